@@ -1,0 +1,1 @@
+//! The front door: holds requests while there is no instance, and balances them.

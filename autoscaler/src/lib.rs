@@ -1,0 +1,1 @@
+//! The decision library: request statistics in, a number of instances and its reason out.

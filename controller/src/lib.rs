@@ -1,0 +1,1 @@
+//! The autoscaler as a service: ingest reports, decide, actuate, explain.

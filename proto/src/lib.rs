@@ -1,0 +1,1 @@
+//! Wire contracts: Tidegate's gRPC services and Knative's protobuf messages.

@@ -1,0 +1,1 @@
+//! The sidecar: enforces container concurrency and reports request statistics.

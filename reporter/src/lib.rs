@@ -1,0 +1,1 @@
+//! The client side of the report stream: statistics, history, directives, reconnection.
