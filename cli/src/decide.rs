@@ -1,0 +1,12 @@
+//! `tidegate decide`.
+
+use std::process::ExitCode;
+
+/// What was typed after `tidegate decide`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Does what was asked.
+pub(crate) fn execute(_args: Args) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("`decide` is under construction")
+}

@@ -1,0 +1,12 @@
+//! `tidegate demo`.
+
+use std::process::ExitCode;
+
+/// What was typed after `tidegate demo`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Does what was asked.
+pub(crate) fn execute(_args: Args) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("`demo` is under construction")
+}
