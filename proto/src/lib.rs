@@ -1,1 +1,61 @@
 //! Wire contracts: Tidegate's gRPC services and Knative's protobuf messages.
+//!
+//! This crate is what the committed `.proto` files say and nothing else. It must never hold policy,
+//! open a connection or validate a number: whoever receives a message converts it at once into a
+//! domain type that cannot hold an invalid value.
+//!
+//! Modules in reading order: [`stats::v1`] is how a reporter tells a controller how busy it is,
+//! [`scale::v1`] is how one asks a controller what it decided and why, [`knative`] is what Knative's
+//! autoscaler scrapes from a queue-proxy and what its activators push.
+//!
+//! The code under `src/generated` comes from `proto/` and is committed, so that nobody needs a
+//! protobuf compiler. `tests/generated.rs` regenerates it and compares; to accept a change of the
+//! `.proto` files run `TIDEGATE_REGENERATE=1 cargo test -p tidegate-proto --test generated`.
+//!
+//! Features: `client` and `server` switch the two halves of the gRPC stubs; messages are always
+//! there.
+
+/// The version of the report protocol that this crate describes, sent in every `Hello`.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// The media type under which a queue-proxy answers a scrape of its statistics.
+pub const STAT_CONTENT_TYPE: &str = "application/protobuf";
+
+/// Reports: from queue-proxies and activators to the controller, and what it answers.
+pub mod stats {
+    /// Version 1 of `tidegate.stats`.
+    #[allow(
+        missing_docs,
+        unused_qualifications,
+        unreachable_pub,
+        clippy::all,
+        clippy::too_many_lines
+    )]
+    pub mod v1 {
+        include!("generated/tidegate.stats.v1.rs");
+    }
+}
+
+/// Decisions: what the controller wants, and why.
+pub mod scale {
+    /// Version 1 of `tidegate.scale`.
+    #[allow(
+        missing_docs,
+        unused_qualifications,
+        unreachable_pub,
+        clippy::all,
+        clippy::too_many_lines
+    )]
+    pub mod v1 {
+        include!("generated/tidegate.scale.v1.rs");
+    }
+}
+
+/// Knative's messages, byte for byte as its autoscaler reads them.
+#[allow(missing_docs, unused_qualifications, unreachable_pub, clippy::all, clippy::too_many_lines)]
+pub mod knative {
+    include!("generated/knative.rs");
+}
+
+/// Encoding and decoding of every message in this crate.
+pub use prost::{DecodeError, Message};
