@@ -1,2 +1,136 @@
-//! Project checks.
-fn main() {}
+//! One recipe per check, so that a person and CI run the very same commands.
+//!
+//! A recipe is a list of command lines; this program runs them in order, prints each before it
+//! runs, and stops at the first that fails. It must never hold a check of its own: rules about the
+//! code are tests (`xtask/tests`), and everything else is a well-kept tool.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, bail};
+use clap::{Parser, ValueEnum};
+
+/// Runs a check of this project by its name.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", version, arg_required_else_help = true)]
+struct Cli {
+    /// What to run.
+    #[arg(value_enum)]
+    recipe: Recipe,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Recipe {
+    /// The sources are formatted.
+    Fmt,
+    /// No lint warns.
+    Clippy,
+    /// The reference documentation builds without a warning.
+    Doc,
+    /// Every test passes: the README's second command.
+    Test,
+    /// Licences, advisories, bans and sources of dependencies; skipped where cargo-deny is absent.
+    Deny,
+    /// The waiting line is correct under every interleaving that loom explores.
+    Loom,
+    /// Rewrites the generated protobuf code from the `.proto` files.
+    Codegen,
+    /// The small sidecar for the image.
+    Slim,
+    /// Everything that CI runs, in its order.
+    Ci,
+}
+
+/// The parts of `ci`, cheapest first, so that a mistake is found early.
+const CI: [Recipe; 6] =
+    [Recipe::Fmt, Recipe::Clippy, Recipe::Doc, Recipe::Test, Recipe::Loom, Recipe::Deny];
+
+/// A command line and the variables that it is given.
+struct Step {
+    line: &'static str,
+    variables: &'static [(&'static str, &'static str)],
+}
+
+const fn step(line: &'static str) -> Step {
+    Step { line, variables: &[] }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().recipe) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(recipe: Recipe) -> anyhow::Result<()> {
+    if recipe == Recipe::Ci {
+        return CI.into_iter().try_for_each(run);
+    }
+    if recipe == Recipe::Deny && !has_cargo_deny() {
+        eprintln!(
+            "xtask: cargo-deny is not installed; skipped (cargo install --locked cargo-deny)"
+        );
+        return Ok(());
+    }
+    steps(recipe).into_iter().try_for_each(|step| execute(&step))
+}
+
+fn steps(recipe: Recipe) -> Vec<Step> {
+    match recipe {
+        Recipe::Fmt => vec![step("cargo fmt --all --check")],
+        Recipe::Clippy => {
+            vec![step("cargo clippy --workspace --all-targets --all-features -- -D warnings")]
+        }
+        Recipe::Doc => vec![Step {
+            line: "cargo doc --workspace --no-deps --all-features",
+            variables: &[("RUSTDOCFLAGS", "-D warnings")],
+        }],
+        Recipe::Test => vec![step("cargo test --workspace")],
+        Recipe::Deny => vec![step("cargo deny --workspace check")],
+        Recipe::Loom => vec![Step {
+            line: "cargo test --package tidegate-queue-proxy --lib --release gate",
+            variables: &[
+                ("RUSTFLAGS", "--cfg loom"),
+                ("LOOM_MAX_PREEMPTIONS", "2"),
+                ("CARGO_TARGET_DIR", "target/loom"),
+            ],
+        }],
+        Recipe::Codegen => vec![Step {
+            line: "cargo test --package tidegate-proto --test codegen",
+            variables: &[("TIDEGATE_CODEGEN", "write")],
+        }],
+        Recipe::Slim => vec![Step {
+            line: "cargo build --profile slim --package tidegate-queue-proxy \
+                   --target x86_64-unknown-linux-gnu",
+            variables: &[("RUSTFLAGS", "-C target-feature=+crt-static")],
+        }],
+        Recipe::Ci => Vec::new(),
+    }
+}
+
+fn execute(step: &Step) -> anyhow::Result<()> {
+    eprintln!("xtask: {}", step.line);
+    let mut words = step.line.split_whitespace();
+    let program = words.next().context("a step names a program")?;
+    let status = Command::new(program)
+        .args(words)
+        .envs(step.variables.iter().copied())
+        .current_dir(workspace_root())
+        .status()
+        .with_context(|| format!("cannot start `{program}`"))?;
+    if !status.success() {
+        bail!("`{}` failed ({status})", step.line);
+    }
+    Ok(())
+}
+
+fn has_cargo_deny() -> bool {
+    Command::new("cargo").args(["deny", "--version"]).output().is_ok_and(|out| out.status.success())
+}
+
+fn workspace_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}

@@ -1,0 +1,165 @@
+//! The architecture, held by tests: who may depend on whom, and what a pure crate may touch.
+//!
+//! `docs/architecture.md` gives the reasons; a change here is a change of the design.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use xtask::sources::{Source, rust_sources, workspace_root};
+
+/// Every package, its directory, and which of ours it may depend on. Downwards only.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("autoscaler", &[]),
+    ("admission", &[]),
+    ("relay", &[]),
+    ("proto", &[]),
+    ("reporter", &["proto"]),
+    ("queue-proxy", &["admission", "relay", "proto", "reporter"]),
+    ("activator", &["admission", "relay", "proto", "reporter"]),
+    ("controller", &["autoscaler", "proto"]),
+    ("sim", &["autoscaler", "admission"]),
+];
+
+/// Crates that decide: time is an argument, the same inputs give the same outputs.
+const PURE: &[&str] = &["autoscaler", "admission"];
+
+/// What a pure crate never names. The simulator's engine is held to the clock and thread rules too.
+const BANNED_IN_PURE: &[&str] = &[
+    "Instant::now",
+    "SystemTime::now",
+    "std::time::Instant",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "thread::spawn",
+    "tokio::",
+    "rand::random",
+    "thread_rng",
+    "println!",
+    "eprintln!",
+    "HashMap",
+    "HashSet",
+];
+
+/// Embedding a pure crate must stay free of charge: at most this many packages in its whole tree.
+const PURE_DEPENDENCIES_MAX: usize = 8;
+
+#[test]
+fn packages_depend_downwards_only() {
+    for (directory, allowed) in FLOORS {
+        let manifest = manifest(directory);
+        let allowed: BTreeSet<String> =
+            allowed.iter().map(|name| format!("tidegate-{name}")).collect();
+        let ours: BTreeSet<String> =
+            dependencies(&manifest).filter(|name| name.starts_with("tidegate")).collect();
+        let forbidden: Vec<_> = ours.difference(&allowed).collect();
+        assert!(forbidden.is_empty(), "`{directory}` may not depend on {forbidden:?}");
+    }
+}
+
+#[test]
+fn every_member_has_a_floor() {
+    let root = std::fs::read_to_string(workspace_root().join("Cargo.toml")).unwrap();
+    let root: toml::Table = root.parse().unwrap();
+    let members = root["workspace"]["members"].as_array().unwrap();
+    let tools = ["bench", "cli", "xtask"];
+    for member in members.iter().filter_map(toml::Value::as_str) {
+        let known = FLOORS.iter().any(|(name, _)| *name == member) || tools.contains(&member);
+        assert!(known, "`{member}` is not in the table of floors; decide where it stands");
+    }
+}
+
+#[test]
+fn member_manifests_carry_no_versions_of_their_own() {
+    for (directory, _) in FLOORS {
+        let manifest = manifest(directory);
+        for section in ["dependencies", "dev-dependencies"] {
+            let Some(table) = manifest.get(section).and_then(toml::Value::as_table) else {
+                continue;
+            };
+            for (name, value) in table {
+                let shared = value.get("workspace").and_then(toml::Value::as_bool);
+                assert_eq!(
+                    shared,
+                    Some(true),
+                    "`{directory}` pins `{name}` itself; move it to [workspace.dependencies]"
+                );
+            }
+        }
+        let lints = manifest["lints"]["workspace"].as_bool();
+        assert_eq!(lints, Some(true), "`{directory}` does not take the workspace's lints");
+    }
+}
+
+#[test]
+fn pure_crates_read_no_clock_and_do_no_io() {
+    for source in PURE.iter().flat_map(|directory| rust_sources(&format!("{directory}/src"))) {
+        assert_names_nothing_of(&source, BANNED_IN_PURE);
+    }
+}
+
+#[test]
+fn the_simulated_world_reads_no_clock() {
+    // The edges of the simulator may read files and count wall time; its world may not.
+    let world = rust_sources("sim/src").into_iter().filter(|source| {
+        let path = source.path.to_string_lossy().into_owned();
+        path.contains("/world") || path.contains("/random") || path.contains("/events")
+    });
+    for source in world {
+        assert_names_nothing_of(
+            &source,
+            &["Instant::now", "SystemTime::now", "thread_rng", "rand::random", "HashMap<"],
+        );
+    }
+}
+
+#[test]
+fn pure_crates_cost_nothing_to_embed() {
+    for directory in PURE {
+        let package = format!("tidegate-{directory}");
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--package", &package, "--edges", "normal", "--prefix", "none"])
+            .current_dir(workspace_root())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let tree = String::from_utf8_lossy(&output.stdout).into_owned();
+        let names: BTreeSet<&str> =
+            tree.lines().filter_map(|line| line.split(' ').next()).collect();
+        let others = names.len() - 1;
+        assert!(
+            others <= PURE_DEPENDENCIES_MAX,
+            "`{package}` pulls in {others} packages: {names:?}"
+        );
+    }
+}
+
+fn assert_names_nothing_of(source: &Source, banned: &[&str]) {
+    for (number, line) in source.code_lines() {
+        for word in banned {
+            assert!(
+                !line.contains(word),
+                "{}:{number} names `{word}`: a pure crate takes time and data as arguments",
+                source.path.display()
+            );
+        }
+    }
+}
+
+fn manifest(directory: &str) -> toml::Table {
+    let path = workspace_root().join(directory).join("Cargo.toml");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| {
+        panic!("cannot read {}: {error}", path.display());
+    });
+    text.parse().expect("a manifest that cargo has accepted is a table")
+}
+
+fn dependencies(manifest: &toml::Table) -> impl Iterator<Item = String> + '_ {
+    manifest
+        .get("dependencies")
+        .and_then(toml::Value::as_table)
+        .into_iter()
+        .flat_map(|table| table.keys().cloned())
+}

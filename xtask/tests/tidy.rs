@@ -1,0 +1,178 @@
+//! House style that a machine can hold: budgets, layout, and what the project never says.
+
+use xtask::sources::{Source, files, workspace_root};
+
+/// A file that fits in the head; past this it holds two ideas.
+const FILE_LINES_MAX: usize = 500;
+
+/// A function that fits on a screen; clippy counts the same budget without comments.
+const FUNCTION_LINES_MAX: usize = 70;
+
+const LINE_COLUMNS_MAX: usize = 100;
+
+/// Written by the protobuf compiler, and compared with it by a test of `proto`.
+const GENERATED: &str = "proto/src/generated";
+
+#[test]
+fn files_keep_their_budget() {
+    for source in handwritten() {
+        let lines = source.text.lines().count();
+        assert!(
+            lines <= FILE_LINES_MAX,
+            "{} has {lines} lines; the budget is {FILE_LINES_MAX}: find the second idea in it",
+            source.path.display()
+        );
+    }
+}
+
+#[test]
+fn lines_keep_their_width() {
+    for source in handwritten() {
+        for (number, line) in source.text.lines().enumerate() {
+            let columns = line.chars().count();
+            assert!(
+                columns <= LINE_COLUMNS_MAX || line.contains("://"),
+                "{}:{} has {columns} columns; the budget is {LINE_COLUMNS_MAX}",
+                source.path.display(),
+                number + 1
+            );
+        }
+    }
+}
+
+#[test]
+fn functions_keep_their_budget() {
+    for source in handwritten() {
+        for (number, lines) in functions(&source) {
+            assert!(
+                lines <= FUNCTION_LINES_MAX,
+                "{}:{number} is a function of {lines} lines; the budget is {FUNCTION_LINES_MAX}",
+                source.path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn modules_are_named_for_what_they_hold() {
+    for source in handwritten() {
+        let stem = source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let banned = ["mod", "util", "utils", "common", "helper", "helpers", "misc", "prelude"];
+        assert!(
+            !banned.contains(&stem.as_str()),
+            "{} says nothing about what it holds",
+            source.path.display()
+        );
+    }
+}
+
+#[test]
+fn crate_roots_introduce_themselves() {
+    for source in handwritten() {
+        let is_root = ["src/lib.rs", "src/main.rs"].iter().any(|root| source.path.ends_with(root));
+        if is_root {
+            let lines = source.text.lines().take_while(|line| line.starts_with("//!")).count();
+            assert!(
+                lines >= 4,
+                "{} does not say what the crate is, what it must never do, and where to read on",
+                source.path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // Put together from parts, so that this file does not find itself.
+    let banned =
+        [["to", "do!("].concat(), ["unimplem", "ented!("].concat(), ["FIX", "ME"].concat()];
+    for source in handwritten() {
+        for word in &banned {
+            assert!(
+                !source.text.contains(word.as_str()),
+                "{} leaves something for later: `{word}`",
+                source.path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_page_of_the_book_is_in_its_summary() {
+    let docs = workspace_root().join("docs");
+    let summary = std::fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
+    for page in files("docs", &["md"]) {
+        let name = page.path.strip_prefix("docs").unwrap().to_string_lossy().into_owned();
+        assert!(
+            name == "SUMMARY.md" || summary.contains(&format!("({name})")),
+            "docs/{name} is not in docs/SUMMARY.md, so nobody will find it"
+        );
+    }
+    for line in summary.lines() {
+        let Some(target) = line.split("](").nth(1).and_then(|rest| rest.split(')').next()) else {
+            continue;
+        };
+        assert!(docs.join(target).is_file(), "docs/SUMMARY.md names {target}, which is not there");
+    }
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let root = workspace_root();
+    let pages = files("docs", &["md"]).into_iter().chain(
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"].iter().map(|name| Source {
+            path: (*name).into(),
+            text: std::fs::read_to_string(root.join(name)).unwrap(),
+        }),
+    );
+    for page in pages {
+        let directory = root.join(page.path.parent().unwrap());
+        for target in page.text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = target.split('#').next().unwrap_or_default();
+            let elsewhere = target.contains("://") || target.starts_with("mailto:");
+            assert!(
+                elsewhere || file.is_empty() || directory.join(file).exists(),
+                "{} links to {target}, which is not there",
+                page.path.display()
+            );
+        }
+    }
+}
+
+fn handwritten() -> Vec<Source> {
+    files("", &["rs"])
+        .into_iter()
+        .filter(|source| {
+            !source.path.starts_with(GENERATED) && !source.path.starts_with("fuzz/target")
+        })
+        .collect()
+}
+
+/// First line and length of each function, found by its indentation: rustfmt makes that reliable.
+fn functions(source: &Source) -> Vec<(usize, usize)> {
+    let lines: Vec<&str> = source.text.lines().collect();
+    let mut found = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        let trimmed = line.trim_start();
+        let indent = line.len() - trimmed.len();
+        let words = trimmed.split('(').next().unwrap_or_default();
+        let is_function = words.split(' ').any(|word| word == "fn")
+            && !trimmed.starts_with("//")
+            && !words.contains('"')
+            && !words.contains('=');
+        if !is_function {
+            continue;
+        }
+        let closing = format!("{}}}", " ".repeat(indent));
+        let end = lines[index..].iter().position(|line| *line == closing);
+        let next_statement = lines[index..].iter().position(|line| line.trim_end().ends_with(';'));
+        // A declaration without a body ends with a semicolon before any block opens.
+        let opens = lines[index..].iter().position(|line| line.trim_end().ends_with('{'));
+        if let (Some(end), Some(opens)) = (end, opens)
+            && next_statement.is_none_or(|statement| opens <= statement)
+        {
+            found.push((index + 1, end + 1));
+        }
+    }
+    found
+}
