@@ -1,1 +1,35 @@
 //! Discrete-event simulator that replays traffic through the real autoscaler and admission code.
+//!
+//! It answers "what would other settings have done with my traffic?": arrivals stream in, a
+//! world of instances, queues and nodes serves them, `tidegate-admission` decides who
+//! enters and measures how busy it was, `tidegate-autoscaler` decides how many instances there
+//! should be, and a [`SimResult`] comes out, the same to the bit for the same seed.
+//!
+//! It must never: hold a copy of the decision or the admission rule, read a clock inside the engine
+//! (time is simulated), draw a random number from anything but a seeded [`Stream`], or keep memory
+//! that grows with the number of requests.
+//!
+//! Modules in reading order:
+//!
+//! * [`time`]: simulated instants and spans; [`random`]: named random streams from one seed;
+//!   [`distribution`]: service times and start-up delays.
+//! * [`arrival`]: what traffic is to the engine, and the seam where readers and generators plug in;
+//!   `traffic` holds those readers and generators.
+//! * [`result`]: what came out, with stable names; [`series`]: what happened over time, bounded;
+//!   [`record`]: decisions and requests one by one.
+
+pub mod arrival;
+pub mod distribution;
+pub mod random;
+pub mod record;
+pub mod result;
+pub mod series;
+pub mod time;
+
+pub use arrival::{Arrival, ArrivalSource, RevisionId, RevisionNames, SourceError, Traffic};
+pub use distribution::{Distribution, DistributionError};
+pub use random::{Stream, Streams};
+pub use record::{DecisionRecord, Observer, Outcome, RequestRecord};
+pub use result::{Levels, Quantiles, RevisionResult, SimResult};
+pub use series::{SeriesPoint, TimeSeries};
+pub use time::{SimSpan, SimTime};
