@@ -1,1 +1,37 @@
 //! Who may enter now, who waits, who is refused; and how busy it was.
+//!
+//! Everything here is a pure state machine: events go in with the time at which they happened, and
+//! the answer comes out. The crate reads no clock, does no I/O, owns no thread, draws no randomness
+//! of its own and depends on nothing, so the same inputs give the same outputs in production, in a
+//! test and in the simulator. There is no other implementation of the admission rule in Tidegate.
+//!
+//! It must never know about HTTP, wakers, channels or wire formats: the async gate of the sidecar,
+//! the activator and the simulator wrap these machines and carry out what they answer.
+//!
+//! Modules in reading order:
+//!
+//! * [`time`] and [`limit`]: the two kinds of number that everything else is made of.
+//! * [`line`]: a strictly first-in-first-out line from which anyone may walk away.
+//! * [`breaker`]: one instance's limit with its bounded line (the sidecar's rule).
+//! * [`dispatcher`]: one revision's line before many instances (the front door's rule).
+//! * [`meter`]: the accountant of concurrency that an autoscaler lives on.
+//! * [`adaptive`]: a limit that follows latency instead of being configured.
+//! * [`invariants`]: what must hold in every state, shared by debug builds, tests and simulator.
+
+pub mod adaptive;
+pub mod breaker;
+pub mod dispatcher;
+pub mod invariants;
+pub mod limit;
+pub mod line;
+pub mod meter;
+pub mod time;
+
+pub use adaptive::{Adaptive, AdaptiveSettings};
+pub use breaker::{Arrival, Breaker};
+pub use dispatcher::{Dispatch, Dispatcher, DispatcherSettings, Grant, InstanceId, Policy};
+pub use invariants::Violation;
+pub use limit::Limit;
+pub use line::{Depth, LineSettings, Refusal, Ticket};
+pub use meter::{Meter, Report, Source};
+pub use time::Moment;

@@ -1,0 +1,343 @@
+//! One revision's line before many instances: the front door's rule.
+//!
+//! A request goes to a ready instance that has room, as the [`Policy`] chooses; while none has, it
+//! stands in one strictly first-in-first-out line. No instance is ever sent more than its limit, and
+//! nobody who arrives later is served before someone who waits.
+//!
+//! Instances come and go at run time. One that drains takes nothing new but keeps its count, so that
+//! an instance that comes back is not overfilled by forgetting what it still works on.
+
+mod open;
+mod policy;
+
+use core::time::Duration;
+
+pub use policy::Policy;
+
+use crate::invariants::{self, Violation};
+use crate::limit::Limit;
+use crate::line::{Line, Refusal, Ticket};
+use crate::time::Moment;
+use open::Open;
+
+/// An instance as a dispatcher knows it. Stays unique, also after the instance was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InstanceId {
+    slot: u32,
+    generation: u32,
+}
+
+impl InstanceId {
+    /// A small number that no other instance of the dispatcher has now, reused after removal: an
+    /// index for whoever keeps something (an address) beside each instance.
+    pub const fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
+/// The bounds of a front door's line, and how it chooses among instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DispatcherSettings {
+    /// Which of the instances that have room gets the next request.
+    pub policy: Policy,
+    /// How many may wait; zero refuses everyone who cannot be sent at once.
+    pub max_waiting: u32,
+    /// How long anyone may wait; `None` leaves that to the request's own timeouts.
+    pub longest_wait: Option<Duration>,
+}
+
+impl Default for DispatcherSettings {
+    /// Least loaded, and a line of 10,000: the figure that Knative names for its activator and does
+    /// not keep. No deadline.
+    fn default() -> Self {
+        Self { policy: Policy::LeastLoaded, max_waiting: 10_000, longest_wait: None }
+    }
+}
+
+/// What happens to a request that arrives at the front door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dispatch {
+    /// It goes to this instance now, and must [`Dispatcher::depart`] from it when it is done.
+    Sent {
+        /// Where it goes.
+        instance: InstanceId,
+        /// Its place among all arrivals, for [`Dispatcher::arrive_again`].
+        order: u64,
+    },
+    /// It stands in line until it is granted an instance, expires or is abandoned.
+    Waiting(Ticket),
+    /// It may neither go on nor wait.
+    Refused(Refusal),
+}
+
+/// The end of a wait: this ticket goes to that instance now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Who waited.
+    pub ticket: Ticket,
+    /// Where it goes; it must [`Dispatcher::depart`] from it when it is done.
+    pub instance: InstanceId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Ready,
+    Draining,
+    Removed,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    generation: u32,
+    state: State,
+    limit: Limit,
+    in_flight: u32,
+}
+
+impl Slot {
+    /// The load under which the instance is offered to the policy; `None` while it takes nothing.
+    fn open_at(&self) -> Option<u32> {
+        (self.state == State::Ready && self.limit.has_room_beside(self.in_flight))
+            .then_some(self.in_flight)
+    }
+}
+
+/// One revision's instances, what each is working on, and the line before them.
+///
+/// Choosing an instance takes constant time with [`Policy::LeastLoaded`] and
+/// [`Policy::RandomOfTwo`], and a step for each 64 instances otherwise.
+#[derive(Clone, Debug)]
+pub struct Dispatcher {
+    settings: DispatcherSettings,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    open: Open,
+    line: Line,
+    in_flight: u64,
+    ready: u32,
+}
+
+impl Dispatcher {
+    /// A front door without instances.
+    pub fn new(settings: DispatcherSettings) -> Self {
+        Self {
+            settings,
+            slots: Vec::new(),
+            free: Vec::new(),
+            open: Open::new(settings.policy),
+            line: Line::new(),
+            in_flight: 0,
+            ready: 0,
+        }
+    }
+
+    /// A request arrives.
+    pub fn arrive(&mut self, now: Moment) -> Dispatch {
+        // Whenever an instance has room the line is empty (an invariant): this overtakes nobody.
+        if let Some(instance) = self.send() {
+            return Dispatch::Sent { instance, order: self.line.take_order() };
+        }
+        if self.line.len() >= self.settings.max_waiting {
+            return Dispatch::Refused(Refusal::LineFull);
+        }
+        Dispatch::Waiting(self.line.join(self.deadline(now)))
+    }
+
+    /// A request that was sent or granted, and whose instance turned out to be gone before the request
+    /// reached it, arrives again: ahead of all who came later, and without being refused for a full
+    /// line. The caller has departed from the dead instance before.
+    ///
+    /// `order` is that of its first dispatch or ticket; `deadline` is when its wait ends.
+    pub fn arrive_again(&mut self, order: u64, deadline: Moment) -> Dispatch {
+        match self.send() {
+            Some(instance) => Dispatch::Sent { instance, order },
+            None => Dispatch::Waiting(self.line.rejoin(order, deadline)),
+        }
+    }
+
+    /// A request is done with its instance. Gives the one that takes the room, if anyone waited.
+    /// Departing from an instance that was removed does nothing.
+    #[must_use = "the ticket that is returned must be sent to its instance"]
+    pub fn depart(&mut self, instance: InstanceId) -> Option<Grant> {
+        let slot = self.slot_mut(instance)?;
+        debug_assert!(slot.in_flight > 0, "someone departed from an instance that had nobody");
+        let before = slot.open_at();
+        slot.in_flight = slot.in_flight.saturating_sub(1);
+        let after = slot.open_at();
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.open.update(instance.slot, before, after);
+        self.grant()
+    }
+
+    /// A request in line went away. False if it was granted an instance (and must depart from it) or
+    /// had expired before.
+    pub fn abandon(&mut self, ticket: Ticket) -> bool {
+        self.line.walk_away(ticket)
+    }
+
+    /// Sends away the head of the line if it has waited too long at `now`. Call until it gives `None`.
+    pub fn expire(&mut self, now: Moment) -> Option<Ticket> {
+        self.line.expire(now)
+    }
+
+    /// When [`Dispatcher::expire`] has something to do next; `None` when nobody waits.
+    pub fn next_deadline(&self) -> Option<Moment> {
+        self.line.next_deadline()
+    }
+
+    /// An instance became ready. Gives its name and those who go to it at once, in order.
+    #[must_use = "the tickets that are returned must be sent to their instance"]
+    pub fn add(&mut self, limit: Limit) -> (InstanceId, Vec<Grant>) {
+        let fresh = Slot { generation: 0, state: State::Ready, limit, in_flight: 0 };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                let old = &mut self.slots[slot as usize];
+                *old = Slot { generation: old.generation.wrapping_add(1), ..fresh };
+                slot
+            }
+            None => {
+                self.slots.push(fresh);
+                u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        let instance = InstanceId { slot, generation: self.slots[slot as usize].generation };
+        self.ready += 1;
+        self.open.update(slot, None, self.slots[slot as usize].open_at());
+        (instance, self.grant_all())
+    }
+
+    /// Changes an instance's limit. Those inside finish; gives those who can go on now, in order.
+    #[must_use = "the tickets that are returned must be sent to their instance"]
+    pub fn set_limit(&mut self, instance: InstanceId, limit: Limit) -> Vec<Grant> {
+        self.change(instance, |slot| slot.limit = limit);
+        self.grant_all()
+    }
+
+    /// Sends an instance nothing more. It keeps its count until it is removed.
+    pub fn drain(&mut self, instance: InstanceId) {
+        self.change(instance, |slot| slot.state = State::Draining);
+    }
+
+    /// Takes a draining instance back. Gives those who can go on now, in order.
+    #[must_use = "the tickets that are returned must be sent to their instance"]
+    pub fn resume(&mut self, instance: InstanceId) -> Vec<Grant> {
+        self.change(instance, |slot| slot.state = State::Ready);
+        self.grant_all()
+    }
+
+    /// Forgets an instance and what it was working on. True if it was known.
+    pub fn remove(&mut self, instance: InstanceId) -> bool {
+        let known = self.slot_mut(instance).is_some();
+        self.change(instance, |slot| slot.state = State::Removed);
+        if known {
+            self.in_flight -= u64::from(self.slots[instance.slot()].in_flight);
+            self.slots[instance.slot()].in_flight = 0;
+            self.free.push(instance.slot);
+        }
+        known
+    }
+
+    /// Requests that an instance works on; `None` if it was removed.
+    pub fn in_flight_at(&self, instance: InstanceId) -> Option<u32> {
+        self.slot(instance).map(|slot| slot.in_flight)
+    }
+
+    /// The limit of an instance; `None` if it was removed.
+    pub fn limit_of(&self, instance: InstanceId) -> Option<Limit> {
+        self.slot(instance).map(|slot| slot.limit)
+    }
+
+    /// Whether an instance may be sent requests.
+    pub fn is_ready(&self, instance: InstanceId) -> bool {
+        self.slot(instance).is_some_and(|slot| slot.state == State::Ready)
+    }
+
+    /// Requests at all instances together.
+    pub const fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
+    /// Requests in line.
+    pub const fn waiting(&self) -> u32 {
+        self.line.len()
+    }
+
+    /// Instances that may be sent requests, full or not.
+    pub const fn ready(&self) -> u32 {
+        self.ready
+    }
+
+    /// The settings in force.
+    pub const fn settings(&self) -> DispatcherSettings {
+        self.settings
+    }
+
+    /// Whether the ticket still stands in line.
+    pub fn is_waiting(&self, ticket: Ticket) -> bool {
+        self.line.is_waiting(ticket)
+    }
+
+    /// Checks every invariant, in time proportional to instances and line. For tests and simulator.
+    pub fn verify(&self) -> Result<(), Violation> {
+        invariants::line_is_sound(&self.line)?;
+        let open = self.slots.iter().any(|slot| slot.open_at().is_some());
+        invariants::nobody_waits_beside_room(self.line.len(), open)?;
+        let counted = self.slots.iter().map(|slot| u64::from(slot.in_flight)).sum();
+        invariants::counts_agree("requests in flight", self.in_flight, counted)?;
+        let ready = self.slots.iter().filter(|slot| slot.state == State::Ready).count();
+        invariants::counts_agree("ready instances", u64::from(self.ready), ready as u64)?;
+        self.open.verify(self.slots.iter().map(Slot::open_at))
+    }
+
+    fn deadline(&self, now: Moment) -> Moment {
+        self.settings.longest_wait.map_or(Moment::NEVER, |wait| now.after(wait))
+    }
+
+    fn slot(&self, instance: InstanceId) -> Option<&Slot> {
+        let slot = self.slots.get(instance.slot())?;
+        (slot.generation == instance.generation && slot.state != State::Removed).then_some(slot)
+    }
+
+    fn slot_mut(&mut self, instance: InstanceId) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(instance.slot())?;
+        (slot.generation == instance.generation && slot.state != State::Removed).then_some(slot)
+    }
+
+    /// Changes a known instance and keeps the policy's index and the count of ready ones true.
+    fn change(&mut self, instance: InstanceId, change: impl FnOnce(&mut Slot)) {
+        let Some(slot) = self.slot_mut(instance) else { return };
+        let (before, was_ready) = (slot.open_at(), slot.state == State::Ready);
+        change(slot);
+        let (after, is_ready) = (slot.open_at(), slot.state == State::Ready);
+        self.open.update(instance.slot, before, after);
+        self.ready = self.ready - u32::from(was_ready) + u32::from(is_ready);
+    }
+
+    /// Lets the policy choose and counts the request at the instance it chose.
+    fn send(&mut self) -> Option<InstanceId> {
+        let slots = &self.slots;
+        let chosen = self.open.choose(|slot| slots[slot as usize].in_flight)?;
+        let slot = &mut self.slots[chosen as usize];
+        let before = slot.open_at();
+        slot.in_flight += 1;
+        self.in_flight += 1;
+        let instance = InstanceId { slot: chosen, generation: slot.generation };
+        let after = slot.open_at();
+        debug_assert_eq!(invariants::within_limit(slot.limit, slot.in_flight), Ok(()));
+        self.open.update(chosen, before, after);
+        Some(instance)
+    }
+
+    fn grant(&mut self) -> Option<Grant> {
+        if self.line.is_empty() {
+            return None;
+        }
+        let instance = self.send()?;
+        let ticket = self.line.call_next()?;
+        Some(Grant { ticket, instance })
+    }
+
+    fn grant_all(&mut self) -> Vec<Grant> {
+        core::iter::from_fn(|| self.grant()).collect()
+    }
+}

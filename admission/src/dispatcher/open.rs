@@ -1,0 +1,235 @@
+//! The instances that have room, kept so that a policy's choice is quick.
+
+use super::policy::{Draws, Policy};
+use crate::invariants::Violation;
+
+/// Marks the absence of a neighbour in a linked list, or of a position.
+const NONE: u32 = u32::MAX;
+
+/// The open instances (ready, and below their limit), arranged for one policy.
+#[derive(Clone, Debug)]
+pub(super) enum Open {
+    Levels(Levels),
+    First(Bits),
+    Next { bits: Bits, last: Option<u32> },
+    Drawn { dense: Dense, draws: Draws },
+}
+
+impl Open {
+    pub(super) fn new(policy: Policy) -> Self {
+        match policy {
+            Policy::LeastLoaded => Self::Levels(Levels::default()),
+            Policy::FirstAvailable => Self::First(Bits::default()),
+            Policy::RoundRobin => Self::Next { bits: Bits::default(), last: None },
+            Policy::RandomOfTwo { seed } => {
+                Self::Drawn { dense: Dense::default(), draws: Draws::new(seed) }
+            }
+        }
+    }
+
+    /// The load under which a slot is open changed; `None` is closed.
+    pub(super) fn update(&mut self, slot: u32, before: Option<u32>, after: Option<u32>) {
+        match self {
+            Self::Levels(levels) => {
+                if before != after {
+                    if let Some(load) = before {
+                        levels.unlink(slot, load);
+                    }
+                    if let Some(load) = after {
+                        levels.push_back(slot, load);
+                    }
+                }
+            }
+            Self::First(bits) | Self::Next { bits, .. } => {
+                if before.is_some() != after.is_some() {
+                    bits.set(slot, after.is_some());
+                }
+            }
+            Self::Drawn { dense, .. } => match (before, after) {
+                (None, Some(_)) => dense.insert(slot),
+                (Some(_), None) => dense.remove(slot),
+                _ => {}
+            },
+        }
+    }
+
+    /// The slot that the policy chooses; `None` if none is open.
+    pub(super) fn choose(&mut self, load: impl Fn(u32) -> u32) -> Option<u32> {
+        match self {
+            Self::Levels(levels) => levels.least(),
+            Self::First(bits) => bits.first_from(0),
+            Self::Next { bits, last } => {
+                let from = last.map_or(0, |last| last + 1);
+                let chosen = bits.first_from(from).or_else(|| bits.first_from(0))?;
+                *last = Some(chosen);
+                Some(chosen)
+            }
+            Self::Drawn { dense, draws } => {
+                let count = u32::try_from(dense.slots.len()).unwrap_or(NONE);
+                if count < 2 {
+                    return dense.slots.first().copied();
+                }
+                let first = draws.below(count);
+                // The second is drawn among the others, so that two different ones compare.
+                let second = (first + 1 + draws.below(count - 1)) % count;
+                let (first, second) = (dense.slots[first as usize], dense.slots[second as usize]);
+                Some(if load(second) < load(first) { second } else { first })
+            }
+        }
+    }
+
+    /// Compares with the truth: for each slot the load under which it is open.
+    pub(super) fn verify(&self, truth: impl Iterator<Item = Option<u32>>) -> Result<(), Violation> {
+        for (slot, open_at) in truth.enumerate() {
+            let slot = u32::try_from(slot).unwrap_or(NONE);
+            let known = match self {
+                Self::Levels(levels) => open_at.map_or_else(
+                    || !levels.holds(slot),
+                    |load| levels.iter(load).any(|held| held == slot),
+                ),
+                Self::First(bits) | Self::Next { bits, .. } => bits.get(slot) == open_at.is_some(),
+                Self::Drawn { dense, .. } => dense.holds(slot) == open_at.is_some(),
+            };
+            if !known {
+                return Err(Violation::IndexOutOfDate { slot });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Open slots by load: a queue for each load, and a bit for each queue that is not empty.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Levels {
+    /// Head and tail of the queue of each load.
+    queues: Vec<(u32, u32)>,
+    /// Neighbours ahead and behind of each slot.
+    links: Vec<(u32, u32)>,
+    held: Bits,
+    occupied: Bits,
+    /// No queue below this load holds anyone.
+    floor: u32,
+}
+
+impl Levels {
+    fn least(&mut self) -> Option<u32> {
+        let level = self.occupied.first_from(self.floor)?;
+        self.floor = level;
+        Some(self.queues[level as usize].0)
+    }
+
+    fn push_back(&mut self, slot: u32, load: u32) {
+        if self.queues.len() <= load as usize {
+            self.queues.resize(load as usize + 1, (NONE, NONE));
+        }
+        if self.links.len() <= slot as usize {
+            self.links.resize(slot as usize + 1, (NONE, NONE));
+        }
+        let (head, tail) = self.queues[load as usize];
+        self.links[slot as usize] = (tail, NONE);
+        match self.links.get_mut(tail as usize) {
+            Some(last) => last.1 = slot,
+            None => self.occupied.set(load, true),
+        }
+        self.queues[load as usize] = (if head == NONE { slot } else { head }, slot);
+        self.held.set(slot, true);
+        self.floor = self.floor.min(load);
+    }
+
+    fn unlink(&mut self, slot: u32, load: u32) {
+        let (ahead, behind) = self.links[slot as usize];
+        let queue = &mut self.queues[load as usize];
+        match self.links.get_mut(ahead as usize) {
+            Some(neighbour) => neighbour.1 = behind,
+            None => queue.0 = behind,
+        }
+        match self.links.get_mut(behind as usize) {
+            Some(neighbour) => neighbour.0 = ahead,
+            None => queue.1 = ahead,
+        }
+        if queue.0 == NONE {
+            self.occupied.set(load, false);
+        }
+        self.held.set(slot, false);
+    }
+
+    fn holds(&self, slot: u32) -> bool {
+        self.held.get(slot)
+    }
+
+    fn iter(&self, load: u32) -> impl Iterator<Item = u32> + '_ {
+        let mut next = self.queues.get(load as usize).map_or(NONE, |queue| queue.0);
+        core::iter::from_fn(move || {
+            let slot = next;
+            next = self.links.get(slot as usize)?.1;
+            Some(slot)
+        })
+    }
+}
+
+/// A growing set of small numbers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bits(Vec<u64>);
+
+impl Bits {
+    fn set(&mut self, index: u32, value: bool) {
+        let word = (index / 64) as usize;
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        let bit = 1_u64 << (index % 64);
+        if value {
+            self.0[word] |= bit;
+        } else {
+            self.0[word] &= !bit;
+        }
+    }
+
+    fn get(&self, index: u32) -> bool {
+        self.0.get((index / 64) as usize).is_some_and(|word| word >> (index % 64) & 1 == 1)
+    }
+
+    /// The smallest member that is not below `from`.
+    fn first_from(&self, from: u32) -> Option<u32> {
+        let mut word = from / 64;
+        let mut mask = u64::MAX << (from % 64);
+        while let Some(bits) = self.0.get(word as usize) {
+            let found = bits & mask;
+            if found != 0 {
+                return Some(word * 64 + found.trailing_zeros());
+            }
+            word += 1;
+            mask = u64::MAX;
+        }
+        None
+    }
+}
+
+/// A set to draw from: members without gaps, and where each one is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dense {
+    slots: Vec<u32>,
+    positions: Vec<u32>,
+}
+
+impl Dense {
+    fn insert(&mut self, slot: u32) {
+        if self.positions.len() <= slot as usize {
+            self.positions.resize(slot as usize + 1, NONE);
+        }
+        self.positions[slot as usize] = u32::try_from(self.slots.len()).unwrap_or(NONE);
+        self.slots.push(slot);
+    }
+
+    fn remove(&mut self, slot: u32) {
+        let position = core::mem::replace(&mut self.positions[slot as usize], NONE);
+        self.slots.swap_remove(position as usize);
+        if let Some(moved) = self.slots.get(position as usize) {
+            self.positions[*moved as usize] = position;
+        }
+    }
+
+    fn holds(&self, slot: u32) -> bool {
+        self.positions.get(slot as usize).is_some_and(|position| *position != NONE)
+    }
+}

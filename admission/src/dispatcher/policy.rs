@@ -1,0 +1,42 @@
+//! Which of the instances that have room gets the next request.
+
+/// The rules on offer. All are deterministic; none ever picks an instance without room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// The instance with the fewest requests in flight. Among equals the one that has had that few
+    /// for longest goes first, so that equals take turns.
+    #[default]
+    LeastLoaded,
+    /// The first one with room, in the order in which slots were given to instances. Packs requests
+    /// together, so that the last instances fall idle and can go. Knative's rule up to a container
+    /// concurrency of three.
+    FirstAvailable,
+    /// One after the other, skipping those without room. Knative's rule above three.
+    RoundRobin,
+    /// Two drawn at random, and the less loaded of them. Knative's rule without a limit.
+    RandomOfTwo {
+        /// Where the generator starts; the same seed draws the same instances.
+        seed: u64,
+    },
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): eight bytes of state, and good enough to spread load.
+#[derive(Clone, Debug)]
+pub(super) struct Draws(u64);
+
+impl Draws {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `bound`, which is not zero. The bias of the multiplication is below 2^-32.
+    pub(super) fn below(&mut self, bound: u32) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        // The high half of a 32 by 32 bit product always fits 32 bits.
+        (((bits >> 32) * u64::from(bound)) >> 32) as u32
+    }
+}
