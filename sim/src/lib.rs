@@ -17,19 +17,24 @@
 //!   `traffic` holds those readers and generators.
 //! * [`result`]: what came out, with stable names; [`series`]: what happened over time, bounded;
 //!   [`record`]: decisions and requests one by one.
+//! * [`scenario`]: what is simulated, as plain data; [`engine`]: runs it.
 
 pub mod arrival;
 pub mod distribution;
+pub mod engine;
 pub mod random;
 pub mod record;
 pub mod result;
+pub mod scenario;
 pub mod series;
 pub mod time;
 
 pub use arrival::{Arrival, ArrivalSource, RevisionId, RevisionNames, SourceError, Traffic};
 pub use distribution::{Distribution, DistributionError};
+pub use engine::{RunError, RunOutput, run};
 pub use random::{Stream, Streams};
 pub use record::{DecisionRecord, Observer, Outcome, RequestRecord};
 pub use result::{Levels, Quantiles, RevisionResult, SimResult};
+pub use scenario::{PolicyChoice, Recording, RevisionModel, Scenario};
 pub use series::{SeriesPoint, TimeSeries};
 pub use time::{SimSpan, SimTime};

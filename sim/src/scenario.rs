@@ -1,0 +1,366 @@
+//! What is simulated: the model of an app, its platform and its clients. Plain data.
+//!
+//! Every field has a default that means "as little as possible": no contention, no timeout, no
+//! retries, no nodes, instant start-up. A caller names what matters to its question.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::distribution::Distribution;
+use crate::time::{SimSpan, SimTime};
+
+/// Everything about a run except its traffic.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// Seed of all chance in the run.
+    pub seed: u64,
+    /// When the simulation ends; `None` lets it run until the traffic has ended and every request has.
+    pub duration: Option<SimSpan>,
+    /// Requests that arrive before this, and levels until then, are left out of the result.
+    pub warm_up: SimSpan,
+    /// The model of every revision that `revisions` does not name.
+    pub revision: RevisionModel,
+    /// Models of single revisions, by name.
+    pub revisions: BTreeMap<String, RevisionModel>,
+    /// The machines that instances run on; `None` means there is always room at once.
+    pub nodes: Option<NodeModel>,
+    /// What breaks, and when.
+    pub failures: Vec<Failure>,
+    /// How much is kept beside the result.
+    pub recording: Recording,
+}
+
+/// How one revision behaves.
+#[derive(Debug, Clone)]
+pub struct RevisionModel {
+    /// Who decides the number of instances.
+    pub policy: PolicyChoice,
+    /// Autoscaler settings by name: keys of `config-autoscaler` (`stable-window`) and annotations
+    /// (`autoscaling.knative.dev/target`, or just `target`), as in production.
+    pub settings: BTreeMap<String, String>,
+    /// Requests one instance serves at a time; 0 means no limit.
+    pub concurrency: u32,
+    /// Service times of requests that bring none of their own.
+    pub service: Distribution,
+    /// How requests that share an instance slow each other.
+    pub contention: Contention,
+    /// What happens between the wish for an instance and its readiness.
+    pub start_up: StartUp,
+    /// Where requests wait, and which way they take.
+    pub path: Path,
+    /// How a request chooses its instance on the direct way.
+    pub balance: Balance,
+    /// Most requests waiting at the front door; beyond it they are rejected.
+    pub front_door_capacity: u32,
+    /// Most requests waiting at one instance; `None` is ten times `concurrency`, as in production.
+    pub queue_depth: Option<u32>,
+    /// A request that has no answer after this long is given up; `None` waits for ever.
+    pub timeout: Option<SimSpan>,
+    /// What a client does after a rejection, a timeout or a loss.
+    pub retry: Retry,
+    /// An instance that must go is given this long for the requests it holds.
+    pub drain: SimSpan,
+    /// Which instance goes first when there are too many.
+    pub victim: Victim,
+    /// Instances ready at time zero; `None` is the policy's own minimum.
+    pub initial: Option<u32>,
+    /// How reports travel from instances to the autoscaler.
+    pub reporting: Reporting,
+}
+
+/// Who decides the number of instances.
+#[derive(Clone, Default)]
+pub enum PolicyChoice {
+    /// Knative's algorithm with its lifecycle, from the production library.
+    #[default]
+    Knative,
+    /// Kubernetes' horizontal pod autoscaler.
+    Hpa,
+    /// Always this many, ready from the beginning.
+    Fixed(u32),
+    /// One instance for each request in flight; an instance idle for this long goes.
+    KeepAlive(SimSpan),
+    /// Anyone's own.
+    Custom(Arc<dyn CustomPolicy>),
+}
+
+/// Makes a policy of one's own for each revision.
+pub trait CustomPolicy: Send + Sync {
+    /// Name for the settings in the result.
+    fn name(&self) -> String;
+}
+
+/// How requests that share an instance slow each other.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Contention {
+    /// Not at all: they wait for something else than the CPU.
+    #[default]
+    None,
+    /// They share `cores` processors equally; one request uses at most one.
+    ProcessorSharing {
+        /// The CPU limit of an instance.
+        cores: f64,
+    },
+    /// With n at once each takes `1 + alpha (n - 1)` times as long.
+    Linear {
+        /// Slow-down per further request.
+        alpha: f64,
+    },
+    /// With n at once each takes `factors[n - 1]` times as long; the last one holds beyond the end.
+    Curve {
+        /// Fitted slow-downs, first for one request alone.
+        factors: Arc<[f64]>,
+    },
+}
+
+/// The delays before an instance is ready.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StartUp {
+    /// From the wish to a place on a node.
+    pub schedule: Distribution,
+    /// Fetching the image, only for the first instance of a revision on each node.
+    pub pull: Distribution,
+    /// From the process's start to its being able to answer.
+    pub start: Distribution,
+    /// Readiness is noticed at multiples of this after the start; zero notices at once.
+    pub probe_period: SimSpan,
+}
+
+/// Where requests wait, and which way they take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Path {
+    /// As the autoscaler says: through the activator while spare capacity is short, else direct.
+    #[default]
+    Auto,
+    /// Always through one front door with one line (`admission::Dispatcher`).
+    Central,
+    /// Straight to an instance, each with its own line (`admission::Breaker`), whenever one is ready.
+    Direct,
+}
+
+/// How a request chooses its instance on the direct way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Balance {
+    /// The less loaded of two chosen at random, as service meshes do.
+    #[default]
+    RandomOfTwo,
+    /// Any, as kube-proxy does.
+    Random,
+    /// One after another.
+    RoundRobin,
+    /// The least loaded.
+    LeastLoaded,
+}
+
+/// What a client does after a rejection, a timeout or a loss.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// Further tries at most; 0 gives up at once.
+    pub tries: u32,
+    /// Pause before each; doubles with every further one.
+    pub backoff: Distribution,
+}
+
+/// Which instance goes first when there are too many. Instances not ready yet always go before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Victim {
+    /// The one that became ready last.
+    #[default]
+    Newest,
+    /// The one that became ready first.
+    Oldest,
+    /// The one serving the fewest requests; among equals the newest.
+    Idlest,
+    /// Any.
+    Random,
+}
+
+/// How reports travel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reporting {
+    /// From the end of a period to the autoscaler's having it.
+    pub lag: SimSpan,
+    /// Share of reports lost, 0 to 1.
+    pub loss: f64,
+    /// Most instances asked each second, the rest is extrapolated, as Knative's scraper does.
+    pub sampling: Sampling,
+}
+
+/// Whose reports are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sampling {
+    /// Everyone's.
+    #[default]
+    All,
+    /// Of a random sample of the size Knative would take.
+    Knative,
+}
+
+/// The machines that instances run on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeModel {
+    /// Instances one node holds.
+    pub capacity: u32,
+    /// Nodes at time zero, and never fewer.
+    pub min: u32,
+    /// Nodes at most.
+    pub max: u32,
+    /// From an instance's finding no room to a new node's being there.
+    pub provisioning: Distribution,
+    /// A node without instances for this long goes.
+    pub idle: SimSpan,
+}
+
+/// Something that breaks at a given time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// When.
+    pub at: SimTime,
+    /// What.
+    pub kind: FailureKind,
+}
+
+/// What breaks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FailureKind {
+    /// So many ready instances of a revision (of the first one when it names none) die at once with
+    /// all requests they hold.
+    Instances {
+        /// The revision's name.
+        revision: Option<String>,
+        /// How many.
+        count: u32,
+    },
+    /// A node dies with all its instances.
+    Node,
+    /// The controller is gone for so long and comes back without its memory.
+    Controller {
+        /// From its death to its return.
+        down: SimSpan,
+    },
+}
+
+/// How much is kept beside the result. All of it is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recording {
+    /// For how many revisions, in order of first sight, to keep a series of their own.
+    pub revision_series: u32,
+    /// Whether to keep the series over all revisions.
+    pub series: Keep,
+    /// Most decisions kept; later ones are counted only.
+    pub decisions: u32,
+    /// Most times of cold starts kept; later ones are counted only.
+    pub cold_starts: u32,
+}
+
+/// Whether to keep something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Keep it.
+    Yes,
+    /// Do without, and be faster.
+    No,
+}
+
+// === impl defaults ===
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Scenario {
+            seed: 0,
+            duration: None,
+            warm_up: SimSpan::ZERO,
+            revision: RevisionModel::default(),
+            revisions: BTreeMap::new(),
+            nodes: None,
+            failures: Vec::new(),
+            recording: Recording::NOTHING,
+        }
+    }
+}
+
+impl Default for RevisionModel {
+    fn default() -> Self {
+        RevisionModel {
+            policy: PolicyChoice::default(),
+            settings: BTreeMap::new(),
+            concurrency: 0,
+            service: Distribution::Constant(SimSpan::from_millis(100)),
+            contention: Contention::None,
+            start_up: StartUp::default(),
+            path: Path::Auto,
+            balance: Balance::default(),
+            front_door_capacity: 10_000,
+            queue_depth: None,
+            timeout: None,
+            retry: Retry::default(),
+            drain: SimSpan::from_secs(300),
+            victim: Victim::default(),
+            initial: None,
+            reporting: Reporting::default(),
+        }
+    }
+}
+
+impl Default for StartUp {
+    fn default() -> Self {
+        StartUp::total(Distribution::Constant(SimSpan::ZERO))
+    }
+}
+
+impl StartUp {
+    /// One distribution for the whole way from the wish to readiness.
+    pub const fn total(start: Distribution) -> Self {
+        StartUp {
+            schedule: Distribution::Constant(SimSpan::ZERO),
+            pull: Distribution::Constant(SimSpan::ZERO),
+            start,
+            probe_period: SimSpan::ZERO,
+        }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry { tries: 0, backoff: Distribution::Constant(SimSpan::from_millis(100)) }
+    }
+}
+
+impl Default for Reporting {
+    fn default() -> Self {
+        Reporting { lag: SimSpan::ZERO, loss: 0.0, sampling: Sampling::All }
+    }
+}
+
+impl Recording {
+    /// Only the result.
+    pub const NOTHING: Recording =
+        Recording { revision_series: 0, series: Keep::No, decisions: 0, cold_starts: 0 };
+
+    /// What an HTML report shows.
+    pub const REPORT: Recording = Recording {
+        revision_series: 12,
+        series: Keep::Yes,
+        decisions: 20_000,
+        cold_starts: 20_000,
+    };
+}
+
+impl fmt::Debug for PolicyChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for PolicyChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PolicyChoice::Knative => f.write_str("kpa"),
+            PolicyChoice::Hpa => f.write_str("hpa"),
+            PolicyChoice::Fixed(count) => write!(f, "fixed:{count}"),
+            PolicyChoice::KeepAlive(span) => write!(f, "keep-alive:{}s", span.as_secs_f64()),
+            PolicyChoice::Custom(policy) => f.write_str(&policy.name()),
+        }
+    }
+}
