@@ -1,1 +1,124 @@
 //! The client side of the report stream: statistics, history, directives, reconnection.
+//!
+//! A queue-proxy or an activator cuts statistics whenever it likes and hands them to a
+//! [`Reporter`], which keeps the newest of them in a bounded ring and returns at once. A [`Driver`]
+//! carries the ring to the controller, connects again whenever the stream breaks, and first sends
+//! as many seconds of the past as the controller asks for: a restarted controller then decides on
+//! full windows. What the controller says arrives in an [`Inbox`], where the newest word wins.
+//!
+//! It must never make the data path wait, grow without bound, read numbers into zeros while nobody
+//! listens, or decide anything.
+//!
+//! Modules in reading order: [`ring`] is what is remembered, [`driver`] is who carries it,
+//! [`inbox`] is what comes back, [`transport`] is one HTTP/2 connection, [`backoff`] is how long
+//! to wait before the next.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), tidegate_reporter::ConfigError> {
+//! use tidegate_proto::stats::v1::{Hello, Role, Stat};
+//! let hello = Hello { role: Role::QueueProxy.into(), instance: "web-1".into(), ..Hello::default() };
+//! let config = tidegate_reporter::Config::new("127.0.0.1:9400", hello)?;
+//! let (reporter, inbox, driver) = tidegate_reporter::start(config);
+//! tokio::spawn(driver.run());
+//! reporter.report(Stat { average_concurrency: 1.5, ready: true, ..Stat::default() });
+//! let interval_ms = inbox.directives.borrow().report_interval_ms;
+//! # let _ = interval_ms; Ok(())
+//! # }
+//! ```
+
+pub mod backoff;
+pub mod driver;
+pub mod inbox;
+pub mod ring;
+pub mod transport;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidegate_proto::stats::v1::{Hello, Stat};
+use tokio::sync::mpsc;
+
+pub use backoff::Backoff;
+pub use driver::Driver;
+pub use inbox::{Directives, Endpoint, EndpointMap, Inbox, Link, RevisionName};
+use ring::Ring;
+
+/// Seconds of history kept until a controller asks for more or less: Knative's default stable
+/// window.
+pub const DEFAULT_HISTORY_SECONDS: u32 = 60;
+
+/// Most stats a ring holds, whatever a controller asks for: an hour of one instance's seconds. An
+/// activator that speaks for many revisions raises it with [`Config::history_capacity`].
+pub const DEFAULT_HISTORY_CAPACITY: usize = 3_600;
+
+/// Whom to report to, and as whom.
+#[derive(Debug, Clone)]
+pub struct Config {
+    controller: transport::Address,
+    hello: Hello,
+    /// Most stats kept while nobody listens; the oldest go first.
+    pub history_capacity: usize,
+    /// How long to wait between attempts to connect.
+    pub backoff: Backoff,
+}
+
+/// Why a [`Config`] was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("controller address {given:?} is not understood: {problem}; expected host:port")]
+pub struct ConfigError {
+    /// What was given.
+    pub given: String,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+impl Config {
+    /// Reports to `controller` (`host:port`, with or without `http://`), introduced by `hello`,
+    /// whose protocol version is filled in.
+    ///
+    /// # Errors
+    /// When the address has no port, or is no address.
+    pub fn new(controller: &str, hello: Hello) -> Result<Self, ConfigError> {
+        let hello = Hello { protocol_version: tidegate_proto::PROTOCOL_VERSION, ..hello };
+        Ok(Self {
+            controller: transport::Address::parse(controller)?,
+            hello,
+            history_capacity: DEFAULT_HISTORY_CAPACITY,
+            backoff: Backoff::default(),
+        })
+    }
+}
+
+/// Makes the three ends of a report stream. Nothing happens until [`Driver::run`] is polled.
+#[must_use]
+pub fn start(config: Config) -> (Reporter, Inbox, Driver) {
+    let ring = Arc::new(Mutex::new(Ring::new(config.history_capacity)));
+    let (wake, woken) = mpsc::channel(1);
+    let (outlets, inbox) = inbox::pair();
+    let reporter = Reporter { ring: Arc::clone(&ring), wake };
+    (reporter, inbox, Driver::new(config, ring, woken, outlets))
+}
+
+/// Takes statistics and never makes its caller wait. Clones speak for the same reporter; when the
+/// last one is dropped the driver sends what is left and ends.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    ring: Arc<Mutex<Ring>>,
+    wake: mpsc::Sender<()>,
+}
+
+impl Reporter {
+    /// Remembers `stat` and sends it as soon as there is someone to send it to. Its sequence number
+    /// is assigned here, whatever it says. Returns that number.
+    pub fn report(&self, stat: Stat) -> u64 {
+        let sequence = lock(&self.ring).push(stat);
+        // A full channel means that the driver has been woken already and will see this stat too;
+        // a closed one that it is gone, and then there is nobody to tell.
+        let _ = self.wake.try_send(());
+        sequence
+    }
+}
+
+/// A poisoned lock is taken all the same: every method of the ring leaves it whole.
+fn lock(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
+    ring.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,131 @@
+//! What the controller says, kept so that the newest word wins and a slow reader holds up nobody.
+
+use std::collections::BTreeMap;
+
+use tidegate_proto::stats::v1 as wire;
+use tokio::sync::watch;
+
+/// Most instances believed of one revision; a controller that names more is broken.
+pub const MAX_ENDPOINTS: usize = 100_000;
+
+/// Namespace and name of a revision.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RevisionName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl From<wire::Revision> for RevisionName {
+    fn from(revision: wire::Revision) -> Self {
+        Self { namespace: revision.namespace, name: revision.name }
+    }
+}
+
+impl From<RevisionName> for wire::Revision {
+    fn from(revision: RevisionName) -> Self {
+        Self { namespace: revision.namespace, name: revision.name }
+    }
+}
+
+/// What the controller wants of this reporter. `None` until it has said so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Directives {
+    /// Period of reports in milliseconds.
+    pub report_interval_ms: Option<u32>,
+    /// Seconds of history to keep; the ring obeys by itself.
+    pub history_seconds: Option<u32>,
+    /// Concurrency limit; `Some(0)` is unlimited.
+    pub limit: Option<u32>,
+    /// Whether to drain. Never taken back.
+    pub drain: bool,
+}
+
+impl Directives {
+    fn apply(&mut self, said: wire::Directive) -> bool {
+        let before = *self;
+        if said.report_interval_ms > 0 {
+            self.report_interval_ms = Some(said.report_interval_ms);
+        }
+        if said.history_seconds > 0 {
+            self.history_seconds = Some(said.history_seconds);
+        }
+        self.limit = said.limit.or(self.limit);
+        self.drain |= said.drain;
+        *self != before
+    }
+}
+
+/// One instance that may be sent requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its name, unique within the controller.
+    pub instance: String,
+    /// Where it takes traffic, `host:port`.
+    pub address: String,
+    /// Requests it takes at a time; 0 is unlimited.
+    pub limit: u32,
+}
+
+/// The instances of every revision the controller has spoken of. A revision with no instance has
+/// an empty list; one that was never spoken of has none.
+pub type EndpointMap = BTreeMap<RevisionName, Vec<Endpoint>>;
+
+/// Whether there is a controller at the other end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Link {
+    /// Not connected; what was said before still holds.
+    #[default]
+    Down,
+    /// Connected, and the controller has been sent our history.
+    Up,
+}
+
+/// The receiving end: three values, each the newest word.
+#[derive(Debug, Clone)]
+pub struct Inbox {
+    /// What the controller wants of this reporter.
+    pub directives: watch::Receiver<Directives>,
+    /// Where requests may be sent; only activators are told.
+    pub endpoints: watch::Receiver<EndpointMap>,
+    /// Whether the stream is up.
+    pub link: watch::Receiver<Link>,
+}
+
+/// The sending end, held by the driver.
+#[derive(Debug)]
+pub(crate) struct Outlets {
+    pub(crate) directives: watch::Sender<Directives>,
+    pub(crate) endpoints: watch::Sender<EndpointMap>,
+    pub(crate) link: watch::Sender<Link>,
+}
+
+pub(crate) fn pair() -> (Outlets, Inbox) {
+    let (directives, directives_seen) = watch::channel(Directives::default());
+    let (endpoints, endpoints_seen) = watch::channel(EndpointMap::new());
+    let (link, link_seen) = watch::channel(Link::Down);
+    let inbox = Inbox { directives: directives_seen, endpoints: endpoints_seen, link: link_seen };
+    (Outlets { directives, endpoints, link }, inbox)
+}
+
+impl Outlets {
+    pub(crate) fn directive(&self, said: wire::Directive) {
+        self.directives.send_if_modified(|directives| directives.apply(said));
+    }
+
+    pub(crate) fn endpoints(&self, said: wire::Endpoints) {
+        let revision = said.revision.unwrap_or_default().into();
+        let list = said.endpoints.into_iter().take(MAX_ENDPOINTS);
+        let list: Vec<Endpoint> = list
+            .map(|e| Endpoint { instance: e.instance, address: e.address, limit: e.limit })
+            .collect();
+        self.endpoints.send_modify(|map| {
+            map.insert(revision, list);
+        });
+    }
+
+    pub(crate) fn link(&self, now: Link) {
+        self.link.send_if_modified(|link| std::mem::replace(link, now) != now);
+    }
+}

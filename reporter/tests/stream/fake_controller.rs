@@ -1,0 +1,258 @@
+//! A controller that writes down what it hears, and whose streams can be cut.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use tidegate_proto::stats::v1::report_request::Message as Said;
+use tidegate_proto::stats::v1::report_response::Message as Answer;
+use tidegate_proto::stats::v1::stats_service_server::{StatsService, StatsServiceServer};
+use tidegate_proto::stats::v1::{Ack, Directive, Endpoints, Hello, ReportRequest, ReportResponse};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::transport::server::Connected;
+use tonic::{Request, Response, Status, Streaming};
+
+/// What is done to the streams that are open now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fault {
+    /// Their TCP connections end, wherever they are.
+    CutEveryStream,
+}
+
+/// What was heard so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    pub(crate) hellos: Vec<Hello>,
+    /// Sequence numbers as they came, repeated ones too.
+    pub(crate) in_order: Vec<u64>,
+    pub(crate) distinct: BTreeSet<u64>,
+}
+
+#[derive(Debug, Clone)]
+struct Service {
+    seen: watch::Sender<Seen>,
+    greeting: Arc<Mutex<Directive>>,
+    words: broadcast::Sender<Answer>,
+}
+
+pub(crate) struct FakeController {
+    service: Service,
+    faults: broadcast::Sender<Fault>,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<()>,
+}
+
+impl FakeController {
+    pub(crate) async fn start() -> Self {
+        Self::start_at(([127, 0, 0, 1], 0).into()).await
+    }
+
+    pub(crate) async fn start_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.expect("the address is free");
+        let address = listener.local_addr().expect("its address");
+        let service = Service {
+            seen: watch::Sender::new(Seen::default()),
+            greeting: Arc::default(),
+            words: broadcast::Sender::new(64),
+        };
+        let faults = broadcast::Sender::new(64);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let connections = accept_all(listener, faults.clone());
+        let serving = tonic::transport::Server::builder()
+            .add_service(StatsServiceServer::new(service.clone()))
+            .serve_with_incoming(connections);
+        let server = tokio::spawn(async move {
+            tokio::select! { _ = serving => {}, _ = stopped => {} }
+        });
+        Self { service, faults, address, stop, server }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub(crate) fn socket_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn greet_with(&self, directive: Directive) {
+        *self.service.greeting.lock().expect("not poisoned") = directive;
+    }
+
+    pub(crate) fn say_directive(&self, directive: Directive) {
+        self.service.words.send(Answer::Directive(directive)).expect("somebody listens");
+    }
+
+    pub(crate) fn say_endpoints(&self, endpoints: Endpoints) {
+        self.service.words.send(Answer::Endpoints(endpoints)).expect("somebody listens");
+    }
+
+    pub(crate) fn fault(&self, fault: Fault) {
+        // With no connection open there is nothing to cut.
+        let _ = self.faults.send(fault);
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        self.service.seen.borrow().clone()
+    }
+
+    pub(crate) async fn wait_for_stats(&self, count: usize) {
+        self.wait(|seen| seen.in_order.len() >= count).await;
+    }
+
+    pub(crate) async fn wait_for_sequence(&self, sequence: u64) {
+        self.wait(|seen| seen.in_order.iter().any(|number| *number >= sequence)).await;
+    }
+
+    async fn wait(&self, enough: impl FnMut(&Seen) -> bool) {
+        self.service.seen.subscribe().wait_for(enough).await.expect("the controller lives");
+    }
+
+    pub(crate) async fn stop(self) {
+        drop(self.stop);
+        let _ = self.faults.send(Fault::CutEveryStream);
+        self.server.await.expect("the server ends");
+    }
+}
+
+#[tonic::async_trait]
+impl StatsService for Service {
+    type ReportStream = ReceiverStream<Result<ReportResponse, Status>>;
+
+    async fn report(
+        &self,
+        request: Request<Streaming<ReportRequest>>,
+    ) -> Result<Response<Self::ReportStream>, Status> {
+        let (answers, stream) = mpsc::channel(16);
+        let greeting = *self.greeting.lock().expect("not poisoned");
+        tokio::spawn(self.clone().converse(request.into_inner(), answers, greeting));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+impl Service {
+    async fn converse(
+        self,
+        mut inbound: Streaming<ReportRequest>,
+        answers: mpsc::Sender<Result<ReportResponse, Status>>,
+        greeting: Directive,
+    ) {
+        let mut words = self.words.subscribe();
+        let answer = |answer| answers.send(Ok(ReportResponse { message: Some(answer) }));
+        if answer(Answer::Directive(greeting)).await.is_err() {
+            return;
+        }
+        loop {
+            tokio::select! {
+                said = inbound.message() => match said {
+                    Ok(Some(ReportRequest { message: Some(said) })) => {
+                        let Some(sequence) = self.hear(said) else { continue };
+                        if answer(Answer::Ack(Ack { sequence })).await.is_err() {
+                            return;
+                        }
+                    }
+                    _ => return,
+                },
+                word = words.recv() => {
+                    let Ok(word) = word else { return };
+                    if answer(word).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear(&self, said: Said) -> Option<u64> {
+        let stats = match said {
+            Said::Hello(hello) => {
+                self.seen.send_modify(|seen| seen.hellos.push(hello));
+                return None;
+            }
+            Said::Stat(stat) => vec![stat],
+            Said::History(history) => history.stats,
+        };
+        self.seen.send_modify(|seen| {
+            for stat in &stats {
+                seen.in_order.push(stat.sequence);
+                seen.distinct.insert(stat.sequence);
+            }
+        });
+        stats.last().map(|stat| stat.sequence)
+    }
+}
+
+fn accept_all(
+    listener: TcpListener,
+    faults: broadcast::Sender<Fault>,
+) -> impl Stream<Item = std::io::Result<Mortal>> {
+    tokio_stream::wrappers::TcpListenerStream::new(listener).map(move |stream| {
+        let mut faults = faults.subscribe();
+        let death = Box::pin(async move { drop(faults.recv().await) });
+        stream.map(|stream| Mortal { stream, death, dead: false })
+    })
+}
+
+/// A connection that ends when it is told to.
+struct Mortal {
+    stream: TcpStream,
+    death: Pin<Box<dyn Future<Output = ()> + Send>>,
+    dead: bool,
+}
+
+impl Mortal {
+    fn check(&mut self, context: &mut Context<'_>) -> std::io::Result<()> {
+        self.dead = self.dead || self.death.as_mut().poll(context).is_ready();
+        if self.dead { Err(std::io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+    }
+}
+
+impl AsyncRead for Mortal {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        self.check(context)?;
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Mortal {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.check(context)?;
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl Connected for Mortal {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
