@@ -79,6 +79,11 @@ impl Breaker {
         self.line.next_deadline()
     }
 
+    /// When a ticket in line will have waited too long; `None` if it is not in line.
+    pub fn deadline_of(&self, ticket: Ticket) -> Option<Moment> {
+        self.line.deadline_of(ticket)
+    }
+
     /// Changes the limit. Gives the tickets that enter thereby, in order.
     ///
     /// Nobody is sent away when it shrinks: those inside finish, those in line keep their place, and

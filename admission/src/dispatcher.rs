@@ -185,6 +185,11 @@ impl Dispatcher {
         self.line.next_deadline()
     }
 
+    /// When a ticket in line will have waited too long; `None` if it is not in line.
+    pub fn deadline_of(&self, ticket: Ticket) -> Option<Moment> {
+        self.line.deadline_of(ticket)
+    }
+
     /// An instance became ready. Gives its name and those who go to it at once, in order.
     #[must_use = "the tickets that are returned must be sent to their instance"]
     pub fn add(&mut self, limit: Limit) -> (InstanceId, Vec<Grant>) {

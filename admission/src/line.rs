@@ -230,6 +230,12 @@ impl Line {
             .is_some_and(|place| place.taken && place.order == ticket.order)
     }
 
+    /// When a ticket must be sent away; `None` if it is not waiting.
+    pub fn deadline_of(&self, ticket: Ticket) -> Option<Moment> {
+        let place = self.places.get(ticket.place())?;
+        (place.taken && place.order == ticket.order).then_some(place.deadline)
+    }
+
     /// The head of the line.
     pub fn head(&self) -> Option<Ticket> {
         let place = self.places.get(self.head as usize)?;

@@ -1,1 +1,3 @@
 //! The sidecar: enforces container concurrency and reports request statistics.
+
+pub mod gate;

@@ -1,0 +1,137 @@
+//! The gate's concurrency, generic over lock and clock.
+//!
+//! The rules that make it safe are few, and the loom model in `model.rs` holds them: every change
+//! happens under the one lock; a waiter is told by its state, which its waker only points to; wakers
+//! run after the lock is released; and whoever drops a guard settles its account.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use tidegate_admission::{Limit, Moment, Refusal, Source};
+
+use super::state::{Arrived, Key, State};
+
+/// A lock around the state, and a clock.
+pub(super) trait Ground {
+    /// Changes the state under the lock.
+    fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R;
+    /// The time.
+    fn now(&self) -> Moment;
+    /// Someone waits, where nobody did.
+    fn line_formed(&self);
+}
+
+#[derive(Debug)]
+pub(super) struct Core<G> {
+    ground: G,
+}
+
+impl<G: Ground> Core<G> {
+    pub(super) fn new(ground: G) -> Self {
+        Self { ground }
+    }
+
+    pub(super) fn ground(&self) -> &G {
+        &self.ground
+    }
+
+    /// A slot, or a place in line, or a refusal.
+    pub(super) fn arrive(
+        self: &Arc<Self>,
+        source: Source,
+    ) -> Result<Result<Slot<G>, Place<G>>, Refusal> {
+        let now = self.ground.now();
+        match self.ground.with(|state| state.arrive(now, source)) {
+            Arrived::Entered => Ok(Ok(Slot { core: Arc::clone(self), source })),
+            Arrived::Waiting { key, deadline, first_in_line } => {
+                let place = Place { core: Arc::clone(self), source, key: Some(key), deadline };
+                if first_in_line {
+                    self.ground.line_formed();
+                }
+                Ok(Err(place))
+            }
+            Arrived::Refused(refusal) => Err(refusal),
+        }
+    }
+
+    pub(super) fn resize(&self, limit: Limit) {
+        self.ground.with(|state| state.resize(limit)).wake();
+    }
+
+    pub(super) fn poll_empty(&self, waker: &Waker) -> Poll<()> {
+        self.ground.with(|state| state.poll_empty(waker))
+    }
+}
+
+/// A slot; its drop is the only way it is given back.
+pub(super) struct Slot<G: Ground> {
+    core: Arc<Core<G>>,
+    source: Source,
+}
+
+impl<G: Ground> Drop for Slot<G> {
+    fn drop(&mut self) {
+        let now = self.core.ground.now();
+        self.core.ground.with(|state| state.leave(now, self.source)).wake();
+    }
+}
+
+impl<G: Ground> fmt::Debug for Slot<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// A place in line. Once it was told its outcome, `key` is gone and the account is settled.
+pub(super) struct Place<G: Ground> {
+    core: Arc<Core<G>>,
+    source: Source,
+    key: Option<Key>,
+    deadline: Moment,
+}
+
+impl<G: Ground> Place<G> {
+    /// When the line sends it away; `None` if it never does.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        (self.deadline != Moment::NEVER).then_some(self.deadline)
+    }
+
+    pub(super) fn poll(&mut self, waker: &Waker) -> Poll<Result<Slot<G>, Refusal>> {
+        let Some(key) = self.key else { return Poll::Pending };
+        let outcome = self.core.ground.with(|state| state.poll(key, waker));
+        let Poll::Ready(outcome) = outcome else { return Poll::Pending };
+        self.key = None;
+        Poll::Ready(match outcome {
+            Ok(()) => Ok(Slot { core: Arc::clone(&self.core), source: self.source }),
+            Err(refusal) => {
+                let now = self.core.ground.now();
+                self.core.ground.with(|state| state.depart_refused(now, self.source)).wake();
+                Err(refusal)
+            }
+        })
+    }
+
+    /// Has the line send away all whose time is up.
+    ///
+    /// A timer may fire a moment early by rounding, hence "now, or the own deadline".
+    pub(super) fn expire(&self) {
+        let now = self.core.ground.now().max(self.deadline);
+        self.core.ground.with(|state| state.expire(now)).wake();
+    }
+}
+
+impl<G: Ground> Drop for Place<G> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            let now = self.core.ground.now();
+            self.core.ground.with(|state| state.cancel(now, key, self.source)).wake();
+        }
+    }
+}
+
+impl<G: Ground> fmt::Debug for Place<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").field("key", &self.key).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,109 @@
+//! The waiting line under loom: every interleaving of a few threads, exhaustively.
+//!
+//! The gate's core is generic over its lock, so loom's own can stand in without a special build: this
+//! runs with every `cargo test`. What is checked: no wake-up is lost (a lost one is a deadlock, which
+//! loom reports), the limit holds, and every slot comes back, whatever is cancelled when.
+
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use loom::sync::Mutex;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+use tidegate_admission::{Breaker, Limit, LineSettings, Meter, Moment, Source};
+
+use super::core::{Core, Ground, Slot};
+use super::state::State;
+
+struct Modelled {
+    state: Mutex<State>,
+}
+
+impl Ground for Modelled {
+    fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        change(&mut self.state.lock().expect("no thread of the model panics"))
+    }
+
+    fn now(&self) -> Moment {
+        Moment::ZERO
+    }
+
+    fn line_formed(&self) {}
+}
+
+fn gate(limit: u32) -> Arc<Core<Modelled>> {
+    let breaker = Breaker::new(Limit::from_wire(limit), LineSettings::KNATIVE);
+    let state = Mutex::new(State::new(breaker, Meter::new(Moment::ZERO)));
+    Arc::new(Core::new(Modelled { state }))
+}
+
+fn enter(gate: &Arc<Core<Modelled>>) -> Slot<Modelled> {
+    match gate.arrive(Source::Direct).expect("the line is long enough") {
+        Ok(slot) => slot,
+        Err(mut place) => loom::future::block_on(std::future::poll_fn(move |context| {
+            place.poll(context.waker()).map(|outcome| outcome.expect("there is no deadline"))
+        })),
+    }
+}
+
+fn assert_empty(gate: &Arc<Core<Modelled>>) {
+    let levels = gate.ground().with(|state| state.levels());
+    assert_eq!((levels.executing, levels.waiting), (0, 0));
+    assert_eq!(gate.poll_empty(Waker::noop()), Poll::Ready(()));
+    gate.ground().with(|state| state.breaker.verify()).expect("the invariants hold");
+}
+
+#[test]
+fn no_wake_up_is_lost_and_the_limit_holds() {
+    loom::model(|| {
+        let gate = gate(1);
+        let running = loom::sync::Arc::new(AtomicUsize::new(0));
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let (gate, running) = (Arc::clone(&gate), running.clone());
+                thread::spawn(move || {
+                    let slot = enter(&gate);
+                    assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0, "the limit is one");
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    drop(slot);
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().expect("no thread of the model panics");
+        }
+        assert_empty(&gate);
+    });
+}
+
+#[test]
+fn a_waiter_that_goes_away_while_it_is_called_passes_the_slot_on() {
+    loom::model(|| {
+        let gate = gate(1);
+        let held = enter(&gate);
+        let mut leaving = gate.arrive(Source::Direct).unwrap().unwrap_err();
+        assert!(leaving.poll(Waker::noop()).is_pending());
+        let staying = Arc::clone(&gate);
+        let staying = thread::spawn(move || drop(enter(&staying)));
+        let leaver = thread::spawn(move || drop(leaving));
+        drop(held);
+        leaver.join().expect("no thread of the model panics");
+        staying.join().expect("no thread of the model panics");
+        assert_empty(&gate);
+    });
+}
+
+#[test]
+fn growing_the_limit_wakes_whoever_waits() {
+    loom::model(|| {
+        let gate = gate(1);
+        let held = enter(&gate);
+        let grower = Arc::clone(&gate);
+        let grower = thread::spawn(move || grower.resize(Limit::from_wire(2)));
+        let second = enter(&gate);
+        grower.join().expect("no thread of the model panics");
+        drop(second);
+        drop(held);
+        assert_empty(&gate);
+    });
+}

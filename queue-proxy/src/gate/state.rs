@@ -1,0 +1,302 @@
+//! What the gate's lock guards: breaker, meter, and who to wake. Synchronous and without a clock.
+
+use std::task::{Poll, Waker};
+
+use tidegate_admission::{Arrival, Breaker, Limit, Meter, Moment, Refusal, Report, Source, Ticket};
+
+/// The statistics of one period, cut by [`Gate::cut`](super::Gate::cut).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cut {
+    /// Averages and counts.
+    pub report: Report,
+    /// How things stand at the end of the period.
+    pub levels: Levels,
+    /// Requests of the period that found the line full.
+    pub refused_line_full: u64,
+    /// Requests whose longest wait ended in the period.
+    pub refused_waited_too_long: u64,
+    /// Requests of the period that went away while they waited.
+    pub abandoned: u64,
+}
+
+impl Cut {
+    /// Requests that were refused, for whatever reason.
+    pub const fn refused(&self) -> u64 {
+        self.refused_line_full + self.refused_waited_too_long
+    }
+}
+
+/// How many are inside now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Levels {
+    /// Requests that hold a slot.
+    pub executing: u32,
+    /// Requests in line.
+    pub waiting: u32,
+    /// The limit in force.
+    pub limit: Limit,
+}
+
+impl Levels {
+    /// Requests that hold a slot or stand in line.
+    pub const fn inside(&self) -> u32 {
+        self.executing.saturating_add(self.waiting)
+    }
+}
+
+/// Someone who waits, or who was told but has not looked yet.
+#[derive(Debug)]
+enum Waiter {
+    Vacant,
+    InLine { ticket: Ticket, waker: Option<Waker> },
+    Called,
+    Expired,
+}
+
+/// Names a waiter until it has looked: longer than its ticket's place in line is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key(u32);
+
+/// Who must be woken once the lock is released.
+#[derive(Debug, Default)]
+#[must_use = "whoever is in here sleeps until woken"]
+pub(super) struct ToWake {
+    first: Option<Waker>,
+    others: Vec<Waker>,
+}
+
+impl ToWake {
+    fn push(&mut self, waker: Option<Waker>) {
+        match (&self.first, waker) {
+            (None, waker) => self.first = waker,
+            (Some(_), Some(waker)) => self.others.push(waker),
+            (Some(_), None) => {}
+        }
+    }
+
+    /// Call this without holding the lock: a waker may run anything.
+    pub(super) fn wake(self) {
+        if let Some(waker) = self.first {
+            waker.wake();
+        }
+        for waker in self.others {
+            waker.wake();
+        }
+    }
+}
+
+/// The outcome of an arrival, before it is wrapped into guards.
+#[derive(Debug)]
+pub(super) enum Arrived {
+    Entered,
+    Waiting { key: Key, deadline: Moment, first_in_line: bool },
+    Refused(Refusal),
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) breaker: Breaker,
+    meter: Meter,
+    waiters: Vec<Waiter>,
+    vacant: Vec<u32>,
+    /// The waiter that stands at each place of the line.
+    at_place: Vec<Key>,
+    empty_watchers: Vec<Waker>,
+    refused_line_full: u64,
+    refused_waited_too_long: u64,
+    abandoned: u64,
+}
+
+impl State {
+    pub(super) fn new(breaker: Breaker, meter: Meter) -> Self {
+        Self {
+            breaker,
+            meter,
+            waiters: Vec::new(),
+            vacant: Vec::new(),
+            at_place: Vec::new(),
+            empty_watchers: Vec::new(),
+            refused_line_full: 0,
+            refused_waited_too_long: 0,
+            abandoned: 0,
+        }
+    }
+
+    pub(super) fn arrive(&mut self, now: Moment, source: Source) -> Arrived {
+        self.meter.arrive(now, source);
+        match self.breaker.arrive(now) {
+            Arrival::Entered => Arrived::Entered,
+            Arrival::Waiting(ticket) => {
+                let deadline = self.breaker.deadline_of(ticket).unwrap_or(Moment::NEVER);
+                let first_in_line = self.breaker.waiting() == 1;
+                Arrived::Waiting { key: self.remember(ticket), deadline, first_in_line }
+            }
+            Arrival::Refused(refusal) => {
+                self.refused_line_full += 1;
+                // It was here for no time at all, but it was here: it counts as a request.
+                self.meter.depart(now, source);
+                Arrived::Refused(refusal)
+            }
+        }
+    }
+
+    /// Looks whether a waiter was called or sent away; remembers whom to wake if neither.
+    pub(super) fn poll(&mut self, key: Key, waker: &Waker) -> Poll<Result<(), Refusal>> {
+        let outcome = match &mut self.waiters[key.0 as usize] {
+            Waiter::InLine { waker: known, .. } => {
+                match known {
+                    Some(known) => known.clone_from(waker),
+                    None => *known = Some(waker.clone()),
+                }
+                return Poll::Pending;
+            }
+            Waiter::Called => Ok(()),
+            Waiter::Expired | Waiter::Vacant => Err(Refusal::WaitedTooLong),
+        };
+        self.forget(key);
+        Poll::Ready(outcome)
+    }
+
+    /// The holder of a slot is done.
+    pub(super) fn leave(&mut self, now: Moment, source: Source) -> ToWake {
+        let mut to_wake = ToWake::default();
+        if let Some(ticket) = self.breaker.leave() {
+            to_wake.push(self.tell(ticket, Waiter::Called));
+        }
+        self.depart(now, source, to_wake)
+    }
+
+    /// A waiter was refused and has looked.
+    pub(super) fn depart_refused(&mut self, now: Moment, source: Source) -> ToWake {
+        self.depart(now, source, ToWake::default())
+    }
+
+    /// A waiter goes away, whatever has become of it in the meantime.
+    pub(super) fn cancel(&mut self, now: Moment, key: Key, source: Source) -> ToWake {
+        match std::mem::replace(&mut self.waiters[key.0 as usize], Waiter::Vacant) {
+            Waiter::Called => {
+                // It was called, but went away before it looked: its slot goes on to the next.
+                self.forget(key);
+                self.abandoned += 1;
+                self.leave(now, source)
+            }
+            Waiter::InLine { ticket, .. } => {
+                let was_waiting = self.breaker.abandon(ticket);
+                debug_assert!(was_waiting, "a waiter in line has a ticket in line");
+                self.forget(key);
+                self.abandoned += 1;
+                self.depart(now, source, ToWake::default())
+            }
+            Waiter::Expired | Waiter::Vacant => {
+                self.forget(key);
+                self.depart(now, source, ToWake::default())
+            }
+        }
+    }
+
+    /// Sends away everyone whose deadline is not after `now`.
+    pub(super) fn expire(&mut self, now: Moment) -> ToWake {
+        let mut to_wake = ToWake::default();
+        while let Some(ticket) = self.breaker.expire(now) {
+            self.refused_waited_too_long += 1;
+            to_wake.push(self.tell(ticket, Waiter::Expired));
+        }
+        to_wake
+    }
+
+    pub(super) fn resize(&mut self, limit: Limit) -> ToWake {
+        let mut to_wake = ToWake::default();
+        for ticket in self.breaker.resize(limit) {
+            to_wake.push(self.tell(ticket, Waiter::Called));
+        }
+        to_wake
+    }
+
+    pub(super) fn cut(&mut self, now: Moment) -> Cut {
+        let cut = Cut {
+            report: self.meter.cut(now),
+            levels: self.levels(),
+            refused_line_full: self.refused_line_full,
+            refused_waited_too_long: self.refused_waited_too_long,
+            abandoned: self.abandoned,
+        };
+        self.refused_line_full = 0;
+        self.refused_waited_too_long = 0;
+        self.abandoned = 0;
+        cut
+    }
+
+    pub(super) fn levels(&self) -> Levels {
+        Levels {
+            executing: self.breaker.executing(),
+            waiting: self.breaker.waiting(),
+            limit: self.breaker.limit(),
+        }
+    }
+
+    /// Whether nobody is inside; if someone is, `waker` is woken when the last one leaves.
+    pub(super) fn poll_empty(&mut self, waker: &Waker) -> Poll<()> {
+        if self.meter.concurrency() == 0 {
+            return Poll::Ready(());
+        }
+        if !self.empty_watchers.iter().any(|known| known.will_wake(waker)) {
+            self.empty_watchers.push(waker.clone());
+        }
+        Poll::Pending
+    }
+
+    fn depart(&mut self, now: Moment, source: Source, mut to_wake: ToWake) -> ToWake {
+        self.meter.depart(now, source);
+        if self.meter.concurrency() == 0 {
+            for watcher in self.empty_watchers.drain(..) {
+                to_wake.push(Some(watcher));
+            }
+        }
+        to_wake
+    }
+
+    fn remember(&mut self, ticket: Ticket) -> Key {
+        let waiter = Waiter::InLine { ticket, waker: None };
+        let key = match self.vacant.pop() {
+            Some(index) => {
+                self.waiters[index as usize] = waiter;
+                Key(index)
+            }
+            None => {
+                self.waiters.push(waiter);
+                // Their number is bounded by the line's, which has 32 bits.
+                Key(u32::try_from(self.waiters.len() - 1).unwrap_or(u32::MAX))
+            }
+        };
+        if self.at_place.len() <= ticket.place() {
+            self.at_place.resize(ticket.place() + 1, key);
+        }
+        self.at_place[ticket.place()] = key;
+        key
+    }
+
+    fn tell(&mut self, ticket: Ticket, news: Waiter) -> Option<Waker> {
+        let key = self.at_place[ticket.place()];
+        match std::mem::replace(&mut self.waiters[key.0 as usize], news) {
+            Waiter::InLine { ticket: known, waker } => {
+                debug_assert_eq!(known, ticket, "a place in line names its waiter");
+                waker
+            }
+            Waiter::Vacant | Waiter::Called | Waiter::Expired => None,
+        }
+    }
+
+    fn forget(&mut self, key: Key) {
+        self.waiters[key.0 as usize] = Waiter::Vacant;
+        self.vacant.push(key.0);
+        if self.vacant.len() == self.waiters.len() && self.waiters.len() > KEPT_WAITERS {
+            // A burst is over: give its memory back.
+            self.waiters = Vec::new();
+            self.vacant = Vec::new();
+            self.at_place = Vec::new();
+        }
+    }
+}
+
+/// Up to this many waiters' memory is kept for the next burst.
+const KEPT_WAITERS: usize = 256;
