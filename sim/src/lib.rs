@@ -22,6 +22,7 @@
 pub mod arrival;
 pub mod distribution;
 pub mod engine;
+mod events;
 pub mod random;
 pub mod record;
 pub mod result;

@@ -4,6 +4,9 @@
 //! two neighbours become one. So a minute and a year take the same memory, and a chart never gets
 //! more points than a screen can show.
 
+pub(crate) mod recorder;
+mod sketch;
+
 use serde::{Deserialize, Serialize};
 
 /// Most points a series holds: more than a wide screen has pixel columns to spare for one chart.
@@ -76,7 +79,7 @@ pub struct SeriesPoint {
     /// Value over the panic window at the last decision up to the end of this step.
     pub panic: f64,
     /// Median latency of requests answered in this step, milliseconds; 0 without any. Latencies over
-    /// time come from a coarse histogram and are within 5 %.
+    /// time come from a coarse histogram and are within 7 %.
     pub p50_ms: f64,
     /// 95th percentile, likewise.
     pub p95_ms: f64,
