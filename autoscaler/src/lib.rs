@@ -1,1 +1,41 @@
 //! The decision library: request statistics in, a number of instances and its reason out.
+//!
+//! Feed a [`RevisionAutoscaler`] one [`Sample`] a second and ask it every two seconds for a
+//! [`Decision`]. Configured with [`Improvements::none`] it decides exactly as Knative's KPA does,
+//! to the last bit; [`Improvements::all`] is how Tidegate runs it.
+//!
+//! What it must never do: read a clock, do I/O, spawn, draw random numbers, panic. Time is an
+//! argument, the same inputs give the same outputs on every machine.
+//!
+//! # Map, in reading order
+//!
+//! * [`time`], [`sample`], [`spec`], [`observed`]: the words everything else is written in.
+//! * [`window`]: seconds in rings, and what is asked of them.
+//! * [`collector`]: the windows of one revision.
+//! * [`signal`]: what can be wished from besides concurrency and request rate.
+//! * [`decide`]: the rule itself, a pure function from inputs to an explained outcome.
+//! * [`explain`]: that explanation, as a value and in words.
+//! * [`revision`]: collector, rule and memory put together.
+//! * [`policy`]: the seam for other deciders.
+
+pub mod collector;
+pub mod decide;
+pub mod explain;
+pub mod observed;
+pub mod policy;
+pub mod revision;
+pub mod sample;
+pub mod signal;
+pub mod spec;
+pub mod time;
+pub mod window;
+
+pub use decide::{Decision, Outcome};
+pub use explain::Explanation;
+pub use observed::Observed;
+pub use policy::{FixedPolicy, KeepAlivePolicy, KnativePolicy, Policy, TickInput};
+pub use revision::{RevisionAutoscaler, RevisionSettings, Status};
+pub use sample::{Origin, Sample};
+pub use signal::{Signal, SignalKind};
+pub use spec::{Aggregation, DecisionSpec, Improvements, MetricSpec, ScalingMetric};
+pub use time::Timestamp;

@@ -1,0 +1,187 @@
+//! Why a decision is what it is: a value, and one or two plain sentences.
+
+use crate::collector::Missing;
+use crate::decide::{Inputs, Outcome, PanicState};
+use crate::observed::Observed;
+use crate::signal::{MAX_SIGNALS, Signal, SignalKind};
+use crate::time::Timestamp;
+
+/// How a decision came about, whoever decided.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Explanation {
+    /// The time of the decision.
+    pub at: Timestamp,
+    /// The decider's own account.
+    pub detail: Detail,
+    /// What was decided.
+    pub outcome: Outcome,
+}
+
+/// The account of one kind of decider.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[expect(clippy::large_enum_variant, reason = "an explanation is made without allocating")]
+pub enum Detail {
+    /// Knative's algorithm, improved or not.
+    Knative(DecisionTrace),
+    /// A fixed number.
+    Fixed {
+        /// The number.
+        instances: u32,
+    },
+    /// One request per instance, and a fixed time before an idle one goes.
+    KeepAlive {
+        /// Requests in flight and waiting now.
+        needed: u32,
+        /// How long an idle instance is kept, in milliseconds.
+        idle_ms: u64,
+    },
+}
+
+/// The rule that had the last word on the wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum Rule {
+    /// The instances could not be counted, so the last wish stands.
+    CountUnknown,
+    /// There is no load to go by, so the last wish stands.
+    NoLoad(Missing),
+    /// The stable window.
+    Stable,
+    /// The panic window or the stable window, in panic.
+    Panic,
+    /// Panic does not let the wish fall.
+    PanicHeld,
+    /// The scale-down delay does not let the wish fall yet.
+    Delayed,
+}
+
+/// What became of panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum PanicChange {
+    /// No panic before or after.
+    Calm,
+    /// The panic window wants so much more than is there that panic began.
+    Entered,
+    /// It still does.
+    Extended,
+    /// It no longer does, but a stable window has not passed since.
+    Continues,
+    /// A stable window has passed since it last did.
+    Left,
+}
+
+/// One window's wish.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Wish {
+    /// Load divided by target, rounded up.
+    pub needed: f64,
+    /// That within the rates of growth and shrinking.
+    pub limited: i32,
+    /// That raised to the activation scale.
+    pub wish: i32,
+}
+
+/// One signal and its wishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct SignalTrace {
+    /// Which signal.
+    pub kind: SignalKind,
+    /// Over the stable window.
+    pub stable: Wish,
+    /// Over the panic window.
+    pub panic: Wish,
+}
+
+impl SignalTrace {
+    /// Follows a signal through every clamp.
+    pub(crate) fn new(signal: &Signal, up: f64, down: f64, activation_scale: i32) -> SignalTrace {
+        let wish = |load: f64| {
+            let needed = (load / signal.target).ceil();
+            let limited = needed.max(down).min(up) as i32;
+            let raised = activation_scale > 1 && needed > 0.0;
+            Wish {
+                needed,
+                limited,
+                wish: if raised { limited.max(activation_scale) } else { limited },
+            }
+        };
+        SignalTrace { kind: signal.kind, stable: wish(signal.stable), panic: wish(signal.panic) }
+    }
+}
+
+/// What the scale-down delay did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Delay {
+    /// The wish before.
+    pub wish: i32,
+    /// The largest wish within the delay.
+    pub held: i32,
+}
+
+/// Excess burst capacity before and after hysteresis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct BurstCapacity {
+    /// As computed.
+    pub exact: i32,
+    /// As decided.
+    pub decided: i32,
+}
+
+/// The account of Knative's algorithm.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct DecisionTrace {
+    /// What it was computed from; deciding again from it gives the same trace.
+    pub inputs: Inputs,
+    /// The largest wish that the rate of growth allows.
+    pub limit_up: i32,
+    /// The smallest wish that the rate of shrinking allows.
+    pub limit_down: i32,
+    /// The signals' wishes; as many as there are signals in the inputs.
+    pub signals: [SignalTrace; MAX_SIGNALS],
+    /// Whose stable wish was the largest.
+    pub stable_winner: SignalKind,
+    /// What became of panic.
+    pub panic_change: PanicChange,
+    /// The state of panic after the decision.
+    pub panic_after: PanicState,
+    /// What the scale-down delay did, if there is one.
+    pub delay: Option<Delay>,
+    /// Excess burst capacity.
+    pub burst: BurstCapacity,
+    /// The rule that had the last word.
+    pub rule: Rule,
+}
+
+impl DecisionTrace {
+    /// A trace in which nothing has happened yet.
+    pub(crate) fn new(inputs: &Inputs) -> DecisionTrace {
+        DecisionTrace {
+            inputs: *inputs,
+            limit_up: 0,
+            limit_down: 0,
+            signals: [SignalTrace::default(); MAX_SIGNALS],
+            stable_winner: SignalKind::Concurrency,
+            panic_change: PanicChange::Calm,
+            panic_after: inputs.panic,
+            delay: None,
+            burst: BurstCapacity::default(),
+            rule: Rule::Stable,
+        }
+    }
+
+    /// The instances the decision saw.
+    pub fn observed(&self) -> Observed {
+        self.inputs.observed.unwrap_or_default()
+    }
+}

@@ -1,0 +1,25 @@
+//! What is known about a revision's instances when a decision is due.
+
+/// A revision's instances as counted by whoever runs them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
+pub struct Observed {
+    /// Instances that take requests now.
+    pub ready: u32,
+    /// Instances that were started and are not ready yet.
+    pub starting: u32,
+    /// Instances last asked for: the replicas of the deployment.
+    pub requested: u32,
+    /// Requests being served at this instant, where known; only [`crate::KeepAlivePolicy`] asks.
+    pub in_flight: u32,
+    /// Requests waiting for an instance at this instant, where known.
+    pub waiting: u32,
+}
+
+impl Observed {
+    /// `ready` instances, all that were asked for.
+    pub const fn ready(ready: u32) -> Observed {
+        Observed { ready, starting: 0, requested: ready, in_flight: 0, waiting: 0 }
+    }
+}

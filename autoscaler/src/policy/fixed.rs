@@ -1,0 +1,32 @@
+//! A number that never changes.
+
+use super::{Policy, TickInput};
+use crate::decide::{Decision, Outcome};
+use crate::explain::{Detail, Explanation};
+
+/// Always wishes the same number of instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedPolicy {
+    instances: u32,
+}
+
+impl FixedPolicy {
+    /// A policy that wishes `instances`.
+    pub const fn new(instances: u32) -> FixedPolicy {
+        FixedPolicy { instances }
+    }
+}
+
+impl Policy for FixedPolicy {
+    fn tick(&mut self, input: &TickInput<'_>) -> Decision {
+        Decision::new(Explanation {
+            at: input.now,
+            detail: Detail::Fixed { instances: self.instances },
+            outcome: Outcome {
+                valid: true,
+                desired: i32::try_from(self.instances).unwrap_or(i32::MAX),
+                excess_burst_capacity: 0,
+            },
+        })
+    }
+}

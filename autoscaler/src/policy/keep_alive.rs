@@ -1,0 +1,70 @@
+//! One request per instance, and a fixed time before an idle instance goes: what most function
+//! platforms do.
+
+use std::collections::VecDeque;
+
+use super::{Policy, TickInput};
+use crate::decide::{Decision, Outcome};
+use crate::explain::{Detail, Explanation};
+use crate::time::Timestamp;
+
+/// Wishes as many instances as requests were in flight at once within the last `idle_ms`.
+///
+/// It goes by [`crate::Observed::in_flight`] and [`crate::Observed::waiting`], so it is as exact
+/// as it is asked often: ask at every arrival and departure for the exact number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeepAlivePolicy {
+    idle_ms: u64,
+    /// Demands in rising order of the time they were last seen, and falling order of size.
+    falling: VecDeque<(Timestamp, u32)>,
+}
+
+impl KeepAlivePolicy {
+    /// A policy that lets an instance go after it was idle for `idle_ms` milliseconds.
+    pub const fn new(idle_ms: u64) -> KeepAlivePolicy {
+        KeepAlivePolicy { idle_ms, falling: VecDeque::new() }
+    }
+
+    /// When the wish falls next if no request comes or goes until then.
+    pub fn next_fall(&self) -> Option<Timestamp> {
+        let (seen, _) = self.falling.front().filter(|_| self.falling.len() > 1)?;
+        Some(seen.plus_millis(self.idle_ms))
+    }
+}
+
+impl Policy for KeepAlivePolicy {
+    fn tick(&mut self, input: &TickInput<'_>) -> Decision {
+        let Some(observed) = input.observed else {
+            let detail = Detail::KeepAlive { needed: 0, idle_ms: self.idle_ms };
+            let outcome = Outcome::default();
+            return Decision::new(Explanation { at: input.now, detail, outcome });
+        };
+        let needed = observed.in_flight.saturating_add(observed.waiting);
+        // The demand seen last lasted until now, so its idle time starts now.
+        if let Some(newest) = self.falling.back_mut() {
+            newest.0 = newest.0.max(input.now);
+        }
+        while self.falling.back().is_some_and(|newest| newest.1 <= needed) {
+            self.falling.pop_back();
+        }
+        self.falling.push_back((input.now, needed));
+        while self.falling.len() > 1
+            && self
+                .falling
+                .front()
+                .is_some_and(|seen| input.now.millis_since(seen.0) >= self.idle_ms)
+        {
+            self.falling.pop_front();
+        }
+        let wish = self.falling.front().map_or(0, |seen| seen.1);
+        Decision::new(Explanation {
+            at: input.now,
+            detail: Detail::KeepAlive { needed, idle_ms: self.idle_ms },
+            outcome: Outcome {
+                valid: true,
+                desired: i32::try_from(wish).unwrap_or(i32::MAX),
+                excess_burst_capacity: 0,
+            },
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! What can be wished from: the scaling metric, a percentile of it, and whatever else the caller
+//! measures. The largest wish wins.
+
+/// The most signals one decision can weigh.
+pub const MAX_SIGNALS: usize = 6;
+
+/// The most signals a caller can add to the library's own two.
+pub const MAX_EXTRA_SIGNALS: usize = MAX_SIGNALS - 2;
+
+/// What a signal measures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum SignalKind {
+    /// Average number of requests in flight.
+    #[default]
+    Concurrency,
+    /// Requests per second.
+    RequestRate,
+    /// A percentile of the seconds of the stable window.
+    BurstPercentile,
+    /// Processor time.
+    Cpu,
+    /// Memory.
+    Memory,
+    /// A latency, from a digest of the caller's.
+    Latency,
+    /// Anything else, told apart by a number of the caller's.
+    Custom(u16),
+}
+
+/// A measured load and how much of it one instance should carry.
+///
+/// `stable` and `panic` are revision totals over the long and the short window, in the same unit
+/// as `target`. A value that is not finite and a target that is not positive wish nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Signal {
+    /// What it measures.
+    pub kind: SignalKind,
+    /// Load over the stable window.
+    pub stable: f64,
+    /// Load over the panic window.
+    pub panic: f64,
+    /// Load one instance should carry. Above 0.
+    pub target: f64,
+}

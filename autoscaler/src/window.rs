@@ -1,0 +1,140 @@
+//! Seconds in rings, and what is asked of them: the mean, the weighted mean, the maximum.
+//!
+//! A window is a ring of buckets, one per second in practice. Values that fall into one bucket
+//! add up. Recording and asking take the time as an argument; times may be in any order.
+
+pub mod max;
+mod ring;
+pub mod smoothing;
+mod weighted;
+
+use std::fmt;
+
+use crate::spec::Aggregation;
+use crate::time::Timestamp;
+use ring::Ring;
+use weighted::Weights;
+
+/// The most buckets one window may have: a day of seconds, far beyond the hour that settings
+/// allow, so that a wrong number is an error and not gigabytes.
+pub const MAX_BUCKETS: u64 = 86_400;
+
+/// What happens to a window's age when its length changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resize {
+    /// The window is said to have been full before, as in Knative: one that had just begun is
+    /// divided by more seconds than it has.
+    ForgetAge,
+    /// The window goes on from where its data began.
+    KeepAge,
+}
+
+/// A window over `LANES` values that are always recorded together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window<const LANES: usize> {
+    ring: Ring<LANES>,
+    weights: Option<Box<Weights<LANES>>>,
+}
+
+impl<const LANES: usize> Window<LANES> {
+    /// An empty window of `length_ms` in buckets of `granularity_ms`.
+    ///
+    /// # Errors
+    ///
+    /// [`WindowError`] when the length is 0, a bucket is shorter than a second, or there would be
+    /// more than [`MAX_BUCKETS`] of them.
+    pub fn new(
+        aggregation: Aggregation,
+        length_ms: u64,
+        granularity_ms: u64,
+    ) -> Result<Window<LANES>, WindowError> {
+        let ring = Ring::new(length_ms, granularity_ms)?;
+        let weights = match aggregation {
+            Aggregation::Linear => None,
+            Aggregation::WeightedExponential => Some(Box::new(Weights::new(ring.count()))),
+        };
+        Ok(Window { ring, weights })
+    }
+
+    /// Adds `values` to the bucket that `at` falls into; too old a time is ignored.
+    pub fn record(&mut self, at: Timestamp, values: [f64; LANES]) {
+        let change = self.ring.record(at.as_millis(), values);
+        if let Some(weights) = &mut self.weights {
+            weights.follow(&self.ring, change, values);
+        }
+    }
+
+    /// The average of one lane as seen at `at`.
+    pub fn average(&self, at: Timestamp, lane: usize) -> f64 {
+        match &self.weights {
+            None => self.ring.mean(at.as_millis(), lane),
+            Some(weights) => weights.average(&self.ring, at.as_millis(), lane),
+        }
+    }
+
+    /// Whether nothing was recorded for longer than the window's length.
+    pub fn is_empty(&self, at: Timestamp) -> bool {
+        self.ring.is_empty(at.as_millis())
+    }
+
+    /// Changes the length, keeping the newest buckets that fit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Window::new`]; the window is unchanged then.
+    pub fn resize(
+        &mut self,
+        at: Timestamp,
+        length_ms: u64,
+        mode: Resize,
+    ) -> Result<(), WindowError> {
+        self.ring.resize(at.as_millis(), length_ms, mode)?;
+        if let Some(weights) = &mut self.weights {
+            **weights = Weights::new(self.ring.count());
+            weights.rebuild(&self.ring);
+        }
+        Ok(())
+    }
+
+    /// Number of buckets.
+    pub fn buckets(&self) -> usize {
+        self.ring.count()
+    }
+
+    /// Length in milliseconds.
+    pub fn length_ms(&self) -> u64 {
+        self.ring.length_ms()
+    }
+
+    /// The coefficient of the exponential weights, if there are any.
+    pub fn smoothing_coefficient(&self) -> Option<f64> {
+        self.weights.as_ref().map(|weights| weights.coefficient())
+    }
+
+    /// Start of the newest bucket that was written.
+    pub fn last_recorded(&self) -> Option<Timestamp> {
+        self.ring.last().map(Timestamp::from_millis)
+    }
+}
+
+/// A window that cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowError {
+    /// The length asked for, in milliseconds.
+    pub length_ms: u64,
+    /// The bucket size asked for, in milliseconds.
+    pub granularity_ms: u64,
+}
+
+impl fmt::Display for WindowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WindowError { length_ms, granularity_ms } = self;
+        write!(
+            f,
+            "window: {length_ms} ms in buckets of {granularity_ms} ms, expected buckets of at \
+             least 1000 ms and 1 to {MAX_BUCKETS} of them"
+        )
+    }
+}
+
+impl std::error::Error for WindowError {}
