@@ -17,14 +17,18 @@
 //! * [`explain`]: that explanation, as a value and in words.
 //! * [`revision`]: collector, rule and memory put together.
 //! * [`policy`]: the seam for other deciders.
+//! * [`settings`]: Knative's configuration and annotations, resolved to those words.
+//! * [`lifecycle`]: from decisions to replicas: bounds, scale to zero, who is in the path.
 
 pub mod collector;
 pub mod decide;
 pub mod explain;
+pub mod lifecycle;
 pub mod observed;
 pub mod policy;
 pub mod revision;
 pub mod sample;
+pub mod settings;
 pub mod signal;
 pub mod spec;
 pub mod time;
@@ -32,6 +36,7 @@ pub mod window;
 
 pub use decide::{Decision, Outcome};
 pub use explain::Explanation;
+pub use lifecycle::{Lifecycle, LifecycleSpec};
 pub use observed::Observed;
 pub use policy::{FixedPolicy, KeepAlivePolicy, KnativePolicy, Policy, TickInput};
 pub use revision::{RevisionAutoscaler, RevisionSettings, Status};

@@ -1,0 +1,213 @@
+//! From decisions to replicas: bounds, initial scale, scale to zero, who is in the path.
+//!
+//! The rule ([`crate::decide`]) says how many instances the load needs. It knows nothing of
+//! bounds, of revisions that never became ready, or of the care it takes to remove the last
+//! instance: the activator must be in the path first, or requests would hit a void. All that is
+//! here, as a pure state machine: [`Lifecycle::reconcile`] takes the time, the decision and what
+//! is seen of the world, and returns a [`Step`] for the caller to carry out, with its reason.
+//!
+//! In reading order: `spec` (what the rules are), `observation` (what is seen), `step` (what to
+//! do and why), `zero` (how the last instance goes).
+
+mod observation;
+mod spec;
+mod step;
+mod zero;
+
+pub use observation::{ActivatorProbe, Observation, Plumbing};
+pub use spec::{DEFAULT_PROGRESS_DEADLINE, LifecycleSpec, ZeroScale};
+pub use step::{
+    ActiveCondition, ActiveReason, ActiveStatus, ProbeUse, Step, StepRule, TrafficMode,
+};
+
+use crate::settings::ScaleBounds;
+use crate::time::Timestamp;
+use zero::ZeroOutcome;
+
+/// How many activators serve a revision before anything is known of its load.
+pub const MIN_ACTIVATORS: i32 = 2;
+
+/// What a wish of -1 means: nothing has been decided yet.
+pub const UNDECIDED: i32 = -1;
+
+/// The memory of one revision's lifecycle.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Lifecycle {
+    replicas: i32,
+    active: Option<ActiveCondition>,
+    initialized: bool,
+    mode: TrafficMode,
+    desired: i32,
+    actual: i32,
+    plumbed_once: bool,
+}
+
+impl Lifecycle {
+    /// A revision that was created with `replicas` instances asked for.
+    pub fn new(replicas: i32) -> Self {
+        Self {
+            replicas,
+            active: None,
+            initialized: false,
+            mode: TrafficMode::Proxy,
+            desired: UNDECIDED,
+            actual: 0,
+            plumbed_once: false,
+        }
+    }
+
+    /// Instances asked for at present.
+    pub fn replicas(&self) -> i32 {
+        self.replicas
+    }
+
+    /// Whether the revision is serving, as of the last step; unknown before the first.
+    pub fn active(&self) -> Option<ActiveCondition> {
+        self.active
+    }
+
+    /// Whether the revision has once had all the instances it was to start with.
+    pub fn is_initialized(&self) -> bool {
+        self.initialized
+    }
+
+    /// Whether the revision was ever connected to the traffic, so that it can be asked for
+    /// reports.
+    pub fn was_plumbed(&self) -> bool {
+        self.plumbed_once
+    }
+
+    /// Notes a number of replicas that somebody else asked for.
+    pub fn set_replicas(&mut self, replicas: i32) {
+        self.replicas = replicas;
+    }
+
+    /// Takes one step. Times must not decrease from call to call; if they do, ages count as
+    /// negative and nothing is removed early.
+    pub fn reconcile(
+        &mut self,
+        now: Timestamp,
+        spec: &LifecycleSpec,
+        observation: &Observation,
+    ) -> Step {
+        let active = *self.active.get_or_insert(ActiveCondition::starting(now));
+        let Plumbing::Present { activator_since } = observation.plumbing else {
+            self.mode = TrafficMode::Proxy;
+            let wish = Wish::held(UNDECIDED, StepRule::Unplumbed);
+            return self.conclude(now, spec, 0, MIN_ACTIVATORS, wish);
+        };
+        let wish = self.wish(now, spec, observation, active, activator_since);
+        let mut patch = None;
+        if wish.applies && wish.want != self.replicas {
+            self.replicas = wish.want;
+            patch = Some(wish.want);
+        }
+        let serves = wish.want > 0 && observation.excess_burst_capacity >= 0;
+        self.mode = if serves { TrafficMode::Serve } else { TrafficMode::Proxy };
+        self.plumbed_once = true;
+        let activators = spec.decision.activators(observation.ready);
+        let ready = i32::try_from(observation.ready).unwrap_or(i32::MAX);
+        let mut step = self.conclude(now, spec, ready, activators, wish);
+        step.patch = patch;
+        step.decided = observation.decided;
+        step
+    }
+
+    /// What to ask for, and whether to act on it.
+    fn wish(
+        &self,
+        now: Timestamp,
+        spec: &LifecycleSpec,
+        observation: &Observation,
+        active: ActiveCondition,
+        activator_since: Option<Timestamp>,
+    ) -> Wish {
+        let decided = observation.decided;
+        if decided < 0 && active.status != ActiveStatus::Unknown {
+            return Wish::held(decided, StepRule::Undecided);
+        }
+        let bounds = self.bounds_now(spec);
+        let want = bounds.apply(decided).max(0);
+        if want == 0 {
+            let idle = zero::Idle { now, active, mode: self.mode, activator_since };
+            return Wish::from_zero(zero::decide(spec, &idle, observation.probe));
+        }
+        let rule = if want == decided {
+            StepRule::Followed
+        } else if want > decided && bounds.min == spec.bounds.min {
+            StepRule::RaisedToMin { min: bounds.min }
+        } else if want > decided {
+            StepRule::RaisedToInitial { initial: bounds.min }
+        } else {
+            StepRule::LoweredToMax { max: bounds.max }
+        };
+        Wish { want, applies: true, rule, recheck_ms: None, probe: ProbeUse::NotNeeded }
+    }
+
+    /// Until a revision has been whole once, its initial scale is its lower bound.
+    fn bounds_now(&self, spec: &LifecycleSpec) -> ScaleBounds {
+        let starting = spec.initial_scale > 1 && !self.initialized && spec.is_reachable();
+        let min = if starting { spec.bounds.min.max(spec.initial_scale) } else { spec.bounds.min };
+        ScaleBounds { min, max: spec.bounds.max }
+    }
+
+    /// Settles the condition and the reported numbers.
+    fn conclude(
+        &mut self,
+        now: Timestamp,
+        spec: &LifecycleSpec,
+        ready: i32,
+        activators: i32,
+        wish: Wish,
+    ) -> Step {
+        let least = if self.initialized { 1 } else { spec.initial_scale };
+        let threshold = spec.bounds.min.max(least);
+        self.actual = ready;
+        if wish.want != UNDECIDED || self.desired < 0 {
+            self.desired = wish.want;
+        }
+        if ready >= threshold && self.plumbed_once {
+            self.initialized = true;
+        }
+        let before = self.active.unwrap_or(ActiveCondition::starting(now));
+        let after = before.after(now, wish.want, ready, threshold);
+        self.active = Some(after);
+        Step {
+            decided: UNDECIDED,
+            want: wish.want,
+            patch: None,
+            replicas: self.replicas,
+            mode: self.mode,
+            activators,
+            active: after,
+            initialized: self.initialized,
+            desired: self.desired,
+            actual: self.actual,
+            recheck_ms: wish.recheck_ms,
+            probe: wish.probe,
+            rule: wish.rule,
+        }
+    }
+}
+
+/// What a step asks for, before it is carried out.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    want: i32,
+    applies: bool,
+    rule: StepRule,
+    recheck_ms: Option<i64>,
+    probe: ProbeUse,
+}
+
+impl Wish {
+    fn held(want: i32, rule: StepRule) -> Self {
+        Self { want, applies: false, rule, recheck_ms: None, probe: ProbeUse::NotNeeded }
+    }
+
+    fn from_zero(outcome: ZeroOutcome) -> Self {
+        let ZeroOutcome { want, applies, rule, recheck_ms, probe } = outcome;
+        Self { want, applies, rule, recheck_ms, probe }
+    }
+}

@@ -1,0 +1,47 @@
+//! What is seen of a revision and of the world around it when a step is due.
+
+use crate::time::Timestamp;
+
+/// Everything a step looks at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Observation {
+    /// The last valid decision, or [`super::UNDECIDED`].
+    pub decided: i32,
+    /// Excess burst capacity as of that decision.
+    pub excess_burst_capacity: i32,
+    /// Instances that take requests now.
+    pub ready: u32,
+    /// Whether requests can reach the revision at all.
+    pub plumbing: Plumbing,
+    /// Whether the activator answers for the revision.
+    pub probe: ActivatorProbe,
+}
+
+/// Whether what carries requests to a revision exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Plumbing {
+    /// The service does not exist yet, or has no private side yet.
+    Missing,
+    /// The service exists.
+    Present {
+        /// Since when requests go through the activator, if they do.
+        activator_since: Option<Timestamp>,
+    },
+}
+
+/// What the activator said when asked, through the revision's public address, whether it is in
+/// the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum ActivatorProbe {
+    /// The activator answered.
+    Confirmed,
+    /// Somebody else answered, or nobody.
+    Denied,
+    /// Nobody has asked yet. A step that needs the answer says so with
+    /// [`super::ProbeUse::Unconfirmed`]; ask then, and reconcile again.
+    #[default]
+    NotAsked,
+}

@@ -1,0 +1,134 @@
+//! How the last instance goes: never before the activator stands in for it.
+
+use super::{
+    ActivatorProbe, ActiveCondition, ActiveStatus, LifecycleSpec, ProbeUse, StepRule, TrafficMode,
+    UNDECIDED, ZeroScale,
+};
+use crate::settings::GoDuration;
+use crate::time::Timestamp;
+
+/// Time on top of the progress deadline before an activation counts as failed, so that the
+/// deployment's own deadline speaks first.
+const ACTIVATION_MARGIN: GoDuration = GoDuration::from_seconds(30);
+
+/// When to look again at a revision that is idle while its activator is already in the path: no
+/// event would come.
+const PROXY_RECHECK_MS: i64 = 3_000;
+
+/// What is known when the bounded wish is zero.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Idle {
+    pub(super) now: Timestamp,
+    pub(super) active: ActiveCondition,
+    pub(super) mode: TrafficMode,
+    pub(super) activator_since: Option<Timestamp>,
+}
+
+/// What to do about it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ZeroOutcome {
+    pub(super) want: i32,
+    pub(super) applies: bool,
+    pub(super) rule: StepRule,
+    pub(super) recheck_ms: Option<i64>,
+    pub(super) probe: ProbeUse,
+}
+
+impl ZeroOutcome {
+    fn apply(want: i32, rule: StepRule) -> Self {
+        Self { want, applies: true, rule, recheck_ms: None, probe: ProbeUse::NotNeeded }
+    }
+
+    fn hold(want: i32, rule: StepRule) -> Self {
+        Self { applies: false, ..Self::apply(want, rule) }
+    }
+
+    fn recheck_after(self, rest: GoDuration) -> Self {
+        Self { recheck_ms: Some(rest.milliseconds()), ..self }
+    }
+
+    fn probed(self, probe: ProbeUse) -> Self {
+        Self { probe, ..self }
+    }
+}
+
+pub(super) fn decide(spec: &LifecycleSpec, idle: &Idle, probe: ActivatorProbe) -> ZeroOutcome {
+    if spec.zero_scale == ZeroScale::Forbidden {
+        return ZeroOutcome::apply(1, StepRule::ZeroForbidden);
+    }
+    let age = elapsed(idle.active.since, idle.now);
+    match idle.active.status {
+        ActiveStatus::Unknown => while_activating(spec, age),
+        ActiveStatus::True => while_active(spec, age, idle.mode),
+        ActiveStatus::False => while_inactive(spec, idle, age, probe),
+    }
+}
+
+fn while_activating(spec: &LifecycleSpec, age: GoDuration) -> ZeroOutcome {
+    let limit = plus(spec.progress_deadline, ACTIVATION_MARGIN);
+    if age > limit {
+        return ZeroOutcome::apply(0, StepRule::ActivationFailed { limit });
+    }
+    ZeroOutcome::hold(UNDECIDED, StepRule::Activating { limit }).recheck_after(limit)
+}
+
+/// The first step towards zero only says so: it puts the activator into the path.
+fn while_active(spec: &LifecycleSpec, age: GoDuration, mode: TrafficMode) -> ZeroOutcome {
+    if age < spec.stable_window {
+        let rest = minus(spec.stable_window, age);
+        return ZeroOutcome::apply(1, StepRule::ActiveTooShortly { rest }).recheck_after(rest);
+    }
+    let outcome = ZeroOutcome::hold(0, StepRule::BecameIdle);
+    match mode {
+        TrafficMode::Proxy => ZeroOutcome { recheck_ms: Some(PROXY_RECHECK_MS), ..outcome },
+        TrafficMode::Serve => outcome,
+    }
+}
+
+fn while_inactive(
+    spec: &LifecycleSpec,
+    idle: &Idle,
+    age: GoDuration,
+    probe: ActivatorProbe,
+) -> ZeroOutcome {
+    // With an unbounded burst capacity the activator never leaves the path: no need to ask.
+    let always_in_path = spec.decision.target_burst_capacity == -1.0;
+    let asked = match (always_in_path, probe) {
+        (true, _) => ProbeUse::NotNeeded,
+        (false, ActivatorProbe::Confirmed) => ProbeUse::Confirmed,
+        (false, ActivatorProbe::Denied | ActivatorProbe::NotAsked) => {
+            let outcome = ZeroOutcome::hold(0, StepRule::ActivatorUnconfirmed);
+            return outcome.probed(ProbeUse::Unconfirmed);
+        }
+    };
+    once_in_path(spec, idle, age).probed(asked)
+}
+
+fn once_in_path(spec: &LifecycleSpec, idle: &Idle, age: GoDuration) -> ZeroOutcome {
+    let (grace, retention) = (spec.grace_period, spec.retention);
+    if age >= grace.max(retention) {
+        return ZeroOutcome::apply(0, StepRule::IdleLongEnough { age });
+    }
+    if retention > GoDuration::ZERO && age < retention {
+        let rest = minus(retention, age);
+        return ZeroOutcome::hold(0, StepRule::Retained { rest }).recheck_after(rest);
+    }
+    let in_path = idle.activator_since.map_or(GoDuration::ZERO, |since| elapsed(since, idle.now));
+    let rest = minus(grace, in_path);
+    if rest <= GoDuration::ZERO {
+        return ZeroOutcome::apply(0, StepRule::ActivatorLongInPath { in_path });
+    }
+    ZeroOutcome::hold(0, StepRule::Grace { rest }).recheck_after(rest)
+}
+
+fn elapsed(since: Timestamp, now: Timestamp) -> GoDuration {
+    GoDuration::from_milliseconds(now.as_millis().saturating_sub(since.as_millis()))
+}
+
+fn plus(a: GoDuration, b: GoDuration) -> GoDuration {
+    GoDuration::from_nanoseconds(a.nanoseconds().saturating_add(b.nanoseconds()))
+}
+
+fn minus(a: GoDuration, b: GoDuration) -> GoDuration {
+    GoDuration::from_nanoseconds(a.nanoseconds().saturating_sub(b.nanoseconds()))
+}

@@ -1,0 +1,29 @@
+//! Settings: Knative's names and meanings, read from text, checked, and resolved to numbers.
+//!
+//! [`Config`] is the cluster's `config-autoscaler`, [`Overrides`] one revision's annotations, and
+//! [`Resolved`] what the two come to for a given [`Workload`]. Reading reports everything that is
+//! wrong at once, each finding with its key, its value and what would be accepted.
+//!
+//! In reading order: `syntax` and [`GoDuration`] (how Go writes numbers and durations),
+//! [`Violations`], [`Config`], [`Overrides`], [`Resolved`], [`HpaObject`].
+
+mod annotations;
+mod config;
+mod duration;
+mod hpa_object;
+mod resolve;
+mod syntax;
+mod violation;
+
+pub use annotations::{
+    ANNOTATION_KEYS, AnnotationKey, Overrides, PROGRESS_DEADLINE, unknown_annotations,
+    validate_annotations,
+};
+pub use config::{
+    CONFIG_KEYS, Config, HPA_CLASS, KPA_CLASS, RPS_UTILIZATION, TARGET_MIN, WINDOW_MAX, WINDOW_MIN,
+    unknown_config_keys,
+};
+pub use duration::{DurationError, GoDuration};
+pub use hpa_object::{HpaMetric, HpaObject, HpaTarget};
+pub use resolve::{Reachability, Resolved, ScaleBounds, Workload};
+pub use violation::{Strictness, Violation, Violations};
