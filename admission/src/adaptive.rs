@@ -2,9 +2,12 @@
 //!
 //! The rule is the latency gradient of Netflix's concurrency-limits (Gradient2): as long as requests
 //! are about as quick as they were over a long time, the limit grows by a little headroom; as soon as
-//! they are slower, it shrinks in proportion. Two things differ. Samples are gathered into windows, so
-//! that one slow request proves nothing, and the headroom is the square root of the limit up to
-//! Netflix's four, so that a limit below four can be found at all.
+//! they are slower, it shrinks in proportion. Three things differ. Samples are gathered into windows,
+//! so that one slow request proves nothing. The headroom is the square root of the limit up to
+//! Netflix's four, so that a limit below four can be found at all. And while the limit binds, what is
+//! usual is not learned from the latency that the limit itself causes (a long overload would pass for
+//! normal); instead, as Envoy's adaptive concurrency filter does, the limit drops to a few requests
+//! for one window now and then to measure how quick the app is when it is not busy.
 
 use core::time::Duration;
 
@@ -32,6 +35,10 @@ pub struct AdaptiveSettings {
     pub window: Duration,
     /// Samples that a window needs.
     pub window_samples: u32,
+    /// How long the limit may bind before the quick latency is measured anew; `None` is never, and
+    /// lets the usual latency follow an overload as Netflix's does. Instances that started together
+    /// should be given different values, or they all measure at once.
+    pub measure_every: Option<Duration>,
 }
 
 impl Default for AdaptiveSettings {
@@ -47,6 +54,7 @@ impl Default for AdaptiveSettings {
             headroom: 4.0,
             window: Duration::from_millis(250),
             window_samples: 10,
+            measure_every: Some(Duration::from_secs(60)),
         }
     }
 }
@@ -61,6 +69,11 @@ const DRIFTED: f64 = 2.0;
 const DRIFT_RECOVERY: f64 = 0.95;
 /// Until this many windows were seen, the usual latency is their plain average.
 const WARM_UP_WINDOWS: u32 = 10;
+
+/// The limit while the quick latency is measured, as Envoy has it.
+const MEASURING_LIMIT: u32 = 3;
+/// After this many windows at the smallest limit what is usual is believed to have changed.
+const STUCK_WINDOWS: u32 = 5;
 
 /// The samples of the window that is open.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,7 +91,12 @@ pub struct Adaptive {
     limit: f64,
     usual_seconds: f64,
     windows_seen: u32,
+    windows_at_minimum: u32,
     window: Window,
+    /// Whether this window measures how quick the app is with few requests.
+    measuring: bool,
+    /// Since when the limit has bound without a measurement.
+    binding_since: Option<Moment>,
 }
 
 impl Adaptive {
@@ -97,7 +115,16 @@ impl Adaptive {
             ..settings
         };
         let limit = f64::from(settings.initial.clamp(settings.minimum, settings.maximum));
-        Self { settings, limit, usual_seconds: 0.0, windows_seen: 0, window: Window::default() }
+        Self {
+            settings,
+            limit,
+            usual_seconds: 0.0,
+            windows_seen: 0,
+            windows_at_minimum: 0,
+            window: Window::default(),
+            measuring: false,
+            binding_since: None,
+        }
     }
 
     /// A request was answered `latency` after it entered; `in_flight` executed when it did, itself
@@ -106,6 +133,10 @@ impl Adaptive {
     /// Only time in the app counts: a latency that includes waiting for this very limit would feed
     /// back into it. Failed requests should be left out, they are often quick.
     pub fn sample(&mut self, now: Moment, latency: Duration, in_flight: u32) -> Option<Limit> {
+        if self.measuring && in_flight > self.measuring_limit() {
+            // It entered before the limit dropped, and was slowed down by as many others.
+            return None;
+        }
         let window = &mut self.window;
         let opened = *window.opened.get_or_insert(now);
         window.samples += 1;
@@ -118,14 +149,15 @@ impl Adaptive {
         }
         let closed = core::mem::take(window);
         let before = self.limit();
-        self.close(closed);
+        self.close(now, closed);
         (self.limit() != before).then(|| self.limit())
     }
 
     /// The limit in force, rounded down to whole requests.
     pub fn limit(&self) -> Limit {
         // Between the bounds, which are u32, so nothing is cut off but the fraction.
-        Limit::from_wire(self.limit as u32)
+        let limit = self.limit as u32;
+        Limit::from_wire(if self.measuring { limit.min(self.measuring_limit()) } else { limit })
     }
 
     /// The latency that counts as usual; zero before anything was measured.
@@ -133,28 +165,56 @@ impl Adaptive {
         Duration::try_from_secs_f64(self.usual_seconds).unwrap_or_default()
     }
 
-    fn close(&mut self, window: Window) {
+    fn measuring_limit(&self) -> u32 {
+        MEASURING_LIMIT.clamp(self.settings.minimum, self.settings.maximum)
+    }
+
+    fn close(&mut self, now: Moment, window: Window) {
         let present = window.latency_seconds_sum / f64::from(window.samples.max(1));
-        self.learn(present);
-        // With less than half of the limit in use, latency says nothing about the limit.
-        if f64::from(window.most_in_flight) < self.limit / 2.0 || present <= 0.0 {
+        if core::mem::take(&mut self.measuring) {
+            self.usual_seconds = present;
+            self.binding_since = None;
             return;
         }
+        // With less than half of the limit in use, latency says nothing about the limit.
+        let binds = f64::from(window.most_in_flight) >= self.limit / 2.0;
+        self.learn(present, binds);
+        if !binds || present <= 0.0 {
+            self.binding_since = None;
+            return;
+        }
+        self.follow(present);
+        let since = *self.binding_since.get_or_insert(now);
+        self.measuring = self.settings.measure_every.is_some_and(|every| now.since(since) >= every);
+    }
+
+    /// Moves the limit along the gradient.
+    fn follow(&mut self, present: f64) {
         let gradient =
             (self.settings.tolerance * self.usual_seconds / present).clamp(GRADIENT.0, GRADIENT.1);
         let headroom = self.limit.sqrt().min(self.settings.headroom);
         let aim = self.limit * gradient + headroom;
         let smoothing = self.settings.smoothing;
+        let minimum = f64::from(self.settings.minimum);
         self.limit = (self.limit * (1.0 - smoothing) + aim * smoothing)
-            .clamp(f64::from(self.settings.minimum), f64::from(self.settings.maximum));
+            .clamp(minimum, f64::from(self.settings.maximum));
+        let at_minimum = self.limit <= minimum;
+        self.windows_at_minimum = if at_minimum { self.windows_at_minimum + 1 } else { 0 };
+        if self.windows_at_minimum >= STUCK_WINDOWS {
+            self.windows_at_minimum = 0;
+            self.usual_seconds = present;
+        }
     }
 
     /// Brings the usual latency up to date with one window's average.
-    fn learn(&mut self, present: f64) {
+    fn learn(&mut self, present: f64, binds: bool) {
         self.windows_seen = self.windows_seen.saturating_add(1);
         if self.windows_seen <= WARM_UP_WINDOWS {
             self.usual_seconds += (present - self.usual_seconds) / f64::from(self.windows_seen);
-        } else {
+            return;
+        }
+        let misleading = binds && present > self.usual_seconds;
+        if !misleading || self.settings.measure_every.is_none() {
             let weight = 2.0 / (f64::from(self.settings.long_windows) + 1.0);
             self.usual_seconds += (present - self.usual_seconds) * weight;
         }

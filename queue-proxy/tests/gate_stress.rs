@@ -28,7 +28,7 @@ async fn a_storm_of_requests_and_cancellations_never_exceeds_the_limit() {
                 let mut state = seed;
                 for _ in 0..200 {
                     let entering = gate.enter(Source::Direct);
-                    let permit = if draw(&mut state) % 3 == 0 {
+                    let permit = if draw(&mut state).is_multiple_of(3) {
                         // Cancel after a few turns of the scheduler, whatever it is doing.
                         let turns = draw(&mut state) % 4;
                         tokio::select! {
