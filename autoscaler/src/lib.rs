@@ -19,6 +19,7 @@
 //! * [`policy`]: the seam for other deciders.
 //! * [`settings`]: Knative's configuration and annotations, resolved to those words.
 //! * [`lifecycle`]: from decisions to replicas: bounds, scale to zero, who is in the path.
+//! * [`scrape`]: a sample of all instances from the answers of some.
 
 pub mod collector;
 pub mod decide;
@@ -29,6 +30,7 @@ pub mod policy;
 pub mod revision;
 pub mod sample;
 pub mod settings;
+pub mod scrape;
 pub mod signal;
 pub mod spec;
 pub mod time;

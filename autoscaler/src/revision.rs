@@ -37,6 +37,15 @@ pub struct Status {
     pub excess_burst_capacity: i32,
 }
 
+impl Status {
+    /// Whether `next` is worth telling: another number of instances, or another sign of excess
+    /// burst capacity, 0 being positive.
+    pub fn is_news(&self, next: &Status) -> bool {
+        let negative = |status: &Status| status.excess_burst_capacity < 0;
+        self.desired != next.desired || negative(self) != negative(next)
+    }
+}
+
 /// Decides how many instances one revision should have.
 ///
 /// Record samples as they come, call [`tick`](Self::tick) every [`TICK_INTERVAL_MS`], and at once
@@ -62,19 +71,28 @@ impl RevisionAutoscaler {
         now: Timestamp,
         ready: u32,
     ) -> Result<RevisionAutoscaler, WindowError> {
-        let spec = &settings.spec;
-        let delay = (spec.scale_down_delay_ms > 0)
-            .then(|| MaxWindow::new(spec.scale_down_delay_ms, TICK_INTERVAL_MS));
-        Ok(RevisionAutoscaler {
+        let mut autoscaler = RevisionAutoscaler {
             collector: Some(Collector::new(&settings.metric)?),
-            panic: PanicState {
-                since: (ready > 1).then_some(now),
-                max_instances: i32::try_from(ready).unwrap_or(i32::MAX),
-            },
-            delay,
-            status: Status { desired: -1, excess_burst_capacity: spec.initial_burst_capacity() },
+            panic: PanicState::default(),
+            delay: None,
+            status: Status { desired: -1, excess_burst_capacity: 0 },
             settings,
-        })
+        };
+        autoscaler.start_deciding(now, ready);
+        Ok(autoscaler)
+    }
+
+    /// Forgets panic, delay and last wish as if the decisions began at `now` with `ready`
+    /// instances; the windows stay. A collector may run ahead of the decisions made from it.
+    pub fn start_deciding(&mut self, now: Timestamp, ready: u32) {
+        let spec = &self.settings.spec;
+        self.panic = PanicState {
+            since: (ready > 1).then_some(now),
+            max_instances: i32::try_from(ready).unwrap_or(i32::MAX),
+        };
+        self.delay = (spec.scale_down_delay_ms > 0)
+            .then(|| MaxWindow::new(spec.scale_down_delay_ms, TICK_INTERVAL_MS));
+        self.status = Status { desired: -1, excess_burst_capacity: spec.initial_burst_capacity() };
     }
 
     /// Records a report of the second that `at` falls into.
