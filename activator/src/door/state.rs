@@ -1,0 +1,342 @@
+//! What a door's lock guards. Synchronous and without a clock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use tidegate_admission::{
+    Dispatch, Dispatcher, DispatcherSettings, Grant, InstanceId, Limit, Meter, Moment, Refusal,
+    Report, Source, Ticket,
+};
+use tidegate_reporter::Endpoint;
+use tokio::sync::oneshot;
+
+use super::Passage;
+
+/// The statistics of one period.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cut {
+    /// Averages and counts. Waiting counts as being there.
+    pub report: Report,
+    /// How things stand at the end of the period.
+    pub status: Status,
+    /// Requests of the period that were refused.
+    pub refused: u64,
+    /// Requests of the period that were sent, and not answered by the instance.
+    pub failed: u64,
+}
+
+/// How things stand at a door now, and what has happened since it opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Instances that may be sent requests.
+    pub ready: u32,
+    /// Requests at instances.
+    pub in_flight: u64,
+    /// Requests in line.
+    pub waiting: u32,
+    /// Requests since the door opened.
+    pub requests: u64,
+    /// Requests that arrived while no instance was ready.
+    pub cold_starts: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Requests that were sent and not answered by the instance.
+    pub failed: u64,
+}
+
+/// An instance that was chosen for a request.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) instance: InstanceId,
+    pub(super) order: u64,
+    pub(super) name: Arc<str>,
+    pub(super) address: Arc<str>,
+}
+
+/// What becomes of a request that asks for an instance.
+#[derive(Debug)]
+pub(super) enum Asked {
+    Sent(Wanted),
+    Waiting {
+        ticket: Ticket,
+        deadline: Moment,
+        granted: oneshot::Receiver<Passage>,
+        first_in_line: bool,
+    },
+    Refused(Refusal),
+}
+
+/// Who is granted which instance, to be told once the lock is released.
+pub(super) type Deliveries = Vec<(oneshot::Sender<Passage>, Wanted)>;
+
+#[derive(Debug)]
+struct Instance {
+    id: InstanceId,
+    name: Arc<str>,
+    address: Arc<str>,
+    /// The controller names it. If not, it is forgotten once it is done.
+    listed: bool,
+    /// It refused a connection a moment ago.
+    suspected: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    dispatcher: Dispatcher,
+    pub(super) meter: Meter,
+    /// By slot of the dispatcher.
+    instances: Vec<Option<Instance>>,
+    by_name: HashMap<Arc<str>, InstanceId>,
+    /// By place in line.
+    waiters: Vec<Option<oneshot::Sender<Passage>>>,
+    empty_watchers: Vec<Waker>,
+    requests: u64,
+    cold_starts: u64,
+    refused: u64,
+    failed: u64,
+    refused_before_period: u64,
+    failed_before_period: u64,
+}
+
+impl State {
+    pub(super) fn new(settings: DispatcherSettings) -> Self {
+        Self {
+            dispatcher: Dispatcher::new(settings),
+            meter: Meter::new(Moment::ZERO),
+            instances: Vec::new(),
+            by_name: HashMap::new(),
+            waiters: Vec::new(),
+            empty_watchers: Vec::new(),
+            requests: 0,
+            cold_starts: 0,
+            refused: 0,
+            failed: 0,
+            refused_before_period: 0,
+            failed_before_period: 0,
+        }
+    }
+
+    pub(super) fn longest_wait(&self) -> Option<Duration> {
+        self.dispatcher.settings().longest_wait
+    }
+
+    /// Asks for an instance; `again` gives order and deadline of a request that asked before.
+    pub(super) fn ask(&mut self, now: Moment, again: Option<(u64, Moment)>) -> Asked {
+        let dispatch = match again {
+            None => {
+                self.requests += 1;
+                self.cold_starts += u64::from(self.dispatcher.ready() == 0);
+                self.dispatcher.arrive(now)
+            }
+            Some((order, deadline)) => self.dispatcher.arrive_again(order, deadline),
+        };
+        match dispatch {
+            Dispatch::Sent { instance, order } => match self.wanted(instance, order) {
+                Some(wanted) => Asked::Sent(wanted),
+                // The dispatcher only names instances that were added here.
+                None => Asked::Refused(Refusal::LineFull),
+            },
+            Dispatch::Waiting(ticket) => {
+                let deadline = self.dispatcher.deadline_of(ticket).unwrap_or(Moment::NEVER);
+                let (sender, granted) = oneshot::channel();
+                if self.waiters.len() <= ticket.place() {
+                    self.waiters.resize_with(ticket.place() + 1, || None);
+                }
+                self.waiters[ticket.place()] = Some(sender);
+                let first_in_line = self.dispatcher.waiting() == 1;
+                Asked::Waiting { ticket, deadline, granted, first_in_line }
+            }
+            Dispatch::Refused(refusal) => {
+                self.refused += 1;
+                Asked::Refused(refusal)
+            }
+        }
+    }
+
+    /// A passage ended.
+    pub(super) fn give_back(&mut self, instance: InstanceId) -> Deliveries {
+        let grant = self.dispatcher.depart(instance);
+        self.forget_if_done(instance);
+        self.deliveries(grant)
+    }
+
+    /// A request ended. Gives who waits for the door to be empty, if it is.
+    pub(super) fn depart(&mut self, now: Moment, failed: bool) -> Vec<Waker> {
+        self.failed += u64::from(failed);
+        self.meter.depart(now, Source::Direct);
+        if self.meter.concurrency() == 0 {
+            return std::mem::take(&mut self.empty_watchers);
+        }
+        Vec::new()
+    }
+
+    /// Leaves the line, if still in it. What is returned must be dropped without the lock.
+    pub(super) fn leave_line(&mut self, ticket: Ticket) -> Option<oneshot::Sender<Passage>> {
+        if !self.dispatcher.abandon(ticket) {
+            return None;
+        }
+        self.take_waiter(ticket)
+    }
+
+    /// Sends away those whose time is up: dropping what is returned tells them.
+    pub(super) fn expire(&mut self, now: Moment) -> Vec<oneshot::Sender<Passage>> {
+        let mut expired = Vec::new();
+        while let Some(ticket) = self.dispatcher.expire(now) {
+            self.refused += 1;
+            expired.extend(self.take_waiter(ticket));
+        }
+        expired
+    }
+
+    pub(super) fn set_endpoints(&mut self, endpoints: &[Endpoint]) -> Deliveries {
+        let mut grants = Vec::new();
+        let named: HashMap<&str, &str> =
+            endpoints.iter().map(|one| (one.instance.as_str(), one.address.as_str())).collect();
+        for instance in self.instances.iter_mut().flatten() {
+            // A namesake that has moved on stays unlisted, whatever is said of its name.
+            instance.listed = self.by_name.get(&instance.name) == Some(&instance.id)
+                && named.get(&*instance.name) == Some(&&*instance.address);
+        }
+        let known: Vec<_> = self.by_name.values().copied().collect();
+        for id in known {
+            if !self.instance(id).is_some_and(|instance| instance.listed) {
+                self.dispatcher.drain(id);
+                self.forget_if_done(id);
+            }
+        }
+        for endpoint in endpoints {
+            let limit = Limit::from_wire(endpoint.limit);
+            let known = self.by_name.get(endpoint.instance.as_str()).copied();
+            match known.filter(|id| self.instance(*id).is_some_and(|instance| instance.listed)) {
+                Some(id) => {
+                    if self.dispatcher.limit_of(id) != Some(limit) {
+                        grants.extend(self.dispatcher.set_limit(id, limit));
+                    }
+                    let suspected = self.instance(id).is_some_and(|instance| instance.suspected);
+                    if !self.dispatcher.is_ready(id) && !suspected {
+                        grants.extend(self.dispatcher.resume(id));
+                    }
+                }
+                None => grants.extend(self.add(endpoint, limit)),
+            }
+        }
+        self.deliveries(grants)
+    }
+
+    /// Sends the instance nothing for now. True if it was sent requests until now.
+    pub(super) fn suspect(&mut self, id: InstanceId) -> bool {
+        let Some(instance) = self.instance_mut(id) else { return false };
+        let news = !std::mem::replace(&mut instance.suspected, true);
+        self.dispatcher.drain(id);
+        news
+    }
+
+    /// Ends a suspicion.
+    pub(super) fn trust(&mut self, id: InstanceId) -> Deliveries {
+        let Some(instance) = self.instance_mut(id) else { return Vec::new() };
+        instance.suspected = false;
+        if !instance.listed {
+            return Vec::new();
+        }
+        let grants = self.dispatcher.resume(id);
+        self.deliveries(grants)
+    }
+
+    pub(super) fn cut(&mut self, now: Moment) -> Cut {
+        let cut = Cut {
+            report: self.meter.cut(now),
+            status: self.status(),
+            refused: self.refused - self.refused_before_period,
+            failed: self.failed - self.failed_before_period,
+        };
+        self.refused_before_period = self.refused;
+        self.failed_before_period = self.failed;
+        cut
+    }
+
+    pub(super) fn status(&self) -> Status {
+        Status {
+            ready: self.dispatcher.ready(),
+            in_flight: self.dispatcher.in_flight(),
+            waiting: self.dispatcher.waiting(),
+            requests: self.requests,
+            cold_starts: self.cold_starts,
+            refused: self.refused,
+            failed: self.failed,
+        }
+    }
+
+    pub(super) fn poll_empty(&mut self, waker: &Waker) -> Poll<()> {
+        if self.meter.concurrency() == 0 {
+            return Poll::Ready(());
+        }
+        if !self.empty_watchers.iter().any(|known| known.will_wake(waker)) {
+            self.empty_watchers.push(waker.clone());
+        }
+        Poll::Pending
+    }
+
+    fn add(&mut self, endpoint: &Endpoint, limit: Limit) -> Vec<Grant> {
+        let (id, grants) = self.dispatcher.add(limit);
+        let name: Arc<str> = endpoint.instance.as_str().into();
+        if self.instances.len() <= id.slot() {
+            self.instances.resize_with(id.slot() + 1, || None);
+        }
+        // A namesake at another address keeps its slot until its requests are done.
+        self.by_name.insert(Arc::clone(&name), id);
+        let address = endpoint.address.as_str().into();
+        let instance = Instance { id, name, address, listed: true, suspected: false };
+        self.instances[id.slot()] = Some(instance);
+        grants
+    }
+
+    fn forget_if_done(&mut self, id: InstanceId) {
+        let listed = self.instance(id).is_none_or(|instance| instance.listed);
+        if listed || self.dispatcher.in_flight_at(id) != Some(0) {
+            return;
+        }
+        self.dispatcher.remove(id);
+        if let Some(instance) = self.instances[id.slot()].take()
+            && self.by_name.get(&instance.name) == Some(&id)
+        {
+            self.by_name.remove(&instance.name);
+        }
+    }
+
+    fn deliveries(&mut self, grants: impl IntoIterator<Item = Grant>) -> Deliveries {
+        let mut deliveries = Vec::new();
+        for Grant { ticket, instance } in grants {
+            let wanted = self.wanted(instance, ticket.order());
+            deliveries.extend(self.take_waiter(ticket).zip(wanted));
+        }
+        deliveries
+    }
+
+    fn take_waiter(&mut self, ticket: Ticket) -> Option<oneshot::Sender<Passage>> {
+        let waiter = self.waiters.get_mut(ticket.place())?.take();
+        if self.dispatcher.waiting() == 0 && self.waiters.len() > KEPT_WAITERS {
+            // A burst is over: give its memory back.
+            self.waiters = Vec::new();
+        }
+        waiter
+    }
+
+    fn instance(&self, id: InstanceId) -> Option<&Instance> {
+        self.instances.get(id.slot())?.as_ref().filter(|instance| instance.id == id)
+    }
+
+    fn instance_mut(&mut self, id: InstanceId) -> Option<&mut Instance> {
+        self.instances.get_mut(id.slot())?.as_mut().filter(|instance| instance.id == id)
+    }
+
+    fn wanted(&self, instance: InstanceId, order: u64) -> Option<Wanted> {
+        let known = self.instance(instance)?;
+        let (name, address) = (Arc::clone(&known.name), Arc::clone(&known.address));
+        Some(Wanted { instance, order, name, address })
+    }
+}
+
+/// Up to this many waiters' memory is kept for the next burst.
+const KEPT_WAITERS: usize = 256;

@@ -1,0 +1,90 @@
+//! Which revision a request is for.
+//!
+//! Knative's rules: an ingress names it in two headers; without them the host says it as
+//! `name.namespace.svc` and whatever the cluster calls its domain. With neither, a configured default
+//! takes it: the one revision of local mode.
+
+use tidegate_reporter::RevisionName;
+
+/// Names the revision. Set by an ingress for each weighted backend, and never sent on.
+pub const REVISION_HEADER: &str = "knative-serving-revision";
+/// Names the namespace of the revision. Set and removed together with [`REVISION_HEADER`].
+pub const NAMESPACE_HEADER: &str = "knative-serving-namespace";
+
+/// What a request says about its revision, as far as it is readable text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Claim<'a> {
+    /// The value of [`REVISION_HEADER`].
+    pub revision: Option<&'a str>,
+    /// The value of [`NAMESPACE_HEADER`].
+    pub namespace: Option<&'a str>,
+    /// The host, with or without a port.
+    pub host: Option<&'a str>,
+}
+
+impl Claim<'_> {
+    /// The revision that the request names, whether or not it exists.
+    pub fn named(&self) -> Option<RevisionName> {
+        match (self.namespace, self.revision) {
+            (Some(namespace), Some(name)) if !namespace.is_empty() && !name.is_empty() => {
+                Some(RevisionName { namespace: namespace.into(), name: name.into() })
+            }
+            _ => self.host.and_then(service_host),
+        }
+    }
+
+    /// Whether an ingress named it, so that no default may take its place.
+    pub fn is_explicit(&self) -> bool {
+        self.namespace.is_some() && self.revision.is_some()
+    }
+}
+
+/// Takes `name.namespace.svc[.domain][:port]` apart.
+fn service_host(host: &str) -> Option<RevisionName> {
+    let host = match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => host,
+    };
+    let mut labels = host.trim_end_matches('.').split('.');
+    let (name, namespace, svc) = (labels.next()?, labels.next()?, labels.next()?);
+    let named = !name.is_empty() && !namespace.is_empty() && svc.eq_ignore_ascii_case("svc");
+    named.then(|| RevisionName {
+        namespace: namespace.to_ascii_lowercase(),
+        name: name.to_ascii_lowercase(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn revision(namespace: &str, name: &str) -> Option<RevisionName> {
+        Some(RevisionName { namespace: namespace.into(), name: name.into() })
+    }
+
+    #[test]
+    fn both_headers_win_over_the_host() {
+        let host = Some("other.default.svc.cluster.local");
+        let claim = Claim { revision: Some("web-1"), namespace: Some("prod"), host };
+        assert_eq!(claim.named(), revision("prod", "web-1"));
+        assert!(claim.is_explicit());
+        let half = Claim { namespace: None, ..claim };
+        assert_eq!(half.named(), revision("default", "other"));
+        assert!(!half.is_explicit());
+        let empty = Claim { revision: Some(""), ..claim };
+        assert_eq!(empty.named(), revision("default", "other"));
+    }
+
+    #[test]
+    fn a_service_host_names_its_revision() {
+        let named = |host| Claim { host: Some(host), ..Claim::default() }.named();
+        assert_eq!(named("web.prod.svc.cluster.local"), revision("prod", "web"));
+        assert_eq!(named("Web.Prod.SVC:8080"), revision("prod", "web"));
+        assert_eq!(named("web.prod.svc."), revision("prod", "web"));
+        for other in
+            ["", "localhost", "127.0.0.1:80", "web.prod", ".prod.svc", "web..svc", "[::1]:8"]
+        {
+            assert_eq!(named(other), None, "{other}");
+        }
+    }
+}
