@@ -4,7 +4,7 @@
 use crate::sample::{Origin, Sample};
 use crate::spec::{Improvements, MetricSpec, ScalingMetric};
 use crate::time::{MS_PER_SECOND, Timestamp};
-use crate::window::{Resize, Window, WindowError};
+use crate::window::{FEW_BUCKETS, Resize, Window, WindowError};
 
 /// The size of a window's bucket: a second, as everybody reports once a second.
 const BUCKET_MS: u64 = MS_PER_SECOND as u64;
@@ -32,12 +32,31 @@ pub enum Missing {
     Failed,
 }
 
+/// What silence means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Silence {
+    /// As in Knative: the data that are left count, then zero, then nothing is known.
+    #[default]
+    Ages,
+    /// Somebody should be reporting and is not: what was known last is held.
+    Holds,
+}
+
+/// The reports of all instances that fell into the second written last, to average them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Sharing {
+    pub(crate) second: i64,
+    pub(crate) reports: u32,
+    pub(crate) mean: [f64; 2],
+}
+
 /// Both windows of both metrics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Collector {
-    stable: Window<2>,
-    panic: Window<2>,
-    scraped: bool,
+    pub(crate) stable: Window<2>,
+    pub(crate) panic: Window<2>,
+    pub(crate) sharing: Sharing,
+    pub(crate) scraped: bool,
 }
 
 impl Collector {
@@ -50,13 +69,58 @@ impl Collector {
         Ok(Collector {
             stable: Window::new(spec.aggregation, spec.stable_window_ms, BUCKET_MS)?,
             panic: Window::new(spec.aggregation, spec.panic_window_ms, BUCKET_MS)?,
+            sharing: Sharing::default(),
             scraped: spec.scraped,
         })
     }
 
-    /// Records what was reported at `at`.
-    pub fn record(&mut self, at: Timestamp, _origin: Origin, sample: &Sample) {
+    /// Records what was reported at `at`, as Knative does: whatever falls into one second adds
+    /// up, and a second without a report is one without load.
+    pub fn record(&mut self, at: Timestamp, sample: &Sample) {
+        self.add(at, sample.own());
+    }
+
+    /// Records what was reported at `at` so that reports of all instances that fall into one
+    /// second average, and seconds that were skipped repeat what was known: a few of them always,
+    /// all of them if `silence` holds. A report of all instances for an earlier second
+    /// than the newest comes too late and is dropped.
+    pub fn record_averaged(
+        &mut self,
+        at: Timestamp,
+        origin: Origin,
+        sample: &Sample,
+        silence: Silence,
+    ) {
+        self.repeat(at, if silence == Silence::Holds { u64::MAX } else { FEW_BUCKETS });
         let values = sample.own();
+        if origin == Origin::Activator {
+            return self.add(at, values);
+        }
+        let second = at.unix_seconds();
+        if self.stable.last_recorded().is_some_and(|last| last.unix_seconds() > second) {
+            return;
+        }
+        let sharing = &mut self.sharing;
+        if sharing.reports == 0 || sharing.second != second {
+            *sharing = Sharing { second, reports: 1, mean: values };
+            return self.add(at, values);
+        }
+        sharing.reports = sharing.reports.saturating_add(1);
+        let before = sharing.mean;
+        for (mean, value) in sharing.mean.iter_mut().zip(values) {
+            *mean += (value - *mean) / f64::from(sharing.reports);
+        }
+        let change = [sharing.mean[0] - before[0], sharing.mean[1] - before[1]];
+        self.add(at, change);
+    }
+
+    /// Repeats what was known in the seconds that were skipped, if there are at most `limit`.
+    pub fn repeat(&mut self, at: Timestamp, limit: u64) {
+        self.stable.repeat_until(at, limit);
+        self.panic.repeat_until(at, limit);
+    }
+
+    fn add(&mut self, at: Timestamp, values: [f64; 2]) {
         self.stable.record(at, values);
         self.panic.record(at, values);
     }
@@ -65,16 +129,58 @@ impl Collector {
     ///
     /// # Errors
     ///
-    /// [`Missing::NoData`] when the stable window is empty although somebody is to be asked.
-    pub fn averages(&self, now: Timestamp, metric: ScalingMetric) -> Result<Averages, Missing> {
-        if self.scraped && self.stable.is_empty(now) {
+    /// [`Missing::NoData`] when the stable window is empty although somebody is to be asked, or
+    /// to report if `silence` holds.
+    pub fn averages(
+        &self,
+        now: Timestamp,
+        metric: ScalingMetric,
+        silence: Silence,
+    ) -> Result<Averages, Missing> {
+        let asked = self.scraped || silence == Silence::Holds;
+        if asked && self.stable.is_empty(now) {
             return Err(Missing::NoData);
         }
         let lane = lane(metric);
+        let now = self.seen_from(now, silence);
         Ok(Averages {
             stable: self.stable.average(now, lane),
             panic: self.panic.average(now, lane),
         })
+    }
+
+    /// The time that the windows are looked at from: `now`, but if silence holds no later than
+    /// the second after the newest report.
+    fn seen_from(&self, now: Timestamp, silence: Silence) -> Timestamp {
+        match self.stable.last_recorded() {
+            Some(last) if silence == Silence::Holds => now.min(last.plus_millis(BUCKET_MS)),
+            _ => now,
+        }
+    }
+
+    /// Whether nothing was reported for the second before `now`, nor since.
+    pub fn is_silent(&self, now: Timestamp) -> bool {
+        self.stable.last_recorded().is_none_or(|last| now.millis_since(last) >= 2 * BUCKET_MS)
+    }
+
+    /// The load of the busiest of the last `length_ms`, if every second of them is known.
+    pub fn recent_peak(
+        &self,
+        now: Timestamp,
+        metric: ScalingMetric,
+        length_ms: u64,
+    ) -> Option<f64> {
+        self.stable.peak(now, lane(metric), length_ms.div_ceil(BUCKET_MS))
+    }
+
+    /// A percentile (0..=100) of the seconds of the stable window.
+    pub fn percentile(&self, metric: ScalingMetric, percentile: f64) -> Option<f64> {
+        self.stable.percentile(lane(metric), percentile)
+    }
+
+    /// When something was recorded last: the start of that second.
+    pub fn last_recorded(&self) -> Option<Timestamp> {
+        self.stable.last_recorded()
     }
 
     /// Follows a change of the metric's settings. The aggregation is fixed from the start, as in
@@ -82,7 +188,7 @@ impl Collector {
     ///
     /// # Errors
     ///
-    /// As [`Collector::new`].
+    /// As [`Collector::new`]; nothing is changed then.
     pub fn update(
         &mut self,
         now: Timestamp,
@@ -90,6 +196,7 @@ impl Collector {
         improvements: &Improvements,
     ) -> Result<(), WindowError> {
         let mode = if improvements.keep_history { Resize::KeepAge } else { Resize::ForgetAge };
+        self.panic.accepts(spec.panic_window_ms)?;
         self.stable.resize(now, spec.stable_window_ms, mode)?;
         self.panic.resize(now, spec.panic_window_ms, mode)?;
         self.scraped = spec.scraped;

@@ -5,7 +5,7 @@
 
 use crate::collector::Missing;
 use crate::explain::{
-    BurstCapacity, DecisionTrace, Delay, Detail, Explanation, PanicChange, Rule, SignalTrace,
+    BurstCapacity, DecisionTrace, Delay, Detail, Explanation, PanicChange, Rule, SignalTrace, Wish,
 };
 use crate::observed::Observed;
 use crate::signal::{MAX_SIGNALS, Signal};
@@ -114,18 +114,26 @@ pub struct Inputs {
 /// Decides.
 pub fn decide(inputs: &Inputs) -> Explanation {
     let mut trace = DecisionTrace::new(inputs);
-    let outcome = match (inputs.observed, inputs.signals) {
-        (Some(observed), Ok(signals)) => decide_with(inputs, observed, &signals, &mut trace),
-        (None, _) => {
-            trace.rule = Rule::CountUnknown;
-            Outcome::default()
-        }
-        (_, Err(missing)) => {
-            trace.rule = Rule::NoLoad(missing);
-            Outcome::default()
-        }
+    let outcome = match (inputs.observed, &inputs.signals) {
+        (Some(observed), Ok(signals)) => decide_with(inputs, observed, signals, &mut trace),
+        (None, _) => undecided(inputs, Rule::CountUnknown, &mut trace),
+        (_, Err(missing)) => undecided(inputs, Rule::NoLoad(*missing), &mut trace),
     };
-    Explanation { at: inputs.now, detail: Detail::Knative(trace), outcome }
+    Explanation { at: inputs.now, detail: Detail::Knative(trace), outcome, lifecycle: None }
+}
+
+/// Leaves everything as it is, but for panic that has had its time.
+fn undecided(inputs: &Inputs, rule: Rule, trace: &mut DecisionTrace) -> Outcome {
+    trace.rule = rule;
+    let since = inputs.panic.since;
+    let lasts = since.is_none_or(|since| !has_passed(inputs, since));
+    if inputs.improvements.leave_panic_without_data && !lasts {
+        trace.panic_change = PanicChange::LeftWithoutData;
+        trace.panic_after = PanicState::default();
+    } else if since.is_some() {
+        trace.panic_change = PanicChange::Continues;
+    }
+    Outcome::default()
 }
 
 /// Decides from loads and instances that are known.
@@ -136,32 +144,20 @@ fn decide_with(
     trace: &mut DecisionTrace,
 ) -> Outcome {
     let spec = &inputs.spec;
-    let capacity = f64::from(observed.ready.max(1));
-    let up = (spec.max_scale_up_rate * capacity).ceil();
-    let down = if spec.reachable { (capacity / spec.max_scale_down_rate).floor() } else { 0.0 };
-    (trace.limit_up, trace.limit_down) = (up as i32, down as i32);
+    let limits = Limits::new(inputs, observed);
+    (trace.limit_up, trace.limit_down) = (limits.up as i32, limits.down as i32);
+    let over = weigh_signals(inputs, &limits, signals, trace);
+    let calm_wish = trace.winner().stable.wish;
 
-    let mut over = false;
-    let (mut stable_wish, mut panic_wish) = (i32::MIN, i32::MIN);
-    for (slot, signal) in trace.signals.iter_mut().zip(signals.as_slice()) {
-        *slot = SignalTrace::new(signal, up, down, spec.activation_scale);
-        if slot.stable.wish > stable_wish {
-            stable_wish = slot.stable.wish;
-            trace.stable_winner = signal.kind;
-        }
-        panic_wish = panic_wish.max(slot.panic.wish);
-        over |= slot.panic.needed / capacity >= spec.panic_threshold;
-    }
-
-    settle_panic(inputs, over, trace);
-    let mut wish = stable_wish;
-    trace.rule = Rule::Stable;
+    settle_panic(inputs, observed, over, trace);
+    let mut wish = calm_wish;
+    trace.rule = limits.rule_of(&trace.winner().stable);
     if trace.panic_after.since.is_some() {
-        wish = wish.max(panic_wish);
-        let max = &mut trace.panic_after.max_instances;
-        trace.rule = if wish >= *max { Rule::Panic } else { Rule::PanicHeld };
-        *max = wish.max(*max);
-        wish = *max;
+        wish = panic_wish(inputs, over, calm_wish, trace);
+    }
+    if let Some(requested) = growth_on_its_way(inputs, observed, over, wish) {
+        trace.rule = Rule::Starting;
+        wish = requested;
     }
     if let (true, Some(held)) = (spec.reachable, inputs.delayed) {
         trace.delay = Some(Delay { wish, held });
@@ -174,25 +170,154 @@ fn decide_with(
     Outcome { valid: true, desired: wish, excess_burst_capacity: trace.burst.decided }
 }
 
+/// What bounds the wish of a single decision.
+pub(crate) struct Limits {
+    /// The largest wish that the rate of growth allows.
+    up: f64,
+    /// The smallest wish that the rate of shrinking allows.
+    down: f64,
+    /// The most that the busiest recent second needs.
+    peak: f64,
+    activation_scale: i32,
+}
+
+impl Limits {
+    fn new(inputs: &Inputs, observed: Observed) -> Limits {
+        let spec = &inputs.spec;
+        let ready = f64::from(observed.ready.max(1));
+        let shrunk = || (ready / spec.max_scale_down_rate).floor();
+        let peak = match inputs.recent_peak {
+            Some(load) => (load / spec.target_value).ceil(),
+            None => f64::INFINITY,
+        };
+        Limits {
+            up: (spec.max_scale_up_rate * ready).ceil(),
+            down: if spec.reachable { shrunk().min(peak) } else { 0.0 },
+            peak,
+            activation_scale: spec.activation_scale,
+        }
+    }
+
+    /// Follows a load through every clamp, in Knative's order.
+    fn wish(&self, load: f64, target: f64, peak: f64) -> Wish {
+        let needed = (load / target).ceil();
+        let capped = needed.min(peak);
+        let limited = capped.max(self.down).min(self.up) as i32;
+        let raised = self.activation_scale > 1 && capped > 0.0;
+        let wish = if raised { limited.max(self.activation_scale) } else { limited };
+        Wish { needed, limited, wish }
+    }
+
+    /// The clamp that made a wish what it is.
+    fn rule_of(&self, wish: &Wish) -> Rule {
+        if wish.wish > wish.limited {
+            Rule::ActivationScale
+        } else if wish.needed > self.up {
+            Rule::GrowthRate
+        } else if wish.needed < self.down {
+            Rule::ShrinkRate
+        } else if wish.needed > self.peak {
+            Rule::RecentPeak
+        } else {
+            Rule::Stable
+        }
+    }
+}
+
+/// Computes every signal's wishes and which of them is largest. Returns whether one of them
+/// wants so much more than is there, or is on its way, that it is cause for panic.
+fn weigh_signals(
+    inputs: &Inputs,
+    limits: &Limits,
+    signals: &Signals,
+    trace: &mut DecisionTrace,
+) -> bool {
+    let observed = trace.observed();
+    let starting = if inputs.improvements.count_starting { observed.starting } else { 0 };
+    let capacity = f64::from(observed.ready.saturating_add(starting).max(1));
+    let mut over = false;
+    for (index, signal) in signals.as_slice().iter().enumerate() {
+        // The peak is one of concurrency, or of requests, and says nothing of other loads.
+        let peak = if signal.kind.is_request_load() { limits.peak } else { f64::INFINITY };
+        let traced = SignalTrace {
+            kind: signal.kind,
+            stable: limits.wish(signal.stable, signal.target, peak),
+            panic: limits.wish(signal.panic, signal.target, f64::INFINITY),
+        };
+        over |= traced.panic.needed / capacity >= inputs.spec.panic_threshold;
+        if traced.stable.wish > trace.signals[usize::from(trace.stable_winner)].stable.wish {
+            trace.stable_winner = index as u8;
+        }
+        if traced.panic.wish > trace.signals[usize::from(trace.panic_winner)].panic.wish {
+            trace.panic_winner = index as u8;
+        }
+        trace.signals[index] = traced;
+    }
+    over
+}
+
+/// Whether a stable window has passed since.
+fn has_passed(inputs: &Inputs, since: Timestamp) -> bool {
+    since.plus_millis(inputs.spec.stable_window_ms) < inputs.now
+}
+
 /// Enters, extends, continues or leaves panic.
-fn settle_panic(inputs: &Inputs, over: bool, trace: &mut DecisionTrace) {
+fn settle_panic(inputs: &Inputs, observed: Observed, over: bool, trace: &mut DecisionTrace) {
     let before = inputs.panic;
     trace.panic_after = before;
     trace.panic_change = match before.since {
         None if over => PanicChange::Entered,
         None => PanicChange::Calm,
         Some(_) if over => PanicChange::Extended,
-        Some(since) if since.plus_millis(inputs.spec.stable_window_ms) < inputs.now => {
-            PanicChange::Left
-        }
+        Some(since) if has_passed(inputs, since) => PanicChange::Left,
         Some(_) => PanicChange::Continues,
     };
     match trace.panic_change {
-        PanicChange::Entered | PanicChange::Extended => trace.panic_after.since = Some(inputs.now),
+        PanicChange::Entered | PanicChange::Extended => {
+            trace.panic_after.since = Some(inputs.now);
+        }
         PanicChange::Left => trace.panic_after = PanicState::default(),
-        PanicChange::Calm | PanicChange::Continues => {}
+        _ => {}
+    }
+    if trace.panic_change == PanicChange::Entered && inputs.improvements.count_starting {
+        let requested = i32::try_from(observed.requested).unwrap_or(i32::MAX);
+        let max = &mut trace.panic_after.max_instances;
+        *max = requested.max(*max);
     }
 }
+
+/// The wish in panic: never below the largest one of this panic.
+fn panic_wish(inputs: &Inputs, over: bool, calm_wish: i32, trace: &mut DecisionTrace) -> i32 {
+    // Once what was requested is on its way, the short window has had its say: only a new cause
+    // for panic lets it raise the wish again.
+    let heard = over || !inputs.improvements.count_starting;
+    let panic_wish = trace.signals[usize::from(trace.panic_winner)].panic.wish;
+    let wish = if heard { calm_wish.max(panic_wish) } else { calm_wish };
+    let max = &mut trace.panic_after.max_instances;
+    if *max > wish {
+        trace.rule = Rule::PanicHeld;
+    } else if heard && panic_wish > calm_wish {
+        trace.rule = Rule::Panic;
+    }
+    *max = wish.max(*max);
+    *max
+}
+
+/// With `Improvements::count_starting`, and while at least half of what was requested is still
+/// starting, the number requested if the wish would grow beyond it without a cause for panic:
+/// what waits for those instances is not yet a reason for more of them.
+fn growth_on_its_way(inputs: &Inputs, observed: Observed, over: bool, wish: i32) -> Option<i32> {
+    let requested = i32::try_from(observed.requested).unwrap_or(i32::MAX);
+    let mostly_starting =
+        observed.starting > 0 && observed.starting.saturating_mul(2) >= observed.requested;
+    let holds = inputs.improvements.count_starting && mostly_starting && !over;
+    (holds && wish > requested).then_some(requested)
+}
+
+/// The share of the target burst capacity by which excess burst capacity must be positive before
+/// activators leave the path again. Small enough that a tenth more instances are reason enough,
+/// large enough that one request more or less is none.
+const BURST_MARGIN: f64 = 0.1;
 
 /// How much load would still fit.
 fn burst_capacity(inputs: &Inputs, observed: Observed, signals: &Signals) -> BurstCapacity {
@@ -206,5 +331,9 @@ fn burst_capacity(inputs: &Inputs, observed: Observed, signals: &Signals) -> Bur
     } else {
         -1
     };
-    BurstCapacity { exact, decided: exact }
+    let margin = (target * BURST_MARGIN).ceil() as i32;
+    let hesitates = inputs.improvements.burst_hysteresis
+        && inputs.last_burst_capacity < 0
+        && (0..margin).contains(&exact);
+    BurstCapacity { exact, decided: if hesitates { -1 } else { exact } }
 }

@@ -1,9 +1,12 @@
 //! Why a decision is what it is: a value, and one or two plain sentences.
 
+mod words;
+
 use crate::collector::Missing;
 use crate::decide::{Inputs, Outcome, PanicState};
+use crate::lifecycle::Step;
 use crate::observed::Observed;
-use crate::signal::{MAX_SIGNALS, Signal, SignalKind};
+use crate::signal::{MAX_SIGNALS, SignalKind};
 use crate::time::Timestamp;
 
 /// How a decision came about, whoever decided.
@@ -16,6 +19,17 @@ pub struct Explanation {
     pub detail: Detail,
     /// What was decided.
     pub outcome: Outcome,
+    /// What the lifecycle made of it: bounds, scale to zero, who is in the path. None until a
+    /// [`crate::Lifecycle`] has reconciled the decision.
+    pub lifecycle: Option<Step>,
+}
+
+impl Explanation {
+    /// The same explanation with what the lifecycle made of the decision.
+    pub fn with_lifecycle(mut self, step: Step) -> Explanation {
+        self.lifecycle = Some(step);
+        self
+    }
 }
 
 /// The account of one kind of decider.
@@ -51,10 +65,20 @@ pub enum Rule {
     NoLoad(Missing),
     /// The stable window.
     Stable,
-    /// The panic window or the stable window, in panic.
+    /// The stable window wants more than the rate of growth allows.
+    GrowthRate,
+    /// The stable window wants less than the rate of shrinking allows.
+    ShrinkRate,
+    /// The stable window wants something, but less than the activation scale.
+    ActivationScale,
+    /// The stable window wants more than the busiest recent second needs.
+    RecentPeak,
+    /// The panic window, in panic.
     Panic,
     /// Panic does not let the wish fall.
     PanicHeld,
+    /// Most of what was requested is still starting, so no more is.
+    Starting,
     /// The scale-down delay does not let the wish fall yet.
     Delayed,
 }
@@ -74,6 +98,8 @@ pub enum PanicChange {
     Continues,
     /// A stable window has passed since it last did.
     Left,
+    /// A stable window has passed, and there were no data to tell.
+    LeftWithoutData,
 }
 
 /// One window's wish.
@@ -98,23 +124,6 @@ pub struct SignalTrace {
     pub stable: Wish,
     /// Over the panic window.
     pub panic: Wish,
-}
-
-impl SignalTrace {
-    /// Follows a signal through every clamp.
-    pub(crate) fn new(signal: &Signal, up: f64, down: f64, activation_scale: i32) -> SignalTrace {
-        let wish = |load: f64| {
-            let needed = (load / signal.target).ceil();
-            let limited = needed.max(down).min(up) as i32;
-            let raised = activation_scale > 1 && needed > 0.0;
-            Wish {
-                needed,
-                limited,
-                wish: if raised { limited.max(activation_scale) } else { limited },
-            }
-        };
-        SignalTrace { kind: signal.kind, stable: wish(signal.stable), panic: wish(signal.panic) }
-    }
 }
 
 /// What the scale-down delay did.
@@ -149,8 +158,10 @@ pub struct DecisionTrace {
     pub limit_down: i32,
     /// The signals' wishes; as many as there are signals in the inputs.
     pub signals: [SignalTrace; MAX_SIGNALS],
-    /// Whose stable wish was the largest.
-    pub stable_winner: SignalKind,
+    /// Which signal's stable wish is the largest: its place in [`Self::signals`].
+    pub stable_winner: u8,
+    /// Which signal's panic wish is the largest.
+    pub panic_winner: u8,
     /// What became of panic.
     pub panic_change: PanicChange,
     /// The state of panic after the decision.
@@ -171,13 +182,24 @@ impl DecisionTrace {
             limit_up: 0,
             limit_down: 0,
             signals: [SignalTrace::default(); MAX_SIGNALS],
-            stable_winner: SignalKind::Concurrency,
+            stable_winner: 0,
+            panic_winner: 0,
             panic_change: PanicChange::Calm,
             panic_after: inputs.panic,
             delay: None,
             burst: BurstCapacity::default(),
             rule: Rule::Stable,
         }
+    }
+
+    /// The signal whose stable wish is the largest.
+    pub fn winner(&self) -> &SignalTrace {
+        &self.signals[usize::from(self.stable_winner) % MAX_SIGNALS]
+    }
+
+    /// The signal whose panic wish is the largest.
+    pub fn panic_winner(&self) -> &SignalTrace {
+        &self.signals[usize::from(self.panic_winner) % MAX_SIGNALS]
     }
 
     /// The instances the decision saw.

@@ -1,11 +1,11 @@
 //! One revision's autoscaler: its windows, the rule, and what must be remembered between ticks.
 
-use crate::collector::{Averages, Collector, Missing};
+use crate::collector::{Averages, Collector, Missing, Silence};
 use crate::decide::{Decision, Inputs, PanicState, Signals, decide};
 use crate::explain::Detail;
 use crate::observed::Observed;
 use crate::sample::{Origin, Sample};
-use crate::signal::{Signal, SignalKind};
+use crate::signal::{MAX_EXTRA_SIGNALS, Signal, SignalKind};
 use crate::spec::{DecisionSpec, Improvements, MetricSpec, ScalingMetric};
 use crate::time::Timestamp;
 use crate::window::WindowError;
@@ -57,6 +57,8 @@ pub struct RevisionAutoscaler {
     panic: PanicState,
     delay: Option<MaxWindow>,
     status: Status,
+    /// The instances that were ready or starting at the last tick: who should be reporting.
+    reporters: u32,
 }
 
 impl RevisionAutoscaler {
@@ -76,6 +78,7 @@ impl RevisionAutoscaler {
             panic: PanicState::default(),
             delay: None,
             status: Status { desired: -1, excess_burst_capacity: 0 },
+            reporters: ready,
             settings,
         };
         autoscaler.start_deciding(now, ready);
@@ -97,22 +100,37 @@ impl RevisionAutoscaler {
 
     /// Records a report of the second that `at` falls into.
     pub fn record(&mut self, at: Timestamp, origin: Origin, sample: &Sample) {
-        if let Some(collector) = &mut self.collector {
-            collector.record(at, origin, sample);
+        let silence = self.silence(self.reporters);
+        let Some(collector) = &mut self.collector else { return };
+        if self.settings.improvements.average_reports {
+            collector.record_averaged(at, origin, sample, silence);
+        } else {
+            if silence == Silence::Holds {
+                collector.repeat(at, u64::MAX);
+            }
+            collector.record(at, sample);
         }
     }
 
     /// Decides from what was recorded. `observed` is none when the instances could not be
     /// counted; `extra` are signals of the caller's, of which the first
-    /// [`MAX_EXTRA_SIGNALS`](crate::signal::MAX_EXTRA_SIGNALS) count.
+    /// [`MAX_EXTRA_SIGNALS`](crate::signal::MAX_EXTRA_SIGNALS) sound ones count.
     pub fn tick(
         &mut self,
         now: Timestamp,
         observed: Option<Observed>,
         extra: &[Signal],
     ) -> Decision {
-        let averages = self.averages(now);
-        self.tick_with(now, observed, averages, extra)
+        let silence = self.silence(observed.map_or(self.reporters, |observed| observed.ready));
+        let averages = match &self.collector {
+            Some(collector) => collector.averages(now, self.settings.spec.scaling_metric, silence),
+            None => Err(Missing::NotCollecting),
+        };
+        let held = silence == Silence::Holds
+            && self.collector.as_ref().is_some_and(|collector| collector.is_silent(now));
+        let decision = self.decide(now, observed, averages, extra, held);
+        self.reporters = observed.map_or(self.reporters, |observed| observed.ready);
+        decision
     }
 
     /// Decides from averages computed elsewhere instead of what was recorded.
@@ -123,15 +141,37 @@ impl RevisionAutoscaler {
         averages: Result<Averages, Missing>,
         extra: &[Signal],
     ) -> Decision {
-        let signals = averages.map(|averages| self.signals(averages, extra));
+        self.decide(now, observed, averages, extra, false)
+    }
+
+    fn decide(
+        &mut self,
+        now: Timestamp,
+        observed: Option<Observed>,
+        averages: Result<Averages, Missing>,
+        extra: &[Signal],
+        held: bool,
+    ) -> Decision {
+        let spec = &self.settings.spec;
+        let improvements = self.settings.improvements;
+        let recent_peak = match &self.collector {
+            Some(collector) if improvements.idle_floor => {
+                collector.recent_peak(now, spec.scaling_metric, spec.idle_floor())
+            }
+            _ => None,
+        };
+        let averages = averages.and_then(|averages| {
+            let finite = averages.stable.is_finite() && averages.panic.is_finite();
+            if finite { Ok(averages) } else { Err(Missing::Failed) }
+        });
         let explanation = decide(&Inputs {
             now,
-            spec: self.settings.spec,
-            improvements: self.settings.improvements,
+            spec: *spec,
+            improvements,
             observed,
-            signals,
-            held: false,
-            recent_peak: None,
+            signals: averages.map(|averages| self.signals(averages, extra)),
+            held,
+            recent_peak,
             panic: self.panic,
             delayed: self.delay.as_ref().map(|delay| delay.current_at(now).unwrap_or(i32::MIN)),
             last_burst_capacity: self.status.excess_burst_capacity,
@@ -139,6 +179,15 @@ impl RevisionAutoscaler {
         let decision = Decision::new(explanation);
         self.apply(now, &decision);
         decision
+    }
+
+    /// What silence means while `reporters` instances are there to report.
+    fn silence(&self, reporters: u32) -> Silence {
+        if self.settings.improvements.hold_in_silence && reporters > 0 {
+            Silence::Holds
+        } else {
+            Silence::Ages
+        }
     }
 
     /// Remembers what the next decision needs.
@@ -170,7 +219,18 @@ impl RevisionAutoscaler {
             panic: averages.panic,
             target: spec.target_value,
         });
-        for signal in extra {
+        if let Some(percentile) = self.burst_percentile() {
+            signals.push(Signal {
+                kind: SignalKind::BurstPercentile,
+                stable: percentile,
+                // A burst that is over is no cause for panic.
+                panic: 0.0,
+                // The chosen share of seconds is to fit without waiting, which it does up to
+                // the capacity itself; the target below it is for the average.
+                target: spec.total_value,
+            });
+        }
+        for signal in extra.iter().filter(|signal| signal.is_sound()).take(MAX_EXTRA_SIGNALS) {
             signals.push(*signal);
         }
         signals
@@ -183,7 +243,17 @@ impl RevisionAutoscaler {
     /// [`Missing`] when nothing is collected or nothing was recorded for a stable window.
     pub fn averages(&self, now: Timestamp) -> Result<Averages, Missing> {
         let collector = self.collector.as_ref().ok_or(Missing::NotCollecting)?;
-        collector.averages(now, self.settings.spec.scaling_metric)
+        let silence = self.silence(self.reporters);
+        collector.averages(now, self.settings.spec.scaling_metric, silence)
+    }
+
+    /// The chosen percentile of the window's seconds, if that is a signal.
+    fn burst_percentile(&self) -> Option<f64> {
+        let spec = &self.settings.spec;
+        if !self.settings.improvements.burst_percentile {
+            return None;
+        }
+        self.collector.as_ref()?.percentile(spec.scaling_metric, spec.burst_percentile)
     }
 
     /// Whether a waiting request (`waiting` of them, or that much concurrency at an activator)
@@ -215,7 +285,23 @@ impl RevisionAutoscaler {
     /// Replaces the numbers of the decision. Without `Improvements::keep_history` a changed
     /// scale-down delay is ignored, as in Knative.
     pub fn set_spec(&mut self, spec: DecisionSpec) {
+        let changed = spec.scale_down_delay_ms != self.settings.spec.scale_down_delay_ms;
+        if changed && self.settings.improvements.keep_history {
+            self.delay = match (self.delay.take(), spec.scale_down_delay_ms) {
+                (_, 0) => None,
+                (None, delay_ms) => Some(MaxWindow::new(delay_ms, TICK_INTERVAL_MS)),
+                (Some(mut window), delay_ms) => {
+                    window.resize(delay_ms);
+                    Some(window)
+                }
+            };
+        }
         self.settings.spec = spec;
+    }
+
+    /// Replaces the switches; what was recorded stays as it is.
+    pub fn set_improvements(&mut self, improvements: Improvements) {
+        self.settings.improvements = improvements;
     }
 
     /// Replaces the windows, or starts to collect if nothing was collected.

@@ -29,6 +29,16 @@ pub enum SignalKind {
     Custom(u16),
 }
 
+impl SignalKind {
+    /// Whether it is the number of requests, in flight or per second.
+    pub const fn is_request_load(self) -> bool {
+        matches!(
+            self,
+            SignalKind::Concurrency | SignalKind::RequestRate | SignalKind::BurstPercentile
+        )
+    }
+}
+
 /// A measured load and how much of it one instance should carry.
 ///
 /// `stable` and `panic` are revision totals over the long and the short window, in the same unit
@@ -44,4 +54,12 @@ pub struct Signal {
     pub panic: f64,
     /// Load one instance should carry. Above 0.
     pub target: f64,
+}
+
+impl Signal {
+    /// Whether anything can be wished from it.
+    pub fn is_sound(&self) -> bool {
+        let finite = self.stable.is_finite() && self.panic.is_finite();
+        finite && self.target > 0.0 && self.target.is_finite()
+    }
 }

@@ -4,6 +4,7 @@
 //! add up. Recording and asking take the time as an argument; times may be in any order.
 
 pub mod max;
+mod percentile;
 mod ring;
 pub mod smoothing;
 mod weighted;
@@ -18,6 +19,9 @@ use weighted::Weights;
 /// The most buckets one window may have: a day of seconds, far beyond the hour that settings
 /// allow, so that a wrong number is an error and not gigabytes.
 pub const MAX_BUCKETS: u64 = 86_400;
+
+/// So many skipped buckets are a late or a lost report; the newest bucket still speaks for them.
+pub const FEW_BUCKETS: u64 = 3;
 
 /// What happens to a window's age when its length changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +68,36 @@ impl<const LANES: usize> Window<LANES> {
         }
     }
 
+    /// Fills the buckets skipped since the newest one, up to but not including that of `at`, if
+    /// there are at most `limit` of them: a few with what the newest holds, more with the mean.
+    pub fn repeat_until(&mut self, at: Timestamp, limit: u64) {
+        let skipped = self.ring.skipped_before(at.as_millis());
+        let Some(newest) = self.ring.last().filter(|_| skipped > 0 && skipped <= limit) else {
+            return;
+        };
+        let values = if skipped <= FEW_BUCKETS {
+            *self.ring.bucket(0)
+        } else {
+            std::array::from_fn(|lane| self.ring.mean(newest, lane))
+        };
+        for _ in 0..skipped {
+            let Some(last) = self.last_recorded() else { return };
+            self.record(last.plus_millis(self.ring.granularity_ms()), values);
+        }
+    }
+
+    /// The largest value of one lane in the last `count` buckets, if every one of them is known
+    /// and the newest is no older than the bucket before that of `at`.
+    pub fn peak(&self, at: Timestamp, lane: usize, count: u64) -> Option<f64> {
+        self.ring.peak(at.as_millis(), lane, count)
+    }
+
+    /// The percentile (0..=100, nearest rank) of one lane over the buckets that the window has;
+    /// none when it has none.
+    pub fn percentile(&self, lane: usize, percentile: f64) -> Option<f64> {
+        percentile::nearest_rank(&self.ring, lane, percentile)
+    }
+
     /// The average of one lane as seen at `at`.
     pub fn average(&self, at: Timestamp, lane: usize) -> f64 {
         match &self.weights {
@@ -94,6 +128,15 @@ impl<const LANES: usize> Window<LANES> {
             weights.rebuild(&self.ring);
         }
         Ok(())
+    }
+
+    /// Checks a length without changing anything.
+    ///
+    /// # Errors
+    ///
+    /// As [`Window::new`].
+    pub fn accepts(&self, length_ms: u64) -> Result<(), WindowError> {
+        ring::bucket_count(length_ms, self.ring.granularity_ms()).map(drop)
     }
 
     /// Number of buckets.

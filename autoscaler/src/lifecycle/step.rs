@@ -7,6 +7,7 @@ use crate::time::Timestamp;
 
 /// What to carry out and to report.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Step {
     /// The decision that went in; [`super::UNDECIDED`] where none was looked at.
     pub decided: i32,
@@ -49,6 +50,7 @@ pub enum TrafficMode {
 
 /// Whether a step asked the activator if it is in the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ProbeUse {
     /// The answer would have changed nothing.
     #[default]
@@ -162,6 +164,7 @@ impl ActiveCondition {
 
 /// The rule that decided a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum StepRule {
     /// What carries requests does not exist yet.
     Unplumbed,

@@ -27,6 +27,7 @@ impl Policy for FixedPolicy {
                 desired: i32::try_from(self.instances).unwrap_or(i32::MAX),
                 excess_burst_capacity: 0,
             },
+            lifecycle: None,
         })
     }
 }

@@ -37,7 +37,7 @@ impl Policy for KeepAlivePolicy {
         let Some(observed) = input.observed else {
             let detail = Detail::KeepAlive { needed: 0, idle_ms: self.idle_ms };
             let outcome = Outcome::default();
-            return Decision::new(Explanation { at: input.now, detail, outcome });
+            return Decision::new(Explanation { at: input.now, detail, outcome, lifecycle: None });
         };
         let needed = observed.in_flight.saturating_add(observed.waiting);
         // The demand seen last lasted until now, so its idle time starts now.
@@ -65,6 +65,7 @@ impl Policy for KeepAlivePolicy {
                 desired: i32::try_from(wish).unwrap_or(i32::MAX),
                 excess_burst_capacity: 0,
             },
+            lifecycle: None,
         })
     }
 }

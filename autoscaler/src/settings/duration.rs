@@ -8,6 +8,8 @@ use std::time::Duration;
 /// Settings keep this type until they are validated, because an unvalidated annotation may well
 /// say `-5s`, and because an error should show a duration the way its author writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct GoDuration {
     nanoseconds: i64,
 }

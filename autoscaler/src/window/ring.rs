@@ -65,6 +65,11 @@ impl<const LANES: usize> Ring<LANES> {
         self.length_ms as u64
     }
 
+    /// Length of a bucket in milliseconds.
+    pub(crate) fn granularity_ms(&self) -> u64 {
+        self.granularity_ms as u64
+    }
+
     /// Start of the newest bucket written, in milliseconds.
     pub(crate) fn last(&self) -> Option<i64> {
         (self.last_ms != NEVER).then_some(self.last_ms)
@@ -185,6 +190,39 @@ impl<const LANES: usize> Ring<LANES> {
         Ok(())
     }
 
+    /// How many buckets lie between the newest one and that of `at_ms`, if the window spans them.
+    pub(crate) fn skipped_before(&self, at_ms: i64) -> u64 {
+        let gap = self.since_last(self.truncate(at_ms));
+        if gap <= 0 || gap >= self.length_ms { 0 } else { (gap / self.granularity_ms) as u64 - 1 }
+    }
+
+    /// The largest value of one lane in the `count` buckets that end with the one before `at_ms`
+    /// or with the newest, if all of them are known and none has been silent since.
+    pub(crate) fn peak(&self, at_ms: i64, lane: usize, count: u64) -> Option<f64> {
+        let silent = self.since_last(self.truncate(at_ms)) > self.granularity_ms;
+        let count = usize::try_from(count).ok().filter(|&count| count <= self.known())?;
+        if silent || count == 0 {
+            return None;
+        }
+        let end = self.slot(self.index(self.last_ms)) + 1;
+        let (newer, older) = if count <= end {
+            (&self.buckets[end - count..end], &self.buckets[..0])
+        } else {
+            let wrapped = self.buckets.len() - (count - end);
+            (&self.buckets[..end], &self.buckets[wrapped..])
+        };
+        Some(newer.iter().chain(older).fold(0.0, |peak, bucket| bucket[lane].max(peak)))
+    }
+
+    /// How many buckets have been written, gaps included.
+    pub(crate) fn known(&self) -> usize {
+        if self.last_ms == NEVER || self.first_ms == NEVER {
+            return 0;
+        }
+        let known = self.last_ms.saturating_sub(self.first_ms) / self.granularity_ms + 1;
+        usize::try_from(known).map_or(0, |known| known.min(self.buckets.len()))
+    }
+
     /// How many whole buckets lie between the newest one and `at_ms`; none when it is later.
     pub(super) fn buckets_since_last(&self, at_ms: i64) -> u64 {
         (self.since_last(self.truncate(at_ms)).max(0) / self.granularity_ms) as u64
@@ -227,7 +265,7 @@ impl<const LANES: usize> Ring<LANES> {
 }
 
 /// How many buckets of a size make up a length.
-fn bucket_count(length_ms: u64, granularity_ms: u64) -> Result<usize, WindowError> {
+pub(crate) fn bucket_count(length_ms: u64, granularity_ms: u64) -> Result<usize, WindowError> {
     let error = WindowError { length_ms, granularity_ms };
     if granularity_ms < MS_PER_SECOND as u64 || granularity_ms > i64::MAX as u64 {
         return Err(error);
