@@ -14,7 +14,7 @@
 //! * [`time`]: simulated instants and spans; [`random`]: named random streams from one seed;
 //!   [`distribution`]: service times and start-up delays.
 //! * [`arrival`]: what traffic is to the engine, and the seam where readers and generators plug in;
-//!   `traffic` holds those readers and generators.
+//!   [`traffic`] holds those readers and generators.
 //! * [`result`]: what came out, with stable names; [`series`]: what happened over time, bounded;
 //!   [`record`]: decisions and requests one by one.
 //! * [`scenario`]: what is simulated, as plain data; [`engine`]: runs it.
@@ -29,6 +29,7 @@ pub mod result;
 pub mod scenario;
 pub mod series;
 pub mod time;
+pub mod traffic;
 
 pub use arrival::{Arrival, ArrivalSource, RevisionId, RevisionNames, SourceError, Traffic};
 pub use distribution::{Distribution, DistributionError};
