@@ -1,0 +1,79 @@
+//! All doors of one activator: which revisions it knows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tidegate_admission::DispatcherSettings;
+use tidegate_reporter::{EndpointMap, RevisionName};
+
+use crate::door::Door;
+use crate::identity::Claim;
+
+/// Most revisions one activator serves; a controller that names more is broken.
+pub const MAX_REVISIONS: usize = 10_000;
+
+/// The doors by revision. A revision is known because it was configured or because the controller
+/// spoke of it; clients cannot make one up.
+#[derive(Debug)]
+pub struct Doors {
+    settings: DispatcherSettings,
+    default: Option<Arc<Door>>,
+    known: RwLock<HashMap<RevisionName, Arc<Door>>>,
+}
+
+impl Doors {
+    /// Knows only the default revision, if there is one.
+    pub fn new(settings: DispatcherSettings, default: Option<RevisionName>) -> Self {
+        let default = default.map(|revision| Door::new(revision, settings));
+        let known = default.iter().map(|door| (door.revision().clone(), Arc::clone(door)));
+        Self { settings, known: RwLock::new(known.collect()), default }
+    }
+
+    /// The door that a request is for; `None` if its revision is unknown.
+    pub fn find(&self, claim: &Claim<'_>) -> Option<Arc<Door>> {
+        let named = claim.named().and_then(|revision| self.known.read().get(&revision).cloned());
+        if claim.is_explicit() { named } else { named.or_else(|| self.default.clone()) }
+    }
+
+    /// The door of a revision, which is opened if it is new. `None` beyond [`MAX_REVISIONS`].
+    pub fn open(&self, revision: &RevisionName) -> Option<(Arc<Door>, Opened)> {
+        let mut known = self.known.write();
+        if let Some(door) = known.get(revision) {
+            return Some((Arc::clone(door), Opened::Before));
+        }
+        if known.len() >= MAX_REVISIONS {
+            return None;
+        }
+        let door = Door::new(revision.clone(), self.settings);
+        known.insert(revision.clone(), Arc::clone(&door));
+        Some((door, Opened::Now))
+    }
+
+    /// Tells every door its instances. Gives the doors that were opened by it.
+    pub fn set_endpoints(&self, endpoints: &EndpointMap) -> Vec<Arc<Door>> {
+        let mut opened = Vec::new();
+        for (revision, instances) in endpoints {
+            let Some((door, when)) = self.open(revision) else { continue };
+            door.set_endpoints(instances);
+            if when == Opened::Now {
+                opened.push(door);
+            }
+        }
+        opened
+    }
+
+    /// Every door, in no order.
+    pub fn all(&self) -> Vec<Arc<Door>> {
+        self.known.read().values().cloned().collect()
+    }
+}
+
+/// Whether a door is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// It was there.
+    Before,
+    /// It was opened by this call.
+    Now,
+}
