@@ -18,6 +18,7 @@
 //! * [`revision`]: collector, rule and memory put together.
 //! * [`policy`]: the seam for other deciders.
 //! * [`settings`]: Knative's configuration and annotations, resolved to those words.
+//! * [`subset`]: consistent choice of activators and owners.
 //! * [`lifecycle`]: from decisions to replicas: bounds, scale to zero, who is in the path.
 //! * [`scrape`]: a sample of all instances from the answers of some.
 
@@ -33,6 +34,7 @@ pub mod scrape;
 pub mod settings;
 pub mod signal;
 pub mod spec;
+pub mod subset;
 pub mod time;
 pub mod window;
 

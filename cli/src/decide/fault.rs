@@ -1,0 +1,38 @@
+//! What can be wrong with a scenario: where, and what.
+
+use std::fmt;
+
+/// A scenario that cannot be answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The field, as a path such as `input.ticks[3].ready`; empty for the whole text.
+    path: String,
+    message: String,
+}
+
+impl Fault {
+    pub(crate) fn new(path: impl Into<String>, message: impl fmt::Display) -> Self {
+        Self { path: path.into(), message: message.to_string() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Says where a library's error happened.
+pub(crate) trait At<T> {
+    /// The fault at `path`.
+    fn at(self, path: impl Into<String>) -> Result<T, Fault>;
+}
+
+impl<T, E: fmt::Display> At<T> for Result<T, E> {
+    fn at(self, path: impl Into<String>) -> Result<T, Fault> {
+        self.map_err(|error| Fault::new(path, error))
+    }
+}
