@@ -7,6 +7,7 @@ use crate::record::{DecisionRecord, Observer};
 use crate::result::SimResult;
 use crate::scenario::Scenario;
 use crate::series::TimeSeries;
+use crate::world::World;
 
 /// Everything a run leaves behind. Only `result` is filled unless the scenario's recording asks.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -53,16 +54,24 @@ pub enum RunError {
     /// The model contradicts itself.
     #[error("{0}")]
     Model(String),
-    /// The engine is not there yet.
-    #[error("the engine is under construction")]
-    UnderConstruction,
 }
 
 /// Runs `scenario` against `traffic` from its beginning, telling `observer` what happens.
+///
+/// `wall_seconds`, `requests_per_wall_second` and `peak_rss_bytes` of the result stay zero: the
+/// engine reads no clock. [`crate::measured::run`] fills them.
+///
+/// # Errors
+///
+/// [`RunError`] when traffic or scenario cannot be used.
 pub fn run<O: Observer>(
-    _scenario: &Scenario,
-    _traffic: &dyn Traffic,
-    _observer: &mut O,
+    scenario: &Scenario,
+    traffic: &dyn Traffic,
+    observer: &mut O,
 ) -> Result<RunOutput, RunError> {
-    Err(RunError::UnderConstruction)
+    let mut source = traffic.open().map_err(RunError::Traffic)?;
+    let mut output = World::new(scenario, observer)?.run(source.as_mut())?;
+    output.result.trace_sha256 = traffic.sha256();
+    output.result.settings = scenario.settings(traffic);
+    Ok(output)
 }

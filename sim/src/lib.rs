@@ -17,19 +17,23 @@
 //!   [`traffic`] holds those readers and generators.
 //! * [`result`]: what came out, with stable names; [`series`]: what happened over time, bounded;
 //!   [`record`]: decisions and requests one by one.
-//! * [`scenario`]: what is simulated, as plain data; [`engine`]: runs it.
+//! * [`scenario`]: what is simulated, as plain data; [`engine`]: runs it, and [`measured`] says what
+//!   that cost. The world itself is in `world`, its deciders in `scaler`, its event queue in `events`.
 
 pub mod arrival;
 pub mod distribution;
 pub mod engine;
 mod events;
+pub mod measured;
 pub mod random;
 pub mod record;
 pub mod result;
+mod scaler;
 pub mod scenario;
 pub mod series;
 pub mod time;
 pub mod traffic;
+mod world;
 
 pub use arrival::{Arrival, ArrivalSource, RevisionId, RevisionNames, SourceError, Traffic};
 pub use distribution::{Distribution, DistributionError};

@@ -84,6 +84,11 @@ pub trait Observer {
     /// A decision differed from the one before it.
     fn decision(&mut self, _decision: &DecisionRecord) {}
 
+    /// Whether to be told of decisions although the scenario's recording keeps none.
+    fn wants_decisions(&self) -> bool {
+        false
+    }
+
     /// Simulated time has come so far and so many requests have arrived; told now and then, for
     /// progress bars. Returning `false` ends the simulation early.
     fn progress(&mut self, _now: SimTime, _requests: u64) -> bool {

@@ -255,9 +255,9 @@ mod tests {
         for value in 0..1_000_u64 {
             let nanos = value * value * 1_000;
             if value % 3 == 0 {
-                left.record(nanos)
+                left.record(nanos);
             } else {
-                right.record(nanos)
+                right.record(nanos);
             }
             both.record(nanos);
         }

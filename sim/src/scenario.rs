@@ -3,9 +3,13 @@
 //! Every field has a default that means "as little as possible": no contention, no timeout, no
 //! retries, no nodes, instant start-up. A caller names what matters to its question.
 
+mod describe;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+use tidegate_autoscaler::Policy;
 
 use crate::distribution::Distribution;
 use crate::time::{SimSpan, SimTime};
@@ -27,6 +31,8 @@ pub struct Scenario {
     pub nodes: Option<NodeModel>,
     /// What breaks, and when.
     pub failures: Vec<Failure>,
+    /// Clients that wait for each answer before they ask again, beside the traffic's arrivals.
+    pub clients: Option<Clients>,
     /// How much is kept beside the result.
     pub recording: Recording,
 }
@@ -51,6 +57,8 @@ pub struct RevisionModel {
     pub path: Path,
     /// How a request chooses its instance on the direct way.
     pub balance: Balance,
+    /// How the front door chooses among the instances that have room.
+    pub front_door_balance: Balance,
     /// Most requests waiting at the front door; beyond it they are rejected.
     pub front_door_capacity: u32,
     /// Most requests waiting at one instance; `None` is ten times `concurrency`, as in production.
@@ -75,8 +83,8 @@ pub enum PolicyChoice {
     /// Knative's algorithm with its lifecycle, from the production library.
     #[default]
     Knative,
-    /// Kubernetes' horizontal pod autoscaler.
-    Hpa,
+    /// The same algorithm with all of Tidegate's improvements.
+    Tidegate,
     /// Always this many, ready from the beginning.
     Fixed(u32),
     /// One instance for each request in flight; an instance idle for this long goes.
@@ -89,6 +97,9 @@ pub enum PolicyChoice {
 pub trait CustomPolicy: Send + Sync {
     /// Name for the settings in the result.
     fn name(&self) -> String;
+
+    /// A fresh policy for one revision of this model.
+    fn policy(&self, model: &RevisionModel) -> Box<dyn Policy + Send>;
 }
 
 /// How requests that share an instance slow each other.
@@ -139,18 +150,17 @@ pub enum Path {
     Direct,
 }
 
-/// How a request chooses its instance on the direct way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// How a request chooses its instance; the rules of `admission::Policy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Balance {
-    /// The less loaded of two chosen at random, as service meshes do.
-    #[default]
-    RandomOfTwo,
-    /// Any, as kube-proxy does.
-    Random,
+    /// The one with the fewest requests in flight.
+    LeastLoaded,
+    /// The oldest one that has room, so that the youngest fall idle.
+    FirstAvailable,
     /// One after another.
     RoundRobin,
-    /// The least loaded.
-    LeastLoaded,
+    /// The less loaded of two drawn at random, as service meshes do.
+    RandomOfTwo,
 }
 
 /// What a client does after a rejection, a timeout or a loss.
@@ -158,7 +168,7 @@ pub enum Balance {
 pub struct Retry {
     /// Further tries at most; 0 gives up at once.
     pub tries: u32,
-    /// Pause before each; doubles with every further one.
+    /// Pause before the first further try; doubles with each one after it.
     pub backoff: Distribution,
 }
 
@@ -183,7 +193,7 @@ pub struct Reporting {
     pub lag: SimSpan,
     /// Share of reports lost, 0 to 1.
     pub loss: f64,
-    /// Most instances asked each second, the rest is extrapolated, as Knative's scraper does.
+    /// Whose reports are used.
     pub sampling: Sampling,
 }
 
@@ -241,6 +251,17 @@ pub enum FailureKind {
     },
 }
 
+/// Clients in a closed loop: think, ask, wait for the answer, think again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clients {
+    /// How many.
+    pub count: u32,
+    /// How long each thinks before it asks.
+    pub think: Distribution,
+    /// Which revision they ask, by name.
+    pub revision: String,
+}
+
 /// How much is kept beside the result. All of it is bounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recording {
@@ -275,6 +296,7 @@ impl Default for Scenario {
             revisions: BTreeMap::new(),
             nodes: None,
             failures: Vec::new(),
+            clients: None,
             recording: Recording::NOTHING,
         }
     }
@@ -290,7 +312,8 @@ impl Default for RevisionModel {
             contention: Contention::None,
             start_up: StartUp::default(),
             path: Path::Auto,
-            balance: Balance::default(),
+            balance: Balance::RandomOfTwo,
+            front_door_balance: Balance::LeastLoaded,
             front_door_capacity: 10_000,
             queue_depth: None,
             timeout: None,
@@ -357,7 +380,7 @@ impl fmt::Display for PolicyChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PolicyChoice::Knative => f.write_str("kpa"),
-            PolicyChoice::Hpa => f.write_str("hpa"),
+            PolicyChoice::Tidegate => f.write_str("tidegate"),
             PolicyChoice::Fixed(count) => write!(f, "fixed:{count}"),
             PolicyChoice::KeepAlive(span) => write!(f, "keep-alive:{}s", span.as_secs_f64()),
             PolicyChoice::Custom(policy) => f.write_str(&policy.name()),

@@ -1,0 +1,301 @@
+//! Who decides for a revision: the production library's policies and lifecycle, wired to simulated
+//! time.
+//!
+//! Nothing is decided here. Reports go into the policy, its wish goes through the lifecycle (bounds,
+//! scale to zero, who is in the path), and what comes out is carried out by the world.
+
+pub(crate) mod settings;
+
+use tidegate_autoscaler::explain::Detail;
+use tidegate_autoscaler::lifecycle::{
+    ActivatorProbe, Lifecycle, LifecycleSpec, Observation, Plumbing, Step, TrafficMode,
+};
+use tidegate_autoscaler::{
+    Decision, FixedPolicy, KeepAlivePolicy, Observed, Origin, Policy, RevisionAutoscaler,
+    RevisionSettings, Sample, TickInput, Timestamp,
+};
+
+use crate::scenario::{PolicyChoice, RevisionModel};
+
+/// A report on its way to the decider.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Report {
+    pub(crate) origin: Origin,
+    pub(crate) sample: Sample,
+}
+
+/// What was decided, in the world's words.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Verdict {
+    /// Instances to have.
+    pub(crate) wanted: u32,
+    /// Instances the policy wished for.
+    pub(crate) desired: i32,
+    /// Whether requests go through the front door also while instances are ready.
+    pub(crate) proxied: bool,
+    /// Whether panic mode is on.
+    pub(crate) panicking: bool,
+    /// When to ask again, if that is before the next tick; nanoseconds.
+    pub(crate) again_at: Option<u64>,
+}
+
+enum Decider {
+    Knative(Box<RevisionAutoscaler>),
+    Fixed(FixedPolicy),
+    KeepAlive(KeepAlivePolicy),
+    Custom(Box<dyn Policy + Send>),
+}
+
+/// Decides for one revision.
+pub(crate) struct Scaler {
+    decider: Decider,
+    settings: RevisionSettings,
+    spec: LifecycleSpec,
+    /// Only Knative's algorithm has one; other policies are followed within the bounds.
+    lifecycle: Option<Lifecycle>,
+    /// The last valid decision.
+    desired: i32,
+    excess_burst_capacity: i32,
+    proxied: bool,
+    activator_since: Timestamp,
+    last: Option<(Decision, Option<Step>)>,
+    /// Panic mode of the last decision.
+    panicking: bool,
+    tick_every_ms: u64,
+}
+
+/// Whole milliseconds of simulated time; time zero is the epoch.
+pub(crate) fn timestamp(nanos: u64) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX))
+}
+
+// === impl Scaler ===
+
+impl Scaler {
+    /// A decider for a revision that is created at `now` without instances.
+    pub(crate) fn new(model: &RevisionModel, now: u64) -> Result<Self, String> {
+        let (settings, spec) = settings::resolve(model)?;
+        let decider = match &model.policy {
+            PolicyChoice::Knative | PolicyChoice::Tidegate => {
+                let made = RevisionAutoscaler::new(settings, timestamp(now), 0);
+                Decider::Knative(Box::new(made.map_err(|error| error.to_string())?))
+            }
+            PolicyChoice::Fixed(count) => Decider::Fixed(FixedPolicy::new(*count)),
+            PolicyChoice::KeepAlive(idle) => {
+                Decider::KeepAlive(KeepAlivePolicy::new(idle.as_nanos() / 1_000_000))
+            }
+            PolicyChoice::Custom(custom) => Decider::Custom(custom.policy(model)),
+        };
+        let lifecycle =
+            matches!(decider, Decider::Knative(_)).then(|| Lifecycle::new(spec.bounds.min));
+        let mut scaler = Scaler {
+            decider,
+            settings,
+            spec,
+            lifecycle,
+            desired: -1,
+            excess_burst_capacity: 0,
+            proxied: true,
+            activator_since: timestamp(now),
+            last: None,
+            panicking: false,
+            tick_every_ms: 0,
+        };
+        scaler.tick_every_ms = scaler.policy().tick_interval_ms().max(1);
+        scaler.settle_at_zero(now);
+        Ok(scaler)
+    }
+
+    /// The revision has been idle for long when the simulation begins, so its decider knows that
+    /// nothing is wanted and a waiting request wakes it.
+    fn settle_at_zero(&mut self, now: u64) {
+        if let Decider::Knative(autoscaler) = &mut self.decider {
+            let at = timestamp(now);
+            autoscaler.record(at, Origin::Instances, &Sample::IDLE);
+            let decision = autoscaler.tick(at, Some(Observed::ready(0)), &[]);
+            self.desired = decision.desired;
+            self.excess_burst_capacity = decision.excess_burst_capacity;
+        } else if let Decider::Fixed(policy) = &mut self.decider {
+            let input = TickInput { now: timestamp(now), observed: None, signals: &[] };
+            self.desired = policy.tick(&input).desired;
+        }
+    }
+
+    /// `count` instances are ready from the beginning.
+    pub(crate) fn begin_with(&mut self, count: u32, now: u64) {
+        if let Some(lifecycle) = &mut self.lifecycle {
+            let count = i32::try_from(count).unwrap_or(i32::MAX);
+            *lifecycle = Lifecycle::new(count);
+            self.desired = count;
+            self.activator_since = timestamp(now);
+        }
+    }
+
+    /// The controller lost its memory while `ready` of `wanted` instances were ready.
+    pub(crate) fn restart(&mut self, ready: u32, wanted: u32, now: u64) {
+        if let Decider::Knative(autoscaler) = &mut self.decider
+            && let Ok(fresh) = RevisionAutoscaler::new(self.settings, timestamp(now), ready)
+        {
+            **autoscaler = fresh;
+            self.desired = -1;
+            if let Some(lifecycle) = &mut self.lifecycle {
+                // What was asked for is kept by the platform, not by the controller.
+                lifecycle.set_replicas(i32::try_from(wanted).unwrap_or(i32::MAX));
+            }
+        }
+    }
+
+    fn policy(&self) -> &dyn Policy {
+        match &self.decider {
+            Decider::Knative(policy) => policy.as_ref(),
+            Decider::Fixed(policy) => policy,
+            Decider::KeepAlive(policy) => policy,
+            Decider::Custom(policy) => policy.as_ref(),
+        }
+    }
+
+    /// Whether bounds and scale to zero are the lifecycle's, which wants to hear of every change.
+    #[inline]
+    pub(crate) fn has_lifecycle(&self) -> bool {
+        self.lifecycle.is_some()
+    }
+
+    /// Whether the policy is asked at every arrival and departure instead of every tick.
+    #[inline]
+    pub(crate) fn is_exact(&self) -> bool {
+        matches!(self.decider, Decider::KeepAlive(_))
+    }
+
+    /// Whether the number of instances never changes, so that nobody need report.
+    #[inline]
+    pub(crate) fn is_fixed(&self) -> bool {
+        matches!(self.decider, Decider::Fixed(_))
+    }
+
+    /// Fewest instances there ever are.
+    pub(crate) fn least(&self) -> u32 {
+        let least = if self.is_fixed() { self.desired } else { 0 };
+        u32::try_from(self.spec.bounds.apply(least)).unwrap_or(0)
+    }
+
+    /// Milliseconds between decisions.
+    pub(crate) fn tick_every_ms(&self) -> u64 {
+        self.tick_every_ms
+    }
+
+    /// Whether requests that begin to wait should cause a decision at once.
+    #[inline]
+    pub(crate) fn should_wake(&self, waiting: u32) -> bool {
+        match &self.decider {
+            Decider::Knative(policy) => Policy::should_wake(policy.as_ref(), waiting),
+            Decider::Fixed(_) | Decider::KeepAlive(_) => false,
+            Decider::Custom(policy) => policy.should_wake(waiting),
+        }
+    }
+
+    /// A report reaches the decider.
+    #[inline]
+    pub(crate) fn record(&mut self, at: u64, report: &Report) {
+        let at = timestamp(at);
+        match &mut self.decider {
+            Decider::Knative(policy) => policy.record(at, report.origin, &report.sample),
+            Decider::Fixed(_) | Decider::KeepAlive(_) => {}
+            Decider::Custom(policy) => policy.record(at, report.origin, &report.sample),
+        }
+    }
+
+    /// Decides.
+    pub(crate) fn tick(&mut self, now: u64, observed: Observed) -> Verdict {
+        let at = timestamp(now);
+        let input = TickInput { now: at, observed: Some(observed), signals: &[] };
+        let decision = match &mut self.decider {
+            Decider::Knative(policy) => policy.tick(at, Some(observed), &[]),
+            Decider::Fixed(policy) => policy.tick(&input),
+            Decider::KeepAlive(policy) => policy.tick(&input),
+            Decider::Custom(policy) => policy.tick(&input),
+        };
+        if decision.valid {
+            self.desired = decision.desired;
+            self.excess_burst_capacity = decision.excess_burst_capacity;
+        }
+        if let Detail::Knative(trace) = &decision.explanation.detail {
+            self.panicking = trace.panic_after.since.is_some();
+        }
+        self.last = Some((decision, None));
+        self.reconcile(now, observed)
+    }
+
+    /// Takes the last decision through bounds and lifecycle once more.
+    pub(crate) fn reconcile(&mut self, now: u64, observed: Observed) -> Verdict {
+        let at = timestamp(now);
+        let mut wanted = self.spec.bounds.apply(self.desired.max(0)).max(0);
+        let mut again_at = None;
+        if let Some(lifecycle) = &mut self.lifecycle {
+            let observation = Observation {
+                decided: self.desired,
+                excess_burst_capacity: self.excess_burst_capacity,
+                ready: observed.ready,
+                plumbing: Plumbing::Present {
+                    activator_since: self.proxied.then_some(self.activator_since),
+                },
+                // The front door of the simulation always answers.
+                probe: ActivatorProbe::Confirmed,
+            };
+            let step = lifecycle.reconcile(at, &self.spec, &observation);
+            let proxied = step.mode == TrafficMode::Proxy;
+            if proxied && !self.proxied {
+                self.activator_since = at;
+            }
+            self.proxied = proxied;
+            wanted = step.replicas.max(0);
+            again_at = step.recheck_ms.map(|ms| now + u64::try_from(ms).unwrap_or(0) * 1_000_000);
+            if let Some((_, last_step)) = &mut self.last {
+                *last_step = Some(step);
+            }
+        }
+        if let Decider::KeepAlive(policy) = &self.decider
+            && let Some(fall) = policy.next_fall()
+        {
+            // One nanosecond later, so that an arrival at the very end of the time still counts.
+            again_at = Some(u64::try_from(fall.as_millis()).unwrap_or(0) * 1_000_000 + 1);
+        }
+        Verdict {
+            wanted: u32::try_from(wanted).unwrap_or(0),
+            desired: self.desired,
+            proxied: self.proxied,
+            panicking: self.panicking,
+            again_at,
+        }
+    }
+
+    /// The averages of the last decision, stable and panic, where it has any.
+    pub(crate) fn windows(&self) -> (f64, f64) {
+        let Some((decision, _)) = &self.last else { return (0.0, 0.0) };
+        let Detail::Knative(trace) = &decision.explanation.detail else { return (0.0, 0.0) };
+        let Ok(signals) = &trace.inputs.signals else { return (0.0, 0.0) };
+        signals.as_slice().first().map_or((0.0, 0.0), |signal| (signal.stable, signal.panic))
+    }
+
+    /// Spare capacity for a burst at the last decision.
+    pub(crate) fn excess_burst_capacity(&self) -> i32 {
+        self.excess_burst_capacity
+    }
+
+    /// The reason for the last decision, in words.
+    pub(crate) fn reason(&self) -> String {
+        let Some((decision, step)) = &self.last else { return String::new() };
+        match step {
+            Some(step) => format!("{} {step}.", decision.explanation),
+            None => decision.explanation.to_string(),
+        }
+    }
+
+    /// How long a revision must have been without load before nothing can change any more,
+    /// nanoseconds.
+    pub(crate) fn memory_ns(&self) -> u64 {
+        let spec = &self.settings.spec;
+        // Beyond the longest of them every window is empty, and every delay has run out.
+        let longest = spec.stable_window_ms.max(spec.scale_down_delay_ms).max(self.tick_every_ms);
+        2 * longest * 1_000_000
+    }
+}

@@ -1,0 +1,121 @@
+//! From a scenario's settings by name to what the decision library takes.
+
+use std::collections::BTreeMap;
+
+use tidegate_autoscaler::lifecycle::{DEFAULT_PROGRESS_DEADLINE, LifecycleSpec};
+use tidegate_autoscaler::settings::{
+    ANNOTATION_KEYS, CONFIG_KEYS, Config, Overrides, PROGRESS_DEADLINE, Reachability, Resolved,
+    Strictness, Workload,
+};
+use tidegate_autoscaler::{Improvements, RevisionSettings};
+
+use crate::scenario::{PolicyChoice, RevisionModel};
+
+/// What every annotation of the autoscaler begins with.
+const PREFIX: &str = "autoscaling.knative.dev/";
+
+type ByName = BTreeMap<String, String>;
+
+/// Splits settings into those of the cluster and those of the revision. A bare name that both know
+/// counts as the cluster's, which comes to the same for a single revision.
+fn split(settings: &ByName) -> Result<(ByName, ByName), String> {
+    let (mut config, mut annotations) = (ByName::new(), ByName::new());
+    for (key, value) in settings {
+        let prefixed = format!("{PREFIX}{key}");
+        if CONFIG_KEYS.contains(&key.as_str()) {
+            config.insert(key.clone(), value.clone());
+        } else if is_annotation(key) {
+            annotations.insert(key.clone(), value.clone());
+        } else if is_annotation(&prefixed) {
+            annotations.insert(prefixed, value.clone());
+        } else {
+            return Err(unknown(key));
+        }
+    }
+    Ok((config, annotations))
+}
+
+fn is_annotation(key: &str) -> bool {
+    ANNOTATION_KEYS
+        .iter()
+        .chain(std::iter::once(&PROGRESS_DEADLINE))
+        .any(|known| known.kebab == key || known.camel == Some(key))
+}
+
+fn unknown(key: &str) -> String {
+    let bare = ANNOTATION_KEYS.iter().map(|known| known.kebab.trim_start_matches(PREFIX));
+    let names = CONFIG_KEYS.iter().copied().chain(bare);
+    let nearest = names.min_by_key(|name| distance(key, name));
+    match nearest.filter(|name| distance(key, name) <= 1 + key.len() / 3) {
+        Some(name) => format!("there is no setting `{key}`; did you mean `{name}`?"),
+        None => format!(
+            "there is no setting `{key}`; settings are the keys of config-autoscaler and the \
+             annotations {PREFIX}*"
+        ),
+    }
+}
+
+/// Levenshtein's distance: how many letters to change, add or leave out.
+fn distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in right.bytes().enumerate() {
+            let substituted = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+/// Reads, checks and resolves a model's settings.
+pub(crate) fn resolve(model: &RevisionModel) -> Result<(RevisionSettings, LifecycleSpec), String> {
+    let (config, annotations) = split(&model.settings)?;
+    let config =
+        Config::from_map(&config, Strictness::Strict).map_err(|wrong| wrong.to_string())?;
+    let overrides = Overrides::parse(&annotations, &config, Strictness::Strict)
+        .map_err(|wrong| wrong.to_string())?;
+    let reachability = Reachability::Reachable;
+    let workload = Workload { container_concurrency: model.concurrency, reachability };
+    let resolved = Resolved::new(&config, &overrides, workload);
+    let lifecycle = LifecycleSpec::new(&config, &resolved, reachability, DEFAULT_PROGRESS_DEADLINE);
+    let improvements = match model.policy {
+        PolicyChoice::Tidegate => Improvements::all(),
+        _ => Improvements::none(),
+    };
+    let settings = RevisionSettings { spec: resolved.spec, metric: resolved.windows, improvements };
+    Ok((settings, lifecycle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(settings: &[(&str, &str)]) -> Result<(RevisionSettings, LifecycleSpec), String> {
+        let settings =
+            settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        resolve(&RevisionModel { settings, ..RevisionModel::default() })
+    }
+
+    #[test]
+    fn names_with_and_without_prefix_mean_the_same() {
+        let (bare, _) = check(&[("target", "5"), ("window", "30s")]).expect("reads");
+        let (full, _) = check(&[
+            ("autoscaling.knative.dev/target", "5"),
+            ("autoscaling.knative.dev/window", "30s"),
+        ])
+        .expect("reads");
+        assert_eq!(bare, full);
+        assert_eq!((bare.spec.target_value, bare.spec.stable_window_ms), (3.5, 30_000));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_what_would_do() {
+        let error = check(&[("stable-windw", "30s")]).expect_err("refuses");
+        assert!(error.contains("`stable-window`"), "{error}");
+        let error = check(&[("stable-window", "3s")]).expect_err("refuses");
+        assert!(error.contains("stable-window") && error.contains("3s"), "{error}");
+    }
+}

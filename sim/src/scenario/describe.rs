@@ -1,0 +1,205 @@
+//! A scenario in words and numbers, for the settings of a result.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{Balance, Contention, FailureKind, Path, RevisionModel, Sampling, Scenario, Victim};
+use crate::arrival::Traffic;
+use crate::time::SimSpan;
+
+impl Scenario {
+    /// Everything that was in force, by name: enough to run the same again.
+    pub fn settings(&self, traffic: &dyn Traffic) -> BTreeMap<String, Value> {
+        let mut map = self.revision.settings_by_name();
+        map.insert("traffic".into(), json!(traffic.describe()));
+        map.insert("duration_s".into(), json!(self.duration.map(SimSpan::as_secs_f64)));
+        map.insert("warm_up_s".into(), json!(self.warm_up.as_secs_f64()));
+        if let Some(nodes) = &self.nodes {
+            map.insert(
+                "nodes".into(),
+                json!({
+                    "capacity": nodes.capacity,
+                    "min": nodes.min,
+                    "max": nodes.max,
+                    "provisioning": nodes.provisioning.to_string(),
+                    "idle_s": nodes.idle.as_secs_f64(),
+                }),
+            );
+        }
+        if let Some(clients) = &self.clients {
+            map.insert(
+                "clients".into(),
+                json!({
+                    "count": clients.count,
+                    "think": clients.think.to_string(),
+                    "revision": clients.revision,
+                }),
+            );
+        }
+        if !self.failures.is_empty() {
+            let failures = self.failures.iter().map(|failure| {
+                let what = match &failure.kind {
+                    FailureKind::Instances { revision, count } => {
+                        let of = revision.as_deref().unwrap_or("the first revision");
+                        format!("{count} instances of {of}")
+                    }
+                    FailureKind::Node => "a node".to_owned(),
+                    FailureKind::Controller { down } => {
+                        format!("the controller for {} s", down.as_secs_f64())
+                    }
+                };
+                json!({ "at_s": failure.at.as_secs_f64(), "what": what })
+            });
+            map.insert("failures".into(), Value::Array(failures.collect()));
+        }
+        if !self.revisions.is_empty() {
+            let models = self.revisions.iter().map(|(name, model)| {
+                let map = model.settings_by_name().into_iter().collect();
+                (name.clone(), Value::Object(map))
+            });
+            map.insert("revisions".into(), Value::Object(models.collect()));
+        }
+        map
+    }
+}
+
+impl RevisionModel {
+    fn settings_by_name(&self) -> BTreeMap<String, Value> {
+        let start_up = &self.start_up;
+        let entries = [
+            ("policy", json!(self.policy.to_string())),
+            ("set", json!(self.settings)),
+            ("concurrency", json!(self.concurrency)),
+            ("service", json!(self.service.to_string())),
+            ("contention", json!(self.contention.to_string())),
+            ("schedule", json!(start_up.schedule.to_string())),
+            ("pull", json!(start_up.pull.to_string())),
+            ("cold_start", json!(start_up.start.to_string())),
+            ("probe_period_s", json!(start_up.probe_period.as_secs_f64())),
+            ("queue", json!(self.path.name())),
+            ("balance", json!(self.balance.name())),
+            ("front_door_balance", json!(self.front_door_balance.name())),
+            ("front_door_capacity", json!(self.front_door_capacity)),
+            ("queue_depth", json!(self.queue_depth)),
+            ("timeout_s", json!(self.timeout.map(SimSpan::as_secs_f64))),
+            ("retries", json!(self.retry.tries)),
+            ("backoff", json!(self.retry.backoff.to_string())),
+            ("drain_s", json!(self.drain.as_secs_f64())),
+            ("victim", json!(self.victim.name())),
+            ("initial", json!(self.initial)),
+            ("report_lag_s", json!(self.reporting.lag.as_secs_f64())),
+            ("report_loss", json!(self.reporting.loss)),
+            ("report_sampling", json!(self.reporting.sampling.name())),
+        ];
+        entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+impl std::fmt::Display for Contention {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Contention::None => f.write_str("none"),
+            Contention::ProcessorSharing { cores } => write!(f, "ps:{cores}"),
+            Contention::Linear { alpha } => write!(f, "linear:{alpha}"),
+            Contention::Curve { factors } => {
+                let factors: Vec<String> = factors.iter().map(f64::to_string).collect();
+                write!(f, "curve:{}", factors.join(","))
+            }
+        }
+    }
+}
+
+impl Path {
+    /// The name used in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Path::Auto => "auto",
+            Path::Central => "central",
+            Path::Direct => "per-instance",
+        }
+    }
+
+    /// The path of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Path::Auto, Path::Central, Path::Direct].into_iter().find(|path| path.name() == name)
+    }
+}
+
+impl Balance {
+    /// The name used in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Balance::LeastLoaded => "least-loaded",
+            Balance::FirstAvailable => "first-available",
+            Balance::RoundRobin => "round-robin",
+            Balance::RandomOfTwo => "random-2",
+        }
+    }
+
+    /// The rule of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::LeastLoaded, Self::FirstAvailable, Self::RoundRobin, Self::RandomOfTwo]
+            .into_iter()
+            .find(|balance| balance.name() == name)
+    }
+}
+
+impl Victim {
+    /// The name used in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Victim::Newest => "newest",
+            Victim::Oldest => "oldest",
+            Victim::Idlest => "idlest",
+            Victim::Random => "random",
+        }
+    }
+
+    /// The rule of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Newest, Self::Oldest, Self::Idlest, Self::Random]
+            .into_iter()
+            .find(|victim| victim.name() == name)
+    }
+}
+
+impl Sampling {
+    /// The name used in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Sampling::All => "all",
+            Sampling::Knative => "knative",
+        }
+    }
+
+    /// The rule of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::All, Self::Knative].into_iter().find(|sampling| sampling.name() == name)
+    }
+}
+
+impl Contention {
+    /// Reads `none`, `ps:CORES`, `linear:ALPHA` or `curve:F1,F2,...`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let expected = || {
+            format!(
+                "`{text}` is no contention; expected none, ps:CORES, linear:ALPHA or curve:1,1.2,..."
+            )
+        };
+        let number = |text: &str| text.trim().parse::<f64>().map_err(|_| expected());
+        let law = match text.split_once(':') {
+            None if text == "none" => Contention::None,
+            Some(("ps", cores)) => Contention::ProcessorSharing { cores: number(cores)? },
+            Some(("linear", alpha)) => Contention::Linear { alpha: number(alpha)? },
+            Some(("curve", factors)) => Contention::Curve {
+                factors: factors.split(',').map(number).collect::<Result<Vec<_>, _>>()?.into(),
+            },
+            _ => return Err(expected()),
+        };
+        match law.problem() {
+            Some(problem) => Err(format!("`{text}`: {problem}")),
+            None => Ok(law),
+        }
+    }
+}

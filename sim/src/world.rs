@@ -1,0 +1,328 @@
+//! The simulated world: who is where, and what happens next.
+//!
+//! One [`World`] is one run. Time jumps from one thing that happens to the next: events pushed
+//! earlier come first, then an arrival of the same instant, then the beat. The beat is every whole
+//! second: active revisions report, and every second one decides. Who is idle has no beat, so a
+//! thousand quiet revisions cost nothing.
+//!
+//! In reading order: `request` and `instance` (what there is), `revision` (what belongs together),
+//! `entry` (a request's way in), `service` (its service and its end), `contention` (how requests
+//! slow each other), `fleet` (how instances come and go), `nodes`, `beat` (reports and decisions),
+//! `failure` (what breaks), `tally` (what is counted), `finish` (what it comes to).
+
+mod beat;
+mod contention;
+mod entry;
+mod failure;
+mod finish;
+mod fleet;
+mod instance;
+mod nodes;
+mod request;
+mod revision;
+mod service;
+pub(crate) mod tally;
+
+use slab::Slab;
+
+use crate::arrival::{Arrival, ArrivalSource, RevisionId, RevisionNames};
+use crate::engine::{RunError, RunOutput};
+use crate::events::{Event, EventQueue, Kind};
+use crate::random::{Stream, Streams};
+use crate::record::{DecisionRecord, Observer};
+use crate::scenario::{Keep, Scenario};
+use crate::series::recorder::SeriesRecorder;
+use crate::time::{NANOS_PER_SEC, SimTime};
+use instance::Instance;
+use nodes::Nodes;
+use request::Request;
+use revision::Revision;
+
+/// Never.
+const NEVER: u64 = u64::MAX;
+/// How often an observer hears of progress, in arrivals.
+const PROGRESS_EVERY: u64 = 1 << 16;
+/// After the last arrival requests are given this long to end when no duration says otherwise:
+/// longer than any sensible timeout, so that a run whose requests can never be served ends too.
+const LAST_WAIT_NS: u64 = 24 * 3_600 * NANOS_PER_SEC;
+
+/// Events too rare for a kind of their own.
+#[derive(Debug, Clone)]
+enum Rare {
+    /// The warm-up is over.
+    WarmUp,
+    /// A client tries again.
+    Retry { revision: u32, service_ns: u64, attempt: u32, client: u32 },
+    /// A client of the closed loop has thought enough.
+    Client { client: u32 },
+    /// Failure number so-and-so of the scenario.
+    Failure(usize),
+    /// The controller is back.
+    ControllerBack,
+    /// A node is there.
+    Node,
+    /// A node without instances may go.
+    NodeIdle { node: u32, since: u64 },
+}
+
+/// One run.
+pub(crate) struct World<'a, O> {
+    scenario: &'a Scenario,
+    streams: Streams,
+    observer: &'a mut O,
+    now: u64,
+    end: u64,
+    /// Requests that arrive before this are not counted.
+    counted_from: u64,
+    events: EventQueue,
+    requests: Slab<Request>,
+    instances: Slab<Instance>,
+    revisions: Vec<Revision>,
+    rare: Slab<Rare>,
+    nodes: Option<Nodes>,
+    /// Revisions that have a beat, in order of their becoming active.
+    active: Vec<u32>,
+    next_beat: u64,
+    /// The controller makes no decisions until then.
+    controller_down_until: u64,
+    arrivals: u64,
+    /// Requests that entered, for their numbers.
+    entered: u64,
+    /// Clients that will try again.
+    retries_pending: u64,
+    /// Most instances ready, and alive, at once over all revisions.
+    peak_ready: u64,
+    peak_alive: u64,
+    series: Option<SeriesRecorder>,
+    /// Sums over all revisions, for the series.
+    total: tally::Population,
+    total_wanted: u64,
+    total_windows: (f64, f64),
+    think: Option<Stream>,
+    client_revision: u32,
+    decisions: Vec<DecisionRecord>,
+    decisions_dropped: u64,
+    cold_starts_s: Vec<f64>,
+    /// Someone asked to stop.
+    stopped: bool,
+}
+
+impl<'a, O: Observer> World<'a, O> {
+    /// A world at time zero.
+    pub(crate) fn new(scenario: &'a Scenario, observer: &'a mut O) -> Result<Self, RunError> {
+        let streams = Streams::new(scenario.seed);
+        let series = (scenario.recording.series == Keep::Yes).then(SeriesRecorder::new);
+        let nodes = scenario.nodes.as_ref().map(|model| Nodes::new(model, &streams));
+        let mut world = World {
+            scenario,
+            streams,
+            observer,
+            now: 0,
+            end: scenario.duration.map_or(NEVER, |duration| duration.as_nanos()),
+            counted_from: scenario.warm_up.as_nanos(),
+            events: EventQueue::default(),
+            requests: Slab::new(),
+            instances: Slab::new(),
+            revisions: Vec::new(),
+            rare: Slab::new(),
+            nodes,
+            active: Vec::new(),
+            next_beat: NEVER,
+            controller_down_until: 0,
+            arrivals: 0,
+            entered: 0,
+            retries_pending: 0,
+            peak_ready: 0,
+            peak_alive: 0,
+            series,
+            total: tally::Population::default(),
+            total_wanted: 0,
+            total_windows: (0.0, 0.0),
+            think: None,
+            client_revision: 0,
+            decisions: Vec::new(),
+            decisions_dropped: 0,
+            cold_starts_s: Vec::new(),
+            stopped: false,
+        };
+        if world.counted_from > 0 {
+            world.push_rare(world.counted_from, Rare::WarmUp);
+        }
+        for (index, failure) in scenario.failures.iter().enumerate() {
+            world.push_rare(failure.at.as_nanos(), Rare::Failure(index));
+        }
+        Ok(world)
+    }
+
+    /// Runs to the end and sums up.
+    pub(crate) fn run(
+        mut self,
+        source: &mut (dyn ArrivalSource + Send),
+    ) -> Result<RunOutput, RunError> {
+        self.meet(source.names())?;
+        self.start_clients(source.names())?;
+        let mut next = self.pull(source, 0)?;
+        loop {
+            let arrival_at = next.map_or(NEVER, |arrival| arrival.at.as_nanos());
+            let event_at = self.events.next_at();
+            let at = arrival_at.min(event_at).min(self.next_beat);
+            if at > self.end || at == NEVER || self.stopped {
+                break;
+            }
+            self.now = at;
+            if event_at == at {
+                if let Some(event) = self.events.pop() {
+                    self.handle(event)?;
+                }
+            } else if let Some(arrival) = next.filter(|_| arrival_at == at) {
+                self.take(&arrival, source.names())?;
+                next = self.pull(source, at)?;
+                if next.is_none() && self.end == NEVER {
+                    self.end = at.saturating_add(LAST_WAIT_NS);
+                }
+            } else {
+                self.beat();
+            }
+            if next.is_none() && self.is_over() {
+                break;
+            }
+        }
+        Ok(self.finish(source.names()))
+    }
+
+    /// Whether nothing is left to do and no duration asks to go on.
+    fn is_over(&self) -> bool {
+        self.scenario.duration.is_none()
+            && self.requests.is_empty()
+            && self.scenario.clients.is_none()
+            && self.retries_pending == 0
+    }
+
+    fn pull(
+        &mut self,
+        source: &mut (dyn ArrivalSource + Send),
+        before: u64,
+    ) -> Result<Option<Arrival>, RunError> {
+        let Some(arrival) = source.next().transpose().map_err(RunError::Traffic)? else {
+            return Ok(None);
+        };
+        self.arrivals += 1;
+        if arrival.at.as_nanos() < before {
+            return Err(RunError::Order {
+                number: self.arrivals,
+                at_s: arrival.at.as_secs_f64(),
+                before_s: SimTime::from_nanos(before).as_secs_f64(),
+            });
+        }
+        if self.arrivals.is_multiple_of(PROGRESS_EVERY) {
+            let now = SimTime::from_nanos(self.now);
+            self.stopped = !self.observer.progress(now, self.arrivals);
+        }
+        Ok(Some(arrival))
+    }
+
+    fn take(&mut self, arrival: &Arrival, names: &RevisionNames) -> Result<(), RunError> {
+        let RevisionId(revision) = arrival.revision;
+        if revision as usize >= self.revisions.len() {
+            self.meet(names)?;
+        }
+        if revision as usize >= self.revisions.len() {
+            return Err(RunError::Model(format!(
+                "the traffic names revision {revision} before it says what that is called"
+            )));
+        }
+        let service = arrival.service.map(|span| span.as_nanos());
+        self.enter(revision, service, request::NO_CLIENT, 0)
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), RunError> {
+        let slot = event.tag.slot();
+        match event.tag.kind() {
+            Kind::Request => self.request_due(slot, event.tag),
+            Kind::Instance => self.instance_due(slot, event.tag),
+            Kind::Revision => self.revision_due(slot, event.tag),
+            Kind::Other => return self.rare_due(slot),
+        }
+        Ok(())
+    }
+
+    fn push_rare(&mut self, at: u64, rare: Rare) {
+        let slot = self.rare.insert(rare);
+        self.events.push(at, Kind::Other, slot as u32);
+    }
+
+    fn rare_due(&mut self, slot: u32) -> Result<(), RunError> {
+        let Some(rare) = self.rare.try_remove(slot as usize) else { return Ok(()) };
+        match rare {
+            Rare::WarmUp => {
+                let now = self.now;
+                self.revisions.iter_mut().for_each(|revision| revision.tally.restart(now));
+                (self.peak_ready, self.peak_alive) = (self.total.ready, self.total.alive());
+                Ok(())
+            }
+            Rare::Retry { revision, service_ns, attempt, client } => {
+                self.retries_pending -= 1;
+                self.enter(revision, Some(service_ns), client, attempt)
+            }
+            Rare::Client { client } => self.enter(self.client_revision, None, client, 0),
+            Rare::Failure(index) => {
+                self.fail(index);
+                Ok(())
+            }
+            Rare::ControllerBack => {
+                self.controller_back();
+                Ok(())
+            }
+            Rare::Node => {
+                self.node_arrives();
+                Ok(())
+            }
+            Rare::NodeIdle { node, since } => {
+                self.node_idles(node, since);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gets to know revisions that the traffic has named.
+    fn meet(&mut self, names: &RevisionNames) -> Result<(), RunError> {
+        for (index, name) in names.iter().enumerate().skip(self.revisions.len()) {
+            let model = self.scenario.revisions.get(name).unwrap_or(&self.scenario.revision);
+            let index = index as u32;
+            let own_series = index < self.scenario.recording.revision_series;
+            let revision =
+                Revision::new(index, name, model, &self.streams, self.now, own_series)
+                    .map_err(|problem| RunError::Setting { revision: name.to_owned(), problem })?;
+            self.revisions.push(revision);
+            self.begin_revision(index);
+        }
+        Ok(())
+    }
+
+    fn start_clients(&mut self, names: &RevisionNames) -> Result<(), RunError> {
+        let Some(clients) = &self.scenario.clients else { return Ok(()) };
+        if self.scenario.duration.is_none() {
+            let problem = "clients in a closed loop never end; give the run a duration";
+            return Err(RunError::Model(problem.to_owned()));
+        }
+        let found = names.find(&clients.revision);
+        let RevisionId(revision) = found.ok_or_else(|| {
+            RunError::Model(format!("clients ask `{}`, which the traffic lacks", clients.revision))
+        })?;
+        self.client_revision = revision;
+        self.think = Some(self.streams.stream("think", 0));
+        for client in 0..clients.count {
+            self.client_thinks(client);
+        }
+        Ok(())
+    }
+
+    /// A client begins to think, and will ask when it is done.
+    fn client_thinks(&mut self, client: u32) {
+        let (Some(clients), Some(stream)) = (&self.scenario.clients, &mut self.think) else {
+            return;
+        };
+        let at = self.now.saturating_add(clients.think.sample(stream).as_nanos());
+        self.push_rare(at, Rare::Client { client });
+    }
+}

@@ -1,0 +1,60 @@
+//! What breaks, and what is done about it.
+
+use super::{Rare, World};
+use crate::record::Observer;
+use crate::scenario::FailureKind;
+
+impl<O: Observer> World<'_, O> {
+    /// Failure number `index` of the scenario happens.
+    pub(super) fn fail(&mut self, index: usize) {
+        let Some(failure) = self.scenario.failures.get(index) else { return };
+        match &failure.kind {
+            FailureKind::Instances { revision, count } => {
+                let named = |name: &String| self.revisions.iter().position(|r| r.name == *name);
+                let index = revision.as_ref().map_or(Some(0), named);
+                if let Some(index) = index.filter(|index| *index < self.revisions.len()) {
+                    self.fail_instances(index as u32, *count);
+                }
+            }
+            FailureKind::Node => {
+                self.fail_node();
+                for index in 0..self.revisions.len() {
+                    self.replace_lost(index as u32);
+                }
+            }
+            FailureKind::Controller { down } => {
+                let back = self.now.saturating_add(down.as_nanos());
+                self.controller_down_until = self.controller_down_until.max(back);
+                self.push_rare(back, Rare::ControllerBack);
+            }
+        }
+    }
+
+    fn fail_instances(&mut self, index: u32, count: u32) {
+        for _ in 0..count {
+            // The one that has been ready for longest: it holds a fair share of the requests.
+            let Some(&slot) = self.revisions[index as usize].ready.first() else { break };
+            self.kill_instance(slot);
+        }
+        self.replace_lost(index);
+    }
+
+    /// The platform keeps the number that was asked for, whoever decides.
+    fn replace_lost(&mut self, index: u32) {
+        let wanted = self.revisions[index as usize].wanted;
+        self.scale_to(index, wanted);
+    }
+
+    /// The controller comes back without its memory.
+    pub(super) fn controller_back(&mut self) {
+        if self.now < self.controller_down_until {
+            return;
+        }
+        for index in 0..self.revisions.len() {
+            let revision = &mut self.revisions[index];
+            let (ready, wanted) = (revision.ready.len() as u32, revision.wanted);
+            revision.scaler.restart(ready, wanted, self.now);
+            self.keep_beating(index as u32);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! A request while it is in the system.
+
+use crate::events::Tag;
+use crate::record::Outcome;
+
+/// The request came with the traffic, not from a client of the closed loop.
+pub(crate) const NO_CLIENT: u32 = u32::MAX;
+/// The request is at no instance.
+pub(crate) const NO_INSTANCE: u32 = u32::MAX;
+/// Service has not begun.
+pub(crate) const NOT_STARTED: u64 = u64::MAX;
+
+/// A request while it is in the system.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) number: u64,
+    pub(crate) arrived: u64,
+    /// When service began, or [`NOT_STARTED`].
+    pub(crate) started: u64,
+    pub(crate) service_ns: u64,
+    /// The event at which its service ends; any other one is stale.
+    pub(crate) event: Tag,
+    pub(crate) revision: u32,
+    /// Where it is served or waits, or [`NO_INSTANCE`] at the front door.
+    pub(crate) instance: u32,
+    pub(crate) client: u32,
+    pub(crate) attempt: u32,
+    pub(crate) cold: Cold,
+    pub(crate) way: Way,
+    /// How it will end at `event`.
+    pub(crate) ending: Outcome,
+}
+
+/// Whether a request found nobody ready to serve it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cold {
+    Yes,
+    No,
+}
+
+/// The way a request took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Through the front door, which counts it at its instance.
+    FrontDoor,
+    /// Straight to an instance.
+    Direct,
+}

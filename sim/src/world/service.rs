@@ -1,0 +1,246 @@
+//! A request's service and its end.
+
+use tidegate_admission::{Moment, Source};
+
+use super::contention::{Job, Shared};
+use super::instance::State;
+use super::request::{NO_CLIENT, NO_INSTANCE, NOT_STARTED, Request, Way};
+use super::{NEVER, Rare, World};
+use crate::arrival::RevisionId;
+use crate::events::{Kind, Tag};
+use crate::record::{Observer, Outcome, RequestRecord};
+use crate::series::recorder::Count;
+use crate::time::{SimSpan, SimTime};
+
+impl<O: Observer> World<'_, O> {
+    /// An instance begins to work on a request.
+    pub(super) fn begin_service(&mut self, slot: u32) {
+        let now = self.now;
+        let request = &mut self.requests[slot as usize];
+        request.started = now;
+        let revision = &self.revisions[request.revision as usize];
+        let deadline = request.arrived.saturating_add(revision.timeout_ns);
+        if !revision.contends() {
+            let done = now.saturating_add(request.service_ns);
+            let (at, ending) = if done <= deadline {
+                (done, Outcome::Completed)
+            } else {
+                (deadline, Outcome::TimedOut)
+            };
+            request.ending = ending;
+            request.event = self.events.push(at, Kind::Request, slot);
+            return;
+        }
+        let job = Job { number: request.number, request: slot };
+        let place = &mut self.instances[request.instance as usize];
+        let shared = place.shared.get_or_insert_with(|| Box::new(Shared::new()));
+        shared.join(now, &revision.model.contention, job, request.service_ns, deadline);
+        let instance = request.instance;
+        self.watch_instance(instance);
+    }
+
+    /// Makes sure that an instance is looked at when somebody there is due.
+    pub(super) fn watch_instance(&mut self, slot: u32) {
+        let place = &mut self.instances[slot as usize];
+        let mut due = NEVER;
+        if let Some(breaker) = &place.breaker {
+            due = breaker.next_deadline().map_or(NEVER, Moment::as_nanos);
+        }
+        if let Some(shared) = &mut place.shared {
+            let law = &self.revisions[place.revision as usize].model.contention;
+            let requests = &self.requests;
+            let alive = |job: Job| {
+                requests.get(job.request as usize).is_some_and(|r| r.number == job.number)
+            };
+            due = due.min(shared.next_at(law, alive));
+        }
+        // A later event than the one pending needs no push: the pending one looks again.
+        if due < place.due_at {
+            place.due_at = due;
+            place.due = self.events.push(due, Kind::Instance, slot);
+        }
+    }
+
+    /// Somebody at an instance is due: done, or out of time.
+    pub(super) fn visit_instance(&mut self, slot: u32) {
+        let now = self.now;
+        self.instances[slot as usize].due_at = NEVER;
+        while let Some(place) = self.instances.get_mut(slot as usize)
+            && let Some(shared) = &mut place.shared
+        {
+            let law = &self.revisions[place.revision as usize].model.contention;
+            let requests = &self.requests;
+            let alive = |job: Job| {
+                requests.get(job.request as usize).is_some_and(|r| r.number == job.number)
+            };
+            let Some((job, done)) = shared.take_due(now, law, alive) else { break };
+            let outcome = if done { Outcome::Completed } else { Outcome::TimedOut };
+            self.end_request(job.request, outcome);
+        }
+        while let Some(place) = self.instances.get_mut(slot as usize)
+            && let Some(breaker) = &mut place.breaker
+            && let Some(ticket) = breaker.expire(Moment::from_nanos(now))
+        {
+            let (request, revision) = (place.waiters[ticket.place()], place.revision);
+            self.change_waiting(revision, -1);
+            self.end_request(request, Outcome::TimedOut);
+        }
+        if self.instances.contains(slot as usize) {
+            self.watch_instance(slot);
+        }
+    }
+
+    /// A request's service ends, unless the event is stale.
+    pub(super) fn request_due(&mut self, slot: u32, tag: Tag) {
+        let Some(request) = self.requests.get(slot as usize) else { return };
+        if request.event == tag {
+            let ending = request.ending;
+            self.end_request(slot, ending);
+        }
+    }
+
+    /// A request leaves the system. One that waited has left its line before.
+    pub(super) fn end_request(&mut self, slot: u32, outcome: Outcome) {
+        let Some(request) = self.requests.try_remove(slot as usize) else { return };
+        let index = request.revision;
+        self.account_for(&request, outcome);
+        if request.instance != NO_INSTANCE {
+            self.leave_instance(&request);
+        }
+        self.change_inside(index, -1);
+        if self.revisions[index as usize].scaler.is_exact() {
+            self.decide(index, super::beat::Trigger::Tick);
+        }
+        self.client_reacts(&request, outcome);
+    }
+
+    /// Takes a request out of all accounts.
+    fn account_for(&mut self, request: &Request, outcome: Outcome) {
+        let now = self.now;
+        let revision = &mut self.revisions[request.revision as usize];
+        let place = self.instances.get_mut(request.instance as usize);
+        match place.and_then(|place| place.meter.as_mut()) {
+            Some(meter) if request.way == Way::Direct => {
+                meter.depart(Moment::from_nanos(now), Source::Direct);
+            }
+            _ => revision.meter.depart(Moment::from_nanos(now), Source::Direct),
+        }
+        let tally = &mut revision.tally;
+        tally.advance(now);
+        tally.now.inside -= 1;
+        let latency = now - request.arrived;
+        tally.sojourn += u128::from(latency);
+        let counted = request.arrived >= self.counted_from;
+        let count = match outcome {
+            Outcome::Completed => Count::Completed,
+            Outcome::Rejected => Count::Rejected,
+            Outcome::TimedOut => Count::TimedOut,
+            Outcome::Failed | Outcome::InFlight => Count::Failed,
+        };
+        if counted {
+            match outcome {
+                Outcome::Completed => {
+                    tally.completed += 1;
+                    tally.latency.record(latency);
+                    tally.wait.record(request.started - request.arrived);
+                }
+                Outcome::Rejected => tally.rejected += 1,
+                Outcome::TimedOut => tally.timed_out += 1,
+                Outcome::Failed | Outcome::InFlight => tally.failed += 1,
+            }
+        }
+        for series in [&mut self.series, &mut revision.series].into_iter().flatten() {
+            series.count(now, count);
+            if outcome == Outcome::Completed {
+                series.latency(now, latency);
+                series.wait(now, request.started - request.arrived);
+            }
+        }
+        self.observe(request, outcome);
+    }
+
+    fn observe(&mut self, request: &Request, outcome: Outcome) {
+        let number_of = |slot: u32| self.instances.get(slot as usize).map(|place| place.number);
+        let started = request.started;
+        self.observer.request(&RequestRecord {
+            number: request.number,
+            revision: RevisionId(request.revision),
+            arrived: SimTime::from_nanos(request.arrived),
+            started: (started != NOT_STARTED).then(|| SimTime::from_nanos(started)),
+            ended: SimTime::from_nanos(self.now),
+            service: SimSpan::from_nanos(request.service_ns),
+            instance: number_of(request.instance),
+            cold: request.cold == super::request::Cold::Yes,
+            retries: request.attempt,
+            outcome,
+        });
+    }
+
+    /// A request that reached an instance leaves it, and whoever waited takes its place.
+    fn leave_instance(&mut self, request: &Request) {
+        let slot = request.instance;
+        let Some(place) = self.instances.get_mut(slot as usize) else { return };
+        place.holds -= 1;
+        let (empty, index) = (place.holds == 0, place.revision);
+        if empty {
+            self.change_busy(slot, -1);
+        }
+        let place = &mut self.instances[slot as usize];
+        if request.started != NOT_STARTED
+            && let Some(breaker) = &mut place.breaker
+            && let Some(ticket) = breaker.leave()
+        {
+            let next = place.waiters[ticket.place()];
+            self.change_waiting(index, -1);
+            self.begin_service(next);
+        }
+        let revision = &mut self.revisions[index as usize];
+        let place = &self.instances[slot as usize];
+        let mut grant = None;
+        match request.way {
+            Way::FrontDoor => {
+                if let Some(id) = place.at_front_door {
+                    grant = revision.front.depart(id);
+                }
+            }
+            Way::Direct => {
+                if let (Some(id), Some(door)) = (place.at_ingress, &mut revision.ingress) {
+                    // Nobody waits on the direct way, so nobody is granted anything.
+                    let _none = door.depart(id);
+                }
+            }
+        }
+        if let Some(grant) = grant {
+            self.granted(index, grant);
+        }
+        if let Some(place) = self.instances.get(slot as usize)
+            && place.holds == 0
+            && place.state == State::Draining
+        {
+            self.remove_instance(slot);
+        }
+    }
+
+    /// The client gives up, tries again, or begins to think.
+    fn client_reacts(&mut self, request: &Request, outcome: Outcome) {
+        if outcome != Outcome::Completed {
+            let revision = &mut self.revisions[request.revision as usize];
+            let retry = &revision.model.retry;
+            if request.attempt < retry.tries {
+                let pause = retry.backoff.sample(&mut revision.chance).as_nanos();
+                let pause = pause.saturating_mul(1 << request.attempt.min(32));
+                let again = Rare::Retry {
+                    revision: request.revision,
+                    service_ns: request.service_ns,
+                    attempt: request.attempt + 1,
+                    client: request.client,
+                };
+                self.retries_pending += 1;
+                return self.push_rare(self.now.saturating_add(pause), again);
+            }
+        }
+        if request.client != NO_CLIENT {
+            self.client_thinks(request.client);
+        }
+    }
+}
