@@ -1,1 +1,39 @@
 //! The HTTP data plane: one exchange from a client connection to an upstream.
+//!
+//! It knows HTTP: HTTP/1.0, HTTP/1.1 and HTTP/2 without TLS, bodies and trailers both ways,
+//! informational answers, upgrades, time limits. It must never know limits, revisions or
+//! Kubernetes: policy enters as a [`Handler`] that decides, and as a guard that
+//! [`Exchange::forward`] drops the moment the upstream is done.
+//!
+//! One task moves both directions of an HTTP/1 exchange, between the buffers of two
+//! connections, and nothing is read before there is room to write it.
+//!
+//! Reading order: [`server`] accepts connections and makes exchanges, [`exchange`] is one
+//! request and its answer, [`upstream`] keeps the connections it is forwarded over. Below them
+//! lie the heads ([`head`]), the HTTP/1 codec (`h1`), the HTTP/2 stream halves (`h2io`), time
+//! limits ([`timer`]), shutdown ([`drain`]) and the forwarding fields ([`forwarded`]).
+
+mod buffers;
+mod date;
+pub mod drain;
+pub mod error;
+pub mod exchange;
+pub mod forwarded;
+mod h1;
+mod h2io;
+pub mod head;
+mod io;
+pub mod server;
+pub mod timer;
+pub mod upstream;
+
+pub use bytes;
+pub use http;
+
+pub use drain::{Drain, Phase};
+pub use error::{ForwardError, Interrupted, Timeout};
+pub use exchange::{Exchange, Forward, Report};
+pub use head::{BodyLength, Reply, RequestHead, Scheme};
+pub use server::{Handler, Server, ServerSettings};
+pub use timer::TimeLimits;
+pub use upstream::{Address, Upstream, UpstreamSettings};

@@ -1,0 +1,128 @@
+//! Saying goodbye: every connection learns that the listener is about to go.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::task::{Context, Waker};
+
+use parking_lot::Mutex;
+use slab::Slab;
+use tokio::sync::Notify;
+
+/// How far a shutdown has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// No shutdown.
+    Serving = 0,
+    /// New connections and requests are still served, but every answer carries
+    /// `Connection: close` and every HTTP/2 connection has had its GOAWAY.
+    Draining = 1,
+    /// Idle connections are closed; requests in flight run to their end.
+    Closing = 2,
+}
+
+/// The shared state of a shutdown. Cloning gives another handle to the same state.
+#[derive(Clone, Default)]
+pub struct Drain {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    phase: AtomicU8,
+    connections: AtomicUsize,
+    empty: Notify,
+    wakers: Mutex<Slab<Waker>>,
+}
+
+impl Drain {
+    /// A state in [`Phase::Serving`].
+    pub fn new() -> Drain {
+        Drain::default()
+    }
+
+    /// The phase now.
+    pub fn phase(&self) -> Phase {
+        match self.shared.phase.load(Ordering::Acquire) {
+            0 => Phase::Serving,
+            1 => Phase::Draining,
+            _ => Phase::Closing,
+        }
+    }
+
+    /// Moves to `phase` and wakes every connection. Going back from [`Phase::Draining`] to
+    /// [`Phase::Serving`] is allowed: connections that were already told to close stay told.
+    pub fn set_phase(&self, phase: Phase) {
+        self.shared.phase.store(phase as u8, Ordering::Release);
+        for (_, waker) in self.shared.wakers.lock().iter() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Acquire)
+    }
+
+    /// Resolves when no connection is open. Cancel safe.
+    pub async fn until_empty(&self) {
+        loop {
+            let notified = self.shared.empty.notified();
+            if self.connections() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Counts one connection in for as long as the returned value lives.
+    pub(crate) fn enter(&self) -> Membership {
+        self.shared.connections.fetch_add(1, Ordering::AcqRel);
+        Membership { drain: self.clone(), registered: None }
+    }
+}
+
+/// One open connection's place in a [`Drain`].
+pub(crate) struct Membership {
+    drain: Drain,
+    registered: Option<(usize, Waker)>,
+}
+
+impl Membership {
+    /// The phase now; the task of `cx` is woken when it changes. A connection asks on every
+    /// poll, so the common case is one atomic load and one comparison of wakers.
+    pub(crate) fn poll_phase(&mut self, cx: &Context<'_>) -> Phase {
+        match &mut self.registered {
+            Some((_, waker)) if waker.will_wake(cx.waker()) => {}
+            Some((key, waker)) => {
+                waker.clone_from(cx.waker());
+                if let Some(entry) = self.drain.shared.wakers.lock().get_mut(*key) {
+                    entry.clone_from(cx.waker());
+                }
+            }
+            None => {
+                let waker = cx.waker().clone();
+                let key = self.drain.shared.wakers.lock().insert(waker.clone());
+                self.registered = Some((key, waker));
+            }
+        }
+        // Read after registering: a change in between would otherwise go unnoticed.
+        self.drain.phase()
+    }
+
+    /// The phase now, without being woken later.
+    pub(crate) fn phase(&self) -> Phase {
+        self.drain.phase()
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        if let Some((key, _)) = self.registered.take() {
+            self.drain.shared.wakers.lock().try_remove(key);
+        }
+        if self.drain.shared.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.drain.shared.empty.notify_waiters();
+        }
+    }
+}

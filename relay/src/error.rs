@@ -1,0 +1,120 @@
+//! What can go wrong in an exchange, and what the client is told.
+
+use std::fmt;
+use std::io;
+
+use http::StatusCode;
+
+/// Which time limit ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// The answer did not begin in time.
+    ResponseStart,
+    /// No byte moved in either direction for too long.
+    Idle,
+    /// The exchange as a whole took too long.
+    Overall,
+}
+
+/// Why waiting on behalf of a client ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Interrupted {
+    /// The client hung up; nobody is left to answer.
+    #[error("client disconnected")]
+    ClientGone,
+    /// A time limit ran out.
+    #[error("request timeout")]
+    TimedOut(Timeout),
+}
+
+/// Why an exchange with the upstream failed.
+///
+/// The `Display` texts of upstream failures are those Knative's sidecar puts into its 502 bodies.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// The upstream could not be reached. Nothing was sent.
+    #[error("dial {network} {address}: connect: {}", errno_text(source))]
+    Connect {
+        /// `tcp` or `unix`.
+        network: &'static str,
+        /// The address that was dialled.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Every attempt to connect timed out. Nothing was sent.
+    #[error("timed out dialing {address} after {waited_ms} ms")]
+    ConnectTimedOut {
+        /// The address that was dialled.
+        address: String,
+        /// How long all attempts took, in milliseconds.
+        waited_ms: u64,
+    },
+    /// The upstream closed its connection without an answer.
+    #[error("EOF")]
+    Closed,
+    /// The connection to the upstream broke.
+    #[error("{0}")]
+    Io(#[source] io::Error),
+    /// The upstream's answer is not HTTP.
+    #[error("net/http: HTTP/1.x transport connection broken: {0}")]
+    Malformed(String),
+    /// The upstream switched to a protocol nobody asked for.
+    #[error(
+        "backend tried to switch protocol {:?} when {:?} was requested",
+        .got,
+        .wanted
+    )]
+    SwitchedProtocol {
+        /// What the upstream switched to.
+        got: String,
+        /// What the client asked for; empty when it asked for nothing.
+        wanted: String,
+    },
+    /// The HTTP/2 conversation with the upstream failed.
+    #[error("http2: {0}")]
+    Http2(String),
+    /// A time limit ran out.
+    #[error("request timeout")]
+    TimedOut(Timeout),
+    /// The client hung up, or its connection broke.
+    #[error("client disconnected")]
+    ClientGone,
+    /// The client's body is not what its head promised.
+    #[error("malformed request body: {0}")]
+    RequestBody(&'static str),
+}
+
+impl ForwardError {
+    /// The status a client that has not been answered yet should get.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            ForwardError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+            ForwardError::RequestBody(_) => StatusCode::BAD_REQUEST,
+            _ => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// Whether it is certain that the upstream saw nothing of the request, so that it may be
+    /// sent elsewhere whatever its method.
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, ForwardError::Connect { .. } | ForwardError::ConnectTimedOut { .. })
+    }
+}
+
+impl From<Interrupted> for ForwardError {
+    fn from(interrupted: Interrupted) -> ForwardError {
+        match interrupted {
+            Interrupted::ClientGone => ForwardError::ClientGone,
+            Interrupted::TimedOut(timeout) => ForwardError::TimedOut(timeout),
+        }
+    }
+}
+
+/// The system's words for an error, in lower case and without Rust's error number, as C's
+/// `strerror` and Go give them.
+fn errno_text(error: &io::Error) -> impl fmt::Display + use<> {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    text.to_lowercase()
+}

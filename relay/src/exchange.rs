@@ -1,0 +1,162 @@
+//! One exchange: a request whose head has arrived, and the answer it is owed.
+//!
+//! A handler reads and rewrites the head, may [`hold`](Exchange::hold) the client while it
+//! decides, and then either [`respond`](Exchange::respond)s itself or
+//! [`forward`](Exchange::forward)s to an [`Upstream`](crate::Upstream).
+
+pub(crate) mod client;
+mod forward;
+pub(crate) mod origin;
+mod pump;
+mod reply;
+mod sniff;
+mod tunnel;
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use crate::buffers;
+use crate::error::Interrupted;
+use crate::head::RequestHead;
+use crate::timer::{Alarm, Deadlines, TimeLimits};
+use client::Client;
+
+pub use forward::Forward;
+
+/// A request and everything needed to answer it.
+pub struct Exchange {
+    head: RequestHead,
+    peer: Option<SocketAddr>,
+    started: Instant,
+    client: Client,
+    alarm: Alarm,
+    report: Report,
+    answer: Answer,
+}
+
+/// What has become of the answer so far. Complete once [`Exchange::forward`] or
+/// [`Exchange::respond`] has returned.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Report {
+    /// The status the client was given, if it was given any.
+    pub status: Option<StatusCode>,
+    /// Bytes of the request's body that were passed on.
+    pub request_bytes: u64,
+    /// Bytes of the answer's body that were passed on. After an upgrade, bytes of the tunnel.
+    pub response_bytes: u64,
+    /// When a connection to the upstream was at hand and the request began to be sent.
+    pub sent_at: Option<Instant>,
+    /// When the answer's head arrived from the upstream.
+    pub response_started_at: Option<Instant>,
+    /// How often a connection to the upstream had to be made, or could not be.
+    pub dials: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// Nothing final has been sent.
+    Owed,
+    /// The head is out, the body is not.
+    Begun,
+    /// All of it is out, or at least gathered.
+    Complete,
+    /// It was cut short; the client can see that.
+    Aborted,
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        head: RequestHead,
+        peer: Option<SocketAddr>,
+        client: Client,
+        alarm: Alarm,
+    ) -> Exchange {
+        Exchange {
+            head,
+            peer,
+            started: Instant::now(),
+            client,
+            alarm,
+            report: Report::default(),
+            answer: Answer::Owed,
+        }
+    }
+
+    /// The request's head.
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    /// The request's head, to be rewritten before it is forwarded.
+    pub fn head_mut(&mut self) -> &mut RequestHead {
+        &mut self.head
+    }
+
+    /// The client's address, where the connection has one.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// When the head was complete. Time limits run from here.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// What has become of the answer so far.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Whether a final status has been sent, so that nothing else can be.
+    pub fn has_responded(&self) -> bool {
+        self.answer != Answer::Owed
+    }
+
+    /// Runs `future` for as long as the client is there and the limits allow: this is how a
+    /// request waits in line.
+    ///
+    /// # Errors
+    /// When the client hangs up or a limit runs out first; `future` is dropped then.
+    ///
+    /// Cancel safe if `future` is.
+    pub async fn hold<F: Future>(
+        &mut self,
+        limits: TimeLimits,
+        future: F,
+    ) -> Result<F::Output, Interrupted> {
+        let deadlines = Deadlines::new(self.started, limits);
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            if self.client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Interrupted::ClientGone));
+            }
+            let expired = self.alarm.poll_deadlines(cx, &deadlines);
+            expired.map(|timeout| Err(Interrupted::TimedOut(timeout)))
+        })
+        .await
+    }
+
+    /// The client has gone or its answer was cut short: nothing more can be said.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.answer == Answer::Aborted
+    }
+
+    /// No other request may follow on this connection.
+    pub(crate) fn forbid_reuse(&mut self) {
+        self.client.forbid_reuse();
+    }
+
+    /// Takes the exchange apart when its handler has returned.
+    pub(crate) fn into_client(self) -> (Client, Alarm, bool) {
+        buffers::keep_map(self.head.headers);
+        (self.client, self.alarm, self.answer == Answer::Complete)
+    }
+}

@@ -1,0 +1,258 @@
+//! The client's side of an exchange, whichever protocol it speaks.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use http::header::{CONTENT_LENGTH, DATE, HeaderValue, TRAILER};
+use http::{HeaderMap, Response, StatusCode, Version};
+
+use crate::buffers;
+use crate::date;
+use crate::drain::{Membership, Phase};
+use crate::error::ForwardError;
+use crate::h1::connection::BodyError;
+use crate::h1::encoder::{self, Persistence, Recipient};
+use crate::h1::{self, decoder::Decoder};
+use crate::h2io::{Ended, Incoming, Outgoing};
+use crate::head::{BodyLength, ResponseHead};
+
+/// How far to read ahead of the exchange in flight, only to notice that the client has gone.
+const READ_AHEAD_MAX: usize = 16 * 1024;
+
+pub(crate) enum Client {
+    H1(Box<H1Client>),
+    H2(Box<H2Client>),
+}
+
+/// An HTTP/1 connection with one request on it.
+pub(crate) struct H1Client {
+    pub(crate) connection: h1::Connection,
+    pub(crate) membership: Membership,
+    pub(crate) version: Version,
+    /// Another request may follow.
+    pub(crate) persistent: bool,
+    /// The request is a `HEAD`.
+    pub(crate) head_only: bool,
+}
+
+/// One HTTP/2 stream.
+pub(crate) struct H2Client {
+    body: Incoming,
+    respond: SendResponse<Bytes>,
+    sending: Option<Outgoing>,
+    head_only: bool,
+}
+
+impl H2Client {
+    pub(crate) fn new(body: Incoming, respond: SendResponse<Bytes>, head_only: bool) -> H2Client {
+        H2Client { body, respond, sending: None, head_only }
+    }
+}
+
+impl Client {
+    /// Ready with true when [`Client::data`] has something, with false at the end of the body.
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ForwardError>> {
+        match self {
+            Client::H1(client) => client.connection.poll_data(cx).map_err(body_error),
+            Client::H2(client) => client.body.poll_data(cx).map_err(|_| ForwardError::ClientGone),
+        }
+    }
+
+    pub(crate) fn data(&mut self) -> &[u8] {
+        match self {
+            Client::H1(client) => client.connection.data(),
+            Client::H2(client) => client.body.data(),
+        }
+    }
+
+    pub(crate) fn consume(&mut self, count: usize) {
+        match self {
+            Client::H1(client) => client.connection.consume(count),
+            Client::H2(client) => client.body.consume(count),
+        }
+    }
+
+    /// The trailers of a request body that has ended.
+    pub(crate) fn take_trailers(&mut self) -> Option<HeaderMap> {
+        match self {
+            Client::H1(client) => client.connection.trailers.take(),
+            Client::H2(client) => client.body.trailers.take(),
+        }
+    }
+
+    /// Passes an informational answer on, to clients that know them.
+    pub(crate) fn send_informational(&mut self, head: ResponseHead) {
+        match self {
+            Client::H1(client) if client.version == Version::HTTP_11 => {
+                encoder::informational(client.connection.output(), &head);
+            }
+            Client::H1(_) => {}
+            Client::H2(client) => {
+                // A client that has gone is noticed elsewhere.
+                let _ = client.respond.send_informational(response(head.status, head.headers));
+            }
+        }
+    }
+
+    /// Sends the final head.
+    pub(crate) fn send_head(&mut self, mut head: ResponseHead) -> Result<(), ForwardError> {
+        if !head.headers.contains_key(DATE) {
+            head.headers.insert(DATE, date::now());
+        }
+        match self {
+            Client::H1(client) => {
+                client.send_head(&head);
+                buffers::keep_map(head.headers);
+            }
+            Client::H2(client) => client.send_head(head)?,
+        }
+        Ok(())
+    }
+
+    /// Accepts some of `data` as the answer's body.
+    pub(crate) fn poll_write_data(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<Result<usize, ForwardError>> {
+        let written = match self {
+            Client::H1(client) => {
+                ready!(client.connection.poll_write_data(cx, data)).map_err(|_| ())
+            }
+            Client::H2(client) => match &mut client.sending {
+                Some(sending) => ready!(sending.poll_write_data(cx, data)).map_err(|_| ()),
+                None => Err(()),
+            },
+        };
+        Poll::Ready(written.map_err(|()| ForwardError::ClientGone))
+    }
+
+    /// Ends the answer.
+    pub(crate) fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), ForwardError> {
+        let finished = match self {
+            Client::H1(client) => client.connection.finish(trailers.as_ref()).map_err(|_| ()),
+            Client::H2(client) => match &mut client.sending {
+                Some(sending) => sending.finish(trailers).map_err(|_| ()),
+                None => Err(()),
+            },
+        };
+        finished.map_err(|()| ForwardError::ClientGone)
+    }
+
+    /// Writes everything gathered. HTTP/2 streams are written by their connection.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ForwardError>> {
+        match self {
+            Client::H1(client) if client.connection.has_output() => {
+                client.connection.poll_flush(cx).map_err(|_| ForwardError::ClientGone)
+            }
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Ready when the client has hung up. What it sends in the meantime is kept, within bounds.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Client::H1(client) => loop {
+                if client.connection.input().len() >= READ_AHEAD_MAX {
+                    return Poll::Pending;
+                }
+                match ready!(client.connection.poll_fill(cx)) {
+                    Ok(0) | Err(_) => return Poll::Ready(()),
+                    Ok(_) => {}
+                }
+            },
+            Client::H2(client) => match &mut client.sending {
+                Some(sending) => sending.poll_reset(cx),
+                None => client.respond.poll_reset(cx).map(|_| ()),
+            },
+        }
+    }
+
+    /// Cuts the answer short in a way the client cannot take for its end.
+    pub(crate) fn abort(&mut self) {
+        match self {
+            Client::H1(client) => {
+                client.persistent = false;
+                if client.connection.encoder.ends_by_closing() {
+                    client.connection.io().reset_on_close();
+                }
+            }
+            Client::H2(client) => match &mut client.sending {
+                Some(sending) => sending.reset(h2::Reason::INTERNAL_ERROR),
+                None => client.respond.send_reset(h2::Reason::INTERNAL_ERROR),
+            },
+        }
+    }
+
+    /// Nothing may follow this exchange on the connection.
+    pub(crate) fn forbid_reuse(&mut self) {
+        if let Client::H1(client) = self {
+            client.persistent = false;
+        }
+    }
+}
+
+impl H1Client {
+    fn send_head(&mut self, head: &ResponseHead) {
+        let stays = self.persistent && self.membership.phase() == Phase::Serving;
+        let recipient = Recipient {
+            version: self.version,
+            persistence: if stays { Persistence::KeepAlive } else { Persistence::Close },
+            head_only: self.head_only,
+        };
+        let (encoder, persistence) = encoder::response(self.connection.output(), head, recipient);
+        self.connection.encoder = encoder;
+        self.persistent = persistence == Persistence::KeepAlive;
+    }
+
+    /// Forgets what is left of the request body, so that a refusal can be sent and the
+    /// connection closed.
+    pub(crate) fn drop_body(&mut self) {
+        self.connection.decoder = Decoder::Done;
+        self.persistent = false;
+    }
+}
+
+impl H2Client {
+    fn send_head(&mut self, mut head: ResponseHead) -> Result<(), ForwardError> {
+        let bodiless = self.head_only
+            || head.status == StatusCode::NO_CONTENT
+            || head.status == StatusCode::NOT_MODIFIED;
+        let ended = match head.body {
+            BodyLength::Empty | BodyLength::Known(0) => Ended::Yes,
+            _ if bodiless => Ended::Yes,
+            BodyLength::Known(_) | BodyLength::Unknown => Ended::No,
+        };
+        let left = match head.body {
+            BodyLength::Known(length) => Some(length),
+            BodyLength::Empty | BodyLength::Unknown => None,
+        };
+        if let Some(length) = head.declared_length.or(left) {
+            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        if let Some(trailer) = head.trailer {
+            head.headers.insert(TRAILER, trailer);
+        }
+        let stream = self
+            .respond
+            .send_response(response(head.status, head.headers), ended == Ended::Yes)
+            .map_err(|_| ForwardError::ClientGone)?;
+        self.sending = Some(Outgoing::new(stream, left, ended));
+        Ok(())
+    }
+}
+
+fn response(status: StatusCode, headers: HeaderMap) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn body_error(error: BodyError) -> ForwardError {
+    match error {
+        BodyError::Framing(framing) => ForwardError::RequestBody(framing.0),
+        BodyError::Truncated | BodyError::Io(_) => ForwardError::ClientGone,
+    }
+}

@@ -1,0 +1,229 @@
+//! Forwarding: find a connection, run the exchange over it, try again where that is harmless.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use http::Version;
+use tokio::time::Instant;
+
+use super::origin::{H1Origin, H2Origin, Origin, http2_request};
+use super::pump::{Ending, Pump};
+use super::tunnel::Tunnel;
+use super::{Answer, Exchange};
+use crate::error::ForwardError;
+use crate::h2io::{Ended, Outgoing};
+use crate::head::BodyLength;
+use crate::timer::{Deadlines, TimeLimits};
+use crate::upstream::{Protocol, Upstream};
+
+/// How an exchange is to be forwarded.
+#[derive(Debug)]
+pub struct Forward<G> {
+    /// How long it may take.
+    pub limits: TimeLimits,
+    /// Whatever admitted the request. It is dropped at the moment the upstream is done with
+    /// the exchange, whichever way that comes about, and never later than `forward` returns.
+    pub guard: G,
+}
+
+/// Something that is given back once.
+pub(crate) trait Release {
+    fn release(&mut self);
+}
+
+impl<G> Release for Option<G> {
+    fn release(&mut self) {
+        drop(self.take());
+    }
+}
+
+/// How often one request is sent at most: once on a connection that turns out to be stale, once
+/// on a fresh one, and once more when the upstream turns out to speak the other protocol.
+const ATTEMPTS_MAX: u32 = 3;
+
+impl Exchange {
+    /// Sends the request to `upstream` and the answer to the client, bodies streaming both ways
+    /// at the same time. Returns when both messages have ended, or, after an upgrade, when the
+    /// tunnel has.
+    ///
+    /// # Errors
+    /// When the exchange failed. If [`Exchange::has_responded`] is false the client still waits
+    /// for an answer; otherwise what it was sent has been cut short, visibly.
+    ///
+    /// Not cancel safe: an exchange that is dropped half way is cut short.
+    pub async fn forward<G: Send>(
+        &mut self,
+        upstream: &Upstream,
+        forward: Forward<G>,
+    ) -> Result<(), ForwardError> {
+        let mut guard = Some(forward.guard);
+        let mut deadlines = Deadlines::new(self.started, forward.limits);
+        let outcome = self.attempts(upstream, &mut deadlines, &mut guard).await;
+        guard.release();
+        if let Err(error) = &outcome {
+            tracing::debug!(%error, "exchange failed");
+            if self.answer == Answer::Begun {
+                self.abort();
+            }
+        }
+        outcome
+    }
+
+    async fn attempts(
+        &mut self,
+        upstream: &Upstream,
+        deadlines: &mut Deadlines,
+        guard: &mut (dyn Release + Send),
+    ) -> Result<(), ForwardError> {
+        let mut reuse = Reuse::Allowed;
+        let mut attempt = 1;
+        loop {
+            let mut origin = self.connect(upstream, deadlines, reuse).await?;
+            self.report.sent_at.get_or_insert_with(Instant::now);
+            let error = match self.run(&mut origin, deadlines, guard).await {
+                Ok(ending) => {
+                    return self.conclude(upstream, origin, ending, deadlines, guard).await;
+                }
+                Err(error) => error,
+            };
+            let untouched = self.report.request_bytes == 0 && self.answer == Answer::Owed;
+            if !untouched || attempt == ATTEMPTS_MAX || is_final(&error) {
+                return Err(error);
+            }
+            if origin.spoke_http2() {
+                upstream.learn(Protocol::Http2);
+            } else if !origin.may_be_stale() || (origin.is_touched() && !self.head.is_replayable())
+            {
+                return Err(error);
+            }
+            reuse = Reuse::Refused;
+            attempt += 1;
+        }
+    }
+
+    /// A connection with the request begun on it.
+    async fn connect(
+        &mut self,
+        upstream: &Upstream,
+        deadlines: &Deadlines,
+        reuse: Reuse,
+    ) -> Result<Origin, ForwardError> {
+        let inbound_http2 = self.head.version == Version::HTTP_2;
+        if upstream.protocol_for(inbound_http2, self.head.upgrade.is_some()) == Protocol::Http2
+            && let Some(origin) = self.connect_http2(upstream, deadlines).await?
+        {
+            return Ok(origin);
+        }
+        if reuse == Reuse::Allowed
+            && let Some(connection) = upstream.take_idle(self.started)
+        {
+            return Ok(Origin::H1(Box::new(H1Origin::begin(connection, &self.head, true))));
+        }
+        self.report.dials += 1;
+        let connection = self.wait_for(deadlines, upstream.dial()).await?;
+        Ok(Origin::H1(Box::new(H1Origin::begin(connection, &self.head, false))))
+    }
+
+    /// A stream, or nothing when the upstream turns out to speak only HTTP/1.
+    async fn connect_http2(
+        &mut self,
+        upstream: &Upstream,
+        deadlines: &Deadlines,
+    ) -> Result<Option<Origin>, ForwardError> {
+        let request = http2_request(&self.head)?;
+        let sender = match upstream.ready_sender() {
+            Some(sender) => Some(sender),
+            None => {
+                self.report.dials += 1;
+                self.wait_for(deadlines, upstream.dial_http2()).await?
+            }
+        };
+        let Some(mut sender) = sender else { return Ok(None) };
+        let (ended, left) = match self.head.body {
+            BodyLength::Empty => (Ended::Yes, None),
+            BodyLength::Known(0) => (Ended::Yes, Some(0)),
+            BodyLength::Known(length) => (Ended::No, Some(length)),
+            BodyLength::Unknown => (Ended::No, None),
+        };
+        let (answer, stream) = sender
+            .requests
+            .send_request(request, ended == Ended::Yes)
+            .map_err(|error| ForwardError::Http2(error.to_string()))?;
+        let sending = Outgoing::new(stream, left, ended);
+        Ok(Some(Origin::H2(Box::new(H2Origin::new(sending, answer, sender.streams)))))
+    }
+
+    /// Runs `future` while the client is there and the limits allow.
+    async fn wait_for<T>(
+        &mut self,
+        deadlines: &Deadlines,
+        future: impl Future<Output = Result<T, ForwardError>>,
+    ) -> Result<T, ForwardError> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(output);
+            }
+            if self.client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(ForwardError::ClientGone));
+            }
+            let expired = self.alarm.poll_deadlines(cx, deadlines);
+            expired.map(|timeout| Err(ForwardError::TimedOut(timeout)))
+        })
+        .await
+    }
+
+    async fn run(
+        &mut self,
+        origin: &mut Origin,
+        deadlines: &mut Deadlines,
+        guard: &mut (dyn Release + Send),
+    ) -> Result<Ending, ForwardError> {
+        let mut pump = Pump::new(self, origin, deadlines, guard);
+        poll_fn(|cx| pump.poll(cx)).await
+    }
+
+    /// What follows when both messages are through: the connection is kept for another
+    /// exchange, or becomes a tunnel.
+    async fn conclude(
+        &mut self,
+        upstream: &Upstream,
+        origin: Origin,
+        ending: Ending,
+        deadlines: &mut Deadlines,
+        guard: &mut (dyn Release + Send),
+    ) -> Result<(), ForwardError> {
+        match (ending, origin) {
+            (Ending::Complete, Origin::H1(origin)) => {
+                if origin.is_reusable() {
+                    upstream.put_back(origin.connection);
+                }
+                Ok(())
+            }
+            (Ending::Complete, Origin::H2(_)) => Ok(()),
+            (Ending::Tunnel, Origin::H1(origin)) => {
+                let mut tunnel = Tunnel::new(self, *origin, deadlines, guard);
+                poll_fn(|cx| tunnel.poll(cx)).await
+            }
+            (Ending::Tunnel, Origin::H2(_)) => Err(ForwardError::Closed),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reuse {
+    Allowed,
+    Refused,
+}
+
+/// Failures that another connection would not mend.
+fn is_final(error: &ForwardError) -> bool {
+    matches!(
+        error,
+        ForwardError::TimedOut(_)
+            | ForwardError::ClientGone
+            | ForwardError::RequestBody(_)
+            | ForwardError::SwitchedProtocol { .. }
+    )
+}

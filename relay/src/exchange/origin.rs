@@ -1,0 +1,305 @@
+//! The upstream's side of an exchange, whichever protocol it speaks.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use h2::client::ResponseFuture;
+use http::header::{CONTENT_LENGTH, TRAILER};
+use http::{HeaderMap, Method, Response};
+
+use crate::buffers;
+use crate::error::ForwardError;
+use crate::h1::connection::{BodyError, HeadError};
+use crate::h1::{self, encoder, response};
+use crate::h2io::{Incoming, Outgoing};
+use crate::head::{BodyLength, RequestHead, ResponseHead};
+
+/// The longest answer head (Go's limit).
+const HEAD_MAX: usize = 10 << 20;
+
+pub(crate) enum Origin {
+    H1(Box<H1Origin>),
+    H2(Box<H2Origin>),
+}
+
+/// An HTTP/1 connection with one request on it.
+pub(crate) struct H1Origin {
+    pub(crate) connection: h1::Connection,
+    method: Method,
+    /// The connection has served another request before.
+    pub(crate) reused: bool,
+    /// Another request may follow, as far as the answer's head tells.
+    persistent: bool,
+    /// Something of an answer has arrived.
+    answered: bool,
+}
+
+/// One HTTP/2 stream.
+pub(crate) struct H2Origin {
+    sending: Outgoing,
+    answer: ResponseFuture,
+    body: Option<Incoming>,
+    /// Counts this stream among those of its connection.
+    _counted: Arc<()>,
+}
+
+impl H1Origin {
+    /// Puts a request's head on the connection. It is written with the first flush.
+    pub(crate) fn begin(
+        mut connection: h1::Connection,
+        head: &RequestHead,
+        reused: bool,
+    ) -> H1Origin {
+        connection.touched = false;
+        connection.encoder = encoder::request(connection.output(), head);
+        let method = head.method.clone();
+        H1Origin { connection, method, reused, persistent: false, answered: false }
+    }
+
+    /// Nothing of this exchange is left on the connection, so it may serve another.
+    pub(crate) fn is_reusable(&self) -> bool {
+        self.persistent
+            && self.connection.decoder.is_done()
+            && !self.connection.has_output()
+            && !self.connection.has_ended()
+            && self.connection.input().is_empty()
+    }
+}
+
+impl H2Origin {
+    pub(crate) fn new(sending: Outgoing, answer: ResponseFuture, counted: Arc<()>) -> H2Origin {
+        H2Origin { sending, answer, body: None, _counted: counted }
+    }
+}
+
+impl Origin {
+    /// Ready with the next head: any number of informational ones, then the final one.
+    pub(crate) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ResponseHead, ForwardError>> {
+        match self {
+            Origin::H1(origin) => origin.poll_head(cx),
+            Origin::H2(origin) => origin.poll_head(cx),
+        }
+    }
+
+    /// Ready with true when [`Origin::data`] has something, with false at the end of the body.
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ForwardError>> {
+        match self {
+            Origin::H1(origin) => origin.connection.poll_data(cx).map_err(body_error),
+            Origin::H2(origin) => match &mut origin.body {
+                Some(body) => body.poll_data(cx).map_err(http2_error),
+                None => Poll::Ready(Ok(false)),
+            },
+        }
+    }
+
+    pub(crate) fn data(&mut self) -> &[u8] {
+        match self {
+            Origin::H1(origin) => origin.connection.data(),
+            Origin::H2(origin) => origin.body.as_ref().map(Incoming::data).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn consume(&mut self, count: usize) {
+        match self {
+            Origin::H1(origin) => origin.connection.consume(count),
+            Origin::H2(origin) => {
+                if let Some(body) = &mut origin.body {
+                    body.consume(count);
+                }
+            }
+        }
+    }
+
+    /// The trailers of an answer that has ended.
+    pub(crate) fn take_trailers(&mut self) -> Option<HeaderMap> {
+        match self {
+            Origin::H1(origin) => origin.connection.trailers.take(),
+            Origin::H2(origin) => origin.body.as_mut().and_then(|body| body.trailers.take()),
+        }
+    }
+
+    /// Accepts some of `data` as the request's body.
+    pub(crate) fn poll_write_data(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<Result<usize, ForwardError>> {
+        match self {
+            Origin::H1(origin) => {
+                origin.connection.poll_write_data(cx, data).map_err(ForwardError::Io)
+            }
+            Origin::H2(origin) => origin.sending.poll_write_data(cx, data).map_err(http2_error),
+        }
+    }
+
+    /// Ends the request.
+    pub(crate) fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), ForwardError> {
+        match self {
+            Origin::H1(origin) => {
+                origin.connection.finish(trailers.as_ref()).map_err(ForwardError::Io)
+            }
+            Origin::H2(origin) => origin.sending.finish(trailers).map_err(http2_error),
+        }
+    }
+
+    /// Writes everything gathered. HTTP/2 streams are written by their connection.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ForwardError>> {
+        match self {
+            Origin::H1(origin) if origin.connection.has_output() => {
+                origin.connection.poll_flush(cx).map_err(ForwardError::Io)
+            }
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Whether the failure of this attempt may be the fault of a connection that had gone stale
+    /// while it waited: used before, and no byte of an answer came.
+    pub(crate) fn may_be_stale(&self) -> bool {
+        match self {
+            Origin::H1(origin) => origin.reused && !origin.answered,
+            Origin::H2(_) => false,
+        }
+    }
+
+    /// Whether any byte of the request left this process.
+    pub(crate) fn is_touched(&self) -> bool {
+        match self {
+            Origin::H1(origin) => origin.connection.touched,
+            Origin::H2(_) => true,
+        }
+    }
+
+    /// The answer so far looks like the first frame of an HTTP/2 server.
+    pub(crate) fn spoke_http2(&self) -> bool {
+        const SETTINGS: u8 = 4;
+        match self {
+            Origin::H1(origin) => {
+                matches!(origin.connection.input(), [0, 0, _, SETTINGS, 0, 0, 0, 0, 0, ..])
+            }
+            Origin::H2(_) => false,
+        }
+    }
+}
+
+impl H1Origin {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ForwardError>> {
+        // An HTTP/2 frame has no line ends: without this look it would be waited for forever.
+        if self.connection.input().first() == Some(&0) {
+            return Poll::Ready(Err(malformed(self.connection.input())));
+        }
+        let block = match ready!(self.connection.poll_head(cx, HEAD_MAX)) {
+            Ok(Some(block)) => block,
+            Ok(None) => return Poll::Ready(Err(ForwardError::Closed)),
+            Err(HeadError::Truncated(rest)) => {
+                self.answered = true;
+                let cut = rest.starts_with(b"HTTP/1.");
+                return Poll::Ready(Err(match cut {
+                    true => ForwardError::Malformed("unexpected EOF".into()),
+                    false => malformed(&rest),
+                }));
+            }
+            Err(HeadError::TooLarge) => return Poll::Ready(Err(too_large())),
+            Err(HeadError::Io(error)) => return Poll::Ready(Err(ForwardError::Io(error))),
+        };
+        self.answered = true;
+        let parsed = response::parse(&block, &self.method, buffers::take_map())
+            .map_err(ForwardError::Malformed)?;
+        self.connection.decoder = parsed.decoder;
+        self.persistent = parsed.persistent;
+        Poll::Ready(Ok(parsed.head))
+    }
+}
+
+impl H2Origin {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ForwardError>> {
+        if let Poll::Ready(Some(early)) = self.answer.poll_informational(cx) {
+            let early = early.map_err(http2_error)?;
+            return Poll::Ready(Ok(head(early, BodyLength::Empty)));
+        }
+        let answer = ready!(std::pin::pin!(&mut self.answer).poll(cx)).map_err(http2_error)?;
+        let (parts, stream) = answer.into_parts();
+        let body = Incoming::new(stream);
+        let length = match body.is_ended() {
+            true => BodyLength::Empty,
+            false => BodyLength::Unknown,
+        };
+        self.body = Some(body);
+        Poll::Ready(Ok(head(Response::from_parts(parts, ()), length)))
+    }
+}
+
+fn head(answer: Response<()>, length: BodyLength) -> ResponseHead {
+    let (parts, ()) = answer.into_parts();
+    let mut headers = parts.headers;
+    let declared_length = headers
+        .remove(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok().and_then(|text| text.parse().ok()));
+    let body = match (length, declared_length) {
+        (BodyLength::Unknown, Some(length)) => BodyLength::Known(length),
+        _ => length,
+    };
+    let trailer = headers.remove(TRAILER);
+    ResponseHead { status: parts.status, headers, body, declared_length, upgrade: None, trailer }
+}
+
+fn malformed(bytes: &[u8]) -> ForwardError {
+    ForwardError::Malformed(response::malformed(bytes))
+}
+
+fn too_large() -> ForwardError {
+    ForwardError::Malformed(format!(
+        "net/http: server response headers exceeded {HEAD_MAX} bytes; aborted"
+    ))
+}
+
+fn body_error(error: BodyError) -> ForwardError {
+    match error {
+        BodyError::Truncated => ForwardError::Closed,
+        BodyError::Framing(framing) => ForwardError::Malformed(framing.0.into()),
+        BodyError::Io(error) => ForwardError::Io(error),
+    }
+}
+
+fn http2_error(error: h2::Error) -> ForwardError {
+    ForwardError::Http2(error.to_string())
+}
+
+/// A request for the HTTP/2 library, which wants a URI where HTTP/1 has a target.
+pub(crate) fn http2_request(head: &RequestHead) -> Result<http::Request<()>, ForwardError> {
+    let invalid = |_| ForwardError::Http2("request target cannot be sent over HTTP/2".into());
+    let authority = head.host.as_ref().map(|host| host.as_bytes()).unwrap_or_default();
+    let uri = match head.method {
+        Method::CONNECT => http::Uri::from_maybe_shared(head.target.clone()).map_err(invalid)?,
+        _ => http::Uri::builder()
+            .scheme(head.scheme.as_str())
+            .authority(match authority {
+                [] => &b"localhost"[..],
+                some => some,
+            })
+            .path_and_query(&head.target[..])
+            .build()
+            .map_err(|_| ForwardError::Http2("request target is not a URI".into()))?,
+    };
+    let mut request = http::Request::new(());
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = uri;
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.headers_mut() = head.headers.clone();
+    let headers = request.headers_mut();
+    if head.te_trailers {
+        headers.insert(http::header::TE, http::HeaderValue::from_static("trailers"));
+    }
+    if head.expect_continue {
+        headers.insert(http::header::EXPECT, http::HeaderValue::from_static("100-continue"));
+    }
+    if let BodyLength::Known(length) = head.body {
+        headers.insert(CONTENT_LENGTH, http::HeaderValue::from(length));
+    }
+    if let Some(trailer) = &head.trailer {
+        headers.insert(TRAILER, trailer.clone());
+    }
+    Ok(request)
+}

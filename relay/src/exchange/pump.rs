@@ -1,0 +1,350 @@
+//! Both directions of one exchange, moved by one task.
+//!
+//! Nothing is read before there is room to write it, so a slow reader on one side slows the
+//! writer on the other, and no more than a buffer lies in between.
+
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+
+use super::client::Client;
+use super::forward::Release;
+use super::origin::Origin;
+use super::{Answer, Exchange, Report, sniff};
+use crate::error::ForwardError;
+use crate::h1::decoder::Decoder;
+use crate::h1::encoder;
+use crate::head::{BodyLength, RequestHead, ResponseHead};
+use crate::timer::{Alarm, Deadlines};
+
+/// How long the upstream may take to say `100 Continue` (or no) before the client, which waits
+/// for it, is told to go ahead. Many apps never say it.
+const CONTINUE_PATIENCE: Duration = Duration::from_millis(300);
+
+/// How long an upload may stand still after its answer is already complete. The upstream has
+/// made up its mind; what it does not read by then it will not read.
+const UPLOAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How an exchange came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Both messages are through.
+    Complete,
+    /// The upstream switched protocols.
+    Tunnel,
+}
+
+pub(crate) struct Pump<'a> {
+    client: &'a mut Client,
+    origin: &'a mut Origin,
+    head: &'a RequestHead,
+    report: &'a mut Report,
+    answer: &'a mut Answer,
+    alarm: &'a mut Alarm,
+    deadlines: &'a mut Deadlines,
+    guard: &'a mut (dyn Release + Send),
+    upload: Upload,
+    download: Download,
+    /// When to stop waiting for the upstream's `100 Continue`.
+    continue_by: Option<Instant>,
+    /// When to give an upload up whose answer is complete.
+    upload_by: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Upload {
+    Sending,
+    Flushing,
+    Done,
+    /// The upstream takes no more, but may still answer.
+    Refused,
+}
+
+enum Download {
+    Head,
+    /// The head waits for the first bytes of the body, from which its type is guessed.
+    Sniffing(Box<ResponseHead>),
+    Body,
+    Flushing,
+    Done,
+    Tunnel,
+}
+
+impl<'a> Pump<'a> {
+    pub(crate) fn new(
+        exchange: &'a mut Exchange,
+        origin: &'a mut Origin,
+        deadlines: &'a mut Deadlines,
+        guard: &'a mut (dyn Release + Send),
+    ) -> Pump<'a> {
+        let continue_by = exchange.head.expect_continue.then(|| Instant::now() + CONTINUE_PATIENCE);
+        Pump {
+            client: &mut exchange.client,
+            origin,
+            head: &exchange.head,
+            report: &mut exchange.report,
+            answer: &mut exchange.answer,
+            alarm: &mut exchange.alarm,
+            deadlines,
+            guard,
+            upload: Upload::Sending,
+            download: Download::Head,
+            continue_by,
+            upload_by: None,
+        }
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ending, ForwardError>> {
+        let uploaded = self.poll_upload(cx)?;
+        if let Poll::Ready(ending) = self.poll_download(cx)? {
+            if ending == Ending::Tunnel || matches!(self.upload, Upload::Done) {
+                return Poll::Ready(Ok(ending));
+            }
+            if self.upload == Upload::Refused {
+                self.client.forbid_reuse();
+                return Poll::Ready(Ok(ending));
+            }
+        }
+        if uploaded.is_ready() && self.client.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(ForwardError::ClientGone));
+        }
+        self.poll_patience(cx)
+    }
+
+    /// Moves the request. Ready when there is nothing more to move.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ForwardError>> {
+        loop {
+            match self.upload {
+                Upload::Done | Upload::Refused => return Poll::Ready(Ok(())),
+                Upload::Flushing => match ready!(self.origin.poll_flush(cx)) {
+                    Ok(()) => self.upload = Upload::Done,
+                    Err(_) => self.upload = Upload::Refused,
+                },
+                Upload::Sending => match self.client.poll_data(cx) {
+                    Poll::Ready(Ok(true)) => ready!(self.poll_pass_up(cx)),
+                    Poll::Ready(Ok(false)) => {
+                        let trailers = self.client.take_trailers();
+                        self.upload = match self.origin.finish(trailers) {
+                            Ok(()) => Upload::Flushing,
+                            Err(_) => Upload::Refused,
+                        };
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        if let Poll::Ready(Err(_)) = self.origin.poll_flush(cx) {
+                            self.upload = Upload::Refused;
+                            continue;
+                        }
+                        return Poll::Pending;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Passes on what the client's buffer holds.
+    fn poll_pass_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.continue_by = None;
+        match ready!(self.origin.poll_write_data(cx, self.client.data())) {
+            Ok(count) => {
+                self.client.consume(count);
+                self.report.request_bytes += count as u64;
+                self.deadlines.touch();
+                if self.upload_by.is_some() {
+                    self.upload_by = Some(Instant::now() + UPLOAD_PATIENCE);
+                }
+            }
+            Err(_) => self.upload = Upload::Refused,
+        }
+        Poll::Ready(())
+    }
+
+    /// Moves the answer. Ready when all of it is with the client.
+    fn poll_download(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ending, ForwardError>> {
+        loop {
+            match &mut self.download {
+                Download::Done => return Poll::Ready(Ok(Ending::Complete)),
+                Download::Tunnel => {
+                    ready!(self.client.poll_flush(cx))?;
+                    return Poll::Ready(Ok(Ending::Tunnel));
+                }
+                Download::Head => match self.origin.poll_head(cx) {
+                    Poll::Ready(head) => self.take_head(head?)?,
+                    Poll::Pending => {
+                        let _ = self.client.poll_flush(cx)?;
+                        return Poll::Pending;
+                    }
+                },
+                Download::Sniffing(head) => {
+                    let known = matches!(head.body, BodyLength::Known(_));
+                    let data = self.origin.poll_data(cx)?;
+                    if data.is_pending() && known {
+                        return Poll::Pending;
+                    }
+                    if data == Poll::Ready(true) {
+                        let guess = sniff::content_type(self.origin.data());
+                        head.headers.insert(CONTENT_TYPE, guess);
+                    }
+                    let Download::Sniffing(head) =
+                        std::mem::replace(&mut self.download, Download::Body)
+                    else {
+                        continue;
+                    };
+                    self.client.send_head(*head)?;
+                }
+                Download::Body => match self.origin.poll_data(cx)? {
+                    Poll::Ready(true) => ready!(self.poll_pass_down(cx))?,
+                    Poll::Ready(false) => self.end_body()?,
+                    Poll::Pending => {
+                        let _ = self.client.poll_flush(cx)?;
+                        return Poll::Pending;
+                    }
+                },
+                Download::Flushing => {
+                    ready!(self.client.poll_flush(cx))?;
+                    self.download = Download::Done;
+                }
+            }
+        }
+    }
+
+    fn poll_pass_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ForwardError>> {
+        let count = ready!(self.client.poll_write_data(cx, self.origin.data()))?;
+        self.origin.consume(count);
+        self.report.response_bytes += count as u64;
+        self.deadlines.touch();
+        Poll::Ready(Ok(()))
+    }
+
+    fn end_body(&mut self) -> Result<(), ForwardError> {
+        let trailers = self.origin.take_trailers();
+        self.client.finish(trailers)?;
+        *self.answer = Answer::Complete;
+        self.download = Download::Flushing;
+        if matches!(self.upload, Upload::Done | Upload::Refused) {
+            // The upstream is done. Only our own buffer is still on its way to the client, and
+            // whoever waits in line need not wait for that.
+            self.guard.release();
+        } else {
+            self.upload_by = Some(Instant::now() + UPLOAD_PATIENCE);
+        }
+        Ok(())
+    }
+
+    fn take_head(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
+        self.deadlines.touch();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(head);
+        }
+        if head.status.is_informational() {
+            let go_ahead = head.status == StatusCode::CONTINUE && self.head.expect_continue;
+            if go_ahead && self.continue_by.take().is_none() {
+                // We said it already, or the client did not wait for it.
+                return Ok(());
+            }
+            self.client.send_informational(head);
+            return Ok(());
+        }
+        self.deadlines.response_started();
+        self.report.response_started_at = Some(Instant::now());
+        self.report.status = Some(head.status);
+        if self.is_tunnel(&head) {
+            return self.open_tunnel(head);
+        }
+        if self.continue_by.take().is_some() && self.upload == Upload::Sending {
+            // The client may or may not send its body now: nobody can tell what the next
+            // bytes on this connection would be.
+            self.client.forbid_reuse();
+        }
+        *self.answer = Answer::Begun;
+        if self.wants_type(&head) {
+            self.download = Download::Sniffing(Box::new(head));
+            return Ok(());
+        }
+        self.download = Download::Body;
+        self.client.send_head(head)
+    }
+
+    fn wants_type(&self, head: &ResponseHead) -> bool {
+        !matches!(head.body, BodyLength::Empty | BodyLength::Known(0))
+            && !head.headers.contains_key(CONTENT_TYPE)
+            && !head.headers.contains_key(CONTENT_ENCODING)
+    }
+
+    /// A success answer to `CONNECT` opens a tunnel, unless the upstream framed a body.
+    fn is_tunnel(&self, head: &ResponseHead) -> bool {
+        self.head.method == Method::CONNECT
+            && head.status.is_success()
+            && head.body == BodyLength::Unknown
+            && matches!(&*self.origin, Origin::H1(origin)
+                if matches!(origin.connection.decoder, Decoder::UntilClose))
+            && matches!(self.client, Client::H1(_))
+    }
+
+    /// `101 Switching Protocols`: only to where the client wanted to go.
+    fn switch(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
+        let text = |value: Option<&http::HeaderValue>| {
+            value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let wanted = text(self.head.upgrade.as_ref()).unwrap_or_default();
+        let got = text(head.upgrade.as_ref()).unwrap_or_default();
+        if wanted.is_empty() || !wanted.eq_ignore_ascii_case(&got) {
+            return Err(ForwardError::SwitchedProtocol { got, wanted });
+        }
+        self.deadlines.response_started();
+        self.report.response_started_at = Some(Instant::now());
+        self.report.status = Some(head.status);
+        self.open_tunnel(head)
+    }
+
+    fn open_tunnel(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
+        *self.answer = Answer::Begun;
+        match (&mut *self.client, head.status) {
+            (Client::H1(client), _) => {
+                encoder::informational(client.connection.output(), &head);
+            }
+            (Client::H2(_), _) => {
+                return Err(ForwardError::SwitchedProtocol {
+                    got: "a tunnel".into(),
+                    wanted: String::new(),
+                });
+            }
+        }
+        self.download = Download::Tunnel;
+        Ok(())
+    }
+
+    /// Checks every limit on waiting.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ending, ForwardError>> {
+        if let Some(by) = self.continue_by
+            && self.alarm.poll_until(cx, by).is_ready()
+        {
+            self.continue_by = None;
+            self.client.send_informational(go_ahead());
+            let _ = self.client.poll_flush(cx)?;
+        }
+        if let Some(by) = self.upload_by
+            && self.alarm.poll_until(cx, by).is_ready()
+            && matches!(self.download, Download::Done)
+        {
+            self.client.forbid_reuse();
+            return Poll::Ready(Ok(Ending::Complete));
+        }
+        let expired = self.alarm.poll_deadlines(cx, self.deadlines);
+        expired.map(|timeout| Err(ForwardError::TimedOut(timeout)))
+    }
+}
+
+fn go_ahead() -> ResponseHead {
+    ResponseHead {
+        status: StatusCode::CONTINUE,
+        headers: http::HeaderMap::new(),
+        body: BodyLength::Empty,
+        declared_length: None,
+        upgrade: None,
+        trailer: None,
+    }
+}

@@ -1,0 +1,70 @@
+//! Answers of our own.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use super::{Answer, Exchange};
+use crate::error::{ForwardError, Interrupted};
+use crate::head::{BodyLength, Reply, ResponseHead};
+
+impl Exchange {
+    /// Answers the request. Does nothing when it has been answered already.
+    ///
+    /// # Errors
+    /// When the client has gone. There is nothing left to do then.
+    ///
+    /// Not cancel safe: an answer that is dropped half written is cut short.
+    pub async fn respond(&mut self, reply: Reply) -> Result<(), Interrupted> {
+        if self.answer != Answer::Owed {
+            return Ok(());
+        }
+        self.answer = Answer::Begun;
+        self.report.status = Some(reply.status);
+        let length = reply.body.len() as u64;
+        let head = ResponseHead {
+            status: reply.status,
+            headers: reply.headers,
+            body: BodyLength::Known(length),
+            declared_length: Some(length),
+            upgrade: None,
+            trailer: None,
+        };
+        let written = match self.client.send_head(head) {
+            Ok(()) => {
+                let mut body = &reply.body[..];
+                poll_fn(|cx| self.poll_reply(cx, &mut body)).await
+            }
+            Err(error) => Err(error),
+        };
+        match written {
+            Ok(()) => {
+                self.answer = Answer::Complete;
+                self.report.response_bytes = length;
+                Ok(())
+            }
+            Err(_) => {
+                self.abort();
+                Err(Interrupted::ClientGone)
+            }
+        }
+    }
+
+    fn poll_reply(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut &[u8],
+    ) -> Poll<Result<(), ForwardError>> {
+        while !body.is_empty() {
+            let count = ready!(self.client.poll_write_data(cx, body))?;
+            *body = &body[count..];
+        }
+        self.client.finish(None)?;
+        self.client.poll_flush(cx)
+    }
+
+    /// Cuts the answer short in a way the client cannot take for its end.
+    pub(crate) fn abort(&mut self) {
+        self.answer = Answer::Aborted;
+        self.client.abort();
+    }
+}

@@ -1,0 +1,103 @@
+//! The fields that tell an app who its client was: `X-Forwarded-For` and `Forwarded`.
+//!
+//! Pure functions over a header map, with the semantics of Go's reverse proxy and of Knative's
+//! shim in front of it.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::header::{FORWARDED, HeaderName, HeaderValue};
+
+/// `X-Forwarded-For`: every client and proxy so far.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// `X-Forwarded-Host`: the host the first client asked for.
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// `X-Forwarded-Proto`: the scheme the first client used.
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Adds the standard `Forwarded` field, made from the `X-Forwarded-*` fields, when there is
+/// none yet and there is something to make it from. Call it before
+/// [`append_forwarded_for`]: the peer itself is not part of it.
+///
+/// Only the first line of each field counts. Values are taken as they are, without escaping.
+pub fn add_forwarded(headers: &mut HeaderMap) {
+    let is_empty = |value: &HeaderValue| value.is_empty();
+    if headers.get(FORWARDED).is_some_and(|value| !is_empty(value)) {
+        return;
+    }
+    let nodes = headers.get(&X_FORWARDED_FOR).filter(|value| !is_empty(value));
+    let host = headers.get(&X_FORWARDED_HOST).filter(|value| !is_empty(value));
+    let proto = headers.get(&X_FORWARDED_PROTO).filter(|value| !is_empty(value));
+    if nodes.is_none() && host.is_none() && proto.is_none() {
+        return;
+    }
+    let value = forwarded(
+        nodes.map(HeaderValue::as_bytes),
+        host.map(HeaderValue::as_bytes),
+        proto.map(HeaderValue::as_bytes),
+    );
+    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(value)) {
+        headers.insert(FORWARDED, value);
+    }
+}
+
+fn forwarded(nodes: Option<&[u8]>, host: Option<&[u8]>, proto: Option<&[u8]>) -> Vec<u8> {
+    let mut value = Vec::with_capacity(64);
+    let mut nodes = nodes.map(|nodes| nodes.split(|byte| *byte == b',')).into_iter().flatten();
+    if let Some(first) = nodes.next() {
+        node(&mut value, first);
+    }
+    for (name, text) in [(&b"host="[..], host), (&b"proto="[..], proto)] {
+        if let Some(text) = text {
+            if !value.is_empty() {
+                value.push(b';');
+            }
+            value.extend_from_slice(name);
+            value.extend_from_slice(text);
+        }
+    }
+    for next in nodes {
+        value.extend_from_slice(b", ");
+        node(&mut value, next);
+    }
+    value
+}
+
+/// One `for=`; an IPv6 address is quoted and bracketed, as RFC 7239 asks.
+fn node(value: &mut Vec<u8>, address: &[u8]) {
+    let address = address.trim_ascii();
+    value.extend_from_slice(b"for=");
+    if memchr::memchr(b':', address).is_some() {
+        value.extend_from_slice(b"\"[");
+        value.extend_from_slice(address);
+        value.extend_from_slice(b"]\"");
+    } else {
+        value.extend_from_slice(address);
+    }
+}
+
+/// Appends the peer to `X-Forwarded-For`, joining several lines into one.
+pub fn append_forwarded_for(headers: &mut HeaderMap, peer: IpAddr) {
+    let peer = peer.to_canonical();
+    let mut text = String::with_capacity(48);
+    let mut joined = Vec::new();
+    let mut earlier = headers.get_all(&X_FORWARDED_FOR).iter().peekable();
+    if earlier.peek().is_none() {
+        // Writing into a string does not fail.
+        let _ = write!(text, "{peer}");
+        if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)) {
+            headers.insert(X_FORWARDED_FOR, value);
+        }
+        return;
+    }
+    for value in earlier {
+        joined.extend_from_slice(value.as_bytes());
+        joined.extend_from_slice(b", ");
+    }
+    let _ = write!(text, "{peer}");
+    joined.extend_from_slice(text.as_bytes());
+    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
+        headers.insert(X_FORWARDED_FOR, value);
+    }
+}

@@ -1,0 +1,18 @@
+//! HTTP/1: heads, framing, and one buffered connection that speaks both.
+//!
+//! Written here because the contract needs what a general library does not offer: informational
+//! answers sent as they come, trailers whatever the client announced, request targets byte for
+//! byte, Go's error texts, and the connection itself back in hand for a tunnel or for HTTP/2.
+//!
+//! Reading order: [`fields`] (one field block), [`request`] and [`response`] (heads),
+//! [`decoder`] and [`encoder`] (bodies), [`connection`] (all of it over a byte stream).
+
+pub(crate) mod connection;
+pub(crate) mod decoder;
+pub(crate) mod encoder;
+pub(crate) mod fields;
+pub(crate) mod reason;
+pub(crate) mod request;
+pub(crate) mod response;
+
+pub(crate) use connection::Connection;

@@ -1,0 +1,369 @@
+//! One buffered HTTP/1 connection, to a client or to an upstream.
+//!
+//! It reads into one buffer, hands out body bytes as slices of it, and gathers what is to be
+//! written until it is worth a system call. All methods are polled by one task.
+
+use std::io;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::HeaderMap;
+use tokio_util::io::poll_read_buf;
+
+use super::decoder::{BadFraming, Decoder, Step};
+use super::encoder::{self, Encoder};
+use crate::buffers::{self, BUFFER_BYTES, STREAM_BUFFER_BYTES};
+use crate::io::Io;
+
+/// Below this much free space a read is not worth its system call.
+const SPARE_MIN: usize = 2 * 1024;
+/// Bodies are copied behind their head up to this size, so that both leave in one write; longer
+/// ones are written from the read buffer itself.
+const GATHER_MAX: usize = 16 * 1024;
+
+/// Why no head came.
+#[derive(Debug)]
+pub(crate) enum HeadError {
+    /// The peer closed the connection in the middle of a head.
+    Truncated(Bytes),
+    /// The head is longer than allowed.
+    TooLarge,
+    /// The connection broke.
+    Io(io::Error),
+}
+
+/// Why a body ended too soon.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// The peer closed the connection in the middle of the body.
+    Truncated,
+    /// The framing is broken.
+    Framing(BadFraming),
+    /// The connection broke.
+    Io(io::Error),
+}
+
+pub(crate) struct Connection {
+    io: Box<dyn Io>,
+    input: BytesMut,
+    /// Input before this offset holds no end of a head.
+    scanned: usize,
+    /// The peer will send nothing more.
+    ended: bool,
+    output: Vec<u8>,
+    /// Output before this offset is written.
+    written: usize,
+    /// Something has been written since the last head was begun.
+    pub(crate) touched: bool,
+    pub(crate) decoder: Decoder,
+    pub(crate) encoder: Encoder,
+    pub(crate) trailers: Option<HeaderMap>,
+}
+
+impl Connection {
+    pub(crate) fn new(io: Box<dyn Io>) -> Connection {
+        Connection {
+            io,
+            input: BytesMut::new(),
+            scanned: 0,
+            ended: false,
+            output: Vec::new(),
+            written: 0,
+            touched: false,
+            decoder: Decoder::Done,
+            encoder: Encoder::Empty,
+            trailers: None,
+        }
+    }
+
+    /// Takes the connection apart: the stream and the bytes already read from it.
+    pub(crate) fn into_parts(self) -> (Box<dyn Io>, BytesMut) {
+        (self.io, self.input)
+    }
+
+    pub(crate) fn io(&self) -> &dyn Io {
+        &*self.io
+    }
+
+    /// Bytes read and not yet used.
+    pub(crate) fn input(&self) -> &[u8] {
+        &self.input
+    }
+
+    /// The peer has closed its direction.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Gives unused buffers back to the thread, because the connection is about to wait.
+    pub(crate) fn release_buffers(&mut self) {
+        if self.input.is_empty() && self.input.capacity() > 0 {
+            buffers::keep_input(std::mem::take(&mut self.input));
+        }
+        if self.written == self.output.len() && self.output.capacity() > 0 {
+            self.written = 0;
+            buffers::keep_output(std::mem::take(&mut self.output));
+        }
+    }
+
+    /// Reads once. Ready with zero at the end of the stream.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.ended {
+            return Poll::Ready(Ok(0));
+        }
+        if self.input.capacity() == 0 {
+            ready!(self.io.poll_readable(cx))?;
+            self.input = buffers::take_input();
+        } else if self.input.capacity() - self.input.len() < SPARE_MIN {
+            let long = self.decoder.is_long(STREAM_BUFFER_BYTES);
+            self.input.reserve(if long { STREAM_BUFFER_BYTES } else { BUFFER_BYTES });
+        }
+        let count = ready!(poll_read_buf(Pin::new(&mut *self.io), cx, &mut self.input))?;
+        self.ended = count == 0;
+        Poll::Ready(Ok(count))
+    }
+
+    /// Ready with one whole head, or with `None` when the peer closed instead of sending one.
+    pub(crate) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: usize,
+    ) -> Poll<Result<Option<Bytes>, HeadError>> {
+        loop {
+            if let Some(end) = self.find_head_end() {
+                self.scanned = 0;
+                if end > limit {
+                    return Poll::Ready(Err(HeadError::TooLarge));
+                }
+                return Poll::Ready(Ok(Some(self.input.split_to(end).freeze())));
+            }
+            if self.input.len() > limit {
+                return Poll::Ready(Err(HeadError::TooLarge));
+            }
+            if ready!(self.poll_fill(cx)).map_err(HeadError::Io)? == 0 {
+                let rest = self.input.split().freeze();
+                return Poll::Ready(match rest.is_empty() {
+                    true => Ok(None),
+                    false => Err(HeadError::Truncated(rest)),
+                });
+            }
+        }
+    }
+
+    /// The offset behind the empty line. Every byte is looked at once, however slowly they come.
+    fn find_head_end(&mut self) -> Option<usize> {
+        if self.scanned == 0 {
+            // Blank lines in front of a head are noise left over from sloppy senders.
+            let noise = |byte: &u8| matches!(byte, b'\r' | b'\n');
+            let blank = self.input.iter().take_while(|byte| noise(byte)).count();
+            self.input.advance(blank);
+        }
+        let mut from = self.scanned;
+        while let Some(offset) = memchr::memchr(b'\n', &self.input[from..]) {
+            let newline = from + offset;
+            match self.input[newline + 1..] {
+                [b'\n', ..] => return Some(newline + 2),
+                [b'\r', b'\n', ..] => return Some(newline + 3),
+                [] | [b'\r'] => {
+                    self.scanned = newline;
+                    return None;
+                }
+                _ => from = newline + 1,
+            }
+        }
+        self.scanned = self.input.len();
+        None
+    }
+
+    /// Ready with true when [`Connection::data`] has something, with false at the body's end.
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, BodyError>> {
+        loop {
+            let step = self.decoder.step(&mut self.input, &mut self.trailers);
+            match step.map_err(BodyError::Framing)? {
+                Step::Data(_) => return Poll::Ready(Ok(true)),
+                Step::End => return Poll::Ready(Ok(false)),
+                Step::NeedInput => {}
+            }
+            if ready!(self.poll_fill(cx)).map_err(BodyError::Io)? == 0 {
+                return Poll::Ready(match self.decoder.end_of_input() {
+                    true => Ok(false),
+                    false => Err(BodyError::Truncated),
+                });
+            }
+        }
+    }
+
+    /// The body bytes at hand, after [`Connection::poll_data`] said that there are some.
+    pub(crate) fn data(&mut self) -> &[u8] {
+        match self.decoder.step(&mut self.input, &mut self.trailers) {
+            Ok(Step::Data(count)) => &self.input[..count],
+            _ => &[],
+        }
+    }
+
+    /// Takes `count` body bytes away.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.decoder.consumed(count);
+        self.input.advance(count);
+    }
+
+    /// The buffer that heads are written to.
+    pub(crate) fn output(&mut self) -> &mut Vec<u8> {
+        if self.output.capacity() == 0 {
+            self.output = buffers::take_output();
+        }
+        &mut self.output
+    }
+
+    /// Accepts some of `data` as body. What is short is gathered, what is long is written at
+    /// once; the caller comes again with the rest.
+    pub(crate) fn poll_write_data(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let allowed = match self.encoder {
+            Encoder::Empty => return Poll::Ready(Ok(data.len())),
+            Encoder::Length(0) => return Poll::Ready(Err(too_long())),
+            Encoder::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(data.len()),
+            Encoder::Chunked(owed) if owed > 0 => owed.min(data.len()),
+            Encoder::Chunked(_) | Encoder::UntilClose => data.len(),
+        };
+        let fits = self.output.len() - self.written + allowed <= GATHER_MAX;
+        if fits {
+            self.gather(&data[..allowed]);
+            return Poll::Ready(Ok(allowed));
+        }
+        if self.encoder == Encoder::Chunked(0) {
+            encoder::chunk_size(self.output(), allowed);
+            self.encoder = Encoder::Chunked(allowed);
+        }
+        let accepted = ready!(self.poll_write_through(cx, &data[..allowed]))?;
+        self.encoded(accepted);
+        Poll::Ready(Ok(accepted))
+    }
+
+    fn gather(&mut self, data: &[u8]) {
+        let chunked = self.encoder == Encoder::Chunked(0);
+        let output = self.output();
+        if chunked {
+            encoder::chunk_size(output, data.len());
+        }
+        output.extend_from_slice(data);
+        if chunked {
+            output.extend_from_slice(b"\r\n");
+        } else {
+            self.encoded(data.len());
+        }
+    }
+
+    /// `count` bytes of the body are on their way.
+    fn encoded(&mut self, count: usize) {
+        match &mut self.encoder {
+            Encoder::Length(left) => *left -= count as u64,
+            Encoder::Chunked(owed) => {
+                *owed -= count;
+                if *owed == 0 {
+                    self.output().extend_from_slice(b"\r\n");
+                }
+            }
+            Encoder::Empty | Encoder::UntilClose => {}
+        }
+    }
+
+    /// Writes what is gathered and `data` behind it, without copying. Ready with how much of
+    /// `data` went out, which is more than nothing unless `data` is empty.
+    fn poll_write_through(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let pending = &self.output[self.written..];
+            let slices = [IoSlice::new(pending), IoSlice::new(data)];
+            let count = match pending.len() {
+                0 => ready!(Pin::new(&mut *self.io).poll_write(cx, data))?,
+                _ if self.io.is_write_vectored() => {
+                    ready!(Pin::new(&mut *self.io).poll_write_vectored(cx, &slices))?
+                }
+                _ => ready!(Pin::new(&mut *self.io).poll_write(cx, pending))?,
+            };
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.touched = true;
+            let from_output = count.min(pending.len());
+            self.written += from_output;
+            if self.written == self.output.len() {
+                self.output.clear();
+                self.written = 0;
+            }
+            if count > from_output {
+                return Poll::Ready(Ok(count - from_output));
+            }
+        }
+    }
+
+    /// Ends the body, with trailers where the framing can carry them.
+    pub(crate) fn finish(&mut self, trailers: Option<&HeaderMap>) -> io::Result<()> {
+        match self.encoder {
+            Encoder::Chunked(0) => {
+                let output = self.output();
+                output.extend_from_slice(b"0\r\n");
+                if let Some(trailers) = trailers {
+                    encoder::fields(output, trailers);
+                }
+                output.extend_from_slice(b"\r\n");
+            }
+            Encoder::Length(0) | Encoder::Empty | Encoder::UntilClose => {}
+            Encoder::Chunked(_) | Encoder::Length(_) => {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "body is incomplete"));
+            }
+        }
+        if self.encoder != Encoder::UntilClose {
+            self.encoder = Encoder::Empty;
+        }
+        Ok(())
+    }
+
+    /// Whether something gathered has yet to be written.
+    pub(crate) fn has_output(&self) -> bool {
+        self.written < self.output.len()
+    }
+
+    /// Writes everything gathered.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.has_output() {
+            let pending = &self.output[self.written..];
+            let count = ready!(Pin::new(&mut *self.io).poll_write(cx, pending))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.touched = true;
+            self.written += count;
+        }
+        self.output.clear();
+        self.written = 0;
+        Pin::new(&mut *self.io).poll_flush(cx)
+    }
+
+    /// Closes our direction, after everything gathered has been written.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_flush(cx))?;
+        Pin::new(&mut *self.io).poll_shutdown(cx)
+    }
+
+    /// Throws away whatever was read.
+    pub(crate) fn discard_input(&mut self) {
+        self.input.clear();
+        self.scanned = 0;
+    }
+
+    /// Treats everything that follows as one opaque stream, in both directions.
+    pub(crate) fn become_tunnel(&mut self) {
+        self.decoder = Decoder::UntilClose;
+        self.encoder = Encoder::UntilClose;
+    }
+}
+
+fn too_long() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "body is longer than declared")
+}

@@ -1,0 +1,197 @@
+//! Writing heads and framing bodies.
+
+use std::io::Write as _;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{StatusCode, Version};
+
+use super::reason::Reason;
+use crate::head::{BodyLength, RequestHead, ResponseHead};
+
+/// How a body is framed on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoder {
+    /// Nothing may be written; whatever comes is dropped.
+    Empty,
+    /// So many bytes are still owed.
+    Length(u64),
+    /// In chunks; so many bytes of the current one are still owed.
+    Chunked(usize),
+    /// The end of the connection is the end of the body.
+    UntilClose,
+}
+
+impl Encoder {
+    /// Whether closing the connection now would look like the proper end of the body.
+    pub(crate) fn ends_by_closing(self) -> bool {
+        matches!(self, Encoder::UntilClose)
+    }
+}
+
+/// Whether a connection survives the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    KeepAlive,
+    Close,
+}
+
+/// Writes a request head and says how its body goes out.
+pub(crate) fn request(output: &mut Vec<u8>, head: &RequestHead) -> Encoder {
+    output.extend_from_slice(head.method.as_str().as_bytes());
+    output.push(b' ');
+    output.extend_from_slice(&head.target);
+    output.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+    if let Some(host) = &head.host {
+        output.extend_from_slice(host.as_bytes());
+    }
+    output.extend_from_slice(b"\r\n");
+    fields(output, &head.headers);
+    if let Some(upgrade) = &head.upgrade {
+        output.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: ");
+        output.extend_from_slice(upgrade.as_bytes());
+        output.extend_from_slice(b"\r\n");
+    }
+    if head.te_trailers {
+        output.extend_from_slice(b"Te: trailers\r\n");
+    }
+    if head.expect_continue {
+        output.extend_from_slice(b"Expect: 100-continue\r\n");
+    }
+    let encoder = match head.body {
+        BodyLength::Empty => Encoder::Empty,
+        BodyLength::Known(length) => {
+            content_length(output, length);
+            Encoder::Length(length)
+        }
+        BodyLength::Unknown => {
+            output.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+            trailer_announcement(output, head.trailer.as_ref());
+            Encoder::Chunked(0)
+        }
+    };
+    output.extend_from_slice(b"\r\n");
+    encoder
+}
+
+/// Who an answer goes to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recipient {
+    pub(crate) version: Version,
+    pub(crate) persistence: Persistence,
+    /// The request was a `HEAD`.
+    pub(crate) head_only: bool,
+}
+
+/// Writes a final answer's head. Gives back how its body goes out, and whether the connection
+/// survives: a body of unknown length to an HTTP/1.0 client ends with the connection.
+pub(crate) fn response(
+    output: &mut Vec<u8>,
+    head: &ResponseHead,
+    to: Recipient,
+) -> (Encoder, Persistence) {
+    status_line(output, head.status, to.version);
+    fields(output, &head.headers);
+    let mut persistence = to.persistence;
+    let no_content = head.status == StatusCode::NO_CONTENT || head.status.is_informational();
+    let encoder = match head.body {
+        _ if to.head_only || no_content || head.status == StatusCode::NOT_MODIFIED => {
+            if let Some(length) = head.declared_length.filter(|_| !no_content) {
+                content_length(output, length);
+            }
+            Encoder::Empty
+        }
+        BodyLength::Empty => {
+            content_length(output, 0);
+            Encoder::Empty
+        }
+        BodyLength::Known(length) => {
+            content_length(output, length);
+            Encoder::Length(length)
+        }
+        BodyLength::Unknown if to.version == Version::HTTP_10 => {
+            persistence = Persistence::Close;
+            Encoder::UntilClose
+        }
+        BodyLength::Unknown => {
+            output.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+            trailer_announcement(output, head.trailer.as_ref());
+            Encoder::Chunked(0)
+        }
+    };
+    match (to.version, persistence) {
+        (Version::HTTP_10, Persistence::KeepAlive) => {
+            output.extend_from_slice(b"Connection: keep-alive\r\n");
+        }
+        (Version::HTTP_10, Persistence::Close) | (_, Persistence::KeepAlive) => {}
+        (_, Persistence::Close) => output.extend_from_slice(b"Connection: close\r\n"),
+    }
+    output.extend_from_slice(b"\r\n");
+    (encoder, persistence)
+}
+
+/// Writes an informational answer, which has no body and promises nothing about the connection.
+/// A 101 names the protocol the connection goes on with.
+pub(crate) fn informational(output: &mut Vec<u8>, head: &ResponseHead) {
+    status_line(output, head.status, Version::HTTP_11);
+    if let Some(upgrade) = &head.upgrade {
+        output.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: ");
+        output.extend_from_slice(upgrade.as_bytes());
+        output.extend_from_slice(b"\r\n");
+    }
+    fields(output, &head.headers);
+    output.extend_from_slice(b"\r\n");
+}
+
+/// Writes a field block, names in the canonical case that Go gives them.
+pub(crate) fn fields(output: &mut Vec<u8>, headers: &HeaderMap) {
+    for (name, value) in headers {
+        canonical_name(output, name);
+        output.extend_from_slice(b": ");
+        output.extend_from_slice(value.as_bytes());
+        output.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Writes the size line of a chunk.
+pub(crate) fn chunk_size(output: &mut Vec<u8>, size: usize) {
+    write!(output, "{size:x}\r\n").expect("writing into memory does not fail");
+}
+
+fn status_line(output: &mut Vec<u8>, status: StatusCode, version: Version) {
+    output.extend_from_slice(match version {
+        Version::HTTP_10 => b"HTTP/1.0 ",
+        _ => b"HTTP/1.1 ",
+    });
+    if status == StatusCode::OK {
+        output.extend_from_slice(b"200 OK\r\n");
+        return;
+    }
+    write!(output, "{} {}\r\n", status.as_u16(), Reason(status))
+        .expect("writing into memory does not fail");
+}
+
+fn content_length(output: &mut Vec<u8>, length: u64) {
+    write!(output, "Content-Length: {length}\r\n").expect("writing into memory does not fail");
+}
+
+fn trailer_announcement(output: &mut Vec<u8>, trailer: Option<&HeaderValue>) {
+    if let Some(trailer) = trailer {
+        output.extend_from_slice(b"Trailer: ");
+        output.extend_from_slice(trailer.as_bytes());
+        output.extend_from_slice(b"\r\n");
+    }
+}
+
+/// `x-forwarded-for` becomes `X-Forwarded-For`.
+fn canonical_name(output: &mut Vec<u8>, name: &HeaderName) {
+    let start = output.len();
+    output.extend_from_slice(name.as_str().as_bytes());
+    let written = &mut output[start..];
+    let mut at_start = true;
+    for byte in written {
+        if at_start {
+            byte.make_ascii_uppercase();
+        }
+        at_start = *byte == b'-';
+    }
+}

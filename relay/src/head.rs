@@ -1,0 +1,147 @@
+//! Message heads: what a request or an answer says before its body.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode, Version};
+
+/// How long a body will be, as far as its head tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// There is no body.
+    Empty,
+    /// Exactly this many bytes.
+    Known(u64),
+    /// It ends when its framing says so.
+    Unknown,
+}
+
+/// The head of a request as the client sent it, hop-by-hop fields taken out.
+///
+/// What a handler changes here is what the upstream receives.
+#[derive(Debug)]
+pub struct RequestHead {
+    /// The method, which may be any token.
+    pub method: Method,
+    /// The request target in origin form (`/path?query`), byte for byte as received. An
+    /// absolute-form target was taken apart: its authority is in [`RequestHead::host`].
+    /// For `CONNECT` it is the authority.
+    pub target: Bytes,
+    /// The client's protocol version: HTTP/1.0, HTTP/1.1 or HTTP/2.
+    pub version: Version,
+    /// The host the client asked for: the `Host` field, `:authority`, or the authority of an
+    /// absolute-form target. `None` only for HTTP/1.0 requests without one.
+    pub host: Option<HeaderValue>,
+    /// `http` or `https`, as far as this proxy can tell from its own listener.
+    pub scheme: Scheme,
+    /// End-to-end fields. Fields that speak of the connection (`Connection`, `Upgrade`, `TE`,
+    /// `Transfer-Encoding`, ...), `Host` and `Content-Length` are not among them.
+    pub headers: HeaderMap,
+    /// The protocol the client wants to switch to, when it asked for an upgrade.
+    pub upgrade: Option<HeaderValue>,
+    /// The length of the body, as declared.
+    pub body: BodyLength,
+    /// The client said `TE: trailers`.
+    pub te_trailers: bool,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub expect_continue: bool,
+    /// The trailer fields the client announced.
+    pub(crate) trailer: Option<HeaderValue>,
+}
+
+impl RequestHead {
+    /// The path without its query.
+    pub fn path(&self) -> &[u8] {
+        match memchr::memchr(b'?', &self.target) {
+            Some(end) => &self.target[..end],
+            None => &self.target,
+        }
+    }
+
+    /// Whether a second attempt does no harm: the method is safe, or the client gave an
+    /// idempotency key, and there is no body that the first attempt could have used up.
+    pub fn is_replayable(&self) -> bool {
+        const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+        const X_KEY: HeaderName = HeaderName::from_static("x-idempotency-key");
+        let bodiless = matches!(self.body, BodyLength::Empty | BodyLength::Known(0));
+        let safe =
+            matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
+        bodiless && (safe || self.headers.contains_key(KEY) || self.headers.contains_key(X_KEY))
+    }
+}
+
+/// Whether the client's own connection was encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plaintext.
+    #[default]
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// The scheme's name in a URL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
+
+/// The head of an answer, hop-by-hop fields taken out.
+#[derive(Debug)]
+pub(crate) struct ResponseHead {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: BodyLength,
+    /// The value of `Content-Length` even where there is no body (`HEAD`, 304).
+    pub(crate) declared_length: Option<u64>,
+    pub(crate) upgrade: Option<HeaderValue>,
+    pub(crate) trailer: Option<HeaderValue>,
+}
+
+/// An answer of our own, small enough to be held in memory.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields, without framing: length and connection handling are filled in.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// An answer without a body.
+    pub fn empty(status: StatusCode) -> Reply {
+        Reply { status, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    /// A plain text answer, exactly as given.
+    pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Reply {
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        Reply { status, headers, body: body.into() }
+    }
+
+    /// An error in the shape Go's `http.Error` gives it: plain text, a newline at the end, and
+    /// browsers told not to guess another type.
+    pub fn error(status: StatusCode, message: &str) -> Reply {
+        let mut body = String::with_capacity(message.len() + 1);
+        body.push_str(message);
+        body.push('\n');
+        let mut reply = Reply::text(status, body);
+        reply
+            .headers
+            .insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        reply
+    }
+
+    /// The same answer with one more field.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Reply {
+        self.headers.insert(name, value);
+        self
+    }
+}

@@ -1,0 +1,154 @@
+//! Serving connections: HTTP/1.0, HTTP/1.1 and HTTP/2 (known in advance or by upgrade), told
+//! apart by their first bytes.
+
+mod h1;
+mod h2;
+mod rewind;
+mod upgrade;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+use crate::drain::{Drain, Phase};
+use crate::exchange::Exchange;
+use crate::h1::Connection;
+use crate::head::Scheme;
+use crate::io::{Io, Opaque};
+
+/// What happens to requests. One handler serves all connections of a server.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request, by [`Exchange::respond`] or [`Exchange::forward`]. When it returns
+    /// without having done so, the client gets a 500.
+    fn handle(&self, exchange: &mut Exchange) -> impl Future<Output = ()> + Send;
+}
+
+/// The bounds of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// The longest request head.
+    pub head_bytes_max: usize,
+    /// How long a client may take to send a head, from the moment its connection was accepted
+    /// or, on a connection in use, from the head's first byte. Idle connections are not bound.
+    pub head_timeout: Duration,
+    /// HTTP/2 streams a client may have open at a time.
+    pub streams_max: u32,
+    /// Whether clients reach this server over TLS.
+    pub scheme: Scheme,
+}
+
+impl Default for ServerSettings {
+    /// The bounds of Knative's sidecar: 1 MiB and some slack for heads, which have 60 seconds;
+    /// 250 streams.
+    fn default() -> ServerSettings {
+        ServerSettings {
+            head_bytes_max: (1 << 20) + 4096,
+            head_timeout: Duration::from_secs(60),
+            streams_max: 250,
+            scheme: Scheme::Http,
+        }
+    }
+}
+
+/// A handler with its bounds and its shutdown.
+pub struct Server<H> {
+    shared: Arc<Shared<H>>,
+}
+
+pub(crate) struct Shared<H> {
+    pub(crate) handler: H,
+    pub(crate) settings: ServerSettings,
+    pub(crate) drain: Drain,
+}
+
+impl<H> Clone for Server<H> {
+    fn clone(&self) -> Server<H> {
+        Server { shared: self.shared.clone() }
+    }
+}
+
+/// After the process has run out of descriptors, accepting again at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+impl<H: Handler> Server<H> {
+    /// A server that hands requests to `handler` and says goodbye with `drain`.
+    pub fn new(handler: H, settings: ServerSettings, drain: Drain) -> Server<H> {
+        Server { shared: Arc::new(Shared { handler, settings, drain }) }
+    }
+
+    /// The handler.
+    pub fn handler(&self) -> &H {
+        &self.shared.handler
+    }
+
+    /// Accepts connections and serves each in a task of its own, on the runtime it is polled
+    /// on. Returns when the drain reaches [`Phase::Closing`].
+    ///
+    /// Cancel safe: connections already accepted go on.
+    pub async fn serve_listener(&self, listener: TcpListener) {
+        let mut membership = self.shared.drain.enter();
+        loop {
+            let accepted = std::future::poll_fn(|cx| {
+                if membership.poll_phase(cx) == Phase::Closing {
+                    return std::task::Poll::Ready(None);
+                }
+                listener.poll_accept(cx).map(Some)
+            })
+            .await;
+            match accepted {
+                None => return,
+                Some(Ok((stream, peer))) => {
+                    let server = self.clone();
+                    tokio::spawn(async move { server.serve_tcp(stream, peer).await });
+                }
+                Some(Err(error)) => {
+                    if !is_about_one_connection(&error) {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Serves one TCP connection until it closes.
+    ///
+    /// Not cancel safe: the exchange in flight is cut short.
+    pub async fn serve_tcp(&self, stream: TcpStream, peer: SocketAddr) {
+        // A failure costs latency, not correctness.
+        let _ = stream.set_nodelay(true);
+        self.serve(Box::new(stream), Some(peer)).await;
+    }
+
+    /// Serves one connection of any other kind, such as TLS, until it closes.
+    ///
+    /// Not cancel safe: the exchange in flight is cut short.
+    pub async fn serve_stream<T>(&self, stream: T, peer: Option<SocketAddr>)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.serve(Box::new(Opaque(stream)), peer).await;
+    }
+
+    async fn serve(&self, io: Box<dyn Io>, peer: Option<SocketAddr>) {
+        let connection = Connection::new(io);
+        if let Some(handover) = h1::serve(&self.shared, connection, peer).await {
+            h2::serve(&self.shared, handover, peer).await;
+        }
+    }
+}
+
+/// Errors that concern the connection that was about to be accepted, and not the listener.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}

@@ -1,0 +1,157 @@
+//! `Upgrade: h2c`: a connection that begins in HTTP/1.1 and goes on in HTTP/2.
+//!
+//! The HTTP/2 library knows only connections that are HTTP/2 from their first byte. So the
+//! request is told again in frames: after the client's preface and its SETTINGS come a HEADERS
+//! frame and DATA frames for stream 1, which the standard reserves for it, and then whatever
+//! the client really sent next. The compression state is untouched, because every field is
+//! written as a literal that is never indexed.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+use http::header::{HeaderName, HeaderValue};
+
+use crate::exchange::client::H1Client;
+use crate::head::{BodyLength, RequestHead};
+
+/// The longest request body that is kept for the upgrade; a longer one stays HTTP/1.1, which
+/// the standard allows.
+const BODY_MAX: usize = 64 * 1024;
+/// The longest head: it has to fit into one frame of the smallest maximum size.
+const HEAD_MAX: usize = 16 * 1024;
+/// The largest SETTINGS frame a client may open with.
+const SETTINGS_MAX: usize = 4096;
+/// How long the client may take for its body, its preface and its SETTINGS.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const PREFACE_LEN: usize = 24;
+const FRAME_HEAD_LEN: usize = 9;
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// Switches the connection over. Gives back what the HTTP/2 server must read first, or nothing
+/// when the request is better served as it is.
+pub(crate) async fn accept(
+    client: &mut H1Client,
+    head: &RequestHead,
+    settings: &HeaderValue,
+) -> Option<BytesMut> {
+    let length = match head.body {
+        BodyLength::Empty => 0,
+        BodyLength::Known(length) if length <= BODY_MAX as u64 && !head.expect_continue => length,
+        BodyLength::Known(_) | BodyLength::Unknown => return None,
+    };
+    let fields = encode_head(head)?;
+    if !is_base64url(settings.as_bytes()) {
+        return None;
+    }
+    tokio::time::timeout(PATIENCE, switch(client, &fields, length)).await.ok().flatten()
+}
+
+async fn switch(client: &mut H1Client, fields: &[u8], length: u64) -> Option<BytesMut> {
+    let connection = &mut client.connection;
+    let mut body = BytesMut::with_capacity(usize::try_from(length).ok()?);
+    while poll_fn(|cx| connection.poll_data(cx)).await.ok()? {
+        let count = connection.data().len();
+        body.extend_from_slice(connection.data());
+        connection.consume(count);
+    }
+    connection.output().extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+    );
+    poll_fn(|cx| connection.poll_flush(cx)).await.ok()?;
+    let mut needed = PREFACE_LEN + FRAME_HEAD_LEN;
+    loop {
+        let input = connection.input();
+        if input.len() >= PREFACE_LEN + FRAME_HEAD_LEN {
+            let frame = &input[PREFACE_LEN..];
+            let size = usize::from(frame[1]) << 8 | usize::from(frame[2]);
+            if frame[0] != 0 || frame[3] != SETTINGS || size > SETTINGS_MAX {
+                break;
+            }
+            needed = PREFACE_LEN + FRAME_HEAD_LEN + size;
+        }
+        if input.len() >= needed {
+            break;
+        }
+        if poll_fn(|cx| connection.poll_fill(cx)).await.ok()? == 0 {
+            break;
+        }
+    }
+    // If the client broke off or sent something else, the HTTP/2 server says so.
+    let input = connection.input();
+    let split = needed.min(input.len());
+    let mut front = BytesMut::with_capacity(input.len() + fields.len() + body.len() + 64);
+    front.extend_from_slice(&input[..split]);
+    let last = if body.is_empty() { END_STREAM } else { 0 };
+    put_frame(&mut front, HEADERS, END_HEADERS | last, fields);
+    let mut pieces = body.chunks(HEAD_MAX).peekable();
+    while let Some(piece) = pieces.next() {
+        let last = if pieces.peek().is_none() { END_STREAM } else { 0 };
+        put_frame(&mut front, DATA, last, piece);
+    }
+    front.extend_from_slice(&input[split..]);
+    Some(front)
+}
+
+fn put_frame(out: &mut BytesMut, kind: u8, flags: u8, payload: &[u8]) {
+    out.put_uint(payload.len() as u64, 3);
+    out.put_u8(kind);
+    out.put_u8(flags);
+    out.put_u32(1);
+    out.extend_from_slice(payload);
+}
+
+/// The head as a HEADERS payload. Nothing when HTTP/2 cannot carry it.
+fn encode_head(head: &RequestHead) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(256);
+    put_field(&mut out, b":method", head.method.as_str().as_bytes());
+    put_field(&mut out, b":scheme", head.scheme.as_str().as_bytes());
+    put_field(&mut out, b":path", &head.target);
+    if let Some(host) = &head.host {
+        put_field(&mut out, b":authority", host.as_bytes());
+    }
+    if let BodyLength::Known(length) = head.body {
+        put_field(&mut out, b"content-length", length.to_string().as_bytes());
+    }
+    if head.te_trailers {
+        put_field(&mut out, b"te", b"trailers");
+    }
+    let skipped = HeaderName::from_static("http2-settings");
+    for (name, value) in head.headers.iter().filter(|(name, _)| **name != skipped) {
+        put_field(&mut out, name.as_str().as_bytes(), value.as_bytes());
+    }
+    (out.len() <= HEAD_MAX).then_some(out)
+}
+
+/// A literal field that is never indexed (RFC 7541, section 6.2.3).
+fn put_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.push(0x10);
+    put_string(out, name);
+    put_string(out, value);
+}
+
+/// A string without Huffman coding, its length as a 7-bit prefix integer.
+fn put_string(out: &mut Vec<u8>, text: &[u8]) {
+    const PREFIX_MAX: usize = 0x7f;
+    if text.len() < PREFIX_MAX {
+        out.push(text.len() as u8);
+    } else {
+        out.push(PREFIX_MAX as u8);
+        let mut rest = text.len() - PREFIX_MAX;
+        while rest >= 0x80 {
+            out.push((rest & 0x7f) as u8 | 0x80);
+            rest >>= 7;
+        }
+        out.push(rest as u8);
+    }
+    out.extend_from_slice(text);
+}
+
+fn is_base64url(text: &[u8]) -> bool {
+    text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'='))
+}

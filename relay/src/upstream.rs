@@ -1,0 +1,174 @@
+//! An upstream: where requests go, and the connections kept to it.
+
+mod dial;
+mod http2;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::h1::Connection;
+use http2::Sender;
+
+/// Where an upstream listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// A TCP socket.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => address.fmt(formatter),
+            Address::Unix(path) => path.display().fmt(formatter),
+        }
+    }
+}
+
+/// The protocol spoken with an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 without TLS, known in advance.
+    Http2,
+}
+
+/// How an upstream's connections are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpstreamSettings {
+    /// The most idle HTTP/1 connections kept. A sidecar sets it to its concurrency limit, so
+    /// that no connection is closed only to be opened again.
+    pub idle_max: usize,
+    /// How long an HTTP/1 connection may wait for its next request.
+    pub idle_timeout: Duration,
+}
+
+impl Default for UpstreamSettings {
+    /// A thousand idle connections for ninety seconds: what Knative's sidecar keeps.
+    fn default() -> UpstreamSettings {
+        UpstreamSettings { idle_max: 1000, idle_timeout: Duration::from_secs(90) }
+    }
+}
+
+/// One address, and the connections to it.
+///
+/// Connections belong to the event loop that opened them: a program with several threads gives
+/// each its own `Upstream`, and no request ever changes threads.
+pub struct Upstream {
+    address: Address,
+    settings: UpstreamSettings,
+    /// The most recently used last: the top of the stack is warm, the bottom ages out.
+    idle: Mutex<Vec<Idle>>,
+    http2: Mutex<Vec<Sender>>,
+    learned: AtomicU8,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+impl Upstream {
+    /// An upstream without a connection. Nothing is dialled until a request comes.
+    pub fn new(address: Address, settings: UpstreamSettings) -> Upstream {
+        Upstream {
+            address,
+            settings,
+            idle: Mutex::default(),
+            http2: Mutex::default(),
+            learned: AtomicU8::new(UNKNOWN),
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// How many connections lie idle.
+    pub fn idle_connections(&self) -> usize {
+        self.idle.lock().len()
+    }
+
+    /// Closes connections that have been idle for too long. A program calls it now and then;
+    /// connections are also looked at when they are about to be used.
+    pub fn close_expired(&self) {
+        let now = Instant::now();
+        let keeps = |idle: &Idle| now - idle.since < self.settings.idle_timeout;
+        self.idle.lock().retain(|idle| keeps(idle) && idle.connection.io().is_quiet());
+    }
+
+    /// Closes every idle connection.
+    pub fn close_idle(&self) {
+        self.idle.lock().clear();
+        self.http2.lock().clear();
+    }
+
+    /// The protocol for a request that came in over HTTP/2, or not: the same one, unless the
+    /// upstream has shown that it speaks only the other.
+    pub(crate) fn protocol_for(&self, inbound_http2: bool, upgrade: bool) -> Protocol {
+        match self.learned.load(Ordering::Relaxed) {
+            HTTP1_ONLY => Protocol::Http1,
+            HTTP2_ONLY if !upgrade => Protocol::Http2,
+            _ if inbound_http2 => Protocol::Http2,
+            _ => Protocol::Http1,
+        }
+    }
+
+    /// Remembers the only protocol the upstream speaks.
+    pub(crate) fn learn(&self, protocol: Protocol) {
+        let value = match protocol {
+            Protocol::Http1 => HTTP1_ONLY,
+            Protocol::Http2 => HTTP2_ONLY,
+        };
+        self.learned.store(value, Ordering::Relaxed);
+    }
+
+    /// Forgets what was learned, because the app at this address may be another one now.
+    fn unlearn(&self) {
+        self.learned.store(UNKNOWN, Ordering::Relaxed);
+    }
+
+    /// The connection used last, if it is still good.
+    pub(crate) fn take_idle(&self, now: Instant) -> Option<Connection> {
+        loop {
+            let idle = self.idle.lock().pop()?;
+            let fresh = now.saturating_duration_since(idle.since) < self.settings.idle_timeout;
+            if fresh && idle.connection.io().is_quiet() {
+                return Some(idle.connection);
+            }
+        }
+    }
+
+    /// Keeps a connection for the next exchange.
+    pub(crate) fn put_back(&self, mut connection: Connection) {
+        connection.release_buffers();
+        let mut idle = self.idle.lock();
+        if idle.len() < self.settings.idle_max {
+            idle.push(Idle { connection, since: Instant::now() });
+        }
+    }
+}
+
+const UNKNOWN: u8 = 0;
+const HTTP1_ONLY: u8 = 1;
+const HTTP2_ONLY: u8 = 2;
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Upstream")
+            .field("address", &self.address)
+            .field("idle", &self.idle_connections())
+            .finish_non_exhaustive()
+    }
+}

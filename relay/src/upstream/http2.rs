@@ -1,0 +1,170 @@
+//! HTTP/2 connections to an upstream.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::{Protocol, Upstream};
+use crate::error::ForwardError;
+use crate::io::Io;
+
+/// How long an upstream may take to show that it speaks HTTP/2.
+const SETTINGS_PATIENCE: Duration = Duration::from_secs(3);
+/// What we may have in flight towards us, per stream and per connection.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+const HEADER_LIST_MAX: u32 = 10 << 20;
+const SEND_BUFFER_MAX: usize = 64 * 1024;
+/// More connections than this to one upstream would not make it faster.
+const CONNECTIONS_MAX: usize = 64;
+
+/// A connection on which streams can be opened.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    pub(crate) requests: SendRequest<Bytes>,
+    /// Held once by the upstream and once by every open stream, so its count is theirs.
+    pub(crate) streams: Arc<()>,
+}
+
+impl Sender {
+    fn has_room(&self) -> bool {
+        Arc::strong_count(&self.streams) <= self.requests.current_max_send_streams()
+    }
+}
+
+impl Upstream {
+    /// A sender that has room for one more stream, without waiting for anything.
+    pub(crate) fn ready_sender(&self) -> Option<Sender> {
+        let mut senders = self.http2.lock();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut found = None;
+        senders.retain_mut(|sender| {
+            let ready = sender.requests.poll_ready(&mut cx);
+            if found.is_none() && matches!(ready, Poll::Ready(Ok(()))) && sender.has_room() {
+                found = Some(sender.clone());
+            }
+            !matches!(ready, Poll::Ready(Err(_)))
+        });
+        found
+    }
+
+    /// A fresh connection; nothing when the upstream speaks only HTTP/1.
+    pub(crate) async fn dial_http2(&self) -> Result<Option<Sender>, ForwardError> {
+        let io = self.dial_io().await?;
+        let (told, verdict) = oneshot::channel();
+        let io = Judged { io, told: Some(told), seen: 0 };
+        let failed = |error: h2::Error| ForwardError::Http2(error.to_string());
+        let (requests, connection) = h2::client::Builder::new()
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEADER_LIST_MAX)
+            .max_send_buffer_size(SEND_BUFFER_MAX)
+            .enable_push(false)
+            .handshake(io)
+            .await
+            .map_err(failed)?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection to upstream ended");
+            }
+        });
+        match timeout(SETTINGS_PATIENCE, verdict).await {
+            Ok(Ok(Protocol::Http2)) => {
+                let sender = Sender { requests, streams: Arc::default() };
+                let mut senders = self.http2.lock();
+                if senders.len() < CONNECTIONS_MAX {
+                    senders.push(sender.clone());
+                }
+                Ok(Some(sender))
+            }
+            Ok(_) | Err(_) => {
+                self.learn(Protocol::Http1);
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// A stream that listens to the upstream's first bytes: an HTTP/2 server opens with SETTINGS,
+/// an HTTP/1 server with words, or by hanging up.
+struct Judged {
+    io: Box<dyn Io>,
+    told: Option<oneshot::Sender<Protocol>>,
+    seen: usize,
+}
+
+/// Where in a frame's header its type stands, and the type that must come first.
+const TYPE_OFFSET: usize = 3;
+const SETTINGS: u8 = 4;
+
+impl Judged {
+    fn judge(&mut self, bytes: &[u8]) {
+        if self.told.is_none() {
+            return;
+        }
+        let verdict = match bytes.get(TYPE_OFFSET.wrapping_sub(self.seen)) {
+            Some(&SETTINGS) => Protocol::Http2,
+            Some(_) => Protocol::Http1,
+            None if bytes.is_empty() => Protocol::Http1,
+            None => {
+                self.seen += bytes.len();
+                return;
+            }
+        };
+        if let Some(told) = self.told.take() {
+            // Whoever asked may have given up; then nobody needs to know.
+            let _ = told.send(verdict);
+        }
+    }
+}
+
+impl AsyncRead for Judged {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut *self.io).poll_read(cx, buffer))?;
+        self.judge(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Judged {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.io).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
