@@ -101,7 +101,8 @@ fn version_refusal(block: &Bytes) -> Refusal {
         && version.starts_with(b"HTTP/")
         && version[5].is_ascii_digit()
         && version[6] == b'.'
-        && version[7].is_ascii_digit();
+        && version[7].is_ascii_digit()
+        && !matches!(version, b"HTTP/1.0" | b"HTTP/1.1");
     match known_shape {
         true => {
             Refusal::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "unsupported protocol version")
