@@ -17,5 +17,10 @@ pub(crate) enum Role {
 
 /// Runs the role until it is told to stop.
 pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("role {role:?} is under construction")
+    match role {
+        Role::QueueProxy => Ok(tidegate_queue_proxy::run()),
+        Role::Activator | Role::Controller => {
+            anyhow::bail!("role {role:?} is under construction")
+        }
+    }
 }

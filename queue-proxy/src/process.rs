@@ -123,6 +123,7 @@ async fn serve(
     let (ready, ready_seen) = watch::channel(initial_verdict(&settings));
     let snapshot = Snapshot::new(&settings.identity.pod);
     let main_port = bound.main_port;
+    let ports = bound.ports();
     let (asks, asked) = tokio::sync::mpsc::channel(16);
 
     let plane = data::Plane {
@@ -158,7 +159,14 @@ async fn serve(
     let statistics = tokio::spawn(statistician.run(async {
         ended.await.ok();
     }));
-    tracing::info!(port = main_port, "serving");
+    tracing::info!(
+        main = ports.main,
+        tls = ports.tls,
+        admin = ports.admin,
+        stats = ports.stats,
+        metrics = ports.metrics,
+        "serving"
+    );
 
     let coordinator = coordinate::Coordinator {
         settings: settings.drain,

@@ -21,6 +21,35 @@ pub(super) struct Bound {
     pub(super) metrics: Option<TcpListener>,
 }
 
+/// Where the listeners are; 0 is nowhere.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ports {
+    pub(super) main: u16,
+    pub(super) tls: u16,
+    pub(super) admin: u16,
+    pub(super) stats: u16,
+    pub(super) metrics: u16,
+}
+
+// === impl Bound ===
+
+impl Bound {
+    /// Where the listeners are.
+    pub(super) fn ports(&self) -> Ports {
+        let port = |listener: &Option<TcpListener>| {
+            let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+            address.map_or(0, |address| address.port())
+        };
+        Ports {
+            main: self.main_port,
+            tls: port(&self.tls),
+            admin: port(&self.admin),
+            stats: port(&self.stats),
+            metrics: port(&self.metrics),
+        }
+    }
+}
+
 /// Whether the TLS listener is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tls {
