@@ -156,6 +156,8 @@ pub struct DurationStats {
     /// Microseconds; `None` until the first duration, because most revisions of a trace are quiet.
     histogram: Option<Box<Histogram<u64>>>,
     count: u64,
+    /// Durations of nothing at all, the commonest by far among waits; kept out of the histogram.
+    zeros: u64,
     sum_ns: u128,
     max_ns: u64,
 }
@@ -174,19 +176,23 @@ impl Default for DurationStats {
 impl DurationStats {
     /// Nothing counted yet.
     pub const fn new() -> Self {
-        DurationStats { histogram: None, count: 0, sum_ns: 0, max_ns: 0 }
+        DurationStats { histogram: None, count: 0, zeros: 0, sum_ns: 0, max_ns: 0 }
     }
 
     /// Counts one duration of `nanos` nanoseconds.
+    #[inline]
     pub fn record(&mut self, nanos: u64) {
         self.count += 1;
+        if nanos == 0 {
+            self.zeros += 1;
+            return;
+        }
         self.sum_ns += u128::from(nanos);
         self.max_ns = self.max_ns.max(nanos);
         let histogram = self.histogram.get_or_insert_with(|| {
             let made = Histogram::new_with_bounds(1, HIGHEST_US, 3);
             Box::new(made.expect("the bounds are constants that the crate accepts"))
         });
-        // A wait of nothing at all is the commonest value; it is counted as such, not rounded up.
         histogram.saturating_record((nanos + 500) / 1_000);
     }
 
@@ -203,6 +209,7 @@ impl DurationStats {
     /// Adds everything `other` counted.
     pub fn merge(&mut self, other: &DurationStats) {
         self.count += other.count;
+        self.zeros += other.zeros;
         self.sum_ns += other.sum_ns;
         self.max_ns = self.max_ns.max(other.max_ns);
         match (&mut self.histogram, &other.histogram) {
@@ -218,7 +225,15 @@ impl DurationStats {
     pub fn quantiles(&self) -> Quantiles {
         let Some(histogram) = &self.histogram else { return Quantiles::default() };
         let max = self.max_ns as f64 / 1e6;
-        let at = |share: f64| (histogram.value_at_quantile(share) as f64 / 1e3).min(max);
+        let at = |share: f64| {
+            // The rank among all, of which the zeros are the first.
+            let rank = libm::ceil(share * self.count as f64) - self.zeros as f64;
+            if rank <= 0.0 {
+                return 0.0;
+            }
+            let share = rank / (self.count - self.zeros) as f64;
+            (histogram.value_at_quantile(share) as f64 / 1e3).min(max)
+        };
         Quantiles {
             mean: self.sum_ns as f64 / self.count as f64 / 1e6,
             p50: at(0.5),

@@ -219,7 +219,7 @@ impl Scaler {
             self.excess_burst_capacity = decision.excess_burst_capacity;
         }
         if let Detail::Knative(trace) = &decision.explanation.detail {
-            self.panicking = trace.panic_after.since.is_some();
+            self.panicking = trace.steps.panic_after.since.is_some();
         }
         self.last = Some((decision, None));
         self.reconcile(now, observed)
@@ -272,7 +272,7 @@ impl Scaler {
     pub(crate) fn windows(&self) -> (f64, f64) {
         let Some((decision, _)) = &self.last else { return (0.0, 0.0) };
         let Detail::Knative(trace) = &decision.explanation.detail else { return (0.0, 0.0) };
-        let Ok(signals) = &trace.inputs.signals else { return (0.0, 0.0) };
+        let signals = &trace.inputs.signals;
         signals.as_slice().first().map_or((0.0, 0.0), |signal| (signal.stable, signal.panic))
     }
 
