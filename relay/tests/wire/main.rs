@@ -4,8 +4,10 @@
 //! one kind of scene on it.
 
 mod basics;
+mod drain;
 mod early;
 mod errors;
+mod http2;
 mod informational;
 mod smuggling;
 mod stage;

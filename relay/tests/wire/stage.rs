@@ -71,6 +71,13 @@ impl Wire {
         self.take(count)
     }
 
+    /// Reads so many bytes as they are.
+    pub(crate) async fn raw(&mut self, count: usize) -> Vec<u8> {
+        while self.unread.len() < count && self.fill().await {}
+        let count = count.min(self.unread.len());
+        self.unread.drain(..count).collect()
+    }
+
     /// Reads to the end of the stream.
     pub(crate) async fn rest(&mut self) -> String {
         while self.fill().await {}
@@ -184,7 +191,6 @@ impl App {
 /// The proxy between client and app.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
-    #[allow(dead_code)]
     pub(crate) drain: Drain,
     /// How many exchanges hold their slot.
     pub(crate) held: Arc<AtomicUsize>,
