@@ -16,6 +16,7 @@
 //! * [`decide`]: the rule itself, a pure function from inputs to an explained outcome.
 //! * [`explain`]: that explanation, as a value and in words.
 //! * [`revision`]: collector, rule and memory put together.
+//! * [`snapshot`], [`history`]: state that survives.
 //! * [`policy`]: the seam for other deciders.
 //! * [`settings`]: Knative's configuration and annotations, resolved to those words.
 //! * [`subset`]: consistent choice of activators and owners.
@@ -25,6 +26,7 @@
 pub mod collector;
 pub mod decide;
 pub mod explain;
+pub mod history;
 pub mod lifecycle;
 pub mod observed;
 pub mod policy;
@@ -33,6 +35,7 @@ pub mod sample;
 pub mod scrape;
 pub mod settings;
 pub mod signal;
+pub mod snapshot;
 pub mod spec;
 pub mod subset;
 pub mod time;

@@ -6,6 +6,7 @@ use crate::explain::Detail;
 use crate::observed::Observed;
 use crate::sample::{Origin, Sample};
 use crate::signal::{MAX_EXTRA_SIGNALS, Signal, SignalKind};
+use crate::snapshot::{Reader, SnapshotError, Writer};
 use crate::spec::{DecisionSpec, Improvements, MetricSpec, ScalingMetric};
 use crate::time::Timestamp;
 use crate::window::WindowError;
@@ -323,5 +324,38 @@ impl RevisionAutoscaler {
     /// Drops the windows and records nothing until [`set_metric`](Self::set_metric).
     pub fn stop_collecting(&mut self) {
         self.collector = None;
+    }
+
+    /// Notes that so many instances should be reporting.
+    pub(crate) fn expect_reports_of(&mut self, instances: u32) {
+        self.reporters = instances;
+    }
+
+    /// Has panic, if there is any, hold at least so many instances.
+    pub(crate) fn raise_panic(&mut self, instances: u32) {
+        let instances = i32::try_from(instances).unwrap_or(i32::MAX);
+        if self.panic.since.is_some() {
+            self.panic.max_instances = self.panic.max_instances.max(instances);
+        }
+    }
+
+    pub(crate) fn save(&self, out: &mut Writer) {
+        self.settings.save(out);
+        self.panic.save(out);
+        self.status.save(out);
+        out.u32(self.reporters);
+        out.option(self.collector.as_ref(), |out, collector| collector.save(out));
+        out.option(self.delay.as_ref(), |out, delay| delay.save(out));
+    }
+
+    pub(crate) fn load(input: &mut Reader<'_>) -> Result<RevisionAutoscaler, SnapshotError> {
+        Ok(RevisionAutoscaler {
+            settings: RevisionSettings::load(input)?,
+            panic: PanicState::load(input)?,
+            status: Status::load(input)?,
+            reporters: input.u32()?,
+            collector: input.option(Collector::load)?,
+            delay: input.option(MaxWindow::load)?,
+        })
     }
 }

@@ -11,6 +11,7 @@ mod weighted;
 
 use std::fmt;
 
+use crate::snapshot::{Reader, SnapshotError, Writer};
 use crate::spec::Aggregation;
 use crate::time::Timestamp;
 use ring::Ring;
@@ -128,6 +129,17 @@ impl<const LANES: usize> Window<LANES> {
             **weights = Weights::new(&self.ring);
         }
         Ok(())
+    }
+
+    pub(crate) fn save(&self, out: &mut Writer) {
+        self.ring.save(out);
+        out.option(self.weights.as_ref(), |out, weights| weights.save(out));
+    }
+
+    pub(crate) fn load(input: &mut Reader<'_>) -> Result<Window<LANES>, SnapshotError> {
+        let ring = Ring::load(input)?;
+        let weights = input.option(|input| Weights::load(&ring, input).map(Box::new))?;
+        Ok(Window { ring, weights })
     }
 
     /// Checks a length without changing anything.

@@ -5,6 +5,7 @@
 //! start divided by the bucket size.
 
 use super::{MAX_BUCKETS, Resize, WindowError};
+use crate::snapshot::{Reader, SnapshotError, Writer};
 use crate::time::MS_PER_SECOND;
 
 /// "Never", as the number of the first and the last bucket written. Far enough from the ends of
@@ -179,6 +180,39 @@ impl<const LANES: usize> Ring<LANES> {
         self.head = head;
         self.length_ms = length_ms as i64;
         Ok(())
+    }
+
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.u64(self.length_ms());
+        out.u64(self.granularity_ms());
+        out.i64(self.first);
+        out.i64(self.last);
+        out.f64s(&self.total);
+        for behind in 0..self.buckets.len() {
+            out.f64s(self.bucket(behind));
+        }
+    }
+
+    pub(crate) fn load(input: &mut Reader<'_>) -> Result<Ring<LANES>, SnapshotError> {
+        const PART: &str = "window";
+        let invalid = SnapshotError::Invalid(PART);
+        let (length_ms, granularity_ms) = (input.u64()?, input.u64()?);
+        let count = bucket_count(length_ms, granularity_ms).map_err(|_| invalid)?;
+        if !input.holds(count, LANES * size_of::<f64>()) {
+            return Err(SnapshotError::WrongLength);
+        }
+        let mut ring = Ring::new(length_ms, granularity_ms).map_err(|_| invalid)?;
+        (ring.first, ring.last) = (input.i64()?, input.i64()?);
+        let possible = |number: i64| number == NEVER || number.abs() <= i64::MAX / MS_PER_SECOND;
+        if !possible(ring.first) || !possible(ring.last) || ring.first > ring.last {
+            return Err(invalid);
+        }
+        ring.total = input.f64s(PART)?;
+        ring.head = count - 1;
+        for bucket in ring.buckets.iter_mut().rev() {
+            *bucket = input.f64s(PART)?;
+        }
+        Ok(ring)
     }
 
     /// How many buckets lie between the newest one and that of `at_ms`, if the window spans them.
