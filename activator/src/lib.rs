@@ -30,4 +30,6 @@ pub mod server;
 pub use config::{Config, ConfigError};
 pub use door::{Door, Status};
 pub use reports::{DEFAULT_INTERVAL, LEAST_GAP};
+
 pub use server::{Activator, Drained, Running};
+pub use tidegate_reporter::{Endpoint, RevisionName};
