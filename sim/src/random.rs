@@ -27,9 +27,9 @@ pub struct Stream {
 }
 
 /// Where the tail of the exponential's ziggurat begins (Marsaglia and Tsang, 2000, 256 layers).
-const ZIGGURAT_TAIL: f64 = 7.697_117_470_131_049_7;
+const ZIGGURAT_TAIL: f64 = 7.697_117_470_131_05;
 /// The area of each layer of that ziggurat.
-const ZIGGURAT_AREA: f64 = 0.003_949_659_822_581_557_2;
+const ZIGGURAT_AREA: f64 = 0.003_949_659_822_581_557;
 
 /// Layers of equal area that cover the exponential's density.
 #[derive(Debug)]

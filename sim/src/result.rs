@@ -154,7 +154,7 @@ pub struct Levels {
 #[derive(Debug, Clone)]
 pub struct DurationStats {
     /// Microseconds; `None` until the first duration, because most revisions of a trace are quiet.
-    histogram: Option<Box<Histogram<u64>>>,
+    histogram: Option<Box<Histogram<u32>>>,
     count: u64,
     /// Durations of nothing at all, the commonest by far among waits; kept out of the histogram.
     zeros: u64,
@@ -190,10 +190,13 @@ impl DurationStats {
         self.sum_ns += u128::from(nanos);
         self.max_ns = self.max_ns.max(nanos);
         let histogram = self.histogram.get_or_insert_with(|| {
-            let made = Histogram::new_with_bounds(1, HIGHEST_US, 3);
-            Box::new(made.expect("the bounds are constants that the crate accepts"))
+            // It begins small and grows with the largest value, up to 120 KB.
+            let made = Histogram::new(3);
+            Box::new(made.expect("three significant digits are what the crate accepts"))
         });
-        histogram.saturating_record((nanos + 500) / 1_000);
+        let micros = ((nanos + 500) / 1_000).min(HIGHEST_US);
+        // An automatically growing histogram refuses no value below its greatest possible one.
+        let _recorded = histogram.record(micros);
     }
 
     /// How many were counted.
@@ -215,7 +218,7 @@ impl DurationStats {
         match (&mut self.histogram, &other.histogram) {
             (_, None) => {}
             (Some(mine), Some(theirs)) => {
-                mine.add(theirs.as_ref()).expect("both have the same constant bounds");
+                mine.add(theirs.as_ref()).expect("a growing histogram takes every value");
             }
             (mine @ None, Some(theirs)) => *mine = Some(theirs.clone()),
         }
