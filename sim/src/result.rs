@@ -99,6 +99,9 @@ pub struct RevisionResult {
 pub struct Extra {
     /// Time-weighted mean of requests in the system (waiting or being served).
     pub concurrency_mean: f64,
+    /// Time that all counted requests together were inside, seconds. Without a warm-up this is
+    /// `concurrency_mean` times `simulated_seconds`: Little's law.
+    pub time_in_system_seconds: f64,
     /// Time-weighted mean of requests waiting.
     pub waiting_mean: f64,
     /// Most requests waiting at once.

@@ -12,6 +12,9 @@ fn main() {
     if args.get(1).is_some_and(|arg| arg == "trace") {
         return trace(&args[2..]);
     }
+    if args.get(1).is_some_and(|arg| arg == "validate") {
+        return validate(&args[2..]);
+    }
     let requests: f64 = args.get(1).and_then(|n| n.parse().ok()).unwrap_or(3e6);
     let only: Option<u32> = args.get(2).and_then(|n| n.parse().ok());
     let which = args.get(3);
@@ -35,6 +38,34 @@ fn main() {
             measure(path.name(), revision, &traffic);
         }
     }
+}
+
+fn validate(args: &[String]) {
+    let options = tidegate_sim::validate::ValidateOptions {
+        requests: args[0].parse().expect("a number"),
+        only: args.get(1).filter(|only| !only.is_empty()).cloned(),
+        azure_invocations: args.iter().skip(2).map(PathBuf::from).collect(),
+        ..Default::default()
+    };
+    let begin = Instant::now();
+    tidegate_sim::validate::validate(&options, |_, _, checks| {
+        for c in checks {
+            println!(
+                "{:5} {} | {} | {} | {:.6} | {:.6} | err {:+.4} se {:?} {:?}",
+                if c.passed { "ok" } else { "FAIL" },
+                c.group,
+                c.case,
+                c.figure,
+                c.expected,
+                c.ours,
+                c.error,
+                c.standard_error,
+                c.allowed
+            );
+        }
+    })
+    .expect("runs");
+    println!("{:.1} s", begin.elapsed().as_secs_f64());
 }
 
 fn trace(args: &[String]) {
