@@ -4,6 +4,7 @@ mod words;
 
 use crate::collector::Missing;
 use crate::decide::{Inputs, Outcome, PanicState};
+use crate::hpa::HpaTrace;
 use crate::lifecycle::Step;
 use crate::observed::Observed;
 use crate::signal::{MAX_SIGNALS, SignalKind};
@@ -52,6 +53,8 @@ pub enum Detail {
         /// How long an idle instance is kept, in milliseconds.
         idle_ms: u64,
     },
+    /// Kubernetes' HPA.
+    Hpa(HpaTrace),
 }
 
 /// The rule that had the last word on the wish.

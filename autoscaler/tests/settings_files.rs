@@ -1,7 +1,6 @@
 //! Settings files as people write them.
 
 #![cfg(feature = "files")]
-#![expect(clippy::unwrap_used, reason = "a file that cannot be read fails the test")]
 
 use tidegate_autoscaler::settings::files::{FileError, FileFormat, read_data};
 use tidegate_autoscaler::settings::{Config, GoDuration, Strictness};

@@ -19,6 +19,10 @@ impl fmt::Display for Explanation {
                 let idle = Seconds(*idle_ms);
                 write!(f, "{wish}: {needed} busy now, and an idle one is kept for {idle}.")?;
             }
+            Detail::Hpa(trace) if self.outcome.valid => {
+                write!(f, "{}: {trace}.", Instances(i64::from(self.outcome.desired)))?;
+            }
+            Detail::Hpa(trace) => write!(f, "The last wish stands: {trace}.")?,
         }
         match &self.lifecycle {
             Some(step) => write!(f, " Then {step}."),
