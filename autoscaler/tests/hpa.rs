@@ -171,21 +171,21 @@ fn concurrency_is_averaged_from_the_samples() {
 
 #[test]
 fn settings_out_of_range_are_refused() {
-    let good = HpaSettings::default();
+    let good = HpaSettings::default;
     let bad = [
-        HpaSettings { min_replicas: 0, ..good.clone() },
-        HpaSettings { min_replicas: 11, ..good.clone() },
-        HpaSettings { metrics: Vec::new(), ..good.clone() },
-        HpaSettings { metrics_window_ms: 0, ..good.clone() },
-        HpaSettings { sync_period_ms: 0, ..good.clone() },
-        HpaSettings { scale_up: rules(SelectPolicy::Max, 0, &[]), ..good.clone() },
+        HpaSettings { min_replicas: 0, ..good() },
+        HpaSettings { min_replicas: 11, ..good() },
+        HpaSettings { metrics: Vec::new(), ..good() },
+        HpaSettings { metrics_window_ms: 0, ..good() },
+        HpaSettings { sync_period_ms: 0, ..good() },
+        HpaSettings { scale_up: rules(SelectPolicy::Max, 0, &[]), ..good() },
         HpaSettings {
             scale_up: rules(SelectPolicy::Max, 0, &[(ScalingStep::Percent(0), 15)]),
-            ..HpaSettings::default()
+            ..good()
         },
         HpaSettings {
             scale_down: rules(SelectPolicy::Max, 0, &[(ScalingStep::Percent(1), 1801)]),
-            ..HpaSettings::default()
+            ..good()
         },
         cpu_at(0.0, 10),
         cpu_at(f64::NAN, 10),
