@@ -4,7 +4,6 @@ mod words;
 
 use crate::collector::Missing;
 use crate::decide::{Inputs, Outcome, PanicState};
-use crate::hpa::HpaTrace;
 use crate::lifecycle::Step;
 use crate::observed::Observed;
 use crate::signal::{MAX_SIGNALS, SignalKind};
@@ -53,8 +52,6 @@ pub enum Detail {
         /// How long an idle instance is kept, in milliseconds.
         idle_ms: u64,
     },
-    /// Kubernetes' HPA.
-    Hpa(HpaTrace),
 }
 
 /// The rule that had the last word on the wish.
@@ -153,16 +150,8 @@ pub struct BurstCapacity {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DecisionTrace {
-    /// What it was computed from; deciding again from it gives the same steps.
+    /// What it was computed from; deciding again from it gives the same trace.
     pub inputs: Inputs,
-    /// What was computed.
-    pub steps: Steps,
-}
-
-/// Everything that was computed on the way from inputs to outcome.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Steps {
     /// The largest wish that the rate of growth allows.
     pub limit_up: i32,
     /// The smallest wish that the rate of shrinking allows.
@@ -185,17 +174,18 @@ pub struct Steps {
     pub rule: Rule,
 }
 
-impl Steps {
-    /// Steps in which nothing has happened yet.
-    pub(crate) fn none(panic: PanicState) -> Steps {
-        Steps {
+impl DecisionTrace {
+    /// A trace in which nothing has happened yet.
+    pub(crate) fn new(inputs: &Inputs) -> DecisionTrace {
+        DecisionTrace {
+            inputs: *inputs,
             limit_up: 0,
             limit_down: 0,
             signals: [SignalTrace::default(); MAX_SIGNALS],
             stable_winner: 0,
             panic_winner: 0,
             panic_change: PanicChange::Calm,
-            panic_after: panic,
+            panic_after: inputs.panic,
             delay: None,
             burst: BurstCapacity::default(),
             rule: Rule::Stable,
@@ -211,9 +201,7 @@ impl Steps {
     pub fn panic_winner(&self) -> &SignalTrace {
         &self.signals[usize::from(self.panic_winner) % MAX_SIGNALS]
     }
-}
 
-impl DecisionTrace {
     /// The instances the decision saw.
     pub fn observed(&self) -> Observed {
         self.inputs.observed.unwrap_or_default()

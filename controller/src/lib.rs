@@ -1,1 +1,38 @@
 //! The autoscaler as a service: ingest reports, decide, actuate, explain.
+//!
+//! Reporters stream to it how busy they are; it keeps each revision's windows, decides, and has
+//! instances started and stopped. One task owns all state: it waits for an [`Event`], applies it
+//! to the [`State`] without waiting for anything, and hands out the [`Effect`]s. It keeps nothing
+//! on disk: a restarted controller is told the past by its reporters.
+//!
+//! It must never read silence as idleness, let a wire type past its edge, decide outside `State`,
+//! kill a process that it did not start, or be needed by a request that is under way.
+//!
+//! Modules in reading order: [`identity`] and [`report`] are what comes in, validated; [`demand`]
+//! and [`history`] make totals of it; [`declaration`] is what a revision is; [`event`] is what can
+//! happen; [`state`] and [`revision`] are what follows from it, with [`instance`], [`crash`],
+//! [`journal`] and [`status`]; [`task`] runs them; [`service`] is the gRPC edge; [`process`] starts
+//! and stops instances on this machine.
+
+mod crash;
+pub mod declaration;
+pub mod demand;
+pub mod event;
+pub mod history;
+pub mod identity;
+pub mod instance;
+pub mod journal;
+pub mod process;
+pub mod report;
+mod revision;
+mod service;
+pub mod state;
+pub mod status;
+pub mod task;
+
+pub use declaration::{Declaration, Launch, PolicyChoice, Readiness, Template};
+pub use event::{Effect, Event, Notice, StopMode};
+pub use identity::{InstanceName, RevisionId};
+pub use service::serve;
+pub use state::{State, Strangers};
+pub use task::{Actuator, Controller, Handle, NoActuator, controller};

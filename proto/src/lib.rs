@@ -9,8 +9,8 @@
 //! autoscaler scrapes from a queue-proxy and what its activators push.
 //!
 //! The code under `src/generated` comes from `proto/` and is committed, so that nobody needs a
-//! protobuf compiler. `tests/generated.rs` regenerates it and compares; to accept a change of the
-//! `.proto` files run `TIDEGATE_REGENERATE=1 cargo test -p tidegate-proto --test generated`.
+//! protobuf compiler. `tests/codegen.rs` regenerates it and compares; to accept a change of the
+//! `.proto` files run `TIDEGATE_CODEGEN=write cargo test -p tidegate-proto --test codegen`.
 //!
 //! Features: `client` and `server` switch the two halves of the gRPC stubs; messages are always
 //! there.

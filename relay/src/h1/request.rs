@@ -101,8 +101,7 @@ fn version_refusal(block: &Bytes) -> Refusal {
         && version.starts_with(b"HTTP/")
         && version[5].is_ascii_digit()
         && version[6] == b'.'
-        && version[7].is_ascii_digit()
-        && !matches!(version, b"HTTP/1.0" | b"HTTP/1.1");
+        && version[7].is_ascii_digit();
     match known_shape {
         true => {
             Refusal::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "unsupported protocol version")
@@ -140,9 +139,6 @@ fn build(
     let unknown_expectation = expect.is_some_and(|value| !expect_continue && !value.is_empty());
     let upgrade = fields.upgrade.take().filter(|_| version == Version::HTTP_11);
     let wants_http2 = upgrade.as_ref().is_some_and(|value| lists(value.as_bytes(), "h2c"));
-    // An offer to speak HTTP/2 is made to us. Passing it on would let the app and the client
-    // disagree with us about what the next bytes are.
-    let upgrade = upgrade.filter(|_| !wants_http2);
     Ok(ParsedRequest {
         head: RequestHead {
             method,

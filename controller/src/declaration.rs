@@ -1,0 +1,183 @@
+//! What a revision is: how it is scaled, and how its instances are started.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tidegate_autoscaler::lifecycle::{DEFAULT_PROGRESS_DEADLINE, LifecycleSpec};
+use tidegate_autoscaler::settings::{
+    Config, Overrides, Reachability, Resolved, Strictness, Violations, Workload,
+};
+use tidegate_autoscaler::{
+    FixedPolicy, Improvements, KeepAlivePolicy, MetricSpec, Policy, RevisionAutoscaler,
+    RevisionSettings, Timestamp,
+};
+
+use crate::identity::RevisionId;
+
+/// A revision to be scaled.
+#[derive(Debug, Clone)]
+pub struct Declaration {
+    /// Its name.
+    pub id: RevisionId,
+    /// Who decides.
+    pub policy: PolicyChoice,
+    /// Bounds and the way to zero.
+    pub lifecycle: LifecycleSpec,
+    /// Requests that one instance takes at a time; 0 is unlimited.
+    pub container_concurrency: u32,
+    /// How to start instances; `None` when somebody else starts them.
+    pub launch: Option<std::sync::Arc<Launch>>,
+    /// How long an instance may take to become ready, in milliseconds.
+    pub start_deadline_ms: u64,
+}
+
+/// Who decides how many instances there should be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum PolicyChoice {
+    /// Knative's algorithm, with Tidegate's improvements or without.
+    Knative(RevisionSettings),
+    /// Always this many.
+    Fixed {
+        /// The number.
+        instances: u32,
+    },
+    /// One instance for each request in flight, kept for a while.
+    KeepAlive {
+        /// How long an idle instance is kept, in milliseconds.
+        idle_ms: u64,
+    },
+}
+
+impl PolicyChoice {
+    /// The policy, starting at `now` with `ready` instances.
+    pub(crate) fn build(&self, now: Timestamp, ready: u32) -> Box<dyn Policy + Send> {
+        match *self {
+            Self::Knative(settings) => match RevisionAutoscaler::new(settings, now, ready) {
+                Ok(autoscaler) => Box::new(autoscaler),
+                // Windows are checked when a declaration is made; one built by hand with windows
+                // that cannot be is served by its defaults.
+                Err(_) => RevisionAutoscaler::new(RevisionSettings::default(), now, ready)
+                    .map_or_else(
+                        |_| Box::new(FixedPolicy::new(ready)) as Box<dyn Policy + Send>,
+                        |autoscaler| Box::new(autoscaler),
+                    ),
+            },
+            Self::Fixed { instances } => Box::new(FixedPolicy::new(instances)),
+            Self::KeepAlive { idle_ms } => Box::new(KeepAlivePolicy::new(idle_ms)),
+        }
+    }
+
+    /// Seconds of the past that the policy looks at.
+    pub(crate) fn history_seconds(&self) -> u32 {
+        match self {
+            Self::Knative(settings) => {
+                u32::try_from(settings.metric.stable_window_ms.div_ceil(1_000)).unwrap_or(u32::MAX)
+            }
+            Self::Fixed { .. } | Self::KeepAlive { .. } => 1,
+        }
+    }
+}
+
+/// How long an instance may take to become ready unless somebody says otherwise.
+pub const START_DEADLINE_MS: u64 = 60_000;
+
+/// The settings that declarations are made from: Knative's keys and annotations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Template {
+    /// The cluster's settings.
+    pub config: Config,
+    /// The revision's own, by their full names.
+    pub annotations: BTreeMap<String, String>,
+    /// Where to decide otherwise than Knative.
+    pub improvements: Improvements,
+}
+
+impl Template {
+    /// The declaration of a revision whose instances take `container_concurrency` requests at a
+    /// time (0 is unlimited).
+    ///
+    /// # Errors
+    /// Everything that is wrong with the annotations, at once.
+    pub fn declare(
+        &self,
+        id: RevisionId,
+        container_concurrency: u32,
+    ) -> Result<Declaration, Violations> {
+        let overrides = Overrides::parse(&self.annotations, &self.config, Strictness::Strict)?;
+        let reachability = Reachability::Reachable;
+        let workload = Workload { container_concurrency, reachability };
+        let resolved = Resolved::new(&self.config, &overrides, workload);
+        let lifecycle =
+            LifecycleSpec::new(&self.config, &resolved, reachability, DEFAULT_PROGRESS_DEADLINE);
+        // A reporter that is asked and says nothing is silent, not idle, also where an activator
+        // sees every request.
+        let metric = MetricSpec { scraped: true, ..resolved.windows };
+        let improvements = self.improvements;
+        let settings = RevisionSettings { spec: resolved.spec, metric, improvements };
+        Ok(Declaration {
+            id,
+            policy: PolicyChoice::Knative(settings),
+            lifecycle,
+            container_concurrency,
+            launch: None,
+            start_deadline_ms: START_DEADLINE_MS,
+        })
+    }
+}
+
+/// How to start an instance on this machine.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// Program and arguments; `{PORT}` in an argument becomes the port to listen on.
+    pub command: Vec<OsString>,
+    /// Added to the environment, on top of `PORT`.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Where to run; our own directory when `None`.
+    pub directory: Option<PathBuf>,
+    /// When an instance takes requests.
+    pub readiness: Readiness,
+    /// Requests at a time; 0 is unlimited.
+    pub container_concurrency: u32,
+    /// Longest time of one request; `None` is unlimited.
+    pub request_timeout: Option<Duration>,
+    /// How long a draining instance waits for a late request.
+    pub quiet_period: Duration,
+    /// How long a draining instance may take to finish what it has.
+    pub grace_period: Duration,
+    /// How long the app may take to end once it is told to.
+    pub stop_deadline: Duration,
+    /// Further settings for the sidecar, by the names of its environment variables.
+    pub sidecar_environment: Vec<(OsString, OsString)>,
+}
+
+/// When an instance takes requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// Once its port accepts a connection.
+    Tcp,
+    /// Once it answers this path (with a leading `/`) with 200 to 399.
+    Http(String),
+}
+
+impl Launch {
+    /// How to start `command` with everything else as it is by default.
+    #[must_use]
+    pub fn new(command: Vec<OsString>) -> Self {
+        Self {
+            command,
+            environment: Vec::new(),
+            directory: None,
+            readiness: Readiness::Tcp,
+            container_concurrency: 0,
+            request_timeout: None,
+            // The activator is told before the instance is, so only requests that were under way
+            // at that moment can still come.
+            quiet_period: Duration::from_millis(500),
+            grace_period: Duration::from_secs(30),
+            stop_deadline: Duration::from_secs(10),
+            sidecar_environment: Vec::new(),
+        }
+    }
+}

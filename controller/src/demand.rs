@@ -1,0 +1,263 @@
+//! From many reports to one total a second.
+//!
+//! Every reporter has a meter that averages what it reported since the last second was closed.
+//! Closing a second adds the meters up: instances that said nothing are taken to be as busy as the
+//! mean of those that spoke, and when none spoke there is no total, because silence is not zero.
+//! An activator's total can be taken early, at its momentary value, when a request waits.
+
+use std::collections::BTreeMap;
+
+use tidegate_autoscaler::sample::Sample;
+
+use crate::identity::{InstanceName, ReporterId};
+use crate::report::Report;
+
+/// What a revision was doing in the second that was closed. `None` where nobody spoke.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Totals {
+    /// All instances together.
+    pub instances: Option<Sample>,
+    /// All activators together.
+    pub activators: Option<Sample>,
+}
+
+/// The meters of one revision.
+#[derive(Debug, Default)]
+pub struct Demand {
+    instances: BTreeMap<InstanceName, Meter>,
+    activators: BTreeMap<ReporterId, Meter>,
+    /// Activator concurrency that was already recorded for the second that is open.
+    advanced: f64,
+}
+
+/// One reporter's figures since the last second was closed.
+#[derive(Debug, Default)]
+struct Meter {
+    /// Time-weighted sums in the order of a sample's fields, times milliseconds.
+    sums: [f64; 4],
+    length_ms: f64,
+    waiting: u32,
+    in_flight: u32,
+    last_sequence: u64,
+}
+
+impl Meter {
+    fn add(&mut self, report: &Report) {
+        let length_ms = f64::from(report.length_ms);
+        let sample = &report.sample;
+        let figures = [
+            sample.concurrency(),
+            sample.proxied_concurrency(),
+            sample.request_rate(),
+            sample.proxied_request_rate(),
+        ];
+        for (sum, figure) in self.sums.iter_mut().zip(figures) {
+            *sum += figure * length_ms;
+        }
+        self.length_ms += length_ms;
+        self.note(report);
+    }
+
+    fn note(&mut self, report: &Report) {
+        self.waiting = report.waiting;
+        self.in_flight = report.in_flight;
+        self.last_sequence = report.sequence;
+    }
+
+    /// The averages since the last call; `None` if nothing was reported.
+    fn take(&mut self) -> Option<[f64; 4]> {
+        let length_ms = std::mem::take(&mut self.length_ms);
+        let sums = std::mem::take(&mut self.sums);
+        (length_ms > 0.0).then(|| sums.map(|sum| sum / length_ms))
+    }
+}
+
+impl Demand {
+    /// Adds what an instance reported. Reports that were seen before are left out.
+    pub fn instance(&mut self, name: &InstanceName, report: &Report) {
+        let meter = self.instances.entry(name.clone()).or_default();
+        if report.sequence > meter.last_sequence {
+            meter.add(report);
+        }
+    }
+
+    /// Adds what an activator reported.
+    pub fn activator(&mut self, reporter: ReporterId, report: &Report) {
+        self.activators.entry(reporter).or_default().add(report);
+    }
+
+    /// Notes the newest of old reports: what is momentary in it holds, its averages are history.
+    pub fn note_instance(&mut self, name: &InstanceName, report: &Report) {
+        let meter = self.instances.entry(name.clone()).or_default();
+        if report.sequence > meter.last_sequence {
+            meter.note(report);
+        }
+    }
+
+    /// The last number that `name` reported under, 0 if it never did.
+    #[must_use]
+    pub fn last_sequence(&self, name: &InstanceName) -> u64 {
+        self.instances.get(name).map_or(0, |meter| meter.last_sequence)
+    }
+
+    /// An instance is gone for good, or another one has taken its name.
+    pub fn forget_instance(&mut self, name: &InstanceName) {
+        self.instances.remove(name);
+    }
+
+    /// An activator's stream has ended, and its requests with it.
+    pub fn forget_activator(&mut self, reporter: ReporterId) {
+        self.activators.remove(&reporter);
+    }
+
+    /// Requests in line now, at activators and instances.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.meters().map(|meter| meter.waiting).fold(0, u32::saturating_add)
+    }
+
+    /// Requests held or carried by activators now.
+    #[must_use]
+    pub fn at_activators(&self) -> u32 {
+        self.activators.values().map(|meter| meter.in_flight).fold(0, u32::saturating_add)
+    }
+
+    /// Requests at one instance now, as far as is known.
+    #[must_use]
+    pub fn at_instance(&self, name: &InstanceName) -> u32 {
+        self.instances.get(name).map_or(0, |meter| meter.in_flight)
+    }
+
+    /// Requests in the system now: those at activators include what they forwarded.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        let at_instances =
+            self.instances.values().map(|meter| meter.in_flight).fold(0, u32::saturating_add);
+        at_instances.max(self.at_activators())
+    }
+
+    /// Closes the second: the totals since the last call. `live` is how many instances should have
+    /// spoken.
+    pub fn close(&mut self, live: usize) -> Totals {
+        let spoke: Vec<[f64; 4]> = self.instances.values_mut().filter_map(Meter::take).collect();
+        let scale =
+            if spoke.is_empty() { 1.0 } else { live.max(spoke.len()) as f64 / spoke.len() as f64 };
+        let instances = total(&spoke).map(|sums| sums.map(|sum| sum * scale));
+        let spoke: Vec<[f64; 4]> = self.activators.values_mut().filter_map(Meter::take).collect();
+        let advanced = std::mem::take(&mut self.advanced);
+        let activators = total(&spoke).map(|mut sums| {
+            sums[0] = (sums[0] - advanced).max(0.0);
+            sums
+        });
+        Totals { instances: instances.and_then(sample), activators: activators.and_then(sample) }
+    }
+
+    /// What activators hold at this moment beyond what was already recorded of this second, to be
+    /// recorded at once; the second's total will be less by as much. `None` if there is no more.
+    pub fn advance(&mut self) -> Option<Sample> {
+        let now = f64::from(self.at_activators());
+        let more = now - self.advanced;
+        if more <= 0.0 {
+            return None;
+        }
+        self.advanced = now;
+        Sample::of_concurrency(more).ok()
+    }
+
+    fn meters(&self) -> impl Iterator<Item = &Meter> {
+        self.instances.values().chain(self.activators.values())
+    }
+}
+
+fn total(parts: &[[f64; 4]]) -> Option<[f64; 4]> {
+    let add = |sums: [f64; 4], part: &[f64; 4]| {
+        [sums[0] + part[0], sums[1] + part[1], sums[2] + part[2], sums[3] + part[3]]
+    };
+    (!parts.is_empty()).then(|| parts.iter().fold([0.0; 4], add))
+}
+
+/// Sums of valid samples can only be refused for being astronomical, and then say nothing.
+fn sample([concurrency, proxied, rate, proxied_rate]: [f64; 4]) -> Option<Sample> {
+    Sample::new(concurrency, proxied, rate, proxied_rate).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(sequence: u64, concurrency: f64, length_ms: u32) -> Report {
+        Report {
+            sequence,
+            end_unix_ms: 0,
+            length_ms,
+            sample: Sample::of_concurrency(concurrency).expect("valid"),
+            waiting: 0,
+            in_flight: 0,
+            limit: 0,
+            ready: true,
+            draining: false,
+            revision: None,
+        }
+    }
+
+    fn name(name: &str) -> InstanceName {
+        InstanceName::new(name).expect("valid")
+    }
+
+    fn concurrency(sample: Option<Sample>) -> Option<f64> {
+        sample.map(|sample| sample.concurrency())
+    }
+
+    #[test]
+    fn instances_add_up_and_periods_average_by_their_length() {
+        let mut demand = Demand::default();
+        demand.instance(&name("a"), &report(1, 2.0, 1_000));
+        demand.instance(&name("b"), &report(1, 8.0, 250));
+        demand.instance(&name("b"), &report(2, 4.0, 750));
+        assert_eq!(concurrency(demand.close(2).instances), Some(2.0 + 5.0));
+        assert_eq!(demand.close(2), Totals::default(), "a second nobody spoke of has no total");
+    }
+
+    #[test]
+    fn the_silent_are_taken_to_be_as_busy_as_the_rest() {
+        let mut demand = Demand::default();
+        demand.instance(&name("a"), &report(1, 3.0, 1_000));
+        demand.instance(&name("b"), &report(1, 5.0, 1_000));
+        assert_eq!(concurrency(demand.close(4).instances), Some(16.0));
+    }
+
+    #[test]
+    fn a_report_counts_once() {
+        let mut demand = Demand::default();
+        demand.instance(&name("a"), &report(5, 3.0, 1_000));
+        demand.instance(&name("a"), &report(5, 3.0, 1_000));
+        demand.instance(&name("a"), &report(4, 9.0, 1_000));
+        assert_eq!(concurrency(demand.close(1).instances), Some(3.0));
+    }
+
+    #[test]
+    fn what_was_taken_early_is_not_taken_twice() {
+        let mut demand = Demand::default();
+        let held = |in_flight| Report { in_flight, waiting: in_flight, ..report(1, 0.5, 100) };
+        demand.activator(ReporterId(1), &held(40));
+        assert_eq!(concurrency(demand.advance()), Some(40.0));
+        assert_eq!(demand.advance(), None);
+        demand.activator(ReporterId(2), &held(2));
+        assert_eq!(concurrency(demand.advance()), Some(2.0));
+        assert_eq!(demand.waiting(), 42);
+        demand.activator(ReporterId(1), &report(2, 60.0, 900));
+        let rest = concurrency(demand.close(0).activators).expect("they spoke");
+        assert!((rest - (54.05 + 0.5 - 42.0)).abs() < 1e-9, "{rest}");
+        demand.activator(ReporterId(1), &report(3, 1.0, 1_000));
+        assert_eq!(concurrency(demand.close(0).activators), Some(1.0));
+    }
+
+    #[test]
+    fn a_stream_that_ended_holds_nothing() {
+        let mut demand = Demand::default();
+        demand.activator(ReporterId(1), &Report { in_flight: 7, waiting: 7, ..report(1, 7.0, 1) });
+        demand.forget_activator(ReporterId(1));
+        assert_eq!((demand.waiting(), demand.at_activators()), (0, 0));
+        assert_eq!(demand.close(0), Totals::default());
+    }
+}

@@ -1,0 +1,129 @@
+//! Who is who: revisions, their instances, and the streams that speak for them.
+
+use std::fmt;
+
+use tidegate_proto::stats::v1 as wire;
+
+/// Longest name of a namespace, revision or instance, as Kubernetes bounds its own.
+pub const NAME_BYTES_MAX: usize = 253;
+
+/// A revision: one version of one app, scaled as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RevisionId {
+    namespace: String,
+    name: String,
+}
+
+/// A name that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {given:?} cannot be used: expected 1 to {NAME_BYTES_MAX} printable characters")]
+pub struct NameError {
+    what: &'static str,
+    given: String,
+}
+
+impl RevisionId {
+    /// The revision `name` of `namespace`.
+    ///
+    /// # Errors
+    /// When one of them is empty, too long, or has characters that could not be printed.
+    pub fn new(namespace: &str, name: &str) -> Result<Self, NameError> {
+        check("namespace", namespace)?;
+        check("revision name", name)?;
+        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+    }
+
+    /// Its namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Display for RevisionId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl TryFrom<wire::Revision> for RevisionId {
+    type Error = NameError;
+
+    fn try_from(revision: wire::Revision) -> Result<Self, NameError> {
+        Self::new(&revision.namespace, &revision.name)
+    }
+}
+
+impl From<&RevisionId> for wire::Revision {
+    fn from(id: &RevisionId) -> Self {
+        Self { namespace: id.namespace.clone(), name: id.name.clone() }
+    }
+}
+
+/// One instance, named uniquely among those of one controller.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceName(String);
+
+impl InstanceName {
+    /// An instance called `name`.
+    ///
+    /// # Errors
+    /// When it is empty, too long, or has characters that could not be printed.
+    pub fn new(name: &str) -> Result<Self, NameError> {
+        check("instance name", name)?;
+        Ok(Self(name.to_owned()))
+    }
+
+    /// Number `number` of those that the controller started for `revision`.
+    #[must_use]
+    pub fn numbered(revision: &RevisionId, number: u64) -> Self {
+        Self(format!("{}-{number}", revision.name))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for InstanceName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// One report stream since the controller began. Never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReporterId(pub u64);
+
+fn check(what: &'static str, given: &str) -> Result<(), NameError> {
+    let printable = given.chars().all(|c| !c.is_control() && !c.is_whitespace());
+    if !given.is_empty() && given.len() <= NAME_BYTES_MAX && printable {
+        return Ok(());
+    }
+    // A name that is refused for its length must not fill the log with it.
+    Err(NameError { what, given: given.chars().take(64).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_printable_and_bounded() {
+        assert!(RevisionId::new("default", "web").is_ok());
+        let long = "x".repeat(NAME_BYTES_MAX + 1);
+        for (namespace, name) in [("", "web"), ("default", ""), ("a b", "web"), ("a", &long)] {
+            assert!(RevisionId::new(namespace, name).is_err(), "{namespace}/{name}");
+        }
+        let error = InstanceName::new("\u{1b}[2J").expect_err("an escape sequence is no name");
+        assert!(!error.to_string().contains('\u{1b}'), "{error}");
+    }
+}

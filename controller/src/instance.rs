@@ -1,0 +1,107 @@
+//! One instance of a revision, from start to end.
+
+use tidegate_autoscaler::Timestamp;
+
+use crate::identity::{InstanceName, ReporterId};
+
+/// What an instance is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Started, and never ready so far.
+    Starting,
+    /// Takes requests.
+    Ready,
+    /// Was ready and says that it is not just now.
+    Unready,
+    /// On its way out: takes no new requests.
+    Draining,
+}
+
+/// Who starts and stops an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// We do.
+    Us,
+    /// Somebody else does; it is there as long as it reports.
+    Others,
+}
+
+/// One instance.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) name: InstanceName,
+    pub(crate) owner: Owner,
+    pub(crate) phase: Phase,
+    pub(crate) started: Timestamp,
+    /// When it became ready for the first time.
+    pub(crate) ready_since: Option<Timestamp>,
+    /// Its stream, while there is one.
+    pub(crate) stream: Option<ReporterId>,
+    /// Since when there is none, for an instance of others.
+    pub(crate) silent_since: Option<Timestamp>,
+    /// Start time its sidecar told, which tells namesakes apart.
+    pub(crate) sidecar_start_ms: i64,
+    /// Where it takes traffic; empty until its sidecar said so.
+    pub(crate) address: String,
+    /// Requests at a time; 0 is unlimited.
+    pub(crate) limit: u32,
+    /// Why it is being taken down although nobody asked for that.
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Why an instance is taken down although nobody asked for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// One of its processes ended.
+    Died,
+    /// It did not become ready in time.
+    NeverReady { deadline_ms: u64 },
+}
+
+impl Instance {
+    pub(crate) fn new(name: InstanceName, owner: Owner, now: Timestamp) -> Self {
+        Self {
+            name,
+            owner,
+            phase: Phase::Starting,
+            started: now,
+            ready_since: None,
+            stream: None,
+            silent_since: None,
+            sidecar_start_ms: 0,
+            address: String::new(),
+            limit: 0,
+            failure: None,
+        }
+    }
+
+    /// Whether requests may be sent to it.
+    pub(crate) fn takes_requests(&self) -> bool {
+        self.phase == Phase::Ready && !self.address.is_empty()
+    }
+
+    /// Whether it counts against the number of instances wanted.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.phase != Phase::Draining
+    }
+}
+
+/// Follows an instance's own word about itself. Returns whether the phase changed.
+pub(crate) fn settle(instance: &mut Instance, ready: bool, draining: bool, now: Timestamp) -> bool {
+    let before = instance.phase;
+    if instance.failure.is_some() {
+        // Half of it may still speak, but it serves nobody any more.
+        return false;
+    }
+    instance.phase = match (before, ready, draining) {
+        // What is draining stays so: the sidecar takes no more once it was told to stop.
+        (Phase::Draining, _, _) | (_, _, true) => Phase::Draining,
+        (_, true, false) => Phase::Ready,
+        (Phase::Starting, false, false) => Phase::Starting,
+        (Phase::Ready | Phase::Unready, false, false) => Phase::Unready,
+    };
+    if instance.phase == Phase::Ready {
+        instance.ready_since.get_or_insert(now);
+    }
+    instance.phase != before
+}

@@ -1,0 +1,94 @@
+//! The last decisions of a revision, each with its reason.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use tidegate_autoscaler::Explanation;
+use tidegate_autoscaler::lifecycle::{Step, StepRule};
+
+use crate::identity::RevisionId;
+
+/// Decisions kept of each revision: at one every two seconds, the last seventeen minutes.
+pub const DECISIONS_MAX: usize = 512;
+
+/// A decision, and what came of it.
+#[derive(Debug, Clone)]
+pub struct DecisionRecord {
+    /// The revision.
+    pub revision: RevisionId,
+    /// When, in Unix milliseconds.
+    pub unix_ms: i64,
+    /// What the policy decided.
+    pub explanation: Explanation,
+    /// What bounds and the way to zero made of it.
+    pub step: Step,
+    /// Instances asked for before.
+    pub before: i32,
+}
+
+impl DecisionRecord {
+    /// Instances asked for from now on.
+    #[must_use]
+    pub fn replicas(&self) -> i32 {
+        self.step.replicas
+    }
+
+    /// Whether that is another number than before.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        self.step.replicas != self.before
+    }
+
+    /// Excess burst capacity as of the decision.
+    #[must_use]
+    pub fn excess_burst_capacity(&self) -> i32 {
+        self.explanation.outcome.excess_burst_capacity
+    }
+
+    /// Every number that went in and every clamp that changed it, as JSON.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let explanation = self.explanation.with_lifecycle(self.step);
+        // Plain numbers and names always can be written.
+        serde_json::to_string(&explanation).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for DecisionRecord {
+    /// One or two sentences.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.explanation)?;
+        match self.step.rule {
+            StepRule::Followed | StepRule::Undecided | StepRule::Unplumbed => Ok(()),
+            rule => write!(formatter, " Then {rule}."),
+        }
+    }
+}
+
+/// A bounded history of decisions.
+#[derive(Debug, Default)]
+pub struct Journal {
+    records: VecDeque<Arc<DecisionRecord>>,
+}
+
+impl Journal {
+    /// Adds the newest decision and forgets the oldest when there are too many.
+    pub fn push(&mut self, record: Arc<DecisionRecord>) {
+        if self.records.len() == DECISIONS_MAX {
+            self.records.pop_front();
+        }
+        self.records.push_back(record);
+    }
+
+    /// The last decision.
+    #[must_use]
+    pub fn last(&self) -> Option<&Arc<DecisionRecord>> {
+        self.records.back()
+    }
+
+    /// The last `count` decisions, newest first.
+    pub fn newest(&self, count: usize) -> impl Iterator<Item = &Arc<DecisionRecord>> {
+        self.records.iter().rev().take(count)
+    }
+}

@@ -1,0 +1,95 @@
+//! Instances as processes on this machine: an app, and a queue-proxy in front of it.
+//!
+//! Each instance is one task, which starts both processes, each in a process group of its own,
+//! watches them, and takes both down when it is told to or when either ends. Everything that is
+//! started carries a mark in its environment, so that whatever an app leaves behind is found and
+//! ended too, and nothing else ever is.
+//!
+//! In reading order: [`ports`] finds free ports, `instance` is the life of one instance, `output`
+//! is what it says, [`mark`] finds processes by their mark, [`guard`] ends them when we die.
+
+pub mod guard;
+mod instance;
+pub mod mark;
+mod output;
+pub mod ports;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::declaration::Launch;
+use crate::event::StopMode;
+use crate::identity::{InstanceName, RevisionId};
+use crate::task::{Actuator, Handle};
+
+pub use guard::Guard;
+pub use mark::RunId;
+pub use output::{OutputLine, OutputStream};
+pub use ports::Ports;
+
+/// How processes are started on this machine.
+#[derive(Debug)]
+pub struct ProcessConfig {
+    /// Program and arguments of the queue-proxy.
+    pub sidecar: Vec<OsString>,
+    /// Where the controller listens, `host:port`, for the queue-proxies to report to.
+    pub controller: String,
+    /// The mark of everything that is started.
+    pub run: RunId,
+    /// Where the lines go that apps write. Lines that it has no room for are dropped.
+    pub output: Option<mpsc::Sender<OutputLine>>,
+}
+
+/// Starts and stops instances as processes. Must be used within a tokio runtime.
+pub struct ProcessActuator {
+    shared: Arc<Shared>,
+    orders: HashMap<InstanceName, watch::Sender<Order>>,
+}
+
+/// What the tasks of all instances share.
+struct Shared {
+    config: ProcessConfig,
+    ports: Ports,
+    handle: Handle,
+}
+
+/// What an instance is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Run,
+    Drain,
+    Kill,
+}
+
+impl ProcessActuator {
+    /// An actuator that reports to the controller behind `handle`.
+    #[must_use]
+    pub fn new(config: ProcessConfig, handle: Handle) -> Self {
+        let shared = Arc::new(Shared { config, ports: Ports::new(), handle });
+        Self { shared, orders: HashMap::new() }
+    }
+}
+
+impl Actuator for ProcessActuator {
+    fn start(&mut self, revision: RevisionId, instance: InstanceName, launch: Arc<Launch>) {
+        self.orders.retain(|_, order| !order.is_closed());
+        let (order, orders) = watch::channel(Order::Run);
+        self.orders.insert(instance.clone(), order);
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(instance::live(shared, revision, instance, launch, orders));
+    }
+
+    fn stop(&mut self, instance: &InstanceName, mode: StopMode) {
+        let Some(orders) = self.orders.get(instance) else { return };
+        orders.send_if_modified(|order| {
+            let wanted = match (*order, mode) {
+                (_, StopMode::Kill) | (Order::Kill, StopMode::Drain) => Order::Kill,
+                (Order::Run | Order::Drain, StopMode::Drain) => Order::Drain,
+            };
+            std::mem::replace(order, wanted) != wanted
+        });
+    }
+}

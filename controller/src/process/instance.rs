@@ -1,0 +1,288 @@
+//! The life of one instance: two processes that begin and end together.
+
+use std::ffi::{OsStr, OsString};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::mark::{self, INSTANCE_VARIABLE, Of, RUN_VARIABLE};
+use super::output::{Output, OutputStream};
+use super::{Order, Shared};
+use crate::declaration::{Launch, Readiness};
+use crate::event::{Ending, Event};
+use crate::identity::{InstanceName, RevisionId};
+
+/// What a draining queue-proxy may take beyond its own periods before it is taken for stuck.
+const DRAIN_MARGIN: Duration = Duration::from_secs(2);
+
+/// How long the last lines of a process that has ended may take to be read.
+const OUTPUT_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Runs one instance from start to end, and says how it ended.
+pub(super) async fn live(
+    shared: Arc<Shared>,
+    revision: RevisionId,
+    name: InstanceName,
+    launch: Arc<Launch>,
+    orders: watch::Receiver<Order>,
+) {
+    let output = Output::new(name.clone(), shared.config.output.clone());
+    let what = match start(&shared, &revision, &name, &launch, &output) {
+        Ok(pair) => pair.live(&shared, &name, &launch, orders).await,
+        Err(what) => what,
+    };
+    let ending = Ending { what, output: output.tail() };
+    // When the controller has ended there is nobody left to tell.
+    let _ = shared.handle.happened(Event::InstanceEnded { instance: name, ending }).await;
+}
+
+/// The two processes.
+struct Pair {
+    app: Child,
+    sidecar: Child,
+    collectors: Vec<JoinHandle<()>>,
+    /// Held until both are gone.
+    _ports: [super::ports::Lease; 2],
+}
+
+/// Starts both processes.
+fn start(
+    shared: &Shared,
+    revision: &RevisionId,
+    name: &InstanceName,
+    launch: &Launch,
+    output: &Output,
+) -> Result<Pair, String> {
+    let lease = || shared.ports.lease().map_err(|error| error.to_string());
+    let (app_port, sidecar_port) = (lease()?, lease()?);
+    let mut command = app_command(launch, revision, app_port.port())?;
+    let shown = command.as_std().get_program().to_string_lossy().into_owned();
+    let mut app = mark(&mut command, shared, name)
+        .spawn()
+        .map_err(|error| format!("`{shown}` cannot be started: {error}"))?;
+    let ports = [app_port.port(), sidecar_port.port()];
+    let mut command = sidecar_command(shared, revision, name, launch, ports)?;
+    let mut sidecar = mark(&mut command, shared, name)
+        .spawn()
+        .map_err(|error| format!("the queue-proxy cannot be started: {error}"))?;
+    let collectors = [
+        app.stdout
+            .take()
+            .map(|out| tokio::spawn(output.clone().collect(OutputStream::Stdout, out))),
+        app.stderr
+            .take()
+            .map(|out| tokio::spawn(output.clone().collect(OutputStream::Stderr, out))),
+        sidecar
+            .stderr
+            .take()
+            .map(|out| tokio::spawn(output.clone().collect(OutputStream::Sidecar, out))),
+    ];
+    let collectors = collectors.into_iter().flatten().collect();
+    Ok(Pair { app, sidecar, collectors, _ports: [app_port, sidecar_port] })
+}
+
+/// What both processes have in common.
+fn mark<'a>(command: &'a mut Command, shared: &Shared, name: &InstanceName) -> &'a mut Command {
+    command
+        .env(RUN_VARIABLE, &shared.config.run)
+        .env(INSTANCE_VARIABLE, name.as_str())
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        // Signals reach what an app starts, and the terminal's Ctrl-C reaches only us.
+        .process_group(0)
+        .kill_on_drop(true)
+}
+
+fn app_command(launch: &Launch, revision: &RevisionId, port: u16) -> Result<Command, String> {
+    let port = port.to_string();
+    let (program, arguments) = launch.command.split_first().ok_or("there is no command to run")?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments.iter().map(|argument| with_port(argument, &port)))
+        .env("PORT", &port)
+        // Knative's container contract.
+        .env("K_REVISION", revision.name())
+        .env("K_SERVICE", revision.name())
+        .env("K_CONFIGURATION", revision.name())
+        .envs(launch.environment.iter().map(|(name, value)| (name, value)))
+        .stdout(Stdio::piped());
+    if let Some(directory) = &launch.directory {
+        command.current_dir(directory);
+    }
+    Ok(command)
+}
+
+/// Replaces `{PORT}`. An argument that is no text cannot contain it.
+fn with_port(argument: &OsStr, port: &str) -> OsString {
+    argument.to_str().map_or_else(|| argument.into(), |text| text.replace("{PORT}", port).into())
+}
+
+fn sidecar_command(
+    shared: &Shared,
+    revision: &RevisionId,
+    name: &InstanceName,
+    launch: &Launch,
+    [app_port, port]: [u16; 2],
+) -> Result<Command, String> {
+    let (program, arguments) =
+        shared.config.sidecar.split_first().ok_or("there is no queue-proxy to run")?;
+    let timeout = launch.request_timeout.map_or(0, |timeout| timeout.as_secs().max(1));
+    let probe = match &launch.readiness {
+        Readiness::Tcp => serde_json::json!({
+            "tcpSocket": { "host": "127.0.0.1", "port": app_port }, "successThreshold": 1,
+        }),
+        Readiness::Http(path) => serde_json::json!({
+            "httpGet": { "host": "127.0.0.1", "port": app_port, "path": path, "scheme": "HTTP" },
+            "successThreshold": 1,
+        }),
+    };
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        // The sidecar is configured by what we say and by nothing that happens to be set.
+        .env_clear()
+        .env("CONTAINER_CONCURRENCY", launch.container_concurrency.to_string())
+        .env("QUEUE_SERVING_PORT", port.to_string())
+        .env("QUEUE_SERVING_TLS_PORT", "")
+        .env("USER_PORT", app_port.to_string())
+        .env("REVISION_TIMEOUT_SECONDS", timeout.to_string())
+        .env("SERVING_READINESS_PROBE", probe.to_string())
+        .env("SERVING_LOGGING_CONFIG", "")
+        .env("SERVING_LOGGING_LEVEL", "warn")
+        .env("SERVING_NAMESPACE", revision.namespace())
+        .env("SERVING_SERVICE", revision.name())
+        .env("SERVING_CONFIGURATION", revision.name())
+        .env("SERVING_REVISION", revision.name())
+        .env("SERVING_POD", name.as_str())
+        .env("SERVING_POD_IP", "127.0.0.1")
+        .env("TIDEGATE_CONTROLLER", &shared.config.controller)
+        .env("TIDEGATE_ADDRESS", format!("127.0.0.1:{port}"))
+        .env("TIDEGATE_LISTEN_HOST", "127.0.0.1")
+        // Knative fixes these ports; many sidecars live on one machine.
+        .env("TIDEGATE_ADMIN_PORT", "off")
+        .env("TIDEGATE_STATS_PORT", "off")
+        .env("TIDEGATE_METRICS_PORT", "off")
+        .env("TIDEGATE_QUIET_PERIOD_MS", launch.quiet_period.as_millis().to_string())
+        .env("TIDEGATE_GRACE_PERIOD_MS", launch.grace_period.as_millis().to_string())
+        .envs(launch.sidecar_environment.iter().map(|(name, value)| (name, value)))
+        .stdout(Stdio::null());
+    Ok(command)
+}
+
+impl Pair {
+    /// Watches both processes until both are gone; says what ended them.
+    async fn live(
+        mut self,
+        shared: &Shared,
+        name: &InstanceName,
+        launch: &Launch,
+        mut orders: watch::Receiver<Order>,
+    ) -> String {
+        // Nothing ends while it is not waited for, so these stay ours to signal.
+        let (app_pid, sidecar_pid) = (pid(&self.app), pid(&self.sidecar));
+        let mut give_up_at = None;
+        let what = loop {
+            tokio::select! {
+                status = self.app.wait() => break format!("the app ended ({})", words(status)),
+                status = self.sidecar.wait() => match give_up_at {
+                    // It is done, as it was told to be: the app has nothing left to do.
+                    Some(_) => break "it was stopped".to_owned(),
+                    None => break format!("its queue-proxy ended ({})", words(status)),
+                },
+                changed = orders.changed() => {
+                    let order = *orders.borrow_and_update();
+                    match order {
+                        // An actuator that is gone gives no more orders: end like it.
+                        _ if changed.is_err() => break "the controller ended".to_owned(),
+                        Order::Kill => break "it was killed".to_owned(),
+                        Order::Drain => {
+                            signal(sidecar_pid, Signal::TERM);
+                            let periods = launch.quiet_period + launch.grace_period;
+                            give_up_at = Some(Instant::now() + periods + DRAIN_MARGIN);
+                        }
+                        Order::Run => {}
+                    }
+                }
+                () = until(give_up_at) => break "it did not drain in time".to_owned(),
+            }
+        };
+        let in_order = give_up_at.is_some() && what == "it was stopped";
+        if !in_order {
+            // Whatever is sent to it from now on would be lost.
+            let instance = name.clone();
+            signal_group(sidecar_pid, &mut self.sidecar, Signal::KILL);
+            let _ = shared.handle.happened(Event::InstanceFailed { instance }).await;
+        }
+        self.end(shared, name, launch, &mut orders, [app_pid, sidecar_pid]).await;
+        what
+    }
+
+    /// Ends whatever still runs: the app may finish unless it was to be killed.
+    async fn end(
+        &mut self,
+        shared: &Shared,
+        name: &InstanceName,
+        launch: &Launch,
+        orders: &mut watch::Receiver<Order>,
+        [app_pid, sidecar_pid]: [Option<Pid>; 2],
+    ) {
+        if *orders.borrow() != Order::Kill {
+            signal_group(app_pid, &mut self.app, Signal::TERM);
+            tokio::select! {
+                _ = self.app.wait() => {}
+                () = tokio::time::sleep(launch.stop_deadline) => {}
+                _ = orders.wait_for(|order| *order == Order::Kill) => {}
+            }
+        }
+        signal_group(app_pid, &mut self.app, Signal::KILL);
+        signal_group(sidecar_pid, &mut self.sidecar, Signal::KILL);
+        let _ = self.app.wait().await;
+        let _ = self.sidecar.wait().await;
+        // What left its process group, or outlived its leader, still carries the mark.
+        let (run, instance) = (shared.config.run.clone(), name.clone());
+        let sweeping =
+            tokio::task::spawn_blocking(move || mark::sweep(Of::Instance(&run, &instance)));
+        let _ = sweeping.await;
+        for collector in &mut self.collectors {
+            let _ = timeout(OUTPUT_TIMEOUT, collector).await;
+        }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn pid(child: &Child) -> Option<Pid> {
+    child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+}
+
+fn signal(pid: Option<Pid>, signal: Signal) {
+    if let Some(pid) = pid {
+        // It may have ended by itself.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// Signals a process and what it started. A leader that was waited for may have given its number
+/// to somebody else, so it is not signalled any more; the mark finds what it left behind.
+fn signal_group(pid: Option<Pid>, leader: &mut Child, signal: Signal) {
+    if leader.id().is_some()
+        && let Some(pid) = pid
+    {
+        let _ = kill_process_group(pid, signal);
+    }
+}
+
+fn words(status: std::io::Result<ExitStatus>) -> String {
+    status.map_or_else(|error| error.to_string(), |status| status.to_string())
+}

@@ -1,0 +1,147 @@
+//! Processes are known by a mark in their environment, which their children inherit.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::identity::InstanceName;
+
+/// The variable that names the run a process belongs to.
+pub const RUN_VARIABLE: &str = "TIDEGATE_RUN";
+
+/// The variable that names the instance a process belongs to.
+pub const INSTANCE_VARIABLE: &str = "TIDEGATE_INSTANCE";
+
+/// Rounds of looking for processes that appear while others are being killed. A fork bomb is not
+/// outrun by this; anything else is gone after two.
+const SWEEPS_MAX: usize = 20;
+
+/// One run of a controller on this machine; no two are the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunId(String);
+
+impl RunId {
+    /// A new one.
+    #[must_use]
+    pub fn random() -> Self {
+        let part = || RandomState::new().build_hasher().finish();
+        Self(format!("{:016x}{:016x}", part(), part()))
+    }
+
+    /// Reads one back.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_ours = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_ours.then(|| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl AsRef<OsStr> for RunId {
+    fn as_ref(&self) -> &OsStr {
+        OsStr::new(&self.0)
+    }
+}
+
+/// Which processes are meant.
+#[derive(Debug, Clone, Copy)]
+pub enum Of<'a> {
+    /// Everything of a run.
+    Run(&'a RunId),
+    /// What belongs to one instance of a run.
+    Instance(&'a RunId, &'a InstanceName),
+}
+
+impl Of<'_> {
+    fn marks(&self, environment: &[u8]) -> bool {
+        let has = |name: &str, value: &str| {
+            environment.split(|byte| *byte == 0).any(|entry| {
+                entry.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
+                    == Some(value.as_bytes())
+            })
+        };
+        match self {
+            Of::Run(run) => has(RUN_VARIABLE, &run.0),
+            Of::Instance(run, instance) => {
+                has(RUN_VARIABLE, &run.0) && has(INSTANCE_VARIABLE, instance.as_str())
+            }
+        }
+    }
+}
+
+/// The processes that carry the mark, this one left out. Reads `/proc`, so it finds nothing on
+/// systems without it.
+#[must_use]
+pub fn find(of: Of<'_>) -> Vec<Pid> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let ourselves = rustix::process::getpid();
+    let pids = entries.filter_map(|entry| {
+        let number = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        Pid::from_raw(number).filter(|pid| *pid != ourselves)
+    });
+    // A process that ended meanwhile, or is somebody else's, cannot be read.
+    pids.filter(|pid| {
+        let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
+        environment.is_ok_and(|environment| of.marks(&environment))
+    })
+    .collect()
+}
+
+/// Kills everything that carries the mark, also what appears meanwhile. Returns how many processes
+/// there were. Blocks for as long as it takes to read `/proc`.
+pub fn sweep(of: Of<'_>) -> usize {
+    let mut count = 0;
+    for _ in 0..SWEEPS_MAX {
+        let found = find(of);
+        if found.is_empty() {
+            break;
+        }
+        for pid in &found {
+            // It may have ended by itself.
+            let _ = kill_process(*pid, Signal::KILL);
+        }
+        count += found.len();
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_entries_mark() {
+        let run = RunId::random();
+        let name = InstanceName::new("web-1").expect("valid");
+        let environment = |text: String| text.replace(' ', "\0").into_bytes();
+        let marked = environment(format!("A=b TIDEGATE_RUN={run} TIDEGATE_INSTANCE=web-1 "));
+        assert!(Of::Run(&run).marks(&marked));
+        assert!(Of::Instance(&run, &name).marks(&marked));
+        let others = [
+            format!("XTIDEGATE_RUN={run}"),
+            format!("TIDEGATE_RUN={run}0"),
+            format!("TIDEGATE_RUN={}", RunId::random()),
+            format!("NOTE=TIDEGATE_RUN={run}"),
+        ];
+        for other in others {
+            assert!(!Of::Run(&run).marks(&environment(other.clone())), "{other}");
+        }
+        let neighbour = environment(format!("TIDEGATE_RUN={run} TIDEGATE_INSTANCE=web-12"));
+        assert!(!Of::Instance(&run, &name).marks(&neighbour));
+    }
+
+    #[test]
+    fn ids_are_read_back() {
+        let run = RunId::random();
+        assert_eq!(RunId::parse(&run.to_string()), Some(run));
+        assert_eq!(RunId::parse("x"), None);
+    }
+}

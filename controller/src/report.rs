@@ -1,0 +1,247 @@
+//! What reporters say, validated: past this module there is no NaN, no negative count and no time
+//! from the future.
+
+use tidegate_autoscaler::sample::{Sample, SampleError};
+use tidegate_proto::PROTOCOL_VERSION;
+use tidegate_proto::stats::v1 as wire;
+
+use crate::identity::{InstanceName, NameError, RevisionId};
+
+/// How far a reporter's clock may run ahead of ours before its times are taken as ours.
+pub const CLOCK_SKEW_MAX_MS: i64 = 2_000;
+
+/// Longest period one report may speak of. Longer ones say nothing about any second.
+pub const PERIOD_MAX_MS: u32 = 60_000;
+
+/// Longest `host:port`.
+const ADDRESS_BYTES_MAX: usize = 512;
+
+/// Why something that a reporter said was refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ReportError {
+    /// It speaks another version of the protocol.
+    #[error("protocol version {0} is not spoken here: expected {SPOKEN}", SPOKEN = PROTOCOL_VERSION)]
+    Version(u32),
+    /// It is neither a queue-proxy nor an activator.
+    #[error("role {0} is unknown: expected a queue-proxy or an activator")]
+    Role(i32),
+    /// A name cannot be used.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A queue-proxy must say where it takes traffic.
+    #[error("address {0:?} cannot be used: expected host:port")]
+    Address(String),
+    /// A number that is none.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    /// A period of nothing, or of far too long.
+    #[error("a period of {0} ms cannot be used: expected 1 to {PERIOD_MAX_MS}")]
+    Period(u32),
+}
+
+/// How a reporter introduced itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Greeting {
+    /// The sidecar of one instance.
+    QueueProxy {
+        /// The revision it belongs to.
+        revision: RevisionId,
+        /// The instance it stands in front of.
+        instance: InstanceName,
+        /// Where it takes traffic, `host:port`.
+        address: String,
+        /// Requests the instance takes at a time; 0 is unlimited.
+        container_concurrency: u32,
+        /// When it started, so that a namesake is not taken for it. Unix milliseconds.
+        start_unix_ms: i64,
+    },
+    /// A front door, which speaks for many revisions.
+    Activator {
+        /// Its name.
+        name: InstanceName,
+    },
+}
+
+impl TryFrom<wire::Hello> for Greeting {
+    type Error = ReportError;
+
+    fn try_from(hello: wire::Hello) -> Result<Self, ReportError> {
+        if hello.protocol_version != PROTOCOL_VERSION {
+            return Err(ReportError::Version(hello.protocol_version));
+        }
+        let instance = InstanceName::new(&hello.instance)?;
+        match wire::Role::try_from(hello.role) {
+            Ok(wire::Role::Activator) => Ok(Self::Activator { name: instance }),
+            Ok(wire::Role::QueueProxy) => {
+                let port = hello.address.rsplit_once(':').and_then(|(_, p)| p.parse::<u16>().ok());
+                if port.is_none_or(|port| port == 0) || hello.address.len() > ADDRESS_BYTES_MAX {
+                    let shown = hello.address.chars().take(64).collect();
+                    return Err(ReportError::Address(shown));
+                }
+                Ok(Self::QueueProxy {
+                    revision: hello.revision.unwrap_or_default().try_into()?,
+                    instance,
+                    address: hello.address,
+                    container_concurrency: hello.container_concurrency,
+                    start_unix_ms: hello.start_unix_ms,
+                })
+            }
+            Ok(wire::Role::Unspecified) | Err(_) => Err(ReportError::Role(hello.role)),
+        }
+    }
+}
+
+/// What one reporter saw in one period.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// Its number in the reporter's life.
+    pub sequence: u64,
+    /// End of the period in Unix milliseconds; never later than it was received.
+    pub end_unix_ms: i64,
+    /// Length of the period in milliseconds, at least 1.
+    pub length_ms: u32,
+    /// Averages and rates over the period.
+    pub sample: Sample,
+    /// Requests in line at the end of the period.
+    pub waiting: u32,
+    /// Requests executing and waiting at the end of the period.
+    pub in_flight: u32,
+    /// Concurrency limit at the end of the period; 0 is unlimited.
+    pub limit: u32,
+    /// Whether the instance takes requests.
+    pub ready: bool,
+    /// Whether it is on its way out.
+    pub draining: bool,
+    /// Whose numbers these are when an activator reports.
+    pub revision: Option<RevisionId>,
+}
+
+impl Report {
+    /// Reads a stat that was received at `now_unix_ms`.
+    ///
+    /// # Errors
+    /// When a number is none, or the period has no length.
+    pub fn read(stat: wire::Stat, now_unix_ms: i64) -> Result<Self, ReportError> {
+        let length_ms = stat.period_length_ms;
+        if length_ms == 0 || length_ms > PERIOD_MAX_MS {
+            return Err(ReportError::Period(length_ms));
+        }
+        let per_second = 1_000.0 / f64::from(length_ms);
+        // The proxied part is a part: whatever was reported, it cannot exceed the whole.
+        let proxied = stat.average_proxied_concurrency.min(stat.average_concurrency);
+        let proxied_count = stat.proxied_request_count.min(stat.request_count);
+        let sample = Sample::new(
+            stat.average_concurrency,
+            proxied,
+            stat.request_count as f64 * per_second,
+            proxied_count as f64 * per_second,
+        )?;
+        let end = stat.period_start_unix_ms.saturating_add(i64::from(length_ms));
+        let end_unix_ms = if end > now_unix_ms.saturating_add(CLOCK_SKEW_MAX_MS) {
+            now_unix_ms
+        } else {
+            end.min(now_unix_ms)
+        };
+        Ok(Self {
+            sequence: stat.sequence,
+            end_unix_ms,
+            length_ms,
+            sample,
+            waiting: stat.waiting,
+            in_flight: stat.in_flight,
+            limit: stat.limit,
+            ready: stat.ready,
+            draining: stat.draining,
+            revision: stat.revision.map(RevisionId::try_from).transpose()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    fn stat() -> wire::Stat {
+        wire::Stat {
+            period_start_unix_ms: NOW - 1_000,
+            period_length_ms: 500,
+            average_concurrency: 2.0,
+            average_proxied_concurrency: 1.0,
+            request_count: 10,
+            proxied_request_count: 4,
+            ..wire::Stat::default()
+        }
+    }
+
+    fn hello(role: wire::Role) -> wire::Hello {
+        wire::Hello {
+            protocol_version: 1,
+            role: role.into(),
+            revision: Some(wire::Revision { namespace: "default".into(), name: "web".into() }),
+            instance: "web-1".into(),
+            address: "127.0.0.1:8012".into(),
+            ..wire::Hello::default()
+        }
+    }
+
+    #[test]
+    fn counts_become_rates() {
+        let report = Report::read(stat(), NOW).expect("valid");
+        assert_eq!(report.sample.request_rate(), 20.0);
+        assert_eq!(report.sample.proxied_request_rate(), 8.0);
+        assert_eq!(report.end_unix_ms, NOW - 500);
+    }
+
+    #[test]
+    fn no_number_that_is_none_passes() {
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 1e300] {
+            let stat = wire::Stat { average_concurrency: bad, ..stat() };
+            assert!(Report::read(stat, NOW).is_err(), "{bad}");
+        }
+        for bad in [f64::NEG_INFINITY, -1.0] {
+            let stat = wire::Stat { average_proxied_concurrency: bad, ..stat() };
+            assert!(Report::read(stat, NOW).is_err(), "{bad}");
+        }
+        assert!(Report::read(wire::Stat { period_length_ms: 0, ..stat() }, NOW).is_err());
+        assert!(Report::read(wire::Stat { period_length_ms: u32::MAX, ..stat() }, NOW).is_err());
+        let most = wire::Stat { request_count: u64::MAX, ..stat() };
+        assert!(Report::read(most, NOW).is_err());
+    }
+
+    #[test]
+    fn a_part_is_never_more_than_the_whole() {
+        let odd =
+            wire::Stat { average_proxied_concurrency: 9.0, proxied_request_count: 99, ..stat() };
+        let sample = Report::read(odd, NOW).expect("valid").sample;
+        assert_eq!(sample.proxied_concurrency(), sample.concurrency());
+        assert_eq!(sample.proxied_request_rate(), sample.request_rate());
+    }
+
+    #[test]
+    fn no_time_is_from_the_future() {
+        for start in [NOW, NOW + 1_000, NOW + 86_400_000, i64::MAX] {
+            let early = wire::Stat { period_start_unix_ms: start, ..stat() };
+            assert_eq!(Report::read(early, NOW).expect("valid").end_unix_ms, NOW, "{start}");
+        }
+    }
+
+    #[test]
+    fn greetings_are_checked() {
+        assert!(Greeting::try_from(hello(wire::Role::QueueProxy)).is_ok());
+        assert!(Greeting::try_from(hello(wire::Role::Activator)).is_ok());
+        let bad = [
+            wire::Hello { protocol_version: 2, ..hello(wire::Role::QueueProxy) },
+            wire::Hello { role: 7, ..hello(wire::Role::QueueProxy) },
+            wire::Hello { role: 0, ..hello(wire::Role::QueueProxy) },
+            wire::Hello { instance: String::new(), ..hello(wire::Role::QueueProxy) },
+            wire::Hello { revision: None, ..hello(wire::Role::QueueProxy) },
+            wire::Hello { address: "nowhere".into(), ..hello(wire::Role::QueueProxy) },
+            wire::Hello { address: "h:0".into(), ..hello(wire::Role::QueueProxy) },
+        ];
+        for hello in bad {
+            assert!(Greeting::try_from(hello.clone()).is_err(), "{hello:?}");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! One revision: its reports, its decisions, and the instances that follow from them.
+
+pub(crate) mod converge;
+pub(crate) mod hear;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tidegate_autoscaler::explain::Detail;
+use tidegate_autoscaler::lifecycle::{ActivatorProbe, Lifecycle, Observation, Plumbing, UNDECIDED};
+use tidegate_autoscaler::sample::Origin;
+use tidegate_autoscaler::{Decision, Observed, Policy, TickInput, Timestamp};
+
+use crate::crash::CrashBackoff;
+use crate::declaration::Declaration;
+use crate::demand::Demand;
+use crate::event::{Effect, Endpoint, Word};
+use crate::history::History;
+use crate::identity::{InstanceName, ReporterId, RevisionId};
+use crate::instance::{Instance, Phase};
+use crate::journal::{DecisionRecord, Journal};
+use crate::status::{InstanceStatus, RevisionStatus};
+
+/// How long a controller that started nothing itself waits for reporters to tell it the past
+/// before it decides. Longer than their longest wait between two attempts to connect.
+pub(crate) const WARM_UP_MS: u64 = 2_500;
+
+/// Decisions out of turn, while requests wait, are at least this far apart.
+pub(crate) const URGENT_GAP_MS: u64 = 200;
+
+/// Seconds are closed in their middle, so that jitter does not put two into one window bucket.
+const SECOND_PHASE_MS: u64 = 500;
+
+/// What a revision may see and do while it handles something.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Timestamp,
+    pub(crate) effects: &'a mut Vec<Effect>,
+    /// Streams of the activators, who are told of endpoints.
+    pub(crate) activators: &'a BTreeSet<ReporterId>,
+    /// Nothing more is started.
+    pub(crate) stopping: bool,
+}
+
+/// The state of one revision.
+pub(crate) struct Revision {
+    pub(crate) declaration: Declaration,
+    /// `None` while it waits for the past.
+    policy: Option<Box<dyn Policy + Send>>,
+    lifecycle: Lifecycle,
+    demand: Demand,
+    history: History,
+    pub(crate) instances: BTreeMap<InstanceName, Instance>,
+    next_number: u64,
+    crash: CrashBackoff,
+    gave_up: bool,
+    pub(crate) journal: Journal,
+    pushed: Arc<[Endpoint]>,
+    /// The last valid decision.
+    decided: i32,
+    burst_capacity: i32,
+    created: Timestamp,
+    warm_at: Timestamp,
+    next_second: Timestamp,
+    next_tick: Timestamp,
+    last_tick: Timestamp,
+    recheck: Option<Timestamp>,
+    /// The entry of the agenda that counts.
+    pub(crate) scheduled: Option<Timestamp>,
+}
+
+impl Revision {
+    pub(crate) fn new(declaration: Declaration, now: Timestamp) -> Self {
+        let bounds = declaration.lifecycle.bounds;
+        let launched = declaration.launch.is_some();
+        let initial = declaration.lifecycle.initial_scale.max(bounds.min);
+        // What we start ourselves cannot have a past.
+        let warm_at = if launched { now } else { now.plus_millis(WARM_UP_MS) };
+        Self {
+            policy: None,
+            lifecycle: Lifecycle::new(if launched { bounds.apply(initial).max(0) } else { 0 }),
+            declaration,
+            demand: Demand::default(),
+            history: History::default(),
+            instances: BTreeMap::new(),
+            next_number: 1,
+            crash: CrashBackoff::default(),
+            gave_up: false,
+            journal: Journal::default(),
+            pushed: Arc::from([]),
+            decided: UNDECIDED,
+            burst_capacity: 0,
+            created: now,
+            warm_at,
+            next_second: next_second(now),
+            next_tick: warm_at,
+            last_tick: Timestamp::EPOCH,
+            recheck: None,
+            scheduled: None,
+        }
+    }
+
+    pub(crate) fn id(&self) -> &RevisionId {
+        &self.declaration.id
+    }
+
+    /// Decides by other numbers from now on. Windows, instances and the journal stay.
+    pub(crate) fn redeclare(&mut self, cx: &mut Context<'_>, declaration: Declaration) {
+        let same_policy = self.declaration.policy == declaration.policy;
+        self.declaration = declaration;
+        self.gave_up = false;
+        if !same_policy {
+            let ready = self.count(Phase::Ready);
+            self.policy = Some(self.declaration.policy.build(cx.now, ready));
+        }
+        self.tick(cx);
+    }
+
+    /// When something is due, if nothing happens before. `None` when there is nothing to decide:
+    /// no instance, no wish for one, and nobody waiting.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        if self.policy.is_none() {
+            return Some(self.warm_at);
+        }
+        let idle = self.instances.is_empty()
+            && self.lifecycle.replicas() <= 0
+            && self.decided <= 0
+            && self.demand.in_flight() == 0;
+        if idle {
+            return None;
+        }
+        let start_deadline = self.instances.values().filter_map(|i| self.start_deadline(i)).min();
+        let forgetting = self.instances.values().filter_map(converge::forget_at).min();
+        [start_deadline, forgetting, self.recheck, self.crash.retry_at()]
+            .into_iter()
+            .flatten()
+            .chain([self.next_second, self.next_tick])
+            .min()
+    }
+
+    /// Does what is due.
+    pub(crate) fn due(&mut self, cx: &mut Context<'_>) {
+        if self.policy.is_none() {
+            if cx.now < self.warm_at {
+                return;
+            }
+            self.warm_up(cx);
+        }
+        self.forget_silent(cx);
+        self.fail_late_starters(cx);
+        if cx.now >= self.next_second {
+            self.close_second(cx.now);
+        }
+        let rechecking = self.recheck.is_some_and(|at| cx.now >= at);
+        if cx.now >= self.next_tick || rechecking {
+            self.tick(cx);
+        } else {
+            self.converge(cx);
+        }
+    }
+
+    /// The past is as complete as it gets: start to decide.
+    fn warm_up(&mut self, cx: &mut Context<'_>) {
+        let ready = self.count(Phase::Ready);
+        let history = std::mem::take(&mut self.history);
+        // Knative starts in panic when it finds instances, because it knows nothing. Whoever
+        // knows the past has no need to.
+        let found = if history.is_empty() { ready } else { ready.min(1) };
+        let mut policy = self.declaration.policy.build(cx.now, found);
+        for (at, origin, sample) in history.into_samples(cx.now) {
+            policy.record(at, origin, &sample);
+        }
+        self.policy = Some(policy);
+        if self.declaration.launch.is_none() {
+            self.lifecycle.set_replicas(i32::try_from(ready).unwrap_or(i32::MAX));
+        }
+    }
+
+    fn policy(&mut self, cx: &mut Context<'_>) -> Option<&mut Box<dyn Policy + Send>> {
+        if self.policy.is_none() {
+            self.warm_up(cx);
+        }
+        self.policy.as_mut()
+    }
+
+    fn close_second(&mut self, now: Timestamp) {
+        let live = usize::try_from(self.count(Phase::Ready)).unwrap_or(usize::MAX);
+        let totals = self.demand.close(live);
+        if let Some(policy) = &mut self.policy {
+            if let Some(sample) = totals.instances {
+                policy.record(now, Origin::Instances, &sample);
+            }
+            if let Some(sample) = totals.activators {
+                policy.record(now, Origin::Activator, &sample);
+            }
+        }
+        self.next_second = next_second(now);
+    }
+
+    /// Something happens to a revision that had nothing to decide: what its reporters said in the
+    /// meantime belongs to no second.
+    fn rouse(&mut self, now: Timestamp) {
+        if self.next_due().is_none() {
+            let _ = self.demand.close(0);
+            self.next_second = next_second(now);
+            self.next_tick = now.plus_millis(URGENT_GAP_MS);
+        }
+    }
+
+    /// Requests wait: decide now, by what waits, instead of at the next tick.
+    fn urgent(&mut self, cx: &mut Context<'_>) {
+        let since_last = cx.now.millis_since(self.last_tick);
+        let waiting = self.demand.waiting();
+        let Some(policy) = self.policy(cx) else { return };
+        if !policy.should_wake(waiting) && since_last < URGENT_GAP_MS {
+            return;
+        }
+        if let Some(sample) = self.demand.advance()
+            && let Some(policy) = &mut self.policy
+        {
+            policy.record(cx.now, Origin::Activator, &sample);
+        }
+        self.tick(cx);
+    }
+
+    /// Decides, and follows the decision.
+    fn tick(&mut self, cx: &mut Context<'_>) {
+        let observed = self.observed();
+        let now = cx.now;
+        let Some(policy) = self.policy(cx) else { return };
+        let decision = policy.tick(&TickInput { now, observed: Some(observed), signals: &[] });
+        self.next_tick = now.plus_millis(policy.tick_interval_ms());
+        self.last_tick = now;
+        if decision.valid {
+            self.decided = decision.desired;
+            self.burst_capacity = decision.excess_burst_capacity;
+        }
+        self.live_by(cx, &decision);
+        self.converge(cx);
+    }
+
+    /// Lets bounds and the way to zero have their say, and writes the decision down.
+    fn live_by(&mut self, cx: &mut Context<'_>, decision: &Decision) {
+        let before = self.lifecycle.replicas();
+        let observation = Observation {
+            decided: self.decided,
+            excess_burst_capacity: self.burst_capacity,
+            ready: self.count(Phase::Ready),
+            // The front door never leaves the path of what we carry requests to ourselves.
+            plumbing: Plumbing::Present { activator_since: Some(self.created) },
+            probe: ActivatorProbe::Confirmed,
+        };
+        let step = self.lifecycle.reconcile(cx.now, &self.declaration.lifecycle, &observation);
+        self.recheck = step
+            .recheck_ms
+            .and_then(|ms| u64::try_from(ms).ok())
+            .map(|ms| cx.now.plus_millis(ms.max(1)));
+        let record = Arc::new(DecisionRecord {
+            revision: self.declaration.id.clone(),
+            unix_ms: cx.now.as_millis(),
+            explanation: decision.explanation,
+            step,
+            before,
+        });
+        self.journal.push(Arc::clone(&record));
+        cx.effects.push(Effect::Decided(record));
+    }
+
+    fn observed(&self) -> Observed {
+        Observed {
+            ready: self.count(Phase::Ready),
+            starting: self.count(Phase::Starting) + self.count(Phase::Unready),
+            requested: u32::try_from(self.lifecycle.replicas()).unwrap_or(0),
+            in_flight: self.demand.in_flight(),
+            waiting: self.demand.waiting(),
+        }
+    }
+
+    pub(crate) fn count(&self, phase: Phase) -> u32 {
+        let count = self.instances.values().filter(|instance| instance.phase == phase).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// Tells every activator where requests may be sent, if that has changed.
+    fn push_endpoints(&mut self, cx: &mut Context<'_>) {
+        let endpoints: Vec<Endpoint> = self
+            .instances
+            .values()
+            .filter(|instance| instance.takes_requests())
+            .map(|instance| Endpoint {
+                instance: instance.name.clone(),
+                address: instance.address.clone(),
+                limit: instance.limit,
+            })
+            .collect();
+        if *endpoints == *self.pushed {
+            return;
+        }
+        self.pushed = endpoints.into();
+        for reporter in cx.activators {
+            cx.effects.push(Effect::Tell { reporter: *reporter, word: self.endpoints_word() });
+        }
+    }
+
+    /// What an activator is told of this revision.
+    pub(crate) fn endpoints_word(&self) -> Word {
+        Word::Endpoints { revision: self.id().clone(), endpoints: Arc::clone(&self.pushed) }
+    }
+
+    pub(crate) fn status(&self) -> RevisionStatus {
+        let last = self.journal.last();
+        let trace = last.and_then(|record| match &record.explanation.detail {
+            Detail::Knative(trace) => Some(trace),
+            _ => None,
+        });
+        let signals = trace.and_then(|trace| trace.inputs.signals.ok());
+        let first = signals.and_then(|signals| signals.as_slice().first().copied());
+        RevisionStatus {
+            revision: self.id().clone(),
+            desired: last.map_or(UNDECIDED, |record| record.replicas()),
+            ready: self.count(Phase::Ready),
+            starting: self.count(Phase::Starting) + self.count(Phase::Unready),
+            draining: self.count(Phase::Draining),
+            in_panic: trace.is_some_and(|trace| trace.panic_after.since.is_some()),
+            stable_concurrency: first.map_or(0.0, |signal| signal.stable),
+            panic_concurrency: first.map_or(0.0, |signal| signal.panic),
+            waiting: self.demand.waiting(),
+            in_flight: self.demand.in_flight(),
+            last_reason: last.map(|record| record.to_string()).unwrap_or_default(),
+            instances: self
+                .instances
+                .values()
+                .map(|instance| InstanceStatus {
+                    name: instance.name.clone(),
+                    phase: instance.phase,
+                    in_flight: self.demand.at_instance(&instance.name),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn next_second(now: Timestamp) -> Timestamp {
+    now.whole_second().plus_millis(1_000 + SECOND_PHASE_MS)
+}

@@ -1,0 +1,183 @@
+//! From a number of instances to instances: whom to start, whom to stop, whom to give up on.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use tidegate_autoscaler::Timestamp;
+
+use super::{Context, Revision};
+use crate::crash::Verdict;
+use crate::event::{Effect, Ending, Notice, StopMode};
+use crate::identity::InstanceName;
+use crate::instance::{Failure, Instance, Owner, Phase};
+
+/// An instance of others that has been silent for this long is gone. Longer than any reconnection
+/// takes, so that a cut stream does not take an instance away.
+pub(crate) const FORGET_MS: u64 = 30_000;
+
+/// When an instance of others that lost its stream is to be forgotten.
+pub(super) fn forget_at(instance: &Instance) -> Option<Timestamp> {
+    let silent_since = instance.silent_since?;
+    (instance.owner == Owner::Others).then(|| silent_since.plus_millis(FORGET_MS))
+}
+
+impl Revision {
+    /// When an instance must have become ready.
+    pub(super) fn start_deadline(&self, instance: &Instance) -> Option<Timestamp> {
+        let waits = instance.owner == Owner::Us
+            && instance.phase == Phase::Starting
+            && instance.failure.is_none();
+        waits.then(|| instance.started.plus_millis(self.declaration.start_deadline_ms))
+    }
+
+    /// Starts or stops instances until there are as many as wanted.
+    pub(super) fn converge(&mut self, cx: &mut Context<'_>) {
+        self.push_endpoints(cx);
+        let may_start = self.crash.may_start(cx.now);
+        let Some(launch) = self.declaration.launch.clone() else { return };
+        if cx.stopping || self.gave_up {
+            return;
+        }
+        let want = usize::try_from(self.lifecycle.replicas()).unwrap_or(0);
+        let kept = self.instances.values().filter(|i| i.owner == Owner::Us && i.is_kept()).count();
+        if kept < want && may_start {
+            for _ in kept..want {
+                let instance = InstanceName::numbered(self.id(), self.next_number);
+                self.next_number += 1;
+                let state = Instance::new(instance.clone(), Owner::Us, cx.now);
+                self.instances.insert(instance.clone(), state);
+                let notice = Notice::Starting { instance: instance.clone() };
+                cx.effects.push(Effect::Announce(notice));
+                let (revision, launch) = (self.id().clone(), Arc::clone(&launch));
+                cx.effects.push(Effect::Start { revision, instance, launch });
+            }
+        } else if kept > want {
+            for victim in self.victims(kept - want) {
+                self.drain(cx, &victim);
+            }
+        }
+    }
+
+    /// Whom to stop: those that never served first, then the idlest, then the youngest.
+    fn victims(&self, count: usize) -> Vec<InstanceName> {
+        let mut kept: Vec<&Instance> = self
+            .instances
+            .values()
+            .filter(|i| i.owner == Owner::Us && i.is_kept() && i.failure.is_none())
+            .collect();
+        kept.sort_by_key(|instance| {
+            let serving = instance.phase != Phase::Starting;
+            (serving, self.demand.at_instance(&instance.name), Reverse(instance.started))
+        });
+        kept.into_iter().take(count).map(|instance| instance.name.clone()).collect()
+    }
+
+    fn drain(&mut self, cx: &mut Context<'_>, name: &InstanceName) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        instance.phase = Phase::Draining;
+        // First the activators, then the instance: what is sent in between is still served.
+        self.push_endpoints(cx);
+        let instance = name.clone();
+        cx.effects.push(Effect::Announce(Notice::Draining { instance: instance.clone() }));
+        cx.effects.push(Effect::Stop { instance, mode: StopMode::Drain });
+    }
+
+    /// Stops every instance of ours.
+    pub(crate) fn stop_all(&mut self, cx: &mut Context<'_>, mode: StopMode) {
+        let ours: Vec<InstanceName> = self
+            .instances
+            .values()
+            .filter(|instance| instance.owner == Owner::Us)
+            .map(|instance| instance.name.clone())
+            .collect();
+        for name in &ours {
+            if let Some(instance) = self.instances.get_mut(name) {
+                instance.phase = Phase::Draining;
+            }
+        }
+        self.push_endpoints(cx);
+        for instance in ours {
+            cx.effects.push(Effect::Stop { instance, mode });
+        }
+    }
+
+    /// Half of an instance is gone: nothing is sent to it any more.
+    pub(crate) fn instance_failed(&mut self, cx: &mut Context<'_>, name: &InstanceName) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        if instance.phase != Phase::Draining {
+            instance.failure.get_or_insert(Failure::Died);
+            instance.phase = Phase::Unready;
+        }
+        self.push_endpoints(cx);
+    }
+
+    /// Nothing of an instance is left.
+    pub(crate) fn instance_ended(
+        &mut self,
+        cx: &mut Context<'_>,
+        name: &InstanceName,
+        mut ending: Ending,
+    ) {
+        let Some(instance) = self.instances.remove(name) else { return };
+        self.demand.forget_instance(name);
+        self.push_endpoints(cx);
+        if instance.phase == Phase::Draining {
+            let instance = name.clone();
+            cx.effects.push(Effect::Announce(Notice::Stopped { instance }));
+            self.converge(cx);
+            return;
+        }
+        if let Some(Failure::NeverReady { deadline_ms }) = instance.failure {
+            ending.what = format!("it did not become ready within {deadline_ms} ms");
+        }
+        let ready_ms = instance.ready_since.map(|since| cx.now.millis_since(since));
+        match self.crash.failed(cx.now, ready_ms) {
+            Verdict::RetryIn(retry_in_ms) => {
+                let instance = name.clone();
+                let notice = Notice::Crashed { instance, ending, retry_in_ms };
+                cx.effects.push(Effect::Announce(notice));
+            }
+            Verdict::GiveUp { attempts } => {
+                self.gave_up = true;
+                let revision = self.id().clone();
+                let notice = Notice::GaveUp { revision, ending, attempts };
+                cx.effects.push(Effect::Announce(notice));
+            }
+        }
+        self.converge(cx);
+    }
+
+    /// Takes down instances that had long enough to become ready.
+    pub(super) fn fail_late_starters(&mut self, cx: &mut Context<'_>) {
+        let deadline_ms = self.declaration.start_deadline_ms;
+        let late: Vec<InstanceName> = self
+            .instances
+            .values()
+            .filter(|instance| self.start_deadline(instance).is_some_and(|at| at <= cx.now))
+            .map(|instance| instance.name.clone())
+            .collect();
+        for instance in late {
+            if let Some(state) = self.instances.get_mut(&instance) {
+                state.failure = Some(Failure::NeverReady { deadline_ms });
+            }
+            cx.effects.push(Effect::Stop { instance, mode: StopMode::Kill });
+        }
+    }
+
+    /// Forgets instances of others that have been silent for too long.
+    pub(super) fn forget_silent(&mut self, cx: &mut Context<'_>) {
+        let gone: Vec<InstanceName> = self
+            .instances
+            .values()
+            .filter(|instance| forget_at(instance).is_some_and(|at| at <= cx.now))
+            .map(|instance| instance.name.clone())
+            .collect();
+        for name in &gone {
+            self.instances.remove(name);
+            self.demand.forget_instance(name);
+        }
+        if !gone.is_empty() {
+            self.push_endpoints(cx);
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! The whole state of a controller, and the one function that changes it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::sync::Arc;
+
+use tidegate_autoscaler::Timestamp;
+
+use crate::declaration::{Declaration, Template};
+use crate::event::{Effect, Ending, Event, Notice, StopMode, Word};
+use crate::identity::{InstanceName, ReporterId, RevisionId};
+use crate::journal::DecisionRecord;
+use crate::report::{Greeting, Report};
+use crate::revision::hear::Sidecar;
+use crate::revision::{Context, Revision};
+use crate::status::RevisionStatus;
+
+/// How often reporters are asked to report, in milliseconds: the windows have one bucket a second.
+pub const REPORT_INTERVAL_MS: u32 = 1_000;
+
+/// Most revisions one controller holds.
+pub const REVISIONS_MAX: usize = 1_000_000;
+
+/// Most streams at a time.
+pub const REPORTERS_MAX: usize = 200_000;
+
+/// What to do about reporters of revisions that nobody declared.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Strangers {
+    /// End their streams, with a reason.
+    Refuse,
+    /// Scale them by these settings, under their own name and concurrency.
+    Adopt(Box<Template>),
+}
+
+/// The state. It reads no clock and does nothing by itself.
+pub struct State {
+    revisions: BTreeMap<RevisionId, Revision>,
+    reporters: BTreeMap<ReporterId, Speaker>,
+    activators: BTreeSet<ReporterId>,
+    /// Which revision the instances that we started belong to.
+    started: BTreeMap<InstanceName, RevisionId>,
+    /// When to look at whom. An entry that its revision no longer knows of is out of date.
+    agenda: BinaryHeap<Reverse<(Timestamp, RevisionId)>>,
+    strangers: Strangers,
+    stopping: bool,
+}
+
+/// For whom a stream speaks.
+#[derive(Debug, Clone)]
+enum Speaker {
+    Instance(RevisionId, InstanceName),
+    Activator,
+}
+
+impl State {
+    /// A controller that knows nothing yet.
+    #[must_use]
+    pub fn new(strangers: Strangers) -> Self {
+        Self {
+            revisions: BTreeMap::new(),
+            reporters: BTreeMap::new(),
+            activators: BTreeSet::new(),
+            started: BTreeMap::new(),
+            agenda: BinaryHeap::new(),
+            strangers,
+            stopping: false,
+        }
+    }
+
+    /// When [`Event::Due`] should come, if nothing else comes before.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.agenda.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Changes the state by `event`, which happened at `now`, and says what is to be done.
+    pub fn apply(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Declare(declaration) => self.declare(now, *declaration, &mut effects),
+            Event::Connected { reporter, greeting } => {
+                self.connected(now, reporter, greeting, &mut effects);
+            }
+            Event::Reported { reporter, report } => {
+                self.reported(now, reporter, &report, &mut effects);
+            }
+            Event::Remembered { reporter, reports } => {
+                self.remembered(now, reporter, &reports, &mut effects);
+            }
+            Event::Disconnected { reporter } => self.disconnected(now, reporter, &mut effects),
+            Event::InstanceFailed { instance } => {
+                if let Some(id) = self.started.get(&instance).cloned() {
+                    self.with(now, &id, &mut effects, |r, cx| r.instance_failed(cx, &instance));
+                }
+            }
+            Event::InstanceEnded { instance, ending } => {
+                self.ended(now, &instance, ending, &mut effects);
+            }
+            Event::Due => self.due(now, &mut effects),
+            Event::Stop(mode) => self.stop(now, mode, &mut effects),
+        }
+        for effect in &effects {
+            if let Effect::Start { revision, instance, .. } = effect {
+                self.started.insert(instance.clone(), revision.clone());
+            }
+        }
+        effects
+    }
+
+    fn declare(&mut self, now: Timestamp, declaration: Declaration, effects: &mut Vec<Effect>) {
+        let id = declaration.id.clone();
+        if self.revisions.contains_key(&id) {
+            self.with(now, &id, effects, |revision, cx| revision.redeclare(cx, declaration));
+            return;
+        }
+        self.revisions.insert(id.clone(), Revision::new(declaration, now));
+        for reporter in &self.activators {
+            let word = Word::Endpoints { revision: id.clone(), endpoints: Arc::from([]) };
+            effects.push(Effect::Tell { reporter: *reporter, word });
+        }
+        self.with(now, &id, effects, Revision::due);
+    }
+
+    fn connected(
+        &mut self,
+        now: Timestamp,
+        reporter: ReporterId,
+        greeting: Greeting,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.reporters.len() >= REPORTERS_MAX {
+            let reason = format!("there are {REPORTERS_MAX} streams already");
+            return effects.push(Effect::Refuse { reporter, reason });
+        }
+        match greeting {
+            Greeting::Activator { .. } => {
+                self.reporters.insert(reporter, Speaker::Activator);
+                self.activators.insert(reporter);
+                let windows =
+                    self.revisions.values().map(|r| r.declaration.policy.history_seconds());
+                let word = directive(windows.max().unwrap_or(1));
+                effects.push(Effect::Tell { reporter, word });
+                for revision in self.revisions.values() {
+                    effects.push(Effect::Tell { reporter, word: revision.endpoints_word() });
+                }
+            }
+            Greeting::QueueProxy {
+                revision: id,
+                instance,
+                address,
+                container_concurrency: limit,
+                start_unix_ms,
+            } => {
+                if let Err(reason) = self.adopt(now, &id, limit, effects) {
+                    return effects.push(Effect::Refuse { reporter, reason });
+                }
+                let Some(revision) = self.revisions.get(&id) else { return };
+                let word = directive(revision.declaration.policy.history_seconds());
+                effects.push(Effect::Tell { reporter, word });
+                self.reporters.insert(reporter, Speaker::Instance(id.clone(), instance.clone()));
+                let sidecar = Sidecar { instance, address, limit, start_unix_ms };
+                self.with(now, &id, effects, |r, cx| r.greet(cx, reporter, sidecar));
+            }
+        }
+    }
+
+    /// Declares a revision that was never declared, if strangers are welcome.
+    fn adopt(
+        &mut self,
+        now: Timestamp,
+        id: &RevisionId,
+        container_concurrency: u32,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), String> {
+        if self.revisions.contains_key(id) {
+            return Ok(());
+        }
+        let Strangers::Adopt(template) = &self.strangers else {
+            return Err(format!("revision {id} was never declared"));
+        };
+        if self.revisions.len() >= REVISIONS_MAX {
+            return Err(format!("there are {REVISIONS_MAX} revisions already"));
+        }
+        let declaration = template
+            .declare(id.clone(), container_concurrency)
+            .map_err(|violations| violations.to_string())?;
+        self.declare(now, declaration, effects);
+        Ok(())
+    }
+
+    fn reported(
+        &mut self,
+        now: Timestamp,
+        reporter: ReporterId,
+        report: &Report,
+        effects: &mut Vec<Effect>,
+    ) {
+        match self.reporters.get(&reporter).cloned() {
+            Some(Speaker::Instance(id, instance)) => {
+                self.with(now, &id, effects, |r, cx| r.hear_instance(cx, &instance, report));
+            }
+            Some(Speaker::Activator) => {
+                if let Some(id) = &report.revision {
+                    self.with(now, id, effects, |r, cx| r.hear_activator(cx, reporter, report));
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn remembered(
+        &mut self,
+        now: Timestamp,
+        reporter: ReporterId,
+        reports: &[Report],
+        effects: &mut Vec<Effect>,
+    ) {
+        match self.reporters.get(&reporter).cloned() {
+            Some(Speaker::Instance(id, instance)) => {
+                self.with(now, &id, effects, |r, cx| r.recall_instance(cx, &instance, reports));
+            }
+            Some(Speaker::Activator) => {
+                for report in reports {
+                    let Some(id) = &report.revision else { continue };
+                    self.with(now, id, effects, |r, cx| r.recall_activator(cx, reporter, report));
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn disconnected(&mut self, now: Timestamp, reporter: ReporterId, effects: &mut Vec<Effect>) {
+        match self.reporters.remove(&reporter) {
+            Some(Speaker::Instance(id, instance)) => {
+                self.with(now, &id, effects, |r, cx| r.part(cx, reporter, &instance));
+            }
+            Some(Speaker::Activator) => {
+                self.activators.remove(&reporter);
+                for revision in self.revisions.values_mut() {
+                    revision.forget_activator(reporter);
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn ended(
+        &mut self,
+        now: Timestamp,
+        instance: &InstanceName,
+        ending: Ending,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(id) = self.started.remove(instance) {
+            self.with(now, &id, effects, |r, cx| r.instance_ended(cx, instance, ending));
+        }
+        if self.stopping && self.started.is_empty() {
+            effects.push(Effect::Announce(Notice::AllStopped));
+        }
+    }
+
+    fn due(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        while let Some(Reverse((at, _))) = self.agenda.peek() {
+            if *at > now {
+                return;
+            }
+            let Some(Reverse((at, id))) = self.agenda.pop() else { return };
+            let Some(revision) = self.revisions.get_mut(&id) else { continue };
+            if revision.scheduled != Some(at) {
+                continue;
+            }
+            revision.scheduled = None;
+            let is_due = revision.next_due().is_some_and(|due| due <= now);
+            self.with(now, &id, effects, |revision, cx| {
+                if is_due {
+                    revision.due(cx);
+                }
+            });
+        }
+    }
+
+    fn stop(&mut self, now: Timestamp, mode: StopMode, effects: &mut Vec<Effect>) {
+        self.stopping = true;
+        let ids: Vec<RevisionId> = self.revisions.keys().cloned().collect();
+        for id in ids {
+            self.with(now, &id, effects, |revision, cx| revision.stop_all(cx, mode));
+        }
+        if self.started.is_empty() {
+            effects.push(Effect::Announce(Notice::AllStopped));
+        }
+    }
+
+    /// Lets one revision do something, and notes when it wants to be looked at again.
+    fn with(
+        &mut self,
+        now: Timestamp,
+        id: &RevisionId,
+        effects: &mut Vec<Effect>,
+        act: impl FnOnce(&mut Revision, &mut Context<'_>),
+    ) {
+        let Some(revision) = self.revisions.get_mut(id) else { return };
+        let mut context =
+            Context { now, effects, activators: &self.activators, stopping: self.stopping };
+        act(revision, &mut context);
+        if let Some(at) = revision.next_due()
+            && revision.scheduled.is_none_or(|scheduled| at < scheduled)
+        {
+            revision.scheduled = Some(at);
+            self.agenda.push(Reverse((at, id.clone())));
+        }
+    }
+
+    /// Every revision at a glance.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<RevisionStatus> {
+        self.revisions.values().map(Revision::status).collect()
+    }
+
+    /// The last `count` decisions of a revision, newest first; `None` if there is no such revision.
+    #[must_use]
+    pub fn decisions(&self, id: &RevisionId, count: usize) -> Option<Vec<Arc<DecisionRecord>>> {
+        Some(self.revisions.get(id)?.journal.newest(count).cloned().collect())
+    }
+
+    /// How many instances we started are there, in whatever phase.
+    #[must_use]
+    pub fn started(&self) -> usize {
+        self.started.len()
+    }
+}
+
+fn directive(history_seconds: u32) -> Word {
+    Word::Directive { report_interval_ms: REPORT_INTERVAL_MS, history_seconds }
+}
+
+#[cfg(test)]
+mod tests;

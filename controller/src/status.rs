@@ -1,0 +1,44 @@
+//! A revision at a glance.
+
+use crate::identity::{InstanceName, RevisionId};
+use crate::instance::Phase;
+
+/// A revision as it is now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RevisionStatus {
+    /// The revision.
+    pub revision: RevisionId,
+    /// Instances wanted; -1 before the first decision.
+    pub desired: i32,
+    /// Instances that take requests.
+    pub ready: u32,
+    /// Instances that were started and do not take requests yet.
+    pub starting: u32,
+    /// Instances on their way out.
+    pub draining: u32,
+    /// Whether the autoscaler panics.
+    pub in_panic: bool,
+    /// Average concurrency over the stable window, 0 when unknown.
+    pub stable_concurrency: f64,
+    /// Average concurrency over the panic window, 0 when unknown.
+    pub panic_concurrency: f64,
+    /// Requests in line.
+    pub waiting: u32,
+    /// Requests executing and waiting.
+    pub in_flight: u32,
+    /// Why the last decision was what it was; empty before the first.
+    pub last_reason: String,
+    /// The instances, in the order of their names.
+    pub instances: Vec<InstanceStatus>,
+}
+
+/// One instance as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceStatus {
+    /// Its name.
+    pub name: InstanceName,
+    /// What it is doing.
+    pub phase: Phase,
+    /// Requests at it, as far as is known.
+    pub in_flight: u32,
+}

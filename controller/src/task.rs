@@ -1,0 +1,281 @@
+//! The task that owns the state: wait for something to happen, apply it, carry out what follows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tidegate_autoscaler::Timestamp;
+use tidegate_proto::stats::v1::ReportResponse;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::Instant;
+use tonic::Status;
+
+use crate::declaration::{Declaration, Launch};
+use crate::event::{Effect, Event, Notice, StopMode};
+use crate::identity::{InstanceName, ReporterId, RevisionId};
+use crate::journal::DecisionRecord;
+use crate::report::Greeting;
+use crate::service;
+use crate::state::{State, Strangers};
+use crate::status::RevisionStatus;
+
+/// Messages that may wait for the owner; beyond it streams are read more slowly.
+const INBOX_DEPTH: usize = 4_096;
+
+/// Decisions and notices that a slow watcher may fall behind before it misses some.
+const WATCH_DEPTH: usize = 1_024;
+
+/// What goes out on one report stream.
+pub(crate) type Outlet = mpsc::Sender<Result<ReportResponse, Status>>;
+
+/// Starts and stops instances, and reports how they end through [`Handle::happened`]. It makes no
+/// choice of its own.
+pub trait Actuator: Send {
+    /// Starts an instance. Must not wait for it.
+    fn start(&mut self, revision: RevisionId, instance: InstanceName, launch: Arc<Launch>);
+
+    /// Stops an instance. Must not wait for it, and must accept one that has ended meanwhile.
+    fn stop(&mut self, instance: &InstanceName, mode: StopMode);
+}
+
+/// For controllers whose instances are started by somebody else.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoActuator;
+
+impl Actuator for NoActuator {
+    fn start(&mut self, _: RevisionId, _: InstanceName, _: Arc<Launch>) {}
+
+    fn stop(&mut self, _: &InstanceName, _: StopMode) {}
+}
+
+pub(crate) enum Message {
+    Event(Event),
+    Open { reporter: ReporterId, greeting: Greeting, outlet: Outlet },
+    Statuses(oneshot::Sender<Vec<RevisionStatus>>),
+    Decisions(RevisionId, usize, oneshot::Sender<Option<Vec<Arc<DecisionRecord>>>>),
+}
+
+/// Speaks to a running controller. Cheap to clone; the controller ends when the last one is gone.
+#[derive(Clone)]
+pub struct Handle {
+    inbox: mpsc::Sender<Message>,
+    decisions: broadcast::Sender<Arc<DecisionRecord>>,
+    notices: broadcast::Sender<Notice>,
+    reporters: Arc<AtomicU64>,
+    clock: Clock,
+}
+
+/// The controller has ended, so that it can neither be told nor asked anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the controller has ended")]
+pub struct Ended;
+
+/// A controller that does nothing until [`Controller::run`] is polled.
+pub struct Controller {
+    state: State,
+    inbox: mpsc::Receiver<Message>,
+    outlets: HashMap<ReporterId, Outlet>,
+    decisions: broadcast::Sender<Arc<DecisionRecord>>,
+    notices: broadcast::Sender<Notice>,
+    clock: Clock,
+}
+
+/// Makes a controller and the handle to it.
+#[must_use]
+pub fn controller(strangers: Strangers) -> (Handle, Controller) {
+    let (sender, inbox) = mpsc::channel(INBOX_DEPTH);
+    let decisions = broadcast::Sender::new(WATCH_DEPTH);
+    let notices = broadcast::Sender::new(WATCH_DEPTH);
+    let clock = Clock::start();
+    let handle = Handle {
+        inbox: sender,
+        decisions: decisions.clone(),
+        notices: notices.clone(),
+        reporters: Arc::default(),
+        clock,
+    };
+    let state = State::new(strangers);
+    let outlets = HashMap::new();
+    (handle, Controller { state, inbox, outlets, decisions, notices, clock })
+}
+
+impl Handle {
+    /// Has a revision scaled, or scaled by other numbers.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub async fn declare(&self, declaration: Declaration) -> Result<(), Ended> {
+        self.happened(Event::Declare(Box::new(declaration))).await
+    }
+
+    /// Stops every instance that was started; [`Notice::AllStopped`] follows.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub async fn stop(&self, mode: StopMode) -> Result<(), Ended> {
+        self.happened(Event::Stop(mode)).await
+    }
+
+    /// Tells the controller that something happened. Waits while it has much to do.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub async fn happened(&self, event: Event) -> Result<(), Ended> {
+        self.send(Message::Event(event)).await
+    }
+
+    /// Every revision at a glance.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub async fn statuses(&self) -> Result<Vec<RevisionStatus>, Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::Statuses(answer)).await?;
+        answered.await.map_err(|_| Ended)
+    }
+
+    /// The last `count` decisions of a revision, newest first; `None` if there is no such one.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub async fn decisions(
+        &self,
+        revision: RevisionId,
+        count: usize,
+    ) -> Result<Option<Vec<Arc<DecisionRecord>>>, Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::Decisions(revision, count, answer)).await?;
+        answered.await.map_err(|_| Ended)
+    }
+
+    /// Decisions from now on, as they are made.
+    #[must_use]
+    pub fn watch_decisions(&self) -> broadcast::Receiver<Arc<DecisionRecord>> {
+        self.decisions.subscribe()
+    }
+
+    /// What happens to instances from now on.
+    #[must_use]
+    pub fn watch_notices(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+
+    pub(crate) async fn send(&self, message: Message) -> Result<(), Ended> {
+        self.inbox.send(message).await.map_err(|_| Ended)
+    }
+
+    pub(crate) fn next_reporter(&self) -> ReporterId {
+        ReporterId(self.reporters.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+impl Controller {
+    /// Runs until every [`Handle`] is gone. Not cancel safe in so far as a dropped controller
+    /// forgets everything; instances are the actuator's to clean up.
+    pub async fn run(mut self, mut actuator: impl Actuator) {
+        loop {
+            let due = self.state.next_due().map(|at| self.clock.instant(at));
+            let message = tokio::select! {
+                biased;
+                message = self.inbox.recv() => match message {
+                    Some(message) => message,
+                    None => return,
+                },
+                () = sleep_until(due) => Message::Event(Event::Due),
+            };
+            match message {
+                Message::Event(event) => self.apply(event, &mut actuator),
+                Message::Open { reporter, greeting, outlet } => {
+                    self.outlets.insert(reporter, outlet);
+                    self.apply(Event::Connected { reporter, greeting }, &mut actuator);
+                }
+                // Whoever asked may have stopped waiting for the answer.
+                Message::Statuses(answer) => drop(answer.send(self.state.statuses())),
+                Message::Decisions(revision, count, answer) => {
+                    drop(answer.send(self.state.decisions(&revision, count)));
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, event: Event, actuator: &mut impl Actuator) {
+        if let Event::Disconnected { reporter } = &event {
+            self.outlets.remove(reporter);
+        }
+        let now = self.clock.now();
+        for effect in self.state.apply(now, event) {
+            self.carry_out(effect, actuator);
+        }
+        // A flood of messages must not keep what is due from being done.
+        if self.state.next_due().is_some_and(|due| due <= now) {
+            for effect in self.state.apply(now, Event::Due) {
+                self.carry_out(effect, actuator);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, actuator: &mut impl Actuator) {
+        match effect {
+            Effect::Start { revision, instance, launch } => {
+                actuator.start(revision, instance, launch);
+            }
+            Effect::Stop { instance, mode } => actuator.stop(&instance, mode),
+            Effect::Tell { reporter, word } => {
+                let response = Ok(service::stats::to_wire(word));
+                let sent = self.outlets.get(&reporter).map(|outlet| outlet.try_send(response));
+                if sent.is_some_and(|sent| sent.is_err()) {
+                    // It reads more slowly than it is told things: it will come back and be told
+                    // everything anew.
+                    tracing::warn!(reporter = reporter.0, "a reporter does not keep up");
+                    self.outlets.remove(&reporter);
+                }
+            }
+            Effect::Refuse { reporter, reason } => {
+                tracing::warn!(reporter = reporter.0, %reason, "a reporter was refused");
+                if let Some(outlet) = self.outlets.remove(&reporter) {
+                    let _ = outlet.try_send(Err(Status::failed_precondition(reason)));
+                }
+            }
+            // Nobody may be watching.
+            Effect::Decided(record) => drop(self.decisions.send(record)),
+            Effect::Announce(notice) => drop(self.notices.send(notice)),
+        }
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Unix time that never jumps: read once from the system, then counted by the monotonic clock.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    unix_ms: i64,
+    started: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix_ms = i64::try_from(since_epoch.as_millis()).unwrap_or(0);
+        Self { unix_ms, started: Instant::now() }
+    }
+
+    fn now(&self) -> Timestamp {
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Timestamp::from_millis(self.unix_ms).plus_millis(elapsed)
+    }
+
+    fn instant(&self, at: Timestamp) -> Instant {
+        let since_start = at.millis_since(Timestamp::from_millis(self.unix_ms));
+        self.started + Duration::from_millis(since_start)
+    }
+}
