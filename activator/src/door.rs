@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidegate_admission::{DispatcherSettings, InstanceId, Moment, Refusal, Source, Ticket};
+use tidegate_relay::{Address, Upstream};
 use tidegate_reporter::{Endpoint, RevisionName};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -84,6 +85,15 @@ impl Door {
         std::future::poll_fn(|context| self.state.lock().poll_empty(context.waker())).await;
     }
 
+    /// Closes connections to instances that have been idle for too long.
+    pub(crate) fn close_expired(&self) {
+        // Closing takes system calls: not under the lock that requests need.
+        let places = self.state.lock().places();
+        for place in places {
+            place.upstream.close_expired();
+        }
+    }
+
     fn now(&self) -> Moment {
         Moment::from(self.opened.elapsed())
     }
@@ -97,8 +107,8 @@ impl Door {
     }
 
     fn passage(self: &Arc<Self>, wanted: Wanted) -> Passage {
-        let Wanted { instance, order, name, address } = wanted;
-        Passage { door: Arc::clone(self), instance, order, name, address }
+        let Wanted { id, order, place } = wanted;
+        Passage { instance: Instance { door: Arc::clone(self), id, place }, order }
     }
 
     fn expire(&self) {
@@ -187,40 +197,68 @@ impl Drop for Visit {
 /// The right to send one request to one instance. Dropping it gives the room to the next in line.
 #[derive(Debug)]
 pub struct Passage {
-    door: Arc<Door>,
-    instance: InstanceId,
+    instance: Instance,
     order: u64,
-    name: Arc<str>,
-    address: Arc<str>,
 }
 
 impl Passage {
-    /// The instance's name.
-    pub fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    /// Where the instance takes traffic, `host:port`.
-    pub fn address(&self) -> &Arc<str> {
-        &self.address
+    /// Where it leads.
+    pub fn instance(&self) -> &Instance {
+        &self.instance
     }
 
     /// The request's place among all arrivals.
     pub fn order(&self) -> u64 {
         self.order
     }
-
-    /// Nobody listens at the instance: it gets nothing more until it is tried again after
-    /// [`SUSPECT_FOR`]. Gives the room back as dropping does.
-    pub fn unreachable(self) {
-        self.door.suspect(self.instance);
-    }
 }
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        let deliveries = self.door.state.lock().give_back(self.instance);
-        self.door.deliver(deliveries);
+        let Instance { door, id, .. } = &self.instance;
+        let deliveries = door.state.lock().give_back(*id);
+        door.deliver(deliveries);
+    }
+}
+
+/// An instance as seen from its door. Cheap to clone; holds no room at it.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    door: Arc<Door>,
+    id: InstanceId,
+    place: Arc<Place>,
+}
+
+impl Instance {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.place.name
+    }
+
+    /// Where it takes traffic, and the connections to it.
+    pub fn upstream(&self) -> &Upstream {
+        &self.place.upstream
+    }
+
+    /// Nobody listens there: it gets nothing more until it is tried again after [`SUSPECT_FOR`].
+    pub fn unreachable(&self) {
+        self.door.suspect(self.id);
+    }
+}
+
+/// Name and connections of an instance.
+#[derive(Debug)]
+struct Place {
+    name: Arc<str>,
+    upstream: Upstream,
+}
+
+/// Reads `host:port` with a numeric host, or `unix:` and a path.
+pub(crate) fn parse_address(text: &str) -> Option<Address> {
+    match text.strip_prefix("unix:") {
+        Some(path) if !path.is_empty() => Some(Address::Unix(path.into())),
+        Some(_) => None,
+        None => text.parse().ok().map(Address::Tcp),
     }
 }
 

@@ -1,6 +1,35 @@
 //! The front door: holds requests while there is no instance, and balances them.
+//!
+//! A request for a revision at zero wakes it and waits in a bounded line; one for a running revision
+//! goes to the instance with the fewest requests in flight that has room. No instance is ever sent
+//! more than its limit. Which instances there are comes from the controller over the report stream;
+//! with the controller gone, the last word holds and requests flow on.
+//!
+//! It must never decide how many instances there should be, hold a copy of the admission rule, make
+//! a request wait for the controller, or send a request again that an instance may have seen.
+//!
+//! Modules in reading order:
+//!
+//! * [`config`]: what is configured; [`server`]: the listener's life, from binding to draining.
+//! * [`identity`]: which revision a request is for; [`doors`]: the revisions that are known.
+//! * [`door`]: one revision's line and instances, who waits and who goes.
+//! * `passing`: one request from the client to an instance; [`probe`]: questions to ourselves;
+//!   [`answers`]: what we answer ourselves.
+//! * `reports`: what the controller is told, and when.
 
+pub mod answers;
+pub mod config;
 pub mod door;
 pub mod doors;
 pub mod identity;
+mod passing;
+pub mod probe;
 mod reports;
+pub mod server;
+
+pub use config::{Config, ConfigError};
+pub use door::{Door, Status};
+pub use reports::{DEFAULT_INTERVAL, LEAST_GAP};
+
+pub use server::{Activator, Drained, Running};
+pub use tidegate_reporter::{Endpoint, RevisionName};

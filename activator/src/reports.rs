@@ -67,7 +67,7 @@ struct Period {
 
 impl Period {
     fn begin() -> Self {
-        Self { began: Instant::now(), began_unix_ms: unix_ms(SystemTime::now()) }
+        Self { began: Instant::now(), began_unix_ms: now_unix_ms() }
     }
 
     /// Ends this period and begins the next one at the same instant.
@@ -102,7 +102,8 @@ fn stat(door: &Door, cut: &Cut, began_unix_ms: i64, length: u128, draining: bool
     }
 }
 
-fn unix_ms(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+/// The wall clock in milliseconds since 1970.
+pub(crate) fn now_unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -17,7 +17,13 @@ fn door(max_waiting: u32, longest_wait: Option<Duration>) -> Arc<Door> {
 }
 
 fn endpoint(name: &str, limit: u32) -> Endpoint {
-    Endpoint { instance: name.into(), address: format!("{name}:80"), limit }
+    Endpoint { instance: name.into(), address: address(name), limit }
+}
+
+/// Loopback addresses, one for each name; nobody listens there.
+fn address(name: &str) -> String {
+    let port = 1 + name.bytes().map(u16::from).sum::<u16>();
+    format!("127.0.0.1:{port}")
 }
 
 /// Asks for an instance in a task of its own and waits until it stands in line.
@@ -28,7 +34,7 @@ async fn wait_in_line(
     let at = Arc::clone(door);
     let task = tokio::spawn(async move {
         let mut visit = at.visit();
-        visit.passage().await.map(|passage| (passage.name().to_string(), passage))
+        visit.passage().await.map(|passage| (passage.instance().name().to_string(), passage))
     });
     while door.status().waiting == before {
         tokio::task::yield_now().await;
@@ -87,11 +93,12 @@ async fn an_unreachable_instance_is_left_alone_and_the_request_goes_first() {
     let mut visit = door.visit();
     let passage = visit.passage().await.unwrap();
     let later = wait_in_line(&door).await;
-    passage.unreachable();
+    passage.instance().unreachable();
+    drop(passage);
     assert_eq!(door.status().ready, 0);
     let again = tokio::spawn(async move {
         let passage = visit.passage().await.unwrap();
-        (passage.name().to_string(), passage, visit)
+        (passage.instance().name().to_string(), passage, visit)
     });
     while door.status().waiting < 2 {
         tokio::task::yield_now().await;
@@ -131,11 +138,12 @@ async fn a_namesake_at_another_address_is_another_instance() {
     door.set_endpoints(&[endpoint("a", 1)]);
     let mut visit = door.visit();
     let old = visit.passage().await.unwrap();
-    let moved = Endpoint { address: "elsewhere:80".into(), ..endpoint("a", 1) };
+    let moved = Endpoint { address: address("elsewhere"), ..endpoint("a", 1) };
     door.set_endpoints(&[moved]);
     let mut second = door.visit();
     let new = second.passage().await.unwrap();
-    assert_eq!((&**old.address(), &**new.address()), ("a:80", "elsewhere:80"));
+    let at = |passage: &Passage| passage.instance().upstream().address().to_string();
+    assert_eq!((at(&old), at(&new)), (address("a"), address("elsewhere")));
     drop(old);
     assert_eq!((door.status().ready, door.status().in_flight), (1, 1));
 }
@@ -152,7 +160,8 @@ async fn a_storm_with_instances_coming_and_going_never_exceeds_a_limit() {
                 for _ in 0..20 {
                     let mut visit = door.visit();
                     let passage = visit.passage().await.expect("the line is long enough");
-                    let index: usize = passage.name().parse().expect("instances are numbered");
+                    let index: usize =
+                        passage.instance().name().parse().expect("instances are numbered");
                     let now = running[index].fetch_add(1, Ordering::SeqCst) + 1;
                     assert!(now <= LIMIT, "{now} at instance {index}");
                     tokio::task::yield_now().await;

@@ -2,6 +2,7 @@
 //! the panic window.
 
 use crate::sample::{Origin, Sample};
+use crate::snapshot::{Reader, SnapshotError, Writer};
 use crate::spec::{Improvements, MetricSpec, ScalingMetric};
 use crate::time::{MS_PER_SECOND, Timestamp};
 use crate::window::{FEW_BUCKETS, Resize, Window, WindowError};
@@ -44,19 +45,19 @@ pub enum Silence {
 
 /// The reports of all instances that fell into the second written last, to average them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Sharing {
-    pub(crate) second: i64,
-    pub(crate) reports: u32,
-    pub(crate) mean: [f64; 2],
+struct Sharing {
+    second: i64,
+    reports: u32,
+    mean: [f64; 2],
 }
 
 /// Both windows of both metrics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Collector {
-    pub(crate) stable: Window<2>,
-    pub(crate) panic: Window<2>,
-    pub(crate) sharing: Sharing,
-    pub(crate) scraped: bool,
+    stable: Window<2>,
+    panic: Window<2>,
+    sharing: Sharing,
+    scraped: bool,
 }
 
 impl Collector {
@@ -176,6 +177,28 @@ impl Collector {
     /// A percentile (0..=100) of the seconds of the stable window.
     pub fn percentile(&self, metric: ScalingMetric, percentile: f64) -> Option<f64> {
         self.stable.percentile(lane(metric), percentile)
+    }
+
+    pub(crate) fn save(&self, out: &mut Writer) {
+        self.stable.save(out);
+        self.panic.save(out);
+        out.i64(self.sharing.second);
+        out.u32(self.sharing.reports);
+        out.f64s(&self.sharing.mean);
+        out.flag(self.scraped);
+    }
+
+    pub(crate) fn load(input: &mut Reader<'_>) -> Result<Collector, SnapshotError> {
+        Ok(Collector {
+            stable: Window::load(input)?,
+            panic: Window::load(input)?,
+            sharing: Sharing {
+                second: input.i64()?,
+                reports: input.u32()?,
+                mean: input.f64s("reports of one second")?,
+            },
+            scraped: input.flag()?,
+        })
     }
 
     /// When something was recorded last: the start of that second.

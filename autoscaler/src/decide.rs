@@ -5,7 +5,8 @@
 
 use crate::collector::Missing;
 use crate::explain::{
-    BurstCapacity, DecisionTrace, Delay, Detail, Explanation, PanicChange, Rule, SignalTrace, Wish,
+    BurstCapacity, DecisionTrace, Delay, Detail, Explanation, PanicChange, Rule, SignalTrace,
+    Steps, Wish,
 };
 use crate::observed::Observed;
 use crate::signal::{MAX_SIGNALS, Signal};
@@ -97,8 +98,10 @@ pub struct Inputs {
     pub improvements: Improvements,
     /// The instances; none when they could not be counted.
     pub observed: Option<Observed>,
-    /// The measured loads, or why there are none.
-    pub signals: Result<Signals, Missing>,
+    /// The measured loads; of no meaning if they are missing.
+    pub signals: Signals,
+    /// Why there are no measured loads, if there are none.
+    pub missing: Option<Missing>,
     /// Whether the loads are what was known last, held because nobody reports.
     pub held: bool,
     /// The load of the busiest recent second, where that caps the wish.
@@ -111,63 +114,109 @@ pub struct Inputs {
     pub last_burst_capacity: i32,
 }
 
+impl Inputs {
+    /// Nothing known, by the default specification.
+    pub fn none(now: Timestamp) -> Inputs {
+        Inputs {
+            now,
+            spec: DecisionSpec::default(),
+            improvements: Improvements::none(),
+            observed: None,
+            signals: Signals::default(),
+            missing: None,
+            held: false,
+            recent_peak: None,
+            panic: PanicState::default(),
+            delayed: None,
+            last_burst_capacity: 0,
+        }
+    }
+}
+
 /// Decides.
-pub fn decide(inputs: &Inputs) -> Explanation {
-    let mut trace = DecisionTrace::new(inputs);
-    let outcome = match (inputs.observed, &inputs.signals) {
-        (Some(observed), Ok(signals)) => decide_with(inputs, observed, signals, &mut trace),
-        (None, _) => undecided(inputs, Rule::CountUnknown, &mut trace),
-        (_, Err(missing)) => undecided(inputs, Rule::NoLoad(*missing), &mut trace),
+pub fn decide(inputs: &Inputs) -> Decision {
+    decide_from(inputs.now, |own| *own = *inputs)
+}
+
+/// Decides from inputs that are filled in where they will be returned from: a decision is large
+/// enough that moving it costs as much as deciding.
+#[inline]
+pub(crate) fn decide_from(now: Timestamp, fill: impl FnOnce(&mut Inputs)) -> Decision {
+    let inputs = Inputs::none(now);
+    let steps = Steps::none(PanicState::default());
+    let mut decision = Decision {
+        valid: false,
+        desired: 0,
+        excess_burst_capacity: 0,
+        explanation: Explanation {
+            at: now,
+            outcome: Outcome::default(),
+            lifecycle: None,
+            detail: Detail::Knative(DecisionTrace { inputs, steps }),
+        },
     };
-    Explanation { at: inputs.now, detail: Detail::Knative(trace), outcome, lifecycle: None }
+    if let Detail::Knative(trace) = &mut decision.explanation.detail {
+        fill(&mut trace.inputs);
+        trace.steps.panic_after = trace.inputs.panic;
+        let outcome = settle(&trace.inputs, &mut trace.steps);
+        decision.valid = outcome.valid;
+        decision.desired = outcome.desired;
+        decision.excess_burst_capacity = outcome.excess_burst_capacity;
+        decision.explanation.outcome = outcome;
+    }
+    decision
+}
+
+/// Decides, step by step.
+fn settle(inputs: &Inputs, steps: &mut Steps) -> Outcome {
+    match (inputs.observed, inputs.missing) {
+        (Some(observed), None) => decide_with(inputs, observed, steps),
+        (None, _) => undecided(inputs, Rule::CountUnknown, steps),
+        (_, Some(missing)) => undecided(inputs, Rule::NoLoad(missing), steps),
+    }
 }
 
 /// Leaves everything as it is, but for panic that has had its time.
-fn undecided(inputs: &Inputs, rule: Rule, trace: &mut DecisionTrace) -> Outcome {
-    trace.rule = rule;
+fn undecided(inputs: &Inputs, rule: Rule, steps: &mut Steps) -> Outcome {
+    steps.rule = rule;
     let since = inputs.panic.since;
     let lasts = since.is_none_or(|since| !has_passed(inputs, since));
     if inputs.improvements.leave_panic_without_data && !lasts {
-        trace.panic_change = PanicChange::LeftWithoutData;
-        trace.panic_after = PanicState::default();
+        steps.panic_change = PanicChange::LeftWithoutData;
+        steps.panic_after = PanicState::default();
     } else if since.is_some() {
-        trace.panic_change = PanicChange::Continues;
+        steps.panic_change = PanicChange::Continues;
     }
     Outcome::default()
 }
 
 /// Decides from loads and instances that are known.
-fn decide_with(
-    inputs: &Inputs,
-    observed: Observed,
-    signals: &Signals,
-    trace: &mut DecisionTrace,
-) -> Outcome {
+fn decide_with(inputs: &Inputs, observed: Observed, steps: &mut Steps) -> Outcome {
     let spec = &inputs.spec;
     let limits = Limits::new(inputs, observed);
-    (trace.limit_up, trace.limit_down) = (limits.up as i32, limits.down as i32);
-    let over = weigh_signals(inputs, &limits, signals, trace);
-    let calm_wish = trace.winner().stable.wish;
+    (steps.limit_up, steps.limit_down) = (limits.up as i32, limits.down as i32);
+    let over = weigh_signals(inputs, observed, &limits, steps);
+    let calm_wish = steps.winner().stable.wish;
 
-    settle_panic(inputs, observed, over, trace);
+    settle_panic(inputs, observed, over, steps);
     let mut wish = calm_wish;
-    trace.rule = limits.rule_of(&trace.winner().stable);
-    if trace.panic_after.since.is_some() {
-        wish = panic_wish(inputs, over, calm_wish, trace);
+    steps.rule = limits.rule_of(&steps.winner().stable);
+    if steps.panic_after.since.is_some() {
+        wish = panic_wish(inputs, over, calm_wish, steps);
     }
     if let Some(requested) = growth_on_its_way(inputs, observed, over, wish) {
-        trace.rule = Rule::Starting;
+        steps.rule = Rule::Starting;
         wish = requested;
     }
     if let (true, Some(held)) = (spec.reachable, inputs.delayed) {
-        trace.delay = Some(Delay { wish, held });
+        steps.delay = Some(Delay { wish, held });
         if held > wish {
-            trace.rule = Rule::Delayed;
+            steps.rule = Rule::Delayed;
             wish = held;
         }
     }
-    trace.burst = burst_capacity(inputs, observed, signals);
-    Outcome { valid: true, desired: wish, excess_burst_capacity: trace.burst.decided }
+    steps.burst = burst_capacity(inputs, observed);
+    Outcome { valid: true, desired: wish, excess_burst_capacity: steps.burst.decided }
 }
 
 /// What bounds the wish of a single decision.
@@ -226,17 +275,11 @@ impl Limits {
 
 /// Computes every signal's wishes and which of them is largest. Returns whether one of them
 /// wants so much more than is there, or is on its way, that it is cause for panic.
-fn weigh_signals(
-    inputs: &Inputs,
-    limits: &Limits,
-    signals: &Signals,
-    trace: &mut DecisionTrace,
-) -> bool {
-    let observed = trace.observed();
+fn weigh_signals(inputs: &Inputs, observed: Observed, limits: &Limits, steps: &mut Steps) -> bool {
     let starting = if inputs.improvements.count_starting { observed.starting } else { 0 };
     let capacity = f64::from(observed.ready.saturating_add(starting).max(1));
     let mut over = false;
-    for (index, signal) in signals.as_slice().iter().enumerate() {
+    for (index, signal) in inputs.signals.as_slice().iter().enumerate() {
         // The peak is one of concurrency, or of requests, and says nothing of other loads.
         let peak = if signal.kind.is_request_load() { limits.peak } else { f64::INFINITY };
         let traced = SignalTrace {
@@ -245,13 +288,13 @@ fn weigh_signals(
             panic: limits.wish(signal.panic, signal.target, f64::INFINITY),
         };
         over |= traced.panic.needed / capacity >= inputs.spec.panic_threshold;
-        if traced.stable.wish > trace.signals[usize::from(trace.stable_winner)].stable.wish {
-            trace.stable_winner = index as u8;
+        if traced.stable.wish > steps.signals[usize::from(steps.stable_winner)].stable.wish {
+            steps.stable_winner = index as u8;
         }
-        if traced.panic.wish > trace.signals[usize::from(trace.panic_winner)].panic.wish {
-            trace.panic_winner = index as u8;
+        if traced.panic.wish > steps.signals[usize::from(steps.panic_winner)].panic.wish {
+            steps.panic_winner = index as u8;
         }
-        trace.signals[index] = traced;
+        steps.signals[index] = traced;
     }
     over
 }
@@ -262,42 +305,42 @@ fn has_passed(inputs: &Inputs, since: Timestamp) -> bool {
 }
 
 /// Enters, extends, continues or leaves panic.
-fn settle_panic(inputs: &Inputs, observed: Observed, over: bool, trace: &mut DecisionTrace) {
+fn settle_panic(inputs: &Inputs, observed: Observed, over: bool, steps: &mut Steps) {
     let before = inputs.panic;
-    trace.panic_after = before;
-    trace.panic_change = match before.since {
+    steps.panic_after = before;
+    steps.panic_change = match before.since {
         None if over => PanicChange::Entered,
         None => PanicChange::Calm,
         Some(_) if over => PanicChange::Extended,
         Some(since) if has_passed(inputs, since) => PanicChange::Left,
         Some(_) => PanicChange::Continues,
     };
-    match trace.panic_change {
+    match steps.panic_change {
         PanicChange::Entered | PanicChange::Extended => {
-            trace.panic_after.since = Some(inputs.now);
+            steps.panic_after.since = Some(inputs.now);
         }
-        PanicChange::Left => trace.panic_after = PanicState::default(),
+        PanicChange::Left => steps.panic_after = PanicState::default(),
         _ => {}
     }
-    if trace.panic_change == PanicChange::Entered && inputs.improvements.count_starting {
+    if steps.panic_change == PanicChange::Entered && inputs.improvements.count_starting {
         let requested = i32::try_from(observed.requested).unwrap_or(i32::MAX);
-        let max = &mut trace.panic_after.max_instances;
+        let max = &mut steps.panic_after.max_instances;
         *max = requested.max(*max);
     }
 }
 
 /// The wish in panic: never below the largest one of this panic.
-fn panic_wish(inputs: &Inputs, over: bool, calm_wish: i32, trace: &mut DecisionTrace) -> i32 {
+fn panic_wish(inputs: &Inputs, over: bool, calm_wish: i32, steps: &mut Steps) -> i32 {
     // Once what was requested is on its way, the short window has had its say: only a new cause
     // for panic lets it raise the wish again.
     let heard = over || !inputs.improvements.count_starting;
-    let panic_wish = trace.signals[usize::from(trace.panic_winner)].panic.wish;
+    let panic_wish = steps.signals[usize::from(steps.panic_winner)].panic.wish;
     let wish = if heard { calm_wish.max(panic_wish) } else { calm_wish };
-    let max = &mut trace.panic_after.max_instances;
+    let max = &mut steps.panic_after.max_instances;
     if *max > wish {
-        trace.rule = Rule::PanicHeld;
+        steps.rule = Rule::PanicHeld;
     } else if heard && panic_wish > calm_wish {
-        trace.rule = Rule::Panic;
+        steps.rule = Rule::Panic;
     }
     *max = wish.max(*max);
     *max
@@ -320,9 +363,9 @@ fn growth_on_its_way(inputs: &Inputs, observed: Observed, over: bool, wish: i32)
 const BURST_MARGIN: f64 = 0.1;
 
 /// How much load would still fit.
-fn burst_capacity(inputs: &Inputs, observed: Observed, signals: &Signals) -> BurstCapacity {
+fn burst_capacity(inputs: &Inputs, observed: Observed) -> BurstCapacity {
     let spec = &inputs.spec;
-    let panic = signals.as_slice().first().map_or(0.0, |signal| signal.panic);
+    let panic = inputs.signals.as_slice().first().map_or(0.0, |signal| signal.panic);
     let target = spec.target_burst_capacity;
     let exact = if target == 0.0 {
         0

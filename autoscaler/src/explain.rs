@@ -4,6 +4,7 @@ mod words;
 
 use crate::collector::Missing;
 use crate::decide::{Inputs, Outcome, PanicState};
+use crate::hpa::HpaTrace;
 use crate::lifecycle::Step;
 use crate::observed::Observed;
 use crate::signal::{MAX_SIGNALS, SignalKind};
@@ -52,6 +53,8 @@ pub enum Detail {
         /// How long an idle instance is kept, in milliseconds.
         idle_ms: u64,
     },
+    /// Kubernetes' HPA.
+    Hpa(HpaTrace),
 }
 
 /// The rule that had the last word on the wish.
@@ -150,8 +153,16 @@ pub struct BurstCapacity {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DecisionTrace {
-    /// What it was computed from; deciding again from it gives the same trace.
+    /// What it was computed from; deciding again from it gives the same steps.
     pub inputs: Inputs,
+    /// What was computed.
+    pub steps: Steps,
+}
+
+/// Everything that was computed on the way from inputs to outcome.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Steps {
     /// The largest wish that the rate of growth allows.
     pub limit_up: i32,
     /// The smallest wish that the rate of shrinking allows.
@@ -174,18 +185,17 @@ pub struct DecisionTrace {
     pub rule: Rule,
 }
 
-impl DecisionTrace {
-    /// A trace in which nothing has happened yet.
-    pub(crate) fn new(inputs: &Inputs) -> DecisionTrace {
-        DecisionTrace {
-            inputs: *inputs,
+impl Steps {
+    /// Steps in which nothing has happened yet.
+    pub(crate) fn none(panic: PanicState) -> Steps {
+        Steps {
             limit_up: 0,
             limit_down: 0,
             signals: [SignalTrace::default(); MAX_SIGNALS],
             stable_winner: 0,
             panic_winner: 0,
             panic_change: PanicChange::Calm,
-            panic_after: inputs.panic,
+            panic_after: panic,
             delay: None,
             burst: BurstCapacity::default(),
             rule: Rule::Stable,
@@ -201,7 +211,9 @@ impl DecisionTrace {
     pub fn panic_winner(&self) -> &SignalTrace {
         &self.signals[usize::from(self.panic_winner) % MAX_SIGNALS]
     }
+}
 
+impl DecisionTrace {
     /// The instances the decision saw.
     pub fn observed(&self) -> Observed {
         self.inputs.observed.unwrap_or_default()

@@ -16,7 +16,9 @@
 //! * [`decide`]: the rule itself, a pure function from inputs to an explained outcome.
 //! * [`explain`]: that explanation, as a value and in words.
 //! * [`revision`]: collector, rule and memory put together.
+//! * [`snapshot`], [`history`]: state that survives.
 //! * [`policy`]: the seam for other deciders.
+//! * [`hpa`]: Kubernetes' own algorithm behind that seam.
 //! * [`settings`]: Knative's configuration and annotations, resolved to those words.
 //! * [`subset`]: consistent choice of activators and owners.
 //! * [`lifecycle`]: from decisions to replicas: bounds, scale to zero, who is in the path.
@@ -25,6 +27,8 @@
 pub mod collector;
 pub mod decide;
 pub mod explain;
+pub mod history;
+pub mod hpa;
 pub mod lifecycle;
 pub mod observed;
 pub mod policy;
@@ -33,6 +37,7 @@ pub mod sample;
 pub mod scrape;
 pub mod settings;
 pub mod signal;
+pub mod snapshot;
 pub mod spec;
 pub mod subset;
 pub mod time;
@@ -40,6 +45,7 @@ pub mod window;
 
 pub use decide::{Decision, Outcome};
 pub use explain::Explanation;
+pub use hpa::{HpaPolicy, HpaSettings};
 pub use lifecycle::{Lifecycle, LifecycleSpec};
 pub use observed::Observed;
 pub use policy::{FixedPolicy, KeepAlivePolicy, KnativePolicy, Policy, TickInput};

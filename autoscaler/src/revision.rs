@@ -1,11 +1,12 @@
 //! One revision's autoscaler: its windows, the rule, and what must be remembered between ticks.
 
 use crate::collector::{Averages, Collector, Missing, Silence};
-use crate::decide::{Decision, Inputs, PanicState, Signals, decide};
+use crate::decide::{Decision, PanicState, Signals, decide_from};
 use crate::explain::Detail;
 use crate::observed::Observed;
 use crate::sample::{Origin, Sample};
 use crate::signal::{MAX_EXTRA_SIGNALS, Signal, SignalKind};
+use crate::snapshot::{Reader, SnapshotError, Writer};
 use crate::spec::{DecisionSpec, Improvements, MetricSpec, ScalingMetric};
 use crate::time::Timestamp;
 use crate::window::WindowError;
@@ -152,33 +153,37 @@ impl RevisionAutoscaler {
         extra: &[Signal],
         held: bool,
     ) -> Decision {
+        let decision = decide_from(now, |inputs| {
+            inputs.spec = self.settings.spec;
+            inputs.improvements = self.settings.improvements;
+            inputs.observed = observed;
+            inputs.held = held;
+            inputs.recent_peak = self.recent_peak(now);
+            inputs.panic = self.panic;
+            let delayed = |delay: &MaxWindow| delay.current_at(now).unwrap_or(i32::MIN);
+            inputs.delayed = self.delay.as_ref().map(delayed);
+            inputs.last_burst_capacity = self.status.excess_burst_capacity;
+            match averages {
+                Ok(averages) if averages.stable.is_finite() && averages.panic.is_finite() => {
+                    self.fill_signals(&mut inputs.signals, averages, extra);
+                }
+                Ok(_) => inputs.missing = Some(Missing::Failed),
+                Err(missing) => inputs.missing = Some(missing),
+            }
+        });
+        self.apply(now, &decision);
+        decision
+    }
+
+    /// The load of the busiest recent second, if that caps the wish.
+    fn recent_peak(&self, now: Timestamp) -> Option<f64> {
         let spec = &self.settings.spec;
-        let improvements = self.settings.improvements;
-        let recent_peak = match &self.collector {
-            Some(collector) if improvements.idle_floor => {
+        match &self.collector {
+            Some(collector) if self.settings.improvements.idle_floor => {
                 collector.recent_peak(now, spec.scaling_metric, spec.idle_floor())
             }
             _ => None,
-        };
-        let averages = averages.and_then(|averages| {
-            let finite = averages.stable.is_finite() && averages.panic.is_finite();
-            if finite { Ok(averages) } else { Err(Missing::Failed) }
-        });
-        let explanation = decide(&Inputs {
-            now,
-            spec: *spec,
-            improvements,
-            observed,
-            signals: averages.map(|averages| self.signals(averages, extra)),
-            held,
-            recent_peak,
-            panic: self.panic,
-            delayed: self.delay.as_ref().map(|delay| delay.current_at(now).unwrap_or(i32::MIN)),
-            last_burst_capacity: self.status.excess_burst_capacity,
-        });
-        let decision = Decision::new(explanation);
-        self.apply(now, &decision);
-        decision
+        }
     }
 
     /// What silence means while `reporters` instances are there to report.
@@ -193,8 +198,8 @@ impl RevisionAutoscaler {
     /// Remembers what the next decision needs.
     fn apply(&mut self, now: Timestamp, decision: &Decision) {
         let Detail::Knative(trace) = &decision.explanation.detail else { return };
-        self.panic = trace.panic_after;
-        if let (Some(window), Some(delay)) = (&mut self.delay, trace.delay) {
+        self.panic = trace.steps.panic_after;
+        if let (Some(window), Some(delay)) = (&mut self.delay, trace.steps.delay) {
             window.record(now, delay.wish);
         }
         if decision.valid {
@@ -206,13 +211,12 @@ impl RevisionAutoscaler {
     }
 
     /// The signals of a decision, the scaling metric first.
-    fn signals(&self, averages: Averages, extra: &[Signal]) -> Signals {
+    fn fill_signals(&self, signals: &mut Signals, averages: Averages, extra: &[Signal]) {
         let spec = &self.settings.spec;
         let kind = match spec.scaling_metric {
             ScalingMetric::Concurrency => SignalKind::Concurrency,
             ScalingMetric::RequestRate => SignalKind::RequestRate,
         };
-        let mut signals = Signals::default();
         signals.push(Signal {
             kind,
             stable: averages.stable,
@@ -233,7 +237,6 @@ impl RevisionAutoscaler {
         for signal in extra.iter().filter(|signal| signal.is_sound()).take(MAX_EXTRA_SIGNALS) {
             signals.push(*signal);
         }
-        signals
     }
 
     /// The averages of the scaling metric as seen at `now`.
@@ -321,5 +324,38 @@ impl RevisionAutoscaler {
     /// Drops the windows and records nothing until [`set_metric`](Self::set_metric).
     pub fn stop_collecting(&mut self) {
         self.collector = None;
+    }
+
+    /// Notes that so many instances should be reporting.
+    pub(crate) fn expect_reports_of(&mut self, instances: u32) {
+        self.reporters = instances;
+    }
+
+    /// Has panic, if there is any, hold at least so many instances.
+    pub(crate) fn raise_panic(&mut self, instances: u32) {
+        let instances = i32::try_from(instances).unwrap_or(i32::MAX);
+        if self.panic.since.is_some() {
+            self.panic.max_instances = self.panic.max_instances.max(instances);
+        }
+    }
+
+    pub(crate) fn save(&self, out: &mut Writer) {
+        self.settings.save(out);
+        self.panic.save(out);
+        self.status.save(out);
+        out.u32(self.reporters);
+        out.option(self.collector.as_ref(), |out, collector| collector.save(out));
+        out.option(self.delay.as_ref(), |out, delay| delay.save(out));
+    }
+
+    pub(crate) fn load(input: &mut Reader<'_>) -> Result<RevisionAutoscaler, SnapshotError> {
+        Ok(RevisionAutoscaler {
+            settings: RevisionSettings::load(input)?,
+            panic: PanicState::load(input)?,
+            status: Status::load(input)?,
+            reporters: input.u32()?,
+            collector: input.option(Collector::load)?,
+            delay: input.option(MaxWindow::load)?,
+        })
     }
 }

@@ -5,11 +5,14 @@
 //! wrong at once, each finding with its key, its value and what would be accepted.
 //!
 //! In reading order: `syntax` and [`GoDuration`] (how Go writes numbers and durations),
-//! [`Violations`], [`Config`], [`Overrides`], [`Resolved`], [`HpaObject`].
+//! [`Violations`], [`Config`], [`Overrides`], [`Resolved`], [`HpaObject`];
+//! with feature `files` also `files`, which reads manifests and flat files.
 
 mod annotations;
 mod config;
 mod duration;
+#[cfg(feature = "files")]
+pub mod files;
 mod hpa_object;
 mod resolve;
 mod syntax;

@@ -11,6 +11,7 @@ mod weighted;
 
 use std::fmt;
 
+use crate::snapshot::{Reader, SnapshotError, Writer};
 use crate::spec::Aggregation;
 use crate::time::Timestamp;
 use ring::Ring;
@@ -55,7 +56,7 @@ impl<const LANES: usize> Window<LANES> {
         let ring = Ring::new(length_ms, granularity_ms)?;
         let weights = match aggregation {
             Aggregation::Linear => None,
-            Aggregation::WeightedExponential => Some(Box::new(Weights::new(ring.count()))),
+            Aggregation::WeightedExponential => Some(Box::new(Weights::new(&ring))),
         };
         Ok(Window { ring, weights })
     }
@@ -72,13 +73,14 @@ impl<const LANES: usize> Window<LANES> {
     /// there are at most `limit` of them: a few with what the newest holds, more with the mean.
     pub fn repeat_until(&mut self, at: Timestamp, limit: u64) {
         let skipped = self.ring.skipped_before(at.as_millis());
-        let Some(newest) = self.ring.last().filter(|_| skipped > 0 && skipped <= limit) else {
+        let Some(newest_ms) = self.ring.last_ms().filter(|_| skipped > 0 && skipped <= limit)
+        else {
             return;
         };
         let values = if skipped <= FEW_BUCKETS {
             *self.ring.bucket(0)
         } else {
-            std::array::from_fn(|lane| self.ring.mean(newest, lane))
+            std::array::from_fn(|lane| self.ring.mean(newest_ms, lane))
         };
         for _ in 0..skipped {
             let Some(last) = self.last_recorded() else { return };
@@ -124,10 +126,20 @@ impl<const LANES: usize> Window<LANES> {
     ) -> Result<(), WindowError> {
         self.ring.resize(at.as_millis(), length_ms, mode)?;
         if let Some(weights) = &mut self.weights {
-            **weights = Weights::new(self.ring.count());
-            weights.rebuild(&self.ring);
+            **weights = Weights::new(&self.ring);
         }
         Ok(())
+    }
+
+    pub(crate) fn save(&self, out: &mut Writer) {
+        self.ring.save(out);
+        out.option(self.weights.as_ref(), |out, weights| weights.save(out));
+    }
+
+    pub(crate) fn load(input: &mut Reader<'_>) -> Result<Window<LANES>, SnapshotError> {
+        let ring = Ring::load(input)?;
+        let weights = input.option(|input| Weights::load(&ring, input).map(Box::new))?;
+        Ok(Window { ring, weights })
     }
 
     /// Checks a length without changing anything.
@@ -156,7 +168,7 @@ impl<const LANES: usize> Window<LANES> {
 
     /// Start of the newest bucket that was written.
     pub fn last_recorded(&self) -> Option<Timestamp> {
-        self.ring.last().map(Timestamp::from_millis)
+        self.ring.last_ms().map(Timestamp::from_millis)
     }
 }
 

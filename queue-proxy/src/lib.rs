@@ -1,3 +1,44 @@
 //! The sidecar: enforces container concurrency and reports request statistics.
+//!
+//! It stands in front of one instance of an app, inside the same pod or on the same machine. It
+//! takes Knative's environment variables, ports, headers and probes as they are, so that it can
+//! take the place of Knative's own sidecar, and adds settings under the prefix `TIDEGATE_`.
+//!
+//! It must never decide how many instances there are, hold a Kubernetes client, write a file that
+//! nobody asked for, make a request wait for the controller, or lose one on its way down.
+//!
+//! Modules in reading order:
+//!
+//! * [`environment`], [`settings`]: what was typed, and what is true.
+//! * [`process`]: from settings to a running process, and to its end.
+//! * [`proxy`]: the data path, from [`dispatch`] (probe or traffic?) through [`gate`] (enter, wait
+//!   or be refused; with [`capacity`] a limit that follows latency) to the app; [`respond`] turns
+//!   failures into HTTP, [`knative`] knows the platform's headers.
+//! * [`probe`]: is the app ready? [`drain`]: how it all ends.
+//! * [`statistics`]: how busy it is, for autoscalers; [`observe`] tells everybody else:
+//!   [`metrics`], [`request_log`] with its [`template`]s, [`record`]; [`sink`] keeps slow readers
+//!   off the data path.
+//! * [`tls`], [`logging`]: as they say.
 
+pub mod capacity;
+pub mod dispatch;
+pub mod drain;
+pub mod environment;
 pub mod gate;
+pub mod knative;
+pub mod logging;
+pub mod metrics;
+pub mod observe;
+pub mod probe;
+pub mod process;
+pub mod proxy;
+pub mod record;
+pub mod request_log;
+pub mod respond;
+pub mod settings;
+pub mod sink;
+pub mod statistics;
+pub mod template;
+pub mod tls;
+
+pub use process::run;

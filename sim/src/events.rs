@@ -136,8 +136,8 @@ impl EventQueue {
         heap[hole] = key;
     }
 
-    /// Puts `key` where the first one was: the hole sinks to the bottom along the smallest children
-    /// and `key`, which came from the bottom and mostly belongs there, rises to its place.
+    /// Puts `key` where the first one was: the hole sinks along the smallest children until `key` is
+    /// not after any of them.
     fn sift_down(&mut self, key: Key) {
         let heap = self.heap.as_mut_slice();
         let len = heap.len();
@@ -147,12 +147,16 @@ impl EventQueue {
             if first >= len {
                 break;
             }
-            let mut best = first;
-            for child in first + 1..(first + ARITY).min(len) {
-                if heap[child].rank() < heap[best].rank() {
-                    best = child;
+            let best = match heap.get(first..first + ARITY) {
+                Some([a, b, c, d]) => {
+                    // A tournament without branches: which child wins cannot be predicted.
+                    let left = usize::from(b.rank() < a.rank());
+                    let right = 2 + usize::from(d.rank() < c.rank());
+                    let finals = heap[first + right].rank() < heap[first + left].rank();
+                    first + if finals { right } else { left }
                 }
-            }
+                _ => (first..len).min_by_key(|child| heap[*child].rank()).unwrap_or(first),
+            };
             if key.rank() <= heap[best].rank() {
                 break;
             }

@@ -19,12 +19,14 @@
 //!   [`record`]: decisions and requests one by one.
 //! * [`scenario`]: what is simulated, as plain data; [`engine`]: runs it, and [`measured`] says what
 //!   that cost. The world itself is in `world`, its deciders in `scaler`, its event queue in `events`.
+//! * [`validate`]: the simulator against what is known; [`parallel`]: many runs at once.
 
 pub mod arrival;
 pub mod distribution;
 pub mod engine;
 mod events;
 pub mod measured;
+pub mod parallel;
 pub mod random;
 pub mod record;
 pub mod result;
@@ -33,6 +35,7 @@ pub mod scenario;
 pub mod series;
 pub mod time;
 pub mod traffic;
+pub mod validate;
 mod world;
 
 pub use arrival::{Arrival, ArrivalSource, RevisionId, RevisionNames, SourceError, Traffic};

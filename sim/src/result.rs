@@ -99,6 +99,9 @@ pub struct RevisionResult {
 pub struct Extra {
     /// Time-weighted mean of requests in the system (waiting or being served).
     pub concurrency_mean: f64,
+    /// Time that all counted requests together were inside, seconds. Without a warm-up this is
+    /// `concurrency_mean` times `simulated_seconds`: Little's law.
+    pub time_in_system_seconds: f64,
     /// Time-weighted mean of requests waiting.
     pub waiting_mean: f64,
     /// Most requests waiting at once.
@@ -154,8 +157,10 @@ pub struct Levels {
 #[derive(Debug, Clone)]
 pub struct DurationStats {
     /// Microseconds; `None` until the first duration, because most revisions of a trace are quiet.
-    histogram: Option<Box<Histogram<u64>>>,
+    histogram: Option<Box<Histogram<u32>>>,
     count: u64,
+    /// Durations of nothing at all, the commonest by far among waits; kept out of the histogram.
+    zeros: u64,
     sum_ns: u128,
     max_ns: u64,
 }
@@ -174,20 +179,27 @@ impl Default for DurationStats {
 impl DurationStats {
     /// Nothing counted yet.
     pub const fn new() -> Self {
-        DurationStats { histogram: None, count: 0, sum_ns: 0, max_ns: 0 }
+        DurationStats { histogram: None, count: 0, zeros: 0, sum_ns: 0, max_ns: 0 }
     }
 
     /// Counts one duration of `nanos` nanoseconds.
+    #[inline]
     pub fn record(&mut self, nanos: u64) {
         self.count += 1;
+        if nanos == 0 {
+            self.zeros += 1;
+            return;
+        }
         self.sum_ns += u128::from(nanos);
         self.max_ns = self.max_ns.max(nanos);
         let histogram = self.histogram.get_or_insert_with(|| {
-            let made = Histogram::new_with_bounds(1, HIGHEST_US, 3);
-            Box::new(made.expect("the bounds are constants that the crate accepts"))
+            // It begins small and grows with the largest value, up to 120 KB.
+            let made = Histogram::new(3);
+            Box::new(made.expect("three significant digits are what the crate accepts"))
         });
-        // A wait of nothing at all is the commonest value; it is counted as such, not rounded up.
-        histogram.saturating_record((nanos + 500) / 1_000);
+        let micros = ((nanos + 500) / 1_000).min(HIGHEST_US);
+        // An automatically growing histogram refuses no value below its greatest possible one.
+        let _recorded = histogram.record(micros);
     }
 
     /// How many were counted.
@@ -203,12 +215,13 @@ impl DurationStats {
     /// Adds everything `other` counted.
     pub fn merge(&mut self, other: &DurationStats) {
         self.count += other.count;
+        self.zeros += other.zeros;
         self.sum_ns += other.sum_ns;
         self.max_ns = self.max_ns.max(other.max_ns);
         match (&mut self.histogram, &other.histogram) {
             (_, None) => {}
             (Some(mine), Some(theirs)) => {
-                mine.add(theirs.as_ref()).expect("both have the same constant bounds");
+                mine.add(theirs.as_ref()).expect("a growing histogram takes every value");
             }
             (mine @ None, Some(theirs)) => *mine = Some(theirs.clone()),
         }
@@ -218,7 +231,15 @@ impl DurationStats {
     pub fn quantiles(&self) -> Quantiles {
         let Some(histogram) = &self.histogram else { return Quantiles::default() };
         let max = self.max_ns as f64 / 1e6;
-        let at = |share: f64| (histogram.value_at_quantile(share) as f64 / 1e3).min(max);
+        let at = |share: f64| {
+            // The rank among all, of which the zeros are the first.
+            let rank = libm::ceil(share * self.count as f64) - self.zeros as f64;
+            if rank <= 0.0 {
+                return 0.0;
+            }
+            let share = rank / (self.count - self.zeros) as f64;
+            (histogram.value_at_quantile(share) as f64 / 1e3).min(max)
+        };
         Quantiles {
             mean: self.sum_ns as f64 / self.count as f64 / 1e6,
             p50: at(0.5),

@@ -39,6 +39,13 @@ pub(crate) struct Verdict {
     pub(crate) again_at: Option<u64>,
 }
 
+/// Whether reasons are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Explains {
+    Yes,
+    No,
+}
+
 enum Decider {
     Knative(Box<RevisionAutoscaler>),
     Fixed(FixedPolicy),
@@ -58,7 +65,11 @@ pub(crate) struct Scaler {
     excess_burst_capacity: i32,
     proxied: bool,
     activator_since: Timestamp,
+    /// The last decision and step, only where somebody will ask for the reason: they are large.
     last: Option<(Decision, Option<Step>)>,
+    explains: Explains,
+    /// Averages of the last decision, stable and panic.
+    windows: (f64, f64),
     /// Panic mode of the last decision.
     panicking: bool,
     tick_every_ms: u64,
@@ -73,7 +84,7 @@ pub(crate) fn timestamp(nanos: u64) -> Timestamp {
 
 impl Scaler {
     /// A decider for a revision that is created at `now` without instances.
-    pub(crate) fn new(model: &RevisionModel, now: u64) -> Result<Self, String> {
+    pub(crate) fn new(model: &RevisionModel, now: u64, explains: Explains) -> Result<Self, String> {
         let (settings, spec) = settings::resolve(model)?;
         let decider = match &model.policy {
             PolicyChoice::Knative | PolicyChoice::Tidegate => {
@@ -98,6 +109,8 @@ impl Scaler {
             proxied: true,
             activator_since: timestamp(now),
             last: None,
+            explains,
+            windows: (0.0, 0.0),
             panicking: false,
             tick_every_ms: 0,
         };
@@ -219,9 +232,14 @@ impl Scaler {
             self.excess_burst_capacity = decision.excess_burst_capacity;
         }
         if let Detail::Knative(trace) = &decision.explanation.detail {
-            self.panicking = trace.panic_after.since.is_some();
+            self.panicking = trace.steps.panic_after.since.is_some();
+            if let Some(signal) = trace.inputs.signals.as_slice().first() {
+                self.windows = (signal.stable, signal.panic);
+            }
         }
-        self.last = Some((decision, None));
+        if self.explains == Explains::Yes {
+            self.last = Some((decision, None));
+        }
         self.reconcile(now, observed)
     }
 
@@ -269,11 +287,8 @@ impl Scaler {
     }
 
     /// The averages of the last decision, stable and panic, where it has any.
-    pub(crate) fn windows(&self) -> (f64, f64) {
-        let Some((decision, _)) = &self.last else { return (0.0, 0.0) };
-        let Detail::Knative(trace) = &decision.explanation.detail else { return (0.0, 0.0) };
-        let Ok(signals) = &trace.inputs.signals else { return (0.0, 0.0) };
-        signals.as_slice().first().map_or((0.0, 0.0), |signal| (signal.stable, signal.panic))
+    pub(crate) const fn windows(&self) -> (f64, f64) {
+        self.windows
     }
 
     /// Spare capacity for a burst at the last decision.

@@ -30,13 +30,14 @@ use crate::engine::{RunError, RunOutput};
 use crate::events::{Event, EventQueue, Kind};
 use crate::random::{Stream, Streams};
 use crate::record::{DecisionRecord, Observer};
+use crate::scaler::Explains;
 use crate::scenario::{Keep, Scenario};
 use crate::series::recorder::SeriesRecorder;
 use crate::time::{NANOS_PER_SEC, SimTime};
 use instance::Instance;
 use nodes::Nodes;
 use request::Request;
-use revision::Revision;
+use revision::{Asked, Revision};
 
 /// Never.
 const NEVER: u64 = u64::MAX;
@@ -289,10 +290,14 @@ impl<'a, O: Observer> World<'a, O> {
         for (index, name) in names.iter().enumerate().skip(self.revisions.len()) {
             let model = self.scenario.revisions.get(name).unwrap_or(&self.scenario.revision);
             let index = index as u32;
-            let own_series = index < self.scenario.recording.revision_series;
-            let revision =
-                Revision::new(index, name, model, &self.streams, self.now, own_series)
-                    .map_err(|problem| RunError::Setting { revision: name.to_owned(), problem })?;
+            let recording = &self.scenario.recording;
+            let explains = recording.decisions > 0 || self.observer.wants_decisions();
+            let asked = Asked {
+                series: if index < recording.revision_series { Keep::Yes } else { Keep::No },
+                explains: if explains { Explains::Yes } else { Explains::No },
+            };
+            let revision = Revision::new(index, name, model, &self.streams, self.now, asked)
+                .map_err(|problem| RunError::Setting { revision: name.to_owned(), problem })?;
             self.revisions.push(revision);
             self.begin_revision(index);
         }

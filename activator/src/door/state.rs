@@ -9,10 +9,11 @@ use tidegate_admission::{
     Dispatch, Dispatcher, DispatcherSettings, Grant, InstanceId, Limit, Meter, Moment, Refusal,
     Report, Source, Ticket,
 };
+use tidegate_relay::{Address, Upstream, UpstreamSettings};
 use tidegate_reporter::Endpoint;
 use tokio::sync::oneshot;
 
-use super::Passage;
+use super::{Passage, Place, parse_address};
 
 /// The statistics of one period.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,10 +50,9 @@ pub struct Status {
 /// An instance that was chosen for a request.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    pub(super) instance: InstanceId,
+    pub(super) id: InstanceId,
     pub(super) order: u64,
-    pub(super) name: Arc<str>,
-    pub(super) address: Arc<str>,
+    pub(super) place: Arc<Place>,
 }
 
 /// What becomes of a request that asks for an instance.
@@ -74,8 +74,7 @@ pub(super) type Deliveries = Vec<(oneshot::Sender<Passage>, Wanted)>;
 #[derive(Debug)]
 struct Instance {
     id: InstanceId,
-    name: Arc<str>,
-    address: Arc<str>,
+    place: Arc<Place>,
     /// The controller names it. If not, it is forgotten once it is done.
     listed: bool,
     /// It refused a connection a moment ago.
@@ -192,12 +191,15 @@ impl State {
 
     pub(super) fn set_endpoints(&mut self, endpoints: &[Endpoint]) -> Deliveries {
         let mut grants = Vec::new();
-        let named: HashMap<&str, &str> =
-            endpoints.iter().map(|one| (one.instance.as_str(), one.address.as_str())).collect();
+        let named: HashMap<&str, Option<Address>> = endpoints
+            .iter()
+            .map(|endpoint| (endpoint.instance.as_str(), parse_address(&endpoint.address)))
+            .collect();
         for instance in self.instances.iter_mut().flatten() {
+            let Place { name, upstream } = &*instance.place;
             // A namesake that has moved on stays unlisted, whatever is said of its name.
-            instance.listed = self.by_name.get(&instance.name) == Some(&instance.id)
-                && named.get(&*instance.name) == Some(&&*instance.address);
+            instance.listed = self.by_name.get(name) == Some(&instance.id)
+                && named.get(&**name).and_then(Option::as_ref) == Some(upstream.address());
         }
         let known: Vec<_> = self.by_name.values().copied().collect();
         for id in known {
@@ -219,7 +221,10 @@ impl State {
                         grants.extend(self.dispatcher.resume(id));
                     }
                 }
-                None => grants.extend(self.add(endpoint, limit)),
+                None => match parse_address(&endpoint.address) {
+                    Some(address) => grants.extend(self.add(endpoint, address, limit)),
+                    None => tracing::warn!(?endpoint, "an instance's address is not understood"),
+                },
             }
         }
         self.deliveries(grants)
@@ -268,6 +273,10 @@ impl State {
         }
     }
 
+    pub(super) fn places(&self) -> Vec<Arc<Place>> {
+        self.instances.iter().flatten().map(|instance| Arc::clone(&instance.place)).collect()
+    }
+
     pub(super) fn poll_empty(&mut self, waker: &Waker) -> Poll<()> {
         if self.meter.concurrency() == 0 {
             return Poll::Ready(());
@@ -278,7 +287,7 @@ impl State {
         Poll::Pending
     }
 
-    fn add(&mut self, endpoint: &Endpoint, limit: Limit) -> Vec<Grant> {
+    fn add(&mut self, endpoint: &Endpoint, address: Address, limit: Limit) -> Vec<Grant> {
         let (id, grants) = self.dispatcher.add(limit);
         let name: Arc<str> = endpoint.instance.as_str().into();
         if self.instances.len() <= id.slot() {
@@ -286,8 +295,13 @@ impl State {
         }
         // A namesake at another address keeps its slot until its requests are done.
         self.by_name.insert(Arc::clone(&name), id);
-        let address = endpoint.address.as_str().into();
-        let instance = Instance { id, name, address, listed: true, suspected: false };
+        let settings = UpstreamSettings {
+            idle_max: limit.count().map_or(IDLE_MAX, |count| IDLE_MAX.min(count.get() as usize)),
+            ..UpstreamSettings::default()
+        };
+        let upstream = Upstream::new(address, settings);
+        let place = Arc::new(Place { name, upstream });
+        let instance = Instance { id, place, listed: true, suspected: false };
         self.instances[id.slot()] = Some(instance);
         grants
     }
@@ -299,9 +313,9 @@ impl State {
         }
         self.dispatcher.remove(id);
         if let Some(instance) = self.instances[id.slot()].take()
-            && self.by_name.get(&instance.name) == Some(&id)
+            && self.by_name.get(&instance.place.name) == Some(&id)
         {
-            self.by_name.remove(&instance.name);
+            self.by_name.remove(&instance.place.name);
         }
     }
 
@@ -332,11 +346,13 @@ impl State {
     }
 
     fn wanted(&self, instance: InstanceId, order: u64) -> Option<Wanted> {
-        let known = self.instance(instance)?;
-        let (name, address) = (Arc::clone(&known.name), Arc::clone(&known.address));
-        Some(Wanted { instance, order, name, address })
+        let place = Arc::clone(&self.instance(instance)?.place);
+        Some(Wanted { id: instance, order, place })
     }
 }
+
+/// Idle connections kept to an instance without a limit: as many as Knative's activator keeps.
+const IDLE_MAX: usize = 100;
 
 /// Up to this many waiters' memory is kept for the next burst.
 const KEPT_WAITERS: usize = 256;

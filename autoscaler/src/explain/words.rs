@@ -19,6 +19,10 @@ impl fmt::Display for Explanation {
                 let idle = Seconds(*idle_ms);
                 write!(f, "{wish}: {needed} busy now, and an idle one is kept for {idle}.")?;
             }
+            Detail::Hpa(trace) if self.outcome.valid => {
+                write!(f, "{}: {trace}.", Instances(i64::from(self.outcome.desired)))?;
+            }
+            Detail::Hpa(trace) => write!(f, "The last wish stands: {trace}.")?,
         }
         match &self.lifecycle {
             Some(step) => write!(f, " Then {step}."),
@@ -42,7 +46,7 @@ fn knative(
         }
     } else {
         f.write_str("The last wish stands: ")?;
-        f.write_str(match trace.rule {
+        f.write_str(match trace.steps.rule {
             Rule::NoLoad(Missing::NoData) => {
                 "nothing has been reported for longer than the stable window"
             }
@@ -58,20 +62,24 @@ fn knative(
 
 /// The rule that decided, with the numbers it went by.
 fn reason(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let (winner, hasty) = (trace.winner(), trace.panic_winner());
-    let stable = Load::stable(trace, trace.stable_winner);
-    let panic = Load::panic(trace, trace.panic_winner);
+    let (winner, hasty) = (trace.steps.winner(), trace.steps.panic_winner());
+    let stable = Load::stable(trace, trace.steps.stable_winner);
+    let panic = Load::panic(trace, trace.steps.panic_winner);
     let ready = Ready(trace.observed().ready);
     let needed = Figure(winner.stable.needed);
-    match trace.rule {
+    match trace.steps.rule {
         Rule::Stable => write!(f, "{stable} need {needed}"),
         Rule::GrowthRate => {
-            write!(f, "{stable} need {needed}, but {ready} may become at most {}", trace.limit_up)
+            write!(
+                f,
+                "{stable} need {needed}, but {ready} may become at most {}",
+                trace.steps.limit_up
+            )
         }
         Rule::ShrinkRate => write!(
             f,
             "{stable} need {needed}, but {ready} may shrink no further than {} at once",
-            trace.limit_down
+            trace.steps.limit_down
         ),
         Rule::ActivationScale => write!(
             f,
@@ -97,7 +105,7 @@ fn reason(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f,
             "as many were needed within the scale-down delay of {}, {} are now",
             Seconds(trace.inputs.spec.scale_down_delay_ms),
-            trace.delay.map_or(0, |delay| delay.wish)
+            trace.steps.delay.map_or(0, |delay| delay.wish)
         ),
         Rule::CountUnknown | Rule::NoLoad(_) => Ok(()),
     }
@@ -105,8 +113,8 @@ fn reason(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// What became of panic, where something did.
 fn panic(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let hasty = Figure(trace.panic_winner().panic.needed);
-    match trace.panic_change {
+    let hasty = Figure(trace.steps.panic_winner().panic.needed);
+    match trace.steps.panic_change {
         PanicChange::Entered => {
             let ready = trace.observed().ready;
             let are = if ready == 1 { "is" } else { "are" };
@@ -120,9 +128,9 @@ fn panic(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// Whether requests should go through activators, where that changes.
 fn burst(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let now = trace.burst.decided;
+    let now = trace.steps.burst.decided;
     let limited = trace.inputs.spec.target_burst_capacity > 0.0;
-    let decided = !matches!(trace.rule, Rule::CountUnknown | Rule::NoLoad(_));
+    let decided = !matches!(trace.steps.rule, Rule::CountUnknown | Rule::NoLoad(_));
     match (trace.inputs.last_burst_capacity < 0, now < 0) {
         _ if !limited || !decided => Ok(()),
         (true, false) => write!(f, " A burst fits now, so activators may leave the path."),
@@ -197,8 +205,7 @@ impl Load {
 }
 
 fn signal(trace: &DecisionTrace, index: u8) -> Signal {
-    let signals = trace.inputs.signals.unwrap_or_default();
-    signals.as_slice().get(usize::from(index)).copied().unwrap_or_default()
+    trace.inputs.signals.as_slice().get(usize::from(index)).copied().unwrap_or_default()
 }
 
 impl fmt::Display for Load {

@@ -1,17 +1,16 @@
 //! The ring of buckets under every window, with a running total for the mean.
 //!
-//! Every `*`, `+` and `-` stands in the order that Knative's code has it in, because results are
-//! compared to the last bit.
+//! Every `*`, `+` and `-` on values stands in the order that Knative's code has it in, because
+//! results are compared to the last bit. Buckets go by running numbers: a bucket's number is its
+//! start divided by the bucket size.
 
 use super::{MAX_BUCKETS, Resize, WindowError};
+use crate::snapshot::{Reader, SnapshotError, Writer};
 use crate::time::MS_PER_SECOND;
 
-/// Knative truncates times relative to year 1, not 1970; it matters only for bucket sizes that
-/// do not divide a day.
-const YEAR_ONE_MS: i64 = -62_135_596_800_000;
-
-/// "Never", for the times of the first and last write.
-const NEVER: i64 = i64::MIN;
+/// "Never", as the number of the first and the last bucket written. Far enough from the ends of
+/// the range that distances to any bucket do not overflow.
+const NEVER: i64 = i64::MIN / 2;
 
 /// What a record did to a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,27 +30,28 @@ pub(crate) enum Change {
 pub(crate) struct Ring<const LANES: usize> {
     buckets: Box<[[f64; LANES]]>,
     total: [f64; LANES],
-    first_ms: i64,
-    last_ms: i64,
+    /// Number of the first bucket written since the ring was last empty.
+    first: i64,
+    /// Number of the newest bucket.
+    last: i64,
     length_ms: i64,
     granularity_ms: i64,
+    /// Where the newest bucket lies.
+    head: usize,
 }
 
 impl<const LANES: usize> Ring<LANES> {
-    /// An empty ring.
-    ///
-    /// # Errors
-    ///
-    /// As [`super::Window::new`].
+    /// An empty ring; errors as [`super::Window::new`].
     pub(crate) fn new(length_ms: u64, granularity_ms: u64) -> Result<Ring<LANES>, WindowError> {
         let count = bucket_count(length_ms, granularity_ms)?;
         Ok(Ring {
             buckets: vec![[0.0; LANES]; count].into_boxed_slice(),
             total: [0.0; LANES],
-            first_ms: NEVER,
-            last_ms: NEVER,
+            first: NEVER,
+            last: NEVER,
             length_ms: length_ms as i64,
             granularity_ms: granularity_ms as i64,
+            head: 0,
         })
     }
 
@@ -71,29 +71,32 @@ impl<const LANES: usize> Ring<LANES> {
     }
 
     /// Start of the newest bucket written, in milliseconds.
-    pub(crate) fn last(&self) -> Option<i64> {
-        (self.last_ms != NEVER).then_some(self.last_ms)
+    pub(crate) fn last_ms(&self) -> Option<i64> {
+        (self.last != NEVER).then(|| self.last.saturating_mul(self.granularity_ms))
     }
 
     /// Adds `values` to the bucket of `at_ms`.
     pub(crate) fn record(&mut self, at_ms: i64, values: [f64; LANES]) -> Change {
-        let start = self.truncate(at_ms);
+        let number = self.number(at_ms);
+        let ahead = number - self.last;
         let mut change = Change::Added(0);
-        if start != self.last_ms {
-            if self.last_ms != NEVER && start.saturating_add(self.length_ms) <= self.last_ms {
+        let mut slot = self.head;
+        if ahead != 0 {
+            let count = self.buckets.len() as i64;
+            if self.last != NEVER && ahead <= -count {
                 return Change::Ignored;
             }
-            if self.first_ms == NEVER || self.first_ms > start {
-                self.first_ms = start;
+            if self.first == NEVER || self.first > number {
+                self.first = number;
             }
-            change = if start > self.last_ms {
-                self.advance(start, at_ms)
+            if ahead > 0 {
+                change = self.advance(number, ahead);
+                slot = self.head;
             } else {
-                let behind = (self.last_ms - start) / self.granularity_ms;
-                Change::Added(behind as u64)
-            };
+                change = Change::Added(ahead.unsigned_abs());
+                slot = self.slot_behind(ahead.unsigned_abs() as usize);
+            }
         }
-        let slot = self.slot(self.index(at_ms));
         for (lane, value) in values.into_iter().enumerate() {
             self.buckets[slot][lane] += value;
             self.total[lane] += value;
@@ -101,60 +104,50 @@ impl<const LANES: usize> Ring<LANES> {
         change
     }
 
-    /// Makes the bucket that starts at `start` the newest one.
-    fn advance(&mut self, start: i64, at_ms: i64) -> Change {
-        let gap = self.since_last(start);
-        let change = if gap >= self.length_ms {
+    /// Makes the bucket with a number that is `ahead` of the newest the newest.
+    fn advance(&mut self, number: i64, ahead: i64) -> Change {
+        self.last = number;
+        if ahead >= self.buckets.len() as i64 {
             self.buckets.fill([0.0; LANES]);
             self.total = [0.0; LANES];
-            self.first_ms = start;
-            Change::Restarted
-        } else {
-            for index in self.index(self.last_ms) + 1..=self.index(at_ms) {
-                let slot = self.slot(index);
-                for lane in 0..LANES {
-                    self.total[lane] -= self.buckets[slot][lane];
-                    self.buckets[slot][lane] = 0.0;
-                }
+            self.first = number;
+            return Change::Restarted;
+        }
+        for _ in 0..ahead {
+            self.head = self.slot_after(self.head);
+            let bucket = &mut self.buckets[self.head];
+            for (total, value) in self.total.iter_mut().zip(bucket) {
+                *total -= *value;
+                *value = 0.0;
             }
-            Change::Advanced((gap / self.granularity_ms) as u64)
-        };
-        self.last_ms = start;
-        change
+        }
+        Change::Advanced(ahead as u64)
     }
 
-    /// The mean of one lane over the seconds that the window has, rounded to six decimals.
+    /// The mean of one lane over the buckets that the window has, rounded to six decimals.
     pub(crate) fn mean(&self, at_ms: i64, lane: usize) -> f64 {
-        let start = self.truncate(at_ms);
-        let age = self.since_last(start);
-        if age >= self.length_ms {
+        let age = self.age(at_ms);
+        let count = self.buckets.len() as i64;
+        if age >= count {
             return 0.0;
         }
-        let written =
-            (self.last_ms.saturating_sub(self.first_ms) / self.granularity_ms).saturating_add(1);
-        let count = self.buckets.len() as i64;
-        if age <= 0 {
-            return round6(self.total[lane] / written.min(count) as f64);
-        }
-        let newest = self.index(self.last_ms);
-        let now = self.index(start);
+        let written = self.last - self.first + 1;
         let mut rest = self.total[lane];
-        for index in newest + 1..=now {
-            rest -= self.buckets[self.slot(index)][lane];
+        let mut expiring = self.head;
+        for _ in 0..age {
+            expiring = self.slot_after(expiring);
+            rest -= self.buckets[expiring][lane];
         }
-        round6(rest / written.min(count - (now - newest)) as f64)
+        round6(rest / written.min(count - age.max(0)) as f64)
     }
 
     /// Whether nothing was recorded for longer than the window's length.
     pub(crate) fn is_empty(&self, at_ms: i64) -> bool {
-        self.since_last(self.truncate(at_ms)) > self.length_ms
+        self.age(at_ms).saturating_mul(self.granularity_ms) > self.length_ms
     }
 
-    /// Changes the length; see [`Resize`] for what becomes of the age.
-    ///
-    /// # Errors
-    ///
-    /// As [`super::Window::new`]; the ring is unchanged then.
+    /// Changes the length; see [`Resize`] for what becomes of the age. Errors as
+    /// [`super::Window::new`], and then nothing is changed.
     pub(crate) fn resize(
         &mut self,
         at_ms: i64,
@@ -167,100 +160,121 @@ impl<const LANES: usize> Ring<LANES> {
         let count = bucket_count(length_ms, self.granularity_ms as u64)?;
         let mut buckets = vec![[0.0; LANES]; count].into_boxed_slice();
         let mut total = [0.0; LANES];
-        if self.since_last(self.truncate(at_ms)) <= self.length_ms {
-            let newest = self.index(self.last_ms);
-            for back in 0..count.min(self.buckets.len()) as i64 {
-                let index = newest - back;
-                let from = self.buckets[self.slot(index)];
-                buckets[index.rem_euclid(count as i64) as usize] = from;
-                for lane in 0..LANES {
-                    total[lane] += from[lane];
+        let head = count - 1;
+        if self.is_empty(at_ms) {
+            self.first = NEVER;
+        } else {
+            for behind in 0..count.min(self.buckets.len()) {
+                let from = self.bucket(behind);
+                buckets[head - behind] = *from;
+                for (total, value) in total.iter_mut().zip(from) {
+                    *total += value;
                 }
             }
             if mode == Resize::ForgetAge {
-                let age = (self.buckets.len() as i64 - 1) * self.granularity_ms;
-                self.first_ms = self.last_ms.saturating_sub(age);
+                self.first = self.last - (self.buckets.len() as i64 - 1);
             }
-        } else {
-            self.first_ms = NEVER;
         }
         self.buckets = buckets;
         self.total = total;
+        self.head = head;
         self.length_ms = length_ms as i64;
         Ok(())
     }
 
-    /// How many buckets lie between the newest one and that of `at_ms`, if the window spans them.
-    pub(crate) fn skipped_before(&self, at_ms: i64) -> u64 {
-        let gap = self.since_last(self.truncate(at_ms));
-        if gap <= 0 || gap >= self.length_ms { 0 } else { (gap / self.granularity_ms) as u64 - 1 }
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.u64(self.length_ms());
+        out.u64(self.granularity_ms());
+        out.i64(self.first);
+        out.i64(self.last);
+        out.f64s(&self.total);
+        for behind in 0..self.buckets.len() {
+            out.f64s(self.bucket(behind));
+        }
     }
 
-    /// The largest value of one lane in the `count` buckets that end with the one before `at_ms`
-    /// or with the newest, if all of them are known and none has been silent since.
+    pub(crate) fn load(input: &mut Reader<'_>) -> Result<Ring<LANES>, SnapshotError> {
+        const PART: &str = "window";
+        let invalid = SnapshotError::Invalid(PART);
+        let (length_ms, granularity_ms) = (input.u64()?, input.u64()?);
+        let count = bucket_count(length_ms, granularity_ms).map_err(|_| invalid)?;
+        if !input.holds(count, LANES * size_of::<f64>()) {
+            return Err(SnapshotError::WrongLength);
+        }
+        let mut ring = Ring::new(length_ms, granularity_ms).map_err(|_| invalid)?;
+        (ring.first, ring.last) = (input.i64()?, input.i64()?);
+        let possible = |number: i64| number == NEVER || number.abs() <= i64::MAX / MS_PER_SECOND;
+        if !possible(ring.first) || !possible(ring.last) || ring.first > ring.last {
+            return Err(invalid);
+        }
+        ring.total = input.f64s(PART)?;
+        ring.head = count - 1;
+        for bucket in ring.buckets.iter_mut().rev() {
+            *bucket = input.f64s(PART)?;
+        }
+        Ok(ring)
+    }
+
+    /// How many buckets lie between the newest one and that of `at_ms`, if the window spans them.
+    pub(crate) fn skipped_before(&self, at_ms: i64) -> u64 {
+        let age = self.age(at_ms);
+        if (1..self.buckets.len() as i64).contains(&age) { age as u64 - 1 } else { 0 }
+    }
+
+    /// The largest value of one lane in the `count` newest buckets, if all of them are known and
+    /// the newest is at most one bucket before that of `at_ms`.
     pub(crate) fn peak(&self, at_ms: i64, lane: usize, count: u64) -> Option<f64> {
-        let silent = self.since_last(self.truncate(at_ms)) > self.granularity_ms;
         let count = usize::try_from(count).ok().filter(|&count| count <= self.known())?;
-        if silent || count == 0 {
+        if self.age(at_ms) > 1 || count == 0 {
             return None;
         }
-        let end = self.slot(self.index(self.last_ms)) + 1;
-        let (newer, older) = if count <= end {
-            (&self.buckets[end - count..end], &self.buckets[..0])
-        } else {
-            let wrapped = self.buckets.len() - (count - end);
-            (&self.buckets[..end], &self.buckets[wrapped..])
-        };
+        let end = self.head + 1;
+        let newer = self.buckets.get(end.saturating_sub(count)..end)?;
+        let wrapped = self.buckets.len() - count.saturating_sub(end);
+        let older = self.buckets.get(wrapped..)?;
         Some(newer.iter().chain(older).fold(0.0, |peak, bucket| bucket[lane].max(peak)))
     }
 
     /// How many buckets have been written, gaps included.
     pub(crate) fn known(&self) -> usize {
-        if self.last_ms == NEVER || self.first_ms == NEVER {
+        if self.last == NEVER || self.first == NEVER {
             return 0;
         }
-        let known = self.last_ms.saturating_sub(self.first_ms) / self.granularity_ms + 1;
-        usize::try_from(known).map_or(0, |known| known.min(self.buckets.len()))
+        usize::try_from(self.last - self.first + 1).map_or(0, |n| n.min(self.buckets.len()))
     }
 
-    /// How many whole buckets lie between the newest one and `at_ms`; none when it is later.
-    pub(super) fn buckets_since_last(&self, at_ms: i64) -> u64 {
-        (self.since_last(self.truncate(at_ms)).max(0) / self.granularity_ms) as u64
+    /// The bucket `behind` the newest one; `behind` is less than [`Self::count`].
+    pub(crate) fn bucket(&self, behind: usize) -> &[f64; LANES] {
+        &self.buckets[self.slot_behind(behind)]
     }
 
-    /// The bucket `back` before the newest one; `back` is less than [`Self::count`].
-    pub(super) fn bucket(&self, back: usize) -> &[f64; LANES] {
-        &self.buckets[self.slot(self.index(self.last_ms) - back as i64)]
-    }
-
-    /// Milliseconds since the newest bucket; the largest number if there is none.
-    fn since_last(&self, start: i64) -> i64 {
-        if self.last_ms == NEVER { i64::MAX } else { start.saturating_sub(self.last_ms) }
-    }
-
-    /// `at_ms` rounded down to the start of its bucket.
-    fn truncate(&self, at_ms: i64) -> i64 {
-        if self.granularity_ms == MS_PER_SECOND {
-            at_ms.saturating_sub(at_ms.rem_euclid(MS_PER_SECOND))
-        } else {
-            let since = at_ms.saturating_sub(YEAR_ONE_MS);
-            at_ms.saturating_sub(since.rem_euclid(self.granularity_ms))
-        }
+    /// How many buckets `at_ms` is after the newest one; negative if before, huge if there is
+    /// none.
+    pub(crate) fn age(&self, at_ms: i64) -> i64 {
+        self.number(at_ms) - self.last
     }
 
     /// Running number of the bucket that `at_ms` falls into.
-    fn index(&self, at_ms: i64) -> i64 {
-        let seconds = at_ms.div_euclid(MS_PER_SECOND);
+    fn number(&self, at_ms: i64) -> i64 {
+        // Dividing by a constant is several times as fast, and nearly every bucket is a second.
         if self.granularity_ms == MS_PER_SECOND {
-            seconds
+            at_ms.div_euclid(MS_PER_SECOND)
         } else {
-            seconds.div_euclid(self.granularity_ms / MS_PER_SECOND)
+            at_ms.div_euclid(self.granularity_ms)
         }
     }
 
-    /// Where the bucket with a running number lies.
-    fn slot(&self, index: i64) -> usize {
-        index.rem_euclid(self.buckets.len() as i64) as usize
+    /// Where the bucket `behind` the newest one lies.
+    fn slot_behind(&self, behind: usize) -> usize {
+        match self.head.checked_sub(behind) {
+            Some(slot) => slot,
+            None => self.head + self.buckets.len() - behind,
+        }
+    }
+
+    /// Where the bucket after the one in a slot lies.
+    fn slot_after(&self, slot: usize) -> usize {
+        if slot + 1 == self.buckets.len() { 0 } else { slot + 1 }
     }
 }
 

@@ -101,7 +101,8 @@ fn version_refusal(block: &Bytes) -> Refusal {
         && version.starts_with(b"HTTP/")
         && version[5].is_ascii_digit()
         && version[6] == b'.'
-        && version[7].is_ascii_digit();
+        && version[7].is_ascii_digit()
+        && !matches!(version, b"HTTP/1.0" | b"HTTP/1.1");
     match known_shape {
         true => {
             Refusal::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "unsupported protocol version")
@@ -139,6 +140,9 @@ fn build(
     let unknown_expectation = expect.is_some_and(|value| !expect_continue && !value.is_empty());
     let upgrade = fields.upgrade.take().filter(|_| version == Version::HTTP_11);
     let wants_http2 = upgrade.as_ref().is_some_and(|value| lists(value.as_bytes(), "h2c"));
+    // An offer to speak HTTP/2 is made to us. Passing it on would let the app and the client
+    // disagree with us about what the next bytes are.
+    let upgrade = upgrade.filter(|_| !wants_http2);
     Ok(ParsedRequest {
         head: RequestHead {
             method,

@@ -22,8 +22,10 @@ impl<O: Observer> World<'_, O> {
         let mut in_flight = vec![(0_u64, 0_u128); self.revisions.len()];
         for (_, request) in &self.requests {
             let (count, inside) = &mut in_flight[request.revision as usize];
-            *count += u64::from(request.arrived >= self.counted_from);
-            *inside += u128::from(end - request.arrived);
+            if request.arrived >= self.counted_from {
+                *count += 1;
+                *inside += u128::from(end - request.arrived);
+            }
         }
         let mut series = Vec::new();
         if let Some(recorder) = self.series.take() {
@@ -32,7 +34,7 @@ impl<O: Observer> World<'_, O> {
         let mut results = Vec::with_capacity(self.revisions.len());
         let mut sum = Sum::default();
         for (revision, (in_flight, inside)) in self.revisions.iter_mut().zip(in_flight) {
-            let result = revision.tally.result(&revision.name, end, in_flight);
+            let result = revision.tally.result(&revision.name, end, in_flight, inside);
             debug_assert!(revision.tally.adds_up(in_flight, inside), "the counts do not add up");
             sum.add(&result, &revision.tally);
             results.push(result);
@@ -104,6 +106,7 @@ impl Sum {
             scale_events: count(|part| part.scale_events),
             extra: Extra {
                 concurrency_mean: total(|part| part.extra.concurrency_mean),
+                time_in_system_seconds: total(|part| part.extra.time_in_system_seconds),
                 waiting_mean: total(|part| part.extra.waiting_mean),
                 waiting_max: parts.iter().map(|part| part.extra.waiting_max).max().unwrap_or(0),
                 busy_mean: total(|part| part.extra.busy_mean),

@@ -9,8 +9,8 @@ use tidegate_admission::{Depth, Dispatcher, Limit, LineSettings, Meter, Moment, 
 use super::tally::Tally;
 use crate::events::Tag;
 use crate::random::{Stream, Streams};
-use crate::scaler::{Report, Scaler};
-use crate::scenario::{Balance, Contention, Path, RevisionModel, Sampling};
+use crate::scaler::{Explains, Report, Scaler};
+use crate::scenario::{Balance, Contention, Keep, Path, RevisionModel, Sampling};
 use crate::series::recorder::SeriesRecorder;
 
 /// Whether a revision has a beat.
@@ -27,6 +27,13 @@ pub(crate) enum Sidecars {
     Folded,
     /// Requests can come both ways, so each instance limits for itself.
     Limiting,
+}
+
+/// What will be asked about a revision.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) series: Keep,
+    pub(crate) explains: Explains,
 }
 
 /// One revision.
@@ -101,7 +108,7 @@ impl Revision {
         model: &RevisionModel,
         streams: &Streams,
         now: u64,
-        own_series: bool,
+        asked: Asked,
     ) -> Result<Self, String> {
         if let Some(problem) = problem_of(model) {
             return Err(problem);
@@ -141,7 +148,7 @@ impl Revision {
             front_slots: Vec::new(),
             ingress_slots: Vec::new(),
             meter: Meter::new(Moment::from_nanos(now)),
-            scaler: Scaler::new(model, now)?,
+            scaler: Scaler::new(model, now, asked.explains)?,
             reports: VecDeque::new(),
             wanted: 0,
             last_desired: -1,
@@ -161,7 +168,7 @@ impl Revision {
             start: streams.stream("start-up", index),
             chance: streams.stream("chance", index),
             tally: Tally::default(),
-            series: own_series.then(SeriesRecorder::new),
+            series: (asked.series == Keep::Yes).then(SeriesRecorder::new),
         })
     }
 

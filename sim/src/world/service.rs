@@ -129,7 +129,6 @@ impl<O: Observer> World<'_, O> {
         tally.advance(now);
         tally.now.inside -= 1;
         let latency = now - request.arrived;
-        tally.sojourn += u128::from(latency);
         let counted = request.arrived >= self.counted_from;
         let count = match outcome {
             Outcome::Completed => Count::Completed,
@@ -138,6 +137,7 @@ impl<O: Observer> World<'_, O> {
             Outcome::Failed | Outcome::InFlight => Count::Failed,
         };
         if counted {
+            tally.sojourn += u128::from(latency);
             match outcome {
                 Outcome::Completed => {
                     tally.completed += 1;

@@ -139,7 +139,14 @@ impl Tally {
     }
 
     /// The result at `end`, up to which the integrals must be complete.
-    pub(crate) fn result(&mut self, name: &str, end: u64, in_flight: u64) -> RevisionResult {
+    /// `in_flight` requests have been `inside` for so long together.
+    pub(crate) fn result(
+        &mut self,
+        name: &str,
+        end: u64,
+        in_flight: u64,
+        inside: u128,
+    ) -> RevisionResult {
         self.advance(end);
         self.set_ready(self.now.ready);
         let span = (end - self.begin).max(1) as f64;
@@ -165,6 +172,7 @@ impl Tally {
             scale_events: self.scale_events,
             extra: Extra {
                 concurrency_mean: mean(area.inside),
+                time_in_system_seconds: secs(self.sojourn + inside),
                 waiting_mean: mean(area.waiting),
                 waiting_max: self.max.waiting,
                 busy_mean: mean(area.busy),

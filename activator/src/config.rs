@@ -1,0 +1,76 @@
+//! What an activator is configured with.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tidegate_admission::DispatcherSettings;
+use tidegate_relay::{ServerSettings, TimeLimits};
+use tidegate_reporter::{Endpoint, RevisionName};
+
+/// Knative's total timeout of a request, which also bounds the wait for an instance.
+pub const DEFAULT_LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// Everything that an activator is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The controller's `host:port`. Without one, instances must be given as [`Config::endpoints`].
+    pub controller: Option<String>,
+    /// The activator's own name, unique among those of one controller.
+    pub name: String,
+    /// The revision that takes requests which name none: local mode's only one.
+    pub default_revision: Option<RevisionName>,
+    /// Instances known from the start, until the controller says otherwise.
+    pub endpoints: Vec<(RevisionName, Endpoint)>,
+    /// How instances are chosen, and the bounds of each revision's line.
+    pub dispatch: DispatcherSettings,
+    /// How long a request may take, waiting included.
+    pub limits: TimeLimits,
+    /// The bounds of the listener.
+    pub server: ServerSettings,
+}
+
+impl Config {
+    /// Defaults: Knative's bounds, least loaded first, and nobody to report to.
+    pub fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            controller: None,
+            name: format!("activator-{}", std::process::id()),
+            default_revision: None,
+            endpoints: Vec::new(),
+            dispatch: DispatcherSettings {
+                longest_wait: Some(DEFAULT_LONGEST_WAIT),
+                ..DispatcherSettings::default()
+            },
+            limits: TimeLimits {
+                response_start: Some(DEFAULT_LONGEST_WAIT),
+                ..TimeLimits::default()
+            },
+            server: ServerSettings::default(),
+        }
+    }
+}
+
+/// Why an activator cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The controller's address cannot be read.
+    #[error(transparent)]
+    Controller(#[from] tidegate_reporter::ConfigError),
+    /// There is nowhere to send a request, now or ever.
+    #[error("neither a controller nor an endpoint is configured; expected at least one of them")]
+    NowhereToSend,
+    /// An instance's address cannot be read.
+    #[error("endpoint {0:?} is not understood; expected an IP address and a port")]
+    Endpoint(String),
+}

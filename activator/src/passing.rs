@@ -1,0 +1,109 @@
+//! One request from the client to an instance and back.
+
+use std::sync::Arc;
+
+use tidegate_relay::http::header::{HeaderName, HeaderValue};
+use tidegate_relay::{
+    Drain, Exchange, Forward, Handler, Interrupted, RequestHead, TimeLimits, forwarded,
+};
+
+use crate::answers::Failure;
+use crate::door::Visit;
+use crate::doors::Doors;
+use crate::identity::{Claim, NAMESPACE_HEADER, REVISION_HEADER};
+use crate::probe;
+
+/// Tells the sidecar that an activator has counted the request as well.
+const PROXIED_BY: HeaderName = HeaderName::from_static("k-proxy-request");
+const ACTIVATOR: HeaderValue = HeaderValue::from_static("activator");
+
+/// A request is offered to this many instances at most. Each that cannot be reached is left alone
+/// for a while, so more than this many dead ones in a row are no coincidence.
+const ATTEMPTS_MAX: u32 = 64;
+
+/// Handles every request of the listener.
+#[derive(Clone)]
+pub(crate) struct Passing {
+    pub(crate) doors: Arc<Doors>,
+    pub(crate) limits: TimeLimits,
+    pub(crate) drain: Drain,
+}
+
+impl Handler for Passing {
+    async fn handle(&self, exchange: &mut Exchange) {
+        if let Some(reply) = probe::answer(exchange.head(), self.drain.phase()) {
+            // An error says that the client has gone; then nobody is left to be told.
+            let _ = exchange.respond(reply).await;
+            return;
+        }
+        let Some(door) = self.doors.find(&claim(exchange.head())) else {
+            fail(exchange, &Failure::UnknownRevision).await;
+            return;
+        };
+        let mut visit = door.visit();
+        if let Err(failure) = self.pass(exchange, &mut visit).await {
+            if failure.is_instances() {
+                visit.mark_failed();
+            }
+            tracing::debug!(revision = ?door.revision(), %failure, "request failed");
+            fail(exchange, &failure).await;
+        }
+    }
+}
+
+impl Passing {
+    /// Waits for an instance, sends the request, and asks for another one as long as nothing of it
+    /// was sent.
+    async fn pass(&self, exchange: &mut Exchange, visit: &mut Visit) -> Result<(), Failure> {
+        let peer = exchange.peer().map(|peer| peer.ip());
+        rewrite(exchange.head_mut(), peer);
+        for _ in 0..ATTEMPTS_MAX {
+            let passage = exchange.hold(self.limits, visit.passage()).await??;
+            let instance = passage.instance().clone();
+            let forward = Forward { limits: self.limits, guard: passage };
+            match exchange.forward(instance.upstream(), forward).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_unsent() && !exchange.has_responded() => {
+                    tracing::info!(instance = instance.name(), %error, "instance is unreachable");
+                    instance.unreachable();
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::Unreachable { attempts: ATTEMPTS_MAX })
+    }
+}
+
+/// Answers with the failure, unless the client has gone or has had the beginning of an answer.
+async fn fail(exchange: &mut Exchange, failure: &Failure) {
+    if matches!(failure, Failure::Interrupted(Interrupted::ClientGone)) {
+        return;
+    }
+    if !exchange.has_responded() {
+        let reply = failure.reply(exchange.head());
+        let _ = exchange.respond(reply).await;
+    }
+}
+
+/// What the request says about its revision.
+fn claim(head: &RequestHead) -> Claim<'_> {
+    Claim {
+        revision: head.headers.get(REVISION_HEADER).and_then(text),
+        namespace: head.headers.get(NAMESPACE_HEADER).and_then(text),
+        host: head.host.as_ref().and_then(text),
+    }
+}
+
+fn text(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok()
+}
+
+/// What the instance's sidecar must and must not see.
+fn rewrite(head: &mut RequestHead, peer: Option<std::net::IpAddr>) {
+    head.headers.remove(REVISION_HEADER);
+    head.headers.remove(NAMESPACE_HEADER);
+    head.headers.insert(PROXIED_BY, ACTIVATOR);
+    if let Some(peer) = peer {
+        forwarded::append_forwarded_for(&mut head.headers, peer);
+    }
+}

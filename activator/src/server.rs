@@ -1,0 +1,215 @@
+//! The life of an activator: bind, serve, drain.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_proto::stats::v1::{Hello, Role};
+use tidegate_relay::{Drain, Phase, Server};
+use tidegate_reporter::{EndpointMap, Inbox, Reporter};
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::config::{Config, ConfigError};
+use crate::door::{Door, parse_address};
+use crate::doors::Doors;
+use crate::passing::Passing;
+use crate::reports;
+
+/// Stats kept while the controller is away: an hour of 64 revisions, or a minute of thousands.
+const HISTORY_CAPACITY: usize = 64 * 3_600;
+
+/// How often connections that were idle for too long are closed.
+const TIDY_EVERY: Duration = Duration::from_secs(10);
+
+/// An activator that is bound and does not serve yet.
+#[derive(Debug)]
+pub struct Activator {
+    config: Config,
+    listener: TcpListener,
+    address: SocketAddr,
+    reporting: Option<tidegate_reporter::Config>,
+}
+
+impl Activator {
+    /// Checks the configuration and binds the listener. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration cannot be used, or the address cannot be listened on.
+    pub fn bind(config: Config) -> Result<Self, ConfigError> {
+        let address = config.listen;
+        let listen = |source| ConfigError::Listen { address, source };
+        let listener = std::net::TcpListener::bind(address).map_err(listen)?;
+        Self::with_listener(config, listener)
+    }
+
+    /// Like [`Activator::bind`], on a listener that is bound already.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration cannot be used, or the listener cannot be.
+    pub fn with_listener(
+        config: Config,
+        listener: std::net::TcpListener,
+    ) -> Result<Self, ConfigError> {
+        if config.controller.is_none() && config.endpoints.is_empty() {
+            return Err(ConfigError::NowhereToSend);
+        }
+        for (_, endpoint) in &config.endpoints {
+            if parse_address(&endpoint.address).is_none() {
+                return Err(ConfigError::Endpoint(endpoint.address.clone()));
+            }
+        }
+        let reporting = config.controller.as_deref().map(|controller| {
+            let hello = Hello {
+                role: Role::Activator.into(),
+                instance: config.name.clone(),
+                start_unix_ms: reports::now_unix_ms(),
+                ..Hello::default()
+            };
+            tidegate_reporter::Config::new(controller, hello)
+        });
+        let mut reporting = reporting.transpose()?;
+        if let Some(reporting) = &mut reporting {
+            reporting.history_capacity = HISTORY_CAPACITY;
+        }
+        let listen = |source| ConfigError::Listen { address: config.listen, source };
+        listener.set_nonblocking(true).map_err(listen)?;
+        let listener = TcpListener::from_std(listener).map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        Ok(Self { config, listener, address, reporting })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Begins to serve, in tasks of the current runtime.
+    pub fn spawn(self) -> Running {
+        let Self { config, listener, address, reporting } = self;
+        let doors = Arc::new(Doors::new(config.dispatch, config.default_revision));
+        let mut given = EndpointMap::new();
+        for (revision, endpoint) in config.endpoints {
+            given.entry(revision).or_default().push(endpoint);
+        }
+        doors.set_endpoints(&given);
+        let drain = Drain::new();
+        let passing =
+            Passing { doors: Arc::clone(&doors), limits: config.limits, drain: drain.clone() };
+        let server = Server::new(passing, config.server, drain.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { server.serve_listener(listener).await });
+        tasks.spawn(tidy(Arc::clone(&doors)));
+        let driver = reporting.map(|reporting| {
+            let (reporter, inbox, driver) = tidegate_reporter::start(reporting);
+            tasks.spawn(follow(Arc::clone(&doors), reporter, inbox));
+            tokio::spawn(driver.run())
+        });
+        Running { address, doors, drain, tasks, driver }
+    }
+}
+
+/// An activator that serves. Dropping it stops accepting and reporting at once; connections that are
+/// open go on until they end.
+pub struct Running {
+    address: SocketAddr,
+    doors: Arc<Doors>,
+    drain: Drain,
+    tasks: JoinSet<()>,
+    driver: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every request was answered.
+    Whole,
+    /// The deadline came first; this many connections were still open.
+    CutShort {
+        /// Connections that had not closed.
+        connections: usize,
+    },
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The revisions it knows, to look at.
+    pub fn doors(&self) -> &Arc<Doors> {
+        &self.doors
+    }
+
+    /// Asks clients to go elsewhere, but still serves all of them: health probes fail, answers say
+    /// `Connection: close`, HTTP/2 connections get their GOAWAY.
+    pub fn announce_shutdown(&self) {
+        self.drain.set_phase(Phase::Draining);
+    }
+
+    /// Accepts no more, closes idle connections, and waits until every request is answered, at most
+    /// for `longest`. The last numbers are reported before it returns.
+    pub async fn drain(mut self, longest: Duration) -> Drained {
+        self.drain.set_phase(Phase::Closing);
+        let whole = tokio::time::timeout(longest, self.drain.until_empty()).await.is_ok();
+        let connections = self.drain.connections();
+        self.tasks.shutdown().await;
+        if let Some(mut driver) = self.driver.take() {
+            // With the last reporter gone the driver sends what is left, if anyone listens.
+            if tokio::time::timeout(LAST_WORDS, &mut driver).await.is_err() {
+                driver.abort();
+            }
+        }
+        if whole { Drained::Whole } else { Drained::CutShort { connections } }
+    }
+}
+
+/// How long the last reports may take to be sent.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.drain.set_phase(Phase::Closing);
+        if let Some(driver) = &self.driver {
+            driver.abort();
+        }
+    }
+}
+
+/// Keeps the doors to what the controller says, and has each of them reported.
+async fn follow(doors: Arc<Doors>, reporter: Reporter, mut inbox: Inbox) {
+    let mut reporting = JoinSet::new();
+    let report = |reporting: &mut JoinSet<()>, door: Arc<Door>| {
+        reporting.spawn(reports::report(door, reporter.clone(), inbox.directives.clone()));
+    };
+    for door in doors.all() {
+        report(&mut reporting, door);
+    }
+    while inbox.endpoints.changed().await.is_ok() {
+        // Cloned, because the doors take locks and the value must not be held that long.
+        let endpoints = inbox.endpoints.borrow_and_update().clone();
+        for door in doors.set_endpoints(&endpoints) {
+            report(&mut reporting, door);
+        }
+    }
+}
+
+async fn tidy(doors: Arc<Doors>) {
+    let mut ticks = tokio::time::interval(TIDY_EVERY);
+    loop {
+        ticks.tick().await;
+        for door in doors.all() {
+            door.close_expired();
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Instances and controllers that die.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::app::App;
+use crate::client::get;
+use crate::controller::Controller;
+use crate::stage::{close_whole, config, fixed, open, status, until};
+
+/// An address where nobody listens.
+async fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn an_instance_that_dies_takes_only_what_it_held() {
+    let (doomed, other) = (App::start(Duration::ZERO).await, App::start(Duration::ZERO).await);
+    let (running, address) = open(fixed(&[(&doomed, 3), (&other, 3)]));
+    let held: Vec<_> = (0..6).map(|_| tokio::spawn(get(address, "/gate", &[]))).collect();
+    until(&running, |status| status.in_flight == 6).await;
+    let waiting: Vec<_> = (0..20).map(|_| tokio::spawn(get(address, "/", &[]))).collect();
+    until(&running, |status| status.waiting == 20).await;
+    while doomed.seen.in_flight.load(std::sync::atomic::Ordering::SeqCst) < 3 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(doomed.kill(), 3);
+    other.seen.gate.add_permits(3);
+    let mut lost = 0;
+    for request in held {
+        lost += u32::from(request.await.unwrap().is_none_or(|answer| answer.status != 200));
+    }
+    assert_eq!(lost, 3, "what it held, and nothing else");
+    for request in waiting {
+        assert_eq!(request.await.unwrap().unwrap().status, 200);
+    }
+    assert_eq!(status(&running).failed, 3);
+    close_whole(running).await;
+}
+
+#[tokio::test]
+async fn a_request_that_was_not_sent_goes_to_the_next_instance() {
+    let app = App::start(Duration::ZERO).await;
+    let controller = Controller::start().await;
+    let (running, address) = open(config(Some(&controller)));
+    let (dead, also_dead) = (nobody().await, nobody().await);
+    controller.say("web", &[("a", dead, 1), ("b", also_dead, 1), ("c", app.address, 1)]);
+    until(&running, |status| status.ready == 3).await;
+    for _ in 0..20 {
+        assert_eq!(get(address, "/", &[]).await.unwrap().status, 200);
+    }
+    assert_eq!((app.served(), status(&running).failed), (20, 0));
+    close_whole(running).await;
+}
+
+#[tokio::test]
+async fn with_nothing_but_dead_instances_requests_wait_for_a_living_one() {
+    let controller = Controller::start().await;
+    let (running, address) = open(config(Some(&controller)));
+    let dead = nobody().await;
+    controller.say("web", &[("a", dead, 0)]);
+    until(&running, |status| status.ready == 1).await;
+    let waiting: Vec<_> = (0..5).map(|_| tokio::spawn(get(address, "/", &[]))).collect();
+    until(&running, |status| status.waiting == 5).await;
+    let app = App::start(Duration::ZERO).await;
+    controller.say("web", &[("b", app.address, 1)]);
+    for request in waiting {
+        assert_eq!(request.await.unwrap().unwrap().status, 200);
+    }
+    close_whole(running).await;
+}
+
+#[tokio::test]
+async fn requests_flow_without_the_controller() {
+    let app = App::start(Duration::ZERO).await;
+    let controller = Controller::start().await;
+    let (running, address) = open(config(Some(&controller)));
+    controller.say("web", &[("a", app.address, 2)]);
+    until(&running, |status| status.ready == 1).await;
+    controller.kill().await;
+    for _ in 0..20 {
+        assert_eq!(get(address, "/", &[]).await.unwrap().status, 200);
+    }
+    let probe = ["User-Agent: kube-probe/1.34"];
+    assert_eq!(get(address, "/", &probe).await.unwrap().status, 200, "ready all the same");
+    close_whole(running).await;
+}
+
+#[tokio::test]
+async fn a_drain_finishes_what_is_there_and_takes_nothing_new() {
+    let app = App::start(Duration::ZERO).await;
+    let (running, address) = open(fixed(&[(&app, 1)]));
+    let running_one = tokio::spawn(get(address, "/gate", &[]));
+    until(&running, |status| status.in_flight == 1).await;
+    let waiting_one = tokio::spawn(get(address, "/", &[]));
+    until(&running, |status| status.waiting == 1).await;
+    running.announce_shutdown();
+    let probe = ["User-Agent: kube-probe/1.34"];
+    assert_eq!(get(address, "/", &probe).await.unwrap().status, 503);
+    let drain = tokio::spawn(close_whole(running));
+    app.seen.gate.add_permits(1);
+    assert_eq!(running_one.await.unwrap().unwrap().status, 200);
+    assert_eq!(waiting_one.await.unwrap().unwrap().status, 200);
+    drain.await.unwrap();
+    assert!(get(address, "/", &[]).await.is_none(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_begin_in_time_is_a_504() {
+    let app = App::start(Duration::ZERO).await;
+    let mut config = fixed(&[(&app, 1)]);
+    config.limits.response_start = Some(Duration::from_millis(50));
+    let (running, address) = open(config);
+    let sent = get(address, "/gate", &[]).await.unwrap();
+    assert_eq!((sent.status, sent.body.as_str()), (504, "activator request timeout\n"));
+    close_whole(running).await;
+}

@@ -1,0 +1,121 @@
+//! Requests that come while there is nowhere to send them.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tidegate_admission::DispatcherSettings;
+
+use crate::app::App;
+use crate::client::get;
+use crate::controller::Controller;
+use crate::stage::{close_whole, config, fixed, open, status, until};
+
+#[tokio::test]
+async fn the_first_request_wakes_the_revision_and_is_answered_when_it_is_ready() {
+    let controller = Controller::start().await;
+    let (running, address) = open(config(Some(&controller)));
+    let waiting = tokio::spawn(async move { get(address, "/", &[]).await });
+    // The report comes because a line formed, with everything the controller needs to wake it.
+    controller.hear(|stat| stat.waiting == 1 && stat.in_flight == 1).await;
+    assert!(!waiting.is_finished());
+    let app = App::start(Duration::ZERO).await;
+    controller.say("web", &[("web-1", app.address, 1)]);
+    let answer = waiting.await.unwrap().unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "hello"));
+    let headers = app.seen.last_headers.lock().unwrap().clone();
+    assert_eq!(headers["k-proxy-request"], "activator");
+    assert_eq!(headers["host"], "app.example");
+    assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
+    controller.hear(|stat| stat.waiting == 0 && stat.in_flight == 0).await;
+    let hello = controller.heard().hellos.remove(0);
+    assert_eq!((hello.role, hello.protocol_version), (2, 1));
+    let total: u64 = controller.heard().stats.iter().map(|stat| stat.request_count).sum();
+    assert_eq!(total, 1, "counted once, however many reports there were");
+    assert_eq!(status(&running).cold_starts, 1);
+    close_whole(running).await;
+}
+
+#[tokio::test]
+async fn beyond_its_number_the_line_refuses_and_says_when_to_come_back() {
+    let controller = Controller::start().await;
+    let mut config = config(Some(&controller));
+    config.dispatch = DispatcherSettings { max_waiting: 2, ..DispatcherSettings::default() };
+    let (running, address) = open(config);
+    let held: Vec<_> = (0..2).map(|_| tokio::spawn(get(address, "/", &[]))).collect();
+    until(&running, |status| status.waiting == 2).await;
+    let refused = get(address, "/", &[]).await.unwrap();
+    assert_eq!((refused.status, refused.body.as_str()), (503, "pending request queue full\n"));
+    assert!(refused.has("retry-after: 1"), "{}", refused.head);
+    let grpc = get(address, "/", &["Content-Type: application/grpc"]).await.unwrap();
+    assert_eq!(grpc.status, 200);
+    assert!(grpc.has("grpc-status: 14"), "{}", grpc.head);
+    let app = App::start(Duration::ZERO).await;
+    controller.say("web", &[("web-1", app.address, 1)]);
+    for held in held {
+        assert_eq!(held.await.unwrap().unwrap().status, 200);
+    }
+    assert_eq!(status(&running).refused, 2);
+    close_whole(running).await;
+}
+
+#[tokio::test]
+async fn beyond_its_time_the_line_refuses() {
+    let controller = Controller::start().await;
+    let mut config = config(Some(&controller));
+    config.dispatch.longest_wait = Some(Duration::from_millis(50));
+    let (running, address) = open(config);
+    let refused = get(address, "/", &[]).await.unwrap();
+    assert_eq!((refused.status, refused.body.as_str()), (503, "no instance became free in time\n"));
+    assert!(refused.has("retry-after: 1"), "{}", refused.head);
+    close_whole(running).await;
+}
+
+#[tokio::test]
+async fn two_hundred_clients_never_exceed_any_instances_limit() {
+    const CLIENTS: usize = 200;
+    const EACH: usize = 5;
+    let apps = [
+        (App::start(Duration::from_millis(2)).await, 1),
+        (App::start(Duration::from_millis(2)).await, 3),
+        (App::start(Duration::from_millis(2)).await, 5),
+    ];
+    let listed: Vec<_> = apps.iter().map(|(app, limit)| (app, *limit)).collect();
+    let (running, address) = open(fixed(&listed));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            tokio::spawn(async move {
+                for _ in 0..EACH {
+                    assert_eq!(get(address, "/", &[]).await.unwrap().status, 200);
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    let served: u32 = apps.iter().map(|(app, _)| app.served()).sum();
+    assert_eq!(served as usize, CLIENTS * EACH);
+    for (app, limit) in &apps {
+        assert!(app.most_in_flight() <= *limit, "{} of {limit}", app.most_in_flight());
+        assert!(app.served() > 0, "all of them work");
+    }
+    close_whole(running).await;
+}
+
+#[tokio::test]
+async fn clients_that_give_up_leave_the_line() {
+    let app = App::start(Duration::ZERO).await;
+    let (running, address) = open(fixed(&[(&app, 1)]));
+    let held = tokio::spawn(get(address, "/gate", &[]));
+    until(&running, |status| status.in_flight == 1).await;
+    let leaving: Vec<_> = (0..10).map(|_| tokio::spawn(get(address, "/", &[]))).collect();
+    until(&running, |status| status.waiting == 10).await;
+    for client in leaving {
+        client.abort();
+    }
+    until(&running, |status| status.waiting == 0).await;
+    app.seen.gate.add_permits(1);
+    assert_eq!(held.await.unwrap().unwrap().status, 200);
+    assert_eq!(app.seen.served.load(Ordering::SeqCst), 1, "the app saw none of them");
+    close_whole(running).await;
+}

@@ -1,0 +1,14 @@
+//! The whole front door over real sockets: apps that count, a controller that can die, clients that
+//! are not nice.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test may fail like the test itself")]
+
+mod app;
+mod client;
+mod controller;
+mod faults;
+mod garbage;
+mod holding;
+mod protocols;
+mod routing;
+mod stage;

@@ -1,0 +1,200 @@
+//! `tidegate activator`: the front door as a process of its own.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use tidegate_activator::{Activator, Config, Drained, RevisionName};
+use tidegate_admission::{DispatcherSettings, Policy};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What was typed after `tidegate activator`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to listen for requests.
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8012", env = "TIDEGATE_LISTEN")]
+    listen: SocketAddr,
+    /// The controller, which says where instances are and is told how busy they are.
+    #[arg(long, value_name = "HOST:PORT", env = "TIDEGATE_CONTROLLER")]
+    controller: Option<String>,
+    /// Our name, unique among the activators of one controller.
+    #[arg(long, env = "POD_NAME")]
+    name: Option<String>,
+    /// The revision that takes requests which name none.
+    #[arg(long, value_name = "NAMESPACE/NAME", env = "TIDEGATE_DEFAULT_REVISION")]
+    default_revision: Option<Revision>,
+    /// An instance known from the start: its revision, address and limit (0 or none: unlimited).
+    #[arg(long = "endpoint", value_name = "NAMESPACE/NAME=IP:PORT[,LIMIT]")]
+    endpoints: Vec<Endpoint>,
+    /// Which instance gets a request, of those that have room.
+    #[arg(long, value_enum, default_value = "least-loaded")]
+    policy: PolicyName,
+    /// Requests that may wait for one revision at a time.
+    #[arg(long, value_name = "N", default_value_t = DispatcherSettings::default().max_waiting)]
+    max_waiting: u32,
+    /// How long a request may wait for an instance.
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = humantime::parse_duration)]
+    longest_wait: Duration,
+    /// How long a request may take until its answer begins, waiting included.
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = humantime::parse_duration)]
+    request_timeout: Duration,
+    /// After SIGTERM, how long to go on taking requests while clients learn to go elsewhere.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    lame_duck: Duration,
+    /// After that, how long requests in flight may take.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    drain: Duration,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum PolicyName {
+    /// The one with the fewest requests in flight.
+    LeastLoaded,
+    /// The first one that has room.
+    FirstAvailable,
+    /// One after the other.
+    RoundRobin,
+    /// The less loaded of two drawn at random.
+    RandomOfTwo,
+}
+
+impl PolicyName {
+    fn policy(self) -> Policy {
+        match self {
+            Self::LeastLoaded => Policy::LeastLoaded,
+            Self::FirstAvailable => Policy::FirstAvailable,
+            Self::RoundRobin => Policy::RoundRobin,
+            // Several activators must not draw the same instances in the same order.
+            Self::RandomOfTwo => Policy::RandomOfTwo { seed: std::process::id().into() },
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Revision(RevisionName);
+
+impl FromStr for Revision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('/') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+                Ok(Self(RevisionName { namespace: namespace.into(), name: name.into() }))
+            }
+            _ => Err("expected NAMESPACE/NAME".to_owned()),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Endpoint {
+    revision: RevisionName,
+    address: SocketAddr,
+    limit: u32,
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected =
+            || "expected NAMESPACE/NAME=IP:PORT or NAMESPACE/NAME=IP:PORT,LIMIT".to_owned();
+        let (revision, rest) = text.split_once('=').ok_or_else(expected)?;
+        let Revision(revision) = revision.parse()?;
+        let (address, limit) = rest.split_once(',').unwrap_or((rest, "0"));
+        let address = address.parse().map_err(|_| expected())?;
+        Ok(Self { revision, address, limit: limit.parse().map_err(|_| expected())? })
+    }
+}
+
+impl Args {
+    fn config(self) -> Config {
+        let mut config = Config::new(self.listen);
+        config.controller = self.controller;
+        config.name = self.name.unwrap_or(config.name);
+        config.default_revision = self.default_revision.map(|Revision(revision)| revision);
+        config.dispatch = DispatcherSettings {
+            policy: self.policy.policy(),
+            max_waiting: self.max_waiting,
+            longest_wait: Some(self.longest_wait),
+        };
+        config.limits.response_start = Some(self.request_timeout);
+        config.endpoints = (1..)
+            .zip(self.endpoints)
+            .map(|(nth, Endpoint { revision, address, limit })| {
+                let instance = format!("{}-{nth}", revision.name);
+                let address = address.to_string();
+                (revision, tidegate_activator::Endpoint { instance, address, limit })
+            })
+            .collect();
+        config
+    }
+}
+
+/// Serves until told to stop.
+pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
+    let (lame_duck, drain) = (args.lame_duck, args.drain);
+    let config = args.config();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut told = Told::new()?;
+        let running = Activator::bind(config)?.spawn();
+        eprintln!("tidegate activator: listening on {}", running.address());
+        told.to_stop().await;
+        running.announce_shutdown();
+        let ending = async {
+            tokio::time::sleep(lame_duck).await;
+            running.drain(drain).await
+        };
+        let drained = tokio::select! {
+            drained = ending => drained,
+            () = told.to_stop() => return Ok(ExitCode::FAILURE),
+        };
+        Ok(match drained {
+            Drained::Whole => ExitCode::SUCCESS,
+            Drained::CutShort { connections } => {
+                eprintln!("tidegate activator: {connections} connections were still open");
+                ExitCode::FAILURE
+            }
+        })
+    })
+}
+
+/// The signals that end a process.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    fn new() -> anyhow::Result<Self> {
+        let terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn to_stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_read_with_and_without_a_limit() {
+        let endpoint: Endpoint = "prod/web=10.0.0.1:8012,5".parse().unwrap();
+        assert_eq!((endpoint.revision.name.as_str(), endpoint.limit), ("web", 5));
+        let endpoint: Endpoint = "prod/web=[::1]:8012".parse().unwrap();
+        assert_eq!((endpoint.address.port(), endpoint.limit), (8012, 0));
+        for bad in ["", "web=1.2.3.4:5", "a/b", "a/b=host:80", "a/b=1.2.3.4:5,x", "/b=1.2.3.4:5"] {
+            assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
+        }
+    }
+}

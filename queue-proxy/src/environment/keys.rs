@@ -1,0 +1,124 @@
+//! Every environment variable that the sidecar reads. `docs/queue-proxy.md` lists the same names;
+//! a test keeps the two equal.
+
+macro_rules! keys {
+    ($($(#[doc = $doc:literal])+ $name:ident = $value:literal;)+) => {
+        $($(#[doc = $doc])+ pub const $name: &str = $value;)+
+
+        /// All names above, in order.
+        pub const ALL: &[&str] = &[$($name),+];
+    };
+}
+
+keys! {
+    /// Requests that the app takes at a time; less than 1 is unlimited. Required.
+    CONTAINER_CONCURRENCY = "CONTAINER_CONCURRENCY";
+    /// Port of the main listener, plain text; empty picks a free one. Required.
+    QUEUE_SERVING_PORT = "QUEUE_SERVING_PORT";
+    /// Port of the main listener over TLS, used when certificates are mounted. Required.
+    QUEUE_SERVING_TLS_PORT = "QUEUE_SERVING_TLS_PORT";
+    /// Port of the app on 127.0.0.1. Required.
+    USER_PORT = "USER_PORT";
+    /// Longest time of one request in seconds; 0 is unlimited. Required.
+    REVISION_TIMEOUT_SECONDS = "REVISION_TIMEOUT_SECONDS";
+    /// Longest time until the response starts in seconds; 0 is unlimited.
+    REVISION_RESPONSE_START_TIMEOUT_SECONDS = "REVISION_RESPONSE_START_TIMEOUT_SECONDS";
+    /// Longest gap between bytes of an exchange in seconds; 0 is unlimited.
+    REVISION_IDLE_TIMEOUT_SECONDS = "REVISION_IDLE_TIMEOUT_SECONDS";
+    /// Kubernetes probe as JSON, or an array of them with [`ENABLE_MULTI_CONTAINER_PROBES`].
+    SERVING_READINESS_PROBE = "SERVING_READINESS_PROBE";
+    /// Accepted for compatibility: exchanges are always full duplex.
+    ENABLE_HTTP_FULL_DUPLEX = "ENABLE_HTTP_FULL_DUPLEX";
+    /// Try HTTP/2 first in readiness probes.
+    ENABLE_HTTP2_AUTO_DETECTION = "ENABLE_HTTP2_AUTO_DETECTION";
+    /// [`SERVING_READINESS_PROBE`] is an array.
+    ENABLE_MULTI_CONTAINER_PROBES = "ENABLE_MULTI_CONTAINER_PROBES";
+    /// Logger configuration as JSON; its `level` is used, the rest is ignored. Required.
+    SERVING_LOGGING_CONFIG = "SERVING_LOGGING_CONFIG";
+    /// Lowest level that is logged: debug, info, warn, error. Required.
+    SERVING_LOGGING_LEVEL = "SERVING_LOGGING_LEVEL";
+    /// Namespace of the revision. Required.
+    SERVING_NAMESPACE = "SERVING_NAMESPACE";
+    /// Configuration that made the revision. Required.
+    SERVING_CONFIGURATION = "SERVING_CONFIGURATION";
+    /// Name of the revision. Required.
+    SERVING_REVISION = "SERVING_REVISION";
+    /// Name of this pod. Required.
+    SERVING_POD = "SERVING_POD";
+    /// Address of this pod. Required.
+    SERVING_POD_IP = "SERVING_POD_IP";
+    /// Service that owns the revision.
+    SERVING_SERVICE = "SERVING_SERVICE";
+    /// Metrics, tracing and request log as JSON.
+    OBSERVABILITY_CONFIG = "OBSERVABILITY_CONFIG";
+    /// Lowest TLS version of the main listener: 1.2 or 1.3.
+    QUEUE_PROXY_TLS_MIN_VERSION = "QUEUE_PROXY_TLS_MIN_VERSION";
+    /// Highest TLS version of the main listener: 1.2 or 1.3.
+    QUEUE_PROXY_TLS_MAX_VERSION = "QUEUE_PROXY_TLS_MAX_VERSION";
+    /// Cipher suites of the main listener, comma separated, by their IANA names.
+    QUEUE_PROXY_TLS_CIPHER_SUITES = "QUEUE_PROXY_TLS_CIPHER_SUITES";
+    /// Key exchange groups of the main listener, comma separated.
+    QUEUE_PROXY_TLS_CURVE_PREFERENCES = "QUEUE_PROXY_TLS_CURVE_PREFERENCES";
+    /// Host of the metrics listener.
+    METRICS_PROMETHEUS_HOST = "METRICS_PROMETHEUS_HOST";
+    /// Port of the metrics listener, 1024 to 65535.
+    METRICS_PROMETHEUS_PORT = "METRICS_PROMETHEUS_PORT";
+    /// Name of this pod in metrics and traces.
+    POD_NAME = "POD_NAME";
+    /// Name of this host, when [`POD_NAME`] is absent.
+    HOSTNAME = "HOSTNAME";
+    /// Name of this service in metrics and traces.
+    OTEL_SERVICE_NAME = "OTEL_SERVICE_NAME";
+    /// OTLP endpoint that replaces those of the configuration.
+    OTEL_EXPORTER_OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    /// OTLP endpoint for metrics.
+    OTEL_EXPORTER_OTLP_METRICS_ENDPOINT = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+    /// OTLP endpoint for traces.
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    /// Milliseconds between exports of metrics.
+    OTEL_METRIC_EXPORT_INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL";
+    /// Controller that takes reports, `host:port`; absent means no report stream.
+    TIDEGATE_CONTROLLER = "TIDEGATE_CONTROLLER";
+    /// Name under which this instance reports; the pod name when absent.
+    TIDEGATE_INSTANCE = "TIDEGATE_INSTANCE";
+    /// Address at which this instance takes traffic, `host:port`.
+    TIDEGATE_ADDRESS = "TIDEGATE_ADDRESS";
+    /// Address that listeners bind; all interfaces when absent.
+    TIDEGATE_LISTEN_HOST = "TIDEGATE_LISTEN_HOST";
+    /// Port of `/wait-for-drain`, or `off`.
+    TIDEGATE_ADMIN_PORT = "TIDEGATE_ADMIN_PORT";
+    /// Port of the statistics in protobuf, or `off`.
+    TIDEGATE_STATS_PORT = "TIDEGATE_STATS_PORT";
+    /// Port of the Prometheus metrics, or `off`.
+    TIDEGATE_METRICS_PORT = "TIDEGATE_METRICS_PORT";
+    /// Directory of `tls.crt` and `tls.key`.
+    TIDEGATE_CERTIFICATE_DIRECTORY = "TIDEGATE_CERTIFICATE_DIRECTORY";
+    /// Milliseconds between two looks at the certificate files.
+    TIDEGATE_CERTIFICATE_POLL_MS = "TIDEGATE_CERTIFICATE_POLL_MS";
+    /// `auto` adapts the concurrency limit to the latency of the app.
+    TIDEGATE_CONCURRENCY = "TIDEGATE_CONCURRENCY";
+    /// Requests that may wait beyond the limit.
+    TIDEGATE_QUEUE_DEPTH = "TIDEGATE_QUEUE_DEPTH";
+    /// Longest time in the line in milliseconds.
+    TIDEGATE_QUEUE_TIMEOUT_MS = "TIDEGATE_QUEUE_TIMEOUT_MS";
+    /// Status of a refusal: 503, as Knative's, or 429.
+    TIDEGATE_REFUSAL_STATUS = "TIDEGATE_REFUSAL_STATUS";
+    /// Seconds announced in `Retry-After` of a refusal.
+    TIDEGATE_RETRY_AFTER_SECONDS = "TIDEGATE_RETRY_AFTER_SECONDS";
+    /// Bytes per direction of an HTTP/1 connection that the proxy may hold.
+    TIDEGATE_BUFFER_BYTES = "TIDEGATE_BUFFER_BYTES";
+    /// Milliseconds without a new request that end a drain.
+    TIDEGATE_QUIET_PERIOD_MS = "TIDEGATE_QUIET_PERIOD_MS";
+    /// Milliseconds that work in flight may take after the drain began.
+    TIDEGATE_GRACE_PERIOD_MS = "TIDEGATE_GRACE_PERIOD_MS";
+    /// Milliseconds after which a drain without a signal is undone.
+    TIDEGATE_DRAIN_RESET_MS = "TIDEGATE_DRAIN_RESET_MS";
+    /// Milliseconds in which a request's head must arrive.
+    TIDEGATE_HEADER_TIMEOUT_MS = "TIDEGATE_HEADER_TIMEOUT_MS";
+    /// Milliseconds between readiness probes of our own while the app is not ready.
+    TIDEGATE_READY_POLL_MS = "TIDEGATE_READY_POLL_MS";
+    /// File that gets one row for each request, for the simulator.
+    TIDEGATE_RECORD = "TIDEGATE_RECORD";
+    /// Threads that carry requests.
+    TIDEGATE_DATA_THREADS = "TIDEGATE_DATA_THREADS";
+}

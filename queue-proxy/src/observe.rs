@@ -1,0 +1,176 @@
+//! What is remembered about one request while it is on its way, and told to whoever listens.
+//!
+//! With nobody listening this costs a few loads: nothing is copied, no clock is read twice.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use tidegate_relay::{BodyLength, Exchange, RequestHead};
+use tokio::time::Instant;
+
+use crate::dispatch;
+use crate::knative;
+use crate::metrics::{Ending, Metrics, Observation};
+use crate::record::{Cold, Recorder, Row};
+use crate::request_log::{RequestFacts, RequestLogger, ResponseFacts};
+use crate::statistics::Outcomes;
+
+/// Nginx's status for a client that went away; nobody receives it.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// Everybody who wants to know about requests.
+#[derive(Debug, Clone)]
+pub struct Observers {
+    /// Counts for the controller.
+    pub outcomes: Outcomes,
+    /// Prometheus.
+    pub metrics: Option<Metrics>,
+    /// The request log.
+    pub log: Option<RequestLogger>,
+    /// The recorded trace.
+    pub recorder: Option<Recorder>,
+}
+
+/// One request on its way.
+#[derive(Debug)]
+pub struct Story {
+    arrived: SystemTime,
+    /// Facts for the log and for metrics; only with one of them.
+    facts: Option<Box<Facts>>,
+    recorded: bool,
+    cold: Cold,
+}
+
+#[derive(Debug)]
+struct Facts {
+    request: RequestFacts,
+    scheme: &'static str,
+    tag: String,
+    logged: bool,
+    measured: bool,
+}
+
+/// When a request went through the gate.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Passage {
+    /// When it got its slot.
+    pub entered: Option<Instant>,
+    /// Whether the response was cut short.
+    pub ending: Ending,
+}
+
+// === impl Observers ===
+
+impl Observers {
+    /// Begins to observe; `None` when nobody wants to know about this one.
+    pub fn begin(&self, exchange: &Exchange, cold: Cold) -> Option<Story> {
+        if self.metrics.is_none() && self.log.is_none() && self.recorder.is_none() {
+            return None;
+        }
+        let head = exchange.head();
+        let marked = dispatch::is_probe(&head.headers);
+        let logged = self.log.as_ref().is_some_and(|log| !marked || log.logs_probes());
+        let measured = self.metrics.is_some() && !marked;
+        let detail = if logged { Detail::Whole } else { Detail::Labels };
+        let facts = (logged || measured).then(|| {
+            Box::new(Facts {
+                request: facts(head, exchange.peer(), detail),
+                scheme: head.scheme.as_str(),
+                tag: knative::route_tag(&head.headers).to_owned(),
+                logged,
+                measured,
+            })
+        });
+        let recorded = self.recorder.is_some() && !marked;
+        if facts.is_none() && !recorded {
+            return None;
+        }
+        Some(Story { arrived: SystemTime::now(), facts, recorded, cold })
+    }
+
+    /// Tells everybody how it ended.
+    pub fn finish(&self, story: &Story, exchange: &Exchange, passage: Passage) {
+        let report = exchange.report();
+        let now = Instant::now();
+        let latency = now - exchange.started();
+        let wait = passage.entered.map_or(latency, |entered| entered - exchange.started());
+        let service = passage.entered.map(|entered| now - entered);
+        let status = report.status.map_or(CLIENT_CLOSED_REQUEST, |status| status.as_u16());
+        let row = Row {
+            start: story.arrived,
+            wait,
+            service: service.unwrap_or_default(),
+            // Tunnels answer 101; everyone who counts requests wants to see a success.
+            status: if status == 101 { 200 } else { status },
+            request_bytes: report.request_bytes,
+            response_bytes: report.response_bytes,
+            cold: story.cold,
+        };
+        if let (true, Some(recorder)) = (story.recorded, &self.recorder) {
+            recorder.write(&row);
+        }
+        if let Some(facts) = &story.facts {
+            self.tell(facts, &row, latency, passage);
+        }
+    }
+
+    fn tell(&self, facts: &Facts, row: &Row, latency: Duration, passage: Passage) {
+        let service = passage.entered.map(|entered| entered.elapsed());
+        if let (true, Some(metrics)) = (facts.measured, &self.metrics) {
+            metrics.finished(&Observation {
+                method: &facts.request.method,
+                version: facts.request.version,
+                host: &facts.request.host,
+                scheme: facts.scheme,
+                tag: &facts.tag,
+                status: row.status,
+                request_bytes: row.request_bytes,
+                response_bytes: row.response_bytes,
+                latency,
+                wait: row.wait,
+                service,
+                ending: passage.ending,
+            });
+        }
+        if let (true, Some(log)) = (facts.logged, &self.log) {
+            log.write(
+                &facts.request,
+                &ResponseFacts {
+                    status: row.status,
+                    body_bytes: row.response_bytes,
+                    start: row.start,
+                    latency,
+                    wait: row.wait,
+                    service: row.service,
+                },
+            );
+        }
+    }
+}
+
+/// How much of the head is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Labels,
+    Whole,
+}
+
+/// Copies what is needed of the head before it is rewritten; headers only for the log.
+fn facts(head: &RequestHead, peer: Option<SocketAddr>, detail: Detail) -> RequestFacts {
+    let logged = detail == Detail::Whole;
+    let host = head.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or("");
+    RequestFacts {
+        method: head.method.clone(),
+        target: String::from_utf8_lossy(if logged { &head.target } else { b"" }).into_owned(),
+        version: head.version,
+        host: host.to_owned(),
+        headers: if logged { head.headers.clone() } else { HeaderMap::new() },
+        remote: peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
+        content_length: match head.body {
+            BodyLength::Empty => Some(0),
+            BodyLength::Known(length) => Some(length),
+            BodyLength::Unknown => None,
+        },
+    }
+}

@@ -1,0 +1,257 @@
+//! Is the app ready? Asked by the platform through [`Prober::check`], and by ourselves through
+//! [`watch`], which pushes the answer the moment it changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch::{Receiver, channel};
+use tokio::time::{Instant, MissedTickBehavior};
+
+mod grpc;
+mod http;
+pub mod spec;
+pub mod watch;
+
+use spec::{Handler, Pace, ProbeSpec, ReadinessSpec};
+
+/// Time between two aggressive attempts, as in Knative.
+pub const AGGRESSIVE_PERIOD: Duration = Duration::from_millis(50);
+/// Limit of one aggressive attempt, as in Knative.
+pub const AGGRESSIVE_ATTEMPT: Duration = Duration::from_millis(100);
+/// Limit of all aggressive attempts for one question, as in Knative.
+pub const AGGRESSIVE_TOTAL: Duration = Duration::from_secs(10);
+/// At most one line about failed probes in this time: a pod that never gets ready must not fill
+/// the log.
+const LOG_PERIOD: Duration = Duration::from_secs(1);
+
+/// Why one attempt failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeFailure {
+    /// No connection.
+    #[error("cannot connect to the app: {0}")]
+    Connect(#[source] std::io::Error),
+    /// No answer in time.
+    #[error("the app did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// Not HTTP, or not the right kind of it.
+    #[error("cannot understand the app: {0}")]
+    Protocol(String),
+    /// A status that is no success.
+    #[error("HTTP probe failed with status {0}, expected 200 to 399")]
+    Status(u16),
+    /// Redirected for ever.
+    #[error("stopped after {0} redirects")]
+    Redirects(usize),
+    /// The health service says no.
+    #[error("the health service reports status {0}, expected 1 (SERVING)")]
+    NotServing(i32),
+    /// A command.
+    #[error("exec probe not supported")]
+    Exec,
+    /// Nothing to try.
+    #[error("no probe found")]
+    Nothing,
+}
+
+/// Whether the app may get traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may.
+    Ready,
+    /// It may not.
+    NotReady,
+}
+
+/// Answers whether the app is ready. Questions that are asked at the same time share one answer.
+#[derive(Debug, Clone)]
+pub struct Prober {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    probes: Vec<Probe>,
+    /// The answer that is being found, if any.
+    running: Mutex<Option<Receiver<Option<Verdict>>>>,
+    complaints: Complaints,
+}
+
+#[derive(Debug)]
+struct Probe {
+    spec: ProbeSpec,
+    /// Passes in a row so far; it outlives one question, as in Knative.
+    passes: AtomicU32,
+}
+
+// === impl Prober ===
+
+impl Prober {
+    /// A prober that has not tried anything yet.
+    pub fn new(spec: ReadinessSpec) -> Self {
+        let specs = match spec {
+            ReadinessSpec::Always => Vec::new(),
+            ReadinessSpec::All(specs) => specs,
+        };
+        let probes = specs.into_iter().map(|spec| Probe { spec, passes: AtomicU32::new(0) });
+        Self {
+            shared: Arc::new(Shared {
+                probes: probes.collect(),
+                running: Mutex::new(None),
+                complaints: Complaints::default(),
+            }),
+        }
+    }
+
+    /// Whether the answer needs no probe at all.
+    pub fn is_always_ready(&self) -> bool {
+        self.shared.probes.is_empty()
+    }
+
+    /// Finds the answer, or joins those who already wait for it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Giving up does not stop the probe: others may wait for it, and its result counts.
+    pub async fn check(&self) -> Verdict {
+        if self.is_always_ready() {
+            return Verdict::Ready;
+        }
+        let mut answer = {
+            let mut running = self.shared.running.lock();
+            match &*running {
+                Some(answer) => answer.clone(),
+                None => {
+                    let (tell, answer) = channel(None);
+                    *running = Some(answer.clone());
+                    let shared = Arc::clone(&self.shared);
+                    tokio::spawn(async move {
+                        let verdict = shared.round().await;
+                        *shared.running.lock() = None;
+                        tell.send_replace(Some(verdict));
+                    });
+                    answer
+                }
+            }
+        };
+        // An error means that the runtime ends; nobody is left to get traffic.
+        match answer.wait_for(Option::is_some).await {
+            Ok(verdict) => verdict.unwrap_or(Verdict::NotReady),
+            Err(_) => Verdict::NotReady,
+        }
+    }
+
+    fn probes(&self) -> &[Probe] {
+        &self.shared.probes
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Runs all probes at once; all must pass.
+    async fn round(self: &Arc<Self>) -> Verdict {
+        let mut tasks = tokio::task::JoinSet::new();
+        for index in 0..self.probes.len() {
+            let shared = Arc::clone(self);
+            tasks.spawn(async move { shared.probes[index].check(&shared.complaints).await });
+        }
+        while let Some(result) = tasks.join_next().await {
+            if !matches!(result, Ok(Verdict::Ready)) {
+                // The first failure decides; the rest is cancelled with the set.
+                return Verdict::NotReady;
+            }
+        }
+        Verdict::Ready
+    }
+}
+
+// === impl Probe ===
+
+impl Probe {
+    async fn check(&self, complaints: &Complaints) -> Verdict {
+        match self.spec.pace {
+            Pace::Once(limit) => match attempt(&self.spec.handler, limit).await {
+                Ok(()) => Verdict::Ready,
+                Err(failure) => {
+                    complaints.log(&failure);
+                    Verdict::NotReady
+                }
+            },
+            Pace::Aggressive => self.check_aggressively().await,
+        }
+    }
+
+    async fn check_aggressively(&self) -> Verdict {
+        let deadline = Instant::now() + AGGRESSIVE_TOTAL;
+        let mut pace = tokio::time::interval(AGGRESSIVE_PERIOD);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failures = 0_u32;
+        let mut last = ProbeFailure::Nothing;
+        loop {
+            let tick = tokio::time::timeout_at(deadline, pace.tick()).await;
+            if tick.is_err() || Instant::now() >= deadline {
+                tracing::error!(
+                    "aggressive probe error (failed {failures} times): {last}: \
+                     context deadline exceeded"
+                );
+                return Verdict::NotReady;
+            }
+            match attempt(&self.spec.handler, AGGRESSIVE_ATTEMPT).await {
+                Ok(()) => {
+                    let passes = self.passes.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+                    if passes >= self.spec.success_threshold {
+                        // Held at the threshold, so that it cannot wrap round.
+                        self.passes.store(self.spec.success_threshold, Ordering::Relaxed);
+                        return Verdict::Ready;
+                    }
+                }
+                Err(failure) => {
+                    self.passes.store(0, Ordering::Relaxed);
+                    failures += 1;
+                    last = failure;
+                }
+            }
+        }
+    }
+}
+
+/// Tries once.
+async fn attempt(handler: &Handler, limit: Duration) -> Result<(), ProbeFailure> {
+    match handler {
+        Handler::HttpGet(get) => http::probe(get, limit).await,
+        Handler::TcpSocket { host, port } => {
+            http::within(limit, http::connect(host, *port)).await.map(drop)
+        }
+        Handler::Grpc { port, service } => http::within(limit, grpc::probe(*port, service)).await,
+        Handler::Exec => Err(ProbeFailure::Exec),
+        Handler::Nothing => Err(ProbeFailure::Nothing),
+    }
+}
+
+/// Logs failed probes, one line a second at most.
+#[derive(Debug, Default)]
+struct Complaints {
+    last: Mutex<Option<Instant>>,
+    suppressed: AtomicU64,
+}
+
+// === impl Complaints ===
+
+impl Complaints {
+    fn log(&self, failure: &ProbeFailure) {
+        let now = Instant::now();
+        let mut last = self.last.lock();
+        if last.is_some_and(|last| now.duration_since(last) < LOG_PERIOD) {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        *last = Some(now);
+        let suppressed = self.suppressed.swap(0, Ordering::Relaxed);
+        tracing::warn!(suppressed, "readiness probe failed: {failure}");
+    }
+}
+
+#[cfg(test)]
+mod tests;

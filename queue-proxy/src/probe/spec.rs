@@ -1,0 +1,327 @@
+//! `SERVING_READINESS_PROBE`: Kubernetes probes as JSON.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::environment::Switch;
+
+/// The most probes that are accepted; a pod has a handful of containers.
+const MOST_PROBES: usize = 64;
+
+/// How to find out whether the app is ready.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum ReadinessSpec {
+    /// No probe: always ready, even if the app is down, as in Knative.
+    #[default]
+    Always,
+    /// All of these must pass.
+    All(Vec<ProbeSpec>),
+}
+
+/// One probe.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProbeSpec {
+    /// What to try.
+    pub handler: Handler,
+    /// How often to try it for each question.
+    pub pace: Pace,
+    /// Passes in a row that make a success.
+    pub success_threshold: u32,
+    /// Failures in a row that make a ready app not ready; used by our own watch only.
+    pub failure_threshold: u32,
+    /// Kubernetes' time between two probes; used by our own watch only.
+    pub period: Duration,
+}
+
+/// How often to try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Period 0: again and again, quickly, until it passes or ten seconds are over.
+    Aggressive,
+    /// Once, limited to this time.
+    Once(Duration),
+}
+
+/// What a probe does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Handler {
+    /// Requests a page; 200 to 399 passes.
+    HttpGet(HttpGet),
+    /// Connects and closes.
+    TcpSocket {
+        /// Host to connect to.
+        host: String,
+        /// Port to connect to.
+        port: u16,
+    },
+    /// Asks the standard health service.
+    Grpc {
+        /// Port on 127.0.0.1.
+        port: u16,
+        /// Name of the service, possibly empty.
+        service: String,
+    },
+    /// A command, which a sidecar cannot run.
+    Exec,
+    /// Nothing at all; never passes.
+    Nothing,
+}
+
+/// An HTTP probe.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpGet {
+    /// Host to connect to.
+    pub host: String,
+    /// Port to connect to.
+    pub port: u16,
+    /// Path and query, with a leading slash.
+    pub path: String,
+    /// Plain or over TLS.
+    pub scheme: Scheme,
+    /// Headers to send, in order.
+    pub headers: Vec<(String, String)>,
+    /// Try HTTP/2 with prior knowledge first.
+    pub http2: Switch,
+}
+
+/// Plain or over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain.
+    Http,
+    /// TLS; as the kubelet does, without verifying the certificate.
+    Https,
+}
+
+/// Why the probe cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// It is not the JSON of a probe.
+    #[error("cannot parse the JSON of {expected}: {source}")]
+    Json {
+        /// What was expected.
+        expected: &'static str,
+        /// What the parser says.
+        source: serde_json::Error,
+    },
+    /// It is `null` or contains one.
+    #[error("null is not a probe; leave the variable empty to go without")]
+    Null,
+    /// A port is not a number from 1 to 65535.
+    #[error("cannot probe port {0}, expected a number from 1 to 65535")]
+    Port(String),
+    /// There are too many.
+    #[error("{0} probes are more than {MOST_PROBES}")]
+    TooMany(usize),
+    /// A header cannot be sent.
+    #[error("cannot send the header '{0}'")]
+    Header(String),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Probe {
+    http_get: Option<HttpGetAction>,
+    tcp_socket: Option<SocketAction>,
+    grpc: Option<GrpcAction>,
+    exec: Option<serde_json::Value>,
+    timeout_seconds: Option<i32>,
+    period_seconds: Option<i32>,
+    success_threshold: Option<i32>,
+    failure_threshold: Option<i32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HttpGetAction {
+    path: Option<String>,
+    port: Option<IntOrString>,
+    host: Option<String>,
+    scheme: Option<String>,
+    http_headers: Option<Vec<HttpHeader>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct HttpHeader {
+    name: String,
+    #[serde(default)]
+    value: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct SocketAction {
+    port: Option<IntOrString>,
+    host: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct GrpcAction {
+    port: Option<IntOrString>,
+    service: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum IntOrString {
+    Int(i64),
+    String(String),
+}
+
+/// Reads the variable: one probe, or an array of them when `several` is on.
+///
+/// # Errors
+///
+/// The JSON is malformed, is of the other shape, is `null`, or names what cannot be probed.
+pub fn parse(json: &str, several: Switch, http2: Switch) -> Result<ReadinessSpec, SpecError> {
+    if json.is_empty() {
+        return Ok(ReadinessSpec::Always);
+    }
+    let probes: Vec<Option<Probe>> = if several.is_on() {
+        let list: Option<Vec<Option<Probe>>> = serde_json::from_str(json)
+            .map_err(|source| SpecError::Json { expected: "an array of probes", source })?;
+        list.ok_or(SpecError::Null)?
+    } else {
+        let probe = serde_json::from_str(json)
+            .map_err(|source| SpecError::Json { expected: "a probe", source })?;
+        vec![probe]
+    };
+    if probes.len() > MOST_PROBES {
+        return Err(SpecError::TooMany(probes.len()));
+    }
+    let probes: Result<Vec<ProbeSpec>, SpecError> = probes
+        .into_iter()
+        .map(|probe| probe.ok_or(SpecError::Null).and_then(|probe| resolve(probe, http2)))
+        .collect();
+    probes.map(ReadinessSpec::All)
+}
+
+fn resolve(probe: Probe, http2: Switch) -> Result<ProbeSpec, SpecError> {
+    let at_least_one = |number: Option<i32>, default: u32| match number {
+        Some(number) => u32::try_from(number).unwrap_or(0).max(1),
+        None => default,
+    };
+    let period_seconds = u64::try_from(probe.period_seconds.unwrap_or(0)).unwrap_or(0);
+    let pace = if period_seconds == 0 {
+        Pace::Aggressive
+    } else {
+        Pace::Once(Duration::from_secs(at_least_one(probe.timeout_seconds, 1).into()))
+    };
+    let handler = if let Some(action) = probe.http_get {
+        Handler::HttpGet(http_get(action, http2)?)
+    } else if let Some(action) = probe.tcp_socket {
+        Handler::TcpSocket { host: host(action.host), port: port(action.port)? }
+    } else if let Some(action) = probe.grpc {
+        Handler::Grpc { port: port(action.port)?, service: action.service.unwrap_or_default() }
+    } else if probe.exec.is_some() {
+        Handler::Exec
+    } else {
+        Handler::Nothing
+    };
+    Ok(ProbeSpec {
+        handler,
+        pace,
+        success_threshold: at_least_one(probe.success_threshold, 1),
+        failure_threshold: at_least_one(probe.failure_threshold, 3),
+        period: Duration::from_secs(period_seconds.max(1)),
+    })
+}
+
+fn http_get(action: HttpGetAction, http2: Switch) -> Result<HttpGet, SpecError> {
+    let path = action.path.unwrap_or_default();
+    let headers = action.http_headers.unwrap_or_default();
+    for HttpHeader { name, value } in &headers {
+        let valid = http::HeaderName::from_bytes(name.as_bytes()).is_ok()
+            && http::HeaderValue::from_str(value).is_ok();
+        if !valid {
+            return Err(SpecError::Header(name.clone()));
+        }
+    }
+    Ok(HttpGet {
+        host: host(action.host),
+        port: port(action.port)?,
+        path: if path.starts_with('/') { path } else { format!("/{path}") },
+        scheme: match action.scheme.as_deref() {
+            Some(scheme) if scheme.eq_ignore_ascii_case("https") => Scheme::Https,
+            _ => Scheme::Http,
+        },
+        headers: headers.into_iter().map(|header| (header.name, header.value)).collect(),
+        http2,
+    })
+}
+
+fn host(host: Option<String>) -> String {
+    host.filter(|host| !host.is_empty()).unwrap_or_else(|| "127.0.0.1".to_owned())
+}
+
+fn port(port: Option<IntOrString>) -> Result<u16, SpecError> {
+    let number = match &port {
+        Some(IntOrString::Int(number)) => u16::try_from(*number).ok(),
+        Some(IntOrString::String(text)) => text.parse().ok(),
+        None => None,
+    };
+    number.filter(|number| *number > 0).ok_or_else(|| {
+        SpecError::Port(match port {
+            Some(IntOrString::Int(number)) => number.to_string(),
+            Some(IntOrString::String(text)) => format!("'{text}'"),
+            None => "(none given)".to_owned(),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(json: &str) -> ProbeSpec {
+        match parse(json, Switch::Off, Switch::Off).unwrap() {
+            ReadinessSpec::All(mut probes) if probes.len() == 1 => probes.remove(0),
+            other => panic!("expected one probe, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_platforms_probes_are_understood() {
+        let probe = one(r#"{"httpGet":{"path":"health?x=1","port":"8080","scheme":"HTTPS",
+            "httpHeaders":[{"name":"X-Foo","value":"bar"}]},"periodSeconds":2,"timeoutSeconds":3}"#);
+        assert_eq!(probe.pace, Pace::Once(Duration::from_secs(3)));
+        let Handler::HttpGet(get) = probe.handler else { panic!("expected httpGet") };
+        assert_eq!((get.host.as_str(), get.port), ("127.0.0.1", 8080));
+        assert_eq!((get.path.as_str(), get.scheme), ("/health?x=1", Scheme::Https));
+        assert_eq!(get.headers, [("X-Foo".to_owned(), "bar".to_owned())]);
+
+        let probe = one(r#"{"tcpSocket":{"port":8080,"host":"127.0.0.1"},"successThreshold":3}"#);
+        assert_eq!((probe.pace, probe.success_threshold), (Pace::Aggressive, 3));
+
+        let probe = one(r#"{"grpc":{"port":9000,"service":null}}"#);
+        assert_eq!(probe.handler, Handler::Grpc { port: 9000, service: String::new() });
+        assert_eq!(one(r#"{"exec":{"command":["true"]}}"#).handler, Handler::Exec);
+        assert_eq!(one("{}").handler, Handler::Nothing);
+    }
+
+    /// Knative accepts `null` and dies with a nil dereference on the first probe.
+    #[test]
+    fn null_is_refused_with_a_message() {
+        for (json, several) in [("null", Switch::Off), ("null", Switch::On), ("[null]", Switch::On)]
+        {
+            let error = parse(json, several, Switch::Off).unwrap_err().to_string();
+            assert!(error.contains("null is not a probe"), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_probed_is_refused() {
+        for json in [
+            "{",
+            "[]",
+            "1",
+            r#"{"httpGet":{"path":"/"}}"#,
+            r#"{"tcpSocket":{"port":"http"}}"#,
+            r#"{"tcpSocket":{"port":70000}}"#,
+            r#"{"httpGet":{"port":1,"httpHeaders":[{"name":"a b","value":""}]}}"#,
+        ] {
+            assert!(parse(json, Switch::Off, Switch::Off).is_err(), "{json}");
+        }
+        assert!(parse("{}", Switch::On, Switch::Off).is_err());
+    }
+}

@@ -1,0 +1,69 @@
+use super::spec::parse;
+use super::*;
+use crate::environment::Switch;
+
+fn prober(json: &str, several: Switch) -> Prober {
+    Prober::new(parse(json, several, Switch::Off).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_aggressive_probe_gives_up_after_ten_seconds() {
+    let prober = prober("{}", Switch::Off);
+    let start = Instant::now();
+    assert_eq!(prober.check().await, Verdict::NotReady);
+    let elapsed = start.elapsed();
+    assert!(elapsed >= AGGRESSIVE_TOTAL && elapsed < AGGRESSIVE_TOTAL * 2, "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_at_the_same_time_share_one_answer() {
+    let prober = prober("{}", Switch::Off);
+    let start = Instant::now();
+    let late = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        prober.check().await
+    };
+    let (first, second) = tokio::join!(prober.check(), late);
+    assert_eq!((first, second), (Verdict::NotReady, Verdict::NotReady));
+    assert!(start.elapsed() < Duration::from_secs(11), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn giving_up_does_not_stop_the_probe() {
+    let prober = prober("{}", Switch::Off);
+    let impatient = tokio::time::timeout(Duration::from_secs(1), prober.check()).await;
+    assert!(impatient.is_err());
+    assert!(prober.shared.running.lock().is_some());
+    tokio::time::sleep(AGGRESSIVE_TOTAL).await;
+    assert!(prober.shared.running.lock().is_none());
+}
+
+#[tokio::test]
+async fn one_failure_of_several_decides() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let open = format!("{{\"tcpSocket\":{{\"port\":{port}}},\"periodSeconds\":1}}");
+    let both = format!("[{open},{open}]");
+    assert_eq!(prober(&both, Switch::On).check().await, Verdict::Ready);
+    let one = format!("[{open},{{\"exec\":{{}},\"periodSeconds\":1}}]");
+    assert_eq!(prober(&one, Switch::On).check().await, Verdict::NotReady);
+    assert_eq!(prober("[]", Switch::On).check().await, Verdict::Ready);
+}
+
+#[tokio::test]
+async fn the_watch_tells_when_the_app_begins_to_listen() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let json = format!("{{\"tcpSocket\":{{\"port\":{}}}}}", address.port());
+    let (tell, mut answer) = channel(Verdict::NotReady);
+    let poll = Duration::from_millis(2);
+    let watch = tokio::spawn(watch::run(prober(&json, Switch::Off), poll, tell));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(*answer.borrow_and_update(), Verdict::NotReady);
+    let _listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    answer.changed().await.unwrap();
+    assert_eq!(*answer.borrow(), Verdict::Ready);
+    drop(answer);
+    watch.await.unwrap();
+}

@@ -1,0 +1,289 @@
+//! From settings to a running process, and to its end.
+//!
+//! One thread carries requests and everything else, unless more are asked for: then those carry
+//! the requests, and this one keeps probes, statistics and the drain.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tidegate_admission::line::Depth;
+use tidegate_admission::{Limit, LineSettings};
+use tidegate_proto::stats::v1::{Hello, Revision, Role};
+use tidegate_relay as relay;
+use tidegate_relay::TimeLimits;
+use tokio::sync::watch;
+
+use crate::capacity::Capacity;
+use crate::drain::{Draining, Stage};
+use crate::environment::ProcessEnvironment;
+use crate::gate::Gate;
+use crate::logging;
+use crate::observe::Observers;
+use crate::probe::{Prober, Verdict, watch as readiness_watch};
+use crate::proxy::Shared;
+use crate::respond::RefusalStyle;
+use crate::settings::{Concurrency, Settings};
+use crate::statistics::{DigestReader, Outcomes, Reporting, Snapshot, Statistician};
+use crate::tls::{self, Certificate};
+
+mod bind;
+mod coordinate;
+mod data;
+mod outputs;
+mod side;
+
+use bind::Bound;
+use outputs::Outputs;
+
+/// Runs the sidecar as the environment says, until it has drained.
+///
+/// The exit code is success after an orderly drain, and failure when it could not start or was
+/// told twice to end.
+pub fn run() -> ExitCode {
+    let settings = match Settings::from_environment(&ProcessEnvironment) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            complain(&lines.join("\n"));
+            return ExitCode::FAILURE;
+        }
+    };
+    logging::install(&settings.identity, settings.log_level);
+    if let Some(complaint) = &settings.log_complaint {
+        tracing::warn!("{complaint}");
+    }
+    if let Some(complaint) = &settings.observability.request_log_complaint {
+        tracing::error!("the request log is off: {complaint}");
+    }
+    match start(settings) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("cannot start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Without a logger there is standard error.
+fn complain(text: &str) {
+    // Nobody is left to be told that standard error is closed.
+    writeln!(std::io::stderr(), "{text}").ok();
+}
+
+/// Why the process cannot start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Bind(#[from] bind::BindError),
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    #[error("TIDEGATE_RECORD: cannot open {path}: {source}")]
+    Record { path: std::path::PathBuf, source: std::io::Error },
+    #[error("cannot set up the metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    #[error("TIDEGATE_CONTROLLER: {0}")]
+    Controller(#[from] tidegate_reporter::ConfigError),
+    #[error("cannot start a thread or an event loop: {0}")]
+    System(#[from] std::io::Error),
+}
+
+fn start(settings: Settings) -> Result<ExitCode, StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let certificate = Certificate::load(&settings.tls.directory)?;
+    let tls = match certificate {
+        Some(certificate) => {
+            Some((tls::server_config(&settings.tls, Arc::clone(&certificate))?, certificate))
+        }
+        None => None,
+    };
+    let tls_wanted = if tls.is_some() { bind::Tls::Bound } else { bind::Tls::Absent };
+    let bound = bind::bind(&settings, tls_wanted)?;
+    let code = runtime.block_on(serve(settings, bound, tls));
+    // Whatever still runs is of no use to anybody.
+    runtime.shutdown_background();
+    code
+}
+
+type TlsParts = (Arc<rustls::ServerConfig>, Arc<Certificate>);
+
+async fn serve(
+    settings: Settings,
+    bound: Bound,
+    tls: Option<TlsParts>,
+) -> Result<ExitCode, StartError> {
+    // Signals are caught before anything can be lost by them.
+    let signals = coordinate::Signals::new()?;
+    let outputs = Outputs::open(&settings)?;
+    let shared = shared(&settings, &outputs);
+    let drain = relay::Drain::new();
+    let (stage, stage_seen) = watch::channel(Stage::Serving);
+    let (ready, ready_seen) = watch::channel(initial_verdict(&settings));
+    let snapshot = Snapshot::new(&settings.identity.pod);
+    let main_port = bound.main_port;
+    let ports = bound.ports();
+    let (asks, asked) = tokio::sync::mpsc::channel(16);
+
+    let plane = data::Plane {
+        shared: shared.clone(),
+        app: settings.app,
+        timeouts: settings.timeouts,
+        idle_connections: outputs::idle_connections(&settings),
+        drain: drain.clone(),
+        stage: stage_seen.clone(),
+    };
+    plane.start(settings.data_threads, bound.main, bound.tls.zip(tls.clone()))?;
+    let doors = side::Doors {
+        side_drain: relay::Drain::new(),
+        stage: stage_seen.clone(),
+        asks,
+        snapshot: snapshot.clone(),
+        metrics: shared.observers.metrics.clone(),
+        gate: shared.gate.clone(),
+    };
+    let side_drain = doors.side_drain.clone();
+    doors.open(bound.admin, bound.stats, bound.metrics)?;
+    if let Some((_, certificate)) = tls {
+        tokio::spawn(certificate.watch(settings.tls.poll));
+    }
+    if let Some(poll) = settings.ready_poll {
+        tokio::spawn(readiness_watch::run(shared.prober.clone(), poll, ready));
+    }
+    let (reporting, driver) = reporting(&settings, main_port, &shared)?;
+    let directives = reporting.as_ref().map(|reporting| reporting.directives.clone());
+    let statistician =
+        statistician(&settings, &shared, snapshot, reporting, (ready_seen, stage_seen));
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let statistics = tokio::spawn(statistician.run(async {
+        ended.await.ok();
+    }));
+    tracing::info!(
+        main = ports.main,
+        tls = ports.tls,
+        admin = ports.admin,
+        stats = ports.stats,
+        metrics = ports.metrics,
+        "serving"
+    );
+
+    let coordinator = coordinate::Coordinator {
+        settings: settings.drain,
+        draining: shared.draining.clone(),
+        gate: shared.gate.clone(),
+        drain,
+        stage,
+        asked,
+        directives,
+    };
+    let code = coordinator.run(signals).await;
+    drop(end);
+    statistics.await.ok();
+    if let Some(driver) = driver {
+        driver.await.ok();
+    }
+    side::close(&side_drain).await;
+    outputs.finish();
+    Ok(code)
+}
+
+fn statistician(
+    settings: &Settings,
+    shared: &Shared,
+    snapshot: Snapshot,
+    reporting: Option<Reporting>,
+    (readiness, drain_changes): (watch::Receiver<Verdict>, watch::Receiver<Stage>),
+) -> Statistician {
+    Statistician {
+        pod: settings.identity.pod.clone(),
+        gate: shared.gate.clone(),
+        outcomes: shared.observers.outcomes.clone(),
+        snapshot,
+        draining: shared.draining.clone(),
+        readiness,
+        drain_changes,
+        reporting,
+        metrics: shared.observers.metrics.clone(),
+        recorder: shared.observers.recorder.clone(),
+    }
+}
+
+fn initial_verdict(settings: &Settings) -> Verdict {
+    // Without a look of our own the platform's probes are the only ones who know.
+    if settings.ready_poll.is_some() { Verdict::NotReady } else { Verdict::Ready }
+}
+
+fn shared(settings: &Settings, outputs: &Outputs) -> Shared {
+    let (limit, capacity) = match settings.admission.concurrency {
+        Concurrency::Unlimited => (Limit::UNLIMITED, None),
+        Concurrency::Fixed(limit) => (Limit::from_wire(limit), None),
+        Concurrency::Adaptive { ceiling } => {
+            let capacity = Capacity::new(ceiling);
+            (capacity.limit(), Some(capacity))
+        }
+    };
+    let line = LineSettings {
+        depth: settings.admission.queue_depth.map_or(LineSettings::KNATIVE.depth, Depth::Count),
+        longest_wait: settings.admission.queue_timeout,
+    };
+    let reader = match settings.report {
+        Some(_) => DigestReader::Controller,
+        None => DigestReader::Nobody,
+    };
+    Shared {
+        gate: Gate::new(limit, line),
+        capacity,
+        draining: Draining::new(),
+        prober: Prober::new(settings.readiness.clone()),
+        limits: TimeLimits {
+            response_start: settings.timeouts.response_start,
+            idle: settings.timeouts.idle,
+            overall: settings.timeouts.overall,
+        },
+        refusal_style: RefusalStyle {
+            status: settings.admission.refusal_status,
+            retry_after_seconds: settings.admission.retry_after_seconds,
+        },
+        observers: Observers {
+            outcomes: Outcomes::new(reader),
+            metrics: outputs.metrics.clone(),
+            log: outputs.log.clone(),
+            recorder: outputs.recorder.clone(),
+        },
+        warm: Arc::new(AtomicBool::new(false)),
+    }
+}
+
+type ReportParts = (Option<Reporting>, Option<tokio::task::JoinHandle<()>>);
+
+fn reporting(
+    settings: &Settings,
+    main_port: u16,
+    shared: &Shared,
+) -> Result<ReportParts, StartError> {
+    let Some(report) = &settings.report else { return Ok((None, None)) };
+    let identity = &settings.identity;
+    let address = report.address.clone().unwrap_or_else(|| {
+        let host = if identity.pod_ip.is_empty() { "127.0.0.1" } else { &identity.pod_ip };
+        format!("{host}:{main_port}")
+    });
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let hello = Hello {
+        role: Role::QueueProxy.into(),
+        revision: Some(Revision {
+            namespace: identity.namespace.clone(),
+            name: identity.revision.clone(),
+        }),
+        instance: report.instance.clone(),
+        address,
+        container_concurrency: shared.gate.levels().limit.to_wire(),
+        start_unix_ms: i64::try_from(now.as_millis()).unwrap_or(0),
+        ..Hello::default()
+    };
+    let config = tidegate_reporter::Config::new(&report.controller, hello)?;
+    let (reporter, inbox, driver) = tidegate_reporter::start(config);
+    let driver = tokio::spawn(driver.run());
+    let reporting = Reporting { reporter, directives: inbox.directives };
+    Ok((Some(reporting), Some(driver)))
+}

@@ -1,0 +1,133 @@
+//! All listeners, bound before anything is promised to anybody.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::settings::observability::MetricsExport;
+use crate::settings::{Port, Settings};
+
+/// Connections that the kernel keeps until they are accepted: its own usual maximum.
+const BACKLOG: i32 = 4096;
+
+/// Listeners that accept already, but nobody serves yet.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) main: TcpListener,
+    pub(super) main_port: u16,
+    pub(super) tls: Option<TcpListener>,
+    pub(super) admin: Option<TcpListener>,
+    pub(super) stats: Option<TcpListener>,
+    pub(super) metrics: Option<TcpListener>,
+}
+
+/// Where the listeners are; 0 is nowhere.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ports {
+    pub(super) main: u16,
+    pub(super) tls: u16,
+    pub(super) admin: u16,
+    pub(super) stats: u16,
+    pub(super) metrics: u16,
+}
+
+// === impl Bound ===
+
+impl Bound {
+    /// Where the listeners are.
+    pub(super) fn ports(&self) -> Ports {
+        let port = |listener: &Option<TcpListener>| {
+            let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+            address.map_or(0, |address| address.port())
+        };
+        Ports {
+            main: self.main_port,
+            tls: port(&self.tls),
+            admin: port(&self.admin),
+            stats: port(&self.stats),
+            metrics: port(&self.metrics),
+        }
+    }
+}
+
+/// Whether the TLS listener is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tls {
+    Absent,
+    Bound,
+}
+
+/// A listener cannot be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on port {port} for {purpose}: {source}")]
+pub(super) struct BindError {
+    purpose: &'static str,
+    port: u16,
+    source: std::io::Error,
+}
+
+/// Binds what the settings ask for.
+pub(super) fn bind(settings: &Settings, tls: Tls) -> Result<Bound, BindError> {
+    let listeners = &settings.listeners;
+    let optional = |purpose, port| match port {
+        Port::Off => Ok(None),
+        Port::At(port) => listen(purpose, listeners.host, port).map(Some),
+    };
+    let main = listen("requests", listeners.host, listeners.main)?;
+    let main_port = main.local_addr().map_or(listeners.main, |address| address.port());
+    let metrics = match &settings.observability.metrics {
+        MetricsExport::Prometheus { host, port } => {
+            let host = listeners.metrics_host.or(*host).or(listeners.host);
+            match (listeners.metrics, port) {
+                (Port::At(default), Some(port)) if default == crate::settings::METRICS_PORT => {
+                    Some(listen("metrics", host, *port)?)
+                }
+                (Port::At(port), _) => Some(listen("metrics", host, port)?),
+                (Port::Off, _) => None,
+            }
+        }
+        MetricsExport::None | MetricsExport::Otlp(_) => None,
+    };
+    Ok(Bound {
+        main,
+        main_port,
+        tls: match tls {
+            Tls::Bound => Some(listen("requests over TLS", listeners.host, listeners.tls)?),
+            Tls::Absent => None,
+        },
+        admin: optional("administration", listeners.admin)?,
+        stats: optional("statistics", listeners.stats)?,
+        metrics,
+    })
+}
+
+fn listen(
+    purpose: &'static str,
+    host: Option<IpAddr>,
+    port: u16,
+) -> Result<TcpListener, BindError> {
+    let bound = match host {
+        Some(host) => open(SocketAddr::new(host, port)),
+        // One socket for both families, or IPv4 alone where the system has no IPv6.
+        None => open(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)).or_else(|error| {
+            match error.kind() {
+                std::io::ErrorKind::AddrInUse | std::io::ErrorKind::PermissionDenied => Err(error),
+                _ => open(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)),
+            }
+        }),
+    };
+    bound.map_err(|source| BindError { purpose, port, source })
+}
+
+fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // A restarted process must not wait for the connections of its predecessor to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

@@ -1,0 +1,167 @@
+//! The threads that carry requests, and the listeners they serve.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tidegate_relay as relay;
+use tidegate_relay::{Address, Scheme, Server, ServerSettings, Upstream, UpstreamSettings};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::drain::Stage;
+use crate::proxy::{Proxy, Shared};
+use crate::settings::Timeouts;
+use crate::tls::Certificate;
+
+/// Time between two looks for upstream connections that were idle too long.
+const SWEEP_PERIOD: Duration = Duration::from_secs(15);
+/// The stack of a data thread: futures live on the heap.
+const STACK_BYTES: usize = 256 << 10;
+/// What a TLS connection begins with: a handshake record.
+const TLS_HANDSHAKE: u8 = 22;
+/// Go's answer to plain HTTP on a TLS port.
+const PLAIN_ON_TLS: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+/// After running out of descriptors, accepting again at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Everything a data thread needs.
+#[derive(Clone)]
+pub(super) struct Plane {
+    pub(super) shared: Shared,
+    pub(super) app: SocketAddr,
+    pub(super) timeouts: Timeouts,
+    pub(super) idle_connections: usize,
+    pub(super) drain: relay::Drain,
+    pub(super) stage: watch::Receiver<Stage>,
+}
+
+type TlsListener = (TcpListener, (Arc<ServerConfig>, Arc<Certificate>));
+
+// === impl Plane ===
+
+impl Plane {
+    /// Starts to serve: on this thread when one is enough, else on threads of their own.
+    pub(super) fn start(
+        self,
+        threads: usize,
+        main: TcpListener,
+        tls: Option<TlsListener>,
+    ) -> std::io::Result<()> {
+        if threads <= 1 {
+            return self.serve(main, tls);
+        }
+        for number in 0..threads {
+            let plane = self.clone();
+            let main = main.try_clone()?;
+            let tls = match &tls {
+                Some((listener, parts)) => Some((listener.try_clone()?, parts.clone())),
+                None => None,
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let thread = thread::Builder::new().name(format!("data-{number}"));
+            thread.stack_size(STACK_BYTES).spawn(move || {
+                runtime.block_on(async move {
+                    if let Err(error) = plane.serve(main, tls) {
+                        tracing::error!("a data thread cannot serve: {error}");
+                    }
+                    // The thread lives as long as the process.
+                    std::future::pending::<()>().await;
+                });
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Serves on the event loop of the thread that calls it.
+    fn serve(self, main: TcpListener, tls: Option<TlsListener>) -> std::io::Result<()> {
+        let settings =
+            UpstreamSettings { idle_max: self.idle_connections, ..UpstreamSettings::default() };
+        let upstream = Arc::new(Upstream::new(Address::Tcp(self.app), settings));
+        tokio::spawn(sweep(Arc::clone(&upstream)));
+        let server = |scheme| {
+            let bounds = ServerSettings {
+                head_timeout: self.timeouts.header,
+                scheme,
+                ..ServerSettings::default()
+            };
+            let proxy = Proxy::new(self.shared.clone(), Arc::clone(&upstream));
+            Server::new(proxy, bounds, self.drain.clone())
+        };
+        let plain = server(Scheme::Http);
+        let listener = tokio::net::TcpListener::from_std(main)?;
+        tokio::spawn(async move { plain.serve_listener(listener).await });
+        if let Some((listener, (config, _))) = tls {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let secure = Secure {
+                server: server(Scheme::Https),
+                acceptor: TlsAcceptor::from(config),
+                handshake_timeout: self.timeouts.header,
+            };
+            tokio::spawn(secure.serve(listener, self.stage));
+        }
+        Ok(())
+    }
+}
+
+async fn sweep(upstream: Arc<Upstream>) {
+    loop {
+        tokio::time::sleep(SWEEP_PERIOD).await;
+        upstream.close_expired();
+    }
+}
+
+/// The listener that speaks TLS.
+struct Secure {
+    server: Server<Proxy>,
+    acceptor: TlsAcceptor,
+    handshake_timeout: Duration,
+}
+
+// === impl Secure ===
+
+impl Secure {
+    async fn serve(self, listener: tokio::net::TcpListener, mut stage: watch::Receiver<Stage>) {
+        let secure = Arc::new(self);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stage.wait_for(|stage| matches!(stage, Stage::Finishing | Stage::Over)) => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let secure = Arc::clone(&secure);
+                    tokio::spawn(async move { secure.converse(stream, peer).await });
+                }
+                Err(error) => {
+                    tracing::warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn converse(&self, mut stream: TcpStream, peer: SocketAddr) {
+        // A failure costs latency, not correctness.
+        stream.set_nodelay(true).ok();
+        let handshake = async {
+            let mut first = [0];
+            let seen = stream.peek(&mut first).await.unwrap_or(0);
+            if seen == 1 && first[0] != TLS_HANDSHAKE {
+                stream.write_all(PLAIN_ON_TLS).await.ok();
+                stream.shutdown().await.ok();
+                return None;
+            }
+            self.acceptor.accept(stream).await.ok()
+        };
+        let handshake = tokio::time::timeout(self.handshake_timeout, handshake).await;
+        if let Ok(Some(stream)) = handshake {
+            self.server.serve_stream(stream, Some(peer)).await;
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The doors beside the main one: `/wait-for-drain`, statistics, metrics. Always plain text.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::{Method, StatusCode};
+use tidegate_proto::STAT_CONTENT_TYPE;
+use tidegate_relay as relay;
+use tidegate_relay::{Exchange, Handler, Phase, Reply, Server, ServerSettings, TimeLimits};
+use tokio::sync::{mpsc, watch};
+
+use crate::drain::Stage;
+use crate::gate::Gate;
+use crate::metrics::Metrics;
+use crate::statistics::Snapshot;
+
+/// Time in which the head of a scrape must arrive, as in Knative.
+const METRICS_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time that the last answers have to leave the process.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The content type of Prometheus' text format.
+const PROMETHEUS_TEXT: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
+
+/// Everything behind the side doors.
+pub(super) struct Doors {
+    pub(super) side_drain: relay::Drain,
+    pub(super) stage: watch::Receiver<Stage>,
+    pub(super) asks: mpsc::Sender<()>,
+    pub(super) snapshot: Snapshot,
+    pub(super) metrics: Option<Metrics>,
+    pub(super) gate: Gate,
+}
+
+// === impl Doors ===
+
+impl Doors {
+    /// Serves the listeners that there are.
+    pub(super) fn open(
+        self,
+        admin: Option<TcpListener>,
+        stats: Option<TcpListener>,
+        metrics: Option<TcpListener>,
+    ) -> std::io::Result<()> {
+        let bounds = ServerSettings::default();
+        if let Some(listener) = admin {
+            let handler = Admin { stage: self.stage, asks: self.asks };
+            spawn(handler, listener, bounds, &self.side_drain)?;
+        }
+        if let Some(listener) = stats {
+            let handler = Stats { snapshot: self.snapshot };
+            spawn(handler, listener, bounds, &self.side_drain)?;
+        }
+        if let (Some(listener), Some(metrics)) = (metrics, self.metrics) {
+            let handler = MetricsPage { metrics, gate: self.gate };
+            let bounds = ServerSettings { head_timeout: METRICS_HEADER_TIMEOUT, ..bounds };
+            spawn(handler, listener, bounds, &self.side_drain)?;
+        }
+        Ok(())
+    }
+}
+
+fn spawn<H: Handler>(
+    handler: H,
+    listener: TcpListener,
+    bounds: ServerSettings,
+    drain: &relay::Drain,
+) -> std::io::Result<()> {
+    let server = Server::new(handler, bounds, drain.clone());
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    tokio::spawn(async move { server.serve_listener(listener).await });
+    Ok(())
+}
+
+/// Lets the last answers out, within bounds.
+pub(super) async fn close(drain: &relay::Drain) {
+    drain.set_phase(Phase::Closing);
+    tokio::time::timeout(CLOSE_TIMEOUT, drain.until_empty()).await.ok();
+}
+
+fn not_found() -> Reply {
+    Reply::error(StatusCode::NOT_FOUND, "404 page not found")
+}
+
+/// `/wait-for-drain`: answers when the drain is over, or was undone.
+struct Admin {
+    stage: watch::Receiver<Stage>,
+    asks: mpsc::Sender<()>,
+}
+
+impl Handler for Admin {
+    async fn handle(&self, exchange: &mut Exchange) {
+        if exchange.head().path() != b"/wait-for-drain" {
+            exchange.respond(not_found()).await.ok();
+            return;
+        }
+        let mut stage = self.stage.clone();
+        let waiting = async {
+            if *stage.borrow_and_update() == Stage::Serving {
+                // A full channel means that others have asked; a closed one that all is over.
+                self.asks.try_send(()).ok();
+                stage.wait_for(|stage| *stage != Stage::Serving).await.ok();
+            }
+            stage.wait_for(|stage| matches!(stage, Stage::Serving | Stage::Over)).await.ok();
+        };
+        if exchange.hold(TimeLimits::default(), waiting).await.is_ok() {
+            exchange.respond(Reply::empty(StatusCode::OK)).await.ok();
+        }
+    }
+}
+
+/// `/metrics` of the statistics port: the protobuf that Knative's autoscaler scrapes, always.
+struct Stats {
+    snapshot: Snapshot,
+}
+
+impl Handler for Stats {
+    async fn handle(&self, exchange: &mut Exchange) {
+        let reply = if exchange.head().path() == b"/metrics" {
+            let mut reply = Reply::empty(StatusCode::OK)
+                .with_header(CONTENT_TYPE, HeaderValue::from_static(STAT_CONTENT_TYPE));
+            reply.body = self.snapshot.encoded();
+            reply
+        } else {
+            not_found()
+        };
+        exchange.respond(reply).await.ok();
+    }
+}
+
+/// `/metrics` for Prometheus.
+struct MetricsPage {
+    metrics: Metrics,
+    gate: Gate,
+}
+
+impl Handler for MetricsPage {
+    async fn handle(&self, exchange: &mut Exchange) {
+        let head = exchange.head();
+        let reply = if head.path() != b"/metrics" {
+            not_found()
+        } else if matches!(head.method, Method::GET | Method::HEAD) {
+            let mut reply = Reply::empty(StatusCode::OK).with_header(CONTENT_TYPE, PROMETHEUS_TEXT);
+            reply.body = self.metrics.render(self.gate.levels()).into();
+            reply
+        } else {
+            Reply::error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+                .with_header(ALLOW, HeaderValue::from_static("GET, HEAD"))
+        };
+        exchange.respond(reply).await.ok();
+    }
+}

@@ -1,0 +1,195 @@
+//! The data path: what happens to a request on the main listener.
+//!
+//! Probe? Answer it. Otherwise: note that traffic flows, rewrite the head, pass the gate, forward,
+//! and let the observers know. The slot is held by the permit that the exchange drops when the app
+//! is done with it, and by nothing else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tidegate_admission::Source;
+use tidegate_relay::{Exchange, Forward, ForwardError, Handler, TimeLimits, Upstream, forwarded};
+use tokio::time::Instant;
+
+use crate::capacity::Capacity;
+use crate::dispatch::{self, Kind};
+use crate::drain::Draining;
+use crate::gate::{Admission, Gate, Permit};
+use crate::knative::{self, names};
+use crate::metrics::Ending;
+use crate::observe::{Observers, Passage};
+use crate::probe::Prober;
+use crate::record::Cold;
+use crate::respond::{self, RefusalStyle};
+
+/// What all data threads share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Who may enter.
+    pub gate: Gate,
+    /// The limit that follows latency, if it does.
+    pub capacity: Option<Capacity>,
+    /// Whether we are about to end.
+    pub draining: Draining,
+    /// Whether the app is ready.
+    pub prober: Prober,
+    /// Limits in time.
+    pub limits: TimeLimits,
+    /// How refusals look.
+    pub refusal_style: RefusalStyle,
+    /// Who wants to know.
+    pub observers: Observers,
+    /// Whether the app has answered a request or a probe before.
+    pub warm: Arc<AtomicBool>,
+}
+
+/// The handler of the main listener on one data thread.
+pub struct Proxy {
+    shared: Shared,
+    /// Connections belong to the event loop that opened them.
+    upstream: Arc<Upstream>,
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    /// A handler that forwards to `upstream`.
+    pub fn new(shared: Shared, upstream: Arc<Upstream>) -> Self {
+        Self { shared, upstream }
+    }
+
+    async fn forward(&self, exchange: &mut Exchange) -> Passage {
+        let source = prepare(exchange, &self.shared);
+        let mut passage = Passage::default();
+        let Some(permit) = self.admit(exchange, source).await else { return passage };
+        passage.entered = Some(Instant::now());
+        if let Some(metrics) = &self.shared.observers.metrics {
+            metrics.admitted(self.shared.gate.levels());
+        }
+        let forward = Forward { limits: self.shared.limits, guard: permit };
+        let outcome = exchange.forward(&self.upstream, forward).await;
+        self.conclude(exchange, outcome, &mut passage).await;
+        passage
+    }
+
+    /// The permit, or `None` when the request has been answered or nobody is left to answer.
+    async fn admit(&self, exchange: &mut Exchange, source: Source) -> Option<Permit> {
+        let shared = &self.shared;
+        let refusal = match shared.gate.arrive(source) {
+            Admission::Entered(permit) => return Some(permit),
+            Admission::Refused(refusal) => refusal,
+            Admission::Waiting(place) => match exchange.hold(shared.limits, place).await {
+                Ok(Ok(permit)) => return Some(permit),
+                Ok(Err(refusal)) => refusal,
+                Err(interrupted) => {
+                    if let Some(reply) = respond::interrupted(interrupted) {
+                        exchange.respond(reply).await.ok();
+                    }
+                    return None;
+                }
+            },
+        };
+        if let Some(metrics) = &shared.observers.metrics {
+            metrics.refused(refusal);
+        }
+        exchange.respond(respond::refused(refusal, shared.refusal_style)).await.ok();
+        None
+    }
+
+    async fn conclude(
+        &self,
+        exchange: &mut Exchange,
+        outcome: Result<(), ForwardError>,
+        passage: &mut Passage,
+    ) {
+        let shared = &self.shared;
+        let error = match outcome {
+            Ok(()) => {
+                shared.served(exchange, *passage);
+                return;
+            }
+            Err(error) => error,
+        };
+        if error.is_unsent()
+            && let Some(metrics) = &shared.observers.metrics
+        {
+            metrics.connect_failed();
+        }
+        if exchange.has_responded() {
+            passage.ending = Ending::Aborted;
+        }
+        let Some(reply) = respond::failed(&error) else { return };
+        shared.observers.outcomes.failed();
+        if passage.ending == Ending::Aborted {
+            tracing::warn!("a response was cut short: {error}");
+        } else {
+            tracing::error!(status = reply.status.as_u16(), "a request failed: {error}");
+            exchange.respond(reply).await.ok();
+        }
+    }
+}
+
+impl Handler for Proxy {
+    async fn handle(&self, exchange: &mut Exchange) {
+        let shared = &self.shared;
+        let cold = if shared.warm.load(Ordering::Relaxed) { Cold::No } else { Cold::Yes };
+        let story = shared.observers.begin(exchange, cold);
+        let kind = dispatch::classify(&exchange.head().headers);
+        let passage = if kind == Kind::Traffic {
+            self.forward(exchange).await
+        } else {
+            let answer = dispatch::answer(kind, &shared.draining, &shared.prober);
+            // A prober that gives up does not stop the probe.
+            if let Ok(reply) = exchange.hold(TimeLimits::default(), answer).await {
+                exchange.respond(reply).await.ok();
+            }
+            Passage::default()
+        };
+        if let Some(story) = story {
+            shared.observers.finish(&story, exchange, passage);
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// A request was served: its time goes into the digest and into the adaptive limit.
+    fn served(&self, exchange: &Exchange, passage: Passage) {
+        if !self.warm.load(Ordering::Relaxed) {
+            self.warm.store(true, Ordering::Relaxed);
+        }
+        let upgraded = exchange.report().status == Some(http::StatusCode::SWITCHING_PROTOCOLS);
+        if upgraded || !(self.observers.outcomes.is_read() || self.capacity.is_some()) {
+            return;
+        }
+        let Some(entered) = passage.entered else { return };
+        let service = entered.elapsed();
+        self.observers.outcomes.served(service);
+        if let Some(capacity) = &self.capacity {
+            capacity.sample(service, &self.gate);
+        }
+    }
+}
+
+/// Rewrites the head for the app, and tells which way the request came.
+fn prepare(exchange: &mut Exchange, shared: &Shared) -> Source {
+    shared.draining.touch();
+    let peer = exchange.peer();
+    let head = exchange.head_mut();
+    let proxied = head.headers.get(names::PROXY_REQUEST).is_some_and(|value| value == "activator");
+    if head.headers.contains_key(names::KUBELET_PROBE) {
+        // A mesh marks the kubelet's probes so. They are no demand; but as any client can say so,
+        // they pass the gate like everybody else.
+        shared.observers.outcomes.uncounted();
+    } else if let Some(host) = knative::take_original_host(&mut head.headers) {
+        head.host = Some(host);
+    }
+    knative::strip_routing(&mut head.headers);
+    if let Some(peer) = peer {
+        forwarded::add_forwarded(&mut head.headers);
+        // An IPv4 client of a dual-stack listener is known by its IPv4 address.
+        forwarded::append_forwarded_for(&mut head.headers, peer.ip().to_canonical());
+    }
+    if proxied { Source::Proxied } else { Source::Direct }
+}

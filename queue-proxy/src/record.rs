@@ -1,0 +1,156 @@
+//! `TIDEGATE_RECORD`: one row for each request, for the simulator to replay.
+//!
+//! The file is CSV with the header [`HEADER`]. Several processes may append to the same file: the
+//! one that creates it writes the header, and rows are written whole.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::sink::{Sink, SinkFlush};
+
+/// The first line of the file.
+pub const HEADER: &str =
+    "start_unix_us,wait_us,service_us,status,request_bytes,response_bytes,revision,instance,cold\n";
+
+/// One request.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// When it arrived.
+    pub start: SystemTime,
+    /// How long it stood in line.
+    pub wait: Duration,
+    /// How long the app had it.
+    pub service: Duration,
+    /// What the client was told.
+    pub status: u16,
+    /// Bytes of the request's body.
+    pub request_bytes: u64,
+    /// Bytes of the response's body.
+    pub response_bytes: u64,
+    /// Whether it arrived before the app was ready for the first time.
+    pub cold: Cold,
+}
+
+/// Whether a request met an app that had never been ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cold {
+    /// It did.
+    Yes,
+    /// It did not.
+    No,
+}
+
+/// Writes rows.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    sink: Sink,
+    /// `,revision,instance,` as it stands in each row.
+    names: String,
+}
+
+// === impl Recorder ===
+
+impl Recorder {
+    /// Opens `path` to append, and writes the header if the file is new.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened or created.
+    pub fn open(path: &Path, revision: &str, instance: &str) -> std::io::Result<(Self, SinkFlush)> {
+        let file = open(path)?;
+        let (sink, flush) = Sink::start("record", file)?;
+        let names = format!(",{},{},", quote(revision), quote(instance));
+        Ok((Self { sink, names }, flush))
+    }
+
+    /// Hands over one row. Never waits.
+    pub fn write(&self, row: &Row) {
+        self.sink.write(line(row, &self.names).as_bytes());
+    }
+
+    /// Rows lost to a full buffer or to a file that refused them.
+    pub fn lost(&self) -> u64 {
+        self.sink.dropped() + self.sink.failed()
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    match OpenOptions::new().append(true).create_new(true).open(path) {
+        Ok(mut file) => {
+            file.write_all(HEADER.as_bytes())?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let mut file = OpenOptions::new().append(true).open(path)?;
+            if file.metadata()?.is_file() && file.metadata()?.len() == 0 {
+                file.write_all(HEADER.as_bytes())?;
+            }
+            Ok(file)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// One row as it stands in the file; `names` is `,revision,instance,`.
+fn line(row: &Row, names: &str) -> String {
+    let start = row.start.duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!(
+        "{},{},{},{},{},{}{names}{}\n",
+        start.as_micros(),
+        row.wait.as_micros(),
+        row.service.as_micros(),
+        row.status,
+        row.request_bytes,
+        row.response_bytes,
+        u8::from(row.cold == Cold::Yes),
+    )
+}
+
+/// A field of a CSV row, quoted when it must be.
+pub fn quote(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_writers_share_one_file_with_one_header() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("trace.csv");
+        let row = Row {
+            start: UNIX_EPOCH + Duration::from_micros(1_700_000_000_000_001),
+            wait: Duration::from_micros(12),
+            service: Duration::from_micros(3400),
+            status: 200,
+            request_bytes: 5,
+            response_bytes: 64,
+            cold: Cold::Yes,
+        };
+        let (first, first_flush) = Recorder::open(&path, "web", "web-1").unwrap();
+        let (second, second_flush) = Recorder::open(&path, "web", "a,\"b\"").unwrap();
+        first.write(&row);
+        first_flush.finish();
+        second.write(&Row { cold: Cold::No, status: 503, ..row });
+        second_flush.finish();
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            format!(
+                "{HEADER}1700000000000001,12,3400,200,5,64,web,web-1,1\n\
+                 1700000000000001,12,3400,503,5,64,web,\"a,\"\"b\"\"\",0\n"
+            )
+        );
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_written_is_an_error() {
+        assert!(Recorder::open(Path::new("/nowhere/at/all.csv"), "web", "1").is_err());
+    }
+}

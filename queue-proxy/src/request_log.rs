@@ -1,0 +1,238 @@
+//! One line on standard output for each request.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, Method, Version, header};
+
+use crate::environment::Switch;
+use crate::settings::Identity;
+use crate::sink::Sink;
+use crate::template::{Data, Template, Value};
+
+/// The template in force unless the configuration names another. Existing log pipelines parse its
+/// lines, so it is Knative's, field for field.
+pub const DEFAULT_TEMPLATE: &str = concat!(
+    r#"{"httpRequest": {"requestMethod": "{{.Request.Method}}", "#,
+    r#""requestUrl": "{{js .Request.RequestURI}}", "#,
+    r#""requestSize": "{{.Request.ContentLength}}", "status": {{.Response.Code}}, "#,
+    r#""responseSize": "{{.Response.Size}}", "userAgent": "{{js .Request.UserAgent}}", "#,
+    r#""remoteIp": "{{js .Request.RemoteAddr}}", "serverIp": "{{.Revision.PodIP}}", "#,
+    r#""referer": "{{js .Request.Referer}}", "latency": "{{.Response.Latency}}s", "#,
+    r#""protocol": "{{.Request.Proto}}"}, "traceId": "{{.TraceID}}"}"#
+);
+
+/// What a line says about the request, taken before it is forwarded.
+#[derive(Debug, Clone)]
+pub struct RequestFacts {
+    /// `GET`.
+    pub method: Method,
+    /// The target as the client wrote it.
+    pub target: String,
+    /// The protocol that the client speaks.
+    pub version: Version,
+    /// The host the client asked for.
+    pub host: String,
+    /// All headers.
+    pub headers: HeaderMap,
+    /// The client.
+    pub remote: SocketAddr,
+    /// Length of the body; `None` when it is not known beforehand.
+    pub content_length: Option<u64>,
+}
+
+/// What a line says about the response.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseFacts {
+    /// The status.
+    pub status: u16,
+    /// Bytes of the body that were sent.
+    pub body_bytes: u64,
+    /// When the request arrived.
+    pub start: SystemTime,
+    /// From arrival to the end.
+    pub latency: Duration,
+    /// In line.
+    pub wait: Duration,
+    /// In the app.
+    pub service: Duration,
+}
+
+/// Writes lines.
+#[derive(Debug, Clone)]
+pub struct RequestLogger {
+    template: Template,
+    probes: Switch,
+    identity: Identity,
+    sink: Sink,
+}
+
+// === impl RequestLogger ===
+
+impl RequestLogger {
+    /// A logger that renders `template` into `sink`.
+    pub fn new(template: Template, probes: Switch, identity: Identity, sink: Sink) -> Self {
+        Self { template, probes, identity, sink }
+    }
+
+    /// Whether probes are logged too.
+    pub fn logs_probes(&self) -> bool {
+        self.probes.is_on()
+    }
+
+    /// Writes one line. Never waits.
+    pub fn write(&self, request: &RequestFacts, response: &ResponseFacts) {
+        self.sink.write(self.line(request, response).as_bytes());
+    }
+
+    fn line(&self, request: &RequestFacts, response: &ResponseFacts) -> String {
+        let facts = Facts { request, response, identity: &self.identity };
+        let mut line = match self.template.render(&facts) {
+            Ok(line) => line,
+            // Knative's words for a template that fails while it runs.
+            Err(_) => format!(
+                "Invalid request log template: method: {}, response code: {}, latency: {}, url: {}",
+                request.method,
+                response.status,
+                Value::Float(response.latency.as_secs_f64()).print(),
+                request.target,
+            ),
+        };
+        if !line.ends_with('\n') {
+            line.push('\n');
+        }
+        line
+    }
+}
+
+struct Facts<'a> {
+    request: &'a RequestFacts,
+    response: &'a ResponseFacts,
+    identity: &'a Identity,
+}
+
+// === impl Facts ===
+
+impl Data for Facts<'_> {
+    fn lookup(&self, path: &[&str], arguments: &[Value]) -> Option<Value> {
+        let text = |value: &str| Some(Value::Text(value.to_owned()));
+        match path {
+            ["Request", rest @ ..] => self.request.lookup(rest, arguments),
+            ["Response", "Code"] => Some(Value::Int(self.response.status.into())),
+            ["Response", "Size"] => Some(Value::Int(to_int(self.response.body_bytes))),
+            ["Response", "Latency"] => Some(Value::Float(self.response.latency.as_secs_f64())),
+            ["Response", "Wait"] => Some(Value::Float(self.response.wait.as_secs_f64())),
+            ["Response", "AppLatency"] => Some(Value::Float(self.response.service.as_secs_f64())),
+            ["Response", "Start"] => {
+                let start = humantime::format_rfc3339_micros(self.response.start);
+                Some(Value::Text(start.to_string()))
+            }
+            ["Revision", "Name"] => text(&self.identity.revision),
+            ["Revision", "Namespace"] => text(&self.identity.namespace),
+            ["Revision", "Service"] => text(&self.identity.service),
+            ["Revision", "Configuration"] => text(&self.identity.configuration),
+            ["Revision", "PodName"] => text(&self.identity.pod),
+            ["Revision", "PodIP"] => text(&self.identity.pod_ip),
+            ["TraceID"] => Some(Value::Text(trace_id(&self.request.headers))),
+            _ => None,
+        }
+    }
+}
+
+// === impl RequestFacts ===
+
+impl RequestFacts {
+    fn lookup(&self, path: &[&str], arguments: &[Value]) -> Option<Value> {
+        let text = |value: &str| Some(Value::Text(value.to_owned()));
+        match (path, arguments) {
+            (["Method"], []) => text(self.method.as_str()),
+            (["RequestURI"] | ["URL"], []) => text(&self.target),
+            (["URL", "Path"], []) => text(self.target.split('?').next().unwrap_or("")),
+            (["URL", "RawQuery"], []) => {
+                text(self.target.split_once('?').map_or("", |(_, query)| query))
+            }
+            (["ContentLength"], []) => Some(Value::Int(self.content_length.map_or(-1, to_int))),
+            (["Host"], []) => text(&self.host),
+            (["Proto"], []) => text(protocol(self.version)),
+            (["ProtoMajor"], []) => Some(Value::Int(protocol_numbers(self.version).0)),
+            (["ProtoMinor"], []) => Some(Value::Int(protocol_numbers(self.version).1)),
+            (["RemoteAddr"], []) => Some(Value::Text(self.remote.to_string())),
+            (["UserAgent"], []) => text(first(&self.headers, header::USER_AGENT.as_str())),
+            (["Referer"], []) => text(first(&self.headers, header::REFERER.as_str())),
+            (["Header"], []) => Some(Value::Map(header_map(&self.headers))),
+            (["Header", "Get"], [Value::Text(name)]) => text(first(&self.headers, name)),
+            (["Header", "Values"], [Value::Text(name)]) => {
+                let values = self.headers.get_all(name.as_str());
+                Some(Value::List(values.iter().map(lossy).collect()))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn to_int(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn lossy(value: &header::HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+fn first<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+}
+
+/// Headers by their canonical names, as Go's `http.Header` holds them; `Host` is not among them.
+fn header_map(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
+    let mut map: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in headers {
+        if name != header::HOST {
+            map.entry(canonical(name.as_str())).or_default().push(lossy(value));
+        }
+    }
+    map
+}
+
+fn canonical(name: &str) -> String {
+    let mut upper = true;
+    name.chars()
+        .map(|character| {
+            let shown = if upper { character.to_ascii_uppercase() } else { character };
+            upper = character == '-';
+            shown
+        })
+        .collect()
+}
+
+/// The second field of a `traceparent`, else `X-B3-TraceId`, as Knative reads it.
+pub fn trace_id(headers: &HeaderMap) -> String {
+    let parent = first(headers, "traceparent");
+    match parent.split('-').nth(1) {
+        Some(trace) if !trace.is_empty() => trace.to_owned(),
+        _ => first(headers, "x-b3-traceid").to_owned(),
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+fn protocol_numbers(version: Version) -> (i64, i64) {
+    match version {
+        Version::HTTP_09 => (0, 9),
+        Version::HTTP_10 => (1, 0),
+        Version::HTTP_2 => (2, 0),
+        Version::HTTP_3 => (3, 0),
+        _ => (1, 1),
+    }
+}
+
+#[cfg(test)]
+mod tests;

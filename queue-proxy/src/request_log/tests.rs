@@ -1,0 +1,72 @@
+use std::time::UNIX_EPOCH;
+
+use super::*;
+
+fn request() -> RequestFacts {
+    let mut headers = HeaderMap::new();
+    headers.insert("user-agent", "curl/8 <x>".parse().unwrap());
+    headers.insert("x-b3-traceid", "b3".parse().unwrap());
+    RequestFacts {
+        method: Method::POST,
+        target: "/a?b=c".to_owned(),
+        version: Version::HTTP_11,
+        host: "h".to_owned(),
+        headers,
+        remote: SocketAddr::from(([127, 0, 0, 1], 4000)),
+        content_length: None,
+    }
+}
+
+fn response() -> ResponseFacts {
+    ResponseFacts {
+        status: 201,
+        body_bytes: 12,
+        start: UNIX_EPOCH + Duration::from_micros(1_700_000_000_000_001),
+        latency: Duration::from_micros(1500),
+        wait: Duration::from_micros(500),
+        service: Duration::from_millis(1),
+    }
+}
+
+fn line(template: &str, request: &RequestFacts) -> String {
+    let identity = Identity { pod_ip: "10.0.0.9".to_owned(), ..Identity::default() };
+    let (sink, _flush) = Sink::start("test", std::io::sink()).unwrap();
+    let template = Template::parse(template).unwrap();
+    RequestLogger::new(template, Switch::Off, identity, sink).line(request, &response())
+}
+
+#[test]
+fn the_default_template_renders_every_field() {
+    assert_eq!(
+        line(DEFAULT_TEMPLATE, &request()),
+        "{\"httpRequest\": {\"requestMethod\": \"POST\", \"requestUrl\": \"/a?b\\u003Dc\", \
+         \"requestSize\": \"-1\", \"status\": 201, \"responseSize\": \"12\", \
+         \"userAgent\": \"curl/8 \\u003Cx\\u003E\", \"remoteIp\": \"127.0.0.1:4000\", \
+         \"serverIp\": \"10.0.0.9\", \"referer\": \"\", \"latency\": \"0.0015s\", \
+         \"protocol\": \"HTTP/1.1\"}, \"traceId\": \"b3\"}\n"
+    );
+}
+
+#[test]
+fn a_traceparent_wins_over_b3() {
+    let mut request = request();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    request.headers.insert("traceparent", parent.parse().unwrap());
+    assert_eq!(line("{{.TraceID}}", &request), "0af7651916cd43dd8448eb211c80319c\n");
+}
+
+#[test]
+fn a_template_that_fails_while_it_runs_leaves_knatives_words() {
+    assert_eq!(
+        line("{{.Request.Nope}}", &request()),
+        "Invalid request log template: method: POST, response code: 201, latency: 0.0015, \
+         url: /a?b=c\n"
+    );
+}
+
+#[test]
+fn headers_are_there_by_their_canonical_names() {
+    assert_eq!(line("{{index .Request.Header \"X-B3-Traceid\"}}", &request()), "[b3]\n");
+    assert_eq!(line("{{.Response.Wait}} {{.Response.AppLatency}}", &request()), "0.0005 0.001\n");
+    assert_eq!(line("{{.Response.Start}}", &request()), "2023-11-14T22:13:20.000001Z\n");
+}

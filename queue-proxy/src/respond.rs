@@ -1,0 +1,95 @@
+//! The one place where failures become HTTP.
+//!
+//! | failure | answer |
+//! |---|---|
+//! | the line is full, or the wait was too long | 503 (or 429), text, optional `Retry-After` |
+//! | a time limit ran out | 504 `request timeout` |
+//! | the request's body is not what its head promised | 400, text |
+//! | the app cannot be reached, or cannot be understood | 502, text |
+//! | the client has gone | none |
+
+use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER};
+use tidegate_admission::Refusal;
+use tidegate_relay::{ForwardError, Interrupted, Reply};
+
+/// How refusals look.
+#[derive(Debug, Clone, Copy)]
+pub struct RefusalStyle {
+    /// 503 or 429.
+    pub status: StatusCode,
+    /// Seconds in `Retry-After`.
+    pub retry_after_seconds: Option<u32>,
+}
+
+/// The answer to a request that may neither enter nor wait.
+pub fn refused(refusal: Refusal, style: RefusalStyle) -> Reply {
+    let message = match refusal {
+        Refusal::LineFull => "pending request queue full",
+        Refusal::WaitedTooLong => "request waited too long in the queue",
+    };
+    let reply = Reply::error(style.status, message);
+    match style.retry_after_seconds {
+        Some(seconds) => reply.with_header(RETRY_AFTER, HeaderValue::from(seconds)),
+        None => reply,
+    }
+}
+
+/// The answer to a request whose wait was ended; `None` when nobody is left to read it.
+pub fn interrupted(interrupted: Interrupted) -> Option<Reply> {
+    match interrupted {
+        Interrupted::ClientGone => None,
+        Interrupted::TimedOut(_) => Some(timed_out()),
+    }
+}
+
+/// The answer to a request that failed in or before the app; `None` when nobody is left to read it.
+pub fn failed(error: &ForwardError) -> Option<Reply> {
+    match error {
+        ForwardError::ClientGone => None,
+        ForwardError::TimedOut(_) => Some(timed_out()),
+        other => Some(Reply::error(other.status(), &other.to_string())),
+    }
+}
+
+/// No newline and no `nosniff`: these are Knative's bytes.
+fn timed_out() -> Reply {
+    Reply::text(StatusCode::GATEWAY_TIMEOUT, &b"request timeout"[..])
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_relay::Timeout;
+
+    use super::*;
+
+    #[test]
+    fn the_texts_are_knatives() {
+        let style =
+            RefusalStyle { status: StatusCode::SERVICE_UNAVAILABLE, retry_after_seconds: None };
+        let reply = refused(Refusal::LineFull, style);
+        assert_eq!(reply.body, &b"pending request queue full\n"[..]);
+        assert_eq!(reply.headers["x-content-type-options"], "nosniff");
+        assert!(!reply.headers.contains_key(RETRY_AFTER));
+
+        let reply = failed(&ForwardError::TimedOut(Timeout::Overall)).unwrap();
+        assert_eq!(
+            (reply.status, &reply.body[..]),
+            (StatusCode::GATEWAY_TIMEOUT, &b"request timeout"[..])
+        );
+        assert!(!reply.headers.contains_key("x-content-type-options"));
+
+        let reply = failed(&ForwardError::Closed).unwrap();
+        assert_eq!((reply.status, &reply.body[..]), (StatusCode::BAD_GATEWAY, &b"EOF\n"[..]));
+        assert!(failed(&ForwardError::ClientGone).is_none());
+    }
+
+    #[test]
+    fn refusals_can_be_polite() {
+        let style =
+            RefusalStyle { status: StatusCode::TOO_MANY_REQUESTS, retry_after_seconds: Some(2) };
+        let reply = refused(Refusal::WaitedTooLong, style);
+        assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(reply.headers[RETRY_AFTER], "2");
+    }
+}

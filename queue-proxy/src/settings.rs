@@ -1,0 +1,468 @@
+//! What the environment asks for, resolved and validated: the only form in which the rest of the
+//! crate sees configuration.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::environment::{Environment, Problem, Reader, keys};
+use crate::logging;
+use crate::probe::spec::{self, ReadinessSpec};
+
+pub mod observability;
+
+use observability::Observability;
+
+/// Port of `/wait-for-drain`, fixed by Knative.
+pub const ADMIN_PORT: u16 = 8022;
+/// Port of the statistics, fixed by Knative.
+pub const STATS_PORT: u16 = 9090;
+/// Port of the Prometheus metrics unless the configuration names another.
+pub const METRICS_PORT: u16 = 9091;
+/// Requests that may wait for each one that may execute, as in Knative.
+pub const QUEUE_DEPTH_FACTOR: u32 = 10;
+/// Time without a new request that ends a drain, as in Knative.
+pub const QUIET_PERIOD: Duration = Duration::from_secs(30);
+/// A drain that no signal confirms within this time is undone, as in Knative.
+pub const DRAIN_RESET: Duration = Duration::from_secs(1);
+/// Time in which a request's head must arrive, as in Knative.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Where Knative mounts the certificate of the pod.
+pub const CERTIFICATE_DIRECTORY: &str = "/var/lib/knative/certs";
+/// Time between two looks at the certificate files, as in Knative.
+pub const CERTIFICATE_POLL: Duration = Duration::from_secs(60);
+/// Our own probes while the app is not ready. Half of it is the mean detection lag, which is to
+/// stay below 5 ms; a refused connection on loopback costs some 30 µs.
+pub const READY_POLL: Duration = Duration::from_millis(3);
+
+/// Who this sidecar is; all of it may be empty.
+#[derive(Debug, Clone, Default)]
+pub struct Identity {
+    /// Namespace of the revision.
+    pub namespace: String,
+    /// Service that owns the revision.
+    pub service: String,
+    /// Configuration that made the revision.
+    pub configuration: String,
+    /// The revision.
+    pub revision: String,
+    /// This pod, or instance.
+    pub pod: String,
+    /// Address of this pod.
+    pub pod_ip: String,
+}
+
+/// A listener that may be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// No listener.
+    Off,
+    /// This port; 0 picks a free one.
+    At(u16),
+}
+
+/// Where to listen.
+#[derive(Debug, Clone)]
+pub struct Listeners {
+    /// Address to bind; `None` is every interface, IPv6 and IPv4.
+    pub host: Option<IpAddr>,
+    /// Main listener.
+    pub main: u16,
+    /// Main listener over TLS.
+    pub tls: u16,
+    /// `/wait-for-drain`.
+    pub admin: Port,
+    /// Statistics in protobuf.
+    pub stats: Port,
+    /// Prometheus metrics; used when the configuration asks for them.
+    pub metrics: Port,
+    /// Address of the metrics listener when it differs from `host`.
+    pub metrics_host: Option<IpAddr>,
+}
+
+/// How the concurrency limit is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concurrency {
+    /// No limit, no line.
+    Unlimited,
+    /// A fixed limit.
+    Fixed(u32),
+    /// A limit that follows the app's latency, never above the ceiling if there is one.
+    Adaptive {
+        /// The highest limit.
+        ceiling: Option<u32>,
+    },
+}
+
+/// Who may enter, who waits, who is refused and how.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    /// The limit.
+    pub concurrency: Concurrency,
+    /// Requests that may wait; `None` is [`QUEUE_DEPTH_FACTOR`] times the limit.
+    pub queue_depth: Option<u32>,
+    /// Longest time in the line.
+    pub queue_timeout: Option<Duration>,
+    /// 503 or 429.
+    pub refusal_status: http::StatusCode,
+    /// `Retry-After` of a refusal in seconds.
+    pub retry_after_seconds: Option<u32>,
+}
+
+/// Limits in time of one exchange; `None` is unlimited.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timeouts {
+    /// From arrival to the end of the response.
+    pub overall: Option<Duration>,
+    /// From arrival to the head of the response.
+    pub response_start: Option<Duration>,
+    /// Between bytes, in whatever direction.
+    pub idle: Option<Duration>,
+    /// From the first byte of a connection, or the end of a response, to a whole head.
+    pub header: Duration,
+}
+
+/// How to end.
+#[derive(Debug, Clone, Copy)]
+pub struct Drain {
+    /// Time without a new request that ends the drain.
+    pub quiet_period: Duration,
+    /// Longest time for work in flight, from the begin of the drain.
+    pub grace_period: Duration,
+    /// A drain without a signal is undone after this time.
+    pub reset: Duration,
+}
+
+/// Where the certificate lies and what the TLS variables say; read when a certificate is there.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Directory of `tls.crt` and `tls.key`.
+    pub directory: PathBuf,
+    /// Time between two looks at them.
+    pub poll: Duration,
+    /// Value of [`keys::QUEUE_PROXY_TLS_MIN_VERSION`].
+    pub min_version: Option<String>,
+    /// Value of [`keys::QUEUE_PROXY_TLS_MAX_VERSION`].
+    pub max_version: Option<String>,
+    /// Value of [`keys::QUEUE_PROXY_TLS_CIPHER_SUITES`].
+    pub cipher_suites: Option<String>,
+    /// Value of [`keys::QUEUE_PROXY_TLS_CURVE_PREFERENCES`].
+    pub curve_preferences: Option<String>,
+}
+
+/// The report stream.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The controller, `host:port`.
+    pub controller: String,
+    /// Our name.
+    pub instance: String,
+    /// Where we take traffic; `None` is the pod's address and the main port.
+    pub address: Option<String>,
+}
+
+/// All settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Who we are.
+    pub identity: Identity,
+    /// Where to listen.
+    pub listeners: Listeners,
+    /// The app, on loopback.
+    pub app: SocketAddr,
+    /// Who may enter.
+    pub admission: Admission,
+    /// Limits in time.
+    pub timeouts: Timeouts,
+    /// How to find out whether the app is ready.
+    pub readiness: ReadinessSpec,
+    /// Pace of our own probes; `None` probes only when asked.
+    pub ready_poll: Option<Duration>,
+    /// Metrics, traces, request log.
+    pub observability: Observability,
+    /// How to end.
+    pub drain: Drain,
+    /// TLS of the main listener.
+    pub tls: Tls,
+    /// The report stream, if any.
+    pub report: Option<Report>,
+    /// File of the recorded trace, if any.
+    pub record: Option<PathBuf>,
+    /// Bytes that one direction of a connection may hold; `None` is the relay's default.
+    pub buffer_bytes: Option<usize>,
+    /// Threads that carry requests.
+    pub data_threads: usize,
+    /// Lowest level that is logged.
+    pub log_level: tracing::Level,
+    /// A complaint about the logger configuration, to be logged once the logger is there.
+    pub log_complaint: Option<String>,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Reads and validates everything.
+    ///
+    /// # Errors
+    ///
+    /// All variables that cannot be used, each with the reason.
+    pub fn from_environment<E: Environment>(environment: &E) -> Result<Self, Vec<Problem>> {
+        let mut reader = Reader::new(environment);
+        let limit = reader.required_integer(keys::CONTAINER_CONCURRENCY);
+        let listeners = listeners(&mut reader);
+        let user_port = port(&mut reader, keys::USER_PORT, EmptyPort::Rejected);
+        let timeouts = timeouts(&mut reader);
+        let identity = identity(&mut reader);
+        let (log_level, log_complaint) = {
+            let config = reader.required(keys::SERVING_LOGGING_CONFIG);
+            let level = reader.required(keys::SERVING_LOGGING_LEVEL);
+            logging::level(&config, &level)
+        };
+        let readiness = readiness(&mut reader);
+        let observability = observability::read(&mut reader);
+        let admission = admission(&mut reader, limit);
+        let drain = drain(&mut reader, timeouts.overall);
+        let report = report(&reader, &identity);
+        let settings = Self {
+            app: SocketAddr::from(([127, 0, 0, 1], user_port)),
+            ready_poll: ready_poll(&mut reader, report.is_some()),
+            tls: tls(&mut reader),
+            record: reader.optional(keys::TIDEGATE_RECORD).map(PathBuf::from),
+            buffer_bytes: reader
+                .optional_within(keys::TIDEGATE_BUFFER_BYTES, 8 << 10..=16 << 20)
+                .and_then(|bytes| usize::try_from(bytes).ok()),
+            data_threads: data_threads(&mut reader),
+            identity,
+            listeners,
+            admission,
+            timeouts,
+            readiness,
+            observability,
+            drain,
+            report,
+            log_level,
+            log_complaint,
+        };
+        let problems = reader.into_problems();
+        if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    }
+}
+
+fn identity<E: Environment>(reader: &mut Reader<'_, E>) -> Identity {
+    Identity {
+        namespace: reader.required(keys::SERVING_NAMESPACE),
+        configuration: reader.required(keys::SERVING_CONFIGURATION),
+        revision: reader.required(keys::SERVING_REVISION),
+        pod: reader.required(keys::SERVING_POD),
+        pod_ip: reader.required(keys::SERVING_POD_IP),
+        service: reader.optional(keys::SERVING_SERVICE).unwrap_or_default(),
+    }
+}
+
+fn listeners<E: Environment>(reader: &mut Reader<'_, E>) -> Listeners {
+    let main = port(reader, keys::QUEUE_SERVING_PORT, EmptyPort::PicksFreeOne);
+    let tls = port(reader, keys::QUEUE_SERVING_TLS_PORT, EmptyPort::PicksFreeOne);
+    Listeners {
+        host: host(reader, keys::TIDEGATE_LISTEN_HOST),
+        main,
+        tls,
+        admin: movable_port(reader, keys::TIDEGATE_ADMIN_PORT).unwrap_or(Port::At(ADMIN_PORT)),
+        stats: movable_port(reader, keys::TIDEGATE_STATS_PORT).unwrap_or(Port::At(STATS_PORT)),
+        metrics: metrics_port(reader),
+        metrics_host: host(reader, keys::METRICS_PROMETHEUS_HOST),
+    }
+}
+
+fn metrics_port<E: Environment>(reader: &mut Reader<'_, E>) -> Port {
+    let knative = reader
+        .optional_within(keys::METRICS_PROMETHEUS_PORT, 1024..=65535)
+        .and_then(|number| u16::try_from(number).ok());
+    movable_port(reader, keys::TIDEGATE_METRICS_PORT)
+        .or(knative.map(Port::At))
+        .unwrap_or(Port::At(METRICS_PORT))
+}
+
+fn host<E: Environment>(reader: &mut Reader<'_, E>, key: &str) -> Option<IpAddr> {
+    let value = reader.optional(key)?;
+    match value.parse() {
+        Ok(address) => Some(address),
+        Err(_) => {
+            reader.reject(key, format!("cannot use '{value}', expected an IP address"));
+            None
+        }
+    }
+}
+
+/// What an empty port means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EmptyPort {
+    PicksFreeOne,
+    Rejected,
+}
+
+fn port<E: Environment>(reader: &mut Reader<'_, E>, key: &str, empty: EmptyPort) -> u16 {
+    let value = reader.required(key);
+    if value.is_empty() && empty == EmptyPort::PicksFreeOne {
+        return 0;
+    }
+    match value.parse() {
+        Ok(port) => port,
+        // A missing variable has been reported already.
+        Err(_) if value.is_empty() && empty == EmptyPort::Rejected => 0,
+        Err(_) => {
+            reader.reject(key, format!("cannot listen on or dial port '{value}'"));
+            0
+        }
+    }
+}
+
+fn movable_port<E: Environment>(reader: &mut Reader<'_, E>, key: &str) -> Option<Port> {
+    let value = reader.optional(key)?;
+    if value.eq_ignore_ascii_case("off") {
+        return Some(Port::Off);
+    }
+    match value.parse() {
+        Ok(port) => Some(Port::At(port)),
+        Err(_) => {
+            reader.reject(key, format!("cannot use '{value}', expected a port or 'off'"));
+            None
+        }
+    }
+}
+
+fn timeouts<E: Environment>(reader: &mut Reader<'_, E>) -> Timeouts {
+    let overall = reader.required_integer(keys::REVISION_TIMEOUT_SECONDS);
+    let response_start = reader.optional_integer(keys::REVISION_RESPONSE_START_TIMEOUT_SECONDS);
+    let idle = reader.optional_integer(keys::REVISION_IDLE_TIMEOUT_SECONDS);
+    Timeouts {
+        overall: positive_seconds(overall),
+        response_start: response_start.and_then(positive_seconds),
+        idle: idle.and_then(positive_seconds),
+        header: milliseconds(reader, keys::TIDEGATE_HEADER_TIMEOUT_MS).unwrap_or(HEADER_TIMEOUT),
+    }
+}
+
+/// A century: beyond it a timeout is none, and sums of instants must not overflow.
+const LONGEST_TIMEOUT_SECONDS: u64 = 100 * 366 * 24 * 3600;
+
+fn positive_seconds(seconds: i64) -> Option<Duration> {
+    let seconds = u64::try_from(seconds).ok()?;
+    (1..LONGEST_TIMEOUT_SECONDS).contains(&seconds).then(|| Duration::from_secs(seconds))
+}
+
+fn milliseconds<E: Environment>(reader: &mut Reader<'_, E>, key: &str) -> Option<Duration> {
+    let number = reader.optional_within(key, 0..=1000 * 3600 * 24 * 366)?;
+    u64::try_from(number).ok().map(Duration::from_millis)
+}
+
+fn readiness<E: Environment>(reader: &mut Reader<'_, E>) -> ReadinessSpec {
+    let several = reader.flag(keys::ENABLE_MULTI_CONTAINER_PROBES);
+    let detection = reader.flag(keys::ENABLE_HTTP2_AUTO_DETECTION);
+    // Read for its errors: exchanges are full duplex whatever it says.
+    reader.flag(keys::ENABLE_HTTP_FULL_DUPLEX);
+    let json = reader.optional(keys::SERVING_READINESS_PROBE).unwrap_or_default();
+    match spec::parse(&json, several, detection) {
+        Ok(spec) => spec,
+        Err(error) => {
+            reader.reject(keys::SERVING_READINESS_PROBE, error.to_string());
+            ReadinessSpec::default()
+        }
+    }
+}
+
+fn admission<E: Environment>(reader: &mut Reader<'_, E>, limit: i64) -> Admission {
+    let limit = u32::try_from(limit.clamp(0, i64::from(u32::MAX))).unwrap_or(0);
+    let concurrency = match reader.optional(keys::TIDEGATE_CONCURRENCY).as_deref() {
+        Some("auto") => Concurrency::Adaptive { ceiling: (limit > 0).then_some(limit) },
+        Some(other) => {
+            let message = format!("cannot use '{other}', expected 'auto'");
+            reader.reject(keys::TIDEGATE_CONCURRENCY, message);
+            Concurrency::Unlimited
+        }
+        None if limit == 0 => Concurrency::Unlimited,
+        None => Concurrency::Fixed(limit),
+    };
+    let refusal_status = match reader.optional_integer(keys::TIDEGATE_REFUSAL_STATUS) {
+        None | Some(503) => http::StatusCode::SERVICE_UNAVAILABLE,
+        Some(429) => http::StatusCode::TOO_MANY_REQUESTS,
+        Some(other) => {
+            let message = format!("cannot use {other}, expected 503 or 429");
+            reader.reject(keys::TIDEGATE_REFUSAL_STATUS, message);
+            http::StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
+    let any = 0..=i64::from(u32::MAX);
+    let number = |value: i64| u32::try_from(value).ok();
+    Admission {
+        concurrency,
+        queue_depth: reader
+            .optional_within(keys::TIDEGATE_QUEUE_DEPTH, any.clone())
+            .and_then(number),
+        queue_timeout: milliseconds(reader, keys::TIDEGATE_QUEUE_TIMEOUT_MS)
+            .filter(|timeout| !timeout.is_zero()),
+        refusal_status,
+        retry_after_seconds: reader
+            .optional_within(keys::TIDEGATE_RETRY_AFTER_SECONDS, any)
+            .and_then(number),
+    }
+}
+
+fn drain<E: Environment>(reader: &mut Reader<'_, E>, overall: Option<Duration>) -> Drain {
+    let quiet = milliseconds(reader, keys::TIDEGATE_QUIET_PERIOD_MS).unwrap_or(QUIET_PERIOD);
+    let grace = milliseconds(reader, keys::TIDEGATE_GRACE_PERIOD_MS);
+    Drain {
+        quiet_period: quiet,
+        grace_period: grace.unwrap_or_else(|| default_grace(overall, quiet)),
+        reset: milliseconds(reader, keys::TIDEGATE_DRAIN_RESET_MS).unwrap_or(DRAIN_RESET),
+    }
+}
+
+/// Work that started in the quiet period may take as long as any; Knative gives at least a minute.
+fn default_grace(overall: Option<Duration>, quiet: Duration) -> Duration {
+    const LEAST: Duration = Duration::from_secs(60);
+    quiet.saturating_add(overall.unwrap_or(Duration::from_secs(LONGEST_TIMEOUT_SECONDS)).max(LEAST))
+}
+
+fn tls<E: Environment>(reader: &mut Reader<'_, E>) -> Tls {
+    let directory = reader.optional(keys::TIDEGATE_CERTIFICATE_DIRECTORY);
+    Tls {
+        directory: PathBuf::from(directory.as_deref().unwrap_or(CERTIFICATE_DIRECTORY)),
+        poll: milliseconds(reader, keys::TIDEGATE_CERTIFICATE_POLL_MS)
+            .filter(|poll| !poll.is_zero())
+            .unwrap_or(CERTIFICATE_POLL),
+        min_version: reader.optional(keys::QUEUE_PROXY_TLS_MIN_VERSION),
+        max_version: reader.optional(keys::QUEUE_PROXY_TLS_MAX_VERSION),
+        cipher_suites: reader.optional(keys::QUEUE_PROXY_TLS_CIPHER_SUITES),
+        curve_preferences: reader.optional(keys::QUEUE_PROXY_TLS_CURVE_PREFERENCES),
+    }
+}
+
+fn report<E: Environment>(reader: &Reader<'_, E>, identity: &Identity) -> Option<Report> {
+    Some(Report {
+        controller: reader.optional(keys::TIDEGATE_CONTROLLER)?,
+        instance: reader.optional(keys::TIDEGATE_INSTANCE).unwrap_or_else(|| identity.pod.clone()),
+        address: reader.optional(keys::TIDEGATE_ADDRESS),
+    })
+}
+
+fn ready_poll<E: Environment>(reader: &mut Reader<'_, E>, reporting: bool) -> Option<Duration> {
+    match milliseconds(reader, keys::TIDEGATE_READY_POLL_MS) {
+        Some(poll) => Some(poll).filter(|poll| !poll.is_zero()),
+        None => reporting.then_some(READY_POLL),
+    }
+}
+
+/// The most threads that carry requests unless told otherwise: one takes some 80,000 small
+/// requests a second, and the app behind shares the cores.
+const MOST_DATA_THREADS: usize = 4;
+
+fn data_threads<E: Environment>(reader: &mut Reader<'_, E>) -> usize {
+    let asked = reader.optional_within(keys::TIDEGATE_DATA_THREADS, 1..=256);
+    asked.and_then(|threads| usize::try_from(threads).ok()).unwrap_or_else(|| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (cores / 2).clamp(1, MOST_DATA_THREADS)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,367 @@
+//! How busy this instance is, for those who decide how many there should be: a snapshot for
+//! Knative's autoscaler to scrape, and a stream of reports to Tidegate's controller.
+//!
+//! One task owns all of it: it waits for an [`Occasion`] to cut the gate's meter, adds the cut to the
+//! period of each reader, and hands on what is complete.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer, V2Serializer};
+use parking_lot::Mutex;
+use prost::Message;
+use tidegate_admission::Limit;
+use tidegate_proto::knative;
+use tidegate_proto::stats::v1::Stat;
+use tidegate_reporter::{Directives, Reporter};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::drain::Draining;
+use crate::gate::{Cut, Gate};
+use crate::metrics::Metrics;
+use crate::probe::Verdict;
+use crate::record::Recorder;
+
+mod period;
+
+use period::Period;
+
+/// Period of the snapshot, as in Knative.
+pub const SNAPSHOT_PERIOD: Duration = Duration::from_secs(1);
+/// Period of reports until the controller asks for another.
+pub const REPORT_PERIOD: Duration = Duration::from_secs(1);
+/// The least time between reports of a forming line: an app at its limit forms lines all the time.
+const EARLY_REPORT_PERIOD: Duration = Duration::from_millis(100);
+/// The shortest period that a controller may ask for.
+const SHORTEST_REPORT_PERIOD: Duration = Duration::from_millis(100);
+/// Knative's autoscaler reads no more than 336 bytes, of which numbers take 45.
+const LONGEST_POD_NAME: usize = 280;
+/// The longest service time that the digest tells apart.
+const LONGEST_SERVICE_US: u64 = 3_600_000_000;
+
+/// What the data path adds to; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Outcomes {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    failed: AtomicU64,
+    /// Requests that mark themselves as probes of a mesh: they pass the gate, but are no demand.
+    uncounted: AtomicU64,
+    /// Service times in microseconds, kept when somebody reads them.
+    digest: Option<Mutex<Histogram<u32>>>,
+}
+
+// === impl Outcomes ===
+
+impl Outcomes {
+    /// Nothing happened yet. Service times are kept only for a reader.
+    pub fn new(reader: DigestReader) -> Self {
+        // Two significant digits in 32 bits take 12 KiB, and answer any question about latency.
+        let histogram = match reader {
+            DigestReader::Controller => Histogram::new_with_bounds(1, LONGEST_SERVICE_US, 2).ok(),
+            DigestReader::Nobody => None,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                failed: AtomicU64::new(0),
+                uncounted: AtomicU64::new(0),
+                digest: histogram.map(Mutex::new),
+            }),
+        }
+    }
+
+    /// Whether anybody reads service times.
+    pub fn is_read(&self) -> bool {
+        self.shared.digest.is_some()
+    }
+
+    /// The app had a request for this long.
+    pub fn served(&self, service: Duration) {
+        if let Some(digest) = &self.shared.digest {
+            let micros = u64::try_from(service.as_micros()).unwrap_or(u64::MAX);
+            digest.lock().saturating_record(micros.max(1));
+        }
+    }
+
+    /// A request failed in the app or on the way to it.
+    pub fn failed(&self) {
+        self.shared.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request that arrived at the gate is no demand.
+    pub fn uncounted(&self) {
+        self.shared.uncounted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn take_digest(&self) -> Vec<u8> {
+        let Some(digest) = &self.shared.digest else { return Vec::new() };
+        let mut digest = digest.lock();
+        if digest.is_empty() {
+            return Vec::new();
+        }
+        let mut encoded = Vec::new();
+        // Writing to memory cannot fail; an empty digest would only be less informative.
+        V2Serializer::new().serialize(&*digest, &mut encoded).ok();
+        digest.reset();
+        encoded
+    }
+}
+
+/// Who reads the digest of service times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DigestReader {
+    /// Nobody: none is kept.
+    Nobody,
+    /// The controller.
+    Controller,
+}
+
+/// The latest statistics as Knative's autoscaler scrapes them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    encoded: Arc<Mutex<Bytes>>,
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// Before the first second there is nothing but the name.
+    pub fn new(pod: &str) -> Self {
+        let stat = knative::Stat { pod_name: short(pod).to_owned(), ..Default::default() };
+        Self { encoded: Arc::new(Mutex::new(stat.encode_to_vec().into())) }
+    }
+
+    /// The message, encoded. Reading changes nothing, so any number of scrapers is fine.
+    pub fn encoded(&self) -> Bytes {
+        self.encoded.lock().clone()
+    }
+
+    fn replace(&self, pod: &str, period: &Period, uptime: Duration) {
+        // Counts are divided by the nominal period even when the tick was late, as in Knative.
+        let seconds = SNAPSHOT_PERIOD.as_secs_f64();
+        let stat = knative::Stat {
+            pod_name: short(pod).to_owned(),
+            average_concurrent_requests: period.average(),
+            average_proxied_concurrent_requests: period.average_proxied(),
+            request_count: period.requests() as f64 / seconds,
+            proxied_request_count: period.proxied_requests() as f64 / seconds,
+            process_uptime: uptime.as_secs_f64(),
+            timestamp: 0,
+        };
+        *self.encoded.lock() = stat.encode_to_vec().into();
+    }
+}
+
+fn short(pod: &str) -> &str {
+    let mut end = pod.len().min(LONGEST_POD_NAME);
+    while !pod.is_char_boundary(end) {
+        end -= 1;
+    }
+    &pod[..end]
+}
+
+/// Why statistics are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// The second is over.
+    SnapshotDue,
+    /// The controller's period is over.
+    ReportDue,
+    /// A line began to form: the controller should know at once.
+    LineFormed,
+    /// Readiness or the drain changed, or the controller said something.
+    StateChanged,
+}
+
+/// The task that owns the statistics.
+#[derive(Debug)]
+pub struct Statistician {
+    /// Name of the instance.
+    pub pod: String,
+    /// What is cut.
+    pub gate: Gate,
+    /// What the data path added.
+    pub outcomes: Outcomes,
+    /// What Knative scrapes.
+    pub snapshot: Snapshot,
+    /// The drain, as the controller should see it.
+    pub draining: Draining,
+    /// Readiness, as the controller should see it.
+    pub readiness: watch::Receiver<Verdict>,
+    /// Changes when the drain begins or is undone.
+    pub drain_changes: watch::Receiver<crate::drain::Stage>,
+    /// The report stream, if any.
+    pub reporting: Option<Reporting>,
+    /// Prometheus, if any: it shares the tick.
+    pub metrics: Option<Metrics>,
+    /// The recording, if any: its losses are counted in the metrics.
+    pub recorder: Option<Recorder>,
+}
+
+/// The report stream.
+#[derive(Debug)]
+pub struct Reporting {
+    /// Takes reports.
+    pub reporter: Reporter,
+    /// What the controller says.
+    pub directives: watch::Receiver<Directives>,
+}
+
+// === impl Statistician ===
+
+impl Statistician {
+    /// Cuts and hands on until `end` resolves, then once more, so that the last word is the truth.
+    pub async fn run(mut self, end: impl Future<Output = ()>) {
+        let mut end = std::pin::pin!(end);
+        let now = Instant::now();
+        let mut ledger = Ledger::new(now);
+        let mut tick = tokio::time::interval_at(now + SNAPSHOT_PERIOD, SNAPSHOT_PERIOD);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let occasion = tokio::select! {
+                biased;
+                () = &mut end => break,
+                occasion = self.occasion(&mut tick, &ledger) => occasion,
+            };
+            self.apply(occasion, &mut ledger, Instant::now());
+        }
+        self.apply(Occasion::StateChanged, &mut ledger, Instant::now());
+    }
+
+    async fn occasion(&mut self, tick: &mut tokio::time::Interval, ledger: &Ledger) -> Occasion {
+        let Some(reporting) = &mut self.reporting else {
+            tick.tick().await;
+            return Occasion::SnapshotDue;
+        };
+        // A closed channel never changes again.
+        async fn changed<T>(receiver: &mut watch::Receiver<T>) {
+            if receiver.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+        // With the default period one tick serves both readers.
+        let report_due = async {
+            match ledger.report_period {
+                REPORT_PERIOD => std::future::pending().await,
+                period => tokio::time::sleep_until(ledger.reported + period).await,
+            }
+        };
+        let line_formed = async {
+            tokio::time::sleep_until(ledger.reported + EARLY_REPORT_PERIOD).await;
+            self.gate.line_formed().await;
+        };
+        tokio::select! {
+            biased;
+            () = changed(&mut self.readiness) => Occasion::StateChanged,
+            () = changed(&mut self.drain_changes) => Occasion::StateChanged,
+            () = changed(&mut reporting.directives) => Occasion::StateChanged,
+            _ = tick.tick() => Occasion::SnapshotDue,
+            () = report_due => Occasion::ReportDue,
+            () = line_formed => Occasion::LineFormed,
+        }
+    }
+
+    fn apply(&mut self, occasion: Occasion, ledger: &mut Ledger, now: Instant) {
+        let mut cut = self.gate.cut();
+        let uncounted = self.outcomes.shared.uncounted.swap(0, Ordering::Relaxed);
+        cut.report.request_count = cut.report.request_count.saturating_sub(uncounted);
+        let length = now.duration_since(ledger.last_cut);
+        ledger.last_cut = now;
+        ledger.snapshot.add(&cut, length);
+        ledger.report.add(&cut, length);
+        if occasion == Occasion::SnapshotDue {
+            self.snapshot.replace(&self.pod, &ledger.snapshot, self.gate.uptime());
+            ledger.snapshot = Period::default();
+            if let Some(metrics) = &self.metrics {
+                metrics.tick(&cut, self.recorder.as_ref().map_or(0, Recorder::lost));
+            }
+        }
+        let Some(reporting) = &self.reporting else { return };
+        let directives = *reporting.directives.borrow();
+        ledger.follow(directives, &self.gate);
+        let shared_tick =
+            occasion == Occasion::SnapshotDue && ledger.report_period == REPORT_PERIOD;
+        if shared_tick || occasion != Occasion::SnapshotDue {
+            let stat = self.stat(&cut, ledger, now);
+            reporting.reporter.report(stat);
+            ledger.report = Period::default();
+            ledger.reported = now;
+        }
+    }
+
+    fn stat(&self, cut: &Cut, ledger: &Ledger, now: Instant) -> Stat {
+        let length = now.duration_since(ledger.reported);
+        let start = SystemTime::now().checked_sub(length).unwrap_or(UNIX_EPOCH);
+        let start = start.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let period = &ledger.report;
+        Stat {
+            sequence: 0,
+            period_start_unix_ms: i64::try_from(start.as_millis()).unwrap_or(i64::MAX),
+            // A period of no length would be read as none at all.
+            period_length_ms: u32::try_from(length.as_millis()).unwrap_or(u32::MAX).max(1),
+            average_concurrency: period.average(),
+            average_proxied_concurrency: period.average_proxied(),
+            request_count: period.requests(),
+            proxied_request_count: period.proxied_requests(),
+            waiting: cut.levels.waiting,
+            limit: cut.levels.limit.to_wire(),
+            ready: *self.readiness.borrow() == Verdict::Ready && !self.draining.is_on(),
+            draining: self.draining.is_on(),
+            refused_count: period.refused(),
+            failed_count: self.outcomes.shared.failed.swap(0, Ordering::Relaxed),
+            latency_digest: self.outcomes.take_digest(),
+            revision: None,
+            in_flight: cut.levels.inside(),
+        }
+    }
+}
+
+/// Open periods, one for each reader.
+#[derive(Debug)]
+struct Ledger {
+    last_cut: Instant,
+    snapshot: Period,
+    report: Period,
+    reported: Instant,
+    report_period: Duration,
+    limit: Option<u32>,
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    fn new(now: Instant) -> Self {
+        Self {
+            last_cut: now,
+            snapshot: Period::default(),
+            report: Period::default(),
+            reported: now,
+            report_period: REPORT_PERIOD,
+            limit: None,
+        }
+    }
+
+    /// Does what the controller said, once.
+    fn follow(&mut self, directives: Directives, gate: &Gate) {
+        if let Some(interval_ms) = directives.report_interval_ms {
+            let period = Duration::from_millis(interval_ms.into());
+            self.report_period = period.max(SHORTEST_REPORT_PERIOD);
+        }
+        if directives.limit != self.limit {
+            self.limit = directives.limit;
+            if let Some(limit) = directives.limit {
+                gate.resize(Limit::from_wire(limit));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

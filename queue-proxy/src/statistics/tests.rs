@@ -1,0 +1,88 @@
+use tidegate_admission::{LineSettings, Source};
+
+use super::*;
+use crate::drain::Stage;
+
+struct Bench {
+    statistician: Statistician,
+    _readiness: watch::Sender<Verdict>,
+    _drain: watch::Sender<Stage>,
+}
+
+fn bench() -> Bench {
+    let (readiness, readiness_seen) = watch::channel(Verdict::Ready);
+    let (drain, drain_seen) = watch::channel(Stage::Serving);
+    Bench {
+        statistician: Statistician {
+            pod: "pod-abc".to_owned(),
+            gate: Gate::new(Limit::from_wire(1), LineSettings::KNATIVE),
+            outcomes: Outcomes::new(DigestReader::Nobody),
+            snapshot: Snapshot::new("pod-abc"),
+            draining: Draining::new(),
+            readiness: readiness_seen,
+            drain_changes: drain_seen,
+            reporting: None,
+            metrics: None,
+            recorder: None,
+        },
+        _readiness: readiness,
+        _drain: drain,
+    }
+}
+
+fn decode(snapshot: &Snapshot) -> knative::Stat {
+    knative::Stat::decode(snapshot.encoded()).unwrap()
+}
+
+#[test]
+fn before_the_first_second_there_is_only_the_name() {
+    assert_eq!(Snapshot::new("pod-abc").encoded().len(), 9);
+}
+
+#[test]
+fn the_message_fits_into_what_the_autoscaler_reads() {
+    let snapshot = Snapshot::new("x");
+    let mut period = Period::default();
+    let gate = Gate::new(Limit::UNLIMITED, LineSettings::KNATIVE);
+    period.add(&gate.cut(), Duration::from_secs(1));
+    snapshot.replace(&"é".repeat(400), &period, Duration::from_secs(1));
+    assert!(snapshot.encoded().len() <= 336 - 36);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_second_replaces_the_snapshot() {
+    let bench = bench();
+    let (gate, snapshot) = (bench.statistician.gate.clone(), bench.statistician.snapshot.clone());
+    let outcomes = bench.statistician.outcomes.clone();
+    let task = tokio::spawn(bench.statistician.run(std::future::pending()));
+    let permit = gate.enter(Source::Proxied).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    drop(permit);
+    drop(gate.enter(Source::Direct).await.unwrap());
+    outcomes.uncounted();
+    tokio::time::sleep(Duration::from_millis(501)).await;
+    let stat = decode(&snapshot);
+    assert_eq!((stat.request_count, stat.proxied_request_count), (1.0, 1.0));
+    assert!((stat.average_proxied_concurrent_requests - 0.5).abs() < 0.01, "{stat:?}");
+    assert_eq!(stat.process_uptime.round(), 1.0);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let stat = decode(&snapshot);
+    assert_eq!((stat.request_count, stat.average_concurrent_requests), (0.0, 0.0));
+    task.abort();
+}
+
+#[test]
+fn service_times_are_kept_for_the_controller_only() {
+    let outcomes = Outcomes::new(DigestReader::Controller);
+    outcomes.served(Duration::from_millis(3));
+    outcomes.served(Duration::from_secs(100_000));
+    let digest = outcomes.take_digest();
+    let decoded: Histogram<u32> =
+        hdrhistogram::serialization::Deserializer::new().deserialize(&mut &digest[..]).unwrap();
+    assert_eq!(decoded.len(), 2);
+    assert!(outcomes.take_digest().is_empty());
+
+    let outcomes = Outcomes::new(DigestReader::Nobody);
+    outcomes.served(Duration::from_millis(3));
+    assert!(outcomes.take_digest().is_empty());
+}

@@ -1,0 +1,273 @@
+//! TLS on the main listener, with certificates that are replaced while it runs; and the client side
+//! of HTTPS probes.
+//!
+//! The provider is ring: it is a third of the size of aws-lc-rs in a static binary and needs no C
+//! build system beyond a compiler.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use crate::environment::keys;
+use crate::settings;
+
+mod unverified;
+
+/// Files of a Kubernetes TLS secret.
+const CERTIFICATE_FILE: &str = "tls.crt";
+/// Files of a Kubernetes TLS secret.
+const KEY_FILE: &str = "tls.key";
+
+/// Why TLS cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file is there but cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file is not PEM, or has nothing of use in it.
+    #[error("cannot parse {path}: {message}")]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// Key and certificate do not fit, or the key is of an unknown kind.
+    #[error("cannot use the certificate: {0}")]
+    Certificate(#[from] rustls::Error),
+    /// A TLS variable has a value that is not supported.
+    #[error("{key}: unsupported '{value}', expected {expected}")]
+    Setting {
+        /// The variable.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        expected: String,
+    },
+}
+
+/// A certificate that is looked up anew for each handshake.
+#[derive(Debug)]
+pub struct Certificate {
+    paths: [PathBuf; 2],
+    current: RwLock<Loaded>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    contents: [Vec<u8>; 2],
+    key: Arc<CertifiedKey>,
+}
+
+// === impl Certificate ===
+
+impl Certificate {
+    /// Loads the pair in `directory`; `None` when either file is missing, as in a pod without
+    /// certificates.
+    ///
+    /// # Errors
+    ///
+    /// A file is there and cannot be used.
+    pub fn load(directory: &Path) -> Result<Option<Arc<Self>>, TlsError> {
+        let paths = [directory.join(CERTIFICATE_FILE), directory.join(KEY_FILE)];
+        let Some(contents) = read_pair(&paths)? else { return Ok(None) };
+        let key = certified_key(&paths, &contents)?;
+        let current = RwLock::new(Loaded { contents, key });
+        Ok(Some(Arc::new(Self { paths, current })))
+    }
+
+    /// Looks at the files every `poll` and takes over what changed. What cannot be used is logged
+    /// and the pair in force stays. Runs for ever; cancel safe.
+    pub async fn watch(self: Arc<Self>, poll: Duration) {
+        let mut last_complaint = String::new();
+        loop {
+            tokio::time::sleep(poll).await;
+            match self.reload() {
+                Ok(Reload::Unchanged) => {}
+                Ok(Reload::Replaced) => {
+                    last_complaint.clear();
+                    tracing::info!("the certificate was replaced");
+                }
+                Err(error) => {
+                    let complaint = error.to_string();
+                    if complaint != last_complaint {
+                        tracing::error!("the certificate stays as it was: {complaint}");
+                        last_complaint = complaint;
+                    }
+                }
+            }
+        }
+    }
+
+    fn reload(&self) -> Result<Reload, TlsError> {
+        let Some(contents) = read_pair(&self.paths)? else { return Ok(Reload::Unchanged) };
+        if contents == self.current.read().contents {
+            return Ok(Reload::Unchanged);
+        }
+        let key = certified_key(&self.paths, &contents)?;
+        *self.current.write() = Loaded { contents, key };
+        Ok(Reload::Replaced)
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.current.read().key))
+    }
+}
+
+/// What a look at the files found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reload {
+    Unchanged,
+    Replaced,
+}
+
+fn read_pair(paths: &[PathBuf; 2]) -> Result<Option<[Vec<u8>; 2]>, TlsError> {
+    let mut contents = [Vec::new(), Vec::new()];
+    for (path, content) in paths.iter().zip(&mut contents) {
+        match std::fs::read(path) {
+            Ok(bytes) => *content = bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(TlsError::Read { path: path.clone(), source }),
+        }
+    }
+    Ok(Some(contents))
+}
+
+fn certified_key(
+    paths: &[PathBuf; 2],
+    contents: &[Vec<u8>; 2],
+) -> Result<Arc<CertifiedKey>, TlsError> {
+    let bad = |index: usize, message: String| TlsError::Pem { path: paths[index].clone(), message };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&contents[0]).collect();
+    let chain = chain.map_err(|error| bad(0, error.to_string()))?;
+    if chain.is_empty() {
+        return Err(bad(0, "no certificate in it".to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_slice(&contents[1]);
+    let key = key.map_err(|error| bad(1, error.to_string()))?;
+    let key = CertifiedKey::from_der(chain, key, &ring::default_provider())?;
+    Ok(Arc::new(key))
+}
+
+/// The configuration of the main listener: `h2` and `http/1.1`, TLS 1.3 unless the variables say
+/// otherwise.
+///
+/// # Errors
+///
+/// A variable has a value that is not supported.
+pub fn server_config(
+    settings: &settings::Tls,
+    certificate: Arc<Certificate>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut provider = ring::default_provider();
+    if let Some(list) = &settings.cipher_suites {
+        provider.cipher_suites = cipher_suites(list, &provider)?;
+    }
+    if let Some(list) = &settings.curve_preferences {
+        provider.kx_groups = key_exchanges(list)?;
+    }
+    let versions = versions(settings)?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn versions(settings: &settings::Tls) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
+    let number = |key: &'static str, value: &Option<String>, default: u8| match value.as_deref() {
+        None => Ok(default),
+        Some("1.2") => Ok(2),
+        Some("1.3") => Ok(3),
+        Some(other) => Err(TlsError::Setting {
+            key,
+            value: other.to_owned(),
+            expected: "1.2 or 1.3".to_owned(),
+        }),
+    };
+    let least = number(keys::QUEUE_PROXY_TLS_MIN_VERSION, &settings.min_version, 3)?;
+    let most = number(keys::QUEUE_PROXY_TLS_MAX_VERSION, &settings.max_version, 3)?;
+    if least > most {
+        return Err(TlsError::Setting {
+            key: keys::QUEUE_PROXY_TLS_MAX_VERSION,
+            value: format!("1.{most}"),
+            expected: format!("at least the minimum, 1.{least}"),
+        });
+    }
+    let all = [(2, &version::TLS12), (3, &version::TLS13)];
+    Ok(all.into_iter().filter(|(n, _)| (least..=most).contains(n)).map(|(_, v)| v).collect())
+}
+
+fn cipher_suites(
+    list: &str,
+    provider: &CryptoProvider,
+) -> Result<Vec<SupportedCipherSuite>, TlsError> {
+    let name = |suite: &SupportedCipherSuite| go_name(suite.suite());
+    list.split(',')
+        .map(str::trim)
+        .map(|wanted| {
+            let found = provider.cipher_suites.iter().find(|suite| name(suite) == wanted);
+            found.copied().ok_or_else(|| TlsError::Setting {
+                key: keys::QUEUE_PROXY_TLS_CIPHER_SUITES,
+                value: wanted.to_owned(),
+                expected: provider.cipher_suites.iter().map(name).collect::<Vec<_>>().join(", "),
+            })
+        })
+        .collect()
+}
+
+/// The name by which Go knows a suite, which is IANA's.
+fn go_name(suite: CipherSuite) -> String {
+    // `TLS13_AES_128_GCM_SHA256` is called `TLS_AES_128_GCM_SHA256` everywhere else.
+    suite.as_str().unwrap_or("").replacen("TLS13_", "TLS_", 1)
+}
+
+fn key_exchanges(list: &str) -> Result<Vec<&'static dyn SupportedKxGroup>, TlsError> {
+    list.split(',')
+        .map(str::trim)
+        .map(|wanted| match wanted {
+            "X25519" => Ok(ring::kx_group::X25519),
+            "CurveP256" | "P-256" => Ok(ring::kx_group::SECP256R1),
+            "CurveP384" | "P-384" => Ok(ring::kx_group::SECP384R1),
+            other => Err(TlsError::Setting {
+                key: keys::QUEUE_PROXY_TLS_CURVE_PREFERENCES,
+                value: other.to_owned(),
+                expected: "X25519, P-256 or P-384".to_owned(),
+            }),
+        })
+        .collect()
+}
+
+/// A TLS connection to whoever answers, as the kubelet makes for its probes.
+///
+/// # Errors
+///
+/// The handshake fails.
+pub async fn connect_unverified(
+    stream: TcpStream,
+    host: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    unverified::connect(stream, host).await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,15 @@
+//! The data plane over real sockets: raw bytes in, raw bytes out.
+//!
+//! [`stage`] sets up a proxy between a scripted app and a raw client; every other module plays
+//! one kind of scene on it.
+
+mod basics;
+mod drain;
+mod early;
+mod errors;
+mod http2;
+mod informational;
+mod smuggling;
+mod stage;
+mod timeouts;
+mod upgrades;

@@ -1,0 +1,61 @@
+//! The same work on many items, on several threads, with results in the items' order.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+/// As many threads as this machine runs at once.
+pub fn all_cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Does `work` on every item and gives the results in the items' order, whatever order they were
+/// finished in. `done` hears of each result as it comes, with the item's index.
+pub fn map<T: Sync, R: Send>(
+    items: &[T],
+    threads: NonZeroUsize,
+    work: impl Fn(&T) -> R + Sync,
+    mut done: impl FnMut(usize, &R),
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.get().min(items.len()) {
+            let (sender, next, work) = (sender.clone(), &next, &work);
+            scope.spawn(move || {
+                while let Some((index, item)) = {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    items.get(index).map(|item| (index, item))
+                } {
+                    if sender.send((index, work(item))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (index, result) in receiver {
+            done(index, &result);
+            results[index] = Some(result);
+        }
+    });
+    results.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_keep_the_order_of_the_items() {
+        let items: Vec<u64> = (0..100).collect();
+        for threads in [1, 2, 7] {
+            let threads = NonZeroUsize::new(threads).expect("is not zero");
+            let mut heard = 0;
+            let results = map(&items, threads, |item| item * item, |_, _| heard += 1);
+            assert_eq!(results, items.iter().map(|item| item * item).collect::<Vec<_>>());
+            assert_eq!(heard, 100);
+        }
+    }
+}
