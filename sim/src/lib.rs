@@ -19,20 +19,26 @@
 //!   [`record`]: decisions and requests one by one.
 //! * [`scenario`]: what is simulated, as plain data; [`engine`]: runs it, and [`measured`] says what
 //!   that cost. The world itself is in `world`, its deciders in `scaler`, its event queue in `events`.
+//! * [`compare`], [`sweep`], [`recommend`]: many scenarios against the same arrivals; [`fit`]: models
+//!   from recordings.
 //! * [`validate`]: the simulator against what is known; [`parallel`]: many runs at once.
 
 pub mod arrival;
+pub mod compare;
 pub mod distribution;
 pub mod engine;
 mod events;
+pub mod fit;
 pub mod measured;
 pub mod parallel;
 pub mod random;
+pub mod recommend;
 pub mod record;
 pub mod result;
 mod scaler;
 pub mod scenario;
 pub mod series;
+pub mod sweep;
 pub mod time;
 pub mod traffic;
 pub mod validate;

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Balance, Contention, FailureKind, Path, RevisionModel, Sampling, Scenario, Victim};
+use super::{
+    Balance, Contention, FailureKind, Path, PolicyChoice, RevisionModel, Sampling, Scenario, Victim,
+};
 use crate::arrival::Traffic;
+use crate::distribution::{Distribution, parse_duration_s};
 use crate::time::SimSpan;
 
 impl Scenario {
@@ -93,6 +96,77 @@ impl RevisionModel {
             ("report_sampling", json!(self.reporting.sampling.name())),
         ];
         entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+impl RevisionModel {
+    /// Sets one thing by name: `policy`, `concurrency`, `queue`, `balance`, `victim`, `contention`,
+    /// `service`, `cold-start`, `timeout`, `initial`, or else a setting of the autoscaler, which is
+    /// checked when the scenario is run.
+    ///
+    /// # Errors
+    ///
+    /// When the value is not one the name takes, with what would be accepted.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let unknown = |expected: &str| format!("{name} is `{value}`, expected {expected}");
+        let law = || Distribution::parse(value, &|path| std::fs::read_to_string(path));
+        match name {
+            "policy" => self.policy = PolicyChoice::parse(value)?,
+            "concurrency" => {
+                self.concurrency = value.parse().map_err(|_| unknown("a whole number"))?;
+            }
+            "initial" => {
+                self.initial = Some(value.parse().map_err(|_| unknown("a whole number"))?);
+            }
+            "queue" => {
+                self.path = Path::from_name(value)
+                    .ok_or_else(|| unknown("auto, central or per-instance"))?;
+            }
+            "balance" => {
+                let known = "least-loaded, first-available, round-robin or random-2";
+                self.balance = Balance::from_name(value).ok_or_else(|| unknown(known))?;
+                self.front_door_balance = self.balance;
+            }
+            "victim" => {
+                let known = "newest, oldest, idlest or random";
+                self.victim = Victim::from_name(value).ok_or_else(|| unknown(known))?;
+            }
+            "contention" => self.contention = Contention::parse(value)?,
+            "service" => self.service = law().map_err(|error| error.to_string())?,
+            "cold-start" => self.start_up.start = law().map_err(|error| error.to_string())?,
+            "timeout" => {
+                let seconds = parse_duration_s(value).map_err(|error| error.to_string())?;
+                self.timeout = Some(SimSpan::from_secs_f64(seconds));
+            }
+            _ => {
+                self.settings.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PolicyChoice {
+    /// Reads `kpa`, `tidegate`, `fixed:N` or `keep-alive:TIME`.
+    ///
+    /// # Errors
+    ///
+    /// What would be accepted.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let expected =
+            || format!("policy is `{text}`, expected kpa, tidegate, fixed:N or keep-alive:TIME");
+        match text.split_once(':') {
+            None if text == "kpa" => Ok(PolicyChoice::Knative),
+            None if text == "tidegate" => Ok(PolicyChoice::Tidegate),
+            Some(("fixed", count)) => {
+                count.parse().map(PolicyChoice::Fixed).map_err(|_| expected())
+            }
+            Some(("keep-alive" | "keepalive", idle)) => {
+                let seconds = parse_duration_s(idle).map_err(|_| expected())?;
+                Ok(PolicyChoice::KeepAlive(SimSpan::from_secs_f64(seconds)))
+            }
+            _ => Err(expected()),
+        }
     }
 }
 

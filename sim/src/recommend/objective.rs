@@ -1,0 +1,173 @@
+//! What must be kept, as people write it: `p99<250ms`, `cold<1%`, `lost<0.1%`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::distribution::parse_duration_s;
+use crate::result::SimResult;
+
+/// A figure and the bound that it must not exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Objective {
+    /// Which figure.
+    pub figure: Figure,
+    /// Its bound, in the figure's unit.
+    pub at_most: f64,
+}
+
+/// Figures that an objective can be about. All are better when smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Figure {
+    /// Mean latency, milliseconds.
+    Mean,
+    /// Median latency, milliseconds.
+    P50,
+    /// 90th percentile of latency, milliseconds.
+    P90,
+    /// 95th percentile of latency, milliseconds.
+    P95,
+    /// 99th percentile of latency, milliseconds.
+    P99,
+    /// 99.9th percentile of latency, milliseconds.
+    P999,
+    /// Largest latency, milliseconds.
+    Max,
+    /// 99th percentile of the wait before service, milliseconds.
+    WaitP99,
+    /// Cold starts per request.
+    Cold,
+    /// Requests rejected, timed out or failed, per request.
+    Lost,
+    /// Most instances ready at once.
+    Instances,
+}
+
+/// Names of the figures as people write them.
+const NAMES: [(&str, Figure); 11] = [
+    ("mean", Figure::Mean),
+    ("p50", Figure::P50),
+    ("p90", Figure::P90),
+    ("p95", Figure::P95),
+    ("p99", Figure::P99),
+    ("p99.9", Figure::P999),
+    ("max", Figure::Max),
+    ("wait-p99", Figure::WaitP99),
+    ("cold", Figure::Cold),
+    ("lost", Figure::Lost),
+    ("instances", Figure::Instances),
+];
+
+/// Why a text is not an objective.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{text}`: {problem}; write FIGURE<BOUND, such as p99<250ms, cold<1%, lost<0.1% or \
+         instances<20, with one of the figures {names}"
+)]
+pub struct ObjectiveError {
+    text: String,
+    problem: &'static str,
+    names: String,
+}
+
+impl Objective {
+    /// Reads `FIGURE<BOUND` or `FIGURE<=BOUND`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such figure, or the bound does not have its unit.
+    pub fn parse(text: &str) -> Result<Self, ObjectiveError> {
+        let error = |problem| {
+            let names = NAMES.map(|(name, _)| name).join(", ");
+            ObjectiveError { text: text.to_owned(), problem, names }
+        };
+        let (name, bound) = text.split_once('<').ok_or_else(|| error("it has no `<`"))?;
+        let bound = bound.strip_prefix('=').unwrap_or(bound).trim();
+        let found = NAMES.iter().find(|(known, _)| *known == name.trim());
+        let (_, figure) = *found.ok_or_else(|| error("there is no such figure"))?;
+        let plain = |text: &str| text.trim().parse::<f64>().ok().filter(|n| *n >= 0.0);
+        let at_most = match figure {
+            Figure::Cold | Figure::Lost => match bound.strip_suffix('%') {
+                Some(percent) => plain(percent).map(|percent| percent / 100.0),
+                None => plain(bound).filter(|share| *share <= 1.0),
+            }
+            .ok_or_else(|| error("the bound is not a share, such as 1% or 0.01"))?,
+            Figure::Instances => plain(bound).ok_or_else(|| error("the bound is not a number"))?,
+            _ => {
+                // A bare number would mean seconds elsewhere; here it is too easily taken for
+                // milliseconds, so a unit must be written.
+                if bound.ends_with(|c: char| c.is_ascii_digit()) {
+                    return Err(error("the bound has no unit"));
+                }
+                parse_duration_s(bound).map_err(|_| error("the bound is not a duration"))? * 1e3
+            }
+        };
+        Ok(Objective { figure, at_most })
+    }
+
+    /// Whether `figure` is within the bound.
+    pub fn is_kept_by(&self, figure: f64) -> bool {
+        figure <= self.at_most
+    }
+
+    /// By what share of the bound `figure` exceeds it; 0 when it does not.
+    pub(super) fn missed_by(&self, figure: f64) -> f64 {
+        ((figure - self.at_most) / self.at_most.max(1e-6)).max(0.0)
+    }
+}
+
+impl Figure {
+    /// The figure in a result.
+    pub fn of(self, result: &SimResult) -> f64 {
+        let requests = result.requests.max(1) as f64;
+        match self {
+            Figure::Mean => result.latency_ms.mean,
+            Figure::P50 => result.latency_ms.p50,
+            Figure::P90 => result.latency_ms.p90,
+            Figure::P95 => result.latency_ms.p95,
+            Figure::P99 => result.latency_ms.p99,
+            Figure::P999 => result.latency_ms.p999,
+            Figure::Max => result.latency_ms.max,
+            Figure::WaitP99 => result.wait_ms.p99,
+            Figure::Cold => result.cold_starts as f64 / requests,
+            Figure::Lost => (result.rejected + result.timed_out + result.failed) as f64 / requests,
+            Figure::Instances => result.instances.max as f64,
+        }
+    }
+}
+
+impl fmt::Display for Objective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = NAMES.iter().find(|(_, figure)| *figure == self.figure);
+        let name = known.map_or("?", |(name, _)| name);
+        match self.figure {
+            Figure::Cold | Figure::Lost => write!(f, "{name} <= {} %", self.at_most * 100.0),
+            Figure::Instances => write!(f, "{name} <= {}", self.at_most),
+            _ => write!(f, "{name} <= {} ms", self.at_most),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objectives_are_read_with_their_units() {
+        let read = |text: &str| Objective::parse(text).expect(text);
+        assert_eq!(read("p99<250ms"), Objective { figure: Figure::P99, at_most: 250.0 });
+        assert_eq!(read("p99.9 <= 1.5s"), Objective { figure: Figure::P999, at_most: 1500.0 });
+        assert_eq!(read("cold<1%"), Objective { figure: Figure::Cold, at_most: 0.01 });
+        assert_eq!(read("lost<0.001"), Objective { figure: Figure::Lost, at_most: 0.001 });
+        assert_eq!(read("instances<20"), Objective { figure: Figure::Instances, at_most: 20.0 });
+    }
+
+    #[test]
+    fn mistakes_say_what_would_do() {
+        for text in ["p99", "p98<1s", "p99<250", "cold<2", "lost<-1%", "instances<few"] {
+            let error = Objective::parse(text).expect_err(text).to_string();
+            assert!(error.contains("FIGURE<BOUND"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Many settings against the same arrivals: which are worth having?
+//!
+//! A sweep runs every combination of the values of some settings, or a random part of them, on all
+//! cores. Of the results those are on the Pareto front that no other beats in all of cost, tail
+//! latency, share of cold starts and share of requests lost.
+
+mod dimension;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+
+use crate::arrival::Traffic;
+use crate::engine::{RunError, run};
+use crate::parallel;
+use crate::random::Streams;
+use crate::result::SimResult;
+use crate::scenario::{Recording, Scenario};
+
+pub use dimension::{Dimension, DimensionError};
+
+/// Most runs of one sweep: beyond it a person has mistyped a range.
+pub const MAX_RUNS: usize = 100_000;
+
+/// Which combinations are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// All.
+    Grid,
+    /// So many, drawn at random without repetition.
+    Random {
+        /// How many.
+        runs: usize,
+        /// Seed of the draw.
+        seed: u64,
+    },
+}
+
+/// One combination of settings and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepPoint {
+    /// The values of the settings that were varied.
+    pub settings: BTreeMap<String, String>,
+    /// The settings that differ from point to point, in words.
+    pub label: String,
+    /// What it costs: seconds of instances.
+    pub instance_seconds: f64,
+    /// 99th percentile of latency, milliseconds.
+    pub p99_ms: f64,
+    /// Cold starts per request.
+    pub cold_share: f64,
+    /// Requests rejected, timed out or failed, per request.
+    pub lost_share: f64,
+    /// Whether no other point is better in everything.
+    pub on_front: bool,
+    /// The whole result, without those of single revisions.
+    pub result: SimResult,
+}
+
+/// A combination that cannot be run, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The values of the settings that were varied.
+    pub settings: BTreeMap<String, String>,
+    /// Why not.
+    pub reason: String,
+}
+
+/// What a sweep found.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SweepOutput {
+    /// All points in the order of the grid.
+    pub points: Vec<SweepPoint>,
+    /// Combinations that contradict themselves, such as a minimum above a maximum.
+    pub refused: Vec<Refused>,
+}
+
+/// Runs `base` with every combination of `dimensions` that `plan` asks for. `progress` hears of each
+/// run as it is done: how many are, and of how many.
+///
+/// # Errors
+///
+/// [`RunError::Model`] when there are too many combinations or none can be run, and any error of the
+/// traffic.
+pub fn sweep(
+    base: &Scenario,
+    traffic: &dyn Traffic,
+    dimensions: &[Dimension],
+    plan: Plan,
+    threads: NonZeroUsize,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<SweepOutput, RunError> {
+    let combinations = combinations(dimensions, plan)?;
+    let count = combinations.len();
+    let mut done = 0;
+    let results = parallel::map(
+        &combinations,
+        threads,
+        |settings| try_settings(base, traffic, settings),
+        |_, _| {
+            done += 1;
+            progress(done, count);
+        },
+    );
+    let mut output = SweepOutput::default();
+    for (settings, result) in combinations.into_iter().zip(results) {
+        match result {
+            Ok(result) => output.points.push(SweepPoint::new(settings, result)),
+            Err(RunError::Setting { problem, .. } | RunError::Model(problem)) => {
+                output.refused.push(Refused { settings, reason: problem });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if output.points.is_empty()
+        && let Some(refused) = output.refused.first()
+    {
+        return Err(RunError::Model(format!("no combination can be run: {}", refused.reason)));
+    }
+    mark_front(&mut output.points);
+    Ok(output)
+}
+
+/// The combinations of `dimensions` that `plan` asks for, the last dimension varying fastest.
+fn combinations(
+    dimensions: &[Dimension],
+    plan: Plan,
+) -> Result<Vec<BTreeMap<String, String>>, RunError> {
+    let total = dimensions
+        .iter()
+        .try_fold(1_usize, |total, dimension| total.checked_mul(dimension.values.len()));
+    let wanted = match plan {
+        Plan::Grid => total.filter(|total| *total <= MAX_RUNS),
+        Plan::Random { runs, .. } => total.map(|total| total.min(runs)).filter(|n| *n <= MAX_RUNS),
+    };
+    let (Some(total), Some(wanted)) = (total, wanted) else {
+        return Err(RunError::Model(format!(
+            "the sweep has more than {MAX_RUNS} combinations; leave out values, or draw some at random"
+        )));
+    };
+    let mut chosen: Vec<usize> = match plan {
+        Plan::Grid => (0..total).collect(),
+        Plan::Random { seed, .. } => draw(total, wanted, seed),
+    };
+    chosen.sort_unstable();
+    Ok(chosen.into_iter().map(|index| combination(dimensions, index)).collect())
+}
+
+/// `wanted` different numbers below `total` (Floyd's algorithm).
+fn draw(total: usize, wanted: usize, seed: u64) -> Vec<usize> {
+    let mut stream = Streams::new(seed).stream("sweep", 0);
+    let mut chosen = std::collections::BTreeSet::new();
+    for upper in total - wanted..total {
+        let candidate = stream.below(upper as u64 + 1) as usize;
+        if !chosen.insert(candidate) {
+            chosen.insert(upper);
+        }
+    }
+    chosen.into_iter().collect()
+}
+
+fn combination(dimensions: &[Dimension], mut index: usize) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::new();
+    for dimension in dimensions.iter().rev() {
+        let value = &dimension.values[index % dimension.values.len()];
+        settings.insert(dimension.setting.clone(), value.clone());
+        index /= dimension.values.len();
+    }
+    settings
+}
+
+/// Runs `base` with other `settings`, and keeps nothing but the result.
+pub(crate) fn try_settings(
+    base: &Scenario,
+    traffic: &dyn Traffic,
+    settings: &BTreeMap<String, String>,
+) -> Result<SimResult, RunError> {
+    let mut scenario = Scenario { recording: Recording::NOTHING, ..base.clone() };
+    for (key, value) in settings {
+        scenario.revision.set(key, value).map_err(RunError::Model)?;
+    }
+    let mut result = run(&scenario, traffic, &mut ())?.result;
+    result.revisions.clear();
+    Ok(result)
+}
+
+/// Marks the points that no other beats.
+fn mark_front(points: &mut [SweepPoint]) {
+    let marks: Vec<bool> =
+        points.iter().map(|point| !points.iter().any(|other| other.beats(point))).collect();
+    for (point, mark) in points.iter_mut().zip(marks) {
+        point.on_front = mark;
+    }
+}
+
+impl SweepPoint {
+    pub(crate) fn new(settings: BTreeMap<String, String>, result: SimResult) -> Self {
+        let requests = result.requests.max(1) as f64;
+        let lost = result.rejected + result.timed_out + result.failed;
+        let words: Vec<String> =
+            settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        SweepPoint {
+            label: words.join(" "),
+            settings,
+            instance_seconds: result.instance_seconds,
+            p99_ms: result.latency_ms.p99,
+            cold_share: result.cold_starts as f64 / requests,
+            lost_share: lost as f64 / requests,
+            on_front: false,
+            result,
+        }
+    }
+
+    fn figures(&self) -> [f64; 4] {
+        [self.instance_seconds, self.p99_ms, self.cold_share, self.lost_share]
+    }
+
+    /// Whether this point is nowhere worse than `other` and somewhere better.
+    fn beats(&self, other: &SweepPoint) -> bool {
+        let pairs = self.figures().into_iter().zip(other.figures());
+        let (mut better, mut worse) = (false, false);
+        for (mine, theirs) in pairs {
+            better |= mine < theirs;
+            worse |= mine > theirs;
+        }
+        better && !worse
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_random_plan_draws_without_repetition_and_the_same_each_time() {
+        let drawn = draw(1_000, 100, 7);
+        assert_eq!(drawn.len(), 100);
+        assert_eq!(drawn, draw(1_000, 100, 7));
+        assert_ne!(drawn, draw(1_000, 100, 8));
+        assert_eq!(draw(5, 5, 1), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_front_keeps_what_nothing_beats() {
+        let point = |cost: f64, p99: f64| {
+            let mut result = SimResult { instance_seconds: cost, ..SimResult::default() };
+            result.latency_ms.p99 = p99;
+            SweepPoint::new(BTreeMap::new(), result)
+        };
+        let mut points = vec![
+            point(1.0, 9.0),
+            point(2.0, 5.0),
+            point(3.0, 6.0),
+            point(4.0, 1.0),
+            point(4.0, 1.0),
+        ];
+        mark_front(&mut points);
+        let front: Vec<bool> = points.iter().map(|point| point.on_front).collect();
+        assert_eq!(front, [true, true, false, true, true]);
+    }
+}
