@@ -1,1 +1,3 @@
 //! Cost harness.
+
+pub mod proxy;

@@ -1,0 +1,13 @@
+//! What the proxy harnesses share: the processes they compare, the app behind them, the load in
+//! front of them, and the figures they read.
+//!
+//! [`process`] starts peers and reads their cost from `/proc`, [`peers`] knows how each is
+//! configured, [`app`] is what they proxy to, [`load`] and [`streams`] are the clients,
+//! [`report`] prints.
+
+pub mod app;
+pub mod load;
+pub mod peers;
+pub mod process;
+pub mod report;
+pub mod streams;
