@@ -1,12 +1,66 @@
-//! `tidegate sim`.
+//! `tidegate sim`: what would other settings have done with this traffic?
+//!
+//! It turns what was typed into a scenario and traffic, lets `tidegate-sim` run them, and writes what
+//! came out. It models nothing itself.
+//!
+//! Modules in reading order: `traffic_args`, `model_args`, `output` (what can be typed, and what it
+//! means), `observer` (progress and rows while a run goes on), then one module for each verb.
+
+mod model_args;
+mod observer;
+mod output;
+mod run;
+mod traffic;
+mod traffic_args;
 
 use std::process::ExitCode;
 
+use clap::Subcommand;
+
+use crate::EXIT_USAGE;
+
 /// What was typed after `tidegate sim`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(arg_required_else_help = true, subcommand_required = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// One what-if: these settings with this traffic.
+    Run(Box<run::Args>),
+    /// Look at traffic, or write it as plain CSV, without simulating anything.
+    Traffic(Box<traffic::Args>),
+}
+
+/// An error that is not the fault of what was typed or read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {0}")]
+pub(crate) struct CannotWrite(String);
 
 /// Does what was asked.
-pub(crate) fn execute(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("`sim` is under construction")
+pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
+    let outcome = match args.verb {
+        Verb::Run(args) => run::execute(&args),
+        Verb::Traffic(args) => traffic::execute(&args),
+    };
+    match outcome {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        // Whoever reads our output (`head`, a pager) may stop when it has seen enough.
+        Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+        Err(error) if error.is::<CannotWrite>() => Err(error),
+        Err(error) => {
+            eprintln!("tidegate sim: {error:#}");
+            Ok(ExitCode::from(EXIT_USAGE))
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }

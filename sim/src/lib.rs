@@ -22,6 +22,7 @@
 //! * [`compare`], [`sweep`], [`recommend`]: many scenarios against the same arrivals; [`fit`]: models
 //!   from recordings.
 //! * [`validate`]: the simulator against what is known; [`parallel`]: many runs at once.
+//! * [`report`]: shows a result to people: text, tables, charts, one page.
 
 pub mod arrival;
 pub mod compare;
@@ -34,6 +35,7 @@ pub mod parallel;
 pub mod random;
 pub mod recommend;
 pub mod record;
+pub mod report;
 pub mod result;
 mod scaler;
 pub mod scenario;

@@ -5,6 +5,8 @@
 //! seconds. An argument `gaps=…` makes gaps more or less regular than a Poisson process: `const`,
 //! `exp`, `cv2.5`, `pareto1.5` or `weibull0.7`.
 
+use crate::time::SimSpan;
+
 use super::curve::{After, Curve, Piece};
 use super::error::TrafficError;
 use super::generator::{Gaps, Law};
@@ -291,6 +293,11 @@ impl Arguments<'_> {
         let time = self.time(index)?;
         if time > 0.0 { Ok(time) } else { Err(self.error("the time must be above 0")) }
     }
+}
+
+/// A length of time as people type it: `90`, `90s`, `1h30m`, `250ms`; `None` when it is none of these.
+pub fn parse_span(text: &str) -> Option<SimSpan> {
+    parse_seconds(text.trim()).map(SimSpan::from_secs_f64)
 }
 
 /// Seconds of `90`, `90s`, `1h30m`, `250ms`; `None` when it is none of these or negative.

@@ -1,0 +1,112 @@
+//! What happens while a run goes on: progress on a terminal, rows into files.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tidegate_sim::report::{MinuteRows, RequestRows};
+use tidegate_sim::{DecisionRecord, Observer, RequestRecord, SimSpan, SimTime};
+
+/// Work shorter than this shows nothing.
+const QUIET_FOR: Duration = Duration::from_millis(700);
+
+/// Shows how far a run is, when it takes long and somebody watches.
+pub(crate) struct Progress {
+    begun: Instant,
+    bar: Option<ProgressBar>,
+    /// Requests to come, or nanoseconds of simulated time.
+    whole: Whole,
+}
+
+enum Whole {
+    Requests(u64),
+    Time(SimSpan),
+    Unknown,
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// Nothing is shown when `quiet`, or when standard error is no terminal.
+    pub(crate) fn new(quiet: bool, requests: Option<u64>, duration: Option<SimSpan>) -> Self {
+        let whole = match (requests, duration) {
+            (Some(requests), _) if requests > 0 => Whole::Requests(requests),
+            (_, Some(duration)) => Whole::Time(duration),
+            _ => Whole::Unknown,
+        };
+        let watched = !quiet && std::io::stderr().is_terminal();
+        let bar = watched.then(|| {
+            let bar = match &whole {
+                Whole::Unknown => ProgressBar::new_spinner(),
+                Whole::Requests(count) => ProgressBar::new(*count),
+                Whole::Time(span) => ProgressBar::new(span.as_secs_f64() as u64),
+            };
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+            let template = match whole {
+                Whole::Unknown => "{spinner} {human_pos} requests, {per_sec}",
+                Whole::Requests(_) => {
+                    "{bar:32} {percent}%  {human_pos} requests, {per_sec}, {eta} left"
+                }
+                Whole::Time(_) => "{bar:32} {percent}%  {eta} left",
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+            }
+            bar
+        });
+        Progress { begun: Instant::now(), bar, whole }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn show(&self, now: SimTime, requests: u64) {
+        let Some(bar) = &self.bar else { return };
+        if bar.is_hidden() {
+            if self.begun.elapsed() < QUIET_FOR {
+                return;
+            }
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        match self.whole {
+            Whole::Time(_) => bar.set_position(now.as_secs_f64() as u64),
+            _ => bar.set_position(requests),
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn progress(&mut self, now: SimTime, requests: u64) -> bool {
+        self.show(now, requests);
+        true
+    }
+}
+
+/// Progress, and rows for each request and minute.
+pub(crate) struct Rows {
+    pub(crate) progress: Progress,
+    pub(crate) requests: Option<RequestRows<Box<dyn Write>>>,
+    pub(crate) minutes: Option<MinuteRows>,
+}
+
+impl Observer for Rows {
+    fn request(&mut self, request: &RequestRecord) {
+        if let Some(rows) = &mut self.requests {
+            rows.request(request);
+        }
+        if let Some(rows) = &mut self.minutes {
+            rows.request(request);
+        }
+    }
+
+    fn decision(&mut self, _decision: &DecisionRecord) {}
+
+    fn progress(&mut self, now: SimTime, requests: u64) -> bool {
+        let going = self.requests.as_mut().is_none_or(|rows| rows.progress(now, requests));
+        self.progress.progress(now, requests) && going
+    }
+}

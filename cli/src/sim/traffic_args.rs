@@ -1,0 +1,224 @@
+//! Which traffic: a trace, generators, and what is done to them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use tempfile::TempPath;
+use tidegate_sim::traffic::{
+    BadRows, Format, Generated, Grouping, Merged, Placement, PrometheusValue, Spread, TokenTimes,
+    TraceFile, TraceOptions, Transform, Transformed, parse_span,
+};
+use tidegate_sim::{SimSpan, Traffic};
+
+/// Options that choose the traffic.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Traffic")]
+pub(crate) struct TrafficArgs {
+    /// Generated arrivals, such as poisson:70, step:10,50,60s or web=diurnal:40,0.8,24h; again for
+    /// more at the same time. fitted:PATH learns from a trace.
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) arrivals: Vec<String>,
+    /// A trace; its format is told from its content. `-` reads standard input. Again for more at the
+    /// same time.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) trace: Vec<PathBuf>,
+    /// The format of the trace, when it cannot be told.
+    #[arg(long, value_name = "NAME")]
+    format: Option<Format>,
+    /// Durations of the functions of an Azure 2019 trace.
+    #[arg(long, value_name = "PATH")]
+    durations: Option<PathBuf>,
+    /// Memory of the functions of an Azure 2019 trace.
+    #[arg(long, value_name = "PATH")]
+    memory: Option<PathBuf>,
+    /// What is a revision: each function, each app (all its functions together), or all as one.
+    #[arg(long, value_name = "function|app|all", default_value = "function", value_parser = grouping)]
+    group: Grouping,
+    /// Where requests lie in an interval that was only counted.
+    #[arg(long, value_name = "equidistant|uniform|exponential|start", default_value_t)]
+    placement: Placement,
+    /// Length of an interval of counts, when it is not what the trace says.
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    interval: Option<SimSpan>,
+    /// Whether stamps that many requests share are spread inside their tick.
+    #[arg(long, value_name = "auto|never|always", default_value = "auto", value_parser = spread)]
+    spread: Spread,
+    /// Leave out rows that cannot be understood, and count them.
+    #[arg(long)]
+    skip_bad: bool,
+    /// Rows that may be out of order.
+    #[arg(long, value_name = "ROWS")]
+    reorder: Option<usize>,
+    /// Time for each token of prompt and answer, to turn token counts into service times.
+    #[arg(long, value_name = "TIME,TIME", value_parser = token_times)]
+    token_times: Option<TokenTimes>,
+    /// What the numbers of a Prometheus answer are: requests a second, or in each step.
+    #[arg(long, value_name = "rate|increase", default_value = "rate", value_parser = prometheus)]
+    prometheus: PrometheusValue,
+    /// So many times as many requests, at the same times.
+    #[arg(long, value_name = "FACTOR")]
+    scale: Option<f64>,
+    /// So many times as fast.
+    #[arg(long, value_name = "FACTOR")]
+    warp: Option<f64>,
+    /// Only the part from one time to another.
+    #[arg(long, value_name = "FROM..TO", value_parser = slice)]
+    slice: Option<(SimSpan, SimSpan)>,
+    /// Only this share of requests, chosen at random.
+    #[arg(long, value_name = "SHARE")]
+    sample: Option<f64>,
+    /// Only this share of revisions, chosen at random, with all their requests.
+    #[arg(long, value_name = "SHARE")]
+    sample_revisions: Option<f64>,
+}
+
+/// Traffic as it was asked for, and what is known about it besides.
+pub(crate) struct Chosen {
+    pub(crate) traffic: Arc<dyn Traffic>,
+    /// Whether it ends by itself.
+    pub(crate) ends: bool,
+    /// Standard input in a file, which goes with this.
+    _spooled: Option<TempPath>,
+}
+
+// === impl TrafficArgs ===
+
+impl TrafficArgs {
+    /// Opens traces, parses generators and applies changes. Generated traffic ends after `until`.
+    pub(crate) fn build(&self, seed: u64, until: Option<SimSpan>) -> anyhow::Result<Chosen> {
+        if self.trace.is_empty() && self.arrivals.is_empty() {
+            bail!("expected traffic: name a trace with --trace, or make some up with --arrivals");
+        }
+        let mut parts: Vec<Arc<dyn Traffic>> = Vec::new();
+        let mut ends = true;
+        let mut spooled = None;
+        for path in &self.trace {
+            if super::output::is_stdout(path) {
+                let file = spooled.insert(super::output::spool_stdin().context("standard input")?);
+                parts.push(Arc::new(self.open(file, seed)?));
+            } else {
+                parts.push(Arc::new(self.open(path, seed)?));
+            }
+        }
+        for (number, spec) in self.arrivals.iter().enumerate() {
+            // These laws know their own end, all others go on for ever.
+            ends &= spec.contains("fitted:") || spec.contains("times:");
+            let until = until.unwrap_or(SimSpan::FOREVER);
+            let made = Generated::shared(spec, number as u64, until, seed);
+            parts.push(made.map_err(anyhow::Error::from_boxed)?);
+        }
+        let mut traffic = match parts.len() {
+            1 => parts.remove(0),
+            _ => Arc::new(Merged::new(parts)) as Arc<dyn Traffic>,
+        };
+        for change in self.changes() {
+            let changed = Transformed::new(traffic, change, seed);
+            traffic = Arc::new(changed.map_err(anyhow::Error::msg)?);
+        }
+        Ok(Chosen { traffic, ends, _spooled: spooled })
+    }
+
+    /// What the traffic is, in a few words: file names without their directories, and generators.
+    pub(crate) fn title(&self) -> String {
+        let file = |path: &PathBuf| match path.file_name() {
+            Some(name) if !super::output::is_stdout(path) => name.to_string_lossy().into_owned(),
+            _ => "standard input".to_owned(),
+        };
+        let parts: Vec<String> =
+            self.trace.iter().map(file).chain(self.arrivals.iter().cloned()).collect();
+        let mut title = parts.join(" and ");
+        for change in self.changes() {
+            title.push_str(&format!(", {change}"));
+        }
+        if title.is_empty() { "clients in a closed loop".to_owned() } else { title }
+    }
+
+    /// No arrivals at all, for clients in a closed loop.
+    pub(crate) fn nothing(seed: u64) -> anyhow::Result<Chosen> {
+        let made = Generated::shared("timer:1s", 0, SimSpan::ZERO, seed);
+        let traffic = made.map_err(anyhow::Error::from_boxed)?;
+        Ok(Chosen { traffic, ends: true, _spooled: None })
+    }
+
+    fn open(&self, path: &std::path::Path, seed: u64) -> anyhow::Result<TraceFile> {
+        let options = TraceOptions {
+            format: self.format,
+            durations: self.durations.clone(),
+            memory: self.memory.clone(),
+            grouping: self.group,
+            bad_rows: if self.skip_bad { BadRows::Skip } else { BadRows::Refuse },
+            placement: self.placement,
+            spread: self.spread,
+            interval: self.interval,
+            reorder_rows: self.reorder,
+            tokens: self.token_times,
+            prometheus: self.prometheus,
+            seed,
+        };
+        let file = TraceFile::open(path, options)?;
+        let without = file.functions_without_durations();
+        if without > 0 {
+            eprintln!(
+                "tidegate sim: note: {without} functions have no durations and take the \
+                 distribution of --service"
+            );
+        }
+        Ok(file)
+    }
+
+    /// Changes in the order in which they make sense together.
+    fn changes(&self) -> Vec<Transform> {
+        let slice = self.slice.map(|(from, to)| Transform::Slice(from, to));
+        let revisions = self.sample_revisions.map(Transform::SampleRevisions);
+        let sample = self.sample.map(Transform::Sample);
+        let warp = self.warp.map(Transform::Warp);
+        let scale = self.scale.map(Transform::Scale);
+        [slice, revisions, sample, warp, scale].into_iter().flatten().collect()
+    }
+}
+
+/// A length of time as people type it.
+pub(crate) fn span(text: &str) -> Result<SimSpan, String> {
+    parse_span(text).ok_or_else(|| "expected a time such as 90s, 5m, 1h30m or 250ms".to_owned())
+}
+
+fn slice(text: &str) -> Result<(SimSpan, SimSpan), String> {
+    let expected = "expected FROM..TO, such as 1h..2h or 30m..";
+    let (from, to) = text.split_once("..").ok_or(expected)?;
+    let from = if from.is_empty() { SimSpan::ZERO } else { span(from)? };
+    let to = if to.is_empty() { SimSpan::FOREVER } else { span(to)? };
+    Ok((from, to))
+}
+
+fn grouping(text: &str) -> Result<Grouping, String> {
+    match text {
+        "function" => Ok(Grouping::Function),
+        "app" => Ok(Grouping::App),
+        "all" => Ok(Grouping::All),
+        _ => Err("expected function, app or all".to_owned()),
+    }
+}
+
+fn spread(text: &str) -> Result<Spread, String> {
+    match text {
+        "auto" => Ok(Spread::Auto),
+        "never" => Ok(Spread::Never),
+        "always" => Ok(Spread::Always),
+        _ => Err("expected auto, never or always".to_owned()),
+    }
+}
+
+fn prometheus(text: &str) -> Result<PrometheusValue, String> {
+    match text {
+        "rate" => Ok(PrometheusValue::Rate),
+        "increase" => Ok(PrometheusValue::Increase),
+        _ => Err("expected rate or increase".to_owned()),
+    }
+}
+
+fn token_times(text: &str) -> Result<TokenTimes, String> {
+    let (input, output) = text.split_once(',').ok_or("expected two times, such as 0.1ms,20ms")?;
+    Ok(TokenTimes { input: span(input)?, output: span(output)? })
+}

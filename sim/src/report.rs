@@ -1,0 +1,31 @@
+//! Answers out: a run as text, JSON, CSV, charts, and one self-contained page.
+//!
+//! Nothing here decides or simulates; it only shows what [`RunOutput`](crate::RunOutput) holds. Nothing
+//! that comes from traffic, a setting or a path is ever interpreted as markup, by a browser, a
+//! terminal or a spreadsheet.
+//!
+//! Modules in reading order: [`figures`] (numbers as people read them), `cost` and `words`; `terminal`
+//! ([`summary`], [`comparison`]); `table` (CSV); [`scene`] (a drawing), `plot` and `chart` (what is
+//! drawn), `svg` and `png` (how it is written); `payload` and `html` (the page).
+
+mod chart;
+mod cost;
+mod escape;
+pub mod figures;
+mod html;
+mod payload;
+mod plot;
+mod png;
+pub mod scene;
+mod svg;
+mod table;
+mod terminal;
+mod words;
+
+pub use chart::{CHART_SIZE, Chart};
+pub use cost::Prices;
+pub use html::{Page, View, html};
+pub use png::{PngError, png};
+pub use svg::svg;
+pub use table::{MINUTE_COLUMNS, MinuteRows, REQUEST_COLUMNS, RequestRows, series_csv};
+pub use terminal::{Colour, Terminal, comparison, summary};
