@@ -138,8 +138,7 @@ impl Collector {
         metric: ScalingMetric,
         silence: Silence,
     ) -> Result<Averages, Missing> {
-        let asked = self.scraped || silence == Silence::Holds;
-        if asked && self.stable.is_empty(now) {
+        if self.knows_nothing(now, silence) {
             return Err(Missing::NoData);
         }
         let lane = lane(metric);
@@ -148,6 +147,17 @@ impl Collector {
             stable: self.stable.average(now, lane),
             panic: self.panic.average(now, lane),
         })
+    }
+
+    /// Whether there are no averages, and will be none until something is recorded.
+    pub fn knows_nothing(&self, now: Timestamp, silence: Silence) -> bool {
+        let asked = self.scraped || silence == Silence::Holds;
+        asked && self.stable.is_empty(now)
+    }
+
+    /// Whether nothing but zeros are in the windows.
+    pub fn is_all_zero(&self) -> bool {
+        self.stable.is_all_zero() && self.panic.is_all_zero()
     }
 
     /// The time that the windows are looked at from: `now`, but if silence holds no later than
@@ -169,8 +179,10 @@ impl Collector {
         &self,
         now: Timestamp,
         metric: ScalingMetric,
+        silence: Silence,
         length_ms: u64,
     ) -> Option<f64> {
+        let now = self.seen_from(now, silence);
         self.stable.peak(now, lane(metric), length_ms.div_ceil(BUCKET_MS))
     }
 

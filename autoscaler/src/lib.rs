@@ -17,6 +17,7 @@
 //! * [`explain`]: that explanation, as a value and in words.
 //! * [`revision`]: collector, rule and memory put together.
 //! * [`snapshot`], [`history`]: state that survives.
+//! * [`fleet`], [`instances`]: very many revisions, and how many instances each has.
 //! * [`policy`]: the seam for other deciders.
 //! * [`hpa`]: Kubernetes' own algorithm behind that seam.
 //! * [`settings`]: Knative's configuration and annotations, resolved to those words.
@@ -27,8 +28,10 @@
 pub mod collector;
 pub mod decide;
 pub mod explain;
+pub mod fleet;
 pub mod history;
 pub mod hpa;
+pub mod instances;
 pub mod lifecycle;
 pub mod observed;
 pub mod policy;
@@ -45,6 +48,7 @@ pub mod window;
 
 pub use decide::{Decision, Outcome};
 pub use explain::Explanation;
+pub use fleet::{Fleet, RevisionId};
 pub use hpa::{HpaPolicy, HpaSettings};
 pub use lifecycle::{Lifecycle, LifecycleSpec};
 pub use observed::Observed;

@@ -1,5 +1,7 @@
 //! One revision's autoscaler: its windows, the rule, and what must be remembered between ticks.
 
+use std::sync::Arc;
+
 use crate::collector::{Averages, Collector, Missing, Silence};
 use crate::decide::{Decision, PanicState, Signals, decide_from};
 use crate::explain::Detail;
@@ -54,7 +56,7 @@ impl Status {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RevisionAutoscaler {
     collector: Option<Collector>,
-    settings: RevisionSettings,
+    settings: Arc<RevisionSettings>,
     panic: PanicState,
     delay: Option<MaxWindow>,
     status: Status,
@@ -66,14 +68,17 @@ impl RevisionAutoscaler {
     /// An autoscaler that starts at `now` with `ready` instances. With more than one it starts in
     /// panic, so that a restarted autoscaler holds what it finds for one stable window.
     ///
+    /// Settings may be shared by many revisions; pass a clone of one `Arc` then.
+    ///
     /// # Errors
     ///
     /// [`WindowError`] when a window's length is 0 or beyond a day.
     pub fn new(
-        settings: RevisionSettings,
+        settings: impl Into<Arc<RevisionSettings>>,
         now: Timestamp,
         ready: u32,
     ) -> Result<RevisionAutoscaler, WindowError> {
+        let settings = settings.into();
         let mut autoscaler = RevisionAutoscaler {
             collector: Some(Collector::new(&settings.metric)?),
             panic: PanicState::default(),
@@ -158,7 +163,8 @@ impl RevisionAutoscaler {
             inputs.improvements = self.settings.improvements;
             inputs.observed = observed;
             inputs.held = held;
-            inputs.recent_peak = self.recent_peak(now);
+            let ready = observed.map_or(self.reporters, |observed| observed.ready);
+            inputs.recent_peak = self.recent_peak(now, self.silence(ready));
             inputs.panic = self.panic;
             let delayed = |delay: &MaxWindow| delay.current_at(now).unwrap_or(i32::MIN);
             inputs.delayed = self.delay.as_ref().map(delayed);
@@ -176,11 +182,11 @@ impl RevisionAutoscaler {
     }
 
     /// The load of the busiest recent second, if that caps the wish.
-    fn recent_peak(&self, now: Timestamp) -> Option<f64> {
+    fn recent_peak(&self, now: Timestamp, silence: Silence) -> Option<f64> {
         let spec = &self.settings.spec;
         match &self.collector {
             Some(collector) if self.settings.improvements.idle_floor => {
-                collector.recent_peak(now, spec.scaling_metric, spec.idle_floor())
+                collector.recent_peak(now, spec.scaling_metric, silence, spec.idle_floor())
             }
             _ => None,
         }
@@ -270,6 +276,27 @@ impl RevisionAutoscaler {
         asleep && waiting != 0.0
     }
 
+    /// Whether no decision from `now` on could change anything until something else than zeros
+    /// is recorded or the instances change: nothing is in the windows, the wish is zero already,
+    /// and neither panic nor the scale-down delay remember otherwise.
+    pub fn is_at_rest(&self, now: Timestamp) -> bool {
+        let ends_by_itself = self.settings.improvements.leave_panic_without_data;
+        let calm = self.panic.since.is_none();
+        let Some(collector) = &self.collector else { return calm || !ends_by_itself };
+        let silence = self.silence(self.reporters);
+        if collector.knows_nothing(now, silence) {
+            return calm || !ends_by_itself;
+        }
+        let released = self
+            .delay
+            .as_ref()
+            .is_none_or(|delay| delay.current_at(now).is_none_or(|held| held <= 0));
+        // With more instances the rate of shrinking could have zero load wish for some of them.
+        let spec = &self.settings.spec;
+        let shrunk = !spec.reachable || f64::from(self.reporters.max(1)) < spec.max_scale_down_rate;
+        calm && self.status.desired == 0 && released && shrunk && collector.is_all_zero()
+    }
+
     /// The last valid decision.
     pub fn status(&self) -> Status {
         self.status
@@ -299,12 +326,12 @@ impl RevisionAutoscaler {
                 }
             };
         }
-        self.settings.spec = spec;
+        Arc::make_mut(&mut self.settings).spec = spec;
     }
 
     /// Replaces the switches; what was recorded stays as it is.
     pub fn set_improvements(&mut self, improvements: Improvements) {
-        self.settings.improvements = improvements;
+        Arc::make_mut(&mut self.settings).improvements = improvements;
     }
 
     /// Replaces the windows, or starts to collect if nothing was collected.
@@ -317,7 +344,7 @@ impl RevisionAutoscaler {
             Some(collector) => collector.update(now, &metric, &self.settings.improvements)?,
             None => self.collector = Some(Collector::new(&metric)?),
         }
-        self.settings.metric = metric;
+        Arc::make_mut(&mut self.settings).metric = metric;
         Ok(())
     }
 
@@ -350,7 +377,7 @@ impl RevisionAutoscaler {
 
     pub(crate) fn load(input: &mut Reader<'_>) -> Result<RevisionAutoscaler, SnapshotError> {
         Ok(RevisionAutoscaler {
-            settings: RevisionSettings::load(input)?,
+            settings: Arc::new(RevisionSettings::load(input)?),
             panic: PanicState::load(input)?,
             status: Status::load(input)?,
             reporters: input.u32()?,

@@ -151,6 +151,11 @@ impl<const LANES: usize> Window<LANES> {
         ring::bucket_count(length_ms, self.ring.granularity_ms()).map(drop)
     }
 
+    /// Whether nothing but zeros are in the window.
+    pub fn is_all_zero(&self) -> bool {
+        self.ring.is_all_zero()
+    }
+
     /// Number of buckets.
     pub fn buckets(&self) -> usize {
         self.ring.count()

@@ -228,11 +228,21 @@ impl<const LANES: usize> Ring<LANES> {
         if self.age(at_ms) > 1 || count == 0 {
             return None;
         }
+        Some(self.newest(count, lane).fold(0.0, f64::max))
+    }
+
+    /// One lane of the `count` newest buckets, of which there are so many, in no order.
+    pub(crate) fn newest(&self, count: usize, lane: usize) -> impl Iterator<Item = f64> {
         let end = self.head + 1;
-        let newer = self.buckets.get(end.saturating_sub(count)..end)?;
-        let wrapped = self.buckets.len() - count.saturating_sub(end);
-        let older = self.buckets.get(wrapped..)?;
-        Some(newer.iter().chain(older).fold(0.0, |peak, bucket| bucket[lane].max(peak)))
+        let newer = &self.buckets[end.saturating_sub(count)..end];
+        let older = &self.buckets[self.buckets.len() - count.saturating_sub(end)..];
+        newer.iter().chain(older).map(move |bucket| bucket[lane])
+    }
+
+    /// Whether every bucket holds zero. The total may keep a trace of what once was in there, but
+    /// not one that six decimals show.
+    pub(crate) fn is_all_zero(&self) -> bool {
+        self.buckets.iter().flatten().all(|&value| value == 0.0)
     }
 
     /// How many buckets have been written, gaps included.
