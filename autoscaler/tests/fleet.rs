@@ -1,7 +1,5 @@
 //! A fleet decides what its revisions would decide alone, and visits only those that must be.
 
-#![expect(clippy::unwrap_used, reason = "what is generated here is valid")]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

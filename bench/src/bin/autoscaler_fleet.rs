@@ -8,8 +8,8 @@
 use std::fs;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
+use rustix::time::{ClockId, clock_gettime};
 use tidegate_autoscaler::revision::TICK_INTERVAL_MS;
 use tidegate_autoscaler::{
     Fleet, Improvements, Observed, Origin, RevisionId, RevisionSettings, Sample, Timestamp,
@@ -65,14 +65,14 @@ fn measure(size: usize, percent: usize, improvements: Improvements) {
     while ticks.len() < TICKS {
         second += 1;
         let at = start.plus_millis(second * 1000);
-        let begin = Instant::now();
+        let begin = processor_seconds();
         for (index, id) in active.iter().enumerate() {
             let load = ((index + second as usize) % 140) as f64;
             let sample = Sample::new(load, 0.0, load, 0.0).expect("a finite load");
             fleet.record(*id, at, Origin::Instances, &sample);
         }
         if second > warm_seconds {
-            records.push(begin.elapsed().as_secs_f64());
+            records.push(processor_seconds() - begin);
         }
         if (second * 1000).is_multiple_of(TICK_INTERVAL_MS) {
             let mut decided = 0_usize;
@@ -102,11 +102,10 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// Seconds of processor time that this process has used, to a nanosecond where Linux tells.
+/// Seconds of processor time that this thread has used.
 fn processor_seconds() -> f64 {
-    let text = fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    let first = text.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
-    first.map_or(0.0, |nanoseconds| nanoseconds / 1e9)
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// Bytes of memory that this process occupies.
