@@ -312,15 +312,15 @@ impl Revision {
             Detail::Knative(trace) => Some(trace),
             _ => None,
         });
-        let signals = trace.and_then(|trace| trace.inputs.signals.ok());
-        let first = signals.and_then(|signals| signals.as_slice().first().copied());
+        let known = trace.filter(|trace| trace.inputs.missing.is_none());
+        let first = known.and_then(|trace| trace.inputs.signals.as_slice().first().copied());
         RevisionStatus {
             revision: self.id().clone(),
             desired: last.map_or(UNDECIDED, |record| record.replicas()),
             ready: self.count(Phase::Ready),
             starting: self.count(Phase::Starting) + self.count(Phase::Unready),
             draining: self.count(Phase::Draining),
-            in_panic: trace.is_some_and(|trace| trace.panic_after.since.is_some()),
+            in_panic: trace.is_some_and(|trace| trace.steps.panic_after.since.is_some()),
             stable_concurrency: first.map_or(0.0, |signal| signal.stable),
             panic_concurrency: first.map_or(0.0, |signal| signal.panic),
             waiting: self.demand.waiting(),
