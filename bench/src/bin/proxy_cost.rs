@@ -100,8 +100,7 @@ fn main() -> anyhow::Result<()> {
 
 impl Bench {
     async fn run(&self) -> anyhow::Result<()> {
-        let wants =
-            |part| self.args.only.is_empty() || self.args.only.contains(&part);
+        let wants = |part| self.args.only.is_empty() || self.args.only.contains(&part);
         if wants(Part::Start) {
             self.start()?;
         }
@@ -180,7 +179,8 @@ impl Bench {
             .map(|(name, times)| vec![name.clone(), format!("{:.1}", median(times))])
             .collect();
         table("From start to the first connection", &["peer", "ms"], &rows);
-        let size = |path: &Path| std::fs::metadata(path).map_or(0.0, |file| file.len() as f64 / 1e6);
+        let size =
+            |path: &Path| std::fs::metadata(path).map_or(0.0, |file| file.len() as f64 / 1e6);
         println!("\nBinary: {:.2} MB", size(&self.lineup.queue_proxy));
         if let Some(knative) = &self.lineup.knative {
             println!("Knative's binary: {:.2} MB", size(knative));
@@ -272,7 +272,13 @@ impl Bench {
                 let (p50, p99) = (median(p50), median(p99));
                 let added = |value: f64, base: f64| format!("{:.0}", value - base);
                 let whole = |value: f64| format!("{value:.0}");
-                vec![name.clone(), whole(p50), added(p50, direct.0), whole(p99), added(p99, direct.1)]
+                vec![
+                    name.clone(),
+                    whole(p50),
+                    added(p50, direct.0),
+                    whole(p99),
+                    added(p99, direct.1),
+                ]
             })
             .collect();
         let columns = ["peer", "p50 µs", "added", "p99 µs", "added"];
@@ -384,11 +390,7 @@ impl Bench {
     }
 }
 
-async fn requests(
-    address: SocketAddr,
-    connections: usize,
-    time: Duration,
-) -> anyhow::Result<f64> {
+async fn requests(address: SocketAddr, connections: usize, time: Duration) -> anyhow::Result<f64> {
     let tally = load::closed_loop(address, connections, time).await;
     if tally.failures > 0 {
         bail!("{} requests failed", tally.failures);
@@ -406,9 +408,8 @@ fn cost_rows(peers: &[Peer], costs: &[Vec<Cpu>], unit: &str) -> Vec<Vec<String>>
         .position(|peer| peer.name == "nginx")
         .and_then(|index| costs.get(index))
         .map(|costs| total(costs));
-    let middle = |costs: &[Cpu], part: fn(&Cpu) -> f64| {
-        median(&costs.iter().map(part).collect::<Vec<_>>())
-    };
+    let middle =
+        |costs: &[Cpu], part: fn(&Cpu) -> f64| median(&costs.iter().map(part).collect::<Vec<_>>());
     peers
         .iter()
         .zip(costs)

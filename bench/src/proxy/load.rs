@@ -88,10 +88,10 @@ fn answer_length(bytes: &[u8]) -> io::Result<Option<usize>> {
     const NAME: &[u8] = b"content-length: ";
     let at = head.windows(NAME.len()).position(|part| part.eq_ignore_ascii_case(NAME));
     let digits = at.map(|at| &head[at + NAME.len()..]).unwrap_or_default();
-    let length =
-        digits.iter().take_while(|byte| byte.is_ascii_digit()).fold(0, |length, digit| {
-            length * 10 + usize::from(digit - b'0')
-        });
+    let length = digits
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
     Ok(Some(end + 4 + length))
 }
 

@@ -58,7 +58,8 @@ impl Peer {
         let everything = sched_getaffinity(None)?;
         sched_setaffinity(None, &one_processor(0))?;
         let begun = Instant::now();
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         sched_setaffinity(None, &everything)?;
         let mut child = child.with_context(|| format!("{name} cannot be started"))?;
         while std::net::TcpStream::connect(address).is_err() {

@@ -49,13 +49,12 @@ pub(super) async fn probe(port: u16, service: &str) -> Result<(), ProbeFailure> 
         let status = collected.trailers().and_then(grpc_status).or(early_status);
         Ok((status, collected.to_bytes()))
     };
+    let mut answer = std::pin::pin!(answer);
     let (status, body) = tokio::select! {
         biased;
-        answer = answer => answer?,
-        ended = connection => {
-            let reason = ended.err().map_or("EOF".to_owned(), |error| error.to_string());
-            return Err(ProbeFailure::Protocol(reason));
-        }
+        answer = &mut answer => answer?,
+        // What was read before the end has been handed over; the end alone is never the verdict.
+        _ended = connection => answer.await?,
     };
     match status.as_deref() {
         Some("0") => {}

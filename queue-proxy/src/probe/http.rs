@@ -160,16 +160,7 @@ async fn exchange(
         .handshake(TokioIo::new(stream))
         .await
         .map_err(protocol)?;
-    let answer = sender.send_request(request);
-    // Polled here rather than spawned: when the probe is given up, the connection goes with it.
-    let response = tokio::select! {
-        biased;
-        response = answer => response.map_err(protocol)?,
-        ended = connection => {
-            let reason = ended.err().map_or("EOF".to_owned(), |error| error.to_string());
-            return Err(ProbeFailure::Protocol(reason));
-        }
-    };
+    let response = answer(sender.send_request(request), connection).await?;
     let location = response.headers().get(header::LOCATION);
     let location = location.and_then(|value| value.to_str().ok()).map(str::to_owned);
     Ok((response.status(), location))
@@ -185,15 +176,29 @@ async fn http2_get(get: &HttpGet) -> Result<(), ProbeFailure> {
         .handshake(TokioIo::new(stream))
         .await
         .map_err(protocol)?;
-    let response = tokio::select! {
-        biased;
-        response = sender.send_request(request) => response.map_err(protocol)?,
-        ended = connection => {
-            let reason = ended.err().map_or("EOF".to_owned(), |error| error.to_string());
-            return Err(ProbeFailure::Protocol(reason));
-        }
-    };
+    let response = answer(sender.send_request(request), connection).await?;
     judge(response.status())
+}
+
+/// Waits for the answer while driving the connection it comes on.
+///
+/// The connection is polled here rather than spawned, so that it goes when the probe is given up.
+/// An app may answer and close in one breath: a connection that has ended has already handed over
+/// the answer it read, so the end alone is never the verdict.
+async fn answer<T>(
+    answer: impl Future<Output = Result<T, hyper::Error>>,
+    connection: impl Future<Output = Result<(), hyper::Error>>,
+) -> Result<T, ProbeFailure> {
+    let mut answer = std::pin::pin!(answer);
+    tokio::select! {
+        biased;
+        response = &mut answer => response.map_err(protocol),
+        ended = connection => match (answer.await, ended) {
+            (Ok(response), _) => Ok(response),
+            (Err(_), Err(error)) => Err(protocol(error)),
+            (Err(_), Ok(())) => Err(ProbeFailure::Protocol("EOF".to_owned())),
+        },
+    }
 }
 
 pub(super) fn protocol(error: hyper::Error) -> ProbeFailure {

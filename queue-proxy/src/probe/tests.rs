@@ -67,3 +67,26 @@ async fn the_watch_tells_when_the_app_begins_to_listen() {
     drop(answer);
     watch.await.unwrap();
 }
+
+/// An app that closes its connection with its answer, as every app is asked to by
+/// `Connection: close`, was once read as an app that had said nothing: the end of the connection
+/// was seen before the answer that had come with it.
+#[tokio::test]
+async fn an_answer_that_comes_with_the_end_of_the_connection_counts() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let app = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = [0; 1024];
+        let _ = stream.read(&mut head).unwrap();
+        stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
+    });
+    // The answer and the end are both there before the prober reads either.
+    let json = format!(
+        r#"{{"httpGet":{{"host":"127.0.0.1","port":{port},"path":"/"}},"periodSeconds":1,"timeoutSeconds":5}}"#
+    );
+    let verdict = prober(&json, Switch::Off).check().await;
+    app.join().unwrap();
+    assert_eq!(verdict, Verdict::Ready);
+}
