@@ -4,7 +4,9 @@ mod activator;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Subcommand;
+use tidegate_controller::process::{RunId, guard};
 
 /// One part of the system as a process of its own.
 #[derive(Debug, Subcommand)]
@@ -15,6 +17,12 @@ pub(crate) enum Role {
     Activator(activator::Args),
     /// The autoscaler as a service.
     Controller,
+    /// Ends the processes of a run that died; started by `run` itself.
+    #[command(hide = true)]
+    Guard {
+        /// The mark of the run's processes.
+        run: String,
+    },
 }
 
 /// Runs the role until it is told to stop.
@@ -22,6 +30,11 @@ pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
     match role {
         Role::QueueProxy => Ok(tidegate_queue_proxy::run()),
         Role::Activator(args) => activator::execute(args),
+        Role::Guard { run } => {
+            let run = RunId::parse(&run).context("the guard needs the id of a run")?;
+            guard::stand(&run, &mut std::io::stdin().lock());
+            Ok(ExitCode::SUCCESS)
+        }
         Role::Controller => anyhow::bail!("role {role:?} is under construction"),
     }
 }

@@ -1,12 +1,340 @@
-//! `tidegate run`.
+//! `tidegate run`: any command that listens on a port, from zero to many instances and back.
+//!
+//! Modules in reading order: [`settings`] makes a declaration of what was typed, [`service`] runs
+//! it, [`voice`] tells what happens in lines, [`screen`] shows how things stand on a terminal.
 
+mod screen;
+pub(crate) mod service;
+pub(crate) mod settings;
+mod voice;
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::builder::RangedU64ValueParser;
+use humantime::parse_duration;
+use tidegate_activator::Drained;
+use tidegate_controller::{Notice, Readiness};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+
+use self::screen::Screen;
+use self::service::{LocalConfig, LocalService};
+use self::settings::{LocalSettings, check_command};
+use self::voice::Voice;
+
+/// Where clients come unless somebody says otherwise, or it is taken.
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// Lines of app output that may wait to be printed; more are dropped.
+const OUTPUT_DEPTH: usize = 4_096;
+
+/// How often the terminal is drawn anew.
+const REDRAW: Duration = Duration::from_millis(200);
+
+/// Exit code after a second Ctrl-C: 128 and the number of SIGINT, as shells have it.
+const EXIT_INTERRUPTED: u8 = 130;
 
 /// What was typed after `tidegate run`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Requests that one instance takes at a time, or `auto` to find out from its latency;
+    /// unlimited when left away.
+    #[arg(short = 'c', long, value_name = "N|auto", value_parser = parse_concurrency)]
+    concurrency: Option<Concurrency>,
+    /// Fewest instances.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = instances(0))]
+    min: u32,
+    /// Most instances.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = instances(1))]
+    max: u32,
+    /// Instances to start with. One shows at once whether the app works; with 0 the first request
+    /// starts the first.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = instances(0))]
+    initial: u32,
+    /// The stable window, over which load is averaged: 6s to 1h.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    window: Duration,
+    /// How long the last instance stays after the last request; half a window when left away.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    idle: Option<Duration>,
+    /// Where clients come [default: 127.0.0.1:8080, or a free port if that is taken].
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    listen: Option<SocketAddr>,
+    /// When an instance takes requests: once its port accepts connections (`tcp`), or once it
+    /// answers a path (`/healthz`) with 200 to 399.
+    #[arg(long, value_name = "tcp|/PATH", default_value = "tcp", value_parser = parse_readiness)]
+    ready: Readiness,
+    /// How long an instance may take to become ready.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    start_timeout: Duration,
+    /// How long a request may take, waiting for an instance included.
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = parse_duration)]
+    timeout: Duration,
+    /// On Ctrl-C, how long requests in flight may take.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    drain: Duration,
+    /// A key of config-autoscaler or an annotation of autoscaling.knative.dev; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_setting)]
+    settings: Vec<(String, String)>,
+    /// Write one CSV row for each request, for `tidegate sim`.
+    #[arg(long, value_name = "PATH")]
+    record: Option<PathBuf>,
+    /// Name of the service [default: that of the program].
+    #[arg(long)]
+    name: Option<String>,
+    /// Do not print what the app writes.
+    #[arg(short, long)]
+    quiet: bool,
+    /// The command; `{PORT}` in it becomes the port to listen on, as does the variable PORT.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// How many requests an instance takes at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Concurrency {
+    Fixed(u32),
+    Auto,
+}
 
 /// Does what was asked.
-pub(crate) fn execute(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("`run` is under construction")
+pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(run(args));
+    // Nothing is left that is worth waiting for, such as a read from a terminal.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    // Signals first: one that comes while we start must not leave anything behind.
+    let mut stops = Stops::new()?;
+    let (sender, mut output) = mpsc::channel(OUTPUT_DEPTH);
+    let drain = args.drain;
+    let wanted = (!args.quiet).then_some(sender);
+    let config = config(&args, wanted)?;
+    let shown = args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>();
+    let mut service = LocalService::start(config).await?;
+    let mut screen = Screen::on_stdout();
+    screen.say(&format!("{} on http://{}", shown.join(" "), service.address()));
+    screen.say(&format!("explain with: tidegate explain --controller {}", service.controller()));
+    let ending = follow(&service, &mut stops, &mut screen, &mut output).await?;
+    let code = end(&mut service, ending, drain, &mut stops, &mut screen).await?;
+    let status = service.status().await.ok();
+    let swept = service.finish().await;
+    while let Ok(line) = output.try_recv() {
+        screen.output(&line);
+    }
+    if swept > 0 {
+        screen.say(&format!("{swept} processes had to be swept away"));
+    }
+    screen.farewell(status.as_ref());
+    Ok(code)
+}
+
+/// Why the service ends.
+enum Ending {
+    /// It was told to.
+    Told,
+    /// No instance ever became ready.
+    GaveUp,
+}
+
+/// Shows what happens until the service is to end.
+async fn follow(
+    service: &LocalService,
+    stops: &mut Stops,
+    screen: &mut Screen,
+    output: &mut mpsc::Receiver<tidegate_controller::process::OutputLine>,
+) -> anyhow::Result<Ending> {
+    let mut notices = service.watch_notices();
+    let mut decisions = service.watch_decisions();
+    let mut redraw = tokio::time::interval(REDRAW);
+    loop {
+        tokio::select! {
+            () = stops.next() => return Ok(Ending::Told),
+            notice = notices.recv() => match notice {
+                Ok(notice) => {
+                    screen.notice(&notice);
+                    if matches!(notice, Notice::GaveUp { .. }) {
+                        return Ok(Ending::GaveUp);
+                    }
+                }
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => bail!("the controller ended"),
+            },
+            decision = decisions.recv() => if let Ok(decision) = decision {
+                screen.decision(&decision);
+            },
+            Some(line) = output.recv() => screen.output(&line),
+            _ = redraw.tick() => screen.redraw(&service.status().await?),
+        }
+    }
+}
+
+/// Ends the service: patiently, and at once when told a second time.
+async fn end(
+    service: &mut LocalService,
+    ending: Ending,
+    drain: Duration,
+    stops: &mut Stops,
+    screen: &mut Screen,
+) -> anyhow::Result<ExitCode> {
+    if matches!(ending, Ending::GaveUp) {
+        service.kill().await?;
+        return Ok(ExitCode::FAILURE);
+    }
+    screen.say("draining; press Ctrl-C again to stop at once");
+    let drained = tokio::select! {
+        drained = service.drain(drain) => drained?,
+        () = stops.next() => {
+            service.kill().await?;
+            return Ok(ExitCode::from(EXIT_INTERRUPTED));
+        }
+    };
+    match drained {
+        Drained::Whole => Ok(ExitCode::SUCCESS),
+        Drained::CutShort { connections } => {
+            screen.say(&format!("{connections} connections were still open after the drain"));
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Checks what was typed and binds the listener.
+fn config(
+    args: &Args,
+    output: Option<mpsc::Sender<tidegate_controller::process::OutputLine>>,
+) -> anyhow::Result<LocalConfig> {
+    check_command(&args.command)?;
+    if args.min > args.max {
+        bail!("--min {} is more than --max {}", args.min, args.max);
+    }
+    let settings = LocalSettings {
+        name: name(args),
+        command: args.command.clone(),
+        concurrency: match args.concurrency {
+            Some(Concurrency::Fixed(limit)) => limit,
+            Some(Concurrency::Auto) | None => 0,
+        },
+        min: args.min,
+        max: args.max,
+        initial: args.initial.min(args.max),
+        window: args.window,
+        idle: args.idle,
+        readiness: args.ready.clone(),
+        start_timeout: args.start_timeout,
+        request_timeout: args.timeout,
+        settings: args.settings.clone(),
+        sidecar: match args.concurrency {
+            Some(Concurrency::Auto) => vec![("TIDEGATE_CONCURRENCY".into(), "auto".into())],
+            _ => Vec::new(),
+        },
+        record: args.record.clone(),
+    };
+    let declaration = settings.declare()?;
+    if let Some(path) = &args.record {
+        std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .with_context(|| format!("cannot write the record to {}", path.display()))?;
+    }
+    let listener = listen(args.listen)?;
+    Ok(LocalConfig { declaration, listener, request_timeout: args.timeout, output })
+}
+
+/// The name that was given, or the program's with what no name may have left out.
+fn name(args: &Args) -> String {
+    let program = args.command.first().map(PathBuf::from).unwrap_or_default();
+    let stem = program.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let usable = |name: String| {
+        let kept = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c));
+        kept.take(40).collect::<String>()
+    };
+    let derived = stem.map(usable).filter(|name| !name.is_empty());
+    args.name.clone().or(derived).unwrap_or_else(|| "app".to_owned())
+}
+
+fn listen(asked: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
+    if let Some(address) = asked {
+        return TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"));
+    }
+    TcpListener::bind(DEFAULT_LISTEN)
+        .or_else(|_| TcpListener::bind(SocketAddr::new(DEFAULT_LISTEN.ip(), 0)))
+        .with_context(|| format!("cannot listen on any port of {}", DEFAULT_LISTEN.ip()))
+}
+
+/// The signals that ask for an end.
+struct Stops {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Stops {
+    fn new() -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("cannot wait for signals");
+        Ok(Self {
+            interrupt: on(SignalKind::interrupt())?,
+            terminate: on(SignalKind::terminate())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
+
+fn instances(least: u64) -> RangedU64ValueParser<u32> {
+    // More processes than this are a typing error, whatever the machine.
+    RangedU64ValueParser::new().range(least..=10_000)
+}
+
+fn parse_concurrency(text: &str) -> Result<Concurrency, String> {
+    if text == "auto" {
+        return Ok(Concurrency::Auto);
+    }
+    match text.parse() {
+        Ok(limit @ 1..=1_000_000) => Ok(Concurrency::Fixed(limit)),
+        _ => Err("expected a number from 1 to 1000000, or `auto`".to_owned()),
+    }
+}
+
+fn parse_readiness(text: &str) -> Result<Readiness, String> {
+    match text {
+        "tcp" => Ok(Readiness::Tcp),
+        path if path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Ok(Readiness::Http(path.to_owned()))
+        }
+        _ => Err("expected `tcp`, or a path such as `/healthz`".to_owned()),
+    }
+}
+
+/// `HOST:PORT`, `:PORT` or `PORT`; the host is 127.0.0.1 when left away.
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text);
+    if let Ok(port) = port.parse::<u16>() {
+        return Ok(SocketAddr::new(DEFAULT_LISTEN.ip(), port));
+    }
+    let text = text.replace("localhost:", "127.0.0.1:");
+    text.parse().map_err(|_| "expected an address such as 127.0.0.1:8080, or a port".to_owned())
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
 }

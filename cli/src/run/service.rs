@@ -1,0 +1,230 @@
+//! One service on this machine: a controller and a front door in this process, and an app with a
+//! queue-proxy in a pair of processes for each instance. `tidegate run` and `tidegate demo` are
+//! built on it; it prints nothing.
+
+use std::ffi::OsString;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tidegate_activator::{Activator, Config, Drained, RevisionName, Running};
+use tidegate_controller::journal::DecisionRecord;
+use tidegate_controller::process::mark::{self, Of};
+use tidegate_controller::process::{Guard, OutputLine, ProcessActuator, ProcessConfig, RunId};
+use tidegate_controller::status::RevisionStatus;
+use tidegate_controller::{Declaration, Handle, Notice, RevisionId, StopMode, Strangers};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// How long instances may take to go once the front door is closed, beyond their own deadlines.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
+
+/// What to serve, and where.
+#[derive(Debug)]
+pub(crate) struct LocalConfig {
+    /// How the app is scaled and started; [`Declaration::launch`] must be there.
+    pub(crate) declaration: Declaration,
+    /// Where clients come.
+    pub(crate) listener: TcpListener,
+    /// How long a request may wait for an instance, and for the begin of its answer.
+    pub(crate) request_timeout: Duration,
+    /// Where the lines go that the app writes.
+    pub(crate) output: Option<mpsc::Sender<OutputLine>>,
+}
+
+/// A service that runs. Dropping it without [`LocalService::finish`] leaves its processes to the
+/// guard, which ends them when this process does.
+pub(crate) struct LocalService {
+    address: SocketAddr,
+    controller: SocketAddr,
+    revision: RevisionId,
+    handle: Handle,
+    door: Option<Running>,
+    run: RunId,
+    guard: Guard,
+    stop_serving: oneshot::Sender<()>,
+    /// Longest time that an instance may take to go.
+    stop_deadline: Duration,
+    notices: broadcast::Receiver<Notice>,
+}
+
+/// How things stand.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LocalStatus {
+    /// What the controller knows; up to a second old.
+    pub(crate) revision: RevisionStatus,
+    /// What the front door knows, now.
+    pub(crate) door: tidegate_activator::Status,
+}
+
+impl LocalService {
+    /// Starts everything. Must be called within a multi-threaded runtime.
+    ///
+    /// # Errors
+    /// When a listener or the guard cannot be had.
+    pub(crate) async fn start(config: LocalConfig) -> anyhow::Result<Self> {
+        let LocalConfig { declaration, listener, request_timeout, output } = config;
+        let revision = declaration.id.clone();
+        let launch = declaration.launch.as_deref().context("there is no command to run")?;
+        let stop_deadline =
+            launch.quiet_period + launch.grace_period + launch.stop_deadline + STOP_MARGIN;
+        let reports = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .context("cannot listen on 127.0.0.1 for reports")?;
+        let controller = reports.local_addr()?;
+        let run = RunId::random();
+        let guard = Guard::post(&ourselves("guard")?, &run).context("cannot start the guard")?;
+
+        let (handle, owner) = tidegate_controller::controller(Strangers::Refuse);
+        let notices = handle.watch_notices();
+        let processes = ProcessConfig {
+            sidecar: ourselves("queue-proxy")?,
+            controller: controller.to_string(),
+            run: run.clone(),
+            output,
+        };
+        tokio::spawn(owner.run(ProcessActuator::new(processes, handle.clone())));
+        let (stop_serving, stopped) = oneshot::channel::<()>();
+        let stopped = async { drop(stopped.await) };
+        tokio::spawn(tidegate_controller::serve(handle.clone(), reports, stopped));
+
+        let door = Activator::with_listener(
+            door_config(&revision, controller, request_timeout),
+            listener,
+        )?
+        .spawn();
+        handle.declare(declaration).await?;
+        let address = door.address();
+        Ok(Self {
+            address,
+            controller,
+            revision,
+            handle,
+            door: Some(door),
+            run,
+            guard,
+            stop_serving,
+            stop_deadline,
+            notices,
+        })
+    }
+
+    /// Where clients come.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where `tidegate explain` may ask.
+    pub(crate) fn controller(&self) -> SocketAddr {
+        self.controller
+    }
+
+    /// How things stand now.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub(crate) async fn status(&self) -> anyhow::Result<LocalStatus> {
+        let statuses = self.handle.statuses().await?;
+        let revision = statuses.into_iter().find(|status| status.revision == self.revision);
+        let name = revision_name(&self.revision);
+        let doors = self.door.as_ref().map(|door| door.doors().all()).unwrap_or_default();
+        let door = doors.iter().find(|door| *door.revision() == name);
+        Ok(LocalStatus {
+            revision: revision.context("the controller does not know the revision")?,
+            door: door.map(|door| door.status()).unwrap_or_default(),
+        })
+    }
+
+    /// The last `count` decisions, newest first.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub(crate) async fn decisions(&self, count: usize) -> anyhow::Result<Vec<Arc<DecisionRecord>>> {
+        let decisions = self.handle.decisions(self.revision.clone(), count).await?;
+        Ok(decisions.unwrap_or_default())
+    }
+
+    /// Decisions from now on.
+    pub(crate) fn watch_decisions(&self) -> broadcast::Receiver<Arc<DecisionRecord>> {
+        self.handle.watch_decisions()
+    }
+
+    /// What happens to instances, from now on.
+    pub(crate) fn watch_notices(&self) -> broadcast::Receiver<Notice> {
+        self.handle.watch_notices()
+    }
+
+    /// Accepts no more requests, answers those that are there (for at most `longest`), then lets
+    /// every instance finish. Cancel safe: [`Self::kill`] may follow.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub(crate) async fn drain(&mut self, longest: Duration) -> anyhow::Result<Drained> {
+        let drained = match self.door.take() {
+            Some(door) => {
+                door.announce_shutdown();
+                door.drain(longest).await
+            }
+            None => Drained::Whole,
+        };
+        self.handle.stop(StopMode::Drain).await?;
+        self.until_stopped().await;
+        Ok(drained)
+    }
+
+    /// Ends every instance at once, whatever it is doing.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
+        self.door = None;
+        self.handle.stop(StopMode::Kill).await?;
+        self.until_stopped().await;
+        Ok(())
+    }
+
+    async fn until_stopped(&mut self) {
+        let all_stopped = async {
+            loop {
+                match self.notices.recv().await {
+                    Ok(Notice::AllStopped) | Err(broadcast::error::RecvError::Closed) => return,
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                }
+            }
+        };
+        // Past its deadline an instance is swept away by `finish`.
+        let _ = tokio::time::timeout(self.stop_deadline, all_stopped).await;
+    }
+
+    /// Makes sure that no process is left, and lets the guard go. Returns how many processes had
+    /// to be swept away, which is 0 unless something went wrong.
+    pub(crate) async fn finish(self) -> usize {
+        drop(self.stop_serving);
+        let run = self.run.clone();
+        let sweeping = tokio::task::spawn_blocking(move || mark::sweep(Of::Run(&run)));
+        let swept = sweeping.await.unwrap_or(0);
+        self.guard.dismiss().await;
+        swept
+    }
+}
+
+fn door_config(revision: &RevisionId, controller: SocketAddr, request_timeout: Duration) -> Config {
+    // The address is only used where there is no listener yet.
+    let mut config = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)));
+    config.controller = Some(controller.to_string());
+    config.name = "front-door".to_owned();
+    config.default_revision = Some(revision_name(revision));
+    config.dispatch.longest_wait = Some(request_timeout);
+    config.limits.response_start = Some(request_timeout);
+    config
+}
+
+fn revision_name(revision: &RevisionId) -> RevisionName {
+    RevisionName { namespace: revision.namespace().to_owned(), name: revision.name().to_owned() }
+}
+
+/// This program in another role.
+fn ourselves(role: &str) -> anyhow::Result<Vec<OsString>> {
+    let program = std::env::current_exe().context("cannot find out which program this is")?;
+    Ok(vec![program.into_os_string(), role.into()])
+}

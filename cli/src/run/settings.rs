@@ -1,0 +1,246 @@
+//! From what was typed to a declaration: Knative's settings with local mode's defaults.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tidegate_autoscaler::Improvements;
+use tidegate_autoscaler::settings::{
+    CONFIG_KEYS, Config, GoDuration, Strictness, unknown_annotations,
+};
+use tidegate_controller::{Declaration, Launch, PolicyChoice, Readiness, RevisionId, Template};
+
+/// Where annotations live; a setting may leave this away.
+const ANNOTATION_PREFIX: &str = "autoscaling.knative.dev/";
+
+/// Settings of a service on this machine. Everything else has Knative's default.
+#[derive(Debug, Clone)]
+pub(crate) struct LocalSettings {
+    /// Name of the revision.
+    pub(crate) name: String,
+    /// Program and arguments.
+    pub(crate) command: Vec<OsString>,
+    /// Requests that an instance takes at a time; 0 is unlimited.
+    pub(crate) concurrency: u32,
+    /// Fewest instances.
+    pub(crate) min: u32,
+    /// Most instances; 0 is unlimited.
+    pub(crate) max: u32,
+    /// Instances to start with.
+    pub(crate) initial: u32,
+    /// The stable window.
+    pub(crate) window: Duration,
+    /// How long the last instance stays after the last request; half a window when `None`.
+    pub(crate) idle: Option<Duration>,
+    /// When an instance takes requests.
+    pub(crate) readiness: Readiness,
+    /// How long an instance may take to become ready.
+    pub(crate) start_timeout: Duration,
+    /// Longest time of a request.
+    pub(crate) request_timeout: Duration,
+    /// Further settings: keys of `config-autoscaler` and annotations, by their names.
+    pub(crate) settings: Vec<(String, String)>,
+    /// Further settings of the queue-proxies, by the names of their variables.
+    pub(crate) sidecar: Vec<(OsString, OsString)>,
+    /// File that gets one row for each request.
+    pub(crate) record: Option<std::path::PathBuf>,
+}
+
+impl LocalSettings {
+    /// The declaration that these settings come to.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, at once.
+    pub(crate) fn declare(&self) -> anyhow::Result<Declaration> {
+        let (config, annotations) = self.split()?;
+        let id = RevisionId::new("local", &self.name)?;
+        let template = Template { config, annotations, improvements: Improvements::all() };
+        let mut declaration = template.declare(id, self.concurrency)?;
+        self.apply_idle(&mut declaration);
+        declaration.start_deadline_ms =
+            u64::try_from(self.start_timeout.as_millis()).unwrap_or(u64::MAX);
+        let mut launch = Launch::new(self.command.clone());
+        launch.readiness = self.readiness.clone();
+        launch.container_concurrency = self.concurrency;
+        launch.request_timeout = Some(self.request_timeout);
+        launch.sidecar_environment.clone_from(&self.sidecar);
+        if let Some(path) = &self.record {
+            let path = std::path::absolute(path).context("cannot tell where the record goes")?;
+            launch.sidecar_environment.push(("TIDEGATE_RECORD".into(), path.into()));
+        }
+        declaration.launch = Some(launch.into());
+        Ok(declaration)
+    }
+
+    /// Sorts settings into those of the cluster and those of the revision.
+    fn split(&self) -> anyhow::Result<(Config, BTreeMap<String, String>)> {
+        let window = go_duration(self.window);
+        let mut config: BTreeMap<String, String> = [
+            // The front door is always in the path: there is no other way in.
+            ("target-burst-capacity", "-1".to_owned()),
+            ("allow-zero-initial-scale", "true".to_owned()),
+            ("initial-scale", self.initial.to_string()),
+            ("min-scale", self.min.to_string()),
+            ("max-scale", self.max.to_string()),
+            ("stable-window", window),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into();
+        let mut annotations = BTreeMap::new();
+        for (key, value) in &self.settings {
+            if CONFIG_KEYS.contains(&key.as_str()) {
+                config.insert(key.clone(), value.clone());
+                continue;
+            }
+            let annotation = match key.contains('/') {
+                true => key.clone(),
+                false => format!("{ANNOTATION_PREFIX}{key}"),
+            };
+            annotations.insert(annotation, value.clone());
+        }
+        if let Some(unknown) = unknown_annotations(&annotations).first() {
+            let key = unknown.strip_prefix(ANNOTATION_PREFIX).unwrap_or(unknown);
+            bail!(
+                "setting {key:?} is unknown: expected a key of config-autoscaler or an annotation \
+                 of autoscaling.knative.dev (docs/settings.md lists both)"
+            );
+        }
+        Ok((Config::from_map(&config, Strictness::Strict)?, annotations))
+    }
+
+    /// The way to zero is quicker than a whole window, and a longer idle time keeps the last
+    /// instance.
+    fn apply_idle(&self, declaration: &mut Declaration) {
+        let PolicyChoice::Knative(settings) = &mut declaration.policy else { return };
+        let window_ms = settings.metric.stable_window_ms;
+        let idle_ms = self
+            .idle
+            .map_or(window_ms / 2, |idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
+        // A floor of 0 would mean the default; a second is the least the windows can tell.
+        settings.spec.idle_floor_ms = idle_ms.clamp(1_000, window_ms);
+        let whole = i64::try_from(idle_ms.min(window_ms)).unwrap_or(i64::MAX);
+        declaration.lifecycle.stable_window = GoDuration::from_milliseconds(whole);
+        declaration.lifecycle.decision = settings.spec;
+        if let Some(rest) = idle_ms.checked_sub(window_ms).filter(|rest| *rest > 0) {
+            let rest = i64::try_from(rest).unwrap_or(i64::MAX);
+            declaration.lifecycle.retention = GoDuration::from_milliseconds(rest);
+        }
+    }
+}
+
+fn go_duration(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis())
+}
+
+/// Checks that a command can be started, so that a typing error is found before a request waits
+/// for it.
+///
+/// # Errors
+/// When there is no such program, or it may not be run.
+pub(crate) fn check_command(command: &[OsString]) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let program = command.first().context("there is no command to run: put it after `--`")?;
+    let is_program = |path: &Path| {
+        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    let shown = program.to_string_lossy();
+    let path = Path::new(program);
+    if path.components().count() > 1 {
+        if !path.exists() {
+            bail!("there is no program {shown:?}");
+        }
+        if !is_program(path) {
+            bail!("{shown:?} cannot be run: it is no executable file (try `chmod +x`)");
+        }
+        return Ok(());
+    }
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&search).any(|folder| is_program(&folder.join(path))) {
+        return Ok(());
+    }
+    bail!("there is no program {shown:?} in PATH")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn settings() -> LocalSettings {
+        LocalSettings {
+            name: "app".into(),
+            command: vec!["sh".into()],
+            concurrency: 10,
+            min: 0,
+            max: 5,
+            initial: 1,
+            window: Duration::from_secs(60),
+            idle: None,
+            readiness: Readiness::Tcp,
+            start_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_secs(300),
+            settings: Vec::new(),
+            sidecar: Vec::new(),
+            record: None,
+        }
+    }
+
+    fn refused(settings: &LocalSettings) -> String {
+        format!("{:#}", settings.declare().expect_err("it is refused"))
+    }
+
+    #[test]
+    fn settings_go_where_they_belong() {
+        let mut local = settings();
+        local.settings = vec![
+            ("max-scale-down-rate".into(), "3".into()),
+            ("target".into(), "4".into()),
+            ("autoscaling.knative.dev/panic-threshold-percentage".into(), "300".into()),
+        ];
+        let declaration = local.declare().expect("valid");
+        let PolicyChoice::Knative(settings) = declaration.policy else { panic!("Knative's") };
+        assert_eq!(settings.spec.max_scale_down_rate, 3.0);
+        assert_eq!(settings.spec.total_value, 4.0);
+        assert_eq!(settings.spec.panic_threshold, 3.0);
+        assert_eq!(declaration.lifecycle.bounds.max, 5);
+    }
+
+    #[test]
+    fn idle_time_may_be_shorter_or_longer_than_the_window() {
+        let idle = |seconds| {
+            let mut local = settings();
+            local.idle = Some(Duration::from_secs(seconds));
+            let lifecycle = local.declare().expect("valid").lifecycle;
+            (lifecycle.stable_window.seconds(), lifecycle.retention.seconds())
+        };
+        assert_eq!(idle(5), (5, 0));
+        assert_eq!(idle(90), (60, 30));
+        let default = settings().declare().expect("valid").lifecycle;
+        assert_eq!(default.stable_window.seconds(), 30);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_its_name() {
+        let mut unknown = settings();
+        unknown.settings = vec![("stabel-window".into(), "60s".into())];
+        assert!(refused(&unknown).contains("stabel-window"), "{}", refused(&unknown));
+        let mut short = settings();
+        short.window = Duration::from_secs(1);
+        assert!(refused(&short).contains("stable-window"), "{}", refused(&short));
+        let mut odd = settings();
+        odd.settings = vec![("target".into(), "-3".into())];
+        assert!(refused(&odd).contains("target"), "{}", refused(&odd));
+    }
+
+    #[test]
+    fn commands_are_looked_for_before_they_are_needed() {
+        assert!(check_command(&["sh".into()]).is_ok());
+        assert!(check_command(&["/bin/sh".into()]).is_ok());
+        for missing in ["no-such-program-here", "/no/such/program", "/etc/passwd", "/"] {
+            let error = check_command(&[missing.into()]).expect_err(missing).to_string();
+            assert!(error.contains(missing), "{error}");
+        }
+        assert!(check_command(&[]).is_err());
+    }
+}
