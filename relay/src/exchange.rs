@@ -11,6 +11,7 @@ mod pump;
 mod reply;
 mod sniff;
 mod tunnel;
+mod websocket;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;

@@ -44,7 +44,10 @@ pub fn add_forwarded(headers: &mut HeaderMap) {
 
 fn forwarded(nodes: Option<&[u8]>, host: Option<&[u8]>, proto: Option<&[u8]>) -> Vec<u8> {
     let mut value = Vec::with_capacity(64);
-    let mut nodes = nodes.map(|nodes| nodes.split(|byte| *byte == b',')).into_iter().flatten();
+    let mut nodes = nodes.into_iter().flat_map(|nodes| {
+        // Nothing follows a last comma.
+        nodes.strip_suffix(b",").unwrap_or(nodes).split(|byte| *byte == b',')
+    });
     if let Some(first) = nodes.next() {
         node(&mut value, first);
     }

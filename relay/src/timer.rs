@@ -47,6 +47,15 @@ impl Deadlines {
         self.response_started = true;
     }
 
+    /// From here on bytes flow both ways without messages. A limit on the whole exchange would
+    /// end a busy stream at exactly that age; what it bounds here is silence.
+    pub(crate) fn become_tunnel(&mut self) {
+        self.response_started = true;
+        let overall = self.limits.overall.take();
+        self.limits.idle = [self.limits.idle, overall].into_iter().flatten().min();
+        self.touch();
+    }
+
     /// The earliest limit and when it runs out.
     fn next(&self) -> Option<(Instant, Timeout)> {
         let overall = self.limits.overall.map(|limit| (self.started + limit, Timeout::Overall));
