@@ -170,6 +170,7 @@ impl<'a, O: Observer> World<'a, O> {
             if at > self.end || at == NEVER || self.stopped {
                 break;
             }
+            debug_assert!(at >= self.now, "time goes back from {} to {at}", self.now);
             self.now = at;
             if event_at == at {
                 if let Some(event) = self.events.pop() {

@@ -174,6 +174,8 @@ impl<O: Observer> World<'_, O> {
         if let Some(at) = verdict.again_at
             && at < revision.wake_at
         {
+            // A time that passed while the controller was down is now.
+            let at = at.max(now);
             revision.wake_at = at;
             revision.wake = self.events.push(at, Kind::Revision, index);
         }

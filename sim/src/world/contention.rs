@@ -6,7 +6,7 @@
 //! but the clock's rate. Every operation takes logarithmic time.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 
 use crate::scenario::Contention;
 
@@ -32,8 +32,8 @@ pub(crate) struct Shared {
     count: u32,
     /// By the work at which they are done. Bits of a double that is not negative sort like it.
     finishes: BinaryHeap<Reverse<(u64, Job)>>,
-    /// In order of entry, which is the order of deadlines.
-    deadlines: VecDeque<(u64, Job)>,
+    /// By the time at which they are given up.
+    deadlines: BinaryHeap<Reverse<(u64, Job)>>,
 }
 
 impl Contention {
@@ -76,7 +76,7 @@ impl Shared {
             since: 0,
             count: 0,
             finishes: BinaryHeap::new(),
-            deadlines: VecDeque::new(),
+            deadlines: BinaryHeap::new(),
         }
     }
 
@@ -104,7 +104,7 @@ impl Shared {
         let finish = self.work + service_ns as f64;
         self.finishes.push(Reverse((finish.to_bits(), job)));
         if deadline != u64::MAX {
-            self.deadlines.push_back((deadline, job));
+            self.deadlines.push(Reverse((deadline, job)));
         }
     }
 
@@ -113,14 +113,14 @@ impl Shared {
         while self.finishes.peek().is_some_and(|Reverse((_, job))| !alive(*job)) {
             self.finishes.pop();
         }
-        while self.deadlines.front().is_some_and(|(_, job)| !alive(*job)) {
-            self.deadlines.pop_front();
+        while self.deadlines.peek().is_some_and(|Reverse((_, job))| !alive(*job)) {
+            self.deadlines.pop();
         }
         let finish = self.finishes.peek().map_or(u64::MAX, |Reverse((bits, _))| {
             let left = (f64::from_bits(*bits) - self.work).max(0.0) / law.rate(self.count);
             self.since.saturating_add(left.ceil() as u64)
         });
-        finish.min(self.deadlines.front().map_or(u64::MAX, |(deadline, _)| *deadline))
+        finish.min(self.deadlines.peek().map_or(u64::MAX, |Reverse((deadline, _))| *deadline))
     }
 
     /// Somebody who is done or given up at `now`, and whether it was done. Call until it gives `None`.
@@ -141,11 +141,11 @@ impl Shared {
                 return Some((job, true));
             }
         }
-        while let Some((deadline, job)) = self.deadlines.front().copied() {
+        while let Some(Reverse((deadline, job))) = self.deadlines.peek().copied() {
             if alive(job) && deadline > now {
                 break;
             }
-            self.deadlines.pop_front();
+            self.deadlines.pop();
             if alive(job) {
                 self.count -= 1;
                 return Some((job, false));

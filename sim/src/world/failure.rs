@@ -1,5 +1,6 @@
 //! What breaks, and what is done about it.
 
+use super::beat::Trigger;
 use super::{Rare, World};
 use crate::record::Observer;
 use crate::scenario::FailureKind;
@@ -54,7 +55,11 @@ impl<O: Observer> World<'_, O> {
             let revision = &mut self.revisions[index];
             let (ready, wanted) = (revision.ready.len() as u32, revision.wanted);
             revision.scaler.restart(ready, wanted, self.now);
-            self.keep_beating(index as u32);
+            if revision.scaler.is_exact() {
+                self.decide(index as u32, Trigger::WakeUp);
+            } else {
+                self.keep_beating(index as u32);
+            }
         }
     }
 }

@@ -19,7 +19,8 @@ impl<O: Observer> World<'_, O> {
         let request = &mut self.requests[slot as usize];
         request.started = now;
         let revision = &self.revisions[request.revision as usize];
-        let deadline = request.arrived.saturating_add(revision.timeout_ns);
+        // Whoever waited twice, at the front door and at its instance, can be late already.
+        let deadline = request.arrived.saturating_add(revision.timeout_ns).max(now);
         if !revision.contends() {
             let done = now.saturating_add(request.service_ns);
             let (at, ending) = if done <= deadline {
