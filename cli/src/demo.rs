@@ -1,12 +1,178 @@
-//! `tidegate demo`.
+//! `tidegate demo`: a bundled app under `tidegate run`'s machinery, and a minute of traffic.
+//!
+//! Modules in reading order: [`traffic`] draws the arrivals, [`app`] is what is scaled (this very
+//! binary, started again), [`stage`] puts it under controller and front door, [`load`] sends the
+//! requests, [`tally`] counts what became of them, [`screen`] shows it live with the pictures of
+//! [`chart`], [`summary`] tells what happened.
+
+mod app;
+mod chart;
+mod load;
+mod prediction;
+mod screen;
+mod stage;
+mod summary;
+mod tally;
+mod traffic;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+
+use self::screen::{Moment, Screen, Surface};
+use self::stage::Stage;
+use self::summary::{Ended, Story};
+use self::tally::Tally;
+use self::traffic::{PLAN, Schedule};
 
 /// What was typed after `tidegate demo`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// How long the traffic lasts, silence at its end included.
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    duration: Duration,
+    /// A short version: a quarter of the traffic.
+    #[arg(long, conflicts_with = "duration")]
+    quick: bool,
+    /// Draws the arrivals; the same seed draws the same ones.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Requests that one instance takes at a time.
+    #[arg(short = 'c', long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    concurrency: u32,
+    /// Instances at most.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    max: u32,
+    /// How long the sample app works on one request.
+    #[arg(long, default_value = "100ms", value_parser = humantime::parse_duration)]
+    service_time: Duration,
+    /// How long the sample app takes before it listens.
+    #[arg(long, default_value = "250ms", value_parser = humantime::parse_duration)]
+    start_up: Duration,
+    /// Print the summary as JSON, and nothing else on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Be the sample app.
+    #[arg(long, hide = true)]
+    app: bool,
+}
+
+/// Shortest traffic in which every phase still has an arrival.
+const SHORTEST: Duration = Duration::from_secs(5);
+/// How often the demo looks at how things stand.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// After the traffic, how long to wait for the last instance to go.
+const WAIT_FOR_ZERO: Duration = Duration::from_secs(45);
 
 /// Does what was asked.
-pub(crate) fn execute(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("`demo` is under construction")
+pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
+    if args.app {
+        app::execute(args.service_time, args.start_up)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let duration = if args.quick { Duration::from_secs(15) } else { args.duration };
+    anyhow::ensure!(
+        duration >= SHORTEST && duration <= Duration::from_secs(86_400),
+        "--duration must be between 5s and 1day, it is {}",
+        humantime::format_duration(duration)
+    );
+    let schedule = Arc::new(Schedule::draw(&PLAN, duration, args.seed));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(perform(&args, &schedule))
+}
+
+/// How the traffic ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Played,
+    Interrupted,
+}
+
+async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCode> {
+    let surface = if args.json { Surface::Silent } else { Surface::of_stdout() };
+    let ink = screen::ink();
+    let mut screen = Screen::new(surface, ink);
+    let mut stage = Stage::open(args).await?;
+    if surface != Surface::Silent {
+        println!(
+            "tidegate demo: {} requests in {} against http://{}, at most {} at a time in each of \
+             up to {} instances",
+            schedule.arrivals.len(),
+            humantime::format_duration(schedule.length),
+            stage.address(),
+            args.concurrency,
+            args.max,
+        );
+    }
+    let mut tally = Tally::new()?;
+    let ending = play(&mut stage, schedule, &mut tally, &mut screen).await;
+    screen.finish();
+    let ended_at_zero = match tally.standings.last() {
+        Some(last) if last.ready + last.starting + last.draining == 0 => Ended::AtZero,
+        _ => Ended::AboveZero,
+    };
+    let cold_starts = stage.cold_starts();
+    stage.close().await?;
+    let model = prediction::Model {
+        settings: stage::settings(),
+        max_instances: args.max,
+        concurrency: args.concurrency,
+        service: args.service_time,
+        start_up: tally.start_up(),
+    };
+    let prediction = prediction::predict(&model, schedule, &tally, args.seed)?;
+    let story = Story {
+        tally: &tally,
+        cold_starts,
+        concurrency: args.concurrency,
+        seed: args.seed,
+        prediction: Some(&prediction),
+        ended_at_zero,
+    };
+    if args.json {
+        println!("{}", summary::json(&story));
+    } else {
+        print!("{}", summary::text(&story, ink));
+    }
+    let whole = tally.requests() == schedule.arrivals.len() as u64 && tally.lost() == 0;
+    let success = ending == Ending::Played && whole;
+    Ok(if success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Sends the traffic, and looks on until every request is answered and every instance is gone.
+async fn play(
+    stage: &mut Stage,
+    schedule: &Arc<Schedule>,
+    tally: &mut Tally,
+    screen: &mut Screen,
+) -> Ending {
+    let start = Instant::now();
+    let mut outcomes = load::replay(stage.address(), Arc::clone(schedule), start);
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut all_answered = false;
+    loop {
+        tokio::select! {
+            outcome = outcomes.recv(), if !all_answered => match outcome {
+                Some(outcome) => tally.count(outcome),
+                None => all_answered = true,
+            },
+            _ = looks.tick() => {
+                let at = start.elapsed();
+                let standing = stage.look(at, tally).await;
+                tally.note(standing);
+                let phase = schedule.phase_at(&PLAN, at);
+                let reason = tally.changes.last().map_or("", |change| change.reason.as_str());
+                screen.show(Moment { at, length: schedule.length, phase }, tally, reason);
+                let gone = standing.ready + standing.starting + standing.draining == 0;
+                let over = at >= schedule.length && all_answered;
+                if over && (gone || at >= schedule.length + WAIT_FOR_ZERO) {
+                    return Ending::Played;
+                }
+            }
+            _ = tokio::signal::ctrl_c() => return Ending::Interrupted,
+        }
+    }
 }

@@ -1,0 +1,220 @@
+//! The last thing the demo prints: what people came for.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::chart::{self, Ink};
+use super::prediction::Prediction;
+use super::tally::{Change, Tally};
+
+/// What the summary tells besides the tally.
+#[derive(Clone, Debug)]
+pub(crate) struct Story<'a> {
+    pub(crate) tally: &'a Tally,
+    /// Requests that arrived while no instance was ready.
+    pub(crate) cold_starts: u64,
+    /// Requests that one instance takes at a time; 0 is unlimited.
+    pub(crate) concurrency: u32,
+    pub(crate) seed: u64,
+    pub(crate) prediction: Option<&'a Prediction>,
+    pub(crate) ended_at_zero: Ended,
+}
+
+/// How the instances ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// All of them were gone before the demo ended.
+    AtZero,
+    /// Some were still there.
+    AboveZero,
+}
+
+/// Decisions printed at most; the first and the last of them are told, the rest is counted.
+const MOST_CHANGES: usize = 24;
+/// Lines of the chart of instances at most.
+const CHART_HEIGHT: usize = 10;
+/// Columns of the chart at most.
+const CHART_WIDTH: usize = 64;
+
+/// The summary as text, every line with its end.
+pub(crate) fn text(story: &Story<'_>, ink: Ink) -> String {
+    let mut out = String::new();
+    figures(&mut out, story);
+    chart_of_instances(&mut out, story.tally, ink);
+    changes(&mut out, &story.tally.changes);
+    verdict(&mut out, story);
+    out
+}
+
+fn figures(out: &mut String, story: &Story<'_>) {
+    let tally = story.tally;
+    let (mean, most) = tally.instances();
+    let limit = match story.concurrency {
+        0 => "unlimited".to_owned(),
+        limit => limit.to_string(),
+    };
+    let ms = |quantile| format!("{:.0} ms", tally.latency_ms(quantile));
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "\nrequests     {} sent, {} lost", tally.requests(), tally.lost());
+    for (why, count) in &tally.lost {
+        let _ = writeln!(out, "             {count} x {why}");
+    }
+    let _ = writeln!(
+        out,
+        "concurrency  at most {} at once in one instance (limit {limit})",
+        tally.most_in_one_instance
+    );
+    let _ = writeln!(out, "latency      from the scheduled time to the last byte");
+    let mut row = |name: &str, measured: String, predicted: Option<String>| {
+        let predicted = predicted.map(|text| format!("{text:>12}")).unwrap_or_default();
+        let _ = writeln!(out, "  {name:<22}{measured:>12}{predicted}");
+    };
+    let told = story.prediction;
+    row("", "measured".into(), told.map(|_| "simulated".into()));
+    row(
+        "cold starts",
+        story.cold_starts.to_string(),
+        told.map(|predicted| predicted.cold_starts.to_string()),
+    );
+    row("latency p50", ms(0.5), told.map(|predicted| format!("{:.0} ms", predicted.p50_ms)));
+    row("latency p90", ms(0.9), None);
+    row("latency p99", ms(0.99), told.map(|predicted| format!("{:.0} ms", predicted.p99_ms)));
+    row("latency max", ms(1.0), None);
+    row(
+        "instances, mean",
+        format!("{mean:.2}"),
+        told.map(|predicted| format!("{:.2}", predicted.mean_instances)),
+    );
+    row(
+        "instances, most",
+        most.to_string(),
+        told.map(|predicted| predicted.most_instances.to_string()),
+    );
+    if let Some(predicted) = told {
+        let percent = predicted.instances_error * 100.0;
+        let _ = writeln!(out, "  instances second by second differ by {percent:.0} % on average");
+    }
+}
+
+fn chart_of_instances(out: &mut String, tally: &Tally, ink: Ink) {
+    let instances = over_time(tally);
+    let end = tally.standings.last().map_or(Duration::ZERO, |standing| standing.at);
+    let _ = writeln!(out, "\nready instances over {:.0} s", end.as_secs_f64());
+    let most = instances.iter().copied().fold(1.0, f64::max);
+    // One line for each instance, as long as they are few.
+    let height = (most as usize).clamp(1, CHART_HEIGHT);
+    for line in chart::columns(&instances, CHART_WIDTH, height, ink) {
+        let _ = writeln!(out, "{line}");
+    }
+    let width = instances.len().min(CHART_WIDTH);
+    let _ = writeln!(out, "       +{}", "-".repeat(width));
+    let demand = chart::sparkline(&in_chart_columns(&tally.asked_per_second, end), width, ink);
+    let _ = writeln!(out, "demand  {}", demand.trim_end());
+}
+
+/// Ready instances at equal distances of time.
+fn over_time(tally: &Tally) -> Vec<f64> {
+    let Some(last) = tally.standings.last() else { return Vec::new() };
+    let mut standings = tally.standings.iter().peekable();
+    let mut ready = 0;
+    (0..CHART_WIDTH)
+        .map(|column| {
+            let until = last.at.mul_f64((column + 1) as f64 / CHART_WIDTH as f64);
+            let mut highest = ready;
+            while let Some(standing) = standings.next_if(|standing| standing.at <= until) {
+                ready = standing.ready;
+                highest = highest.max(ready);
+            }
+            f64::from(highest)
+        })
+        .collect()
+}
+
+/// Stretches a figure for each second over the columns of the chart.
+fn in_chart_columns(per_second: &[f64], end: Duration) -> Vec<f64> {
+    let seconds = end.as_secs_f64();
+    (0..CHART_WIDTH)
+        .map(|column| {
+            let second = column as f64 / CHART_WIDTH as f64 * seconds;
+            per_second.get(second as usize).copied().unwrap_or(0.0)
+        })
+        .collect()
+}
+
+fn changes(out: &mut String, changes: &[Change]) {
+    let _ = writeln!(out, "\ndecisions");
+    let shown = changes.len().min(MOST_CHANGES);
+    let left_out = changes.len() - shown;
+    let head = if left_out > 0 { shown / 2 } else { shown };
+    for (index, change) in changes.iter().enumerate() {
+        if index == head && left_out > 0 {
+            let _ = writeln!(out, "    ...    {left_out} more");
+        }
+        if index < head || index >= head + left_out {
+            let at = change.at.as_secs_f64();
+            let _ = writeln!(out, "{at:>6.1} s  {:>2}  {}", change.desired, change.reason);
+        }
+    }
+}
+
+fn verdict(out: &mut String, story: &Story<'_>) {
+    let lost = story.tally.lost();
+    let end = match story.ended_at_zero {
+        Ended::AtZero => "every instance is gone again",
+        Ended::AboveZero => "instances were still running at the end",
+    };
+    let _ = match lost {
+        0 => writeln!(out, "\nno request was lost; {end}"),
+        lost => writeln!(out, "\n{lost} of {} requests were lost; {end}", story.tally.requests()),
+    };
+}
+
+/// The summary for machines.
+pub(crate) fn json(story: &Story<'_>) -> Value {
+    let tally = story.tally;
+    let (mean, most) = tally.instances();
+    let seconds = |at: Duration| (at.as_secs_f64() * 1_000.0).round() / 1_000.0;
+    json!({
+        "requests": tally.requests(),
+        "answered": tally.answered,
+        "lost": tally.lost(),
+        "lost_by_reason": tally.lost,
+        "cold_starts": story.cold_starts,
+        "latency_ms": {
+            "mean": tally.latency_micros.mean() / 1_000.0,
+            "p50": tally.latency_ms(0.5),
+            "p90": tally.latency_ms(0.9),
+            "p95": tally.latency_ms(0.95),
+            "p99": tally.latency_ms(0.99),
+            "p999": tally.latency_ms(0.999),
+            "max": tally.latency_ms(1.0),
+        },
+        "concurrency_limit": story.concurrency,
+        "most_in_one_instance": tally.most_in_one_instance,
+        "instances": { "mean": mean, "max": most },
+        "ended_at_zero": story.ended_at_zero == Ended::AtZero,
+        "seed": story.seed,
+        "predicted": story.prediction.map(|predicted| json!({
+            "cold_starts": predicted.cold_starts,
+            "latency_ms": { "p50": predicted.p50_ms, "p99": predicted.p99_ms },
+            "instances": { "mean": predicted.mean_instances, "max": predicted.most_instances },
+            "instances_error": predicted.instances_error,
+        })),
+        "standings": tally.standings.iter().map(|standing| json!({
+            "seconds": seconds(standing.at),
+            "desired": standing.desired,
+            "ready": standing.ready,
+            "starting": standing.starting,
+            "draining": standing.draining,
+            "waiting": standing.waiting,
+            "in_flight": standing.in_flight,
+        })).collect::<Vec<_>>(),
+        "decisions": tally.changes.iter().map(|change| json!({
+            "seconds": seconds(change.at),
+            "desired": change.desired,
+            "reason": change.reason,
+        })).collect::<Vec<_>>(),
+    })
+}
