@@ -6,12 +6,17 @@
 //! Modules in reading order: `traffic_args`, `model_args`, `output` (what can be typed, and what it
 //! means), `observer` (progress and rows while a run goes on), then one module for each verb.
 
+mod compare;
+mod fit;
 mod model_args;
 mod observer;
 mod output;
+mod recommend;
 mod run;
+mod sweep;
 mod traffic;
 mod traffic_args;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -31,6 +36,16 @@ pub(crate) struct Args {
 enum Verb {
     /// One what-if: these settings with this traffic.
     Run(Box<run::Args>),
+    /// Several settings or policies on the very same arrivals.
+    Compare(Box<compare::Args>),
+    /// Which of many settings are worth having?
+    Sweep(Box<sweep::Args>),
+    /// The cheapest settings that keep what must be kept.
+    Recommend(Box<recommend::Args>),
+    /// Models of traffic, service times and start-ups from recordings.
+    Fit(Box<fit::Args>),
+    /// The simulator against exact formulas and published measurements.
+    Validate(Box<validate::Args>),
     /// Look at traffic, or write it as plain CSV, without simulating anything.
     Traffic(Box<traffic::Args>),
 }
@@ -44,6 +59,11 @@ pub(crate) struct CannotWrite(String);
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let outcome = match args.verb {
         Verb::Run(args) => run::execute(&args),
+        Verb::Compare(args) => compare::execute(&args),
+        Verb::Sweep(args) => sweep::execute(&args),
+        Verb::Recommend(args) => recommend::execute(&args),
+        Verb::Fit(args) => fit::execute(&args),
+        Verb::Validate(args) => validate::execute(&args),
         Verb::Traffic(args) => traffic::execute(&args),
     };
     match outcome {

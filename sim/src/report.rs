@@ -6,7 +6,7 @@
 //!
 //! Modules in reading order: [`figures`] (numbers as people read them), `cost` and `words`; `terminal`
 //! ([`summary`], [`comparison`]); `table` (CSV); [`scene`] (a drawing), `plot` and `chart` (what is
-//! drawn), `svg` and `png` (how it is written); `payload` and `html` (the page).
+//! drawn), `svg` and `png` (how it is written); `payload` and `html` (the page), `scatter` (a sweep).
 
 mod chart;
 mod cost;
@@ -16,6 +16,7 @@ mod html;
 mod payload;
 mod plot;
 mod png;
+mod scatter;
 pub mod scene;
 mod svg;
 mod table;
@@ -26,6 +27,7 @@ pub use chart::{CHART_SIZE, Chart};
 pub use cost::Prices;
 pub use html::{Page, View, html};
 pub use png::{PngError, png};
+pub use scatter::{SweepPage, front_text, scatter, sweep_html};
 pub use svg::svg;
 pub use table::{MINUTE_COLUMNS, MinuteRows, REQUEST_COLUMNS, RequestRows, series_csv};
 pub use terminal::{Colour, Terminal, comparison, summary};

@@ -144,6 +144,19 @@ impl ModelArgs {
     }
 
     fn model(&self) -> anyhow::Result<RevisionModel> {
+        let mut model = self.plain_model()?;
+        for pair in &self.set {
+            let (key, value) = key_and_value("--set", pair)?;
+            model.set(&key, &value).map_err(|problem| anyhow!("--set {pair}: {problem}"))?;
+        }
+        if let Some(target) = self.target {
+            model.settings.insert("target".to_owned(), target.to_string());
+        }
+        Ok(model)
+    }
+
+    /// The model without what `--set` and `--target` say.
+    fn plain_model(&self) -> anyhow::Result<RevisionModel> {
         let defaults = RevisionModel::default();
         let optional = |text: &Option<String>, option: &str, default: Distribution| match text {
             Some(text) => distribution(text).with_context(|| option.to_owned()),
@@ -153,7 +166,6 @@ impl ModelArgs {
         let balance = self.balance.as_deref();
         Ok(RevisionModel {
             policy: policy(&self.policy)?,
-            settings: self.settings()?,
             concurrency: self.concurrency,
             service: distribution(self.service.as_deref().unwrap_or(DEFAULT_SERVICE))
                 .context("--service")?,
@@ -182,6 +194,7 @@ impl ModelArgs {
             },
             drain: self.drain.unwrap_or(defaults.drain),
             victim: named(self.victim.as_deref(), "--victim", Victim::from_name, defaults.victim)?,
+            settings: BTreeMap::new(),
             initial: self.initial,
             reporting: Reporting {
                 lag: self.report_lag.unwrap_or(defaults.reporting.lag),
@@ -194,18 +207,6 @@ impl ModelArgs {
                 )?,
             },
         })
-    }
-
-    fn settings(&self) -> anyhow::Result<BTreeMap<String, String>> {
-        let mut settings = BTreeMap::new();
-        for pair in &self.set {
-            let (key, value) = key_and_value("--set", pair)?;
-            settings.insert(key, value);
-        }
-        if let Some(target) = self.target {
-            settings.insert("target".to_owned(), target.to_string());
-        }
-        Ok(settings)
     }
 }
 
@@ -220,18 +221,7 @@ pub(crate) fn key_and_value(option: &str, pair: &str) -> anyhow::Result<(String,
 
 /// A policy by its name.
 pub(crate) fn policy(text: &str) -> anyhow::Result<PolicyChoice> {
-    let (name, value) = text.split_once(':').unwrap_or((text, ""));
-    match name {
-        "kpa" if value.is_empty() => Ok(PolicyChoice::Knative),
-        "tidegate" if value.is_empty() => Ok(PolicyChoice::Tidegate),
-        "fixed" => value.parse().map(PolicyChoice::Fixed).map_err(|_| {
-            anyhow!("--policy {text}: expected a number of instances, such as fixed:10")
-        }),
-        "keepalive" | "keep-alive" => span(value)
-            .map(PolicyChoice::KeepAlive)
-            .map_err(|problem| anyhow!("--policy {text}: {problem}, as in keepalive:10m")),
-        _ => bail!("--policy {text}: expected kpa, tidegate, fixed:N or keepalive:TIME"),
-    }
+    PolicyChoice::parse(text).map_err(|problem| anyhow!("--policy: {problem}"))
 }
 
 pub(crate) fn distribution(text: &str) -> anyhow::Result<Distribution> {

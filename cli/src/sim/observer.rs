@@ -110,3 +110,46 @@ impl Observer for Rows {
         self.progress.progress(now, requests) && going
     }
 }
+
+/// How many of several runs are done, when they take long and somebody watches.
+pub(crate) struct Steps {
+    begun: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Steps {
+    /// Nothing is shown when `quiet`, or when standard error is no terminal.
+    pub(crate) fn new(quiet: bool, count: usize, what: &'static str) -> Self {
+        let watched = !quiet && std::io::stderr().is_terminal();
+        let bar = watched.then(|| {
+            let bar = ProgressBar::new(count as u64);
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+            let template = "{bar:32} {pos} of {len} {msg}, {per_sec}, {eta} left";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+            }
+            bar.with_message(what)
+        });
+        Steps { begun: Instant::now(), bar }
+    }
+
+    /// So many of so many are done.
+    pub(crate) fn show(&self, done: usize, of: usize) {
+        let Some(bar) = &self.bar else { return };
+        if bar.is_hidden() {
+            if self.begun.elapsed() < QUIET_FOR {
+                return;
+            }
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

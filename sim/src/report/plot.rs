@@ -66,7 +66,7 @@ impl Scale {
     }
 
     /// Where `value` lies, from 0 at the bottom to 1 at the top.
-    fn share(self, value: f64) -> f64 {
+    pub(super) fn share(self, value: f64) -> f64 {
         let share = match self {
             Scale::Linear { top } => value / top,
             Scale::Log { bottom, top } => {
@@ -76,7 +76,7 @@ impl Scale {
         if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) }
     }
 
-    fn ticks(self) -> Vec<f64> {
+    pub(super) fn ticks(self) -> Vec<f64> {
         match self {
             Scale::Linear { top } => {
                 let step = round_step(top / TICKS_Y);

@@ -143,7 +143,9 @@ const Chart = (() => {
     }
     svg.append(body);
     timeAxis(svg, view, x, bottom, plotWidth, left);
-    runs.forEach((run, index) => marks(body, panel, run, index, runs.length > 1, view, x, y, hidden));
+    // What all runs have in common is drawn once, as if there were one run.
+    const drawn = panel.shared ? runs.slice(0, 1) : runs;
+    drawn.forEach((run, index) => marks(body, panel, run, index, drawn.length > 1, view, x, y, hidden));
     if (panel.bounds && runs.length === 1) bounds(body, runs[0].bounds, y, left, plotWidth, scale);
     if (runs.length === 1) coldStarts(svg, runs[0], view, x, bottom);
     return { x, y, left, plotWidth, height, bottom, time: (px) => view.from + (px - left) / plotWidth * (view.to - view.from) };

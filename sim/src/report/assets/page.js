@@ -8,7 +8,7 @@
 
   const several = usable.length > 1;
   const PANELS = [
-    { id: "demand", title: "Demand", unit: "plain", height: 130, marks: [
+    { id: "demand", title: "Demand", unit: "plain", height: 130, shared: true, marks: [
       { key: "rate", name: "requests/s", ink: "sky", area: 0.3, line: true, compare: true }] },
     { id: "concurrency", title: "Concurrency", unit: "plain", height: 150, marks: [
       { key: "conc", name: "in the system", ink: "grey", area: 0.3, line: true, compare: true },
@@ -56,7 +56,8 @@
     for (const panel of PANELS) {
       const figure = html("figure", element("panels"));
       const caption = html("figcaption", figure);
-      html("strong", caption, panel.title);
+      const shown = panel.marks.find((mark) => mark.compare);
+      html("strong", caption, several && panel.marks.length > 1 ? `${panel.title}, ${shown.name}` : panel.title);
       const keys = html("span", caption, undefined, "keys");
       const svg = Chart.make("svg", { class: "panel", role: "img", tabindex: 0, "aria-label": panel.title }, figure);
       const details = html("details", figure);
@@ -71,7 +72,7 @@
   function legend(parent, panel) {
     const values = [];
     const entries = several
-      ? runs().map((run, index) => ({ run: index, name: run.name, ink: Chart.RUN_INKS[index % 6], dash: index % 2 && "dashed", mark: panel.marks.find((m) => m.compare) }))
+      ? runs().slice(0, panel.shared ? 1 : undefined).map((run, index) => ({ run: index, name: panel.shared ? "the same for all" : run.name, ink: panel.shared ? "sky" : Chart.RUN_INKS[index % 6], dash: index % 2 && "dashed", mark: panel.marks.find((m) => m.compare) }))
       : panel.marks.map((mark) => ({ run: 0, name: mark.name, ink: mark.ink, dash: mark.dash, box: mark.stack || (mark.area && !mark.line), mark }));
     for (const entry of entries) {
       const button = html("button", parent);
@@ -82,7 +83,7 @@
         swatch.style.background = `var(--${entry.ink})`;
         swatch.style.opacity = entry.mark.opacity || 0.35;
       }
-      html("span", button, several && panel.marks.length > 1 ? `${entry.name} ${entry.mark.name}` : entry.name);
+      html("span", button, entry.name);
       const value = html("b", button);
       if (!several) {
         button.setAttribute("aria-pressed", "true");

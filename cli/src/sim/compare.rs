@@ -1,0 +1,137 @@
+//! `tidegate sim compare`: several settings or policies on the very same arrivals.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{anyhow, bail};
+use serde_json::json;
+use tidegate_sim::compare::{Variant, compare};
+use tidegate_sim::report::{self, Page, View};
+use tidegate_sim::{Recording, Scenario, SimResult, parallel};
+
+use super::model_args::{ModelArgs, key_and_value};
+use super::observer::Steps;
+use super::output;
+use super::run;
+use super::traffic_args::TrafficArgs;
+
+/// Runs on one page at most: more lines in one chart cannot be told apart.
+const VARIANTS_MAX: usize = 6;
+
+/// What was typed after `tidegate sim compare`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What is tried besides the settings as they are: KEY=VALUE pairs separated by `;`, with an
+    /// optional name before a colon and blank, as in "lean: target=100; scale-down-delay=0s". Keys
+    /// are those of --set, and policy, concurrency, queue, service, cold-start, ... Again for more.
+    #[arg(long, value_name = "[NAME: ]KEY=VALUE;...", required = true)]
+    variant: Vec<String>,
+    /// Leave out the settings as they are; the first variant is then what others are compared to.
+    #[arg(long)]
+    no_base: bool,
+    #[command(flatten)]
+    traffic: TrafficArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The results as JSON; `-` is standard output and nothing else is written there.
+    #[arg(long, value_name = "PATH")]
+    json: Option<PathBuf>,
+    /// One page with all of them on the same axes.
+    #[arg(long, value_name = "PATH")]
+    html: Option<PathBuf>,
+    /// Price of an instance-hour, in any currency.
+    #[arg(long, value_name = "PRICE", default_value_t = 0.0)]
+    price_instance_hour: f64,
+    /// No progress and no table.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Does what was asked.
+pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
+    let recording = if args.html.is_some() {
+        Recording { revision_series: 0, ..Recording::REPORT }
+    } else {
+        Recording::NOTHING
+    };
+    let base = args.model.scenario(recording)?;
+    let variants = variants(args, &base)?;
+    let chosen = run::choose(&args.traffic, &args.model)?;
+    let traffic = chosen.traffic.as_ref();
+    run::note_missing_service(traffic, &args.model)?;
+    let steps = Steps::new(args.quiet, variants.len(), "runs");
+    let mut done = 0;
+    let outputs = compare(&variants, traffic, parallel::all_cores(), |_| {
+        done += 1;
+        steps.show(done, variants.len());
+    });
+    steps.finish();
+    let outputs = outputs.map_err(run::explain)?;
+    let results: Vec<(&str, &SimResult)> = variants
+        .iter()
+        .zip(&outputs)
+        .map(|(variant, output)| (variant.name.as_str(), &output.result))
+        .collect();
+    let prices = report::Prices { instance_hour: args.price_instance_hour, million_requests: 0.0 };
+    if let Some(path) = &args.html {
+        let views = variants.iter().zip(&outputs);
+        let page = Page {
+            title: args.traffic.title(),
+            command: output::command_line(),
+            prices,
+            views: views.map(|(v, run)| View { name: v.name.clone(), run }).collect(),
+        };
+        output::write_file(path, report::html(&page).as_bytes())?;
+    }
+    if let Some(path) = &args.json {
+        let rows: Vec<_> = results
+            .iter()
+            .map(|(name, result)| json!({ "name": name, "result": result }))
+            .collect();
+        let mut text = serde_json::to_string_pretty(&json!({ "variants": rows }))?;
+        text.push('\n');
+        output::write_file(path, text.as_bytes())?;
+        if output::is_stdout(path) {
+            return Ok(());
+        }
+    }
+    if args.quiet {
+        return Ok(());
+    }
+    let text = report::comparison(&results, output::terminal(), prices);
+    output::write_file(Path::new("-"), text.as_bytes())
+}
+
+/// The scenarios by their names, the settings as they are first.
+fn variants(args: &Args, base: &Scenario) -> anyhow::Result<Vec<Variant>> {
+    let mut all = Vec::new();
+    if !args.no_base {
+        all.push(Variant { name: "as it is".to_owned(), scenario: base.clone() });
+    }
+    for text in &args.variant {
+        let variant = variant(text, base)?;
+        if all.iter().any(|other| other.name == variant.name) {
+            bail!("--variant {text}: expected a name of its own, found '{}' twice", variant.name);
+        }
+        all.push(variant);
+    }
+    if all.len() > VARIANTS_MAX {
+        bail!("expected at most {VARIANTS_MAX} variants, found {}; use sweep for more", all.len());
+    }
+    Ok(all)
+}
+
+fn variant(text: &str, base: &Scenario) -> anyhow::Result<Variant> {
+    // A colon also stands inside values such as policy=fixed:10; the one of a name has a blank
+    // behind it.
+    let (name, pairs) = match text.split_once(": ") {
+        Some((name, pairs)) if !name.contains('=') => (name.trim(), pairs),
+        _ => (text, text),
+    };
+    let mut scenario = base.clone();
+    for pair in pairs.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (key, value) = key_and_value("--variant", pair)?;
+        let set = scenario.revision.set(&key, &value);
+        set.map_err(|problem| anyhow!("--variant {text}: {problem}"))?;
+    }
+    Ok(Variant { name: name.to_owned(), scenario })
+}

@@ -1,0 +1,163 @@
+//! `tidegate sim recommend`: the cheapest settings that keep stated objectives, with the evidence.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Context;
+use tidegate_sim::Recording;
+use tidegate_sim::recommend::{
+    Evidence, Objective, Recommendation, Search, recommend, usual_dimensions,
+};
+use tidegate_sim::report::figures;
+
+use super::model_args::ModelArgs;
+use super::observer::Steps;
+use super::output;
+use super::run;
+use super::sweep::{Answers, Question, dimensions};
+use super::traffic_args::TrafficArgs;
+
+/// Rows of evidence on a terminal.
+const EVIDENCE_ROWS: usize = 12;
+
+/// What was typed after `tidegate sim recommend`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What must be kept: FIGURE<BOUND, such as p99<250ms, cold<1%, lost<0.1% or instances<20; again
+    /// for more.
+    #[arg(long, value_name = "FIGURE<BOUND", required = true)]
+    keep: Vec<String>,
+    /// What may be varied, as for sweep; otherwise what people usually turn first.
+    #[arg(long, value_name = "NAME=VALUES")]
+    vary: Vec<String>,
+    /// Runs at most.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    budget: usize,
+    #[command(flatten)]
+    traffic: TrafficArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    answers: Answers,
+}
+
+/// Does what was asked.
+pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
+    let base = args.model.scenario(Recording::NOTHING)?;
+    let objectives: Vec<Objective> = args
+        .keep
+        .iter()
+        .map(|text| Objective::parse(text).context("--keep"))
+        .collect::<Result<_, _>>()?;
+    let dimensions =
+        if args.vary.is_empty() { usual_dimensions() } else { dimensions(&args.vary)? };
+    let chosen = run::choose(&args.traffic, &args.model)?;
+    let traffic = chosen.traffic.as_ref();
+    run::note_missing_service(traffic, &args.model)?;
+    let search =
+        Search { objectives, dimensions, budget: args.budget, threads: args.answers.threads() };
+    let steps = Steps::new(args.answers.quiet, search.budget, "runs");
+    let found = recommend(&base, traffic, &search, |done, of| steps.show(done, of));
+    steps.finish();
+    let found = found.map_err(run::explain)?;
+    let points: Vec<_> = found.tried.iter().map(|evidence| evidence.point.clone()).collect();
+    let question = Question {
+        title: args.traffic.title(),
+        subtitle: sentence(&found, &args.keep),
+        base: &base,
+        traffic,
+        best: found.best.as_ref().map(|best| best.point.label.clone()),
+    };
+    args.answers.write(&points, &question)?;
+    if let Some(path) = &args.answers.json {
+        let mut text = serde_json::to_string_pretty(&found)?;
+        text.push('\n');
+        output::write_file(path, text.as_bytes())?;
+    }
+    if args.answers.summarises() {
+        output::write_file(Path::new("-"), text(&found, &args.keep).as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The answer in one sentence.
+fn sentence(found: &Recommendation, keep: &[String]) -> String {
+    let objectives = keep.join(" and ");
+    match &found.best {
+        Some(best) => {
+            let label = name(best);
+            let hours = figures::number(best.point.instance_seconds / 3_600.0);
+            let than = figures::more_or_fewer(
+                found.baseline.point.instance_seconds,
+                best.point.instance_seconds,
+            );
+            format!(
+                "{label} keeps {objectives} for {hours} instance-hours, {than} than the settings as \
+                 they are"
+            )
+        }
+        None => format!(
+            "nothing that was tried keeps {objectives} with every seed; raise --budget, widen --vary, \
+             or ask for less"
+        ),
+    }
+}
+
+fn name(evidence: &Evidence) -> String {
+    if evidence.point.label.is_empty() {
+        "the settings as they are".to_owned()
+    } else {
+        evidence.point.label.clone()
+    }
+}
+
+/// The evidence first, the answer last.
+fn text(found: &Recommendation, keep: &[String]) -> String {
+    let mut text = format!("{:>14}", "instance-hours");
+    for objective in &found.baseline.objectives {
+        let _ = write!(text, "{:>16}", objective.objective);
+    }
+    text.push_str("  settings\n");
+    let mut row = |evidence: &Evidence, mark: &str| {
+        let _ = write!(text, "{:>14}", figures::number(evidence.point.instance_seconds / 3_600.0));
+        for judged in &evidence.objectives {
+            let kept = if judged.kept { "" } else { " ✗" };
+            let _ = write!(text, "{:>16}", format!("{}{kept}", figures::number(judged.figure)));
+        }
+        let _ = writeln!(text, "  {mark}{}", name(evidence));
+    };
+    row(&found.baseline, "as it is: ");
+    let kept = |evidence: &&Evidence| evidence.objectives.iter().all(|judged| judged.kept);
+    for evidence in found.tried.iter().filter(kept).take(EVIDENCE_ROWS) {
+        let confirmed = evidence.worst.is_empty() || evidence.keeps_all;
+        row(evidence, if confirmed { "" } else { "not with other seeds: " });
+    }
+    if !found.tried.iter().any(|evidence| kept(&evidence)) {
+        found.tried.iter().rev().take(3).for_each(|evidence| row(evidence, "nearest: "));
+    }
+    let _ = writeln!(
+        text,
+        "\ntried {} of {} combinations",
+        figures::count(found.tried.len() as u64),
+        figures::count(found.combinations as u64)
+    );
+    if let Some(best) = &found.best {
+        let worst: Vec<String> = best
+            .objectives
+            .iter()
+            .zip(&best.worst)
+            .map(|(judged, worst)| {
+                format!("{} was at worst {}", judged.objective, figures::number(*worst))
+            })
+            .collect();
+        if !worst.is_empty() {
+            let _ = writeln!(text, "with other seeds, {}", worst.join(", "));
+        }
+        let settings: Vec<String> =
+            best.point.settings.iter().map(|(key, value)| format!("--set {key}={value}")).collect();
+        let _ = writeln!(text, "{}\n{}", sentence(found, keep), settings.join(" "));
+    } else {
+        let _ = writeln!(text, "{}", sentence(found, keep));
+    }
+    text
+}

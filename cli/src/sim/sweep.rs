@@ -1,0 +1,230 @@
+//! `tidegate sim sweep`: which of many settings are worth having?
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use tidegate_sim::report::{self, Page, SweepPage, View};
+use tidegate_sim::sweep::{Dimension, Plan, SweepOutput, SweepPoint, sweep};
+use tidegate_sim::{Recording, Scenario, Traffic, measured, parallel};
+
+use super::model_args::ModelArgs;
+use super::observer::Steps;
+use super::output;
+use super::run;
+use super::traffic_args::TrafficArgs;
+
+/// Rows of the front on a terminal.
+const FRONT_ROWS: usize = 20;
+
+/// What was typed after `tidegate sim sweep`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A setting and its values: NAME=VALUE,VALUE,... or NAME=FROM..TO/STEP, as in
+    /// stable-window=30s..120s/30s. Names are those of --set, and policy, concurrency, queue, ...
+    #[arg(long, value_name = "NAME=VALUES", required = true)]
+    vary: Vec<String>,
+    /// Only so many combinations, drawn at random.
+    #[arg(long, value_name = "N")]
+    random: Option<usize>,
+    #[command(flatten)]
+    traffic: TrafficArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    answers: Answers,
+}
+
+/// Where a sweep's answers go.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Answers")]
+pub(crate) struct Answers {
+    /// All points as JSON; `-` is standard output and nothing else is written there.
+    #[arg(long, value_name = "PATH")]
+    pub(super) json: Option<PathBuf>,
+    /// All points as CSV.
+    #[arg(long, value_name = "PATH")]
+    csv: Option<PathBuf>,
+    /// One page with cost against latency.
+    #[arg(long, value_name = "PATH")]
+    html: Option<PathBuf>,
+    /// A page for the run of each point of the front into this directory, linked from --html.
+    #[arg(long, value_name = "DIR", requires = "html")]
+    runs: Option<PathBuf>,
+    /// The scatter as SVG.
+    #[arg(long, value_name = "PATH")]
+    svg: Option<PathBuf>,
+    /// The scatter as PNG.
+    #[arg(long, value_name = "PATH")]
+    png: Option<PathBuf>,
+    /// Threads; all cores otherwise. Results do not depend on it.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// No progress and no table.
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+/// What the answers are about.
+pub(super) struct Question<'a> {
+    pub(super) title: String,
+    pub(super) subtitle: String,
+    pub(super) base: &'a Scenario,
+    pub(super) traffic: &'a dyn Traffic,
+    pub(super) best: Option<String>,
+}
+
+/// Does what was asked.
+pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
+    let base = args.model.scenario(Recording::NOTHING)?;
+    let dimensions = dimensions(&args.vary)?;
+    let plan = match args.random {
+        Some(0) => bail!("--random 0: expected at least one combination"),
+        Some(runs) => Plan::Random { runs, seed: args.model.seed },
+        None => Plan::Grid,
+    };
+    let chosen = run::choose(&args.traffic, &args.model)?;
+    let traffic = chosen.traffic.as_ref();
+    run::note_missing_service(traffic, &args.model)?;
+    let steps = Steps::new(args.answers.quiet, 0, "runs");
+    let found = sweep(&base, traffic, &dimensions, plan, args.answers.threads(), |done, of| {
+        steps.show(done, of);
+    });
+    steps.finish();
+    let found = found.map_err(run::explain)?;
+    let names: Vec<&str> = dimensions.iter().map(|one| one.setting.as_str()).collect();
+    let question = Question {
+        title: args.traffic.title(),
+        subtitle: format!("{} combinations of {}", found.points.len(), names.join(", ")),
+        base: &base,
+        traffic,
+        best: None,
+    };
+    args.answers.write(&found.points, &question)?;
+    if let Some(path) = &args.answers.json {
+        write_json(path, &found)?;
+    }
+    if args.answers.summarises() {
+        let mut text = report::front_text(&found.points, FRONT_ROWS);
+        text.push_str(&format!("\n{}; the front of", question.subtitle));
+        text.push_str(" cost, p99, cold starts and losses is above\n");
+        for refused in &found.refused {
+            eprintln!("tidegate sim: note: left out {:?}: {}", refused.settings, refused.reason);
+        }
+        output::write_file(Path::new("-"), text.as_bytes())?;
+    }
+    Ok(())
+}
+
+pub(super) fn dimensions(texts: &[String]) -> anyhow::Result<Vec<Dimension>> {
+    texts.iter().map(|text| Dimension::parse(text).context("--vary")).collect()
+}
+
+fn write_json(path: &Path, found: &SweepOutput) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(found)?;
+    text.push('\n');
+    output::write_file(path, text.as_bytes())
+}
+
+// === impl Answers ===
+
+impl Answers {
+    pub(super) fn threads(&self) -> NonZeroUsize {
+        self.threads.unwrap_or_else(parallel::all_cores)
+    }
+
+    pub(super) fn summarises(&self) -> bool {
+        !self.quiet && !self.json.as_deref().is_some_and(output::is_stdout)
+    }
+
+    /// Writes the files about `points` that were asked for, except JSON.
+    pub(super) fn write(&self, points: &[SweepPoint], about: &Question<'_>) -> anyhow::Result<()> {
+        if let Some(path) = &self.csv {
+            let mut file = output::create(path)?;
+            write_csv(points, &mut file).with_context(|| output::cannot_write(path))?;
+        }
+        let scene = report::scatter(&about.title, points);
+        if let Some(path) = &self.svg {
+            output::write_file(path, report::svg(&scene).as_bytes())?;
+        }
+        if let Some(path) = &self.png {
+            output::write_file(path, &report::png(&scene)?)?;
+        }
+        let Some(path) = &self.html else { return Ok(()) };
+        let runs = match &self.runs {
+            Some(directory) => self.single_runs(directory, path, points, about)?,
+            None => Vec::new(),
+        };
+        let page = SweepPage {
+            title: about.title.clone(),
+            subtitle: about.subtitle.clone(),
+            command: output::command_line(),
+            points,
+            best: about.best.clone(),
+            runs,
+        };
+        output::write_file(path, report::sweep_html(&page).as_bytes())
+    }
+
+    /// Runs each point of the front again with everything kept, and writes its page.
+    fn single_runs(
+        &self,
+        directory: &Path,
+        page: &Path,
+        points: &[SweepPoint],
+        about: &Question<'_>,
+    ) -> anyhow::Result<Vec<(String, String)>> {
+        std::fs::create_dir_all(directory).with_context(|| output::cannot_write(directory))?;
+        let mut links = Vec::new();
+        for (number, point) in points.iter().filter(|point| point.on_front).enumerate() {
+            let mut scenario = Scenario { recording: Recording::REPORT, ..about.base.clone() };
+            for (key, value) in &point.settings {
+                scenario.revision.set(key, value).map_err(anyhow::Error::msg)?;
+            }
+            let run = measured::run(&scenario, about.traffic, &mut ()).map_err(run::explain)?;
+            let view = View { name: point.label.clone(), run: &run };
+            let single = Page {
+                title: format!("{}, {}", about.title, point.label),
+                command: output::command_line(),
+                prices: report::Prices::default(),
+                views: vec![view],
+            };
+            let file = directory.join(format!("front-{number:03}.html"));
+            output::write_file(&file, report::html(&single).as_bytes())?;
+            let beside = page.parent().unwrap_or(Path::new(""));
+            let link = file.strip_prefix(beside).unwrap_or(&file);
+            links.push((point.label.clone(), link.display().to_string()));
+        }
+        Ok(links)
+    }
+}
+
+/// One row a point.
+fn write_csv(points: &[SweepPoint], out: &mut dyn Write) -> anyhow::Result<()> {
+    let names: Vec<&String> = points.first().map_or(Vec::new(), |p| p.settings.keys().collect());
+    let quoted = |text: &str| match text.contains([',', '"', '\n']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    };
+    let header: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+    let figures = "instance_seconds,p50_ms,p99_ms,cold_share,lost_share,instances_mean,on_front";
+    writeln!(out, "{},{figures}", header.join(","))?;
+    for point in points {
+        let values: Vec<String> = point.settings.values().map(|value| quoted(value)).collect();
+        writeln!(
+            out,
+            "{},{},{},{},{},{},{},{}",
+            values.join(","),
+            point.instance_seconds,
+            point.result.latency_ms.p50,
+            point.p99_ms,
+            point.cold_share,
+            point.lost_share,
+            point.result.instances.mean,
+            point.on_front
+        )?;
+    }
+    out.flush()?;
+    Ok(())
+}
