@@ -39,8 +39,8 @@ fn a_manifest_without_data_is_all_defaults() {
 
 #[test]
 fn the_right_one_of_several_manifests_is_found() {
-    let text = "kind: Namespace\nmetadata: {name: x}\n---\nkind: ConfigMap\nmetadata: {name: other}\n\
-                data: {max-scale: \"1\"}\n---\nkind: ConfigMap\nmetadata: {name: \
+    let text = "kind: Namespace\nmetadata: {name: x}\n---\n\
+                kind: ConfigMap\nmetadata: {name: other}\ndata: {max-scale: \"1\"}\n---\nkind: ConfigMap\nmetadata: {name: \
                 config-autoscaler}\ndata: {max-scale: \"2\"}\n";
     assert_eq!(read(text, FileFormat::Yaml).unwrap().max_scale, 2);
     let anonymous = text.replace("config-autoscaler", "another");
@@ -54,8 +54,8 @@ fn the_right_one_of_several_manifests_is_found() {
 
 #[test]
 fn flat_files_need_no_quotes() {
-    let yaml = "stable-window: 30s\nmax-scale: 4\nmax-scale-up-rate: 1.5\nallow-zero-initial-scale: \
-                true\ninitial-scale: 0 # none at first\n";
+    let yaml = "stable-window: 30s\nmax-scale: 4\nmax-scale-up-rate: 1.5\n\
+                allow-zero-initial-scale: true\ninitial-scale: 0 # none at first\n";
     let toml = "stable-window = \"30s\"\nmax-scale = 4\nmax-scale-up-rate = 1.5\n\
                 allow-zero-initial-scale = true\ninitial-scale = 0 # none at first\n";
     let json = r#"{"stable-window": "30s", "max-scale": 4, "max-scale-up-rate": 1.5,

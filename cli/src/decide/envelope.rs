@@ -26,16 +26,17 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    /// The scenarios of a text (one, several one after the other, or a list of them), and what
-    /// is wrong with the rest of the text if it is not JSON.
-    pub(crate) fn split(text: &str) -> (Vec<Result<Self, Fault>>, Option<Fault>) {
+    /// The scenarios of a text: one, several one after the other, or a list of them. What is not
+    /// JSON is a fault that ends the list.
+    pub(crate) fn split(text: &str) -> Vec<Result<Self, Fault>> {
         let mut envelopes = Vec::new();
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for value in serde_json::Deserializer::from_str(text).into_iter::<Box<RawValue>>() {
             let value = match value {
                 Ok(value) => value,
                 Err(error) => {
-                    return (envelopes, Some(Fault::new("", format!("not JSON: {error}"))));
+                    envelopes.push(Err(Fault::new("", format!("not JSON: {error}"))));
+                    break;
                 }
             };
             if !value.get().starts_with('[') {
@@ -44,14 +45,17 @@ impl Envelope {
             }
             match serde_json::from_str::<Vec<Box<RawValue>>>(value.get()) {
                 Ok(values) => envelopes.extend(values.iter().map(|value| Self::parse(value))),
-                Err(error) => return (envelopes, Some(Fault::new("", error))),
+                Err(error) => envelopes.push(Err(Fault::new("", error))),
             }
         }
-        let empty = envelopes.is_empty().then(|| Fault::new("", "no scenario in it"));
-        (envelopes, empty)
+        if envelopes.is_empty() {
+            envelopes.push(Err(Fault::new("", "no scenario in it")));
+        }
+        envelopes
     }
 
-    fn parse(value: &RawValue) -> Result<Self, Fault> {
+    /// One scenario.
+    pub(crate) fn parse(value: &RawValue) -> Result<Self, Fault> {
         let envelope: Self = serde_json::from_str(value.get()).at("")?;
         let format = envelope.field::<i64>("format")?.unwrap_or(FORMAT);
         if format != FORMAT {

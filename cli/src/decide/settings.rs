@@ -167,7 +167,8 @@ fn explain_resolved(resolved: &Resolved) -> String {
     };
     format!(
         "each instance should carry {} of {metric} and can carry {}; averages over \
-         {stable_window}, panic from {} times the capacity over {panic_window}; at least {}, {most}",
+         {stable_window}, panic from {} times the capacity over {panic_window}; \
+         at least {}, {most}",
         spec.target_value, spec.total_value, spec.panic_threshold, bounds.min
     )
 }
