@@ -40,8 +40,9 @@ fn a_manifest_without_data_is_all_defaults() {
 #[test]
 fn the_right_one_of_several_manifests_is_found() {
     let text = "kind: Namespace\nmetadata: {name: x}\n---\n\
-                kind: ConfigMap\nmetadata: {name: other}\ndata: {max-scale: \"1\"}\n---\nkind: ConfigMap\nmetadata: {name: \
-                config-autoscaler}\ndata: {max-scale: \"2\"}\n";
+                kind: ConfigMap\nmetadata: {name: other}\ndata: {max-scale: \"1\"}\n---\n\
+                kind: ConfigMap\nmetadata: {name: config-autoscaler}\n\
+                data: {max-scale: \"2\"}\n";
     assert_eq!(read(text, FileFormat::Yaml).unwrap().max_scale, 2);
     let anonymous = text.replace("config-autoscaler", "another");
     let error = read(&anonymous, FileFormat::Yaml).unwrap_err();
