@@ -58,3 +58,8 @@ pub use sample::{Origin, Sample};
 pub use signal::{Signal, SignalKind};
 pub use spec::{Aggregation, DecisionSpec, Improvements, MetricSpec, ScalingMetric};
 pub use time::Timestamp;
+
+/// Compiles and runs the code of the book's page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct EmbeddingPage;
