@@ -116,7 +116,7 @@ async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCo
     let cold_starts = stage.cold_starts();
     stage.close().await?;
     let model = prediction::Model {
-        settings: stage::settings(),
+        settings: prediction::settings(stage::WINDOW),
         max_instances: args.max,
         concurrency: args.concurrency,
         service: args.service_time,

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tidegate_sim::scenario::{Keep, Path, PolicyChoice, StartUp};
 use tidegate_sim::{
-    Arrival, ArrivalSource, Distribution, Recording, RevisionId, RevisionModel, RevisionNames,
-    Scenario, SimSpan, SimTime, SourceError, Traffic,
+    Arrival, ArrivalSource, DecisionRecord, Distribution, Recording, RevisionId, RevisionModel,
+    RevisionNames, Scenario, SimSpan, SimTime, SourceError, Traffic,
 };
 
 use super::tally::{Standing, Tally};
@@ -28,6 +28,18 @@ pub(crate) struct Model {
     pub(crate) start_up: Duration,
 }
 
+/// Knative's settings as local mode gives them to a service that starts at zero.
+pub(crate) fn settings(window: Duration) -> BTreeMap<String, String> {
+    [
+        ("allow-zero-initial-scale", "true".to_owned()),
+        ("initial-scale", "0".to_owned()),
+        ("stable-window", format!("{}ms", window.as_millis())),
+        ("target-burst-capacity", "-1".to_owned()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
+}
+
 /// The prediction, and how far it is from what was measured.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Prediction {
@@ -38,6 +50,10 @@ pub(crate) struct Prediction {
     pub(crate) p99_ms: f64,
     /// Mean distance of ready instances, second by second, as a share of the measured mean.
     pub(crate) instances_error: f64,
+    /// Ready instances in each second.
+    pub(crate) ready: Vec<f64>,
+    /// Changes of the wish: when, in seconds, how many, and why.
+    pub(crate) changes: Vec<(f64, u64, String)>,
 }
 
 /// Simulates the schedule over the time that was measured.
@@ -64,7 +80,7 @@ pub(crate) fn predict(
         seed,
         duration: Some(span(measured)),
         revision,
-        recording: Recording { series: Keep::Yes, ..Recording::NOTHING },
+        recording: Recording { series: Keep::Yes, decisions: MOST_DECISIONS, ..Recording::NOTHING },
         ..Scenario::default()
     };
     let output = tidegate_sim::run(&scenario, &Replayed(Arc::clone(schedule)), &mut ())?;
@@ -82,7 +98,25 @@ pub(crate) fn predict(
         p50_ms: result.latency_ms.p50,
         p99_ms: result.latency_ms.p99,
         instances_error: distance(&ready, &per_second(&tally.standings)),
+        ready,
+        changes: changes(&output.decisions),
     })
+}
+
+/// Decisions of the simulation that are kept: more than a day of the demo makes.
+const MOST_DECISIONS: u32 = 100_000;
+
+/// The decisions that changed the wish.
+fn changes(decisions: &[DecisionRecord]) -> Vec<(f64, u64, String)> {
+    let mut wish = 0;
+    let mut changes = Vec::new();
+    for decision in decisions {
+        if decision.desired != wish {
+            wish = decision.desired;
+            changes.push((decision.at_s, wish, decision.reason.clone()));
+        }
+    }
+    changes
 }
 
 /// Mean of ready instances in each second.

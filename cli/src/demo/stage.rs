@@ -1,88 +1,60 @@
-//! What the demo plays on: controller, front door, and the sample app as real processes.
+//! What the demo plays on: `tidegate run`'s machinery, with the sample app as its command.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use tidegate_activator::{Activator, Config, RevisionName, Running};
-use tidegate_autoscaler::Improvements;
-use tidegate_autoscaler::settings::Strictness;
+use tidegate_activator::Drained;
 use tidegate_controller::journal::DecisionRecord;
-use tidegate_controller::process::{ProcessActuator, ProcessConfig, RunId};
-use tidegate_controller::{
-    Declaration, Handle, Launch, Notice, RevisionId, StopMode, Strangers, Template, controller,
-    serve,
-};
-use tokio::net::TcpListener;
+use tidegate_controller::{Notice, Readiness};
 use tokio::sync::broadcast;
 
 use super::Args;
 use super::tally::{Change, Standing, Tally};
+use crate::run::service::{LocalConfig, LocalService};
+use crate::run::settings::LocalSettings;
 
-/// Knative's settings for the demo: the shortest window that it allows, so that a minute is enough
-/// to go up and down again, and the front door always in the path.
-const SETTINGS: [(&str, &str); 5] = [
-    ("allow-zero-initial-scale", "true"),
-    ("initial-scale", "0"),
-    ("stable-window", "6s"),
-    ("scale-to-zero-grace-period", "6s"),
-    ("target-burst-capacity", "-1"),
-];
+/// The shortest window that Knative allows, so that a minute is enough to go up and down again.
+pub(crate) const WINDOW: Duration = Duration::from_secs(6);
 
-/// Name of the demo's only revision, in the namespace `default`.
-const NAME: &str = "demo";
+/// How long the last instance stays after the last request.
+const IDLE: Duration = Duration::from_secs(3);
 
-/// How long the last instances may take to end when the demo is over.
-const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+/// How long requests that are still there may take when the demo is over or interrupted.
+const DRAIN: Duration = Duration::from_secs(10);
 
-/// Settings by name, as the autoscaler and the simulator take them.
-pub(crate) fn settings() -> BTreeMap<String, String> {
-    SETTINGS.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
-}
-
-/// Controller and front door of one revision, whose instances are real processes.
+/// One service whose instances are real processes, watched from outside.
 pub(crate) struct Stage {
-    handle: Handle,
-    activator: Running,
+    service: LocalService,
     decisions: broadcast::Receiver<Arc<DecisionRecord>>,
     notices: broadcast::Receiver<Notice>,
     /// Unix time of the first look, less the time that it was told.
     opened_unix_ms: Option<i64>,
+    door: tidegate_activator::Status,
 }
 
 impl Stage {
     /// Starts everything but instances: there is no traffic yet.
     pub(crate) async fn open(args: &Args) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?.to_string();
-        let (handle, controller) = controller(Strangers::Refuse);
-        tokio::spawn(serve(handle.clone(), listener, std::future::pending()));
-        let ourselves = std::env::current_exe().context("cannot find our own program")?;
-        let processes = ProcessConfig {
-            sidecar: vec![ourselves.clone().into(), "queue-proxy".into()],
-            controller: address.clone(),
-            run: RunId::random(),
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .context("cannot listen on 127.0.0.1 for requests")?;
+        let service = LocalService::start(LocalConfig {
+            declaration: settings(args)?.declare()?,
+            listener,
+            request_timeout: super::load::CLIENT_TIMEOUT,
             output: None,
-        };
-        let actuator = ProcessActuator::new(processes, handle.clone());
-        let decisions = handle.watch_decisions();
-        let notices = handle.watch_notices();
-        tokio::spawn(controller.run(actuator));
-        handle.declare(declaration(args, ourselves.into())?).await?;
-        let activator = Activator::bind(Config {
-            controller: Some(address),
-            default_revision: Some(RevisionName { namespace: "default".into(), name: NAME.into() }),
-            ..Config::new((Ipv4Addr::LOCALHOST, 0).into())
-        })?;
-        let activator = activator.spawn();
-        Ok(Self { handle, activator, decisions, notices, opened_unix_ms: None })
+        })
+        .await?;
+        let decisions = service.watch_decisions();
+        let notices = service.watch_notices();
+        let door = tidegate_activator::Status::default();
+        Ok(Self { service, decisions, notices, opened_unix_ms: None, door })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.activator.address()
+        self.service.address()
     }
 
     /// How things stand now; decisions and starts since the last look go into the tally.
@@ -105,65 +77,68 @@ impl Stage {
                 _ => {}
             }
         }
-        let mut standing = Standing { at, ..Standing::default() };
         // Without an answer the controller has ended, and nothing is there.
-        let statuses = self.handle.statuses().await.unwrap_or_default();
-        if let Some(status) = statuses.first() {
-            standing.desired = u32::try_from(status.desired).ok();
-            standing.ready = status.ready;
-            standing.starting = status.starting;
-            standing.draining = status.draining;
+        let Ok(status) = self.service.status().await else {
+            return Standing { at, ..Standing::default() };
+        };
+        self.door = status.door;
+        Standing {
+            at,
+            desired: u32::try_from(status.revision.desired).ok(),
+            ready: status.revision.ready,
+            starting: status.revision.starting,
+            draining: status.revision.draining,
+            waiting: status.door.waiting,
+            in_flight: u32::try_from(status.door.in_flight).unwrap_or(u32::MAX),
         }
-        for door in self.activator.doors().all() {
-            let status = door.status();
-            standing.waiting += status.waiting;
-            standing.in_flight += u32::try_from(status.in_flight).unwrap_or(u32::MAX);
-        }
-        standing
     }
 
-    /// Requests so far that arrived while no instance was ready.
+    /// Requests until the last look that arrived while no instance was ready.
     pub(crate) fn cold_starts(&self) -> u64 {
-        self.activator.doors().all().iter().map(|door| door.status().cold_starts).sum()
+        self.door.cold_starts
     }
 
     /// Stops every instance and leaves no process behind.
-    pub(crate) async fn close(self) -> anyhow::Result<()> {
-        let mut notices = self.handle.watch_notices();
-        self.handle.stop(StopMode::Drain).await?;
-        let stopped = async {
-            // An error means that the controller has ended, and its processes with it.
-            while let Ok(notice) = notices.recv().await {
-                if notice == Notice::AllStopped {
-                    break;
-                }
+    ///
+    /// # Errors
+    /// When the controller had ended, or processes were left and had to be swept away.
+    pub(crate) async fn close(mut self) -> anyhow::Result<()> {
+        let drained = self.service.drain(DRAIN).await;
+        let swept = self.service.finish().await;
+        anyhow::ensure!(swept == 0, "{swept} processes did not end by themselves");
+        match drained? {
+            Drained::Whole => Ok(()),
+            Drained::CutShort { connections } => {
+                anyhow::bail!("{connections} connections were still open at the end")
             }
-        };
-        let in_time = tokio::time::timeout(CLOSE_WITHIN, stopped).await.is_ok();
-        self.activator.drain(CLOSE_WITHIN).await;
-        anyhow::ensure!(in_time, "instances were still running {CLOSE_WITHIN:?} after the end");
-        Ok(())
+        }
     }
 }
 
-/// The sample app as a revision: this very program, started again.
-fn declaration(args: &Args, ourselves: OsString) -> anyhow::Result<Declaration> {
-    let config = tidegate_autoscaler::settings::Config::from_map(&settings(), Strictness::Strict)
-        .map_err(|violations| anyhow::anyhow!("{violations}"))?;
-    let annotations = [("autoscaling.knative.dev/max-scale".to_owned(), args.max.to_string())];
-    let template =
-        Template { config, annotations: annotations.into(), improvements: Improvements::all() };
-    let mut declaration = template
-        .declare(RevisionId::new("default", NAME)?, args.concurrency)
-        .map_err(|violations| anyhow::anyhow!("{violations}"))?;
-    let mut command = vec![ourselves, "demo".into(), "--app".into()];
+/// The sample app as a service: this very program, started again.
+pub(crate) fn settings(args: &Args) -> anyhow::Result<LocalSettings> {
+    let ourselves = std::env::current_exe().context("cannot find out which program this is")?;
+    let mut command: Vec<OsString> = vec![ourselves.into(), "demo".into(), "--app".into()];
     for (flag, value) in [("--service-time", args.service_time), ("--start-up", args.start_up)] {
         command.push(flag.into());
         command.push(humantime::format_duration(value).to_string().into());
     }
-    let launch = Launch { container_concurrency: args.concurrency, ..Launch::new(command) };
-    declaration.launch = Some(Arc::new(launch));
-    Ok(declaration)
+    Ok(LocalSettings {
+        name: "demo".to_owned(),
+        command,
+        concurrency: args.concurrency,
+        min: 0,
+        max: args.max,
+        initial: 0,
+        window: WINDOW,
+        idle: Some(IDLE),
+        readiness: Readiness::Tcp,
+        start_timeout: super::load::CLIENT_TIMEOUT,
+        request_timeout: super::load::CLIENT_TIMEOUT,
+        settings: Vec::new(),
+        sidecar: Vec::new(),
+        record: None,
+    })
 }
 
 fn now_unix_ms() -> i64 {

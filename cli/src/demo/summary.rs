@@ -201,6 +201,12 @@ pub(crate) fn json(story: &Story<'_>) -> Value {
             "latency_ms": { "p50": predicted.p50_ms, "p99": predicted.p99_ms },
             "instances": { "mean": predicted.mean_instances, "max": predicted.most_instances },
             "instances_error": predicted.instances_error,
+            "ready_per_second": predicted.ready,
+            "decisions": predicted.changes.iter().map(|(seconds, desired, reason)| json!({
+                "seconds": seconds,
+                "desired": desired,
+                "reason": reason,
+            })).collect::<Vec<_>>(),
         })),
         "standings": tally.standings.iter().map(|standing| json!({
             "seconds": seconds(standing.at),
