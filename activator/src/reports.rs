@@ -25,6 +25,7 @@ pub(crate) async fn report(
 ) {
     let mut period = Period::begin();
     let mut early_from = Instant::now();
+    let mut waiting = 0;
     let mut interval = wanted_interval(&directives);
     loop {
         let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
@@ -41,9 +42,14 @@ pub(crate) async fn report(
                 }
                 _ = ticks.tick() => {}
                 () = line_formed(&door, early_from) => early_from = Instant::now() + LEAST_GAP,
+                () = line_grown(&door, early_from, waiting) => {
+                    early_from = Instant::now() + LEAST_GAP;
+                }
             }
             let draining = directives.borrow().drain;
-            reporter.report(period.close(&door, draining));
+            let stat = period.close(&door, draining);
+            waiting = stat.waiting;
+            reporter.report(stat);
         }
         interval = wanted_interval(&directives);
     }
@@ -52,6 +58,25 @@ pub(crate) async fn report(
 async fn line_formed(door: &Door, not_before: Instant) {
     tokio::time::sleep_until(not_before).await;
     door.line_formed().await;
+}
+
+/// A burst comes in over some milliseconds, and its first requests say little about its size: a
+/// line that has doubled since it was reported is news as well.
+async fn line_grown(door: &Door, not_before: Instant, reported: u32) {
+    let mut next = not_before;
+    while reported > 0 {
+        tokio::time::sleep_until(next).await;
+        let waiting = door.status().waiting;
+        if waiting >= reported.saturating_mul(2) {
+            return;
+        }
+        if waiting == 0 {
+            break;
+        }
+        next = Instant::now() + LEAST_GAP;
+    }
+    // The next line will form anew.
+    std::future::pending().await
 }
 
 fn wanted_interval(directives: &watch::Receiver<Directives>) -> Duration {

@@ -23,7 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
-use self::screen::Screen;
+use self::screen::{Decisions, Screen};
 use self::service::{LocalConfig, LocalService};
 use self::settings::{LocalSettings, check_command};
 use self::voice::Voice;
@@ -88,6 +88,9 @@ pub(crate) struct Args {
     /// Name of the service [default: that of the program].
     #[arg(long)]
     name: Option<String>,
+    /// Print every decision, not only those that change something.
+    #[arg(short, long)]
+    verbose: bool,
     /// Do not print what the app writes.
     #[arg(short, long)]
     quiet: bool,
@@ -117,11 +120,12 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut stops = Stops::new()?;
     let (sender, mut output) = mpsc::channel(OUTPUT_DEPTH);
     let drain = args.drain;
+    let decisions = if args.verbose { Decisions::All } else { Decisions::Changes };
     let wanted = (!args.quiet).then_some(sender);
     let config = config(&args, wanted)?;
     let shown = args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>();
     let mut service = LocalService::start(config).await?;
-    let mut screen = Screen::on_stdout();
+    let mut screen = Screen::on_stdout(decisions);
     screen.say(&format!("{} on http://{}", shown.join(" "), service.address()));
     screen.say(&format!("explain with: tidegate explain --controller {}", service.controller()));
     let ending = follow(&service, &mut stops, &mut screen, &mut output).await?;

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tidegate_autoscaler::history::HistoryEntry;
 use tidegate_autoscaler::lifecycle::{DEFAULT_PROGRESS_DEADLINE, LifecycleSpec};
 use tidegate_autoscaler::settings::{
     Config, Overrides, Reachability, Resolved, Strictness, Violations, Workload,
@@ -51,19 +52,28 @@ pub enum PolicyChoice {
 }
 
 impl PolicyChoice {
-    /// The policy, starting at `now` with `ready` instances.
-    pub(crate) fn build(&self, now: Timestamp, ready: u32) -> Box<dyn Policy + Send> {
+    /// The policy, which decides at `now` for the first time, with `ready` instances there and
+    /// the past as far as it is known.
+    pub(crate) fn build(
+        &self,
+        now: Timestamp,
+        ready: u32,
+        history: &[HistoryEntry],
+    ) -> Box<dyn Policy + Send> {
         match *self {
-            Self::Knative(settings) => match RevisionAutoscaler::new(settings, now, ready) {
-                Ok(autoscaler) => Box::new(autoscaler),
-                // Windows are checked when a declaration is made; one built by hand with windows
-                // that cannot be is served by its defaults.
-                Err(_) => RevisionAutoscaler::new(RevisionSettings::default(), now, ready)
-                    .map_or_else(
-                        |_| Box::new(FixedPolicy::new(ready)) as Box<dyn Policy + Send>,
-                        |autoscaler| Box::new(autoscaler),
-                    ),
-            },
+            Self::Knative(settings) => {
+                let built = match history {
+                    // Knative starts in panic when it finds instances, because it knows nothing.
+                    [] => RevisionAutoscaler::new(settings, now, ready),
+                    known => RevisionAutoscaler::rebuild(settings, known, now),
+                };
+                match built {
+                    Ok(autoscaler) => Box::new(autoscaler),
+                    // Windows are checked when a declaration is made; one built by hand with
+                    // windows that cannot be holds what is there.
+                    Err(_) => Box::new(FixedPolicy::new(ready)),
+                }
+            }
             Self::Fixed { instances } => Box::new(FixedPolicy::new(instances)),
             Self::KeepAlive { idle_ms } => Box::new(KeepAlivePolicy::new(idle_ms)),
         }
@@ -73,7 +83,7 @@ impl PolicyChoice {
     pub(crate) fn history_seconds(&self) -> u32 {
         match self {
             Self::Knative(settings) => {
-                u32::try_from(settings.metric.stable_window_ms.div_ceil(1_000)).unwrap_or(u32::MAX)
+                u32::try_from(settings.history_ms().div_ceil(1_000)).unwrap_or(u32::MAX)
             }
             Self::Fixed { .. } | Self::KeepAlive { .. } => 1,
         }

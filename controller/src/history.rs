@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use tidegate_autoscaler::history::HistoryEntry;
+use tidegate_autoscaler::observed::Observed;
 use tidegate_autoscaler::sample::{Origin, Sample};
 use tidegate_autoscaler::time::Timestamp;
 
@@ -21,11 +23,13 @@ pub struct History {
     seconds: BTreeMap<i64, [Total; 2]>,
 }
 
-/// One second's sums over reporters; `spoken` tells silence from idleness.
+/// One second's sums over reporters.
 #[derive(Debug, Clone, Copy, Default)]
 struct Total {
     figures: [f64; 4],
-    spoken: bool,
+    /// How many reporters spoke of it, each by its share of the second; tells silence from
+    /// idleness.
+    speakers: f64,
 }
 
 impl History {
@@ -53,7 +57,7 @@ impl History {
             for (sum, figure) in total.figures.iter_mut().zip(figures) {
                 *sum += figure * share;
             }
-            total.spoken = true;
+            total.speakers += share;
             from = until;
         }
         while self.seconds.len() > SECONDS_MAX {
@@ -73,21 +77,25 @@ impl History {
         self.seconds.len()
     }
 
-    /// The totals in order, up to the last second that is over at `now`.
-    pub fn into_samples(self, now: Timestamp) -> impl Iterator<Item = (Timestamp, Origin, Sample)> {
-        let open = now.unix_seconds();
-        self.seconds.into_iter().take_while(move |(second, _)| *second < open).flat_map(
-            |(second, totals)| {
-                let at = Timestamp::from_secs(second);
-                [Origin::Instances, Origin::Activator].into_iter().zip(totals).filter_map(
-                    move |(origin, total)| {
-                        let [concurrency, proxied, rate, proxied_rate] = total.figures;
-                        let sample = Sample::new(concurrency, proxied, rate, proxied_rate).ok()?;
-                        total.spoken.then_some((at, origin, sample))
-                    },
-                )
-            },
-        )
+    /// The totals in order, up to the last second that is over at `now`. The instances of a second
+    /// are those that spoke of it.
+    #[must_use]
+    pub fn entries(&self, now: Timestamp) -> Vec<HistoryEntry> {
+        let mut entries = Vec::with_capacity(self.seconds.len());
+        let mut observed = Observed::default();
+        for (second, totals) in self.seconds.range(..now.unix_seconds()) {
+            let at = Timestamp::from_secs(*second);
+            for (origin, total) in [Origin::Instances, Origin::Activator].into_iter().zip(totals) {
+                let [concurrency, proxied, rate, proxied_rate] = total.figures;
+                let sample = Sample::new(concurrency, proxied, rate, proxied_rate);
+                let Some(sample) = sample.ok().filter(|_| total.speakers > 0.0) else { continue };
+                if origin == Origin::Instances {
+                    observed = Observed::ready(total.speakers.round() as u32);
+                }
+                entries.push(HistoryEntry { at, origin, sample, observed });
+            }
+        }
+        entries
     }
 }
 
@@ -110,9 +118,9 @@ mod tests {
         }
     }
 
-    fn samples(history: History, now_ms: i64) -> Vec<(i64, f64)> {
-        let now = Timestamp::from_millis(now_ms);
-        history.into_samples(now).map(|(at, _, s)| (at.as_millis(), s.concurrency())).collect()
+    fn samples(history: &History, now_ms: i64) -> Vec<(i64, f64)> {
+        let entries = history.entries(Timestamp::from_millis(now_ms));
+        entries.iter().map(|e| (e.at.as_millis(), e.sample.concurrency())).collect()
     }
 
     #[test]
@@ -122,7 +130,7 @@ mod tests {
         history.add(Origin::Instances, &report(12_250, 1_000, 8.0));
         history.add(Origin::Instances, &report(12_000, 2_000, 1.0));
         let expected = [(10_000, 3.0 + 1.0), (11_000, 1.0 + 6.0 + 1.0)];
-        assert_eq!(samples(history, 12_500), expected, "the open second is not over yet");
+        assert_eq!(samples(&history, 12_500), expected, "the open second is not over yet");
     }
 
     #[test]
@@ -130,7 +138,7 @@ mod tests {
         let mut history = History::default();
         history.add(Origin::Instances, &report(2_000, 1_000, 0.0));
         history.add(Origin::Activator, &report(5_000, 1_000, 3.0));
-        assert_eq!(samples(history, 9_000), [(1_000, 0.0), (4_000, 3.0)]);
+        assert_eq!(samples(&history, 9_000), [(1_000, 0.0), (4_000, 3.0)]);
     }
 
     #[test]

@@ -61,6 +61,9 @@ impl fmt::Display for DecisionRecord {
         write!(formatter, "{}", self.explanation)?;
         match self.step.rule {
             StepRule::Followed | StepRule::Undecided | StepRule::Unplumbed => Ok(()),
+            StepRule::IdleLongEnough { .. } | StepRule::ActivatorLongInPath { .. } => {
+                formatter.write_str(" So the last one goes.")
+            }
             rule => write!(formatter, " Then {rule}."),
         }
     }

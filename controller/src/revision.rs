@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tidegate_autoscaler::explain::Detail;
-use tidegate_autoscaler::lifecycle::{ActivatorProbe, Lifecycle, Observation, Plumbing, UNDECIDED};
+use tidegate_autoscaler::lifecycle::{
+    ActivatorProbe, Lifecycle, Observation, Plumbing, StepRule, UNDECIDED,
+};
 use tidegate_autoscaler::sample::Origin;
 use tidegate_autoscaler::{Decision, Observed, Policy, TickInput, Timestamp};
 
@@ -58,7 +60,6 @@ pub(crate) struct Revision {
     /// The last valid decision.
     decided: i32,
     burst_capacity: i32,
-    created: Timestamp,
     warm_at: Timestamp,
     next_second: Timestamp,
     next_tick: Timestamp,
@@ -89,7 +90,6 @@ impl Revision {
             pushed: Arc::from([]),
             decided: UNDECIDED,
             burst_capacity: 0,
-            created: now,
             warm_at,
             next_second: next_second(now),
             next_tick: warm_at,
@@ -110,7 +110,7 @@ impl Revision {
         self.gave_up = false;
         if !same_policy {
             let ready = self.count(Phase::Ready);
-            self.policy = Some(self.declaration.policy.build(cx.now, ready));
+            self.policy = Some(self.declaration.policy.build(cx.now, ready, &[]));
         }
         self.tick(cx);
     }
@@ -161,15 +161,8 @@ impl Revision {
     /// The past is as complete as it gets: start to decide.
     fn warm_up(&mut self, cx: &mut Context<'_>) {
         let ready = self.count(Phase::Ready);
-        let history = std::mem::take(&mut self.history);
-        // Knative starts in panic when it finds instances, because it knows nothing. Whoever
-        // knows the past has no need to.
-        let found = if history.is_empty() { ready } else { ready.min(1) };
-        let mut policy = self.declaration.policy.build(cx.now, found);
-        for (at, origin, sample) in history.into_samples(cx.now) {
-            policy.record(at, origin, &sample);
-        }
-        self.policy = Some(policy);
+        let history = std::mem::take(&mut self.history).entries(cx.now);
+        self.policy = Some(self.declaration.policy.build(cx.now, ready, &history));
         if self.declaration.launch.is_none() {
             self.lifecycle.set_replicas(i32::try_from(ready).unwrap_or(i32::MAX));
         }
@@ -241,15 +234,22 @@ impl Revision {
     /// Lets bounds and the way to zero have their say, and writes the decision down.
     fn live_by(&mut self, cx: &mut Context<'_>, decision: &Decision) {
         let before = self.lifecycle.replicas();
+        let grace = self.declaration.lifecycle.grace_period.milliseconds();
+        let grace_ms = u64::try_from(grace).unwrap_or(0);
         let observation = Observation {
             decided: self.decided,
             excess_burst_capacity: self.burst_capacity,
             ready: self.count(Phase::Ready),
-            // The front door never leaves the path of what we carry requests to ourselves.
-            plumbing: Plumbing::Present { activator_since: Some(self.created) },
+            // There is no way around the front door, so its grace period is always over.
+            plumbing: Plumbing::Present { activator_since: Some(cx.now.minus_millis(grace_ms)) },
             probe: ActivatorProbe::Confirmed,
         };
-        let step = self.lifecycle.reconcile(cx.now, &self.declaration.lifecycle, &observation);
+        let spec = &self.declaration.lifecycle;
+        let mut step = self.lifecycle.reconcile(cx.now, spec, &observation);
+        if step.rule == StepRule::BecameIdle {
+            // That step only puts the activator into the path; the next one is already due.
+            step = self.lifecycle.reconcile(cx.now, spec, &observation);
+        }
         self.recheck = step
             .recheck_ms
             .and_then(|ms| u64::try_from(ms).ok())

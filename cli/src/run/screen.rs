@@ -10,14 +10,24 @@ use tidegate_controller::process::{OutputLine, OutputStream};
 use super::Voice;
 use super::service::LocalStatus;
 
+/// Which decisions are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decisions {
+    /// Those that change the number of instances.
+    Changes,
+    /// Every one.
+    All,
+}
+
 /// Writes to standard output.
 pub(super) struct Screen {
     live: bool,
+    decisions: Decisions,
 }
 
 impl Screen {
-    pub(super) fn on_stdout() -> Self {
-        Self { live: std::io::stdout().is_terminal() }
+    pub(super) fn on_stdout(decisions: Decisions) -> Self {
+        Self { live: std::io::stdout().is_terminal(), decisions }
     }
 
     pub(super) fn say(&mut self, line: &str) {
@@ -34,8 +44,8 @@ impl Screen {
     }
 
     pub(super) fn decision(&mut self, decision: &DecisionRecord) {
-        if let Some(line) = Voice::decision(decision) {
-            self.say(&line);
+        if decision.changes() || self.decisions == Decisions::All {
+            self.say(&Voice::decision(decision));
         }
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct LocalService {
     /// Longest time that an instance may take to go.
     stop_deadline: Duration,
     notices: broadcast::Receiver<Notice>,
+    /// What the front door knew when it closed.
+    last_door: tidegate_activator::Status,
 }
 
 /// How things stand.
@@ -106,6 +108,7 @@ impl LocalService {
             stop_serving,
             stop_deadline,
             notices,
+            last_door: tidegate_activator::Status::default(),
         })
     }
 
@@ -131,7 +134,7 @@ impl LocalService {
         let door = doors.iter().find(|door| *door.revision() == name);
         Ok(LocalStatus {
             revision: revision.context("the controller does not know the revision")?,
-            door: door.map(|door| door.status()).unwrap_or_default(),
+            door: door.map_or(self.last_door, |door| door.status()),
         })
     }
 
@@ -163,7 +166,10 @@ impl LocalService {
         let drained = match self.door.take() {
             Some(door) => {
                 door.announce_shutdown();
-                door.drain(longest).await
+                let doors = Arc::clone(door.doors());
+                let drained = door.drain(longest).await;
+                self.last_door = doors.all().first().map(|d| d.status()).unwrap_or_default();
+                drained
             }
             None => Drained::Whole,
         };

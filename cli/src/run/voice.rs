@@ -34,10 +34,13 @@ impl Voice {
         }
     }
 
-    /// A decision that changes something.
-    pub(super) fn decision(decision: &DecisionRecord) -> Option<String> {
+    /// A decision and its reason.
+    pub(super) fn decision(decision: &DecisionRecord) -> String {
         let (before, after) = (decision.before, decision.replicas());
-        decision.changes().then(|| format!("{before} -> {after} instances. {decision}"))
+        match decision.changes() {
+            true => format!("{before} -> {after} instances. {decision}"),
+            false => format!("{after} instances. {decision}"),
+        }
     }
 }
 

@@ -154,7 +154,7 @@ fn silence_is_not_zero() {
 #[test]
 fn a_restarted_controller_decides_on_what_its_reporters_remember() {
     let load = |second: u64| 4.0 + 3.0 * (second as f64 / 7.0).sin();
-    let (names, seconds) = (["a", "b"], 120);
+    let (names, seconds) = (["a", "b"], 300);
     let mut steady = Fixture::remote(declaration(10, "0"));
     let sidecars = names.map(|name| steady.sidecar(name));
     steady.run_for(seconds, |world, second| {
@@ -165,7 +165,7 @@ fn a_restarted_controller_decides_on_what_its_reporters_remember() {
     let mut restarted = Fixture::remote_at(declaration(10, "0"), steady.now);
     for name in names {
         let sidecar = restarted.sidecar(name);
-        let remembered = (seconds - 60..seconds).map(|second| {
+        let remembered = (seconds - 126..seconds).map(|second| {
             let age_ms = i64::try_from((seconds - second - 1) * 1_000).expect("small");
             stat(second + 1, load(second)).ready().at(restarted.now.as_millis() - age_ms)
         });
