@@ -159,14 +159,7 @@ async fn serve(
     let statistics = tokio::spawn(statistician.run(async {
         ended.await.ok();
     }));
-    tracing::info!(
-        main = ports.main,
-        tls = ports.tls,
-        admin = ports.admin,
-        stats = ports.stats,
-        metrics = ports.metrics,
-        "serving"
-    );
+    ports.announce();
 
     let coordinator = coordinate::Coordinator {
         settings: settings.drain,

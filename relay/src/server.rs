@@ -136,6 +136,9 @@ impl<H: Handler> Server<H> {
     }
 
     async fn serve(&self, io: Box<dyn Io>, peer: Option<SocketAddr>) {
+        // A listener on both families names a client of the older one `::ffff:10.0.0.7`; apps and
+        // logs know it as `10.0.0.7`.
+        let peer = peer.map(|peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()));
         let connection = Connection::new(io);
         if let Some(handover) = h1::serve(&self.shared, connection, peer).await {
             h2::serve(&self.shared, handover, peer).await;

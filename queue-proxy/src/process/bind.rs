@@ -31,6 +31,16 @@ pub(super) struct Ports {
     pub(super) metrics: u16,
 }
 
+// === impl Ports ===
+
+impl Ports {
+    /// The first line of the log: from here on everything is served.
+    pub(super) fn announce(&self) {
+        let Self { main, tls, admin, stats, metrics } = *self;
+        tracing::info!(main, tls, admin, stats, metrics, "serving");
+    }
+}
+
 // === impl Bound ===
 
 impl Bound {

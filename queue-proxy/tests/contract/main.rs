@@ -1,0 +1,22 @@
+//! The sidecar's contract, from outside: the built binary, real sockets, every row of the table that
+//! Knative's own sidecar was observed by, and each of its defects that is mended here.
+//!
+//! [`sidecar`] starts the binary on free ports, [`app`] plays the app behind it, [`client`] speaks
+//! HTTP/1 byte by byte. The other modules follow the sections of the contract.
+
+mod app;
+mod client;
+mod sidecar;
+
+mod breaker;
+mod config;
+mod drain;
+mod errors;
+mod http2;
+mod probes;
+mod proxying;
+mod request_log;
+mod stats;
+mod timeouts;
+mod tls;
+mod websocket;

@@ -1,0 +1,110 @@
+//! Section 9h, and the recorded trace.
+
+use crate::app::App;
+use crate::client::{get, root};
+use crate::sidecar::Sidecar;
+
+fn logging(app: &App, more: &str) -> Sidecar {
+    let config = format!("{{\"enableRequestLog\":true{more}}}");
+    Sidecar::start(app.port, &[("OBSERVABILITY_CONFIG", &config)])
+}
+
+#[test]
+fn the_default_template_writes_one_json_line_for_each_request() {
+    let app = App::hello();
+    let sidecar = logging(&app, "");
+    get(
+        sidecar.ports.main,
+        "POST /a?b=c HTTP/1.1\r\nHost: h\r\nUser-Agent: ua\r\nReferer: ref\r\nContent-Length: 2\r\n\
+         traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\nhi",
+    );
+    let line = sidecar.stdout.wait_for("httpRequest");
+    let order = [
+        "\"requestMethod\": \"POST\"",
+        "\"requestUrl\": \"/a?b\\u003Dc\"",
+        "\"requestSize\": \"2\"",
+        "\"status\": 200",
+        "\"responseSize\": \"5\"",
+        "\"userAgent\": \"ua\"",
+        "\"remoteIp\": \"127.0.0.1:",
+        "\"serverIp\": \"10.0.0.9\"",
+        "\"referer\": \"ref\"",
+        "\"latency\": \"",
+        "\"protocol\": \"HTTP/1.1\"",
+        "\"traceId\": \"0af7651916cd43dd8448eb211c80319c\"",
+    ];
+    let mut rest = &line[..];
+    for field in order {
+        let position = rest.find(field).unwrap_or_else(|| panic!("no {field} in {line}"));
+        rest = &rest[position..];
+    }
+    get(sidecar.ports.main, &root("X-B3-TraceId: b3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"));
+    let lines = sidecar.stdout.wait_for_many("httpRequest", 2);
+    assert!(lines[1].contains("\"traceId\": \"b3\""), "{}", lines[1]);
+    assert!(lines[1].contains("\"requestSize\": \"-1\""), "{}", lines[1]);
+}
+
+#[test]
+fn probes_are_logged_when_asked_for() {
+    let app = App::hello();
+    let kubelet = root("User-Agent: kube-probe/1\r\nK-Network-Probe: queue\r\n");
+    let sidecar = logging(&app, "");
+    get(sidecar.ports.main, &kubelet);
+    get(sidecar.ports.main, &root(""));
+    let first = sidecar.stdout.wait_for("httpRequest");
+    assert!(!first.contains("kube-probe"), "{first}");
+
+    let sidecar = logging(&app, ",\"enableProbeRequestLog\":true");
+    get(sidecar.ports.main, &kubelet);
+    let line = sidecar.stdout.wait_for("kube-probe");
+    assert!(line.contains("\"status\": 200"), "{line}");
+}
+
+#[test]
+fn templates_that_fail_say_so_where_it_helps() {
+    let app = App::hello();
+    let sidecar = logging(&app, ",\"requestLogTemplate\":\"{{.Request.Nope}}\"");
+    get(sidecar.ports.main, &root(""));
+    sidecar.stdout.wait_for("Invalid request log template: method: GET, response code: 200");
+
+    let mut sidecar = logging(&app, ",\"requestLogTemplate\":\"{{range .X}}{{end}}\"");
+    sidecar.stderr.wait_for("'range' is not supported");
+    assert_eq!(get(sidecar.ports.main, &root("")).text(), "hello");
+    sidecar.signal("TERM");
+    assert_eq!(sidecar.wait().code(), Some(0));
+    assert_eq!(sidecar.stdout.all(), "");
+}
+
+#[test]
+fn a_template_can_tell_waiting_from_the_app() {
+    let app = App::hello();
+    let template = ",\"requestLogTemplate\":\"{{.Response.Start}} {{.Response.Wait}} \
+                    {{.Response.AppLatency}} {{.Revision.PodName}}\"";
+    let sidecar = logging(&app, template);
+    get(sidecar.ports.main, &root(""));
+    let line = sidecar.stdout.wait_for("pod-abc");
+    assert_eq!(line.split(' ').count(), 4, "{line}");
+}
+
+#[test]
+fn the_recorded_trace_has_a_row_for_each_request_and_none_for_probes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("trace.csv");
+    let app = App::hello();
+    let mut sidecar = Sidecar::start(app.port, &[("TIDEGATE_RECORD", path.to_str().unwrap())]);
+    get(sidecar.ports.main, &root("User-Agent: kube-probe/1\r\nK-Network-Probe: queue\r\n"));
+    get(sidecar.ports.main, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc");
+    get(sidecar.ports.main, &root(""));
+    sidecar.signal("TERM");
+    assert_eq!(sidecar.wait().code(), Some(0));
+    let trace = std::fs::read_to_string(&path).unwrap();
+    let rows: Vec<&str> = trace.lines().collect();
+    assert_eq!(
+        rows[0],
+        "start_unix_us,wait_us,service_us,status,request_bytes,response_bytes,revision,instance,\
+         cold"
+    );
+    assert_eq!(rows.len(), 3, "{trace}");
+    assert!(rows[1].ends_with(",200,3,5,web-00001,pod-abc,1"), "{}", rows[1]);
+    assert!(rows[2].ends_with(",200,0,5,web-00001,pod-abc,0"), "{}", rows[2]);
+}
