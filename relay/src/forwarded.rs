@@ -44,10 +44,9 @@ pub fn add_forwarded(headers: &mut HeaderMap) {
 
 fn forwarded(nodes: Option<&[u8]>, host: Option<&[u8]>, proto: Option<&[u8]>) -> Vec<u8> {
     let mut value = Vec::with_capacity(64);
-    let mut nodes = nodes.into_iter().flat_map(|nodes| {
-        // Nothing follows a last comma.
-        nodes.strip_suffix(b",").unwrap_or(nodes).split(|byte| *byte == b',')
-    });
+    // A comma at the very end opens no further node.
+    let nodes = nodes.map(|nodes| nodes.strip_suffix(b",").unwrap_or(nodes));
+    let mut nodes = nodes.map(|nodes| nodes.split(|byte| *byte == b',')).into_iter().flatten();
     if let Some(first) = nodes.next() {
         node(&mut value, first);
     }
@@ -104,3 +103,7 @@ pub fn append_forwarded_for(headers: &mut HeaderMap, peer: IpAddr) {
         headers.insert(X_FORWARDED_FOR, value);
     }
 }
+
+#[cfg(test)]
+#[path = "forwarded_tests.rs"]
+mod tests;

@@ -238,3 +238,7 @@ fn hexadecimal(digits: &[u8]) -> Option<u64> {
         value.checked_mul(16)?.checked_add(u64::from(digit))
     })
 }
+
+#[cfg(test)]
+#[path = "decoder_tests.rs"]
+mod tests;

@@ -225,3 +225,7 @@ fn check_host(
 fn is_host_byte(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!$%&'()*+,-.:;=@[]_~".contains(byte)
 }
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;
