@@ -1,5 +1,9 @@
 //! After an upgrade: bytes both ways, until both sides have had their say.
+//!
+//! When the server closes, a WebSocket is told so in its own language, between two frames, in
+//! both directions. Other protocols have no goodbye we could say for them; they run to their end.
 
+use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -8,7 +12,7 @@ use tokio::time::Instant;
 use super::client::Client;
 use super::forward::Release;
 use super::origin::H1Origin;
-use super::websocket::Farewell;
+use super::websocket::{CLOSE_TO_APP, CLOSE_TO_CLIENT, Frames};
 use super::{Answer, Exchange, Report};
 use crate::drain::Phase;
 use crate::error::ForwardError;
@@ -19,8 +23,8 @@ use crate::timer::{Alarm, Deadlines};
 /// closed its side. The app has given its slot back by then.
 const HALF_CLOSED_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long both sides may take to hang up once a WebSocket was told that we are going away.
-const FAREWELL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long both sides of a WebSocket may take to close once they have been told to.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Tunnel<'a> {
     client: &'a mut Client,
@@ -32,14 +36,24 @@ pub(crate) struct Tunnel<'a> {
     guard: &'a mut (dyn Release + Send),
     up: Direction,
     down: Direction,
-    app_closed_at: Option<Instant>,
-    /// How to say goodbye, where the protocol has words for it.
-    farewell: Option<Farewell>,
+    /// When to stop waiting for sides that have been told to close.
+    close_by: Option<Instant>,
+    patience: Duration,
+}
+
+/// One direction of a tunnel.
+struct Direction {
+    state: State,
+    /// Follows WebSocket frames, and holds what to say at the end of one.
+    frames: Option<(Frames, &'static [u8])>,
+    leaving: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
+enum State {
     Open,
+    /// Our goodbye is said; whatever still comes is dropped.
+    Told,
     Closing,
     Closed,
 }
@@ -54,13 +68,13 @@ impl<'a> Tunnel<'a> {
         let mut origin = origin.connection;
         origin.become_tunnel();
         deadlines.become_tunnel();
-        let upgrade = exchange.head.upgrade.as_ref();
-        let is_websocket =
-            upgrade.is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"));
         if let Client::H1(client) = &mut exchange.client {
             client.connection.become_tunnel();
             client.persistent = false;
         }
+        let upgrade = exchange.head.upgrade.as_ref();
+        let speaks_frames =
+            upgrade.is_some_and(|token| token.as_bytes().eq_ignore_ascii_case(b"websocket"));
         Tunnel {
             client: &mut exchange.client,
             origin,
@@ -69,10 +83,10 @@ impl<'a> Tunnel<'a> {
             alarm: &mut exchange.alarm,
             deadlines,
             guard,
-            up: Direction::Open,
-            down: Direction::Open,
-            app_closed_at: None,
-            farewell: is_websocket.then(Farewell::default),
+            up: Direction::new(speaks_frames.then_some(CLOSE_TO_APP)),
+            down: Direction::new(speaks_frames.then_some(CLOSE_TO_CLIENT)),
+            close_by: None,
+            patience: HALF_CLOSED_PATIENCE,
         }
     }
 
@@ -81,23 +95,27 @@ impl<'a> Tunnel<'a> {
         let Client::H1(client) = &mut *self.client else {
             return Poll::Ready(Err(ForwardError::ClientGone));
         };
-        if let Some(farewell) = &mut self.farewell
-            && farewell.is_unwanted()
-            && client.membership.poll_phase(cx) == Phase::Closing
-        {
-            farewell.want();
+        let leaving = client.membership.poll_phase(cx) == Phase::Closing;
+        if leaving && self.up.frames.is_some() && !self.up.leaving {
+            self.up.leaving = true;
+            self.down.leaving = true;
+            self.patience = GOODBYE_PATIENCE;
+            self.close_by = Some(Instant::now() + self.patience);
         }
         let client = &mut client.connection;
         let before = (self.report.request_bytes, self.report.response_bytes);
-        let up = self.up.poll(cx, client, &mut self.origin, &mut self.report.request_bytes, None);
-        let (moved, farewell) = (&mut self.report.response_bytes, self.farewell.as_mut());
-        let down = self.down.poll(cx, &mut self.origin, client, moved, farewell);
-        if before != (self.report.request_bytes, self.report.response_bytes) {
+        let up = self.up.poll(cx, client, &mut self.origin, &mut self.report.request_bytes);
+        let down = self.down.poll(cx, &mut self.origin, client, &mut self.report.response_bytes);
+        let moved = before != (self.report.request_bytes, self.report.response_bytes);
+        if moved {
             self.deadlines.touch();
-            self.app_closed_at = self.app_closed_at.map(|_| Instant::now());
         }
-        if down.is_ready() && self.app_closed_at.is_none() {
-            self.app_closed_at = Some(Instant::now());
+        if down.is_ready() && self.close_by.is_none() {
+            self.close_by = Some(Instant::now() + self.patience);
+        } else if moved && self.close_by.is_some() && !self.up.leaving {
+            self.close_by = Some(Instant::now() + self.patience);
+        }
+        if down.is_ready() {
             self.guard.release();
         }
         *self.answer = Answer::Complete;
@@ -107,13 +125,8 @@ impl<'a> Tunnel<'a> {
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(Ok(())),
             _ => {}
         }
-        if let Some(at) = self.app_closed_at
-            && self.alarm.poll_until(cx, at + HALF_CLOSED_PATIENCE).is_ready()
-        {
-            return Poll::Ready(Ok(()));
-        }
-        if let Some(at) = self.farewell.as_ref().and_then(Farewell::said_at)
-            && self.alarm.poll_until(cx, at + FAREWELL_PATIENCE).is_ready()
+        if let Some(by) = self.close_by
+            && self.alarm.poll_until(cx, by).is_ready()
         {
             return Poll::Ready(Ok(()));
         }
@@ -123,6 +136,11 @@ impl<'a> Tunnel<'a> {
 }
 
 impl Direction {
+    fn new(goodbye: Option<&'static [u8]>) -> Direction {
+        let frames = goodbye.map(|goodbye| (Frames::default(), goodbye));
+        Direction { state: State::Open, frames, leaving: false }
+    }
+
     /// Moves bytes until there are none to move. Ready when this direction is over.
     fn poll(
         &mut self,
@@ -130,38 +148,20 @@ impl Direction {
         from: &mut Connection,
         to: &mut Connection,
         moved: &mut u64,
-        mut farewell: Option<&mut Farewell>,
-    ) -> Poll<std::io::Result<()>> {
+    ) -> Poll<io::Result<()>> {
         loop {
-            if let Some(goodbye) = farewell.as_mut().and_then(|f| f.take(Instant::now)) {
-                to.output().extend_from_slice(goodbye);
-            }
-            match self {
-                Direction::Closed => return Poll::Ready(Ok(())),
-                Direction::Closing => {
+            self.say_goodbye(to);
+            match self.state {
+                State::Closed => return Poll::Ready(Ok(())),
+                State::Closing => {
                     ready!(to.poll_shutdown(cx))?;
-                    *self = Direction::Closed;
+                    self.state = State::Closed;
                 }
-                Direction::Open => match from.poll_data(cx) {
-                    Poll::Ready(Ok(true)) => {
-                        let data = from.data();
-                        let count = match &mut farewell {
-                            None => ready!(to.poll_write_data(cx, data))?,
-                            // Nothing may follow the goodbye.
-                            Some(farewell) if farewell.said_at().is_some() => data.len(),
-                            Some(farewell) => {
-                                let allowed = farewell.allowed(data);
-                                let count = ready!(to.poll_write_data(cx, &data[..allowed]))?;
-                                farewell.sent(&data[..count]);
-                                count
-                            }
-                        };
-                        from.consume(count);
-                        *moved += count as u64;
-                    }
-                    Poll::Ready(Ok(false)) => *self = Direction::Closing,
+                State::Open | State::Told => match from.poll_data(cx) {
+                    Poll::Ready(Ok(true)) => ready!(self.poll_pass(cx, from, to, moved))?,
+                    Poll::Ready(Ok(false)) => self.state = State::Closing,
                     Poll::Ready(Err(_)) => {
-                        return Poll::Ready(Err(std::io::ErrorKind::ConnectionReset.into()));
+                        return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                     }
                     Poll::Pending => {
                         ready!(to.poll_flush(cx))?;
@@ -170,5 +170,48 @@ impl Direction {
                 },
             }
         }
+    }
+
+    /// Says goodbye if it is time to and no frame is cut in two by it.
+    fn say_goodbye(&mut self, to: &mut Connection) {
+        if let Some((frames, goodbye)) = &self.frames
+            && self.leaving
+            && self.state == State::Open
+            && frames.at_boundary()
+        {
+            to.output().extend_from_slice(goodbye);
+            self.state = State::Told;
+        }
+    }
+
+    fn poll_pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Connection,
+        to: &mut Connection,
+        moved: &mut u64,
+    ) -> Poll<io::Result<()>> {
+        let data = from.data();
+        if self.state == State::Told {
+            let count = data.len();
+            from.consume(count);
+            return Poll::Ready(Ok(()));
+        }
+        let (count, frames) = match &mut self.frames {
+            // What leaves must end with a frame, so that the goodbye can follow.
+            Some((frames, _)) if self.leaving => (frames.clone().pass_to_boundary(data), frames),
+            Some((frames, _)) => (data.len(), frames),
+            None => {
+                let count = ready!(to.poll_write_data(cx, data))?;
+                from.consume(count);
+                *moved += count as u64;
+                return Poll::Ready(Ok(()));
+            }
+        };
+        let count = ready!(to.poll_write_data(cx, &data[..count]))?;
+        frames.pass(&data[..count]);
+        from.consume(count);
+        *moved += count as u64;
+        Poll::Ready(Ok(()))
     }
 }

@@ -1,165 +1,133 @@
-//! A WebSocket's goodbye: where its frames end, so that a close can be put between two of them.
+//! Just enough of WebSocket (RFC 6455) to say goodbye: where frames end, and what a close looks
+//! like. Payloads are never looked at.
 
-use tokio::time::Instant;
+/// Close, code 1001 (going away), as a server says it.
+pub(crate) const CLOSE_TO_CLIENT: &[u8] = &[0x88, 2, 0x03, 0xE9];
+/// The same as a client says it: masked, with a key of zeros.
+pub(crate) const CLOSE_TO_APP: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE9];
 
-/// An unmasked close frame that says 1001, going away (RFC 6455, sections 5.5.1 and 7.4.1).
-const GOING_AWAY: &[u8] = &[0x88, 0x02, 0x03, 0xe9];
-/// The longest frame header: two bytes, eight of length, four of mask.
-const HEADER_MAX: usize = 14;
+/// The longest frame head: two bytes, eight of length, four of mask.
+const HEAD_MAX: usize = 14;
 
-/// Follows the frames towards a client and says goodbye between two of them.
-#[derive(Debug, Default)]
-pub(crate) struct Farewell {
-    frames: Frames,
-    wanted: bool,
-    said_at: Option<Instant>,
-}
-
-impl Farewell {
-    /// From now on the goodbye is due as soon as no frame is in the middle of being sent.
-    pub(crate) fn want(&mut self) {
-        self.wanted = true;
-    }
-
-    /// Whether the goodbye is still to be wanted.
-    pub(crate) fn is_unwanted(&self) -> bool {
-        !self.wanted
-    }
-
-    /// When the goodbye was said. Nothing follows it.
-    pub(crate) fn said_at(&self) -> Option<Instant> {
-        self.said_at
-    }
-
-    /// How many of the bytes at hand may go before the goodbye.
-    pub(crate) fn allowed(&self, data: &[u8]) -> usize {
-        if self.wanted { self.frames.rest_of_frame(data) } else { data.len() }
-    }
-
-    /// These bytes have gone.
-    pub(crate) fn sent(&mut self, data: &[u8]) {
-        self.frames.follow(data);
-    }
-
-    /// The goodbye, once, when it is due.
-    pub(crate) fn take(&mut self, now: impl FnOnce() -> Instant) -> Option<&'static [u8]> {
-        if !self.wanted || self.said_at.is_some() || !self.frames.is_at_boundary() {
-            return None;
-        }
-        self.said_at = Some(now());
-        Some(GOING_AWAY)
-    }
-}
-
-/// Where in a frame a byte stream stands.
-#[derive(Clone, Copy, Debug, Default)]
-struct Frames {
-    header: [u8; HEADER_MAX],
-    header_len: usize,
-    payload_left: u64,
+/// Follows the frames of one direction.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Frames {
+    head: [u8; HEAD_MAX],
+    /// How much of the current head has been seen.
+    seen: usize,
+    /// How much of the current payload is to come.
+    payload: u64,
 }
 
 impl Frames {
-    fn is_at_boundary(&self) -> bool {
-        self.header_len == 0 && self.payload_left == 0
+    /// Whether what has passed so far is a whole number of frames.
+    pub(crate) fn at_boundary(&self) -> bool {
+        self.seen == 0 && self.payload == 0
     }
 
-    fn follow(&mut self, mut data: &[u8]) {
+    /// `data` passes.
+    pub(crate) fn pass(&mut self, mut data: &[u8]) {
         while !data.is_empty() {
-            data = &data[self.step(data)..];
+            let count = self.pass_to_boundary(data);
+            data = &data[count..];
         }
     }
 
-    /// Bytes up to the end of the frame that has begun; none when none has.
-    fn rest_of_frame(&self, data: &[u8]) -> usize {
-        let mut ahead = *self;
-        let mut count = 0;
-        while !ahead.is_at_boundary() && count < data.len() {
-            count += ahead.step(&data[count..]);
+    /// `data` passes up to the first end of a frame. Gives back how much that is: all of it,
+    /// when no frame ends there.
+    pub(crate) fn pass_to_boundary(&mut self, data: &[u8]) -> usize {
+        let mut at = 0;
+        while at < data.len() {
+            if self.payload > 0 {
+                let left = data.len() - at;
+                let count = usize::try_from(self.payload).unwrap_or(usize::MAX).min(left);
+                self.payload -= count as u64;
+                at += count;
+            } else {
+                self.head[self.seen] = data[at];
+                self.seen += 1;
+                at += 1;
+                if let Some(payload) = self.payload_length() {
+                    self.payload = payload;
+                    self.seen = 0;
+                }
+            }
+            if self.at_boundary() {
+                return at;
+            }
         }
-        count
+        at
     }
 
-    /// Takes one byte of a header or as much of a payload as there is.
-    fn step(&mut self, data: &[u8]) -> usize {
-        if self.payload_left > 0 {
-            let count = usize::try_from(self.payload_left).unwrap_or(usize::MAX).min(data.len());
-            self.payload_left -= count as u64;
-            return count;
+    /// The payload's length, once the head is whole.
+    fn payload_length(&self) -> Option<u64> {
+        let [_, second, ..] = self.head;
+        if self.seen < 2 {
+            return None;
         }
-        self.header[self.header_len] = data[0];
-        self.header_len += 1;
-        if let Some(length) = payload_length(&self.header[..self.header_len]) {
-            self.header_len = 0;
-            self.payload_left = length;
-        }
-        1
+        let mask = if second & 0x80 == 0 { 0 } else { 4 };
+        let (extended, length) = match second & 0x7f {
+            126 => (2, u64::from(u16::from_be_bytes([self.head[2], self.head[3]]))),
+            127 => {
+                let [_, _, bytes @ .., _, _, _, _] = self.head;
+                (8, u64::from_be_bytes(bytes))
+            }
+            short => (0, u64::from(short)),
+        };
+        (self.seen == 2 + extended + mask).then_some(length)
     }
-}
-
-/// The length of the payload, once the header is complete.
-fn payload_length(header: &[u8]) -> Option<u64> {
-    let second = *header.get(1)?;
-    let mask = if second & 0x80 == 0 { 0 } else { 4 };
-    let extended = match second & 0x7f {
-        126 => 2,
-        127 => 8,
-        _ => 0,
-    };
-    if header.len() < 2 + extended + mask {
-        return None;
-    }
-    let short = u64::from(second & 0x7f);
-    let long = header[2..2 + extended].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-    Some(if extended == 0 { short } else { long })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A frame of each kind of length, masked and not.
-    fn frames() -> Vec<Vec<u8>> {
-        let mut masked = vec![0x81, 0x83, 1, 2, 3, 4];
-        masked.extend_from_slice(b"abc");
-        let mut medium = vec![0x82, 126, 0x01, 0x00];
-        medium.extend_from_slice(&[7; 256]);
-        let mut long = vec![0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0];
-        long.extend_from_slice(&[7; 65536]);
-        vec![vec![0x89, 0x00], masked, medium, long, vec![0x81, 0x01, b'x']]
+    /// A frame with so much payload.
+    fn frame(length: usize, masked: bool) -> Vec<u8> {
+        let mask = if masked { 0x80 } else { 0 };
+        let mut frame = vec![0x82];
+        match length {
+            0..=125 => frame.push(mask | length as u8),
+            126..=65_535 => {
+                frame.push(mask | 126);
+                frame.extend_from_slice(&(length as u16).to_be_bytes());
+            }
+            _ => {
+                frame.push(mask | 127);
+                frame.extend_from_slice(&(length as u64).to_be_bytes());
+            }
+        }
+        if masked {
+            frame.extend_from_slice(&[1, 2, 3, 4]);
+        }
+        frame.resize(frame.len() + length, 0xFF);
+        frame
     }
 
     #[test]
-    fn boundaries_are_where_frames_end_however_the_bytes_are_cut() {
-        for cut in [1, 2, 3, 7, 1000, 100_000] {
-            let mut state = Frames::default();
-            let stream: Vec<u8> = frames().concat();
-            let mut ends: Vec<usize> = frames()
-                .iter()
-                .scan(0, |end, frame| {
-                    *end += frame.len();
-                    Some(*end)
-                })
-                .collect();
-            ends.insert(0, 0);
-            for (index, piece) in stream.chunks(cut).enumerate() {
-                assert_eq!(state.is_at_boundary(), ends.contains(&(index * cut)), "cut {cut}");
-                state.follow(piece);
+    fn boundaries_are_found_however_the_bytes_are_cut() {
+        for masked in [false, true] {
+            for length in [0, 1, 125, 126, 127, 65_535, 65_536, 70_000] {
+                let one = frame(length, masked);
+                let two = [one.clone(), one.clone()].concat();
+                assert_eq!(Frames::default().pass_to_boundary(&two), one.len());
+                for step in [1, 2, 3, 7, 4096] {
+                    let mut frames = Frames::default();
+                    for piece in two.chunks(step) {
+                        frames.pass(piece);
+                    }
+                    assert!(frames.at_boundary(), "{length} by {step}");
+                    frames.pass(&one[..one.len() - 1]);
+                    assert!(!frames.at_boundary() || one.len() == 1);
+                }
             }
-            assert!(state.is_at_boundary());
         }
     }
 
     #[test]
-    fn the_goodbye_waits_for_the_end_of_the_frame_and_is_said_once() {
-        let mut farewell = Farewell::default();
-        farewell.sent(&[0x81, 0x05, b'h', b'e']);
-        farewell.want();
-        assert_eq!(farewell.take(Instant::now), None);
-        assert_eq!(farewell.allowed(b"llo\x81\x01x"), 3);
-        farewell.sent(b"llo");
-        assert_eq!(farewell.take(Instant::now), Some(GOING_AWAY));
-        assert_eq!(farewell.take(Instant::now), None);
-        assert!(farewell.said_at().is_some());
+    fn our_own_goodbyes_are_whole_frames() {
+        for close in [CLOSE_TO_CLIENT, CLOSE_TO_APP] {
+            assert_eq!(Frames::default().pass_to_boundary(close), close.len());
+        }
     }
 }

@@ -2,12 +2,11 @@ use super::*;
 use crate::h1::encoder;
 use proptest::prelude::*;
 
+type Decoded = (Vec<u8>, Vec<u8>, Option<HeaderMap>);
+
 /// Decodes `wire`, given piece by piece. Gives back the body, what is left behind it, and the
 /// trailers; or the error.
-fn decode(
-    wire: &[u8],
-    cuts: &[usize],
-) -> Result<Option<(Vec<u8>, Vec<u8>, Option<HeaderMap>)>, BadFraming> {
+fn decode(wire: &[u8], cuts: &[usize]) -> Result<Option<Decoded>, BadFraming> {
     let mut decoder = Decoder::chunked();
     let (mut input, mut body, mut trailers) = (BytesMut::new(), Vec::new(), None);
     let mut from = 0;

@@ -104,3 +104,34 @@ async fn closing_ends_idle_connections_and_waits_for_busy_ones() {
     let again = tokio::net::TcpStream::connect(proxy.address).await;
     assert!(again.is_err(), "nobody listens any more");
 }
+
+/// The story: Go's sidecar cuts WebSockets without a close frame when it goes.
+#[tokio::test]
+async fn a_websocket_gets_its_close_between_two_frames() {
+    let (app, heard) = App::once(|mut wire| async move {
+        wire.head().await;
+        wire.send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        )
+        .await;
+        // A frame of four bytes, of which the second half comes after the goodbye.
+        wire.send(b"\x82\x04ab").await;
+        let goodbye = wire.raw(8).await;
+        wire.send(b"cd\x82\x01!").await;
+        goodbye
+    })
+    .await;
+    let proxy = Proxy::before(&app).await;
+    let mut client = proxy.client().await;
+    client
+        .send("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n")
+        .await;
+    client.head().await;
+    assert_eq!(client.raw(4).await, b"\x82\x04ab");
+    proxy.drain.set_phase(Phase::Closing);
+    let heard = heard.await.expect("the app heard it");
+    assert_eq!(heard, b"\x88\x82\0\0\0\0\x03\xE9");
+    assert_eq!(client.raw(100).await, b"cd\x88\x02\x03\xE9", "the frame first, then the close");
+    drop(client);
+    proxy.drain.until_empty().await;
+}
