@@ -50,12 +50,6 @@ pub struct Report {
     pub request_bytes: u64,
     /// Bytes of the answer's body that were passed on. After an upgrade, bytes of the tunnel.
     pub response_bytes: u64,
-    /// When a connection to the upstream was at hand and the request began to be sent.
-    pub sent_at: Option<Instant>,
-    /// When the answer's head arrived from the upstream.
-    pub response_started_at: Option<Instant>,
-    /// How often a connection to the upstream had to be made, or could not be.
-    pub dials: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Pure functions over a header map, with the semantics of Go's reverse proxy and of Knative's
 //! shim in front of it.
 
-use std::fmt::Write as _;
+use std::cell::RefCell;
 use std::net::IpAddr;
 
 use http::HeaderMap;
@@ -81,27 +81,37 @@ fn node(value: &mut Vec<u8>, address: &[u8]) {
 
 /// Appends the peer to `X-Forwarded-For`, joining several lines into one.
 pub fn append_forwarded_for(headers: &mut HeaderMap, peer: IpAddr) {
-    let peer = peer.to_canonical();
-    let mut text = String::with_capacity(48);
-    let mut joined = Vec::new();
+    let peer = peer_value(peer.to_canonical());
     let mut earlier = headers.get_all(&X_FORWARDED_FOR).iter().peekable();
-    if earlier.peek().is_none() {
-        // Writing into a string does not fail.
-        let _ = write!(text, "{peer}");
-        if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)) {
-            headers.insert(X_FORWARDED_FOR, value);
+    let value = match earlier.peek() {
+        None => peer,
+        Some(_) => {
+            let mut joined = Vec::new();
+            for value in earlier {
+                joined.extend_from_slice(value.as_bytes());
+                joined.extend_from_slice(b", ");
+            }
+            joined.extend_from_slice(peer.as_bytes());
+            HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)).unwrap_or(peer)
         }
-        return;
+    };
+    headers.insert(X_FORWARDED_FOR, value);
+}
+
+/// An address as a value. Few peers make many requests, so the last one is remembered.
+fn peer_value(peer: IpAddr) -> HeaderValue {
+    thread_local! {
+        static LAST: RefCell<Option<(IpAddr, HeaderValue)>> = const { RefCell::new(None) };
     }
-    for value in earlier {
-        joined.extend_from_slice(value.as_bytes());
-        joined.extend_from_slice(b", ");
-    }
-    let _ = write!(text, "{peer}");
-    joined.extend_from_slice(text.as_bytes());
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
-        headers.insert(X_FORWARDED_FOR, value);
-    }
+    LAST.with_borrow_mut(|last| match last {
+        Some((address, value)) if *address == peer => value.clone(),
+        _ => {
+            let text = peer.to_string();
+            let value = HeaderValue::try_from(text).expect("an address is digits and colons");
+            *last = Some((peer, value.clone()));
+            value
+        }
+    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::h1::Connection;
+use crate::exchange::origin::H1Origin;
 use http2::Sender;
 
 /// Where an upstream listens.
@@ -73,7 +73,7 @@ pub struct Upstream {
 }
 
 struct Idle {
-    connection: Connection,
+    origin: Box<H1Origin>,
     since: Instant,
 }
 
@@ -104,7 +104,7 @@ impl Upstream {
     pub fn close_expired(&self) {
         let now = Instant::now();
         let keeps = |idle: &Idle| now - idle.since < self.settings.idle_timeout;
-        self.idle.lock().retain(|idle| keeps(idle) && idle.connection.io().is_quiet());
+        self.idle.lock().retain(|idle| keeps(idle) && idle.origin.connection.io().is_quiet());
     }
 
     /// Closes every idle connection.
@@ -139,22 +139,23 @@ impl Upstream {
     }
 
     /// The connection used last, if it is still good.
-    pub(crate) fn take_idle(&self, now: Instant) -> Option<Connection> {
+    pub(crate) fn take_idle(&self, now: Instant) -> Option<Box<H1Origin>> {
         loop {
             let idle = self.idle.lock().pop()?;
             let fresh = now.saturating_duration_since(idle.since) < self.settings.idle_timeout;
-            if fresh && idle.connection.io().is_quiet() {
-                return Some(idle.connection);
+            if fresh && idle.origin.connection.io().is_quiet() {
+                return Some(idle.origin);
             }
         }
     }
 
-    /// Keeps a connection for the next exchange.
-    pub(crate) fn put_back(&self, mut connection: Connection) {
-        connection.release_buffers();
+    /// Keeps a connection for the next exchange. `since` is when its last one began: reading
+    /// the clock again would cost more than it tells.
+    pub(crate) fn put_back(&self, mut origin: Box<H1Origin>, since: Instant) {
+        origin.rest();
         let mut idle = self.idle.lock();
         if idle.len() < self.settings.idle_max {
-            idle.push(Idle { connection, since: Instant::now() });
+            idle.push(Idle { origin, since });
         }
     }
 }

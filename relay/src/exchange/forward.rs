@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::task::Poll;
 
 use http::Version;
-use tokio::time::Instant;
 
 use super::origin::{H1Origin, H2Origin, Origin, http2_request};
 use super::pump::{Ending, Pump};
@@ -80,7 +79,6 @@ impl Exchange {
         let mut attempt = 1;
         loop {
             let mut origin = self.connect(upstream, deadlines, reuse).await?;
-            self.report.sent_at.get_or_insert_with(Instant::now);
             let error = match self.run(&mut origin, deadlines, guard).await {
                 Ok(ending) => {
                     return self.conclude(upstream, origin, ending, deadlines, guard).await;
@@ -116,13 +114,15 @@ impl Exchange {
             return Ok(origin);
         }
         if reuse == Reuse::Allowed
-            && let Some(connection) = upstream.take_idle(self.started)
+            && let Some(mut origin) = upstream.take_idle(self.started)
         {
-            return Ok(Origin::H1(Box::new(H1Origin::begin(connection, &self.head, true))));
+            origin.begin(&self.head);
+            return Ok(Origin::H1(origin));
         }
-        self.report.dials += 1;
         let connection = self.wait_for(deadlines, upstream.dial()).await?;
-        Ok(Origin::H1(Box::new(H1Origin::begin(connection, &self.head, false))))
+        let mut origin = Box::new(H1Origin::new(connection));
+        origin.begin(&self.head);
+        Ok(Origin::H1(origin))
     }
 
     /// A stream, or nothing when the upstream turns out to speak only HTTP/1.
@@ -134,10 +134,7 @@ impl Exchange {
         let request = http2_request(&self.head)?;
         let sender = match upstream.ready_sender() {
             Some(sender) => Some(sender),
-            None => {
-                self.report.dials += 1;
-                self.wait_for(deadlines, upstream.dial_http2()).await?
-            }
+            None => self.wait_for(deadlines, upstream.dial_http2()).await?,
         };
         let Some(mut sender) = sender else { return Ok(None) };
         let (ended, left) = match self.head.body {
@@ -197,7 +194,7 @@ impl Exchange {
         match (ending, origin) {
             (Ending::Complete, Origin::H1(origin)) => {
                 if origin.is_reusable() {
-                    upstream.put_back(origin.connection);
+                    upstream.put_back(origin, self.started);
                 }
                 Ok(())
             }

@@ -26,8 +26,8 @@ pub(crate) enum Origin {
 pub(crate) struct H1Origin {
     pub(crate) connection: h1::Connection,
     method: Method,
-    /// The connection has served another request before.
-    pub(crate) reused: bool,
+    /// How many requests the connection has carried before this one.
+    earlier: u64,
     /// Another request may follow, as far as the answer's head tells.
     persistent: bool,
     /// Something of an answer has arrived.
@@ -44,16 +44,24 @@ pub(crate) struct H2Origin {
 }
 
 impl H1Origin {
+    /// A connection that has carried nothing yet.
+    pub(crate) fn new(connection: h1::Connection) -> H1Origin {
+        H1Origin { connection, method: Method::GET, earlier: 0, persistent: false, answered: false }
+    }
+
     /// Puts a request's head on the connection. It is written with the first flush.
-    pub(crate) fn begin(
-        mut connection: h1::Connection,
-        head: &RequestHead,
-        reused: bool,
-    ) -> H1Origin {
-        connection.touched = false;
-        connection.encoder = encoder::request(connection.output(), head);
-        let method = head.method.clone();
-        H1Origin { connection, method, reused, persistent: false, answered: false }
+    pub(crate) fn begin(&mut self, head: &RequestHead) {
+        self.connection.touched = false;
+        self.connection.encoder = encoder::request(self.connection.output(), head);
+        self.method.clone_from(&head.method);
+        self.persistent = false;
+        self.answered = false;
+    }
+
+    /// Makes the connection ready to wait for another request.
+    pub(crate) fn rest(&mut self) {
+        self.earlier += 1;
+        self.connection.release_buffers();
     }
 
     /// Nothing of this exchange is left on the connection, so it may serve another.
@@ -159,7 +167,7 @@ impl Origin {
     /// while it waited: used before, and no byte of an answer came.
     pub(crate) fn may_be_stale(&self) -> bool {
         match self {
-            Origin::H1(origin) => origin.reused && !origin.answered,
+            Origin::H1(origin) => origin.earlier > 0 && !origin.answered,
             Origin::H2(_) => false,
         }
     }

@@ -249,7 +249,6 @@ impl<'a> Pump<'a> {
             return Ok(());
         }
         self.deadlines.response_started();
-        self.report.response_started_at = Some(Instant::now());
         self.report.status = Some(head.status);
         if self.is_tunnel(&head) {
             return self.open_tunnel(head);
@@ -295,7 +294,6 @@ impl<'a> Pump<'a> {
             return Err(ForwardError::SwitchedProtocol { got, wanted });
         }
         self.deadlines.response_started();
-        self.report.response_started_at = Some(Instant::now());
         self.report.status = Some(head.status);
         self.open_tunnel(head)
     }

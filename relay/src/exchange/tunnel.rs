@@ -110,9 +110,11 @@ impl<'a> Tunnel<'a> {
         if moved {
             self.deadlines.touch();
         }
-        if down.is_ready() && self.close_by.is_none() {
-            self.close_by = Some(Instant::now() + self.patience);
-        } else if moved && self.close_by.is_some() && !self.up.leaving {
+        let patience_begins_anew = match self.close_by {
+            None => down.is_ready(),
+            Some(_) => moved && !self.up.leaving,
+        };
+        if patience_begins_anew {
             self.close_by = Some(Instant::now() + self.patience);
         }
         if down.is_ready() {

@@ -88,7 +88,7 @@ impl Fields {
                 self.upgrade = Some(joined(self.upgrade.take(), value)?);
                 return Ok(None);
             }
-            10 if is("connection") => return Ok(Some(value)),
+            10 if is("connection") => return Ok(self.connection(value)),
             10 if is("keep-alive") => return Ok(None),
             14 if is("content-length") => return self.content_length(&value).map(|()| None),
             16 if is("proxy-connection") => return Ok(None),
@@ -100,6 +100,19 @@ impl Fields {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| FieldError::Malformed)?;
         self.headers.try_append(name, value).map_err(|_| FieldError::TooMany)?;
         Ok(None)
+    }
+
+    /// Reads a `Connection` field with one of the two usual options at once, and gives any
+    /// other one back.
+    fn connection(&mut self, value: HeaderValue) -> Option<HeaderValue> {
+        if value.as_bytes().eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true;
+        } else if value.as_bytes().eq_ignore_ascii_case(b"close") {
+            self.close = true;
+        } else {
+            return Some(value);
+        }
+        None
     }
 
     /// The message is framed in two ways at once.

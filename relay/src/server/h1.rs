@@ -59,7 +59,7 @@ pub(crate) async fn serve<H: Handler>(
     loop {
         let next = poll_fn(|cx| poll_next(cx, shared, &mut client, &mut alarm, &mut head_by)).await;
         let parsed = match next {
-            Next::Request(parsed) => *parsed,
+            Next::Request(parsed) => parsed,
             Next::Http2 => {
                 let H1Client { connection, membership, .. } = *client;
                 let (io, front) = connection.into_parts();
@@ -98,8 +98,9 @@ pub(crate) async fn serve<H: Handler>(
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "moving a head costs less than allocating for it")]
 enum Next {
-    Request(Box<ParsedRequest>),
+    Request(ParsedRequest),
     Http2,
     Refused(Refusal),
     Closed,
@@ -131,7 +132,7 @@ fn poll_next<H>(
             Poll::Ready(Ok(Some(block))) => {
                 let parsed = request::parse(&block, settings.scheme, buffers::take_map());
                 return Poll::Ready(match parsed {
-                    Ok(parsed) => Next::Request(Box::new(parsed)),
+                    Ok(parsed) => Next::Request(parsed),
                     Err(refusal) => Next::Refused(refusal),
                 });
             }
