@@ -35,6 +35,7 @@ pub(crate) fn settings(window: Duration) -> BTreeMap<String, String> {
         ("initial-scale", "0".to_owned()),
         ("stable-window", format!("{}ms", window.as_millis())),
         ("target-burst-capacity", "-1".to_owned()),
+        ("scale-to-zero-grace-period", "6s".to_owned()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()

@@ -135,7 +135,7 @@ pub(crate) fn settings(args: &Args) -> anyhow::Result<LocalSettings> {
         readiness: Readiness::Tcp,
         start_timeout: super::load::CLIENT_TIMEOUT,
         request_timeout: super::load::CLIENT_TIMEOUT,
-        settings: Vec::new(),
+        settings: vec![("scale-to-zero-grace-period".to_owned(), "6s".to_owned())],
         sidecar: Vec::new(),
         record: None,
     })

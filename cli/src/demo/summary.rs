@@ -33,6 +33,8 @@ pub(crate) enum Ended {
 
 /// Decisions printed at most; the first and the last of them are told, the rest is counted.
 const MOST_CHANGES: usize = 24;
+/// Columns of text at most.
+const TEXT_WIDTH: usize = 96;
 /// Lines of the chart of instances at most.
 const CHART_HEIGHT: usize = 10;
 /// Columns of the chart at most.
@@ -154,9 +156,28 @@ fn changes(out: &mut String, changes: &[Change]) {
         }
         if index < head || index >= head + left_out {
             let at = change.at.as_secs_f64();
-            let _ = writeln!(out, "{at:>6.1} s  {:>2}  {}", change.desired, change.reason);
+            let begin = format!("{at:>6.1} s  {:>2}  ", change.desired);
+            wrapped(out, &begin, &change.reason);
         }
     }
+}
+
+/// Writes a sentence behind `begin`, its further lines under its first.
+fn wrapped(out: &mut String, begin: &str, sentence: &str) {
+    out.push_str(begin);
+    let mut column = begin.len();
+    for word in sentence.split(' ') {
+        let length = word.chars().count();
+        if column + length > TEXT_WIDTH && column > begin.len() {
+            out.truncate(out.trim_end().len());
+            let _ = write!(out, "\n{:indent$}", "", indent = begin.len());
+            column = begin.len();
+        }
+        let _ = write!(out, "{word} ");
+        column += length + 1;
+    }
+    out.truncate(out.trim_end().len());
+    out.push('\n');
 }
 
 fn verdict(out: &mut String, story: &Story<'_>) {
@@ -223,4 +244,19 @@ pub(crate) fn json(story: &Story<'_>) -> Value {
             "reason": change.reason,
         })).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_sentences_are_wrapped_under_themselves() {
+        let mut out = String::new();
+        wrapped(&mut out, "  1 s  ", &"word ".repeat(30));
+        let lines: Vec<_> = out.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines.iter().all(|line| line.len() <= TEXT_WIDTH && !line.ends_with(' ')));
+        assert!(lines[1].starts_with("       word"));
+    }
 }
