@@ -188,8 +188,6 @@ pub struct Settings {
     pub report: Option<Report>,
     /// File of the recorded trace, if any.
     pub record: Option<PathBuf>,
-    /// Bytes that one direction of a connection may hold; `None` is the relay's default.
-    pub buffer_bytes: Option<usize>,
     /// Threads that carry requests.
     pub data_threads: usize,
     /// Lowest level that is logged.
@@ -228,9 +226,6 @@ impl Settings {
             ready_poll: ready_poll(&mut reader, report.is_some()),
             tls: tls(&mut reader),
             record: reader.optional(keys::TIDEGATE_RECORD).map(PathBuf::from),
-            buffer_bytes: reader
-                .optional_within(keys::TIDEGATE_BUFFER_BYTES, 8 << 10..=16 << 20)
-                .and_then(|bytes| usize::try_from(bytes).ok()),
             data_threads: data_threads(&mut reader),
             identity,
             listeners,

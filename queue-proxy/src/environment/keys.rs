@@ -105,8 +105,6 @@ keys! {
     TIDEGATE_REFUSAL_STATUS = "TIDEGATE_REFUSAL_STATUS";
     /// Seconds announced in `Retry-After` of a refusal.
     TIDEGATE_RETRY_AFTER_SECONDS = "TIDEGATE_RETRY_AFTER_SECONDS";
-    /// Bytes per direction of an HTTP/1 connection that the proxy may hold.
-    TIDEGATE_BUFFER_BYTES = "TIDEGATE_BUFFER_BYTES";
     /// Milliseconds without a new request that end a drain.
     TIDEGATE_QUIET_PERIOD_MS = "TIDEGATE_QUIET_PERIOD_MS";
     /// Milliseconds that work in flight may take after the drain began.

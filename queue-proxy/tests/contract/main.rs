@@ -4,6 +4,8 @@
 //! [`sidecar`] starts the binary on free ports, [`app`] plays the app behind it, [`client`] speaks
 //! HTTP/1 byte by byte. The other modules follow the sections of the contract.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so at once")]
+
 mod app;
 mod client;
 mod sidecar;

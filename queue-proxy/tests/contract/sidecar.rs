@@ -30,7 +30,13 @@ pub(crate) struct Ports {
 /// Lines that the process has written so far.
 #[derive(Clone, Default)]
 pub(crate) struct Output {
-    shared: Arc<(Mutex<(Vec<String>, bool)>, Condvar)>,
+    shared: Arc<(Mutex<Written>, Condvar)>,
+}
+
+#[derive(Default)]
+struct Written {
+    lines: Vec<String>,
+    ended: bool,
 }
 
 /// A complete environment that differs from Knative's defaults as `changes` say. `-` removes a key.
@@ -155,10 +161,10 @@ impl Output {
         let shared = output.shared.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                shared.0.lock().unwrap().0.push(line);
+                shared.0.lock().unwrap().lines.push(line);
                 shared.1.notify_all();
             }
-            shared.0.lock().unwrap().1 = true;
+            shared.0.lock().unwrap().ended = true;
             shared.1.notify_all();
         });
         output
@@ -172,27 +178,36 @@ impl Output {
     /// The first `count` lines that contain `text`, once there are so many.
     pub(crate) fn wait_for_many(&self, text: &str, count: usize) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
-        let mut lines = self.shared.0.lock().unwrap();
+        let mut written = self.shared.0.lock().unwrap();
         loop {
-            let found: Vec<String> =
-                lines.0.iter().filter(|line| line.contains(text)).take(count).cloned().collect();
+            let found: Vec<String> = written
+                .lines
+                .iter()
+                .filter(|line| line.contains(text))
+                .take(count)
+                .cloned()
+                .collect();
             if found.len() == count {
                 return found;
             }
             let now = Instant::now();
-            assert!(now < deadline && !lines.1, "no {count} lines with {text:?} in {:#?}", lines.0);
-            lines = self.shared.1.wait_timeout(lines, deadline - now).unwrap().0;
+            assert!(
+                now < deadline && !written.ended,
+                "no {count} lines with {text:?} in {:#?}",
+                written.lines
+            );
+            written = self.shared.1.wait_timeout(written, deadline - now).unwrap().0;
         }
     }
 
     /// Everything, once the process has ended.
     pub(crate) fn all(&self) -> String {
         let deadline = Instant::now() + PATIENCE;
-        let mut lines = self.shared.0.lock().unwrap();
-        while !lines.1 {
+        let mut written = self.shared.0.lock().unwrap();
+        while !written.ended {
             assert!(Instant::now() < deadline, "the output does not end");
-            lines = self.shared.1.wait_timeout(lines, PATIENCE).unwrap().0;
+            written = self.shared.1.wait_timeout(written, PATIENCE).unwrap().0;
         }
-        lines.0.join("\n")
+        written.lines.join("\n")
     }
 }
