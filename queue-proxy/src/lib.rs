@@ -16,7 +16,7 @@
 //!   failures into HTTP, [`knative`] knows the platform's headers.
 //! * [`probe`]: is the app ready? [`drain`]: how it all ends.
 //! * [`statistics`]: how busy it is, for autoscalers; [`observe`] tells everybody else:
-//!   [`metrics`], [`request_log`] with its [`template`]s, [`record`]; [`sink`] keeps slow readers
+//!   [`metrics`], [`request_log`] with its [`template`]s, [`record`], [`trace`]; [`sink`] keeps slow readers
 //!   off the data path.
 //! * [`tls`], [`logging`]: as they say.
 
@@ -40,5 +40,6 @@ pub mod sink;
 pub mod statistics;
 pub mod template;
 pub mod tls;
+pub mod trace;
 
 pub use process::run;

@@ -15,6 +15,7 @@ use crate::metrics::{Ending, Metrics, Observation};
 use crate::record::{Cold, Recorder, Row};
 use crate::request_log::{RequestFacts, RequestLogger, ResponseFacts};
 use crate::statistics::Outcomes;
+use crate::trace::{Trace, Tracer};
 
 /// Nginx's status for a client that went away; nobody receives it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -30,6 +31,8 @@ pub struct Observers {
     pub log: Option<RequestLogger>,
     /// The recorded trace.
     pub recorder: Option<Recorder>,
+    /// Distributed traces.
+    pub tracer: Option<Tracer>,
 }
 
 /// One request on its way.
@@ -39,6 +42,7 @@ pub struct Story {
     /// Facts for the log and for metrics; only with one of them.
     facts: Option<Box<Facts>>,
     recorded: bool,
+    trace: Option<Trace>,
     cold: Cold,
 }
 
@@ -63,9 +67,14 @@ pub struct Passage {
 // === impl Observers ===
 
 impl Observers {
-    /// Begins to observe; `None` when nobody wants to know about this one.
-    pub fn begin(&self, exchange: &Exchange, cold: Cold) -> Option<Story> {
-        if self.metrics.is_none() && self.log.is_none() && self.recorder.is_none() {
+    /// Begins to observe; `None` when nobody wants to know about this one. A sampled request's
+    /// trace context is handed on in its head.
+    pub fn begin(&self, exchange: &mut Exchange, cold: Cold) -> Option<Story> {
+        let listened_to = self.metrics.is_some()
+            || self.log.is_some()
+            || self.recorder.is_some()
+            || self.tracer.is_some();
+        if !listened_to {
             return None;
         }
         let head = exchange.head();
@@ -83,10 +92,12 @@ impl Observers {
             })
         });
         let recorded = self.recorder.is_some() && !marked;
-        if facts.is_none() && !recorded {
+        let tracer = self.tracer.as_ref().filter(|_| !marked);
+        let trace = tracer.and_then(|tracer| tracer.begin(exchange));
+        if facts.is_none() && trace.is_none() && !recorded {
             return None;
         }
-        Some(Story { arrived: SystemTime::now(), facts, recorded, cold })
+        Some(Story { arrived: SystemTime::now(), facts, recorded, trace, cold })
     }
 
     /// Tells everybody how it ended.
@@ -109,6 +120,9 @@ impl Observers {
         };
         if let (true, Some(recorder)) = (story.recorded, &self.recorder) {
             recorder.write(&row);
+        }
+        if let (Some(tracer), Some(trace)) = (&self.tracer, &story.trace) {
+            tracer.finish(trace, exchange, passage.entered);
         }
         if let Some(facts) = &story.facts {
             self.tell(facts, &row, latency, passage);

@@ -243,6 +243,7 @@ fn shared(settings: &Settings, outputs: &Outputs) -> Shared {
             metrics: outputs.metrics.clone(),
             log: outputs.log.clone(),
             recorder: outputs.recorder.clone(),
+            tracer: outputs.tracer.clone(),
         },
         warm: Arc::new(AtomicBool::new(false)),
     }

@@ -75,6 +75,10 @@ keys! {
     OTEL_EXPORTER_OTLP_METRICS_ENDPOINT = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
     /// OTLP endpoint for traces.
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    /// OpenTelemetry's sampler, such as `parentbased_traceidratio`.
+    OTEL_TRACES_SAMPLER = "OTEL_TRACES_SAMPLER";
+    /// Argument of [`OTEL_TRACES_SAMPLER`].
+    OTEL_TRACES_SAMPLER_ARG = "OTEL_TRACES_SAMPLER_ARG";
     /// Milliseconds between exports of metrics.
     OTEL_METRIC_EXPORT_INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL";
     /// Controller that takes reports, `host:port`; absent means no report stream.

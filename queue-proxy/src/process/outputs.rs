@@ -4,9 +4,10 @@ use crate::environment::{Environment, ProcessEnvironment, keys};
 use crate::metrics::{DepthGauge, Metrics, Service};
 use crate::record::Recorder;
 use crate::request_log::RequestLogger;
-use crate::settings::observability::MetricsExport;
+use crate::settings::observability::{MetricsExport, TracingExport};
 use crate::settings::{Concurrency, Settings};
 use crate::sink::{Sink, SinkFlush};
+use crate::trace::{Exporter, Line, Resource, Tracer};
 
 use super::StartError;
 
@@ -19,6 +20,7 @@ pub(super) struct Outputs {
     pub(super) metrics: Option<Metrics>,
     pub(super) log: Option<RequestLogger>,
     pub(super) recorder: Option<Recorder>,
+    pub(super) tracer: Option<Tracer>,
     flushes: Vec<SinkFlush>,
 }
 
@@ -29,15 +31,23 @@ impl Outputs {
     pub(super) fn open(settings: &Settings) -> Result<Self, StartError> {
         let mut flushes = Vec::new();
         let identity = &settings.identity;
-        let log = match &settings.observability.request_log {
-            Some(log) => {
-                let (sink, flush) = Sink::start("request-log", std::io::stdout())?;
+        // One writer for all that goes to standard output, so that lines stay whole.
+        let stdout = match (&settings.observability.request_log, &settings.observability.tracing) {
+            (None, TracingExport::None | TracingExport::Otlp(_)) => None,
+            (Some(_), _) | (_, TracingExport::Stdout) => {
+                let (sink, flush) = Sink::start("stdout", std::io::stdout())?;
                 flushes.push(flush);
-                let template = log.template.clone();
-                Some(RequestLogger::new(template, log.probes, identity.clone(), sink))
+                Some(sink)
             }
-            None => None,
         };
+        let log = match (&settings.observability.request_log, &stdout) {
+            (Some(log), Some(sink)) => {
+                let template = log.template.clone();
+                Some(RequestLogger::new(template, log.probes, identity.clone(), sink.clone()))
+            }
+            _ => None,
+        };
+        let tracer = tracer(settings, stdout);
         let recorder = match &settings.record {
             Some(path) => {
                 let instance =
@@ -50,7 +60,7 @@ impl Outputs {
             }
             None => None,
         };
-        Ok(Self { metrics: metrics(settings)?, log, recorder, flushes })
+        Ok(Self { metrics: metrics(settings)?, log, recorder, tracer, flushes })
     }
 
     /// Writes what is left, within bounds.
@@ -58,6 +68,37 @@ impl Outputs {
         for flush in self.flushes {
             flush.finish();
         }
+    }
+}
+
+fn tracer(settings: &Settings, stdout: Option<Sink>) -> Option<Tracer> {
+    let exporter = match (&settings.observability.tracing, stdout) {
+        (TracingExport::Stdout, Some(sink)) => Exporter::Stdout(sink, resource(settings)),
+        _ => return None,
+    };
+    let line = match settings.admission.concurrency {
+        Concurrency::Unlimited => Line::Absent,
+        Concurrency::Fixed(_) | Concurrency::Adaptive { .. } => Line::Exists,
+    };
+    Some(Tracer::new(settings.observability.sampler, exporter, line, settings.app.port()))
+}
+
+/// What traces say about this process, as in Knative.
+fn resource(settings: &Settings) -> Resource {
+    let identity = &settings.identity;
+    let service = service(settings, &ProcessEnvironment);
+    Resource {
+        attributes: vec![
+            ("container.name", "queue-proxy".to_owned()),
+            ("k8s.namespace.name", identity.namespace.clone()),
+            ("k8s.pod.name", service.instance.clone()),
+            ("kn.configuration.name", identity.configuration.clone()),
+            ("kn.revision.name", identity.revision.clone()),
+            ("kn.service.name", identity.service.clone()),
+            ("service.instance.id", service.instance),
+            ("service.name", service.name),
+            ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
+        ],
     }
 }
 

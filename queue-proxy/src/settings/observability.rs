@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::environment::{Environment, Reader, Switch, keys};
 use crate::request_log::DEFAULT_TEMPLATE;
 use crate::template::Template;
+use crate::trace::Sampler;
 
 /// Metrics, traces and the request log.
 #[derive(Debug, Clone)]
@@ -17,8 +18,8 @@ pub struct Observability {
     pub metrics: MetricsExport,
     /// Where spans go.
     pub tracing: TracingExport,
-    /// Share of traces that are sampled, 0 to 1.
-    pub sampling_rate: f64,
+    /// Which traces are sampled, when they go anywhere.
+    pub sampler: Sampler,
     /// The request log, when it is on and its template says anything.
     pub request_log: Option<RequestLog>,
     /// Why the request log is off although it was asked for; logged once at start.
@@ -123,7 +124,7 @@ pub(super) fn read<E: Environment>(reader: &mut Reader<'_, E>) -> Observability 
         }
     };
     let tracing_config = config.tracing.unwrap_or_default();
-    let sampling_rate = tracing_config.sampling_rate.unwrap_or(0.0);
+    let sampler = sampler(reader, &tracing_config);
     let metrics = metrics(reader, config.request_metrics.unwrap_or_default());
     let tracing = tracing(reader, tracing_config);
     let mut request_log_complaint = None;
@@ -145,7 +146,7 @@ pub(super) fn read<E: Environment>(reader: &mut Reader<'_, E>) -> Observability 
     } else {
         None
     };
-    Observability { metrics, tracing, sampling_rate, request_log, request_log_complaint }
+    Observability { metrics, tracing, sampler, request_log, request_log_complaint }
 }
 
 fn metrics<E: Environment>(reader: &mut Reader<'_, E>, config: MetricsConfig) -> MetricsExport {
@@ -185,6 +186,17 @@ fn tracing<E: Environment>(reader: &mut Reader<'_, E>, config: TracingConfig) ->
             TracingExport::None
         }
     }
+}
+
+fn sampler<E: Environment>(reader: &Reader<'_, E>, config: &TracingConfig) -> Sampler {
+    // What goes to standard output is looked at by somebody who wants to see all of it.
+    if config.protocol.as_deref() == Some("stdout") {
+        return Sampler::Always;
+    }
+    let name = reader.optional(keys::OTEL_TRACES_SAMPLER);
+    let argument = reader.optional(keys::OTEL_TRACES_SAMPLER_ARG);
+    let rate = config.sampling_rate.unwrap_or(0.0);
+    Sampler::choose(name.as_deref(), argument.as_deref(), rate)
 }
 
 fn reject_protocol<E: Environment>(

@@ -21,4 +21,5 @@ mod request_log;
 mod stats;
 mod timeouts;
 mod tls;
+mod traces;
 mod websocket;
