@@ -1,12 +1,178 @@
-//! `tidegate explain`.
+//! `tidegate explain`: asks a running controller what it decided, and why.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use tidegate_proto::scale::v1 as wire;
+use tidegate_proto::scale::v1::scale_service_client::ScaleServiceClient;
+use tonic::transport::{Channel, Endpoint};
+
+mod text;
+
+/// How long a controller may take to answer; it never computes anything for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What was typed after `tidegate explain`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// The revision, as NAME or NAMESPACE/NAME; all of them are listed when none is named.
+    #[arg(value_name = "REVISION")]
+    revision: Option<String>,
+    /// Where the controller listens; `tidegate run` prints it.
+    #[arg(long, value_name = "HOST:PORT", env = "TIDEGATE_CONTROLLER")]
+    controller: String,
+    /// How many of the last decisions to show.
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "watch")]
+    last: u32,
+    /// Show decisions as they are made, until interrupted.
+    #[arg(long)]
+    watch: bool,
+    /// Print JSON, one object per line, with every number that went into a decision.
+    #[arg(long)]
+    json: bool,
+}
 
-/// Does what was asked.
-pub(crate) fn execute(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("`explain` is under construction")
+/// Asks, and prints the answer.
+pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    match runtime.block_on(ask(args)) {
+        Err(error) if is_gone(&error) => Ok(ExitCode::SUCCESS),
+        outcome => outcome.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// A reader of our answer that has had enough, such as `head`, is no failure.
+fn is_gone(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+type Client = ScaleServiceClient<Channel>;
+
+async fn ask(args: Args) -> anyhow::Result<()> {
+    let mut client = connect(&args.controller).await?;
+    let known = list(&mut client).await?;
+    let revision = match &args.revision {
+        Some(asked) => Some(find(&known, asked)?),
+        None => None,
+    };
+    match (revision, args.watch) {
+        (revision, true) => watch(&mut client, revision, args.json).await,
+        (Some(revision), false) => explain(&mut client, revision, &args).await,
+        (None, false) => {
+            let statuses = known.iter();
+            match args.json {
+                true => print(&statuses.map(text::status_json).collect::<Vec<_>>()),
+                false => print(&text::table(&known)),
+            }
+        }
+    }
+}
+
+async fn connect(controller: &str) -> anyhow::Result<Client> {
+    let address = controller.strip_prefix("http://").unwrap_or(controller);
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .with_context(|| format!("{controller:?} is no address, expected HOST:PORT"))?
+        .connect_timeout(ANSWER_TIMEOUT);
+    let channel = endpoint.connect().await.with_context(|| {
+        format!("no controller answers at {address}; `tidegate run` prints where its own listens")
+    })?;
+    Ok(ScaleServiceClient::new(channel))
+}
+
+async fn list(client: &mut Client) -> anyhow::Result<Vec<wire::RevisionStatus>> {
+    let answer = client.list_revisions(wire::ListRevisionsRequest {});
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await;
+    let answer = answer.context("the controller does not answer")?.map_err(refused)?;
+    Ok(answer.into_inner().revisions)
+}
+
+/// The revision that was asked for; a name alone is enough where it is the only one.
+fn find<'a>(
+    known: &'a [wire::RevisionStatus],
+    asked: &str,
+) -> anyhow::Result<&'a wire::RevisionStatus> {
+    let matches = |status: &&wire::RevisionStatus| match asked.split_once('/') {
+        Some((namespace, name)) => status.namespace == namespace && status.name == name,
+        None => status.name == asked,
+    };
+    let found: Vec<_> = known.iter().filter(matches).collect();
+    let names = |statuses: &mut dyn Iterator<Item = &wire::RevisionStatus>| {
+        let names: Vec<String> =
+            statuses.map(|status| format!("{}/{}", status.namespace, status.name)).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    };
+    match found.as_slice() {
+        [only] => Ok(only),
+        [] => {
+            anyhow::bail!("no revision {asked:?} here; known are: {}", names(&mut known.iter()))
+        }
+        several => anyhow::bail!(
+            "{asked:?} is the name of several revisions, say which: {}",
+            names(&mut several.iter().copied())
+        ),
+    }
+}
+
+async fn explain(
+    client: &mut Client,
+    revision: &wire::RevisionStatus,
+    args: &Args,
+) -> anyhow::Result<()> {
+    let request = wire::ExplainRequest {
+        namespace: revision.namespace.clone(),
+        name: revision.name.clone(),
+        last: args.last,
+    };
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.explain(request)).await;
+    let answer = answer.context("the controller does not answer")?.map_err(refused)?;
+    let mut decisions = answer.into_inner().decisions;
+    // Told in the order in which it happened.
+    decisions.reverse();
+    if args.json {
+        return print(&decisions.iter().map(text::decision_json).collect::<Vec<_>>());
+    }
+    let mut lines = vec![text::summary(revision)];
+    if decisions.is_empty() {
+        lines.push("Nothing has been decided yet.".to_owned());
+    }
+    lines.extend(decisions.iter().map(text::decision));
+    print(&lines)
+}
+
+async fn watch(
+    client: &mut Client,
+    revision: Option<&wire::RevisionStatus>,
+    json: bool,
+) -> anyhow::Result<()> {
+    let request = match revision {
+        Some(revision) => wire::WatchDecisionsRequest {
+            namespace: revision.namespace.clone(),
+            name: revision.name.clone(),
+        },
+        None => wire::WatchDecisionsRequest::default(),
+    };
+    let mut stream = client.watch_decisions(request).await.map_err(refused)?.into_inner();
+    while let Some(decision) = stream.message().await.map_err(refused)? {
+        let line = if json { text::decision_json(&decision) } else { text::decision(&decision) };
+        print(&[line])?;
+    }
+    Ok(())
+}
+
+fn refused(status: tonic::Status) -> anyhow::Error {
+    anyhow::anyhow!("the controller refuses: {} ({:?})", status.message(), status.code())
+}
+
+fn print(lines: &[String]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
+    Ok(out.flush()?)
 }
