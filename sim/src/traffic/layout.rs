@@ -4,7 +4,7 @@ use super::error::TrafficError;
 use super::field::{self, Clock, Unit};
 use super::format::{self, ARRIVAL_NAMES, Format, REVISION_NAMES, SERVICE_NAMES};
 use super::input::Input;
-use super::table::{Layout, Measure, Negative, Part};
+use super::table::{Layout, Measure, Missing, Part};
 use super::trace::{Grouping, Spread, TokenTimes};
 
 /// Stamps whose ticks are at least this long are coarse: one tenth of a second is more than any
@@ -103,7 +103,7 @@ fn azure_llm(names: &Header<'_>, tokens: Option<TokenTimes>) -> Result<Layout, T
 
 fn burst_gpt(names: &Header<'_>) -> Result<Layout, TrafficError> {
     let mut layout = Layout::csv(names.column("timestamp")?, Clock::Number(Unit::Seconds));
-    layout.negative = Negative::Unknown;
+    layout.missing = Missing::Dash;
     if let Some(column) = names.names.iter().position(|name| name.starts_with("elapsed")) {
         layout = layout.service(column, Unit::Seconds);
     }
@@ -189,6 +189,7 @@ fn generic(
 ) -> Result<Layout, TrafficError> {
     if names.first().is_some_and(|name| field::stamp(name.as_bytes(), None).is_some()) {
         let mut layout = Layout::csv(0, Clock::Any);
+        layout.missing = Missing::Empty;
         layout.header_lines = 0;
         if names.len() > 1 {
             layout = layout.service(1, Unit::Seconds);
@@ -208,6 +209,7 @@ fn generic(
     };
     let clock = Unit::of_name(&names[time]).map_or(Clock::Any, Clock::Number);
     let mut layout = Layout::csv(time, clock);
+    layout.missing = Missing::Empty;
     if let Some(service) = format::column(names, &SERVICE_NAMES) {
         layout = layout.service(service, Unit::of_name(&names[service]).unwrap_or(Unit::Seconds));
     }

@@ -41,17 +41,19 @@ pub(super) struct Layout {
     pub(super) spread_ns: Option<u64>,
     /// Lines to pass over before the first row: 1 for a header.
     pub(super) header_lines: u64,
-    /// Whether a negative time means "never happened" (ALB writes -1) and not a mistake.
-    pub(super) negative: Negative,
+    /// What stands where a request has no service time.
+    pub(super) missing: Missing,
 }
 
-/// What a negative service time means.
+/// What stands where a request has no service time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Negative {
-    /// The row is bad.
-    Bad,
-    /// The request failed before it was served: it has no service time.
-    Unknown,
+pub(super) enum Missing {
+    /// Nothing may: the row is bad.
+    Refused,
+    /// Nothing at all.
+    Empty,
+    /// Nothing, a dash, or -1 as load balancers write for what never happened.
+    Dash,
 }
 
 /// Reads rows by a [`Layout`].
@@ -95,7 +97,7 @@ impl Layout {
             revision: Vec::new(),
             spread_ns: None,
             header_lines: 1,
-            negative: Negative::Bad,
+            missing: Missing::Refused,
         }
     }
 
@@ -105,7 +107,7 @@ impl Layout {
             separator: b' ',
             quoting: Quoting::Backslash,
             header_lines: 0,
-            negative: Negative::Unknown,
+            missing: Missing::Dash,
             ..Layout::csv(time, Clock::Any)
         }
     }
@@ -161,9 +163,11 @@ impl TableReader {
     /// The time of one part; `None` when it never happened.
     fn part(&self, part: Part) -> Result<Option<u64>, TrafficError> {
         let (start, text) = self.field(part.column, "a service time")?;
-        let unknown = self.layout.negative == Negative::Unknown;
-        if unknown && matches!(text, b"-" | b"-1" | b"") {
-            return Ok(None);
+        match (self.layout.missing, text) {
+            (Missing::Empty | Missing::Dash, b"") | (Missing::Dash, b"-" | b"-1") => {
+                return Ok(None);
+            }
+            _ => {}
         }
         let value = match part.measure {
             Measure::Time(unit) => field::span_nanos(text, unit),
