@@ -15,7 +15,7 @@ struct Desk(TempDir);
 
 impl Desk {
     fn new() -> Self {
-        Desk(TempDir::new().unwrap())
+        Desk(TempDir::new().expect("a temporary directory can be made"))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -24,12 +24,12 @@ impl Desk {
 
     fn file(&self, name: &str, content: &str) -> PathBuf {
         let path = self.path(name);
-        std::fs::write(&path, content).unwrap();
+        std::fs::write(&path, content).expect("the file can be written");
         path
     }
 
     fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).unwrap()
+        std::fs::read_to_string(self.path(name)).expect("the file was written")
     }
 
     /// Runs `tidegate sim` with `arguments` (split at blanks) in this directory.
@@ -41,7 +41,7 @@ impl Desk {
             .env("NO_COLOR", "1")
             .env("COLUMNS", "100")
             .output()
-            .unwrap()
+            .expect("the program starts")
     }
 
     /// The same for a run that must succeed; gives its standard output.
@@ -49,7 +49,7 @@ impl Desk {
         let output = self.sim(arguments);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{arguments}: {error}");
-        String::from_utf8(output.stdout).unwrap()
+        String::from_utf8(output.stdout).expect("answers are text")
     }
 
     /// The same for one that must be refused as wrong usage; gives its standard error.
@@ -62,6 +62,6 @@ impl Desk {
     }
 
     fn json(&self, arguments: &str) -> serde_json::Value {
-        serde_json::from_str(&self.says(arguments)).unwrap()
+        serde_json::from_str(&self.says(arguments)).expect("one JSON value")
     }
 }
