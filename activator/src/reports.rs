@@ -64,19 +64,17 @@ async fn line_formed(door: &Door, not_before: Instant) {
 /// line that has doubled since it was reported is news as well.
 async fn line_grown(door: &Door, not_before: Instant, reported: u32) {
     let mut next = not_before;
-    while reported > 0 {
+    let mut waiting = reported;
+    while waiting > 0 {
         tokio::time::sleep_until(next).await;
-        let waiting = door.status().waiting;
+        waiting = door.status().waiting;
         if waiting >= reported.saturating_mul(2) {
             return;
-        }
-        if waiting == 0 {
-            break;
         }
         next = Instant::now() + LEAST_GAP;
     }
     // The next line will form anew.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn wanted_interval(directives: &watch::Receiver<Directives>) -> Duration {

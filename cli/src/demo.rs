@@ -6,10 +6,10 @@
 //! [`chart`], [`summary`] tells what happened.
 
 mod app;
-mod chart;
+pub(crate) mod chart;
 mod load;
 mod prediction;
-mod screen;
+pub(crate) mod screen;
 mod stage;
 mod summary;
 mod tally;

@@ -1,6 +1,7 @@
 //! The parts that `tidegate run` starts, and that a cluster runs one by one.
 
 mod activator;
+mod controller;
 
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ pub(crate) enum Role {
     /// The front door.
     Activator(activator::Args),
     /// The autoscaler as a service.
-    Controller,
+    Controller(controller::Args),
     /// Ends the processes of a run that died; started by `run` itself.
     #[command(hide = true)]
     Guard {
@@ -35,6 +36,6 @@ pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
             guard::stand(&run, &mut std::io::stdin().lock());
             Ok(ExitCode::SUCCESS)
         }
-        Role::Controller => anyhow::bail!("role {role:?} is under construction"),
+        Role::Controller(args) => controller::execute(args),
     }
 }

@@ -125,7 +125,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = config(&args, wanted)?;
     let shown = args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>();
     let mut service = LocalService::start(config).await?;
-    let mut screen = Screen::on_stdout(decisions);
+    let mut screen = Screen::on_stdout(decisions, service.address());
     screen.say(&format!("{} on http://{}", shown.join(" "), service.address()));
     screen.say(&format!("explain with: tidegate explain --controller {}", service.controller()));
     let ending = follow(&service, &mut stops, &mut screen, &mut output).await?;
@@ -276,14 +276,14 @@ fn listen(asked: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
 }
 
 /// The signals that ask for an end.
-struct Stops {
+pub(crate) struct Stops {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
 }
 
 impl Stops {
-    fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let on = |kind| signal(kind).context("cannot wait for signals");
         Ok(Self {
             interrupt: on(SignalKind::interrupt())?,
@@ -292,7 +292,8 @@ impl Stops {
         })
     }
 
-    async fn next(&mut self) {
+    /// Waits for the next of them. Cancel safe.
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -336,7 +337,8 @@ fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected an address such as 127.0.0.1:8080, or a port".to_owned())
 }
 
-fn parse_setting(text: &str) -> Result<(String, String), String> {
+/// `KEY=VALUE`.
+pub(crate) fn parse_setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE".to_owned()),

@@ -203,7 +203,8 @@ impl Screen {
 /// The demo looks ten times a second, and a column of the sparkline is half a second.
 const SAMPLES_PER_COLUMN: usize = 5;
 
-fn terminal_width() -> usize {
+/// Columns of the terminal on standard output.
+pub(crate) fn terminal_width() -> usize {
     rustix::termios::tcgetwinsize(std::io::stdout())
         .ok()
         .map(|size| usize::from(size.ws_col))
@@ -213,7 +214,7 @@ fn terminal_width() -> usize {
 }
 
 /// Cuts a line to the width of the terminal without counting colour codes.
-fn cut(line: &str, width: usize) -> String {
+pub(crate) fn cut(line: &str, width: usize) -> String {
     let mut out = String::new();
     let mut shown = 0;
     let mut chars = line.chars();

@@ -138,15 +138,6 @@ impl LocalService {
         })
     }
 
-    /// The last `count` decisions, newest first.
-    ///
-    /// # Errors
-    /// When the controller has ended.
-    pub(crate) async fn decisions(&self, count: usize) -> anyhow::Result<Vec<Arc<DecisionRecord>>> {
-        let decisions = self.handle.decisions(self.revision.clone(), count).await?;
-        Ok(decisions.unwrap_or_default())
-    }
-
     /// Decisions from now on.
     pub(crate) fn watch_decisions(&self) -> broadcast::Receiver<Arc<DecisionRecord>> {
         self.handle.watch_decisions()

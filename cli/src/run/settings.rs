@@ -88,25 +88,7 @@ impl LocalSettings {
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into();
-        let mut annotations = BTreeMap::new();
-        for (key, value) in &self.settings {
-            if CONFIG_KEYS.contains(&key.as_str()) {
-                config.insert(key.clone(), value.clone());
-                continue;
-            }
-            let annotation = match key.contains('/') {
-                true => key.clone(),
-                false => format!("{ANNOTATION_PREFIX}{key}"),
-            };
-            annotations.insert(annotation, value.clone());
-        }
-        if let Some(unknown) = unknown_annotations(&annotations).first() {
-            let key = unknown.strip_prefix(ANNOTATION_PREFIX).unwrap_or(unknown);
-            bail!(
-                "setting {key:?} is unknown: expected a key of config-autoscaler or an annotation \
-                 of autoscaling.knative.dev (docs/settings.md lists both)"
-            );
-        }
+        let annotations = sort_settings(&mut config, &self.settings)?;
         Ok((Config::from_map(&config, Strictness::Strict)?, annotations))
     }
 
@@ -128,6 +110,37 @@ impl LocalSettings {
             declaration.lifecycle.retention = GoDuration::from_milliseconds(rest);
         }
     }
+}
+
+/// Puts each setting where it belongs: keys of `config-autoscaler` into `config`, annotations into
+/// what is returned.
+///
+/// # Errors
+/// When a name is neither.
+pub(crate) fn sort_settings(
+    config: &mut BTreeMap<String, String>,
+    settings: &[(String, String)],
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut annotations = BTreeMap::new();
+    for (key, value) in settings {
+        if CONFIG_KEYS.contains(&key.as_str()) {
+            config.insert(key.clone(), value.clone());
+            continue;
+        }
+        let annotation = match key.contains('/') {
+            true => key.clone(),
+            false => format!("{ANNOTATION_PREFIX}{key}"),
+        };
+        annotations.insert(annotation, value.clone());
+    }
+    if let Some(unknown) = unknown_annotations(&annotations).first() {
+        let key = unknown.strip_prefix(ANNOTATION_PREFIX).unwrap_or(unknown);
+        bail!(
+            "setting {key:?} is unknown: expected a key of config-autoscaler or an annotation of \
+             autoscaling.knative.dev (docs/settings.md lists both)"
+        );
+    }
+    Ok(annotations)
 }
 
 fn go_duration(duration: Duration) -> String {
