@@ -236,7 +236,7 @@ impl Limits {
         let ready = f64::from(observed.ready.max(1));
         let shrunk = || (ready / spec.max_scale_down_rate).floor();
         let peak = match inputs.recent_peak {
-            Some(load) => (load / spec.target_value).ceil(),
+            Some(load) => (load / spec.target_value).ceil().max(0.0),
             None => f64::INFINITY,
         };
         Limits {

@@ -127,16 +127,18 @@ impl RevisionAutoscaler {
         observed: Option<Observed>,
         extra: &[Signal],
     ) -> Decision {
-        let silence = self.silence(observed.map_or(self.reporters, |observed| observed.ready));
-        let averages = match &self.collector {
-            Some(collector) => collector.averages(now, self.settings.spec.scaling_metric, silence),
-            None => Err(Missing::NotCollecting),
+        if let Some(observed) = observed {
+            self.reporters = observed.ready;
+        }
+        let silence = self.silence(self.reporters);
+        let (averages, held) = match &self.collector {
+            Some(collector) => (
+                collector.averages(now, self.settings.spec.scaling_metric, silence),
+                silence == Silence::Holds && collector.is_silent(now),
+            ),
+            None => (Err(Missing::NotCollecting), false),
         };
-        let held = silence == Silence::Holds
-            && self.collector.as_ref().is_some_and(|collector| collector.is_silent(now));
-        let decision = self.decide(now, observed, averages, extra, held);
-        self.reporters = observed.map_or(self.reporters, |observed| observed.ready);
-        decision
+        self.decide(now, observed, averages, extra, held)
     }
 
     /// Decides from averages computed elsewhere instead of what was recorded.
@@ -163,8 +165,7 @@ impl RevisionAutoscaler {
             inputs.improvements = self.settings.improvements;
             inputs.observed = observed;
             inputs.held = held;
-            let ready = observed.map_or(self.reporters, |observed| observed.ready);
-            inputs.recent_peak = self.recent_peak(now, self.silence(ready));
+            inputs.recent_peak = self.recent_peak(now, self.silence(self.reporters));
             inputs.panic = self.panic;
             let delayed = |delay: &MaxWindow| delay.current_at(now).unwrap_or(i32::MIN);
             inputs.delayed = self.delay.as_ref().map(delayed);

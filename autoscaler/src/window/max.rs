@@ -88,7 +88,7 @@ impl MaxWindow {
         for _ in 0..held {
             let entry = (input.i64()?, input.i32()?);
             let follows = |last: &(i64, i32)| last.0 < entry.0 && last.1 > entry.1;
-            let possible = entry.0.abs() <= i64::MAX / MS_PER_SECOND;
+            let possible = entry.0 > i64::MIN / MS_PER_SECOND && entry.0 < i64::MAX / MS_PER_SECOND;
             if !possible || !falling.back().is_none_or(follows) {
                 return Err(invalid);
             }

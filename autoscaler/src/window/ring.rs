@@ -203,7 +203,8 @@ impl<const LANES: usize> Ring<LANES> {
         }
         let mut ring = Ring::new(length_ms, granularity_ms).map_err(|_| invalid)?;
         (ring.first, ring.last) = (input.i64()?, input.i64()?);
-        let possible = |number: i64| number == NEVER || number.abs() <= i64::MAX / MS_PER_SECOND;
+        let most = i64::MAX.unsigned_abs() / MS_PER_SECOND.unsigned_abs();
+        let possible = |number: i64| number == NEVER || number.unsigned_abs() <= most;
         if !possible(ring.first) || !possible(ring.last) || ring.first > ring.last {
             return Err(invalid);
         }
