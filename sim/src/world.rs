@@ -99,6 +99,8 @@ pub(crate) struct World<'a, O> {
     total: tally::Population,
     total_wanted: u64,
     total_windows: (f64, f64),
+    /// Revisions whose requests go through the front door.
+    total_proxied: u64,
     think: Option<Stream>,
     client_revision: u32,
     decisions: Vec<DecisionRecord>,
@@ -139,6 +141,7 @@ impl<'a, O: Observer> World<'a, O> {
             total: tally::Population::default(),
             total_wanted: 0,
             total_windows: (0.0, 0.0),
+            total_proxied: 0,
             think: None,
             client_revision: 0,
             decisions: Vec::new(),
@@ -299,6 +302,7 @@ impl<'a, O: Observer> World<'a, O> {
             };
             let revision = Revision::new(index, name, model, &self.streams, self.now, asked)
                 .map_err(|problem| RunError::Setting { revision: name.to_owned(), problem })?;
+            self.total_proxied += u64::from(revision.proxied);
             self.revisions.push(revision);
             self.begin_revision(index);
         }

@@ -196,7 +196,10 @@ impl<O: Observer> World<'_, O> {
         }
         if changed {
             self.keep_decision(index, trigger, verdict);
-            self.revisions[index as usize].proxied = verdict.proxied;
+            let before =
+                std::mem::replace(&mut self.revisions[index as usize].proxied, verdict.proxied);
+            self.total_proxied =
+                self.total_proxied - u64::from(before) + u64::from(verdict.proxied);
             self.show(index, Level::Proxied);
             self.scale_to(index, verdict.wanted);
         }

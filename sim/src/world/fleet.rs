@@ -13,6 +13,7 @@ use crate::series::recorder::Level;
 impl<O: Observer> World<'_, O> {
     /// A revision that was just met gets the instances it begins with, ready at once.
     pub(super) fn begin_revision(&mut self, index: u32) {
+        self.show(index, Level::Proxied);
         let revision = &self.revisions[index as usize];
         let initial = revision.model.initial.unwrap_or(revision.scaler.least());
         self.set_wanted(index, initial);
@@ -344,7 +345,7 @@ impl<O: Observer> World<'_, O> {
             series.set(self.now, level, now);
         }
         if let Some(series) = &mut self.series {
-            let mut now = value(&self.total, self.total_wanted, revision.proxied);
+            let mut now = value(&self.total, self.total_wanted, self.total_proxied > 0);
             if level == Level::Panicking {
                 now = now.min(1);
             }
