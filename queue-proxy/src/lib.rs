@@ -16,7 +16,7 @@
 //!   failures into HTTP, [`knative`] knows the platform's headers.
 //! * [`probe`]: is the app ready? [`drain`]: how it all ends.
 //! * [`statistics`]: how busy it is, for autoscalers; [`observe`] tells everybody else:
-//!   [`metrics`], [`request_log`] with its [`template`]s, [`record`], [`trace`]; [`sink`] keeps slow readers
+//!   [`metrics`], [`request_log`] with its [`template`]s, [`record`], [`trace`], [`otlp`]; [`sink`] keeps slow readers
 //!   off the data path.
 //! * [`tls`], [`logging`]: as they say.
 
@@ -29,6 +29,7 @@ pub mod knative;
 pub mod logging;
 pub mod metrics;
 pub mod observe;
+pub mod otlp;
 pub mod probe;
 pub mod process;
 pub mod proxy;

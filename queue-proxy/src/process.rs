@@ -84,6 +84,8 @@ enum StartError {
     Record { path: std::path::PathBuf, source: std::io::Error },
     #[error("cannot set up the metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    #[error("OBSERVABILITY_CONFIG: {0}")]
+    Otlp(#[from] crate::otlp::TransportError),
     #[error("TIDEGATE_CONTROLLER: {0}")]
     Controller(#[from] tidegate_reporter::ConfigError),
     #[error("cannot start a thread or an event loop: {0}")]
@@ -116,8 +118,9 @@ async fn serve(
 ) -> Result<ExitCode, StartError> {
     // Signals are caught before anything can be lost by them.
     let signals = coordinate::Signals::new()?;
-    let outputs = Outputs::open(&settings)?;
+    let mut outputs = Outputs::open(&settings)?;
     let shared = shared(&settings, &outputs);
+    outputs.push_metrics(&settings, &shared.gate)?;
     let drain = relay::Drain::new();
     let (stage, stage_seen) = watch::channel(Stage::Serving);
     let (ready, ready_seen) = watch::channel(initial_verdict(&settings));
@@ -177,7 +180,7 @@ async fn serve(
         driver.await.ok();
     }
     side::close(&side_drain).await;
-    outputs.finish();
+    outputs.finish().await;
     Ok(code)
 }
 

@@ -11,11 +11,12 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::environment::keys;
@@ -267,6 +268,34 @@ pub async fn connect_unverified(
     host: &str,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     unverified::connect(stream, host).await
+}
+
+/// Where most systems keep the certificates they trust; `SSL_CERT_FILE` names another place.
+const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// A TLS connection to somebody whom the system trusts.
+///
+/// # Errors
+///
+/// There are no roots, or the handshake fails.
+pub async fn connect(
+    stream: TcpStream,
+    host: &str,
+    alpn: &[u8],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let file = std::env::var_os("SSL_CERT_FILE").unwrap_or_else(|| SYSTEM_ROOTS.into());
+    let pem = std::fs::read(file)?;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
+    let mut config =
+        rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(std::io::Error::other)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
 #[cfg(test)]

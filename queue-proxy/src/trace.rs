@@ -14,6 +14,7 @@ use tidegate_relay::{Exchange, RequestHead};
 use tokio::time::Instant;
 
 use crate::knative;
+use crate::otlp::SpanQueue;
 use crate::sink::Sink;
 
 mod context;
@@ -100,6 +101,8 @@ pub enum Value {
 pub enum Exporter {
     /// JSON lines on standard output, and what they say about this process.
     Stdout(Sink, Resource),
+    /// A collector.
+    Otlp(SpanQueue),
 }
 
 /// What spans say about this process.
@@ -217,23 +220,23 @@ impl Tracer {
             let mut client = trace.span(name, Kind::Client, trace.client, parent, SCOPE_HTTP);
             client.start = trace.start + waited;
             client.length = length.saturating_sub(waited);
-            self.export(&Span { attributes, outcome, ..client });
+            self.export(Span { attributes, outcome, ..client });
         }
         if let Some(wait) = trace.wait {
             let name = "kn.queueproxy.wait".to_owned();
             let span = trace.span(name, Kind::Internal, wait, Some(trace.proxy), SCOPE_QUEUE);
-            self.export(&Span { length: waited, ..span });
+            self.export(Span { length: waited, ..span });
         }
         let (name, parent) = ("kn.queueproxy.proxy".to_owned(), Some(trace.server));
         let proxy = trace.span(name, Kind::Internal, trace.proxy, parent, SCOPE_QUEUE);
-        self.export(&Span { length, ..proxy });
+        self.export(Span { length, ..proxy });
         let name = trace.method.clone();
         let root = trace.span(name, Kind::Server, trace.server, trace.caller, SCOPE_HTTP);
         let parentage = match trace.caller {
             Some(_) => Parentage::Remote,
             None => Parentage::Local,
         };
-        self.export(&Span { length, parentage, attributes: server, outcome, ..root });
+        self.export(Span { length, parentage, attributes: server, outcome, ..root });
     }
 
     fn client_attributes(&self, trace: &Trace, status: u16) -> Vec<(&'static str, Value)> {
@@ -249,11 +252,12 @@ impl Tracer {
         ]
     }
 
-    fn export(&self, span: &Span) {
+    fn export(&self, span: Span) {
         match &self.shared.exporter {
             Exporter::Stdout(sink, resource) => {
-                sink.write(stdout::line(span, resource).as_bytes());
+                sink.write(stdout::line(&span, resource).as_bytes());
             }
+            Exporter::Otlp(queue) => queue.push(span),
         }
     }
 }

@@ -1,7 +1,15 @@
 //! Everything that leaves the process beside responses: metrics, the request log, the recording.
 
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
 use crate::environment::{Environment, ProcessEnvironment, keys};
+use crate::gate::Gate;
 use crate::metrics::{DepthGauge, Metrics, Service};
+use crate::otlp::{self, MetricsPusher};
 use crate::record::Recorder;
 use crate::request_log::RequestLogger;
 use crate::settings::observability::{MetricsExport, TracingExport};
@@ -22,7 +30,17 @@ pub(super) struct Outputs {
     pub(super) recorder: Option<Recorder>,
     pub(super) tracer: Option<Tracer>,
     flushes: Vec<SinkFlush>,
+    pushes: Vec<Push>,
 }
+
+/// A task that pushes to a collector.
+struct Push {
+    end: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// Time that the last pushes have, as in Knative.
+const PUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 // === impl Outputs ===
 
@@ -47,7 +65,8 @@ impl Outputs {
             }
             _ => None,
         };
-        let tracer = tracer(settings, stdout);
+        let mut pushes = Vec::new();
+        let tracer = tracer(settings, stdout, &mut pushes)?;
         let recorder = match &settings.record {
             Some(path) => {
                 let instance =
@@ -60,27 +79,81 @@ impl Outputs {
             }
             None => None,
         };
-        Ok(Self { metrics: metrics(settings)?, log, recorder, tracer, flushes })
+        Ok(Self { metrics: metrics(settings)?, log, recorder, tracer, flushes, pushes })
     }
 
-    /// Writes what is left, within bounds.
-    pub(super) fn finish(self) {
+    /// Begins to push metrics, when they are to be pushed.
+    pub(super) fn push_metrics(
+        &mut self,
+        settings: &Settings,
+        gate: &Gate,
+    ) -> Result<(), StartError> {
+        if let (MetricsExport::Otlp(otlp), Some(metrics)) =
+            (&settings.observability.metrics, self.metrics.clone())
+        {
+            let pusher = MetricsPusher::new(otlp, resource(settings))?;
+            let gate = gate.clone();
+            self.pushes
+                .push(Push::spawn(|end| pusher.run(move || metrics.render(gate.levels()), end)));
+        }
+        Ok(())
+    }
+
+    /// Writes and pushes what is left, within bounds.
+    pub(super) async fn finish(self) {
+        let pushes: Vec<JoinHandle<()>> = self.pushes.into_iter().map(Push::end).collect();
+        let all = async {
+            for push in pushes {
+                push.await.ok();
+            }
+        };
+        tokio::time::timeout(PUSH_TIMEOUT, all).await.ok();
         for flush in self.flushes {
             flush.finish();
         }
     }
 }
 
-fn tracer(settings: &Settings, stdout: Option<Sink>) -> Option<Tracer> {
+// === impl Push ===
+
+impl Push {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(task: impl FnOnce(Ended) -> F) -> Self {
+        let (end, ended) = oneshot::channel();
+        let ended: Ended = Box::pin(async {
+            ended.await.ok();
+        });
+        Self { end, task: tokio::spawn(task(ended)) }
+    }
+
+    fn end(self) -> JoinHandle<()> {
+        drop(self.end);
+        self.task
+    }
+}
+
+/// Resolves when the process ends.
+type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn tracer(
+    settings: &Settings,
+    stdout: Option<Sink>,
+    pushes: &mut Vec<Push>,
+) -> Result<Option<Tracer>, StartError> {
     let exporter = match (&settings.observability.tracing, stdout) {
         (TracingExport::Stdout, Some(sink)) => Exporter::Stdout(sink, resource(settings)),
-        _ => return None,
+        (TracingExport::Otlp(otlp), _) => {
+            let (queue, pusher) = otlp::spans(otlp, resource(settings))?;
+            pushes.push(Push::spawn(|end| pusher.run(end)));
+            Exporter::Otlp(queue)
+        }
+        _ => return Ok(None),
     };
     let line = match settings.admission.concurrency {
         Concurrency::Unlimited => Line::Absent,
         Concurrency::Fixed(_) | Concurrency::Adaptive { .. } => Line::Exists,
     };
-    Some(Tracer::new(settings.observability.sampler, exporter, line, settings.app.port()))
+    let sampler = settings.observability.sampler;
+    Ok(Some(Tracer::new(sampler, exporter, line, settings.app.port())))
 }
 
 /// What traces say about this process, as in Knative.
@@ -103,9 +176,8 @@ fn resource(settings: &Settings) -> Resource {
 }
 
 fn metrics(settings: &Settings) -> Result<Option<Metrics>, StartError> {
-    match settings.observability.metrics {
-        MetricsExport::Prometheus { .. } => {}
-        MetricsExport::None | MetricsExport::Otlp(_) => return Ok(None),
+    if settings.observability.metrics == MetricsExport::None {
+        return Ok(None);
     }
     let depth = match settings.admission.concurrency {
         Concurrency::Unlimited => DepthGauge::Absent,

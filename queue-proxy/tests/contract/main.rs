@@ -15,6 +15,7 @@ mod config;
 mod drain;
 mod errors;
 mod http2;
+mod otlp;
 mod probes;
 mod proxying;
 mod request_log;

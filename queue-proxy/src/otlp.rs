@@ -1,0 +1,212 @@
+//! Pushing traces and metrics in the OpenTelemetry protocol, over HTTP/1.1 or gRPC.
+//!
+//! One task sends; a bounded channel leads to it. A collector that is slow or gone costs records,
+//! which are counted, and never the data path.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prost::Message;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::settings::observability::Otlp;
+use crate::trace::{Resource, Span};
+
+mod convert;
+mod messages;
+mod prometheus;
+mod transport;
+
+use transport::Transport;
+
+pub use transport::TransportError;
+
+/// Spans that may wait for the collector, as OpenTelemetry's batch processor has it.
+const QUEUE_SPANS: usize = 2048;
+/// Spans in one push, as OpenTelemetry's batch processor has it.
+const BATCH_SPANS: usize = 512;
+/// Time that a span waits for company, as OpenTelemetry's batch processor has it.
+const BATCH_DELAY: Duration = Duration::from_secs(5);
+/// Time between two complaints about a collector.
+const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
+
+/// Takes spans for the collector. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SpanQueue {
+    sender: mpsc::Sender<Span>,
+    dropped: Arc<AtomicU64>,
+}
+
+// === impl SpanQueue ===
+
+impl SpanQueue {
+    /// Hands over a span, or drops and counts it when the collector is too slow.
+    pub fn push(&self, span: Span) {
+        if let Err(TrySendError::Full(_)) = self.sender.try_send(span) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Sends spans until every queue is gone.
+#[derive(Debug)]
+pub struct SpanPusher {
+    transport: Transport,
+    resource: Resource,
+    queue: mpsc::Receiver<Span>,
+    dropped: Arc<AtomicU64>,
+    complaint: Complaint,
+}
+
+/// A queue and who empties it.
+///
+/// # Errors
+///
+/// The endpoint is no URL that can be pushed to.
+pub fn spans(
+    settings: &Otlp,
+    resource: Resource,
+) -> Result<(SpanQueue, SpanPusher), TransportError> {
+    let transport = Transport::new(settings, transport::Signal::Traces)?;
+    let (sender, queue) = mpsc::channel(QUEUE_SPANS);
+    let dropped = Arc::new(AtomicU64::new(0));
+    let pusher = SpanPusher {
+        transport,
+        resource,
+        queue,
+        dropped: Arc::clone(&dropped),
+        complaint: Complaint::default(),
+    };
+    Ok((SpanQueue { sender, dropped }, pusher))
+}
+
+// === impl SpanPusher ===
+
+impl SpanPusher {
+    /// Pushes batches, until `end` resolves; then what is left, once.
+    pub async fn run(mut self, end: impl Future<Output = ()>) {
+        let mut end = std::pin::pin!(end);
+        let mut batch = Vec::new();
+        loop {
+            let mut ended = false;
+            tokio::select! {
+                biased;
+                () = &mut end => ended = true,
+                () = gather(&mut self.queue, &mut batch) => {}
+            }
+            if ended {
+                self.queue.close();
+                while let Ok(span) = self.queue.try_recv() {
+                    batch.push(span);
+                }
+            }
+            if !batch.is_empty() {
+                let request = convert::traces(&batch, &self.resource);
+                let sent = self.transport.push(request.encode_to_vec()).await;
+                let dropped = self.dropped.swap(0, Ordering::Relaxed);
+                self.complaint.after(sent, dropped);
+                batch.clear();
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+}
+
+/// Waits for a span, then for others to join it. Cancel safe: what was taken is in `batch`.
+async fn gather(queue: &mut mpsc::Receiver<Span>, batch: &mut Vec<Span>) {
+    match queue.recv().await {
+        Some(span) => batch.push(span),
+        None => return std::future::pending().await,
+    }
+    let deadline = Instant::now() + BATCH_DELAY;
+    while batch.len() < BATCH_SPANS {
+        match tokio::time::timeout_at(deadline, queue.recv()).await {
+            Ok(Some(span)) => batch.push(span),
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+/// Sends the metrics page again and again.
+#[derive(Debug)]
+pub struct MetricsPusher {
+    transport: Transport,
+    resource: Resource,
+    interval: Duration,
+    started: std::time::SystemTime,
+    complaint: Complaint,
+}
+
+// === impl MetricsPusher ===
+
+impl MetricsPusher {
+    /// A pusher for `settings`.
+    ///
+    /// # Errors
+    ///
+    /// The endpoint is no URL that can be pushed to.
+    pub fn new(settings: &Otlp, resource: Resource) -> Result<Self, TransportError> {
+        Ok(Self {
+            transport: Transport::new(settings, transport::Signal::Metrics)?,
+            resource,
+            interval: settings.interval,
+            started: std::time::SystemTime::now(),
+            complaint: Complaint::default(),
+        })
+    }
+
+    /// Pushes what `render` says, in Prometheus' text format, at each interval and once when `end`
+    /// resolves.
+    pub async fn run(mut self, render: impl Fn() -> String, end: impl Future<Output = ()>) {
+        let mut end = std::pin::pin!(end);
+        let first = Instant::now() + self.interval;
+        let mut tick = tokio::time::interval_at(first, self.interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let ended = tokio::select! {
+                biased;
+                () = &mut end => true,
+                _ = tick.tick() => false,
+            };
+            let samples = prometheus::parse(&render());
+            let now = std::time::SystemTime::now();
+            let request = convert::metrics(&samples, &self.resource, self.started, now);
+            let sent = self.transport.push(request.encode_to_vec()).await;
+            self.complaint.after(sent, 0);
+            if ended {
+                return;
+            }
+        }
+    }
+}
+
+/// Logs that a collector does not take what it is sent, now and then.
+#[derive(Debug, Default)]
+struct Complaint {
+    last: Option<Instant>,
+    dropped: u64,
+}
+
+// === impl Complaint ===
+
+impl Complaint {
+    fn after(&mut self, sent: Result<(), TransportError>, dropped: u64) {
+        self.dropped += dropped;
+        let due = self.last.is_none_or(|last| last.elapsed() >= COMPLAINT_PERIOD);
+        if let Err(error) = sent
+            && due
+        {
+            self.last = Some(Instant::now());
+            let dropped = std::mem::take(&mut self.dropped);
+            tracing::warn!(dropped, "cannot export telemetry: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

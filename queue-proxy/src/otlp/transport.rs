@@ -1,0 +1,198 @@
+//! How a push reaches the collector: a POST over HTTP/1.1, or a unary gRPC call.
+
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, HOST, TE};
+use http::{HeaderMap, HeaderValue, Request, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::settings::observability::{Otlp, OtlpProtocol};
+use crate::tls;
+
+/// The longest time of one push, as in OpenTelemetry.
+const PUSH_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest answer that is read; it is empty when all is well.
+const LONGEST_ANSWER: usize = 64 << 10;
+
+/// Why a push failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The endpoint cannot be pushed to.
+    #[error("cannot push to '{0}', expected http://host:port or https://host:port")]
+    Endpoint(String),
+    /// No connection.
+    #[error("cannot connect to the collector: {0}")]
+    Connect(#[from] std::io::Error),
+    /// The collector does not speak the protocol, or hung up.
+    #[error("cannot talk to the collector: {0}")]
+    Protocol(String),
+    /// The collector says no.
+    #[error("the collector answered {0}")]
+    Refused(String),
+    /// The collector says nothing.
+    #[error("the collector did not answer within {PUSH_TIMEOUT:?}")]
+    TimedOut,
+}
+
+/// What is pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    Traces,
+    Metrics,
+}
+
+/// Where pushes go. Each makes a connection of its own: they are seconds apart.
+#[derive(Debug)]
+pub(super) struct Transport {
+    protocol: OtlpProtocol,
+    host: String,
+    port: u16,
+    encrypted: bool,
+    path: String,
+}
+
+// === impl Transport ===
+
+impl Transport {
+    pub(super) fn new(settings: &Otlp, signal: Signal) -> Result<Self, TransportError> {
+        let invalid = || TransportError::Endpoint(settings.endpoint.clone());
+        let uri: Uri = settings.endpoint.parse().map_err(|_| invalid())?;
+        let encrypted = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(invalid()),
+        };
+        let host = uri.host().ok_or_else(invalid)?.trim_matches(['[', ']']).to_owned();
+        let default_port = if encrypted { 443 } else { 80 };
+        let (name, service) = match signal {
+            Signal::Traces => ("traces", "trace.v1.TraceService"),
+            Signal::Metrics => ("metrics", "metrics.v1.MetricsService"),
+        };
+        let path = match (settings.protocol, uri.path()) {
+            (OtlpProtocol::Grpc, _) => {
+                format!("/opentelemetry.proto.collector.{service}/Export")
+            }
+            (OtlpProtocol::Http, "" | "/") => format!("/v1/{name}"),
+            (OtlpProtocol::Http, path) => path.to_owned(),
+        };
+        let port = uri.port_u16().unwrap_or(default_port);
+        Ok(Self { protocol: settings.protocol, host, port, encrypted, path })
+    }
+
+    /// Sends one message and waits for the answer.
+    pub(super) async fn push(&self, message: Vec<u8>) -> Result<(), TransportError> {
+        let push = async {
+            let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+            if self.encrypted {
+                let alpn = match self.protocol {
+                    OtlpProtocol::Grpc => &b"h2"[..],
+                    OtlpProtocol::Http => b"http/1.1",
+                };
+                self.exchange(tls::connect(stream, &self.host, alpn).await?, message).await
+            } else {
+                self.exchange(stream, message).await
+            }
+        };
+        tokio::time::timeout(PUSH_TIMEOUT, push).await.unwrap_or(Err(TransportError::TimedOut))
+    }
+
+    async fn exchange(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        message: Vec<u8>,
+    ) -> Result<(), TransportError> {
+        match self.protocol {
+            OtlpProtocol::Http => self.post(TokioIo::new(stream), message).await,
+            OtlpProtocol::Grpc => self.call(TokioIo::new(stream), message).await,
+        }
+    }
+
+    async fn post(
+        &self,
+        io: impl hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+        message: Vec<u8>,
+    ) -> Result<(), TransportError> {
+        let (mut sender, connection) = http1::handshake(io).await.map_err(protocol)?;
+        let request = Request::post(&self.path)
+            .header(HOST, format!("{}:{}", self.host, self.port))
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))
+            .body(Full::new(Bytes::from(message)))
+            .map_err(|error| TransportError::Protocol(error.to_string()))?;
+        let response = beside(connection, sender.send_request(request)).await.map_err(protocol)?;
+        if response.status().is_success() {
+            Ok(())
+        } else {
+            Err(TransportError::Refused(response.status().to_string()))
+        }
+    }
+
+    async fn call(
+        &self,
+        io: impl hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+        message: Vec<u8>,
+    ) -> Result<(), TransportError> {
+        let (mut sender, connection) =
+            http2::handshake(TokioExecutor::new(), io).await.map_err(protocol)?;
+        let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+        let mut body = Vec::with_capacity(message.len() + 5);
+        body.push(0);
+        body.extend_from_slice(&length.to_be_bytes());
+        body.extend_from_slice(&message);
+        let scheme = if self.encrypted { "https" } else { "http" };
+        let uri = format!("{scheme}://{}:{}{}", self.host, self.port, self.path);
+        let request = Request::post(uri)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))
+            .header(TE, HeaderValue::from_static("trailers"))
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| TransportError::Protocol(error.to_string()))?;
+        let answer = async {
+            let response = sender.send_request(request).await.map_err(protocol)?;
+            grpc_status(response).await
+        };
+        let (code, message) = beside(connection, answer).await?;
+        if code == "0" {
+            Ok(())
+        } else {
+            Err(TransportError::Refused(format!("grpc-status {code} {message}")))
+        }
+    }
+}
+
+async fn grpc_status(
+    response: http::Response<Incoming>,
+) -> Result<(String, String), TransportError> {
+    let early = read_status(response.headers());
+    let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await;
+    let body = body.map_err(|error| TransportError::Protocol(error.to_string()))?;
+    let late = body.trailers().and_then(read_status);
+    late.or(early).ok_or_else(|| TransportError::Protocol("no grpc-status".to_owned()))
+}
+
+fn read_status(headers: &HeaderMap) -> Option<(String, String)> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let message = text("grpc-message").unwrap_or_default().to_owned();
+    Some((text("grpc-status")?.to_owned(), message))
+}
+
+/// Awaits an answer while its connection runs beside it. A connection that ends has handed over the
+/// answer before; if it has not, the answer says so.
+async fn beside<T>(
+    connection: impl Future<Output = Result<(), hyper::Error>>,
+    answer: impl Future<Output = T>,
+) -> T {
+    let mut answer = std::pin::pin!(answer);
+    tokio::select! {
+        biased;
+        answer = &mut answer => answer,
+        _ended = connection => answer.await,
+    }
+}
+
+fn protocol(error: hyper::Error) -> TransportError {
+    TransportError::Protocol(error.to_string())
+}
