@@ -8,13 +8,14 @@
 mod app;
 pub(crate) mod chart;
 mod load;
-mod prediction;
+pub(crate) mod prediction;
 pub(crate) mod screen;
-mod stage;
+pub(crate) mod stage;
 mod summary;
-mod tally;
-mod traffic;
+pub(crate) mod tally;
+pub(crate) mod traffic;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +52,9 @@ pub(crate) struct Args {
     /// How long the sample app takes before it listens.
     #[arg(long, default_value = "250ms", value_parser = humantime::parse_duration)]
     start_up: Duration,
+    /// Write one row for each request, as `tidegate run --record` does, for the simulator to replay.
+    #[arg(long, value_name = "PATH")]
+    record: Option<PathBuf>,
     /// Print the summary as JSON, and nothing else on standard output.
     #[arg(long)]
     json: bool,
@@ -139,6 +143,32 @@ async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCo
     let whole = tally.requests() == schedule.arrivals.len() as u64 && tally.lost() == 0;
     let success = ending == Ending::Played && whole;
     Ok(if success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a demo measured, for those who want to hold a prediction against it.
+pub(crate) struct Measured {
+    pub(crate) schedule: Arc<Schedule>,
+    pub(crate) tally: Tally,
+    pub(crate) cold_starts: u64,
+}
+
+/// Plays the demo in silence, whole or not at all, and gives what was measured.
+///
+/// # Errors
+/// When the stage cannot be had, processes were left, or somebody interrupted.
+pub(crate) fn measure(args: &Args) -> anyhow::Result<Measured> {
+    let schedule = Arc::new(Schedule::draw(&PLAN, args.duration, args.seed));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut stage = Stage::open(args).await?;
+        let mut tally = Tally::new()?;
+        let mut screen = Screen::new(Surface::Silent, screen::ink());
+        let ending = play(&mut stage, &schedule, &mut tally, &mut screen).await;
+        let cold_starts = stage.cold_starts();
+        stage.close().await?;
+        anyhow::ensure!(ending == Ending::Played, "interrupted before the traffic had ended");
+        Ok(Measured { schedule, tally, cold_starts })
+    })
 }
 
 /// Sends the traffic, and looks on until every request is answered and every instance is gone.

@@ -4,10 +4,12 @@
 //! came out. It models nothing itself.
 //!
 //! Modules in reading order: `traffic_args`, `model_args`, `output` (what can be typed, and what it
-//! means), `observer` (progress and rows while a run goes on), then one module for each verb.
+//! means), `observer` (progress and rows while a run goes on), then one module for each verb; `live` is the real run behind
+//! `validate --live`.
 
 mod compare;
 mod fit;
+mod live;
 mod model_args;
 mod observer;
 mod output;

@@ -121,7 +121,7 @@ fn changes(decisions: &[DecisionRecord]) -> Vec<(f64, u64, String)> {
 }
 
 /// Mean of ready instances in each second.
-fn per_second(standings: &[Standing]) -> Vec<f64> {
+pub(crate) fn per_second(standings: &[Standing]) -> Vec<f64> {
     let mut means: Vec<f64> = Vec::new();
     for pair in standings.windows(2) {
         let (mut from, to) = (pair[0].at.as_secs_f64(), pair[1].at.as_secs_f64());
@@ -141,7 +141,7 @@ fn per_second(standings: &[Standing]) -> Vec<f64> {
 }
 
 /// Mean absolute difference, as a share of the mean of what was measured.
-fn distance(predicted: &[f64], measured: &[f64]) -> f64 {
+pub(crate) fn distance(predicted: &[f64], measured: &[f64]) -> f64 {
     let total: f64 = measured.iter().sum();
     if total <= 0.0 {
         return 0.0;

@@ -137,7 +137,7 @@ pub(crate) fn settings(args: &Args) -> anyhow::Result<LocalSettings> {
         request_timeout: super::load::CLIENT_TIMEOUT,
         settings: vec![("scale-to-zero-grace-period".to_owned(), "6s".to_owned())],
         sidecar: Vec::new(),
-        record: None,
+        record: args.record.clone(),
     })
 }
 

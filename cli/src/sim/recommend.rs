@@ -137,7 +137,7 @@ fn text(found: &Recommendation, keep: &[String]) -> String {
     }
     let _ = writeln!(
         text,
-        "\ntried {} of {} combinations",
+        "\n{} runs, with {} combinations in all",
         figures::count(found.tried.len() as u64),
         figures::count(found.combinations as u64)
     );

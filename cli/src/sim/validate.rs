@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use serde_json::json;
-use tidegate_sim::parallel;
 use tidegate_sim::report::figures;
 use tidegate_sim::validate::{Allowed, Check, ValidateOptions, validate};
+use tidegate_sim::{SimSpan, parallel};
 
 use super::observer::Steps;
 use super::output;
 use super::run;
+use super::traffic_args::span;
 
 /// What was typed after `tidegate sim validate`.
 #[derive(Debug, clap::Args)]
@@ -25,6 +26,16 @@ pub(crate) struct Args {
     /// invocations.csv of a published Azure 2019 sample, to count cold starts in; again for more.
     #[arg(long, value_name = "PATH")]
     azure: Vec<PathBuf>,
+    /// Instead: play traffic against real processes on this machine, record it, simulate the
+    /// recording, and report how far apart the two are.
+    #[arg(long)]
+    live: bool,
+    /// How long the traffic of --live lasts.
+    #[arg(long, value_name = "TIME", value_parser = span, default_value = "3m", requires = "live")]
+    duration: SimSpan,
+    /// Keep the recording of --live in this directory: what was sent, recorded and measured.
+    #[arg(long, value_name = "DIR", requires = "live")]
+    keep: Option<PathBuf>,
     /// Seed of all runs.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -41,6 +52,9 @@ pub(crate) struct Args {
 
 /// Does what was asked; checks that fail are an error.
 pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
+    if args.live {
+        return live(args);
+    }
     let options = ValidateOptions {
         requests: args.requests,
         only: args.only.clone(),
@@ -70,6 +84,24 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     }
     if failed > 0 {
         bail!("{failed} of {} checks failed", checks.len());
+    }
+    Ok(())
+}
+
+/// A real run beside its simulation. Misses are reported, not failed: this machine may be busy.
+fn live(args: &Args) -> anyhow::Result<()> {
+    if !args.quiet {
+        let length = figures::seconds(args.duration.as_secs_f64());
+        eprintln!("tidegate sim: playing {length} of traffic against real processes");
+    }
+    let beside = super::live::measure(args.duration, args.seed, args.keep.as_deref())?;
+    if let Some(path) = &args.json {
+        let mut text = serde_json::to_string_pretty(&beside)?;
+        text.push('\n');
+        output::write_file(path, text.as_bytes())?;
+    }
+    if !args.quiet && !args.json.as_deref().is_some_and(output::is_stdout) {
+        output::write_file(Path::new("-"), beside.to_string().as_bytes())?;
     }
     Ok(())
 }

@@ -227,7 +227,9 @@ const Chart = (() => {
       if (bound === null || bound > scale.ticks[scale.ticks.length - 1]) continue;
       make("line", { x1: left, x2: left + plotWidth, y1: fix(y(bound)), y2: fix(y(bound)), stroke: "var(--grey)",
         "stroke-dasharray": "1 4" }, body);
-      const label = make("text", { x: left + plotWidth - 4, y: fix(y(bound)) - 4, "text-anchor": "end" }, body);
+      // Above its line, or below it where the marks of decisions are.
+      const at = fix(y(bound)) + (y(bound) < 24 ? 12 : -4);
+      const label = make("text", { x: left + plotWidth - 4, y: at, "text-anchor": "end" }, body);
       label.textContent = name + " " + bound;
     }
   }
