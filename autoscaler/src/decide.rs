@@ -115,22 +115,40 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Nothing known, by the default specification.
-    pub fn none(now: Timestamp) -> Inputs {
-        Inputs {
-            now,
-            spec: DecisionSpec::default(),
-            improvements: Improvements::none(),
-            observed: None,
-            signals: Signals::default(),
-            missing: None,
-            held: false,
-            recent_peak: None,
-            panic: PanicState::default(),
-            delayed: None,
-            last_burst_capacity: 0,
-        }
+    /// Nothing known, by Knative's default specification, at the epoch.
+    const NONE: Inputs = Inputs {
+        now: Timestamp::EPOCH,
+        spec: DecisionSpec::KNATIVE,
+        improvements: Improvements::none(),
+        observed: None,
+        signals: Signals { values: [Signal::NONE; MAX_SIGNALS], count: 0 },
+        missing: None,
+        held: false,
+        recent_peak: None,
+        panic: PanicState { since: None, max_instances: 0 },
+        delayed: None,
+        last_burst_capacity: 0,
+    };
+
+    /// Nothing known, by Knative's default specification.
+    pub const fn none(now: Timestamp) -> Inputs {
+        Inputs { now, ..Inputs::NONE }
     }
+}
+
+impl Decision {
+    /// Nothing decided.
+    const NONE: Decision = Decision {
+        valid: false,
+        desired: 0,
+        excess_burst_capacity: 0,
+        explanation: Explanation {
+            at: Timestamp::EPOCH,
+            outcome: Outcome { valid: false, desired: 0, excess_burst_capacity: 0 },
+            lifecycle: None,
+            detail: Detail::Knative(DecisionTrace { inputs: Inputs::NONE, steps: Steps::NONE }),
+        },
+    };
 }
 
 /// Decides.
@@ -139,23 +157,13 @@ pub fn decide(inputs: &Inputs) -> Decision {
 }
 
 /// Decides from inputs that are filled in where they will be returned from: a decision is large
-/// enough that moving it costs as much as deciding.
+/// enough that moving it costs as much as deciding, so it is copied once, from a constant.
 #[inline]
 pub(crate) fn decide_from(now: Timestamp, fill: impl FnOnce(&mut Inputs)) -> Decision {
-    let inputs = Inputs::none(now);
-    let steps = Steps::none(PanicState::default());
-    let mut decision = Decision {
-        valid: false,
-        desired: 0,
-        excess_burst_capacity: 0,
-        explanation: Explanation {
-            at: now,
-            outcome: Outcome::default(),
-            lifecycle: None,
-            detail: Detail::Knative(DecisionTrace { inputs, steps }),
-        },
-    };
+    let mut decision = Decision::NONE;
+    decision.explanation.at = now;
     if let Detail::Knative(trace) = &mut decision.explanation.detail {
+        trace.inputs.now = now;
         fill(&mut trace.inputs);
         trace.steps.panic_after = trace.inputs.panic;
         let outcome = settle(&trace.inputs, &mut trace.steps);

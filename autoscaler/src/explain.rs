@@ -129,6 +129,13 @@ pub struct SignalTrace {
     pub panic: Wish,
 }
 
+impl SignalTrace {
+    const NONE: SignalTrace = {
+        let wish = Wish { needed: 0.0, limited: 0, wish: 0 };
+        SignalTrace { kind: SignalKind::Concurrency, stable: wish, panic: wish }
+    };
+}
+
 /// What the scale-down delay did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -187,20 +194,18 @@ pub struct Steps {
 
 impl Steps {
     /// Steps in which nothing has happened yet.
-    pub(crate) fn none(panic: PanicState) -> Steps {
-        Steps {
-            limit_up: 0,
-            limit_down: 0,
-            signals: [SignalTrace::default(); MAX_SIGNALS],
-            stable_winner: 0,
-            panic_winner: 0,
-            panic_change: PanicChange::Calm,
-            panic_after: panic,
-            delay: None,
-            burst: BurstCapacity::default(),
-            rule: Rule::Stable,
-        }
-    }
+    pub(crate) const NONE: Steps = Steps {
+        limit_up: 0,
+        limit_down: 0,
+        signals: [SignalTrace::NONE; MAX_SIGNALS],
+        stable_winner: 0,
+        panic_winner: 0,
+        panic_change: PanicChange::Calm,
+        panic_after: PanicState { since: None, max_instances: 0 },
+        delay: None,
+        burst: BurstCapacity { exact: 0, decided: 0 },
+        rule: Rule::Stable,
+    };
 
     /// The signal whose stable wish is the largest.
     pub fn winner(&self) -> &SignalTrace {

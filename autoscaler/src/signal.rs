@@ -57,6 +57,10 @@ pub struct Signal {
 }
 
 impl Signal {
+    /// No load at all, of no target.
+    pub(crate) const NONE: Signal =
+        Signal { kind: SignalKind::Concurrency, stable: 0.0, panic: 0.0, target: 0.0 };
+
     /// Whether anything can be wished from it.
     pub fn is_sound(&self) -> bool {
         let finite = self.stable.is_finite() && self.panic.is_finite();

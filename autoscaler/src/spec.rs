@@ -71,29 +71,32 @@ pub struct DecisionSpec {
 }
 
 impl Default for DecisionSpec {
-    /// What Knative's default configuration resolves to for a revision without annotations.
+    /// [`DecisionSpec::KNATIVE`].
     fn default() -> DecisionSpec {
-        DecisionSpec {
-            max_scale_up_rate: 1000.0,
-            max_scale_down_rate: 2.0,
-            scaling_metric: ScalingMetric::Concurrency,
-            target_value: 70.0,
-            total_value: 100.0,
-            target_burst_capacity: 211.0,
-            activator_capacity: 100.0,
-            panic_threshold: 2.0,
-            stable_window_ms: 60_000,
-            scale_down_delay_ms: 0,
-            initial_scale: 1,
-            reachable: true,
-            activation_scale: 0,
-            burst_percentile: 95.0,
-            idle_floor_ms: 0,
-        }
+        DecisionSpec::KNATIVE
     }
 }
 
 impl DecisionSpec {
+    /// What Knative's default configuration resolves to for a revision without annotations.
+    pub const KNATIVE: DecisionSpec = DecisionSpec {
+        max_scale_up_rate: 1000.0,
+        max_scale_down_rate: 2.0,
+        scaling_metric: ScalingMetric::Concurrency,
+        target_value: 70.0,
+        total_value: 100.0,
+        target_burst_capacity: 211.0,
+        activator_capacity: 100.0,
+        panic_threshold: 2.0,
+        stable_window_ms: 60_000,
+        scale_down_delay_ms: 0,
+        initial_scale: 1,
+        reachable: true,
+        activation_scale: 0,
+        burst_percentile: 95.0,
+        idle_floor_ms: 0,
+    };
+
     /// How many activators should serve the revision when `ready` instances are ready.
     pub fn activators(&self, ready: u32) -> i32 {
         const MIN_ACTIVATORS: i32 = 2;
