@@ -3,17 +3,21 @@
 //! `cargo run --release -p tidegate-bench --bin autoscaler_fleet [ACTIVE_PERCENT]`. Of each fleet
 //! that share (10 % unless told) has traffic, spread evenly over it; the rest is at zero. A tick
 //! decides for every revision with something to decide, once. Times are processor time of the
-//! median of eleven ticks; memory is what the process grew by per revision.
+//! median of eleven ticks; memory is what the fleet allocated, its table's spare room included.
 
-use std::fs;
+use std::alloc::System;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use rustix::time::{ClockId, clock_gettime};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tidegate_autoscaler::revision::TICK_INTERVAL_MS;
 use tidegate_autoscaler::{
     Fleet, Improvements, Observed, Origin, RevisionId, RevisionSettings, Sample, Timestamp,
 };
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const SIZES: [usize; 7] = [1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000];
 const TICKS: usize = 11;
@@ -38,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(size: usize, percent: usize, improvements: Improvements) {
-    let before = resident_bytes();
+    let region = Region::new(ALLOCATOR);
     let start = Timestamp::from_secs(START_S);
     let settings = Arc::new(RevisionSettings { improvements, ..RevisionSettings::default() });
     let mut fleet = Fleet::new(start);
@@ -52,11 +56,8 @@ fn measure(size: usize, percent: usize, improvements: Improvements) {
         .filter(|(i, _)| i * percent % 100 < percent)
         .map(|(_, id)| *id)
         .collect();
-    // Touch every window once, so that memory is what a fleet that has lived uses.
-    for id in &ids {
-        fleet.record(*id, start, Origin::Instances, &Sample::IDLE);
-    }
-    let bytes = resident_bytes().saturating_sub(before) / size;
+    let change = region.change();
+    let bytes = (change.bytes_allocated - change.bytes_deallocated) / size;
 
     let mut second = 0;
     let mut ticks = Vec::new();
@@ -106,12 +107,4 @@ fn median(values: &mut [f64]) -> f64 {
 fn processor_seconds() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-}
-
-/// Bytes of memory that this process occupies.
-fn resident_bytes() -> usize {
-    const PAGE_BYTES: usize = 4096;
-    let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = text.split_whitespace().nth(1).and_then(|word| word.parse::<usize>().ok());
-    pages.unwrap_or(0) * PAGE_BYTES
 }
