@@ -66,7 +66,7 @@ pub(crate) struct Scaler {
     proxied: bool,
     activator_since: Timestamp,
     /// The last decision and step, only where somebody will ask for the reason: they are large.
-    last: Option<(Decision, Option<Step>)>,
+    last: Option<Box<(Decision, Option<Step>)>>,
     explains: Explains,
     /// Averages of the last decision, stable and panic.
     windows: (f64, f64),
@@ -238,7 +238,7 @@ impl Scaler {
             }
         }
         if self.explains == Explains::Yes {
-            self.last = Some((decision, None));
+            self.last = Some(Box::new((decision, None)));
         }
         self.reconcile(now, observed)
     }
@@ -267,8 +267,8 @@ impl Scaler {
             self.proxied = proxied;
             wanted = step.replicas.max(0);
             again_at = step.recheck_ms.map(|ms| now + u64::try_from(ms).unwrap_or(0) * 1_000_000);
-            if let Some((_, last_step)) = &mut self.last {
-                *last_step = Some(step);
+            if let Some(last) = &mut self.last {
+                last.1 = Some(step);
             }
         }
         if let Decider::KeepAlive(policy) = &self.decider
@@ -298,7 +298,7 @@ impl Scaler {
 
     /// The reason for the last decision, in words.
     pub(crate) fn reason(&self) -> String {
-        let Some((decision, step)) = &self.last else { return String::new() };
+        let Some((decision, step)) = self.last.as_deref() else { return String::new() };
         match step {
             Some(step) => format!("{} {step}.", decision.explanation),
             None => decision.explanation.to_string(),

@@ -23,6 +23,8 @@ mod revision;
 mod service;
 pub(crate) mod tally;
 
+use std::sync::Arc;
+
 use slab::Slab;
 
 use crate::arrival::{Arrival, ArrivalSource, RevisionId, RevisionNames};
@@ -31,7 +33,7 @@ use crate::events::{Event, EventQueue, Kind};
 use crate::random::{Stream, Streams};
 use crate::record::{DecisionRecord, Observer};
 use crate::scaler::Explains;
-use crate::scenario::{Keep, Scenario};
+use crate::scenario::{Keep, RevisionModel, Scenario};
 use crate::series::recorder::SeriesRecorder;
 use crate::time::{NANOS_PER_SEC, SimTime};
 use instance::Instance;
@@ -69,6 +71,8 @@ enum Rare {
 /// One run.
 pub(crate) struct World<'a, O> {
     scenario: &'a Scenario,
+    /// The model of every revision that has none of its own.
+    model: Arc<RevisionModel>,
     streams: Streams,
     observer: &'a mut O,
     now: u64,
@@ -118,6 +122,7 @@ impl<'a, O: Observer> World<'a, O> {
         let nodes = scenario.nodes.as_ref().map(|model| Nodes::new(model, &streams));
         let mut world = World {
             scenario,
+            model: Arc::new(scenario.revision.clone()),
             streams,
             observer,
             now: 0,
@@ -292,7 +297,8 @@ impl<'a, O: Observer> World<'a, O> {
     /// Gets to know revisions that the traffic has named.
     fn meet(&mut self, names: &RevisionNames) -> Result<(), RunError> {
         for (index, name) in names.iter().enumerate().skip(self.revisions.len()) {
-            let model = self.scenario.revisions.get(name).unwrap_or(&self.scenario.revision);
+            let own = self.scenario.revisions.get(name).map(|model| Arc::new(model.clone()));
+            let model = own.as_ref().unwrap_or(&self.model);
             let index = index as u32;
             let recording = &self.scenario.recording;
             let explains = recording.decisions > 0 || self.observer.wants_decisions();

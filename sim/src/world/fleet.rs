@@ -122,7 +122,7 @@ impl<O: Observer> World<'_, O> {
             place.breaker = Some(Breaker::new(revision.limit, revision.line));
         }
         if revision.asks_each() {
-            place.meter = Some(Meter::new(now));
+            place.meter = Some(Box::new(Meter::new(now)));
         }
         if let Some(door) = &mut revision.ingress {
             let (id, _nobody_waits) = door.add(tidegate_admission::Limit::UNLIMITED);

@@ -40,7 +40,7 @@ pub(crate) struct Instance {
     /// Which request holds which place in the line.
     pub(crate) waiters: Vec<u32>,
     /// The sidecar's account of direct requests; only where each instance is asked by itself.
-    pub(crate) meter: Option<Meter>,
+    pub(crate) meter: Option<Box<Meter>>,
     /// Requests that slow each other; only with contention.
     pub(crate) shared: Option<Box<Shared>>,
     /// The event at which its state changes by itself; any other one is stale.

@@ -1,6 +1,7 @@
 //! One revision: its instances, its lines, its accountant and who decides for it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_admission::dispatcher::DispatcherSettings;
@@ -39,7 +40,8 @@ pub(crate) struct Asked {
 /// One revision.
 pub(crate) struct Revision {
     pub(crate) name: String,
-    pub(crate) model: RevisionModel,
+    /// Shared by all revisions of the same model, so that a thousand of them stay near each other.
+    pub(crate) model: Arc<RevisionModel>,
     pub(crate) limit: Limit,
     pub(crate) timeout_ns: u64,
     pub(crate) sidecars: Sidecars,
@@ -105,7 +107,7 @@ impl Revision {
     pub(crate) fn new(
         index: u32,
         name: &str,
-        model: &RevisionModel,
+        model: &Arc<RevisionModel>,
         streams: &Streams,
         now: u64,
         asked: Asked,
@@ -132,7 +134,7 @@ impl Revision {
         let depth = model.queue_depth.map_or(LineSettings::KNATIVE.depth, Depth::Count);
         Ok(Revision {
             name: name.to_owned(),
-            model: model.clone(),
+            model: Arc::clone(model),
             limit,
             timeout_ns: model.timeout.map_or(super::NEVER, |span| span.as_nanos()),
             sidecars: match model.path {
