@@ -1,3 +1,4 @@
 //! Cost harness.
 
+pub mod local_mode;
 pub mod proxy;

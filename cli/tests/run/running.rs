@@ -125,7 +125,7 @@ impl Running {
                     fields.split_whitespace().nth(1) == Some(&ours.to_string())
                 };
                 let entries: Vec<&[u8]> = environment.split(|byte| *byte == 0).collect();
-                let is_app = entries.iter().any(|entry| *entry == mark.as_bytes());
+                let is_app = entries.contains(&mark.as_bytes());
                 let is_marked = entries.iter().any(|entry| entry.starts_with(b"TIDEGATE_RUN="));
                 *pid != ours && is_marked && (is_app || sidecar_of_us())
             })
