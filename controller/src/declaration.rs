@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate_autoscaler::history::HistoryEntry;
-use tidegate_autoscaler::lifecycle::{DEFAULT_PROGRESS_DEADLINE, LifecycleSpec};
+use tidegate_autoscaler::hpa::{HpaPolicy, HpaSettings};
+use tidegate_autoscaler::lifecycle::{DEFAULT_PROGRESS_DEADLINE, LifecycleSpec, ZeroScale};
 use tidegate_autoscaler::settings::{
-    Config, Overrides, Reachability, Resolved, Strictness, Violations, Workload,
+    Config, HPA_CLASS, HpaObject, Overrides, Reachability, Resolved, Strictness, Violation,
+    Violations, Workload,
 };
 use tidegate_autoscaler::{
     FixedPolicy, Improvements, KeepAlivePolicy, MetricSpec, Policy, RevisionAutoscaler,
@@ -35,7 +37,7 @@ pub struct Declaration {
 }
 
 /// Who decides how many instances there should be.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum PolicyChoice {
     /// Knative's algorithm, with Tidegate's improvements or without.
     Knative(RevisionSettings),
@@ -49,6 +51,8 @@ pub enum PolicyChoice {
         /// How long an idle instance is kept, in milliseconds.
         idle_ms: u64,
     },
+    /// Kubernetes' HPA.
+    Hpa(HpaSettings),
 }
 
 impl PolicyChoice {
@@ -60,8 +64,8 @@ impl PolicyChoice {
         ready: u32,
         history: &[HistoryEntry],
     ) -> Box<dyn Policy + Send> {
-        match *self {
-            Self::Knative(settings) => {
+        match self {
+            &Self::Knative(settings) => {
                 let built = match history {
                     // Knative starts in panic when it finds instances, because it knows nothing.
                     [] => RevisionAutoscaler::new(settings, now, ready),
@@ -74,8 +78,17 @@ impl PolicyChoice {
                     Err(_) => Box::new(FixedPolicy::new(ready)),
                 }
             }
-            Self::Fixed { instances } => Box::new(FixedPolicy::new(instances)),
-            Self::KeepAlive { idle_ms } => Box::new(KeepAlivePolicy::new(idle_ms)),
+            Self::Fixed { instances } => Box::new(FixedPolicy::new(*instances)),
+            Self::KeepAlive { idle_ms } => Box::new(KeepAlivePolicy::new(*idle_ms)),
+            Self::Hpa(settings) => match HpaPolicy::new(settings.clone()) {
+                Ok(mut policy) => {
+                    for entry in history {
+                        policy.record(entry.at, entry.origin, &entry.sample);
+                    }
+                    Box::new(policy)
+                }
+                Err(_) => Box::new(FixedPolicy::new(ready)),
+            },
         }
     }
 
@@ -86,6 +99,9 @@ impl PolicyChoice {
                 u32::try_from(settings.history_ms().div_ceil(1_000)).unwrap_or(u32::MAX)
             }
             Self::Fixed { .. } | Self::KeepAlive { .. } => 1,
+            Self::Hpa(settings) => {
+                u32::try_from(settings.metrics_window_ms.div_ceil(1_000)).unwrap_or(u32::MAX)
+            }
         }
     }
 }
@@ -119,22 +135,46 @@ impl Template {
         let reachability = Reachability::Reachable;
         let workload = Workload { container_concurrency, reachability };
         let resolved = Resolved::new(&self.config, &overrides, workload);
-        let lifecycle =
+        let mut lifecycle =
             LifecycleSpec::new(&self.config, &resolved, reachability, DEFAULT_PROGRESS_DEADLINE);
         // A reporter that is asked and says nothing is silent, not idle, also where an activator
         // sees every request.
         let metric = MetricSpec { scraped: true, ..resolved.windows };
         let improvements = self.improvements;
         let settings = RevisionSettings { spec: resolved.spec, metric, improvements };
+        let policy = match &resolved.hpa {
+            Some(object) => {
+                // The HPA knows no zero, and is switched off at it.
+                lifecycle.zero_scale = ZeroScale::Forbidden;
+                lifecycle.bounds.min = lifecycle.bounds.min.max(1);
+                PolicyChoice::Hpa(hpa_settings(object, overrides.target)?)
+            }
+            None => PolicyChoice::Knative(settings),
+        };
         Ok(Declaration {
             id,
-            policy: PolicyChoice::Knative(settings),
+            policy,
             lifecycle,
             container_concurrency,
             launch: None,
             start_deadline_ms: START_DEADLINE_MS,
         })
     }
+}
+
+/// What an HPA object says, where it can be followed: instances report concurrency and requests
+/// per second, nobody reports processors or memory.
+fn hpa_settings(object: &HpaObject, target: Option<f64>) -> Result<HpaSettings, Violations> {
+    let metric = object.metric.as_ref().map_or("cpu", |metric| metric.name.as_str());
+    if matches!(metric, "concurrency" | "rps") {
+        return Ok(HpaSettings::of_object(object, target));
+    }
+    let expected = "concurrency or rps, with a target: nothing else is reported here";
+    Err(Violations::one(Violation {
+        key: format!("metric of the class {HPA_CLASS}"),
+        value: metric.to_owned(),
+        expected: expected.to_owned(),
+    }))
 }
 
 /// How to start an instance on this machine.

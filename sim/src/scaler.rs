@@ -7,6 +7,7 @@
 pub(crate) mod settings;
 
 use tidegate_autoscaler::explain::Detail;
+use tidegate_autoscaler::hpa::HpaPolicy;
 use tidegate_autoscaler::lifecycle::{
     ActivatorProbe, Lifecycle, LifecycleSpec, Observation, Plumbing, Step, TrafficMode,
 };
@@ -50,6 +51,7 @@ enum Decider {
     Knative(Box<RevisionAutoscaler>),
     Fixed(FixedPolicy),
     KeepAlive(KeepAlivePolicy),
+    Hpa(Box<HpaPolicy>),
     Custom(Box<dyn Policy + Send>),
 }
 
@@ -95,6 +97,10 @@ impl Scaler {
             PolicyChoice::KeepAlive(idle) => {
                 Decider::KeepAlive(KeepAlivePolicy::new(idle.as_nanos() / 1_000_000))
             }
+            PolicyChoice::Hpa => {
+                let made = HpaPolicy::new(settings::hpa(&settings, &spec));
+                Decider::Hpa(Box::new(made.map_err(|error| error.to_string())?))
+            }
             PolicyChoice::Custom(custom) => Decider::Custom(custom.policy(model)),
         };
         let lifecycle =
@@ -128,6 +134,9 @@ impl Scaler {
             let decision = autoscaler.tick(at, Some(Observed::ready(0)), &[]);
             self.desired = decision.desired;
             self.excess_burst_capacity = decision.excess_burst_capacity;
+        } else if let Decider::Hpa(policy) = &self.decider {
+            // It never goes to zero, and at zero it would be switched off.
+            self.desired = i32::try_from(policy.settings().min_replicas).unwrap_or(i32::MAX);
         } else if let Decider::Fixed(policy) = &mut self.decider {
             let input = TickInput { now: timestamp(now), observed: None, signals: &[] };
             self.desired = policy.tick(&input).desired;
@@ -141,6 +150,8 @@ impl Scaler {
             *lifecycle = Lifecycle::new(count);
             self.desired = count;
             self.activator_since = timestamp(now);
+        } else if matches!(self.decider, Decider::Hpa(_)) {
+            self.desired = i32::try_from(count).unwrap_or(i32::MAX).max(self.desired);
         }
     }
 
@@ -163,6 +174,7 @@ impl Scaler {
             Decider::Knative(policy) => policy.as_ref(),
             Decider::Fixed(policy) => policy,
             Decider::KeepAlive(policy) => policy,
+            Decider::Hpa(policy) => policy.as_ref(),
             Decider::Custom(policy) => policy.as_ref(),
         }
     }
@@ -187,7 +199,11 @@ impl Scaler {
 
     /// Fewest instances there ever are.
     pub(crate) fn least(&self) -> u32 {
-        let least = if self.is_fixed() { self.desired } else { 0 };
+        let least = match &self.decider {
+            Decider::Fixed(_) => self.desired,
+            Decider::Hpa(policy) => i32::try_from(policy.settings().min_replicas).unwrap_or(1),
+            _ => 0,
+        };
         u32::try_from(self.spec.bounds.apply(least)).unwrap_or(0)
     }
 
@@ -201,7 +217,7 @@ impl Scaler {
     pub(crate) fn should_wake(&self, waiting: u32) -> bool {
         match &self.decider {
             Decider::Knative(policy) => Policy::should_wake(policy.as_ref(), waiting),
-            Decider::Fixed(_) | Decider::KeepAlive(_) => false,
+            Decider::Fixed(_) | Decider::KeepAlive(_) | Decider::Hpa(_) => false,
             Decider::Custom(policy) => policy.should_wake(waiting),
         }
     }
@@ -213,6 +229,7 @@ impl Scaler {
         match &mut self.decider {
             Decider::Knative(policy) => policy.record(at, report.origin, &report.sample),
             Decider::Fixed(_) | Decider::KeepAlive(_) => {}
+            Decider::Hpa(policy) => policy.record(at, report.origin, &report.sample),
             Decider::Custom(policy) => policy.record(at, report.origin, &report.sample),
         }
     }
@@ -225,6 +242,7 @@ impl Scaler {
             Decider::Knative(policy) => policy.tick(at, Some(observed), &[]),
             Decider::Fixed(policy) => policy.tick(&input),
             Decider::KeepAlive(policy) => policy.tick(&input),
+            Decider::Hpa(policy) => policy.tick(&input),
             Decider::Custom(policy) => policy.tick(&input),
         };
         if decision.valid {
@@ -311,6 +329,13 @@ impl Scaler {
         let spec = &self.settings.spec;
         // Beyond the longest of them every window is empty, and every delay has run out.
         let longest = spec.stable_window_ms.max(spec.scale_down_delay_ms).max(self.tick_every_ms);
+        let longest = match &self.decider {
+            Decider::Hpa(policy) => {
+                let hpa = policy.settings();
+                longest.max(hpa.metrics_window_ms + hpa.scale_down.stabilization_ms)
+            }
+            _ => longest,
+        };
         2 * longest * 1_000_000
     }
 }

@@ -89,6 +89,8 @@ pub enum PolicyChoice {
     Fixed(u32),
     /// One instance for each request in flight; an instance idle for this long goes.
     KeepAlive(SimSpan),
+    /// Kubernetes' HPA with its defaults, aiming for what Knative's algorithm would aim for.
+    Hpa,
     /// Anyone's own.
     Custom(Arc<dyn CustomPolicy>),
 }
@@ -383,6 +385,7 @@ impl fmt::Display for PolicyChoice {
             PolicyChoice::Tidegate => f.write_str("tidegate"),
             PolicyChoice::Fixed(count) => write!(f, "fixed:{count}"),
             PolicyChoice::KeepAlive(span) => write!(f, "keep-alive:{}s", span.as_secs_f64()),
+            PolicyChoice::Hpa => f.write_str("hpa"),
             PolicyChoice::Custom(policy) => f.write_str(&policy.name()),
         }
     }

@@ -34,6 +34,11 @@ impl Violations {
         self.0
     }
 
+    /// A single finding, for those who check more than settings alone can tell.
+    pub fn one(violation: Violation) -> Self {
+        Self(vec![violation])
+    }
+
     /// Success when nothing was found.
     pub(super) fn check(found: Vec<Violation>) -> Result<(), Self> {
         if found.is_empty() { Ok(()) } else { Err(Self(found)) }

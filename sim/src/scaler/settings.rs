@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use tidegate_autoscaler::hpa::{HpaMetricSpec, HpaSettings};
 use tidegate_autoscaler::lifecycle::{DEFAULT_PROGRESS_DEADLINE, LifecycleSpec};
 use tidegate_autoscaler::settings::{
     ANNOTATION_KEYS, CONFIG_KEYS, Config, Overrides, PROGRESS_DEADLINE, Reachability, Resolved,
     Strictness, Workload,
 };
-use tidegate_autoscaler::{Improvements, RevisionSettings};
+use tidegate_autoscaler::{Improvements, RevisionSettings, ScalingMetric, SignalKind};
 
 use crate::scenario::{PolicyChoice, RevisionModel};
 
@@ -87,6 +88,23 @@ pub(crate) fn resolve(model: &RevisionModel) -> Result<(RevisionSettings, Lifecy
     };
     let settings = RevisionSettings { spec: resolved.spec, metric: resolved.windows, improvements };
     Ok((settings, lifecycle))
+}
+
+/// Kubernetes' HPA with the target and bounds that the settings come to, and its own defaults for
+/// everything else.
+pub(crate) fn hpa(settings: &RevisionSettings, lifecycle: &LifecycleSpec) -> HpaSettings {
+    let kind = match settings.spec.scaling_metric {
+        ScalingMetric::Concurrency => SignalKind::Concurrency,
+        ScalingMetric::RequestRate => SignalKind::RequestRate,
+    };
+    let bound =
+        |bound: i32, none: u32| u32::try_from(bound).ok().filter(|&n| n > 0).unwrap_or(none);
+    HpaSettings {
+        min_replicas: bound(lifecycle.bounds.min, 1),
+        max_replicas: bound(lifecycle.bounds.max, u32::MAX),
+        metrics: vec![HpaMetricSpec { kind, target: settings.spec.target_value }],
+        ..HpaSettings::default()
+    }
 }
 
 #[cfg(test)]

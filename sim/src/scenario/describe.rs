@@ -147,17 +147,19 @@ impl RevisionModel {
 }
 
 impl PolicyChoice {
-    /// Reads `kpa`, `tidegate`, `fixed:N` or `keep-alive:TIME`.
+    /// Reads `kpa`, `tidegate`, `hpa`, `fixed:N` or `keep-alive:TIME`.
     ///
     /// # Errors
     ///
     /// What would be accepted.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let expected =
-            || format!("policy is `{text}`, expected kpa, tidegate, fixed:N or keep-alive:TIME");
+        let expected = || {
+            format!("policy is `{text}`, expected kpa, tidegate, hpa, fixed:N or keep-alive:TIME")
+        };
         match text.split_once(':') {
             None if text == "kpa" => Ok(PolicyChoice::Knative),
             None if text == "tidegate" => Ok(PolicyChoice::Tidegate),
+            None if text == "hpa" => Ok(PolicyChoice::Hpa),
             Some(("fixed", count)) => {
                 count.parse().map(PolicyChoice::Fixed).map_err(|_| expected())
             }
