@@ -3,11 +3,12 @@
 //!
 //! [`process`] starts peers and reads their cost from `/proc`, [`peers`] knows how each is
 //! configured, [`app`] is what they proxy to, [`load`] and [`streams`] are the clients,
-//! [`report`] prints.
+//! [`report`] prints, [`soak`] misbehaves.
 
 pub mod app;
 pub mod load;
 pub mod peers;
 pub mod process;
 pub mod report;
+pub mod soak;
 pub mod streams;

@@ -10,7 +10,7 @@ use anyhow::Context;
 use super::process::Peer;
 
 /// The limit the sidecars enforce: high enough never to refuse, so that only its cost shows.
-const CONCURRENCY: &str = "1000";
+const CONCURRENCY: usize = 1000;
 
 /// What to compare.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ impl Lineup {
     /// # Errors
     /// When one of them does not start.
     pub fn start(&self, app: SocketAddr, first_port: u16) -> anyhow::Result<Vec<Peer>> {
-        let mut peers = vec![self.tidegate(app, first_port)?];
+        let mut peers = vec![self.tidegate(app, first_port, CONCURRENCY)?];
         if let Some(program) = &self.nginx {
             peers.push(nginx_proxy(program, &self.directory, app, first_port + 1)?);
         }
@@ -45,19 +45,19 @@ impl Lineup {
         }
         if let Some(program) = &self.knative {
             let address = local(first_port + 3);
-            let mut command = sidecar(program, app, address);
+            let mut command = sidecar(program, app, address, CONCURRENCY);
             peers.push(Peer::start("Knative", address, &mut command)?);
         }
         Ok(peers)
     }
 
-    /// Starts our sidecar alone.
+    /// Starts our sidecar alone, with a limit of its own.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn tidegate(&self, app: SocketAddr, port: u16) -> anyhow::Result<Peer> {
+    pub fn tidegate(&self, app: SocketAddr, port: u16, limit: usize) -> anyhow::Result<Peer> {
         let address = local(port);
-        let mut command = sidecar(&self.queue_proxy, app, address);
+        let mut command = sidecar(&self.queue_proxy, app, address, limit);
         command
             .env("TIDEGATE_ADMIN_PORT", (port + 500).to_string())
             .env("TIDEGATE_STATS_PORT", (port + 501).to_string());
@@ -67,11 +67,11 @@ impl Lineup {
 
 /// A sidecar with everything on that a Knative user has by default: the breaker, the time
 /// limit, statistics, forwarding fields.
-fn sidecar(program: &Path, app: SocketAddr, address: SocketAddr) -> Command {
+fn sidecar(program: &Path, app: SocketAddr, address: SocketAddr, limit: usize) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
-        .env("CONTAINER_CONCURRENCY", CONCURRENCY)
+        .env("CONTAINER_CONCURRENCY", limit.to_string())
         .env("QUEUE_SERVING_PORT", address.port().to_string())
         .env("QUEUE_SERVING_TLS_PORT", (address.port() + 600).to_string())
         .env("USER_PORT", app.port().to_string())

@@ -20,8 +20,6 @@ pub struct Peer {
     /// Where it takes traffic.
     pub address: SocketAddr,
     child: Child,
-    /// The process that does the work, where that is not the child itself (nginx's worker).
-    worker: u32,
     /// From the start of the process to the first accepted connection.
     pub started_in: Duration,
 }
@@ -72,14 +70,12 @@ impl Peer {
             std::thread::sleep(Duration::from_micros(100));
         }
         let started_in = begun.elapsed();
-        let id = child.id();
-        let worker = children(id)?.first().copied().unwrap_or(id);
-        Ok(Peer { name: name.to_owned(), address, child, worker, started_in })
+        Ok(Peer { name: name.to_owned(), address, child, started_in })
     }
 
-    /// The id of the process that does the work.
+    /// The id of the process that does the work: nginx's only worker, or the child itself.
     pub fn id(&self) -> u32 {
-        self.worker
+        children(self.child.id()).first().copied().unwrap_or(self.child.id())
     }
 
     /// Processor time used so far.
@@ -87,7 +83,7 @@ impl Peer {
     /// # Errors
     /// When the process is gone.
     pub fn cpu(&self) -> anyhow::Result<Cpu> {
-        cpu(self.worker)
+        cpu(self.id())
     }
 
     /// Resident memory in KiB, all of it.
@@ -95,7 +91,7 @@ impl Peer {
     /// # Errors
     /// When the process is gone.
     pub fn resident_kib(&self) -> anyhow::Result<u64> {
-        status_field(self.worker, "VmRSS:")
+        status_field(self.id(), "VmRSS:")
     }
 
     /// Open descriptors.
@@ -103,7 +99,7 @@ impl Peer {
     /// # Errors
     /// When the process is gone.
     pub fn descriptors(&self) -> anyhow::Result<usize> {
-        Ok(fs::read_dir(format!("/proc/{}/fd", self.worker))?.count())
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.id()))?.count())
     }
 }
 
@@ -168,8 +164,8 @@ fn status_field(id: u32, name: &str) -> anyhow::Result<u64> {
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
-fn children(id: u32) -> anyhow::Result<Vec<u32>> {
+fn children(id: u32) -> Vec<u32> {
     let path = format!("/proc/{id}/task/{id}/children");
     let text = fs::read_to_string(Path::new(&path)).unwrap_or_default();
-    text.split_whitespace().map(|id| Ok(id.parse()?)).collect()
+    text.split_whitespace().filter_map(|id| id.parse().ok()).collect()
 }
