@@ -141,7 +141,9 @@ impl<H: Handler> Server<H> {
         let peer = peer.map(|peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()));
         let connection = Connection::new(io);
         if let Some(handover) = h1::serve(&self.shared, connection, peer).await {
-            h2::serve(&self.shared, handover, peer).await;
+            // Boxed, like everything rare: a connection's task is as large as its largest part,
+            // and ten thousand idle ones should not each reserve room for HTTP/2.
+            Box::pin(h2::serve(&self.shared, handover, peer)).await;
         }
     }
 }

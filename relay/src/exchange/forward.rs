@@ -78,7 +78,11 @@ impl Exchange {
         let mut reuse = Reuse::Allowed;
         let mut attempt = 1;
         loop {
-            let mut origin = self.connect(upstream, deadlines, reuse).await?;
+            let mut origin = match self.connect_at_once(upstream, reuse) {
+                Some(origin) => origin,
+                // Boxed because it is rare and large.
+                None => Box::pin(self.connect(upstream, deadlines)).await?,
+            };
             let error = match self.run(&mut origin, deadlines, guard).await {
                 Ok(ending) => {
                     return self.conclude(upstream, origin, ending, deadlines, guard).await;
@@ -100,29 +104,36 @@ impl Exchange {
         }
     }
 
-    /// A connection with the request begun on it.
+    /// An idle connection with the request begun on it: the usual case, without waiting.
+    fn connect_at_once(&self, upstream: &Upstream, reuse: Reuse) -> Option<Origin> {
+        if reuse == Reuse::Refused || self.protocol(upstream) == Protocol::Http2 {
+            return None;
+        }
+        let mut origin = upstream.take_idle(self.started)?;
+        origin.begin(&self.head);
+        Some(Origin::H1(origin))
+    }
+
+    /// A fresh connection, or a fresh stream, with the request begun on it.
     async fn connect(
         &mut self,
         upstream: &Upstream,
         deadlines: &Deadlines,
-        reuse: Reuse,
     ) -> Result<Origin, ForwardError> {
-        let inbound_http2 = self.head.version == Version::HTTP_2;
-        if upstream.protocol_for(inbound_http2, self.head.upgrade.is_some()) == Protocol::Http2
+        if self.protocol(upstream) == Protocol::Http2
             && let Some(origin) = self.connect_http2(upstream, deadlines).await?
         {
             return Ok(origin);
-        }
-        if reuse == Reuse::Allowed
-            && let Some(mut origin) = upstream.take_idle(self.started)
-        {
-            origin.begin(&self.head);
-            return Ok(Origin::H1(origin));
         }
         let connection = self.wait_for(deadlines, upstream.dial()).await?;
         let mut origin = Box::new(H1Origin::new(connection));
         origin.begin(&self.head);
         Ok(Origin::H1(origin))
+    }
+
+    fn protocol(&self, upstream: &Upstream) -> Protocol {
+        let inbound_http2 = self.head.version == Version::HTTP_2;
+        upstream.protocol_for(inbound_http2, self.head.upgrade.is_some())
     }
 
     /// A stream, or nothing when the upstream turns out to speak only HTTP/1.
@@ -200,7 +211,7 @@ impl Exchange {
             }
             (Ending::Complete, Origin::H2(_)) => Ok(()),
             (Ending::Tunnel, Origin::H1(origin)) => {
-                let mut tunnel = Tunnel::new(self, *origin, deadlines, guard);
+                let mut tunnel = Box::new(Tunnel::new(self, *origin, deadlines, guard));
                 poll_fn(|cx| tunnel.poll(cx)).await
             }
             (Ending::Tunnel, Origin::H2(_)) => Err(ForwardError::Closed),

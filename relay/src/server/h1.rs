@@ -66,7 +66,7 @@ pub(crate) async fn serve<H: Handler>(
                 return Some(Handover { io, front, membership });
             }
             Next::Refused(refusal) => {
-                refuse(&mut client, refusal).await;
+                Box::pin(refuse(&mut client, refusal)).await;
                 return None;
             }
             Next::Closed => return None,
@@ -78,7 +78,8 @@ pub(crate) async fn serve<H: Handler>(
         client.head_only = parsed.head.method == http::Method::HEAD;
         let expectation = parsed.unknown_expectation;
         if let Some(settings) = &parsed.http2_settings
-            && let Some(front) = upgrade::accept(&mut client, &parsed.head, settings).await
+            && let Some(front) =
+                Box::pin(upgrade::accept(&mut client, &parsed.head, settings)).await
         {
             let H1Client { connection, membership, .. } = *client;
             let (io, _) = connection.into_parts();
@@ -88,9 +89,9 @@ pub(crate) async fn serve<H: Handler>(
         if expectation {
             let reply = Reply::empty(StatusCode::EXPECTATION_FAILED);
             exchange.forbid_reuse();
-            let _ = exchange.respond(reply).await;
+            let _ = Box::pin(exchange.respond(reply)).await;
         } else if parsed.asterisk {
-            let _ = exchange.respond(Reply::empty(StatusCode::OK)).await;
+            let _ = Box::pin(exchange.respond(Reply::empty(StatusCode::OK))).await;
         } else {
             shared.handler.handle(&mut exchange).await;
         }
@@ -196,7 +197,8 @@ async fn refuse(client: &mut H1Client, refusal: Refusal) {
 /// connection can carry another request.
 async fn finish(mut exchange: Exchange) -> Option<(Box<H1Client>, Alarm)> {
     if !exchange.has_responded() && !exchange.is_abandoned() {
-        let _ = exchange.respond(Reply::empty(StatusCode::INTERNAL_SERVER_ERROR)).await;
+        let reply = Reply::empty(StatusCode::INTERNAL_SERVER_ERROR);
+        let _ = Box::pin(exchange.respond(reply)).await;
     }
     let (client, alarm, complete) = exchange.into_client();
     let Client::H1(mut client) = client else { return None };
@@ -209,19 +211,22 @@ async fn finish(mut exchange: Exchange) -> Option<(Box<H1Client>, Alarm)> {
         .await;
         return None;
     }
-    if !client.persistent || !swallow_body(&mut client).await {
-        linger(&mut client.connection).await;
+    if !client.persistent
+        || !(has_whole_request(&client) || Box::pin(swallow_body(&mut client)).await)
+    {
+        Box::pin(linger(&mut client.connection)).await;
         return None;
     }
     client.connection.trailers = None;
     Some((client, alarm))
 }
 
+fn has_whole_request(client: &H1Client) -> bool {
+    client.connection.decoder.is_done()
+}
+
 /// Reads what is left of a request body, within bounds. False when too much is left.
 async fn swallow_body(client: &mut H1Client) -> bool {
-    if client.connection.decoder.is_done() {
-        return true;
-    }
     let mut left = LEFTOVER_MAX;
     let swallowed = async {
         loop {
