@@ -169,6 +169,18 @@ fn lost_reports_count_as_silence_in_knative_and_are_filled_in_by_tidegate() {
     assert!((14.0..=17.0).contains(&enough), "{enough}");
 }
 
+#[test]
+fn a_sample_of_the_instances_stands_for_all_and_counts_nobody_twice() {
+    // Without a target for bursts requests go straight to the instances, each of which is asked.
+    let mut revision =
+        knative(&[("metric", "rps"), ("target", "4"), ("target-burst-capacity", "0")]);
+    revision.reporting.sampling = Sampling::Knative;
+    let output = simulate(&scenario(revision), "constant:40", 300);
+    // 40 requests a second at 2.8 each need 15 instances, of which ten are asked.
+    let ready = output.series[0].points[280].ready_mean;
+    assert!((14.0..=17.0).contains(&ready), "{ready}");
+}
+
 /// One instance for each ten requests that wait or are served, as a policy of one's own.
 struct TenEach;
 

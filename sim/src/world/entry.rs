@@ -28,7 +28,9 @@ impl<O: Observer> World<'_, O> {
         };
         let way = revision.way();
         let cold = if revision.ready.is_empty() { Cold::Yes } else { Cold::No };
-        revision.meter.arrive(Moment::from_nanos(now), Source::Direct);
+        if way == Way::FrontDoor || !revision.asks_each() {
+            revision.meter.arrive(Moment::from_nanos(now), Source::Direct);
+        }
         revision.tally.advance(now);
         revision.tally.now.inside += 1;
         let entry = self.requests.vacant_entry();
@@ -118,8 +120,6 @@ impl<O: Observer> World<'_, O> {
         let instance = revision.ingress_slots[instance.slot()];
         if let Some(meter) = &mut self.instances[instance as usize].meter {
             meter.arrive(Moment::from_nanos(self.now), Source::Direct);
-            // What each instance counts for itself is not counted at the front door.
-            revision.meter.depart(Moment::from_nanos(self.now), Source::Direct);
         }
         self.reach(request, instance);
     }

@@ -119,12 +119,12 @@ impl<O: Observer> World<'_, O> {
     fn account_for(&mut self, request: &Request, outcome: Outcome) {
         let now = self.now;
         let revision = &mut self.revisions[request.revision as usize];
-        let place = self.instances.get_mut(request.instance as usize);
-        match place.and_then(|place| place.meter.as_mut()) {
-            Some(meter) if request.way == Way::Direct => {
-                meter.depart(Moment::from_nanos(now), Source::Direct);
-            }
-            _ => revision.meter.depart(Moment::from_nanos(now), Source::Direct),
+        if request.way == Way::FrontDoor || !revision.asks_each() {
+            revision.meter.depart(Moment::from_nanos(now), Source::Direct);
+        } else if let Some(place) = self.instances.get_mut(request.instance as usize)
+            && let Some(meter) = &mut place.meter
+        {
+            meter.depart(Moment::from_nanos(now), Source::Direct);
         }
         let tally = &mut revision.tally;
         tally.advance(now);
