@@ -236,6 +236,7 @@ pub(crate) struct Limits {
     /// The most that the busiest recent second needs.
     peak: f64,
     activation_scale: i32,
+    improvements: Improvements,
 }
 
 impl Limits {
@@ -252,6 +253,7 @@ impl Limits {
             down: if spec.reachable { shrunk().min(peak) } else { 0.0 },
             peak,
             activation_scale: spec.activation_scale,
+            improvements: inputs.improvements,
         }
     }
 
@@ -259,7 +261,7 @@ impl Limits {
     fn wish(&self, load: f64, target: f64, peak: f64) -> Wish {
         let needed = (load / target).ceil();
         let capped = needed.min(peak);
-        let limited = capped.max(self.down).min(self.up) as i32;
+        let limited = self.improvements.narrow(capped.max(self.down).min(self.up));
         let raised = self.activation_scale > 1 && capped > 0.0;
         let wish = if raised { limited.max(self.activation_scale) } else { limited };
         Wish { needed, limited, wish }
@@ -378,7 +380,8 @@ fn burst_capacity(inputs: &Inputs, observed: Observed) -> BurstCapacity {
     let exact = if target == 0.0 {
         0
     } else if target > 0.0 {
-        (f64::from(observed.ready) * spec.total_value - target - panic).floor() as i32
+        let spare = f64::from(observed.ready) * spec.total_value - target - panic;
+        inputs.improvements.narrow(spare.floor())
     } else {
         -1
     };

@@ -99,12 +99,18 @@ impl DecisionSpec {
 
     /// How many activators should serve the revision when `ready` instances are ready.
     pub fn activators(&self, ready: u32) -> i32 {
-        const MIN_ACTIVATORS: i32 = 2;
+        self.activators_unbounded(ready) as i32
+    }
+
+    /// The same before it is made a 32-bit integer, for those who compare with Knative, which
+    /// wraps where [`Self::activators`] saturates.
+    pub fn activators_unbounded(&self, ready: u32) -> f64 {
+        const MIN_ACTIVATORS: f64 = 2.0;
         if self.target_burst_capacity == 0.0 {
             return MIN_ACTIVATORS;
         }
         let load = f64::from(ready) * self.total_value + self.target_burst_capacity.max(0.0);
-        ((load / self.activator_capacity).ceil() as i32).max(MIN_ACTIVATORS)
+        (load / self.activator_capacity).ceil().max(MIN_ACTIVATORS)
     }
 
     /// Excess burst capacity before anything was decided.
@@ -210,6 +216,13 @@ pub struct Improvements {
 }
 
 impl Improvements {
+    /// A double as the 32-bit integer that is decided. What does not fit saturates; without any
+    /// improvement it wraps to the smallest integer, as Go does on amd64.
+    pub(crate) fn narrow(&self, value: f64) -> i32 {
+        let fits = value > -2_147_483_649.0 && value < 2_147_483_648.0;
+        if fits || *self != Improvements::none() { value as i32 } else { i32::MIN }
+    }
+
     /// Knative, decision for decision.
     pub const fn none() -> Improvements {
         Improvements {

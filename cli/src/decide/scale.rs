@@ -150,15 +150,20 @@ impl TickOutput {
             desired: decision.desired,
             ebc: decision.excess_burst_capacity,
             bounded,
-            num_activators: autoscaler.settings().spec.activators(ready),
+            num_activators: wrapped(autoscaler.settings().spec.activators_unbounded(ready)),
             panic: PanicOutput::of(autoscaler, context.base_unix_ms),
         }
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// What Go on amd64 makes of a double beyond 32 bits: the smallest integer.
+fn wrapped(value: f64) -> i32 {
+    let fits = value > -2_147_483_649.0 && value < 2_147_483_648.0;
+    if fits { value as i32 } else { i32::MIN }
+}
+
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-#[derive(Default)]
 pub(super) struct ScaleInput {
     start_ms: TimeMs,
     initial_ready: u32,
