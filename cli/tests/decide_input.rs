@@ -103,6 +103,7 @@ fn absurd_sizes_are_refused_instead_of_allocated() {
             "granularity_ms": 1000}}"#,
         r#"{"kind": "window", "input": {"window_ms": 60000}}"#,
         r#"{"kind": "window", "input": {"window_ms": 60000, "granularity_ms": 1}}"#,
+        r#"{"kind": "window", "input": {"window_ms": 60000, "granularity_ms": 7000}}"#,
         r#"{"kind": "window", "input": {"granularity_ms": 1000}}"#,
         r#"{"kind": "window", "input": {"window_ms": 6000, "granularity_ms": 1000,
             "ops": [{"op": "resize", "window_ms": 99999999999}]}}"#,

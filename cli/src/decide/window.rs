@@ -71,6 +71,7 @@ pub(super) fn window(input: WindowInput, context: &mut Context<'_>) -> Result<Wi
         Algorithm::Linear => Aggregation::Linear,
         Algorithm::Weighted => Aggregation::WeightedExponential,
     };
+    check_granularity(input.granularity_ms)?;
     let mut window = Window::<1>::new(aggregation, input.window_ms, input.granularity_ms)
         .at("input.window_ms")?;
     let mut output = WindowOutput {
@@ -95,6 +96,19 @@ pub(super) fn window(input: WindowInput, context: &mut Context<'_>) -> Result<Wi
         }
     }
     Ok(output)
+}
+
+/// Knative cuts time into buckets from the year 1 and numbers them from 1970 on. The two agree
+/// where whole buckets make a day; elsewhere its windows are of no use to anybody.
+fn check_granularity(granularity_ms: u64) -> Result<(), Fault> {
+    const DAY_MS: u64 = 86_400_000;
+    let whole = granularity_ms > 0 && granularity_ms % 1000 == 0 && DAY_MS % granularity_ms == 0;
+    if whole {
+        return Ok(());
+    }
+    let message =
+        format!("{granularity_ms} ms, expected whole seconds, a whole number of which is a day");
+    Err(Fault::new("input.granularity_ms", message))
 }
 
 fn explain_query(t_ms: i64, average: f64, window: &Window<1>, empty: bool) -> String {
