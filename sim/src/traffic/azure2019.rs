@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::arrival::{RevisionId, RevisionNames};
 
-use super::counts::{Cell, CountFeed};
+use super::counts::{COUNT_MAX, Cell, CountFeed};
 use super::error::TrafficError;
 use super::field::{self, Quoting, Span, Unit};
 use super::format;
@@ -138,6 +138,7 @@ impl Loading {
                 b"0" | b"" => {}
                 digits => {
                     let count = field::count(digits)
+                        .filter(|count| *count <= COUNT_MAX)
                         .ok_or_else(|| lines.bad(span.start, "a number of invocations", digits))?;
                     if count > 0 {
                         counts.push((u32::try_from(interval).unwrap_or(u32::MAX), count));
@@ -173,7 +174,7 @@ impl Loading {
         self.entries.dedup_by(|next, kept| {
             let same = (next.interval, next.revision) == (kept.interval, kept.revision);
             if same {
-                kept.count += next.count;
+                kept.count = kept.count.saturating_add(next.count).min(COUNT_MAX);
             }
             same
         });

@@ -34,6 +34,10 @@ pub enum Placement {
     Start,
 }
 
+/// Most requests of one function in one interval: beyond it a count is a mistake, and placing so many
+/// would take longer than anyone waits.
+pub(super) const COUNT_MAX: u64 = 100_000_000;
+
 /// Requests of one function in one interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Cell {

@@ -329,7 +329,10 @@ fn of_json(head: &[u8], line: &[u8]) -> Option<Format> {
         Some(Format::RequestLog)
     } else if has("start_time") && has("duration") && (has("response_code") || has("authority")) {
         Some(Format::EnvoyJson)
-    } else if has("data") && (has("status") || has("resultType")) {
+    } else if object.get("data").unwrap_or(&Value::Null).get("resultType").is_some()
+        || has("resultType")
+        || (has("status") && has("error"))
+    {
         Some(Format::Prometheus)
     } else if object.get("log").is_some_and(|log| log.get("entries").is_some()) {
         Some(Format::Har)

@@ -25,12 +25,19 @@ const BUFFER_BYTES: usize = 128 << 10;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// A file that holds a trace, and the hash of its bytes once they were all seen.
+/// What holds a trace, and the hash of its bytes once they were all seen.
 #[derive(Debug, Clone)]
 pub(super) struct Input {
-    path: PathBuf,
+    bytes: Bytes,
     name: String,
     sha256: Arc<OnceLock<String>>,
+}
+
+/// Where the bytes of an input are.
+#[derive(Debug, Clone)]
+enum Bytes {
+    File(PathBuf),
+    Memory(Arc<[u8]>),
 }
 
 /// The lines of one input, numbered, bounded in length.
@@ -43,7 +50,7 @@ pub(super) struct Lines {
 
 /// Passes bytes through and leaves their hash behind at the end.
 struct Hashing {
-    inner: File,
+    inner: Box<dyn Read + Send>,
     hasher: Sha256,
     sha256: Arc<OnceLock<String>>,
 }
@@ -59,10 +66,23 @@ struct ZstdFrames<R: Read> {
 
 impl Input {
     pub(super) fn new(path: &Path) -> Self {
-        Input {
-            path: path.to_path_buf(),
-            name: path.display().to_string(),
-            sha256: Arc::new(OnceLock::new()),
+        let name = path.display().to_string();
+        Input { bytes: Bytes::File(path.to_path_buf()), name, sha256: Arc::default() }
+    }
+
+    /// Bytes that are in memory already, under a name for messages.
+    pub(super) fn memory(name: &str, bytes: Arc<[u8]>) -> Self {
+        Input { bytes: Bytes::Memory(bytes), name: name.to_owned(), sha256: Arc::default() }
+    }
+
+    /// The bytes as they are stored, from the beginning.
+    fn stored(&self) -> Result<Box<dyn Read + Send>, TrafficError> {
+        match &self.bytes {
+            Bytes::File(path) => match File::open(path) {
+                Ok(file) => Ok(Box::new(file)),
+                Err(source) => Err(self.io(source)),
+            },
+            Bytes::Memory(bytes) => Ok(Box::new(io::Cursor::new(Arc::clone(bytes)))),
         }
     }
 
@@ -79,9 +99,8 @@ impl Input {
 
     /// The unpacked content as a byte stream, for formats that are one document.
     pub(super) fn reader(&self) -> Result<Box<dyn BufRead + Send>, TrafficError> {
-        let file = File::open(&self.path).map_err(|source| self.io(source))?;
-        let hashing =
-            Hashing { inner: file, hasher: Sha256::new(), sha256: Arc::clone(&self.sha256) };
+        let inner = self.stored()?;
+        let hashing = Hashing { inner, hasher: Sha256::new(), sha256: Arc::clone(&self.sha256) };
         let mut packed = BufReader::with_capacity(BUFFER_BYTES, hashing);
         let head = packed.fill_buf().map_err(|source| self.io(source))?;
         let reader: Box<dyn BufRead + Send> = if head.starts_with(&GZIP_MAGIC) {
@@ -108,7 +127,7 @@ impl Input {
         if let Some(known) = self.sha256.get() {
             return Ok(known.clone());
         }
-        let mut file = File::open(&self.path).map_err(|source| self.io(source))?;
+        let mut file = self.stored()?;
         let mut hasher = Sha256::new();
         let mut chunk = vec![0_u8; BUFFER_BYTES];
         loop {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::arrival::RevisionNames;
 
 use super::azure2019::{CountTable, Entry};
+use super::counts::COUNT_MAX;
 use super::document;
 use super::error::TrafficError;
 use super::input::Input;
@@ -137,7 +138,7 @@ fn table(
                     PrometheusValue::Rate => number * step,
                     PrometheusValue::Increase => number,
                 };
-            let whole = exact as u64;
+            let whole = (exact as u64).min(COUNT_MAX);
             rest = exact - whole as f64;
             let interval = ((at - first) / step + 0.5) as u64;
             if interval > STEPS_MAX {

@@ -13,6 +13,7 @@ use crate::time::SimSpan;
 mod changes;
 mod counting;
 mod formats;
+mod mutations;
 mod refusals;
 
 /// A directory of files made for one test.

@@ -1,6 +1,7 @@
 //! A trace file as [`Traffic`]: what it is, how to read it, and its arrivals from the beginning.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::arrival::{ArrivalSource, RevisionNames, SourceError, Traffic};
 use crate::random::Streams;
@@ -110,7 +111,23 @@ impl TraceFile {
     /// When the file cannot be read, is of no known format, or its beginning is not what its format
     /// promises; with file, line and column where there is one.
     pub fn open(path: &Path, options: TraceOptions) -> Result<Self, TrafficError> {
-        let input = Input::new(path);
+        Self::look(Input::new(path), options)
+    }
+
+    /// The same for a trace that is in memory already; messages call it `name`.
+    ///
+    /// # Errors
+    ///
+    /// As [`TraceFile::open`].
+    pub fn from_bytes(
+        name: &str,
+        bytes: impl Into<Arc<[u8]>>,
+        options: TraceOptions,
+    ) -> Result<Self, TrafficError> {
+        Self::look(Input::memory(name, bytes.into()), options)
+    }
+
+    fn look(input: Input, options: TraceOptions) -> Result<Self, TrafficError> {
         let head = input.head()?;
         let format = match options.format {
             Some(format) => format,

@@ -2,7 +2,7 @@
 
 use crate::arrival::{RevisionId, RevisionNames};
 
-use super::counts::{Cell, CountFeed};
+use super::counts::{COUNT_MAX, Cell, CountFeed};
 use super::error::TrafficError;
 use super::field::{self, Clock, Quoting, Span, Unit};
 use super::format::{self, ARRIVAL_NAMES, COUNT_NAMES, Format};
@@ -145,7 +145,7 @@ fn stamp(lines: &Lines, fields: &[Span], columns: &Columns) -> Result<i64, Traff
         .and_then(|day| day.checked_mul(DAY_NS))
         .ok_or_else(|| lines.bad(start, "a number of a day", text))?;
     // Seconds since day 0 already lie in their day; seconds of the day have to be moved there.
-    Ok(if stamp < day { stamp + day } else { stamp })
+    Ok(if stamp < day { stamp.saturating_add(day) } else { stamp })
 }
 
 /// The text of `column` and where it begins; empty at the end of the line when it is missing.
@@ -181,17 +181,17 @@ impl WideFeed {
             return Ok(0);
         }
         let seconds = self.interval_ns as f64 / 1e9;
-        let expected = "a number of requests that is not negative";
+        let expected = "a number of requests from 0 to 100,000,000";
         let number = std::str::from_utf8(text)
             .ok()
             .and_then(|text| text.parse::<f64>().ok())
-            .filter(|number| (0.0..1e15).contains(number))
+            .filter(|number| (0.0..=COUNT_MAX as f64).contains(number))
             .ok_or_else(|| self.lines.bad(start, expected, text))?;
         let exact = match self.columns.measure {
             Rate::PerStep => number,
             Rate::PerSecond => number * seconds,
         } + self.remainders[index];
-        let whole = exact as u64;
+        let whole = (exact as u64).min(COUNT_MAX);
         self.remainders[index] = exact - whole as f64;
         Ok(whole)
     }

@@ -1,0 +1,33 @@
+//! Any bytes as a trace: read or refused, never a panic, never back in time, never a nameless revision.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tidegate_sim::traffic::{BadRows, Grouping, Placement, TraceFile, TraceOptions};
+use tidegate_sim::{SimTime, Traffic};
+
+/// Arrivals read of one input: a count may stand for millions.
+const ARRIVALS_MAX: usize = 10_000;
+
+fuzz_target!(|input: (bool, u8, &[u8])| {
+    let (skip, grouping, bytes) = input;
+    let options = TraceOptions {
+        bad_rows: if skip { BadRows::Skip } else { BadRows::Refuse },
+        grouping: match grouping % 3 {
+            0 => Grouping::Function,
+            1 => Grouping::App,
+            _ => Grouping::All,
+        },
+        placement: Placement::Start,
+        ..TraceOptions::default()
+    };
+    let Ok(trace) = TraceFile::from_bytes("fuzzed", bytes, options) else { return };
+    let Ok(mut source) = trace.open() else { return };
+    let mut last = SimTime::ZERO;
+    for _ in 0..ARRIVALS_MAX {
+        let Some(Ok(arrival)) = source.next() else { return };
+        assert!(arrival.at >= last);
+        assert_ne!(source.names().name(arrival.revision), "?");
+        last = arrival.at;
+    }
+});
