@@ -56,8 +56,8 @@ impl Door {
         Visit { door: Arc::clone(self), arrival: None, failed: false }
     }
 
-    /// Replaces the instances. One that is listed no more gets nothing new and is forgotten when its
-    /// last request is done; its count stays true if it is listed again before.
+    /// Replaces the instances. One that is listed no more gets nothing new and is forgotten when
+    /// its last request is done; its count stays true if it is listed again before.
     pub fn set_endpoints(self: &Arc<Self>, endpoints: &[Endpoint]) {
         let deliveries = self.state.lock().set_endpoints(endpoints);
         self.deliver(deliveries);

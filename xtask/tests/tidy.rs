@@ -15,70 +15,63 @@ const GENERATED: &str = "proto/src/generated";
 
 #[test]
 fn files_keep_their_budget() {
-    for source in handwritten() {
+    hold(handwritten().iter().filter_map(|source| {
         let lines = source.text.lines().count();
-        assert!(
-            lines <= FILE_LINES_MAX,
-            "{} has {lines} lines; the budget is {FILE_LINES_MAX}: find the second idea in it",
-            source.path.display()
-        );
-    }
+        (lines > FILE_LINES_MAX).then(|| {
+            format!(
+                "{} has {lines} lines; the budget is {FILE_LINES_MAX}: find the second idea in it",
+                source.path.display()
+            )
+        })
+    }));
 }
 
 #[test]
 fn lines_keep_their_width() {
-    for source in handwritten() {
-        for (number, line) in source.text.lines().enumerate() {
+    hold(handwritten().iter().flat_map(|source| {
+        source.text.lines().enumerate().filter_map(|(number, line)| {
             let columns = line.chars().count();
-            assert!(
-                columns <= LINE_COLUMNS_MAX || line.contains("://"),
-                "{}:{} has {columns} columns; the budget is {LINE_COLUMNS_MAX}",
-                source.path.display(),
-                number + 1
-            );
-        }
-    }
+            let too_wide = columns > LINE_COLUMNS_MAX && !line.contains("://");
+            too_wide
+                .then(|| format!("{}:{} has {columns} columns", source.path.display(), number + 1))
+        })
+    }));
 }
 
 #[test]
 fn functions_keep_their_budget() {
-    for source in handwritten() {
-        for (number, lines) in functions(&source) {
-            assert!(
-                lines <= FUNCTION_LINES_MAX,
-                "{}:{number} is a function of {lines} lines; the budget is {FUNCTION_LINES_MAX}",
-                source.path.display()
-            );
-        }
-    }
+    hold(handwritten().iter().flat_map(|source| {
+        functions(source).into_iter().filter_map(|(number, lines)| {
+            (lines > FUNCTION_LINES_MAX).then(|| {
+                format!("{}:{number} is a function of {lines} lines", source.path.display())
+            })
+        })
+    }));
 }
 
 #[test]
 fn modules_are_named_for_what_they_hold() {
-    for source in handwritten() {
-        let stem = source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let banned = ["mod", "util", "utils", "common", "helper", "helpers", "misc", "prelude"];
-        assert!(
-            !banned.contains(&stem.as_str()),
-            "{} says nothing about what it holds",
-            source.path.display()
-        );
-    }
+    let banned = ["mod", "util", "utils", "common", "helper", "helpers", "misc", "prelude"];
+    hold(handwritten().iter().filter_map(|source| {
+        let stem = source.path.file_stem()?.to_string_lossy().into_owned();
+        banned
+            .contains(&stem.as_str())
+            .then(|| format!("{} says nothing about what it holds", source.path.display()))
+    }));
 }
 
 #[test]
 fn crate_roots_introduce_themselves() {
-    for source in handwritten() {
+    hold(handwritten().iter().filter_map(|source| {
         let is_root = ["src/lib.rs", "src/main.rs"].iter().any(|root| source.path.ends_with(root));
-        if is_root {
-            let lines = source.text.lines().take_while(|line| line.starts_with("//!")).count();
-            assert!(
-                lines >= 4,
+        let lines = source.text.lines().take_while(|line| line.starts_with("//!")).count();
+        (is_root && lines < 4).then(|| {
+            format!(
                 "{} does not say what the crate is, what it must never do, and where to read on",
                 source.path.display()
-            );
-        }
-    }
+            )
+        })
+    }));
 }
 
 #[test]
@@ -137,6 +130,12 @@ fn links_between_pages_lead_somewhere() {
             );
         }
     }
+}
+
+/// Fails with every violation at once, so that one run shows all there is to mend.
+fn hold(violations: impl Iterator<Item = String>) {
+    let violations: Vec<String> = violations.collect();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
 fn handwritten() -> Vec<Source> {
