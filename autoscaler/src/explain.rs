@@ -38,6 +38,7 @@ impl Explanation {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[expect(clippy::large_enum_variant, reason = "an explanation is made without allocating")]
+#[non_exhaustive]
 pub enum Detail {
     /// Knative's algorithm, improved or not.
     Knative(DecisionTrace),
@@ -61,6 +62,7 @@ pub enum Detail {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum Rule {
     /// The instances could not be counted, so the last wish stands.
     CountUnknown,
@@ -90,6 +92,7 @@ pub enum Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum PanicChange {
     /// No panic before or after.
     Calm,

@@ -4,6 +4,20 @@
 //! [`Decision`]. Configured with [`Improvements::none`] it decides exactly as Knative's KPA does,
 //! to the last bit; [`Improvements::all`] is how Tidegate runs it.
 //!
+//! ```
+//! use tidegate_autoscaler::{
+//!     Observed, Origin, RevisionAutoscaler, RevisionSettings, Sample, Timestamp,
+//! };
+//!
+//! let start = Timestamp::from_secs(1_700_000_000);
+//! let mut autoscaler = RevisionAutoscaler::new(RevisionSettings::default(), start, 1)?;
+//! autoscaler.record(start, Origin::Instances, &Sample::of_concurrency(300.0)?);
+//! let decision = autoscaler.tick(start.plus_millis(500), Some(Observed::ready(1)), &[]);
+//! assert_eq!(decision.desired, 5);
+//! println!("{}", decision.explanation);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! What it must never do: read a clock, do I/O, spawn, draw random numbers, panic. Time is an
 //! argument, the same inputs give the same outputs on every machine.
 //!

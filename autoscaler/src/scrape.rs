@@ -62,6 +62,7 @@ pub enum Answer {
 
 /// Why a scrape yielded nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ScrapeError {
     /// Too few instances answered.
     Exhausted,

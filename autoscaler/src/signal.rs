@@ -11,6 +11,7 @@ pub const MAX_EXTRA_SIGNALS: usize = MAX_SIGNALS - 2;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum SignalKind {
     /// Average number of requests in flight.
     #[default]

@@ -32,6 +32,7 @@ const CHECKSUM_BYTES: usize = 8;
 
 /// Why bytes were refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SnapshotError {
     /// They do not begin like a snapshot.
     NotASnapshot,

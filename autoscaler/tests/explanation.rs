@@ -242,3 +242,17 @@ proptest! {
         }
     }
 }
+
+/// As data and back: what a file or a socket carries is the same explanation.
+#[cfg(feature = "serde")]
+#[test]
+fn an_explanation_survives_as_data() {
+    let decision = decide(&on(2, 200.0, 420.0));
+    let text = serde_json::to_string(&decision).expect("an explanation is plain data");
+    let again: tidegate_autoscaler::Decision = serde_json::from_str(&text).expect("as written");
+    assert_eq!(again, decision);
+    let data: serde_json::Value = serde_json::from_str(&text).expect("as written");
+    let steps = &data["explanation"]["detail"]["knative"]["steps"];
+    assert_eq!(steps["rule"], "panic");
+    assert_eq!(steps["signals"][0]["panic"]["needed"], 6.0);
+}

@@ -305,3 +305,24 @@ pub(crate) fn bucket_count(length_ms: u64, granularity_ms: u64) -> Result<usize,
 fn round6(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A fuzzer's find: the sign of the smallest number cannot be taken.
+    #[test]
+    fn a_bucket_number_at_the_end_of_the_range_is_refused() {
+        for (first, last) in [(i64::MIN, 5), (i64::MIN, i64::MIN), (5, i64::MAX)] {
+            let mut out = Writer::new();
+            out.u64(2_000);
+            out.u64(1_000);
+            out.i64(first);
+            out.i64(last);
+            out.f64s(&[0.0; 3]);
+            let bytes = out.into_bytes();
+            let loaded = Ring::<1>::load(&mut Reader::new(&bytes));
+            assert_eq!(loaded, Err(SnapshotError::Invalid("window")));
+        }
+    }
+}
