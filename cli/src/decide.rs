@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use answer::Explanations;
+use answer::{Explanations, Rules};
 use envelope::Envelope;
 use fault::Fault;
 use source::Source;
@@ -46,6 +46,10 @@ pub(crate) struct Args {
     /// Add the reason of each decision in words, as a list named `explanations`.
     #[arg(long)]
     explain: bool,
+    /// Decide as Tidegate's own modes do, every improvement on and settings read strictly, instead
+    /// of exactly as Knative does.
+    #[arg(long)]
+    tidegate: bool,
 }
 
 /// Answers every scenario of every file. Faults go to standard error, each with its file and
@@ -53,11 +57,12 @@ pub(crate) struct Args {
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut code = ExitCode::SUCCESS;
+    let rules = if args.tidegate { Rules::Tidegate } else { Rules::Knative };
     for path in &args.files {
         let source = Source::read(path);
         let several = source.scenarios.len() > 1;
         for (index, scenario) in source.scenarios.into_iter().enumerate() {
-            match scenario.and_then(|envelope| decide(envelope, args.explain)) {
+            match scenario.and_then(|envelope| decide(envelope, rules, args.explain)) {
                 Ok(line) => {
                     if let Err(error) = writeln!(out, "{line}") {
                         return hang_up(error);
@@ -78,9 +83,9 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn decide(mut envelope: Envelope, explain: bool) -> Result<String, Fault> {
+fn decide(mut envelope: Envelope, rules: Rules, explain: bool) -> Result<String, Fault> {
     let mut explanations = Explanations::new(explain);
-    let expected = answer::answer(&envelope, &mut explanations)?;
+    let expected = answer::answer(&envelope, rules, &mut explanations)?;
     envelope.set("expected", expected);
     if let Some(explanations) = explanations.into_json()? {
         envelope.set("explanations", explanations);

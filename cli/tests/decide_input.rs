@@ -271,6 +271,30 @@ fn settings_files_are_scenarios_of_their_own() {
 }
 
 #[test]
+fn tidegates_own_rules_are_asked_for() {
+    // Four instances report nothing for just a window: Knative sees a load of zero.
+    let silence = r#"{"kind": "collector", "input": {"initial_ready": 4,
+        "metric": {"stable_window_ms": 60000, "panic_window_ms": 6000, "scrape": true},
+        "spec": {"max_scale_up_rate": 10, "max_scale_down_rate": 2, "target_value": 70,
+            "total_value": 100, "target_burst_capacity": -1, "activator_capacity": 100,
+            "panic_threshold": 2, "stable_window_ms": 6000, "reachable": true},
+        "events": [{"t_ms": 500, "type": "record", "stat": {"c": 250}},
+            {"t_ms": 60500, "type": "tick"}]}}"#;
+    let desired = |args: &[&str]| {
+        let output = decide_with(args, silence.as_bytes());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let answer: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        answer["expected"]["ticks"][0]["desired"].as_i64().unwrap()
+    };
+    assert_eq!(desired(&["-"]), 2);
+    assert_eq!(desired(&["--tidegate", "-"]), 4);
+    let lax = r#"{"kind": "config", "input": {"cases": [{"panic-threshold-percentage": "90"}]}}"#;
+    assert!(stdout(&decide(lax)).contains(r#""ok":true"#));
+    let strict = decide_with(&["--tidegate", "-"], lax.as_bytes());
+    assert!(stdout(&strict).contains(r#""ok":false"#));
+}
+
+#[test]
 fn files_that_cannot_be_read_are_named() {
     let output = decide_with(&["/nowhere/at-all.json", "/"], b"");
     assert_eq!(output.status.code(), Some(2));

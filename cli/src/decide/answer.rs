@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use tidegate_autoscaler::Improvements;
+use tidegate_autoscaler::settings::Strictness;
 
 use super::envelope::{Envelope, MAX_TIME_MS};
 use super::fault::{At, Fault};
@@ -14,11 +16,13 @@ const KINDS: &str = "window, max_window, smoothing, sample_size, scale, collecto
 /// What the libraries answer to a scenario.
 pub(crate) fn answer(
     envelope: &Envelope,
+    rules: Rules,
     explanations: &mut Explanations,
 ) -> Result<Box<RawValue>, Fault> {
     let kind = envelope.kind()?;
     let base_unix_ms = envelope.base_unix_ms()?;
-    let mut question = Question { base_unix_ms, input: Some(envelope.input()?), explanations };
+    let input = Some(envelope.input()?);
+    let mut question = Question { base_unix_ms, rules, input, explanations };
     match kind.as_str() {
         "window" => question.put(window::window),
         "max_window" => question.put(window::max_window),
@@ -38,9 +42,35 @@ pub(crate) fn answer(
     }
 }
 
+/// Whose rules count where Knative and Tidegate differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rules {
+    /// Knative's, decision for decision and setting for setting.
+    Knative,
+    /// Tidegate's own: every improvement, and strict settings.
+    Tidegate,
+}
+
+impl Rules {
+    pub(crate) fn improvements(self) -> Improvements {
+        match self {
+            Self::Knative => Improvements::none(),
+            Self::Tidegate => Improvements::all(),
+        }
+    }
+
+    pub(crate) fn strictness(self) -> Strictness {
+        match self {
+            Self::Knative => Strictness::Knative,
+            Self::Tidegate => Strictness::Strict,
+        }
+    }
+}
+
 /// One scenario on its way to a library.
 struct Question<'a> {
     base_unix_ms: i64,
+    rules: Rules,
     input: Option<serde_json::Value>,
     explanations: &'a mut Explanations,
 }
@@ -49,6 +79,8 @@ struct Question<'a> {
 pub(crate) struct Context<'a> {
     /// When the scenario's own time is 0.
     pub(crate) base_unix_ms: i64,
+    /// Whose rules count.
+    pub(crate) rules: Rules,
     /// Takes each decision's reason.
     pub(crate) explanations: &'a mut Explanations,
 }
@@ -59,8 +91,8 @@ impl Question<'_> {
         kind: fn(I, &mut Context<'_>) -> Result<O, Fault>,
     ) -> Result<Box<RawValue>, Fault> {
         let input = read_input(self.input.take().unwrap_or_default())?;
-        let base_unix_ms = self.base_unix_ms;
-        let mut context = Context { base_unix_ms, explanations: &mut *self.explanations };
+        let (base_unix_ms, rules) = (self.base_unix_ms, self.rules);
+        let mut context = Context { base_unix_ms, rules, explanations: &mut *self.explanations };
         let output = kind(input, &mut context)?;
         serde_json::value::to_raw_value(&output).at("expected")
     }

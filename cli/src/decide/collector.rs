@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_autoscaler::collector::{Averages, Missing};
 use tidegate_autoscaler::settings::ScaleBounds;
 use tidegate_autoscaler::{
-    Aggregation, Improvements, MetricSpec, Origin, RevisionAutoscaler, RevisionSettings, Sample,
+    Aggregation, MetricSpec, Origin, RevisionAutoscaler, RevisionSettings, Sample,
 };
 
 use super::answer::{Context, TimeMs};
@@ -151,7 +151,7 @@ pub(super) fn collector(
     let settings = RevisionSettings {
         spec: input.spec.to_decision_spec(),
         metric: input.metric.to_metric_spec(),
-        improvements: Improvements::none(),
+        improvements: context.rules.improvements(),
     };
     let start = input.scaler_start_ms;
     let autoscaler = RevisionAutoscaler::new(settings, start.after(base), 0).at("input.metric")?;

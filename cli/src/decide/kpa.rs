@@ -8,7 +8,7 @@ use tidegate_autoscaler::lifecycle::{
     ProbeUse, Step,
 };
 use tidegate_autoscaler::settings::{
-    Config, GoDuration, Overrides, Reachability, Resolved, Workload,
+    Config, GoDuration, Overrides, Reachability, Resolved, Strictness, Workload,
 };
 
 use super::answer::{Context, TimeMs};
@@ -95,7 +95,7 @@ struct ReconcileOutput {
 }
 
 pub(super) fn kpa(input: KpaInput, context: &mut Context<'_>) -> Result<KpaOutput, Fault> {
-    let rules = Rules::read(&input)?;
+    let rules = Rules::read(&input, context.rules.strictness())?;
     let base = context.base_unix_ms;
     let mut reachability = Reachability::from(input.reachability);
     let mut lifecycle = Lifecycle::new(input.initial_replicas);
@@ -125,9 +125,9 @@ struct Rules {
 }
 
 impl Rules {
-    fn read(input: &KpaInput) -> Result<Self, Fault> {
+    fn read(input: &KpaInput, strictness: Strictness) -> Result<Self, Fault> {
         Ok(Self {
-            config: read_config(&input.config, "input.config")?,
+            config: read_config(&input.config, strictness, "input.config")?,
             overrides: Overrides::read(&input.annotations),
             container_concurrency: input.container_concurrency,
             progress_deadline: match input.progress_deadline_ms {

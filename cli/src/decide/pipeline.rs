@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_autoscaler::scrape::{MeshMode, Scraped, Scraper};
 use tidegate_autoscaler::settings::ScaleBounds;
 use tidegate_autoscaler::{
-    Improvements, Observed, Origin, RevisionAutoscaler, RevisionSettings, Sample, Timestamp,
+    Observed, Origin, RevisionAutoscaler, RevisionSettings, Sample, Timestamp,
 };
 
 use self::frame::Frame;
@@ -121,7 +121,7 @@ pub(super) fn pipeline(
     let settings = RevisionSettings {
         spec: input.spec.to_decision_spec(),
         metric: input.metric.to_metric_spec(),
-        improvements: Improvements::none(),
+        improvements: context.rules.improvements(),
     };
     let start = input.scaler_start_ms.after(context.base_unix_ms);
     let autoscaler = RevisionAutoscaler::new(settings, start, 0).at("input.metric")?;

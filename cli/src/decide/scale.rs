@@ -5,8 +5,8 @@ use tidegate_autoscaler::collector::{Averages, Missing};
 use tidegate_autoscaler::settings::ScaleBounds;
 use tidegate_autoscaler::window::MAX_BUCKETS;
 use tidegate_autoscaler::{
-    Decision, DecisionSpec, Improvements, MetricSpec, Observed, RevisionAutoscaler,
-    RevisionSettings, ScalingMetric,
+    Decision, DecisionSpec, MetricSpec, Observed, RevisionAutoscaler, RevisionSettings,
+    ScalingMetric,
 };
 
 use super::answer::{Context, TimeMs};
@@ -226,7 +226,7 @@ pub(super) fn scale(input: ScaleInput, context: &mut Context<'_>) -> Result<Scal
     let settings = RevisionSettings {
         spec: input.spec.to_decision_spec(),
         metric: MetricSpec::default(),
-        improvements: Improvements::none(),
+        improvements: context.rules.improvements(),
     };
     let ready = observed(input.initial_ready, input.initial_ready_error);
     let ready = ready.map_or(0, |observed| observed.ready);

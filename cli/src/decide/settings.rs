@@ -61,7 +61,7 @@ pub(super) fn resolve(
     let mut cases = Vec::with_capacity(input.cases.len());
     for (index, case) in input.cases.iter().enumerate() {
         let path = format!("input.cases[{index}].config");
-        let config = read_config(&case.config, &path)?;
+        let config = read_config(&case.config, context.rules.strictness(), &path)?;
         let workload = Workload {
             container_concurrency: case.container_concurrency,
             reachability: case.reachability.into(),
@@ -73,9 +73,13 @@ pub(super) fn resolve(
     Ok(Answers { cases })
 }
 
-/// The cluster's settings as Knative would take them; a fault names everything it would refuse.
-pub(super) fn read_config(data: &BTreeMap<String, String>, path: &str) -> Result<Config, Fault> {
-    Config::from_map(data, Strictness::Knative).map_err(one_line).at(path)
+/// The cluster's settings; a fault names everything that is refused.
+pub(super) fn read_config(
+    data: &BTreeMap<String, String>,
+    strictness: Strictness,
+    path: &str,
+) -> Result<Config, Fault> {
+    Config::from_map(data, strictness).map_err(one_line).at(path)
 }
 
 fn one_line(violations: Violations) -> String {
@@ -108,7 +112,7 @@ pub(super) fn config(
 ) -> Result<Answers<Verdict>, Fault> {
     let mut cases = Vec::with_capacity(input.cases.len());
     for data in &input.cases {
-        let outcome = Config::from_map(data, Strictness::Knative);
+        let outcome = Config::from_map(data, context.rules.strictness());
         context.explanations.say(|| {
             let strict = Config::from_map(data, Strictness::Strict);
             explain_verdict(&outcome, &strict)
@@ -133,8 +137,10 @@ pub(super) fn annotations(
 ) -> Result<Answers<Verdict>, Fault> {
     let mut cases = Vec::with_capacity(input.cases.len());
     for (index, case) in input.cases.iter().enumerate() {
-        let config = read_config(&case.config, &format!("input.cases[{index}].config"))?;
-        let outcome = validate_annotations(&case.annotations, &config, Strictness::Knative);
+        let path = format!("input.cases[{index}].config");
+        let config = read_config(&case.config, context.rules.strictness(), &path)?;
+        let strictness = context.rules.strictness();
+        let outcome = validate_annotations(&case.annotations, &config, strictness);
         context.explanations.say(|| {
             let strict = validate_annotations(&case.annotations, &config, Strictness::Strict);
             explain_verdict(&outcome, &strict)

@@ -102,7 +102,7 @@ pub(super) fn window(input: WindowInput, context: &mut Context<'_>) -> Result<Wi
 /// where whole buckets make a day; elsewhere its windows are of no use to anybody.
 fn check_granularity(granularity_ms: u64) -> Result<(), Fault> {
     const DAY_MS: u64 = 86_400_000;
-    let whole = granularity_ms > 0 && granularity_ms % 1000 == 0 && DAY_MS % granularity_ms == 0;
+    let whole = granularity_ms.is_multiple_of(1000) && DAY_MS.is_multiple_of(granularity_ms);
     if whole {
         return Ok(());
     }
