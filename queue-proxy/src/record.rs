@@ -50,6 +50,25 @@ pub struct Recorder {
     names: String,
 }
 
+// === impl Row ===
+
+impl Row {
+    /// The row as it stands in the file, with its newline; `names` is `,revision,instance,`, quoted.
+    pub fn line(&self, names: &str) -> String {
+        let start = self.start.duration_since(UNIX_EPOCH).unwrap_or_default();
+        format!(
+            "{},{},{},{},{},{}{names}{}\n",
+            start.as_micros(),
+            self.wait.as_micros(),
+            self.service.as_micros(),
+            self.status,
+            self.request_bytes,
+            self.response_bytes,
+            u8::from(self.cold == Cold::Yes),
+        )
+    }
+}
+
 // === impl Recorder ===
 
 impl Recorder {
@@ -67,7 +86,7 @@ impl Recorder {
 
     /// Hands over one row. Never waits.
     pub fn write(&self, row: &Row) {
-        self.sink.write(line(row, &self.names).as_bytes());
+        self.sink.write(row.line(&self.names).as_bytes());
     }
 
     /// Rows lost to a full buffer or to a file that refused them.
@@ -91,21 +110,6 @@ fn open(path: &Path) -> std::io::Result<File> {
         }
         Err(error) => Err(error),
     }
-}
-
-/// One row as it stands in the file; `names` is `,revision,instance,`.
-fn line(row: &Row, names: &str) -> String {
-    let start = row.start.duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!(
-        "{},{},{},{},{},{}{names}{}\n",
-        start.as_micros(),
-        row.wait.as_micros(),
-        row.service.as_micros(),
-        row.status,
-        row.request_bytes,
-        row.response_bytes,
-        u8::from(row.cold == Cold::Yes),
-    )
 }
 
 /// A field of a CSV row, quoted when it must be.
