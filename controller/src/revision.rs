@@ -28,7 +28,7 @@ use crate::status::{InstanceStatus, RevisionStatus};
 pub(crate) const WARM_UP_MS: u64 = 2_500;
 
 /// Decisions out of turn, while requests wait, are at least this far apart.
-pub(crate) const URGENT_GAP_MS: u64 = 200;
+pub(crate) const URGENT_GAP_MS: u64 = 100;
 
 /// Seconds are closed in their middle, so that jitter does not put two into one window bucket.
 const SECOND_PHASE_MS: u64 = 500;
@@ -204,22 +204,23 @@ impl Revision {
         let since_last = cx.now.millis_since(self.last_tick);
         let waiting = self.demand.waiting();
         let Some(policy) = self.policy(cx) else { return };
-        if !policy.should_wake(waiting) && since_last < URGENT_GAP_MS {
-            return;
+        if policy.should_wake(waiting) || since_last >= URGENT_GAP_MS {
+            self.tick(cx);
+        } else {
+            self.next_tick = self.next_tick.min(self.last_tick.plus_millis(URGENT_GAP_MS));
         }
-        if let Some(sample) = self.demand.advance()
-            && let Some(policy) = &mut self.policy
-        {
-            policy.record(cx.now, Origin::Activator, &sample);
-        }
-        self.tick(cx);
     }
 
     /// Decides, and follows the decision.
     fn tick(&mut self, cx: &mut Context<'_>) {
         let observed = self.observed();
         let now = cx.now;
+        // What waits at this moment is load, whatever the averages of the past say.
+        let held = if observed.waiting > 0 { self.demand.advance() } else { None };
         let Some(policy) = self.policy(cx) else { return };
+        if let Some(sample) = held {
+            policy.record(now, Origin::Activator, &sample);
+        }
         let decision = policy.tick(&TickInput { now, observed: Some(observed), signals: &[] });
         self.next_tick = now.plus_millis(policy.tick_interval_ms());
         self.last_tick = now;

@@ -1,9 +1,11 @@
 //! Processes are known by a mark in their environment, which their children inherit.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -18,6 +20,9 @@ pub const INSTANCE_VARIABLE: &str = "TIDEGATE_INSTANCE";
 /// Rounds of looking for processes that appear while others are being killed. A fork bomb is not
 /// outrun by this; anything else is gone after two.
 const SWEEPS_MAX: usize = 20;
+
+/// A killed process takes a moment to go.
+const SWEEP_PAUSE: Duration = Duration::from_millis(5);
 
 /// One run of a controller on this machine; no two are the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,21 +101,22 @@ pub fn find(of: Of<'_>) -> Vec<Pid> {
 }
 
 /// Kills everything that carries the mark, also what appears meanwhile. Returns how many processes
-/// there were. Blocks for as long as it takes to read `/proc`.
+/// there were. Blocks until they are gone, or for a tenth of a second if they do not go.
 pub fn sweep(of: Of<'_>) -> usize {
-    let mut count = 0;
+    let mut seen = BTreeSet::new();
     for _ in 0..SWEEPS_MAX {
         let found = find(of);
         if found.is_empty() {
             break;
         }
-        for pid in &found {
-            // It may have ended by itself.
-            let _ = kill_process(*pid, Signal::KILL);
+        for pid in found {
+            // It may have ended by itself, or be about to.
+            let _ = kill_process(pid, Signal::KILL);
+            seen.insert(pid.as_raw_nonzero());
         }
-        count += found.len();
+        std::thread::sleep(SWEEP_PAUSE);
     }
-    count
+    seen.len()
 }
 
 #[cfg(test)]
