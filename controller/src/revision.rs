@@ -11,10 +11,10 @@ use tidegate_autoscaler::lifecycle::{
     ActivatorProbe, Lifecycle, Observation, Plumbing, StepRule, UNDECIDED,
 };
 use tidegate_autoscaler::sample::Origin;
-use tidegate_autoscaler::{Decision, Observed, Policy, TickInput, Timestamp};
+use tidegate_autoscaler::{Decision, Observed, Policy, Signal, TickInput, Timestamp};
 
 use crate::crash::CrashBackoff;
-use crate::declaration::Declaration;
+use crate::declaration::{Declaration, PolicyChoice};
 use crate::demand::Demand;
 use crate::event::{Effect, Endpoint, Word};
 use crate::history::History;
@@ -215,13 +215,15 @@ impl Revision {
     fn tick(&mut self, cx: &mut Context<'_>) {
         let observed = self.observed();
         let now = cx.now;
+        let found = self.found_capacity();
         // What waits at this moment is load, whatever the averages of the past say.
         let held = if observed.waiting > 0 { self.demand.advance() } else { None };
         let Some(policy) = self.policy(cx) else { return };
         if let Some(sample) = held {
             policy.record(now, Origin::Activator, &sample);
         }
-        let decision = policy.tick(&TickInput { now, observed: Some(observed), signals: &[] });
+        let input = TickInput { now, observed: Some(observed), signals: found.as_slice() };
+        let decision = policy.tick(&input);
         self.next_tick = now.plus_millis(policy.tick_interval_ms());
         self.last_tick = now;
         if decision.valid {
@@ -264,6 +266,27 @@ impl Revision {
         });
         self.journal.push(Arc::clone(&record));
         cx.effects.push(Effect::Decided(record));
+    }
+
+    /// Where nobody set a limit and the instances found out their own, what one can carry is what
+    /// they say: the load of the last decision, against the mean of their limits.
+    fn found_capacity(&self) -> Option<Signal> {
+        let PolicyChoice::Knative(settings) = &self.declaration.policy else { return None };
+        let ready = self.instances.values().filter(|i| i.takes_requests() && i.limit > 0);
+        let limits: Vec<f64> = ready.map(|instance| f64::from(instance.limit)).collect();
+        if self.declaration.container_concurrency > 0 || limits.is_empty() {
+            return None;
+        }
+        let mean = limits.iter().sum::<f64>() / limits.len() as f64;
+        let utilization = settings.spec.target_value / settings.spec.total_value;
+        self.measured().map(|load| Signal { target: mean * utilization, ..load })
+    }
+
+    /// The load that the last decision went by, if it knew one.
+    fn measured(&self) -> Option<Signal> {
+        let Detail::Knative(trace) = &self.journal.last()?.explanation.detail else { return None };
+        let known = trace.inputs.missing.is_none();
+        trace.inputs.signals.as_slice().first().copied().filter(|_| known)
     }
 
     fn observed(&self) -> Observed {
@@ -313,8 +336,7 @@ impl Revision {
             Detail::Knative(trace) => Some(trace),
             _ => None,
         });
-        let known = trace.filter(|trace| trace.inputs.missing.is_none());
-        let first = known.and_then(|trace| trace.inputs.signals.as_slice().first().copied());
+        let first = self.measured();
         RevisionStatus {
             revision: self.id().clone(),
             desired: last.map_or(UNDECIDED, |record| record.replicas()),

@@ -136,6 +136,22 @@ fn an_instance_that_takes_too_long_is_killed_and_blamed() {
 }
 
 #[test]
+fn limits_that_instances_found_out_count_as_their_capacity() {
+    let mut world = Fixture::local(declaration(0, "1"));
+    let sidecar = world.sidecar("web-1");
+    world.run_for(20, |world, second| {
+        let report = stat(second + 1, 30.0).ready().in_flight(30);
+        world.instance_says(sidecar, report);
+    });
+    assert_eq!(world.state.statuses()[0].desired, 1, "30 of the 70 that are assumed");
+    world.run_for(20, |world, second| {
+        let report = stat(second + 21, 30.0).ready().in_flight(30).limit(10);
+        world.instance_says(sidecar, report);
+    });
+    assert_eq!(world.state.statuses()[0].desired, 5, "30 at 7 of 10 each");
+}
+
+#[test]
 fn silence_is_not_zero() {
     let mut world = Fixture::remote(declaration(10, "0"));
     let sidecars: Vec<ReporterId> =

@@ -178,6 +178,10 @@ impl Stat {
         Self(Report { in_flight, ..self.0 })
     }
 
+    pub(super) fn limit(self, limit: u32) -> Self {
+        Self(Report { limit, ..self.0 })
+    }
+
     pub(super) fn at(self, end_unix_ms: i64) -> Self {
         Self(Report { end_unix_ms, ..self.0 })
     }
