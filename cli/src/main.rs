@@ -4,8 +4,8 @@
 //! code. It decides nothing about scaling or traffic: that lives in the crates below it.
 //!
 //! Modules in reading order: [`run`] and [`demo`] serve real processes on this machine, [`decide`]
-//! and [`explain`] answer questions about decisions, [`sim`] answers what-if questions about traffic,
-//! [`roles`] are the parts that `run` starts and that a cluster runs one by one.
+//! and [`explain`] answer questions about decisions, [`sim`] answers what-if questions about
+//! traffic, [`roles`] are the parts that `run` starts and that a cluster runs one by one.
 
 mod decide;
 mod demo;

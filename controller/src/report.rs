@@ -20,7 +20,7 @@ const ADDRESS_BYTES_MAX: usize = 512;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ReportError {
     /// It speaks another version of the protocol.
-    #[error("protocol version {0} is not spoken here: expected {SPOKEN}", SPOKEN = PROTOCOL_VERSION)]
+    #[error("protocol version {0} is not spoken here: expected {ours}", ours = PROTOCOL_VERSION)]
     Version(u32),
     /// It is neither a queue-proxy nor an activator.
     #[error("role {0} is unknown: expected a queue-proxy or an activator")]

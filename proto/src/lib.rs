@@ -5,8 +5,8 @@
 //! domain type that cannot hold an invalid value.
 //!
 //! Modules in reading order: [`stats::v1`] is how a reporter tells a controller how busy it is,
-//! [`scale::v1`] is how one asks a controller what it decided and why, [`knative`] is what Knative's
-//! autoscaler scrapes from a queue-proxy and what its activators push.
+//! [`scale::v1`] is how one asks a controller what it decided and why, [`knative`] is what
+//! Knative's autoscaler scrapes from a queue-proxy and what its activators push.
 //!
 //! The code under `src/generated` comes from `proto/` and is committed, so that nobody needs a
 //! protobuf compiler. `tests/codegen.rs` regenerates it and compares; to accept a change of the

@@ -16,7 +16,8 @@
 //! ```no_run
 //! # async fn example() -> Result<(), tidegate_reporter::ConfigError> {
 //! use tidegate_proto::stats::v1::{Hello, Role, Stat};
-//! let hello = Hello { role: Role::QueueProxy.into(), instance: "web-1".into(), ..Hello::default() };
+//! let role = Role::QueueProxy.into();
+//! let hello = Hello { role, instance: "web-1".into(), ..Hello::default() };
 //! let config = tidegate_reporter::Config::new("127.0.0.1:9400", hello)?;
 //! let (reporter, inbox, driver) = tidegate_reporter::start(config);
 //! tokio::spawn(driver.run());

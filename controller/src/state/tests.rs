@@ -63,7 +63,12 @@ fn an_idle_revision_goes_to_zero_and_its_activators_are_told_first() {
         world.instance_says(sidecar, stat(second + 1, 0.0).ready());
     });
     assert_eq!(stopped(&effects), [("web-1".to_owned(), StopMode::Drain)]);
-    let tell = effects.iter().position(|e| matches!(e, Effect::Tell { reporter, word: Word::Endpoints { endpoints, .. } } if *reporter == door && endpoints.is_empty()));
+    let tell = effects.iter().position(|effect| match effect {
+        Effect::Tell { reporter, word: Word::Endpoints { endpoints, .. } } => {
+            *reporter == door && endpoints.is_empty()
+        }
+        _ => false,
+    });
     let stop = effects.iter().position(|e| matches!(e, Effect::Stop { .. }));
     assert!(tell < stop, "told at {tell:?}, stopped at {stop:?}");
     world.apply(Event::InstanceEnded { instance: instance("web-1"), ending: fixture::ending() });
