@@ -209,12 +209,22 @@ fn decide_with(inputs: &Inputs, observed: Observed, steps: &mut Steps) -> Outcom
     settle_panic(inputs, observed, over, steps);
     let mut wish = calm_wish;
     steps.rule = limits.rule_of(&steps.winner().stable);
-    if steps.panic_after.since.is_some() {
-        wish = panic_wish(inputs, over, calm_wish, steps);
+    let panics = steps.panic_after.since.is_some();
+    if panics && let Some(hasty_wish) = hasty_wish(inputs, over, steps).filter(|&w| w > wish) {
+        steps.rule = Rule::Panic;
+        wish = hasty_wish;
     }
     if let Some(requested) = growth_on_its_way(inputs, observed, over, wish) {
         steps.rule = Rule::Starting;
         wish = requested;
+    }
+    if panics {
+        let max = &mut steps.panic_after.max_instances;
+        if *max > wish {
+            steps.rule = Rule::PanicHeld;
+        }
+        *max = wish.max(*max);
+        wish = *max;
     }
     if let (true, Some(held)) = (spec.reachable, inputs.delayed) {
         steps.delay = Some(Delay { wish, held });
@@ -339,21 +349,11 @@ fn settle_panic(inputs: &Inputs, observed: Observed, over: bool, steps: &mut Ste
     }
 }
 
-/// The wish in panic: never below the largest one of this panic.
-fn panic_wish(inputs: &Inputs, over: bool, calm_wish: i32, steps: &mut Steps) -> i32 {
-    // Once what was requested is on its way, the short window has had its say: only a new cause
-    // for panic lets it raise the wish again.
+/// What the panic window wishes, if it is heard. With `Improvements::count_starting` only a new
+/// cause for panic raises the wish again: what was requested before is on its way.
+fn hasty_wish(inputs: &Inputs, over: bool, steps: &Steps) -> Option<i32> {
     let heard = over || !inputs.improvements.count_starting;
-    let panic_wish = steps.signals[usize::from(steps.panic_winner)].panic.wish;
-    let wish = if heard { calm_wish.max(panic_wish) } else { calm_wish };
-    let max = &mut steps.panic_after.max_instances;
-    if *max > wish {
-        steps.rule = Rule::PanicHeld;
-    } else if heard && panic_wish > calm_wish {
-        steps.rule = Rule::Panic;
-    }
-    *max = wish.max(*max);
-    *max
+    heard.then(|| steps.panic_winner().panic.wish)
 }
 
 /// With `Improvements::count_starting`, and while at least half of what was requested is still
