@@ -8,7 +8,7 @@ pub(crate) mod client;
 mod forward;
 pub(crate) mod origin;
 mod pump;
-mod reply;
+pub(crate) mod reply;
 mod sniff;
 mod tunnel;
 mod websocket;

@@ -81,6 +81,14 @@ impl Client {
         }
     }
 
+    /// Whether the whole request has been read.
+    pub(crate) fn request_is_read(&self) -> bool {
+        match self {
+            Client::H1(client) => client.connection.decoder.is_done(),
+            Client::H2(client) => client.body.is_ended(),
+        }
+    }
+
     /// Passes an informational answer on, to clients that know them.
     pub(crate) fn send_informational(&mut self, head: ResponseHead) {
         match self {

@@ -7,6 +7,10 @@ use super::{Answer, Exchange};
 use crate::error::{ForwardError, Interrupted};
 use crate::head::{BodyLength, Reply, ResponseHead};
 
+/// How much of an unread request body is swallowed so that the connection can be kept
+/// (Go's limit).
+pub(crate) const LEFTOVER_MAX: u64 = 256 * 1024;
+
 impl Exchange {
     /// Answers the request. Does nothing when it has been answered already.
     ///
@@ -20,6 +24,9 @@ impl Exchange {
         }
         self.answer = Answer::Begun;
         self.report.status = Some(reply.status);
+        if self.leaves_body_behind() {
+            self.client.forbid_reuse();
+        }
         let length = reply.body.len() as u64;
         let head = ResponseHead {
             status: reply.status,
@@ -47,6 +54,13 @@ impl Exchange {
                 Err(Interrupted::ClientGone)
             }
         }
+    }
+
+    /// More of the request is to come than would be worth reading only to throw it away, or
+    /// nobody can know whether it will come at all.
+    fn leaves_body_behind(&self) -> bool {
+        let long = matches!(self.head.body, BodyLength::Known(length) if length > LEFTOVER_MAX);
+        !self.client.request_is_read() && (long || self.head.expect_continue)
     }
 
     fn poll_reply(

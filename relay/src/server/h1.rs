@@ -15,6 +15,7 @@ use crate::buffers;
 use crate::drain::{Membership, Phase};
 use crate::exchange::Exchange;
 use crate::exchange::client::{Client, H1Client};
+use crate::exchange::reply::LEFTOVER_MAX;
 use crate::h1::Connection;
 use crate::h1::connection::HeadError;
 use crate::h1::reason;
@@ -26,9 +27,6 @@ use crate::timer::Alarm;
 /// What an HTTP/2 client opens with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How much of an unread request body is swallowed so that the connection can be kept
-/// (Go's limit).
-const LEFTOVER_MAX: usize = 256 * 1024;
 /// How long a connection that is closed early still listens, so that the client reads its
 /// answer before it learns that nobody reads the rest of its request.
 const LINGER: Duration = Duration::from_millis(500);
@@ -234,7 +232,7 @@ async fn swallow_body(client: &mut H1Client) -> bool {
                 Ok(true) => {
                     let count = client.connection.data().len();
                     client.connection.consume(count);
-                    match left.checked_sub(count) {
+                    match left.checked_sub(count as u64) {
                         Some(rest) => left = rest,
                         None => return false,
                     }

@@ -9,8 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TE, TRAILER};
-use http::{Method, Request, StatusCode};
+use http::header::{
+    CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRAILER,
+};
+use http::{HeaderMap, Method, Request, StatusCode};
 
 use super::h1::Handover;
 use super::rewind::Rewind;
@@ -132,6 +135,9 @@ fn head(parts: http::request::Parts, length: BodyLength, listener: Scheme) -> Op
         (BodyLength::Empty, Some(_)) => BodyLength::Known(0),
         (length, _) => length,
     };
+    join_cookies(&mut headers);
+    headers.remove(PROXY_AUTHENTICATE);
+    headers.remove(PROXY_AUTHORIZATION);
     let te_trailers = headers.remove(TE).is_some_and(|value| lists(value.as_bytes(), "trailers"));
     let expect_continue = headers
         .remove(EXPECT)
@@ -150,4 +156,19 @@ fn head(parts: http::request::Parts, length: BodyLength, listener: Scheme) -> Op
         expect_continue,
         trailer,
     })
+}
+
+/// HTTP/2 clients may send one cookie a field, to compress them better. Apps expect one field
+/// (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else { return };
+    let mut joined = [first, b"; ", second].concat();
+    for crumb in crumbs {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(crumb);
+    }
+    if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
+        headers.insert(COOKIE, joined);
+    }
 }

@@ -213,3 +213,22 @@ async fn a_client_that_hangs_up_mid_body_never_completes_the_request() {
         proxy.until_held(0).await;
     }
 }
+
+#[tokio::test]
+async fn a_refusal_of_a_long_body_says_that_the_connection_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    drop(listener);
+    let proxy = Proxy::with(address, TimeLimits::default(), ServerSettings::default()).await;
+    for (fields, connection) in [
+        ("Content-Length: 10000000", Some("close")),
+        ("Content-Length: 5\r\nExpect: 100-continue", Some("close")),
+        ("Content-Length: 5", None),
+    ] {
+        let mut client = proxy.client().await;
+        client.send(format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n")).await;
+        let (head, _) = client.answer().await;
+        assert!(head.starts_with("HTTP/1.1 502"), "{head}");
+        assert_eq!(field(&head, "connection"), connection, "{fields}");
+    }
+}

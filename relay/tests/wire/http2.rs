@@ -93,6 +93,22 @@ async fn a_unary_call_keeps_its_trailers_and_te() {
 }
 
 #[tokio::test]
+async fn crumbs_become_one_cookie() {
+    let (app, mut seen) = echoing().await;
+    let proxy = Proxy::before(&app).await;
+    let mut requests = client(&proxy).await;
+    let mut request = get("/");
+    for crumb in ["a=1", "b=2", "c=3"] {
+        request.headers_mut().append("cookie", http::HeaderValue::from_static(crumb));
+    }
+    let (answer, _) = requests.send_request(request, true).expect("it is sent");
+    answer.await.expect("an answer");
+    let asked = seen.recv().await.expect("the app was asked");
+    let cookies: Vec<_> = asked.headers().get_all("cookie").iter().collect();
+    assert_eq!(cookies, ["a=1; b=2; c=3"]);
+}
+
+#[tokio::test]
 async fn large_bodies_respect_both_windows() {
     let (app, _seen) = echoing().await;
     let proxy = Proxy::before(&app).await;
