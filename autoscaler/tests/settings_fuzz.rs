@@ -42,7 +42,8 @@ proptest! {
         match Config::from_map(&data, Strictness::Strict) {
             Ok(strict) => {
                 prop_assert_eq!(Ok(&strict), knative.as_ref());
-                prop_assert!(strict.max_scale_up_rate > 1.0 && strict.max_scale_up_rate.is_finite());
+                let rate = strict.max_scale_up_rate;
+                prop_assert!(rate > 1.0 && rate.is_finite());
                 prop_assert!(strict.stable_window.is_whole_seconds());
                 prop_assert!(strict.panic_threshold_percentage > 100.0);
             }
