@@ -122,6 +122,7 @@ async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCo
     let model = prediction::Model {
         settings: prediction::settings(stage::WINDOW),
         max_instances: args.max,
+        idle: stage::IDLE,
         concurrency: args.concurrency,
         service: args.service_time,
         start_up: tally.start_up(),

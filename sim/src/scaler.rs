@@ -9,14 +9,14 @@ pub(crate) mod settings;
 use tidegate_autoscaler::explain::Detail;
 use tidegate_autoscaler::hpa::HpaPolicy;
 use tidegate_autoscaler::lifecycle::{
-    ActivatorProbe, Lifecycle, LifecycleSpec, Observation, Plumbing, Step, TrafficMode,
+    ActivatorProbe, Lifecycle, LifecycleSpec, Observation, Plumbing, Step, StepRule, TrafficMode,
 };
 use tidegate_autoscaler::{
     Decision, FixedPolicy, KeepAlivePolicy, Observed, Origin, Policy, RevisionAutoscaler,
     RevisionSettings, Sample, TickInput, Timestamp,
 };
 
-use crate::scenario::{PolicyChoice, RevisionModel};
+use crate::scenario::{Platform, PolicyChoice, RevisionModel};
 
 /// A report on its way to the decider.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,6 +75,7 @@ pub(crate) struct Scaler {
     /// Panic mode of the last decision.
     panicking: bool,
     tick_every_ms: u64,
+    platform: Platform,
 }
 
 /// Whole milliseconds of simulated time; time zero is the epoch.
@@ -119,6 +120,7 @@ impl Scaler {
             windows: (0.0, 0.0),
             panicking: false,
             tick_every_ms: 0,
+            platform: model.platform,
         };
         scaler.tick_every_ms = scaler.policy().tick_interval_ms().max(1);
         scaler.settle_at_zero(now);
@@ -277,7 +279,11 @@ impl Scaler {
                 // The front door of the simulation always answers.
                 probe: ActivatorProbe::Confirmed,
             };
-            let step = lifecycle.reconcile(at, &self.spec, &observation);
+            let mut step = lifecycle.reconcile(at, &self.spec, &observation);
+            if step.rule == StepRule::BecameIdle && self.platform != Platform::Cluster {
+                // That step only puts the front door into the path, where it is already.
+                step = lifecycle.reconcile(at, &self.spec, &observation);
+            }
             let proxied = step.mode == TrafficMode::Proxy;
             if proxied && !self.proxied {
                 self.activator_since = at;

@@ -75,6 +75,22 @@ pub struct RevisionModel {
     pub initial: Option<u32>,
     /// How reports travel from instances to the autoscaler.
     pub reporting: Reporting,
+    /// Who carries decisions out, and how soon it hears that requests wait.
+    pub platform: Platform,
+}
+
+/// Who carries decisions out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Platform {
+    /// A cluster: decisions at every tick, and at once only for a revision at zero.
+    #[default]
+    Cluster,
+    /// `tidegate run` on one machine: the front door is always in the path, and tells at once that a
+    /// line forms or has doubled; the controller then decides at once.
+    Local {
+        /// How long the last instance stays after the last request.
+        idle: SimSpan,
+    },
 }
 
 /// Who decides the number of instances.
@@ -324,6 +340,7 @@ impl Default for RevisionModel {
             victim: Victim::default(),
             initial: None,
             reporting: Reporting::default(),
+            platform: Platform::default(),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 use proptest::prelude::*;
 use tidegate_sim::compare::{Variant, compare};
 use tidegate_sim::scenario::{
-    Balance, Clients, Contention, Failure, FailureKind, Keep, NodeModel, Path, Reporting, Retry,
-    Sampling, StartUp, Victim,
+    Balance, Clients, Contention, Failure, FailureKind, Keep, NodeModel, Path, Platform, Reporting,
+    Retry, Sampling, StartUp, Victim,
 };
 use tidegate_sim::traffic::Generated;
 use tidegate_sim::{
@@ -57,7 +57,7 @@ prop_compose! {
         tries in 0_u32..3,
         (lag, loss, sampling) in (0_u64..4, 0.0..0.5, prop::bool::ANY),
         drain in prop::sample::select(vec![0_u64, 1, 300]),
-        min_scale in 0_u32..3,
+        (min_scale, local_idle) in (0_u32..3, prop::option::of(0_u64..40)),
     ) -> RevisionModel {
         RevisionModel {
             policy,
@@ -90,6 +90,9 @@ prop_compose! {
                 loss,
                 sampling: if sampling { Sampling::Knative } else { Sampling::All },
             },
+            platform: local_idle.map_or(Platform::Cluster, |idle| Platform::Local {
+                idle: SimSpan::from_secs(idle),
+            }),
         }
     }
 }

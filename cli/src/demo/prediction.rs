@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_sim::scenario::{Keep, Path, PolicyChoice, StartUp};
+use tidegate_sim::scenario::{Keep, Path, Platform, PolicyChoice, StartUp};
 use tidegate_sim::{
     Arrival, ArrivalSource, DecisionRecord, Distribution, Recording, RevisionId, RevisionModel,
     RevisionNames, Scenario, SimSpan, SimTime, SourceError, Traffic,
@@ -22,6 +22,7 @@ pub(crate) struct Model {
     /// Autoscaler settings by name, as the demo's own revision was given them.
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) max_instances: u32,
+    pub(crate) idle: Duration,
     pub(crate) concurrency: u32,
     pub(crate) service: Duration,
     /// From the wish for an instance to its readiness.
@@ -35,7 +36,6 @@ pub(crate) fn settings(window: Duration) -> BTreeMap<String, String> {
         ("initial-scale", "0".to_owned()),
         ("stable-window", format!("{}ms", window.as_millis())),
         ("target-burst-capacity", "-1".to_owned()),
-        ("scale-to-zero-grace-period", "6s".to_owned()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()
@@ -74,6 +74,7 @@ pub(crate) fn predict(
         service: Distribution::Constant(span(model.service)),
         start_up: StartUp::total(Distribution::Constant(span(model.start_up))),
         path: Path::Central,
+        platform: Platform::Local { idle: span(model.idle) },
         initial: Some(0),
         ..RevisionModel::default()
     };

@@ -20,7 +20,7 @@ use crate::run::settings::LocalSettings;
 pub(crate) const WINDOW: Duration = Duration::from_secs(6);
 
 /// How long the last instance stays after the last request.
-const IDLE: Duration = Duration::from_secs(3);
+pub(crate) const IDLE: Duration = Duration::from_secs(3);
 
 /// How long requests that are still there may take when the demo is over or interrupted.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -135,7 +135,7 @@ pub(crate) fn settings(args: &Args) -> anyhow::Result<LocalSettings> {
         readiness: Readiness::Tcp,
         start_timeout: super::load::CLIENT_TIMEOUT,
         request_timeout: super::load::CLIENT_TIMEOUT,
-        settings: vec![("scale-to-zero-grace-period".to_owned(), "6s".to_owned())],
+        settings: Vec::new(),
         sidecar: Vec::new(),
         record: args.record.clone(),
     })

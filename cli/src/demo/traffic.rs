@@ -74,7 +74,7 @@ fn draw_phase(phase: &Phase, span: (f64, f64), stream: &mut Stream, into: &mut V
     }
     let mut at = span.0;
     loop {
-        at += -stream.unit_open().ln() / highest;
+        at += stream.exponential() / highest;
         if at >= span.1 {
             return;
         }

@@ -142,7 +142,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         let mut told = Told::new()?;
         let running = Activator::bind(config)?.spawn();
         eprintln!("tidegate activator: listening on {}", running.address());
-        told.to_stop().await;
+        told.stopped().await;
         running.announce_shutdown();
         let ending = async {
             tokio::time::sleep(lame_duck).await;
@@ -150,7 +150,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         };
         let drained = tokio::select! {
             drained = ending => drained,
-            () = told.to_stop() => return Ok(ExitCode::FAILURE),
+            () = told.stopped() => return Ok(ExitCode::FAILURE),
         };
         Ok(match drained {
             Drained::Whole => ExitCode::SUCCESS,
@@ -175,7 +175,7 @@ impl Told {
         Ok(Self { terminate, interrupt })
     }
 
-    async fn to_stop(&mut self) {
+    async fn stopped(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use tidegate_sim::scenario::{
-    Balance, Clients, Contention, Failure, FailureKind, NodeModel, Path, Reporting, Retry,
-    Sampling, StartUp, Victim,
+    Balance, Clients, Contention, Failure, FailureKind, NodeModel, Path, Platform, Reporting,
+    Retry, Sampling, StartUp, Victim,
 };
 use tidegate_sim::{
     Distribution, PolicyChoice, Recording, RevisionModel, Scenario, SimSpan, SimTime,
@@ -86,6 +86,10 @@ pub(crate) struct ModelArgs {
     /// Instances ready at the beginning.
     #[arg(long, value_name = "N")]
     initial: Option<u32>,
+    /// As `tidegate run` does: decide also while requests wait, and keep the last instance this long
+    /// after the last request.
+    #[arg(long, value_name = "IDLE", value_parser = span)]
+    local: Option<SimSpan>,
     /// How late reports arrive.
     #[arg(long, value_name = "TIME", value_parser = span)]
     report_lag: Option<SimSpan>,
@@ -196,6 +200,7 @@ impl ModelArgs {
             victim: named(self.victim.as_deref(), "--victim", Victim::from_name, defaults.victim)?,
             settings: BTreeMap::new(),
             initial: self.initial,
+            platform: self.local.map_or(Platform::Cluster, |idle| Platform::Local { idle }),
             reporting: Reporting {
                 lag: self.report_lag.unwrap_or(defaults.reporting.lag),
                 loss: share("--report-loss", self.report_loss)?,

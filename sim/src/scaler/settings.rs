@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use tidegate_autoscaler::hpa::{HpaMetricSpec, HpaSettings};
 use tidegate_autoscaler::lifecycle::{DEFAULT_PROGRESS_DEADLINE, LifecycleSpec};
 use tidegate_autoscaler::settings::{
-    ANNOTATION_KEYS, CONFIG_KEYS, Config, Overrides, PROGRESS_DEADLINE, Reachability, Resolved,
-    Strictness, Workload,
+    ANNOTATION_KEYS, CONFIG_KEYS, Config, GoDuration, Overrides, PROGRESS_DEADLINE, Reachability,
+    Resolved, Strictness, Workload,
 };
 use tidegate_autoscaler::{Improvements, RevisionSettings, ScalingMetric, SignalKind};
 
 use crate::scenario::{PolicyChoice, RevisionModel};
+use crate::time::SimSpan;
 
 /// What every annotation of the autoscaler begins with.
 const PREFIX: &str = "autoscaling.knative.dev/";
@@ -86,7 +87,12 @@ pub(crate) fn resolve(model: &RevisionModel) -> Result<(RevisionSettings, Lifecy
         PolicyChoice::Tidegate => Improvements::all(),
         _ => Improvements::none(),
     };
-    let settings = RevisionSettings { spec: resolved.spec, metric: resolved.windows, improvements };
+    let mut settings =
+        RevisionSettings { spec: resolved.spec, metric: resolved.windows, improvements };
+    let mut lifecycle = lifecycle;
+    if let Some(idle) = model.platform.idle() {
+        apply_idle(idle, &mut settings, &mut lifecycle);
+    }
     Ok((settings, lifecycle))
 }
 
@@ -104,6 +110,22 @@ pub(crate) fn hpa(settings: &RevisionSettings, lifecycle: &LifecycleSpec) -> Hpa
         max_replicas: bound(lifecycle.bounds.max, u32::MAX),
         metrics: vec![HpaMetricSpec { kind, target: settings.spec.target_value }],
         ..HpaSettings::default()
+    }
+}
+
+/// Local mode's way to zero: quicker than a whole window, and a longer idle time keeps the last
+/// instance. There is no way around the front door, so it need not be in the path for a while first.
+fn apply_idle(idle: SimSpan, settings: &mut RevisionSettings, lifecycle: &mut LifecycleSpec) {
+    let milliseconds =
+        |ms: u64| GoDuration::from_milliseconds(i64::try_from(ms).unwrap_or(i64::MAX));
+    let window_ms = settings.metric.stable_window_ms;
+    let idle_ms = idle.as_nanos() / 1_000_000;
+    settings.spec.idle_floor_ms = idle_ms.clamp(1_000, window_ms.max(1_000));
+    lifecycle.stable_window = milliseconds(idle_ms.min(window_ms));
+    lifecycle.decision = settings.spec;
+    lifecycle.grace_period = milliseconds(0);
+    if idle_ms > window_ms {
+        lifecycle.retention = milliseconds(idle_ms - window_ms);
     }
 }
 

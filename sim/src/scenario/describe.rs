@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Balance, Contention, FailureKind, Path, PolicyChoice, RevisionModel, Sampling, Scenario, Victim,
+    Balance, Contention, FailureKind, Path, Platform, PolicyChoice, RevisionModel, Sampling,
+    Scenario, Victim,
 };
 use crate::arrival::Traffic;
 use crate::distribution::{Distribution, parse_duration_s};
@@ -67,6 +68,16 @@ impl Scenario {
     }
 }
 
+impl Platform {
+    /// In local mode, how long the last instance stays after the last request.
+    pub(crate) const fn idle(self) -> Option<SimSpan> {
+        match self {
+            Platform::Cluster => None,
+            Platform::Local { idle } => Some(idle),
+        }
+    }
+}
+
 impl RevisionModel {
     fn settings_by_name(&self) -> BTreeMap<String, Value> {
         let start_up = &self.start_up;
@@ -94,6 +105,7 @@ impl RevisionModel {
             ("report_lag_s", json!(self.reporting.lag.as_secs_f64())),
             ("report_loss", json!(self.reporting.loss)),
             ("report_sampling", json!(self.reporting.sampling.name())),
+            ("local_idle_s", json!(self.platform.idle().map(SimSpan::as_secs_f64))),
         ];
         entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }

@@ -37,6 +37,7 @@ impl<O: Observer> World<'_, O> {
         if self.next_beat == NEVER {
             self.next_beat = (self.now / NANOS_PER_SEC + 1) * NANOS_PER_SEC;
         }
+        self.rouse(index);
     }
 
     /// A whole second: all active revisions report, and those whose tick it is decide.
@@ -45,6 +46,10 @@ impl<O: Observer> World<'_, O> {
         let mut active = std::mem::take(&mut self.active);
         for &index in &active {
             self.report(index);
+            if self.revisions[index as usize].attention.is_some() {
+                self.attend_beat(index);
+                continue;
+            }
             let every = self.revisions[index as usize].scaler.tick_every_ms() * 1_000_000;
             if now.is_multiple_of(every) {
                 self.decide(index, Trigger::Tick);
@@ -67,6 +72,9 @@ impl<O: Observer> World<'_, O> {
         if early {
             // What was told at once is not told again.
             (concurrency, count) = ((concurrency - 1.0).max(0.0), count.saturating_sub(1));
+        }
+        if let Some(attention) = &mut revision.attention {
+            concurrency = attention.take_rest(concurrency);
         }
         let seconds = (self.now - revision.reported_at) as f64 / NANOS_PER_SEC as f64;
         revision.reported_at = self.now;
@@ -116,6 +124,9 @@ impl<O: Observer> World<'_, O> {
         if revision.scaler.is_exact() {
             return self.decide(index, Trigger::Tick);
         }
+        if revision.attention.is_some() {
+            return self.attend_arrival(index);
+        }
         let waiting = revision.front.waiting();
         if waiting > 0
             && revision.scaler.should_wake(waiting)
@@ -135,6 +146,9 @@ impl<O: Observer> World<'_, O> {
     pub(super) fn woken(&mut self, index: u32) {
         if self.revisions[index as usize].scaler.is_exact() {
             return self.decide(index, Trigger::WakeUp);
+        }
+        if self.revisions[index as usize].attention.is_some() {
+            return self.attend_wake(index);
         }
         self.look_again(index);
     }
@@ -166,6 +180,7 @@ impl<O: Observer> World<'_, O> {
             revision.tally.decisions += 1;
         }
         self.follow(index, trigger, verdict);
+        self.decided_now(index);
     }
 
     fn follow(&mut self, index: u32, trigger: Trigger, verdict: Verdict) {

@@ -7,11 +7,12 @@ use std::time::Duration;
 use tidegate_admission::dispatcher::DispatcherSettings;
 use tidegate_admission::{Depth, Dispatcher, Limit, LineSettings, Meter, Moment, Policy};
 
+use super::attention::Attention;
 use super::tally::Tally;
 use crate::events::Tag;
 use crate::random::{Stream, Streams};
 use crate::scaler::{Explains, Report, Scaler};
-use crate::scenario::{Balance, Contention, Keep, Path, RevisionModel, Sampling};
+use crate::scenario::{Balance, Contention, Keep, Path, Platform, RevisionModel, Sampling};
 use crate::series::recorder::SeriesRecorder;
 
 /// Whether a revision has a beat.
@@ -86,6 +87,8 @@ pub(crate) struct Revision {
     /// When the policy asked to be woken.
     pub(crate) wake: Tag,
     pub(crate) wake_at: u64,
+    /// Only in local mode: what the controller was told out of turn.
+    pub(crate) attention: Option<Box<Attention>>,
     pub(crate) service: Stream,
     pub(crate) start: Stream,
     pub(crate) chance: Stream,
@@ -166,6 +169,7 @@ impl Revision {
             beat: Beat::Off,
             wake: Tag::NONE,
             wake_at: super::NEVER,
+            attention: (model.platform != Platform::Cluster).then(|| Attention::new(now).into()),
             service: streams.stream("service", index),
             start: streams.stream("start-up", index),
             chance: streams.stream("chance", index),
