@@ -24,6 +24,11 @@ impl Revision {
     pub(crate) fn greet(&mut self, cx: &mut Context<'_>, reporter: ReporterId, sidecar: Sidecar) {
         let now = cx.now;
         let Sidecar { instance: name, address, limit, start_unix_ms } = sidecar;
+        if self.declaration.launch.is_some() && !self.instances.contains_key(&name) {
+            // We start every instance ourselves: this is the last word of one that is gone.
+            let reason = format!("{name} is no instance of {}", self.id());
+            return cx.effects.push(Effect::Refuse { reporter, reason });
+        }
         let instance = self
             .instances
             .entry(name.clone())
@@ -66,6 +71,10 @@ impl Revision {
         name: &InstanceName,
         report: &Report,
     ) {
+        if !self.instances.contains_key(name) {
+            // It is gone, and this was on the way.
+            return;
+        }
         self.demand.instance(name, report);
         self.follow(cx, name, report);
         if report.waiting > 0 {
@@ -95,6 +104,9 @@ impl Revision {
         name: &InstanceName,
         reports: &[Report],
     ) {
+        if !self.instances.contains_key(name) {
+            return;
+        }
         let known = self.demand.last_sequence(name);
         for report in reports.iter().filter(|report| report.sequence > known) {
             if self.policy.is_none() {

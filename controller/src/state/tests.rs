@@ -1,6 +1,7 @@
 //! What follows from what, with time as an argument.
 
 mod fixture;
+mod random;
 
 use std::sync::Arc;
 

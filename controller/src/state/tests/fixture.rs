@@ -76,7 +76,11 @@ impl Fixture {
     }
 
     fn empty(strangers: Strangers, now: Timestamp) -> Self {
-        Self { state: State::new(strangers), now, sidecars: Vec::new(), reporters: 0 }
+        Self { now, ..Self::of(State::new(strangers)) }
+    }
+
+    pub(super) fn of(state: State) -> Self {
+        Self { state, now: START, sidecars: Vec::new(), reporters: 0 }
     }
 
     pub(super) fn apply(&mut self, event: Event) -> Vec<Effect> {
@@ -91,16 +95,23 @@ impl Fixture {
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
         for second in 0..seconds {
-            let end = self.now.plus_millis(1_000);
-            while let Some(due) = self.state.next_due().filter(|due| *due <= end) {
-                self.now = due.max(self.now);
-                effects.extend(self.apply(Event::Due));
-                let next = self.state.next_due();
-                assert!(next.is_none_or(|next| next > self.now), "it would spin at {next:?}");
-            }
-            self.now = end;
+            effects.extend(self.pass(1_000));
             each(self, second);
         }
+        effects
+    }
+
+    /// Lets time pass, and does what is due when it is due.
+    pub(super) fn pass(&mut self, ms: u64) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let end = self.now.plus_millis(ms);
+        while let Some(due) = self.state.next_due().filter(|due| *due <= end) {
+            self.now = due.max(self.now);
+            effects.extend(self.apply(Event::Due));
+            let next = self.state.next_due();
+            assert!(next.is_none_or(|next| next > self.now), "it would spin at {next:?}");
+        }
+        self.now = end;
         effects
     }
 
@@ -128,8 +139,21 @@ impl Fixture {
         self.apply(Event::Reported { reporter, report })
     }
 
+    /// The stream of the sidecar of instance `number`, apart from all that `reporter` gives out.
+    pub(super) fn numbered(number: u8) -> ReporterId {
+        ReporterId(1_000 + u64::from(number))
+    }
+
+    pub(super) fn greet_numbered(&mut self, number: u8) -> Vec<Effect> {
+        self.greet_as(Self::numbered(number), "web", &format!("web-{number}"))
+    }
+
     pub(super) fn greet(&mut self, revision: &str, name: &str) -> Vec<Effect> {
         let reporter = self.reporter();
+        self.greet_as(reporter, revision, name)
+    }
+
+    fn greet_as(&mut self, reporter: ReporterId, revision: &str, name: &str) -> Vec<Effect> {
         let greeting = Greeting::QueueProxy {
             revision: RevisionId::new("default", revision).expect("valid"),
             instance: instance(name),
