@@ -85,6 +85,7 @@ pub(super) fn measure(
     let played = demo::measure(&Demo::try_parse_from(typed)?.args)?;
     let trace = write_trace(&played, &recording, directory)?;
     let simulated = simulate(&played, &trace, seed)?;
+    write_timeline(&played, &simulated, directory)?;
     Ok(compare(&played, &simulated))
 }
 
@@ -140,6 +141,29 @@ fn simulate(played: &Measured, trace: &Path, seed: u64) -> anyhow::Result<RunOut
         ..Scenario::default()
     };
     measured::run(&scenario, &traffic, &mut ()).map_err(run::explain)
+}
+
+/// Second by second, what was measured beside what was simulated.
+fn write_timeline(
+    played: &Measured,
+    simulated: &RunOutput,
+    directory: &Path,
+) -> anyhow::Result<()> {
+    let measured = prediction::per_second(&played.tally.standings);
+    let mut text = String::from("second,measured_ready,simulated_ready,simulated_wanted\n");
+    let points = simulated.series.first().map_or(&[][..], |series| &series.points);
+    for second in 0..measured.len().max(points.len()) {
+        let ready = measured.get(second).copied().unwrap_or(0.0);
+        let point = points.get(second).copied().unwrap_or_default();
+        writeln!(text, "{second},{ready},{},{}", point.ready_mean, point.wanted_mean)?;
+    }
+    text.push_str("\nat_s,measured_wanted,reason\n");
+    for change in &played.tally.changes {
+        let reason = change.reason.replace('"', "'");
+        writeln!(text, "{},{},\"{reason}\"", change.at.as_secs_f64(), change.desired)?;
+    }
+    let path = directory.join("timeline.csv");
+    std::fs::write(&path, text).with_context(|| path.display().to_string())
 }
 
 fn compare(played: &Measured, simulated: &RunOutput) -> Beside {

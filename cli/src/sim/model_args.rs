@@ -23,8 +23,8 @@ pub(crate) const DEFAULT_SERVICE: &str = "const:100ms";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// Who decides: kpa (Knative's algorithm), tidegate (the same with all improvements), fixed:N,
-    /// keepalive:TIME.
+    /// Who decides: kpa (Knative's algorithm), tidegate (the same with all improvements), hpa
+    /// (Kubernetes' autoscaler), fixed:N, keepalive:TIME.
     #[arg(long, value_name = "POLICY", default_value = "kpa")]
     pub(crate) policy: String,
     /// A setting of the autoscaler: a key of config-autoscaler or an annotation; again for more.
