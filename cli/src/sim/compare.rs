@@ -71,13 +71,15 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         .zip(&outputs)
         .map(|(variant, output)| (variant.name.as_str(), &output.result))
         .collect();
-    let prices = report::Prices { instance_hour: args.price_instance_hour, million_requests: 0.0 };
+    let prices =
+        report::Prices { instance_hour: args.price_instance_hour, ..report::Prices::default() };
     if let Some(path) = &args.html {
         let views = variants.iter().zip(&outputs);
         let page = Page {
             title: args.traffic.title(),
             command: output::command_line(),
             prices,
+            origin_unix_s: args.traffic.origin_unix_s(&chosen),
             views: views.map(|(v, run)| View { name: v.name.clone(), run }).collect(),
         };
         output::write_file(path, report::html(&page).as_bytes())?;

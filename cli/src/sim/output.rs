@@ -46,6 +46,9 @@ pub(crate) struct OutputArgs {
     /// Price of a million requests.
     #[arg(long, value_name = "PRICE", default_value_t = 0.0)]
     price_million_requests: f64,
+    /// Price of a gigabyte of memory for an hour, where --memory tells what instances hold.
+    #[arg(long, value_name = "PRICE", default_value_t = 0.0)]
+    price_gb_hour: f64,
     /// No summary and no progress.
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -75,6 +78,8 @@ impl OutputArgs {
         Prices {
             instance_hour: self.price_instance_hour,
             million_requests: self.price_million_requests,
+            gb_hour: self.price_gb_hour,
+            gb_hours: 0.0,
         }
     }
 
@@ -108,7 +113,7 @@ impl OutputArgs {
             write_file(path, text.as_bytes())?;
         }
         if self.summarises() {
-            let text = report::summary(run, terminal(), self.prices());
+            let text = report::summary(run, terminal(), page.prices);
             write_file(Path::new("-"), text.as_bytes())?;
         }
         Ok(())

@@ -31,7 +31,8 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let page = Page {
         title: args.traffic.title(),
         command,
-        prices: args.output.prices(),
+        prices: args.output.prices().with_memory(&run.result, |name| chosen.memory_mb(name)),
+        origin_unix_s: args.traffic.origin_unix_s(&chosen),
         views: vec![View { name: args.model.policy.clone(), run: &run }],
     };
     args.output.write(&run, &page)

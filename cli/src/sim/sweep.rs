@@ -188,6 +188,7 @@ impl Answers {
                 title: format!("{}, {}", about.title, point.label),
                 command: output::command_line(),
                 prices: report::Prices::default(),
+                origin_unix_s: None,
                 views: vec![view],
             };
             let file = directory.join(format!("front-{number:03}.html"));

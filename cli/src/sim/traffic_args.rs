@@ -79,8 +79,19 @@ pub(crate) struct Chosen {
     pub(crate) traffic: Arc<dyn Traffic>,
     /// Whether it ends by itself.
     pub(crate) ends: bool,
+    /// The trace files among it.
+    traces: Vec<Arc<TraceFile>>,
     /// Standard input in a file, which goes with this.
     _spooled: Option<TempPath>,
+}
+
+// === impl Chosen ===
+
+impl Chosen {
+    /// Mean memory of an instance of `revision` in megabytes, when a trace tells it.
+    pub(crate) fn memory_mb(&self, revision: &str) -> Option<f64> {
+        self.traces.iter().find_map(|trace| trace.memory_mb(revision))
+    }
 }
 
 // === impl TrafficArgs ===
@@ -93,15 +104,16 @@ impl TrafficArgs {
         }
         let mut parts: Vec<Arc<dyn Traffic>> = Vec::new();
         let mut ends = true;
-        let mut spooled = None;
+        let (mut traces, mut spooled) = (Vec::new(), None);
         for path in &self.trace {
             if super::output::is_stdout(path) {
                 let file = spooled.insert(super::output::spool_stdin().context("standard input")?);
-                parts.push(Arc::new(self.open(file, seed)?));
+                traces.push(Arc::new(self.open(file, seed)?));
             } else {
-                parts.push(Arc::new(self.open(path, seed)?));
+                traces.push(Arc::new(self.open(path, seed)?));
             }
         }
+        parts.extend(traces.iter().map(|trace| Arc::clone(trace) as Arc<dyn Traffic>));
         for (number, spec) in self.arrivals.iter().enumerate() {
             // These laws know their own end, all others go on for ever.
             ends &= spec.contains("fitted:") || spec.contains("times:");
@@ -117,7 +129,7 @@ impl TrafficArgs {
             let changed = Transformed::new(traffic, change, seed);
             traffic = Arc::new(changed.map_err(anyhow::Error::msg)?);
         }
-        Ok(Chosen { traffic, ends, _spooled: spooled })
+        Ok(Chosen { traffic, ends, traces, _spooled: spooled })
     }
 
     /// What the traffic is, in a few words: file names without their directories, and generators.
@@ -135,11 +147,22 @@ impl TrafficArgs {
         if title.is_empty() { "clients in a closed loop".to_owned() } else { title }
     }
 
+    /// When time zero is, in seconds since 1970: for a single trace that knows the calendar and runs
+    /// at its own speed.
+    pub(crate) fn origin_unix_s(&self, chosen: &Chosen) -> Option<f64> {
+        let [trace] = &chosen.traces[..] else { return None };
+        if self.warp.is_some() || !self.arrivals.is_empty() {
+            return None;
+        }
+        let from = self.slice.map_or(0.0, |(from, _)| from.as_secs_f64());
+        Some(trace.origin_unix_s()? + from)
+    }
+
     /// No arrivals at all, for clients in a closed loop.
     pub(crate) fn nothing(seed: u64) -> anyhow::Result<Chosen> {
         let made = Generated::shared("timer:1s", 0, SimSpan::ZERO, seed);
         let traffic = made.map_err(anyhow::Error::from_boxed)?;
-        Ok(Chosen { traffic, ends: true, _spooled: None })
+        Ok(Chosen { traffic, ends: true, traces: Vec::new(), _spooled: None })
     }
 
     fn open(&self, path: &std::path::Path, seed: u64) -> anyhow::Result<TraceFile> {

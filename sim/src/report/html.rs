@@ -36,6 +36,9 @@ pub struct Page<'a> {
     pub command: String,
     /// Prices, when cost is asked for.
     pub prices: Prices,
+    /// When time zero was, seconds since 1970, for traffic that knows the calendar: times are then
+    /// shown in the reader's own time zone.
+    pub origin_unix_s: Option<f64>,
     /// One run, or several to compare on the same axes; the first is what others are compared to.
     pub views: Vec<View<'a>>,
 }
@@ -129,6 +132,9 @@ fn cards(text: &mut String, result: &SimResult, prices: Prices) {
             format!("{} idle", figures::percent(result.idle_share)),
         ),
     ];
+    if prices.gb_hours > 0.0 {
+        cards.push(("memory", figures::number(prices.gb_hours), "GB-hours".to_owned()));
+    }
     if let Some(cost) = prices.of(result) {
         cards.push(("cost", figures::money(cost), String::new()));
     }

@@ -81,7 +81,7 @@ pub(super) fn payload(page: &Page<'_>) -> String {
             series.push(value);
         }
     }
-    json!({ "views": views }).to_string()
+    json!({ "views": views, "origin": page.origin_unix_s }).to_string()
 }
 
 fn length(value: &Value) -> usize {

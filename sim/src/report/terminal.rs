@@ -121,6 +121,9 @@ fn headline(result: &SimResult, prices: Prices) -> Vec<(&'static str, String, St
             format!("{} of them idle", figures::percent(result.idle_share)),
         ),
     ];
+    if prices.gb_hours > 0.0 {
+        lines.push(("memory", figures::number(prices.gb_hours), "GB-hours".to_owned()));
+    }
     if let Some(cost) = prices.of(result) {
         lines.push(("cost", figures::money(cost), prices.to_string()));
     }

@@ -158,6 +158,11 @@ impl RowSource {
         }
     }
 
+    /// What was subtracted from every stamp; known after the first arrival.
+    pub(super) fn origin_ns(&self) -> Option<i64> {
+        self.origin_ns
+    }
+
     /// Reads rows until the buffer is full or the input ends.
     fn fill(&mut self) -> Result<(), TrafficError> {
         while !self.ended && self.reorder.len() < self.reorder.capacity.max(1) {

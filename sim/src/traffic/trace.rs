@@ -158,6 +158,20 @@ impl TraceFile {
         self.memory_mb.get(id.0 as usize).copied().flatten()
     }
 
+    /// When time zero of the arrivals is, in seconds since 1970; `None` for traces with times of
+    /// their own. Looks for the first arrival.
+    pub fn origin_unix_s(&self) -> Option<f64> {
+        if self.table.is_some() || self.is_counted() {
+            return None;
+        }
+        let mut names = RevisionNames::new();
+        let reader = self.rows(&mut names).ok()?;
+        let TraceOptions { bad_rows, reorder_rows, seed, .. } = self.options;
+        let mut source = RowSource::new(reader, names, bad_rows, reorder_rows, Streams::new(seed));
+        source.next()?.ok()?;
+        source.origin_ns().filter(|origin| *origin > 0).map(|origin| origin as f64 / 1e9)
+    }
+
     /// Functions without an entry in the durations file.
     pub fn functions_without_durations(&self) -> usize {
         self.profiles.iter().filter(|profile| profile.is_none()).count()
@@ -213,7 +227,7 @@ impl TraceFile {
             return Ok(Box::new(self.count_source(feed, table.names.clone(), streams)));
         }
         let mut names = RevisionNames::new();
-        if matches!(self.format, Format::HuaweiCounts | Format::OpenDc | Format::Counts) {
+        if self.is_counted() {
             let wished = self.options.interval.map(SimSpan::as_nanos);
             let grouping = self.options.grouping;
             let (columns, interval_ns, origin_ns) =
@@ -227,6 +241,11 @@ impl TraceFile {
         }
         let options = &self.options;
         Ok(Box::new(RowSource::new(reader, names, options.bad_rows, options.reorder_rows, streams)))
+    }
+
+    /// Whether lines hold counts of a time step.
+    fn is_counted(&self) -> bool {
+        matches!(self.format, Format::HuaweiCounts | Format::OpenDc | Format::Counts)
     }
 
     fn count_source(

@@ -38,8 +38,19 @@ const Chart = (() => {
   const percent = (value) => number(value * 100) + " %";
   const units = { plain: number, millis, percent };
 
-  // m:ss below an hour, h:mm:ss above, so that no two labels can be confused.
+  // When time zero was, for traffic that knows the calendar.
+  let origin = null;
+  const setOrigin = (seconds) => { origin = seconds; };
+
+  // The reader's own time where the calendar is known; else m:ss below an hour, h:mm:ss above, so
+  // that no two labels can be confused.
   function clock(at, step) {
+    if (origin !== null) {
+      const date = new Date((origin + at) * 1000), pad = (n) => String(n).padStart(2, "0");
+      const time = pad(date.getHours()) + ":" + pad(date.getMinutes());
+      if (step >= 86400) return pad(date.getDate()) + "." + pad(date.getMonth() + 1) + ".";
+      return step >= 60 ? time : time + ":" + pad(date.getSeconds()) + (step < 1 ? "." + Math.floor(date.getMilliseconds() / 100) : "");
+    }
     if (step < 1) return at.toFixed(step < 0.1 ? 2 : 1) + " s";
     const whole = Math.floor(at + 1e-6), two = (n) => String(n).padStart(2, "0");
     const days = Math.floor(whole / 86400), hours = Math.floor(whole / 3600) % 24, minutes = Math.floor(whole / 60) % 60;
@@ -163,7 +174,9 @@ const Chart = (() => {
 
   function timeAxis(svg, view, x, bottom, plotWidth, left) {
     const step = roundTime((view.to - view.from) * 80 / plotWidth);
-    for (let at = Math.ceil(view.from / step) * step; at <= view.to * (1 + 1e-9); at += step) {
+    // Labels stand at round times of the reader's day, not of the trace.
+    const shift = origin === null ? 0 : (origin - new Date(origin * 1000).getTimezoneOffset() * 60) % step;
+    for (let at = Math.ceil((view.from + shift) / step) * step - shift; at <= view.to * (1 + 1e-9); at += step) {
       const px = fix(x(at));
       make("line", { class: "axis", x1: px, x2: px, y1: bottom, y2: bottom + 4 }, svg);
       const anchor = px > left + plotWidth - 14 ? "end" : "middle";
@@ -257,5 +270,5 @@ const Chart = (() => {
     }
   }
 
-  return { make, draw, number, units, clock, roundStep, RUN_INKS };
+  return { make, draw, setOrigin, number, units, clock, roundStep, RUN_INKS };
 })();

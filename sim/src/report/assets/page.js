@@ -6,6 +6,10 @@
   const usable = data.views.filter((view) => view.series.length && view.series[0].at.length);
   if (!usable.length) return;
 
+  Chart.setOrigin(data.origin ?? null);
+  const offset = -new Date((data.origin ?? 0) * 1000).getTimezoneOffset();
+  const zone = data.origin == null ? "" : ` (UTC${offset < 0 ? "−" : "+"}${String(Math.floor(Math.abs(offset) / 60)).padStart(2, "0")}:${String(Math.abs(offset) % 60).padStart(2, "0")})`;
+
   const several = usable.length > 1;
   const PANELS = [
     { id: "demand", title: "Demand", unit: "plain", height: 130, shared: true, marks: [
@@ -160,8 +164,8 @@
       }
     }
     element("hint").textContent = cursor === null
-      ? "Drag across a chart to zoom; arrow keys move, + and − zoom, 0 resets."
-      : "at " + Chart.clock(cursor, 1);
+      ? "Drag across a chart to zoom; arrow keys move, + and − zoom, 0 resets." + (zone && " Times are yours" + zone + ".")
+      : "at " + Chart.clock(cursor, 1) + zone;
     followDecisions();
   }
 
