@@ -241,6 +241,29 @@ fn a_drain_says_goaway_and_finishes_what_runs() {
     assert_eq!(sidecar.wait().code(), Some(0));
 }
 
+/// A client that connects during the drain is served before it is sent away, and one that never
+/// answers the ping of a goodbye does not hold up the end.
+#[test]
+fn a_drain_serves_newcomers_and_does_not_wait_for_the_deaf() {
+    let app = App::start(|connection| {
+        while connection.request().is_some() {
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+        }
+    });
+    let mut sidecar = Sidecar::start(app.port, &[("TIDEGATE_QUIET_PERIOD_MS", "1000")]);
+    let mut deaf = Client::connect(sidecar.ports.main);
+    deaf.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    deaf.send_bytes(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    sidecar.signal("TERM");
+    block_on(async {
+        let (mut sender, _connection) = connect(sidecar.ports.main).await;
+        let response = sender.send_request(post("/", "")).await.unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), &b"hello"[..]);
+    });
+    assert_eq!(sidecar.wait().code(), Some(0));
+    assert!(deaf.is_closed());
+}
+
 /// The next frame: its type and its payload; type 255 at the end of the connection. Pings are
 /// answered: a server that says goodbye waits for that.
 fn frame(client: &mut Client) -> (u8, Vec<u8>) {

@@ -14,6 +14,7 @@ use http::header::{
     TRAILER,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
+use tokio::time::Instant;
 
 use super::h1::Handover;
 use super::rewind::Rewind;
@@ -39,6 +40,9 @@ const RESETS_MAX: usize = 50;
 /// How long the preface's SETTINGS may take.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a client whose requests are all answered may take to hang up once the server closes.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Serves the connection until it closes.
 pub(crate) async fn serve<H: Handler>(
     shared: &Arc<Shared<H>>,
@@ -59,25 +63,71 @@ pub(crate) async fn serve<H: Handler>(
     let Ok(Ok(mut connection)) = tokio::time::timeout(HANDSHAKE_PATIENCE, handshake).await else {
         return;
     };
-    let mut leaving = false;
+    let mut goodbye = Goodbye::default();
     loop {
         let accepted = poll_fn(|cx| {
-            if !leaving && membership.poll_phase(cx) != Phase::Serving {
-                leaving = true;
-                connection.graceful_shutdown();
-            }
+            goodbye.say(cx, membership.poll_phase(cx), &mut connection);
             poll_accept(&mut connection, cx)
         })
         .await;
         match accepted {
             Some(Ok((request, respond))) => {
-                tokio::spawn(exchange(shared.clone(), request, respond, peer));
+                goodbye.used = true;
+                let running = goodbye.running.clone();
+                let exchange = exchange(shared.clone(), request, respond, peer);
+                tokio::spawn(async move {
+                    exchange.await;
+                    drop(running);
+                });
             }
             Some(Err(error)) => {
                 tracing::debug!(%error, "connection ended");
                 return;
             }
             None => return,
+        }
+    }
+}
+
+/// Taking leave of a client.
+#[derive(Default)]
+struct Goodbye {
+    /// The client has had a request accepted. One that connects during a drain gets that much
+    /// before it is sent away, or it would never be served anywhere.
+    used: bool,
+    /// GOAWAY has been sent.
+    said: bool,
+    /// Each exchange in flight holds a clone.
+    running: Arc<()>,
+    alarm: Alarm,
+    next_look: Option<Instant>,
+}
+
+impl Goodbye {
+    fn say(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+        phase: Phase,
+        connection: &mut Connection<Rewind, Bytes>,
+    ) {
+        let due = phase == Phase::Closing || phase == Phase::Draining && self.used;
+        if due && !self.said {
+            self.said = true;
+            connection.graceful_shutdown();
+        }
+        if phase != Phase::Closing {
+            return;
+        }
+        // The library closes once the client has answered a ping; not all of them do.
+        let look = *self.next_look.get_or_insert_with(|| Instant::now() + GOODBYE_PATIENCE);
+        if self.alarm.poll_until(cx, look).is_ready() {
+            if Arc::strong_count(&self.running) == 1 {
+                connection.abrupt_shutdown(Reason::NO_ERROR);
+            }
+            let again = Instant::now() + GOODBYE_PATIENCE;
+            self.next_look = Some(again);
+            // Armed for the next look; it cannot have passed yet.
+            let _ = self.alarm.poll_until(cx, again);
         }
     }
 }
