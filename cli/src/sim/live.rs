@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use serde::Serialize;
 use tidegate_sim::report::figures;
-use tidegate_sim::scenario::{Keep, Path as Way, StartUp};
+use tidegate_sim::scenario::{Keep, Path as Way, Platform, StartUp};
 use tidegate_sim::traffic::{TraceFile, TraceOptions};
 use tidegate_sim::{
     Distribution, PolicyChoice, Recording, RevisionModel, RunOutput, Scenario, SimSpan, Traffic,
@@ -129,6 +129,7 @@ fn simulate(played: &Measured, trace: &Path, seed: u64) -> anyhow::Result<RunOut
         concurrency: CONCURRENCY,
         start_up: StartUp::total(start_up),
         path: Way::Central,
+        platform: Platform::Local { idle: stage::IDLE.into() },
         initial: Some(0),
         ..RevisionModel::default()
     };
