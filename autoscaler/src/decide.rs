@@ -106,6 +106,9 @@ pub struct Inputs {
     pub held: bool,
     /// The load of the busiest recent second, where that caps the wish.
     pub recent_peak: Option<f64>,
+    /// The requests in flight that the present arrivals would come to if they took as long as in
+    /// calm times, where that bounds the wish: while instances start, and a stable window on.
+    pub arriving_load: Option<f64>,
     /// The state of panic before the decision.
     pub panic: PanicState,
     /// The largest wish that the scale-down delay still holds; none when there is no delay.
@@ -125,6 +128,7 @@ impl Inputs {
         missing: None,
         held: false,
         recent_peak: None,
+        arriving_load: None,
         panic: PanicState { since: None, max_instances: 0 },
         delayed: None,
         last_burst_capacity: 0,
@@ -356,15 +360,22 @@ fn hasty_wish(inputs: &Inputs, over: bool, steps: &Steps) -> Option<i32> {
     heard.then(|| steps.panic_winner().panic.wish)
 }
 
-/// With `Improvements::count_starting`, and while at least half of what was requested is still
-/// starting, the number requested if the wish would grow beyond it without a cause for panic:
-/// what waits for those instances is not yet a reason for more of them.
+/// With `Improvements::count_starting`, the most that may be wished if the wish is more than that.
+///
+/// What waits for instances that are starting is no reason for more of them. Where it is known
+/// how long requests take in calm times, the wish is bounded by what arrives, panic threshold
+/// included, until the queue has had a stable window to drain. Where it is not, and while at
+/// least half of what was requested is still starting, only a new cause for panic asks for more.
 fn growth_on_its_way(inputs: &Inputs, observed: Observed, over: bool, wish: i32) -> Option<i32> {
-    let requested = i32::try_from(observed.requested).unwrap_or(i32::MAX);
-    let mostly_starting =
-        observed.starting > 0 && observed.starting.saturating_mul(2) >= observed.requested;
-    let holds = inputs.improvements.count_starting && mostly_starting && !over;
-    (holds && wish > requested).then_some(requested)
+    let spec = &inputs.spec;
+    let needed = match inputs.arriving_load {
+        _ if !inputs.improvements.count_starting => return None,
+        Some(load) => (load / spec.target_value * spec.panic_threshold).ceil() as i32,
+        None if observed.is_mostly_starting() && !over => 0,
+        None => return None,
+    };
+    let most = needed.max(i32::try_from(observed.requested).unwrap_or(i32::MAX));
+    (wish > most).then_some(most)
 }
 
 /// The share of the target burst capacity by which excess burst capacity must be positive before

@@ -29,6 +29,7 @@
 //! * [`signal`]: what can be wished from besides concurrency and request rate.
 //! * [`decide`]: the rule itself, a pure function from inputs to an explained outcome.
 //! * [`explain`]: that explanation, as a value and in words.
+//! * `calm`: what calm times teach about how long requests take.
 //! * [`revision`]: collector, rule and memory put together.
 //! * [`snapshot`], [`history`]: state that survives.
 //! * [`fleet`], [`instances`]: very many revisions, and how many instances each has.
@@ -39,6 +40,7 @@
 //! * [`lifecycle`]: from decisions to replicas: bounds, scale to zero, who is in the path.
 //! * [`scrape`]: a sample of all instances from the answers of some.
 
+mod calm;
 pub mod collector;
 pub mod decide;
 pub mod explain;

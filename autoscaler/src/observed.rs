@@ -22,4 +22,9 @@ impl Observed {
     pub const fn ready(ready: u32) -> Observed {
         Observed { ready, starting: 0, requested: ready, in_flight: 0, waiting: 0 }
     }
+
+    /// Whether at least half of what was requested is still starting.
+    pub const fn is_mostly_starting(&self) -> bool {
+        self.starting > 0 && self.starting.saturating_mul(2) >= self.requested
+    }
 }

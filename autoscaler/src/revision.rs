@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::calm::Calm;
 use crate::collector::{Averages, Collector, Missing, Silence};
 use crate::decide::{Decision, PanicState, Signals, decide_from};
 use crate::explain::Detail;
@@ -60,8 +61,9 @@ pub struct RevisionAutoscaler {
     panic: PanicState,
     delay: Option<MaxWindow>,
     status: Status,
-    /// The instances that were ready or starting at the last tick: who should be reporting.
+    /// The instances that were ready at the last tick: who should be reporting.
     reporters: u32,
+    calm: Calm,
 }
 
 impl RevisionAutoscaler {
@@ -85,6 +87,7 @@ impl RevisionAutoscaler {
             delay: None,
             status: Status { desired: -1, excess_burst_capacity: 0 },
             reporters: ready,
+            calm: Calm::default(),
             settings,
         };
         autoscaler.start_deciding(now, ready);
@@ -160,11 +163,16 @@ impl RevisionAutoscaler {
         extra: &[Signal],
         held: bool,
     ) -> Decision {
+        let count_starting = self.settings.improvements.count_starting;
+        if count_starting && observed.is_some_and(|observed| observed.is_mostly_starting()) {
+            self.calm.note_starting(now);
+        }
         let decision = decide_from(now, |inputs| {
             inputs.spec = self.settings.spec;
             inputs.improvements = self.settings.improvements;
             inputs.observed = observed;
             inputs.held = held;
+            inputs.arriving_load = self.arriving_load(now);
             inputs.recent_peak = self.recent_peak(now, self.silence(self.reporters));
             inputs.panic = self.panic;
             let delayed = |delay: &MaxWindow| delay.current_at(now).unwrap_or(i32::MIN);
@@ -179,7 +187,43 @@ impl RevisionAutoscaler {
             }
         });
         self.apply(now, &decision);
+        if count_starting && decision.valid && self.panic.since.is_none() {
+            self.learn(now, observed, averages);
+        }
         decision
+    }
+
+    /// The requests in flight that the present arrivals come to if they take as long as in calm
+    /// times, where that bounds the wish.
+    fn arriving_load(&self, now: Timestamp) -> Option<f64> {
+        let settings = &self.settings;
+        if !settings.improvements.count_starting {
+            return None;
+        }
+        let request_s = self.calm.bounding_request_s(now, settings.spec.stable_window_ms)?;
+        Some(self.request_rates(now)?.panic * request_s)
+    }
+
+    /// Learns how long requests take, if nothing is starting.
+    fn learn(
+        &mut self,
+        now: Timestamp,
+        observed: Option<Observed>,
+        averages: Result<Averages, Missing>,
+    ) {
+        let settled = observed.is_some_and(|seen| seen.starting == 0 && seen.ready > 0);
+        let by_concurrency = self.settings.spec.scaling_metric == ScalingMetric::Concurrency;
+        if let (true, true, Ok(load)) = (settled, by_concurrency, averages)
+            && let Some(rates) = self.request_rates(now)
+        {
+            self.calm.learn(load.stable, rates.stable);
+        }
+    }
+
+    /// Requests that arrive per second.
+    fn request_rates(&self, now: Timestamp) -> Option<Averages> {
+        let silence = self.silence(self.reporters);
+        self.collector.as_ref()?.averages(now, ScalingMetric::RequestRate, silence).ok()
     }
 
     /// The load of the busiest recent second, if that caps the wish.
@@ -372,6 +416,7 @@ impl RevisionAutoscaler {
         self.panic.save(out);
         self.status.save(out);
         out.u32(self.reporters);
+        self.calm.save(out);
         out.option(self.collector.as_ref(), |out, collector| collector.save(out));
         out.option(self.delay.as_ref(), |out, delay| delay.save(out));
     }
@@ -382,6 +427,7 @@ impl RevisionAutoscaler {
             panic: PanicState::load(input)?,
             status: Status::load(input)?,
             reporters: input.u32()?,
+            calm: Calm::load(input)?,
             collector: input.option(Collector::load)?,
             delay: input.option(MaxWindow::load)?,
         })

@@ -127,8 +127,9 @@ proptest! {
         }
     }
 
-    /// Wishes only: the sign of burst capacity has a memory of its own with hysteresis, and
-    /// panic with a delay may be held longer by what is rebuilt.
+    /// Wishes only: the sign of burst capacity has a memory of its own with hysteresis, panic
+    /// with a delay may be held longer by what is rebuilt, and how long requests take in calm
+    /// times, which `count_starting` goes by, is learned anew.
     #[test]
     fn an_autoscaler_rebuilt_from_history_never_stopped(
         settings in settings(),
@@ -138,6 +139,7 @@ proptest! {
         whole_life in any::<bool>(),
     ) {
         let mut settings = settings;
+        settings.improvements.count_starting = false;
         match calm {
             true => settings.spec.panic_threshold = 1e9,
             false => settings.spec.scale_down_delay_ms = 0,

@@ -97,10 +97,15 @@ fn reason(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "panic keeps its largest wish for {}, while {stable} need {needed}",
             Seconds(trace.inputs.spec.stable_window_ms)
         ),
-        Rule::Starting => {
-            let starting = trace.observed().starting;
-            write!(f, "{starting} of them are still starting, so no more are asked for yet")
-        }
+        Rule::Starting => match trace.inputs.arriving_load {
+            Some(_) => f.write_str(
+                "what arrives needs no more, and what waits was waiting for instances to start",
+            ),
+            None => {
+                let starting = trace.observed().starting;
+                write!(f, "{starting} of them are still starting, so no more are asked for yet")
+            }
+        },
         Rule::Delayed => write!(
             f,
             "as many were needed within the scale-down delay of {}, {} are now",

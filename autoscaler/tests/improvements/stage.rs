@@ -62,6 +62,12 @@ impl Stage {
         self.load_at(concurrency, 0);
     }
 
+    /// Reports requests in flight and arriving in this second.
+    pub(crate) fn traffic(&mut self, concurrency: f64, arrivals: f64) {
+        let sample = Sample::new(concurrency, 0.0, arrivals, 0.0).expect("a finite load");
+        self.autoscaler.record(Timestamp::from_millis(self.now_ms), Origin::Instances, &sample);
+    }
+
     /// Reports a load so many milliseconds after this second's beginning.
     pub(crate) fn load_at(&mut self, concurrency: f64, offset_ms: i64) {
         let sample = Sample::of_concurrency(concurrency).expect("a finite load");
