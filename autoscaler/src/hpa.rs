@@ -7,6 +7,26 @@
 //!
 //! In reading order: `settings` (what an HPA object says), `ratio` (from a metric to replicas),
 //! `behavior` (what may happen how fast), `trace` (why).
+//!
+//! ```
+//! use tidegate_autoscaler::hpa::{HpaMetricSpec, HpaPolicy, HpaSettings};
+//! use tidegate_autoscaler::{Observed, Policy, Signal, SignalKind, TickInput, Timestamp};
+//!
+//! let mut policy = HpaPolicy::new(HpaSettings {
+//!     metrics: vec![HpaMetricSpec { kind: SignalKind::Cpu, target: 0.5 }],
+//!     max_replicas: 20,
+//!     ..HpaSettings::default()
+//! })?;
+//! let cpu = Signal { kind: SignalKind::Cpu, stable: 3.0, panic: 3.0, target: 0.5 };
+//! let decision = policy.tick(&TickInput {
+//!     now: Timestamp::from_secs(15),
+//!     observed: Some(Observed::ready(4)),
+//!     signals: &[cpu],
+//! });
+//! let told = decision.explanation.to_string();
+//! assert_eq!(told, "6 instances: 1.50 of the target on 4 makes 6.");
+//! # Ok::<(), tidegate_autoscaler::hpa::HpaSettingsError>(())
+//! ```
 
 mod behavior;
 mod ratio;

@@ -8,6 +8,29 @@
 //!
 //! In reading order: `spec` (what the rules are), `observation` (what is seen), `step` (what to
 //! do and why), `zero` (how the last instance goes).
+//!
+//! ```
+//! use tidegate_autoscaler::lifecycle::{
+//!     ActivatorProbe, DEFAULT_PROGRESS_DEADLINE, Lifecycle, LifecycleSpec, Observation, Plumbing,
+//! };
+//! use tidegate_autoscaler::Timestamp;
+//! use tidegate_autoscaler::settings::{Config, Overrides, Reachability, Resolved, Workload};
+//!
+//! let config = Config { max_scale: 3, ..Config::default() };
+//! let resolved = Resolved::new(&config, &Overrides::default(), Workload::default());
+//! let reachability = Reachability::Reachable;
+//! let spec = LifecycleSpec::new(&config, &resolved, reachability, DEFAULT_PROGRESS_DEADLINE);
+//! let seen = Observation {
+//!     decided: 8,
+//!     excess_burst_capacity: -11,
+//!     ready: 1,
+//!     plumbing: Plumbing::Present { activator_since: None },
+//!     probe: ActivatorProbe::NotAsked,
+//! };
+//! let step = Lifecycle::new(1).reconcile(Timestamp::from_secs(0), &spec, &seen);
+//! assert_eq!(step.patch, Some(3));
+//! assert_eq!(step.rule.to_string(), "lowered to the maximum scale of 3");
+//! ```
 
 mod observation;
 mod spec;

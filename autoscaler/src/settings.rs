@@ -7,6 +7,24 @@
 //! In reading order: `syntax` and [`GoDuration`] (how Go writes numbers and durations),
 //! [`Violations`], [`Config`], [`Overrides`], [`Resolved`], [`HpaObject`];
 //! with feature `files` also `files`, which reads manifests and flat files.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use tidegate_autoscaler::settings::{
+//!     Config, Overrides, Reachability, Resolved, Strictness, Workload,
+//! };
+//!
+//! let data = BTreeMap::from([("stable-window".to_owned(), "30s".to_owned())]);
+//! let config = Config::from_map(&data, Strictness::Strict)?;
+//! let max = "autoscaling.knative.dev/max-scale".to_owned();
+//! let annotations = BTreeMap::from([(max, "5".to_owned())]);
+//! let overrides = Overrides::parse(&annotations, &config, Strictness::Strict)?;
+//! let workload = Workload { container_concurrency: 10, reachability: Reachability::Reachable };
+//! let resolved = Resolved::new(&config, &overrides, workload);
+//! assert_eq!(resolved.spec.target_value, 7.0);
+//! assert_eq!(resolved.bounds.max, 5);
+//! # Ok::<(), tidegate_autoscaler::settings::Violations>(())
+//! ```
 
 mod annotations;
 mod config;

@@ -4,6 +4,15 @@
 //! Knative picks a revision's activators and the owner of a revision's bucket this way. Each
 //! candidate sits at an angle on a circle of [`UNIVERSE`] positions that depends on the key; the
 //! choice walks round the circle from a start and by a step that depend on the key as well.
+//!
+//! ```
+//! use tidegate_autoscaler::subset::choose;
+//!
+//! let activators = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"];
+//! let chosen = choose(&activators, 2, "my-revision")?;
+//! assert_eq!(chosen.len(), 2);
+//! # Ok::<(), tidegate_autoscaler::subset::TooManyCandidates>(())
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
