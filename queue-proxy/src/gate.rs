@@ -1,14 +1,14 @@
 //! The async gate: the pure breaker and meter behind one lock, with wakers for those who wait.
 //!
-//! A request [`Gate::arrive`]s. It gets a [`Permit`], or a [`Waiting`] future that resolves to one, or
-//! a refusal. Dropping the permit is the only way a slot is given back, and dropping a waiting future
-//! leaves the line (or gives back the slot, if it was called a moment before), so that cancellation
-//! at any point loses nothing. Entering without waiting allocates nothing.
+//! A request [`Gate::arrive`]s. It gets a [`Permit`], or a [`Waiting`] future that resolves to one,
+//! or a refusal. Dropping the permit is the only way a slot is given back, and dropping a waiting
+//! future leaves the line (or gives back the slot, if it was called a moment before), so that
+//! cancellation at any point loses nothing. Entering without waiting allocates nothing.
 //!
 //! Every decision is [`tidegate_admission`]'s; this module only remembers whom to wake.
 //!
-//! Modules in reading order: [`state`] what the lock guards, [`core`] what may happen to it (generic
-//! over the lock, so that loom can model it), then the tokio face below.
+//! Modules in reading order: [`state`] what the lock guards, [`core`] what may happen to it
+//! (generic over the lock, so that loom can model it), then the tokio face below.
 
 mod core;
 #[cfg(test)]
@@ -131,8 +131,8 @@ pub struct Permit {
 
 /// A place in line: resolves to a permit, or to [`Refusal::WaitedTooLong`].
 ///
-/// Dropping it leaves the line. It must not be polled again after it has resolved; if it is, it stays
-/// pending.
+/// Dropping it leaves the line. It must not be polled again after it has resolved; if it is, it
+/// stays pending.
 #[derive(Debug)]
 #[must_use = "a place in line is left when this is dropped"]
 pub struct Waiting {

@@ -1,4 +1,7 @@
 //! The sidecar as a program of its own, for images where every byte counts.
+//!
+//! It must never do anything that `tidegate queue-proxy` does not: both call the library's one
+//! entry, and there is nothing here to read beyond it. Read on in `lib.rs`.
 
 use std::process::ExitCode;
 

@@ -125,7 +125,6 @@ async fn serve(
     let (stage, stage_seen) = watch::channel(Stage::Serving);
     let (ready, ready_seen) = watch::channel(initial_verdict(&settings));
     let snapshot = Snapshot::new(&settings.identity.pod);
-    let main_port = bound.main_port;
     let ports = bound.ports();
     let (asks, asked) = tokio::sync::mpsc::channel(16);
 
@@ -148,13 +147,8 @@ async fn serve(
     };
     let side_drain = doors.side_drain.clone();
     doors.open(bound.admin, bound.stats, bound.metrics)?;
-    if let Some((_, certificate)) = tls {
-        tokio::spawn(certificate.watch(settings.tls.poll));
-    }
-    if let Some(poll) = settings.ready_poll {
-        tokio::spawn(readiness_watch::run(shared.prober.clone(), poll, ready));
-    }
-    let (reporting, driver) = reporting(&settings, main_port, &shared)?;
+    start_watches(&settings, tls, &shared, ready);
+    let (reporting, driver) = reporting(&settings, ports.main, &shared)?;
     let directives = reporting.as_ref().map(|reporting| reporting.directives.clone());
     let statistician =
         statistician(&settings, &shared, snapshot, reporting, (ready_seen, stage_seen));
@@ -182,6 +176,21 @@ async fn serve(
     side::close(&side_drain).await;
     outputs.finish().await;
     Ok(code)
+}
+
+/// Certificates and the app's readiness are looked at from here on.
+fn start_watches(
+    settings: &Settings,
+    tls: Option<TlsParts>,
+    shared: &Shared,
+    ready: watch::Sender<Verdict>,
+) {
+    if let Some((_, certificate)) = tls {
+        tokio::spawn(certificate.watch(settings.tls.poll));
+    }
+    if let Some(poll) = settings.ready_poll {
+        tokio::spawn(readiness_watch::run(shared.prober.clone(), poll, ready));
+    }
 }
 
 fn statistician(

@@ -53,7 +53,8 @@ pub struct Recorder {
 // === impl Row ===
 
 impl Row {
-    /// The row as it stands in the file, with its newline; `names` is `,revision,instance,`, quoted.
+    /// The row as it stands in the file, with its newline; `names` is `,revision,instance,`, each
+    /// quoted as it must be.
     pub fn line(&self, names: &str) -> String {
         let start = self.start.duration_since(UNIX_EPOCH).unwrap_or_default();
         format!(

@@ -1,8 +1,8 @@
 //! The gate's concurrency, generic over lock and clock.
 //!
 //! The rules that make it safe are few, and the loom model in `model.rs` holds them: every change
-//! happens under the one lock; a waiter is told by its state, which its waker only points to; wakers
-//! run after the lock is released; and whoever drops a guard settles its account.
+//! happens under the one lock; a waiter is told by its state, which its waker only points to;
+//! wakers run after the lock is released; and whoever drops a guard settles its account.
 
 use std::fmt;
 use std::sync::Arc;

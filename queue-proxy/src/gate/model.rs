@@ -1,8 +1,9 @@
 //! The waiting line under loom: every interleaving of a few threads, exhaustively.
 //!
-//! The gate's core is generic over its lock, so loom's own can stand in without a special build: this
-//! runs with every `cargo test`. What is checked: no wake-up is lost (a lost one is a deadlock, which
-//! loom reports), the limit holds, and every slot comes back, whatever is cancelled when.
+//! The gate's core is generic over its lock, so loom's own can stand in without a special build:
+//! this runs with every `cargo test`. What is checked: no wake-up is lost (a lost one is a
+//! deadlock, which loom reports), the limit holds, and every slot comes back, whatever is cancelled
+//! when.
 
 use std::sync::Arc;
 use std::task::{Poll, Waker};

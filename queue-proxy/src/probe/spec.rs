@@ -283,7 +283,8 @@ mod tests {
     #[test]
     fn the_platforms_probes_are_understood() {
         let probe = one(r#"{"httpGet":{"path":"health?x=1","port":"8080","scheme":"HTTPS",
-            "httpHeaders":[{"name":"X-Foo","value":"bar"}]},"periodSeconds":2,"timeoutSeconds":3}"#);
+            "httpHeaders":[{"name":"X-Foo","value":"bar"}]},
+            "periodSeconds":2,"timeoutSeconds":3}"#);
         assert_eq!(probe.pace, Pace::Once(Duration::from_secs(3)));
         let Handler::HttpGet(get) = probe.handler else { panic!("expected httpGet") };
         assert_eq!((get.host.as_str(), get.port), ("127.0.0.1", 8080));

@@ -84,7 +84,7 @@ async fn an_answer_that_comes_with_the_end_of_the_connection_counts() {
     });
     // The answer and the end are both there before the prober reads either.
     let json = format!(
-        r#"{{"httpGet":{{"host":"127.0.0.1","port":{port},"path":"/"}},"periodSeconds":1,"timeoutSeconds":5}}"#
+        r#"{{"httpGet":{{"port":{port},"path":"/"}},"periodSeconds":1,"timeoutSeconds":5}}"#
     );
     let verdict = prober(&json, Switch::Off).check().await;
     app.join().unwrap();

@@ -14,7 +14,6 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug)]
 pub(super) struct Bound {
     pub(super) main: TcpListener,
-    pub(super) main_port: u16,
     pub(super) tls: Option<TcpListener>,
     pub(super) admin: Option<TcpListener>,
     pub(super) stats: Option<TcpListener>,
@@ -51,7 +50,7 @@ impl Bound {
             address.map_or(0, |address| address.port())
         };
         Ports {
-            main: self.main_port,
+            main: self.main.local_addr().map_or(0, |address| address.port()),
             tls: port(&self.tls),
             admin: port(&self.admin),
             stats: port(&self.stats),
@@ -84,7 +83,6 @@ pub(super) fn bind(settings: &Settings, tls: Tls) -> Result<Bound, BindError> {
         Port::At(port) => listen(purpose, listeners.host, port).map(Some),
     };
     let main = listen("requests", listeners.host, listeners.main)?;
-    let main_port = main.local_addr().map_or(listeners.main, |address| address.port());
     let metrics = match &settings.observability.metrics {
         MetricsExport::Prometheus { host, port } => {
             let host = listeners.metrics_host.or(*host).or(listeners.host);
@@ -100,7 +98,6 @@ pub(super) fn bind(settings: &Settings, tls: Tls) -> Result<Bound, BindError> {
     };
     Ok(Bound {
         main,
-        main_port,
         tls: match tls {
             Tls::Bound => Some(listen("requests over TLS", listeners.host, listeners.tls)?),
             Tls::Absent => None,

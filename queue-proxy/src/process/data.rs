@@ -129,9 +129,10 @@ impl Secure {
     async fn serve(self, listener: tokio::net::TcpListener, mut stage: watch::Receiver<Stage>) {
         let secure = Arc::new(self);
         loop {
+            let closing = stage.wait_for(|stage| matches!(stage, Stage::Finishing | Stage::Over));
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                _ = stage.wait_for(|stage| matches!(stage, Stage::Finishing | Stage::Over)) => return,
+                _ = closing => return,
             };
             match accepted {
                 Ok((stream, peer)) => {

@@ -130,7 +130,8 @@ fn an_upgrade_leads_to_http2() {
     let sidecar = Sidecar::start(app.port, &[]);
     let mut client = Client::connect(sidecar.ports.main);
     client.send(&root(
-        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+         HTTP2-Settings: AAMAAABkAAQAAP__\r\n",
     ));
     let head = client.head();
     assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");

@@ -1,5 +1,5 @@
-//! The sidecar's contract, from outside: the built binary, real sockets, every row of the table that
-//! Knative's own sidecar was observed by, and each of its defects that is mended here.
+//! The sidecar's contract, from outside: the built binary, real sockets, every row of the table
+//! that Knative's own sidecar was observed by, and each of its defects that is mended here.
 //!
 //! [`sidecar`] starts the binary on free ports, [`app`] plays the app behind it, [`client`] speaks
 //! HTTP/1 byte by byte. The other modules follow the sections of the contract.
