@@ -23,8 +23,8 @@ use tokio::task::JoinSet;
 
 /// What the sidecar may let in at a time.
 const LIMIT: usize = 40;
-/// How long idle connections to the app and lingering ones to clients take to be let go.
-const SETTLE: Duration = Duration::from_secs(40);
+/// How long idle connections to the app take to be let go: 90 s and the next look at them.
+const SETTLE: Duration = Duration::from_secs(110);
 /// Memory that may stay behind.
 const KEPT_KIB_MAX: u64 = 2048;
 

@@ -19,9 +19,11 @@ use crate::io::Io;
 
 /// Below this much free space a read is not worth its system call.
 const SPARE_MIN: usize = 2 * 1024;
-/// Bodies are copied behind their head up to this size, so that both leave in one write; longer
-/// ones are written from the read buffer itself.
-const GATHER_MAX: usize = 16 * 1024;
+/// Pieces of a body are copied behind their head up to this size, so that both leave in one plain
+/// write; longer ones are written from the read buffer itself.
+const GATHER_MAX: usize = 4 * 1024;
+/// The most that is gathered before it is written.
+const GATHERED_MAX: usize = 8 * 1024;
 
 /// Why no head came.
 #[derive(Debug)]
@@ -52,6 +54,8 @@ pub(crate) struct Connection {
     scanned: usize,
     /// The peer will send nothing more.
     ended: bool,
+    /// The last read filled all the room there was.
+    pressed: bool,
     output: Vec<u8>,
     /// Output before this offset is written.
     written: usize,
@@ -69,6 +73,7 @@ impl Connection {
             input: BytesMut::new(),
             scanned: 0,
             ended: false,
+            pressed: false,
             output: Vec::new(),
             written: 0,
             touched: false,
@@ -113,16 +118,31 @@ impl Connection {
         if self.ended {
             return Poll::Ready(Ok(0));
         }
-        if self.input.capacity() == 0 {
+        ready!(self.poll_room(cx))?;
+        let room = self.input.capacity() - self.input.len();
+        let count = ready!(poll_read_buf(Pin::new(&mut *self.io), cx, &mut self.input))?;
+        self.ended = count == 0;
+        self.pressed = count == room;
+        Poll::Ready(Ok(count))
+    }
+
+    /// Makes room to read into. A body that fills whatever it is given gets a large buffer; a
+    /// connection that has none waits without one.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let streams = self.pressed && self.decoder.is_long(STREAM_BUFFER_BYTES);
+        let wanted = if streams { STREAM_BUFFER_BYTES } else { BUFFER_BYTES };
+        if self.input.is_empty() && self.input.try_reclaim(wanted) {
+            return Poll::Ready(Ok(()));
+        }
+        if streams && self.input.is_empty() {
+            self.input = BytesMut::with_capacity(STREAM_BUFFER_BYTES);
+        } else if self.input.capacity() == 0 {
             ready!(self.io.poll_readable(cx))?;
             self.input = buffers::take_input();
         } else if self.input.capacity() - self.input.len() < SPARE_MIN {
-            let long = self.decoder.is_long(STREAM_BUFFER_BYTES);
-            self.input.reserve(if long { STREAM_BUFFER_BYTES } else { BUFFER_BYTES });
+            self.input.reserve(wanted);
         }
-        let count = ready!(poll_read_buf(Pin::new(&mut *self.io), cx, &mut self.input))?;
-        self.ended = count == 0;
-        Poll::Ready(Ok(count))
+        Poll::Ready(Ok(()))
     }
 
     /// Ready with one whole head, or with `None` when the peer closed instead of sending one.
@@ -231,8 +251,10 @@ impl Connection {
             Encoder::Chunked(owed) if owed > 0 => owed.min(data.len()),
             Encoder::Chunked(_) | Encoder::UntilClose => data.len(),
         };
-        let fits = self.output.len() - self.written + allowed <= GATHER_MAX;
-        if fits {
+        let pending = self.output.len() - self.written;
+        // In a tunnel nothing is worth waiting for; only a head has to go first.
+        let alone = pending == 0 && self.encoder == Encoder::UntilClose;
+        if !alone && allowed <= GATHER_MAX && pending + allowed <= GATHERED_MAX {
             self.gather(&data[..allowed]);
             return Poll::Ready(Ok(allowed));
         }
