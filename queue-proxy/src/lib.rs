@@ -15,9 +15,9 @@
 //!   or be refused; with [`capacity`] a limit that follows latency) to the app; [`respond`] turns
 //!   failures into HTTP, [`knative`] knows the platform's headers.
 //! * [`probe`]: is the app ready? [`drain`]: how it all ends.
-//! * [`statistics`]: how busy it is, for autoscalers; [`observe`] tells everybody else: [`metrics`],
-//!   [`request_log`] with its [`template`]s, [`record`], [`trace`], [`otlp`]; [`sink`] keeps slow
-//!   readers off the data path.
+//! * [`statistics`]: how busy it is, for autoscalers; [`observe`] tells everybody else:
+//!   [`metrics`], [`request_log`] with its [`template`]s, [`record`], [`trace`], [`otlp`]; [`sink`]
+//!   keeps slow readers off the data path.
 //! * [`tls`], [`logging`]: as they say.
 
 pub mod capacity;

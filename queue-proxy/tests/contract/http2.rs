@@ -334,6 +334,48 @@ async fn health_app(status: u8) -> u16 {
 }
 
 #[test]
+fn a_collector_takes_spans_over_grpc() {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (told, mut heard) = tokio::sync::mpsc::channel(1);
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let told = told.clone();
+                async move {
+                    let path = request.uri().path().to_owned();
+                    let body = request.into_body().collect().await.unwrap().to_bytes();
+                    told.send((path, body)).await.unwrap();
+                    let response = Response::builder().header("grpc-status", "0");
+                    Ok::<_, Infallible>(response.body(Empty::<Bytes>::new()).unwrap())
+                }
+            });
+            hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await
+                .ok();
+        });
+        let app = App::hello();
+        let config = format!(
+            "{{\"tracing\":{{\"protocol\":\"grpc\",\"endpoint\":\"http://127.0.0.1:{port}\",\
+             \"samplingRate\":1}}}}"
+        );
+        let sidecar = Sidecar::start(app.port, &[("OBSERVABILITY_CONFIG", &config)]);
+        let main = sidecar.ports.main;
+        tokio::task::spawn_blocking(move || get(main, &root(""))).await.unwrap();
+        sidecar.signal("TERM");
+        let (path, body) = heard.recv().await.unwrap();
+        assert_eq!(path, "/opentelemetry.proto.collector.trace.v1.TraceService/Export");
+        let length = u32::from_be_bytes(body[1..5].try_into().unwrap());
+        assert_eq!(usize::try_from(length).unwrap(), body.len() - 5);
+        let text = String::from_utf8_lossy(&body);
+        assert!(text.contains("kn.queueproxy.proxy") && text.contains("web-00001"), "{text}");
+        drop(sidecar);
+    });
+}
+
+#[test]
 fn an_empty_body_stays_empty() {
     block_on(async {
         let sidecar = Sidecar::start(http2_app().await, &[]);
