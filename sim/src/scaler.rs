@@ -290,7 +290,8 @@ impl Scaler {
             }
             self.proxied = proxied;
             wanted = step.replicas.max(0);
-            again_at = step.recheck_ms.map(|ms| now + u64::try_from(ms).unwrap_or(0) * 1_000_000);
+            let after = |ms: i64| u64::try_from(ms).unwrap_or(0).saturating_mul(1_000_000);
+            again_at = step.recheck_ms.map(|ms| now.saturating_add(after(ms)));
             if let Some(last) = &mut self.last {
                 last.1 = Some(step);
             }
@@ -299,7 +300,8 @@ impl Scaler {
             && let Some(fall) = policy.next_fall()
         {
             // One nanosecond later, so that an arrival at the very end of the time still counts.
-            again_at = Some(u64::try_from(fall.as_millis()).unwrap_or(0) * 1_000_000 + 1);
+            let fall_ns = u64::try_from(fall.as_millis()).unwrap_or(0).saturating_mul(1_000_000);
+            again_at = Some(fall_ns.saturating_add(1));
         }
         Verdict {
             wanted: u32::try_from(wanted).unwrap_or(0),
@@ -342,6 +344,6 @@ impl Scaler {
             }
             _ => longest,
         };
-        2 * longest * 1_000_000
+        longest.saturating_mul(2_000_000)
     }
 }

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use tidegate_autoscaler::{Decision, FixedPolicy, Observed, Policy, TickInput};
+use tidegate_sim::arrival::ArrivalList;
 use tidegate_sim::recommend::{Objective, Search, recommend};
 use tidegate_sim::scenario::{
     Clients, CustomPolicy, Failure, FailureKind, NodeModel, Path, Reporting, Retry, Sampling,
@@ -11,8 +12,8 @@ use tidegate_sim::scenario::{
 use tidegate_sim::sweep::{Dimension, Plan, sweep};
 use tidegate_sim::traffic::Generated;
 use tidegate_sim::{
-    Distribution, PolicyChoice, Recording, RevisionModel, RunError, RunOutput, Scenario, SimSpan,
-    SimTime, run,
+    Arrival, ArrivalSource, Distribution, PolicyChoice, Recording, RevisionId, RevisionModel,
+    RevisionNames, RunError, RunOutput, Scenario, SimSpan, SimTime, SourceError, Traffic, run,
 };
 
 fn law(text: &str) -> Distribution {
@@ -252,6 +253,31 @@ fn a_recommendation_keeps_its_objectives_and_shows_what_it_tried() {
     let best = found.best.expect("one instance is enough");
     assert_eq!(best.point.settings["min-scale"], "1");
     assert!(best.worst[0] <= 1_000.0);
+}
+
+/// Arrivals that go back in time.
+struct Backwards;
+
+impl Traffic for Backwards {
+    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        let at =
+            |secs| Arrival { at: SimTime::from_secs(secs), service: None, revision: RevisionId(0) };
+        Ok(Box::new(ArrivalList::new(vec![at(2), at(1)], RevisionNames::one("app"))))
+    }
+
+    fn sha256(&self) -> String {
+        String::new()
+    }
+
+    fn describe(&self) -> String {
+        "backwards".to_owned()
+    }
+}
+
+#[test]
+fn traffic_that_goes_back_in_time_is_refused_with_its_place() {
+    let error = run(&scenario(knative(&[])), &Backwards, &mut ()).expect_err("refuses").to_string();
+    assert!(error.contains("arrival 2 at 1 s comes before the one at 2 s"), "{error}");
 }
 
 #[test]

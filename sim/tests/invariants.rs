@@ -5,10 +5,12 @@ use std::num::NonZeroUsize;
 
 use proptest::prelude::*;
 use tidegate_sim::compare::{Variant, compare};
+use tidegate_sim::recommend::Objective;
 use tidegate_sim::scenario::{
     Balance, Clients, Contention, Failure, FailureKind, Keep, NodeModel, Path, Platform, Reporting,
     Retry, Sampling, StartUp, Victim,
 };
+use tidegate_sim::sweep::Dimension;
 use tidegate_sim::traffic::Generated;
 use tidegate_sim::{
     Distribution, Observer, Outcome, PolicyChoice, Recording, RequestRecord, RevisionModel,
@@ -207,6 +209,61 @@ proptest! {
         let (again, _) = simulate(&scenario);
         let bytes = |output: &RunOutput| serde_json::to_string(output).expect("serializes");
         prop_assert_eq!(bytes(&output), bytes(&again));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_a_parser_panic(text in "\\PC{0,24}", number in "[-+0-9.eE]{0,8}") {
+        let read = |_: &str| Ok(text.clone());
+        for candidate in [
+            text.clone(),
+            format!("exp:{text}"),
+            format!("lognormal:{number}s,{text}"),
+            format!("weibull:{number},{number}ms"),
+            "empirical:file".to_owned(),
+            format!("a={number}..{number}/{number}{text}"),
+            format!("p99<{number}{text}"),
+            format!("cold<{number}%"),
+            format!("curve:{number},{text}"),
+            format!("ps:{number}"),
+            format!("keep-alive:{number}{text}"),
+        ] {
+            let _law = Distribution::parse(&candidate, &read);
+            let _contention = Contention::parse(&candidate);
+            let _policy = PolicyChoice::parse(&candidate);
+            let _dimension = Dimension::parse(&candidate);
+            let _objective = Objective::parse(&candidate);
+            let _unknown = RevisionModel::default().set(&text, &candidate);
+        }
+    }
+
+    #[test]
+    fn absurdly_long_times_end_too(
+        field in 0_u8..7,
+        policy in policies(),
+        span in prop::sample::select(vec![u64::MAX, u64::MAX / 2, 1 << 62]),
+    ) {
+        let endless = Distribution::Constant(SimSpan::from_nanos(span));
+        let mut revision = RevisionModel { policy, ..RevisionModel::default() };
+        match field {
+            0 => revision.service = endless,
+            1 => revision.start_up.schedule = endless,
+            2 => revision.start_up.pull = endless,
+            3 => revision.start_up.probe_period = SimSpan::from_nanos(span),
+            4 => revision.timeout = Some(SimSpan::from_nanos(span)),
+            5 => revision.drain = SimSpan::from_nanos(span),
+            _ => revision.policy = PolicyChoice::KeepAlive(SimSpan::from_nanos(span)),
+        }
+        let scenario = Scenario {
+            revision,
+            duration: Some(SimSpan::from_secs(300)),
+            ..Scenario::default()
+        };
+        let (output, _) = simulate(&scenario);
+        prop_assert_eq!(output.result.simulated_seconds, 300.0);
     }
 }
 

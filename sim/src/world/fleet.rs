@@ -89,8 +89,10 @@ impl<O: Observer> World<'_, O> {
         let pull = if pulls == Pull::Needed { pull } else { 0 };
         // Readiness is noticed by the first probe after the start.
         let period = model.probe_period.as_nanos();
-        let noticed = if period == 0 { start } else { start.div_ceil(period).max(1) * period };
-        let ready = self.now.saturating_add(schedule + pull).saturating_add(noticed);
+        let probes = if period == 0 { 0 } else { start.div_ceil(period).max(1) };
+        let noticed = if period == 0 { start } else { probes.saturating_mul(period) };
+        let begun = self.now.saturating_add(schedule).saturating_add(pull);
+        let ready = begun.saturating_add(noticed);
         place.change = self.events.push(ready, Kind::Instance, slot);
     }
 
