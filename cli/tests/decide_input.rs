@@ -235,6 +235,20 @@ fn misspelt_fields_are_warned_about() {
 }
 
 #[test]
+fn settings_that_nothing_answers_to_are_told() {
+    let typed = r#"{"kind": "config", "input": {"cases": [{"max-scal": "3", "_example": "x"}]}}"#;
+    let told = stdout(&decide_with(&["--explain", "-"], typed.as_bytes()));
+    assert!(
+        told.contains(r#""explanations": ["accepted; nothing answers to max-scal"]"#),
+        "{told}"
+    );
+    let typed = r#"{"kind": "annotations", "input": {"cases": [{"annotations":
+        {"autoscaling.knative.dev/minscale": "3", "other/minscale": "3"}}]}}"#;
+    let told = stdout(&decide_with(&["--explain", "-"], typed.as_bytes()));
+    assert!(told.contains("accepted; nothing answers to autoscaling.knative.dev/minscale\"]"));
+}
+
+#[test]
 fn null_means_absent() {
     let output = decide(
         r#"{"kind": "pipeline", "input": {"metric": {"stable_window_ms": 6000,
@@ -290,6 +304,11 @@ fn tidegates_own_rules_are_asked_for() {
     assert_eq!(desired(&["--tidegate", "-"]), 4);
     let lax = r#"{"kind": "config", "input": {"cases": [{"panic-threshold-percentage": "90"}]}}"#;
     assert!(stdout(&decide(lax)).contains(r#""ok":true"#));
+    let told = stdout(&decide_with(&["--explain", "-"], lax.as_bytes()));
+    assert!(
+        told.contains("accepted by Knative; Tidegate itself refuses: panic-threshold"),
+        "{told}"
+    );
     let strict = decide_with(&["--tidegate", "-"], lax.as_bytes());
     assert!(stdout(&strict).contains(r#""ok":false"#));
 }

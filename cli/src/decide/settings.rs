@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tidegate_autoscaler::settings::{
     Config, Overrides, Reachability, Resolved, Strictness, Violations, Workload,
-    validate_annotations,
+    unknown_annotations, unknown_config_keys, validate_annotations,
 };
 
 use self::output::{ConfigOutput, ResolvedOutput};
@@ -115,7 +115,7 @@ pub(super) fn config(
         let outcome = Config::from_map(data, context.rules.strictness());
         context.explanations.say(|| {
             let strict = Config::from_map(data, Strictness::Strict);
-            explain_verdict(&outcome, &strict)
+            explain_verdict(&outcome, &strict, &unknown_config_keys(data))
         });
         let mut verdict = Verdict::of(&outcome);
         verdict.config = outcome.as_ref().ok().map(ConfigOutput::of);
@@ -143,26 +143,32 @@ pub(super) fn annotations(
         let outcome = validate_annotations(&case.annotations, &config, strictness);
         context.explanations.say(|| {
             let strict = validate_annotations(&case.annotations, &config, Strictness::Strict);
-            explain_verdict(&outcome, &strict)
+            explain_verdict(&outcome, &strict, &unknown_annotations(&case.annotations))
         });
         cases.push(Verdict::of(&outcome));
     }
     Ok(Answers { cases })
 }
 
-/// What Knative says, and what Tidegate would say on its own.
+/// What Knative says, what Tidegate would say on its own, and what nobody looks at.
 fn explain_verdict<A, B>(
     knative: &Result<A, Violations>,
     strict: &Result<B, Violations>,
+    unknown: &[&str],
 ) -> String {
-    match (knative, strict) {
+    let ignored = match unknown {
+        [] => String::new(),
+        keys => format!("; nothing answers to {}", keys.join(", ")),
+    };
+    let verdict = match (knative, strict) {
         (Err(violations), _) => format!("refused: {}", sentences(violations).join("; ")),
         (Ok(_), Err(violations)) => {
             let findings = sentences(violations).join("; ");
             format!("accepted by Knative; Tidegate itself refuses: {findings}")
         }
         (Ok(_), Ok(_)) => "accepted".to_owned(),
-    }
+    };
+    verdict + &ignored
 }
 
 fn explain_resolved(resolved: &Resolved) -> String {
