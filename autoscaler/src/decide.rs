@@ -161,8 +161,9 @@ pub fn decide(inputs: &Inputs) -> Decision {
 }
 
 /// Decides from inputs that are filled in where they will be returned from: a decision is large
-/// enough that moving it costs as much as deciding, so it is copied once, from a constant.
-#[inline]
+/// enough that moving it costs as much as deciding, so it is copied once, from a constant. For
+/// the same reason this must be inlined.
+#[inline(always)]
 pub(crate) fn decide_from(now: Timestamp, fill: impl FnOnce(&mut Inputs)) -> Decision {
     let mut decision = Decision::NONE;
     decision.explanation.at = now;

@@ -163,9 +163,9 @@ impl RevisionAutoscaler {
         extra: &[Signal],
         held: bool,
     ) -> Decision {
-        let count_starting = self.settings.improvements.count_starting;
-        if count_starting && observed.is_some_and(|observed| observed.is_mostly_starting()) {
-            self.calm.note_starting(now);
+        // Learned before, because a decision that anything is done after is copied once more.
+        if self.settings.improvements.count_starting {
+            self.learn(now, observed, averages);
         }
         let decision = decide_from(now, |inputs| {
             inputs.spec = self.settings.spec;
@@ -187,9 +187,6 @@ impl RevisionAutoscaler {
             }
         });
         self.apply(now, &decision);
-        if count_starting && decision.valid && self.panic.since.is_none() {
-            self.learn(now, observed, averages);
-        }
         decision
     }
 
@@ -204,16 +201,21 @@ impl RevisionAutoscaler {
         Some(self.request_rates(now)?.panic * request_s)
     }
 
-    /// Learns how long requests take, if nothing is starting.
+    /// Learns how long requests take, if nothing is starting and there is no panic.
     fn learn(
         &mut self,
         now: Timestamp,
         observed: Option<Observed>,
         averages: Result<Averages, Missing>,
     ) {
-        let settled = observed.is_some_and(|seen| seen.starting == 0 && seen.ready > 0);
+        let (Some(observed), Ok(load)) = (observed, averages) else { return };
+        if observed.is_mostly_starting() {
+            self.calm.note_starting(now);
+        }
+        let settled = observed.starting == 0 && observed.ready > 0 && self.panic.since.is_none();
         let by_concurrency = self.settings.spec.scaling_metric == ScalingMetric::Concurrency;
-        if let (true, true, Ok(load)) = (settled, by_concurrency, averages)
+        if settled
+            && by_concurrency
             && let Some(rates) = self.request_rates(now)
         {
             self.calm.learn(load.stable, rates.stable);
