@@ -78,6 +78,9 @@ pub(crate) struct Scaler {
     platform: Platform,
 }
 
+/// Longer than any window.
+const LONG_AGO_MS: u64 = 2 * 3_600_000;
+
 /// Whole milliseconds of simulated time; time zero is the epoch.
 pub(crate) fn timestamp(nanos: u64) -> Timestamp {
     Timestamp::from_millis(i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX))
@@ -131,7 +134,11 @@ impl Scaler {
     /// nothing is wanted and a waiting request wakes it.
     fn settle_at_zero(&mut self, now: u64) {
         if let Decider::Knative(autoscaler) = &mut self.decider {
-            let at = timestamp(now);
+            // Long ago, where nobody reports what is idle, so that it is in no window any more.
+            let at = match self.platform {
+                Platform::Cluster => timestamp(now),
+                Platform::Local { .. } => timestamp(now).minus_millis(LONG_AGO_MS),
+            };
             autoscaler.record(at, Origin::Instances, &Sample::IDLE);
             let decision = autoscaler.tick(at, Some(Observed::ready(0)), &[]);
             self.desired = decision.desired;

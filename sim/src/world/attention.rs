@@ -16,7 +16,7 @@ use crate::scaler::Report;
 /// A front door reports out of turn no more often than this (`tidegate_activator::LEAST_GAP`).
 const TELL_GAP_NS: u64 = 100_000_000;
 /// A controller decides out of turn no more often than this, unless at zero.
-const URGENT_GAP_NS: u64 = 200_000_000;
+const URGENT_GAP_NS: u64 = 100_000_000;
 /// Real timers come at least this late: they round up to the next millisecond. It matters, because
 /// panic ends only when its window has passed by more than nothing.
 const LATE_NS: u64 = 1_000_000;
@@ -164,7 +164,7 @@ impl<O: Observer> World<'_, O> {
         }
     }
 
-    /// Requests wait: the controller decides now, by what is there.
+    /// Requests wait: the controller decides now, or as soon as it may.
     fn urgent(&mut self, index: u32) {
         let now = self.now;
         if now < self.controller_down_until {
@@ -173,19 +173,33 @@ impl<O: Observer> World<'_, O> {
         let revision = &mut self.revisions[index as usize];
         let waiting = revision.front.waiting();
         let Some(attention) = &mut revision.attention else { return };
-        let gap = now - attention.decided_at;
-        if waiting == 0 || (!revision.scaler.should_wake(waiting) && gap < URGENT_GAP_NS) {
+        let at = attention.decided_at + URGENT_GAP_NS;
+        if waiting == 0 {
             return;
         }
+        if now >= at || revision.scaler.should_wake(waiting) {
+            self.decide(index, Trigger::WakeUp);
+        } else {
+            attention.next_tick = attention.next_tick.min(at + LATE_NS);
+            self.arm(index);
+        }
+    }
+
+    /// Before a decision: what waits at this moment is load, whatever the averages of the past say.
+    pub(super) fn record_held(&mut self, index: u32) {
+        let now = self.now;
+        let revision = &mut self.revisions[index as usize];
+        let waiting = revision.front.waiting();
+        let Some(attention) = &mut revision.attention else { return };
         let inside = revision.tally.now.inside as f64;
         let more = inside - attention.counted;
-        if more > 0.0
+        if waiting > 0
+            && more > 0.0
             && let Ok(sample) = Sample::of_concurrency(more)
         {
             attention.counted = inside;
             revision.scaler.record(now, &Report { origin: Origin::Activator, sample });
         }
-        self.decide(index, Trigger::WakeUp);
     }
 
     /// Makes sure that the next tick and the next look come.

@@ -174,6 +174,8 @@ impl<O: Observer> World<'_, O> {
         while let Some((at, report)) = revision.reports.pop_front_if(|report| report.0 <= now) {
             revision.scaler.record(at, &report);
         }
+        self.record_held(index);
+        let revision = &mut self.revisions[index as usize];
         let observed = revision.observed();
         let verdict = revision.scaler.tick(now, observed);
         if now >= self.counted_from {
