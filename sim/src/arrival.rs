@@ -1,7 +1,7 @@
 //! What traffic is to the engine: a stream of arrivals in order of time.
 //!
-//! Readers of recordings and generators implement [`ArrivalSource`]; the engine pulls one arrival at
-//! a time and never looks ahead further than one, so memory does not grow with the trace. A
+//! Readers of recordings and generators implement [`ArrivalSource`]; the engine pulls one arrival
+//! at a time and never looks ahead further than one, so memory does not grow with the trace. A
 //! [`Traffic`] can be opened many times, so that a comparison or a sweep replays the very same
 //! arrivals on every thread.
 
@@ -40,9 +40,9 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Arrivals, one after another, never going back in time.
 pub trait ArrivalSource {
-    /// The next arrival, `None` at the end. An error ends the run and is reported as it is; a source
-    /// that skips bad rows counts them itself. An arrival earlier than the one before it is an error
-    /// of the source, and the engine reports it as such.
+    /// The next arrival, `None` at the end. An error ends the run and is reported as it is; a
+    /// source that skips bad rows counts them itself. An arrival earlier than the one before it is
+    /// an error of the source, and the engine reports it as such.
     fn next(&mut self) -> Option<Result<Arrival, SourceError>>;
 
     /// Names of the revisions seen so far; must cover every id already handed out.

@@ -1,7 +1,7 @@
 //! Distributions of durations: service times, start-up delays, think times, gaps.
 //!
-//! Written as text, `NAME:PARAMETERS`, where each parameter is a duration (`100ms`, `1.5s`, `250us`;
-//! a bare number means seconds):
+//! Written as text, `NAME:PARAMETERS`, where each parameter is a duration (`100ms`, `1.5s`,
+//! `250us`; a bare number means seconds):
 //!
 //! | text | law |
 //! |---|---|
@@ -203,8 +203,9 @@ impl Distribution {
             .then(|| Distribution::Empirical(Arc::new(Empirical { label: label.into(), samples })))
     }
 
-    /// Uniform between neighbouring `points` of (share in [0, 1], seconds). Points are sorted, values
-    /// made never to fall, and the ends extended to shares 0 and 1; `None` when there are none.
+    /// Uniform between neighbouring `points` of (share in [0, 1], seconds). Points are sorted,
+    /// values made never to fall, and the ends extended to shares 0 and 1; `None` when there are
+    /// none.
     pub fn percentiles(mut points: Vec<(f64, f64)>) -> Option<Self> {
         points.retain(|(share, value)| share.is_finite() && value.is_finite());
         points.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -33,7 +33,8 @@ pub enum RunError {
     Traffic(#[source] SourceError),
     /// The traffic went back in time.
     #[error(
-        "arrival {number} at {at_s} s comes before the one at {before_s} s; sort the traffic by time"
+        "arrival {number} at {at_s} s comes before the one at {before_s} s; sort the traffic by \
+         time"
     )]
     Order {
         /// Number of the arrival, from 1.

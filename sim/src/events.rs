@@ -136,8 +136,8 @@ impl EventQueue {
         heap[hole] = key;
     }
 
-    /// Puts `key` where the first one was: the hole sinks along the smallest children until `key` is
-    /// not after any of them.
+    /// Puts `key` where the first one was: the hole sinks along the smallest children until `key`
+    /// is not after any of them.
     fn sift_down(&mut self, key: Key) {
         let heap = self.heap.as_mut_slice();
         let len = heap.len();
@@ -176,7 +176,10 @@ mod tests {
     proptest! {
         #[test]
         fn events_come_by_time_then_by_order_of_pushing(
-            steps in prop::collection::vec((0_u64..50, 0_u32..8, prop::bool::weighted(0.4)), 1..400),
+            steps in prop::collection::vec(
+                (0_u64..50, 0_u32..8, prop::bool::weighted(0.4)),
+                1..400,
+            ),
         ) {
             let mut queue = EventQueue::default();
             let mut model: Vec<(u64, u64, u32)> = Vec::new();

@@ -17,10 +17,11 @@
 //!   [`traffic`] holds those readers and generators.
 //! * [`result`]: what came out, with stable names; [`series`]: what happened over time, bounded;
 //!   [`record`]: decisions and requests one by one.
-//! * [`scenario`]: what is simulated, as plain data; [`engine`]: runs it, and [`measured`] says what
-//!   that cost. The world itself is in `world`, its deciders in `scaler`, its event queue in `events`.
-//! * [`compare`], [`sweep`], [`recommend`]: many scenarios against the same arrivals; [`fit`]: models
-//!   from recordings.
+//! * [`scenario`]: what is simulated, as plain data; [`engine`]: runs it, and [`measured`] says
+//!   what that cost. The world itself is in `world`, its deciders in `scaler`, its event queue in
+//!   `events`.
+//! * [`compare`], [`sweep`], [`recommend`]: many scenarios against the same arrivals; [`fit`]:
+//!   models from recordings.
 //! * [`validate`]: the simulator against what is known; [`parallel`]: many runs at once.
 //! * [`report`]: shows a result to people: text, tables, charts, one page.
 

@@ -1,10 +1,10 @@
 //! Named, independent random streams derived from one seed.
 //!
-//! Each use of chance has its own stream ("service" of revision 3, "start-up" of revision 3, ...), so
-//! adding a draw in one place does not shift the draws anywhere else, and two runs that differ in one
-//! setting see the same traffic. The generator is xoshiro256++, seeded through SplitMix64; both are
-//! integer arithmetic, and logarithms come from the `libm` crate, so draws are the same to the bit on
-//! every machine.
+//! Each use of chance has its own stream ("service" of revision 3, "start-up" of revision 3, ...),
+//! so adding a draw in one place does not shift the draws anywhere else, and two runs that differ
+//! in one setting see the same traffic. The generator is xoshiro256++, seeded through SplitMix64;
+//! both are integer arithmetic, and logarithms come from the `libm` crate, so draws are the same to
+//! the bit on every machine.
 
 use std::sync::LazyLock;
 
@@ -109,12 +109,13 @@ impl Stream {
 
     /// Uniform among `0..bound`; 0 when `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        // Lemire's multiplication; the bias of at most bound/2^64 is far below what any run can see.
+        // Lemire's multiplication; the bias of at most bound/2^64 is far below what any run can
+        // see.
         ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
     }
 
-    /// Exponential with mean 1 (Marsaglia and Tsang's ziggurat: a logarithm only once in fifty draws,
-    /// because this is drawn twice for most simulated requests).
+    /// Exponential with mean 1 (Marsaglia and Tsang's ziggurat: a logarithm only once in fifty
+    /// draws, because this is drawn twice for most simulated requests).
     #[inline]
     pub fn exponential(&mut self) -> f64 {
         loop {

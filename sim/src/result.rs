@@ -1,9 +1,9 @@
 //! What came out of a simulation, under names that stay.
 //!
-//! The JSON form of [`SimResult`] is the public schema. All counts are whole requests, all times are
-//! in the unit of their name. For the same traffic, settings and seed every field is the same to the
-//! bit on any machine and any number of threads, with three exceptions that describe the machine:
-//! `wall_seconds`, `requests_per_wall_second` and `peak_rss_bytes`.
+//! The JSON form of [`SimResult`] is the public schema. All counts are whole requests, all times
+//! are in the unit of their name. For the same traffic, settings and seed every field is the same
+//! to the bit on any machine and any number of threads, with three exceptions that describe the
+//! machine: `wall_seconds`, `requests_per_wall_second` and `peak_rss_bytes`.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Who decides for a revision: the production library's policies and lifecycle, wired to simulated
 //! time.
 //!
-//! Nothing is decided here. Reports go into the policy, its wish goes through the lifecycle (bounds,
-//! scale to zero, who is in the path), and what comes out is carried out by the world.
+//! Nothing is decided here. Reports go into the policy, its wish goes through the lifecycle
+//! (bounds, scale to zero, who is in the path), and what comes out is carried out by the world.
 
 pub(crate) mod settings;
 

@@ -19,7 +19,8 @@ use crate::time::{SimSpan, SimTime};
 pub struct Scenario {
     /// Seed of all chance in the run.
     pub seed: u64,
-    /// When the simulation ends; `None` lets it run until the traffic has ended and every request has.
+    /// When the simulation ends; `None` lets it run until the traffic has ended and every request
+    /// has.
     pub duration: Option<SimSpan>,
     /// Requests that arrive before this, and levels until then, are left out of the result.
     pub warm_up: SimSpan,
@@ -85,8 +86,8 @@ pub enum Platform {
     /// A cluster: decisions at every tick, and at once only for a revision at zero.
     #[default]
     Cluster,
-    /// `tidegate run` on one machine: the front door is always in the path, and tells at once that a
-    /// line forms or has doubled; the controller then decides at once.
+    /// `tidegate run` on one machine: the front door is always in the path, and tells at once that
+    /// a line forms or has doubled; the controller then decides at once.
     Local {
         /// How long the last instance stays after the last request.
         idle: SimSpan,
@@ -164,7 +165,8 @@ pub enum Path {
     Auto,
     /// Always through one front door with one line (`admission::Dispatcher`).
     Central,
-    /// Straight to an instance, each with its own line (`admission::Breaker`), whenever one is ready.
+    /// Straight to an instance, each with its own line (`admission::Breaker`), whenever one is
+    /// ready.
     Direct,
 }
 

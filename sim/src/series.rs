@@ -78,8 +78,8 @@ pub struct SeriesPoint {
     pub stable: f64,
     /// Value over the panic window at the last decision up to the end of this step.
     pub panic: f64,
-    /// Median latency of requests answered in this step, milliseconds; 0 without any. Latencies over
-    /// time come from a coarse histogram and are within 7 %.
+    /// Median latency of requests answered in this step, milliseconds; 0 without any. Latencies
+    /// over time come from a coarse histogram and are within 7 %.
     pub p50_ms: f64,
     /// 95th percentile, likewise.
     pub p95_ms: f64,

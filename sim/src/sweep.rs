@@ -76,13 +76,13 @@ pub struct SweepOutput {
     pub refused: Vec<Refused>,
 }
 
-/// Runs `base` with every combination of `dimensions` that `plan` asks for. `progress` hears of each
-/// run as it is done: how many are, and of how many.
+/// Runs `base` with every combination of `dimensions` that `plan` asks for. `progress` hears of
+/// each run as it is done: how many are, and of how many.
 ///
 /// # Errors
 ///
-/// [`RunError::Model`] when there are too many combinations or none can be run, and any error of the
-/// traffic.
+/// [`RunError::Model`] when there are too many combinations or none can be run, and any error of
+/// the traffic.
 pub fn sweep(
     base: &Scenario,
     traffic: &dyn Traffic,
@@ -136,7 +136,8 @@ fn combinations(
     };
     let (Some(total), Some(wanted)) = (total, wanted) else {
         return Err(RunError::Model(format!(
-            "the sweep has more than {MAX_RUNS} combinations; leave out values, or draw some at random"
+            "the sweep has more than {MAX_RUNS} combinations; leave out values, or draw some at \
+             random"
         )));
     };
     let mut chosen: Vec<usize> = match plan {

@@ -1,8 +1,8 @@
 //! The simulator against what is known: formulas that are exact, and figures that others measured.
 //!
 //! Each [`Check`] names its source, what was expected, what came out, and how far apart the two may
-//! be. `closed` holds queueing theory, `knative` what real Knative clusters did, `peers` what another
-//! simulator and a commercial platform did, `azure` counts over a published trace.
+//! be. `closed` holds queueing theory, `knative` what real Knative clusters did, `peers` what
+//! another simulator and a commercial platform did, `azure` counts over a published trace.
 
 mod azure;
 mod closed;
@@ -183,9 +183,9 @@ impl Check {
 /// Parts into which a case is cut, so that its own scatter tells the standard error.
 const BATCHES: u64 = 10;
 
-/// Runs `revision` under `rate` requests a second in [`BATCHES`] independent parts of together about
-/// `options.requests` after a warm-up each. Every `case` draws its own numbers, so that chance does
-/// not push all cases the same way.
+/// Runs `revision` under `rate` requests a second in [`BATCHES`] independent parts of together
+/// about `options.requests` after a warm-up each. Every `case` draws its own numbers, so that
+/// chance does not push all cases the same way.
 fn batches(
     options: &ValidateOptions,
     case: &str,

@@ -8,7 +8,8 @@
 //! In reading order: `request` and `instance` (what there is), `revision` (what belongs together),
 //! `entry` (a request's way in), `service` (its service and its end), `contention` (how requests
 //! slow each other), `fleet` (how instances come and go), `nodes`, `beat` (reports and decisions),
-//! `attention` (local mode's decisions out of turn), `failure` (what breaks), `tally` (what is counted), `finish` (what it comes to).
+//! `attention` (local mode's decisions out of turn), `failure` (what breaks), `tally` (what is
+//! counted), `finish` (what it comes to).
 
 mod attention;
 mod beat;

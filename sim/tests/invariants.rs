@@ -46,7 +46,10 @@ prop_compose! {
         contention in contentions(),
         path in prop::sample::select(vec![Path::Auto, Path::Central, Path::Direct]),
         balance in prop::sample::select(vec![
-            Balance::LeastLoaded, Balance::FirstAvailable, Balance::RoundRobin, Balance::RandomOfTwo,
+            Balance::LeastLoaded,
+            Balance::FirstAvailable,
+            Balance::RoundRobin,
+            Balance::RandomOfTwo,
         ]),
         victim in prop::sample::select(vec![
             Victim::Newest, Victim::Oldest, Victim::Idlest, Victim::Random,

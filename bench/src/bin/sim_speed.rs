@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! sim_speed [speed] [REQUESTS]         one revision at 1,000 rps, 1 to 1,000 instances
-//! sim_speed trace INVOCATIONS [DURATIONS]  a published trace of Azure Functions 2019, reading included
+//! sim_speed trace INVOCATIONS [DURATIONS]  a trace of Azure Functions 2019, reading included
 //! sim_speed long [REQUESTS]            one long run, with the memory it takes
 //! sim_speed peer [PYTHON]              SimFaaS and this on the same scenarios, turn about
 //! sim_speed validate REQUESTS [GROUP] [INVOCATIONS...]  every comparison with what is known
@@ -101,7 +101,8 @@ fn trace(args: &[String]) -> anyhow::Result<()> {
         let revision = RevisionModel { concurrency: 1, ..RevisionModel::default() };
         let (result, _) = timed(&revision, &traffic)?;
         println!(
-            "{} requests of {} functions in {:.3} s of CPU, {:.3} s of wall time, reading included; \
+            "{} requests of {} functions in {:.3} s of CPU, {:.3} s of wall time, reading \
+             included; \
              {} decisions, {} cold starts",
             result.requests,
             result.revisions.len(),
@@ -120,8 +121,8 @@ fn long(args: &[String]) -> anyhow::Result<()> {
     let (wall, before) = (Instant::now(), measured::peak_rss_bytes());
     let (result, seconds) = timed(&app(100, Path::Auto), &traffic)?;
     println!(
-        "{} requests in {seconds:.1} s of CPU, {:.1} s of wall time, peak memory {:.1} MB ({:.1} MB \
-         before)",
+        "{} requests in {seconds:.1} s of CPU, {:.1} s of wall time, peak memory {:.1} MB \
+         ({:.1} MB before)",
         result.requests,
         wall.elapsed().as_secs_f64(),
         measured::peak_rss_bytes() as f64 / 1e6,

@@ -272,7 +272,8 @@ impl Contention {
     pub fn parse(text: &str) -> Result<Self, String> {
         let expected = || {
             format!(
-                "`{text}` is no contention; expected none, ps:CORES, linear:ALPHA or curve:1,1.2,..."
+                "`{text}` is no contention; expected none, ps:CORES, linear:ALPHA or \
+                 curve:1,1.2,..."
             )
         };
         let number = |text: &str| text.trim().parse::<f64>().map_err(|_| expected());

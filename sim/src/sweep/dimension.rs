@@ -12,8 +12,8 @@ pub struct Dimension {
 /// Why a text is not a dimension.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{text}`: {problem}; write NAME=VALUE,VALUE,... or NAME=FROM..TO/STEP, such as min-scale=0,1,2 \
-         or stable-window=30s..120s/30s"
+    "`{text}`: {problem}; write NAME=VALUE,VALUE,... or NAME=FROM..TO/STEP, such as \
+         min-scale=0,1,2 or stable-window=30s..120s/30s"
 )]
 pub struct DimensionError {
     text: String,

@@ -23,8 +23,8 @@ const KEEP_S: f64 = 600.0;
 const RUN_S: f64 = 1_000_000.0;
 const RUNS: u64 = 5;
 
-/// SimFaaS' own figures from three runs of the same case: its README, its notebook, and one made for
-/// this comparison. Their spread is what a single run of theirs leaves open.
+/// SimFaaS' own figures from three runs of the same case: its README, its notebook, and one made
+/// for this comparison. Their spread is what a single run of theirs leaves open.
 const STEADY: [(&str, [f64; 3]); 4] = [
     ("share of cold starts", [0.0014, 0.0013, 0.0014]),
     ("instances", [7.6612, 7.6910, 7.7034]),

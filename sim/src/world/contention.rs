@@ -123,7 +123,8 @@ impl Shared {
         finish.min(self.deadlines.peek().map_or(u64::MAX, |Reverse((deadline, _))| *deadline))
     }
 
-    /// Somebody who is done or given up at `now`, and whether it was done. Call until it gives `None`.
+    /// Somebody who is done or given up at `now`, and whether it was done. Call until it gives
+    /// `None`.
     pub(crate) fn take_due(
         &mut self,
         now: u64,
