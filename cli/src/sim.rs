@@ -1,11 +1,11 @@
 //! `tidegate sim`: what would other settings have done with this traffic?
 //!
-//! It turns what was typed into a scenario and traffic, lets `tidegate-sim` run them, and writes what
-//! came out. It models nothing itself.
+//! It turns what was typed into a scenario and traffic, lets `tidegate-sim` run them, and writes
+//! what came out. It models nothing itself.
 //!
 //! Modules in reading order: `traffic_args`, `model_args`, `output` (what can be typed, and what it
-//! means), `observer` (progress and rows while a run goes on), then one module for each verb; `live` is the real run behind
-//! `validate --live`.
+//! means), `observer` (progress and rows while a run goes on), then one module for each verb;
+//! `live` is the real run behind `validate --live`.
 
 mod compare;
 mod fit;
@@ -57,6 +57,14 @@ enum Verb {
 #[error("cannot write {0}")]
 pub(crate) struct CannotWrite(String);
 
+/// The simulator is not as right as it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("{failed} of {of} checks failed")]
+pub(crate) struct ChecksFailed {
+    failed: usize,
+    of: usize,
+}
+
 /// Does what was asked.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let outcome = match args.verb {
@@ -72,7 +80,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // Whoever reads our output (`head`, a pager) may stop when it has seen enough.
         Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
-        Err(error) if error.is::<CannotWrite>() => Err(error),
+        Err(error) if error.is::<CannotWrite>() || error.is::<ChecksFailed>() => Err(error),
         Err(error) => {
             eprintln!("tidegate sim: {error:#}");
             Ok(ExitCode::from(EXIT_USAGE))

@@ -1,4 +1,5 @@
-//! Any bytes as a trace: read or refused, never a panic, never back in time, never a nameless revision.
+//! Any bytes as a trace: read or refused, never a panic, never back in time, never a nameless
+//! revision.
 
 #![no_main]
 

@@ -1,12 +1,13 @@
 //! Answers out: a run as text, JSON, CSV, charts, and one self-contained page.
 //!
-//! Nothing here decides or simulates; it only shows what [`RunOutput`](crate::RunOutput) holds. Nothing
-//! that comes from traffic, a setting or a path is ever interpreted as markup, by a browser, a
-//! terminal or a spreadsheet.
+//! Nothing here decides or simulates; it only shows what [`RunOutput`](crate::RunOutput) holds.
+//! Nothing that comes from traffic, a setting or a path is ever interpreted as markup, by a
+//! browser, a terminal or a spreadsheet.
 //!
-//! Modules in reading order: [`figures`] (numbers as people read them), `cost` and `words`; `terminal`
-//! ([`summary`], [`comparison`]); `table` (CSV); [`scene`] (a drawing), `plot` and `chart` (what is
-//! drawn), `svg` and `png` (how it is written); `payload` and `html` (the page), `scatter` (a sweep).
+//! Modules in reading order: [`figures`] (numbers as people read them), `cost` and `words`;
+//! `terminal` ([`summary`], [`comparison`]); `table` (CSV); [`scene`] (a drawing), `plot` and
+//! `chart` (what is drawn), `svg` and `png` (how it is written); `payload` and `html` (the page),
+//! `scatter` (a sweep).
 
 mod chart;
 mod cost;

@@ -3,11 +3,11 @@
 //! Everything here is a [`Traffic`](crate::Traffic): it can be opened any number of times and gives
 //! the same arrivals each time, in order, in memory that does not grow with the number of requests.
 //!
-//! * [`TraceFile`] reads a file. Its format is told from its first bytes ([`Format`] lists them); bad
-//!   rows are refused with file, line and column, or counted ([`BadRows`]). Stamps that name the end
-//!   of a request are moved to its beginning through a bounded reorder buffer
-//!   ([`REORDER_ROWS_END`]), coarse stamps are spread inside their tick ([`Spread`]), and counts per
-//!   interval become arrivals by a [`Placement`].
+//! * [`TraceFile`] reads a file. Its format is told from its first bytes ([`Format`] lists them);
+//!   bad rows are refused with file, line and column, or counted ([`BadRows`]). Stamps that name
+//!   the end of a request are moved to its beginning through a bounded reorder buffer
+//!   ([`REORDER_ROWS_END`]), coarse stamps are spread inside their tick ([`Spread`]), and counts
+//!   per interval become arrivals by a [`Placement`].
 //! * [`Generated`] makes arrivals up from a specification such as `poisson:70` ([`GENERATORS`]), or
 //!   fitted to a trace ([`FittedArrivals`]).
 //! * [`Transformed`] scales, warps, slices and samples; [`Merged`] plays several together.
@@ -15,8 +15,8 @@
 //! Modules in reading order: `error` and `input` (files as hashed, bounded lines), `field` (numbers
 //! and stamps), `format` (detection), `layout` and `table` (one request a line in columns),
 //! `combined`, `json`, `document` (the other row formats), `rows` (order and origin), `counts`,
-//! `azure2019`, `wide`, `prometheus` and `profile` (counts per interval), `trace` (a file as a whole);
-//! `curve`, `generator`, `specification`, `fitted`, `generated`; `transform`.
+//! `azure2019`, `wide`, `prometheus` and `profile` (counts per interval), `trace` (a file as a
+//! whole); `curve`, `generator`, `specification`, `fitted`, `generated`; `transform`.
 
 mod azure2019;
 mod combined;

@@ -10,7 +10,7 @@ use tidegate_sim::report::figures;
 use tidegate_sim::traffic::parse_span;
 
 use super::output;
-use super::traffic_args::TrafficArgs;
+use super::traffic_args::{TrafficArgs, span};
 
 /// What was typed after `tidegate sim fit`.
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     start_ups: Option<PathBuf>,
     /// When generated traffic ends.
-    #[arg(long, value_name = "TIME", value_parser = super::traffic_args::span, default_value = "1h")]
+    #[arg(long, value_name = "TIME", value_parser = span, default_value = "1h")]
     duration: SimSpan,
     /// Seed of all chance.
     #[arg(long, value_name = "N", default_value_t = 1)]

@@ -2,8 +2,8 @@
 //!
 //! The demo's traffic is played against real processes behind real sidecars, which record each
 //! request (`TIDEGATE_RECORD`). What was sent, with the service times that were recorded, becomes a
-//! trace; it is simulated under the settings of the run, with the start-up times that were measured;
-//! and what came out is held against what was measured.
+//! trace; it is simulated under the settings of the run, with the start-up times that were
+//! measured; and what came out is held against what was measured.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

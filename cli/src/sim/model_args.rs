@@ -40,7 +40,8 @@ pub(crate) struct ModelArgs {
     /// normal:, uniform:, weibull:, empirical:FILE [default: const:100ms].
     #[arg(long, value_name = "DIST")]
     service: Option<String>,
-    /// How requests in one instance slow each other: none, ps:CORES, linear:ALPHA or curve:1,1.2,...
+    /// How requests in one instance slow each other: none, ps:CORES, linear:ALPHA or
+    /// curve:1,1.2,...
     #[arg(long, value_name = "LAW", default_value = "none")]
     contention: String,
     /// From the start of an instance to its being ready.
@@ -86,8 +87,8 @@ pub(crate) struct ModelArgs {
     /// Instances ready at the beginning.
     #[arg(long, value_name = "N")]
     initial: Option<u32>,
-    /// As `tidegate run` does: decide also while requests wait, and keep the last instance this long
-    /// after the last request.
+    /// As `tidegate run` does: decide also while requests wait, and keep the last instance this
+    /// long after the last request.
     #[arg(long, value_name = "IDLE", value_parser = span)]
     local: Option<SimSpan>,
     /// How late reports arrive.

@@ -23,8 +23,8 @@ const EVIDENCE_ROWS: usize = 12;
 /// What was typed after `tidegate sim recommend`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What must be kept: FIGURE<BOUND, such as p99<250ms, cold<1%, lost<0.1% or instances<20; again
-    /// for more.
+    /// What must be kept: FIGURE<BOUND, such as p99<250ms, cold<1%, lost<0.1% or instances<20;
+    /// again for more.
     #[arg(long, value_name = "FIGURE<BOUND", required = true)]
     keep: Vec<String>,
     /// What may be varied, as for sweep; otherwise what people usually turn first.
@@ -92,13 +92,13 @@ fn sentence(found: &Recommendation, keep: &[String]) -> String {
                 best.point.instance_seconds,
             );
             format!(
-                "{label} keeps {objectives} for {hours} instance-hours, {than} than the settings as \
-                 they are"
+                "{label} keeps {objectives} for {hours} instance-hours, {than} than the settings \
+                 as they are"
             )
         }
         None => format!(
-            "nothing that was tried keeps {objectives} with every seed; raise --budget, widen --vary, \
-             or ask for less"
+            "nothing that was tried keeps {objectives} with every seed; raise --budget, widen \
+             --vary, or ask for less"
         ),
     }
 }

@@ -26,7 +26,8 @@ pub(crate) struct Args {
     /// Seed of all chance.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Every arrival as a row: arrival and service time in seconds, revision. `-` is standard output.
+    /// Every arrival as a row: arrival and service time in seconds, revision. `-` is standard
+    /// output.
     #[arg(long, value_name = "PATH")]
     csv: Option<PathBuf>,
     /// The summary as JSON; `-` is standard output.
@@ -130,12 +131,13 @@ impl Seen {
             .iter()
             .map(|(name, count)| json!({ "revision": name, "requests": count }))
             .collect();
+        let service_mean_ms = (self.served > 0).then(|| self.service_s / self.served as f64 * 1e3);
         json!({
             "traffic": traffic.describe(),
             "trace_sha256": traffic.sha256(),
             "requests": self.count,
             "requests_with_service_time": self.served,
-            "service_mean_ms": if self.served > 0 { Some(self.service_s / self.served as f64 * 1e3) } else { None },
+            "service_mean_ms": service_mean_ms,
             "seconds": self.last_s,
             "rows_skipped": self.skipped,
             "gap_variation": fitted.map(|fitted| fitted.variation),

@@ -20,8 +20,8 @@ pub(crate) struct TrafficArgs {
     /// more at the same time. fitted:PATH learns from a trace.
     #[arg(long, value_name = "SPEC")]
     pub(crate) arrivals: Vec<String>,
-    /// A trace; its format is told from its content. `-` reads standard input. Again for more at the
-    /// same time.
+    /// A trace; its format is told from its content. `-` reads standard input. Again for more at
+    /// the same time.
     #[arg(long, value_name = "PATH")]
     pub(crate) trace: Vec<PathBuf>,
     /// The format of the trace, when it cannot be told.
@@ -34,7 +34,7 @@ pub(crate) struct TrafficArgs {
     #[arg(long, value_name = "PATH")]
     memory: Option<PathBuf>,
     /// What is a revision: each function, each app (all its functions together), or all as one.
-    #[arg(long, value_name = "function|app|all", default_value = "function", value_parser = grouping)]
+    #[arg(long, value_name = "WHAT", default_value = "function", value_parser = grouping)]
     group: Grouping,
     /// Where requests lie in an interval that was only counted.
     #[arg(long, value_name = "equidistant|uniform|exponential|start", default_value_t)]
@@ -147,8 +147,8 @@ impl TrafficArgs {
         if title.is_empty() { "clients in a closed loop".to_owned() } else { title }
     }
 
-    /// When time zero is, in seconds since 1970: for a single trace that knows the calendar and runs
-    /// at its own speed.
+    /// When time zero is, in seconds since 1970: for a single trace that knows the calendar and
+    /// runs at its own speed.
     pub(crate) fn origin_unix_s(&self, chosen: &Chosen) -> Option<f64> {
         let [trace] = &chosen.traces[..] else { return None };
         if self.warp.is_some() || !self.arrivals.is_empty() {

@@ -9,6 +9,7 @@ use tidegate_sim::report::figures;
 use tidegate_sim::validate::{Allowed, Check, ValidateOptions, validate};
 use tidegate_sim::{SimSpan, parallel};
 
+use super::ChecksFailed;
 use super::observer::Steps;
 use super::output;
 use super::run;
@@ -83,7 +84,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         output::write_file(Path::new("-"), text(&checks).as_bytes())?;
     }
     if failed > 0 {
-        bail!("{failed} of {} checks failed", checks.len());
+        return Err(ChecksFailed { failed, of: checks.len() }.into());
     }
     Ok(())
 }
@@ -172,7 +173,8 @@ fn markdown(checks: &[Check]) -> String {
             group = &check.group;
             let _ = writeln!(
                 text,
-                "\n### {group}\n\n| | case | figure | expected | ours | off by | allowed | source |\n\
+                "\n### {group}\n\n| | case | figure | expected | ours | off by | allowed | \
+                 source |\n\
                  |---|---|---|---|---|---|---|---|"
             );
         }

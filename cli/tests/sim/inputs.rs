@@ -2,8 +2,8 @@
 
 use crate::Desk;
 
-const CLOSED: &str = "run --arrivals poisson:70 --service exp:100ms --concurrency 1 --queue central \
-                      --policy fixed:10 --duration 600s --seed 1";
+const CLOSED: &str = "run --arrivals poisson:70 --service exp:100ms --concurrency 1 --queue \
+                      central --policy fixed:10 --duration 600s --seed 1";
 
 #[test]
 fn the_closed_case_matches_its_formula() {

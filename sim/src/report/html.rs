@@ -178,7 +178,8 @@ fn charts(text: &mut String, page: &Page<'_>) {
     text.push_str(
         "<div class=\"tools\" id=\"tools\" hidden><label>Revision <select id=\"revision\"></select>\
          </label><button id=\"reset\" type=\"button\">Whole time</button><span class=\"muted\" \
-         id=\"hint\">Drag across a chart to zoom; arrow keys move, + and − zoom, 0 resets.</span></div>\
+         id=\"hint\">Drag across a chart to zoom; arrow keys move, + and − zoom, 0 \
+         resets.</span></div>\
          <div class=\"body\"><main id=\"panels\" aria-label=\"Charts over time\"></main>\
          <aside id=\"decisions\" aria-label=\"Decisions\"></aside></div>",
     );

@@ -1,7 +1,7 @@
 //! A scene as PNG, in light colours, twice as dense as its size so that it stays sharp.
 //!
-//! Letters come as pictures of a monospaced font from a crate, so no font of the system is needed and
-//! the same scene gives the same bytes everywhere.
+//! Letters come as pictures of a monospaced font from a crate, so no font of the system is needed
+//! and the same scene gives the same bytes everywhere.
 
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 use tiny_skia::{

@@ -153,10 +153,12 @@ pub fn sweep_html(page: &SweepPage<'_>) -> String {
         escape(&page.subtitle)
     );
     text.push_str(
-        "<div class=\"tools\" id=\"tools\" hidden><label>Across <select id=\"across\"></select></label>\
+        "<div class=\"tools\" id=\"tools\" hidden><label>Across <select \
+         id=\"across\"></select></label>\
          <label>Up <select id=\"up\"></select></label><span class=\"muted\">Lower left is better; \
          the front is joined. Choose a point to see its settings.</span></div>\
-         <div class=\"body\"><main id=\"panels\"></main><aside id=\"details\" aria-live=\"polite\"></aside></div>",
+         <div class=\"body\"><main id=\"panels\"></main><aside id=\"details\" \
+         aria-live=\"polite\"></aside></div>",
     );
     let _ = write!(text, "<noscript>{}</noscript>", svg_body(&scatter(&page.title, page.points)));
     front_table(&mut text, page);
@@ -204,10 +206,10 @@ fn front_table(text: &mut String, page: &SweepPage<'_>) {
     let mut front: Vec<&SweepPoint> = page.points.iter().filter(|point| point.on_front).collect();
     front.sort_by(|left, right| left.instance_seconds.total_cmp(&right.instance_seconds));
     text.push_str(
-        "<section><h2>The front</h2><p class=\"muted\">No other settings are better in all of cost, \
-         p99, cold starts and losses.</p><div class=\"scroll\"><table><thead><tr><th>settings</th>\
-         <th>instance-hours</th><th>p99</th><th>cold</th><th>lost</th><th>instances</th></tr></thead>\
-         <tbody>",
+        "<section><h2>The front</h2><p class=\"muted\">No other settings are better in all of \
+         cost, p99, cold starts and losses.</p><div class=\"scroll\"><table><thead><tr>\
+         <th>settings</th><th>instance-hours</th><th>p99</th><th>cold</th><th>lost</th>\
+         <th>instances</th></tr></thead><tbody>",
     );
     for point in front {
         let best = if page.best.as_ref() == Some(&point.label) { " class=\"differs\"" } else { "" };

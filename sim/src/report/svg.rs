@@ -89,14 +89,16 @@ fn write_shape(text: &mut String, shape: &Shape) {
         ),
         Shape::Disc { at: (x, y), radius, ink, opacity } => write!(
             text,
-            "<circle class=\"f-{}\" fill-opacity=\"{opacity}\" cx=\"{}\" cy=\"{}\" r=\"{radius}\"/>",
+            "<circle class=\"f-{}\" fill-opacity=\"{opacity}\" cx=\"{}\" cy=\"{}\" \
+             r=\"{radius}\"/>",
             ink.name(),
             tenths(*x),
             tenths(*y)
         ),
         Shape::Text { at: (x, y), anchor, size, ink, text: words } => write!(
             text,
-            "<text class=\"f-{}\" x=\"{}\" y=\"{}\" font-size=\"{size}\" text-anchor=\"{}\">{}</text>",
+            "<text class=\"f-{}\" x=\"{}\" y=\"{}\" font-size=\"{size}\" \
+             text-anchor=\"{}\">{}</text>",
             ink.name(),
             tenths(*x),
             tenths(*y),

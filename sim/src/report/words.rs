@@ -36,7 +36,8 @@ pub(super) fn lost(result: &SimResult) -> u64 {
     result.rejected + result.timed_out + result.failed
 }
 
-/// How `other` differs from `base`: `B: 31 % fewer instance-hours, p99 +12 ms, 40 more cold starts`.
+/// How `other` differs from `base`: `B: 31 % fewer instance-hours, p99 +12 ms, 40 more cold
+/// starts`.
 pub(super) fn difference(base: (&str, &SimResult), other: (&str, &SimResult)) -> String {
     let ((base_name, base), (name, other)) = (base, other);
     let mut parts = vec![

@@ -15,7 +15,8 @@ use super::rows::BadRows;
 use super::table::short_name;
 use super::trace::Grouping;
 
-/// Counts that are not zero, at 16 bytes each: a whole day of the 2019 data set has about 8 million.
+/// Counts that are not zero, at 16 bytes each: a whole day of the 2019 data set has about 8
+/// million.
 const CELLS_MAX: usize = 100 << 20;
 
 /// A count of one function in one interval.
@@ -346,8 +347,8 @@ fn percentiles(
     Ok((count.max(1) as f64, times))
 }
 
-/// Mean allocated memory, in megabytes, of each of `keys`; the application's where the file does not
-/// know functions.
+/// Mean allocated memory, in megabytes, of each of `keys`; the application's where the file does
+/// not know functions.
 pub(super) fn memory(input: &Input, keys: &[Key]) -> Result<Vec<Option<f64>>, TrafficError> {
     let mut lines = input.lines()?;
     if !lines.advance()? {

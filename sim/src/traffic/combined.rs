@@ -3,9 +3,9 @@
 //! The stamp is cut to a whole second. nginx writes the *end* of a request there; Apache's default
 //! `%t` is the beginning, but the difference is only visible when the line carries a duration, and
 //! configurations that add one are nginx's far more often. What follows the user agent is taken as
-//! the duration when it looks like one: `0.123` or `rt=0.123` are seconds (`$request_time`), a whole
-//! number is microseconds (Apache's `%D`, whose stamp is a beginning), nine or ten digits before a dot
-//! are `$msec`, the end to the millisecond.
+//! the duration when it looks like one: `0.123` or `rt=0.123` are seconds (`$request_time`), a
+//! whole number is microseconds (Apache's `%D`, whose stamp is a beginning), nine or ten digits
+//! before a dot are `$msec`, the end to the millisecond.
 
 use crate::arrival::{RevisionId, RevisionNames};
 
@@ -15,7 +15,8 @@ use super::input::Lines;
 use super::rows::{Moment, Row, RowReader};
 use super::trace::Spread;
 
-/// Fields of the combined format before anything a site adds: request, status, size, referrer, agent.
+/// Fields of the combined format before anything a site adds: request, status, size, referrer,
+/// agent.
 const FIELDS_AFTER_STAMP: usize = 5;
 
 /// What a field after the standard ones says.

@@ -1,9 +1,9 @@
 //! From counts per interval to arrivals.
 //!
-//! A count says how many requests came in an interval, not when. Each function's requests are placed
-//! inside the interval by one of the [`Placement`]s, from random draws that depend only on the seed,
-//! the function and the interval; then the functions active in the interval are merged by a heap.
-//! Memory is that of one interval: a few dozen bytes for each function active in it.
+//! A count says how many requests came in an interval, not when. Each function's requests are
+//! placed inside the interval by one of the [`Placement`]s, from random draws that depend only on
+//! the seed, the function and the interval; then the functions active in the interval are merged by
+//! a heap. Memory is that of one interval: a few dozen bytes for each function active in it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -34,8 +34,8 @@ pub enum Placement {
     Start,
 }
 
-/// Most requests of one function in one interval: beyond it a count is a mistake, and placing so many
-/// would take longer than anyone waits.
+/// Most requests of one function in one interval: beyond it a count is a mistake, and placing so
+/// many would take longer than anyone waits.
 pub(super) const COUNT_MAX: u64 = 100_000_000;
 
 /// Requests of one function in one interval.

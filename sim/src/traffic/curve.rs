@@ -78,8 +78,8 @@ impl Curve {
 // === impl Cursor ===
 
 impl Cursor {
-    /// Moves on until the integral of the rate has grown by `work`, and returns that time in seconds;
-    /// `None` when it never does.
+    /// Moves on until the integral of the rate has grown by `work`, and returns that time in
+    /// seconds; `None` when it never does.
     pub(super) fn advance(&mut self, mut work: f64) -> Option<f64> {
         // A silent curve that repeats would go round for ever.
         if self.curve.is_silent() {

@@ -1,9 +1,9 @@
-//! A generator fitted to given traffic: the same rate over time and the same irregularity, but other
-//! arrivals for every seed.
+//! A generator fitted to given traffic: the same rate over time and the same irregularity, but
+//! other arrivals for every seed.
 //!
-//! The rate is a staircase of bins with enough arrivals in each to estimate it. Seen on a clock that
-//! runs with that rate, gaps have mean one; their coefficient of variation is what remains, and a
-//! renewal process with that variation, run through the staircase, is the fitted traffic.
+//! The rate is a staircase of bins with enough arrivals in each to estimate it. Seen on a clock
+//! that runs with that rate, gaps have mean one; their coefficient of variation is what remains,
+//! and a renewal process with that variation, run through the staircase, is the fitted traffic.
 
 use crate::arrival::{SourceError, Traffic};
 

@@ -16,8 +16,8 @@ use super::trace::{TraceFile, TraceOptions};
 
 /// Arrivals of one specification, for one revision.
 ///
-/// The specification is like `poisson:70`; [`super::GENERATORS`] lists them all. `fitted:PATH` learns
-/// from a trace. A name and an equals sign before it (`web=poisson:70`) name the revision.
+/// The specification is like `poisson:70`; [`super::GENERATORS`] lists them all. `fitted:PATH`
+/// learns from a trace. A name and an equals sign before it (`web=poisson:70`) name the revision.
 pub struct Generated {
     text: String,
     revision: String,

@@ -7,7 +7,8 @@ use crate::random::Stream;
 /// adds nothing to it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ServiceProfile {
-    /// Shares (0 to 1, rising) with the service time in nanoseconds that is not exceeded in so many.
+    /// Shares (0 to 1, rising) with the service time in nanoseconds that is not exceeded in so
+    /// many.
     points: Vec<(f64, f64)>,
 }
 

@@ -1,8 +1,8 @@
 //! From rows to arrivals: one row a request, spread, sorted and rebased.
 //!
-//! A row may carry the time its request *ended*, and a stamp cut to a whole second. So a row is first
-//! moved to when it began, spread inside its tick, and then passes a bounded buffer that puts rows
-//! back into the order of their beginnings.
+//! A row may carry the time its request *ended*, and a stamp cut to a whole second. So a row is
+//! first moved to when it began, spread inside its tick, and then passes a bounded buffer that puts
+//! rows back into the order of their beginnings.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -13,9 +13,9 @@ use crate::time::{SimSpan, SimTime};
 
 use super::error::{Place, TrafficError};
 
-/// Rows that the buffer holds to mend their order when stamps are ends of requests: at 1,000 requests
-/// per second it bridges a quarter of an hour, the longest request that most platforms allow. It
-/// takes 32 bytes a row, 34 MB when full.
+/// Rows that the buffer holds to mend their order when stamps are ends of requests: at 1,000
+/// requests per second it bridges a quarter of an hour, the longest request that most platforms
+/// allow. It takes 32 bytes a row, 34 MB when full.
 pub const REORDER_ROWS_END: usize = 1 << 20;
 
 /// The same when stamps are beginnings: several writers of one log are at most seconds apart.
@@ -78,8 +78,8 @@ struct Waiting {
     revision: u32,
 }
 
-/// Puts rows into order of time: what comes in order waits in a queue, the rest in a heap, so that a
-/// sorted file costs nothing.
+/// Puts rows into order of time: what comes in order waits in a queue, the rest in a heap, so that
+/// a sorted file costs nothing.
 struct Reorder {
     run: VecDeque<Waiting>,
     late: BinaryHeap<Reverse<Waiting>>,

@@ -1,9 +1,9 @@
 //! Generators as people type them: `poisson:70`, `step:10,50,60s`, `mmpp:100,10,10s,30s`.
 //!
 //! A specification is a name, a colon and arguments separated by commas. Rates are per second, or
-//! with `/s`, `/m`, `/h` behind them; times are like `90s`, `5m`, `1h30m`, `250ms`; a bare number is
-//! seconds. An argument `gaps=…` makes gaps more or less regular than a Poisson process: `const`,
-//! `exp`, `cv2.5`, `pareto1.5` or `weibull0.7`.
+//! with `/s`, `/m`, `/h` behind them; times are like `90s`, `5m`, `1h30m`, `250ms`; a bare number
+//! is seconds. An argument `gaps=…` makes gaps more or less regular than a Poisson process:
+//! `const`, `exp`, `cv2.5`, `pareto1.5` or `weibull0.7`.
 
 use crate::time::SimSpan;
 
@@ -295,7 +295,8 @@ impl Arguments<'_> {
     }
 }
 
-/// A length of time as people type it: `90`, `90s`, `1h30m`, `250ms`; `None` when it is none of these.
+/// A length of time as people type it: `90`, `90s`, `1h30m`, `250ms`; `None` when it is none of
+/// these.
 pub fn parse_span(text: &str) -> Option<SimSpan> {
     parse_seconds(text.trim()).map(SimSpan::from_secs_f64)
 }

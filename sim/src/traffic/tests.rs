@@ -1,5 +1,5 @@
-//! Each format by a small file of it: found by its content, read to the nanosecond, and refused with
-//! file, line and column where it is wrong.
+//! Each format by a small file of it: found by its content, read to the nanosecond, and refused
+//! with file, line and column where it is wrong.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

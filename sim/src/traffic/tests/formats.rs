@@ -40,7 +40,8 @@ fn ibm_as_lines_of_json_and_as_rows() {
         Format::Ibm,
         "{\"NamespaceHash\":\"n\",\"AppHash\":\"a\",\"NumEvents\":2,\"InvocationTimes\":[1.0,3.0],\
          \"AppExecTimes\":[100,200],\"TotalExecTimes\":[110,210],\"PodHash\":[\"p\",\"p\"]}\n\
-         {\"NamespaceHash\":\"n\",\"AppHash\":\"b\",\"InvocationTimes\":[2.0],\"AppExecTimes\":[5]}\n",
+         {\"NamespaceHash\":\"n\",\"AppHash\":\"b\",\"InvocationTimes\":[2.0],\
+         \"AppExecTimes\":[5]}\n",
         &[(1.0, 0.1, "n/a"), (2.0, 0.005, "n/b"), (3.0, 0.2, "n/a")],
     );
     check(
@@ -174,10 +175,11 @@ fn load_balancer_logs_begin_at_the_request() {
     check(
         Format::Alb,
         "http 2018-07-02T22:23:00.186641Z app/my-lb/50dc6c 192.168.131.39:2817 10.0.0.1:80 0.001 \
-         0.010 0.002 200 200 34 366 \"GET http://www.example.com:80/ HTTP/1.1\" \"curl/7.46.0\" - - \
-         arn:aws:x \"Root=1-58337262\" \"-\" \"-\" 0 2018-07-02T22:22:48.364000Z \"forward\" \"-\"\n\
-         h2 2018-07-02T22:23:01.186641Z app/my-lb/50dc6c 192.168.131.39:2817 - 0.001 -1 -1 503 - 34 \
-         366 \"GET http://www.example.com:80/ HTTP/1.1\" \"curl/7.46.0\" - - arn:aws:x \"Root=1\" \
+         0.010 0.002 200 200 34 366 \"GET http://www.example.com:80/ HTTP/1.1\" \"curl/7.46.0\" \
+         - - arn:aws:x \"Root=1-58337262\" \"-\" \"-\" 0 2018-07-02T22:22:48.364000Z \"forward\" \
+         \"-\"\n\
+         h2 2018-07-02T22:23:01.186641Z app/my-lb/50dc6c 192.168.131.39:2817 - 0.001 -1 -1 503 - \
+         34 366 \"GET http://www.example.com:80/ HTTP/1.1\" \"curl/7.46.0\" - - arn:aws:x \"Root=1\" \
          \"-\" \"-\" 0 2018-07-02T22:22:49.364000Z \"forward\" \"-\"\n",
         &[(0.0, 0.01, "traffic"), (1.0, -1.0, "traffic")],
     );
@@ -194,7 +196,8 @@ fn results_of_load_generators() {
     check(
         Format::Hey,
         "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,\
-         offset\n0.0200,0.001,0.0,0.0,0.01,0.0,200,0.5000\n0.0100,0.001,0.0,0.0,0.01,0.0,200,0.1000\n",
+         offset\n0.0200,0.001,0.0,0.0,0.01,0.0,200,0.5000\n\
+         0.0100,0.001,0.0,0.0,0.01,0.0,200,0.1000\n",
         &[(0.1, 0.01, "traffic"), (0.5, 0.02, "traffic")],
     );
     check(

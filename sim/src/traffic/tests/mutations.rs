@@ -1,5 +1,5 @@
-//! Small files of each format, damaged at random: whatever comes out, nothing panics, arrivals never
-//! go back in time, and errors name the file. The same is fuzzed at length by `fuzz/`.
+//! Small files of each format, damaged at random: whatever comes out, nothing panics, arrivals
+//! never go back in time, and errors name the file. The same is fuzzed at length by `fuzz/`.
 
 use super::*;
 use crate::random::{Stream, Streams};
@@ -20,7 +20,8 @@ const SAMPLES: [&str; 19] = [
     "arrival,service,revision\n0.5,0.1,web\n1,0.25,\"a \"\"b\"\"\"\n",
     "{\"start_ms\": 1500, \"duration\": \"20ms\", \"function\": \"f\"}\n",
     "h - - [10/Oct/2000:13:55:36 -0700] \"GET /\\\"x HTTP/1.1\" 200 23 \"-\" \"c\" 0.250\n",
-    "[2016-04-15T20:17:00.310Z] \"POST / HTTP/2\" 204 - 1 0 226 100 \"x\" \"a\" \"c\" \"l\" \"t\"\n",
+    "[2016-04-15T20:17:00.310Z] \"POST / HTTP/2\" 204 - 1 0 226 100 \"x\" \"a\" \"c\" \"l\" \
+     \"t\"\n",
     "{\"start_time\":\"2016-04-15T20:17:00.310Z\",\"duration\":226,\"response_code\":204}\n",
     "1700000000000000000,200,1250000,0,12,,Ym9keQ==,,0,GET,http://a/,aGVhZGVycw==\n",
     "response-time,status-code,offset\n0.0200,200,0.5000\n",
