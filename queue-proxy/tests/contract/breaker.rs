@@ -162,6 +162,32 @@ fn the_line_can_have_a_length_and_a_deadline_of_its_own() {
 }
 
 #[test]
+fn several_data_threads_share_one_limit_and_one_drain() {
+    let gate = Gate::default();
+    let app = App::held(&gate);
+    let mut sidecar =
+        limited(&app, &[("TIDEGATE_DATA_THREADS", "3"), ("CONTAINER_CONCURRENCY", "2")]);
+    let mut clients: Vec<Client> = (0..20)
+        .map(|_| {
+            let mut client = Client::connect(sidecar.ports.main);
+            client.send(&root(""));
+            client
+        })
+        .collect();
+    wait_until_inside(&sidecar, 20);
+    gate.open(20);
+    for client in &mut clients {
+        assert_eq!(client.response().text(), "hello");
+    }
+    assert_eq!(app.most_executing(), 2);
+    sidecar.signal("TERM");
+    for client in &mut clients {
+        assert!(client.is_closed());
+    }
+    assert_eq!(sidecar.wait().code(), Some(0));
+}
+
+#[test]
 fn an_adaptive_limit_serves_and_is_shown() {
     let app = App::hello();
     let sidecar =
