@@ -4,11 +4,12 @@
 //! only zeros, and it is at zero already. At rest it costs its memory and no time. A report, a
 //! waiting request or a change of its instances gets it up again.
 //!
-//! Decisions are spread over the tick interval: each revision belongs to one of
+//! Decisions are spread over the tick interval: each block of neighbours belongs to one of
 //! [`PHASES`] phases, and [`Fleet::advance`] visits the phases whose time has come, each in the
 //! order the revisions lie in memory.
 
 mod active_set;
+mod places;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use crate::sample::{Origin, Sample};
 use crate::time::Timestamp;
 use crate::window::WindowError;
 use active_set::ActiveSet;
+use places::{BLOCK, Place, Places};
 
 /// Into how many parts the tick interval is divided, so that a large fleet is not decided in one
 /// burst: a part is 100 ms.
@@ -26,9 +28,6 @@ pub const PHASES: usize = 20;
 
 /// Length of a phase in milliseconds.
 const PHASE_MS: i64 = TICK_INTERVAL_MS as i64 / PHASES as i64;
-
-/// Neighbours in memory share a phase, as many as there are bits in a word of the active set.
-const NEIGHBOURS: usize = u64::BITS as usize;
 
 /// A revision of a fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,24 +52,17 @@ pub struct Visit<'a> {
 /// Autoscalers of very many revisions.
 #[derive(Debug)]
 pub struct Fleet {
-    places: Vec<Place>,
+    places: Places,
     free: Vec<u32>,
     active: [ActiveSet; PHASES],
     next_phase: i64,
-}
-
-#[derive(Debug)]
-struct Place {
-    generation: u32,
-    observed: Observed,
-    autoscaler: Option<RevisionAutoscaler>,
 }
 
 impl Fleet {
     /// An empty fleet whose first phase is that of `now`.
     pub fn new(now: Timestamp) -> Fleet {
         Fleet {
-            places: Vec::new(),
+            places: Places::default(),
             free: Vec::new(),
             active: std::array::from_fn(|_| ActiveSet::default()),
             next_phase: now.as_millis().div_euclid(PHASE_MS),
@@ -90,26 +82,29 @@ impl Fleet {
         observed: Observed,
     ) -> Result<RevisionId, WindowError> {
         let autoscaler = RevisionAutoscaler::new(settings, now, observed.ready)?;
-        let index = match self.free.pop() {
-            Some(index) => index,
+        let reused = self.free.pop().and_then(|index| {
+            let place = self.places.get_mut(index as usize)?;
+            Some((index, place))
+        });
+        let (index, generation) = match reused {
+            Some((index, place)) => {
+                place.observed = observed;
+                place.autoscaler = Some(autoscaler);
+                (index, place.generation)
+            }
             None => {
-                let place = Place { generation: 0, observed, autoscaler: None };
-                self.places.push(place);
-                self.places.len() as u32 - 1
+                let place = Place { generation: 0, observed, autoscaler: Some(autoscaler) };
+                (self.places.push(place), 0)
             }
         };
-        let place = &mut self.places[index as usize];
-        place.observed = observed;
-        place.autoscaler = Some(autoscaler);
-        let generation = place.generation;
         self.rouse(index);
         Ok(RevisionId { index, generation })
     }
 
     /// Removes a revision and returns its autoscaler, if it is still there.
     pub fn remove(&mut self, id: RevisionId) -> Option<RevisionAutoscaler> {
-        let autoscaler = self.place(id)?.autoscaler.take()?;
-        let place = &mut self.places[id.index as usize];
+        let place = self.place(id)?;
+        let autoscaler = place.autoscaler.take()?;
         place.generation = place.generation.wrapping_add(1);
         self.free.push(id.index);
         self.rest(id.index);
@@ -180,9 +175,8 @@ impl Fleet {
     fn decide_phase(&mut self, phase: usize, now: Timestamp, visit: &mut impl FnMut(Visit<'_>)) {
         let Fleet { places, active, .. } = self;
         active[phase].retain(|position| {
-            let index = position / NEIGHBOURS * NEIGHBOURS * PHASES
-                + phase * NEIGHBOURS
-                + position % NEIGHBOURS;
+            let block = position / BLOCK * PHASES + phase;
+            let index = block * BLOCK + position % BLOCK;
             let Some(place) = places.get_mut(index) else { return false };
             let Some(autoscaler) = &mut place.autoscaler else { return false };
             let before = autoscaler.status();
@@ -227,6 +221,6 @@ impl Fleet {
 
 /// The phase of a place, and its position in that phase's set.
 fn phase_of(index: usize) -> (usize, usize) {
-    let group = index / NEIGHBOURS;
-    (group % PHASES, group / PHASES * NEIGHBOURS + index % NEIGHBOURS)
+    let block = index / BLOCK;
+    (block % PHASES, block / PHASES * BLOCK + index % BLOCK)
 }

@@ -24,8 +24,7 @@ fn a_revision_is_small_and_works_without_allocating() {
     let start = Timestamp::from_secs(START_S);
     let settings = Arc::new(RevisionSettings::default());
 
-    // A power of two, so that the fleet's table has grown to exactly this size.
-    let count = 4096;
+    let count = 5000;
     let region = Region::new(ALLOCATOR);
     let mut fleet = Fleet::new(start);
     for _ in 0..count {
