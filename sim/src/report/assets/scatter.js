@@ -101,7 +101,9 @@
       taken.push([px, py]);
       const end = px > width * 0.62;
       const text = make("text", { x: px + (end ? -8 : 8), y: py, "text-anchor": end ? "end" : "start" }, svg);
-      text.textContent = point.label.length > 60 ? point.label.slice(0, 59) + "…" : point.label;
+      // Letters of this size are about six pixels wide.
+      const room = Math.max(8, Math.floor((end ? px - 60 : width - px - 20) / 6));
+      text.textContent = point.label.length > room ? point.label.slice(0, room - 1) + "…" : point.label;
     }
   }
 
