@@ -60,21 +60,37 @@ struct Facts {
 pub struct Passage {
     /// When it got its slot.
     pub entered: Option<Instant>,
+    /// When the app was done with it, where somebody wants to know.
+    pub left: Option<Instant>,
     /// Whether the response was cut short.
     pub ending: Ending,
+}
+
+// === impl Passage ===
+
+impl Passage {
+    /// How long the app had it; `None` when it never got there.
+    pub fn service(&self) -> Option<Duration> {
+        let left = self.left.unwrap_or_else(Instant::now);
+        self.entered.map(|entered| left - entered)
+    }
 }
 
 // === impl Observers ===
 
 impl Observers {
+    /// Whether anybody wants to know about single requests.
+    pub fn are_listening(&self) -> bool {
+        self.metrics.is_some()
+            || self.log.is_some()
+            || self.recorder.is_some()
+            || self.tracer.is_some()
+    }
+
     /// Begins to observe; `None` when nobody wants to know about this one. A sampled request's
     /// trace context is handed on in its head.
     pub fn begin(&self, exchange: &mut Exchange, cold: Cold) -> Option<Story> {
-        let listened_to = self.metrics.is_some()
-            || self.log.is_some()
-            || self.recorder.is_some()
-            || self.tracer.is_some();
-        if !listened_to {
+        if !self.are_listening() {
             return None;
         }
         let head = exchange.head();
@@ -106,7 +122,7 @@ impl Observers {
         let now = Instant::now();
         let latency = now - exchange.started();
         let wait = passage.entered.map_or(latency, |entered| entered - exchange.started());
-        let service = passage.entered.map(|entered| now - entered);
+        let service = passage.service();
         let status = report.status.map_or(CLIENT_CLOSED_REQUEST, |status| status.as_u16());
         let row = Row {
             start: story.arrived,
@@ -130,7 +146,7 @@ impl Observers {
     }
 
     fn tell(&self, facts: &Facts, row: &Row, latency: Duration, passage: Passage) {
-        let service = passage.entered.map(|entered| entered.elapsed());
+        let service = passage.service();
         if let (true, Some(metrics)) = (facts.measured, &self.metrics) {
             metrics.finished(&Observation {
                 method: &facts.request.method,

@@ -4,8 +4,8 @@
 //! and let the observers know. The slot is held by the permit that the exchange drops when the app
 //! is done with it, and by nothing else.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tidegate_admission::Source;
 use tidegate_relay::{Exchange, Forward, ForwardError, Handler, TimeLimits, Upstream, forwarded};
@@ -50,6 +50,22 @@ pub struct Proxy {
     upstream: Arc<Upstream>,
 }
 
+/// Holds the slot while the app is at work, and remembers when it was done: a client that reads
+/// slowly is no fault of the app.
+struct Slot {
+    _permit: Permit,
+    left: Option<Arc<OnceLock<Instant>>>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(left) = &self.left {
+            // It is dropped once.
+            left.set(Instant::now()).ok();
+        }
+    }
+}
+
 // === impl Proxy ===
 
 impl Proxy {
@@ -66,8 +82,11 @@ impl Proxy {
         if let Some(metrics) = &self.shared.observers.metrics {
             metrics.admitted(self.shared.gate.levels());
         }
-        let forward = Forward { limits: self.shared.limits, guard: permit };
+        let left = self.shared.is_timed().then(Arc::default);
+        let slot = Slot { _permit: permit, left: left.clone() };
+        let forward = Forward { limits: self.shared.limits, guard: slot };
         let outcome = exchange.forward(&self.upstream, forward).await;
+        passage.left = left.and_then(|left| left.get().copied());
         self.conclude(exchange, outcome, &mut passage).await;
         passage
     }
@@ -154,6 +173,13 @@ impl Handler for Proxy {
 // === impl Shared ===
 
 impl Shared {
+    /// Whether anybody wants to know how long the app takes.
+    fn is_timed(&self) -> bool {
+        self.observers.are_listening()
+            || self.observers.outcomes.is_read()
+            || self.capacity.is_some()
+    }
+
     /// A request was served: its time goes into the digest and into the adaptive limit.
     fn served(&self, exchange: &Exchange, passage: Passage) {
         if !self.warm.load(Ordering::Relaxed) {
@@ -163,8 +189,7 @@ impl Shared {
         if upgraded || !(self.observers.outcomes.is_read() || self.capacity.is_some()) {
             return;
         }
-        let Some(entered) = passage.entered else { return };
-        let service = entered.elapsed();
+        let Some(service) = passage.service() else { return };
         self.observers.outcomes.served(service);
         if let Some(capacity) = &self.capacity {
             capacity.sample(service, &self.gate);
