@@ -134,7 +134,11 @@ fn step(world: &mut Fixture, seen: &mut Seen, door: ReporterId, what: &Happening
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 100,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn bounds_hold_and_nobody_is_sent_to_the_dead(
