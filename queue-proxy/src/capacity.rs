@@ -1,5 +1,6 @@
 //! A concurrency limit that follows the app's latency, for those who would rather not guess one.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,13 @@ pub struct Capacity {
     adaptive: Arc<Mutex<Adaptive>>,
 }
 
+/// Between three quarters and five quarters of `period`, by chance: instances that started together
+/// must not all drop their limits at the same time to measure.
+fn spread(period: Duration) -> Duration {
+    let chance = RandomState::new().hash_one(std::process::id()) % 1024;
+    period.mul_f64(0.75 + chance as f64 / 2048.0)
+}
+
 // === impl Capacity ===
 
 impl Capacity {
@@ -21,8 +29,12 @@ impl Capacity {
     pub fn new(ceiling: Option<u32>) -> Self {
         let defaults = AdaptiveSettings::default();
         let maximum = ceiling.unwrap_or(defaults.maximum);
-        let settings =
-            AdaptiveSettings { maximum, initial: defaults.initial.min(maximum), ..defaults };
+        let settings = AdaptiveSettings {
+            maximum,
+            initial: defaults.initial.min(maximum),
+            measure_every: defaults.measure_every.map(spread),
+            ..defaults
+        };
         Self { adaptive: Arc::new(Mutex::new(Adaptive::new(settings))) }
     }
 
@@ -40,5 +52,24 @@ impl Capacity {
         if let Some(limit) = changed {
             gate.resize(limit);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_measure_at_different_times() {
+        let minute = Duration::from_secs(60);
+        let periods: Vec<Duration> = (0..32).map(|_| spread(minute)).collect();
+        assert!(periods.iter().all(|period| (45..=75).contains(&period.as_secs())), "{periods:?}");
+        assert!(periods.iter().any(|period| *period != periods[0]), "{periods:?}");
+    }
+
+    #[test]
+    fn the_ceiling_holds_from_the_start() {
+        assert_eq!(Capacity::new(Some(3)).limit().to_wire(), 3);
+        assert_eq!(Capacity::new(None).limit().to_wire(), 20);
     }
 }
