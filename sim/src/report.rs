@@ -24,6 +24,9 @@ mod table;
 mod terminal;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 pub use chart::{CHART_SIZE, Chart};
 pub use cost::Prices;
 pub use html::{Page, View, html};
