@@ -169,6 +169,7 @@ impl Observers {
                 &ResponseFacts {
                     status: row.status,
                     body_bytes: row.response_bytes,
+                    request_bytes: row.request_bytes,
                     start: row.start,
                     latency,
                     wait: row.wait,

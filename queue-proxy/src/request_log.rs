@@ -23,6 +23,16 @@ pub const DEFAULT_TEMPLATE: &str = concat!(
     r#""protocol": "{{.Request.Proto}}"}, "traceId": "{{.TraceID}}"}"#
 );
 
+/// The template of `TIDEGATE_REQUEST_LOG=json`: where the time went, in seconds, and how much moved.
+pub const JSON_TEMPLATE: &str = concat!(
+    r#"{"start":"{{.Response.Start}}","method":"{{js .Request.Method}}","#,
+    r#""target":{{printf "%q" .Request.RequestURI}},"status":{{.Response.Code}},"#,
+    r#""wait":{{.Response.Wait}},"app":{{.Response.AppLatency}},"total":{{.Response.Latency}},"#,
+    r#""request_bytes":{{.Request.Size}},"response_bytes":{{.Response.Size}},"#,
+    r#""trace_id":{{printf "%q" .TraceID}},"revision":{{printf "%q" .Revision.Name}},"#,
+    r#""instance":{{printf "%q" .Revision.PodName}}}"#
+);
+
 /// What a line says about the request, taken before it is forwarded.
 #[derive(Debug, Clone)]
 pub struct RequestFacts {
@@ -49,6 +59,8 @@ pub struct ResponseFacts {
     pub status: u16,
     /// Bytes of the body that were sent.
     pub body_bytes: u64,
+    /// Bytes of the request's body that were passed on.
+    pub request_bytes: u64,
     /// When the request arrived.
     pub start: SystemTime,
     /// From arrival to the end.
@@ -118,6 +130,7 @@ impl Data for Facts<'_> {
     fn lookup(&self, path: &[&str], arguments: &[Value]) -> Option<Value> {
         let text = |value: &str| Some(Value::Text(value.to_owned()));
         match path {
+            ["Request", "Size"] => Some(Value::Int(to_int(self.response.request_bytes))),
             ["Request", rest @ ..] => self.request.lookup(rest, arguments),
             ["Response", "Code"] => Some(Value::Int(self.response.status.into())),
             ["Response", "Size"] => Some(Value::Int(to_int(self.response.body_bytes))),

@@ -121,6 +121,8 @@ keys! {
     TIDEGATE_READY_POLL_MS = "TIDEGATE_READY_POLL_MS";
     /// File that gets one row for each request, for the simulator.
     TIDEGATE_RECORD = "TIDEGATE_RECORD";
+    /// `json` writes one line of JSON for each request, without any other configuration.
+    TIDEGATE_REQUEST_LOG = "TIDEGATE_REQUEST_LOG";
     /// Threads that carry requests.
     TIDEGATE_DATA_THREADS = "TIDEGATE_DATA_THREADS";
 }

@@ -21,6 +21,7 @@ fn response() -> ResponseFacts {
     ResponseFacts {
         status: 201,
         body_bytes: 12,
+        request_bytes: 5,
         start: UNIX_EPOCH + Duration::from_micros(1_700_000_000_000_001),
         latency: Duration::from_micros(1500),
         wait: Duration::from_micros(500),
@@ -69,4 +70,19 @@ fn headers_are_there_by_their_canonical_names() {
     assert_eq!(line("{{index .Request.Header \"X-B3-Traceid\"}}", &request()), "[b3]\n");
     assert_eq!(line("{{.Response.Wait}} {{.Response.AppLatency}}", &request()), "0.0005 0.001\n");
     assert_eq!(line("{{.Response.Start}}", &request()), "2023-11-14T22:13:20.000001Z\n");
+}
+
+#[test]
+fn the_json_template_is_json_whatever_the_client_sends() {
+    let mut request = request();
+    request.target = "/a\"b\\c?<>&'\u{7f}é".to_owned();
+    request.headers.insert("traceparent", "00-\"x-1-1".parse().unwrap());
+    let line = line(JSON_TEMPLATE, &request);
+    let json: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| {
+        panic!("{error}: {line}");
+    });
+    assert_eq!(json["target"], request.target);
+    assert_eq!(json["trace_id"], "\"x");
+    assert_eq!((&json["wait"], &json["app"]), (&0.0005.into(), &0.001.into()));
+    assert_eq!((&json["request_bytes"], &json["response_bytes"]), (&5.into(), &12.into()));
 }

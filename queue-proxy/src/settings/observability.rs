@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::environment::{Environment, Reader, Switch, keys};
-use crate::request_log::DEFAULT_TEMPLATE;
+use crate::request_log::{DEFAULT_TEMPLATE, JSON_TEMPLATE};
 use crate::template::Template;
 use crate::trace::Sampler;
 
@@ -128,8 +128,17 @@ pub(super) fn read<E: Environment>(reader: &mut Reader<'_, E>) -> Observability 
     let metrics = metrics(reader, config.request_metrics.unwrap_or_default());
     let tracing = tracing(reader, tracing_config);
     let mut request_log_complaint = None;
-    let template = config.request_log_template.unwrap_or_else(|| DEFAULT_TEMPLATE.to_owned());
-    let request_log = if config.enable_request_log == Some(true) && !template.is_empty() {
+    let mut enabled = config.enable_request_log == Some(true);
+    let mut template = config.request_log_template.unwrap_or_else(|| DEFAULT_TEMPLATE.to_owned());
+    match reader.optional(keys::TIDEGATE_REQUEST_LOG).as_deref() {
+        None => {}
+        Some("json") => (enabled, template) = (true, JSON_TEMPLATE.to_owned()),
+        Some(other) => {
+            let message = format!("cannot use '{other}', expected 'json'");
+            reader.reject(keys::TIDEGATE_REQUEST_LOG, message);
+        }
+    }
+    let request_log = if enabled && !template.is_empty() {
         match Template::parse(&template) {
             Ok(template) => Some(RequestLog {
                 template,

@@ -212,7 +212,12 @@ fn verb_text(flags: &str, verb: &str, value: &Value) -> String {
     };
     let precision = precision.map(|digits| digits.min(WIDEST));
     let text = match (verb, value) {
-        ("q", value) => format!("{:?}", value.print()),
+        // A JSON string: Go's own quoting differs only in characters that JSON must escape.
+        ("q", value) => {
+            let mut quoted = String::new();
+            crate::logging::push_json(&mut quoted, &value.print());
+            quoted
+        }
         ("f", Value::Float(float)) => format!("{float:.*}", precision.unwrap_or(6)),
         ("d", Value::Int(_)) | ("s" | "v" | "t", _) => match precision {
             Some(most) if verb == "s" => value.print().chars().take(most).collect(),

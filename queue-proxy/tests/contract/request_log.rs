@@ -87,6 +87,18 @@ fn a_template_can_tell_waiting_from_the_app() {
 }
 
 #[test]
+fn json_lines_need_no_configuration() {
+    let app = App::hello();
+    let sidecar = Sidecar::start(app.port, &[("TIDEGATE_REQUEST_LOG", "json")]);
+    get(sidecar.ports.main, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi");
+    let line = sidecar.stdout.wait_for("start");
+    let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&json["status"], &json["request_bytes"]), (&200.into(), &2.into()));
+    assert_eq!((&json["target"], &json["instance"]), (&"/x".into(), &"pod-abc".into()));
+    assert!(json["app"].as_f64().unwrap() <= json["total"].as_f64().unwrap());
+}
+
+#[test]
 fn the_recorded_trace_has_a_row_for_each_request_and_none_for_probes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("trace.csv");
