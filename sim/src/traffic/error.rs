@@ -55,7 +55,7 @@ pub enum TrafficError {
         rows: usize,
     },
     /// The file cannot be opened or read.
-    #[error("{file}: cannot read: {source}")]
+    #[error("{file}: cannot read")]
     Io {
         /// Name of the file.
         file: String,
