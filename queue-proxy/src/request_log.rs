@@ -23,7 +23,8 @@ pub const DEFAULT_TEMPLATE: &str = concat!(
     r#""protocol": "{{.Request.Proto}}"}, "traceId": "{{.TraceID}}"}"#
 );
 
-/// The template of `TIDEGATE_REQUEST_LOG=json`: where the time went, in seconds, and how much moved.
+/// The template of `TIDEGATE_REQUEST_LOG=json`: where the time went, in seconds, and how much
+/// moved.
 pub const JSON_TEMPLATE: &str = concat!(
     r#"{"start":"{{.Response.Start}}","method":"{{js .Request.Method}}","#,
     r#""target":{{printf "%q" .Request.RequestURI}},"status":{{.Response.Code}},"#,
