@@ -1,0 +1,105 @@
+//! A controller that restarts, and real reporters that remember.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tidegate_autoscaler::Improvements;
+use tidegate_autoscaler::settings::Config;
+use tidegate_controller::{Handle, NoActuator, Strangers, Template};
+use tidegate_proto::stats::v1::{Hello, Revision, Role, Stat};
+use tidegate_reporter::{Link, Reporter};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// Seconds of the past that every reporter has seen, at this concurrency.
+const SECONDS: i64 = 60;
+const CONCURRENCY: f64 = 4.0;
+const REPORTERS: usize = 3;
+
+struct Running {
+    handle: Handle,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Running {
+    async fn at(address: SocketAddr) -> (Self, SocketAddr) {
+        let template = Template {
+            config: Config::default(),
+            annotations: BTreeMap::new(),
+            improvements: Improvements::all(),
+        };
+        let (handle, controller) =
+            tidegate_controller::controller(Strangers::Adopt(Box::new(template)));
+        let listener = TcpListener::bind(address).await.expect("the address is free");
+        let address = listener.local_addr().expect("an address");
+        let serving = tidegate_controller::serve(handle.clone(), listener, std::future::pending());
+        let tasks =
+            [tokio::spawn(controller.run(NoActuator)), tokio::spawn(async { drop(serving.await) })];
+        (Self { handle, tasks }, address)
+    }
+
+    /// Everything it knew is gone, and every stream is cut.
+    async fn die(self) {
+        for task in self.tasks {
+            task.abort();
+            let _ = task.await;
+        }
+    }
+}
+
+fn now_unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_millis()).expect("before the sun burns out")
+}
+
+async fn reporter(number: usize, address: SocketAddr) -> (Reporter, tidegate_reporter::Inbox) {
+    let hello = Hello {
+        role: Role::QueueProxy.into(),
+        revision: Some(Revision { namespace: "default".into(), name: "web".into() }),
+        instance: format!("web-{number}"),
+        address: format!("127.0.0.1:{}", 9_000 + number),
+        container_concurrency: 2,
+        start_unix_ms: 1,
+        ..Hello::default()
+    };
+    let config =
+        tidegate_reporter::Config::new(&address.to_string(), hello).expect("a good address");
+    let (reporter, mut inbox, driver) = tidegate_reporter::start(config);
+    tokio::spawn(driver.run());
+    inbox.link.wait_for(|link| *link == Link::Up).await.expect("the driver lives");
+    (reporter, inbox)
+}
+
+#[tokio::test]
+async fn windows_are_full_again_at_the_first_decision() {
+    let (first, address) = Running::at(([127, 0, 0, 1], 0).into()).await;
+    let mut reporters = Vec::new();
+    for number in 0..REPORTERS {
+        reporters.push(reporter(number, address).await);
+    }
+    let now = now_unix_ms();
+    for (reporter, _) in &reporters {
+        for age in (0..SECONDS).rev() {
+            reporter.report(Stat {
+                period_start_unix_ms: now - (age + 1) * 1_000,
+                period_length_ms: 1_000,
+                average_concurrency: CONCURRENCY,
+                ready: true,
+                ..Stat::default()
+            });
+        }
+    }
+    first.die().await;
+    let (second, _) = Running::at(address).await;
+    let mut decisions = second.handle.watch_decisions();
+    // Nobody reports anything new: what it decides on is what they remember.
+    let decision = decisions.recv().await.expect("it decides");
+    let status = second.handle.statuses().await.expect("it runs").remove(0);
+    let expected = CONCURRENCY * REPORTERS as f64;
+    let stable = status.stable_concurrency;
+    assert!((stable - expected).abs() < expected * 0.05, "{stable} instead of {expected}");
+    assert_eq!(status.ready, u32::try_from(REPORTERS).expect("small"));
+    // 12 requests at 1.4 each.
+    assert_eq!(decision.explanation.outcome.desired, 9, "{decision}");
+}
