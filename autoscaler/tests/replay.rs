@@ -49,13 +49,14 @@ fn scenario_files() -> Vec<PathBuf> {
 
 #[test]
 fn every_scenario_is_answered_to_the_last_bit() {
-    let mut differences = Vec::new();
+    let (mut differences, mut replayed) = (Vec::new(), 0);
     for file in scenario_files() {
         let text = std::fs::read_to_string(&file).unwrap();
         let scenario: Value = serde_json::from_str(&text).unwrap();
         let base = scenario["base_unix_ms"].as_i64().unwrap_or(0);
         let kind = scenario["kind"].as_str().unwrap();
         let Some(answer) = replay(kind, base, &scenario["input"]) else { continue };
+        replayed += 1;
         let weighted = json::is_weighted(&scenario["input"]);
         let before = differences.len();
         json::compare("expected", &scenario["expected"], &answer, weighted, &mut differences);
@@ -63,5 +64,6 @@ fn every_scenario_is_answered_to_the_last_bit() {
             differences.insert(before, format!("{}:", file.display()));
         }
     }
+    assert!(replayed > 0, "no scenario was found");
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
