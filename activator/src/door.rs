@@ -74,8 +74,8 @@ impl Door {
         self.state.lock().status()
     }
 
-    /// Resolves when a request had to wait while nobody else did; at once if that happened since the
-    /// last call. Cancel safe.
+    /// Resolves when a request had to wait while nobody else did; at once if that happened since
+    /// the last call. Cancel safe.
     pub async fn line_formed(&self) {
         self.line_formed.notified().await;
     }
@@ -142,9 +142,9 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// Waits for an instance with room. Asked again, because the instance turned out to be gone, the
-    /// request comes before all who arrived after it. Cancel safe: dropping the future leaves the
-    /// line.
+    /// Waits for an instance with room. Asked again, because the instance turned out to be gone,
+    /// the request comes before all who arrived after it. Cancel safe: dropping the future leaves
+    /// the line.
     ///
     /// # Errors
     ///

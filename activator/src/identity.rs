@@ -1,8 +1,8 @@
 //! Which revision a request is for.
 //!
 //! Knative's rules: an ingress names it in two headers; without them the host says it as
-//! `name.namespace.svc` and whatever the cluster calls its domain. With neither, a configured default
-//! takes it: the one revision of local mode.
+//! `name.namespace.svc` and whatever the cluster calls its domain. With neither, a configured
+//! default takes it: the one revision of local mode.
 
 use tidegate_reporter::RevisionName;
 

@@ -1,9 +1,9 @@
 //! The front door: holds requests while there is no instance, and balances them.
 //!
-//! A request for a revision at zero wakes it and waits in a bounded line; one for a running revision
-//! goes to the instance with the fewest requests in flight that has room. No instance is ever sent
-//! more than its limit. Which instances there are comes from the controller over the report stream;
-//! with the controller gone, the last word holds and requests flow on.
+//! A request for a revision at zero wakes it and waits in a bounded line; one for a running
+//! revision goes to the instance with the fewest requests in flight that has room. No instance is
+//! ever sent more than its limit. Which instances there are comes from the controller over the
+//! report stream; with the controller gone, the last word holds and requests flow on.
 //!
 //! It must never decide how many instances there should be, hold a copy of the admission rule, make
 //! a request wait for the controller, or send a request again that an instance may have seen.

@@ -112,8 +112,8 @@ impl Activator {
     }
 }
 
-/// An activator that serves. Dropping it stops accepting and reporting at once; connections that are
-/// open go on until they end.
+/// An activator that serves. Dropping it stops accepting and reporting at once; connections that
+/// are open go on until they end.
 pub struct Running {
     address: SocketAddr,
     doors: Arc<Doors>,

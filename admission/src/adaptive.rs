@@ -1,13 +1,14 @@
 //! A limit that follows latency instead of being configured.
 //!
-//! The rule is the latency gradient of Netflix's concurrency-limits (Gradient2): as long as requests
-//! are about as quick as they were over a long time, the limit grows by a little headroom; as soon as
-//! they are slower, it shrinks in proportion. Three things differ. Samples are gathered into windows,
-//! so that one slow request proves nothing. The headroom is the square root of the limit up to
-//! Netflix's four, so that a limit below four can be found at all. And while the limit binds, what is
-//! usual is not learned from the latency that the limit itself causes (a long overload would pass for
-//! normal); instead, as Envoy's adaptive concurrency filter does, the limit drops to a few requests
-//! for one window now and then to measure how quick the app is when it is not busy.
+//! The rule is the latency gradient of Netflix's concurrency-limits (Gradient2): as long as
+//! requests are about as quick as they were over a long time, the limit grows by a little headroom;
+//! as soon as they are slower, it shrinks in proportion. Three things differ. Samples are gathered
+//! into windows, so that one slow request proves nothing. The headroom is the square root of the
+//! limit up to Netflix's four, so that a limit below four can be found at all. And while the limit
+//! binds, what is usual is not learned from the latency that the limit itself causes (a long
+//! overload would pass for normal); instead, as Envoy's adaptive concurrency filter does, the limit
+//! drops to a few requests for one window now and then to measure how quick the app is when it is
+//! not busy.
 
 use core::time::Duration;
 

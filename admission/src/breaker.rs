@@ -1,7 +1,8 @@
 //! One instance's limit with its bounded line: the sidecar's rule.
 //!
-//! A slot that is given back goes straight to the head of the line, so nobody who arrives in between
-//! can overtake (Knative's breaker lets them: it frees the slot first and wakes the line second).
+//! A slot that is given back goes straight to the head of the line, so nobody who arrives in
+//! between can overtake (Knative's breaker lets them: it frees the slot first and wakes the line
+//! second).
 
 use crate::invariants::{self, Violation};
 use crate::limit::Limit;
@@ -68,7 +69,8 @@ impl Breaker {
         self.line.walk_away(ticket)
     }
 
-    /// Sends away the head of the line if it has waited too long at `now`. Call until it gives `None`.
+    /// Sends away the head of the line if it has waited too long at `now`. Call until it gives
+    /// `None`.
     pub fn expire(&mut self, now: Moment) -> Option<Ticket> {
         self.line.expire(now)
     }
@@ -86,8 +88,8 @@ impl Breaker {
 
     /// Changes the limit. Gives the tickets that enter thereby, in order.
     ///
-    /// Nobody is sent away when it shrinks: those inside finish, those in line keep their place, and
-    /// slots that are given back are not handed on until there are fewer inside than the limit.
+    /// Nobody is sent away when it shrinks: those inside finish, those in line keep their place,
+    /// and slots that are given back are not handed on until there are fewer inside than the limit.
     #[must_use = "the tickets that are returned hold slots and must be woken"]
     pub fn resize(&mut self, limit: Limit) -> Vec<Ticket> {
         self.limit = limit;

@@ -1,11 +1,11 @@
 //! One revision's line before many instances: the front door's rule.
 //!
 //! A request goes to a ready instance that has room, as the [`Policy`] chooses; while none has, it
-//! stands in one strictly first-in-first-out line. No instance is ever sent more than its limit, and
-//! nobody who arrives later is served before someone who waits.
+//! stands in one strictly first-in-first-out line. No instance is ever sent more than its limit,
+//! and nobody who arrives later is served before someone who waits.
 //!
-//! Instances come and go at run time. One that drains takes nothing new but keeps its count, so that
-//! an instance that comes back is not overfilled by forgetting what it still works on.
+//! Instances come and go at run time. One that drains takes nothing new but keeps its count, so
+//! that an instance that comes back is not overfilled by forgetting what it still works on.
 
 mod open;
 mod policy;
@@ -143,9 +143,9 @@ impl Dispatcher {
         Dispatch::Waiting(self.line.join(self.deadline(now)))
     }
 
-    /// A request that was sent or granted, and whose instance turned out to be gone before the request
-    /// reached it, arrives again: ahead of all who came later, and without being refused for a full
-    /// line. The caller has departed from the dead instance before.
+    /// A request that was sent or granted, and whose instance turned out to be gone before the
+    /// request reached it, arrives again: ahead of all who came later, and without being refused
+    /// for a full line. The caller has departed from the dead instance before.
     ///
     /// `order` is that of its first dispatch or ticket; `deadline` is when its wait ends.
     pub fn arrive_again(&mut self, order: u64, deadline: Moment) -> Dispatch {
@@ -169,13 +169,14 @@ impl Dispatcher {
         self.grant()
     }
 
-    /// A request in line went away. False if it was granted an instance (and must depart from it) or
-    /// had expired before.
+    /// A request in line went away. False if it was granted an instance (and must depart from it)
+    /// or had expired before.
     pub fn abandon(&mut self, ticket: Ticket) -> bool {
         self.line.walk_away(ticket)
     }
 
-    /// Sends away the head of the line if it has waited too long at `now`. Call until it gives `None`.
+    /// Sends away the head of the line if it has waited too long at `now`. Call until it gives
+    /// `None`.
     pub fn expire(&mut self, now: Moment) -> Option<Ticket> {
         self.line.expire(now)
     }

@@ -65,8 +65,8 @@ pub const fn nobody_waits_beside_room(waiting: u32, has_room: bool) -> Result<()
     if waiting > 0 && has_room { Err(Violation::WaitsBesideRoom { waiting }) } else { Ok(()) }
 }
 
-/// No more run than the limit allows. Holds at each entry; a limit that shrinks later may leave more
-/// inside until they finish.
+/// No more run than the limit allows. Holds at each entry; a limit that shrinks later may leave
+/// more inside until they finish.
 pub fn within_limit(limit: Limit, executing: u32) -> Result<(), Violation> {
     match limit.count() {
         Some(count) if executing > count.get() => {

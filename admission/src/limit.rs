@@ -6,7 +6,8 @@ use core::num::NonZeroU32;
 /// A concurrency limit: at least one, or none at all.
 ///
 /// A limit of zero cannot be expressed: an instance that takes nothing is drained or removed, not
-/// limited. On wires and in environments zero means *unlimited*, and [`Limit::from_wire`] reads it so.
+/// limited. On wires and in environments zero means *unlimited*, and [`Limit::from_wire`] reads it
+/// so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limit(Option<NonZeroU32>);
 

@@ -161,8 +161,8 @@ impl Line {
 
     /// Joins at the end, until `deadline` at the latest.
     ///
-    /// Deadlines never decrease along the line: after the longest wait was shortened, a newcomer gets
-    /// the deadline of the one ahead, so that [`Line::expire`] need only look at the head.
+    /// Deadlines never decrease along the line: after the longest wait was shortened, a newcomer
+    /// gets the deadline of the one ahead, so that [`Line::expire`] need only look at the head.
     pub fn join(&mut self, deadline: Moment) -> Ticket {
         let order = self.take_order();
         let deadline = match self.places.get(self.tail as usize) {

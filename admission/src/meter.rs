@@ -125,7 +125,8 @@ impl Meter {
     }
 }
 
-/// Whole seconds plus the rest: rounds differently from one division of all nanoseconds, as Go does.
+/// Whole seconds plus the rest: rounds differently from one division of all nanoseconds, as Go
+/// does.
 fn seconds(elapsed: Duration) -> f64 {
     elapsed.as_secs() as f64 + f64::from(elapsed.subsec_nanos()) / 1e9
 }

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::value_parser;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::screen::{Moment, Screen, Surface};
@@ -41,10 +42,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Requests that one instance takes at a time.
-    #[arg(short = 'c', long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'c', long, default_value_t = 4, value_parser = value_parser!(u32).range(1..))]
     concurrency: u32,
     /// Instances at most.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 8, value_parser = value_parser!(u32).range(1..))]
     max: u32,
     /// How long the sample app works on one request.
     #[arg(long, default_value = "100ms", value_parser = humantime::parse_duration)]
@@ -52,7 +53,8 @@ pub(crate) struct Args {
     /// How long the sample app takes before it listens.
     #[arg(long, default_value = "250ms", value_parser = humantime::parse_duration)]
     start_up: Duration,
-    /// Write one row for each request, as `tidegate run --record` does, for the simulator to replay.
+    /// Write one row for each request, as `tidegate run --record` does, for the simulator to
+    /// replay.
     #[arg(long, value_name = "PATH")]
     record: Option<PathBuf>,
     /// Print the summary as JSON, and nothing else on standard output.

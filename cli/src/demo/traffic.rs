@@ -37,8 +37,8 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Draws the plan's arrivals over `length`: a Poisson process whose rate follows the phases. The
-    /// same seed draws the same arrivals on any machine.
+    /// Draws the plan's arrivals over `length`: a Poisson process whose rate follows the phases.
+    /// The same seed draws the same arrivals on any machine.
     pub(crate) fn draw(plan: &[Phase], length: Duration, seed: u64) -> Self {
         let mut stream = Streams::new(seed).stream("demo traffic", 0);
         let mut arrivals = Vec::new();

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
+use humantime::parse_duration;
 use tidegate_activator::{Activator, Config, Drained, RevisionName};
 use tidegate_admission::{DispatcherSettings, Policy};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -35,16 +36,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = DispatcherSettings::default().max_waiting)]
     max_waiting: u32,
     /// How long a request may wait for an instance.
-    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = parse_duration)]
     longest_wait: Duration,
     /// How long a request may take until its answer begins, waiting included.
-    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = parse_duration)]
     request_timeout: Duration,
     /// After SIGTERM, how long to go on taking requests while clients learn to go elsewhere.
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
     lame_duck: Duration,
     /// After that, how long requests in flight may take.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
     drain: Duration,
 }
 
