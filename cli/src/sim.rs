@@ -15,6 +15,7 @@ mod observer;
 mod output;
 mod recommend;
 mod run;
+mod skipped;
 mod sweep;
 mod traffic;
 mod traffic_args;

@@ -66,6 +66,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     });
     steps.finish();
     let outputs = outputs.map_err(run::explain)?;
+    chosen.note_skipped();
     let results: Vec<(&str, &SimResult)> = variants
         .iter()
         .zip(&outputs)

@@ -60,6 +60,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let found = recommend(&base, traffic, &search, |done, of| steps.show(done, of));
     steps.finish();
     let found = found.map_err(run::explain)?;
+    chosen.note_skipped();
     let points: Vec<_> = found.tried.iter().map(|evidence| evidence.point.clone()).collect();
     let question = Question {
         title: args.traffic.title(),

@@ -27,6 +27,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let traffic = chosen.traffic.as_ref();
     note_missing_service(traffic, &args.model)?;
     let run = simulate(&scenario, traffic, &args.output)?;
+    chosen.note_skipped();
     let command = output::command_line();
     let page = Page {
         title: args.traffic.title(),

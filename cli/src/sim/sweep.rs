@@ -93,6 +93,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     });
     steps.finish();
     let found = found.map_err(run::explain)?;
+    chosen.note_skipped();
     let names: Vec<&str> = dimensions.iter().map(|one| one.setting.as_str()).collect();
     let question = Question {
         title: args.traffic.title(),

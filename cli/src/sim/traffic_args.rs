@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -11,6 +12,8 @@ use tidegate_sim::traffic::{
     TraceFile, TraceOptions, Transform, Transformed, parse_span,
 };
 use tidegate_sim::{SimSpan, Traffic};
+
+use super::skipped::Counted;
 
 /// Options that choose the traffic.
 #[derive(Debug, Clone, Args)]
@@ -79,6 +82,8 @@ pub(crate) struct Chosen {
     pub(crate) traffic: Arc<dyn Traffic>,
     /// Whether it ends by itself.
     pub(crate) ends: bool,
+    /// Rows left out, once the traffic was played to its end.
+    skipped: Arc<AtomicU64>,
     /// The trace files among it.
     traces: Vec<Arc<TraceFile>>,
     /// Standard input in a file, which goes with this.
@@ -88,6 +93,15 @@ pub(crate) struct Chosen {
 // === impl Chosen ===
 
 impl Chosen {
+    /// Tells how many rows were left out, if any were.
+    pub(crate) fn note_skipped(&self) {
+        let count = self.skipped.load(Ordering::Relaxed);
+        let rows = if count == 1 { "row" } else { "rows" };
+        if count > 0 {
+            eprintln!("tidegate sim: note: left out {count} {rows} that could not be understood");
+        }
+    }
+
     /// Mean memory of an instance of `revision` in megabytes, when a trace tells it.
     pub(crate) fn memory_mb(&self, revision: &str) -> Option<f64> {
         self.traces.iter().find_map(|trace| trace.memory_mb(revision))
@@ -129,7 +143,11 @@ impl TrafficArgs {
             let changed = Transformed::new(traffic, change, seed);
             traffic = Arc::new(changed.map_err(anyhow::Error::msg)?);
         }
-        Ok(Chosen { traffic, ends, traces, _spooled: spooled })
+        let skipped = Arc::new(AtomicU64::new(traces.iter().map(|trace| trace.skipped()).sum()));
+        if self.skip_bad {
+            traffic = Arc::new(Counted { inner: traffic, count: Arc::clone(&skipped) });
+        }
+        Ok(Chosen { traffic, ends, skipped, traces, _spooled: spooled })
     }
 
     /// What the traffic is, in a few words: file names without their directories, and generators.
@@ -162,7 +180,8 @@ impl TrafficArgs {
     pub(crate) fn nothing(seed: u64) -> anyhow::Result<Chosen> {
         let made = Generated::shared("timer:1s", 0, SimSpan::ZERO, seed);
         let traffic = made.map_err(anyhow::Error::from_boxed)?;
-        Ok(Chosen { traffic, ends: true, traces: Vec::new(), _spooled: None })
+        let skipped = Arc::default();
+        Ok(Chosen { traffic, ends: true, skipped, traces: Vec::new(), _spooled: None })
     }
 
     fn open(&self, path: &std::path::Path, seed: u64) -> anyhow::Result<TraceFile> {

@@ -120,7 +120,11 @@ fn mistakes_are_refused_with_what_to_do() {
 fn bad_rows_can_be_skipped_and_are_counted() {
     let desk = Desk::new();
     desk.file("bad.csv", "arrival,service\n0,0.1\n1,soon\n2,0.1\n");
-    assert_eq!(desk.json("run --trace bad.csv --skip-bad --json -")["requests"], 2);
+    let output = desk.sim("run --trace bad.csv --skip-bad --json -");
+    let note = String::from_utf8_lossy(&output.stderr);
+    assert!(note.contains("left out 1 row that"), "{note}");
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["requests"], 2);
     let summary = desk.json("traffic --trace bad.csv --skip-bad --json -");
     assert_eq!(summary["rows_skipped"], 1);
 }
