@@ -1,5 +1,5 @@
-//! Reports of runs made up for the purpose: what is kept when there is too much, and that nothing is
-//! wider, larger or more trusting than it may be.
+//! Reports of runs made up for the purpose: what is kept when there is too much, and that nothing
+//! is wider, larger or more trusting than it may be.
 
 use crate::engine::RunOutput;
 use crate::record::DecisionRecord;
