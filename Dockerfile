@@ -2,15 +2,17 @@
 #
 #   docker build -t tidegate-queue-proxy .
 #
-# The binary is linked against glibc, statically. Since glibc 2.34 the hosts file and DNS are part of
-# libc itself, so names resolve in an image without libraries. A musl target works as well
-# (--target x86_64-unknown-linux-musl, with musl-tools installed); its allocator is slower under load.
+# The binary is linked against musl, statically: its resolver needs no libraries, and its allocator
+# gives memory back after a burst of connections, which glibc's does not. A request allocates next to
+# nothing, so the allocator's speed does not show (docs/benchmarks/queue-proxy.md).
 FROM rust:1.95-bookworm AS build
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends musl-tools \
+ && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-ENV RUSTFLAGS="-C target-feature=+crt-static"
-# Naming the target keeps the flags away from build scripts and procedural macros.
-RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
+RUN target="$(uname -m)-unknown-linux-musl" \
+ && rustup target add "$target" \
  && cargo build --locked --profile slim --package tidegate-queue-proxy --bin queue-proxy --target "$target" \
  && install -D "target/$target/slim/queue-proxy" /image/queue-proxy
 
