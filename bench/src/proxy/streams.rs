@@ -100,7 +100,7 @@ pub async fn echoes(
                 )
                 .await?;
             read_head(&mut stream, b"HTTP/1.1 101").await?;
-            let message = vec![7; size];
+            let message = frame(size);
             let mut heard = vec![0; size];
             let mut count = 0;
             while Instant::now() < until {
@@ -116,6 +116,22 @@ pub async fn echoes(
         total += count??;
     }
     Ok(total)
+}
+
+/// One masked binary frame of `size` bytes in all: a proxy may follow frames.
+fn frame(size: usize) -> Vec<u8> {
+    const MASK: [u8; 4] = [1, 2, 3, 4];
+    let mut frame = vec![0x82];
+    match size - 6 {
+        short @ ..=125 => frame.push(0x80 | short as u8),
+        _ => {
+            frame.push(0x80 | 126);
+            frame.extend_from_slice(&((size - 8) as u16).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&MASK);
+    frame.resize(size, 7);
+    frame
 }
 
 /// Fetches a body of `size` bytes.
