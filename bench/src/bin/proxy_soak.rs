@@ -2,7 +2,8 @@
 //! everything it held comes back: memory, descriptors, slots.
 //!
 //! ```text
-//! cargo run --release -p tidegate-bench --bin proxy_soak -- --queue-proxy target/slim/queue-proxy --seconds 600
+//! cargo build --release -p tidegate-bench --bin proxy_soak
+//! target/release/proxy_soak --queue-proxy target/slim/queue-proxy --seconds 600
 //! ```
 //!
 //! Ends with an error if any answer looked whole and was not, if anything got stuck, if the app
@@ -122,7 +123,8 @@ async fn slots_are_back(proxy: &Peer) -> anyhow::Result<()> {
     let mut open = Vec::new();
     for number in 0..LIMIT {
         let mut stream = tokio::net::TcpStream::connect(proxy.address).await?;
-        let ask = b"GET /tunnel/1/0 HTTP/1.1\r\nHost: soak\r\nConnection: Upgrade\r\nUpgrade: soak\r\n\r\n";
+        let ask = b"GET /tunnel/1/0 HTTP/1.1\r\nHost: soak\r\n\
+                    Connection: Upgrade\r\nUpgrade: soak\r\n\r\n";
         stream.write_all(ask).await?;
         let mut start = [0; 12];
         let reading = stream.read_exact(&mut start);

@@ -323,7 +323,8 @@ impl Reader {
 async fn talk_through(proxy: SocketAddr, seed: u64, manner: u64) -> std::io::Result<Outcome> {
     let mut stream = BufReader::new(TcpStream::connect(proxy).await?);
     let ask = format!(
-        "GET /tunnel/{seed}/0 HTTP/1.1\r\nHost: soak\r\nConnection: Upgrade\r\nUpgrade: soak\r\n\r\n"
+        "GET /tunnel/{seed}/0 HTTP/1.1\r\nHost: soak\r\n\
+         Connection: Upgrade\r\nUpgrade: soak\r\n\r\n"
     );
     stream.get_mut().write_all(ask.as_bytes()).await?;
     let head = read_head(&mut stream).await?;

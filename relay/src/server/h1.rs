@@ -184,7 +184,8 @@ async fn refuse(client: &mut H1Client, refusal: Refusal) {
     let output = client.connection.output();
     write!(
         output,
-        "HTTP/1.1 {line}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n{body}"
+        "HTTP/1.1 {line}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Connection: close\r\n\r\n{body}"
     )
     .expect("writing into memory does not fail");
     client.drop_body();

@@ -50,8 +50,8 @@ async fn hop_by_hop_fields_stay_here() {
     let answer = proxy
         .talk(
             "GET / HTTP/1.1\r\nHost: h\r\nConnection: x-a2, close\r\nX-A2: 1\r\nX-A3: 1\r\n\
-             Keep-Alive: 1\r\nProxy-Connection: x\r\nProxy-Authorization: x\r\nTE: gzip, trailers\r\n\
-             Upgrade: foo\r\n\r\n",
+             Keep-Alive: 1\r\nProxy-Connection: x\r\nProxy-Authorization: x\r\n\
+             TE: gzip, trailers\r\nUpgrade: foo\r\n\r\n",
         )
         .await;
     let head = seen.lock().pop().expect("the app was asked").to_lowercase();

@@ -210,7 +210,8 @@ async fn many_fields_are_fine() {
 #[tokio::test]
 async fn an_answer_with_bytes_behind_it_poisons_only_its_own_connection() {
     let (app, _) = App::answering(
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\
+         okHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
     )
     .await;
     let proxy = Proxy::before(&app).await;
