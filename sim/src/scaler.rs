@@ -333,7 +333,7 @@ impl Scaler {
     pub(crate) fn reason(&self) -> String {
         let Some((decision, step)) = self.last.as_deref() else { return String::new() };
         match step {
-            Some(step) => format!("{} {step}.", decision.explanation),
+            Some(step) => format!("{} Then {step}.", decision.explanation),
             None => decision.explanation.to_string(),
         }
     }
