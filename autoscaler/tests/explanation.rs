@@ -128,7 +128,7 @@ fn the_largest_of_several_signals_wins_and_is_named() {
     let decision = decide(&inputs);
     assert_eq!(
         decision.explanation.to_string(),
-        "6 instances: processor load of 3600 over the stable window at 700 each need 6. Panic \
+        "6 instances: processor load of 3600 over the stable window at 700 each needs 6. Panic \
          begins: the panic window needs 6 and 3 are ready."
     );
 }

@@ -66,35 +66,37 @@ fn reason(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let stable = Load::stable(trace, trace.steps.stable_winner);
     let panic = Load::panic(trace, trace.steps.panic_winner);
     let ready = Ready(trace.observed().ready);
-    let needed = Figure(winner.stable.needed);
+    let (need, needed) = (stable.need(), Figure(winner.stable.needed));
     match trace.steps.rule {
-        Rule::Stable => write!(f, "{stable} need {needed}"),
+        Rule::Stable => write!(f, "{stable} {need} {needed}"),
         Rule::GrowthRate => {
             write!(
                 f,
-                "{stable} need {needed}, but {ready} may become at most {}",
+                "{stable} {need} {needed}, but {ready} may become at most {}",
                 trace.steps.limit_up
             )
         }
         Rule::ShrinkRate => write!(
             f,
-            "{stable} need {needed}, but {ready} may shrink no further than {} at once",
+            "{stable} {need} {needed}, but {ready} may shrink no further than {} at once",
             trace.steps.limit_down
         ),
         Rule::ActivationScale => write!(
             f,
-            "{stable} need {needed}, and the activation scale is {}",
+            "{stable} {need} {needed}, and the activation scale is {}",
             trace.inputs.spec.activation_scale
         ),
         Rule::RecentPeak => write!(
             f,
-            "{stable} need {needed}, but no second of the last {} needed more than this",
+            "{stable} {need} {needed}, but no second of the last {} needed more than this",
             Seconds(trace.inputs.spec.idle_floor())
         ),
-        Rule::Panic => write!(f, "{panic} need {}, in panic", Figure(hasty.panic.needed)),
+        Rule::Panic => {
+            write!(f, "{panic} {} {}, in panic", panic.need(), Figure(hasty.panic.needed))
+        }
         Rule::PanicHeld => write!(
             f,
-            "panic keeps its largest wish for {}, while {stable} need {needed}",
+            "panic keeps its largest wish for {}, while {stable} {need} {needed}",
             Seconds(trace.inputs.spec.stable_window_ms)
         ),
         Rule::Starting => match trace.inputs.arriving_load {
@@ -210,6 +212,26 @@ impl Load {
     }
 }
 
+impl Load {
+    /// Whether there is one request exactly, which is told of in the singular.
+    fn is_one(&self) -> bool {
+        self.value == 1.0
+    }
+
+    fn requests(&self) -> &'static str {
+        if self.is_one() { "request" } else { "requests" }
+    }
+
+    fn need(&self) -> &'static str {
+        let several = match self.kind {
+            SignalKind::Concurrency | SignalKind::RequestRate => !self.is_one(),
+            SignalKind::BurstPercentile => true,
+            _ => false,
+        };
+        if several { "need" } else { "needs" }
+    }
+}
+
 fn signal(trace: &DecisionTrace, index: u8) -> Signal {
     trace.inputs.signals.as_slice().get(usize::from(index)).copied().unwrap_or_default()
 }
@@ -219,10 +241,12 @@ impl fmt::Display for Load {
         let (value, target, window) = (Figure(self.value), Figure(self.target), self.window);
         match self.kind {
             SignalKind::Concurrency => {
-                write!(f, "{value} requests in flight {window} at {target} each")
+                let requests = self.requests();
+                write!(f, "{value} {requests} in flight {window} at {target} each")
             }
             SignalKind::RequestRate => {
-                write!(f, "{value} requests a second {window} at {target} each")
+                let requests = self.requests();
+                write!(f, "{value} {requests} a second {window} at {target} each")
             }
             SignalKind::BurstPercentile => {
                 let percentile = Figure(self.percentile);

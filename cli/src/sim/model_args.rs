@@ -100,7 +100,7 @@ pub(crate) struct ModelArgs {
     /// Whose reports are used: all, or a random sample as Knative takes it.
     #[arg(long, value_name = "all|knative")]
     report_sampling: Option<String>,
-    /// Nodes: CAPACITY,MIN,MAX[,PROVISIONING], such as 10,1,20,const:60s.
+    /// Nodes: CAPACITY,MIN,MAX and perhaps PROVISIONING, such as 10,1,20,const:60s.
     #[arg(long, value_name = "SPEC")]
     nodes: Option<String>,
     /// Something breaks: AT:instances=N, AT:node or AT:controller=TIME; again for more.
