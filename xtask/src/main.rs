@@ -37,7 +37,8 @@ enum Recipe {
     Loom,
     /// Rewrites the generated protobuf code from the `.proto` files.
     Codegen,
-    /// The small sidecar for the image.
+    /// The small sidecar, linked statically as in the image; needs rustup's musl target and a
+    /// C compiler for it (musl-tools).
     Slim,
     /// Everything that CI runs, in its order.
     Ci,
@@ -97,11 +98,10 @@ fn steps(recipe: Recipe) -> Vec<Step> {
             line: "cargo test --package tidegate-proto --test codegen",
             variables: &[("TIDEGATE_CODEGEN", "write")],
         }],
-        Recipe::Slim => vec![Step {
-            line: "cargo build --profile slim --package tidegate-queue-proxy \
-                   --target x86_64-unknown-linux-gnu",
-            variables: &[("RUSTFLAGS", "-C target-feature=+crt-static")],
-        }],
+        Recipe::Slim => vec![step(
+            "cargo build --profile slim --package tidegate-queue-proxy --bin queue-proxy \
+             --target x86_64-unknown-linux-musl",
+        )],
         Recipe::Ci => Vec::new(),
     }
 }
