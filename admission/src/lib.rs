@@ -11,7 +11,7 @@
 //! Modules in reading order:
 //!
 //! * [`time`] and [`limit`]: the two kinds of number that everything else is made of.
-//! * [`line`]: a strictly first-in-first-out line from which anyone may walk away.
+//! * [`mod@line`]: a strictly first-in-first-out line from which anyone may walk away.
 //! * [`breaker`]: one instance's limit with its bounded line (the sidecar's rule).
 //! * [`dispatcher`]: one revision's line before many instances (the front door's rule).
 //! * [`meter`]: the accountant of concurrency that an autoscaler lives on.

@@ -123,7 +123,7 @@ impl RevisionAutoscaler {
 
     /// Decides from what was recorded. `observed` is none when the instances could not be
     /// counted; `extra` are signals of the caller's, of which the first
-    /// [`MAX_EXTRA_SIGNALS`](crate::signal::MAX_EXTRA_SIGNALS) sound ones count.
+    /// [`MAX_EXTRA_SIGNALS`] sound ones count.
     pub fn tick(
         &mut self,
         now: Timestamp,

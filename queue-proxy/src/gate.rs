@@ -7,7 +7,7 @@
 //!
 //! Every decision is [`tidegate_admission`]'s; this module only remembers whom to wake.
 //!
-//! Modules in reading order: [`state`] what the lock guards, [`core`] what may happen to it
+//! Modules in reading order: `state` what the lock guards, `core` what may happen to it
 //! (generic over the lock, so that loom can model it), then the tokio face below.
 
 mod core;

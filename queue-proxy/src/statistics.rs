@@ -1,7 +1,7 @@
 //! How busy this instance is, for those who decide how many there should be: a snapshot for
 //! Knative's autoscaler to scrape, and a stream of reports to Tidegate's controller.
 //!
-//! One task owns all of it: it waits for an [`Occasion`] to cut the gate's meter, adds the cut to
+//! One task owns all of it: it waits for an `Occasion` to cut the gate's meter, adds the cut to
 //! the period of each reader, and hands on what is complete.
 
 use std::sync::Arc;

@@ -50,8 +50,17 @@ pub(crate) struct Pump<'a> {
     download: Download,
     /// When to stop waiting for the upstream's `100 Continue`.
     continue_by: Option<Instant>,
+    /// Whether the client has been told to go ahead.
+    go_ahead: GoAhead,
     /// When to give an upload up whose answer is complete.
     upload_by: Option<Instant>,
+}
+
+/// A client hears `100 Continue` once, from the upstream or, when that takes too long, from us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GoAhead {
+    Unsaid,
+    Said,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +102,7 @@ impl<'a> Pump<'a> {
             upload: Upload::Sending,
             download: Download::Head,
             continue_by,
+            go_ahead: GoAhead::Unsaid,
             upload_by: None,
         }
     }
@@ -240,10 +250,12 @@ impl<'a> Pump<'a> {
             return self.switch(head);
         }
         if head.status.is_informational() {
-            let go_ahead = head.status == StatusCode::CONTINUE && self.head.expect_continue;
-            if go_ahead && self.continue_by.take().is_none() {
-                // We said it already, or the client did not wait for it.
-                return Ok(());
+            if head.status == StatusCode::CONTINUE && self.head.expect_continue {
+                self.continue_by = None;
+                // A client that did not wait for it hears it all the same, as the upstream said it.
+                if std::mem::replace(&mut self.go_ahead, GoAhead::Said) == GoAhead::Said {
+                    return Ok(());
+                }
             }
             self.client.send_informational(head);
             return Ok(());
@@ -321,6 +333,7 @@ impl<'a> Pump<'a> {
             && self.alarm.poll_until(cx, by).is_ready()
         {
             self.continue_by = None;
+            self.go_ahead = GoAhead::Said;
             self.client.send_informational(go_ahead());
             let _ = self.client.poll_flush(cx)?;
         }

@@ -56,6 +56,25 @@ async fn the_apps_go_ahead_is_passed_on_once() {
     assert_eq!(body, "body");
 }
 
+/// A client may send its body without waiting. Once the body was under way, the app's own word was
+/// swallowed, and the client saw less than the app had said.
+#[tokio::test]
+async fn the_apps_go_ahead_is_passed_on_to_a_client_that_did_not_wait() {
+    let (app, _) = App::once(|mut wire| async move {
+        wire.head().await;
+        let body = wire.exactly(4).await;
+        wire.send("HTTP/1.1 100 Continue\r\n\r\n").await;
+        wire.send("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").await;
+        body
+    })
+    .await;
+    let proxy = Proxy::before(&app).await;
+    let mut client = proxy.client().await;
+    client.send(&format!("{EXPECTING}body")).await;
+    assert_eq!(client.head().await, "HTTP/1.1 100 Continue\r\n\r\n");
+    assert!(client.head().await.starts_with("HTTP/1.1 201 Created\r\n"));
+}
+
 #[tokio::test]
 async fn an_app_that_says_nothing_does_not_hold_the_client_up() {
     let (app, _) = App::once(|mut wire| async move {
