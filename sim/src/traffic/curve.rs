@@ -90,7 +90,7 @@ impl Cursor {
             if self.piece > last {
                 match self.curve.after {
                     After::End => return None,
-                    After::Repeat => self.piece = 0,
+                    After::Repeat => work = self.skip_rounds(work)?,
                     After::Hold => {
                         let rate = self.curve.pieces[last].to;
                         if rate <= 0.0 {
@@ -115,6 +115,27 @@ impl Cursor {
             self.inside_s = 0.0;
             self.piece += 1;
         }
+    }
+
+    /// Begins anew, leaving out the whole rounds that `work` goes beyond: a short period and a
+    /// low rate would walk through millions of them for one arrival. Returns the work that is
+    /// left, or `None` when its end is further away than numbers reach.
+    fn skip_rounds(&mut self, work: f64) -> Option<f64> {
+        let pieces = &self.curve.pieces;
+        let round_s: f64 = pieces.iter().map(|piece| piece.length_s).sum();
+        let area = |piece: &Piece| (piece.from + piece.to) / 2.0 * piece.length_s;
+        let round_work: f64 = pieces.iter().map(area).sum();
+        self.piece = 0;
+        // Work that a round does to the end stays in that round.
+        let rounds = libm::ceil(work / round_work) - 1.0;
+        if !rounds.is_finite() {
+            return None;
+        }
+        if rounds <= 0.0 {
+            return Some(work);
+        }
+        self.base_s += rounds * round_s;
+        Some((work - rounds * round_work).max(0.0))
     }
 }
 

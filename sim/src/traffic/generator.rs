@@ -156,7 +156,7 @@ impl Generator {
     }
 
     fn next_s(&mut self) -> Option<f64> {
-        let stream = &mut self.stream;
+        let (stream, until_s) = (&mut self.stream, self.until_s);
         match &mut self.state {
             State::Poisson { mean_s, now_s } => {
                 *now_s += stream.exponential() * *mean_s;
@@ -174,6 +174,10 @@ impl Generator {
                     if *now_s + gap <= *turn_s {
                         *now_s += gap;
                         return Some(*now_s);
+                    }
+                    // Rates may be so low that no arrival comes before the end.
+                    if *turn_s >= until_s {
+                        return None;
                     }
                     *now_s = *turn_s;
                     *state = 1 - *state;

@@ -17,6 +17,23 @@ const SINE_PIECES: u32 = 96;
 /// Longest sensible list of `times:`, so that a typing mistake does not fill the memory.
 const TIMES_MAX: usize = 1 << 20;
 
+/// Shortest time that means anything, seconds: a tick of the simulated clock.
+const TIME_MIN_S: f64 = 1e-9;
+
+/// Shortest mean time of a state of `mmpp:`, seconds. States that take turns faster than requests
+/// come cannot be told from a plain Poisson process, and each turn costs a step.
+const TURN_MIN_S: f64 = 1e-3;
+
+/// Largest coefficient of variation: beyond it the law's rare branch is lost to rounding.
+const VARIATION_MAX: f64 = 1e6;
+
+/// Smallest shape of a Pareto law: below it gaps of the mean are so rare that a run sees only the
+/// many that are nearly nothing, and time stands still.
+const PARETO_SHAPE_MIN: f64 = 1.001;
+
+/// Smallest shape of a Weibull law, for the same reason.
+const WEIBULL_SHAPE_MIN: f64 = 0.1;
+
 /// Every specification with its arguments, for help and for errors.
 pub const GENERATORS: [(&str, &str); 14] = [
     ("poisson", "RATE"),
@@ -114,7 +131,11 @@ impl Arguments<'_> {
                 if rates == [0.0, 0.0] {
                     return Err(self.error("one of the two rates must be above 0"));
                 }
-                Ok(Law::Modulated { rates, means_s: [self.positive(2)?, self.positive(3)?] })
+                let means_s = [self.positive(2)?, self.positive(3)?];
+                if means_s.iter().any(|mean_s| *mean_s < TURN_MIN_S) {
+                    return Err(self.error("the two times must be at least 1ms"));
+                }
+                Ok(Law::Modulated { rates, means_s })
             }
             "diurnal" => curve(self.diurnal()?),
             "step" => curve(self.steps()?),
@@ -138,11 +159,14 @@ impl Arguments<'_> {
         self.count(2..=2)?;
         let value = self.number(1)?;
         let gaps = match name {
-            "renewal" if value >= 0.0 => Gaps::of_variation(value),
-            "pareto" if value > 1.0 => Gaps::Pareto { shape: value },
-            "weibull" if value > 0.0 => Gaps::weibull(value),
-            "pareto" => return Err(self.error("the shape must be above 1 for a mean to exist")),
-            _ => return Err(self.error("the second number must be positive")),
+            "renewal" if (0.0..=VARIATION_MAX).contains(&value) => Gaps::of_variation(value),
+            "pareto" if value >= PARETO_SHAPE_MIN => Gaps::Pareto { shape: value },
+            "weibull" if value >= WEIBULL_SHAPE_MIN => Gaps::weibull(value),
+            "pareto" => {
+                return Err(self.error("the shape must be above 1 for a mean to exist: from 1.001"));
+            }
+            "weibull" => return Err(self.error("the shape must be at least 0.1")),
+            _ => return Err(self.error("the variation must be from 0 to a million")),
         };
         Ok(Law::Curve(Curve::constant(self.positive_rate(0)?), gaps))
     }
@@ -229,19 +253,21 @@ impl Arguments<'_> {
 
     fn law_of_gaps(&self, text: &str) -> Result<Gaps, TrafficError> {
         let number = |prefix: &str| text.strip_prefix(prefix).and_then(|n| n.parse::<f64>().ok());
+        let finite = |prefix, least: f64| number(prefix).filter(|n| (least..=f64::MAX).contains(n));
         match text {
             "const" => return Ok(Gaps::Constant),
             "exp" => return Ok(Gaps::Exponential),
             _ => {}
         }
-        if let Some(cv) = number("cv").filter(|cv| *cv >= 0.0 && cv.is_finite()) {
+        if let Some(cv) = number("cv").filter(|cv| (0.0..=VARIATION_MAX).contains(cv)) {
             Ok(Gaps::of_variation(cv))
-        } else if let Some(shape) = number("pareto").filter(|s| *s > 1.0 && s.is_finite()) {
+        } else if let Some(shape) = finite("pareto", PARETO_SHAPE_MIN) {
             Ok(Gaps::Pareto { shape })
-        } else if let Some(shape) = number("weibull").filter(|s| *s > 0.0 && s.is_finite()) {
+        } else if let Some(shape) = finite("weibull", WEIBULL_SHAPE_MIN) {
             Ok(Gaps::weibull(shape))
         } else {
-            let expected = "gaps= takes const, exp, cvX, paretoX (X above 1) or weibullX";
+            let expected =
+                "gaps= takes const, exp, cvX, paretoX (from 1.001) or weibullX (from 0.1)";
             Err(self.error(format!("{expected}, found '{text}'")))
         }
     }
@@ -291,7 +317,11 @@ impl Arguments<'_> {
 
     fn positive(&self, index: usize) -> Result<f64, TrafficError> {
         let time = self.time(index)?;
-        if time > 0.0 { Ok(time) } else { Err(self.error("the time must be above 0")) }
+        if time >= TIME_MIN_S {
+            Ok(time)
+        } else {
+            Err(self.error("the time must be above 0, at least 1ns"))
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod counting;
 mod formats;
 mod mutations;
 mod refusals;
+mod standstill;
 
 /// A directory of files made for one test.
 struct Files(TempDir);
