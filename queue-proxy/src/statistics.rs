@@ -319,6 +319,7 @@ impl Statistician {
             latency_digest: self.outcomes.take_digest(),
             revision: None,
             in_flight: cut.levels.inside(),
+            not_ready_reason: String::new(),
         }
     }
 }

@@ -104,6 +104,10 @@ pub struct Stat {
     /// Requests executing and waiting at the end of the period.
     #[prost(uint32, tag = "16")]
     pub in_flight: u32,
+    /// Why the instance is not ready, for people: what was tried, what came back and since when. At
+    /// most 512 bytes on one line; empty while it is ready.
+    #[prost(string, tag = "17")]
+    pub not_ready_reason: ::prost::alloc::string::String,
 }
 /// What the reporter kept while nobody listened, oldest first.
 #[derive(Clone, PartialEq, ::prost::Message)]
