@@ -32,6 +32,7 @@ mod duration;
 #[cfg(feature = "files")]
 pub mod files;
 mod hpa_object;
+mod names;
 mod resolve;
 mod syntax;
 mod violation;
@@ -46,5 +47,6 @@ pub use config::{
 };
 pub use duration::{DurationError, GoDuration};
 pub use hpa_object::{HpaMetric, HpaObject, HpaTarget};
+pub use names::{ANNOTATION_PREFIX, annotation, setting_names, unknown_setting};
 pub use resolve::{Reachability, Resolved, ScaleBounds, Workload};
 pub use violation::{Strictness, Violation, Violations};

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
+use tidegate_words::{excerpt, shorten};
 
 use super::config::Config;
 use super::violation::{Strictness, Violations};
@@ -63,7 +64,8 @@ impl fmt::Display for FileError {
             }
             Self::Unreadable(problem) => write!(f, "settings file: {problem}"),
             Self::Ambiguous { names } => {
-                let names = names.join(", ");
+                let names: Vec<_> = names.iter().map(|name| excerpt(name)).collect();
+                let names = excerpt(&names.join(", "));
                 write!(
                     f,
                     "settings file: several ConfigMaps ({names}), expected one of them to be \
@@ -155,7 +157,7 @@ impl Scalar {
 
 fn read_yaml(text: &str) -> Result<BTreeMap<String, String>, FileError> {
     let documents: Vec<Document> = serde_saphyr::from_multiple(text)
-        .map_err(|error| FileError::Unreadable(error.to_string()))?;
+        .map_err(|error| FileError::Unreadable(shorten(&error.to_string()).into_owned()))?;
     let mut manifests = Vec::new();
     let mut flat = BTreeMap::new();
     for document in documents {
@@ -182,7 +184,7 @@ fn read_yaml(text: &str) -> Result<BTreeMap<String, String>, FileError> {
 }
 
 fn read_toml(text: &str) -> Result<BTreeMap<String, String>, FileError> {
-    let table: BTreeMap<String, Scalar> =
-        toml::from_str(text).map_err(|error| FileError::Unreadable(error.to_string()))?;
+    let table: BTreeMap<String, Scalar> = toml::from_str(text)
+        .map_err(|error| FileError::Unreadable(shorten(&error.to_string()).into_owned()))?;
     Ok(table.into_iter().map(|(key, value)| (key, value.into_text())).collect())
 }

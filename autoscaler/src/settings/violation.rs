@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tidegate_words::excerpt;
+
 /// One setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -15,7 +17,8 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {:?}, expected {}", self.key, self.value, self.expected)
+        let (key, value) = (excerpt(&self.key), excerpt(&self.value));
+        write!(f, "{key} is \"{value}\", expected {}", self.expected)
     }
 }
 

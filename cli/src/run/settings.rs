@@ -8,12 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::{
-    CONFIG_KEYS, Config, GoDuration, Strictness, unknown_annotations,
+    CONFIG_KEYS, Config, GoDuration, Strictness, annotation, unknown_setting,
 };
 use tidegate_controller::{Declaration, Launch, PolicyChoice, Readiness, RevisionId, Template};
-
-/// Where annotations live; a setting may leave this away.
-const ANNOTATION_PREFIX: &str = "autoscaling.knative.dev/";
+use tidegate_words::excerpt;
 
 /// Settings of a service on this machine. Everything else has Knative's default.
 #[derive(Debug, Clone)]
@@ -125,20 +123,11 @@ pub(crate) fn sort_settings(
     for (key, value) in settings {
         if CONFIG_KEYS.contains(&key.as_str()) {
             config.insert(key.clone(), value.clone());
-            continue;
+        } else if let Some(annotation) = annotation(key) {
+            annotations.insert(annotation, value.clone());
+        } else {
+            bail!("--set {}: {}", excerpt(&format!("{key}={value}")), unknown_setting(key));
         }
-        let annotation = match key.contains('/') {
-            true => key.clone(),
-            false => format!("{ANNOTATION_PREFIX}{key}"),
-        };
-        annotations.insert(annotation, value.clone());
-    }
-    if let Some(unknown) = unknown_annotations(&annotations).first() {
-        let key = unknown.strip_prefix(ANNOTATION_PREFIX).unwrap_or(unknown);
-        bail!(
-            "setting {key:?} is unknown: expected a key of config-autoscaler or an annotation of \
-             autoscaling.knative.dev (docs/settings.md lists both)"
-        );
     }
     Ok(annotations)
 }

@@ -5,16 +5,13 @@ use std::collections::BTreeMap;
 use tidegate_autoscaler::hpa::{HpaMetricSpec, HpaSettings};
 use tidegate_autoscaler::lifecycle::{DEFAULT_PROGRESS_DEADLINE, LifecycleSpec};
 use tidegate_autoscaler::settings::{
-    ANNOTATION_KEYS, CONFIG_KEYS, Config, GoDuration, Overrides, PROGRESS_DEADLINE, Reachability,
-    Resolved, Strictness, Workload,
+    CONFIG_KEYS, Config, GoDuration, Overrides, Reachability, Resolved, Strictness, Workload,
+    annotation, unknown_setting,
 };
 use tidegate_autoscaler::{Improvements, RevisionSettings, ScalingMetric, SignalKind};
 
 use crate::scenario::{PolicyChoice, RevisionModel};
 use crate::time::SimSpan;
-
-/// What every annotation of the autoscaler begins with.
-const PREFIX: &str = "autoscaling.knative.dev/";
 
 type ByName = BTreeMap<String, String>;
 
@@ -23,53 +20,15 @@ type ByName = BTreeMap<String, String>;
 fn split(settings: &ByName) -> Result<(ByName, ByName), String> {
     let (mut config, mut annotations) = (ByName::new(), ByName::new());
     for (key, value) in settings {
-        let prefixed = format!("{PREFIX}{key}");
         if CONFIG_KEYS.contains(&key.as_str()) {
             config.insert(key.clone(), value.clone());
-        } else if is_annotation(key) {
-            annotations.insert(key.clone(), value.clone());
-        } else if is_annotation(&prefixed) {
-            annotations.insert(prefixed, value.clone());
+        } else if let Some(annotation) = annotation(key) {
+            annotations.insert(annotation, value.clone());
         } else {
-            return Err(unknown(key));
+            return Err(unknown_setting(key));
         }
     }
     Ok((config, annotations))
-}
-
-fn is_annotation(key: &str) -> bool {
-    ANNOTATION_KEYS
-        .iter()
-        .chain(std::iter::once(&PROGRESS_DEADLINE))
-        .any(|known| known.kebab == key || known.camel == Some(key))
-}
-
-fn unknown(key: &str) -> String {
-    let bare = ANNOTATION_KEYS.iter().map(|known| known.kebab.trim_start_matches(PREFIX));
-    let names = CONFIG_KEYS.iter().copied().chain(bare);
-    let nearest = names.min_by_key(|name| distance(key, name));
-    match nearest.filter(|name| distance(key, name) <= 1 + key.len() / 3) {
-        Some(name) => format!("there is no setting `{key}`; did you mean `{name}`?"),
-        None => format!(
-            "there is no setting `{key}`; settings are the keys of config-autoscaler and the \
-             annotations {PREFIX}*"
-        ),
-    }
-}
-
-/// Levenshtein's distance: how many letters to change, add or leave out.
-fn distance(left: &str, right: &str) -> usize {
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in right.bytes().enumerate() {
-            let substituted = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 /// Reads, checks and resolves a model's settings.
