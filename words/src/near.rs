@@ -36,8 +36,8 @@ pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     }
 }
 
-/// ``; did you mean `name`?`` with the name of `known` that is nearest to `typed`, or nothing; to be
-/// put behind a message.
+/// The question `; did you mean NAME?` with the name of `known` that is nearest to `typed`, or
+/// nothing; to be put behind a message.
 pub fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match nearest(typed, known) {
         Some(name) => format!("; did you mean `{name}`?"),
