@@ -1,28 +1,10 @@
 //! `tidegate decide`: what the autoscaler would do with given numbers.
 //!
 //! Scenario files go in, the same scenarios come out with `expected` filled in by the very
-//! libraries that run in production. Nothing is decided here: each kind of scenario has a module
-//! that hands its input to a library and writes down the answer.
-//!
-//! In reading order: `source` (from files to scenarios), `envelope` (a scenario as it lies in a
-//! file), `fault` (what can be wrong with one), `answer` (from kind and input to an answer),
-//! `number` (how results are written), then the kinds: `window`, `scale`, `collector`,
-//! `pipeline`, `settings`, `kpa`, `request_stats`, `subset`, `wire`.
+//! libraries that run in production. Nothing is decided here, nor is a scenario interpreted:
+//! `source` reads files, and `tidegate-scenario` answers.
 
-mod answer;
-mod collector;
-mod envelope;
-mod fault;
-mod kpa;
-mod number;
-mod pipeline;
-mod request_stats;
-mod scale;
-mod settings;
 mod source;
-mod subset;
-mod window;
-mod wire;
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -30,10 +12,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use answer::{Explanations, Rules};
-use envelope::Envelope;
-use fault::Fault;
-use source::Source;
+use serde_json::value::to_raw_value;
+use tidegate_scenario::{Explains, Interpreter, Rules, Scenario};
+
+use source::{Source, SourceError};
 
 /// What was typed after `tidegate decide`.
 #[derive(Debug, clap::Args)]
@@ -52,26 +34,29 @@ pub(crate) struct Args {
     tidegate: bool,
 }
 
-/// Answers every scenario of every file. Faults go to standard error, each with its file and
+/// Answers every scenario of every file. Errors go to standard error, each with its file and
 /// field, and make the exit code 2; the other scenarios are answered all the same.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut code = ExitCode::SUCCESS;
-    let rules = if args.tidegate { Rules::Tidegate } else { Rules::Knative };
+    let interpreter = Interpreter {
+        rules: if args.tidegate { Rules::Tidegate } else { Rules::Knative },
+        explains: if args.explain { Explains::Yes } else { Explains::No },
+    };
     for path in &args.files {
         let source = Source::read(path);
         let several = source.scenarios.len() > 1;
         for (index, scenario) in source.scenarios.into_iter().enumerate() {
-            match scenario.and_then(|envelope| decide(envelope, rules, args.explain)) {
+            match scenario.and_then(|scenario| decide(scenario, interpreter)) {
                 Ok(line) => {
                     if let Err(error) = writeln!(out, "{line}") {
                         return hang_up(error);
                     }
                 }
-                Err(fault) => {
+                Err(error) => {
                     let number = several.then(|| format!(" (scenario {})", index + 1));
                     let number = number.unwrap_or_default();
-                    eprintln!("tidegate decide: {}{number}: {fault}", source.name);
+                    eprintln!("tidegate decide: {}{number}: {error}", source.name);
                     code = ExitCode::from(crate::EXIT_USAGE);
                 }
             }
@@ -83,14 +68,20 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn decide(mut envelope: Envelope, rules: Rules, explain: bool) -> Result<String, Fault> {
-    let mut explanations = Explanations::new(explain);
-    let expected = answer::answer(&envelope, rules, &mut explanations)?;
-    envelope.set("expected", expected);
-    if let Some(explanations) = explanations.into_json()? {
-        envelope.set("explanations", explanations);
+fn decide(mut scenario: Scenario, interpreter: Interpreter) -> Result<String, SourceError> {
+    let answer = interpreter.answer(&scenario, &mut warn_of_unknown)?;
+    scenario.set("expected", answer.expected);
+    if let Some(explanations) = answer.explanations {
+        let explanations = to_raw_value(&explanations).map_err(io::Error::from)?;
+        scenario.set("explanations", explanations);
     }
-    Ok(envelope.to_line())
+    Ok(scenario.to_line())
+}
+
+/// A field that the kind does not know is most likely misspelt, which would silently count as
+/// zero: worth a warning, but no error, so that files may carry remarks.
+fn warn_of_unknown(field: &str) {
+    eprintln!("tidegate decide: warning: {field} is no field of this kind; ignored");
 }
 
 /// A reader that has had enough, such as `head`, is no failure.

@@ -1,15 +1,11 @@
 //! From files to scenarios.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use serde::Serialize;
-use tidegate_autoscaler::settings::files::{FileFormat, read_data};
-
-use super::envelope::Envelope;
-use super::fault::{At, Fault};
+use tidegate_autoscaler::settings::files::{FileError, FileFormat, read_data};
+use tidegate_scenario::{Scenario, ScenarioError};
 
 /// The most bytes one file may have: far more than any scenario, far less than memory.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
@@ -18,18 +14,35 @@ const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 pub(crate) struct Source {
     /// What to call the file in messages.
     pub(crate) name: String,
-    pub(crate) scenarios: Vec<Result<Envelope, Fault>>,
+    pub(crate) scenarios: Vec<Result<Scenario, SourceError>>,
+}
+
+/// A scenario that cannot be had from its file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// The file is beyond [`MAX_FILE_BYTES`].
+    #[error("too large, expected at most {MAX_FILE_BYTES} bytes; split it")]
+    TooLarge,
+    /// The settings file is no settings file.
+    #[error(transparent)]
+    Settings(#[from] FileError),
+    /// What was read is no scenario.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
 }
 
 impl Source {
-    /// Reads a file, or standard input for `-`. What cannot be read is a fault, too.
+    /// Reads a file, or standard input for `-`. What cannot be read is an error, too.
     pub(crate) fn read(path: &Path) -> Self {
         if path.as_os_str() == "-" {
             let scenarios = split(read_text(io::stdin().lock()));
             return Self { name: "<stdin>".to_owned(), scenarios };
         }
         let name = path.display().to_string();
-        let text = File::open(path).at("").and_then(read_text);
+        let text = File::open(path).map_err(SourceError::from).and_then(read_text);
         let extension = path.extension().and_then(|extension| extension.to_str());
         let scenarios = match extension.filter(|&e| e != "json").and_then(FileFormat::of_extension)
         {
@@ -40,47 +53,23 @@ impl Source {
     }
 }
 
-fn split(text: Result<String, Fault>) -> Vec<Result<Envelope, Fault>> {
+fn split(text: Result<String, SourceError>) -> Vec<Result<Scenario, SourceError>> {
     match text {
-        Ok(text) => Envelope::split(&text),
-        Err(fault) => vec![Err(fault)],
+        Ok(text) => Scenario::split(&text).into_iter().map(|read| Ok(read?)).collect(),
+        Err(error) => vec![Err(error)],
     }
 }
 
-fn read_text(source: impl Read) -> Result<String, Fault> {
+fn read_text(source: impl Read) -> Result<String, SourceError> {
     let mut text = String::new();
-    source.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).at("")?;
+    source.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_FILE_BYTES {
-        let message = format!("too large, expected at most {MAX_FILE_BYTES} bytes; split it");
-        return Err(Fault::new("", message));
+        return Err(SourceError::TooLarge);
     }
     Ok(text)
 }
 
-/// The scenario that a settings file stands for: are these settings good, and what do they say?
-fn settings(name: &str, text: &str, format: FileFormat) -> Result<Envelope, Fault> {
-    #[derive(Serialize)]
-    struct Scenario<'a> {
-        format: i64,
-        name: &'a str,
-        kind: &'static str,
-        description: &'static str,
-        input: Cases,
-    }
-
-    #[derive(Serialize)]
-    struct Cases {
-        cases: [BTreeMap<String, String>; 1],
-    }
-
-    let data = read_data(text, format).at("")?;
-    let scenario = Scenario {
-        format: 1,
-        name,
-        kind: "config",
-        description: "Settings read from a file.",
-        input: Cases { cases: [data] },
-    };
-    let json = serde_json::value::to_raw_value(&scenario).at("")?;
-    Envelope::parse(&json)
+/// The scenario that a settings file stands for.
+fn settings(name: &str, text: &str, format: FileFormat) -> Result<Scenario, SourceError> {
+    Ok(Scenario::of_settings(name, read_data(text, format)?)?)
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tidegate_autoscaler::subset::{UNIVERSE, bucket_name, choose, owner};
 
-use super::answer::Context;
-use super::fault::{At, Fault};
+use crate::context::Context;
+use crate::error::{At, ScenarioError};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -40,7 +40,10 @@ struct OwnersOutput {
     owners: Vec<String>,
 }
 
-pub(super) fn subset(input: SubsetInput, context: &mut Context<'_>) -> Result<SubsetOutput, Fault> {
+pub(super) fn subset(
+    input: SubsetInput,
+    context: &mut Context,
+) -> Result<SubsetOutput, ScenarioError> {
     let mut chosen = Vec::with_capacity(input.choices.len());
     for (index, Choice { from, n, target }) in input.choices.iter().enumerate() {
         let candidates: Vec<&str> = from.iter().map(String::as_str).collect();
@@ -58,11 +61,11 @@ pub(super) fn subset(input: SubsetInput, context: &mut Context<'_>) -> Result<Su
 }
 
 impl Ownership {
-    fn answer(&self, path: &str, context: &mut Context<'_>) -> Result<OwnersOutput, Fault> {
+    fn answer(&self, path: &str, context: &mut Context) -> Result<OwnersOutput, ScenarioError> {
         let count = self.buckets;
         if !(1..=UNIVERSE).contains(&count) {
             let message = format!("{count} buckets, expected 1 to {UNIVERSE}");
-            return Err(Fault::new(format!("{path}.buckets"), message));
+            return Err(ScenarioError::new(format!("{path}.buckets"), message));
         }
         let bucket_names: Vec<String> = (0..count).map(|index| bucket_name(index, count)).collect();
         let candidates: Vec<&str> = bucket_names.iter().map(String::as_str).collect();

@@ -7,10 +7,10 @@ use tidegate_autoscaler::{
     Aggregation, MetricSpec, Origin, RevisionAutoscaler, RevisionSettings, Sample,
 };
 
-use super::answer::{Context, TimeMs};
-use super::fault::{At, Fault};
-use super::number::Number;
-use super::scale::{PanicOutput, ReadyError, Spec, TickOutput, observed};
+use crate::context::{Context, TimeMs};
+use crate::error::{At, ScenarioError};
+use crate::number::Number;
+use crate::scale::{PanicOutput, ReadyError, Spec, TickOutput, observed};
 
 /// The windows of a revision.
 #[derive(Debug, Default, Deserialize)]
@@ -145,8 +145,8 @@ pub(super) struct CollectorOutput {
 
 pub(super) fn collector(
     input: CollectorInput,
-    context: &mut Context<'_>,
-) -> Result<CollectorOutput, Fault> {
+    context: &mut Context,
+) -> Result<CollectorOutput, ScenarioError> {
     let base = context.base_unix_ms;
     let settings = RevisionSettings {
         spec: input.spec.to_decision_spec(),
@@ -193,8 +193,8 @@ impl Replay {
         &mut self,
         index: usize,
         event: &Event,
-        context: &mut Context<'_>,
-    ) -> Result<(), Fault> {
+        context: &mut Context,
+    ) -> Result<(), ScenarioError> {
         let now = event.t_ms.after(context.base_unix_ms);
         match event.kind {
             EventKind::Record => {

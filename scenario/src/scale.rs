@@ -9,8 +9,8 @@ use tidegate_autoscaler::{
     ScalingMetric,
 };
 
-use super::answer::{Context, TimeMs};
-use super::fault::{At, Fault};
+use crate::context::{Context, TimeMs};
+use crate::error::{At, ScenarioError};
 
 /// The longest scale-down delay that is remembered in full, in slots of two seconds.
 const MAX_DELAY_MS: u64 = MAX_BUCKETS * 2000;
@@ -133,7 +133,7 @@ impl TickOutput {
         autoscaler: &RevisionAutoscaler,
         bounds: ScaleBounds,
         ready: u32,
-        context: &mut Context<'_>,
+        context: &mut Context,
     ) -> Self {
         let bounded = bounds.apply(decision.desired);
         context.explanations.say(|| {
@@ -221,7 +221,10 @@ pub(super) struct ScaleOutput {
     ticks: Vec<TickOutput>,
 }
 
-pub(super) fn scale(input: ScaleInput, context: &mut Context<'_>) -> Result<ScaleOutput, Fault> {
+pub(super) fn scale(
+    input: ScaleInput,
+    context: &mut Context,
+) -> Result<ScaleOutput, ScenarioError> {
     let base = context.base_unix_ms;
     let settings = RevisionSettings {
         spec: input.spec.to_decision_spec(),

@@ -5,9 +5,9 @@ use tidegate_autoscaler::window::max::MaxWindow;
 use tidegate_autoscaler::window::{MAX_BUCKETS, Resize, Window, smoothing as smooth};
 use tidegate_autoscaler::{Aggregation, scrape};
 
-use super::answer::{Context, TimeMs};
-use super::fault::{At, Fault};
-use super::number::Number;
+use crate::context::{Context, TimeMs};
+use crate::error::{At, ScenarioError};
+use crate::number::Number;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct WindowInput {
@@ -66,7 +66,10 @@ struct QueryResult {
     empty: bool,
 }
 
-pub(super) fn window(input: WindowInput, context: &mut Context<'_>) -> Result<WindowOutput, Fault> {
+pub(super) fn window(
+    input: WindowInput,
+    context: &mut Context,
+) -> Result<WindowOutput, ScenarioError> {
     let aggregation = match input.algorithm {
         Algorithm::Linear => Aggregation::Linear,
         Algorithm::Weighted => Aggregation::WeightedExponential,
@@ -100,7 +103,7 @@ pub(super) fn window(input: WindowInput, context: &mut Context<'_>) -> Result<Wi
 
 /// Knative cuts time into buckets from the year 1 and numbers them from 1970 on. The two agree
 /// where whole buckets make a day; elsewhere its windows are of no use to anybody.
-fn check_granularity(granularity_ms: u64) -> Result<(), Fault> {
+fn check_granularity(granularity_ms: u64) -> Result<(), ScenarioError> {
     const DAY_MS: u64 = 86_400_000;
     let whole = granularity_ms.is_multiple_of(1000) && DAY_MS.is_multiple_of(granularity_ms);
     if whole {
@@ -108,7 +111,7 @@ fn check_granularity(granularity_ms: u64) -> Result<(), Fault> {
     }
     let message =
         format!("{granularity_ms} ms, expected whole seconds, a whole number of which is a day");
-    Err(Fault::new("input.granularity_ms", message))
+    Err(ScenarioError::new("input.granularity_ms", message))
 }
 
 fn explain_query(t_ms: i64, average: f64, window: &Window<1>, empty: bool) -> String {
@@ -144,8 +147,8 @@ pub(super) struct MaxWindowOutput {
 
 pub(super) fn max_window(
     input: MaxWindowInput,
-    context: &mut Context<'_>,
-) -> Result<MaxWindowOutput, Fault> {
+    context: &mut Context,
+) -> Result<MaxWindowOutput, ScenarioError> {
     let (duration_ms, granularity_ms) = (input.duration_ms, input.granularity_ms);
     let slots = duration_ms.checked_div(granularity_ms).unwrap_or(u64::MAX);
     if granularity_ms < 1000 || duration_ms == 0 || slots > MAX_BUCKETS {
@@ -153,7 +156,7 @@ pub(super) fn max_window(
             "{duration_ms} ms in slots of {granularity_ms} ms, expected slots of at least 1000 ms \
              and 1 to {MAX_BUCKETS} of them"
         );
-        return Err(Fault::new("input.duration_ms", message));
+        return Err(ScenarioError::new("input.duration_ms", message));
     }
     let mut window = MaxWindow::new(duration_ms, granularity_ms);
     let mut current = Vec::with_capacity(input.records.len());
@@ -182,13 +185,13 @@ pub(super) struct SmoothingOutput {
 
 pub(super) fn smoothing(
     input: SmoothingInput,
-    context: &mut Context<'_>,
-) -> Result<SmoothingOutput, Fault> {
+    context: &mut Context,
+) -> Result<SmoothingOutput, ScenarioError> {
     let mut coefficients = Vec::with_capacity(input.buckets.len());
     for (index, &buckets) in input.buckets.iter().enumerate() {
         if buckets == 0 {
             let path = format!("input.buckets[{index}]");
-            return Err(Fault::new(path, "0 buckets, expected at least 1"));
+            return Err(ScenarioError::new(path, "0 buckets, expected at least 1"));
         }
         let coefficient = smooth::coefficient(buckets);
         coefficients.push(Number(coefficient));
@@ -212,8 +215,8 @@ pub(super) struct SampleSizeOutput {
 
 pub(super) fn sample_size(
     input: SampleSizeInput,
-    context: &mut Context<'_>,
-) -> Result<SampleSizeOutput, Fault> {
+    context: &mut Context,
+) -> Result<SampleSizeOutput, ScenarioError> {
     let mut sizes = Vec::with_capacity(input.populations.len());
     for &population in &input.populations {
         let size = scrape::sample_size(population);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tidegate_autoscaler::settings::{Config, HpaObject, HpaTarget, RPS_UTILIZATION, Resolved};
 
-use super::super::number::Number;
+use crate::number::Number;
 
 /// A `config-autoscaler` with every default filled in.
 #[derive(Debug, Serialize)]
@@ -67,7 +67,7 @@ impl ConfigOutput {
 
 /// What a revision's settings come to.
 #[derive(Debug, Serialize)]
-pub(in super::super) struct ResolvedOutput {
+pub(crate) struct ResolvedOutput {
     metric: String,
     class: String,
     spec: SpecOutput,

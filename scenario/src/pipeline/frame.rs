@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use tidegate_autoscaler::scrape::{Answer, Gathering, Method};
 
-use super::super::answer::TimeMs;
-use super::super::collector::Stat;
+use crate::collector::Stat;
+use crate::context::TimeMs;
 
 /// The pods from a time on.
 #[derive(Debug, Default, Deserialize)]

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use tidegate_proto::Message;
 use tidegate_proto::knative::{Stat, WireStatMessage, WireStatMessages};
 
-use super::answer::Context;
-use super::fault::Fault;
+use crate::context::Context;
+use crate::error::ScenarioError;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -40,8 +40,8 @@ pub(super) struct WireOutput {
     messages_hex: Vec<String>,
 }
 
-pub(super) fn wire(input: WireInput, context: &mut Context<'_>) -> Result<WireOutput, Fault> {
-    let encode = |what: &str, bytes: Vec<u8>, context: &mut Context<'_>| {
+pub(super) fn wire(input: WireInput, context: &mut Context) -> Result<WireOutput, ScenarioError> {
+    let encode = |what: &str, bytes: Vec<u8>, context: &mut Context| {
         context.explanations.say(|| format!("{what} takes {} bytes", bytes.len()));
         hex(&bytes)
     };

@@ -10,11 +10,11 @@ use tidegate_autoscaler::{
 };
 
 use self::frame::Frame;
-use super::answer::{Context, TimeMs};
-use super::collector::{MeasuredTick, Metric};
-use super::fault::{At, Fault};
-use super::number::Number;
-use super::scale::{Spec, TickOutput};
+use crate::collector::{MeasuredTick, Metric};
+use crate::context::{Context, TimeMs};
+use crate::error::{At, ScenarioError};
+use crate::number::Number;
+use crate::scale::{Spec, TickOutput};
 
 const SCRAPE_INTERVAL_MS: i64 = 1000;
 const TICK_INTERVAL_MS: i64 = 2000;
@@ -103,6 +103,9 @@ struct StatOutput {
 }
 
 /// What happens when, in the order of time and, at one time, of this list.
+///
+/// The pods and settings of a time hold from that time on, so they come first. A report is heard
+/// by the decider that began at the same time, and before its beginning by nobody who decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Frame(usize),
@@ -116,8 +119,8 @@ enum Step {
 
 pub(super) fn pipeline(
     input: PipelineInput,
-    context: &mut Context<'_>,
-) -> Result<PipelineOutput, Fault> {
+    context: &mut Context,
+) -> Result<PipelineOutput, ScenarioError> {
     let settings = RevisionSettings {
         spec: input.spec.to_decision_spec(),
         metric: input.metric.to_metric_spec(),
@@ -160,12 +163,12 @@ impl PipelineInput {
     }
 }
 
-fn schedule(input: &PipelineInput) -> Result<Vec<(i64, Step)>, Fault> {
+fn schedule(input: &PipelineInput) -> Result<Vec<(i64, Step)>, ScenarioError> {
     let end = input.duration_ms.get();
     let (collector_start, start) = (input.collector_start_ms.get(), input.scaler_start_ms.get());
     if end.saturating_sub(collector_start.min(start)) > MAX_DURATION_MS {
         let message = format!("{end} ms, expected at most {MAX_DURATION_MS} (a week)");
-        return Err(Fault::new("input.duration_ms", message));
+        return Err(ScenarioError::new("input.duration_ms", message));
     }
     let mut steps = vec![(start, Step::Begin)];
     let frames = input.frames.iter().enumerate();
@@ -191,7 +194,7 @@ fn status(autoscaler: &RevisionAutoscaler) -> StatusOutput {
     StatusOutput { status_desired: status.desired, status_ebc: status.excess_burst_capacity }
 }
 
-struct World<'a, 'c> {
+struct World<'a> {
     input: &'a PipelineInput,
     frame: &'a Frame,
     scraper: Scraper,
@@ -200,11 +203,11 @@ struct World<'a, 'c> {
     scrapes: Vec<ScrapeOutput>,
     ticks: Vec<MeasuredTick>,
     informs: Vec<i64>,
-    context: &'a mut Context<'c>,
+    context: &'a mut Context,
 }
 
-impl World<'_, '_> {
-    fn step(&mut self, t_ms: i64, step: Step) -> Result<(), Fault> {
+impl World<'_> {
+    fn step(&mut self, t_ms: i64, step: Step) -> Result<(), ScenarioError> {
         let now = Timestamp::from_millis(self.context.base_unix_ms + t_ms);
         match step {
             Step::Frame(index) => self.frame = &self.input.frames[index],
@@ -228,7 +231,7 @@ impl World<'_, '_> {
         Ok(())
     }
 
-    fn report(&mut self, index: usize, now: Timestamp) -> Result<(), Fault> {
+    fn report(&mut self, index: usize, now: Timestamp) -> Result<(), ScenarioError> {
         let report = &self.input.activator[index];
         let sample =
             Sample::new(report.c, 0.0, report.r, 0.0).at(format!("input.activator[{index}]"))?;
@@ -236,7 +239,8 @@ impl World<'_, '_> {
         if t_ms >= self.input.collector_start_ms.get() {
             self.autoscaler.record(now.whole_second(), Origin::Activator, &sample);
         }
-        if self.autoscaler.should_wake(report.c) {
+        let deciding = self.input.scaler_start_ms <= report.t_ms;
+        if deciding && self.autoscaler.should_wake(report.c) {
             self.tick(t_ms, now);
         }
         Ok(())

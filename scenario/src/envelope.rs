@@ -3,12 +3,14 @@
 //! Fields that are not answered pass through letter by letter, apart from white space between
 //! tokens, so that no number is ever reformatted.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::fault::{At, Fault};
+use crate::error::{At, ScenarioError};
 
 /// The version of the format that is understood.
 const FORMAT: i64 = 1;
@@ -20,78 +22,103 @@ const DEFAULT_BASE_UNIX_MS: i64 = 946_684_800_000;
 pub(crate) const MAX_TIME_MS: i64 = 1 << 52;
 
 /// One scenario.
-#[derive(Debug)]
-pub(crate) struct Envelope {
+#[derive(Debug, Clone)]
+pub struct Scenario {
     fields: Vec<(String, Box<RawValue>)>,
 }
 
-impl Envelope {
+impl Scenario {
     /// The scenarios of a text: one, several one after the other, or a list of them. What is not
-    /// JSON is a fault that ends the list.
-    pub(crate) fn split(text: &str) -> Vec<Result<Self, Fault>> {
-        let mut envelopes = Vec::new();
+    /// JSON is an error that ends the list; a text without a scenario is one error.
+    pub fn split(text: &str) -> Vec<Result<Self, ScenarioError>> {
+        let mut scenarios = Vec::new();
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for value in serde_json::Deserializer::from_str(text).into_iter::<Box<RawValue>>() {
             let value = match value {
                 Ok(value) => value,
                 Err(error) => {
-                    envelopes.push(Err(Fault::new("", format!("not JSON: {error}"))));
+                    scenarios.push(Err(ScenarioError::new("", format!("not JSON: {error}"))));
                     break;
                 }
             };
             if !value.get().starts_with('[') {
-                envelopes.push(Self::parse(&value));
+                scenarios.push(Self::parse(&value));
                 continue;
             }
             match serde_json::from_str::<Vec<Box<RawValue>>>(value.get()) {
-                Ok(values) => envelopes.extend(values.iter().map(|value| Self::parse(value))),
-                Err(error) => envelopes.push(Err(Fault::new("", error))),
+                Ok(values) => scenarios.extend(values.iter().map(|value| Self::parse(value))),
+                Err(error) => scenarios.push(Err(ScenarioError::new("", error))),
             }
         }
-        if envelopes.is_empty() {
-            envelopes.push(Err(Fault::new("", "no scenario in it")));
+        if scenarios.is_empty() {
+            scenarios.push(Err(ScenarioError::new("", "no scenario in it")));
         }
-        envelopes
+        scenarios
     }
 
-    /// One scenario.
-    pub(crate) fn parse(value: &RawValue) -> Result<Self, Fault> {
-        let envelope: Self = serde_json::from_str(value.get()).at("")?;
-        let format = envelope.field::<i64>("format")?.unwrap_or(FORMAT);
+    /// One scenario. Which fields its kind has is only looked at when it is answered.
+    ///
+    /// # Errors
+    ///
+    /// [`ScenarioError`] when it is not an object, says a field twice, or is of another format.
+    pub fn parse(value: &RawValue) -> Result<Self, ScenarioError> {
+        let scenario: Self = serde_json::from_str(value.get()).at("")?;
+        let format = scenario.field::<i64>("format")?.unwrap_or(FORMAT);
         if format != FORMAT {
             let message = format!("version {format}, expected {FORMAT}");
-            return Err(Fault::new("format", message));
+            return Err(ScenarioError::new("format", message));
         }
-        Ok(envelope)
+        Ok(scenario)
+    }
+
+    /// The scenario that asks whether these settings, such as the data of a `config-autoscaler`,
+    /// are good, and what they say.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scenario::parse`].
+    pub fn of_settings(name: &str, data: BTreeMap<String, String>) -> Result<Self, ScenarioError> {
+        let question = SettingsQuestion {
+            format: FORMAT,
+            name,
+            kind: "config",
+            description: "Settings read from a file.",
+            input: Cases { cases: [data] },
+        };
+        Self::parse(&serde_json::value::to_raw_value(&question).at("")?)
     }
 
     /// The kind of scenario.
-    pub(crate) fn kind(&self) -> Result<String, Fault> {
+    ///
+    /// # Errors
+    ///
+    /// [`ScenarioError`] when it is missing or no text.
+    pub fn kind(&self) -> Result<String, ScenarioError> {
         self.field("kind")?
-            .ok_or_else(|| Fault::new("kind", "missing, expected a kind of scenario"))
+            .ok_or_else(|| ScenarioError::new("kind", "missing, expected a kind of scenario"))
     }
 
     /// Unix time in milliseconds at which the scenario's own time is 0.
-    pub(crate) fn base_unix_ms(&self) -> Result<i64, Fault> {
+    pub(crate) fn base_unix_ms(&self) -> Result<i64, ScenarioError> {
         let base = self.field("base_unix_ms")?.unwrap_or(DEFAULT_BASE_UNIX_MS);
         if (-MAX_TIME_MS..=MAX_TIME_MS).contains(&base) {
             return Ok(base);
         }
         let message = format!("{base}, expected at most {MAX_TIME_MS} ms from 1970");
-        Err(Fault::new("base_unix_ms", message))
+        Err(ScenarioError::new("base_unix_ms", message))
     }
 
     /// The input, with fields that are null taken out: null means absent.
-    pub(crate) fn input(&self) -> Result<serde_json::Value, Fault> {
+    pub(crate) fn input(&self) -> Result<serde_json::Value, ScenarioError> {
         let mut input = self
             .field::<serde_json::Value>("input")?
-            .ok_or_else(|| Fault::new("input", "missing, expected an object"))?;
+            .ok_or_else(|| ScenarioError::new("input", "missing, expected an object"))?;
         drop_nulls(&mut input);
         Ok(input)
     }
 
     /// Replaces a field, or adds it at the end.
-    pub(crate) fn set(&mut self, name: &str, value: Box<RawValue>) {
+    pub fn set(&mut self, name: &str, value: Box<RawValue>) {
         match self.fields.iter_mut().find(|(field, _)| field == name) {
             Some((_, old)) => *old = value,
             None => self.fields.push((name.to_owned(), value)),
@@ -99,7 +126,7 @@ impl Envelope {
     }
 
     /// The scenario on one line.
-    pub(crate) fn to_line(&self) -> String {
+    pub fn to_line(&self) -> String {
         let mut line = String::from("{");
         for (index, (name, value)) in self.fields.iter().enumerate() {
             if index > 0 {
@@ -113,24 +140,42 @@ impl Envelope {
         line
     }
 
-    fn field<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Fault> {
+    fn field<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, ScenarioError> {
         let field = self.fields.iter().find(|(field, _)| field == name);
         field.map(|(_, value)| serde_json::from_str(value.get()).at(name)).transpose()
     }
 }
 
-impl<'de> Deserialize<'de> for Envelope {
+/// What a settings file stands for.
+#[derive(Serialize)]
+struct SettingsQuestion<'a> {
+    format: i64,
+    name: &'a str,
+    kind: &'static str,
+    description: &'static str,
+    input: Cases,
+}
+
+#[derive(Serialize)]
+struct Cases {
+    cases: [BTreeMap<String, String>; 1],
+}
+
+impl<'de> Deserialize<'de> for Scenario {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Fields;
 
         impl<'de> Visitor<'de> for Fields {
-            type Value = Envelope;
+            type Value = Scenario;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a scenario, which is an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scenario, A::Error> {
                 let mut fields: Vec<(String, Box<RawValue>)> = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
                     if fields.iter().any(|(field, _)| *field == name) {
@@ -139,7 +184,7 @@ impl<'de> Deserialize<'de> for Envelope {
                     }
                     fields.push((name, value));
                 }
-                Ok(Envelope { fields })
+                Ok(Scenario { fields })
             }
         }
 

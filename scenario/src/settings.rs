@@ -11,8 +11,8 @@ use tidegate_autoscaler::settings::{
 };
 
 use self::output::{ConfigOutput, ResolvedOutput};
-use super::answer::Context;
-use super::fault::{At, Fault};
+use crate::context::Context;
+use crate::error::{At, ScenarioError};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Cases<C> {
@@ -56,8 +56,8 @@ pub(super) struct RevisionSettingsInput {
 
 pub(super) fn resolve(
     input: Cases<RevisionSettingsInput>,
-    context: &mut Context<'_>,
-) -> Result<Answers<ResolvedOutput>, Fault> {
+    context: &mut Context,
+) -> Result<Answers<ResolvedOutput>, ScenarioError> {
     let mut cases = Vec::with_capacity(input.cases.len());
     for (index, case) in input.cases.iter().enumerate() {
         let path = format!("input.cases[{index}].config");
@@ -78,7 +78,7 @@ pub(super) fn read_config(
     data: &BTreeMap<String, String>,
     strictness: Strictness,
     path: &str,
-) -> Result<Config, Fault> {
+) -> Result<Config, ScenarioError> {
     Config::from_map(data, strictness).map_err(one_line).at(path)
 }
 
@@ -108,8 +108,8 @@ impl Verdict {
 
 pub(super) fn config(
     input: Cases<BTreeMap<String, String>>,
-    context: &mut Context<'_>,
-) -> Result<Answers<Verdict>, Fault> {
+    context: &mut Context,
+) -> Result<Answers<Verdict>, ScenarioError> {
     let mut cases = Vec::with_capacity(input.cases.len());
     for data in &input.cases {
         let outcome = Config::from_map(data, context.rules.strictness());
@@ -133,8 +133,8 @@ pub(super) struct AnnotationsInput {
 
 pub(super) fn annotations(
     input: Cases<AnnotationsInput>,
-    context: &mut Context<'_>,
-) -> Result<Answers<Verdict>, Fault> {
+    context: &mut Context,
+) -> Result<Answers<Verdict>, ScenarioError> {
     let mut cases = Vec::with_capacity(input.cases.len());
     for (index, case) in input.cases.iter().enumerate() {
         let path = format!("input.cases[{index}].config");

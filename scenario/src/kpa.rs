@@ -11,9 +11,9 @@ use tidegate_autoscaler::settings::{
     Config, GoDuration, Overrides, Reachability, Resolved, Strictness, Workload,
 };
 
-use super::answer::{Context, TimeMs};
-use super::fault::Fault;
-use super::settings::{ReachabilityInput, read_config};
+use crate::context::{Context, TimeMs};
+use crate::error::ScenarioError;
+use crate::settings::{ReachabilityInput, read_config};
 
 /// What reports are read from once the revision is connected to the traffic.
 const SCRAPE_TARGET: &str = "rev-private";
@@ -94,7 +94,7 @@ struct ReconcileOutput {
     scrape_target: &'static str,
 }
 
-pub(super) fn kpa(input: KpaInput, context: &mut Context<'_>) -> Result<KpaOutput, Fault> {
+pub(super) fn kpa(input: KpaInput, context: &mut Context) -> Result<KpaOutput, ScenarioError> {
     let rules = Rules::read(&input, context.rules.strictness())?;
     let base = context.base_unix_ms;
     let mut reachability = Reachability::from(input.reachability);
@@ -125,7 +125,7 @@ struct Rules {
 }
 
 impl Rules {
-    fn read(input: &KpaInput, strictness: Strictness) -> Result<Self, Fault> {
+    fn read(input: &KpaInput, strictness: Strictness) -> Result<Self, ScenarioError> {
         Ok(Self {
             config: read_config(&input.config, strictness, "input.config")?,
             overrides: Overrides::read(&input.annotations),

@@ -4,19 +4,26 @@ use std::fmt;
 
 /// A scenario that cannot be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub struct ScenarioError {
     /// The field, as a path such as `input.ticks[3].ready`; empty for the whole text.
     path: String,
     message: String,
 }
 
-impl Fault {
+impl std::error::Error for ScenarioError {}
+
+impl ScenarioError {
+    /// The field, as a path such as `input.ticks[3].ready`; empty for the whole text.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     pub(crate) fn new(path: impl Into<String>, message: impl fmt::Display) -> Self {
         Self { path: path.into(), message: message.to_string() }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
@@ -27,12 +34,12 @@ impl fmt::Display for Fault {
 
 /// Says where a library's error happened.
 pub(crate) trait At<T> {
-    /// The fault at `path`.
-    fn at(self, path: impl Into<String>) -> Result<T, Fault>;
+    /// The error at `path`.
+    fn at(self, path: impl Into<String>) -> Result<T, ScenarioError>;
 }
 
 impl<T, E: fmt::Display> At<T> for Result<T, E> {
-    fn at(self, path: impl Into<String>) -> Result<T, Fault> {
-        self.map_err(|error| Fault::new(path, error))
+    fn at(self, path: impl Into<String>) -> Result<T, ScenarioError> {
+        self.map_err(|error| ScenarioError::new(path, error))
     }
 }

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use tidegate_admission::{Meter, Moment, Source};
 
-use super::answer::Context;
-use super::fault::Fault;
-use super::number::Number;
+use crate::context::Context;
+use crate::error::ScenarioError;
+use crate::number::Number;
 
 /// Times further from zero than this are mistakes: 142 years of microseconds.
 const MAX_TIME_US: i64 = 1 << 52;
@@ -66,8 +66,8 @@ struct ReportOutput {
 
 pub(super) fn request_stats(
     input: RequestStatsInput,
-    context: &mut Context<'_>,
-) -> Result<RequestStatsOutput, Fault> {
+    context: &mut Context,
+) -> Result<RequestStatsOutput, ScenarioError> {
     let times = input.events.iter().map(|event| event.t_us);
     let epoch = times.chain([input.start_us]).min().unwrap_or_default();
     let moment = |time: TimeUs| Moment::from_micros(time.0.abs_diff(epoch.0));
@@ -75,9 +75,9 @@ pub(super) fn request_stats(
     let mut inside = Inside::default();
     let mut reports = Vec::new();
     for (index, event) in input.events.iter().enumerate() {
-        inside
-            .count(event.kind)
-            .map_err(|message| Fault::new(format!("input.events[{index}].type"), message))?;
+        inside.count(event.kind).map_err(|message| {
+            ScenarioError::new(format!("input.events[{index}].type"), message)
+        })?;
         let now = moment(event.t_us);
         match event.kind {
             EventKind::In => meter.arrive(now, Source::Direct),
