@@ -104,9 +104,15 @@ impl RevisionNames {
         self.index.get(name).copied().map(RevisionId)
     }
 
-    /// The name of `id`, or `?` for one that was never handed out.
+    /// The name of `id`; `None` for one that was never handed out.
+    pub fn get(&self, id: RevisionId) -> Option<&str> {
+        self.names.get(id.0 as usize).map(String::as_str)
+    }
+
+    /// The name of `id` for people, or `?` for one that was never handed out. A trace may name a
+    /// revision `?` too: [`RevisionNames::get`] tells the two apart.
     pub fn name(&self, id: RevisionId) -> &str {
-        self.names.get(id.0 as usize).map_or("?", String::as_str)
+        self.get(id).unwrap_or("?")
     }
 
     /// How many names there are.

@@ -73,9 +73,8 @@ impl<W: Write> RequestRows<W> {
             ),
             None => (response, 0),
         };
-        let name = self.names.name(request.revision);
-        let name =
-            if name == "?" { format!("revision-{}", request.revision.0) } else { csv_field(name) };
+        let unnamed = || format!("revision-{}", request.revision.0);
+        let name = self.names.get(request.revision).map_or_else(unnamed, csv_field);
         let instance = request.instance.map(|number| number.to_string()).unwrap_or_default();
         let refused = request.outcome == Outcome::Rejected;
         let given_up = request.outcome == Outcome::TimedOut;
