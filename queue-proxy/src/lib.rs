@@ -16,8 +16,9 @@
 //!   failures into HTTP, [`knative`] knows the platform's headers.
 //! * [`probe`]: is the app ready? [`drain`]: how it all ends.
 //! * [`statistics`]: how busy it is, for autoscalers; [`observe`] tells everybody else:
-//!   [`metrics`], [`request_log`] with its [`template`]s, [`record`], [`trace`], [`otlp`]; [`sink`]
-//!   keeps slow readers off the data path.
+//!   [`metrics`], [`request_log`] with its [`template`]s, [`record`], [`trace`], [`otlp`];
+//!   [`secrets`] says what of a URL they may write down, [`sink`] keeps slow readers off the data
+//!   path.
 //! * [`tls`], [`logging`]: as they say.
 
 pub mod capacity;
@@ -36,6 +37,7 @@ pub mod proxy;
 pub mod record;
 pub mod request_log;
 pub mod respond;
+pub mod secrets;
 pub mod settings;
 pub mod sink;
 pub mod statistics;

@@ -13,12 +13,18 @@ use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, span};
 
+use crate::secrets::QueryRule;
 use crate::settings::Identity;
 
 /// Lines of one second that are written before sampling begins, as in Knative.
 const BURST_PER_SECOND: u64 = 100;
 /// Beyond the burst, one of so many lines is written, as in Knative.
 const SAMPLE_EVERY: u64 = 100;
+
+/// The longest message; what is longer is cut. Errors may quote what an app or a collector said.
+const LONGEST_MESSAGE: usize = 4 << 10;
+/// The longest value of a field beside the message.
+const LONGEST_FIELD: usize = 512;
 
 /// Installs the log for the whole process. Without effect when the process has one already.
 pub fn install(identity: &Identity, level: Level) {
@@ -173,6 +179,11 @@ pub(crate) fn push_json(line: &mut String, text: &str) {
     line.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
 
+/// A text as it may stand in a line: cut, and without the secrets of a URL that it quotes.
+fn bounded(text: &str, longest: usize) -> String {
+    QueryRule::default().text(&text[..text.floor_char_boundary(longest)]).into_owned()
+}
+
 #[derive(Default)]
 struct Fields {
     message: String,
@@ -193,20 +204,16 @@ impl Fields {
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         let text = format!("{value:?}");
-        if field.name() == "message" {
-            self.message = text;
-        } else {
-            self.record_str(field, &text);
-        }
+        self.record_str(field, &text);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
-            value.clone_into(&mut self.message);
+            self.message = bounded(value, LONGEST_MESSAGE);
             return;
         }
-        let mut json = String::with_capacity(value.len() + 2);
-        push_json(&mut json, value);
+        let mut json = String::new();
+        push_json(&mut json, &bounded(value, LONGEST_FIELD));
         self.push(field, &json);
     }
 
@@ -236,6 +243,12 @@ mod tests {
         let (level, complaint) = level("{", "warn");
         assert_eq!(level, Level::WARN);
         assert!(complaint.is_some_and(|text| text.contains("logger configuration")));
+    }
+
+    #[test]
+    fn a_text_is_bounded_and_keeps_no_secret() {
+        assert_eq!(bounded("é".repeat(9).as_str(), 5), "éé");
+        assert_eq!(bounded("from /?token=S3CRET on", 100), "from /?token=*** on");
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod process;
 mod series;
 
 use names as name;
-use series::{SeriesCache, SeriesKey};
+use series::{SeriesCache, SeriesKey, StatusCache};
 
 /// The scope of Knative's own instruments.
 const SCOPE_QUEUE: &str = "knative.dev/serving/pkg/queue";
@@ -44,6 +44,9 @@ const BYTES: [f64; 15] = [
     10000.0,
 ];
 
+/// The longest page: two budgets of series, the statuses, and some for what is there once.
+pub const PAGE_BYTES: usize = 3 << 20;
+
 /// The metrics of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -54,8 +57,8 @@ struct Shared {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     app_port: u16,
-    invocations: Mutex<SeriesCache<u16, Histogram>>,
-    exchanges: Mutex<SeriesCache<SeriesKey, Exchanges>>,
+    invocations: Mutex<StatusCache<Histogram>>,
+    exchanges: Mutex<SeriesCache<Exchanges>>,
     depth: Option<Gauge>,
     own: Own,
 }
@@ -81,6 +84,16 @@ struct Own {
     refused_late: Counter,
     connect_failures: Counter,
     record_lost: Gauge,
+    log_lost: Gauge,
+}
+
+/// What could not be written so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Lost {
+    /// Rows of the recording.
+    pub record_rows: u64,
+    /// Lines of the request log.
+    pub log_lines: u64,
 }
 
 /// Whether the gauge of the line exists: as in Knative it is absent without a limit.
@@ -168,7 +181,7 @@ impl Metrics {
                 recorder,
                 handle,
                 app_port,
-                invocations: Mutex::new(SeriesCache::default()),
+                invocations: Mutex::new(StatusCache::default()),
                 exchanges: Mutex::new(SeriesCache::default()),
                 depth,
                 own,
@@ -221,7 +234,7 @@ impl Metrics {
 
     /// Once a second: gauges follow the gate, and samples are folded into buckets so that they do
     /// not pile up between two scrapes.
-    pub fn tick(&self, cut: &Cut, record_lost: u64) {
+    pub fn tick(&self, cut: &Cut, lost: Lost) {
         let (own, levels) = (&self.shared.own, cut.levels);
         if let Some(depth) = &self.shared.depth {
             depth.set(levels.inside());
@@ -229,7 +242,8 @@ impl Metrics {
         own.executing.set(levels.executing);
         own.waiting.set(levels.waiting);
         own.limit.set(levels.limit.to_wire());
-        own.record_lost.set(record_lost as f64);
+        own.record_lost.set(lost.record_rows as f64);
+        own.log_lost.set(lost.log_lines as f64);
         self.shared.handle.run_upkeep();
     }
 
@@ -251,16 +265,16 @@ impl Metrics {
 
 impl Shared {
     fn invocation(&self, status: u16) -> Histogram {
-        self.invocations.lock().get_or_insert(&status, |status| {
+        self.invocations.lock().get_or_insert(status, |status| {
             let mut labels = scope(SCOPE_QUEUE, "");
-            let status = status.map_or_else(|| "0".to_owned(), ToString::to_string);
+            let status = status.unwrap_or(0).to_string();
             labels.push(Label::new(name::STATUS, status));
             histogram(&self.recorder, name::INVOCATION, labels)
         })
     }
 
     fn exchanges(&self, key: SeriesKey) -> Exchanges {
-        self.exchanges.lock().get_or_insert(&key, |key| {
+        self.exchanges.lock().get_or_insert(key, |key| {
             let server = series::server_labels(key);
             let client = series::client_labels(key, self.app_port);
             let histogram = |name, labels: &[Label]| {
@@ -299,6 +313,7 @@ impl Own {
             refused_late: refused("waited_too_long"),
             connect_failures: counter(recorder, name::CONNECT_FAILURES, ours()),
             record_lost: gauge(recorder, name::RECORD_LOST, ours()),
+            log_lost: gauge(recorder, name::LOG_LOST, ours()),
         }
     }
 }

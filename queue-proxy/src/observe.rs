@@ -13,7 +13,7 @@ use crate::dispatch;
 use crate::knative;
 use crate::metrics::{Ending, Metrics, Observation};
 use crate::record::{Cold, Recorder, Row};
-use crate::request_log::{RequestFacts, RequestLogger, ResponseFacts};
+use crate::request_log::{self, RequestFacts, RequestLogger, ResponseFacts};
 use crate::statistics::Outcomes;
 use crate::trace::{Trace, Tracer};
 
@@ -191,9 +191,11 @@ enum Detail {
 fn facts(head: &RequestHead, peer: Option<SocketAddr>, detail: Detail) -> RequestFacts {
     let logged = detail == Detail::Whole;
     let host = head.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or("");
+    let target = if logged { &head.target[..] } else { b"" };
+    let target = &target[..target.len().min(request_log::LONGEST_VALUE)];
     RequestFacts {
         method: head.method.clone(),
-        target: String::from_utf8_lossy(if logged { &head.target } else { b"" }).into_owned(),
+        target: String::from_utf8_lossy(target).into_owned(),
         version: head.version,
         host: host.to_owned(),
         headers: if logged { head.headers.clone() } else { HeaderMap::new() },

@@ -4,7 +4,7 @@
 //! which are counted, and never the data path.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use prost::Message;
@@ -26,6 +26,9 @@ pub use transport::TransportError;
 
 /// Spans that may wait for the collector, as OpenTelemetry's batch processor has it.
 const QUEUE_SPANS: usize = 2048;
+/// Bytes of spans that may wait or be on their way. A usual one takes one KiB; what clients choose
+/// makes up to four of it.
+pub const QUEUE_BYTES: usize = 2 << 20;
 /// Spans in one push, as OpenTelemetry's batch processor has it.
 const BATCH_SPANS: usize = 512;
 /// Time that a span waits for company, as OpenTelemetry's batch processor has it.
@@ -37,6 +40,8 @@ const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct SpanQueue {
     sender: mpsc::Sender<Span>,
+    /// Bytes of spans that wait or are on their way.
+    held: Arc<AtomicUsize>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -45,8 +50,19 @@ pub struct SpanQueue {
 impl SpanQueue {
     /// Hands over a span, or drops and counts it when the collector is too slow.
     pub fn push(&self, span: Span) {
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(span) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let bytes = span.bytes();
+        // Taken first and given back, so that threads cannot pass the bound together.
+        let held = self.held.fetch_add(bytes, Ordering::Relaxed);
+        let sent = if held + bytes > QUEUE_BYTES {
+            Err(TrySendError::Full(span))
+        } else {
+            self.sender.try_send(span)
+        };
+        if let Err(error) = sent {
+            self.held.fetch_sub(bytes, Ordering::Relaxed);
+            if matches!(error, TrySendError::Full(_)) {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -57,6 +73,7 @@ pub struct SpanPusher {
     transport: Transport,
     resource: Resource,
     queue: mpsc::Receiver<Span>,
+    held: Arc<AtomicUsize>,
     dropped: Arc<AtomicU64>,
     complaint: Complaint,
 }
@@ -72,15 +89,17 @@ pub fn spans(
 ) -> Result<(SpanQueue, SpanPusher), TransportError> {
     let transport = Transport::new(settings, transport::Signal::Traces)?;
     let (sender, queue) = mpsc::channel(QUEUE_SPANS);
+    let held = Arc::new(AtomicUsize::new(0));
     let dropped = Arc::new(AtomicU64::new(0));
     let pusher = SpanPusher {
         transport,
         resource,
         queue,
+        held: Arc::clone(&held),
         dropped: Arc::clone(&dropped),
         complaint: Complaint::default(),
     };
-    Ok((SpanQueue { sender, dropped }, pusher))
+    Ok((SpanQueue { sender, held, dropped }, pusher))
 }
 
 // === impl SpanPusher ===
@@ -103,13 +122,15 @@ impl SpanPusher {
                     batch.push(span);
                 }
             }
-            if !batch.is_empty() {
-                let request = convert::traces(&batch, &self.resource);
-                let sent = self.transport.push(request.encode_to_vec()).await;
+            for spans in batch.chunks(BATCH_SPANS) {
+                let message = convert::traces(spans, &self.resource).encode_to_vec();
+                let sent = self.transport.push(message).await;
                 let dropped = self.dropped.swap(0, Ordering::Relaxed);
                 self.complaint.after(sent, dropped);
-                batch.clear();
             }
+            let bytes = batch.iter().map(Span::bytes).sum();
+            self.held.fetch_sub(bytes, Ordering::Relaxed);
+            batch.clear();
             if ended {
                 return;
             }

@@ -9,11 +9,16 @@ use parking_lot::Mutex;
 use tokio::sync::watch::{Receiver, channel};
 use tokio::time::{Instant, MissedTickBehavior};
 
+mod dial;
+pub mod failure;
 mod grpc;
 mod http;
+mod location;
 pub mod spec;
+mod standing;
 pub mod watch;
 
+use failure::{Failure, ProbeFailure};
 use spec::{Handler, Pace, ProbeSpec, ReadinessSpec};
 
 /// Time between two aggressive attempts, as in Knative.
@@ -26,35 +31,6 @@ pub const AGGRESSIVE_TOTAL: Duration = Duration::from_secs(10);
 /// the log.
 const LOG_PERIOD: Duration = Duration::from_secs(1);
 
-/// Why one attempt failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ProbeFailure {
-    /// No connection.
-    #[error("cannot connect to the app: {0}")]
-    Connect(#[source] std::io::Error),
-    /// No answer in time.
-    #[error("the app did not answer within {0:?}")]
-    TimedOut(Duration),
-    /// Not HTTP, or not the right kind of it.
-    #[error("cannot understand the app: {0}")]
-    Protocol(String),
-    /// A status that is no success.
-    #[error("HTTP probe failed with status {0}, expected 200 to 399")]
-    Status(u16),
-    /// Redirected for ever.
-    #[error("stopped after {0} redirects")]
-    Redirects(usize),
-    /// The health service says no.
-    #[error("the health service reports status {0}, expected 1 (SERVING)")]
-    NotServing(i32),
-    /// A command.
-    #[error("exec probe not supported")]
-    Exec,
-    /// Nothing to try.
-    #[error("no probe found")]
-    Nothing,
-}
-
 /// Whether the app may get traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -62,6 +38,16 @@ pub enum Verdict {
     Ready,
     /// It may not.
     NotReady,
+}
+
+/// Whether the app may get traffic, as the watch tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// It may.
+    Ready,
+    /// It may not: what was tried, what came of it and since when, for people. One line of at most
+    /// [`failure::LONGEST_REASON`] bytes.
+    NotReady(Arc<str>),
 }
 
 /// Answers whether the app is ready. Questions that are asked at the same time share one answer.
@@ -145,6 +131,10 @@ impl Prober {
     fn probes(&self) -> &[Probe] {
         &self.shared.probes
     }
+
+    fn complaints(&self) -> &Complaints {
+        &self.shared.complaints
+    }
 }
 
 // === impl Shared ===
@@ -173,9 +163,12 @@ impl Probe {
     async fn check(&self, complaints: &Complaints) -> Verdict {
         match self.spec.pace {
             Pace::Once(limit) => match attempt(&self.spec.handler, limit).await {
-                Ok(()) => Verdict::Ready,
+                Ok(()) => {
+                    complaints.forget();
+                    Verdict::Ready
+                }
                 Err(failure) => {
-                    complaints.log(&failure);
+                    complaints.log(&failure.to_string());
                     Verdict::NotReady
                 }
             },
@@ -188,12 +181,13 @@ impl Probe {
         let mut pace = tokio::time::interval(AGGRESSIVE_PERIOD);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failures = 0_u32;
-        let mut last = ProbeFailure::Nothing;
+        let mut last = None;
         loop {
             let tick = tokio::time::timeout_at(deadline, pace.tick()).await;
             if tick.is_err() || Instant::now() >= deadline {
+                let last = last.map_or_else(String::new, |last: Failure| format!("{last}: "));
                 tracing::error!(
-                    "aggressive probe error (failed {failures} times): {last}: \
+                    "aggressive probe error (failed {failures} times): {last}\
                      context deadline exceeded"
                 );
                 return Verdict::NotReady;
@@ -210,7 +204,7 @@ impl Probe {
                 Err(failure) => {
                     self.passes.store(0, Ordering::Relaxed);
                     failures += 1;
-                    last = failure;
+                    last = Some(failure);
                 }
             }
         }
@@ -218,38 +212,63 @@ impl Probe {
 }
 
 /// Tries once.
-async fn attempt(handler: &Handler, limit: Duration) -> Result<(), ProbeFailure> {
-    match handler {
+async fn attempt(handler: &Handler, limit: Duration) -> Result<(), Failure> {
+    let result = match handler {
         Handler::HttpGet(get) => http::probe(get, limit).await,
         Handler::TcpSocket { host, port } => {
-            http::within(limit, http::connect(host, *port)).await.map(drop)
+            within(limit, dial::connect(host, *port)).await.map(drop)
         }
-        Handler::Grpc { port, service } => http::within(limit, grpc::probe(*port, service)).await,
+        Handler::Grpc { port, service } => within(limit, grpc::probe(*port, service)).await,
         Handler::Exec => Err(ProbeFailure::Exec),
         Handler::Nothing => Err(ProbeFailure::Nothing),
-    }
+    };
+    result.map_err(|cause| Failure { tried: handler.to_string(), cause })
 }
 
-/// Logs failed probes, one line a second at most.
+/// Bounds one attempt in time.
+async fn within<T>(
+    limit: Duration,
+    attempt: impl Future<Output = Result<T, ProbeFailure>>,
+) -> Result<T, ProbeFailure> {
+    tokio::time::timeout(limit, attempt).await.unwrap_or(Err(ProbeFailure::TimedOut(limit)))
+}
+
+/// Logs failed probes: each reason when it comes up, and one line a second at most.
 #[derive(Debug, Default)]
 struct Complaints {
-    last: Mutex<Option<Instant>>,
+    last: Mutex<Option<Complaint>>,
     suppressed: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Complaint {
+    at: Instant,
+    reason: String,
 }
 
 // === impl Complaints ===
 
 impl Complaints {
-    fn log(&self, failure: &ProbeFailure) {
+    /// Logs the reason, unless it is the one that was logged last or the second is not over.
+    fn log(&self, reason: &str) {
         let now = Instant::now();
         let mut last = self.last.lock();
-        if last.is_some_and(|last| now.duration_since(last) < LOG_PERIOD) {
+        let is_old =
+            last.as_ref().is_some_and(|last| last.reason == reason || now - last.at < LOG_PERIOD);
+        if is_old {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        *last = Some(now);
+        *last = Some(Complaint { at: now, reason: reason.to_owned() });
         let suppressed = self.suppressed.swap(0, Ordering::Relaxed);
-        tracing::warn!(suppressed, "readiness probe failed: {failure}");
+        tracing::warn!(suppressed, "readiness probe failed: {reason}");
+    }
+
+    /// The app is ready: the next failure is news, whatever its reason.
+    fn forget(&self) {
+        if let Some(last) = &mut *self.last.lock() {
+            last.reason.clear();
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::environment::ProcessEnvironment;
 use crate::gate::Gate;
 use crate::logging;
 use crate::observe::Observers;
-use crate::probe::{Prober, Verdict, watch as readiness_watch};
+use crate::probe::{Prober, Readiness, watch as readiness_watch};
 use crate::proxy::Shared;
 use crate::respond::RefusalStyle;
 use crate::settings::{Concurrency, Settings};
@@ -123,14 +123,14 @@ async fn serve(
     outputs.push_metrics(&settings, &shared.gate)?;
     let drain = relay::Drain::new();
     let (stage, stage_seen) = watch::channel(Stage::Serving);
-    let (ready, ready_seen) = watch::channel(initial_verdict(&settings));
+    let (ready, ready_seen) = watch::channel(initial_readiness(&settings));
     let snapshot = Snapshot::new(&settings.identity.pod);
     let ports = bound.ports();
     let (asks, asked) = tokio::sync::mpsc::channel(16);
 
     let plane = data::Plane {
         shared: shared.clone(),
-        app: settings.app,
+        app_port: settings.app_port,
         timeouts: settings.timeouts,
         idle_connections: outputs::idle_connections(&settings),
         drain: drain.clone(),
@@ -183,7 +183,7 @@ fn start_watches(
     settings: &Settings,
     tls: Option<TlsParts>,
     shared: &Shared,
-    ready: watch::Sender<Verdict>,
+    ready: watch::Sender<Readiness>,
 ) {
     if let Some((_, certificate)) = tls {
         tokio::spawn(certificate.watch(settings.tls.poll));
@@ -198,7 +198,7 @@ fn statistician(
     shared: &Shared,
     snapshot: Snapshot,
     reporting: Option<Reporting>,
-    (readiness, drain_changes): (watch::Receiver<Verdict>, watch::Receiver<Stage>),
+    (readiness, drain_changes): (watch::Receiver<Readiness>, watch::Receiver<Stage>),
 ) -> Statistician {
     Statistician {
         pod: settings.identity.pod.clone(),
@@ -211,12 +211,16 @@ fn statistician(
         reporting,
         metrics: shared.observers.metrics.clone(),
         recorder: shared.observers.recorder.clone(),
+        log: shared.observers.log.clone(),
     }
 }
 
-fn initial_verdict(settings: &Settings) -> Verdict {
+fn initial_readiness(settings: &Settings) -> Readiness {
     // Without a look of our own the platform's probes are the only ones who know.
-    if settings.ready_poll.is_some() { Verdict::NotReady } else { Verdict::Ready }
+    match settings.ready_poll {
+        Some(_) => Readiness::NotReady("it has not been probed yet".into()),
+        None => Readiness::Ready,
+    }
 }
 
 fn shared(settings: &Settings, outputs: &Outputs) -> Shared {

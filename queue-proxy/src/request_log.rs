@@ -7,9 +7,12 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, Method, Version, header};
 
 use crate::environment::Switch;
+use crate::secrets::QueryRule;
 use crate::settings::Identity;
+use crate::settings::observability::RequestLog;
 use crate::sink::Sink;
 use crate::template::{Data, Template, Value};
+use crate::trace::trace_id;
 
 /// The template in force unless the configuration names another. Existing log pipelines parse its
 /// lines, so it is Knative's, field for field.
@@ -34,12 +37,17 @@ pub const JSON_TEMPLATE: &str = concat!(
     r#""instance":{{printf "%q" .Revision.PodName}}}"#
 );
 
+/// The longest value that a client may put into a line; what is longer is cut.
+pub const LONGEST_VALUE: usize = 2 << 10;
+/// The longest line; one that is longer for all that is lost, and counted.
+const LONGEST_LINE: usize = 64 << 10;
+
 /// What a line says about the request, taken before it is forwarded.
 #[derive(Debug, Clone)]
 pub struct RequestFacts {
     /// `GET`.
     pub method: Method,
-    /// The target as the client wrote it.
+    /// The target as the client wrote it, cut to [`LONGEST_VALUE`].
     pub target: String,
     /// The protocol that the client speaks.
     pub version: Version,
@@ -77,6 +85,7 @@ pub struct ResponseFacts {
 pub struct RequestLogger {
     template: Template,
     probes: Switch,
+    query: QueryRule,
     identity: Identity,
     sink: Sink,
 }
@@ -84,9 +93,10 @@ pub struct RequestLogger {
 // === impl RequestLogger ===
 
 impl RequestLogger {
-    /// A logger that renders `template` into `sink`.
-    pub fn new(template: Template, probes: Switch, identity: Identity, sink: Sink) -> Self {
-        Self { template, probes, identity, sink }
+    /// A logger that renders what `log` says into `sink`.
+    pub fn new(log: RequestLog, query: QueryRule, identity: Identity, sink: Sink) -> Self {
+        let RequestLog { template, probes } = log;
+        Self { template, probes, query, identity, sink }
     }
 
     /// Whether probes are logged too.
@@ -96,11 +106,22 @@ impl RequestLogger {
 
     /// Writes one line. Never waits.
     pub fn write(&self, request: &RequestFacts, response: &ResponseFacts) {
-        self.sink.write(self.line(request, response).as_bytes());
+        let line = self.line(request, response);
+        if line.len() <= LONGEST_LINE {
+            self.sink.write(line.as_bytes());
+        } else {
+            self.sink.lose();
+        }
+    }
+
+    /// Lines that were too long, found the buffer full or were refused by the output.
+    pub fn lost(&self) -> u64 {
+        self.sink.dropped() + self.sink.failed()
     }
 
     fn line(&self, request: &RequestFacts, response: &ResponseFacts) -> String {
-        let facts = Facts { request, response, identity: &self.identity };
+        let (identity, query) = (&self.identity, &self.query);
+        let facts = Facts { request, response, identity, query };
         let mut line = match self.template.render(&facts) {
             Ok(line) => line,
             // Knative's words for a template that fails while it runs.
@@ -109,7 +130,7 @@ impl RequestLogger {
                 request.method,
                 response.status,
                 Value::Float(response.latency.as_secs_f64()).print(),
-                request.target,
+                query.url(&request.target),
             ),
         };
         if !line.ends_with('\n') {
@@ -123,6 +144,7 @@ struct Facts<'a> {
     request: &'a RequestFacts,
     response: &'a ResponseFacts,
     identity: &'a Identity,
+    query: &'a QueryRule,
 }
 
 // === impl Facts ===
@@ -132,7 +154,7 @@ impl Data for Facts<'_> {
         let text = |value: &str| Some(Value::Text(value.to_owned()));
         match path {
             ["Request", "Size"] => Some(Value::Int(to_int(self.response.request_bytes))),
-            ["Request", rest @ ..] => self.request.lookup(rest, arguments),
+            ["Request", rest @ ..] => self.request.lookup(rest, arguments, self.query),
             ["Response", "Code"] => Some(Value::Int(self.response.status.into())),
             ["Response", "Size"] => Some(Value::Int(to_int(self.response.body_bytes))),
             ["Response", "Latency"] => Some(Value::Float(self.response.latency.as_secs_f64())),
@@ -157,14 +179,15 @@ impl Data for Facts<'_> {
 // === impl RequestFacts ===
 
 impl RequestFacts {
-    fn lookup(&self, path: &[&str], arguments: &[Value]) -> Option<Value> {
-        let text = |value: &str| Some(Value::Text(value.to_owned()));
+    fn lookup(&self, path: &[&str], arguments: &[Value], query: &QueryRule) -> Option<Value> {
+        let text = |value: &str| Some(Value::Text(cut(value).to_owned()));
+        let target = || query.url(&self.target);
         match (path, arguments) {
             (["Method"], []) => text(self.method.as_str()),
-            (["RequestURI"] | ["URL"], []) => text(&self.target),
-            (["URL", "Path"], []) => text(self.target.split('?').next().unwrap_or("")),
+            (["RequestURI"] | ["URL"], []) => text(&target()),
+            (["URL", "Path"], []) => text(target().split('?').next().unwrap_or("")),
             (["URL", "RawQuery"], []) => {
-                text(self.target.split_once('?').map_or("", |(_, query)| query))
+                text(target().split_once('?').map_or("", |(_, query)| query))
             }
             (["ContentLength"], []) => Some(Value::Int(self.content_length.map_or(-1, to_int))),
             (["Host"], []) => text(&self.host),
@@ -173,7 +196,9 @@ impl RequestFacts {
             (["ProtoMinor"], []) => Some(Value::Int(protocol_numbers(self.version).1)),
             (["RemoteAddr"], []) => Some(Value::Text(self.remote.to_string())),
             (["UserAgent"], []) => text(first(&self.headers, header::USER_AGENT.as_str())),
-            (["Referer"], []) => text(first(&self.headers, header::REFERER.as_str())),
+            (["Referer"], []) => {
+                text(&query.url(cut(first(&self.headers, header::REFERER.as_str()))))
+            }
             (["Header"], []) => Some(Value::Map(header_map(&self.headers))),
             (["Header", "Get"], [Value::Text(name)]) => text(first(&self.headers, name)),
             (["Header", "Values"], [Value::Text(name)]) => {
@@ -189,8 +214,14 @@ fn to_int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// The part of a client's value that a line has room for.
+fn cut(value: &str) -> &str {
+    &value[..value.floor_char_boundary(LONGEST_VALUE)]
+}
+
 fn lossy(value: &header::HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).into_owned()
+    let bytes = value.as_bytes();
+    String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST_VALUE)]).into_owned()
 }
 
 fn first<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
@@ -217,15 +248,6 @@ fn canonical(name: &str) -> String {
             shown
         })
         .collect()
-}
-
-/// The second field of a `traceparent`, else `X-B3-TraceId`, as Knative reads it.
-pub fn trace_id(headers: &HeaderMap) -> String {
-    let parent = first(headers, "traceparent");
-    match parent.split('-').nth(1) {
-        Some(trace) if !trace.is_empty() => trace.to_owned(),
-        _ => first(headers, "x-b3-traceid").to_owned(),
-    }
 }
 
 fn protocol(version: Version) -> &'static str {

@@ -1,7 +1,7 @@
 //! What the environment asks for, resolved and validated: the only form in which the rest of the
 //! crate sees configuration.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -168,8 +168,8 @@ pub struct Settings {
     pub identity: Identity,
     /// Where to listen.
     pub listeners: Listeners,
-    /// The app, on loopback.
-    pub app: SocketAddr,
+    /// Port of the app, on 127.0.0.1 or `[::1]`.
+    pub app_port: u16,
     /// Who may enter.
     pub admission: Admission,
     /// Limits in time.
@@ -216,13 +216,13 @@ impl Settings {
             let level = reader.required(keys::SERVING_LOGGING_LEVEL);
             logging::level(&config, &level)
         };
-        let readiness = readiness(&mut reader);
+        let readiness = readiness(&mut reader, user_port);
         let observability = observability::read(&mut reader);
         let admission = admission(&mut reader, limit);
         let drain = drain(&mut reader, timeouts.overall);
         let report = report(&reader, &identity);
         let settings = Self {
-            app: SocketAddr::from(([127, 0, 0, 1], user_port)),
+            app_port: user_port,
             ready_poll: ready_poll(&mut reader, report.is_some()),
             tls: tls(&mut reader),
             record: reader.optional(keys::TIDEGATE_RECORD).map(PathBuf::from),
@@ -350,13 +350,13 @@ fn milliseconds<E: Environment>(reader: &mut Reader<'_, E>, key: &str) -> Option
     u64::try_from(number).ok().map(Duration::from_millis)
 }
 
-fn readiness<E: Environment>(reader: &mut Reader<'_, E>) -> ReadinessSpec {
+fn readiness<E: Environment>(reader: &mut Reader<'_, E>, user_port: u16) -> ReadinessSpec {
     let several = reader.flag(keys::ENABLE_MULTI_CONTAINER_PROBES);
     let detection = reader.flag(keys::ENABLE_HTTP2_AUTO_DETECTION);
     // Read for its errors: exchanges are full duplex whatever it says.
     reader.flag(keys::ENABLE_HTTP_FULL_DUPLEX);
     let json = reader.optional(keys::SERVING_READINESS_PROBE).unwrap_or_default();
-    match spec::parse(&json, several, detection) {
+    match spec::parse(&json, spec::Reading { several, http2: detection, user_port }) {
         Ok(spec) => spec,
         Err(error) => {
             reader.reject(keys::SERVING_READINESS_PROBE, error.to_string());

@@ -77,7 +77,7 @@ impl Sink {
             let mut buffer = self.shared.buffer.lock();
             if buffer.closed || buffer.bytes.len() + line.len() > BUFFER_BYTES {
                 drop(buffer);
-                self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                self.lose();
                 return;
             }
             let was_empty = buffer.bytes.is_empty();
@@ -91,7 +91,12 @@ impl Sink {
         }
     }
 
-    /// Lines that were not written because the buffer was full.
+    /// Counts a line that is not handed over because it is too long.
+    pub fn lose(&self) {
+        self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Lines that were not written because the buffer was full, or the line too long.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
     }

@@ -22,9 +22,10 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::drain::Draining;
 use crate::gate::{Cut, Gate};
-use crate::metrics::Metrics;
-use crate::probe::Verdict;
+use crate::metrics::{Lost, Metrics};
+use crate::probe::Readiness;
 use crate::record::Recorder;
+use crate::request_log::RequestLogger;
 
 mod period;
 
@@ -194,7 +195,7 @@ pub struct Statistician {
     /// The drain, as the controller should see it.
     pub draining: Draining,
     /// Readiness, as the controller should see it.
-    pub readiness: watch::Receiver<Verdict>,
+    pub readiness: watch::Receiver<Readiness>,
     /// Changes when the drain begins or is undone.
     pub drain_changes: watch::Receiver<crate::drain::Stage>,
     /// The report stream, if any.
@@ -203,6 +204,8 @@ pub struct Statistician {
     pub metrics: Option<Metrics>,
     /// The recording, if any: its losses are counted in the metrics.
     pub recorder: Option<Recorder>,
+    /// The request log, if any: so are its.
+    pub log: Option<RequestLogger>,
 }
 
 /// The report stream.
@@ -280,7 +283,13 @@ impl Statistician {
             self.snapshot.replace(&self.pod, &ledger.snapshot, self.gate.uptime());
             ledger.snapshot = Period::default();
             if let Some(metrics) = &self.metrics {
-                metrics.tick(&cut, self.recorder.as_ref().map_or(0, Recorder::lost));
+                metrics.tick(
+                    &cut,
+                    Lost {
+                        record_rows: self.recorder.as_ref().map_or(0, Recorder::lost),
+                        log_lines: self.log.as_ref().map_or(0, RequestLogger::lost),
+                    },
+                );
             }
         }
         let Some(reporting) = &self.reporting else { return };
@@ -296,11 +305,21 @@ impl Statistician {
         }
     }
 
+    /// Empty while the instance is ready.
+    fn not_ready_reason(&self) -> String {
+        match &*self.readiness.borrow() {
+            _ if self.draining.is_on() => "it is draining".to_owned(),
+            Readiness::Ready => String::new(),
+            Readiness::NotReady(reason) => reason.as_ref().to_owned(),
+        }
+    }
+
     fn stat(&self, cut: &Cut, ledger: &Ledger, now: Instant) -> Stat {
         let length = now.duration_since(ledger.reported);
         let start = SystemTime::now().checked_sub(length).unwrap_or(UNIX_EPOCH);
         let start = start.duration_since(UNIX_EPOCH).unwrap_or_default();
         let period = &ledger.report;
+        let not_ready_reason = self.not_ready_reason();
         Stat {
             sequence: 0,
             period_start_unix_ms: i64::try_from(start.as_millis()).unwrap_or(i64::MAX),
@@ -312,14 +331,14 @@ impl Statistician {
             proxied_request_count: period.proxied_requests(),
             waiting: cut.levels.waiting,
             limit: cut.levels.limit.to_wire(),
-            ready: *self.readiness.borrow() == Verdict::Ready && !self.draining.is_on(),
+            ready: not_ready_reason.is_empty(),
             draining: self.draining.is_on(),
             refused_count: period.refused(),
             failed_count: self.outcomes.shared.failed.swap(0, Ordering::Relaxed),
             latency_digest: self.outcomes.take_digest(),
             revision: None,
             in_flight: cut.levels.inside(),
-            not_ready_reason: String::new(),
+            not_ready_reason,
         }
     }
 }

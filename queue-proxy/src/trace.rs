@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::knative;
 use crate::otlp::SpanQueue;
+use crate::secrets::QueryRule;
 use crate::sink::Sink;
 
 mod context;
@@ -22,7 +23,7 @@ mod stdout;
 
 use context::{Context, Numbers};
 
-pub use context::Sampler;
+pub use context::{Sampler, trace_id};
 
 /// The scope of the spans around HTTP exchanges.
 const SCOPE_HTTP: &str = "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp";
@@ -30,6 +31,8 @@ const SCOPE_HTTP: &str = "go.opentelemetry.io/contrib/instrumentation/net/http/o
 const SCOPE_QUEUE: &str = "knative.dev/serving/pkg/queue";
 /// The longest attribute value that a client may choose.
 const LONGEST_VALUE: usize = 256;
+/// The longest method that names a span; the longest registered one has 17 letters.
+const LONGEST_METHOD: usize = 32;
 
 /// A finished span.
 #[derive(Debug, Clone)]
@@ -123,6 +126,7 @@ struct Shared {
     exporter: Exporter,
     line: Line,
     app_port: u16,
+    query: QueryRule,
     numbers: Numbers,
 }
 
@@ -147,7 +151,8 @@ pub struct Trace {
     start: SystemTime,
     method: String,
     attributes: Vec<(&'static str, Value)>,
-    path: String,
+    /// As far as it may be written down.
+    target: String,
     version: Version,
 }
 
@@ -161,9 +166,16 @@ impl fmt::Debug for Tracer {
 
 impl Tracer {
     /// A tracer that hands spans to `exporter`.
-    pub fn new(sampler: Sampler, exporter: Exporter, line: Line, app_port: u16) -> Self {
+    /// Targets are written down as `query` allows.
+    pub fn new(
+        sampler: Sampler,
+        exporter: Exporter,
+        line: Line,
+        app_port: u16,
+        query: QueryRule,
+    ) -> Self {
         let numbers = Numbers::new();
-        Self { shared: Arc::new(Shared { sampler, exporter, line, app_port, numbers }) }
+        Self { shared: Arc::new(Shared { sampler, exporter, line, app_port, query, numbers }) }
     }
 
     /// Begins a trace and hands its context on to the app; `None` when this one is not sampled.
@@ -176,7 +188,7 @@ impl Tracer {
         }
         let peer = exchange.peer();
         let head = exchange.head_mut();
-        let mut attributes = server_attributes(head);
+        let mut attributes = server_attributes(head, &shared.query);
         if let Some(peer) = peer {
             attributes.push(text("network.peer.address", &peer.ip().to_string()));
             attributes.push(("network.peer.port", Value::Int(peer.port().into())));
@@ -190,9 +202,9 @@ impl Tracer {
             wait: (shared.line == Line::Exists).then(number),
             client: number(),
             start: SystemTime::now(),
-            method: head.method.as_str().to_owned(),
+            method: cut(head.method.as_str(), LONGEST_METHOD).to_owned(),
             attributes,
-            path: lossy(&head.target),
+            target: shown(&head.target, &shared.query),
             version: head.version,
         };
         let context = Context { trace, span: begun.client, sampled: true };
@@ -246,7 +258,7 @@ impl Tracer {
             text("http.request.method", &trace.method),
             text("server.address", "127.0.0.1"),
             ("server.port", Value::Int(port.into())),
-            text("url.full", &format!("http://127.0.0.1:{port}{}", trace.path)),
+            text("url.full", &format!("http://127.0.0.1:{port}{}", trace.target)),
             text("network.protocol.version", version),
             ("http.response.status_code", Value::Int(status.into())),
         ]
@@ -259,6 +271,22 @@ impl Tracer {
             }
             Exporter::Otlp(queue) => queue.push(span),
         }
+    }
+}
+
+// === impl Span ===
+
+impl Span {
+    /// Bytes that it takes in memory.
+    pub fn bytes(&self) -> usize {
+        let attribute = |(_, value): &(&str, Value)| {
+            size_of::<(&str, Value)>()
+                + match value {
+                    Value::Text(text) => text.len(),
+                    Value::Int(_) => 0,
+                }
+        };
+        size_of::<Self>() + self.name.len() + self.attributes.iter().map(attribute).sum::<usize>()
     }
 }
 
@@ -289,9 +317,9 @@ impl Trace {
     }
 }
 
-fn server_attributes(head: &RequestHead) -> Vec<(&'static str, Value)> {
+fn server_attributes(head: &RequestHead, query: &QueryRule) -> Vec<(&'static str, Value)> {
     let host = head.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or("");
-    let path = lossy(head.path());
+    let path = shown(head.path(), query);
     let version = match head.version {
         Version::HTTP_10 => "1.0",
         Version::HTTP_2 => "2",
@@ -319,17 +347,19 @@ fn first<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a st
     headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok())
 }
 
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+/// A target, cut to a bound and as far as it may be written down.
+fn shown(target: &[u8], query: &QueryRule) -> String {
+    let target = String::from_utf8_lossy(&target[..target.len().min(LONGEST_VALUE)]);
+    query.url(&target).into_owned()
+}
+
+fn cut(value: &str, longest: usize) -> &str {
+    &value[..value.floor_char_boundary(longest)]
 }
 
 /// A text attribute, cut to a bound.
 fn text(key: &'static str, value: &str) -> (&'static str, Value) {
-    let mut end = value.len().min(LONGEST_VALUE);
-    while !value.is_char_boundary(end) {
-        end -= 1;
-    }
-    (key, Value::Text(value[..end].to_owned()))
+    (key, Value::Text(cut(value, LONGEST_VALUE).to_owned()))
 }
 
 fn to_int(number: u64) -> i64 {

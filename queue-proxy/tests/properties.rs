@@ -103,7 +103,7 @@ proptest! {
         several in any::<bool>(),
     ) {
         let several = if several { Switch::On } else { Switch::Off };
-        let _ = spec::parse(&json, several, Switch::Off);
+        let _ = spec::parse(&json, spec::Reading { several, ..spec::Reading::default() });
     }
 
     #[test]

@@ -4,9 +4,9 @@ mod dial;
 mod http2;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,6 +20,9 @@ use http2::Sender;
 pub enum Address {
     /// A TCP socket.
     Tcp(SocketAddr),
+    /// A TCP port of this machine: 127.0.0.1, or `[::1]` where an app listens there alone, as
+    /// servers do that bind `localhost`.
+    Loopback(u16),
     /// A Unix socket.
     Unix(PathBuf),
 }
@@ -28,6 +31,9 @@ impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Tcp(address) => address.fmt(formatter),
+            Address::Loopback(port) => {
+                SocketAddr::from((Ipv4Addr::LOCALHOST, *port)).fmt(formatter)
+            }
             Address::Unix(path) => path.display().fmt(formatter),
         }
     }
@@ -70,6 +76,8 @@ pub struct Upstream {
     idle: Mutex<Vec<Idle>>,
     http2: Mutex<Vec<Sender>>,
     learned: AtomicU8,
+    /// Of a [`Address::Loopback`]: whether `[::1]` took the last connection.
+    on_ipv6: AtomicBool,
 }
 
 struct Idle {
@@ -86,6 +94,7 @@ impl Upstream {
             idle: Mutex::default(),
             http2: Mutex::default(),
             learned: AtomicU8::new(UNKNOWN),
+            on_ipv6: AtomicBool::new(false),
         }
     }
 

@@ -123,6 +123,10 @@ keys! {
     TIDEGATE_RECORD = "TIDEGATE_RECORD";
     /// `json` writes one line of JSON for each request, without any other configuration.
     TIDEGATE_REQUEST_LOG = "TIDEGATE_REQUEST_LOG";
+    /// How much of a query the request log and traces show: masked, full or none.
+    TIDEGATE_LOG_QUERY = "TIDEGATE_LOG_QUERY";
+    /// Further parameters whose values are masked, comma separated; `*` is all of them.
+    TIDEGATE_LOG_QUERY_NAMES = "TIDEGATE_LOG_QUERY_NAMES";
     /// Threads that carry requests.
     TIDEGATE_DATA_THREADS = "TIDEGATE_DATA_THREADS";
 }

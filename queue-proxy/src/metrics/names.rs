@@ -32,6 +32,8 @@ pub(super) const REFUSED: &str = "tidegate_requests_refused_total";
 pub(super) const CONNECT_FAILURES: &str = "tidegate_app_connect_failures_total";
 /// Rows of the recorded trace that were lost.
 pub(super) const RECORD_LOST: &str = "tidegate_record_rows_lost";
+/// Lines of the request log that were lost.
+pub(super) const LOG_LOST: &str = "tidegate_request_log_lines_lost";
 
 /// The status label.
 pub(super) const STATUS: &str = "http_response_status_code";
@@ -54,4 +56,5 @@ pub(super) const HELP: &[(&str, &str)] = &[
     (REFUSED, "Requests that were refused, by reason."),
     (CONNECT_FAILURES, "Failed attempts to connect to the app."),
     (RECORD_LOST, "Rows of the recorded trace that could not be written."),
+    (LOG_LOST, "Lines of the request log that could not be written."),
 ];

@@ -1,48 +1,140 @@
 //! Which series an exchange belongs to, and a bound on how many there are.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 
 use http::{Method, Version};
 use metrics::Label;
 
-use super::Observation;
 use super::names::STATUS;
+use super::{BYTES, Observation, SECONDS};
 
-/// Series of one instrument before further ones are folded into one. OpenTelemetry's default is
-/// 2000; each of ours owns five histograms.
-const MOST_SERIES: usize = 400;
+/// Statuses with a series of their own: more than there are registered ones.
+const MOST_STATUSES: usize = 100;
+/// Pairs of host and route tag, which clients choose, with series of their own. A service has its
+/// names inside and outside the cluster, and one for each tag.
+const MOST_PLACES: usize = 8;
+/// Bytes that series with host and tag may take on the page, and again those without.
+const BUDGET_BYTES: usize = 1 << 20;
 /// The longest label value that a client may choose.
 const LONGEST_VALUE: usize = 128;
 
-/// Handles by key. Once it is full, all further keys share one series.
+/// Handles by status. Once it is full, all further ones share one series.
 #[derive(Debug)]
-pub(super) struct SeriesCache<K, V> {
-    known: HashMap<K, V>,
+pub(super) struct StatusCache<V> {
+    known: HashMap<u16, V>,
     overflow: Option<V>,
 }
 
-impl<K, V> Default for SeriesCache<K, V> {
+impl<V> Default for StatusCache<V> {
     fn default() -> Self {
         Self { known: HashMap::new(), overflow: None }
     }
 }
 
-// === impl SeriesCache ===
+// === impl StatusCache ===
 
-impl<K: Clone + Eq + Hash, V: Clone> SeriesCache<K, V> {
-    /// The handle for `key`; `make` is told `None` for the series that all further keys share.
-    pub(super) fn get_or_insert(&mut self, key: &K, make: impl Fn(Option<&K>) -> V) -> V {
-        if let Some(value) = self.known.get(key) {
+impl<V: Clone> StatusCache<V> {
+    /// The handle for `status`; `make` is told `None` for the series that all further ones share.
+    pub(super) fn get_or_insert(&mut self, status: u16, make: impl Fn(Option<u16>) -> V) -> V {
+        if let Some(value) = self.known.get(&status) {
             return value.clone();
         }
-        if self.known.len() >= MOST_SERIES {
+        if self.known.len() >= MOST_STATUSES {
             return self.overflow.get_or_insert_with(|| make(None)).clone();
         }
-        let value = make(Some(key));
-        self.known.insert(key.clone(), value.clone());
+        let value = make(Some(status));
+        self.known.insert(status, value.clone());
         value
     }
+}
+
+/// Handles by labels, bounded in bytes on the page. When host and tag are too many, exchanges are
+/// told apart by method and status alone; when those are too many as well, not at all.
+#[derive(Debug)]
+pub(super) struct SeriesCache<V> {
+    known: HashMap<SeriesKey, V>,
+    places: Vec<(String, String)>,
+    fine_bytes: usize,
+    coarse_bytes: usize,
+    overflow: Option<V>,
+}
+
+impl<V> Default for SeriesCache<V> {
+    fn default() -> Self {
+        Self {
+            known: HashMap::new(),
+            places: Vec::new(),
+            fine_bytes: 0,
+            coarse_bytes: 0,
+            overflow: None,
+        }
+    }
+}
+
+// === impl SeriesCache ===
+
+impl<V: Clone> SeriesCache<V> {
+    /// The handle for `key`, or for what is left of it; `make` is told `None` for the series that
+    /// all further ones share.
+    pub(super) fn get_or_insert(
+        &mut self,
+        key: SeriesKey,
+        make: impl Fn(Option<&SeriesKey>) -> V,
+    ) -> V {
+        if let Some(value) = self.known.get(&key) {
+            return value.clone();
+        }
+        if self.has_room_for(&key) {
+            self.fine_bytes += page_bytes(&key);
+            return self.insert(key, make);
+        }
+        let coarse = key.coarse();
+        if let Some(value) = self.known.get(&coarse) {
+            return value.clone();
+        }
+        let bytes = page_bytes(&coarse);
+        if self.coarse_bytes + bytes > BUDGET_BYTES {
+            return self.overflow.get_or_insert_with(|| make(None)).clone();
+        }
+        self.coarse_bytes += bytes;
+        self.insert(coarse, make)
+    }
+
+    /// Whether host and tag of a new series may be shown; a new pair of them gets its place.
+    fn has_room_for(&mut self, key: &SeriesKey) -> bool {
+        if self.fine_bytes + page_bytes(key) > BUDGET_BYTES {
+            return false;
+        }
+        let is_known = self.places.iter().any(|(host, tag)| *host == key.host && *tag == key.tag);
+        if !is_known {
+            if self.places.len() >= MOST_PLACES {
+                return false;
+            }
+            self.places.push((key.host.clone(), key.tag.clone()));
+        }
+        true
+    }
+
+    fn insert(&mut self, key: SeriesKey, make: impl Fn(Option<&SeriesKey>) -> V) -> V {
+        let value = make(Some(&key));
+        self.known.insert(key, value.clone());
+        value
+    }
+}
+
+/// Lines of the page that belong to one series: two histograms of durations and three of sizes,
+/// each with a line for every bound, one for all, the sum and the count.
+const LINES: usize = 2 * (SECONDS.len() + 3) + 3 * (BYTES.len() + 3);
+/// What such a line takes beside the labels of its series: name, scope, bound and number.
+const LINE_BYTES: usize = 250;
+
+/// What a series takes on the page, at most.
+fn page_bytes(key: &SeriesKey) -> usize {
+    let labels = server_labels(Some(key));
+    // Quotes, backslashes and line ends take two characters.
+    let escaped = |text: &str| text.len() + text.matches(['"', '\\', '\n']).count();
+    let label = |label: &Label| label.key().len() + escaped(label.value()) + "=\"\",".len();
+    LINES * (LINE_BYTES + labels.iter().map(label).sum::<usize>())
 }
 
 /// The labels of an exchange.
@@ -54,6 +146,15 @@ pub(super) struct SeriesKey {
     scheme: &'static str,
     host: String,
     tag: String,
+    detail: Detail,
+}
+
+/// How much of an exchange its labels tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Detail {
+    Fine,
+    /// Method and status only.
+    Coarse,
 }
 
 // === impl SeriesKey ===
@@ -68,16 +169,25 @@ impl SeriesKey {
             scheme: observation.scheme,
             host: bounded(observation.host).to_owned(),
             tag: bounded(observation.tag).to_owned(),
+            detail: Detail::Fine,
+        }
+    }
+
+    /// The key of all exchanges with the same method and status.
+    fn coarse(&self) -> Self {
+        Self {
+            version: Version::HTTP_11,
+            scheme: "http",
+            host: String::new(),
+            tag: String::new(),
+            detail: Detail::Coarse,
+            ..*self
         }
     }
 }
 
 fn bounded(value: &str) -> &str {
-    let mut end = value.len().min(LONGEST_VALUE);
-    while !value.is_char_boundary(end) {
-        end -= 1;
-    }
-    &value[..end]
+    &value[..value.floor_char_boundary(LONGEST_VALUE)]
 }
 
 /// OpenTelemetry's known methods; a client must not be able to invent series.
@@ -106,13 +216,25 @@ fn version_name(version: Version) -> &'static str {
     }
 }
 
-fn overflow() -> Vec<Label> {
-    vec![Label::from_static_parts("otel_metric_overflow", "true")]
+/// Labels of exchanges that share a series because there are too many kinds of them.
+fn overflow(key: Option<&SeriesKey>) -> Vec<Label> {
+    let mut labels = Vec::new();
+    if let Some(key) = key {
+        labels.push(Label::new("http_request_method", key.method));
+        labels.push(Label::new(STATUS, key.status.to_string()));
+    }
+    labels.push(Label::from_static_parts("otel_metric_overflow", "true"));
+    labels
+}
+
+/// The key when its host and tag are to be shown.
+fn fine(key: Option<&SeriesKey>) -> Option<&SeriesKey> {
+    key.filter(|key| key.detail == Detail::Fine)
 }
 
 /// Labels of `http_server_*`.
 pub(super) fn server_labels(key: Option<&SeriesKey>) -> Vec<Label> {
-    let Some(key) = key else { return overflow() };
+    let Some(key) = fine(key) else { return overflow(key) };
     let (address, port) = host_and_port(&key.host, key.scheme);
     let mut labels = shared_labels(key, version_name(key.version));
     labels.push(Label::new("server_address", address.to_owned()));
@@ -125,7 +247,7 @@ pub(super) fn server_labels(key: Option<&SeriesKey>) -> Vec<Label> {
 
 /// Labels of `http_client_*`.
 pub(super) fn client_labels(key: Option<&SeriesKey>, app_port: u16) -> Vec<Label> {
-    let Some(key) = key else { return overflow() };
+    let Some(key) = fine(key) else { return overflow(key) };
     let version = if key.version == Version::HTTP_2 { "2.0" } else { "1.1" };
     let mut labels = shared_labels(key, version);
     labels.push(Label::new("server_address", "127.0.0.1"));
@@ -148,16 +270,51 @@ fn shared_labels(key: &SeriesKey, version: &'static str) -> Vec<Label> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn clients_cannot_invent_series_without_end() {
-        let mut cache = SeriesCache::default();
-        for number in 0..10_000 {
-            cache.get_or_insert(&number, |key| key.is_some());
+    fn key(number: u16, host: &str) -> SeriesKey {
+        SeriesKey {
+            method: known_method(&Method::GET),
+            status: number,
+            version: Version::HTTP_11,
+            scheme: "http",
+            host: host.to_owned(),
+            tag: "kn:disabled".to_owned(),
+            detail: Detail::Fine,
         }
-        assert_eq!(cache.known.len(), MOST_SERIES);
-        assert!(!cache.get_or_insert(&5000, |key| key.is_some()));
+    }
+
+    #[test]
+    fn clients_cannot_invent_hosts_without_end() {
+        let mut cache = SeriesCache::default();
+        let series: Vec<bool> = (0..1000)
+            .map(|number| {
+                let make = |key: Option<&SeriesKey>| fine(key).is_some();
+                cache.get_or_insert(key(200, &format!("h{number}")), make)
+            })
+            .collect();
+        let expected: Vec<bool> = (0..1000).map(|number| number < MOST_PLACES).collect();
+        assert_eq!(series, expected);
+        // All further ones share one, and the first ones keep theirs.
+        assert_eq!(cache.known.len(), MOST_PLACES + 1);
+        assert!(cache.get_or_insert(key(200, "h1"), |_| false));
+        assert!(cache.get_or_insert(key(404, "h1"), |key| fine(key).is_some()));
         assert_eq!(known_method(&Method::from_bytes(b"BREW").unwrap()), "_OTHER");
         assert_eq!(bounded(&"é".repeat(100)).len(), LONGEST_VALUE);
+    }
+
+    #[test]
+    fn the_bytes_of_all_series_are_bounded() {
+        let mut cache = SeriesCache::default();
+        for number in 0..1000 {
+            cache.get_or_insert(key(number, &"\"".repeat(LONGEST_VALUE)), |key| key.is_some());
+        }
+        assert!(cache.fine_bytes <= BUDGET_BYTES && cache.coarse_bytes <= BUDGET_BYTES);
+        assert!(cache.known.len() > 20, "{}", cache.known.len());
+        assert_eq!(cache.overflow, Some(false));
+        let mut statuses = StatusCache::default();
+        for status in 0..1000 {
+            statuses.get_or_insert(status, |status| status.is_some());
+        }
+        assert_eq!((statuses.known.len(), statuses.overflow), (MOST_STATUSES, Some(false)));
     }
 
     #[test]

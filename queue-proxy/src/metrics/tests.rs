@@ -89,3 +89,36 @@ fn refusals_are_counted_by_reason() {
     assert!(page.contains("reason=\"line_full\"} 2"), "{page}");
     assert!(page.contains("reason=\"waited_too_long\"} 1"), "{page}");
 }
+
+/// 1,200 made-up hosts and tags once made a page of 13 MB. What follows is the worst that one
+/// client and one app can do together: long hosts that are escaped, every method, every status.
+#[test]
+fn the_page_has_a_bound_in_bytes() {
+    let metrics = metrics(DepthGauge::Shown);
+    let methods = ["GET", "POST", "PUT", "DELETE", "BREW"];
+    let tag = "\\".repeat(500);
+    for host in 0..40 {
+        let host = format!("{host}{}", "\"".repeat(500));
+        for (status, method) in (100..1000).step_by(5).zip(methods.iter().cycle()) {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let observation = Observation {
+                host: &host,
+                tag: &tag,
+                status,
+                version: if status % 2 == 0 { Version::HTTP_2 } else { Version::HTTP_11 },
+                ..observation(&method)
+            };
+            metrics.finished(&observation);
+        }
+    }
+    let page = metrics.render(levels(0, 0));
+    assert!(page.len() <= PAGE_BYTES, "{} of {PAGE_BYTES}", page.len());
+    println!("the worst page has {} bytes", page.len());
+    let count = |line: &&str| line.starts_with("http_server_request_duration_seconds_count");
+    let total: u64 = page
+        .lines()
+        .filter(count)
+        .map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap())
+        .sum();
+    assert_eq!(total, 40 * 180, "nothing is lost but labels");
+}

@@ -16,8 +16,12 @@ use crate::tls;
 
 /// The longest time of one push, as in OpenTelemetry.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest answer that is read; it is empty when all is well.
+/// The longest body of an answer that is read; it is empty when all is well.
 const LONGEST_ANSWER: usize = 64 << 10;
+/// The longest head of an answer that is read, and what a collector may send before it is read.
+const WINDOW: u32 = 64 << 10;
+/// The longest part of a collector's own words that is repeated.
+const LONGEST_QUOTE: usize = 256;
 
 /// Why a push failed.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +121,11 @@ impl Transport {
         io: impl hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
         message: Vec<u8>,
     ) -> Result<(), TransportError> {
-        let (mut sender, connection) = http1::handshake(io).await.map_err(protocol)?;
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(WINDOW as usize)
+            .handshake(io)
+            .await
+            .map_err(protocol)?;
         let request = Request::post(&self.path)
             .header(HOST, format!("{}:{}", self.host, self.port))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))
@@ -136,8 +144,13 @@ impl Transport {
         io: impl hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
         message: Vec<u8>,
     ) -> Result<(), TransportError> {
-        let (mut sender, connection) =
-            http2::handshake(TokioExecutor::new(), io).await.map_err(protocol)?;
+        let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .max_header_list_size(WINDOW)
+            .handshake(io)
+            .await
+            .map_err(protocol)?;
         let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
         let mut body = Vec::with_capacity(message.len() + 5);
         body.push(0);
@@ -175,8 +188,8 @@ async fn grpc_status(
 
 fn read_status(headers: &HeaderMap) -> Option<(String, String)> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let message = text("grpc-message").unwrap_or_default().to_owned();
-    Some((text("grpc-status")?.to_owned(), message))
+    let cut = |text: &str| text[..text.floor_char_boundary(LONGEST_QUOTE)].to_owned();
+    Some((cut(text("grpc-status")?), cut(text("grpc-message").unwrap_or_default())))
 }
 
 /// Awaits an answer while its connection runs beside it. A connection that ends has handed over the

@@ -8,7 +8,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 
 use super::ProbeFailure;
-use super::http::{USER_AGENT, connect, protocol};
+use super::dial::connect;
+use super::http::{USER_AGENT, WINDOW, protocol_error as protocol};
 
 /// The longest answer that is read; a real one has 7 bytes.
 const LONGEST_ANSWER: usize = 4 << 10;
@@ -33,6 +34,9 @@ struct HealthCheckResponse {
 pub(super) async fn probe(port: u16, service: &str) -> Result<(), ProbeFailure> {
     let stream = connect("127.0.0.1", port).await?;
     let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_header_list_size(WINDOW)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(protocol)?;
@@ -40,7 +44,8 @@ pub(super) async fn probe(port: u16, service: &str) -> Result<(), ProbeFailure> 
     let answer = async {
         let response = sender.send_request(request).await.map_err(protocol)?;
         if response.status() != http::StatusCode::OK {
-            return Err(ProbeFailure::Status(response.status().as_u16()));
+            let status = response.status().as_u16();
+            return Err(ProbeFailure::Protocol(format!("expected gRPC, got HTTP status {status}")));
         }
         let early_status = grpc_status(response.headers());
         let body = http_body_util::Limited::new(response.into_body(), LONGEST_ANSWER);
@@ -59,8 +64,9 @@ pub(super) async fn probe(port: u16, service: &str) -> Result<(), ProbeFailure> 
     match status.as_deref() {
         Some("0") => {}
         other => {
-            let status = other.unwrap_or("missing");
-            return Err(ProbeFailure::Protocol(format!("grpc-status {status}")));
+            // It is a number of two digits unless the app makes something up.
+            let status = other.unwrap_or("missing").chars().take(8).collect();
+            return Err(ProbeFailure::Refused { status });
         }
     }
     let message = body.get(PREFIX..).unwrap_or_default();

@@ -1,183 +1,218 @@
-//! HTTP probes, as Knative's sidecar sends them.
+//! HTTP probes, as the kubelet sends and judges them.
 
 use std::time::Duration;
 
-use http::header::{HeaderName, HeaderValue};
-use http::{Request, StatusCode, Uri, header};
-use http_body_util::Empty;
-use hyper::body::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::Response;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
-use super::ProbeFailure;
+use super::dial::connect;
+use super::failure::quoted;
+use super::location::{Redirect, Target};
 use super::spec::{HttpGet, Scheme};
+use super::{ProbeFailure, within};
+use crate::secrets::QueryRule;
 use crate::tls;
 
-/// Redirects that are followed, as in Go's client.
-const MOST_REDIRECTS: usize = 10;
+/// Requests that one attempt may send, redirects included, as with Go's client.
+const MOST_REQUESTS: usize = 10;
 /// What Knative's sidecar sends: it never fills in the version.
 pub(super) const USER_AGENT: &str = "kube-probe//";
+/// The longest head of an answer that is read: 64 KiB are more than any server sends.
+const LONGEST_HEAD: usize = 64 << 10;
+/// The same for HTTP/2, and what an app may send before it is read.
+pub(super) const WINDOW: u32 = 64 << 10;
+/// Bytes of a refusal's body that are read, to say how it begins. No other body is read.
+const LONGEST_BEGINNING: usize = 256;
+/// Time that these bytes have after the head.
+const BEGINNING_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// The protocols that an app may be asked in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// What came back.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    location: Option<Vec<u8>>,
+    /// How the body of a refusal begins.
+    beginning: Vec<u8>,
+}
 
 /// Requests the page. Passes on 200 to 399.
 pub(super) async fn probe(get: &HttpGet, limit: Duration) -> Result<(), ProbeFailure> {
     if get.http2.is_on() && get.scheme == Scheme::Http {
         let bare = HttpGet { headers: Vec::new(), ..get.clone() };
-        if within(limit, http2_get(&bare)).await.is_ok() {
-            return within(limit, http2_get(get)).await;
+        if within(limit, follow(&bare, Protocol::Http2)).await.is_ok() {
+            return within(limit, follow(get, Protocol::Http2)).await;
         }
     }
-    within(limit, http1_get(get)).await
+    within(limit, follow(get, Protocol::Http1)).await
 }
 
-/// Bounds one attempt in time.
-pub(super) async fn within<T>(
-    limit: Duration,
-    attempt: impl Future<Output = Result<T, ProbeFailure>>,
-) -> Result<T, ProbeFailure> {
-    tokio::time::timeout(limit, attempt).await.unwrap_or(Err(ProbeFailure::TimedOut(limit)))
-}
-
-/// A place to ask: where, and what for.
-struct Target {
-    scheme: Scheme,
-    host: String,
-    port: u16,
-    path: String,
-}
-
-// === impl Target ===
-
-impl Target {
-    fn authority(&self) -> String {
-        let host = if self.host.contains(':') && !self.host.starts_with('[') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
-        };
-        format!("{host}:{}", self.port)
-    }
-
-    /// Where a redirect leads: an absolute URL, or a path on the same host.
-    fn redirected(&self, location: &str) -> Option<Self> {
-        if let Some(path) = location.strip_prefix('/').filter(|path| !path.starts_with('/')) {
-            return Some(Self { host: self.host.clone(), path: format!("/{path}"), ..*self });
-        }
-        let location = match location.strip_prefix("//") {
-            Some(rest) => format!("http://{rest}"),
-            None => location.to_owned(),
-        };
-        if !location.contains("://") {
-            let directory = self.path.rsplit_once('/').map_or("", |(directory, _)| directory);
-            let path = format!("{directory}/{location}");
-            return Some(Self { host: self.host.clone(), path, ..*self });
-        }
-        let uri: Uri = location.parse().ok()?;
-        let scheme = match uri.scheme_str()? {
-            "https" => Scheme::Https,
-            "http" => Scheme::Http,
-            _ => return None,
-        };
-        let default_port = if scheme == Scheme::Https { 443 } else { 80 };
-        Some(Self {
-            scheme,
-            host: uri.host()?.trim_matches(['[', ']']).to_owned(),
-            port: uri.port_u16().unwrap_or(default_port),
-            path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-        })
-    }
-}
-
-async fn http1_get(get: &HttpGet) -> Result<(), ProbeFailure> {
+/// Requests the page and what it redirects to, as long as that is on the same host.
+async fn follow(get: &HttpGet, protocol: Protocol) -> Result<(), ProbeFailure> {
     let mut target = Target {
         scheme: get.scheme,
         host: get.host.clone(),
         port: get.port,
         path: get.path.clone(),
     };
-    for _ in 0..=MOST_REDIRECTS {
-        let stream = connect(&target.host, target.port).await?;
-        let request = request(get, &target.path, &target.authority())?;
-        let (status, location) = match target.scheme {
-            Scheme::Http => exchange(stream, request).await?,
-            Scheme::Https => {
-                let stream = tls::connect_unverified(stream, &target.host)
-                    .await
-                    .map_err(ProbeFailure::Connect)?;
-                exchange(stream, request).await?
-            }
-        };
-        let followed = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
-        let next = location.filter(|_| followed).and_then(|path| target.redirected(&path));
-        match next {
-            Some(next) => target = next,
-            None => return judge(status),
-        }
-    }
-    Err(ProbeFailure::Redirects(MOST_REDIRECTS))
-}
-
-/// Connects to a host that may be a name.
-pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, ProbeFailure> {
-    let host = host.trim_matches(['[', ']']);
-    let stream = TcpStream::connect((host, port)).await.map_err(ProbeFailure::Connect)?;
-    stream.set_nodelay(true).ok();
-    Ok(stream)
-}
-
-fn request(
-    get: &HttpGet,
-    path: &str,
-    authority: &str,
-) -> Result<Request<Empty<Bytes>>, ProbeFailure> {
-    let invalid = |_| ProbeFailure::Protocol("the probe's request cannot be built".to_owned());
-    let mut builder = Request::get(path).header(header::HOST, authority);
-    if let Some(headers) = builder.headers_mut() {
-        for (name, value) in &get.headers {
-            let name = HeaderName::try_from(name.as_str());
-            let value = HeaderValue::try_from(value.as_str());
-            if let (Ok(name), Ok(value)) = (name, value)
-                && name != header::HOST
-                && name != header::USER_AGENT
-            {
-                headers.append(name, value);
+    // The first one counts, as in Go; an empty one is none.
+    let own_host = get.header(header::HOST.as_str()).filter(|host| !host.is_empty());
+    let mut host = own_host.map_or_else(|| target.authority(), str::to_owned);
+    let mut led_to = Vec::new();
+    for _ in 0..MOST_REQUESTS {
+        let answer = exchange(get, protocol, &target, &host).await?;
+        let redirects = matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308);
+        let location = answer.location.filter(|location| redirects && !location.is_empty());
+        let Some(location) = location else { return judge(answer.status, answer.beginning) };
+        match target.redirect(&String::from_utf8_lossy(&location)) {
+            Redirect::Elsewhere => return Ok(()),
+            Redirect::Unusable => return Err(ProbeFailure::Location(shown(&location))),
+            Redirect::FollowRelative(next) => target = next,
+            Redirect::Follow(next) => {
+                host = next.authority();
+                target = next;
             }
         }
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        headers.entry(header::ACCEPT_ENCODING).or_insert(HeaderValue::from_static("gzip"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        led_to = location;
     }
-    builder.body(Empty::new()).map_err(invalid)
+    Err(ProbeFailure::Redirects { requests: MOST_REQUESTS, to: shown(&led_to) })
+}
+
+/// A redirect's target, for people.
+fn shown(location: &[u8]) -> String {
+    quoted(QueryRule::default().url(&String::from_utf8_lossy(location)).as_bytes())
 }
 
 async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    request: Request<Empty<Bytes>>,
-) -> Result<(StatusCode, Option<String>), ProbeFailure> {
-    let (mut sender, connection) = http1::Builder::new()
-        .title_case_headers(true)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(protocol)?;
-    let response = answer(sender.send_request(request), connection).await?;
-    let location = response.headers().get(header::LOCATION);
-    let location = location.and_then(|value| value.to_str().ok()).map(str::to_owned);
-    Ok((response.status(), location))
+    get: &HttpGet,
+    protocol: Protocol,
+    target: &Target,
+    host: &str,
+) -> Result<Answer, ProbeFailure> {
+    let stream = connect(&target.host, target.port).await?;
+    match (target.scheme, protocol) {
+        (Scheme::Http, Protocol::Http1) => http1_get(stream, request(get, target, host)?).await,
+        (Scheme::Http, Protocol::Http2) => {
+            let stream = TokioIo::new(stream);
+            let mut request = request(get, target, host)?;
+            // The authority takes the place of the host, and a connection is never closed by words.
+            *request.uri_mut() = format!("http://{host}{}", target.path).parse().map_err(unfit)?;
+            request.headers_mut().remove(header::HOST);
+            request.headers_mut().remove(header::CONNECTION);
+            let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+                .initial_stream_window_size(WINDOW)
+                .initial_connection_window_size(WINDOW)
+                .max_header_list_size(WINDOW)
+                .handshake(stream)
+                .await
+                .map_err(protocol_error)?;
+            drive(async { read(sender.send_request(request).await).await }, connection).await
+        }
+        (Scheme::Https, _) => {
+            let request = request(get, target, host)?;
+            let stream = tls::connect_unverified(stream, &target.host)
+                .await
+                .map_err(|error| ProbeFailure::Protocol(format!("TLS: {error}")))?;
+            http1_get(stream, request).await
+        }
+    }
 }
 
-async fn http2_get(get: &HttpGet) -> Result<(), ProbeFailure> {
-    let stream = connect(&get.host, get.port).await?;
-    let authority = format!("{}:{}", get.host, get.port);
-    let mut request = request(get, &format!("http://{authority}{}", get.path), &authority)?;
-    request.headers_mut().remove(header::HOST);
-    request.headers_mut().remove(header::CONNECTION);
-    let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+async fn http1_get(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Empty<Bytes>>,
+) -> Result<Answer, ProbeFailure> {
+    let (mut sender, connection) = http1::Builder::new()
+        .title_case_headers(true)
+        .max_buf_size(LONGEST_HEAD)
+        // As forgiving to apps as the kubelet's own client.
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .ignore_invalid_headers_in_responses(true)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(protocol)?;
-    let response = answer(sender.send_request(request), connection).await?;
-    judge(response.status())
+        .map_err(protocol_error)?;
+    drive(async { read(sender.send_request(request).await).await }, connection).await
+}
+
+/// The request as the kubelet makes it: the probe's own headers in order, with ours where it names
+/// none. What speaks of the message or the connection stays ours.
+fn request(
+    get: &HttpGet,
+    target: &Target,
+    host: &str,
+) -> Result<Request<Empty<Bytes>>, ProbeFailure> {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::HOST, HeaderValue::from_str(host).map_err(unfit)?);
+    let one = |name: HeaderName, default: &'static str| match get.header(name.as_str()) {
+        Some(value) => HeaderValue::from_str(value),
+        None => Ok(HeaderValue::from_static(default)),
+    };
+    for (name, default) in [(header::USER_AGENT, USER_AGENT), (header::ACCEPT, "*/*")] {
+        let value = one(name.clone(), default).map_err(unfit)?;
+        // Naming it without a value takes it away.
+        if !value.is_empty() {
+            headers.insert(name, value);
+        }
+    }
+    for (name, value) in &get.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(unfit)?;
+        if !is_ours(&name) {
+            headers.append(name, HeaderValue::from_str(value).map_err(unfit)?);
+        }
+    }
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let mut request = Request::get(&target.path).body(Empty::new()).map_err(unfit)?;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Fields that were set before, or that no probe may set.
+fn is_ours(name: &HeaderName) -> bool {
+    [
+        header::HOST,
+        header::USER_AGENT,
+        header::ACCEPT,
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::TRAILER,
+    ]
+    .contains(name)
+}
+
+async fn read(response: hyper::Result<Response<Incoming>>) -> Result<Answer, ProbeFailure> {
+    let response = response.map_err(protocol_error)?;
+    let status = response.status();
+    let location = response.headers().get(header::LOCATION);
+    let location = location.map(|value| value.as_bytes().to_vec());
+    let mut beginning = Vec::new();
+    if judge(status, Vec::new()).is_err() {
+        let mut body = response.into_body();
+        let gather = async {
+            while beginning.len() < LONGEST_BEGINNING {
+                let Some(Ok(frame)) = body.frame().await else { return };
+                let data = frame.into_data().unwrap_or_default();
+                let room = LONGEST_BEGINNING - beginning.len();
+                beginning.extend_from_slice(&data[..data.len().min(room)]);
+            }
+        };
+        // What is not there by now is left out.
+        tokio::time::timeout(BEGINNING_TIMEOUT, gather).await.ok();
+    }
+    Ok(Answer { status, location, beginning })
 }
 
 /// Waits for the answer while driving the connection it comes on.
@@ -185,56 +220,33 @@ async fn http2_get(get: &HttpGet) -> Result<(), ProbeFailure> {
 /// The connection is polled here rather than spawned, so that it goes when the probe is given up.
 /// An app may answer and close in one breath: a connection that has ended has already handed over
 /// the answer it read, so the end alone is never the verdict.
-async fn answer<T>(
-    answer: impl Future<Output = Result<T, hyper::Error>>,
+async fn drive(
+    answer: impl Future<Output = Result<Answer, ProbeFailure>>,
     connection: impl Future<Output = Result<(), hyper::Error>>,
-) -> Result<T, ProbeFailure> {
+) -> Result<Answer, ProbeFailure> {
     let mut answer = std::pin::pin!(answer);
     tokio::select! {
         biased;
-        response = &mut answer => response.map_err(protocol),
+        answer = &mut answer => answer,
         ended = connection => match (answer.await, ended) {
-            (Ok(response), _) => Ok(response),
-            (Err(_), Err(error)) => Err(protocol(error)),
+            (Ok(answer), _) => Ok(answer),
+            (Err(_), Err(error)) => Err(protocol_error(error)),
             (Err(_), Ok(())) => Err(ProbeFailure::Protocol("EOF".to_owned())),
         },
     }
 }
 
-pub(super) fn protocol(error: hyper::Error) -> ProbeFailure {
+pub(super) fn protocol_error(error: hyper::Error) -> ProbeFailure {
     ProbeFailure::Protocol(error.to_string())
 }
 
-fn judge(status: StatusCode) -> Result<(), ProbeFailure> {
-    match status.as_u16() {
-        200..400 => Ok(()),
-        other => Err(ProbeFailure::Status(other)),
-    }
+fn unfit(error: impl std::fmt::Display) -> ProbeFailure {
+    ProbeFailure::Protocol(format!("the probe's request cannot be built: {error}"))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn redirects_lead_where_they_say() {
-        let target = Target {
-            scheme: Scheme::Http,
-            host: "127.0.0.1".to_owned(),
-            port: 8080,
-            path: "/a/b".to_owned(),
-        };
-        for (location, expected) in [
-            ("/target", "127.0.0.1:8080/target"),
-            ("next", "127.0.0.1:8080/a/next"),
-            ("http://other:81/x?y", "other:81/x?y"),
-            ("https://other/", "other:443/"),
-            ("//other/z", "other:80/z"),
-            ("http://[::1]:9/", "[::1]:9/"),
-        ] {
-            let next = target.redirected(location).unwrap();
-            assert_eq!(format!("{}{}", next.authority(), next.path), expected, "{location}");
-        }
-        assert!(target.redirected("ftp://x/").is_none());
+fn judge(status: StatusCode, beginning: Vec<u8>) -> Result<(), ProbeFailure> {
+    match status.as_u16() {
+        200..400 => Ok(()),
+        status => Err(ProbeFailure::Status { status, beginning }),
     }
 }

@@ -1,10 +1,14 @@
 //! `SERVING_READINESS_PROBE`: Kubernetes probes as JSON.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::dial::authority;
+use super::location::origin_form;
 use crate::environment::Switch;
+use crate::secrets::QueryRule;
 
 /// The most probes that are accepted; a pod has a handful of containers.
 const MOST_PROBES: usize = 64;
@@ -32,6 +36,19 @@ pub struct ProbeSpec {
     pub failure_threshold: u32,
     /// Kubernetes' time between two probes; used by our own watch only.
     pub period: Duration,
+    /// Time before the first attempt; used by our own watch only.
+    pub initial_delay: Duration,
+}
+
+/// How the variable is to be read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reading {
+    /// It is an array.
+    pub several: Switch,
+    /// HTTP probes try HTTP/2 first.
+    pub http2: Switch,
+    /// The app's port, for probes that name none; 0 when there is none to fall back to.
+    pub user_port: u16,
 }
 
 /// How often to try.
@@ -94,6 +111,37 @@ pub enum Scheme {
     Https,
 }
 
+// === impl Handler ===
+
+/// What is tried, for people. A path may carry a secret in its query, which is not shown.
+impl fmt::Display for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HttpGet(get) => {
+                let scheme = if get.scheme == Scheme::Https { "https" } else { "http" };
+                let path = QueryRule::default().url(&get.path).into_owned();
+                write!(f, "GET {scheme}://{}{path}", authority(&get.host, get.port))
+            }
+            Self::TcpSocket { host, port } => write!(f, "tcpSocket {}", authority(host, *port)),
+            Self::Grpc { port, service } => {
+                write!(f, "grpc 127.0.0.1:{port}, service {service:?}")
+            }
+            Self::Exec => f.write_str("exec"),
+            Self::Nothing => f.write_str("readiness probe"),
+        }
+    }
+}
+
+// === impl HttpGet ===
+
+impl HttpGet {
+    /// The first value of a header that the probe sets.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        values.next().map(|(_, value)| value.as_str())
+    }
+}
+
 /// Why the probe cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
@@ -117,6 +165,9 @@ pub enum SpecError {
     /// A header cannot be sent.
     #[error("cannot send the header '{0}'")]
     Header(String),
+    /// Neither of the two that there are.
+    #[error("cannot probe by the scheme '{0}', expected HTTP or HTTPS")]
+    Scheme(String),
 }
 
 #[derive(Debug, Deserialize)]
@@ -130,6 +181,7 @@ struct Probe {
     period_seconds: Option<i32>,
     success_threshold: Option<i32>,
     failure_threshold: Option<i32>,
+    initial_delay_seconds: Option<i32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -168,16 +220,16 @@ enum IntOrString {
     String(String),
 }
 
-/// Reads the variable: one probe, or an array of them when `several` is on.
+/// Reads the variable: one probe, or an array of them when `reading.several` is on.
 ///
 /// # Errors
 ///
 /// The JSON is malformed, is of the other shape, is `null`, or names what cannot be probed.
-pub fn parse(json: &str, several: Switch, http2: Switch) -> Result<ReadinessSpec, SpecError> {
+pub fn parse(json: &str, reading: Reading) -> Result<ReadinessSpec, SpecError> {
     if json.is_empty() {
         return Ok(ReadinessSpec::Always);
     }
-    let probes: Vec<Option<Probe>> = if several.is_on() {
+    let probes: Vec<Option<Probe>> = if reading.several.is_on() {
         let list: Option<Vec<Option<Probe>>> = serde_json::from_str(json)
             .map_err(|source| SpecError::Json { expected: "an array of probes", source })?;
         list.ok_or(SpecError::Null)?
@@ -191,15 +243,15 @@ pub fn parse(json: &str, several: Switch, http2: Switch) -> Result<ReadinessSpec
     }
     let probes: Result<Vec<ProbeSpec>, SpecError> = probes
         .into_iter()
-        .map(|probe| probe.ok_or(SpecError::Null).and_then(|probe| resolve(probe, http2)))
+        .map(|probe| probe.ok_or(SpecError::Null).and_then(|probe| resolve(probe, reading)))
         .collect();
     probes.map(ReadinessSpec::All)
 }
 
-fn resolve(probe: Probe, http2: Switch) -> Result<ProbeSpec, SpecError> {
-    let at_least_one = |number: Option<i32>, default: u32| match number {
-        Some(number) => u32::try_from(number).unwrap_or(0).max(1),
-        None => default,
+fn resolve(probe: Probe, reading: Reading) -> Result<ProbeSpec, SpecError> {
+    // Kubernetes fills in its default for zero as for nothing.
+    let at_least_one = |number: Option<i32>, default: u32| {
+        number.and_then(|number| u32::try_from(number).ok()).filter(|n| *n > 0).unwrap_or(default)
     };
     let period_seconds = u64::try_from(probe.period_seconds.unwrap_or(0)).unwrap_or(0);
     let pace = if period_seconds == 0 {
@@ -208,11 +260,14 @@ fn resolve(probe: Probe, http2: Switch) -> Result<ProbeSpec, SpecError> {
         Pace::Once(Duration::from_secs(at_least_one(probe.timeout_seconds, 1).into()))
     };
     let handler = if let Some(action) = probe.http_get {
-        Handler::HttpGet(http_get(action, http2)?)
+        Handler::HttpGet(http_get(action, reading)?)
     } else if let Some(action) = probe.tcp_socket {
-        Handler::TcpSocket { host: host(action.host), port: port(action.port)? }
+        Handler::TcpSocket { host: host(action.host), port: port(action.port, reading)? }
     } else if let Some(action) = probe.grpc {
-        Handler::Grpc { port: port(action.port)?, service: action.service.unwrap_or_default() }
+        Handler::Grpc {
+            port: port(action.port, reading)?,
+            service: action.service.unwrap_or_default(),
+        }
     } else if probe.exec.is_some() {
         Handler::Exec
     } else {
@@ -224,10 +279,13 @@ fn resolve(probe: Probe, http2: Switch) -> Result<ProbeSpec, SpecError> {
         success_threshold: at_least_one(probe.success_threshold, 1),
         failure_threshold: at_least_one(probe.failure_threshold, 3),
         period: Duration::from_secs(period_seconds.max(1)),
+        initial_delay: Duration::from_secs(
+            probe.initial_delay_seconds.and_then(|delay| u64::try_from(delay).ok()).unwrap_or(0),
+        ),
     })
 }
 
-fn http_get(action: HttpGetAction, http2: Switch) -> Result<HttpGet, SpecError> {
+fn http_get(action: HttpGetAction, reading: Reading) -> Result<HttpGet, SpecError> {
     let path = action.path.unwrap_or_default();
     let headers = action.http_headers.unwrap_or_default();
     for HttpHeader { name, value } in &headers {
@@ -239,14 +297,16 @@ fn http_get(action: HttpGetAction, http2: Switch) -> Result<HttpGet, SpecError> 
     }
     Ok(HttpGet {
         host: host(action.host),
-        port: port(action.port)?,
-        path: if path.starts_with('/') { path } else { format!("/{path}") },
-        scheme: match action.scheme.as_deref() {
-            Some(scheme) if scheme.eq_ignore_ascii_case("https") => Scheme::Https,
-            _ => Scheme::Http,
+        port: port(action.port, reading)?,
+        path: origin_form(&path),
+        scheme: match action.scheme.as_deref().unwrap_or("") {
+            "" => Scheme::Http,
+            scheme if scheme.eq_ignore_ascii_case("http") => Scheme::Http,
+            scheme if scheme.eq_ignore_ascii_case("https") => Scheme::Https,
+            other => return Err(SpecError::Scheme(other.to_owned())),
         },
         headers: headers.into_iter().map(|header| (header.name, header.value)).collect(),
-        http2,
+        http2: reading.http2,
     })
 }
 
@@ -254,19 +314,30 @@ fn host(host: Option<String>) -> String {
     host.filter(|host| !host.is_empty()).unwrap_or_else(|| "127.0.0.1".to_owned())
 }
 
-fn port(port: Option<IntOrString>) -> Result<u16, SpecError> {
-    let number = match &port {
-        Some(IntOrString::Int(number)) => u16::try_from(*number).ok(),
-        Some(IntOrString::String(text)) => text.parse().ok(),
-        None => None,
+/// A number, or the app's own port where none is given or one is named: a revision has one port,
+/// whatever it is called.
+fn port(port: Option<IntOrString>, reading: Reading) -> Result<u16, SpecError> {
+    let user_port = Some(reading.user_port);
+    let (number, shown) = match port {
+        None => (user_port, "(none given)".to_owned()),
+        Some(IntOrString::Int(0)) => (user_port, "0".to_owned()),
+        Some(IntOrString::Int(number)) => (u16::try_from(number).ok(), number.to_string()),
+        Some(IntOrString::String(text)) => {
+            let number = match text.parse() {
+                Err(_) if text.is_empty() || is_port_name(&text) => user_port,
+                parsed => parsed.ok(),
+            };
+            (number, format!("'{text}'"))
+        }
     };
-    number.filter(|number| *number > 0).ok_or_else(|| {
-        SpecError::Port(match port {
-            Some(IntOrString::Int(number)) => number.to_string(),
-            Some(IntOrString::String(text)) => format!("'{text}'"),
-            None => "(none given)".to_owned(),
-        })
-    })
+    number.filter(|number| *number > 0).ok_or(SpecError::Port(shown))
+}
+
+/// The name of a port as Kubernetes allows it: 15 characters, a letter among them.
+fn is_port_name(text: &str) -> bool {
+    text.len() <= 15
+        && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 #[cfg(test)]
@@ -274,7 +345,7 @@ mod tests {
     use super::*;
 
     fn one(json: &str) -> ProbeSpec {
-        match parse(json, Switch::Off, Switch::Off).unwrap() {
+        match parse(json, Reading::default()).unwrap() {
             ReadinessSpec::All(mut probes) if probes.len() == 1 => probes.remove(0),
             other => panic!("expected one probe, got {other:?}"),
         }
@@ -305,7 +376,8 @@ mod tests {
     fn null_is_refused_with_a_message() {
         for (json, several) in [("null", Switch::Off), ("null", Switch::On), ("[null]", Switch::On)]
         {
-            let error = parse(json, several, Switch::Off).unwrap_err().to_string();
+            let reading = Reading { several, ..Reading::default() };
+            let error = parse(json, reading).unwrap_err().to_string();
             assert!(error.contains("null is not a probe"), "{json}: {error}");
         }
     }
@@ -317,12 +389,62 @@ mod tests {
             "[]",
             "1",
             r#"{"httpGet":{"path":"/"}}"#,
-            r#"{"tcpSocket":{"port":"http"}}"#,
             r#"{"tcpSocket":{"port":70000}}"#,
             r#"{"httpGet":{"port":1,"httpHeaders":[{"name":"a b","value":""}]}}"#,
         ] {
-            assert!(parse(json, Switch::Off, Switch::Off).is_err(), "{json}");
+            assert!(parse(json, Reading::default()).is_err(), "{json}");
         }
-        assert!(parse("{}", Switch::On, Switch::Off).is_err());
+        let reading = Reading { several: Switch::On, ..Reading::default() };
+        assert!(parse("{}", reading).is_err());
+    }
+
+    /// The platform resolves them before the sidecar sees them; a person who writes the variable
+    /// by hand means the same.
+    #[test]
+    fn a_port_that_is_named_or_left_out_is_the_apps() {
+        let reading = Reading { user_port: 8080, ..Reading::default() };
+        for json in [
+            r#"{"tcpSocket":{}}"#,
+            r#"{"tcpSocket":{"port":0}}"#,
+            r#"{"tcpSocket":{"port":""}}"#,
+            r#"{"tcpSocket":{"port":"user-port"}}"#,
+            r#"{"tcpSocket":{"port":"h2c"}}"#,
+            r#"{"tcpSocket":{"port":"8080"}}"#,
+        ] {
+            let ReadinessSpec::All(probes) = parse(json, reading).unwrap() else {
+                panic!("{json}")
+            };
+            let expected = Handler::TcpSocket { host: "127.0.0.1".to_owned(), port: 8080 };
+            assert_eq!(probes[0].handler, expected, "{json}");
+        }
+        for json in [
+            r#"{"tcpSocket":{"port":-1}}"#,
+            r#"{"tcpSocket":{"port":"70000"}}"#,
+            r#"{"tcpSocket":{"port":"a b"}}"#,
+            r#"{"tcpSocket":{"port":"a-name-that-is-too-long"}}"#,
+        ] {
+            assert!(parse(json, reading).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn schemes_are_read_in_any_case() {
+        for (scheme, expected) in [
+            ("", Some(Scheme::Http)),
+            ("http", Some(Scheme::Http)),
+            ("HTTPS", Some(Scheme::Https)),
+            ("Https", Some(Scheme::Https)),
+            ("ftp", None),
+        ] {
+            let json = format!(r#"{{"httpGet":{{"port":1,"scheme":"{scheme}"}}}}"#);
+            let scheme = parse(&json, Reading::default()).ok().map(|spec| match spec {
+                ReadinessSpec::All(probes) => match &probes[0].handler {
+                    Handler::HttpGet(get) => get.scheme,
+                    other => panic!("{other:?}"),
+                },
+                ReadinessSpec::Always => panic!("expected a probe"),
+            });
+            assert_eq!(scheme, expected, "{json}");
+        }
     }
 }

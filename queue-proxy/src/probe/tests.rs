@@ -1,9 +1,9 @@
-use super::spec::parse;
+use super::spec::{Reading, parse};
 use super::*;
 use crate::environment::Switch;
 
 fn prober(json: &str, several: Switch) -> Prober {
-    Prober::new(parse(json, several, Switch::Off).unwrap())
+    Prober::new(parse(json, Reading { several, ..Reading::default() }).unwrap())
 }
 
 #[tokio::test(start_paused = true)]
@@ -56,14 +56,16 @@ async fn the_watch_tells_when_the_app_begins_to_listen() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let json = format!("{{\"tcpSocket\":{{\"port\":{}}}}}", address.port());
-    let (tell, mut answer) = channel(Verdict::NotReady);
+    let (tell, mut answer) = channel(Readiness::NotReady("".into()));
     let poll = Duration::from_millis(2);
     let watch = tokio::spawn(watch::run(prober(&json, Switch::Off), poll, tell));
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(*answer.borrow_and_update(), Verdict::NotReady);
+    let Readiness::NotReady(reason) = answer.borrow_and_update().clone() else { panic!("ready") };
+    let both = format!("cannot connect to {address} or [::1]:{}: connection ref", address.port());
+    assert!(reason.contains(&both) && reason.contains("; since 20"), "{reason}");
     let _listener = tokio::net::TcpListener::bind(address).await.unwrap();
     answer.changed().await.unwrap();
-    assert_eq!(*answer.borrow(), Verdict::Ready);
+    assert_eq!(*answer.borrow(), Readiness::Ready);
     drop(answer);
     watch.await.unwrap();
 }

@@ -1,79 +1,141 @@
 //! Our own look at the app's readiness, so that a change is known at once and not when the
 //! platform happens to ask.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch::Sender;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::failure::{Failure, bounded};
 use super::spec::Pace;
-use super::{AGGRESSIVE_ATTEMPT, Prober, Verdict, attempt};
+use super::standing::{Outcome, Standing};
+use super::{AGGRESSIVE_ATTEMPT, Prober, Readiness, attempt};
 
-/// Time after which an app that is still not ready is looked at less often. Most apps start within
-/// seconds; one that does not must not cost a percent of a core for ever.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Time between two looks once patience has run out.
-const PATIENT_POLL: Duration = Duration::from_millis(50);
+/// An app that is not ready yet is no news for this long: most start within it.
+const QUIET_START: Duration = Duration::from_secs(2);
 
-/// Watches until the receivers are gone. `poll` is the time between looks while not ready; once
-/// ready, each probe's own period is.
+/// Watches until the receivers are gone. `poll` is the time between looks while not ready.
+///
+/// Each probe keeps its own time and its own count, as the kubelet's do; all must pass. While the
+/// app is not ready, the latest reason is to be read from the channel, which announces changes of
+/// readiness and not those of the reason.
 ///
 /// # Cancel safety
 ///
-/// May be dropped at any time.
-pub async fn run(prober: Prober, poll: Duration, tell: Sender<Verdict>) {
+/// May be dropped at any time; attempts under way are given up.
+pub async fn run(prober: Prober, poll: Duration, tell: Sender<Readiness>) {
     if prober.is_always_ready() {
-        tell.send_replace(Verdict::Ready);
+        tell.send_replace(Readiness::Ready);
         return;
     }
-    let period = prober.probes().iter().map(|probe| probe.spec.period).min();
-    let period = period.unwrap_or(Duration::from_secs(1));
-    let threshold = prober.probes().iter().map(|probe| probe.spec.failure_threshold).min();
-    let threshold = threshold.unwrap_or(1);
-    let mut not_ready_since = Instant::now();
-    let mut failures = 0_u32;
-    while !tell.is_closed() {
-        let passed = all_pass(&prober).await;
-        let before = *tell.borrow();
-        let now = match (before, passed) {
-            (_, true) => {
-                failures = 0;
-                Verdict::Ready
-            }
-            (Verdict::Ready, false) => {
-                failures += 1;
-                if failures >= threshold { Verdict::NotReady } else { Verdict::Ready }
-            }
-            (Verdict::NotReady, false) => Verdict::NotReady,
+    let now = Instant::now();
+    let specs = prober.probes().iter().map(|probe| &probe.spec);
+    let mut watch = Watch {
+        standings: specs.map(|spec| Standing::new(spec, poll, now)).collect(),
+        reasons: vec![None; prober.probes().len()],
+        not_ready_since: Since::now(),
+        prober,
+        tell,
+    };
+    let mut looks = JoinSet::new();
+    for index in 0..watch.standings.len() {
+        watch.look(&mut looks, index);
+    }
+    loop {
+        let look = tokio::select! {
+            () = watch.tell.closed() => return,
+            look = looks.join_next() => look,
         };
-        if now != before {
-            tracing::info!(
-                "the app is {}",
-                if now == Verdict::Ready { "ready" } else { "not ready" }
-            );
-            tell.send_replace(now);
-            not_ready_since = Instant::now();
-        }
-        let pause = match now {
-            // A failure of a ready app is looked into at once rather than a period later.
-            Verdict::Ready if failures > 0 => poll.max(AGGRESSIVE_ATTEMPT),
-            Verdict::Ready => period,
-            Verdict::NotReady if not_ready_since.elapsed() > PATIENCE => poll.max(PATIENT_POLL),
-            Verdict::NotReady => poll,
-        };
-        tokio::time::sleep(pause).await;
+        // An attempt that could not be carried out ends the watch: what it knows is no longer true.
+        let Some(Ok((index, result))) = look else { return };
+        watch.note(index, result);
+        watch.look(&mut looks, index);
     }
 }
 
-async fn all_pass(prober: &Prober) -> bool {
-    for probe in prober.probes() {
-        let limit = match probe.spec.pace {
-            Pace::Aggressive => AGGRESSIVE_ATTEMPT,
-            Pace::Once(limit) => limit,
-        };
-        if attempt(&probe.spec.handler, limit).await.is_err() {
-            return false;
-        }
+/// The owner of all standings.
+struct Watch {
+    prober: Prober,
+    standings: Vec<Standing>,
+    /// The latest failure of each probe, in words.
+    reasons: Vec<Option<String>>,
+    not_ready_since: Since,
+    tell: Sender<Readiness>,
+}
+
+/// A point in time on both clocks: one to count with, one to show.
+#[derive(Debug, Clone, Copy)]
+struct Since {
+    instant: Instant,
+    shown: SystemTime,
+}
+
+// === impl Since ===
+
+impl Since {
+    fn now() -> Self {
+        Self { instant: Instant::now(), shown: SystemTime::now() }
     }
-    true
+}
+
+type Looks = JoinSet<(usize, Result<(), Failure>)>;
+
+// === impl Watch ===
+
+impl Watch {
+    /// Tries a probe when it is due.
+    fn look(&self, looks: &mut Looks, index: usize) {
+        let (prober, due) = (self.prober.clone(), self.standings[index].due());
+        looks.spawn(async move {
+            tokio::time::sleep_until(due).await;
+            let spec = &prober.probes()[index].spec;
+            let limit = match spec.pace {
+                Pace::Aggressive => AGGRESSIVE_ATTEMPT,
+                Pace::Once(limit) => limit,
+            };
+            (index, attempt(&spec.handler, limit).await)
+        });
+    }
+
+    fn note(&mut self, index: usize, result: Result<(), Failure>) {
+        let outcome = match result {
+            Ok(()) => Outcome::Passed,
+            Err(failure) => {
+                self.reasons[index] = Some(failure.to_string());
+                Outcome::Failed
+            }
+        };
+        self.standings[index].note(outcome, Instant::now());
+        let was_ready = *self.tell.borrow() == Readiness::Ready;
+        let blocking = self.standings.iter().position(|standing| !standing.is_ready());
+        let Some(blocking) = blocking else {
+            if !was_ready {
+                tracing::info!("the app is ready");
+                self.prober.complaints().forget();
+                self.tell.send_replace(Readiness::Ready);
+            }
+            return;
+        };
+        if was_ready {
+            self.not_ready_since = Since::now();
+        }
+        let why = self.reasons[blocking].as_deref().unwrap_or("it has not passed often enough");
+        let since = humantime::format_rfc3339_seconds(self.not_ready_since.shown);
+        let reason: Arc<str> = bounded(format!("{why}; since {since}")).into();
+        if was_ready {
+            tracing::warn!("the app is not ready: {reason}");
+            self.tell.send_replace(Readiness::NotReady(reason));
+            return;
+        }
+        if self.not_ready_since.instant.elapsed() >= QUIET_START {
+            self.prober.complaints().log(why);
+        }
+        // Whoever reads next sees the latest reason; nobody is woken for it.
+        self.tell.send_if_modified(|readiness| {
+            *readiness = Readiness::NotReady(reason);
+            false
+        });
+    }
 }

@@ -34,7 +34,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub(super) struct Plane {
     pub(super) shared: Shared,
-    pub(super) app: SocketAddr,
+    pub(super) app_port: u16,
     pub(super) timeouts: Timeouts,
     pub(super) idle_connections: usize,
     pub(super) drain: relay::Drain,
@@ -82,7 +82,7 @@ impl Plane {
     fn serve(self, main: TcpListener, tls: Option<TlsListener>) -> std::io::Result<()> {
         let settings =
             UpstreamSettings { idle_max: self.idle_connections, ..UpstreamSettings::default() };
-        let upstream = Arc::new(Upstream::new(Address::Tcp(self.app), settings));
+        let upstream = Arc::new(Upstream::new(Address::Loopback(self.app_port), settings));
         tokio::spawn(sweep(Arc::clone(&upstream)));
         let server = |scheme| {
             let bounds = ServerSettings {

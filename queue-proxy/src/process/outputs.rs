@@ -60,8 +60,8 @@ impl Outputs {
         };
         let log = match (&settings.observability.request_log, &stdout) {
             (Some(log), Some(sink)) => {
-                let template = log.template.clone();
-                Some(RequestLogger::new(template, log.probes, identity.clone(), sink.clone()))
+                let query = settings.observability.query.clone();
+                Some(RequestLogger::new(log.clone(), query, identity.clone(), sink.clone()))
             }
             _ => None,
         };
@@ -153,7 +153,8 @@ fn tracer(
         Concurrency::Fixed(_) | Concurrency::Adaptive { .. } => Line::Exists,
     };
     let sampler = settings.observability.sampler;
-    Ok(Some(Tracer::new(sampler, exporter, line, settings.app.port())))
+    let query = settings.observability.query.clone();
+    Ok(Some(Tracer::new(sampler, exporter, line, settings.app_port, query)))
 }
 
 /// What traces say about this process, as in Knative.
@@ -184,7 +185,7 @@ fn metrics(settings: &Settings) -> Result<Option<Metrics>, StartError> {
         Concurrency::Fixed(_) | Concurrency::Adaptive { .. } => DepthGauge::Shown,
     };
     let service = service(settings, &ProcessEnvironment);
-    Ok(Some(Metrics::new(&settings.identity, &service, settings.app.port(), depth)?))
+    Ok(Some(Metrics::new(&settings.identity, &service, settings.app_port, depth)?))
 }
 
 /// Names by OpenTelemetry's order of preference.

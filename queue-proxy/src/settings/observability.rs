@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::environment::{Environment, Reader, Switch, keys};
 use crate::request_log::{DEFAULT_TEMPLATE, JSON_TEMPLATE};
+use crate::secrets::{Query, QueryRule};
 use crate::template::Template;
 use crate::trace::Sampler;
 
@@ -20,6 +21,8 @@ pub struct Observability {
     pub tracing: TracingExport,
     /// Which traces are sampled, when they go anywhere.
     pub sampler: Sampler,
+    /// What of a URL may be written down, in the request log and in traces.
+    pub query: QueryRule,
     /// The request log, when it is on and its template says anything.
     pub request_log: Option<RequestLog>,
     /// Why the request log is off although it was asked for; logged once at start.
@@ -155,7 +158,23 @@ pub(super) fn read<E: Environment>(reader: &mut Reader<'_, E>) -> Observability 
     } else {
         None
     };
-    Observability { metrics, tracing, sampler, request_log, request_log_complaint }
+    let query = query(reader);
+    Observability { metrics, tracing, sampler, query, request_log, request_log_complaint }
+}
+
+fn query<E: Environment>(reader: &mut Reader<'_, E>) -> QueryRule {
+    let names = reader.optional(keys::TIDEGATE_LOG_QUERY_NAMES).unwrap_or_default();
+    let query = match reader.optional(keys::TIDEGATE_LOG_QUERY).as_deref() {
+        None | Some("masked") => Query::Masked,
+        Some("full") => Query::Full,
+        Some("none") => Query::None,
+        Some(other) => {
+            let message = format!("cannot use '{other}', expected masked, full or none");
+            reader.reject(keys::TIDEGATE_LOG_QUERY, message);
+            Query::Masked
+        }
+    };
+    QueryRule::new(query, &names)
 }
 
 fn metrics<E: Environment>(reader: &mut Reader<'_, E>, config: MetricsConfig) -> MetricsExport {

@@ -5,12 +5,12 @@ use crate::drain::Stage;
 
 struct Bench {
     statistician: Statistician,
-    _readiness: watch::Sender<Verdict>,
+    _readiness: watch::Sender<Readiness>,
     _drain: watch::Sender<Stage>,
 }
 
 fn bench() -> Bench {
-    let (readiness, readiness_seen) = watch::channel(Verdict::Ready);
+    let (readiness, readiness_seen) = watch::channel(Readiness::Ready);
     let (drain, drain_seen) = watch::channel(Stage::Serving);
     Bench {
         statistician: Statistician {
@@ -24,6 +24,7 @@ fn bench() -> Bench {
             reporting: None,
             metrics: None,
             recorder: None,
+            log: None,
         },
         _readiness: readiness,
         _drain: drain,
@@ -85,4 +86,20 @@ fn service_times_are_kept_for_the_controller_only() {
     let outcomes = Outcomes::new(DigestReader::Nobody);
     outcomes.served(Duration::from_millis(3));
     assert!(outcomes.take_digest().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_controller_hears_why_an_instance_is_not_ready() {
+    let bench = bench();
+    let said = || {
+        let ledger = Ledger::new(Instant::now());
+        let stat = bench.statistician.stat(&bench.statistician.gate.cut(), &ledger, Instant::now());
+        (stat.ready, stat.not_ready_reason)
+    };
+    assert_eq!(said(), (true, String::new()));
+    bench._readiness.send_replace(Readiness::NotReady("connection refused".into()));
+    assert_eq!(said(), (false, "connection refused".to_owned()));
+    bench._readiness.send_replace(Readiness::Ready);
+    bench.statistician.draining.set(crate::environment::Switch::On);
+    assert_eq!(said(), (false, "it is draining".to_owned()));
 }

@@ -22,9 +22,11 @@ pub(super) struct Context {
 // === impl Context ===
 
 impl Context {
-    /// The context that a request brings; `None` when it brings none that is valid.
+    /// The context that a request brings; `None` when it brings none that is valid, or several.
     pub(super) fn extract(headers: &HeaderMap) -> Option<Self> {
-        Self::parse(headers.get(TRACEPARENT)?.to_str().ok()?)
+        let mut values = headers.get_all(TRACEPARENT).iter();
+        let context = Self::parse(values.next()?.to_str().ok()?);
+        context.filter(|_| values.next().is_none())
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -61,6 +63,20 @@ impl Context {
             headers.insert(TRACEPARENT, value);
         }
     }
+}
+
+/// The trace that a request belongs to, in 32 hexadecimal digits: by its `traceparent`, else by
+/// `X-B3-TraceId`, which may have 16; empty without either. What is no identifier is none: it could
+/// be anything.
+pub fn trace_id(headers: &HeaderMap) -> String {
+    if let Some(context) = Context::extract(headers) {
+        return format!("{:032x}", context.trace);
+    }
+    let id = headers.get("x-b3-traceid").and_then(|value| value.to_str().ok()).unwrap_or("");
+    let is_id = matches!(id.len(), 16 | 32)
+        && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && id.bytes().any(|byte| byte != b'0');
+    if is_id { id.to_ascii_lowercase() } else { String::new() }
 }
 
 /// Which traces are recorded.
@@ -169,6 +185,30 @@ mod tests {
         // A later version may have more fields.
         let later = PARENT.replacen("00", "01", 1) + "-more";
         assert!(Context::parse(&later).is_some());
+    }
+
+    #[test]
+    fn only_identifiers_are_identifiers() {
+        let traced = |lines: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(*name, HeaderValue::from_str(value).unwrap());
+            }
+            trace_id(&headers)
+        };
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        assert_eq!(traced(&[("traceparent", PARENT)]), trace);
+        assert_eq!(traced(&[("x-b3-traceid", "463AC35C9F6413AD")]), "463ac35c9f6413ad");
+        assert_eq!(traced(&[("x-b3-traceid", trace)]), trace);
+        assert_eq!(traced(&[("traceparent", "00-S3CRET"), ("x-b3-traceid", trace)]), trace);
+        for parent in ["00-S3CRET", "00-S3CRET-b7ad6b7169203331-01", "S3CRET", "00-"] {
+            assert_eq!(traced(&[("traceparent", parent)]), "", "{parent}");
+        }
+        for id in ["S3CRET", "", "0000000000000000", "463ac35c9f6413a", "463ac35c9f6413ad0"] {
+            assert_eq!(traced(&[("x-b3-traceid", id)]), "", "{id}");
+        }
+        // Two parents are none (Trace Context, 3.2).
+        assert_eq!(traced(&[("traceparent", PARENT), ("traceparent", PARENT)]), "");
     }
 
     #[test]

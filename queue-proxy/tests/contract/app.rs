@@ -35,7 +35,14 @@ pub(crate) struct Connection {
 impl App {
     /// Runs `script` for each connection.
     pub(crate) fn start(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::serve(TcpListener::bind("127.0.0.1:0").unwrap(), script)
+    }
+
+    /// The same where `listener` is.
+    pub(crate) fn serve(
+        listener: TcpListener,
+        script: impl Fn(&mut Connection) + Send + Sync + 'static,
+    ) -> Self {
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(State::default());
         let (script, shared) = (Arc::new(script), state.clone());
@@ -48,6 +55,18 @@ impl App {
             }
         });
         Self { port, state }
+    }
+
+    /// Runs `script` for one connection, and listens no longer.
+    pub(crate) fn serve_one(
+        listener: TcpListener,
+        script: impl FnOnce(&mut Connection) + Send + 'static,
+    ) {
+        std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            drop(listener);
+            script(&mut Connection { stream, state: Arc::default(), buffer: Vec::new() });
+        });
     }
 
     /// Answers every request with `response`, byte for byte.

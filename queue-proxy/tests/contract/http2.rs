@@ -294,18 +294,31 @@ fn grpc_probes_ask_the_health_service() {
             get(main, &root("User-Agent: kube-probe/1\r\nK-Network-Probe: queue\r\n")).status
         };
         assert_eq!(tokio::task::spawn_blocking(probe).await.unwrap(), 503);
-        for (status, expected) in [(1_u8, 200), (2, 503)] {
+        for (status, expected, reason) in [
+            (1_u8, 200, ""),
+            (0, 503, "reports UNKNOWN, expected SERVING"),
+            (2, 503, "reports NOT_SERVING, expected SERVING"),
+            (3, 503, "reports SERVICE_UNKNOWN, expected SERVING"),
+            (UNIMPLEMENTED, 503, "grpc-status 12: the app has no grpc.health.v1.Health"),
+        ] {
             let port = health_app(status).await;
-            let json = format!("{{\"grpc\":{{\"port\":{port}}},\"periodSeconds\":1}}");
+            let json =
+                format!("{{\"grpc\":{{\"port\":{port},\"service\":\"web\"}},\"periodSeconds\":1}}");
             let sidecar = Sidecar::start(1, &[("SERVING_READINESS_PROBE", &json)]);
             let main = sidecar.ports.main;
             let probe = move || {
                 get(main, &root("User-Agent: kube-probe/1\r\nK-Network-Probe: queue\r\n")).status
             };
             assert_eq!(tokio::task::spawn_blocking(probe).await.unwrap(), expected);
+            if !reason.is_empty() {
+                sidecar.stderr.wait_for(reason);
+            }
         }
     });
 }
+
+/// Has [`health_app`] refuse the method instead.
+const UNIMPLEMENTED: u8 = 255;
 
 /// A health service that reports `status`.
 async fn health_app(status: u8) -> u16 {
@@ -316,8 +329,11 @@ async fn health_app(status: u8) -> u16 {
             tokio::spawn(async move {
                 let service = service_fn(move |request: Request<Incoming>| async move {
                     assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+                    let question = request.into_body().collect().await.unwrap().to_bytes();
+                    assert_eq!(question, &b"\0\0\0\0\x05\x0a\x03web"[..]);
+                    let code = if status == UNIMPLEMENTED { "12" } else { "0" };
                     let mut trailers = HeaderMap::new();
-                    trailers.insert("grpc-status", "0".parse().unwrap());
+                    trailers.insert("grpc-status", code.parse().unwrap());
                     let message = Bytes::copy_from_slice(&[0, 0, 0, 0, 2, 8, status]);
                     let frames =
                         [Ok::<_, Infallible>(Frame::data(message)), Ok(Frame::trailers(trailers))];

@@ -15,6 +15,7 @@ mod config;
 mod drain;
 mod errors;
 mod http2;
+mod kubelet;
 mod otlp;
 mod probes;
 mod proxying;

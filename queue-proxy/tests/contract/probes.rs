@@ -156,7 +156,7 @@ fn redirects_are_followed_and_304_is_ready() {
 }
 
 #[test]
-fn http_probes_look_as_in_knative() {
+fn http_probes_look_as_in_knative_with_the_kubelets_names() {
     let app = App::hello();
     let sidecar = with_probe(
         &app,
@@ -166,8 +166,8 @@ fn http_probes_look_as_in_knative() {
     assert_eq!(probe(&sidecar).text(), "queue");
     let head = app.head();
     assert!(head.starts_with("GET /h?x=1 HTTP/1.1\r\n"), "{head}");
-    assert_line(&head, &format!("Host: 127.0.0.1:{}", app.port));
-    assert_line(&head, "User-Agent: kube-probe//");
+    assert_line(&head, "Host: other");
+    assert_line(&head, "User-Agent: mine");
     assert_line(&head, "X-Foo: bar");
     assert_line(&head, "Connection: close");
 }

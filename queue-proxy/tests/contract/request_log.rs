@@ -38,9 +38,12 @@ fn the_default_template_writes_one_json_line_for_each_request() {
         let position = rest.find(field).unwrap_or_else(|| panic!("no {field} in {line}"));
         rest = &rest[position..];
     }
-    get(sidecar.ports.main, &root("X-B3-TraceId: b3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"));
+    get(
+        sidecar.ports.main,
+        &root("X-B3-TraceId: 463ac35c9f6413ad\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"),
+    );
     let lines = sidecar.stdout.wait_for_many("httpRequest", 2);
-    assert!(lines[1].contains("\"traceId\": \"b3\""), "{}", lines[1]);
+    assert!(lines[1].contains("\"traceId\": \"463ac35c9f6413ad\""), "{}", lines[1]);
     assert!(lines[1].contains("\"requestSize\": \"-1\""), "{}", lines[1]);
 }
 

@@ -94,3 +94,32 @@ fn a_certificate_without_a_key_means_no_tls() {
     let sidecar = Sidecar::start(1, &[("TIDEGATE_CERTIFICATE_DIRECTORY", path)]);
     assert_eq!(sidecar.ports.tls, 0);
 }
+
+/// As the kubelet does: the certificate of a pod is its own, and nobody has signed it.
+#[test]
+fn probes_over_tls_do_not_verify_the_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    write_pair(directory.path());
+    let hello = App::hello();
+    let path = directory.path().to_str().unwrap();
+    let app = Sidecar::start(hello.port, &[("TIDEGATE_CERTIFICATE_DIRECTORY", path)]);
+    let kubelet = crate::client::root("User-Agent: kube-probe/1\r\nK-Network-Probe: queue\r\n");
+    for (scheme, port, expected) in [
+        ("HTTPS", app.ports.tls, 200),
+        ("https", app.ports.tls, 200),
+        ("HTTP", app.ports.tls, 503),
+        ("HTTPS", app.ports.main, 503),
+    ] {
+        // With another agent: to the sidecar in the app's place the usual one would be a probe.
+        let probe = format!(
+            "{{\"httpGet\":{{\"port\":{port},\"scheme\":\"{scheme}\",\"httpHeaders\":\
+             [{{\"name\":\"Host\",\"value\":\"shop.example\"}},\
+             {{\"name\":\"User-Agent\",\"value\":\"mine\"}}]}},\"periodSeconds\":1,\
+             \"timeoutSeconds\":5}}"
+        );
+        let sidecar = Sidecar::start(1, &[("SERVING_READINESS_PROBE", &probe)]);
+        let status = crate::client::get(sidecar.ports.main, &kubelet).status;
+        assert_eq!(status, expected, "{scheme} {port}");
+    }
+    assert!(hello.heads(2).iter().all(|head| head.contains("\r\nHost: shop.example\r\n")));
+}

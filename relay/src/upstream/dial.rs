@@ -2,9 +2,11 @@
 //! time-outs are tried again for a while.
 
 use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Address, Upstream};
@@ -29,7 +31,7 @@ impl Upstream {
         let started = Instant::now();
         let mut limit = FIRST_LIMIT;
         for attempt in 1..=ATTEMPTS_MAX {
-            match timeout(limit, connect(&self.address)).await {
+            match timeout(limit, self.connect()).await {
                 Ok(Ok(io)) => return Ok(io),
                 Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
                     self.unlearn();
@@ -46,20 +48,43 @@ impl Upstream {
 
     fn refused(&self, source: io::Error) -> ForwardError {
         let network = match self.address {
-            Address::Tcp(_) => "tcp",
+            Address::Tcp(_) | Address::Loopback(_) => "tcp",
             Address::Unix(_) => "unix",
         };
         ForwardError::Connect { network, address: self.address.to_string(), source }
     }
+
+    async fn connect(&self) -> io::Result<Box<dyn Io>> {
+        match &self.address {
+            Address::Tcp(address) => tcp(*address).await,
+            Address::Loopback(port) => self.connect_loopback(*port).await,
+            Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+        }
+    }
+
+    /// Tries the address that worked last, then the other one if nobody listens on the first.
+    async fn connect_loopback(&self, port: u16) -> io::Result<Box<dyn Io>> {
+        let on_ipv6 = self.on_ipv6.load(Ordering::Relaxed);
+        let four = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let six = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+        let (first, second) = if on_ipv6 { (six, four) } else { (four, six) };
+        let refusal = match tcp(first).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => error,
+            outcome => return outcome,
+        };
+        match tcp(second).await {
+            Ok(io) => {
+                self.on_ipv6.store(!on_ipv6, Ordering::Relaxed);
+                Ok(io)
+            }
+            // A machine without IPv6 has nothing to add.
+            Err(_) => Err(refusal),
+        }
+    }
 }
 
-async fn connect(address: &Address) -> io::Result<Box<dyn Io>> {
-    Ok(match address {
-        Address::Tcp(address) => {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            Box::new(stream)
-        }
-        Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
-    })
+async fn tcp(address: impl ToSocketAddrs) -> io::Result<Box<dyn Io>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(Box::new(stream))
 }

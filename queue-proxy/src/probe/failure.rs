@@ -1,0 +1,157 @@
+//! Why one attempt failed, in words that a person can act on.
+
+use std::fmt::Write as _;
+use std::io;
+use std::time::Duration;
+
+/// The longest part of what an app says that is repeated, before escapes.
+const LONGEST_QUOTE: usize = 80;
+/// The longest reason on the report stream and in the log.
+pub const LONGEST_REASON: usize = 512;
+
+/// One failed attempt: what was tried, and what came of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{tried}: {cause}")]
+pub struct Failure {
+    /// What was tried, such as `GET http://127.0.0.1:8080/healthz`.
+    pub tried: String,
+    /// What came of it.
+    #[source]
+    pub cause: ProbeFailure,
+}
+
+/// What came of an attempt.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeFailure {
+    /// No connection.
+    #[error("cannot connect to {addresses}: {}", plain(source))]
+    Connect {
+        /// Every address that was tried.
+        addresses: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No answer in time.
+    #[error("the app did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// Not HTTP, or not the right kind of it.
+    #[error("cannot understand the app: {0}")]
+    Protocol(String),
+    /// A status that is no success.
+    #[error("HTTP probe failed with status {status}, expected 200 to 399{}", begins(beginning))]
+    Status {
+        /// The status.
+        status: u16,
+        /// The first bytes of the body.
+        beginning: Vec<u8>,
+    },
+    /// Redirected for ever.
+    #[error("stopped after {requests} requests, the last answer redirects to {to}")]
+    Redirects {
+        /// How many were sent.
+        requests: usize,
+        /// Where the last answer leads.
+        to: String,
+    },
+    /// Redirected to something that is no address.
+    #[error("the app redirects to {0}, which cannot be requested")]
+    Location(String),
+    /// The health service, or what stands in its place, refuses the question.
+    #[error("the health service answered grpc-status {status}{}", unimplemented(status))]
+    Refused {
+        /// The status, a number unless the app says something else.
+        status: String,
+    },
+    /// The health service says no.
+    #[error("the health service reports {}, expected SERVING", serving_status(*.0))]
+    NotServing(i32),
+    /// A command.
+    #[error(
+        "exec probe not supported: the command would have to run in the app's container, which a \
+         sidecar cannot enter; use httpGet, tcpSocket or grpc"
+    )]
+    Exec,
+    /// Nothing to try.
+    #[error("no probe found: expected httpGet, tcpSocket or grpc")]
+    Nothing,
+}
+
+/// The words for the errors that mean something to people; the system's own for the rest.
+fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused, nobody listens there".to_owned(),
+        io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn begins(beginning: &[u8]) -> String {
+    if beginning.is_empty() {
+        return String::new();
+    }
+    format!("; its body begins {}", quoted(beginning))
+}
+
+fn unimplemented(status: &str) -> &'static str {
+    if status == "12" { ": the app has no grpc.health.v1.Health" } else { "" }
+}
+
+fn serving_status(status: i32) -> String {
+    match status {
+        0 => "UNKNOWN".to_owned(),
+        2 => "NOT_SERVING".to_owned(),
+        3 => "SERVICE_UNKNOWN".to_owned(),
+        other => format!("status {other}"),
+    }
+}
+
+/// What somebody else wrote, cut, in quotes and with everything escaped that is no plain text: it
+/// can neither end the line nor speak to a terminal.
+pub(super) fn quoted(bytes: &[u8]) -> String {
+    let cut = &bytes[..bytes.len().min(LONGEST_QUOTE)];
+    let text = String::from_utf8_lossy(cut);
+    let text = text.trim_end_matches('\u{fffd}').trim();
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        write!(quoted, "{}", character.escape_debug()).ok();
+    }
+    quoted.push_str(if bytes.len() > cut.len() { "…\"" } else { "\"" });
+    quoted
+}
+
+/// A reason, bounded.
+pub(super) fn bounded(mut reason: String) -> String {
+    if reason.len() > LONGEST_REASON {
+        let mut end = LONGEST_REASON - '…'.len_utf8();
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        reason.truncate(end);
+        reason.push('…');
+    }
+    reason
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_app_says_stays_one_short_line_of_plain_text() {
+        assert_eq!(quoted(b"  not yet\n"), "\"not yet\"");
+        assert_eq!(quoted(b"a\x1b[2J\r\nb\0\"\\"), r#""a\u{1b}[2J\r\nb\0\"\\""#);
+        assert_eq!(quoted("\u{202e}evil\u{9b}31m".as_bytes()), r#""\u{202e}evil\u{9b}31m""#);
+        assert_eq!(quoted(b"\xff\xfe"), "\"\"");
+        let long = quoted(&b"x".repeat(5000));
+        assert_eq!(long.chars().count(), LONGEST_QUOTE + 3, "{long}");
+        // A character that the cut splits is left out.
+        assert_eq!(quoted("é".repeat(41).as_bytes()), format!("\"{}…\"", "é".repeat(40)));
+    }
+
+    #[test]
+    fn a_reason_has_a_bound_whatever_is_in_it() {
+        let reason = bounded("é".repeat(1000));
+        assert!(reason.len() <= LONGEST_REASON && reason.ends_with('…'), "{}", reason.len());
+        assert_eq!(bounded("short".to_owned()), "short");
+    }
+}
