@@ -15,9 +15,11 @@
 //! * [`breaker`]: one instance's limit with its bounded line (the sidecar's rule).
 //! * [`dispatcher`]: one revision's line before many instances (the front door's rule).
 //! * [`meter`]: the accountant of concurrency that an autoscaler lives on.
+//! * [`abandoned`]: what becomes of a slot whose client has gone.
 //! * [`adaptive`]: a limit that follows latency instead of being configured.
 //! * [`invariants`]: what must hold in every state, shared by debug builds, tests and simulator.
 
+pub mod abandoned;
 pub mod adaptive;
 pub mod breaker;
 pub mod dispatcher;
@@ -27,6 +29,7 @@ pub mod line;
 pub mod meter;
 pub mod time;
 
+pub use abandoned::Abandoned;
 pub use adaptive::{Adaptive, AdaptiveSettings};
 pub use breaker::{Arrival, Breaker};
 pub use dispatcher::{Dispatch, Dispatcher, DispatcherSettings, Grant, InstanceId, Policy};

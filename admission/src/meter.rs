@@ -71,6 +71,14 @@ impl Meter {
         }
     }
 
+    /// What a request began goes on after it [`Meter::depart`]s: it is still counted as being
+    /// inside, though not as another request, and must depart once more.
+    pub fn stay(&mut self, now: Moment, source: Source) {
+        self.advance(now);
+        self.concurrency += 1;
+        self.proxied_concurrency += u64::from(source == Source::Proxied);
+    }
+
     /// A request is answered, has failed or went away.
     pub fn depart(&mut self, now: Moment, source: Source) {
         debug_assert!(self.concurrency > 0, "someone departed who had not arrived");
