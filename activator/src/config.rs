@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tidegate_admission::DispatcherSettings;
+use tidegate_admission::{Abandoned, DispatcherSettings};
 use tidegate_relay::{ServerSettings, TimeLimits};
 use tidegate_reporter::{Endpoint, RevisionName};
 
@@ -27,6 +27,8 @@ pub struct Config {
     pub dispatch: DispatcherSettings,
     /// How long a request may take, waiting included.
     pub limits: TimeLimits,
+    /// What becomes of the room at an instance when a request's client has gone.
+    pub abandoned: Abandoned,
     /// The bounds of the listener.
     pub server: ServerSettings,
 }
@@ -48,6 +50,7 @@ impl Config {
                 response_start: Some(DEFAULT_LONGEST_WAIT),
                 ..TimeLimits::default()
             },
+            abandoned: Abandoned::hold(Some(DEFAULT_LONGEST_WAIT)),
             server: ServerSettings::default(),
         }
     }

@@ -4,25 +4,31 @@
 //! [`Passage`]: an instance with room, and the right to send it one request. While there is none it
 //! stands in line. Dropping the passage is the only way the room is given back; dropping the future
 //! of [`Visit::passage`] leaves the line. Every choice is [`tidegate_admission`]'s.
+//!
+//! An instance that cannot be reached is left out (`ejection` says for how long, `recovery` brings
+//! it back); how long one may take to accept a connection is learned (`budget`).
 
+mod budget;
+mod ejection;
+mod recovery;
 mod state;
 
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidegate_admission::{DispatcherSettings, InstanceId, Moment, Refusal, Source, Ticket};
+use tidegate_admission::{
+    Abandoned, DispatcherSettings, InstanceId, Moment, Refusal, Source, Ticket,
+};
 use tidegate_relay::{Address, Upstream};
 use tidegate_reporter::{Endpoint, RevisionName};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+pub use self::ejection::{FIRST_EJECTION, LONGEST_EJECTION, Unreachable};
 pub use self::state::{Cut, Status};
 use self::state::{Deliveries, State, Wanted};
-
-/// How long an instance that refused a connection is left alone before it is tried again, unless
-/// the controller takes it off the list first.
-pub const SUSPECT_FOR: Duration = Duration::from_millis(500);
 
 /// A front door. Shared by the requests at it, the listener, and whoever reports its numbers.
 #[derive(Debug)]
@@ -31,6 +37,8 @@ pub struct Door {
     opened: Instant,
     state: Mutex<State>,
     line_formed: Notify,
+    /// Tells those who look at instances that are out that a request may need one of them.
+    needed: Notify,
 }
 
 impl Door {
@@ -41,6 +49,7 @@ impl Door {
             opened: Instant::now(),
             state: Mutex::new(State::new(settings)),
             line_formed: Notify::new(),
+            needed: Notify::new(),
         })
     }
 
@@ -107,8 +116,9 @@ impl Door {
     }
 
     fn passage(self: &Arc<Self>, wanted: Wanted) -> Passage {
-        let Wanted { id, order, place } = wanted;
-        Passage { instance: Instance { door: Arc::clone(self), id, place }, order }
+        let Wanted { id, order, place, budget } = wanted;
+        let instance = Instance { door: Arc::clone(self), id, place };
+        Passage { instance, order, budget, holder: Holder::Client }
     }
 
     fn expire(&self) {
@@ -118,17 +128,36 @@ impl Door {
         drop(expired);
     }
 
-    /// Leaves an instance alone for a while, and comes back to it.
-    fn suspect(self: &Arc<Self>, instance: InstanceId) {
-        if !self.state.lock().suspect(instance) {
-            return;
+    /// Leaves an instance out, and sees to it that it comes back.
+    fn eject(self: &Arc<Self>, instance: InstanceId, how: Unreachable) {
+        let ejected = self.state.lock().eject(instance, how);
+        if let Some(out_for) = ejected {
+            self.needed.notify_waiters();
+            tokio::spawn(recovery::recover(Arc::downgrade(self), instance, out_for));
         }
-        let door = Arc::clone(self);
-        tokio::spawn(async move {
-            tokio::time::sleep(SUSPECT_FOR).await;
-            let deliveries = door.state.lock().trust(instance);
-            door.deliver(deliveries);
-        });
+    }
+
+    /// An instance that is out, and should be looked at.
+    fn left_out(&self, instance: InstanceId) -> Option<Arc<Place>> {
+        self.state.lock().left_out(instance)
+    }
+
+    /// An instance that is out was looked at in vain. Gives for how long it stays out.
+    fn failed_again(&self, instance: InstanceId, how: Option<Unreachable>) -> Duration {
+        let how = how.unwrap_or(Unreachable::Refused);
+        self.state.lock().failed_again(instance, how)
+    }
+
+    /// An instance that was out accepted a connection.
+    fn trust(self: &Arc<Self>, instance: InstanceId, took: Duration) {
+        let deliveries = self.state.lock().trust(instance, took);
+        self.deliver(deliveries);
+    }
+
+    fn wake(watchers: Vec<Waker>) {
+        for watcher in watchers {
+            watcher.wake();
+        }
     }
 }
 
@@ -163,6 +192,7 @@ impl Visit {
                 self.arrival = Some((ticket.order(), deadline));
                 if first_in_line {
                     door.line_formed.notify_one();
+                    door.needed.notify_waiters();
                 }
                 Waiting { door: Arc::clone(&door), ticket, granted, deadline }
             }
@@ -188,9 +218,7 @@ impl Drop for Visit {
     fn drop(&mut self) {
         let now = self.door.now();
         let watchers = self.door.state.lock().depart(now, self.failed);
-        for watcher in watchers {
-            watcher.wake();
-        }
+        Door::wake(watchers);
     }
 }
 
@@ -199,6 +227,17 @@ impl Drop for Visit {
 pub struct Passage {
     instance: Instance,
     order: u64,
+    budget: Duration,
+    holder: Holder,
+}
+
+/// For whom room at an instance is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    /// A client that waits for its answer.
+    Client,
+    /// Only the instance, which is not done.
+    Instance,
 }
 
 impl Passage {
@@ -211,11 +250,32 @@ impl Passage {
     pub fn order(&self) -> u64 {
         self.order
     }
+
+    /// How long the instance may take to accept a connection.
+    pub fn connect_budget(&self) -> Duration {
+        self.budget
+    }
+
+    /// The request's client has gone, or its time is up, while the instance works at it. Counts
+    /// it, and gives how long the passage is to be held at most; `None` lets it go. While it is
+    /// held it counts as a request at the door. Call it once.
+    pub fn abandon(&mut self, rule: Abandoned) -> Option<Duration> {
+        let Instance { door, id, .. } = &self.instance;
+        let longest = door.state.lock().abandon(door.now(), *id, rule);
+        if longest.is_some() {
+            self.holder = Holder::Instance;
+        }
+        longest
+    }
 }
 
 impl Drop for Passage {
     fn drop(&mut self) {
         let Instance { door, id, .. } = &self.instance;
+        if self.holder == Holder::Instance {
+            let watchers = door.state.lock().end_abandoned(door.now());
+            Door::wake(watchers);
+        }
         let deliveries = door.state.lock().give_back(*id);
         door.deliver(deliveries);
     }
@@ -240,9 +300,20 @@ impl Instance {
         &self.place.upstream
     }
 
-    /// Nobody listens there: it gets nothing more until it is tried again after [`SUSPECT_FOR`].
-    pub fn unreachable(&self) {
-        self.door.suspect(self.id);
+    /// It could not be reached: it gets nothing more until it accepts a connection again. It is
+    /// looked at for the first time after [`FIRST_EJECTION`], or at once when a request waits that
+    /// nobody else can take.
+    pub fn unreachable(&self, how: Unreachable) {
+        if how == Unreachable::Silent {
+            // What was kept leads to a place that does not answer any more.
+            self.place.upstream.close_idle();
+        }
+        self.door.eject(self.id, how);
+    }
+
+    /// A connection to it was made in `took`.
+    pub fn connected(&self, took: Duration) {
+        self.door.state.lock().connected(self.id, took);
     }
 }
 

@@ -1,14 +1,17 @@
 //! One request from the client to an instance and back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tidegate_admission::Abandoned;
 use tidegate_relay::http::header::{HeaderName, HeaderValue};
 use tidegate_relay::{
-    Drain, Exchange, Forward, Handler, Interrupted, RequestHead, TimeLimits, forwarded,
+    ConnectPatience, Drain, Exchange, Forward, Guard, Handler, Interrupted, RequestHead,
+    TimeLimits, forwarded,
 };
 
 use crate::answers::Failure;
-use crate::door::Visit;
+use crate::door::{Passage, Unreachable, Visit};
 use crate::doors::Doors;
 use crate::identity::{Claim, NAMESPACE_HEADER, REVISION_HEADER};
 use crate::probe;
@@ -26,7 +29,20 @@ const ATTEMPTS_MAX: u32 = 64;
 pub(crate) struct Passing {
     pub(crate) doors: Arc<Doors>,
     pub(crate) limits: TimeLimits,
+    pub(crate) abandoned: Abandoned,
     pub(crate) drain: Drain,
+}
+
+/// Holds the room at an instance while the instance is at work.
+struct Sent {
+    passage: Passage,
+    abandoned: Abandoned,
+}
+
+impl Guard for Sent {
+    fn abandoned(&mut self) -> Option<Duration> {
+        self.passage.abandon(self.abandoned)
+    }
 }
 
 impl Handler for Passing {
@@ -60,14 +76,22 @@ impl Passing {
         for _ in 0..ATTEMPTS_MAX {
             let passage = exchange.hold(self.limits, visit.passage()).await??;
             let instance = passage.instance().clone();
-            let forward = Forward { limits: self.limits, guard: passage };
-            match exchange.forward(instance.upstream(), forward).await {
-                Ok(()) => return Ok(()),
-                Err(error) if error.is_unsent() && !exchange.has_responded() => {
-                    tracing::info!(instance = instance.name(), %error, "instance is unreachable");
-                    instance.unreachable();
-                }
-                Err(error) => return Err(error.into()),
+            let forward = Forward {
+                limits: self.limits,
+                connect: ConnectPatience::Once(passage.connect_budget()),
+                guard: Sent { passage, abandoned: self.abandoned },
+            };
+            let outcome = exchange.forward(instance.upstream(), forward).await;
+            if let Some(took) = exchange.report().connect {
+                instance.connected(took);
+            }
+            let Err(error) = outcome else { return Ok(()) };
+            if let Some(how) = Unreachable::of(&error) {
+                tracing::info!(instance = instance.name(), %error, "an instance is unreachable");
+                instance.unreachable(how);
+            }
+            if !error.is_unsent() || exchange.has_responded() {
+                return Err(error.into());
             }
         }
         Err(Failure::Unreachable { attempts: ATTEMPTS_MAX })

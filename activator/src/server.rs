@@ -10,6 +10,7 @@ use tidegate_relay::{Drain, Phase, Server};
 use tidegate_reporter::{EndpointMap, Inbox, Reporter};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Config, ConfigError};
 use crate::door::{Door, parse_address};
@@ -97,8 +98,12 @@ impl Activator {
         }
         doors.set_endpoints(&given);
         let drain = Drain::new();
-        let passing =
-            Passing { doors: Arc::clone(&doors), limits: config.limits, drain: drain.clone() };
+        let passing = Passing {
+            doors: Arc::clone(&doors),
+            limits: config.limits,
+            abandoned: config.abandoned,
+            drain: drain.clone(),
+        };
         let server = Server::new(passing, config.server, drain.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { server.serve_listener(listener).await });
@@ -161,8 +166,17 @@ impl Running {
     /// for `longest`. The last numbers are reported before it returns.
     pub async fn drain(mut self, longest: Duration) -> Drained {
         self.drain.set_phase(Phase::Closing);
-        let whole = tokio::time::timeout(longest, self.drain.until_empty()).await.is_ok();
+        let by = Instant::now() + longest;
+        let whole = timeout_at(by, self.drain.until_empty()).await.is_ok();
         let connections = self.drain.connections();
+        // Instances may still work at what nobody waits for: they get the same time for it. What
+        // they do not finish in it was promised to nobody.
+        let abandoned = async {
+            for door in self.doors.all() {
+                door.empty().await;
+            }
+        };
+        let _ = timeout_at(by, abandoned).await;
         self.tasks.shutdown().await;
         if let Some(mut driver) = self.driver.take() {
             // With the last reporter gone the driver sends what is left, if anyone listens.

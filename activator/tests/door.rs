@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tidegate_activator::door::{Door, Passage};
+use tidegate_activator::door::{Door, Passage, Unreachable};
 use tidegate_admission::{DispatcherSettings, Refusal};
 use tidegate_reporter::{Endpoint, RevisionName};
 
@@ -86,14 +86,18 @@ async fn whoever_goes_away_leaves_the_line() {
     assert_eq!(door.status().in_flight, 0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_unreachable_instance_is_left_alone_and_the_request_goes_first() {
+#[tokio::test]
+async fn an_unreachable_instance_is_left_out_and_the_request_goes_first() {
     let door = door(10, None);
-    door.set_endpoints(&[endpoint("a", 1)]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let a = || Endpoint { instance: "a".into(), address: address.to_string(), limit: 1 };
+    door.set_endpoints(&[a()]);
     let mut visit = door.visit();
     let passage = visit.passage().await.unwrap();
     let later = wait_in_line(&door).await;
-    passage.instance().unreachable();
+    passage.instance().unreachable(Unreachable::Refused);
     drop(passage);
     assert_eq!(door.status().ready, 0);
     let again = tokio::spawn(async move {
@@ -103,11 +107,12 @@ async fn an_unreachable_instance_is_left_alone_and_the_request_goes_first() {
     while door.status().waiting < 2 {
         tokio::task::yield_now().await;
     }
-    door.set_endpoints(&[endpoint("a", 1), endpoint("b", 1)]);
+    door.set_endpoints(&[a(), endpoint("b", 1)]);
     let (name, passage, visit) = again.await.unwrap();
-    assert_eq!(name, "b", "the one that was refused is not asked again at once");
+    assert_eq!(name, "b", "the one that refused is out");
     assert!(!later.is_finished());
-    // After a while it is trusted again, without another word from the controller.
+    // Once it accepts connections it is trusted again, without a word from the controller.
+    let _listener = std::net::TcpListener::bind(address).unwrap();
     let (name, _passage) = later.await.unwrap().unwrap();
     assert_eq!(name, "a");
     drop((passage, visit));

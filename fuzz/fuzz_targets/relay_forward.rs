@@ -5,12 +5,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use tidegate_relay::http::StatusCode;
 use tidegate_relay::{
-    Address, Drain, Exchange, Forward, Handler, Reply, Server, ServerSettings, TimeLimits,
-    Upstream, UpstreamSettings,
+    Address, ConnectPatience, Drain, Exchange, Forward, Guard, Handler, Reply, Server,
+    ServerSettings, TimeLimits, Upstream, UpstreamSettings,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -20,9 +21,27 @@ struct Forwarder {
     slot: Arc<()>,
 }
 
+/// Held beyond its exchange, as a sidecar with a limit does.
+struct Slot {
+    _taken: Arc<()>,
+}
+
+impl Guard for Slot {
+    fn abandoned(&mut self) -> Option<Duration> {
+        Some(HOLD)
+    }
+}
+
+/// Time is paused, so this takes none.
+const HOLD: Duration = Duration::from_secs(60);
+
 impl Handler for Forwarder {
     async fn handle(&self, exchange: &mut Exchange) {
-        let forward = Forward { limits: TimeLimits::default(), guard: Arc::clone(&self.slot) };
+        let forward = Forward {
+            limits: TimeLimits::default(),
+            connect: ConnectPatience::default(),
+            guard: Slot { _taken: Arc::clone(&self.slot) },
+        };
         let outcome = exchange.forward(&self.upstream, forward).await;
         if outcome.is_err() && !exchange.has_responded() {
             let _ = exchange.respond(Reply::text(StatusCode::BAD_GATEWAY, "failed\n")).await;
@@ -70,6 +89,7 @@ fuzz_target!(|input: (&[u8], &[u8])| {
             let _ = client.read_to_end(&mut answers).await;
         };
         tokio::join!(serving, talking);
+        tokio::time::sleep(2 * HOLD).await;
         // One here and one in the handler: no exchange kept its own.
         assert_eq!(Arc::strong_count(&slot), 2);
     });

@@ -5,6 +5,9 @@
 //! future leaves the line (or gives back the slot, if it was called a moment before), so that
 //! cancellation at any point loses nothing. Entering without waiting allocates nothing.
 //!
+//! A permit whose client has gone may be held on for the app ([`Permit::abandon`]): it then counts
+//! as before, and in a series of its own.
+//!
 //! Every decision is [`tidegate_admission`]'s; this module only remembers whom to wake.
 //!
 //! Modules in reading order: `state` what the lock guards, `core` what may happen to it
@@ -22,7 +25,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidegate_admission::{Breaker, Limit, LineSettings, Meter, Moment, Refusal, Source};
+use tidegate_admission::{Abandoned, Breaker, Limit, LineSettings, Meter, Moment, Refusal, Source};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
@@ -62,7 +65,7 @@ impl Gate {
     /// A request arrives. It is counted from now on until its permit or its place is dropped.
     pub fn arrive(&self, source: Source) -> Admission {
         match self.core.arrive(source) {
-            Ok(Ok(slot)) => Admission::Entered(Permit { _slot: slot }),
+            Ok(Ok(slot)) => Admission::Entered(Permit { slot }),
             Ok(Err(place)) => {
                 let deadline = place.deadline().map(|at| self.core.ground().instant(at));
                 let sleep = deadline.map(|at| Box::pin(tokio::time::sleep_until(at)));
@@ -126,7 +129,15 @@ impl Gate {
 /// The right to run. Dropping it gives the slot to the next in line.
 #[derive(Debug)]
 pub struct Permit {
-    _slot: Slot<OnTokio>,
+    slot: Slot<OnTokio>,
+}
+
+impl Permit {
+    /// The request's client has gone, or its time is up, while the app works at it. Counts it, and
+    /// gives how long the permit is to be held at most; `None` lets it go. Call it once.
+    pub fn abandon(&mut self, rule: Abandoned) -> Option<Duration> {
+        self.slot.abandon(rule)
+    }
 }
 
 /// A place in line: resolves to a permit, or to [`Refusal::WaitedTooLong`].
@@ -157,7 +168,7 @@ impl Future for Waiting {
                 outcome = this.place.poll(context.waker());
             }
         }
-        outcome.map(|outcome| outcome.map(|slot| Permit { _slot: slot }))
+        outcome.map(|outcome| outcome.map(|slot| Permit { slot }))
     }
 }
 

@@ -80,6 +80,8 @@ struct Own {
     executing: Gauge,
     waiting: Gauge,
     limit: Gauge,
+    abandoned: Gauge,
+    abandoned_total: Counter,
     refused_full: Counter,
     refused_late: Counter,
     connect_failures: Counter,
@@ -235,26 +237,15 @@ impl Metrics {
     /// Once a second: gauges follow the gate, and samples are folded into buckets so that they do
     /// not pile up between two scrapes.
     pub fn tick(&self, cut: &Cut, lost: Lost) {
-        let (own, levels) = (&self.shared.own, cut.levels);
-        if let Some(depth) = &self.shared.depth {
-            depth.set(levels.inside());
-        }
-        own.executing.set(levels.executing);
-        own.waiting.set(levels.waiting);
-        own.limit.set(levels.limit.to_wire());
-        own.record_lost.set(lost.record_rows as f64);
-        own.log_lost.set(lost.log_lines as f64);
+        self.shared.show(cut.levels);
+        self.shared.own.record_lost.set(lost.record_rows as f64);
+        self.shared.own.log_lost.set(lost.log_lines as f64);
         self.shared.handle.run_upkeep();
     }
 
     /// The page that Prometheus scrapes.
     pub fn render(&self, levels: Levels) -> String {
-        if let Some(depth) = &self.shared.depth {
-            depth.set(levels.inside());
-        }
-        self.shared.own.executing.set(levels.executing);
-        self.shared.own.waiting.set(levels.waiting);
-        self.shared.own.limit.set(levels.limit.to_wire());
+        self.shared.show(levels);
         let mut page = self.shared.handle.render();
         process::append(&mut page);
         page
@@ -264,6 +255,18 @@ impl Metrics {
 // === impl Shared ===
 
 impl Shared {
+    /// Gauges follow the gate.
+    fn show(&self, levels: Levels) {
+        if let Some(depth) = &self.depth {
+            depth.set(levels.inside());
+        }
+        self.own.executing.set(levels.executing);
+        self.own.waiting.set(levels.waiting);
+        self.own.limit.set(levels.limit.to_wire());
+        self.own.abandoned.set(levels.abandoned);
+        self.own.abandoned_total.absolute(levels.abandoned_total);
+    }
+
     fn invocation(&self, status: u16) -> Histogram {
         self.invocations.lock().get_or_insert(status, |status| {
             let mut labels = scope(SCOPE_QUEUE, "");
@@ -309,6 +312,8 @@ impl Own {
             executing: gauge(recorder, name::EXECUTING, ours()),
             waiting: gauge(recorder, name::WAITING, ours()),
             limit: gauge(recorder, name::LIMIT, ours()),
+            abandoned: gauge(recorder, name::ABANDONED, ours()),
+            abandoned_total: counter(recorder, name::ABANDONED_TOTAL, ours()),
             refused_full: refused("line_full"),
             refused_late: refused("waited_too_long"),
             connect_failures: counter(recorder, name::CONNECT_FAILURES, ours()),

@@ -250,6 +250,7 @@ fn shared(settings: &Settings, outputs: &Outputs) -> Shared {
             idle: settings.timeouts.idle,
             overall: settings.timeouts.overall,
         },
+        abandoned: settings.admission.abandoned,
         refusal_style: RefusalStyle {
             status: settings.admission.refusal_status,
             retry_after_seconds: settings.admission.retry_after_seconds,

@@ -6,9 +6,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use tidegate_admission::Source;
-use tidegate_relay::{Exchange, Forward, ForwardError, Handler, TimeLimits, Upstream, forwarded};
+use tidegate_admission::{Abandoned, Source};
+use tidegate_relay::{
+    ConnectPatience, Exchange, Forward, ForwardError, Guard, Handler, TimeLimits, Upstream,
+    forwarded,
+};
 use tokio::time::Instant;
 
 use crate::capacity::Capacity;
@@ -35,6 +39,8 @@ pub struct Shared {
     pub prober: Prober,
     /// Limits in time.
     pub limits: TimeLimits,
+    /// What becomes of the slot of a request whose client has gone.
+    pub abandoned: Abandoned,
     /// How refusals look.
     pub refusal_style: RefusalStyle,
     /// Who wants to know.
@@ -53,8 +59,15 @@ pub struct Proxy {
 /// Holds the slot while the app is at work, and remembers when it was done: a client that reads
 /// slowly is no fault of the app.
 struct Slot {
-    _permit: Permit,
+    permit: Permit,
+    abandoned: Abandoned,
     left: Option<Arc<OnceLock<Instant>>>,
+}
+
+impl Guard for Slot {
+    fn abandoned(&mut self) -> Option<Duration> {
+        self.permit.abandon(self.abandoned)
+    }
 }
 
 impl Drop for Slot {
@@ -83,8 +96,9 @@ impl Proxy {
             metrics.admitted(self.shared.gate.levels());
         }
         let left = self.shared.is_timed().then(Arc::default);
-        let slot = Slot { _permit: permit, left: left.clone() };
-        let forward = Forward { limits: self.shared.limits, guard: slot };
+        let slot = Slot { permit, abandoned: self.shared.abandoned, left: left.clone() };
+        let connect = ConnectPatience::Growing;
+        let forward = Forward { limits: self.shared.limits, connect, guard: slot };
         let outcome = exchange.forward(&self.upstream, forward).await;
         passage.left = left.and_then(|left| left.get().copied());
         self.conclude(exchange, outcome, &mut passage).await;

@@ -5,10 +5,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tidegate_admission::Abandoned;
+
 use crate::environment::{Environment, Problem, Reader, keys};
 use crate::logging;
 use crate::probe::spec::{self, ReadinessSpec};
 
+mod admission;
 pub mod observability;
 
 use observability::Observability;
@@ -107,6 +110,8 @@ pub struct Admission {
     pub refusal_status: http::StatusCode,
     /// `Retry-After` of a refusal in seconds.
     pub retry_after_seconds: Option<u32>,
+    /// What becomes of the slot of a request whose client has gone.
+    pub abandoned: Abandoned,
 }
 
 /// Limits in time of one exchange; `None` is unlimited.
@@ -218,9 +223,10 @@ impl Settings {
         };
         let readiness = readiness(&mut reader, user_port);
         let observability = observability::read(&mut reader);
-        let admission = admission(&mut reader, limit);
-        let drain = drain(&mut reader, timeouts.overall);
         let report = report(&reader, &identity);
+        let abandoned = admission::abandoned(&mut reader, timeouts.overall, report.is_some());
+        let admission = admission::read(&mut reader, limit, abandoned);
+        let drain = drain(&mut reader, timeouts.overall);
         let settings = Self {
             app_port: user_port,
             ready_poll: ready_poll(&mut reader, report.is_some()),
@@ -362,43 +368,6 @@ fn readiness<E: Environment>(reader: &mut Reader<'_, E>, user_port: u16) -> Read
             reader.reject(keys::SERVING_READINESS_PROBE, error.to_string());
             ReadinessSpec::default()
         }
-    }
-}
-
-fn admission<E: Environment>(reader: &mut Reader<'_, E>, limit: i64) -> Admission {
-    let limit = u32::try_from(limit.clamp(0, i64::from(u32::MAX))).unwrap_or(0);
-    let concurrency = match reader.optional(keys::TIDEGATE_CONCURRENCY).as_deref() {
-        Some("auto") => Concurrency::Adaptive { ceiling: (limit > 0).then_some(limit) },
-        Some(other) => {
-            let message = format!("cannot use '{other}', expected 'auto'");
-            reader.reject(keys::TIDEGATE_CONCURRENCY, message);
-            Concurrency::Unlimited
-        }
-        None if limit == 0 => Concurrency::Unlimited,
-        None => Concurrency::Fixed(limit),
-    };
-    let refusal_status = match reader.optional_integer(keys::TIDEGATE_REFUSAL_STATUS) {
-        None | Some(503) => http::StatusCode::SERVICE_UNAVAILABLE,
-        Some(429) => http::StatusCode::TOO_MANY_REQUESTS,
-        Some(other) => {
-            let message = format!("cannot use {other}, expected 503 or 429");
-            reader.reject(keys::TIDEGATE_REFUSAL_STATUS, message);
-            http::StatusCode::SERVICE_UNAVAILABLE
-        }
-    };
-    let any = 0..=i64::from(u32::MAX);
-    let number = |value: i64| u32::try_from(value).ok();
-    Admission {
-        concurrency,
-        queue_depth: reader
-            .optional_within(keys::TIDEGATE_QUEUE_DEPTH, any.clone())
-            .and_then(number),
-        queue_timeout: milliseconds(reader, keys::TIDEGATE_QUEUE_TIMEOUT_MS)
-            .filter(|timeout| !timeout.is_zero()),
-        refusal_status,
-        retry_after_seconds: reader
-            .optional_within(keys::TIDEGATE_RETRY_AFTER_SECONDS, any)
-            .and_then(number),
     }
 }
 

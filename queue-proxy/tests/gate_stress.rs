@@ -57,7 +57,7 @@ async fn a_storm_of_requests_and_cancellations_never_exceeds_the_limit() {
     let cut = gate.cut();
     assert_eq!((cut.levels.executing, cut.levels.waiting), (0, 0));
     assert_eq!(cut.report.request_count, 64 * 200);
-    assert_eq!(entered.load(Ordering::SeqCst) + cut.abandoned, 64 * 200);
+    assert_eq!(entered.load(Ordering::SeqCst) + cut.left_line, 64 * 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -123,7 +123,7 @@ async fn the_twelfth_is_refused_until_a_waiter_disconnects() {
     assert!(matches!(waiting.pop(), Some(Admission::Waiting(_))));
     assert!(matches!(gate.arrive(Source::Direct), Admission::Waiting(_)));
     let cut = gate.cut();
-    assert_eq!((cut.refused_line_full, cut.abandoned, cut.report.request_count), (1, 2, 13));
+    assert_eq!((cut.refused_line_full, cut.left_line, cut.report.request_count), (1, 2, 13));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tidegate_relay::forwarded::{add_forwarded, append_forwarded_for};
 use tidegate_relay::{
-    Address, Drain, Exchange, Forward, Handler, Reply, Server, ServerSettings, TimeLimits,
-    Upstream, UpstreamSettings,
+    Address, ConnectPatience, Drain, Exchange, Forward, Handler, Reply, Server, ServerSettings,
+    TimeLimits, Upstream, UpstreamSettings,
 };
 use tokio::net::TcpListener;
 
@@ -23,7 +23,8 @@ impl Handler for Plain {
         append_forwarded_for(&mut exchange.head_mut().headers, peer);
         let limits =
             TimeLimits { overall: Some(Duration::from_secs(300)), ..TimeLimits::default() };
-        if let Err(error) = exchange.forward(&self.upstream, Forward { limits, guard: () }).await
+        let forward = Forward { limits, connect: ConnectPatience::default(), guard: () };
+        if let Err(error) = exchange.forward(&self.upstream, forward).await
             && !exchange.has_responded()
         {
             let reply = Reply::error(error.status(), &error.to_string());

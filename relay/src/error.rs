@@ -95,6 +95,14 @@ impl ForwardError {
         }
     }
 
+    /// Whether the failure was not the upstream's: if it had the request, it may still work at it.
+    pub(crate) fn leaves_work(&self) -> bool {
+        matches!(
+            self,
+            ForwardError::ClientGone | ForwardError::TimedOut(_) | ForwardError::RequestBody(_)
+        )
+    }
+
     /// Whether it is certain that the upstream saw nothing of the request, so that it may be
     /// sent elsewhere whatever its method.
     pub fn is_unsent(&self) -> bool {

@@ -4,6 +4,7 @@
 //! decides, and then either [`respond`](Exchange::respond)s itself or
 //! [`forward`](Exchange::forward)s to an [`Upstream`](crate::Upstream).
 
+mod abandoned;
 pub(crate) mod client;
 mod forward;
 pub(crate) mod origin;
@@ -17,6 +18,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -27,7 +29,7 @@ use crate::head::RequestHead;
 use crate::timer::{Alarm, Deadlines, TimeLimits};
 use client::Client;
 
-pub use forward::Forward;
+pub use forward::{Forward, Guard};
 
 /// A request and everything needed to answer it.
 pub struct Exchange {
@@ -50,6 +52,8 @@ pub struct Report {
     pub request_bytes: u64,
     /// Bytes of the answer's body that were passed on. After an upgrade, bytes of the tunnel.
     pub response_bytes: u64,
+    /// How long the connection to the upstream took to make, where one was made.
+    pub connect: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,8 +32,8 @@ pub use http;
 
 pub use drain::{Drain, Phase};
 pub use error::{ForwardError, Interrupted, Timeout};
-pub use exchange::{Exchange, Forward, Report};
+pub use exchange::{Exchange, Forward, Guard, Report};
 pub use head::{BodyLength, Reply, RequestHead, Scheme};
 pub use server::{Handler, Server, ServerSettings};
 pub use timer::TimeLimits;
-pub use upstream::{Address, Upstream, UpstreamSettings};
+pub use upstream::{Address, ConnectPatience, Upstream, UpstreamSettings};

@@ -2,6 +2,7 @@
 
 mod dial;
 mod http2;
+mod liveness;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,6 +15,8 @@ use tokio::time::Instant;
 
 use crate::exchange::origin::H1Origin;
 use http2::Sender;
+
+pub use dial::ConnectPatience;
 
 /// Where an upstream listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

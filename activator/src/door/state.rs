@@ -6,13 +6,16 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tidegate_admission::{
-    Dispatch, Dispatcher, DispatcherSettings, Grant, InstanceId, Limit, Meter, Moment, Refusal,
-    Report, Source, Ticket,
+    Abandoned, Dispatch, Dispatcher, DispatcherSettings, Grant, InstanceId, Limit, Meter, Moment,
+    Refusal, Report, Source, Ticket,
 };
 use tidegate_relay::{Address, Upstream, UpstreamSettings};
 use tidegate_reporter::Endpoint;
 use tokio::sync::oneshot;
 
+use super::budget::ConnectBudget;
+use super::ejection::{Record, Unreachable};
+use super::recovery::Need;
 use super::{Passage, Place, parse_address};
 
 /// The statistics of one period.
@@ -45,6 +48,10 @@ pub struct Status {
     pub refused: u64,
     /// Requests that were sent and not answered by the instance.
     pub failed: u64,
+    /// Requests at instances for which nobody waits any more, and which hold their place there.
+    pub abandoned: u64,
+    /// Requests that were abandoned at an instance since the door opened, held or not.
+    pub abandoned_total: u64,
 }
 
 /// An instance that was chosen for a request.
@@ -53,6 +60,7 @@ pub(super) struct Wanted {
     pub(super) id: InstanceId,
     pub(super) order: u64,
     pub(super) place: Arc<Place>,
+    pub(super) budget: Duration,
 }
 
 /// What becomes of a request that asks for an instance.
@@ -77,8 +85,16 @@ struct Instance {
     place: Arc<Place>,
     /// The controller names it. If not, it is forgotten once it is done.
     listed: bool,
-    /// It refused a connection a moment ago.
-    suspected: bool,
+    /// Whether it is sent requests, as far as its connections tell.
+    standing: Standing,
+    record: Record,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Trusted,
+    /// It could not be reached; somebody looks at it until it can be.
+    LeftOut,
 }
 
 #[derive(Debug)]
@@ -91,6 +107,10 @@ pub(super) struct State {
     /// By place in line.
     waiters: Vec<Option<oneshot::Sender<Passage>>>,
     empty_watchers: Vec<Waker>,
+    budget: ConnectBudget,
+    left_out: u32,
+    abandoned: u64,
+    abandoned_total: u64,
     requests: u64,
     cold_starts: u64,
     refused: u64,
@@ -108,6 +128,10 @@ impl State {
             by_name: HashMap::new(),
             waiters: Vec::new(),
             empty_watchers: Vec::new(),
+            budget: ConnectBudget::default(),
+            left_out: 0,
+            abandoned: 0,
+            abandoned_total: 0,
             requests: 0,
             cold_starts: 0,
             refused: 0,
@@ -164,6 +188,32 @@ impl State {
     /// A request ended. Gives who waits for the door to be empty, if it is.
     pub(super) fn depart(&mut self, now: Moment, failed: bool) -> Vec<Waker> {
         self.failed += u64::from(failed);
+        self.end_counting(now)
+    }
+
+    /// Nobody waits any more for a request at an instance. Gives how long it may keep its place
+    /// there, as `rule` has it under the instance's limit.
+    pub(super) fn abandon(
+        &mut self,
+        now: Moment,
+        instance: InstanceId,
+        rule: Abandoned,
+    ) -> Option<Duration> {
+        self.abandoned_total += 1;
+        let longest = rule.longest_under(self.dispatcher.limit_of(instance)?)?;
+        self.abandoned += 1;
+        self.meter.stay(now, Source::Direct);
+        Some(longest)
+    }
+
+    /// The instance is done with a request that was abandoned and kept. Gives who waits for the
+    /// door to be empty, if it is.
+    pub(super) fn end_abandoned(&mut self, now: Moment) -> Vec<Waker> {
+        self.abandoned = self.abandoned.saturating_sub(1);
+        self.end_counting(now)
+    }
+
+    fn end_counting(&mut self, now: Moment) -> Vec<Waker> {
         self.meter.depart(now, Source::Direct);
         if self.meter.concurrency() == 0 {
             return std::mem::take(&mut self.empty_watchers);
@@ -216,8 +266,10 @@ impl State {
                     if self.dispatcher.limit_of(id) != Some(limit) {
                         grants.extend(self.dispatcher.set_limit(id, limit));
                     }
-                    let suspected = self.instance(id).is_some_and(|instance| instance.suspected);
-                    if !self.dispatcher.is_ready(id) && !suspected {
+                    let trusted = self
+                        .instance(id)
+                        .is_some_and(|instance| instance.standing == Standing::Trusted);
+                    if !self.dispatcher.is_ready(id) && trusted {
                         grants.extend(self.dispatcher.resume(id));
                     }
                 }
@@ -230,23 +282,66 @@ impl State {
         self.deliveries(grants)
     }
 
-    /// Sends the instance nothing for now. True if it was sent requests until now.
-    pub(super) fn suspect(&mut self, id: InstanceId) -> bool {
-        let Some(instance) = self.instance_mut(id) else { return false };
-        let news = !std::mem::replace(&mut instance.suspected, true);
+    /// Leaves an instance out. Gives for how long, unless it is out already.
+    pub(super) fn eject(&mut self, id: InstanceId, how: Unreachable) -> Option<Duration> {
+        let instance = self.instance_mut(id)?;
+        if std::mem::replace(&mut instance.standing, Standing::LeftOut) == Standing::LeftOut {
+            return None;
+        }
+        let out_for = instance.record.failed(how);
+        self.left_out += 1;
         self.dispatcher.drain(id);
-        news
+        Some(out_for)
     }
 
-    /// Ends a suspicion.
-    pub(super) fn trust(&mut self, id: InstanceId) -> Deliveries {
-        let Some(instance) = self.instance_mut(id) else { return Vec::new() };
-        instance.suspected = false;
-        if !instance.listed {
+    /// An instance to look at, if it is still out and wanted.
+    pub(super) fn left_out(&mut self, id: InstanceId) -> Option<Arc<Place>> {
+        let instance = self.instance_mut(id)?;
+        if instance.listed {
+            return Some(Arc::clone(&instance.place));
+        }
+        // If it is listed again it begins anew.
+        self.end_ejection(id);
+        None
+    }
+
+    /// An instance that is out was looked at in vain. Gives for how long it stays out.
+    pub(super) fn failed_again(&mut self, id: InstanceId, how: Unreachable) -> Duration {
+        self.instance_mut(id).map_or(Duration::ZERO, |instance| instance.record.failed(how))
+    }
+
+    /// An instance that was out accepted a connection.
+    pub(super) fn trust(&mut self, id: InstanceId, took: Duration) -> Deliveries {
+        self.budget.learn(took);
+        self.end_ejection(id);
+        if !self.instance(id).is_some_and(|instance| instance.listed) {
             return Vec::new();
         }
         let grants = self.dispatcher.resume(id);
         self.deliveries(grants)
+    }
+
+    fn end_ejection(&mut self, id: InstanceId) {
+        let Some(instance) = self.instance_mut(id) else { return };
+        if std::mem::replace(&mut instance.standing, Standing::Trusted) == Standing::LeftOut {
+            self.left_out -= 1;
+        }
+    }
+
+    /// A request reached an instance over a connection that was made in `took`.
+    pub(super) fn connected(&mut self, id: InstanceId, took: Duration) {
+        self.budget.learn(took);
+        if let Some(instance) = self.instance_mut(id) {
+            instance.record.reached();
+        }
+    }
+
+    /// Whether a request waits that only an instance which is out could take.
+    pub(super) fn need(&self) -> Need {
+        if self.dispatcher.ready() > 0 || self.dispatcher.waiting() == 0 {
+            return Need::None;
+        }
+        Need::Urgent { out: self.left_out.max(1) }
     }
 
     pub(super) fn cut(&mut self, now: Moment) -> Cut {
@@ -270,6 +365,8 @@ impl State {
             cold_starts: self.cold_starts,
             refused: self.refused,
             failed: self.failed,
+            abandoned: self.abandoned,
+            abandoned_total: self.abandoned_total,
         }
     }
 
@@ -301,7 +398,8 @@ impl State {
         };
         let upstream = Upstream::new(address, settings);
         let place = Arc::new(Place { name, upstream });
-        let instance = Instance { id, place, listed: true, suspected: false };
+        let record = Record::default();
+        let instance = Instance { id, place, listed: true, standing: Standing::Trusted, record };
         self.instances[id.slot()] = Some(instance);
         grants
     }
@@ -312,6 +410,7 @@ impl State {
             return;
         }
         self.dispatcher.remove(id);
+        self.end_ejection(id);
         if let Some(instance) = self.instances[id.slot()].take()
             && self.by_name.get(&instance.place.name) == Some(&id)
         {
@@ -346,8 +445,12 @@ impl State {
     }
 
     fn wanted(&self, instance: InstanceId, order: u64) -> Option<Wanted> {
-        let place = Arc::clone(&self.instance(instance)?.place);
-        Some(Wanted { id: instance, order, place })
+        let known = self.instance(instance)?;
+        let budget = match self.dispatcher.ready() {
+            0 | 1 => self.budget.alone(known.record.silences()),
+            _ => self.budget.among_others(),
+        };
+        Some(Wanted { id: instance, order, place: Arc::clone(&known.place), budget })
     }
 }
 

@@ -115,5 +115,8 @@ async fn an_answer_that_does_not_begin_in_time_is_a_504() {
     let (running, address) = open(config);
     let sent = get(address, "/gate", &[]).await.unwrap();
     assert_eq!((sent.status, sent.body.as_str()), (504, "activator request timeout\n"));
+    // The instance is still at it.
+    assert_eq!((status(&running).in_flight, status(&running).abandoned), (1, 1));
+    app.seen.gate.add_permits(1);
     close_whole(running).await;
 }

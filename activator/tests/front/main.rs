@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail like the test itself")]
 
+mod abandoned;
 mod app;
 mod client;
 mod controller;
@@ -11,4 +12,5 @@ mod garbage;
 mod holding;
 mod protocols;
 mod routing;
+mod silence;
 mod stage;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use humantime::parse_duration;
 use tidegate_activator::{Activator, Config, Drained, RevisionName};
-use tidegate_admission::{DispatcherSettings, Policy};
+use tidegate_admission::{Abandoned, DispatcherSettings, Policy};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What was typed after `tidegate activator`.
@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// How long a request may take until its answer begins, waiting included.
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = parse_duration)]
     request_timeout: Duration,
+    /// What becomes of the room at an instance when a client leaves while the instance works.
+    #[arg(long, value_enum, default_value = "hold", env = "TIDEGATE_ABANDONED")]
+    abandoned: AbandonedName,
     /// After SIGTERM, how long to go on taking requests while clients learn to go elsewhere.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
     lame_duck: Duration,
@@ -59,6 +62,23 @@ enum PolicyName {
     RoundRobin,
     /// The less loaded of two drawn at random.
     RandomOfTwo,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum AbandonedName {
+    /// It stays taken until the instance is done: the limit counts what is inside.
+    Hold,
+    /// It is free at once, and the instance is told by closing the connection.
+    Release,
+}
+
+impl AbandonedName {
+    fn rule(self, request_timeout: Duration) -> Abandoned {
+        match self {
+            Self::Hold => Abandoned::hold(Some(request_timeout)),
+            Self::Release => Abandoned::Release,
+        }
+    }
 }
 
 impl PolicyName {
@@ -122,6 +142,7 @@ impl Args {
             longest_wait: Some(self.longest_wait),
         };
         config.limits.response_start = Some(self.request_timeout);
+        config.abandoned = self.abandoned.rule(self.request_timeout);
         config.endpoints = (1..)
             .zip(self.endpoints)
             .map(|(nth, Endpoint { revision, address, limit })| {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tidegate_activator::{Activator, Config, Drained, RevisionName, Running};
+use tidegate_admission::Abandoned;
 use tidegate_controller::journal::DecisionRecord;
 use tidegate_controller::process::mark::{self, Of};
 use tidegate_controller::process::{Guard, OutputLine, ProcessActuator, ProcessConfig, RunId};
@@ -213,6 +214,7 @@ fn door_config(revision: &RevisionId, controller: SocketAddr, request_timeout: D
     config.default_revision = Some(revision_name(revision));
     config.dispatch.longest_wait = Some(request_timeout);
     config.limits.response_start = Some(request_timeout);
+    config.abandoned = Abandoned::hold(Some(request_timeout));
     config
 }
 

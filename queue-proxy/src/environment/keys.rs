@@ -109,6 +109,10 @@ keys! {
     TIDEGATE_REFUSAL_STATUS = "TIDEGATE_REFUSAL_STATUS";
     /// Seconds announced in `Retry-After` of a refusal.
     TIDEGATE_RETRY_AFTER_SECONDS = "TIDEGATE_RETRY_AFTER_SECONDS";
+    /// What becomes of the slot of a request whose client has gone: `hold` or `release`.
+    TIDEGATE_ABANDONED = "TIDEGATE_ABANDONED";
+    /// Longest time in milliseconds that such a slot is held.
+    TIDEGATE_ABANDONED_TIMEOUT_MS = "TIDEGATE_ABANDONED_TIMEOUT_MS";
     /// Milliseconds without a new request that end a drain.
     TIDEGATE_QUIET_PERIOD_MS = "TIDEGATE_QUIET_PERIOD_MS";
     /// Milliseconds that work in flight may take after the drain began.

@@ -7,8 +7,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
-use tidegate_admission::{Limit, Moment, Refusal, Source};
+use tidegate_admission::{Abandoned, Limit, Moment, Refusal, Source};
 
 use super::state::{Arrived, Key, State};
 
@@ -43,7 +44,7 @@ impl<G: Ground> Core<G> {
     ) -> Result<Result<Slot<G>, Place<G>>, Refusal> {
         let now = self.ground.now();
         match self.ground.with(|state| state.arrive(now, source)) {
-            Arrived::Entered => Ok(Ok(Slot { core: Arc::clone(self), source })),
+            Arrived::Entered => Ok(Ok(Slot::new(Arc::clone(self), source))),
             Arrived::Waiting { key, deadline, first_in_line } => {
                 let place = Place { core: Arc::clone(self), source, key: Some(key), deadline };
                 if first_in_line {
@@ -68,12 +69,42 @@ impl<G: Ground> Core<G> {
 pub(super) struct Slot<G: Ground> {
     core: Arc<Core<G>>,
     source: Source,
+    holder: Holder,
+}
+
+/// For whom a slot is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    /// A client that waits for its answer.
+    Client,
+    /// Only the app, which is not done.
+    App,
+}
+
+impl<G: Ground> Slot<G> {
+    fn new(core: Arc<Core<G>>, source: Source) -> Self {
+        Self { core, source, holder: Holder::Client }
+    }
+
+    /// Nobody waits any more. Gives how long the slot may be kept for the app.
+    pub(super) fn abandon(&mut self, rule: Abandoned) -> Option<Duration> {
+        debug_assert_eq!(self.holder, Holder::Client, "a slot is abandoned once");
+        let longest = self.core.ground.with(|state| state.abandon(rule));
+        if longest.is_some() {
+            self.holder = Holder::App;
+        }
+        longest
+    }
 }
 
 impl<G: Ground> Drop for Slot<G> {
     fn drop(&mut self) {
-        let now = self.core.ground.now();
-        self.core.ground.with(|state| state.leave(now, self.source)).wake();
+        let (now, source) = (self.core.ground.now(), self.source);
+        let to_wake = self.core.ground.with(|state| match self.holder {
+            Holder::Client => state.leave(now, source),
+            Holder::App => state.leave_abandoned(now, source),
+        });
+        to_wake.wake();
     }
 }
 
@@ -103,7 +134,7 @@ impl<G: Ground> Place<G> {
         let Poll::Ready(outcome) = outcome else { return Poll::Pending };
         self.key = None;
         Poll::Ready(match outcome {
-            Ok(()) => Ok(Slot { core: Arc::clone(&self.core), source: self.source }),
+            Ok(()) => Ok(Slot::new(Arc::clone(&self.core), self.source)),
             Err(refusal) => {
                 let now = self.core.ground.now();
                 self.core.ground.with(|state| state.depart_refused(now, self.source)).wake();

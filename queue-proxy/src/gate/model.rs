@@ -11,7 +11,7 @@ use std::task::{Poll, Waker};
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use tidegate_admission::{Breaker, Limit, LineSettings, Meter, Moment, Source};
+use tidegate_admission::{Abandoned, Breaker, Limit, LineSettings, Meter, Moment, Source};
 
 use super::core::{Core, Ground, Slot};
 use super::state::State;
@@ -107,4 +107,35 @@ fn growing_the_limit_wakes_whoever_waits() {
         drop(held);
         assert_empty(&gate);
     });
+}
+
+/// The client of the one inside leaves while another waits: the slot passes on when the app is
+/// done, not before, and the account of those that are held ends at zero.
+#[test]
+fn a_slot_that_was_abandoned_passes_on_once() {
+    for rule in [Abandoned::hold(None), Abandoned::Release] {
+        loom::model(move || {
+            let gate = gate(1);
+            let inside = Arc::new(AtomicUsize::new(0));
+            let mut first = enter(&gate);
+            inside.fetch_add(1, Ordering::SeqCst);
+            let other = {
+                let (gate, inside) = (Arc::clone(&gate), Arc::clone(&inside));
+                thread::spawn(move || {
+                    let slot = enter(&gate);
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "the limit is one");
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    drop(slot);
+                })
+            };
+            let held = first.abandon(rule).is_some();
+            assert_eq!(held, rule != Abandoned::Release);
+            inside.fetch_sub(1, Ordering::SeqCst);
+            drop(first);
+            other.join().expect("it enters");
+            assert_empty(&gate);
+            let levels = gate.ground().with(|state| state.levels());
+            assert_eq!((levels.abandoned, levels.abandoned_total), (0, 1));
+        });
+    }
 }

@@ -1,8 +1,11 @@
 //! What the gate's lock guards: breaker, meter, and who to wake. Synchronous and without a clock.
 
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
-use tidegate_admission::{Arrival, Breaker, Limit, Meter, Moment, Refusal, Report, Source, Ticket};
+use tidegate_admission::{
+    Abandoned, Arrival, Breaker, Limit, Meter, Moment, Refusal, Report, Source, Ticket,
+};
 
 /// The statistics of one period, cut by [`Gate::cut`](super::Gate::cut).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,7 +19,7 @@ pub struct Cut {
     /// Requests whose longest wait ended in the period.
     pub refused_waited_too_long: u64,
     /// Requests of the period that went away while they waited.
-    pub abandoned: u64,
+    pub left_line: u64,
 }
 
 impl Cut {
@@ -35,6 +38,10 @@ pub struct Levels {
     pub waiting: u32,
     /// The limit in force.
     pub limit: Limit,
+    /// The part of those that hold a slot for which nobody waits any more.
+    pub abandoned: u32,
+    /// Requests that were abandoned inside the app since the start, held or not.
+    pub abandoned_total: u64,
 }
 
 impl Levels {
@@ -104,7 +111,9 @@ pub(super) struct State {
     empty_watchers: Vec<Waker>,
     refused_line_full: u64,
     refused_waited_too_long: u64,
-    abandoned: u64,
+    left_line: u64,
+    abandoned: u32,
+    abandoned_total: u64,
 }
 
 impl State {
@@ -118,7 +127,9 @@ impl State {
             empty_watchers: Vec::new(),
             refused_line_full: 0,
             refused_waited_too_long: 0,
+            left_line: 0,
             abandoned: 0,
+            abandoned_total: 0,
         }
     }
 
@@ -157,6 +168,21 @@ impl State {
         Poll::Ready(outcome)
     }
 
+    /// Nobody waits any more for the holder of a slot. Gives how long it may keep the slot, as
+    /// `rule` has it under the limit in force.
+    pub(super) fn abandon(&mut self, rule: Abandoned) -> Option<Duration> {
+        self.abandoned_total += 1;
+        let longest = rule.longest_under(self.breaker.limit());
+        self.abandoned += u32::from(longest.is_some());
+        longest
+    }
+
+    /// The holder of a slot that was abandoned and kept is done.
+    pub(super) fn leave_abandoned(&mut self, now: Moment, source: Source) -> ToWake {
+        self.abandoned = self.abandoned.saturating_sub(1);
+        self.leave(now, source)
+    }
+
     /// The holder of a slot is done.
     pub(super) fn leave(&mut self, now: Moment, source: Source) -> ToWake {
         let mut to_wake = ToWake::default();
@@ -177,14 +203,14 @@ impl State {
             Waiter::Called => {
                 // It was called, but went away before it looked: its slot goes on to the next.
                 self.forget(key);
-                self.abandoned += 1;
+                self.left_line += 1;
                 self.leave(now, source)
             }
             Waiter::InLine { ticket, .. } => {
                 let was_waiting = self.breaker.abandon(ticket);
                 debug_assert!(was_waiting, "a waiter in line has a ticket in line");
                 self.forget(key);
-                self.abandoned += 1;
+                self.left_line += 1;
                 self.depart(now, source, ToWake::default())
             }
             Waiter::Expired | Waiter::Vacant => {
@@ -218,11 +244,11 @@ impl State {
             levels: self.levels(),
             refused_line_full: self.refused_line_full,
             refused_waited_too_long: self.refused_waited_too_long,
-            abandoned: self.abandoned,
+            left_line: self.left_line,
         };
         self.refused_line_full = 0;
         self.refused_waited_too_long = 0;
-        self.abandoned = 0;
+        self.left_line = 0;
         cut
     }
 
@@ -231,6 +257,8 @@ impl State {
             executing: self.breaker.executing(),
             waiting: self.breaker.waiting(),
             limit: self.breaker.limit(),
+            abandoned: self.abandoned,
+            abandoned_total: self.abandoned_total,
         }
     }
 

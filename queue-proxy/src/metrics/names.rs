@@ -26,6 +26,10 @@ pub(super) const EXECUTING: &str = "tidegate_requests_executing";
 pub(super) const WAITING: &str = "tidegate_requests_waiting";
 /// The concurrency limit; 0 is unlimited.
 pub(super) const LIMIT: &str = "tidegate_concurrency_limit";
+/// Requests whose client has gone, and which hold their slot because the app is not done.
+pub(super) const ABANDONED: &str = "tidegate_requests_abandoned";
+/// Requests whose client went away, or whose time was up, inside the app.
+pub(super) const ABANDONED_TOTAL: &str = "tidegate_requests_abandoned_total";
 /// Requests that were refused, by reason.
 pub(super) const REFUSED: &str = "tidegate_requests_refused_total";
 /// Connections to the app that could not be made.
@@ -53,6 +57,8 @@ pub(super) const HELP: &[(&str, &str)] = &[
     (EXECUTING, "Requests that hold a slot now."),
     (WAITING, "Requests that wait for a slot now."),
     (LIMIT, "Requests that the app takes at a time; 0 is unlimited."),
+    (ABANDONED, "Requests whose client has gone, and whose slot the app still needs."),
+    (ABANDONED_TOTAL, "Requests whose client went away or whose time was up inside the app."),
     (REFUSED, "Requests that were refused, by reason."),
     (CONNECT_FAILURES, "Failed attempts to connect to the app."),
     (RECORD_LOST, "Rows of the recorded trace that could not be written."),

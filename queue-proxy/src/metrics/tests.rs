@@ -8,7 +8,8 @@ fn metrics(depth: DepthGauge) -> Metrics {
 }
 
 fn levels(executing: u32, waiting: u32) -> Levels {
-    Levels { executing, waiting, limit: Limit::from_wire(1) }
+    let limit = Limit::from_wire(1);
+    Levels { executing, waiting, limit, abandoned: 0, abandoned_total: 0 }
 }
 
 fn observation(method: &Method) -> Observation<'_> {

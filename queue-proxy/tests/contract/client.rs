@@ -101,6 +101,12 @@ impl Client {
         }
     }
 
+    /// Reads until `text` has come, or the peer hangs up.
+    pub(crate) fn until(&mut self, text: &str) {
+        let seen = |buffer: &[u8]| buffer.windows(text.len()).any(|part| part == text.as_bytes());
+        while !seen(&self.buffer) && self.fill() {}
+    }
+
     fn line(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|bytes| bytes == b"\r\n") {

@@ -10,6 +10,7 @@ mod app;
 mod client;
 mod sidecar;
 
+mod abandoned;
 mod breaker;
 mod config;
 mod drain;

@@ -3,37 +3,63 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::Version;
 
+use super::abandoned::Abandoned;
 use super::origin::{H1Origin, H2Origin, Origin, http2_request};
-use super::pump::{Ending, Pump};
+use super::pump::{Ending, Progress, Pump};
 use super::tunnel::Tunnel;
 use super::{Answer, Exchange};
 use crate::error::ForwardError;
 use crate::h2io::{Ended, Outgoing};
 use crate::head::BodyLength;
 use crate::timer::{Deadlines, TimeLimits};
-use crate::upstream::{Protocol, Upstream};
+use crate::upstream::{ConnectPatience, Protocol, Upstream};
 
 /// How an exchange is to be forwarded.
 #[derive(Debug)]
 pub struct Forward<G> {
     /// How long it may take.
     pub limits: TimeLimits,
+    /// How long the upstream may take to accept a connection.
+    pub connect: ConnectPatience,
     /// Whatever admitted the request. It is dropped at the moment the upstream is done with
-    /// the exchange, whichever way that comes about, and never later than `forward` returns.
+    /// the exchange, whichever way that comes about, and never later than `forward` returns unless
+    /// [`Guard::abandoned`] asks for it.
     pub guard: G,
 }
+
+/// Whatever admitted a request.
+pub trait Guard: Send + 'static {
+    /// The exchange is over, because its client hung up or its time was up, and the upstream may
+    /// still be at work. With a time, connection and guard are kept until the upstream has sent
+    /// its whole answer or closed, for at most so long; with nothing, which is the default, both
+    /// are dropped at once. Called at most once.
+    fn abandoned(&mut self) -> Option<Duration> {
+        None
+    }
+}
+
+impl Guard for () {}
 
 /// Something that is given back once.
 pub(crate) trait Release {
     fn release(&mut self);
+
+    /// The guard, and how long it wants to be kept, if it does.
+    fn hold(&mut self) -> Option<(Duration, Box<dyn Send>)>;
 }
 
-impl<G> Release for Option<G> {
+impl<G: Guard> Release for Option<G> {
     fn release(&mut self) {
         drop(self.take());
+    }
+
+    fn hold(&mut self) -> Option<(Duration, Box<dyn Send>)> {
+        let longest = self.as_mut()?.abandoned()?;
+        Some((longest, Box::new(self.take()?)))
     }
 }
 
@@ -51,14 +77,15 @@ impl Exchange {
     /// for an answer; otherwise what it was sent has been cut short, visibly.
     ///
     /// Not cancel safe: an exchange that is dropped half way is cut short.
-    pub async fn forward<G: Send>(
+    pub async fn forward<G: Guard>(
         &mut self,
         upstream: &Upstream,
         forward: Forward<G>,
     ) -> Result<(), ForwardError> {
         let mut guard = Some(forward.guard);
         let mut deadlines = Deadlines::new(self.started, forward.limits);
-        let outcome = self.attempts(upstream, &mut deadlines, &mut guard).await;
+        self.report.connect = None;
+        let outcome = self.attempts(upstream, forward.connect, &mut deadlines, &mut guard).await;
         guard.release();
         if let Err(error) = &outcome {
             tracing::debug!(%error, "exchange failed");
@@ -72,6 +99,7 @@ impl Exchange {
     async fn attempts(
         &mut self,
         upstream: &Upstream,
+        patience: ConnectPatience,
         deadlines: &mut Deadlines,
         guard: &mut (dyn Release + Send),
     ) -> Result<(), ForwardError> {
@@ -81,16 +109,23 @@ impl Exchange {
             let mut origin = match self.connect_at_once(upstream, reuse) {
                 Some(origin) => origin,
                 // Boxed because it is rare and large.
-                None => Box::pin(self.connect(upstream, deadlines)).await?,
+                None => Box::pin(self.connect(upstream, patience, deadlines)).await?,
             };
-            let error = match self.run(&mut origin, deadlines, guard).await {
+            let (outcome, progress) = self.run(&mut origin, deadlines, guard).await;
+            let error = match outcome {
                 Ok(ending) => {
                     return self.conclude(upstream, origin, ending, deadlines, guard).await;
                 }
                 Err(error) => error,
             };
+            if error.leaves_work() {
+                Abandoned::new(origin, progress).leave_to(guard);
+                return Err(error);
+            }
             let untouched = self.report.request_bytes == 0 && self.answer == Answer::Owed;
-            if !untouched || attempt == ATTEMPTS_MAX || is_final(&error) {
+            // A wrong protocol would be no other on another connection.
+            let is_final = matches!(error, ForwardError::SwitchedProtocol { .. });
+            if !untouched || attempt == ATTEMPTS_MAX || is_final {
                 return Err(error);
             }
             if origin.spoke_http2() {
@@ -118,14 +153,16 @@ impl Exchange {
     async fn connect(
         &mut self,
         upstream: &Upstream,
+        patience: ConnectPatience,
         deadlines: &Deadlines,
     ) -> Result<Origin, ForwardError> {
         if self.protocol(upstream) == Protocol::Http2
-            && let Some(origin) = self.connect_http2(upstream, deadlines).await?
+            && let Some(origin) = self.connect_http2(upstream, patience, deadlines).await?
         {
             return Ok(origin);
         }
-        let connection = self.wait_for(deadlines, upstream.dial()).await?;
+        let (connection, took) = self.wait_for(deadlines, upstream.dial(patience)).await?;
+        self.report.connect = Some(took);
         let mut origin = Box::new(H1Origin::new(connection));
         origin.begin(&self.head);
         Ok(Origin::H1(origin))
@@ -140,12 +177,18 @@ impl Exchange {
     async fn connect_http2(
         &mut self,
         upstream: &Upstream,
+        patience: ConnectPatience,
         deadlines: &Deadlines,
     ) -> Result<Option<Origin>, ForwardError> {
         let request = http2_request(&self.head)?;
         let sender = match upstream.ready_sender() {
             Some(sender) => Some(sender),
-            None => self.wait_for(deadlines, upstream.dial_http2()).await?,
+            None => {
+                let (sender, took) =
+                    self.wait_for(deadlines, upstream.dial_http2(patience)).await?;
+                self.report.connect = Some(took);
+                sender
+            }
         };
         let Some(mut sender) = sender else { return Ok(None) };
         let (ended, left) = match self.head.body {
@@ -187,9 +230,10 @@ impl Exchange {
         origin: &mut Origin,
         deadlines: &mut Deadlines,
         guard: &mut (dyn Release + Send),
-    ) -> Result<Ending, ForwardError> {
+    ) -> (Result<Ending, ForwardError>, Progress) {
         let mut pump = Pump::new(self, origin, deadlines, guard);
-        poll_fn(|cx| pump.poll(cx)).await
+        let outcome = poll_fn(|cx| pump.poll(cx)).await;
+        (outcome, pump.progress())
     }
 
     /// What follows when both messages are through: the connection is kept for another
@@ -212,7 +256,11 @@ impl Exchange {
             (Ending::Complete, Origin::H2(_)) => Ok(()),
             (Ending::Tunnel, Origin::H1(origin)) => {
                 let mut tunnel = Box::new(Tunnel::new(self, *origin, deadlines, guard));
-                poll_fn(|cx| tunnel.poll(cx)).await
+                let outcome = poll_fn(|cx| tunnel.poll(cx)).await;
+                let connection = tunnel.into_origin();
+                // Nothing is left to hold when it was the app that closed.
+                Abandoned::tunnel(connection).leave_to(guard);
+                outcome
             }
             (Ending::Tunnel, Origin::H2(_)) => Err(ForwardError::Closed),
         }
@@ -223,15 +271,4 @@ impl Exchange {
 enum Reuse {
     Allowed,
     Refused,
-}
-
-/// Failures that another connection would not mend.
-fn is_final(error: &ForwardError) -> bool {
-    matches!(
-        error,
-        ForwardError::TimedOut(_)
-            | ForwardError::ClientGone
-            | ForwardError::RequestBody(_)
-            | ForwardError::SwitchedProtocol { .. }
-    )
 }

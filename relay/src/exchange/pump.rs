@@ -63,8 +63,16 @@ enum GoAhead {
     Said,
 }
 
+/// How far an exchange has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    pub(crate) upload: Upload,
+    /// The upstream's final head has arrived.
+    pub(crate) answer_begun: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Upload {
+pub(crate) enum Upload {
     Sending,
     Flushing,
     Done,
@@ -105,6 +113,10 @@ impl<'a> Pump<'a> {
             go_ahead: GoAhead::Unsaid,
             upload_by: None,
         }
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        Progress { upload: self.upload, answer_begun: !matches!(self.download, Download::Head) }
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ending, ForwardError>> {

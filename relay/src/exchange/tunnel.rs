@@ -90,6 +90,11 @@ impl<'a> Tunnel<'a> {
         }
     }
 
+    /// The connection to the upstream, when the client is gone.
+    pub(crate) fn into_origin(self) -> Connection {
+        self.origin
+    }
+
     /// Ready when both directions are closed.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ForwardError>> {
         let Client::H1(client) = &mut *self.client else {
@@ -117,7 +122,7 @@ impl<'a> Tunnel<'a> {
         if patience_begins_anew {
             self.close_by = Some(Instant::now() + self.patience);
         }
-        if down.is_ready() {
+        if matches!(self.down.state, State::Closing | State::Closed) {
             self.guard.release();
         }
         *self.answer = Answer::Complete;
@@ -163,6 +168,7 @@ impl Direction {
                     Poll::Ready(Ok(true)) => ready!(self.poll_pass(cx, from, to, moved))?,
                     Poll::Ready(Ok(false)) => self.state = State::Closing,
                     Poll::Ready(Err(_)) => {
+                        self.state = State::Closed;
                         return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                     }
                     Poll::Pending => {

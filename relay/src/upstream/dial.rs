@@ -1,15 +1,15 @@
-//! Making connections, with the patience Knative's sidecar has: refusals are reported at once,
-//! time-outs are tried again for a while.
+//! Making connections. A refusal is an answer and reported at once; silence is waited out for as
+//! long as the caller's patience says.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Address, Upstream};
+use super::{Address, Upstream, liveness};
 use crate::error::ForwardError;
 use crate::h1::Connection;
 use crate::io::Io;
@@ -21,23 +21,56 @@ const ATTEMPTS_MAX: u32 = 15;
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(45);
 
+/// How long an upstream may stay silent that neither accepts a connection nor refuses it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConnectPatience {
+    /// Fifteen attempts, the first of 50 ms and each further one 1.4 times as long, some 20 s
+    /// together: what Knative's sidecar has for the app, to which there is no other.
+    #[default]
+    Growing,
+    /// One attempt, for those who can go elsewhere.
+    Once(Duration),
+}
+
 impl Upstream {
-    /// A fresh HTTP/1 connection.
-    pub(crate) async fn dial(&self) -> Result<Connection, ForwardError> {
-        Ok(Connection::new(self.dial_io().await?))
+    /// A fresh HTTP/1 connection, and how long it took to make.
+    pub(crate) async fn dial(
+        &self,
+        patience: ConnectPatience,
+    ) -> Result<(Connection, Duration), ForwardError> {
+        let (io, took) = self.dial_io(patience).await?;
+        Ok((Connection::new(io), took))
     }
 
-    pub(super) async fn dial_io(&self) -> Result<Box<dyn Io>, ForwardError> {
+    /// Makes a connection and closes it, to learn whether somebody listens, and how long that
+    /// takes.
+    ///
+    /// # Errors
+    /// When the upstream refuses, or stays silent for longer than `limit`.
+    ///
+    /// Cancel safe.
+    pub async fn reach(&self, limit: Duration) -> Result<Duration, ForwardError> {
+        self.dial_io(ConnectPatience::Once(limit)).await.map(|(_, took)| took)
+    }
+
+    pub(super) async fn dial_io(
+        &self,
+        patience: ConnectPatience,
+    ) -> Result<(Box<dyn Io>, Duration), ForwardError> {
         let started = Instant::now();
-        let mut limit = FIRST_LIMIT;
-        for attempt in 1..=ATTEMPTS_MAX {
+        let (mut limit, attempts) = match patience {
+            ConnectPatience::Growing => (FIRST_LIMIT, ATTEMPTS_MAX),
+            ConnectPatience::Once(limit) => (limit, 1),
+        };
+        for attempt in 1..=attempts {
+            let begun = Instant::now();
             match timeout(limit, self.connect()).await {
-                Ok(Ok(io)) => return Ok(io),
+                Ok(Ok(io)) => return Ok((io, begun.elapsed())),
                 Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
                     self.unlearn();
                     return Err(self.refused(error));
                 }
-                Ok(Err(_)) | Err(_) if attempt < ATTEMPTS_MAX => sleep(PAUSE).await,
+                Ok(Err(_)) | Err(_) if attempt < attempts => sleep(PAUSE).await,
                 Ok(Err(_)) | Err(_) => {}
             }
             limit = limit.mul_f64(GROWTH);
@@ -83,8 +116,9 @@ impl Upstream {
     }
 }
 
-async fn tcp(address: impl ToSocketAddrs) -> io::Result<Box<dyn Io>> {
+async fn tcp(address: SocketAddr) -> io::Result<Box<dyn Io>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    liveness::watch(&stream, &address)?;
     Ok(Box::new(stream))
 }

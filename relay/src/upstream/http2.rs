@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{Protocol, Upstream};
+use super::{ConnectPatience, Protocol, Upstream};
 use crate::error::ForwardError;
 use crate::io::Io;
 
@@ -57,8 +57,12 @@ impl Upstream {
     }
 
     /// A fresh connection; nothing when the upstream speaks only HTTP/1.
-    pub(crate) async fn dial_http2(&self) -> Result<Option<Sender>, ForwardError> {
-        let io = self.dial_io().await?;
+    /// And how long the connection took to make.
+    pub(crate) async fn dial_http2(
+        &self,
+        patience: ConnectPatience,
+    ) -> Result<(Option<Sender>, Duration), ForwardError> {
+        let (io, took) = self.dial_io(patience).await?;
         let (told, verdict) = oneshot::channel();
         let io = Judged { io, told: Some(told), seen: 0 };
         let failed = |error: h2::Error| ForwardError::Http2(error.to_string());
@@ -83,11 +87,11 @@ impl Upstream {
                 if senders.len() < CONNECTIONS_MAX {
                     senders.push(sender.clone());
                 }
-                Ok(Some(sender))
+                Ok((Some(sender), took))
             }
             Ok(_) | Err(_) => {
                 self.learn(Protocol::Http1);
-                Ok(None)
+                Ok((None, took))
             }
         }
     }

@@ -3,6 +3,7 @@
 //! [`stage`] sets up a proxy between a scripted app and a raw client; every other module plays
 //! one kind of scene on it.
 
+mod abandoned;
 mod basics;
 mod drain;
 mod early;

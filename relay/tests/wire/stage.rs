@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidegate_relay::forwarded::{add_forwarded, append_forwarded_for};
 use tidegate_relay::{
-    Address, Drain, Exchange, Forward, Handler, Reply, Server, ServerSettings, TimeLimits,
-    Upstream, UpstreamSettings,
+    Address, ConnectPatience, Drain, Exchange, Forward, Guard, Handler, Reply, Server,
+    ServerSettings, TimeLimits, Upstream, UpstreamSettings,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -200,14 +200,24 @@ struct Stage {
     upstream: Upstream,
     limits: TimeLimits,
     held: Arc<AtomicUsize>,
+    hold: Option<Duration>,
 }
 
 /// Counts a slot for as long as it lives.
-struct Slot(Arc<AtomicUsize>);
+struct Slot {
+    held: Arc<AtomicUsize>,
+    hold: Option<Duration>,
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.held.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Guard for Slot {
+    fn abandoned(&mut self) -> Option<Duration> {
+        self.hold
     }
 }
 
@@ -217,8 +227,9 @@ impl Handler for Stage {
         add_forwarded(&mut exchange.head_mut().headers);
         append_forwarded_for(&mut exchange.head_mut().headers, peer);
         self.held.fetch_add(1, Ordering::SeqCst);
-        let guard = Slot(self.held.clone());
-        let forward = Forward { limits: self.limits, guard };
+        let guard = Slot { held: self.held.clone(), hold: self.hold };
+        let connect = ConnectPatience::default();
+        let forward = Forward { limits: self.limits, connect, guard };
         if let Err(error) = exchange.forward(&self.upstream, forward).await
             && !exchange.has_responded()
         {
@@ -238,15 +249,29 @@ impl Proxy {
         Proxy::with(app.address, limits, ServerSettings::default()).await
     }
 
+    /// A proxy that holds slots for so long when a client leaves.
+    pub(crate) async fn holding(app: SocketAddr, limits: TimeLimits, hold: Duration) -> Proxy {
+        Proxy::staged(app, limits, ServerSettings::default(), Some(hold)).await
+    }
+
     pub(crate) async fn with(
         app: SocketAddr,
         limits: TimeLimits,
         settings: ServerSettings,
     ) -> Proxy {
+        Proxy::staged(app, limits, settings, None).await
+    }
+
+    async fn staged(
+        app: SocketAddr,
+        limits: TimeLimits,
+        settings: ServerSettings,
+        hold: Option<Duration>,
+    ) -> Proxy {
         let upstream = Upstream::new(Address::Tcp(app), UpstreamSettings::default());
         let held = Arc::new(AtomicUsize::new(0));
         let drain = Drain::new();
-        let stage = Stage { upstream, limits, held: held.clone() };
+        let stage = Stage { upstream, limits, held: held.clone(), hold };
         let server = Server::new(stage, settings, drain.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");

@@ -1,0 +1,111 @@
+//! A client that hung up gave its room at an instance back while the instance worked on: with a
+//! limit of 1, fifty clients that asked and left had fifty requests inside the app. Room is now
+//! given back when the instance is done.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tidegate_activator::{Config, Endpoint};
+use tidegate_admission::Abandoned;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::client::get;
+use crate::stage::{close_whole, config, open, status, until, web};
+
+/// An app that does not look at its socket while it works, as most do not.
+struct Absorbed {
+    address: SocketAddr,
+    inside: Arc<AtomicU32>,
+    most_inside: Arc<AtomicU32>,
+}
+
+impl Absorbed {
+    async fn start(work: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (inside, most_inside) = (Arc::<AtomicU32>::default(), Arc::<AtomicU32>::default());
+        let counts = (Arc::clone(&inside), Arc::clone(&most_inside));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, work, counts.clone()));
+            }
+        });
+        Self { address, inside, most_inside }
+    }
+
+    fn before(&self, limit: u32) -> Config {
+        let address = self.address.to_string();
+        let endpoint = Endpoint { instance: "web-0".into(), address, limit };
+        Config { endpoints: vec![(web(), endpoint)], ..config(None) }
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    work: Duration,
+    (inside, most_inside): (Arc<AtomicU32>, Arc<AtomicU32>),
+) {
+    let mut head = [0; 4096];
+    while let Ok(1..) = stream.read(&mut head).await {
+        let now = inside.fetch_add(1, Ordering::SeqCst) + 1;
+        most_inside.fetch_max(now, Ordering::SeqCst);
+        tokio::time::sleep(work).await;
+        inside.fetch_sub(1, Ordering::SeqCst);
+        if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Asks and hangs up once the front door has the request.
+async fn ask_and_leave(address: SocketAddr) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+}
+
+#[tokio::test]
+async fn however_many_leave_the_instance_never_has_more_than_its_limit() {
+    for limit in [1, 3] {
+        let app = Absorbed::start(Duration::from_millis(50)).await;
+        let (running, address) = open(app.before(limit));
+        for _ in 0..50 {
+            ask_and_leave(address).await;
+        }
+        assert_eq!(get(address, "/", &[]).await.unwrap().body, "ok");
+        assert!(app.most_inside.load(Ordering::SeqCst) <= limit, "limit {limit}");
+        close_whole(running).await;
+        assert_eq!(app.inside.load(Ordering::SeqCst), 0, "the drain waited for the instance");
+    }
+}
+
+#[tokio::test]
+async fn what_was_abandoned_is_counted_until_the_instance_is_done() {
+    let app = Absorbed::start(Duration::from_millis(100)).await;
+    let (running, address) = open(app.before(2));
+    for _ in 0..2 {
+        ask_and_leave(address).await;
+    }
+    until(&running, |status| (status.abandoned, status.in_flight) == (2, 2)).await;
+    until(&running, |status| (status.abandoned, status.in_flight) == (0, 0)).await;
+    assert_eq!(status(&running).abandoned_total, 2);
+    let door = running.doors().all().remove(0);
+    let report = door.cut().report;
+    assert_eq!(report.request_count, 2);
+    close_whole(running).await;
+}
+
+#[tokio::test]
+async fn without_a_limit_or_when_told_so_nothing_is_held() {
+    for (limit, rule) in [(0, Abandoned::hold(None)), (1, Abandoned::Release)] {
+        let app = Absorbed::start(Duration::from_secs(60)).await;
+        let (running, address) = open(Config { abandoned: rule, ..app.before(limit) });
+        ask_and_leave(address).await;
+        until(&running, |status| status.abandoned_total == 1 && status.in_flight == 0).await;
+        assert_eq!(status(&running).abandoned, 0);
+        close_whole(running).await;
+    }
+}

@@ -1,0 +1,76 @@
+//! Who may enter, who waits, and what becomes of those whose clients leave.
+
+use std::time::Duration;
+
+use tidegate_admission::Abandoned;
+
+use super::{Admission, Concurrency, milliseconds};
+use crate::environment::{Environment, Reader, keys};
+
+/// Limit, line and refusals.
+pub(super) fn read<E: Environment>(
+    reader: &mut Reader<'_, E>,
+    limit: i64,
+    abandoned: Abandoned,
+) -> Admission {
+    let limit = u32::try_from(limit.clamp(0, i64::from(u32::MAX))).unwrap_or(0);
+    let concurrency = match reader.optional(keys::TIDEGATE_CONCURRENCY).as_deref() {
+        Some("auto") => Concurrency::Adaptive { ceiling: (limit > 0).then_some(limit) },
+        Some(other) => {
+            let message = format!("cannot use '{other}', expected 'auto'");
+            reader.reject(keys::TIDEGATE_CONCURRENCY, message);
+            Concurrency::Unlimited
+        }
+        None if limit == 0 => Concurrency::Unlimited,
+        None => Concurrency::Fixed(limit),
+    };
+    let refusal_status = match reader.optional_integer(keys::TIDEGATE_REFUSAL_STATUS) {
+        None | Some(503) => http::StatusCode::SERVICE_UNAVAILABLE,
+        Some(429) => http::StatusCode::TOO_MANY_REQUESTS,
+        Some(other) => {
+            let message = format!("cannot use {other}, expected 503 or 429");
+            reader.reject(keys::TIDEGATE_REFUSAL_STATUS, message);
+            http::StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
+    let any = 0..=i64::from(u32::MAX);
+    let number = |value: i64| u32::try_from(value).ok();
+    Admission {
+        concurrency,
+        queue_depth: reader
+            .optional_within(keys::TIDEGATE_QUEUE_DEPTH, any.clone())
+            .and_then(number),
+        queue_timeout: milliseconds(reader, keys::TIDEGATE_QUEUE_TIMEOUT_MS)
+            .filter(|timeout| !timeout.is_zero()),
+        refusal_status,
+        retry_after_seconds: reader
+            .optional_within(keys::TIDEGATE_RETRY_AFTER_SECONDS, any)
+            .and_then(number),
+        abandoned,
+    }
+}
+
+/// A sidecar that reports to a controller of ours keeps the limit to what is inside the app; one
+/// that stands in for Knative's does as that one does.
+pub(super) fn abandoned<E: Environment>(
+    reader: &mut Reader<'_, E>,
+    overall: Option<Duration>,
+    reporting: bool,
+) -> Abandoned {
+    let longest = milliseconds(reader, keys::TIDEGATE_ABANDONED_TIMEOUT_MS);
+    let hold = match longest {
+        Some(longest) => Abandoned::Hold { longest },
+        None => Abandoned::hold(overall),
+    };
+    match reader.optional(keys::TIDEGATE_ABANDONED).as_deref() {
+        Some("hold") => hold,
+        Some("release") => Abandoned::Release,
+        None if reporting => hold,
+        None => Abandoned::Release,
+        Some(other) => {
+            let message = format!("cannot use '{other}', expected 'hold' or 'release'");
+            reader.reject(keys::TIDEGATE_ABANDONED, message);
+            Abandoned::Release
+        }
+    }
+}
