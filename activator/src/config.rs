@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidegate_admission::{Abandoned, DispatcherSettings};
 use tidegate_relay::{ServerSettings, TimeLimits};
-use tidegate_reporter::{Endpoint, RevisionName};
+use tidegate_reporter::{Credentials, Endpoint, RevisionName};
 
 /// Knative's total timeout of a request, which also bounds the wait for an instance.
 pub const DEFAULT_LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -17,6 +17,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The controller's `host:port`. Without one, instances must be given as [`Config::endpoints`].
     pub controller: Option<String>,
+    /// What is shown to the controller.
+    pub credentials: Credentials,
     /// The activator's own name, unique among those of one controller.
     pub name: String,
     /// The revision that takes requests which name none: local mode's only one.
@@ -39,6 +41,7 @@ impl Config {
         Self {
             listen,
             controller: None,
+            credentials: Credentials::default(),
             name: format!("activator-{}", std::process::id()),
             default_revision: None,
             endpoints: Vec::new(),
@@ -67,7 +70,7 @@ pub enum ConfigError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The controller's address cannot be read.
+    /// The controller's address cannot be read, or what is to be shown to it.
     #[error(transparent)]
     Controller(#[from] tidegate_reporter::ConfigError),
     /// There is nowhere to send a request, now or ever.

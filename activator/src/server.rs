@@ -68,9 +68,10 @@ impl Activator {
                 role: Role::Activator.into(),
                 instance: config.name.clone(),
                 start_unix_ms: reports::now_unix_ms(),
+                max_waiting: config.dispatch.max_waiting,
                 ..Hello::default()
             };
-            tidegate_reporter::Config::new(controller, hello)
+            tidegate_reporter::Config::new(controller, &config.credentials, hello)
         });
         let mut reporting = reporting.transpose()?;
         if let Some(reporting) = &mut reporting {

@@ -7,12 +7,19 @@ use std::time::Duration;
 use anyhow::Context;
 use tidegate_proto::scale::v1 as wire;
 use tidegate_proto::scale::v1::scale_service_client::ScaleServiceClient;
-use tonic::transport::{Channel, Endpoint};
+use tidegate_reporter::transport::{self, Connection, Target};
+use tidegate_trust::{Credentials, Secret};
+
+use crate::credentials::CredentialArgs;
+use crate::run::presence::{self, Presence};
 
 mod text;
 
 /// How long a controller may take to answer; it never computes anything for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest answer that is read: a hundred thousand revisions, each with its last reason.
+const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// What was typed after `tidegate explain`.
 #[derive(Debug, clap::Args)]
@@ -20,9 +27,11 @@ pub(crate) struct Args {
     /// The revision, as NAME or NAMESPACE/NAME; all of them are listed when none is named.
     #[arg(value_name = "REVISION")]
     revision: Option<String>,
-    /// Where the controller listens; `tidegate run` prints it.
+    /// Where the controller listens [default: that of the `tidegate run` on this machine].
     #[arg(long, value_name = "HOST:PORT", env = "TIDEGATE_CONTROLLER")]
-    controller: String,
+    controller: Option<String>,
+    #[command(flatten)]
+    credentials: CredentialArgs,
     /// How many of the last decisions to show.
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "watch")]
     last: u32,
@@ -52,10 +61,10 @@ fn is_gone(error: &anyhow::Error) -> bool {
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-type Client = ScaleServiceClient<Channel>;
+type Client = ScaleServiceClient<Connection>;
 
 async fn ask(args: Args) -> anyhow::Result<()> {
-    let mut client = connect(&args.controller).await?;
+    let mut client = connect(&args).await?;
     let known = list(&mut client).await?;
     let revision = match &args.revision {
         Some(asked) => Some(find(&known, asked)?),
@@ -74,15 +83,69 @@ async fn ask(args: Args) -> anyhow::Result<()> {
     }
 }
 
-async fn connect(controller: &str) -> anyhow::Result<Client> {
-    let address = controller.strip_prefix("http://").unwrap_or(controller);
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .with_context(|| format!("{controller:?} is no address, expected HOST:PORT"))?
-        .connect_timeout(ANSWER_TIMEOUT);
-    let channel = endpoint.connect().await.with_context(|| {
-        format!("no controller answers at {address}; `tidegate run` prints where its own listens")
+async fn connect(args: &Args) -> anyhow::Result<Client> {
+    let mut credentials = args.credentials.credentials()?;
+    let running = presence::running();
+    let controller = match &args.controller {
+        Some(controller) => {
+            let ours = running.iter().find(|presence| presence.controller == *controller);
+            if let (None, Some(ours)) = (&credentials.secret, ours) {
+                credentials.secret = Some(secret(ours)?);
+            }
+            controller
+        }
+        None => {
+            let only = choose(&running, args.revision.as_deref())?;
+            credentials = Credentials { secret: Some(secret(only)?), certificates: None };
+            &only.controller
+        }
+    };
+    let target = Target::new(controller, &credentials)?;
+    let connecting = tokio::time::timeout(ANSWER_TIMEOUT, transport::connect(&target)).await;
+    let connection = connecting.context("it does not answer").and_then(|made| Ok(made?));
+    let connection = connection.with_context(|| {
+        format!(
+            "no controller answers at {controller}; `tidegate run` prints where its own listens"
+        )
     })?;
-    Ok(ScaleServiceClient::new(channel))
+    let client = ScaleServiceClient::with_origin(connection, target.origin());
+    Ok(client.max_decoding_message_size(ANSWER_BYTES_MAX))
+}
+
+fn secret(presence: &Presence) -> anyhow::Result<Secret> {
+    Ok(Secret::new(&presence.secret, "what the run left for us")?)
+}
+
+/// The service on this machine that is meant where no controller was named.
+fn choose<'a>(running: &'a [Presence], asked: Option<&str>) -> anyhow::Result<&'a Presence> {
+    let meant = |presence: &&Presence| {
+        asked.is_none_or(|asked| {
+            let name = presence.revision.rsplit('/').next();
+            presence.revision == asked || name == Some(asked)
+        })
+    };
+    let found: Vec<&Presence> = running.iter().filter(meant).collect();
+    let list = |all: &mut dyn Iterator<Item = &Presence>| {
+        let shown: Vec<String> =
+            all.map(|p| format!("{} (--controller {})", p.revision, p.controller)).collect();
+        shown.join(", ")
+    };
+    match (found.as_slice(), running) {
+        ([only], _) => Ok(only),
+        ([], []) => anyhow::bail!(
+            "no `tidegate run` of this user runs on this machine; say where the controller \
+             listens with --controller HOST:PORT"
+        ),
+        ([], some) => anyhow::bail!(
+            "no service {:?} runs here; running are: {}",
+            asked.unwrap_or_default(),
+            list(&mut some.iter())
+        ),
+        (several, _) => anyhow::bail!(
+            "several services run here, say which: {}",
+            list(&mut several.iter().copied())
+        ),
+    }
 }
 
 async fn list(client: &mut Client) -> anyhow::Result<Vec<wire::RevisionStatus>> {
@@ -166,6 +229,10 @@ async fn watch(
 }
 
 fn refused(status: tonic::Status) -> anyhow::Error {
+    if status.code() == tonic::Code::Unauthenticated {
+        let hint = "`tidegate explain` finds the secret of a run of the same user by itself";
+        return anyhow::anyhow!("the controller refuses: {} ({hint})", status.message());
+    }
     anyhow::anyhow!("the controller refuses: {} ({:?})", status.message(), status.code())
 }
 

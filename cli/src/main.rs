@@ -5,8 +5,10 @@
 //!
 //! Modules in reading order: [`run`] and [`demo`] serve real processes on this machine, [`decide`]
 //! and [`explain`] answer questions about decisions, [`sim`] answers what-if questions about
-//! traffic, [`roles`] are the parts that `run` starts and that a cluster runs one by one.
+//! traffic, [`roles`] are the parts that `run` starts and that a cluster runs one by one,
+//! [`credentials`] is what a command shows to a controller.
 
+mod credentials;
 mod decide;
 mod demo;
 mod explain;

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Subcommand;
 use tidegate_controller::process::{RunId, guard};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// One part of the system as a process of its own.
 #[derive(Debug, Subcommand)]
@@ -28,6 +30,9 @@ pub(crate) enum Role {
 
 /// Runs the role until it is told to stop.
 pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
+    if matches!(role, Role::Activator(_) | Role::Controller(_)) {
+        log_to_stderr();
+    }
     match role {
         Role::QueueProxy => Ok(tidegate_queue_proxy::run()),
         Role::Activator(args) => activator::execute(args),
@@ -38,4 +43,18 @@ pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
         }
         Role::Controller(args) => controller::execute(args),
     }
+}
+
+/// Warnings and errors go where a service manager looks for them; `TIDEGATE_LOG` asks for more or
+/// less, in the syntax of `RUST_LOG`.
+fn log_to_stderr() {
+    let wanted = EnvFilter::builder()
+        .with_default_directive(LevelFilter::WARN.into())
+        .with_env_var("TIDEGATE_LOG")
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(wanted)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
 }

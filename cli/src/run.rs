@@ -1,8 +1,10 @@
 //! `tidegate run`: any command that listens on a port, from zero to many instances and back.
 //!
 //! Modules in reading order: [`settings`] makes a declaration of what was typed, [`service`] runs
-//! it, [`voice`] tells what happens in lines, [`screen`] shows how things stand on a terminal.
+//! it, [`presence`] lets other commands find it, [`voice`] tells what happens in lines, [`screen`]
+//! shows how things stand on a terminal.
 
+pub(crate) mod presence;
 mod screen;
 pub(crate) mod service;
 pub(crate) mod settings;
@@ -128,6 +130,9 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut screen = Screen::on_stdout(decisions, service.address());
     screen.say(&format!("{} on http://{}", shown.join(" "), service.address()));
     screen.say(&format!("explain with: tidegate explain --controller {}", service.controller()));
+    if let Some(error) = service.unannounced() {
+        screen.say(&format!("`tidegate explain` cannot ask this service: {error}"));
+    }
     let ending = follow(&service, &mut stops, &mut screen, &mut output).await?;
     let code = end(&mut service, ending, drain, &mut stops, &mut screen).await?;
     let status = service.status().await.ok();

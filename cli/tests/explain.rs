@@ -112,6 +112,14 @@ fn nobody_to_ask_is_said_so() {
     assert!(message.contains("no controller answers at 127.0.0.1:1"), "{message}");
     let nonsense = explain(&["--controller", "no address at all"]);
     assert_eq!(nonsense.status.code(), Some(1));
-    let unnamed = Command::new(TIDEGATE).arg("explain").env_remove("TIDEGATE_CONTROLLER").output();
-    assert_eq!(unnamed.unwrap().status.code(), Some(2));
+    let empty = tempfile::tempdir().unwrap();
+    let unnamed = Command::new(TIDEGATE)
+        .arg("explain")
+        .env_remove("TIDEGATE_CONTROLLER")
+        .env("XDG_RUNTIME_DIR", empty.path())
+        .output()
+        .unwrap();
+    assert_eq!(unnamed.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&unnamed.stderr).into_owned();
+    assert!(message.contains("--controller HOST:PORT"), "{message}");
 }

@@ -11,9 +11,10 @@
 //! Modules in reading order: [`identity`] and [`report`] are what comes in, validated; [`demand`]
 //! and [`history`] make totals of it; [`declaration`] is what a revision is; [`event`] is what can
 //! happen; [`state`] and `revision` are what follows from it, with [`instance`], `crash`,
-//! [`journal`] and [`status`]; [`task`] runs them; `service` is the gRPC edge; [`process`] starts
-//! and stops instances on this machine.
+//! [`journal`] and [`status`]; [`task`] runs them; [`access`] is who may take part, `service` is
+//! the gRPC edge; [`process`] starts and stops instances on this machine.
 
+pub mod access;
 mod crash;
 pub mod declaration;
 pub mod demand;
@@ -30,6 +31,7 @@ pub mod state;
 pub mod status;
 pub mod task;
 
+pub use access::{Access, Addresses};
 pub use declaration::{Declaration, Launch, PolicyChoice, Readiness, Template};
 pub use event::{Effect, Event, Notice, StopMode};
 pub use identity::{InstanceName, RevisionId};

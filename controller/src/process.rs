@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use tidegate_trust::Secret;
 use tokio::sync::{mpsc, watch};
 
 use crate::declaration::Launch;
@@ -37,6 +38,8 @@ pub struct ProcessConfig {
     pub sidecar: Vec<OsString>,
     /// Where the controller listens, `host:port`, for the queue-proxies to report to.
     pub controller: String,
+    /// What queue-proxies show to it. Apps are never told.
+    pub secret: Option<Secret>,
     /// The mark of everything that is started.
     pub run: RunId,
     /// Where the lines go that apps write. Lines that it has no room for are dropped.

@@ -1,5 +1,6 @@
 //! The gRPC edge: wire messages in and out, and nothing of them further in.
 
+pub(crate) mod listener;
 pub(crate) mod scale;
 pub(crate) mod stats;
 
@@ -8,36 +9,44 @@ use std::time::Duration;
 use tidegate_proto::scale::v1::scale_service_server::ScaleServiceServer;
 use tidegate_proto::stats::v1::stats_service_server::StatsServiceServer;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
 
+use crate::access::{Access, Gatekeeper};
 use crate::task::Handle;
 
 /// A reporter that answers no ping for this long is gone, whatever its TCP connection says.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Serves reports and questions on `listener` until `stop` resolves; open streams are then cut,
-/// as reporters are made for that.
+/// Serves reports and questions on `listener` to whom `access` lets in, until `stop` resolves; open
+/// streams are then cut, as reporters are made for that.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
     handle: Handle,
     listener: TcpListener,
+    access: Access,
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    let stats = StatsServiceServer::new(stats::Stats::new(handle.clone()));
+    let stats = stats::Stats::new(handle.clone(), access.addresses);
+    let stats = StatsServiceServer::new(stats).max_decoding_message_size(stats::MESSAGE_BYTES_MAX);
     let scale = ScaleServiceServer::new(scale::Scale::new(handle));
+    let gatekeeper = Gatekeeper::new(access.secret);
+    // Before anything of a call is read, whatever it calls.
+    let gate = InterceptorLayer::new(move |request| gatekeeper.admit(request));
+    let (incoming, accepting) = listener::connections(listener, access.tls);
     let serving = Server::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .layer(gate)
         .add_service(stats)
         .add_service(scale)
-        .serve_with_incoming(TcpListenerStream::new(listener));
+        .serve_with_incoming(incoming);
     tokio::select! {
         served = serving => served,
+        () = accepting => Ok(()),
         () = stop => Ok(()),
     }
 }

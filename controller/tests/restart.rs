@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::Config;
-use tidegate_controller::{Handle, NoActuator, Strangers, Template};
+use tidegate_controller::{Access, Handle, NoActuator, Strangers, Template};
 use tidegate_proto::stats::v1::{Hello, Revision, Role, Stat};
 use tidegate_reporter::{Link, Reporter};
 use tokio::net::TcpListener;
@@ -33,7 +33,12 @@ impl Running {
             tidegate_controller::controller(Strangers::Adopt(Box::new(template)));
         let listener = TcpListener::bind(address).await.expect("the address is free");
         let address = listener.local_addr().expect("an address");
-        let serving = tidegate_controller::serve(handle.clone(), listener, std::future::pending());
+        let serving = tidegate_controller::serve(
+            handle.clone(),
+            listener,
+            Access::anonymous(),
+            std::future::pending(),
+        );
         let tasks =
             [tokio::spawn(controller.run(NoActuator)), tokio::spawn(async { drop(serving.await) })];
         (Self { handle, tasks }, address)
@@ -63,8 +68,9 @@ async fn reporter(number: usize, address: SocketAddr) -> (Reporter, tidegate_rep
         start_unix_ms: 1,
         ..Hello::default()
     };
-    let config =
-        tidegate_reporter::Config::new(&address.to_string(), hello).expect("a good address");
+    let shown = tidegate_reporter::Credentials::default();
+    let config = tidegate_reporter::Config::new(&address.to_string(), &shown, hello);
+    let config = config.expect("a good address");
     let (reporter, mut inbox, driver) = tidegate_reporter::start(config);
     tokio::spawn(driver.run());
     inbox.link.wait_for(|link| *link == Link::Up).await.expect("the driver lives");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::{Config, Strictness};
-use tidegate_controller::{NoActuator, RevisionId, Strangers, Template};
+use tidegate_controller::{Access, NoActuator, RevisionId, Strangers, Template};
 use tidegate_proto::scale::v1::scale_service_client::ScaleServiceClient;
 use tidegate_proto::scale::v1::{
     ExplainRequest, ListRevisionsRequest, RevisionStatus, WatchDecisionsRequest,
@@ -37,7 +37,8 @@ async fn start() -> SocketAddr {
     handle.declare(declaration).await.expect("it runs");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(tidegate_controller::serve(handle, listener, std::future::pending()));
+    let access = Access::anonymous();
+    tokio::spawn(tidegate_controller::serve(handle, listener, access, std::future::pending()));
     address
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate_admission::Abandoned;
+use tidegate_reporter::Credentials;
 
 use crate::environment::{Environment, Problem, Reader, keys};
 use crate::logging;
@@ -160,6 +161,8 @@ pub struct Tls {
 pub struct Report {
     /// The controller, `host:port`.
     pub controller: String,
+    /// What is shown to it.
+    pub credentials: Credentials,
     /// Our name.
     pub instance: String,
     /// Where we take traffic; `None` is the pod's address and the main port.
@@ -223,7 +226,7 @@ impl Settings {
         };
         let readiness = readiness(&mut reader, user_port);
         let observability = observability::read(&mut reader);
-        let report = report(&reader, &identity);
+        let report = report(&mut reader, &identity);
         let abandoned = admission::abandoned(&mut reader, timeouts.overall, report.is_some());
         let admission = admission::read(&mut reader, limit, abandoned);
         let drain = drain(&mut reader, timeouts.overall);
@@ -401,9 +404,16 @@ fn tls<E: Environment>(reader: &mut Reader<'_, E>) -> Tls {
     }
 }
 
-fn report<E: Environment>(reader: &Reader<'_, E>, identity: &Identity) -> Option<Report> {
+fn report<E: Environment>(reader: &mut Reader<'_, E>, identity: &Identity) -> Option<Report> {
+    let controller = reader.optional(keys::TIDEGATE_CONTROLLER)?;
+    let credentials = Credentials::configured(|key| reader.optional(key));
+    let credentials = credentials.unwrap_or_else(|error| {
+        reader.reject(keys::TIDEGATE_CONTROLLER, error.to_string());
+        Credentials::default()
+    });
     Some(Report {
-        controller: reader.optional(keys::TIDEGATE_CONTROLLER)?,
+        controller,
+        credentials,
         instance: reader.optional(keys::TIDEGATE_INSTANCE).unwrap_or_else(|| identity.pod.clone()),
         address: reader.optional(keys::TIDEGATE_ADDRESS),
     })

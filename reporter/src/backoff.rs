@@ -12,11 +12,18 @@ pub struct Backoff {
     /// The longest wait. A request at zero may have to wait this long for a controller that has
     /// just come back, so it is no more than a second or two.
     pub longest: Duration,
+    /// The longest wait after a refusal: the same words will not be taken a moment later, but a
+    /// controller may be set right.
+    pub longest_refused: Duration,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { initial: Duration::from_millis(50), longest: Duration::from_secs(2) }
+        Self {
+            initial: Duration::from_millis(50),
+            longest: Duration::from_secs(2),
+            longest_refused: Duration::from_secs(30),
+        }
     }
 }
 
@@ -24,8 +31,18 @@ impl Backoff {
     /// The wait before attempt number `failures + 1`, with `random` choosing the jitter.
     #[must_use]
     pub fn wait(&self, failures: u32, random: u64) -> Duration {
+        self.within(self.longest, failures, random)
+    }
+
+    /// The wait after the controller has refused us `refusals + 1` times in a row.
+    #[must_use]
+    pub fn wait_refused(&self, refusals: u32, random: u64) -> Duration {
+        self.within(self.longest_refused, refusals, random)
+    }
+
+    fn within(&self, longest: Duration, failures: u32, random: u64) -> Duration {
         let doubled = self.initial.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
-        let full = doubled.min(self.longest);
+        let full = doubled.min(longest);
         // One of 1,024 steps between half and the whole.
         let cut = u32::try_from(random % 1_024).unwrap_or(0);
         full - full / 2_048 * cut
@@ -44,12 +61,16 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_longest() {
-        let backoff =
-            Backoff { initial: Duration::from_millis(100), longest: Duration::from_millis(700) };
+        let backoff = Backoff {
+            initial: Duration::from_millis(100),
+            longest: Duration::from_millis(700),
+            ..Backoff::default()
+        };
         let waits: Vec<u128> =
             (0..5).map(|failures| backoff.wait(failures, 0).as_millis()).collect();
         assert_eq!(waits, [100, 200, 400, 700, 700]);
         assert_eq!(backoff.wait(u32::MAX, 0), backoff.longest);
+        assert_eq!(backoff.wait_refused(u32::MAX, 0), Duration::from_secs(30));
     }
 
     #[test]

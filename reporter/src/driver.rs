@@ -3,13 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tidegate_proto::Message as _;
 use tidegate_proto::stats::v1::report_request::Message as Say;
 use tidegate_proto::stats::v1::report_response::Message as Hear;
-use tidegate_proto::stats::v1::{History, ReportRequest, ReportResponse};
+use tidegate_proto::stats::v1::stats_service_client::StatsServiceClient;
+use tidegate_proto::stats::v1::{History, ReportRequest, ReportResponse, Stat};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{Code, Status, Streaming};
 
 use crate::inbox::{Link, Outlets};
 use crate::ring::Ring;
@@ -27,8 +29,15 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 /// Messages between the driver and the connection. Few: the ring is the queue.
 const OUTBOX: usize = 4;
 
-/// Stats in one history message, so that none comes near gRPC's limit of 4 MiB.
+/// Stats in one history message.
 const HISTORY_BATCH: usize = 500;
+
+/// Bytes of one message at most, half of what a controller reads: a history is sent in as many as
+/// it takes, and a single stat beyond it is left out.
+const MESSAGE_BYTES_MAX: usize = 128 * 1024;
+
+/// An unchanged reason for having no controller is told again after this many attempts.
+const TELL_AGAIN_AFTER: u32 = 64;
 
 /// Carries what a [`Reporter`](crate::Reporter) remembers; made by [`start`](crate::start).
 #[derive(Debug)]
@@ -49,9 +58,40 @@ struct Carrier {
 /// How a stream ended.
 enum End {
     /// It broke, or never began.
-    Lost,
+    Lost(Loss),
     /// Every reporter is gone and everything is sent.
     Finished,
+}
+
+/// Why there is no stream.
+enum Loss {
+    /// Nobody is there, or nobody any more: trying again soon is right.
+    Gone(String),
+    /// Somebody is there and does not want us as we are.
+    Refused(String),
+}
+
+impl Loss {
+    fn gone(why: impl std::fmt::Display) -> Self {
+        Self::Gone(why.to_string())
+    }
+}
+
+impl From<Status> for Loss {
+    fn from(status: Status) -> Self {
+        let told = format!("{} ({:?})", status.message(), status.code());
+        match status.code() {
+            Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::InvalidArgument
+            | Code::ResourceExhausted
+            | Code::OutOfRange
+            | Code::AlreadyExists
+            | Code::Unimplemented => Self::Refused(told),
+            _ => Self::Gone(told),
+        }
+    }
 }
 
 /// An open stream and how far along the ring it is.
@@ -76,29 +116,70 @@ impl Driver {
     /// half a second. Cancel safe: dropping it closes the stream and forgets nothing of the ring.
     pub async fn run(self) {
         let Self { carrier, mut woken, mut random } = self;
-        let mut failures = 0;
+        let mut attempts = Attempts::default();
         loop {
             let opened = tokio::select! {
                 opened = carrier.open() => opened,
                 () = farewell(&mut woken) => return,
             };
-            if let Some(mut session) = opened {
-                failures = 0;
-                carrier.outlets.link(Link::Up);
-                let end = carrier.converse(&mut session, &mut woken).await;
-                carrier.outlets.link(Link::Down);
-                if matches!(end, End::Finished) {
-                    return session.say_goodbye().await;
+            let loss = match opened {
+                Ok(mut session) => {
+                    carrier.outlets.link(Link::Up);
+                    let end = carrier.converse(&mut session, &mut woken).await;
+                    carrier.outlets.link(Link::Down);
+                    match end {
+                        End::Finished => return session.say_goodbye().await,
+                        End::Lost(loss) => {
+                            // A stream that was up for a while and is refused then did work.
+                            if matches!(loss, Loss::Gone(_)) {
+                                attempts = Attempts::default();
+                            }
+                            loss
+                        }
+                    }
                 }
-            }
+                Err(loss) => loss,
+            };
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let wait = carrier.config.backoff.wait(failures, random >> 32);
-            failures = failures.saturating_add(1);
+            let wait = attempts.failed(&carrier.config.backoff, loss, random >> 32);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = farewell(&mut woken) => return,
             }
         }
+    }
+}
+
+/// Attempts since the last stream that worked.
+#[derive(Default)]
+struct Attempts {
+    failures: u32,
+    refusals: u32,
+    told: String,
+    untold: u32,
+}
+
+impl Attempts {
+    /// Tells of a loss, unless it was told already, and says how long to wait.
+    fn failed(&mut self, backoff: &Backoff, loss: Loss, random: u64) -> Duration {
+        let (why, wait) = match loss {
+            Loss::Gone(why) => {
+                let wait = backoff.wait(self.failures, random);
+                (self.failures, self.refusals) = (self.failures.saturating_add(1), 0);
+                (format!("no controller: {why}"), wait)
+            }
+            Loss::Refused(why) => {
+                let wait = backoff.wait_refused(self.refusals, random);
+                self.refusals = self.refusals.saturating_add(1);
+                (format!("the controller refuses us: {why}"), wait)
+            }
+        };
+        self.untold = self.untold.saturating_add(1);
+        if why != self.told || self.untold > TELL_AGAIN_AFTER {
+            tracing::warn!("{why}; trying again");
+            (self.told, self.untold) = (why, 0);
+        }
+        wait
     }
 }
 
@@ -111,28 +192,39 @@ async fn farewell(woken: &mut mpsc::Receiver<()>) {
 
 impl Carrier {
     /// Connects, introduces itself, learns how much history is wanted and sends it.
-    async fn open(&self) -> Option<Session> {
+    async fn open(&self) -> Result<Session, Loss> {
+        let late = |_| Loss::gone("it does not answer");
         let connecting = transport::connect(&self.config.controller);
-        let mut client = timeout(CONNECT_TIMEOUT, connecting).await.ok()?.ok()?;
+        let connection = timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)?;
+        let connection = connection.map_err(Loss::gone)?;
+        let origin = self.config.controller.origin();
+        let mut client = StatsServiceClient::with_origin(connection, origin);
         let (outbox, requests) = mpsc::channel(OUTBOX);
-        outbox.try_send(say(Say::Hello(self.config.hello.clone()))).ok()?;
+        outbox.try_send(say(Say::Hello(self.config.hello.clone()))).map_err(Loss::gone)?;
         let opening = client.report(ReceiverStream::new(requests));
-        let mut inbound = timeout(CONNECT_TIMEOUT, opening).await.ok()?.ok()?.into_inner();
+        let mut inbound = timeout(CONNECT_TIMEOUT, opening).await.map_err(late)??.into_inner();
         if let Ok(greeting) = timeout(GREETING_TIMEOUT, inbound.message()).await {
-            self.hear(greeting.ok()??);
+            self.hear(greeting?.ok_or_else(|| Loss::gone("it hung up at once"))?);
         }
         let mut session = Session { outbox, inbound, next: 0 };
         self.send_history(&mut session).await?;
-        Some(session)
+        Ok(session)
     }
 
-    async fn send_history(&self, session: &mut Session) -> Option<()> {
+    async fn send_history(&self, session: &mut Session) -> Result<(), Loss> {
         loop {
             let stats = lock(&self.ring).batch(session.next, HISTORY_BATCH);
-            let Some(last) = stats.last() else { return Some(()) };
-            session.next = last.sequence + 1;
+            let Some(first) = stats.first().map(|stat| stat.sequence) else { return Ok(()) };
+            let stats = fitting(stats);
+            session.next = stats.last().map_or(first, |last| last.sequence) + 1;
+            if stats.is_empty() {
+                continue;
+            }
             let message = say(Say::History(History { stats }));
-            timeout(CONNECT_TIMEOUT, session.outbox.send(message)).await.ok()?.ok()?;
+            match timeout(CONNECT_TIMEOUT, session.outbox.send(message)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Err(why_lost(&mut session.inbound).await),
+            }
         }
     }
 
@@ -142,15 +234,20 @@ impl Carrier {
             tokio::select! {
                 heard = session.inbound.message() => match heard {
                     Ok(Some(message)) => self.hear(message),
-                    Ok(None) | Err(_) => return End::Lost,
+                    Ok(None) => return End::Lost(Loss::gone("it ended the stream")),
+                    Err(status) => return End::Lost(status.into()),
                 },
                 permit = session.outbox.reserve(), if behind => {
-                    let Ok(permit) = permit else { return End::Lost };
+                    let Ok(permit) = permit else {
+                        return End::Lost(why_lost(&mut session.inbound).await);
+                    };
                     let Some(stat) = lock(&self.ring).at_or_after(session.next).cloned() else {
                         continue;
                     };
                     session.next = stat.sequence + 1;
-                    permit.send(say(Say::Stat(stat)));
+                    if fits(&stat) {
+                        permit.send(say(Say::Stat(stat)));
+                    }
                 }
                 woken = woken.recv(), if !behind => if woken.is_none() {
                     return End::Finished;
@@ -175,6 +272,45 @@ impl Carrier {
     }
 }
 
+/// The longest beginning of `stats` that one message may carry. What is too large by itself is
+/// left out; it then ends the beginning, if there is one.
+fn fitting(mut stats: Vec<Stat>) -> Vec<Stat> {
+    let mut room = MESSAGE_BYTES_MAX;
+    let taken = stats.iter().take_while(|stat| {
+        let rest = room.checked_sub(bytes(stat));
+        room = rest.unwrap_or(0);
+        rest.is_some()
+    });
+    let taken = taken.count();
+    stats.truncate(taken);
+    stats
+}
+
+fn fits(stat: &Stat) -> bool {
+    bytes(stat) <= MESSAGE_BYTES_MAX
+}
+
+/// Bytes of a stat within a message: its own, its tag and its length.
+fn bytes(stat: &Stat) -> usize {
+    const FRAMING: usize = 8;
+    stat.encoded_len() + FRAMING
+}
+
+/// Why the stream takes no more: what the controller said last, if it said anything.
+async fn why_lost(inbound: &mut Streaming<ReportResponse>) -> Loss {
+    let answers = async {
+        loop {
+            match inbound.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return Loss::gone("it ended the stream"),
+                Err(status) => return status.into(),
+            }
+        }
+    };
+    let late = |_| Loss::gone("it takes no more");
+    timeout(FAREWELL_TIMEOUT, answers).await.unwrap_or_else(late)
+}
+
 impl Session {
     /// Closing our half tells the controller that this was all; it answers by closing its own.
     async fn say_goodbye(self) {
@@ -187,4 +323,35 @@ impl Session {
 
 fn say(message: Say) -> ReportRequest {
     ReportRequest { message: Some(message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(digest_bytes: usize) -> Stat {
+        Stat { latency_digest: vec![0; digest_bytes], ..Stat::default() }
+    }
+
+    #[test]
+    fn messages_are_bounded_in_bytes() {
+        let half = MESSAGE_BYTES_MAX / 2 - 64;
+        assert_eq!(fitting(vec![stat(half), stat(half), stat(half)]).len(), 2);
+        assert_eq!(fitting(vec![stat(0); HISTORY_BATCH]).len(), HISTORY_BATCH);
+        assert!(fitting(vec![stat(MESSAGE_BYTES_MAX), stat(0)]).is_empty());
+        assert!(!fits(&stat(MESSAGE_BYTES_MAX)) && fits(&stat(half)));
+    }
+
+    #[test]
+    fn a_refusal_waits_longer_each_time_and_a_loss_does_not() {
+        let backoff = Backoff::default();
+        let mut attempts = Attempts::default();
+        let refused = || Loss::from(Status::unauthenticated("no"));
+        let waits: Vec<Duration> =
+            (0..20).map(|_| attempts.failed(&backoff, refused(), 0)).collect();
+        assert_eq!((waits[0], waits[19]), (backoff.initial, backoff.longest_refused));
+        let gone = || Loss::from(Status::unavailable("later"));
+        assert_eq!(attempts.failed(&backoff, gone(), 0), backoff.initial);
+        assert!((0..20).all(|_| attempts.failed(&backoff, gone(), 0) <= backoff.longest));
+    }
 }

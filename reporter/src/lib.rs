@@ -16,9 +16,11 @@
 //! ```no_run
 //! # async fn example() -> Result<(), tidegate_reporter::ConfigError> {
 //! use tidegate_proto::stats::v1::{Hello, Role, Stat};
+//! use tidegate_reporter::Credentials;
 //! let role = Role::QueueProxy.into();
 //! let hello = Hello { role, instance: "web-1".into(), ..Hello::default() };
-//! let config = tidegate_reporter::Config::new("127.0.0.1:9400", hello)?;
+//! let shown = Credentials::default();
+//! let config = tidegate_reporter::Config::new("127.0.0.1:9400", &shown, hello)?;
 //! let (reporter, inbox, driver) = tidegate_reporter::start(config);
 //! tokio::spawn(driver.run());
 //! reporter.report(Stat { average_concurrency: 1.5, ready: true, ..Stat::default() });
@@ -42,6 +44,7 @@ pub use backoff::Backoff;
 pub use driver::Driver;
 pub use inbox::{Directives, Endpoint, EndpointMap, Inbox, Link, RevisionName};
 use ring::Ring;
+pub use tidegate_trust::Credentials;
 
 /// Seconds of history kept until a controller asks for more or less: Knative's default stable
 /// window.
@@ -54,7 +57,7 @@ pub const DEFAULT_HISTORY_CAPACITY: usize = 3_600;
 /// Whom to report to, and as whom.
 #[derive(Debug, Clone)]
 pub struct Config {
-    controller: transport::Address,
+    controller: transport::Target,
     hello: Hello,
     /// Most stats kept while nobody listens; the oldest go first.
     pub history_capacity: usize,
@@ -63,26 +66,44 @@ pub struct Config {
 }
 
 /// Why a [`Config`] was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("controller address {given:?} is not understood: {problem}; expected host:port")]
-pub struct ConfigError {
-    /// What was given.
-    pub given: String,
-    /// What is wrong with it.
-    pub problem: &'static str,
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The controller's address is none.
+    #[error("controller address {given:?} is not understood: {problem}; expected host:port")]
+    Address {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Certificates cannot be used.
+    #[error(transparent)]
+    Certificates(#[from] tidegate_trust::TlsError),
+    /// There is no randomness for a token.
+    #[error(transparent)]
+    Token(#[from] tidegate_trust::SecretError),
 }
 
+/// Bytes of the token that tells this process from any other of its name: 128 bits, as a UUID has.
+const TOKEN_BYTES: usize = 16;
+
 impl Config {
-    /// Reports to `controller` (`host:port`, with or without `http://`), introduced by `hello`,
-    /// whose protocol version is filled in.
+    /// Reports to `controller` (`host:port`, with or without `http://` or `https://`), to whom
+    /// `credentials` are shown, introduced by `hello`, whose protocol version and token are filled
+    /// in.
     ///
     /// # Errors
-    /// When the address has no port, or is no address.
-    pub fn new(controller: &str, hello: Hello) -> Result<Self, ConfigError> {
-        let hello = Hello { protocol_version: tidegate_proto::PROTOCOL_VERSION, ..hello };
+    /// When the address has no port, or is no address, or certificates cannot be used.
+    pub fn new(
+        controller: &str,
+        credentials: &Credentials,
+        hello: Hello,
+    ) -> Result<Self, ConfigError> {
+        let token = tidegate_trust::secret::random_bytes::<TOKEN_BYTES>()?.to_vec();
+        let protocol_version = tidegate_proto::PROTOCOL_VERSION;
         Ok(Self {
-            controller: transport::Address::parse(controller)?,
-            hello,
+            controller: transport::Target::new(controller, credentials)?,
+            hello: Hello { protocol_version, token, ..hello },
             history_capacity: DEFAULT_HISTORY_CAPACITY,
             backoff: Backoff::default(),
         })

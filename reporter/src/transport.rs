@@ -2,15 +2,22 @@
 //! no buffer task.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response, Uri};
+use http::header::AUTHORIZATION;
+use http::uri::Scheme;
+use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tidegate_proto::stats::v1::stats_service_client::StatsServiceClient;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tidegate_trust::Credentials;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 use tonic::codegen::Service;
 
@@ -23,62 +30,100 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Enough for the answers of a controller; the default of 2 MB would be most of a sidecar.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
-/// Where a controller listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
+/// Where a controller listens, and what is shown to it.
+#[derive(Debug, Clone)]
+pub struct Target {
     authority: String,
     origin: Uri,
+    bearer: Option<HeaderValue>,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
 }
 
-impl Address {
-    /// Reads `host:port` or `http://host:port`.
+impl Target {
+    /// Reads `host:port`, `http://host:port` or `https://host:port`. TLS is spoken in the last
+    /// case, and whenever there are certificates.
     ///
     /// # Errors
-    /// When there is no port, or this is no address.
-    pub fn parse(given: &str) -> Result<Self, ConfigError> {
-        let refuse = |problem| ConfigError { given: given.to_owned(), problem };
-        let bare = given.trim();
-        if bare.starts_with("https://") {
-            return Err(refuse("TLS to the controller is not supported"));
+    /// When there is no port, this is no address, or certificates cannot be used.
+    pub fn new(given: &str, credentials: &Credentials) -> Result<Self, ConfigError> {
+        let refuse = |problem| ConfigError::Address { given: given.to_owned(), problem };
+        let bare = given.trim().trim_end_matches('/');
+        let (secure, bare) = match bare.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => (false, bare.strip_prefix("http://").unwrap_or(bare)),
+        };
+        if given.trim().starts_with("http://") && credentials.certificates.is_some() {
+            return Err(refuse("there are certificates for TLS, and http:// goes without it"));
         }
-        let bare = bare.strip_prefix("http://").unwrap_or(bare).trim_end_matches('/');
+        let secure = secure || credentials.certificates.is_some();
+        let scheme = if secure { Scheme::HTTPS } else { Scheme::HTTP };
         let origin: Uri =
-            format!("http://{bare}").parse().map_err(|_| refuse("it is no network address"))?;
+            format!("{scheme}://{bare}").parse().map_err(|_| refuse("it is no network address"))?;
         if origin.path() != "/" || origin.query().is_some() {
             return Err(refuse("it has a path"));
         }
-        if origin.host().is_none_or(str::is_empty) {
+        let host = origin.host().unwrap_or_default();
+        if host.is_empty() {
             return Err(refuse("it has no host"));
         }
         match origin.port_u16() {
-            None => Err(refuse("it has no port")),
-            Some(0) => Err(refuse("port 0 cannot be connected to")),
-            Some(_) => Ok(Self { authority: bare.to_owned(), origin }),
+            None => return Err(refuse("it has no port")),
+            Some(0) => return Err(refuse("port 0 cannot be connected to")),
+            Some(_) => {}
         }
+        let tls = match secure {
+            false => None,
+            true => {
+                let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+                let name = ServerName::try_from(name)
+                    .map_err(|_| refuse("no certificate can be for its host"))?;
+                Some((credentials.certificates.clone().unwrap_or_default().config()?, name))
+            }
+        };
+        let bearer = credentials.secret.as_ref().map(|secret| secret.bearer().clone());
+        Ok(Self { authority: bare.to_owned(), origin, bearer, tls })
+    }
+
+    /// What requests name as whom they are for.
+    #[must_use]
+    pub fn origin(&self) -> Uri {
+        self.origin.clone()
     }
 }
 
 /// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// No TCP connection.
-    #[error("cannot connect")]
-    Tcp(#[from] std::io::Error),
+    /// No TCP connection, or no TLS over it.
+    #[error("cannot connect: {0}")]
+    Io(#[from] std::io::Error),
     /// The peer does not speak HTTP/2.
-    #[error("the peer does not speak HTTP/2")]
+    #[error("the peer does not speak HTTP/2: {0}")]
     Http(#[from] hyper::Error),
 }
 
-/// A client stub over one fresh connection. Dropping every clone of it closes the connection.
+/// One fresh connection to a controller. Dropping every clone of it closes it.
 ///
 /// # Errors
 /// When the connection cannot be made. Cancel safe: dropping the future drops the connection.
-pub(crate) async fn connect(
-    address: &Address,
-) -> Result<StatsServiceClient<Connection>, ConnectError> {
-    let tcp = TcpStream::connect(&address.authority).await?;
+pub async fn connect(target: &Target) -> Result<Connection, ConnectError> {
+    let tcp = TcpStream::connect(&target.authority).await?;
     // Reports are small and a wake-up must not wait for an acknowledgement of the one before.
     tcp.set_nodelay(true)?;
+    let sender = match &target.tls {
+        None => handshake(tcp).await?,
+        Some((config, name)) => {
+            let connector = TlsConnector::from(Arc::clone(config));
+            handshake(connector.connect(name.clone(), tcp).await?).await?
+        }
+    };
+    Ok(Connection { sender, bearer: target.bearer.clone() })
+}
+
+async fn handshake<T>(stream: T) -> Result<http2::SendRequest<Body>, hyper::Error>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
@@ -86,17 +131,18 @@ pub(crate) async fn connect(
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(STREAM_WINDOW_BYTES)
-        .handshake(TokioIo::new(tcp))
+        .handshake(TokioIo::new(stream))
         .await?;
     // The stream over the connection sees the same error, so this one tells nothing new.
     tokio::spawn(async move { drop(connection.await) });
-    Ok(StatsServiceClient::with_origin(Connection { sender }, address.origin.clone()))
+    Ok(sender)
 }
 
-/// Sends gRPC requests over one connection.
+/// Sends gRPC requests over one connection, and shows the secret with each.
 #[derive(Debug, Clone)]
-pub(crate) struct Connection {
+pub struct Connection {
     sender: http2::SendRequest<Body>,
+    bearer: Option<HeaderValue>,
 }
 
 impl Service<Request<Body>> for Connection {
@@ -108,7 +154,10 @@ impl Service<Request<Body>> for Connection {
         self.sender.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if let Some(bearer) = &self.bearer {
+            request.headers_mut().insert(AUTHORIZATION, bearer.clone());
+        }
         Box::pin(self.sender.send_request(request))
     }
 }
@@ -119,14 +168,21 @@ mod tests {
 
     #[test]
     fn addresses_are_hosts_with_ports() {
+        let none = Credentials::default();
         for good in ["127.0.0.1:9400", "http://controller.tidegate:80/", "[::1]:1", " a:1 "] {
-            assert!(Address::parse(good).is_ok(), "{good}");
+            assert!(Target::new(good, &none).is_ok(), "{good}");
         }
-        for bad in
-            ["", "host", "host:", "host:x", ":80", "host:0", "h:1/path", "https://h:1", "h:99999"]
-        {
-            let error = Address::parse(bad).expect_err(bad);
+        for bad in ["", "host", "host:", "host:x", ":80", "host:0", "h:1/path", "h:99999"] {
+            let error = Target::new(bad, &none).expect_err(bad);
             assert!(error.to_string().contains("expected host:port"), "{error}");
         }
+    }
+
+    #[test]
+    fn certificates_are_never_left_unused() {
+        let certificates = Some(tidegate_trust::ClientCertificates::default());
+        let some = Credentials { certificates, ..Credentials::default() };
+        let error = Target::new("http://host:1", &some).expect_err("it would go without");
+        assert!(error.to_string().contains("without it"), "{error}");
     }
 }

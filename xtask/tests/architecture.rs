@@ -14,10 +14,11 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("admission", &[]),
     ("relay", &[]),
     ("proto", &[]),
-    ("reporter", &["proto"]),
+    ("trust", &[]),
+    ("reporter", &["proto", "trust"]),
     ("queue-proxy", &["admission", "relay", "proto", "reporter", "words"]),
     ("activator", &["admission", "relay", "proto", "reporter"]),
-    ("controller", &["autoscaler", "proto"]),
+    ("controller", &["autoscaler", "proto", "trust"]),
     ("sim", &["autoscaler", "admission", "words"]),
     ("scenario", &["admission", "autoscaler", "proto"]),
 ];

@@ -11,6 +11,8 @@ use tidegate_activator::{Activator, Config, Drained, RevisionName};
 use tidegate_admission::{Abandoned, DispatcherSettings, Policy};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::credentials::CredentialArgs;
+
 /// What was typed after `tidegate activator`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -20,6 +22,8 @@ pub(crate) struct Args {
     /// The controller, which says where instances are and is told how busy they are.
     #[arg(long, value_name = "HOST:PORT", env = "TIDEGATE_CONTROLLER")]
     controller: Option<String>,
+    #[command(flatten)]
+    credentials: CredentialArgs,
     /// Our name, unique among the activators of one controller.
     #[arg(long, env = "POD_NAME")]
     name: Option<String>,
@@ -131,8 +135,9 @@ impl FromStr for Endpoint {
 }
 
 impl Args {
-    fn config(self) -> Config {
+    fn config(self) -> anyhow::Result<Config> {
         let mut config = Config::new(self.listen);
+        config.credentials = self.credentials.credentials()?;
         config.controller = self.controller;
         config.name = self.name.unwrap_or(config.name);
         config.default_revision = self.default_revision.map(|Revision(revision)| revision);
@@ -151,14 +156,14 @@ impl Args {
                 (revision, tidegate_activator::Endpoint { instance, address, limit })
             })
             .collect();
-        config
+        Ok(config)
     }
 }
 
 /// Serves until told to stop.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let (lame_duck, drain) = (args.lame_duck, args.drain);
-    let config = args.config();
+    let config = args.config()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut told = Told::new()?;

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::files::{FileFormat, read_data};
-use tidegate_autoscaler::settings::{Config, Strictness};
-use tidegate_controller::{NoActuator, RevisionId, Strangers, Template};
+use tidegate_autoscaler::settings::{CONFIG_KEYS, Config, Strictness, unknown_config_keys};
+use tidegate_controller::{Access, Addresses, NoActuator, RevisionId, Strangers, Template};
+use tidegate_trust::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE};
+use tidegate_trust::{Secret, ServerCertificates};
+use tidegate_words::{did_you_mean, excerpt};
 use tokio::net::TcpListener;
 
 use crate::run::settings::sort_settings;
@@ -20,9 +23,30 @@ use crate::run::{Stops, parse_setting};
 /// What was typed after `tidegate controller`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where to listen for reports and questions.
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:9400", env = "TIDEGATE_LISTEN")]
+    /// Where to listen for reports and questions. Beyond this machine only with a secret, with
+    /// client certificates, or with --allow-anonymous.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9400", env = "TIDEGATE_LISTEN")]
     listen: SocketAddr,
+    /// The file with the secret that everybody must show who reports or asks, at least 16
+    /// characters; or set TIDEGATE_SECRET to the secret.
+    #[arg(long, value_name = "FILE", env = SECRET_FILE_VARIABLE)]
+    secret_file: Option<PathBuf>,
+    /// Our certificate chain, PEM; with it TLS is spoken, and nothing else.
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The key of our certificate, PEM.
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Whose certificates everybody must show, PEM.
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_TLS_CLIENT_CA", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
+    /// Listen beyond this machine without a secret: whoever reaches the port can then read every
+    /// address, have requests of any revision sent to itself, and scale anything up or down.
+    #[arg(long)]
+    allow_anonymous: bool,
+    /// Which addresses instances may claim: their stream's own, or any, as behind a mesh or NAT.
+    #[arg(long, value_enum, default_value = "own")]
+    addresses: AddressesName,
     /// Settings of config-autoscaler: a ConfigMap manifest, or flat YAML or TOML.
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
@@ -48,6 +72,14 @@ enum StrangersName {
     Adopt,
     /// Send them away.
     Refuse,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum AddressesName {
+    /// The IP address that the stream comes from, with any port.
+    Own,
+    /// Any address: whoever may report can direct requests anywhere.
+    Any,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +110,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let mut stops = Stops::new()?;
+    let access = access(&args)?;
     let template = template(&args)?;
     let declarations: Vec<_> = args
         .revisions
@@ -100,14 +133,49 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     for declaration in declarations {
         handle.declare(declaration).await?;
     }
-    tidegate_controller::serve(handle, listener, stops.next()).await?;
+    tidegate_controller::serve(handle, listener, access, stops.next()).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who may take part.
+fn access(args: &Args) -> anyhow::Result<Access> {
+    let secret = std::env::var(SECRET_VARIABLE).ok();
+    let secret = Secret::configured(args.secret_file.as_deref(), secret.as_deref())?;
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => {
+            let (certificate, key) = (certificate.clone(), key.clone());
+            let client_authority = args.tls_client_ca.clone();
+            Some(ServerCertificates { certificate, key, client_authority }.config()?)
+        }
+        _ => None,
+    };
+    let anybody = secret.is_none() && args.tls_client_ca.is_none();
+    if anybody && !args.allow_anonymous && !args.listen.ip().to_canonical().is_loopback() {
+        bail!(
+            "{} can be reached from other machines, and anybody who does could take part: give a \
+             secret (--secret-file or TIDEGATE_SECRET) or ask for client certificates \
+             (--tls-client-ca), or say --allow-anonymous",
+            args.listen
+        );
+    }
+    let addresses = match args.addresses {
+        AddressesName::Own => Addresses::Own,
+        AddressesName::Any => Addresses::Any,
+    };
+    Ok(Access { secret, tls, addresses })
 }
 
 fn template(args: &Args) -> anyhow::Result<Template> {
     let mut config = match &args.settings {
         Some(path) => {
-            read_settings(path).with_context(|| format!("cannot use {}", path.display()))?
+            let config =
+                read_settings(path).with_context(|| format!("cannot use {}", path.display()))?;
+            for key in unknown_config_keys(&config) {
+                let hint = did_you_mean(key, CONFIG_KEYS.iter().copied());
+                let (key, path) = (excerpt(key), path.display());
+                eprintln!("tidegate controller: {path}: {key} is unknown and does nothing{hint}");
+            }
+            config
         }
         None => BTreeMap::new(),
     };

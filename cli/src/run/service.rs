@@ -14,8 +14,11 @@ use tidegate_controller::journal::DecisionRecord;
 use tidegate_controller::process::mark::{self, Of};
 use tidegate_controller::process::{Guard, OutputLine, ProcessActuator, ProcessConfig, RunId};
 use tidegate_controller::status::RevisionStatus;
-use tidegate_controller::{Declaration, Handle, Notice, RevisionId, StopMode, Strangers};
+use tidegate_controller::{Access, Declaration, Handle, Notice, RevisionId, StopMode, Strangers};
+use tidegate_trust::Secret;
 use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::presence::{Announced, Presence};
 
 /// How long instances may take to go once the front door is closed, beyond their own deadlines.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
@@ -49,6 +52,8 @@ pub(crate) struct LocalService {
     notices: broadcast::Receiver<Notice>,
     /// What the front door knew when it closed.
     last_door: tidegate_activator::Status,
+    /// Lets other commands of this user find us; or why they cannot.
+    announced: Result<Announced, std::io::Error>,
 }
 
 /// How things stand.
@@ -75,6 +80,8 @@ impl LocalService {
             .await
             .context("cannot listen on 127.0.0.1 for reports")?;
         let controller = reports.local_addr()?;
+        // Only what we start ourselves may take part; other users of this machine may not.
+        let secret = Secret::random()?;
         let run = RunId::random();
         let guard = Guard::post(&ourselves("guard")?, &run).context("cannot start the guard")?;
 
@@ -83,16 +90,26 @@ impl LocalService {
         let processes = ProcessConfig {
             sidecar: ourselves("queue-proxy")?,
             controller: controller.to_string(),
+            secret: Some(secret.clone()),
             run: run.clone(),
             output,
         };
         tokio::spawn(owner.run(ProcessActuator::new(processes, handle.clone())));
         let (stop_serving, stopped) = oneshot::channel::<()>();
         let stopped = async { drop(stopped.await) };
-        tokio::spawn(tidegate_controller::serve(handle.clone(), reports, stopped));
+        let access = Access::by_secret(secret.clone());
+        tokio::spawn(tidegate_controller::serve(handle.clone(), reports, access, stopped));
+
+        let presence = Presence {
+            pid: i32::try_from(std::process::id()).unwrap_or(0),
+            revision: revision.to_string(),
+            controller: controller.to_string(),
+            secret: secret.reveal().to_owned(),
+        };
+        let announced = presence.announce();
 
         let door = Activator::with_listener(
-            door_config(&revision, controller, request_timeout),
+            door_config(&revision, controller, secret, request_timeout),
             listener,
         )?
         .spawn();
@@ -110,6 +127,7 @@ impl LocalService {
             stop_deadline,
             notices,
             last_door: tidegate_activator::Status::default(),
+            announced,
         })
     }
 
@@ -121,6 +139,11 @@ impl LocalService {
     /// Where `tidegate explain` may ask.
     pub(crate) fn controller(&self) -> SocketAddr {
         self.controller
+    }
+
+    /// Why `tidegate explain` cannot find us by itself, if so.
+    pub(crate) fn unannounced(&self) -> Option<&std::io::Error> {
+        self.announced.as_ref().err()
     }
 
     /// How things stand now.
@@ -206,10 +229,16 @@ impl LocalService {
     }
 }
 
-fn door_config(revision: &RevisionId, controller: SocketAddr, request_timeout: Duration) -> Config {
+fn door_config(
+    revision: &RevisionId,
+    controller: SocketAddr,
+    secret: Secret,
+    request_timeout: Duration,
+) -> Config {
     // The address is only used where there is no listener yet.
     let mut config = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)));
     config.controller = Some(controller.to_string());
+    config.credentials.secret = Some(secret);
     config.name = "front-door".to_owned();
     config.default_revision = Some(revision_name(revision));
     config.dispatch.longest_wait = Some(request_timeout);

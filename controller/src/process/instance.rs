@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tidegate_trust::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -110,6 +111,9 @@ fn app_command(launch: &Launch, revision: &RevisionId, port: u16) -> Result<Comm
         .env("K_REVISION", revision.name())
         .env("K_SERVICE", revision.name())
         .env("K_CONFIGURATION", revision.name())
+        // Whatever secret we were given is not for the app.
+        .env_remove(SECRET_VARIABLE)
+        .env_remove(SECRET_FILE_VARIABLE)
         .envs(launch.environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped());
     if let Some(directory) = &launch.directory {
@@ -162,6 +166,7 @@ fn sidecar_command(
         .env("SERVING_POD", name.as_str())
         .env("SERVING_POD_IP", "127.0.0.1")
         .env("TIDEGATE_CONTROLLER", &shared.config.controller)
+        .envs(shared.config.secret.as_ref().map(|secret| (SECRET_VARIABLE, secret.reveal())))
         .env("TIDEGATE_ADDRESS", format!("127.0.0.1:{port}"))
         .env("TIDEGATE_LISTEN_HOST", "127.0.0.1")
         // Knative fixes these ports; many sidecars live on one machine.

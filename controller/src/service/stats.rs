@@ -1,5 +1,6 @@
 //! Report streams: from wire messages to events, and from words to wire messages.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidegate_proto::stats::v1 as wire;
@@ -9,8 +10,9 @@ use tidegate_proto::stats::v1::stats_service_server::StatsService;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
+use crate::access::{Addresses, ForeignAddress};
 use crate::event::{Event, Word};
 use crate::identity::ReporterId;
 use crate::report::{Greeting, Report};
@@ -19,6 +21,10 @@ use crate::task::{Ended, Handle, Message, Outlet};
 /// Answers that may wait in one stream. An activator is told of every revision when it connects,
 /// so this bounds how many a single stream can be told of at once.
 const OUTLET_DEPTH: usize = 16_384;
+
+/// Longest message of a reporter. Ours send half of it at most: a few hundred stats, with the
+/// digests of their service times.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
 /// A stream that does not introduce itself for this long is ended.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,11 +35,12 @@ const ACK_EVERY: u64 = 8;
 /// Serves `StatsService`.
 pub(crate) struct Stats {
     handle: Handle,
+    addresses: Addresses,
 }
 
 impl Stats {
-    pub(crate) fn new(handle: Handle) -> Self {
-        Self { handle }
+    pub(crate) fn new(handle: Handle, addresses: Addresses) -> Self {
+        Self { handle, addresses }
     }
 }
 
@@ -46,10 +53,11 @@ impl StatsService for Stats {
         request: Request<Streaming<wire::ReportRequest>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
         let (outlet, answers) = mpsc::channel(OUTLET_DEPTH);
-        let handle = self.handle.clone();
+        let (handle, addresses) = (self.handle.clone(), self.addresses);
         let peer = request.remote_addr();
         tokio::spawn(async move {
-            let refusal = match listen(&handle, request.into_inner(), &outlet).await {
+            let inbound = request.into_inner();
+            let refusal = match listen(&handle, inbound, &outlet, (addresses, peer)).await {
                 Ok(()) => return,
                 Err(refusal) => refusal,
             };
@@ -66,6 +74,7 @@ async fn listen(
     handle: &Handle,
     mut inbound: Streaming<wire::ReportRequest>,
     outlet: &Outlet,
+    (addresses, peer): (Addresses, Option<SocketAddr>),
 ) -> Result<(), Status> {
     let first = timeout(HELLO_TIMEOUT, inbound.message())
         .await
@@ -75,6 +84,10 @@ async fn listen(
     };
     let greeting =
         Greeting::try_from(hello).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    if let Greeting::QueueProxy { address, .. } = &greeting {
+        let foreign = |error: ForeignAddress| Status::permission_denied(error.to_string());
+        addresses.check(address, peer).map_err(foreign)?;
+    }
     let reporter = handle.next_reporter();
     let open = Message::Open { reporter, greeting, outlet: outlet.clone() };
     handle.send(open).await.map_err(ended)?;
@@ -97,8 +110,11 @@ async fn follow(
             message = inbound.message() => message,
             () = outlet.closed() => return Ok(()),
         };
-        // A cut stream is no error of ours: what it said last holds.
-        let Ok(Some(request)) = message else { return Ok(()) };
+        let request = match message {
+            Ok(Some(request)) => request,
+            Ok(None) => return Ok(()),
+            Err(status) => return unreadable(status),
+        };
         let (event, last) = match request.message {
             Some(Said::Stat(stat)) => {
                 let last = stat.sequence;
@@ -124,6 +140,22 @@ async fn follow(
             // It only saves memory at the other end: not worth waiting for.
             let _ = outlet.try_send(Ok(wire::ReportResponse { message: Some(ack) }));
         }
+    }
+}
+
+/// What follows from a message that could not be read. A cut stream is no error of ours: what it
+/// said last holds.
+fn unreadable(status: Status) -> Result<(), Status> {
+    match status.code() {
+        Code::OutOfRange | Code::ResourceExhausted => Err(Status::resource_exhausted(format!(
+            "a message is longer than the {MESSAGE_BYTES_MAX} bytes that are read"
+        ))),
+        // What the library says of bytes that are no message.
+        Code::Internal | Code::Unimplemented => Err(Status::invalid_argument(format!(
+            "a message could not be read: {}",
+            status.message()
+        ))),
+        _ => Ok(()),
     }
 }
 

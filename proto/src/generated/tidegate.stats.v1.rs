@@ -61,6 +61,14 @@ pub struct Hello {
     pub container_concurrency: u32,
     #[prost(int64, tag = "7")]
     pub start_unix_ms: i64,
+    /// Random and the same for the whole life of a process, 16 bytes or more: it proves that a second
+    /// stream under a name in use comes from the same reporter. A reporter without one keeps its name
+    /// only as long as its stream.
+    #[prost(bytes = "vec", tag = "8")]
+    pub token: ::prost::alloc::vec::Vec<u8>,
+    /// Requests that may wait at once, beyond those that are executing; 0 says nothing about it.
+    #[prost(uint32, tag = "9")]
+    pub max_waiting: u32,
 }
 /// What one reporter saw in one period. Averages are weighted by time.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -83,6 +83,16 @@ keys! {
     OTEL_METRIC_EXPORT_INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL";
     /// Controller that takes reports, `host:port`; absent means no report stream.
     TIDEGATE_CONTROLLER = "TIDEGATE_CONTROLLER";
+    /// Secret that is shown to the controller.
+    TIDEGATE_SECRET = "TIDEGATE_SECRET";
+    /// File with that secret; it wins over [`TIDEGATE_SECRET`].
+    TIDEGATE_SECRET_FILE = "TIDEGATE_SECRET_FILE";
+    /// Who vouches for the controller's certificate, PEM; with it TLS is spoken.
+    TIDEGATE_CONTROLLER_CA = "TIDEGATE_CONTROLLER_CA";
+    /// Certificate to show to the controller, PEM.
+    TIDEGATE_CONTROLLER_CERT = "TIDEGATE_CONTROLLER_CERT";
+    /// Key of [`TIDEGATE_CONTROLLER_CERT`], PEM.
+    TIDEGATE_CONTROLLER_KEY = "TIDEGATE_CONTROLLER_KEY";
     /// Name under which this instance reports; the pod name when absent.
     TIDEGATE_INSTANCE = "TIDEGATE_INSTANCE";
     /// Address at which this instance takes traffic, `host:port`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fake_controller::{FakeController, Fault};
 use tidegate_proto::stats::v1::{Directive, Endpoint, Endpoints, Hello, Revision, Role, Stat};
-use tidegate_reporter::{Backoff, Config, Inbox, Link, Reporter, RevisionName};
+use tidegate_reporter::{Backoff, Config, Credentials, Inbox, Link, Reporter, RevisionName};
 use tokio::task::JoinHandle;
 
 fn hello() -> Hello {
@@ -18,9 +18,13 @@ fn at(second: i64) -> Stat {
 }
 
 fn start(address: &str) -> (Reporter, Inbox, JoinHandle<()>) {
-    let mut config = Config::new(address, hello()).expect("a good address");
-    config.backoff =
-        Backoff { initial: Duration::from_millis(1), longest: Duration::from_millis(5) };
+    let mut config =
+        Config::new(address, &Credentials::default(), hello()).expect("a good address");
+    config.backoff = Backoff {
+        initial: Duration::from_millis(1),
+        longest: Duration::from_millis(5),
+        ..Backoff::default()
+    };
     let (reporter, inbox, driver) = tidegate_reporter::start(config);
     (reporter, inbox, tokio::spawn(driver.run()))
 }

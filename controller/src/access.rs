@@ -1,0 +1,192 @@
+//! Who may take part: what everybody must show who speaks to the controller.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use tidegate_trust::Secret;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
+
+/// How often it is logged at most that somebody was turned away: whoever tries passwords must not
+/// fill a disk.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// What is asked of everybody on the controller's port, for every call of every service.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// The secret to show. With `None` whoever reaches the port may take part.
+    pub secret: Option<Secret>,
+    /// How TLS is spoken, with or without client certificates; `None` speaks none.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Which addresses instances of others may claim.
+    pub addresses: Addresses,
+}
+
+/// Which addresses an instance of others may claim to take traffic at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addresses {
+    /// The one that its stream comes from, with any port. A reporter cannot direct requests to a
+    /// host that is not its own.
+    Own,
+    /// Any. Needed where a mesh, a proxy or NAT stands between reporters and us.
+    Any,
+}
+
+impl Access {
+    /// Whoever reaches the port may take part. For ports that nobody else reaches.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self { secret: None, tls: None, addresses: Addresses::Own }
+    }
+
+    /// Whoever shows `secret` may take part.
+    #[must_use]
+    pub fn by_secret(secret: Secret) -> Self {
+        Self { secret: Some(secret), ..Self::anonymous() }
+    }
+}
+
+/// Why an instance may not be where it says it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "address {claimed:?} is not that of the stream, which comes from {peer}: an instance may only \
+     claim its own, unless the controller runs with `--addresses any`"
+)]
+pub(crate) struct ForeignAddress {
+    claimed: String,
+    peer: IpAddr,
+}
+
+impl Addresses {
+    /// Whether an instance whose stream comes from `peer` may be at `claimed` (`host:port`).
+    pub(crate) fn check(
+        self,
+        claimed: &str,
+        peer: Option<SocketAddr>,
+    ) -> Result<(), ForeignAddress> {
+        let (Self::Own, Some(peer)) = (self, peer) else { return Ok(()) };
+        // The same machine has one address in both families' notations.
+        let peer = peer.ip().to_canonical();
+        match claimed.parse::<SocketAddr>() {
+            Ok(address) if address.ip().to_canonical() == peer => Ok(()),
+            _ => Err(ForeignAddress { claimed: claimed.chars().take(64).collect(), peer }),
+        }
+    }
+}
+
+/// Lets calls pass that show the secret.
+#[derive(Debug, Clone)]
+pub(crate) struct Gatekeeper {
+    secret: Option<Secret>,
+    complaints: Arc<Mutex<Complaints>>,
+}
+
+impl Gatekeeper {
+    pub(crate) fn new(secret: Option<Secret>) -> Self {
+        Self { secret, complaints: Arc::default() }
+    }
+
+    /// The call, if it may pass.
+    pub(crate) fn admit(&self, request: Request<()>) -> Result<Request<()>, Status> {
+        let Some(secret) = &self.secret else { return Ok(request) };
+        let refusal = match authorization(request.metadata()) {
+            Some(shown) if secret.is_shown_by(shown) => return Ok(request),
+            Some(_) => "the secret that was shown is not this controller's",
+            None => "no secret was shown",
+        };
+        let peer = request.remote_addr();
+        if let Some(others) = self.complaints.lock().count(Instant::now()) {
+            tracing::warn!(?peer, others, reason = refusal, "somebody was turned away");
+        }
+        Err(Status::unauthenticated(format!(
+            "{refusal}: set TIDEGATE_SECRET or TIDEGATE_SECRET_FILE to what the controller has"
+        )))
+    }
+}
+
+fn authorization(metadata: &MetadataMap) -> Option<&[u8]> {
+    // Twice is not once: nobody honest sends two, and which one counts must not be a guess.
+    let mut all = metadata.get_all("authorization").iter();
+    let first = all.next()?;
+    if all.next().is_some() { Some(b"") } else { Some(first.as_encoded_bytes()) }
+}
+
+/// Counts what is not logged.
+#[derive(Debug, Default)]
+struct Complaints {
+    last: Option<Instant>,
+    untold: u64,
+}
+
+impl Complaints {
+    /// How many went untold since the last time, if it is time to tell.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        if self.last.is_some_and(|last| now.duration_since(last) < COMPLAIN_EVERY) {
+            self.untold += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_claim_their_own_address_only() {
+        let peer = |text: &str| Some(text.parse::<SocketAddr>().expect("an address"));
+        for (claimed, from) in [
+            ("10.0.0.1:8012", "10.0.0.1:40000"),
+            ("127.0.0.1:1", "127.0.0.1:2"),
+            ("10.0.0.1:8012", "[::ffff:10.0.0.1]:40000"),
+            ("[fd00::1]:8012", "[fd00::1]:40000"),
+        ] {
+            assert!(Addresses::Own.check(claimed, peer(from)).is_ok(), "{claimed} {from}");
+        }
+        for (claimed, from) in [
+            ("10.0.0.2:8012", "10.0.0.1:40000"),
+            ("127.0.0.1:8012", "10.0.0.1:40000"),
+            ("169.254.169.254:80", "10.0.0.1:40000"),
+            ("some.host:8012", "10.0.0.1:40000"),
+            ("", "10.0.0.1:40000"),
+        ] {
+            let error = Addresses::Own.check(claimed, peer(from)).expect_err(claimed);
+            assert!(error.to_string().contains("--addresses any"), "{error}");
+            assert!(Addresses::Any.check(claimed, peer(from)).is_ok());
+        }
+    }
+
+    #[test]
+    fn only_the_secret_lets_pass_and_two_are_none() {
+        let secret = Secret::new("0123456789abcdef", "test").expect("valid");
+        let keeper = Gatekeeper::new(Some(secret));
+        let shown = |values: &[&str]| {
+            let mut request = Request::new(());
+            for value in values {
+                let value = value.parse().expect("a value");
+                request.metadata_mut().append("authorization", value);
+            }
+            keeper.admit(request).map(drop).map_err(|status| status.code())
+        };
+        let good = "Bearer 0123456789abcdef";
+        assert_eq!(shown(&[good]), Ok(()));
+        let bad: [&[&str]; 4] = [&[], &["Bearer x"], &[good, good], &["0123456789abcdef"]];
+        for bad in bad {
+            assert_eq!(shown(bad), Err(tonic::Code::Unauthenticated), "{bad:?}");
+        }
+        assert!(Gatekeeper::new(None).admit(Request::new(())).is_ok());
+    }
+
+    #[test]
+    fn complaints_are_few_and_counted() {
+        let (mut complaints, start) = (Complaints::default(), Instant::now());
+        assert_eq!(complaints.count(start), Some(0));
+        assert!((0..1_000).all(|_| complaints.count(start).is_none()));
+        assert_eq!(complaints.count(start + COMPLAIN_EVERY), Some(1_000));
+    }
+}
