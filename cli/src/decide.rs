@@ -11,11 +11,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-
 use serde_json::value::to_raw_value;
 use tidegate_scenario::{Explains, Interpreter, Rules, Scenario};
+use tidegate_words::excerpt;
 
 use source::{Source, SourceError};
+
+use crate::ending::EXIT_USAGE;
 
 /// What was typed after `tidegate decide`.
 #[derive(Debug, clap::Args)]
@@ -57,7 +59,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
                     let number = several.then(|| format!(" (scenario {})", index + 1));
                     let number = number.unwrap_or_default();
                     eprintln!("tidegate decide: {}{number}: {error}", source.name);
-                    code = ExitCode::from(crate::EXIT_USAGE);
+                    code = ExitCode::from(EXIT_USAGE);
                 }
             }
         }
@@ -81,6 +83,7 @@ fn decide(mut scenario: Scenario, interpreter: Interpreter) -> Result<String, So
 /// A field that the kind does not know is most likely misspelt, which would silently count as
 /// zero: worth a warning, but no error, so that files may carry remarks.
 fn warn_of_unknown(field: &str) {
+    let field = excerpt(field);
     eprintln!("tidegate decide: warning: {field} is no field of this kind; ignored");
 }
 
@@ -89,5 +92,5 @@ fn hang_up(error: io::Error) -> anyhow::Result<ExitCode> {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Ok(ExitCode::SUCCESS);
     }
-    Err(error).context("tidegate decide: cannot write the answers")
+    Err(error).context("cannot write the answers")
 }

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::value_parser;
+use tidegate_words::time::compact;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::screen::{Moment, Screen, Surface};
@@ -28,34 +28,46 @@ use self::stage::Stage;
 use self::summary::{Ended, Story};
 use self::tally::Tally;
 use self::traffic::{PLAN, Schedule};
+use crate::typed::{time_within, wait, whole};
 
 /// What was typed after `tidegate demo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How long the traffic lasts, silence at its end included.
-    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "60s",
+        value_parser = time_within(SHORTEST, LONGEST)
+    )]
     duration: Duration,
     /// A short version: a quarter of the traffic.
     #[arg(long, conflicts_with = "duration")]
     quick: bool,
     /// Draws the arrivals; the same seed draws the same ones.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(0..=u64::MAX))]
     seed: u64,
     /// Requests that one instance takes at a time.
-    #[arg(short = 'c', long, default_value_t = 4, value_parser = value_parser!(u32).range(1..))]
+    #[arg(
+        short = 'c',
+        long,
+        value_name = "N",
+        default_value_t = 4,
+        value_parser = whole(1..=1_000u32)
+    )]
     concurrency: u32,
     /// Instances at most.
-    #[arg(long, default_value_t = 8, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = whole(1..=1_000u32))]
     max: u32,
     /// How long the sample app works on one request.
-    #[arg(long, default_value = "100ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = wait)]
     service_time: Duration,
     /// How long the sample app takes before it listens.
-    #[arg(long, default_value = "250ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "250ms", value_parser = wait)]
     start_up: Duration,
     /// Write one row for each request, as `tidegate run --record` does, for the simulator to
     /// replay.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Print the summary as JSON, and nothing else on standard output.
     #[arg(long)]
@@ -67,6 +79,8 @@ pub(crate) struct Args {
 
 /// Shortest traffic in which every phase still has an arrival.
 const SHORTEST: Duration = Duration::from_secs(5);
+/// Longest traffic: its arrivals are drawn beforehand and held.
+const LONGEST: Duration = Duration::from_secs(86_400);
 /// How often the demo looks at how things stand.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// After the traffic, how long to wait for the last instance to go.
@@ -79,11 +93,6 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let duration = if args.quick { Duration::from_secs(15) } else { args.duration };
-    anyhow::ensure!(
-        duration >= SHORTEST && duration <= Duration::from_secs(86_400),
-        "--duration must be between 5s and 1day, it is {}",
-        humantime::format_duration(duration)
-    );
     let schedule = Arc::new(Schedule::draw(&PLAN, duration, args.seed));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(perform(&args, &schedule))
@@ -106,7 +115,7 @@ async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCo
             "tidegate demo: {} requests in {} against http://{}, at most {} at a time in each of \
              up to {} instances",
             schedule.arrivals.len(),
-            humantime::format_duration(schedule.length),
+            compact(schedule.length),
             stage.address(),
             args.concurrency,
             args.max,

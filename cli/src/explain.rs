@@ -9,9 +9,12 @@ use tidegate_proto::scale::v1 as wire;
 use tidegate_proto::scale::v1::scale_service_client::ScaleServiceClient;
 use tidegate_reporter::transport::{self, Connection, Target};
 use tidegate_trust::{Credentials, Secret};
+use tidegate_words::{did_you_mean, excerpt, shorten};
 
 use crate::credentials::CredentialArgs;
 use crate::run::presence::{self, Presence};
+
+use crate::typed::{authority, whole};
 
 mod text;
 
@@ -21,6 +24,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest answer that is read: a hundred thousand revisions, each with its last reason.
 const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
 
+/// Most decisions that a controller keeps of one revision.
+const LAST_MAX: u32 = tidegate_controller::journal::DECISIONS_MAX as u32;
+
 /// What was typed after `tidegate explain`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -28,12 +34,18 @@ pub(crate) struct Args {
     #[arg(value_name = "REVISION")]
     revision: Option<String>,
     /// Where the controller listens [default: that of the `tidegate run` on this machine].
-    #[arg(long, value_name = "HOST:PORT", env = "TIDEGATE_CONTROLLER")]
+    #[arg(long, value_name = "HOST:PORT", env = "TIDEGATE_CONTROLLER", value_parser = authority)]
     controller: Option<String>,
     #[command(flatten)]
     credentials: CredentialArgs,
     /// How many of the last decisions to show.
-    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "watch")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = whole(1..=LAST_MAX),
+        conflicts_with = "watch"
+    )]
     last: u32,
     /// Show decisions as they are made, until interrupted.
     #[arg(long)]
@@ -49,16 +61,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the asynchronous runtime")?;
-    match runtime.block_on(ask(args)) {
-        Err(error) if is_gone(&error) => Ok(ExitCode::SUCCESS),
-        outcome => outcome.map(|()| ExitCode::SUCCESS),
-    }
-}
-
-/// A reader of our answer that has had enough, such as `head`, is no failure.
-fn is_gone(error: &anyhow::Error) -> bool {
-    let error = error.downcast_ref::<io::Error>();
-    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    runtime.block_on(ask(args)).map(|()| ExitCode::SUCCESS)
 }
 
 type Client = ScaleServiceClient<Connection>;
@@ -103,9 +106,11 @@ async fn connect(args: &Args) -> anyhow::Result<Client> {
     let target = Target::new(controller, &credentials)?;
     let connecting = tokio::time::timeout(ANSWER_TIMEOUT, transport::connect(&target)).await;
     let connection = connecting.context("it does not answer").and_then(|made| Ok(made?));
-    let connection = connection.with_context(|| {
-        format!(
-            "no controller answers at {controller}; `tidegate run` prints where its own listens"
+    let connection = connection.map_err(|error| {
+        anyhow::anyhow!(
+            "no controller answers at {controller} ({}); `tidegate run` prints where its own \
+             listens",
+            error.root_cause()
         )
     })?;
     let client = ScaleServiceClient::with_origin(connection, target.origin());
@@ -136,11 +141,16 @@ fn choose<'a>(running: &'a [Presence], asked: Option<&str>) -> anyhow::Result<&'
             "no `tidegate run` of this user runs on this machine; say where the controller \
              listens with --controller HOST:PORT"
         ),
-        ([], some) => anyhow::bail!(
-            "no service {:?} runs here; running are: {}",
-            asked.unwrap_or_default(),
-            list(&mut some.iter())
-        ),
+        ([], some) => {
+            let asked = asked.unwrap_or_default();
+            let names = some.iter().flat_map(|p| p.revision.rsplit('/').next());
+            anyhow::bail!(
+                "no service \"{}\" runs here; running are: {}{}",
+                excerpt(asked),
+                list(&mut some.iter()),
+                did_you_mean(asked, names)
+            )
+        }
         (several, _) => anyhow::bail!(
             "several services run here, say which: {}",
             list(&mut several.iter().copied())
@@ -173,7 +183,19 @@ fn find<'a>(
     match found.as_slice() {
         [only] => Ok(only),
         [] => {
-            anyhow::bail!("no revision {asked:?} here; known are: {}", names(&mut known.iter()))
+            let (all, bare): (Vec<String>, Vec<&str>) = known
+                .iter()
+                .map(|status| (format!("{}/{}", status.namespace, status.name), &*status.name))
+                .unzip();
+            let near = match asked.contains('/') {
+                true => did_you_mean(asked, all.iter().map(String::as_str)),
+                false => did_you_mean(asked, bare),
+            };
+            anyhow::bail!(
+                "no revision \"{}\" here; known are: {}{near}",
+                excerpt(asked),
+                names(&mut known.iter())
+            )
         }
         several => anyhow::bail!(
             "{asked:?} is the name of several revisions, say which: {}",
@@ -231,9 +253,16 @@ async fn watch(
 fn refused(status: tonic::Status) -> anyhow::Error {
     if status.code() == tonic::Code::Unauthenticated {
         let hint = "`tidegate explain` finds the secret of a run of the same user by itself";
-        return anyhow::anyhow!("the controller refuses: {} ({hint})", status.message());
+        return anyhow::anyhow!("the controller refuses: {} ({hint})", shorten(status.message()));
     }
-    anyhow::anyhow!("the controller refuses: {} ({:?})", status.message(), status.code())
+    let message = shorten(status.message());
+    match status.code() {
+        // Whoever answers there does not speak this protocol, or went away in the middle.
+        tonic::Code::Internal | tonic::Code::Unknown | tonic::Code::Unimplemented => {
+            anyhow::anyhow!("what answers there is no controller, or of another version: {message}")
+        }
+        code => anyhow::anyhow!("the controller refuses: {message} ({code:?})"),
+    }
 }
 
 fn print(lines: &[String]) -> anyhow::Result<()> {

@@ -5,16 +5,25 @@
 //!
 //! Modules in reading order: [`run`] and [`demo`] serve real processes on this machine, [`decide`]
 //! and [`explain`] answer questions about decisions, [`sim`] answers what-if questions about
-//! traffic, [`roles`] are the parts that `run` starts and that a cluster runs one by one,
-//! [`credentials`] is what a command shows to a controller.
+//! traffic, [`roles`] are the parts that `run` starts and that a cluster runs one by one. What all
+//! of them share: [`command_line`] reads what was typed, [`typed`] turns it into values, [`files`]
+//! reads what was named, [`ending`] has the one rule of exit codes. [`examples`] end each verb's
+//! help, [`manual`] makes completions and manual pages, [`credentials`] is what a command shows to
+//! a controller.
 
+mod command_line;
 mod credentials;
 mod decide;
 mod demo;
+mod ending;
+mod examples;
 mod explain;
+mod files;
+mod manual;
 mod roles;
 mod run;
 mod sim;
+mod typed;
 
 use std::process::ExitCode;
 
@@ -22,7 +31,13 @@ use clap::{Parser, Subcommand};
 
 /// Request-driven autoscaling you can put anywhere.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, about, arg_required_else_help = true)]
+#[command(
+    name = "tidegate",
+    version,
+    long_version = env!("TIDEGATE_LONG_VERSION"),
+    about,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -42,22 +57,45 @@ enum Command {
     Sim(sim::Args),
     #[command(flatten)]
     Role(roles::Role),
+    /// Completions for a shell, on standard output.
+    Completions(manual::CompletionsArgs),
+    /// The manual page, on standard output; or those of all verbs.
+    Man(manual::ManArgs),
 }
 
-/// Exit code for a command line or input that cannot be understood, as clap uses for its own.
-pub(crate) const EXIT_USAGE: u8 = 2;
-
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let command = match command_line::parse::<Cli>() {
+        Ok(cli) => cli.command,
+        Err(code) => return code,
+    };
+    let verb = command.verb();
+    let outcome = match command {
         Command::Run(args) => run::execute(args),
         Command::Demo(args) => demo::execute(args),
         Command::Decide(args) => decide::execute(args),
         Command::Explain(args) => explain::execute(args),
         Command::Sim(args) => sim::execute(args),
         Command::Role(role) => roles::execute(role),
+        Command::Completions(args) => manual::completions(&args, command_line::command::<Cli>()),
+        Command::Man(args) => manual::man(&args, command_line::command::<Cli>()),
     };
-    outcome.unwrap_or_else(|error| {
-        eprintln!("tidegate: {error:#}");
-        ExitCode::FAILURE
-    })
+    outcome.unwrap_or_else(|error| ending::tell(verb, &error))
+}
+
+// === impl Command ===
+
+impl Command {
+    /// What was typed to get here, for messages.
+    fn verb(&self) -> &'static str {
+        match self {
+            Command::Run(_) => "run",
+            Command::Demo(_) => "demo",
+            Command::Decide(_) => "decide",
+            Command::Explain(_) => "explain",
+            Command::Sim(_) => "sim",
+            Command::Role(role) => role.verb(),
+            Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
+        }
+    }
 }

@@ -15,6 +15,7 @@ use tracing_subscriber::filter::LevelFilter;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Role {
     /// The sidecar, configured by Knative's environment variables.
+    #[command(after_long_help = tidegate_queue_proxy::environment::help::variables())]
     QueueProxy,
     /// The front door.
     Activator(activator::Args),
@@ -26,6 +27,20 @@ pub(crate) enum Role {
         /// The mark of the run's processes.
         run: String,
     },
+}
+
+// === impl Role ===
+
+impl Role {
+    /// What was typed to get here, for messages.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self {
+            Role::QueueProxy => "queue-proxy",
+            Role::Activator(_) => "activator",
+            Role::Controller(_) => "controller",
+            Role::Guard { .. } => "guard",
+        }
+    }
 }
 
 /// Runs the role until it is told to stop.

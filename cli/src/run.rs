@@ -16,11 +16,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use clap::builder::RangedU64ValueParser;
-use humantime::parse_duration;
+use anyhow::{Context, anyhow, bail};
 use tidegate_activator::Drained;
+use tidegate_autoscaler::settings::{WINDOW_MAX, WINDOW_MIN};
 use tidegate_controller::{Notice, Readiness};
+use tidegate_words::time::compact;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -29,9 +29,17 @@ use self::screen::{Decisions, Screen};
 use self::service::{LocalConfig, LocalService};
 use self::settings::{LocalSettings, check_command};
 use self::voice::Voice;
+use crate::ending::mistyped;
+use crate::typed::{WAIT_MAX, listen_address, setting, time_within, wait, whole};
 
 /// Where clients come unless somebody says otherwise, or it is taken.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// Longest name of a service: that of a label in Kubernetes and in DNS.
+const NAME_BYTES_MAX: usize = 63;
+
+/// More processes than this are a typing error, whatever the machine.
+const INSTANCES_MAX: u32 = 10_000;
 
 /// Lines of app output that may wait to be printed; more are dropped.
 const OUTPUT_DEPTH: usize = 4_096;
@@ -50,45 +58,45 @@ pub(crate) struct Args {
     #[arg(short = 'c', long, value_name = "N|auto", value_parser = parse_concurrency)]
     concurrency: Option<Concurrency>,
     /// Fewest instances.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = instances(0))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole(0..=INSTANCES_MAX))]
     min: u32,
     /// Most instances.
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = instances(1))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole(1..=INSTANCES_MAX))]
     max: u32,
     /// Instances to start with. One shows at once whether the app works; with 0 the first request
-    /// starts the first.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = instances(0))]
+    /// starts the first. At most --max.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(0..=INSTANCES_MAX))]
     initial: u32,
     /// The stable window, over which load is averaged: 6s to 1h.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = window)]
     window: Duration,
     /// How long the last instance stays after the last request; half a window when left away.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = wait)]
     idle: Option<Duration>,
     /// Where clients come [default: 127.0.0.1:8080, or a free port if that is taken].
-    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     listen: Option<SocketAddr>,
     /// When an instance takes requests: once its port accepts connections (`tcp`), or once it
     /// answers a path (`/healthz`) with 200 to 399.
     #[arg(long, value_name = "tcp|/PATH", default_value = "tcp", value_parser = parse_readiness)]
     ready: Readiness,
     /// How long an instance may take to become ready.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = some_time)]
     start_timeout: Duration,
     /// How long a request may take, waiting for an instance included.
-    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = some_time)]
     timeout: Duration,
     /// On Ctrl-C, how long requests in flight may take.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = wait)]
     drain: Duration,
     /// A key of config-autoscaler or an annotation of autoscaling.knative.dev; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_setting)]
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
     /// Write one CSV row for each request, for `tidegate sim`.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Name of the service [default: that of the program].
-    #[arg(long)]
+    #[arg(long, value_name = "NAME", value_parser = revision_name)]
     name: Option<String>,
     /// Print every decision, not only those that change something.
     #[arg(short, long)]
@@ -221,9 +229,11 @@ fn config(
     args: &Args,
     output: Option<mpsc::Sender<tidegate_controller::process::OutputLine>>,
 ) -> anyhow::Result<LocalConfig> {
-    check_command(&args.command)?;
-    if args.min > args.max {
-        bail!("--min {} is more than --max {}", args.min, args.max);
+    check_command(&args.command).map_err(mistyped)?;
+    for (flag, count) in [("--min", args.min), ("--initial", args.initial)] {
+        if count > args.max {
+            return Err(mistyped(anyhow!("{flag} {count} is more than --max {}", args.max)));
+        }
     }
     let settings = LocalSettings {
         name: name(args),
@@ -234,7 +244,7 @@ fn config(
         },
         min: args.min,
         max: args.max,
-        initial: args.initial.min(args.max),
+        initial: args.initial,
         window: args.window,
         idle: args.idle,
         readiness: args.ready.clone(),
@@ -247,13 +257,13 @@ fn config(
         },
         record: args.record.clone(),
     };
-    let declaration = settings.declare()?;
+    let declaration = settings.declare().map_err(mistyped)?;
     if let Some(path) = &args.record {
         std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(path)
-            .with_context(|| format!("cannot write the record to {}", path.display()))?;
+            .with_context(|| format!("--record: cannot write to {}", path.display()))?;
     }
     let listener = listen(args.listen)?;
     Ok(LocalConfig { declaration, listener, request_timeout: args.timeout, output })
@@ -273,7 +283,8 @@ fn name(args: &Args) -> String {
 
 fn listen(asked: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
     if let Some(address) = asked {
-        return TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"));
+        return TcpListener::bind(address)
+            .with_context(|| format!("--listen: cannot listen on {address}"));
     }
     TcpListener::bind(DEFAULT_LISTEN)
         .or_else(|_| TcpListener::bind(SocketAddr::new(DEFAULT_LISTEN.ip(), 0)))
@@ -307,9 +318,30 @@ impl Stops {
     }
 }
 
-fn instances(least: u64) -> RangedU64ValueParser<u32> {
-    // More processes than this are a typing error, whatever the machine.
-    RangedU64ValueParser::new().range(least..=10_000)
+/// A stable window as Knative allows it.
+fn window(text: &str) -> Result<Duration, String> {
+    let (least, most) = (WINDOW_MIN.to_std(), WINDOW_MAX.to_std());
+    let window = time_within(least, most)(text)?;
+    match window.subsec_nanos() {
+        0 => Ok(window),
+        _ => Err(format!("expected whole seconds, {} to {}", compact(least), compact(most))),
+    }
+}
+
+/// A time to wait that is not zero.
+fn some_time(text: &str) -> Result<Duration, String> {
+    time_within(Duration::from_millis(1), WAIT_MAX)(text)
+}
+
+/// The name of a service, which is part of a revision's.
+fn revision_name(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(plain) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "expected at most {NAME_BYTES_MAX} letters, digits, `-`, `_` and `.`, such as web"
+        )),
+    }
 }
 
 fn parse_concurrency(text: &str) -> Result<Concurrency, String> {
@@ -318,7 +350,7 @@ fn parse_concurrency(text: &str) -> Result<Concurrency, String> {
     }
     match text.parse() {
         Ok(limit @ 1..=1_000_000) => Ok(Concurrency::Fixed(limit)),
-        _ => Err("expected a number from 1 to 1000000, or `auto`".to_owned()),
+        _ => Err("expected a whole number from 1 to 1000000, or `auto`".to_owned()),
     }
 }
 
@@ -329,23 +361,5 @@ fn parse_readiness(text: &str) -> Result<Readiness, String> {
             Ok(Readiness::Http(path.to_owned()))
         }
         _ => Err("expected `tcp`, or a path such as `/healthz`".to_owned()),
-    }
-}
-
-/// `HOST:PORT`, `:PORT` or `PORT`; the host is 127.0.0.1 when left away.
-fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let port = text.strip_prefix(':').unwrap_or(text);
-    if let Ok(port) = port.parse::<u16>() {
-        return Ok(SocketAddr::new(DEFAULT_LISTEN.ip(), port));
-    }
-    let text = text.replace("localhost:", "127.0.0.1:");
-    text.parse().map_err(|_| "expected an address such as 127.0.0.1:8080, or a port".to_owned())
-}
-
-/// `KEY=VALUE`.
-pub(crate) fn parse_setting(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("expected KEY=VALUE".to_owned()),
     }
 }

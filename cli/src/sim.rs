@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::EXIT_USAGE;
+use crate::ending::mistyped;
 
 /// What was typed after `tidegate sim`.
 #[derive(Debug, clap::Args)]
@@ -60,11 +60,18 @@ pub(crate) struct CannotWrite(String);
 
 /// The simulator is not as right as it should be.
 #[derive(Debug, thiserror::Error)]
-#[error("{failed} of {of} checks failed")]
+#[error("{failed} of {of} checks failed{note}")]
 pub(crate) struct ChecksFailed {
     failed: usize,
     of: usize,
+    /// Why that need not mean much, with its leading separator; may be empty.
+    note: String,
 }
+
+/// No settings keep what must be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing that was tried keeps {0}")]
+pub(crate) struct NothingKeeps(String);
 
 /// Does what was asked.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
@@ -79,19 +86,13 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     };
     match outcome {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        // Whoever reads our output (`head`, a pager) may stop when it has seen enough.
-        Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
-        Err(error) if error.is::<CannotWrite>() || error.is::<ChecksFailed>() => Err(error),
-        Err(error) => {
-            eprintln!("tidegate sim: {error:#}");
-            Ok(ExitCode::from(EXIT_USAGE))
-        }
+        Err(error) if is_failure(&error) => Err(error),
+        // All other errors are about settings, traffic or files that were named.
+        Err(error) => Err(mistyped(error)),
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+/// Whether what was asked for was understood, and failed.
+fn is_failure(error: &anyhow::Error) -> bool {
+    error.is::<CannotWrite>() || error.is::<ChecksFailed>() || error.is::<NothingKeeps>()
 }

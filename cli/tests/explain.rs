@@ -102,6 +102,9 @@ fn a_running_controller_is_asked() {
     assert_eq!(unknown.status.code(), Some(1));
     let message = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(message.contains("no revision \"other\" here; known are: local/web"), "{message}");
+    let near = explain(&["--controller", &service.controller, "wbe"]);
+    let message = String::from_utf8_lossy(&near.stderr).into_owned();
+    assert!(message.contains("did you mean `web`?"), "{message}");
 }
 
 #[test]
@@ -109,9 +112,15 @@ fn nobody_to_ask_is_said_so() {
     let nowhere = explain(&["--controller", "127.0.0.1:1"]);
     assert_eq!(nowhere.status.code(), Some(1));
     let message = String::from_utf8_lossy(&nowhere.stderr).into_owned();
-    assert!(message.contains("no controller answers at 127.0.0.1:1"), "{message}");
+    assert!(
+        message.contains("no controller answers at 127.0.0.1:1 (Connection refused"),
+        "{message}"
+    );
+    assert!(!message.contains("transport error"), "{message}");
     let nonsense = explain(&["--controller", "no address at all"]);
-    assert_eq!(nonsense.status.code(), Some(1));
+    assert_eq!(nonsense.status.code(), Some(2));
+    let message = String::from_utf8_lossy(&nonsense.stderr).into_owned();
+    assert!(message.contains("expected HOST:PORT"), "{message}");
     let empty = tempfile::tempdir().unwrap();
     let unnamed = Command::new(TIDEGATE)
         .arg("explain")

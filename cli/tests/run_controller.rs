@@ -52,25 +52,23 @@ fn what_cannot_be_used_is_named_before_anything_listens() {
     let taken = taken.local_addr().expect("an address").to_string();
     let keep = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let in_use = keep.local_addr().expect("an address").to_string();
-    let usage: [(&[&str], &str); 4] = [
+    let usage: [(&[&str], &str); 9] = [
         (&["--bogus"], "--bogus"),
         (&["--listen", "nowhere"], "nowhere"),
         (&["--revision", "web"], "NAMESPACE/NAME"),
-        (&["--revision", "prod/web,-1"], "-1"),
+        (&["--revision", "prod/web,-1"], "a whole number"),
+        (&["--listen", &taken, "--settings", "/no/such/file.yaml"], "/no/such/file.yaml"),
+        (&["--listen", &taken, "--settings", "/etc/passwd"], "must end in .yaml"),
+        (&["--listen", &taken, "--set", "stabel-window=60s"], "did you mean `stable-window`?"),
+        (&["--listen", &taken, "--set", "stable-window=1s"], "stable-window"),
+        (&["--listen", &taken, "--set", "target=-1"], "target"),
     ];
     for (arguments, expected) in usage {
         let (code, text) = refused(arguments);
         assert_eq!(code, Some(2), "{arguments:?}: {text}");
         assert!(text.contains(expected), "{arguments:?} should say {expected:?}: {text}");
     }
-    let impossible: [(&[&str], &str); 6] = [
-        (&["--listen", &in_use], "cannot listen on"),
-        (&["--listen", &taken, "--settings", "/no/such/file.yaml"], "/no/such/file.yaml"),
-        (&["--listen", &taken, "--settings", "/etc/passwd"], "must end in .yaml"),
-        (&["--listen", &taken, "--set", "stabel-window=60s"], "stabel-window"),
-        (&["--listen", &taken, "--set", "stable-window=1s"], "stable-window"),
-        (&["--listen", &taken, "--set", "target=-1"], "target"),
-    ];
+    let impossible: [(&[&str], &str); 1] = [(&["--listen", &in_use], "cannot listen on")];
     for (arguments, expected) in impossible {
         let (code, text) = refused(arguments);
         assert_eq!(code, Some(1), "{arguments:?}: {text}");

@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use tidegate_words::excerpt;
+
+pub mod help;
 pub mod keys;
 
 /// Where variables come from: the process, or a map in a test or in a fuzz target.
@@ -30,6 +33,9 @@ impl Environment for BTreeMap<String, String> {
     }
 }
 
+/// What is wrong with a variable that has to exist and does not.
+const MISSING: &str = "required, but not set";
+
 /// One variable that cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -40,6 +46,13 @@ pub struct Problem {
 }
 
 // === impl Problem ===
+
+impl Problem {
+    /// Whether the variable has to exist and does not.
+    pub fn is_missing(&self) -> bool {
+        self.message == MISSING
+    }
+}
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,7 +90,7 @@ impl<'a, E: Environment> Reader<'a, E> {
         match self.environment.get(key) {
             Some(value) => value,
             None => {
-                self.reject(key, format!("required key {key} missing value"));
+                self.reject(key, MISSING);
                 String::new()
             }
         }
@@ -91,7 +104,7 @@ impl<'a, E: Environment> Reader<'a, E> {
     /// A required integer in Go's syntax.
     pub fn required_integer(&mut self, key: &str) -> i64 {
         let Some(value) = self.environment.get(key) else {
-            self.reject(key, format!("required key {key} missing value"));
+            self.reject(key, MISSING);
             return 0;
         };
         self.integer(key, &value)
@@ -122,7 +135,7 @@ impl<'a, E: Environment> Reader<'a, E> {
         match parse_go_integer(value) {
             Some(number) => number,
             None => {
-                self.reject(key, format!("cannot convert '{value}' to an integer"));
+                self.reject(key, format!("cannot convert '{}' to an integer", excerpt(value)));
                 0
             }
         }
@@ -136,9 +149,10 @@ impl<'a, E: Environment> Reader<'a, E> {
                 Some(true) => Switch::On,
                 Some(false) => Switch::Off,
                 None => {
+                    let found = excerpt(&value);
                     self.reject(
                         key,
-                        format!("cannot convert '{value}' to a boolean, expected true or false"),
+                        format!("cannot convert '{found}' to a boolean, expected true or false"),
                     );
                     Switch::Off
                 }

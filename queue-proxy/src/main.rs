@@ -6,5 +6,10 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let asked = std::env::args().nth(1);
+    if asked.is_some_and(|word| word == "--help" || word == "-h") {
+        println!("{}", tidegate_queue_proxy::environment::help::variables());
+        return ExitCode::SUCCESS;
+    }
     tidegate_queue_proxy::run()
 }

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::capacity::Capacity;
 use crate::drain::{Draining, Stage};
-use crate::environment::ProcessEnvironment;
+use crate::environment::{ProcessEnvironment, help};
 use crate::gate::Gate;
 use crate::logging;
 use crate::observe::Observers;
@@ -38,17 +38,19 @@ mod side;
 use bind::Bound;
 use outputs::Outputs;
 
+/// Exit code when the environment cannot be used.
+const EXIT_USAGE: u8 = 2;
+
 /// Runs the sidecar as the environment says, until it has drained.
 ///
-/// The exit code is success after an orderly drain, and failure when it could not start or was
-/// told twice to end.
+/// The exit code is 0 after an orderly drain, 2 when the environment cannot be used, and 1 when it
+/// could not start otherwise or was told twice to end.
 pub fn run() -> ExitCode {
     let settings = match Settings::from_environment(&ProcessEnvironment) {
         Ok(settings) => settings,
         Err(problems) => {
-            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            complain(&lines.join("\n"));
-            return ExitCode::FAILURE;
+            complain(&help::complaint(&problems));
+            return ExitCode::from(EXIT_USAGE);
         }
     };
     logging::install(&settings.identity, settings.log_level);

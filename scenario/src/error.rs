@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tidegate_words::shorten;
+
 /// A scenario that cannot be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScenarioError {
@@ -19,7 +21,8 @@ impl ScenarioError {
     }
 
     pub(crate) fn new(path: impl Into<String>, message: impl fmt::Display) -> Self {
-        Self { path: path.into(), message: message.to_string() }
+        let message = shorten(&message.to_string()).into_owned();
+        Self { path: shorten(&path.into()).into_owned(), message }
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use tidegate_words::{did_you_mean, excerpt, list};
 
 use crate::context::{Context, Explanations};
 use crate::envelope::Scenario;
@@ -10,8 +11,22 @@ use crate::error::{At, ScenarioError};
 use crate::rules::Rules;
 use crate::{collector, kpa, pipeline, request_stats, scale, settings, subset, window, wire};
 
-const KINDS: &str = "window, max_window, smoothing, sample_size, scale, collector, pipeline, \
-                     resolve, config, annotations, kpa, request_stats, subset, wire";
+const KINDS: [&str; 14] = [
+    "window",
+    "max_window",
+    "smoothing",
+    "sample_size",
+    "scale",
+    "collector",
+    "pipeline",
+    "resolve",
+    "config",
+    "annotations",
+    "kpa",
+    "request_stats",
+    "subset",
+    "wire",
+];
 
 /// Answers scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +92,9 @@ impl Interpreter {
             "subset" => question.put(subset::subset),
             "wire" => question.put(wire::wire),
             _ => {
-                let message = format!("unknown kind {kind:?}, expected one of {KINDS}");
+                let (found, near) = (excerpt(&kind), did_you_mean(&kind, KINDS));
+                let known = list(KINDS);
+                let message = format!("unknown kind \"{found}\", expected one of {known}{near}");
                 Err(ScenarioError::new("kind", message))
             }
         }

@@ -1,7 +1,7 @@
 //! Distributions of durations: service times, start-up delays, think times, gaps.
 //!
-//! Written as text, `NAME:PARAMETERS`, where each parameter is a duration (`100ms`, `1.5s`,
-//! `250us`; a bare number means seconds):
+//! Written as text, `NAME:PARAMETERS`, where each parameter is a time as
+//! [`tidegate_words::time`] reads it:
 //!
 //! | text | law |
 //! |---|---|
@@ -15,6 +15,8 @@
 
 use std::fmt;
 use std::sync::Arc;
+
+use tidegate_words::{NotATime, did_you_mean, excerpt, list, parse_seconds};
 
 use crate::random::Stream;
 use crate::time::SimSpan;
@@ -92,11 +94,13 @@ pub struct Percentiles {
 #[non_exhaustive]
 pub enum DistributionError {
     /// No such law.
-    #[error(
-        "unknown distribution `{0}`, expected const:, exp:, uniform:, normal:, lognormal:, \
-         weibull: or empirical:"
-    )]
-    Unknown(String),
+    #[error("unknown distribution `{found}`, expected {known}{hint}", known = known())]
+    Unknown {
+        /// What was written, cut.
+        found: String,
+        /// What was most likely meant, with its leading separator; may be empty.
+        hint: String,
+    },
     /// Too few or too many parameters.
     #[error("distribution `{text}` needs {expected}")]
     Parameters {
@@ -105,9 +109,16 @@ pub enum DistributionError {
         /// What was expected.
         expected: &'static str,
     },
-    /// A parameter is not a duration.
-    #[error("`{0}` is not a duration; write a number and a unit, such as 100ms, 1.5s or 250us")]
-    Duration(String),
+    /// A parameter is no time.
+    #[error("distribution `{text}`: {problem}, found '{found}'")]
+    Time {
+        /// What was written, cut.
+        text: String,
+        /// The parameter, cut.
+        found: String,
+        /// What is wrong with it.
+        problem: NotATime,
+    },
     /// A parameter is out of its range.
     #[error("distribution `{text}`: {problem}")]
     Range {
@@ -126,33 +137,19 @@ pub enum DistributionError {
     },
 }
 
+/// Every law with its parameters, for help and for errors.
+pub const LAWS: [&str; 7] = [
+    "const:TIME",
+    "exp:MEAN",
+    "uniform:LEAST,MOST",
+    "normal:MEAN,SD",
+    "lognormal:MEAN,SD",
+    "weibull:MEAN,SD",
+    "empirical:FILE",
+];
+
 /// Reads a file of observed durations; given by the caller, because the engine does no I/O.
 pub type ReadFile<'a> = &'a dyn Fn(&str) -> std::io::Result<String>;
-
-/// Reads a duration such as `100ms`, `1.5s`, `250us`, `2m`; a bare number means seconds.
-pub fn parse_duration_s(text: &str) -> Result<f64, DistributionError> {
-    let error = || DistributionError::Duration(text.to_owned());
-    let trimmed = text.trim();
-    let digits = trimmed
-        .find(|c: char| c.is_ascii_alphabetic() && c != 'e' && c != 'E' || c == 'µ')
-        .unwrap_or(trimmed.len());
-    let (number, unit) = trimmed.split_at(digits);
-    let scale = match unit {
-        "" | "s" => 1.0,
-        "ms" => 1e-3,
-        "us" | "µs" => 1e-6,
-        "ns" => 1e-9,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        "d" => 86_400.0,
-        _ => return Err(error()),
-    };
-    let value: f64 = number.trim().parse().map_err(|_| error())?;
-    if !value.is_finite() || value < 0.0 {
-        return Err(error());
-    }
-    Ok(value * scale)
-}
 
 // === impl Distribution ===
 
@@ -227,9 +224,7 @@ impl Distribution {
 
     /// Reads the text form; `read` fetches the file of `empirical:FILE`.
     pub fn parse(text: &str, read: ReadFile<'_>) -> Result<Self, DistributionError> {
-        let Some((name, parameters)) = text.split_once(':') else {
-            return Err(DistributionError::Unknown(text.to_owned()));
-        };
+        let (name, parameters) = text.split_once(':').unwrap_or((text, ""));
         if name == "empirical" {
             return parse_empirical(parameters, read);
         }
@@ -237,10 +232,22 @@ impl Distribution {
             "const" | "exp" => "one duration, as in const:100ms or exp:100ms",
             "uniform" => "two durations, as in uniform:50ms,150ms",
             "normal" | "lognormal" | "weibull" => "a mean and a standard deviation, as in 1s,200ms",
-            _ => return Err(DistributionError::Unknown(name.to_owned())),
+            _ => return Err(unknown(text, name)),
         };
-        let values = parameters.split(',').map(parse_duration_s).collect::<Result<Vec<_>, _>>()?;
-        let range = |problem| DistributionError::Range { text: text.to_owned(), problem };
+        let wrong = || DistributionError::Parameters { text: excerpt(text), expected };
+        let parameters: Vec<&str> = parameters.split(',').collect();
+        if parameters.len() > 2 || parameters.iter().all(|one| one.trim().is_empty()) {
+            return Err(wrong());
+        }
+        let time = |found: &&str| {
+            parse_seconds(found).map_err(|problem| DistributionError::Time {
+                text: excerpt(text),
+                found: excerpt(found),
+                problem,
+            })
+        };
+        let values = parameters.iter().map(time).collect::<Result<Vec<_>, _>>()?;
+        let range = |problem| DistributionError::Range { text: excerpt(text), problem };
         match (name, values.as_slice()) {
             ("const", &[value]) => Ok(Distribution::Constant(SimSpan::from_secs_f64(value))),
             ("exp", &[mean_s]) => Ok(Distribution::Exponential { mean_s }),
@@ -254,7 +261,35 @@ impl Distribution {
             }
             ("weibull", &[mean_s, sd_s]) if mean_s > 0.0 => Ok(Distribution::weibull(mean_s, sd_s)),
             ("lognormal" | "weibull", &[_, _]) => Err(range("the mean must be above zero")),
-            _ => Err(DistributionError::Parameters { text: text.to_owned(), expected }),
+            _ => Err(wrong()),
+        }
+    }
+
+    /// The same law with parameters of four significant figures, which is more than any recording
+    /// tells; for people who copy it by hand.
+    #[must_use]
+    pub fn rounded(&self) -> Self {
+        let round = |value: f64| format!("{value:.3e}").parse().unwrap_or(value);
+        match self {
+            Distribution::Constant(span) => {
+                Distribution::Constant(SimSpan::from_secs_f64(round(span.as_secs_f64())))
+            }
+            Distribution::Exponential { mean_s } => {
+                Distribution::Exponential { mean_s: round(*mean_s) }
+            }
+            Distribution::Uniform { low_s, high_s } => {
+                Distribution::Uniform { low_s: round(*low_s), high_s: round(*high_s) }
+            }
+            Distribution::Normal { mean_s, sd_s } => {
+                Distribution::Normal { mean_s: round(*mean_s), sd_s: round(*sd_s) }
+            }
+            Distribution::LogNormal { mean_s, sd_s, .. } => {
+                Distribution::log_normal(round(*mean_s), round(*sd_s))
+            }
+            Distribution::Weibull { mean_s, sd_s, .. } => {
+                Distribution::weibull(round(*mean_s), round(*sd_s))
+            }
+            Distribution::Empirical(_) | Distribution::Percentiles(_) => self.clone(),
         }
     }
 
@@ -296,6 +331,20 @@ impl Distribution {
     }
 }
 
+/// The names of all laws, as a sentence lists them.
+fn known() -> String {
+    list(LAWS.iter().map(|law| law.trim_end_matches(|c| c != ':')))
+}
+
+/// There is no such law; whoever wrote a bare time most likely means that it is always the same.
+fn unknown(text: &str, name: &str) -> DistributionError {
+    let hint = match parse_seconds(text) {
+        Ok(_) => format!("; for a time that is always the same write const:{}", excerpt(text)),
+        Err(_) => did_you_mean(name, LAWS.iter().filter_map(|law| law.split(':').next())),
+    };
+    DistributionError::Unknown { found: excerpt(text), hint }
+}
+
 fn parse_empirical(file: &str, read: ReadFile<'_>) -> Result<Distribution, DistributionError> {
     let problem = |problem| DistributionError::File { file: file.to_owned(), problem };
     let text = read(file).map_err(|error| problem(error.to_string()))?;
@@ -305,8 +354,9 @@ fn parse_empirical(file: &str, read: ReadFile<'_>) -> Result<Distribution, Distr
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let seconds = parse_duration_s(line)
-            .map_err(|error| problem(format!("line {}: {error}", number + 1)))?;
+        let seconds = parse_seconds(line).map_err(|error| {
+            problem(format!("line {}: {error}, found '{}'", number + 1, excerpt(line)))
+        })?;
         samples.push(SimSpan::from_secs_f64(seconds));
     }
     Distribution::empirical(file, samples)
@@ -412,8 +462,12 @@ mod tests {
             Ok(law) => panic!("{text} was read as {law}"),
         };
         assert!(error("gamma:1s").contains("expected const:"));
-        assert!(error("exp:fast").contains("`fast` is not a duration"));
-        assert!(error("exp:-1s").contains("not a duration"));
+        assert!(error("gama:1s").contains("expected const:"));
+        assert!(error("expp:1s").contains("did you mean `exp`?"));
+        assert!(error("2s").contains("write const:2s"));
+        assert!(error("exp:fast").contains("expected a time such as 5s"));
+        assert!(error("exp:fast").contains("found 'fast'"));
+        assert!(error("exp:-1s").contains("not below zero"));
         assert!(error("exp:1s,2s").contains("one duration"));
         assert!(error("uniform:2s,1s").contains("must not exceed"));
         assert!(error("empirical:/no/such/file").contains("/no/such/file"));

@@ -43,7 +43,7 @@ pub struct TrafficFit {
     pub seconds: f64,
     /// Arrivals per second.
     pub rate: f64,
-    /// Coefficient of variation of the gaps between arrivals: 1 for a Poisson process.
+    /// Coefficient of variation of the gaps between arrivals ([`Moments::variation`]).
     pub gap_variation: f64,
     /// Variance over mean of the counts in whole seconds: 1 for a Poisson process.
     pub dispersion: f64,
@@ -176,7 +176,7 @@ pub fn traffic(traffic: &dyn Traffic) -> Result<(TrafficFit, Vec<SimSpan>), Sour
     let counts = &seconds.counts;
     let requests = gaps.count + u64::from(first.is_some());
     let rate = if span > 0.0 { gaps.count as f64 / span } else { 0.0 };
-    let gap_variation = if gaps.mean > 0.0 { gaps.sd() / gaps.mean } else { 0.0 };
+    let gap_variation = gaps.variation();
     let fit = TrafficFit {
         requests,
         seconds: span,
@@ -201,16 +201,23 @@ fn generator(rate: f64, gap_variation: f64) -> String {
 }
 
 /// Running mean and variance (Welford).
-#[derive(Debug, Default)]
-struct Moments {
+#[derive(Debug, Clone, Default)]
+pub struct Moments {
     count: u64,
     mean: f64,
     squares: f64,
 }
 
 impl Moments {
-    fn add(&mut self, x: f64) {
+    /// Adds one value.
+    pub fn add(&mut self, x: f64) {
         self.add_times(x, 1);
+    }
+
+    /// Coefficient of variation: standard deviation over mean. Of the gaps between arrivals 0 is
+    /// clockwork and 1 a Poisson process. 0 as well when the mean is 0 or nothing was added.
+    pub fn variation(&self) -> f64 {
+        if self.mean > 0.0 { self.sd() / self.mean } else { 0.0 }
     }
 
     /// Adds `x` so many times.

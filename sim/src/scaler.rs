@@ -86,6 +86,11 @@ pub(crate) fn timestamp(nanos: u64) -> Timestamp {
     Timestamp::from_millis(i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX))
 }
 
+/// Checks a model's settings.
+pub(crate) fn check(model: &RevisionModel) -> Result<(), String> {
+    settings::resolve(model).map(|_| ())
+}
+
 // === impl Scaler ===
 
 impl Scaler {

@@ -52,6 +52,6 @@ pub use generated::Generated;
 pub use input::{DETECT_BYTES_MAX, LINE_BYTES_MAX};
 pub use prometheus::PrometheusValue;
 pub use rows::{BadRows, REORDER_ROWS_END, REORDER_ROWS_START};
-pub use specification::{GENERATORS, parse_span};
+pub use specification::GENERATORS;
 pub use trace::{Grouping, Spread, TokenTimes, TraceFile, TraceOptions};
 pub use transform::{Merged, SCALE_MAX, Transform, Transformed};

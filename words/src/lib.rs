@@ -11,5 +11,5 @@ pub mod near;
 pub mod time;
 
 pub use excerpt::{excerpt, shorten};
-pub use near::{did_you_mean, list, nearest};
+pub use near::{choose, did_you_mean, list, nearest};
 pub use time::{NotATime, parse_duration, parse_seconds};

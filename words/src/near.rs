@@ -1,11 +1,16 @@
 //! The known name that somebody most likely meant.
 
+use crate::excerpt::excerpt;
+
 /// Longest name that is compared: nobody has a known name in mind who types more, and the cost of a
 /// comparison grows with the square.
 const NAME_CHARS_MAX: usize = 80;
 
 /// Shortest beginning that says which name was meant.
 const PREFIX_CHARS_MIN: usize = 3;
+
+/// Shortest beginning in which one slip still says which name was meant.
+const SLIP_CHARS_MIN: usize = 5;
 
 /// The name of `known` that is nearest to `typed`, when it is near: at most one letter in three and
 /// one more is changed, added, left out or swapped with its neighbour. Case does not count, nor
@@ -24,8 +29,7 @@ pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         if distance <= tolerance && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, name));
         }
-        let begins = typed.len() >= PREFIX_CHARS_MIN && letters.starts_with(&typed);
-        if begins && beginning.is_none() {
+        if beginning.is_none() && begins(&letters, &typed) {
             beginning = Some(name);
         }
     }
@@ -45,6 +49,23 @@ pub fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -
     }
 }
 
+/// The one of `all` whose name was typed.
+///
+/// # Errors
+/// The names that would do, and the one that was most likely meant.
+pub fn choose<T: Copy>(
+    typed: &str,
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> Result<T, String> {
+    let found = all.iter().copied().find(|one| name(*one) == typed);
+    found.ok_or_else(|| {
+        let names = || all.iter().map(|one| name(*one));
+        let near = did_you_mean(typed, names());
+        format!("expected {}, found '{}'{near}", list(names()), excerpt(typed))
+    })
+}
+
 /// Names as a sentence lists them: `a`, `a or b`, `a, b or c`; `none` when there are none.
 pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
@@ -53,6 +74,13 @@ pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
         [only] => (*only).to_owned(),
         [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
+}
+
+/// Whether a name begins with what was typed; in longer words with one slip.
+fn begins(letters: &[char], typed: &[char]) -> bool {
+    let slips = usize::from(typed.len() >= SLIP_CHARS_MIN);
+    let Some(beginning) = letters.get(..typed.len()) else { return false };
+    typed.len() >= PREFIX_CHARS_MIN && distance(typed, beginning) <= slips
 }
 
 /// The letters that are compared; `None` for a name that is empty or too long.
@@ -109,6 +137,7 @@ mod tests {
             ("min_scale", "min-scale"),
             ("traget", "target"),
             ("stable", "stable-window"),
+            ("stabel", "stable-window"),
             ("max-scale-up", "max-scale-up-rate"),
             ("p9", "p99"),
         ] {
@@ -131,6 +160,10 @@ mod tests {
         assert_eq!(list(["a", "b", "c"]), "a, b or c");
         assert_eq!(list(["a"]), "a");
         assert_eq!(list([]), "none");
+        assert_eq!(choose("b", &["a", "b"], |name| name), Ok("b"));
+        let refused = choose("newst", &["newest", "oldest"], |name| name);
+        let expected = "expected newest or oldest, found 'newst'; did you mean `newest`?";
+        assert_eq!(refused, Err(expected.to_owned()));
     }
 
     proptest! {

@@ -54,6 +54,30 @@ pub fn parse_duration(text: &str) -> Result<Duration, NotATime> {
     Duration::try_from_secs_f64(seconds).map_err(|_| NotATime::TooLong)
 }
 
+/// A length of time as people would type it: `6s`, `1m30s`, `1h`, `250ms`;
+/// [`parse_duration`] reads it back.
+pub fn compact(time: Duration) -> String {
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let mut text = String::new();
+    let mut seconds = time.as_secs();
+    for (unit, length) in units {
+        let count = seconds / length;
+        seconds %= length;
+        if count > 0 {
+            text.push_str(&format!("{count}{unit}"));
+        }
+    }
+    let mut nanos = time.subsec_nanos();
+    for (unit, length) in [("ms", 1_000_000), ("us", 1_000), ("ns", 1)] {
+        let count = nanos / length;
+        nanos %= length;
+        if count > 0 {
+            text.push_str(&format!("{count}{unit}"));
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 /// Reads a length of time as seconds, for those who calculate with fractions of nanoseconds; at
 /// least 0 and finite.
 ///
@@ -169,6 +193,22 @@ mod tests {
         }
         for text in ["1e300", "1e999", "99999999999d", "600000000h"] {
             assert_eq!(parse_seconds(text), Err(NotATime::TooLong), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_shown_as_they_are_typed() {
+        for (nanos, shown) in [
+            (0, "0s"),
+            (6_000_000_000, "6s"),
+            (90_000_000_000, "1m30s"),
+            (3_600_000_000_000, "1h"),
+            (31_536_000_000_000_000, "365d"),
+            (1_500_000_000, "1s500ms"),
+            (250_000_001, "250ms1ns"),
+        ] {
+            assert_eq!(compact(Duration::from_nanos(nanos)), shown);
+            assert_eq!(parse_duration(shown), Ok(Duration::from_nanos(nanos)), "{shown}");
         }
     }
 

@@ -20,7 +20,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("activator", &["admission", "relay", "proto", "reporter"]),
     ("controller", &["autoscaler", "proto", "trust"]),
     ("sim", &["autoscaler", "admission", "words"]),
-    ("scenario", &["admission", "autoscaler", "proto"]),
+    ("scenario", &["admission", "autoscaler", "proto", "words"]),
 ];
 
 /// Crates that decide: time is an argument, the same inputs give the same outputs.

@@ -121,7 +121,7 @@ pub(crate) fn settings(args: &Args) -> anyhow::Result<LocalSettings> {
     let mut command: Vec<OsString> = vec![ourselves.into(), "demo".into(), "--app".into()];
     for (flag, value) in [("--service-time", args.service_time), ("--start-up", args.start_up)] {
         command.push(flag.into());
-        command.push(humantime::format_duration(value).to_string().into());
+        command.push(tidegate_words::time::compact(value).into());
     }
     Ok(LocalSettings {
         name: "demo".to_owned(),

@@ -6,26 +6,32 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
-use humantime::parse_duration;
 use tidegate_activator::{Activator, Config, Drained, RevisionName};
 use tidegate_admission::{Abandoned, DispatcherSettings, Policy};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::credentials::CredentialArgs;
+use crate::typed::{authority, listen_address, wait, whole};
 
 /// What was typed after `tidegate activator`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where to listen for requests.
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8012", env = "TIDEGATE_LISTEN")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "0.0.0.0:8012",
+        env = "TIDEGATE_LISTEN",
+        value_parser = listen_address
+    )]
     listen: SocketAddr,
     /// The controller, which says where instances are and is told how busy they are.
-    #[arg(long, value_name = "HOST:PORT", env = "TIDEGATE_CONTROLLER")]
+    #[arg(long, value_name = "HOST:PORT", env = "TIDEGATE_CONTROLLER", value_parser = authority)]
     controller: Option<String>,
     #[command(flatten)]
     credentials: CredentialArgs,
     /// Our name, unique among the activators of one controller.
-    #[arg(long, env = "POD_NAME")]
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
     name: Option<String>,
     /// The revision that takes requests which name none.
     #[arg(long, value_name = "NAMESPACE/NAME", env = "TIDEGATE_DEFAULT_REVISION")]
@@ -37,22 +43,27 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "least-loaded")]
     policy: PolicyName,
     /// Requests that may wait for one revision at a time.
-    #[arg(long, value_name = "N", default_value_t = DispatcherSettings::default().max_waiting)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = DispatcherSettings::default().max_waiting,
+        value_parser = whole(0..=1_000_000u32)
+    )]
     max_waiting: u32,
     /// How long a request may wait for an instance.
-    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = wait)]
     longest_wait: Duration,
     /// How long a request may take until its answer begins, waiting included.
-    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = wait)]
     request_timeout: Duration,
     /// What becomes of the room at an instance when a client leaves while the instance works.
     #[arg(long, value_enum, default_value = "hold", env = "TIDEGATE_ABANDONED")]
     abandoned: AbandonedName,
     /// After SIGTERM, how long to go on taking requests while clients learn to go elsewhere.
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = wait)]
     lame_duck: Duration,
     /// After that, how long requests in flight may take.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = wait)]
     drain: Duration,
 }
 

@@ -10,22 +10,33 @@ use std::str::FromStr;
 use anyhow::{Context, bail};
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::files::{FileFormat, read_data};
-use tidegate_autoscaler::settings::{CONFIG_KEYS, Config, Strictness, unknown_config_keys};
+use tidegate_autoscaler::settings::{
+    CONFIG_KEYS, Config, Strictness, Violations, unknown_config_keys,
+};
 use tidegate_controller::{Access, Addresses, NoActuator, RevisionId, Strangers, Template};
 use tidegate_trust::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE};
 use tidegate_trust::{Secret, ServerCertificates};
 use tidegate_words::{did_you_mean, excerpt};
 use tokio::net::TcpListener;
 
-use crate::run::settings::sort_settings;
-use crate::run::{Stops, parse_setting};
+use crate::ending::mistyped;
+use crate::files::text_of;
+use crate::run::Stops;
+use crate::run::settings::{as_typed, sort_settings};
+use crate::typed::{listen_address, setting};
 
 /// What was typed after `tidegate controller`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where to listen for reports and questions. Beyond this machine only with a secret, with
     /// client certificates, or with --allow-anonymous.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9400", env = "TIDEGATE_LISTEN")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:9400",
+        env = "TIDEGATE_LISTEN",
+        value_parser = listen_address
+    )]
     listen: SocketAddr,
     /// The file with the secret that everybody must show who reports or asks, at least 16
     /// characters; or set TIDEGATE_SECRET to the secret.
@@ -52,7 +63,7 @@ pub(crate) struct Args {
     settings: Option<PathBuf>,
     /// A key of config-autoscaler or an annotation of autoscaling.knative.dev, for every revision;
     /// may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_setting)]
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
     /// A revision known from the start, with the requests that an instance takes at a time (0 or
     /// none: unlimited); may be repeated.
@@ -93,10 +104,11 @@ impl FromStr for Declared {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, concurrency) = text.split_once(',').unwrap_or((text, "0"));
-        let (namespace, name) =
-            name.split_once('/').ok_or("expected NAMESPACE/NAME or NAMESPACE/NAME,CONCURRENCY")?;
+        let (namespace, name) = name
+            .split_once('/')
+            .ok_or("expected NAMESPACE/NAME[,CONCURRENCY], such as prod/web,10")?;
         let concurrency =
-            concurrency.parse().map_err(|_| format!("concurrency {concurrency:?} is no number"))?;
+            concurrency.parse().map_err(|_| "expected a whole number after the comma")?;
         let revision = RevisionId::new(namespace, name).map_err(|error| error.to_string())?;
         Ok(Self { revision, concurrency })
     }
@@ -110,8 +122,8 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let mut stops = Stops::new()?;
-    let access = access(&args)?;
-    let template = template(&args)?;
+    let access = access(&args).map_err(mistyped)?;
+    let template = template(&args).map_err(mistyped)?;
     let declarations: Vec<_> = args
         .revisions
         .iter()
@@ -181,10 +193,11 @@ fn template(args: &Args) -> anyhow::Result<Template> {
     };
     let annotations = sort_settings(&mut config, &args.set)?;
     let improvements = if args.like_knative { Improvements::none() } else { Improvements::all() };
-    let config = Config::from_map(&config, Strictness::Strict)?;
+    let typed = |wrong: Violations| as_typed(&wrong, &args.set, &[]);
+    let config = Config::from_map(&config, Strictness::Strict).map_err(typed)?;
     let template = Template { config, annotations, improvements };
     // Annotations are checked with a revision; a mistake is to be found before there is one.
-    template.declare(RevisionId::new("check", "check")?, 0)?;
+    template.declare(RevisionId::new("check", "check")?, 0).map_err(typed)?;
     Ok(template)
 }
 
@@ -192,7 +205,7 @@ fn read_settings(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let format = FileFormat::of_extension(extension)
         .context("its name must end in .yaml, .yml, .json or .toml")?;
-    Ok(read_data(&std::fs::read_to_string(path)?, format)?)
+    Ok(read_data(&text_of(path)?, format)?)
 }
 
 #[cfg(test)]

@@ -8,10 +8,19 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::{
-    CONFIG_KEYS, Config, GoDuration, Strictness, annotation, unknown_setting,
+    ANNOTATION_PREFIX, CONFIG_KEYS, Config, GoDuration, Strictness, Violation, Violations,
+    annotation, unknown_setting,
 };
 use tidegate_controller::{Declaration, Launch, PolicyChoice, Readiness, RevisionId, Template};
 use tidegate_words::excerpt;
+
+/// Settings that have a flag of their own, and that flag.
+const FLAGS: [(&str, &str); 4] = [
+    ("min-scale", "--min"),
+    ("max-scale", "--max"),
+    ("initial-scale", "--initial"),
+    ("stable-window", "--window"),
+];
 
 /// Settings of a service on this machine. Everything else has Knative's default.
 #[derive(Debug, Clone)]
@@ -55,7 +64,8 @@ impl LocalSettings {
         let (config, annotations) = self.split()?;
         let id = RevisionId::new("local", &self.name)?;
         let template = Template { config, annotations, improvements: Improvements::all() };
-        let mut declaration = template.declare(id, self.concurrency)?;
+        let declared = template.declare(id, self.concurrency);
+        let mut declaration = declared.map_err(|wrong| self.as_typed(&wrong))?;
         self.apply_idle(&mut declaration);
         declaration.start_deadline_ms =
             u64::try_from(self.start_timeout.as_millis()).unwrap_or(u64::MAX);
@@ -87,7 +97,13 @@ impl LocalSettings {
         .map(|(key, value)| (key.to_owned(), value))
         .into();
         let annotations = sort_settings(&mut config, &self.settings)?;
-        Ok((Config::from_map(&config, Strictness::Strict)?, annotations))
+        let config = Config::from_map(&config, Strictness::Strict);
+        Ok((config.map_err(|wrong| self.as_typed(&wrong))?, annotations))
+    }
+
+    /// What is wrong, by the flags that were typed.
+    fn as_typed(&self, wrong: &Violations) -> anyhow::Error {
+        as_typed(wrong, &self.settings, &FLAGS)
     }
 
     /// The way to zero is quicker than a whole window, and a longer idle time keeps the last
@@ -130,6 +146,31 @@ pub(crate) fn sort_settings(
         }
     }
     Ok(annotations)
+}
+
+/// What is wrong with settings, each by what was typed: `--set`, a flag of its own, or else its key
+/// in a file.
+pub(crate) fn as_typed(
+    wrong: &Violations,
+    settings: &[(String, String)],
+    flags: &[(&str, &str)],
+) -> anyhow::Error {
+    let line = |Violation { key, value, expected }: &Violation| {
+        let bare = key.strip_prefix(ANNOTATION_PREFIX).unwrap_or(key);
+        let names_it = |typed: &str| typed == bare || annotation(typed).as_ref() == Some(key);
+        let set = settings.iter().rev().find(|(typed, _)| names_it(typed));
+        if let Some((typed, value)) = set {
+            let pair = excerpt(&format!("{typed}={value}"));
+            return format!("--set {pair}: expected {expected}");
+        }
+        let value = excerpt(value);
+        match flags.iter().find(|(setting, _)| *setting == bare) {
+            Some((_, flag)) => format!("{flag} {value}: expected {expected}"),
+            None => format!("{key} is \"{value}\", expected {expected}"),
+        }
+    };
+    let lines: Vec<String> = wrong.as_slice().iter().map(line).collect();
+    anyhow::anyhow!(lines.join("\n"))
 }
 
 fn go_duration(duration: Duration) -> String {
@@ -229,10 +270,10 @@ mod tests {
         assert!(refused(&unknown).contains("stabel-window"), "{}", refused(&unknown));
         let mut short = settings();
         short.window = Duration::from_secs(1);
-        assert!(refused(&short).contains("stable-window"), "{}", refused(&short));
+        assert!(refused(&short).contains("--window 1000ms: expected"), "{}", refused(&short));
         let mut odd = settings();
         odd.settings = vec![("target".into(), "-3".into())];
-        assert!(refused(&odd).contains("target"), "{}", refused(&odd));
+        assert!(refused(&odd).contains("--set target=-3: expected"), "{}", refused(&odd));
     }
 
     #[test]

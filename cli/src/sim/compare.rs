@@ -7,12 +7,14 @@ use serde_json::json;
 use tidegate_sim::compare::{Variant, compare};
 use tidegate_sim::report::{self, Page, View};
 use tidegate_sim::{Recording, Scenario, SimResult, parallel};
+use tidegate_words::excerpt;
 
-use super::model_args::{ModelArgs, key_and_value};
+use super::model_args::ModelArgs;
 use super::observer::Steps;
 use super::output;
 use super::run;
 use super::traffic_args::TrafficArgs;
+use crate::typed::{NUMBER_MAX, number, setting};
 
 /// Runs on one page at most: more lines in one chart cannot be told apart.
 const VARIANTS_MAX: usize = 6;
@@ -33,16 +35,25 @@ pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// The results as JSON; `-` is standard output and nothing else is written there.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE", help_heading = "Answers")]
     json: Option<PathBuf>,
+    /// The results as CSV, one row for each variant.
+    #[arg(long, value_name = "FILE", help_heading = "Answers")]
+    csv: Option<PathBuf>,
     /// One page with all of them on the same axes.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE", help_heading = "Answers")]
     html: Option<PathBuf>,
     /// Price of an instance-hour, in any currency.
-    #[arg(long, value_name = "PRICE", default_value_t = 0.0)]
+    #[arg(
+        long,
+        value_name = "PRICE",
+        default_value_t = 0.0,
+        value_parser = number(0.0..=NUMBER_MAX),
+        help_heading = "Answers"
+    )]
     price_instance_hour: f64,
     /// No progress and no table.
-    #[arg(long, short)]
+    #[arg(long, short, help_heading = "Answers")]
     quiet: bool,
 }
 
@@ -85,6 +96,12 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         };
         output::write_file(path, report::html(&page).as_bytes())?;
     }
+    if let Some(path) = &args.csv {
+        output::write_file(path, csv(&results).as_bytes())?;
+        if output::is_stdout(path) {
+            return Ok(());
+        }
+    }
     if let Some(path) = &args.json {
         let rows: Vec<_> = results
             .iter()
@@ -104,6 +121,34 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     output::write_file(Path::new("-"), text.as_bytes())
 }
 
+/// One row for each variant.
+fn csv(results: &[(&str, &SimResult)]) -> String {
+    let mut text = String::from(
+        "name,requests,lost,cold_starts,latency_p50_ms,latency_p95_ms,latency_p99_ms,wait_p99_ms,\
+         instances_mean,instances_max,instance_seconds,idle_share,scale_events\n",
+    );
+    for (name, run) in results {
+        let (latency, instances) = (&run.latency_ms, &run.instances);
+        text.push_str(&format!(
+            "{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
+            super::traffic::quoted(name),
+            run.requests,
+            run.rejected + run.timed_out + run.failed,
+            run.cold_starts,
+            latency.p50,
+            latency.p95,
+            latency.p99,
+            run.wait_ms.p99,
+            instances.mean,
+            instances.max,
+            run.instance_seconds,
+            run.idle_share,
+            run.scale_events
+        ));
+    }
+    text
+}
+
 /// The scenarios by their names, the settings as they are first.
 fn variants(args: &Args, base: &Scenario) -> anyhow::Result<Vec<Variant>> {
     let mut all = Vec::new();
@@ -113,7 +158,10 @@ fn variants(args: &Args, base: &Scenario) -> anyhow::Result<Vec<Variant>> {
     for text in &args.variant {
         let variant = variant(text, base)?;
         if all.iter().any(|other| other.name == variant.name) {
-            bail!("--variant {text}: expected a name of its own, found '{}' twice", variant.name);
+            bail!(
+                "--variant: expected a name of its own, found '{}' twice",
+                excerpt(&variant.name)
+            );
         }
         all.push(variant);
     }
@@ -132,9 +180,10 @@ fn variant(text: &str, base: &Scenario) -> anyhow::Result<Variant> {
     };
     let mut scenario = base.clone();
     for pair in pairs.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
-        let (key, value) = key_and_value("--variant", pair)?;
-        let set = scenario.revision.set(&key, &value);
-        set.map_err(|problem| anyhow!("--variant {text}: {problem}"))?;
+        let set = setting(pair).and_then(|(key, value)| scenario.revision.set(&key, &value));
+        set.map_err(|problem| anyhow!("--variant {}: {problem}", excerpt(text)))?;
     }
+    let checked = scenario.revision.check();
+    checked.map_err(|problem| anyhow!("--variant {}: {problem}", excerpt(text)))?;
     Ok(Variant { name: name.to_owned(), scenario })
 }

@@ -7,27 +7,29 @@ use serde_json::json;
 use tidegate_sim::SimSpan;
 use tidegate_sim::fit::{self, DurationFit, TrafficFit};
 use tidegate_sim::report::figures;
-use tidegate_sim::traffic::parse_span;
+use tidegate_words::excerpt;
 
 use super::output;
-use super::traffic_args::{TrafficArgs, span};
+use super::traffic_args::TrafficArgs;
+use crate::files::text_of;
+use crate::typed::{span, span_above_zero, whole};
 
 /// What was typed after `tidegate sim fit`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    traffic: TrafficArgs,
     /// Start-up times, one a line (`1.5s`, `800ms`; a bare number is seconds), to fit as well.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     start_ups: Option<PathBuf>,
     /// When generated traffic ends.
-    #[arg(long, value_name = "TIME", value_parser = span, default_value = "1h")]
+    #[arg(long, value_name = "TIME", value_parser = span_above_zero, default_value = "1h")]
     duration: SimSpan,
     /// Seed of all chance.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(0..=u64::MAX))]
     seed: u64,
+    #[command(flatten)]
+    traffic: TrafficArgs,
     /// The fits as JSON; `-` is standard output and nothing else is written there.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE", help_heading = "Answers")]
     json: Option<PathBuf>,
 }
 
@@ -67,13 +69,13 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
 
 /// One duration a line; an error names the line.
 fn start_ups(path: &Path) -> anyhow::Result<Vec<SimSpan>> {
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let text = text_of(path).with_context(|| path.display().to_string())?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(number, line)| {
-            parse_span(line.trim()).ok_or_else(|| {
+            span(line).map_err(|problem| {
                 let place = format!("{}:{}:1", path.display(), number + 1);
-                anyhow!("{place}: expected a time such as 1.5s or 800ms, found {line:?}")
+                anyhow!("{place}: {problem}, found '{}'", excerpt(line))
             })
         })
         .collect()
@@ -96,13 +98,13 @@ fn duration_json(fitted: &DurationFit) -> serde_json::Value {
 fn traffic_text(traffic: &TrafficFit) -> String {
     format!(
         "traffic        {} requests in {}, {} a second on average\n\
-         gaps           coefficient of variation {} (1 is a Poisson process)\n\
+         gaps           {}\n\
          seconds        variance over mean {}, {} requests at most, {} without any\n\
          nearest        --arrivals {}\n",
         figures::count(traffic.requests),
         figures::seconds(traffic.seconds),
         figures::number(traffic.rate),
-        figures::number(traffic.gap_variation),
+        super::traffic::variation(traffic.gap_variation),
         figures::number(traffic.dispersion),
         figures::count(traffic.peak_in_a_second),
         figures::percent(traffic.quiet_share),
@@ -119,7 +121,7 @@ fn duration_text(name: &str, option: &str, fitted: &DurationFit) -> String {
     );
     for candidate in &fitted.candidates {
         let distance = figures::number(candidate.distance);
-        text.push_str(&format!("{distance:>14} {option} {}\n", candidate.law));
+        text.push_str(&format!("{distance:>14} {option} {}\n", candidate.law.rounded()));
     }
     text.push_str("               (distance of Kolmogorov and Smirnov: 0 is a perfect fit)\n");
     text

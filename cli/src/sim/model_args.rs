@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::anyhow;
 use clap::Args;
 use tidegate_sim::scenario::{
     Balance, Clients, Contention, Failure, FailureKind, NodeModel, Path, Platform, Reporting,
@@ -11,8 +11,10 @@ use tidegate_sim::scenario::{
 use tidegate_sim::{
     Distribution, PolicyChoice, Recording, RevisionModel, Scenario, SimSpan, SimTime,
 };
+use tidegate_words::excerpt;
 
-use super::traffic_args::span;
+use crate::files::text_of;
+use crate::typed::{above_zero, setting, share, span, span_above_zero, whole};
 
 /// Where a start-up ends up on a small cluster with images at hand; `--cold-start` says better.
 pub(crate) const DEFAULT_COLD_START: &str = "const:1s";
@@ -24,99 +26,110 @@ pub(crate) const DEFAULT_SERVICE: &str = "const:100ms";
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
     /// Who decides: kpa (Knative's algorithm), tidegate (the same with all improvements), hpa
-    /// (Kubernetes' autoscaler), fixed:N, keepalive:TIME.
-    #[arg(long, value_name = "POLICY", default_value = "kpa")]
-    pub(crate) policy: String,
+    /// (Kubernetes' autoscaler), fixed:N, keep-alive:TIME.
+    #[arg(long, value_name = "POLICY", default_value = "kpa", value_parser = PolicyChoice::parse)]
+    pub(crate) policy: PolicyChoice,
     /// A setting of the autoscaler: a key of config-autoscaler or an annotation; again for more.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
     /// Target of the autoscaler for each instance; the same as --set target=X.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "N", value_parser = above_zero)]
     target: Option<f64>,
     /// Requests an instance serves at a time; 0 means no limit.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(
+        short = 'c',
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = whole(0..=1_000_000u32)
+    )]
     concurrency: u32,
     /// Service times of requests that bring none of their own: const:, exp:, lognormal:MEAN,SD,
     /// normal:, uniform:, weibull:, empirical:FILE [default: const:100ms].
-    #[arg(long, value_name = "DIST")]
-    service: Option<String>,
+    #[arg(long, value_name = "DIST", value_parser = distribution)]
+    service: Option<Distribution>,
     /// How requests in one instance slow each other: none, ps:CORES, linear:ALPHA or
     /// curve:1,1.2,...
-    #[arg(long, value_name = "LAW", default_value = "none")]
-    contention: String,
+    #[arg(long, value_name = "LAW", default_value = "none", value_parser = Contention::parse)]
+    contention: Contention,
     /// From the start of an instance to its being ready.
-    #[arg(long, value_name = "DIST", default_value = DEFAULT_COLD_START)]
-    cold_start: String,
+    #[arg(
+        long,
+        value_name = "DIST",
+        default_value = DEFAULT_COLD_START,
+        value_parser = distribution
+    )]
+    cold_start: Distribution,
     /// From the wish for an instance to its place on a node.
-    #[arg(long, value_name = "DIST")]
-    schedule: Option<String>,
+    #[arg(long, value_name = "DIST", value_parser = distribution)]
+    schedule: Option<Distribution>,
     /// Fetching the image, once on each node.
-    #[arg(long, value_name = "DIST")]
-    pull: Option<String>,
+    #[arg(long, value_name = "DIST", value_parser = distribution)]
+    pull: Option<Distribution>,
     /// Readiness is noticed at multiples of this.
     #[arg(long, value_name = "TIME", value_parser = span)]
     probe_period: Option<SimSpan>,
     /// Where requests wait: auto (as the autoscaler says), central (one line at the front door),
     /// per-instance (a line at each).
-    #[arg(long, value_name = "auto|central|per-instance", default_value = "auto")]
-    queue: String,
+    #[arg(long, value_name = "WHERE", default_value = "auto", value_parser = Path::parse)]
+    queue: Path,
     /// How a request chooses its instance: least-loaded, first-available, round-robin, random-2.
-    #[arg(long, value_name = "RULE")]
-    balance: Option<String>,
+    #[arg(long, value_name = "RULE", value_parser = Balance::parse)]
+    balance: Option<Balance>,
     /// Most requests waiting at the front door.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(0..=u32::MAX))]
     front_door_capacity: Option<u32>,
     /// Most requests waiting at one instance [default: ten times the concurrency].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(0..=u32::MAX))]
     queue_depth: Option<u32>,
     /// Requests without an answer after this are given up.
-    #[arg(long, value_name = "TIME", value_parser = span)]
+    #[arg(long, value_name = "TIME", value_parser = span_above_zero)]
     timeout: Option<SimSpan>,
     /// How often clients try again.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole(0..=1_000u32))]
     retries: u32,
     /// Pause of clients before they try again; doubles with every try.
-    #[arg(long, value_name = "DIST")]
-    backoff: Option<String>,
+    #[arg(long, value_name = "DIST", value_parser = distribution)]
+    backoff: Option<Distribution>,
     /// How long an instance that must go may finish its requests.
     #[arg(long, value_name = "TIME", value_parser = span)]
     drain: Option<SimSpan>,
     /// Which instance goes first: newest, oldest, idlest, random.
-    #[arg(long, value_name = "RULE")]
-    victim: Option<String>,
+    #[arg(long, value_name = "RULE", value_parser = Victim::parse)]
+    victim: Option<Victim>,
     /// Instances ready at the beginning.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(0..=1_000_000u32))]
     initial: Option<u32>,
     /// As `tidegate run` does: decide also while requests wait, and keep the last instance this
     /// long after the last request.
-    #[arg(long, value_name = "IDLE", value_parser = span)]
+    #[arg(long, value_name = "TIME", value_parser = span)]
     local: Option<SimSpan>,
     /// How late reports arrive.
     #[arg(long, value_name = "TIME", value_parser = span)]
     report_lag: Option<SimSpan>,
     /// Share of reports that are lost.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     report_loss: f64,
     /// Whose reports are used: all, or a random sample as Knative takes it.
-    #[arg(long, value_name = "all|knative")]
-    report_sampling: Option<String>,
+    #[arg(long, value_name = "WHOSE", value_parser = Sampling::parse)]
+    report_sampling: Option<Sampling>,
     /// Nodes: CAPACITY,MIN,MAX and perhaps PROVISIONING, such as 10,1,20,const:60s.
-    #[arg(long, value_name = "SPEC")]
-    nodes: Option<String>,
+    #[arg(long, value_name = "SPEC", value_parser = nodes)]
+    nodes: Option<NodeModel>,
     /// Something breaks: AT:instances=N, AT:node or AT:controller=TIME; again for more.
-    #[arg(long, value_name = "SPEC")]
-    fail: Vec<String>,
+    #[arg(long, value_name = "SPEC", value_parser = failure)]
+    fail: Vec<Failure>,
     /// Clients in a closed loop instead of arrivals: COUNT,THINK, such as 50,exp:1s.
-    #[arg(long, value_name = "SPEC")]
-    clients: Option<String>,
+    #[arg(long, value_name = "SPEC", value_parser = clients)]
+    clients: Option<Clients>,
     /// When the simulation ends; otherwise with the last request.
-    #[arg(long, value_name = "TIME", value_parser = span)]
+    #[arg(long, value_name = "TIME", value_parser = span_above_zero)]
     pub(crate) duration: Option<SimSpan>,
     /// What happens before this is left out of the result.
     #[arg(long, value_name = "TIME", value_parser = span)]
     warm_up: Option<SimSpan>,
     /// Seed of all chance: the same seed gives the same result, to the bit.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(0..=u64::MAX))]
     pub(crate) seed: u64,
 }
 
@@ -130,9 +143,9 @@ impl ModelArgs {
             duration: self.duration,
             warm_up: self.warm_up.unwrap_or(SimSpan::ZERO),
             revision: self.model()?,
-            nodes: self.nodes.as_deref().map(nodes).transpose()?,
-            failures: self.fail.iter().map(|spec| failure(spec)).collect::<Result<_, _>>()?,
-            clients: self.clients.as_deref().map(clients).transpose()?,
+            nodes: self.nodes.clone(),
+            failures: self.fail.clone(),
+            clients: self.clients.clone(),
             recording,
             ..Scenario::default()
         })
@@ -149,127 +162,86 @@ impl ModelArgs {
     }
 
     fn model(&self) -> anyhow::Result<RevisionModel> {
-        let mut model = self.plain_model()?;
-        for pair in &self.set {
-            let (key, value) = key_and_value("--set", pair)?;
-            model.set(&key, &value).map_err(|problem| anyhow!("--set {pair}: {problem}"))?;
+        let mut model = self.plain_model();
+        for (key, value) in &self.set {
+            model.set(key, value).map_err(|problem| {
+                anyhow!("--set {}: {problem}", excerpt(&format!("{key}={value}")))
+            })?;
         }
         if let Some(target) = self.target {
             model.settings.insert("target".to_owned(), target.to_string());
         }
+        model.check().map_err(|problem| anyhow!("--set: {problem}"))?;
         Ok(model)
     }
 
     /// The model without what `--set` and `--target` say.
-    fn plain_model(&self) -> anyhow::Result<RevisionModel> {
+    fn plain_model(&self) -> RevisionModel {
         let defaults = RevisionModel::default();
-        let optional = |text: &Option<String>, option: &str, default: Distribution| match text {
-            Some(text) => distribution(text).with_context(|| option.to_owned()),
-            None => Ok(default),
-        };
+        let or = |law: &Option<Distribution>, default| law.clone().unwrap_or(default);
         let start = StartUp::default();
-        let balance = self.balance.as_deref();
-        Ok(RevisionModel {
-            policy: policy(&self.policy)?,
+        RevisionModel {
+            policy: self.policy.clone(),
             concurrency: self.concurrency,
-            service: distribution(self.service.as_deref().unwrap_or(DEFAULT_SERVICE))
-                .context("--service")?,
-            contention: Contention::parse(&self.contention)
-                .map_err(|problem| anyhow!("--contention: {problem}"))?,
+            service: or(&self.service, default_service()),
+            contention: self.contention.clone(),
             start_up: StartUp {
-                schedule: optional(&self.schedule, "--schedule", start.schedule)?,
-                pull: optional(&self.pull, "--pull", start.pull)?,
-                start: distribution(&self.cold_start).context("--cold-start")?,
+                schedule: or(&self.schedule, start.schedule),
+                pull: or(&self.pull, start.pull),
+                start: self.cold_start.clone(),
                 probe_period: self.probe_period.unwrap_or(start.probe_period),
             },
-            path: named(Some(&self.queue), "--queue", Path::from_name, defaults.path)?,
-            balance: named(balance, "--balance", Balance::from_name, defaults.balance)?,
-            front_door_balance: named(
-                balance,
-                "--balance",
-                Balance::from_name,
-                defaults.front_door_balance,
-            )?,
+            path: self.queue,
+            balance: self.balance.unwrap_or(defaults.balance),
+            front_door_balance: self.balance.unwrap_or(defaults.front_door_balance),
             front_door_capacity: self.front_door_capacity.unwrap_or(defaults.front_door_capacity),
             queue_depth: self.queue_depth,
             timeout: self.timeout,
             retry: Retry {
                 tries: self.retries,
-                backoff: optional(&self.backoff, "--backoff", defaults.retry.backoff)?,
+                backoff: or(&self.backoff, defaults.retry.backoff),
             },
             drain: self.drain.unwrap_or(defaults.drain),
-            victim: named(self.victim.as_deref(), "--victim", Victim::from_name, defaults.victim)?,
+            victim: self.victim.unwrap_or(defaults.victim),
             settings: BTreeMap::new(),
             initial: self.initial,
             platform: self.local.map_or(Platform::Cluster, |idle| Platform::Local { idle }),
             reporting: Reporting {
                 lag: self.report_lag.unwrap_or(defaults.reporting.lag),
-                loss: share("--report-loss", self.report_loss)?,
-                sampling: named(
-                    self.report_sampling.as_deref(),
-                    "--report-sampling",
-                    Sampling::from_name,
-                    defaults.reporting.sampling,
-                )?,
+                loss: self.report_loss,
+                sampling: self.report_sampling.unwrap_or(defaults.reporting.sampling),
             },
-        })
+        }
     }
 }
 
-/// The two sides of `KEY=VALUE`.
-pub(crate) fn key_and_value(option: &str, pair: &str) -> anyhow::Result<(String, String)> {
-    let (key, value) = pair
-        .split_once('=')
-        .filter(|(key, _)| !key.trim().is_empty())
-        .ok_or_else(|| anyhow!("{option} {pair}: expected KEY=VALUE, such as target=10"))?;
-    Ok((key.trim().to_owned(), value.trim().to_owned()))
+/// [`DEFAULT_SERVICE`] as a law.
+fn default_service() -> Distribution {
+    Distribution::constant(SimSpan::from_millis(100))
 }
 
-/// A policy by its name.
-pub(crate) fn policy(text: &str) -> anyhow::Result<PolicyChoice> {
-    PolicyChoice::parse(text).map_err(|problem| anyhow!("--policy: {problem}"))
+/// A law of times, its file read if it names one.
+pub(crate) fn distribution(text: &str) -> Result<Distribution, String> {
+    let read = |path: &str| text_of(std::path::Path::new(path));
+    Distribution::parse(text, &read).map_err(|problem| problem.to_string())
 }
 
-pub(crate) fn distribution(text: &str) -> anyhow::Result<Distribution> {
-    Ok(Distribution::parse(text, &|path| std::fs::read_to_string(path))?)
-}
-
-fn share(option: &str, value: f64) -> anyhow::Result<f64> {
-    if (0.0..=1.0).contains(&value) {
-        return Ok(value);
-    }
-    bail!("{option} {value}: expected a share from 0 to 1")
-}
-
-/// A value by its name, or `default` when none was typed.
-fn named<T>(
-    text: Option<&str>,
-    option: &str,
-    find: impl Fn(&str) -> Option<T>,
-    default: T,
-) -> anyhow::Result<T> {
-    let Some(text) = text else { return Ok(default) };
-    find(text).ok_or_else(|| anyhow!("{option} {text}: not a known name; see --help"))
-}
-
-fn nodes(text: &str) -> anyhow::Result<NodeModel> {
-    let expected = || {
-        anyhow!("--nodes {text}: expected CAPACITY,MIN,MAX[,PROVISIONING], as in 10,1,20,const:60s")
-    };
+fn nodes(text: &str) -> Result<NodeModel, String> {
+    let expected = "expected CAPACITY,MIN,MAX[,PROVISIONING], as in 10,1,20,const:60s";
     let mut parts = text.splitn(4, ',');
-    let mut number = || parts.next().and_then(|part| part.trim().parse().ok()).ok_or_else(expected);
+    let mut number = || parts.next().and_then(|part| part.trim().parse().ok()).ok_or(expected);
     let (capacity, min, max) = (number()?, number()?, number()?);
-    let provisioning = distribution(parts.next().unwrap_or("const:60s")).context("--nodes")?;
+    if capacity == 0 || max == 0 || min > max {
+        return Err(format!("{expected}, with a capacity above 0 and MIN not above MAX"));
+    }
+    let provisioning = distribution(parts.next().unwrap_or("const:60s"))?;
     let idle = SimSpan::from_secs(600);
     Ok(NodeModel { capacity, min, max, provisioning, idle })
 }
 
-fn failure(text: &str) -> anyhow::Result<Failure> {
-    let expected = || {
-        anyhow!(
-            "--fail {text}: expected AT:instances=N, AT:node or AT:controller=TIME, as in 10m:node"
-        )
-    };
+fn failure(text: &str) -> Result<Failure, String> {
+    let expected =
+        || "expected AT:instances=N, AT:node or AT:controller=TIME, as in 10m:node".to_owned();
     let (at, what) = text.split_once(':').ok_or_else(expected)?;
     let at = SimTime::ZERO + span(at).map_err(|_| expected())?;
     let kind = match what.split_once('=') {
@@ -285,12 +257,12 @@ fn failure(text: &str) -> anyhow::Result<Failure> {
     Ok(Failure { at, kind })
 }
 
-fn clients(text: &str) -> anyhow::Result<Clients> {
-    let expected = || anyhow!("--clients {text}: expected COUNT,THINK, as in 50,exp:1s");
+fn clients(text: &str) -> Result<Clients, String> {
+    let expected = || "expected COUNT,THINK, as in 50,exp:1s".to_owned();
     let (count, think) = text.split_once(',').ok_or_else(expected)?;
     Ok(Clients {
-        count: count.parse().map_err(|_| expected())?,
-        think: distribution(think).context("--clients")?,
+        count: count.trim().parse().map_err(|_| expected())?,
+        think: distribution(think)?,
         revision: "traffic".to_owned(),
     })
 }

@@ -11,6 +11,7 @@ use tidegate_sim::report::{self, Chart, Colour, Prices, Terminal};
 use tidegate_sim::{Recording, RunOutput};
 
 use super::CannotWrite;
+use crate::typed::{NUMBER_MAX, number};
 
 /// Columns when nobody says how wide the terminal is.
 const DEFAULT_WIDTH: usize = 100;
@@ -20,19 +21,19 @@ const DEFAULT_WIDTH: usize = 100;
 #[command(next_help_heading = "Answers")]
 pub(crate) struct OutputArgs {
     /// The result as JSON; `-` is standard output and nothing else is written there.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     /// One page with everything: charts, decisions, settings.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
     /// One row for each step of the series.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// One row for each request, with the columns of InVitro's load generator.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) requests_csv: Option<PathBuf>,
     /// One row for each minute, with the columns of InVitro's load generator.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) minutes_csv: Option<PathBuf>,
     /// Every chart as SVG into this directory.
     #[arg(long, value_name = "DIR")]
@@ -41,13 +42,28 @@ pub(crate) struct OutputArgs {
     #[arg(long, value_name = "DIR")]
     png: Option<PathBuf>,
     /// Price of an instance-hour, in any currency.
-    #[arg(long, value_name = "PRICE", default_value_t = 0.0)]
+    #[arg(
+        long,
+        value_name = "PRICE",
+        default_value_t = 0.0,
+        value_parser = number(0.0..=NUMBER_MAX)
+    )]
     price_instance_hour: f64,
     /// Price of a million requests.
-    #[arg(long, value_name = "PRICE", default_value_t = 0.0)]
+    #[arg(
+        long,
+        value_name = "PRICE",
+        default_value_t = 0.0,
+        value_parser = number(0.0..=NUMBER_MAX)
+    )]
     price_million_requests: f64,
     /// Price of a gigabyte of memory for an hour, where --memory tells what instances hold.
-    #[arg(long, value_name = "PRICE", default_value_t = 0.0)]
+    #[arg(
+        long,
+        value_name = "PRICE",
+        default_value_t = 0.0,
+        value_parser = number(0.0..=NUMBER_MAX)
+    )]
     price_gb_hour: f64,
     /// No summary and no progress.
     #[arg(long, short)]

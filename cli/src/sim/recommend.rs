@@ -3,19 +3,22 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::anyhow;
 use tidegate_sim::Recording;
 use tidegate_sim::recommend::{
-    Evidence, Objective, Recommendation, Search, recommend, usual_dimensions,
+    Evidence, Objective, ObjectiveError, Recommendation, Search, recommend, usual_dimensions,
 };
 use tidegate_sim::report::figures;
+use tidegate_sim::sweep::Dimension;
 
+use super::NothingKeeps;
 use super::model_args::ModelArgs;
 use super::observer::Steps;
 use super::output;
 use super::run;
-use super::sweep::{Answers, Question, dimensions};
+use super::sweep::{Answers, Question};
 use super::traffic_args::TrafficArgs;
+use crate::typed::whole;
 
 /// Rows of evidence on a terminal.
 const EVIDENCE_ROWS: usize = 12;
@@ -25,13 +28,13 @@ const EVIDENCE_ROWS: usize = 12;
 pub(crate) struct Args {
     /// What must be kept: FIGURE<BOUND, such as p99<250ms, cold<1%, lost<0.1% or instances<20;
     /// again for more.
-    #[arg(long, value_name = "FIGURE<BOUND", required = true)]
-    keep: Vec<String>,
+    #[arg(long, value_name = "FIGURE<BOUND", required = true, value_parser = objective)]
+    keep: Vec<(String, Objective)>,
     /// What may be varied, as for sweep; otherwise what people usually turn first.
-    #[arg(long, value_name = "NAME=VALUES")]
-    vary: Vec<String>,
+    #[arg(long, value_name = "NAME=VALUES", value_parser = Dimension::parse)]
+    vary: Vec<Dimension>,
     /// Runs at most.
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = whole(1..=1_000_000usize))]
     budget: usize,
     #[command(flatten)]
     traffic: TrafficArgs,
@@ -44,13 +47,15 @@ pub(crate) struct Args {
 /// Does what was asked.
 pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let base = args.model.scenario(Recording::NOTHING)?;
-    let objectives: Vec<Objective> = args
-        .keep
-        .iter()
-        .map(|text| Objective::parse(text).context("--keep"))
-        .collect::<Result<_, _>>()?;
-    let dimensions =
-        if args.vary.is_empty() { usual_dimensions() } else { dimensions(&args.vary)? };
+    let objectives = args.keep.iter().map(|(_, objective)| *objective).collect();
+    let keep: Vec<&str> = args.keep.iter().map(|(text, _)| text.as_str()).collect();
+    let dimensions = if args.vary.is_empty() { usual_dimensions() } else { args.vary.clone() };
+    for Dimension { setting, values } in &dimensions {
+        for value in values {
+            let named = base.clone().revision.set(setting, value);
+            named.map_err(|problem| anyhow!("--vary {setting}: {problem}"))?;
+        }
+    }
     let chosen = run::choose(&args.traffic, &args.model)?;
     let traffic = chosen.traffic.as_ref();
     run::note_missing_service(traffic, &args.model)?;
@@ -64,7 +69,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let points: Vec<_> = found.tried.iter().map(|evidence| evidence.point.clone()).collect();
     let question = Question {
         title: args.traffic.title(),
-        subtitle: sentence(&found, &args.keep),
+        subtitle: sentence(&found, &keep),
         base: &base,
         traffic,
         best: found.best.as_ref().map(|best| best.point.label.clone()),
@@ -76,13 +81,21 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         output::write_file(path, text.as_bytes())?;
     }
     if args.answers.summarises() {
-        output::write_file(Path::new("-"), text(&found, &args.keep).as_bytes())?;
+        output::write_file(Path::new("-"), text(&found, &keep).as_bytes())?;
     }
-    Ok(())
+    match found.best {
+        Some(_) => Ok(()),
+        None => Err(NothingKeeps(keep.join(" and ")).into()),
+    }
+}
+
+/// An objective, and how it was typed.
+fn objective(text: &str) -> Result<(String, Objective), ObjectiveError> {
+    Ok((text.to_owned(), Objective::parse(text)?))
 }
 
 /// The answer in one sentence.
-fn sentence(found: &Recommendation, keep: &[String]) -> String {
+fn sentence(found: &Recommendation, keep: &[&str]) -> String {
     let objectives = keep.join(" and ");
     match &found.best {
         Some(best) => {
@@ -113,7 +126,7 @@ fn name(evidence: &Evidence) -> String {
 }
 
 /// The evidence first, the answer last.
-fn text(found: &Recommendation, keep: &[String]) -> String {
+fn text(found: &Recommendation, keep: &[&str]) -> String {
     let mut text = format!("{:>14}", "instance-hours");
     for objective in &found.baseline.objectives {
         let _ = write!(text, "{:>16}", objective.objective);

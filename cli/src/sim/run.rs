@@ -34,7 +34,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         command,
         prices: args.output.prices().with_memory(&run.result, |name| chosen.memory_mb(name)),
         origin_unix_s: args.traffic.origin_unix_s(&chosen),
-        views: vec![View { name: args.model.policy.clone(), run: &run }],
+        views: vec![View { name: args.model.policy.to_string(), run: &run }],
     };
     args.output.write(&run, &page)
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tidegate_sim::report::{self, Page, SweepPage, View};
 use tidegate_sim::sweep::{Dimension, Plan, SweepOutput, SweepPoint, sweep};
 use tidegate_sim::{Recording, Scenario, Traffic, measured, parallel};
@@ -14,6 +14,10 @@ use super::observer::Steps;
 use super::output;
 use super::run;
 use super::traffic_args::TrafficArgs;
+use crate::typed::whole;
+
+/// Most threads that somebody can mean.
+const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
 
 /// Rows of the front on a terminal.
 const FRONT_ROWS: usize = 20;
@@ -23,10 +27,10 @@ const FRONT_ROWS: usize = 20;
 pub(crate) struct Args {
     /// A setting and its values: NAME=VALUE,VALUE,... or NAME=FROM..TO/STEP, as in
     /// stable-window=30s..120s/30s. Names are those of --set, and policy, concurrency, queue, ...
-    #[arg(long, value_name = "NAME=VALUES", required = true)]
-    vary: Vec<String>,
+    #[arg(long, value_name = "NAME=VALUES", required = true, value_parser = Dimension::parse)]
+    vary: Vec<Dimension>,
     /// Only so many combinations, drawn at random.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000usize))]
     random: Option<usize>,
     #[command(flatten)]
     traffic: TrafficArgs,
@@ -41,25 +45,25 @@ pub(crate) struct Args {
 #[command(next_help_heading = "Answers")]
 pub(crate) struct Answers {
     /// All points as JSON; `-` is standard output and nothing else is written there.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
     /// All points as CSV.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// One page with cost against latency.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// A page for the run of each point of the front into this directory, linked from --html.
     #[arg(long, value_name = "DIR", requires = "html")]
     runs: Option<PathBuf>,
     /// The scatter as SVG.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// The scatter as PNG.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     png: Option<PathBuf>,
     /// Threads; all cores otherwise. Results do not depend on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(NonZeroUsize::MIN..=THREADS_MAX))]
     threads: Option<NonZeroUsize>,
     /// No progress and no table.
     #[arg(long, short)]
@@ -78,9 +82,8 @@ pub(super) struct Question<'a> {
 /// Does what was asked.
 pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let base = args.model.scenario(Recording::NOTHING)?;
-    let dimensions = dimensions(&args.vary)?;
+    let dimensions = &args.vary;
     let plan = match args.random {
-        Some(0) => bail!("--random 0: expected at least one combination"),
         Some(runs) => Plan::Random { runs, seed: args.model.seed },
         None => Plan::Grid,
     };
@@ -88,7 +91,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let traffic = chosen.traffic.as_ref();
     run::note_missing_service(traffic, &args.model)?;
     let steps = Steps::new(args.answers.quiet, 0, "runs");
-    let found = sweep(&base, traffic, &dimensions, plan, args.answers.threads(), |done, of| {
+    let found = sweep(&base, traffic, dimensions, plan, args.answers.threads(), |done, of| {
         steps.show(done, of);
     });
     steps.finish();
@@ -116,10 +119,6 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         output::write_file(Path::new("-"), text.as_bytes())?;
     }
     Ok(())
-}
-
-pub(super) fn dimensions(texts: &[String]) -> anyhow::Result<Vec<Dimension>> {
-    texts.iter().map(|text| Dimension::parse(text).context("--vary")).collect()
 }
 
 fn write_json(path: &Path, found: &SweepOutput) -> anyhow::Result<()> {

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use serde_json::json;
+use tidegate_sim::fit::Moments;
 use tidegate_sim::report::figures;
-use tidegate_sim::traffic::FittedArrivals;
 use tidegate_sim::{SimSpan, Traffic};
 
 use super::output;
-use super::traffic_args::{TrafficArgs, span};
+use super::traffic_args::TrafficArgs;
+use crate::typed::{span_above_zero, whole};
 
 /// Revisions listed; the busiest first.
 const REVISIONS_MAX: usize = 10;
@@ -18,20 +19,20 @@ const REVISIONS_MAX: usize = 10;
 /// What was typed after `tidegate sim traffic`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    traffic: TrafficArgs,
     /// When generated traffic ends.
-    #[arg(long, value_name = "TIME", value_parser = span, default_value = "1h")]
+    #[arg(long, value_name = "TIME", value_parser = span_above_zero, default_value = "1h")]
     duration: SimSpan,
     /// Seed of all chance.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(0..=u64::MAX))]
     seed: u64,
+    #[command(flatten)]
+    traffic: TrafficArgs,
     /// Every arrival as a row: arrival and service time in seconds, revision. `-` is standard
     /// output.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE", help_heading = "Answers")]
     csv: Option<PathBuf>,
     /// The summary as JSON; `-` is standard output.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE", help_heading = "Answers")]
     json: Option<PathBuf>,
 }
 
@@ -41,6 +42,7 @@ struct Seen {
     served: u64,
     service_s: f64,
     last_s: f64,
+    gaps: Moments,
     skipped: u64,
     revisions: Vec<u64>,
     names: Vec<String>,
@@ -53,16 +55,15 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     if args.csv.as_deref().is_some_and(output::is_stdout) {
         return Ok(());
     }
-    let fitted = FittedArrivals::learn(traffic.as_ref()).ok();
     if let Some(path) = &args.json {
-        let mut text = serde_json::to_string_pretty(&seen.json(traffic.as_ref(), fitted.as_ref()))?;
+        let mut text = serde_json::to_string_pretty(&seen.json(traffic.as_ref()))?;
         text.push('\n');
         output::write_file(path, text.as_bytes())?;
         if output::is_stdout(path) {
             return Ok(());
         }
     }
-    let text = seen.text(traffic.as_ref(), fitted.as_ref());
+    let text = seen.text(traffic.as_ref());
     output::write_file(std::path::Path::new("-"), text.as_bytes())
 }
 
@@ -81,8 +82,12 @@ fn read(traffic: &dyn Traffic, args: &Args) -> anyhow::Result<Seen> {
     while let Some(arrival) = source.next() {
         let arrival = arrival.map_err(anyhow::Error::from_boxed)?;
         let service = arrival.service.map(SimSpan::as_secs_f64);
+        let at_s = arrival.at.as_secs_f64();
+        if seen.count > 0 {
+            seen.gaps.add(at_s - seen.last_s);
+        }
         seen.count += 1;
-        seen.last_s = arrival.at.as_secs_f64();
+        seen.last_s = at_s;
         seen.served += u64::from(service.is_some());
         seen.service_s += service.unwrap_or(0.0);
         let id = arrival.revision.0 as usize;
@@ -105,7 +110,16 @@ fn read(traffic: &dyn Traffic, args: &Args) -> anyhow::Result<Seen> {
     Ok(seen)
 }
 
-fn quoted(name: &str) -> String {
+/// The irregularity of gaps, and what it means.
+pub(super) fn variation(of_gaps: f64) -> String {
+    format!(
+        "coefficient of variation {} (standard deviation over mean; 1 is a Poisson process)",
+        figures::number(of_gaps)
+    )
+}
+
+/// A field of CSV.
+pub(super) fn quoted(name: &str) -> String {
     if name.contains(['"', ',', '\n', '\r']) {
         format!("\"{}\"", name.replace('"', "\"\""))
     } else {
@@ -116,6 +130,10 @@ fn quoted(name: &str) -> String {
 // === impl Seen ===
 
 impl Seen {
+    fn has_gaps(&self) -> bool {
+        self.count > 1
+    }
+
     /// Revisions by their number of requests, busiest first.
     fn busiest(&self) -> Vec<(&str, u64)> {
         let name = |id: usize| self.names.get(id).map_or("?", String::as_str);
@@ -125,7 +143,7 @@ impl Seen {
         all
     }
 
-    fn json(&self, traffic: &dyn Traffic, fitted: Option<&FittedArrivals>) -> serde_json::Value {
+    fn json(&self, traffic: &dyn Traffic) -> serde_json::Value {
         let revisions: Vec<_> = self
             .busiest()
             .iter()
@@ -140,12 +158,12 @@ impl Seen {
             "service_mean_ms": service_mean_ms,
             "seconds": self.last_s,
             "rows_skipped": self.skipped,
-            "gap_variation": fitted.map(|fitted| fitted.variation),
+            "gap_variation": self.has_gaps().then(|| self.gaps.variation()),
             "revisions": revisions,
         })
     }
 
-    fn text(&self, traffic: &dyn Traffic, fitted: Option<&FittedArrivals>) -> String {
+    fn text(&self, traffic: &dyn Traffic) -> String {
         let mut lines = vec![
             ("traffic".to_owned(), traffic.describe()),
             ("sha256".to_owned(), traffic.sha256()),
@@ -156,12 +174,8 @@ impl Seen {
             let rate = figures::number(self.count as f64 / self.last_s);
             lines.push(("mean rate".to_owned(), format!("{rate} requests/s")));
         }
-        if let Some(fitted) = fitted {
-            let note = "coefficient of variation of gaps; 1 is a Poisson process";
-            lines.push((
-                "gaps".to_owned(),
-                format!("{} ({note})", figures::number(fitted.variation)),
-            ));
+        if self.has_gaps() {
+            lines.push(("gaps".to_owned(), variation(self.gaps.variation())));
         }
         let service = match self.served {
             0 => "none in the traffic".to_owned(),

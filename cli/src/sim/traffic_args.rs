@@ -9,71 +9,79 @@ use clap::Args;
 use tempfile::TempPath;
 use tidegate_sim::traffic::{
     BadRows, Format, Generated, Grouping, Merged, Placement, PrometheusValue, Spread, TokenTimes,
-    TraceFile, TraceOptions, Transform, Transformed, parse_span,
+    TraceFile, TraceOptions, Transform, Transformed,
 };
 use tidegate_sim::{SimSpan, Traffic};
+use tidegate_words::choose;
 
 use super::skipped::Counted;
+use crate::typed::{above_zero, share, span, span_above_zero, whole};
+
+/// Most rows that are kept to put them in order: more is no disorder but another file.
+const REORDER_MAX: usize = 10_000_000;
 
 /// Options that choose the traffic.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Traffic")]
 pub(crate) struct TrafficArgs {
     /// Generated arrivals, such as poisson:70, step:10,50,60s or web=diurnal:40,0.8,24h; again for
-    /// more at the same time. fitted:PATH learns from a trace.
+    /// more at the same time. fitted:FILE learns from a trace.
     #[arg(long, value_name = "SPEC")]
     pub(crate) arrivals: Vec<String>,
     /// A trace; its format is told from its content. `-` reads standard input. Again for more at
     /// the same time.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) trace: Vec<PathBuf>,
     /// The format of the trace, when it cannot be told.
     #[arg(long, value_name = "NAME")]
     format: Option<Format>,
     /// Durations of the functions of an Azure 2019 trace.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     durations: Option<PathBuf>,
     /// Memory of the functions of an Azure 2019 trace.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     memory: Option<PathBuf>,
-    /// What is a revision: each function, each app (all its functions together), or all as one.
+    /// What is a revision: each function, each app (all its functions together), or all as one:
+    /// function, app or all.
     #[arg(long, value_name = "WHAT", default_value = "function", value_parser = grouping)]
     group: Grouping,
-    /// Where requests lie in an interval that was only counted.
-    #[arg(long, value_name = "equidistant|uniform|exponential|start", default_value_t)]
+    /// Where requests lie in an interval that was only counted: equidistant, uniform, exponential
+    /// or start.
+    #[arg(long, value_name = "HOW", default_value_t)]
     placement: Placement,
     /// Length of an interval of counts, when it is not what the trace says.
-    #[arg(long, value_name = "TIME", value_parser = span)]
+    #[arg(long, value_name = "TIME", value_parser = span_above_zero)]
     interval: Option<SimSpan>,
-    /// Whether stamps that many requests share are spread inside their tick.
-    #[arg(long, value_name = "auto|never|always", default_value = "auto", value_parser = spread)]
+    /// Whether stamps that many requests share are spread inside their tick: auto, never or always.
+    #[arg(long, value_name = "WHETHER", default_value = "auto", value_parser = spread)]
     spread: Spread,
     /// Leave out rows that cannot be understood, and count them.
     #[arg(long)]
     skip_bad: bool,
     /// Rows that may be out of order.
-    #[arg(long, value_name = "ROWS")]
+    #[arg(long, value_name = "N", value_parser = whole(0..=REORDER_MAX))]
     reorder: Option<usize>,
     /// Time for each token of prompt and answer, to turn token counts into service times.
     #[arg(long, value_name = "TIME,TIME", value_parser = token_times)]
     token_times: Option<TokenTimes>,
-    /// What the numbers of a Prometheus answer are: requests a second, or in each step.
-    #[arg(long, value_name = "rate|increase", default_value = "rate", value_parser = prometheus)]
+    /// What the numbers of a Prometheus answer are: requests a second (rate), or in each step
+    /// (increase).
+    #[arg(long, value_name = "WHAT", default_value = "rate", value_parser = prometheus)]
     prometheus: PrometheusValue,
     /// So many times as many requests, at the same times.
-    #[arg(long, value_name = "FACTOR")]
+    #[arg(long, value_name = "FACTOR", value_parser = above_zero)]
     scale: Option<f64>,
     /// So many times as fast.
-    #[arg(long, value_name = "FACTOR")]
+    #[arg(long, value_name = "FACTOR", value_parser = above_zero)]
     warp: Option<f64>,
     /// Only the part from one time to another.
     #[arg(long, value_name = "FROM..TO", value_parser = slice)]
     slice: Option<(SimSpan, SimSpan)>,
     /// Only this share of requests, chosen at random.
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
     sample: Option<f64>,
     /// Only this share of revisions, chosen at random, with all their requests.
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
     sample_revisions: Option<f64>,
 }
 
@@ -221,43 +229,30 @@ impl TrafficArgs {
     }
 }
 
-/// A length of time as people type it.
-pub(crate) fn span(text: &str) -> Result<SimSpan, String> {
-    parse_span(text).ok_or_else(|| "expected a time such as 90s, 5m, 1h30m or 250ms".to_owned())
-}
-
 fn slice(text: &str) -> Result<(SimSpan, SimSpan), String> {
     let expected = "expected FROM..TO, such as 1h..2h or 30m..";
     let (from, to) = text.split_once("..").ok_or(expected)?;
     let from = if from.is_empty() { SimSpan::ZERO } else { span(from)? };
     let to = if to.is_empty() { SimSpan::FOREVER } else { span(to)? };
+    if from >= to {
+        return Err(format!("{expected}, with FROM before TO"));
+    }
     Ok((from, to))
 }
 
 fn grouping(text: &str) -> Result<Grouping, String> {
-    match text {
-        "function" => Ok(Grouping::Function),
-        "app" => Ok(Grouping::App),
-        "all" => Ok(Grouping::All),
-        _ => Err("expected function, app or all".to_owned()),
-    }
+    let all = [("function", Grouping::Function), ("app", Grouping::App), ("all", Grouping::All)];
+    choose(text, &all, |(name, _)| name).map(|(_, grouping)| grouping)
 }
 
 fn spread(text: &str) -> Result<Spread, String> {
-    match text {
-        "auto" => Ok(Spread::Auto),
-        "never" => Ok(Spread::Never),
-        "always" => Ok(Spread::Always),
-        _ => Err("expected auto, never or always".to_owned()),
-    }
+    let all = [("auto", Spread::Auto), ("never", Spread::Never), ("always", Spread::Always)];
+    choose(text, &all, |(name, _)| name).map(|(_, spread)| spread)
 }
 
 fn prometheus(text: &str) -> Result<PrometheusValue, String> {
-    match text {
-        "rate" => Ok(PrometheusValue::Rate),
-        "increase" => Ok(PrometheusValue::Increase),
-        _ => Err("expected rate or increase".to_owned()),
-    }
+    let all = [("rate", PrometheusValue::Rate), ("increase", PrometheusValue::Increase)];
+    choose(text, &all, |(name, _)| name).map(|(_, value)| value)
 }
 
 fn token_times(text: &str) -> Result<TokenTimes, String> {

@@ -1,12 +1,42 @@
 //! Every environment variable that the sidecar reads. `docs/queue-proxy.md` lists the same names;
 //! a test keeps the two equal.
 
+/// A variable, and what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// Its documentation in this file.
+    documentation: &'static str,
+}
+
+// === impl Variable ===
+
+impl Variable {
+    /// What it says, for a terminal.
+    pub fn meaning(&self) -> String {
+        let plain = self.documentation.replace("[`", "").replace("`]", "").replace('`', "");
+        plain.trim().trim_end_matches(" Required.").trim_end_matches('.').to_owned()
+    }
+
+    /// Whether the sidecar cannot start without it; it may be empty all the same.
+    pub fn is_required(&self) -> bool {
+        self.documentation.ends_with("Required.")
+    }
+
+    /// Whether it is Tidegate's own, and unknown to Knative.
+    pub fn is_ours(&self) -> bool {
+        self.name.starts_with("TIDEGATE_")
+    }
+}
+
 macro_rules! keys {
     ($($(#[doc = $doc:literal])+ $name:ident = $value:literal;)+) => {
         $($(#[doc = $doc])+ pub const $name: &str = $value;)+
 
-        /// All names above, in order.
-        pub const ALL: &[&str] = &[$($name),+];
+        /// All names above with what they say, in order: the table that help is made of.
+        pub const ALL: &[Variable] =
+            &[$(Variable { name: $name, documentation: concat!($($doc),+) }),+];
     };
 }
 

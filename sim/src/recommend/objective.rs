@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::distribution::parse_duration_s;
+use tidegate_words::{did_you_mean, excerpt, list, parse_seconds};
+
 use crate::result::SimResult;
 
 /// A figure and the bound that it must not exceed.
@@ -62,12 +63,13 @@ const NAMES: [(&str, Figure); 11] = [
 /// Why a text is not an objective.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{text}`: {problem}; write FIGURE<BOUND, such as p99<250ms, cold<1%, lost<0.1% or \
-         instances<20, with one of the figures {names}"
+    "`{text}`: {problem}{hint}; write FIGURE<BOUND, such as p99<250ms, cold<1%, lost<0.1% or \
+     instances<20, with one of the figures {names}"
 )]
 pub struct ObjectiveError {
     text: String,
     problem: &'static str,
+    hint: String,
     names: String,
 }
 
@@ -79,14 +81,18 @@ impl Objective {
     /// When there is no such figure, or the bound does not have its unit.
     pub fn parse(text: &str) -> Result<Self, ObjectiveError> {
         let error = |problem| {
-            let names = NAMES.map(|(name, _)| name).join(", ");
-            ObjectiveError { text: text.to_owned(), problem, names }
+            let names = list(NAMES.map(|(name, _)| name));
+            ObjectiveError { text: excerpt(text), problem, hint: String::new(), names }
         };
         let (name, bound) = text.split_once('<').ok_or_else(|| error("it has no `<`"))?;
         let bound = bound.strip_prefix('=').unwrap_or(bound).trim();
         let found = NAMES.iter().find(|(known, _)| *known == name.trim());
-        let (_, figure) = *found.ok_or_else(|| error("there is no such figure"))?;
-        let plain = |text: &str| text.trim().parse::<f64>().ok().filter(|n| *n >= 0.0);
+        let (_, figure) = *found.ok_or_else(|| {
+            let hint = did_you_mean(name.trim(), NAMES.map(|(name, _)| name));
+            ObjectiveError { hint, ..error("there is no such figure") }
+        })?;
+        let plain =
+            |text: &str| text.trim().parse::<f64>().ok().filter(|n| *n >= 0.0 && n.is_finite());
         let at_most = match figure {
             Figure::Cold | Figure::Lost => match bound.strip_suffix('%') {
                 Some(percent) => plain(percent).map(|percent| percent / 100.0),
@@ -100,7 +106,7 @@ impl Objective {
                 if bound.ends_with(|c: char| c.is_ascii_digit()) {
                     return Err(error("the bound has no unit"));
                 }
-                parse_duration_s(bound).map_err(|_| error("the bound is not a duration"))? * 1e3
+                parse_seconds(bound).map_err(|_| error("the bound is no time"))? * 1e3
             }
         };
         Ok(Objective { figure, at_most })

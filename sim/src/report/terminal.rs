@@ -283,16 +283,23 @@ pub fn comparison(runs: &[(&str, &SimResult)], terminal: Terminal, prices: Price
         let _ = writeln!(text, "{}", super::words::difference((base_name, base), (name, other)));
     }
     text.push('\n');
-    let room = 18;
-    let mut header = format!("{:<room$}", "");
-    for (name, _) in runs {
-        let _ = write!(header, "{:>16}", clip(name, 15));
-    }
-    let _ = writeln!(text, "{}", terminal.muted(&header));
-    for (name, value) in super::words::figure_rows(prices) {
-        let cells: Vec<String> =
-            runs.iter().map(|(_, result)| format!("{:>16}", value(result))).collect();
-        let _ = writeln!(text, "{name:<room$}{}", cells.concat());
+    let (room, column) = (18, 16);
+    // What does not fit side by side stands one block below the other.
+    let side_by_side = (terminal.width.saturating_sub(room) / column).max(1);
+    for (number, block) in runs.chunks(side_by_side).enumerate() {
+        if number > 0 {
+            text.push('\n');
+        }
+        let mut header = format!("{:<room$}", "");
+        for (name, _) in block {
+            let _ = write!(header, "{:>column$}", clip(name, column - 1));
+        }
+        let _ = writeln!(text, "{}", terminal.muted(&header));
+        for (name, value) in super::words::figure_rows(prices) {
+            let cells: Vec<String> =
+                block.iter().map(|(_, result)| format!("{:>column$}", value(result))).collect();
+            let _ = writeln!(text, "{name:<room$}{}", cells.concat());
+        }
     }
     text
 }

@@ -8,8 +8,11 @@ use super::{
     Balance, Contention, FailureKind, Path, Platform, PolicyChoice, RevisionModel, Sampling,
     Scenario, Victim,
 };
+use tidegate_autoscaler::settings::{CONFIG_KEYS, annotation, unknown_setting};
+use tidegate_words::{choose, did_you_mean, excerpt, parse_seconds};
+
 use crate::arrival::Traffic;
-use crate::distribution::{Distribution, parse_duration_s};
+use crate::distribution::Distribution;
 use crate::time::SimSpan;
 
 impl Scenario {
@@ -111,50 +114,61 @@ impl RevisionModel {
     }
 }
 
+/// Whether the autoscaler has a setting of this name.
+fn is_setting(name: &str) -> bool {
+    CONFIG_KEYS.contains(&name) || annotation(name).is_some()
+}
+
 impl RevisionModel {
     /// Sets one thing by name: `policy`, `concurrency`, `queue`, `balance`, `victim`, `contention`,
-    /// `service`, `cold-start`, `timeout`, `initial`, or else a setting of the autoscaler, which is
-    /// checked when the scenario is run.
+    /// `service`, `cold-start`, `timeout`, `initial`, or else a setting of the autoscaler, whose
+    /// value is checked when the scenario is run, or by [`RevisionModel::check`].
     ///
     /// # Errors
     ///
-    /// When the value is not one the name takes, with what would be accepted.
+    /// When there is no such name, with the nearest that there is; or when the value is not one the
+    /// name takes, with what would be accepted.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
-        let unknown = |expected: &str| format!("{name} is `{value}`, expected {expected}");
+        let whole = |_| format!("expected a whole number, found '{}'", excerpt(value));
         let law = || Distribution::parse(value, &|path| std::fs::read_to_string(path));
         match name {
             "policy" => self.policy = PolicyChoice::parse(value)?,
             "concurrency" => {
-                self.concurrency = value.parse().map_err(|_| unknown("a whole number"))?;
+                self.concurrency = value.parse().map_err(whole)?;
             }
             "initial" => {
-                self.initial = Some(value.parse().map_err(|_| unknown("a whole number"))?);
+                self.initial = Some(value.parse().map_err(whole)?);
             }
-            "queue" => {
-                self.path = Path::from_name(value)
-                    .ok_or_else(|| unknown("auto, central or per-instance"))?;
-            }
+            "queue" => self.path = Path::parse(value)?,
             "balance" => {
-                let known = "least-loaded, first-available, round-robin or random-2";
-                self.balance = Balance::from_name(value).ok_or_else(|| unknown(known))?;
+                self.balance = Balance::parse(value)?;
                 self.front_door_balance = self.balance;
             }
-            "victim" => {
-                let known = "newest, oldest, idlest or random";
-                self.victim = Victim::from_name(value).ok_or_else(|| unknown(known))?;
-            }
+            "victim" => self.victim = Victim::parse(value)?,
             "contention" => self.contention = Contention::parse(value)?,
             "service" => self.service = law().map_err(|error| error.to_string())?,
             "cold-start" => self.start_up.start = law().map_err(|error| error.to_string())?,
             "timeout" => {
-                let seconds = parse_duration_s(value).map_err(|error| error.to_string())?;
+                let seconds = parse_seconds(value).map_err(|error| error.to_string())?;
                 self.timeout = Some(SimSpan::from_secs_f64(seconds));
             }
-            _ => {
+            _ if is_setting(name) => {
                 self.settings.insert(name.to_owned(), value.to_owned());
             }
+            _ => return Err(unknown_setting(name)),
         }
         Ok(())
+    }
+}
+
+impl RevisionModel {
+    /// Checks the settings, as running the scenario would.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with them, one finding a line.
+    pub fn check(&self) -> Result<(), String> {
+        crate::scaler::check(self)
     }
 }
 
@@ -165,8 +179,16 @@ impl PolicyChoice {
     ///
     /// What would be accepted.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let name = text.split(':').next().unwrap_or(text);
         let expected = || {
-            format!("policy is `{text}`, expected kpa, tidegate, hpa, fixed:N or keep-alive:TIME")
+            let near = match POLICIES.contains(&name) {
+                true => String::new(),
+                false => did_you_mean(name, POLICIES),
+            };
+            format!(
+                "expected kpa, tidegate, hpa, fixed:N or keep-alive:TIME, found '{}'{near}",
+                excerpt(text)
+            )
         };
         match text.split_once(':') {
             None if text == "kpa" => Ok(PolicyChoice::Knative),
@@ -176,13 +198,17 @@ impl PolicyChoice {
                 count.parse().map(PolicyChoice::Fixed).map_err(|_| expected())
             }
             Some(("keep-alive" | "keepalive", idle)) => {
-                let seconds = parse_duration_s(idle).map_err(|_| expected())?;
+                let seconds =
+                    parse_seconds(idle).map_err(|problem| format!("keep-alive:TIME: {problem}"))?;
                 Ok(PolicyChoice::KeepAlive(SimSpan::from_secs_f64(seconds)))
             }
             _ => Err(expected()),
         }
     }
 }
+
+/// Names of the policies, for whoever mistypes one.
+const POLICIES: [&str; 5] = ["kpa", "tidegate", "hpa", "fixed", "keep-alive"];
 
 impl std::fmt::Display for Contention {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -208,9 +234,16 @@ impl Path {
         }
     }
 
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Central, Self::Direct];
+
     /// The path of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Path::Auto, Path::Central, Path::Direct].into_iter().find(|path| path.name() == name)
+    ///
+    /// # Errors
+    ///
+    /// The names that would do.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        choose(name, &Self::ALL, Self::name)
     }
 }
 
@@ -225,11 +258,17 @@ impl Balance {
         }
     }
 
+    /// Every one of them.
+    pub const ALL: [Self; 4] =
+        [Self::LeastLoaded, Self::FirstAvailable, Self::RoundRobin, Self::RandomOfTwo];
+
     /// The rule of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::LeastLoaded, Self::FirstAvailable, Self::RoundRobin, Self::RandomOfTwo]
-            .into_iter()
-            .find(|balance| balance.name() == name)
+    ///
+    /// # Errors
+    ///
+    /// The names that would do.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        choose(name, &Self::ALL, Self::name)
     }
 }
 
@@ -244,11 +283,16 @@ impl Victim {
         }
     }
 
+    /// Every one of them.
+    pub const ALL: [Self; 4] = [Self::Newest, Self::Oldest, Self::Idlest, Self::Random];
+
     /// The rule of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Newest, Self::Oldest, Self::Idlest, Self::Random]
-            .into_iter()
-            .find(|victim| victim.name() == name)
+    ///
+    /// # Errors
+    ///
+    /// The names that would do.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        choose(name, &Self::ALL, Self::name)
     }
 }
 
@@ -261,9 +305,16 @@ impl Sampling {
         }
     }
 
+    /// Every one of them.
+    pub const ALL: [Self; 2] = [Self::All, Self::Knative];
+
     /// The rule of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::All, Self::Knative].into_iter().find(|sampling| sampling.name() == name)
+    ///
+    /// # Errors
+    ///
+    /// The names that would do.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        choose(name, &Self::ALL, Self::name)
     }
 }
 
@@ -272,8 +323,14 @@ impl Contention {
     pub fn parse(text: &str) -> Result<Self, String> {
         let expected = || {
             format!(
-                "`{text}` is no contention; expected none, ps:CORES, linear:ALPHA or \
-                 curve:1,1.2,..."
+                "expected none, ps:CORES, linear:ALPHA or curve:1,1.2,..., found '{}'{}",
+                excerpt(text),
+                did_you_mean(
+                    text.split(':').next().unwrap_or(text),
+                    ["none", "ps", "linear", "curve"]
+                        .into_iter()
+                        .filter(|law| !text.starts_with(law))
+                )
             )
         };
         let number = |text: &str| text.trim().parse::<f64>().map_err(|_| expected());
@@ -287,7 +344,7 @@ impl Contention {
             _ => return Err(expected()),
         };
         match law.problem() {
-            Some(problem) => Err(format!("`{text}`: {problem}")),
+            Some(problem) => Err(format!("'{}': {problem}", excerpt(text))),
             None => Ok(law),
         }
     }

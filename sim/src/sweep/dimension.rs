@@ -30,7 +30,7 @@ impl Dimension {
     ///
     /// When the text is neither, or a range is empty or endless.
     pub fn parse(text: &str) -> Result<Self, DimensionError> {
-        let error = |problem| DimensionError { text: text.to_owned(), problem };
+        let error = |problem| DimensionError { text: tidegate_words::excerpt(text), problem };
         let (setting, values) = text.split_once('=').ok_or_else(|| error("it has no `=`"))?;
         let (setting, values) = (setting.trim(), values.trim());
         if setting.is_empty() || values.is_empty() {

@@ -11,6 +11,8 @@ use std::collections::binary_heap::PeekMut;
 use std::fmt;
 use std::str::FromStr;
 
+use tidegate_words::choose;
+
 use crate::arrival::{Arrival, ArrivalSource, RevisionId, RevisionNames, SourceError};
 use crate::random::{Stream, Streams};
 use crate::time::{SimSpan, SimTime};
@@ -95,30 +97,31 @@ pub(super) struct CountSource {
 
 // === impl Placement ===
 
+impl Placement {
+    /// The name used on the command line.
+    const fn name(self) -> &'static str {
+        match self {
+            Placement::Equidistant => "equidistant",
+            Placement::Uniform => "uniform",
+            Placement::Exponential => "exponential",
+            Placement::Start => "start",
+        }
+    }
+}
+
 impl FromStr for Placement {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "equidistant" => Ok(Placement::Equidistant),
-            "uniform" => Ok(Placement::Uniform),
-            "exponential" => Ok(Placement::Exponential),
-            "start" => Ok(Placement::Start),
-            other => {
-                Err(format!("expected equidistant, uniform, exponential or start, found '{other}'"))
-            }
-        }
+        let all =
+            [Placement::Equidistant, Placement::Uniform, Placement::Exponential, Placement::Start];
+        choose(text, &all, Placement::name)
     }
 }
 
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Placement::Equidistant => "equidistant",
-            Placement::Uniform => "uniform",
-            Placement::Exponential => "exponential",
-            Placement::Start => "start",
-        })
+        f.write_str(self.name())
     }
 }
 

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::io;
 
-/// Longest excerpt of a bad value that a message quotes; the rest is of no help and may be huge.
-const EXCERPT_CHARS_MAX: usize = 60;
+use tidegate_words::excerpt;
 
 /// Where in an input something is: file, line and column, both counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,9 +95,9 @@ pub enum TrafficError {
         problem: String,
     },
     /// A generator's specification cannot be understood.
-    #[error("arrivals '{spec}': {problem}")]
+    #[error("arrivals {spec}: {problem}")]
     Specification {
-        /// What was typed.
+        /// What was typed, quoted and cut.
         spec: String,
         /// What was expected and found.
         problem: String,
@@ -136,31 +135,20 @@ impl TrafficError {
 /// `bytes` in double quotes, cut to a readable length, with nothing that could disturb a terminal.
 pub(super) fn quote(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let mut quoted = String::from("\"");
-    for (count, character) in text.trim_end_matches(['\r', '\n']).chars().enumerate() {
-        if count == EXCERPT_CHARS_MAX {
-            quoted.push('…');
-            break;
-        }
-        if character.is_control() {
-            quoted.extend(character.escape_default());
-        } else {
-            quoted.push(character);
-        }
-    }
-    quoted.push('"');
-    quoted
+    format!("\"{}\"", excerpt(text.trim_end_matches(['\r', '\n'])))
 }
 
 #[cfg(test)]
 mod tests {
+    use tidegate_words::excerpt::VALUE_CHARS_MAX;
+
     use super::*;
 
     #[test]
     fn excerpts_are_short_and_harmless() {
         assert_eq!(quote(b"abc\r\n"), "\"abc\"");
         assert_eq!(quote(b"\x1b[2Jx"), "\"\\u{1b}[2Jx\"");
-        assert!(quote(&[b'x'; 500]).chars().count() <= EXCERPT_CHARS_MAX + 3);
+        assert!(quote(&[b'x'; 500]).chars().count() <= VALUE_CHARS_MAX + 3);
     }
 
     #[test]

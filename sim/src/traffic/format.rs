@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde_json::Value;
+use tidegate_words::choose;
 
 use super::error::{TrafficError, quote};
 use super::field;
@@ -171,11 +172,7 @@ impl FromStr for Format {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        NAMES
-            .iter()
-            .find(|(_, name)| *name == text)
-            .map(|(format, _)| *format)
-            .ok_or_else(|| format!("expected one of {}, found '{text}'", Format::names()))
+        choose(text, &NAMES, |(_, name)| name).map(|(format, _)| format)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Generators as people type them: `poisson:70`, `step:10,50,60s`, `mmpp:100,10,10s,30s`.
 //!
 //! A specification is a name, a colon and arguments separated by commas. Rates are per second, or
-//! with `/s`, `/m`, `/h` behind them; times are like `90s`, `5m`, `1h30m`, `250ms`; a bare number
-//! is seconds. An argument `gaps=…` makes gaps more or less regular than a Poisson process:
-//! `const`, `exp`, `cv2.5`, `pareto1.5` or `weibull0.7`.
+//! with `/s`, `/m`, `/h` behind them; times are those of [`tidegate_words::time`]. An
+//! argument `gaps=…` makes gaps more or less regular than a Poisson process: `const`, `exp`,
+//! `cv2.5`, `pareto1.5` or `weibull0.7`.
 
-use crate::time::SimSpan;
+use tidegate_words::{did_you_mean, excerpt, list, parse_seconds};
 
 use super::curve::{After, Curve, Piece};
 use super::error::TrafficError;
@@ -72,11 +72,10 @@ impl Specification {
     pub(super) fn parse(spec: &str) -> Result<Self, TrafficError> {
         let (name, rest) = spec.split_once(':').unwrap_or((spec, ""));
         let Some((name, usage)) = GENERATORS.iter().find(|(known, _)| *known == name) else {
-            let known = GENERATORS.map(|(name, _)| name).join(", ");
-            let mut problem = format!("expected one of {known}, found '{name}'");
-            if let Some(near) = nearest(name) {
-                problem.push_str(&format!("; did you mean '{near}'?"));
-            }
+            let names = || GENERATORS.iter().map(|(name, _)| *name);
+            let near = did_you_mean(name, names());
+            let (known, found) = (list(names()), excerpt(name));
+            let problem = format!("expected {known}, found '{found}'{near}");
             return Err(TrafficError::specification(spec, problem));
         };
         let mut arguments =
@@ -93,16 +92,6 @@ impl Specification {
         }
         Ok(Specification { text: spec.to_owned(), law })
     }
-}
-
-/// The known name that differs from `name` by the least, when it is near.
-fn nearest(name: &str) -> Option<&'static str> {
-    let distance = |known: &str| {
-        let common = known.chars().zip(name.chars()).filter(|(left, right)| left == right).count();
-        known.len().max(name.len()) - common
-    };
-    let best = GENERATORS.iter().map(|(known, _)| *known).min_by_key(|known| distance(known))?;
-    (distance(best) <= 3 && !name.is_empty()).then_some(best)
 }
 
 // === impl Arguments ===
@@ -182,7 +171,10 @@ impl Arguments<'_> {
             "burst" => {
                 self.count(1..=3)?;
                 let count = self.values[0].parse().map_err(|_| {
-                    self.error(format!("expected a whole number, found '{}'", self.values[0]))
+                    self.error(format!(
+                        "expected a whole number, found '{}'",
+                        excerpt(self.values[0])
+                    ))
                 })?;
                 let period_s = (self.values.len() > 1).then(|| self.positive(1)).transpose()?;
                 let phase_s = if self.values.len() > 2 { self.time(2)? } else { 0.0 };
@@ -268,7 +260,7 @@ impl Arguments<'_> {
         } else {
             let expected =
                 "gaps= takes const, exp, cvX, paretoX (from 1.001) or weibullX (from 0.1)";
-            Err(self.error(format!("{expected}, found '{text}'")))
+            Err(self.error(format!("{expected}, found '{}'", excerpt(text))))
         }
     }
 
@@ -282,7 +274,7 @@ impl Arguments<'_> {
     fn number(&self, index: usize) -> Result<f64, TrafficError> {
         let text = self.values[index];
         let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
-        number.ok_or_else(|| self.error(format!("expected a number, found '{text}'")))
+        number.ok_or_else(|| self.error(format!("expected a number, found '{}'", excerpt(text))))
     }
 
     /// A rate per second, not negative.
@@ -298,7 +290,7 @@ impl Arguments<'_> {
         };
         let rate = number.parse::<f64>().ok().map(|number| number / seconds);
         rate.filter(|rate| (0.0..=1e9).contains(rate)).ok_or_else(|| {
-            self.error(format!("expected a rate such as 70, 5/m or 2/h, found '{text}'"))
+            self.error(format!("expected a rate such as 70, 5/m or 2/h, found '{}'", excerpt(text)))
         })
     }
 
@@ -310,9 +302,8 @@ impl Arguments<'_> {
     /// A time in seconds, not negative.
     fn time(&self, index: usize) -> Result<f64, TrafficError> {
         let text = self.values[index];
-        parse_seconds(text).ok_or_else(|| {
-            self.error(format!("expected a time such as 90s, 5m or 250ms, found '{text}'"))
-        })
+        parse_seconds(text)
+            .map_err(|problem| self.error(format!("{problem}, found '{}'", excerpt(text))))
     }
 
     fn positive(&self, index: usize) -> Result<f64, TrafficError> {
@@ -323,40 +314,4 @@ impl Arguments<'_> {
             Err(self.error("the time must be above 0, at least 1ns"))
         }
     }
-}
-
-/// A length of time as people type it: `90`, `90s`, `1h30m`, `250ms`; `None` when it is none of
-/// these.
-pub fn parse_span(text: &str) -> Option<SimSpan> {
-    parse_seconds(text.trim()).map(SimSpan::from_secs_f64)
-}
-
-/// Seconds of `90`, `90s`, `1h30m`, `250ms`; `None` when it is none of these or negative.
-pub(super) fn parse_seconds(text: &str) -> Option<f64> {
-    if let Ok(seconds) = text.parse::<f64>() {
-        return (seconds.is_finite() && seconds >= 0.0).then_some(seconds);
-    }
-    let (mut rest, mut sum) = (text, 0.0);
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        let tail = &rest[digits..];
-        let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
-        sum += number
-            * match &tail[..letters] {
-                "ns" => 1e-9,
-                "us" => 1e-6,
-                "ms" => 1e-3,
-                "s" => 1.0,
-                "m" | "min" => 60.0,
-                "h" => 3_600.0,
-                "d" => 86_400.0,
-                _ => return None,
-            };
-        rest = &tail[letters..];
-    }
-    Some(sum)
 }

@@ -123,7 +123,7 @@ fn broken_packing_is_an_error_not_an_end() {
 #[test]
 fn specifications_are_refused_with_what_was_expected() {
     for (spec, expected) in [
-        ("poison:70", "found 'poison'; did you mean 'poisson'?"),
+        ("poison:70", "found 'poison'; did you mean `poisson`?"),
         ("poisson", "expected poisson:RATE: found 0 arguments"),
         ("poisson:fast", "expected a rate such as 70, 5/m or 2/h, found 'fast'"),
         ("poisson:0", "the rate must be above 0"),

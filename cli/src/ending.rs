@@ -1,0 +1,55 @@
+//! How a verb ends: one rule of exit codes for all of them.
+//!
+//! | code | what it says |
+//! |---|---|
+//! | 0 | what was asked for was done |
+//! | 1 | it was understood and tried, and failed; or an aim that was stated was missed |
+//! | 2 | what was typed, or a file that was named, cannot be understood or used |
+//! | 130, 143 | a signal (SIGINT, SIGTERM) cut it short |
+//!
+//! A reader of our output that has had enough, such as `head`, is no failure.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use tidegate_words::shorten;
+
+/// What was asked for failed, or an aim was missed.
+pub(crate) const EXIT_FAILED: u8 = 1;
+
+/// What was typed or named cannot be understood, as clap has it for its own.
+pub(crate) const EXIT_USAGE: u8 = 2;
+
+/// An error in what was typed, or in a file that was named there.
+#[derive(Debug)]
+pub(crate) struct Mistyped(anyhow::Error);
+
+impl fmt::Display for Mistyped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl std::error::Error for Mistyped {}
+
+/// The same error, known to be one of typing.
+pub(crate) fn mistyped(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    Mistyped(error.into()).into()
+}
+
+/// Tells of `error` in the name of the verb, and gives its code.
+pub(crate) fn tell(verb: &str, error: &anyhow::Error) -> ExitCode {
+    if is_hang_up(error) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("tidegate {verb}: {}", shorten(&format!("{error:#}")));
+    let is_typing = error.chain().any(|cause| cause.is::<Mistyped>());
+    ExitCode::from(if is_typing { EXIT_USAGE } else { EXIT_FAILED })
+}
+
+/// Whether our output has lost its reader.
+fn is_hang_up(error: &anyhow::Error) -> bool {
+    let mut errors = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    errors.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}

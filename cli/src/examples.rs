@@ -1,0 +1,160 @@
+//! What a verb's help ends with: commands that people really type. A test runs every one of them.
+
+use std::fmt::Write as _;
+
+/// What short help ends with.
+pub(crate) const MORE: &str = "Examples and everything else: --help";
+
+/// A verb's path, and its examples: what it does, and the command.
+type Examples = (&'static [&'static str], &'static [(&'static str, &'static str)]);
+
+const ALL: [Examples; 15] = [
+    (
+        &[],
+        &[
+            ("Watch it for a minute, with a bundled app", "tidegate demo"),
+            ("Serve your own app", "tidegate run -- python3 -m http.server '{PORT}'"),
+            (
+                "What would other settings have done?",
+                "tidegate sim run --trace access.log --service exp:50ms",
+            ),
+        ],
+    ),
+    (
+        &["run"],
+        &[
+            (
+                "Any command that listens on $PORT, ten requests at a time in each instance",
+                "tidegate run -c 10 -- python3 -m http.server '{PORT}'",
+            ),
+            (
+                "Ready once a path answers, gone ten seconds after the last request",
+                "tidegate run --ready / --idle 10s -- python3 -m http.server '{PORT}'",
+            ),
+            (
+                "Record the requests for `tidegate sim`",
+                "tidegate run --record requests.csv -- python3 -m http.server '{PORT}'",
+            ),
+        ],
+    ),
+    (
+        &["demo"],
+        &[
+            ("A minute of traffic", "tidegate demo"),
+            ("A quarter of it, with other arrivals", "tidegate demo --quick --seed 7"),
+            ("The summary for a program", "tidegate demo --quick --json"),
+        ],
+    ),
+    (
+        &["decide"],
+        &[
+            ("Fill in what would be decided, and why", "tidegate decide --explain scenario.json"),
+            ("Are these settings good?", "tidegate decide --tidegate config-autoscaler.yaml"),
+        ],
+    ),
+    (
+        &["explain"],
+        &[
+            (
+                "All revisions that a controller knows",
+                "tidegate explain --controller 127.0.0.1:9400",
+            ),
+            (
+                "The last three decisions about one of them",
+                "tidegate explain web --last 3 --controller 127.0.0.1:9400",
+            ),
+        ],
+    ),
+    (
+        &["sim"],
+        &[
+            (
+                "What happens with these settings?",
+                "tidegate sim run --arrivals poisson:70 --service exp:100ms -c 10 --duration 10m",
+            ),
+            ("What is in this file?", "tidegate sim traffic --trace access.log"),
+        ],
+    ),
+    (
+        &["sim", "run"],
+        &[
+            (
+                "A step from 5 to 40 requests a second",
+                "tidegate sim run --arrivals step:5,40,1m --service exp:200ms -c 1 --duration 5m",
+            ),
+            (
+                "Your access log, with another stable window, as one page",
+                "tidegate sim run --trace access.log --service exp:50ms --set stable-window=30s \
+                 --html report.html",
+            ),
+        ],
+    ),
+    (
+        &["sim", "compare"],
+        &[(
+            "Two other settings beside those as they are",
+            "tidegate sim compare --arrivals poisson:20 --service exp:200ms -c 1 --duration 5m \
+             --variant 'kept: scale-down-delay=30s' --variant 'lean: target=1'",
+        )],
+    ),
+    (
+        &["sim", "sweep"],
+        &[(
+            "Every combination of two settings",
+            "tidegate sim sweep --arrivals poisson:20 --service exp:200ms -c 1 --duration 5m \
+             --vary min-scale=0,5 --vary stable-window=30s..90s/30s",
+        )],
+    ),
+    (
+        &["sim", "recommend"],
+        &[(
+            "The cheapest settings that keep the 99th percentile below three seconds",
+            "tidegate sim recommend --arrivals poisson:20 --service exp:200ms -c 1 --duration 5m \
+             --keep 'p99<3s' --vary min-scale=0,5,10",
+        )],
+    ),
+    (
+        &["sim", "fit"],
+        &[("Which laws do arrivals and services follow?", "tidegate sim fit --trace access.log")],
+    ),
+    (
+        &["sim", "validate"],
+        &[("Against what was measured on AWS Lambda", "tidegate sim validate --only Lambda")],
+    ),
+    (
+        &["sim", "traffic"],
+        &[
+            ("What is in this file?", "tidegate sim traffic --trace access.log"),
+            (
+                "Make some up and keep it",
+                "tidegate sim traffic --arrivals web=diurnal:5,0.8,1h --duration 1h --csv web.csv",
+            ),
+        ],
+    ),
+    (
+        &["activator"],
+        &[(
+            "A front door for two instances that are known",
+            "tidegate activator --listen 127.0.0.1:8012 --default-revision default/web \
+             --endpoint default/web=127.0.0.1:9001,10 --endpoint default/web=127.0.0.1:9002,10",
+        )],
+    ),
+    (
+        &["controller"],
+        &[(
+            "Decide for one revision, with a cluster's settings",
+            "tidegate controller --listen 127.0.0.1:9400 --settings config-autoscaler.yaml \
+             --revision default/web,10",
+        )],
+    ),
+];
+
+/// The examples of the verb at `path`.
+pub(crate) fn of(path: &[String]) -> Option<String> {
+    let (_, examples) = ALL.iter().find(|(verb, _)| *verb == path)?;
+    let mut text = String::from("Examples:");
+    for (what, command) in *examples {
+        let _ = write!(text, "\n  # {what}\n  {command}");
+    }
+    Some(text)
+}

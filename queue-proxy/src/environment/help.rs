@@ -1,0 +1,88 @@
+//! What the sidecar says of its variables: in its help, and when they cannot be used.
+
+use super::Problem;
+use super::keys::{ALL, Variable};
+
+/// Room for a name before its meaning; longer names get a line of their own.
+const NAME_COLUMNS: usize = 34;
+
+/// All variables by their groups, for a help text.
+pub fn variables() -> String {
+    let required = |variable: &&Variable| variable.is_required();
+    let knatives = |variable: &&Variable| !variable.is_required() && !variable.is_ours();
+    let ours = |variable: &&Variable| variable.is_ours();
+    let mut text = String::from(
+        "It takes no options: the environment says everything, in Knative's variables and in some \
+         of Tidegate's own.\n",
+    );
+    let groups: [(&str, &dyn Fn(&&Variable) -> bool); 3] = [
+        ("Required variables (Knative sets them; may be empty where text is expected)", &required),
+        ("Optional variables, Knative's", &knatives),
+        ("Optional variables, ours", &ours),
+    ];
+    for (heading, belongs) in groups {
+        text.push_str(&format!("\n{heading}:\n"));
+        for variable in ALL.iter().filter(belongs) {
+            let (name, meaning) = (variable.name, variable.meaning());
+            if name.len() > NAME_COLUMNS {
+                text.push_str(&format!("  {name}\n  {:NAME_COLUMNS$}  {meaning}\n", ""));
+            } else {
+                text.push_str(&format!("  {name:NAME_COLUMNS$}  {meaning}\n"));
+            }
+        }
+    }
+    text.push_str(
+        "\nExit codes: 0 after an orderly drain, 1 when it failed, 2 when a variable cannot be \
+         used.",
+    );
+    text
+}
+
+/// What to tell whoever started the sidecar with these problems.
+pub fn complaint(problems: &[Problem]) -> String {
+    let mut lines = vec![
+        "queue-proxy: cannot start with this environment; Knative's pods and `tidegate run` set it \
+         (`tidegate queue-proxy --help` lists the variables)"
+            .to_owned(),
+    ];
+    let missing: Vec<&str> = problems
+        .iter()
+        .filter(|problem| problem.is_missing())
+        .map(|problem| problem.key.as_str())
+        .collect();
+    if !missing.is_empty() {
+        lines.push(format!("  required, but not set: {}", missing.join(", ")));
+    }
+    let others = problems.iter().filter(|problem| !problem.is_missing());
+    lines.extend(others.map(|problem| format!("  {problem}")));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_names_every_variable_with_its_meaning() {
+        let text = variables();
+        for variable in ALL {
+            assert!(text.contains(&format!("  {}", variable.name)), "{}", variable.name);
+            let meaning = variable.meaning();
+            assert!(text.contains(&meaning) && !meaning.contains('`'), "{meaning}");
+        }
+        assert_eq!(ALL.iter().filter(|variable| variable.is_required()).count(), 12);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_once() {
+        let problem =
+            |key: &str, message: &str| Problem { key: key.into(), message: message.into() };
+        let text = complaint(&[
+            problem("A", super::super::MISSING),
+            problem("B", super::super::MISSING),
+            problem("C", "cannot convert 'x' to an integer"),
+        ]);
+        assert!(text.contains("required, but not set: A, B\n"), "{text}");
+        assert!(text.ends_with("  C: cannot convert 'x' to an integer"), "{text}");
+    }
+}
