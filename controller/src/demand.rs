@@ -28,6 +28,23 @@ pub struct Demand {
     activators: BTreeMap<ReporterId, Meter>,
     /// Activator concurrency that was already recorded for the second that is open.
     advanced: f64,
+    /// Momentary sums, so that nobody is asked for what all have.
+    at_instances: Load,
+    at_activators: Load,
+}
+
+/// Requests at a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Load {
+    waiting: u64,
+    in_flight: u64,
+}
+
+impl Load {
+    fn replace(&mut self, before: Self, after: Self) {
+        self.waiting = self.waiting + after.waiting - before.waiting;
+        self.in_flight = self.in_flight + after.in_flight - before.in_flight;
+    }
 }
 
 /// One reporter's figures since the last second was closed.
@@ -58,6 +75,10 @@ impl Meter {
         self.note(report);
     }
 
+    fn load(&self) -> Load {
+        Load { waiting: self.waiting.into(), in_flight: self.in_flight.into() }
+    }
+
     fn note(&mut self, report: &Report) {
         self.waiting = report.waiting;
         self.in_flight = report.in_flight;
@@ -75,22 +96,33 @@ impl Meter {
 impl Demand {
     /// Adds what an instance reported. Reports that were seen before are left out.
     pub fn instance(&mut self, name: &InstanceName, report: &Report) {
-        let meter = self.instances.entry(name.clone()).or_default();
-        if report.sequence > meter.last_sequence {
-            meter.add(report);
-        }
+        self.hear_instance(name, report, Meter::add);
     }
 
     /// Adds what an activator reported.
     pub fn activator(&mut self, reporter: ReporterId, report: &Report) {
-        self.activators.entry(reporter).or_default().add(report);
+        let meter = self.activators.entry(reporter).or_default();
+        let before = meter.load();
+        meter.add(report);
+        self.at_activators.replace(before, meter.load());
     }
 
     /// Notes the newest of old reports: what is momentary in it holds, its averages are history.
     pub fn note_instance(&mut self, name: &InstanceName, report: &Report) {
+        self.hear_instance(name, report, Meter::note);
+    }
+
+    fn hear_instance(
+        &mut self,
+        name: &InstanceName,
+        report: &Report,
+        hear: impl FnOnce(&mut Meter, &Report),
+    ) {
         let meter = self.instances.entry(name.clone()).or_default();
         if report.sequence > meter.last_sequence {
-            meter.note(report);
+            let before = meter.load();
+            hear(meter, report);
+            self.at_instances.replace(before, meter.load());
         }
     }
 
@@ -102,24 +134,28 @@ impl Demand {
 
     /// An instance is gone for good, or another one has taken its name.
     pub fn forget_instance(&mut self, name: &InstanceName) {
-        self.instances.remove(name);
+        if let Some(meter) = self.instances.remove(name) {
+            self.at_instances.replace(meter.load(), Load::default());
+        }
     }
 
     /// An activator's stream has ended, and its requests with it.
     pub fn forget_activator(&mut self, reporter: ReporterId) {
-        self.activators.remove(&reporter);
+        if let Some(meter) = self.activators.remove(&reporter) {
+            self.at_activators.replace(meter.load(), Load::default());
+        }
     }
 
     /// Requests in line now, at activators and instances.
     #[must_use]
     pub fn waiting(&self) -> u32 {
-        self.meters().map(|meter| meter.waiting).fold(0, u32::saturating_add)
+        narrow(self.at_instances.waiting + self.at_activators.waiting)
     }
 
     /// Requests held or carried by activators now.
     #[must_use]
     pub fn at_activators(&self) -> u32 {
-        self.activators.values().map(|meter| meter.in_flight).fold(0, u32::saturating_add)
+        narrow(self.at_activators.in_flight)
     }
 
     /// Requests at one instance now, as far as is known.
@@ -131,9 +167,20 @@ impl Demand {
     /// Requests in the system now: those at activators include what they forwarded.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        let at_instances =
-            self.instances.values().map(|meter| meter.in_flight).fold(0, u32::saturating_add);
-        at_instances.max(self.at_activators())
+        narrow(self.at_instances.in_flight.max(self.at_activators.in_flight))
+    }
+
+    /// Everything that is kept up to date, counted anew.
+    #[cfg(test)]
+    pub(crate) fn recount(&self) {
+        let sum = |meters: &mut dyn Iterator<Item = &Meter>| {
+            meters.fold(Load::default(), |mut sum, meter| {
+                sum.replace(Load::default(), meter.load());
+                sum
+            })
+        };
+        assert_eq!(self.at_instances, sum(&mut self.instances.values()));
+        assert_eq!(self.at_activators, sum(&mut self.activators.values()));
     }
 
     /// Closes the second: the totals since the last call. `live` is how many instances should have
@@ -163,10 +210,10 @@ impl Demand {
         self.advanced = now;
         Sample::of_concurrency(more).ok()
     }
+}
 
-    fn meters(&self) -> impl Iterator<Item = &Meter> {
-        self.instances.values().chain(self.activators.values())
-    }
+fn narrow(sum: u64) -> u32 {
+    u32::try_from(sum).unwrap_or(u32::MAX)
 }
 
 fn total(parts: &[[f64; 4]]) -> Option<[f64; 4]> {

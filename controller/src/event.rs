@@ -41,6 +41,14 @@ pub enum Event {
         /// The stream.
         reporter: ReporterId,
     },
+    /// It is known where an instance that we start is going to take traffic. Its sidecar is taken
+    /// for no other address from then on.
+    InstanceLaunched {
+        /// The instance.
+        instance: InstanceName,
+        /// Its address, `host:port`.
+        address: Arc<str>,
+    },
     /// A process that we started can take no more requests, though not all of it has gone yet.
     InstanceFailed {
         /// The instance.
@@ -108,12 +116,47 @@ pub enum Effect {
         /// Whose.
         reporter: ReporterId,
         /// Why.
-        reason: String,
+        refusal: Refusal,
     },
     /// A decision was made; whoever watches may know.
     Decided(Arc<DecisionRecord>),
     /// Something happened that a person may want to know.
     Announce(Notice),
+}
+
+/// Why a stream was ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It speaks for something that has no place here.
+    #[error("{0}")]
+    Unknown(String),
+    /// Its name is that of another reporter, which is connected.
+    #[error(
+        "the name {0} is in use by another reporter, which is connected: a second one may take it \
+         over once that stream has ended"
+    )]
+    NameInUse(InstanceName),
+    /// It says that it takes traffic where we did not start it.
+    #[error("{instance} was started at {launched}, and cannot be at {claimed}")]
+    NotWhereItWasStarted {
+        /// The instance.
+        instance: InstanceName,
+        /// Where it was started.
+        launched: Arc<str>,
+        /// Where it says it is.
+        claimed: String,
+    },
+    /// There is no room for one more.
+    #[error("there are {most} {what} already, which is the most that are kept")]
+    Full {
+        /// Of what.
+        what: &'static str,
+        /// The most there may be.
+        most: usize,
+    },
+    /// The same reporter has opened another stream.
+    #[error("the same reporter has opened another stream")]
+    Replaced,
 }
 
 /// What the controller says to a reporter.
@@ -141,7 +184,7 @@ pub struct Endpoint {
     /// Its name.
     pub instance: InstanceName,
     /// Where, `host:port`.
-    pub address: String,
+    pub address: Arc<str>,
     /// Requests at a time; 0 is unlimited.
     pub limit: u32,
 }

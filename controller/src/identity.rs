@@ -1,6 +1,7 @@
 //! Who is who: revisions, their instances, and the streams that speak for them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use tidegate_proto::stats::v1 as wire;
 
@@ -10,8 +11,9 @@ pub const NAME_BYTES_MAX: usize = 253;
 /// A revision: one version of one app, scaled as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RevisionId {
-    namespace: String,
-    name: String,
+    // Shared: a name is held once however many remember it.
+    namespace: Arc<str>,
+    name: Arc<str>,
 }
 
 /// A name that cannot be used.
@@ -30,7 +32,7 @@ impl RevisionId {
     pub fn new(namespace: &str, name: &str) -> Result<Self, NameError> {
         check("namespace", namespace)?;
         check("revision name", name)?;
-        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+        Ok(Self { namespace: namespace.into(), name: name.into() })
     }
 
     /// Its namespace.
@@ -62,13 +64,13 @@ impl TryFrom<wire::Revision> for RevisionId {
 
 impl From<&RevisionId> for wire::Revision {
     fn from(id: &RevisionId) -> Self {
-        Self { namespace: id.namespace.clone(), name: id.name.clone() }
+        Self { namespace: id.namespace.to_string(), name: id.name.to_string() }
     }
 }
 
 /// One instance, named uniquely among those of one controller.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InstanceName(String);
+pub struct InstanceName(Arc<str>);
 
 impl InstanceName {
     /// An instance called `name`.
@@ -77,13 +79,13 @@ impl InstanceName {
     /// When it is empty, too long, or has characters that could not be printed.
     pub fn new(name: &str) -> Result<Self, NameError> {
         check("instance name", name)?;
-        Ok(Self(name.to_owned()))
+        Ok(Self(name.into()))
     }
 
     /// Number `number` of those that the controller started for `revision`.
     #[must_use]
     pub fn numbered(revision: &RevisionId, number: u64) -> Self {
-        Self(format!("{}-{number}", revision.name))
+        Self(format!("{}-{number}", revision.name).into())
     }
 
     /// The name.
@@ -96,6 +98,31 @@ impl InstanceName {
 impl fmt::Display for InstanceName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
+    }
+}
+
+/// What tells one reporter from any other of its name: random, and the same for its whole life.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Arc<[u8]>);
+
+/// Shortest token that is taken as one: 128 bits, as a UUID has.
+const TOKEN_BYTES_MIN: usize = 16;
+
+/// Longest token.
+const TOKEN_BYTES_MAX: usize = 64;
+
+impl Token {
+    /// The token in `bytes`; `None` when they are too few to prove anything, or too many to keep.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        let fits = (TOKEN_BYTES_MIN..=TOKEN_BYTES_MAX).contains(&bytes.len());
+        fits.then(|| Self(bytes.into()))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Token(…)")
     }
 }
 

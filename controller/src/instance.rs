@@ -1,8 +1,10 @@
 //! One instance of a revision, from start to end.
 
+use std::sync::Arc;
+
 use tidegate_autoscaler::Timestamp;
 
-use crate::identity::{InstanceName, ReporterId};
+use crate::identity::{InstanceName, ReporterId, Token};
 
 /// What an instance is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +17,11 @@ pub enum Phase {
     Unready,
     /// On its way out: takes no new requests.
     Draining,
+}
+
+impl Phase {
+    /// How many phases there are.
+    pub(crate) const COUNT: usize = 4;
 }
 
 /// Who starts and stops an instance.
@@ -41,8 +48,14 @@ pub(crate) struct Instance {
     pub(crate) silent_since: Option<Timestamp>,
     /// Start time its sidecar told, which tells namesakes apart.
     pub(crate) sidecar_start_ms: i64,
+    /// What its sidecar proves itself with, should it open a second stream.
+    pub(crate) token: Option<Token>,
     /// Where it takes traffic; empty until its sidecar said so.
-    pub(crate) address: String,
+    pub(crate) address: Arc<str>,
+    /// Where we started it to take traffic: its sidecar can be nowhere else.
+    pub(crate) launched_at: Option<Arc<str>>,
+    /// Requests that may wait in it, as its sidecar announced; 0 when it did not.
+    pub(crate) max_waiting: u32,
     /// Requests at a time; 0 is unlimited.
     pub(crate) limit: u32,
     /// Why it is being taken down although nobody asked for that.
@@ -69,7 +82,10 @@ impl Instance {
             stream: None,
             silent_since: None,
             sidecar_start_ms: 0,
-            address: String::new(),
+            token: None,
+            address: "".into(),
+            launched_at: None,
+            max_waiting: 0,
             limit: 0,
             failure: None,
         }

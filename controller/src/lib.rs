@@ -10,8 +10,8 @@
 //!
 //! Modules in reading order: [`identity`] and [`report`] are what comes in, validated; [`demand`]
 //! and [`history`] make totals of it; [`declaration`] is what a revision is; [`event`] is what can
-//! happen; [`state`] and `revision` are what follows from it, with [`instance`], `crash`,
-//! [`journal`] and [`status`]; [`task`] runs them; [`access`] is who may take part, `service` is
+//! happen; [`state`] and `revision` are what follows from it, with [`instance`], `roster`,
+//! `crash`, [`journal`] and [`status`]; [`task`] runs them; [`access`] is who may take part, `service` is
 //! the gRPC edge; [`process`] starts and stops instances on this machine.
 
 pub mod access;
@@ -26,6 +26,7 @@ pub mod journal;
 pub mod process;
 pub mod report;
 mod revision;
+mod roster;
 mod service;
 pub mod state;
 pub mod status;
@@ -33,7 +34,7 @@ pub mod task;
 
 pub use access::{Access, Addresses};
 pub use declaration::{Declaration, Launch, PolicyChoice, Readiness, Template};
-pub use event::{Effect, Event, Notice, StopMode};
+pub use event::{Effect, Event, Notice, Refusal, StopMode};
 pub use identity::{InstanceName, RevisionId};
 pub use service::serve;
 pub use state::{State, Strangers};

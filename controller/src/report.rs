@@ -5,7 +5,7 @@ use tidegate_autoscaler::sample::{Sample, SampleError};
 use tidegate_proto::PROTOCOL_VERSION;
 use tidegate_proto::stats::v1 as wire;
 
-use crate::identity::{InstanceName, NameError, RevisionId};
+use crate::identity::{InstanceName, NameError, RevisionId, Token};
 
 /// How far a reporter's clock may run ahead of ours before its times are taken as ours.
 pub const CLOCK_SKEW_MAX_MS: i64 = 2_000;
@@ -13,8 +13,55 @@ pub const CLOCK_SKEW_MAX_MS: i64 = 2_000;
 /// Longest period one report may speak of. Longer ones say nothing about any second.
 pub const PERIOD_MAX_MS: u32 = 60_000;
 
-/// Longest `host:port`.
-const ADDRESS_BYTES_MAX: usize = 512;
+/// Longest `host:port`: a host name of 253 characters and a port of five.
+const ADDRESS_BYTES_MAX: usize = 260;
+
+/// Requests that one instance may claim to hold, whatever its limits: a process has one socket for
+/// each, and as many ports as 16 bits count.
+pub const INSTANCE_LOAD_MAX: u32 = 65_535;
+
+/// Requests that one activator may claim to hold for one revision: a hundred times the line that it
+/// keeps by default.
+pub const ACTIVATOR_LOAD_MAX: u32 = 1_000_000;
+
+/// Requests a second that one reporter may claim; ten times what a thread of ours carries.
+pub const RATE_MAX: f64 = 1_000_000.0;
+
+/// Requests that wait in a sidecar that did not say how many may, for each that it lets execute, as
+/// in Knative.
+const QUEUE_DEPTH_FACTOR: u32 = 10;
+
+/// What a reporter may claim at most. Beyond it is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    waiting: u32,
+    in_flight: u32,
+}
+
+impl Claim {
+    /// What an instance of a revision may claim whose instances take `limit` requests at a time (0
+    /// is unlimited), and let `announced` wait (0 when it did not say).
+    #[must_use]
+    pub fn of_instance(limit: u32, announced: u32) -> Self {
+        if limit == 0 {
+            return Self { waiting: INSTANCE_LOAD_MAX, in_flight: INSTANCE_LOAD_MAX };
+        }
+        let depth = match announced {
+            0 => limit.saturating_mul(QUEUE_DEPTH_FACTOR),
+            announced => announced,
+        };
+        let waiting = depth.min(INSTANCE_LOAD_MAX);
+        Self { waiting, in_flight: limit.saturating_add(waiting).min(INSTANCE_LOAD_MAX) }
+    }
+
+    /// What an activator may claim for one revision whose line may be `announced` long (0 when it
+    /// did not say).
+    #[must_use]
+    pub fn of_activator(announced: u32) -> Self {
+        let waiting = if announced == 0 { ACTIVATOR_LOAD_MAX } else { announced };
+        Self { waiting: waiting.min(ACTIVATOR_LOAD_MAX), in_flight: ACTIVATOR_LOAD_MAX }
+    }
+}
 
 /// Why something that a reporter said was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -52,13 +99,21 @@ pub enum Greeting {
         address: String,
         /// Requests the instance takes at a time; 0 is unlimited.
         container_concurrency: u32,
+        /// Requests that may wait in it; 0 when it does not say.
+        max_waiting: u32,
         /// When it started, so that a namesake is not taken for it. Unix milliseconds.
         start_unix_ms: i64,
+        /// What it proves itself with, should it open a second stream.
+        token: Option<Token>,
     },
     /// A front door, which speaks for many revisions.
     Activator {
         /// Its name.
         name: InstanceName,
+        /// Requests that may wait in it for one revision; 0 when it does not say.
+        max_waiting: u32,
+        /// What it proves itself with, should it open a second stream.
+        token: Option<Token>,
     },
 }
 
@@ -70,8 +125,9 @@ impl TryFrom<wire::Hello> for Greeting {
             return Err(ReportError::Version(hello.protocol_version));
         }
         let instance = InstanceName::new(&hello.instance)?;
+        let (max_waiting, token) = (hello.max_waiting, Token::new(&hello.token));
         match wire::Role::try_from(hello.role) {
-            Ok(wire::Role::Activator) => Ok(Self::Activator { name: instance }),
+            Ok(wire::Role::Activator) => Ok(Self::Activator { name: instance, max_waiting, token }),
             Ok(wire::Role::QueueProxy) => {
                 let port = hello.address.rsplit_once(':').and_then(|(_, p)| p.parse::<u16>().ok());
                 if port.is_none_or(|port| port == 0) || hello.address.len() > ADDRESS_BYTES_MAX {
@@ -83,7 +139,9 @@ impl TryFrom<wire::Hello> for Greeting {
                     instance,
                     address: hello.address,
                     container_concurrency: hello.container_concurrency,
+                    max_waiting,
                     start_unix_ms: hello.start_unix_ms,
+                    token,
                 })
             }
             Ok(wire::Role::Unspecified) | Err(_) => Err(ReportError::Role(hello.role)),
@@ -117,6 +175,26 @@ pub struct Report {
 }
 
 impl Report {
+    /// The same report, of no more than may be claimed.
+    #[must_use]
+    pub fn within(&self, claim: &Claim) -> Self {
+        let most = f64::from(claim.in_flight);
+        let sample = &self.sample;
+        let cut = Sample::new(
+            sample.concurrency().min(most),
+            sample.proxied_concurrency().min(most),
+            sample.request_rate().min(RATE_MAX),
+            sample.proxied_request_rate().min(RATE_MAX),
+        );
+        Self {
+            // Less than a valid sample is a valid sample.
+            sample: cut.unwrap_or(*sample),
+            waiting: self.waiting.min(claim.waiting),
+            in_flight: self.in_flight.min(claim.in_flight),
+            ..self.clone()
+        }
+    }
+
     /// Reads a stat that was received at `now_unix_ms`.
     ///
     /// # Errors
@@ -225,6 +303,29 @@ mod tests {
             let early = wire::Stat { period_start_unix_ms: start, ..stat() };
             assert_eq!(Report::read(early, NOW).expect("valid").end_unix_ms, NOW, "{start}");
         }
+    }
+
+    #[test]
+    fn nobody_claims_more_than_can_be() {
+        let most = wire::Stat { waiting: u32::MAX, in_flight: u32::MAX, ..stat() };
+        let most = wire::Stat { average_concurrency: 1e9, request_count: 5_000_000, ..most };
+        let report = Report::read(most, NOW).expect("valid");
+        for (claim, waiting, in_flight) in [
+            (Claim::of_instance(0, 0), 65_535, 65_535),
+            (Claim::of_instance(10, 0), 100, 110),
+            (Claim::of_instance(10, 7), 7, 17),
+            (Claim::of_instance(10, u32::MAX), 65_535, 65_535),
+            (Claim::of_instance(u32::MAX, 0), 65_535, 65_535),
+            (Claim::of_activator(10_000), 10_000, 1_000_000),
+            (Claim::of_activator(0), 1_000_000, 1_000_000),
+        ] {
+            let cut = report.within(&claim);
+            assert_eq!((cut.waiting, cut.in_flight), (waiting, in_flight), "{claim:?}");
+            assert_eq!(cut.sample.concurrency(), f64::from(in_flight));
+            assert_eq!(cut.sample.request_rate(), RATE_MAX);
+        }
+        let honest = Report::read(stat(), NOW).expect("valid");
+        assert_eq!(honest.within(&Claim::of_instance(10, 0)), honest);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 pub(crate) mod converge;
 pub(crate) mod hear;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidegate_autoscaler::explain::Detail;
@@ -18,9 +18,10 @@ use crate::declaration::{Declaration, PolicyChoice};
 use crate::demand::Demand;
 use crate::event::{Effect, Endpoint, Word};
 use crate::history::History;
-use crate::identity::{InstanceName, ReporterId, RevisionId};
-use crate::instance::{Instance, Phase};
+use crate::identity::{ReporterId, RevisionId};
+use crate::instance::Phase;
 use crate::journal::{DecisionRecord, Journal};
+use crate::roster::Roster;
 use crate::status::{InstanceStatus, RevisionStatus};
 
 /// How long a controller that started nothing itself waits for reporters to tell it the past
@@ -29,6 +30,10 @@ pub(crate) const WARM_UP_MS: u64 = 2_500;
 
 /// Decisions out of turn, while requests wait, are at least this far apart.
 pub(crate) const URGENT_GAP_MS: u64 = 100;
+
+/// Activators are told of changes at least this far apart, but for what must go before something
+/// else: the list is told whole, so that telling it for each of many changes would cost the square.
+pub(crate) const PUSH_GAP_MS: u64 = 100;
 
 /// Seconds are closed in their middle, so that jitter does not put two into one window bucket.
 const SECOND_PHASE_MS: u64 = 500;
@@ -51,12 +56,15 @@ pub(crate) struct Revision {
     lifecycle: Lifecycle,
     demand: Demand,
     history: History,
-    pub(crate) instances: BTreeMap<InstanceName, Instance>,
+    pub(crate) roster: Roster,
     next_number: u64,
     crash: CrashBackoff,
     gave_up: bool,
     pub(crate) journal: Journal,
+    /// What activators were told last, when, and when they are to be told what changed since.
     pushed: Arc<[Endpoint]>,
+    last_push: Timestamp,
+    push_due: Option<Timestamp>,
     /// The last valid decision.
     decided: i32,
     burst_capacity: i32,
@@ -82,12 +90,14 @@ impl Revision {
             declaration,
             demand: Demand::default(),
             history: History::default(),
-            instances: BTreeMap::new(),
+            roster: Roster::default(),
             next_number: 1,
             crash: CrashBackoff::default(),
             gave_up: false,
             journal: Journal::default(),
             pushed: Arc::from([]),
+            last_push: Timestamp::EPOCH,
+            push_due: None,
             decided: UNDECIDED,
             burst_capacity: 0,
             warm_at,
@@ -121,16 +131,15 @@ impl Revision {
         if self.policy.is_none() {
             return Some(self.warm_at);
         }
-        let idle = self.instances.is_empty()
+        let idle = self.roster.is_empty()
             && self.lifecycle.replicas() <= 0
             && self.decided <= 0
             && self.demand.in_flight() == 0;
         if idle {
-            return None;
+            return self.push_due;
         }
-        let start_deadline = self.instances.values().filter_map(|i| self.start_deadline(i)).min();
-        let forgetting = self.instances.values().filter_map(converge::forget_at).min();
-        [start_deadline, forgetting, self.recheck, self.crash.retry_at()]
+        let (start, forgetting) = (self.start_deadline(), self.forgetting_due());
+        [start, forgetting, self.recheck, self.crash.retry_at(), self.push_due]
             .into_iter()
             .flatten()
             .chain([self.next_second, self.next_tick])
@@ -147,6 +156,9 @@ impl Revision {
         }
         self.forget_silent(cx);
         self.fail_late_starters(cx);
+        if self.push_due.is_some_and(|at| cx.now >= at) {
+            self.push_endpoints_now(cx);
+        }
         if cx.now >= self.next_second {
             self.close_second(cx.now);
         }
@@ -272,12 +284,10 @@ impl Revision {
     /// they say: the load of the last decision, against the mean of their limits.
     fn found_capacity(&self) -> Option<Signal> {
         let PolicyChoice::Knative(settings) = &self.declaration.policy else { return None };
-        let ready = self.instances.values().filter(|i| i.takes_requests() && i.limit > 0);
-        let limits: Vec<f64> = ready.map(|instance| f64::from(instance.limit)).collect();
-        if self.declaration.container_concurrency > 0 || limits.is_empty() {
+        let mean = self.roster.figures().mean_limit()?;
+        if self.declaration.container_concurrency > 0 {
             return None;
         }
-        let mean = limits.iter().sum::<f64>() / limits.len() as f64;
         let utilization = settings.spec.target_value / settings.spec.total_value;
         self.measured().map(|load| Signal { target: mean * utilization, ..load })
     }
@@ -299,33 +309,49 @@ impl Revision {
         }
     }
 
-    pub(crate) fn count(&self, phase: Phase) -> u32 {
-        let count = self.instances.values().filter(|instance| instance.phase == phase).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+    /// Everything that is kept up to date, counted anew.
+    #[cfg(test)]
+    pub(crate) fn recount(&self) {
+        self.roster.recount();
+        self.demand.recount();
     }
 
-    /// Tells every activator where requests may be sent, if that has changed.
+    pub(crate) fn count(&self, phase: Phase) -> u32 {
+        self.roster.figures().count(phase)
+    }
+
+    /// Has every activator told where requests may be sent, if that has changed: now, or a little
+    /// later with what changes meanwhile.
     fn push_endpoints(&mut self, cx: &mut Context<'_>) {
-        let endpoints: Vec<Endpoint> = self
-            .instances
-            .values()
-            .filter(|instance| instance.takes_requests())
-            .map(|instance| Endpoint {
-                instance: instance.name.clone(),
-                address: instance.address.clone(),
-                limit: instance.limit,
-            })
-            .collect();
+        if !self.roster.endpoints_changed() {
+            return;
+        }
+        let earliest = self.last_push.plus_millis(PUSH_GAP_MS);
+        if cx.now < earliest {
+            self.push_due = Some(earliest);
+        } else {
+            self.push_endpoints_now(cx);
+        }
+    }
+
+    /// Tells every activator where requests may be sent, before anything that follows.
+    fn push_endpoints_now(&mut self, cx: &mut Context<'_>) {
+        self.push_due = None;
+        if !self.roster.endpoints_changed() {
+            return;
+        }
+        let endpoints = self.roster.endpoints();
         if *endpoints == *self.pushed {
             return;
         }
+        self.last_push = cx.now;
         self.pushed = endpoints.into();
         for reporter in cx.activators {
             cx.effects.push(Effect::Tell { reporter: *reporter, word: self.endpoints_word() });
         }
     }
 
-    /// What an activator is told of this revision.
+    /// What an activator is told of this revision: at most [`PUSH_GAP_MS`] old.
     pub(crate) fn endpoints_word(&self) -> Word {
         Word::Endpoints { revision: self.id().clone(), endpoints: Arc::clone(&self.pushed) }
     }
@@ -350,8 +376,8 @@ impl Revision {
             in_flight: self.demand.in_flight(),
             last_reason: last.map(|record| record.to_string()).unwrap_or_default(),
             instances: self
-                .instances
-                .values()
+                .roster
+                .all()
                 .map(|instance| InstanceStatus {
                     name: instance.name.clone(),
                     phase: instance.phase,

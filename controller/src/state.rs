@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tidegate_autoscaler::Timestamp;
 
 use crate::declaration::{Declaration, Template};
-use crate::event::{Effect, Ending, Event, Notice, StopMode, Word};
-use crate::identity::{InstanceName, ReporterId, RevisionId};
+use crate::event::{Effect, Ending, Event, Notice, Refusal, StopMode, Word};
+use crate::identity::{InstanceName, ReporterId, RevisionId, Token};
 use crate::journal::DecisionRecord;
-use crate::report::{Greeting, Report};
+use crate::report::{Claim, Greeting, Report};
 use crate::revision::hear::Sidecar;
 use crate::revision::{Context, Revision};
 use crate::status::RevisionStatus;
@@ -19,10 +19,19 @@ use crate::status::RevisionStatus;
 pub const REPORT_INTERVAL_MS: u32 = 1_000;
 
 /// Most revisions one controller holds.
-pub const REVISIONS_MAX: usize = 1_000_000;
+pub const REVISIONS_MAX: usize = 100_000;
 
 /// Most streams at a time.
 pub const REPORTERS_MAX: usize = 200_000;
+
+/// Most instances of one revision: as many as a reporter believes.
+pub const INSTANCES_PER_REVISION_MAX: usize = 100_000;
+
+/// Most instances in all. Those whose stream was cut count until they are forgotten.
+pub const INSTANCES_MAX: usize = 200_000;
+
+/// Most activators: each is told of every revision.
+pub const ACTIVATORS_MAX: usize = 1_000;
 
 /// What to do about reporters of revisions that nobody declared.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +47,8 @@ pub struct State {
     revisions: BTreeMap<RevisionId, Revision>,
     reporters: BTreeMap<ReporterId, Speaker>,
     activators: BTreeSet<ReporterId>,
+    /// Instances of all revisions.
+    instances: usize,
     /// Which revision the instances that we started belong to.
     started: BTreeMap<InstanceName, RevisionId>,
     /// When to look at whom. An entry that its revision no longer knows of is out of date.
@@ -50,7 +61,7 @@ pub struct State {
 #[derive(Debug, Clone)]
 enum Speaker {
     Instance(RevisionId, InstanceName),
-    Activator,
+    Activator { claim: Claim, token: Option<Token> },
 }
 
 impl State {
@@ -61,6 +72,7 @@ impl State {
             revisions: BTreeMap::new(),
             reporters: BTreeMap::new(),
             activators: BTreeSet::new(),
+            instances: 0,
             started: BTreeMap::new(),
             agenda: BinaryHeap::new(),
             strangers,
@@ -89,6 +101,13 @@ impl State {
                 self.remembered(now, reporter, &reports, &mut effects);
             }
             Event::Disconnected { reporter } => self.disconnected(now, reporter, &mut effects),
+            Event::InstanceLaunched { instance, address } => {
+                if let Some(id) = self.started.get(&instance).cloned() {
+                    self.with(now, &id, &mut effects, |r, _| {
+                        r.instance_launched(&instance, address);
+                    });
+                }
+            }
             Event::InstanceFailed { instance } => {
                 if let Some(id) = self.started.get(&instance).cloned() {
                     self.with(now, &id, &mut effects, |r, cx| r.instance_failed(cx, &instance));
@@ -129,40 +148,99 @@ impl State {
         greeting: Greeting,
         effects: &mut Vec<Effect>,
     ) {
-        if self.reporters.len() >= REPORTERS_MAX {
-            let reason = format!("there are {REPORTERS_MAX} streams already");
-            return effects.push(Effect::Refuse { reporter, reason });
-        }
-        match greeting {
-            Greeting::Activator { .. } => {
-                self.reporters.insert(reporter, Speaker::Activator);
-                self.activators.insert(reporter);
-                let windows =
-                    self.revisions.values().map(|r| r.declaration.policy.history_seconds());
-                let word = directive(windows.max().unwrap_or(1));
-                effects.push(Effect::Tell { reporter, word });
-                for revision in self.revisions.values() {
-                    effects.push(Effect::Tell { reporter, word: revision.endpoints_word() });
-                }
+        let welcomed = match greeting {
+            _ if self.reporters.len() >= REPORTERS_MAX => full("streams", REPORTERS_MAX),
+            Greeting::Activator { max_waiting, token, .. } => {
+                let claim = Claim::of_activator(max_waiting);
+                self.activator_connected(
+                    now,
+                    reporter,
+                    Speaker::Activator { claim, token },
+                    effects,
+                )
             }
             Greeting::QueueProxy {
-                revision: id,
+                revision,
                 instance,
                 address,
                 container_concurrency: limit,
+                max_waiting,
                 start_unix_ms,
+                token,
             } => {
-                if let Err(reason) = self.adopt(now, &id, limit, effects) {
-                    return effects.push(Effect::Refuse { reporter, reason });
-                }
-                let Some(revision) = self.revisions.get(&id) else { return };
-                let word = directive(revision.declaration.policy.history_seconds());
-                effects.push(Effect::Tell { reporter, word });
-                self.reporters.insert(reporter, Speaker::Instance(id.clone(), instance.clone()));
-                let sidecar = Sidecar { instance, address, limit, start_unix_ms };
-                self.with(now, &id, effects, |r, cx| r.greet(cx, reporter, sidecar));
+                let sidecar =
+                    Sidecar { instance, address, limit, max_waiting, start_unix_ms, token };
+                self.sidecar_connected(now, reporter, (revision, sidecar), effects)
+            }
+        };
+        if let Err(refusal) = welcomed {
+            effects.push(Effect::Refuse { reporter, refusal });
+        }
+    }
+
+    fn activator_connected(
+        &mut self,
+        now: Timestamp,
+        reporter: ReporterId,
+        speaker: Speaker,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        let Speaker::Activator { token, .. } = &speaker else { return Ok(()) };
+        let same = |other: &&ReporterId| match self.reporters.get(other) {
+            Some(Speaker::Activator { token: Some(known), .. }) => token.as_ref() == Some(known),
+            _ => false,
+        };
+        // Half a connection may be left of the stream before: what it held is told anew.
+        if let Some(before) = self.activators.iter().find(same).copied() {
+            self.replace(now, before, effects);
+        }
+        if self.activators.len() >= ACTIVATORS_MAX {
+            return full("activators", ACTIVATORS_MAX);
+        }
+        self.reporters.insert(reporter, speaker);
+        self.activators.insert(reporter);
+        let windows = self.revisions.values().map(|r| r.declaration.policy.history_seconds());
+        let word = directive(windows.max().unwrap_or(1));
+        effects.push(Effect::Tell { reporter, word });
+        for revision in self.revisions.values() {
+            effects.push(Effect::Tell { reporter, word: revision.endpoints_word() });
+        }
+        Ok(())
+    }
+
+    fn sidecar_connected(
+        &mut self,
+        now: Timestamp,
+        reporter: ReporterId,
+        (id, sidecar): (RevisionId, Sidecar),
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        self.adopt(now, &id, sidecar.limit, effects)?;
+        let Some(revision) = self.revisions.get(&id) else { return Ok(()) };
+        if revision.roster.get(&sidecar.instance).is_none() {
+            if self.instances >= INSTANCES_MAX {
+                return full("instances", INSTANCES_MAX);
+            }
+            if revision.roster.len() >= INSTANCES_PER_REVISION_MAX {
+                return full("instances of this revision", INSTANCES_PER_REVISION_MAX);
             }
         }
+        let before = revision.check(reporter, &sidecar)?;
+        let word = directive(revision.declaration.policy.history_seconds());
+        if let Some(before) = before {
+            self.replace(now, before, effects);
+        }
+        effects.push(Effect::Tell { reporter, word });
+        let speaker = Speaker::Instance(id.clone(), sidecar.instance.clone());
+        self.reporters.insert(reporter, speaker);
+        self.with(now, &id, effects, |r, cx| r.greet(cx, reporter, sidecar));
+        Ok(())
+    }
+
+    /// Ends a stream whose reporter has opened another.
+    fn replace(&mut self, now: Timestamp, before: ReporterId, effects: &mut Vec<Effect>) {
+        self.disconnected(now, before, effects);
+        effects.push(Effect::Refuse { reporter: before, refusal: Refusal::Replaced });
     }
 
     /// Declares a revision that was never declared, if strangers are welcome.
@@ -172,19 +250,19 @@ impl State {
         id: &RevisionId,
         container_concurrency: u32,
         effects: &mut Vec<Effect>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         if self.revisions.contains_key(id) {
             return Ok(());
         }
         let Strangers::Adopt(template) = &self.strangers else {
-            return Err(format!("revision {id} was never declared"));
+            return Err(Refusal::Unknown(format!("revision {id} was never declared")));
         };
         if self.revisions.len() >= REVISIONS_MAX {
-            return Err(format!("there are {REVISIONS_MAX} revisions already"));
+            return full("revisions", REVISIONS_MAX);
         }
         let declaration = template
             .declare(id.clone(), container_concurrency)
-            .map_err(|violations| violations.to_string())?;
+            .map_err(|violations| Refusal::Unknown(violations.to_string()))?;
         self.declare(now, declaration, effects);
         Ok(())
     }
@@ -198,11 +276,14 @@ impl State {
     ) {
         match self.reporters.get(&reporter).cloned() {
             Some(Speaker::Instance(id, instance)) => {
-                self.with(now, &id, effects, |r, cx| r.hear_instance(cx, &instance, report));
+                let from = (reporter, &instance);
+                self.with(now, &id, effects, |r, cx| r.hear_instance(cx, from, report));
             }
-            Some(Speaker::Activator) => {
+            Some(Speaker::Activator { claim, .. }) => {
                 if let Some(id) = &report.revision {
-                    self.with(now, id, effects, |r, cx| r.hear_activator(cx, reporter, report));
+                    self.with(now, id, effects, |r, cx| {
+                        r.hear_activator(cx, reporter, report, &claim);
+                    });
                 }
             }
             None => {}
@@ -218,12 +299,15 @@ impl State {
     ) {
         match self.reporters.get(&reporter).cloned() {
             Some(Speaker::Instance(id, instance)) => {
-                self.with(now, &id, effects, |r, cx| r.recall_instance(cx, &instance, reports));
+                let from = (reporter, &instance);
+                self.with(now, &id, effects, |r, cx| r.recall_instance(cx, from, reports));
             }
-            Some(Speaker::Activator) => {
+            Some(Speaker::Activator { claim, .. }) => {
                 for report in reports {
                     let Some(id) = &report.revision else { continue };
-                    self.with(now, id, effects, |r, cx| r.recall_activator(cx, reporter, report));
+                    self.with(now, id, effects, |r, cx| {
+                        r.recall_activator(cx, reporter, report, &claim);
+                    });
                 }
             }
             None => {}
@@ -235,7 +319,7 @@ impl State {
             Some(Speaker::Instance(id, instance)) => {
                 self.with(now, &id, effects, |r, cx| r.part(cx, reporter, &instance));
             }
-            Some(Speaker::Activator) => {
+            Some(Speaker::Activator { .. }) => {
                 self.activators.remove(&reporter);
                 for revision in self.revisions.values_mut() {
                     revision.forget_activator(reporter);
@@ -302,7 +386,9 @@ impl State {
         let Some(revision) = self.revisions.get_mut(id) else { return };
         let mut context =
             Context { now, effects, activators: &self.activators, stopping: self.stopping };
+        let before = revision.roster.len();
         act(revision, &mut context);
+        self.instances = self.instances - before + revision.roster.len();
         if let Some(at) = revision.next_due()
             && revision.scheduled.is_none_or(|scheduled| at < scheduled)
         {
@@ -323,11 +409,23 @@ impl State {
         Some(self.revisions.get(id)?.journal.newest(count).cloned().collect())
     }
 
+    /// Everything that is kept up to date, counted anew.
+    #[cfg(test)]
+    fn recount(&self) {
+        self.revisions.values().for_each(Revision::recount);
+        let instances: usize = self.revisions.values().map(|r| r.roster.len()).sum();
+        assert_eq!(instances, self.instances);
+    }
+
     /// How many instances we started are there, in whatever phase.
     #[must_use]
     pub fn started(&self) -> usize {
         self.started.len()
     }
+}
+
+fn full(what: &'static str, most: usize) -> Result<(), Refusal> {
+    Err(Refusal::Full { what, most })
 }
 
 fn directive(history_seconds: u32) -> Word {

@@ -235,10 +235,10 @@ impl Controller {
                     self.outlets.remove(&reporter);
                 }
             }
-            Effect::Refuse { reporter, reason } => {
-                tracing::warn!(reporter = reporter.0, %reason, "a reporter was refused");
+            Effect::Refuse { reporter, refusal } => {
+                tracing::warn!(reporter = reporter.0, reason = %refusal, "a stream was refused");
                 if let Some(outlet) = self.outlets.remove(&reporter) {
-                    let _ = outlet.try_send(Err(Status::failed_precondition(reason)));
+                    let _ = outlet.try_send(Err(service::stats::refused(&refusal)));
                 }
             }
             // Nobody may be watching.

@@ -15,19 +15,16 @@ use crate::instance::{Failure, Instance, Owner, Phase};
 /// takes, so that a cut stream does not take an instance away.
 pub(crate) const FORGET_MS: u64 = 30_000;
 
-/// When an instance of others that lost its stream is to be forgotten.
-pub(super) fn forget_at(instance: &Instance) -> Option<Timestamp> {
-    let silent_since = instance.silent_since?;
-    (instance.owner == Owner::Others).then(|| silent_since.plus_millis(FORGET_MS))
-}
-
 impl Revision {
-    /// When an instance must have become ready.
-    pub(super) fn start_deadline(&self, instance: &Instance) -> Option<Timestamp> {
-        let waits = instance.owner == Owner::Us
-            && instance.phase == Phase::Starting
-            && instance.failure.is_none();
-        waits.then(|| instance.started.plus_millis(self.declaration.start_deadline_ms))
+    /// When the next instance must have become ready.
+    pub(super) fn start_deadline(&self) -> Option<Timestamp> {
+        let since = self.roster.longest_starting()?;
+        Some(since.plus_millis(self.declaration.start_deadline_ms))
+    }
+
+    /// When the next instance of others that lost its stream is to be forgotten.
+    pub(super) fn forgetting_due(&self) -> Option<Timestamp> {
+        self.roster.longest_silent().map(|since| since.plus_millis(FORGET_MS))
     }
 
     /// Starts or stops instances until there are as many as wanted.
@@ -39,30 +36,27 @@ impl Revision {
             return;
         }
         let want = usize::try_from(self.lifecycle.replicas()).unwrap_or(0);
-        let kept = self.instances.values().filter(|i| i.owner == Owner::Us && i.is_kept()).count();
+        let kept = usize::try_from(self.roster.figures().ours_kept()).unwrap_or(usize::MAX);
         if kept < want && may_start {
             for _ in kept..want {
                 let instance = InstanceName::numbered(self.id(), self.next_number);
                 self.next_number += 1;
-                let state = Instance::new(instance.clone(), Owner::Us, cx.now);
-                self.instances.insert(instance.clone(), state);
+                self.roster.add(Instance::new(instance.clone(), Owner::Us, cx.now));
                 let notice = Notice::Starting { instance: instance.clone() };
                 cx.effects.push(Effect::Announce(notice));
                 let (revision, launch) = (self.id().clone(), Arc::clone(&launch));
                 cx.effects.push(Effect::Start { revision, instance, launch });
             }
         } else if kept > want {
-            for victim in self.victims(kept - want) {
-                self.drain(cx, &victim);
-            }
+            self.drain(cx, &self.victims(kept - want));
         }
     }
 
     /// Whom to stop: those that never served first, then the idlest, then the youngest.
     fn victims(&self, count: usize) -> Vec<InstanceName> {
         let mut kept: Vec<&Instance> = self
-            .instances
-            .values()
+            .roster
+            .all()
             .filter(|i| i.owner == Owner::Us && i.is_kept() && i.failure.is_none())
             .collect();
         kept.sort_by_key(|instance| {
@@ -72,43 +66,45 @@ impl Revision {
         kept.into_iter().take(count).map(|instance| instance.name.clone()).collect()
     }
 
-    fn drain(&mut self, cx: &mut Context<'_>, name: &InstanceName) {
-        let Some(instance) = self.instances.get_mut(name) else { return };
-        instance.phase = Phase::Draining;
-        // First the activators, then the instance: what is sent in between is still served.
-        self.push_endpoints(cx);
-        let instance = name.clone();
-        cx.effects.push(Effect::Announce(Notice::Draining { instance: instance.clone() }));
-        cx.effects.push(Effect::Stop { instance, mode: StopMode::Drain });
+    fn drain(&mut self, cx: &mut Context<'_>, victims: &[InstanceName]) {
+        for name in victims {
+            self.roster.change(name, |instance| instance.phase = Phase::Draining);
+        }
+        // First the activators, then the instances: what is sent in between is still served.
+        self.push_endpoints_now(cx);
+        for instance in victims {
+            cx.effects.push(Effect::Announce(Notice::Draining { instance: instance.clone() }));
+            cx.effects.push(Effect::Stop { instance: instance.clone(), mode: StopMode::Drain });
+        }
     }
 
     /// Stops every instance of ours.
     pub(crate) fn stop_all(&mut self, cx: &mut Context<'_>, mode: StopMode) {
-        let ours: Vec<InstanceName> = self
-            .instances
-            .values()
-            .filter(|instance| instance.owner == Owner::Us)
-            .map(|instance| instance.name.clone())
-            .collect();
+        let ours = self.roster.all().filter(|instance| instance.owner == Owner::Us);
+        let ours: Vec<InstanceName> = ours.map(|instance| instance.name.clone()).collect();
         for name in &ours {
-            if let Some(instance) = self.instances.get_mut(name) {
-                instance.phase = Phase::Draining;
-            }
+            self.roster.change(name, |instance| instance.phase = Phase::Draining);
         }
-        self.push_endpoints(cx);
+        self.push_endpoints_now(cx);
         for instance in ours {
             cx.effects.push(Effect::Stop { instance, mode });
         }
     }
 
+    /// It is known where an instance of ours takes traffic.
+    pub(crate) fn instance_launched(&mut self, name: &InstanceName, address: Arc<str>) {
+        self.roster.change(name, |instance| instance.launched_at = Some(address));
+    }
+
     /// Half of an instance is gone: nothing is sent to it any more.
     pub(crate) fn instance_failed(&mut self, cx: &mut Context<'_>, name: &InstanceName) {
-        let Some(instance) = self.instances.get_mut(name) else { return };
-        if instance.phase != Phase::Draining {
-            instance.failure.get_or_insert(Failure::Died);
-            instance.phase = Phase::Unready;
-        }
-        self.push_endpoints(cx);
+        self.roster.change(name, |instance| {
+            if instance.phase != Phase::Draining {
+                instance.failure.get_or_insert(Failure::Died);
+                instance.phase = Phase::Unready;
+            }
+        });
+        self.push_endpoints_now(cx);
     }
 
     /// Nothing of an instance is left.
@@ -118,7 +114,7 @@ impl Revision {
         name: &InstanceName,
         mut ending: Ending,
     ) {
-        let Some(instance) = self.instances.remove(name) else { return };
+        let Some(instance) = self.roster.remove(name) else { return };
         self.demand.forget_instance(name);
         self.push_endpoints(cx);
         if instance.phase == Phase::Draining {
@@ -150,34 +146,19 @@ impl Revision {
     /// Takes down instances that had long enough to become ready.
     pub(super) fn fail_late_starters(&mut self, cx: &mut Context<'_>) {
         let deadline_ms = self.declaration.start_deadline_ms;
-        let late: Vec<InstanceName> = self
-            .instances
-            .values()
-            .filter(|instance| self.start_deadline(instance).is_some_and(|at| at <= cx.now))
-            .map(|instance| instance.name.clone())
-            .collect();
-        for instance in late {
-            if let Some(state) = self.instances.get_mut(&instance) {
-                state.failure = Some(Failure::NeverReady { deadline_ms });
-            }
+        let failure = Failure::NeverReady { deadline_ms };
+        while self.start_deadline().is_some_and(|at| at <= cx.now) {
+            let Some(instance) = self.roster.fail_starting(cx.now, failure) else { return };
             cx.effects.push(Effect::Stop { instance, mode: StopMode::Kill });
         }
     }
 
     /// Forgets instances of others that have been silent for too long.
     pub(super) fn forget_silent(&mut self, cx: &mut Context<'_>) {
-        let gone: Vec<InstanceName> = self
-            .instances
-            .values()
-            .filter(|instance| forget_at(instance).is_some_and(|at| at <= cx.now))
-            .map(|instance| instance.name.clone())
-            .collect();
-        for name in &gone {
-            self.instances.remove(name);
-            self.demand.forget_instance(name);
+        while self.forgetting_due().is_some_and(|at| at <= cx.now) {
+            let Some(name) = self.roster.forget_silent(cx.now) else { return };
+            self.demand.forget_instance(&name);
         }
-        if !gone.is_empty() {
-            self.push_endpoints(cx);
-        }
+        self.push_endpoints(cx);
     }
 }

@@ -3,10 +3,10 @@
 use tidegate_autoscaler::sample::Origin;
 
 use super::{Context, Revision};
-use crate::event::{Effect, Notice};
-use crate::identity::{InstanceName, ReporterId};
+use crate::event::{Effect, Notice, Refusal};
+use crate::identity::{InstanceName, ReporterId, Token};
 use crate::instance::{Instance, Owner, Phase, settle};
-use crate::report::Report;
+use crate::report::{Claim, Report};
 
 /// Remembered reports no older than this are as good as fresh ones.
 const FRESH_MS: u64 = 1_500;
@@ -16,65 +16,113 @@ pub(crate) struct Sidecar {
     pub(crate) instance: InstanceName,
     pub(crate) address: String,
     pub(crate) limit: u32,
+    pub(crate) max_waiting: u32,
     pub(crate) start_unix_ms: i64,
+    pub(crate) token: Option<Token>,
 }
 
 impl Revision {
-    /// A sidecar opened a stream: one of ours, one we knew, or a new one.
+    /// Whether a sidecar may speak for the instance that it names. Returns the stream that it
+    /// takes the place of, if it has proved to be the same reporter as that one's.
+    pub(crate) fn check(
+        &self,
+        reporter: ReporterId,
+        sidecar: &Sidecar,
+    ) -> Result<Option<ReporterId>, Refusal> {
+        let name = &sidecar.instance;
+        let Some(instance) = self.roster.get(name) else {
+            if self.declaration.launch.is_none() {
+                return Ok(None);
+            }
+            // We start every instance ourselves: this is the last word of one that is gone.
+            return Err(Refusal::Unknown(format!("{name} is no instance of {}", self.id())));
+        };
+        if let Some(launched) = instance.launched_at.as_ref().filter(|a| ***a != *sidecar.address) {
+            let (instance, launched) = (name.clone(), launched.clone());
+            let claimed = sidecar.address.clone();
+            return Err(Refusal::NotWhereItWasStarted { instance, launched, claimed });
+        }
+        let Some(other) = instance.stream.filter(|other| *other != reporter) else {
+            return Ok(None);
+        };
+        let same = instance.token.is_some()
+            && instance.token == sidecar.token
+            && instance.sidecar_start_ms == sidecar.start_unix_ms;
+        if same { Ok(Some(other)) } else { Err(Refusal::NameInUse(name.clone())) }
+    }
+
+    /// A sidecar that was checked opened a stream: one of ours, one we knew, or a new one.
     pub(crate) fn greet(&mut self, cx: &mut Context<'_>, reporter: ReporterId, sidecar: Sidecar) {
         let now = cx.now;
-        let Sidecar { instance: name, address, limit, start_unix_ms } = sidecar;
-        if self.declaration.launch.is_some() && !self.instances.contains_key(&name) {
-            // We start every instance ourselves: this is the last word of one that is gone.
-            let reason = format!("{name} is no instance of {}", self.id());
-            return cx.effects.push(Effect::Refuse { reporter, reason });
+        let name = &sidecar.instance;
+        if self.roster.get(name).is_none() {
+            self.roster.add(Instance::new(name.clone(), Owner::Others, now));
         }
-        let instance = self
-            .instances
-            .entry(name.clone())
-            .or_insert_with(|| Instance::new(name.clone(), Owner::Others, now));
-        if instance.sidecar_start_ms != start_unix_ms {
-            // A namesake: what the old one said does not hold for it, nor do its numbers.
-            self.demand.forget_instance(&name);
-            instance.sidecar_start_ms = start_unix_ms;
-            if instance.owner == Owner::Others {
+        let namesake = self.roster.change(name, |instance| {
+            let namesake = instance.sidecar_start_ms != sidecar.start_unix_ms
+                || instance.token != sidecar.token;
+            if namesake && instance.owner == Owner::Others {
                 instance.phase = Phase::Starting;
                 instance.started = now;
             }
+            instance.sidecar_start_ms = sidecar.start_unix_ms;
+            instance.token = sidecar.token;
+            instance.stream = Some(reporter);
+            instance.silent_since = None;
+            instance.address = sidecar.address.into();
+            instance.limit = sidecar.limit;
+            instance.max_waiting = sidecar.max_waiting;
+            namesake
+        });
+        if namesake == Some(true) {
+            // What the old one said does not hold for it, nor do its numbers.
+            self.demand.forget_instance(name);
         }
-        instance.stream = Some(reporter);
-        instance.silent_since = None;
-        instance.address = address;
-        instance.limit = limit;
         self.push_endpoints(cx);
     }
 
     /// The stream of an instance ended. What it said last holds: silence is not zero.
     pub(crate) fn part(&mut self, cx: &mut Context<'_>, reporter: ReporterId, name: &InstanceName) {
-        let Some(instance) = self.instances.get_mut(name) else { return };
-        if instance.stream != Some(reporter) {
+        if !self.is_heard_on(name, reporter) {
             return;
         }
-        instance.stream = None;
-        instance.silent_since = Some(cx.now);
-        if instance.owner == Owner::Others && instance.phase == Phase::Draining {
-            self.instances.remove(name);
+        let gone = self.roster.change(name, |instance| {
+            instance.stream = None;
+            instance.silent_since = Some(cx.now);
+            instance.owner == Owner::Others && instance.phase == Phase::Draining
+        });
+        if gone == Some(true) {
+            self.roster.remove(name);
             self.demand.forget_instance(name);
             self.push_endpoints(cx);
         }
+    }
+
+    /// Whether `reporter` is the stream that speaks for an instance. What is still on the way from
+    /// another, or from one that is gone, is not heard.
+    fn is_heard_on(&self, name: &InstanceName, reporter: ReporterId) -> bool {
+        self.roster.get(name).is_some_and(|instance| instance.stream == Some(reporter))
+    }
+
+    /// What an instance may claim at most: what it can hold by its limit and its line, whoever set
+    /// them.
+    fn claim(&self, name: &InstanceName) -> Claim {
+        let limit = self.declaration.container_concurrency;
+        let announced = self.roster.get(name).map_or(0, |instance| instance.max_waiting);
+        Claim::of_instance(limit, announced)
     }
 
     /// A sidecar's fresh numbers.
     pub(crate) fn hear_instance(
         &mut self,
         cx: &mut Context<'_>,
-        name: &InstanceName,
+        (reporter, name): (ReporterId, &InstanceName),
         report: &Report,
     ) {
-        if !self.instances.contains_key(name) {
-            // It is gone, and this was on the way.
+        if !self.is_heard_on(name, reporter) {
             return;
         }
+        let report = &report.within(&self.claim(name));
         self.demand.instance(name, report);
         self.follow(cx, name, report);
         if report.waiting > 0 {
@@ -88,7 +136,9 @@ impl Revision {
         cx: &mut Context<'_>,
         reporter: ReporterId,
         report: &Report,
+        claim: &Claim,
     ) {
+        let report = &report.within(claim);
         self.rouse(cx.now);
         self.demand.activator(reporter, report);
         if report.waiting > 0 {
@@ -101,14 +151,15 @@ impl Revision {
     pub(crate) fn recall_instance(
         &mut self,
         cx: &mut Context<'_>,
-        name: &InstanceName,
+        (reporter, name): (ReporterId, &InstanceName),
         reports: &[Report],
     ) {
-        if !self.instances.contains_key(name) {
+        if !self.is_heard_on(name, reporter) {
             return;
         }
-        let known = self.demand.last_sequence(name);
+        let (known, claim) = (self.demand.last_sequence(name), self.claim(name));
         for report in reports.iter().filter(|report| report.sequence > known) {
+            let report = &report.within(&claim);
             if self.policy.is_none() {
                 self.history.add(Origin::Instances, report);
             }
@@ -131,12 +182,13 @@ impl Revision {
         cx: &mut Context<'_>,
         reporter: ReporterId,
         report: &Report,
+        claim: &Claim,
     ) {
         if self.policy.is_none() {
-            self.history.add(Origin::Activator, report);
+            self.history.add(Origin::Activator, &report.within(claim));
         }
         if is_fresh(cx, report) {
-            self.hear_activator(cx, reporter, report);
+            self.hear_activator(cx, reporter, report, claim);
         }
     }
 
@@ -147,14 +199,18 @@ impl Revision {
 
     /// Follows what an instance says about itself.
     fn follow(&mut self, cx: &mut Context<'_>, name: &InstanceName, report: &Report) {
-        let Some(instance) = self.instances.get_mut(name) else { return };
-        let was_starting = instance.phase == Phase::Starting;
-        let changed = settle(instance, report.ready, report.draining, cx.now);
-        if instance.phase == Phase::Ready {
-            instance.limit = report.limit;
-        }
-        if changed && was_starting && instance.phase == Phase::Ready {
-            let after_ms = cx.now.millis_since(instance.started);
+        let followed = self.roster.change(name, |instance| {
+            let was_starting = instance.phase == Phase::Starting;
+            let changed = settle(instance, report.ready, report.draining, cx.now);
+            let is_ready = instance.phase == Phase::Ready;
+            if is_ready {
+                instance.limit = report.limit;
+            }
+            let became_ready = changed && was_starting && is_ready;
+            (changed, became_ready.then(|| cx.now.millis_since(instance.started)))
+        });
+        let Some((changed, became_ready_after_ms)) = followed else { return };
+        if let Some(after_ms) = became_ready_after_ms {
             let instance = name.clone();
             cx.effects.push(Effect::Announce(Notice::Ready { instance, after_ms }));
             self.crash.became_ready();

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::access::{Addresses, ForeignAddress};
-use crate::event::{Event, Word};
+use crate::event::{Event, Refusal, Word};
 use crate::identity::ReporterId;
 use crate::report::{Greeting, Report};
 use crate::task::{Ended, Handle, Message, Outlet};
@@ -174,6 +174,18 @@ fn ended(error: Ended) -> Status {
     Status::unavailable(error.to_string())
 }
 
+/// A refusal on the wire.
+pub(crate) fn refused(refusal: &Refusal) -> Status {
+    let code = match refusal {
+        Refusal::Unknown(_) => Code::FailedPrecondition,
+        Refusal::NameInUse(_) => Code::AlreadyExists,
+        Refusal::NotWhereItWasStarted { .. } => Code::PermissionDenied,
+        Refusal::Full { .. } => Code::ResourceExhausted,
+        Refusal::Replaced => Code::Aborted,
+    };
+    Status::new(code, refusal.to_string())
+}
+
 /// The controller's words on the wire.
 pub(crate) fn to_wire(word: Word) -> wire::ReportResponse {
     let message = match word {
@@ -191,7 +203,7 @@ pub(crate) fn to_wire(word: Word) -> wire::ReportResponse {
                 .iter()
                 .map(|endpoint| wire::Endpoint {
                     instance: endpoint.instance.to_string(),
-                    address: endpoint.address.clone(),
+                    address: endpoint.address.to_string(),
                     limit: endpoint.limit,
                 })
                 .collect(),

@@ -1,7 +1,9 @@
 //! What follows from what, with time as an argument.
 
 mod fixture;
+mod many;
 mod random;
+mod uninvited;
 
 use std::sync::Arc;
 

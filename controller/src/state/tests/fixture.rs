@@ -8,7 +8,7 @@ use tidegate_autoscaler::{Improvements, Timestamp};
 
 use crate::declaration::{Declaration, Launch, Template};
 use crate::event::{Effect, Ending, Event};
-use crate::identity::{InstanceName, ReporterId, RevisionId};
+use crate::identity::{InstanceName, ReporterId, RevisionId, Token};
 use crate::report::{Greeting, Report};
 use crate::state::{State, Strangers};
 
@@ -87,6 +87,11 @@ impl Fixture {
         self.state.apply(self.now, event)
     }
 
+    /// What is kept up to date equals what is counted anew.
+    pub(super) fn recount(&self) {
+        self.state.recount();
+    }
+
     /// Lets seconds pass; `each` is called at the end of each with its number from 0.
     pub(super) fn run_for(
         &mut self,
@@ -122,7 +127,7 @@ impl Fixture {
 
     pub(super) fn activator(&mut self) -> ReporterId {
         let reporter = self.reporter();
-        let greeting = Greeting::Activator { name: instance("door") };
+        let greeting = Greeting::Activator { name: instance("door"), max_waiting: 0, token: None };
         self.apply(Event::Connected { reporter, greeting });
         reporter
     }
@@ -153,13 +158,35 @@ impl Fixture {
         self.greet_as(reporter, revision, name)
     }
 
+    /// A sidecar with a token opens a stream, as ours do.
+    pub(super) fn greet_with(
+        &mut self,
+        name: &str,
+        address: &str,
+        token: u8,
+    ) -> (ReporterId, Vec<Effect>) {
+        let reporter = self.reporter();
+        let greeting = Greeting::QueueProxy {
+            revision: revision(),
+            instance: instance(name),
+            address: address.into(),
+            container_concurrency: 0,
+            max_waiting: 0,
+            start_unix_ms: 1,
+            token: Token::new(&[token; 16]),
+        };
+        (reporter, self.apply(Event::Connected { reporter, greeting }))
+    }
+
     fn greet_as(&mut self, reporter: ReporterId, revision: &str, name: &str) -> Vec<Effect> {
         let greeting = Greeting::QueueProxy {
             revision: RevisionId::new("default", revision).expect("valid"),
             instance: instance(name),
             address: "127.0.0.1:8012".into(),
             container_concurrency: 0,
+            max_waiting: 0,
             start_unix_ms: 1,
+            token: None,
         };
         self.sidecars.push(reporter);
         self.apply(Event::Connected { reporter, greeting })

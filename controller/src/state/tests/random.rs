@@ -150,6 +150,7 @@ proptest! {
         for what in &happenings {
             let effects = step(&mut world, &mut seen, door, what);
             seen.take(&effects);
+            world.recount();
         }
         // In the end everything that is left can be stopped, and then nothing is.
         let effects = world.apply(Event::Stop(StopMode::Drain));
@@ -167,5 +168,36 @@ proptest! {
         let late = world.pass(60_000);
         let starts = late.iter().any(|effect| matches!(effect, Effect::Start { .. }));
         prop_assert!(!starts, "started after the stop");
+    }
+
+    /// What costs a report nothing because it is kept up to date is what counting would find.
+    #[test]
+    fn what_is_kept_up_to_date_is_what_there_is(
+        happenings in prop::collection::vec((happening(), 0_u8..3), 1..200),
+    ) {
+        let mut world = Fixture::remote(declaration(2, "0"));
+        let door = world.activator();
+        let mut streams = Vec::new();
+        for (sequence, (what, token)) in (1_u64..).zip(&happenings) {
+            match what {
+                Happening::Pass(ms) => drop(world.pass(ms * 4)),
+                Happening::Wait(waiting) => drop(world.activator_says(door, sequence, *waiting)),
+                Happening::Greet(number) | Happening::End(number) => {
+                    streams.push(world.greet_with(&name(*number), "127.0.0.1:1", *token).0);
+                }
+                Happening::Report(number, busy, ready, draining) => {
+                    let Some(stream) = streams.get(usize::from(*number)) else { continue };
+                    let Stat(mut report) = stat(sequence, f64::from(*busy)).in_flight(*busy);
+                    (report.ready, report.draining) = (*ready, *draining);
+                    (report.waiting, report.limit) = (*busy, *busy);
+                    world.instance_says(*stream, Stat(report));
+                }
+                Happening::Cut(number) | Happening::Fail(number) => {
+                    let Some(reporter) = streams.get(usize::from(*number)) else { continue };
+                    world.apply(Event::Disconnected { reporter: *reporter });
+                }
+            }
+            world.recount();
+        }
     }
 }
