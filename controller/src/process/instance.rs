@@ -34,7 +34,7 @@ pub(super) async fn live(
     orders: watch::Receiver<Order>,
 ) {
     let output = Output::new(name.clone(), shared.config.output.clone());
-    let what = match start(&shared, &revision, &name, &launch, &output) {
+    let what = match start(&shared, &revision, &name, &launch, &output).await {
         Ok(pair) => pair.live(&shared, &name, &launch, orders).await,
         Err(what) => what,
     };
@@ -53,7 +53,7 @@ struct Pair {
 }
 
 /// Starts both processes.
-fn start(
+async fn start(
     shared: &Shared,
     revision: &RevisionId,
     name: &InstanceName,
@@ -62,6 +62,10 @@ fn start(
 ) -> Result<Pair, String> {
     let lease = || shared.ports.lease().map_err(|error| error.to_string());
     let (app_port, sidecar_port) = (lease()?, lease()?);
+    // Before there is a sidecar that could say so: it is nowhere else, whoever says so.
+    let address = format!("127.0.0.1:{}", sidecar_port.port()).into();
+    let launched = Event::InstanceLaunched { instance: name.clone(), address };
+    shared.handle.happened(launched).await.map_err(|error| error.to_string())?;
     let mut command = app_command(launch, revision, app_port.port())?;
     let shown = command.as_std().get_program().to_string_lossy().into_owned();
     let mut app = mark(&mut command, shared, name)
