@@ -10,8 +10,8 @@
 //!
 //! Modules in reading order: [`identity`] and [`report`] are what comes in, validated; [`demand`]
 //! and [`history`] make totals of it; [`declaration`] is what a revision is; [`event`] is what can
-//! happen; [`state`] and `revision` are what follows from it, with [`instance`], `roster`,
-//! `crash`, [`journal`] and [`status`]; [`task`] runs them; [`access`] is who may take part, `service` is
+//! happen; [`state`] and `revision` are what follows from it, with [`instance`], `roster`, `crash`,
+//! [`journal`] and [`status`]; [`task`] runs them; [`access`] is who may take part, `service` is
 //! the gRPC edge; [`process`] starts and stops instances on this machine.
 
 pub mod access;

@@ -1,6 +1,6 @@
-//! Ten thousand instances of one revision. Each report once looked at all instances four times over,
-//! so that 8,000 of them cost 47 s of processor time for 3 s of life, and from 3,000 on the controller
-//! never caught up and answered nobody. Operations are counted here, not time.
+//! Ten thousand instances of one revision. Each report once looked at all instances four times
+//! over, so that 8,000 of them cost 47 s of processor time for 3 s of life, and from 3,000 on the
+//! controller never caught up and answered nobody. Operations are counted here, not time.
 
 use super::fixture::{Fixture, declaration, revision, stat};
 use crate::event::{Effect, Word};

@@ -1,6 +1,6 @@
 //! Nobody takes part uninvited. The newest greeting once won: whoever knew the name of an instance,
-//! and `shop-1` is a name that anybody can guess, was sent its requests, and whoever reported 2^32-1
-//! waiting requests had three thousand instances wanted.
+//! and `shop-1` is a name that anybody can guess, was sent its requests, and whoever reported
+//! 2^32-1 waiting requests had three thousand instances wanted.
 
 use std::sync::Arc;
 
