@@ -5,7 +5,6 @@
 //! instances that the arrivals need has not changed. By Little's law that number is known if it
 //! is known how long a request takes when it need not wait, which calm times tell.
 
-use crate::snapshot::{Reader, SnapshotError, Writer};
 use crate::time::Timestamp;
 
 /// How long requests take in calm times, and when instances were last starting.
@@ -36,17 +35,5 @@ impl Calm {
     pub(crate) fn bounding_request_s(&self, now: Timestamp, memory_ms: u64) -> Option<f64> {
         let since_ms = now.millis_since(self.last_starting?);
         self.request_s.filter(|_| since_ms <= memory_ms)
-    }
-
-    pub(crate) fn save(&self, out: &mut Writer) {
-        out.option(self.request_s, Writer::f64);
-        out.option(self.last_starting, Writer::time);
-    }
-
-    pub(crate) fn load(input: &mut Reader<'_>) -> Result<Calm, SnapshotError> {
-        Ok(Calm {
-            request_s: input.option(|input| input.f64("request duration"))?,
-            last_starting: input.option(Reader::time)?,
-        })
     }
 }

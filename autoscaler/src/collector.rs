@@ -2,7 +2,6 @@
 //! the panic window.
 
 use crate::sample::{Origin, Sample};
-use crate::snapshot::{Reader, SnapshotError, Writer};
 use crate::spec::{Improvements, MetricSpec, ScalingMetric};
 use crate::time::{MS_PER_SECOND, Timestamp};
 use crate::window::{FEW_BUCKETS, Resize, Window, WindowError};
@@ -155,11 +154,6 @@ impl Collector {
         asked && self.stable.is_empty(now)
     }
 
-    /// Whether nothing but zeros are in the windows.
-    pub fn is_all_zero(&self) -> bool {
-        self.stable.is_all_zero() && self.panic.is_all_zero()
-    }
-
     /// The time that the windows are looked at from: `now`, but if silence holds no later than
     /// the second after the newest report.
     fn seen_from(&self, now: Timestamp, silence: Silence) -> Timestamp {
@@ -189,28 +183,6 @@ impl Collector {
     /// A percentile (0..=100) of the seconds of the stable window.
     pub fn percentile(&self, metric: ScalingMetric, percentile: f64) -> Option<f64> {
         self.stable.percentile(lane(metric), percentile)
-    }
-
-    pub(crate) fn save(&self, out: &mut Writer) {
-        self.stable.save(out);
-        self.panic.save(out);
-        out.i64(self.sharing.second);
-        out.u32(self.sharing.reports);
-        out.f64s(&self.sharing.mean);
-        out.flag(self.scraped);
-    }
-
-    pub(crate) fn load(input: &mut Reader<'_>) -> Result<Collector, SnapshotError> {
-        Ok(Collector {
-            stable: Window::load(input)?,
-            panic: Window::load(input)?,
-            sharing: Sharing {
-                second: input.i64()?,
-                reports: input.u32()?,
-                mean: input.f64s("reports of one second")?,
-            },
-            scraped: input.flag()?,
-        })
     }
 
     /// When something was recorded last: the start of that second.

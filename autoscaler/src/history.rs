@@ -86,7 +86,7 @@ impl RevisionAutoscaler {
             self.expect_reports_of(observed.ready);
         } else {
             self.raise_panic(observed.requested);
-            self.tick(now, Some(observed), &[]);
+            let _ = self.tick(now, Some(observed), &[]);
         }
     }
 }

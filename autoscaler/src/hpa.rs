@@ -6,7 +6,7 @@
 //! then the bounds. It never scales to zero, and at zero replicas it does nothing.
 //!
 //! In reading order: `settings` (what an HPA object says), `ratio` (from a metric to replicas),
-//! `behavior` (what may happen how fast), `trace` (why).
+//! `behavior` (what may happen how fast); why is in [`crate::explain`].
 //!
 //! ```
 //! use tidegate_autoscaler::hpa::{HpaMetricSpec, HpaPolicy, HpaSettings};
@@ -31,17 +31,16 @@
 mod behavior;
 mod ratio;
 mod settings;
-mod trace;
 
+pub use crate::explain::{HpaRule, HpaTrace};
 pub use ratio::{Reading, replicas_for};
 pub use settings::{
     HpaMetricSpec, HpaSettings, HpaSettingsError, ScalingPolicy, ScalingRules, ScalingStep,
     SelectPolicy, Tolerance,
 };
-pub use trace::{HpaRule, HpaTrace};
 
-use crate::decide::{Decision, Outcome};
-use crate::explain::{Detail, Explanation};
+use crate::decision::Outcome;
+use crate::explain::{Decision, Detail, Explanation};
 use crate::observed::Observed;
 use crate::policy::{Policy, TickInput};
 use crate::sample::{Origin, Sample};

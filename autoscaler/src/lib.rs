@@ -27,12 +27,12 @@
 //! * [`window`]: seconds in rings, and what is asked of them.
 //! * [`collector`]: the windows of one revision.
 //! * [`signal`]: what can be wished from besides concurrency and request rate.
+//! * [`decision`]: what a decision is made from and what it comes to, as data.
 //! * [`decide`]: the rule itself, a pure function from inputs to an explained outcome.
 //! * [`explain`]: that explanation, as a value and in words.
 //! * `calm`: what calm times teach about how long requests take.
 //! * [`revision`]: collector, rule and memory put together.
-//! * [`snapshot`], [`history`]: state that survives.
-//! * [`fleet`], [`instances`]: very many revisions, and how many instances each has.
+//! * [`history`]: an autoscaler made anew from what its reporters kept.
 //! * [`policy`]: the seam for other deciders.
 //! * [`hpa`]: Kubernetes' own algorithm behind that seam.
 //! * [`settings`]: Knative's configuration and annotations, resolved to those words.
@@ -43,11 +43,10 @@
 mod calm;
 pub mod collector;
 pub mod decide;
+pub mod decision;
 pub mod explain;
-pub mod fleet;
 pub mod history;
 pub mod hpa;
-pub mod instances;
 pub mod lifecycle;
 pub mod observed;
 pub mod policy;
@@ -56,7 +55,6 @@ pub mod sample;
 pub mod scrape;
 pub mod settings;
 pub mod signal;
-pub mod snapshot;
 pub mod spec;
 pub mod subset;
 pub mod time;
@@ -64,7 +62,6 @@ pub mod window;
 
 pub use decide::{Decision, Outcome};
 pub use explain::Explanation;
-pub use fleet::{Fleet, RevisionId};
 pub use hpa::{HpaPolicy, HpaSettings};
 pub use lifecycle::{Lifecycle, LifecycleSpec};
 pub use observed::Observed;

@@ -2,67 +2,10 @@
 
 mod fixed;
 mod keep_alive;
+mod knative;
+mod seam;
 
 pub use fixed::FixedPolicy;
 pub use keep_alive::KeepAlivePolicy;
-
-use crate::decide::Decision;
-use crate::observed::Observed;
-use crate::revision::{RevisionAutoscaler, TICK_INTERVAL_MS};
-use crate::sample::{Origin, Sample};
-use crate::signal::Signal;
-use crate::time::Timestamp;
-
-/// Knative's algorithm as a policy; with [`crate::Improvements`], Tidegate's.
-pub type KnativePolicy = RevisionAutoscaler;
-
-/// What a policy is told when a decision is due.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TickInput<'a> {
-    /// The time of the decision.
-    pub now: Timestamp,
-    /// The instances; none when they could not be counted.
-    pub observed: Option<Observed>,
-    /// Loads besides concurrency and request rate, as totals.
-    pub signals: &'a [Signal],
-}
-
-/// Decides how many instances one revision should have.
-///
-/// A policy owns its memory and is driven from outside: [`record`](Self::record) once a second,
-/// [`tick`](Self::tick) every [`tick_interval_ms`](Self::tick_interval_ms), and also at once when
-/// a request waits and [`should_wake`](Self::should_wake) says so. It must not read a clock.
-pub trait Policy {
-    /// Records a report of the second that `at` falls into. Policies that do not go by reports
-    /// ignore it.
-    fn record(&mut self, at: Timestamp, origin: Origin, sample: &Sample) {
-        let _ = (at, origin, sample);
-    }
-
-    /// Decides.
-    fn tick(&mut self, input: &TickInput<'_>) -> Decision;
-
-    /// Whether `waiting` requests should cause a decision at once.
-    fn should_wake(&self, waiting: u32) -> bool {
-        waiting > 0
-    }
-
-    /// Milliseconds between decisions.
-    fn tick_interval_ms(&self) -> u64 {
-        TICK_INTERVAL_MS
-    }
-}
-
-impl Policy for RevisionAutoscaler {
-    fn record(&mut self, at: Timestamp, origin: Origin, sample: &Sample) {
-        RevisionAutoscaler::record(self, at, origin, sample);
-    }
-
-    fn tick(&mut self, input: &TickInput<'_>) -> Decision {
-        RevisionAutoscaler::tick(self, input.now, input.observed, input.signals)
-    }
-
-    fn should_wake(&self, waiting: u32) -> bool {
-        RevisionAutoscaler::should_wake(self, f64::from(waiting))
-    }
-}
+pub use knative::KnativePolicy;
+pub use seam::{Policy, TickInput};

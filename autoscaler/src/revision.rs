@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::calm::Calm;
 use crate::collector::{Averages, Collector, Missing, Silence};
-use crate::decide::{Decision, PanicState, Signals, decide_from};
-use crate::explain::Detail;
+use crate::decide::decide_from;
+use crate::decision::{PanicState, Signals};
+use crate::explain::{Decision, Detail};
 use crate::observed::Observed;
 use crate::sample::{Origin, Sample};
 use crate::signal::{MAX_EXTRA_SIGNALS, Signal, SignalKind};
-use crate::snapshot::{Reader, SnapshotError, Writer};
 use crate::spec::{DecisionSpec, Improvements, MetricSpec, ScalingMetric};
 use crate::time::Timestamp;
 use crate::window::WindowError;
@@ -323,27 +323,6 @@ impl RevisionAutoscaler {
         asleep && waiting != 0.0
     }
 
-    /// Whether no decision from `now` on could change anything until something else than zeros
-    /// is recorded or the instances change: nothing is in the windows, the wish is zero already,
-    /// and neither panic nor the scale-down delay remember otherwise.
-    pub fn is_at_rest(&self, now: Timestamp) -> bool {
-        let ends_by_itself = self.settings.improvements.leave_panic_without_data;
-        let calm = self.panic.since.is_none();
-        let Some(collector) = &self.collector else { return calm || !ends_by_itself };
-        let silence = self.silence(self.reporters);
-        if collector.knows_nothing(now, silence) {
-            return calm || !ends_by_itself;
-        }
-        let released = self
-            .delay
-            .as_ref()
-            .is_none_or(|delay| delay.current_at(now).is_none_or(|held| held <= 0));
-        // With more instances the rate of shrinking could have zero load wish for some of them.
-        let spec = &self.settings.spec;
-        let shrunk = !spec.reachable || f64::from(self.reporters.max(1)) < spec.max_scale_down_rate;
-        calm && self.status.desired == 0 && released && shrunk && collector.is_all_zero()
-    }
-
     /// The last valid decision.
     pub fn status(&self) -> Status {
         self.status
@@ -411,27 +390,5 @@ impl RevisionAutoscaler {
         if self.panic.since.is_some() {
             self.panic.max_instances = self.panic.max_instances.max(instances);
         }
-    }
-
-    pub(crate) fn save(&self, out: &mut Writer) {
-        self.settings.save(out);
-        self.panic.save(out);
-        self.status.save(out);
-        out.u32(self.reporters);
-        self.calm.save(out);
-        out.option(self.collector.as_ref(), |out, collector| collector.save(out));
-        out.option(self.delay.as_ref(), |out, delay| delay.save(out));
-    }
-
-    pub(crate) fn load(input: &mut Reader<'_>) -> Result<RevisionAutoscaler, SnapshotError> {
-        Ok(RevisionAutoscaler {
-            settings: Arc::new(RevisionSettings::load(input)?),
-            panic: PanicState::load(input)?,
-            status: Status::load(input)?,
-            reporters: input.u32()?,
-            calm: Calm::load(input)?,
-            collector: input.option(Collector::load)?,
-            delay: input.option(MaxWindow::load)?,
-        })
     }
 }

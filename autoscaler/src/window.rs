@@ -3,36 +3,21 @@
 //! A window is a ring of buckets, one per second in practice. Values that fall into one bucket
 //! add up. Recording and asking take the time as an argument; times may be in any order.
 
+mod length;
 pub mod max;
 mod percentile;
 mod ring;
 pub mod smoothing;
 mod weighted;
 
-use std::fmt;
-
-use crate::snapshot::{Reader, SnapshotError, Writer};
 use crate::spec::Aggregation;
 use crate::time::Timestamp;
+pub use length::{MAX_BUCKETS, Resize, WindowError};
 use ring::Ring;
 use weighted::Weights;
 
-/// The most buckets one window may have: a day of seconds, far beyond the hour that settings
-/// allow, so that a wrong number is an error and not gigabytes.
-pub const MAX_BUCKETS: u64 = 86_400;
-
 /// So many skipped buckets are a late or a lost report; the newest bucket still speaks for them.
 pub const FEW_BUCKETS: u64 = 3;
-
-/// What happens to a window's age when its length changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resize {
-    /// The window is said to have been full before, as in Knative: one that had just begun is
-    /// divided by more seconds than it has.
-    ForgetAge,
-    /// The window goes on from where its data began.
-    KeepAge,
-}
 
 /// A window over `LANES` values that are always recorded together.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,29 +116,13 @@ impl<const LANES: usize> Window<LANES> {
         Ok(())
     }
 
-    pub(crate) fn save(&self, out: &mut Writer) {
-        self.ring.save(out);
-        out.option(self.weights.as_ref(), |out, weights| weights.save(out));
-    }
-
-    pub(crate) fn load(input: &mut Reader<'_>) -> Result<Window<LANES>, SnapshotError> {
-        let ring = Ring::load(input)?;
-        let weights = input.option(|input| Weights::load(&ring, input).map(Box::new))?;
-        Ok(Window { ring, weights })
-    }
-
     /// Checks a length without changing anything.
     ///
     /// # Errors
     ///
     /// As [`Window::new`].
     pub fn accepts(&self, length_ms: u64) -> Result<(), WindowError> {
-        ring::bucket_count(length_ms, self.ring.granularity_ms()).map(drop)
-    }
-
-    /// Whether nothing but zeros are in the window.
-    pub fn is_all_zero(&self) -> bool {
-        self.ring.is_all_zero()
+        length::bucket_count(length_ms, self.ring.granularity_ms()).map(drop)
     }
 
     /// Number of buckets.
@@ -176,25 +145,3 @@ impl<const LANES: usize> Window<LANES> {
         self.ring.last_ms().map(Timestamp::from_millis)
     }
 }
-
-/// A window that cannot be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WindowError {
-    /// The length asked for, in milliseconds.
-    pub length_ms: u64,
-    /// The bucket size asked for, in milliseconds.
-    pub granularity_ms: u64,
-}
-
-impl fmt::Display for WindowError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let WindowError { length_ms, granularity_ms } = self;
-        write!(
-            f,
-            "window: {length_ms} ms in buckets of {granularity_ms} ms, expected buckets of at \
-             least 1000 ms and 1 to {MAX_BUCKETS} of them"
-        )
-    }
-}
-
-impl std::error::Error for WindowError {}

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tidegate_autoscaler::{
-    Aggregation, Fleet, Improvements, Observed, Origin, RevisionAutoscaler, RevisionSettings,
-    Sample, Signal, SignalKind, Timestamp,
+    Aggregation, Improvements, Observed, Origin, RevisionAutoscaler, RevisionSettings, Sample,
+    Signal, SignalKind, Timestamp,
 };
 
 #[global_allocator]
@@ -26,10 +26,10 @@ fn a_revision_is_small_and_works_without_allocating() {
 
     let count = 5000;
     let region = Region::new(ALLOCATOR);
-    let mut fleet = Fleet::new(start);
+    let mut revisions = Vec::with_capacity(count);
     for _ in 0..count {
-        let added = fleet.insert(start, Arc::clone(&settings), Observed::ready(1));
-        assert!(added.is_ok());
+        let made = RevisionAutoscaler::new(Arc::clone(&settings), start, 1);
+        revisions.push(made.expect("default windows"));
     }
     let change = region.change();
     let bytes = (change.bytes_allocated - change.bytes_deallocated) / count;

@@ -16,7 +16,6 @@ enum Step {
     Metric(MetricSpec),
     Switches(bool),
     StopCollecting,
-    Survive,
 }
 
 /// Mostly near one another, sometimes anywhere at all.
@@ -75,7 +74,6 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => metric.prop_map(Step::Metric),
         1 => any::<bool>().prop_map(Step::Switches),
         1 => Just(Step::StopCollecting),
-        2 => Just(Step::Survive),
     ]
 }
 
@@ -119,7 +117,7 @@ fn apply(autoscaler: &mut RevisionAutoscaler, step: Step) -> Result<(), TestCase
             let Detail::Knative(trace) = &decision.explanation.detail else { unreachable!() };
             prop_assert_eq!(decide(&trace.inputs).outcome(), decision.outcome());
             prop_assert!(!decision.explanation.to_string().is_empty());
-            let _ = (autoscaler.should_wake(1.0), autoscaler.is_at_rest(now));
+            let _ = autoscaler.should_wake(1.0);
         }
         Step::Spec(spec) => autoscaler.set_spec(spec),
         // Windows that cannot be are refused; the old ones stay.
@@ -129,14 +127,6 @@ fn apply(autoscaler: &mut RevisionAutoscaler, step: Step) -> Result<(), TestCase
             false => Improvements::none(),
         }),
         Step::StopCollecting => autoscaler.stop_collecting(),
-        Step::Survive => {
-            let bytes = autoscaler.snapshot();
-            match RevisionAutoscaler::restore(&bytes) {
-                Ok(restored) => prop_assert_eq!(restored.snapshot(), bytes),
-                // Numbers that are none are not worth keeping.
-                Err(_) => prop_assert!(autoscaler.settings().spec.validate().is_err()),
-            }
-        }
     }
     Ok(())
 }

@@ -4,7 +4,6 @@
 
 use proptest::prelude::*;
 use tidegate_autoscaler::history::HistoryEntry;
-use tidegate_autoscaler::snapshot::{SnapshotError, VERSION};
 use tidegate_autoscaler::{
     Aggregation, DecisionSpec, Improvements, MetricSpec, Observed, Origin, RevisionAutoscaler,
     RevisionSettings, Sample, ScalingMetric, Timestamp,
@@ -104,29 +103,6 @@ fn start(settings: RevisionSettings) -> Life {
 }
 
 proptest! {
-    #[test]
-    fn a_restored_snapshot_never_stopped(
-        settings in settings(),
-        traffic in traffic(),
-        stop in any::<prop::sample::Index>(),
-    ) {
-        let stop = stop.index(traffic.len());
-        let mut life = start(settings);
-        for (index, &second) in traffic.iter().enumerate() {
-            if index == stop {
-                let bytes = life.autoscaler.snapshot();
-                let restored = RevisionAutoscaler::restore(&bytes).unwrap();
-                prop_assert_eq!(&restored.snapshot(), &bytes);
-                let mut second_life = Life { autoscaler: restored, history: Vec::new() };
-                for (index, &second) in traffic.iter().enumerate().skip(stop) {
-                    prop_assert_eq!(life.second(index, second), second_life.second(index, second));
-                }
-                return Ok(());
-            }
-            life.second(index, second);
-        }
-    }
-
     /// Wishes only: the sign of burst capacity has a memory of its own with hysteresis, panic
     /// with a delay may be held longer by what is rebuilt, and how long requests take in calm
     /// times, which `count_starting` goes by, is learned anew.
@@ -163,38 +139,4 @@ proptest! {
             prop_assert_eq!(wish(expected), wish(given), "second {} stop {}", index, stop);
         }
     }
-
-    #[test]
-    fn damaged_snapshots_are_refused(
-        settings in settings(),
-        traffic in traffic(),
-        place in any::<prop::sample::Index>(),
-        flip in 1_u8..=255,
-    ) {
-        let mut life = start(settings);
-        for (index, &second) in traffic.iter().enumerate() {
-            life.second(index, second);
-        }
-        let bytes = life.autoscaler.snapshot();
-        let mut damaged = bytes.clone();
-        damaged[place.index(bytes.len())] ^= flip;
-        prop_assert!(RevisionAutoscaler::restore(&damaged).is_err());
-        let cut = place.index(bytes.len());
-        prop_assert!(RevisionAutoscaler::restore(&bytes[..cut]).is_err());
-    }
-
-    #[test]
-    fn arbitrary_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        prop_assert!(RevisionAutoscaler::restore(&bytes).is_err());
-    }
-}
-
-#[test]
-fn another_version_is_named() {
-    let mut bytes = start(RevisionSettings::default()).autoscaler.snapshot();
-    bytes[4] = 7;
-    let error = RevisionAutoscaler::restore(&bytes).unwrap_err();
-    assert_eq!(error, SnapshotError::UnknownVersion(7));
-    let words = format!("snapshot: version 7, expected {VERSION}; start without it");
-    assert_eq!(error.to_string(), words);
 }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::{DecisionTrace, Detail, Explanation, PanicChange, Rule};
+use super::{Detail, Explanation};
 use crate::collector::Missing;
+use crate::decision::{DecisionTrace, PanicChange, Rule};
 use crate::signal::{Signal, SignalKind};
 use crate::time::MS_PER_SECOND;
 
@@ -23,6 +24,10 @@ impl fmt::Display for Explanation {
                 write!(f, "{}: {trace}.", Instances(i64::from(self.outcome.desired)))?;
             }
             Detail::Hpa(trace) => write!(f, "The last wish stands: {trace}.")?,
+            Detail::Custom(account) if self.outcome.valid => {
+                write!(f, "{}: {account}.", Instances(i64::from(self.outcome.desired)))?;
+            }
+            Detail::Custom(account) => write!(f, "The last wish stands: {account}.")?,
         }
         match &self.lifecycle {
             Some(step) => write!(f, " Then {step}."),

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{HpaRule, HpaSettings, ScalingPolicy, ScalingRules, ScalingStep, SelectPolicy};
+use super::settings::{HpaSettings, ScalingPolicy, ScalingRules, ScalingStep, SelectPolicy};
+use crate::explain::HpaRule;
 use crate::time::Timestamp;
 
 /// The most recommendations and the most changes that are remembered: an hour of both at the

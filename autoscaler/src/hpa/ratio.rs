@@ -1,6 +1,6 @@
 //! From a metric to replicas: the ratio of what is to what should be.
 
-use super::Tolerance;
+use super::settings::Tolerance;
 
 /// What one metric reads.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,8 +1,8 @@
 //! A number that never changes.
 
-use super::{Policy, TickInput};
-use crate::decide::{Decision, Outcome};
-use crate::explain::{Detail, Explanation};
+use super::seam::{Policy, TickInput};
+use crate::decision::Outcome;
+use crate::explain::{Decision, Detail, Explanation};
 
 /// Always wishes the same number of instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 
-use super::{Policy, TickInput};
-use crate::decide::{Decision, Outcome};
-use crate::explain::{Detail, Explanation};
+use super::seam::{Policy, TickInput};
+use crate::decision::Outcome;
+use crate::explain::{Decision, Detail, Explanation};
 use crate::time::Timestamp;
 
 /// Wishes as many instances as requests were in flight at once within the last `idle_ms`.

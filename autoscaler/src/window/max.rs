@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use crate::snapshot::{Reader, SnapshotError, Writer};
 use crate::time::{MS_PER_SECOND, Timestamp};
 
 /// The largest of the values recorded into the last few slots of time.
@@ -67,36 +66,6 @@ impl MaxWindow {
         self.falling.reserve(missing);
     }
 
-    pub(crate) fn save(&self, out: &mut Writer) {
-        out.i64(self.slots);
-        out.i64(self.granularity_s);
-        out.u32(self.falling.len() as u32);
-        for (index, value) in &self.falling {
-            out.i64(*index);
-            out.i32(*value);
-        }
-    }
-
-    pub(crate) fn load(input: &mut Reader<'_>) -> Result<MaxWindow, SnapshotError> {
-        let invalid = SnapshotError::Invalid("scale-down delay");
-        let (slots, granularity_s, held) = (input.i64()?, input.i64()?, input.u32()? as usize);
-        let bounded = (1..=super::MAX_BUCKETS as i64).contains(&slots) && held as i64 <= slots;
-        if !bounded || !(1..=i64::MAX / MS_PER_SECOND).contains(&granularity_s) {
-            return Err(invalid);
-        }
-        let mut falling = VecDeque::with_capacity(slots as usize);
-        for _ in 0..held {
-            let entry = (input.i64()?, input.i32()?);
-            let follows = |last: &(i64, i32)| last.0 < entry.0 && last.1 > entry.1;
-            let possible = entry.0 > i64::MIN / MS_PER_SECOND && entry.0 < i64::MAX / MS_PER_SECOND;
-            if !possible || !falling.back().is_none_or(follows) {
-                return Err(invalid);
-            }
-            falling.push_back(entry);
-        }
-        Ok(MaxWindow { falling, slots, granularity_s })
-    }
-
     fn index(&self, at: Timestamp) -> i64 {
         at.unix_seconds().div_euclid(self.granularity_s)
     }
@@ -104,5 +73,5 @@ impl MaxWindow {
 
 /// The number of slots, at least one and at most an `i32`.
 fn slots(duration_ms: u64, granularity_ms: u64) -> i64 {
-    duration_ms.div_ceil(granularity_ms.max(1)).clamp(1, super::MAX_BUCKETS) as i64
+    duration_ms.div_ceil(granularity_ms.max(1)).clamp(1, super::length::MAX_BUCKETS) as i64
 }

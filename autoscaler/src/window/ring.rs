@@ -4,8 +4,7 @@
 //! results are compared to the last bit. Buckets go by running numbers: a bucket's number is its
 //! start divided by the bucket size.
 
-use super::{MAX_BUCKETS, Resize, WindowError};
-use crate::snapshot::{Reader, SnapshotError, Writer};
+use super::length::{Resize, WindowError, bucket_count};
 use crate::time::MS_PER_SECOND;
 
 /// "Never", as the number of the first and the last bucket written. Far enough from the ends of
@@ -182,40 +181,6 @@ impl<const LANES: usize> Ring<LANES> {
         Ok(())
     }
 
-    pub(crate) fn save(&self, out: &mut Writer) {
-        out.u64(self.length_ms());
-        out.u64(self.granularity_ms());
-        out.i64(self.first);
-        out.i64(self.last);
-        out.f64s(&self.total);
-        for behind in 0..self.buckets.len() {
-            out.f64s(self.bucket(behind));
-        }
-    }
-
-    pub(crate) fn load(input: &mut Reader<'_>) -> Result<Ring<LANES>, SnapshotError> {
-        const PART: &str = "window";
-        let invalid = SnapshotError::Invalid(PART);
-        let (length_ms, granularity_ms) = (input.u64()?, input.u64()?);
-        let count = bucket_count(length_ms, granularity_ms).map_err(|_| invalid)?;
-        if !input.holds(count, LANES * size_of::<f64>()) {
-            return Err(SnapshotError::WrongLength);
-        }
-        let mut ring = Ring::new(length_ms, granularity_ms).map_err(|_| invalid)?;
-        (ring.first, ring.last) = (input.i64()?, input.i64()?);
-        let most = i64::MAX.unsigned_abs() / MS_PER_SECOND.unsigned_abs();
-        let possible = |number: i64| number == NEVER || number.unsigned_abs() <= most;
-        if !possible(ring.first) || !possible(ring.last) || ring.first > ring.last {
-            return Err(invalid);
-        }
-        ring.total = input.f64s(PART)?;
-        ring.head = count - 1;
-        for bucket in ring.buckets.iter_mut().rev() {
-            *bucket = input.f64s(PART)?;
-        }
-        Ok(ring)
-    }
-
     /// How many buckets lie between the newest one and that of `at_ms`, if the window spans them.
     pub(crate) fn skipped_before(&self, at_ms: i64) -> u64 {
         let age = self.age(at_ms);
@@ -238,12 +203,6 @@ impl<const LANES: usize> Ring<LANES> {
         let newer = &self.buckets[end.saturating_sub(count)..end];
         let older = &self.buckets[self.buckets.len() - count.saturating_sub(end)..];
         newer.iter().chain(older).map(move |bucket| bucket[lane])
-    }
-
-    /// Whether every bucket holds zero. The total may keep a trace of what once was in there, but
-    /// not one that six decimals show.
-    pub(crate) fn is_all_zero(&self) -> bool {
-        self.buckets.iter().flatten().all(|&value| value == 0.0)
     }
 
     /// How many buckets have been written, gaps included.
@@ -289,40 +248,7 @@ impl<const LANES: usize> Ring<LANES> {
     }
 }
 
-/// How many buckets of a size make up a length.
-pub(crate) fn bucket_count(length_ms: u64, granularity_ms: u64) -> Result<usize, WindowError> {
-    let error = WindowError { length_ms, granularity_ms };
-    if granularity_ms < MS_PER_SECOND as u64 || granularity_ms > i64::MAX as u64 {
-        return Err(error);
-    }
-    match length_ms.div_ceil(granularity_ms) {
-        count @ 1..=MAX_BUCKETS if length_ms <= i64::MAX as u64 => Ok(count as usize),
-        _ => Err(error),
-    }
-}
-
 /// Rounds to six decimals, halves away from zero.
 fn round6(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A fuzzer's find: the sign of the smallest number cannot be taken.
-    #[test]
-    fn a_bucket_number_at_the_end_of_the_range_is_refused() {
-        for (first, last) in [(i64::MIN, 5), (i64::MIN, i64::MIN), (5, i64::MAX)] {
-            let mut out = Writer::new();
-            out.u64(2_000);
-            out.u64(1_000);
-            out.i64(first);
-            out.i64(last);
-            out.f64s(&[0.0; 3]);
-            let bytes = out.into_bytes();
-            let loaded = Ring::<1>::load(&mut Reader::new(&bytes));
-            assert_eq!(loaded, Err(SnapshotError::Invalid("window")));
-        }
-    }
 }

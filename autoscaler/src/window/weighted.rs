@@ -19,7 +19,6 @@
 
 use super::ring::{Change, Ring};
 use super::smoothing;
-use crate::snapshot::{Reader, SnapshotError, Writer};
 
 /// Weights over a ring: the newest bucket counts `k`, each older one `1 - k` times as much.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,34 +134,6 @@ impl<const LANES: usize> Weights<LANES> {
         };
         let weight = self.coefficient * power(self.keep, behind as u64);
         (self.back[lane] + self.front_weight * front) * weight
-    }
-
-    pub(crate) fn save(&self, out: &mut Writer) {
-        out.f64s(&self.back);
-        out.f64(self.front_weight);
-        out.u32(self.pivot_behind as u32);
-        for tail in &self.tails {
-            out.f64s(tail);
-        }
-    }
-
-    /// Reads the weights of `ring`.
-    pub(crate) fn load(
-        ring: &Ring<LANES>,
-        input: &mut Reader<'_>,
-    ) -> Result<Weights<LANES>, SnapshotError> {
-        const PART: &str = "weights";
-        let mut weights = Weights::new(ring);
-        weights.back = input.f64s(PART)?;
-        weights.front_weight = input.f64(PART)?;
-        weights.pivot_behind = input.u32()? as usize;
-        if !(1..=ring.count()).contains(&weights.pivot_behind) {
-            return Err(SnapshotError::Invalid(PART));
-        }
-        for tail in &mut weights.tails {
-            *tail = input.f64s(PART)?;
-        }
-        Ok(weights)
     }
 
     /// The sum as it is defined, bucket by bucket.

@@ -26,7 +26,7 @@ pub struct HpaTrace {
 
 impl HpaTrace {
     /// No change.
-    pub(super) fn holding(current: u32) -> Self {
+    pub(crate) fn holding(current: u32) -> Self {
         Self {
             current,
             metric: None,
@@ -72,7 +72,7 @@ pub enum HpaRule {
 
 impl HpaRule {
     /// Whether there was enough to decide from.
-    pub(super) fn is_decisive(self) -> bool {
+    pub(crate) fn is_decisive(self) -> bool {
         !matches!(
             self,
             Self::CountUnknown | Self::DisabledAtZero | Self::NoMetrics | Self::MetricsIncomplete

@@ -1,0 +1,279 @@
+//! What a decision is made from and what it comes to, as data: inputs, steps, outcome.
+//!
+//! [`crate::decide`] computes them and [`crate::explain`] puts them into words.
+
+use crate::collector::Missing;
+use crate::observed::Observed;
+use crate::signal::{MAX_SIGNALS, Signal, SignalKind};
+use crate::spec::{DecisionSpec, Improvements};
+use crate::time::Timestamp;
+
+/// What was decided. All zero when nothing could be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Outcome {
+    /// Whether there was enough to decide from; if not, the last wish stands.
+    pub valid: bool,
+    /// Instances wished for, before bounds.
+    pub desired: i32,
+    /// Load that still fits on top of the target burst capacity; negative asks for activators
+    /// in the path.
+    pub excess_burst_capacity: i32,
+}
+
+/// Whether a revision panics, and how far it got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct PanicState {
+    /// When the last cause for panic was seen; none when not in panic.
+    pub since: Option<Timestamp>,
+    /// The largest wish of this panic, below which it does not go.
+    pub max_instances: i32,
+}
+
+/// The measured loads of a decision, at most [`MAX_SIGNALS`]; the first is the scaling metric.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Signals {
+    values: [Signal; MAX_SIGNALS],
+    count: u8,
+}
+
+impl Signals {
+    /// Adds a signal; one too many is dropped.
+    pub fn push(&mut self, signal: Signal) {
+        if let Some(slot) = self.values.get_mut(usize::from(self.count)) {
+            *slot = signal;
+            self.count += 1;
+        }
+    }
+
+    /// The signals in the order they were added.
+    pub fn as_slice(&self) -> &[Signal] {
+        self.values.get(..usize::from(self.count)).unwrap_or(&self.values)
+    }
+}
+
+/// Everything a decision is computed from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Inputs {
+    /// The time of the decision.
+    pub now: Timestamp,
+    /// The numbers to decide by.
+    pub spec: DecisionSpec,
+    /// The switches to decide by.
+    pub improvements: Improvements,
+    /// The instances; none when they could not be counted.
+    pub observed: Option<Observed>,
+    /// The measured loads; of no meaning if they are missing.
+    pub signals: Signals,
+    /// Why there are no measured loads, if there are none.
+    pub missing: Option<Missing>,
+    /// Whether the loads are what was known last, held because nobody reports.
+    pub held: bool,
+    /// The load of the busiest recent second, where that caps the wish.
+    pub recent_peak: Option<f64>,
+    /// The requests in flight that the present arrivals would come to if they took as long as in
+    /// calm times, where that bounds the wish: while instances start, and a stable window on.
+    pub arriving_load: Option<f64>,
+    /// The state of panic before the decision.
+    pub panic: PanicState,
+    /// The largest wish that the scale-down delay still holds; none when there is no delay.
+    pub delayed: Option<i32>,
+    /// The excess burst capacity decided last.
+    pub last_burst_capacity: i32,
+}
+
+impl Inputs {
+    /// Nothing known, by Knative's default specification, at the epoch.
+    pub(crate) const NONE: Inputs = Inputs {
+        now: Timestamp::EPOCH,
+        spec: DecisionSpec::KNATIVE,
+        improvements: Improvements::none(),
+        observed: None,
+        signals: Signals { values: [Signal::NONE; MAX_SIGNALS], count: 0 },
+        missing: None,
+        held: false,
+        recent_peak: None,
+        arriving_load: None,
+        panic: PanicState { since: None, max_instances: 0 },
+        delayed: None,
+        last_burst_capacity: 0,
+    };
+
+    /// Nothing known, by Knative's default specification.
+    pub const fn none(now: Timestamp) -> Inputs {
+        Inputs { now, ..Inputs::NONE }
+    }
+}
+
+/// The rule that had the last word on the wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Rule {
+    /// The instances could not be counted, so the last wish stands.
+    CountUnknown,
+    /// There is no load to go by, so the last wish stands.
+    NoLoad(Missing),
+    /// The stable window.
+    Stable,
+    /// The stable window wants more than the rate of growth allows.
+    GrowthRate,
+    /// The stable window wants less than the rate of shrinking allows.
+    ShrinkRate,
+    /// The stable window wants something, but less than the activation scale.
+    ActivationScale,
+    /// The stable window wants more than the busiest recent second needs.
+    RecentPeak,
+    /// The panic window, in panic.
+    Panic,
+    /// Panic does not let the wish fall.
+    PanicHeld,
+    /// Most of what was requested is still starting, so no more is.
+    Starting,
+    /// The scale-down delay does not let the wish fall yet.
+    Delayed,
+}
+
+/// What became of panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum PanicChange {
+    /// No panic before or after.
+    Calm,
+    /// The panic window wants so much more than is there that panic began.
+    Entered,
+    /// It still does.
+    Extended,
+    /// It no longer does, but a stable window has not passed since.
+    Continues,
+    /// A stable window has passed since it last did.
+    Left,
+    /// A stable window has passed, and there were no data to tell.
+    LeftWithoutData,
+}
+
+/// One window's wish.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Wish {
+    /// Load divided by target, rounded up.
+    pub needed: f64,
+    /// That within the rates of growth and shrinking.
+    pub limited: i32,
+    /// That raised to the activation scale.
+    pub wish: i32,
+}
+
+/// One signal and its wishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct SignalTrace {
+    /// Which signal.
+    pub kind: SignalKind,
+    /// Over the stable window.
+    pub stable: Wish,
+    /// Over the panic window.
+    pub panic: Wish,
+}
+
+impl SignalTrace {
+    const NONE: SignalTrace = {
+        let wish = Wish { needed: 0.0, limited: 0, wish: 0 };
+        SignalTrace { kind: SignalKind::Concurrency, stable: wish, panic: wish }
+    };
+}
+
+/// What the scale-down delay did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Delay {
+    /// The wish before.
+    pub wish: i32,
+    /// The largest wish within the delay.
+    pub held: i32,
+}
+
+/// Excess burst capacity before and after hysteresis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct BurstCapacity {
+    /// As computed.
+    pub exact: i32,
+    /// As decided.
+    pub decided: i32,
+}
+
+/// The account of Knative's algorithm.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct DecisionTrace {
+    /// What it was computed from; deciding again from it gives the same steps.
+    pub inputs: Inputs,
+    /// What was computed.
+    pub steps: Steps,
+}
+
+/// Everything that was computed on the way from inputs to outcome.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Steps {
+    /// The largest wish that the rate of growth allows.
+    pub limit_up: i32,
+    /// The smallest wish that the rate of shrinking allows.
+    pub limit_down: i32,
+    /// The signals' wishes; as many as there are signals in the inputs.
+    pub signals: [SignalTrace; MAX_SIGNALS],
+    /// Which signal's stable wish is the largest: its place in [`Self::signals`].
+    pub stable_winner: u8,
+    /// Which signal's panic wish is the largest.
+    pub panic_winner: u8,
+    /// What became of panic.
+    pub panic_change: PanicChange,
+    /// The state of panic after the decision.
+    pub panic_after: PanicState,
+    /// What the scale-down delay did, if there is one.
+    pub delay: Option<Delay>,
+    /// Excess burst capacity.
+    pub burst: BurstCapacity,
+    /// The rule that had the last word.
+    pub rule: Rule,
+}
+
+impl Steps {
+    /// Steps in which nothing has happened yet.
+    pub(crate) const NONE: Steps = Steps {
+        limit_up: 0,
+        limit_down: 0,
+        signals: [SignalTrace::NONE; MAX_SIGNALS],
+        stable_winner: 0,
+        panic_winner: 0,
+        panic_change: PanicChange::Calm,
+        panic_after: PanicState { since: None, max_instances: 0 },
+        delay: None,
+        burst: BurstCapacity { exact: 0, decided: 0 },
+        rule: Rule::Stable,
+    };
+
+    /// The signal whose stable wish is the largest.
+    pub fn winner(&self) -> &SignalTrace {
+        &self.signals[usize::from(self.stable_winner) % MAX_SIGNALS]
+    }
+
+    /// The signal whose panic wish is the largest.
+    pub fn panic_winner(&self) -> &SignalTrace {
+        &self.signals[usize::from(self.panic_winner) % MAX_SIGNALS]
+    }
+}
+
+impl DecisionTrace {
+    /// The instances the decision saw.
+    pub fn observed(&self) -> Observed {
+        self.inputs.observed.unwrap_or_default()
+    }
+}

@@ -1,0 +1,24 @@
+//! Knative's algorithm behind the seam.
+
+use super::seam::{Policy, TickInput};
+use crate::explain::Decision;
+use crate::revision::RevisionAutoscaler;
+use crate::sample::{Origin, Sample};
+use crate::time::Timestamp;
+
+/// Knative's algorithm as a policy; with [`crate::Improvements`], Tidegate's.
+pub type KnativePolicy = RevisionAutoscaler;
+
+impl Policy for RevisionAutoscaler {
+    fn record(&mut self, at: Timestamp, origin: Origin, sample: &Sample) {
+        RevisionAutoscaler::record(self, at, origin, sample);
+    }
+
+    fn tick(&mut self, input: &TickInput<'_>) -> Decision {
+        RevisionAutoscaler::tick(self, input.now, input.observed, input.signals)
+    }
+
+    fn should_wake(&self, waiting: u32) -> bool {
+        RevisionAutoscaler::should_wake(self, f64::from(waiting))
+    }
+}

@@ -1,0 +1,45 @@
+//! What every decider is told and what it answers.
+
+use crate::explain::Decision;
+use crate::observed::Observed;
+use crate::revision::TICK_INTERVAL_MS;
+use crate::sample::{Origin, Sample};
+use crate::signal::Signal;
+use crate::time::Timestamp;
+
+/// What a policy is told when a decision is due.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TickInput<'a> {
+    /// The time of the decision.
+    pub now: Timestamp,
+    /// The instances; none when they could not be counted.
+    pub observed: Option<Observed>,
+    /// Loads besides concurrency and request rate, as totals.
+    pub signals: &'a [Signal],
+}
+
+/// Decides how many instances one revision should have.
+///
+/// A policy owns its memory and is driven from outside: [`record`](Self::record) once a second,
+/// [`tick`](Self::tick) every [`tick_interval_ms`](Self::tick_interval_ms), and also at once when
+/// a request waits and [`should_wake`](Self::should_wake) says so. It must not read a clock.
+pub trait Policy {
+    /// Records a report of the second that `at` falls into. Policies that do not go by reports
+    /// ignore it.
+    fn record(&mut self, at: Timestamp, origin: Origin, sample: &Sample) {
+        let _ = (at, origin, sample);
+    }
+
+    /// Decides.
+    fn tick(&mut self, input: &TickInput<'_>) -> Decision;
+
+    /// Whether `waiting` requests should cause a decision at once.
+    fn should_wake(&self, waiting: u32) -> bool {
+        waiting > 0
+    }
+
+    /// Milliseconds between decisions.
+    fn tick_interval_ms(&self) -> u64 {
+        TICK_INTERVAL_MS
+    }
+}
