@@ -13,7 +13,8 @@
 //! * [`Transformed`] scales, warps, slices and samples; [`Merged`] plays several together.
 //!
 //! Modules in reading order: `error` and `input` (files as hashed, bounded lines), `field` (numbers
-//! and stamps), `format` (detection), `layout` and `table` (one request a line in columns),
+//! and stamps), `format` (detection), `options`
+//! (what a reader is told), `layout` and `table` (one request a line in columns),
 //! `combined`, `json`, `document` (the other row formats), `rows` (order and origin), `counts`,
 //! `azure2019`, `wide`, `prometheus` and `profile` (counts per interval), `trace` (a file as a
 //! whole); `curve`, `generator`, `specification`, `fitted`, `generated`; `transform`.
@@ -32,6 +33,7 @@ mod generator;
 mod input;
 mod json;
 mod layout;
+mod options;
 mod profile;
 mod prometheus;
 mod rows;
@@ -50,8 +52,9 @@ pub use fitted::FittedArrivals;
 pub use format::Format;
 pub use generated::Generated;
 pub use input::{DETECT_BYTES_MAX, LINE_BYTES_MAX};
+pub use options::{Grouping, Spread, TokenTimes};
 pub use prometheus::PrometheusValue;
 pub use rows::{BadRows, REORDER_ROWS_END, REORDER_ROWS_START};
 pub use specification::GENERATORS;
-pub use trace::{Grouping, Spread, TokenTimes, TraceFile, TraceOptions};
+pub use trace::{TraceFile, TraceOptions};
 pub use transform::{Merged, SCALE_MAX, Transform, Transformed};

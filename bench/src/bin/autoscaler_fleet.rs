@@ -1,7 +1,7 @@
 //! What one second of a whole controller costs, from a thousand revisions to a hundred thousand.
 //!
-//! `cargo run --release -p tidegate-bench --bin autoscaler_fleet [ACTIVE_PERCENT]`. The controller's
-//! own state is driven, by the events its task would hand it: nothing is measured that does not
+//! `cargo run --release -p tidegate-bench --bin autoscaler_fleet [ACTIVE_PERCENT]`. A controller's
+//! state is driven by the events its task would hand it: nothing is measured that does not
 //! run. Of each fleet a share (10 % unless told) has one instance that reports every second; the
 //! rest was declared and has nothing to decide. Decisions are due every two seconds. Times are
 //! processor time, medians of eleven; memory is what the state allocated before the first report.

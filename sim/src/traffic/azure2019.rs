@@ -10,10 +10,10 @@ use super::error::TrafficError;
 use super::field::{self, Quoting, Span, Unit};
 use super::format;
 use super::input::{Input, Lines};
+use super::options::Grouping;
 use super::profile::ServiceProfile;
 use super::rows::BadRows;
 use super::table::short_name;
-use super::trace::Grouping;
 
 /// Counts that are not zero, at 16 bytes each: a whole day of the 2019 data set has about 8
 /// million.

@@ -12,8 +12,8 @@ use crate::arrival::{RevisionId, RevisionNames};
 use super::error::{Place, TrafficError};
 use super::field::{self, Quoting, Span, Unit};
 use super::input::Lines;
+use super::options::Spread;
 use super::rows::{Moment, Row, RowReader};
-use super::trace::Spread;
 
 /// Fields of the combined format before anything a site adds: request, status, size, referrer,
 /// agent.

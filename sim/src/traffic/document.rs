@@ -9,8 +9,8 @@ use crate::arrival::{RevisionId, RevisionNames};
 use super::error::{Place, TrafficError};
 use super::field;
 use super::input::{Input, Lines};
+use super::options::Grouping;
 use super::rows::{Moment, Row, RowReader};
-use super::trace::Grouping;
 
 /// Largest HAR or Prometheus document: a browser's archive with all bodies is below 100 MB, an
 /// answer of Prometheus has at most 11,000 points a series.

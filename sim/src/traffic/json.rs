@@ -10,8 +10,8 @@ use super::error::{Place, TrafficError};
 use super::field::{self, Unit};
 use super::format::{self, ARRIVAL_NAMES, Format, REVISION_NAMES, SERVICE_NAMES};
 use super::input::Lines;
+use super::options::{Grouping, TokenTimes};
 use super::rows::{Moment, Row, RowReader};
-use super::trace::{Grouping, TokenTimes};
 
 /// Keys, each a path of nested keys, that may hold the time of a line in a request log.
 const LOG_TIME_PATHS: [&[&str]; 8] = [

@@ -4,8 +4,8 @@ use super::error::TrafficError;
 use super::field::{self, Clock, Unit};
 use super::format::{self, ARRIVAL_NAMES, Format, REVISION_NAMES, SERVICE_NAMES};
 use super::input::Input;
+use super::options::{Grouping, Spread, TokenTimes};
 use super::table::{Layout, Measure, Missing, Part};
-use super::trace::{Grouping, Spread, TokenTimes};
 
 /// Stamps whose ticks are at least this long are coarse: one tenth of a second is more than any
 /// logger's precision and already makes false bursts.

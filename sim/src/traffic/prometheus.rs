@@ -12,7 +12,7 @@ use super::counts::COUNT_MAX;
 use super::document;
 use super::error::TrafficError;
 use super::input::Input;
-use super::trace::Grouping;
+use super::options::Grouping;
 
 /// Labels that name a revision, in order of preference; all labels together when none is there.
 const NAME_LABELS: [&str; 8] = [

@@ -16,6 +16,7 @@ use super::format::{self, Format};
 use super::input::Input;
 use super::json::JsonReader;
 use super::layout::{self, Wishes};
+use super::options::{Grouping, Spread, TokenTimes};
 use super::profile::ServiceProfile;
 use super::prometheus::{self, PrometheusValue};
 use super::rows::{BadRows, RowReader, RowSource};
@@ -24,39 +25,6 @@ use super::wide::{self, WideFeed};
 
 /// Seconds of one column of a 2019 trace: columns are minutes.
 const AZURE_2019_INTERVAL_NS: u64 = 60 * 1_000_000_000;
-
-/// What a revision is in a trace that tells functions and applications apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Grouping {
-    /// Each function (or virtual host, or route) scales by itself.
-    #[default]
-    Function,
-    /// All functions of an application scale together, as they do on Azure.
-    App,
-    /// Everything is one revision.
-    All,
-}
-
-/// When stamps that many requests share are spread inside their tick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Spread {
-    /// When ticks are 0.1 s or longer and requests do share them.
-    #[default]
-    Auto,
-    /// Never: every stamp is taken as exact.
-    Never,
-    /// Always.
-    Always,
-}
-
-/// How long a language model works on each token, to turn token counts into service times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TokenTimes {
-    /// Time for a token of the prompt.
-    pub input: SimSpan,
-    /// Time for a token of the answer.
-    pub output: SimSpan,
-}
 
 /// How to read a trace. The default asks the file itself.
 #[derive(Debug, Clone, Default)]

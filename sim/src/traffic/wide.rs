@@ -7,7 +7,7 @@ use super::error::TrafficError;
 use super::field::{self, Clock, Quoting, Span, Unit};
 use super::format::{self, ARRIVAL_NAMES, COUNT_NAMES, Format};
 use super::input::{Input, Lines};
-use super::trace::Grouping;
+use super::options::Grouping;
 
 /// Nanoseconds in a day, for files whose time begins anew each day.
 const DAY_NS: i64 = 86_400 * 1_000_000_000;
