@@ -124,6 +124,8 @@ fn connected(index: u32) -> Event {
             instance: InstanceName::new(&format!("instance-{index}")).expect("a good name"),
             address: "127.0.0.1:8012".to_owned(),
             container_concurrency: 0,
+            max_waiting: 0,
+            token: None,
             start_unix_ms: START_S * 1_000,
         },
     }
