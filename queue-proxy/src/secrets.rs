@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 /// What stands in the place of a secret.
 const MASK: &str = "***";
+/// How every JSON web token begins: `{"` in its encoding.
+const TOKEN: &str = "eyJ";
 /// How often a name or value is decoded before it is judged: proxies encode what is encoded.
 const MOST_DECODINGS: usize = 3;
 
@@ -111,34 +113,48 @@ impl QueryRule {
         }
         let start = url.find(['?', ';', '#']).unwrap_or(url.len());
         let (place, parameters) = url.split_at(start);
-        let place = without_user(place);
-        if parameters.is_empty() {
-            return place;
+        let mut shown = without_user(place);
+        if self.query == Query::Masked && !parameters.is_empty() {
+            self.push_all(shown.to_mut(), parameters);
         }
-        if self.query == Query::None {
-            return place;
-        }
-        let mut shown = place.into_owned();
-        for parameter in parameters.split_inclusive(is_separator) {
-            let bare = parameter.strip_suffix(is_separator).unwrap_or(parameter);
-            self.push(&mut shown, bare);
-            shown.push_str(&parameter[bare.len()..]);
-        }
-        Cow::Owned(shown)
+        shown
     }
 
-    /// A message that may quote a URL: each of its words by the rule.
+    /// A message that may quote a URL, whole or in pieces: each of its words by the rule, except
+    /// that a query without secrets is kept, as it may be none.
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if !text.contains(['=', '@']) {
+        if !text.contains(['=', '@']) && !text.contains(TOKEN) {
             return Cow::Borrowed(text);
         }
         let mut shown = String::with_capacity(text.len());
         for part in text.split_inclusive(char::is_whitespace) {
             let word = part.trim_end_matches(char::is_whitespace);
-            shown.push_str(&self.url(word));
+            self.push_word(&mut shown, word);
             shown.push_str(&part[word.len()..]);
         }
         Cow::Owned(shown)
+    }
+
+    fn push_word(&self, shown: &mut String, word: &str) {
+        if self.query == Query::Full {
+            shown.push_str(word);
+            return;
+        }
+        let word = without_user(word);
+        // Without a path before it, the word is a piece of a query from its beginning.
+        let start = word.find(is_separator).filter(|start| !word[..*start].contains('='));
+        let start = start.unwrap_or(0);
+        let (place, parameters) = word.split_at(start);
+        shown.push_str(place);
+        self.push_all(shown, parameters);
+    }
+
+    fn push_all(&self, shown: &mut String, parameters: &str) {
+        for parameter in parameters.split_inclusive(is_separator) {
+            let bare = parameter.strip_suffix(is_separator).unwrap_or(parameter);
+            self.push(shown, bare);
+            shown.push_str(&parameter[bare.len()..]);
+        }
     }
 
     fn push(&self, shown: &mut String, parameter: &str) {
@@ -187,7 +203,7 @@ fn names_secret(name: &str, reduced: &str) -> bool {
 /// a URL that carries some.
 fn looks_secret(value: &str) -> bool {
     let value = decoded(value);
-    let token = |text: &str| text.starts_with("eyJ") && text.contains('.');
+    let token = |text: &str| text.starts_with(TOKEN) && text.contains('.');
     let scheme =
         |name: &str| value.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     if token(&value) || scheme("bearer ") || scheme("basic ") {
@@ -209,8 +225,10 @@ fn without_user(url: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = url.split_once("//") else { return Cow::Borrowed(url) };
     let end = rest.find(['/', '\\']).unwrap_or(rest.len());
     match rest[..end].rsplit_once('@') {
-        Some((_, host)) => Cow::Owned(format!("{scheme}//{MASK}@{host}{}", &rest[end..])),
-        None => Cow::Borrowed(url),
+        Some((user, host)) if user != MASK => {
+            Cow::Owned(format!("{scheme}//{MASK}@{host}{}", &rest[end..]))
+        }
+        _ => Cow::Borrowed(url),
     }
 }
 

@@ -8,18 +8,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail};
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand};
+use xtask::fuzz::{self, Fuzz};
 
 /// Runs a check of this project by its name.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", version, arg_required_else_help = true)]
 struct Cli {
     /// What to run.
-    #[arg(value_enum)]
+    #[command(subcommand)]
     recipe: Recipe,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 enum Recipe {
     /// The sources are formatted.
     Fmt,
@@ -35,6 +36,8 @@ enum Recipe {
     Advisories,
     /// The waiting line is correct under every interleaving that loom explores.
     Loom,
+    /// The fuzz targets, each for a while; skipped where nightly or cargo-fuzz is absent.
+    Fuzz(Fuzz),
     /// Rewrites the generated protobuf code from the `.proto` files.
     Codegen,
     /// The small sidecar, linked statically as in the image; needs rustup's musl target and a
@@ -58,7 +61,7 @@ const fn step(line: &'static str) -> Step {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().recipe) {
+    match run(&Cli::parse().recipe) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
@@ -67,11 +70,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(recipe: Recipe) -> anyhow::Result<()> {
-    if recipe == Recipe::Ci {
-        return CI.into_iter().try_for_each(run);
+fn run(recipe: &Recipe) -> anyhow::Result<()> {
+    match recipe {
+        Recipe::Ci => return CI.iter().try_for_each(run),
+        Recipe::Fuzz(fuzz) => return fuzz::run(fuzz, &workspace_root()),
+        _ => {}
     }
-    if recipe == Recipe::Deny && !has_cargo_deny() {
+    if *recipe == Recipe::Deny && !has_cargo_deny() {
         eprintln!(
             "xtask: cargo-deny is not installed; skipped (cargo install --locked cargo-deny)"
         );
@@ -80,7 +85,7 @@ fn run(recipe: Recipe) -> anyhow::Result<()> {
     steps(recipe).into_iter().try_for_each(|step| execute(&step))
 }
 
-fn steps(recipe: Recipe) -> Vec<Step> {
+fn steps(recipe: &Recipe) -> Vec<Step> {
     match recipe {
         Recipe::Fmt => vec![step("cargo fmt --all --check")],
         Recipe::Clippy => {
@@ -102,7 +107,7 @@ fn steps(recipe: Recipe) -> Vec<Step> {
             "cargo build --profile slim --package tidegate-queue-proxy --bin queue-proxy \
              --target x86_64-unknown-linux-musl",
         )],
-        Recipe::Ci => Vec::new(),
+        Recipe::Ci | Recipe::Fuzz(_) => Vec::new(),
     }
 }
 

@@ -134,12 +134,15 @@ fn a_message_that_quotes_a_url_keeps_its_words() {
     for (text, expected) in [
         ("a request failed: EOF", "a request failed: EOF"),
         (
-            "malformed HTTP response \"GET /?token=S3CRET&a=1 HTTP/1.1\"; key=1 is fine",
-            "malformed HTTP response \"GET /?token=***&a=1 HTTP/1.1\"; key=1 is fine",
+            "malformed HTTP response \"GET /?token=S3CRET&a=1 HTTP/1.1\"; page=1 is fine",
+            "malformed HTTP response \"GET /?token=***&a=1 HTTP/1.1\"; page=1 is fine",
         ),
         ("GET http://h/?token=***: status 500, a=b", "GET http://h/?token=***: status 500, a=b"),
         ("cannot reach http://u:S3CRET@h/ now", "cannot reach http://***@h/ now"),
         ("/?token=***S3CRET", "/?token=***"),
+        // Pieces of a query that blanks have torn apart.
+        ("GET /?a=\t&token=S3CRET", "GET /?a=\t&token=***"),
+        ("GET /?a= token=S3CRET&b=1", "GET /?a= token=***&b=1"),
     ] {
         assert_eq!(rule.text(text), expected);
     }

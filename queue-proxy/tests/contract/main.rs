@@ -21,6 +21,7 @@ mod otlp;
 mod probes;
 mod proxying;
 mod request_log;
+mod secrets;
 mod stats;
 mod timeouts;
 mod tls;
