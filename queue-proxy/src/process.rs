@@ -38,19 +38,17 @@ mod side;
 use bind::Bound;
 use outputs::Outputs;
 
-/// Exit code when the environment cannot be used.
-const EXIT_USAGE: u8 = 2;
-
 /// Runs the sidecar as the environment says, until it has drained.
 ///
-/// The exit code is 0 after an orderly drain, 2 when the environment cannot be used, and 1 when it
-/// could not start otherwise or was told twice to end.
+/// The exit code is success after an orderly drain, and failure when it could not start or was
+/// told twice to end. As with Knative's sidecar there is no third one: whoever watches the image
+/// knows these two.
 pub fn run() -> ExitCode {
     let settings = match Settings::from_environment(&ProcessEnvironment) {
         Ok(settings) => settings,
         Err(problems) => {
             complain(&help::complaint(&problems));
-            return ExitCode::from(EXIT_USAGE);
+            return ExitCode::FAILURE;
         }
     };
     logging::install(&settings.identity, settings.log_level);
