@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tidegate_activator::door::{Door, Passage, Unreachable};
-use tidegate_admission::{DispatcherSettings, Refusal};
+use tidegate_admission::{Abandoned, DispatcherSettings, Refusal};
 use tidegate_reporter::{Endpoint, RevisionName};
 
 fn door(max_waiting: u32, longest_wait: Option<Duration>) -> Arc<Door> {
@@ -162,13 +162,18 @@ async fn a_storm_with_instances_coming_and_going_never_exceeds_a_limit() {
         .map(|_| {
             let (door, running) = (Arc::clone(&door), Arc::clone(&running));
             tokio::spawn(async move {
-                for _ in 0..20 {
+                for round in 0..20 {
                     let mut visit = door.visit();
-                    let passage = visit.passage().await.expect("the line is long enough");
+                    let mut passage = visit.passage().await.expect("the line is long enough");
                     let index: usize =
                         passage.instance().name().parse().expect("instances are numbered");
                     let now = running[index].fetch_add(1, Ordering::SeqCst) + 1;
                     assert!(now <= LIMIT, "{now} at instance {index}");
+                    if round % 3 == 0 {
+                        // Its client leaves, and the instance works on.
+                        assert!(passage.abandon(Abandoned::hold(None)).is_some());
+                        drop(visit);
+                    }
                     tokio::task::yield_now().await;
                     running[index].fetch_sub(1, Ordering::SeqCst);
                 }

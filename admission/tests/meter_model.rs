@@ -6,6 +6,7 @@ use tidegate_admission::{Meter, Moment, Report, Source};
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Arrive(Source),
+    Stay(Source),
     Depart(Source),
     Cut,
 }
@@ -14,6 +15,7 @@ fn event() -> impl Strategy<Value = (u64, Event)> {
     let source = prop_oneof![Just(Source::Direct), Just(Source::Proxied)];
     let event = prop_oneof![
         4 => source.clone().prop_map(Event::Arrive),
+        1 => source.clone().prop_map(Event::Stay),
         3 => source.prop_map(Event::Depart),
         1 => Just(Event::Cut),
     ];
@@ -93,6 +95,11 @@ proptest! {
                     account.counts.0 += 1;
                     account.proxied += u64::from(source == Source::Proxied);
                     account.counts.1 += u64::from(source == Source::Proxied);
+                }
+                Event::Stay(source) => {
+                    meter.stay(moment, source);
+                    account.level += 1;
+                    account.proxied += u64::from(source == Source::Proxied);
                 }
                 Event::Depart(source) => {
                     meter.depart(moment, source);
