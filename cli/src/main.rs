@@ -11,6 +11,7 @@
 //! help, [`manual`] makes completions and manual pages, [`credentials`] is what a command shows to
 //! a controller.
 
+mod abandoned;
 mod command_line;
 mod credentials;
 mod decide;

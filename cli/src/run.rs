@@ -29,6 +29,7 @@ use self::screen::{Decisions, Screen};
 use self::service::{LocalConfig, LocalService};
 use self::settings::{LocalSettings, check_command};
 use self::voice::Voice;
+use crate::abandoned::AbandonedRule;
 use crate::ending::mistyped;
 use crate::typed::{WAIT_MAX, listen_address, setting, time_within, wait, whole};
 
@@ -86,6 +87,9 @@ pub(crate) struct Args {
     /// How long a request may take, waiting for an instance included.
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = some_time)]
     timeout: Duration,
+    /// With a limit, what becomes of a slot when its client leaves while the app works.
+    #[arg(long, value_enum, default_value = "hold", env = "TIDEGATE_ABANDONED")]
+    abandoned: AbandonedRule,
     /// On Ctrl-C, how long requests in flight may take.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = wait)]
     drain: Duration,
@@ -251,10 +255,7 @@ fn config(
         start_timeout: args.start_timeout,
         request_timeout: args.timeout,
         settings: args.settings.clone(),
-        sidecar: match args.concurrency {
-            Some(Concurrency::Auto) => vec![("TIDEGATE_CONCURRENCY".into(), "auto".into())],
-            _ => Vec::new(),
-        },
+        sidecar: sidecar(args),
         record: args.record.clone(),
     };
     let declaration = settings.declare().map_err(mistyped)?;
@@ -266,7 +267,17 @@ fn config(
             .with_context(|| format!("--record: cannot write to {}", path.display()))?;
     }
     let listener = listen(args.listen)?;
-    Ok(LocalConfig { declaration, listener, request_timeout: args.timeout, output })
+    let abandoned = args.abandoned.within(args.timeout);
+    Ok(LocalConfig { declaration, listener, request_timeout: args.timeout, abandoned, output })
+}
+
+/// What the queue-proxies are told beyond the declaration.
+fn sidecar(args: &Args) -> Vec<(OsString, OsString)> {
+    let mut variables = vec![("TIDEGATE_ABANDONED".into(), args.abandoned.name().into())];
+    if args.concurrency == Some(Concurrency::Auto) {
+        variables.push(("TIDEGATE_CONCURRENCY".into(), "auto".into()));
+    }
+    variables
 }
 
 /// The name that was given, or the program's with what no name may have left out.

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use tidegate_activator::Drained;
+use tidegate_admission::Abandoned;
 use tidegate_controller::journal::DecisionRecord;
 use tidegate_controller::{Notice, Readiness};
 use tokio::sync::broadcast;
@@ -44,6 +45,7 @@ impl Stage {
             declaration: settings(args)?.declare()?,
             listener,
             request_timeout: super::load::CLIENT_TIMEOUT,
+            abandoned: Abandoned::hold(Some(super::load::CLIENT_TIMEOUT)),
             output: None,
         })
         .await?;

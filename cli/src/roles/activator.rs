@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tidegate_activator::{Activator, Config, Drained, RevisionName};
-use tidegate_admission::{Abandoned, DispatcherSettings, Policy};
+use tidegate_admission::{DispatcherSettings, Policy};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::abandoned::AbandonedRule;
 use crate::credentials::CredentialArgs;
 use crate::typed::{authority, listen_address, wait, whole};
 
@@ -58,7 +59,7 @@ pub(crate) struct Args {
     request_timeout: Duration,
     /// What becomes of the room at an instance when a client leaves while the instance works.
     #[arg(long, value_enum, default_value = "hold", env = "TIDEGATE_ABANDONED")]
-    abandoned: AbandonedName,
+    abandoned: AbandonedRule,
     /// After SIGTERM, how long to go on taking requests while clients learn to go elsewhere.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = wait)]
     lame_duck: Duration,
@@ -77,23 +78,6 @@ enum PolicyName {
     RoundRobin,
     /// The less loaded of two drawn at random.
     RandomOfTwo,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum AbandonedName {
-    /// It stays taken until the instance is done: the limit counts what is inside.
-    Hold,
-    /// It is free at once, and the instance is told by closing the connection.
-    Release,
-}
-
-impl AbandonedName {
-    fn rule(self, request_timeout: Duration) -> Abandoned {
-        match self {
-            Self::Hold => Abandoned::hold(Some(request_timeout)),
-            Self::Release => Abandoned::Release,
-        }
-    }
 }
 
 impl PolicyName {
@@ -158,7 +142,7 @@ impl Args {
             longest_wait: Some(self.longest_wait),
         };
         config.limits.response_start = Some(self.request_timeout);
-        config.abandoned = self.abandoned.rule(self.request_timeout);
+        config.abandoned = self.abandoned.within(self.request_timeout);
         config.endpoints = (1..)
             .zip(self.endpoints)
             .map(|(nth, Endpoint { revision, address, limit })| {

@@ -32,6 +32,8 @@ pub(crate) struct LocalConfig {
     pub(crate) listener: TcpListener,
     /// How long a request may wait for an instance, and for the begin of its answer.
     pub(crate) request_timeout: Duration,
+    /// What becomes of a slot when its client leaves while the app works.
+    pub(crate) abandoned: Abandoned,
     /// Where the lines go that the app writes.
     pub(crate) output: Option<mpsc::Sender<OutputLine>>,
 }
@@ -71,7 +73,7 @@ impl LocalService {
     /// # Errors
     /// When a listener or the guard cannot be had.
     pub(crate) async fn start(config: LocalConfig) -> anyhow::Result<Self> {
-        let LocalConfig { declaration, listener, request_timeout, output } = config;
+        let LocalConfig { declaration, listener, request_timeout, abandoned, output } = config;
         let revision = declaration.id.clone();
         let launch = declaration.launch.as_deref().context("there is no command to run")?;
         let stop_deadline =
@@ -108,11 +110,9 @@ impl LocalService {
         };
         let announced = presence.announce();
 
-        let door = Activator::with_listener(
-            door_config(&revision, controller, secret, request_timeout),
-            listener,
-        )?
-        .spawn();
+        let mut door = door_config(&revision, controller, secret, request_timeout);
+        door.abandoned = abandoned;
+        let door = Activator::with_listener(door, listener)?.spawn();
         handle.declare(declaration).await?;
         let address = door.address();
         Ok(Self {
@@ -243,7 +243,6 @@ fn door_config(
     config.default_revision = Some(revision_name(revision));
     config.dispatch.longest_wait = Some(request_timeout);
     config.limits.response_start = Some(request_timeout);
-    config.abandoned = Abandoned::hold(Some(request_timeout));
     config
 }
 

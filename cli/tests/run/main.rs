@@ -100,6 +100,25 @@ fn two_hundred_clients_never_exceed_the_limit_of_an_instance() {
 }
 
 #[test]
+fn what_becomes_of_abandoned_slots_is_told_to_the_queue_proxies() {
+    for (typed, told) in [
+        (&["--listen", "0"][..], "hold"),
+        (&["--listen", "0", "--abandoned", "release"], "release"),
+    ] {
+        let mut run = start(typed);
+        run.wait_for("is ready");
+        let variable = format!("TIDEGATE_ABANDONED={told}");
+        let is_told = |pid: &u32| {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())
+        };
+        assert!(run.descendants().iter().any(is_told), "{typed:?}");
+        run.signal("INT");
+        assert_eq!(run.wait_for_exit(), Some(0));
+    }
+}
+
+#[test]
 fn an_app_that_cannot_start_is_reported_with_its_output() {
     let arguments = ["--listen", "0", "--", "sh", "-c", "echo it went boom >&2; exit 3"];
     let mut run = Running::start(arguments.map(str::to_owned).into());

@@ -1,0 +1,32 @@
+//! What `--abandoned` means, wherever it can be typed.
+
+use std::time::Duration;
+
+use tidegate_admission::Abandoned;
+
+/// What becomes of a slot when its client leaves while the app works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum AbandonedRule {
+    /// It stays taken until the app is done: the limit counts what is inside.
+    Hold,
+    /// It is free at once, and the app is told by closing the connection.
+    Release,
+}
+
+impl AbandonedRule {
+    /// The rule where a request may take so long.
+    pub(crate) fn within(self, request_timeout: Duration) -> Abandoned {
+        match self {
+            Self::Hold => Abandoned::hold(Some(request_timeout)),
+            Self::Release => Abandoned::Release,
+        }
+    }
+
+    /// The value of `TIDEGATE_ABANDONED` by which a sidecar knows it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Release => "release",
+        }
+    }
+}
