@@ -45,6 +45,12 @@ pub fn shorten(message: &str) -> Cow<'_, str> {
     let mut left = MESSAGE_CHARS_MAX;
     for (number, line) in message.lines().enumerate() {
         if number > 0 {
+            // The end of a line counts too: a message may be nothing else.
+            let Some(rest) = left.checked_sub(1) else {
+                shown.push('…');
+                break;
+            };
+            left = rest;
             shown.push('\n');
         }
         let line = middle_out(line);
@@ -104,6 +110,7 @@ mod tests {
         assert!(shown.ends_with("^ expected `=`"), "{shown}");
         assert!(shown.len() < 500, "{}", shown.len());
         assert_eq!(shorten("bell\u{7}"), "bell\\u{7}");
+        assert_eq!(shorten(&"\n".repeat(100_000)).chars().count(), MESSAGE_CHARS_MAX + 1);
     }
 
     proptest! {
