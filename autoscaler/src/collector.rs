@@ -168,7 +168,9 @@ impl Collector {
         self.stable.last_recorded().is_none_or(|last| now.millis_since(last) >= 2 * BUCKET_MS)
     }
 
-    /// The load of the busiest of the last `length_ms`, if every second of them is known.
+    /// The load of the busiest second of the last `length_ms` milliseconds, in the unit of `metric`
+    /// (requests in flight, or requests per second). `None` unless every second of them is known,
+    /// because the one that is missing may have been the busiest.
     pub fn recent_peak(
         &self,
         now: Timestamp,
@@ -180,7 +182,8 @@ impl Collector {
         self.stable.peak(now, lane(metric), length_ms.div_ceil(BUCKET_MS))
     }
 
-    /// A percentile (0..=100) of the seconds of the stable window.
+    /// A percentile (0..=100, nearest rank) of the seconds of the stable window, in the unit of
+    /// `metric`. `None` while nothing was recorded in it.
     pub fn percentile(&self, metric: ScalingMetric, percentile: f64) -> Option<f64> {
         self.stable.percentile(lane(metric), percentile)
     }

@@ -12,7 +12,9 @@ use crate::time::Timestamp;
 pub use crate::decision::{Inputs, Outcome, PanicState, Signals};
 pub use crate::explain::Decision;
 
-/// Decides.
+/// Decides for one tick, from nothing but its inputs: no state is kept, and the same inputs give
+/// the same decision. The decision is in instances; when `inputs` say that nothing was measured it
+/// is not valid, and whoever asked keeps to the last one.
 pub fn decide(inputs: &Inputs) -> Decision {
     decide_from(inputs.now, |own| *own = *inputs)
 }

@@ -159,7 +159,8 @@ impl DecisionSpec {
     }
 }
 
-/// What a revision's windows are.
+/// How a revision is measured: its windows' lengths in milliseconds, and how what they hold is
+/// averaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]

@@ -5,7 +5,7 @@
 //! | 0 | what was asked for was done |
 //! | 1 | it was understood and tried, and failed; or an aim that was stated was missed |
 //! | 2 | what was typed, or a file that was named, cannot be understood or used |
-//! | 130, 143 | a signal (SIGINT, SIGTERM) cut it short |
+//! | 130, 143 | a signal (SIGINT, SIGTERM) cut it short; ending in good order when told to is 0 |
 //!
 //! A reader of our output that has had enough, such as `head`, is no failure.
 

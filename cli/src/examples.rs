@@ -8,7 +8,7 @@ pub(crate) const MORE: &str = "Examples and everything else: --help";
 /// A verb's path, and its examples: what it does, and the command.
 type Examples = (&'static [&'static str], &'static [(&'static str, &'static str)]);
 
-const ALL: [Examples; 15] = [
+const ALL: [Examples; 17] = [
     (
         &[],
         &[
@@ -146,6 +146,23 @@ const ALL: [Examples; 15] = [
             "tidegate controller --listen 127.0.0.1:9400 --settings config-autoscaler.yaml \
              --revision default/web,10",
         )],
+    ),
+    (
+        &["completions"],
+        &[
+            (
+                "For bash: source it, or put it where completions are",
+                "tidegate completions bash > tidegate.bash",
+            ),
+            ("For zsh, in a folder of fpath", "tidegate completions zsh > _tidegate"),
+        ],
+    ),
+    (
+        &["man"],
+        &[
+            ("Read it", "tidegate man | man -l -"),
+            ("A page for every verb, for `man tidegate-run`", "tidegate man --dir man1"),
+        ],
     ),
 ];
 

@@ -141,7 +141,7 @@ fn a_value_may_be_missing_enormous_or_no_text() {
                 continue;
             }
             for value in [OsStr::new(&enormous), OsStr::new(control), OsStr::from_bytes(b"-\xff")] {
-                let what = format!("tidegate {verb} {option} {:.20?}", value);
+                let what = format!("tidegate {verb} {option} {value:.20?}");
                 let before: Vec<&OsStr> = verb.split(' ').map(OsStr::new).collect();
                 let words = [&before[..], &[OsStr::new(&option), value]].concat();
                 judge(&tidegate(&words, directory.path()), &what);

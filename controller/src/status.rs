@@ -32,7 +32,7 @@ pub struct RevisionStatus {
     pub instances: Vec<InstanceStatus>,
 }
 
-/// One instance as it is now.
+/// One instance as the controller knows it at the moment of the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceStatus {
     /// Its name.

@@ -149,7 +149,8 @@ impl Handle {
         answered.await.map_err(|_| Ended)
     }
 
-    /// Decisions from now on, as they are made.
+    /// Decisions from now on, as they are made. Whoever reads too slowly misses the oldest and is
+    /// told how many: a receiver holds `WATCH_DEPTH` of them.
     #[must_use]
     pub fn watch_decisions(&self) -> broadcast::Receiver<Arc<DecisionRecord>> {
         self.decisions.subscribe()

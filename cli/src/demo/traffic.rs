@@ -101,6 +101,22 @@ mod tests {
     }
 
     #[test]
+    fn the_pages_say_how_many_requests_there_are() {
+        let drawn = Schedule::draw(&PLAN, Duration::from_secs(60), 1).arrivals.len();
+        let (readme, page) =
+            (include_str!("../../../README.md"), include_str!("../../../docs/demo.md"));
+        let shown = |text: &str| {
+            let (_, block) = text.split_once("```text\nrequests").expect("what the demo prints");
+            let (block, _) = block.split_once("\n```").expect("its end");
+            block.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (readme, page) = (shown(readme), shown(page));
+        assert!(page[0].contains(&format!(" {drawn} sent, 0 lost")), "{}", page[0]);
+        // The README shows the same run, without what only the page explains.
+        assert!(readme.iter().all(|line| page.contains(line)), "{readme:#?}");
+    }
+
+    #[test]
     fn the_phases_fill_the_run_and_say_how_much_traffic_there_is() {
         let share: f64 = PLAN.iter().map(|phase| phase.share).sum();
         assert!((share - 1.0).abs() < 1e-9);

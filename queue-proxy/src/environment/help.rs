@@ -6,23 +6,41 @@ use super::keys::{ALL, Variable};
 /// Room for a name before its meaning; longer names get a line of their own.
 const NAME_COLUMNS: usize = 34;
 
+/// Where a variable stands in the help.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Must,
+    Knatives,
+    Ours,
+}
+
+impl Group {
+    fn of(variable: &Variable) -> Self {
+        match (variable.is_required(), variable.is_ours()) {
+            (true, _) => Self::Must,
+            (false, false) => Self::Knatives,
+            (false, true) => Self::Ours,
+        }
+    }
+}
+
 /// All variables by their groups, for a help text.
 pub fn variables() -> String {
-    let required = |variable: &&Variable| variable.is_required();
-    let knatives = |variable: &&Variable| !variable.is_required() && !variable.is_ours();
-    let ours = |variable: &&Variable| variable.is_ours();
     let mut text = String::from(
         "It takes no options: the environment says everything, in Knative's variables and in some \
          of Tidegate's own.\n",
     );
-    let groups: [(&str, &dyn Fn(&&Variable) -> bool); 3] = [
-        ("Required variables (Knative sets them; may be empty where text is expected)", &required),
-        ("Optional variables, Knative's", &knatives),
-        ("Optional variables, ours", &ours),
+    let groups = [
+        (
+            "Required variables (Knative sets them; may be empty where text is expected)",
+            Group::Must,
+        ),
+        ("Optional variables, Knative's", Group::Knatives),
+        ("Optional variables, ours", Group::Ours),
     ];
-    for (heading, belongs) in groups {
+    for (heading, group) in groups {
         text.push_str(&format!("\n{heading}:\n"));
-        for variable in ALL.iter().filter(belongs) {
+        for variable in ALL.iter().filter(|variable| Group::of(variable) == group) {
             let (name, meaning) = (variable.name, variable.meaning());
             if name.len() > NAME_COLUMNS {
                 text.push_str(&format!("  {name}\n  {:NAME_COLUMNS$}  {meaning}\n", ""));
