@@ -12,8 +12,9 @@ use tidegate_admission::Abandoned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::app::App;
 use crate::client::get;
-use crate::stage::{close_whole, config, open, status, until, web};
+use crate::stage::{close_whole, config, fixed, open, status, until, web};
 
 /// An app that does not look at its socket while it works, as most do not.
 struct Absorbed {
@@ -34,6 +35,12 @@ impl Absorbed {
             }
         });
         Self { address, inside, most_inside }
+    }
+
+    async fn until_inside(&self, count: u32) {
+        while self.inside.load(Ordering::SeqCst) != count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     fn before(&self, limit: u32) -> Config {
@@ -60,11 +67,11 @@ async fn serve(
     }
 }
 
-/// Asks and hangs up once the front door has the request.
-async fn ask_and_leave(address: SocketAddr) {
+async fn ask(address: SocketAddr, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    let head = format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
 }
 
 #[tokio::test]
@@ -73,7 +80,9 @@ async fn however_many_leave_the_instance_never_has_more_than_its_limit() {
         let app = Absorbed::start(Duration::from_millis(50)).await;
         let (running, address) = open(app.before(limit));
         for _ in 0..50 {
-            ask_and_leave(address).await;
+            let client = ask(address, "/").await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            drop(client);
         }
         assert_eq!(get(address, "/", &[]).await.unwrap().body, "ok");
         assert!(app.most_inside.load(Ordering::SeqCst) <= limit, "limit {limit}");
@@ -84,12 +93,15 @@ async fn however_many_leave_the_instance_never_has_more_than_its_limit() {
 
 #[tokio::test]
 async fn what_was_abandoned_is_counted_until_the_instance_is_done() {
-    let app = Absorbed::start(Duration::from_millis(100)).await;
-    let (running, address) = open(app.before(2));
-    for _ in 0..2 {
-        ask_and_leave(address).await;
+    let app = App::start(Duration::ZERO).await;
+    let (running, address) = open(fixed(&[(&app, 2)]));
+    let clients = [ask(address, "/gate").await, ask(address, "/gate").await];
+    while app.seen.in_flight.load(Ordering::SeqCst) < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    drop(clients);
     until(&running, |status| (status.abandoned, status.in_flight) == (2, 2)).await;
+    app.seen.gate.add_permits(2);
     until(&running, |status| (status.abandoned, status.in_flight) == (0, 0)).await;
     assert_eq!(status(&running).abandoned_total, 2);
     let door = running.doors().all().remove(0);
@@ -103,7 +115,9 @@ async fn without_a_limit_or_when_told_so_nothing_is_held() {
     for (limit, rule) in [(0, Abandoned::hold(None)), (1, Abandoned::Release)] {
         let app = Absorbed::start(Duration::from_secs(60)).await;
         let (running, address) = open(Config { abandoned: rule, ..app.before(limit) });
-        ask_and_leave(address).await;
+        let client = ask(address, "/").await;
+        app.until_inside(1).await;
+        drop(client);
         until(&running, |status| status.abandoned_total == 1 && status.in_flight == 0).await;
         assert_eq!(status(&running).abandoned, 0);
         close_whole(running).await;
