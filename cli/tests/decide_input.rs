@@ -285,6 +285,43 @@ fn settings_files_are_scenarios_of_their_own() {
 }
 
 #[test]
+fn misspelt_keys_of_a_settings_file_are_warned_about() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config-autoscaler.yaml");
+    let text = "kind: ConfigMap\ndata: {maxscale: \"5\", stable-windw: 30s, _example: x}\n";
+    std::fs::write(&file, text).unwrap();
+    let output = decide_with(&[file.to_str().unwrap()], b"");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let warnings = stderr(&output);
+    assert!(warnings.contains("`maxscale`; did you mean `max-scale`?"), "{warnings}");
+    assert!(warnings.contains("`stable-windw`; did you mean `stable-window`?"), "{warnings}");
+    assert_eq!(warnings.lines().count(), 2, "{warnings}");
+}
+
+#[test]
+fn one_deep_line_is_not_echoed_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let deep = "[".repeat(200_000);
+    for (name, text) in [
+        ("deep.toml", format!("x = {deep}")),
+        ("deep.yaml", format!("x: {deep}")),
+        ("deep.json", deep.clone()),
+        ("long.toml", format!("{}\n", "k".repeat(200_000))),
+        ("kind.json", format!(r#"{{"kind": "{}", "input": {{}}}}"#, "k".repeat(200_000))),
+        (
+            "field.json",
+            format!(r#"{{"kind": "scale", "input": {{"{}": 1}}}}"#, "k".repeat(200_000)),
+        ),
+    ] {
+        let file = directory.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        let message = stderr(&decide_with(&[file.to_str().unwrap()], b""));
+        assert!(message.contains(name) || message.contains("warning"), "{name}: {message}");
+        assert!(message.len() < 1_500, "{name}: {} bytes", message.len());
+    }
+}
+
+#[test]
 fn tidegates_own_rules_are_asked_for() {
     // Four instances report nothing for just a window: Knative sees a load of zero.
     let silence = r#"{"kind": "collector", "input": {"initial_ready": 4,

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use tidegate_autoscaler::settings::files::{FileError, FileFormat, read_data};
+use tidegate_autoscaler::settings::{unknown_config_keys, unknown_setting};
 use tidegate_scenario::{Scenario, ScenarioError};
 
 /// The most bytes one file may have: far more than any scenario, far less than memory.
@@ -71,5 +72,10 @@ fn read_text(source: impl Read) -> Result<String, SourceError> {
 
 /// The scenario that a settings file stands for.
 fn settings(name: &str, text: &str, format: FileFormat) -> Result<Scenario, SourceError> {
-    Ok(Scenario::of_settings(name, read_data(text, format)?)?)
+    let data = read_data(text, format)?;
+    for key in unknown_config_keys(&data) {
+        let unknown = unknown_setting(key);
+        eprintln!("tidegate decide: warning: {name}: {unknown}; ignored, as Knative does");
+    }
+    Ok(Scenario::of_settings(name, data)?)
 }
