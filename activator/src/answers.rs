@@ -38,9 +38,10 @@ impl Failure {
     pub fn is_instances(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
-            Self::Forward(error) => {
-                !matches!(error, ForwardError::ClientGone | ForwardError::RequestBody(_))
-            }
+            Self::Forward(error) => !matches!(
+                error,
+                ForwardError::ClientGone | ForwardError::RequestBody(_) | ForwardError::OverBudget
+            ),
             _ => false,
         }
     }
@@ -71,6 +72,7 @@ impl Failure {
                     ForwardError::Connect { .. } | ForwardError::ConnectTimedOut { .. } => {
                         "the instance could not be reached"
                     }
+                    ForwardError::OverBudget => "memory budget is used up",
                     _ => "the instance did not answer properly",
                 },
             ),
@@ -85,7 +87,9 @@ impl Failure {
         }
         let reply = Reply::error(status, text);
         match self {
-            Self::Refused(_) => reply.with_header(RETRY_AFTER, seconds(RETRY_AFTER_REFUSAL)),
+            Self::Refused(_) | Self::Forward(ForwardError::OverBudget) => {
+                reply.with_header(RETRY_AFTER, seconds(RETRY_AFTER_REFUSAL))
+            }
             _ => reply,
         }
     }

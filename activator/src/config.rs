@@ -4,11 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidegate_admission::{Abandoned, DispatcherSettings};
-use tidegate_relay::{ServerSettings, TimeLimits};
+use tidegate_relay::{ServerSettings, TimeLimits, memory};
 use tidegate_reporter::{Credentials, Endpoint, RevisionName};
 
 /// Knative's total timeout of a request, which also bounds the wait for an instance.
 pub const DEFAULT_LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// The largest memory budget unless told otherwise. Whatever is done to it, the activator then
+/// stays within 128 MB of what it takes when idle.
+pub const MEMORY_BUDGET_BYTES: usize = 80 << 20;
 
 /// Everything that an activator is told at its start.
 #[derive(Clone, Debug)]
@@ -33,6 +37,8 @@ pub struct Config {
     pub abandoned: Abandoned,
     /// The bounds of the listener.
     pub server: ServerSettings,
+    /// Bytes that clients and instances can make this process hold at a time.
+    pub memory_budget_bytes: usize,
 }
 
 impl Config {
@@ -55,6 +61,7 @@ impl Config {
             },
             abandoned: Abandoned::hold(Some(DEFAULT_LONGEST_WAIT)),
             server: ServerSettings::default(),
+            memory_budget_bytes: memory::default_budget(memory::limit_bytes(), MEMORY_BUDGET_BYTES),
         }
     }
 }

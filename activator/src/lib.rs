@@ -32,4 +32,5 @@ pub use door::{Door, Status};
 pub use reports::{DEFAULT_INTERVAL, LEAST_GAP};
 
 pub use server::{Activator, Drained, Running};
+pub use tidegate_relay::memory;
 pub use tidegate_reporter::{Credentials, Endpoint, RevisionName};

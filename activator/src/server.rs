@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_proto::stats::v1::{Hello, Role};
-use tidegate_relay::{Drain, Phase, Server};
+use tidegate_relay::{Drain, Phase, Server, memory};
 use tidegate_reporter::{EndpointMap, Inbox, Reporter};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
@@ -92,6 +92,7 @@ impl Activator {
     /// Begins to serve, in tasks of the current runtime.
     pub fn spawn(self) -> Running {
         let Self { config, listener, address, reporting } = self;
+        memory::set_budget(config.memory_budget_bytes);
         let doors = Arc::new(Doors::new(config.dispatch, config.default_revision));
         let mut given = EndpointMap::new();
         for (revision, endpoint) in config.endpoints {
@@ -150,6 +151,11 @@ impl Running {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How the memory budget of this process stands, and how often it was used up.
+    pub fn memory(&self) -> memory::Usage {
+        memory::usage()
     }
 
     /// The revisions it knows, to look at.
@@ -221,8 +227,15 @@ async fn follow(doors: Arc<Doors>, reporter: Reporter, mut inbox: Inbox) {
 
 async fn tidy(doors: Arc<Doors>) {
     let mut ticks = tokio::time::interval(TIDY_EVERY);
+    let mut refusals = 0;
     loop {
         ticks.tick().await;
+        let memory = memory::usage();
+        if memory.refusals > refusals {
+            let refused = memory.refusals - refusals;
+            tracing::warn!(refused, budget_bytes = memory.budget_bytes, "memory budget used up");
+            refusals = memory.refusals;
+        }
         for door in doors.all() {
             door.close_expired();
         }

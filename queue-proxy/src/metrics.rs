@@ -86,6 +86,9 @@ struct Own {
     refused_late: Counter,
     connect_failures: Counter,
     record_lost: Gauge,
+    memory_charged: Gauge,
+    memory_budget: Gauge,
+    memory_refused: Counter,
     log_lost: Gauge,
 }
 
@@ -255,7 +258,7 @@ impl Metrics {
 // === impl Shared ===
 
 impl Shared {
-    /// Gauges follow the gate.
+    /// Gauges follow the gate and the memory budget.
     fn show(&self, levels: Levels) {
         if let Some(depth) = &self.depth {
             depth.set(levels.inside());
@@ -265,6 +268,10 @@ impl Shared {
         self.own.limit.set(levels.limit.to_wire());
         self.own.abandoned.set(levels.abandoned);
         self.own.abandoned_total.absolute(levels.abandoned_total);
+        let memory = tidegate_relay::memory::usage();
+        self.own.memory_charged.set(memory.charged_bytes as f64);
+        self.own.memory_budget.set(memory.budget_bytes as f64);
+        self.own.memory_refused.absolute(memory.refusals);
     }
 
     fn invocation(&self, status: u16) -> Histogram {
@@ -319,6 +326,9 @@ impl Own {
             connect_failures: counter(recorder, name::CONNECT_FAILURES, ours()),
             record_lost: gauge(recorder, name::RECORD_LOST, ours()),
             log_lost: gauge(recorder, name::LOG_LOST, ours()),
+            memory_charged: gauge(recorder, name::MEMORY_CHARGED, ours()),
+            memory_budget: gauge(recorder, name::MEMORY_BUDGET, ours()),
+            memory_refused: counter(recorder, name::MEMORY_REFUSED, ours()),
         }
     }
 }

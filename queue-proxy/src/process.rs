@@ -51,6 +51,7 @@ pub fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    relay::memory::set_budget(settings.memory_budget_bytes);
     logging::install(&settings.identity, settings.log_level);
     if let Some(complaint) = &settings.log_complaint {
         tracing::warn!("{complaint}");

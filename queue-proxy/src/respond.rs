@@ -6,12 +6,16 @@
 //! | a time limit ran out | 504 `request timeout` |
 //! | the request's body is not what its head promised | 400, text |
 //! | the app cannot be reached, or cannot be understood | 502, text |
+//! | there is no memory for the request or its answer's head | 503, text, `Retry-After: 1` |
 //! | the client has gone | none |
 
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 use tidegate_admission::Refusal;
 use tidegate_relay::{ForwardError, Interrupted, Reply};
+
+/// Memory comes back as soon as others end.
+const MEMORY_RETRY_SECONDS: u32 = 1;
 
 /// How refusals look.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +52,10 @@ pub fn failed(error: &ForwardError) -> Option<Reply> {
     match error {
         ForwardError::ClientGone => None,
         ForwardError::TimedOut(_) => Some(timed_out()),
+        ForwardError::OverBudget => {
+            let reply = Reply::error(error.status(), &error.to_string());
+            Some(reply.with_header(RETRY_AFTER, HeaderValue::from(MEMORY_RETRY_SECONDS)))
+        }
         other => Some(Reply::error(other.status(), &other.to_string())),
     }
 }

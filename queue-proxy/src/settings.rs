@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate_admission::Abandoned;
+use tidegate_relay::memory::{self, ByteCount};
 use tidegate_reporter::Credentials;
 
 use crate::environment::{Environment, Problem, Reader, keys};
@@ -198,6 +199,8 @@ pub struct Settings {
     pub record: Option<PathBuf>,
     /// Threads that carry requests.
     pub data_threads: usize,
+    /// Bytes that clients and the app can make us hold at a time.
+    pub memory_budget_bytes: usize,
     /// Lowest level that is logged.
     pub log_level: tracing::Level,
     /// A complaint about the logger configuration, to be logged once the logger is there.
@@ -236,6 +239,7 @@ impl Settings {
             tls: tls(&mut reader),
             record: reader.optional(keys::TIDEGATE_RECORD).map(PathBuf::from),
             data_threads: data_threads(&mut reader),
+            memory_budget_bytes: memory_budget(&mut reader),
             identity,
             listeners,
             admission,
@@ -436,6 +440,28 @@ fn data_threads<E: Environment>(reader: &mut Reader<'_, E>) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         (cores / 2).clamp(1, MOST_DATA_THREADS)
     })
+}
+
+/// The largest memory budget unless told otherwise. Whatever is done to it, the sidecar then stays
+/// within 64 MB of what it takes when idle.
+pub const MEMORY_BUDGET_BYTES: usize = 40 << 20;
+
+fn memory_budget<E: Environment>(reader: &mut Reader<'_, E>) -> usize {
+    let least = ByteCount(memory::BUDGET_BYTES_MIN);
+    let asked = reader.optional(keys::TIDEGATE_MEMORY_BUDGET).map(|text| text.parse::<ByteCount>());
+    match asked {
+        None => memory::default_budget(memory::limit_bytes(), MEMORY_BUDGET_BYTES),
+        Some(Ok(bytes)) if bytes >= least => bytes.0,
+        Some(Ok(bytes)) => {
+            let message = format!("{bytes} is out of range, expected {least} or more");
+            reader.reject(keys::TIDEGATE_MEMORY_BUDGET, message);
+            least.0
+        }
+        Some(Err(error)) => {
+            reader.reject(keys::TIDEGATE_MEMORY_BUDGET, error.to_string());
+            least.0
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::io;
 
 use http::StatusCode;
 
+use crate::memory::{self, OverBudget};
+
 /// Which time limit ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timeout {
@@ -80,6 +82,12 @@ pub enum ForwardError {
     /// The client hung up, or its connection broke.
     #[error("client disconnected")]
     ClientGone,
+    /// The upstream sent more informational answers than are passed on for one request.
+    #[error("too many informational answers")]
+    TooManyInformational,
+    /// There is no room in the memory budget for the request or for its answer's head.
+    #[error("memory budget is used up")]
+    OverBudget,
     /// The client's body is not what its head promised.
     #[error("malformed request body: {0}")]
     RequestBody(&'static str),
@@ -91,6 +99,7 @@ impl ForwardError {
         match self {
             ForwardError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             ForwardError::RequestBody(_) => StatusCode::BAD_REQUEST,
+            ForwardError::OverBudget => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_GATEWAY,
         }
     }
@@ -101,6 +110,12 @@ impl ForwardError {
             self,
             ForwardError::ClientGone | ForwardError::TimedOut(_) | ForwardError::RequestBody(_)
         )
+    }
+
+    /// The request or its answer is refused for want of memory, which is counted.
+    pub(crate) fn refused(_: OverBudget) -> ForwardError {
+        memory::count_refusal();
+        ForwardError::OverBudget
     }
 
     /// Whether it is certain that the upstream saw nothing of the request, so that it may be

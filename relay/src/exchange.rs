@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use crate::buffers;
 use crate::error::Interrupted;
 use crate::head::RequestHead;
+use crate::memory::Charge;
 use crate::timer::{Alarm, Deadlines, TimeLimits};
 use client::Client;
 
@@ -40,6 +41,8 @@ pub struct Exchange {
     alarm: Alarm,
     report: Report,
     answer: Answer,
+    /// What its heads hold in memory.
+    charge: Charge,
 }
 
 /// What has become of the answer so far. Complete once [`Exchange::forward`] or
@@ -74,6 +77,7 @@ impl Exchange {
         peer: Option<SocketAddr>,
         client: Client,
         alarm: Alarm,
+        charge: Charge,
     ) -> Exchange {
         Exchange {
             head,
@@ -83,6 +87,7 @@ impl Exchange {
             alarm,
             report: Report::default(),
             answer: Answer::Owed,
+            charge,
         }
     }
 

@@ -1,15 +1,27 @@
 //! The two halves of an HTTP/2 stream, in the same shape as an HTTP/1 connection: bytes are
 //! looked at, written elsewhere, and only then taken, so flow control reaches from end to end.
 
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
 use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
+use parking_lot::Mutex;
+
+use crate::memory::{self, Account, Charge};
 
 /// The most bytes handed to the HTTP/2 library at once: a slow reader holds at most about this
 /// much of our memory per stream.
 const PIECE_MAX: usize = 64 * 1024;
+/// So much of a body is part of what [`STREAM_BYTES`] stands for; most are no longer.
+const FREE_BYTES: usize = 4 * 1024;
+/// The piece that may be on its way when memory is short, which is part of it as well.
+const THRIFTY_BYTES: usize = 2 * 1024;
+
+/// What a stream holds beside its head: its task, the library's state of it, and the first and
+/// the last resort of what it sends.
+pub(crate) const STREAM_BYTES: usize = 18 * 1024;
 
 /// Receives a body.
 pub(crate) struct Incoming {
@@ -62,20 +74,31 @@ impl Incoming {
 
 /// Sends a body.
 pub(crate) struct Outgoing {
-    stream: SendStream<Bytes>,
+    stream: SendStream<Piece>,
     /// What is still owed of a declared length; the last byte then ends the stream.
     left: Option<u64>,
     ended: bool,
+    /// So much may still be sent before pieces are charged: it is part of what a stream costs.
+    free: usize,
+    account: Account,
+    /// Pieces that went out while memory was short.
+    thrifty: Option<Arc<Outstanding>>,
 }
 
 impl Outgoing {
     /// `left` is the declared length, if there is one. `ended` says that the head already
-    /// ended the stream.
-    pub(crate) fn new(stream: SendStream<Bytes>, left: Option<u64>, ended: Ended) -> Outgoing {
-        Outgoing { stream, left, ended: ended == Ended::Yes }
+    /// ended the stream. What is sent is charged to `account` until it is written.
+    pub(crate) fn new(
+        stream: SendStream<Piece>,
+        left: Option<u64>,
+        ended: Ended,
+        account: Account,
+    ) -> Outgoing {
+        let ended = ended == Ended::Yes;
+        Outgoing { stream, left, ended, free: FREE_BYTES, account, thrifty: None }
     }
 
-    /// Accepts some of `data`, as flow control allows.
+    /// Accepts some of `data`, as flow control and the memory budget allow.
     pub(crate) fn poll_write_data(
         &mut self,
         cx: &mut Context<'_>,
@@ -98,13 +121,33 @@ impl Outgoing {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        let hold = ready!(self.poll_hold(cx, count));
+        let count = count.min(hold.bytes_max);
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(count as u64).ok_or(Reason::INTERNAL_ERROR)?;
         }
         let last = self.left == Some(0);
-        self.stream.send_data(Bytes::copy_from_slice(&data[..count]), last)?;
+        let piece = Piece { bytes: Bytes::copy_from_slice(&data[..count]), _hold: hold };
+        self.stream.send_data(piece, last)?;
         self.ended = last;
         Poll::Ready(Ok(count))
+    }
+
+    /// Finds room for a piece of `count` bytes. When there is none, one short piece at a time may
+    /// still be on its way, so that a message that has begun can always end.
+    fn poll_hold(&mut self, cx: &mut Context<'_>, count: usize) -> Poll<Hold> {
+        if let Some(free) = self.free.checked_sub(count) {
+            self.free = free;
+            return Poll::Ready(Hold::nothing());
+        }
+        let mut charge = Charge::on(&self.account);
+        if memory::is_ample() && charge.add(count).is_ok() {
+            return Poll::Ready(Hold { _charge: charge, thrifty: None, bytes_max: count });
+        }
+        let thrifty = self.thrifty.get_or_insert_default();
+        ready!(thrifty.poll_begin(cx));
+        let thrifty = Some(thrifty.clone());
+        Poll::Ready(Hold { _charge: charge, thrifty, bytes_max: THRIFTY_BYTES })
     }
 
     /// Ends the body.
@@ -115,7 +158,7 @@ impl Outgoing {
         self.ended = true;
         match (trailers, self.left) {
             (Some(trailers), _) => self.stream.send_trailers(trailers),
-            (None, None | Some(0)) => self.stream.send_data(Bytes::new(), true),
+            (None, None | Some(0)) => self.stream.send_data(Piece::default(), true),
             (None, Some(_)) => {
                 self.stream.send_reset(Reason::INTERNAL_ERROR);
                 Err(Reason::INTERNAL_ERROR.into())
@@ -131,6 +174,81 @@ impl Outgoing {
     /// Ready when the peer has reset the stream.
     pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.stream.poll_reset(cx).map(|_| ())
+    }
+}
+
+/// Bytes on their way to a peer. The library drops them once they are written, and only then is
+/// their room given back.
+#[derive(Debug, Default)]
+pub(crate) struct Piece {
+    bytes: Bytes,
+    _hold: Hold,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
+}
+
+/// The room that a piece takes.
+#[derive(Debug, Default)]
+struct Hold {
+    _charge: Charge,
+    thrifty: Option<Arc<Outstanding>>,
+    bytes_max: usize,
+}
+
+impl Hold {
+    /// For a piece that is part of what a stream costs.
+    fn nothing() -> Hold {
+        Hold { _charge: Charge::default(), thrifty: None, bytes_max: usize::MAX }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(thrifty) = &self.thrifty {
+            thrifty.end();
+        }
+    }
+}
+
+/// Whether a piece is on its way that was sent although memory is short.
+#[derive(Debug, Default)]
+struct Outstanding {
+    state: Mutex<(bool, Option<Waker>)>,
+}
+
+impl Outstanding {
+    /// Ready when no piece is on its way; one is, from then on.
+    fn poll_begin(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.0 {
+            state.1 = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        state.0 = true;
+        Poll::Ready(())
+    }
+
+    fn end(&self) {
+        let waker = {
+            let mut state = self.state.lock();
+            state.0 = false;
+            state.1.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 

@@ -10,8 +10,9 @@
 //!
 //! Reading order: [`server`] accepts connections and makes exchanges, [`exchange`] is one
 //! request and its answer, [`upstream`] keeps the connections it is forwarded over. Below them
-//! lie the heads ([`head`]), the HTTP/1 codec (`h1`), the HTTP/2 stream halves (`h2io`), time
-//! limits ([`timer`]), shutdown ([`drain`]) and the forwarding fields ([`forwarded`]).
+//! lie the heads ([`head`]), the HTTP/1 codec (`h1`), the HTTP/2 stream halves (`h2io`) and what
+//! stands between the HTTP/2 library and its sockets (`h2gate`), time limits ([`timer`]), the
+//! memory budget ([`memory`]), shutdown ([`drain`]) and the forwarding fields ([`forwarded`]).
 
 mod buffers;
 mod date;
@@ -20,9 +21,11 @@ pub mod error;
 pub mod exchange;
 pub mod forwarded;
 mod h1;
+mod h2gate;
 mod h2io;
 pub mod head;
 mod io;
+pub mod memory;
 pub mod server;
 pub mod timer;
 pub mod upstream;

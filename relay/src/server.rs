@@ -3,7 +3,6 @@
 
 mod h1;
 mod h2;
-mod rewind;
 mod upgrade;
 
 use std::io;
@@ -35,6 +34,7 @@ pub struct ServerSettings {
     pub head_bytes_max: usize,
     /// How long a client may take to send a head, from the moment its connection was accepted
     /// or, on a connection in use, from the head's first byte. Idle connections are not bound.
+    /// In HTTP/2 any frame that has begun counts, as long as no stream is alive.
     pub head_timeout: Duration,
     /// HTTP/2 streams a client may have open at a time.
     pub streams_max: u32,

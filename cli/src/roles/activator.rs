@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
+use tidegate_activator::memory::{BUDGET_BYTES_MIN, BadQuantity, ByteCount};
 use tidegate_activator::{Activator, Config, Drained, RevisionName};
 use tidegate_admission::{DispatcherSettings, Policy};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -60,12 +61,26 @@ pub(crate) struct Args {
     /// What becomes of the room at an instance when a client leaves while the instance works.
     #[arg(long, value_enum, default_value = "hold", env = "TIDEGATE_ABANDONED")]
     abandoned: AbandonedRule,
+    /// What clients and instances can make us hold in memory at a time, such as 64Mi; a quarter of
+    /// the memory limit, 80Mi at most, when absent.
+    #[arg(long, value_name = "BYTES", env = "TIDEGATE_MEMORY_BUDGET", value_parser = memory_budget)]
+    memory_budget: Option<ByteCount>,
     /// After SIGTERM, how long to go on taking requests while clients learn to go elsewhere.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = wait)]
     lame_duck: Duration,
     /// After that, how long requests in flight may take.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = wait)]
     drain: Duration,
+}
+
+/// Reads a budget that is large enough to be one.
+fn memory_budget(text: &str) -> Result<ByteCount, String> {
+    let least = ByteCount(BUDGET_BYTES_MIN);
+    let bytes: ByteCount = text.parse().map_err(|error: BadQuantity| error.to_string())?;
+    match bytes >= least {
+        true => Ok(bytes),
+        false => Err(format!("{bytes} is out of range, expected {least} or more")),
+    }
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -143,6 +158,9 @@ impl Args {
         };
         config.limits.response_start = Some(self.request_timeout);
         config.abandoned = self.abandoned.within(self.request_timeout);
+        if let Some(ByteCount(bytes)) = self.memory_budget {
+            config.memory_budget_bytes = bytes;
+        }
         config.endpoints = (1..)
             .zip(self.endpoints)
             .map(|(nth, Endpoint { revision, address, limit })| {

@@ -173,4 +173,6 @@ keys! {
     TIDEGATE_LOG_QUERY_NAMES = "TIDEGATE_LOG_QUERY_NAMES";
     /// Threads that carry requests.
     TIDEGATE_DATA_THREADS = "TIDEGATE_DATA_THREADS";
+    /// Bytes that clients and the app can make the sidecar hold at a time, such as `64Mi`.
+    TIDEGATE_MEMORY_BUDGET = "TIDEGATE_MEMORY_BUDGET";
 }

@@ -39,6 +39,13 @@ pub(super) const RECORD_LOST: &str = "tidegate_record_rows_lost";
 /// Lines of the request log that were lost.
 pub(super) const LOG_LOST: &str = "tidegate_request_log_lines_lost";
 
+/// What peers make us hold in memory.
+pub(super) const MEMORY_CHARGED: &str = "tidegate_memory_charged_bytes";
+/// The most of it.
+pub(super) const MEMORY_BUDGET: &str = "tidegate_memory_budget_bytes";
+/// Work that was refused for want of memory.
+pub(super) const MEMORY_REFUSED: &str = "tidegate_memory_refusals_total";
+
 /// The status label.
 pub(super) const STATUS: &str = "http_response_status_code";
 
@@ -63,4 +70,7 @@ pub(super) const HELP: &[(&str, &str)] = &[
     (CONNECT_FAILURES, "Failed attempts to connect to the app."),
     (RECORD_LOST, "Rows of the recorded trace that could not be written."),
     (LOG_LOST, "Lines of the request log that could not be written."),
+    (MEMORY_CHARGED, "Bytes that clients and the app make the sidecar hold now."),
+    (MEMORY_BUDGET, "The most bytes that they can make it hold."),
+    (MEMORY_REFUSED, "Requests, streams and connections refused because the budget was used up."),
 ];

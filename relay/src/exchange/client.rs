@@ -2,7 +2,6 @@
 
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use h2::server::SendResponse;
 use http::header::{CONTENT_LENGTH, DATE, HeaderValue, TRAILER};
 use http::{HeaderMap, Response, StatusCode, Version};
@@ -14,8 +13,10 @@ use crate::error::ForwardError;
 use crate::h1::connection::BodyError;
 use crate::h1::encoder::{self, Persistence, Recipient};
 use crate::h1::{self, decoder::Decoder};
-use crate::h2io::{Ended, Incoming, Outgoing};
+use crate::h2gate::{StreamEntry, Watch};
+use crate::h2io::{Ended, Incoming, Outgoing, Piece};
 use crate::head::{BodyLength, ResponseHead};
+use crate::memory::Account;
 
 /// How far to read ahead of the exchange in flight, only to notice that the client has gone.
 const READ_AHEAD_MAX: usize = 16 * 1024;
@@ -39,14 +40,23 @@ pub(crate) struct H1Client {
 /// One HTTP/2 stream.
 pub(crate) struct H2Client {
     body: Incoming,
-    respond: SendResponse<Bytes>,
+    respond: SendResponse<Piece>,
     sending: Option<Outgoing>,
     head_only: bool,
+    account: Account,
+    _entry: StreamEntry,
 }
 
 impl H2Client {
-    pub(crate) fn new(body: Incoming, respond: SendResponse<Bytes>, head_only: bool) -> H2Client {
-        H2Client { body, respond, sending: None, head_only }
+    pub(crate) fn new(
+        body: Incoming,
+        respond: SendResponse<Piece>,
+        head_only: bool,
+        watch: &Watch,
+    ) -> H2Client {
+        let account = watch.account().clone();
+        let entry = watch.open(respond.stream_id().as_u32());
+        H2Client { body, respond, sending: None, head_only, account, _entry: entry }
     }
 }
 
@@ -246,7 +256,7 @@ impl H2Client {
             .respond
             .send_response(response(head.status, head.headers), ended == Ended::Yes)
             .map_err(|_| ForwardError::ClientGone)?;
-        self.sending = Some(Outgoing::new(stream, left, ended));
+        self.sending = Some(Outgoing::new(stream, left, ended, self.account.clone()));
         Ok(())
     }
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 use http::Version;
 
 use super::abandoned::Abandoned;
-use super::origin::{H1Origin, H2Origin, Origin, http2_request};
+use super::origin::{H1Origin, H2Origin, Held, Origin, http2_request};
 use super::pump::{Ending, Progress, Pump};
 use super::tunnel::Tunnel;
 use super::{Answer, Exchange};
 use crate::error::ForwardError;
-use crate::h2io::{Ended, Outgoing};
+use crate::h2io::{Ended, Outgoing, STREAM_BYTES};
 use crate::head::BodyLength;
+use crate::memory::{self, Charge};
 use crate::timer::{Deadlines, TimeLimits};
 use crate::upstream::{ConnectPatience, Protocol, Upstream};
 
@@ -123,8 +124,13 @@ impl Exchange {
                 return Err(error);
             }
             let untouched = self.report.request_bytes == 0 && self.answer == Answer::Owed;
-            // A wrong protocol would be no other on another connection.
-            let is_final = matches!(error, ForwardError::SwitchedProtocol { .. });
+            // None of these would be another on another connection.
+            let is_final = matches!(
+                error,
+                ForwardError::SwitchedProtocol { .. }
+                    | ForwardError::TooManyInformational
+                    | ForwardError::OverBudget
+            );
             if !untouched || attempt == ATTEMPTS_MAX || is_final {
                 return Err(error);
             }
@@ -197,12 +203,21 @@ impl Exchange {
             BodyLength::Known(length) => (Ended::No, Some(length)),
             BodyLength::Unknown => (Ended::No, None),
         };
+        let mut charge = Charge::on(sender.watch.account());
+        charge
+            .add(STREAM_BYTES + memory::fields_bytes(&self.head.headers))
+            .map_err(ForwardError::refused)?;
         let (answer, stream) = sender
             .requests
             .send_request(request, ended == Ended::Yes)
             .map_err(|error| ForwardError::Http2(error.to_string()))?;
-        let sending = Outgoing::new(stream, left, ended);
-        Ok(Some(Origin::H2(Box::new(H2Origin::new(sending, answer, sender.streams)))))
+        let held = Held {
+            _charge: charge,
+            _entry: sender.watch.open(stream.stream_id().as_u32()),
+            _counted: sender.streams,
+        };
+        let sending = Outgoing::new(stream, left, ended, sender.watch.account().clone());
+        Ok(Some(Origin::H2(Box::new(H2Origin::new(sending, answer, held)))))
     }
 
     /// Runs `future` while the client is there and the limits allow.

@@ -11,8 +11,10 @@ use crate::buffers;
 use crate::error::ForwardError;
 use crate::h1::connection::{BodyError, HeadError};
 use crate::h1::{self, encoder, response};
+use crate::h2gate::StreamEntry;
 use crate::h2io::{Incoming, Outgoing};
 use crate::head::{BodyLength, RequestHead, ResponseHead};
+use crate::memory::{self, Charge, OverBudget};
 
 /// The longest answer head (Go's limit).
 const HEAD_MAX: usize = 10 << 20;
@@ -32,6 +34,8 @@ pub(crate) struct H1Origin {
     persistent: bool,
     /// Something of an answer has arrived.
     answered: bool,
+    /// The length of the answer's last head, as it came.
+    head_bytes: usize,
 }
 
 /// One HTTP/2 stream.
@@ -39,14 +43,28 @@ pub(crate) struct H2Origin {
     sending: Outgoing,
     answer: ResponseFuture,
     body: Option<Incoming>,
+    _held: Held,
+}
+
+/// What a stream holds of its connection until it ends.
+pub(crate) struct Held {
+    pub(crate) _charge: Charge,
+    pub(crate) _entry: StreamEntry,
     /// Counts this stream among those of its connection.
-    _counted: Arc<()>,
+    pub(crate) _counted: Arc<()>,
 }
 
 impl H1Origin {
     /// A connection that has carried nothing yet.
     pub(crate) fn new(connection: h1::Connection) -> H1Origin {
-        H1Origin { connection, method: Method::GET, earlier: 0, persistent: false, answered: false }
+        H1Origin {
+            connection,
+            method: Method::GET,
+            earlier: 0,
+            persistent: false,
+            answered: false,
+            head_bytes: 0,
+        }
     }
 
     /// Puts a request's head on the connection. It is written with the first flush.
@@ -75,8 +93,8 @@ impl H1Origin {
 }
 
 impl H2Origin {
-    pub(crate) fn new(sending: Outgoing, answer: ResponseFuture, counted: Arc<()>) -> H2Origin {
-        H2Origin { sending, answer, body: None, _counted: counted }
+    pub(crate) fn new(sending: Outgoing, answer: ResponseFuture, held: Held) -> H2Origin {
+        H2Origin { sending, answer, body: None, _held: held }
     }
 }
 
@@ -89,6 +107,14 @@ impl Origin {
         match self {
             Origin::H1(origin) => origin.poll_head(cx),
             Origin::H2(origin) => origin.poll_head(cx),
+        }
+    }
+
+    /// What the head that was taken last holds in memory, beside the buffers it came in.
+    pub(crate) fn head_bytes(&self, head: &ResponseHead) -> usize {
+        match self {
+            Origin::H1(origin) => memory::head_bytes(head.headers.len(), origin.head_bytes),
+            Origin::H2(_) => memory::fields_bytes(&head.headers),
         }
     }
 
@@ -210,9 +236,13 @@ impl H1Origin {
                 }));
             }
             Err(HeadError::TooLarge) => return Poll::Ready(Err(too_large())),
+            Err(HeadError::OverBudget) => {
+                return Poll::Ready(Err(ForwardError::refused(OverBudget)));
+            }
             Err(HeadError::Io(error)) => return Poll::Ready(Err(ForwardError::Io(error))),
         };
         self.answered = true;
+        self.head_bytes = block.len();
         let parsed = response::parse(&block, &self.method, buffers::take_map())
             .map_err(ForwardError::Malformed)?;
         self.connection.decoder = parsed.decoder;

@@ -18,6 +18,7 @@ use crate::error::ForwardError;
 use crate::h1::decoder::Decoder;
 use crate::h1::encoder;
 use crate::head::{BodyLength, RequestHead, ResponseHead};
+use crate::memory::Charge;
 use crate::timer::{Alarm, Deadlines};
 
 /// How long the upstream may take to say `100 Continue` (or no) before the client, which waits
@@ -27,6 +28,14 @@ const CONTINUE_PATIENCE: Duration = Duration::from_millis(300);
 /// How long an upload may stand still after its answer is already complete. The upstream has
 /// made up its mind; what it does not read by then it will not read.
 const UPLOAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The most informational answers of one exchange. Progress reports once a second make an hour of
+/// these; an app that sends more says nothing by it.
+const INFORMATIONAL_MAX: u32 = 3600;
+
+/// Answer heads that take less memory than this are part of what the buffers of their connection
+/// stand for.
+const FREE_HEAD_BYTES: usize = 16 * 1024;
 
 /// How an exchange came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +55,8 @@ pub(crate) struct Pump<'a> {
     alarm: &'a mut Alarm,
     deadlines: &'a mut Deadlines,
     guard: &'a mut (dyn Release + Send),
+    charge: &'a mut Charge,
+    informational: u32,
     upload: Upload,
     download: Download,
     /// When to stop waiting for the upstream's `100 Continue`.
@@ -107,6 +118,8 @@ impl<'a> Pump<'a> {
             alarm: &mut exchange.alarm,
             deadlines,
             guard,
+            charge: &mut exchange.charge,
+            informational: 0,
             upload: Upload::Sending,
             download: Download::Head,
             continue_by,
@@ -193,7 +206,7 @@ impl<'a> Pump<'a> {
                     ready!(self.client.poll_flush(cx))?;
                     return Poll::Ready(Ok(Ending::Tunnel));
                 }
-                Download::Head => match self.origin.poll_head(cx) {
+                Download::Head => match self.poll_head(cx) {
                     Poll::Ready(head) => self.take_head(head?)?,
                     Poll::Pending => {
                         let _ = self.client.poll_flush(cx)?;
@@ -233,6 +246,24 @@ impl<'a> Pump<'a> {
         }
     }
 
+    /// Takes the next head, unless earlier ones are still on their way to the client. The heads of
+    /// an HTTP/2 stream are taken all the same, because nothing else holds them back; they are
+    /// bounded in number and charged.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ForwardError>> {
+        if self.informational > 0 && matches!(&*self.origin, Origin::H1(_)) {
+            ready!(self.client.poll_flush(cx))?;
+        }
+        let head = ready!(self.origin.poll_head(cx))?;
+        let bytes = self.origin.head_bytes(&head);
+        // Where the HTTP/2 library has a part in it, nobody knows when an informational answer is
+        // written.
+        let http2 = matches!(self.client, Client::H2(_)) || matches!(&*self.origin, Origin::H2(_));
+        if head.status.is_informational() && http2 || bytes > FREE_HEAD_BYTES {
+            self.charge.add(bytes).map_err(ForwardError::refused)?;
+        }
+        Poll::Ready(Ok(head))
+    }
+
     fn poll_pass_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ForwardError>> {
         let count = ready!(self.client.poll_write_data(cx, self.origin.data()))?;
         self.origin.consume(count);
@@ -257,11 +288,16 @@ impl<'a> Pump<'a> {
     }
 
     fn take_head(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
-        self.deadlines.touch();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            self.deadlines.touch();
             return self.switch(head);
         }
         if head.status.is_informational() {
+            // They do not keep an exchange from being idle: no answer is made of them.
+            self.informational += 1;
+            if self.informational > INFORMATIONAL_MAX {
+                return Err(ForwardError::TooManyInformational);
+            }
             if head.status == StatusCode::CONTINUE && self.head.expect_continue {
                 self.continue_by = None;
                 // A client that did not wait for it hears it all the same, as the upstream said it.
@@ -272,6 +308,7 @@ impl<'a> Pump<'a> {
             self.client.send_informational(head);
             return Ok(());
         }
+        self.deadlines.touch();
         self.deadlines.response_started();
         self.report.status = Some(head.status);
         if self.is_tunnel(&head) {

@@ -16,6 +16,7 @@ use super::decoder::{BadFraming, Decoder, Step};
 use super::encoder::{self, Encoder};
 use crate::buffers::{self, BUFFER_BYTES, STREAM_BUFFER_BYTES};
 use crate::io::Io;
+use crate::memory::{self, Charge};
 
 /// Below this much free space a read is not worth its system call.
 const SPARE_MIN: usize = 2 * 1024;
@@ -24,6 +25,9 @@ const SPARE_MIN: usize = 2 * 1024;
 const GATHER_MAX: usize = 4 * 1024;
 /// The most that is gathered before it is written.
 const GATHERED_MAX: usize = 8 * 1024;
+/// A read buffer may grow this far whatever the memory budget says: enough for the read-ahead of
+/// a waiting request, so that admitted work can always go on.
+const FORCED_MAX: usize = 32 * 1024;
 
 /// Why no head came.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(crate) enum HeadError {
     Truncated(Bytes),
     /// The head is longer than allowed.
     TooLarge,
+    /// There is no room for it in the memory budget.
+    OverBudget,
     /// The connection broke.
     Io(io::Error),
 }
@@ -59,6 +65,8 @@ pub(crate) struct Connection {
     output: Vec<u8>,
     /// Output before this offset is written.
     written: usize,
+    /// What both buffers hold.
+    held: Charge,
     /// Something has been written since the last head was begun.
     pub(crate) touched: bool,
     pub(crate) decoder: Decoder,
@@ -76,6 +84,7 @@ impl Connection {
             pressed: false,
             output: Vec::new(),
             written: 0,
+            held: Charge::default(),
             touched: false,
             decoder: Decoder::Done,
             encoder: Encoder::Empty,
@@ -111,6 +120,9 @@ impl Connection {
             self.written = 0;
             buffers::keep_output(std::mem::take(&mut self.output));
         }
+        if self.input.capacity() == 0 && self.output.capacity() == 0 {
+            self.held.lower_to(0);
+        }
     }
 
     /// Reads once. Ready with zero at the end of the stream.
@@ -134,15 +146,33 @@ impl Connection {
         if self.input.is_empty() && self.input.try_reclaim(wanted) {
             return Poll::Ready(Ok(()));
         }
-        if streams && self.input.is_empty() {
+        // Large buffers only make things faster, so they are the first to go when memory is short.
+        let large = streams
+            && self.input.is_empty()
+            && memory::is_ample()
+            && self.held.raise_to(STREAM_BUFFER_BYTES).is_ok();
+        if large {
             self.input = BytesMut::with_capacity(STREAM_BUFFER_BYTES);
         } else if self.input.capacity() == 0 {
             ready!(self.io.poll_readable(cx))?;
+            self.held.force_to(BUFFER_BYTES);
             self.input = buffers::take_input();
         } else if self.input.capacity() - self.input.len() < SPARE_MIN {
-            self.input.reserve(wanted);
+            self.grow()?;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Makes room behind what has been read and cannot be used yet.
+    fn grow(&mut self) -> io::Result<()> {
+        // Growing doubles.
+        let size = 2 * (self.input.len() + BUFFER_BYTES);
+        match size <= FORCED_MAX {
+            true => self.held.force_to(size),
+            false => self.held.raise_to(size).map_err(|_| over_budget())?,
+        }
+        self.input.reserve(BUFFER_BYTES);
+        Ok(())
     }
 
     /// Ready with one whole head, or with `None` when the peer closed instead of sending one.
@@ -162,7 +192,7 @@ impl Connection {
             if self.input.len() > limit {
                 return Poll::Ready(Err(HeadError::TooLarge));
             }
-            if ready!(self.poll_fill(cx)).map_err(HeadError::Io)? == 0 {
+            if ready!(self.poll_fill(cx)).map_err(head_error)? == 0 {
                 let rest = self.input.split().freeze();
                 return Poll::Ready(match rest.is_empty() {
                     true => Ok(None),
@@ -232,9 +262,20 @@ impl Connection {
     /// The buffer that heads are written to.
     pub(crate) fn output(&mut self) -> &mut Vec<u8> {
         if self.output.capacity() == 0 {
+            self.held.force_to(2 * BUFFER_BYTES);
             self.output = buffers::take_output();
         }
         &mut self.output
+    }
+
+    /// Everything gathered is written. What grew beyond the usual for one long head goes at once,
+    /// not when the exchange ends: its answer may be hours away.
+    fn output_is_written(&mut self) {
+        self.written = 0;
+        match self.output.capacity() > 2 * BUFFER_BYTES {
+            true => self.output = Vec::new(),
+            false => self.output.clear(),
+        }
     }
 
     /// Accepts some of `data` as body. What is short is gathered, what is long is written at
@@ -315,8 +356,7 @@ impl Connection {
             let from_output = count.min(pending.len());
             self.written += from_output;
             if self.written == self.output.len() {
-                self.output.clear();
-                self.written = 0;
+                self.output_is_written();
             }
             if count > from_output {
                 return Poll::Ready(Ok(count - from_output));
@@ -362,8 +402,7 @@ impl Connection {
             self.touched = true;
             self.written += count;
         }
-        self.output.clear();
-        self.written = 0;
+        self.output_is_written();
         Pin::new(&mut *self.io).poll_flush(cx)
     }
 
@@ -383,6 +422,17 @@ impl Connection {
     pub(crate) fn become_tunnel(&mut self) {
         self.decoder = Decoder::UntilClose;
         self.encoder = Encoder::UntilClose;
+    }
+}
+
+fn over_budget() -> io::Error {
+    io::Error::new(io::ErrorKind::OutOfMemory, "the memory budget is used up")
+}
+
+fn head_error(error: io::Error) -> HeadError {
+    match error.kind() {
+        io::ErrorKind::OutOfMemory => HeadError::OverBudget,
+        _ => HeadError::Io(error),
     }
 }
 

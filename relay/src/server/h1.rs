@@ -22,6 +22,7 @@ use crate::h1::reason;
 use crate::h1::request::{self, ParsedRequest, Refusal, RefusalShape};
 use crate::head::Reply;
 use crate::io::Io;
+use crate::memory::{self, Charge, OverBudget};
 use crate::timer::Alarm;
 
 /// What an HTTP/2 client opens with.
@@ -31,12 +32,17 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// answer before it learns that nobody reads the rest of its request.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// What a client is told that came when memory was short: others end all the time.
+const RETRY_AFTER: &str = "Retry-After: 1\r\n";
+
 /// A connection that goes on in HTTP/2.
 pub(crate) struct Handover {
     pub(crate) io: Box<dyn Io>,
     /// What has been read from it and belongs to HTTP/2.
     pub(crate) front: BytesMut,
     pub(crate) membership: Membership,
+    /// When the first head has to be complete.
+    pub(crate) head_by: Instant,
 }
 
 /// Serves the connection until it closes, or gives it back when the client speaks HTTP/2.
@@ -53,15 +59,16 @@ pub(crate) async fn serve<H: Handler>(
         head_only: false,
     });
     let mut alarm = Alarm::default();
-    let mut head_by = Some(Instant::now() + shared.settings.head_timeout);
+    let first_head_by = Instant::now() + shared.settings.head_timeout;
+    let mut head_by = Some(first_head_by);
     loop {
         let next = poll_fn(|cx| poll_next(cx, shared, &mut client, &mut alarm, &mut head_by)).await;
-        let parsed = match next {
-            Next::Request(parsed) => parsed,
+        let (parsed, charge) = match next {
+            Next::Request(parsed, charge) => (parsed, charge),
             Next::Http2 => {
                 let H1Client { connection, membership, .. } = *client;
                 let (io, front) = connection.into_parts();
-                return Some(Handover { io, front, membership });
+                return Some(Handover { io, front, membership, head_by: first_head_by });
             }
             Next::Refused(refusal) => {
                 Box::pin(refuse(&mut client, refusal)).await;
@@ -81,9 +88,10 @@ pub(crate) async fn serve<H: Handler>(
         {
             let H1Client { connection, membership, .. } = *client;
             let (io, _) = connection.into_parts();
-            return Some(Handover { io, front, membership });
+            let head_by = Instant::now() + shared.settings.head_timeout;
+            return Some(Handover { io, front, membership, head_by });
         }
-        let mut exchange = Exchange::new(parsed.head, peer, Client::H1(client), alarm);
+        let mut exchange = Exchange::new(parsed.head, peer, Client::H1(client), alarm, charge);
         if expectation {
             let reply = Reply::empty(StatusCode::EXPECTATION_FAILED);
             exchange.forbid_reuse();
@@ -99,7 +107,7 @@ pub(crate) async fn serve<H: Handler>(
 
 #[expect(clippy::large_enum_variant, reason = "moving a head costs less than allocating for it")]
 enum Next {
-    Request(ParsedRequest),
+    Request(ParsedRequest, Charge),
     Http2,
     Refused(Refusal),
     Closed,
@@ -131,7 +139,7 @@ fn poll_next<H>(
             Poll::Ready(Ok(Some(block))) => {
                 let parsed = request::parse(&block, settings.scheme, buffers::take_map());
                 return Poll::Ready(match parsed {
-                    Ok(parsed) => Next::Request(parsed),
+                    Ok(parsed) => admit(parsed, block.len()),
                     Err(refusal) => Next::Refused(refusal),
                 });
             }
@@ -143,6 +151,7 @@ fn poll_next<H>(
                 let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
                 return Poll::Ready(Next::Refused(Refusal::new(status, "")));
             }
+            Poll::Ready(Err(HeadError::OverBudget)) => return Poll::Ready(over_budget()),
             Poll::Pending => break,
         }
     }
@@ -163,6 +172,21 @@ fn poll_next<H>(
     Poll::Pending
 }
 
+/// Charges a head of so many bytes, or refuses the request.
+fn admit(parsed: ParsedRequest, block_bytes: usize) -> Next {
+    let mut charge = Charge::default();
+    match charge.add(memory::head_bytes(parsed.head.headers.len(), block_bytes)) {
+        Ok(()) => Next::Request(parsed, charge),
+        Err(OverBudget) => over_budget(),
+    }
+}
+
+/// There is no memory for another request now; there may be soon.
+fn over_budget() -> Next {
+    memory::count_refusal();
+    Next::Refused(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "memory budget is used up"))
+}
+
 /// Whether the input may still become an HTTP/2 preface. Nothing at all may.
 fn is_preface(input: &[u8]) -> bool {
     let seen = input.len().min(PREFACE.len());
@@ -181,10 +205,14 @@ async fn refuse(client: &mut H1Client, refusal: Refusal) {
         RefusalShape::Detailed => &line[..],
         RefusalShape::BodyOnly => refusal.detail,
     };
+    let retry = match status {
+        StatusCode::SERVICE_UNAVAILABLE => RETRY_AFTER,
+        _ => "",
+    };
     let output = client.connection.output();
     write!(
         output,
-        "HTTP/1.1 {line}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+        "HTTP/1.1 {line}\r\nContent-Type: text/plain; charset=utf-8\r\n{retry}\
          Connection: close\r\n\r\n{body}"
     )
     .expect("writing into memory does not fail");

@@ -2,8 +2,8 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::task::Poll;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,31 +17,51 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::time::Instant;
 
 use super::h1::Handover;
-use super::rewind::Rewind;
 use super::{Handler, Shared};
 use crate::drain::Phase;
 use crate::exchange::Exchange;
 use crate::exchange::client::{Client, H2Client};
 use crate::h1::fields::lists;
+use crate::h2gate::pace::{self, FIRST_WINDOW, HeadClock, Window};
+use crate::h2gate::{Gate, Limits, Peer, Watch};
+use crate::h2io::{Piece, STREAM_BYTES};
 use crate::head::{BodyLength, Reply, RequestHead, Scheme};
+use crate::memory::{self, Charge, OverBudget};
 use crate::timer::Alarm;
 
-/// What a client may have in flight towards us, per stream and per connection.
+/// What a client may have in flight towards us, per stream; and per connection once it has shown
+/// that it needs it, and memory allows.
 const WINDOW: u32 = 1 << 20;
 /// The largest frame we accept.
 const FRAME_MAX: u32 = 1 << 20;
 /// The largest field block we accept, by HTTP/2's way of counting.
 const HEADER_LIST_MAX: u32 = 1_048_896;
+/// The longest encoded one: literals are not much shorter than what they stand for.
+const BLOCK_MAX: usize = 2 << 20;
+/// Trailers up to this length are too short to stand for much.
+const FREE_TRAILERS: usize = 64;
 /// Bytes gathered for a client that reads slowly, per stream.
 const SEND_BUFFER_MAX: usize = 64 * 1024;
-/// Streams a client may open and reset faster than we look, before it is shown the door
-/// (the rapid reset attack).
-const RESETS_MAX: usize = 50;
-/// How long the preface's SETTINGS may take.
-const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a client whose requests are all answered may take to hang up once the server closes.
+/// How long a client whose requests are all answered may take to hang up once the server closes,
+/// or once it has been told to go.
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// One connection, as its streams see it.
+struct Streams<H> {
+    shared: Arc<Shared<H>>,
+    peer: Option<SocketAddr>,
+    watch: Watch,
+    /// Held by those streams that have a body.
+    uploads: Weak<Charge>,
+}
+
+/// What happens next on a connection.
+enum Event {
+    Accepted(Accepted),
+    /// It has to end.
+    Over(Reason),
+}
 
 /// Serves the connection until it closes.
 pub(crate) async fn serve<H: Handler>(
@@ -50,42 +70,131 @@ pub(crate) async fn serve<H: Handler>(
     peer: Option<SocketAddr>,
 ) {
     let mut membership = handover.membership;
-    let io = Rewind::new(handover.io, handover.front);
+    let limits = Limits {
+        peer: Peer::Client,
+        frame_max: FRAME_MAX as usize,
+        block_max: BLOCK_MAX,
+        free_trailers: FREE_TRAILERS,
+    };
+    let (gate, watch) = Gate::new(handover.io, handover.front, limits);
     let handshake = h2::server::Builder::new()
         .max_concurrent_streams(shared.settings.streams_max)
         .initial_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
+        .initial_connection_window_size(FIRST_WINDOW)
         .max_frame_size(FRAME_MAX)
         .max_header_list_size(HEADER_LIST_MAX)
-        .max_pending_accept_reset_streams(RESETS_MAX)
         .max_send_buffer_size(SEND_BUFFER_MAX)
-        .handshake::<_, Bytes>(io);
-    let Ok(Ok(mut connection)) = tokio::time::timeout(HANDSHAKE_PATIENCE, handshake).await else {
+        .handshake::<_, Piece>(gate);
+    let handshake = tokio::time::timeout_at(handover.head_by, handshake).await;
+    let Ok(Ok(mut connection)) = handshake else {
         return;
     };
     let mut goodbye = Goodbye::default();
+    let mut window = Window::new(&watch, WINDOW);
+    let mut clock = HeadClock::new(shared.settings.head_timeout, handover.head_by);
+    let mut streams = Streams { shared: shared.clone(), peer, watch, uploads: Weak::new() };
     loop {
-        let accepted = poll_fn(|cx| {
+        let event = poll_fn(|cx| {
             goodbye.say(cx, membership.poll_phase(cx), &mut connection);
-            poll_accept(&mut connection, cx)
+            let event = poll_event(cx, &mut connection, &streams.watch);
+            if let Some(size) = window.widen(&streams.watch) {
+                connection.set_target_window_size(size);
+            }
+            match event {
+                Poll::Pending => {
+                    clock.poll_late(cx, &streams.watch, goodbye.streams()).map(|()| LATE)
+                }
+                ready => ready,
+            }
         })
         .await;
-        match accepted {
-            Some(Ok((request, respond))) => {
+        match event {
+            Event::Accepted(Some(Ok((request, respond)))) => {
                 goodbye.used = true;
-                let running = goodbye.running.clone();
-                let exchange = exchange(shared.clone(), request, respond, peer);
-                tokio::spawn(async move {
-                    exchange.await;
-                    drop(running);
-                });
+                clock.first_is_here();
+                streams.begin(request, respond, goodbye.running.clone());
             }
-            Some(Err(error)) => {
+            Event::Accepted(Some(Err(error))) => {
                 tracing::debug!(%error, "connection ended");
                 return;
             }
-            None => return,
+            Event::Accepted(None) => return,
+            Event::Over(reason) => return send_away(connection, reason).await,
         }
+    }
+}
+
+/// Nothing is wrong but the time it takes.
+const LATE: Event = Event::Over(Reason::NO_ERROR);
+
+/// Polls the library until it has taken all that the gate lets it read.
+fn poll_event(
+    cx: &mut Context<'_>,
+    connection: &mut Connection<Gate, Piece>,
+    watch: &Watch,
+) -> Poll<Event> {
+    loop {
+        if let Poll::Ready(accepted) = connection.poll_accept(cx) {
+            return Poll::Ready(Event::Accepted(accepted));
+        }
+        if let Some(reason) = watch.stopped() {
+            return Poll::Ready(Event::Over(reason));
+        }
+        if !watch.next_turn() {
+            return Poll::Pending;
+        }
+    }
+}
+
+/// Says GOAWAY, and closes.
+async fn send_away(mut connection: Connection<Gate, Piece>, reason: Reason) {
+    tracing::debug!(%reason, "a connection is sent away");
+    connection.abrupt_shutdown(reason);
+    let closed = poll_fn(|cx| match connection.poll_accept(cx) {
+        Poll::Ready(Some(Ok(_))) | Poll::Pending => Poll::Pending,
+        Poll::Ready(None | Some(Err(_))) => Poll::Ready(()),
+    });
+    // A client that does not even read that is cut off.
+    let _ = tokio::time::timeout(GOODBYE_PATIENCE, closed).await;
+}
+
+impl<H: Handler> Streams<H> {
+    /// Serves one stream in a task of its own, if there is memory for it.
+    fn begin(
+        &mut self,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Piece>,
+        running: Arc<()>,
+    ) {
+        let mut charge = Charge::on(self.watch.account());
+        let cost = STREAM_BYTES + memory::fields_bytes(request.headers());
+        let upload = match request.body().is_end_stream() {
+            true => Ok(None),
+            false => self.upload(),
+        };
+        let (Ok(()), Ok(upload)) = (charge.add(cost), upload) else {
+            memory::count_refusal();
+            respond.send_reset(Reason::ENHANCE_YOUR_CALM);
+            return;
+        };
+        let exchange =
+            exchange(self.shared.clone(), request, respond, self.peer, charge, self.watch.clone());
+        tokio::spawn(async move {
+            exchange.await;
+            drop((running, upload));
+        });
+    }
+
+    /// The first window of the connection, which all of its uploads share.
+    fn upload(&mut self) -> Result<Option<Arc<Charge>>, OverBudget> {
+        if let Some(shared) = self.uploads.upgrade() {
+            return Ok(Some(shared));
+        }
+        let mut charge = Charge::on(self.watch.account());
+        charge.add(FIRST_WINDOW as usize)?;
+        let charge = Arc::new(charge);
+        self.uploads = Arc::downgrade(&charge);
+        Ok(Some(charge))
     }
 }
 
@@ -104,11 +213,18 @@ struct Goodbye {
 }
 
 impl Goodbye {
+    fn streams(&self) -> pace::Streams {
+        match Arc::strong_count(&self.running) {
+            1 => pace::Streams::None,
+            _ => pace::Streams::Alive,
+        }
+    }
+
     fn say(
         &mut self,
-        cx: &mut std::task::Context<'_>,
+        cx: &mut Context<'_>,
         phase: Phase,
-        connection: &mut Connection<Rewind, Bytes>,
+        connection: &mut Connection<Gate, Piece>,
     ) {
         let due = phase == Phase::Closing || phase == Phase::Draining && self.used;
         if due && !self.said {
@@ -132,20 +248,15 @@ impl Goodbye {
     }
 }
 
-type Accepted = Option<Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>>;
-
-fn poll_accept(
-    connection: &mut Connection<Rewind, Bytes>,
-    cx: &mut std::task::Context<'_>,
-) -> Poll<Accepted> {
-    connection.poll_accept(cx)
-}
+type Accepted = Option<Result<(Request<RecvStream>, SendResponse<Piece>), h2::Error>>;
 
 async fn exchange<H: Handler>(
     shared: Arc<Shared<H>>,
     request: Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
+    mut respond: SendResponse<Piece>,
     peer: Option<SocketAddr>,
+    charge: Charge,
+    watch: Watch,
 ) {
     let (parts, body) = request.into_parts();
     let length = match body.is_end_stream() {
@@ -157,8 +268,9 @@ async fn exchange<H: Handler>(
         return;
     };
     let head_only = head.method == Method::HEAD;
-    let client = H2Client::new(crate::h2io::Incoming::new(body), respond, head_only);
-    let mut exchange = Exchange::new(head, peer, Client::H2(Box::new(client)), Alarm::default());
+    let client = H2Client::new(crate::h2io::Incoming::new(body), respond, head_only, &watch);
+    let client = Client::H2(Box::new(client));
+    let mut exchange = Exchange::new(head, peer, client, Alarm::default(), charge);
     shared.handler.handle(&mut exchange).await;
     if !exchange.has_responded() && !exchange.is_abandoned() {
         let _ = exchange.respond(Reply::empty(StatusCode::INTERNAL_SERVER_ERROR)).await;

@@ -1,12 +1,13 @@
 //! HTTP/2 connections to an upstream.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use h2::client::SendRequest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
@@ -14,14 +15,22 @@ use tokio::time::timeout;
 
 use super::{ConnectPatience, Protocol, Upstream};
 use crate::error::ForwardError;
+use crate::h2gate::pace::{FIRST_WINDOW, Window};
+use crate::h2gate::{Gate, Limits, Peer, Watch};
+use crate::h2io::Piece;
 use crate::io::Io;
 
 /// How long an upstream may take to show that it speaks HTTP/2.
 const SETTINGS_PATIENCE: Duration = Duration::from_secs(3);
-/// What we may have in flight towards us, per stream and per connection.
+/// What we may have in flight towards us, per stream; and per connection once it has shown that it
+/// needs it, and memory allows.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 const HEADER_LIST_MAX: u32 = 10 << 20;
+/// The longest frame an upstream may send: the protocol's least.
+const FRAME_MAX: u32 = 16_384;
+/// Trailers up to this length are not charged: gRPC's carry a message and details.
+const FREE_TRAILERS: usize = 2 * 1024;
 const SEND_BUFFER_MAX: usize = 64 * 1024;
 /// More connections than this to one upstream would not make it faster.
 const CONNECTIONS_MAX: usize = 64;
@@ -29,7 +38,8 @@ const CONNECTIONS_MAX: usize = 64;
 /// A connection on which streams can be opened.
 #[derive(Clone)]
 pub(crate) struct Sender {
-    pub(crate) requests: SendRequest<Bytes>,
+    pub(crate) requests: SendRequest<Piece>,
+    pub(crate) watch: Watch,
     /// Held once by the upstream and once by every open stream, so its count is theirs.
     pub(crate) streams: Arc<()>,
 }
@@ -65,24 +75,28 @@ impl Upstream {
         let (io, took) = self.dial_io(patience).await?;
         let (told, verdict) = oneshot::channel();
         let io = Judged { io, told: Some(told), seen: 0 };
+        let limits = Limits {
+            peer: Peer::Server,
+            frame_max: FRAME_MAX as usize,
+            block_max: HEADER_LIST_MAX as usize,
+            free_trailers: FREE_TRAILERS,
+        };
+        let (gate, watch) = Gate::new(Box::new(io), BytesMut::new(), limits);
         let failed = |error: h2::Error| ForwardError::Http2(error.to_string());
         let (requests, connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_connection_window_size(FIRST_WINDOW)
             .max_header_list_size(HEADER_LIST_MAX)
             .max_send_buffer_size(SEND_BUFFER_MAX)
+            .max_frame_size(FRAME_MAX)
             .enable_push(false)
-            .handshake(io)
+            .handshake(gate)
             .await
             .map_err(failed)?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection to upstream ended");
-            }
-        });
+        tokio::spawn(drive(connection, watch.clone()));
         match timeout(SETTINGS_PATIENCE, verdict).await {
             Ok(Ok(Protocol::Http2)) => {
-                let sender = Sender { requests, streams: Arc::default() };
+                let sender = Sender { requests, watch, streams: Arc::default() };
                 let mut senders = self.http2.lock();
                 if senders.len() < CONNECTIONS_MAX {
                     senders.push(sender.clone());
@@ -94,6 +108,32 @@ impl Upstream {
                 Ok((None, took))
             }
         }
+    }
+}
+
+/// Drives a connection until it ends, or has to.
+async fn drive(mut connection: h2::client::Connection<Gate, Piece>, watch: Watch) {
+    let mut window = Window::new(&watch, CONNECTION_WINDOW);
+    let ended = poll_fn(|cx| {
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+            return Poll::Ready(ended.map_err(|error| error.to_string()));
+        }
+        if let Some(reason) = watch.stopped() {
+            return Poll::Ready(Err(reason.to_string()));
+        }
+        let wider = window.widen(&watch);
+        if let Some(size) = wider {
+            connection.set_target_window_size(size);
+        }
+        if watch.next_turn() || wider.is_some() {
+            // Not at once: the streams take what has come before more is read.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    })
+    .await;
+    if let Err(error) = ended {
+        tracing::debug!(error, "connection to upstream ended");
     }
 }
 
@@ -127,6 +167,12 @@ impl Judged {
             // Whoever asked may have given up; then nobody needs to know.
             let _ = told.send(verdict);
         }
+    }
+}
+
+impl Io for Judged {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_readable(cx)
     }
 }
 

@@ -1,0 +1,153 @@
+//! A role in a process of its own, and what it takes of memory.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What stands in front of the app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Sidecar,
+    Activator,
+}
+
+pub(crate) struct Stage {
+    child: Child,
+    port: u16,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// All tests share one process and its descriptors, which are few by default.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// How long anything may take that has to happen.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A peak that has not grown in so many looks has been reached.
+const LOOKS: u32 = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
+impl Stage {
+    pub(crate) fn start(role: Role, app: u16, limit: u32, more: &[(&str, &str)]) -> Stage {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        Stage::spawn(command_for(&mut command, role, app, limit).envs(more.iter().copied()))
+    }
+
+    /// With so many bytes of address space.
+    pub(crate) fn start_within(bytes: u64, role: Role, app: u16) -> Stage {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--as={bytes}")).arg(env!("CARGO_BIN_EXE_tidegate"));
+        Stage::spawn(command_for(&mut command, role, app, 0))
+    }
+
+    fn spawn(command: &mut Command) -> Stage {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut lines = lines.map_while(Result::ok);
+        let port = lines.find_map(|line| announced_port(&line)).expect("it says where it listens");
+        thread::spawn(move || lines.for_each(drop));
+        let stage = Stage { child, port, _turn: turn };
+        // What is allocated with the first request is no attack's.
+        stage.until_served();
+        stage
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn resident_megabytes(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most it has taken so far, once that no longer grows.
+    pub(crate) fn settled_peak_megabytes(&self) -> u64 {
+        let mut peak = 0;
+        let mut unchanged = 0;
+        while unchanged < LOOKS {
+            thread::sleep(BETWEEN_LOOKS);
+            let now = self.status("VmHWM:");
+            unchanged = if now == peak { unchanged + 1 } else { 0 };
+            peak = now;
+        }
+        peak
+    }
+
+    fn status(&self, key: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        let kibibytes = line.expect("the process is alive").trim().trim_end_matches(" kB");
+        kibibytes.parse::<u64>().unwrap() / 1024
+    }
+
+    /// Whether a probe gets an answer, were it a refusal.
+    pub(crate) fn answers(&self) -> bool {
+        self.probe().is_some()
+    }
+
+    /// Waits until a probe is answered with a success.
+    pub(crate) fn until_served(&self) {
+        let since = Instant::now();
+        while self.probe().is_none_or(|answer| !answer.starts_with("HTTP/1.1 200")) {
+            assert!(since.elapsed() < PATIENCE, "nobody is served any more");
+            thread::sleep(BETWEEN_LOOKS);
+        }
+    }
+
+    fn probe(&self) -> Option<String> {
+        const PROBE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nK-Network-Probe: probe\r\n\
+                               K-Network-Hash: x\r\nConnection: close\r\n\r\n";
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.write_all(PROBE).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok();
+        answer.starts_with("HTTP/").then_some(answer)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// The port in what a role says when it listens.
+fn announced_port(line: &str) -> Option<u16> {
+    let after = line
+        .split_once("\"main\":")
+        .or_else(|| line.split_once("listening on 127.0.0.1:"))
+        .map(|(_, after)| after)?;
+    let digits = after.split(|character: char| !character.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+fn command_for(command: &mut Command, role: Role, app: u16, limit: u32) -> &mut Command {
+    match role {
+        Role::Activator => command
+            .args(["activator", "--listen", "127.0.0.1:0", "--default-revision", "d/w"])
+            .arg(format!("--endpoint=d/w=127.0.0.1:{app},{limit}")),
+        Role::Sidecar => command.arg("queue-proxy").envs([
+            ("CONTAINER_CONCURRENCY", limit.to_string()),
+            ("USER_PORT", app.to_string()),
+            ("QUEUE_SERVING_PORT", "0".into()),
+            ("QUEUE_SERVING_TLS_PORT", "0".into()),
+            ("REVISION_TIMEOUT_SECONDS", "300".into()),
+            ("SERVING_LOGGING_CONFIG", String::new()),
+            ("SERVING_LOGGING_LEVEL", "info".into()),
+            ("SERVING_NAMESPACE", "d".into()),
+            ("SERVING_CONFIGURATION", "w".into()),
+            ("SERVING_REVISION", "w-1".into()),
+            ("SERVING_POD", "p".into()),
+            ("SERVING_POD_IP", "127.0.0.1".into()),
+            ("TIDEGATE_ADMIN_PORT", "0".into()),
+            ("TIDEGATE_STATS_PORT", "0".into()),
+            ("TIDEGATE_LISTEN_HOST", "127.0.0.1".into()),
+        ]),
+    }
+}

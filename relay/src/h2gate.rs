@@ -1,0 +1,482 @@
+//! What stands between the HTTP/2 library and its socket.
+//!
+//! The library decodes whatever it can read, and keeps it until somebody asks. A peer decides how
+//! much that is: 280 bytes may be a head of 1 MiB, and half a head is kept for as long as it likes.
+//! So frames pass through here first. A head is withheld until it is complete, and charged; heads
+//! are handed over in turns, so that one poll decodes no more than a few before each of them is
+//! charged for what it really is; long frames are cut, so that the library's buffers stay small;
+//! and whether something has begun and not ended can be seen, so that a clock can bound it.
+//!
+//! The other half of it, [`Watch`], belongs to the task that drives the connection, and to the
+//! streams.
+
+mod frame;
+mod out;
+pub(crate) mod pace;
+mod watch;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BufMut, BytesMut};
+use h2::Reason;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+use crate::buffers::{self, BUFFER_BYTES};
+use crate::io::Io;
+use crate::memory::{self, Charge};
+use frame::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, FRAME_HEAD_LEN, Frame, HEADERS, PADDED, PRIORITY,
+    PUSH_PROMISE, RESET, UNKNOWN_FROM,
+};
+use out::Out;
+use watch::Shared;
+pub(crate) use watch::{StreamEntry, Watch};
+
+/// Frames that are longer reach the library in pieces, or not at all: it holds a whole frame.
+const PIECE_BYTES: usize = 16 * 1024;
+/// A turn ends behind the head that makes it so long, by what was read,
+const TURN_BYTES: usize = 4 * 1024;
+/// or so many.
+const TURN_HEADS: u32 = 16;
+/// Streams a peer may open and reset faster than we look, before it is shown the door (the rapid
+/// reset attack).
+const RESETS_MAX: u32 = 50;
+/// The most a byte of an encoded head becomes when it is decoded: one entry of a header map.
+const EXPANSION: usize = 104;
+/// The preface of a client.
+const PREFACE_LEN: usize = 24;
+
+/// Which side the peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Client,
+    Server,
+}
+
+/// The bounds of a gate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) peer: Peer,
+    /// The longest frame that we announced we would accept.
+    pub(crate) frame_max: usize,
+    /// The longest head, encoded.
+    pub(crate) block_max: usize,
+    /// Trailers that are longer than this, encoded, are charged until their stream ends.
+    pub(crate) free_trailers: usize,
+}
+
+/// A byte stream that hands frames over as described above.
+pub(crate) struct Gate {
+    io: Box<dyn Io>,
+    limits: Limits,
+    shared: Arc<Shared>,
+    /// What has been read and not yet judged.
+    raw: BytesMut,
+    /// What goes to the library before anything else.
+    ready: BytesMut,
+    /// So many bytes then pass as they are.
+    pass: usize,
+    /// Then the rest of a long frame of data.
+    split: Option<Split>,
+    /// Then so many bytes are dropped.
+    skip: usize,
+    /// The head that is being withheld.
+    block: Option<Block>,
+    /// What the library's compression table may look into for as long as the connection lives.
+    pinned: Charge,
+    turn: Turn,
+    /// Streams that were opened and reset before anyone looked, beyond those that were not.
+    hasty_resets: u32,
+}
+
+struct Split {
+    stream: u32,
+    left: usize,
+    end_stream: u8,
+}
+
+/// A head whose end has not come.
+struct Block {
+    stream: u32,
+    /// Those of its flags that outlive the way it was cut into frames.
+    flags: u8,
+    bytes: BytesMut,
+    charge: Charge,
+    /// What is still to come of the current frame.
+    left: usize,
+    /// The current frame is the last.
+    ends: bool,
+}
+
+/// What has been handed over since the driving task looked.
+#[derive(Default)]
+struct Turn {
+    number: u64,
+    heads: u32,
+    bytes: usize,
+    /// The streams that were opened.
+    opened: Vec<u32>,
+}
+
+impl Gate {
+    /// A gate in front of `io`, from which `front` has been read already.
+    pub(crate) fn new(io: Box<dyn Io>, front: BytesMut, limits: Limits) -> (Gate, Watch) {
+        let shared = Arc::new(Shared::default());
+        let gate = Gate {
+            io,
+            limits,
+            pinned: Charge::on(shared.account()),
+            shared: shared.clone(),
+            raw: front,
+            ready: BytesMut::new(),
+            pass: match limits.peer {
+                Peer::Client => PREFACE_LEN,
+                Peer::Server => 0,
+            },
+            split: None,
+            skip: 0,
+            block: None,
+            turn: Turn::default(),
+            hasty_resets: 0,
+        };
+        (gate, Watch::new(shared))
+    }
+
+    /// Moves on by one step. Ready with false at the end of the stream.
+    fn poll_step(&mut self, cx: &mut Context<'_>, out: &mut Out<'_, '_>) -> Poll<io::Result<bool>> {
+        if !self.ready.is_empty() {
+            let length = self.ready.len();
+            out.take_from(&mut self.ready, length);
+            if self.ready.is_empty() {
+                self.ready = BytesMut::new();
+            }
+            return Poll::Ready(Ok(true));
+        }
+        if self.pass > 0 {
+            return self.poll_pass(cx, out);
+        }
+        if self.split.is_some() {
+            self.cut();
+            return Poll::Ready(Ok(true));
+        }
+        // The task that drives the connection looks at the watch after every poll.
+        if self.shared.is_stopped() || self.turn_is_over() {
+            return Poll::Pending;
+        }
+        if self.raw.is_empty() {
+            return self.poll_fill(cx, out);
+        }
+        if self.block.as_ref().is_some_and(|block| block.left > 0) {
+            self.withhold();
+            return Poll::Ready(Ok(true));
+        }
+        if self.skip > 0 {
+            let count = self.skip.min(self.raw.len());
+            self.raw.advance(count);
+            self.skip -= count;
+            return Poll::Ready(Ok(true));
+        }
+        match frame::parse(&self.raw) {
+            Some(frame) => {
+                if let Err(reason) = self.admit(frame) {
+                    self.stop(reason);
+                }
+                Poll::Ready(Ok(true))
+            }
+            None => self.poll_fill(cx, out),
+        }
+    }
+
+    /// Whether this turn's heads have all been handed over.
+    fn turn_is_over(&mut self) -> bool {
+        let number = self.shared.turn();
+        if number != self.turn.number {
+            self.turn.opened.clear();
+            let opened = std::mem::take(&mut self.turn.opened);
+            self.turn = Turn { number, opened, ..Turn::default() };
+        }
+        let over = self.turn.heads >= TURN_HEADS || self.turn.bytes >= TURN_BYTES;
+        if over {
+            self.shared.end_turn();
+        }
+        over
+    }
+
+    fn poll_pass(&mut self, cx: &mut Context<'_>, out: &mut Out<'_, '_>) -> Poll<io::Result<bool>> {
+        if !self.raw.is_empty() {
+            self.pass -= out.take_from(&mut self.raw, self.pass);
+            return Poll::Ready(Ok(true));
+        }
+        if self.pass < BUFFER_BYTES {
+            return self.poll_fill(cx, out);
+        }
+        if out.has_some() {
+            return Poll::Pending;
+        }
+        self.note_progress();
+        // The rest of a long frame need not be copied twice.
+        let count = ready!(out.poll_read_from(&mut *self.io, cx, self.pass))?;
+        self.pass -= count;
+        Poll::Ready(Ok(count > 0))
+    }
+
+    /// Reads once, unless something can be handed over without.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, out: &Out<'_, '_>) -> Poll<io::Result<bool>> {
+        if out.has_some() {
+            return Poll::Pending;
+        }
+        self.note_progress();
+        if self.raw.capacity() == 0 {
+            ready!(self.io.poll_readable(cx))?;
+            self.raw = buffers::take_input();
+        } else if !self.raw.try_reclaim(BUFFER_BYTES / 2) {
+            self.raw.reserve(BUFFER_BYTES);
+        }
+        let read = poll_read_buf(Pin::new(&mut *self.io), cx, &mut self.raw);
+        if self.raw.is_empty() {
+            buffers::keep_input(std::mem::take(&mut self.raw));
+        }
+        Poll::Ready(Ok(ready!(read)? > 0))
+    }
+
+    /// Lets the watch see whether something has begun and not ended.
+    fn note_progress(&self) {
+        let midway = !self.raw.is_empty()
+            || self.pass > 0
+            || self.skip > 0
+            || self.split.is_some()
+            || self.block.is_some();
+        self.shared.set_midway(midway);
+    }
+
+    /// Judges the frame whose head is at the front of what was read.
+    fn admit(&mut self, frame: Frame) -> Result<(), Reason> {
+        if frame.length > self.limits.frame_max {
+            return Err(Reason::FRAME_SIZE_ERROR);
+        }
+        if let Some(block) = &mut self.block {
+            if frame.kind != CONTINUATION || frame.stream != block.stream {
+                return Err(Reason::PROTOCOL_ERROR);
+            }
+            block.left = frame.length;
+            block.ends = frame.flags & END_HEADERS != 0;
+            self.raw.advance(FRAME_HEAD_LEN);
+            self.withhold();
+            return Ok(());
+        }
+        self.shared.count_frame();
+        let whole = FRAME_HEAD_LEN + frame.length;
+        match frame.kind {
+            HEADERS if frame.flags & END_HEADERS != 0 && whole <= self.raw.len() => {
+                self.pass = whole;
+                self.hand_over(frame.stream, frame.flags, frame.length)?;
+            }
+            HEADERS => self.begin_block(frame)?,
+            DATA => {
+                self.shared.count_data(frame.length);
+                match frame.length > PIECE_BYTES {
+                    true => self.begin_split(frame),
+                    false => self.pass = whole,
+                }
+            }
+            RESET => {
+                self.pass = whole;
+                self.count_reset(frame.stream)?;
+            }
+            PUSH_PROMISE => return Err(Reason::PROTOCOL_ERROR),
+            UNKNOWN_FROM.. => self.skip = whole,
+            _ => self.pass = whole,
+        }
+        // The library holds whole frames; only heads and bodies are cut into pieces here.
+        match self.pass > FRAME_HEAD_LEN + PIECE_BYTES && frame.kind != HEADERS {
+            true => Err(Reason::FRAME_SIZE_ERROR),
+            false => Ok(()),
+        }
+    }
+
+    /// A stream is reset. One that was opened in the same turn has cost us a start and a stop.
+    fn count_reset(&mut self, stream: u32) -> Result<(), Reason> {
+        if self.turn.opened.contains(&stream) {
+            self.hasty_resets += 2;
+        }
+        match self.hasty_resets > RESETS_MAX {
+            true => Err(Reason::ENHANCE_YOUR_CALM),
+            false => Ok(()),
+        }
+    }
+
+    fn begin_block(&mut self, frame: Frame) -> Result<(), Reason> {
+        let (prefix, padding) = frame.padding.map_or((0, 0), |padding| (1, padding));
+        let left = frame.length.checked_sub(prefix + padding).ok_or(Reason::PROTOCOL_ERROR)?;
+        self.raw.advance(FRAME_HEAD_LEN + prefix);
+        self.skip = padding;
+        self.block = Some(Block {
+            stream: frame.stream,
+            flags: frame.flags & (END_STREAM | PRIORITY),
+            bytes: BytesMut::new(),
+            charge: Charge::on(self.shared.account()),
+            left,
+            ends: frame.flags & END_HEADERS != 0,
+        });
+        self.withhold();
+        Ok(())
+    }
+
+    /// Keeps what has come of a head, and hands it over when that is all of it.
+    fn withhold(&mut self) {
+        let Some(block) = &mut self.block else { return };
+        let count = block.left.min(self.raw.len());
+        if let Err(reason) = block.take_from(&mut self.raw, count, self.limits.block_max) {
+            return self.stop(reason);
+        }
+        if block.left > 0 || !block.ends {
+            return;
+        }
+        let Some(mut block) = self.block.take() else { return };
+        let (stream, flags, length) = (block.stream, block.flags, block.bytes.len());
+        let mut kind = HEADERS;
+        let mut first_flags = flags;
+        loop {
+            let size = block.bytes.len().min(self.limits.frame_max);
+            let end = if size == block.bytes.len() { END_HEADERS } else { 0 };
+            frame::put_head(&mut self.ready, size, kind, first_flags | end, stream);
+            self.ready.extend_from_slice(&block.bytes.split_to(size));
+            if end != 0 {
+                break;
+            }
+            (kind, first_flags) = (CONTINUATION, 0);
+        }
+        if let Err(reason) = self.hand_over(stream, flags, length) {
+            self.stop(reason);
+        }
+    }
+
+    /// A head is about to reach the library.
+    fn hand_over(&mut self, stream: u32, flags: u8, length: usize) -> Result<(), Reason> {
+        self.turn.heads += 1;
+        self.turn.bytes += length;
+        self.turn.opened.push(stream);
+        self.hasty_resets = self.hasty_resets.saturating_sub(1);
+        let calm = |_| Reason::ENHANCE_YOUR_CALM;
+        if length > PIECE_BYTES {
+            // One entry of the compression table keeps all of the head that it came in.
+            self.pinned.add(length).map_err(calm)?;
+        }
+        if flags & END_STREAM != 0 && length > self.limits.free_trailers {
+            self.shared.charge_trailers(stream, length * EXPANSION).map_err(calm)?;
+        }
+        Ok(())
+    }
+
+    /// Prepares to cut a long frame of data. Padding counts in flow control, and so becomes a
+    /// frame of its own.
+    fn begin_split(&mut self, frame: Frame) {
+        let mut left = frame.length;
+        self.raw.advance(FRAME_HEAD_LEN);
+        if let Some(padding) = frame.padding {
+            // A long frame is longer than any padding.
+            left -= 1 + padding;
+            self.raw.advance(1);
+            frame::put_head(&mut self.ready, 1 + padding, DATA, PADDED, frame.stream);
+            self.ready.put_u8(padding as u8);
+            self.ready.put_bytes(0, padding);
+            self.skip = padding;
+        }
+        self.split =
+            Some(Split { stream: frame.stream, left, end_stream: frame.flags & END_STREAM });
+    }
+
+    /// Begins the next piece of a long frame.
+    fn cut(&mut self) {
+        let Some(split) = &mut self.split else { return };
+        let size = split.left.min(PIECE_BYTES);
+        split.left -= size;
+        let flags = if split.left == 0 { split.end_stream } else { 0 };
+        frame::put_head(&mut self.ready, size, DATA, flags, split.stream);
+        self.pass = size;
+        if split.left == 0 {
+            self.split = None;
+        }
+    }
+
+    fn stop(&mut self, reason: Reason) {
+        if reason == Reason::ENHANCE_YOUR_CALM {
+            memory::count_refusal();
+        }
+        self.block = None;
+        self.shared.stop(reason);
+    }
+}
+
+impl Block {
+    fn take_from(&mut self, raw: &mut BytesMut, count: usize, most: usize) -> Result<(), Reason> {
+        let length = self.bytes.len() + count;
+        if length > most {
+            return Err(Reason::ENHANCE_YOUR_CALM);
+        }
+        if length > self.bytes.capacity() {
+            // Once as it is kept, once as it is handed over.
+            let size = 2 * length;
+            self.charge.raise_to(2 * size).map_err(|_| Reason::ENHANCE_YOUR_CALM)?;
+            self.bytes.reserve(size - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(&raw[..count]);
+        raw.advance(count);
+        self.left -= count;
+        Ok(())
+    }
+}
+
+impl AsyncRead for Gate {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut out = Out::new(buffer);
+        while !out.is_full() {
+            match self.poll_step(cx, &mut out) {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false)) => break,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if out.has_some() => break,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Gate {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.io).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
