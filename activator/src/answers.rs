@@ -16,6 +16,9 @@ pub enum Failure {
     /// No door leads to what it asked for.
     #[error("unknown revision")]
     UnknownRevision,
+    /// Its routing headers are repeated, or name nothing.
+    #[error("malformed routing headers")]
+    MalformedRoute,
     /// It may neither go on nor wait.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -50,6 +53,7 @@ impl Failure {
     fn status_and_text(&self) -> (StatusCode, &'static str) {
         match self {
             Self::UnknownRevision => (StatusCode::NOT_FOUND, "unknown revision"),
+            Self::MalformedRoute => (StatusCode::BAD_REQUEST, "malformed routing headers"),
             // Knative's text for a full line, so that clients that look for it find it.
             Self::Refused(Refusal::LineFull) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "pending request queue full")

@@ -39,6 +39,14 @@ impl Claim<'_> {
     }
 }
 
+/// Whether a routing header names something: letters, digits, dots, hyphens and underscores, no
+/// more of them than a name in Kubernetes has.
+pub fn is_name(text: &str) -> bool {
+    const NAME_MAX: usize = 253;
+    let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    (1..=NAME_MAX).contains(&text.len()) && text.bytes().all(is_byte)
+}
+
 /// Takes `name.namespace.svc[.domain][:port]` apart.
 fn service_host(host: &str) -> Option<RevisionName> {
     let host = match host.rsplit_once(':') {

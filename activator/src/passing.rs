@@ -4,20 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_admission::Abandoned;
+use tidegate_relay::http::HeaderMap;
 use tidegate_relay::http::header::{HeaderName, HeaderValue};
 use tidegate_relay::{
     ConnectPatience, Drain, Exchange, Forward, Guard, Handler, Interrupted, RequestHead,
-    TimeLimits, forwarded,
+    TimeLimits, forwarded, host,
 };
 
 use crate::answers::Failure;
 use crate::door::{Passage, Unreachable, Visit};
 use crate::doors::Doors;
-use crate::identity::{Claim, NAMESPACE_HEADER, REVISION_HEADER};
+use crate::identity::{self, Claim, NAMESPACE_HEADER, REVISION_HEADER};
 use crate::probe;
 
 /// Tells the sidecar that an activator has counted the request as well.
 const PROXIED_BY: HeaderName = HeaderName::from_static("k-proxy-request");
+/// The host that the sidecar will put into `Host`.
+const ORIGINAL_HOST: HeaderName = HeaderName::from_static("k-original-host");
 const ACTIVATOR: HeaderValue = HeaderValue::from_static("activator");
 
 /// A request is offered to this many instances at most. Each that cannot be reached is left alone
@@ -52,9 +55,14 @@ impl Handler for Passing {
             let _ = exchange.respond(reply).await;
             return;
         }
-        let Some(door) = self.doors.find(&claim(exchange.head())) else {
-            fail(exchange, &Failure::UnknownRevision).await;
-            return;
+        let door = claim(exchange.head())
+            .and_then(|claim| self.doors.find(&claim).ok_or(Failure::UnknownRevision));
+        let door = match door {
+            Ok(door) => door,
+            Err(failure) => {
+                fail(exchange, &failure).await;
+                return;
+            }
         };
         let mut visit = door.visit();
         if let Err(failure) = self.pass(exchange, &mut visit).await {
@@ -110,16 +118,28 @@ async fn fail(exchange: &mut Exchange, failure: &Failure) {
 }
 
 /// What the request says about its revision.
-fn claim(head: &RequestHead) -> Claim<'_> {
-    Claim {
-        revision: head.headers.get(REVISION_HEADER).and_then(text),
-        namespace: head.headers.get(NAMESPACE_HEADER).and_then(text),
-        host: head.host.as_ref().and_then(text),
-    }
+fn claim(head: &RequestHead) -> Result<Claim<'_>, Failure> {
+    host::in_field(&head.headers, ORIGINAL_HOST).map_err(|_| Failure::MalformedRoute)?;
+    Ok(Claim {
+        revision: route(&head.headers, REVISION_HEADER)?,
+        namespace: route(&head.headers, NAMESPACE_HEADER)?,
+        host: head.host.as_ref().and_then(|host| host.to_str().ok()),
+    })
 }
 
-fn text(value: &HeaderValue) -> Option<&str> {
-    value.to_str().ok()
+/// The one value of a routing header. What is repeated or no name must not fall back to the host:
+/// two readers would find two revisions.
+fn route<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Failure> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let value = value.to_str().map_err(|_| Failure::MalformedRoute)?;
+            let name = identity::is_name(value) || value.is_empty();
+            name.then_some(Some(value)).ok_or(Failure::MalformedRoute)
+        }
+        (Some(_), Some(_)) => Err(Failure::MalformedRoute),
+    }
 }
 
 /// What the instance's sidecar must and must not see.

@@ -3,6 +3,7 @@
 
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
+use tidegate_relay::host::{self, MalformedHost};
 
 /// The platform's headers, by their wire names.
 pub mod names {
@@ -35,10 +36,12 @@ pub fn strip_routing(headers: &mut HeaderMap) {
     headers.remove(names::SERVING_NAMESPACE);
 }
 
-/// The original host, which takes the place of `Host`. The header is removed.
-pub fn take_original_host(headers: &mut HeaderMap) -> Option<HeaderValue> {
-    let host = headers.remove(names::ORIGINAL_HOST)?;
-    (!host.is_empty()).then_some(host)
+/// The original host, which takes the place of `Host`.
+///
+/// # Errors
+/// When it would have been refused in `Host` itself.
+pub fn original_host(headers: &HeaderMap) -> Result<Option<HeaderValue>, MalformedHost> {
+    host::in_field(headers, names::ORIGINAL_HOST)
 }
 
 /// The value of the `kn.route.tag` attribute.

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tidegate_admission::{Abandoned, Source};
+use tidegate_relay::host::MalformedHost;
 use tidegate_relay::{
     ConnectPatience, Exchange, Forward, ForwardError, Guard, Handler, TimeLimits, Upstream,
     forwarded,
@@ -88,8 +89,14 @@ impl Proxy {
     }
 
     async fn forward(&self, exchange: &mut Exchange) -> Passage {
-        let source = prepare(exchange, &self.shared);
         let mut passage = Passage::default();
+        let source = match prepare(exchange, &self.shared) {
+            Ok(source) => source,
+            Err(malformed) => {
+                exchange.respond(respond::malformed(&malformed)).await.ok();
+                return passage;
+            }
+        };
         let Some(permit) = self.admit(exchange, source).await else { return passage };
         passage.entered = Some(Instant::now());
         if let Some(metrics) = &self.shared.observers.metrics {
@@ -212,17 +219,19 @@ impl Shared {
 }
 
 /// Rewrites the head for the app, and tells which way the request came.
-fn prepare(exchange: &mut Exchange, shared: &Shared) -> Source {
+fn prepare(exchange: &mut Exchange, shared: &Shared) -> Result<Source, MalformedHost> {
     shared.draining.touch();
     let peer = exchange.peer();
     let head = exchange.head_mut();
+    let original_host = knative::original_host(&head.headers)?;
     let proxied = head.headers.get(names::PROXY_REQUEST).is_some_and(|value| value == "activator");
     if head.headers.contains_key(names::KUBELET_PROBE) {
         // A mesh marks the kubelet's probes so. They are no demand; but as any client can say so,
         // they pass the gate like everybody else.
         shared.observers.outcomes.uncounted();
-    } else if let Some(host) = knative::take_original_host(&mut head.headers) {
-        head.host = Some(host);
+    } else {
+        head.headers.remove(names::ORIGINAL_HOST);
+        head.host = original_host.or(head.host.take());
     }
     knative::strip_routing(&mut head.headers);
     if let Some(peer) = peer {
@@ -230,5 +239,5 @@ fn prepare(exchange: &mut Exchange, shared: &Shared) -> Source {
         // An IPv4 client of a dual-stack listener is known by its IPv4 address.
         forwarded::append_forwarded_for(&mut head.headers, peer.ip().to_canonical());
     }
-    if proxied { Source::Proxied } else { Source::Direct }
+    Ok(if proxied { Source::Proxied } else { Source::Direct })
 }

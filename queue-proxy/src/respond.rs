@@ -4,6 +4,7 @@
 //! |---|---|
 //! | the line is full, or the wait was too long | 503 (or 429), text, optional `Retry-After` |
 //! | a time limit ran out | 504 `request timeout` |
+//! | `K-Original-Host` is no host | 400, text |
 //! | the request's body is not what its head promised | 400, text |
 //! | the app cannot be reached, or cannot be understood | 502, text |
 //! | there is no memory for the request or its answer's head | 503, text, `Retry-After: 1` |
@@ -12,6 +13,7 @@
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 use tidegate_admission::Refusal;
+use tidegate_relay::host::MalformedHost;
 use tidegate_relay::{ForwardError, Interrupted, Reply};
 
 /// Memory comes back as soon as others end.
@@ -58,6 +60,11 @@ pub fn failed(error: &ForwardError) -> Option<Reply> {
         }
         other => Some(Reply::error(other.status(), &other.to_string())),
     }
+}
+
+/// The answer to a request whose routing headers make no sense.
+pub fn malformed(host: &MalformedHost) -> Reply {
+    Reply::error(StatusCode::BAD_REQUEST, &host.to_string())
 }
 
 /// No newline and no `nosniff`: these are Knative's bytes.

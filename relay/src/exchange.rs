@@ -69,6 +69,8 @@ enum Answer {
     Complete,
     /// It was cut short; the client can see that.
     Aborted,
+    /// Nothing was sent, and nobody is left to send it to.
+    Unwanted,
 }
 
 impl Exchange {
@@ -118,7 +120,7 @@ impl Exchange {
 
     /// Whether a final status has been sent, so that nothing else can be.
     pub fn has_responded(&self) -> bool {
-        self.answer != Answer::Owed
+        !matches!(self.answer, Answer::Owed | Answer::Unwanted)
     }
 
     /// Runs `future` for as long as the client is there and the limits allow: this is how a
@@ -140,6 +142,7 @@ impl Exchange {
                 return Poll::Ready(Ok(output));
             }
             if self.client.poll_gone(cx).is_ready() {
+                self.answer = Answer::Unwanted;
                 return Poll::Ready(Err(Interrupted::ClientGone));
             }
             let expired = self.alarm.poll_deadlines(cx, &deadlines);
@@ -150,7 +153,7 @@ impl Exchange {
 
     /// The client has gone or its answer was cut short: nothing more can be said.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.answer == Answer::Aborted
+        matches!(self.answer, Answer::Aborted | Answer::Unwanted)
     }
 
     /// No other request may follow on this connection.

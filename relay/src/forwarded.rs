@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName, HeaderValue};
 
+use crate::host;
+
 /// `X-Forwarded-For`: every client and proxy so far.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// `X-Forwarded-Host`: the host the first client asked for.
@@ -20,15 +22,20 @@ pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-p
 /// none yet and there is something to make it from. Call it before
 /// [`append_forwarded_for`]: the peer itself is not part of it.
 ///
-/// Only the first line of each field counts. Values are taken as they are, without escaping.
+/// Only the first line of each field counts. A client chooses these values, so what is no host, no
+/// scheme or no address does not become a parameter of a field that is made here: a host and a
+/// scheme are left out, an address is `unknown` (RFC 7239, section 6.2).
 pub fn add_forwarded(headers: &mut HeaderMap) {
     let is_empty = |value: &HeaderValue| value.is_empty();
     if headers.get(FORWARDED).is_some_and(|value| !is_empty(value)) {
         return;
     }
     let nodes = headers.get(&X_FORWARDED_FOR).filter(|value| !is_empty(value));
-    let host = headers.get(&X_FORWARDED_HOST).filter(|value| !is_empty(value));
-    let proto = headers.get(&X_FORWARDED_PROTO).filter(|value| !is_empty(value));
+    let host = headers.get(&X_FORWARDED_HOST).filter(|host| {
+        // A name may hold a semicolon, but then it would end the parameter here.
+        host::is_sound(host.as_bytes()) && is_plain(host.as_bytes())
+    });
+    let proto = headers.get(&X_FORWARDED_PROTO).filter(|proto| is_scheme(proto.as_bytes()));
     if nodes.is_none() && host.is_none() && proto.is_none() {
         return;
     }
@@ -70,13 +77,25 @@ fn forwarded(nodes: Option<&[u8]>, host: Option<&[u8]>, proto: Option<&[u8]>) ->
 fn node(value: &mut Vec<u8>, address: &[u8]) {
     let address = address.trim_ascii();
     value.extend_from_slice(b"for=");
-    if memchr::memchr(b':', address).is_some() {
+    if !is_plain(address) {
+        value.extend_from_slice(b"unknown");
+    } else if memchr::memchr(b':', address).is_some() {
         value.extend_from_slice(b"\"[");
         value.extend_from_slice(address);
         value.extend_from_slice(b"]\"");
     } else {
         value.extend_from_slice(address);
     }
+}
+
+/// Whether a value of `Forwarded` can hold `text` and nothing of it ends the parameter.
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(|byte| byte.is_ascii_alphanumeric() || b".:-_[]".contains(byte))
+}
+
+fn is_scheme(text: &[u8]) -> bool {
+    let is_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    text.first().is_some_and(u8::is_ascii_alphabetic) && text.iter().all(is_byte)
 }
 
 /// Appends the peer to `X-Forwarded-For`, joining several lines into one.

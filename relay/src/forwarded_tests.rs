@@ -40,6 +40,26 @@ fn nodes_host_and_proto_are_put_in_order() {
     }
 }
 
+/// What a client writes into one parameter does not become another one.
+#[test]
+fn parameters_are_not_made_up() {
+    let (from, host, proto) = (&X_FORWARDED_FOR, &X_FORWARDED_HOST, &X_FORWARDED_PROTO);
+    for (fields, expected) in [
+        (vec![(host, "a b")], None),
+        (vec![(host, "h;proto=https")], None),
+        (vec![(host, "u@h")], None),
+        (vec![(host, "h\"")], None),
+        (vec![(proto, "https;host=evil")], None),
+        (vec![(proto, "https, for=1")], None),
+        (vec![(from, "1.1.1.1;host=evil"), (host, "h")], Some("for=unknown;host=h")),
+        (vec![(from, "\"x\", 2.2.2.2")], Some("for=unknown, for=2.2.2.2")),
+        (vec![(from, "1.1.1.1"), (host, "a/b"), (proto, "http")], Some("for=1.1.1.1;proto=http")),
+        (vec![(host, "[::1]:80")], Some("host=[::1]:80")),
+    ] {
+        assert_eq!(forwarded_of(&fields).as_deref(), expected, "{fields:?}");
+    }
+}
+
 #[test]
 fn an_existing_field_is_left_alone() {
     let mut headers = map(&[(&FORWARDED, "for=9.9.9.9"), (&X_FORWARDED_FOR, "1.2.3.4")]);

@@ -4,7 +4,8 @@
 //! answers sent as they come, trailers whatever the client announced, request targets byte for
 //! byte, Go's error texts, and the connection itself back in hand for a tunnel or for HTTP/2.
 //!
-//! Reading order: [`fields`] (one field block), [`request`] and [`response`] (heads),
+//! Reading order: [`section`] (where lines and sections end), [`fields`] (one field block),
+//! [`request`] and [`response`] (heads),
 //! [`decoder`] and [`encoder`] (bodies), [`connection`] (all of it over a byte stream).
 
 pub(crate) mod connection;
@@ -14,5 +15,6 @@ pub(crate) mod fields;
 pub(crate) mod reason;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod section;
 
 pub(crate) use connection::Connection;

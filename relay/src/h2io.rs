@@ -6,10 +6,12 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
 use h2::{Reason, RecvStream, SendStream};
-use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use parking_lot::Mutex;
 
+use crate::h1::fields::{Writer, decimal};
 use crate::memory::{self, Account, Charge};
+use crate::trailers;
 
 /// The most bytes handed to the HTTP/2 library at once: a slow reader holds at most about this
 /// much of our memory per stream.
@@ -23,18 +25,46 @@ const THRIFTY_BYTES: usize = 2 * 1024;
 /// the last resort of what it sends.
 pub(crate) const STREAM_BYTES: usize = 18 * 1024;
 
+/// Whether a value begins or ends with a blank, which makes a message malformed (RFC 9113, section
+/// 8.2.1): the next reader may take it off, and then read another field than we did.
+pub(crate) fn has_outer_blanks(headers: &HeaderMap) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let has_blank = |value: &HeaderValue| {
+        is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last())
+    };
+    headers.values().any(has_blank)
+}
+
+/// Takes `Content-Length` out of a head. As in HTTP/1 it is one number, however often it is said.
+pub(crate) fn take_length(headers: &mut HeaderMap) -> Result<Option<u64>, BadLength> {
+    let mut length = None;
+    for value in headers.get_all(CONTENT_LENGTH) {
+        let said = decimal(value.as_bytes()).ok_or(BadLength)?;
+        if length.replace(said).is_some_and(|other| other != said) {
+            return Err(BadLength);
+        }
+    }
+    headers.remove(CONTENT_LENGTH);
+    Ok(length)
+}
+
+/// `Content-Length` is not one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BadLength;
+
 /// Receives a body.
 pub(crate) struct Incoming {
     stream: RecvStream,
+    writer: Writer,
     piece: Bytes,
     ended: bool,
     pub(crate) trailers: Option<HeaderMap>,
 }
 
 impl Incoming {
-    pub(crate) fn new(stream: RecvStream) -> Incoming {
+    pub(crate) fn new(stream: RecvStream, writer: Writer) -> Incoming {
         let ended = stream.is_end_stream();
-        Incoming { stream, piece: Bytes::new(), ended, trailers: None }
+        Incoming { stream, writer, piece: Bytes::new(), ended, trailers: None }
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -53,8 +83,14 @@ impl Incoming {
             match ready!(self.stream.poll_data(cx)) {
                 Some(piece) => self.piece = piece?,
                 None => {
-                    self.trailers = ready!(self.stream.poll_trailers(cx))?;
+                    let trailers = ready!(self.stream.poll_trailers(cx))?;
                     self.ended = true;
+                    if self.writer == Writer::Client
+                        && trailers.as_ref().is_some_and(has_outer_blanks)
+                    {
+                        return Poll::Ready(Err(Reason::PROTOCOL_ERROR.into()));
+                    }
+                    self.trailers = trailers.map(trailers::sift);
                 }
             }
         }

@@ -94,6 +94,8 @@ impl Scheme {
 pub(crate) struct ResponseHead {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    /// Fields whose values hold control characters, which only HTTP/1 can carry.
+    pub(crate) odd: Vec<(HeaderName, Bytes)>,
     pub(crate) body: BodyLength,
     /// The value of `Content-Length` even where there is no body (`HEAD`, 304).
     pub(crate) declared_length: Option<u64>,

@@ -1,11 +1,15 @@
 //! The byte streams an exchange runs over, behind one object-safe trait.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+/// Resolves when a connection is broken.
+pub(crate) type Breakage = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A connection to a client or to an upstream.
 ///
@@ -25,6 +29,12 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {
         true
     }
 
+    /// Resolves when the connection breaks, which no read tells after the peer has ended its own
+    /// direction. Nothing where that cannot be told.
+    fn breakage(&self) -> Option<Breakage> {
+        None
+    }
+
     /// Makes the coming close visible as a reset instead of an orderly end.
     fn reset_on_close(&self) {}
 }
@@ -38,6 +48,16 @@ impl Io for TcpStream {
         would_block(self.try_read(&mut [0]))
     }
 
+    fn breakage(&self) -> Option<Breakage> {
+        // A descriptor of its own: reading has reported all that it ever will on the first.
+        let copy = self.as_fd().try_clone_to_owned().ok()?;
+        let stream = TcpStream::from_std(copy.into()).ok()?;
+        Some(Box::pin(async move {
+            // It fails only when the event loop is gone, and then nothing matters any more.
+            let _ = stream.ready(Interest::ERROR).await;
+        }))
+    }
+
     fn reset_on_close(&self) {
         // A failure only means that the peer sees an orderly close instead.
         let _ = self.set_zero_linger();
@@ -45,6 +65,14 @@ impl Io for TcpStream {
 }
 
 impl Io for UnixStream {
+    fn breakage(&self) -> Option<Breakage> {
+        let copy = self.as_fd().try_clone_to_owned().ok()?;
+        let stream = UnixStream::from_std(copy.into()).ok()?;
+        Some(Box::pin(async move {
+            let _ = stream.ready(Interest::ERROR).await;
+        }))
+    }
+
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read_ready(cx)
     }

@@ -24,10 +24,13 @@ mod h1;
 mod h2gate;
 mod h2io;
 pub mod head;
+pub mod host;
 mod io;
 pub mod memory;
 pub mod server;
+mod target;
 pub mod timer;
+mod trailers;
 pub mod upstream;
 
 pub use bytes;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
+use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -74,6 +75,8 @@ impl Default for UpstreamSettings {
 /// each its own `Upstream`, and no request ever changes threads.
 pub struct Upstream {
     address: Address,
+    /// The address as a host, for requests that name none.
+    host: HeaderValue,
     settings: UpstreamSettings,
     /// The most recently used last: the top of the stack is warm, the bottom ages out.
     idle: Mutex<Vec<Idle>>,
@@ -91,7 +94,15 @@ struct Idle {
 impl Upstream {
     /// An upstream without a connection. Nothing is dialled until a request comes.
     pub fn new(address: Address, settings: UpstreamSettings) -> Upstream {
+        let host = match &address {
+            // An address is digits, colons and brackets.
+            Address::Tcp(_) | Address::Loopback(_) => {
+                HeaderValue::try_from(address.to_string()).ok()
+            }
+            Address::Unix(_) => None,
+        };
         Upstream {
+            host: host.unwrap_or(HeaderValue::from_static("localhost")),
             address,
             settings,
             idle: Mutex::default(),
@@ -104,6 +115,11 @@ impl Upstream {
     /// Where it listens.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// The address as a host, for requests that name none: what Go's client puts there.
+    pub(crate) fn host(&self) -> &HeaderValue {
+        &self.host
     }
 
     /// How many connections lie idle.

@@ -16,6 +16,7 @@ use crate::h1::{self, decoder::Decoder};
 use crate::h2gate::{StreamEntry, Watch};
 use crate::h2io::{Ended, Incoming, Outgoing, Piece};
 use crate::head::{BodyLength, ResponseHead};
+use crate::io::Breakage;
 use crate::memory::Account;
 
 /// How far to read ahead of the exchange in flight, only to notice that the client has gone.
@@ -35,7 +36,34 @@ pub(crate) struct H1Client {
     pub(crate) persistent: bool,
     /// The request is a `HEAD`.
     pub(crate) head_only: bool,
+    /// The head of its answer has been gathered.
+    pub(crate) answered: bool,
+    /// How the client is listened to once it has ended its own direction.
+    pub(crate) presence: Presence,
 }
+
+/// Whether anybody is there. A client that has ended its direction of the connection may still
+/// wait for the answer, or may have closed it altogether: both look the same until something is
+/// written. So the first byte of the answer, which is the same for all of them, is sent ahead. Who
+/// only half-closed waits for the rest; who has gone answers with a reset.
+#[derive(Default)]
+pub(crate) enum Presence {
+    /// The client's direction is open.
+    #[default]
+    Speaking,
+    /// It has ended; a reset is listened for.
+    Listening { breakage: Breakage, sent_ahead: SentAhead },
+}
+
+/// How much of the answer's head went out before it was known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SentAhead {
+    Nothing,
+    FirstByte,
+}
+
+/// What every status line begins with.
+const FIRST_BYTE: u8 = b'H';
 
 /// One HTTP/2 stream.
 pub(crate) struct H2Client {
@@ -103,7 +131,7 @@ impl Client {
     pub(crate) fn send_informational(&mut self, head: ResponseHead) {
         match self {
             Client::H1(client) if client.version == Version::HTTP_11 => {
-                encoder::informational(client.connection.output(), &head);
+                client.send_informational(&head);
             }
             Client::H1(_) => {}
             Client::H2(client) => {
@@ -168,18 +196,11 @@ impl Client {
         }
     }
 
-    /// Ready when the client has hung up. What it sends in the meantime is kept, within bounds.
+    /// Ready when the client has hung up, or has ended its direction before its request was whole.
+    /// What it sends in the meantime is kept, within bounds.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            Client::H1(client) => loop {
-                if client.connection.input().len() >= READ_AHEAD_MAX {
-                    return Poll::Pending;
-                }
-                match ready!(client.connection.poll_fill(cx)) {
-                    Ok(0) | Err(_) => return Poll::Ready(()),
-                    Ok(_) => {}
-                }
-            },
+            Client::H1(client) => client.poll_gone(cx),
             Client::H2(client) => match &mut client.sending {
                 Some(sending) => sending.poll_reset(cx),
                 None => client.respond.poll_reset(cx).map(|_| ()),
@@ -212,14 +233,69 @@ impl Client {
 }
 
 impl H1Client {
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Presence::Listening { breakage, .. } = &mut self.presence {
+                if self.connection.has_output()
+                    && matches!(self.connection.poll_flush(cx), Poll::Ready(Err(_)))
+                {
+                    return Poll::Ready(());
+                }
+                return breakage.as_mut().poll(cx);
+            }
+            if self.connection.input().len() >= READ_AHEAD_MAX {
+                return Poll::Pending;
+            }
+            match ready!(self.connection.poll_fill(cx)) {
+                Ok(0) if self.connection.holds_whole_message() => match self.listen() {
+                    Some(presence) => self.presence = presence,
+                    None => return Poll::Ready(()),
+                },
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Begins to listen for a reset, and gives the client a reason to send one if it has gone.
+    /// Nothing where a reset could not be told.
+    fn listen(&mut self) -> Option<Presence> {
+        let breakage = self.connection.io().breakage()?;
+        if self.answered {
+            return Some(Presence::Listening { breakage, sent_ahead: SentAhead::Nothing });
+        }
+        self.connection.output().push(FIRST_BYTE);
+        Some(Presence::Listening { breakage, sent_ahead: SentAhead::FirstByte })
+    }
+
+    /// Writes a head, but for what of it is out already.
+    fn write_head<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let output = self.connection.output();
+        let start = output.len();
+        let written = write(output);
+        if let Presence::Listening { sent_ahead, .. } = &mut self.presence
+            && std::mem::replace(sent_ahead, SentAhead::Nothing) == SentAhead::FirstByte
+        {
+            output.remove(start);
+        }
+        written
+    }
+
+    /// Sends an informational head, or the one that opens a tunnel.
+    pub(crate) fn send_informational(&mut self, head: &ResponseHead) {
+        self.write_head(|output| encoder::informational(output, head));
+    }
+
     fn send_head(&mut self, head: &ResponseHead) {
+        self.answered = true;
         let stays = self.persistent && self.membership.phase() == Phase::Serving;
         let recipient = Recipient {
             version: self.version,
             persistence: if stays { Persistence::KeepAlive } else { Persistence::Close },
             head_only: self.head_only,
         };
-        let (encoder, persistence) = encoder::response(self.connection.output(), head, recipient);
+        let (encoder, persistence) =
+            self.write_head(|output| encoder::response(output, head, recipient));
         self.connection.encoder = encoder;
         self.persistent = persistence == Persistence::KeepAlive;
     }

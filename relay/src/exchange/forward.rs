@@ -90,8 +90,12 @@ impl Exchange {
         guard.release();
         if let Err(error) = &outcome {
             tracing::debug!(%error, "exchange failed");
-            if self.answer == Answer::Begun {
-                self.abort();
+            match self.answer {
+                Answer::Begun => self.abort(),
+                Answer::Owed if matches!(error, ForwardError::ClientGone) => {
+                    self.answer = Answer::Unwanted;
+                }
+                _ => {}
             }
         }
         outcome
@@ -151,7 +155,7 @@ impl Exchange {
             return None;
         }
         let mut origin = upstream.take_idle(self.started)?;
-        origin.begin(&self.head);
+        origin.begin(&self.head, upstream.host());
         Some(Origin::H1(origin))
     }
 
@@ -170,7 +174,7 @@ impl Exchange {
         let (connection, took) = self.wait_for(deadlines, upstream.dial(patience)).await?;
         self.report.connect = Some(took);
         let mut origin = Box::new(H1Origin::new(connection));
-        origin.begin(&self.head);
+        origin.begin(&self.head, upstream.host());
         Ok(Origin::H1(origin))
     }
 
@@ -186,7 +190,7 @@ impl Exchange {
         patience: ConnectPatience,
         deadlines: &Deadlines,
     ) -> Result<Option<Origin>, ForwardError> {
-        let request = http2_request(&self.head)?;
+        let request = http2_request(&self.head, upstream.host())?;
         let sender = match upstream.ready_sender() {
             Some(sender) => Some(sender),
             None => {

@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use h2::client::ResponseFuture;
-use http::header::{CONTENT_LENGTH, TRAILER};
+use http::header::{CONTENT_LENGTH, HeaderValue, TRAILER};
 use http::{HeaderMap, Method, Response};
 
 use crate::buffers;
 use crate::error::ForwardError;
 use crate::h1::connection::{BodyError, HeadError};
+use crate::h1::fields::Writer;
 use crate::h1::{self, encoder, response};
 use crate::h2gate::StreamEntry;
-use crate::h2io::{Incoming, Outgoing};
+use crate::h2io::{Incoming, Outgoing, take_length};
 use crate::head::{BodyLength, RequestHead, ResponseHead};
 use crate::memory::{self, Charge, OverBudget};
+use crate::target;
+use crate::trailers;
 
 /// The longest answer head (Go's limit).
 const HEAD_MAX: usize = 10 << 20;
@@ -67,10 +70,12 @@ impl H1Origin {
         }
     }
 
-    /// Puts a request's head on the connection. It is written with the first flush.
-    pub(crate) fn begin(&mut self, head: &RequestHead) {
+    /// Puts a request's head on the connection. It is written with the first flush. `address`
+    /// stands for the host of a client that named none.
+    pub(crate) fn begin(&mut self, head: &RequestHead, address: &HeaderValue) {
         self.connection.touched = false;
-        self.connection.encoder = encoder::request(self.connection.output(), head);
+        let host = head.host.as_ref().unwrap_or(address);
+        self.connection.encoder = encoder::request(self.connection.output(), head, host);
         self.method.clone_from(&head.method);
         self.persistent = false;
         self.answered = false;
@@ -259,7 +264,7 @@ impl H2Origin {
         }
         let answer = ready!(std::pin::pin!(&mut self.answer).poll(cx)).map_err(http2_error)?;
         let (parts, stream) = answer.into_parts();
-        let body = Incoming::new(stream);
+        let body = Incoming::new(stream, Writer::App);
         let length = match body.is_ended() {
             true => BodyLength::Empty,
             false => BodyLength::Unknown,
@@ -272,15 +277,24 @@ impl H2Origin {
 fn head(answer: Response<()>, length: BodyLength) -> ResponseHead {
     let (parts, ()) = answer.into_parts();
     let mut headers = parts.headers;
-    let declared_length = headers
-        .remove(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok().and_then(|text| text.parse().ok()));
+    // HTTP/2 frames bodies itself, so a length that makes no sense costs nothing but itself.
+    let declared_length = take_length(&mut headers).unwrap_or_default();
+    headers.remove(CONTENT_LENGTH);
+    let trailer = headers.remove(TRAILER);
+    trailers::drop_hop_by_hop(&mut headers);
     let body = match (length, declared_length) {
         (BodyLength::Unknown, Some(length)) => BodyLength::Known(length),
         _ => length,
     };
-    let trailer = headers.remove(TRAILER);
-    ResponseHead { status: parts.status, headers, body, declared_length, upgrade: None, trailer }
+    ResponseHead {
+        status: parts.status,
+        headers,
+        odd: Vec::new(),
+        body,
+        declared_length,
+        upgrade: None,
+        trailer,
+    }
 }
 
 fn malformed(bytes: &[u8]) -> ForwardError {
@@ -305,21 +319,24 @@ fn http2_error(error: h2::Error) -> ForwardError {
     ForwardError::Http2(error.to_string())
 }
 
-/// A request for the HTTP/2 library, which wants a URI where HTTP/1 has a target.
-pub(crate) fn http2_request(head: &RequestHead) -> Result<http::Request<()>, ForwardError> {
-    let invalid = |_| ForwardError::Http2("request target cannot be sent over HTTP/2".into());
-    let authority = head.host.as_ref().map(|host| host.as_bytes()).unwrap_or_default();
+/// A request for the HTTP/2 library, which wants a URI where HTTP/1 has a target. `address` stands
+/// for the host of a client that named none.
+pub(crate) fn http2_request(
+    head: &RequestHead,
+    address: &HeaderValue,
+) -> Result<http::Request<()>, ForwardError> {
+    let invalid = || ForwardError::Http2("request target cannot be sent over HTTP/2".into());
+    let authority = head.host.as_ref().unwrap_or(address);
     let uri = match head.method {
-        Method::CONNECT => http::Uri::from_maybe_shared(head.target.clone()).map_err(invalid)?,
+        Method::CONNECT => {
+            http::Uri::from_maybe_shared(head.target.clone()).map_err(|_| invalid())?
+        }
         _ => http::Uri::builder()
             .scheme(head.scheme.as_str())
-            .authority(match authority {
-                [] => &b"localhost"[..],
-                some => some,
-            })
-            .path_and_query(&head.target[..])
+            .authority(authority.as_bytes())
+            .path_and_query(&target::for_http2(&head.target)[..])
             .build()
-            .map_err(|_| ForwardError::Http2("request target is not a URI".into()))?,
+            .map_err(|_| invalid())?,
     };
     let mut request = http::Request::new(());
     *request.method_mut() = head.method.clone();
@@ -328,13 +345,13 @@ pub(crate) fn http2_request(head: &RequestHead) -> Result<http::Request<()>, For
     *request.headers_mut() = head.headers.clone();
     let headers = request.headers_mut();
     if head.te_trailers {
-        headers.insert(http::header::TE, http::HeaderValue::from_static("trailers"));
+        headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
     }
     if head.expect_continue {
-        headers.insert(http::header::EXPECT, http::HeaderValue::from_static("100-continue"));
+        headers.insert(http::header::EXPECT, HeaderValue::from_static("100-continue"));
     }
     if let BodyLength::Known(length) = head.body {
-        headers.insert(CONTENT_LENGTH, http::HeaderValue::from(length));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     if let Some(trailer) = &head.trailer {
         headers.insert(TRAILER, trailer.clone());

@@ -16,7 +16,6 @@ use super::origin::Origin;
 use super::{Answer, Exchange, Report, sniff};
 use crate::error::ForwardError;
 use crate::h1::decoder::Decoder;
-use crate::h1::encoder;
 use crate::head::{BodyLength, RequestHead, ResponseHead};
 use crate::memory::Charge;
 use crate::timer::{Alarm, Deadlines};
@@ -363,7 +362,7 @@ impl<'a> Pump<'a> {
         *self.answer = Answer::Begun;
         match (&mut *self.client, head.status) {
             (Client::H1(client), _) => {
-                encoder::informational(client.connection.output(), &head);
+                client.send_informational(&head);
             }
             (Client::H2(_), _) => {
                 return Err(ForwardError::SwitchedProtocol {
@@ -402,6 +401,7 @@ fn go_ahead() -> ResponseHead {
     ResponseHead {
         status: StatusCode::CONTINUE,
         headers: http::HeaderMap::new(),
+        odd: Vec::new(),
         body: BodyLength::Empty,
         declared_length: None,
         upgrade: None,

@@ -19,8 +19,10 @@ impl Exchange {
     ///
     /// Not cancel safe: an answer that is dropped half written is cut short.
     pub async fn respond(&mut self, reply: Reply) -> Result<(), Interrupted> {
-        if self.answer != Answer::Owed {
-            return Ok(());
+        match self.answer {
+            Answer::Owed => {}
+            Answer::Unwanted => return Err(Interrupted::ClientGone),
+            Answer::Begun | Answer::Complete | Answer::Aborted => return Ok(()),
         }
         self.answer = Answer::Begun;
         self.report.status = Some(reply.status);
@@ -31,6 +33,7 @@ impl Exchange {
         let head = ResponseHead {
             status: reply.status,
             headers: reply.headers,
+            odd: Vec::new(),
             body: BodyLength::Known(length),
             declared_length: Some(length),
             upgrade: None,

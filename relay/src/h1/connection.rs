@@ -14,6 +14,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::decoder::{BadFraming, Decoder, Step};
 use super::encoder::{self, Encoder};
+use super::section::Scan;
 use crate::buffers::{self, BUFFER_BYTES, STREAM_BUFFER_BYTES};
 use crate::io::Io;
 use crate::memory::{self, Charge};
@@ -56,8 +57,8 @@ pub(crate) enum BodyError {
 pub(crate) struct Connection {
     io: Box<dyn Io>,
     input: BytesMut,
-    /// Input before this offset holds no end of a head.
-    scanned: usize,
+    /// Looks for the end of the head at the front of the input.
+    section: Scan,
     /// The peer will send nothing more.
     ended: bool,
     /// The last read filled all the room there was.
@@ -79,7 +80,7 @@ impl Connection {
         Connection {
             io,
             input: BytesMut::new(),
-            scanned: 0,
+            section: Scan::default(),
             ended: false,
             pressed: false,
             output: Vec::new(),
@@ -183,7 +184,7 @@ impl Connection {
     ) -> Poll<Result<Option<Bytes>, HeadError>> {
         loop {
             if let Some(end) = self.find_head_end() {
-                self.scanned = 0;
+                self.section = Scan::default();
                 if end > limit {
                     return Poll::Ready(Err(HeadError::TooLarge));
                 }
@@ -202,29 +203,13 @@ impl Connection {
         }
     }
 
-    /// The offset behind the empty line. Every byte is looked at once, however slowly they come.
+    /// The offset behind the empty line, blank lines in front of the head taken away: they are
+    /// noise left over from sloppy senders.
     fn find_head_end(&mut self) -> Option<usize> {
-        if self.scanned == 0 {
-            // Blank lines in front of a head are noise left over from sloppy senders.
-            let noise = |byte: &u8| matches!(byte, b'\r' | b'\n');
-            let blank = self.input.iter().take_while(|byte| noise(byte)).count();
-            self.input.advance(blank);
-        }
-        let mut from = self.scanned;
-        while let Some(offset) = memchr::memchr(b'\n', &self.input[from..]) {
-            let newline = from + offset;
-            match self.input[newline + 1..] {
-                [b'\n', ..] => return Some(newline + 2),
-                [b'\r', b'\n', ..] => return Some(newline + 3),
-                [] | [b'\r'] => {
-                    self.scanned = newline;
-                    return None;
-                }
-                _ => from = newline + 1,
-            }
-        }
-        self.scanned = self.input.len();
-        None
+        let noise = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        let blank = self.input.iter().take_while(|byte| noise(byte)).count();
+        self.input.advance(blank);
+        self.section.end(&self.input)
     }
 
     /// Ready with true when [`Connection::data`] has something, with false at the body's end.
@@ -241,6 +226,22 @@ impl Connection {
                     true => Ok(false),
                     false => Err(BodyError::Truncated),
                 });
+            }
+        }
+    }
+
+    /// Whether all of the message has been read, as far as it is not used yet. A body that is
+    /// framed badly is as whole as it will ever be.
+    pub(crate) fn holds_whole_message(&self) -> bool {
+        let (mut decoder, mut input) = (self.decoder.clone(), self.input.clone());
+        loop {
+            match decoder.step(&mut input, &mut None) {
+                Ok(Step::Data(count)) => {
+                    decoder.consumed(count);
+                    input.advance(count);
+                }
+                Ok(Step::NeedInput) => return false,
+                Ok(Step::End) | Err(_) => return true,
             }
         }
     }
@@ -415,7 +416,7 @@ impl Connection {
     /// Throws away whatever was read.
     pub(crate) fn discard_input(&mut self) {
         self.input.clear();
-        self.scanned = 0;
+        self.section = Scan::default();
     }
 
     /// Treats everything that follows as one opaque stream, in both directions.

@@ -3,7 +3,9 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
-use super::fields::Fields;
+use super::fields::{Fields, Writer, trim_blanks_end};
+use super::section::{Scan, lines};
+use crate::trailers;
 
 /// The longest chunk-size line, extensions included (Go's limit).
 const SIZE_LINE_MAX: usize = 4096;
@@ -16,7 +18,7 @@ const TRAILERS_MAX: usize = 64 * 1024;
 const TRAILER_FIELDS_MAX: usize = 256;
 
 /// Where in a body a connection is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Decoder {
     /// This many bytes are to come.
     Length(u64),
@@ -44,10 +46,12 @@ pub(crate) enum Step {
 #[error("{0}")]
 pub(crate) struct BadFraming(pub(crate) &'static str);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Chunked {
     state: ChunkState,
     excess: i64,
+    writer: Writer,
+    section: Scan,
     trailers: Option<HeaderMap>,
 }
 
@@ -60,8 +64,14 @@ enum ChunkState {
 }
 
 impl Decoder {
-    pub(crate) fn chunked() -> Decoder {
-        Decoder::Chunked(Chunked { state: ChunkState::Size, excess: 0, trailers: None })
+    pub(crate) fn chunked(writer: Writer) -> Decoder {
+        Decoder::Chunked(Chunked {
+            state: ChunkState::Size,
+            excess: 0,
+            writer,
+            section: Scan::default(),
+            trailers: None,
+        })
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -168,8 +178,8 @@ impl Chunked {
         }
     }
 
-    /// Takes one chunk-size line. Only digits, blanks and an extension may stand in it, and it
-    /// must end in CRLF: a lenient reading here is how requests are smuggled.
+    /// Takes one chunk-size line. Only digits, trailing blanks and an extension may stand in it,
+    /// and it must end in CRLF: a lenient reading here is how requests are smuggled.
     fn size_line(&mut self, input: &mut BytesMut) -> Result<Option<u64>, BadFraming> {
         let window = &input[..input.len().min(SIZE_LINE_MAX)];
         let Some(newline) = memchr::memchr(b'\n', window) else {
@@ -182,8 +192,12 @@ impl Chunked {
             .strip_suffix(b"\r")
             .ok_or(BadFraming("chunk size line ends in a bare line feed"))?;
         let end = memchr::memchr(b';', line).unwrap_or(line.len());
-        let (digits, extension) = (line[..end].trim_ascii_end(), &line[end..]);
-        if extension.iter().any(|byte| *byte < b' ' && *byte != b'\t') {
+        let (digits, extension) = (trim_blanks_end(&line[..end]), &line[end..]);
+        let is_bad = |byte: &u8| match self.writer {
+            Writer::Client => byte.is_ascii_control() && *byte != b'\t',
+            Writer::App => *byte == b'\r',
+        };
+        if extension.iter().any(is_bad) {
             return Err(BadFraming("invalid byte in chunk extension"));
         }
         let size = hexadecimal(digits).ok_or(BadFraming("invalid byte in chunk length"))?;
@@ -200,29 +214,29 @@ impl Chunked {
 
     /// Takes the trailer section, when it is all there.
     fn trailer_section(&mut self, input: &mut BytesMut) -> Result<bool, BadFraming> {
-        if input.starts_with(b"\r\n") {
-            input.advance(2);
-            return Ok(true);
-        }
-        let Some(end) = memchr::memmem::find(input, b"\r\n\r\n") else {
+        let Some(end) = self.section.end(input) else {
             return match input.len() > TRAILERS_MAX {
                 true => Err(BadFraming("trailer section is too long")),
                 false => Ok(false),
             };
         };
-        let block = input.split_to(end + 4).freeze();
-        self.trailers = Some(parse_trailers(&block)?);
+        let block = input.split_to(end).freeze();
+        self.trailers = parse_trailers(&block, self.writer)?;
         Ok(true)
     }
 }
 
-fn parse_trailers(block: &Bytes) -> Result<HeaderMap, BadFraming> {
+fn parse_trailers(block: &Bytes, writer: Writer) -> Result<Option<HeaderMap>, BadFraming> {
     const BAD: BadFraming = BadFraming("malformed trailer section");
-    let mut storage = [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
-    let parsed = httparse::parse_headers(block, &mut storage).map_err(|_| BAD)?;
-    let httparse::Status::Complete((_, raw)) = parsed else { return Err(BAD) };
-    // Sorting also takes out what must never arrive as a trailer: framing and routing fields.
-    Fields::sort(raw, block, HeaderMap::new()).map(|fields| fields.headers).map_err(|_| BAD)
+    let count = lines(block).count();
+    if count == 0 {
+        return Ok(None);
+    }
+    if count > TRAILER_FIELDS_MAX {
+        return Err(BAD);
+    }
+    let fields = Fields::sort(lines(block), block, writer, HeaderMap::new()).map_err(|_| BAD)?;
+    Ok(Some(trailers::sift(fields.headers)))
 }
 
 fn bounded(left: u64, available: usize) -> usize {

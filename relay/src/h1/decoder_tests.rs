@@ -7,7 +7,7 @@ type Decoded = (Vec<u8>, Vec<u8>, Option<HeaderMap>);
 /// Decodes `wire`, given piece by piece. Gives back the body, what is left behind it, and the
 /// trailers; or the error.
 fn decode(wire: &[u8], cuts: &[usize]) -> Result<Option<Decoded>, BadFraming> {
-    let mut decoder = Decoder::chunked();
+    let mut decoder = Decoder::chunked(Writer::Client);
     let (mut input, mut body, mut trailers) = (BytesMut::new(), Vec::new(), None);
     let mut from = 0;
     let mut cuts = cuts.iter().copied();
@@ -77,7 +77,7 @@ fn declared_lengths_end_where_they_say() {
     assert_eq!(decoder.step(&mut input, &mut None), Ok(Step::End));
     assert!(!Decoder::Length(1).end_of_input());
     assert!(Decoder::UntilClose.end_of_input());
-    assert!(!Decoder::chunked().end_of_input());
+    assert!(!Decoder::chunked(Writer::Client).end_of_input());
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
 use super::reason::Reason;
 use crate::head::{BodyLength, RequestHead, ResponseHead};
@@ -36,14 +36,12 @@ pub(crate) enum Persistence {
 }
 
 /// Writes a request head and says how its body goes out.
-pub(crate) fn request(output: &mut Vec<u8>, head: &RequestHead) -> Encoder {
+pub(crate) fn request(output: &mut Vec<u8>, head: &RequestHead, host: &HeaderValue) -> Encoder {
     output.extend_from_slice(head.method.as_str().as_bytes());
     output.push(b' ');
     output.extend_from_slice(&head.target);
     output.extend_from_slice(b" HTTP/1.1\r\nHost: ");
-    if let Some(host) = &head.host {
-        output.extend_from_slice(host.as_bytes());
-    }
+    output.extend_from_slice(host.as_bytes());
     output.extend_from_slice(b"\r\n");
     fields(output, &head.headers);
     if let Some(upgrade) = &head.upgrade {
@@ -58,7 +56,12 @@ pub(crate) fn request(output: &mut Vec<u8>, head: &RequestHead) -> Encoder {
         output.extend_from_slice(b"Expect: 100-continue\r\n");
     }
     let encoder = match head.body {
-        BodyLength::Empty => Encoder::Empty,
+        BodyLength::Empty => {
+            if expects_body(&head.method) {
+                content_length(output, 0);
+            }
+            Encoder::Empty
+        }
         BodyLength::Known(length) => {
             content_length(output, length);
             Encoder::Length(length)
@@ -71,6 +74,12 @@ pub(crate) fn request(output: &mut Vec<u8>, head: &RequestHead) -> Encoder {
     };
     output.extend_from_slice(b"\r\n");
     encoder
+}
+
+/// Whether servers may insist on a length (411) although there is no body (RFC 9110, section 8.6).
+/// HTTP/2 clients say with a flag what HTTP/1 says with a zero.
+fn expects_body(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
 /// Who an answer goes to.
@@ -90,7 +99,7 @@ pub(crate) fn response(
     to: Recipient,
 ) -> (Encoder, Persistence) {
     status_line(output, head.status, to.version);
-    fields(output, &head.headers);
+    answer_fields(output, head);
     let mut persistence = to.persistence;
     let no_content = head.status == StatusCode::NO_CONTENT || head.status.is_informational();
     let encoder = match head.body {
@@ -138,18 +147,30 @@ pub(crate) fn informational(output: &mut Vec<u8>, head: &ResponseHead) {
         output.extend_from_slice(upgrade.as_bytes());
         output.extend_from_slice(b"\r\n");
     }
-    fields(output, &head.headers);
+    answer_fields(output, head);
     output.extend_from_slice(b"\r\n");
+}
+
+/// Writes an answer's fields, those included that only HTTP/1 can carry.
+fn answer_fields(output: &mut Vec<u8>, head: &ResponseHead) {
+    fields(output, &head.headers);
+    for (name, value) in &head.odd {
+        field(output, name, value);
+    }
 }
 
 /// Writes a field block, names in the canonical case that Go gives them.
 pub(crate) fn fields(output: &mut Vec<u8>, headers: &HeaderMap) {
     for (name, value) in headers {
-        canonical_name(output, name);
-        output.extend_from_slice(b": ");
-        output.extend_from_slice(value.as_bytes());
-        output.extend_from_slice(b"\r\n");
+        field(output, name, value.as_bytes());
     }
+}
+
+fn field(output: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+    canonical_name(output, name);
+    output.extend_from_slice(b": ");
+    output.extend_from_slice(value);
+    output.extend_from_slice(b"\r\n");
 }
 
 /// Writes the size line of a chunk.

@@ -1,7 +1,13 @@
 //! One block of header fields: what speaks of the connection is taken out, the rest is kept.
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+
+use super::section::Lines;
+use crate::trailers::is_hop_by_hop;
+
+/// The most fields a section may have: as many as a header map can be trusted to hold.
+const FIELDS_MAX: usize = 16 * 1024;
 
 /// What is wrong with a field block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +24,23 @@ pub(crate) enum FieldError {
     ManyHosts,
 }
 
+/// Who wrote a field block, which says how much of it is forgiven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writer {
+    /// Anybody. Whatever two readers might take differently is refused.
+    Client,
+    /// The app, which its users know to work behind Go's client: what Go forgives is forgiven.
+    App,
+}
+
 /// A field block, sorted into what is end to end and what is between two neighbours only.
 #[derive(Default)]
 pub(crate) struct Fields {
     /// End-to-end fields.
     pub(crate) headers: HeaderMap,
+    /// End-to-end fields of an app whose values hold control characters. HTTP/1 clients get them
+    /// as they are; the grammar has no place for them, and neither has a header map.
+    pub(crate) odd: Vec<(HeaderName, Bytes)>,
     pub(crate) host: Option<HeaderValue>,
     pub(crate) content_length: Option<u64>,
     pub(crate) chunked: bool,
@@ -34,43 +52,104 @@ pub(crate) struct Fields {
     pub(crate) te_trailers: bool,
     /// The value of `Expect`, which is end to end only as `100-continue`.
     pub(crate) expect: Option<HeaderValue>,
-    /// `HTTP2-Settings`, when `Connection` lists it too.
+    /// `HTTP2-Settings`, when `Connection` lists it too and it is there once.
     pub(crate) http2_settings: Option<HeaderValue>,
 }
 
 impl Fields {
-    /// Sorts `raw`, whose slices lie inside `block`.
+    /// Sorts the fields on `lines`, which lie inside `block`.
     pub(crate) fn sort(
-        raw: &[httparse::Header<'_>],
+        lines: Lines<'_>,
         block: &Bytes,
+        writer: Writer,
         headers: HeaderMap,
     ) -> Result<Fields, FieldError> {
         let mut fields = Fields { headers, ..Fields::default() };
-        let mut connection: Option<Vec<HeaderValue>> = None;
-        for field in raw {
-            let value = value_of(field.value, block)?;
-            if let Some(value) = fields.take_special(field.name, value)? {
-                connection.get_or_insert_default().push(value);
+        let mut connection = Vec::new();
+        let mut lines = lines.peekable();
+        let mut count = 0;
+        while let Some(line) = lines.next() {
+            count += 1;
+            if count > FIELDS_MAX {
+                return Err(FieldError::TooMany);
             }
+            if is_continuation(line) {
+                return Err(FieldError::Malformed);
+            }
+            let mut folded = None;
+            while writer == Writer::App
+                && let Some(more) = lines.next_if(|line| is_continuation(line))
+            {
+                count += 1;
+                let line = folded.get_or_insert_with(|| trim_blanks_end(line).to_vec());
+                line.push(b' ');
+                line.extend_from_slice(trim_blanks(more));
+            }
+            let value = match folded {
+                None => fields.take(line, |value| block.slice_ref(value), writer),
+                Some(line) => fields.take(&line, Bytes::copy_from_slice, writer),
+            };
+            connection.extend(value?);
         }
-        fields.apply_connection(&connection.unwrap_or_default());
+        fields.apply_connection(&connection);
         Ok(fields)
     }
 
-    /// Files one field. Gives the value of a `Connection` field back, because it can only be
+    /// Files one line. Gives the value of a `Connection` field back, because it can only be
     /// judged when all fields are known.
+    fn take(
+        &mut self,
+        line: &[u8],
+        keep: impl Fn(&[u8]) -> Bytes,
+        writer: Writer,
+    ) -> Result<Option<HeaderValue>, FieldError> {
+        let colon = memchr::memchr(b':', line).ok_or(FieldError::Malformed)?;
+        let (mut name, value) = (&line[..colon], trim_blanks(&line[colon + 1..]));
+        if writer == Writer::App {
+            // RFC 9112, section 5.1: a proxy takes these blanks out of an answer.
+            name = trim_blanks_end(name);
+        }
+        let kept = keep(value);
+        match HeaderValue::from_maybe_shared(kept.clone()) {
+            Ok(value) => match self.take_special(name, value, writer) {
+                Err(FieldError::Malformed) if writer == Writer::App => Ok(None),
+                filed => filed,
+            },
+            Err(_) if writer == Writer::App => self.take_odd(name, kept).map(|()| None),
+            Err(_) => Err(FieldError::Malformed),
+        }
+    }
+
+    /// Files an app's field whose value holds control characters. A value that would end its own
+    /// line, or that some readers end at a NUL, and anything that frames the message stays refused.
+    fn take_odd(&mut self, name: &[u8], value: Bytes) -> Result<(), FieldError> {
+        if value.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')) {
+            return Err(FieldError::Malformed);
+        }
+        match HeaderName::from_bytes(name) {
+            Ok(CONTENT_LENGTH) => return Err(FieldError::ContentLength),
+            Ok(TRANSFER_ENCODING) => return Err(FieldError::TransferEncoding),
+            Ok(name) if !is_hop_by_hop(&name) => self.odd.push((name, value)),
+            // Neither names that are none nor what only concerns the two of us goes any further.
+            Ok(_) | Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Files one field whose value is sound.
     fn take_special(
         &mut self,
-        name: &str,
+        name: &[u8],
         value: HeaderValue,
+        writer: Writer,
     ) -> Result<Option<HeaderValue>, FieldError> {
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         match name.len() {
             2 if is("te") => {
                 self.te_trailers |= lists(value.as_bytes(), "trailers");
                 return Ok(None);
             }
-            4 if is("host") => {
+            4 if is("host") && writer == Writer::Client => {
                 return match self.host.replace(value) {
                     Some(_) => Err(FieldError::ManyHosts),
                     None => Ok(None),
@@ -97,7 +176,7 @@ impl Fields {
             19 if is("proxy-authorization") => return Ok(None),
             _ => {}
         }
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| FieldError::Malformed)?;
+        let name = HeaderName::from_bytes(name).map_err(|_| FieldError::Malformed)?;
         self.headers.try_append(name, value).map_err(|_| FieldError::TooMany)?;
         Ok(None)
     }
@@ -149,8 +228,12 @@ impl Fields {
             } else if token.eq_ignore_ascii_case(b"upgrade") {
                 upgrades = true;
             } else if token.eq_ignore_ascii_case(settings.as_str().as_bytes()) {
-                self.http2_settings = self.headers.remove(&settings);
+                if self.headers.get_all(&settings).iter().count() == 1 {
+                    self.http2_settings = self.headers.get(&settings).cloned();
+                }
+                self.headers.remove(&settings);
             } else if let Ok(name) = HeaderName::from_bytes(token) {
+                self.odd.retain(|(odd, _)| *odd != name);
                 self.headers.remove(name);
             }
         }
@@ -160,17 +243,24 @@ impl Fields {
     }
 }
 
-/// A value as a shared slice of the block. Folded lines, which only answers may have, become
-/// one line.
-fn value_of(value: &[u8], block: &Bytes) -> Result<HeaderValue, FieldError> {
-    if memchr::memchr2(b'\r', b'\n', value).is_some() {
-        let line: Vec<u8> = value
-            .iter()
-            .map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte })
-            .collect();
-        return HeaderValue::from_bytes(&line).map_err(|_| FieldError::Malformed);
-    }
-    HeaderValue::from_maybe_shared(block.slice_ref(value)).map_err(|_| FieldError::Malformed)
+/// A line that goes on with the value of the line before it.
+fn is_continuation(line: &[u8]) -> bool {
+    matches!(line, [b' ' | b'\t', ..])
+}
+
+/// Takes the optional blanks off both ends of a value.
+fn trim_blanks(value: &[u8]) -> &[u8] {
+    let start = value.iter().position(|byte| !is_blank(*byte)).unwrap_or(value.len());
+    trim_blanks_end(&value[start..])
+}
+
+pub(crate) fn trim_blanks_end(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|byte| !is_blank(*byte)).map_or(0, |last| last + 1);
+    &text[..end]
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 fn joined(first: Option<HeaderValue>, second: HeaderValue) -> Result<HeaderValue, FieldError> {
@@ -190,7 +280,7 @@ pub(crate) fn lists(list: &[u8], token: &str) -> bool {
 }
 
 /// Digits only: no sign, no blanks, nothing that another parser might read differently.
-fn decimal(text: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }

@@ -1,19 +1,15 @@
 //! Request heads: from bytes to a [`RequestHead`], or to the refusal the client gets.
 
-use std::mem::MaybeUninit;
-
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Version};
 
 use super::decoder::Decoder;
-use super::fields::{FieldError, Fields, lists};
+use super::fields::{FieldError, Fields, Writer, lists};
+use super::section::lines;
 use crate::head::{BodyLength, RequestHead, Scheme};
-
-/// Fields that are parsed without asking the allocator.
-const FIELDS_USUAL: usize = 64;
-/// The most fields a head may have: as many as a header map can be trusted to hold.
-const FIELDS_MAX: usize = 16 * 1024;
+use crate::host;
+use crate::target::{self, Target};
 
 /// Why a request never reached a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,58 +72,48 @@ pub(crate) fn parse(
     scheme: Scheme,
     spare: HeaderMap,
 ) -> Result<ParsedRequest, Refusal> {
-    let mut usual = [const { MaybeUninit::uninit() }; FIELDS_USUAL];
-    let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(block, &mut usual) {
-        Ok(status) if status.is_complete() => return build(&request, block, scheme, spare),
-        Err(httparse::Error::TooManyHeaders) => {}
-        Err(httparse::Error::Version) => return Err(version_refusal(block)),
-        Ok(_) | Err(_) => return Err(Refusal::BAD_REQUEST),
-    }
-    let mut many = vec![MaybeUninit::uninit(); FIELDS_MAX];
-    let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(block, &mut many) {
-        Ok(status) if status.is_complete() => build(&request, block, scheme, spare),
-        Err(httparse::Error::TooManyHeaders) => Err(FieldError::TooMany.into()),
-        Ok(_) | Err(_) => Err(Refusal::BAD_REQUEST),
-    }
+    let mut lines = lines(block);
+    let line = request_line(lines.next().unwrap_or_default(), block)?;
+    let fields = Fields::sort(lines, block, Writer::Client, spare)?;
+    build(line, fields, scheme)
+}
+
+struct RequestLine {
+    method: Method,
+    target: Bytes,
+    version: Version,
+}
+
+/// Takes the first line apart: a method, one blank, a target, one blank, a version.
+fn request_line(line: &[u8], block: &Bytes) -> Result<RequestLine, Refusal> {
+    let first = memchr::memchr(b' ', line).ok_or(Refusal::BAD_REQUEST)?;
+    let last = memchr::memrchr(b' ', line).ok_or(Refusal::BAD_REQUEST)?;
+    let target = line.get(first + 1..last).ok_or(Refusal::BAD_REQUEST)?;
+    let method = Method::from_bytes(&line[..first]).map_err(|_| Refusal::BAD_REQUEST)?;
+    let version = match &line[last + 1..] {
+        b"HTTP/1.1" => Version::HTTP_11,
+        b"HTTP/1.0" => Version::HTTP_10,
+        other => return Err(version_refusal(other)),
+    };
+    Ok(RequestLine { method, target: block.slice_ref(target), version })
 }
 
 /// A version this proxy does not speak is named as such; nonsense in its place is not.
-fn version_refusal(block: &Bytes) -> Refusal {
-    let line = block.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default().trim_ascii();
-    let known_shape = version.len() == 8
-        && version.starts_with(b"HTTP/")
-        && version[5].is_ascii_digit()
-        && version[6] == b'.'
-        && version[7].is_ascii_digit()
-        && !matches!(version, b"HTTP/1.0" | b"HTTP/1.1");
-    match known_shape {
-        true => {
+fn version_refusal(version: &[u8]) -> Refusal {
+    match version {
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
             Refusal::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "unsupported protocol version")
         }
-        false => Refusal::BAD_REQUEST,
+        _ => Refusal::BAD_REQUEST,
     }
 }
 
-fn build(
-    request: &httparse::Request<'_, '_>,
-    block: &Bytes,
-    scheme: Scheme,
-    spare: HeaderMap,
-) -> Result<ParsedRequest, Refusal> {
-    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
-    else {
-        return Err(Refusal::BAD_REQUEST);
-    };
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| Refusal::BAD_REQUEST)?;
-    let version = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    let mut fields = Fields::sort(request.headers, block, spare)?;
-    let asterisk = target == "*" && method == Method::OPTIONS;
-    let target = block.slice_ref(target.as_bytes());
-    let (target, authority) = split_target(target, &method, asterisk)?;
+fn build(line: RequestLine, mut fields: Fields, scheme: Scheme) -> Result<ParsedRequest, Refusal> {
+    let RequestLine { method, target, version } = line;
+    let Target { asked: target, authority } =
+        target::read(target, &method).ok_or(Refusal::BAD_REQUEST)?;
     check_host(fields.host.as_ref(), version, &method)?;
+    let asterisk = target::is_asterisk(&target);
     let (decoder, body) = framing(&fields, version)?;
     let persistent = match version {
         Version::HTTP_10 => fields.keep_alive && !fields.close,
@@ -148,7 +134,7 @@ fn build(
             method,
             target,
             version,
-            host: authority.or(fields.host),
+            host: authority.or(fields.host).filter(|host| !host.is_empty()),
             scheme,
             headers: fields.headers,
             upgrade,
@@ -169,40 +155,11 @@ fn framing(fields: &Fields, version: Version) -> Result<(Decoder, BodyLength), R
     match (fields.chunked, fields.content_length) {
         // HTTP/1.0 knows no chunks. Whatever the sender meant, two servers may read it differently.
         (true, _) if version == Version::HTTP_10 => Err(Refusal::BAD_REQUEST),
-        (true, _) => Ok((Decoder::chunked(), BodyLength::Unknown)),
+        (true, _) => Ok((Decoder::chunked(Writer::Client), BodyLength::Unknown)),
         (false, Some(0)) => Ok((Decoder::Done, BodyLength::Known(0))),
         (false, Some(length)) => Ok((Decoder::Length(length), BodyLength::Known(length))),
         (false, None) => Ok((Decoder::Done, BodyLength::Empty)),
     }
-}
-
-/// Splits an absolute-form target into its origin form and its authority.
-fn split_target(
-    target: Bytes,
-    method: &Method,
-    asterisk: bool,
-) -> Result<(Bytes, Option<HeaderValue>), Refusal> {
-    if target.starts_with(b"/") || asterisk || *method == Method::CONNECT {
-        return Ok((target, None));
-    }
-    let colon = memchr::memmem::find(&target, b"://").ok_or(Refusal::BAD_REQUEST)?;
-    let scheme_is_sound = colon > 0 && target[..colon].iter().all(u8::is_ascii_alphanumeric);
-    let rest = target.slice(colon + 3..);
-    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-    let mut authority = rest.slice(..end);
-    if let Some(at) = memchr::memrchr(b'@', &authority) {
-        authority = authority.slice(at + 1..);
-    }
-    if !scheme_is_sound || authority.is_empty() || !authority.iter().all(is_host_byte) {
-        return Err(Refusal::BAD_REQUEST);
-    }
-    let origin = match rest.get(end) {
-        Some(b'/') => rest.slice(end..),
-        Some(_) => Bytes::from([b"/", &rest[end..]].concat()),
-        None => Bytes::from_static(b"/"),
-    };
-    let authority = HeaderValue::from_maybe_shared(authority).map_err(|_| Refusal::BAD_REQUEST)?;
-    Ok((origin, Some(authority)))
 }
 
 fn check_host(
@@ -214,16 +171,11 @@ fn check_host(
         None if version == Version::HTTP_11 && *method != Method::CONNECT => {
             Err(Refusal::new(StatusCode::BAD_REQUEST, "missing required Host header"))
         }
-        Some(host) if !host.as_bytes().iter().all(is_host_byte) => {
+        Some(host) if !host.is_empty() && !host::is_sound(host.as_bytes()) => {
             Err(Refusal::new(StatusCode::BAD_REQUEST, "malformed Host header"))
         }
         _ => Ok(()),
     }
-}
-
-/// Bytes that may stand in a `Host` field (RFC 3986 `host`, generously).
-fn is_host_byte(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!$%&'()*+,-.:;=@[]_~".contains(byte)
 }
 
 #[cfg(test)]

@@ -1,17 +1,14 @@
 //! Answer heads from an upstream.
 
-use std::mem::MaybeUninit;
-
 use bytes::Bytes;
 use http::header::HeaderMap;
 use http::{Method, StatusCode};
 
 use super::decoder::Decoder;
-use super::fields::{FieldError, Fields};
+use super::fields::{FieldError, Fields, Writer};
+use super::section::lines;
 use crate::head::{BodyLength, ResponseHead};
 
-const FIELDS_USUAL: usize = 64;
-const FIELDS_MAX: usize = 16 * 1024;
 /// How much of a malformed first line is quoted: enough to recognise it in a log.
 const QUOTED_MAX: usize = 128;
 
@@ -28,21 +25,35 @@ pub(crate) fn parse(
     method: &Method,
     spare: HeaderMap,
 ) -> Result<ParsedResponse, String> {
-    let mut usual = [const { MaybeUninit::uninit() }; FIELDS_USUAL];
-    let mut response = httparse::Response::new(&mut []);
-    let mut config = httparse::ParserConfig::default();
-    config.allow_obsolete_multiline_headers_in_responses(true);
-    match config.parse_response_with_uninit_headers(&mut response, block, &mut usual) {
-        Ok(status) if status.is_complete() => return build(&response, block, method, spare),
-        Err(httparse::Error::TooManyHeaders) => {}
-        Ok(_) | Err(_) => return Err(malformed(block)),
-    }
-    let mut many = vec![MaybeUninit::uninit(); FIELDS_MAX];
-    let mut response = httparse::Response::new(&mut []);
-    match config.parse_response_with_uninit_headers(&mut response, block, &mut many) {
-        Ok(status) if status.is_complete() => build(&response, block, method, spare),
-        Ok(_) | Err(_) => Err(malformed(block)),
-    }
+    let mut lines = lines(block);
+    let first = lines.next().unwrap_or_default();
+    let (version, status) = status_line(first).ok_or_else(|| malformed(block))?;
+    let fields = Fields::sort(lines, block, Writer::App, spare).map_err(describe)?;
+    Ok(build(fields, version, status, method))
+}
+
+/// What an answer's version says about its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    /// It ends with the answer unless the app says otherwise, and knows no chunks.
+    Old,
+    /// It stays.
+    Persistent,
+}
+
+/// Reads a status line as Go does: any version of the usual shape, three digits, and whatever
+/// stands behind them, or nothing.
+fn status_line(line: &[u8]) -> Option<(Version, StatusCode)> {
+    let blank = memchr::memchr(b' ', line)?;
+    let version = match &line[..blank] {
+        b"HTTP/1.0" => Version::Old,
+        [b'H', b'T', b'T', b'P', b'/', b'0', b'.', b'0'..=b'9'] => Version::Old,
+        [b'H', b'T', b'T', b'P', b'/', b'1'..=b'9', b'.', b'0'..=b'9'] => Version::Persistent,
+        _ => return None,
+    };
+    let rest = line[blank + 1..].trim_ascii_start();
+    let code = rest.split(|byte| *byte == b' ').next().filter(|code| code.len() == 3)?;
+    Some((version, StatusCode::from_bytes(code).ok()?))
 }
 
 /// Go's words for bytes that are no answer.
@@ -53,31 +64,22 @@ pub(crate) fn malformed(bytes: &[u8]) -> String {
     format!("malformed HTTP response \"{}\"", line.escape_ascii())
 }
 
-fn build(
-    response: &httparse::Response<'_, '_>,
-    block: &Bytes,
-    method: &Method,
-    spare: HeaderMap,
-) -> Result<ParsedResponse, String> {
-    let (Some(code), Some(minor)) = (response.code, response.version) else {
-        return Err(malformed(block));
-    };
-    let status = StatusCode::from_u16(code).map_err(|_| malformed(block))?;
-    let fields = Fields::sort(response.headers, block, spare).map_err(describe)?;
+fn build(fields: Fields, version: Version, status: StatusCode, method: &Method) -> ParsedResponse {
     let (decoder, body) = framing(&fields, status, method);
-    let persistent = match minor {
-        0 => fields.keep_alive && !fields.close,
-        _ => !fields.close && !fields.is_ambiguous(),
+    let persistent = match version {
+        Version::Old => fields.keep_alive && !fields.close,
+        Version::Persistent => !fields.close && !fields.is_ambiguous(),
     };
     let head = ResponseHead {
         status,
         headers: fields.headers,
+        odd: fields.odd,
         body,
         declared_length: fields.content_length.filter(|_| !fields.chunked),
         upgrade: fields.upgrade,
         trailer: fields.trailer,
     };
-    Ok(ParsedResponse { head, persistent, decoder })
+    ParsedResponse { head, persistent, decoder }
 }
 
 fn describe(error: FieldError) -> String {
@@ -96,7 +98,7 @@ fn framing(fields: &Fields, status: StatusCode, method: &Method) -> (Decoder, Bo
         || *method == Method::HEAD;
     match (fields.chunked, fields.content_length) {
         _ if bodiless => (Decoder::Done, BodyLength::Empty),
-        (true, _) => (Decoder::chunked(), BodyLength::Unknown),
+        (true, _) => (Decoder::chunked(Writer::App), BodyLength::Unknown),
         (false, Some(0)) => (Decoder::Done, BodyLength::Known(0)),
         (false, Some(length)) => (Decoder::Length(length), BodyLength::Known(length)),
         (false, None) => (Decoder::UntilClose, BodyLength::Unknown),

@@ -14,7 +14,7 @@ use super::{Handler, Shared, upgrade};
 use crate::buffers;
 use crate::drain::{Membership, Phase};
 use crate::exchange::Exchange;
-use crate::exchange::client::{Client, H1Client};
+use crate::exchange::client::{Client, H1Client, Presence};
 use crate::exchange::reply::LEFTOVER_MAX;
 use crate::h1::Connection;
 use crate::h1::connection::HeadError;
@@ -57,6 +57,8 @@ pub(crate) async fn serve<H: Handler>(
         version: http::Version::HTTP_11,
         persistent: true,
         head_only: false,
+        answered: false,
+        presence: Presence::default(),
     });
     let mut alarm = Alarm::default();
     let first_head_by = Instant::now() + shared.settings.head_timeout;
@@ -80,6 +82,7 @@ pub(crate) async fn serve<H: Handler>(
         client.connection.decoder = parsed.decoder;
         client.version = parsed.head.version;
         client.persistent = parsed.persistent;
+        client.answered = false;
         client.head_only = parsed.head.method == http::Method::HEAD;
         let expectation = parsed.unknown_expectation;
         if let Some(settings) = &parsed.http2_settings

@@ -9,11 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
-use http::header::{
-    CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRAILER,
-};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::header::{COOKIE, EXPECT, HOST, HeaderValue, TE, TRAILER};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use tokio::time::Instant;
 
 use super::h1::Handover;
@@ -21,13 +18,16 @@ use super::{Handler, Shared};
 use crate::drain::Phase;
 use crate::exchange::Exchange;
 use crate::exchange::client::{Client, H2Client};
-use crate::h1::fields::lists;
+use crate::h1::fields::{Writer, lists};
 use crate::h2gate::pace::{self, FIRST_WINDOW, HeadClock, Window};
 use crate::h2gate::{Gate, Limits, Peer, Watch};
-use crate::h2io::{Piece, STREAM_BYTES};
+use crate::h2io::{Incoming, Piece, STREAM_BYTES, has_outer_blanks, take_length};
 use crate::head::{BodyLength, Reply, RequestHead, Scheme};
+use crate::host;
 use crate::memory::{self, Charge, OverBudget};
+use crate::target;
 use crate::timer::Alarm;
+use crate::trailers;
 
 /// What a client may have in flight towards us, per stream; and per connection once it has shown
 /// that it needs it, and memory allows.
@@ -268,48 +268,54 @@ async fn exchange<H: Handler>(
         return;
     };
     let head_only = head.method == Method::HEAD;
-    let client = H2Client::new(crate::h2io::Incoming::new(body), respond, head_only, &watch);
+    let asterisk = target::is_asterisk(&head.target);
+    let client = H2Client::new(Incoming::new(body, Writer::Client), respond, head_only, &watch);
     let client = Client::H2(Box::new(client));
     let mut exchange = Exchange::new(head, peer, client, Alarm::default(), charge);
-    shared.handler.handle(&mut exchange).await;
+    if asterisk {
+        let _ = exchange.respond(Reply::empty(StatusCode::OK)).await;
+    } else {
+        shared.handler.handle(&mut exchange).await;
+    }
     if !exchange.has_responded() && !exchange.is_abandoned() {
         let _ = exchange.respond(Reply::empty(StatusCode::INTERNAL_SERVER_ERROR)).await;
     }
 }
 
-/// The request as a handler sees it. Nothing when it is malformed.
+/// The request as a handler sees it. Nothing when it is malformed (RFC 9113, section 8.1.1): what
+/// HTTP/1 would be refused for with 400 is a stream error here.
 fn head(parts: http::request::Parts, length: BodyLength, listener: Scheme) -> Option<RequestHead> {
     let mut headers = parts.headers;
-    let authority = parts.uri.authority().map(|authority| authority.as_str());
-    let named = headers.remove(HOST);
-    let host = match authority {
-        Some(authority) => Some(HeaderValue::from_str(authority).ok()?),
-        None => named,
+    // Extended CONNECT is for those it was offered to, and we offer it to nobody.
+    if parts.extensions.get::<h2::ext::Protocol>().is_some() || has_outer_blanks(&headers) {
+        return None;
+    }
+    let host = take_host(&parts.uri, &mut headers)?;
+    let target = match parts.method {
+        Method::CONNECT => Bytes::copy_from_slice(host.as_bytes()),
+        _ => Bytes::copy_from_slice(parts.uri.path_and_query()?.as_str().as_bytes()),
     };
-    let target = match (&parts.method, parts.uri.path_and_query(), authority) {
-        (&Method::CONNECT, _, Some(authority)) => Bytes::copy_from_slice(authority.as_bytes()),
-        (_, Some(path), _) => Bytes::copy_from_slice(path.as_str().as_bytes()),
-        (_, None, _) => Bytes::from_static(b"/"),
-    };
-    let declared = headers.remove(CONTENT_LENGTH);
-    let body = match (length, declared) {
-        (BodyLength::Unknown, Some(value)) => BodyLength::Known(value.to_str().ok()?.parse().ok()?),
-        (BodyLength::Empty, Some(_)) => BodyLength::Known(0),
+    // The host stands elsewhere: no form that names one has a place in `:path`.
+    let target = target::read(target, &parts.method)
+        .filter(|target| target.authority.is_none() || parts.method == Method::CONNECT)?;
+    let body = match (length, take_length(&mut headers).ok()?) {
+        (BodyLength::Empty, Some(1..)) => return None,
+        (BodyLength::Empty, Some(0)) => BodyLength::Known(0),
+        (BodyLength::Unknown, Some(length)) => BodyLength::Known(length),
         (length, _) => length,
     };
     join_cookies(&mut headers);
-    headers.remove(PROXY_AUTHENTICATE);
-    headers.remove(PROXY_AUTHORIZATION);
     let te_trailers = headers.remove(TE).is_some_and(|value| lists(value.as_bytes(), "trailers"));
     let expect_continue = headers
         .remove(EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let trailer = headers.remove(TRAILER);
+    trailers::drop_hop_by_hop(&mut headers);
     Some(RequestHead {
         method: parts.method,
-        target,
+        target: target.asked,
         version: http::Version::HTTP_2,
-        host,
+        host: Some(host),
         scheme: listener,
         headers,
         upgrade: None,
@@ -318,6 +324,31 @@ fn head(parts: http::request::Parts, length: BodyLength, listener: Scheme) -> Op
         expect_continue,
         trailer,
     })
+}
+
+/// The one host that `:authority` and `Host` name. Nothing when there is none, when there are two,
+/// or when it is no host (RFC 9113, section 8.3.1).
+fn take_host(uri: &Uri, headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let authority = match uri.authority() {
+        Some(authority) => Some(HeaderValue::from_str(authority.as_str()).ok()?),
+        None => None,
+    };
+    let mut fields = headers.get_all(HOST).iter();
+    let (field, second) = (fields.next().cloned(), fields.next());
+    let is_sound = |value: &HeaderValue| host::is_sound(value.as_bytes());
+    if second.is_some() || ![&authority, &field].into_iter().flatten().all(is_sound) {
+        return None;
+    }
+    headers.remove(HOST);
+    match (authority, field) {
+        (Some(one), Some(other))
+            if !host::are_same(one.as_bytes(), other.as_bytes(), default_port) =>
+        {
+            None
+        }
+        (authority, field) => authority.or(field),
+    }
 }
 
 /// HTTP/2 clients may send one cookie a field, to compress them better. Apps expect one field

@@ -14,6 +14,7 @@ use http::header::{HeaderName, HeaderValue};
 
 use crate::exchange::client::H1Client;
 use crate::head::{BodyLength, RequestHead};
+use crate::target;
 
 /// The longest request body that is kept for the upgrade; a longer one stays HTTP/1.1, which
 /// the standard allows.
@@ -108,13 +109,16 @@ fn put_frame(out: &mut BytesMut, kind: u8, flags: u8, payload: &[u8]) {
 
 /// The head as a HEADERS payload. Nothing when HTTP/2 cannot carry it.
 fn encode_head(head: &RequestHead) -> Option<Vec<u8>> {
+    // Without a host, or with a target that is no URI, only HTTP/1 can ask for it.
+    let host = head.host.as_ref()?;
+    if !target::fits_http2(&head.target) {
+        return None;
+    }
     let mut out = Vec::with_capacity(256);
     put_field(&mut out, b":method", head.method.as_str().as_bytes());
     put_field(&mut out, b":scheme", head.scheme.as_str().as_bytes());
     put_field(&mut out, b":path", &head.target);
-    if let Some(host) = &head.host {
-        put_field(&mut out, b":authority", host.as_bytes());
-    }
+    put_field(&mut out, b":authority", host.as_bytes());
     if let BodyLength::Known(length) = head.body {
         put_field(&mut out, b"content-length", length.to_string().as_bytes());
     }

@@ -1,0 +1,201 @@
+//! One rule for every way in.
+//!
+//! A host that `Host` was refused for reached the app as the authority of a target, as HTTP/2's
+//! `:authority` or `host`; a trailer section in bare line feeds swallowed the request behind it;
+//! HTTP/2's trailers brought framing and routing fields into HTTP/1. Each spelling here is sent in
+//! every way there is, byte for byte, and all of them get the same verdict: 400 in HTTP/1, a stream
+//! error in HTTP/2, where that is what a malformed message is (RFC 9113, section 8.1.1).
+
+use crate::stage::{App, HELLO, Proxy, Wire, field};
+
+/// Hosts that no spelling may bring to the app.
+const NO_HOSTS: [&str; 30] = [
+    "u@h", "u:p@h", "@h", "a b", "a\tb", "a/b", "a\\b", "a\"b", "a<b", "a>b", "a|b", "a^b", "a`b",
+    "{a}", "a?b", "a#b", "a%zz", "a%2", "a%20b", "h:x", "h:1:2", "h:99999", "h:-1", ":80", "::1",
+    "[::1", "::1]", "[x]", "[::1]x", "[]",
+];
+
+const OK_HOSTS: [&str; 7] = ["h", "h:81", "H.Example", "a_b", "[::1]", "[::1]:81", "1.2.3.4:81"];
+
+#[tokio::test]
+async fn a_host_is_judged_alike_in_every_http1_spelling() {
+    let (app, seen) = App::answering(HELLO).await;
+    let proxy = Proxy::before(&app).await;
+    for host in NO_HOSTS {
+        for request in [
+            format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            format!("GET http://{host}/ HTTP/1.1\r\nHost: h\r\n\r\n"),
+            format!("GET https://{host}?q HTTP/1.1\r\nHost: h\r\n\r\n"),
+            format!("GET http://{host}/ HTTP/1.0\r\n\r\n"),
+            format!("CONNECT {host}:80 HTTP/1.1\r\nHost: h\r\n\r\n"),
+        ] {
+            // Behind these two a path begins, and what stands in front of it is a host.
+            if host.contains(['/', '?']) && request.contains("://") {
+                continue;
+            }
+            let answer = proxy.talk(&request).await;
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{request:?}: {answer:?}");
+            assert!(seen.lock().is_empty(), "{request:?}: {:?}", seen.lock());
+        }
+    }
+    for host in OK_HOSTS {
+        for request in [
+            format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+            format!("GET http://{host}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+        ] {
+            let answer = proxy.talk(&request).await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{request:?}: {answer:?}");
+            let head = seen.lock().pop().expect("the app was asked");
+            assert_eq!(field(&head, "host"), Some(host));
+        }
+    }
+}
+
+#[tokio::test]
+async fn http2_is_refused_what_http1_is_refused() {
+    let (app, seen) = App::answering(HELLO).await;
+    let proxy = Proxy::before(&app).await;
+    for host in NO_HOSTS {
+        refused(&proxy, &[(":path", "/"), (":authority", host)]).await;
+        refused(&proxy, &[(":path", "/"), ("host", host)]).await;
+        refused(&proxy, &[(":path", "/"), (":authority", "h"), ("host", host)]).await;
+    }
+    let h = (":authority", "h");
+    for fields in [
+        vec![(":path", "/")],
+        vec![(":path", "/"), h, ("host", "other")],
+        vec![(":path", "/"), h, ("host", "h:81")],
+        vec![(":path", "/"), h, ("host", "h"), ("host", "h")],
+        vec![(":path", "/"), ("host", "a"), ("host", "a")],
+        vec![(":path", "*"), h],
+        vec![(":path", "http://o/"), h],
+        vec![(":path", "p"), h],
+        vec![(":path", ""), h],
+        vec![(":path", "/a b"), h],
+        vec![(":path", "/"), h, ("x-a", " a")],
+        vec![(":path", "/"), h, ("x-a", "a\t")],
+        vec![(":path", "/"), h, ("X-A", "a")],
+        vec![(":path", "/"), h, ("connection", "close")],
+        vec![(":path", "/"), h, ("keep-alive", "5")],
+        vec![(":path", "/"), h, ("proxy-connection", "close")],
+        vec![(":path", "/"), h, ("upgrade", "h2c")],
+        vec![(":path", "/"), h, ("transfer-encoding", "chunked")],
+        vec![(":path", "/"), h, ("te", "gzip")],
+        vec![(":path", "/"), h, ("content-length", "5")],
+        vec![(":path", "/"), h, ("content-length", "+0")],
+        vec![(":path", "/"), h, ("content-length", "0"), ("content-length", "1")],
+        vec![(":path", "/"), h, ("content-length", "0, 0")],
+        vec![(":path", "/"), h, (":path", "/x")],
+        vec![("x-a", "a"), (":path", "/"), h],
+        vec![(":path", "/"), h, (":protocol", "websocket")],
+    ] {
+        refused(&proxy, &fields).await;
+    }
+    assert!(seen.lock().is_empty(), "{:?}", seen.lock());
+}
+
+#[tokio::test]
+async fn http2_trailers_bring_nothing_that_frames_or_routes() {
+    let (app, seen) = http1_app().await;
+    let proxy = Proxy::before(&app).await;
+    let mut client = open(&proxy).await;
+    let head = [(":path", "/"), (":authority", "h"), ("x-a", "1")];
+    client.send(headers_frame("POST", &head, END_HEADERS)).await;
+    client.send(frame(0, 0, b"ab")).await;
+    let trailers = block(&[
+        ("host", "evil"),
+        ("content-length", "9"),
+        ("authorization", "x"),
+        ("x-forwarded-for", "6.6.6.6"),
+        ("x-checksum", "1"),
+    ]);
+    client.send(frame(1, END_HEADERS | END_STREAM, &trailers)).await;
+    assert_eq!(verdict(&mut client).await, Verdict::Answered);
+    let seen = seen.lock().join("\n");
+    assert!(seen.ends_with("0\r\nX-Checksum: 1\r\n\r\n"), "{seen:?}");
+}
+
+/// An app that speaks HTTP/1 and keeps one whole chunked request.
+async fn http1_app() -> (App, std::sync::Arc<parking_lot::Mutex<Vec<String>>>) {
+    let seen = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let kept = seen.clone();
+    let app = App::playing(move |mut wire: Wire, _| {
+        let kept = kept.clone();
+        async move {
+            let head = wire.head().await;
+            if head.starts_with("PRI ") {
+                wire.send("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await;
+                return;
+            }
+            let body = wire.until("\r\n0\r\n").await + &wire.head().await;
+            kept.lock().push(head + &body);
+            wire.send(HELLO).await;
+        }
+    })
+    .await;
+    (app, seen)
+}
+
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Answered,
+    Reset,
+    Closed,
+}
+
+async fn refused(proxy: &Proxy, fields: &[(&str, &str)]) {
+    let mut client = open(proxy).await;
+    client.send(headers_frame("GET", fields, END_HEADERS | END_STREAM)).await;
+    assert_ne!(verdict(&mut client).await, Verdict::Answered, "{fields:?}");
+}
+
+async fn open(proxy: &Proxy) -> Wire {
+    let mut client = proxy.client().await;
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    client.send([0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
+    client
+}
+
+/// What becomes of stream 1.
+async fn verdict(client: &mut Wire) -> Verdict {
+    loop {
+        let head = client.raw(9).await;
+        let [a, b, c, kind, _, _, _, _, stream] = head[..] else { return Verdict::Closed };
+        client.raw(usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)).await;
+        match (kind, stream) {
+            (1, 1) => return Verdict::Answered,
+            (3, 1) => return Verdict::Reset,
+            (7, _) => return Verdict::Closed,
+            _ => {}
+        }
+    }
+}
+
+fn headers_frame(method: &str, fields: &[(&str, &str)], flags: u8) -> Vec<u8> {
+    let mut all = vec![(":method", method), (":scheme", "http")];
+    all.extend_from_slice(fields);
+    frame(1, flags, &block(&all))
+}
+
+fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
+    let mut frame = vec![length[1], length[2], length[3], kind, flags, 0, 0, 0, 1];
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// Literal fields, never indexed, without Huffman coding.
+fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0x10);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).expect("a short text"));
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    block
+}
