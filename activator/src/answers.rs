@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use tidegate_admission::Refusal;
+use tidegate_proto::failure;
 use tidegate_relay::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use tidegate_relay::http::{HeaderMap, StatusCode};
 use tidegate_relay::{ForwardError, Interrupted, Reply, RequestHead};
+
+use crate::tally::Cause;
 
 /// A client that was refused may find room after this long; Knative's activator says nothing.
 pub const RETRY_AFTER_REFUSAL: Duration = Duration::from_secs(1);
@@ -28,6 +31,12 @@ pub enum Failure {
     /// It was sent, or could not be.
     #[error(transparent)]
     Forward(#[from] ForwardError),
+    /// An instance ended, or closed its connection, before it answered.
+    #[error("{0}")]
+    Lost(Cause),
+    /// There will be no instance.
+    #[error("{0}")]
+    GivenUp(String),
     /// One instance after the other could not be reached.
     #[error("no instance could be reached in {attempts} attempts")]
     Unreachable {
@@ -40,7 +49,7 @@ impl Failure {
     /// Whether an instance failed, rather than the client or the line.
     pub fn is_instances(&self) -> bool {
         match self {
-            Self::Unreachable { .. } => true,
+            Self::Unreachable { .. } | Self::Lost(_) => true,
             Self::Forward(error) => !matches!(
                 error,
                 ForwardError::ClientGone | ForwardError::RequestBody(_) | ForwardError::OverBudget
@@ -49,8 +58,41 @@ impl Failure {
         }
     }
 
+    /// What it counts as; `None` when it was the client's doing.
+    pub fn cause(&self) -> Option<Cause> {
+        Some(match self {
+            Self::UnknownRevision => Cause::UnknownRevision,
+            Self::Refused(Refusal::LineFull) => Cause::LineFull,
+            Self::Refused(Refusal::WaitedTooLong) => Cause::WaitedTooLong,
+            Self::Interrupted(Interrupted::TimedOut(_)) => Cause::TimedOut,
+            Self::Interrupted(Interrupted::ClientGone) | Self::MalformedRoute => return None,
+            Self::Lost(cause) => *cause,
+            Self::GivenUp(_) => Cause::NeverReady,
+            Self::Unreachable { .. } => Cause::Unreachable,
+            Self::Forward(error) => match error {
+                ForwardError::ClientGone | ForwardError::RequestBody(_) => return None,
+                ForwardError::TimedOut(_) => Cause::TimedOut,
+                ForwardError::Connect { .. } | ForwardError::ConnectTimedOut { .. } => {
+                    Cause::Unreachable
+                }
+                ForwardError::Closed | ForwardError::Io(_) => Cause::AppClosed,
+                ForwardError::OverBudget => Cause::OverBudget,
+                ForwardError::Declined { reason, .. } => match reason.as_str() {
+                    failure::LINE_FULL => Cause::LineFull,
+                    failure::WAITED_TOO_LONG => Cause::WaitedTooLong,
+                    failure::TIMEOUT => Cause::TimedOut,
+                    failure::UNREACHABLE => Cause::Unreachable,
+                    failure::CLOSED => Cause::AppClosed,
+                    failure::OVER_BUDGET => Cause::OverBudget,
+                    _ => Cause::Malformed,
+                },
+                _ => Cause::Malformed,
+            },
+        })
+    }
+
     /// Status and text. The text names no address and repeats nothing that an app or a client said.
-    fn status_and_text(&self) -> (StatusCode, &'static str) {
+    fn status_and_text(&self) -> (StatusCode, &str) {
         match self {
             Self::UnknownRevision => (StatusCode::NOT_FOUND, "unknown revision"),
             Self::MalformedRoute => (StatusCode::BAD_REQUEST, "malformed routing headers"),
@@ -69,18 +111,32 @@ impl Failure {
                 (StatusCode::BAD_GATEWAY, "client disconnected")
             }
             Self::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "no instance could be reached"),
+            Self::GivenUp(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
+            Self::Lost(Cause::AppDied) => {
+                (StatusCode::BAD_GATEWAY, "the app died before it answered")
+            }
+            Self::Lost(_) => (StatusCode::BAD_GATEWAY, CLOSED),
+            Self::Forward(ForwardError::RequestBody(_)) => {
+                (StatusCode::BAD_REQUEST, "malformed request body")
+            }
             Self::Forward(error) => (
                 error.status(),
-                match error {
-                    ForwardError::RequestBody(_) => "malformed request body",
-                    ForwardError::Connect { .. } | ForwardError::ConnectTimedOut { .. } => {
-                        "the instance could not be reached"
-                    }
-                    ForwardError::OverBudget => "memory budget is used up",
+                match self.cause() {
+                    Some(Cause::Unreachable) => "the instance could not be reached",
+                    Some(Cause::AppClosed) => CLOSED,
+                    Some(Cause::LineFull) => "pending request queue full",
+                    Some(Cause::WaitedTooLong) => "request waited too long in the queue",
+                    Some(Cause::TimedOut) => "request timeout",
+                    Some(Cause::OverBudget) => "memory budget is used up",
                     _ => "the instance did not answer properly",
                 },
             ),
         }
+    }
+
+    /// The status that it is answered with.
+    pub fn status(&self) -> StatusCode {
+        self.status_and_text().0
     }
 
     /// The answer to a request with this head.
@@ -90,14 +146,17 @@ impl Failure {
             return grpc_reply(status, text);
         }
         let reply = Reply::error(status, text);
-        match self {
-            Self::Refused(_) | Self::Forward(ForwardError::OverBudget) => {
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => {
                 reply.with_header(RETRY_AFTER, seconds(RETRY_AFTER_REFUSAL))
             }
             _ => reply,
         }
     }
 }
+
+/// What a client is told whose app went away, whichever of us noticed it first.
+const CLOSED: &str = "the app closed the connection before it answered";
 
 fn seconds(duration: Duration) -> HeaderValue {
     HeaderValue::from(duration.as_secs().max(1))
@@ -110,7 +169,7 @@ fn is_grpc(head: &RequestHead) -> bool {
 
 /// A gRPC client understands nothing but a status of gRPC's own, in an answer that is a success to
 /// HTTP.
-fn grpc_reply(status: StatusCode, text: &'static str) -> Reply {
+fn grpc_reply(status: StatusCode, text: &str) -> Reply {
     const UNAVAILABLE: u16 = 14;
     const DEADLINE_EXCEEDED: u16 = 4;
     const UNIMPLEMENTED: u16 = 12;
@@ -124,6 +183,9 @@ fn grpc_reply(status: StatusCode, text: &'static str) -> Reply {
     let mut headers = HeaderMap::with_capacity(3);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from(code));
-    headers.insert(HeaderName::from_static("grpc-message"), HeaderValue::from_static(text));
+    // Texts are printable; gRPC escapes a percent sign.
+    if let Ok(text) = HeaderValue::from_str(&text.replace('%', "%25")) {
+        headers.insert(HeaderName::from_static("grpc-message"), text);
+    }
     Reply { status: StatusCode::OK, headers, body: Default::default() }
 }

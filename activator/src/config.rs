@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidegate_admission::{Abandoned, DispatcherSettings};
+use tidegate_relay::http::header::HeaderValue;
 use tidegate_relay::{ServerSettings, TimeLimits, memory};
 use tidegate_reporter::{Credentials, Endpoint, RevisionName};
 
@@ -39,6 +40,13 @@ pub struct Config {
     pub server: ServerSettings,
     /// Bytes that clients and instances can make this process hold at a time.
     pub memory_budget_bytes: usize,
+    /// The secret that our sidecars know us by. They then tell us why they answer errors, for us
+    /// to tell the client and to count, and leave it to us to say who the client is.
+    pub sidecar_secret: Option<HeaderValue>,
+    /// How long to wait, when an app closes its connection without an answer, for the controller
+    /// to say that its instance has ended, so that the client is told what happened. Zero where
+    /// the controller may be far away.
+    pub obituary_wait: Duration,
 }
 
 impl Config {
@@ -62,6 +70,8 @@ impl Config {
             abandoned: Abandoned::hold(Some(DEFAULT_LONGEST_WAIT)),
             server: ServerSettings::default(),
             memory_budget_bytes: memory::default_budget(memory::limit_bytes(), MEMORY_BUDGET_BYTES),
+            sidecar_secret: None,
+            obituary_wait: Duration::ZERO,
         }
     }
 }

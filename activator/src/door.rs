@@ -128,6 +128,12 @@ impl Door {
         drop(expired);
     }
 
+    /// Sends everybody away who waits in line.
+    pub(crate) fn send_away(&self) {
+        let waiting = self.state.lock().expire(Moment::NEVER);
+        drop(waiting);
+    }
+
     /// Leaves an instance out, and sees to it that it comes back.
     fn eject(self: &Arc<Self>, instance: InstanceId, how: Unreachable) {
         let ejected = self.state.lock().eject(instance, how);
@@ -298,6 +304,11 @@ impl Instance {
     /// Where it takes traffic, and the connections to it.
     pub fn upstream(&self) -> &Upstream {
         &self.place.upstream
+    }
+
+    /// Whether the controller still names it as one that takes requests.
+    pub fn is_listed(&self) -> bool {
+        self.door.state.lock().is_listed(self.id)
     }
 
     /// It could not be reached: it gets nothing more until it accepts a connection again. It is

@@ -15,7 +15,7 @@
 //! * [`door`]: one revision's line and instances, who waits and who goes.
 //! * `passing`: one request from the client to an instance; [`probe`]: questions to ourselves;
 //!   [`answers`]: what we answer ourselves.
-//! * `reports`: what the controller is told, and when.
+//! * [`tally`]: what became of the requests; `reports`: what the controller is told, and when.
 
 pub mod answers;
 pub mod config;
@@ -26,11 +26,15 @@ mod passing;
 pub mod probe;
 mod reports;
 pub mod server;
+pub mod tally;
 
 pub use config::{Config, ConfigError};
 pub use door::{Door, Status};
 pub use reports::{DEFAULT_INTERVAL, LEAST_GAP};
 
+pub use tally::{Cause, Outcomes, Tally};
+
 pub use server::{Activator, Drained, Running};
+pub use tidegate_relay::http::HeaderValue;
 pub use tidegate_relay::memory;
 pub use tidegate_reporter::{Credentials, Endpoint, RevisionName};

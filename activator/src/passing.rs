@@ -1,27 +1,35 @@
 //! One request from the client to an instance and back.
 
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tidegate_admission::Abandoned;
+use tidegate_proto::failure;
 use tidegate_relay::http::HeaderMap;
 use tidegate_relay::http::header::{HeaderName, HeaderValue};
 use tidegate_relay::{
-    ConnectPatience, Drain, Exchange, Forward, Guard, Handler, Interrupted, RequestHead,
-    TimeLimits, forwarded, host,
+    ConnectPatience, Drain, Exchange, Forward, ForwardError, Guard, Handler, Interrupted,
+    RequestHead, TimeLimits, forwarded, host,
 };
 
 use crate::answers::Failure;
-use crate::door::{Passage, Unreachable, Visit};
+use crate::door::{Instance, Passage, Unreachable, Visit};
 use crate::doors::Doors;
 use crate::identity::{self, Claim, NAMESPACE_HEADER, REVISION_HEADER};
 use crate::probe;
+use crate::tally::{Cause, Tally};
 
 /// Tells the sidecar that an activator has counted the request as well.
 const PROXIED_BY: HeaderName = HeaderName::from_static("k-proxy-request");
 /// The host that the sidecar will put into `Host`.
 const ORIGINAL_HOST: HeaderName = HeaderName::from_static("k-original-host");
 const ACTIVATOR: HeaderValue = HeaderValue::from_static("activator");
+
+const FRONT_DOOR: HeaderName = HeaderName::from_static(tidegate_proto::FRONT_DOOR_HEADER);
+const FAILURE: HeaderName = HeaderName::from_static(tidegate_proto::FAILURE_HEADER);
+/// Our listener speaks nothing else; whoever ends TLS in front of us says so.
+const HTTP: HeaderValue = HeaderValue::from_static("http");
 
 /// A request is offered to this many instances at most. Each that cannot be reached is left alone
 /// for a while, so more than this many dead ones in a row are no coincidence.
@@ -34,6 +42,13 @@ pub(crate) struct Passing {
     pub(crate) limits: TimeLimits,
     pub(crate) abandoned: Abandoned,
     pub(crate) drain: Drain,
+    pub(crate) tally: Arc<Tally>,
+    /// Why there will be no instance, once that is so.
+    pub(crate) closed: Arc<OnceLock<String>>,
+    /// See [`Config::sidecar_secret`](crate::Config::sidecar_secret).
+    pub(crate) sidecar_secret: Option<HeaderValue>,
+    /// See [`Config::obituary_wait`](crate::Config::obituary_wait).
+    pub(crate) obituary_wait: Duration,
 }
 
 /// Holds the room at an instance while the instance is at work.
@@ -47,6 +62,8 @@ impl Guard for Sent {
         self.passage.abandon(self.abandoned)
     }
 }
+/// How often it is looked whether an instance has ended.
+const OBITUARY_POLL: Duration = Duration::from_millis(2);
 
 impl Handler for Passing {
     async fn handle(&self, exchange: &mut Exchange) {
@@ -60,17 +77,23 @@ impl Handler for Passing {
         let door = match door {
             Ok(door) => door,
             Err(failure) => {
-                fail(exchange, &failure).await;
+                self.fail(exchange, &failure).await;
                 return;
             }
         };
         let mut visit = door.visit();
-        if let Err(failure) = self.pass(exchange, &mut visit).await {
-            if failure.is_instances() {
-                visit.mark_failed();
+        match self.pass(exchange, &mut visit).await {
+            Ok(()) => {
+                let status = exchange.report().status.map_or(0, |status| status.as_u16());
+                self.tally.answered(status, exchange.started().elapsed());
             }
-            tracing::debug!(revision = ?door.revision(), %failure, "request failed");
-            fail(exchange, &failure).await;
+            Err(failure) => {
+                if failure.is_instances() {
+                    visit.mark_failed();
+                }
+                tracing::debug!(revision = ?door.revision(), %failure, "request failed");
+                self.fail(exchange, &failure).await;
+            }
         }
     }
 }
@@ -81,8 +104,22 @@ impl Passing {
     async fn pass(&self, exchange: &mut Exchange, visit: &mut Visit) -> Result<(), Failure> {
         let peer = exchange.peer().map(|peer| peer.ip());
         rewrite(exchange.head_mut(), peer);
+        if let Some(secret) = &self.sidecar_secret {
+            introduce(exchange, secret);
+        }
         for _ in 0..ATTEMPTS_MAX {
-            let passage = exchange.hold(self.limits, visit.passage()).await??;
+            if let Some(reason) = self.closed.get() {
+                return Err(Failure::GivenUp(reason.clone()));
+            }
+            let passage = match exchange.hold(self.limits, visit.passage()).await? {
+                Ok(passage) => passage,
+                Err(refusal) => {
+                    return Err(match self.closed.get() {
+                        Some(reason) => Failure::GivenUp(reason.clone()),
+                        None => refusal.into(),
+                    });
+                }
+            };
             let instance = passage.instance().clone();
             let forward = Forward {
                 limits: self.limits,
@@ -98,22 +135,77 @@ impl Passing {
                 tracing::info!(instance = instance.name(), %error, "an instance is unreachable");
                 instance.unreachable(how);
             }
-            if !error.is_unsent() || exchange.has_responded() {
-                return Err(error.into());
+            if never_reached_app(&error, exchange) {
+                continue;
             }
+            let failure = Failure::from(error);
+            return Err(match failure.cause() {
+                Some(Cause::AppClosed) if !exchange.has_responded() => {
+                    Failure::Lost(self.obituary(&instance).await)
+                }
+                _ => failure,
+            });
         }
         Err(Failure::Unreachable { attempts: ATTEMPTS_MAX })
     }
+
+    /// Whether an instance that closed its connection has ended. A connection breaks a moment
+    /// before anybody can tell why.
+    async fn obituary(&self, instance: &Instance) -> Cause {
+        let ended = async {
+            while instance.is_listed() {
+                tokio::time::sleep(OBITUARY_POLL).await;
+            }
+        };
+        match tokio::time::timeout(self.obituary_wait, ended).await {
+            Ok(()) => Cause::AppDied,
+            Err(_) => Cause::AppClosed,
+        }
+    }
+
+    /// Counts the failure and answers with it, unless the client has gone or has had the beginning
+    /// of an answer.
+    async fn fail(&self, exchange: &mut Exchange, failure: &Failure) {
+        if matches!(
+            failure,
+            Failure::Interrupted(Interrupted::ClientGone)
+                | Failure::Forward(ForwardError::ClientGone)
+        ) {
+            return;
+        }
+        if exchange.has_responded() {
+            let status = exchange.report().status.map_or(0, |status| status.as_u16());
+            self.tally.failed(status, Cause::CutShort);
+            return;
+        }
+        let reply = failure.reply(exchange.head());
+        if let Some(cause) = failure.cause() {
+            self.tally.failed(failure.status().as_u16(), cause);
+        }
+        let _ = exchange.respond(reply).await;
+    }
 }
 
-/// Answers with the failure, unless the client has gone or has had the beginning of an answer.
-async fn fail(exchange: &mut Exchange, failure: &Failure) {
-    if matches!(failure, Failure::Interrupted(Interrupted::ClientGone)) {
-        return;
-    }
-    if !exchange.has_responded() {
-        let reply = failure.reply(exchange.head());
-        let _ = exchange.respond(reply).await;
+/// Whether no app has seen anything of the request, so that it may be sent to another: nothing
+/// could be sent, or a sidecar of ours says that it could not pass on what is still here. An app
+/// that binds its port for a moment to see whether it is free is taken for ready by that.
+fn never_reached_app(error: &ForwardError, exchange: &Exchange) -> bool {
+    let unsent = match error {
+        ForwardError::Declined { reason, .. } => {
+            reason == failure::UNREACHABLE && exchange.report().request_bytes == 0
+        }
+        error => error.is_unsent(),
+    };
+    unsent && !exchange.has_responded()
+}
+
+/// Tells the sidecar that we are its front door, and the app what only the first of us can know.
+fn introduce(exchange: &mut Exchange, secret: &HeaderValue) {
+    exchange.decline_marked(FAILURE);
+    let head = exchange.head_mut();
+    head.headers.insert(FRONT_DOOR, secret.clone());
+    if !head.headers.contains_key(forwarded::X_FORWARDED_PROTO) {
+        head.headers.insert(forwarded::X_FORWARDED_PROTO, HTTP);
     }
 }
 
@@ -143,7 +235,7 @@ fn route<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Fail
 }
 
 /// What the instance's sidecar must and must not see.
-fn rewrite(head: &mut RequestHead, peer: Option<std::net::IpAddr>) {
+fn rewrite(head: &mut RequestHead, peer: Option<IpAddr>) {
     head.headers.remove(REVISION_HEADER);
     head.headers.remove(NAMESPACE_HEADER);
     head.headers.insert(PROXIED_BY, ACTIVATOR);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tidegate_proto::stats::v1::{Hello, Role};
@@ -17,6 +17,7 @@ use crate::door::{Door, parse_address};
 use crate::doors::Doors;
 use crate::passing::Passing;
 use crate::reports;
+use crate::tally::Tally;
 
 /// Stats kept while the controller is away: an hour of 64 revisions, or a minute of thousands.
 const HISTORY_CAPACITY: usize = 64 * 3_600;
@@ -100,11 +101,17 @@ impl Activator {
         }
         doors.set_endpoints(&given);
         let drain = Drain::new();
+        let tally = Arc::new(Tally::default());
+        let closed = Arc::new(OnceLock::new());
         let passing = Passing {
             doors: Arc::clone(&doors),
             limits: config.limits,
             abandoned: config.abandoned,
             drain: drain.clone(),
+            tally: Arc::clone(&tally),
+            closed: Arc::clone(&closed),
+            sidecar_secret: config.sidecar_secret,
+            obituary_wait: config.obituary_wait,
         };
         let server = Server::new(passing, config.server, drain.clone());
         let mut tasks = JoinSet::new();
@@ -115,7 +122,7 @@ impl Activator {
             tasks.spawn(follow(Arc::clone(&doors), reporter, inbox));
             tokio::spawn(driver.run())
         });
-        Running { address, doors, drain, tasks, driver }
+        Running { address, doors, drain, tally, closed, tasks, driver }
     }
 }
 
@@ -125,6 +132,8 @@ pub struct Running {
     address: SocketAddr,
     doors: Arc<Doors>,
     drain: Drain,
+    tally: Arc<Tally>,
+    closed: Arc<OnceLock<String>>,
     tasks: JoinSet<()>,
     driver: Option<JoinHandle<()>>,
 }
@@ -161,6 +170,21 @@ impl Running {
     /// The revisions it knows, to look at.
     pub fn doors(&self) -> &Arc<Doors> {
         &self.doors
+    }
+
+    /// What became of the requests.
+    pub fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    /// There will be no instance, because of `reason`: whoever waits for one is told so, and
+    /// whoever still comes.
+    pub fn give_up(&self, reason: String) {
+        // It is given up once.
+        self.closed.set(reason).ok();
+        for door in self.doors.all() {
+            door.send_away();
+        }
     }
 
     /// Asks clients to go elsewhere, but still serves all of them: health probes fail, answers say

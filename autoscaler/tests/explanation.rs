@@ -140,7 +140,7 @@ fn what_is_missing_is_told() {
     inputs.missing = Some(Missing::NoData);
     assert_eq!(
         words(&inputs),
-        "The last wish stands: nothing has been reported for longer than the stable window."
+        "The last wish stands: nothing has been reported within the stable window."
     );
     inputs.observed = None;
     assert_eq!(words(&inputs), "The last wish stands: the instances could not be counted.");

@@ -3,10 +3,9 @@
 //! Modules in reading order: [`traffic`] draws the arrivals, [`app`] is what is scaled (this very
 //! binary, started again), [`stage`] puts it under controller and front door, [`load`] sends the
 //! requests, [`tally`] counts what became of them, [`screen`] shows it live with the pictures of
-//! [`chart`], [`summary`] tells what happened.
+//! [`chart`](crate::chart), [`summary`] tells what happened.
 
 mod app;
-pub(crate) mod chart;
 mod load;
 pub(crate) mod prediction;
 pub(crate) mod screen;
@@ -23,11 +22,13 @@ use std::time::Duration;
 use tidegate_words::time::compact;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use self::screen::{Moment, Screen, Surface};
+use self::screen::{Moment, Screen};
 use self::stage::Stage;
 use self::summary::{Ended, Story};
 use self::tally::Tally;
 use self::traffic::{PLAN, Schedule};
+use crate::run::{Stop, Stops};
+use crate::terminal::{self, Surface};
 use crate::typed::{time_within, wait, whole};
 
 /// What was typed after `tidegate demo`.
@@ -102,30 +103,32 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     Played,
-    Interrupted,
+    Interrupted(Stop),
 }
 
 async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCode> {
     let surface = if args.json { Surface::Silent } else { Surface::of_stdout() };
-    let ink = screen::ink();
+    let ink = terminal::ink();
     let mut screen = Screen::new(surface, ink);
+    let mut stops = Stops::new()?;
     let mut stage = Stage::open(args).await?;
-    if surface != Surface::Silent {
-        println!(
-            "tidegate demo: {} requests in {} against http://{}, at most {} at a time in each of \
-             up to {} instances",
-            schedule.arrivals.len(),
-            compact(schedule.length),
-            stage.address(),
-            args.concurrency,
-            args.max,
-        );
-    }
+    screen.say(&format!(
+        "tidegate demo: {} requests in {} against http://{}, at most {} at a time in each of up to \
+         {} instances",
+        schedule.arrivals.len(),
+        compact(schedule.length),
+        stage.address(),
+        args.concurrency,
+        args.max,
+    ));
     let mut tally = Tally::new()?;
-    let ending = play(&mut stage, schedule, &mut tally, &mut screen).await;
-    screen.finish();
-    let ended_at_zero = match tally.standings.last() {
-        Some(last) if last.ready + last.starting + last.draining == 0 => Ended::AtZero,
+    let ending = play(&mut stage, schedule, &mut tally, &mut screen, &mut stops).await;
+    screen.finish().await;
+    let ended = match (ending, tally.standings.last()) {
+        (Ending::Interrupted(_), last) => {
+            Ended::Interrupted { after: last.map_or(Duration::ZERO, |last| last.at) }
+        }
+        (_, Some(last)) if last.ready + last.starting + last.draining == 0 => Ended::AtZero,
         _ => Ended::AboveZero,
     };
     let cold_starts = stage.cold_starts();
@@ -145,16 +148,24 @@ async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCo
         concurrency: args.concurrency,
         seed: args.seed,
         prediction: Some(&prediction),
-        ended_at_zero,
+        ended,
     };
     if args.json {
         println!("{}", summary::json(&story));
     } else {
-        print!("{}", summary::text(&story, ink));
+        print!("{}", summary::text(&story, ink, text_width(surface)));
+    }
+    if let Ending::Interrupted(stop) = ending {
+        return Ok(ExitCode::from(stop.exit_code()));
     }
     let whole = tally.requests() == schedule.arrivals.len() as u64 && tally.lost() == 0;
-    let success = ending == Ending::Played && whole;
-    Ok(if success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Columns of the summary: those of the terminal, as far as lines are still easy to read.
+fn text_width(surface: Surface) -> usize {
+    const EASY: usize = 96;
+    if surface.is_terminal() { terminal::width().min(EASY) } else { EASY }
 }
 
 /// What a demo measured, for those who want to hold a prediction against it.
@@ -174,8 +185,9 @@ pub(crate) fn measure(args: &Args) -> anyhow::Result<Measured> {
     runtime.block_on(async {
         let mut stage = Stage::open(args).await?;
         let mut tally = Tally::new()?;
-        let mut screen = Screen::new(Surface::Silent, screen::ink());
-        let ending = play(&mut stage, &schedule, &mut tally, &mut screen).await;
+        let mut screen = Screen::new(Surface::Silent, terminal::ink());
+        let mut stops = Stops::new()?;
+        let ending = play(&mut stage, &schedule, &mut tally, &mut screen, &mut stops).await;
         let cold_starts = stage.cold_starts();
         stage.close().await?;
         anyhow::ensure!(ending == Ending::Played, "interrupted before the traffic had ended");
@@ -189,6 +201,7 @@ async fn play(
     schedule: &Arc<Schedule>,
     tally: &mut Tally,
     screen: &mut Screen,
+    stops: &mut Stops,
 ) -> Ending {
     let start = Instant::now();
     let mut outcomes = load::replay(stage.address(), Arc::clone(schedule), start);
@@ -214,7 +227,7 @@ async fn play(
                     return Ending::Played;
                 }
             }
-            _ = tokio::signal::ctrl_c() => return Ending::Interrupted,
+            stop = stops.next() => return Ending::Interrupted(stop),
         }
     }
 }

@@ -12,6 +12,7 @@
 //! a controller.
 
 mod abandoned;
+mod chart;
 mod command_line;
 mod credentials;
 mod decide;
@@ -24,6 +25,7 @@ mod manual;
 mod roles;
 mod run;
 mod sim;
+mod terminal;
 mod typed;
 
 use std::process::ExitCode;

@@ -3,13 +3,17 @@
 mod activator;
 mod controller;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Subcommand;
-use tidegate_controller::process::{RunId, guard};
+use tidegate_controller::process::{RunId, guard, leash};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+
+/// Exit code for a program that cannot be started, as shells have it.
+const EXIT_NOT_STARTED: u8 = 127;
 
 /// One part of the system as a process of its own.
 #[derive(Debug, Subcommand)]
@@ -21,11 +25,20 @@ pub(crate) enum Role {
     Activator(activator::Args),
     /// The autoscaler as a service.
     Controller(controller::Args),
-    /// Ends the processes of a run that died; started by `run` itself.
+    /// Ends the processes of a run that died; started by `run` itself, under a name of its own.
     #[command(hide = true)]
-    Guard {
+    Watchman {
         /// The mark of the run's processes.
         run: String,
+    },
+    /// Becomes an app that ends with its parent; started by `run` itself.
+    #[command(hide = true)]
+    Launch {
+        /// Process id of the parent.
+        parent: u32,
+        /// The app.
+        #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = true)]
+        command: Vec<OsString>,
     },
 }
 
@@ -38,7 +51,8 @@ impl Role {
             Role::QueueProxy => "queue-proxy",
             Role::Activator(_) => "activator",
             Role::Controller(_) => "controller",
-            Role::Guard { .. } => "guard",
+            Role::Watchman { .. } => "watchman",
+            Role::Launch { .. } => "launch",
         }
     }
 }
@@ -49,12 +63,22 @@ pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
         log_to_stderr();
     }
     match role {
-        Role::QueueProxy => Ok(tidegate_queue_proxy::run()),
+        Role::QueueProxy => {
+            leash::tie_as_told().context("cannot be tied to the process that started it")?;
+            Ok(tidegate_queue_proxy::run())
+        }
         Role::Activator(args) => activator::execute(args),
-        Role::Guard { run } => {
+        Role::Watchman { run } => {
+            guard::take_name();
             let run = RunId::parse(&run).context("the guard needs the id of a run")?;
             guard::stand(&run, &mut std::io::stdin().lock());
             Ok(ExitCode::SUCCESS)
+        }
+        Role::Launch { parent, command } => {
+            let error = leash::run_tied(parent, &command);
+            let program = command.first().map(|program| program.to_string_lossy());
+            eprintln!("{} cannot be started: {error}", program.unwrap_or_default());
+            Ok(ExitCode::from(EXIT_NOT_STARTED))
         }
         Role::Controller(args) => controller::execute(args),
     }

@@ -1,36 +1,44 @@
 //! `tidegate run`: any command that listens on a port, from zero to many instances and back.
 //!
-//! Modules in reading order: [`settings`] makes a declaration of what was typed, [`service`] runs
-//! it, [`presence`] lets other commands find it, [`voice`] tells what happens in lines, [`screen`]
-//! shows how things stand on a terminal.
+//! Modules in reading order: [`settings`] makes a declaration of what was typed, [`environment`]
+//! is what the app finds in its environment, [`service`] runs it, [`presence`] lets other commands
+//! find it, [`voice`] tells what happens in lines, [`screen`] shows how things stand, [`retries`]
+//! keeps attempts from repeating themselves, [`summary`] tells what was served, [`stops`] waits
+//! for the signals that end it.
 
+mod environment;
 pub(crate) mod presence;
+mod retries;
 mod screen;
 pub(crate) mod service;
 pub(crate) mod settings;
+mod stops;
+mod summary;
 mod voice;
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use tidegate_activator::Drained;
 use tidegate_autoscaler::settings::{WINDOW_MAX, WINDOW_MIN};
+use tidegate_controller::process::{LogFolder, OutputLine};
 use tidegate_controller::{Notice, Readiness};
 use tidegate_words::time::compact;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
 use self::screen::{Decisions, Screen};
 use self::service::{LocalConfig, LocalService};
 use self::settings::{LocalSettings, check_command};
-use self::voice::Voice;
+pub(crate) use self::stops::{Stop, Stops};
+use self::voice::{Tails, Voice};
 use crate::abandoned::AbandonedRule;
 use crate::ending::mistyped;
+use crate::terminal::{Surface, Target, Terminal, counted};
 use crate::typed::{WAIT_MAX, listen_address, setting, time_within, wait, whole};
 
 /// Where clients come unless somebody says otherwise, or it is taken.
@@ -42,14 +50,17 @@ const NAME_BYTES_MAX: usize = 63;
 /// More processes than this are a typing error, whatever the machine.
 const INSTANCES_MAX: u32 = 10_000;
 
-/// Lines of app output that may wait to be printed; more are dropped.
+/// Lines of app output that may wait to be printed; more are left out and counted.
 const OUTPUT_DEPTH: usize = 4_096;
+
+/// Lines that are printed at once.
+const OUTPUT_BATCH: usize = 512;
+
+/// When no instance ever became ready, how long clients that wait may take to read why.
+const GIVE_UP_DRAIN: Duration = Duration::from_secs(2);
 
 /// How often the terminal is drawn anew.
 const REDRAW: Duration = Duration::from_millis(200);
-
-/// Exit code after a second Ctrl-C: 128 and the number of SIGINT, as shells have it.
-const EXIT_INTERRUPTED: u8 = 130;
 
 /// What was typed after `tidegate run`.
 #[derive(Debug, clap::Args)]
@@ -93,12 +104,18 @@ pub(crate) struct Args {
     /// On Ctrl-C, how long requests in flight may take.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = wait)]
     drain: Duration,
+    /// How long an instance may take to end on SIGTERM before it is killed.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = wait)]
+    stop_timeout: Duration,
     /// A key of config-autoscaler or an annotation of autoscaling.knative.dev; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
     /// Write one CSV row for each request, for `tidegate sim`.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Keep everything the app writes, in one file for each instance.
+    #[arg(long, value_name = "DIR")]
+    log_dir: Option<PathBuf>,
     /// Name of the service [default: that of the program].
     #[arg(long, value_name = "NAME", value_parser = revision_name)]
     name: Option<String>,
@@ -108,6 +125,9 @@ pub(crate) struct Args {
     /// Do not print what the app writes.
     #[arg(short, long)]
     quiet: bool,
+    /// Print the summary as JSON on standard output, and everything else on standard error.
+    #[arg(long)]
+    json: bool,
     /// The command; `{PORT}` in it becomes the port to listen on, as does the variable PORT.
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -134,37 +154,83 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut stops = Stops::new()?;
     let (sender, mut output) = mpsc::channel(OUTPUT_DEPTH);
     let drain = args.drain;
-    let decisions = if args.verbose { Decisions::All } else { Decisions::Changes };
     let wanted = (!args.quiet).then_some(sender);
     let config = config(&args, wanted)?;
     let shown = args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>();
     let mut service = LocalService::start(config).await?;
-    let mut screen = Screen::on_stdout(decisions, service.address());
+    let mut screen = screen(&args, service.address());
+    if args.listen.is_none() && service.address() != DEFAULT_LISTEN {
+        let (wanted, used) = (DEFAULT_LISTEN.port(), service.address().port());
+        screen.say(&format!("{wanted} is taken, using {used}"));
+    }
     screen.say(&format!("{} on http://{}", shown.join(" "), service.address()));
     screen.say(&format!("explain with: tidegate explain --controller {}", service.controller()));
     if let Some(error) = service.unannounced() {
         screen.say(&format!("`tidegate explain` cannot ask this service: {error}"));
     }
     let ending = follow(&service, &mut stops, &mut screen, &mut output).await?;
-    let code = end(&mut service, ending, drain, &mut stops, &mut screen).await?;
+    let code = end(&mut service, ending, drain, &mut stops, &mut screen, &mut output).await?;
     let status = service.status().await.ok();
     let swept = service.finish().await;
-    while let Ok(line) = output.try_recv() {
-        screen.output(&line);
-    }
+    show_output(&mut screen, &mut output);
+    let mut last_words = Vec::new();
     if swept > 0 {
-        screen.say(&format!("{swept} processes had to be swept away"));
+        last_words.push(format!("{} had to be swept away", counted_processes(swept)));
     }
-    screen.farewell(status.as_ref());
+    last_words.extend(args.record.as_deref().map(|path| replay(path, &args)));
+    let summary = screen.farewell(status.as_ref(), &last_words).await;
+    if args.json {
+        println!("{summary}");
+    }
     Ok(code)
+}
+
+fn screen(args: &Args, address: SocketAddr) -> Screen {
+    let target = if args.json { Target::Stderr } else { Target::Stdout };
+    let decisions = if args.verbose { Decisions::All } else { Decisions::Changes };
+    let tails = if args.quiet { Tails::Always } else { Tails::AtTheEnd };
+    Screen::new(Terminal::new(surface(args), target), decisions, tails, address)
+}
+
+/// Where events are shown.
+fn surface(args: &Args) -> Surface {
+    if args.json { Surface::Lines } else { Surface::of_stdout() }
+}
+
+fn counted_processes(count: usize) -> String {
+    match count {
+        1 => "1 process".to_owned(),
+        _ => format!("{count} processes"),
+    }
+}
+
+/// How to ask the simulator about what was recorded: with what this run began with.
+fn replay(path: &Path, args: &Args) -> String {
+    let mut command = format!(
+        "replay with: tidegate sim run --trace {} --policy tidegate --initial {} --local {} \
+         --set stable-window={} --set min-scale={} --set max-scale={}",
+        path.display(),
+        args.initial.min(args.max),
+        humantime::format_duration(args.idle.unwrap_or(args.window / 2)),
+        humantime::format_duration(args.window),
+        args.min,
+        args.max,
+    );
+    if let Some(Concurrency::Fixed(limit)) = args.concurrency {
+        command.push_str(&format!(" --concurrency {limit}"));
+    }
+    for (key, value) in &args.settings {
+        command.push_str(&format!(" --set {key}={value}"));
+    }
+    command
 }
 
 /// Why the service ends.
 enum Ending {
     /// It was told to.
     Told,
-    /// No instance ever became ready.
-    GaveUp,
+    /// No instance ever became ready, and why.
+    GaveUp(String),
 }
 
 /// Shows what happens until the service is to end.
@@ -172,19 +238,26 @@ async fn follow(
     service: &LocalService,
     stops: &mut Stops,
     screen: &mut Screen,
-    output: &mut mpsc::Receiver<tidegate_controller::process::OutputLine>,
+    output: &mut mpsc::Receiver<OutputLine>,
 ) -> anyhow::Result<Ending> {
     let mut notices = service.watch_notices();
     let mut decisions = service.watch_decisions();
     let mut redraw = tokio::time::interval(REDRAW);
+    let mut lines = Vec::with_capacity(OUTPUT_BATCH);
     loop {
         tokio::select! {
-            () = stops.next() => return Ok(Ending::Told),
+            _ = stops.next() => return Ok(Ending::Told),
             notice = notices.recv() => match notice {
                 Ok(notice) => {
+                    // First what led to it, and what it is about.
+                    while let Ok(decision) = decisions.try_recv() {
+                        screen.decision(&decision);
+                    }
+                    show_output(screen, output);
                     screen.notice(&notice);
-                    if matches!(notice, Notice::GaveUp { .. }) {
-                        return Ok(Ending::GaveUp);
+                    if let Notice::GaveUp { .. } = notice {
+                        let why = Voice::notice(&notice, Tails::AtTheEnd).swap_remove(0);
+                        return Ok(Ending::GaveUp(why));
                     }
                 }
                 Err(RecvError::Lagged(_)) => {}
@@ -193,10 +266,35 @@ async fn follow(
             decision = decisions.recv() => if let Ok(decision) = decision {
                 screen.decision(&decision);
             },
-            Some(line) = output.recv() => screen.output(&line),
+            () = batch(screen, output, &mut lines) => screen.output(&mut lines),
             _ = redraw.tick() => screen.redraw(&service.status().await?),
         }
     }
+}
+
+/// Waits for lines once those before are on their way. Cancel safe.
+async fn batch(
+    screen: &Screen,
+    output: &mut mpsc::Receiver<OutputLine>,
+    lines: &mut Vec<OutputLine>,
+) {
+    screen.room().await;
+    if output.recv_many(lines, OUTPUT_BATCH).await == 0 {
+        // Nobody writes any more, or nobody is to see it.
+        std::future::pending().await
+    }
+}
+
+/// Shows the lines that are there.
+fn show_output(screen: &mut Screen, output: &mut mpsc::Receiver<OutputLine>) {
+    let mut lines = Vec::new();
+    while let Ok(line) = output.try_recv() {
+        lines.push(line);
+        if lines.len() == OUTPUT_DEPTH {
+            break;
+        }
+    }
+    screen.output(&mut lines);
 }
 
 /// Ends the service: patiently, and at once when told a second time.
@@ -206,33 +304,39 @@ async fn end(
     drain: Duration,
     stops: &mut Stops,
     screen: &mut Screen,
+    output: &mut mpsc::Receiver<OutputLine>,
 ) -> anyhow::Result<ExitCode> {
-    if matches!(ending, Ending::GaveUp) {
-        service.kill().await?;
+    if let Ending::GaveUp(why) = ending {
+        service.give_up(why, GIVE_UP_DRAIN).await?;
         return Ok(ExitCode::FAILURE);
     }
     screen.say("draining; press Ctrl-C again to stop at once");
-    let drained = tokio::select! {
-        drained = service.drain(drain) => drained?,
-        () = stops.next() => {
-            service.kill().await?;
-            return Ok(ExitCode::from(EXIT_INTERRUPTED));
+    let mut notices = service.watch_notices();
+    let mut lines = Vec::with_capacity(OUTPUT_BATCH);
+    let again = {
+        let mut draining = std::pin::pin!(service.drain(drain));
+        loop {
+            tokio::select! {
+                drained = &mut draining => match drained? {
+                    Drained::Whole => return Ok(ExitCode::SUCCESS),
+                    Drained::CutShort { connections } => {
+                        let open = counted(connections as u64, "connection");
+                        screen.say(&format!("{open} still open after the drain"));
+                        return Ok(ExitCode::FAILURE);
+                    }
+                },
+                stop = stops.next() => break stop,
+                Ok(notice) = notices.recv() => screen.notice(&notice),
+                () = batch(screen, output, &mut lines) => screen.output(&mut lines),
+            }
         }
     };
-    match drained {
-        Drained::Whole => Ok(ExitCode::SUCCESS),
-        Drained::CutShort { connections } => {
-            screen.say(&format!("{connections} connections were still open after the drain"));
-            Ok(ExitCode::FAILURE)
-        }
-    }
+    service.kill().await?;
+    Ok(ExitCode::from(again.exit_code()))
 }
 
 /// Checks what was typed and binds the listener.
-fn config(
-    args: &Args,
-    output: Option<mpsc::Sender<tidegate_controller::process::OutputLine>>,
-) -> anyhow::Result<LocalConfig> {
+fn config(args: &Args, output: Option<mpsc::Sender<OutputLine>>) -> anyhow::Result<LocalConfig> {
     check_command(&args.command).map_err(mistyped)?;
     for (flag, count) in [("--min", args.min), ("--initial", args.initial)] {
         if count > args.max {
@@ -254,7 +358,9 @@ fn config(
         readiness: args.ready.clone(),
         start_timeout: args.start_timeout,
         request_timeout: args.timeout,
+        stop_timeout: args.stop_timeout,
         settings: args.settings.clone(),
+        environment: environment::app(surface(args), |name| std::env::var_os(name)),
         sidecar: sidecar(args),
         record: args.record.clone(),
     };
@@ -266,9 +372,15 @@ fn config(
             .open(path)
             .with_context(|| format!("--record: cannot write to {}", path.display()))?;
     }
+    let logs = args.log_dir.as_deref().map(|folder| {
+        LogFolder::open(folder)
+            .with_context(|| format!("--log-dir: cannot write to {}", folder.display()))
+    });
+    let logs = logs.transpose()?;
     let listener = listen(args.listen)?;
     let abandoned = args.abandoned.within(args.timeout);
-    Ok(LocalConfig { declaration, listener, request_timeout: args.timeout, abandoned, output })
+    let request_timeout = args.timeout;
+    Ok(LocalConfig { declaration, listener, request_timeout, abandoned, output, logs })
 }
 
 /// What the queue-proxies are told beyond the declaration.
@@ -300,33 +412,6 @@ fn listen(asked: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
     TcpListener::bind(DEFAULT_LISTEN)
         .or_else(|_| TcpListener::bind(SocketAddr::new(DEFAULT_LISTEN.ip(), 0)))
         .with_context(|| format!("cannot listen on any port of {}", DEFAULT_LISTEN.ip()))
-}
-
-/// The signals that ask for an end.
-pub(crate) struct Stops {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Stops {
-    pub(crate) fn new() -> anyhow::Result<Self> {
-        let on = |kind| signal(kind).context("cannot wait for signals");
-        Ok(Self {
-            interrupt: on(SignalKind::interrupt())?,
-            terminate: on(SignalKind::terminate())?,
-            hangup: on(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for the next of them. Cancel safe.
-    pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
-    }
 }
 
 /// A stable window as Knative allows it.

@@ -198,6 +198,8 @@ pub struct Launch {
     pub grace_period: Duration,
     /// How long the app may take to end once it is told to.
     pub stop_deadline: Duration,
+    /// An instance that is not ready after this long is looked into, and it is told why.
+    pub patience: Duration,
     /// Further settings for the sidecar, by the names of its environment variables.
     pub sidecar_environment: Vec<(OsString, OsString)>,
 }
@@ -212,6 +214,12 @@ pub enum Readiness {
 }
 
 impl Launch {
+    /// The program, for people.
+    pub(crate) fn program(&self) -> String {
+        let program = self.command.first().map(|program| program.to_string_lossy().into_owned());
+        program.unwrap_or_default()
+    }
+
     /// How to start `command` with everything else as it is by default.
     #[must_use]
     pub fn new(command: Vec<OsString>) -> Self {
@@ -227,6 +235,7 @@ impl Launch {
             quiet_period: Duration::from_millis(500),
             grace_period: Duration::from_secs(30),
             stop_deadline: Duration::from_secs(10),
+            patience: Duration::from_secs(2),
             sidecar_environment: Vec::new(),
         }
     }

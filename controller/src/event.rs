@@ -61,6 +61,20 @@ pub enum Event {
         /// How it came to that.
         ending: Ending,
     },
+    /// An instance that we started was looked into because it is not ready.
+    InstanceNotReady {
+        /// The instance.
+        instance: InstanceName,
+        /// What was tried, what came back, and where it listens instead.
+        why: String,
+    },
+    /// An instance that was told to end has not, and will be killed.
+    InstanceLingers {
+        /// The instance.
+        instance: InstanceName,
+        /// How long until then, in milliseconds.
+        left_ms: u64,
+    },
     /// Something is due; see [`State::next_due`](crate::state::State::next_due).
     Due,
     /// Stop every instance we started, and start no more.
@@ -203,6 +217,22 @@ pub enum Notice {
         instance: InstanceName,
         /// How long after it was started.
         after_ms: u64,
+    },
+    /// An instance is not ready although it has had time.
+    NotReady {
+        /// Which.
+        instance: InstanceName,
+        /// How long ago it was started.
+        after_ms: u64,
+        /// What was tried, what came back, and where it listens instead.
+        why: String,
+    },
+    /// An instance has not ended on SIGTERM, and will be killed.
+    Lingers {
+        /// Which.
+        instance: InstanceName,
+        /// How long until then.
+        left_ms: u64,
     },
     /// An instance is on its way out because it is not needed.
     Draining {

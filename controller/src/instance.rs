@@ -60,6 +60,8 @@ pub(crate) struct Instance {
     pub(crate) limit: u32,
     /// Why it is being taken down although nobody asked for that.
     pub(crate) failure: Option<Failure>,
+    /// Why it is not ready, as far as somebody looked; empty until then.
+    pub(crate) why_not_ready: String,
 }
 
 /// Why an instance is taken down although nobody asked for that.
@@ -88,6 +90,7 @@ impl Instance {
             max_waiting: 0,
             limit: 0,
             failure: None,
+            why_not_ready: String::new(),
         }
     }
 

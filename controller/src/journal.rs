@@ -62,7 +62,10 @@ impl fmt::Display for DecisionRecord {
         match self.step.rule {
             StepRule::Followed | StepRule::Undecided | StepRule::Unplumbed => Ok(()),
             StepRule::IdleLongEnough { .. } | StepRule::ActivatorLongInPath { .. } => {
-                formatter.write_str(" So the last one goes.")
+                match self.before {
+                    ..=1 => formatter.write_str(" So the last one goes."),
+                    before => write!(formatter, " So the last {before} go."),
+                }
             }
             rule => write!(formatter, " Then {rule}."),
         }

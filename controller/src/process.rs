@@ -6,10 +6,14 @@
 //! ended too, and nothing else ever is.
 //!
 //! In reading order: [`ports`] finds free ports, `instance` is the life of one instance, `output`
-//! is what it says, [`mark`] finds processes by their mark, [`guard`] ends them when we die.
+//! is what it says and [`log`] where that is kept, `listening` finds out why it is not ready,
+//! [`mark`] finds processes by their mark, [`leash`] and [`guard`] end them when we die.
 
 pub mod guard;
 mod instance;
+pub mod leash;
+mod listening;
+pub mod log;
 pub mod mark;
 mod output;
 pub mod ports;
@@ -27,23 +31,29 @@ use crate::identity::{InstanceName, RevisionId};
 use crate::task::{Actuator, Handle};
 
 pub use guard::Guard;
+pub use log::LogFolder;
 pub use mark::RunId;
-pub use output::{OutputLine, OutputStream};
+pub use output::{OutputLine, OutputStream, Written};
 pub use ports::Ports;
 
 /// How processes are started on this machine.
 #[derive(Debug)]
 pub struct ProcessConfig {
-    /// Program and arguments of the queue-proxy.
+    /// Program and arguments of the queue-proxy, which calls [`leash::tie_as_told`].
     pub sidecar: Vec<OsString>,
+    /// Program and arguments of what calls [`leash::run_tied`] with the parent and the command that
+    /// are added as its last arguments. Apps are started without when it is empty.
+    pub launcher: Vec<OsString>,
     /// Where the controller listens, `host:port`, for the queue-proxies to report to.
     pub controller: String,
     /// What queue-proxies show to it. Apps are never told.
     pub secret: Option<Secret>,
     /// The mark of everything that is started.
     pub run: RunId,
-    /// Where the lines go that apps write. Lines that it has no room for are dropped.
+    /// Where the lines go that apps write. Those that it has no room for are left out and counted.
     pub output: Option<mpsc::Sender<OutputLine>>,
+    /// Where all of them are kept.
+    pub logs: Option<LogFolder>,
 }
 
 /// Starts and stops instances as processes. Must be used within a tokio runtime.
@@ -56,6 +66,7 @@ pub struct ProcessActuator {
 struct Shared {
     config: ProcessConfig,
     ports: Ports,
+    starter: leash::Starter,
     handle: Handle,
 }
 
@@ -68,10 +79,12 @@ enum Order {
 }
 
 impl ProcessActuator {
-    /// An actuator that reports to the controller behind `handle`.
+    /// An actuator that reports to the controller behind `handle`. Must be called within a tokio
+    /// runtime.
     #[must_use]
     pub fn new(config: ProcessConfig, handle: Handle) -> Self {
-        let shared = Arc::new(Shared { config, ports: Ports::new(), handle });
+        let (ports, starter) = (Ports::new(), leash::Starter::new());
+        let shared = Arc::new(Shared { config, ports, starter, handle });
         Self { shared, orders: HashMap::new() }
     }
 }

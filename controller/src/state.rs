@@ -113,6 +113,16 @@ impl State {
                     self.with(now, &id, &mut effects, |r, cx| r.instance_failed(cx, &instance));
                 }
             }
+            Event::InstanceNotReady { instance, why } => {
+                if let Some(id) = self.started.get(&instance).cloned() {
+                    self.with(now, &id, &mut effects, |revision, cx| {
+                        revision.instance_not_ready(cx, &instance, why);
+                    });
+                }
+            }
+            Event::InstanceLingers { instance, left_ms } => {
+                effects.push(Effect::Announce(Notice::Lingers { instance, left_ms }));
+            }
             Event::InstanceEnded { instance, ending } => {
                 self.ended(now, &instance, ending, &mut effects);
             }

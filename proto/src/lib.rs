@@ -21,6 +21,33 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// The media type under which a queue-proxy answers a scrape of its statistics.
 pub const STAT_CONTENT_TYPE: &str = "application/protobuf";
 
+/// The request header by which a front door proves to its sidecars that it is theirs, with the
+/// secret that both were started with. They then leave the client's address to it, and mark what
+/// they answer themselves with [`FAILURE_HEADER`].
+pub const FRONT_DOOR_HEADER: &str = "tidegate-front-door";
+
+/// The response header in which a sidecar tells its front door why it answered an error itself,
+/// as one of [`failure`]. It never reaches a client.
+pub const FAILURE_HEADER: &str = "tidegate-failure";
+
+/// What a sidecar says in [`FAILURE_HEADER`].
+pub mod failure {
+    /// The line is full.
+    pub const LINE_FULL: &str = "line-full";
+    /// The wait in line was too long.
+    pub const WAITED_TOO_LONG: &str = "waited-too-long";
+    /// A time limit ran out.
+    pub const TIMEOUT: &str = "timeout";
+    /// The app does not accept connections.
+    pub const UNREACHABLE: &str = "unreachable";
+    /// The app closed its connection without an answer, or it broke.
+    pub const CLOSED: &str = "closed";
+    /// The memory that clients may make the sidecar hold is used up.
+    pub const OVER_BUDGET: &str = "over-budget";
+    /// The app's answer cannot be understood.
+    pub const MALFORMED: &str = "malformed";
+}
+
 /// Reports: from queue-proxies and activators to the controller, and what it answers.
 pub mod stats {
     /// Version 1 of `tidegate.stats`.

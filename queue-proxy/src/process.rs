@@ -252,6 +252,7 @@ fn shared(settings: &Settings, outputs: &Outputs) -> Shared {
             overall: settings.timeouts.overall,
         },
         abandoned: settings.admission.abandoned,
+        front_door: settings.front_door.as_deref().map(Into::into),
         refusal_style: RefusalStyle {
             status: settings.admission.refusal_status,
             retry_after_seconds: settings.admission.retry_after_seconds,

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use http::HeaderMap;
 use tidegate_admission::{Abandoned, Source};
 use tidegate_relay::host::MalformedHost;
 use tidegate_relay::{
-    ConnectPatience, Exchange, Forward, ForwardError, Guard, Handler, TimeLimits, Upstream,
+    ConnectPatience, Exchange, Forward, ForwardError, Guard, Handler, Reply, TimeLimits, Upstream,
     forwarded,
 };
 use tokio::time::Instant;
@@ -42,6 +43,8 @@ pub struct Shared {
     pub limits: TimeLimits,
     /// What becomes of the slot of a request whose client has gone.
     pub abandoned: Abandoned,
+    /// Secret of our front door, if there is one.
+    pub front_door: Option<Arc<str>>,
     /// How refusals look.
     pub refusal_style: RefusalStyle,
     /// Who wants to know.
@@ -90,14 +93,14 @@ impl Proxy {
 
     async fn forward(&self, exchange: &mut Exchange) -> Passage {
         let mut passage = Passage::default();
-        let source = match prepare(exchange, &self.shared) {
-            Ok(source) => source,
+        let (source, teller) = match prepare(exchange, &self.shared) {
+            Ok(prepared) => prepared,
             Err(malformed) => {
                 exchange.respond(respond::malformed(&malformed)).await.ok();
                 return passage;
             }
         };
-        let Some(permit) = self.admit(exchange, source).await else { return passage };
+        let Some(permit) = self.admit(exchange, source, teller).await else { return passage };
         passage.entered = Some(Instant::now());
         if let Some(metrics) = &self.shared.observers.metrics {
             metrics.admitted(self.shared.gate.levels());
@@ -108,12 +111,17 @@ impl Proxy {
         let forward = Forward { limits: self.shared.limits, connect, guard: slot };
         let outcome = exchange.forward(&self.upstream, forward).await;
         passage.left = left.and_then(|left| left.get().copied());
-        self.conclude(exchange, outcome, &mut passage).await;
+        self.conclude(exchange, outcome, teller, &mut passage).await;
         passage
     }
 
     /// The permit, or `None` when the request has been answered or nobody is left to answer.
-    async fn admit(&self, exchange: &mut Exchange, source: Source) -> Option<Permit> {
+    async fn admit(
+        &self,
+        exchange: &mut Exchange,
+        source: Source,
+        teller: Teller,
+    ) -> Option<Permit> {
         let shared = &self.shared;
         let refusal = match shared.gate.arrive(source) {
             Admission::Entered(permit) => return Some(permit),
@@ -123,6 +131,7 @@ impl Proxy {
                 Ok(Err(refusal)) => refusal,
                 Err(interrupted) => {
                     if let Some(reply) = respond::interrupted(interrupted) {
+                        let reply = teller.mark(reply, tidegate_proto::failure::TIMEOUT);
                         exchange.respond(reply).await.ok();
                     }
                     return None;
@@ -132,7 +141,8 @@ impl Proxy {
         if let Some(metrics) = &shared.observers.metrics {
             metrics.refused(refusal);
         }
-        exchange.respond(respond::refused(refusal, shared.refusal_style)).await.ok();
+        let reply = respond::refused(refusal, shared.refusal_style);
+        exchange.respond(teller.mark(reply, respond::reason_refused(refusal))).await.ok();
         None
     }
 
@@ -140,6 +150,7 @@ impl Proxy {
         &self,
         exchange: &mut Exchange,
         outcome: Result<(), ForwardError>,
+        teller: Teller,
         passage: &mut Passage,
     ) {
         let shared = &self.shared;
@@ -164,7 +175,25 @@ impl Proxy {
             tracing::warn!("a response was cut short: {error}");
         } else {
             tracing::error!(status = reply.status.as_u16(), "a request failed: {error}");
-            exchange.respond(reply).await.ok();
+            exchange.respond(teller.mark(reply, respond::reason_failed(&error))).await.ok();
+        }
+    }
+}
+
+/// Who tells the client about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Teller {
+    /// We do.
+    Us,
+    /// Our front door does, which has to know why.
+    FrontDoor,
+}
+
+impl Teller {
+    fn mark(self, reply: Reply, reason: &'static str) -> Reply {
+        match self {
+            Self::Us => reply,
+            Self::FrontDoor => respond::marked(reply, reason),
         }
     }
 }
@@ -218,8 +247,9 @@ impl Shared {
     }
 }
 
-/// Rewrites the head for the app, and tells which way the request came.
-fn prepare(exchange: &mut Exchange, shared: &Shared) -> Result<Source, MalformedHost> {
+/// Rewrites the head for the app, and tells which way the request came and who speaks to the
+/// client.
+fn prepare(exchange: &mut Exchange, shared: &Shared) -> Result<(Source, Teller), MalformedHost> {
     shared.draining.touch();
     let peer = exchange.peer();
     let head = exchange.head_mut();
@@ -234,10 +264,23 @@ fn prepare(exchange: &mut Exchange, shared: &Shared) -> Result<Source, Malformed
         head.host = original_host.or(head.host.take());
     }
     knative::strip_routing(&mut head.headers);
+    let teller = teller(&mut head.headers, shared);
     if let Some(peer) = peer {
         forwarded::add_forwarded(&mut head.headers);
-        // An IPv4 client of a dual-stack listener is known by its IPv4 address.
-        forwarded::append_forwarded_for(&mut head.headers, peer.ip().to_canonical());
+        // An IPv4 client of a dual-stack listener is known by its IPv4 address. Our front door has
+        // said who its client is, and is no station of its own: it is there or not as load wills.
+        if teller == Teller::Us {
+            forwarded::append_forwarded_for(&mut head.headers, peer.ip().to_canonical());
+        }
     }
-    Ok(if proxied { Source::Proxied } else { Source::Direct })
+    Ok((if proxied { Source::Proxied } else { Source::Direct }, teller))
+}
+
+/// A request that tells the secret of our front door came through it.
+fn teller(headers: &mut HeaderMap, shared: &Shared) -> Teller {
+    let Some(secret) = &shared.front_door else { return Teller::Us };
+    match headers.remove(tidegate_proto::FRONT_DOOR_HEADER) {
+        Some(told) if told.as_bytes() == secret.as_bytes() => Teller::FrontDoor,
+        _ => Teller::Us,
+    }
 }

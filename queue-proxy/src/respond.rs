@@ -11,8 +11,9 @@
 //! | the client has gone | none |
 
 use http::StatusCode;
-use http::header::{HeaderValue, RETRY_AFTER};
+use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use tidegate_admission::Refusal;
+use tidegate_proto::failure;
 use tidegate_relay::host::MalformedHost;
 use tidegate_relay::{ForwardError, Interrupted, Reply};
 
@@ -65,6 +66,31 @@ pub fn failed(error: &ForwardError) -> Option<Reply> {
 /// The answer to a request whose routing headers make no sense.
 pub fn malformed(host: &MalformedHost) -> Reply {
     Reply::error(StatusCode::BAD_REQUEST, &host.to_string())
+}
+
+/// The answer with the reason for it, for a front door of ours that tells the client itself.
+pub fn marked(reply: Reply, reason: &'static str) -> Reply {
+    let marker = HeaderName::from_static(tidegate_proto::FAILURE_HEADER);
+    reply.with_header(marker, HeaderValue::from_static(reason))
+}
+
+/// Why a request was refused, for a front door of ours.
+pub fn reason_refused(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::LineFull => failure::LINE_FULL,
+        Refusal::WaitedTooLong => failure::WAITED_TOO_LONG,
+    }
+}
+
+/// Why a request failed, for a front door of ours.
+pub fn reason_failed(error: &ForwardError) -> &'static str {
+    match error {
+        ForwardError::TimedOut(_) => failure::TIMEOUT,
+        ForwardError::Connect { .. } | ForwardError::ConnectTimedOut { .. } => failure::UNREACHABLE,
+        ForwardError::Closed | ForwardError::Io(_) | ForwardError::ClientGone => failure::CLOSED,
+        ForwardError::OverBudget => failure::OVER_BUDGET,
+        _ => failure::MALFORMED,
+    }
 }
 
 /// No newline and no `nosniff`: these are Knative's bytes.

@@ -195,6 +195,8 @@ pub struct Settings {
     pub tls: Tls,
     /// The report stream, if any.
     pub report: Option<Report>,
+    /// Secret of our front door, if any.
+    pub front_door: Option<String>,
     /// File of the recorded trace, if any.
     pub record: Option<PathBuf>,
     /// Threads that carry requests.
@@ -237,6 +239,7 @@ impl Settings {
             app_port: user_port,
             ready_poll: ready_poll(&mut reader, report.is_some()),
             tls: tls(&mut reader),
+            front_door: reader.optional(keys::TIDEGATE_FRONT_DOOR),
             record: reader.optional(keys::TIDEGATE_RECORD).map(PathBuf::from),
             data_threads: data_threads(&mut reader),
             memory_budget_bytes: memory_budget(&mut reader),

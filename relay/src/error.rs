@@ -73,6 +73,14 @@ pub enum ForwardError {
         /// What the client asked for; empty when it asked for nothing.
         wanted: String,
     },
+    /// The upstream is a proxy, and its answer an error of its own that is not passed on.
+    #[error("the proxy upstream answered {status}: {reason}")]
+    Declined {
+        /// What it answered.
+        status: StatusCode,
+        /// Why, in the header that marks such answers.
+        reason: String,
+    },
     /// The HTTP/2 conversation with the upstream failed.
     #[error("http2: {0}")]
     Http2(String),
@@ -100,6 +108,7 @@ impl ForwardError {
             ForwardError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             ForwardError::RequestBody(_) => StatusCode::BAD_REQUEST,
             ForwardError::OverBudget => StatusCode::SERVICE_UNAVAILABLE,
+            ForwardError::Declined { status, .. } => *status,
             _ => StatusCode::BAD_GATEWAY,
         }
     }

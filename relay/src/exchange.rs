@@ -21,6 +21,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::StatusCode;
+use http::header::HeaderName;
 use tokio::time::Instant;
 
 use crate::buffers;
@@ -43,6 +44,8 @@ pub struct Exchange {
     answer: Answer,
     /// What its heads hold in memory.
     charge: Charge,
+    /// An answer with this header is a proxy's own and not passed on.
+    declined: Option<HeaderName>,
 }
 
 /// What has become of the answer so far. Complete once [`Exchange::forward`] or
@@ -90,6 +93,7 @@ impl Exchange {
             report: Report::default(),
             answer: Answer::Owed,
             charge,
+            declined: None,
         }
     }
 
@@ -101,6 +105,15 @@ impl Exchange {
     /// The request's head, to be rewritten before it is forwarded.
     pub fn head_mut(&mut self) -> &mut RequestHead {
         &mut self.head
+    }
+
+    /// Has errors that a proxy upstream makes up, and marks with this header, not passed on:
+    /// forwarding then fails with [`ForwardError::Declined`], so that whoever forwards tells the
+    /// client and counts them. Only answers of 429 and 5xx are looked at.
+    ///
+    /// [`ForwardError::Declined`]: crate::ForwardError::Declined
+    pub fn decline_marked(&mut self, marker: HeaderName) {
+        self.declined = Some(marker);
     }
 
     /// The client's address, where the connection has one.

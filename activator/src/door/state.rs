@@ -282,6 +282,10 @@ impl State {
         self.deliveries(grants)
     }
 
+    pub(super) fn is_listed(&self, id: InstanceId) -> bool {
+        self.instance(id).is_some_and(|instance| instance.listed)
+    }
+
     /// Leaves an instance out. Gives for how long, unless it is out already.
     pub(super) fn eject(&mut self, id: InstanceId, how: Unreachable) -> Option<Duration> {
         let instance = self.instance_mut(id)?;

@@ -52,9 +52,7 @@ fn knative(
     } else {
         f.write_str("The last wish stands: ")?;
         f.write_str(match trace.steps.rule {
-            Rule::NoLoad(Missing::NoData) => {
-                "nothing has been reported for longer than the stable window"
-            }
+            Rule::NoLoad(Missing::NoData) => "nothing has been reported within the stable window",
             Rule::NoLoad(Missing::NotCollecting) => "nobody collects the revision's load",
             Rule::NoLoad(Missing::Failed) => "the load could not be had",
             _ => "the instances could not be counted",
@@ -93,8 +91,9 @@ fn reason(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ),
         Rule::RecentPeak => write!(
             f,
-            "{stable} {need} {needed}, but no second of the last {} needed more than this",
-            Seconds(trace.inputs.spec.idle_floor())
+            "{stable} {need} {needed}, but no second of the last {} needed more than {}",
+            Seconds(trace.inputs.spec.idle_floor()),
+            winner.stable.limited
         ),
         Rule::Panic => {
             write!(f, "{panic} {} {}, in panic", panic.need(), Figure(hasty.panic.needed))

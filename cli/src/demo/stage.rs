@@ -26,6 +26,9 @@ pub(crate) const IDLE: Duration = Duration::from_secs(3);
 /// How long requests that are still there may take when the demo is over or interrupted.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long an instance of the sample app may take to end.
+const STOP: Duration = Duration::from_secs(10);
+
 /// One service whose instances are real processes, watched from outside.
 pub(crate) struct Stage {
     service: LocalService,
@@ -47,6 +50,7 @@ impl Stage {
             request_timeout: super::load::CLIENT_TIMEOUT,
             abandoned: Abandoned::hold(Some(super::load::CLIENT_TIMEOUT)),
             output: None,
+            logs: None,
         })
         .await?;
         let decisions = service.watch_decisions();
@@ -137,7 +141,9 @@ pub(crate) fn settings(args: &Args) -> anyhow::Result<LocalSettings> {
         readiness: Readiness::Tcp,
         start_timeout: super::load::CLIENT_TIMEOUT,
         request_timeout: super::load::CLIENT_TIMEOUT,
+        stop_timeout: STOP,
         settings: Vec::new(),
+        environment: Vec::new(),
         sidecar: Vec::new(),
         record: args.record.clone(),
     })

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::chart::{self, Ink};
 use super::prediction::Prediction;
 use super::tally::{Change, Tally};
+use crate::chart::{self, Ink};
+use crate::terminal::wrap;
 
 /// What the summary tells besides the tally.
 #[derive(Clone, Debug)]
@@ -19,7 +20,7 @@ pub(crate) struct Story<'a> {
     pub(crate) concurrency: u32,
     pub(crate) seed: u64,
     pub(crate) prediction: Option<&'a Prediction>,
-    pub(crate) ended_at_zero: Ended,
+    pub(crate) ended: Ended,
 }
 
 /// How the instances ended.
@@ -29,23 +30,28 @@ pub(crate) enum Ended {
     AtZero,
     /// Some were still there.
     AboveZero,
+    /// Somebody asked for an end, and all of them were stopped.
+    Interrupted {
+        /// Time after the start of the traffic.
+        after: Duration,
+    },
 }
 
 /// Decisions printed at most; the first and the last of them are told, the rest is counted.
 const MOST_CHANGES: usize = 24;
-/// Columns of text at most.
-const TEXT_WIDTH: usize = 96;
 /// Lines of the chart of instances at most.
 const CHART_HEIGHT: usize = 10;
+/// Columns before the chart.
+const CHART_MARGIN: usize = 8;
 /// Columns of the chart at most.
 const CHART_WIDTH: usize = 64;
 
 /// The summary as text, every line with its end.
-pub(crate) fn text(story: &Story<'_>, ink: Ink) -> String {
+pub(crate) fn text(story: &Story<'_>, ink: Ink, width: usize) -> String {
     let mut out = String::new();
     figures(&mut out, story);
-    chart_of_instances(&mut out, story.tally, ink);
-    changes(&mut out, &story.tally.changes);
+    chart_of_instances(&mut out, story.tally, ink, width);
+    changes(&mut out, &story.tally.changes, width);
     verdict(&mut out, story);
     out
 }
@@ -100,30 +106,44 @@ fn figures(out: &mut String, story: &Story<'_>) {
     }
 }
 
-fn chart_of_instances(out: &mut String, tally: &Tally, ink: Ink) {
-    let instances = over_time(tally);
+fn chart_of_instances(out: &mut String, tally: &Tally, ink: Ink, width: usize) {
+    let columns = width.saturating_sub(CHART_MARGIN).clamp(1, CHART_WIDTH);
+    let instances = over_time(tally, columns);
     let end = tally.standings.last().map_or(Duration::ZERO, |standing| standing.at);
     let _ = writeln!(out, "\nready instances over {:.0} s", end.as_secs_f64());
     let most = instances.iter().copied().fold(1.0, f64::max);
     // One line for each instance, as long as they are few.
     let height = (most as usize).clamp(1, CHART_HEIGHT);
-    for line in chart::columns(&instances, CHART_WIDTH, height, ink) {
+    for line in chart::columns(&instances, columns, height, ink) {
         let _ = writeln!(out, "{line}");
     }
-    let width = instances.len().min(CHART_WIDTH);
-    let _ = writeln!(out, "       +{}", "-".repeat(width));
-    let demand = chart::sparkline(&in_chart_columns(&tally.asked_per_second, end), width, ink);
+    let _ = writeln!(out, "       +{}", "-".repeat(columns));
+    let _ = writeln!(out, "        {}", times(end, columns));
+    let asked = &tally.asked_per_second;
+    let demand = chart::sparkline(&in_chart_columns(asked, end, columns), columns, ink);
     let _ = writeln!(out, "demand  {}", demand.trim_end());
+    let most = asked.iter().copied().fold(0.0, f64::max);
+    let _ = writeln!(out, "        at most {most:.0} requests/s");
+}
+
+/// The times of a chart's beginning, middle and end, below them.
+fn times(end: Duration, columns: usize) -> String {
+    let at = |share: f64| format!("{:.0} s", end.as_secs_f64() * share);
+    let (begin, middle, end) = (at(0.0), at(0.5), at(1.0));
+    let gap = |from: usize, until: usize| " ".repeat(until.saturating_sub(from).max(1));
+    let before_middle = gap(begin.len(), columns / 2);
+    let so_far = begin.len() + before_middle.len() + middle.len();
+    format!("{begin}{before_middle}{middle}{}{end}", gap(so_far, columns - end.len().min(columns)))
 }
 
 /// Ready instances at equal distances of time.
-fn over_time(tally: &Tally) -> Vec<f64> {
+fn over_time(tally: &Tally, columns: usize) -> Vec<f64> {
     let Some(last) = tally.standings.last() else { return Vec::new() };
     let mut standings = tally.standings.iter().peekable();
     let mut ready = 0;
-    (0..CHART_WIDTH)
+    (0..columns)
         .map(|column| {
-            let until = last.at.mul_f64((column + 1) as f64 / CHART_WIDTH as f64);
+            let until = last.at.mul_f64((column + 1) as f64 / columns as f64);
             let mut highest = ready;
             while let Some(standing) = standings.next_if(|standing| standing.at <= until) {
                 ready = standing.ready;
@@ -135,17 +155,17 @@ fn over_time(tally: &Tally) -> Vec<f64> {
 }
 
 /// Stretches a figure for each second over the columns of the chart.
-fn in_chart_columns(per_second: &[f64], end: Duration) -> Vec<f64> {
+fn in_chart_columns(per_second: &[f64], end: Duration, columns: usize) -> Vec<f64> {
     let seconds = end.as_secs_f64();
-    (0..CHART_WIDTH)
+    (0..columns)
         .map(|column| {
-            let second = column as f64 / CHART_WIDTH as f64 * seconds;
+            let second = column as f64 / columns as f64 * seconds;
             per_second.get(second as usize).copied().unwrap_or(0.0)
         })
         .collect()
 }
 
-fn changes(out: &mut String, changes: &[Change]) {
+fn changes(out: &mut String, changes: &[Change], width: usize) {
     let _ = writeln!(out, "\ndecisions");
     let shown = changes.len().min(MOST_CHANGES);
     let left_out = changes.len() - shown;
@@ -157,34 +177,23 @@ fn changes(out: &mut String, changes: &[Change]) {
         if index < head || index >= head + left_out {
             let at = change.at.as_secs_f64();
             let begin = format!("{at:>6.1} s  {:>2}  ", change.desired);
-            wrapped(out, &begin, &change.reason);
+            for line in wrap(&begin, &change.reason, width, usize::MAX) {
+                let _ = writeln!(out, "{line}");
+            }
         }
     }
-}
-
-/// Writes a sentence behind `begin`, its further lines under its first.
-fn wrapped(out: &mut String, begin: &str, sentence: &str) {
-    out.push_str(begin);
-    let mut column = begin.len();
-    for word in sentence.split(' ') {
-        let length = word.chars().count();
-        if column + length > TEXT_WIDTH && column > begin.len() {
-            out.truncate(out.trim_end().len());
-            let _ = write!(out, "\n{:indent$}", "", indent = begin.len());
-            column = begin.len();
-        }
-        let _ = write!(out, "{word} ");
-        column += length + 1;
-    }
-    out.truncate(out.trim_end().len());
-    out.push('\n');
 }
 
 fn verdict(out: &mut String, story: &Story<'_>) {
     let lost = story.tally.lost();
-    let end = match story.ended_at_zero {
+    let end = match story.ended {
         Ended::AtZero => "every instance is gone again",
         Ended::AboveZero => "instances were still running at the end",
+        Ended::Interrupted { after } => {
+            let seconds = after.as_secs_f64();
+            let _ = writeln!(out, "\ninterrupted after {seconds:.0} s; all instances stopped");
+            return;
+        }
     };
     let _ = match lost {
         0 => writeln!(out, "\nno request was lost; {end}"),
@@ -215,7 +224,8 @@ pub(crate) fn json(story: &Story<'_>) -> Value {
         "concurrency_limit": story.concurrency,
         "most_in_one_instance": tally.most_in_one_instance,
         "instances": { "mean": mean, "max": most },
-        "ended_at_zero": story.ended_at_zero == Ended::AtZero,
+        "ended_at_zero": story.ended == Ended::AtZero,
+        "interrupted": matches!(story.ended, Ended::Interrupted { .. }),
         "seed": story.seed,
         "predicted": story.prediction.map(|predicted| json!({
             "cold_starts": predicted.cold_starts,
@@ -251,12 +261,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_sentences_are_wrapped_under_themselves() {
-        let mut out = String::new();
-        wrapped(&mut out, "  1 s  ", &"word ".repeat(30));
-        let lines: Vec<_> = out.lines().collect();
-        assert_eq!(lines.len(), 2);
-        assert!(lines.iter().all(|line| line.len() <= TEXT_WIDTH && !line.ends_with(' ')));
-        assert!(lines[1].starts_with("       word"));
+    fn the_times_stand_below_their_columns() {
+        assert_eq!(times(Duration::from_secs(60), 20), "0 s       30 s  60 s");
+        let narrow = times(Duration::from_secs(60), 3);
+        assert!(narrow.contains("0 s") && narrow.contains("60 s"), "{narrow}");
     }
 }

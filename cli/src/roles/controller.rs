@@ -145,7 +145,10 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     for declaration in declarations {
         handle.declare(declaration).await?;
     }
-    tidegate_controller::serve(handle, listener, access, stops.next()).await?;
+    let stopped = async {
+        stops.next().await;
+    };
+    tidegate_controller::serve(handle, listener, access, stopped).await?;
     Ok(ExitCode::SUCCESS)
 }
 

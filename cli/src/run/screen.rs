@@ -1,49 +1,52 @@
 //! How things stand: one block that redraws in place on a terminal, timestamped lines elsewhere.
 
 use std::collections::VecDeque;
-use std::io::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
 use tidegate_controller::Notice;
 use tidegate_controller::journal::DecisionRecord;
-use tidegate_controller::process::{OutputLine, OutputStream};
+use tidegate_controller::process::{OutputLine, OutputStream, Written};
 
-use super::Voice;
+use super::retries::{Retries, Shown};
 use super::service::LocalStatus;
-use crate::demo::chart::{Ink, sparkline};
-use crate::demo::screen::{Colour, Surface, cut, ink, terminal_width};
+use super::summary;
+use super::voice::{Tails, Voice};
+use crate::chart::Ink;
+use crate::terminal::{BLUE, BlockEnd, GREEN, Surface, Terminal, VERMILION};
+use crate::terminal::{counted, ink, scaled, side_by_side, width, wrap};
 
-/// Width of the sparklines, one column a second.
-const SPARK_COLUMNS: usize = 60;
+/// Width of the sparklines at most, one column a second: what is kept.
+const SPARK_COLUMNS: usize = 72;
 
-/// Below this width the sparklines are left away: figures matter more.
-const SPARK_MIN_WIDTH: usize = 60;
+/// Columns before a sparkline.
+const LABEL_WIDTH: usize = 18;
 
-/// Okabe-Ito as terminals have it: blue for demand, green for instances, vermilion for trouble.
-const BLUE: &str = "38;5;25";
-const GREEN: &str = "38;5;36";
-const VERMILION: &str = "38;5;166";
+/// Lines of the reason.
+const REASON_LINES: usize = 2;
+
+/// Colours of instances' names: dark and light enough for either background.
+const NAME_COLOURS: [&str; 6] = ["36", "35", "34", "33", "32", "38;5;172"];
 
 /// Which decisions are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decisions {
     /// Those that change the number of instances.
     Changes,
-    /// Every one.
+    /// Every one, and what the sidecars log.
     All,
 }
 
-/// Writes to standard output.
+/// Shows what happens.
 pub(super) struct Screen {
-    surface: Surface,
+    terminal: Terminal,
     ink: Ink,
     decisions: Decisions,
+    tails: Tails,
+    retries: Retries,
     address: SocketAddr,
     started: Instant,
-    /// Lines of the block that stands on the terminal now.
-    drawn: usize,
-    block: Vec<String>,
     seconds: Seconds,
     /// The last decision that changed something.
     last_change: String,
@@ -84,170 +87,195 @@ fn push(values: &mut VecDeque<f64>, value: f64) {
 }
 
 impl Screen {
-    pub(super) fn on_stdout(decisions: Decisions, address: SocketAddr) -> Self {
+    pub(super) fn new(
+        terminal: Terminal,
+        decisions: Decisions,
+        tails: Tails,
+        address: SocketAddr,
+    ) -> Self {
         Self {
-            surface: Surface::of_stdout(),
+            terminal,
             ink: ink(),
             decisions,
+            tails,
+            retries: Retries::default(),
             address,
             started: Instant::now(),
-            drawn: 0,
-            block: Vec::new(),
             seconds: Seconds::default(),
             last_change: String::new(),
         }
     }
 
-    /// Prints a line above the block, or with the time where there is none.
+    /// Resolves when what is said next is written soon. Cancel safe.
+    pub(super) async fn room(&self) {
+        self.terminal.room().await;
+    }
+
+    /// Tells something: above the block, or with the time where there is none.
     pub(super) fn say(&mut self, line: &str) {
-        let line = plain(line);
-        if let Surface::Terminal(_) = self.surface {
-            let mut text = self.erase();
-            text.push_str(&line);
-            text.push('\n');
-            self.draw(text);
+        self.line(line);
+        self.terminal.flush();
+    }
+
+    fn line(&mut self, line: &str) {
+        let surface = self.terminal.surface();
+        let line = surface.tame(line);
+        if surface.is_terminal() {
+            self.terminal.say(&line);
         } else {
             let now = humantime::format_rfc3339_millis(SystemTime::now());
-            write(&format!("{now} {line}\n"));
+            self.terminal.say(&format!("{now} {line}"));
         }
     }
 
     pub(super) fn notice(&mut self, notice: &Notice) {
-        // On a terminal the block shows who comes and goes; only trouble is worth a line.
-        let is_trouble = matches!(notice, Notice::Crashed { .. } | Notice::GaveUp { .. });
-        if is_trouble || !matches!(self.surface, Surface::Terminal(_)) {
-            for line in Voice::notice(notice) {
-                self.say(&line);
+        let shown = self.retries.notice(notice);
+        self.show(shown);
+        // On a terminal the block shows who starts and who is gone.
+        let is_news = match notice {
+            Notice::Starting { .. } | Notice::Stopped { .. } => {
+                !self.terminal.surface().is_terminal()
+            }
+            _ => true,
+        };
+        if is_news {
+            for line in Voice::notice(notice, self.tails) {
+                self.line(&line);
             }
         }
+        self.terminal.flush();
     }
 
     pub(super) fn decision(&mut self, decision: &DecisionRecord) {
         if decision.changes() {
             self.last_change = Voice::decision(decision);
         }
-        let told = match self.surface {
-            Surface::Terminal(_) => false,
-            _ => decision.changes(),
+        let told = match self.terminal.surface() {
+            // The block has the reason.
+            Surface::Terminal(_) if decision.changes() && self.decisions == Decisions::Changes => {
+                self.line(&Voice::change(decision));
+                false
+            }
+            _ => decision.changes() || self.decisions == Decisions::All,
         };
-        if told || self.decisions == Decisions::All {
-            self.say(&Voice::decision(decision));
+        if told {
+            self.line(&Voice::decision(decision));
+        }
+        self.terminal.flush();
+    }
+
+    /// Shows what instances wrote. Call [`Self::room`] before.
+    pub(super) fn output(&mut self, lines: &mut Vec<OutputLine>) {
+        for line in lines.drain(..) {
+            if line.stream == OutputStream::Sidecar && self.decisions == Decisions::Changes {
+                continue;
+            }
+            let shown = self.retries.output(line);
+            self.show(shown);
+        }
+        self.terminal.flush();
+    }
+
+    fn show(&mut self, shown: Shown) {
+        for line in shown.lines {
+            self.written(&line);
+        }
+        if let Some(remark) = shown.remark {
+            self.line(&remark);
         }
     }
 
-    pub(super) fn output(&mut self, line: &OutputLine) {
-        let OutputLine { instance, stream, text } = line;
+    fn written(&mut self, line: &OutputLine) {
+        let OutputLine { instance, stream, written } = line;
         let who = match stream {
             OutputStream::Sidecar => " queue-proxy",
             OutputStream::Stdout | OutputStream::Stderr => "",
         };
-        self.say(&format!("{instance}{who} | {text}"));
+        let mut hasher = DefaultHasher::new();
+        instance.hash(&mut hasher);
+        let colour = NAME_COLOURS[(hasher.finish() % NAME_COLOURS.len() as u64) as usize];
+        let name = self.terminal.surface().paint(colour, &format!("{instance}{who} |"));
+        match written {
+            Written::Line(text) => self.line(&format!("{name} {text}")),
+            Written::LeftOut(count) => {
+                self.line(&format!("{name} … {} left out", counted(*count, "line")));
+            }
+        }
     }
 
     /// Looks at how things stand, and shows it on a terminal.
     pub(super) fn redraw(&mut self, status: &LocalStatus) {
         self.seconds.look(self.started.elapsed().as_secs(), status);
-        if let Surface::Terminal(colour) = self.surface {
-            let width = terminal_width();
-            self.block = self.lines(status, colour, width);
-            let text = self.erase();
-            self.draw(text);
+        if self.terminal.surface().is_terminal() {
+            let block = self.block(status, width());
+            self.terminal.show(block);
         }
+        self.terminal.flush();
     }
 
-    /// The last words: what was served.
-    pub(super) fn farewell(&mut self, status: Option<&LocalStatus>) {
-        let text = self.erase();
-        write(&text);
-        self.block.clear();
-        let Some(LocalStatus { door, .. }) = status else { return };
-        self.say(&format!(
-            "served {} requests in {}: {} met a cold start, {} were refused, {} failed",
-            door.requests,
-            humantime::format_duration(std::time::Duration::from_secs(
-                self.started.elapsed().as_secs()
-            )),
-            door.cold_starts,
-            door.refused,
-            door.failed,
-        ));
-    }
-
-    fn lines(&self, status: &LocalStatus, colour: Colour, width: usize) -> Vec<String> {
-        let paint = |code: &str, text: String| match colour {
-            Colour::On => format!("\x1b[{code}m{text}\x1b[0m"),
-            Colour::Off => text,
-        };
-        let spark = |values: &VecDeque<f64>, code: &str| {
-            if width < SPARK_MIN_WIDTH {
-                return String::new();
+    /// The last words: what was served. Gives the same for machines.
+    pub(super) async fn farewell(
+        mut self,
+        status: Option<&LocalStatus>,
+        last_words: &[String],
+    ) -> serde_json::Value {
+        let held = self.retries.release();
+        self.show(held);
+        self.terminal.end_block(BlockEnd::Erased);
+        let up = self.started.elapsed();
+        if let Some(status) = status {
+            for line in summary::text(status, up) {
+                self.line(&line);
             }
-            let columns = SPARK_COLUMNS.min(width.saturating_sub(20));
-            let from = values.len().saturating_sub(columns);
-            let values: Vec<f64> = values.iter().skip(from).copied().collect();
-            paint(code, sparkline(&values, columns, self.ink))
+        }
+        for line in last_words {
+            self.line(line);
+        }
+        self.terminal.close().await;
+        status.map_or(serde_json::Value::Null, |status| summary::json(status, up))
+    }
+
+    fn block(&self, status: &LocalStatus, width: usize) -> Vec<String> {
+        let surface = self.terminal.surface();
+        let spark = |label: &str, value: f64, values: &VecDeque<f64>, colour: &str| {
+            let values: Vec<f64> = values.iter().copied().collect();
+            let room = width.saturating_sub(LABEL_WIDTH).min(SPARK_COLUMNS);
+            let (line, scale) = scaled(&values, room, self.ink);
+            format!("{label:<11}{value:>5.0}  {}  {scale}", surface.paint(colour, &line))
         };
-        let LocalStatus { revision, door } = status;
+        let LocalStatus { revision, door, outcomes } = status;
         let up = std::time::Duration::from_secs(self.started.elapsed().as_secs());
-        let waiting = format!("waiting {}", door.waiting);
-        let failed = format!("failed {}", door.failed + door.refused);
-        let alarm = |is: bool, text: String| if is { paint(VERMILION, text) } else { text };
         let rate = self.seconds.rate.back().copied().unwrap_or_default();
-        let (ready, desired) = (revision.ready, revision.desired.max(0));
-        [
+        let alarm = |is: bool, text: String| match is {
+            true => surface.paint(VERMILION, &text),
+            false => text,
+        };
+        let mut block = vec![
             format!(
                 "{} on http://{}  up {}",
                 revision.revision.name(),
                 self.address,
                 humantime::format_duration(up)
             ),
-            format!("requests/s {rate:>6.0}  {}", spark(&self.seconds.rate, BLUE)),
-            format!("in flight  {:>6}  {}", door.in_flight, spark(&self.seconds.load, BLUE)),
-            format!("instances  {ready:>6}  {}", spark(&self.seconds.ready, GREEN)),
-            format!(
-                "desired {desired}  ready {ready}  starting {}  draining {}  {}  served {}  {}",
-                revision.starting,
-                revision.draining,
-                alarm(door.waiting > 0, waiting),
-                door.requests,
-                alarm(door.failed + door.refused > 0, failed),
-            ),
-            format!("last  {}", self.last_change),
-        ]
-        .iter()
-        .map(|line| cut(line, width))
-        .collect()
+            spark("requests/s", rate, &self.seconds.rate, BLUE),
+            spark("in flight", door.in_flight as f64, &self.seconds.load, BLUE),
+            spark("instances", f64::from(revision.ready), &self.seconds.ready, GREEN),
+        ];
+        let instances = format!(
+            "desired {}  ready {}  starting {}  draining {}",
+            revision.desired.max(0),
+            revision.ready,
+            revision.starting,
+            revision.draining
+        );
+        let waiting = alarm(door.waiting > 0, format!("waiting {}", door.waiting));
+        block.extend(side_by_side(&instances, &waiting, width));
+        let served = format!("served {}  {}", door.requests, summary::latency(outcomes));
+        let failed = alarm(outcomes.failures() > 0, summary::failed(outcomes));
+        block.extend(side_by_side(&served, &failed, width));
+        block.extend(wrap("last  ", &self.last_change, width, REASON_LINES));
+        block
     }
-
-    /// Moves to where the block begins and clears from there on.
-    fn erase(&mut self) -> String {
-        match std::mem::take(&mut self.drawn) {
-            0 => String::new(),
-            // What was typed meanwhile, such as ^C, has moved the cursor.
-            lines => format!("\r\x1b[{lines}A\x1b[J"),
-        }
-    }
-
-    /// Writes `text` and the block below it.
-    fn draw(&mut self, mut text: String) {
-        for line in &self.block {
-            text.push_str(line);
-            text.push('\n');
-        }
-        self.drawn = self.block.len();
-        write(&text);
-    }
-}
-
-/// What an app writes must not move the cursor or change the terminal.
-fn plain(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
-}
-
-fn write(text: &str) {
-    let mut out = std::io::stdout().lock();
-    // A reader that went away is noticed by its signal, not here.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 #[cfg(test)]
@@ -255,16 +283,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_an_app_writes_controls_the_terminal() {
-        assert_eq!(plain("\x1b[2Jgone\r\tkept"), "\u{fffd}[2Jgone\u{fffd}\tkept");
-    }
-
-    #[test]
     fn sparklines_hold_a_minute() {
         let mut values = VecDeque::new();
         for value in 0..1_000 {
             push(&mut values, f64::from(value));
         }
-        assert_eq!((values.len(), values[0]), (SPARK_COLUMNS, 940.0));
+        assert_eq!((values.len(), values[0]), (SPARK_COLUMNS, 1_000.0 - SPARK_COLUMNS as f64));
     }
 }

@@ -8,11 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tidegate_activator::{Activator, Config, Drained, RevisionName, Running};
+use tidegate_activator::{
+    Activator, Config, Drained, HeaderValue, Outcomes, RevisionName, Running, Tally,
+};
 use tidegate_admission::Abandoned;
 use tidegate_controller::journal::DecisionRecord;
 use tidegate_controller::process::mark::{self, Of};
-use tidegate_controller::process::{Guard, OutputLine, ProcessActuator, ProcessConfig, RunId};
+use tidegate_controller::process::{
+    Guard, LogFolder, OutputLine, ProcessActuator, ProcessConfig, RunId,
+};
 use tidegate_controller::status::RevisionStatus;
 use tidegate_controller::{Access, Declaration, Handle, Notice, RevisionId, StopMode, Strangers};
 use tidegate_trust::Secret;
@@ -22,6 +26,10 @@ use super::presence::{Announced, Presence};
 
 /// How long instances may take to go once the front door is closed, beyond their own deadlines.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
+
+/// How long a client whose app closed the connection waits to be told whether it died: the
+/// controller knows within a few milliseconds.
+const OBITUARY_WAIT: Duration = Duration::from_millis(100);
 
 /// What to serve, and where.
 #[derive(Debug)]
@@ -36,6 +44,8 @@ pub(crate) struct LocalConfig {
     pub(crate) abandoned: Abandoned,
     /// Where the lines go that the app writes.
     pub(crate) output: Option<mpsc::Sender<OutputLine>>,
+    /// Where all of them are kept.
+    pub(crate) logs: Option<LogFolder>,
 }
 
 /// A service that runs. Dropping it without [`LocalService::finish`] leaves its processes to the
@@ -46,6 +56,7 @@ pub(crate) struct LocalService {
     revision: RevisionId,
     handle: Handle,
     door: Option<Running>,
+    tally: Arc<Tally>,
     run: RunId,
     guard: Guard,
     stop_serving: oneshot::Sender<()>,
@@ -65,6 +76,8 @@ pub(crate) struct LocalStatus {
     pub(crate) revision: RevisionStatus,
     /// What the front door knows, now.
     pub(crate) door: tidegate_activator::Status,
+    /// What became of the requests so far.
+    pub(crate) outcomes: Outcomes,
 }
 
 impl LocalService {
@@ -73,9 +86,15 @@ impl LocalService {
     /// # Errors
     /// When a listener or the guard cannot be had.
     pub(crate) async fn start(config: LocalConfig) -> anyhow::Result<Self> {
-        let LocalConfig { declaration, listener, request_timeout, abandoned, output } = config;
+        let LocalConfig { mut declaration, listener, request_timeout, .. } = config;
+        let (abandoned, output, logs) = (config.abandoned, config.output, config.logs);
         let revision = declaration.id.clone();
-        let launch = declaration.launch.as_deref().context("there is no command to run")?;
+        let launch = declaration.launch.as_mut().context("there is no command to run")?;
+        let launch = Arc::make_mut(launch);
+        // Known to the front door and the sidecars of this run only.
+        let pairing = RunId::random();
+        let variable = ("TIDEGATE_FRONT_DOOR".into(), pairing.to_string().into());
+        launch.sidecar_environment.push(variable);
         let stop_deadline =
             launch.quiet_period + launch.grace_period + launch.stop_deadline + STOP_MARGIN;
         let reports = tokio::net::TcpListener::bind("127.0.0.1:0")
@@ -85,16 +104,18 @@ impl LocalService {
         // Only what we start ourselves may take part; other users of this machine may not.
         let secret = Secret::random()?;
         let run = RunId::random();
-        let guard = Guard::post(&ourselves("guard")?, &run).context("cannot start the guard")?;
+        let guard = Guard::post(&ourselves("watchman")?, &run).context("cannot start the guard")?;
 
         let (handle, owner) = tidegate_controller::controller(Strangers::Refuse);
         let notices = handle.watch_notices();
         let processes = ProcessConfig {
             sidecar: ourselves("queue-proxy")?,
+            launcher: ourselves("launch")?,
             controller: controller.to_string(),
             secret: Some(secret.clone()),
             run: run.clone(),
             output,
+            logs,
         };
         tokio::spawn(owner.run(ProcessActuator::new(processes, handle.clone())));
         let (stop_serving, stopped) = oneshot::channel::<()>();
@@ -110,7 +131,7 @@ impl LocalService {
         };
         let announced = presence.announce();
 
-        let mut door = door_config(&revision, controller, secret, request_timeout);
+        let mut door = door_config(&revision, controller, secret, request_timeout, &pairing)?;
         door.abandoned = abandoned;
         let door = Activator::with_listener(door, listener)?.spawn();
         handle.declare(declaration).await?;
@@ -120,6 +141,7 @@ impl LocalService {
             controller,
             revision,
             handle,
+            tally: Arc::clone(door.tally()),
             door: Some(door),
             run,
             guard,
@@ -159,6 +181,7 @@ impl LocalService {
         Ok(LocalStatus {
             revision: revision.context("the controller does not know the revision")?,
             door: door.map_or(self.last_door, |door| door.status()),
+            outcomes: self.tally.outcomes(),
         })
     }
 
@@ -191,6 +214,21 @@ impl LocalService {
         self.handle.stop(StopMode::Drain).await?;
         self.until_stopped().await;
         Ok(drained)
+    }
+
+    /// There will be no instance: tells clients why, those that wait and those that still come for
+    /// at most `longest`, and ends.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub(crate) async fn give_up(&mut self, why: String, longest: Duration) -> anyhow::Result<()> {
+        if let Some(door) = self.door.take() {
+            door.give_up(why);
+            let doors = Arc::clone(door.doors());
+            door.drain(longest).await;
+            self.last_door = doors.all().first().map(|d| d.status()).unwrap_or_default();
+        }
+        self.kill().await
     }
 
     /// Ends every instance at once, whatever it is doing.
@@ -234,7 +272,8 @@ fn door_config(
     controller: SocketAddr,
     secret: Secret,
     request_timeout: Duration,
-) -> Config {
+    pairing: &RunId,
+) -> anyhow::Result<Config> {
     // The address is only used where there is no listener yet.
     let mut config = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)));
     config.controller = Some(controller.to_string());
@@ -243,7 +282,9 @@ fn door_config(
     config.default_revision = Some(revision_name(revision));
     config.dispatch.longest_wait = Some(request_timeout);
     config.limits.response_start = Some(request_timeout);
-    config
+    config.sidecar_secret = Some(HeaderValue::from_str(&pairing.to_string())?);
+    config.obituary_wait = OBITUARY_WAIT;
+    Ok(config)
 }
 
 fn revision_name(revision: &RevisionId) -> RevisionName {

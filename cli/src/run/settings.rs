@@ -47,6 +47,10 @@ pub(crate) struct LocalSettings {
     pub(crate) start_timeout: Duration,
     /// Longest time of a request.
     pub(crate) request_timeout: Duration,
+    /// How long an instance may take to end once it is told to.
+    pub(crate) stop_timeout: Duration,
+    /// Added to the environment of the app.
+    pub(crate) environment: Vec<(OsString, OsString)>,
     /// Further settings: keys of `config-autoscaler` and annotations, by their names.
     pub(crate) settings: Vec<(String, String)>,
     /// Further settings of the queue-proxies, by the names of their variables.
@@ -73,6 +77,10 @@ impl LocalSettings {
         launch.readiness = self.readiness.clone();
         launch.container_concurrency = self.concurrency;
         launch.request_timeout = Some(self.request_timeout);
+        launch.stop_deadline = self.stop_timeout;
+        // Said before it is too late, however little time there is.
+        launch.patience = launch.patience.min(self.start_timeout / 2);
+        launch.environment.clone_from(&self.environment);
         launch.sidecar_environment.clone_from(&self.sidecar);
         if let Some(path) = &self.record {
             let path = std::path::absolute(path).context("cannot tell where the record goes")?;
@@ -223,6 +231,8 @@ mod tests {
             readiness: Readiness::Tcp,
             start_timeout: Duration::from_secs(60),
             request_timeout: Duration::from_secs(300),
+            stop_timeout: Duration::from_secs(10),
+            environment: Vec::new(),
             settings: Vec::new(),
             sidecar: Vec::new(),
             record: None,

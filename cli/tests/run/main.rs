@@ -1,7 +1,11 @@
 //! `tidegate run` as a stranger uses it: real processes, real signals, real requests.
 
 mod bad_input;
+mod pipes;
+mod readiness;
 mod running;
+mod truth;
+mod watchman;
 
 use running::{Running, get};
 

@@ -15,11 +15,20 @@ pub(crate) struct Running {
     /// Tells the processes of this run from all others: they inherit it.
     mark: String,
     output: Arc<Mutex<String>>,
-    reader: Option<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Running {
     pub(crate) fn start(arguments: Vec<String>) -> Self {
+        Self::spawn(arguments, Shown::Stdout)
+    }
+
+    /// With what goes to standard error as part of the output.
+    pub(crate) fn start_told(arguments: Vec<String>) -> Self {
+        Self::spawn(arguments, Shown::Both)
+    }
+
+    fn spawn(arguments: Vec<String>, shown: Shown) -> Self {
         let unique = Instant::now();
         let mark = format!("{}-{unique:?}", std::process::id());
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
@@ -28,20 +37,35 @@ impl Running {
             .env("TIDEGATE_TEST", &mark)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(if shown == Shown::Both { Stdio::piped() } else { Stdio::inherit() })
             .spawn()
             .expect("the program starts");
-        let stdout = child.stdout.take().expect("it is piped");
         let output = Arc::new(Mutex::new(String::new()));
-        let sink = Arc::clone(&output);
-        let reader = std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let mut sink = sink.lock().expect("not poisoned");
-                sink.push_str(&line);
-                sink.push('\n');
-            }
-        });
-        Self { child, mark, output, reader: Some(reader) }
+        let stdout = child.stdout.take().expect("it is piped");
+        let mut readers = vec![read(stdout, &output)];
+        readers.extend(child.stderr.take().map(|stderr| read(stderr, &output)));
+        Self { child, mark, output, readers }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn is_parent_of(&self, pid: u32) -> bool {
+        parent_of(pid) == Some(self.pid())
+    }
+
+    /// The process of this name that the run started.
+    pub(crate) fn child_called(&self, name: &str) -> u32 {
+        wait_until("the process is there", || !self.children_called(name).is_empty());
+        self.children_called(name)[0]
+    }
+
+    pub(crate) fn children_called(&self, name: &str) -> Vec<u32> {
+        processes()
+            .into_iter()
+            .filter(|pid| self.is_parent_of(*pid) && name_of(*pid) == name)
+            .collect()
     }
 
     /// Everything printed so far.
@@ -104,7 +128,7 @@ impl Running {
             assert!(start.elapsed() < PATIENCE, "it does not end:\n{}", self.output());
             std::thread::sleep(Duration::from_millis(5));
         };
-        if let Some(reader) = self.reader.take() {
+        for reader in self.readers.drain(..) {
             reader.join().expect("the reader ends");
         }
         status.code()
@@ -118,16 +142,10 @@ impl Running {
             .filter(|pid| {
                 let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
                 let mark = format!("TIDEGATE_TEST={}", self.mark);
-                let sidecar_of_us = || {
-                    let parent = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-                    let parent = parent.unwrap_or_default();
-                    let fields = parent.rsplit(") ").next().unwrap_or_default();
-                    fields.split_whitespace().nth(1) == Some(&ours.to_string())
-                };
                 let entries: Vec<&[u8]> = environment.split(|byte| *byte == 0).collect();
                 let is_app = entries.contains(&mark.as_bytes());
                 let is_marked = entries.iter().any(|entry| entry.starts_with(b"TIDEGATE_RUN="));
-                *pid != ours && is_marked && (is_app || sidecar_of_us())
+                *pid != ours && is_marked && (is_app || self.is_parent_of(*pid))
             })
             .collect()
     }
@@ -139,6 +157,35 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Which streams make the output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Stdout,
+    Both,
+}
+
+fn read(from: impl Read + Send + 'static, output: &Arc<Mutex<String>>) -> JoinHandle<()> {
+    let sink = Arc::clone(output);
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let mut sink = sink.lock().expect("not poisoned");
+            sink.push_str(&line);
+            sink.push('\n');
+        }
+    })
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// What the kernel calls a process.
+pub(crate) fn name_of(pid: u32) -> String {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim_end().to_owned()
 }
 
 fn processes() -> Vec<u32> {
@@ -181,14 +228,20 @@ impl Answer {
 
 /// One request over a connection of its own.
 pub(crate) fn get(address: &str) -> std::io::Result<Answer> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET / HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n")?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
+    let text = get_text(address)?;
     let head = text.split("\r\n\r\n").next().unwrap_or_default().to_owned();
     let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
     status
         .map(|status| Answer { status, head })
         .ok_or_else(|| std::io::Error::other(format!("no answer: {text:?}")))
+}
+
+/// The same, with the answer as it came.
+pub(crate) fn get_text(address: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET / HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
 }

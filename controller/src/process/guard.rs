@@ -2,6 +2,8 @@
 //!
 //! A guard is a small process that does nothing but read from us. When it reads our last word it
 //! leaves; when we end without a last word it kills everything that carries the mark of our run.
+//! It has a name of its own, so that whatever ends everything of our name spares it; and we look
+//! after it as it looks after us: one that ends by itself is replaced at once.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -10,8 +12,13 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::mark::{self, Of, RunId};
+
+/// The name of a guard's process: short enough for the kernel's 15 bytes, and without ours in it.
+pub const NAME: &str = "tg-watchman";
 
 /// What we say when everything is in order.
 const LAST_WORD: &[u8] = b"all is well";
@@ -19,22 +26,78 @@ const LAST_WORD: &[u8] = b"all is well";
 /// How long a guard that was dismissed may take to leave.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The guard as seen from the process that it guards.
+/// Where no process can be started, how long until it is tried again to post a guard.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// The guard as seen from the process that it guards. Dropping it without a dismissal is our death
+/// to the guard.
 #[derive(Debug)]
 pub struct Guard {
-    child: Child,
-    stdin: Option<ChildStdin>,
+    dismissal: oneshot::Sender<()>,
+    watching: JoinHandle<()>,
 }
 
 impl Guard {
-    /// Posts a guard: `command` must call [`stand`] with the run's id, which is added as its last
-    /// argument.
+    /// Posts a guard, and another one whenever it ends: `command` must call [`stand`] with the
+    /// run's id, which is added as its last argument. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// When the process cannot be started.
     pub fn post(command: &[OsString], run: &RunId) -> std::io::Result<Self> {
+        let post = Post::new(command, run)?;
+        let (dismissal, dismissed) = oneshot::channel();
+        let watching = tokio::spawn(watch(post, command.to_vec(), run.clone(), dismissed));
+        Ok(Self { dismissal, watching })
+    }
+
+    /// Everything is in order: the guard leaves. Waits for it, but not for long.
+    pub async fn dismiss(self) {
+        // Neither fails: the task ends only when it is told to.
+        let _ = self.dismissal.send(());
+        let _ = self.watching.await;
+    }
+}
+
+/// Replaces a guard that ended, until it is dismissed or forgotten.
+async fn watch(
+    mut post: Post,
+    command: Vec<OsString>,
+    run: RunId,
+    mut dismissed: oneshot::Receiver<()>,
+) {
+    loop {
+        let ended = tokio::select! {
+            biased;
+            said = &mut dismissed => {
+                // Forgotten, it hears the end of its input and takes that for our death.
+                if said.is_ok() {
+                    post.dismiss().await;
+                }
+                return;
+            }
+            ended = post.child.wait() => ended,
+        };
+        tracing::debug!(?ended, "the guard ended by itself, posting another");
+        if let Ok(next) = Post::new(&command, &run) {
+            post = next;
+        } else {
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+}
+
+/// One guard.
+#[derive(Debug)]
+struct Post {
+    child: Child,
+    stdin: Option<ChildStdin>,
+}
+
+impl Post {
+    fn new(command: &[OsString], run: &RunId) -> std::io::Result<Self> {
         let (program, arguments) = command.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
         let mut child = Command::new(program)
+            .arg0(NAME)
             .args(arguments)
             .arg(run)
             .stdin(Stdio::piped())
@@ -47,8 +110,7 @@ impl Guard {
         Ok(Self { child, stdin })
     }
 
-    /// Everything is in order: the guard leaves. Waits for it, but not for long.
-    pub async fn dismiss(mut self) {
+    async fn dismiss(mut self) {
         if let Some(mut stdin) = self.stdin.take() {
             // A guard that is gone already needs no telling.
             let _ = stdin.write_all(LAST_WORD).await;
@@ -57,6 +119,16 @@ impl Guard {
         if tokio::time::timeout(LEAVE_TIMEOUT, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
         }
+    }
+}
+
+/// Gives this process the name of a guard. To the kernel it is otherwise called by its program.
+pub fn take_name() {
+    #[cfg(target_os = "linux")]
+    {
+        // A guard under another name guards all the same.
+        let name = std::ffi::CString::new(NAME).unwrap_or_default();
+        let _ = rustix::thread::set_name(&name);
     }
 }
 

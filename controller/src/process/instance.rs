@@ -1,19 +1,23 @@
 //! The life of one instance: two processes that begin and end together.
 
+use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tidegate_trust::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::leash::PARENT_VARIABLE;
+use super::listening::why_not_ready;
 use super::mark::{self, INSTANCE_VARIABLE, Of, RUN_VARIABLE};
-use super::output::{Output, OutputStream};
+use super::output::{Output, OutputStream, Whose};
 use super::{Order, Shared};
 use crate::declaration::{Launch, Readiness};
 use crate::event::{Ending, Event};
@@ -21,6 +25,13 @@ use crate::identity::{InstanceName, RevisionId};
 
 /// What a draining queue-proxy may take beyond its own periods before it is taken for stuck.
 const DRAIN_MARGIN: Duration = Duration::from_secs(2);
+
+/// An app that was told to end and has not by now is told of: most take a fraction of this.
+const LINGERS_AFTER: Duration = Duration::from_secs(2);
+
+/// An app that is not ready after its patience is looked into again after so many times as long,
+/// and so on.
+const LOOK_AGAIN_FACTOR: u32 = 5;
 
 /// How long the last lines of a process that has ended may take to be read.
 const OUTPUT_TIMEOUT: Duration = Duration::from_millis(200);
@@ -33,12 +44,14 @@ pub(super) async fn live(
     launch: Arc<Launch>,
     orders: watch::Receiver<Order>,
 ) {
-    let output = Output::new(name.clone(), shared.config.output.clone());
-    let what = match start(&shared, &revision, &name, &launch, &output).await {
+    // Without its file an instance serves all the same.
+    let log = shared.config.logs.as_ref().and_then(|logs| logs.begin(&name).ok());
+    let output = Output::new(name.clone(), shared.config.output.clone(), log);
+    let (what, whose) = match start(&shared, &revision, &name, &launch, &output).await {
         Ok(pair) => pair.live(&shared, &name, &launch, orders).await,
-        Err(what) => what,
+        Err(what) => (what, Whose::App),
     };
-    let ending = Ending { what, output: output.tail() };
+    let ending = Ending { what, output: output.tail(whose) };
     // When the controller has ended there is nobody left to tell.
     let _ = shared.handle.happened(Event::InstanceEnded { instance: name, ending }).await;
 }
@@ -48,6 +61,10 @@ struct Pair {
     app: Child,
     sidecar: Child,
     collectors: Vec<JoinHandle<()>>,
+    app_port: u16,
+    /// The app's input stays open for as long as it is wanted, and ends when we do: servers that
+    /// are made for a terminal leave when their input does.
+    _input: Option<ChildStdin>,
     /// Held until both are gone.
     _ports: [super::ports::Lease; 2],
 }
@@ -66,15 +83,18 @@ async fn start(
     let address = format!("127.0.0.1:{}", sidecar_port.port()).into();
     let launched = Event::InstanceLaunched { instance: name.clone(), address };
     shared.handle.happened(launched).await.map_err(|error| error.to_string())?;
-    let mut command = app_command(launch, revision, app_port.port())?;
-    let shown = command.as_std().get_program().to_string_lossy().into_owned();
-    let mut app = mark(&mut command, shared, name)
-        .spawn()
-        .map_err(|error| format!("`{shown}` cannot be started: {error}"))?;
+    let command = app_command(&shared.config.launcher, launch, revision, app_port.port())?;
+    let mut app = shared
+        .starter
+        .start(mark(command, shared, name))
+        .await
+        .map_err(|error| format!("{} cannot be started: {error}", launch.program()))?;
     let ports = [app_port.port(), sidecar_port.port()];
-    let mut command = sidecar_command(shared, revision, name, launch, ports)?;
-    let mut sidecar = mark(&mut command, shared, name)
-        .spawn()
+    let command = sidecar_command(shared, revision, name, launch, ports)?;
+    let mut sidecar = shared
+        .starter
+        .start(mark(command, shared, name))
+        .await
         .map_err(|error| format!("the queue-proxy cannot be started: {error}"))?;
     let collectors = [
         app.stdout
@@ -89,27 +109,41 @@ async fn start(
             .map(|out| tokio::spawn(output.clone().collect(OutputStream::Sidecar, out))),
     ];
     let collectors = collectors.into_iter().flatten().collect();
-    Ok(Pair { app, sidecar, collectors, _ports: [app_port, sidecar_port] })
+    let (input, app_port_number) = (app.stdin.take(), app_port.port());
+    let ports = [app_port, sidecar_port];
+    Ok(Pair { app, sidecar, collectors, app_port: app_port_number, _input: input, _ports: ports })
 }
 
 /// What both processes have in common.
-fn mark<'a>(command: &'a mut Command, shared: &Shared, name: &InstanceName) -> &'a mut Command {
+fn mark(mut command: Command, shared: &Shared, name: &InstanceName) -> Command {
     command
         .env(RUN_VARIABLE, &shared.config.run)
         .env(INSTANCE_VARIABLE, name.as_str())
-        .stdin(Stdio::null())
         .stderr(Stdio::piped())
         // Signals reach what an app starts, and the terminal's Ctrl-C reaches only us.
-        .process_group(0)
-        .kill_on_drop(true)
+        .process_group(0);
+    command
 }
 
-fn app_command(launch: &Launch, revision: &RevisionId, port: u16) -> Result<Command, String> {
+/// The app by way of the launcher, which ties it to us and becomes it.
+fn app_command(
+    launcher: &[OsString],
+    launch: &Launch,
+    revision: &RevisionId,
+    port: u16,
+) -> Result<Command, String> {
     let port = port.to_string();
-    let (program, arguments) = launch.command.split_first().ok_or("there is no command to run")?;
-    let mut command = Command::new(program);
+    if launch.command.is_empty() {
+        return Err("there is no command to run".to_owned());
+    }
+    let app = launch.command.iter().map(|argument| with_port(argument, &port));
+    let parent = OsString::from(std::process::id().to_string());
+    let by_way = launcher.iter().cloned().chain((!launcher.is_empty()).then_some(parent));
+    let mut words = by_way.chain(app);
+    let mut command = Command::new(words.next().unwrap_or_default());
     command
-        .args(arguments.iter().map(|argument| with_port(argument, &port)))
+        .args(words)
+        .stdin(Stdio::piped())
         .env("PORT", &port)
         // Knative's container contract.
         .env("K_REVISION", revision.name())
@@ -155,6 +189,7 @@ fn sidecar_command(
         .args(arguments)
         // The sidecar is configured by what we say and by nothing that happens to be set.
         .env_clear()
+        .env(PARENT_VARIABLE, std::process::id().to_string())
         .env("CONTAINER_CONCURRENCY", launch.container_concurrency.to_string())
         .env("QUEUE_SERVING_PORT", port.to_string())
         .env("QUEUE_SERVING_TLS_PORT", "")
@@ -180,6 +215,7 @@ fn sidecar_command(
         .env("TIDEGATE_QUIET_PERIOD_MS", launch.quiet_period.as_millis().to_string())
         .env("TIDEGATE_GRACE_PERIOD_MS", launch.grace_period.as_millis().to_string())
         .envs(launch.sidecar_environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
         .stdout(Stdio::null());
     Ok(command)
 }
@@ -192,17 +228,22 @@ impl Pair {
         name: &InstanceName,
         launch: &Launch,
         mut orders: watch::Receiver<Order>,
-    ) -> String {
+    ) -> (String, Whose) {
         // Nothing ends while it is not waited for, so these stay ours to signal.
         let (app_pid, sidecar_pid) = (pid(&self.app), pid(&self.sidecar));
+        let mut looking = pin!(look_into(shared, name, launch, self.app_port, sidecar_pid));
         let mut give_up_at = None;
+        let mut whose = Whose::App;
         let what = loop {
             tokio::select! {
                 status = self.app.wait() => break format!("the app ended ({})", words(status)),
                 status = self.sidecar.wait() => match give_up_at {
                     // It is done, as it was told to be: the app has nothing left to do.
                     Some(_) => break "it was stopped".to_owned(),
-                    None => break format!("its queue-proxy ended ({})", words(status)),
+                    None => {
+                        whose = Whose::Sidecar;
+                        break format!("its queue-proxy ended ({})", words(status));
+                    }
                 },
                 changed = orders.changed() => {
                     let order = *orders.borrow_and_update();
@@ -218,6 +259,7 @@ impl Pair {
                         Order::Run => {}
                     }
                 }
+                never = &mut looking => match never {},
                 () = until(give_up_at) => break "it did not drain in time".to_owned(),
             }
         };
@@ -229,7 +271,7 @@ impl Pair {
             let _ = shared.handle.happened(Event::InstanceFailed { instance }).await;
         }
         self.end(shared, name, launch, &mut orders, [app_pid, sidecar_pid]).await;
-        what
+        (what, whose)
     }
 
     /// Ends whatever still runs: the app may finish unless it was to be killed.
@@ -245,7 +287,7 @@ impl Pair {
             signal_group(app_pid, &mut self.app, Signal::TERM);
             tokio::select! {
                 _ = self.app.wait() => {}
-                () = tokio::time::sleep(launch.stop_deadline) => {}
+                () = deadline(shared, name, launch.stop_deadline) => {}
                 _ = orders.wait_for(|order| *order == Order::Kill) => {}
             }
         }
@@ -261,6 +303,46 @@ impl Pair {
         for collector in &mut self.collectors {
             let _ = timeout(OUTPUT_TIMEOUT, collector).await;
         }
+    }
+}
+
+/// Looks into an instance that is not ready when it should be, and tells why, until it is ready or
+/// on its way out.
+async fn look_into(
+    shared: &Shared,
+    name: &InstanceName,
+    launch: &Launch,
+    port: u16,
+    sidecar: Option<Pid>,
+) -> Infallible {
+    let mut wait = launch.patience;
+    loop {
+        tokio::time::sleep(wait).await;
+        let (run, instance) = (shared.config.run.clone(), name.clone());
+        let app = move || {
+            let found = mark::find(Of::Instance(&run, &instance));
+            found.into_iter().filter(|pid| Some(*pid) != sidecar).collect()
+        };
+        let Some(why) = why_not_ready(port, &launch.readiness, app).await else { break };
+        let event = Event::InstanceNotReady { instance: name.clone(), why };
+        if shared.handle.happened(event).await.is_err() {
+            break;
+        }
+        wait = wait.saturating_mul(LOOK_AGAIN_FACTOR);
+    }
+    std::future::pending().await
+}
+
+/// Waits for the deadline of an app that was told to end, and tells of one that seems deaf.
+async fn deadline(shared: &Shared, name: &InstanceName, deadline: Duration) {
+    if let Some(left) = deadline.checked_sub(LINGERS_AFTER).filter(|left| !left.is_zero()) {
+        tokio::time::sleep(LINGERS_AFTER).await;
+        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        let lingers = Event::InstanceLingers { instance: name.clone(), left_ms };
+        let _ = shared.handle.happened(lingers).await;
+        tokio::time::sleep(left).await;
+    } else {
+        tokio::time::sleep(deadline).await;
     }
 }
 

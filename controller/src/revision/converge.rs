@@ -124,7 +124,10 @@ impl Revision {
             return;
         }
         if let Some(Failure::NeverReady { deadline_ms }) = instance.failure {
-            ending.what = format!("it did not become ready within {deadline_ms} ms");
+            ending.what = format!("it did not become ready within {}", span(deadline_ms));
+            if !instance.why_not_ready.is_empty() {
+                ending.what = format!("{}: {}", ending.what, instance.why_not_ready);
+            }
         }
         let ready_ms = instance.ready_since.map(|since| cx.now.millis_since(since));
         match self.crash.failed(cx.now, ready_ms) {
@@ -141,6 +144,24 @@ impl Revision {
             }
         }
         self.converge(cx);
+    }
+
+    /// Somebody looked into an instance that is not ready.
+    pub(crate) fn instance_not_ready(
+        &mut self,
+        cx: &mut Context<'_>,
+        name: &InstanceName,
+        why: String,
+    ) {
+        let started = self.roster.change(name, |instance| {
+            let news = instance.phase == Phase::Starting && instance.why_not_ready != why;
+            instance.why_not_ready.clone_from(&why);
+            news.then_some(instance.started)
+        });
+        let Some(started) = started.flatten() else { return };
+        let after_ms = cx.now.millis_since(started);
+        let notice = Notice::NotReady { instance: name.clone(), after_ms, why };
+        cx.effects.push(Effect::Announce(notice));
     }
 
     /// Takes down instances that had long enough to become ready.
@@ -161,4 +182,12 @@ impl Revision {
         }
         self.push_endpoints(cx);
     }
+}
+
+/// A time for people: whole seconds as such.
+fn span(ms: u64) -> String {
+    if ms > 0 && ms.is_multiple_of(1_000) {
+        return format!("{} s", ms / 1_000);
+    }
+    format!("{ms} ms")
 }

@@ -140,7 +140,7 @@ fn an_instance_that_takes_too_long_is_killed_and_blamed() {
     let ended = Event::InstanceEnded { instance: instance("web-1"), ending: fixture::ending() };
     let notices = notices(&world.apply(ended));
     let Some(Notice::Crashed { ending, .. }) = notices.first() else { panic!("{notices:?}") };
-    assert!(ending.what.contains("did not become ready within 60000 ms"), "{}", ending.what);
+    assert!(ending.what.contains("did not become ready within 60 s"), "{}", ending.what);
 }
 
 #[test]

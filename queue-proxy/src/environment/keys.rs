@@ -171,6 +171,9 @@ keys! {
     TIDEGATE_LOG_QUERY = "TIDEGATE_LOG_QUERY";
     /// Further parameters whose values are masked, comma separated; `*` is all of them.
     TIDEGATE_LOG_QUERY_NAMES = "TIDEGATE_LOG_QUERY_NAMES";
+    /// Secret of the front door that requests come through: a request that tells it is answered
+    /// for that front door to pass on.
+    TIDEGATE_FRONT_DOOR = "TIDEGATE_FRONT_DOOR";
     /// Threads that carry requests.
     TIDEGATE_DATA_THREADS = "TIDEGATE_DATA_THREADS";
     /// Bytes that clients and the app can make the sidecar hold at a time, such as `64Mi`.

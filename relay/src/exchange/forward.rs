@@ -134,6 +134,7 @@ impl Exchange {
                 ForwardError::SwitchedProtocol { .. }
                     | ForwardError::TooManyInformational
                     | ForwardError::OverBudget
+                    | ForwardError::Declined { .. }
             );
             if !untouched || attempt == ATTEMPTS_MAX || is_final {
                 return Err(error);

@@ -6,7 +6,7 @@
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
@@ -51,6 +51,7 @@ pub(crate) struct Pump<'a> {
     head: &'a RequestHead,
     report: &'a mut Report,
     answer: &'a mut Answer,
+    declined: Option<&'a HeaderName>,
     alarm: &'a mut Alarm,
     deadlines: &'a mut Deadlines,
     guard: &'a mut (dyn Release + Send),
@@ -114,6 +115,7 @@ impl<'a> Pump<'a> {
             head: &exchange.head,
             report: &mut exchange.report,
             answer: &mut exchange.answer,
+            declined: exchange.declined.as_ref(),
             alarm: &mut exchange.alarm,
             deadlines,
             guard,
@@ -309,6 +311,9 @@ impl<'a> Pump<'a> {
         }
         self.deadlines.touch();
         self.deadlines.response_started();
+        if let Some(reason) = self.declined(&head) {
+            return Err(ForwardError::Declined { status: head.status, reason });
+        }
         self.report.status = Some(head.status);
         if self.is_tunnel(&head) {
             return self.open_tunnel(head);
@@ -325,6 +330,15 @@ impl<'a> Pump<'a> {
         }
         self.download = Download::Body;
         self.client.send_head(head)
+    }
+
+    /// What a proxy says about an error that it made up, where that is not to be passed on.
+    fn declined(&self, head: &ResponseHead) -> Option<String> {
+        let marker = self.declined?;
+        let is_error =
+            head.status.is_server_error() || head.status == StatusCode::TOO_MANY_REQUESTS;
+        let reason = is_error.then(|| head.headers.get(marker)).flatten()?;
+        Some(String::from_utf8_lossy(reason.as_bytes()).into_owned())
     }
 
     fn wants_type(&self, head: &ResponseHead) -> bool {

@@ -1,0 +1,58 @@
+//! What makes an app behave in a pipe as it does in a terminal.
+//!
+//! Runtimes gather their output when it does not go to a terminal, so that a line is seen minutes
+//! later or, after a crash, never; and they leave colours away. Where a runtime can be told
+//! otherwise by a variable it is told, unless the user has a word of their own in it.
+
+use std::ffi::OsString;
+
+use crate::terminal::{Colour, Surface};
+
+/// Python writes each line at once.
+const UNBUFFERED: (&str, &str) = ("PYTHONUNBUFFERED", "1");
+
+/// Node's ecosystem, and Rust's and BSD's tools.
+const COLOURED: [(&str, &str); 2] = [("FORCE_COLOR", "1"), ("CLICOLOR_FORCE", "1")];
+
+/// Any of these is a word about colours.
+const COLOUR_WORDS: [&str; 4] = ["NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "CLICOLOR"];
+
+/// What is added to the app's environment when its output goes to `surface` and what `set` tells
+/// is set in ours.
+pub(super) fn app(
+    surface: Surface,
+    set: impl Fn(&str) -> Option<OsString>,
+) -> Vec<(OsString, OsString)> {
+    let mut added = Vec::new();
+    if set(UNBUFFERED.0).is_none() {
+        added.push(UNBUFFERED);
+    }
+    let unsaid = COLOUR_WORDS.iter().all(|name| set(name).is_none());
+    if surface == Surface::Terminal(Colour::On) && unsaid {
+        added.extend(COLOURED);
+    }
+    added.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(surface: Surface, set: &[&str]) -> Vec<String> {
+        let given = |name: &str| set.contains(&name).then(|| OsString::from("x"));
+        let added = app(surface, given).into_iter();
+        added.map(|(name, _)| name.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn the_user_has_the_last_word() {
+        let terminal = Surface::Terminal(Colour::On);
+        assert_eq!(names(terminal, &[]), ["PYTHONUNBUFFERED", "FORCE_COLOR", "CLICOLOR_FORCE"]);
+        assert_eq!(names(Surface::Lines, &[]), ["PYTHONUNBUFFERED"]);
+        assert_eq!(names(Surface::Terminal(Colour::Off), &[]), ["PYTHONUNBUFFERED"]);
+        assert!(names(Surface::Lines, &["PYTHONUNBUFFERED"]).is_empty());
+        for word in COLOUR_WORDS {
+            assert_eq!(names(terminal, &[word]), ["PYTHONUNBUFFERED"], "{word}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What was served, for people and for machines.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidegate_activator::Outcomes;
+
+use super::service::LocalStatus;
+use crate::terminal::counted;
+
+/// The summary in lines.
+pub(super) fn text(status: &LocalStatus, up: Duration) -> Vec<String> {
+    let LocalStatus { door, outcomes, .. } = status;
+    let cold = match door.cold_starts {
+        0 => String::new(),
+        1 => "; 1 met a cold start".to_owned(),
+        count => format!("; {count} met a cold start"),
+    };
+    let latency = match latency(outcomes).as_str() {
+        "" => String::new(),
+        latency => format!("; {latency}"),
+    };
+    vec![format!(
+        "served {} in {}{cold}; {}{latency}",
+        counted(door.requests, "request"),
+        humantime::format_duration(Duration::from_secs(up.as_secs())),
+        failed(outcomes),
+    )]
+}
+
+/// The median latency and the highest but for one in a hundred; nothing before the first answer.
+pub(super) fn latency(outcomes: &Outcomes) -> String {
+    if outcomes.p99.is_zero() {
+        return String::new();
+    }
+    format!("p50 {}  p99 {}", milliseconds(outcomes.p50), milliseconds(outcomes.p99))
+}
+
+/// Whole milliseconds once there are some.
+fn milliseconds(duration: Duration) -> String {
+    match duration.as_secs_f64() * 1_000.0 {
+        ms if ms < 10.0 => format!("{ms:.1} ms"),
+        ms => format!("{ms:.0} ms"),
+    }
+}
+
+/// How many requests failed, and of what. What the app answered itself is its own affair, and
+/// told as such.
+pub(super) fn failed(outcomes: &Outcomes) -> String {
+    let causes: Vec<String> = outcomes
+        .failed
+        .iter()
+        .map(|((status, cause), count)| format!("{status} {cause}: {count}"))
+        .collect();
+    let failed = match causes.as_slice() {
+        [] => "failed 0".to_owned(),
+        causes => format!("failed {} ({})", outcomes.failures(), causes.join(", ")),
+    };
+    match outcomes.app_errors {
+        0 => failed,
+        count => format!("{failed}  5xx of the app's own {count}"),
+    }
+}
+
+/// The summary for machines: counts, and latencies in milliseconds.
+pub(super) fn json(status: &LocalStatus, up: Duration) -> Value {
+    let LocalStatus { door, outcomes, revision } = status;
+    let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
+    json!({
+        "service": revision.revision.name(),
+        "seconds": (up.as_secs_f64() * 1e3).round() / 1e3,
+        "requests": door.requests,
+        "cold_starts": door.cold_starts,
+        "failed": outcomes.failures(),
+        "failed_by_cause": outcomes.failed.iter().map(|((status, cause), count)| json!({
+            "status": status,
+            "cause": cause.to_string(),
+            "count": count,
+        })).collect::<Vec<_>>(),
+        "app_errors": outcomes.app_errors,
+        "latency_ms": { "p50": ms(outcomes.p50), "p99": ms(outcomes.p99) },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_activator::Cause;
+
+    use super::*;
+
+    #[test]
+    fn every_failure_is_told_by_its_cause() {
+        let mut outcomes = Outcomes::default();
+        assert_eq!(failed(&outcomes), "failed 0");
+        outcomes.failed.insert((502, Cause::AppDied), 3);
+        outcomes.failed.insert((503, Cause::LineFull), 1);
+        outcomes.app_errors = 2;
+        assert_eq!(
+            failed(&outcomes),
+            "failed 4 (502 app died: 3, 503 line full: 1)  5xx of the app's own 2"
+        );
+    }
+}

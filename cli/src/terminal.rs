@@ -1,0 +1,461 @@
+//! Where what happens is shown: lines that scroll by and, on a terminal, one block below them that
+//! is drawn anew in place.
+//!
+//! What is written goes through a thread of its own: a reader that stops reading, such as a pager,
+//! must keep neither the service nor Ctrl-C waiting.
+
+use std::io::{IsTerminal, Write};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::chart::{Ink, sparkline};
+
+/// Okabe-Ito as terminals have it: blue for demand, green for instances, vermilion for trouble.
+pub(crate) const BLUE: &str = "38;5;25";
+pub(crate) const GREEN: &str = "38;5;36";
+pub(crate) const VERMILION: &str = "38;5;166";
+
+/// What may wait to be written; lines beyond it are left out and counted.
+const BACKLOG_BYTES_MAX: usize = 1 << 20;
+
+/// Pieces on their way to the thread that writes.
+const DEPTH: usize = 2;
+
+/// How long the last words may take to be written.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The narrowest terminal that is drawn for.
+const WIDTH_MIN: usize = 20;
+
+/// Where it is shown, which decides how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Surface {
+    /// A terminal that can move the cursor.
+    Terminal(Colour),
+    /// A file, a pipe, a log.
+    Lines,
+    /// Nowhere: only the summary is wanted.
+    Silent,
+}
+
+/// Whether colour may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Colour {
+    /// As the terminal likes.
+    On,
+    /// `NO_COLOR` is set.
+    Off,
+}
+
+/// Which of our streams is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Stdout,
+    Stderr,
+}
+
+impl Surface {
+    /// What standard output is.
+    pub(crate) fn of_stdout() -> Self {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        if !std::io::stdout().is_terminal() || dumb {
+            return Self::Lines;
+        }
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self::Terminal(if no_color { Colour::Off } else { Colour::On })
+    }
+
+    pub(crate) fn is_terminal(self) -> bool {
+        matches!(self, Self::Terminal(_))
+    }
+
+    /// The text in a colour, where there are any.
+    pub(crate) fn paint(self, code: &str, text: &str) -> String {
+        match self {
+            Self::Terminal(Colour::On) => format!("\x1b[{code}m{text}\x1b[0m"),
+            _ => text.to_owned(),
+        }
+    }
+
+    /// What an app wrote, without anything that moves the cursor or changes the terminal; its
+    /// colours stay where there are any.
+    pub(crate) fn tame(self, line: &str) -> String {
+        if line.bytes().all(|byte| byte == b'\t' || (0x20..0x7f).contains(&byte)) {
+            return line.to_owned();
+        }
+        let keeps = self == Self::Terminal(Colour::On);
+        let mut tamed = String::with_capacity(line.len());
+        let mut rest = line;
+        let mut coloured = false;
+        while let Some(first) = rest.chars().next() {
+            if let Some(length) = colour_code(rest) {
+                if keeps {
+                    tamed.push_str(&rest[..length]);
+                    coloured = true;
+                }
+                rest = &rest[length..];
+                continue;
+            }
+            let shown = if first.is_control() && first != '\t' { '\u{fffd}' } else { first };
+            tamed.push(shown);
+            rest = &rest[first.len_utf8()..];
+        }
+        if coloured {
+            tamed.push_str("\x1b[0m");
+        }
+        tamed
+    }
+}
+
+/// Length of the escape sequence for a colour or a weight at the beginning of `text`.
+fn colour_code(text: &str) -> Option<usize> {
+    let parameters = text.strip_prefix("\x1b[")?;
+    let end = parameters.find(|c: char| !c.is_ascii_digit() && c != ';' && c != ':')?;
+    parameters[end..].starts_with('m').then_some(end + 3)
+}
+
+/// The characters that the locale can show.
+pub(crate) fn ink() -> Ink {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|value| !value.is_empty())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    if locale.contains("utf-8") || locale.contains("utf8") { Ink::Blocks } else { Ink::Ascii }
+}
+
+/// Columns of the terminal on standard output.
+pub(crate) fn width() -> usize {
+    size().0
+}
+
+/// Columns and rows. Some terminals do not know theirs and say zero.
+fn size() -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+    let known = |cells: u16| Some(usize::from(cells)).filter(|cells| *cells > 0);
+    let columns = size.and_then(|size| known(size.ws_col)).unwrap_or(80).max(WIDTH_MIN);
+    (columns, size.and_then(|size| known(size.ws_row)).unwrap_or(24))
+}
+
+/// Lines, and a block below them.
+#[derive(Debug)]
+pub(crate) struct Terminal {
+    surface: Surface,
+    /// What is not yet on its way.
+    backlog: String,
+    left_out: u64,
+    pieces: mpsc::Sender<String>,
+    writing: Option<JoinHandle<()>>,
+    block: Vec<String>,
+    /// Columns of each line of the block that stands on the terminal now.
+    drawn: Vec<usize>,
+}
+
+impl Terminal {
+    pub(crate) fn new(surface: Surface, target: Target) -> Self {
+        let (pieces, mut received) = mpsc::channel::<String>(DEPTH);
+        let writing = std::thread::spawn(move || {
+            while let Some(piece) = received.blocking_recv() {
+                // A reader that went away makes no difference to what is served.
+                let _ = match target {
+                    Target::Stdout => write(std::io::stdout().lock(), &piece),
+                    Target::Stderr => write(std::io::stderr().lock(), &piece),
+                };
+            }
+        });
+        Self {
+            surface,
+            backlog: String::new(),
+            left_out: 0,
+            pieces,
+            writing: Some(writing),
+            block: Vec::new(),
+            drawn: Vec::new(),
+        }
+    }
+
+    pub(crate) fn surface(&self) -> Surface {
+        self.surface
+    }
+
+    /// Resolves when what is said next is written soon. Cancel safe.
+    pub(crate) async fn room(&self) {
+        // The thread ends after us.
+        let _ = self.pieces.reserve().await;
+    }
+
+    /// Shows a line, above the block. Call [`Self::flush`] after the last of several.
+    pub(crate) fn say(&mut self, line: &str) {
+        if self.surface == Surface::Silent {
+            return;
+        }
+        if self.backlog.len() > BACKLOG_BYTES_MAX {
+            self.left_out += 1;
+            return;
+        }
+        self.erase();
+        if let count @ 1.. = std::mem::take(&mut self.left_out) {
+            self.backlog.push_str(&format!("… {} left out\n", counted(count, "line")));
+        }
+        self.backlog.push_str(line);
+        self.backlog.push('\n');
+    }
+
+    /// Replaces the block.
+    pub(crate) fn show(&mut self, block: Vec<String>) {
+        self.block = block;
+        self.erase();
+        self.flush();
+    }
+
+    /// Takes the block away, or leaves it standing.
+    pub(crate) fn end_block(&mut self, end: BlockEnd) {
+        if end == BlockEnd::Erased {
+            self.erase();
+        }
+        self.drawn.clear();
+        self.block.clear();
+    }
+
+    /// Draws the block if it is not there, and sends everything on its way.
+    pub(crate) fn flush(&mut self) {
+        if self.drawn.is_empty() && self.backlog.len() <= BACKLOG_BYTES_MAX {
+            self.draw();
+        }
+        if !self.backlog.is_empty()
+            && let Ok(permit) = self.pieces.try_reserve()
+        {
+            permit.send(std::mem::take(&mut self.backlog));
+        }
+    }
+
+    /// Writes what is left, unless nobody takes it.
+    pub(crate) async fn close(mut self) {
+        let last = std::mem::take(&mut self.backlog);
+        let Self { pieces, writing, .. } = self;
+        let closing = async {
+            let _ = pieces.send(last).await;
+            drop(pieces);
+            if let Some(writing) = writing {
+                let _ = tokio::task::spawn_blocking(move || writing.join()).await;
+            }
+        };
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
+    }
+
+    /// Moves to where the block begins, and clears from there on.
+    fn erase(&mut self) {
+        if self.drawn.is_empty() {
+            return;
+        }
+        // A terminal that has become narrower has wrapped what stood there.
+        let width = width();
+        let rows: usize = self.drawn.iter().map(|columns| columns.div_ceil(width).max(1)).sum();
+        self.drawn.clear();
+        // What was typed meanwhile, such as ^C, has moved the cursor.
+        self.backlog.push_str(&format!("\r\x1b[{rows}A\x1b[J"));
+    }
+
+    fn draw(&mut self) {
+        if !self.surface.is_terminal() {
+            return;
+        }
+        let (width, height) = size();
+        // More than the terminal has rows would scroll away before it is erased.
+        for line in self.block.iter().take(height.saturating_sub(1)) {
+            let line = cut(line, width);
+            self.drawn.push(columns(&line));
+            self.backlog.push_str(&line);
+            self.backlog.push('\n');
+        }
+    }
+}
+
+/// What becomes of the block that stands on the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BlockEnd {
+    Erased,
+    Left,
+}
+
+fn write(mut out: impl Write, text: &str) -> std::io::Result<()> {
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// A number with its noun.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
+/// Parts of a line, as they are shown or with escape sequences.
+enum Part {
+    Shown(char),
+    Code(String),
+}
+
+fn parts(line: &str) -> impl Iterator<Item = Part> {
+    let mut chars = line.chars();
+    std::iter::from_fn(move || {
+        let first = chars.next()?;
+        if first != '\x1b' {
+            return Some(Part::Shown(first));
+        }
+        let mut code = String::from(first);
+        for next in chars.by_ref() {
+            code.push(next);
+            if next.is_ascii_alphabetic() {
+                break;
+            }
+        }
+        Some(Part::Code(code))
+    })
+}
+
+/// Columns that a line takes, colour codes not counted.
+fn columns(line: &str) -> usize {
+    parts(line).filter(|part| matches!(part, Part::Shown(_))).count()
+}
+
+/// Cuts a line to so many columns, with `…` where something is missing.
+pub(crate) fn cut(line: &str, width: usize) -> String {
+    let excess = columns(line) > width;
+    let kept = if excess { width.saturating_sub(1) } else { width };
+    let (mut out, mut shown) = (String::new(), 0);
+    for part in parts(line) {
+        match part {
+            Part::Code(code) => out.push_str(&code),
+            Part::Shown(char) if shown < kept => {
+                shown += 1;
+                out.push(char);
+            }
+            Part::Shown(_) if shown == kept && excess => {
+                shown += 1;
+                out.push('…');
+            }
+            Part::Shown(_) => {}
+        }
+    }
+    out
+}
+
+/// Breaks a sentence behind `label` into at most `lines` lines of `width` columns, the further ones
+/// below the first; `…` stands where it is longer.
+pub(crate) fn wrap(label: &str, sentence: &str, width: usize, lines: usize) -> Vec<String> {
+    let indent = columns(label);
+    let room = width.saturating_sub(indent).max(1);
+    let mut wrapped: Vec<String> = Vec::new();
+    let mut line = String::new();
+    for word in sentence.split_whitespace() {
+        if line.is_empty() {
+            line.push_str(word);
+        } else if columns(&line) + 1 + columns(word) <= room {
+            line.push(' ');
+            line.push_str(word);
+        } else if wrapped.len() + 1 < lines {
+            wrapped.push(std::mem::replace(&mut line, word.to_owned()));
+        } else {
+            // A line that is full gives its last column to the `…`.
+            line.push('…');
+            line = cut(&line, room);
+            break;
+        }
+    }
+    wrapped.push(line);
+    wrapped
+        .iter()
+        .enumerate()
+        .map(|(nth, line)| match nth {
+            0 => format!("{label}{}", cut(line, room)),
+            _ => format!("{:indent$}{}", "", cut(line, room)),
+        })
+        .collect()
+}
+
+/// Two groups of figures on one line, or below each other where they do not fit.
+pub(crate) fn side_by_side(left: &str, right: &str, width: usize) -> Vec<String> {
+    let one = format!("{left}  {right}");
+    if columns(&one) <= width { vec![one] } else { vec![left.into(), right.into()] }
+}
+
+/// A sparkline in `width` columns that says what its highest bar stands for; nothing where there is
+/// no room for it.
+pub(crate) fn scaled(values: &[f64], width: usize, ink: Ink) -> (String, String) {
+    const COLUMNS_MIN: usize = 10;
+    const SCALE_WIDTH: usize = 9;
+    let top = values.iter().copied().fold(0.0, f64::max);
+    let scale = format!("max {top:.0}");
+    match width.checked_sub(SCALE_WIDTH + 2).filter(|columns| *columns >= COLUMNS_MIN) {
+        Some(columns) => {
+            let from = values.len().saturating_sub(columns);
+            let line = sparkline(&values[from..], columns, ink);
+            (format!("{line:<columns$}"), scale)
+        }
+        None => (String::new(), scale),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_cut_to_what_is_seen_and_says_so() {
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("abcdef", 3), "ab…");
+        assert_eq!(cut("a\x1b[38;5;36mbc\x1b[0mdef", 3), "a\x1b[38;5;36mb…\x1b[0m");
+        assert_eq!(columns("a\x1b[1mb\x1b[0m"), 2);
+    }
+
+    #[test]
+    fn nothing_an_app_writes_controls_the_terminal() {
+        let plain = Surface::Terminal(Colour::Off);
+        assert_eq!(plain.tame("\x1b[2Jgone\r\tkept"), "\u{fffd}[2Jgone\u{fffd}\tkept");
+        assert_eq!(plain.tame("\x1b[31mred\x1b[0m"), "red");
+        let coloured = Surface::Terminal(Colour::On);
+        assert_eq!(coloured.tame("\x1b[1;31mred"), "\x1b[1;31mred\x1b[0m");
+        assert_eq!(coloured.tame("\x1b]0;title\x07"), "\u{fffd}]0;title\u{fffd}");
+        assert_eq!(coloured.tame("\x1b["), "\u{fffd}[");
+    }
+
+    #[test]
+    fn a_long_reason_takes_two_lines_and_says_where_it_was_cut() {
+        let lines = wrap("last  ", "one two three four five six", 14, 2);
+        assert_eq!(lines, ["last  one two", "      three…"]);
+        let lines = wrap("last  ", "one two", 14, 2);
+        assert_eq!(lines, ["last  one two"]);
+        for width in 20..200 {
+            let lines = wrap("last  ", &"word ".repeat(60), width, 2);
+            assert!(lines.len() <= 2 && lines.iter().all(|line| columns(line) <= width));
+            assert!(width > 150 || lines[1].ends_with('…'), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_sparkline_says_what_its_top_is() {
+        let (line, scale) = scaled(&[0.0, 1.0, 106.0], 30, Ink::Blocks);
+        assert_eq!((line.chars().count(), scale.as_str()), (19, "max 106"));
+        assert_eq!(scaled(&[1.0], 10, Ink::Blocks).0, "");
+    }
+
+    #[tokio::test]
+    async fn what_stands_is_erased_before_it_is_drawn_again() {
+        let (pieces, mut received) = mpsc::channel(DEPTH);
+        let surface = Surface::Terminal(Colour::Off);
+        let mut terminal = Terminal { pieces, ..Terminal::new(surface, Target::Stderr) };
+        terminal.show(vec!["x".repeat(15), "y".into()]);
+        assert!(received.recv().await.expect("drawn").ends_with("y\n"));
+        // As if it had become so narrow that the first line took two rows.
+        terminal.drawn[0] = width() + 1;
+        terminal.say("a line");
+        terminal.flush();
+        let piece = received.recv().await.expect("drawn");
+        assert!(piece.starts_with("\r\x1b[3A\x1b[Ja line\nxxx"), "{piece:?}");
+    }
+}

@@ -1,0 +1,66 @@
+//! A run said `0 failed` while clients got 502s: only failures of the front door itself were
+//! counted, not what a sidecar made up. Clients were told one of three things by chance, and one
+//! that waited for an app that never started got no answer at all.
+
+use crate::running::{self, Running, get, get_text};
+
+/// An app that holds every request, and says its process id.
+const SLOW: &str = r#"echo "pid $$"; exec "$0" demo --app --service-time 600s --start-up 0ms"#;
+
+#[test]
+fn a_request_whose_app_died_is_told_so_and_counted() {
+    let arguments = ["--listen", "0", "--json", "--", "sh", "-c", SLOW];
+    let mut arguments: Vec<String> = arguments.map(str::to_owned).into();
+    arguments.push(env!("CARGO_BIN_EXE_tidegate").to_owned());
+    let mut run = Running::start_told(arguments);
+    let pid = run.app_pid();
+    run.wait_for("is ready");
+    let address = run.address();
+    let client = std::thread::spawn(move || get_text(&address));
+    run.wait_for_request();
+    running::kill(pid, "KILL");
+    let answer = client.join().expect("it ends").expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nthe app died before it answered\n"), "{answer}");
+    run.signal("INT");
+    assert_eq!(run.wait_for_exit(), Some(0));
+    let output = run.output();
+    let told = "failed 1 (502 app died: 1)";
+    assert!(output.contains(told), "{output}");
+    let summary = output.lines().find(|line| line.starts_with('{')).expect("a summary");
+    let summary: serde_json::Value = serde_json::from_str(summary).expect("JSON");
+    assert_eq!(summary["failed"], 1);
+    assert_eq!(summary["failed_by_cause"][0]["cause"], "app died");
+}
+
+#[test]
+fn whoever_waits_for_an_app_that_never_starts_is_told_why() {
+    let arguments = ["--listen", "0", "--initial", "0", "--", "sh", "-c", "exit 7"];
+    let mut run = Running::start(arguments.map(str::to_owned).into());
+    let answer = get_text(&run.address()).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("\r\nRetry-After: "), "{answer}");
+    let reason = "sh never became ready in 3 attempts: the app ended (exit status: 7)\n";
+    assert!(answer.ends_with(reason), "{answer}");
+    assert_eq!(run.wait_for_exit(), Some(1));
+    assert!(run.output().contains("failed 1 (503 never ready: 1)"), "{}", run.output());
+}
+
+#[test]
+fn causes_are_told_before_their_effects() {
+    let mut run = Running::start(
+        ["--listen", "0", "--initial", "0", "--window", "6s", "--idle", "1s"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(crate::app())
+            .collect(),
+    );
+    assert_eq!(get(&run.address()).expect("an answer").status, 200);
+    run.wait_for("sh-1 stopped");
+    let output = run.output();
+    let place = |text: &str| output.find(text).unwrap_or_else(|| panic!("no {text:?}: {output}"));
+    assert!(place("0 -> 1 instance.") < place("sh-1 starts"));
+    assert!(place("1 -> 0 instances.") < place("sh-1 drains"));
+    run.signal("TERM");
+    assert_eq!(run.wait_for_exit(), Some(0));
+}

@@ -1,0 +1,108 @@
+//! Processes that the kernel ends when the one that started them ends, however that came about.
+//!
+//! Linux can promise a process a signal for the death of its parent, but only the process itself
+//! can ask for that, and an app does not. So an app is started by way of [`run_tied`]: our own
+//! program ties itself to its parent and then becomes the app, which stays tied. The kernel looks
+//! at the *thread* that started a process, so all are started by one thread that lives for as long
+//! as any of them is wanted.
+//!
+//! What the kernel does not do: it ends the process it was asked for and not what that one has
+//! started, and it forgets the promise when a program with privileges of its own (set-user-ID,
+//! capabilities) takes over. Both are left to the guard.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt;
+
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, oneshot};
+
+/// The variable that tells a process whose end is to be its own: a process id.
+pub const PARENT_VARIABLE: &str = "TIDEGATE_PARENT";
+
+/// Processes that may wait to be started. More than an actuator ever starts at once only makes
+/// whoever starts them wait.
+const DEPTH: usize = 64;
+
+/// Starts processes from one thread, which ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Starter {
+    orders: mpsc::Sender<Order>,
+}
+
+#[derive(Debug)]
+struct Order {
+    command: Command,
+    /// A child that nobody takes is killed.
+    started: oneshot::Sender<io::Result<Child>>,
+}
+
+impl Starter {
+    /// Must be called within a tokio runtime, which will look after the children.
+    pub(super) fn new() -> Self {
+        let (orders, mut received) = mpsc::channel::<Order>(DEPTH);
+        let runtime = tokio::runtime::Handle::current();
+        let starting = move || {
+            let _entered = runtime.enter();
+            while let Some(Order { mut command, started }) = received.blocking_recv() {
+                drop(started.send(command.kill_on_drop(true).spawn()));
+            }
+        };
+        // Without the thread every start fails with a message of its own.
+        if let Err(error) = std::thread::Builder::new().name("starter".into()).spawn(starting) {
+            tracing::error!(%error, "the thread that starts processes cannot be had");
+        }
+        Self { orders }
+    }
+
+    /// Starts a process. Cancel safe: what was started for nobody is killed.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(super) async fn start(&self, command: Command) -> io::Result<Child> {
+        let (started, answer) = oneshot::channel();
+        let gone = || io::Error::other("the thread that starts processes has ended");
+        self.orders.send(Order { command, started }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+/// Has the kernel kill this process when `parent` ends. Does nothing on systems that know no such
+/// thing.
+///
+/// # Errors
+/// When `parent` has ended already, or the kernel refuses.
+pub fn tie_to(parent: u32) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // It may have ended before it was asked for, and nothing is sent for that.
+        let is_there = getppid().is_some_and(|pid| u32::try_from(pid.as_raw_pid()) == Ok(parent));
+        if !is_there {
+            return Err(io::Error::other("who started this process has ended"));
+        }
+    }
+    Ok(())
+}
+
+/// Ties this process to the parent that [`PARENT_VARIABLE`] names, if any.
+///
+/// # Errors
+/// When that parent has ended already, or the variable is no process id.
+pub fn tie_as_told() -> io::Result<()> {
+    let Some(parent) = std::env::var_os(PARENT_VARIABLE) else { return Ok(()) };
+    let parent = parent.to_str().and_then(|parent| parent.parse().ok());
+    tie_to(parent.ok_or_else(|| io::Error::other("TIDEGATE_PARENT is no process id"))?)
+}
+
+/// Ties this process to `parent` and becomes `command`. Returns only when that fails, with why.
+pub fn run_tied(parent: u32, command: &[OsString]) -> io::Error {
+    let Some((program, arguments)) = command.split_first() else {
+        return io::ErrorKind::InvalidInput.into();
+    };
+    match tie_to(parent) {
+        Ok(()) => std::process::Command::new(program).args(arguments).exec(),
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,211 @@
+//! Where processes listen, and why an instance is not ready: what a person would look up.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use rustix::process::Pid;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::declaration::Readiness;
+
+/// How long a connection to this machine, and the first bytes of an answer, may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Addresses told at most.
+const TOLD_MAX: usize = 4;
+
+/// As much of an answer as holds its status.
+const STATUS_BYTES_MAX: usize = 64;
+
+/// What the kernel calls a socket that listens in its tables.
+const LISTENING: &str = "0A";
+
+/// Why an app that should be ready on `port` is not: what was tried, what came back and, where
+/// nothing listens there, where `processes` do listen. `None` when it answers as it should.
+pub(super) async fn why_not_ready(
+    port: u16,
+    readiness: &Readiness,
+    processes: impl Fn() -> Vec<Pid> + Send + 'static,
+) -> Option<String> {
+    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let mut refusal = String::new();
+    for host in loopback {
+        let address = SocketAddr::new(host, port);
+        match (connect(address).await, readiness) {
+            (Ok(_), Readiness::Tcp) => return None,
+            (Ok(stream), Readiness::Http(path)) => return ask(stream, address, path).await,
+            // What IPv6 says matters only where it is there.
+            (Err(why), _) if refusal.is_empty() => refusal = format!("{address} {why}"),
+            (Err(_), _) => {}
+        }
+    }
+    let looking = tokio::task::spawn_blocking(move || listening(&processes()));
+    let found = looking.await.unwrap_or_default();
+    Some(format!("{refusal}; {}", elsewhere(&found, port)))
+}
+
+async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
+    match timeout(ANSWER_TIMEOUT, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            Err("refuses connections".to_owned())
+        }
+        Ok(Err(error)) => Err(format!("cannot be reached ({error})")),
+        Err(_) => Err("does not accept connections".to_owned()),
+    }
+}
+
+/// Asks for a path, and reads no more than the status.
+async fn ask(mut stream: TcpStream, address: SocketAddr, path: &str) -> Option<String> {
+    let asking = async {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        while !answer.contains(&b'\n') && answer.len() < STATUS_BYTES_MAX {
+            if stream.read_buf(&mut answer).await? == 0 {
+                break;
+            }
+        }
+        std::io::Result::Ok(answer)
+    };
+    let asked = format!("GET http://{address}{path}");
+    let expected = "expected a status of 200 to 399";
+    match timeout(ANSWER_TIMEOUT, asking).await {
+        Err(_) => Some(format!("{asked} was not answered within {ANSWER_TIMEOUT:?}, {expected}")),
+        Ok(Err(error)) => Some(format!("{asked} was not answered ({error}), {expected}")),
+        Ok(Ok(answer)) => match status(&answer) {
+            Some(200..=399) => None,
+            Some(status) => Some(format!("{asked} answered {status}, {expected}")),
+            None => Some(format!("{asked} was not answered with HTTP, {expected}")),
+        },
+    }
+}
+
+fn status(answer: &[u8]) -> Option<u16> {
+    let line = std::str::from_utf8(answer.split(|byte| *byte == b'\r').next()?).ok()?;
+    let mut words = line.split_whitespace();
+    words.next().filter(|version| version.starts_with("HTTP/"))?;
+    words.next()?.parse().ok()
+}
+
+/// What to make of where it does listen.
+fn elsewhere(found: &BTreeSet<SocketAddr>, port: u16) -> String {
+    if found.is_empty() {
+        return "it does not listen on any port so far".to_owned();
+    }
+    let mut told: Vec<String> = found.iter().take(TOLD_MAX).map(ToString::to_string).collect();
+    if found.len() > TOLD_MAX {
+        told.push(format!("{} more", found.len() - TOLD_MAX));
+    }
+    let advice = match found.iter().any(|address| address.port() == port) {
+        true => "let it listen on 127.0.0.1",
+        false => "use {PORT} or $PORT",
+    };
+    format!("it listens on {}, not on 127.0.0.1:{port}: {advice}", told.join(" and "))
+}
+
+/// Every address that one of these processes listens on. Reads `/proc`: empty without it.
+fn listening(processes: &[Pid]) -> BTreeSet<SocketAddr> {
+    let mut sockets = HashSet::new();
+    for process in processes {
+        let folder = format!("/proc/{}/fd", process.as_raw_pid());
+        // A process may have ended meanwhile.
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(target) = fs::read_link(entry.path()) else { continue };
+            let target = target.to_string_lossy();
+            let inode = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
+            sockets.extend(inode.and_then(|inode| inode.parse::<u64>().ok()));
+        }
+    }
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
+    tables
+        .iter()
+        .flatten()
+        .flat_map(|table| table.lines().filter_map(entry))
+        .filter_map(|(address, inode)| sockets.contains(&inode).then_some(address))
+        .collect()
+}
+
+/// Address and inode of a listening socket, from a line of `/proc/net/tcp` or `tcp6`.
+fn entry(line: &str) -> Option<(SocketAddr, u64)> {
+    let mut fields = line.split_whitespace();
+    let (address, port) = fields.nth(1)?.split_once(':')?;
+    let state = fields.nth(1)?;
+    let inode = fields.nth(5)?.parse().ok()?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    // Words of 32 bits in the machine's order, whose bytes are in the network's.
+    let words: Option<Vec<[u8; 4]>> = (0..address.len() / 8)
+        .map(|word| address.get(word * 8..word * 8 + 8))
+        .map(|word| Some(u32::from_str_radix(word?, 16).ok()?.to_ne_bytes()))
+        .collect();
+    let ip = match words?.concat().as_slice() {
+        bytes @ [_, _, _, _] => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
+        bytes => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?),
+    };
+    (state == LISTENING).then_some((SocketAddr::new(ip, port), inode))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ourselves() -> Vec<Pid> {
+        vec![rustix::process::getpid()]
+    }
+
+    #[tokio::test]
+    async fn what_listens_elsewhere_is_told_where() {
+        let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let why = why_not_ready(port, &Readiness::Tcp, ourselves).await.expect("not ready");
+        let listens = elsewhere.local_addr().expect("an address").to_string();
+        assert!(why.starts_with(&format!("127.0.0.1:{port} refuses connections; ")), "{why}");
+        assert!(why.contains(&listens) && why.ends_with("use {PORT} or $PORT"), "{why}");
+        let port = elsewhere.local_addr().expect("an address").port();
+        assert_eq!(why_not_ready(port, &Readiness::Tcp, ourselves).await, None);
+        let nobody = why_not_ready(1, &Readiness::Tcp, Vec::new).await.expect("not ready");
+        assert!(nobody.ends_with("it does not listen on any port so far"), "{nobody}");
+    }
+
+    #[tokio::test]
+    async fn what_a_path_answers_is_told() {
+        for (answer, expected) in [
+            (&b"HTTP/1.1 404 Not Found\r\n\r\n"[..], "answered 404"),
+            (b"SSH-2.0-x\r\n", "was not answered with HTTP"),
+            (b"", "was not answered"),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let port = listener.local_addr().expect("an address").port();
+            tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                let mut request = [0; 64];
+                stream.read(&mut request).await.expect("a request");
+                stream.write_all(answer).await.expect("written");
+            });
+            let readiness = Readiness::Http("/healthz".into());
+            let why = why_not_ready(port, &readiness, Vec::new).await.expect("not ready");
+            assert!(why.contains(&format!("GET http://127.0.0.1:{port}/healthz")), "{why}");
+            assert!(why.contains(expected), "{why}");
+        }
+    }
+
+    #[test]
+    fn the_tables_of_the_kernel_are_read() {
+        let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  \
+                    1000        0 31337 1 0000000000000000 100 0 0 10 0";
+        assert_eq!(entry(line), Some(("127.0.0.1:8080".parse().expect("valid"), 31_337)));
+        let line = "   0: 00000000000000000000000001000000:1F90 \
+                    00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 \
+                    00000000  1000        0 31338 1 0000000000000000 100 0 0 10 0";
+        assert_eq!(entry(line), Some(("[::1]:8080".parse().expect("valid"), 31_338)));
+        assert_eq!(entry(&line.replace(" 0A ", " 01 ")), None);
+        assert_eq!(entry("  sl  local_address rem_address   st"), None);
+    }
+}
