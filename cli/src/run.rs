@@ -281,7 +281,7 @@ async fn batch(
     screen.room().await;
     if output.recv_many(lines, OUTPUT_BATCH).await == 0 {
         // Nobody writes any more, or nobody is to see it.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -305,7 +305,7 @@ fn one_deep_line_is_not_echoed_whole() {
     for (name, text) in [
         ("deep.toml", format!("x = {deep}")),
         ("deep.yaml", format!("x: {deep}")),
-        ("deep.json", deep.clone()),
+        ("deep.json", deep),
         ("long.toml", format!("{}\n", "k".repeat(200_000))),
         ("kind.json", format!(r#"{{"kind": "{}", "input": {{}}}}"#, "k".repeat(200_000))),
         (

@@ -186,7 +186,7 @@ mod tests {
             tokio::spawn(async move {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
                 let mut request = [0; 64];
-                stream.read(&mut request).await.expect("a request");
+                assert_ne!(stream.read(&mut request).await.expect("a request"), 0);
                 stream.write_all(answer).await.expect("written");
             });
             let readiness = Readiness::Http("/healthz".into());

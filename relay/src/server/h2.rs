@@ -57,6 +57,7 @@ struct Streams<H> {
 }
 
 /// What happens next on a connection.
+#[expect(clippy::large_enum_variant, reason = "moved once a stream, and never kept")]
 enum Event {
     Accepted(Accepted),
     /// It has to end.
