@@ -95,5 +95,7 @@ fn log_to_stderr() {
         .with_env_filter(wanted)
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // A reader of our log that has gone must not end what we were about to log of.
+        .log_internal_errors(false)
         .init();
 }

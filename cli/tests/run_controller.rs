@@ -75,3 +75,57 @@ fn what_cannot_be_used_is_named_before_anything_listens() {
         assert!(text.contains(expected), "{arguments:?} should say {expected:?}: {text}");
     }
 }
+
+/// Whoever reached the port once took part, and the port was open to every machine.
+#[test]
+fn nobody_is_let_in_by_default() {
+    for open in ["0.0.0.0:0", "[::]:0"] {
+        let (code, text) = refused(&["--listen", open]);
+        assert!(matches!(code, Some(1 | 2)), "{text}");
+        assert!(text.contains("--secret-file") && text.contains("--allow-anonymous"), "{text}");
+    }
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    write!(file, "short").expect("writable");
+    let path = file.path().to_str().expect("text").to_owned();
+    let (code, text) = refused(&["--secret-file", &path]);
+    assert!(matches!(code, Some(1 | 2)) && text.contains("5 characters"), "{text}");
+    write!(file, "-no-more-0123456789").expect("writable");
+    let (mut child, address) = start(&["--secret-file", &path]);
+    let ask = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .args(["explain", "--controller", &address])
+            .args(arguments)
+            .output()
+            .expect("the program starts")
+    };
+    // Nobody reads its log any more: that must not matter.
+    let (uninvited, invited) = (ask(&[]), ask(&["--secret-file", &path]));
+    child.kill().expect("it runs");
+    let _ = child.wait();
+    let text = String::from_utf8_lossy(&uninvited.stderr).into_owned();
+    assert!(!uninvited.status.success(), "{text}");
+    assert!(text.contains("TIDEGATE_SECRET_FILE") && !text.contains("no-more"), "{text}");
+    assert!(invited.status.success());
+}
+
+#[test]
+fn keys_that_nobody_knows_are_told_with_the_nearest() {
+    let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
+    writeln!(file, "kind: ConfigMap\nmetadata: {{name: config-autoscaler}}").expect("writable");
+    writeln!(file, "data:\n  _example: x\n  maxscale: \"7\"").expect("writable");
+    writeln!(file, "  stable-windw: 30s").expect("writable");
+    let settings = file.path().to_str().expect("text");
+    let mut child = controller(&["--listen", "127.0.0.1:0", "--settings", settings])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    let lines: Vec<String> = lines.take(3).map(|line| line.expect("text")).collect();
+    child.kill().expect("it runs");
+    let _ = child.wait();
+    let text = lines.join("\n");
+    for told in ["maxscale", "`max-scale`?", "stable-windw", "`stable-window`?", "listening on"] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    assert!(!text.contains("_example"), "{text}");
+}

@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use tidegate_trust::Secret;
-use tonic::metadata::MetadataMap;
-use tonic::{Request, Status};
+use tonic::Status;
 
 /// How often it is logged at most that somebody was turned away: whoever tries passwords must not
 /// fill a disk.
@@ -89,29 +90,32 @@ impl Gatekeeper {
         Self { secret, complaints: Arc::default() }
     }
 
-    /// The call, if it may pass.
-    pub(crate) fn admit(&self, request: Request<()>) -> Result<Request<()>, Status> {
-        let Some(secret) = &self.secret else { return Ok(request) };
-        let refusal = match authorization(request.metadata()) {
-            Some(shown) if secret.is_shown_by(shown) => return Ok(request),
+    /// Whether a call with these headers may pass.
+    pub(crate) fn admit(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<SocketAddr>,
+    ) -> Result<(), Status> {
+        let Some(secret) = &self.secret else { return Ok(()) };
+        let refusal = match authorization(headers) {
+            Some(shown) if secret.is_shown_by(shown) => return Ok(()),
             Some(_) => "the secret that was shown is not this controller's",
             None => "no secret was shown",
         };
-        let peer = request.remote_addr();
         if let Some(others) = self.complaints.lock().count(Instant::now()) {
             tracing::warn!(?peer, others, reason = refusal, "somebody was turned away");
         }
         Err(Status::unauthenticated(format!(
-            "{refusal}: set TIDEGATE_SECRET or TIDEGATE_SECRET_FILE to what the controller has"
+            "{refusal}: set TIDEGATE_SECRET or TIDEGATE_SECRET_FILE"
         )))
     }
 }
 
-fn authorization(metadata: &MetadataMap) -> Option<&[u8]> {
+fn authorization(headers: &HeaderMap) -> Option<&[u8]> {
     // Twice is not once: nobody honest sends two, and which one counts must not be a guess.
-    let mut all = metadata.get_all("authorization").iter();
+    let mut all = headers.get_all(AUTHORIZATION).iter();
     let first = all.next()?;
-    if all.next().is_some() { Some(b"") } else { Some(first.as_encoded_bytes()) }
+    if all.next().is_some() { Some(b"") } else { Some(first.as_bytes()) }
 }
 
 /// Counts what is not logged.
@@ -166,12 +170,11 @@ mod tests {
         let secret = Secret::new("0123456789abcdef", "test").expect("valid");
         let keeper = Gatekeeper::new(Some(secret));
         let shown = |values: &[&str]| {
-            let mut request = Request::new(());
+            let mut headers = HeaderMap::new();
             for value in values {
-                let value = value.parse().expect("a value");
-                request.metadata_mut().append("authorization", value);
+                headers.append(AUTHORIZATION, value.parse().expect("a value"));
             }
-            keeper.admit(request).map(drop).map_err(|status| status.code())
+            keeper.admit(&headers, None).map_err(|status| status.code())
         };
         let good = "Bearer 0123456789abcdef";
         assert_eq!(shown(&[good]), Ok(()));
@@ -179,7 +182,7 @@ mod tests {
         for bad in bad {
             assert_eq!(shown(bad), Err(tonic::Code::Unauthenticated), "{bad:?}");
         }
-        assert!(Gatekeeper::new(None).admit(Request::new(())).is_ok());
+        assert!(Gatekeeper::new(None).admit(&HeaderMap::new(), None).is_ok());
     }
 
     #[test]

@@ -183,6 +183,11 @@ pub enum Word {
         /// Seconds of history to keep.
         history_seconds: u32,
     },
+    /// What it reported up to this number has arrived.
+    Acknowledged {
+        /// The number.
+        sequence: u64,
+    },
     /// The instances of a revision that take requests. Replaces what was known.
     Endpoints {
         /// The revision.

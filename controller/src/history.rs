@@ -77,13 +77,16 @@ impl History {
         self.seconds.len()
     }
 
-    /// The totals in order, up to the last second that is over at `now`. The instances of a second
-    /// are those that spoke of it.
+    /// The totals of the last [`SECONDS_MAX`] in order, up to the last second that is over at
+    /// `now`. The instances of a second are those that spoke of it.
     #[must_use]
     pub fn entries(&self, now: Timestamp) -> Vec<HistoryEntry> {
         let mut entries = Vec::with_capacity(self.seconds.len());
         let mut observed = Observed::default();
-        for (second, totals) in self.seconds.range(..now.unix_seconds()) {
+        // What is older than any window must not be lived through again second by second: a clock
+        // that says 1970 would cost half a century of decisions.
+        let oldest = now.unix_seconds().saturating_sub(SECONDS_MAX as i64);
+        for (second, totals) in self.seconds.range(oldest..now.unix_seconds()) {
             let at = Timestamp::from_secs(*second);
             for (origin, total) in [Origin::Instances, Origin::Activator].into_iter().zip(totals) {
                 let [concurrency, proxied, rate, proxied_rate] = total.figures;
@@ -139,6 +142,14 @@ mod tests {
         history.add(Origin::Instances, &report(2_000, 1_000, 0.0));
         history.add(Origin::Activator, &report(5_000, 1_000, 3.0));
         assert_eq!(samples(&history, 9_000), [(1_000, 0.0), (4_000, 3.0)]);
+    }
+
+    #[test]
+    fn what_is_older_than_any_window_is_not_lived_through_again() {
+        let mut history = History::default();
+        history.add(Origin::Instances, &report(60_000, 1_000, 1.0));
+        history.add(Origin::Instances, &report(1_700_000_000_000, 1_000, 2.0));
+        assert_eq!(samples(&history, 1_700_000_001_000), [(1_699_999_999_000, 2.0)]);
     }
 
     #[test]

@@ -12,6 +12,11 @@ use crate::identity::RevisionId;
 /// Decisions kept of each revision: at one every two seconds, the last seventeen minutes.
 pub const DECISIONS_MAX: usize = 512;
 
+/// Decisions kept of all revisions together, the last one of each apart: what there is in memory of
+/// the past, however many revisions share it. Each of a hundred active ones has its seventeen
+/// minutes; of ten thousand, ten seconds.
+pub const DECISIONS_IN_ALL_MAX: usize = 51_200;
+
 /// A decision, and what came of it.
 #[derive(Debug, Clone)]
 pub struct DecisionRecord {
@@ -76,15 +81,45 @@ impl fmt::Display for DecisionRecord {
 #[derive(Debug, Default)]
 pub struct Journal {
     records: VecDeque<Arc<DecisionRecord>>,
+    /// How many were ever written; the newest has this number.
+    written: u64,
 }
 
 impl Journal {
-    /// Adds the newest decision and forgets the oldest when there are too many.
-    pub fn push(&mut self, record: Arc<DecisionRecord>) {
+    /// Adds the newest decision and forgets the oldest when there are too many. Returns its number.
+    pub fn push(&mut self, record: Arc<DecisionRecord>) -> u64 {
         if self.records.len() == DECISIONS_MAX {
             self.records.pop_front();
         }
         self.records.push_back(record);
+        self.written += 1;
+        self.written
+    }
+
+    /// Forgets what was written up to `number`, but never the newest.
+    pub fn forget_until(&mut self, number: u64) {
+        let newer = self.written.saturating_sub(number);
+        let kept = usize::try_from(newer).unwrap_or(usize::MAX).max(1);
+        let excess = self.records.len().saturating_sub(kept);
+        self.records.drain(..excess);
+    }
+
+    /// The number of the newest decision; 0 before the first.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// How many are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether nothing was ever written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
     }
 
     /// The last decision.

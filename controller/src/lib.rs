@@ -11,8 +11,9 @@
 //! Modules in reading order: [`identity`] and [`report`] are what comes in, validated; [`demand`]
 //! and [`history`] make totals of it; [`declaration`] is what a revision is; [`event`] is what can
 //! happen; [`state`] and `revision` are what follows from it, with [`instance`], `roster`, `crash`,
-//! [`journal`] and [`status`]; [`task`] runs them; [`access`] is who may take part, `service` is
-//! the gRPC edge; [`process`] starts and stops instances on this machine.
+//! [`journal`] and [`status`]; [`task`] runs them, `outlet` is what goes out on a stream;
+//! [`access`] is who may take part, `service` is the gRPC edge; [`process`] starts and stops
+//! instances on this machine.
 
 pub mod access;
 mod crash;
@@ -23,6 +24,7 @@ pub mod history;
 pub mod identity;
 pub mod instance;
 pub mod journal;
+mod outlet;
 pub mod process;
 pub mod report;
 mod revision;

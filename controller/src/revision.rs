@@ -46,6 +46,8 @@ pub(crate) struct Context<'a> {
     pub(crate) activators: &'a BTreeSet<ReporterId>,
     /// Nothing more is started.
     pub(crate) stopping: bool,
+    /// Seconds of the past that may still be held.
+    pub(crate) history_room: usize,
 }
 
 /// The state of one revision.
@@ -168,6 +170,11 @@ impl Revision {
         } else {
             self.converge(cx);
         }
+    }
+
+    /// Seconds of the past that are held until the first decision.
+    pub(crate) fn history_seconds(&self) -> usize {
+        self.history.len()
     }
 
     /// The past is as complete as it gets: start to decide.

@@ -1,5 +1,6 @@
 //! The gRPC edge: wire messages in and out, and nothing of them further in.
 
+mod gate;
 pub(crate) mod listener;
 pub(crate) mod scale;
 pub(crate) mod stats;
@@ -9,9 +10,9 @@ use std::time::Duration;
 use tidegate_proto::scale::v1::scale_service_server::ScaleServiceServer;
 use tidegate_proto::stats::v1::stats_service_server::StatsServiceServer;
 use tokio::net::TcpListener;
-use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
 
+use self::gate::Gate;
 use crate::access::{Access, Gatekeeper};
 use crate::task::Handle;
 
@@ -33,16 +34,13 @@ pub async fn serve(
     let stats = stats::Stats::new(handle.clone(), access.addresses);
     let stats = StatsServiceServer::new(stats).max_decoding_message_size(stats::MESSAGE_BYTES_MAX);
     let scale = ScaleServiceServer::new(scale::Scale::new(handle));
-    let gatekeeper = Gatekeeper::new(access.secret);
-    // Before anything of a call is read, whatever it calls.
-    let gate = InterceptorLayer::new(move |request| gatekeeper.admit(request));
+    let keeper = Gatekeeper::new(access.secret);
     let (incoming, accepting) = listener::connections(listener, access.tls);
     let serving = Server::builder()
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
-        .layer(gate)
-        .add_service(stats)
-        .add_service(scale)
+        .add_service(Gate::before(stats, &keeper))
+        .add_service(Gate::before(scale, &keeper))
         .serve_with_incoming(incoming);
     tokio::select! {
         served = serving => served,

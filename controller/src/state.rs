@@ -1,7 +1,7 @@
 //! The whole state of a controller, and the one function that changes it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use tidegate_autoscaler::Timestamp;
@@ -15,23 +15,17 @@ use crate::revision::hear::Sidecar;
 use crate::revision::{Context, Revision};
 use crate::status::RevisionStatus;
 
+mod limits;
+
+pub use self::limits::{
+    ACTIVATORS_MAX, HISTORY_SECONDS_MAX, INSTANCES_MAX, INSTANCES_PER_REVISION_MAX, REPORTERS_MAX,
+    REVISIONS_MAX,
+};
+
+use self::limits::Limits;
+
 /// How often reporters are asked to report, in milliseconds: the windows have one bucket a second.
 pub const REPORT_INTERVAL_MS: u32 = 1_000;
-
-/// Most revisions one controller holds.
-pub const REVISIONS_MAX: usize = 100_000;
-
-/// Most streams at a time.
-pub const REPORTERS_MAX: usize = 200_000;
-
-/// Most instances of one revision: as many as a reporter believes.
-pub const INSTANCES_PER_REVISION_MAX: usize = 100_000;
-
-/// Most instances in all. Those whose stream was cut count until they are forgotten.
-pub const INSTANCES_MAX: usize = 200_000;
-
-/// Most activators: each is told of every revision.
-pub const ACTIVATORS_MAX: usize = 1_000;
 
 /// What to do about reporters of revisions that nobody declared.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +47,12 @@ pub struct State {
     started: BTreeMap<InstanceName, RevisionId>,
     /// When to look at whom. An entry that its revision no longer knows of is out of date.
     agenda: BinaryHeap<Reverse<(Timestamp, RevisionId)>>,
+    /// The decisions of all revisions in the order in which they were made, by their numbers: who
+    /// is to forget one when there are too many.
+    decided: VecDeque<(RevisionId, u64)>,
+    /// Seconds of the past that revisions hold which have not decided yet.
+    history_seconds: usize,
+    limits: Limits,
     strangers: Strangers,
     stopping: bool,
 }
@@ -75,6 +75,9 @@ impl State {
             instances: 0,
             started: BTreeMap::new(),
             agenda: BinaryHeap::new(),
+            decided: VecDeque::new(),
+            history_seconds: 0,
+            limits: Limits::default(),
             strangers,
             stopping: false,
         }
@@ -159,7 +162,9 @@ impl State {
         effects: &mut Vec<Effect>,
     ) {
         let welcomed = match greeting {
-            _ if self.reporters.len() >= REPORTERS_MAX => full("streams", REPORTERS_MAX),
+            _ if self.reporters.len() >= self.limits.reporters => {
+                full("streams", self.limits.reporters)
+            }
             Greeting::Activator { max_waiting, token, .. } => {
                 let claim = Claim::of_activator(max_waiting);
                 self.activator_connected(
@@ -204,8 +209,8 @@ impl State {
         if let Some(before) = self.activators.iter().find(same).copied() {
             self.replace(now, before, effects);
         }
-        if self.activators.len() >= ACTIVATORS_MAX {
-            return full("activators", ACTIVATORS_MAX);
+        if self.activators.len() >= self.limits.activators {
+            return full("activators", self.limits.activators);
         }
         self.reporters.insert(reporter, speaker);
         self.activators.insert(reporter);
@@ -228,11 +233,11 @@ impl State {
         self.adopt(now, &id, sidecar.limit, effects)?;
         let Some(revision) = self.revisions.get(&id) else { return Ok(()) };
         if revision.roster.get(&sidecar.instance).is_none() {
-            if self.instances >= INSTANCES_MAX {
-                return full("instances", INSTANCES_MAX);
+            if self.instances >= self.limits.instances {
+                return full("instances", self.limits.instances);
             }
-            if revision.roster.len() >= INSTANCES_PER_REVISION_MAX {
-                return full("instances of this revision", INSTANCES_PER_REVISION_MAX);
+            if revision.roster.len() >= self.limits.instances_per_revision {
+                return full("instances of this revision", self.limits.instances_per_revision);
             }
         }
         let before = revision.check(reporter, &sidecar)?;
@@ -267,8 +272,8 @@ impl State {
         let Strangers::Adopt(template) = &self.strangers else {
             return Err(Refusal::Unknown(format!("revision {id} was never declared")));
         };
-        if self.revisions.len() >= REVISIONS_MAX {
-            return full("revisions", REVISIONS_MAX);
+        if self.revisions.len() >= self.limits.revisions {
+            return full("revisions", self.limits.revisions);
         }
         let declaration = template
             .declare(id.clone(), container_concurrency)
@@ -394,16 +399,35 @@ impl State {
         act: impl FnOnce(&mut Revision, &mut Context<'_>),
     ) {
         let Some(revision) = self.revisions.get_mut(id) else { return };
-        let mut context =
-            Context { now, effects, activators: &self.activators, stopping: self.stopping };
-        let before = revision.roster.len();
+        let history_room = self.limits.history_seconds.saturating_sub(self.history_seconds);
+        let mut context = Context {
+            now,
+            effects,
+            activators: &self.activators,
+            stopping: self.stopping,
+            history_room,
+        };
+        let held = |revision: &Revision| (revision.roster.len(), revision.history_seconds());
+        let (instances, seconds) = held(revision);
+        let written = revision.journal.written();
         act(revision, &mut context);
-        self.instances = self.instances - before + revision.roster.len();
+        let (instances_now, seconds_now) = held(revision);
+        self.instances = self.instances - instances + instances_now;
+        self.history_seconds = self.history_seconds - seconds + seconds_now;
+        for number in written..revision.journal.written() {
+            self.decided.push_back((id.clone(), number + 1));
+        }
         if let Some(at) = revision.next_due()
             && revision.scheduled.is_none_or(|scheduled| at < scheduled)
         {
             revision.scheduled = Some(at);
             self.agenda.push(Reverse((at, id.clone())));
+        }
+        while self.decided.len() > self.limits.decisions {
+            let Some((id, number)) = self.decided.pop_front() else { return };
+            if let Some(revision) = self.revisions.get_mut(&id) {
+                revision.journal.forget_until(number);
+            }
         }
     }
 
@@ -425,6 +449,8 @@ impl State {
         self.revisions.values().for_each(Revision::recount);
         let instances: usize = self.revisions.values().map(|r| r.roster.len()).sum();
         assert_eq!(instances, self.instances);
+        let seconds: usize = self.revisions.values().map(Revision::history_seconds).sum();
+        assert_eq!(seconds, self.history_seconds);
     }
 
     /// How many instances we started are there, in whatever phase.

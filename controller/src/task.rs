@@ -6,17 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tidegate_autoscaler::Timestamp;
-use tidegate_proto::stats::v1::ReportResponse;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use tokio::time::Instant;
-use tonic::Status;
 
 use crate::declaration::{Declaration, Launch};
 use crate::event::{Effect, Event, Notice, StopMode};
 use crate::identity::{InstanceName, ReporterId, RevisionId};
 use crate::journal::DecisionRecord;
-use crate::report::Greeting;
-use crate::service;
+use crate::outlet::{self, Outlet};
+use crate::report::{Greeting, Report};
 use crate::state::{State, Strangers};
 use crate::status::RevisionStatus;
 
@@ -26,8 +24,12 @@ const INBOX_DEPTH: usize = 4_096;
 /// Decisions and notices that a slow watcher may fall behind before it misses some.
 const WATCH_DEPTH: usize = 1_024;
 
-/// What goes out on one report stream.
-pub(crate) type Outlet = mpsc::Sender<Result<ReportResponse, Status>>;
+/// Histories that may wait for the owner. One may have a thousand reports, so that these bound what
+/// all of them hold, and not only how many messages there are.
+const HISTORIES_MAX: usize = 64;
+
+/// Watchers of decisions at a time.
+pub(crate) const WATCHERS_MAX: usize = 1_000;
 
 /// Starts and stops instances, and reports how they end through [`Handle::happened`]. It makes no
 /// choice of its own.
@@ -51,6 +53,7 @@ impl Actuator for NoActuator {
 
 pub(crate) enum Message {
     Event(Event),
+    Remembered { reporter: ReporterId, reports: Vec<Report>, place: OwnedSemaphorePermit },
     Open { reporter: ReporterId, greeting: Greeting, outlet: Outlet },
     Statuses(oneshot::Sender<Vec<RevisionStatus>>),
     Decisions(RevisionId, usize, oneshot::Sender<Option<Vec<Arc<DecisionRecord>>>>),
@@ -63,6 +66,8 @@ pub struct Handle {
     decisions: broadcast::Sender<Arc<DecisionRecord>>,
     notices: broadcast::Sender<Notice>,
     reporters: Arc<AtomicU64>,
+    histories: Arc<Semaphore>,
+    watchers: Arc<Semaphore>,
     clock: Clock,
 }
 
@@ -93,6 +98,8 @@ pub fn controller(strangers: Strangers) -> (Handle, Controller) {
         decisions: decisions.clone(),
         notices: notices.clone(),
         reporters: Arc::default(),
+        histories: Arc::new(Semaphore::new(HISTORIES_MAX)),
+        watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
         clock,
     };
     let state = State::new(strangers);
@@ -162,6 +169,21 @@ impl Handle {
         self.notices.subscribe()
     }
 
+    /// Tells the controller what a reporter remembers; waits while many others do.
+    pub(crate) async fn remembered(
+        &self,
+        reporter: ReporterId,
+        reports: Vec<Report>,
+    ) -> Result<(), Ended> {
+        let place = Arc::clone(&self.histories).acquire_owned().await.map_err(|_| Ended)?;
+        self.send(Message::Remembered { reporter, reports, place }).await
+    }
+
+    /// A place among the watchers, if there is one left.
+    pub(crate) fn watcher(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.watchers).try_acquire_owned().ok()
+    }
+
     pub(crate) async fn send(&self, message: Message) -> Result<(), Ended> {
         self.inbox.send(message).await.map_err(|_| Ended)
     }
@@ -191,6 +213,10 @@ impl Controller {
             };
             match message {
                 Message::Event(event) => self.apply(event, &mut actuator),
+                Message::Remembered { reporter, reports, place } => {
+                    self.apply(Event::Remembered { reporter, reports }, &mut actuator);
+                    drop(place);
+                }
                 Message::Open { reporter, greeting, outlet } => {
                     self.outlets.insert(reporter, outlet);
                     self.apply(Event::Connected { reporter, greeting }, &mut actuator);
@@ -227,19 +253,14 @@ impl Controller {
             }
             Effect::Stop { instance, mode } => actuator.stop(&instance, mode),
             Effect::Tell { reporter, word } => {
-                let response = Ok(service::stats::to_wire(word));
-                let sent = self.outlets.get(&reporter).map(|outlet| outlet.try_send(response));
-                if sent.is_some_and(|sent| sent.is_err()) {
-                    // It reads more slowly than it is told things: it will come back and be told
-                    // everything anew.
-                    tracing::warn!(reporter = reporter.0, "a reporter does not keep up");
-                    self.outlets.remove(&reporter);
+                if let Some(outlet) = self.outlets.get(&reporter) {
+                    outlet.say(word);
                 }
             }
             Effect::Refuse { reporter, refusal } => {
                 tracing::warn!(reporter = reporter.0, reason = %refusal, "a stream was refused");
-                if let Some(outlet) = self.outlets.remove(&reporter) {
-                    let _ = outlet.try_send(Err(service::stats::refused(&refusal)));
+                if let Some(stream) = self.outlets.remove(&reporter) {
+                    stream.end(Err(outlet::refused(&refusal)));
                 }
             }
             // Nobody may be watching.

@@ -167,9 +167,7 @@ fn access(args: &Args) -> anyhow::Result<Access> {
     let anybody = secret.is_none() && args.tls_client_ca.is_none();
     if anybody && !args.allow_anonymous && !args.listen.ip().to_canonical().is_loopback() {
         bail!(
-            "{} can be reached from other machines, and anybody who does could take part: give a \
-             secret (--secret-file or TIDEGATE_SECRET) or ask for client certificates \
-             (--tls-client-ca), or say --allow-anonymous",
+            "{} is open to others: give --secret-file, --tls-client-ca or --allow-anonymous",
             args.listen
         );
     }

@@ -6,10 +6,14 @@ use super::{Context, Revision};
 use crate::event::{Effect, Notice, Refusal};
 use crate::identity::{InstanceName, ReporterId, Token};
 use crate::instance::{Instance, Owner, Phase, settle};
-use crate::report::{Claim, Report};
+use crate::report::{Claim, PERIOD_MAX_MS, Report};
 
 /// Remembered reports no older than this are as good as fresh ones.
 const FRESH_MS: u64 = 1_500;
+
+/// Most seconds that one report is laid over: those of the longest period, begun in the middle of
+/// one.
+const SECONDS_PER_REPORT_MAX: usize = PERIOD_MAX_MS as usize / 1_000 + 1;
 
 /// How the sidecar of an instance introduced itself.
 pub(crate) struct Sidecar {
@@ -160,9 +164,7 @@ impl Revision {
         let (known, claim) = (self.demand.last_sequence(name), self.claim(name));
         for report in reports.iter().filter(|report| report.sequence > known) {
             let report = &report.within(&claim);
-            if self.policy.is_none() {
-                self.history.add(Origin::Instances, report);
-            }
+            self.remember(cx, Origin::Instances, report);
             if is_fresh(cx, report) {
                 self.demand.instance(name, report);
             } else {
@@ -184,12 +186,20 @@ impl Revision {
         report: &Report,
         claim: &Claim,
     ) {
-        if self.policy.is_none() {
-            self.history.add(Origin::Activator, &report.within(claim));
-        }
+        self.remember(cx, Origin::Activator, &report.within(claim));
         if is_fresh(cx, report) {
             self.hear_activator(cx, reporter, report, claim);
         }
+    }
+
+    /// Keeps what was reported for the first decision, while there is one to come and room.
+    fn remember(&mut self, cx: &mut Context<'_>, origin: Origin, report: &Report) {
+        if self.policy.is_some() || cx.history_room < SECONDS_PER_REPORT_MAX {
+            return;
+        }
+        let before = self.history.len();
+        self.history.add(origin, report);
+        cx.history_room = (cx.history_room + before).saturating_sub(self.history.len());
     }
 
     /// An activator's stream ended; what it held is gone with it or will be told anew.

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use crate::identity::RevisionId;
 use crate::journal::{DECISIONS_MAX, DecisionRecord};
 use crate::status::RevisionStatus;
-use crate::task::{Ended, Handle};
+use crate::task::{Ended, Handle, WATCHERS_MAX};
 
 /// Serves `ScaleService`.
 pub(crate) struct Scale {
@@ -49,15 +49,20 @@ impl ScaleService for Scale {
             (true, true) => None,
             _ => Some(revision(&namespace, &name)?),
         };
+        let place = self.handle.watcher().ok_or_else(|| {
+            Status::resource_exhausted(format!("{WATCHERS_MAX} watch decisions already"))
+        })?;
         // Subscribed first, so that nothing falls between the last decision and the next.
         let coming = BroadcastStream::new(self.handle.watch_decisions());
         let mut last = Vec::new();
         for status in self.handle.statuses().await.map_err(ended)? {
             if wanted.as_ref().is_none_or(|wanted| *wanted == status.revision) {
                 let newest = self.handle.decisions(status.revision, 1).await.map_err(ended)?;
-                last.extend(newest.unwrap_or_default().iter().map(|record| Ok(decision(record))));
+                last.extend(newest.unwrap_or_default());
             }
         }
+        // Written out one by one as they are read; until then they are shared with everybody.
+        let last = tokio_stream::iter(last).map(|record| Ok(decision(&record)));
         let coming = coming.filter_map(move |record| match record {
             Ok(record) if wanted.as_ref().is_none_or(|wanted| *wanted == record.revision) => {
                 Some(Ok(decision(&record)))
@@ -66,7 +71,12 @@ impl ScaleService for Scale {
             // Whoever watches too slowly misses some; the next ones are what counts.
             Err(_) => None,
         });
-        Ok(Response::new(Box::pin(tokio_stream::iter(last).chain(coming))))
+        let decisions = last.chain(coming).map(move |decision| {
+            // Taken as long as somebody watches.
+            let _place = &place;
+            decision
+        });
+        Ok(Response::new(Box::pin(decisions)))
     }
 
     async fn explain(

@@ -5,22 +5,19 @@ use std::time::Duration;
 
 use tidegate_proto::stats::v1 as wire;
 use tidegate_proto::stats::v1::report_request::Message as Said;
-use tidegate_proto::stats::v1::report_response::Message as Answer;
 use tidegate_proto::stats::v1::stats_service_server::StatsService;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::access::{Addresses, ForeignAddress};
-use crate::event::{Event, Refusal, Word};
+use crate::event::{Event, Word};
 use crate::identity::ReporterId;
+use crate::outlet::{self, Outlet, Words};
 use crate::report::{Greeting, Report};
-use crate::task::{Ended, Handle, Message, Outlet};
+use crate::task::{Ended, Handle, Message};
 
-/// Answers that may wait in one stream. An activator is told of every revision when it connects,
-/// so this bounds how many a single stream can be told of at once.
-const OUTLET_DEPTH: usize = 16_384;
+/// Stats in one history message; ours send half as many.
+const HISTORY_STATS_MAX: usize = 1_000;
 
 /// Longest message of a reporter. Ours send half of it at most: a few hundred stats, with the
 /// digests of their service times.
@@ -46,26 +43,24 @@ impl Stats {
 
 #[tonic::async_trait]
 impl StatsService for Stats {
-    type ReportStream = ReceiverStream<Result<wire::ReportResponse, Status>>;
+    type ReportStream = Words;
 
     async fn report(
         &self,
         request: Request<Streaming<wire::ReportRequest>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
-        let (outlet, answers) = mpsc::channel(OUTLET_DEPTH);
+        let (outlet, words) = outlet::pair();
         let (handle, addresses) = (self.handle.clone(), self.addresses);
         let peer = request.remote_addr();
         tokio::spawn(async move {
             let inbound = request.into_inner();
-            let refusal = match listen(&handle, inbound, &outlet, (addresses, peer)).await {
-                Ok(()) => return,
-                Err(refusal) => refusal,
-            };
-            tracing::warn!(?peer, reason = refusal.message(), "a report stream was ended");
-            // The peer may be gone already.
-            let _ = outlet.try_send(Err(refusal));
+            let end = listen(&handle, inbound, &outlet, (addresses, peer)).await;
+            if let Err(refusal) = &end {
+                tracing::warn!(?peer, reason = refusal.message(), "a report stream was ended");
+            }
+            outlet.end(end);
         });
-        Ok(Response::new(ReceiverStream::new(answers)))
+        Ok(Response::new(words))
     }
 }
 
@@ -121,11 +116,19 @@ async fn follow(
                 let Some(report) = read(handle, reporter, stat) else { continue };
                 (Event::Reported { reporter, report }, last)
             }
+            Some(Said::History(history)) if history.stats.len() > HISTORY_STATS_MAX => {
+                return Err(Status::resource_exhausted(format!(
+                    "a history of {} stats in one message: expected at most {HISTORY_STATS_MAX}",
+                    history.stats.len()
+                )));
+            }
             Some(Said::History(history)) => {
                 let read = history.stats.into_iter().filter_map(|s| read(handle, reporter, s));
                 let reports: Vec<Report> = read.collect();
                 let Some(last) = reports.last().map(|report| report.sequence) else { continue };
-                (Event::Remembered { reporter, reports }, last)
+                handle.remembered(reporter, reports).await.map_err(ended)?;
+                acknowledged = acknowledge(outlet, acknowledged, last);
+                continue;
             }
             Some(Said::Hello(_)) => {
                 return Err(Status::invalid_argument("a second hello in one stream"));
@@ -134,13 +137,17 @@ async fn follow(
             None => continue,
         };
         handle.happened(event).await.map_err(ended)?;
-        if last >= acknowledged + ACK_EVERY {
-            acknowledged = last;
-            let ack = Answer::Ack(wire::Ack { sequence: last });
-            // It only saves memory at the other end: not worth waiting for.
-            let _ = outlet.try_send(Ok(wire::ReportResponse { message: Some(ack) }));
-        }
+        acknowledged = acknowledge(outlet, acknowledged, last);
     }
+}
+
+/// Tells a reporter now and then what has arrived. Returns what it was told last.
+fn acknowledge(outlet: &Outlet, told: u64, last: u64) -> u64 {
+    if last < told.saturating_add(ACK_EVERY) {
+        return told;
+    }
+    outlet.say(Word::Acknowledged { sequence: last });
+    last
 }
 
 /// What follows from a message that could not be read. A cut stream is no error of ours: what it
@@ -172,42 +179,4 @@ fn read(handle: &Handle, reporter: ReporterId, stat: wire::Stat) -> Option<Repor
 
 fn ended(error: Ended) -> Status {
     Status::unavailable(error.to_string())
-}
-
-/// A refusal on the wire.
-pub(crate) fn refused(refusal: &Refusal) -> Status {
-    let code = match refusal {
-        Refusal::Unknown(_) => Code::FailedPrecondition,
-        Refusal::NameInUse(_) => Code::AlreadyExists,
-        Refusal::NotWhereItWasStarted { .. } => Code::PermissionDenied,
-        Refusal::Full { .. } => Code::ResourceExhausted,
-        Refusal::Replaced => Code::Aborted,
-    };
-    Status::new(code, refusal.to_string())
-}
-
-/// The controller's words on the wire.
-pub(crate) fn to_wire(word: Word) -> wire::ReportResponse {
-    let message = match word {
-        Word::Directive { report_interval_ms, history_seconds } => {
-            Answer::Directive(wire::Directive {
-                report_interval_ms,
-                history_seconds,
-                limit: None,
-                drain: false,
-            })
-        }
-        Word::Endpoints { revision, endpoints } => Answer::Endpoints(wire::Endpoints {
-            revision: Some((&revision).into()),
-            endpoints: endpoints
-                .iter()
-                .map(|endpoint| wire::Endpoint {
-                    instance: endpoint.instance.to_string(),
-                    address: endpoint.address.to_string(),
-                    limit: endpoint.limit,
-                })
-                .collect(),
-        }),
-    };
-    wire::ReportResponse { message: Some(message) }
 }

@@ -1,5 +1,6 @@
 //! What follows from what, with time as an argument.
 
+mod bounds;
 mod fixture;
 mod many;
 mod random;

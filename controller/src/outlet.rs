@@ -1,0 +1,239 @@
+//! What goes out on one report stream, of which only the newest word of each kind waits.
+//!
+//! A reporter that reads slowly, or never, costs a directive, a number, and one list for each
+//! revision, all of them shared with everybody who is told the same; and when it does read, it
+//! hears how things are and not how they were.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+use tidegate_proto::stats::v1 as wire;
+use tidegate_proto::stats::v1::ReportResponse;
+use tidegate_proto::stats::v1::report_response::Message as Answer;
+use tokio::sync::watch;
+use tokio_stream::Stream;
+use tonic::{Code, Status};
+
+use crate::event::{Endpoint, Refusal, Word};
+use crate::identity::RevisionId;
+
+/// The end that words are put into. Never waits; clones put into the same stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Outlet {
+    shared: Arc<Shared>,
+}
+
+/// The end that the reporter reads.
+#[derive(Debug)]
+pub(crate) struct Words {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pending: Mutex<Pending>,
+    /// Whether nothing more is going to be read, or is worth reading.
+    is_over: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    directive: Option<Word>,
+    acknowledged: Option<u64>,
+    endpoints: BTreeMap<RevisionId, Arc<[Endpoint]>>,
+    end: Option<Result<(), Status>>,
+    waker: Option<Waker>,
+}
+
+/// Both ends of a stream.
+pub(crate) fn pair() -> (Outlet, Words) {
+    let shared = Arc::new(Shared { pending: Mutex::default(), is_over: watch::Sender::new(false) });
+    (Outlet { shared: Arc::clone(&shared) }, Words { shared })
+}
+
+impl Outlet {
+    /// Says something, instead of what was said of the same before and not yet read.
+    pub(crate) fn say(&self, word: Word) {
+        self.change(|pending| match word {
+            Word::Directive { .. } => pending.directive = Some(word),
+            Word::Acknowledged { sequence } => pending.acknowledged = Some(sequence),
+            Word::Endpoints { revision, endpoints } => {
+                pending.endpoints.insert(revision, endpoints);
+            }
+        });
+    }
+
+    /// Ends the stream, with a reason or in order, once the words that wait are read. What was said
+    /// first holds.
+    pub(crate) fn end(&self, end: Result<(), Status>) {
+        self.change(|pending| {
+            pending.end.get_or_insert(end);
+        });
+        self.shared.is_over.send_replace(true);
+    }
+
+    /// Resolves when nothing more is going to be read, or is worth reading. Cancel safe.
+    pub(crate) async fn closed(&self) {
+        let mut over = self.shared.is_over.subscribe();
+        // The sender lives as long as we do.
+        let _ = over.wait_for(|over| *over).await;
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Pending)) {
+        let mut pending = self.shared.pending.lock();
+        change(&mut pending);
+        if let Some(waker) = pending.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Pending {
+    fn next(&mut self) -> Option<Word> {
+        if let Some(directive) = self.directive.take() {
+            return Some(directive);
+        }
+        if let Some((revision, endpoints)) = self.endpoints.pop_first() {
+            return Some(Word::Endpoints { revision, endpoints });
+        }
+        self.acknowledged.take().map(|sequence| Word::Acknowledged { sequence })
+    }
+}
+
+impl Stream for Words {
+    type Item = Result<ReportResponse, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut pending = self.shared.pending.lock();
+        // A refusal is not kept waiting by what it makes void.
+        if let Some(Err(status)) = &pending.end {
+            let status = status.clone();
+            pending.end = Some(Ok(()));
+            pending.endpoints.clear();
+            (pending.directive, pending.acknowledged) = (None, None);
+            return Poll::Ready(Some(Err(status)));
+        }
+        if let Some(word) = pending.next() {
+            drop(pending);
+            return Poll::Ready(Some(Ok(to_wire(word))));
+        }
+        if pending.end.is_some() {
+            return Poll::Ready(None);
+        }
+        pending.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        *self.shared.pending.lock() = Pending { end: Some(Ok(())), ..Pending::default() };
+        self.shared.is_over.send_replace(true);
+    }
+}
+
+/// A refusal on the wire.
+pub(crate) fn refused(refusal: &Refusal) -> Status {
+    let code = match refusal {
+        Refusal::Unknown(_) => Code::FailedPrecondition,
+        Refusal::NameInUse(_) => Code::AlreadyExists,
+        Refusal::NotWhereItWasStarted { .. } => Code::PermissionDenied,
+        Refusal::Full { .. } => Code::ResourceExhausted,
+        Refusal::Replaced => Code::Aborted,
+    };
+    Status::new(code, refusal.to_string())
+}
+
+/// The controller's words on the wire.
+fn to_wire(word: Word) -> ReportResponse {
+    let message = match word {
+        Word::Directive { report_interval_ms, history_seconds } => {
+            Answer::Directive(wire::Directive {
+                report_interval_ms,
+                history_seconds,
+                limit: None,
+                drain: false,
+            })
+        }
+        Word::Acknowledged { sequence } => Answer::Ack(wire::Ack { sequence }),
+        Word::Endpoints { revision, endpoints } => Answer::Endpoints(wire::Endpoints {
+            revision: Some((&revision).into()),
+            endpoints: endpoints
+                .iter()
+                .map(|endpoint| wire::Endpoint {
+                    instance: endpoint.instance.to_string(),
+                    address: endpoint.address.to_string(),
+                    limit: endpoint.limit,
+                })
+                .collect(),
+        }),
+    };
+    ReportResponse { message: Some(message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_proto::stats::v1::report_response::Message as Heard;
+    use tokio_stream::StreamExt;
+
+    use super::*;
+
+    fn list(revision: &str, instances: &[&str]) -> Word {
+        let endpoint = |name: &&str| Endpoint {
+            instance: crate::identity::InstanceName::new(name).expect("valid"),
+            address: "127.0.0.1:1".into(),
+            limit: 0,
+        };
+        Word::Endpoints {
+            revision: RevisionId::new("default", revision).expect("valid"),
+            endpoints: instances.iter().map(endpoint).collect(),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_reads_late_hears_how_things_are() {
+        let (outlet, mut words) = pair();
+        for sequence in 0..10_000 {
+            outlet.say(list("web", &["old"]));
+            outlet.say(Word::Acknowledged { sequence });
+        }
+        outlet.say(list("api", &[]));
+        outlet.say(list("web", &["new-1", "new-2"]));
+        outlet.end(Ok(()));
+        let mut heard = Vec::new();
+        while let Some(Ok(ReportResponse { message: Some(message) })) = words.next().await {
+            heard.push(match message {
+                Heard::Endpoints(list) => list.endpoints.len(),
+                Heard::Ack(ack) => usize::try_from(ack.sequence).expect("small"),
+                Heard::Directive(_) => panic!("none was said"),
+            });
+        }
+        assert_eq!(heard, [0, 2, 9_999]);
+    }
+
+    #[tokio::test]
+    async fn an_end_is_told_at_once_and_ends_both_sides() {
+        let (outlet, mut words) = pair();
+        outlet.say(list("web", &["one"]));
+        outlet.end(Err(Status::already_exists("taken")));
+        outlet.end(Ok(()));
+        outlet.closed().await;
+        let first = words.next().await.expect("a word");
+        assert_eq!(first.expect_err("it is an end").message(), "taken");
+        assert!(words.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_is_gone_is_noticed_and_holds_nothing() {
+        let (outlet, words) = pair();
+        let list: Arc<[Endpoint]> = Arc::from([]);
+        let revision = RevisionId::new("default", "web").expect("valid");
+        outlet.say(Word::Endpoints { revision, endpoints: Arc::clone(&list) });
+        drop(words);
+        outlet.closed().await;
+        assert_eq!(Arc::strong_count(&list), 1);
+    }
+}

@@ -1,0 +1,67 @@
+//! Stands before a service and lets those calls through that may pass, before anything of them is
+//! read.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::server::NamedService;
+use tonic::transport::server::TcpConnectInfo;
+
+use crate::access::Gatekeeper;
+
+/// How long the body of a refused call is held, unread. A call whose body is dropped is reset, and
+/// a reset that overtakes the answer hides from the client why it was refused.
+const HELD_AFTER_REFUSAL: Duration = Duration::from_secs(1);
+
+/// A service behind a gatekeeper.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate<S> {
+    keeper: Gatekeeper,
+    service: S,
+}
+
+impl<S> Gate<S> {
+    pub(crate) fn before(service: S, keeper: &Gatekeeper) -> Self {
+        Self { keeper: keeper.clone(), service }
+    }
+}
+
+impl<S: NamedService> NamedService for Gate<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl<S> Service<Request<Body>> for Gate<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answering {
+        let peer = request.extensions().get::<TcpConnectInfo>().and_then(|info| info.remote_addr());
+        match self.keeper.admit(request.headers(), peer) {
+            Ok(()) => Box::pin(self.service.call(request)),
+            Err(refusal) => {
+                let body = request.into_body();
+                tokio::spawn(async move {
+                    tokio::time::sleep(HELD_AFTER_REFUSAL).await;
+                    drop(body);
+                });
+                Box::pin(std::future::ready(Ok(refusal.into_http())))
+            }
+        }
+    }
+}
