@@ -24,6 +24,8 @@ const THRIFTY_BYTES: usize = 2 * 1024;
 /// What a stream holds beside its head: its task, the library's state of it, and the first and
 /// the last resort of what it sends.
 pub(crate) const STREAM_BYTES: usize = 18 * 1024;
+/// The same of a stream to an upstream, which has no task of its own.
+pub(crate) const UPSTREAM_STREAM_BYTES: usize = 8 * 1024;
 
 /// Whether a value begins or ends with a blank, which makes a message malformed (RFC 9113, section
 /// 8.2.1): the next reader may take it off, and then read another field than we did.
@@ -44,7 +46,9 @@ pub(crate) fn take_length(headers: &mut HeaderMap) -> Result<Option<u64>, BadLen
             return Err(BadLength);
         }
     }
-    headers.remove(CONTENT_LENGTH);
+    if length.is_some() {
+        headers.remove(CONTENT_LENGTH);
+    }
     Ok(length)
 }
 

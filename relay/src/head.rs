@@ -57,6 +57,21 @@ impl RequestHead {
         }
     }
 
+    /// Copies what it says out of the buffer that it came in, which it keeps alive otherwise: for
+    /// exchanges that outlive their head by far.
+    pub(crate) fn leave_buffer(&mut self) {
+        let copy = |value: &mut HeaderValue| {
+            let bytes = Bytes::copy_from_slice(value.as_bytes());
+            if let Ok(copied) = HeaderValue::from_maybe_shared(bytes) {
+                *value = copied;
+            }
+        };
+        self.target = Bytes::copy_from_slice(&self.target);
+        self.headers.values_mut().for_each(copy);
+        let others = [&mut self.host, &mut self.upgrade, &mut self.trailer];
+        others.into_iter().flatten().for_each(copy);
+    }
+
     /// Whether a second attempt does no harm: the method is safe, or the client gave an
     /// idempotency key, and there is no body that the first attempt could have used up.
     pub fn is_replayable(&self) -> bool {

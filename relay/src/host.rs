@@ -92,9 +92,23 @@ fn is_name(name: &[u8]) -> bool {
     !name.is_empty()
 }
 
-/// RFC 3986's `unreserved` and `sub-delims`.
+/// RFC 3986's `unreserved` and `sub-delims`. A table, because every request asks.
+const NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = matches!(
+            byte as u8,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~'
+                | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+        );
+        byte += 1;
+    }
+    table
+};
+
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
+    NAME_BYTES[usize::from(byte)]
 }
 
 /// An address and perhaps the zone of a link-local one, which some clients send.
@@ -116,8 +130,13 @@ fn is_port_suffix(text: &[u8]) -> bool {
 }
 
 fn number(port: &[u8]) -> Option<u16> {
-    let digits = port.iter().all(u8::is_ascii_digit).then_some(port)?;
-    str::from_utf8(digits).ok()?.parse().ok()
+    if port.is_empty() {
+        return None;
+    }
+    port.iter().try_fold(0u16, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 #[cfg(test)]

@@ -96,6 +96,10 @@ pub(crate) fn fields_bytes(fields: &http::HeaderMap) -> usize {
     head_bytes(fields.len(), fields.iter().map(text).sum())
 }
 
+/// A head that takes less than this is part of what its connection costs in any case: some 24
+/// fields of the usual length.
+const ORDINARY_HEAD_BYTES: usize = 8 * 1024;
+
 /// The budget or the connection's share of it is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OverBudget;
@@ -109,6 +113,11 @@ pub(crate) fn count_refusal() {
 /// things faster.
 pub(crate) fn is_ample() -> bool {
     PROCESS.reserved.load(Ordering::Relaxed) < PROCESS.limit.load(Ordering::Relaxed) / 2
+}
+
+/// Whether all of the budget is charged.
+fn is_used_up() -> bool {
+    PROCESS.reserved.load(Ordering::Relaxed) >= PROCESS.limit.load(Ordering::Relaxed)
 }
 
 // === impl Budget ===
@@ -233,6 +242,19 @@ impl Charge {
         }
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// Charges what a request's head of so many bytes takes beyond an ordinary one. While the
+    /// budget is used up, no head is admitted at all.
+    ///
+    /// # Errors
+    /// As [`Charge::add`].
+    pub(crate) fn admit_head(&mut self, bytes: usize) -> Result<(), OverBudget> {
+        match bytes.checked_sub(ORDINARY_HEAD_BYTES) {
+            Some(more) => self.add(more),
+            None if is_used_up() => Err(OverBudget),
+            None => Ok(()),
+        }
     }
 
     /// Charges until the sum is `bytes`, if it is less.

@@ -59,8 +59,11 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
 
 /// Takes out of a head what speaks of the connection.
 pub(crate) fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
+    // Over HTTP/2 there is seldom one, and looking for each costs more than looking at all.
+    if headers.keys().any(is_hop_by_hop) {
+        for name in &HOP_BY_HOP {
+            headers.remove(name);
+        }
     }
 }
 

@@ -81,6 +81,8 @@ pub struct Upstream {
     /// The most recently used last: the top of the stack is warm, the bottom ages out.
     idle: Mutex<Vec<Idle>>,
     http2: Mutex<Vec<Sender>>,
+    /// Held by the one that makes an HTTP/2 connection, which the others then share.
+    dialling_http2: tokio::sync::Mutex<()>,
     learned: AtomicU8,
     /// Of a [`Address::Loopback`]: whether `[::1]` took the last connection.
     on_ipv6: AtomicBool,
@@ -107,6 +109,7 @@ impl Upstream {
             settings,
             idle: Mutex::default(),
             http2: Mutex::default(),
+            dialling_http2: tokio::sync::Mutex::default(),
             learned: AtomicU8::new(UNKNOWN),
             on_ipv6: AtomicBool::new(false),
         }

@@ -110,6 +110,44 @@ pub(crate) fn never_ends(stream: TcpStream) {
     repeat(stream, b"HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n\r\n", &[b'x'; 64 << 10]);
 }
 
+/// Speaks HTTP/2 and sends 48 kB on each stream, whatever it is told that it may send.
+pub(crate) fn ignores_windows(mut stream: TcpStream) {
+    const PREFACE_LEN: usize = 24;
+    const THOUSAND_STREAMS: [u8; 15] = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 3, 0xe8];
+    const SETTINGS_TAKEN: [u8; 9] = [0, 0, 0, 4, 1, 0, 0, 0, 0];
+    const OK: [u8; 1] = [0x88];
+    if stream.read_exact(&mut [0; PREFACE_LEN]).is_err() {
+        return;
+    }
+    stream.write_all(&[&THOUSAND_STREAMS[..], &SETTINGS_TAKEN].concat()).ok();
+    let mut head = [0; 9];
+    while stream.read_exact(&mut head).is_ok() {
+        let [_, l1, l0, kind, _, id @ ..] = head;
+        let length = u64::from(l1) << 8 | u64::from(l0);
+        std::io::copy(&mut (&mut stream).take(length), &mut std::io::sink()).ok();
+        if kind == 1 {
+            let mut answer = [&[0, 0, 1, 1, 4], &id[..], &OK].concat();
+            let data = [&[0, 0x40, 0, 0, 0], &id[..], &[b'x'; 0x4000]].concat();
+            answer.extend(data.repeat(3));
+            stream.write_all(&answer).ok();
+        }
+    }
+}
+
+/// Opens a tunnel and sends everything back.
+pub(crate) fn switches_and_echoes(mut stream: TcpStream) {
+    const SWITCHED: &[u8] =
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+    if !read_head(&mut stream) {
+        return;
+    }
+    stream.write_all(SWITCHED).ok();
+    let mut piece = [0; 1024];
+    while let Ok(count @ 1..) = stream.read(&mut piece) {
+        stream.write_all(&piece[..count]).ok();
+    }
+}
+
 pub(crate) fn repeats_103(stream: TcpStream) {
     let hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(1000);
     repeat(stream, b"", &hints);

@@ -70,6 +70,26 @@ pub(crate) fn http1_requests(port: u16, connections: usize) -> Kept {
     everywhere(port, connections, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 }
 
+/// Tunnels that are open, nothing in them yet.
+pub(crate) fn websockets(port: u16, connections: usize) -> Kept {
+    let ask = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let mut kept = everywhere(port, connections, ask);
+    for stream in &mut kept.0 {
+        let answer = read_head(stream);
+        assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    }
+    kept
+}
+
+/// Sends a frame and waits until it is back.
+pub(crate) fn has_echo(stream: &mut TcpStream) {
+    const HELLO: [u8; 7] = [0x82, 5, b'h', b'e', b'l', b'l', b'o'];
+    let mut echo = [0; HELLO.len()];
+    stream.write_all(&HELLO).unwrap();
+    stream.read_exact(&mut echo).unwrap();
+    assert_eq!(echo, HELLO);
+}
+
 pub(crate) fn half_heads(port: u16, connections: usize) -> Kept {
     let mut bytes = open(&[]);
     bytes.extend(frame(HEADERS, 1, 1, &base("GET")));

@@ -80,6 +80,13 @@ fn answers_that_nobody_reads() {
     to_both(app::never_ends, 0, |port| attacks::http1_requests(port, 300));
 }
 
+/// An app that ignores flow control, and streams that may be sent nothing. Each of a thousand had
+/// made a connection to the app for itself, whose first window nobody charged.
+#[test]
+fn answers_beyond_every_window() {
+    to_both(app::ignores_windows, 0, |port| attacks::readers_that_do_not(port, 4, 250, 0));
+}
+
 #[test]
 fn informational_answers_without_end() {
     to_both(app::repeats_103, 0, |port| attacks::http1_requests(port, 20));
@@ -118,17 +125,32 @@ fn one_long_head_is_served() {
     }
 }
 
-/// Hundreds at a time are ordinary traffic; as many as a test may have descriptors for.
+/// Who waits for an answer, or is quiet in a tunnel, is not charged: with the smallest budget there
+/// are as many of them as there are descriptors. Each was charged 24 KiB, so that few had room.
 #[test]
-fn hundreds_of_exchanges_at_a_time_are_served() {
+fn exchanges_that_wait_never_meet_the_budget() {
+    let count = stage::exchanges_max();
     let app = App::start_held();
-    let stage = Stage::start(Role::Sidecar, app.port(), 0, &[]);
-    let asked = attacks::http1_requests(stage.port(), 300);
-    app.until_asked(300);
+    let stage = Stage::start(Role::Sidecar, app.port(), 0, &[("TIDEGATE_MEMORY_BUDGET", "16Mi")]);
+    let asked = attacks::http1_requests(stage.port(), count);
+    app.until_asked(count);
     app.tell();
     for mut stream in asked.into_streams() {
         let answer = attacks::read_head(&mut stream);
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
+#[test]
+fn quiet_tunnels_never_meet_the_budget() {
+    let count = stage::exchanges_max();
+    let app = App::start(app::switches_and_echoes);
+    let stage = Stage::start(Role::Sidecar, app.port(), 0, &[("TIDEGATE_MEMORY_BUDGET", "16Mi")]);
+    let mut streams = attacks::websockets(stage.port(), count).into_streams();
+    for _ in 0..2 {
+        for stream in &mut streams {
+            attacks::has_echo(stream);
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 /// What stands in front of the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -28,6 +30,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A peak that has not grown in so many looks has been reached.
 const LOOKS: u32 = 10;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
+/// So many exchanges can be open at a time, or a few thousand: each takes two descriptors here, and
+/// two in the process.
+pub(crate) fn exchanges_max() -> usize {
+    const FEW_THOUSAND: usize = 2500;
+    const OTHERS: u64 = 200;
+    let mut limits = getrlimit(Resource::Nofile);
+    limits.current = limits.maximum;
+    setrlimit(Resource::Nofile, limits).unwrap();
+    let descriptors = limits.maximum.unwrap_or(u64::MAX).saturating_sub(OTHERS);
+    usize::try_from(descriptors / 2).map_or(FEW_THOUSAND, |count| count.min(FEW_THOUSAND))
+}
 
 impl Stage {
     pub(crate) fn start(role: Role, app: u16, limit: u32, more: &[(&str, &str)]) -> Stage {

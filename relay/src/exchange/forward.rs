@@ -13,7 +13,7 @@ use super::pump::{Ending, Progress, Pump};
 use super::tunnel::Tunnel;
 use super::{Answer, Exchange};
 use crate::error::ForwardError;
-use crate::h2io::{Ended, Outgoing, STREAM_BYTES};
+use crate::h2io::{Ended, Outgoing, UPSTREAM_STREAM_BYTES};
 use crate::head::BodyLength;
 use crate::memory::{self, Charge};
 use crate::timer::{Deadlines, TimeLimits};
@@ -192,15 +192,8 @@ impl Exchange {
         deadlines: &Deadlines,
     ) -> Result<Option<Origin>, ForwardError> {
         let request = http2_request(&self.head, upstream.host())?;
-        let sender = match upstream.ready_sender() {
-            Some(sender) => Some(sender),
-            None => {
-                let (sender, took) =
-                    self.wait_for(deadlines, upstream.dial_http2(patience)).await?;
-                self.report.connect = Some(took);
-                sender
-            }
-        };
+        let (sender, took) = self.wait_for(deadlines, upstream.sender(patience)).await?;
+        self.report.connect = took.or(self.report.connect);
         let Some(mut sender) = sender else { return Ok(None) };
         let (ended, left) = match self.head.body {
             BodyLength::Empty => (Ended::Yes, None),
@@ -210,7 +203,7 @@ impl Exchange {
         };
         let mut charge = Charge::on(sender.watch.account());
         charge
-            .add(STREAM_BYTES + memory::fields_bytes(&self.head.headers))
+            .add(UPSTREAM_STREAM_BYTES + memory::fields_bytes(&self.head.headers))
             .map_err(ForwardError::refused)?;
         let (answer, stream) = sender
             .requests

@@ -36,6 +36,9 @@ const INFORMATIONAL_MAX: u32 = 3600;
 /// stand for.
 const FREE_HEAD_BYTES: usize = 16 * 1024;
 
+/// What the HTTP/2 library takes for each informational answer that it queues, beside the fields.
+const QUEUED_HEAD_BYTES: usize = 512;
+
 /// How an exchange came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -259,8 +262,13 @@ impl<'a> Pump<'a> {
         // Where the HTTP/2 library has a part in it, nobody knows when an informational answer is
         // written.
         let http2 = matches!(self.client, Client::H2(_)) || matches!(&*self.origin, Origin::H2(_));
-        if head.status.is_informational() && http2 || bytes > FREE_HEAD_BYTES {
-            self.charge.add(bytes).map_err(ForwardError::refused)?;
+        let cost = match head.status.is_informational() && http2 {
+            true => bytes + QUEUED_HEAD_BYTES,
+            false if bytes > FREE_HEAD_BYTES => bytes,
+            false => 0,
+        };
+        if cost > 0 {
+            self.charge.add(cost).map_err(ForwardError::refused)?;
         }
         Poll::Ready(Ok(head))
     }

@@ -72,6 +72,7 @@ impl<'a> Tunnel<'a> {
             client.connection.become_tunnel();
             client.persistent = false;
         }
+        exchange.head.leave_buffer();
         let upgrade = exchange.head.upgrade.as_ref();
         let speaks_frames =
             upgrade.is_some_and(|token| token.as_bytes().eq_ignore_ascii_case(b"websocket"));
@@ -173,6 +174,9 @@ impl Direction {
                     }
                     Poll::Pending => {
                         ready!(to.poll_flush(cx))?;
+                        // It may be quiet for days.
+                        from.release_input();
+                        to.release_output();
                         return Poll::Pending;
                     }
                 },

@@ -66,7 +66,8 @@ pub(crate) struct Connection {
     output: Vec<u8>,
     /// Output before this offset is written.
     written: usize,
-    /// What both buffers hold.
+    /// What the buffers hold beyond one of the ordinary size: whoever waits, for a request or for
+    /// its answer, has one.
     held: Charge,
     /// Something has been written since the last head was begun.
     pub(crate) touched: bool,
@@ -114,15 +115,23 @@ impl Connection {
 
     /// Gives unused buffers back to the thread, because the connection is about to wait.
     pub(crate) fn release_buffers(&mut self) {
+        self.release_input();
+        self.release_output();
+    }
+
+    /// Gives the read buffer back, if there is nothing in it.
+    pub(crate) fn release_input(&mut self) {
         if self.input.is_empty() && self.input.capacity() > 0 {
             buffers::keep_input(std::mem::take(&mut self.input));
+            self.held.lower_to(0);
         }
-        if self.written == self.output.len() && self.output.capacity() > 0 {
+    }
+
+    /// Gives the write buffer back, if all of it is written.
+    pub(crate) fn release_output(&mut self) {
+        if !self.has_output() && self.output.capacity() > 0 {
             self.written = 0;
             buffers::keep_output(std::mem::take(&mut self.output));
-        }
-        if self.input.capacity() == 0 && self.output.capacity() == 0 {
-            self.held.lower_to(0);
         }
     }
 
@@ -156,8 +165,10 @@ impl Connection {
             self.input = BytesMut::with_capacity(STREAM_BUFFER_BYTES);
         } else if self.input.capacity() == 0 {
             ready!(self.io.poll_readable(cx))?;
-            self.held.force_to(BUFFER_BYTES);
             self.input = buffers::take_input();
+            if self.output.capacity() > 0 {
+                self.held.force_to(BUFFER_BYTES);
+            }
         } else if self.input.capacity() - self.input.len() < SPARE_MIN {
             self.grow()?;
         }
@@ -169,7 +180,7 @@ impl Connection {
         // Growing doubles.
         let size = 2 * (self.input.len() + BUFFER_BYTES);
         match size <= FORCED_MAX {
-            true => self.held.force_to(size),
+            true => self.held.force_to(size - BUFFER_BYTES),
             false => self.held.raise_to(size).map_err(|_| over_budget())?,
         }
         self.input.reserve(BUFFER_BYTES);
@@ -263,8 +274,10 @@ impl Connection {
     /// The buffer that heads are written to.
     pub(crate) fn output(&mut self) -> &mut Vec<u8> {
         if self.output.capacity() == 0 {
-            self.held.force_to(2 * BUFFER_BYTES);
             self.output = buffers::take_output();
+            if self.input.capacity() > 0 {
+                self.held.force_to(BUFFER_BYTES);
+            }
         }
         &mut self.output
     }

@@ -1,7 +1,6 @@
 //! The half of a gate that is looked at from outside: by the task that drives the connection, and
 //! by its streams.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -24,7 +23,8 @@ pub(super) struct Shared {
     /// Why nothing more is read; zero, which stands for no error, while there is no reason.
     stopped: AtomicU32,
     /// What the trailers of open streams hold that the library keeps until they are asked for.
-    trailers: Mutex<HashMap<u32, Charge>>,
+    /// The latest stream is last, which is the one that is asked for most.
+    trailers: Mutex<Vec<(u32, Charge)>>,
 }
 
 impl Shared {
@@ -64,8 +64,8 @@ impl Shared {
 
     /// Charges trailers until the stream ends, if there is such a stream.
     pub(super) fn charge_trailers(&self, stream: u32, bytes: usize) -> Result<(), OverBudget> {
-        match self.trailers.lock().get_mut(&stream) {
-            Some(charge) => charge.add(bytes),
+        match self.trailers.lock().iter_mut().rfind(|(number, _)| *number == stream) {
+            Some((_, charge)) => charge.add(bytes),
             None => Ok(()),
         }
     }
@@ -119,7 +119,7 @@ impl Watch {
     /// Follows a stream until the returned value is dropped.
     pub(crate) fn open(&self, stream: u32) -> StreamEntry {
         let charge = Charge::on(&self.shared.account);
-        self.shared.trailers.lock().insert(stream, charge);
+        self.shared.trailers.lock().push((stream, charge));
         StreamEntry { shared: self.shared.clone(), stream }
     }
 }
@@ -132,8 +132,11 @@ pub(crate) struct StreamEntry {
 
 impl Drop for StreamEntry {
     fn drop(&mut self) {
-        let charge = self.shared.trailers.lock().remove(&self.stream);
+        let mut trailers = self.shared.trailers.lock();
+        let index = trailers.iter().rposition(|(number, _)| *number == self.stream);
+        let charge = index.map(|index| trailers.swap_remove(index));
         // Given back outside the lock.
+        drop(trailers);
         drop(charge);
     }
 }

@@ -178,7 +178,7 @@ fn poll_next<H>(
 /// Charges a head of so many bytes, or refuses the request.
 fn admit(parsed: ParsedRequest, block_bytes: usize) -> Next {
     let mut charge = Charge::default();
-    match charge.add(memory::head_bytes(parsed.head.headers.len(), block_bytes)) {
+    match charge.admit_head(memory::head_bytes(parsed.head.headers.len(), block_bytes)) {
         Ok(()) => Next::Request(parsed, charge),
         Err(OverBudget) => over_budget(),
     }

@@ -341,7 +341,9 @@ fn take_host(uri: &Uri, headers: &mut HeaderMap) -> Option<HeaderValue> {
     if second.is_some() || ![&authority, &field].into_iter().flatten().all(is_sound) {
         return None;
     }
-    headers.remove(HOST);
+    if field.is_some() {
+        headers.remove(HOST);
+    }
     match (authority, field) {
         (Some(one), Some(other))
             if !host::are_same(one.as_bytes(), other.as_bytes(), default_port) =>

@@ -19,6 +19,7 @@ use crate::h2gate::pace::{FIRST_WINDOW, Window};
 use crate::h2gate::{Gate, Limits, Peer, Watch};
 use crate::h2io::Piece;
 use crate::io::Io;
+use crate::memory::Charge;
 
 /// How long an upstream may take to show that it speaks HTTP/2.
 const SETTINGS_PATIENCE: Duration = Duration::from_secs(3);
@@ -34,6 +35,13 @@ const FREE_TRAILERS: usize = 2 * 1024;
 const SEND_BUFFER_MAX: usize = 64 * 1024;
 /// More connections than this to one upstream would not make it faster.
 const CONNECTIONS_MAX: usize = 64;
+/// How long a stream without a connection waits for the one that another stream is making, where
+/// its own patience says nothing else. Hundreds that begin at once would make hundreds otherwise,
+/// each with windows of its own. One that takes long holds nobody up.
+const TURN_PATIENCE: Duration = Duration::from_secs(1);
+/// What a connection beside the first may hold: its first window, with the buffers that the frames
+/// came in, and the library's own.
+const CONNECTION_BYTES: usize = 2 * FIRST_WINDOW as usize + 32 * 1024;
 
 /// A connection on which streams can be opened.
 #[derive(Clone)]
@@ -52,7 +60,7 @@ impl Sender {
 
 impl Upstream {
     /// A sender that has room for one more stream, without waiting for anything.
-    pub(crate) fn ready_sender(&self) -> Option<Sender> {
+    fn ready_sender(&self) -> Option<Sender> {
         let mut senders = self.http2.lock();
         let mut cx = Context::from_waker(Waker::noop());
         let mut found = None;
@@ -66,13 +74,42 @@ impl Upstream {
         found
     }
 
-    /// A fresh connection; nothing when the upstream speaks only HTTP/1.
-    /// And how long the connection took to make.
-    pub(crate) async fn dial_http2(
+    /// A sender that has room for one more stream; nothing when the upstream speaks only HTTP/1.
+    /// And how long its connection took to make, if it is a fresh one.
+    pub(crate) async fn sender(
         &self,
         patience: ConnectPatience,
+    ) -> Result<(Option<Sender>, Option<Duration>), ForwardError> {
+        if let Some(sender) = self.ready_sender() {
+            return Ok((Some(sender), None));
+        }
+        let longest = match patience {
+            ConnectPatience::Growing => TURN_PATIENCE,
+            ConnectPatience::Once(limit) => limit,
+        };
+        let turn = timeout(longest, self.dialling_http2.lock()).await;
+        if let Some(sender) = self.ready_sender() {
+            return Ok((Some(sender), None));
+        }
+        if self.protocol_for(true, false) == Protocol::Http1 {
+            return Ok((None, None));
+        }
+        let is_first = turn.is_ok() && self.http2.lock().is_empty();
+        let cost = if is_first { 0 } else { CONNECTION_BYTES };
+        let (sender, took) = self.dial_http2(patience, cost).await?;
+        Ok((sender, Some(took)))
+    }
+
+    /// A fresh connection, which is charged so much; nothing when the upstream speaks only HTTP/1.
+    /// And how long the connection took to make.
+    async fn dial_http2(
+        &self,
+        patience: ConnectPatience,
+        cost: usize,
     ) -> Result<(Option<Sender>, Duration), ForwardError> {
         let (io, took) = self.dial_io(patience).await?;
+        let mut charge = Charge::default();
+        charge.add(cost).map_err(ForwardError::refused)?;
         let (told, verdict) = oneshot::channel();
         let io = Judged { io, told: Some(told), seen: 0 };
         let limits = Limits {
@@ -93,7 +130,7 @@ impl Upstream {
             .handshake(gate)
             .await
             .map_err(failed)?;
-        tokio::spawn(drive(connection, watch.clone()));
+        tokio::spawn(drive(connection, watch.clone(), charge));
         match timeout(SETTINGS_PATIENCE, verdict).await {
             Ok(Ok(Protocol::Http2)) => {
                 let sender = Sender { requests, watch, streams: Arc::default() };
@@ -111,8 +148,8 @@ impl Upstream {
     }
 }
 
-/// Drives a connection until it ends, or has to.
-async fn drive(mut connection: h2::client::Connection<Gate, Piece>, watch: Watch) {
+/// Drives a connection until it ends, or has to. `charge` is what it may hold.
+async fn drive(mut connection: h2::client::Connection<Gate, Piece>, watch: Watch, charge: Charge) {
     let mut window = Window::new(&watch, CONNECTION_WINDOW);
     let ended = poll_fn(|cx| {
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
@@ -132,6 +169,7 @@ async fn drive(mut connection: h2::client::Connection<Gate, Piece>, watch: Watch
         Poll::Pending
     })
     .await;
+    drop((connection, charge));
     if let Err(error) = ended {
         tracing::debug!(error, "connection to upstream ended");
     }
