@@ -9,10 +9,11 @@ use tidegate_proto::stats::v1::report_response::Message as Hear;
 use tidegate_proto::stats::v1::stats_service_client::StatsServiceClient;
 use tidegate_proto::stats::v1::{History, ReportRequest, ReportResponse, Stat};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, Streaming};
+use tonic::Streaming;
 
+use crate::attempts::{Attempts, Failed, Loss};
 use crate::inbox::{Link, Outlets};
 use crate::ring::Ring;
 use crate::{Backoff, Config, lock, transport};
@@ -35,9 +36,6 @@ const HISTORY_BATCH: usize = 500;
 /// Bytes of one message at most, half of what a controller reads: a history is sent in as many as
 /// it takes, and a single stat beyond it is left out.
 const MESSAGE_BYTES_MAX: usize = 128 * 1024;
-
-/// An unchanged reason for having no controller is told again after this many attempts.
-const TELL_AGAIN_AFTER: u32 = 64;
 
 /// Carries what a [`Reporter`](crate::Reporter) remembers; made by [`start`](crate::start).
 #[derive(Debug)]
@@ -63,37 +61,6 @@ enum End {
     Finished,
 }
 
-/// Why there is no stream.
-enum Loss {
-    /// Nobody is there, or nobody any more: trying again soon is right.
-    Gone(String),
-    /// Somebody is there and does not want us as we are.
-    Refused(String),
-}
-
-impl Loss {
-    fn gone(why: impl std::fmt::Display) -> Self {
-        Self::Gone(why.to_string())
-    }
-}
-
-impl From<Status> for Loss {
-    fn from(status: Status) -> Self {
-        let told = format!("{} ({:?})", status.message(), status.code());
-        match status.code() {
-            Code::Unauthenticated
-            | Code::PermissionDenied
-            | Code::FailedPrecondition
-            | Code::InvalidArgument
-            | Code::ResourceExhausted
-            | Code::OutOfRange
-            | Code::AlreadyExists
-            | Code::Unimplemented => Self::Refused(told),
-            _ => Self::Gone(told),
-        }
-    }
-}
-
 /// An open stream and how far along the ring it is.
 struct Session {
     outbox: mpsc::Sender<ReportRequest>,
@@ -117,6 +84,8 @@ impl Driver {
     pub async fn run(self) {
         let Self { carrier, mut woken, mut random } = self;
         let mut attempts = Attempts::default();
+        let controller = carrier.config.controller.authority().to_owned();
+        let controller = controller.as_str();
         loop {
             let opened = tokio::select! {
                 opened = carrier.open() => opened,
@@ -124,16 +93,17 @@ impl Driver {
             };
             let loss = match opened {
                 Ok(mut session) => {
+                    if let Some(news) = attempts.connected() {
+                        tracing::info!(controller, "{news}");
+                    }
                     carrier.outlets.link(Link::Up);
+                    let opened = Instant::now();
                     let end = carrier.converse(&mut session, &mut woken).await;
                     carrier.outlets.link(Link::Down);
                     match end {
                         End::Finished => return session.say_goodbye().await,
                         End::Lost(loss) => {
-                            // A stream that was up for a while and is refused then did work.
-                            if matches!(loss, Loss::Gone(_)) {
-                                attempts = Attempts::default();
-                            }
+                            attempts.was_open(&carrier.config.backoff, opened.elapsed());
                             loss
                         }
                     }
@@ -141,45 +111,17 @@ impl Driver {
                 Err(loss) => loss,
             };
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let wait = attempts.failed(&carrier.config.backoff, loss, random >> 32);
+            let backoff = &carrier.config.backoff;
+            let Failed { wait, tell } =
+                attempts.failed(backoff, loss, Instant::now(), random >> 32);
+            if let Some(why) = tell {
+                tracing::warn!(controller, "{why}; trying again");
+            }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = farewell(&mut woken) => return,
             }
         }
-    }
-}
-
-/// Attempts since the last stream that worked.
-#[derive(Default)]
-struct Attempts {
-    failures: u32,
-    refusals: u32,
-    told: String,
-    untold: u32,
-}
-
-impl Attempts {
-    /// Tells of a loss, unless it was told already, and says how long to wait.
-    fn failed(&mut self, backoff: &Backoff, loss: Loss, random: u64) -> Duration {
-        let (why, wait) = match loss {
-            Loss::Gone(why) => {
-                let wait = backoff.wait(self.failures, random);
-                (self.failures, self.refusals) = (self.failures.saturating_add(1), 0);
-                (format!("no controller: {why}"), wait)
-            }
-            Loss::Refused(why) => {
-                let wait = backoff.wait_refused(self.refusals, random);
-                self.refusals = self.refusals.saturating_add(1);
-                (format!("the controller refuses us: {why}"), wait)
-            }
-        };
-        self.untold = self.untold.saturating_add(1);
-        if why != self.told || self.untold > TELL_AGAIN_AFTER {
-            tracing::warn!("{why}; trying again");
-            (self.told, self.untold) = (why, 0);
-        }
-        wait
     }
 }
 
@@ -340,18 +282,5 @@ mod tests {
         assert_eq!(fitting(vec![stat(0); HISTORY_BATCH]).len(), HISTORY_BATCH);
         assert!(fitting(vec![stat(MESSAGE_BYTES_MAX), stat(0)]).is_empty());
         assert!(!fits(&stat(MESSAGE_BYTES_MAX)) && fits(&stat(half)));
-    }
-
-    #[test]
-    fn a_refusal_waits_longer_each_time_and_a_loss_does_not() {
-        let backoff = Backoff::default();
-        let mut attempts = Attempts::default();
-        let refused = || Loss::from(Status::unauthenticated("no"));
-        let waits: Vec<Duration> =
-            (0..20).map(|_| attempts.failed(&backoff, refused(), 0)).collect();
-        assert_eq!((waits[0], waits[19]), (backoff.initial, backoff.longest_refused));
-        let gone = || Loss::from(Status::unavailable("later"));
-        assert_eq!(attempts.failed(&backoff, gone(), 0), backoff.initial);
-        assert!((0..20).all(|_| attempts.failed(&backoff, gone(), 0) <= backoff.longest));
     }
 }

@@ -11,7 +11,8 @@
 //!
 //! Modules in reading order: [`ring`] is what is remembered, [`driver`] is who carries it,
 //! [`inbox`] is what comes back, [`transport`] is one HTTP/2 connection, [`backoff`] is how long
-//! to wait before the next.
+//! to wait before the next,
+//! `attempts` counts them and decides what is told of them.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), tidegate_reporter::ConfigError> {
@@ -29,6 +30,7 @@
 //! # }
 //! ```
 
+mod attempts;
 pub mod backoff;
 pub mod driver;
 pub mod inbox;

@@ -84,6 +84,12 @@ impl Target {
         Ok(Self { authority: bare.to_owned(), origin, bearer, tls })
     }
 
+    /// Where it listens, `host:port`, as messages name it.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
     /// What requests name as whom they are for.
     #[must_use]
     pub fn origin(&self) -> Uri {

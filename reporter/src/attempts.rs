@@ -1,0 +1,202 @@
+//! What attempts to reach the controller cost and what is told of them: one warning for each
+//! change, not one for each attempt.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use crate::Backoff;
+
+/// An unchanged reason for having no controller is told again after this time: rare enough not to
+/// fill a log over a weekend, often enough to be in the part that somebody looks at.
+const TELL_AGAIN_AFTER: Duration = Duration::from_secs(300);
+
+/// Longest reason that is told. It may quote what a controller, or whoever answers there, said.
+const REASON_BYTES_MAX: usize = 512;
+
+/// Why there is no stream.
+pub(crate) enum Loss {
+    /// Nobody is there, or nobody any more: trying again soon is right.
+    Gone(String),
+    /// Somebody is there and does not want us as we are.
+    Refused(String),
+}
+
+impl Loss {
+    pub(crate) fn gone(why: impl std::fmt::Display) -> Self {
+        Self::Gone(why.to_string())
+    }
+}
+
+impl From<Status> for Loss {
+    fn from(status: Status) -> Self {
+        let told = format!("{} ({:?})", status.message(), status.code());
+        match status.code() {
+            Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::InvalidArgument
+            | Code::ResourceExhausted
+            | Code::OutOfRange
+            | Code::AlreadyExists
+            | Code::Unimplemented => Self::Refused(told),
+            _ => Self::Gone(told),
+        }
+    }
+}
+
+/// Attempts since the last stream that lasted.
+#[derive(Default)]
+pub(crate) struct Attempts {
+    failures: u32,
+    refusals: u32,
+    /// Why there was no stream when that was told last, and when.
+    told: Option<(String, Instant)>,
+    untold: u64,
+    connected: Connected,
+}
+
+/// What a reader of the log believes.
+#[derive(Default, PartialEq, Eq)]
+enum Connected {
+    #[default]
+    Never,
+    Yes,
+    No,
+}
+
+/// What follows from an attempt that failed.
+pub(crate) struct Failed {
+    /// How long to wait before the next.
+    pub(crate) wait: Duration,
+    /// What to warn of, if it is news.
+    pub(crate) tell: Option<String>,
+}
+
+impl Attempts {
+    /// A stream is open. Returns what to tell, if it is news.
+    pub(crate) fn connected(&mut self) -> Option<&'static str> {
+        match std::mem::replace(&mut self.connected, Connected::Yes) {
+            Connected::Never => Some("connected to the controller"),
+            Connected::No => Some("connected to the controller again"),
+            Connected::Yes => None,
+        }
+    }
+
+    /// A stream was open for so long. One that outlived the longest wait did work; others, such as
+    /// those of a controller that ends each at once, count as attempts that failed.
+    pub(crate) fn was_open(&mut self, backoff: &Backoff, open: Duration) {
+        if open > backoff.longest {
+            (self.failures, self.refusals) = (0, 0);
+            self.told = None;
+        }
+    }
+
+    /// An attempt failed, or a stream was lost, at `now`; `random` chooses the jitter.
+    pub(crate) fn failed(
+        &mut self,
+        backoff: &Backoff,
+        loss: Loss,
+        now: Instant,
+        random: u64,
+    ) -> Failed {
+        let (why, wait) = match loss {
+            Loss::Gone(why) => {
+                let wait = backoff.wait(self.failures, random);
+                (self.failures, self.refusals) = (self.failures.saturating_add(1), 0);
+                (format!("no controller: {}", bounded(&why)), wait)
+            }
+            Loss::Refused(why) => {
+                let wait = backoff.wait_refused(self.refusals, random);
+                self.refusals = self.refusals.saturating_add(1);
+                (format!("the controller refuses us: {}", bounded(&why)), wait)
+            }
+        };
+        let is_news = self.told.as_ref().is_none_or(|(told, at)| {
+            *told != why || now.saturating_duration_since(*at) >= TELL_AGAIN_AFTER
+        });
+        if !is_news {
+            self.untold += 1;
+            return Failed { wait, tell: None };
+        }
+        self.connected = Connected::No;
+        self.told = Some((why.clone(), now));
+        let tell = match std::mem::take(&mut self.untold) {
+            0 => why,
+            untold => format!("{why} (after {untold} more attempts that failed)"),
+        };
+        Failed { wait, tell: Some(tell) }
+    }
+}
+
+/// A reason as it may stand in a log line: cut, and on one line.
+fn bounded(why: &str) -> String {
+    let kept = &why[..why.floor_char_boundary(REASON_BYTES_MAX)];
+    kept.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gone() -> Loss {
+        Loss::from(Status::unavailable("later"))
+    }
+
+    fn refused() -> Loss {
+        Loss::from(Status::unauthenticated("no"))
+    }
+
+    #[test]
+    fn a_refusal_waits_longer_each_time_and_a_loss_does_not() {
+        let (backoff, now) = (Backoff::default(), Instant::now());
+        let mut attempts = Attempts::default();
+        let mut wait = |loss| attempts.failed(&backoff, loss, now, 0).wait;
+        let waits: Vec<Duration> = (0..20).map(|_| wait(refused())).collect();
+        assert_eq!((waits[0], waits[19]), (backoff.initial, backoff.longest_refused));
+        assert_eq!(wait(gone()), backoff.initial);
+        assert!((0..20).all(|_| wait(gone()) <= backoff.longest));
+    }
+
+    #[test]
+    fn a_change_is_told_once_and_again_after_a_while() {
+        let (backoff, start) = (Backoff::default(), Instant::now());
+        let mut attempts = Attempts::default();
+        let mut tell = |loss, after| attempts.failed(&backoff, loss, start + after, 0).tell;
+        let second = Duration::from_secs(1);
+        assert_eq!(tell(gone(), second).as_deref(), Some("no controller: later (Unavailable)"));
+        assert!((1..300).all(|seconds| tell(gone(), second * seconds).is_none()));
+        let again = tell(gone(), second + TELL_AGAIN_AFTER).expect("the time is over");
+        assert!(again.contains("after 299 more attempts"), "{again}");
+        let other = tell(refused(), second * 302).expect("another reason");
+        assert_eq!(other, "the controller refuses us: no (Unauthenticated)");
+    }
+
+    #[test]
+    fn being_back_is_told_once_for_each_loss_that_was() {
+        let (backoff, now) = (Backoff::default(), Instant::now());
+        let mut attempts = Attempts::default();
+        assert_eq!(attempts.connected(), Some("connected to the controller"));
+        assert!(attempts.failed(&backoff, gone(), now, 0).tell.is_some());
+        assert_eq!(attempts.connected(), Some("connected to the controller again"));
+        // It ends every stream at once: this is neither told each time nor tried without a rest.
+        let mut wait = Duration::ZERO;
+        for _ in 0..20 {
+            attempts.was_open(&backoff, Duration::from_millis(1));
+            let failed = attempts.failed(&backoff, gone(), now, 0);
+            assert!(failed.tell.is_none() && attempts.connected().is_none());
+            wait = failed.wait;
+        }
+        assert_eq!(wait, backoff.longest);
+        attempts.was_open(&backoff, Duration::from_secs(60));
+        let failed = attempts.failed(&backoff, gone(), now, 0);
+        assert!(failed.tell.is_some() && failed.wait == backoff.initial);
+    }
+
+    #[test]
+    fn a_reason_is_one_bounded_line() {
+        assert_eq!(bounded("a\nb\x1b[2J"), "a b [2J");
+        assert_eq!(bounded(&"é".repeat(1_000)).len(), REASON_BYTES_MAX);
+    }
+}
