@@ -27,6 +27,7 @@ use self::stage::Stage;
 use self::summary::{Ended, Story};
 use self::tally::Tally;
 use self::traffic::{PLAN, Schedule};
+use crate::log::{self, LogArgs};
 use crate::run::{Stop, Stops};
 use crate::terminal::{self, Surface};
 use crate::typed::{time_within, wait, whole};
@@ -73,6 +74,8 @@ pub(crate) struct Args {
     /// Print the summary as JSON, and nothing else on standard output.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    log: LogArgs,
     /// Be the sample app.
     #[arg(long, hide = true)]
     app: bool,
@@ -109,7 +112,8 @@ enum Ending {
 async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCode> {
     let surface = if args.json { Surface::Silent } else { Surface::of_stdout() };
     let ink = terminal::ink();
-    let mut screen = Screen::new(surface, ink);
+    let log = args.log.install_beside(surface, log::SCREEN_DEFAULT);
+    let mut screen = Screen::new(surface, ink, log);
     let mut stops = Stops::new()?;
     let mut stage = Stage::open(args).await?;
     screen.say(&format!(
@@ -185,7 +189,7 @@ pub(crate) fn measure(args: &Args) -> anyhow::Result<Measured> {
     runtime.block_on(async {
         let mut stage = Stage::open(args).await?;
         let mut tally = Tally::new()?;
-        let mut screen = Screen::new(Surface::Silent, terminal::ink());
+        let mut screen = Screen::new(Surface::Silent, terminal::ink(), None);
         let mut stops = Stops::new()?;
         let ending = play(&mut stage, &schedule, &mut tally, &mut screen, &mut stops).await;
         let cold_starts = stage.cold_starts();

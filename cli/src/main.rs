@@ -9,7 +9,7 @@
 //! of them share: [`command_line`] reads what was typed, [`typed`] turns it into values, [`files`]
 //! reads what was named, [`ending`] has the one rule of exit codes. [`examples`] end each verb's
 //! help, [`manual`] makes completions and manual pages, [`credentials`] is what a command shows to
-//! a controller.
+//! a controller, [`log`] is where parts that run say what went wrong.
 
 mod abandoned;
 mod chart;
@@ -21,6 +21,7 @@ mod ending;
 mod examples;
 mod explain;
 mod files;
+mod log;
 mod manual;
 mod roles;
 mod run;

@@ -9,8 +9,6 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Subcommand;
 use tidegate_controller::process::{RunId, guard, leash};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 /// Exit code for a program that cannot be started, as shells have it.
 const EXIT_NOT_STARTED: u8 = 127;
@@ -59,9 +57,6 @@ impl Role {
 
 /// Runs the role until it is told to stop.
 pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
-    if matches!(role, Role::Activator(_) | Role::Controller(_)) {
-        log_to_stderr();
-    }
     match role {
         Role::QueueProxy => {
             leash::tie_as_told().context("cannot be tied to the process that started it")?;
@@ -82,20 +77,4 @@ pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
         }
         Role::Controller(args) => controller::execute(args),
     }
-}
-
-/// Warnings and errors go where a service manager looks for them; `TIDEGATE_LOG` asks for more or
-/// less, in the syntax of `RUST_LOG`.
-fn log_to_stderr() {
-    let wanted = EnvFilter::builder()
-        .with_default_directive(LevelFilter::WARN.into())
-        .with_env_var("TIDEGATE_LOG")
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(wanted)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        // A reader of our log that has gone must not end what we were about to log of.
-        .log_internal_errors(false)
-        .init();
 }

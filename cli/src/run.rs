@@ -38,6 +38,7 @@ pub(crate) use self::stops::{Stop, Stops};
 use self::voice::{Tails, Voice};
 use crate::abandoned::AbandonedRule;
 use crate::ending::mistyped;
+use crate::log::{self, LogArgs};
 use crate::terminal::{Surface, Target, Terminal, counted};
 use crate::typed::{WAIT_MAX, listen_address, setting, time_within, wait, whole};
 
@@ -128,6 +129,8 @@ pub(crate) struct Args {
     /// Print the summary as JSON on standard output, and everything else on standard error.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    log: LogArgs,
     /// The command; `{PORT}` in it becomes the port to listen on, as does the variable PORT.
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -153,12 +156,13 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // Signals first: one that comes while we start must not leave anything behind.
     let mut stops = Stops::new()?;
     let (sender, mut output) = mpsc::channel(OUTPUT_DEPTH);
+    let log = args.log.install_beside(surface(&args), log::SCREEN_DEFAULT);
     let drain = args.drain;
     let wanted = (!args.quiet).then_some(sender);
     let config = config(&args, wanted)?;
     let shown = args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>();
     let mut service = LocalService::start(config).await?;
-    let mut screen = screen(&args, service.address());
+    let mut screen = screen(&args, service.address(), log);
     if args.listen.is_none() && service.address() != DEFAULT_LISTEN {
         let (wanted, used) = (DEFAULT_LISTEN.port(), service.address().port());
         screen.say(&format!("{wanted} is taken, using {used}"));
@@ -185,11 +189,12 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-fn screen(args: &Args, address: SocketAddr) -> Screen {
+fn screen(args: &Args, address: SocketAddr, log: Option<mpsc::Receiver<String>>) -> Screen {
     let target = if args.json { Target::Stderr } else { Target::Stdout };
     let decisions = if args.verbose { Decisions::All } else { Decisions::Changes };
     let tails = if args.quiet { Tails::Always } else { Tails::AtTheEnd };
-    Screen::new(Terminal::new(surface(args), target), decisions, tails, address)
+    let terminal = Terminal::new(surface(args), target).with_log(log);
+    Screen::new(terminal, decisions, tails, address)
 }
 
 /// Where events are shown.

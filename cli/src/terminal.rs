@@ -149,6 +149,8 @@ pub(crate) struct Terminal {
     left_out: u64,
     pieces: mpsc::Sender<String>,
     writing: Option<JoinHandle<()>>,
+    /// What the process logs, where it would break the block.
+    log: Option<mpsc::Receiver<String>>,
     block: Vec<String>,
     /// Columns of each line of the block that stands on the terminal now.
     drawn: Vec<usize>,
@@ -172,8 +174,22 @@ impl Terminal {
             left_out: 0,
             pieces,
             writing: Some(writing),
+            log: None,
             block: Vec::new(),
             drawn: Vec::new(),
+        }
+    }
+
+    /// Shows the log as well, above the block.
+    pub(crate) fn with_log(self, log: Option<mpsc::Receiver<String>>) -> Self {
+        Self { log, ..self }
+    }
+
+    /// Shows what was logged since.
+    fn say_log(&mut self) {
+        while let Some(line) = self.log.as_mut().and_then(|log| log.try_recv().ok()) {
+            let line = self.surface.tame(&line);
+            self.say(&line);
         }
     }
 
@@ -207,6 +223,7 @@ impl Terminal {
     /// Replaces the block.
     pub(crate) fn show(&mut self, block: Vec<String>) {
         self.block = block;
+        self.say_log();
         self.erase();
         self.flush();
     }
@@ -234,6 +251,7 @@ impl Terminal {
 
     /// Writes what is left, unless nobody takes it.
     pub(crate) async fn close(mut self) {
+        self.say_log();
         let last = std::mem::take(&mut self.backlog);
         let Self { pieces, writing, .. } = self;
         let closing = async {

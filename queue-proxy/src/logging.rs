@@ -102,7 +102,7 @@ struct JsonLines {
 impl JsonLines {
     fn line(&self, event: &Event<'_>, since_epoch: Duration) -> String {
         let metadata = event.metadata();
-        let mut fields = Fields::default();
+        let mut fields = Fields::new(Style::Json);
         event.record(&mut fields);
         let mut line = String::with_capacity(256);
         line.push_str("{\"severity\":\"");
@@ -164,7 +164,8 @@ impl tracing::Subscriber for JsonLines {
     fn exit(&self, _: &span::Id) {}
 }
 
-fn severity(level: Level) -> &'static str {
+/// A level as log pipelines name it.
+pub fn severity(level: Level) -> &'static str {
     match level {
         Level::ERROR => "ERROR",
         Level::WARN => "WARNING",
@@ -174,7 +175,7 @@ fn severity(level: Level) -> &'static str {
 }
 
 /// Appends `text` as a JSON string.
-pub(crate) fn push_json(line: &mut String, text: &str) {
+pub fn push_json(line: &mut String, text: &str) {
     // Serializing a string to JSON cannot fail.
     line.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
@@ -184,8 +185,19 @@ fn bounded(text: &str, longest: usize) -> String {
     QueryRule::default().text(&text[..text.floor_char_boundary(longest)]).into_owned()
 }
 
-#[derive(Default)]
-struct Fields {
+/// How the fields beside a message are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// As further members of a JSON object.
+    Json,
+    /// As `name=value` behind the message, for people.
+    Text,
+}
+
+/// What an event says: bounded, and without the secrets of a URL.
+#[derive(Debug)]
+pub struct Fields {
+    style: Style,
     message: String,
     others: String,
 }
@@ -193,10 +205,31 @@ struct Fields {
 // === impl Fields ===
 
 impl Fields {
+    /// Nothing yet; an event is recorded into it.
+    #[must_use]
+    pub fn new(style: Style) -> Self {
+        Self { style, message: String::new(), others: String::new() }
+    }
+
+    /// The message, as it is, and the other fields, as they may be appended.
+    #[must_use]
+    pub fn parts(&self) -> (&str, &str) {
+        (&self.message, &self.others)
+    }
+
     fn push(&mut self, field: &Field, json: &str) {
-        self.others.push(',');
-        push_json(&mut self.others, field.name());
-        self.others.push(':');
+        match self.style {
+            Style::Json => {
+                self.others.push(',');
+                push_json(&mut self.others, field.name());
+                self.others.push(':');
+            }
+            Style::Text => {
+                self.others.push(' ');
+                self.others.push_str(field.name());
+                self.others.push('=');
+            }
+        }
         self.others.push_str(json);
     }
 }

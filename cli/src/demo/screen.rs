@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use super::tally::{Standing, Tally};
 use crate::chart::Ink;
 use crate::terminal::{BLUE, BlockEnd, GREEN, Surface, Target, Terminal, VERMILION};
@@ -39,8 +41,8 @@ const REASON_LINES: usize = 2;
 const SAMPLES_PER_COLUMN: usize = 5;
 
 impl Screen {
-    pub(crate) fn new(surface: Surface, ink: Ink) -> Self {
-        let terminal = Terminal::new(surface, Target::Stdout);
+    pub(crate) fn new(surface: Surface, ink: Ink, log: Option<mpsc::Receiver<String>>) -> Self {
+        let terminal = Terminal::new(surface, Target::Stdout).with_log(log);
         Self { terminal, ink, last: None, told: String::new() }
     }
 

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::abandoned::AbandonedRule;
 use crate::credentials::CredentialArgs;
+use crate::log::{self, LogArgs};
 use crate::typed::{authority, listen_address, wait, whole};
 
 /// What was typed after `tidegate activator`.
@@ -71,6 +72,8 @@ pub(crate) struct Args {
     /// After that, how long requests in flight may take.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = wait)]
     drain: Duration,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// Reads a budget that is large enough to be one.
@@ -175,6 +178,7 @@ impl Args {
 
 /// Serves until told to stop.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
+    args.log.install(log::ROLE_DEFAULT);
     let (lame_duck, drain) = (args.lame_duck, args.drain);
     let config = args.config()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

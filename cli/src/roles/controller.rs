@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 
 use crate::ending::mistyped;
 use crate::files::text_of;
+use crate::log::{self, LogArgs};
 use crate::run::Stops;
 use crate::run::settings::{as_typed, sort_settings};
 use crate::typed::{listen_address, setting};
@@ -75,6 +76,8 @@ pub(crate) struct Args {
     /// Decide exactly as Knative does.
     #[arg(long)]
     like_knative: bool,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -116,6 +119,7 @@ impl FromStr for Declared {
 
 /// Decides until told to stop.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
+    args.log.install(log::ROLE_DEFAULT);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(args))
 }
