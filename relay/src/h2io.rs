@@ -138,6 +138,12 @@ impl Outgoing {
         Outgoing { stream, left, ended, free: FREE_BYTES, account, thrifty: None }
     }
 
+    /// Keeps `charge` until everything before it is written. To be called before anything else.
+    pub(crate) fn hold_until_written(&mut self, charge: Charge) -> Result<(), h2::Error> {
+        let hold = Hold { _charge: charge, thrifty: None, bytes_max: 0 };
+        self.stream.send_data(Piece { bytes: Bytes::new(), _hold: hold }, self.ended)
+    }
+
     /// Accepts some of `data`, as flow control and the memory budget allow.
     pub(crate) fn poll_write_data(
         &mut self,

@@ -226,6 +226,11 @@ impl Charge {
         Charge { bytes: 0, account: Some(account.clone()) }
     }
 
+    /// Whether nothing is charged.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
     /// Charges so much more.
     ///
     /// # Errors

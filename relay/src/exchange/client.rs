@@ -17,7 +17,7 @@ use crate::h2gate::{StreamEntry, Watch};
 use crate::h2io::{Ended, Incoming, Outgoing, Piece};
 use crate::head::{BodyLength, ResponseHead};
 use crate::io::Breakage;
-use crate::memory::Account;
+use crate::memory::{Account, Charge};
 
 /// How far to read ahead of the exchange in flight, only to notice that the client has gone.
 const READ_AHEAD_MAX: usize = 16 * 1024;
@@ -71,6 +71,8 @@ pub(crate) struct H2Client {
     respond: SendResponse<Piece>,
     sending: Option<Outgoing>,
     head_only: bool,
+    /// What informational answers hold until they are written.
+    informed: Charge,
     account: Account,
     _entry: StreamEntry,
 }
@@ -84,7 +86,8 @@ impl H2Client {
     ) -> H2Client {
         let account = watch.account().clone();
         let entry = watch.open(respond.stream_id().as_u32());
-        H2Client { body, respond, sending: None, head_only, account, _entry: entry }
+        let informed = Charge::on(&account);
+        H2Client { body, respond, sending: None, head_only, informed, account, _entry: entry }
     }
 }
 
@@ -224,6 +227,14 @@ impl Client {
         }
     }
 
+    /// What informational answers hold, where they outlive the exchange.
+    pub(crate) fn informed(&mut self) -> Option<&mut Charge> {
+        match self {
+            Client::H1(_) => None,
+            Client::H2(client) => Some(&mut client.informed),
+        }
+    }
+
     /// Nothing may follow this exchange on the connection.
     pub(crate) fn forbid_reuse(&mut self) {
         if let Client::H1(client) = self {
@@ -328,11 +339,18 @@ impl H2Client {
         if let Some(trailer) = head.trailer {
             head.headers.insert(TRAILER, trailer);
         }
+        // What informational answers hold goes with a piece of body behind them.
+        let informed = !self.informed.is_empty();
         let stream = self
             .respond
-            .send_response(response(head.status, head.headers), ended == Ended::Yes)
+            .send_response(response(head.status, head.headers), ended == Ended::Yes && !informed)
             .map_err(|_| ForwardError::ClientGone)?;
-        self.sending = Some(Outgoing::new(stream, left, ended, self.account.clone()));
+        let mut sending = Outgoing::new(stream, left, ended, self.account.clone());
+        if informed {
+            let held = std::mem::take(&mut self.informed);
+            sending.hold_until_written(held).map_err(|_| ForwardError::ClientGone)?;
+        }
+        self.sending = Some(sending);
         Ok(())
     }
 }

@@ -37,7 +37,7 @@ const INFORMATIONAL_MAX: u32 = 3600;
 const FREE_HEAD_BYTES: usize = 16 * 1024;
 
 /// What the HTTP/2 library takes for each informational answer that it queues, beside the fields.
-const QUEUED_HEAD_BYTES: usize = 512;
+const QUEUED_HEAD_BYTES: usize = 1024;
 
 /// How an exchange came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,7 +268,8 @@ impl<'a> Pump<'a> {
             false => 0,
         };
         if cost > 0 {
-            self.charge.add(cost).map_err(ForwardError::refused)?;
+            let informed = self.client.informed().filter(|_| head.status.is_informational());
+            informed.unwrap_or(&mut *self.charge).add(cost).map_err(ForwardError::refused)?;
         }
         Poll::Ready(Ok(head))
     }
