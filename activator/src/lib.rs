@@ -30,7 +30,6 @@ pub mod tally;
 
 pub use config::{Config, ConfigError};
 pub use door::{Door, Status};
-pub use reports::{DEFAULT_INTERVAL, LEAST_GAP};
 
 pub use tally::{Cause, Outcomes, Tally};
 

@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tidegate_proto::stats::v1::Stat;
-use tidegate_reporter::{Directives, Reporter};
+use tidegate_reporter::{DEFAULT_INTERVAL, Directives, INTERVAL_MIN, Line, LineWatch, Reporter};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::door::{Cut, Door};
 
-/// How often a door is reported until the controller asks for something else, as Knative does.
-pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
+impl Line for Door {
+    async fn formed(&self) {
+        self.line_formed().await;
+    }
 
-/// A line that forms is reported at once, but not more often than this: lines of a revision that is
-/// just busy form and dissolve all the time.
-pub const LEAST_GAP: Duration = Duration::from_millis(100);
+    fn waiting(&self) -> u32 {
+        self.status().waiting
+    }
+}
 
 /// Reports one door until it is cancelled. Never waits for the controller.
 pub(crate) async fn report(
@@ -24,14 +27,13 @@ pub(crate) async fn report(
     mut directives: watch::Receiver<Directives>,
 ) {
     let mut period = Period::begin();
-    let mut early_from = Instant::now();
-    let mut waiting = 0;
+    let mut line = LineWatch::default();
     let mut interval = wanted_interval(&directives);
     loop {
         let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while interval == wanted_interval(&directives) {
-            tokio::select! {
+            let told = tokio::select! {
                 biased;
                 changed = directives.changed() => {
                     if changed.is_err() {
@@ -40,46 +42,21 @@ pub(crate) async fn report(
                     }
                     continue;
                 }
-                _ = ticks.tick() => {}
-                () = line_formed(&door, early_from) => early_from = Instant::now() + LEAST_GAP,
-                () = line_grown(&door, early_from, waiting) => {
-                    early_from = Instant::now() + LEAST_GAP;
-                }
-            }
+                _ = ticks.tick() => LineWatch::reported_in_turn,
+                () = line.news(&*door) => LineWatch::reported_early,
+            };
             let draining = directives.borrow().drain;
             let stat = period.close(&door, draining);
-            waiting = stat.waiting;
+            told(&mut line, stat.waiting);
             reporter.report(stat);
         }
         interval = wanted_interval(&directives);
     }
 }
 
-async fn line_formed(door: &Door, not_before: Instant) {
-    tokio::time::sleep_until(not_before).await;
-    door.line_formed().await;
-}
-
-/// A burst comes in over some milliseconds, and its first requests say little about its size: a
-/// line that has doubled since it was reported is news as well.
-async fn line_grown(door: &Door, not_before: Instant, reported: u32) {
-    let mut next = not_before;
-    let mut waiting = reported;
-    while waiting > 0 {
-        tokio::time::sleep_until(next).await;
-        waiting = door.status().waiting;
-        if waiting >= reported.saturating_mul(2) {
-            return;
-        }
-        next = Instant::now() + LEAST_GAP;
-    }
-    // The next line will form anew.
-    std::future::pending::<()>().await;
-}
-
 fn wanted_interval(directives: &watch::Receiver<Directives>) -> Duration {
     let wanted = directives.borrow().report_interval_ms;
-    wanted.map_or(DEFAULT_INTERVAL, |millis| Duration::from_millis(millis.into()).max(LEAST_GAP))
+    wanted.map_or(DEFAULT_INTERVAL, |millis| Duration::from_millis(millis.into()).max(INTERVAL_MIN))
 }
 
 /// The period that is open.

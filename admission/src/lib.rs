@@ -15,6 +15,7 @@
 //! * [`breaker`]: one instance's limit with its bounded line (the sidecar's rule).
 //! * [`dispatcher`]: one revision's line before many instances (the front door's rule).
 //! * [`meter`]: the accountant of concurrency that an autoscaler lives on.
+//! * [`early`]: when a line is worth a report of its own.
 //! * [`abandoned`]: what becomes of a slot whose client has gone.
 //! * [`adaptive`]: a limit that follows latency instead of being configured.
 //! * [`invariants`]: what must hold in every state, shared by debug builds, tests and simulator.
@@ -23,6 +24,7 @@ pub mod abandoned;
 pub mod adaptive;
 pub mod breaker;
 pub mod dispatcher;
+pub mod early;
 pub mod invariants;
 pub mod limit;
 pub mod line;
@@ -33,6 +35,7 @@ pub use abandoned::Abandoned;
 pub use adaptive::{Adaptive, AdaptiveSettings};
 pub use breaker::{Arrival, Breaker};
 pub use dispatcher::{Dispatch, Dispatcher, DispatcherSettings, Grant, InstanceId, Policy};
+pub use early::EarlyReports;
 pub use invariants::Violation;
 pub use limit::Limit;
 pub use line::{Depth, LineSettings, Refusal, Ticket};

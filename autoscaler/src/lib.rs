@@ -38,12 +38,14 @@
 //! * [`settings`]: Knative's configuration and annotations, resolved to those words.
 //! * [`subset`]: consistent choice of activators and owners.
 //! * [`lifecycle`]: from decisions to replicas: bounds, scale to zero, who is in the path.
+//! * [`driver`]: policy, lifecycle and cadence put together: when to decide, and what follows.
 //! * [`scrape`]: a sample of all instances from the answers of some.
 
 mod calm;
 pub mod collector;
 pub mod decide;
 pub mod decision;
+pub mod driver;
 pub mod explain;
 pub mod history;
 pub mod hpa;
@@ -61,6 +63,7 @@ pub mod time;
 pub mod window;
 
 pub use decide::{Decision, Outcome};
+pub use driver::Driver;
 pub use explain::Explanation;
 pub use hpa::{HpaPolicy, HpaSettings};
 pub use lifecycle::{Lifecycle, LifecycleSpec};

@@ -3,7 +3,6 @@
 //! Every reporter has a meter that averages what it reported since the last second was closed.
 //! Closing a second adds the meters up: instances that said nothing are taken to be as busy as the
 //! mean of those that spoke, and when none spoke there is no total, because silence is not zero.
-//! An activator's total can be taken early, at its momentary value, when a request waits.
 
 use std::collections::BTreeMap;
 
@@ -26,8 +25,6 @@ pub struct Totals {
 pub struct Demand {
     instances: BTreeMap<InstanceName, Meter>,
     activators: BTreeMap<ReporterId, Meter>,
-    /// Activator concurrency that was already recorded for the second that is open.
-    advanced: f64,
     /// Momentary sums, so that nobody is asked for what all have.
     at_instances: Load,
     at_activators: Load,
@@ -191,24 +188,8 @@ impl Demand {
             if spoke.is_empty() { 1.0 } else { live.max(spoke.len()) as f64 / spoke.len() as f64 };
         let instances = total(&spoke).map(|sums| sums.map(|sum| sum * scale));
         let spoke: Vec<[f64; 4]> = self.activators.values_mut().filter_map(Meter::take).collect();
-        let advanced = std::mem::take(&mut self.advanced);
-        let activators = total(&spoke).map(|mut sums| {
-            sums[0] = (sums[0] - advanced).max(0.0);
-            sums
-        });
+        let activators = total(&spoke);
         Totals { instances: instances.and_then(sample), activators: activators.and_then(sample) }
-    }
-
-    /// What activators hold at this moment beyond what was already recorded of this second, to be
-    /// recorded at once; the second's total will be less by as much. `None` if there is no more.
-    pub fn advance(&mut self) -> Option<Sample> {
-        let now = f64::from(self.at_activators());
-        let more = now - self.advanced;
-        if more <= 0.0 {
-            return None;
-        }
-        self.advanced = now;
-        Sample::of_concurrency(more).ok()
     }
 }
 
@@ -283,20 +264,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_early_is_not_taken_twice() {
+    fn what_activators_hold_now_is_no_average() {
         let mut demand = Demand::default();
         let held = |in_flight| Report { in_flight, waiting: in_flight, ..report(1, 0.5, 100) };
         demand.activator(ReporterId(1), &held(40));
-        assert_eq!(concurrency(demand.advance()), Some(40.0));
-        assert_eq!(demand.advance(), None);
         demand.activator(ReporterId(2), &held(2));
-        assert_eq!(concurrency(demand.advance()), Some(2.0));
-        assert_eq!(demand.waiting(), 42);
+        assert_eq!((demand.waiting(), demand.at_activators()), (42, 42));
         demand.activator(ReporterId(1), &report(2, 60.0, 900));
-        let rest = concurrency(demand.close(0).activators).expect("they spoke");
-        assert!((rest - (54.05 + 0.5 - 42.0)).abs() < 1e-9, "{rest}");
-        demand.activator(ReporterId(1), &report(3, 1.0, 1_000));
-        assert_eq!(concurrency(demand.close(0).activators), Some(1.0));
+        let total = concurrency(demand.close(0).activators).expect("they spoke");
+        assert!((total - (54.05 + 0.5)).abs() < 1e-9, "{total}");
     }
 
     #[test]

@@ -6,12 +6,11 @@ pub(crate) mod hear;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tidegate_autoscaler::driver::{Driver, Followed, Path, Scene, Urgency};
 use tidegate_autoscaler::explain::Detail;
-use tidegate_autoscaler::lifecycle::{
-    ActivatorProbe, Lifecycle, Observation, Plumbing, StepRule, UNDECIDED,
-};
-use tidegate_autoscaler::sample::Origin;
-use tidegate_autoscaler::{Decision, Observed, Policy, Signal, TickInput, Timestamp};
+use tidegate_autoscaler::lifecycle::{Lifecycle, UNDECIDED};
+use tidegate_autoscaler::sample::{Origin, Sample};
+use tidegate_autoscaler::{Decision, Observed, Policy, Signal, Timestamp};
 
 use crate::crash::CrashBackoff;
 use crate::declaration::{Declaration, PolicyChoice};
@@ -27,9 +26,6 @@ use crate::status::{InstanceStatus, RevisionStatus};
 /// How long a controller that started nothing itself waits for reporters to tell it the past
 /// before it decides. Longer than their longest wait between two attempts to connect.
 pub(crate) const WARM_UP_MS: u64 = 2_500;
-
-/// Decisions out of turn, while requests wait, are at least this far apart.
-pub(crate) const URGENT_GAP_MS: u64 = 100;
 
 /// Activators are told of changes at least this far apart, but for what must go before something
 /// else: the list is told whole, so that telling it for each of many changes would cost the square.
@@ -53,11 +49,10 @@ pub(crate) struct Context<'a> {
 /// The state of one revision.
 pub(crate) struct Revision {
     pub(crate) declaration: Declaration,
-    /// `None` while it waits for the past.
-    policy: Option<Box<dyn Policy + Send>>,
-    lifecycle: Lifecycle,
+    driver: Driver<Box<dyn Policy + Send>>,
     demand: Demand,
-    history: History,
+    /// What reporters remember, until the first decision needs it.
+    past: Option<History>,
     pub(crate) roster: Roster,
     next_number: u64,
     crash: CrashBackoff,
@@ -67,14 +62,8 @@ pub(crate) struct Revision {
     pushed: Arc<[Endpoint]>,
     last_push: Timestamp,
     push_due: Option<Timestamp>,
-    /// The last valid decision.
-    decided: i32,
-    burst_capacity: i32,
     warm_at: Timestamp,
     next_second: Timestamp,
-    next_tick: Timestamp,
-    last_tick: Timestamp,
-    recheck: Option<Timestamp>,
     /// The entry of the agenda that counts.
     pub(crate) scheduled: Option<Timestamp>,
 }
@@ -86,12 +75,14 @@ impl Revision {
         let initial = declaration.lifecycle.initial_scale.max(bounds.min);
         // What we start ourselves cannot have a past.
         let warm_at = if launched { now } else { now.plus_millis(WARM_UP_MS) };
+        let lifecycle = Lifecycle::new(if launched { bounds.apply(initial).max(0) } else { 0 });
+        // It decides nothing before it is built anew with the past.
+        let policy = declaration.policy.build(now, 0, &[]);
         Self {
-            policy: None,
-            lifecycle: Lifecycle::new(if launched { bounds.apply(initial).max(0) } else { 0 }),
+            driver: Driver::new(policy, lifecycle, warm_at),
             declaration,
             demand: Demand::default(),
-            history: History::default(),
+            past: Some(History::default()),
             roster: Roster::default(),
             next_number: 1,
             crash: CrashBackoff::default(),
@@ -100,13 +91,8 @@ impl Revision {
             pushed: Arc::from([]),
             last_push: Timestamp::EPOCH,
             push_due: None,
-            decided: UNDECIDED,
-            burst_capacity: 0,
             warm_at,
             next_second: next_second(now),
-            next_tick: warm_at,
-            last_tick: Timestamp::EPOCH,
-            recheck: None,
             scheduled: None,
         }
     }
@@ -122,7 +108,8 @@ impl Revision {
         self.gave_up = false;
         if !same_policy {
             let ready = self.count(Phase::Ready);
-            self.policy = Some(self.declaration.policy.build(cx.now, ready, &[]));
+            *self.driver.policy_mut() = self.declaration.policy.build(cx.now, ready, &[]);
+            self.past = None;
         }
         self.tick(cx);
     }
@@ -130,27 +117,24 @@ impl Revision {
     /// When something is due, if nothing happens before. `None` when there is nothing to decide:
     /// no instance, no wish for one, and nobody waiting.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        if self.policy.is_none() {
+        if self.past.is_some() {
             return Some(self.warm_at);
         }
-        let idle = self.roster.is_empty()
-            && self.lifecycle.replicas() <= 0
-            && self.decided <= 0
-            && self.demand.in_flight() == 0;
-        if idle {
+        let nothing_there = self.roster.is_empty() && self.demand.in_flight() == 0;
+        if nothing_there && self.driver.wants_nothing() {
             return self.push_due;
         }
         let (start, forgetting) = (self.start_deadline(), self.forgetting_due());
-        [start, forgetting, self.recheck, self.crash.retry_at(), self.push_due]
+        [start, forgetting, self.crash.retry_at(), self.push_due]
             .into_iter()
             .flatten()
-            .chain([self.next_second, self.next_tick])
+            .chain([self.next_second, self.driver.next_due()])
             .min()
     }
 
     /// Does what is due.
     pub(crate) fn due(&mut self, cx: &mut Context<'_>) {
-        if self.policy.is_none() {
+        if self.past.is_some() {
             if cx.now < self.warm_at {
                 return;
             }
@@ -164,8 +148,7 @@ impl Revision {
         if cx.now >= self.next_second {
             self.close_second(cx.now);
         }
-        let rechecking = self.recheck.is_some_and(|at| cx.now >= at);
-        if cx.now >= self.next_tick || rechecking {
+        if cx.now >= self.driver.next_due() {
             self.tick(cx);
         } else {
             self.converge(cx);
@@ -174,38 +157,43 @@ impl Revision {
 
     /// Seconds of the past that are held until the first decision.
     pub(crate) fn history_seconds(&self) -> usize {
-        self.history.len()
+        self.past.as_ref().map_or(0, History::len)
     }
 
-    /// The past is as complete as it gets: start to decide.
+    /// The past is as complete as it gets: start to decide, if that has not been done before.
     fn warm_up(&mut self, cx: &mut Context<'_>) {
+        let Some(past) = self.past.take() else { return };
         let ready = self.count(Phase::Ready);
-        let history = std::mem::take(&mut self.history).entries(cx.now);
-        self.policy = Some(self.declaration.policy.build(cx.now, ready, &history));
-        if self.declaration.launch.is_none() {
-            self.lifecycle.set_replicas(i32::try_from(ready).unwrap_or(i32::MAX));
+        let history = past.entries(cx.now);
+        *self.driver.policy_mut() = self.declaration.policy.build(cx.now, ready, &history);
+        if self.declaration.launch.is_none()
+            && let Some(lifecycle) = self.driver.lifecycle_mut()
+        {
+            lifecycle.set_replicas(i32::try_from(ready).unwrap_or(i32::MAX));
         }
-    }
-
-    fn policy(&mut self, cx: &mut Context<'_>) -> Option<&mut Box<dyn Policy + Send>> {
-        if self.policy.is_none() {
-            self.warm_up(cx);
-        }
-        self.policy.as_mut()
     }
 
     fn close_second(&mut self, now: Timestamp) {
         let live = usize::try_from(self.count(Phase::Ready)).unwrap_or(usize::MAX);
         let totals = self.demand.close(live);
-        if let Some(policy) = &mut self.policy {
+        let activators = self.rest(totals.activators);
+        if self.past.is_none() {
             if let Some(sample) = totals.instances {
-                policy.record(now, Origin::Instances, &sample);
+                self.driver.record(now, Origin::Instances, &sample);
             }
-            if let Some(sample) = totals.activators {
-                policy.record(now, Origin::Activator, &sample);
+            if let Some(sample) = activators {
+                self.driver.record(now, Origin::Activator, &sample);
             }
         }
         self.next_second = next_second(now);
+    }
+
+    /// The activators' second without what was recorded of it before it was over.
+    fn rest(&mut self, second: Option<Sample>) -> Option<Sample> {
+        let concurrency = self.driver.take_rest(second.map_or(0.0, |sample| sample.concurrency()));
+        let sample = second?;
+        let (proxied, rate) = (sample.proxied_concurrency(), sample.request_rate());
+        Sample::new(concurrency, proxied, rate, sample.proxied_request_rate()).ok()
     }
 
     /// Something happens to a revision that had nothing to decide: what its reporters said in the
@@ -214,77 +202,50 @@ impl Revision {
         if self.next_due().is_none() {
             let _ = self.demand.close(0);
             self.next_second = next_second(now);
-            self.next_tick = now.plus_millis(URGENT_GAP_MS);
+            self.driver.rouse(now);
         }
     }
 
     /// Requests wait: decide now, by what waits, instead of at the next tick.
     fn urgent(&mut self, cx: &mut Context<'_>) {
-        let since_last = cx.now.millis_since(self.last_tick);
-        let waiting = self.demand.waiting();
-        let Some(policy) = self.policy(cx) else { return };
-        if policy.should_wake(waiting) || since_last >= URGENT_GAP_MS {
+        self.warm_up(cx);
+        if self.driver.urge(cx.now, self.demand.waiting()) == Urgency::Now {
             self.tick(cx);
-        } else {
-            self.next_tick = self.next_tick.min(self.last_tick.plus_millis(URGENT_GAP_MS));
         }
     }
 
     /// Decides, and follows the decision.
     fn tick(&mut self, cx: &mut Context<'_>) {
-        let observed = self.observed();
-        let now = cx.now;
+        self.warm_up(cx);
         let found = self.found_capacity();
-        // What waits at this moment is load, whatever the averages of the past say.
-        let held = if observed.waiting > 0 { self.demand.advance() } else { None };
-        let Some(policy) = self.policy(cx) else { return };
-        if let Some(sample) = held {
-            policy.record(now, Origin::Activator, &sample);
-        }
-        let input = TickInput { now, observed: Some(observed), signals: found.as_slice() };
-        let decision = policy.tick(&input);
-        self.next_tick = now.plus_millis(policy.tick_interval_ms());
-        self.last_tick = now;
-        if decision.valid {
-            self.decided = decision.desired;
-            self.burst_capacity = decision.excess_burst_capacity;
-        }
-        self.live_by(cx, &decision);
+        let scene = Scene {
+            observed: self.observed(),
+            at_activators: Some(f64::from(self.demand.at_activators())),
+            signals: found.as_slice(),
+            path: Path::ThroughActivator,
+        };
+        let (decision, followed) = self.driver.tick(cx.now, &scene, &self.declaration.lifecycle);
+        self.note(cx, &decision, followed);
         self.converge(cx);
     }
 
-    /// Lets bounds and the way to zero have their say, and writes the decision down.
-    fn live_by(&mut self, cx: &mut Context<'_>, decision: &Decision) {
-        let before = self.lifecycle.replicas();
-        let grace = self.declaration.lifecycle.grace_period.milliseconds();
-        let grace_ms = u64::try_from(grace).unwrap_or(0);
-        let observation = Observation {
-            decided: self.decided,
-            excess_burst_capacity: self.burst_capacity,
-            ready: self.count(Phase::Ready),
-            // There is no way around the front door, so its grace period is always over.
-            plumbing: Plumbing::Present { activator_since: Some(cx.now.minus_millis(grace_ms)) },
-            probe: ActivatorProbe::Confirmed,
-        };
-        let spec = &self.declaration.lifecycle;
-        let mut step = self.lifecycle.reconcile(cx.now, spec, &observation);
-        if step.rule == StepRule::BecameIdle {
-            // That step only puts the activator into the path; the next one is already due.
-            step = self.lifecycle.reconcile(cx.now, spec, &observation);
-        }
-        self.recheck = step
-            .recheck_ms
-            .and_then(|ms| u64::try_from(ms).ok())
-            .map(|ms| cx.now.plus_millis(ms.max(1)));
+    /// Writes a decision down, and what followed from it.
+    fn note(&mut self, cx: &mut Context<'_>, decision: &Decision, followed: Followed) {
+        let Some(step) = followed.step else { return };
         let record = Arc::new(DecisionRecord {
             revision: self.declaration.id.clone(),
             unix_ms: cx.now.as_millis(),
             explanation: decision.explanation,
             step,
-            before,
+            before: followed.before,
         });
         self.journal.push(Arc::clone(&record));
         cx.effects.push(Effect::Decided(record));
+    }
+
+    /// Instances that are asked for.
+    fn replicas(&self) -> i32 {
+        self.driver.lifecycle().map_or(0, Lifecycle::replicas)
     }
 
     /// Where nobody set a limit and the instances found out their own, what one can carry is what
@@ -310,7 +271,7 @@ impl Revision {
         Observed {
             ready: self.count(Phase::Ready),
             starting: self.count(Phase::Starting) + self.count(Phase::Unready),
-            requested: u32::try_from(self.lifecycle.replicas()).unwrap_or(0),
+            requested: u32::try_from(self.replicas()).unwrap_or(0),
             in_flight: self.demand.in_flight(),
             waiting: self.demand.waiting(),
         }

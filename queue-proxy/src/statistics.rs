@@ -16,7 +16,7 @@ use prost::Message;
 use tidegate_admission::Limit;
 use tidegate_proto::knative;
 use tidegate_proto::stats::v1::Stat;
-use tidegate_reporter::{Directives, Reporter};
+use tidegate_reporter::{DEFAULT_INTERVAL, Directives, INTERVAL_MIN, Line, LineWatch, Reporter};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -33,12 +33,6 @@ use period::Period;
 
 /// Period of the snapshot, as in Knative.
 pub const SNAPSHOT_PERIOD: Duration = Duration::from_secs(1);
-/// Period of reports until the controller asks for another.
-pub const REPORT_PERIOD: Duration = Duration::from_secs(1);
-/// The least time between reports of a forming line: an app at its limit forms lines all the time.
-const EARLY_REPORT_PERIOD: Duration = Duration::from_millis(100);
-/// The shortest period that a controller may ask for.
-const SHORTEST_REPORT_PERIOD: Duration = Duration::from_millis(100);
 /// Knative's autoscaler reads no more than 336 bytes, of which numbers take 45.
 const LONGEST_POD_NAME: usize = 280;
 /// The longest service time that the digest tells apart.
@@ -175,8 +169,8 @@ enum Occasion {
     SnapshotDue,
     /// The controller's period is over.
     ReportDue,
-    /// A line began to form: the controller should know at once.
-    LineFormed,
+    /// A line has formed or grown: the controller should know at once.
+    LineNews,
     /// Readiness or the drain changed, or the controller said something.
     StateChanged,
 }
@@ -217,6 +211,18 @@ pub struct Reporting {
     pub directives: watch::Receiver<Directives>,
 }
 
+// === impl Gate ===
+
+impl Line for Gate {
+    async fn formed(&self) {
+        self.line_formed().await;
+    }
+
+    fn waiting(&self) -> u32 {
+        self.levels().waiting
+    }
+}
+
 // === impl Statistician ===
 
 impl Statistician {
@@ -225,20 +231,31 @@ impl Statistician {
         let mut end = std::pin::pin!(end);
         let now = Instant::now();
         let mut ledger = Ledger::new(now);
+        let mut line = LineWatch::default();
         let mut tick = tokio::time::interval_at(now + SNAPSHOT_PERIOD, SNAPSHOT_PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let occasion = tokio::select! {
                 biased;
                 () = &mut end => break,
-                occasion = self.occasion(&mut tick, &ledger) => occasion,
+                occasion = self.occasion(&mut tick, &mut line, &ledger) => occasion,
             };
-            self.apply(occasion, &mut ledger, Instant::now());
+            let reported = self.apply(occasion, &mut ledger, Instant::now());
+            match (reported, occasion) {
+                (Some(waiting), Occasion::LineNews) => line.reported_early(waiting),
+                (Some(waiting), _) => line.reported_in_turn(waiting),
+                (None, _) => {}
+            }
         }
-        self.apply(Occasion::StateChanged, &mut ledger, Instant::now());
+        let _ = self.apply(Occasion::StateChanged, &mut ledger, Instant::now());
     }
 
-    async fn occasion(&mut self, tick: &mut tokio::time::Interval, ledger: &Ledger) -> Occasion {
+    async fn occasion(
+        &mut self,
+        tick: &mut tokio::time::Interval,
+        line: &mut LineWatch,
+        ledger: &Ledger,
+    ) -> Occasion {
         let Some(reporting) = &mut self.reporting else {
             tick.tick().await;
             return Occasion::SnapshotDue;
@@ -252,13 +269,9 @@ impl Statistician {
         // With the default period one tick serves both readers.
         let report_due = async {
             match ledger.report_period {
-                REPORT_PERIOD => std::future::pending().await,
+                DEFAULT_INTERVAL => std::future::pending().await,
                 period => tokio::time::sleep_until(ledger.reported + period).await,
             }
-        };
-        let line_formed = async {
-            tokio::time::sleep_until(ledger.reported + EARLY_REPORT_PERIOD).await;
-            self.gate.line_formed().await;
         };
         tokio::select! {
             biased;
@@ -267,11 +280,12 @@ impl Statistician {
             () = changed(&mut reporting.directives) => Occasion::StateChanged,
             _ = tick.tick() => Occasion::SnapshotDue,
             () = report_due => Occasion::ReportDue,
-            () = line_formed => Occasion::LineFormed,
+            () = line.news(&self.gate) => Occasion::LineNews,
         }
     }
 
-    fn apply(&mut self, occasion: Occasion, ledger: &mut Ledger, now: Instant) {
+    /// Cuts, and hands on what is complete. How many waited, if that was reported.
+    fn apply(&mut self, occasion: Occasion, ledger: &mut Ledger, now: Instant) -> Option<u32> {
         let mut cut = self.gate.cut();
         let uncounted = self.outcomes.shared.uncounted.swap(0, Ordering::Relaxed);
         cut.report.request_count = cut.report.request_count.saturating_sub(uncounted);
@@ -292,17 +306,20 @@ impl Statistician {
                 );
             }
         }
-        let Some(reporting) = &self.reporting else { return };
+        let reporting = self.reporting.as_ref()?;
         let directives = *reporting.directives.borrow();
         ledger.follow(directives, &self.gate);
         let shared_tick =
-            occasion == Occasion::SnapshotDue && ledger.report_period == REPORT_PERIOD;
-        if shared_tick || occasion != Occasion::SnapshotDue {
-            let stat = self.stat(&cut, ledger, now);
-            reporting.reporter.report(stat);
-            ledger.report = Period::default();
-            ledger.reported = now;
+            occasion == Occasion::SnapshotDue && ledger.report_period == DEFAULT_INTERVAL;
+        if occasion == Occasion::SnapshotDue && !shared_tick {
+            return None;
         }
+        let stat = self.stat(&cut, ledger, now);
+        let waiting = stat.waiting;
+        reporting.reporter.report(stat);
+        ledger.report = Period::default();
+        ledger.reported = now;
+        Some(waiting)
     }
 
     /// Empty while the instance is ready.
@@ -363,7 +380,7 @@ impl Ledger {
             snapshot: Period::default(),
             report: Period::default(),
             reported: now,
-            report_period: REPORT_PERIOD,
+            report_period: DEFAULT_INTERVAL,
             limit: None,
         }
     }
@@ -372,7 +389,7 @@ impl Ledger {
     fn follow(&mut self, directives: Directives, gate: &Gate) {
         if let Some(interval_ms) = directives.report_interval_ms {
             let period = Duration::from_millis(interval_ms.into());
-            self.report_period = period.max(SHORTEST_REPORT_PERIOD);
+            self.report_period = period.max(INTERVAL_MIN);
         }
         if directives.limit != self.limit {
             self.limit = directives.limit;

@@ -9,10 +9,10 @@
 //! It must never make the data path wait, grow without bound, read numbers into zeros while nobody
 //! listens, or decide anything.
 //!
-//! Modules in reading order: [`ring`] is what is remembered, [`driver`] is who carries it,
-//! [`inbox`] is what comes back, [`transport`] is one HTTP/2 connection, [`backoff`] is how long
-//! to wait before the next,
-//! `attempts` counts them and decides what is told of them.
+//! Modules in reading order: [`early`] is when there is news, [`ring`] is what is remembered,
+//! [`driver`] is who carries it, [`inbox`] is what comes back, [`transport`] is one HTTP/2
+//! connection, [`backoff`] is how long to wait before the next, `attempts` counts them and decides
+//! what is told of them.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), tidegate_reporter::ConfigError> {
@@ -33,20 +33,30 @@
 mod attempts;
 pub mod backoff;
 pub mod driver;
+pub mod early;
 pub mod inbox;
 pub mod ring;
 pub mod transport;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tidegate_proto::stats::v1::{Hello, Stat};
 use tokio::sync::mpsc;
 
 pub use backoff::Backoff;
 pub use driver::Driver;
+pub use early::{Line, LineWatch};
 pub use inbox::{Directives, Endpoint, EndpointMap, Inbox, Link, RevisionName};
 use ring::Ring;
 pub use tidegate_trust::Credentials;
+
+/// How often to report until a controller asks for something else, as Knative does.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The shortest interval that a controller may ask for: reports are averages, and those of less
+/// than a tenth of a second say more about chance than about load.
+pub const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// Seconds of history kept until a controller asks for more or less: Knative's default stable
 /// window.

@@ -6,13 +6,12 @@
 
 pub(crate) mod settings;
 
+use tidegate_autoscaler::driver::{Followed, Path, Scene, Urgency};
 use tidegate_autoscaler::explain::Detail;
 use tidegate_autoscaler::hpa::HpaPolicy;
-use tidegate_autoscaler::lifecycle::{
-    ActivatorProbe, Lifecycle, LifecycleSpec, Observation, Plumbing, Step, StepRule, TrafficMode,
-};
+use tidegate_autoscaler::lifecycle::{Lifecycle, LifecycleSpec, Step, TrafficMode, UNDECIDED};
 use tidegate_autoscaler::{
-    Decision, FixedPolicy, KeepAlivePolicy, Observed, Origin, Policy, RevisionAutoscaler,
+    Decision, Driver, FixedPolicy, KeepAlivePolicy, Observed, Origin, Policy, RevisionAutoscaler,
     RevisionSettings, Sample, TickInput, Timestamp,
 };
 
@@ -55,16 +54,59 @@ enum Decider {
     Custom(Box<dyn Policy + Send>),
 }
 
+impl Decider {
+    fn policy(&self) -> &dyn Policy {
+        match self {
+            Decider::Knative(policy) => policy.as_ref(),
+            Decider::Fixed(policy) => policy,
+            Decider::KeepAlive(policy) => policy,
+            Decider::Hpa(policy) => policy.as_ref(),
+            Decider::Custom(policy) => policy.as_ref(),
+        }
+    }
+}
+
+impl Policy for Decider {
+    #[inline]
+    fn record(&mut self, at: Timestamp, origin: Origin, sample: &Sample) {
+        match self {
+            Decider::Knative(policy) => policy.record(at, origin, sample),
+            Decider::Fixed(_) | Decider::KeepAlive(_) => {}
+            Decider::Hpa(policy) => policy.record(at, origin, sample),
+            Decider::Custom(policy) => policy.record(at, origin, sample),
+        }
+    }
+
+    fn tick(&mut self, input: &TickInput<'_>) -> Decision {
+        match self {
+            Decider::Knative(policy) => policy.tick(input.now, input.observed, input.signals),
+            Decider::Fixed(policy) => policy.tick(input),
+            Decider::KeepAlive(policy) => policy.tick(input),
+            Decider::Hpa(policy) => policy.tick(input),
+            Decider::Custom(policy) => policy.tick(input),
+        }
+    }
+
+    #[inline]
+    fn should_wake(&self, waiting: u32) -> bool {
+        match self {
+            Decider::Knative(policy) => Policy::should_wake(policy.as_ref(), waiting),
+            Decider::Fixed(_) | Decider::KeepAlive(_) | Decider::Hpa(_) => false,
+            Decider::Custom(policy) => policy.should_wake(waiting),
+        }
+    }
+
+    fn tick_interval_ms(&self) -> u64 {
+        self.policy().tick_interval_ms().max(1)
+    }
+}
+
 /// Decides for one revision.
 pub(crate) struct Scaler {
-    decider: Decider,
+    /// Only Knative's algorithm has a lifecycle; other policies are followed within the bounds.
+    driver: Driver<Decider>,
     settings: RevisionSettings,
     spec: LifecycleSpec,
-    /// Only Knative's algorithm has one; other policies are followed within the bounds.
-    lifecycle: Option<Lifecycle>,
-    /// The last valid decision.
-    desired: i32,
-    excess_burst_capacity: i32,
     proxied: bool,
     activator_since: Timestamp,
     /// The last decision and step, only where somebody will ask for the reason: they are large.
@@ -91,6 +133,11 @@ pub(crate) fn check(model: &RevisionModel) -> Result<(), String> {
     settings::resolve(model).map(|_| ())
 }
 
+/// Nanoseconds of simulated time.
+fn nanos(at: Timestamp) -> u64 {
+    u64::try_from(at.as_millis()).unwrap_or(0).saturating_mul(1_000_000)
+}
+
 // === impl Scaler ===
 
 impl Scaler {
@@ -112,25 +159,26 @@ impl Scaler {
             }
             PolicyChoice::Custom(custom) => Decider::Custom(custom.policy(model)),
         };
-        let lifecycle =
-            matches!(decider, Decider::Knative(_)).then(|| Lifecycle::new(spec.bounds.min));
+        let tick_every_ms = decider.tick_interval_ms();
+        let driver = match decider {
+            Decider::Knative(_) => {
+                Driver::new(decider, Lifecycle::new(spec.bounds.min), timestamp(now))
+            }
+            _ => Driver::within_bounds(decider, timestamp(now)),
+        };
         let mut scaler = Scaler {
-            decider,
+            driver,
             settings,
             spec,
-            lifecycle,
-            desired: -1,
-            excess_burst_capacity: 0,
             proxied: true,
             activator_since: timestamp(now),
             last: None,
             explains,
             windows: (0.0, 0.0),
             panicking: false,
-            tick_every_ms: 0,
+            tick_every_ms,
             platform: model.platform,
         };
-        scaler.tick_every_ms = scaler.policy().tick_interval_ms().max(1);
         scaler.settle_at_zero(now);
         Ok(scaler)
     }
@@ -138,90 +186,87 @@ impl Scaler {
     /// The revision has been idle for long when the simulation begins, so its decider knows that
     /// nothing is wanted and a waiting request wakes it.
     fn settle_at_zero(&mut self, now: u64) {
-        if let Decider::Knative(autoscaler) = &mut self.decider {
-            // Long ago, where nobody reports what is idle, so that it is in no window any more.
-            let at = match self.platform {
-                Platform::Cluster => timestamp(now),
-                Platform::Local { .. } => timestamp(now).minus_millis(LONG_AGO_MS),
-            };
-            autoscaler.record(at, Origin::Instances, &Sample::IDLE);
-            let decision = autoscaler.tick(at, Some(Observed::ready(0)), &[]);
-            self.desired = decision.desired;
-            self.excess_burst_capacity = decision.excess_burst_capacity;
-        } else if let Decider::Hpa(policy) = &self.decider {
-            // It never goes to zero, and at zero it would be switched off.
-            self.desired = i32::try_from(policy.settings().min_replicas).unwrap_or(i32::MAX);
-        } else if let Decider::Fixed(policy) = &mut self.decider {
-            let input = TickInput { now: timestamp(now), observed: None, signals: &[] };
-            self.desired = policy.tick(&input).desired;
+        match self.driver.policy_mut() {
+            Decider::Knative(autoscaler) => {
+                // Long ago, where nobody reports what is idle, so that it is in no window any more.
+                let at = match self.platform {
+                    Platform::Cluster => timestamp(now),
+                    Platform::Local { .. } => timestamp(now).minus_millis(LONG_AGO_MS),
+                };
+                autoscaler.record(at, Origin::Instances, &Sample::IDLE);
+                let decision = autoscaler.tick(at, Some(Observed::ready(0)), &[]);
+                self.driver.assume(decision.desired, decision.excess_burst_capacity);
+            }
+            Decider::Hpa(policy) => {
+                // It never goes to zero, and at zero it would be switched off.
+                let least = policy.settings().min_replicas;
+                self.driver.assume(i32::try_from(least).unwrap_or(i32::MAX), 0);
+            }
+            Decider::Fixed(policy) => {
+                let input = TickInput { now: timestamp(now), observed: None, signals: &[] };
+                let desired = policy.tick(&input).desired;
+                self.driver.assume(desired, 0);
+            }
+            Decider::KeepAlive(_) | Decider::Custom(_) => {}
         }
     }
 
     /// `count` instances are ready from the beginning.
     pub(crate) fn begin_with(&mut self, count: u32, now: u64) {
-        if let Some(lifecycle) = &mut self.lifecycle {
-            let count = i32::try_from(count).unwrap_or(i32::MAX);
+        let count = i32::try_from(count).unwrap_or(i32::MAX);
+        let capacity = self.driver.excess_burst_capacity();
+        if let Some(lifecycle) = self.driver.lifecycle_mut() {
             *lifecycle = Lifecycle::new(count);
-            self.desired = count;
+            self.driver.assume(count, capacity);
             self.activator_since = timestamp(now);
-        } else if matches!(self.decider, Decider::Hpa(_)) {
-            self.desired = i32::try_from(count).unwrap_or(i32::MAX).max(self.desired);
+        } else if matches!(self.driver.policy(), Decider::Hpa(_)) {
+            self.driver.assume(count.max(self.driver.desired()), capacity);
         }
     }
 
     /// The controller lost its memory while `ready` of `wanted` instances were ready.
     pub(crate) fn restart(&mut self, ready: u32, wanted: u32, now: u64) {
-        if let Decider::Knative(autoscaler) = &mut self.decider
+        if let Decider::Knative(autoscaler) = self.driver.policy_mut()
             && let Ok(fresh) = RevisionAutoscaler::new(self.settings, timestamp(now), ready)
         {
             **autoscaler = fresh;
-            self.desired = -1;
-            if let Some(lifecycle) = &mut self.lifecycle {
+            self.driver.assume(UNDECIDED, self.driver.excess_burst_capacity());
+            if let Some(lifecycle) = self.driver.lifecycle_mut() {
                 // What was asked for is kept by the platform, not by the controller.
                 lifecycle.set_replicas(i32::try_from(wanted).unwrap_or(i32::MAX));
             }
         }
     }
 
-    fn policy(&self) -> &dyn Policy {
-        match &self.decider {
-            Decider::Knative(policy) => policy.as_ref(),
-            Decider::Fixed(policy) => policy,
-            Decider::KeepAlive(policy) => policy,
-            Decider::Hpa(policy) => policy.as_ref(),
-            Decider::Custom(policy) => policy.as_ref(),
-        }
-    }
-
     /// Whether bounds and scale to zero are the lifecycle's, which wants to hear of every change.
     #[inline]
     pub(crate) fn has_lifecycle(&self) -> bool {
-        self.lifecycle.is_some()
+        self.driver.lifecycle().is_some()
     }
 
     /// Whether the policy is asked at every arrival and departure instead of every tick.
     #[inline]
     pub(crate) fn is_exact(&self) -> bool {
-        matches!(self.decider, Decider::KeepAlive(_))
+        matches!(self.driver.policy(), Decider::KeepAlive(_))
     }
 
     /// Whether the number of instances never changes, so that nobody need report.
     #[inline]
     pub(crate) fn is_fixed(&self) -> bool {
-        matches!(self.decider, Decider::Fixed(_))
+        matches!(self.driver.policy(), Decider::Fixed(_))
     }
 
     /// Fewest instances there ever are.
     pub(crate) fn least(&self) -> u32 {
-        let least = match &self.decider {
-            Decider::Fixed(_) => self.desired,
+        let least = match self.driver.policy() {
+            Decider::Fixed(_) => self.driver.desired(),
             Decider::Hpa(policy) => i32::try_from(policy.settings().min_replicas).unwrap_or(1),
             _ => 0,
         };
         u32::try_from(self.spec.bounds.apply(least)).unwrap_or(0)
     }
 
-    /// Milliseconds between decisions.
+    /// Milliseconds between decisions in turn.
     pub(crate) fn tick_every_ms(&self) -> u64 {
         self.tick_every_ms
     }
@@ -229,40 +274,54 @@ impl Scaler {
     /// Whether requests that begin to wait should cause a decision at once.
     #[inline]
     pub(crate) fn should_wake(&self, waiting: u32) -> bool {
-        match &self.decider {
-            Decider::Knative(policy) => Policy::should_wake(policy.as_ref(), waiting),
-            Decider::Fixed(_) | Decider::KeepAlive(_) | Decider::Hpa(_) => false,
-            Decider::Custom(policy) => policy.should_wake(waiting),
-        }
+        self.driver.policy().should_wake(waiting)
+    }
+
+    /// Requests wait, and the decider was told: when it decides.
+    pub(crate) fn urge(&mut self, now: u64, waiting: u32) -> Urgency {
+        self.driver.urge(timestamp(now), waiting)
+    }
+
+    /// Something happens to a revision at rest.
+    pub(crate) fn rouse(&mut self, now: u64) {
+        self.driver.rouse(timestamp(now));
+    }
+
+    /// Whether no instance is asked for.
+    pub(crate) fn wants_nothing(&self) -> bool {
+        self.driver.wants_nothing()
+    }
+
+    /// When a decision is due where ticks are counted from the last one, nanoseconds.
+    pub(crate) fn next_due(&self) -> u64 {
+        nanos(self.driver.next_due())
+    }
+
+    /// Has no decision due before `at`.
+    pub(crate) fn postpone(&mut self, at: u64) {
+        self.driver.postpone(timestamp(at));
+    }
+
+    /// What is left of a second's average load beside what was recorded of it early.
+    pub(crate) fn take_rest(&mut self, average: f64) -> f64 {
+        self.driver.take_rest(average)
     }
 
     /// A report reaches the decider.
     #[inline]
     pub(crate) fn record(&mut self, at: u64, report: &Report) {
-        let at = timestamp(at);
-        match &mut self.decider {
-            Decider::Knative(policy) => policy.record(at, report.origin, &report.sample),
-            Decider::Fixed(_) | Decider::KeepAlive(_) => {}
-            Decider::Hpa(policy) => policy.record(at, report.origin, &report.sample),
-            Decider::Custom(policy) => policy.record(at, report.origin, &report.sample),
-        }
+        self.driver.record(timestamp(at), report.origin, &report.sample);
     }
 
-    /// Decides.
-    pub(crate) fn tick(&mut self, now: u64, observed: Observed) -> Verdict {
-        let at = timestamp(now);
-        let input = TickInput { now: at, observed: Some(observed), signals: &[] };
-        let decision = match &mut self.decider {
-            Decider::Knative(policy) => policy.tick(at, Some(observed), &[]),
-            Decider::Fixed(policy) => policy.tick(&input),
-            Decider::KeepAlive(policy) => policy.tick(&input),
-            Decider::Hpa(policy) => policy.tick(&input),
-            Decider::Custom(policy) => policy.tick(&input),
+    /// Decides. `inside` is how many requests are in the system.
+    pub(crate) fn tick(&mut self, now: u64, observed: Observed, inside: f64) -> Verdict {
+        let scene = Scene {
+            observed,
+            at_activators: (self.platform != Platform::Cluster).then_some(inside),
+            signals: &[],
+            path: self.path(),
         };
-        if decision.valid {
-            self.desired = decision.desired;
-            self.excess_burst_capacity = decision.excess_burst_capacity;
-        }
+        let (decision, followed) = self.driver.tick(timestamp(now), &scene, &self.spec);
         if let Detail::Knative(trace) = &decision.explanation.detail {
             self.panicking = trace.steps.panic_after.since.is_some();
             if let Some(signal) = trace.inputs.signals.as_slice().first() {
@@ -272,52 +331,51 @@ impl Scaler {
         if self.explains == Explains::Yes {
             self.last = Some(Box::new((decision, None)));
         }
-        self.reconcile(now, observed)
+        self.verdict(now, &followed)
     }
 
     /// Takes the last decision through bounds and lifecycle once more.
     pub(crate) fn reconcile(&mut self, now: u64, observed: Observed) -> Verdict {
-        let at = timestamp(now);
-        let mut wanted = self.spec.bounds.apply(self.desired.max(0)).max(0);
-        let mut again_at = None;
-        if let Some(lifecycle) = &mut self.lifecycle {
-            let observation = Observation {
-                decided: self.desired,
-                excess_burst_capacity: self.excess_burst_capacity,
-                ready: observed.ready,
-                plumbing: Plumbing::Present {
-                    activator_since: self.proxied.then_some(self.activator_since),
-                },
-                // The front door of the simulation always answers.
-                probe: ActivatorProbe::Confirmed,
-            };
-            let mut step = lifecycle.reconcile(at, &self.spec, &observation);
-            if step.rule == StepRule::BecameIdle && self.platform != Platform::Cluster {
-                // That step only puts the front door into the path, where it is already.
-                step = lifecycle.reconcile(at, &self.spec, &observation);
+        let path = self.path();
+        let followed = self.driver.follow(timestamp(now), observed.ready, path, &self.spec);
+        self.verdict(now, &followed)
+    }
+
+    /// How requests reach the instances.
+    fn path(&self) -> Path {
+        match self.platform {
+            Platform::Cluster => {
+                Path::Switched { activator_since: self.proxied.then_some(self.activator_since) }
             }
+            Platform::Local { .. } => Path::ThroughActivator,
+        }
+    }
+
+    fn verdict(&mut self, now: u64, followed: &Followed) -> Verdict {
+        let mut again_at = None;
+        if let Some(step) = followed.step {
             let proxied = step.mode == TrafficMode::Proxy;
             if proxied && !self.proxied {
-                self.activator_since = at;
+                self.activator_since = timestamp(now);
             }
             self.proxied = proxied;
-            wanted = step.replicas.max(0);
-            let after = |ms: i64| u64::try_from(ms).unwrap_or(0).saturating_mul(1_000_000);
-            again_at = step.recheck_ms.map(|ms| now.saturating_add(after(ms)));
+            if self.platform == Platform::Cluster {
+                let after = |ms: i64| u64::try_from(ms).unwrap_or(0).saturating_mul(1_000_000);
+                again_at = step.recheck_ms.map(|ms| now.saturating_add(after(ms)));
+            }
             if let Some(last) = &mut self.last {
                 last.1 = Some(step);
             }
         }
-        if let Decider::KeepAlive(policy) = &self.decider
+        if let Decider::KeepAlive(policy) = self.driver.policy()
             && let Some(fall) = policy.next_fall()
         {
             // One nanosecond later, so that an arrival at the very end of the time still counts.
-            let fall_ns = u64::try_from(fall.as_millis()).unwrap_or(0).saturating_mul(1_000_000);
-            again_at = Some(fall_ns.saturating_add(1));
+            again_at = Some(nanos(fall).saturating_add(1));
         }
         Verdict {
-            wanted: u32::try_from(wanted).unwrap_or(0),
-            desired: self.desired,
+            wanted: u32::try_from(followed.replicas).unwrap_or(0),
+            desired: self.driver.desired(),
             proxied: self.proxied,
             panicking: self.panicking,
             again_at,
@@ -331,7 +389,7 @@ impl Scaler {
 
     /// Spare capacity for a burst at the last decision.
     pub(crate) fn excess_burst_capacity(&self) -> i32 {
-        self.excess_burst_capacity
+        self.driver.excess_burst_capacity()
     }
 
     /// The reason for the last decision, in words.
@@ -349,7 +407,7 @@ impl Scaler {
         let spec = &self.settings.spec;
         // Beyond the longest of them every window is empty, and every delay has run out.
         let longest = spec.stable_window_ms.max(spec.scale_down_delay_ms).max(self.tick_every_ms);
-        let longest = match &self.decider {
+        let longest = match self.driver.policy() {
             Decider::Hpa(policy) => {
                 let hpa = policy.settings();
                 longest.max(hpa.metrics_window_ms + hpa.scale_down.stabilization_ms)

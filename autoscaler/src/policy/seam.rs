@@ -43,3 +43,21 @@ pub trait Policy {
         TICK_INTERVAL_MS
     }
 }
+
+impl Policy for Box<dyn Policy + Send> {
+    fn record(&mut self, at: Timestamp, origin: Origin, sample: &Sample) {
+        (**self).record(at, origin, sample);
+    }
+
+    fn tick(&mut self, input: &TickInput<'_>) -> Decision {
+        (**self).tick(input)
+    }
+
+    fn should_wake(&self, waiting: u32) -> bool {
+        (**self).should_wake(waiting)
+    }
+
+    fn tick_interval_ms(&self) -> u64 {
+        (**self).tick_interval_ms()
+    }
+}

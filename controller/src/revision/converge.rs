@@ -35,7 +35,7 @@ impl Revision {
         if cx.stopping || self.gave_up {
             return;
         }
-        let want = usize::try_from(self.lifecycle.replicas()).unwrap_or(0);
+        let want = usize::try_from(self.replicas()).unwrap_or(0);
         let kept = usize::try_from(self.roster.figures().ours_kept()).unwrap_or(usize::MAX);
         if kept < want && may_start {
             for _ in kept..want {

@@ -194,12 +194,13 @@ impl Revision {
 
     /// Keeps what was reported for the first decision, while there is one to come and room.
     fn remember(&mut self, cx: &mut Context<'_>, origin: Origin, report: &Report) {
-        if self.policy.is_some() || cx.history_room < SECONDS_PER_REPORT_MAX {
+        let Some(past) = &mut self.past else { return };
+        if cx.history_room < SECONDS_PER_REPORT_MAX {
             return;
         }
-        let before = self.history.len();
-        self.history.add(origin, report);
-        cx.history_room = (cx.history_room + before).saturating_sub(self.history.len());
+        let before = past.len();
+        past.add(origin, report);
+        cx.history_room = (cx.history_room + before).saturating_sub(past.len());
     }
 
     /// An activator's stream ended; what it held is gone with it or will be told anew.

@@ -73,8 +73,8 @@ impl<O: Observer> World<'_, O> {
             // What was told at once is not told again.
             (concurrency, count) = ((concurrency - 1.0).max(0.0), count.saturating_sub(1));
         }
-        if let Some(attention) = &mut revision.attention {
-            concurrency = attention.take_rest(concurrency);
+        if revision.attention.is_some() {
+            concurrency = revision.scaler.take_rest(concurrency);
         }
         let seconds = (self.now - revision.reported_at) as f64 / NANOS_PER_SEC as f64;
         revision.reported_at = self.now;
@@ -156,7 +156,9 @@ impl<O: Observer> World<'_, O> {
     /// Takes the last decision through bounds and lifecycle again, because something changed.
     pub(super) fn look_again(&mut self, index: u32) {
         let revision = &mut self.revisions[index as usize];
-        if self.now < self.controller_down_until || !revision.scaler.has_lifecycle() {
+        // In local mode nothing but decisions goes through the lifecycle.
+        let looks = revision.scaler.has_lifecycle() && revision.attention.is_none();
+        if self.now < self.controller_down_until || !looks {
             return;
         }
         let observed = revision.observed();
@@ -174,15 +176,13 @@ impl<O: Observer> World<'_, O> {
         while let Some((at, report)) = revision.reports.pop_front_if(|report| report.0 <= now) {
             revision.scaler.record(at, &report);
         }
-        self.record_held(index);
-        let revision = &mut self.revisions[index as usize];
         let observed = revision.observed();
-        let verdict = revision.scaler.tick(now, observed);
+        let verdict = revision.scaler.tick(now, observed, revision.tally.now.inside as f64);
         if now >= self.counted_from {
             revision.tally.decisions += 1;
         }
         self.follow(index, trigger, verdict);
-        self.decided_now(index);
+        self.arm(index);
     }
 
     fn follow(&mut self, index: u32, trigger: Trigger, verdict: Verdict) {
@@ -301,9 +301,10 @@ impl Revision {
             && self.wanted == 0
             && self.tally.now.alive() == 0
             && self.reports.is_empty();
+        let at_rest = self.attention.is_some() && self.scaler.wants_nothing();
         if !quiet {
             self.busy_at = now;
-        } else if now - self.busy_at >= self.scaler.memory_ns() {
+        } else if at_rest || now - self.busy_at >= self.scaler.memory_ns() {
             self.beat = Beat::Off;
         }
         self.beat == Beat::On

@@ -1,0 +1,252 @@
+//! Who drives a policy: when to decide, what waiting requests add, and what follows from a wish.
+//!
+//! A [`Driver`] is a [`Policy`] with its [`Lifecycle`] and its cadence. It decides in turn, every
+//! [`Policy::tick_interval_ms`] counted from the last decision, whatever caused that; when the
+//! lifecycle asked to be asked again; and out of turn because requests wait, but not more often
+//! than [`URGENT_GAP_MS`] unless the policy wants to be woken at once. It reads no clock and counts
+//! nothing: its owner says what time it is and what is there.
+
+use crate::explain::Decision;
+use crate::lifecycle::{
+    ActivatorProbe, Lifecycle, LifecycleSpec, Observation, Plumbing, Step, StepRule, UNDECIDED,
+};
+use crate::observed::Observed;
+use crate::policy::{Policy, TickInput};
+use crate::sample::{Origin, Sample};
+use crate::signal::Signal;
+use crate::time::Timestamp;
+
+/// Decisions out of turn, while requests wait, are at least this far apart; and so long after a
+/// revision at rest is roused its first decision in turn is due.
+pub const URGENT_GAP_MS: u64 = 100;
+
+/// How requests reach the instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// There is no way around the activator, so it needs no time to come into the path.
+    ThroughActivator,
+    /// The activator comes into the path and leaves it, as in Knative.
+    Switched {
+        /// Since when it is in the path, if it is.
+        activator_since: Option<Timestamp>,
+    },
+}
+
+/// What there is at the time of a decision.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scene<'a> {
+    /// Instances, and requests in flight and waiting.
+    pub observed: Observed,
+    /// Requests that activators hold or carry now, where what waits is to count at once.
+    pub at_activators: Option<f64>,
+    /// Loads besides concurrency and request rate, as totals.
+    pub signals: &'a [Signal],
+    /// How requests reach the instances.
+    pub path: Path,
+}
+
+/// When requests that wait are decided about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Call [`Driver::tick`] now.
+    Now,
+    /// The next decision in turn was brought forward to this time, if it was later.
+    At(Timestamp),
+}
+
+/// What follows from the last wish.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Followed {
+    /// Instances asked for before.
+    pub before: i32,
+    /// Instances to ask for.
+    pub replicas: i32,
+    /// What the lifecycle did, if there is one.
+    pub step: Option<Step>,
+}
+
+/// Decides for one revision, in turn and out of turn.
+#[derive(Clone, Debug)]
+pub struct Driver<P> {
+    policy: P,
+    lifecycle: Option<Lifecycle>,
+    /// The last valid wish.
+    desired: i32,
+    excess_burst_capacity: i32,
+    last_tick: Timestamp,
+    next_tick: Timestamp,
+    recheck: Option<Timestamp>,
+    /// Activators' load that was recorded before its second was over.
+    held: f64,
+}
+
+impl<P: Policy> Driver<P> {
+    /// A driver that has decided nothing yet, and does in turn from `first_tick` on.
+    pub fn new(policy: P, lifecycle: Lifecycle, first_tick: Timestamp) -> Self {
+        Self { lifecycle: Some(lifecycle), ..Self::within_bounds(policy, first_tick) }
+    }
+
+    /// A driver without a lifecycle: the policy is followed within the bounds, to zero and back.
+    pub fn within_bounds(policy: P, first_tick: Timestamp) -> Self {
+        Self {
+            policy,
+            lifecycle: None,
+            desired: UNDECIDED,
+            excess_burst_capacity: 0,
+            last_tick: Timestamp::EPOCH,
+            next_tick: first_tick,
+            recheck: None,
+            held: 0.0,
+        }
+    }
+
+    /// Who decides.
+    pub fn policy(&self) -> &P {
+        &self.policy
+    }
+
+    /// Who decides, to be changed; or replaced, whereupon the last wish still stands.
+    pub fn policy_mut(&mut self) -> &mut P {
+        &mut self.policy
+    }
+
+    /// Bounds, the way to zero, and who is in the path, if that is not left to the policy.
+    pub fn lifecycle(&self) -> Option<&Lifecycle> {
+        self.lifecycle.as_ref()
+    }
+
+    /// The same, to be changed.
+    pub fn lifecycle_mut(&mut self) -> Option<&mut Lifecycle> {
+        self.lifecycle.as_mut()
+    }
+
+    /// The last valid wish, before bounds; [`UNDECIDED`] if there was none.
+    pub fn desired(&self) -> i32 {
+        self.desired
+    }
+
+    /// Excess burst capacity of the last valid decision.
+    pub fn excess_burst_capacity(&self) -> i32 {
+        self.excess_burst_capacity
+    }
+
+    /// Has this wish stand, as one that was decided before the driver was there.
+    pub fn assume(&mut self, desired: i32, excess_burst_capacity: i32) {
+        (self.desired, self.excess_burst_capacity) = (desired, excess_burst_capacity);
+    }
+
+    /// Whether nothing is wanted. If nothing is there and nobody waits either, the revision is at
+    /// rest: no decision is due until it is [roused](Self::rouse).
+    pub fn wants_nothing(&self) -> bool {
+        let asked = self.lifecycle.as_ref().map_or(0, Lifecycle::replicas);
+        asked <= 0 && self.desired <= 0
+    }
+
+    /// Something happens to a revision at rest: what was held belongs to a second long over, and
+    /// the first decision in turn is soon.
+    pub fn rouse(&mut self, now: Timestamp) {
+        self.held = 0.0;
+        self.next_tick = now.plus_millis(URGENT_GAP_MS);
+    }
+
+    /// Records a report of the second that `at` falls into.
+    pub fn record(&mut self, at: Timestamp, origin: Origin, sample: &Sample) {
+        self.policy.record(at, origin, sample);
+    }
+
+    /// What is left of activators' average concurrency over the second that ends, beside what was
+    /// recorded of it before.
+    pub fn take_rest(&mut self, average_concurrency: f64) -> f64 {
+        (average_concurrency - std::mem::take(&mut self.held)).max(0.0)
+    }
+
+    /// When a decision is due, if nothing happens before.
+    pub fn next_due(&self) -> Timestamp {
+        self.recheck.map_or(self.next_tick, |at| at.min(self.next_tick))
+    }
+
+    /// Has no decision due before `at`.
+    pub fn postpone(&mut self, at: Timestamp) {
+        self.next_tick = self.next_tick.max(at);
+        self.recheck = self.recheck.map(|recheck| recheck.max(at));
+    }
+
+    /// So many requests wait: decide at once, or as soon as may be.
+    pub fn urge(&mut self, now: Timestamp, waiting: u32) -> Urgency {
+        let earliest = self.last_tick.plus_millis(URGENT_GAP_MS);
+        if now >= earliest || self.policy.should_wake(waiting) {
+            return Urgency::Now;
+        }
+        self.next_tick = self.next_tick.min(earliest);
+        Urgency::At(self.next_tick)
+    }
+
+    /// Decides, and says what follows.
+    pub fn tick(
+        &mut self,
+        now: Timestamp,
+        scene: &Scene<'_>,
+        spec: &LifecycleSpec,
+    ) -> (Decision, Followed) {
+        self.hold(now, scene);
+        let observed = Some(scene.observed);
+        let decision = self.policy.tick(&TickInput { now, observed, signals: scene.signals });
+        self.next_tick = now.plus_millis(self.policy.tick_interval_ms());
+        self.last_tick = now;
+        if decision.valid {
+            self.assume(decision.desired, decision.excess_burst_capacity);
+        }
+        let followed = self.follow(now, scene.observed.ready, scene.path, spec);
+        (decision, followed)
+    }
+
+    /// What waits at this moment is load, whatever the averages of the past say.
+    fn hold(&mut self, now: Timestamp, scene: &Scene<'_>) {
+        let Some(at_activators) = scene.at_activators else { return };
+        let more = at_activators - self.held;
+        if scene.observed.waiting > 0
+            && more > 0.0
+            && let Ok(sample) = Sample::of_concurrency(more)
+        {
+            self.held = at_activators;
+            self.policy.record(now, Origin::Activator, &sample);
+        }
+    }
+
+    /// Takes the last wish through bounds and lifecycle once more.
+    pub fn follow(
+        &mut self,
+        now: Timestamp,
+        ready: u32,
+        path: Path,
+        spec: &LifecycleSpec,
+    ) -> Followed {
+        let Some(lifecycle) = &mut self.lifecycle else {
+            let replicas = spec.bounds.apply(self.desired.max(0)).max(0);
+            return Followed { before: replicas, replicas, step: None };
+        };
+        let before = lifecycle.replicas();
+        let activator_since = match path {
+            Path::Switched { activator_since } => activator_since,
+            Path::ThroughActivator => {
+                let grace_ms = u64::try_from(spec.grace_period.milliseconds()).unwrap_or(0);
+                Some(now.minus_millis(grace_ms))
+            }
+        };
+        let observation = Observation {
+            decided: self.desired,
+            excess_burst_capacity: self.excess_burst_capacity,
+            ready,
+            plumbing: Plumbing::Present { activator_since },
+            probe: ActivatorProbe::Confirmed,
+        };
+        let mut step = lifecycle.reconcile(now, spec, &observation);
+        if step.rule == StepRule::BecameIdle && path == Path::ThroughActivator {
+            // That step only puts the activator into the path; the next one is already due.
+            step = lifecycle.reconcile(now, spec, &observation);
+        }
+        let after = |ms: i64| u64::try_from(ms).ok().map(|ms| now.plus_millis(ms.max(1)));
+        self.recheck = step.recheck_ms.and_then(after);
+        Followed { before, replicas: lifecycle.replicas(), step: Some(step) }
+    }
+}
