@@ -3,6 +3,7 @@
 mod sim {
     mod answers;
     mod inputs;
+    mod left_out;
 }
 
 use std::path::{Path, PathBuf};

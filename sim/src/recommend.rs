@@ -16,7 +16,7 @@ use crate::engine::RunError;
 use crate::parallel;
 use crate::random::Streams;
 use crate::scenario::Scenario;
-use crate::sweep::{Dimension, SweepPoint, try_settings};
+use crate::sweep::{Dimension, Refused, SweepPoint, try_settings};
 
 pub use objective::{Figure, Objective, ObjectiveError};
 
@@ -45,6 +45,9 @@ pub struct Recommendation {
     pub baseline: Evidence,
     /// Everything tried, cheapest first.
     pub tried: Vec<Evidence>,
+    /// Combinations that were to be tried and cannot be run, and why.
+    #[serde(default)]
+    pub refused: Vec<Refused>,
     /// Combinations there are in all.
     pub combinations: usize,
 }
@@ -92,7 +95,8 @@ pub fn usual_dimensions() -> Vec<Dimension> {
 ///
 /// # Errors
 ///
-/// When the settings as they are cannot be run, or the traffic cannot be read.
+/// When the settings as they are cannot be run, or no combination that was tried can; when the
+/// traffic cannot be read.
 pub fn recommend(
     base: &Scenario,
     traffic: &dyn Traffic,
@@ -105,7 +109,18 @@ pub fn recommend(
     progress(field.runs, search.budget);
     field.scatter(&mut progress)?;
     field.climb(&mut progress)?;
-    let mut tried: Vec<Evidence> = field.tried.into_values().flatten().collect();
+    let (mut tried, mut refused) = (Vec::new(), Vec::new());
+    for outcome in field.tried.into_values() {
+        match outcome {
+            Ok(evidence) => tried.push(evidence),
+            Err(problem) => refused.push(problem),
+        }
+    }
+    if tried.is_empty()
+        && let Some(Refused { reason, .. }) = refused.first()
+    {
+        return Err(RunError::Model(format!("no combination can be run: {reason}")));
+    }
     tried.push(baseline.clone());
     tried.sort_by(|a, b| order(a).partial_cmp(&order(b)).unwrap_or(std::cmp::Ordering::Equal));
     let mut best = None;
@@ -117,7 +132,7 @@ pub fn recommend(
         }
     }
     let combinations = search.dimensions.iter().map(|dimension| dimension.values.len()).product();
-    Ok(Recommendation { best, baseline, tried, combinations })
+    Ok(Recommendation { best, baseline, tried, refused, combinations })
 }
 
 /// Cheapest first; among equals the faster one.
@@ -170,8 +185,7 @@ struct Field<'a> {
     base: &'a Scenario,
     traffic: &'a dyn Traffic,
     search: &'a Search,
-    /// `None` for combinations that contradict themselves.
-    tried: BTreeMap<Vec<usize>, Option<Evidence>>,
+    tried: BTreeMap<Vec<usize>, Result<Evidence, Refused>>,
     runs: usize,
 }
 
@@ -219,7 +233,7 @@ impl Field<'_> {
             let missed: f64 = pairs.map(|(o, judged)| o.missed_by(judged.figure)).sum();
             (missed, evidence.point.instance_seconds)
         };
-        let known = self.tried.iter().filter_map(|(place, e)| e.as_ref().map(|e| (place, e)));
+        let known = self.tried.iter().filter_map(|(place, e)| e.as_ref().ok().map(|e| (place, e)));
         known
             .min_by(|(_, a), (_, b)| {
                 rank(a).partial_cmp(&rank(b)).unwrap_or(std::cmp::Ordering::Equal)
@@ -252,9 +266,11 @@ impl Field<'_> {
         for (place, result) in places.into_iter().zip(results) {
             let evidence = match result {
                 Ok(result) => {
-                    Some(judge(SweepPoint::new(settings(&place), result), &search.objectives))
+                    Ok(judge(SweepPoint::new(settings(&place), result), &search.objectives))
                 }
-                Err(RunError::Setting { .. } | RunError::Model(_)) => None,
+                Err(RunError::Setting { problem, .. } | RunError::Model(problem)) => {
+                    Err(Refused { settings: settings(&place), reason: problem })
+                }
                 Err(error) => return Err(error),
             };
             self.tried.insert(place, evidence);

@@ -16,12 +16,16 @@ use super::model_args::ModelArgs;
 use super::observer::Steps;
 use super::output;
 use super::run;
-use super::sweep::{Answers, Question};
+use super::sweep::{Answers, Question, note_refused};
 use super::traffic_args::TrafficArgs;
+use crate::terminal::counted;
 use crate::typed::whole;
 
 /// Rows of evidence on a terminal.
 const EVIDENCE_ROWS: usize = 12;
+
+/// How the settings that were given are called, whatever was varied.
+const AS_THEY_ARE: &str = "the settings as they are";
 
 /// What was typed after `tidegate sim recommend`.
 #[derive(Debug, clap::Args)]
@@ -66,6 +70,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     steps.finish();
     let found = found.map_err(run::explain)?;
     chosen.note_skipped();
+    note_refused(&found.refused);
     let points: Vec<_> = found.tried.iter().map(|evidence| evidence.point.clone()).collect();
     let question = Question {
         title: args.traffic.title(),
@@ -100,15 +105,18 @@ fn sentence(found: &Recommendation, keep: &[&str]) -> String {
     match &found.best {
         Some(best) => {
             let label = name(best);
+            let verb = if best.point.label.is_empty() { "keep" } else { "keeps" };
             let hours = figures::number(best.point.instance_seconds / 3_600.0);
-            let than = figures::more_or_fewer(
-                found.baseline.point.instance_seconds,
-                best.point.instance_seconds,
-            );
-            format!(
-                "{label} keeps {objectives} for {hours} instance-hours, {than} than the settings \
-                 as they are"
-            )
+            let keeps = format!("{label} {verb} {objectives} for {hours} instance-hours");
+            let (before, after) =
+                (found.baseline.point.instance_seconds, best.point.instance_seconds);
+            if best.point.label.is_empty() {
+                return format!("{keeps}; nothing that was tried does it for fewer");
+            }
+            match figures::more_or_fewer(before, after) {
+                than if than.ends_with("as many") => format!("{keeps}, {than} as {AS_THEY_ARE}"),
+                than => format!("{keeps}, {than} than {AS_THEY_ARE}"),
+            }
         }
         None => format!(
             "nothing that was tried keeps {objectives} with every seed; raise --budget, widen \
@@ -119,7 +127,7 @@ fn sentence(found: &Recommendation, keep: &[&str]) -> String {
 
 fn name(evidence: &Evidence) -> String {
     if evidence.point.label.is_empty() {
-        "the settings as they are".to_owned()
+        AS_THEY_ARE.to_owned()
     } else {
         evidence.point.label.clone()
     }
@@ -151,9 +159,9 @@ fn text(found: &Recommendation, keep: &[&str]) -> String {
     }
     let _ = writeln!(
         text,
-        "\n{} runs, with {} combinations in all",
-        figures::count(found.tried.len() as u64),
-        figures::count(found.combinations as u64)
+        "\n{}, with {} in all",
+        counted(found.tried.len() as u64, "run"),
+        counted(found.combinations as u64, "combination"),
     );
     if let Some(best) = &found.best {
         let worst: Vec<String> = best

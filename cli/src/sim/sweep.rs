@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use tidegate_sim::report::{self, Page, SweepPage, View};
-use tidegate_sim::sweep::{Dimension, Plan, SweepOutput, SweepPoint, sweep};
+use tidegate_sim::sweep::{Dimension, Plan, Refused, SweepOutput, SweepPoint, sweep};
 use tidegate_sim::{Recording, Scenario, Traffic, measured, parallel};
 
 use super::model_args::ModelArgs;
@@ -14,6 +14,7 @@ use super::observer::Steps;
 use super::output;
 use super::run;
 use super::traffic_args::TrafficArgs;
+use crate::terminal::counted;
 use crate::typed::whole;
 
 /// Most threads that somebody can mean.
@@ -21,6 +22,9 @@ const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
 
 /// Rows of the front on a terminal.
 const FRONT_ROWS: usize = 20;
+
+/// Combinations that cannot be run and are told of one by one.
+const REFUSED_ROWS: usize = 5;
 
 /// What was typed after `tidegate sim sweep`.
 #[derive(Debug, clap::Args)]
@@ -97,10 +101,15 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     steps.finish();
     let found = found.map_err(run::explain)?;
     chosen.note_skipped();
+    note_refused(&found.refused);
     let names: Vec<&str> = dimensions.iter().map(|one| one.setting.as_str()).collect();
     let question = Question {
         title: args.traffic.title(),
-        subtitle: format!("{} combinations of {}", found.points.len(), names.join(", ")),
+        subtitle: format!(
+            "{} of {}",
+            counted(found.points.len() as u64, "combination"),
+            names.join(", ")
+        ),
         base: &base,
         traffic,
         best: None,
@@ -113,9 +122,6 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         let mut text = report::front_text(&found.points, FRONT_ROWS);
         text.push_str(&format!("\n{}; the front of", question.subtitle));
         text.push_str(" cost, p99, cold starts and losses is above\n");
-        for refused in &found.refused {
-            eprintln!("tidegate sim: note: left out {:?}: {}", refused.settings, refused.reason);
-        }
         output::write_file(Path::new("-"), text.as_bytes())?;
     }
     Ok(())
@@ -228,4 +234,17 @@ fn write_csv(points: &[SweepPoint], out: &mut dyn Write) -> anyhow::Result<()> {
     }
     out.flush()?;
     Ok(())
+}
+
+/// Says which combinations were left out, and why.
+pub(super) fn note_refused(refused: &[Refused]) {
+    for Refused { settings, reason } in refused.iter().take(REFUSED_ROWS) {
+        let settings: Vec<String> =
+            settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        eprintln!("tidegate sim: note: left out {}: {reason}", settings.join(" "));
+    }
+    if let count @ 1.. = refused.len().saturating_sub(REFUSED_ROWS) {
+        let more = counted(count as u64, "more combination");
+        eprintln!("tidegate sim: note: left out {more} that cannot be run");
+    }
 }
