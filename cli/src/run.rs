@@ -3,11 +3,12 @@
 //! Modules in reading order: [`settings`] makes a declaration of what was typed, [`environment`]
 //! is what the app finds in its environment, [`service`] runs it, [`presence`] lets other commands
 //! find it, [`voice`] tells what happens in lines, [`screen`] shows how things stand, [`retries`]
-//! keeps attempts from repeating themselves, [`summary`] tells what was served, [`stops`] waits
-//! for the signals that end it.
+//! keeps attempts from repeating themselves, [`summary`] tells what was served, [`replay`] how to
+//! ask the simulator about it, [`stops`] waits for the signals that end it.
 
 mod environment;
 pub(crate) mod presence;
+mod replay;
 mod retries;
 mod screen;
 pub(crate) mod service;
@@ -18,7 +19,7 @@ mod voice;
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -181,7 +182,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if swept > 0 {
         last_words.push(format!("{} had to be swept away", counted_processes(swept)));
     }
-    last_words.extend(args.record.as_deref().map(|path| replay(path, &args)));
+    last_words.extend(args.record.as_deref().map(|path| replay::command(path, &args)));
     let summary = screen.farewell(status.as_ref(), &last_words).await;
     if args.json {
         println!("{summary}");
@@ -207,27 +208,6 @@ fn counted_processes(count: usize) -> String {
         1 => "1 process".to_owned(),
         _ => format!("{count} processes"),
     }
-}
-
-/// How to ask the simulator about what was recorded: with what this run began with.
-fn replay(path: &Path, args: &Args) -> String {
-    let mut command = format!(
-        "replay with: tidegate sim run --trace {} --policy tidegate --initial {} --local {} \
-         --set stable-window={} --set min-scale={} --set max-scale={}",
-        path.display(),
-        args.initial.min(args.max),
-        humantime::format_duration(args.idle.unwrap_or(args.window / 2)),
-        humantime::format_duration(args.window),
-        args.min,
-        args.max,
-    );
-    if let Some(Concurrency::Fixed(limit)) = args.concurrency {
-        command.push_str(&format!(" --concurrency {limit}"));
-    }
-    for (key, value) in &args.settings {
-        command.push_str(&format!(" --set {key}={value}"));
-    }
-    command
 }
 
 /// Why the service ends.

@@ -101,7 +101,7 @@ impl Retries {
         if !is_same {
             return Shown { lines: held, remark: None };
         }
-        let remark = held.first().map(|line| format!("{} | wrote the same", line.instance));
+        let remark = held.first().map(|line| format!("{} wrote the same", line.instance));
         Shown { lines: Vec::new(), remark }
     }
 
@@ -153,7 +153,7 @@ mod tests {
         assert!(retries.output(line("web-2", "boom")).lines.is_empty());
         let shown = retries.notice(&crashed("web-2", &["boom"]));
         assert!(shown.lines.is_empty());
-        assert_eq!(shown.remark.as_deref(), Some("web-2 | wrote the same"));
+        assert_eq!(shown.remark.as_deref(), Some("web-2 wrote the same"));
     }
 
     #[test]

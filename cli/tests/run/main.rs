@@ -3,6 +3,7 @@
 mod bad_input;
 mod pipes;
 mod readiness;
+mod replay;
 mod running;
 mod truth;
 mod watchman;
