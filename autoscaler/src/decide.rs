@@ -234,7 +234,9 @@ fn growth_on_its_way(inputs: &Inputs, observed: Observed, over: bool, wish: i32)
         None if observed.is_mostly_starting() && !over => 0,
         None => return None,
     };
-    let most = needed.max(i32::try_from(observed.requested).unwrap_or(i32::MAX));
+    // The first request after a rest waits before any second has counted it as an arrival.
+    let least = i32::from(observed.waiting > 0);
+    let most = needed.max(i32::try_from(observed.requested).unwrap_or(i32::MAX)).max(least);
     (wish > most).then_some(most)
 }
 
