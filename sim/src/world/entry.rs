@@ -21,6 +21,8 @@ impl<O: Observer> World<'_, O> {
         attempt: u32,
     ) -> Result<(), RunError> {
         let now = self.now;
+        // Roused before it is counted: the period that begins is the one that it belongs to.
+        self.keep_beating(index);
         let revision = &mut self.revisions[index as usize];
         let service_ns = match service_ns {
             Some(nanos) => nanos,
@@ -58,7 +60,6 @@ impl<O: Observer> World<'_, O> {
         });
         self.note_arrival(index, cold, attempt);
         self.change_inside(index, 1);
-        self.keep_beating(index);
         match way {
             Way::FrontDoor => self.enter_front_door(index, request),
             Way::Direct => self.enter_directly(index, request),
