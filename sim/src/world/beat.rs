@@ -2,7 +2,7 @@
 //! between them.
 
 use tidegate_admission::Moment;
-use tidegate_autoscaler::scrape::sample_size;
+use tidegate_autoscaler::scrape::{Answer, MeshMode, Scraped, Scraper, sample_size};
 use tidegate_autoscaler::{Observed, Origin, Sample};
 
 use super::revision::{Beat, Revision};
@@ -98,21 +98,19 @@ impl<O: Observer> World<'_, O> {
             let other = chosen + revision.chance.below((count - chosen) as u64) as usize;
             order.swap(chosen, other);
         }
-        let (mut concurrency, mut rate) = (0.0, 0.0);
-        for (position, &which) in order.iter().enumerate() {
+        // Instances of a simulation answer, and there is no mesh to be told by those that do not.
+        let mut scraper = Scraper::new(MeshMode::Disabled);
+        let mut gathering = scraper.begin(count as u32);
+        for &which in &order {
             let slot = revision.ready[which];
             let Some(meter) = &mut self.instances[slot as usize].meter else { continue };
             // Everyone closes the second; only those in the sample are heard.
             let cut = meter.cut(now);
-            if position < size {
-                concurrency += cut.average_concurrency;
-                rate += cut.request_count as f64;
-            }
+            let rate = cut.request_count as f64;
+            let said = Sample::new(cut.average_concurrency, 0.0, rate, 0.0);
+            gathering.take(Answer::Sample(said.unwrap_or(Sample::IDLE)));
         }
-        if size > 0 {
-            let factor = count as f64 / size as f64;
-            let sample = Sample::new(concurrency * factor, 0.0, rate * factor, 0.0);
-            let sample = sample.unwrap_or(Sample::IDLE);
+        if let Scraped::Sample(sample) = scraper.finish(&gathering) {
             revision.send(self.now, Report { origin: Origin::Instances, sample });
         }
     }
