@@ -34,6 +34,29 @@ async fn headers_or_host_name_the_revision_and_unknown_ones_are_not_found() {
 }
 
 #[tokio::test]
+async fn a_revision_that_is_named_badly_is_not_looked_for_elsewhere() {
+    let app = App::start(Duration::ZERO).await;
+    let (running, address) = open(fixed(&[(&app, 1)]));
+    let namespace = "Knative-Serving-Namespace: default";
+    for lines in [
+        &[namespace, "Knative-Serving-Revision: web", "Knative-Serving-Revision: web"][..],
+        &[namespace, namespace, "Knative-Serving-Revision: web"],
+        &[namespace, "Knative-Serving-Revision: \u{e4}"],
+        &["Host: u@web.default.svc"],
+        &["Host: web.default.svc:x"],
+        &["Host: web.default.svc", "Host: web.default.svc"],
+    ] {
+        assert_eq!(get(address, "/", lines).await.unwrap().status, 400, "{lines:?}");
+    }
+    assert_eq!(get(address, "http://u@web.default.svc/", &[]).await.unwrap().status, 400);
+    assert_eq!(app.served(), 0);
+    let empty = [namespace, "Knative-Serving-Revision:", "Host: web.default.svc"];
+    assert_eq!(get(address, "/", &empty).await.unwrap().status, 200, "empty is as good as absent");
+    assert_eq!(get(address, "http://web.default.svc/", &[]).await.unwrap().status, 200);
+    close_whole(running).await;
+}
+
+#[tokio::test]
 async fn without_a_default_a_request_must_name_its_revision() {
     let app = App::start(Duration::ZERO).await;
     let mut config = fixed(&[(&app, 1)]);

@@ -26,4 +26,5 @@ mod stats;
 mod timeouts;
 mod tls;
 mod traces;
+mod ways_in;
 mod websocket;
