@@ -6,7 +6,7 @@
 //! a process, because there is one memory a process, and each HTTP/2 connection may have a share
 //! of it at most. When it is used up, the newest work is refused; what has been admitted goes on.
 //!
-//! A [`Charge`] is a guard: its drop gives back. Threads reserve in steps of [`STEP_BYTES`], so
+//! A `Charge` is a guard: its drop gives back. Threads reserve in steps of `STEP_BYTES`, so
 //! that a request in the ordinary case touches nothing that threads share.
 
 mod cgroup;

@@ -4,7 +4,7 @@
 //! it is text in, text or a number out, so that any crate may use it.
 //!
 //! Modules in reading order: [`time`] reads times such as `1m30s`, [`near`] finds the known name
-//! that somebody most likely meant, [`excerpt`] quotes what others wrote within a bound.
+//! that somebody most likely meant, [`mod@excerpt`] quotes what others wrote within a bound.
 
 pub mod excerpt;
 pub mod near;
