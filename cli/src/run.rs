@@ -2,9 +2,9 @@
 //!
 //! Modules in reading order: [`settings`] makes a declaration of what was typed, [`environment`]
 //! is what the app finds in its environment, [`service`] runs it, [`presence`] lets other commands
-//! find it, [`voice`] tells what happens in lines, [`mod@screen`] shows how things stand, [`retries`]
-//! keeps attempts from repeating themselves, [`summary`] tells what was served, [`replay`] how to
-//! ask the simulator about it, [`stops`] waits for the signals that end it.
+//! find it, [`voice`] tells what happens in lines, [`mod@screen`] shows how things stand,
+//! [`retries`] keeps attempts from repeating themselves, [`summary`] tells what was served,
+//! [`replay`] how to ask the simulator about it, [`stops`] waits for the signals that end it.
 
 mod environment;
 pub(crate) mod presence;

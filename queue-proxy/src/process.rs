@@ -291,6 +291,8 @@ fn reporting(
         instance: report.instance.clone(),
         address,
         container_concurrency: shared.gate.levels().limit.to_wire(),
+        // Unsaid it is taken for ten times the limit, as it then is.
+        max_waiting: settings.admission.queue_depth.unwrap_or(0),
         start_unix_ms: i64::try_from(now.as_millis()).unwrap_or(0),
         ..Hello::default()
     };
