@@ -65,6 +65,8 @@ pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
         Role::Activator(args) => activator::execute(args),
         Role::Watchman { run } => {
             guard::take_name();
+            // A guard that can be hung up on guards all the same.
+            let _deaf = guard::outlive_hangups();
             let run = RunId::parse(&run).context("the guard needs the id of a run")?;
             guard::stand(&run, &mut std::io::stdin().lock());
             Ok(ExitCode::SUCCESS)

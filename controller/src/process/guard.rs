@@ -132,6 +132,20 @@ pub fn take_name() {
     }
 }
 
+/// Keeps hang-ups from ending this process for as long as what is returned lives. A guard that was
+/// stopped is sent one by the kernel when its run dies, in the moment that it is there for.
+///
+/// # Errors
+/// When no handler can be installed.
+pub fn outlive_hangups() -> std::io::Result<impl Sized> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let hangups = {
+        let _entered = runtime.enter();
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?
+    };
+    Ok((hangups, runtime))
+}
+
 /// Stands guard over `run`: reads `from` to its end, then kills everything that carries the run's
 /// mark unless the last word was heard. Returns how many processes that were.
 pub fn stand(run: &RunId, from: &mut impl Read) -> usize {
