@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tidegate_sim::traffic::Generated;
+use tidegate_sim_traffic::Generated;
 use tidegate_sim::{SimSpan, SimTime, Traffic};
 
 /// Arrivals read of one input: a rate may be enormous.

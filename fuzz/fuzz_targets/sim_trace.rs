@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tidegate_sim::traffic::{BadRows, Grouping, Placement, TraceFile, TraceOptions};
+use tidegate_sim_traffic::{BadRows, Grouping, Placement, TraceFile, TraceOptions};
 use tidegate_sim::{SimTime, Traffic};
 
 /// Arrivals read of one input: a count may stand for millions.

@@ -4,8 +4,8 @@
 
 use tidegate_sim::compare::{Variant, compare};
 use tidegate_sim::scenario::StartUp;
-use tidegate_sim::traffic::Generated;
 use tidegate_sim::{Distribution, RevisionModel, Scenario, SimSpan, parallel};
+use tidegate_sim_traffic::Generated;
 
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // Twenty minutes of calm and bursts; a trace file would be `TraceFile::open(path, ...)`.

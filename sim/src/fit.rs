@@ -295,7 +295,6 @@ impl Reservoir {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::traffic::Generated;
 
     fn check(text: &str, expected: &str) {
         let law = Distribution::parse(text, &|_| unreachable!()).expect(text);
@@ -316,16 +315,5 @@ mod tests {
         check("normal:1s,100ms", "normal");
         check("lognormal:1s,2s", "lognormal");
         check("weibull:1s,3s", "weibull");
-    }
-
-    #[test]
-    fn traffic_is_described() {
-        let until = SimSpan::from_secs(2_000);
-        let made = Generated::new("poisson:20", 0, until, 3).expect("parses");
-        let (fit, services) = traffic(&made).expect("reads");
-        assert!((fit.rate / 20.0 - 1.0).abs() < 0.03, "{fit:?}");
-        assert!((fit.dispersion - 1.0).abs() < 0.15, "{fit:?}");
-        assert!(fit.generator.starts_with("poisson:"), "{fit:?}");
-        assert!(services.is_empty());
     }
 }

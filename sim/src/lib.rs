@@ -13,8 +13,7 @@
 //!
 //! * [`time`]: simulated instants and spans; [`random`]: named random streams from one seed;
 //!   [`distribution`]: service times and start-up delays.
-//! * [`arrival`]: what traffic is to the engine, and the seam where readers and generators plug in;
-//!   [`traffic`] holds those readers and generators.
+//! * [`arrival`]: what traffic is to the engine, and the seam where readers and generators plug in.
 //! * [`result`]: what came out, with stable names; [`series`]: what happened over time, bounded;
 //!   [`record`]: decisions and requests one by one.
 //! * [`scenario`]: what is simulated, as plain data; [`engine`]: runs it, and [`measured`] says
@@ -22,8 +21,12 @@
 //!   `events`.
 //! * [`compare`], [`sweep`], [`recommend`]: many scenarios against the same arrivals; [`fit`]:
 //!   models from recordings.
-//! * [`validate`]: the simulator against what is known; [`parallel`]: many runs at once.
-//! * [`report`]: shows a result to people: text, tables, charts, one page.
+//! * [`parallel`]: many runs at once.
+//!
+//! Three packages stand on this one and lie in its folder: `tidegate-sim-traffic` (readers of
+//! recordings, generators), `tidegate-sim-report` (text, tables, charts, one page) and
+//! `tidegate-sim-validate` (the simulator against what is known). An embedder with arrivals of its
+//! own needs none of them, nor what they bring.
 
 pub mod arrival;
 pub mod compare;
@@ -36,15 +39,12 @@ pub mod parallel;
 pub mod random;
 pub mod recommend;
 pub mod record;
-pub mod report;
 pub mod result;
 mod scaler;
 pub mod scenario;
 pub mod series;
 pub mod sweep;
 pub mod time;
-pub mod traffic;
-pub mod validate;
 mod world;
 
 pub use arrival::{Arrival, ArrivalSource, RevisionId, RevisionNames, SourceError, Traffic};

@@ -51,6 +51,19 @@ pub enum Outcome {
     InFlight,
 }
 
+impl Outcome {
+    /// The name in files, as serialization writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Outcome::Completed => "completed",
+            Outcome::Rejected => "rejected",
+            Outcome::TimedOut => "timed_out",
+            Outcome::Failed => "failed",
+            Outcome::InFlight => "in_flight",
+        }
+    }
+}
+
 /// A request from its arrival to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestRecord {

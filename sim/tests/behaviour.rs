@@ -10,11 +10,11 @@ use tidegate_sim::scenario::{
     StartUp,
 };
 use tidegate_sim::sweep::{Dimension, Plan, sweep};
-use tidegate_sim::traffic::Generated;
 use tidegate_sim::{
     Arrival, ArrivalSource, Distribution, PolicyChoice, Recording, RevisionId, RevisionModel,
     RevisionNames, RunError, RunOutput, Scenario, SimSpan, SimTime, SourceError, Traffic, run,
 };
+use tidegate_sim_traffic::Generated;
 
 fn law(text: &str) -> Distribution {
     Distribution::parse(text, &|_| unreachable!()).expect(text)

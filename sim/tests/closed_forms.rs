@@ -1,8 +1,8 @@
 //! The engine against formulas that are exact.
 
 use tidegate_sim::scenario::{Contention, Path};
-use tidegate_sim::traffic::Generated;
 use tidegate_sim::{Distribution, PolicyChoice, RevisionModel, RunOutput, Scenario, SimSpan, run};
+use tidegate_sim_traffic::Generated;
 
 fn fixed(instances: u32, service: Distribution) -> RevisionModel {
     RevisionModel {

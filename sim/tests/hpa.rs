@@ -1,7 +1,7 @@
 //! Kubernetes' HPA on simulated traffic: the production policy, without a lifecycle.
 
-use tidegate_sim::traffic::Generated;
 use tidegate_sim::{Distribution, PolicyChoice, RevisionModel, RunOutput, Scenario, SimSpan, run};
+use tidegate_sim_traffic::Generated;
 
 fn simulate(policy: &str, arrivals: &str, seconds: u64, initial: u32) -> RunOutput {
     let revision = RevisionModel {

@@ -11,11 +11,11 @@ use tidegate_sim::scenario::{
     Retry, Sampling, StartUp, Victim,
 };
 use tidegate_sim::sweep::Dimension;
-use tidegate_sim::traffic::Generated;
 use tidegate_sim::{
     Distribution, Observer, Outcome, PolicyChoice, Recording, RequestRecord, RevisionModel,
     RunOutput, Scenario, SimSpan, SimTime, run,
 };
+use tidegate_sim_traffic::Generated;
 
 fn law(text: &str) -> Distribution {
     Distribution::parse(text, &|_| unreachable!()).expect(text)

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use xtask::sources::{Source, rust_sources, workspace_root};
 
-/// Every package, its directory, and which of ours it may depend on. Downwards only.
+/// Every package's directory, and which of ours it may depend on. Downwards only. A package is named
+/// for its path: `sim/report` is `tidegate-sim-report`.
 const FLOORS: &[(&str, &[&str])] = &[
     ("words", &[]),
     ("autoscaler", &["words"]),
@@ -20,6 +21,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("activator", &["admission", "relay", "proto", "reporter"]),
     ("controller", &["autoscaler", "proto", "trust"]),
     ("sim", &["autoscaler", "admission", "words"]),
+    ("sim/report", &["sim"]),
+    ("sim/traffic", &["sim", "words"]),
+    ("sim/validate", &["sim", "sim/traffic"]),
     ("scenario", &["admission", "autoscaler", "proto", "words"]),
 ];
 
@@ -52,12 +56,17 @@ const BANNED: &[&str] = &[
 /// Embedding a pure crate must stay free of charge: at most this many packages in its whole tree.
 const PURE_DEPENDENCIES_MAX: usize = 8;
 
+/// What the simulator's engine never brings along: it embeds into tools that draw, unpack and hash
+/// by themselves or not at all. Pictures are `sim/report`'s, files are `sim/traffic`'s.
+const FOREIGN_TO_THE_ENGINE: &[&str] =
+    &["flate2", "jiff", "noto-sans-mono-bitmap", "png", "ruzstd", "sha2", "tiny-skia"];
+
 #[test]
 fn packages_depend_downwards_only() {
     for (directory, allowed) in FLOORS {
         let manifest = manifest(directory);
         let allowed: BTreeSet<String> =
-            allowed.iter().map(|name| format!("tidegate-{name}")).collect();
+            allowed.iter().map(|directory| package(directory)).collect();
         let ours: BTreeSet<String> =
             dependencies(&manifest).filter(|name| name.starts_with("tidegate")).collect();
         let forbidden: Vec<_> = ours.difference(&allowed).collect();
@@ -141,22 +150,27 @@ fn rules_around_the_decision_have_one_home() {
 #[test]
 fn pure_crates_cost_nothing_to_embed() {
     for directory in PURE {
-        let package = format!("tidegate-{directory}");
-        let output = Command::new(env!("CARGO"))
-            .args(["tree", "--package", &package, "--edges", "normal", "--prefix", "none"])
-            .current_dir(workspace_root())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let tree = String::from_utf8_lossy(&output.stdout).into_owned();
-        let names: BTreeSet<&str> =
-            tree.lines().filter_map(|line| line.split(' ').next()).collect();
-        let others = names.len() - 1;
+        let tree = dependency_tree(directory);
+        let others = tree.len() - 1;
         assert!(
             others <= PURE_DEPENDENCIES_MAX,
-            "`{package}` pulls in {others} packages: {names:?}"
+            "`{directory}` pulls in {others} packages: {tree:?}"
         );
     }
+}
+
+#[test]
+fn the_simulator_embeds_without_pictures_and_archives() {
+    let tree = dependency_tree("sim");
+    let foreign: Vec<_> =
+        FOREIGN_TO_THE_ENGINE.iter().filter(|name| tree.contains(**name)).collect();
+    assert!(foreign.is_empty(), "the engine pulls in {foreign:?}");
+    // The list speaks of crates that are used: one that nobody brings any more proves nothing.
+    let rooms: BTreeSet<String> =
+        ["sim/report", "sim/traffic"].into_iter().flat_map(dependency_tree).collect();
+    let unused: Vec<_> =
+        FOREIGN_TO_THE_ENGINE.iter().filter(|name| !rooms.contains(**name)).collect();
+    assert!(unused.is_empty(), "take {unused:?} out of the list");
 }
 
 fn assert_names_nothing_of(source: &Source, banned: &[&str]) {
@@ -169,6 +183,22 @@ fn assert_names_nothing_of(source: &Source, banned: &[&str]) {
             );
         }
     }
+}
+
+fn package(directory: &str) -> String {
+    format!("tidegate-{}", directory.replace('/', "-"))
+}
+
+/// Names of all packages that a build of this one compiles, itself included.
+fn dependency_tree(directory: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--package", &package(directory), "--edges", "normal", "--prefix", "none"])
+        .current_dir(workspace_root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8_lossy(&output.stdout).into_owned();
+    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
 fn manifest(directory: &str) -> toml::Table {

@@ -17,11 +17,11 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use tidegate_sim::scenario::{Balance, Path, StartUp};
-use tidegate_sim::traffic::{Generated, TraceFile, TraceOptions};
-use tidegate_sim::validate::{ValidateOptions, validate};
 use tidegate_sim::{
     Distribution, PolicyChoice, RevisionModel, Scenario, SimResult, SimSpan, Traffic, measured, run,
 };
+use tidegate_sim_traffic::{Generated, TraceFile, TraceOptions};
+use tidegate_sim_validate::{ValidateOptions, validate};
 
 /// Runs of each case; the fastest counts, because nothing but disturbance makes one slower.
 const ROUNDS: usize = 3;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{anyhow, bail};
 use serde_json::json;
 use tidegate_sim::compare::{Variant, compare};
-use tidegate_sim::report::{self, Page, View};
 use tidegate_sim::{Recording, Scenario, SimResult, parallel};
+use tidegate_sim_report as report;
+use tidegate_sim_report::{Page, View};
 use tidegate_words::excerpt;
 
 use super::model_args::ModelArgs;

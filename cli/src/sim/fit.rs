@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use serde_json::json;
 use tidegate_sim::SimSpan;
 use tidegate_sim::fit::{self, DurationFit, TrafficFit};
-use tidegate_sim::report::figures;
+use tidegate_sim_report::figures;
 use tidegate_words::excerpt;
 
 use super::output;

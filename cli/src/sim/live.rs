@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use serde::Serialize;
-use tidegate_sim::report::figures;
 use tidegate_sim::scenario::{Keep, Path as Way, Platform, StartUp};
-use tidegate_sim::traffic::{TraceFile, TraceOptions};
 use tidegate_sim::{
     Distribution, PolicyChoice, Recording, RevisionModel, RunOutput, Scenario, SimSpan, Traffic,
     measured,
 };
+use tidegate_sim_report::figures;
+use tidegate_sim_traffic::{TraceFile, TraceOptions};
 
 use super::run;
 use crate::demo::{self, Measured, prediction, stage};

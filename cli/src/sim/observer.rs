@@ -4,8 +4,8 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tidegate_sim::report::{MinuteRows, RequestRows};
 use tidegate_sim::{DecisionRecord, Observer, RequestRecord, SimSpan, SimTime};
+use tidegate_sim_report::{MinuteRows, RequestRows};
 
 /// Work shorter than this shows nothing.
 const QUIET_FOR: Duration = Duration::from_millis(700);

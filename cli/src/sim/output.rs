@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use tempfile::TempPath;
-use tidegate_sim::report::{self, Chart, Colour, Prices, Terminal};
 use tidegate_sim::{Recording, RunOutput};
+use tidegate_sim_report as report;
+use tidegate_sim_report::{Chart, Colour, Prices, Terminal};
 
 use super::CannotWrite;
 use crate::typed::{NUMBER_MAX, number};

@@ -8,8 +8,8 @@ use tidegate_sim::Recording;
 use tidegate_sim::recommend::{
     Evidence, Objective, ObjectiveError, Recommendation, Search, recommend, usual_dimensions,
 };
-use tidegate_sim::report::figures;
 use tidegate_sim::sweep::Dimension;
+use tidegate_sim_report::figures;
 
 use super::NothingKeeps;
 use super::model_args::ModelArgs;

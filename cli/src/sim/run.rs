@@ -1,8 +1,8 @@
 //! `tidegate sim run`: one what-if.
 
 use anyhow::{Context, bail};
-use tidegate_sim::report::{MinuteRows, Page, RequestRows, View};
 use tidegate_sim::{RevisionNames, RunError, RunOutput, Scenario, Traffic, measured};
+use tidegate_sim_report::{MinuteRows, Page, RequestRows, View};
 
 use super::model_args::{DEFAULT_SERVICE, ModelArgs};
 use super::observer::{Progress, Rows};

@@ -5,9 +5,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use tidegate_sim::report::{self, Page, SweepPage, View};
 use tidegate_sim::sweep::{Dimension, Plan, Refused, SweepOutput, SweepPoint, sweep};
 use tidegate_sim::{Recording, Scenario, Traffic, measured, parallel};
+use tidegate_sim_report as report;
+use tidegate_sim_report::{Page, SweepPage, View};
 
 use super::model_args::ModelArgs;
 use super::observer::Steps;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde_json::json;
 use tidegate_sim::fit::Moments;
-use tidegate_sim::report::figures;
 use tidegate_sim::{SimSpan, Traffic};
+use tidegate_sim_report::figures;
 
 use super::output;
 use super::traffic_args::TrafficArgs;

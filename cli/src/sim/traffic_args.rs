@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, bail};
 use clap::Args;
 use tempfile::TempPath;
-use tidegate_sim::traffic::{
+use tidegate_sim::{SimSpan, Traffic};
+use tidegate_sim_traffic::{
     BadRows, Format, Generated, Grouping, Merged, Placement, PrometheusValue, Spread, TokenTimes,
     TraceFile, TraceOptions, Transform, Transformed,
 };
-use tidegate_sim::{SimSpan, Traffic};
 use tidegate_words::choose;
 
 use super::skipped::Counted;

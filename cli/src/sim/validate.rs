@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use serde_json::json;
-use tidegate_sim::report::figures;
-use tidegate_sim::validate::{Allowed, Check, ValidateOptions, validate};
 use tidegate_sim::{SimSpan, parallel};
+use tidegate_sim_report::figures;
+use tidegate_sim_validate::{Allowed, Check, ValidateOptions, validate};
 
 use super::ChecksFailed;
 use super::observer::Steps;

@@ -1,0 +1,37 @@
+//! A simulated run for people: as text, CSV, charts, and one self-contained page.
+//!
+//! It shows what [`RunOutput`](tidegate_sim::RunOutput) holds. It must never: decide or simulate;
+//! let a browser, a terminal or a spreadsheet take for markup what comes from traffic, a setting or
+//! a path; write a file or fetch anything.
+//!
+//! Modules in reading order: [`figures`] (numbers as people read them), `cost` and `words`;
+//! `terminal` ([`summary`], [`comparison`]); `table` (CSV); [`scene`] (a drawing), `plot` and
+//! `chart` (what is drawn), `svg` and `png` (how it is written); `payload` and `html` (the page),
+//! `scatter` (a sweep).
+
+mod chart;
+mod cost;
+mod escape;
+pub mod figures;
+mod html;
+mod payload;
+mod plot;
+mod png;
+mod scatter;
+pub mod scene;
+mod svg;
+mod table;
+mod terminal;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use chart::{CHART_SIZE, Chart};
+pub use cost::Prices;
+pub use html::{Page, View, html};
+pub use png::{PngError, png};
+pub use scatter::{SweepPage, front_text, scatter, sweep_html};
+pub use svg::svg;
+pub use table::{MINUTE_COLUMNS, MinuteRows, REQUEST_COLUMNS, RequestRows, series_csv};
+pub use terminal::{Colour, Terminal, comparison, summary};

@@ -1,0 +1,174 @@
+//! Reports of runs made up for the purpose: what is kept when there is too much, and that nothing
+//! is wider, larger or more trusting than it may be.
+
+use tidegate_sim::engine::RunOutput;
+use tidegate_sim::record::DecisionRecord;
+use tidegate_sim::result::{RevisionResult, SimResult};
+use tidegate_sim::series::{SeriesPoint, TimeSeries};
+
+use super::*;
+
+/// A run of `steps` seconds with `decisions` decisions, every tenth of which changes much.
+fn run(steps: u32, decisions: u32, name: &str) -> RunOutput {
+    let points = (0..steps).map(|step| SeriesPoint {
+        at_s: f64::from(step),
+        length_s: 1.0,
+        arrivals: u64::from(step % 50),
+        concurrency_mean: f64::from(step % 7) * 1.234_567,
+        ready_mean: f64::from(step % 11) + 0.5,
+        busy_mean: 0.25,
+        wanted_mean: f64::from(step % 11),
+        p50_ms: 12.345_678,
+        p99_ms: f64::from(step % 90) * 1.1,
+        cold_starts: u64::from(step % 3 == 0),
+        ..SeriesPoint::default()
+    });
+    let series = |revision: Option<&str>| TimeSeries {
+        revision: revision.map(str::to_owned),
+        step_s: 1.0,
+        points: points.clone().collect(),
+    };
+    let decisions = (0..decisions).map(|number| DecisionRecord {
+        at_s: f64::from(number),
+        revision: name.to_owned(),
+        trigger: "tick".to_owned(),
+        desired: 1,
+        wanted: if number % 10 == 0 { 50 } else { 1 + u64::from(number % 2) },
+        ready: 1,
+        stable: 0.5,
+        panic: 0.5,
+        panicking: false,
+        proxied: true,
+        excess_burst_capacity: -1.0,
+        reason: format!("reason {number} of {name}, in some words that are long enough to count"),
+    });
+    let revision = RevisionResult { revision: name.to_owned(), ..RevisionResult::default() };
+    RunOutput {
+        result: SimResult {
+            requests: 1_000,
+            revisions: vec![revision.clone(), revision],
+            ..SimResult::default()
+        },
+        series: vec![series(None), series(Some(name))],
+        decisions: decisions.collect(),
+        ..RunOutput::default()
+    }
+}
+
+fn page<'a>(runs: &[&'a RunOutput]) -> Page<'a> {
+    let view = |(number, run): (usize, &&'a RunOutput)| View { name: format!("run {number}"), run };
+    Page {
+        title: "made up".to_owned(),
+        command: "tidegate sim run".to_owned(),
+        prices: Prices::default(),
+        origin_unix_s: None,
+        views: runs.iter().enumerate().map(view).collect(),
+    }
+}
+
+/// The data that a page's script reads.
+fn data(page: &Page<'_>) -> serde_json::Value {
+    let text = html(page);
+    let begin = "id=\"data\">";
+    let from = text.find(begin).expect("there is data") + begin.len();
+    let to = from + text[from..].find("</script>").expect("it ends");
+    serde_json::from_str(&text[from..to]).expect("it is JSON")
+}
+
+#[test]
+fn a_page_is_at_most_a_megabyte_and_keeps_what_changed_the_most() {
+    let crowded = run(1_024, 20_000, "crowded");
+    let page = page(&[&crowded]);
+    assert!(html(&page).len() <= 1_000_000);
+    let decisions = &data(&page)["views"][0]["decisions"];
+    let times = decisions["at"].as_array().expect("a column");
+    let wanted = decisions["wanted"].as_array().expect("a column");
+    assert!(times.is_sorted_by(|left, right| left.as_f64() <= right.as_f64()));
+    let large = wanted.iter().filter(|count| count.as_u64() == Some(50)).count();
+    assert!(large * 4 > wanted.len(), "{large} of {} are large changes", wanted.len());
+    let last = times.last().and_then(serde_json::Value::as_f64).expect("some are kept");
+    assert!(last > 15_000.0, "those that are kept reach the end, not {last}");
+    let left_out = decisions["left_out"].as_u64().expect("a number");
+    assert_eq!(left_out + times.len() as u64, 20_000);
+}
+
+#[test]
+fn columns_keep_four_digits_and_their_names() {
+    let plain = run(10, 2, "plain");
+    let series = &data(&page(&[&plain]))["views"][0]["series"][0];
+    assert_eq!(series["p50"][0], 12.35);
+    assert_eq!(series["rate"][9], 9);
+    assert_eq!(series["idle"][0], 0.5);
+    assert_eq!(series["end"], 10.0);
+}
+
+#[test]
+fn several_runs_share_one_page_and_speak_first() {
+    let (one, mut two) = (run(100, 5, "a"), run(100, 5, "a"));
+    two.result.instance_seconds = 3_600.0;
+    let page = page(&[&one, &two]);
+    let text = html(&page);
+    assert!(text.contains("Comparison") && text.contains("than run 0"));
+    assert_eq!(data(&page)["views"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn hostile_names_stay_text_everywhere() {
+    let evil = "</script><b>\u{1b}[2J\"'&=cmd()";
+    let hostile = run(20, 3, evil);
+    let text = html(&page(&[&hostile]));
+    assert!(!text.contains("<b>") && !text.contains('\u{1b}'));
+    assert_eq!(text.matches("</script>").count(), 3, "data, drawing, wiring");
+    let terminal = Terminal { width: 80, colour: Colour::Off };
+    assert!(!summary(&hostile, terminal, Prices::default()).contains('\u{1b}'));
+    let mut rows = Vec::new();
+    series_csv(&hostile.series, &mut rows).expect("memory can be written");
+    assert!(String::from_utf8_lossy(&rows).contains("\"\"'&=cmd()\""));
+}
+
+#[test]
+fn summaries_fit_their_terminal() {
+    let plain = run(300, 3, "a-rather-long-name-of-a-revision-that-goes-on");
+    for width in [40, 60, 72, 100, 200] {
+        let terminal = Terminal { width, colour: Colour::Off };
+        let text = summary(&plain, terminal, Prices::default());
+        let widest = text.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(width.max(60) + 20), "{width}: {widest:?}");
+        assert!(text.lines().last().is_some_and(|line| line.starts_with("latency p99")));
+    }
+    let colours = Terminal { width: 80, colour: Colour::On };
+    assert!(summary(&plain, colours, Prices::default()).contains("\u{1b}[38;5;"));
+}
+
+#[test]
+fn pictures_are_the_same_every_time() {
+    let plain = run(200, 3, "a");
+    for chart in Chart::ALL {
+        let scene = chart.draw(&plain);
+        assert!(svg(&scene).ends_with("</svg>\n"));
+        if chart != Chart::Instances {
+            // One picture tells; unoptimised builds take a second for each.
+            continue;
+        }
+        let picture = png(&scene).expect("the size is sensible");
+        assert_eq!(picture, png(&scene).expect("the size is sensible"), "{}", chart.name());
+    }
+    // Without a series there is still a frame.
+    assert!(svg(&Chart::Latency.draw(&RunOutput::default())).contains("Latency"));
+}
+
+#[test]
+fn memory_and_prices_add_up() {
+    let mut result = SimResult { requests: 2_000_000, ..SimResult::default() };
+    result.instance_seconds = 7_200.0;
+    result.revisions = vec![RevisionResult {
+        revision: "a".to_owned(),
+        instance_seconds: 7_200.0,
+        ..RevisionResult::default()
+    }];
+    let prices = Prices { instance_hour: 0.5, million_requests: 0.25, gb_hour: 1.0, gb_hours: 0.0 };
+    let prices = prices.with_memory(&result, |_| Some(500.0));
+    assert_eq!(prices.gb_hours, 1.0);
+    assert_eq!(prices.of(&result), Some(2.5));
+    assert_eq!(Prices::default().of(&result), None);
+}

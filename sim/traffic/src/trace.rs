@@ -1,0 +1,290 @@
+//! A trace file as [`Traffic`]: what it is, how to read it, and its arrivals from the beginning.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidegate_sim::arrival::{ArrivalSource, RevisionNames, SourceError, Traffic};
+use tidegate_sim::random::Streams;
+use tidegate_sim::time::SimSpan;
+
+use crate::azure2019::{self, CountTable};
+use crate::combined::CombinedReader;
+use crate::counts::{CountSource, Placement};
+use crate::document;
+use crate::error::TrafficError;
+use crate::format::{self, Format};
+use crate::input::Input;
+use crate::json::JsonReader;
+use crate::layout::{self, Wishes};
+use crate::options::{Grouping, Spread, TokenTimes};
+use crate::profile::ServiceProfile;
+use crate::prometheus::{self, PrometheusValue};
+use crate::rows::{BadRows, RowReader, RowSource};
+use crate::table::TableReader;
+use crate::wide::{self, WideFeed};
+
+/// Seconds of one column of a 2019 trace: columns are minutes.
+const AZURE_2019_INTERVAL_NS: u64 = 60 * 1_000_000_000;
+
+/// How to read a trace. The default asks the file itself.
+#[derive(Debug, Clone, Default)]
+pub struct TraceOptions {
+    /// The format; told from the content when `None`.
+    pub format: Option<Format>,
+    /// Durations file of an Azure 2019 trace.
+    pub durations: Option<PathBuf>,
+    /// Memory file of an Azure 2019 trace.
+    pub memory: Option<PathBuf>,
+    /// What a revision is.
+    pub grouping: Grouping,
+    /// What to do with rows that cannot be understood.
+    pub bad_rows: BadRows,
+    /// Where requests lie in an interval that was only counted.
+    pub placement: Placement,
+    /// When coarse stamps are spread.
+    pub spread: Spread,
+    /// Length of an interval of counts; the format's own (a minute), or what the stamps show, when
+    /// `None`.
+    pub interval: Option<SimSpan>,
+    /// Rows that may be out of order; what fits the format when `None`.
+    pub reorder_rows: Option<usize>,
+    /// Service times from token counts.
+    pub tokens: Option<TokenTimes>,
+    /// What the numbers of a Prometheus answer are.
+    pub prometheus: PrometheusValue,
+    /// Seed of placement and spreading.
+    pub seed: u64,
+}
+
+/// A trace in a file.
+pub struct TraceFile {
+    input: Input,
+    options: TraceOptions,
+    format: Format,
+    head: Vec<u8>,
+    /// Counts, for formats whose file is read once and kept.
+    table: Option<CountTable>,
+    profiles: Vec<Option<ServiceProfile>>,
+    memory_mb: Vec<Option<f64>>,
+}
+
+// === impl TraceFile ===
+
+impl TraceFile {
+    /// Looks at the file at `path`, tells its format, and reads what must be known before the first
+    /// arrival: headers, and the counts and durations of functions.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, is of no known format, or its beginning is not what its format
+    /// promises; with file, line and column where there is one.
+    pub fn open(path: &Path, options: TraceOptions) -> Result<Self, TrafficError> {
+        Self::look(Input::new(path), options)
+    }
+
+    /// The same for a trace that is in memory already; messages call it `name`.
+    ///
+    /// # Errors
+    ///
+    /// As [`TraceFile::open`].
+    pub fn from_bytes(
+        name: &str,
+        bytes: impl Into<Arc<[u8]>>,
+        options: TraceOptions,
+    ) -> Result<Self, TrafficError> {
+        Self::look(Input::memory(name, bytes.into()), options)
+    }
+
+    fn look(input: Input, options: TraceOptions) -> Result<Self, TrafficError> {
+        let head = input.head()?;
+        let format = match options.format {
+            Some(format) => format,
+            None => Format::detect(input.name(), &head)?,
+        };
+        let mut file = TraceFile {
+            input,
+            options,
+            format,
+            head,
+            table: None,
+            profiles: Vec::new(),
+            memory_mb: Vec::new(),
+        };
+        file.load()?;
+        Ok(file)
+    }
+
+    /// The format that was told or found.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Mean memory of an instance of `revision` in megabytes, when a memory file told it.
+    pub fn memory_mb(&self, revision: &str) -> Option<f64> {
+        let names = &self.table.as_ref()?.names;
+        let id = names.find(revision)?;
+        self.memory_mb.get(id.0 as usize).copied().flatten()
+    }
+
+    /// When time zero of the arrivals is, in seconds since 1970; `None` for traces with times of
+    /// their own. Looks for the first arrival.
+    pub fn origin_unix_s(&self) -> Option<f64> {
+        if self.table.is_some() || self.is_counted() {
+            return None;
+        }
+        let mut names = RevisionNames::new();
+        let reader = self.rows(&mut names).ok()?;
+        let TraceOptions { bad_rows, reorder_rows, seed, .. } = self.options;
+        let mut source = RowSource::new(reader, names, bad_rows, reorder_rows, Streams::new(seed));
+        source.next()?.ok()?;
+        source.origin_ns().filter(|origin| *origin > 0).map(|origin| origin as f64 / 1e9)
+    }
+
+    /// Functions without an entry in the durations file.
+    pub fn functions_without_durations(&self) -> usize {
+        self.profiles.iter().filter(|profile| profile.is_none()).count()
+    }
+
+    /// Rows that were skipped while counts were loaded.
+    pub fn skipped(&self) -> u64 {
+        self.table.as_ref().map_or(0, |table| table.skipped)
+    }
+
+    /// Reads what must be there before the first arrival.
+    fn load(&mut self) -> Result<(), TrafficError> {
+        let options = &self.options;
+        match self.format {
+            Format::Azure2019 => {
+                let interval =
+                    options.interval.map_or(AZURE_2019_INTERVAL_NS, SimSpan::as_nanos).max(1);
+                let grouping = options.grouping;
+                let table =
+                    azure2019::invocations(&self.input, interval, grouping, options.bad_rows)?;
+                if let Some(path) = &options.durations {
+                    let beside = Input::new(path);
+                    self.profiles =
+                        azure2019::durations(&beside, &table.keys, grouping, options.bad_rows)?;
+                }
+                if let Some(path) = &options.memory {
+                    self.memory_mb = azure2019::memory(&Input::new(path), &table.keys)?;
+                }
+                self.table = Some(table);
+            }
+            Format::Prometheus => {
+                let table = prometheus::read(&self.input, options.prometheus, options.grouping)?;
+                self.table = Some(table);
+            }
+            _ if options.durations.is_some() => {
+                let why = format!(
+                    "is in the format {}, which takes no durations file (only azure2019 does)",
+                    self.format
+                );
+                let file = self.input.name().to_owned();
+                return Err(TrafficError::Unsupported { file, why });
+            }
+            // Opening once finds a wrong header before any work begins.
+            _ => drop(self.source()?),
+        }
+        Ok(())
+    }
+
+    fn source(&self) -> Result<Box<dyn ArrivalSource + Send>, TrafficError> {
+        let streams = Streams::new(self.options.seed);
+        if let Some(table) = &self.table {
+            let feed = Box::new(table.feed());
+            return Ok(Box::new(self.count_source(feed, table.names.clone(), streams)));
+        }
+        let mut names = RevisionNames::new();
+        if self.is_counted() {
+            let wished = self.options.interval.map(SimSpan::as_nanos);
+            let grouping = self.options.grouping;
+            let (columns, interval_ns, origin_ns) =
+                wide::plan(&self.input, self.format, grouping, wished, &mut names)?;
+            let feed = WideFeed::new(&self.input, columns, interval_ns, origin_ns)?;
+            return Ok(Box::new(self.count_source(Box::new(feed), names, streams)));
+        }
+        let reader = self.rows(&mut names)?;
+        if names.is_empty() && self.is_one_revision() {
+            names.intern("traffic");
+        }
+        let options = &self.options;
+        Ok(Box::new(RowSource::new(reader, names, options.bad_rows, options.reorder_rows, streams)))
+    }
+
+    /// Whether lines hold counts of a time step.
+    fn is_counted(&self) -> bool {
+        matches!(self.format, Format::HuaweiCounts | Format::OpenDc | Format::Counts)
+    }
+
+    fn count_source(
+        &self,
+        feed: Box<dyn super::counts::CountFeed>,
+        names: RevisionNames,
+        streams: Streams,
+    ) -> CountSource {
+        let Self { profiles, options, .. } = self;
+        CountSource::new(
+            feed,
+            names,
+            profiles.clone(),
+            options.placement,
+            options.bad_rows,
+            streams,
+        )
+    }
+
+    /// Whether rows of this file name no revision.
+    fn is_one_revision(&self) -> bool {
+        match layout::of(self.format, &self.input, &self.head, self.wishes()) {
+            Ok(Some(layout)) => layout.revision.is_empty(),
+            _ => !matches!(self.format, Format::JsonLines | Format::EnvoyJson),
+        }
+    }
+
+    fn wishes(&self) -> Wishes {
+        let TraceOptions { grouping, spread, tokens, .. } = self.options;
+        Wishes { grouping, spread, tokens }
+    }
+
+    fn rows(&self, names: &mut RevisionNames) -> Result<Box<dyn RowReader>, TrafficError> {
+        let wishes = self.wishes();
+        if let Some(layout) = layout::of(self.format, &self.input, &self.head, wishes)? {
+            return Ok(Box::new(TableReader::new(self.input.lines()?, layout)));
+        }
+        let Wishes { grouping, spread, tokens } = wishes;
+        Ok(match self.format {
+            Format::Combined => {
+                let first = format::first_line(&self.head);
+                Box::new(CombinedReader::new(self.input.lines()?, first, spread))
+            }
+            Format::Har => Box::new(document::har(&self.input)?),
+            Format::Ibm => {
+                let lines = self.input.lines()?;
+                Box::new(document::ibm(&self.input, lines, grouping, names)?)
+            }
+            format => {
+                let tick = (spread == Spread::Always).then_some(1_000_000_000);
+                Box::new(JsonReader::new(self.input.lines()?, format, grouping, tokens, tick))
+            }
+        })
+    }
+}
+
+impl Traffic for TraceFile {
+    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        Ok(self.source()?)
+    }
+
+    fn sha256(&self) -> String {
+        // The file could be read a moment ago; an empty hash says that it no longer can.
+        self.input.sha256().unwrap_or_default()
+    }
+
+    fn describe(&self) -> String {
+        format!("{} ({})", self.input.name(), self.format)
+    }
+
+    fn len_hint(&self) -> Option<u64> {
+        self.table.as_ref().map(CountTable::total)
+    }
+}
