@@ -6,7 +6,8 @@
 //!
 //! Modules in reading order: [`stats::v1`] is how a reporter tells a controller how busy it is,
 //! [`scale::v1`] is how one asks a controller what it decided and why, [`knative`] is what
-//! Knative's autoscaler scrapes from a queue-proxy and what its activators push.
+//! Knative's autoscaler scrapes from a queue-proxy and what its activators push, [`otlp::v1`] is
+//! what a queue-proxy pushes to an OpenTelemetry collector.
 //!
 //! The code under `src/generated` comes from `proto/` and is committed, so that nobody needs a
 //! protobuf compiler. `tests/codegen.rs` regenerates it and compares; to accept a change of the
@@ -82,6 +83,21 @@ pub mod scale {
 #[allow(missing_docs, unused_qualifications, unreachable_pub, clippy::all, clippy::too_many_lines)]
 pub mod knative {
     include!("generated/knative.rs");
+}
+
+/// The part of OTLP that a queue-proxy sends.
+pub mod otlp {
+    /// Version 1 of OTLP.
+    #[allow(
+        missing_docs,
+        unused_qualifications,
+        unreachable_pub,
+        clippy::all,
+        clippy::too_many_lines
+    )]
+    pub mod v1 {
+        include!("generated/otlp.v1.rs");
+    }
 }
 
 /// Encoding and decoding of every message in this crate.

@@ -6,8 +6,12 @@ use std::{env, fs};
 /// Setting this to `write` writes the code instead of comparing it.
 const REGENERATE: &str = "TIDEGATE_CODEGEN";
 
-const SOURCES: [&str; 3] =
-    ["knative/stat.proto", "tidegate/stats/v1/stats.proto", "tidegate/scale/v1/scale.proto"];
+const SOURCES: [&str; 4] = [
+    "knative/stat.proto",
+    "otlp/v1/otlp.proto",
+    "tidegate/stats/v1/stats.proto",
+    "tidegate/scale/v1/scale.proto",
+];
 
 fn package_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

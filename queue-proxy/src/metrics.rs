@@ -4,48 +4,34 @@
 //! Nothing here exists unless the configuration asks for it. Label values that clients choose are
 //! bounded in number and length.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Version};
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder};
-use metrics_exporter_prometheus::{
-    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
 use parking_lot::Mutex;
 use tidegate_admission::Refusal;
+use tidegate_relay as relay;
+use tidegate_telemetry::{
+    Counter, Family, Gauge, Histogram, Label, Metric, Registry, page, process, registry,
+};
 
 use crate::gate::{Cut, Levels};
 use crate::settings::Identity;
 
 mod names;
-mod process;
 mod series;
 
 use names as name;
 use series::{SeriesCache, SeriesKey, StatusCache};
 
-/// The scope of Knative's own instruments.
-const SCOPE_QUEUE: &str = "knative.dev/serving/pkg/queue";
-/// The scope of the instruments around HTTP exchanges.
-const SCOPE_HTTP: &str = "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp";
-/// The version of that scope whose names and labels these are.
-const SCOPE_HTTP_VERSION: &str = "0.69.0";
-/// The scope of what Knative does not have.
-const SCOPE_OURS: &str = "tidegate";
-
-/// Bounds of durations in seconds, OpenTelemetry's for HTTP.
-const SECONDS: [f64; 14] =
-    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
-/// Bounds of sizes, OpenTelemetry's default.
-const BYTES: [f64; 15] = [
-    0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0,
-    10000.0,
-];
-
 /// The longest page: two budgets of series, the statuses, and some for what is there once.
 pub const PAGE_BYTES: usize = 3 << 20;
+
+/// Every metric that a sidecar can show.
+pub fn metrics() -> impl Iterator<Item = &'static Metric> {
+    let shared = [relay::metrics::METRICS, process::METRICS, &[registry::SERIES_REFUSED]];
+    name::ALL.iter().chain(shared.into_iter().flatten())
+}
 
 /// The metrics of this process. Cheap to clone.
 #[derive(Clone)]
@@ -54,8 +40,8 @@ pub struct Metrics {
 }
 
 struct Shared {
-    recorder: PrometheusRecorder,
-    handle: PrometheusHandle,
+    registry: Registry,
+    relay: relay::metrics::Metrics,
     app_port: u16,
     invocations: Mutex<StatusCache<Histogram>>,
     exchanges: Mutex<SeriesCache<Exchanges>>,
@@ -71,6 +57,8 @@ struct Exchanges {
     response_size: Histogram,
     client_duration: Histogram,
     client_request_size: Histogram,
+    /// Counts those that are told apart by less than their labels.
+    folded: Option<Counter>,
 }
 
 /// What Knative does not have.
@@ -86,10 +74,9 @@ struct Own {
     refused_late: Counter,
     connect_failures: Counter,
     record_lost: Gauge,
-    memory_charged: Gauge,
-    memory_budget: Gauge,
-    memory_refused: Counter,
     log_lost: Gauge,
+    folded: Counter,
+    spans_dropped: Counter,
 }
 
 /// What could not be written so far.
@@ -99,6 +86,8 @@ pub struct Lost {
     pub record_rows: u64,
     /// Lines of the request log.
     pub log_lines: u64,
+    /// Spans of traces.
+    pub spans: u64,
 }
 
 /// Whether the gauge of the line exists: as in Knative it is absent without a limit.
@@ -159,39 +148,25 @@ impl std::fmt::Debug for Metrics {
 
 impl Metrics {
     /// Registers everything that exists from the start.
-    ///
-    /// # Errors
-    ///
-    /// Never in practice: the bounds of the buckets are constants.
-    pub fn new(
-        identity: &Identity,
-        service: &Service,
-        app_port: u16,
-        depth: DepthGauge,
-    ) -> Result<Self, BuildError> {
-        let recorder = recorder()?;
-        let queue = scope(SCOPE_QUEUE, "");
+    #[must_use]
+    pub fn new(identity: &Identity, service: &Service, app_port: u16, depth: DepthGauge) -> Self {
+        let registry = Registry::new();
         let depth = match depth {
-            DepthGauge::Shown => Some(gauge(&recorder, name::DEPTH, queue)),
+            DepthGauge::Shown => Some(name::DEPTH.register_gauge(&registry, &[])),
             DepthGauge::Absent => None,
         };
-        if let Some(depth) = &depth {
-            depth.set(0.0);
-        }
-        target_info(&recorder, identity, service);
-        let own = Own::new(&recorder);
-        let handle = recorder.handle();
-        Ok(Self {
+        target_info(&registry, identity, service);
+        Self {
             shared: Arc::new(Shared {
-                recorder,
-                handle,
+                relay: relay::metrics::Metrics::new(&registry),
                 app_port,
                 invocations: Mutex::new(StatusCache::default()),
                 exchanges: Mutex::new(SeriesCache::default()),
                 depth,
-                own,
+                own: Own::new(&registry),
+                registry,
             }),
-        })
+        }
     }
 
     /// A request entered the gate: the depth that Knative shows counts it.
@@ -228,6 +203,9 @@ impl Metrics {
             return;
         }
         let exchanges = shared.exchanges(SeriesKey::of(observation));
+        if let Some(folded) = &exchanges.folded {
+            folded.increment(1);
+        }
         exchanges.duration.record(seconds);
         exchanges.request_size.record(observation.request_bytes as f64);
         exchanges.response_size.record(observation.response_bytes as f64);
@@ -237,21 +215,23 @@ impl Metrics {
         }
     }
 
-    /// Once a second: gauges follow the gate, and samples are folded into buckets so that they do
-    /// not pile up between two scrapes.
+    /// Once a second: gauges follow the gate.
     pub fn tick(&self, cut: &Cut, lost: Lost) {
         self.shared.show(cut.levels);
         self.shared.own.record_lost.set(lost.record_rows as f64);
         self.shared.own.log_lost.set(lost.log_lines as f64);
-        self.shared.handle.run_upkeep();
+        self.shared.own.spans_dropped.absolute(lost.spans);
+    }
+
+    /// Everything as it is now, for whoever exports it.
+    pub fn gather(&self, levels: Levels) -> Vec<Family> {
+        self.shared.show(levels);
+        self.shared.registry.gather()
     }
 
     /// The page that Prometheus scrapes.
     pub fn render(&self, levels: Levels) -> String {
-        self.shared.show(levels);
-        let mut page = self.shared.handle.render();
-        process::append(&mut page);
-        page
+        page::render(&self.gather(levels))
     }
 }
 
@@ -268,18 +248,14 @@ impl Shared {
         self.own.limit.set(levels.limit.to_wire());
         self.own.abandoned.set(levels.abandoned);
         self.own.abandoned_total.absolute(levels.abandoned_total);
-        let memory = tidegate_relay::memory::usage();
-        self.own.memory_charged.set(memory.charged_bytes as f64);
-        self.own.memory_budget.set(memory.budget_bytes as f64);
-        self.own.memory_refused.absolute(memory.refusals);
+        self.relay.refresh();
     }
 
     fn invocation(&self, status: u16) -> Histogram {
         self.invocations.lock().get_or_insert(status, |status| {
-            let mut labels = scope(SCOPE_QUEUE, "");
             let status = status.unwrap_or(0).to_string();
-            labels.push(Label::new(name::STATUS, status));
-            histogram(&self.recorder, name::INVOCATION, labels)
+            let labels = vec![Label::new(name::STATUS, status)];
+            name::INVOCATION.register_histogram(&self.registry, labels)
         })
     }
 
@@ -287,10 +263,8 @@ impl Shared {
         self.exchanges.lock().get_or_insert(key, |key| {
             let server = series::server_labels(key);
             let client = series::client_labels(key, self.app_port);
-            let histogram = |name, labels: &[Label]| {
-                let mut all = scope(SCOPE_HTTP, SCOPE_HTTP_VERSION);
-                all.extend_from_slice(labels);
-                histogram(&self.recorder, name, all)
+            let histogram = |metric: Metric, labels: &[Label]| {
+                metric.register_histogram(&self.registry, labels.to_vec())
             };
             Exchanges {
                 duration: histogram(name::SERVER_DURATION, &server),
@@ -298,6 +272,7 @@ impl Shared {
                 response_size: histogram(name::SERVER_RESPONSE_SIZE, &server),
                 client_duration: histogram(name::CLIENT_DURATION, &client),
                 client_request_size: histogram(name::CLIENT_REQUEST_SIZE, &client),
+                folded: series::is_folded(key).then(|| self.own.folded.clone()),
             }
         })
     }
@@ -306,29 +281,26 @@ impl Shared {
 // === impl Own ===
 
 impl Own {
-    fn new(recorder: &PrometheusRecorder) -> Self {
-        let ours = || scope(SCOPE_OURS, env!("CARGO_PKG_VERSION"));
-        let refused = |reason: &'static str| {
-            let mut labels = ours();
-            labels.push(Label::new("reason", reason));
-            counter(recorder, name::REFUSED, labels)
-        };
+    fn new(registry: &Registry) -> Self {
+        let histogram = |metric: Metric| metric.register_histogram(registry, Vec::new());
+        let gauge = |metric: Metric| metric.register_gauge(registry, &[]);
+        let counter = |metric: Metric| metric.register_counter(registry, &[]);
+        let refused = |reason| name::REFUSED.register_counter(registry, &[reason]);
         Self {
-            wait: histogram(recorder, name::WAIT, ours()),
-            service: histogram(recorder, name::SERVICE, ours()),
-            executing: gauge(recorder, name::EXECUTING, ours()),
-            waiting: gauge(recorder, name::WAITING, ours()),
-            limit: gauge(recorder, name::LIMIT, ours()),
-            abandoned: gauge(recorder, name::ABANDONED, ours()),
-            abandoned_total: counter(recorder, name::ABANDONED_TOTAL, ours()),
+            wait: histogram(name::WAIT),
+            service: histogram(name::SERVICE),
+            executing: gauge(name::EXECUTING),
+            waiting: gauge(name::WAITING),
+            limit: gauge(name::LIMIT),
+            abandoned: gauge(name::ABANDONED),
+            abandoned_total: counter(name::ABANDONED_TOTAL),
             refused_full: refused("line_full"),
             refused_late: refused("waited_too_long"),
-            connect_failures: counter(recorder, name::CONNECT_FAILURES, ours()),
-            record_lost: gauge(recorder, name::RECORD_LOST, ours()),
-            log_lost: gauge(recorder, name::LOG_LOST, ours()),
-            memory_charged: gauge(recorder, name::MEMORY_CHARGED, ours()),
-            memory_budget: gauge(recorder, name::MEMORY_BUDGET, ours()),
-            memory_refused: counter(recorder, name::MEMORY_REFUSED, ours()),
+            connect_failures: counter(name::CONNECT_FAILURES),
+            record_lost: gauge(name::RECORD_LOST),
+            log_lost: gauge(name::LOG_LOST),
+            folded: counter(name::FOLDED),
+            spans_dropped: counter(name::SPANS_DROPPED),
         }
     }
 }
@@ -342,51 +314,7 @@ pub struct Service {
     pub instance: String,
 }
 
-fn recorder() -> Result<PrometheusRecorder, BuildError> {
-    let mut builder = PrometheusBuilder::new();
-    for (name, bounds) in [
-        (name::INVOCATION, &SECONDS[..]),
-        (name::SERVER_DURATION, &SECONDS[..]),
-        (name::CLIENT_DURATION, &SECONDS[..]),
-        (name::WAIT, &SECONDS[..]),
-        (name::SERVICE, &SECONDS[..]),
-        (name::SERVER_REQUEST_SIZE, &BYTES[..]),
-        (name::SERVER_RESPONSE_SIZE, &BYTES[..]),
-        (name::CLIENT_REQUEST_SIZE, &BYTES[..]),
-    ] {
-        builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds)?;
-    }
-    let recorder = builder.build_recorder();
-    for (name, help) in name::HELP {
-        let name = KeyName::from_const_str(name);
-        recorder.describe_histogram(name, None, (*help).into());
-    }
-    Ok(recorder)
-}
-
-fn scope(name: &'static str, version: &'static str) -> Vec<Label> {
-    vec![
-        Label::from_static_parts("otel_scope_name", name),
-        Label::from_static_parts("otel_scope_schema_url", ""),
-        Label::from_static_parts("otel_scope_version", version),
-    ]
-}
-
-const METADATA: Metadata<'static> = Metadata::new("tidegate", Level::INFO, None);
-
-fn histogram(recorder: &PrometheusRecorder, name: &'static str, labels: Vec<Label>) -> Histogram {
-    recorder.register_histogram(&Key::from_parts(name, labels), &METADATA)
-}
-
-fn gauge(recorder: &PrometheusRecorder, name: &'static str, labels: Vec<Label>) -> Gauge {
-    recorder.register_gauge(&Key::from_parts(name, labels), &METADATA)
-}
-
-fn counter(recorder: &PrometheusRecorder, name: &'static str, labels: Vec<Label>) -> Counter {
-    recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
-}
-
-fn target_info(recorder: &PrometheusRecorder, identity: &Identity, service: &Service) {
+fn target_info(registry: &Registry, identity: &Identity, service: &Service) {
     let labels = [
         ("container_name", "queue-proxy"),
         ("k8s_namespace_name", &identity.namespace),
@@ -402,13 +330,7 @@ fn target_info(recorder: &PrometheusRecorder, identity: &Identity, service: &Ser
         ("telemetry_sdk_version", env!("CARGO_PKG_VERSION")),
     ];
     let labels = labels.into_iter().map(|(key, value)| Label::new(key, value.to_owned()));
-    gauge(recorder, name::TARGET_INFO, labels.collect()).set(1.0);
-}
-
-/// Appends one line of the text format.
-fn push_sample(page: &mut String, name: &str, kind: &str, value: f64) {
-    // Writing to a string cannot fail.
-    write!(page, "# TYPE {name} {kind}\n{name} {value}\n\n").ok();
+    name::TARGET_INFO.register_gauge_labelled(registry, labels.collect()).set(1.0);
 }
 
 #[cfg(test)]

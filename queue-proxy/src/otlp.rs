@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use prost::Message;
+use tidegate_telemetry::Family;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -16,8 +17,6 @@ use crate::settings::observability::Otlp;
 use crate::trace::{Resource, Span};
 
 mod convert;
-mod messages;
-mod prometheus;
 mod transport;
 
 use transport::Transport;
@@ -42,12 +41,17 @@ pub struct SpanQueue {
     sender: mpsc::Sender<Span>,
     /// Bytes of spans that wait or are on their way.
     held: Arc<AtomicUsize>,
-    dropped: Arc<AtomicU64>,
+    lost: Arc<AtomicU64>,
 }
 
 // === impl SpanQueue ===
 
 impl SpanQueue {
+    /// Spans that no collector has got, since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
     /// Hands over a span, or drops and counts it when the collector is too slow.
     pub fn push(&self, span: Span) {
         let bytes = span.bytes();
@@ -61,7 +65,7 @@ impl SpanQueue {
         if let Err(error) = sent {
             self.held.fetch_sub(bytes, Ordering::Relaxed);
             if matches!(error, TrySendError::Full(_)) {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
+                self.lost.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -74,7 +78,7 @@ pub struct SpanPusher {
     resource: Resource,
     queue: mpsc::Receiver<Span>,
     held: Arc<AtomicUsize>,
-    dropped: Arc<AtomicU64>,
+    lost: Arc<AtomicU64>,
     complaint: Complaint,
 }
 
@@ -90,16 +94,16 @@ pub fn spans(
     let transport = Transport::new(settings, transport::Signal::Traces)?;
     let (sender, queue) = mpsc::channel(QUEUE_SPANS);
     let held = Arc::new(AtomicUsize::new(0));
-    let dropped = Arc::new(AtomicU64::new(0));
+    let lost = Arc::new(AtomicU64::new(0));
     let pusher = SpanPusher {
         transport,
         resource,
         queue,
         held: Arc::clone(&held),
-        dropped: Arc::clone(&dropped),
+        lost: Arc::clone(&lost),
         complaint: Complaint::default(),
     };
-    Ok((SpanQueue { sender, held, dropped }, pusher))
+    Ok((SpanQueue { sender, held, lost }, pusher))
 }
 
 // === impl SpanPusher ===
@@ -125,8 +129,10 @@ impl SpanPusher {
             for spans in batch.chunks(BATCH_SPANS) {
                 let message = convert::traces(spans, &self.resource).encode_to_vec();
                 let sent = self.transport.push(message).await;
-                let dropped = self.dropped.swap(0, Ordering::Relaxed);
-                self.complaint.after(sent, dropped);
+                if sent.is_err() {
+                    self.lost.fetch_add(spans.len() as u64, Ordering::Relaxed);
+                }
+                self.complaint.after(sent, self.lost.load(Ordering::Relaxed));
             }
             let bytes = batch.iter().map(Span::bytes).sum();
             self.held.fetch_sub(bytes, Ordering::Relaxed);
@@ -153,7 +159,7 @@ async fn gather(queue: &mut mpsc::Receiver<Span>, batch: &mut Vec<Span>) {
     }
 }
 
-/// Sends the metrics page again and again.
+/// Sends the metrics again and again.
 #[derive(Debug)]
 pub struct MetricsPusher {
     transport: Transport,
@@ -181,9 +187,8 @@ impl MetricsPusher {
         })
     }
 
-    /// Pushes what `render` says, in Prometheus' text format, at each interval and once when `end`
-    /// resolves.
-    pub async fn run(mut self, render: impl Fn() -> String, end: impl Future<Output = ()>) {
+    /// Pushes what `gather` finds at each interval, and once when `end` resolves.
+    pub async fn run(mut self, gather: impl Fn() -> Vec<Family>, end: impl Future<Output = ()>) {
         let mut end = std::pin::pin!(end);
         let first = Instant::now() + self.interval;
         let mut tick = tokio::time::interval_at(first, self.interval);
@@ -194,9 +199,8 @@ impl MetricsPusher {
                 () = &mut end => true,
                 _ = tick.tick() => false,
             };
-            let samples = prometheus::parse(&render());
             let now = std::time::SystemTime::now();
-            let request = convert::metrics(&samples, &self.resource, self.started, now);
+            let request = convert::metrics(&gather(), &self.resource, self.started, now);
             let sent = self.transport.push(request.encode_to_vec()).await;
             self.complaint.after(sent, 0);
             if ended {
@@ -210,20 +214,21 @@ impl MetricsPusher {
 #[derive(Debug, Default)]
 struct Complaint {
     last: Option<Instant>,
-    dropped: u64,
+    /// What was lost when that was last said.
+    told: u64,
 }
 
 // === impl Complaint ===
 
 impl Complaint {
-    fn after(&mut self, sent: Result<(), TransportError>, dropped: u64) {
-        self.dropped += dropped;
+    /// A push came to this end, and so many spans are lost since the start.
+    fn after(&mut self, sent: Result<(), TransportError>, lost: u64) {
         let due = self.last.is_none_or(|last| last.elapsed() >= COMPLAINT_PERIOD);
         if let Err(error) = sent
             && due
         {
             self.last = Some(Instant::now());
-            let dropped = std::mem::take(&mut self.dropped);
+            let dropped = lost - std::mem::replace(&mut self.told, lost);
             tracing::warn!(dropped, "cannot export telemetry: {error}");
         }
     }

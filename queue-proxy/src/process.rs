@@ -83,8 +83,6 @@ enum StartError {
     Tls(#[from] tls::TlsError),
     #[error("TIDEGATE_RECORD: cannot open {path}: {source}")]
     Record { path: std::path::PathBuf, source: std::io::Error },
-    #[error("cannot set up the metrics: {0}")]
-    Metrics(#[from] metrics_exporter_prometheus::BuildError),
     #[error("OBSERVABILITY_CONFIG: {0}")]
     Otlp(#[from] crate::otlp::TransportError),
     #[error("TIDEGATE_CONTROLLER: {0}")]
@@ -213,6 +211,7 @@ fn statistician(
         metrics: shared.observers.metrics.clone(),
         recorder: shared.observers.recorder.clone(),
         log: shared.observers.log.clone(),
+        tracer: shared.observers.tracer.clone(),
     }
 }
 

@@ -26,6 +26,7 @@ use crate::metrics::{Lost, Metrics};
 use crate::probe::Readiness;
 use crate::record::Recorder;
 use crate::request_log::RequestLogger;
+use crate::trace::Tracer;
 
 mod period;
 
@@ -200,6 +201,8 @@ pub struct Statistician {
     pub recorder: Option<Recorder>,
     /// The request log, if any: so are its.
     pub log: Option<RequestLogger>,
+    /// Traces, if any: so are theirs.
+    pub tracer: Option<Tracer>,
 }
 
 /// The report stream.
@@ -302,6 +305,7 @@ impl Statistician {
                     Lost {
                         record_rows: self.recorder.as_ref().map_or(0, Recorder::lost),
                         log_lines: self.log.as_ref().map_or(0, RequestLogger::lost),
+                        spans: self.tracer.as_ref().map_or(0, Tracer::lost),
                     },
                 );
             }

@@ -178,6 +178,14 @@ impl Tracer {
         Self { shared: Arc::new(Shared { sampler, exporter, line, app_port, query, numbers }) }
     }
 
+    /// Spans that reached nobody. Those for standard output are lines of the log, and lost as such.
+    pub fn lost(&self) -> u64 {
+        match &self.shared.exporter {
+            Exporter::Stdout(..) => 0,
+            Exporter::Otlp(queue) => queue.lost(),
+        }
+    }
+
     /// Begins a trace and hands its context on to the app; `None` when this one is not sampled.
     pub fn begin(&self, exchange: &mut Exchange) -> Option<Trace> {
         let shared = &self.shared;

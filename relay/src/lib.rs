@@ -12,7 +12,8 @@
 //! request and its answer, [`upstream`] keeps the connections it is forwarded over. Below them
 //! lie the heads ([`head`]), the HTTP/1 codec (`h1`), the HTTP/2 stream halves (`h2io`) and what
 //! stands between the HTTP/2 library and its sockets (`h2gate`), time limits ([`timer`]), the
-//! memory budget ([`memory`]), shutdown ([`drain`]) and the forwarding fields ([`forwarded`]).
+//! memory budget ([`memory`]), what is refused in numbers ([`metrics`]), shutdown ([`drain`]) and
+//! the forwarding fields ([`forwarded`]).
 
 mod buffers;
 mod date;
@@ -27,6 +28,7 @@ pub mod head;
 pub mod host;
 mod io;
 pub mod memory;
+pub mod metrics;
 pub mod server;
 mod target;
 pub mod timer;

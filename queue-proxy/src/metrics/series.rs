@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use http::{Method, Version};
-use metrics::Label;
+use tidegate_telemetry::Label;
 
-use super::names::STATUS;
-use super::{BYTES, Observation, SECONDS};
+use super::Observation;
+use super::names::{OVERFLOW, STATUS};
 
 /// Statuses with a series of their own: more than there are registered ones.
 const MOST_STATUSES: usize = 100;
@@ -123,8 +123,8 @@ impl<V: Clone> SeriesCache<V> {
 }
 
 /// Lines of the page that belong to one series: two histograms of durations and three of sizes,
-/// each with a line for every bound, one for all, the sum and the count.
-const LINES: usize = 2 * (SECONDS.len() + 3) + 3 * (BYTES.len() + 3);
+/// each with a line for every bound (14 and 15), one for all, the sum and the count.
+const LINES: usize = 2 * (14 + 3) + 3 * (15 + 3);
 /// What such a line takes beside the labels of its series: name, scope, bound and number.
 const LINE_BYTES: usize = 250;
 
@@ -223,13 +223,18 @@ fn overflow(key: Option<&SeriesKey>) -> Vec<Label> {
         labels.push(Label::new("http_request_method", key.method));
         labels.push(Label::new(STATUS, key.status.to_string()));
     }
-    labels.push(Label::from_static_parts("otel_metric_overflow", "true"));
+    labels.push(Label::from_static_parts(OVERFLOW, "true"));
     labels
 }
 
 /// The key when its host and tag are to be shown.
 fn fine(key: Option<&SeriesKey>) -> Option<&SeriesKey> {
     key.filter(|key| key.detail == Detail::Fine)
+}
+
+/// Whether exchanges of this key share a series with others of other labels.
+pub(super) fn is_folded(key: Option<&SeriesKey>) -> bool {
+    fine(key).is_none()
 }
 
 /// Labels of `http_server_*`.

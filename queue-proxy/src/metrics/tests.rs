@@ -4,7 +4,7 @@ use super::*;
 
 fn metrics(depth: DepthGauge) -> Metrics {
     let service = Service { name: "web".to_owned(), instance: "pod-1".to_owned() };
-    Metrics::new(&Identity::default(), &service, 8080, depth).unwrap()
+    Metrics::new(&Identity::default(), &service, 8080, depth)
 }
 
 fn levels(executing: u32, waiting: u32) -> Levels {

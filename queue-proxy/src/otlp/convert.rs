@@ -3,30 +3,35 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::messages::{
-    AnyValue, AnyValueKind, ExportMetrics, ExportTraces, Gauge, Histogram, HistogramPoint,
-    KeyValue, Metric, MetricKind, NumberPoint, ResourceMessage, ResourceMetrics, ResourceSpans,
-    Scope, ScopeMetrics, ScopeSpans, SpanMessage, Status, Sum,
+use tidegate_proto::otlp::v1::any_value::Value as AnyValueKind;
+use tidegate_proto::otlp::v1::metric::Data;
+use tidegate_proto::otlp::v1::number_data_point::Value as PointValue;
+use tidegate_proto::otlp::v1::span::SpanKind;
+use tidegate_proto::otlp::v1::status::StatusCode;
+use tidegate_proto::otlp::v1::{
+    AggregationTemporality, AnyValue, ExportMetricsServiceRequest, ExportTraceServiceRequest,
+    Gauge, Histogram, HistogramDataPoint, InstrumentationScope, KeyValue, Metric, NumberDataPoint,
+    Resource as ResourceMessage, ResourceMetrics, ResourceSpans, ScopeMetrics, ScopeSpans,
+    Span as SpanMessage, Status, Sum,
 };
-use super::prometheus::{Buckets, Labels, NumberKind, Samples};
+use tidegate_telemetry::{self as telemetry, Buckets, Family, Label, Series};
+
 use crate::trace::{Kind, Outcome, Resource, Span, Value};
 
-/// `AGGREGATION_TEMPORALITY_CUMULATIVE`.
-const CUMULATIVE: i32 = 2;
-/// `STATUS_CODE_ERROR`.
-const STATUS_ERROR: i32 = 2;
+/// All values count from the start of the process.
+const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 
 /// A request with these spans.
-pub(super) fn traces(spans: &[Span], resource: &Resource) -> ExportTraces {
+pub(super) fn traces(spans: &[Span], resource: &Resource) -> ExportTraceServiceRequest {
     let mut scopes: BTreeMap<&str, Vec<SpanMessage>> = BTreeMap::new();
     for span in spans {
         scopes.entry(span.scope).or_default().push(span_message(span));
     }
     let scope_spans = scopes.into_iter().map(|(name, spans)| ScopeSpans {
-        scope: Some(Scope { name: name.to_owned(), version: String::new() }),
+        scope: Some(InstrumentationScope { name: name.to_owned(), version: String::new() }),
         spans,
     });
-    ExportTraces {
+    ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: Some(resource_message(resource)),
             scope_spans: scope_spans.collect(),
@@ -41,65 +46,37 @@ fn span_message(span: &Span) -> SpanMessage {
         parent_span_id: span.parent.map_or_else(Vec::new, |id| id.to_be_bytes().to_vec()),
         name: span.name.clone(),
         kind: match span.kind {
-            Kind::Internal => 1,
-            Kind::Server => 2,
-            Kind::Client => 3,
-        },
+            Kind::Internal => SpanKind::Internal,
+            Kind::Server => SpanKind::Server,
+            Kind::Client => SpanKind::Client,
+        }
+        .into(),
         start_time_unix_nano: nanos(span.start),
         end_time_unix_nano: nanos(span.start + span.length),
         attributes: span.attributes.iter().map(|(key, value)| attribute(key, value)).collect(),
-        status: (span.outcome == Outcome::Error).then_some(Status { code: STATUS_ERROR }),
+        status: (span.outcome == Outcome::Error).then(|| Status { code: StatusCode::Error.into() }),
     }
 }
 
-/// A request with these samples, cumulative since `started`.
+/// A request with what was gathered, cumulative since `started`.
 pub(super) fn metrics(
-    samples: &Samples,
+    families: &[Family],
     resource: &Resource,
     started: SystemTime,
     now: SystemTime,
-) -> ExportMetrics {
-    let (start, time) = (nanos(started), nanos(now));
-    let mut scopes: BTreeMap<(String, String), BTreeMap<String, Metric>> = BTreeMap::new();
-    for number in &samples.numbers {
-        let (scope, attributes) = split_scope(&number.labels);
-        let point = NumberPoint {
-            start_time_unix_nano: start,
-            time_unix_nano: time,
-            value: Some(number.value),
-            attributes,
-        };
-        let metric = metric(&mut scopes, scope, &number.name);
-        match (&mut metric.kind, number.kind) {
-            (Some(MetricKind::Gauge(gauge)), _) => gauge.points.push(point),
-            (Some(MetricKind::Sum(sum)), _) => sum.points.push(point),
-            (kind, NumberKind::Gauge) => {
-                *kind = Some(MetricKind::Gauge(Gauge { points: vec![point] }));
-            }
-            (kind, NumberKind::Counter) => {
-                let points = vec![point];
-                let sum = Sum { points, temporality: CUMULATIVE, is_monotonic: true };
-                *kind = Some(MetricKind::Sum(sum));
-            }
-        }
-    }
-    for ((name, labels), buckets) in &samples.histograms {
-        let (scope, attributes) = split_scope(labels);
-        let point = histogram_point(buckets, attributes, start, time);
-        let metric = metric(&mut scopes, scope, name);
-        match &mut metric.kind {
-            Some(MetricKind::Histogram(histogram)) => histogram.points.push(point),
-            kind => {
-                let points = vec![point];
-                *kind = Some(MetricKind::Histogram(Histogram { points, temporality: CUMULATIVE }));
-            }
-        }
+) -> ExportMetricsServiceRequest {
+    let span = (nanos(started), nanos(now));
+    let mut scopes: BTreeMap<(&str, &str), Vec<Metric>> = BTreeMap::new();
+    for family in families {
+        // All series of a metric have one scope.
+        let labels = family.series.first().map_or(&[][..], |series| &series.labels[..]);
+        scopes.entry(scope(labels)).or_default().push(metric(family, span));
     }
     let scope_metrics = scopes.into_iter().map(|((name, version), metrics)| ScopeMetrics {
-        scope: Some(Scope { name, version }),
-        metrics: metrics.into_values().collect(),
+        scope: Some(InstrumentationScope { name: name.to_owned(), version: version.to_owned() }),
+        metrics,
     });
-    ExportMetrics {
+    ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
             resource: Some(resource_message(resource)),
             scope_metrics: scope_metrics.collect(),
@@ -107,14 +84,53 @@ pub(super) fn metrics(
     }
 }
 
-fn metric<'a>(
-    scopes: &'a mut BTreeMap<(String, String), BTreeMap<String, Metric>>,
-    scope: (String, String),
-    prometheus_name: &str,
-) -> &'a mut Metric {
-    let (name, unit) = otel_name(prometheus_name);
-    let metrics = scopes.entry(scope).or_default();
-    metrics.entry(name.clone()).or_insert(Metric { name, unit: unit.to_owned(), kind: None })
+fn metric(family: &Family, span: (u64, u64)) -> Metric {
+    let (name, unit) = otel_name(&family.name);
+    let numbers = || family.series.iter().filter_map(|series| number_point(series, span)).collect();
+    let data = match family.kind {
+        telemetry::Kind::Gauge => Data::Gauge(Gauge { data_points: numbers() }),
+        telemetry::Kind::Counter => Data::Sum(Sum {
+            data_points: numbers(),
+            aggregation_temporality: CUMULATIVE,
+            is_monotonic: true,
+        }),
+        telemetry::Kind::Histogram => Data::Histogram(Histogram {
+            data_points: family
+                .series
+                .iter()
+                .filter_map(|series| histogram_point(series, span))
+                .collect(),
+            aggregation_temporality: CUMULATIVE,
+        }),
+    };
+    let description = family.help.to_string();
+    Metric { name, description, unit: unit.to_owned(), data: Some(data) }
+}
+
+fn number_point(series: &Series, (start, time): (u64, u64)) -> Option<NumberDataPoint> {
+    let telemetry::Value::Number(value) = series.value else { return None };
+    Some(NumberDataPoint {
+        start_time_unix_nano: start,
+        time_unix_nano: time,
+        value: Some(PointValue::AsDouble(value)),
+        attributes: attributes(&series.labels),
+    })
+}
+
+fn histogram_point(series: &Series, (start, time): (u64, u64)) -> Option<HistogramDataPoint> {
+    let telemetry::Value::Buckets(buckets) = &series.value else { return None };
+    let Buckets { bounds, cumulative, sum, count } = buckets;
+    let before = std::iter::once(&0).chain(cumulative);
+    let bucket_counts = cumulative.iter().zip(before).map(|(up_to, before)| up_to - before);
+    Some(HistogramDataPoint {
+        start_time_unix_nano: start,
+        time_unix_nano: time,
+        count: *count,
+        sum: Some(*sum),
+        bucket_counts: bucket_counts.collect(),
+        explicit_bounds: bounds.to_vec(),
+        attributes: attributes(&series.labels),
+    })
 }
 
 /// OpenTelemetry's name and unit for a name of our Prometheus page.
@@ -128,50 +144,26 @@ fn otel_name(name: &str) -> (String, &'static str) {
     (name.replace('_', "."), unit)
 }
 
-/// The labels that name the scope, apart from the others, which get their dots back.
-fn split_scope(labels: &Labels) -> ((String, String), Vec<KeyValue>) {
-    let (mut name, mut version) = (String::new(), String::new());
-    let mut attributes = Vec::new();
-    for (label, value) in labels {
-        match label.as_str() {
-            "otel_scope_name" => value.clone_into(&mut name),
-            "otel_scope_version" => value.clone_into(&mut version),
-            "otel_scope_schema_url" => {}
-            "http_response_status_code" => {
-                let number = value.parse().map_or(Value::Text(value.clone()), Value::Int);
-                attributes.push(attribute("http.response.status_code", &number));
-            }
-            other => {
-                let key = other.replace('_', ".");
-                attributes.push(attribute(&key, &Value::Text(value.clone())));
-            }
-        }
-    }
-    ((name, version), attributes)
+/// Name and version of the scope that labels name.
+fn scope(labels: &[Label]) -> (&str, &str) {
+    let value = |key| labels.iter().find(|label| label.key() == key).map_or("", Label::value);
+    (value("otel_scope_name"), value("otel_scope_version"))
 }
 
-fn histogram_point(
-    buckets: &Buckets,
-    attributes: Vec<KeyValue>,
-    start: u64,
-    time: u64,
-) -> HistogramPoint {
-    let mut before = 0;
-    let mut bucket_counts = Vec::with_capacity(buckets.cumulative.len());
-    for (_, cumulative) in &buckets.cumulative {
-        bucket_counts.push(cumulative.saturating_sub(before));
-        before = *cumulative;
-    }
-    let bounds = buckets.cumulative.iter().map(|(bound, _)| *bound);
-    HistogramPoint {
-        start_time_unix_nano: start,
-        time_unix_nano: time,
-        count: buckets.count,
-        sum: Some(buckets.sum),
-        bucket_counts,
-        explicit_bounds: bounds.filter(|bound| bound.is_finite()).collect(),
-        attributes,
-    }
+/// The labels that do not name the scope, with OpenTelemetry's dots.
+fn attributes(labels: &[Label]) -> Vec<KeyValue> {
+    let others = labels.iter().filter(|label| !label.key().starts_with("otel_scope_"));
+    let attributes = others.map(|label| {
+        let text = || Value::Text(label.value().to_owned());
+        match label.key() {
+            "http_response_status_code" => {
+                let number = label.value().parse().map_or_else(|_| text(), Value::Int);
+                attribute("http.response.status_code", &number)
+            }
+            key => attribute(&key.replace('_', "."), &text()),
+        }
+    });
+    attributes.collect()
 }
 
 fn resource_message(resource: &Resource) -> ResourceMessage {
@@ -182,10 +174,10 @@ fn resource_message(resource: &Resource) -> ResourceMessage {
 
 fn attribute(key: &str, value: &Value) -> KeyValue {
     let kind = match value {
-        Value::Text(text) => AnyValueKind::Text(text.clone()),
-        Value::Int(number) => AnyValueKind::Int(*number),
+        Value::Text(text) => AnyValueKind::StringValue(text.clone()),
+        Value::Int(number) => AnyValueKind::IntValue(*number),
     };
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { kind: Some(kind) }) }
+    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(kind) }) }
 }
 
 fn nanos(time: SystemTime) -> u64 {

@@ -1,52 +1,66 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
+use tidegate_proto::otlp::v1::metric::Data;
+use tidegate_proto::otlp::v1::number_data_point::Value as PointValue;
+use tidegate_proto::otlp::v1::{ExportMetricsServiceRequest, ExportTraceServiceRequest};
+use tidegate_telemetry::{Label, Metric, Registry, Scope};
 use tokio::io::AsyncWriteExt;
 
-use super::messages::{ExportMetrics, ExportTraces, MetricKind};
 use super::*;
 use crate::settings::observability::OtlpProtocol;
 use crate::trace::{Kind, Outcome, Parentage, Value};
-
-const PAGE: &str = "# HELP a_seconds Time.
-# TYPE a_seconds histogram
-a_seconds_bucket{otel_scope_name=\"s\",http_response_status_code=\"200\",le=\"0.5\"} 2
-a_seconds_bucket{otel_scope_name=\"s\",http_response_status_code=\"200\",le=\"+Inf\"} 3
-a_seconds_sum{otel_scope_name=\"s\",http_response_status_code=\"200\"} 4.5
-a_seconds_count{otel_scope_name=\"s\",http_response_status_code=\"200\"} 3
-
-# TYPE b_total counter
-b_total{otel_scope_name=\"s\",reason=\"a \\\"b\\\", c\"} 7
-
-# TYPE c gauge
-c 1
-";
 
 fn resource() -> Resource {
     Resource { attributes: vec![("service.name", "web".to_owned())] }
 }
 
+/// What a registry with one metric of each kind gathers.
+fn families() -> Vec<Family> {
+    let registry = Registry::new();
+    let scope = Some(Scope { name: "s", version: "1" });
+    let time = Metric::histogram("a_seconds", "Time.").scoped(scope);
+    let status = Label::new("http_response_status_code", "200");
+    let time = time.register_histogram(&registry, vec![status]);
+    [0.005, 0.005, 60.0].into_iter().for_each(|seconds| time.record(seconds));
+    let count = Metric::counter("b_total", "").labelled(&["reason"]).scoped(scope);
+    count.register_counter(&registry, &["a \"b\", c"]).increment(7);
+    Metric::gauge("c", "").scoped(None).register_gauge(&registry, &[]).set(1.5);
+    registry.gather()
+}
+
 #[test]
-fn the_metrics_page_becomes_otlp() {
-    let samples = prometheus::parse(PAGE);
+fn what_is_gathered_becomes_otlp() {
     let now = UNIX_EPOCH + Duration::from_secs(9);
-    let request = convert::metrics(&samples, &resource(), UNIX_EPOCH, now);
-    let decoded = ExportMetrics::decode(&request.encode_to_vec()[..]).unwrap();
+    let request = convert::metrics(&families(), &resource(), UNIX_EPOCH, now);
+    let decoded = ExportMetricsServiceRequest::decode(&request.encode_to_vec()[..]).unwrap();
     assert_eq!(decoded, request);
     let scopes = &decoded.resource_metrics[0].scope_metrics;
-    let scope = scopes.iter().find(|scope| scope.scope.as_ref().unwrap().name == "s").unwrap();
-    let metric = |name: &str| scope.metrics.iter().find(|metric| metric.name == name).unwrap();
-    assert_eq!(metric("a").unit, "s");
-    let Some(MetricKind::Histogram(histogram)) = &metric("a").kind else { panic!("{scope:?}") };
-    let point = &histogram.points[0];
-    assert_eq!((point.count, point.sum), (3, Some(4.5)));
-    assert_eq!((&point.bucket_counts[..], &point.explicit_bounds[..]), (&[2, 1][..], &[0.5][..]));
+    let scope = |name: &str| {
+        let mut named = scopes.iter().filter(|one| one.scope.as_ref().unwrap().name == name);
+        named.next().unwrap()
+    };
+    assert_eq!(scope("s").scope.as_ref().unwrap().version, "1");
+    let metric = |scope_name: &str, name: &str| {
+        let mut named = scope(scope_name).metrics.iter().filter(|metric| metric.name == name);
+        named.next().unwrap()
+    };
+    assert_eq!((&metric("s", "a").unit[..], &metric("s", "a").description[..]), ("s", "Time."));
+    let Some(Data::Histogram(histogram)) = &metric("s", "a").data else { panic!("{scopes:?}") };
+    let point = &histogram.data_points[0];
+    assert_eq!((point.count, point.sum), (3, Some(60.01)));
+    assert_eq!((point.bucket_counts[0], point.bucket_counts[14]), (2, 1));
+    assert_eq!((point.bucket_counts.len(), point.explicit_bounds.len()), (15, 14));
     assert_eq!(point.attributes[0].key, "http.response.status_code");
-    let Some(MetricKind::Sum(sum)) = &metric("b").kind else { panic!("{scope:?}") };
+    let Some(Data::Sum(sum)) = &metric("s", "b").data else { panic!("{scopes:?}") };
     assert!(sum.is_monotonic);
-    assert_eq!(sum.points[0].value, Some(7.0));
-    let text = &sum.points[0].attributes[0].value;
+    assert_eq!(sum.data_points[0].value, Some(PointValue::AsDouble(7.0)));
+    let text = &sum.data_points[0].attributes[0].value;
     assert!(format!("{text:?}").contains("a \\\"b\\\", c"), "{text:?}");
+    let Some(Data::Gauge(gauge)) = &metric("", "c").data else { panic!("{scopes:?}") };
+    assert_eq!(gauge.data_points[0].value, Some(PointValue::AsDouble(1.5)));
+    // What the system says of the process is pushed as well.
+    assert_eq!(metric("", "process.resident.memory").unit, "By");
 }
 
 #[test]
@@ -65,7 +79,7 @@ fn spans_become_otlp() {
         outcome: Outcome::Error,
     };
     let request = convert::traces(&[span], &resource());
-    let decoded = ExportTraces::decode(&request.encode_to_vec()[..]).unwrap();
+    let decoded = ExportTraceServiceRequest::decode(&request.encode_to_vec()[..]).unwrap();
     let span = &decoded.resource_spans[0].scope_spans[0].spans[0];
     assert_eq!((span.trace_id.len(), span.span_id.len(), span.parent_span_id.len()), (16, 8, 0));
     assert_eq!((span.start_time_unix_nano, span.end_time_unix_nano), (5, 12));
@@ -197,8 +211,10 @@ async fn spans_are_bounded_in_bytes_and_give_them_back() {
     let held = queue.held.load(Ordering::Relaxed);
     assert!(held <= QUEUE_BYTES && held + longest_span().bytes() > QUEUE_BYTES, "{held}");
     let kept = held / longest_span().bytes();
-    assert_eq!(queue.dropped.load(Ordering::Relaxed) as usize, QUEUE_SPANS - kept);
+    assert_eq!(queue.lost() as usize, QUEUE_SPANS - kept);
     println!("a span has {} bytes at most, {kept} of them fit", longest_span().bytes());
     pusher.run(std::future::ready(())).await;
     assert_eq!(queue.held.load(Ordering::Relaxed), 0);
+    // This collector takes nothing: what was kept is lost as well.
+    assert_eq!(queue.lost() as usize, QUEUE_SPANS);
 }

@@ -79,7 +79,7 @@ impl Outputs {
             }
             None => None,
         };
-        Ok(Self { metrics: metrics(settings)?, log, recorder, tracer, flushes, pushes })
+        Ok(Self { metrics: metrics(settings), log, recorder, tracer, flushes, pushes })
     }
 
     /// Begins to push metrics, when they are to be pushed.
@@ -94,7 +94,7 @@ impl Outputs {
             let pusher = MetricsPusher::new(otlp, resource(settings))?;
             let gate = gate.clone();
             self.pushes
-                .push(Push::spawn(|end| pusher.run(move || metrics.render(gate.levels()), end)));
+                .push(Push::spawn(|end| pusher.run(move || metrics.gather(gate.levels()), end)));
         }
         Ok(())
     }
@@ -176,16 +176,16 @@ fn resource(settings: &Settings) -> Resource {
     }
 }
 
-fn metrics(settings: &Settings) -> Result<Option<Metrics>, StartError> {
+fn metrics(settings: &Settings) -> Option<Metrics> {
     if settings.observability.metrics == MetricsExport::None {
-        return Ok(None);
+        return None;
     }
     let depth = match settings.admission.concurrency {
         Concurrency::Unlimited => DepthGauge::Absent,
         Concurrency::Fixed(_) | Concurrency::Adaptive { .. } => DepthGauge::Shown,
     };
     let service = service(settings, &ProcessEnvironment);
-    Ok(Some(Metrics::new(&settings.identity, &service, settings.app_port, depth)?))
+    Some(Metrics::new(&settings.identity, &service, settings.app_port, depth))
 }
 
 /// Names by OpenTelemetry's order of preference.

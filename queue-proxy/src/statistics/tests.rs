@@ -25,6 +25,7 @@ fn bench() -> Bench {
             metrics: None,
             recorder: None,
             log: None,
+            tracer: None,
         },
         _readiness: readiness,
         _drain: drain,

@@ -23,6 +23,7 @@ use crate::h1::request::{self, ParsedRequest, Refusal, RefusalShape};
 use crate::head::Reply;
 use crate::io::Io;
 use crate::memory::{self, Charge, OverBudget};
+use crate::metrics::Rejection;
 use crate::timer::Alarm;
 
 /// What an HTTP/2 client opens with.
@@ -73,6 +74,9 @@ pub(crate) async fn serve<H: Handler>(
                 return Some(Handover { io, front, membership, head_by: first_head_by });
             }
             Next::Refused(refusal) => {
+                if let Some(rejection) = Rejection::of_status(refusal.status) {
+                    rejection.count();
+                }
                 Box::pin(refuse(&mut client, refusal)).await;
                 return None;
             }
@@ -96,6 +100,7 @@ pub(crate) async fn serve<H: Handler>(
         }
         let mut exchange = Exchange::new(parsed.head, peer, Client::H1(client), alarm, charge);
         if expectation {
+            Rejection::Unsupported.count();
             let reply = Reply::empty(StatusCode::EXPECTATION_FAILED);
             exchange.forbid_reuse();
             let _ = Box::pin(exchange.respond(reply)).await;
@@ -170,6 +175,10 @@ fn poll_next<H>(
     if let Some(by) = *head_by
         && alarm.poll_until(cx, by).is_ready()
     {
+        // A client that never said anything was only a connection.
+        if !idle {
+            Rejection::HeadTimeout.count();
+        }
         return Poll::Ready(Next::Closed);
     }
     Poll::Pending

@@ -25,6 +25,7 @@ use crate::h2io::{Incoming, Piece, STREAM_BYTES, has_outer_blanks, take_length};
 use crate::head::{BodyLength, Reply, RequestHead, Scheme};
 use crate::host;
 use crate::memory::{self, Charge, OverBudget};
+use crate::metrics::Rejection;
 use crate::target;
 use crate::timer::Alarm;
 use crate::trailers;
@@ -120,13 +121,27 @@ pub(crate) async fn serve<H: Handler>(
                 return;
             }
             Event::Accepted(None) => return,
-            Event::Over(reason) => return send_away(connection, reason).await,
+            Event::Over(reason) => {
+                if let Some(rejection) = rejection(reason) {
+                    rejection.count();
+                }
+                return send_away(connection, reason).await;
+            }
         }
     }
 }
 
 /// Nothing is wrong but the time it takes.
 const LATE: Event = Event::Over(Reason::NO_ERROR);
+
+/// What a connection that has to end is counted as; want of memory is where it is noticed.
+fn rejection(reason: Reason) -> Option<Rejection> {
+    match reason {
+        Reason::NO_ERROR => Some(Rejection::HeadTimeout),
+        Reason::ENHANCE_YOUR_CALM => None,
+        _ => Some(Rejection::Malformed),
+    }
+}
 
 /// Polls the library until it has taken all that the gate lets it read.
 fn poll_event(
@@ -265,6 +280,7 @@ async fn exchange<H: Handler>(
         false => BodyLength::Unknown,
     };
     let Some(head) = head(parts, length, shared.settings.scheme) else {
+        Rejection::Malformed.count();
         respond.send_reset(Reason::PROTOCOL_ERROR);
         return;
     };

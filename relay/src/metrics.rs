@@ -1,0 +1,110 @@
+//! What this crate refuses by itself, and its memory, in numbers.
+//!
+//! Refusals are counted for the process, as memory is: there is one of each in a process, whatever
+//! number of servers it runs. A role that shows them makes [`Metrics`] once and refreshes it when
+//! it is asked.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::StatusCode;
+use tidegate_telemetry::{Counter, Gauge, Metric, Recorder};
+
+use crate::memory;
+
+const MEMORY_CHARGED: Metric = Metric::gauge(
+    "tidegate_memory_charged_bytes",
+    "Bytes that clients and instances make the process hold now.",
+);
+const MEMORY_BUDGET: Metric =
+    Metric::gauge("tidegate_memory_budget_bytes", "The most bytes that they can make it hold.");
+const MEMORY_REFUSED: Metric = Metric::counter(
+    "tidegate_memory_refusals_total",
+    "Requests, streams and connections refused because the budget was used up.",
+);
+const REJECTED: Metric = Metric::counter(
+    "tidegate_requests_rejected_total",
+    "Requests that were no valid ones and reached nobody, by cause.",
+)
+.labelled(&["cause"]);
+
+/// Every metric of this crate.
+pub const METRICS: &[Metric] = &[MEMORY_CHARGED, MEMORY_BUDGET, MEMORY_REFUSED, REJECTED];
+
+/// Why a request was turned away before any handler saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rejection {
+    /// It is no HTTP, or contradicts itself.
+    Malformed,
+    /// Its head is longer than is read, or has too many fields.
+    HeadTooLarge,
+    /// Its head did not arrive in time.
+    HeadTimeout,
+    /// It asks for a version, a coding or an expectation that is not served.
+    Unsupported,
+}
+
+impl Rejection {
+    const ALL: [Self; 4] =
+        [Self::Malformed, Self::HeadTooLarge, Self::HeadTimeout, Self::Unsupported];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::HeadTooLarge => "head_too_large",
+            Self::HeadTimeout => "head_timeout",
+            Self::Unsupported => "unsupported",
+        }
+    }
+
+    /// What a refusal with this status is about; `None` for want of memory, which is counted where
+    /// it is noticed.
+    pub(crate) fn of_status(status: StatusCode) -> Option<Self> {
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => None,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Some(Self::HeadTooLarge),
+            StatusCode::BAD_REQUEST => Some(Self::Malformed),
+            _ => Some(Self::Unsupported),
+        }
+    }
+
+    /// Counts one more.
+    pub(crate) fn count(self) {
+        REJECTIONS[self as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+static REJECTIONS: [AtomicU64; Rejection::ALL.len()] =
+    [const { AtomicU64::new(0) }; Rejection::ALL.len()];
+
+/// Handles of this crate's metrics.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    memory_charged: Gauge,
+    memory_budget: Gauge,
+    memory_refused: Counter,
+    rejected: [Counter; Rejection::ALL.len()],
+}
+
+impl Metrics {
+    /// Handles that `recorder` keeps.
+    pub fn new(recorder: &dyn Recorder) -> Metrics {
+        Metrics {
+            memory_charged: MEMORY_CHARGED.register_gauge(recorder, &[]),
+            memory_budget: MEMORY_BUDGET.register_gauge(recorder, &[]),
+            memory_refused: MEMORY_REFUSED.register_counter(recorder, &[]),
+            rejected: Rejection::ALL
+                .map(|rejection| REJECTED.register_counter(recorder, &[rejection.name()])),
+        }
+    }
+
+    /// Shows how things stand now; for whoever is about to read them.
+    pub fn refresh(&self) {
+        let memory = memory::usage();
+        self.memory_charged.set(memory.charged_bytes as f64);
+        self.memory_budget.set(memory.budget_bytes as f64);
+        self.memory_refused.absolute(memory.refusals);
+        for (counter, count) in self.rejected.iter().zip(&REJECTIONS) {
+            counter.absolute(count.load(Ordering::Relaxed));
+        }
+    }
+}

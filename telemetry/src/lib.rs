@@ -1,0 +1,26 @@
+//! What a process says about itself in numbers: one registry that every exporter reads.
+//!
+//! A room of the project declares each metric once, as a [`Metric`], and makes handles of it at its
+//! start; from then on an event costs an atomic addition. The [`Registry`] keeps the values, and
+//! [`Registry::gather`] shows them to whoever exports: [`page`] writes Prometheus' text format, and
+//! the sidecar's OTLP push reads the same families. The handles are those of the `metrics` facade,
+//! so an embedder may hand in a recorder of its own instead.
+//!
+//! It must never open a connection, block the caller, grow without bound, or know what a metric is
+//! about.
+//!
+//! Modules in reading order: [`metric`] declares; [`registry`] keeps, with `histogram` for what is
+//! counted by size; [`family`] is what it gathers; [`page`] is Prometheus' text; [`process`] is
+//! what the system knows about us.
+
+pub mod family;
+mod histogram;
+pub mod metric;
+pub mod page;
+pub mod process;
+pub mod registry;
+
+pub use family::{Buckets, Family, Series, Value};
+pub use metric::{Kind, Metric, Scope};
+pub use metrics::{Counter, Gauge, Histogram, Label, Recorder};
+pub use registry::Registry;
