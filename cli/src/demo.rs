@@ -19,6 +19,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
+use tidegate_queue_proxy::shutdown_signals::{ShutdownSignal, ShutdownSignals};
 use tidegate_words::time::compact;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -28,7 +30,6 @@ use self::summary::{Ended, Story};
 use self::tally::Tally;
 use self::traffic::{PLAN, Schedule};
 use crate::log::{self, LogArgs};
-use crate::run::{Stop, Stops};
 use crate::terminal::{self, Surface};
 use crate::typed::{time_within, wait, whole};
 
@@ -106,7 +107,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     Played,
-    Interrupted(Stop),
+    Interrupted(ShutdownSignal),
 }
 
 async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCode> {
@@ -114,7 +115,7 @@ async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCo
     let ink = terminal::ink();
     let log = args.log.install_beside(surface, log::SCREEN_DEFAULT);
     let mut screen = Screen::new(surface, ink, log);
-    let mut stops = Stops::new()?;
+    let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
     let mut stage = Stage::open(args).await?;
     screen.say(&format!(
         "tidegate demo: {} requests in {} against http://{}, at most {} at a time in each of up to \
@@ -126,7 +127,7 @@ async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCo
         args.max,
     ));
     let mut tally = Tally::new()?;
-    let ending = play(&mut stage, schedule, &mut tally, &mut screen, &mut stops).await;
+    let ending = play(&mut stage, schedule, &mut tally, &mut screen, &mut signals).await;
     screen.finish().await;
     let ended = match (ending, tally.standings.last()) {
         (Ending::Interrupted(_), last) => {
@@ -159,8 +160,8 @@ async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCo
     } else {
         print!("{}", summary::text(&story, ink, text_width(surface)));
     }
-    if let Ending::Interrupted(stop) = ending {
-        return Ok(ExitCode::from(stop.exit_code()));
+    if let Ending::Interrupted(signal) = ending {
+        return Ok(signal.exit_code());
     }
     let whole = tally.requests() == schedule.arrivals.len() as u64 && tally.lost() == 0;
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -190,8 +191,8 @@ pub(crate) fn measure(args: &Args) -> anyhow::Result<Measured> {
         let mut stage = Stage::open(args).await?;
         let mut tally = Tally::new()?;
         let mut screen = Screen::new(Surface::Silent, terminal::ink(), None);
-        let mut stops = Stops::new()?;
-        let ending = play(&mut stage, &schedule, &mut tally, &mut screen, &mut stops).await;
+        let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
+        let ending = play(&mut stage, &schedule, &mut tally, &mut screen, &mut signals).await;
         let cold_starts = stage.cold_starts();
         stage.close().await?;
         anyhow::ensure!(ending == Ending::Played, "interrupted before the traffic had ended");
@@ -205,7 +206,7 @@ async fn play(
     schedule: &Arc<Schedule>,
     tally: &mut Tally,
     screen: &mut Screen,
-    stops: &mut Stops,
+    signals: &mut ShutdownSignals,
 ) -> Ending {
     let start = Instant::now();
     let mut outcomes = load::replay(stage.address(), Arc::clone(schedule), start);
@@ -231,7 +232,7 @@ async fn play(
                     return Ending::Played;
                 }
             }
-            stop = stops.next() => return Ending::Interrupted(stop),
+            signal = signals.next() => return Ending::Interrupted(signal),
         }
     }
 }

@@ -39,6 +39,7 @@ pub mod request_log;
 pub mod respond;
 pub mod secrets;
 pub mod settings;
+pub mod shutdown_signals;
 pub mod sink;
 pub mod statistics;
 pub mod template;

@@ -26,6 +26,7 @@ use crate::probe::{Prober, Readiness, watch as readiness_watch};
 use crate::proxy::Shared;
 use crate::respond::RefusalStyle;
 use crate::settings::{Concurrency, Settings};
+use crate::shutdown_signals::ShutdownSignals;
 use crate::statistics::{DigestReader, Outcomes, Reporting, Snapshot, Statistician};
 use crate::tls::{self, Certificate};
 
@@ -40,9 +41,8 @@ use outputs::Outputs;
 
 /// Runs the sidecar as the environment says, until it has drained.
 ///
-/// The exit code is success after an orderly drain, and failure when it could not start or was
-/// told twice to end. As with Knative's sidecar there is no third one: whoever watches the image
-/// knows these two.
+/// The exit code is success after an orderly drain, failure when it could not start, and that of
+/// the signal when a second one ended it at once.
 pub fn run() -> ExitCode {
     let settings = match Settings::from_environment(&ProcessEnvironment) {
         Ok(settings) => settings,
@@ -116,7 +116,7 @@ async fn serve(
     tls: Option<TlsParts>,
 ) -> Result<ExitCode, StartError> {
     // Signals are caught before anything can be lost by them.
-    let signals = coordinate::Signals::new()?;
+    let signals = ShutdownSignals::new()?;
     let mut outputs = Outputs::open(&settings)?;
     let shared = shared(&settings, &outputs);
     outputs.push_metrics(&settings, &shared.gate)?;

@@ -9,7 +9,7 @@ use anyhow::Context;
 use tidegate_activator::memory::{BUDGET_BYTES_MIN, BadQuantity, ByteCount};
 use tidegate_activator::{Activator, Config, Drained, RevisionName};
 use tidegate_admission::{DispatcherSettings, Policy};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
 
 use crate::abandoned::AbandonedRule;
 use crate::credentials::CredentialArgs;
@@ -183,10 +183,11 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let config = args.config()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut told = Told::new()?;
+        let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
         let running = Activator::bind(config)?.spawn();
         eprintln!("tidegate activator: listening on {}", running.address());
-        told.stopped().await;
+        signals.next().await;
+        tracing::info!("told to end, draining; a second signal ends at once");
         running.announce_shutdown();
         let ending = async {
             tokio::time::sleep(lame_duck).await;
@@ -194,7 +195,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         };
         let drained = tokio::select! {
             drained = ending => drained,
-            () = told.stopped() => return Ok(ExitCode::FAILURE),
+            signal = signals.next() => return Ok(signal.exit_code()),
         };
         Ok(match drained {
             Drained::Whole => ExitCode::SUCCESS,
@@ -204,27 +205,6 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
             }
         })
     })
-}
-
-/// The signals that end a process.
-struct Told {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Told {
-    fn new() -> anyhow::Result<Self> {
-        let terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-        let interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-        Ok(Self { terminate, interrupt })
-    }
-
-    async fn stopped(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
 
 #[cfg(test)]

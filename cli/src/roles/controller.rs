@@ -14,6 +14,7 @@ use tidegate_autoscaler::settings::{
     CONFIG_KEYS, Config, Strictness, Violations, unknown_config_keys,
 };
 use tidegate_controller::{Access, Addresses, NoActuator, RevisionId, Strangers, Template};
+use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
 use tidegate_trust::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE};
 use tidegate_trust::{Secret, ServerCertificates};
 use tidegate_words::{did_you_mean, excerpt};
@@ -22,7 +23,6 @@ use tokio::net::TcpListener;
 use crate::ending::mistyped;
 use crate::files::text_of;
 use crate::log::{self, LogArgs};
-use crate::run::Stops;
 use crate::run::settings::{as_typed, sort_settings};
 use crate::typed::{listen_address, setting};
 
@@ -125,7 +125,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(args: Args) -> anyhow::Result<ExitCode> {
-    let mut stops = Stops::new()?;
+    let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
     let access = access(&args).map_err(mistyped)?;
     let template = template(&args).map_err(mistyped)?;
     let declarations: Vec<_> = args
@@ -150,7 +150,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         handle.declare(declaration).await?;
     }
     let stopped = async {
-        stops.next().await;
+        signals.next().await;
     };
     tidegate_controller::serve(handle, listener, access, stopped).await?;
     Ok(ExitCode::SUCCESS)

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use tidegate_relay as relay;
 use tidegate_relay::Phase;
 use tidegate_reporter::Directives;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -14,31 +13,7 @@ use crate::drain::{Draining, Machine, Stage, Traffic};
 use crate::environment::Switch;
 use crate::gate::Gate;
 use crate::settings;
-
-/// The signals that end the process.
-#[derive(Debug)]
-pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-// === impl Signals ===
-
-impl Signals {
-    pub(super) fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
+use crate::shutdown_signals::{ShutdownSignal, ShutdownSignals};
 
 /// Owns the drain.
 pub(super) struct Coordinator {
@@ -53,7 +28,7 @@ pub(super) struct Coordinator {
 
 /// What can happen to a drain.
 enum Event {
-    Signal,
+    Signal(ShutdownSignal),
     Asked,
     Directed,
     Time,
@@ -64,7 +39,7 @@ enum Event {
 
 impl Coordinator {
     /// Runs until the drain is over.
-    pub(super) async fn run(mut self, mut signals: Signals) -> ExitCode {
+    pub(super) async fn run(mut self, mut signals: ShutdownSignals) -> ExitCode {
         let mut machine = Machine::new(self.settings);
         let mut signals_seen = 0_u32;
         loop {
@@ -82,11 +57,11 @@ impl Coordinator {
                 continue;
             }
             match self.event(&machine, &mut signals).await {
-                Event::Signal if signals_seen > 0 => {
+                Event::Signal(signal) if signals_seen > 0 => {
                     tracing::error!("told twice to end, ending at once");
-                    return ExitCode::FAILURE;
+                    return signal.exit_code();
                 }
-                Event::Signal => {
+                Event::Signal(_) => {
                     signals_seen += 1;
                     tracing::info!("told to end, draining");
                     machine.signal(Instant::now());
@@ -101,7 +76,7 @@ impl Coordinator {
         }
     }
 
-    async fn event(&mut self, machine: &Machine, signals: &mut Signals) -> Event {
+    async fn event(&mut self, machine: &Machine, signals: &mut ShutdownSignals) -> Event {
         let traffic = self.traffic(machine.stage());
         let time = async {
             match machine.next_change(traffic) {
@@ -130,7 +105,7 @@ impl Coordinator {
         };
         tokio::select! {
             biased;
-            () = signals.received() => Event::Signal,
+            signal = signals.next() => Event::Signal(signal),
             Some(()) = self.asked.recv() => Event::Asked,
             () = directed => Event::Directed,
             () = time => Event::Time,

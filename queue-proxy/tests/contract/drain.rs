@@ -106,11 +106,11 @@ fn the_grace_period_bounds_the_wait() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
+fn a_second_signal_ends_at_once_with_its_code() {
     let mut sidecar = Sidecar::start(1, &[LONG_QUIET]);
     draining(&sidecar);
     sidecar.signal("INT");
-    assert_eq!(sidecar.wait().code(), Some(1));
+    assert_eq!(sidecar.wait().code(), Some(130));
 }
 
 #[test]

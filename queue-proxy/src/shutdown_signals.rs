@@ -1,0 +1,85 @@
+//! The signals that ask a process to end: one rule for every role.
+//!
+//! The first lets work finish, and the process ends with 0. The next one ends it at once, with the
+//! code of a process that a signal has ended.
+
+use std::io;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Waits for the signals that ask for an end.
+#[derive(Debug)]
+pub struct ShutdownSignals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+/// A signal that asks for an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShutdownSignal {
+    /// SIGINT, as Ctrl-C sends it.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+    /// SIGHUP: the terminal is gone.
+    Hangup,
+}
+
+// === impl ShutdownSignal ===
+
+impl ShutdownSignal {
+    /// Exit code of a process that the signal ended at once: 128 and its number, as shells have it.
+    #[must_use]
+    pub fn exit_code(self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+
+    fn code(self) -> u8 {
+        128 + match self {
+            Self::Hangup => 1,
+            Self::Interrupt => 2,
+            Self::Terminate => 15,
+        }
+    }
+}
+
+// === impl ShutdownSignals ===
+
+impl ShutdownSignals {
+    /// From now on these signals no longer end the process by themselves. Must be called within a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not let them be caught.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next of them. Cancel safe.
+    pub async fn next(&mut self) -> ShutdownSignal {
+        tokio::select! {
+            _ = self.interrupt.recv() => ShutdownSignal::Interrupt,
+            _ = self.terminate.recv() => ShutdownSignal::Terminate,
+            _ = self.hangup.recv() => ShutdownSignal::Hangup,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_those_of_shells() {
+        let signals =
+            [ShutdownSignal::Hangup, ShutdownSignal::Interrupt, ShutdownSignal::Terminate];
+        assert_eq!(signals.map(ShutdownSignal::code), [129, 130, 143]);
+    }
+}
