@@ -39,7 +39,7 @@ pub use ports::Ports;
 /// How processes are started on this machine.
 #[derive(Debug)]
 pub struct ProcessConfig {
-    /// Program and arguments of the queue-proxy, which calls [`leash::tie_as_told`].
+    /// Program and arguments of the queue-proxy, which calls [`leash::follow_parent`].
     pub sidecar: Vec<OsString>,
     /// Program and arguments of what calls [`leash::run_tied`] with the parent and the command that
     /// are added as its last arguments. Apps are started without when it is empty.

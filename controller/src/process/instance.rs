@@ -14,9 +14,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::leash::PARENT_VARIABLE;
-use super::listening::why_not_ready;
-use super::mark::{self, INSTANCE_VARIABLE, Of, RUN_VARIABLE};
+use super::listening::{left_running, why_not_ready};
+use super::mark::{self, INSTANCE_VARIABLE, Of, PARENT_VARIABLE, RUN_VARIABLE};
 use super::output::{Output, OutputStream, Whose};
 use super::{Order, Shared};
 use crate::declaration::{Launch, Readiness};
@@ -236,7 +235,7 @@ impl Pair {
         let mut whose = Whose::App;
         let what = loop {
             tokio::select! {
-                status = self.app.wait() => break format!("the app ended ({})", words(status)),
+                status = self.app.wait() => break ended(shared, name, sidecar_pid, status).await,
                 status = self.sidecar.wait() => match give_up_at {
                     // It is done, as it was told to be: the app has nothing left to do.
                     Some(_) => break "it was stopped".to_owned(),
@@ -318,11 +317,7 @@ async fn look_into(
     let mut wait = launch.patience;
     loop {
         tokio::time::sleep(wait).await;
-        let (run, instance) = (shared.config.run.clone(), name.clone());
-        let app = move || {
-            let found = mark::find(Of::Instance(&run, &instance));
-            found.into_iter().filter(|pid| Some(*pid) != sidecar).collect()
-        };
+        let app = processes(shared, name, sidecar);
         let Some(why) = why_not_ready(port, &launch.readiness, app).await else { break };
         let event = Event::InstanceNotReady { instance: name.clone(), why };
         if shared.handle.happened(event).await.is_err() {
@@ -331,6 +326,37 @@ async fn look_into(
         wait = wait.saturating_mul(LOOK_AGAIN_FACTOR);
     }
     std::future::pending().await
+}
+
+/// Finds the processes of the app, wherever they went.
+fn processes(
+    shared: &Shared,
+    name: &InstanceName,
+    sidecar: Option<Pid>,
+) -> impl Fn() -> Vec<Pid> + Send + 'static {
+    let (run, instance) = (shared.config.run.clone(), name.clone());
+    move || {
+        let found = mark::find(Of::Instance(&run, &instance));
+        found.into_iter().filter(|pid| Some(*pid) != sidecar).collect()
+    }
+}
+
+/// How an app ended by itself. One that ends well and leaves others behind has become a daemon.
+async fn ended(
+    shared: &Shared,
+    name: &InstanceName,
+    sidecar: Option<Pid>,
+    status: std::io::Result<ExitStatus>,
+) -> String {
+    let left = match &status {
+        Ok(status) if status.success() => left_running(processes(shared, name, sidecar)).await,
+        Ok(_) | Err(_) => None,
+    };
+    let what = format!("the app ended ({})", words(status));
+    match left {
+        Some(left) => format!("{what} {left}"),
+        None => what,
+    }
 }
 
 /// Waits for the deadline of an app that was told to end, and tells of one that seems deaf.

@@ -8,17 +8,28 @@
 //!
 //! What the kernel does not do: it ends the process it was asked for and not what that one has
 //! started, and it forgets the promise when a program with privileges of its own (set-user-ID,
-//! capabilities) takes over. Both are left to the guard.
+//! capabilities) takes over. So each sidecar watches its parent as well, by [`follow_parent`], and
+//! when that ends it kills everything that carries the mark of its instance: with the guard killed
+//! in the same instant, there is still one watcher for each instance.
 
 use std::ffi::OsString;
 use std::io;
+#[cfg(target_os = "linux")]
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 
-/// The variable that tells a process whose end is to be its own: a process id.
-pub const PARENT_VARIABLE: &str = "TIDEGATE_PARENT";
+use super::mark::PARENT_VARIABLE;
+#[cfg(target_os = "linux")]
+use super::mark::{self, INSTANCE_VARIABLE, Of, RUN_VARIABLE, RunId};
+#[cfg(target_os = "linux")]
+use crate::identity::InstanceName;
+
+/// Exit code of a sidecar whose run died: as if it had been killed with it.
+#[cfg(target_os = "linux")]
+const EXIT_ORPHANED: i32 = 128 + 9;
 
 /// Processes that may wait to be started. More than an actuator ever starts at once only makes
 /// whoever starts them wait.
@@ -75,25 +86,75 @@ impl Starter {
 pub fn tie_to(parent: u32) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
-        use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+        use rustix::process::{Signal, set_parent_process_death_signal};
         set_parent_process_death_signal(Some(Signal::KILL))?;
         // It may have ended before it was asked for, and nothing is sent for that.
-        let is_there = getppid().is_some_and(|pid| u32::try_from(pid.as_raw_pid()) == Ok(parent));
-        if !is_there {
-            return Err(io::Error::other("who started this process has ended"));
-        }
+        check_parent(parent)?;
     }
     Ok(())
 }
 
-/// Ties this process to the parent that [`PARENT_VARIABLE`] names, if any.
+/// Checks that `parent` is still there: an orphan has another one.
+#[cfg(target_os = "linux")]
+fn check_parent(parent: u32) -> io::Result<()> {
+    let now = rustix::process::getppid().map(|pid| u32::try_from(pid.as_raw_pid()));
+    match now == Some(Ok(parent)) {
+        true => Ok(()),
+        false => Err(io::Error::other("who started this process has ended")),
+    }
+}
+
+/// Makes this process end with the parent that [`PARENT_VARIABLE`] names, if any, and take along
+/// everything that carries the mark of its instance.
 ///
 /// # Errors
 /// When that parent has ended already, or the variable is no process id.
-pub fn tie_as_told() -> io::Result<()> {
+pub fn follow_parent() -> io::Result<()> {
     let Some(parent) = std::env::var_os(PARENT_VARIABLE) else { return Ok(()) };
     let parent = parent.to_str().and_then(|parent| parent.parse().ok());
-    tie_to(parent.ok_or_else(|| io::Error::other("TIDEGATE_PARENT is no process id"))?)
+    let parent =
+        parent.ok_or_else(|| io::Error::other(format!("{PARENT_VARIABLE} is no process id")))?;
+    #[cfg(target_os = "linux")]
+    if let (Some(run), Some(instance)) = (variable(RUN_VARIABLE), variable(INSTANCE_VARIABLE))
+        && let (Some(run), Ok(instance)) = (RunId::parse(&run), InstanceName::new(&instance))
+        && let Ok(ending) = open_process(parent)
+    {
+        // Before the check: a parent that ends after it is seen by the descriptor.
+        check_parent(parent)?;
+        let watching = move || {
+            if wait_for_end(&ending).is_ok() {
+                mark::sweep(Of::Instance(&run, &instance));
+            }
+            std::process::exit(EXIT_ORPHANED);
+        };
+        std::thread::Builder::new().name("parent".into()).spawn(watching)?;
+        return Ok(());
+    }
+    tie_to(parent)
+}
+
+/// A descriptor that becomes readable when a process ends. Linux has them from 5.3 on.
+#[cfg(target_os = "linux")]
+fn open_process(pid: u32) -> io::Result<OwnedFd> {
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    Ok(pidfd_open(pid.ok_or(io::ErrorKind::InvalidInput)?, PidfdFlags::empty())?)
+}
+
+#[cfg(target_os = "linux")]
+fn wait_for_end(process: &OwnedFd) -> io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    loop {
+        match poll(&mut [PollFd::new(process, PollFlags::IN)], None) {
+            Err(rustix::io::Errno::INTR) => {}
+            answer => return Ok(answer.map(drop)?),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Ties this process to `parent` and becomes `command`. Returns only when that fails, with why.

@@ -21,8 +21,11 @@ const TOLD_MAX: usize = 4;
 /// As much of an answer as holds its status.
 const STATUS_BYTES_MAX: usize = 64;
 
-/// What the kernel calls a socket that listens in its tables.
+/// What the kernel calls a TCP socket that listens in its tables.
 const LISTENING: &str = "0A";
+
+/// The flag of a Unix socket that accepts connections (`__SO_ACCEPTCON`), as the table has it.
+const UNIX_LISTENING: &str = "00010000";
 
 /// Why an app that should be ready on `port` is not: what was tried, what came back and, where
 /// nothing listens there, where `processes` do listen. `None` when it answers as it should.
@@ -46,6 +49,29 @@ pub(super) async fn why_not_ready(
     let looking = tokio::task::spawn_blocking(move || listening(&processes()));
     let found = looking.await.unwrap_or_default();
     Some(format!("{refusal}; {}", elsewhere(&found, port)))
+}
+
+/// What an app that ended has left running, if anything: it has put itself into the background,
+/// where its end cannot be seen.
+pub(super) async fn left_running(
+    processes: impl Fn() -> Vec<Pid> + Send + 'static,
+) -> Option<String> {
+    let looking = tokio::task::spawn_blocking(move || {
+        let processes = processes();
+        let found = listening(&processes);
+        (processes.len(), found)
+    });
+    let (count, found) = looking.await.unwrap_or_default();
+    let what = match count {
+        0 => return None,
+        1 => "a process in the background".to_owned(),
+        _ => format!("{count} processes in the background"),
+    };
+    let place = match found.told() {
+        told if told.is_empty() => String::new(),
+        told => format!(" (listening on {told})"),
+    };
+    Some(format!("and left {what}{place}: run it in the foreground"))
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
@@ -94,23 +120,51 @@ fn status(answer: &[u8]) -> Option<u16> {
 }
 
 /// What to make of where it does listen.
-fn elsewhere(found: &BTreeSet<SocketAddr>, port: u16) -> String {
+fn elsewhere(found: &Listeners, port: u16) -> String {
     if found.is_empty() {
         return "it does not listen on any port so far".to_owned();
     }
-    let mut told: Vec<String> = found.iter().take(TOLD_MAX).map(ToString::to_string).collect();
-    if found.len() > TOLD_MAX {
-        told.push(format!("{} more", found.len() - TOLD_MAX));
+    let told = found.told();
+    if found.tcp.is_empty() {
+        return format!("it listens on {told} only: let it listen on 127.0.0.1:{port}");
     }
-    let advice = match found.iter().any(|address| address.port() == port) {
+    let advice = match found.tcp.iter().any(|address| address.port() == port) {
         true => "let it listen on 127.0.0.1",
         false => "use {PORT} or $PORT",
     };
-    format!("it listens on {}, not on 127.0.0.1:{port}: {advice}", told.join(" and "))
+    format!("it listens on {told}, not on 127.0.0.1:{port}: {advice}")
 }
 
-/// Every address that one of these processes listens on. Reads `/proc`: empty without it.
-fn listening(processes: &[Pid]) -> BTreeSet<SocketAddr> {
+/// Where some processes listen.
+#[derive(Debug, Default)]
+struct Listeners {
+    tcp: BTreeSet<SocketAddr>,
+    /// Paths of Unix sockets; those of the abstract namespace begin with `@`.
+    unix: BTreeSet<String>,
+}
+
+impl Listeners {
+    fn is_empty(&self) -> bool {
+        self.tcp.is_empty() && self.unix.is_empty()
+    }
+
+    /// The addresses in words. Unix sockets, which many a server has besides its port, are named
+    /// only where there is no port.
+    fn told(&self) -> String {
+        let mut all: Vec<String> = match self.tcp.is_empty() {
+            true => self.unix.iter().map(|path| format!("the Unix socket {path}")).collect(),
+            false => self.tcp.iter().map(ToString::to_string).collect(),
+        };
+        if let Some(more @ 1..) = all.len().checked_sub(TOLD_MAX) {
+            all.truncate(TOLD_MAX);
+            all.push(format!("{more} more"));
+        }
+        all.join(" and ")
+    }
+}
+
+/// Everything that one of these processes listens on. Reads `/proc`: nothing without it.
+fn listening(processes: &[Pid]) -> Listeners {
     let mut sockets = HashSet::new();
     for process in processes {
         let folder = format!("/proc/{}/fd", process.as_raw_pid());
@@ -122,13 +176,32 @@ fn listening(processes: &[Pid]) -> BTreeSet<SocketAddr> {
             sockets.extend(inode.and_then(|inode| inode.parse::<u64>().ok()));
         }
     }
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
-    tables
+    let ports = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
+    let tcp = ports
         .iter()
         .flatten()
         .flat_map(|table| table.lines().filter_map(entry))
         .filter_map(|(address, inode)| sockets.contains(&inode).then_some(address))
-        .collect()
+        .collect();
+    let paths = fs::read("/proc/net/unix").unwrap_or_default();
+    let unix = String::from_utf8_lossy(&paths)
+        .lines()
+        .filter_map(unix_entry)
+        .filter_map(|(path, inode)| sockets.contains(&inode).then(|| path.to_owned()))
+        .collect();
+    Listeners { tcp, unix }
+}
+
+/// Path and inode of a Unix socket that accepts connections, from a line of `/proc/net/unix`.
+fn unix_entry(line: &str) -> Option<(&str, u64)> {
+    let mut rest = line;
+    let mut fields = [""; 7];
+    for field in &mut fields {
+        // Inodes are padded with blanks; what a path begins with is its own.
+        (*field, rest) = rest.trim_start().split_once(' ')?;
+    }
+    let [_, _, _, flags, _, _, inode] = fields;
+    (flags == UNIX_LISTENING).then_some((rest, inode.parse().ok()?))
 }
 
 /// Address and inode of a listening socket, from a line of `/proc/net/tcp` or `tcp6`.
@@ -174,6 +247,25 @@ mod tests {
         assert!(nobody.ends_with("it does not listen on any port so far"), "{nobody}");
     }
 
+    #[test]
+    fn a_unix_socket_is_told_where_there_is_no_port() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("app s.sock");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).expect("bound");
+        let mut found = listening(&ourselves());
+        let path = path.to_str().expect("text");
+        assert!(found.unix.contains(path), "{found:?}");
+        // Other tests of this process listen on ports and sockets of theirs.
+        found.tcp.clear();
+        found.unix.retain(|other| other == path);
+        assert_eq!(
+            elsewhere(&found, 80),
+            format!("it listens on the Unix socket {path} only: let it listen on 127.0.0.1:80")
+        );
+        found.tcp.insert("127.0.0.1:81".parse().expect("valid"));
+        assert!(elsewhere(&found, 80).starts_with("it listens on 127.0.0.1:81, not on"));
+    }
+
     #[tokio::test]
     async fn what_a_path_answers_is_told() {
         for (answer, expected) in [
@@ -207,5 +299,9 @@ mod tests {
         assert_eq!(entry(line), Some(("[::1]:8080".parse().expect("valid"), 31_338)));
         assert_eq!(entry(&line.replace(" 0A ", " 01 ")), None);
         assert_eq!(entry("  sl  local_address rem_address   st"), None);
+        let line = "ffff8881: 00000002 00000000 00010000 0001 01 31339 @abstract";
+        assert_eq!(unix_entry(line), Some(("@abstract", 31_339)));
+        assert_eq!(unix_entry(&line.replace("00010000 0001 01", "00000000 0001 03")), None);
+        assert_eq!(unix_entry("ffff8881: 00000002 00000000 00010000 0001 01 31339"), None);
     }
 }

@@ -17,6 +17,9 @@ pub const RUN_VARIABLE: &str = "TIDEGATE_RUN";
 /// The variable that names the instance a process belongs to.
 pub const INSTANCE_VARIABLE: &str = "TIDEGATE_INSTANCE";
 
+/// The variable that tells a sidecar whose end is to be its own and its app's: a process id.
+pub const PARENT_VARIABLE: &str = "TIDEGATE_PARENT";
+
 /// Rounds of looking for processes that appear while others are being killed. A fork bomb is not
 /// outrun by this; anything else is gone after two.
 const SWEEPS_MAX: usize = 20;
@@ -67,12 +70,7 @@ pub enum Of<'a> {
 
 impl Of<'_> {
     fn marks(&self, environment: &[u8]) -> bool {
-        let has = |name: &str, value: &str| {
-            environment.split(|byte| *byte == 0).any(|entry| {
-                entry.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
-                    == Some(value.as_bytes())
-            })
-        };
+        let has = |name, wanted: &str| value(environment, name) == Some(wanted.as_bytes());
         match self {
             Of::Run(run) => has(RUN_VARIABLE, &run.0),
             Of::Instance(run, instance) => {
@@ -82,8 +80,9 @@ impl Of<'_> {
     }
 }
 
-/// The processes that carry the mark, this one left out. Reads `/proc`, so it finds nothing on
-/// systems without it.
+/// The processes that carry the mark, this one left out, and those last that watch over others:
+/// whoever is killed while it kills them leaves the watchers to go on. Reads `/proc`, so it finds
+/// nothing on systems without it.
 #[must_use]
 pub fn find(of: Of<'_>) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
@@ -93,11 +92,24 @@ pub fn find(of: Of<'_>) -> Vec<Pid> {
         Pid::from_raw(number).filter(|pid| *pid != ourselves)
     });
     // A process that ended meanwhile, or is somebody else's, cannot be read.
-    pids.filter(|pid| {
+    let (mut found, mut watchers) = (Vec::new(), Vec::new());
+    for pid in pids {
         let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
-        environment.is_ok_and(|environment| of.marks(&environment))
-    })
-    .collect()
+        match environment.unwrap_or_default() {
+            environment if !of.marks(&environment) => {}
+            environment if value(&environment, PARENT_VARIABLE).is_some() => watchers.push(pid),
+            _ => found.push(pid),
+        }
+    }
+    found.extend(watchers);
+    found
+}
+
+/// The value of a variable in an environment as `/proc` has it.
+fn value<'a>(environment: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    environment
+        .split(|byte| *byte == 0)
+        .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 /// Kills everything that carries the mark, also what appears meanwhile. Returns how many processes
