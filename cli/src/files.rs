@@ -1,8 +1,12 @@
-//! Reading the files that were named, within a bound.
+//! Files and folders that were named: reads them within a bound, makes them where they are wanted.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+
+use anyhow::{Context, anyhow};
+
+use crate::ending::mistyped;
 
 /// Most bytes of a file that is read as a whole: far more than anybody writes by hand, and little
 /// enough to be held, also when the name is that of a device that never ends.
@@ -26,4 +30,47 @@ pub(crate) fn text_of(path: &Path) -> io::Result<String> {
         let problem = format!("no text: byte {} is not UTF-8", at + 1);
         io::Error::new(io::ErrorKind::InvalidData, problem)
     })
+}
+
+/// Makes the folder that `flag` names, and those above it, where they are not there.
+///
+/// # Errors
+/// One of typing when something else has its name; else what the system says.
+pub(crate) fn make_folder(flag: &str, folder: &Path) -> anyhow::Result<()> {
+    let known = folder.ancestors().find(|path| path.symlink_metadata().is_ok());
+    if let Some(path) = known.filter(|path| !path.is_dir()) {
+        let what = if path.is_symlink() { "a link to nothing or to a file" } else { "a file" };
+        let problem = anyhow!(
+            "{flag}: {} is {what}, expected a folder or a name that is free",
+            path.display()
+        );
+        return Err(mistyped(problem));
+    }
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("{flag}: cannot make the folder {}", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_made_unless_something_else_has_its_name() {
+        let above = tempfile::tempdir().expect("a folder");
+        make_folder("--dir", &above.path().join("a/b")).expect("made");
+        make_folder("--dir", &above.path().join("a/b")).expect("it is there");
+        let file = above.path().join("file");
+        std::fs::write(&file, "").expect("written");
+        let link = above.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).expect("made");
+        for (path, named) in [
+            (file.clone(), "file is a file"),
+            (file.join("x"), "file is a file"),
+            (link, "link is a link"),
+        ] {
+            let error = make_folder("--dir", &path).expect_err("it is taken").to_string();
+            assert!(error.starts_with("--dir: ") && error.contains(named), "{error}");
+            assert!(error.ends_with("expected a folder or a name that is free"), "{error}");
+        }
+    }
 }

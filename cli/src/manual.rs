@@ -9,6 +9,8 @@ use anyhow::Context;
 use clap::Command;
 use clap_complete::Shell;
 
+use crate::files::make_folder;
+
 /// What was typed after `tidegate completions`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompletionsArgs {
@@ -42,8 +44,8 @@ pub(crate) fn man(args: &ManArgs, command: Command) -> anyhow::Result<ExitCode> 
         clap_mangen::Man::new(command).render(&mut page)?;
         return print(&page);
     };
+    make_folder("--dir", directory)?;
     let cannot_write = || format!("--dir: cannot write to {}", directory.display());
-    std::fs::create_dir_all(directory).with_context(cannot_write)?;
     clap_mangen::generate_to(command, directory).with_context(cannot_write)?;
     Ok(ExitCode::SUCCESS)
 }

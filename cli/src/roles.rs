@@ -59,7 +59,7 @@ impl Role {
 pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
     match role {
         Role::QueueProxy => {
-            leash::tie_as_told().context("cannot be tied to the process that started it")?;
+            leash::follow_parent().context("cannot follow the process that started it")?;
             Ok(tidegate_queue_proxy::run())
         }
         Role::Activator(args) => activator::execute(args),

@@ -4,7 +4,7 @@
 //! is what the app finds in its environment, [`service`] runs it, [`presence`] lets other commands
 //! find it, [`voice`] tells what happens in lines, [`mod@screen`] shows how things stand,
 //! [`retries`] keeps attempts from repeating themselves, [`summary`] tells what was served,
-//! [`replay`] how to ask the simulator about it, [`stops`] waits for the signals that end it.
+//! [`replay`] how to ask the simulator about it, [`waiting`] what its end is still waiting for.
 
 mod environment;
 pub(crate) mod presence;
@@ -13,9 +13,9 @@ mod retries;
 mod screen;
 pub(crate) mod service;
 pub(crate) mod settings;
-mod stops;
 mod summary;
 mod voice;
+mod waiting;
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -28,17 +28,21 @@ use tidegate_activator::Drained;
 use tidegate_autoscaler::settings::{WINDOW_MAX, WINDOW_MIN};
 use tidegate_controller::process::{LogFolder, OutputLine};
 use tidegate_controller::{Notice, Readiness};
+use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
 use tidegate_words::time::compact;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use self::replay::Replay;
 use self::screen::{Decisions, Screen};
 use self::service::{LocalConfig, LocalService};
 use self::settings::{LocalSettings, check_command};
-pub(crate) use self::stops::{Stop, Stops};
 use self::voice::{Tails, Voice};
+use self::waiting::Waiting;
 use crate::abandoned::AbandonedRule;
 use crate::ending::mistyped;
+use crate::files::make_folder;
 use crate::log::{self, LogArgs};
 use crate::terminal::{Surface, Target, Terminal, counted};
 use crate::typed::{WAIT_MAX, listen_address, setting, time_within, wait, whole};
@@ -155,7 +159,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // Signals first: one that comes while we start must not leave anything behind.
-    let mut stops = Stops::new()?;
+    let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
     let (sender, mut output) = mpsc::channel(OUTPUT_DEPTH);
     let log = args.log.install_beside(surface(&args), log::SCREEN_DEFAULT);
     let drain = args.drain;
@@ -173,8 +177,9 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(error) = service.unannounced() {
         screen.say(&format!("`tidegate explain` cannot ask this service: {error}"));
     }
-    let ending = follow(&service, &mut stops, &mut screen, &mut output).await?;
-    let code = end(&mut service, ending, drain, &mut stops, &mut screen, &mut output).await?;
+    let mut replay = Replay::default();
+    let ending = follow(&service, &mut signals, &mut screen, &mut output, &mut replay).await?;
+    let code = end(&mut service, ending, drain, &mut signals, &mut screen, &mut output).await?;
     let status = service.status().await.ok();
     let swept = service.finish().await;
     show_output(&mut screen, &mut output);
@@ -182,7 +187,9 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if swept > 0 {
         last_words.push(format!("{} had to be swept away", counted_processes(swept)));
     }
-    last_words.extend(args.record.as_deref().map(|path| replay::command(path, &args)));
+    if let Some(path) = &args.record {
+        last_words.extend(replay.words(path, &args));
+    }
     let summary = screen.farewell(status.as_ref(), &last_words).await;
     if args.json {
         println!("{summary}");
@@ -221,9 +228,10 @@ enum Ending {
 /// Shows what happens until the service is to end.
 async fn follow(
     service: &LocalService,
-    stops: &mut Stops,
+    signals: &mut ShutdownSignals,
     screen: &mut Screen,
     output: &mut mpsc::Receiver<OutputLine>,
+    replay: &mut Replay,
 ) -> anyhow::Result<Ending> {
     let mut notices = service.watch_notices();
     let mut decisions = service.watch_decisions();
@@ -231,7 +239,7 @@ async fn follow(
     let mut lines = Vec::with_capacity(OUTPUT_BATCH);
     loop {
         tokio::select! {
-            _ = stops.next() => return Ok(Ending::Told),
+            _ = signals.next() => return Ok(Ending::Told),
             notice = notices.recv() => match notice {
                 Ok(notice) => {
                     // First what led to it, and what it is about.
@@ -240,6 +248,7 @@ async fn follow(
                     }
                     show_output(screen, output);
                     screen.notice(&notice);
+                    replay.notice(&notice);
                     if let Notice::GaveUp { .. } = notice {
                         let why = Voice::notice(&notice, Tails::AtTheEnd).swap_remove(0);
                         return Ok(Ending::GaveUp(why));
@@ -287,7 +296,7 @@ async fn end(
     service: &mut LocalService,
     ending: Ending,
     drain: Duration,
-    stops: &mut Stops,
+    signals: &mut ShutdownSignals,
     screen: &mut Screen,
     output: &mut mpsc::Receiver<OutputLine>,
 ) -> anyhow::Result<ExitCode> {
@@ -298,6 +307,8 @@ async fn end(
     screen.say("draining; press Ctrl-C again to stop at once");
     let mut notices = service.watch_notices();
     let mut lines = Vec::with_capacity(OUTPUT_BATCH);
+    let (view, told_at, mut waiting) = (service.view(), Instant::now(), Waiting::new(drain));
+    let mut redraw = tokio::time::interval(REDRAW);
     let again = {
         let mut draining = std::pin::pin!(service.drain(drain));
         loop {
@@ -310,14 +321,21 @@ async fn end(
                         return Ok(ExitCode::FAILURE);
                     }
                 },
-                stop = stops.next() => break stop,
+                stop = signals.next() => break stop,
                 Ok(notice) = notices.recv() => screen.notice(&notice),
                 () = batch(screen, output, &mut lines) => screen.output(&mut lines),
+                _ = redraw.tick() => {
+                    let status = view.status().await?;
+                    if let Some(sentence) = waiting.tell(&status, told_at.elapsed()) {
+                        screen.say(&sentence);
+                    }
+                    screen.redraw(&status);
+                }
             }
         }
     };
     service.kill().await?;
-    Ok(ExitCode::from(again.exit_code()))
+    Ok(again.exit_code())
 }
 
 /// Checks what was typed and binds the listener.
@@ -358,6 +376,7 @@ fn config(args: &Args, output: Option<mpsc::Sender<OutputLine>>) -> anyhow::Resu
             .with_context(|| format!("--record: cannot write to {}", path.display()))?;
     }
     let logs = args.log_dir.as_deref().map(|folder| {
+        make_folder("--log-dir", folder)?;
         LogFolder::open(folder)
             .with_context(|| format!("--log-dir: cannot write to {}", folder.display()))
     });

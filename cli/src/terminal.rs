@@ -4,13 +4,18 @@
 //! What is written goes through a thread of its own: a reader that stops reading, such as a pager,
 //! must keep neither the service nor Ctrl-C waiting.
 
+mod layout;
+mod untrusted;
+
 use std::io::{IsTerminal, Write};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::chart::{Ink, sparkline};
+use self::layout::columns;
+pub(crate) use self::layout::{cut, flow, scaled, wrap};
+use crate::chart::Ink;
 
 /// Okabe-Ito as terminals have it: blue for demand, green for instances, vermilion for trouble.
 pub(crate) const BLUE: &str = "38;5;25";
@@ -78,42 +83,6 @@ impl Surface {
             _ => text.to_owned(),
         }
     }
-
-    /// What an app wrote, without anything that moves the cursor or changes the terminal; its
-    /// colours stay where there are any.
-    pub(crate) fn tame(self, line: &str) -> String {
-        if line.bytes().all(|byte| byte == b'\t' || (0x20..0x7f).contains(&byte)) {
-            return line.to_owned();
-        }
-        let keeps = self == Self::Terminal(Colour::On);
-        let mut tamed = String::with_capacity(line.len());
-        let mut rest = line;
-        let mut coloured = false;
-        while let Some(first) = rest.chars().next() {
-            if let Some(length) = colour_code(rest) {
-                if keeps {
-                    tamed.push_str(&rest[..length]);
-                    coloured = true;
-                }
-                rest = &rest[length..];
-                continue;
-            }
-            let shown = if first.is_control() && first != '\t' { '\u{fffd}' } else { first };
-            tamed.push(shown);
-            rest = &rest[first.len_utf8()..];
-        }
-        if coloured {
-            tamed.push_str("\x1b[0m");
-        }
-        tamed
-    }
-}
-
-/// Length of the escape sequence for a colour or a weight at the beginning of `text`.
-fn colour_code(text: &str) -> Option<usize> {
-    let parameters = text.strip_prefix("\x1b[")?;
-    let end = parameters.find(|c: char| !c.is_ascii_digit() && c != ';' && c != ':')?;
-    parameters[end..].starts_with('m').then_some(end + 3)
 }
 
 /// The characters that the locale can show.
@@ -312,155 +281,9 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
     }
 }
 
-/// Parts of a line, as they are shown or with escape sequences.
-enum Part {
-    Shown(char),
-    Code(String),
-}
-
-fn parts(line: &str) -> impl Iterator<Item = Part> {
-    let mut chars = line.chars();
-    std::iter::from_fn(move || {
-        let first = chars.next()?;
-        if first != '\x1b' {
-            return Some(Part::Shown(first));
-        }
-        let mut code = String::from(first);
-        for next in chars.by_ref() {
-            code.push(next);
-            if next.is_ascii_alphabetic() {
-                break;
-            }
-        }
-        Some(Part::Code(code))
-    })
-}
-
-/// Columns that a line takes, colour codes not counted.
-fn columns(line: &str) -> usize {
-    parts(line).filter(|part| matches!(part, Part::Shown(_))).count()
-}
-
-/// Cuts a line to so many columns, with `…` where something is missing.
-pub(crate) fn cut(line: &str, width: usize) -> String {
-    let excess = columns(line) > width;
-    let kept = if excess { width.saturating_sub(1) } else { width };
-    let (mut out, mut shown) = (String::new(), 0);
-    for part in parts(line) {
-        match part {
-            Part::Code(code) => out.push_str(&code),
-            Part::Shown(char) if shown < kept => {
-                shown += 1;
-                out.push(char);
-            }
-            Part::Shown(_) if shown == kept && excess => {
-                shown += 1;
-                out.push('…');
-            }
-            Part::Shown(_) => {}
-        }
-    }
-    out
-}
-
-/// Breaks a sentence behind `label` into at most `lines` lines of `width` columns, the further ones
-/// below the first; `…` stands where it is longer.
-pub(crate) fn wrap(label: &str, sentence: &str, width: usize, lines: usize) -> Vec<String> {
-    let indent = columns(label);
-    let room = width.saturating_sub(indent).max(1);
-    let mut wrapped: Vec<String> = Vec::new();
-    let mut line = String::new();
-    for word in sentence.split_whitespace() {
-        if line.is_empty() {
-            line.push_str(word);
-        } else if columns(&line) + 1 + columns(word) <= room {
-            line.push(' ');
-            line.push_str(word);
-        } else if wrapped.len() + 1 < lines {
-            wrapped.push(std::mem::replace(&mut line, word.to_owned()));
-        } else {
-            // A line that is full gives its last column to the `…`.
-            line.push('…');
-            line = cut(&line, room);
-            break;
-        }
-    }
-    wrapped.push(line);
-    wrapped
-        .iter()
-        .enumerate()
-        .map(|(nth, line)| match nth {
-            0 => format!("{label}{}", cut(line, room)),
-            _ => format!("{:indent$}{}", "", cut(line, room)),
-        })
-        .collect()
-}
-
-/// Two groups of figures on one line, or below each other where they do not fit.
-pub(crate) fn side_by_side(left: &str, right: &str, width: usize) -> Vec<String> {
-    let one = format!("{left}  {right}");
-    if columns(&one) <= width { vec![one] } else { vec![left.into(), right.into()] }
-}
-
-/// A sparkline in `width` columns that says what its highest bar stands for; nothing where there is
-/// no room for it.
-pub(crate) fn scaled(values: &[f64], width: usize, ink: Ink) -> (String, String) {
-    const COLUMNS_MIN: usize = 10;
-    const SCALE_WIDTH: usize = 9;
-    let top = values.iter().copied().fold(0.0, f64::max);
-    let scale = format!("max {top:.0}");
-    match width.checked_sub(SCALE_WIDTH + 2).filter(|columns| *columns >= COLUMNS_MIN) {
-        Some(columns) => {
-            let from = values.len().saturating_sub(columns);
-            let line = sparkline(&values[from..], columns, ink);
-            (format!("{line:<columns$}"), scale)
-        }
-        None => (String::new(), scale),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_is_cut_to_what_is_seen_and_says_so() {
-        assert_eq!(cut("abcdef", 6), "abcdef");
-        assert_eq!(cut("abcdef", 3), "ab…");
-        assert_eq!(cut("a\x1b[38;5;36mbc\x1b[0mdef", 3), "a\x1b[38;5;36mb…\x1b[0m");
-        assert_eq!(columns("a\x1b[1mb\x1b[0m"), 2);
-    }
-
-    #[test]
-    fn nothing_an_app_writes_controls_the_terminal() {
-        let plain = Surface::Terminal(Colour::Off);
-        assert_eq!(plain.tame("\x1b[2Jgone\r\tkept"), "\u{fffd}[2Jgone\u{fffd}\tkept");
-        assert_eq!(plain.tame("\x1b[31mred\x1b[0m"), "red");
-        let coloured = Surface::Terminal(Colour::On);
-        assert_eq!(coloured.tame("\x1b[1;31mred"), "\x1b[1;31mred\x1b[0m");
-        assert_eq!(coloured.tame("\x1b]0;title\x07"), "\u{fffd}]0;title\u{fffd}");
-        assert_eq!(coloured.tame("\x1b["), "\u{fffd}[");
-    }
-
-    #[test]
-    fn a_long_reason_takes_two_lines_and_says_where_it_was_cut() {
-        let lines = wrap("last  ", "one two three four five six", 14, 2);
-        assert_eq!(lines, ["last  one two", "      three…"]);
-        let lines = wrap("last  ", "one two", 14, 2);
-        assert_eq!(lines, ["last  one two"]);
-        for width in 20..200 {
-            let lines = wrap("last  ", &"word ".repeat(60), width, 2);
-            assert!(lines.len() <= 2 && lines.iter().all(|line| columns(line) <= width));
-            assert!(width > 150 || lines[1].ends_with('…'), "{lines:?}");
-        }
-    }
-
-    #[test]
-    fn a_sparkline_says_what_its_top_is() {
-        let (line, scale) = scaled(&[0.0, 1.0, 106.0], 30, Ink::Blocks);
-        assert_eq!((line.chars().count(), scale.as_str()), (19, "max 106"));
-        assert_eq!(scaled(&[1.0], 10, Ink::Blocks).0, "");
-    }
 
     #[tokio::test]
     async fn what_stands_is_erased_before_it_is_drawn_again() {

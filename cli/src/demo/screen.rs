@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::tally::{Standing, Tally};
 use crate::chart::Ink;
 use crate::terminal::{BLUE, BlockEnd, GREEN, Surface, Target, Terminal, VERMILION};
-use crate::terminal::{scaled, side_by_side, width, wrap};
+use crate::terminal::{flow, scaled, width, wrap};
 
 /// Where the demo is in its traffic.
 #[derive(Clone, Copy, Debug)]
@@ -133,12 +133,15 @@ impl Screen {
             }),
             spark("instances", now.ready, GREEN, |standing| standing.ready),
         ];
-        let scale = format!(
-            "desired {desired}  ready {}  starting {}  draining {}",
-            now.ready, now.starting, now.draining
-        );
-        let requests = format!("waiting {}  in flight {}", now.waiting, now.in_flight);
-        block.extend(side_by_side(&scale, &requests, width));
+        let figures = [
+            format!("desired {desired}"),
+            format!("ready {}", now.ready),
+            format!("starting {}", now.starting),
+            format!("draining {}", now.draining),
+            format!("waiting {}", now.waiting),
+            format!("in flight {}", now.in_flight),
+        ];
+        block.extend(flow(&figures, width));
         block.push(format!(
             "answered {}  {lost}  p50 {:.0} ms  p99 {:.0} ms",
             tally.answered,

@@ -15,7 +15,7 @@ use super::summary;
 use super::voice::{Tails, Voice};
 use crate::chart::Ink;
 use crate::terminal::{BLUE, BlockEnd, GREEN, Surface, Terminal, VERMILION};
-use crate::terminal::{counted, ink, scaled, side_by_side, width, wrap};
+use crate::terminal::{counted, flow, ink, scaled, width, wrap};
 
 /// Width of the sparklines at most, one column a second: what is kept.
 const SPARK_COLUMNS: usize = 72;
@@ -261,19 +261,23 @@ impl Screen {
             spark("in flight", door.in_flight as f64, &self.seconds.load, BLUE),
             spark("instances", f64::from(revision.ready), &self.seconds.ready, GREEN),
         ];
-        let instances = format!(
-            "desired {}  ready {}  starting {}  draining {}",
-            revision.desired.max(0),
-            revision.ready,
-            revision.starting,
-            revision.draining
-        );
-        let waiting = alarm(door.waiting > 0, format!("waiting {}", door.waiting));
-        block.extend(side_by_side(&instances, &waiting, width));
-        let served = format!("served {}  {}", door.requests, summary::latency(outcomes));
-        let failed = alarm(outcomes.failures() > 0, summary::failed(outcomes));
-        block.extend(side_by_side(&served, &failed, width));
-        block.extend(wrap("last  ", &self.last_change, width, REASON_LINES));
+        let instances = [
+            format!("desired {}", revision.desired.max(0)),
+            format!("ready {}", revision.ready),
+            format!("starting {}", revision.starting),
+            format!("draining {}", revision.draining),
+            alarm(door.waiting > 0, format!("waiting {}", door.waiting)),
+        ];
+        block.extend(flow(&instances, width));
+        let requests = [
+            format!("served {}", door.requests),
+            summary::latency(outcomes),
+            alarm(outcomes.failures() > 0, summary::failed(outcomes)),
+        ];
+        block.extend(flow(&requests, width));
+        if !self.last_change.is_empty() {
+            block.extend(wrap("last  ", &self.last_change, width, REASON_LINES));
+        }
         block
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tidegate_activator::doors::Doors;
 use tidegate_activator::{
     Activator, Config, Drained, HeaderValue, Outcomes, RevisionName, Running, Tally,
 };
@@ -53,20 +54,26 @@ pub(crate) struct LocalConfig {
 pub(crate) struct LocalService {
     address: SocketAddr,
     controller: SocketAddr,
-    revision: RevisionId,
-    handle: Handle,
+    view: View,
+    /// Until it is closed.
     door: Option<Running>,
-    tally: Arc<Tally>,
     run: RunId,
     guard: Guard,
     stop_serving: oneshot::Sender<()>,
     /// Longest time that an instance may take to go.
     stop_deadline: Duration,
     notices: broadcast::Receiver<Notice>,
-    /// What the front door knew when it closed.
-    last_door: tidegate_activator::Status,
     /// Lets other commands of this user find us; or why they cannot.
     announced: Result<Announced, std::io::Error>,
+}
+
+/// A look at a service, which goes on while it drains.
+#[derive(Clone)]
+pub(crate) struct View {
+    revision: RevisionId,
+    handle: Handle,
+    doors: Arc<Doors>,
+    tally: Arc<Tally>,
 }
 
 /// How things stand.
@@ -136,19 +143,17 @@ impl LocalService {
         let door = Activator::with_listener(door, listener)?.spawn();
         handle.declare(declaration).await?;
         let address = door.address();
+        let (doors, tally) = (Arc::clone(door.doors()), Arc::clone(door.tally()));
         Ok(Self {
             address,
             controller,
-            revision,
-            handle,
-            tally: Arc::clone(door.tally()),
+            view: View { revision, handle, doors, tally },
             door: Some(door),
             run,
             guard,
             stop_serving,
             stop_deadline,
             notices,
-            last_door: tidegate_activator::Status::default(),
             announced,
         })
     }
@@ -173,26 +178,22 @@ impl LocalService {
     /// # Errors
     /// When the controller has ended.
     pub(crate) async fn status(&self) -> anyhow::Result<LocalStatus> {
-        let statuses = self.handle.statuses().await?;
-        let revision = statuses.into_iter().find(|status| status.revision == self.revision);
-        let name = revision_name(&self.revision);
-        let doors = self.door.as_ref().map(|door| door.doors().all()).unwrap_or_default();
-        let door = doors.iter().find(|door| *door.revision() == name);
-        Ok(LocalStatus {
-            revision: revision.context("the controller does not know the revision")?,
-            door: door.map_or(self.last_door, |door| door.status()),
-            outcomes: self.tally.outcomes(),
-        })
+        self.view.status().await
+    }
+
+    /// How things stand, to be asked while the service drains.
+    pub(crate) fn view(&self) -> View {
+        self.view.clone()
     }
 
     /// Decisions from now on.
     pub(crate) fn watch_decisions(&self) -> broadcast::Receiver<Arc<DecisionRecord>> {
-        self.handle.watch_decisions()
+        self.view.handle.watch_decisions()
     }
 
     /// What happens to instances, from now on.
     pub(crate) fn watch_notices(&self) -> broadcast::Receiver<Notice> {
-        self.handle.watch_notices()
+        self.view.handle.watch_notices()
     }
 
     /// Accepts no more requests, answers those that are there (for at most `longest`), then lets
@@ -204,14 +205,11 @@ impl LocalService {
         let drained = match self.door.take() {
             Some(door) => {
                 door.announce_shutdown();
-                let doors = Arc::clone(door.doors());
-                let drained = door.drain(longest).await;
-                self.last_door = doors.all().first().map(|d| d.status()).unwrap_or_default();
-                drained
+                door.drain(longest).await
             }
             None => Drained::Whole,
         };
-        self.handle.stop(StopMode::Drain).await?;
+        self.view.handle.stop(StopMode::Drain).await?;
         self.until_stopped().await;
         Ok(drained)
     }
@@ -224,9 +222,7 @@ impl LocalService {
     pub(crate) async fn give_up(&mut self, why: String, longest: Duration) -> anyhow::Result<()> {
         if let Some(door) = self.door.take() {
             door.give_up(why);
-            let doors = Arc::clone(door.doors());
             door.drain(longest).await;
-            self.last_door = doors.all().first().map(|d| d.status()).unwrap_or_default();
         }
         self.kill().await
     }
@@ -237,7 +233,7 @@ impl LocalService {
     /// When the controller has ended.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         self.door = None;
-        self.handle.stop(StopMode::Kill).await?;
+        self.view.handle.stop(StopMode::Kill).await?;
         self.until_stopped().await;
         Ok(())
     }
@@ -264,6 +260,24 @@ impl LocalService {
         let swept = sweeping.await.unwrap_or(0);
         self.guard.dismiss().await;
         swept
+    }
+}
+
+impl View {
+    /// How things stand now.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub(crate) async fn status(&self) -> anyhow::Result<LocalStatus> {
+        let statuses = self.handle.statuses().await?;
+        let revision = statuses.into_iter().find(|status| status.revision == self.revision);
+        let name = revision_name(&self.revision);
+        let door = self.doors.all().into_iter().find(|door| *door.revision() == name);
+        Ok(LocalStatus {
+            revision: revision.context("the controller does not know the revision")?,
+            door: door.map(|door| door.status()).unwrap_or_default(),
+            outcomes: self.tally.outcomes(),
+        })
     }
 }
 

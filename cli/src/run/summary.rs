@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_activator::Outcomes;
+use tidegate_words::time::compact;
 
 use super::service::LocalStatus;
 use crate::terminal::counted;
@@ -23,9 +24,17 @@ pub(super) fn text(status: &LocalStatus, up: Duration) -> Vec<String> {
     vec![format!(
         "served {} in {}{cold}; {}{latency}",
         counted(door.requests, "request"),
-        humantime::format_duration(Duration::from_secs(up.as_secs())),
+        compact(in_words(up)),
         failed(outcomes),
     )]
+}
+
+/// Whole seconds once there are some, milliseconds before.
+fn in_words(time: Duration) -> Duration {
+    match time.as_secs() {
+        0 => Duration::from_millis(time.subsec_millis().max(1).into()),
+        seconds => Duration::from_secs(seconds),
+    }
 }
 
 /// The median latency and the highest but for one in a hundred; nothing before the first answer.
@@ -87,6 +96,15 @@ mod tests {
     use tidegate_activator::Cause;
 
     use super::*;
+
+    #[test]
+    fn a_short_run_took_some_time() {
+        let told = |ms| compact(in_words(Duration::from_millis(ms)));
+        assert_eq!(
+            [told(0), told(312), told(1_900), told(90_400)],
+            ["1ms", "312ms", "1s", "1m30s"]
+        );
+    }
 
     #[test]
     fn every_failure_is_told_by_its_cause() {

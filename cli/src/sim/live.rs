@@ -21,6 +21,7 @@ use tidegate_sim_traffic::{TraceFile, TraceOptions};
 
 use super::run;
 use crate::demo::{self, Measured, prediction, stage};
+use crate::files::make_folder;
 
 /// Requests one instance takes at a time, and instances at most: the demo's own defaults.
 const CONCURRENCY: u32 = 4;
@@ -66,7 +67,7 @@ pub(super) fn measure(
 ) -> anyhow::Result<Beside> {
     let own = tempfile::tempdir()?;
     let directory = directory.unwrap_or(own.path());
-    std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+    make_folder("--keep", directory)?;
     let recording = directory.join("recording.csv");
     ensure!(
         !recording.exists(),

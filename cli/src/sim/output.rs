@@ -12,6 +12,7 @@ use tidegate_sim_report as report;
 use tidegate_sim_report::{Chart, Colour, Prices, Terminal};
 
 use super::CannotWrite;
+use crate::files::make_folder;
 use crate::typed::{NUMBER_MAX, number};
 
 /// Columns when nobody says how wide the terminal is.
@@ -110,14 +111,14 @@ impl OutputArgs {
             report::series_csv(&run.series, &mut file).with_context(|| cannot_write(path))?;
         }
         if let Some(directory) = &self.svg {
-            std::fs::create_dir_all(directory).with_context(|| cannot_write(directory))?;
+            make_folder("--svg", directory)?;
             for chart in Chart::ALL {
                 let text = report::svg(&chart.draw(run));
                 write_file(&directory.join(format!("{}.svg", chart.name())), text.as_bytes())?;
             }
         }
         if let Some(directory) = &self.png {
-            std::fs::create_dir_all(directory).with_context(|| cannot_write(directory))?;
+            make_folder("--png", directory)?;
             for chart in Chart::ALL {
                 let image = report::png(&chart.draw(run));
                 let path = directory.join(format!("{}.png", chart.name()));

@@ -15,6 +15,7 @@ use super::observer::Steps;
 use super::output;
 use super::run;
 use super::traffic_args::TrafficArgs;
+use crate::files::make_folder;
 use crate::terminal::counted;
 use crate::typed::whole;
 
@@ -182,7 +183,7 @@ impl Answers {
         points: &[SweepPoint],
         about: &Question<'_>,
     ) -> anyhow::Result<Vec<(String, String)>> {
-        std::fs::create_dir_all(directory).with_context(|| output::cannot_write(directory))?;
+        make_folder("--runs", directory)?;
         let mut links = Vec::new();
         for (number, point) in points.iter().filter(|point| point.on_front).enumerate() {
             let mut scenario = Scenario { recording: Recording::REPORT, ..about.base.clone() };

@@ -1,11 +1,13 @@
 //! `tidegate run` as a stranger uses it: real processes, real signals, real requests.
 
 mod bad_input;
+mod ending;
 mod pipes;
 mod readiness;
 mod replay;
 mod running;
 mod truth;
+mod unseen;
 mod watchman;
 
 use running::{Running, get};

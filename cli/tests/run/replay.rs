@@ -30,4 +30,6 @@ fn the_replay_that_is_printed_can_be_pasted() {
     let result: serde_json::Value = serde_json::from_slice(&answer.stdout).expect("JSON");
     assert_eq!(result["requests"], 1, "{replay}");
     assert!(replay.contains("stable-window=1m30s"), "{replay}");
+    // Without it the simulator starts instances as slowly as it thinks fit.
+    assert!(replay.contains("--cold-start const:"), "{replay}");
 }

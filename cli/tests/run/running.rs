@@ -200,8 +200,15 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 }
 
 pub(crate) fn kill(pid: u32, signal: &str) {
-    let sent = Command::new("sh").args(["-c", &format!("kill -s {signal} {pid}")]).status();
-    assert!(sent.expect("a shell is everywhere").success(), "{pid} is not there");
+    kill_all(&[pid], signal);
+}
+
+/// Signals all of them in one call of the shell.
+pub(crate) fn kill_all(pids: &[u32], signal: &str) {
+    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let command = format!("kill -s {signal} {}", pids.join(" "));
+    let sent = Command::new("sh").args(["-c", &command]).status();
+    assert!(sent.expect("a shell is everywhere").success(), "{pids:?} are not there");
 }
 
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
