@@ -1,4 +1,4 @@
-//! What others wrote, made fit for a terminal: nothing but colours has an effect, and nothing hides.
+//! What others wrote, made fit for a terminal: nothing but colours has an effect, nothing hides.
 
 use super::{Colour, Surface};
 
