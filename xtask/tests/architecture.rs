@@ -7,8 +7,8 @@ use std::process::Command;
 
 use xtask::sources::{Source, rust_sources, workspace_root};
 
-/// Every package's directory, and which of ours it may depend on. Downwards only. A package is named
-/// for its path: `sim/report` is `tidegate-sim-report`.
+/// Every package's directory, and which of ours it may depend on. Downwards only. A package is
+/// named for its path: `sim/report` is `tidegate-sim-report`.
 const FLOORS: &[(&str, &[&str])] = &[
     ("words", &[]),
     ("autoscaler", &["words"]),
