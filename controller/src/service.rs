@@ -4,6 +4,7 @@ mod gate;
 pub(crate) mod listener;
 pub(crate) mod scale;
 pub(crate) mod stats;
+mod unfinished;
 
 use std::time::Duration;
 
@@ -13,12 +14,20 @@ use tokio::net::TcpListener;
 use tonic::transport::Server;
 
 use self::gate::Gate;
+use self::unfinished::{UNFINISHED_BYTES_MAX, UnfinishedBytes};
 use crate::access::{Access, Gatekeeper};
 use crate::task::Handle;
 
 /// A reporter that answers no ping for this long is gone, whatever its TCP connection says.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Streams of one connection. Ours open one; a mesh that shares connections opens more of them.
+const STREAMS_MAX: u32 = 128;
+
+/// What a connection, or a stream of it, may send that nobody has taken yet. A report fits hundreds of
+/// times, and the longest message takes four turns.
+const WINDOW_BYTES: u32 = 64 * 1024;
 
 /// Serves reports and questions on `listener` to whom `access` lets in, until `stop` resolves; open
 /// streams are then cut, as reporters are made for that.
@@ -35,12 +44,16 @@ pub async fn serve(
     let stats = StatsServiceServer::new(stats).max_decoding_message_size(stats::MESSAGE_BYTES_MAX);
     let scale = ScaleServiceServer::new(scale::Scale::new(handle));
     let keeper = Gatekeeper::new(access.secret);
+    let unfinished = UnfinishedBytes::new(UNFINISHED_BYTES_MAX);
     let (incoming, accepting) = listener::connections(listener, access.tls);
     let serving = Server::builder()
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
-        .add_service(Gate::before(stats, &keeper))
-        .add_service(Gate::before(scale, &keeper))
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .add_service(Gate::before(stats, &keeper, &unfinished))
+        .add_service(Gate::before(scale, &keeper, &unfinished))
         .serve_with_incoming(incoming);
     tokio::select! {
         served = serving => served,

@@ -12,6 +12,7 @@ use tonic::codegen::Service;
 use tonic::server::NamedService;
 use tonic::transport::server::TcpConnectInfo;
 
+use super::unfinished::UnfinishedBytes;
 use crate::access::Gatekeeper;
 
 /// How long the body of a refused call is held, unread. A call whose body is dropped is reset, and
@@ -22,12 +23,13 @@ const HELD_AFTER_REFUSAL: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(crate) struct Gate<S> {
     keeper: Gatekeeper,
+    unfinished: UnfinishedBytes,
     service: S,
 }
 
 impl<S> Gate<S> {
-    pub(crate) fn before(service: S, keeper: &Gatekeeper) -> Self {
-        Self { keeper: keeper.clone(), service }
+    pub(crate) fn before(service: S, keeper: &Gatekeeper, unfinished: &UnfinishedBytes) -> Self {
+        Self { keeper: keeper.clone(), unfinished: unfinished.clone(), service }
     }
 }
 
@@ -53,7 +55,10 @@ where
     fn call(&mut self, request: Request<Body>) -> Answering {
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(|info| info.remote_addr());
         match self.keeper.admit(request.headers(), peer) {
-            Ok(()) => Box::pin(self.service.call(request)),
+            Ok(()) => {
+                let request = request.map(|body| self.unfinished.charge(body));
+                Box::pin(self.service.call(request))
+            }
             Err(refusal) => {
                 let body = request.into_body();
                 tokio::spawn(async move {

@@ -162,6 +162,7 @@ fn unreadable(status: Status) -> Result<(), Status> {
             "a message could not be read: {}",
             status.message()
         ))),
+        Code::DeadlineExceeded => Err(status),
         _ => Ok(()),
     }
 }
