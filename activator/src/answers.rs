@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tidegate_admission::Refusal;
+use tidegate_knative::text;
 use tidegate_proto::failure;
 use tidegate_relay::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use tidegate_relay::http::{HeaderMap, StatusCode};
@@ -98,14 +99,14 @@ impl Failure {
             Self::MalformedRoute => (StatusCode::BAD_REQUEST, "malformed routing headers"),
             // Knative's text for a full line, so that clients that look for it find it.
             Self::Refused(Refusal::LineFull) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "pending request queue full")
+                (StatusCode::SERVICE_UNAVAILABLE, text::QUEUE_IS_FULL)
             }
             Self::Refused(Refusal::WaitedTooLong) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "no instance became free in time")
             }
             Self::Interrupted(Interrupted::TimedOut(_))
             | Self::Forward(ForwardError::TimedOut(_)) => {
-                (StatusCode::GATEWAY_TIMEOUT, "activator request timeout")
+                (StatusCode::GATEWAY_TIMEOUT, text::ACTIVATOR_TIMEOUT)
             }
             Self::Interrupted(Interrupted::ClientGone) => {
                 (StatusCode::BAD_GATEWAY, "client disconnected")
@@ -124,9 +125,9 @@ impl Failure {
                 match self.cause() {
                     Some(Cause::Unreachable) => "the instance could not be reached",
                     Some(Cause::AppClosed) => CLOSED,
-                    Some(Cause::LineFull) => "pending request queue full",
+                    Some(Cause::LineFull) => text::QUEUE_IS_FULL,
                     Some(Cause::WaitedTooLong) => "request waited too long in the queue",
-                    Some(Cause::TimedOut) => "request timeout",
+                    Some(Cause::TimedOut) => text::REQUEST_TIMEOUT,
                     Some(Cause::OverBudget) => "memory budget is used up",
                     _ => "the instance did not answer properly",
                 },

@@ -6,17 +6,12 @@
 
 use tidegate_reporter::RevisionName;
 
-/// Names the revision. Set by an ingress for each weighted backend, and never sent on.
-pub const REVISION_HEADER: &str = "knative-serving-revision";
-/// Names the namespace of the revision. Set and removed together with [`REVISION_HEADER`].
-pub const NAMESPACE_HEADER: &str = "knative-serving-namespace";
-
 /// What a request says about its revision, as far as it is readable text.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Claim<'a> {
-    /// The value of [`REVISION_HEADER`].
+    /// The value of [`headers::SERVING_REVISION`](tidegate_knative::headers::SERVING_REVISION).
     pub revision: Option<&'a str>,
-    /// The value of [`NAMESPACE_HEADER`].
+    /// The value of [`headers::SERVING_NAMESPACE`](tidegate_knative::headers::SERVING_NAMESPACE).
     pub namespace: Option<&'a str>,
     /// The host, with or without a port.
     pub host: Option<&'a str>,

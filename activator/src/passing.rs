@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tidegate_admission::Abandoned;
+use tidegate_knative::headers;
 use tidegate_proto::failure;
 use tidegate_relay::http::HeaderMap;
 use tidegate_relay::http::header::{HeaderName, HeaderValue};
@@ -16,15 +17,9 @@ use tidegate_relay::{
 use crate::answers::Failure;
 use crate::door::{Instance, Passage, Unreachable, Visit};
 use crate::doors::Doors;
-use crate::identity::{self, Claim, NAMESPACE_HEADER, REVISION_HEADER};
+use crate::identity::{self, Claim};
 use crate::probe;
 use crate::tally::{Cause, Tally};
-
-/// Tells the sidecar that an activator has counted the request as well.
-const PROXIED_BY: HeaderName = HeaderName::from_static("k-proxy-request");
-/// The host that the sidecar will put into `Host`.
-const ORIGINAL_HOST: HeaderName = HeaderName::from_static("k-original-host");
-const ACTIVATOR: HeaderValue = HeaderValue::from_static("activator");
 
 const FRONT_DOOR: HeaderName = HeaderName::from_static(tidegate_proto::FRONT_DOOR_HEADER);
 const FAILURE: HeaderName = HeaderName::from_static(tidegate_proto::FAILURE_HEADER);
@@ -211,17 +206,17 @@ fn introduce(exchange: &mut Exchange, secret: &HeaderValue) {
 
 /// What the request says about its revision.
 fn claim(head: &RequestHead) -> Result<Claim<'_>, Failure> {
-    host::in_field(&head.headers, ORIGINAL_HOST).map_err(|_| Failure::MalformedRoute)?;
+    host::in_field(&head.headers, headers::ORIGINAL_HOST).map_err(|_| Failure::MalformedRoute)?;
     Ok(Claim {
-        revision: route(&head.headers, REVISION_HEADER)?,
-        namespace: route(&head.headers, NAMESPACE_HEADER)?,
+        revision: route(&head.headers, headers::SERVING_REVISION)?,
+        namespace: route(&head.headers, headers::SERVING_NAMESPACE)?,
         host: head.host.as_ref().and_then(|host| host.to_str().ok()),
     })
 }
 
 /// The one value of a routing header. What is repeated or no name must not fall back to the host:
 /// two readers would find two revisions.
-fn route<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Failure> {
+fn route(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Failure> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -236,9 +231,8 @@ fn route<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Fail
 
 /// What the instance's sidecar must and must not see.
 fn rewrite(head: &mut RequestHead, peer: Option<IpAddr>) {
-    head.headers.remove(REVISION_HEADER);
-    head.headers.remove(NAMESPACE_HEADER);
-    head.headers.insert(PROXIED_BY, ACTIVATOR);
+    headers::strip_routing(&mut head.headers);
+    head.headers.insert(headers::PROXY_REQUEST, headers::ACTIVATOR);
     if let Some(peer) = peer {
         forwarded::append_forwarded_for(&mut head.headers, peer);
     }

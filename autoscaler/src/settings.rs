@@ -4,9 +4,9 @@
 //! [`Resolved`] what the two come to for a given [`Workload`]. Reading reports everything that is
 //! wrong at once, each finding with its key, its value and what would be accepted.
 //!
-//! In reading order: `syntax` and [`GoDuration`] (how Go writes numbers and durations),
-//! [`Violations`], [`Config`], [`Overrides`], [`Resolved`], [`HpaObject`];
-//! with feature `files` also `files`, which reads manifests and flat files.
+//! In reading order: [`Violations`], [`Config`], [`Overrides`], [`Resolved`], [`HpaObject`]; with
+//! feature `files` also `files`, which reads manifests and flat files. How Go writes numbers and
+//! durations is `tidegate-go-text`'s.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -28,13 +28,11 @@
 
 mod annotations;
 mod config;
-mod duration;
 #[cfg(feature = "files")]
 pub mod files;
 mod hpa_object;
 mod names;
 mod resolve;
-mod syntax;
 mod violation;
 
 pub use annotations::{
@@ -45,8 +43,8 @@ pub use config::{
     CONFIG_KEYS, Config, HPA_CLASS, KPA_CLASS, RPS_UTILIZATION, TARGET_MIN, WINDOW_MAX, WINDOW_MIN,
     unknown_config_keys,
 };
-pub use duration::{DurationError, GoDuration};
 pub use hpa_object::{HpaMetric, HpaObject, HpaTarget};
 pub use names::{ANNOTATION_PREFIX, annotation, setting_names, unknown_setting};
 pub use resolve::{Reachability, Resolved, ScaleBounds, Workload};
+pub use tidegate_go_text::{DurationError, GoDuration};
 pub use violation::{Strictness, Violation, Violations};

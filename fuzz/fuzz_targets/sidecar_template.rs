@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tidegate_queue_proxy::template::{Data, Template, Value};
+use tidegate_go_text::template::{Data, Template, Value};
 
 struct Anything<'a>(&'a str);
 

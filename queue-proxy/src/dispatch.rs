@@ -2,21 +2,12 @@
 //!
 //! Path and method do not matter. The order of the tests does.
 
-use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use tidegate_knative::{headers, probe, text};
 use tidegate_relay::Reply;
 
 use crate::drain::Draining;
-use crate::knative::names;
 use crate::probe::{Prober, Verdict};
-
-/// User agents of those who ask for readiness: the kubelet, activators, the autoscaler.
-const PROBERS: [&[u8]; 3] =
-    [b"kube-probe/", b"Knative-Activator-Probe", b"Knative-Autoscaling-Probe"];
-/// What readiness probes say in `K-Network-Probe`.
-const QUEUE: &[u8] = b"queue";
-/// What network probes say in `K-Network-Probe`.
-const PROBE: &[u8] = b"probe";
 
 /// What a request is.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,55 +26,38 @@ pub enum Kind {
 
 /// Tells what a request is from its headers.
 pub fn classify(headers: &HeaderMap) -> Kind {
-    let probe = headers.get(names::NETWORK_PROBE).map_or(&b""[..], HeaderValue::as_bytes);
-    if is_from_prober(headers) {
-        return if probe == QUEUE { Kind::Readiness } else { Kind::WrongProbe(probe.to_vec()) };
+    let asked = probe::asks(headers);
+    if probe::is_from_prober(headers) {
+        let asks_us = asked == probe::QUEUE.as_bytes();
+        return if asks_us { Kind::Readiness } else { Kind::WrongProbe(asked.to_vec()) };
     }
-    if probe == PROBE {
-        return match headers.get(names::NETWORK_HASH) {
-            Some(hash) if !hash.is_empty() => Kind::Network(hash.clone()),
-            _ => Kind::NetworkWithoutHash,
+    if asked == probe::NETWORK.as_bytes() {
+        return match probe::hash(headers) {
+            Some(hash) => Kind::Network(hash.clone()),
+            None => Kind::NetworkWithoutHash,
         };
     }
     Kind::Traffic
-}
-
-/// Whether a request is a probe, or marks itself as one, whoever sent it: it is then no part of
-/// metrics and logs, even when it is forwarded.
-pub fn is_probe(headers: &HeaderMap) -> bool {
-    let marked = |name| headers.get(name).is_some_and(|value: &HeaderValue| !value.is_empty());
-    marked(names::NETWORK_PROBE) || marked(names::KUBELET_PROBE) || is_from_prober(headers)
-}
-
-fn is_from_prober(headers: &HeaderMap) -> bool {
-    let agent = headers.get(USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
-    PROBERS.iter().any(|prober| agent.starts_with(prober))
 }
 
 /// The answer to a probe. Traffic is not asked here; it would get what a probe without a hash gets.
 /// Cancel safe.
 pub async fn answer(kind: Kind, draining: &Draining, prober: &Prober) -> Reply {
     if draining.is_on() {
-        return Reply::error(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
+        return Reply::error(StatusCode::SERVICE_UNAVAILABLE, text::SHUTTING_DOWN);
     }
     match kind {
         Kind::Readiness => match prober.check().await {
-            Verdict::Ready => Reply::text(StatusCode::OK, &b"queue"[..]),
+            Verdict::Ready => Reply::text(StatusCode::OK, probe::QUEUE),
             Verdict::NotReady => Reply::empty(StatusCode::SERVICE_UNAVAILABLE),
         },
-        Kind::WrongProbe(value) => {
-            let mut message = b"unexpected probe header value: ".to_vec();
-            message.extend_from_slice(&value);
-            let mut reply = Reply::error(StatusCode::BAD_REQUEST, "");
-            message.push(b'\n');
-            reply.body = message.into();
-            reply
+        Kind::WrongProbe(asked) => Reply::error(StatusCode::BAD_REQUEST, probe::unexpected(&asked)),
+        Kind::Network(hash) => {
+            Reply::empty(StatusCode::OK).with_header(headers::NETWORK_HASH, hash)
         }
-        Kind::Network(hash) => Reply::empty(StatusCode::OK).with_header(names::NETWORK_HASH, hash),
-        Kind::NetworkWithoutHash | Kind::Traffic => Reply::error(
-            StatusCode::BAD_REQUEST,
-            "a probe request must contain a non-empty \"K-Network-Hash\" header",
-        ),
+        Kind::NetworkWithoutHash | Kind::Traffic => {
+            Reply::error(StatusCode::BAD_REQUEST, probe::HASH_IS_MISSING)
+        }
     }
 }
 

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use tidegate_go_text::{parse_bool, parse_literal};
 use tidegate_words::excerpt;
 
 pub mod help;
-pub mod keys;
+
+pub use tidegate_knative::environment as keys;
 
 /// Where variables come from: the process, or a map in a test or in a fuzz target.
 pub trait Environment {
@@ -132,9 +134,9 @@ impl<'a, E: Environment> Reader<'a, E> {
     }
 
     fn integer(&mut self, key: &str, value: &str) -> i64 {
-        match parse_go_integer(value) {
-            Some(number) => number,
-            None => {
+        match parse_literal(value) {
+            Ok(number) => number,
+            Err(_) => {
                 self.reject(key, format!("cannot convert '{}' to an integer", excerpt(value)));
                 0
             }
@@ -145,10 +147,10 @@ impl<'a, E: Environment> Reader<'a, E> {
     pub fn flag(&mut self, key: &str) -> Switch {
         match self.optional(key) {
             None => Switch::Off,
-            Some(value) => match parse_go_boolean(&value) {
-                Some(true) => Switch::On,
-                Some(false) => Switch::Off,
-                None => {
+            Some(value) => match parse_bool(&value) {
+                Ok(true) => Switch::On,
+                Ok(false) => Switch::Off,
+                Err(_) => {
                     let found = excerpt(&value);
                     self.reject(
                         key,
@@ -180,103 +182,9 @@ impl Switch {
     }
 }
 
-/// An integer as Go's `strconv.ParseInt(value, 0, 64)` reads it: an optional sign, a base prefix
-/// (`0x`, `0o`, `0b`, or a leading zero for octal), and underscores between digits when a prefix
-/// names the base or the number is decimal.
-pub fn parse_go_integer(value: &str) -> Option<i64> {
-    let (negative, digits) = match value.as_bytes().first()? {
-        b'-' => (true, &value[1..]),
-        b'+' => (false, &value[1..]),
-        _ => (false, value),
-    };
-    let lower = digits.to_ascii_lowercase();
-    let (radix, body, after_prefix) = if let Some(rest) = lower.strip_prefix("0x") {
-        (16, rest, true)
-    } else if let Some(rest) = lower.strip_prefix("0o") {
-        (8, rest, true)
-    } else if let Some(rest) = lower.strip_prefix("0b") {
-        (2, rest, true)
-    } else if lower.len() > 1 && lower.starts_with('0') {
-        (8, &lower[1..], true)
-    } else {
-        (10, lower.as_str(), false)
-    };
-    let magnitude = parse_digits(body, radix, after_prefix)?;
-    let signed = if negative { -magnitude } else { magnitude };
-    i64::try_from(signed).ok()
-}
-
-fn parse_digits(body: &str, radix: u32, after_prefix: bool) -> Option<i128> {
-    let mut magnitude: i128 = 0;
-    // An underscore must stand between digits, or between the prefix and a digit.
-    let mut underscore_allowed = after_prefix;
-    let mut ended_in_digit = false;
-    for character in body.chars() {
-        if character == '_' {
-            if !underscore_allowed {
-                return None;
-            }
-            underscore_allowed = false;
-            ended_in_digit = false;
-            continue;
-        }
-        let digit = character.to_digit(radix)?;
-        magnitude = magnitude * i128::from(radix) + i128::from(digit);
-        // Beyond 64 bits the answer cannot change any more, and the product must not overflow.
-        if magnitude > 1 << 64 {
-            return None;
-        }
-        underscore_allowed = true;
-        ended_in_digit = true;
-    }
-    ended_in_digit.then_some(magnitude)
-}
-
-/// A boolean as Go's `strconv.ParseBool` reads it.
-pub fn parse_go_boolean(value: &str) -> Option<bool> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn integers_follow_go() {
-        for (text, expected) in [
-            ("16", Some(16)),
-            ("0x10", Some(16)),
-            ("0X1f", Some(31)),
-            ("010", Some(8)),
-            ("0o17", Some(15)),
-            ("0b101", Some(5)),
-            ("-1", Some(-1)),
-            ("+7", Some(7)),
-            ("0", Some(0)),
-            ("1_000", Some(1000)),
-            ("0x_10", Some(16)),
-            ("9223372036854775807", Some(i64::MAX)),
-            ("-9223372036854775808", Some(i64::MIN)),
-            ("9223372036854775808", None),
-            ("99999999999999999999999999999999999999999999", None),
-            ("1__0", None),
-            ("_1", None),
-            ("1_", None),
-            ("", None),
-            ("-", None),
-            ("0x", None),
-            ("08", None),
-            ("abc", None),
-            (" 1", None),
-            ("1.0", None),
-        ] {
-            assert_eq!(parse_go_integer(text), expected, "{text:?}");
-        }
-    }
 
     #[test]
     fn every_problem_is_reported_and_names_its_key() {

@@ -13,20 +13,22 @@
 //! * [`process`]: from settings to a running process, and to its end.
 //! * [`proxy`]: the data path, from [`dispatch`] (probe or traffic?) through [`gate`] (enter, wait
 //!   or be refused; with [`capacity`] a limit that follows latency) to the app; [`respond`] turns
-//!   failures into HTTP, [`knative`] knows the platform's headers.
+//!   failures into HTTP.
 //! * [`probe`]: is the app ready? [`drain`]: how it all ends.
 //! * [`statistics`]: how busy it is, for autoscalers; [`observe`] tells everybody else:
-//!   [`metrics`], [`request_log`] with its [`template`]s, [`record`], [`trace`], [`otlp`];
+//!   [`metrics`], [`request_log`], [`record`], [`trace`], [`otlp`];
 //!   [`secrets`] says what of a URL they may write down, [`sink`] keeps slow readers off the data
 //!   path.
 //! * [`tls`], [`logging`]: as they say.
+//!
+//! What Knative calls its headers and variables, and how it tells a probe, is `tidegate-knative`'s;
+//! how Go reads numbers and fills templates, `tidegate-go-text`'s.
 
 pub mod capacity;
 pub mod dispatch;
 pub mod drain;
 pub mod environment;
 pub mod gate;
-pub mod knative;
 pub mod logging;
 pub mod metrics;
 pub mod observe;
@@ -42,7 +44,6 @@ pub mod settings;
 pub mod shutdown_signals;
 pub mod sink;
 pub mod statistics;
-pub mod template;
 pub mod tls;
 pub mod trace;
 

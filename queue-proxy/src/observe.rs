@@ -6,11 +6,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
+use tidegate_knative::{headers, probe};
 use tidegate_relay::{BodyLength, Exchange, RequestHead};
 use tokio::time::Instant;
 
-use crate::dispatch;
-use crate::knative;
 use crate::metrics::{Ending, Metrics, Observation};
 use crate::record::{Cold, Recorder, Row};
 use crate::request_log::{self, RequestFacts, RequestLogger, ResponseFacts};
@@ -94,7 +93,7 @@ impl Observers {
             return None;
         }
         let head = exchange.head();
-        let marked = dispatch::is_probe(&head.headers);
+        let marked = probe::is_probe(&head.headers);
         let logged = self.log.as_ref().is_some_and(|log| !marked || log.logs_probes());
         let measured = self.metrics.is_some() && !marked;
         let detail = if logged { Detail::Whole } else { Detail::Labels };
@@ -102,7 +101,7 @@ impl Observers {
             Box::new(Facts {
                 request: facts(head, exchange.peer(), detail),
                 scheme: head.scheme.as_str(),
-                tag: knative::route_tag(&head.headers).to_owned(),
+                tag: headers::route_tag(&head.headers).to_owned(),
                 logged,
                 measured,
             })

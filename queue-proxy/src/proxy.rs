@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tidegate_admission::{Abandoned, Source};
-use tidegate_relay::host::MalformedHost;
+use tidegate_knative::headers;
+use tidegate_relay::host::{self, MalformedHost};
 use tidegate_relay::{
     ConnectPatience, Exchange, Forward, ForwardError, Guard, Handler, Reply, TimeLimits, Upstream,
     forwarded,
@@ -21,7 +22,6 @@ use crate::capacity::Capacity;
 use crate::dispatch::{self, Kind};
 use crate::drain::Draining;
 use crate::gate::{Admission, Gate, Permit};
-use crate::knative::{self, names};
 use crate::metrics::Ending;
 use crate::observe::{Observers, Passage};
 use crate::probe::Prober;
@@ -253,17 +253,17 @@ fn prepare(exchange: &mut Exchange, shared: &Shared) -> Result<(Source, Teller),
     shared.draining.touch();
     let peer = exchange.peer();
     let head = exchange.head_mut();
-    let original_host = knative::original_host(&head.headers)?;
-    let proxied = head.headers.get(names::PROXY_REQUEST).is_some_and(|value| value == "activator");
-    if head.headers.contains_key(names::KUBELET_PROBE) {
+    let original_host = host::in_field(&head.headers, headers::ORIGINAL_HOST)?;
+    let proxied = head.headers.get(headers::PROXY_REQUEST) == Some(&headers::ACTIVATOR);
+    if head.headers.contains_key(headers::KUBELET_PROBE) {
         // A mesh marks the kubelet's probes so. They are no demand; but as any client can say so,
         // they pass the gate like everybody else.
         shared.observers.outcomes.uncounted();
     } else {
-        head.headers.remove(names::ORIGINAL_HOST);
+        head.headers.remove(headers::ORIGINAL_HOST);
         head.host = original_host.or(head.host.take());
     }
-    knative::strip_routing(&mut head.headers);
+    headers::strip_routing(&mut head.headers);
     let teller = teller(&mut head.headers, shared);
     if let Some(peer) = peer {
         forwarded::add_forwarded(&mut head.headers);

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Method, Version, header};
+use tidegate_go_text::template::{Data, Template, Value};
 
 use crate::environment::Switch;
 use crate::secrets::QueryRule;
 use crate::settings::Identity;
 use crate::settings::observability::RequestLog;
 use crate::sink::Sink;
-use crate::template::{Data, Template, Value};
 use crate::trace::trace_id;
 
 /// The template in force unless the configuration names another. Existing log pipelines parse its

@@ -13,6 +13,7 @@
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use tidegate_admission::Refusal;
+use tidegate_knative::text;
 use tidegate_proto::failure;
 use tidegate_relay::host::MalformedHost;
 use tidegate_relay::{ForwardError, Interrupted, Reply};
@@ -32,7 +33,7 @@ pub struct RefusalStyle {
 /// The answer to a request that may neither enter nor wait.
 pub fn refused(refusal: Refusal, style: RefusalStyle) -> Reply {
     let message = match refusal {
-        Refusal::LineFull => "pending request queue full",
+        Refusal::LineFull => text::QUEUE_IS_FULL,
         Refusal::WaitedTooLong => "request waited too long in the queue",
     };
     let reply = Reply::error(style.status, message);
@@ -95,7 +96,7 @@ pub fn reason_failed(error: &ForwardError) -> &'static str {
 
 /// No newline and no `nosniff`: these are Knative's bytes.
 fn timed_out() -> Reply {
-    Reply::text(StatusCode::GATEWAY_TIMEOUT, &b"request timeout"[..])
+    Reply::text(StatusCode::GATEWAY_TIMEOUT, text::REQUEST_TIMEOUT)
 }
 
 #[cfg(test)]

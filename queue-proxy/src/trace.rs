@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue, Version, header};
+use tidegate_knative::headers;
 use tidegate_relay::forwarded::X_FORWARDED_FOR;
 use tidegate_relay::{Exchange, RequestHead};
 use tokio::time::Instant;
 
-use crate::knative;
 use crate::otlp::SpanQueue;
 use crate::secrets::QueryRule;
 use crate::sink::Sink;
@@ -339,7 +339,7 @@ fn server_attributes(head: &RequestHead, query: &QueryRule) -> Vec<(&'static str
         text("url.scheme", head.scheme.as_str()),
         text("url.path", &path),
         text("network.protocol.version", version),
-        text("kn.route.tag", knative::route_tag(&head.headers)),
+        text("kn.route.tag", headers::route_tag(&head.headers)),
     ];
     if let Some(agent) = first(&head.headers, &header::USER_AGENT) {
         attributes.push(text("user_agent.original", agent));

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use tidegate_queue_proxy::environment::{Switch, keys, parse_go_integer};
+use tidegate_queue_proxy::environment::{Switch, keys};
 use tidegate_queue_proxy::probe::spec;
 use tidegate_queue_proxy::secrets::QueryRule;
 use tidegate_queue_proxy::settings::Settings;
-use tidegate_queue_proxy::template::{Data, Template, Value};
 
 /// Text that is likely to mean something to a parser.
 fn fragments(words: &'static [&'static str]) -> impl Strategy<Value = String> {
@@ -66,23 +65,6 @@ const PROBES: &[&str] = &[
     "\"name\"",
 ];
 
-const TEMPLATES: &[&str] = &[
-    "{{", "}}", "{{-", "-}}", " ", ".A", ".Bb", "js", "index", "printf", "\"%5d\"", "\"%\"", "(",
-    ")", "|", "if", "else", "end", "eq", "and", "1", "-1.5", "\"x", "`", "$", "/*", "*/", "range",
-];
-
-struct Anything;
-
-impl Data for Anything {
-    fn lookup(&self, path: &[&str], arguments: &[Value]) -> Option<Value> {
-        match path.last()?.len() {
-            1 => Some(Value::Text("text".to_owned())),
-            2 => Some(Value::Int(i64::try_from(arguments.len()).unwrap_or(0))),
-            _ => None,
-        }
-    }
-}
-
 proptest! {
     #[test]
     fn any_environment_is_settings_or_named_problems(
@@ -120,23 +102,6 @@ proptest! {
         let once = rule.url(&url).into_owned();
         for shown in [&*once, &rule.text(&url), &rule.text(&once)] {
             prop_assert!(!shown.contains("S3CRET"), "{url:?} shows {shown:?}");
-        }
-    }
-
-    #[test]
-    fn any_template_is_refused_or_rendered(template in fragments(TEMPLATES)) {
-        if let Ok(template) = Template::parse(&template) {
-            let _ = template.render(&Anything);
-        }
-    }
-
-    #[test]
-    fn integers_survive_every_base(number in any::<i64>()) {
-        prop_assert_eq!(parse_go_integer(&number.to_string()), Some(number));
-        let magnitude = number.unsigned_abs();
-        let sign = if number < 0 { "-" } else { "" };
-        for text in [format!("{sign}{magnitude:#x}"), format!("{sign}{magnitude:#o}")] {
-            prop_assert_eq!(parse_go_integer(&text), Some(number));
         }
     }
 }

@@ -144,10 +144,8 @@ impl Reply {
 
     /// An error in the shape Go's `http.Error` gives it: plain text, a newline at the end, and
     /// browsers told not to guess another type.
-    pub fn error(status: StatusCode, message: &str) -> Reply {
-        let mut body = String::with_capacity(message.len() + 1);
-        body.push_str(message);
-        body.push('\n');
+    pub fn error(status: StatusCode, message: impl AsRef<[u8]>) -> Reply {
+        let body = [message.as_ref(), b"\n"].concat();
         let mut reply = Reply::text(status, body);
         reply
             .headers

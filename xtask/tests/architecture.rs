@@ -11,16 +11,21 @@ use xtask::sources::{Source, rust_sources, workspace_root};
 /// named for its path: `sim/report` is `tidegate-sim-report`.
 const FLOORS: &[(&str, &[&str])] = &[
     ("words", &[]),
-    ("autoscaler", &["words"]),
+    ("go-text", &[]),
+    ("knative", &[]),
+    ("autoscaler", &["go-text", "words"]),
     ("admission", &[]),
     ("relay", &["telemetry"]),
     ("proto", &[]),
     ("trust", &[]),
     ("telemetry", &[]),
     ("reporter", &["admission", "proto", "telemetry", "trust"]),
-    ("queue-proxy", &["admission", "relay", "proto", "reporter", "telemetry", "words"]),
-    ("activator", &["admission", "relay", "proto", "reporter"]),
-    ("controller", &["autoscaler", "proto", "trust"]),
+    (
+        "queue-proxy",
+        &["admission", "go-text", "knative", "proto", "relay", "reporter", "telemetry", "words"],
+    ),
+    ("activator", &["admission", "knative", "relay", "proto", "reporter"]),
+    ("controller", &["autoscaler", "knative", "proto", "trust"]),
     ("sim", &["autoscaler", "admission", "words"]),
     ("sim/report", &["sim"]),
     ("sim/traffic", &["sim", "words"]),
@@ -29,10 +34,10 @@ const FLOORS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that decide: time is an argument, the same inputs give the same outputs.
-const PURE: &[&str] = &["autoscaler", "admission", "words"];
+const PURE: &[&str] = &["autoscaler", "admission", "go-text", "knative", "words"];
 
 /// Crates that read no clock and do no I/O: those that decide, and the one that asks them.
-const DETERMINISTIC: &[&str] = &["autoscaler", "admission", "scenario"];
+const DETERMINISTIC: &[&str] = &["autoscaler", "admission", "go-text", "knative", "scenario"];
 
 /// What such a crate never names. The simulator's engine is held to the clock and thread rules too.
 const BANNED: &[&str] = &[
@@ -145,6 +150,36 @@ fn rules_around_the_decision_have_one_home() {
         for source in rust_sources(&format!("{directory}/src")) {
             assert_names_nothing_of(&source, &["EarlyReports", ".should_wake("]);
         }
+    }
+}
+
+#[test]
+fn what_is_knatives_is_written_once() {
+    // Its names, probes and words are `knative`'s. Settings of the autoscaler are another contract.
+    let names = [
+        "\"k-",
+        "\"K-",
+        "\"knative-",
+        "\"Knative-",
+        "K-Network",
+        "kube-probe/",
+        "unexpected probe header",
+        "pending request queue full",
+        "\"request timeout\"",
+        "\"activator request timeout\"",
+        "\"CONTAINER_CONCURRENCY\"",
+        "\"QUEUE_SERVING_",
+        "\"SERVING_",
+        "\"USER_PORT\"",
+        "\"REVISION_TIMEOUT",
+    ];
+    // How Go reads and writes is `go-text`'s: these are how its rules begin.
+    let rules = ["\"TRUE\"", "\"0x\"", "\"0o\"", "\"µs\"", "\\u003C", "e{sign}"];
+    let directories =
+        ["activator", "autoscaler", "bench", "cli", "controller", "queue-proxy", "reporter"];
+    for source in directories.iter().flat_map(|name| rust_sources(&format!("{name}/src"))) {
+        assert_names_nothing_of(&source, &names);
+        assert_names_nothing_of(&source, &rules);
     }
 }
 

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use tidegate_go_text::{GoDuration, parse_float, parse_int32};
+
 use super::config::Config;
-use super::duration::GoDuration;
-use super::syntax;
 use super::violation::{Strictness, Violations};
 
 mod validate;
@@ -134,8 +134,8 @@ impl Overrides {
     /// What takes effect: values that do not parse count as absent, ranges are not looked at.
     pub fn read(annotations: &BTreeMap<String, String>) -> Self {
         let text = |key: AnnotationKey| key.value(annotations).map(str::to_owned);
-        let float = |key: AnnotationKey| syntax::parse_float(key.value(annotations)?).ok();
-        let integer = |key: AnnotationKey| syntax::parse_int32(key.value(annotations)?).ok();
+        let float = |key: AnnotationKey| parse_float(key.value(annotations)?).ok();
+        let integer = |key: AnnotationKey| parse_int32(key.value(annotations)?).ok();
         let duration = |key: AnnotationKey| GoDuration::parse(key.value(annotations)?).ok();
         Self {
             class: text(CLASS),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::duration::GoDuration;
-use super::syntax::{self, outside};
-use super::violation::{Findings, Strictness, Violations};
+use tidegate_go_text::{GoDuration, parse_bool, parse_float, parse_int32};
+
+use super::violation::{Findings, Strictness, Violations, outside};
 
 /// The class decided by this crate's own algorithm.
 pub const KPA_CLASS: &str = "kpa.autoscaling.knative.dev";
@@ -290,7 +290,7 @@ impl Reader<'_> {
 
     fn boolean(&mut self, key: &str, field: &mut bool) {
         let Some(text) = self.data.get(key) else { return };
-        match syntax::parse_bool(text) {
+        match parse_bool(text) {
             Ok(value) => *field = value,
             Err(_) => self.findings.add(key, text, "true or false"),
         }
@@ -306,7 +306,7 @@ impl Reader<'_> {
     ) -> bool {
         let Some(text) = self.data.get(key) else { return true };
         let unusable = |value: f64| self.findings.is_strict() && !value.is_finite();
-        match syntax::parse_float(text) {
+        match parse_float(text) {
             Ok(value) if !unusable(value) && !refuses(value) => {
                 *field = value;
                 true
@@ -336,7 +336,7 @@ impl Reader<'_> {
     /// Reads an integer of at least `least`; says whether the field may be relied on.
     fn integer(&mut self, key: &str, field: &mut i32, least: i32, hint: &str) -> bool {
         let Some(text) = self.data.get(key) else { return true };
-        match syntax::parse_int32(text) {
+        match parse_int32(text) {
             Ok(value) if value >= least => {
                 *field = value;
                 true

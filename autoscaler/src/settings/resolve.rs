@@ -1,8 +1,9 @@
 //! From settings to numbers: what a revision is scaled by, all told.
 
+use tidegate_go_text::GoDuration;
+
 use super::annotations::Overrides;
 use super::config::{Config, HPA_CLASS, KPA_CLASS, RPS_UTILIZATION, TARGET_MIN};
-use super::duration::GoDuration;
 use super::hpa_object::HpaObject;
 use crate::spec::{Aggregation, DecisionSpec, MetricSpec, ScalingMetric};
 

@@ -98,3 +98,9 @@ impl Findings {
         Violations::check(self.found)
     }
 }
+
+/// Whether a value lies outside a closed range. Not-a-number does not, as in Knative's own
+/// comparisons; strict reading refuses it elsewhere.
+pub(super) fn outside(value: f64, least: f64, most: f64) -> bool {
+    value < least || value > most
+}

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
+use tidegate_knative::environment;
 
 use super::process::Peer;
 
@@ -59,8 +60,8 @@ impl Lineup {
         let address = local(port);
         let mut command = sidecar(&self.queue_proxy, app, address, limit);
         command
-            .env("TIDEGATE_ADMIN_PORT", (port + 500).to_string())
-            .env("TIDEGATE_STATS_PORT", (port + 501).to_string());
+            .env(environment::TIDEGATE_ADMIN_PORT, (port + 500).to_string())
+            .env(environment::TIDEGATE_STATS_PORT, (port + 501).to_string());
         Peer::start("Tidegate", address, &mut command)
     }
 }
@@ -71,19 +72,19 @@ fn sidecar(program: &Path, app: SocketAddr, address: SocketAddr, limit: usize) -
     let mut command = Command::new(program);
     command
         .env_clear()
-        .env("CONTAINER_CONCURRENCY", limit.to_string())
-        .env("QUEUE_SERVING_PORT", address.port().to_string())
-        .env("QUEUE_SERVING_TLS_PORT", (address.port() + 600).to_string())
-        .env("USER_PORT", app.port().to_string())
-        .env("REVISION_TIMEOUT_SECONDS", "300")
-        .env("SERVING_LOGGING_CONFIG", "")
-        .env("SERVING_LOGGING_LEVEL", "")
-        .env("SERVING_NAMESPACE", "default")
-        .env("SERVING_CONFIGURATION", "bench")
-        .env("SERVING_REVISION", "bench-00001")
-        .env("SERVING_POD", "bench-pod")
-        .env("SERVING_POD_IP", "127.0.0.1")
-        .env("OBSERVABILITY_CONFIG", "{}");
+        .env(environment::CONTAINER_CONCURRENCY, limit.to_string())
+        .env(environment::QUEUE_SERVING_PORT, address.port().to_string())
+        .env(environment::QUEUE_SERVING_TLS_PORT, (address.port() + 600).to_string())
+        .env(environment::USER_PORT, app.port().to_string())
+        .env(environment::REVISION_TIMEOUT_SECONDS, "300")
+        .env(environment::SERVING_LOGGING_CONFIG, "")
+        .env(environment::SERVING_LOGGING_LEVEL, "")
+        .env(environment::SERVING_NAMESPACE, "default")
+        .env(environment::SERVING_CONFIGURATION, "bench")
+        .env(environment::SERVING_REVISION, "bench-00001")
+        .env(environment::SERVING_POD, "bench-pod")
+        .env(environment::SERVING_POD_IP, "127.0.0.1")
+        .env(environment::OBSERVABILITY_CONFIG, "{}");
     command
 }
 

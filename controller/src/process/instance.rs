@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tidegate_knative::environment;
 use tidegate_trust::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
@@ -189,30 +190,30 @@ fn sidecar_command(
         // The sidecar is configured by what we say and by nothing that happens to be set.
         .env_clear()
         .env(PARENT_VARIABLE, std::process::id().to_string())
-        .env("CONTAINER_CONCURRENCY", launch.container_concurrency.to_string())
-        .env("QUEUE_SERVING_PORT", port.to_string())
-        .env("QUEUE_SERVING_TLS_PORT", "")
-        .env("USER_PORT", app_port.to_string())
-        .env("REVISION_TIMEOUT_SECONDS", timeout.to_string())
-        .env("SERVING_READINESS_PROBE", probe.to_string())
-        .env("SERVING_LOGGING_CONFIG", "")
-        .env("SERVING_LOGGING_LEVEL", "warn")
-        .env("SERVING_NAMESPACE", revision.namespace())
-        .env("SERVING_SERVICE", revision.name())
-        .env("SERVING_CONFIGURATION", revision.name())
-        .env("SERVING_REVISION", revision.name())
-        .env("SERVING_POD", name.as_str())
-        .env("SERVING_POD_IP", "127.0.0.1")
-        .env("TIDEGATE_CONTROLLER", &shared.config.controller)
+        .env(environment::CONTAINER_CONCURRENCY, launch.container_concurrency.to_string())
+        .env(environment::QUEUE_SERVING_PORT, port.to_string())
+        .env(environment::QUEUE_SERVING_TLS_PORT, "")
+        .env(environment::USER_PORT, app_port.to_string())
+        .env(environment::REVISION_TIMEOUT_SECONDS, timeout.to_string())
+        .env(environment::SERVING_READINESS_PROBE, probe.to_string())
+        .env(environment::SERVING_LOGGING_CONFIG, "")
+        .env(environment::SERVING_LOGGING_LEVEL, "warn")
+        .env(environment::SERVING_NAMESPACE, revision.namespace())
+        .env(environment::SERVING_SERVICE, revision.name())
+        .env(environment::SERVING_CONFIGURATION, revision.name())
+        .env(environment::SERVING_REVISION, revision.name())
+        .env(environment::SERVING_POD, name.as_str())
+        .env(environment::SERVING_POD_IP, "127.0.0.1")
+        .env(environment::TIDEGATE_CONTROLLER, &shared.config.controller)
         .envs(shared.config.secret.as_ref().map(|secret| (SECRET_VARIABLE, secret.reveal())))
-        .env("TIDEGATE_ADDRESS", format!("127.0.0.1:{port}"))
-        .env("TIDEGATE_LISTEN_HOST", "127.0.0.1")
+        .env(environment::TIDEGATE_ADDRESS, format!("127.0.0.1:{port}"))
+        .env(environment::TIDEGATE_LISTEN_HOST, "127.0.0.1")
         // Knative fixes these ports; many sidecars live on one machine.
-        .env("TIDEGATE_ADMIN_PORT", "off")
-        .env("TIDEGATE_STATS_PORT", "off")
-        .env("TIDEGATE_METRICS_PORT", "off")
-        .env("TIDEGATE_QUIET_PERIOD_MS", launch.quiet_period.as_millis().to_string())
-        .env("TIDEGATE_GRACE_PERIOD_MS", launch.grace_period.as_millis().to_string())
+        .env(environment::TIDEGATE_ADMIN_PORT, "off")
+        .env(environment::TIDEGATE_STATS_PORT, "off")
+        .env(environment::TIDEGATE_METRICS_PORT, "off")
+        .env(environment::TIDEGATE_QUIET_PERIOD_MS, launch.quiet_period.as_millis().to_string())
+        .env(environment::TIDEGATE_GRACE_PERIOD_MS, launch.grace_period.as_millis().to_string())
         .envs(launch.sidecar_environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::null());

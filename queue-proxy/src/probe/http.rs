@@ -21,8 +21,8 @@ use crate::tls;
 
 /// Requests that one attempt may send, redirects included, as with Go's client.
 const MOST_REQUESTS: usize = 10;
-/// What Knative's sidecar sends: it never fills in the version.
-pub(super) const USER_AGENT: &str = "kube-probe//";
+/// What Knative's sidecar sends.
+pub(super) const USER_AGENT: &str = tidegate_knative::probe::SIDECAR_AGENT;
 /// The longest head of an answer that is read: 64 KiB are more than any server sends.
 const LONGEST_HEAD: usize = 64 << 10;
 /// The same for HTTP/2, and what an app may send before it is read.

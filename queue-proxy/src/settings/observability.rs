@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tidegate_go_text::Template;
 
 use crate::environment::{Environment, Reader, Switch, keys};
 use crate::request_log::{DEFAULT_TEMPLATE, JSON_TEMPLATE};
 use crate::secrets::{Query, QueryRule};
-use crate::template::Template;
 use crate::trace::Sampler;
 
 /// Metrics, traces and the request log.
@@ -151,7 +151,7 @@ pub(super) fn read<E: Environment>(reader: &mut Reader<'_, E>) -> Observability 
                 },
             }),
             Err(error) => {
-                request_log_complaint = Some(error.to_string());
+                request_log_complaint = Some(format!("request log: {error}"));
                 None
             }
         }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use tidegate_go_text::{GoDuration, parse_float, parse_int32, parse_int64};
+
 use super::super::config::{Config, HPA_CLASS, KPA_CLASS, TARGET_MIN, WINDOW_MAX, WINDOW_MIN};
-use super::super::duration::GoDuration;
-use super::super::syntax::{self, outside};
-use super::super::violation::{Findings, Strictness, Violations};
+use super::super::violation::{Findings, Strictness, Violations, outside};
 use super::{
     ACTIVATION_SCALE, AGGREGATION_ALGORITHM, AnnotationKey, CLASS, INITIAL_SCALE, MAX_SCALE,
     METRIC, MIN_SCALE, PANIC_THRESHOLD_PERCENTAGE, PANIC_WINDOW_PERCENTAGE, POD_RETENTION,
@@ -79,7 +79,7 @@ impl<'a> Check<'a> {
     /// A bound that is absent or wrong counts as 0 in the checks that follow.
     fn scale_bound(&mut self, key: AnnotationKey) -> i32 {
         let Some((key, text)) = self.find(key) else { return 0 };
-        match syntax::parse_int32(text) {
+        match parse_int32(text) {
             Ok(value) if value >= 0 => value,
             _ => {
                 let expected = format!("a whole number from 0 to {}", i32::MAX);
@@ -91,7 +91,7 @@ impl<'a> Check<'a> {
 
     fn activation_scale(&mut self, min: i32, max: i32) {
         let Some((key, text)) = self.find(ACTIVATION_SCALE) else { return };
-        match syntax::parse_int32(text) {
+        match parse_int32(text) {
             Ok(value) if value >= 2 => {
                 if max != 0 && value > max {
                     let expected = format!("at most {max}, the max-scale annotation");
@@ -132,7 +132,7 @@ impl<'a> Check<'a> {
         let effective_max = if self.find(MAX_SCALE).is_some() { max } else { cluster_max };
         if let Some((key, text)) = self.find(INITIAL_SCALE)
             && effective_max != 0
-            && syntax::parse_int32(text).is_ok_and(|initial| initial > effective_max)
+            && parse_int32(text).is_ok_and(|initial| initial > effective_max)
         {
             self.findings.add(key, text, format!("at most {effective_max}, the max-scale"));
         }
@@ -157,7 +157,7 @@ impl<'a> Check<'a> {
         let Some((key, text)) = self.find(key) else { return };
         let usable =
             |value: f64| !refuses(value) && (value.is_finite() || !self.findings.is_strict());
-        if !syntax::parse_float(text).is_ok_and(usable) {
+        if !parse_float(text).is_ok_and(usable) {
             self.findings.add(key, text, expected);
         }
     }
@@ -227,7 +227,7 @@ impl<'a> Check<'a> {
         let least = i64::from(!self.config.allow_zero_initial_scale);
         // Knative looks at 64 bits here and at 32 when it uses the value.
         let most = if self.findings.is_strict() { i64::from(i32::MAX) } else { i64::MAX };
-        if !syntax::parse_int64(text).is_ok_and(|value| (least..=most).contains(&value)) {
+        if !parse_int64(text).is_ok_and(|value| (least..=most).contains(&value)) {
             let expected = format!(
                 "a whole number from {least} to {} (0 only with the cluster's \
                  allow-zero-initial-scale)",

@@ -1,6 +1,7 @@
 //! From text to nodes.
 
 use super::{Expression, Function, Node, ParseError, Value};
+use crate::number::parse_literal;
 
 /// Nesting of `if` and of parentheses; a log line needs one or two.
 const DEEPEST: usize = 32;
@@ -313,7 +314,7 @@ fn number(text: &str) -> Result<(Token, usize), ParseError> {
     let end = |character: char| !(character.is_ascii_alphanumeric() || "+-._".contains(character));
     let length = text.find(end).unwrap_or(text.len());
     let digits = &text[..length];
-    if let Some(integer) = crate::environment::parse_go_integer(digits) {
+    if let Ok(integer) = parse_literal(digits) {
         return Ok((Token::Literal(Value::Int(integer)), length));
     }
     match digits.parse() {

@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 
-use super::value::{escape_html, escape_js, escape_query};
+use super::printf::printf;
 use super::{Data, ExecuteError, Expression, Function, Node, Value};
+use crate::escape::{escape_html, escape_js, escape_query};
 
 /// Appends what `nodes` print.
 pub(super) fn nodes(
@@ -172,63 +173,4 @@ fn ordered(arguments: &[Value], holds: fn(Ordering) -> bool) -> Result<Value, Ex
         [left, right] => Ok(Value::Bool(holds(compare(left, right)?))),
         _ => Err(error("a comparison needs two arguments")),
     }
-}
-
-/// Go's `Sprintf` for the verbs that log lines use: `%v %s %d %q %t %f` with width, a leading zero
-/// and precision.
-fn printf(format: &str, arguments: &[Value]) -> String {
-    let mut out = String::new();
-    let mut arguments = arguments.iter();
-    let mut rest = format;
-    while let Some((before, after)) = rest.split_once('%') {
-        out.push_str(before);
-        let end = after.find(|character: char| character.is_ascii_alphabetic() || character == '%');
-        let Some(end) = end else {
-            out.push_str("%!(NOVERB)");
-            return out;
-        };
-        let (flags, verb) = (&after[..end], &after[end..=end]);
-        rest = &after[end + 1..];
-        if verb == "%" {
-            out.push('%');
-            continue;
-        }
-        match arguments.next() {
-            Some(value) => out.push_str(&verb_text(flags, verb, value)),
-            None => out.push_str(&format!("%!{verb}(MISSING)")),
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
-/// The widest field; a format must not be able to ask for gigabytes.
-const WIDEST: usize = 256;
-
-fn verb_text(flags: &str, verb: &str, value: &Value) -> String {
-    let (width, precision) = match flags.split_once('.') {
-        Some((width, precision)) => (width, precision.parse::<usize>().ok()),
-        None => (flags, None),
-    };
-    let precision = precision.map(|digits| digits.min(WIDEST));
-    let text = match (verb, value) {
-        // A JSON string: Go's own quoting differs only in characters that JSON must escape.
-        ("q", value) => {
-            let mut quoted = String::new();
-            crate::logging::push_json(&mut quoted, &value.print());
-            quoted
-        }
-        ("f", Value::Float(float)) => format!("{float:.*}", precision.unwrap_or(6)),
-        ("d", Value::Int(_)) | ("s" | "v" | "t", _) => match precision {
-            Some(most) if verb == "s" => value.print().chars().take(most).collect(),
-            _ => value.print(),
-        },
-        (verb, value) => format!("%!{verb}({})", value.print()),
-    };
-    let left = width.starts_with('-');
-    let zero = width.starts_with('0');
-    let width = width.trim_start_matches(['-', '+', ' ', '0']).parse::<usize>().unwrap_or(0);
-    let missing = width.min(WIDEST).saturating_sub(text.chars().count());
-    let fill = if zero && !left { "0" } else { " " }.repeat(missing);
-    if left { text + &fill } else { fill + &text }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// A signed span of time in nanoseconds, read and printed in Go's syntax.
 ///
-/// Settings keep this type until they are validated, because an unvalidated annotation may well
-/// say `-5s`, and because an error should show a duration the way its author writes it.
+/// Settings keep this type until they are validated, because one that is not may well say `-5s`,
+/// and because an error should show a duration the way its author writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]

@@ -1,4 +1,4 @@
-//! The part of Go's `text/template` that request logs use: text, trim markers, comments, fields,
+//! The part of Go's `text/template` that lines of text need: text, trim markers, comments, fields,
 //! the functions `js`, `html`, `urlquery`, `index`, `len`, `print`, `printf`, `println`, `and`,
 //! `or`, `not`, `eq`, `ne`, `lt`, `le`, `gt`, `ge`, pipelines, parentheses and
 //! `if`/`else if`/`else`.
@@ -8,12 +8,15 @@
 
 mod evaluate;
 mod parse;
+mod printf;
 mod value;
+
+use std::fmt;
 
 pub use value::Value;
 
-/// The longest template; request logs are one line.
-const LONGEST_TEMPLATE: usize = 64 << 10;
+/// The longest template, in bytes: a line is made anew for every request, and its maker keeps it.
+const TEMPLATE_BYTES_MAX: usize = 64 << 10;
 
 /// A parsed template.
 #[derive(Debug, Clone)]
@@ -22,18 +25,32 @@ pub struct Template {
 }
 
 /// Why a template cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot parse the request log template: {message}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseError {
     message: String,
 }
 
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot parse the template: {}", self.message)
+    }
+}
+
+impl std::error::Error for ParseError {}
+
 /// Why one line cannot be rendered.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot execute the request log template: {message}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecuteError {
     message: String,
 }
+
+impl fmt::Display for ExecuteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot execute the template: {}", self.message)
+    }
+}
+
+impl std::error::Error for ExecuteError {}
 
 /// What a template talks about.
 pub trait Data {
@@ -86,8 +103,8 @@ impl Template {
     ///
     /// The first thing in it that is not understood.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        if text.len() > LONGEST_TEMPLATE {
-            let message = format!("{} bytes are more than {LONGEST_TEMPLATE}", text.len());
+        if text.len() > TEMPLATE_BYTES_MAX {
+            let message = format!("{} bytes are more than {TEMPLATE_BYTES_MAX}", text.len());
             return Err(ParseError { message });
         }
         parse::template(text).map(|nodes| Self { nodes })

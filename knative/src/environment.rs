@@ -1,5 +1,5 @@
-//! Every environment variable that the sidecar reads. `docs/queue-proxy.md` lists the same names;
-//! a test keeps the two equal.
+//! Every environment variable that the sidecar reads: Knative's, and beside them ours, which begin
+//! with `TIDEGATE_`. `docs/queue-proxy.md` lists the same names; a test keeps the two equal.
 
 /// A variable, and what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

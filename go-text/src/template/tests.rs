@@ -83,18 +83,3 @@ fn a_missing_field_is_an_error_of_the_line() {
     let error = Template::parse("{{.Request.Nope}}").unwrap().render(&Sample).unwrap_err();
     assert!(error.to_string().contains(".Request.Nope"), "{error}");
 }
-
-#[test]
-fn floats_print_as_in_go() {
-    for (value, expected) in [
-        (0.0, "0"),
-        (1.0, "1"),
-        (0.000_123, "0.000123"),
-        (0.000_012_3, "1.23e-05"),
-        (123_456.5, "123456.5"),
-        (1e6, "1e+06"),
-        (123_456_789.0, "1.23456789e+08"),
-    ] {
-        assert_eq!(Value::Float(value).print(), expected);
-    }
-}

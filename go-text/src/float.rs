@@ -1,66 +1,33 @@
-//! Numbers and truth values as Go writes them, because that is how Knative's settings are read.
+//! Floats, as Go's `strconv` reads and its `fmt` prints them.
 //!
-//! Rust's own parsers differ in small ways that users would trip over: Go takes underscores
-//! between digits, hexadecimal floats and `T` for true; it refuses a signed `nan` and reports a
-//! float that overflows instead of rounding it to infinity.
+//! Rust's own parser differs in small ways that users would trip over: Go takes underscores between
+//! digits and hexadecimal floats; it refuses a signed `nan` and reports a float that overflows
+//! instead of rounding it to infinity.
 
-/// Why a text is not a number of the wanted kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SyntaxError {
-    /// The text is not of the wanted form at all.
-    Invalid,
-    /// The form is right, but the value does not fit the type.
-    OutOfRange,
-}
+use crate::number::NumberError;
 
-/// Reads a truth value: `1 t T true TRUE True` and `0 f F false FALSE False`.
-pub(super) fn parse_bool(text: &str) -> Result<bool, SyntaxError> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(SyntaxError::Invalid),
-    }
-}
-
-/// Reads a decimal 32-bit integer with an optional sign.
-pub(super) fn parse_int32(text: &str) -> Result<i32, SyntaxError> {
-    let wide = parse_int64(text)?;
-    i32::try_from(wide).map_err(|_| SyntaxError::OutOfRange)
-}
-
-/// Reads a decimal 64-bit integer with an optional sign.
-pub(super) fn parse_int64(text: &str) -> Result<i64, SyntaxError> {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(SyntaxError::Invalid);
-    }
-    text.parse().map_err(|_| SyntaxError::OutOfRange)
-}
-
-/// Reads a 64-bit float: decimal or hexadecimal, underscores between digits, `inf`, `infinity`
-/// and `nan` in any case. A finite text whose value overflows is out of range.
-pub(super) fn parse_float(text: &str) -> Result<f64, SyntaxError> {
+/// Reads a 64-bit float, as `strconv.ParseFloat(text, 64)`: decimal or hexadecimal, underscores
+/// between digits, `inf`, `infinity` and `nan` in any case.
+///
+/// # Errors
+///
+/// [`NumberError`]; a finite text whose value overflows is out of range.
+pub fn parse_float(text: &str) -> Result<f64, NumberError> {
     if let Some(special) = parse_special(text) {
         return Ok(special);
     }
     let (sign, magnitude) = split_sign(text);
     let lower = magnitude.to_ascii_lowercase();
     if !underscores_separate_digits(&lower) {
-        return Err(SyntaxError::Invalid);
+        return Err(NumberError::Invalid);
     }
     let plain = lower.replace('_', "");
     let value = match plain.strip_prefix("0x") {
         Some(hexadecimal) => parse_hexadecimal(hexadecimal)?,
-        None if is_decimal(&plain) => plain.parse().map_err(|_| SyntaxError::Invalid)?,
-        None => return Err(SyntaxError::Invalid),
+        None if is_decimal(&plain) => plain.parse().map_err(|_| NumberError::Invalid)?,
+        None => return Err(NumberError::Invalid),
     };
-    if value.is_infinite() { Err(SyntaxError::OutOfRange) } else { Ok(sign * value) }
-}
-
-/// Whether a value lies outside a closed range. Not-a-number does not, as in Knative's own
-/// comparisons; strict reading refuses it elsewhere.
-pub(super) fn outside(value: f64, least: f64, most: f64) -> bool {
-    value < least || value > most
+    if value.is_infinite() { Err(NumberError::OutOfRange) } else { Ok(sign * value) }
 }
 
 fn split_sign(text: &str) -> (f64, &str) {
@@ -127,10 +94,10 @@ fn is_exponent(exponent: &str) -> bool {
 }
 
 /// `hex digits [. hex digits] p [sign] digits`, rounded to the nearest even double.
-fn parse_hexadecimal(text: &str) -> Result<f64, SyntaxError> {
-    let (mantissa, exponent) = text.split_once('p').ok_or(SyntaxError::Invalid)?;
+fn parse_hexadecimal(text: &str) -> Result<f64, NumberError> {
+    let (mantissa, exponent) = text.split_once('p').ok_or(NumberError::Invalid)?;
     if !is_mantissa(mantissa, |byte| byte.is_ascii_hexdigit()) || !is_exponent(exponent) {
-        return Err(SyntaxError::Invalid);
+        return Err(NumberError::Invalid);
     }
     // Beyond this many the exponent decides the result alone; the clamp avoids overflow.
     const EXPONENT_LIMIT: i64 = 1 << 40;
@@ -194,36 +161,35 @@ fn scale(bits: u64, power: i64) -> f64 {
     bits as f64 * 2f64.powi(first) * 2f64.powi(power - first)
 }
 
+/// A float as Go's `%v` prints it: the shortest text that reads back the same, with an exponent
+/// below 1e-4 and from 1e6 on.
+pub fn print_float(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let magnitude = value.abs();
+    if magnitude == 0.0 || (1e-4..1e6).contains(&magnitude) {
+        return value.to_string();
+    }
+    let text = format!("{value:e}");
+    match text.split_once('e') {
+        Some((mantissa, exponent)) => {
+            let (sign, digits) = match exponent.strip_prefix('-') {
+                Some(digits) => ('-', digits),
+                None => ('+', exponent),
+            };
+            format!("{mantissa}e{sign}{digits:0>2}")
+        }
+        None => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn truth_values_are_those_of_go() {
-        for text in ["1", "t", "T", "true", "TRUE", "True"] {
-            assert_eq!(parse_bool(text), Ok(true), "{text}");
-        }
-        for text in ["0", "f", "F", "false", "FALSE", "False"] {
-            assert_eq!(parse_bool(text), Ok(false), "{text}");
-        }
-        for text in ["", "yes", "tRUE", " true", "on", "2"] {
-            assert_eq!(parse_bool(text), Err(SyntaxError::Invalid), "{text}");
-        }
-    }
-
-    #[test]
-    fn integers_take_one_sign_and_nothing_else() {
-        assert_eq!(parse_int32("+7"), Ok(7));
-        assert_eq!(parse_int32("-0"), Ok(0));
-        assert_eq!(parse_int32("007"), Ok(7));
-        assert_eq!(parse_int32("-2147483648"), Ok(i32::MIN));
-        for text in ["", "+", "-", "1.5", "1_000", "0x10", " 1", "1 ", "--1", "1e3", "١"] {
-            assert_eq!(parse_int32(text), Err(SyntaxError::Invalid), "{text}");
-        }
-        for text in ["2147483648", "-2147483649", "99999999999999999999"] {
-            assert_eq!(parse_int32(text), Err(SyntaxError::OutOfRange), "{text}");
-        }
-    }
 
     #[test]
     fn floats_take_what_go_takes() {
@@ -263,10 +229,25 @@ mod tests {
             "+-1", "１",
         ];
         for text in invalid {
-            assert_eq!(parse_float(text), Err(SyntaxError::Invalid), "{text}");
+            assert_eq!(parse_float(text), Err(NumberError::Invalid), "{text}");
         }
         for text in ["1e309", "-1e309", "0x1p1024", "1e99999999999999999999"] {
-            assert_eq!(parse_float(text), Err(SyntaxError::OutOfRange), "{text}");
+            assert_eq!(parse_float(text), Err(NumberError::OutOfRange), "{text}");
+        }
+    }
+
+    #[test]
+    fn floats_print_as_in_go() {
+        for (value, expected) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (0.000_123, "0.000123"),
+            (0.000_012_3, "1.23e-05"),
+            (123_456.5, "123456.5"),
+            (1e6, "1e+06"),
+            (123_456_789.0, "1.23456789e+08"),
+        ] {
+            assert_eq!(print_float(value), expected);
         }
     }
 }
