@@ -77,6 +77,7 @@ impl Failure {
                     Cause::Unreachable
                 }
                 ForwardError::Closed | ForwardError::Io(_) => Cause::AppClosed,
+                ForwardError::Truncated => Cause::CutShort,
                 ForwardError::OverBudget => Cause::OverBudget,
                 ForwardError::Declined { reason, .. } => match reason.as_str() {
                     failure::LINE_FULL => Cause::LineFull,
@@ -84,6 +85,7 @@ impl Failure {
                     failure::TIMEOUT => Cause::TimedOut,
                     failure::UNREACHABLE => Cause::Unreachable,
                     failure::CLOSED => Cause::AppClosed,
+                    failure::TRUNCATED => Cause::CutShort,
                     failure::OVER_BUDGET => Cause::OverBudget,
                     _ => Cause::Malformed,
                 },
@@ -129,6 +131,8 @@ impl Failure {
                     Some(Cause::WaitedTooLong) => "request waited too long in the queue",
                     Some(Cause::TimedOut) => text::REQUEST_TIMEOUT,
                     Some(Cause::OverBudget) => "memory budget is used up",
+                    Some(Cause::CutShort) => "the app closed the connection within its answer",
+                    _ if has_malformed_body(error) => "the body of the app's answer is malformed",
                     _ => "the instance did not answer properly",
                 },
             ),
@@ -153,6 +157,15 @@ impl Failure {
             }
             _ => reply,
         }
+    }
+}
+
+/// Whether the head of an answer was sound and its body was not.
+fn has_malformed_body(error: &ForwardError) -> bool {
+    match error {
+        ForwardError::ResponseBody(_) => true,
+        ForwardError::Declined { reason, .. } => reason == failure::MALFORMED_BODY,
+        _ => false,
     }
 }
 

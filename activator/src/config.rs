@@ -68,7 +68,10 @@ impl Config {
                 ..TimeLimits::default()
             },
             abandoned: Abandoned::hold(Some(DEFAULT_LONGEST_WAIT)),
-            server: ServerSettings::default(),
+            server: ServerSettings {
+                platform_fields: tidegate_proto::PLATFORM_FIELDS,
+                ..ServerSettings::default()
+            },
             memory_budget_bytes: memory::default_budget(memory::limit_bytes(), MEMORY_BUDGET_BYTES),
             sidecar_secret: None,
             obituary_wait: Duration::ZERO,

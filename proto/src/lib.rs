@@ -22,6 +22,10 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// The media type under which a queue-proxy answers a scrape of its statistics.
 pub const STAT_CONTENT_TYPE: &str = "application/protobuf";
 
+/// How the names of header fields begin that Knative and this project route by and trust. No body
+/// may bring one in its trailers.
+pub const PLATFORM_FIELDS: &[&str] = &["k-", "knative-", "tidegate-"];
+
 /// The request header by which a front door proves to its sidecars that it is theirs, with the
 /// secret that both were started with. They then leave the client's address to it, and mark what
 /// they answer themselves with [`FAILURE_HEADER`].
@@ -45,8 +49,12 @@ pub mod failure {
     pub const CLOSED: &str = "closed";
     /// The memory that clients may make the sidecar hold is used up.
     pub const OVER_BUDGET: &str = "over-budget";
+    /// The app closed its connection in the middle of its answer.
+    pub const TRUNCATED: &str = "truncated";
     /// The app's answer cannot be understood.
     pub const MALFORMED: &str = "malformed";
+    /// The body of the app's answer cannot be understood.
+    pub const MALFORMED_BODY: &str = "malformed-body";
 }
 
 /// Reports: from queue-proxies and activators to the controller, and what it answers.

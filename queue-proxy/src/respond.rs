@@ -90,6 +90,8 @@ pub fn reason_failed(error: &ForwardError) -> &'static str {
         ForwardError::Connect { .. } | ForwardError::ConnectTimedOut { .. } => failure::UNREACHABLE,
         ForwardError::Closed | ForwardError::Io(_) | ForwardError::ClientGone => failure::CLOSED,
         ForwardError::OverBudget => failure::OVER_BUDGET,
+        ForwardError::Truncated => failure::TRUNCATED,
+        ForwardError::ResponseBody(_) => failure::MALFORMED_BODY,
         _ => failure::MALFORMED,
     }
 }

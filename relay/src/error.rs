@@ -55,12 +55,18 @@ pub enum ForwardError {
     /// The upstream closed its connection without an answer.
     #[error("EOF")]
     Closed,
+    /// The upstream closed its connection in the middle of an answer's body.
+    #[error("unexpected EOF")]
+    Truncated,
     /// The connection to the upstream broke.
     #[error("{0}")]
     Io(#[source] io::Error),
     /// The upstream's answer is not HTTP.
     #[error("net/http: HTTP/1.x transport connection broken: {0}")]
     Malformed(String),
+    /// The body of the upstream's answer is not what its head promised.
+    #[error("malformed response body: {0}")]
+    ResponseBody(&'static str),
     /// The upstream switched to a protocol nobody asked for.
     #[error(
         "backend tried to switch protocol {:?} when {:?} was requested",

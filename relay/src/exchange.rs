@@ -29,6 +29,7 @@ use crate::error::Interrupted;
 use crate::head::RequestHead;
 use crate::memory::Charge;
 use crate::timer::{Alarm, Deadlines, TimeLimits};
+use crate::trailers::PlatformFields;
 use client::Client;
 
 pub use forward::{Forward, Guard};
@@ -46,6 +47,7 @@ pub struct Exchange {
     charge: Charge,
     /// An answer with this header is a proxy's own and not passed on.
     declined: Option<HeaderName>,
+    platform_fields: PlatformFields,
 }
 
 /// What has become of the answer so far. Complete once [`Exchange::forward`] or
@@ -83,6 +85,7 @@ impl Exchange {
         client: Client,
         alarm: Alarm,
         charge: Charge,
+        platform_fields: PlatformFields,
     ) -> Exchange {
         Exchange {
             head,
@@ -94,6 +97,7 @@ impl Exchange {
             answer: Answer::Owed,
             charge,
             declined: None,
+            platform_fields,
         }
     }
 

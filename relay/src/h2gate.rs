@@ -10,6 +10,7 @@
 //! The other half of it, [`Watch`], belongs to the task that drives the connection, and to the
 //! streams.
 
+mod block;
 mod frame;
 mod out;
 pub(crate) mod pace;
@@ -23,14 +24,16 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BufMut, BytesMut};
 use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 use tokio_util::io::poll_read_buf;
 
 use crate::buffers::{self, BUFFER_BYTES};
 use crate::io::Io;
 use crate::memory::{self, Charge};
+use block::Block;
 use frame::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, FRAME_HEAD_LEN, Frame, HEADERS, PADDED, PRIORITY,
-    PUSH_PROMISE, RESET, UNKNOWN_FROM,
+    PUSH_PROMISE, RESET, SETTINGS, UNKNOWN_FROM,
 };
 use out::Out;
 use watch::Shared;
@@ -47,6 +50,9 @@ const TURN_HEADS: u32 = 16;
 const RESETS_MAX: u32 = 50;
 /// The most a byte of an encoded head becomes when it is decoded: one entry of a header map.
 const EXPANSION: usize = 104;
+/// A connection whose compression table may keep this much of earlier heads is told to go, so that
+/// its client opens another: nothing but its end gives that back.
+const PINNED_BYTES_MAX: usize = 2 << 20;
 /// The preface of a client.
 const PREFACE_LEN: usize = 24;
 
@@ -91,25 +97,24 @@ pub(crate) struct Gate {
     turn: Turn,
     /// Streams that were opened and reset before anyone looked, beyond those that were not.
     hasty_resets: u32,
+    /// Who waits to learn whether the peer speaks HTTP/2.
+    opening: Option<oneshot::Sender<Opening>>,
+}
+
+/// What a peer opened with. HTTP/2 begins with SETTINGS; an HTTP/1 server begins with words, or
+/// hangs up, and then nobody says anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    Settings,
+    Other,
 }
 
 struct Split {
     stream: u32,
     left: usize,
     end_stream: u8,
-}
-
-/// A head whose end has not come.
-struct Block {
-    stream: u32,
-    /// Those of its flags that outlive the way it was cut into frames.
-    flags: u8,
-    bytes: BytesMut,
-    charge: Charge,
-    /// What is still to come of the current frame.
-    left: usize,
-    /// The current frame is the last.
-    ends: bool,
+    /// Bytes of padding behind the data.
+    padding: Option<usize>,
 }
 
 /// What has been handed over since the driving task looked.
@@ -142,8 +147,15 @@ impl Gate {
             block: None,
             turn: Turn::default(),
             hasty_resets: 0,
+            opening: None,
         };
         (gate, Watch::new(shared))
+    }
+
+    /// Tells what the peer opens with.
+    pub(crate) fn tell_opening(mut self, to: oneshot::Sender<Opening>) -> Gate {
+        self.opening = Some(to);
+        self
     }
 
     /// Moves on by one step. Ready with false at the end of the stream.
@@ -255,6 +267,13 @@ impl Gate {
 
     /// Judges the frame whose head is at the front of what was read.
     fn admit(&mut self, frame: Frame) -> Result<(), Reason> {
+        if let Some(opening) = self.opening.take() {
+            // Whoever asked may have given up; then nobody needs to know.
+            let _ = opening.send(match frame.kind {
+                SETTINGS => Opening::Settings,
+                _ => Opening::Other,
+            });
+        }
         if frame.length > self.limits.frame_max {
             return Err(Reason::FRAME_SIZE_ERROR);
         }
@@ -276,6 +295,9 @@ impl Gate {
                 self.hand_over(frame.stream, frame.flags, frame.length)?;
             }
             HEADERS => self.begin_block(frame)?,
+            // They say nothing, and the library takes a hundred of a connection for an attack,
+            // however long it lives.
+            DATA if frame.length == 0 && frame.flags & END_STREAM == 0 => self.skip = whole,
             DATA => {
                 self.shared.count_data(frame.length);
                 match frame.length > PIECE_BYTES {
@@ -365,6 +387,9 @@ impl Gate {
         if length > PIECE_BYTES {
             // One entry of the compression table keeps all of the head that it came in.
             self.pinned.add(length).map_err(calm)?;
+            if self.pinned.bytes() > PINNED_BYTES_MAX {
+                self.shared.wear_out();
+            }
         }
         if flags & END_STREAM != 0 && length > self.limits.free_trailers {
             self.shared.charge_trailers(stream, length * EXPANSION).map_err(calm)?;
@@ -372,22 +397,18 @@ impl Gate {
         Ok(())
     }
 
-    /// Prepares to cut a long frame of data. Padding counts in flow control, and so becomes a
-    /// frame of its own.
+    /// Prepares to cut a long frame of data. Padding counts in flow control, and goes with the last
+    /// piece.
     fn begin_split(&mut self, frame: Frame) {
-        let mut left = frame.length;
         self.raw.advance(FRAME_HEAD_LEN);
+        let mut left = frame.length;
         if let Some(padding) = frame.padding {
             // A long frame is longer than any padding.
             left -= 1 + padding;
             self.raw.advance(1);
-            frame::put_head(&mut self.ready, 1 + padding, DATA, PADDED, frame.stream);
-            self.ready.put_u8(padding as u8);
-            self.ready.put_bytes(0, padding);
-            self.skip = padding;
         }
-        self.split =
-            Some(Split { stream: frame.stream, left, end_stream: frame.flags & END_STREAM });
+        let end_stream = frame.flags & END_STREAM;
+        self.split = Some(Split { stream: frame.stream, left, end_stream, padding: frame.padding });
     }
 
     /// Begins the next piece of a long frame.
@@ -395,12 +416,22 @@ impl Gate {
         let Some(split) = &mut self.split else { return };
         let size = split.left.min(PIECE_BYTES);
         split.left -= size;
-        let flags = if split.left == 0 { split.end_stream } else { 0 };
-        frame::put_head(&mut self.ready, size, DATA, flags, split.stream);
-        self.pass = size;
-        if split.left == 0 {
-            self.split = None;
+        if split.left > 0 {
+            frame::put_head(&mut self.ready, size, DATA, 0, split.stream);
+            self.pass = size;
+            return;
         }
+        let (stream, end_stream) = (split.stream, split.end_stream);
+        match split.padding {
+            None => frame::put_head(&mut self.ready, size, DATA, end_stream, stream),
+            Some(padding) => {
+                let length = 1 + size + padding;
+                frame::put_head(&mut self.ready, length, DATA, end_stream | PADDED, stream);
+                self.ready.put_u8(padding as u8);
+            }
+        }
+        self.pass = size + split.padding.unwrap_or_default();
+        self.split = None;
     }
 
     fn stop(&mut self, reason: Reason) {
@@ -409,25 +440,6 @@ impl Gate {
         }
         self.block = None;
         self.shared.stop(reason);
-    }
-}
-
-impl Block {
-    fn take_from(&mut self, raw: &mut BytesMut, count: usize, most: usize) -> Result<(), Reason> {
-        let length = self.bytes.len() + count;
-        if length > most {
-            return Err(Reason::ENHANCE_YOUR_CALM);
-        }
-        if length > self.bytes.capacity() {
-            // Once as it is kept, once as it is handed over.
-            let size = 2 * length;
-            self.charge.raise_to(2 * size).map_err(|_| Reason::ENHANCE_YOUR_CALM)?;
-            self.bytes.reserve(size - self.bytes.len());
-        }
-        self.bytes.extend_from_slice(&raw[..count]);
-        raw.advance(count);
-        self.left -= count;
-        Ok(())
     }
 }
 

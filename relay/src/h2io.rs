@@ -11,7 +11,6 @@ use parking_lot::Mutex;
 
 use crate::h1::fields::{Writer, decimal};
 use crate::memory::{self, Account, Charge};
-use crate::trailers;
 
 /// The most bytes handed to the HTTP/2 library at once: a slow reader holds at most about this
 /// much of our memory per stream.
@@ -94,7 +93,7 @@ impl Incoming {
                     {
                         return Poll::Ready(Err(Reason::PROTOCOL_ERROR.into()));
                     }
-                    self.trailers = trailers.map(trailers::sift);
+                    self.trailers = trailers;
                 }
             }
         }
@@ -121,27 +120,25 @@ pub(crate) struct Outgoing {
     /// So much may still be sent before pieces are charged: it is part of what a stream costs.
     free: usize,
     account: Account,
+    /// What the stream holds until the last piece is written, where it may outlive its exchange.
+    of_stream: Option<Arc<Charge>>,
     /// Pieces that went out while memory was short.
     thrifty: Option<Arc<Outstanding>>,
 }
 
 impl Outgoing {
     /// `left` is the declared length, if there is one. `ended` says that the head already
-    /// ended the stream. What is sent is charged to `account` until it is written.
+    /// ended the stream. What is sent is charged to `account` until it is written, and `of_stream`
+    /// is kept as long.
     pub(crate) fn new(
         stream: SendStream<Piece>,
         left: Option<u64>,
         ended: Ended,
         account: Account,
+        of_stream: Option<Arc<Charge>>,
     ) -> Outgoing {
         let ended = ended == Ended::Yes;
-        Outgoing { stream, left, ended, free: FREE_BYTES, account, thrifty: None }
-    }
-
-    /// Keeps `charge` until everything before it is written. To be called before anything else.
-    pub(crate) fn hold_until_written(&mut self, charge: Charge) -> Result<(), h2::Error> {
-        let hold = Hold { _charge: charge, thrifty: None, bytes_max: 0 };
-        self.stream.send_data(Piece { bytes: Bytes::new(), _hold: hold }, self.ended)
+        Outgoing { stream, left, ended, free: FREE_BYTES, account, of_stream, thrifty: None }
     }
 
     /// Accepts some of `data`, as flow control and the memory budget allow.
@@ -173,10 +170,14 @@ impl Outgoing {
             *left = left.checked_sub(count as u64).ok_or(Reason::INTERNAL_ERROR)?;
         }
         let last = self.left == Some(0);
-        let piece = Piece { bytes: Bytes::copy_from_slice(&data[..count]), _hold: hold };
+        let piece = self.piece(Bytes::copy_from_slice(&data[..count]), hold);
         self.stream.send_data(piece, last)?;
         self.ended = last;
         Poll::Ready(Ok(count))
+    }
+
+    fn piece(&self, bytes: Bytes, hold: Hold) -> Piece {
+        Piece { bytes, _hold: hold, _of_stream: self.of_stream.clone() }
     }
 
     /// Finds room for a piece of `count` bytes. When there is none, one short piece at a time may
@@ -203,8 +204,23 @@ impl Outgoing {
         }
         self.ended = true;
         match (trailers, self.left) {
-            (Some(trailers), _) => self.stream.send_trailers(trailers),
-            (None, None | Some(0)) => self.stream.send_data(Piece::default(), true),
+            (Some(mut trailers), _) => {
+                let cost = memory::fields_bytes(&trailers);
+                if cost > FREE_BYTES {
+                    let mut charge = Charge::on(&self.account);
+                    if charge.add(cost).is_err() {
+                        memory::count_refusal();
+                        self.stream.send_reset(Reason::ENHANCE_YOUR_CALM);
+                        return Err(Reason::ENHANCE_YOUR_CALM.into());
+                    }
+                    memory::attach(&mut trailers, (charge, self.of_stream.clone()));
+                }
+                self.stream.send_trailers(trailers)
+            }
+            (None, None | Some(0)) => {
+                let last = self.piece(Bytes::new(), Hold::default());
+                self.stream.send_data(last, true)
+            }
             (None, Some(_)) => {
                 self.stream.send_reset(Reason::INTERNAL_ERROR);
                 Err(Reason::INTERNAL_ERROR.into())
@@ -225,10 +241,11 @@ impl Outgoing {
 
 /// Bytes on their way to a peer. The library drops them once they are written, and only then is
 /// their room given back.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Piece {
     bytes: Bytes,
     _hold: Hold,
+    _of_stream: Option<Arc<Charge>>,
 }
 
 impl Buf for Piece {

@@ -9,6 +9,7 @@
 //! A `Charge` is a guard: its drop gives back. Threads reserve in steps of `STEP_BYTES`, so
 //! that a request in the ordinary case touches nothing that threads share.
 
+mod attached;
 mod cgroup;
 mod quantity;
 
@@ -16,6 +17,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+pub(crate) use attached::attach;
 pub use cgroup::limit_bytes;
 pub use quantity::{BadQuantity, ByteCount};
 
@@ -226,9 +228,9 @@ impl Charge {
         Charge { bytes: 0, account: Some(account.clone()) }
     }
 
-    /// Whether nothing is charged.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes == 0
+    /// What is charged.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Charges so much more.

@@ -40,6 +40,10 @@ pub struct ServerSettings {
     pub streams_max: u32,
     /// Whether clients reach this server over TLS.
     pub scheme: Scheme,
+    /// How the names of fields begin that the platform around this proxy routes by and trusts, in
+    /// lower case. They are dropped from trailers, in both directions: what would have been judged
+    /// in front of a body must not slip in behind it.
+    pub platform_fields: &'static [&'static str],
 }
 
 impl Default for ServerSettings {
@@ -51,6 +55,7 @@ impl Default for ServerSettings {
             head_timeout: Duration::from_secs(60),
             streams_max: 250,
             scheme: Scheme::Http,
+            platform_fields: &[],
         }
     }
 }

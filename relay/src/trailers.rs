@@ -34,9 +34,8 @@ const FORBIDDEN: [HeaderName; 19] = [
     HeaderName::from_static("realm"),
 ];
 
-/// Conditions and a platform's own fields, by how they begin: Knative routes by its own, and a
-/// sidecar trusts them.
-const FORBIDDEN_PREFIXES: [&str; 4] = ["if-", "k-", "knative-", "tidegate-"];
+/// Conditions, by how they begin.
+const CONDITION: &str = "if-";
 
 /// Fields between two neighbours, in heads as in trailers. `Connection` may name more.
 const HOP_BY_HOP: [HeaderName; 10] = [
@@ -67,15 +66,22 @@ pub(crate) fn drop_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// How fields begin that belong to the platform around a proxy, which routes by them and trusts
+/// them: [`ServerSettings::platform_fields`](crate::ServerSettings::platform_fields).
+pub(crate) type PlatformFields = &'static [&'static str];
+
 /// Whether a field may come behind a body.
-fn may_trail(name: &HeaderName) -> bool {
+fn may_trail(name: &HeaderName, platform: PlatformFields) -> bool {
+    let text = name.as_str();
     !is_hop_by_hop(name)
         && !FORBIDDEN.contains(name)
-        && !FORBIDDEN_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
+        && !text.starts_with(CONDITION)
+        && !platform.iter().any(|prefix| text.starts_with(prefix))
 }
 
 /// Drops what may not come behind a body.
-pub(crate) fn sift(trailers: HeaderMap) -> HeaderMap {
+pub(crate) fn sift(trailers: HeaderMap, platform: PlatformFields) -> HeaderMap {
+    let may_trail = |name: &HeaderName| may_trail(name, platform);
     if trailers.keys().all(may_trail) {
         return trailers;
     }
@@ -120,7 +126,9 @@ mod tests {
         }
         trailers.insert("grpc-status", HeaderValue::from_static("0"));
         trailers.insert("server-timing", HeaderValue::from_static("a"));
-        let sifted = sift(trailers);
+        let sifted = sift(trailers.clone(), &[]);
+        assert_eq!(sifted.len(), 6, "no platform is known here");
+        let sifted = sift(trailers, &["k-", "knative-"]);
         assert_eq!(sifted.len(), 4);
         assert_eq!(sifted.get_all("x-checksum").iter().count(), 2);
         assert!(sifted.contains_key("grpc-status") && sifted.contains_key("server-timing"));

@@ -15,6 +15,7 @@ mod breaker;
 mod config;
 mod drain;
 mod errors;
+mod half_closed;
 mod http2;
 mod kubelet;
 mod otlp;

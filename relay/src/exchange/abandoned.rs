@@ -22,6 +22,7 @@ use super::forward::Release;
 use super::origin::{H1Origin, Origin};
 use super::pump::{Progress, Upload};
 use crate::h1::Connection;
+use crate::memory::Charge;
 
 /// How long an answer that has begun is read on. Work that ends does so sooner; what goes on is a
 /// stream made for a client that watches it, and would hold its place for nobody.
@@ -37,6 +38,8 @@ pub(crate) struct Abandoned {
     request: Remains,
     answer: Answer,
     discarded: usize,
+    /// What the heads of its exchange hold, of which a part may be yet to be written.
+    _charge: Charge,
 }
 
 /// What is left of the request.
@@ -57,21 +60,27 @@ enum Answer {
 
 impl Abandoned {
     /// What is left of an exchange that came this far.
-    pub(crate) fn new(origin: Origin, progress: Progress) -> Abandoned {
+    pub(crate) fn new(origin: Origin, progress: Progress, charge: Charge) -> Abandoned {
         let request = match progress.upload {
             Upload::Sending => Remains::Missing,
             Upload::Flushing => Remains::Gathered,
             Upload::Done | Upload::Refused => Remains::Nothing,
         };
         let answer = if progress.answer_begun { Answer::Body } else { Answer::Head };
-        Abandoned { origin, request, answer, discarded: 0 }
+        Abandoned { origin, request, answer, discarded: 0, _charge: charge }
     }
 
     /// What is left of a tunnel: the upstream learns in the tunnel's own way that the other side
     /// has closed, and may say what it still has to say.
     pub(crate) fn tunnel(connection: Connection) -> Abandoned {
         let origin = Origin::H1(Box::new(H1Origin::new(connection)));
-        Abandoned { origin, request: Remains::Missing, answer: Answer::Body, discarded: 0 }
+        Abandoned {
+            origin,
+            request: Remains::Missing,
+            answer: Answer::Body,
+            discarded: 0,
+            _charge: Charge::default(),
+        }
     }
 
     /// Waits in a task of its own, if the guard is to be held, and drops it then.

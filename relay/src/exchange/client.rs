@@ -1,5 +1,6 @@
 //! The client's side of an exchange, whichever protocol it speaks.
 
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use h2::server::SendResponse;
@@ -17,7 +18,7 @@ use crate::h2gate::{StreamEntry, Watch};
 use crate::h2io::{Ended, Incoming, Outgoing, Piece};
 use crate::head::{BodyLength, ResponseHead};
 use crate::io::Breakage;
-use crate::memory::{Account, Charge};
+use crate::memory::{self, Account, Charge, OverBudget};
 
 /// How far to read ahead of the exchange in flight, only to notice that the client has gone.
 const READ_AHEAD_MAX: usize = 16 * 1024;
@@ -71,8 +72,10 @@ pub(crate) struct H2Client {
     respond: SendResponse<Piece>,
     sending: Option<Outgoing>,
     head_only: bool,
-    /// What informational answers hold until they are written.
-    informed: Charge,
+    /// What the heads of its answer hold until they are written.
+    heads: Charge,
+    /// What the stream holds until the last of its answer is written.
+    stream: Arc<Charge>,
     account: Account,
     _entry: StreamEntry,
 }
@@ -82,12 +85,20 @@ impl H2Client {
         body: Incoming,
         respond: SendResponse<Piece>,
         head_only: bool,
+        stream: Charge,
         watch: &Watch,
     ) -> H2Client {
         let account = watch.account().clone();
-        let entry = watch.open(respond.stream_id().as_u32());
-        let informed = Charge::on(&account);
-        H2Client { body, respond, sending: None, head_only, informed, account, _entry: entry }
+        H2Client {
+            _entry: watch.open(respond.stream_id().as_u32()),
+            body,
+            respond,
+            sending: None,
+            head_only,
+            heads: Charge::on(&account),
+            stream: Arc::new(stream),
+            account,
+        }
     }
 }
 
@@ -227,11 +238,11 @@ impl Client {
         }
     }
 
-    /// What informational answers hold, where they outlive the exchange.
-    pub(crate) fn informed(&mut self) -> Option<&mut Charge> {
+    /// What the heads of the answer hold, where they may outlive the exchange.
+    pub(crate) fn heads(&mut self) -> Option<&mut Charge> {
         match self {
             Client::H1(_) => None,
-            Client::H2(client) => Some(&mut client.informed),
+            Client::H2(client) => Some(&mut client.heads),
         }
     }
 
@@ -279,8 +290,9 @@ impl H1Client {
         Some(Presence::Listening { breakage, sent_ahead: SentAhead::FirstByte })
     }
 
-    /// Writes a head, but for what of it is out already.
-    fn write_head<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    /// Writes a head, but for what of it is out already. Every head goes this way, whoever words
+    /// it.
+    pub(crate) fn write_head<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let output = self.connection.output();
         let start = output.len();
         let written = write(output);
@@ -292,9 +304,15 @@ impl H1Client {
         written
     }
 
-    /// Sends an informational head, or the one that opens a tunnel.
-    pub(crate) fn send_informational(&mut self, head: &ResponseHead) {
+    /// Sends an informational head.
+    fn send_informational(&mut self, head: &ResponseHead) {
         self.write_head(|output| encoder::informational(output, head));
+    }
+
+    /// Sends the head that opens a tunnel. No other follows it, so nothing is sent ahead any more.
+    pub(crate) fn send_tunnel_head(&mut self, head: &ResponseHead) {
+        self.answered = true;
+        self.send_informational(head);
     }
 
     fn send_head(&mut self, head: &ResponseHead) {
@@ -339,17 +357,18 @@ impl H2Client {
         if let Some(trailer) = head.trailer {
             head.headers.insert(TRAILER, trailer);
         }
-        // What informational answers hold goes with a piece of body behind them.
-        let informed = !self.informed.is_empty();
+        let heads = std::mem::take(&mut self.heads);
+        match ended {
+            Ended::Yes => memory::attach(&mut head.headers, (heads, self.stream.clone())),
+            Ended::No if heads.bytes() > 0 => memory::attach(&mut head.headers, heads),
+            Ended::No => {}
+        }
         let stream = self
             .respond
-            .send_response(response(head.status, head.headers), ended == Ended::Yes && !informed)
+            .send_response(response(head.status, head.headers), ended == Ended::Yes)
             .map_err(|_| ForwardError::ClientGone)?;
-        let mut sending = Outgoing::new(stream, left, ended, self.account.clone());
-        if informed {
-            let held = std::mem::take(&mut self.informed);
-            sending.hold_until_written(held).map_err(|_| ForwardError::ClientGone)?;
-        }
+        let of_stream = Some(self.stream.clone());
+        let sending = Outgoing::new(stream, left, ended, self.account.clone(), of_stream);
         self.sending = Some(sending);
         Ok(())
     }
@@ -365,6 +384,7 @@ fn response(status: StatusCode, headers: HeaderMap) -> Response<()> {
 fn body_error(error: BodyError) -> ForwardError {
     match error {
         BodyError::Framing(framing) => ForwardError::RequestBody(framing.0),
+        BodyError::OverBudget => ForwardError::refused(OverBudget),
         BodyError::Truncated | BodyError::Io(_) => ForwardError::ClientGone,
     }
 }

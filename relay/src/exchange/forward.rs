@@ -124,7 +124,8 @@ impl Exchange {
                 Err(error) => error,
             };
             if error.leaves_work() {
-                Abandoned::new(origin, progress).leave_to(guard);
+                let charge = std::mem::take(&mut self.charge);
+                Abandoned::new(origin, progress, charge).leave_to(guard);
                 return Err(error);
             }
             let untouched = self.report.request_bytes == 0 && self.answer == Answer::Owed;
@@ -214,7 +215,8 @@ impl Exchange {
             _entry: sender.watch.open(stream.stream_id().as_u32()),
             _counted: sender.streams,
         };
-        let sending = Outgoing::new(stream, left, ended, sender.watch.account().clone());
+        let account = sender.watch.account().clone();
+        let sending = Outgoing::new(stream, left, ended, account, None);
         Ok(Some(Origin::H2(Box::new(H2Origin::new(sending, answer, held)))))
     }
 

@@ -215,10 +215,10 @@ impl Origin {
     pub(crate) fn spoke_http2(&self) -> bool {
         const SETTINGS: u8 = 4;
         match self {
-            Origin::H1(origin) => {
+            Origin::H1(origin) if !origin.answered => {
                 matches!(origin.connection.input(), [0, 0, _, SETTINGS, 0, 0, 0, 0, 0, ..])
             }
-            Origin::H2(_) => false,
+            Origin::H1(_) | Origin::H2(_) => false,
         }
     }
 }
@@ -309,8 +309,9 @@ fn too_large() -> ForwardError {
 
 fn body_error(error: BodyError) -> ForwardError {
     match error {
-        BodyError::Truncated => ForwardError::Closed,
-        BodyError::Framing(framing) => ForwardError::Malformed(framing.0.into()),
+        BodyError::Truncated => ForwardError::Truncated,
+        BodyError::Framing(framing) => ForwardError::ResponseBody(framing.0),
+        BodyError::OverBudget => ForwardError::refused(OverBudget),
         BodyError::Io(error) => ForwardError::Io(error),
     }
 }

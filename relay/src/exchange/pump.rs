@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::client::Client;
@@ -19,6 +19,7 @@ use crate::h1::decoder::Decoder;
 use crate::head::{BodyLength, RequestHead, ResponseHead};
 use crate::memory::Charge;
 use crate::timer::{Alarm, Deadlines};
+use crate::trailers::{self, PlatformFields};
 
 /// How long the upstream may take to say `100 Continue` (or no) before the client, which waits
 /// for it, is told to go ahead. Many apps never say it.
@@ -59,6 +60,9 @@ pub(crate) struct Pump<'a> {
     deadlines: &'a mut Deadlines,
     guard: &'a mut (dyn Release + Send),
     charge: &'a mut Charge,
+    /// What an informational head holds until it is written, where the next one waits for that.
+    passing: Charge,
+    platform_fields: PlatformFields,
     informational: u32,
     upload: Upload,
     download: Download,
@@ -123,6 +127,8 @@ impl<'a> Pump<'a> {
             deadlines,
             guard,
             charge: &mut exchange.charge,
+            passing: Charge::default(),
+            platform_fields: exchange.platform_fields,
             informational: 0,
             upload: Upload::Sending,
             download: Download::Head,
@@ -166,6 +172,7 @@ impl<'a> Pump<'a> {
                     Poll::Ready(Ok(true)) => ready!(self.poll_pass_up(cx)),
                     Poll::Ready(Ok(false)) => {
                         let trailers = self.client.take_trailers();
+                        let trailers = self.sifted(trailers);
                         self.upload = match self.origin.finish(trailers) {
                             Ok(()) => Upload::Flushing,
                             Err(_) => Upload::Refused,
@@ -182,6 +189,11 @@ impl<'a> Pump<'a> {
                 },
             }
         }
+    }
+
+    /// What may trail a body, in either direction.
+    fn sifted(&self, trailers: Option<HeaderMap>) -> Option<HeaderMap> {
+        trailers.map(|trailers| trailers::sift(trailers, self.platform_fields))
     }
 
     /// Passes on what the client's buffer holds.
@@ -232,7 +244,7 @@ impl<'a> Pump<'a> {
                     else {
                         continue;
                     };
-                    self.client.send_head(*head)?;
+                    self.begin_answer(*head)?;
                 }
                 Download::Body => match self.origin.poll_data(cx)? {
                     Poll::Ready(true) => ready!(self.poll_pass_down(cx))?,
@@ -256,6 +268,7 @@ impl<'a> Pump<'a> {
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ForwardError>> {
         if self.informational > 0 && matches!(&*self.origin, Origin::H1(_)) {
             ready!(self.client.poll_flush(cx))?;
+            self.passing.lower_to(0);
         }
         let head = ready!(self.origin.poll_head(cx))?;
         let bytes = self.origin.head_bytes(&head);
@@ -268,8 +281,13 @@ impl<'a> Pump<'a> {
             false => 0,
         };
         if cost > 0 {
-            let informed = self.client.informed().filter(|_| head.status.is_informational());
-            informed.unwrap_or(&mut *self.charge).add(cost).map_err(ForwardError::refused)?;
+            let passes = head.status.is_informational() && !http2;
+            let charge = match self.client.heads() {
+                Some(heads) => heads,
+                None if passes => &mut self.passing,
+                None => &mut *self.charge,
+            };
+            charge.add(cost).map_err(ForwardError::refused)?;
         }
         Poll::Ready(Ok(head))
     }
@@ -284,6 +302,7 @@ impl<'a> Pump<'a> {
 
     fn end_body(&mut self) -> Result<(), ForwardError> {
         let trailers = self.origin.take_trailers();
+        let trailers = self.sifted(trailers);
         self.client.finish(trailers)?;
         *self.answer = Answer::Complete;
         self.download = Download::Flushing;
@@ -323,7 +342,6 @@ impl<'a> Pump<'a> {
         if let Some(reason) = self.declined(&head) {
             return Err(ForwardError::Declined { status: head.status, reason });
         }
-        self.report.status = Some(head.status);
         if self.is_tunnel(&head) {
             return self.open_tunnel(head);
         }
@@ -332,12 +350,18 @@ impl<'a> Pump<'a> {
             // bytes on this connection would be.
             self.client.forbid_reuse();
         }
-        *self.answer = Answer::Begun;
         if self.wants_type(&head) {
             self.download = Download::Sniffing(Box::new(head));
             return Ok(());
         }
         self.download = Download::Body;
+        self.begin_answer(head)
+    }
+
+    /// Gives the client the final head. Until then it may be told of a failure instead.
+    fn begin_answer(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
+        *self.answer = Answer::Begun;
+        self.report.status = Some(head.status);
         self.client.send_head(head)
     }
 
@@ -377,15 +401,15 @@ impl<'a> Pump<'a> {
             return Err(ForwardError::SwitchedProtocol { got, wanted });
         }
         self.deadlines.response_started();
-        self.report.status = Some(head.status);
         self.open_tunnel(head)
     }
 
     fn open_tunnel(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
-        *self.answer = Answer::Begun;
         match (&mut *self.client, head.status) {
             (Client::H1(client), _) => {
-                client.send_informational(&head);
+                *self.answer = Answer::Begun;
+                self.report.status = Some(head.status);
+                client.send_tunnel_head(&head);
             }
             (Client::H2(_), _) => {
                 return Err(ForwardError::SwitchedProtocol {
@@ -423,7 +447,7 @@ impl<'a> Pump<'a> {
 fn go_ahead() -> ResponseHead {
     ResponseHead {
         status: StatusCode::CONTINUE,
-        headers: http::HeaderMap::new(),
+        headers: HeaderMap::new(),
         odd: Vec::new(),
         body: BodyLength::Empty,
         declared_length: None,

@@ -50,6 +50,8 @@ pub(crate) enum BodyError {
     Truncated,
     /// The framing is broken.
     Framing(BadFraming),
+    /// There is no room in the memory budget for what its end may hold.
+    OverBudget,
     /// The connection broke.
     Io(io::Error),
 }
@@ -232,7 +234,7 @@ impl Connection {
                 Step::End => return Poll::Ready(Ok(false)),
                 Step::NeedInput => {}
             }
-            if ready!(self.poll_fill(cx)).map_err(BodyError::Io)? == 0 {
+            if ready!(self.poll_fill(cx)).map_err(body_error)? == 0 {
                 return Poll::Ready(match self.decoder.end_of_input() {
                     true => Ok(false),
                     false => Err(BodyError::Truncated),
@@ -447,6 +449,13 @@ fn head_error(error: io::Error) -> HeadError {
     match error.kind() {
         io::ErrorKind::OutOfMemory => HeadError::OverBudget,
         _ => HeadError::Io(error),
+    }
+}
+
+fn body_error(error: io::Error) -> BodyError {
+    match error.kind() {
+        io::ErrorKind::OutOfMemory => BodyError::OverBudget,
+        _ => BodyError::Io(error),
     }
 }
 

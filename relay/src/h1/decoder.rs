@@ -5,7 +5,6 @@ use http::HeaderMap;
 
 use super::fields::{Fields, Writer, trim_blanks_end};
 use super::section::{Scan, lines};
-use crate::trailers;
 
 /// The longest chunk-size line, extensions included (Go's limit).
 const SIZE_LINE_MAX: usize = 4096;
@@ -236,7 +235,7 @@ fn parse_trailers(block: &Bytes, writer: Writer) -> Result<Option<HeaderMap>, Ba
         return Err(BAD);
     }
     let fields = Fields::sort(lines(block), block, writer, HeaderMap::new()).map_err(|_| BAD)?;
-    Ok(Some(trailers::sift(fields.headers)))
+    Ok(Some(fields.headers))
 }
 
 fn bounded(left: u64, available: usize) -> usize {

@@ -7,6 +7,7 @@ pub(super) const FRAME_HEAD_LEN: usize = 9;
 pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
 pub(super) const RESET: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
 pub(super) const PUSH_PROMISE: u8 = 5;
 pub(super) const CONTINUATION: u8 = 9;
 /// Frames of this kind and above are of no standard that we know, and ignored.

@@ -22,6 +22,8 @@ pub(super) struct Shared {
     data: AtomicU64,
     /// Why nothing more is read; zero, which stands for no error, while there is no reason.
     stopped: AtomicU32,
+    /// Its compression table keeps so much that another connection would be better.
+    worn: AtomicBool,
     /// What the trailers of open streams hold that the library keeps until they are asked for.
     /// The latest stream is last, which is the one that is asked for most.
     trailers: Mutex<Vec<(u32, Charge)>>,
@@ -60,6 +62,10 @@ impl Shared {
 
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire) != 0
+    }
+
+    pub(super) fn wear_out(&self) {
+        self.worn.store(true, Ordering::Relaxed);
     }
 
     /// Charges trailers until the stream ends, if there is such a stream.
@@ -101,6 +107,11 @@ impl Watch {
             0 => None,
             reason => Some(reason.into()),
         }
+    }
+
+    /// Whether the connection should carry no further streams, because another would cost less.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.shared.worn.load(Ordering::Relaxed)
     }
 
     /// The number of the frame, or of the head, that has begun and not ended.

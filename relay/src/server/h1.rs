@@ -10,7 +10,8 @@ use bytes::BytesMut;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::{Handler, Shared, upgrade};
+use super::upgrade::{self, Upgrade};
+use super::{Handler, Shared};
 use crate::buffers;
 use crate::drain::{Membership, Phase};
 use crate::exchange::Exchange;
@@ -41,6 +42,8 @@ pub(crate) struct Handover {
     pub(crate) io: Box<dyn Io>,
     /// What has been read from it and belongs to HTTP/2.
     pub(crate) front: BytesMut,
+    /// What `front` holds beyond an ordinary buffer.
+    pub(crate) charge: Charge,
     pub(crate) membership: Membership,
     /// When the first head has to be complete.
     pub(crate) head_by: Instant,
@@ -71,7 +74,8 @@ pub(crate) async fn serve<H: Handler>(
             Next::Http2 => {
                 let H1Client { connection, membership, .. } = *client;
                 let (io, front) = connection.into_parts();
-                return Some(Handover { io, front, membership, head_by: first_head_by });
+                let (charge, head_by) = (Charge::default(), first_head_by);
+                return Some(Handover { io, front, charge, membership, head_by });
             }
             Next::Refused(refusal) => {
                 if let Some(rejection) = Rejection::of_status(refusal.status) {
@@ -89,16 +93,21 @@ pub(crate) async fn serve<H: Handler>(
         client.answered = false;
         client.head_only = parsed.head.method == http::Method::HEAD;
         let expectation = parsed.unknown_expectation;
-        if let Some(settings) = &parsed.http2_settings
-            && let Some(front) =
-                Box::pin(upgrade::accept(&mut client, &parsed.head, settings)).await
-        {
-            let H1Client { connection, membership, .. } = *client;
-            let (io, _) = connection.into_parts();
-            let head_by = Instant::now() + shared.settings.head_timeout;
-            return Some(Handover { io, front, membership, head_by });
+        if let Some(settings) = &parsed.http2_settings {
+            match Box::pin(upgrade::accept(&mut client, &parsed.head, settings)).await {
+                Upgrade::Declined => {}
+                Upgrade::Broken => return None,
+                Upgrade::Switched { front, charge } => {
+                    let H1Client { connection, membership, .. } = *client;
+                    let (io, _) = connection.into_parts();
+                    let head_by = Instant::now() + shared.settings.head_timeout;
+                    return Some(Handover { io, front, charge, membership, head_by });
+                }
+            }
         }
-        let mut exchange = Exchange::new(parsed.head, peer, Client::H1(client), alarm, charge);
+        let platform = shared.settings.platform_fields;
+        let client_side = Client::H1(client);
+        let mut exchange = Exchange::new(parsed.head, peer, client_side, alarm, charge, platform);
         if expectation {
             Rejection::Unsupported.count();
             let reply = Reply::empty(StatusCode::EXPECTATION_FAILED);
@@ -221,13 +230,15 @@ async fn refuse(client: &mut H1Client, refusal: Refusal) {
         StatusCode::SERVICE_UNAVAILABLE => RETRY_AFTER,
         _ => "",
     };
-    let output = client.connection.output();
-    write!(
-        output,
-        "HTTP/1.1 {line}\r\nContent-Type: text/plain; charset=utf-8\r\n{retry}\
-         Connection: close\r\n\r\n{body}"
-    )
-    .expect("writing into memory does not fail");
+    client
+        .write_head(|output| {
+            write!(
+                output,
+                "HTTP/1.1 {line}\r\nContent-Type: text/plain; charset=utf-8\r\n{retry}\
+                 Connection: close\r\n\r\n{body}"
+            )
+        })
+        .expect("writing into memory does not fail");
     client.drop_body();
     linger(&mut client.connection).await;
 }

@@ -72,6 +72,7 @@ pub(crate) async fn serve<H: Handler>(
     peer: Option<SocketAddr>,
 ) {
     let mut membership = handover.membership;
+    let mut front = handover.charge;
     let limits = Limits {
         peer: Peer::Client,
         frame_max: FRAME_MAX as usize,
@@ -97,7 +98,10 @@ pub(crate) async fn serve<H: Handler>(
     let mut streams = Streams { shared: shared.clone(), peer, watch, uploads: Weak::new() };
     loop {
         let event = poll_fn(|cx| {
-            goodbye.say(cx, membership.poll_phase(cx), &mut connection);
+            let phase = membership.poll_phase(cx);
+            let leaves = phase == Phase::Serving && streams.watch.is_worn();
+            let phase = if leaves { Phase::Draining } else { phase };
+            goodbye.say(cx, phase, &mut connection);
             let event = poll_event(cx, &mut connection, &streams.watch);
             if let Some(size) = window.widen(&streams.watch) {
                 connection.set_target_window_size(size);
@@ -113,6 +117,8 @@ pub(crate) async fn serve<H: Handler>(
         match event {
             Event::Accepted(Some(Ok((request, respond)))) => {
                 goodbye.used = true;
+                // From here on the streams are charged for what came.
+                front.lower_to(0);
                 clock.first_is_here();
                 streams.begin(request, respond, goodbye.running.clone());
             }
@@ -182,19 +188,23 @@ impl<H: Handler> Streams<H> {
         mut respond: SendResponse<Piece>,
         running: Arc<()>,
     ) {
-        let mut charge = Charge::on(self.watch.account());
-        let cost = STREAM_BYTES + memory::fields_bytes(request.headers());
+        let mut charges = Charges {
+            head: Charge::on(self.watch.account()),
+            stream: Charge::on(self.watch.account()),
+        };
+        let fields_bytes = memory::fields_bytes(request.headers());
         let upload = match request.body().is_end_stream() {
             true => Ok(None),
             false => self.upload(),
         };
-        let (Ok(()), Ok(upload)) = (charge.add(cost), upload) else {
+        let charged = charges.head.add(fields_bytes).and(charges.stream.add(STREAM_BYTES));
+        let (Ok(()), Ok(upload)) = (charged, upload) else {
             memory::count_refusal();
             respond.send_reset(Reason::ENHANCE_YOUR_CALM);
             return;
         };
         let exchange =
-            exchange(self.shared.clone(), request, respond, self.peer, charge, self.watch.clone());
+            exchange(self.shared.clone(), request, respond, self.peer, charges, self.watch.clone());
         tokio::spawn(async move {
             exchange.await;
             drop((running, upload));
@@ -264,6 +274,14 @@ impl Goodbye {
     }
 }
 
+/// What a stream is charged for from the start.
+struct Charges {
+    /// The request's head.
+    head: Charge,
+    /// See [`STREAM_BYTES`].
+    stream: Charge,
+}
+
 type Accepted = Option<Result<(Request<RecvStream>, SendResponse<Piece>), h2::Error>>;
 
 async fn exchange<H: Handler>(
@@ -271,7 +289,7 @@ async fn exchange<H: Handler>(
     request: Request<RecvStream>,
     mut respond: SendResponse<Piece>,
     peer: Option<SocketAddr>,
-    charge: Charge,
+    charges: Charges,
     watch: Watch,
 ) {
     let (parts, body) = request.into_parts();
@@ -286,9 +304,11 @@ async fn exchange<H: Handler>(
     };
     let head_only = head.method == Method::HEAD;
     let asterisk = target::is_asterisk(&head.target);
-    let client = H2Client::new(Incoming::new(body, Writer::Client), respond, head_only, &watch);
+    let incoming = Incoming::new(body, Writer::Client);
+    let client = H2Client::new(incoming, respond, head_only, charges.stream, &watch);
     let client = Client::H2(Box::new(client));
-    let mut exchange = Exchange::new(head, peer, client, Alarm::default(), charge);
+    let (alarm, platform) = (Alarm::default(), shared.settings.platform_fields);
+    let mut exchange = Exchange::new(head, peer, client, alarm, charges.head, platform);
     if asterisk {
         let _ = exchange.respond(Reply::empty(StatusCode::OK)).await;
     } else {

@@ -14,6 +14,7 @@ use http::header::{HeaderName, HeaderValue};
 
 use crate::exchange::client::H1Client;
 use crate::head::{BodyLength, RequestHead};
+use crate::memory::Charge;
 use crate::target;
 
 /// The longest request body that is kept for the upgrade; a longer one stays HTTP/1.1, which
@@ -26,6 +27,9 @@ const SETTINGS_MAX: usize = 4096;
 /// How long the client may take for its body, its preface and its SETTINGS.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+const SWITCHING: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+
 const PREFACE_LEN: usize = 24;
 const FRAME_HEAD_LEN: usize = 9;
 const DATA: u8 = 0;
@@ -34,36 +38,62 @@ const SETTINGS: u8 = 4;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// Switches the connection over. Gives back what the HTTP/2 server must read first, or nothing
-/// when the request is better served as it is.
+/// What became of a client's wish to go on in HTTP/2.
+pub(crate) enum Upgrade {
+    /// The request is better served as it is. Nothing of it has been taken.
+    Declined,
+    Switched {
+        /// What the HTTP/2 server must read first.
+        front: BytesMut,
+        /// What that holds.
+        charge: Charge,
+    },
+    /// The client broke off. Its request is half taken, or it has been answered with 101 already:
+    /// no other answer can follow.
+    Broken,
+}
+
+/// Switches the connection over, if that can be done.
 pub(crate) async fn accept(
     client: &mut H1Client,
     head: &RequestHead,
     settings: &HeaderValue,
-) -> Option<BytesMut> {
-    let length = match head.body {
-        BodyLength::Empty => 0,
-        BodyLength::Known(length) if length <= BODY_MAX as u64 && !head.expect_continue => length,
-        BodyLength::Known(_) | BodyLength::Unknown => return None,
-    };
-    let fields = encode_head(head)?;
-    if !is_base64url(settings.as_bytes()) {
-        return None;
+) -> Upgrade {
+    let Some((fields, length, charge)) = prepare(head, settings) else { return Upgrade::Declined };
+    match tokio::time::timeout(PATIENCE, switch(client, &fields, length)).await {
+        Ok(Some(front)) => Upgrade::Switched { front, charge },
+        Ok(None) | Err(_) => Upgrade::Broken,
     }
-    tokio::time::timeout(PATIENCE, switch(client, &fields, length)).await.ok().flatten()
 }
 
-async fn switch(client: &mut H1Client, fields: &[u8], length: u64) -> Option<BytesMut> {
+/// The head as a HEADERS payload, the length of the body, and the charge for both. Nothing when the
+/// request cannot be told in frames, or memory is short.
+fn prepare(head: &RequestHead, settings: &HeaderValue) -> Option<(Vec<u8>, usize, Charge)> {
+    let length = match head.body {
+        BodyLength::Empty => 0,
+        BodyLength::Known(length) if !head.expect_continue => usize::try_from(length).ok()?,
+        BodyLength::Known(_) | BodyLength::Unknown => return None,
+    };
+    if length > BODY_MAX || !is_base64url(settings.as_bytes()) {
+        return None;
+    }
+    let fields = encode_head(head)?;
+    let mut charge = Charge::default();
+    // Once as it came, once in frames.
+    charge.add(2 * (length + fields.len())).ok()?;
+    Some((fields, length, charge))
+}
+
+async fn switch(client: &mut H1Client, fields: &[u8], length: usize) -> Option<BytesMut> {
     let connection = &mut client.connection;
-    let mut body = BytesMut::with_capacity(usize::try_from(length).ok()?);
+    let mut body = BytesMut::with_capacity(length);
     while poll_fn(|cx| connection.poll_data(cx)).await.ok()? {
         let count = connection.data().len();
         body.extend_from_slice(connection.data());
         connection.consume(count);
     }
-    connection.output().extend_from_slice(
-        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
-    );
+    client.write_head(|output| output.extend_from_slice(SWITCHING));
+    let connection = &mut client.connection;
     poll_fn(|cx| connection.poll_flush(cx)).await.ok()?;
     let mut needed = PREFACE_LEN + FRAME_HEAD_LEN;
     loop {

@@ -1,24 +1,21 @@
 //! HTTP/2 connections to an upstream.
 
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use h2::client::SendRequest;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{ConnectPatience, Protocol, Upstream};
 use crate::error::ForwardError;
 use crate::h2gate::pace::{FIRST_WINDOW, Window};
-use crate::h2gate::{Gate, Limits, Peer, Watch};
+use crate::h2gate::{Gate, Limits, Opening, Peer, Watch};
 use crate::h2io::Piece;
-use crate::io::Io;
 use crate::memory::Charge;
 
 /// How long an upstream may take to show that it speaks HTTP/2.
@@ -54,7 +51,8 @@ pub(crate) struct Sender {
 
 impl Sender {
     fn has_room(&self) -> bool {
-        Arc::strong_count(&self.streams) <= self.requests.current_max_send_streams()
+        !self.watch.is_worn()
+            && Arc::strong_count(&self.streams) <= self.requests.current_max_send_streams()
     }
 }
 
@@ -69,7 +67,7 @@ impl Upstream {
             if found.is_none() && matches!(ready, Poll::Ready(Ok(()))) && sender.has_room() {
                 found = Some(sender.clone());
             }
-            !matches!(ready, Poll::Ready(Err(_)))
+            !matches!(ready, Poll::Ready(Err(_))) && !sender.watch.is_worn()
         });
         found
     }
@@ -111,14 +109,13 @@ impl Upstream {
         let mut charge = Charge::default();
         charge.add(cost).map_err(ForwardError::refused)?;
         let (told, verdict) = oneshot::channel();
-        let io = Judged { io, told: Some(told), seen: 0 };
         let limits = Limits {
             peer: Peer::Server,
             frame_max: FRAME_MAX as usize,
             block_max: HEADER_LIST_MAX as usize,
             free_trailers: FREE_TRAILERS,
         };
-        let (gate, watch) = Gate::new(Box::new(io), BytesMut::new(), limits);
+        let (gate, watch) = Gate::new(io, BytesMut::new(), limits);
         let failed = |error: h2::Error| ForwardError::Http2(error.to_string());
         let (requests, connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
@@ -127,12 +124,12 @@ impl Upstream {
             .max_send_buffer_size(SEND_BUFFER_MAX)
             .max_frame_size(FRAME_MAX)
             .enable_push(false)
-            .handshake(gate)
+            .handshake(gate.tell_opening(told))
             .await
             .map_err(failed)?;
         tokio::spawn(drive(connection, watch.clone(), charge));
         match timeout(SETTINGS_PATIENCE, verdict).await {
-            Ok(Ok(Protocol::Http2)) => {
+            Ok(Ok(Opening::Settings)) => {
                 let sender = Sender { requests, watch, streams: Arc::default() };
                 let mut senders = self.http2.lock();
                 if senders.len() < CONNECTIONS_MAX {
@@ -172,87 +169,5 @@ async fn drive(mut connection: h2::client::Connection<Gate, Piece>, watch: Watch
     drop((connection, charge));
     if let Err(error) = ended {
         tracing::debug!(error, "connection to upstream ended");
-    }
-}
-
-/// A stream that listens to the upstream's first bytes: an HTTP/2 server opens with SETTINGS,
-/// an HTTP/1 server with words, or by hanging up.
-struct Judged {
-    io: Box<dyn Io>,
-    told: Option<oneshot::Sender<Protocol>>,
-    seen: usize,
-}
-
-/// Where in a frame's header its type stands, and the type that must come first.
-const TYPE_OFFSET: usize = 3;
-const SETTINGS: u8 = 4;
-
-impl Judged {
-    fn judge(&mut self, bytes: &[u8]) {
-        if self.told.is_none() {
-            return;
-        }
-        let verdict = match bytes.get(TYPE_OFFSET.wrapping_sub(self.seen)) {
-            Some(&SETTINGS) => Protocol::Http2,
-            Some(_) => Protocol::Http1,
-            None if bytes.is_empty() => Protocol::Http1,
-            None => {
-                self.seen += bytes.len();
-                return;
-            }
-        };
-        if let Some(told) = self.told.take() {
-            // Whoever asked may have given up; then nobody needs to know.
-            let _ = told.send(verdict);
-        }
-    }
-}
-
-impl Io for Judged {
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_readable(cx)
-    }
-}
-
-impl AsyncRead for Judged {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut *self.io).poll_read(cx, buffer))?;
-        self.judge(&buffer.filled()[before..]);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Judged {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.io).poll_write(cx, data)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.io).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.io).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
     }
 }

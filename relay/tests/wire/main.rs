@@ -5,15 +5,19 @@
 
 mod abandoned;
 mod basics;
+mod causes;
 mod drain;
 mod early;
 mod errors;
+mod frames;
 mod half_closed;
+mod half_closed_heads;
 mod http2;
 mod informational;
 mod smuggling;
 mod stage;
 mod timeouts;
+mod trailers;
 mod upgrades;
 mod verdicts;
 mod ways_in;

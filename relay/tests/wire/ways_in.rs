@@ -6,6 +6,7 @@
 //! every way there is, byte for byte, and all of them get the same verdict: 400 in HTTP/1, a stream
 //! error in HTTP/2, where that is what a malformed message is (RFC 9113, section 8.1.1).
 
+use crate::frames::{END_HEADERS, END_STREAM, Verdict, block, frame, headers_frame, open, verdict};
 use crate::stage::{App, HELLO, Proxy, Wire, field};
 
 /// Hosts that no spelling may bring to the app.
@@ -116,7 +117,7 @@ async fn http2_trailers_bring_nothing_that_frames_or_routes() {
 }
 
 /// An app that speaks HTTP/1 and keeps one whole chunked request.
-async fn http1_app() -> (App, std::sync::Arc<parking_lot::Mutex<Vec<String>>>) {
+pub(crate) async fn http1_app() -> (App, std::sync::Arc<parking_lot::Mutex<Vec<String>>>) {
     let seen = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
     let kept = seen.clone();
     let app = App::playing(move |mut wire: Wire, _| {
@@ -127,7 +128,14 @@ async fn http1_app() -> (App, std::sync::Arc<parking_lot::Mutex<Vec<String>>>) {
                 wire.send("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await;
                 return;
             }
-            let body = wire.until("\r\n0\r\n").await + &wire.head().await;
+            let mut body = wire.until("\r\n0\r\n").await;
+            loop {
+                let line = wire.until("\r\n").await;
+                body.push_str(&line);
+                if line.is_empty() || line == "\r\n" {
+                    break;
+                }
+            }
             kept.lock().push(head + &body);
             wire.send(HELLO).await;
         }
@@ -136,66 +144,8 @@ async fn http1_app() -> (App, std::sync::Arc<parking_lot::Mutex<Vec<String>>>) {
     (app, seen)
 }
 
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Answered,
-    Reset,
-    Closed,
-}
-
 async fn refused(proxy: &Proxy, fields: &[(&str, &str)]) {
     let mut client = open(proxy).await;
     client.send(headers_frame("GET", fields, END_HEADERS | END_STREAM)).await;
     assert_ne!(verdict(&mut client).await, Verdict::Answered, "{fields:?}");
-}
-
-async fn open(proxy: &Proxy) -> Wire {
-    let mut client = proxy.client().await;
-    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-    client.send([0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
-    client
-}
-
-/// What becomes of stream 1.
-async fn verdict(client: &mut Wire) -> Verdict {
-    loop {
-        let head = client.raw(9).await;
-        let [a, b, c, kind, _, _, _, _, stream] = head[..] else { return Verdict::Closed };
-        client.raw(usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)).await;
-        match (kind, stream) {
-            (1, 1) => return Verdict::Answered,
-            (3, 1) => return Verdict::Reset,
-            (7, _) => return Verdict::Closed,
-            _ => {}
-        }
-    }
-}
-
-fn headers_frame(method: &str, fields: &[(&str, &str)], flags: u8) -> Vec<u8> {
-    let mut all = vec![(":method", method), (":scheme", "http")];
-    all.extend_from_slice(fields);
-    frame(1, flags, &block(&all))
-}
-
-fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
-    let mut frame = vec![length[1], length[2], length[3], kind, flags, 0, 0, 0, 1];
-    frame.extend_from_slice(payload);
-    frame
-}
-
-/// Literal fields, never indexed, without Huffman coding.
-fn block(fields: &[(&str, &str)]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        block.push(0x10);
-        for text in [name, value] {
-            block.push(u8::try_from(text.len()).expect("a short text"));
-            block.extend_from_slice(text.as_bytes());
-        }
-    }
-    block
 }
