@@ -1,6 +1,7 @@
 //! The windows of one revision: concurrency and request rate, each over the stable window and
 //! the panic window.
 
+use crate::decision::{Coverage, Span};
 use crate::sample::{Origin, Sample};
 use crate::spec::{Improvements, MetricSpec, ScalingMetric};
 use crate::time::{MS_PER_SECOND, Timestamp};
@@ -24,7 +25,7 @@ pub struct Averages {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Missing {
-    /// Nothing was recorded for longer than the stable window.
+    /// Nothing was recorded yet, or nothing for longer than the stable window.
     NoData,
     /// The revision's metrics are not being collected.
     NotCollecting,
@@ -186,6 +187,21 @@ impl Collector {
     /// `metric`. `None` while nothing was recorded in it.
     pub fn percentile(&self, metric: ScalingMetric, percentile: f64) -> Option<f64> {
         self.stable.percentile(lane(metric), percentile)
+    }
+
+    /// What the averages as seen at `now` are made of.
+    pub fn coverage(&self, now: Timestamp, silence: Silence) -> Coverage {
+        let seen = self.seen_from(now, silence);
+        let span = |window: &Window<2>| Span {
+            known_s: window.averaged(seen),
+            whole_s: u32::try_from(window.buckets()).unwrap_or(u32::MAX),
+        };
+        Coverage {
+            last_second: self.last_recorded(),
+            written_s: self.stable.known(),
+            stable: span(&self.stable),
+            panic: span(&self.panic),
+        }
     }
 
     /// When something was recorded last: the start of that second.

@@ -3,9 +3,10 @@
 //! [`decide`] reads nothing but its [`Inputs`] and changes nothing. Whoever calls it applies the
 //! outcome to the memory the next inputs are made of ([`crate::RevisionAutoscaler`] does).
 
-use crate::decision::{BurstCapacity, Delay, PanicChange, Rule, SignalTrace, Steps, Wish};
+use crate::decision::{BurstCapacity, Clamp, Delay, PanicChange, Rule, SignalTrace, Steps, Wish};
 use crate::explain::Detail;
 use crate::observed::Observed;
+use crate::signal::SignalKind;
 use crate::spec::Improvements;
 use crate::time::Timestamp;
 
@@ -72,7 +73,7 @@ fn decide_with(inputs: &Inputs, observed: Observed, steps: &mut Steps) -> Outcom
 
     settle_panic(inputs, observed, over, steps);
     let mut wish = calm_wish;
-    steps.rule = limits.rule_of(&steps.winner().stable);
+    limits.note_clamps(steps);
     let panics = steps.panic_after.since.is_some();
     if panics && let Some(hasty_wish) = hasty_wish(inputs, over, steps).filter(|&w| w > wish) {
         steps.rule = Rule::Panic;
@@ -105,7 +106,9 @@ fn decide_with(inputs: &Inputs, observed: Observed, steps: &mut Steps) -> Outcom
 pub(crate) struct Limits {
     /// The largest wish that the rate of growth allows.
     up: f64,
-    /// The smallest wish that the rate of shrinking allows.
+    /// The smallest wish that the rate of shrinking allows, where nothing routes to the revision 0.
+    shrunk: f64,
+    /// That, or what the busiest recent second needs if that is less.
     down: f64,
     /// The most that the busiest recent second needs.
     peak: f64,
@@ -117,18 +120,25 @@ impl Limits {
     fn new(inputs: &Inputs, observed: Observed) -> Limits {
         let spec = &inputs.spec;
         let ready = f64::from(observed.ready.max(1));
-        let shrunk = || (ready / spec.max_scale_down_rate).floor();
+        let shrunk = if spec.reachable { (ready / spec.max_scale_down_rate).floor() } else { 0.0 };
         let peak = match inputs.recent_peak {
             Some(load) => (load / spec.target_value).ceil().max(0.0),
             None => f64::INFINITY,
         };
         Limits {
             up: (spec.max_scale_up_rate * ready).ceil(),
-            down: if spec.reachable { shrunk().min(peak) } else { 0.0 },
+            shrunk,
+            down: shrunk.min(peak),
             peak,
             activation_scale: spec.activation_scale,
             improvements: inputs.improvements,
         }
+    }
+
+    /// The most that a signal may wish by the busiest recent second, which is one of requests and
+    /// says nothing of other loads.
+    fn peak_for(&self, kind: SignalKind) -> f64 {
+        if kind.is_request_load() { self.peak } else { f64::INFINITY }
     }
 
     /// Follows a load through every clamp, in Knative's order.
@@ -141,19 +151,36 @@ impl Limits {
         Wish { needed, limited, wish }
     }
 
-    /// The clamp that made a wish what it is.
-    fn rule_of(&self, wish: &Wish) -> Rule {
-        if wish.wish > wish.limited {
-            Rule::ActivationScale
-        } else if wish.needed > self.up {
-            Rule::GrowthRate
-        } else if wish.needed < self.down {
-            Rule::ShrinkRate
-        } else if wish.needed > self.peak {
-            Rule::RecentPeak
+    /// What kept a wish from what its load needs.
+    fn clamp_of(&self, wish: &Wish, peak: f64) -> Clamp {
+        let capped = wish.needed.min(peak);
+        if capped.max(self.down) > self.up {
+            Clamp::GrowthRate
+        } else if capped < self.down && self.down < self.shrunk {
+            Clamp::RecentFloor
+        } else if capped < self.down {
+            Clamp::ShrinkRate
+        } else if wish.needed > peak {
+            Clamp::RecentPeak
         } else {
-            Rule::Stable
+            Clamp::Free
         }
+    }
+
+    /// Notes what kept the two largest wishes from what their loads need, and which rule the
+    /// stable one goes by.
+    fn note_clamps(&self, steps: &mut Steps) {
+        let (winner, hasty) = (*steps.winner(), *steps.panic_winner());
+        steps.stable_clamp = self.clamp_of(&winner.stable, self.peak_for(winner.kind));
+        steps.panic_clamp = self.clamp_of(&hasty.panic, f64::INFINITY);
+        steps.rule = match steps.stable_clamp {
+            _ if winner.stable.wish > winner.stable.limited => Rule::ActivationScale,
+            Clamp::Free => Rule::Stable,
+            Clamp::GrowthRate => Rule::GrowthRate,
+            Clamp::ShrinkRate => Rule::ShrinkRate,
+            Clamp::RecentPeak => Rule::RecentPeak,
+            Clamp::RecentFloor => Rule::RecentFloor,
+        };
     }
 }
 
@@ -164,8 +191,7 @@ fn weigh_signals(inputs: &Inputs, observed: Observed, limits: &Limits, steps: &m
     let capacity = f64::from(observed.ready.saturating_add(starting).max(1));
     let mut over = false;
     for (index, signal) in inputs.signals.as_slice().iter().enumerate() {
-        // The peak is one of concurrency, or of requests, and says nothing of other loads.
-        let peak = if signal.kind.is_request_load() { limits.peak } else { f64::INFINITY };
+        let peak = limits.peak_for(signal.kind);
         let traced = SignalTrace {
             kind: signal.kind,
             stable: limits.wish(signal.stable, signal.target, peak),

@@ -54,6 +54,37 @@ impl Signals {
     }
 }
 
+/// The seconds of a window that its average is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Span {
+    /// Seconds that count, gaps included.
+    pub known_s: u32,
+    /// Seconds that the window has room for.
+    pub whole_s: u32,
+}
+
+impl Span {
+    /// Whether it is the whole window. The second that is not over yet is not waited for.
+    pub const fn is_whole(self) -> bool {
+        self.known_s.saturating_add(1) >= self.whole_s
+    }
+}
+
+/// What the measured loads are averages of. It decides nothing; the explanation tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Coverage {
+    /// The start of the last second that anything was reported for; none if nothing ever was.
+    pub last_second: Option<Timestamp>,
+    /// Seconds of the stable window that were ever written, however old: what a percentile is of.
+    pub written_s: u32,
+    /// What the average over the stable window is of.
+    pub stable: Span,
+    /// What the average over the panic window is of.
+    pub panic: Span,
+}
+
 /// Everything a decision is computed from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -72,6 +103,8 @@ pub struct Inputs {
     pub missing: Option<Missing>,
     /// Whether the loads are what was known last, held because nobody reports.
     pub held: bool,
+    /// What the loads are averages of; none when they were not averaged here.
+    pub coverage: Option<Coverage>,
     /// The load of the busiest recent second, where that caps the wish.
     pub recent_peak: Option<f64>,
     /// The requests in flight that the present arrivals would come to if they took as long as in
@@ -95,6 +128,7 @@ impl Inputs {
         signals: Signals { values: [Signal::NONE; MAX_SIGNALS], count: 0 },
         missing: None,
         held: false,
+        coverage: None,
         recent_peak: None,
         arriving_load: None,
         panic: PanicState { since: None, max_instances: 0 },
@@ -128,6 +162,8 @@ pub enum Rule {
     ActivationScale,
     /// The stable window wants more than the busiest recent second needs.
     RecentPeak,
+    /// The stable window wants less than the busiest recent second needs.
+    RecentFloor,
     /// The panic window, in panic.
     Panic,
     /// Panic does not let the wish fall.
@@ -136,6 +172,25 @@ pub enum Rule {
     Starting,
     /// The scale-down delay does not let the wish fall yet.
     Delayed,
+}
+
+/// What kept a window's wish from what its load needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Clamp {
+    /// Nothing.
+    #[default]
+    Free,
+    /// The rate of growth allows less.
+    GrowthRate,
+    /// The rate of shrinking allows no less.
+    ShrinkRate,
+    /// No recent second needed more.
+    RecentPeak,
+    /// The busiest recent second needed more.
+    RecentFloor,
 }
 
 /// What became of panic.
@@ -225,8 +280,13 @@ pub struct DecisionTrace {
 pub struct Steps {
     /// The largest wish that the rate of growth allows.
     pub limit_up: i32,
-    /// The smallest wish that the rate of shrinking allows.
+    /// The smallest wish that the rate of shrinking allows, or what the busiest recent second needs
+    /// if that is less.
     pub limit_down: i32,
+    /// What kept the largest stable wish from what its load needs, before the activation scale.
+    pub stable_clamp: Clamp,
+    /// The same of the largest panic wish.
+    pub panic_clamp: Clamp,
     /// The signals' wishes; as many as there are signals in the inputs.
     pub signals: [SignalTrace; MAX_SIGNALS],
     /// Which signal's stable wish is the largest: its place in [`Self::signals`].
@@ -250,6 +310,8 @@ impl Steps {
     pub(crate) const NONE: Steps = Steps {
         limit_up: 0,
         limit_down: 0,
+        stable_clamp: Clamp::Free,
+        panic_clamp: Clamp::Free,
         signals: [SignalTrace::NONE; MAX_SIGNALS],
         stable_winner: 0,
         panic_winner: 0,

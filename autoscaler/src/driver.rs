@@ -8,7 +8,7 @@
 
 use crate::explain::Decision;
 use crate::lifecycle::{
-    ActivatorProbe, Lifecycle, LifecycleSpec, Observation, Plumbing, Step, StepRule, UNDECIDED,
+    ActivatorProbe, Lifecycle, LifecycleSpec, Observation, Plumbing, Step, UNDECIDED,
 };
 use crate::observed::Observed;
 use crate::policy::{Policy, TickInput};
@@ -226,25 +226,18 @@ impl<P: Policy> Driver<P> {
             return Followed { before: replicas, replicas, step: None };
         };
         let before = lifecycle.replicas();
-        let activator_since = match path {
-            Path::Switched { activator_since } => activator_since,
-            Path::ThroughActivator => {
-                let grace_ms = u64::try_from(spec.grace_period.milliseconds()).unwrap_or(0);
-                Some(now.minus_millis(grace_ms))
-            }
+        let plumbing = match path {
+            Path::Switched { activator_since } => Plumbing::Present { activator_since },
+            Path::ThroughActivator => Plumbing::ThroughActivator,
         };
         let observation = Observation {
             decided: self.desired,
             excess_burst_capacity: self.excess_burst_capacity,
             ready,
-            plumbing: Plumbing::Present { activator_since },
+            plumbing,
             probe: ActivatorProbe::Confirmed,
         };
-        let mut step = lifecycle.reconcile(now, spec, &observation);
-        if step.rule == StepRule::BecameIdle && path == Path::ThroughActivator {
-            // That step only puts the activator into the path; the next one is already due.
-            step = lifecycle.reconcile(now, spec, &observation);
-        }
+        let step = lifecycle.reconcile(now, spec, &observation);
         let after = |ms: i64| u64::try_from(ms).ok().map(|ms| now.plus_millis(ms.max(1)));
         self.recheck = step.recheck_ms.and_then(after);
         Followed { before, replicas: lifecycle.replicas(), step: Some(step) }

@@ -1,14 +1,17 @@
 //! Why a decision is what it is: a value, and one or two plain sentences.
 
 mod custom;
+mod figure;
 mod hpa;
+mod load;
 mod words;
 
 use crate::lifecycle::Step;
 use crate::time::Timestamp;
 
 pub use crate::decision::{
-    BurstCapacity, DecisionTrace, Delay, PanicChange, Rule, SignalTrace, Steps, Wish,
+    BurstCapacity, Clamp, Coverage, DecisionTrace, Delay, PanicChange, Rule, SignalTrace, Span,
+    Steps, Wish,
 };
 use crate::decision::{Inputs, Outcome};
 pub use custom::{Custom, FIGURES_MAX, LABEL_BYTES_MAX};

@@ -24,7 +24,7 @@
 //!     signals: &[cpu],
 //! });
 //! let told = decision.explanation.to_string();
-//! assert_eq!(told, "6 instances: 1.50 of the target on 4 makes 6.");
+//! assert_eq!(told, "6 instances: processor load at 1.5 of the target on 4 makes 6.");
 //! # Ok::<(), tidegate_autoscaler::hpa::HpaSettingsError>(())
 //! ```
 
@@ -33,7 +33,7 @@ mod ratio;
 mod settings;
 
 pub use crate::explain::{HpaRule, HpaTrace};
-pub use ratio::{Reading, replicas_for};
+pub use ratio::{Basis, Reading, Weighed, weigh};
 pub use settings::{
     HpaMetricSpec, HpaSettings, HpaSettingsError, ScalingPolicy, ScalingRules, ScalingStep,
     SelectPolicy, Tolerance,
@@ -118,15 +118,15 @@ impl HpaPolicy {
                 continue;
             };
             let tolerance = self.settings.tolerance;
-            let replicas = replicas_for(seen.requested, reading, metric.target, tolerance);
-            if best.is_none_or(|best| replicas > best.replicas) {
-                let ratio = reading.ratio(metric.target);
-                best = Some(Proposal { replicas, kind: metric.kind, ratio });
+            let weighed = weigh(seen.requested, reading, metric.target, tolerance);
+            if best.is_none_or(|best| weighed.replicas > best.weighed.replicas) {
+                best = Some(Proposal { weighed, kind: metric.kind, reporting: reading.reporting });
             }
         }
-        let best = best.ok_or(HpaRule::NoMetrics)?;
+        let none = if seen.ready == 0 { HpaRule::NoneReady } else { HpaRule::NoMetrics };
+        let best = best.ok_or(none)?;
         // What is not known might want more than what is: never scale down on half the truth.
-        if unknown && best.replicas < seen.requested {
+        if unknown && best.weighed.replicas < seen.requested {
             return Err(HpaRule::MetricsIncomplete);
         }
         Ok(best)
@@ -135,7 +135,7 @@ impl HpaPolicy {
     fn decide(&mut self, input: &TickInput<'_>, seen: Observed) -> HpaTrace {
         let current = seen.requested;
         let (min, max) = (self.settings.min_replicas, self.settings.max_replicas);
-        let mut trace = HpaTrace::holding(current);
+        let mut trace = HpaTrace::holding(current, (min, max));
         if current == 0 {
             trace.rule = HpaRule::DisabledAtZero;
             return trace;
@@ -153,18 +153,23 @@ impl HpaPolicy {
                 return trace;
             }
         };
+        let weighed = proposal.weighed;
         trace.metric = Some(proposal.kind);
-        trace.ratio = proposal.ratio;
-        trace.proposed = proposal.replicas;
+        (trace.ratio, trace.counted) = (weighed.ratio, weighed.counted);
+        trace.reporting = proposal.reporting;
+        trace.proposed = weighed.replicas;
         trace.stabilized =
-            self.behavior.stabilize(&self.settings, input.now, current, proposal.replicas);
+            self.behavior.stabilize(&self.settings, input.now, current, weighed.replicas);
         let limit = self.behavior.limit(&self.settings, input.now, current, trace.stabilized);
         trace.desired = limit.replicas;
         trace.rule = match () {
             () if limit.replicas != trace.stabilized => limit.rule,
             () if trace.stabilized != trace.proposed => HpaRule::Stabilized,
-            () if trace.proposed == current => HpaRule::WithinTolerance,
-            () => HpaRule::Ratio,
+            () => match weighed.basis {
+                Basis::Ratio => HpaRule::Ratio,
+                Basis::Tolerance => HpaRule::WithinTolerance,
+                Basis::Doubt => HpaRule::Doubt,
+            },
         };
         self.behavior.remember_scaling(input.now, current, trace.desired);
         trace
@@ -174,9 +179,10 @@ impl HpaPolicy {
 /// What the metrics want.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Proposal {
-    replicas: u32,
+    weighed: Weighed,
     kind: SignalKind,
-    ratio: f64,
+    /// Replicas that reported it.
+    reporting: u32,
 }
 
 impl Policy for HpaPolicy {
@@ -187,7 +193,10 @@ impl Policy for HpaPolicy {
     fn tick(&mut self, input: &TickInput<'_>) -> Decision {
         let trace = match input.observed {
             Some(seen) => self.decide(input, seen),
-            None => HpaTrace { rule: HpaRule::CountUnknown, ..HpaTrace::holding(0) },
+            None => {
+                let bounds = (self.settings.min_replicas, self.settings.max_replicas);
+                HpaTrace { rule: HpaRule::CountUnknown, ..HpaTrace::holding(0, bounds) }
+            }
         };
         let outcome = Outcome {
             valid: trace.rule.is_decisive(),

@@ -45,7 +45,7 @@ pub use step::{
 
 use crate::settings::ScaleBounds;
 use crate::time::Timestamp;
-use zero::ZeroOutcome;
+use zero::{InPath, ZeroOutcome};
 
 /// How many activators serve a revision before anything is known of its load.
 pub const MIN_ACTIVATORS: i32 = 2;
@@ -114,13 +114,27 @@ impl Lifecycle {
         spec: &LifecycleSpec,
         observation: &Observation,
     ) -> Step {
+        let step = self.step(now, spec, observation);
+        let always = observation.plumbing == Plumbing::ThroughActivator;
+        if step.rule == StepRule::BecameIdle && always {
+            // That step only puts the activator into the path; the next one is already due.
+            return self.step(now, spec, observation);
+        }
+        step
+    }
+
+    fn step(&mut self, now: Timestamp, spec: &LifecycleSpec, observation: &Observation) -> Step {
         let active = *self.active.get_or_insert(ActiveCondition::starting(now));
-        let Plumbing::Present { activator_since } = observation.plumbing else {
-            self.mode = TrafficMode::Proxy;
-            let wish = Wish::held(UNDECIDED, StepRule::Unplumbed);
-            return self.conclude(now, spec, 0, MIN_ACTIVATORS, wish);
+        let activator = match observation.plumbing {
+            Plumbing::Present { activator_since } => InPath::Since(activator_since),
+            Plumbing::ThroughActivator => InPath::Always,
+            Plumbing::Missing => {
+                self.mode = TrafficMode::Proxy;
+                let wish = Wish::held(UNDECIDED, StepRule::Unplumbed);
+                return self.conclude(now, spec, 0, MIN_ACTIVATORS, wish);
+            }
         };
-        let wish = self.wish(now, spec, observation, active, activator_since);
+        let wish = self.wish(now, spec, observation, active, activator);
         let mut patch = None;
         if wish.applies && wish.want != self.replicas {
             self.replicas = wish.want;
@@ -144,7 +158,7 @@ impl Lifecycle {
         spec: &LifecycleSpec,
         observation: &Observation,
         active: ActiveCondition,
-        activator_since: Option<Timestamp>,
+        activator: InPath,
     ) -> Wish {
         let decided = observation.decided;
         if decided < 0 && active.status != ActiveStatus::Unknown {
@@ -153,11 +167,18 @@ impl Lifecycle {
         let bounds = self.bounds_now(spec);
         let want = bounds.apply(decided).max(0);
         if want == 0 {
-            let idle = zero::Idle { now, active, mode: self.mode, activator_since };
-            return Wish::from_zero(zero::decide(spec, &idle, observation.probe));
+            let idle = zero::Idle { now, active, mode: self.mode, activator };
+            let mut wish = Wish::from_zero(zero::decide(spec, &idle, observation.probe));
+            if decided < 0 && matches!(wish.rule, StepRule::Activating { .. }) {
+                // Nobody wants zero: there is no wish at all yet.
+                wish.rule = StepRule::Undecided;
+            }
+            return wish;
         }
         let rule = if want == decided {
             StepRule::Followed
+        } else if decided < 0 {
+            StepRule::StartsWith { replicas: want }
         } else if want > decided && bounds.min == spec.bounds.min {
             StepRule::RaisedToMin { min: bounds.min }
         } else if want > decided {

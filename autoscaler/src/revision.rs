@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::calm::Calm;
 use crate::collector::{Averages, Collector, Missing, Silence};
 use crate::decide::decide_from;
-use crate::decision::{PanicState, Signals};
+use crate::decision::{Coverage, PanicState, Signals};
 use crate::explain::{Decision, Detail};
 use crate::observed::Observed;
 use crate::sample::{Origin, Sample};
@@ -47,6 +47,22 @@ impl Status {
     pub fn is_news(&self, next: &Status) -> bool {
         let negative = |status: &Status| status.excess_burst_capacity < 0;
         self.desired != next.desired || negative(self) != negative(next)
+    }
+}
+
+/// The load that a decision goes by.
+struct Measured {
+    averages: Result<Averages, Missing>,
+    /// Whether it is what was known last, held because nobody reports.
+    held: bool,
+    /// What it is averaged from, if that was done here.
+    coverage: Option<Coverage>,
+}
+
+impl Measured {
+    /// Averages that were computed elsewhere.
+    fn elsewhere(averages: Result<Averages, Missing>) -> Measured {
+        Measured { averages, held: false, coverage: None }
     }
 }
 
@@ -134,14 +150,15 @@ impl RevisionAutoscaler {
             self.reporters = observed.ready;
         }
         let silence = self.silence(self.reporters);
-        let (averages, held) = match &self.collector {
-            Some(collector) => (
-                collector.averages(now, self.settings.spec.scaling_metric, silence),
-                silence == Silence::Holds && collector.is_silent(now),
-            ),
-            None => (Err(Missing::NotCollecting), false),
+        let measured = match &self.collector {
+            Some(collector) => Measured {
+                averages: collector.averages(now, self.settings.spec.scaling_metric, silence),
+                held: silence == Silence::Holds && collector.is_silent(now),
+                coverage: Some(collector.coverage(now, silence)),
+            },
+            None => Measured::elsewhere(Err(Missing::NotCollecting)),
         };
-        self.decide(now, observed, averages, extra, held)
+        self.decide(now, observed, &measured, extra)
     }
 
     /// Decides from averages computed elsewhere instead of what was recorded.
@@ -152,17 +169,17 @@ impl RevisionAutoscaler {
         averages: Result<Averages, Missing>,
         extra: &[Signal],
     ) -> Decision {
-        self.decide(now, observed, averages, extra, false)
+        self.decide(now, observed, &Measured::elsewhere(averages), extra)
     }
 
     fn decide(
         &mut self,
         now: Timestamp,
         observed: Option<Observed>,
-        averages: Result<Averages, Missing>,
+        measured: &Measured,
         extra: &[Signal],
-        held: bool,
     ) -> Decision {
+        let averages = measured.averages;
         // Learned before, because a decision that anything is done after is copied once more.
         if self.settings.improvements.count_starting {
             self.learn(now, observed, averages);
@@ -171,7 +188,8 @@ impl RevisionAutoscaler {
             inputs.spec = self.settings.spec;
             inputs.improvements = self.settings.improvements;
             inputs.observed = observed;
-            inputs.held = held;
+            inputs.held = measured.held;
+            inputs.coverage = measured.coverage;
             inputs.arriving_load = self.arriving_load(now);
             inputs.recent_peak = self.recent_peak(now, self.silence(self.reporters));
             inputs.panic = self.panic;

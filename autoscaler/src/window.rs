@@ -93,6 +93,17 @@ impl<const LANES: usize> Window<LANES> {
         }
     }
 
+    /// How many buckets the average as seen at `at` is of: fewer than [`Self::buckets`] while the
+    /// window fills and while nothing is recorded, 0 when nothing in it counts any more.
+    pub fn averaged(&self, at: Timestamp) -> u32 {
+        u32::try_from(self.ring.averaged(at.as_millis())).unwrap_or(0)
+    }
+
+    /// How many of the newest buckets have been written at all, gaps included.
+    pub fn known(&self) -> u32 {
+        u32::try_from(self.ring.known()).unwrap_or(u32::MAX)
+    }
+
     /// Whether nothing was recorded for longer than the window's length.
     pub fn is_empty(&self, at: Timestamp) -> bool {
         self.ring.is_empty(at.as_millis())

@@ -22,7 +22,7 @@ fn the_sentence_says_who_decided_and_by_what() {
     let told = decision(account, true).explanation.to_string();
     assert_eq!(told, "4 instances: forecast (expected 40, margin 0).");
     let told = decision(Custom::new("forecast"), false).explanation.to_string();
-    assert_eq!(told, "The last wish stands: forecast.");
+    assert_eq!(told, "No decision: forecast.");
 }
 
 #[test]

@@ -60,8 +60,7 @@ fn the_rates_are_named_when_they_bind() {
     assert_eq!(
         words(&inputs),
         "20 instances: 70 requests in flight over the stable window at 70 each need 1, but 40 \
-         ready may shrink no further than 20 at once. A burst fits now, so activators may leave \
-         the path."
+         ready may shrink no further than 20 at once. A burst of 211 more fits now."
     );
     inputs.spec.max_scale_up_rate = 2.0;
     inputs.spec.panic_threshold = 100.0;
@@ -80,23 +79,23 @@ fn panic_is_told_when_it_begins_holds_and_ends() {
     assert_eq!(
         words(&inputs),
         "6 instances: 420 requests in flight over the panic window at 70 each need 6, in panic. \
-         Panic begins: the panic window needs 6 and 2 are ready."
+         Panic begins: the panic window needs 6 while 2 are ready."
     );
     let since = Some(Timestamp::from_millis(NOW_MS).minus_millis(30_000));
     inputs.panic = PanicState { since, max_instances: 9 };
     inputs.observed = Some(Observed::ready(9));
     assert_eq!(
         words(&inputs),
-        "9 instances: panic keeps its largest wish for 60 s, while 200 requests in flight over \
-         the stable window at 70 each need 3. A burst fits now, so activators may leave the path."
+        "9 instances: panic, which lasts for another 30 s unless renewed, keeps at least 9, while \
+         200 requests in flight over the stable window at 70 each need 3. A burst of 211 more fits \
+         now."
     );
     let since = Some(Timestamp::from_millis(NOW_MS).minus_millis(60_001));
     inputs.panic = PanicState { since, max_instances: 9 };
     assert_eq!(
         words(&inputs),
         "4 instances: 200 requests in flight over the stable window at 70 each need 3, but 9 \
-         ready may shrink no further than 4 at once. Panic is over. A burst fits now, so \
-         activators may leave the path."
+         ready may shrink no further than 4 at once. Panic is over. A burst of 211 more fits now."
     );
 }
 
@@ -107,7 +106,7 @@ fn the_delay_and_the_activation_scale_are_told() {
     inputs.delayed = Some(8);
     assert_eq!(
         words(&inputs),
-        "8 instances: as many were needed within the scale-down delay of 300 s, 3 are now."
+        "8 instances: as many were wished for within the scale-down delay of 300 s, 3 are now."
     );
     let mut inputs = on(1, 10.0, 10.0);
     inputs.spec.activation_scale = 3;
@@ -129,7 +128,7 @@ fn the_largest_of_several_signals_wins_and_is_named() {
     assert_eq!(
         decision.explanation.to_string(),
         "6 instances: processor load of 3600 over the stable window at 700 each needs 6. Panic \
-         begins: the panic window needs 6 and 3 are ready."
+         begins: the panic window needs 6 while 3 are ready."
     );
 }
 
@@ -138,12 +137,9 @@ fn what_is_missing_is_told() {
     use tidegate_autoscaler::collector::Missing;
     let mut inputs = on(3, 150.0, 150.0);
     inputs.missing = Some(Missing::NoData);
-    assert_eq!(
-        words(&inputs),
-        "The last wish stands: nothing has been reported within the stable window."
-    );
+    assert_eq!(words(&inputs), "No decision: there are no reports of the stable window.");
     inputs.observed = None;
-    assert_eq!(words(&inputs), "The last wish stands: the instances could not be counted.");
+    assert_eq!(words(&inputs), "No decision: the instances could not be counted.");
 }
 
 #[test]
@@ -154,7 +150,7 @@ fn other_policies_explain_themselves_too() {
     let fixed = FixedPolicy::new(1).tick(&input).explanation.to_string();
     assert_eq!(fixed, "1 instance: the number is fixed.");
     let kept = KeepAlivePolicy::new(600_000).tick(&input).explanation.to_string();
-    assert_eq!(kept, "3 instances: 3 busy now, and an idle one is kept for 600 s.");
+    assert_eq!(kept, "3 instances: 3 requests are in the system, and each gets its own.");
 }
 
 #[test]

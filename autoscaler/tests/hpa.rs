@@ -164,7 +164,8 @@ fn concurrency_is_averaged_from_the_samples() {
     let observed = Some(Observed::ready(3));
     let decision = policy.tick(&TickInput { now, observed, signals: &[] });
     assert_eq!((decision.valid, decision.desired), (true, 6));
-    assert_eq!(decision.explanation.to_string(), "6 instances: 2.00 of the target on 3 makes 6.");
+    let told = decision.explanation.to_string();
+    assert_eq!(told, "6 instances: concurrency at 2 of the target on 3 makes 6.");
     assert_eq!(policy.tick_interval_ms(), 15_000);
     assert!(!policy.should_wake(5));
 }

@@ -57,6 +57,11 @@ impl CrashBackoff {
         Verdict::RetryIn(wait_ms)
     }
 
+    /// How many failed since one was last ready for [`STEADY_MS`].
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// When the next instance may be started, if it must wait.
     pub(crate) fn retry_at(&self) -> Option<Timestamp> {
         self.not_before

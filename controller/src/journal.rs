@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tidegate_autoscaler::Explanation;
-use tidegate_autoscaler::lifecycle::{Step, StepRule};
+use tidegate_autoscaler::lifecycle::Step;
 
 use crate::identity::RevisionId;
 
@@ -30,6 +30,48 @@ pub struct DecisionRecord {
     pub step: Step,
     /// Instances asked for before.
     pub before: i32,
+    /// Why instances that are asked for are not started, if they are not.
+    pub hindrance: Option<Hindrance>,
+}
+
+/// Why instances that are asked for are not started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hindrance {
+    /// None ever became ready, so it is not tried again.
+    GaveUp {
+        /// How many failed.
+        attempts: u32,
+    },
+    /// The last ones failed soon after they were started, so the next one waits.
+    Backoff {
+        /// How many failed in a row.
+        failures: u32,
+        /// For how much longer, in milliseconds.
+        rest_ms: u64,
+    },
+    /// The controller stops.
+    Stopping,
+}
+
+impl fmt::Display for Hindrance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GaveUp { attempts: 1 } => {
+                formatter.write_str("None is started: the only attempt never became ready")
+            }
+            Self::GaveUp { attempts } => {
+                write!(formatter, "None is started: none of {attempts} attempts became ready")
+            }
+            Self::Backoff { failures, rest_ms } => {
+                let plural = if *failures == 1 { "" } else { "s" };
+                write!(
+                    formatter,
+                    "The next one starts in {rest_ms} ms, after {failures} failure{plural}"
+                )
+            }
+            Self::Stopping => formatter.write_str("None is started: the controller stops"),
+        }
+    }
 }
 
 impl DecisionRecord {
@@ -61,18 +103,12 @@ impl DecisionRecord {
 }
 
 impl fmt::Display for DecisionRecord {
-    /// One or two sentences.
+    /// A few sentences: the decision, what the lifecycle makes of it, what is in the way.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.explanation)?;
-        match self.step.rule {
-            StepRule::Followed | StepRule::Undecided | StepRule::Unplumbed => Ok(()),
-            StepRule::IdleLongEnough { .. } | StepRule::ActivatorLongInPath { .. } => {
-                match self.before {
-                    ..=1 => formatter.write_str(" So the last one goes."),
-                    before => write!(formatter, " So the last {before} go."),
-                }
-            }
-            rule => write!(formatter, " Then {rule}."),
+        write!(formatter, "{}", self.explanation.with_lifecycle(self.step))?;
+        match self.hindrance {
+            Some(hindrance) => write!(formatter, " {hindrance}."),
+            None => Ok(()),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::event::{Effect, Endpoint, Word};
 use crate::history::History;
 use crate::identity::{ReporterId, RevisionId};
 use crate::instance::Phase;
-use crate::journal::{DecisionRecord, Journal};
+use crate::journal::{DecisionRecord, Hindrance, Journal};
 use crate::roster::Roster;
 use crate::status::{InstanceStatus, RevisionStatus};
 
@@ -238,9 +238,28 @@ impl Revision {
             explanation: decision.explanation,
             step,
             before: followed.before,
+            hindrance: self.hindrance(cx, step.replicas),
         });
         self.journal.push(Arc::clone(&record));
         cx.effects.push(Effect::Decided(record));
+    }
+
+    /// Why instances would not be started although fewer than `replicas` are there.
+    fn hindrance(&self, cx: &Context<'_>, replicas: i32) -> Option<Hindrance> {
+        let kept = self.roster.figures().ours_kept();
+        let lacks = u32::try_from(replicas).is_ok_and(|replicas| replicas > kept);
+        if self.declaration.launch.is_none() || !lacks {
+            return None;
+        }
+        let failures = self.crash.failures();
+        match self.crash.retry_at() {
+            _ if cx.stopping => Some(Hindrance::Stopping),
+            _ if self.gave_up => Some(Hindrance::GaveUp { attempts: failures }),
+            Some(at) if at > cx.now => {
+                Some(Hindrance::Backoff { failures, rest_ms: at.millis_since(cx.now) })
+            }
+            _ => None,
+        }
     }
 
     /// Instances that are asked for.
@@ -272,7 +291,8 @@ impl Revision {
             ready: self.count(Phase::Ready),
             starting: self.count(Phase::Starting) + self.count(Phase::Unready),
             requested: u32::try_from(self.replicas()).unwrap_or(0),
-            in_flight: self.demand.in_flight(),
+            // Reporters count what waits as being in flight, too.
+            in_flight: self.demand.in_flight().saturating_sub(self.demand.waiting()),
             waiting: self.demand.waiting(),
         }
     }

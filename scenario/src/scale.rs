@@ -138,9 +138,10 @@ impl TickOutput {
         let bounded = bounds.apply(decision.desired);
         context.explanations.say(|| {
             let explanation = &decision.explanation;
-            let bound = match bounded == decision.desired {
-                true => String::new(),
-                false => format!(" Bounds make that {bounded}."),
+            // Without a decision there is nothing for the bounds to change.
+            let bound = match decision.valid && bounded != decision.desired {
+                true => format!(" Bounds make that {bounded}."),
+                false => String::new(),
             };
             format!("at {t_ms} ms: {explanation}{bound}")
         });

@@ -396,7 +396,7 @@ impl Scaler {
     pub(crate) fn reason(&self) -> String {
         let Some((decision, step)) = self.last.as_deref() else { return String::new() };
         match step {
-            Some(step) => format!("{} Then {step}.", decision.explanation),
+            Some(step) => decision.explanation.with_lifecycle(*step).to_string(),
             None => decision.explanation.to_string(),
         }
     }

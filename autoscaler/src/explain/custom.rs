@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::figure::Figure;
+
 /// The most figures an account has; more are left out.
 pub const FIGURES_MAX: usize = 8;
 
@@ -63,9 +65,8 @@ impl fmt::Display for Custom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         for (index, (name, value)) in self.figures().enumerate() {
-            // Adding nothing turns a negative zero into a plain one.
-            let rounded = (value * 100.0).round() / 100.0 + 0.0;
-            write!(f, "{}{name} {rounded}", if index == 0 { " (" } else { ", " })?;
+            let value = Figure(value);
+            write!(f, "{}{name} {value}", if index == 0 { " (" } else { ", " })?;
         }
         f.write_str(if self.count == 0 { "" } else { ")" })
     }

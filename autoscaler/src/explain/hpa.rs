@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::figure::{Figure, are, multiplying_to};
 use crate::signal::SignalKind;
 
 /// The steps of one decision.
@@ -12,8 +13,15 @@ pub struct HpaTrace {
     pub current: u32,
     /// The metric that wanted most, where one was known.
     pub metric: Option<SignalKind>,
-    /// That metric's average relative to its target.
+    /// That metric's average relative to its target, over the replicas that are counted.
     pub ratio: f64,
+    /// Replicas that are counted: those that reported the metric, and those that are not ready
+    /// where they dampen growth.
+    pub counted: u32,
+    /// Replicas that reported the metric.
+    pub reporting: u32,
+    /// Fewest and most replicas.
+    pub bounds: (u32, u32),
     /// Replicas it asked for.
     pub proposed: u32,
     /// What the stabilization windows left of that.
@@ -25,10 +33,13 @@ pub struct HpaTrace {
 }
 
 impl HpaTrace {
-    /// No change.
-    pub(crate) fn holding(current: u32) -> Self {
+    /// No change, within bounds of so many replicas.
+    pub(crate) fn holding(current: u32, bounds: (u32, u32)) -> Self {
         Self {
             current,
+            counted: 0,
+            reporting: 0,
+            bounds,
             metric: None,
             ratio: 1.0,
             proposed: current,
@@ -50,6 +61,8 @@ pub enum HpaRule {
     DisabledAtZero,
     /// No metric is known.
     NoMetrics,
+    /// No replica is ready, so that no metric says anything.
+    NoneReady,
     /// A metric is not known, and the others want fewer replicas.
     MetricsIncomplete,
     /// There were more replicas than allowed.
@@ -58,6 +71,8 @@ pub enum HpaRule {
     BelowMin,
     /// The ratio is near enough to 1.
     WithinTolerance,
+    /// Counting the replicas that are not ready takes the reason for a change away.
+    Doubt,
     /// The ratio.
     Ratio,
     /// The stabilization window does not agree yet.
@@ -75,43 +90,102 @@ impl HpaRule {
     pub(crate) fn is_decisive(self) -> bool {
         !matches!(
             self,
-            Self::CountUnknown | Self::DisabledAtZero | Self::NoMetrics | Self::MetricsIncomplete
+            Self::CountUnknown
+                | Self::DisabledAtZero
+                | Self::NoMetrics
+                | Self::NoneReady
+                | Self::MetricsIncomplete
         )
     }
 }
 
 impl fmt::Display for HpaTrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { current, ratio, proposed, stabilized, desired, .. } = self;
+        let Self { current, proposed, stabilized, desired, bounds: (min, max), .. } = self;
         match self.rule {
             HpaRule::CountUnknown => f.write_str("the replicas could not be counted"),
-            HpaRule::DisabledAtZero => f.write_str("no replicas, which switches the HPA off"),
-            HpaRule::NoMetrics => f.write_str("no metric is known, so nothing changes"),
-            HpaRule::MetricsIncomplete => f.write_str(
-                "a metric is not known and the others want fewer replicas, so nothing changes",
-            ),
-            HpaRule::AboveMax => write!(f, "{current} replicas are too many, so {desired}"),
-            HpaRule::BelowMin => write!(f, "{current} replicas are too few, so {desired}"),
+            HpaRule::DisabledAtZero => {
+                f.write_str("there are no replicas, which switches the HPA off")
+            }
+            HpaRule::NoMetrics => f.write_str("no metric is known"),
+            HpaRule::NoneReady => f.write_str("no replica is ready, so no metric says anything"),
+            HpaRule::MetricsIncomplete => {
+                f.write_str("a metric is not known, and what is known wants fewer replicas")
+            }
+            HpaRule::AboveMax => {
+                write!(f, "{} more than the maximum of {max}", Replicas(*current))
+            }
+            HpaRule::BelowMin => {
+                write!(f, "{} fewer than the minimum of {min}", Replicas(*current))
+            }
             HpaRule::WithinTolerance => {
-                write!(f, "at {ratio:.2} of the target, near enough to keep {current}")
+                self.load(f)?;
+                write!(f, " is near enough to keep {current}")
             }
-            HpaRule::Ratio => write!(f, "{ratio:.2} of the target on {current} makes {desired}"),
-            HpaRule::Stabilized => write!(
-                f,
-                "{ratio:.2} of the target asks for {proposed}, the stabilization window holds \
-                 {desired}"
-            ),
-            HpaRule::RateLimited => write!(
-                f,
-                "{ratio:.2} of the target asks for {stabilized}, the behavior policies allow \
-                 {desired} for now"
-            ),
-            HpaRule::LoweredToMax => {
-                write!(f, "{ratio:.2} of the target asks for {stabilized}, at most {desired}")
+            HpaRule::Doubt => {
+                self.load(f)?;
+                write!(f, " is no reason to change the {current} there are")
             }
-            HpaRule::RaisedToMin => {
-                write!(f, "{ratio:.2} of the target asks for {stabilized}, at least {desired}")
+            HpaRule::Ratio => {
+                self.load(f)?;
+                write!(f, " makes {desired}")
+            }
+            HpaRule::Stabilized
+            | HpaRule::RateLimited
+            | HpaRule::LoweredToMax
+            | HpaRule::RaisedToMin => {
+                self.load(f)?;
+                write!(f, " makes {proposed}")?;
+                if stabilized != proposed {
+                    write!(f, ", the stabilization window holds {stabilized}")?;
+                }
+                match self.rule {
+                    HpaRule::RateLimited => {
+                        write!(f, ", the behavior policies allow {desired} for now")
+                    }
+                    HpaRule::LoweredToMax => write!(f, ", the maximum is {max}"),
+                    HpaRule::RaisedToMin => write!(f, ", the minimum is {min}"),
+                    _ => Ok(()),
+                }
             }
         }
+    }
+}
+
+impl HpaTrace {
+    /// The metric, its ratio, and the replicas that the ratio is of.
+    fn load(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.metric {
+            Some(SignalKind::Concurrency) | None => "concurrency",
+            Some(SignalKind::RequestRate) => "request rate",
+            Some(SignalKind::BurstPercentile) => "the percentile of bursts",
+            Some(SignalKind::Cpu) => "processor load",
+            Some(SignalKind::Memory) => "memory",
+            Some(SignalKind::Latency) => "latency",
+            Some(SignalKind::Custom(_)) => "custom signal",
+        })?;
+        if let Some(SignalKind::Custom(id)) = self.metric {
+            write!(f, " {id}")?;
+        }
+        let (proposed, counted) = (f64::from(self.proposed), f64::from(self.counted));
+        match self.rule {
+            HpaRule::WithinTolerance | HpaRule::Doubt => write!(f, " at {}", Figure(self.ratio))?,
+            _ => write!(f, " at {}", multiplying_to(proposed, self.ratio, counted))?,
+        }
+        write!(f, " of the target on {}", self.counted)?;
+        match self.counted.saturating_sub(self.reporting) {
+            0 => Ok(()),
+            1 => f.write_str(", 1 of which is not ready and counts as idle,"),
+            unready => write!(f, ", {unready} of which are not ready and count as idle,"),
+        }
+    }
+}
+
+/// A number of replicas with its verb.
+struct Replicas(u32);
+
+impl fmt::Display for Replicas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} replica{} {}", self.0, if self.0 == 1 { "" } else { "s" }, are(self.0))
     }
 }

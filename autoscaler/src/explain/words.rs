@@ -1,267 +1,264 @@
-//! An explanation in one or two plain sentences.
+//! An explanation in a few plain sentences: what is wished and why, what is out of the ordinary,
+//! and what the lifecycle makes of it.
+//!
+//! A sentence says what the explanation holds and nothing beyond it: it names the seconds that a
+//! figure is of, does not guess what somebody else does, and shows numbers that come to the result
+//! when a reader computes them. `tests/sentences.rs` holds every one of them.
 
 use std::fmt;
 
+use super::figure::{Figure, Instances, Seconds, are};
+use super::load::{Load, hastiest_need};
 use super::{Detail, Explanation};
 use crate::collector::Missing;
-use crate::decision::{DecisionTrace, PanicChange, Rule};
-use crate::signal::{Signal, SignalKind};
+use crate::decision::{Clamp, DecisionTrace, PanicChange, Rule, Wish};
+use crate::lifecycle::{Step, StepRule};
 use crate::time::MS_PER_SECOND;
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.outcome.valid {
+            write!(f, "{}: ", Instances(i64::from(self.outcome.desired)))?;
+        } else {
+            f.write_str("No decision: ")?;
+        }
         match &self.detail {
-            Detail::Knative(trace) => knative(self, trace, f)?,
-            Detail::Fixed { instances } => {
-                write!(f, "{}: the number is fixed.", Instances(i64::from(*instances)))?;
+            Detail::Knative(trace) => knative(self.outcome.valid, trace, f)?,
+            Detail::Fixed { .. } => f.write_str("the number is fixed.")?,
+            Detail::KeepAlive { .. } if !self.outcome.valid => {
+                f.write_str("the instances could not be counted.")?;
             }
             Detail::KeepAlive { needed, idle_ms } => {
-                let wish = Instances(i64::from(self.outcome.desired));
-                let idle = Seconds(*idle_ms);
-                write!(f, "{wish}: {needed} busy now, and an idle one is kept for {idle}.")?;
+                keep_alive(i64::from(self.outcome.desired), *needed, *idle_ms, f)?;
             }
-            Detail::Hpa(trace) if self.outcome.valid => {
-                write!(f, "{}: {trace}.", Instances(i64::from(self.outcome.desired)))?;
-            }
-            Detail::Hpa(trace) => write!(f, "The last wish stands: {trace}.")?,
-            Detail::Custom(account) if self.outcome.valid => {
-                write!(f, "{}: {account}.", Instances(i64::from(self.outcome.desired)))?;
-            }
-            Detail::Custom(account) => write!(f, "The last wish stands: {account}.")?,
+            Detail::Hpa(trace) => write!(f, "{trace}.")?,
+            Detail::Custom(account) => write!(f, "{account}.")?,
         }
         match &self.lifecycle {
-            Some(step) => write!(f, " Then {step}."),
+            Some(step) => lifecycle(self.outcome.valid, step, f),
             None => Ok(()),
         }
     }
 }
 
+/// What the lifecycle makes of it. A decision that it follows as it is needs no further word.
+fn lifecycle(valid: bool, step: &Step, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if !valid && step.decided >= 0 {
+        write!(f, " The last wish, {}, stands.", step.decided)?;
+    }
+    let goes_to_zero = step.rule.is_zero();
+    match (step.rule, step.patch) {
+        (StepRule::Followed, _) => Ok(()),
+        (StepRule::Undecided, _) => f.write_str(" The replicas stay as they are."),
+        (StepRule::StartsWith { replicas }, _) => {
+            write!(f, " The revision starts with {replicas}.")
+        }
+        (_, Some(_)) if goes_to_zero => write!(f, " Then the replicas become 0: {}.", step.rule),
+        (_, None) if goes_to_zero => f.write_str(" The replicas are 0 already."),
+        (rule, _) => write!(f, " Then {rule}."),
+    }
+}
+
+/// One request per instance, and a fixed time before an idle one goes.
+fn keep_alive(wish: i64, needed: u32, idle_ms: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let are = are(needed);
+    if wish == i64::from(needed) {
+        let requests = if needed == 1 { "request" } else { "requests" };
+        return write!(f, "{needed} {requests} {are} in the system, and each gets its own.");
+    }
+    let idle = Seconds(idle_ms);
+    write!(
+        f,
+        "as many requests were in the system at once within the last {idle}, {needed} {are} now."
+    )
+}
+
 /// What Knative's algorithm did: the wish and its rule, then panic and burst capacity where they
 /// are out of the ordinary.
-fn knative(
-    explanation: &Explanation,
-    trace: &DecisionTrace,
-    f: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
-    if explanation.outcome.valid {
-        write!(f, "{}: ", Instances(i64::from(explanation.outcome.desired)))?;
+fn knative(valid: bool, trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if valid {
         reason(trace, f)?;
         if trace.inputs.held {
-            f.write_str(" (held since reports stopped)")?;
+            silence(trace, " (held, as nothing was reported", ")", f)?;
         }
     } else {
-        f.write_str("The last wish stands: ")?;
-        f.write_str(match trace.steps.rule {
-            Rule::NoLoad(Missing::NoData) => "nothing has been reported within the stable window",
-            Rule::NoLoad(Missing::NotCollecting) => "nobody collects the revision's load",
-            Rule::NoLoad(Missing::Failed) => "the load could not be had",
-            _ => "the instances could not be counted",
-        })?;
+        missing(trace, f)?;
     }
     f.write_str(".")?;
     panic(trace, f)?;
     burst(trace, f)
 }
 
-/// The rule that decided, with the numbers it went by.
-fn reason(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let (winner, hasty) = (trace.steps.winner(), trace.steps.panic_winner());
-    let stable = Load::stable(trace, trace.steps.stable_winner);
-    let panic = Load::panic(trace, trace.steps.panic_winner);
-    let ready = Ready(trace.observed().ready);
-    let (need, needed) = (stable.need(), Figure(winner.stable.needed));
+/// Why nothing could be decided.
+fn missing(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match trace.steps.rule {
-        Rule::Stable => write!(f, "{stable} {need} {needed}"),
-        Rule::GrowthRate => {
-            write!(
-                f,
-                "{stable} {need} {needed}, but {ready} may become at most {}",
-                trace.steps.limit_up
-            )
-        }
-        Rule::ShrinkRate => write!(
-            f,
-            "{stable} {need} {needed}, but {ready} may shrink no further than {} at once",
-            trace.steps.limit_down
-        ),
-        Rule::ActivationScale => write!(
-            f,
-            "{stable} {need} {needed}, and the activation scale is {}",
-            trace.inputs.spec.activation_scale
-        ),
-        Rule::RecentPeak => write!(
-            f,
-            "{stable} {need} {needed}, but no second of the last {} needed more than {}",
-            Seconds(trace.inputs.spec.idle_floor()),
-            winner.stable.limited
-        ),
-        Rule::Panic => {
-            write!(f, "{panic} {} {}, in panic", panic.need(), Figure(hasty.panic.needed))
-        }
-        Rule::PanicHeld => write!(
-            f,
-            "panic keeps its largest wish for {}, while {stable} {need} {needed}",
-            Seconds(trace.inputs.spec.stable_window_ms)
-        ),
-        Rule::Starting => match trace.inputs.arriving_load {
-            Some(_) => f.write_str(
-                "what arrives needs no more, and what waits was waiting for instances to start",
-            ),
-            None => {
-                let starting = trace.observed().starting;
-                write!(f, "{starting} of them are still starting, so no more are asked for yet")
+        Rule::NoLoad(Missing::NoData) => match trace.inputs.coverage {
+            None => f.write_str("there are no reports of the stable window"),
+            Some(coverage) if coverage.last_second.is_none() => {
+                f.write_str("nothing was reported yet")
+            }
+            Some(coverage) => {
+                let window_ms = u64::from(coverage.stable.whole_s) * MS_PER_SECOND as u64;
+                silence(trace, "nothing was reported", ", and the stable window is ", f)?;
+                write!(f, "{} long", Seconds(window_ms))
             }
         },
-        Rule::Delayed => write!(
-            f,
-            "as many were needed within the scale-down delay of {}, {} are now",
-            Seconds(trace.inputs.spec.scale_down_delay_ms),
-            trace.steps.delay.map_or(0, |delay| delay.wish)
-        ),
-        Rule::CountUnknown | Rule::NoLoad(_) => Ok(()),
+        Rule::NoLoad(Missing::NotCollecting) => f.write_str("nobody collects the revision's load"),
+        Rule::NoLoad(Missing::Failed) => f.write_str("the load could not be had"),
+        _ => f.write_str("the instances could not be counted"),
     }
+}
+
+/// For how long nothing was reported: since the end of the last second that something was reported
+/// for, in whole seconds, so that it never says more than is so.
+fn silence(
+    trace: &DecisionTrace,
+    before: &str,
+    after: &str,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    f.write_str(before)?;
+    if let Some(last) = trace.inputs.coverage.and_then(|coverage| coverage.last_second) {
+        let second_ms = MS_PER_SECOND as u64;
+        let silent_ms = trace.inputs.now.millis_since(last.plus_millis(second_ms));
+        write!(f, " for more than {} s", silent_ms / second_ms)?;
+    }
+    f.write_str(after)
+}
+
+/// The rule that decided, with the numbers it went by.
+fn reason(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let steps = &trace.steps;
+    match steps.rule {
+        Rule::Panic => {
+            write!(f, "{}", Load::panic(trace))?;
+            clamps(trace, &steps.panic_winner().panic, steps.panic_clamp, f)?;
+            f.write_str(", in panic")
+        }
+        Rule::PanicHeld => {
+            f.write_str("panic")?;
+            match panic_rest_ms(trace) {
+                0 => f.write_str(", which ends with the next decision unless renewed,")?,
+                rest => write!(f, ", which lasts for another {} unless renewed,", Seconds(rest))?,
+            }
+            let least = trace.steps.panic_after.max_instances;
+            write!(f, " keeps at least {least}, while {}", Load::stable(trace))
+        }
+        Rule::Starting => starting(trace, f),
+        Rule::Delayed => {
+            let now = steps.delay.map_or(0, |delay| delay.wish);
+            write!(
+                f,
+                "as many were wished for within the scale-down delay of {}, {now} {} now",
+                Seconds(trace.inputs.spec.scale_down_delay_ms),
+                are(now)
+            )
+        }
+        Rule::CountUnknown | Rule::NoLoad(_) => Ok(()),
+        _ => {
+            write!(f, "{}", Load::stable(trace))?;
+            clamps(trace, &steps.winner().stable, steps.stable_clamp, f)
+        }
+    }
+}
+
+/// How long panic lasts if it finds no new cause.
+fn panic_rest_ms(trace: &DecisionTrace) -> u64 {
+    let since = trace.steps.panic_after.since.unwrap_or(trace.inputs.now);
+    since.plus_millis(trace.inputs.spec.stable_window_ms).millis_since(trace.inputs.now)
+}
+
+/// What kept a wish from what its load needs, in the order in which it did.
+fn clamps(
+    trace: &DecisionTrace,
+    wish: &Wish,
+    clamp: Clamp,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let ready = trace.observed().ready;
+    let recent = Seconds(trace.inputs.spec.idle_floor().next_multiple_of(MS_PER_SECOND as u64));
+    let reported = if trace.inputs.held { " reported" } else { "" };
+    match clamp {
+        Clamp::Free => {}
+        Clamp::GrowthRate => {
+            write!(f, ", but {ready} ready may become at most {}", trace.steps.limit_up)?;
+        }
+        Clamp::ShrinkRate => write!(
+            f,
+            ", but {ready} ready may shrink no further than {} at once",
+            trace.steps.limit_down
+        )?,
+        Clamp::RecentPeak => write!(
+            f,
+            ", but no second of the last {recent}{reported} needed more than {}",
+            wish.limited
+        )?,
+        Clamp::RecentFloor => write!(
+            f,
+            ", but the busiest second of the last {recent}{reported} needed {}",
+            wish.limited
+        )?,
+    }
+    if wish.wish > wish.limited {
+        write!(f, ", and the activation scale is {}", trace.inputs.spec.activation_scale)?;
+    }
+    Ok(())
+}
+
+/// Why no more are asked for while instances start.
+fn starting(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let observed = trace.observed();
+    let Some(load) = trace.inputs.arriving_load else {
+        let (starting, are) = (observed.starting, are(observed.starting));
+        write!(f, "no more are asked for while {starting} {are} not ready yet")?;
+        return match observed.requested {
+            0 => Ok(()),
+            requested => write!(f, ", which is at least half of the {requested} asked for"),
+        };
+    };
+    let requests = if load == 1.0 { "request" } else { "requests" };
+    write!(
+        f,
+        "what arrives comes to {} {requests} in flight and needs no more, even {} times over; the \
+         rest is taken for a queue from while instances were starting",
+        Figure(load),
+        Figure(trace.inputs.spec.panic_threshold)
+    )
 }
 
 /// What became of panic, where something did.
 fn panic(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let hasty = Figure(trace.steps.panic_winner().panic.needed);
     match trace.steps.panic_change {
-        PanicChange::Entered => {
-            let ready = trace.observed().ready;
-            let are = if ready == 1 { "is" } else { "are" };
-            write!(f, " Panic begins: the panic window needs {hasty} and {ready} {are} ready.")
-        }
+        PanicChange::Entered => panic_begins(trace, f),
         PanicChange::Left => f.write_str(" Panic is over."),
         PanicChange::LeftWithoutData => f.write_str(" Panic is over, as nothing renews it."),
         PanicChange::Calm | PanicChange::Extended | PanicChange::Continues => Ok(()),
     }
 }
 
-/// Whether requests should go through activators, where that changes.
+/// What the panic window needs, and what of it there is.
+fn panic_begins(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let observed = trace.observed();
+    let counted = if trace.inputs.improvements.count_starting { observed.starting } else { 0 };
+    let needed = Figure(hastiest_need(trace));
+    write!(f, " Panic begins: the panic window needs {needed} while ")?;
+    match (observed.ready, counted) {
+        (0, 0) => f.write_str("none is ready."),
+        (ready, 0) => write!(f, "{ready} {} ready.", are(ready)),
+        (ready, starting) => write!(f, "{ready} {} ready and {starting} starting.", are(ready)),
+    }
+}
+
+/// Whether a burst fits on top of the load, where that changes. Who has to do with that, if anybody,
+/// the lifecycle says.
 fn burst(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let now = trace.steps.burst.decided;
-    let limited = trace.inputs.spec.target_burst_capacity > 0.0;
+    let target = trace.inputs.spec.target_burst_capacity;
     let decided = !matches!(trace.steps.rule, Rule::CountUnknown | Rule::NoLoad(_));
     match (trace.inputs.last_burst_capacity < 0, now < 0) {
-        _ if !limited || !decided => Ok(()),
-        (true, false) => write!(f, " A burst fits now, so activators may leave the path."),
-        (false, true) => {
-            write!(f, " A burst no longer fits, so activators join the path.")
-        }
+        _ if target <= 0.0 || !decided => Ok(()),
+        (true, false) => write!(f, " A burst of {} more fits now.", Figure(target)),
+        (false, true) => write!(f, " A burst of {} more does not fit now.", Figure(target)),
         _ => Ok(()),
-    }
-}
-
-/// A number of instances.
-struct Instances(i64);
-
-impl fmt::Display for Instances {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} instance{}", self.0, if self.0 == 1 { "" } else { "s" })
-    }
-}
-
-/// A number of ready instances.
-struct Ready(u32);
-
-impl fmt::Display for Ready {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ready", self.0)
-    }
-}
-
-/// Milliseconds, as seconds.
-struct Seconds(u64);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} s", Figure(self.0 as f64 / MS_PER_SECOND as f64))
-    }
-}
-
-/// A number with at most two decimals.
-struct Figure(f64);
-
-impl fmt::Display for Figure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Adding nothing turns a negative zero, which windows leave behind, into a plain one.
-        let rounded = (self.0 * 100.0).round() / 100.0 + 0.0;
-        write!(f, "{rounded}")
-    }
-}
-
-/// The load of a signal in one of its windows, and what an instance should carry of it.
-struct Load {
-    kind: SignalKind,
-    value: f64,
-    target: f64,
-    window: &'static str,
-    percentile: f64,
-}
-
-impl Load {
-    fn stable(trace: &DecisionTrace, index: u8) -> Load {
-        let signal = signal(trace, index);
-        Load::new(trace, signal, signal.stable, "over the stable window")
-    }
-
-    fn panic(trace: &DecisionTrace, index: u8) -> Load {
-        let signal = signal(trace, index);
-        Load::new(trace, signal, signal.panic, "over the panic window")
-    }
-
-    fn new(trace: &DecisionTrace, signal: Signal, value: f64, window: &'static str) -> Load {
-        let percentile = trace.inputs.spec.burst_percentile;
-        Load { kind: signal.kind, value, target: signal.target, window, percentile }
-    }
-}
-
-impl Load {
-    /// Whether there is one request exactly, which is told of in the singular.
-    fn is_one(&self) -> bool {
-        self.value == 1.0
-    }
-
-    fn requests(&self) -> &'static str {
-        if self.is_one() { "request" } else { "requests" }
-    }
-
-    fn need(&self) -> &'static str {
-        let several = match self.kind {
-            SignalKind::Concurrency | SignalKind::RequestRate => !self.is_one(),
-            SignalKind::BurstPercentile => true,
-            _ => false,
-        };
-        if several { "need" } else { "needs" }
-    }
-}
-
-fn signal(trace: &DecisionTrace, index: u8) -> Signal {
-    trace.inputs.signals.as_slice().get(usize::from(index)).copied().unwrap_or_default()
-}
-
-impl fmt::Display for Load {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (value, target, window) = (Figure(self.value), Figure(self.target), self.window);
-        match self.kind {
-            SignalKind::Concurrency => {
-                let requests = self.requests();
-                write!(f, "{value} {requests} in flight {window} at {target} each")
-            }
-            SignalKind::RequestRate => {
-                let requests = self.requests();
-                write!(f, "{value} {requests} a second {window} at {target} each")
-            }
-            SignalKind::BurstPercentile => {
-                let percentile = Figure(self.percentile);
-                write!(f, "bursts to {value} (percentile {percentile} {window}) at {target} each")
-            }
-            SignalKind::Cpu => write!(f, "processor load of {value} {window} at {target} each"),
-            SignalKind::Memory => write!(f, "memory of {value} {window} at {target} each"),
-            SignalKind::Latency => write!(f, "a latency of {value} {window} at {target} each"),
-            SignalKind::Custom(id) => {
-                write!(f, "custom signal {id} of {value} {window} at {target} each")
-            }
-        }
     }
 }

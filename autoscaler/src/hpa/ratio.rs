@@ -24,18 +24,47 @@ impl Reading {
     }
 }
 
-/// The replicas that a metric asks for when there are `current`.
+/// What a metric asks for, and how that came about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weighed {
+    /// The replicas it asks for.
+    pub replicas: u32,
+    /// The average relative to the target, over those that are counted.
+    pub ratio: f64,
+    /// Replicas that are counted: those that reported, and where it matters the others.
+    pub counted: u32,
+    /// What the replicas follow from.
+    pub basis: Basis,
+}
+
+/// What a number of replicas follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// The ratio.
+    Ratio,
+    /// The ratio is near enough to 1 to change nothing.
+    Tolerance,
+    /// Counting those that did not report takes the reason for a change away.
+    Doubt,
+}
+
+/// What a metric asks for when there are `current` replicas.
 ///
 /// `target` is the average per replica to aim for, above 0. Nobody reporting asks for no change.
-pub fn replicas_for(current: u32, reading: Reading, target: f64, tolerance: Tolerance) -> u32 {
+pub fn weigh(current: u32, reading: Reading, target: f64, tolerance: Tolerance) -> Weighed {
     let Reading { total, reporting, unready, missing } = reading;
     let ratio = reading.ratio(target);
+    let keeps = |basis, ratio, counted| Weighed { replicas: current, ratio, counted, basis };
     if reporting == 0 {
-        return current;
+        return keeps(Basis::Tolerance, ratio, reporting);
     }
     let grows_while_starting = unready > 0 && ratio > 1.0;
     if !grows_while_starting && missing == 0 {
-        return if tolerance.covers(ratio) { current } else { scaled(ratio, reporting) };
+        if tolerance.covers(ratio) {
+            return keeps(Basis::Tolerance, ratio, reporting);
+        }
+        let replicas = scaled(ratio, reporting);
+        return Weighed { replicas, ratio, counted: reporting, basis: Basis::Ratio };
     }
     let mut counted = reporting;
     let mut assumed = total;
@@ -48,12 +77,15 @@ pub fn replicas_for(current: u32, reading: Reading, target: f64, tolerance: Tole
     }
     let cautious = assumed / f64::from(counted) / target;
     let turned = (ratio < 1.0 && cautious > 1.0) || (ratio > 1.0 && cautious < 1.0);
-    if tolerance.covers(cautious) || turned {
-        return current;
+    if tolerance.covers(cautious) {
+        return keeps(Basis::Tolerance, cautious, counted);
     }
     let wanted = scaled(cautious, counted);
     let against = (cautious < 1.0 && wanted > current) || (cautious > 1.0 && wanted < current);
-    if against { current } else { wanted }
+    if turned || against {
+        return keeps(Basis::Doubt, cautious, counted);
+    }
+    Weighed { replicas: wanted, ratio: cautious, counted, basis: Basis::Ratio }
 }
 
 /// Rounded up; beyond the range the largest number.
@@ -64,6 +96,10 @@ fn scaled(ratio: f64, replicas: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn replicas_for(current: u32, reading: Reading, target: f64, tolerance: Tolerance) -> u32 {
+        weigh(current, reading, target, tolerance).replicas
+    }
 
     fn reading(total: f64, reporting: u32) -> Reading {
         Reading { total, reporting, unready: 0, missing: 0 }

@@ -24,6 +24,9 @@ pub struct Observation {
 pub enum Plumbing {
     /// The service does not exist yet, or has no private side yet.
     Missing,
+    /// The service exists, and there is no way around the activator: it needs no time to come into
+    /// the path.
+    ThroughActivator,
     /// The service exists.
     Present {
         /// Since when requests go through the activator, if they do.

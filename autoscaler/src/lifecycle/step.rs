@@ -168,10 +168,15 @@ impl ActiveCondition {
 pub enum StepRule {
     /// What carries requests does not exist yet.
     Unplumbed,
-    /// Nothing has been decided since a restart, so everything stays.
+    /// Nothing has been decided yet, or since a restart, so everything stays.
     Undecided,
     /// The decision stands as it is.
     Followed,
+    /// Nothing has been decided about a new revision, so it has what it starts with.
+    StartsWith {
+        /// Instances.
+        replicas: i32,
+    },
     /// The decision was below the lower bound.
     RaisedToMin {
         /// Fewest instances.
@@ -199,12 +204,12 @@ pub enum StepRule {
         /// How long it had.
         limit: GoDuration,
     },
-    /// Zero, but the revision became active only recently.
+    /// Zero, but the revision has been active for less than a stable window.
     ActiveTooShortly {
         /// How much longer it stays.
         rest: GoDuration,
     },
-    /// No traffic for a whole stable window: the activator takes over first.
+    /// Zero, and the revision has been active long enough: the activator takes over first.
     BecameIdle,
     /// The activator has not said that it is in the path.
     ActivatorUnconfirmed,
@@ -218,9 +223,9 @@ pub enum StepRule {
         /// How much longer.
         rest: GoDuration,
     },
-    /// Idle for longer than the grace and retention periods.
+    /// Inactive for longer than the grace and retention periods.
     IdleLongEnough {
-        /// How long it has been idle.
+        /// How long it has been inactive.
         age: GoDuration,
     },
     /// The activator has long been in the path anyway.
@@ -228,6 +233,21 @@ pub enum StepRule {
         /// How long.
         in_path: GoDuration,
     },
+    /// There is no way around the activator, so there is nothing to wait for.
+    AlwaysInPath,
+}
+
+impl StepRule {
+    /// Whether the last instance goes.
+    pub(crate) fn is_zero(self) -> bool {
+        matches!(
+            self,
+            Self::ActivationFailed { .. }
+                | Self::IdleLongEnough { .. }
+                | Self::ActivatorLongInPath { .. }
+                | Self::AlwaysInPath
+        )
+    }
 }
 
 impl fmt::Display for StepRule {
@@ -237,25 +257,24 @@ impl fmt::Display for StepRule {
                 f.write_str("nothing carries requests to the revision yet; nothing changes")
             }
             Self::Undecided => f.write_str("nothing decided yet; the replicas stay as they are"),
+            Self::StartsWith { replicas } => {
+                write!(f, "nothing decided yet; the revision starts with {replicas}")
+            }
             Self::Followed => f.write_str("the decision lies within the bounds"),
             Self::RaisedToMin { min } => write!(f, "raised to the minimum scale of {min}"),
             Self::RaisedToInitial { initial } => {
-                write!(f, "raised to the initial scale of {initial}, never reached so far")
+                write!(f, "raised to the initial scale of {initial} until that is reached once")
             }
             Self::LoweredToMax { max } => write!(f, "lowered to the maximum scale of {max}"),
-            Self::ZeroForbidden => f.write_str("zero becomes one: scale to zero is switched off"),
+            Self::ZeroForbidden => f.write_str("one is the least: scale to zero is switched off"),
             Self::Activating { limit } => {
-                write!(f, "still being brought up, for which it has {limit}; nothing changes")
+                write!(f, "zero waits until the revision is active, for which it has {limit}")
             }
-            Self::ActivationFailed { limit } => {
-                write!(f, "not ready within {limit}; given up and scaled to zero")
-            }
+            Self::ActivationFailed { limit } => write!(f, "not active within {limit}, given up"),
             Self::ActiveTooShortly { rest } => {
-                write!(f, "idle, but active for less than a stable window; one stays for {rest}")
+                write!(f, "one is kept for {rest}, until a stable window of activity is over")
             }
-            Self::BecameIdle => {
-                f.write_str("idle for a stable window; the activator takes over before zero")
-            }
+            Self::BecameIdle => f.write_str("zero waits for the activator to be in the path"),
             Self::ActivatorUnconfirmed => {
                 f.write_str("zero waits until the activator confirms that it is in the path")
             }
@@ -263,12 +282,13 @@ impl fmt::Display for StepRule {
                 write!(f, "zero waits {rest} for the retention period of the last instance")
             }
             Self::Grace { rest } => {
-                write!(f, "zero waits {rest} until the activator has been in the path long enough")
+                write!(f, "zero waits {rest} for the activator's grace period in the path")
             }
-            Self::IdleLongEnough { age } => write!(f, "scaled to zero after {age} without traffic"),
+            Self::IdleLongEnough { age } => write!(f, "inactive for {age}"),
             Self::ActivatorLongInPath { in_path } => {
-                write!(f, "scaled to zero; the activator has been in the path for {in_path}")
+                write!(f, "the activator has been in the path for {in_path}")
             }
+            Self::AlwaysInPath => f.write_str("the activator is always in the path"),
         }
     }
 }

@@ -21,7 +21,16 @@ pub(super) struct Idle {
     pub(super) now: Timestamp,
     pub(super) active: ActiveCondition,
     pub(super) mode: TrafficMode,
-    pub(super) activator_since: Option<Timestamp>,
+    pub(super) activator: InPath,
+}
+
+/// Whether requests go through the activator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum InPath {
+    /// They cannot go another way.
+    Always,
+    /// They do since then, or do not.
+    Since(Option<Timestamp>),
 }
 
 /// What to do about it.
@@ -92,7 +101,8 @@ fn while_inactive(
     probe: ActivatorProbe,
 ) -> ZeroOutcome {
     // With an unbounded burst capacity the activator never leaves the path: no need to ask.
-    let always_in_path = spec.decision.target_burst_capacity == -1.0;
+    let always_in_path =
+        spec.decision.target_burst_capacity == -1.0 || idle.activator == InPath::Always;
     let asked = match (always_in_path, probe) {
         (true, _) => ProbeUse::NotNeeded,
         (false, ActivatorProbe::Confirmed) => ProbeUse::Confirmed,
@@ -113,7 +123,10 @@ fn once_in_path(spec: &LifecycleSpec, idle: &Idle, age: GoDuration) -> ZeroOutco
         let rest = minus(retention, age);
         return ZeroOutcome::hold(0, StepRule::Retained { rest }).recheck_after(rest);
     }
-    let in_path = idle.activator_since.map_or(GoDuration::ZERO, |since| elapsed(since, idle.now));
+    let InPath::Since(since) = idle.activator else {
+        return ZeroOutcome::apply(0, StepRule::AlwaysInPath);
+    };
+    let in_path = since.map_or(GoDuration::ZERO, |since| elapsed(since, idle.now));
     let rest = minus(grace, in_path);
     if rest <= GoDuration::ZERO {
         return ZeroOutcome::apply(0, StepRule::ActivatorLongInPath { in_path });

@@ -125,19 +125,26 @@ impl<const LANES: usize> Ring<LANES> {
 
     /// The mean of one lane over the buckets that the window has, rounded to six decimals.
     pub(crate) fn mean(&self, at_ms: i64, lane: usize) -> f64 {
-        let age = self.age(at_ms);
-        let count = self.buckets.len() as i64;
-        if age >= count {
+        let averaged = self.averaged(at_ms);
+        if averaged == 0 {
             return 0.0;
         }
-        let written = self.last - self.first + 1;
         let mut rest = self.total[lane];
         let mut expiring = self.head;
-        for _ in 0..age {
+        for _ in 0..self.age(at_ms) {
             expiring = self.slot_after(expiring);
             rest -= self.buckets[expiring][lane];
         }
-        round6(rest / written.min(count - age.max(0)) as f64)
+        round6(rest / averaged as f64)
+    }
+
+    /// How many buckets the mean as seen at `at_ms` is of; 0 when all of them have expired.
+    pub(crate) fn averaged(&self, at_ms: i64) -> i64 {
+        let (age, count) = (self.age(at_ms), self.buckets.len() as i64);
+        if age >= count {
+            return 0;
+        }
+        (self.last - self.first + 1).min(count - age.max(0))
     }
 
     /// Whether nothing was recorded for longer than the window's length.

@@ -33,12 +33,12 @@ pub(super) fn summary(status: &RevisionStatus) -> String {
     let RevisionStatus { namespace, name, ready, starting, draining, .. } = status;
     let panic = if status.in_panic { ", in panic" } else { "" };
     format!(
-        "{namespace}/{name}: {ready} ready, {starting} starting, {draining} draining; wanted {}{}; \
-         {} in flight, {} waiting",
+        "{namespace}/{name}: {ready} ready, {starting} not ready, {draining} draining; wanted \
+         {}{}; {} in flight, {} of them waiting",
         wanted(status.desired),
         panic,
         status.in_flight,
-        status.waiting
+        status.waiting.min(status.in_flight)
     )
 }
 

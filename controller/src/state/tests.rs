@@ -1,6 +1,7 @@
 //! What follows from what, with time as an argument.
 
 mod bounds;
+mod explained;
 mod fixture;
 mod many;
 mod random;
