@@ -10,7 +10,7 @@ use tidegate_autoscaler::driver::{Driver, Followed, Path, Scene, Urgency};
 use tidegate_autoscaler::explain::Detail;
 use tidegate_autoscaler::lifecycle::{Lifecycle, UNDECIDED};
 use tidegate_autoscaler::sample::{Origin, Sample};
-use tidegate_autoscaler::{Decision, Observed, Policy, Signal, Timestamp};
+use tidegate_autoscaler::{Decision, Observed, Policy, ScalingMetric, Signal, Timestamp};
 
 use crate::crash::CrashBackoff;
 use crate::declaration::{Declaration, PolicyChoice};
@@ -272,7 +272,9 @@ impl Revision {
     fn found_capacity(&self) -> Option<Signal> {
         let PolicyChoice::Knative(settings) = &self.declaration.policy else { return None };
         let mean = self.roster.figures().mean_limit()?;
-        if self.declaration.container_concurrency > 0 {
+        // A limit is one of requests in flight, and says nothing of requests a second.
+        let in_flight = settings.spec.scaling_metric == ScalingMetric::Concurrency;
+        if self.declaration.container_concurrency > 0 || !in_flight {
             return None;
         }
         let utilization = settings.spec.target_value / settings.spec.total_value;

@@ -4,6 +4,9 @@
 //! wanted were about to come, and requests that wait were told of, and decided by, twice where the
 //! policy was one instance a request: reporters count them as being in flight, too.
 
+use tidegate_autoscaler::ScalingMetric;
+use tidegate_autoscaler::explain::Detail;
+
 use super::*;
 use crate::declaration::PolicyChoice;
 use crate::journal::Hindrance;
@@ -55,4 +58,24 @@ fn a_request_that_waits_is_one_request() {
     let record = last(&world);
     let told = record.to_string();
     assert!(told.starts_with("3 instances: 3 requests are in the system"), "{told}");
+}
+
+#[test]
+fn a_limit_that_was_found_out_says_nothing_of_requests_a_second() {
+    let mut declaration = declaration(0, "1");
+    if let PolicyChoice::Knative(settings) = &mut declaration.policy {
+        settings.spec.scaling_metric = ScalingMetric::RequestRate;
+    }
+    let mut world = Fixture::local(declaration);
+    let sidecar = world.sidecar("web-1");
+    world.run_for(20, |world, second| {
+        let report = stat(second + 1, 30.0).ready().in_flight(30).limit(10);
+        world.instance_says(sidecar, report);
+    });
+    let record = last(&world);
+    let Detail::Knative(trace) = &record.explanation.detail else { unreachable!() };
+    let spec = &trace.inputs.spec;
+    let assumed = [spec.target_value, spec.total_value];
+    let signals = trace.inputs.signals.as_slice();
+    assert!(signals.iter().all(|signal| assumed.contains(&signal.target)), "{signals:?}");
 }
