@@ -249,8 +249,8 @@ fn panic_begins(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     }
 }
 
-/// Whether a burst fits on top of the load, where that changes. Who has to do with that, if anybody,
-/// the lifecycle says.
+/// Whether a burst fits on top of the load, where that changes. The lifecycle says who has to do
+/// with that, if anybody.
 fn burst(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let now = trace.steps.burst.decided;
     let target = trace.inputs.spec.target_burst_capacity;
