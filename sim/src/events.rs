@@ -4,6 +4,9 @@
 //! so a run is the same on every machine. A queue of sixteen-byte keys in a four-ary heap: no
 //! allocation per event, and a pop touches few cache lines even with a million events pending.
 
+/// The time of what never happens.
+pub(crate) const NEVER: u64 = u64::MAX;
+
 /// What kind of thing an event wakes. Two bits of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -99,10 +102,10 @@ impl EventQueue {
         Tag(tag)
     }
 
-    /// When the next event happens; `u64::MAX` when there is none.
+    /// When the next event happens; [`NEVER`] when there is none.
     #[inline]
     pub(crate) fn next_at(&self) -> u64 {
-        self.heap.first().map_or(u64::MAX, |key| key.at)
+        self.heap.first().map_or(NEVER, |key| key.at)
     }
 
     /// Takes the next event.

@@ -39,6 +39,25 @@ pub(crate) struct Verdict {
     pub(crate) again_at: Option<u64>,
 }
 
+/// What made a policy decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    /// Its interval, or for an exact policy an arrival or departure.
+    Tick,
+    /// A request that waits, or a time at which the policy asked to be woken.
+    WakeUp,
+}
+
+impl Trigger {
+    /// What a kept decision says of it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Trigger::Tick => "tick",
+            Trigger::WakeUp => "wake-up",
+        }
+    }
+}
+
 /// Whether reasons are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Explains {

@@ -5,12 +5,15 @@
 //! second: active revisions report, and every second one decides. Who is idle has no beat, so a
 //! thousand quiet revisions cost nothing.
 //!
-//! In reading order: `request` and `instance` (what there is), `revision` (what belongs together),
-//! `entry` (a request's way in), `service` (its service and its end), `contention` (how requests
-//! slow each other), `fleet` (how instances come and go), `nodes`, `beat` (reports and decisions),
-//! `attention` (local mode's decisions out of turn), `failure` (what breaks), `tally` (what is
-//! counted), `finish` (what it comes to).
+//! In reading order, first what there is: `request`, `instance`, `contention` (how requests slow
+//! each other), `revision` (what belongs together), `attention` (what its front door tells out of
+//! turn), `nodes`, `tally` and `totals` (what is counted), `alarm` and `slots`. Each changes itself
+//! alone. Then what happens, where several of them meet: `entry` (a request's way in), `service`
+//! (its service and its end), `fleet` (how instances come and go), `placement` (where), `beat`
+//! (reports and decisions), `out_of_turn` (local mode's), `failure` (what breaks), `levels` (what
+//! rises and falls), `finish` (what it comes to).
 
+mod alarm;
 mod attention;
 mod beat;
 mod contention;
@@ -19,19 +22,25 @@ mod failure;
 mod finish;
 mod fleet;
 mod instance;
+mod levels;
 mod nodes;
+mod out_of_turn;
+mod placement;
 mod request;
 mod revision;
 mod service;
-pub(crate) mod tally;
+mod slots;
+mod tally;
+mod totals;
 
 use std::sync::Arc;
 
 use slab::Slab;
 
 use crate::arrival::{Arrival, ArrivalSource, RevisionId, RevisionNames};
-use crate::engine::{RunError, RunOutput};
-use crate::events::{Event, EventQueue, Kind};
+use crate::error::RunError;
+use crate::events::{Event, EventQueue, Kind, NEVER};
+use crate::output::RunOutput;
 use crate::random::{Stream, Streams};
 use crate::record::{DecisionRecord, Observer};
 use crate::scaler::Explains;
@@ -42,9 +51,8 @@ use instance::Instance;
 use nodes::Nodes;
 use request::Request;
 use revision::{Asked, Revision};
+use totals::Totals;
 
-/// Never.
-const NEVER: u64 = u64::MAX;
 /// How often an observer hears of progress, in arrivals.
 const PROGRESS_EVERY: u64 = 1 << 16;
 /// After the last arrival requests are given this long to end when no duration says otherwise:
@@ -97,16 +105,8 @@ pub(crate) struct World<'a, O> {
     entered: u64,
     /// Clients that will try again.
     retries_pending: u64,
-    /// Most instances ready, and alive, at once over all revisions.
-    peak_ready: u64,
-    peak_alive: u64,
-    series: Option<SeriesRecorder>,
-    /// Sums over all revisions, for the series.
-    total: tally::Population,
-    total_wanted: u64,
-    total_windows: (f64, f64),
-    /// Revisions whose requests go through the front door.
-    total_proxied: u64,
+    /// All revisions together.
+    total: Totals,
     think: Option<Stream>,
     client_revision: u32,
     decisions: Vec<DecisionRecord>,
@@ -142,13 +142,7 @@ impl<'a, O: Observer> World<'a, O> {
             arrivals: 0,
             entered: 0,
             retries_pending: 0,
-            peak_ready: 0,
-            peak_alive: 0,
-            series,
-            total: tally::Population::default(),
-            total_wanted: 0,
-            total_windows: (0.0, 0.0),
-            total_proxied: 0,
+            total: Totals::new(series),
             think: None,
             client_revision: 0,
             decisions: Vec::new(),
@@ -269,7 +263,7 @@ impl<'a, O: Observer> World<'a, O> {
             Rare::WarmUp => {
                 let now = self.now;
                 self.revisions.iter_mut().for_each(|revision| revision.tally.restart(now));
-                (self.peak_ready, self.peak_alive) = (self.total.ready, self.total.alive());
+                self.total.restart();
                 Ok(())
             }
             Rare::Retry { revision, service_ns, attempt, client } => {
@@ -310,7 +304,7 @@ impl<'a, O: Observer> World<'a, O> {
             };
             let revision = Revision::new(index, name, model, &self.streams, self.now, asked)
                 .map_err(|problem| RunError::Setting { revision: name.to_owned(), problem })?;
-            self.total_proxied += u64::from(revision.proxied);
+            self.total.meet(u64::from(revision.is_proxied()));
             self.revisions.push(revision);
             self.begin_revision(index);
         }

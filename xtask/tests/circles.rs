@@ -28,19 +28,6 @@ const EXCEPTIONS: &[(&str, &[&str])] = &[
         &["exchange", "exchange/abandoned", "exchange/forward", "exchange/pump", "exchange/tunnel"],
     ),
     ("relay", &["upstream", "upstream/dial", "upstream/http2"]),
-    (
-        "sim",
-        &[
-            "engine",
-            "world",
-            "world/attention",
-            "world/beat",
-            "world/entry",
-            "world/fleet",
-            "world/nodes",
-            "world/revision",
-        ],
-    ),
 ];
 
 fn crates() -> Vec<String> {

@@ -2,6 +2,7 @@
 
 use super::sketch::Sketch;
 use super::{MAX_POINTS, SeriesPoint, TimeSeries};
+use crate::record::Outcome;
 use crate::time::NANOS_PER_SEC;
 
 /// Something with a value at every instant.
@@ -102,15 +103,30 @@ impl SeriesRecorder {
         self.step_mut(now).counts[count as usize] += 1;
     }
 
+    /// A request ended at `now` after it was inside and, if it was served, waited for so long.
+    pub(crate) fn ended(&mut self, now: u64, outcome: Outcome, inside_ns: u64, waited_ns: u64) {
+        let count = match outcome {
+            Outcome::Completed => Count::Completed,
+            Outcome::Rejected => Count::Rejected,
+            Outcome::TimedOut => Count::TimedOut,
+            Outcome::Failed | Outcome::InFlight => Count::Failed,
+        };
+        self.count(now, count);
+        if outcome == Outcome::Completed {
+            self.latency(now, inside_ns);
+            self.wait(now, waited_ns);
+        }
+    }
+
     /// A request was answered at `now` after `nanos`.
     #[inline]
-    pub(crate) fn latency(&mut self, now: u64, nanos: u64) {
+    fn latency(&mut self, now: u64, nanos: u64) {
         self.step_mut(now).latencies.get_or_insert_with(Sketch::new).record(nanos);
     }
 
     /// A request's service began at `now` after a wait of `nanos`.
     #[inline]
-    pub(crate) fn wait(&mut self, now: u64, nanos: u64) {
+    fn wait(&mut self, now: u64, nanos: u64) {
         let step = self.step_mut(now);
         step.wait_max_ns = step.wait_max_ns.max(nanos);
     }

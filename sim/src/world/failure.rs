@@ -1,8 +1,8 @@
 //! What breaks, and what is done about it.
 
-use super::beat::Trigger;
 use super::{Rare, World};
 use crate::record::Observer;
+use crate::scaler::Trigger;
 use crate::scenario::FailureKind;
 
 impl<O: Observer> World<'_, O> {
@@ -34,7 +34,7 @@ impl<O: Observer> World<'_, O> {
     fn fail_instances(&mut self, index: u32, count: u32) {
         for _ in 0..count {
             // The one that has been ready for longest: it holds a fair share of the requests.
-            let Some(&slot) = self.revisions[index as usize].ready.first() else { break };
+            let Some(slot) = self.revisions[index as usize].longest_ready() else { break };
             self.kill_instance(slot);
         }
         self.replace_lost(index);
@@ -42,7 +42,7 @@ impl<O: Observer> World<'_, O> {
 
     /// The platform keeps the number that was asked for, whoever decides.
     fn replace_lost(&mut self, index: u32) {
-        let wanted = self.revisions[index as usize].wanted;
+        let wanted = self.revisions[index as usize].wanted();
         self.scale_to(index, wanted);
     }
 
@@ -53,9 +53,8 @@ impl<O: Observer> World<'_, O> {
         }
         for index in 0..self.revisions.len() {
             let revision = &mut self.revisions[index];
-            let (ready, wanted) = (revision.ready.len() as u32, revision.wanted);
-            revision.scaler.restart(ready, wanted, self.now);
-            if revision.scaler.is_exact() {
+            revision.restart_scaler(self.now);
+            if revision.is_exact() {
                 self.decide(index as u32, Trigger::WakeUp);
             } else {
                 self.keep_beating(index as u32);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::World;
 use super::tally::idle_share;
 use crate::arrival::RevisionNames;
-use crate::engine::RunOutput;
+use crate::output::RunOutput;
 use crate::record::Observer;
 use crate::result::{DurationStats, Extra, Levels, RevisionResult, SimResult};
 use crate::series::TimeSeries;
@@ -28,7 +28,7 @@ impl<O: Observer> World<'_, O> {
             }
         }
         let mut series = Vec::new();
-        if let Some(recorder) = self.series.take() {
+        if let Some(recorder) = self.total.series_mut().take() {
             series.push(recorder.finish(end, None));
         }
         let mut results = Vec::with_capacity(self.revisions.len());
@@ -38,7 +38,7 @@ impl<O: Observer> World<'_, O> {
             debug_assert!(revision.tally.adds_up(in_flight, inside), "the counts do not add up");
             sum.add(&result, &revision.tally);
             results.push(result);
-            if let Some(recorder) = revision.series.take() {
+            if let Some(recorder) = revision.series_mut().take() {
                 series.push(recorder.finish(end, Some(revision.name.clone())));
             }
         }
@@ -48,7 +48,7 @@ impl<O: Observer> World<'_, O> {
             series.iter_mut().for_each(|series: &mut TimeSeries| series.revision = None);
         }
         let simulated_seconds = (end - begin) as f64 / NANOS_PER_SEC as f64;
-        let mut result = sum.result(&results, self.peak_ready, self.peak_alive);
+        let mut result = sum.result(&results, self.total.peak_ready, self.total.peak_alive);
         result.simulated_seconds = simulated_seconds;
         result.seed = self.scenario.seed;
         result.revisions = results;

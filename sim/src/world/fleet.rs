@@ -1,21 +1,18 @@
 //! How instances come and go.
 
-use tidegate_admission::{Breaker, Grant, Meter, Moment};
+use tidegate_admission::Grant;
 
-use super::instance::{Instance, NO_NODE, State};
-use super::revision::Sidecars;
-use super::{NEVER, World};
+use super::World;
+use super::instance::{Pull, State};
 use crate::events::{Kind, Tag};
 use crate::record::{Observer, Outcome};
-use crate::scenario::Victim;
 use crate::series::recorder::Level;
 
 impl<O: Observer> World<'_, O> {
     /// A revision that was just met gets the instances it begins with, ready at once.
     pub(super) fn begin_revision(&mut self, index: u32) {
         self.show(index, Level::Proxied);
-        let revision = &self.revisions[index as usize];
-        let initial = revision.model.initial.unwrap_or(revision.scaler.least());
+        let initial = self.revisions[index as usize].initial();
         self.set_wanted(index, initial);
         for _ in 0..initial {
             let slot = self.create_instance(index);
@@ -23,22 +20,21 @@ impl<O: Observer> World<'_, O> {
             self.becomes_ready(slot);
         }
         if initial > 0 {
-            self.revisions[index as usize].scaler.begin_with(initial, self.now);
+            self.revisions[index as usize].begin_with(initial, self.now);
             self.keep_beating(index);
         }
     }
 
     /// The number of instances wanted changes.
-    pub(super) fn set_wanted(&mut self, index: u32, wanted: u32) {
-        let revision = &mut self.revisions[index as usize];
-        self.total_wanted = self.total_wanted - u64::from(revision.wanted) + u64::from(wanted);
-        revision.wanted = wanted;
+    fn set_wanted(&mut self, index: u32, wanted: u32) {
+        let before = self.revisions[index as usize].set_wanted(wanted);
+        self.total.want(before, wanted);
         self.show(index, Level::Wanted);
     }
 
     /// Starts or stops instances until there are as many as wanted.
     pub(super) fn scale_to(&mut self, index: u32, wanted: u32) {
-        if self.revisions[index as usize].wanted != wanted {
+        if self.revisions[index as usize].wanted() != wanted {
             self.revisions[index as usize].tally.scale_events += 1;
             self.set_wanted(index, wanted);
         }
@@ -53,27 +49,9 @@ impl<O: Observer> World<'_, O> {
 
     fn create_instance(&mut self, index: u32) -> u32 {
         let revision = &mut self.revisions[index as usize];
-        let number = revision.next_number;
-        revision.next_number += 1;
-        revision.tally.started += 1;
-        let slot = self.instances.insert(Instance {
-            revision: index,
-            number,
-            state: State::Pending,
-            node: NO_NODE,
-            holds: 0,
-            at_front_door: None,
-            at_ingress: None,
-            breaker: None,
-            waiters: Vec::new(),
-            meter: None,
-            shared: None,
-            change: Tag::NONE,
-            due: Tag::NONE,
-            due_at: NEVER,
-        }) as u32;
-        self.revisions[index as usize].starting.push(slot);
-        self.change_instances(index, Level::Starting, 1);
+        let slot = self.instances.insert(revision.order_instance()) as u32;
+        revision.list(slot, State::Pending);
+        self.change(index, Level::Starting, 1);
         slot
     }
 
@@ -81,25 +59,15 @@ impl<O: Observer> World<'_, O> {
     pub(super) fn start_instance(&mut self, slot: u32, pulls: Pull) {
         let place = &mut self.instances[slot as usize];
         place.state = State::Starting;
-        let revision = &mut self.revisions[place.revision as usize];
-        let (model, stream) = (&revision.model.start_up, &mut revision.start);
-        let schedule = model.schedule.sample(stream).as_nanos();
-        let pull = model.pull.sample(stream).as_nanos();
-        let start = model.start.sample(stream).as_nanos();
-        let pull = if pulls == Pull::Needed { pull } else { 0 };
-        // Readiness is noticed by the first probe after the start.
-        let period = model.probe_period.as_nanos();
-        let probes = if period == 0 { 0 } else { start.div_ceil(period).max(1) };
-        let noticed = if period == 0 { start } else { probes.saturating_mul(period) };
-        let begun = self.now.saturating_add(schedule).saturating_add(pull);
-        let ready = begun.saturating_add(noticed);
+        let delay = self.revisions[place.revision as usize].start_up_ns(pulls);
+        let ready = self.now.saturating_add(delay);
         place.change = self.events.push(ready, Kind::Instance, slot);
     }
 
     /// An instance's event is due, unless it is stale.
     pub(super) fn instance_due(&mut self, slot: u32, tag: Tag) {
-        let Some(place) = self.instances.get(slot as usize) else { return };
-        if place.due == tag {
+        let Some(place) = self.instances.get_mut(slot as usize) else { return };
+        if place.due.rings(tag) {
             return self.visit_instance(slot);
         }
         if place.change != tag {
@@ -114,38 +82,19 @@ impl<O: Observer> World<'_, O> {
     }
 
     fn becomes_ready(&mut self, slot: u32) {
-        let now = Moment::from_nanos(self.now);
         let place = &mut self.instances[slot as usize];
         let index = place.revision;
         place.state = State::Ready;
         place.change = Tag::NONE;
-        let revision = &mut self.revisions[index as usize];
-        if revision.sidecars == Sidecars::Limiting {
-            place.breaker = Some(Breaker::new(revision.limit, revision.line));
-        }
-        if revision.asks_each() {
-            place.meter = Some(Box::new(Meter::new(now)));
-        }
-        if let Some(door) = &mut revision.ingress {
-            let (id, _nobody_waits) = door.add(tidegate_admission::Limit::UNLIMITED);
-            place.at_ingress = Some(id);
-            super::entry::put(&mut revision.ingress_slots, id.slot(), slot);
-        }
-        let (id, grants) = revision.front.add(revision.limit);
-        place.at_front_door = Some(id);
-        super::entry::put(&mut revision.front_slots, id.slot(), slot);
-        if let Some(position) = revision.starting.iter().position(|other| *other == slot) {
-            revision.starting.remove(position);
-        }
-        revision.ready.push(slot);
-        self.change_instances(index, Level::Starting, -1);
-        self.change_instances(index, Level::Ready, 1);
+        let grants = self.revisions[index as usize].admit(slot, place, self.now);
+        self.change(index, Level::Starting, -1);
+        self.change(index, Level::Ready, 1);
         self.grant_all(index, grants);
         self.keep_beating(index);
         self.look_again(index);
     }
 
-    pub(super) fn grant_all(&mut self, index: u32, grants: Vec<Grant>) {
+    fn grant_all(&mut self, index: u32, grants: Vec<Grant>) {
         for grant in grants {
             self.granted(index, grant);
         }
@@ -153,31 +102,14 @@ impl<O: Observer> World<'_, O> {
 
     /// Lets one instance go: one that is not ready if there is any, else a victim.
     fn dismiss_one(&mut self, index: u32) {
-        let revision = &self.revisions[index as usize];
-        // The one that was asked for last has the furthest to go, so it is given up first.
-        if let Some(&slot) = revision.starting.last() {
+        let revision = &mut self.revisions[index as usize];
+        if let Some(slot) = revision.last_starting() {
             return self.remove_instance(slot);
         }
-        if let Some(slot) = self.victim(index) {
+        let instances = &self.instances;
+        let load = |slot: u32| instances.get(slot as usize).map(|place| place.holds);
+        if let Some(slot) = revision.victim(load) {
             self.drain_instance(slot);
-        }
-    }
-
-    fn victim(&mut self, index: u32) -> Option<u32> {
-        let revision = &mut self.revisions[index as usize];
-        let ready = &revision.ready;
-        match revision.model.victim {
-            Victim::Newest => ready.last().copied(),
-            Victim::Oldest => ready.first().copied(),
-            Victim::Random => {
-                let chosen = revision.chance.below(ready.len() as u64);
-                ready.get(chosen as usize).copied()
-            }
-            Victim::Idlest => {
-                let instances = &self.instances;
-                let load = |slot: &u32| instances.get(*slot as usize).map(|place| place.holds);
-                ready.iter().rev().min_by_key(|slot| load(slot)).copied()
-            }
         }
     }
 
@@ -185,23 +117,22 @@ impl<O: Observer> World<'_, O> {
     fn drain_instance(&mut self, slot: u32) {
         let index = self.leave_ready(slot);
         let place = &mut self.instances[slot as usize];
+        if place.holds > 0 {
+            let until = self.revisions[index as usize].drain(place, self.now);
+            place.change = self.events.push(until, Kind::Instance, slot);
+        }
+        self.begin_draining(slot);
+        if self.instances[slot as usize].is_drained() {
+            self.remove_instance(slot);
+        }
+    }
+
+    fn begin_draining(&mut self, slot: u32) {
+        let place = &mut self.instances[slot as usize];
         place.state = State::Draining;
-        if place.holds == 0 {
-            self.revisions[index as usize].draining.push(slot);
-            self.change_instances(index, Level::Draining, 1);
-            return self.remove_instance(slot);
-        }
-        let revision = &mut self.revisions[index as usize];
-        if let Some(id) = place.at_front_door {
-            revision.front.drain(id);
-        }
-        if let (Some(id), Some(door)) = (place.at_ingress, &mut revision.ingress) {
-            door.drain(id);
-        }
-        let until = self.now.saturating_add(revision.model.drain.as_nanos());
-        place.change = self.events.push(until, Kind::Instance, slot);
-        revision.draining.push(slot);
-        self.change_instances(index, Level::Draining, 1);
+        let index = place.revision;
+        self.revisions[index as usize].list(slot, State::Draining);
+        self.change(index, Level::Draining, 1);
     }
 
     /// Takes an instance off the list of those that are ready.
@@ -211,11 +142,8 @@ impl<O: Observer> World<'_, O> {
         if busy {
             self.change_busy(slot, -1);
         }
-        let ready = &mut self.revisions[index as usize].ready;
-        if let Some(position) = ready.iter().rposition(|other| *other == slot) {
-            ready.remove(position);
-        }
-        self.change_instances(index, Level::Ready, -1);
+        self.revisions[index as usize].unlist(slot, State::Ready);
+        self.change(index, Level::Ready, -1);
         index
     }
 
@@ -223,31 +151,22 @@ impl<O: Observer> World<'_, O> {
     pub(super) fn remove_instance(&mut self, slot: u32) {
         let Some(place) = self.instances.get(slot as usize) else { return };
         let (index, state) = (place.revision, place.state);
-        let revision = &mut self.revisions[index as usize];
-        let (list, level) = match state {
-            State::Pending | State::Starting => (&mut revision.starting, Level::Starting),
+        let level = match state {
+            State::Pending | State::Starting => Level::Starting,
             State::Ready => {
                 self.leave_ready(slot);
                 return self.forget_instance(slot);
             }
-            State::Draining => (&mut revision.draining, Level::Draining),
+            State::Draining => Level::Draining,
         };
-        if let Some(position) = list.iter().rposition(|other| *other == slot) {
-            list.remove(position);
-        }
-        self.change_instances(index, level, -1);
+        self.revisions[index as usize].unlist(slot, state);
+        self.change(index, level, -1);
         self.forget_instance(slot);
     }
 
     fn forget_instance(&mut self, slot: u32) {
-        let Some(place) = self.instances.try_remove(slot as usize) else { return };
-        let revision = &mut self.revisions[place.revision as usize];
-        if let Some(id) = place.at_front_door {
-            revision.front.remove(id);
-        }
-        if let (Some(id), Some(door)) = (place.at_ingress, &mut revision.ingress) {
-            door.remove(id);
-        }
+        let Some(mut place) = self.instances.try_remove(slot as usize) else { return };
+        self.revisions[place.revision as usize].forget(&mut place);
         self.leave_node(place.node);
     }
 
@@ -258,30 +177,18 @@ impl<O: Observer> World<'_, O> {
         place.shared = None;
         place.breaker = None;
         // Nobody is sent there any more while its requests end.
-        let (front, ingress) = (place.at_front_door.take(), place.at_ingress.take());
-        let revision = &mut self.revisions[index as usize];
-        if let Some(id) = front {
-            revision.front.remove(id);
-        }
-        if let (Some(id), Some(door)) = (ingress, &mut revision.ingress) {
-            door.remove(id);
-        }
+        self.revisions[index as usize].forget(place);
         // Rare enough to look through everyone who is in the system.
-        let lost: Vec<(u32, bool)> = self
-            .requests
-            .iter()
-            .filter(|(_, request)| request.instance == slot)
-            .map(|(key, request)| (key as u32, request.started == super::request::NOT_STARTED))
-            .collect();
-        if self.instances[slot as usize].state == State::Ready {
-            let index = self.leave_ready(slot);
-            self.instances[slot as usize].state = State::Draining;
-            self.revisions[index as usize].draining.push(slot);
-            self.change_instances(index, Level::Draining, 1);
+        let here = self.requests.iter().filter(|(_, request)| request.instance == slot);
+        let lost: Vec<(u32, bool)> =
+            here.map(|(key, request)| (key as u32, request.waits())).collect();
+        if self.instances[slot as usize].is_ready() {
+            self.leave_ready(slot);
+            self.begin_draining(slot);
         }
         for (request, waits) in lost {
             if waits {
-                self.change_waiting(index, -1);
+                self.change(index, Level::Waiting, -1);
             }
             self.end_request(request, Outcome::Failed);
         }
@@ -289,78 +196,4 @@ impl<O: Observer> World<'_, O> {
             self.remove_instance(slot);
         }
     }
-
-    /// A ready instance begins or ceases to hold requests.
-    pub(super) fn change_busy(&mut self, slot: u32, change: i64) {
-        let place = &self.instances[slot as usize];
-        if place.state != State::Ready {
-            return;
-        }
-        let index = place.revision;
-        let tally = &mut self.revisions[index as usize].tally;
-        tally.advance(self.now);
-        tally.now.busy = tally.now.busy.saturating_add_signed(change);
-        self.total.busy = self.total.busy.saturating_add_signed(change);
-        self.show(index, Level::Busy);
-    }
-
-    fn change_instances(&mut self, index: u32, level: Level, change: i64) {
-        let tally = &mut self.revisions[index as usize].tally;
-        tally.advance(self.now);
-        let (mine, all) = match level {
-            Level::Starting => (&mut tally.now.starting, &mut self.total.starting),
-            Level::Draining => (&mut tally.now.draining, &mut self.total.draining),
-            _ => {
-                tally.set_ready(tally.now.ready.saturating_add_signed(change));
-                self.total.ready = self.total.ready.saturating_add_signed(change);
-                tally.note_peaks();
-                self.peak_ready = self.peak_ready.max(self.total.ready);
-                self.peak_alive = self.peak_alive.max(self.total.alive());
-                return self.show(index, Level::Ready);
-            }
-        };
-        *mine = mine.saturating_add_signed(change);
-        *all = all.saturating_add_signed(change);
-        tally.note_peaks();
-        self.peak_alive = self.peak_alive.max(self.total.alive());
-        self.show(index, level);
-    }
-
-    /// Draws the present value of a level into the series.
-    #[inline]
-    pub(super) fn show(&mut self, index: u32, level: Level) {
-        let revision = &mut self.revisions[index as usize];
-        let value = |population: &super::tally::Population, wanted: u64, proxied: bool| match level
-        {
-            Level::Concurrency => population.inside,
-            Level::Waiting => population.waiting,
-            Level::Starting => population.starting,
-            Level::Ready => population.ready,
-            Level::Draining => population.draining,
-            Level::Busy => population.busy,
-            Level::Wanted => wanted,
-            Level::Panicking => population.panicking,
-            Level::Proxied => u64::from(proxied),
-        };
-        if let Some(series) = &mut revision.series {
-            let now = value(&revision.tally.now, u64::from(revision.wanted), revision.proxied);
-            series.set(self.now, level, now);
-        }
-        if let Some(series) = &mut self.series {
-            let mut now = value(&self.total, self.total_wanted, self.total_proxied > 0);
-            if level == Level::Panicking {
-                now = now.min(1);
-            }
-            series.set(self.now, level, now);
-        }
-    }
-}
-
-/// Whether an instance's node lacks the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pull {
-    /// It must be fetched.
-    Needed,
-    /// It is there.
-    Cached,
 }

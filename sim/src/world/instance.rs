@@ -2,7 +2,9 @@
 
 use tidegate_admission::{Breaker, InstanceId, Meter};
 
+use super::alarm::Alarm;
 use super::contention::Shared;
+use super::slots::Slots;
 use crate::events::Tag;
 
 /// The instance has no node, because there are none or there is no room yet.
@@ -19,6 +21,15 @@ pub(crate) enum State {
     Ready,
     /// Takes no new requests and finishes what it has.
     Draining,
+}
+
+/// Whether an instance's node lacks the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pull {
+    /// It must be fetched.
+    Needed,
+    /// It is there.
+    Cached,
 }
 
 /// One instance.
@@ -38,15 +49,45 @@ pub(crate) struct Instance {
     /// The sidecar's limit and line; only where requests can come both ways.
     pub(crate) breaker: Option<Breaker>,
     /// Which request holds which place in the line.
-    pub(crate) waiters: Vec<u32>,
+    pub(crate) waiters: Slots,
     /// The sidecar's account of direct requests; only where each instance is asked by itself.
     pub(crate) meter: Option<Box<Meter>>,
     /// Requests that slow each other; only with contention.
     pub(crate) shared: Option<Box<Shared>>,
     /// The event at which its state changes by itself; any other one is stale.
     pub(crate) change: Tag,
-    /// The event at which somebody in `shared` or in line is due.
-    pub(crate) due: Tag,
-    /// When `due` happens.
-    pub(crate) due_at: u64,
+    /// When somebody in `shared` or in line is due.
+    pub(crate) due: Alarm,
+}
+
+impl Instance {
+    /// Number `number` of a revision, for which there is no room yet.
+    pub(crate) fn new(revision: u32, number: u32) -> Self {
+        Instance {
+            revision,
+            number,
+            state: State::Pending,
+            node: NO_NODE,
+            holds: 0,
+            at_front_door: None,
+            at_ingress: None,
+            breaker: None,
+            waiters: Slots::default(),
+            meter: None,
+            shared: None,
+            change: Tag::NONE,
+            due: Alarm::OFF,
+        }
+    }
+
+    /// Whether it takes requests.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state == State::Ready
+    }
+
+    /// Whether it is on its way out and has finished what it had.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.state == State::Draining && self.holds == 0
+    }
 }

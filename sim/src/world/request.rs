@@ -31,6 +31,25 @@ pub(crate) struct Request {
     pub(crate) ending: Outcome,
 }
 
+/// A request that has come, before it is anywhere.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Newcomer {
+    pub(crate) service_ns: u64,
+    pub(crate) way: Way,
+    pub(crate) cold: Cold,
+}
+
+/// What becomes of a request that asks to enter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    /// It goes to this instance.
+    Sent(u32),
+    /// It stands in the front door's line.
+    Waiting,
+    /// There is no room for it.
+    Refused,
+}
+
 /// Whether a request found nobody ready to serve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cold {
@@ -45,4 +64,42 @@ pub(crate) enum Way {
     FrontDoor,
     /// Straight to an instance.
     Direct,
+}
+
+impl Request {
+    /// A request that has just come; it is nowhere yet.
+    #[inline]
+    pub(crate) fn new(
+        number: u64,
+        now: u64,
+        revision: u32,
+        newcomer: Newcomer,
+        client: u32,
+        attempt: u32,
+    ) -> Self {
+        Request {
+            number,
+            arrived: now,
+            started: NOT_STARTED,
+            service_ns: newcomer.service_ns,
+            event: Tag::NONE,
+            revision,
+            instance: NO_INSTANCE,
+            client,
+            attempt,
+            cold: newcomer.cold,
+            way: newcomer.way,
+            ending: Outcome::InFlight,
+        }
+    }
+
+    /// Whether its service has not begun.
+    pub(crate) fn waits(&self) -> bool {
+        self.started == NOT_STARTED
+    }
+
+    /// How long it waited, if its service has begun.
+    pub(crate) fn waited_ns(&self) -> u64 {
+        self.started.saturating_sub(self.arrived)
+    }
 }

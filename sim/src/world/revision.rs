@@ -1,4 +1,13 @@
 //! One revision: its instances, its lines, its accountant and who decides for it.
+//!
+//! What touches nothing but the revision is a method here, and only those see its fields: `lines`
+//! (how requests come, wait and go), `members` (its instances), `reporting` (what its decider hears
+//! and says), `urgency` (when it is looked at again). The world joins them where several meet.
+
+mod lines;
+mod members;
+mod reporting;
+mod urgency;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,17 +16,19 @@ use std::time::Duration;
 use tidegate_admission::dispatcher::DispatcherSettings;
 use tidegate_admission::{Depth, Dispatcher, Limit, LineSettings, Meter, Moment, Policy};
 
+use super::alarm::Alarm;
 use super::attention::Attention;
+use super::slots::Slots;
 use super::tally::Tally;
-use crate::events::Tag;
+use crate::events::NEVER;
 use crate::random::{Stream, Streams};
 use crate::scaler::{Explains, Report, Scaler};
 use crate::scenario::{Balance, Contention, Keep, Path, Platform, RevisionModel, Sampling};
-use crate::series::recorder::SeriesRecorder;
+use crate::series::recorder::{Count, Level, SeriesRecorder};
 
 /// Whether a revision has a beat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Beat {
+enum Beat {
     On,
     Off,
 }
@@ -40,60 +51,59 @@ pub(crate) struct Asked {
 
 /// One revision.
 pub(crate) struct Revision {
+    index: u32,
     pub(crate) name: String,
     /// Shared by all revisions of the same model, so that a thousand of them stay near each other.
     pub(crate) model: Arc<RevisionModel>,
-    pub(crate) limit: Limit,
-    pub(crate) timeout_ns: u64,
-    pub(crate) sidecars: Sidecars,
-    pub(crate) line: LineSettings,
-    pub(crate) front: Dispatcher,
+    pub(crate) tally: Tally,
+    series: Option<SeriesRecorder>,
+    limit: Limit,
+    timeout_ns: u64,
+    sidecars: Sidecars,
+    line: LineSettings,
+    front: Dispatcher,
     /// The direct way: instances without limits, because they limit for themselves.
-    pub(crate) ingress: Option<Dispatcher>,
+    ingress: Option<Dispatcher>,
     /// Which request holds which place in the front door's line.
-    pub(crate) front_waiters: Vec<u32>,
+    front_waiters: Slots,
     /// When the head of the front door's line is due.
-    pub(crate) front_due: Tag,
-    pub(crate) front_due_at: u64,
+    front_due: Alarm,
     /// Which instance has which slot at the front door.
-    pub(crate) front_slots: Vec<u32>,
+    front_slots: Slots,
     /// Which instance has which slot on the direct way.
-    pub(crate) ingress_slots: Vec<u32>,
+    ingress_slots: Slots,
     /// Everything in the system, or everything that came through the front door where each
     /// instance is asked by itself.
-    pub(crate) meter: Meter,
-    pub(crate) scaler: Scaler,
+    meter: Meter,
+    scaler: Scaler,
     /// Reports on their way.
-    pub(crate) reports: VecDeque<(u64, Report)>,
-    pub(crate) wanted: u32,
+    reports: VecDeque<(u64, Report)>,
+    wanted: u32,
     /// What the policy wished for last.
-    pub(crate) last_desired: i32,
+    last_desired: i32,
     /// Averages of the last decision, for the series.
-    pub(crate) windows: (f64, f64),
+    windows: (f64, f64),
     /// Whether a waiting request was reported before the second was over.
-    pub(crate) early_report: bool,
+    early_report: bool,
     /// When the last report was made.
-    pub(crate) reported_at: u64,
+    reported_at: u64,
     /// When there was last anything to do.
-    pub(crate) busy_at: u64,
+    busy_at: u64,
     /// Whether requests go through the front door also while instances are ready.
-    pub(crate) proxied: bool,
-    pub(crate) starting: Vec<u32>,
+    proxied: bool,
+    starting: Vec<u32>,
     /// In order of becoming ready.
-    pub(crate) ready: Vec<u32>,
-    pub(crate) draining: Vec<u32>,
-    pub(crate) next_number: u32,
-    pub(crate) beat: Beat,
+    ready: Vec<u32>,
+    draining: Vec<u32>,
+    next_number: u32,
+    beat: Beat,
     /// When the policy asked to be woken.
-    pub(crate) wake: Tag,
-    pub(crate) wake_at: u64,
+    wake: Alarm,
     /// Only in local mode: what the controller was told out of turn.
-    pub(crate) attention: Option<Box<Attention>>,
-    pub(crate) service: Stream,
-    pub(crate) start: Stream,
-    pub(crate) chance: Stream,
-    pub(crate) tally: Tally,
-    pub(crate) series: Option<SeriesRecorder>,
+    attention: Option<Box<Attention>>,
+    service: Stream,
+    start: Stream,
+    chance: Stream,
 }
 
 fn admission_policy(balance: Balance, seed: u64) -> Policy {
@@ -118,28 +128,19 @@ impl Revision {
         if let Some(problem) = problem_of(model) {
             return Err(problem);
         }
-        let index = u64::from(index);
+        let number = u64::from(index);
         let limit = Limit::from_wire(model.concurrency);
         let timeout = model.timeout.map(Duration::from);
-        let seed = streams.stream("balance", index).bits();
-        let front = Dispatcher::new(DispatcherSettings {
-            policy: admission_policy(model.front_door_balance, seed),
-            max_waiting: model.front_door_capacity,
-            longest_wait: timeout,
-        });
-        let ingress = (model.path != Path::Central).then(|| {
-            Dispatcher::new(DispatcherSettings {
-                policy: admission_policy(model.balance, seed.rotate_left(32)),
-                max_waiting: 0,
-                longest_wait: None,
-            })
-        });
+        let (front, ingress) = dispatchers(model, streams.stream("balance", number).bits());
         let depth = model.queue_depth.map_or(LineSettings::KNATIVE.depth, Depth::Count);
         Ok(Revision {
+            index,
             name: name.to_owned(),
             model: Arc::clone(model),
+            tally: Tally::default(),
+            series: (asked.series == Keep::Yes).then(SeriesRecorder::new),
             limit,
-            timeout_ns: model.timeout.map_or(super::NEVER, |span| span.as_nanos()),
+            timeout_ns: model.timeout.map_or(NEVER, |span| span.as_nanos()),
             sidecars: match model.path {
                 Path::Central => Sidecars::Folded,
                 Path::Auto | Path::Direct => Sidecars::Limiting,
@@ -147,11 +148,10 @@ impl Revision {
             line: LineSettings { depth, longest_wait: timeout },
             front,
             ingress,
-            front_waiters: Vec::new(),
-            front_due: Tag::NONE,
-            front_due_at: super::NEVER,
-            front_slots: Vec::new(),
-            ingress_slots: Vec::new(),
+            front_waiters: Slots::default(),
+            front_due: Alarm::OFF,
+            front_slots: Slots::default(),
+            ingress_slots: Slots::default(),
             meter: Meter::new(Moment::from_nanos(now)),
             scaler: Scaler::new(model, now, asked.explains)?,
             reports: VecDeque::new(),
@@ -167,31 +167,101 @@ impl Revision {
             draining: Vec::new(),
             next_number: 0,
             beat: Beat::Off,
-            wake: Tag::NONE,
-            wake_at: super::NEVER,
+            wake: Alarm::OFF,
             attention: (model.platform != Platform::Cluster).then(|| Attention::new(now).into()),
-            service: streams.stream("service", index),
-            start: streams.stream("start-up", index),
-            chance: streams.stream("chance", index),
-            tally: Tally::default(),
-            series: (asked.series == Keep::Yes).then(SeriesRecorder::new),
+            service: streams.stream("service", number),
+            start: streams.stream("start-up", number),
+            chance: streams.stream("chance", number),
         })
     }
 
-    /// Instances that are there or on their way, and not on their way out.
-    pub(crate) fn staying(&self) -> u32 {
-        (self.starting.len() + self.ready.len()) as u32
-    }
-
     /// Whether each instance is asked for its own report.
-    pub(crate) fn asks_each(&self) -> bool {
+    fn asks_each(&self) -> bool {
         self.model.reporting.sampling == Sampling::Knative && self.model.path != Path::Central
     }
 
+    /// Whether the policy is asked at every arrival and departure instead of every tick.
+    #[inline]
+    pub(crate) fn is_exact(&self) -> bool {
+        self.scaler.is_exact()
+    }
+
+    /// Whether an instance's own line has a say, or the front door's says it all.
+    #[inline]
+    pub(crate) fn has_folded_sidecars(&self) -> bool {
+        self.sidecars == Sidecars::Folded
+    }
+
+    /// Whether requests go through the front door also while instances are ready.
+    pub(crate) fn is_proxied(&self) -> bool {
+        self.proxied
+    }
+
+    /// Instances asked for.
+    pub(crate) fn wanted(&self) -> u32 {
+        self.wanted
+    }
+
     /// Whether requests that share an instance slow each other.
+    #[inline]
     pub(crate) fn contends(&self) -> bool {
         self.model.contention != Contention::None
     }
+
+    /// When a request is given up that arrived at `arrived`.
+    #[inline]
+    pub(crate) fn deadline(&self, arrived: u64) -> u64 {
+        arrived.saturating_add(self.timeout_ns)
+    }
+
+    /// How long a client waits before its next try, after so many.
+    pub(crate) fn pause_ns(&mut self, tries: u32) -> u64 {
+        let pause = self.model.retry.backoff.sample(&mut self.chance).as_nanos();
+        pause.saturating_mul(1 << tries.min(32))
+    }
+
+    /// Counts something that happened, in the series.
+    #[inline]
+    pub(crate) fn count(&mut self, now: u64, count: Count) {
+        if let Some(series) = &mut self.series {
+            series.count(now, count);
+        }
+    }
+
+    /// Draws the present value of a level into the series.
+    #[inline]
+    pub(crate) fn draw(&mut self, now: u64, level: Level) {
+        if let Some(series) = &mut self.series {
+            let value = match level {
+                Level::Wanted => u64::from(self.wanted),
+                Level::Proxied => u64::from(self.proxied),
+                _ => self.tally.now.level(level),
+            };
+            series.set(now, level, value);
+        }
+    }
+
+    /// The series, which stands still from here on.
+    pub(crate) fn series_mut(&mut self) -> &mut Option<SeriesRecorder> {
+        &mut self.series
+    }
+}
+
+/// The front door, and the direct way where there is one.
+fn dispatchers(model: &RevisionModel, seed: u64) -> (Dispatcher, Option<Dispatcher>) {
+    let front = Dispatcher::new(DispatcherSettings {
+        policy: admission_policy(model.front_door_balance, seed),
+        max_waiting: model.front_door_capacity,
+        longest_wait: model.timeout.map(Duration::from),
+    });
+    let ingress = (model.path != Path::Central).then(|| {
+        Dispatcher::new(DispatcherSettings {
+            policy: admission_policy(model.balance, seed.rotate_left(32)),
+            max_waiting: 0,
+            longest_wait: None,
+        })
+    });
+    (front, ingress)
 }
 
 /// What makes no sense in a model.

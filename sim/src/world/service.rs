@@ -1,15 +1,15 @@
 //! A request's service and its end.
 
-use tidegate_admission::{Moment, Source};
+use tidegate_admission::Moment;
 
 use super::contention::{Job, Shared};
-use super::instance::State;
-use super::request::{NO_CLIENT, NO_INSTANCE, NOT_STARTED, Request, Way};
-use super::{NEVER, Rare, World};
+use super::request::{Cold, NO_CLIENT, NO_INSTANCE, Request};
+use super::{Rare, World};
 use crate::arrival::RevisionId;
-use crate::events::{Kind, Tag};
+use crate::events::{Kind, NEVER, Tag};
 use crate::record::{Observer, Outcome, RequestRecord};
-use crate::series::recorder::Count;
+use crate::scaler::Trigger;
+use crate::series::recorder::Level;
 use crate::time::{SimSpan, SimTime};
 
 impl<O: Observer> World<'_, O> {
@@ -20,7 +20,7 @@ impl<O: Observer> World<'_, O> {
         request.started = now;
         let revision = &self.revisions[request.revision as usize];
         // Whoever waited twice, at the front door and at its instance, can be late already.
-        let deadline = request.arrived.saturating_add(revision.timeout_ns).max(now);
+        let deadline = revision.deadline(request.arrived).max(now);
         if !revision.contends() {
             let done = now.saturating_add(request.service_ns);
             let (at, ending) = if done <= deadline {
@@ -55,17 +55,12 @@ impl<O: Observer> World<'_, O> {
             };
             due = due.min(shared.next_at(law, alive));
         }
-        // A later event than the one pending needs no push: the pending one looks again.
-        if due < place.due_at {
-            place.due_at = due;
-            place.due = self.events.push(due, Kind::Instance, slot);
-        }
+        place.due.set(due, self.now, &mut self.events, (Kind::Instance, slot));
     }
 
     /// Somebody at an instance is due: done, or out of time.
     pub(super) fn visit_instance(&mut self, slot: u32) {
         let now = self.now;
-        self.instances[slot as usize].due_at = NEVER;
         while let Some(place) = self.instances.get_mut(slot as usize)
             && let Some(shared) = &mut place.shared
         {
@@ -82,8 +77,8 @@ impl<O: Observer> World<'_, O> {
             && let Some(breaker) = &mut place.breaker
             && let Some(ticket) = breaker.expire(Moment::from_nanos(now))
         {
-            let (request, revision) = (place.waiters[ticket.place()], place.revision);
-            self.change_waiting(revision, -1);
+            let (request, revision) = (place.waiters.at(ticket.place()), place.revision);
+            self.change(revision, Level::Waiting, -1);
             self.end_request(request, Outcome::TimedOut);
         }
         if self.instances.contains(slot as usize) {
@@ -108,9 +103,9 @@ impl<O: Observer> World<'_, O> {
         if request.instance != NO_INSTANCE {
             self.leave_instance(&request);
         }
-        self.change_inside(index, -1);
-        if self.revisions[index as usize].scaler.is_exact() {
-            self.decide(index, super::beat::Trigger::Tick);
+        self.show_change(index, Level::Concurrency, -1);
+        if self.revisions[index as usize].is_exact() {
+            self.decide(index, Trigger::Tick);
         }
         self.client_reacts(&request, outcome);
     }
@@ -119,59 +114,32 @@ impl<O: Observer> World<'_, O> {
     fn account_for(&mut self, request: &Request, outcome: Outcome) {
         let now = self.now;
         let revision = &mut self.revisions[request.revision as usize];
-        if request.way == Way::FrontDoor || !revision.asks_each() {
-            revision.meter.depart(Moment::from_nanos(now), Source::Direct);
-        } else if let Some(place) = self.instances.get_mut(request.instance as usize)
-            && let Some(meter) = &mut place.meter
-        {
-            meter.depart(Moment::from_nanos(now), Source::Direct);
+        let instance = self.instances.get_mut(request.instance as usize);
+        revision.account_departure(now, request.way, instance);
+        revision.tally.advance(now);
+        revision.tally.now.inside -= 1;
+        let (inside, waited) = (now - request.arrived, request.waited_ns());
+        if request.arrived >= self.counted_from {
+            revision.tally.left(outcome, inside, waited);
         }
-        let tally = &mut revision.tally;
-        tally.advance(now);
-        tally.now.inside -= 1;
-        let latency = now - request.arrived;
-        let counted = request.arrived >= self.counted_from;
-        let count = match outcome {
-            Outcome::Completed => Count::Completed,
-            Outcome::Rejected => Count::Rejected,
-            Outcome::TimedOut => Count::TimedOut,
-            Outcome::Failed | Outcome::InFlight => Count::Failed,
-        };
-        if counted {
-            tally.sojourn += u128::from(latency);
-            match outcome {
-                Outcome::Completed => {
-                    tally.completed += 1;
-                    tally.latency.record(latency);
-                    tally.wait.record(request.started - request.arrived);
-                }
-                Outcome::Rejected => tally.rejected += 1,
-                Outcome::TimedOut => tally.timed_out += 1,
-                Outcome::Failed | Outcome::InFlight => tally.failed += 1,
-            }
-        }
-        for series in [&mut self.series, &mut revision.series].into_iter().flatten() {
-            series.count(now, count);
-            if outcome == Outcome::Completed {
-                series.latency(now, latency);
-                series.wait(now, request.started - request.arrived);
-            }
+        for series in [self.total.series_mut(), revision.series_mut()].into_iter().flatten() {
+            series.ended(now, outcome, inside, waited);
         }
         self.observe(request, outcome);
     }
 
     fn observe(&mut self, request: &Request, outcome: Outcome) {
         let number_of = |slot: u32| self.instances.get(slot as usize).map(|place| place.number);
-        let started = request.started;
+        let started = (!request.waits()).then(|| SimTime::from_nanos(request.started));
         self.observer.request(&RequestRecord {
             number: request.number,
             revision: RevisionId(request.revision),
             arrived: SimTime::from_nanos(request.arrived),
-            started: (started != NOT_STARTED).then(|| SimTime::from_nanos(started)),
+            started,
             ended: SimTime::from_nanos(self.now),
             service: SimSpan::from_nanos(request.service_ns),
             instance: number_of(request.instance),
-            cold: request.cold == super::request::Cold::Yes,
+            cold: request.cold == Cold::Yes,
             retries: request.attempt,
             outcome,
         });
@@ -187,37 +155,20 @@ impl<O: Observer> World<'_, O> {
             self.change_busy(slot, -1);
         }
         let place = &mut self.instances[slot as usize];
-        if request.started != NOT_STARTED
+        if !request.waits()
             && let Some(breaker) = &mut place.breaker
             && let Some(ticket) = breaker.leave()
         {
-            let next = place.waiters[ticket.place()];
-            self.change_waiting(index, -1);
+            let next = place.waiters.at(ticket.place());
+            self.change(index, Level::Waiting, -1);
             self.begin_service(next);
         }
-        let revision = &mut self.revisions[index as usize];
         let place = &self.instances[slot as usize];
-        let mut grant = None;
-        match request.way {
-            Way::FrontDoor => {
-                if let Some(id) = place.at_front_door {
-                    grant = revision.front.depart(id);
-                }
-            }
-            Way::Direct => {
-                if let (Some(id), Some(door)) = (place.at_ingress, &mut revision.ingress) {
-                    // Nobody waits on the direct way, so nobody is granted anything.
-                    let _none = door.depart(id);
-                }
-            }
-        }
+        let grant = self.revisions[index as usize].give_back(request.way, place);
         if let Some(grant) = grant {
             self.granted(index, grant);
         }
-        if let Some(place) = self.instances.get(slot as usize)
-            && place.holds == 0
-            && place.state == State::Draining
-        {
+        if self.instances.get(slot as usize).is_some_and(|place| place.is_drained()) {
             self.remove_instance(slot);
         }
     }
@@ -226,10 +177,8 @@ impl<O: Observer> World<'_, O> {
     fn client_reacts(&mut self, request: &Request, outcome: Outcome) {
         if outcome != Outcome::Completed {
             let revision = &mut self.revisions[request.revision as usize];
-            let retry = &revision.model.retry;
-            if request.attempt < retry.tries {
-                let pause = retry.backoff.sample(&mut revision.chance).as_nanos();
-                let pause = pause.saturating_mul(1 << request.attempt.min(32));
+            if request.attempt < revision.model.retry.tries {
+                let pause = revision.pause_ns(request.attempt);
                 let again = Rare::Retry {
                     revision: request.revision,
                     service_ns: request.service_ns,

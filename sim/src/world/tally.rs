@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::record::Outcome;
 use crate::result::{DurationStats, Extra, Levels, RevisionResult};
+use crate::series::recorder::Level;
 use crate::time::NANOS_PER_SEC;
 
 /// Counts, levels and their integrals over time.
@@ -13,17 +15,17 @@ pub(crate) struct Tally {
     /// Since when everything is counted.
     begin: u64,
     pub(crate) requests: u64,
-    pub(crate) completed: u64,
-    pub(crate) rejected: u64,
-    pub(crate) timed_out: u64,
-    pub(crate) failed: u64,
+    completed: u64,
+    rejected: u64,
+    timed_out: u64,
+    failed: u64,
     pub(crate) cold_starts: u64,
     pub(crate) scale_events: u64,
     pub(crate) retries: u64,
     pub(crate) decisions: u64,
     pub(crate) started: u64,
     /// Nanoseconds that requests which left were inside, for Little's law.
-    pub(crate) sojourn: u128,
+    sojourn: u128,
     pub(crate) latency: DurationStats,
     pub(crate) wait: DurationStats,
     pub(crate) now: Population,
@@ -66,6 +68,37 @@ struct Areas {
 // === impl Population ===
 
 impl Population {
+    /// The value of a level that is a population; 0 for one that is none.
+    #[inline]
+    pub(crate) const fn level(&self, level: Level) -> u64 {
+        match level {
+            Level::Concurrency => self.inside,
+            Level::Waiting => self.waiting,
+            Level::Starting => self.starting,
+            Level::Ready => self.ready,
+            Level::Draining => self.draining,
+            Level::Busy => self.busy,
+            Level::Panicking => self.panicking,
+            Level::Wanted | Level::Proxied => 0,
+        }
+    }
+
+    /// A level that is a population changes.
+    #[inline]
+    pub(crate) const fn shift(&mut self, level: Level, change: i64) {
+        let value = match level {
+            Level::Concurrency => &mut self.inside,
+            Level::Waiting => &mut self.waiting,
+            Level::Starting => &mut self.starting,
+            Level::Ready => &mut self.ready,
+            Level::Draining => &mut self.draining,
+            Level::Busy => &mut self.busy,
+            Level::Panicking => &mut self.panicking,
+            Level::Wanted | Level::Proxied => return,
+        };
+        *value = value.saturating_add_signed(change);
+    }
+
     /// Instances that cost something.
     pub(crate) const fn alive(&self) -> u64 {
         self.starting + self.ready + self.draining
@@ -92,8 +125,38 @@ impl Tally {
         area.panicking += u128::from(now.panicking) * elapsed;
     }
 
+    /// A population changes at `now`.
+    #[inline]
+    pub(crate) fn shift(&mut self, now: u64, level: Level, change: i64) {
+        self.advance(now);
+        match level {
+            Level::Ready => self.set_ready(self.now.ready.saturating_add_signed(change)),
+            _ => self.now.shift(level, change),
+        }
+        if matches!(level, Level::Waiting | Level::Starting | Level::Ready | Level::Draining) {
+            self.note_peaks();
+        }
+    }
+
+    /// A request that is counted has left: how it ended, how long it was inside, and how long it
+    /// waited if it was served.
+    #[inline]
+    pub(crate) fn left(&mut self, outcome: Outcome, inside_ns: u64, waited_ns: u64) {
+        self.sojourn += u128::from(inside_ns);
+        match outcome {
+            Outcome::Completed => {
+                self.completed += 1;
+                self.latency.record(inside_ns);
+                self.wait.record(waited_ns);
+            }
+            Outcome::Rejected => self.rejected += 1,
+            Outcome::TimedOut => self.timed_out += 1,
+            Outcome::Failed | Outcome::InFlight => self.failed += 1,
+        }
+    }
+
     /// The number of ready instances becomes `ready`. Integrals must be up to date.
-    pub(crate) fn set_ready(&mut self, ready: u64) {
+    fn set_ready(&mut self, ready: u64) {
         if self.last > self.ready_since {
             *self.ready_ns.entry(self.now.ready).or_default() += self.last - self.ready_since;
         }
@@ -104,7 +167,7 @@ impl Tally {
 
     /// Takes note of peaks after instances came or requests began to wait.
     #[inline]
-    pub(crate) fn note_peaks(&mut self) {
+    fn note_peaks(&mut self) {
         self.max.waiting = self.max.waiting.max(self.now.waiting);
         // `starting` of the maxima holds the peak of all that are alive.
         self.max.starting = self.max.starting.max(self.now.alive());

@@ -1,0 +1,44 @@
+//! What rises and falls, of a revision and of all together.
+
+use super::World;
+use crate::record::Observer;
+use crate::series::recorder::{Count, Level};
+
+impl<O: Observer> World<'_, O> {
+    /// A level of a revision changes.
+    #[inline]
+    pub(super) fn change(&mut self, index: u32, level: Level, change: i64) {
+        self.revisions[index as usize].tally.shift(self.now, level, change);
+        self.show_change(index, level, change);
+    }
+
+    /// A level changes that the revision's tally has been told of.
+    #[inline]
+    pub(super) fn show_change(&mut self, index: u32, level: Level, change: i64) {
+        self.total.shift(level, change);
+        self.show(index, level);
+    }
+
+    /// A ready instance begins or ceases to hold requests.
+    #[inline]
+    pub(super) fn change_busy(&mut self, slot: u32, change: i64) {
+        let place = &self.instances[slot as usize];
+        if place.is_ready() {
+            self.change(place.revision, Level::Busy, change);
+        }
+    }
+
+    /// Draws the present value of a level into the series.
+    #[inline]
+    pub(super) fn show(&mut self, index: u32, level: Level) {
+        self.revisions[index as usize].draw(self.now, level);
+        self.total.draw(self.now, level);
+    }
+
+    /// Counts something that happened to a revision, in the series.
+    #[inline]
+    pub(super) fn count(&mut self, index: u32, count: Count) {
+        self.revisions[index as usize].count(self.now, count);
+        self.total.count(self.now, count);
+    }
+}

@@ -1,0 +1,96 @@
+//! How instances and nodes find each other, when the scenario has any nodes.
+
+use super::instance::{NO_NODE, Pull, State};
+use super::{Rare, World};
+use crate::record::Observer;
+
+impl<O: Observer> World<'_, O> {
+    /// Finds a place for an instance, or lets it wait for one.
+    pub(super) fn place_instance(&mut self, slot: u32) {
+        let revision = self.instances[slot as usize].revision;
+        let Some(nodes) = &mut self.nodes else { return self.start_instance(slot, Pull::Needed) };
+        let Some(node) = nodes.find_room() else {
+            nodes.wait(slot);
+            return self.order_nodes();
+        };
+        let pulls = nodes.take_room(node, revision);
+        self.instances[slot as usize].node = node;
+        self.start_instance(slot, pulls);
+    }
+
+    /// An instance that is there from the beginning takes a place if there is one.
+    pub(super) fn give_node_now(&mut self, slot: u32) {
+        let revision = self.instances[slot as usize].revision;
+        if let Some(nodes) = &mut self.nodes
+            && let Some(node) = nodes.find_room()
+        {
+            nodes.take_room(node, revision);
+            self.instances[slot as usize].node = node;
+        }
+    }
+
+    fn order_nodes(&mut self) {
+        let Some(nodes) = &mut self.nodes else { return };
+        for delay in nodes.order() {
+            self.push_rare(self.now.saturating_add(delay), Rare::Node);
+        }
+    }
+
+    /// A node that was ordered is there.
+    pub(super) fn node_arrives(&mut self) {
+        let Some(nodes) = &mut self.nodes else { return };
+        let node = nodes.arrive(self.now);
+        self.watch_empty_node(node);
+        self.place_pending();
+    }
+
+    /// Gives room to those who wait, in order.
+    fn place_pending(&mut self) {
+        let Some(nodes) = &mut self.nodes else { return };
+        for slot in nodes.take_pending() {
+            // An instance that was dismissed while it waited has left, or its slot is another's.
+            let place = self.instances.get(slot as usize);
+            if place.is_some_and(|place| place.state == State::Pending && place.node == NO_NODE) {
+                self.place_instance(slot);
+            }
+        }
+    }
+
+    /// An instance leaves its node.
+    pub(super) fn leave_node(&mut self, node: u32) {
+        let Some(empty) = self.nodes.as_mut().and_then(|nodes| nodes.leave(node, self.now)) else {
+            return;
+        };
+        if empty {
+            self.watch_empty_node(node);
+        }
+        if self.nodes.as_ref().is_some_and(|nodes| !nodes.is_enough()) {
+            self.place_pending();
+        }
+    }
+
+    fn watch_empty_node(&mut self, node: u32) {
+        let Some(nodes) = &self.nodes else { return };
+        self.push_rare(nodes.idle_until(self.now), Rare::NodeIdle { node, since: self.now });
+    }
+
+    /// A node has been empty for so long that it may go.
+    pub(super) fn node_idles(&mut self, node: u32, since: u64) {
+        if let Some(nodes) = &mut self.nodes {
+            nodes.retire(node, since);
+        }
+    }
+
+    /// The fullest node dies with all its instances. A new one is ordered if somebody needs it.
+    pub(super) fn fail_node(&mut self) {
+        let Some(dead) = self.nodes.as_mut().and_then(|nodes| nodes.fail()) else { return };
+        let here = self.instances.iter().filter(|(_, place)| place.node == dead);
+        let lost: Vec<u32> = here.map(|(key, _)| key as u32).collect();
+        for slot in lost {
+            if let Some(place) = self.instances.get_mut(slot as usize) {
+                place.node = NO_NODE;
+            }
+            self.kill_instance(slot);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The instances of a revision: how many there are, who goes first, who is known where.
+
+use tidegate_admission::{Breaker, Grant, Limit, Meter, Moment};
+
+use super::{Revision, Sidecars};
+use crate::scenario::Victim;
+use crate::world::instance::{Instance, Pull, State};
+
+impl Revision {
+    /// Instances that it begins with.
+    pub(crate) fn initial(&self) -> u32 {
+        self.model.initial.unwrap_or(self.scaler.least())
+    }
+
+    /// Instances that are there or on their way, and not on their way out.
+    pub(crate) fn staying(&self) -> u32 {
+        (self.starting.len() + self.ready.len()) as u32
+    }
+
+    /// The instance that has been ready for longest.
+    pub(crate) fn longest_ready(&self) -> Option<u32> {
+        self.ready.first().copied()
+    }
+
+    /// The number of instances wanted changes; gives what it was.
+    pub(crate) fn set_wanted(&mut self, wanted: u32) -> u32 {
+        std::mem::replace(&mut self.wanted, wanted)
+    }
+
+    /// An instance for which there is no room yet.
+    pub(crate) fn order_instance(&mut self) -> Instance {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.tally.started += 1;
+        Instance::new(self.index, number)
+    }
+
+    /// The instance in `slot` is among those of its state.
+    pub(crate) fn list(&mut self, slot: u32, state: State) {
+        self.those_of(state).push(slot);
+    }
+
+    /// The instance in `slot` is no longer among those of its state.
+    pub(crate) fn unlist(&mut self, slot: u32, state: State) {
+        let list = self.those_of(state);
+        if let Some(position) = list.iter().rposition(|other| *other == slot) {
+            list.remove(position);
+        }
+    }
+
+    fn those_of(&mut self, state: State) -> &mut Vec<u32> {
+        match state {
+            State::Pending | State::Starting => &mut self.starting,
+            State::Ready => &mut self.ready,
+            State::Draining => &mut self.draining,
+        }
+    }
+
+    /// How long an instance takes from its place on a node until it is noticed to be ready.
+    pub(crate) fn start_up_ns(&mut self, pulls: Pull) -> u64 {
+        let (model, stream) = (&self.model.start_up, &mut self.start);
+        let schedule = model.schedule.sample(stream).as_nanos();
+        let pull = model.pull.sample(stream).as_nanos();
+        let start = model.start.sample(stream).as_nanos();
+        let pull = if pulls == Pull::Needed { pull } else { 0 };
+        // Readiness is noticed by the first probe after the start.
+        let period = model.probe_period.as_nanos();
+        let probes = if period == 0 { 0 } else { start.div_ceil(period).max(1) };
+        let noticed = if period == 0 { start } else { probes.saturating_mul(period) };
+        schedule.saturating_add(pull).saturating_add(noticed)
+    }
+
+    /// The instance in `slot` takes requests from now on: those that go to it at once.
+    pub(crate) fn admit(&mut self, slot: u32, place: &mut Instance, now: u64) -> Vec<Grant> {
+        if self.sidecars == Sidecars::Limiting {
+            place.breaker = Some(Breaker::new(self.limit, self.line));
+        }
+        if self.asks_each() {
+            place.meter = Some(Box::new(Meter::new(Moment::from_nanos(now))));
+        }
+        if let Some(door) = &mut self.ingress {
+            let (id, _nobody_waits) = door.add(Limit::UNLIMITED);
+            place.at_ingress = Some(id);
+            self.ingress_slots.put(id.slot(), slot);
+        }
+        let (id, grants) = self.front.add(self.limit);
+        place.at_front_door = Some(id);
+        self.front_slots.put(id.slot(), slot);
+        self.unlist(slot, State::Starting);
+        self.list(slot, State::Ready);
+        grants
+    }
+
+    /// An instance takes nothing new. Gives when it is killed with what it still has.
+    pub(crate) fn drain(&mut self, place: &Instance, now: u64) -> u64 {
+        if let Some(id) = place.at_front_door {
+            self.front.drain(id);
+        }
+        if let (Some(id), Some(door)) = (place.at_ingress, &mut self.ingress) {
+            door.drain(id);
+        }
+        now.saturating_add(self.model.drain.as_nanos())
+    }
+
+    /// Nobody is sent to an instance any more.
+    pub(crate) fn forget(&mut self, place: &mut Instance) {
+        if let Some(id) = place.at_front_door.take() {
+            self.front.remove(id);
+        }
+        if let (Some(id), Some(door)) = (place.at_ingress.take(), &mut self.ingress) {
+            door.remove(id);
+        }
+    }
+
+    /// The instance that was asked for last and is not ready. It has the furthest to go, so it is
+    /// given up first.
+    pub(crate) fn last_starting(&self) -> Option<u32> {
+        self.starting.last().copied()
+    }
+
+    /// The ready instance that goes first; `load` says how many requests one holds.
+    pub(crate) fn victim(&mut self, load: impl Fn(u32) -> Option<u32>) -> Option<u32> {
+        let ready = &self.ready;
+        match self.model.victim {
+            Victim::Newest => ready.last().copied(),
+            Victim::Oldest => ready.first().copied(),
+            Victim::Random => {
+                let chosen = self.chance.below(ready.len() as u64);
+                ready.get(chosen as usize).copied()
+            }
+            Victim::Idlest => ready.iter().rev().min_by_key(|slot| load(**slot)).copied(),
+        }
+    }
+}
