@@ -9,7 +9,7 @@
 //!
 //! Modules in reading order:
 //!
-//! * [`environment`], [`settings`]: what was typed, and what is true.
+//! * [`environment`], [`settings`]: what was typed, and what is true; [`identity`]: who we are.
 //! * [`process`]: from settings to a running process, and to its end.
 //! * [`proxy`]: the data path, from [`dispatch`] (probe or traffic?) through [`gate`] (enter, wait
 //!   or be refused; with [`capacity`] a limit that follows latency) to the app; [`respond`] turns
@@ -29,6 +29,7 @@ pub mod dispatch;
 pub mod drain;
 pub mod environment;
 pub mod gate;
+pub mod identity;
 pub mod logging;
 pub mod metrics;
 pub mod observe;

@@ -13,8 +13,8 @@ use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, span};
 
+use crate::identity::Identity;
 use crate::secrets::QueryRule;
-use crate::settings::Identity;
 
 /// Lines of one second that are written before sampling begins, as in Knative.
 const BURST_PER_SECOND: u64 = 100;

@@ -16,7 +16,7 @@ use tidegate_telemetry::{
 };
 
 use crate::gate::{Cut, Levels};
-use crate::settings::Identity;
+use crate::identity::Identity;
 
 mod names;
 mod series;

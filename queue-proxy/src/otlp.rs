@@ -13,12 +13,13 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::settings::observability::Otlp;
 use crate::trace::{Resource, Span};
 
 mod convert;
+pub mod push;
 mod transport;
 
+use push::Otlp;
 use transport::Transport;
 
 pub use transport::TransportError;

@@ -8,9 +8,8 @@ use http::{HeaderMap, Method, Version, header};
 use tidegate_go_text::template::{Data, Template, Value};
 
 use crate::environment::Switch;
+use crate::identity::Identity;
 use crate::secrets::QueryRule;
-use crate::settings::Identity;
-use crate::settings::observability::RequestLog;
 use crate::sink::Sink;
 use crate::trace::trace_id;
 
@@ -78,6 +77,15 @@ pub struct ResponseFacts {
     pub wait: Duration,
     /// In the app.
     pub service: Duration,
+}
+
+/// What the request log is to say.
+#[derive(Debug, Clone)]
+pub struct RequestLog {
+    /// What a line looks like.
+    pub template: Template,
+    /// Whether probes are logged too.
+    pub probes: Switch,
 }
 
 /// Writes lines.

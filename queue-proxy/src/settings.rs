@@ -10,8 +10,10 @@ use tidegate_relay::memory::{self, ByteCount};
 use tidegate_reporter::Credentials;
 
 use crate::environment::{Environment, Problem, Reader, keys};
+use crate::identity::Identity;
 use crate::logging;
 use crate::probe::spec::{self, ReadinessSpec};
+use crate::tls::TlsSettings;
 
 mod admission;
 pub mod observability;
@@ -39,23 +41,6 @@ pub const CERTIFICATE_POLL: Duration = Duration::from_secs(60);
 /// Our own probes while the app is not ready. Half of it is the mean detection lag, which is to
 /// stay below 5 ms; a refused connection on loopback costs some 30 µs.
 pub const READY_POLL: Duration = Duration::from_millis(3);
-
-/// Who this sidecar is; all of it may be empty.
-#[derive(Debug, Clone, Default)]
-pub struct Identity {
-    /// Namespace of the revision.
-    pub namespace: String,
-    /// Service that owns the revision.
-    pub service: String,
-    /// Configuration that made the revision.
-    pub configuration: String,
-    /// The revision.
-    pub revision: String,
-    /// This pod, or instance.
-    pub pod: String,
-    /// Address of this pod.
-    pub pod_ip: String,
-}
 
 /// A listener that may be switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,23 +125,6 @@ pub struct Drain {
     pub reset: Duration,
 }
 
-/// Where the certificate lies and what the TLS variables say; read when a certificate is there.
-#[derive(Debug, Clone)]
-pub struct Tls {
-    /// Directory of `tls.crt` and `tls.key`.
-    pub directory: PathBuf,
-    /// Time between two looks at them.
-    pub poll: Duration,
-    /// Value of [`keys::QUEUE_PROXY_TLS_MIN_VERSION`].
-    pub min_version: Option<String>,
-    /// Value of [`keys::QUEUE_PROXY_TLS_MAX_VERSION`].
-    pub max_version: Option<String>,
-    /// Value of [`keys::QUEUE_PROXY_TLS_CIPHER_SUITES`].
-    pub cipher_suites: Option<String>,
-    /// Value of [`keys::QUEUE_PROXY_TLS_CURVE_PREFERENCES`].
-    pub curve_preferences: Option<String>,
-}
-
 /// The report stream.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -192,7 +160,7 @@ pub struct Settings {
     /// How to end.
     pub drain: Drain,
     /// TLS of the main listener.
-    pub tls: Tls,
+    pub tls: TlsSettings,
     /// The report stream, if any.
     pub report: Option<Report>,
     /// Secret of our front door, if any.
@@ -397,9 +365,9 @@ fn default_grace(overall: Option<Duration>, quiet: Duration) -> Duration {
     quiet.saturating_add(overall.unwrap_or(Duration::from_secs(LONGEST_TIMEOUT_SECONDS)).max(LEAST))
 }
 
-fn tls<E: Environment>(reader: &mut Reader<'_, E>) -> Tls {
+fn tls<E: Environment>(reader: &mut Reader<'_, E>) -> TlsSettings {
     let directory = reader.optional(keys::TIDEGATE_CERTIFICATE_DIRECTORY);
-    Tls {
+    TlsSettings {
         directory: PathBuf::from(directory.as_deref().unwrap_or(CERTIFICATE_DIRECTORY)),
         poll: milliseconds(reader, keys::TIDEGATE_CERTIFICATE_POLL_MS)
             .filter(|poll| !poll.is_zero())

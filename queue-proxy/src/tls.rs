@@ -20,7 +20,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::environment::keys;
-use crate::settings;
 
 mod unverified;
 
@@ -28,6 +27,23 @@ mod unverified;
 const CERTIFICATE_FILE: &str = "tls.crt";
 /// Files of a Kubernetes TLS secret.
 const KEY_FILE: &str = "tls.key";
+
+/// Where the certificate lies and what the TLS variables say; read when a certificate is there.
+#[derive(Debug, Clone)]
+pub struct TlsSettings {
+    /// Directory of `tls.crt` and `tls.key`.
+    pub directory: PathBuf,
+    /// Time between two looks at them.
+    pub poll: Duration,
+    /// Value of [`keys::QUEUE_PROXY_TLS_MIN_VERSION`].
+    pub min_version: Option<String>,
+    /// Value of [`keys::QUEUE_PROXY_TLS_MAX_VERSION`].
+    pub max_version: Option<String>,
+    /// Value of [`keys::QUEUE_PROXY_TLS_CIPHER_SUITES`].
+    pub cipher_suites: Option<String>,
+    /// Value of [`keys::QUEUE_PROXY_TLS_CURVE_PREFERENCES`].
+    pub curve_preferences: Option<String>,
+}
 
 /// Why TLS cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -175,7 +191,7 @@ fn certified_key(
 ///
 /// A variable has a value that is not supported.
 pub fn server_config(
-    settings: &settings::Tls,
+    settings: &TlsSettings,
     certificate: Arc<Certificate>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let mut provider = ring::default_provider();
@@ -194,7 +210,7 @@ pub fn server_config(
     Ok(Arc::new(config))
 }
 
-fn versions(settings: &settings::Tls) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
+fn versions(settings: &TlsSettings) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
     let number = |key: &'static str, value: &Option<String>, default: u8| match value.as_deref() {
         None => Ok(default),
         Some("1.2") => Ok(2),

@@ -6,7 +6,8 @@
 
 mod abandoned;
 pub(crate) mod client;
-mod forward;
+pub(crate) mod forward;
+pub(crate) mod guard;
 pub(crate) mod origin;
 mod pump;
 pub(crate) mod reply;
@@ -31,8 +32,6 @@ use crate::memory::Charge;
 use crate::timer::{Alarm, Deadlines, TimeLimits};
 use crate::trailers::PlatformFields;
 use client::Client;
-
-pub use forward::{Forward, Guard};
 
 /// A request and everything needed to answer it.
 pub struct Exchange {

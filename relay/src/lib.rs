@@ -40,7 +40,9 @@ pub use http;
 
 pub use drain::{Drain, Phase};
 pub use error::{ForwardError, Interrupted, Timeout};
-pub use exchange::{Exchange, Forward, Guard, Report};
+pub use exchange::forward::Forward;
+pub use exchange::guard::Guard;
+pub use exchange::{Exchange, Report};
 pub use head::{BodyLength, Reply, RequestHead, Scheme};
 pub use server::{Handler, Server, ServerSettings};
 pub use timer::TimeLimits;

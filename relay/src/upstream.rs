@@ -17,8 +17,6 @@ use tokio::time::Instant;
 use crate::exchange::origin::H1Origin;
 use http2::Sender;
 
-pub use dial::ConnectPatience;
-
 /// Where an upstream listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
@@ -50,6 +48,17 @@ pub enum Protocol {
     Http1,
     /// HTTP/2 without TLS, known in advance.
     Http2,
+}
+
+/// How long an upstream may stay silent that neither accepts a connection nor refuses it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConnectPatience {
+    /// Fifteen attempts, the first of 50 ms and each further one 1.4 times as long, some 20 s
+    /// together: what Knative's sidecar has for the app, to which there is no other.
+    #[default]
+    Growing,
+    /// One attempt, for those who can go elsewhere.
+    Once(Duration),
 }
 
 /// How an upstream's connections are kept.

@@ -16,7 +16,7 @@ pub const FIRST_EJECTION: Duration = Duration::from_millis(500);
 pub const LONGEST_EJECTION: Duration = Duration::from_secs(30);
 /// Between two looks while nobody else is there to take a request: Knative's pause between two
 /// attempts to connect.
-pub(super) const EAGER_PAUSE: Duration = Duration::from_millis(45);
+const EAGER_PAUSE: Duration = Duration::from_millis(45);
 /// How long a look may take: a first packet that was lost is sent again after a second.
 pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(3);
 /// The first look while nobody else is there; each further one may take half as long again, so
@@ -84,6 +84,25 @@ impl Record {
 pub(super) fn eager_limit(look: u32) -> Duration {
     let grown = FIRST_EAGER_LIMIT.mul_f64(1.5_f64.powi(look.min(32).cast_signed()));
     grown.min(LOOK_LIMIT)
+}
+
+/// Whether a request waits that only an instance which is out could take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// None does, or others take them.
+    None,
+    /// At least one does, and so many instances are out.
+    Urgent { out: u32 },
+}
+
+impl Need {
+    /// The pause between two looks: however many are out, looking at them stays cheap.
+    pub(super) fn pause(self) -> Option<Duration> {
+        match self {
+            Need::None => None,
+            Need::Urgent { out } => Some(EAGER_PAUSE.saturating_mul(out).min(FIRST_EJECTION)),
+        }
+    }
 }
 
 #[cfg(test)]

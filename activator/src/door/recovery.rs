@@ -7,26 +7,7 @@ use tidegate_admission::InstanceId;
 use tokio::time::{Instant, timeout_at};
 
 use super::Door;
-use super::ejection::{EAGER_PAUSE, FIRST_EJECTION, LOOK_LIMIT, Unreachable, eager_limit};
-
-/// Whether a request waits that only an instance which is out could take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Need {
-    /// None does, or others take them.
-    None,
-    /// At least one does, and so many instances are out.
-    Urgent { out: u32 },
-}
-
-impl Need {
-    /// The pause between two looks: however many are out, looking at them stays cheap.
-    fn pause(self) -> Option<Duration> {
-        match self {
-            Need::None => None,
-            Need::Urgent { out } => Some(EAGER_PAUSE.saturating_mul(out).min(FIRST_EJECTION)),
-        }
-    }
-}
+use super::ejection::{FIRST_EJECTION, LOOK_LIMIT, Need, Unreachable, eager_limit};
 
 /// Looks at an instance until it accepts a connection, or is wanted no more.
 pub(super) async fn recover(door: Weak<Door>, instance: InstanceId, out_for: Duration) {

@@ -14,8 +14,7 @@ use tidegate_reporter::Endpoint;
 use tokio::sync::oneshot;
 
 use super::budget::ConnectBudget;
-use super::ejection::{Record, Unreachable};
-use super::recovery::Need;
+use super::ejection::{Need, Record, Unreachable};
 use super::{Passage, Place, parse_address};
 
 /// The statistics of one period.

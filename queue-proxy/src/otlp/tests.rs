@@ -8,7 +8,7 @@ use tidegate_telemetry::{Label, Metric, Registry, Scope};
 use tokio::io::AsyncWriteExt;
 
 use super::*;
-use crate::settings::observability::OtlpProtocol;
+use crate::otlp::push::OtlpProtocol;
 use crate::trace::{Kind, Outcome, Parentage, Value};
 
 fn resource() -> Resource {

@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::settings::observability::{Otlp, OtlpProtocol};
+use super::push::{Otlp, OtlpProtocol};
 use crate::tls;
 
 /// The longest time of one push, as in OpenTelemetry.

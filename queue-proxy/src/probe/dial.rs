@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tokio::net::TcpStream;
 
-use super::ProbeFailure;
+use super::failure::ProbeFailure;
 
 /// Connects to a host that may be a name. An app that listens on `[::1]` alone is found there when
 /// 127.0.0.1 refuses: requests take the same way.

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use tidegate_go_text::Template;
 
 use crate::environment::{Environment, Reader, Switch, keys};
-use crate::request_log::{DEFAULT_TEMPLATE, JSON_TEMPLATE};
+use crate::otlp::push::{Otlp, OtlpProtocol};
+use crate::request_log::{DEFAULT_TEMPLATE, JSON_TEMPLATE, RequestLog};
 use crate::secrets::{Query, QueryRule};
 use crate::trace::Sampler;
 
@@ -27,15 +28,6 @@ pub struct Observability {
     pub request_log: Option<RequestLog>,
     /// Why the request log is off although it was asked for; logged once at start.
     pub request_log_complaint: Option<String>,
-}
-
-/// The request log.
-#[derive(Debug, Clone)]
-pub struct RequestLog {
-    /// What a line looks like.
-    pub template: Template,
-    /// Whether probes are logged too.
-    pub probes: Switch,
 }
 
 /// Where request metrics go.
@@ -63,26 +55,6 @@ pub enum TracingExport {
     Stdout,
     /// Pushed.
     Otlp(Otlp),
-}
-
-/// A push in the OpenTelemetry protocol.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Otlp {
-    /// How.
-    pub protocol: OtlpProtocol,
-    /// Where to, as a URL.
-    pub endpoint: String,
-    /// Time between two pushes of metrics.
-    pub interval: Duration,
-}
-
-/// The two transports of OTLP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OtlpProtocol {
-    /// gRPC.
-    Grpc,
-    /// Protobuf over HTTP/1.1.
-    Http,
 }
 
 /// Time between two pushes of metrics unless configured, OpenTelemetry's default.

@@ -1,7 +1,7 @@
 use super::*;
 
-fn settings(change: impl FnOnce(&mut settings::Tls)) -> settings::Tls {
-    let mut settings = settings::Tls {
+fn settings(change: impl FnOnce(&mut TlsSettings)) -> TlsSettings {
+    let mut settings = TlsSettings {
         directory: PathBuf::new(),
         poll: Duration::from_secs(60),
         min_version: None,
@@ -53,7 +53,7 @@ fn tls_variables_are_checked() {
     write_pair(directory.path(), "a");
     let load = || Certificate::load(directory.path()).unwrap().unwrap();
     for change in [
-        (|tls| tls.min_version = Some("1.1".to_owned())) as fn(&mut settings::Tls),
+        (|tls| tls.min_version = Some("1.1".to_owned())) as fn(&mut TlsSettings),
         |tls| tls.max_version = Some("1.2".to_owned()),
         |tls| tls.cipher_suites = Some("TLS_NOPE".to_owned()),
         |tls| tls.curve_preferences = Some("P-1".to_owned()),

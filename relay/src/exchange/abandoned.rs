@@ -18,7 +18,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
-use super::forward::Release;
+use super::guard::Release;
 use super::origin::{H1Origin, Origin};
 use super::pump::{Progress, Upload};
 use crate::h1::Connection;

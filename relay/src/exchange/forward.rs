@@ -3,11 +3,11 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
 
 use http::Version;
 
 use super::abandoned::Abandoned;
+use super::guard::{Guard, Release};
 use super::origin::{H1Origin, H2Origin, Held, Origin, http2_request};
 use super::pump::{Ending, Progress, Pump};
 use super::tunnel::Tunnel;
@@ -30,38 +30,6 @@ pub struct Forward<G> {
     /// the exchange, whichever way that comes about, and never later than `forward` returns unless
     /// [`Guard::abandoned`] asks for it.
     pub guard: G,
-}
-
-/// Whatever admitted a request.
-pub trait Guard: Send + 'static {
-    /// The exchange is over, because its client hung up or its time was up, and the upstream may
-    /// still be at work. With a time, connection and guard are kept until the upstream has sent
-    /// its whole answer or closed, for at most so long; with nothing, which is the default, both
-    /// are dropped at once. Called at most once.
-    fn abandoned(&mut self) -> Option<Duration> {
-        None
-    }
-}
-
-impl Guard for () {}
-
-/// Something that is given back once.
-pub(crate) trait Release {
-    fn release(&mut self);
-
-    /// The guard, and how long it wants to be kept, if it does.
-    fn hold(&mut self) -> Option<(Duration, Box<dyn Send>)>;
-}
-
-impl<G: Guard> Release for Option<G> {
-    fn release(&mut self) {
-        drop(self.take());
-    }
-
-    fn hold(&mut self) -> Option<(Duration, Box<dyn Send>)> {
-        let longest = self.as_mut()?.abandoned()?;
-        Some((longest, Box::new(self.take()?)))
-    }
 }
 
 /// How often one request is sent at most: once on a connection that turns out to be stale, once

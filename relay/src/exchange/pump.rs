@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::client::Client;
-use super::forward::Release;
+use super::guard::Release;
 use super::origin::Origin;
 use super::{Answer, Exchange, Report, sniff};
 use crate::error::ForwardError;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::client::Client;
-use super::forward::Release;
+use super::guard::Release;
 use super::origin::H1Origin;
 use super::websocket::{CLOSE_TO_APP, CLOSE_TO_CLIENT, Frames};
 use super::{Answer, Exchange, Report};

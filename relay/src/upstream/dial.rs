@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Address, Upstream, liveness};
+use super::{Address, ConnectPatience, Upstream, liveness};
 use crate::error::ForwardError;
 use crate::h1::Connection;
 use crate::io::Io;
@@ -20,17 +20,6 @@ const GROWTH: f64 = 1.4;
 const ATTEMPTS_MAX: u32 = 15;
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(45);
-
-/// How long an upstream may stay silent that neither accepts a connection nor refuses it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ConnectPatience {
-    /// Fifteen attempts, the first of 50 ms and each further one 1.4 times as long, some 20 s
-    /// together: what Knative's sidecar has for the app, to which there is no other.
-    #[default]
-    Growing,
-    /// One attempt, for those who can go elsewhere.
-    Once(Duration),
-}
 
 impl Upstream {
     /// A fresh HTTP/1 connection, and how long it took to make.
