@@ -9,6 +9,7 @@ use tidegate_go_text::template::{Data, Template, Value};
 
 use crate::environment::Switch;
 use crate::identity::Identity;
+use crate::logging::push_json;
 use crate::secrets::QueryRule;
 use crate::sink::Sink;
 use crate::trace::trace_id;
@@ -28,12 +29,12 @@ pub const DEFAULT_TEMPLATE: &str = concat!(
 /// The template of `TIDEGATE_REQUEST_LOG=json`: where the time went, in seconds, and how much
 /// moved.
 pub const JSON_TEMPLATE: &str = concat!(
-    r#"{"start":"{{.Response.Start}}","method":"{{js .Request.Method}}","#,
-    r#""target":{{printf "%q" .Request.RequestURI}},"status":{{.Response.Code}},"#,
+    r#"{"start":"{{.Response.Start}}","method":{{.JSON.Request.Method}},"#,
+    r#""target":{{.JSON.Request.RequestURI}},"status":{{.Response.Code}},"#,
     r#""wait":{{.Response.Wait}},"app":{{.Response.AppLatency}},"total":{{.Response.Latency}},"#,
     r#""request_bytes":{{.Request.Size}},"response_bytes":{{.Response.Size}},"#,
-    r#""trace_id":{{printf "%q" .TraceID}},"revision":{{printf "%q" .Revision.Name}},"#,
-    r#""instance":{{printf "%q" .Revision.PodName}}}"#
+    r#""trace_id":{{.JSON.TraceID}},"revision":{{.JSON.Revision.Name}},"#,
+    r#""instance":{{.JSON.Revision.PodName}}}"#
 );
 
 /// The longest value that a client may put into a line; what is longer is cut.
@@ -179,6 +180,12 @@ impl Data for Facts<'_> {
             ["Revision", "PodName"] => text(&self.identity.pod),
             ["Revision", "PodIP"] => text(&self.identity.pod_ip),
             ["TraceID"] => Some(Value::Text(trace_id(&self.request.headers))),
+            // Ours: any field as a string of JSON, which neither `js` nor `%q` makes of all texts.
+            ["JSON", rest @ ..] if rest.first() != Some(&"JSON") => {
+                let mut quoted = String::new();
+                push_json(&mut quoted, &self.lookup(rest, arguments)?.print());
+                Some(Value::Text(quoted))
+            }
             _ => None,
         }
     }
