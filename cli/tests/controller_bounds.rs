@@ -1,9 +1,9 @@
 //! The story: a message that was begun and never finished was kept for as long as its stream lived.
 //!
-//! Five connections with 200 streams each, every one of them a kilobyte short of a message, made the
-//! controller hold 270 MB; there was no end to it but that of the memory. Now what is unfinished is
-//! charged to one budget and has to be finished in time, and whoever reports in one piece, as
-//! everybody does, does not notice.
+//! Five connections with 200 streams each, every one of them a kilobyte short of a message, made
+//! the controller hold 270 MB; there was no end to it but that of the memory. Now what is
+//! unfinished is charged to one budget and has to be finished in time, and whoever reports in one
+//! piece, as everybody does, does not notice.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so at once")]
 
@@ -16,8 +16,8 @@ use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use tokio::net::TcpStream;
 
-/// The budget of 64 MiB; and for each of the connections a window of 64 KiB, for each of its streams
-/// one piece of 16 KiB and what the stream itself takes.
+/// The budget of 64 MiB; and for each of the connections a window of 64 KiB, for each of its
+/// streams one piece of 16 KiB and what the stream itself takes.
 const MEGABYTES_MAX: u64 = 64 + CONNECTIONS as u64 * 3;
 
 const CONNECTIONS: usize = 20;

@@ -25,8 +25,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams of one connection. Ours open one; a mesh that shares connections opens more of them.
 const STREAMS_MAX: u32 = 128;
 
-/// What a connection, or a stream of it, may send that nobody has taken yet. A report fits hundreds of
-/// times, and the longest message takes four turns.
+/// What a connection, or a stream of it, may send that nobody has taken yet. A report fits
+/// hundreds of times, and the longest message takes four turns.
 const WINDOW_BYTES: u32 = 64 * 1024;
 
 /// Serves reports and questions on `listener` to whom `access` lets in, until `stop` resolves; open
