@@ -94,6 +94,14 @@ impl Peer {
         status_field(self.id(), "VmRSS:")
     }
 
+    /// The most memory that was resident at a time, in KiB.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn peak_kib(&self) -> anyhow::Result<u64> {
+        status_field(self.id(), "VmHWM:")
+    }
+
     /// Open descriptors.
     ///
     /// # Errors
