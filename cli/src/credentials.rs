@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use tidegate_trust::credentials::{
-    AUTHORITY_VARIABLE, CERTIFICATE_VARIABLE, Credentials, CredentialsError, KEY_VARIABLE,
-};
+use tidegate_trust::certificates::{AUTHORITY_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE};
+use tidegate_trust::credentials::{Credentials, CredentialsError};
 use tidegate_trust::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE};
 
 /// Options of every command that speaks to a controller. The secret itself is no option: the
@@ -39,8 +38,13 @@ impl CredentialArgs {
             AUTHORITY_VARIABLE => text(&self.controller_ca),
             CERTIFICATE_VARIABLE => text(&self.controller_cert),
             KEY_VARIABLE => text(&self.controller_key),
-            SECRET_VARIABLE => std::env::var(SECRET_VARIABLE).ok(),
+            SECRET_VARIABLE => secret_variable(),
             _ => None,
         })
     }
+}
+
+/// The secret that is set, if any. One that is no text is no secret, and must not count as absent.
+pub(crate) fn secret_variable() -> Option<String> {
+    std::env::var_os(SECRET_VARIABLE).map(|text| text.to_string_lossy().into_owned())
 }

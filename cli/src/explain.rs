@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tidegate_proto::scale::v1 as wire;
 use tidegate_proto::scale::v1::scale_service_client::ScaleServiceClient;
-use tidegate_reporter::transport::{self, Connection, Target};
+use tidegate_reporter::transport::{self, ConnectError, Connection, Target};
 use tidegate_trust::{Credentials, Secret};
 use tidegate_words::{did_you_mean, excerpt, shorten};
 
@@ -92,33 +92,44 @@ async fn connect(args: &Args) -> anyhow::Result<Client> {
     let controller = match &args.controller {
         Some(controller) => {
             let ours = running.iter().find(|presence| presence.controller == *controller);
-            if let (None, Some(ours)) = (&credentials.secret, ours) {
-                credentials.secret = Some(secret(ours)?);
+            if let Some(ours) = ours {
+                credentials = of_run(ours)?;
             }
             controller
         }
         None => {
             let only = choose(&running, args.revision.as_deref())?;
-            credentials = Credentials { secret: Some(secret(only)?), certificates: None };
+            credentials = of_run(only)?;
             &only.controller
         }
     };
     let target = Target::new(controller, &credentials)?;
     let connecting = tokio::time::timeout(ANSWER_TIMEOUT, transport::connect(&target)).await;
-    let connection = connecting.context("it does not answer").and_then(|made| Ok(made?));
-    let connection = connection.map_err(|error| {
-        anyhow::anyhow!(
-            "no controller answers at {controller} ({}); `tidegate run` prints where its own \
-             listens",
-            error.root_cause()
-        )
-    })?;
+    let connection = match connecting {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(ConnectError::Tls(mismatch))) => anyhow::bail!(
+            "cannot speak to the controller at {controller}:\n  {}\n  {}",
+            mismatch.fault(),
+            mismatch.remedy()
+        ),
+        Ok(Err(ConnectError::Io(error))) => return Err(nobody(controller, error)),
+        Ok(Err(error)) => return Err(nobody(controller, error)),
+        Err(_) => return Err(nobody(controller, "it does not answer")),
+    };
     let client = ScaleServiceClient::with_origin(connection, target.origin());
     Ok(client.max_decoding_message_size(ANSWER_BYTES_MAX))
 }
 
-fn secret(presence: &Presence) -> anyhow::Result<Secret> {
-    Ok(Secret::new(&presence.secret, "what the run left for us")?)
+fn nobody(controller: &str, why: impl std::fmt::Display) -> anyhow::Error {
+    anyhow::anyhow!(
+        "no controller answers at {controller} ({why}); `tidegate run` prints where its own listens"
+    )
+}
+
+/// What the controller of a run on this machine asks for, whatever is set for others.
+fn of_run(presence: &Presence) -> anyhow::Result<Credentials> {
+    let secret = Secret::new(&presence.secret, "what the run left for us")?;
+    Ok(Credentials { secret: Some(secret), certificates: None })
 }
 
 /// The service on this machine that is meant where no controller was named.

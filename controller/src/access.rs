@@ -1,5 +1,6 @@
 //! Who may take part: what everybody must show who speaks to the controller.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,8 +8,7 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use parking_lot::Mutex;
-use rustls::ServerConfig;
-use tidegate_trust::Secret;
+use tidegate_trust::{Secret, ServerTls};
 use tonic::Status;
 
 /// How often it is logged at most that somebody was turned away: whoever tries passwords must not
@@ -21,7 +21,7 @@ pub struct Access {
     /// The secret to show. With `None` whoever reaches the port may take part.
     pub secret: Option<Secret>,
     /// How TLS is spoken, with or without client certificates; `None` speaks none.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Arc<ServerTls>>,
     /// Which addresses instances of others may claim.
     pub addresses: Addresses,
 }
@@ -53,12 +53,13 @@ impl Access {
 /// Why an instance may not be where it says it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "address {claimed:?} is not that of the stream, which comes from {peer}: an instance may only \
-     claim its own, unless the controller runs with `--addresses any`"
+    "address {claimed:?} is not that of the stream, which comes from {}: an instance may only \
+     claim its own, unless the controller runs with `--addresses any`",
+    peer.map_or_else(|| "nobody knows where".to_owned(), |peer| peer.to_string())
 )]
 pub(crate) struct ForeignAddress {
     claimed: String,
-    peer: IpAddr,
+    peer: Option<IpAddr>,
 }
 
 impl Addresses {
@@ -68,12 +69,15 @@ impl Addresses {
         claimed: &str,
         peer: Option<SocketAddr>,
     ) -> Result<(), ForeignAddress> {
-        let (Self::Own, Some(peer)) = (self, peer) else { return Ok(()) };
+        if self == Self::Any {
+            return Ok(());
+        }
         // The same machine has one address in both families' notations.
-        let peer = peer.ip().to_canonical();
-        match claimed.parse::<SocketAddr>() {
-            Ok(address) if address.ip().to_canonical() == peer => Ok(()),
-            _ => Err(ForeignAddress { claimed: claimed.chars().take(64).collect(), peer }),
+        let peer = peer.map(|peer| peer.ip().to_canonical());
+        let host = claimed.parse::<SocketAddr>().map(|address| address.ip().to_canonical()).ok();
+        match host.is_some() && host == peer {
+            true => Ok(()),
+            false => Err(ForeignAddress { claimed: claimed.chars().take(64).collect(), peer }),
         }
     }
 }
@@ -102,12 +106,17 @@ impl Gatekeeper {
             Some(_) => "the secret that was shown is not this controller's",
             None => "no secret was shown",
         };
-        if let Some(others) = self.complaints.lock().count(Instant::now()) {
-            tracing::warn!(?peer, others, reason = refusal, "somebody was turned away");
-        }
+        self.complain(peer, refusal);
         Err(Status::unauthenticated(format!(
             "{refusal}: set TIDEGATE_SECRET or TIDEGATE_SECRET_FILE"
         )))
+    }
+
+    /// Logs that somebody was turned away, or counts it where that was logged a moment ago.
+    pub(crate) fn complain(&self, peer: Option<SocketAddr>, reason: impl fmt::Display) {
+        if let Some(others) = self.complaints.lock().count(Instant::now()) {
+            tracing::warn!(?peer, others, %reason, "somebody was turned away");
+        }
     }
 }
 
@@ -162,6 +171,10 @@ mod tests {
             let error = Addresses::Own.check(claimed, peer(from)).expect_err(claimed);
             assert!(error.to_string().contains("--addresses any"), "{error}");
             assert!(Addresses::Any.check(claimed, peer(from)).is_ok());
+        }
+        // Who comes from nowhere has no address of its own.
+        for claimed in ["10.0.0.1:8012", "", "some.host:8012"] {
+            assert!(Addresses::Own.check(claimed, None).is_err(), "{claimed}");
         }
     }
 

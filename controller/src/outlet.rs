@@ -55,9 +55,11 @@ pub(crate) fn pair() -> (Outlet, Words) {
 }
 
 impl Outlet {
-    /// Says something, instead of what was said of the same before and not yet read.
+    /// Says something, instead of what was said of the same before and not yet read. What is said
+    /// after the end is said to nobody.
     pub(crate) fn say(&self, word: Word) {
         self.change(|pending| match word {
+            _ if pending.end.is_some() => {}
             Word::Directive { .. } => pending.directive = Some(word),
             Word::Acknowledged { sequence } => pending.acknowledged = Some(sequence),
             Word::Endpoints { revision, endpoints } => {
@@ -231,9 +233,13 @@ mod tests {
         let (outlet, words) = pair();
         let list: Arc<[Endpoint]> = Arc::from([]);
         let revision = RevisionId::new("default", "web").expect("valid");
-        outlet.say(Word::Endpoints { revision, endpoints: Arc::clone(&list) });
+        let word = || Word::Endpoints { revision: revision.clone(), endpoints: Arc::clone(&list) };
+        outlet.say(word());
         drop(words);
         outlet.closed().await;
+        assert_eq!(Arc::strong_count(&list), 1);
+        // The owner goes on speaking until it hears of the end.
+        outlet.say(word());
         assert_eq!(Arc::strong_count(&list), 1);
     }
 }

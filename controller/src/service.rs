@@ -45,7 +45,7 @@ pub async fn serve(
     let scale = ScaleServiceServer::new(scale::Scale::new(handle));
     let keeper = Gatekeeper::new(access.secret);
     let unfinished = UnfinishedBytes::new(UNFINISHED_BYTES_MAX);
-    let (incoming, accepting) = listener::connections(listener, access.tls);
+    let (incoming, accepting) = listener::connections(listener, access.tls, &keeper);
     let serving = Server::builder()
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))

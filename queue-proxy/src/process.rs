@@ -185,7 +185,7 @@ fn start_watches(
     ready: watch::Sender<Readiness>,
 ) {
     if let Some((_, certificate)) = tls {
-        tokio::spawn(certificate.watch(settings.tls.poll));
+        tokio::spawn(certificate.renewals().watch(settings.tls.poll));
     }
     if let Some(poll) = settings.ready_poll {
         tokio::spawn(readiness_watch::run(shared.prober.clone(), poll, ready));

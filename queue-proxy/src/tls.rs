@@ -4,17 +4,15 @@
 //! The provider is ring: it is a third of the size of aws-lc-rs in a static binary and needs no C
 //! build system beyond a compiler.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use parking_lot::RwLock;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
+use tidegate_trust::{Renewed, pem};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -48,25 +46,12 @@ pub struct TlsSettings {
 /// Why TLS cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file is there but cannot be read.
-    #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// A file is not PEM, or has nothing of use in it.
-    #[error("cannot parse {path}: {message}")]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
-    /// Key and certificate do not fit, or the key is of an unknown kind.
-    #[error("cannot use the certificate: {0}")]
-    Certificate(#[from] rustls::Error),
+    /// The certificate, or its key, is there and cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] pem::TlsError),
+    /// The library refuses what was made of the variables.
+    #[error("cannot speak TLS: {0}")]
+    Config(#[from] rustls::Error),
     /// A TLS variable has a value that is not supported.
     #[error("{key}: unsupported '{value}', expected {expected}")]
     Setting {
@@ -82,14 +67,7 @@ pub enum TlsError {
 /// A certificate that is looked up anew for each handshake.
 #[derive(Debug)]
 pub struct Certificate {
-    paths: [PathBuf; 2],
-    current: RwLock<Loaded>,
-}
-
-#[derive(Debug)]
-struct Loaded {
-    contents: [Vec<u8>; 2],
-    key: Arc<CertifiedKey>,
+    identity: Arc<Renewed<CertifiedKey>>,
 }
 
 // === impl Certificate ===
@@ -102,86 +80,25 @@ impl Certificate {
     ///
     /// A file is there and cannot be used.
     pub fn load(directory: &Path) -> Result<Option<Arc<Self>>, TlsError> {
-        let paths = [directory.join(CERTIFICATE_FILE), directory.join(KEY_FILE)];
-        let Some(contents) = read_pair(&paths)? else { return Ok(None) };
-        let key = certified_key(&paths, &contents)?;
-        let current = RwLock::new(Loaded { contents, key });
-        Ok(Some(Arc::new(Self { paths, current })))
+        let paths = [CERTIFICATE_FILE, KEY_FILE].map(|file| directory.join(file));
+        if !paths.iter().all(|path| path.exists()) {
+            return Ok(None);
+        }
+        let identity = Renewed::load(paths, |[certificate, key]| pem::identity(certificate, key))?;
+        Ok(Some(Arc::new(Self { identity: Arc::new(identity) })))
     }
 
-    /// Looks at the files every `poll` and takes over what changed. What cannot be used is logged
-    /// and the pair in force stays. Runs for ever; cancel safe.
-    pub async fn watch(self: Arc<Self>, poll: Duration) {
-        let mut last_complaint = String::new();
-        loop {
-            tokio::time::sleep(poll).await;
-            match self.reload() {
-                Ok(Reload::Unchanged) => {}
-                Ok(Reload::Replaced) => {
-                    last_complaint.clear();
-                    tracing::info!("the certificate was replaced");
-                }
-                Err(error) => {
-                    let complaint = error.to_string();
-                    if complaint != last_complaint {
-                        tracing::error!("the certificate stays as it was: {complaint}");
-                        last_complaint = complaint;
-                    }
-                }
-            }
-        }
-    }
-
-    fn reload(&self) -> Result<Reload, TlsError> {
-        let Some(contents) = read_pair(&self.paths)? else { return Ok(Reload::Unchanged) };
-        if contents == self.current.read().contents {
-            return Ok(Reload::Unchanged);
-        }
-        let key = certified_key(&self.paths, &contents)?;
-        *self.current.write() = Loaded { contents, key };
-        Ok(Reload::Replaced)
+    /// What reads the pair anew when it changes, to be [watched](Renewed::watch).
+    #[must_use]
+    pub fn renewals(&self) -> Arc<Renewed<CertifiedKey>> {
+        Arc::clone(&self.identity)
     }
 }
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.current.read().key))
+        Some(self.identity.current())
     }
-}
-
-/// What a look at the files found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reload {
-    Unchanged,
-    Replaced,
-}
-
-fn read_pair(paths: &[PathBuf; 2]) -> Result<Option<[Vec<u8>; 2]>, TlsError> {
-    let mut contents = [Vec::new(), Vec::new()];
-    for (path, content) in paths.iter().zip(&mut contents) {
-        match std::fs::read(path) {
-            Ok(bytes) => *content = bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(TlsError::Read { path: path.clone(), source }),
-        }
-    }
-    Ok(Some(contents))
-}
-
-fn certified_key(
-    paths: &[PathBuf; 2],
-    contents: &[Vec<u8>; 2],
-) -> Result<Arc<CertifiedKey>, TlsError> {
-    let bad = |index: usize, message: String| TlsError::Pem { path: paths[index].clone(), message };
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&contents[0]).collect();
-    let chain = chain.map_err(|error| bad(0, error.to_string()))?;
-    if chain.is_empty() {
-        return Err(bad(0, "no certificate in it".to_owned()));
-    }
-    let key = PrivateKeyDer::from_pem_slice(&contents[1]);
-    let key = key.map_err(|error| bad(1, error.to_string()))?;
-    let key = CertifiedKey::from_der(chain, key, &ring::default_provider())?;
-    Ok(Arc::new(key))
 }
 
 /// The configuration of the main listener: `h2` and `http/1.1`, TLS 1.3 unless the variables say
@@ -286,9 +203,6 @@ pub async fn connect_unverified(
     unverified::connect(stream, host).await
 }
 
-/// Where most systems keep the certificates they trust; `SSL_CERT_FILE` names another place.
-const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
-
 /// A TLS connection to somebody whom the system trusts.
 ///
 /// # Errors
@@ -299,10 +213,8 @@ pub async fn connect(
     host: &str,
     alpn: &[u8],
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let file = std::env::var_os("SSL_CERT_FILE").unwrap_or_else(|| SYSTEM_ROOTS.into());
-    let pem = std::fs::read(file)?;
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
+    let roots = pem::PemFile::read(&pem::system_authorities()).and_then(|file| file.authorities());
+    let roots = roots.map_err(std::io::Error::other)?;
     let mut config =
         rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::Backoff;
+use crate::transport::ConnectError;
 
 /// An unchanged reason for having no controller is told again after this time: rare enough not to
 /// fill a log over a weekend, often enough to be in the part that somebody looks at.
@@ -21,11 +22,20 @@ pub(crate) enum Loss {
     Gone(String),
     /// Somebody is there and does not want us as we are.
     Refused(String),
+    /// Somebody is there, and the two of us do not trust or understand each other.
+    Mismatch(String),
 }
 
 impl Loss {
     pub(crate) fn gone(why: impl std::fmt::Display) -> Self {
         Self::Gone(why.to_string())
+    }
+}
+
+impl From<ConnectError> for Loss {
+    fn from(error: ConnectError) -> Self {
+        let told = error.to_string();
+        if error.is_mismatch() { Self::Mismatch(told) } else { Self::Gone(told) }
     }
 }
 
@@ -107,11 +117,14 @@ impl Attempts {
                 (self.failures, self.refusals) = (self.failures.saturating_add(1), 0);
                 (format!("no controller: {}", bounded(&why)), wait)
             }
-            Loss::Refused(why) => {
-                let wait = backoff.wait_refused(self.refusals, random);
-                self.refusals = self.refusals.saturating_add(1);
-                (format!("the controller refuses us: {}", bounded(&why)), wait)
-            }
+            Loss::Refused(why) => (
+                format!("the controller refuses us: {}", bounded(&why)),
+                self.refused(backoff, random),
+            ),
+            Loss::Mismatch(why) => (
+                format!("cannot speak to the controller: {}", bounded(&why)),
+                self.refused(backoff, random),
+            ),
         };
         let is_news = self.told.as_ref().is_none_or(|(told, at)| {
             *told != why || now.saturating_duration_since(*at) >= TELL_AGAIN_AFTER
@@ -127,6 +140,15 @@ impl Attempts {
             untold => format!("{why} (after {untold} more attempts that failed)"),
         };
         Failed { wait, tell: Some(tell) }
+    }
+}
+
+impl Attempts {
+    /// The wait after one more refusal.
+    fn refused(&mut self, backoff: &Backoff, random: u64) -> Duration {
+        let wait = backoff.wait_refused(self.refusals, random);
+        self.refusals = self.refusals.saturating_add(1);
+        wait
     }
 }
 

@@ -138,7 +138,7 @@ impl Carrier {
         let late = |_| Loss::gone("it does not answer");
         let connecting = transport::connect(&self.config.controller);
         let connection = timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)?;
-        let connection = connection.map_err(Loss::gone)?;
+        let connection = connection?;
         let origin = self.config.controller.origin();
         let mut client = StatsServiceClient::with_origin(connection, origin);
         let (outbox, requests) = mpsc::channel(OUTBOX);

@@ -11,7 +11,7 @@
 //!
 //! Modules in reading order: [`early`] is when there is news, [`ring`] is what is remembered,
 //! [`driver`] is who carries it, [`inbox`] is what comes back, [`transport`] is one HTTP/2
-//! connection, [`backoff`] is how long to wait before the next, `attempts` counts them and decides
+//! connection, `first_word` is how it is known that a controller answers, [`backoff`] is how long to wait before the next, `attempts` counts them and decides
 //! what is told of them.
 //!
 //! ```no_run
@@ -34,6 +34,7 @@ mod attempts;
 pub mod backoff;
 pub mod driver;
 pub mod early;
+mod first_word;
 pub mod inbox;
 pub mod ring;
 pub mod transport;

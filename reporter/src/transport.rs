@@ -1,6 +1,7 @@
 //! One HTTP/2 connection to the controller, as small as a sidecar needs it: no pool, no balancer,
 //! no buffer task.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,16 +13,17 @@ use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tidegate_trust::Credentials;
+use tidegate_trust::{ClientTls, Credentials, TlsMismatch};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 use tonic::codegen::Service;
 
 use crate::ConfigError;
+use crate::first_word::{FirstWord, Overheard};
 
 /// A peer that answers no ping for this long is gone, whatever its TCP connection says.
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -36,7 +38,7 @@ pub struct Target {
     authority: String,
     origin: Uri,
     bearer: Option<HeaderValue>,
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    tls: Option<(Arc<ClientTls>, ServerName<'static>)>,
 }
 
 impl Target {
@@ -77,7 +79,8 @@ impl Target {
                 let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
                 let name = ServerName::try_from(name)
                     .map_err(|_| refuse("no certificate can be for its host"))?;
-                Some((credentials.certificates.clone().unwrap_or_default().config()?, name))
+                let certificates = credentials.certificates.clone().unwrap_or_default();
+                Some((Arc::new(certificates.load()?), name))
             }
         };
         let bearer = credentials.secret.as_ref().map(|secret| secret.bearer().clone());
@@ -100,36 +103,67 @@ impl Target {
 /// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// No TCP connection, or no TLS over it.
+    /// There is no TCP connection, or none any more.
     #[error("cannot connect: {0}")]
-    Io(#[from] std::io::Error),
-    /// The peer does not speak HTTP/2.
-    #[error("the peer does not speak HTTP/2: {0}")]
+    Io(#[from] io::Error),
+    /// The peer hung up before it said a word.
+    #[error("it hung up at once")]
+    HungUp,
+    /// The two ends do not trust each other, or only one of them speaks TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsMismatch),
+    /// The peer speaks something else.
+    #[error("what answers there does not speak HTTP/2, as a controller does")]
+    NotHttp2,
+    /// HTTP/2 cannot begin.
+    #[error("cannot begin HTTP/2: {0}")]
     Http(#[from] hyper::Error),
 }
 
-/// One fresh connection to a controller. Dropping every clone of it closes it.
+impl ConnectError {
+    /// Whether somebody is there who and we do not fit, so that trying again soon is of no use.
+    #[must_use]
+    pub fn is_mismatch(&self) -> bool {
+        matches!(self, Self::Tls(_) | Self::NotHttp2)
+    }
+}
+
+/// One fresh connection to a controller, which has begun to speak. Dropping every clone of it
+/// closes it.
 ///
 /// # Errors
-/// When the connection cannot be made. Cancel safe: dropping the future drops the connection.
+/// When the connection cannot be made, or the two ends do not fit. Cancel safe: dropping the future
+/// drops the connection.
 pub async fn connect(target: &Target) -> Result<Connection, ConnectError> {
     let tcp = TcpStream::connect(&target.authority).await?;
     // Reports are small and a wake-up must not wait for an acknowledgement of the one before.
     tcp.set_nodelay(true)?;
     let sender = match &target.tls {
         None => handshake(tcp).await?,
-        Some((config, name)) => {
-            let connector = TlsConnector::from(Arc::clone(config));
-            handshake(connector.connect(name.clone(), tcp).await?).await?
+        Some((tls, name)) => {
+            let failed = |error: io::Error| match tls.mismatch(&error) {
+                Some(mismatch) => mismatch.into(),
+                None => ConnectError::from(error),
+            };
+            let connector = TlsConnector::from(tls.renewed().await);
+            let stream = connector.connect(name.clone(), tcp).await.map_err(failed)?;
+            // With TLS 1.3 a controller refuses a certificate after the client's handshake is done.
+            match handshake(stream).await {
+                Err(ConnectError::Io(error)) => return Err(failed(error)),
+                other => other?,
+            }
         }
     };
     Ok(Connection { sender, bearer: target.bearer.clone() })
 }
 
-async fn handshake<T>(stream: T) -> Result<http2::SendRequest<Body>, hyper::Error>
+/// Begins HTTP/2 and waits for the peer's first word, so that whoever is no controller, or does not
+/// want us, is known for what it is.
+async fn handshake<T>(stream: T) -> Result<http2::SendRequest<Body>, ConnectError>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let (heard, first_word) = oneshot::channel();
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
@@ -137,11 +171,18 @@ where
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(STREAM_WINDOW_BYTES)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(Overheard::new(stream, heard)))
         .await?;
     // The stream over the connection sees the same error, so this one tells nothing new.
     tokio::spawn(async move { drop(connection.await) });
-    Ok(sender)
+    match first_word.await {
+        Ok(FirstWord::Http2) => Ok(sender),
+        Ok(FirstWord::Tls) => Err(TlsMismatch::controller_speaks_tls().into()),
+        Ok(FirstWord::Other) => Err(ConnectError::NotHttp2),
+        Ok(FirstWord::Error(error)) => Err(error.into()),
+        // Nothing was read before the connection was given up.
+        Ok(FirstWord::None) | Err(_) => Err(ConnectError::HungUp),
+    }
 }
 
 /// Sends gRPC requests over one connection, and shows the secret with each.

@@ -2,17 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::certificates::{
+    AUTHORITY_VARIABLE, CERTIFICATE_VARIABLE, ClientCertificates, KEY_VARIABLE,
+};
 use crate::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE, Secret, SecretError};
-use crate::tls::ClientCertificates;
 
-/// The variable that names the file of those who vouch for the controller.
-pub const AUTHORITY_VARIABLE: &str = "TIDEGATE_CONTROLLER_CA";
-
-/// The variable that names the file of the certificate to show to the controller.
-pub const CERTIFICATE_VARIABLE: &str = "TIDEGATE_CONTROLLER_CERT";
-
-/// The variable that names the file of that certificate's key.
-pub const KEY_VARIABLE: &str = "TIDEGATE_CONTROLLER_KEY";
+/// Every variable that says what is shown. None of them is for a process that is no part of us.
+pub const VARIABLES: [&str; 5] =
+    [SECRET_VARIABLE, SECRET_FILE_VARIABLE, AUTHORITY_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE];
 
 /// What is shown to a controller. By default nothing.
 #[derive(Debug, Clone, Default)]

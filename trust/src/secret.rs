@@ -1,6 +1,8 @@
 //! What a controller and those who speak to it share.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use http::HeaderValue;
@@ -18,6 +20,9 @@ pub const SECRET_BYTES_MIN: usize = 16;
 
 /// Longest secret, so that it fits into a header field everywhere.
 pub const SECRET_BYTES_MAX: usize = 1_024;
+
+/// Longest file that is read for a secret, which leaves room for blank lines around it.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Bytes of randomness in a secret that we make ourselves: what a 256-bit key has.
 const RANDOM_BYTES: usize = 32;
@@ -91,7 +96,9 @@ impl Secret {
     /// # Errors
     /// When the file cannot be read, or as [`Secret::new`].
     pub fn read(path: &Path) -> Result<Self, SecretError> {
-        let text = std::fs::read_to_string(path)
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text))
             .map_err(|source| SecretError::File { path: path.to_owned(), source })?;
         Self::new(&text, &format!("the secret file {}", path.display()))
     }
@@ -222,6 +229,8 @@ mod tests {
         assert!(empty.to_string().contains("0 characters"), "{empty}");
         let missing = Secret::read(Path::new("/no/such/file")).expect_err("it is missing");
         assert!(missing.to_string().contains("/no/such/file"), "{missing}");
+        let endless = Secret::read(Path::new("/dev/zero")).expect_err("it is no secret");
+        assert!(endless.to_string().contains("expected 16 to 1024"), "{endless}");
     }
 
     #[test]

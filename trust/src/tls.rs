@@ -1,101 +1,59 @@
-//! Certificates of both ends of a controller's port, read and checked at the start.
+//! TLS at both ends of a controller's port: which certificates are shown, which are asked for, and
+//! in which words it is told when the two do not fit.
 //!
-//! The provider is ring, as for everything else here that speaks TLS.
+//! The provider is ring, as for everything else here that speaks TLS. No session is resumed:
+//! connections are few and last, and what was true of a certificate once need not be true now.
 
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, ServerConfig};
 
-/// Where most systems keep the certificates they trust; `SSL_CERT_FILE` names another place.
-const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+use crate::certificates::{ClientCertificates, ServerCertificates};
+use crate::handshake::{self, TlsMismatch};
+use crate::pem::{PemFile, TlsError, identity, system_authorities};
+use crate::renewed::Renewed;
 
 /// The one protocol that is spoken over these connections (RFC 9113, 3.3).
 const ALPN: &[u8] = b"h2";
 
-/// Why certificates cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read.
-    #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// A file is not PEM, or has nothing of use in it.
-    #[error("cannot use {path}: {message}")]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
-    /// Key and certificate do not fit, or are of an unknown kind.
-    #[error("cannot use the certificate {path}: {source}")]
-    Certificate {
-        /// The file.
-        path: PathBuf,
-        /// What the library says.
-        source: rustls::Error,
-    },
+/// How a controller speaks TLS: [`ServerCertificates`] that were read, and are read anew when they
+/// change.
+#[derive(Debug)]
+pub struct ServerTls {
+    certificates: ServerCertificates,
+    config: Arc<Renewed<ServerConfig>>,
 }
 
-/// Files of a controller that speaks TLS.
-#[derive(Debug, Clone)]
-pub struct ServerCertificates {
-    /// Its certificate chain, PEM.
-    pub certificate: PathBuf,
-    /// The key of the certificate, PEM.
-    pub key: PathBuf,
-    /// Whose certificates clients must show, PEM; `None` asks for none.
-    pub client_authority: Option<PathBuf>,
-}
-
-/// Files of somebody who speaks to such a controller.
-#[derive(Debug, Clone, Default)]
-pub struct ClientCertificates {
-    /// Who vouches for the controller, PEM; the system's authorities when `None`.
-    pub authority: Option<PathBuf>,
-    /// Certificate chain and key to show when the controller asks for one, PEM.
-    pub identity: Option<(PathBuf, PathBuf)>,
+/// How a controller is spoken to over TLS: [`ClientCertificates`] that were read, and are read anew
+/// when they change.
+#[derive(Debug)]
+pub struct ClientTls {
+    certificates: ClientCertificates,
+    config: Arc<Renewed<ClientConfig>>,
 }
 
 impl ServerCertificates {
-    /// Reads the files. They are read once: a controller with new certificates is started anew,
-    /// which its reporters bridge.
+    /// Reads the files.
     ///
     /// # Errors
     /// When a file cannot be read, or what is in it cannot be used; the file is named.
-    pub fn config(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let (chain, key) = identity(&self.certificate, &self.key)?;
-        let refused = |path: &Path| {
-            let path = path.to_owned();
-            move |source| TlsError::Certificate { path, source }
-        };
-        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(refused(&self.certificate))?;
-        let builder = match &self.client_authority {
-            None => builder.with_no_client_auth(),
-            Some(path) => {
-                let provider = Arc::new(ring::default_provider());
-                let roots = Arc::new(authorities(path)?);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-                let bad = |error: rustls::server::VerifierBuilderError| pem(path, error);
-                builder.with_client_cert_verifier(verifier.map_err(bad)?)
-            }
-        };
-        let config = builder.with_single_cert(chain, key);
-        let mut config = config.map_err(refused(&self.certificate))?;
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Arc::new(config))
+    pub fn load(self) -> Result<ServerTls, TlsError> {
+        let (certificate, key) = (self.certificate.clone(), self.key.clone());
+        let config = match self.client_authority.clone() {
+            None => Renewed::load([certificate, key], |[certificate, key]| {
+                server_config(certificate, key, None)
+            }),
+            Some(authority) => Renewed::load([certificate, key, authority], |files| {
+                let [certificate, key, authority] = files;
+                server_config(certificate, key, Some(authority))
+            }),
+        }?;
+        Ok(ServerTls { certificates: self, config: Arc::new(config) })
     }
 }
 
@@ -103,65 +61,100 @@ impl ClientCertificates {
     /// Reads the files.
     ///
     /// # Errors
-    /// As [`ServerCertificates::config`].
-    pub fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
-        let system = || std::env::var_os("SSL_CERT_FILE").unwrap_or_else(|| SYSTEM_ROOTS.into());
-        let path = self.authority.clone().unwrap_or_else(|| system().into());
-        let refused = |source| TlsError::Certificate { path: path.clone(), source };
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(refused)?
-            .with_root_certificates(authorities(&path)?);
-        let mut config = match &self.identity {
-            None => builder.with_no_client_auth(),
-            Some((certificate, key)) => {
-                let (chain, key) = identity(certificate, key)?;
-                let config = builder.with_client_auth_cert(chain, key);
-                let path = certificate.clone();
-                config.map_err(|source| TlsError::Certificate { path, source })?
-            }
-        };
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Arc::new(config))
+    /// As [`ServerCertificates::load`].
+    pub fn load(self) -> Result<ClientTls, TlsError> {
+        let authority = self.authority.clone().unwrap_or_else(system_authorities);
+        let config = match self.identity.clone() {
+            None => Renewed::load([authority], |[authority]| client_config(authority, None)),
+            Some((certificate, key)) => Renewed::load([authority, certificate, key], |files| {
+                let [authority, certificate, key] = files;
+                client_config(authority, Some((certificate, key)))
+            }),
+        }?;
+        Ok(ClientTls { certificates: self, config: Arc::new(config) })
     }
 }
 
-/// A certificate chain and its key, which must fit together.
-fn identity(
-    certificate: &Path,
-    key: &Path,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
-    let chain = certificates(certificate)?;
-    let secret = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| pem(key, error))?;
-    CertifiedKey::from_der(chain.clone(), secret.clone_key(), &ring::default_provider())
-        .map_err(|source| TlsError::Certificate { path: certificate.to_owned(), source })?;
-    Ok((chain, secret))
-}
-
-fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(certificates(path)?);
-    if roots.is_empty() {
-        return Err(pem(path, "no authority in it"));
+impl ServerTls {
+    /// The configuration in force, which [`Self::renewals`] replaces.
+    #[must_use]
+    pub fn current(&self) -> Arc<ServerConfig> {
+        self.config.current()
     }
-    Ok(roots)
-}
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?).collect();
-    let chain = chain.map_err(|error| pem(path, error))?;
-    if chain.is_empty() {
-        return Err(pem(path, "no certificate in it"));
+    /// What reads the files anew when they change, to be [watched](Renewed::watch).
+    #[must_use]
+    pub fn renewals(&self) -> Arc<Renewed<ServerConfig>> {
+        Arc::clone(&self.config)
     }
-    Ok(chain)
+
+    /// Why a handshake failed, in words; `None` when the connection did.
+    #[must_use]
+    pub fn mismatch(&self, error: &io::Error) -> Option<TlsMismatch> {
+        cause(error).map(|cause| handshake::at_server(cause, &self.certificates))
+    }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+impl ClientTls {
+    /// The configuration for a new connection, of the files as they are now.
+    pub async fn renewed(&self) -> Arc<ClientConfig> {
+        self.config.renewed().await
+    }
+
+    /// Why a handshake failed, or what followed it, in words; `None` when the connection did.
+    #[must_use]
+    pub fn mismatch(&self, error: &io::Error) -> Option<TlsMismatch> {
+        cause(error).map(|cause| handshake::at_client(cause, &self.certificates))
+    }
 }
 
-fn pem(path: &Path, message: impl std::fmt::Display) -> TlsError {
-    TlsError::Pem { path: path.to_owned(), message: message.to_string() }
+fn cause(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+fn server_config(
+    certificate: &PemFile,
+    key: &PemFile,
+    client_authority: Option<&PemFile>,
+) -> Result<ServerConfig, TlsError> {
+    let shown = SingleCertAndKey::from(identity(certificate, key)?);
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| certificate.refused(error))?;
+    let builder = match client_authority {
+        None => builder.with_no_client_auth(),
+        Some(file) => {
+            let roots = Arc::new(file.authorities()?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+            builder.with_client_cert_verifier(verifier.map_err(|error| file.unusable(error))?)
+        }
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(shown));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+fn client_config(
+    authority: &PemFile,
+    shown: Option<(&PemFile, &PemFile)>,
+) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| authority.refused(error))?
+        .with_root_certificates(authority.authorities()?);
+    let mut config = match shown {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let shown = SingleCertAndKey::from(identity(certificate, key)?);
+            builder.with_client_cert_resolver(Arc::new(shown))
+        }
+    };
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(config)
 }
 
 #[cfg(test)]
@@ -182,22 +175,25 @@ mod tests {
             let client_authority = client.map(path);
             ServerCertificates { certificate: path(certificate), key: path(key), client_authority }
         };
-        assert!(server("tls.crt", "tls.key", Some("tls.crt")).config().is_ok());
+        assert!(server("tls.crt", "tls.key", Some("tls.crt")).load().is_ok());
         for (bad, named) in [
             (server("none", "tls.key", None), "none"),
             (server("empty", "tls.key", None), "empty"),
             (server("tls.crt", "tls.crt", None), "tls.crt"),
-            (server("tls.crt", "other.key", None), "tls.crt"),
+            (server("tls.crt", "other.key", None), "other.key is not that of the certificate"),
             (server("tls.crt", "tls.key", Some("empty")), "empty"),
+            (server("tls.crt", "tls.key", Some("tls.key")), "no certificate in it"),
+            (server("/dev/zero", "tls.key", None), "longer than"),
         ] {
-            let error = bad.config().expect_err(named).to_string();
+            let error = bad.load().expect_err(named).to_string();
             assert!(error.contains(named), "{error}");
         }
-        let client = |authority: &str| ClientCertificates {
+        let client = |authority: &str, key: &str| ClientCertificates {
             authority: Some(path(authority)),
-            identity: Some((path("tls.crt"), path("tls.key"))),
+            identity: Some((path("tls.crt"), path(key))),
         };
-        assert!(client("tls.crt").config().is_ok());
-        assert!(client("empty").config().is_err());
+        assert!(client("tls.crt", "tls.key").load().is_ok());
+        assert!(client("empty", "tls.key").load().is_err());
+        assert!(client("tls.crt", "other.key").load().is_err());
     }
 }

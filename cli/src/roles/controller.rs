@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tidegate_autoscaler::Improvements;
@@ -15,11 +16,12 @@ use tidegate_autoscaler::settings::{
 };
 use tidegate_controller::{Access, Addresses, NoActuator, RevisionId, Strangers, Template};
 use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
-use tidegate_trust::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE};
+use tidegate_trust::secret::SECRET_FILE_VARIABLE;
 use tidegate_trust::{Secret, ServerCertificates};
 use tidegate_words::{did_you_mean, excerpt};
 use tokio::net::TcpListener;
 
+use crate::credentials::secret_variable;
 use crate::ending::mistyped;
 use crate::files::text_of;
 use crate::log::{self, LogArgs};
@@ -158,13 +160,13 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
 
 /// Who may take part.
 fn access(args: &Args) -> anyhow::Result<Access> {
-    let secret = std::env::var(SECRET_VARIABLE).ok();
-    let secret = Secret::configured(args.secret_file.as_deref(), secret.as_deref())?;
+    let secret = Secret::configured(args.secret_file.as_deref(), secret_variable().as_deref())?;
     let tls = match (&args.tls_cert, &args.tls_key) {
         (Some(certificate), Some(key)) => {
             let (certificate, key) = (certificate.clone(), key.clone());
             let client_authority = args.tls_client_ca.clone();
-            Some(ServerCertificates { certificate, key, client_authority }.config()?)
+            let certificates = ServerCertificates { certificate, key, client_authority };
+            Some(Arc::new(certificates.load()?))
         }
         _ => None,
     };

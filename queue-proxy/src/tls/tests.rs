@@ -1,3 +1,8 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tidegate_trust::renewed::Renewal;
+
 use super::*;
 
 fn settings(change: impl FnOnce(&mut TlsSettings)) -> TlsSettings {
@@ -37,14 +42,17 @@ fn a_broken_pair_stops_the_start_but_not_a_running_process() {
 
     write_pair(directory.path(), "a");
     let certificate = Certificate::load(directory.path()).unwrap().unwrap();
-    assert_eq!(certificate.reload().unwrap(), Reload::Unchanged);
-    let first = Arc::clone(&certificate.current.read().key);
+    let renewals = certificate.renewals();
+    assert_eq!(renewals.renew(), Renewal::Unchanged);
+    let first = renewals.current();
     std::fs::write(directory.path().join("tls.crt"), "junk").unwrap();
-    assert!(certificate.reload().is_err());
-    assert!(Arc::ptr_eq(&first, &certificate.current.read().key));
+    assert_eq!(renewals.renew(), Renewal::Kept);
+    std::fs::remove_file(directory.path().join("tls.crt")).unwrap();
+    assert_eq!(renewals.renew(), Renewal::Kept);
+    assert!(Arc::ptr_eq(&first, &renewals.current()));
     write_pair(directory.path(), "b");
-    assert_eq!(certificate.reload().unwrap(), Reload::Replaced);
-    assert_ne!(first.cert, certificate.current.read().key.cert);
+    assert_eq!(renewals.renew(), Renewal::Replaced);
+    assert_ne!(first.cert, renewals.current().cert);
 }
 
 #[test]

@@ -1,30 +1,20 @@
 //! `tidegate controller` as a process of its own: what it says, what it refuses, how it ends.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
+mod certificates;
+mod process;
+mod tls;
 
-fn controller(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    command.arg("controller").args(arguments).stdin(Stdio::null());
-    command
-}
+use std::io::Write;
+
+use process::{Process, outcome, tidegate};
 
 /// Exit code and everything that was printed.
 fn refused(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = controller(arguments).output().expect("the program starts");
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    outcome(&mut tidegate(&[&["controller"], arguments].concat()))
 }
 
-/// A controller on a free port, and its address.
-fn start(arguments: &[&str]) -> (Child, String) {
-    let all = [&["--listen", "127.0.0.1:0"], arguments].concat();
-    let mut child = controller(&all).stderr(Stdio::piped()).spawn().expect("the program starts");
-    let mut line = String::new();
-    let stderr = child.stderr.take().expect("it is piped");
-    BufReader::new(stderr).read_line(&mut line).expect("it says where it listens");
-    let address = line.trim().rsplit(' ').next().expect("an address").to_owned();
-    (child, address)
+fn explain(arguments: &[&str]) -> (Option<i32>, String) {
+    outcome(&mut tidegate(&[&["explain"], arguments].concat()))
 }
 
 #[test]
@@ -34,16 +24,10 @@ fn it_answers_questions_and_ends_when_told_to() {
     writeln!(file, "data: {{stable-window: \"30s\"}}").expect("writable");
     let settings = file.path().to_str().expect("text");
     let arguments = ["--settings", settings, "--set", "target=5", "--revision", "prod/web,10"];
-    let (mut child, address) = start(&arguments);
-    let answer = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-        .args(["explain", "--controller", &address])
-        .output()
-        .expect("the program starts");
-    let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+    let (controller, address) = Process::controller(&arguments);
+    let (_, text) = explain(&["--controller", &address]);
     assert!(text.contains("prod/web"), "{text}");
-    let told = Command::new("sh").args(["-c", &format!("kill -s TERM {}", child.id())]).status();
-    assert!(told.expect("a shell is everywhere").success());
-    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(controller.terminate(), Some(0));
 }
 
 #[test]
@@ -90,22 +74,23 @@ fn nobody_is_let_in_by_default() {
     let (code, text) = refused(&["--secret-file", &path]);
     assert!(matches!(code, Some(1 | 2)) && text.contains("5 characters"), "{text}");
     write!(file, "-no-more-0123456789").expect("writable");
-    let (mut child, address) = start(&["--secret-file", &path]);
-    let ask = |arguments: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .args(["explain", "--controller", &address])
-            .args(arguments)
-            .output()
-            .expect("the program starts")
-    };
-    // Nobody reads its log any more: that must not matter.
-    let (uninvited, invited) = (ask(&[]), ask(&["--secret-file", &path]));
-    child.kill().expect("it runs");
-    let _ = child.wait();
-    let text = String::from_utf8_lossy(&uninvited.stderr).into_owned();
-    assert!(!uninvited.status.success(), "{text}");
+    let (_controller, address) = Process::controller(&["--secret-file", &path]);
+    let (code, text) = explain(&["--controller", &address]);
+    assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("TIDEGATE_SECRET_FILE") && !text.contains("no-more"), "{text}");
-    assert!(invited.status.success());
+    let (code, text) = explain(&["--controller", &address, "--secret-file", &path]);
+    assert_eq!(code, Some(0), "{text}");
+}
+
+/// A secret that was no text was taken for none, so that the port was open.
+#[test]
+fn a_secret_that_is_no_text_is_an_error_and_not_absent() {
+    use std::os::unix::ffi::OsStrExt;
+    let secret = std::ffi::OsStr::from_bytes(b"0123456789abcdef\xff");
+    for verb in [&["controller", "--listen", "127.0.0.1:0"][..], &["explain"]] {
+        let (code, text) = outcome(tidegate(verb).env("TIDEGATE_SECRET", secret));
+        assert!(matches!(code, Some(1 | 2)) && text.contains("printable ASCII"), "{code:?} {text}");
+    }
 }
 
 #[test]
@@ -115,15 +100,8 @@ fn keys_that_nobody_knows_are_told_with_the_nearest() {
     writeln!(file, "data:\n  _example: x\n  maxscale: \"7\"").expect("writable");
     writeln!(file, "  stable-windw: 30s").expect("writable");
     let settings = file.path().to_str().expect("text");
-    let mut child = controller(&["--listen", "127.0.0.1:0", "--settings", settings])
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-    let lines: Vec<String> = lines.take(3).map(|line| line.expect("text")).collect();
-    child.kill().expect("it runs");
-    let _ = child.wait();
-    let text = lines.join("\n");
+    let (controller, _) = Process::controller(&["--settings", settings]);
+    let text = controller.log();
     for told in ["maxscale", "`max-scale`?", "stable-windw", "`stable-window`?", "listening on"] {
         assert!(text.contains(told), "{told}: {text}");
     }

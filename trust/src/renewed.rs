@@ -1,0 +1,169 @@
+//! Something made of files, made anew when what is in them changes: certificates are renewed while
+//! whoever shows them runs.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+use crate::pem::{PemFile, TlsError};
+
+/// Something made of files. What it was made of last holds until there is something better: files
+/// that cannot be used change nothing.
+pub struct Renewed<T> {
+    paths: Vec<PathBuf>,
+    make: Box<Make<T>>,
+    held: RwLock<Held<T>>,
+}
+
+/// Reads the files and, if they are not those, makes it of them.
+type Make<T> = dyn Fn(&[PemFile]) -> Result<Option<(Arc<[PemFile]>, T)>, TlsError> + Send + Sync;
+
+struct Held<T> {
+    files: Arc<[PemFile]>,
+    value: Arc<T>,
+    /// What was told last of files that cannot be used.
+    told: Option<String>,
+}
+
+/// What a look at the files led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// They are as they were.
+    Unchanged,
+    /// They were taken over.
+    Replaced,
+    /// They cannot be used, so what was made before stays.
+    Kept,
+}
+
+impl<T: Send + Sync + 'static> Renewed<T> {
+    /// Reads the files at `paths` and makes of them what `make` makes of them.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or what is in it cannot be used.
+    pub fn load<const COUNT: usize>(
+        paths: [PathBuf; COUNT],
+        make: impl Fn(&[PemFile; COUNT]) -> Result<T, TlsError> + Send + Sync + 'static,
+    ) -> Result<Self, TlsError> {
+        let files = read(&paths)?;
+        let value = Arc::new(make(&files)?);
+        let held = RwLock::new(Held { files: Arc::new(files), value, told: None });
+        let named = paths.to_vec();
+        let make = move |held: &[PemFile]| {
+            let files = read(&paths)?;
+            if held == files {
+                return Ok(None);
+            }
+            let value = make(&files)?;
+            let files: Arc<[PemFile]> = Arc::new(files);
+            Ok(Some((files, value)))
+        };
+        Ok(Self { paths: named, make: Box::new(make), held })
+    }
+
+    /// What is in force.
+    #[must_use]
+    pub fn current(&self) -> Arc<T> {
+        Arc::clone(&self.held.read().value)
+    }
+
+    /// Looks at the files and takes over what changed; a change is logged once, and so is what
+    /// cannot be used. Reads files: not for where nothing may wait.
+    pub fn renew(&self) -> Renewal {
+        match self.look() {
+            Ok(Renewal::Replaced) => {
+                tracing::info!(files = ?self.paths, "certificates were replaced");
+                Renewal::Replaced
+            }
+            Ok(renewal) => renewal,
+            Err(error) => {
+                let why = error.to_string();
+                let told = &mut self.held.write().told;
+                if told.as_ref() != Some(&why) {
+                    tracing::warn!("new certificates cannot be used, the old ones stay: {why}");
+                    *told = Some(why);
+                }
+                Renewal::Kept
+            }
+        }
+    }
+
+    fn look(&self) -> Result<Renewal, TlsError> {
+        let held = Arc::clone(&self.held.read().files);
+        let made = (self.make)(&held)?;
+        let mut held = self.held.write();
+        let Some((files, value)) = made else {
+            held.told = None;
+            return Ok(Renewal::Unchanged);
+        };
+        *held = Held { files, value: Arc::new(value), told: None };
+        Ok(Renewal::Replaced)
+    }
+
+    /// Looks at the files now, where waiting for a disk holds up nobody, and returns what is then
+    /// in force. Must be called within a tokio runtime. Cancel safe.
+    pub async fn renewed(self: &Arc<Self>) -> Arc<T> {
+        let ours = Arc::clone(self);
+        // A look that failed to run has changed nothing.
+        let _ = tokio::task::spawn_blocking(move || ours.renew()).await;
+        self.current()
+    }
+
+    /// Looks at the files every so often, for ever. Must be called within a tokio runtime. Cancel
+    /// safe.
+    pub async fn watch(self: Arc<Self>, every: Duration) {
+        loop {
+            tokio::time::sleep(every).await;
+            self.renewed().await;
+        }
+    }
+}
+
+fn read<const COUNT: usize>(paths: &[PathBuf; COUNT]) -> Result<[PemFile; COUNT], TlsError> {
+    let files: Result<Vec<_>, _> = paths.iter().map(|path| PemFile::read(path)).collect();
+    Ok(files?.try_into().expect("as many files as paths"))
+}
+
+impl<T> fmt::Debug for Renewed<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Renewed").field("paths", &self.paths).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The length of the first file, which may not be 3.
+    fn length([file]: &[PemFile; 1]) -> Result<u64, TlsError> {
+        let length = std::fs::metadata(file.path()).map_or(0, |meta| meta.len());
+        if length == 3 { Err(file.unusable("it is three long")) } else { Ok(length) }
+    }
+
+    #[test]
+    fn what_cannot_be_used_changes_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        let write = |text: &str| std::fs::write(&path, text).expect("writable");
+        assert!(Renewed::load([path.clone()], length).is_err(), "it is not there");
+        write("abc");
+        assert!(Renewed::load([path.clone()], length).is_err(), "it cannot be used");
+        write("a");
+        let renewed = Renewed::load([path.clone()], length).expect("it can");
+        assert_eq!((renewed.renew(), *renewed.current()), (Renewal::Unchanged, 1));
+        write("abc");
+        assert_eq!((renewed.renew(), *renewed.current()), (Renewal::Kept, 1));
+        assert_eq!((renewed.renew(), *renewed.current()), (Renewal::Kept, 1));
+        write("a");
+        assert_eq!((renewed.renew(), *renewed.current()), (Renewal::Unchanged, 1));
+        std::fs::remove_file(&path).expect("it is there");
+        assert_eq!((renewed.renew(), *renewed.current()), (Renewal::Kept, 1));
+        write("ab");
+        assert_eq!((renewed.renew(), *renewed.current()), (Renewal::Replaced, 2));
+        let shown = format!("{renewed:?}");
+        assert!(shown.contains("file") && !shown.contains("ab"), "{shown}");
+    }
+}
