@@ -22,7 +22,17 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("reporter", &["admission", "proto", "telemetry", "trust"]),
     (
         "queue-proxy",
-        &["admission", "go-text", "knative", "proto", "relay", "reporter", "telemetry", "trust", "words"],
+        &[
+            "admission",
+            "go-text",
+            "knative",
+            "proto",
+            "relay",
+            "reporter",
+            "telemetry",
+            "trust",
+            "words",
+        ],
     ),
     ("activator", &["admission", "knative", "relay", "proto", "reporter"]),
     ("controller", &["autoscaler", "knative", "proto", "trust"]),

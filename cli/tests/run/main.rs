@@ -7,6 +7,7 @@ mod readiness;
 mod replay;
 mod running;
 mod truth;
+mod uninvited;
 mod unseen;
 mod watchman;
 

@@ -20,21 +20,27 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(arguments: Vec<String>) -> Self {
-        Self::spawn(arguments, Shown::Stdout)
+        Self::spawn(arguments, Shown::Stdout, &[])
+    }
+
+    /// With more in its environment.
+    pub(crate) fn start_with(arguments: Vec<String>, variables: &[(&str, &str)]) -> Self {
+        Self::spawn(arguments, Shown::Stdout, variables)
     }
 
     /// With what goes to standard error as part of the output.
     pub(crate) fn start_told(arguments: Vec<String>) -> Self {
-        Self::spawn(arguments, Shown::Both)
+        Self::spawn(arguments, Shown::Both, &[])
     }
 
-    fn spawn(arguments: Vec<String>, shown: Shown) -> Self {
+    fn spawn(arguments: Vec<String>, shown: Shown, variables: &[(&str, &str)]) -> Self {
         let unique = Instant::now();
         let mark = format!("{}-{unique:?}", std::process::id());
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .arg("run")
             .args(arguments)
             .env("TIDEGATE_TEST", &mark)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(if shown == Shown::Both { Stdio::piped() } else { Stdio::inherit() })

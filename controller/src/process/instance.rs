@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tidegate_knative::environment;
-use tidegate_trust::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE};
+use tidegate_trust::credentials;
+use tidegate_trust::secret::SECRET_VARIABLE;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -149,11 +150,13 @@ fn app_command(
         .env("K_REVISION", revision.name())
         .env("K_SERVICE", revision.name())
         .env("K_CONFIGURATION", revision.name())
-        // Whatever secret we were given is not for the app.
-        .env_remove(SECRET_VARIABLE)
-        .env_remove(SECRET_FILE_VARIABLE)
         .envs(launch.environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped());
+    // Whoever we are to others, the app is not: neither what we were given is for it, nor what
+    // somebody gave with it.
+    for variable in credentials::VARIABLES {
+        command.env_remove(variable);
+    }
     if let Some(directory) = &launch.directory {
         command.current_dir(directory);
     }
@@ -204,8 +207,6 @@ fn sidecar_command(
         .env(environment::SERVING_REVISION, revision.name())
         .env(environment::SERVING_POD, name.as_str())
         .env(environment::SERVING_POD_IP, "127.0.0.1")
-        .env(environment::TIDEGATE_CONTROLLER, &shared.config.controller)
-        .envs(shared.config.secret.as_ref().map(|secret| (SECRET_VARIABLE, secret.reveal())))
         .env(environment::TIDEGATE_ADDRESS, format!("127.0.0.1:{port}"))
         .env(environment::TIDEGATE_LISTEN_HOST, "127.0.0.1")
         // Knative fixes these ports; many sidecars live on one machine.
@@ -215,6 +216,9 @@ fn sidecar_command(
         .env(environment::TIDEGATE_QUIET_PERIOD_MS, launch.quiet_period.as_millis().to_string())
         .env(environment::TIDEGATE_GRACE_PERIOD_MS, launch.grace_period.as_millis().to_string())
         .envs(launch.sidecar_environment.iter().map(|(name, value)| (name, value)))
+        // Last, so that nothing else says to whom it reports, and what it shows.
+        .env(environment::TIDEGATE_CONTROLLER, &shared.config.controller)
+        .envs(shared.config.secret.as_ref().map(|secret| (SECRET_VARIABLE, secret.reveal())))
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     Ok(command)
@@ -403,4 +407,28 @@ fn signal_group(pid: Option<Pid>, leader: &mut Child, signal: Signal) {
 
 fn words(status: std::io::Result<ExitStatus>) -> String {
     status.map_or_else(|error| error.to_string(), |status| status.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_is_given_nothing_of_what_we_show_to_others() {
+        let given =
+            credentials::VARIABLES.map(|name| (name.into(), "of-somebody-0123456789".into()));
+        let mut launch = Launch::new(vec!["app".into()]);
+        launch.environment = given.into();
+        launch.environment.push(("MINE".into(), "1".into()));
+        let revision = RevisionId::new("local", "web").expect("valid");
+        let command = app_command(&[], &launch, &revision, 1).expect("it can be run");
+        let set = |name: &str| {
+            let mut all = command.as_std().get_envs();
+            all.find(|(key, _)| *key == name).map(|(_, value)| value.is_some())
+        };
+        assert_eq!(set("MINE"), Some(true));
+        for name in credentials::VARIABLES {
+            assert_eq!(set(name), Some(false), "{name} is neither passed on nor inherited");
+        }
+    }
 }
