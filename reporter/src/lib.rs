@@ -11,8 +11,8 @@
 //!
 //! Modules in reading order: [`early`] is when there is news, [`ring`] is what is remembered,
 //! [`driver`] is who carries it, [`inbox`] is what comes back, [`transport`] is one HTTP/2
-//! connection, `first_word` is how it is known that a controller answers, [`backoff`] is how long to wait before the next, `attempts` counts them and decides
-//! what is told of them.
+//! connection, `first_word` is how it is known that a controller answers, [`backoff`] is how long
+//! to wait before the next, `attempts` counts them and decides what is told of them.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), tidegate_reporter::ConfigError> {
