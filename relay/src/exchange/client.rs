@@ -1,11 +1,14 @@
 //! The client's side of an exchange, whichever protocol it speaks.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use h2::server::SendResponse;
 use http::header::{CONTENT_LENGTH, DATE, HeaderValue, TRAILER};
 use http::{HeaderMap, Response, StatusCode, Version};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::buffers;
 use crate::date;
@@ -45,26 +48,55 @@ pub(crate) struct H1Client {
 
 /// Whether anybody is there. A client that has ended its direction of the connection may still
 /// wait for the answer, or may have closed it altogether: both look the same until something is
-/// written. So the first byte of the answer, which is the same for all of them, is sent ahead. Who
-/// only half-closed waits for the rest; who has gone answers with a reset.
+/// written. So the beginning of the answer, which is the same for all of them, is sent ahead, byte
+/// by byte. Who only half-closed waits for the rest; who has gone answers with a reset.
 #[derive(Default)]
 pub(crate) enum Presence {
     /// The client's direction is open.
     #[default]
     Speaking,
     /// It has ended; a reset is listened for.
-    Listening { breakage: Breakage, sent_ahead: SentAhead },
+    Listening(Listening),
 }
 
-/// How much of the answer's head went out before it was known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SentAhead {
-    Nothing,
-    FirstByte,
+pub(crate) struct Listening {
+    breakage: Breakage,
+    /// How many bytes of the answer's head went out before it was known.
+    sent_ahead: usize,
+    /// When the next one does, if it does.
+    next: Option<Pin<Box<Sleep>>>,
+    pause: Duration,
 }
 
-/// What every status line begins with.
-const FIRST_BYTE: u8 = b'H';
+/// The time between the first two bytes that are sent ahead. Each pause is twice the last, so that
+/// they last for four minutes, and a client that has gone is noticed in twice the time at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What every status line of a version begins with.
+fn status_line_begins(version: Version) -> &'static [u8] {
+    match version {
+        Version::HTTP_10 => b"HTTP/1.0 ",
+        _ => b"HTTP/1.1 ",
+    }
+}
+
+impl Listening {
+    /// The byte that is due to be sent ahead, if one is.
+    fn due(&mut self, cx: &mut Context<'_>, version: Version) -> Option<u8> {
+        let next = self.next.as_mut()?;
+        let Poll::Ready(()) = next.as_mut().poll(cx) else { return None };
+        let byte = status_line_begins(version).get(self.sent_ahead).copied();
+        match byte {
+            Some(_) => {
+                next.as_mut().reset(Instant::now() + self.pause);
+                self.pause *= 2;
+                self.sent_ahead += 1;
+            }
+            None => self.next = None,
+        }
+        byte
+    }
+}
 
 /// One HTTP/2 stream.
 pub(crate) struct H2Client {
@@ -257,13 +289,16 @@ impl Client {
 impl H1Client {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if let Presence::Listening { breakage, .. } = &mut self.presence {
+            if let Presence::Listening(listening) = &mut self.presence {
+                while let Some(byte) = listening.due(cx, self.version) {
+                    self.connection.output().push(byte);
+                }
                 if self.connection.has_output()
                     && matches!(self.connection.poll_flush(cx), Poll::Ready(Err(_)))
                 {
                     return Poll::Ready(());
                 }
-                return breakage.as_mut().poll(cx);
+                return listening.breakage.as_mut().poll(cx);
             }
             if self.connection.input().len() >= READ_AHEAD_MAX {
                 return Poll::Pending;
@@ -283,11 +318,8 @@ impl H1Client {
     /// Nothing where a reset could not be told.
     fn listen(&mut self) -> Option<Presence> {
         let breakage = self.connection.io().breakage()?;
-        if self.answered {
-            return Some(Presence::Listening { breakage, sent_ahead: SentAhead::Nothing });
-        }
-        self.connection.output().push(FIRST_BYTE);
-        Some(Presence::Listening { breakage, sent_ahead: SentAhead::FirstByte })
+        let next = (!self.answered).then(|| Box::pin(sleep(Duration::ZERO)));
+        Some(Presence::Listening(Listening { breakage, sent_ahead: 0, next, pause: FIRST_PAUSE }))
     }
 
     /// Writes a head, but for what of it is out already. Every head goes this way, whoever words
@@ -296,10 +328,9 @@ impl H1Client {
         let output = self.connection.output();
         let start = output.len();
         let written = write(output);
-        if let Presence::Listening { sent_ahead, .. } = &mut self.presence
-            && std::mem::replace(sent_ahead, SentAhead::Nothing) == SentAhead::FirstByte
-        {
-            output.remove(start);
+        if let Presence::Listening(listening) = &mut self.presence {
+            listening.next = None;
+            output.drain(start..start + std::mem::take(&mut listening.sent_ahead));
         }
         written
     }

@@ -172,3 +172,47 @@ async fn no_byte_is_sent_ahead_into_a_tunnel() {
         proxy.until_held(0).await;
     }
 }
+
+/// One byte told only who had gone before it came: a client that half-closed, read it, and closed
+/// in order stayed in line, and its request went to the app.
+#[tokio::test]
+async fn a_client_that_leaves_behind_the_first_byte_is_noticed() {
+    let (app, ended) = App::once(|mut wire| async move {
+        wire.head().await;
+        wire.rest().await
+    })
+    .await;
+    let proxy = Proxy::before(&app).await;
+    let mut client = proxy.client().await;
+    client.send(GET).await;
+    client.stream.shutdown().await.expect("the connection is open");
+    assert_eq!(client.exactly(1).await, "H");
+    proxy.until_held(1).await;
+    drop(client);
+    ended.await.expect("the app is cut off too");
+    proxy.until_held(0).await;
+}
+
+#[tokio::test]
+async fn more_bytes_sent_ahead_are_part_of_the_head_as_well() {
+    for (request, expected) in
+        [(GET, "TP/1.1 200 OK\r\n"), ("GET / HTTP/1.0\r\n\r\n", "TP/1.0 200")]
+    {
+        let (go, wait) = oneshot::channel::<()>();
+        let (app, _) = App::once(move |mut wire| async move {
+            wire.head().await;
+            let _ = wait.await;
+            wire.send(HELLO).await;
+            wire.rest().await;
+        })
+        .await;
+        let proxy = Proxy::before(&app).await;
+        let mut client = proxy.client().await;
+        client.send(request).await;
+        client.stream.shutdown().await.expect("the connection is open");
+        assert_eq!(client.exactly(2).await, "HT");
+        go.send(()).expect("the app waits");
+        let answer = client.rest().await;
+        assert!(answer.starts_with(expected) && answer.ends_with("hello"), "{answer:?}");
+    }
+}
