@@ -4,8 +4,9 @@
 //! The provider is ring: it is a third of the size of aws-lc-rs in a static binary and needs no C
 //! build system beyond a compiler.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
 use rustls::pki_types::ServerName;

@@ -3,7 +3,7 @@
 //! `cargo run --release -p tidegate-bench --bin controller_bounds`. The state is driven by the
 //! events its task would hand it, with every name and address as long as it may be, until the
 //! bound refuses one more. Counted are the bytes that were allocated and not given back, step by
-//! step. Results are in `docs/controller.md`.
+//! step.
 
 use std::alloc::System;
 

@@ -9,7 +9,6 @@
 //! For each number of instances a controller is started, the reporters of real sidecars greet it
 //! all at once, each over a connection of its own, and then report every second. Measured are the
 //! controller's processor time and memory, and how late the decisions of another revision come.
-//! Method and results are in `docs/benchmarks/autoscaler.md`.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;

@@ -1,6 +1,3 @@
-use std::path::PathBuf;
-use std::time::Duration;
-
 use tidegate_trust::renewed::Renewal;
 
 use super::*;
