@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use tidegate_local::presence::{self, Presence};
 use tidegate_proto::scale::v1 as wire;
 use tidegate_proto::scale::v1::scale_service_client::ScaleServiceClient;
 use tidegate_reporter::transport::{self, ConnectError, Connection, Target};
@@ -12,7 +13,6 @@ use tidegate_trust::{Credentials, Secret};
 use tidegate_words::{did_you_mean, excerpt, shorten};
 
 use crate::credentials::CredentialArgs;
-use crate::run::presence::{self, Presence};
 
 use crate::typed::{authority, whole};
 

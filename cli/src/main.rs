@@ -68,6 +68,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // A service starts this very program again, to stand beside each instance.
+    if let Some(code) = tidegate_local::roles::play() {
+        return code;
+    }
     let command = match command_line::parse::<Cli>() {
         Ok(cli) => cli.command,
         Err(code) => return code,

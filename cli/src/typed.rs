@@ -1,5 +1,8 @@
 //! How what was typed becomes a value: one parser for each kind of value, and one text for each
-//! mistake. clap puts the flag's name before it.
+//! mistake. clap puts the flag's name before it; what is wrong with settings as a whole is told by
+//! [`as_typed`].
+
+mod settings;
 
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,6 +13,8 @@ use std::time::Duration;
 use tidegate_sim::SimSpan;
 use tidegate_words::time::compact;
 use tidegate_words::{parse_duration, parse_seconds};
+
+pub(crate) use self::settings::as_typed;
 
 /// Longest time that a process on this machine is told to wait: beyond a year it is a mistake, and
 /// no clock overflows below it.

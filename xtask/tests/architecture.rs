@@ -40,6 +40,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("sim/report", &["sim"]),
     ("sim/traffic", &["sim", "words"]),
     ("sim/validate", &["sim", "sim/traffic"]),
+    ("local", &["activator", "admission", "autoscaler", "controller", "queue-proxy", "trust"]),
     ("scenario", &["admission", "autoscaler", "proto", "words"]),
 ];
 
@@ -185,11 +186,29 @@ fn what_is_knatives_is_written_once() {
     ];
     // How Go reads and writes is `go-text`'s: these are how its rules begin.
     let rules = ["\"TRUE\"", "\"0x\"", "\"0o\"", "\"µs\"", "\\u003C", "e{sign}"];
-    let directories =
-        ["activator", "autoscaler", "bench", "cli", "controller", "queue-proxy", "reporter"];
+    let directories = [
+        "activator",
+        "autoscaler",
+        "bench",
+        "cli",
+        "controller",
+        "local",
+        "queue-proxy",
+        "reporter",
+    ];
     for source in directories.iter().flat_map(|name| rust_sources(&format!("{name}/src"))) {
         assert_names_nothing_of(&source, &names);
         assert_names_nothing_of(&source, &rules);
+    }
+}
+
+#[test]
+fn local_mode_prints_nothing() {
+    // Whoever embeds it has a screen of their own. A role is a process of its own, whose standard
+    // error is collected with the app's.
+    let sources = rust_sources("local/src").into_iter();
+    for source in sources.filter(|source| !source.path.ends_with("roles.rs")) {
+        assert_names_nothing_of(&source, &["print!", "println!"]);
     }
 }
 

@@ -8,14 +8,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use tidegate_activator::Drained;
 use tidegate_admission::Abandoned;
+use tidegate_controller::Notice;
 use tidegate_controller::journal::DecisionRecord;
-use tidegate_controller::{Notice, Readiness};
+use tidegate_local::{Config, RoleProgram, Service, Settings};
 use tokio::sync::broadcast;
 
 use super::Args;
 use super::tally::{Change, Standing, Tally};
-use crate::run::service::{LocalConfig, LocalService};
-use crate::run::settings::LocalSettings;
 
 /// The shortest window that Knative allows, so that a minute is enough to go up and down again.
 pub(crate) const WINDOW: Duration = Duration::from_secs(6);
@@ -31,7 +30,7 @@ const STOP: Duration = Duration::from_secs(10);
 
 /// One service whose instances are real processes, watched from outside.
 pub(crate) struct Stage {
-    service: LocalService,
+    service: Service,
     decisions: broadcast::Receiver<Arc<DecisionRecord>>,
     notices: broadcast::Receiver<Notice>,
     /// Unix time of the first look, less the time that it was told.
@@ -44,13 +43,14 @@ impl Stage {
     pub(crate) async fn open(args: &Args) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .context("cannot listen on 127.0.0.1 for requests")?;
-        let service = LocalService::start(LocalConfig {
+        let service = Service::start(Config {
             declaration: settings(args)?.declare()?,
             listener,
             request_timeout: super::load::CLIENT_TIMEOUT,
             abandoned: Abandoned::hold(Some(super::load::CLIENT_TIMEOUT)),
             output: None,
             logs: None,
+            roles: RoleProgram::Ourselves,
         })
         .await?;
         let decisions = service.watch_decisions();
@@ -122,30 +122,24 @@ impl Stage {
 }
 
 /// The sample app as a service: this very program, started again.
-pub(crate) fn settings(args: &Args) -> anyhow::Result<LocalSettings> {
+pub(crate) fn settings(args: &Args) -> anyhow::Result<Settings> {
     let ourselves = std::env::current_exe().context("cannot find out which program this is")?;
     let mut command: Vec<OsString> = vec![ourselves.into(), "demo".into(), "--app".into()];
     for (flag, value) in [("--service-time", args.service_time), ("--start-up", args.start_up)] {
         command.push(flag.into());
         command.push(tidegate_words::time::compact(value).into());
     }
-    Ok(LocalSettings {
-        name: "demo".to_owned(),
-        command,
+    Ok(Settings {
         concurrency: args.concurrency,
-        min: 0,
         max: args.max,
         initial: 0,
         window: WINDOW,
         idle: Some(IDLE),
-        readiness: Readiness::Tcp,
         start_timeout: super::load::CLIENT_TIMEOUT,
         request_timeout: super::load::CLIENT_TIMEOUT,
         stop_timeout: STOP,
-        settings: Vec::new(),
-        environment: Vec::new(),
-        sidecar: Vec::new(),
         record: args.record.clone(),
+        ..Settings::new("demo", command)
     })
 }
 

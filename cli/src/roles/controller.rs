@@ -15,6 +15,7 @@ use tidegate_autoscaler::settings::{
     CONFIG_KEYS, Config, Strictness, Violations, unknown_config_keys,
 };
 use tidegate_controller::{Access, Addresses, NoActuator, RevisionId, Strangers, Template};
+use tidegate_local::settings::sort_settings;
 use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
 use tidegate_trust::secret::SECRET_FILE_VARIABLE;
 use tidegate_trust::{Secret, ServerCertificates};
@@ -25,8 +26,7 @@ use crate::credentials::secret_variable;
 use crate::ending::mistyped;
 use crate::files::text_of;
 use crate::log::{self, LogArgs};
-use crate::run::settings::{as_typed, sort_settings};
-use crate::typed::{listen_address, setting};
+use crate::typed::{as_typed, listen_address, setting};
 
 /// What was typed after `tidegate controller`.
 #[derive(Debug, clap::Args)]
@@ -198,9 +198,10 @@ fn template(args: &Args) -> anyhow::Result<Template> {
         }
         None => BTreeMap::new(),
     };
-    let annotations = sort_settings(&mut config, &args.set)?;
+    let annotations =
+        sort_settings(&mut config, &args.set).map_err(|wrong| as_typed(wrong, &args.set, &[]))?;
     let improvements = if args.like_knative { Improvements::none() } else { Improvements::all() };
-    let typed = |wrong: Violations| as_typed(&wrong, &args.set, &[]);
+    let typed = |wrong: Violations| as_typed(wrong.into(), &args.set, &[]);
     let config = Config::from_map(&config, Strictness::Strict).map_err(typed)?;
     let template = Template { config, annotations, improvements };
     // Annotations are checked with a revision; a mistake is to be found before there is one.

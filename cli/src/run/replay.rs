@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_controller::Notice;
 use tidegate_words::time::compact;
 
-use super::{Args, Concurrency};
+use super::args::{Args, Concurrency};
 
 /// Start-ups of which the middle one is taken, the newest ones.
 const START_UPS_MAX: usize = 1_000;

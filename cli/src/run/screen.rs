@@ -8,9 +8,9 @@ use std::time::{Instant, SystemTime};
 use tidegate_controller::Notice;
 use tidegate_controller::journal::DecisionRecord;
 use tidegate_controller::process::{OutputLine, OutputStream, Written};
+use tidegate_local::Status;
 
 use super::retries::{Retries, Shown};
-use super::service::LocalStatus;
 use super::summary;
 use super::voice::{Tails, Voice};
 use crate::chart::Ink;
@@ -64,7 +64,7 @@ struct Seconds {
 
 impl Seconds {
     /// Closes a second if one has passed.
-    fn look(&mut self, elapsed_s: u64, status: &LocalStatus) {
+    fn look(&mut self, elapsed_s: u64, status: &Status) {
         if elapsed_s <= self.closed && !self.rate.is_empty() {
             return;
         }
@@ -204,7 +204,7 @@ impl Screen {
     }
 
     /// Looks at how things stand, and shows it on a terminal.
-    pub(super) fn redraw(&mut self, status: &LocalStatus) {
+    pub(super) fn redraw(&mut self, status: &Status) {
         self.seconds.look(self.started.elapsed().as_secs(), status);
         if self.terminal.surface().is_terminal() {
             let block = self.block(status, width());
@@ -216,7 +216,7 @@ impl Screen {
     /// The last words: what was served. Gives the same for machines.
     pub(super) async fn farewell(
         mut self,
-        status: Option<&LocalStatus>,
+        status: Option<&Status>,
         last_words: &[String],
     ) -> serde_json::Value {
         let held = self.retries.release();
@@ -235,7 +235,7 @@ impl Screen {
         status.map_or(serde_json::Value::Null, |status| summary::json(status, up))
     }
 
-    fn block(&self, status: &LocalStatus, width: usize) -> Vec<String> {
+    fn block(&self, status: &Status, width: usize) -> Vec<String> {
         let surface = self.terminal.surface();
         let spark = |label: &str, value: f64, values: &VecDeque<f64>, colour: &str| {
             let values: Vec<f64> = values.iter().copied().collect();
@@ -243,7 +243,7 @@ impl Screen {
             let (line, scale) = scaled(&values, room, self.ink);
             format!("{label:<11}{value:>5.0}  {}  {scale}", surface.paint(colour, &line))
         };
-        let LocalStatus { revision, door, outcomes } = status;
+        let Status { revision, door, outcomes } = status;
         let up = std::time::Duration::from_secs(self.started.elapsed().as_secs());
         let rate = self.seconds.rate.back().copied().unwrap_or_default();
         let alarm = |is: bool, text: String| match is {

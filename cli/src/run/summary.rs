@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_activator::Outcomes;
+use tidegate_local::Status;
 use tidegate_words::time::compact;
 
-use super::service::LocalStatus;
 use crate::terminal::counted;
 
 /// The summary in lines.
-pub(super) fn text(status: &LocalStatus, up: Duration) -> Vec<String> {
-    let LocalStatus { door, outcomes, .. } = status;
+pub(super) fn text(status: &Status, up: Duration) -> Vec<String> {
+    let Status { door, outcomes, .. } = status;
     let cold = match door.cold_starts {
         0 => String::new(),
         1 => "; 1 met a cold start".to_owned(),
@@ -72,8 +72,8 @@ pub(super) fn failed(outcomes: &Outcomes) -> String {
 }
 
 /// The summary for machines: counts, and latencies in milliseconds.
-pub(super) fn json(status: &LocalStatus, up: Duration) -> Value {
-    let LocalStatus { door, outcomes, revision } = status;
+pub(super) fn json(status: &Status, up: Duration) -> Value {
+    let Status { door, outcomes, revision } = status;
     let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
     json!({
         "service": revision.revision.name(),

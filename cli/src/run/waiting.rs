@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::service::LocalStatus;
+use tidegate_local::Status;
+
 use crate::terminal::counted;
 
 /// Most ends take less; a sentence about them would be gone before it is read.
@@ -36,7 +37,7 @@ impl Waiting {
     }
 
     /// A sentence about what is waited for `elapsed` after the run was told to end, if one is due.
-    pub(super) fn tell(&mut self, status: &LocalStatus, elapsed: Duration) -> Option<String> {
+    pub(super) fn tell(&mut self, status: &Status, elapsed: Duration) -> Option<String> {
         let (kind, what) = waited_for(status)?;
         let due = match self.told {
             None => elapsed >= FIRST_AFTER,
@@ -57,8 +58,8 @@ impl Waiting {
     }
 }
 
-fn waited_for(status: &LocalStatus) -> Option<(Kind, String)> {
-    let LocalStatus { door, revision, .. } = status;
+fn waited_for(status: &Status) -> Option<(Kind, String)> {
+    let Status { door, revision, .. } = status;
     let abandoned = door.abandoned;
     let expected = door.in_flight.saturating_sub(abandoned) + u64::from(door.waiting);
     let left = match abandoned {
@@ -85,8 +86,8 @@ mod tests {
 
     use super::*;
 
-    fn status(in_flight: u64, abandoned: u64, ready: u32) -> LocalStatus {
-        LocalStatus {
+    fn status(in_flight: u64, abandoned: u64, ready: u32) -> Status {
+        Status {
             revision: RevisionStatus {
                 revision: RevisionId::new("local", "web").expect("valid"),
                 desired: 1,

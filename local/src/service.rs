@@ -1,16 +1,14 @@
 //! One service on this machine: a controller and a front door in this process, and an app with a
-//! queue-proxy in a pair of processes for each instance. `tidegate run` and `tidegate demo` are
-//! built on it; it prints nothing.
+//! queue-proxy in a pair of processes for each instance.
 
-use std::ffi::OsString;
-use std::net::{SocketAddr, TcpListener};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use tidegate_activator::doors::Doors;
 use tidegate_activator::{
-    Activator, Config, Drained, HeaderValue, Outcomes, RevisionName, Running, Tally,
+    Activator, ConfigError, Drained, HeaderValue, Outcomes, RevisionName, Running, Tally,
 };
 use tidegate_admission::Abandoned;
 use tidegate_controller::journal::DecisionRecord;
@@ -19,14 +17,22 @@ use tidegate_controller::process::{
     Guard, LogFolder, OutputLine, ProcessActuator, ProcessConfig, RunId,
 };
 use tidegate_controller::status::RevisionStatus;
+use tidegate_controller::task::Ended;
 use tidegate_controller::{Access, Declaration, Handle, Notice, RevisionId, StopMode, Strangers};
-use tidegate_trust::Secret;
+use tidegate_trust::{Secret, SecretError};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::presence::{Announced, Presence};
+use crate::presence::{Announced, Presence};
+use crate::roles::RoleProgram;
 
 /// How long instances may take to go once the front door is closed, beyond their own deadlines.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
+
+/// How long a request may take where nobody says so.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often [`View::wait_until`] looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How long a client whose app closed the connection waits to be told whether it died: the
 /// controller knows within a few milliseconds.
@@ -34,24 +40,74 @@ const OBITUARY_WAIT: Duration = Duration::from_millis(100);
 
 /// What to serve, and where.
 #[derive(Debug)]
-pub(crate) struct LocalConfig {
+pub struct Config {
     /// How the app is scaled and started; [`Declaration::launch`] must be there.
-    pub(crate) declaration: Declaration,
+    pub declaration: Declaration,
     /// Where clients come.
-    pub(crate) listener: TcpListener,
+    pub listener: TcpListener,
     /// How long a request may wait for an instance, and for the begin of its answer.
-    pub(crate) request_timeout: Duration,
+    pub request_timeout: Duration,
     /// What becomes of a slot when its client leaves while the app works.
-    pub(crate) abandoned: Abandoned,
+    pub abandoned: Abandoned,
     /// Where the lines go that the app writes.
-    pub(crate) output: Option<mpsc::Sender<OutputLine>>,
+    pub output: Option<mpsc::Sender<OutputLine>>,
     /// Where all of them are kept.
-    pub(crate) logs: Option<LogFolder>,
+    pub logs: Option<LogFolder>,
+    /// The program that stands beside each instance.
+    pub roles: RoleProgram,
 }
 
-/// A service that runs. Dropping it without [`LocalService::finish`] leaves its processes to the
+impl Config {
+    /// On a free port of this machine, with a minute for each request; slots of clients that leave
+    /// stay taken until the app is done, and nobody reads what it writes.
+    ///
+    /// # Errors
+    /// When there is no free port.
+    pub fn new(declaration: Declaration, roles: RoleProgram) -> io::Result<Self> {
+        Ok(Self {
+            declaration,
+            listener: TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
+            request_timeout: REQUEST_TIMEOUT,
+            abandoned: Abandoned::hold(Some(REQUEST_TIMEOUT)),
+            output: None,
+            logs: None,
+            roles,
+        })
+    }
+}
+
+/// Why a service cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The declaration does not say how to start an instance.
+    #[error("there is no command to run")]
+    NoCommand,
+    /// Something that the system gives was not to be had.
+    #[error("{what}")]
+    System {
+        /// What, as a sentence.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// No secret could be made.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The front door cannot be opened.
+    #[error(transparent)]
+    FrontDoor(#[from] ConfigError),
+    /// The controller has ended already.
+    #[error(transparent)]
+    Ended(#[from] Ended),
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::System { what, source }
+}
+
+/// A service that runs. Dropping it without [`Service::finish`] leaves its processes to the
 /// guard, which ends them when this process does.
-pub(crate) struct LocalService {
+pub struct Service {
     address: SocketAddr,
     controller: SocketAddr,
     view: View,
@@ -64,12 +120,12 @@ pub(crate) struct LocalService {
     stop_deadline: Duration,
     notices: broadcast::Receiver<Notice>,
     /// Lets other commands of this user find us; or why they cannot.
-    announced: Result<Announced, std::io::Error>,
+    announced: Result<Announced, io::Error>,
 }
 
 /// A look at a service, which goes on while it drains.
 #[derive(Clone)]
-pub(crate) struct View {
+pub struct View {
     revision: RevisionId,
     handle: Handle,
     doors: Arc<Doors>,
@@ -78,25 +134,25 @@ pub(crate) struct View {
 
 /// How things stand.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct LocalStatus {
+pub struct Status {
     /// What the controller knows; up to a second old.
-    pub(crate) revision: RevisionStatus,
+    pub revision: RevisionStatus,
     /// What the front door knows, now.
-    pub(crate) door: tidegate_activator::Status,
+    pub door: tidegate_activator::Status,
     /// What became of the requests so far.
-    pub(crate) outcomes: Outcomes,
+    pub outcomes: Outcomes,
 }
 
-impl LocalService {
+impl Service {
     /// Starts everything. Must be called within a multi-threaded runtime.
     ///
     /// # Errors
     /// When a listener or the guard cannot be had.
-    pub(crate) async fn start(config: LocalConfig) -> anyhow::Result<Self> {
-        let LocalConfig { mut declaration, listener, request_timeout, .. } = config;
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let Config { mut declaration, listener, request_timeout, .. } = config;
         let (abandoned, output, logs) = (config.abandoned, config.output, config.logs);
         let revision = declaration.id.clone();
-        let launch = declaration.launch.as_mut().context("there is no command to run")?;
+        let launch = declaration.launch.as_mut().ok_or(StartError::NoCommand)?;
         let launch = Arc::make_mut(launch);
         // Known to the front door and the sidecars of this run only.
         let pairing = RunId::random();
@@ -106,18 +162,21 @@ impl LocalService {
             launch.quiet_period + launch.grace_period + launch.stop_deadline + STOP_MARGIN;
         let reports = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
-            .context("cannot listen on 127.0.0.1 for reports")?;
-        let controller = reports.local_addr()?;
+            .map_err(system("cannot listen on 127.0.0.1 for reports"))?;
+        let controller = reports.local_addr().map_err(system("a listener has no address"))?;
         // Only what we start ourselves may take part; other users of this machine may not.
         let secret = Secret::random()?;
         let run = RunId::random();
-        let guard = Guard::post(&ourselves("watchman")?, &run).context("cannot start the guard")?;
+        let commands =
+            config.roles.commands().map_err(system("cannot find out which program this is"))?;
+        let guard =
+            Guard::post(&commands.watchman, &run).map_err(system("cannot start the guard"))?;
 
         let (handle, owner) = tidegate_controller::controller(Strangers::Refuse);
         let notices = handle.watch_notices();
         let processes = ProcessConfig {
-            sidecar: ourselves("queue-proxy")?,
-            launcher: ourselves("launch")?,
+            sidecar: commands.queue_proxy,
+            launcher: commands.launch,
             controller: controller.to_string(),
             secret: Some(secret.clone()),
             run: run.clone(),
@@ -159,17 +218,17 @@ impl LocalService {
     }
 
     /// Where clients come.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Where `tidegate explain` may ask.
-    pub(crate) fn controller(&self) -> SocketAddr {
+    pub fn controller(&self) -> SocketAddr {
         self.controller
     }
 
     /// Why `tidegate explain` cannot find us by itself, if so.
-    pub(crate) fn unannounced(&self) -> Option<&std::io::Error> {
+    pub fn unannounced(&self) -> Option<&io::Error> {
         self.announced.as_ref().err()
     }
 
@@ -177,22 +236,30 @@ impl LocalService {
     ///
     /// # Errors
     /// When the controller has ended.
-    pub(crate) async fn status(&self) -> anyhow::Result<LocalStatus> {
+    pub async fn status(&self) -> Result<Status, Ended> {
         self.view.status().await
     }
 
+    /// Waits until things stand as `is_so` wants them. Cancel safe.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub async fn wait_until(&self, is_so: impl Fn(&Status) -> bool) -> Result<Status, Ended> {
+        self.view.wait_until(is_so).await
+    }
+
     /// How things stand, to be asked while the service drains.
-    pub(crate) fn view(&self) -> View {
+    pub fn view(&self) -> View {
         self.view.clone()
     }
 
     /// Decisions from now on.
-    pub(crate) fn watch_decisions(&self) -> broadcast::Receiver<Arc<DecisionRecord>> {
+    pub fn watch_decisions(&self) -> broadcast::Receiver<Arc<DecisionRecord>> {
         self.view.handle.watch_decisions()
     }
 
     /// What happens to instances, from now on.
-    pub(crate) fn watch_notices(&self) -> broadcast::Receiver<Notice> {
+    pub fn watch_notices(&self) -> broadcast::Receiver<Notice> {
         self.view.handle.watch_notices()
     }
 
@@ -201,7 +268,7 @@ impl LocalService {
     ///
     /// # Errors
     /// When the controller has ended.
-    pub(crate) async fn drain(&mut self, longest: Duration) -> anyhow::Result<Drained> {
+    pub async fn drain(&mut self, longest: Duration) -> Result<Drained, Ended> {
         let drained = match self.door.take() {
             Some(door) => {
                 door.announce_shutdown();
@@ -219,7 +286,7 @@ impl LocalService {
     ///
     /// # Errors
     /// When the controller has ended.
-    pub(crate) async fn give_up(&mut self, why: String, longest: Duration) -> anyhow::Result<()> {
+    pub async fn give_up(&mut self, why: String, longest: Duration) -> Result<(), Ended> {
         if let Some(door) = self.door.take() {
             door.give_up(why);
             door.drain(longest).await;
@@ -231,7 +298,7 @@ impl LocalService {
     ///
     /// # Errors
     /// When the controller has ended.
-    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
+    pub async fn kill(&mut self) -> Result<(), Ended> {
         self.door = None;
         self.view.handle.stop(StopMode::Kill).await?;
         self.until_stopped().await;
@@ -253,7 +320,7 @@ impl LocalService {
 
     /// Makes sure that no process is left, and lets the guard go. Returns how many processes had
     /// to be swept away, which is 0 unless something went wrong.
-    pub(crate) async fn finish(self) -> usize {
+    pub async fn finish(self) -> usize {
         drop(self.stop_serving);
         let run = self.run.clone();
         let sweeping = tokio::task::spawn_blocking(move || mark::sweep(Of::Run(&run)));
@@ -268,16 +335,31 @@ impl View {
     ///
     /// # Errors
     /// When the controller has ended.
-    pub(crate) async fn status(&self) -> anyhow::Result<LocalStatus> {
+    pub async fn status(&self) -> Result<Status, Ended> {
         let statuses = self.handle.statuses().await?;
         let revision = statuses.into_iter().find(|status| status.revision == self.revision);
         let name = revision_name(&self.revision);
         let door = self.doors.all().into_iter().find(|door| *door.revision() == name);
-        Ok(LocalStatus {
-            revision: revision.context("the controller does not know the revision")?,
+        Ok(Status {
+            // It was declared before anybody could ask.
+            revision: revision.ok_or(Ended)?,
             door: door.map(|door| door.status()).unwrap_or_default(),
             outcomes: self.tally.outcomes(),
         })
+    }
+
+    /// Waits until things stand as `is_so` wants them, looking every 20 ms. Cancel safe.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub async fn wait_until(&self, is_so: impl Fn(&Status) -> bool) -> Result<Status, Ended> {
+        loop {
+            let status = self.status().await?;
+            if is_so(&status) {
+                return Ok(status);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 }
 
@@ -287,26 +369,21 @@ fn door_config(
     secret: Secret,
     request_timeout: Duration,
     pairing: &RunId,
-) -> anyhow::Result<Config> {
+) -> Result<tidegate_activator::Config, StartError> {
     // The address is only used where there is no listener yet.
-    let mut config = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let mut config = tidegate_activator::Config::new(SocketAddr::from(([127, 0, 0, 1], 0)));
     config.controller = Some(controller.to_string());
     config.credentials.secret = Some(secret);
     config.name = "front-door".to_owned();
     config.default_revision = Some(revision_name(revision));
     config.dispatch.longest_wait = Some(request_timeout);
     config.limits.response_start = Some(request_timeout);
-    config.sidecar_secret = Some(HeaderValue::from_str(&pairing.to_string())?);
+    let pairing = HeaderValue::from_str(&pairing.to_string()).map_err(io::Error::other);
+    config.sidecar_secret = Some(pairing.map_err(system("cannot name this run"))?);
     config.obituary_wait = OBITUARY_WAIT;
     Ok(config)
 }
 
 fn revision_name(revision: &RevisionId) -> RevisionName {
     RevisionName { namespace: revision.namespace().to_owned(), name: revision.name().to_owned() }
-}
-
-/// This program in another role.
-fn ourselves(role: &str) -> anyhow::Result<Vec<OsString>> {
-    let program = std::env::current_exe().context("cannot find out which program this is")?;
-    Ok(vec![program.into_os_string(), role.into()])
 }

@@ -23,20 +23,20 @@ const OTHERS: u32 = 0o077;
 
 /// What a run says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Presence {
+pub struct Presence {
     /// Its process.
-    pub(crate) pid: i32,
+    pub pid: i32,
     /// The revision, `namespace/name`.
-    pub(crate) revision: String,
+    pub revision: String,
     /// Where its controller listens, `host:port`.
-    pub(crate) controller: String,
+    pub controller: String,
     /// What that controller asks for.
-    pub(crate) secret: String,
+    pub secret: String,
 }
 
 /// The file of a run that is there; dropping it takes it away.
 #[derive(Debug)]
-pub(crate) struct Announced {
+pub struct Announced {
     path: PathBuf,
 }
 
@@ -52,7 +52,7 @@ impl Presence {
     ///
     /// # Errors
     /// When the folder is not ours alone, or cannot be written to.
-    pub(crate) fn announce(&self) -> io::Result<Announced> {
+    pub fn announce(&self) -> io::Result<Announced> {
         self.announce_in(&folder())
     }
 
@@ -69,7 +69,7 @@ impl Presence {
 }
 
 /// The services of this user that run on this machine.
-pub(crate) fn running() -> Vec<Presence> {
+pub fn running() -> Vec<Presence> {
     running_in(&folder())
 }
 

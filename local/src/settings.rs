@@ -2,74 +2,129 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::{
-    ANNOTATION_PREFIX, CONFIG_KEYS, Config, GoDuration, Strictness, Violation, Violations,
-    annotation, unknown_setting,
+    CONFIG_KEYS, Config, GoDuration, Strictness, Violations, annotation, unknown_setting,
 };
+use tidegate_controller::identity::NameError;
 use tidegate_controller::{Declaration, Launch, PolicyChoice, Readiness, RevisionId, Template};
-use tidegate_words::excerpt;
 
-/// Settings that have a flag of their own, and that flag.
-const FLAGS: [(&str, &str); 4] = [
-    ("min-scale", "--min"),
-    ("max-scale", "--max"),
-    ("initial-scale", "--initial"),
-    ("stable-window", "--window"),
-];
+use crate::environment::{self, Colours};
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A name that is neither a key of `config-autoscaler` nor an annotation.
+    #[error("{}", unknown_setting(key))]
+    Unknown {
+        /// The name.
+        key: String,
+        /// Its value.
+        value: String,
+    },
+    /// Values that are out of range, all of them.
+    #[error(transparent)]
+    Values(#[from] Violations),
+    /// The name of the service.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Where the recording goes cannot be told, because there is no working directory.
+    #[error("cannot tell where the recording goes")]
+    Record(#[source] io::Error),
+}
+
+/// Why a command cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// There is no word in it.
+    #[error("there is no command to run: put it after `--`")]
+    Empty,
+    /// No such file.
+    #[error("there is no program {0:?}")]
+    Missing(String),
+    /// No such program where programs are looked for.
+    #[error("there is no program {0:?} in PATH")]
+    NotInPath(String),
+    /// A file that is no program.
+    #[error("{0:?} cannot be run: it is no executable file (try `chmod +x`)")]
+    NotExecutable(String),
+}
 
 /// Settings of a service on this machine. Everything else has Knative's default.
 #[derive(Debug, Clone)]
-pub(crate) struct LocalSettings {
+pub struct Settings {
     /// Name of the revision.
-    pub(crate) name: String,
+    pub name: String,
     /// Program and arguments.
-    pub(crate) command: Vec<OsString>,
+    pub command: Vec<OsString>,
     /// Requests that an instance takes at a time; 0 is unlimited.
-    pub(crate) concurrency: u32,
+    pub concurrency: u32,
     /// Fewest instances.
-    pub(crate) min: u32,
+    pub min: u32,
     /// Most instances; 0 is unlimited.
-    pub(crate) max: u32,
+    pub max: u32,
     /// Instances to start with.
-    pub(crate) initial: u32,
+    pub initial: u32,
     /// The stable window.
-    pub(crate) window: Duration,
+    pub window: Duration,
     /// How long the last instance stays after the last request; half a window when `None`.
-    pub(crate) idle: Option<Duration>,
+    pub idle: Option<Duration>,
     /// When an instance takes requests.
-    pub(crate) readiness: Readiness,
+    pub readiness: Readiness,
     /// How long an instance may take to become ready.
-    pub(crate) start_timeout: Duration,
+    pub start_timeout: Duration,
     /// Longest time of a request.
-    pub(crate) request_timeout: Duration,
+    pub request_timeout: Duration,
     /// How long an instance may take to end once it is told to.
-    pub(crate) stop_timeout: Duration,
+    pub stop_timeout: Duration,
     /// Added to the environment of the app.
-    pub(crate) environment: Vec<(OsString, OsString)>,
+    pub environment: Vec<(OsString, OsString)>,
     /// Further settings: keys of `config-autoscaler` and annotations, by their names.
-    pub(crate) settings: Vec<(String, String)>,
+    pub settings: Vec<(String, String)>,
     /// Further settings of the queue-proxies, by the names of their variables.
-    pub(crate) sidecar: Vec<(OsString, OsString)>,
+    pub sidecar_environment: Vec<(OsString, OsString)>,
     /// File that gets one row for each request.
-    pub(crate) record: Option<std::path::PathBuf>,
+    pub record: Option<std::path::PathBuf>,
 }
 
-impl LocalSettings {
+impl Settings {
+    /// The defaults of local mode: one instance at once, up to ten, a stable window of a minute,
+    /// no limit of concurrency. `{PORT}` in the command becomes the port to listen on, as does the
+    /// variable `PORT`.
+    pub fn new(name: &str, command: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        Self {
+            name: name.to_owned(),
+            command: command.into_iter().map(Into::into).collect(),
+            concurrency: 0,
+            min: 0,
+            max: 10,
+            initial: 1,
+            window: Duration::from_secs(60),
+            idle: None,
+            readiness: Readiness::Tcp,
+            start_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_secs(300),
+            stop_timeout: Duration::from_secs(10),
+            environment: environment::for_app(Colours::Unwanted, |name| std::env::var_os(name)),
+            settings: Vec::new(),
+            sidecar_environment: Vec::new(),
+            record: None,
+        }
+    }
+
     /// The declaration that these settings come to.
     ///
     /// # Errors
     /// Everything that is wrong with them, at once.
-    pub(crate) fn declare(&self) -> anyhow::Result<Declaration> {
+    pub fn declare(&self) -> Result<Declaration, SettingsError> {
         let (config, annotations) = self.split()?;
         let id = RevisionId::new("local", &self.name)?;
         let template = Template { config, annotations, improvements: Improvements::all() };
-        let declared = template.declare(id, self.concurrency);
-        let mut declaration = declared.map_err(|wrong| self.as_typed(&wrong))?;
+        let mut declaration = template.declare(id, self.concurrency)?;
         self.apply_idle(&mut declaration);
         declaration.start_deadline_ms =
             u64::try_from(self.start_timeout.as_millis()).unwrap_or(u64::MAX);
@@ -81,9 +136,9 @@ impl LocalSettings {
         // Said before it is too late, however little time there is.
         launch.patience = launch.patience.min(self.start_timeout / 2);
         launch.environment.clone_from(&self.environment);
-        launch.sidecar_environment.clone_from(&self.sidecar);
+        launch.sidecar_environment.clone_from(&self.sidecar_environment);
         if let Some(path) = &self.record {
-            let path = std::path::absolute(path).context("cannot tell where the record goes")?;
+            let path = std::path::absolute(path).map_err(SettingsError::Record)?;
             launch.sidecar_environment.push(("TIDEGATE_RECORD".into(), path.into()));
         }
         declaration.launch = Some(launch.into());
@@ -91,7 +146,7 @@ impl LocalSettings {
     }
 
     /// Sorts settings into those of the cluster and those of the revision.
-    fn split(&self) -> anyhow::Result<(Config, BTreeMap<String, String>)> {
+    fn split(&self) -> Result<(Config, BTreeMap<String, String>), SettingsError> {
         let window = go_duration(self.window);
         let mut config: BTreeMap<String, String> = [
             // The front door is always in the path: there is no other way in.
@@ -105,13 +160,7 @@ impl LocalSettings {
         .map(|(key, value)| (key.to_owned(), value))
         .into();
         let annotations = sort_settings(&mut config, &self.settings)?;
-        let config = Config::from_map(&config, Strictness::Strict);
-        Ok((config.map_err(|wrong| self.as_typed(&wrong))?, annotations))
-    }
-
-    /// What is wrong, by the flags that were typed.
-    fn as_typed(&self, wrong: &Violations) -> anyhow::Error {
-        as_typed(wrong, &self.settings, &FLAGS)
+        Ok((Config::from_map(&config, Strictness::Strict)?, annotations))
     }
 
     /// The way to zero is quicker than a whole window, and a longer idle time keeps the last
@@ -139,10 +188,10 @@ impl LocalSettings {
 ///
 /// # Errors
 /// When a name is neither.
-pub(crate) fn sort_settings(
+pub fn sort_settings(
     config: &mut BTreeMap<String, String>,
     settings: &[(String, String)],
-) -> anyhow::Result<BTreeMap<String, String>> {
+) -> Result<BTreeMap<String, String>, SettingsError> {
     let mut annotations = BTreeMap::new();
     for (key, value) in settings {
         if CONFIG_KEYS.contains(&key.as_str()) {
@@ -150,35 +199,10 @@ pub(crate) fn sort_settings(
         } else if let Some(annotation) = annotation(key) {
             annotations.insert(annotation, value.clone());
         } else {
-            bail!("--set {}: {}", excerpt(&format!("{key}={value}")), unknown_setting(key));
+            return Err(SettingsError::Unknown { key: key.clone(), value: value.clone() });
         }
     }
     Ok(annotations)
-}
-
-/// What is wrong with settings, each by what was typed: `--set`, a flag of its own, or else its key
-/// in a file.
-pub(crate) fn as_typed(
-    wrong: &Violations,
-    settings: &[(String, String)],
-    flags: &[(&str, &str)],
-) -> anyhow::Error {
-    let line = |Violation { key, value, expected }: &Violation| {
-        let bare = key.strip_prefix(ANNOTATION_PREFIX).unwrap_or(key);
-        let names_it = |typed: &str| typed == bare || annotation(typed).as_ref() == Some(key);
-        let set = settings.iter().rev().find(|(typed, _)| names_it(typed));
-        if let Some((typed, value)) = set {
-            let pair = excerpt(&format!("{typed}={value}"));
-            return format!("--set {pair}: expected {expected}");
-        }
-        let value = excerpt(value);
-        match flags.iter().find(|(setting, _)| *setting == bare) {
-            Some((_, flag)) => format!("{flag} {value}: expected {expected}"),
-            None => format!("{key} is \"{value}\", expected {expected}"),
-        }
-    };
-    let lines: Vec<String> = wrong.as_slice().iter().map(line).collect();
-    anyhow::anyhow!(lines.join("\n"))
 }
 
 fn go_duration(duration: Duration) -> String {
@@ -190,20 +214,20 @@ fn go_duration(duration: Duration) -> String {
 ///
 /// # Errors
 /// When there is no such program, or it may not be run.
-pub(crate) fn check_command(command: &[OsString]) -> anyhow::Result<()> {
+pub fn check_command(command: &[OsString]) -> Result<(), CommandError> {
     use std::os::unix::fs::PermissionsExt;
-    let program = command.first().context("there is no command to run: put it after `--`")?;
+    let program = command.first().ok_or(CommandError::Empty)?;
     let is_program = |path: &Path| {
         path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     };
-    let shown = program.to_string_lossy();
+    let shown = program.to_string_lossy().into_owned();
     let path = Path::new(program);
     if path.components().count() > 1 {
         if !path.exists() {
-            bail!("there is no program {shown:?}");
+            return Err(CommandError::Missing(shown));
         }
         if !is_program(path) {
-            bail!("{shown:?} cannot be run: it is no executable file (try `chmod +x`)");
+            return Err(CommandError::NotExecutable(shown));
         }
         return Ok(());
     }
@@ -211,36 +235,19 @@ pub(crate) fn check_command(command: &[OsString]) -> anyhow::Result<()> {
     if std::env::split_paths(&search).any(|folder| is_program(&folder.join(path))) {
         return Ok(());
     }
-    bail!("there is no program {shown:?} in PATH")
+    Err(CommandError::NotInPath(shown))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    pub(crate) fn settings() -> LocalSettings {
-        LocalSettings {
-            name: "app".into(),
-            command: vec!["sh".into()],
-            concurrency: 10,
-            min: 0,
-            max: 5,
-            initial: 1,
-            window: Duration::from_secs(60),
-            idle: None,
-            readiness: Readiness::Tcp,
-            start_timeout: Duration::from_secs(60),
-            request_timeout: Duration::from_secs(300),
-            stop_timeout: Duration::from_secs(10),
-            environment: Vec::new(),
-            settings: Vec::new(),
-            sidecar: Vec::new(),
-            record: None,
-        }
+    fn settings() -> Settings {
+        Settings { max: 5, concurrency: 10, ..Settings::new("app", ["sh"]) }
     }
 
-    fn refused(settings: &LocalSettings) -> String {
-        format!("{:#}", settings.declare().expect_err("it is refused"))
+    fn refused(settings: &Settings) -> SettingsError {
+        settings.declare().expect_err("it is refused")
     }
 
     #[test]
@@ -277,13 +284,12 @@ mod tests {
     fn what_cannot_be_is_refused_with_its_name() {
         let mut unknown = settings();
         unknown.settings = vec![("stabel-window".into(), "60s".into())];
-        assert!(refused(&unknown).contains("stabel-window"), "{}", refused(&unknown));
-        let mut short = settings();
-        short.window = Duration::from_secs(1);
-        assert!(refused(&short).contains("--window 1000ms: expected"), "{}", refused(&short));
-        let mut odd = settings();
-        odd.settings = vec![("target".into(), "-3".into())];
-        assert!(refused(&odd).contains("--set target=-3: expected"), "{}", refused(&odd));
+        assert!(refused(&unknown).to_string().contains("did you mean `stable-window`?"));
+        let mut wrong = settings();
+        wrong.window = Duration::from_secs(1);
+        wrong.settings = vec![("target".into(), "-3".into())];
+        let SettingsError::Values(wrong) = refused(&wrong) else { panic!("values") };
+        assert!(wrong.as_slice().iter().any(|violation| violation.key == "stable-window"));
     }
 
     #[test]

@@ -6,8 +6,6 @@
 
 use std::ffi::OsString;
 
-use crate::terminal::{Colour, Surface};
-
 /// Python writes each line at once.
 const UNBUFFERED: (&str, &str) = ("PYTHONUNBUFFERED", "1");
 
@@ -17,10 +15,19 @@ const COLOURED: [(&str, &str); 2] = [("FORCE_COLOR", "1"), ("CLICOLOR_FORCE", "1
 /// Any of these is a word about colours.
 const COLOUR_WORDS: [&str; 4] = ["NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "CLICOLOR"];
 
-/// What is added to the app's environment when its output goes to `surface` and what `set` tells
-/// is set in ours.
-pub(super) fn app(
-    surface: Surface,
+/// Whether colours are shown where the app's output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colours {
+    /// As on a terminal.
+    Shown,
+    /// As in a file.
+    Unwanted,
+}
+
+/// What is added to the app's environment, given what `set` tells is set in ours.
+#[must_use]
+pub fn for_app(
+    colours: Colours,
     set: impl Fn(&str) -> Option<OsString>,
 ) -> Vec<(OsString, OsString)> {
     let mut added = Vec::new();
@@ -28,7 +35,7 @@ pub(super) fn app(
         added.push(UNBUFFERED);
     }
     let unsaid = COLOUR_WORDS.iter().all(|name| set(name).is_none());
-    if surface == Surface::Terminal(Colour::On) && unsaid {
+    if colours == Colours::Shown && unsaid {
         added.extend(COLOURED);
     }
     added.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
@@ -38,19 +45,18 @@ pub(super) fn app(
 mod tests {
     use super::*;
 
-    fn names(surface: Surface, set: &[&str]) -> Vec<String> {
+    fn names(colours: Colours, set: &[&str]) -> Vec<String> {
         let given = |name: &str| set.contains(&name).then(|| OsString::from("x"));
-        let added = app(surface, given).into_iter();
+        let added = for_app(colours, given).into_iter();
         added.map(|(name, _)| name.to_string_lossy().into_owned()).collect()
     }
 
     #[test]
     fn the_user_has_the_last_word() {
-        let terminal = Surface::Terminal(Colour::On);
+        let terminal = Colours::Shown;
         assert_eq!(names(terminal, &[]), ["PYTHONUNBUFFERED", "FORCE_COLOR", "CLICOLOR_FORCE"]);
-        assert_eq!(names(Surface::Lines, &[]), ["PYTHONUNBUFFERED"]);
-        assert_eq!(names(Surface::Terminal(Colour::Off), &[]), ["PYTHONUNBUFFERED"]);
-        assert!(names(Surface::Lines, &["PYTHONUNBUFFERED"]).is_empty());
+        assert_eq!(names(Colours::Unwanted, &[]), ["PYTHONUNBUFFERED"]);
+        assert!(names(Colours::Unwanted, &["PYTHONUNBUFFERED"]).is_empty());
         for word in COLOUR_WORDS {
             assert_eq!(names(terminal, &[word]), ["PYTHONUNBUFFERED"], "{word}");
         }

@@ -1,0 +1,60 @@
+//! Any command that listens on a port, served on this machine from zero instances to many and
+//! back: what `tidegate run` does, without its screen.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use std::time::Duration;
+//!
+//! use tidegate_local::{Config, RoleProgram, Service, Settings, roles};
+//!
+//! fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
+//!     // A service starts this very program again, to stand beside each instance.
+//!     if let Some(code) = roles::play() {
+//!         return Ok(code);
+//!     }
+//!     let runtime = tokio::runtime::Runtime::new()?;
+//!     runtime.block_on(async {
+//!         let mut settings = Settings::new("web", ["my-server", "--port", "{PORT}"]);
+//!         settings.concurrency = 10;
+//!         settings.idle = Some(Duration::from_secs(2));
+//!         let config = Config::new(settings.declare()?, RoleProgram::Ourselves)?;
+//!         let mut service = Service::start(config).await?;
+//!         service.wait_until(|status| status.revision.ready > 0).await?;
+//!         // Requests to http://{service.address()} …
+//!         service.drain(Duration::from_secs(5)).await?;
+//!         service.finish().await;
+//!         Ok(ExitCode::SUCCESS)
+//!     })
+//! }
+//! ```
+//!
+//! `examples/scale_to_zero.rs` is a whole program. A test with a `main` of its own
+//! (`harness = false`) does the same; one without names a `tidegate` program instead
+//! ([`RoleProgram::Other`]).
+//!
+//! What it must never do: print (but for a role whose standard error is the app's), decide anything
+//! about scaling or requests itself, leave a process behind.
+//!
+//! # Map, in reading order
+//!
+//! * [`settings`]: what is asked for, and the declaration that it comes to.
+//! * [`environment`]: what an app finds in its environment.
+//! * [`service`]: one service: a controller and a front door in this process, and a pair of
+//!   processes for each instance.
+//! * [`roles`]: the programs that stand beside an app.
+//! * [`presence`]: where other programs of the same user find a service.
+
+pub mod environment;
+pub mod presence;
+pub mod roles;
+pub mod service;
+pub mod settings;
+
+/// Compiles the code of the book's page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/local-mode.md")]
+struct LocalModePage;
+
+pub use roles::RoleProgram;
+pub use service::{Config, Service, StartError, Status, View};
+pub use settings::{Settings, SettingsError};

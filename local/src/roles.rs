@@ -1,0 +1,109 @@
+//! The programs that stand beside an app: its queue-proxy, what ties it to us, and the guard.
+//!
+//! They are one program in several roles, chosen by its first argument. It is the one that starts
+//! the service, or another one that calls [`play`] as well, such as `tidegate`.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tidegate_controller::process::mark::PARENT_VARIABLE;
+use tidegate_controller::process::{RunId, guard, leash};
+
+/// The sidecar; as a role of a service only where a parent is named for it to follow.
+const QUEUE_PROXY: &str = "queue-proxy";
+
+/// The guard, and what becomes an app: words that nobody types, without our name, which whoever
+/// kills everything of our name looks for in command lines too.
+const WATCHMAN: &str = "tg-watchman";
+const LAUNCH: &str = "tg-launch";
+
+/// Exit code for a program that cannot be started, as shells have it.
+const EXIT_NOT_STARTED: u8 = 127;
+
+/// The program that plays the roles of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoleProgram {
+    /// This one: its `main` begins with [`play`].
+    Ourselves,
+    /// Another one whose `main` does, such as `tidegate`.
+    Other(PathBuf),
+}
+
+/// The command lines of the roles.
+#[derive(Debug)]
+pub(crate) struct Commands {
+    pub(crate) queue_proxy: Vec<OsString>,
+    pub(crate) watchman: Vec<OsString>,
+    pub(crate) launch: Vec<OsString>,
+}
+
+impl RoleProgram {
+    pub(crate) fn commands(&self) -> io::Result<Commands> {
+        let program = match self {
+            Self::Ourselves => std::env::current_exe()?,
+            Self::Other(path) => path.clone(),
+        };
+        let command = |role: &str| vec![program.clone().into_os_string(), role.into()];
+        Ok(Commands {
+            queue_proxy: command(QUEUE_PROXY),
+            watchman: command(WATCHMAN),
+            launch: command(LAUNCH),
+        })
+    }
+}
+
+/// Plays the role that this process was started for, if a service started it: gives the exit code
+/// to end with. `None` in a process that was started for something else, which goes on.
+///
+/// To be called before anything else, and before there is another thread.
+#[must_use]
+pub fn play() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let role = arguments.next()?;
+    let code = match role.to_str()? {
+        QUEUE_PROXY if std::env::var_os(PARENT_VARIABLE).is_some() => queue_proxy(),
+        WATCHMAN => watch(arguments.next()),
+        LAUNCH => launch(arguments),
+        _ => return None,
+    };
+    Some(code)
+}
+
+fn queue_proxy() -> ExitCode {
+    match leash::follow_parent() {
+        Ok(()) => tidegate_queue_proxy::run(),
+        Err(error) => failed(format_args!("cannot follow the process that started it: {error}")),
+    }
+}
+
+/// Stands guard over a run.
+fn watch(run: Option<OsString>) -> ExitCode {
+    guard::take_name();
+    // A guard that can be hung up on guards all the same.
+    let _deaf = guard::outlive_hangups();
+    let Some(run) = run.and_then(|run| RunId::parse(run.to_str()?)) else {
+        return failed(format_args!("the guard needs the id of a run"));
+    };
+    guard::stand(&run, &mut io::stdin().lock());
+    ExitCode::SUCCESS
+}
+
+/// Becomes an app that ends with its parent.
+fn launch(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let parent = arguments.next().and_then(|parent| parent.to_str()?.parse().ok());
+    let command: Vec<OsString> = arguments.collect();
+    let (Some(parent), Some(program)) = (parent, command.first()) else {
+        return failed(format_args!("expected a process id and a command"));
+    };
+    let error = leash::run_tied(parent, &command);
+    eprintln!("{} cannot be started: {error}", program.to_string_lossy());
+    ExitCode::from(EXIT_NOT_STARTED)
+}
+
+/// Says so where the output of the role goes.
+fn failed(why: std::fmt::Arguments<'_>) -> ExitCode {
+    eprintln!("{why}");
+    ExitCode::FAILURE
+}
