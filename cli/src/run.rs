@@ -1,10 +1,11 @@
 //! `tidegate run`: any command that listens on a port, from zero to many instances and back.
 //!
 //! What is served is [`tidegate_local`]'s affair; here are the flags, the screen and the end.
-//! Modules in reading order: [`args`] is what was typed, [`voice`] tells what happens in lines, [`mod@screen`] shows how things
-//! stand,
-//! [`retries`] keeps attempts from repeating themselves, [`summary`] tells what was served,
-//! [`replay`] how to ask the simulator about it, [`waiting`] what its end is still waiting for.
+//!
+//! Modules in reading order: [`args`] is what was typed, [`voice`] tells what happens in lines,
+//! [`mod@screen`] shows how things stand, [`retries`] keeps attempts from repeating themselves,
+//! [`summary`] tells what was served, [`replay`] how to ask the simulator about it, [`waiting`]
+//! what its end is still waiting for.
 
 mod args;
 mod replay;
