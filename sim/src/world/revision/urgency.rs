@@ -16,12 +16,13 @@ impl Revision {
         self.attention.is_some()
     }
 
-    /// Something happens after a rest: its first decision is soon. Only in local mode, in which its
-    /// front door has reported every second that nobody was there, and nobody listened.
+    /// Something happens after a rest. What was said meanwhile, every second that nobody was there,
+    /// nobody listened to: it is no part of the second that begins. In local mode its first decision
+    /// is soon.
     pub(crate) fn rouse(&mut self, now: u64) {
+        let second = now / NANOS_PER_SEC * NANOS_PER_SEC;
+        let _ = self.meter.cut(Moment::from_nanos(second));
         if self.attention.is_some() {
-            let second = now / NANOS_PER_SEC * NANOS_PER_SEC;
-            let _ = self.meter.cut(Moment::from_nanos(second));
             self.scaler.rouse(now);
         }
     }

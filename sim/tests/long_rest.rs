@@ -1,0 +1,67 @@
+//! The story: in cluster mode a revision that has been quiet for twice its window has no beat, so
+//! nobody cut its account; the first report after a long rest then averaged the rest and the new
+//! load together. A burst into a revision that had rested for an hour counted as nothing in its
+//! first second, and one into a fresh revision as what it was.
+//!
+//! Whoever serves a revision reports every second, also while nobody is there: what was said of the
+//! rest is no part of the first second after it.
+
+use tidegate_sim::arrival::ArrivalList;
+use tidegate_sim::scenario::{Path, StartUp};
+use tidegate_sim::{
+    Arrival, ArrivalSource, Distribution, Recording, RevisionId, RevisionModel, RevisionNames,
+    RunOutput, Scenario, SimSpan, SimTime, SourceError, Traffic, run,
+};
+
+/// Twenty requests of ten seconds at once, so long after a whole second.
+const OFFSET_MS: u64 = 250;
+
+/// Bursts that begin in these seconds.
+struct Bursts(&'static [u64]);
+
+impl Traffic for Bursts {
+    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        let burst = |second: &u64| {
+            let at = SimTime::from_nanos((second * 1_000 + OFFSET_MS) * 1_000_000);
+            let service = Some(SimSpan::from_secs(10));
+            std::iter::repeat_n(Arrival { at, service, revision: RevisionId(0) }, 20)
+        };
+        let arrivals = self.0.iter().flat_map(burst).collect();
+        Ok(Box::new(ArrivalList::new(arrivals, RevisionNames::one("web"))))
+    }
+
+    fn sha256(&self) -> String {
+        String::new()
+    }
+
+    fn describe(&self) -> String {
+        "bursts".to_owned()
+    }
+}
+
+fn simulate(bursts: &'static [u64]) -> RunOutput {
+    let scenario = Scenario {
+        revision: RevisionModel {
+            concurrency: 1,
+            start_up: StartUp::total(Distribution::Constant(SimSpan::from_secs(1))),
+            path: Path::Central,
+            ..RevisionModel::default()
+        },
+        recording: Recording { decisions: 1_000, ..Recording::NOTHING },
+        ..Scenario::default()
+    };
+    run(&scenario, &Bursts(bursts), &mut ()).expect("it runs")
+}
+
+#[test]
+fn a_burst_after_a_long_rest_counts_like_one_into_a_fresh_revision() {
+    // 3,600 s is an even second as 0 is: decisions in turn fall alike.
+    let figures = |output: &RunOutput, from: f64| -> Vec<(f64, u64, f64, f64)> {
+        let decisions = output.decisions.iter().filter(|decision| decision.at_s >= from);
+        decisions.take(6).map(|d| (d.at_s - from, d.wanted, d.stable, d.panic)).collect()
+    };
+    let fresh = figures(&simulate(&[0]), 0.0);
+    let rested = figures(&simulate(&[0, 3_600]), 3_600.0);
+    assert!(fresh.len() > 2, "{fresh:?}");
+    assert_eq!(rested, fresh);
+}

@@ -1,0 +1,59 @@
+//! The story: in local mode a revision at rest is roused by its first request. Rousing closes the
+//! account of a time in which its front door spoke and nobody listened, and it closed it after that
+//! request had been counted: the second after a rest had no arrival in it. Where arrivals decide,
+//! a lone request found no instance until another one came.
+//!
+//! The revision is roused before the request is counted: the second that begins is the one that it
+//! belongs to.
+
+use tidegate_sim::arrival::ArrivalList;
+use tidegate_sim::scenario::{Platform, StartUp};
+use tidegate_sim::{
+    Arrival, ArrivalSource, Distribution, PolicyChoice, RevisionId, RevisionModel, RevisionNames,
+    Scenario, SimSpan, SimTime, SourceError, Traffic, run,
+};
+
+/// Requests so far apart that the revision is at rest before each.
+const ARRIVALS_MS: [u64; 3] = [500, 100_250, 250_750];
+
+struct Lone;
+
+impl Traffic for Lone {
+    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        let arrival = |ms: u64| Arrival {
+            at: SimTime::from_nanos(ms * 1_000_000),
+            service: Some(SimSpan::from_millis(100)),
+            revision: RevisionId(0),
+        };
+        let arrivals = ARRIVALS_MS.map(arrival).to_vec();
+        Ok(Box::new(ArrivalList::new(arrivals, RevisionNames::one("web"))))
+    }
+
+    fn sha256(&self) -> String {
+        String::new()
+    }
+
+    fn describe(&self) -> String {
+        "lone requests".to_owned()
+    }
+}
+
+#[test]
+fn the_first_request_after_a_rest_counts_in_the_second_that_it_begins() {
+    let settings = [("metric", "rps"), ("target", "1"), ("stable-window", "10s")];
+    let scenario = Scenario {
+        revision: RevisionModel {
+            policy: PolicyChoice::Tidegate,
+            concurrency: 10,
+            settings: settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            start_up: StartUp::total(Distribution::Constant(SimSpan::from_secs(1))),
+            platform: Platform::Local { idle: SimSpan::from_secs(10) },
+            ..RevisionModel::default()
+        },
+        ..Scenario::default()
+    };
+    let result = run(&scenario, &Lone, &mut ()).expect("it runs").result;
+    assert_eq!((result.completed, result.cold_starts), (3, 3));
+    // The rest of its second, until that is reported, and the instance's start.
+    assert!(result.wait_ms.max <= 2_000.0, "one waited {} ms", result.wait_ms.max);
+}
