@@ -1,5 +1,7 @@
 //! What a revision is: how it is scaled, and how its instances are started.
 
+mod custom;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,6 +20,8 @@ use tidegate_autoscaler::{
 };
 
 use crate::identity::RevisionId;
+
+pub use custom::{Custom, CustomPolicy};
 
 /// A revision to be scaled.
 #[derive(Debug, Clone)]
@@ -53,6 +57,8 @@ pub enum PolicyChoice {
     },
     /// Kubernetes' HPA.
     Hpa(HpaSettings),
+    /// A decider of the program that embeds the controller.
+    Custom(Custom),
 }
 
 impl PolicyChoice {
@@ -89,6 +95,7 @@ impl PolicyChoice {
                 }
                 Err(_) => Box::new(FixedPolicy::new(ready)),
             },
+            Self::Custom(custom) => custom.policy(now, ready, history),
         }
     }
 
@@ -102,6 +109,7 @@ impl PolicyChoice {
             Self::Hpa(settings) => {
                 u32::try_from(settings.metrics_window_ms.div_ceil(1_000)).unwrap_or(u32::MAX)
             }
+            Self::Custom(custom) => custom.history_seconds(),
         }
     }
 }

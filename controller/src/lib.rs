@@ -35,7 +35,9 @@ pub mod status;
 pub mod task;
 
 pub use access::{Access, Addresses};
-pub use declaration::{Declaration, Launch, PolicyChoice, Readiness, Template};
+pub use declaration::{
+    Custom, CustomPolicy, Declaration, Launch, PolicyChoice, Readiness, Template,
+};
 pub use event::{Effect, Event, Notice, Refusal, StopMode};
 pub use identity::{InstanceName, RevisionId};
 pub use service::serve;

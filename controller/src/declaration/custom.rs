@@ -1,0 +1,62 @@
+//! Deciders that the program around the controller brings along.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tidegate_autoscaler::history::HistoryEntry;
+use tidegate_autoscaler::{Policy, Timestamp};
+
+/// Makes a decider of one's own for a revision.
+pub trait CustomPolicy: Send + Sync {
+    /// What it is called, for logs.
+    fn name(&self) -> &str;
+
+    /// A fresh policy that decides at `now` for the first time, when `ready` instances are there.
+    /// `history` is the past as far as reporters know it, oldest first; it is empty when the policy
+    /// takes the place of another.
+    ///
+    /// It is made twice for a revision: once before the past is known, and it decides nothing then.
+    fn policy(
+        &self,
+        now: Timestamp,
+        ready: u32,
+        history: &[HistoryEntry],
+    ) -> Box<dyn Policy + Send>;
+
+    /// Seconds of the past that it looks at, which reporters are asked to remember.
+    fn history_seconds(&self) -> u32 {
+        1
+    }
+}
+
+/// A [`CustomPolicy`] as a declaration holds it. Two are equal when they are the same one, so that a
+/// revision that is declared again with it keeps what its policy remembers.
+#[derive(Clone)]
+pub struct Custom(Arc<dyn CustomPolicy>);
+
+impl Custom {
+    /// Has `policy` decide.
+    pub fn new(policy: impl CustomPolicy + 'static) -> Self {
+        Self(Arc::new(policy))
+    }
+}
+
+impl std::ops::Deref for Custom {
+    type Target = dyn CustomPolicy;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref()
+    }
+}
+
+impl PartialEq for Custom {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Custom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Custom").field(&self.name()).finish()
+    }
+}
