@@ -69,7 +69,7 @@ impl Config {
             },
             abandoned: Abandoned::hold(Some(DEFAULT_LONGEST_WAIT)),
             server: ServerSettings {
-                platform_fields: tidegate_proto::PLATFORM_FIELDS,
+                platform_fields: tidegate_knative::headers::PLATFORM_FIELDS,
                 ..ServerSettings::default()
             },
             memory_budget_bytes: memory::default_budget(memory::limit_bytes(), MEMORY_BUDGET_BYTES),

@@ -25,6 +25,10 @@ pub const SERVING_TAG: HeaderName = HeaderName::from_static("knative-serving-tag
 pub const SERVING_DEFAULT_ROUTE: HeaderName =
     HeaderName::from_static("knative-serving-default-route");
 
+/// How the names of header fields begin that Knative and this project route by and trust. No body
+/// may bring one in its trailers.
+pub const PLATFORM_FIELDS: &[&str] = &["k-", "knative-", "tidegate-"];
+
 /// Removes what routed the request to us.
 pub fn strip_routing(headers: &mut HeaderMap) {
     headers.remove(SERVING_REVISION);

@@ -22,10 +22,6 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// The media type under which a queue-proxy answers a scrape of its statistics.
 pub const STAT_CONTENT_TYPE: &str = "application/protobuf";
 
-/// How the names of header fields begin that Knative and this project route by and trust. No body
-/// may bring one in its trailers.
-pub const PLATFORM_FIELDS: &[&str] = &["k-", "knative-", "tidegate-"];
-
 /// The request header by which a front door proves to its sidecars that it is theirs, with the
 /// secret that both were started with. They then leave the client's address to it, and mark what
 /// they answer themselves with [`FAILURE_HEADER`].

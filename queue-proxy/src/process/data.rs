@@ -88,7 +88,7 @@ impl Plane {
             let bounds = ServerSettings {
                 head_timeout: self.timeouts.header,
                 scheme,
-                platform_fields: tidegate_proto::PLATFORM_FIELDS,
+                platform_fields: tidegate_knative::headers::PLATFORM_FIELDS,
                 ..ServerSettings::default()
             };
             let proxy = Proxy::new(self.shared.clone(), Arc::clone(&upstream));
