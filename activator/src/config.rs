@@ -8,6 +8,8 @@ use tidegate_relay::http::header::HeaderValue;
 use tidegate_relay::{ServerSettings, TimeLimits, memory};
 use tidegate_reporter::{Credentials, Endpoint, RevisionName};
 
+use crate::metrics::Metrics;
+
 /// Knative's total timeout of a request, which also bounds the wait for an instance.
 pub const DEFAULT_LONGEST_WAIT: Duration = Duration::from_secs(300);
 
@@ -47,6 +49,8 @@ pub struct Config {
     /// to say that its instance has ended, so that the client is told what happened. Zero where
     /// the controller may be far away.
     pub obituary_wait: Duration,
+    /// Where the activator counts what happens; nobody is shown the default.
+    pub metrics: Metrics,
 }
 
 impl Config {
@@ -75,6 +79,7 @@ impl Config {
             memory_budget_bytes: memory::default_budget(memory::limit_bytes(), MEMORY_BUDGET_BYTES),
             sidecar_secret: None,
             obituary_wait: Duration::ZERO,
+            metrics: Metrics::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use tidegate_admission::DispatcherSettings;
@@ -20,6 +21,8 @@ pub struct Doors {
     settings: DispatcherSettings,
     default: Option<Arc<Door>>,
     known: RwLock<HashMap<RevisionName, Arc<Door>>>,
+    /// Revisions that were left out, each time that they were named.
+    refused: AtomicU64,
 }
 
 impl Doors {
@@ -27,7 +30,8 @@ impl Doors {
     pub fn new(settings: DispatcherSettings, default: Option<RevisionName>) -> Self {
         let default = default.map(|revision| Door::new(revision, settings));
         let known = default.iter().map(|door| (door.revision().clone(), Arc::clone(door)));
-        Self { settings, known: RwLock::new(known.collect()), default }
+        let known = RwLock::new(known.collect());
+        Self { settings, known, default, refused: AtomicU64::new(0) }
     }
 
     /// The door that a request is for; `None` if its revision is unknown.
@@ -43,6 +47,7 @@ impl Doors {
             return Some((Arc::clone(door), Opened::Before));
         }
         if known.len() >= MAX_REVISIONS {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         let door = Door::new(revision.clone(), self.settings);
@@ -61,6 +66,11 @@ impl Doors {
             }
         }
         opened
+    }
+
+    /// How often a revision was left out because there are [`MAX_REVISIONS`].
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Every door, in no order.

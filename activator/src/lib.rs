@@ -15,13 +15,15 @@
 //! * [`door`]: one revision's line and instances, who waits and who goes.
 //! * `passing`: one request from the client to an instance; [`probe`]: questions to ourselves;
 //!   [`answers`]: what we answer ourselves.
-//! * [`tally`]: what became of the requests; `reports`: what the controller is told, and when.
+//! * [`tally`]: what became of the requests; [`metrics`]: that and more in numbers; `reports`: what
+//!   the controller is told, and when.
 
 pub mod answers;
 pub mod config;
 pub mod door;
 pub mod doors;
 pub mod identity;
+pub mod metrics;
 mod passing;
 pub mod probe;
 mod reports;
@@ -33,7 +35,7 @@ pub use door::{Door, Status};
 
 pub use tally::{Cause, Outcomes, Tally};
 
-pub use server::{Activator, Drained, Running};
+pub use server::{Activator, Drained, Observer, Running, Unready};
 pub use tidegate_relay::http::HeaderValue;
 pub use tidegate_relay::memory;
 pub use tidegate_reporter::{Credentials, Endpoint, RevisionName};

@@ -18,6 +18,7 @@ use crate::answers::Failure;
 use crate::door::{Instance, Passage, Unreachable, Visit};
 use crate::doors::Doors;
 use crate::identity::{self, Claim};
+use crate::metrics::Metrics;
 use crate::probe;
 use crate::tally::{Cause, Tally};
 
@@ -38,6 +39,7 @@ pub(crate) struct Passing {
     pub(crate) abandoned: Abandoned,
     pub(crate) drain: Drain,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) metrics: Metrics,
     /// Why there will be no instance, once that is so.
     pub(crate) closed: Arc<OnceLock<String>>,
     /// See [`Config::sidecar_secret`](crate::Config::sidecar_secret).
@@ -80,7 +82,9 @@ impl Handler for Passing {
         match self.pass(exchange, &mut visit).await {
             Ok(()) => {
                 let status = exchange.report().status.map_or(0, |status| status.as_u16());
-                self.tally.answered(status, exchange.started().elapsed());
+                let latency = exchange.started().elapsed();
+                self.tally.answered(status, latency);
+                self.metrics.answered(status, latency);
             }
             Err(failure) => {
                 if failure.is_instances() {
@@ -128,9 +132,11 @@ impl Passing {
             let Err(error) = outcome else { return Ok(()) };
             if let Some(how) = Unreachable::of(&error) {
                 tracing::info!(instance = instance.name(), %error, "an instance is unreachable");
+                self.metrics.ejected(how);
                 instance.unreachable(how);
             }
             if never_reached_app(&error, exchange) {
+                self.metrics.retried();
                 continue;
             }
             let failure = Failure::from(error);

@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use tidegate_proto::stats::v1::{Hello, Role};
 use tidegate_relay::{Drain, Phase, Server, memory};
-use tidegate_reporter::{EndpointMap, Inbox, Reporter};
+use tidegate_reporter::{Directives, EndpointMap, Inbox, Reporter};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Config, ConfigError};
 use crate::door::{Door, parse_address};
 use crate::doors::Doors;
+use crate::metrics::Metrics;
 use crate::passing::Passing;
 use crate::reports;
 use crate::tally::Tally;
@@ -77,6 +79,7 @@ impl Activator {
         let mut reporting = reporting.transpose()?;
         if let Some(reporting) = &mut reporting {
             reporting.history_capacity = HISTORY_CAPACITY;
+            reporting.metrics = config.metrics.reporter();
         }
         let listen = |source| ConfigError::Listen { address: config.listen, source };
         listener.set_nonblocking(true).map_err(listen)?;
@@ -109,6 +112,7 @@ impl Activator {
             abandoned: config.abandoned,
             drain: drain.clone(),
             tally: Arc::clone(&tally),
+            metrics: config.metrics.clone(),
             closed: Arc::clone(&closed),
             sidecar_secret: config.sidecar_secret,
             obituary_wait: config.obituary_wait,
@@ -119,10 +123,15 @@ impl Activator {
         tasks.spawn(tidy(Arc::clone(&doors)));
         let driver = reporting.map(|reporting| {
             let (reporter, inbox, driver) = tidegate_reporter::start(reporting);
+            let said = inbox.directives.clone();
             tasks.spawn(follow(Arc::clone(&doors), reporter, inbox));
-            tokio::spawn(driver.run())
+            (tokio::spawn(driver.run()), said)
         });
-        Running { address, doors, drain, tally, closed, tasks, driver }
+        let (driver, said) = driver.unzip();
+        // With instances of its own it need not wait to be told of any.
+        let said = said.filter(|_| given.is_empty());
+        let observer = Observer { doors, drain, tally, metrics: config.metrics, said };
+        Running { address, observer, closed, tasks, driver }
     }
 }
 
@@ -130,9 +139,7 @@ impl Activator {
 /// are open go on until they end.
 pub struct Running {
     address: SocketAddr,
-    doors: Arc<Doors>,
-    drain: Drain,
-    tally: Arc<Tally>,
+    observer: Observer,
     closed: Arc<OnceLock<String>>,
     tasks: JoinSet<()>,
     driver: Option<JoinHandle<()>>,
@@ -141,6 +148,60 @@ pub struct Running {
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Running").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Looks at an activator for whoever asks how it is. Cheap to clone; outlives what it looks at.
+#[derive(Clone)]
+pub struct Observer {
+    doors: Arc<Doors>,
+    drain: Drain,
+    tally: Arc<Tally>,
+    metrics: Metrics,
+    /// What the controller said, where there is nothing to do before it has.
+    said: Option<watch::Receiver<Directives>>,
+}
+
+/// Why an activator should not be sent requests now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unready {
+    /// It has no instances of its own and has not heard of any.
+    #[error("the controller has not been reached yet")]
+    NothingHeard,
+    /// It is on its way out.
+    #[error("shutting down")]
+    Draining,
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observer").finish_non_exhaustive()
+    }
+}
+
+impl Observer {
+    /// Brings the metrics up to date; for whoever is about to read them.
+    pub fn refresh(&self) {
+        let doors: Vec<_> = self.doors.all().iter().map(|door| door.status()).collect();
+        let refused = self.doors.refused();
+        let connections = self.drain.connections();
+        self.metrics.refresh(&doors, refused, &self.tally.outcomes(), connections);
+    }
+
+    /// Whether requests may be sent to it. A controller that is lost again changes nothing: what it
+    /// said last holds, and requests flow.
+    ///
+    /// # Errors
+    ///
+    /// Why they should not be.
+    pub fn readiness(&self) -> Result<(), Unready> {
+        if self.drain.phase() != Phase::Serving {
+            return Err(Unready::Draining);
+        }
+        match &self.said {
+            Some(said) if *said.borrow() == Directives::default() => Err(Unready::NothingHeard),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -169,12 +230,17 @@ impl Running {
 
     /// The revisions it knows, to look at.
     pub fn doors(&self) -> &Arc<Doors> {
-        &self.doors
+        &self.observer.doors
     }
 
     /// What became of the requests.
     pub fn tally(&self) -> &Arc<Tally> {
-        &self.tally
+        &self.observer.tally
+    }
+
+    /// Looks at it, also while it drains.
+    pub fn observer(&self) -> Observer {
+        self.observer.clone()
     }
 
     /// There will be no instance, because of `reason`: whoever waits for one is told so, and
@@ -182,7 +248,7 @@ impl Running {
     pub fn give_up(&self, reason: String) {
         // It is given up once.
         self.closed.set(reason).ok();
-        for door in self.doors.all() {
+        for door in self.observer.doors.all() {
             door.send_away();
         }
     }
@@ -190,20 +256,20 @@ impl Running {
     /// Asks clients to go elsewhere, but still serves all of them: health probes fail, answers say
     /// `Connection: close`, HTTP/2 connections get their GOAWAY.
     pub fn announce_shutdown(&self) {
-        self.drain.set_phase(Phase::Draining);
+        self.observer.drain.set_phase(Phase::Draining);
     }
 
     /// Accepts no more, closes idle connections, and waits until every request is answered, at most
     /// for `longest`. The last numbers are reported before it returns.
     pub async fn drain(mut self, longest: Duration) -> Drained {
-        self.drain.set_phase(Phase::Closing);
+        self.observer.drain.set_phase(Phase::Closing);
         let by = Instant::now() + longest;
-        let whole = timeout_at(by, self.drain.until_empty()).await.is_ok();
-        let connections = self.drain.connections();
+        let whole = timeout_at(by, self.observer.drain.until_empty()).await.is_ok();
+        let connections = self.observer.drain.connections();
         // Instances may still work at what nobody waits for: they get the same time for it. What
         // they do not finish in it was promised to nobody.
         let abandoned = async {
-            for door in self.doors.all() {
+            for door in self.observer.doors.all() {
                 door.empty().await;
             }
         };
@@ -224,7 +290,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.drain.set_phase(Phase::Closing);
+        self.observer.drain.set_phase(Phase::Closing);
         if let Some(driver) = &self.driver {
             driver.abort();
         }

@@ -38,6 +38,41 @@ pub enum Cause {
     UnknownRevision,
 }
 
+impl Cause {
+    /// Every cause there is.
+    pub const ALL: [Self; 11] = [
+        Self::AppDied,
+        Self::AppClosed,
+        Self::Unreachable,
+        Self::Malformed,
+        Self::TimedOut,
+        Self::LineFull,
+        Self::WaitedTooLong,
+        Self::OverBudget,
+        Self::NeverReady,
+        Self::CutShort,
+        Self::UnknownRevision,
+    ];
+
+    /// Its name for machines: in metrics, in the log, and in the header that tells clients.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::AppDied => "app_died",
+            Self::AppClosed => "app_closed",
+            Self::Unreachable => "unreachable",
+            Self::Malformed => "malformed_response",
+            Self::TimedOut => "timeout",
+            Self::LineFull => "line_full",
+            Self::WaitedTooLong => "waited_too_long",
+            Self::OverBudget => "over_budget",
+            Self::NeverReady => "never_ready",
+            Self::CutShort => "cut_short",
+            Self::UnknownRevision => "unknown_revision",
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

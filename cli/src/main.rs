@@ -9,9 +9,11 @@
 //! of them share: [`command_line`] reads what was typed, [`typed`] turns it into values, [`files`]
 //! reads what was named, [`ending`] has the one rule of exit codes. [`examples`] end each verb's
 //! help, [`manual`] makes completions and manual pages, [`credentials`] is what a command shows to
-//! a controller, [`log`] is where parts that run say what went wrong.
+//! a controller, [`log`] is where parts that run say what went wrong, [`admin`] where they are
+//! asked how they are.
 
 mod abandoned;
+mod admin;
 mod chart;
 mod command_line;
 mod credentials;

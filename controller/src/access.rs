@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use tidegate_trust::{Secret, ServerTls};
 use tonic::Status;
 
+use crate::metrics::Metrics;
+
 /// How often it is logged at most that somebody was turned away: whoever tries passwords must not
 /// fill a disk.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -87,11 +89,17 @@ impl Addresses {
 pub(crate) struct Gatekeeper {
     secret: Option<Secret>,
     complaints: Arc<Mutex<Complaints>>,
+    metrics: Metrics,
 }
 
 impl Gatekeeper {
-    pub(crate) fn new(secret: Option<Secret>) -> Self {
-        Self { secret, complaints: Arc::default() }
+    /// Who is turned away is counted in `metrics`.
+    pub(crate) fn new(secret: Option<Secret>, metrics: Metrics) -> Self {
+        Self { secret, complaints: Arc::default(), metrics }
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Whether a call with these headers may pass.
@@ -106,6 +114,7 @@ impl Gatekeeper {
             Some(_) => "the secret that was shown is not this controller's",
             None => "no secret was shown",
         };
+        self.metrics.calls_refused.increment(1);
         self.complain(peer, refusal);
         Err(Status::unauthenticated(format!(
             "{refusal}: set TIDEGATE_SECRET or TIDEGATE_SECRET_FILE"
@@ -181,7 +190,7 @@ mod tests {
     #[test]
     fn only_the_secret_lets_pass_and_two_are_none() {
         let secret = Secret::new("0123456789abcdef", "test").expect("valid");
-        let keeper = Gatekeeper::new(Some(secret));
+        let keeper = Gatekeeper::new(Some(secret), Metrics::default());
         let shown = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
@@ -195,7 +204,7 @@ mod tests {
         for bad in bad {
             assert_eq!(shown(bad), Err(tonic::Code::Unauthenticated), "{bad:?}");
         }
-        assert!(Gatekeeper::new(None).admit(&HeaderMap::new(), None).is_ok());
+        assert!(Gatekeeper::new(None, Metrics::default()).admit(&HeaderMap::new(), None).is_ok());
     }
 
     #[test]

@@ -12,8 +12,8 @@
 //! and [`history`] make totals of it; [`declaration`] is what a revision is; [`event`] is what can
 //! happen; [`state`] and `revision` are what follows from it, with [`instance`], `roster`, `crash`,
 //! [`journal`] and [`status`]; [`task`] runs them, `outlet` is what goes out on a stream;
-//! [`access`] is who may take part, `service` is the gRPC edge; [`process`] starts and stops
-//! instances on this machine.
+//! [`access`] is who may take part, `service` is the gRPC edge, [`metrics`] is all of it in
+//! numbers; [`process`] starts and stops instances on this machine.
 
 pub mod access;
 mod crash;
@@ -24,6 +24,7 @@ pub mod history;
 pub mod identity;
 pub mod instance;
 pub mod journal;
+pub mod metrics;
 mod outlet;
 pub mod process;
 pub mod report;
@@ -40,6 +41,7 @@ pub use declaration::{
 };
 pub use event::{Effect, Event, Notice, Refusal, StopMode};
 pub use identity::{InstanceName, RevisionId};
+pub use metrics::Metrics;
 pub use service::serve;
 pub use state::{State, Strangers};
-pub use task::{Actuator, Controller, Handle, NoActuator, controller};
+pub use task::{Actuator, Controller, Handle, NoActuator, controller, counted};

@@ -346,6 +346,11 @@ impl Revision {
         Word::Endpoints { revision: self.id().clone(), endpoints: Arc::clone(&self.pushed) }
     }
 
+    /// Requests in line.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.demand.waiting()
+    }
+
     pub(crate) fn status(&self) -> RevisionStatus {
         let last = self.journal.last();
         let trace = last.and_then(|record| match &record.explanation.detail {

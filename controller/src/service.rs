@@ -42,8 +42,9 @@ pub async fn serve(
 ) -> Result<(), tonic::transport::Error> {
     let stats = stats::Stats::new(handle.clone(), access.addresses);
     let stats = StatsServiceServer::new(stats).max_decoding_message_size(stats::MESSAGE_BYTES_MAX);
+    let metrics = handle.metrics().clone();
     let scale = ScaleServiceServer::new(scale::Scale::new(handle));
-    let keeper = Gatekeeper::new(access.secret);
+    let keeper = Gatekeeper::new(access.secret, metrics);
     let unfinished = UnfinishedBytes::new(UNFINISHED_BYTES_MAX);
     let (incoming, accepting) = listener::connections(listener, access.tls, &keeper);
     let serving = Server::builder()

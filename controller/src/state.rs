@@ -16,6 +16,7 @@ use crate::revision::{Context, Revision};
 use crate::status::RevisionStatus;
 
 mod limits;
+mod totals;
 
 pub use self::limits::{
     ACTIVATORS_MAX, HISTORY_SECONDS_MAX, INSTANCES_MAX, INSTANCES_PER_REVISION_MAX, REPORTERS_MAX,
@@ -23,6 +24,7 @@ pub use self::limits::{
 };
 
 use self::limits::Limits;
+pub use self::totals::Totals;
 
 /// How often reporters are asked to report, in milliseconds: the windows have one bucket a second.
 pub const REPORT_INTERVAL_MS: u32 = 1_000;

@@ -13,9 +13,10 @@ use crate::declaration::{Declaration, Launch};
 use crate::event::{Effect, Event, Notice, StopMode};
 use crate::identity::{InstanceName, ReporterId, RevisionId};
 use crate::journal::DecisionRecord;
+use crate::metrics::Metrics;
 use crate::outlet::{self, Outlet};
 use crate::report::{Greeting, Report};
-use crate::state::{State, Strangers};
+use crate::state::{State, Strangers, Totals};
 use crate::status::RevisionStatus;
 
 /// Messages that may wait for the owner; beyond it streams are read more slowly.
@@ -56,6 +57,7 @@ pub(crate) enum Message {
     Remembered { reporter: ReporterId, reports: Vec<Report>, place: OwnedSemaphorePermit },
     Open { reporter: ReporterId, greeting: Greeting, outlet: Outlet },
     Statuses(oneshot::Sender<Vec<RevisionStatus>>),
+    Totals(oneshot::Sender<Totals>),
     Decisions(RevisionId, usize, oneshot::Sender<Option<Vec<Arc<DecisionRecord>>>>),
 }
 
@@ -68,6 +70,7 @@ pub struct Handle {
     reporters: Arc<AtomicU64>,
     histories: Arc<Semaphore>,
     watchers: Arc<Semaphore>,
+    metrics: Metrics,
     clock: Clock,
 }
 
@@ -83,12 +86,19 @@ pub struct Controller {
     outlets: HashMap<ReporterId, Outlet>,
     decisions: broadcast::Sender<Arc<DecisionRecord>>,
     notices: broadcast::Sender<Notice>,
+    metrics: Metrics,
     clock: Clock,
 }
 
 /// Makes a controller and the handle to it.
 #[must_use]
 pub fn controller(strangers: Strangers) -> (Handle, Controller) {
+    counted(strangers, Metrics::default())
+}
+
+/// Makes a controller that counts what happens in `metrics`, and the handle to it.
+#[must_use]
+pub fn counted(strangers: Strangers, metrics: Metrics) -> (Handle, Controller) {
     let (sender, inbox) = mpsc::channel(INBOX_DEPTH);
     let decisions = broadcast::Sender::new(WATCH_DEPTH);
     let notices = broadcast::Sender::new(WATCH_DEPTH);
@@ -100,11 +110,12 @@ pub fn controller(strangers: Strangers) -> (Handle, Controller) {
         reporters: Arc::default(),
         histories: Arc::new(Semaphore::new(HISTORIES_MAX)),
         watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
+        metrics: metrics.clone(),
         clock,
     };
     let state = State::new(strangers);
     let outlets = HashMap::new();
-    (handle, Controller { state, inbox, outlets, decisions, notices, clock })
+    (handle, Controller { state, inbox, outlets, decisions, notices, metrics, clock })
 }
 
 impl Handle {
@@ -140,6 +151,28 @@ impl Handle {
         let (answer, answered) = oneshot::channel();
         self.send(Message::Statuses(answer)).await?;
         answered.await.map_err(|_| Ended)
+    }
+
+    /// Brings the metrics up to date; for whoever is about to read them.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub async fn refresh_metrics(&self) -> Result<(), Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::Totals(answer)).await?;
+        self.metrics.show(&answered.await.map_err(|_| Ended)?);
+        Ok(())
+    }
+
+    /// Whether the controller has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.inbox.is_closed()
+    }
+
+    /// Where what happens is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The last `count` decisions of a revision, newest first; `None` if there is no such one.
@@ -223,6 +256,7 @@ impl Controller {
                 }
                 // Whoever asked may have stopped waiting for the answer.
                 Message::Statuses(answer) => drop(answer.send(self.state.statuses())),
+                Message::Totals(answer) => drop(answer.send(self.state.totals())),
                 Message::Decisions(revision, count, answer) => {
                     drop(answer.send(self.state.decisions(&revision, count)));
                 }
@@ -259,12 +293,16 @@ impl Controller {
             }
             Effect::Refuse { reporter, refusal } => {
                 tracing::warn!(reporter = reporter.0, reason = %refusal, "a stream was refused");
+                self.metrics.refused(&refusal);
                 if let Some(stream) = self.outlets.remove(&reporter) {
                     stream.end(Err(outlet::refused(&refusal)));
                 }
             }
-            // Nobody may be watching.
-            Effect::Decided(record) => drop(self.decisions.send(record)),
+            Effect::Decided(record) => {
+                self.metrics.decisions.increment(1);
+                // Nobody may be watching.
+                drop(self.decisions.send(record));
+            }
             Effect::Announce(notice) => drop(self.notices.send(notice)),
         }
     }

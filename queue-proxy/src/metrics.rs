@@ -11,9 +11,7 @@ use http::{Method, Version};
 use parking_lot::Mutex;
 use tidegate_admission::Refusal;
 use tidegate_relay as relay;
-use tidegate_telemetry::{
-    Counter, Family, Gauge, Histogram, Label, Metric, Registry, page, process, registry,
-};
+use tidegate_telemetry::{Counter, Family, Gauge, Histogram, Label, Metric, Registry, page};
 
 use crate::gate::{Cut, Levels};
 use crate::identity::Identity;
@@ -29,8 +27,9 @@ pub const PAGE_BYTES: usize = 3 << 20;
 
 /// Every metric that a sidecar can show.
 pub fn metrics() -> impl Iterator<Item = &'static Metric> {
-    let shared = [relay::metrics::METRICS, process::METRICS, &[registry::SERIES_REFUSED]];
-    name::ALL.iter().chain(shared.into_iter().flatten())
+    let parts = [relay::metrics::METRICS, tidegate_reporter::metrics::METRICS];
+    let shared = tidegate_telemetry::metrics();
+    name::ALL.iter().chain(parts.into_iter().flatten()).chain(shared)
 }
 
 /// The metrics of this process. Cheap to clone.
@@ -167,6 +166,11 @@ impl Metrics {
                 registry,
             }),
         }
+    }
+
+    /// Those of the report stream, for a sidecar that has one.
+    pub fn reporter(&self) -> tidegate_reporter::Metrics {
+        tidegate_reporter::Metrics::new(&self.shared.registry)
     }
 
     /// A request entered the gate: the depth that Knative shows counts it.

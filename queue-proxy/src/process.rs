@@ -295,7 +295,11 @@ fn reporting(
         start_unix_ms: i64::try_from(now.as_millis()).unwrap_or(0),
         ..Hello::default()
     };
-    let config = tidegate_reporter::Config::new(&report.controller, &report.credentials, hello)?;
+    let mut config =
+        tidegate_reporter::Config::new(&report.controller, &report.credentials, hello)?;
+    if let Some(metrics) = &shared.observers.metrics {
+        config.metrics = metrics.reporter();
+    }
     let (reporter, inbox, driver) = tidegate_reporter::start(config);
     let driver = tokio::spawn(driver.run());
     let reporting = Reporting { reporter, directives: inbox.directives };

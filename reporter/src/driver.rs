@@ -86,6 +86,7 @@ impl Driver {
         let mut attempts = Attempts::default();
         let controller = carrier.config.controller.authority().to_owned();
         let controller = controller.as_str();
+        let metrics = carrier.config.metrics.clone();
         loop {
             let opened = tokio::select! {
                 opened = carrier.open() => opened,
@@ -97,9 +98,12 @@ impl Driver {
                         tracing::info!(controller, "{news}");
                     }
                     carrier.outlets.link(Link::Up);
+                    metrics.connected.set(1);
+                    metrics.streams.increment(1);
                     let opened = Instant::now();
                     let end = carrier.converse(&mut session, &mut woken).await;
                     carrier.outlets.link(Link::Down);
+                    metrics.connected.set(0);
                     match end {
                         End::Finished => return session.say_goodbye().await,
                         End::Lost(loss) => {
@@ -110,6 +114,11 @@ impl Driver {
                 }
                 Err(loss) => loss,
             };
+            match &loss {
+                Loss::Gone(_) => metrics.gone.increment(1),
+                Loss::Mismatch(_) => metrics.mismatched.increment(1),
+                Loss::Refused(_) => metrics.refused.increment(1),
+            }
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let backoff = &carrier.config.backoff;
             let Failed { wait, tell } =
@@ -159,7 +168,9 @@ impl Carrier {
             let Some(first) = stats.first().map(|stat| stat.sequence) else { return Ok(()) };
             let stats = fitting(stats);
             session.next = stats.last().map_or(first, |last| last.sequence) + 1;
+            lock(&self.ring).sent(session.next - 1);
             if stats.is_empty() {
+                self.config.metrics.too_large.increment(1);
                 continue;
             }
             let message = say(Say::History(History { stats }));
@@ -187,8 +198,10 @@ impl Carrier {
                         continue;
                     };
                     session.next = stat.sequence + 1;
-                    if fits(&stat) {
-                        permit.send(say(Say::Stat(stat)));
+                    lock(&self.ring).sent(stat.sequence);
+                    match fits(&stat) {
+                        true => permit.send(say(Say::Stat(stat))),
+                        false => self.config.metrics.too_large.increment(1),
                     }
                 }
                 woken = woken.recv(), if !behind => if woken.is_none() {

@@ -12,7 +12,8 @@
 //! Modules in reading order: [`early`] is when there is news, [`ring`] is what is remembered,
 //! [`driver`] is who carries it, [`inbox`] is what comes back, [`transport`] is one HTTP/2
 //! connection, `first_word` is how it is known that a controller answers, [`backoff`] is how long
-//! to wait before the next, `attempts` counts them and decides what is told of them.
+//! to wait before the next, `attempts` counts them and decides what is told of them, [`metrics`] is
+//! the stream in numbers.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), tidegate_reporter::ConfigError> {
@@ -36,6 +37,7 @@ pub mod driver;
 pub mod early;
 mod first_word;
 pub mod inbox;
+pub mod metrics;
 pub mod ring;
 pub mod transport;
 
@@ -43,12 +45,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidegate_proto::stats::v1::{Hello, Stat};
+use tidegate_telemetry::Counter;
 use tokio::sync::mpsc;
 
 pub use backoff::Backoff;
 pub use driver::Driver;
 pub use early::{Line, LineWatch};
 pub use inbox::{Directives, Endpoint, EndpointMap, Inbox, Link, RevisionName};
+pub use metrics::Metrics;
 use ring::Ring;
 pub use tidegate_trust::Credentials;
 
@@ -76,6 +80,8 @@ pub struct Config {
     pub history_capacity: usize,
     /// How long to wait between attempts to connect.
     pub backoff: Backoff,
+    /// Counts what happens to the stream; nobody is shown the default.
+    pub metrics: Metrics,
 }
 
 /// Why a [`Config`] was refused.
@@ -119,6 +125,7 @@ impl Config {
             hello: Hello { protocol_version, token, ..hello },
             history_capacity: DEFAULT_HISTORY_CAPACITY,
             backoff: Backoff::default(),
+            metrics: Metrics::default(),
         })
     }
 }
@@ -129,7 +136,8 @@ pub fn start(config: Config) -> (Reporter, Inbox, Driver) {
     let ring = Arc::new(Mutex::new(Ring::new(config.history_capacity)));
     let (wake, woken) = mpsc::channel(1);
     let (outlets, inbox) = inbox::pair();
-    let reporter = Reporter { ring: Arc::clone(&ring), wake };
+    let forgotten = config.metrics.forgotten.clone();
+    let reporter = Reporter { ring: Arc::clone(&ring), wake, forgotten };
     (reporter, inbox, Driver::new(config, ring, woken, outlets))
 }
 
@@ -139,13 +147,17 @@ pub fn start(config: Config) -> (Reporter, Inbox, Driver) {
 pub struct Reporter {
     ring: Arc<Mutex<Ring>>,
     wake: mpsc::Sender<()>,
+    forgotten: Counter,
 }
 
 impl Reporter {
     /// Remembers `stat` and sends it as soon as there is someone to send it to. Its sequence number
     /// is assigned here, whatever it says. Returns that number.
     pub fn report(&self, stat: Stat) -> u64 {
-        let sequence = lock(&self.ring).push(stat);
+        let mut ring = lock(&self.ring);
+        let sequence = ring.push(stat);
+        self.forgotten.absolute(ring.forgotten());
+        drop(ring);
         // A full channel means that the driver has been woken already and will see this stat too;
         // a closed one that it is gone, and then there is nobody to tell.
         let _ = self.wake.try_send(());

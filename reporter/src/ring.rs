@@ -13,6 +13,10 @@ pub struct Ring {
     capacity: usize,
     history_ms: i64,
     next_sequence: u64,
+    /// The newest that a controller has been sent.
+    sent: u64,
+    /// Forgotten before any controller was sent them.
+    forgotten: u64,
 }
 
 impl Ring {
@@ -24,7 +28,20 @@ impl Ring {
             capacity: capacity.max(1),
             history_ms: i64::from(DEFAULT_HISTORY_SECONDS) * 1_000,
             next_sequence: 1,
+            sent: 0,
+            forgotten: 0,
         }
+    }
+
+    /// A controller has been sent everything up to this sequence number, or what of it can be sent.
+    pub fn sent(&mut self, sequence: u64) {
+        self.sent = self.sent.max(sequence);
+    }
+
+    /// How many stats were forgotten before a controller was sent them.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Adds `stat` under the next sequence number, which it returns, and forgets what is too old.
@@ -85,21 +102,43 @@ impl Ring {
     /// Age is counted back from the newest stat, not from a clock: a reporter that stopped
     /// cutting stats forgets nothing.
     fn trim(&mut self) {
-        let excess = self.stats.len().saturating_sub(self.capacity);
-        self.stats.drain(..excess);
+        for _ in self.capacity..self.stats.len() {
+            self.forget_oldest();
+        }
         let Some(newest) = self.stats.back() else { return };
         let oldest_ms = newest.period_start_unix_ms.saturating_sub(self.history_ms);
         while self.stats.len() > 1
             && self.stats.front().is_some_and(|stat| stat.period_start_unix_ms < oldest_ms)
         {
-            self.stats.pop_front();
+            self.forget_oldest();
         }
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.stats.pop_front();
+        self.forgotten += u64::from(oldest.is_some_and(|stat| stat.sequence > self.sent));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_was_sent_is_counted_when_it_goes() {
+        let mut ring = Ring::new(3);
+        for second in 0..4 {
+            ring.push(at(second));
+        }
+        assert_eq!(ring.forgotten(), 1);
+        ring.sent(4);
+        for second in 4..7 {
+            ring.push(at(second));
+        }
+        assert_eq!(ring.forgotten(), 1);
+        ring.push(at(7));
+        assert_eq!(ring.forgotten(), 2);
+    }
 
     fn at(second: i64) -> Stat {
         Stat {

@@ -22,5 +22,10 @@ pub mod registry;
 
 pub use family::{Buckets, Family, Series, Value};
 pub use metric::{Kind, Metric, Scope};
-pub use metrics::{Counter, Gauge, Histogram, Label, Recorder};
+pub use metrics::{Counter, Gauge, Histogram, Label, NoopRecorder, Recorder};
 pub use registry::Registry;
+
+/// The metrics that every registry gathers by itself.
+pub fn metrics() -> impl Iterator<Item = &'static Metric> {
+    process::METRICS.iter().chain([&registry::SERIES_REFUSED])
+}

@@ -16,6 +16,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("autoscaler", &["go-text", "words"]),
     ("admission", &[]),
     ("relay", &["telemetry"]),
+    ("admin", &["relay", "telemetry"]),
     ("proto", &[]),
     ("trust", &[]),
     ("telemetry", &[]),
@@ -23,6 +24,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "queue-proxy",
         &[
+            "admin",
             "admission",
             "go-text",
             "knative",
@@ -34,8 +36,8 @@ const FLOORS: &[(&str, &[&str])] = &[
             "words",
         ],
     ),
-    ("activator", &["admission", "knative", "relay", "proto", "reporter"]),
-    ("controller", &["autoscaler", "knative", "proto", "trust"]),
+    ("activator", &["admission", "knative", "relay", "proto", "reporter", "telemetry"]),
+    ("controller", &["autoscaler", "knative", "proto", "telemetry", "trust"]),
     ("sim", &["autoscaler", "admission", "words"]),
     ("sim/report", &["sim"]),
     ("sim/traffic", &["sim", "words"]),

@@ -157,7 +157,9 @@ fn functions(source: &Source) -> Vec<(usize, usize)> {
         let is_function = words.split(' ').any(|word| word == "fn")
             && !trimmed.starts_with("//")
             && !words.contains('"')
-            && !words.contains('=');
+            && !words.contains('=')
+            // Its whole body is on the line.
+            && !trimmed.ends_with("{}");
         if !is_function {
             continue;
         }

@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tidegate_activator::memory::{BUDGET_BYTES_MIN, BadQuantity, ByteCount};
-use tidegate_activator::{Activator, Config, Drained, RevisionName};
+use tidegate_activator::metrics::Metrics;
+use tidegate_activator::{Activator, Config, Drained, Observer, RevisionName};
+use tidegate_admin::{Readiness, Subject};
 use tidegate_admission::{DispatcherSettings, Policy};
 use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
+use tidegate_telemetry::{Family, Registry};
 
 use crate::abandoned::AbandonedRule;
+use crate::admin::{self, AdminArgs};
 use crate::credentials::CredentialArgs;
 use crate::log::{self, LogArgs};
 use crate::typed::{authority, listen_address, wait, whole};
@@ -72,6 +76,8 @@ pub(crate) struct Args {
     /// After that, how long requests in flight may take.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = wait)]
     drain: Duration,
+    #[command(flatten)]
+    admin: AdminArgs,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -180,12 +186,21 @@ impl Args {
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     args.log.install(log::ROLE_DEFAULT);
     let (lame_duck, drain) = (args.lame_duck, args.drain);
-    let config = args.config()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
+        let registry = Registry::new();
+        let admin = args.admin.bind().await?;
+        let mut config = args.config()?;
+        config.metrics = Metrics::new(&registry);
+        if config.controller.is_some() {
+            config.metrics = config.metrics.with_report_stream(&registry);
+        }
         let running = Activator::bind(config)?.spawn();
         eprintln!("tidegate activator: listening on {}", running.address());
+        // Answers until the end, so that the drain can be watched.
+        let _admin =
+            admin::serve("activator", admin, Observed { registry, observer: running.observer() })?;
         signals.next().await;
         tracing::info!("told to end, draining; a second signal ends at once");
         running.announce_shutdown();
@@ -205,6 +220,23 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
             }
         })
     })
+}
+
+/// An activator that is asked how it is.
+struct Observed {
+    registry: Registry,
+    observer: Observer,
+}
+
+impl Subject for Observed {
+    async fn gather(&self) -> Vec<Family> {
+        self.observer.refresh();
+        self.registry.gather()
+    }
+
+    async fn readiness(&self) -> Readiness {
+        self.observer.readiness().map_or_else(Readiness::not_ready, |()| Readiness::Ready)
+    }
 }
 
 #[cfg(test)]

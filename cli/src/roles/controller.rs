@@ -9,19 +9,25 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use tidegate_admin::{Readiness, Subject};
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::files::{FileFormat, read_data};
 use tidegate_autoscaler::settings::{
     CONFIG_KEYS, Config, Strictness, Violations, unknown_config_keys,
 };
-use tidegate_controller::{Access, Addresses, NoActuator, RevisionId, Strangers, Template};
+use tidegate_controller::task::Ended;
+use tidegate_controller::{
+    Access, Addresses, Handle, Metrics, NoActuator, RevisionId, Strangers, Template,
+};
 use tidegate_local::settings::sort_settings;
 use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
+use tidegate_telemetry::{Family, Registry};
 use tidegate_trust::secret::SECRET_FILE_VARIABLE;
 use tidegate_trust::{Secret, ServerCertificates};
 use tidegate_words::{did_you_mean, excerpt};
 use tokio::net::TcpListener;
 
+use crate::admin::{self, AdminArgs};
 use crate::credentials::secret_variable;
 use crate::ending::mistyped;
 use crate::files::text_of;
@@ -78,6 +84,8 @@ pub(crate) struct Args {
     /// Decide exactly as Knative does.
     #[arg(long)]
     like_knative: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -142,12 +150,15 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         StrangersName::Adopt => Strangers::Adopt(Box::new(template)),
         StrangersName::Refuse => Strangers::Refuse,
     };
+    let admin = args.admin.bind().await?;
     let listener = TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     eprintln!("tidegate controller: listening on {}", listener.local_addr()?);
-    let (handle, controller) = tidegate_controller::controller(strangers);
+    let registry = Registry::new();
+    let (handle, controller) = tidegate_controller::counted(strangers, Metrics::new(&registry));
     tokio::spawn(controller.run(NoActuator));
+    let _admin = admin::serve("controller", admin, Observed { registry, handle: handle.clone() })?;
     for declaration in declarations {
         handle.declare(declaration).await?;
     }
@@ -156,6 +167,27 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     };
     tidegate_controller::serve(handle, listener, access, stopped).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A controller that is asked how it is.
+struct Observed {
+    registry: Registry,
+    handle: Handle,
+}
+
+impl Subject for Observed {
+    async fn gather(&self) -> Vec<Family> {
+        // One that has ended has no newer numbers.
+        let _ = self.handle.refresh_metrics().await;
+        self.registry.gather()
+    }
+
+    async fn readiness(&self) -> Readiness {
+        match self.handle.has_ended() {
+            false => Readiness::Ready,
+            true => Readiness::not_ready(Ended),
+        }
+    }
 }
 
 /// Who may take part.

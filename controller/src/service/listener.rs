@@ -100,6 +100,7 @@ async fn accept(listener: TcpListener, door: Door) {
             }
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            door.keeper.metrics().connections_too_many.increment(1);
             door.keeper.complain(Some(peer), TooMany);
             continue;
         };
@@ -123,6 +124,7 @@ impl Door {
             Ok(Some(io)) => io,
             Ok(None) => return,
             Err(_) => {
+                self.keeper.metrics().handshakes_failed.increment(1);
                 tracing::debug!(%peer, "a connection that did not begin in time was closed");
                 return;
             }
@@ -142,11 +144,11 @@ impl Door {
             None if !speaks_tls => return Some(Io::Plain(stream)),
             None => {
                 self.keeper.complain(Some(peer), TlsMismatch::client_speaks_tls());
-                turn_away(stream, HTTP2_SETTINGS).await;
+                self.turn_away(stream, HTTP2_SETTINGS).await;
             }
             Some(_) if !speaks_tls => {
                 self.keeper.complain(Some(peer), TlsMismatch::client_speaks_no_tls());
-                turn_away(stream, TLS_ALERT).await;
+                self.turn_away(stream, TLS_ALERT).await;
             }
             Some(tls) => {
                 let acceptor = TlsAcceptor::from(tls.current());
@@ -159,18 +161,23 @@ impl Door {
                                 tracing::debug!(%peer, %error, "a TLS handshake was broken off")
                             }
                         }
-                        turn_away(stream, b"").await;
+                        self.turn_away(stream, b"").await;
                     }
                 }
             }
         }
         None
     }
+
+    async fn turn_away(&self, stream: TcpStream, word: &[u8]) {
+        self.keeper.metrics().handshakes_failed.increment(1);
+        part(stream, word).await;
+    }
 }
 
 /// Says a last word and waits until the client has heard it: a connection that is closed while
 /// there is something to read is reset, and a reset overtakes what was said.
-async fn turn_away(mut stream: TcpStream, word: &[u8]) {
+async fn part(mut stream: TcpStream, word: &[u8]) {
     let parting = async {
         stream.write_all(word).await?;
         stream.shutdown().await?;

@@ -57,6 +57,7 @@ impl StatsService for Stats {
             let end = listen(&handle, inbound, &outlet, (addresses, peer)).await;
             if let Err(refusal) = &end {
                 tracing::warn!(?peer, reason = refusal.message(), "a report stream was ended");
+                handle.metrics().streams_broken.increment(1);
             }
             outlet.end(end);
         });
@@ -170,8 +171,12 @@ fn unreadable(status: Status) -> Result<(), Status> {
 /// A stat that makes no sense is left out; the stream goes on.
 fn read(handle: &Handle, reporter: ReporterId, stat: wire::Stat) -> Option<Report> {
     match Report::read(stat, handle.now().as_millis()) {
-        Ok(report) => Some(report),
+        Ok(report) => {
+            handle.metrics().reports.increment(1);
+            Some(report)
+        }
         Err(error) => {
+            handle.metrics().reports_ignored.increment(1);
             tracing::warn!(reporter = reporter.0, %error, "a stat was left out");
             None
         }

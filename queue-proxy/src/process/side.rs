@@ -3,8 +3,9 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use http::{Method, StatusCode};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use tidegate_admin::{metrics_reply, not_found};
 use tidegate_proto::STAT_CONTENT_TYPE;
 use tidegate_relay as relay;
 use tidegate_relay::{Exchange, Handler, Phase, Reply, Server, ServerSettings, TimeLimits};
@@ -19,10 +20,6 @@ use crate::statistics::Snapshot;
 const METRICS_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time that the last answers have to leave the process.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The content type of Prometheus' text format.
-const PROMETHEUS_TEXT: HeaderValue =
-    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
-
 /// Everything behind the side doors.
 pub(super) struct Doors {
     pub(super) side_drain: relay::Drain,
@@ -77,10 +74,6 @@ fn spawn<H: Handler>(
 pub(super) async fn close(drain: &relay::Drain) {
     drain.set_phase(Phase::Closing);
     tokio::time::timeout(CLOSE_TIMEOUT, drain.until_empty()).await.ok();
-}
-
-fn not_found() -> Reply {
-    Reply::error(StatusCode::NOT_FOUND, "404 page not found")
 }
 
 /// `/wait-for-drain`: answers when the drain is over, or was undone.
@@ -138,15 +131,9 @@ struct MetricsPage {
 impl Handler for MetricsPage {
     async fn handle(&self, exchange: &mut Exchange) {
         let head = exchange.head();
-        let reply = if head.path() != b"/metrics" {
-            not_found()
-        } else if matches!(head.method, Method::GET | Method::HEAD) {
-            let mut reply = Reply::empty(StatusCode::OK).with_header(CONTENT_TYPE, PROMETHEUS_TEXT);
-            reply.body = self.metrics.render(self.gate.levels()).into();
-            reply
-        } else {
-            Reply::error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-                .with_header(ALLOW, HeaderValue::from_static("GET, HEAD"))
+        let reply = match head.path() {
+            b"/metrics" => metrics_reply(&head.method, &self.metrics.gather(self.gate.levels())),
+            _ => not_found(),
         };
         exchange.respond(reply).await.ok();
     }

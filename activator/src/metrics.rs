@@ -1,0 +1,196 @@
+//! An activator in numbers.
+//!
+//! What happens to a request is counted as it happens; what is kept anyway, by doors and the tally,
+//! is copied when somebody asks.
+
+use std::time::Duration;
+
+use tidegate_telemetry::{Counter, Gauge, Histogram, Label, Metric, NoopRecorder, Recorder};
+
+use crate::door::{Status, Unreachable};
+use crate::tally::{Cause, Outcomes};
+
+const DURATION: Metric = Metric::histogram(
+    "tidegate_activator_request_duration_seconds",
+    "Time of requests that an instance answered, waiting included, by class of status.",
+)
+.labelled(&["status_class"]);
+const FAILED: Metric = Metric::counter(
+    "tidegate_activator_requests_failed_total",
+    "Requests that were not answered by the app, by cause.",
+)
+.labelled(&["cause"]);
+const RETRIED: Metric = Metric::counter(
+    "tidegate_activator_requests_retried_total",
+    "Times that a request was offered to another instance because one could not be reached.",
+);
+const EJECTED: Metric = Metric::counter(
+    "tidegate_activator_instances_ejected_total",
+    "Times that an instance was left out because it could not be reached, by how.",
+)
+.labelled(&["how"]);
+const COLD_STARTS: Metric = Metric::counter(
+    "tidegate_activator_cold_starts_total",
+    "Requests that arrived while no instance was ready.",
+);
+const ABANDONED_TOTAL: Metric = Metric::counter(
+    "tidegate_activator_requests_abandoned_total",
+    "Requests that nobody waits for any more, given up while an instance was at work.",
+);
+const ABANDONED: Metric = Metric::gauge(
+    "tidegate_activator_requests_abandoned",
+    "Such requests that hold their place at an instance now.",
+);
+const IN_FLIGHT: Metric =
+    Metric::gauge("tidegate_activator_requests_in_flight", "Requests at instances now.");
+const WAITING: Metric =
+    Metric::gauge("tidegate_activator_requests_waiting", "Requests that wait for an instance now.");
+const READY: Metric =
+    Metric::gauge("tidegate_activator_instances_ready", "Instances that may be sent requests now.");
+const REVISIONS: Metric =
+    Metric::gauge("tidegate_activator_revisions", "Revisions that are known.");
+const REVISIONS_REFUSED: Metric = Metric::counter(
+    "tidegate_activator_revisions_refused_total",
+    "Times that a revision was left out because there are too many.",
+);
+const CONNECTIONS: Metric =
+    Metric::gauge("tidegate_activator_connections", "Connections of clients that are open.");
+
+/// Every metric of this crate.
+pub const METRICS: &[Metric] = &[
+    DURATION,
+    FAILED,
+    RETRIED,
+    EJECTED,
+    COLD_STARTS,
+    ABANDONED_TOTAL,
+    ABANDONED,
+    IN_FLIGHT,
+    WAITING,
+    READY,
+    REVISIONS,
+    REVISIONS_REFUSED,
+    CONNECTIONS,
+];
+
+/// Classes of statuses, 1xx (an upgrade) to 5xx.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Every metric that an activator can show, those of its parts included.
+pub fn metrics() -> impl Iterator<Item = &'static Metric> {
+    let parts = [tidegate_relay::metrics::METRICS, tidegate_reporter::metrics::METRICS];
+    let shared = tidegate_telemetry::metrics();
+    METRICS.iter().chain(parts.into_iter().flatten()).chain(shared)
+}
+
+/// Handles of an activator's metrics and those of its parts. The default ones are shown to nobody.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    duration: [Histogram; CLASSES.len()],
+    failed: [Counter; Cause::ALL.len()],
+    retried: Counter,
+    ejected_refused: Counter,
+    ejected_silent: Counter,
+    cold_starts: Counter,
+    abandoned_total: Counter,
+    abandoned: Gauge,
+    in_flight: Gauge,
+    waiting: Gauge,
+    ready: Gauge,
+    revisions: Gauge,
+    revisions_refused: Counter,
+    connections: Gauge,
+    relay: tidegate_relay::metrics::Metrics,
+    reporter: tidegate_reporter::Metrics,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new(&NoopRecorder)
+    }
+}
+
+impl Metrics {
+    /// Handles that `recorder` keeps.
+    pub fn new(recorder: &dyn Recorder) -> Self {
+        let gauge = |metric: Metric| metric.register_gauge(recorder, &[]);
+        let counter = |metric: Metric| metric.register_counter(recorder, &[]);
+        let ejected = |how| EJECTED.register_counter(recorder, &[how]);
+        Self {
+            duration: CLASSES.map(|class| {
+                let labels = vec![Label::from_static_parts("status_class", class)];
+                DURATION.register_histogram(recorder, labels)
+            }),
+            failed: Cause::ALL.map(|cause| FAILED.register_counter(recorder, &[cause.label()])),
+            retried: counter(RETRIED),
+            ejected_refused: ejected("refused"),
+            ejected_silent: ejected("silent"),
+            cold_starts: counter(COLD_STARTS),
+            abandoned_total: counter(ABANDONED_TOTAL),
+            abandoned: gauge(ABANDONED),
+            in_flight: gauge(IN_FLIGHT),
+            waiting: gauge(WAITING),
+            ready: gauge(READY),
+            revisions: gauge(REVISIONS),
+            revisions_refused: counter(REVISIONS_REFUSED),
+            connections: gauge(CONNECTIONS),
+            relay: tidegate_relay::metrics::Metrics::new(recorder),
+            reporter: tidegate_reporter::Metrics::default(),
+        }
+    }
+
+    /// The same with those of the report stream, for an activator that has a controller.
+    #[must_use]
+    pub fn with_report_stream(self, recorder: &dyn Recorder) -> Self {
+        Self { reporter: tidegate_reporter::Metrics::new(recorder), ..self }
+    }
+
+    /// Those of the report stream.
+    pub(crate) fn reporter(&self) -> tidegate_reporter::Metrics {
+        self.reporter.clone()
+    }
+
+    /// An instance answered with `status`, its last byte `latency` after the request's arrival.
+    pub(crate) fn answered(&self, status: u16, latency: Duration) {
+        let class = usize::from(status / 100).clamp(1, CLASSES.len()) - 1;
+        self.duration[class].record(latency.as_secs_f64());
+    }
+
+    /// A request is offered to another instance.
+    pub(crate) fn retried(&self) {
+        self.retried.increment(1);
+    }
+
+    /// An instance is left out.
+    pub(crate) fn ejected(&self, how: Unreachable) {
+        match how {
+            Unreachable::Refused => self.ejected_refused.increment(1),
+            Unreachable::Silent => self.ejected_silent.increment(1),
+        }
+    }
+
+    /// What is kept anyway, as it is now.
+    pub(crate) fn refresh(
+        &self,
+        doors: &[Status],
+        revisions_refused: u64,
+        outcomes: &Outcomes,
+        connections: usize,
+    ) {
+        self.revisions_refused.absolute(revisions_refused);
+        let sum = |of: fn(&Status) -> u64| doors.iter().map(of).sum::<u64>();
+        self.cold_starts.absolute(sum(|door| door.cold_starts));
+        self.abandoned_total.absolute(sum(|door| door.abandoned_total));
+        self.abandoned.set(sum(|door| door.abandoned) as f64);
+        self.in_flight.set(sum(|door| door.in_flight) as f64);
+        self.waiting.set(sum(|door| door.waiting.into()) as f64);
+        self.ready.set(sum(|door| door.ready.into()) as f64);
+        self.revisions.set(doors.len() as f64);
+        self.connections.set(connections as f64);
+        self.relay.refresh();
+        for (counter, cause) in self.failed.iter().zip(Cause::ALL) {
+            let of_cause = outcomes.failed.iter().filter(|((_, of), _)| *of == cause);
+            counter.absolute(of_cause.map(|(_, count)| count).sum());
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A controller in numbers. There is nothing by revision here: a controller may have a million of
+//! them, and answers questions about each (`tidegate explain`).
+
+use tidegate_telemetry::{Counter, Gauge, Metric, NoopRecorder, Recorder};
+
+use crate::event::Refusal;
+use crate::state::Totals;
+
+const REVISIONS: Metric =
+    Metric::gauge("tidegate_controller_revisions", "Revisions that are decided for.");
+const REPORTERS: Metric = Metric::gauge(
+    "tidegate_controller_reporters",
+    "Report streams that are open, those of activators included.",
+);
+const ACTIVATORS: Metric =
+    Metric::gauge("tidegate_controller_activators", "Activators that are connected.");
+const INSTANCES: Metric =
+    Metric::gauge("tidegate_controller_instances", "Instances of all revisions, by phase.")
+        .labelled(&["phase"]);
+const WAITING: Metric = Metric::gauge(
+    "tidegate_controller_requests_waiting",
+    "Requests that wait for an instance, as reported.",
+);
+const DECISIONS: Metric =
+    Metric::counter("tidegate_controller_decisions_total", "Decisions that were made.");
+const REPORTS: Metric =
+    Metric::counter("tidegate_controller_reports_total", "Reports that were understood.");
+const REPORTS_IGNORED: Metric = Metric::counter(
+    "tidegate_controller_reports_ignored_total",
+    "Reports that were left out because their numbers make no sense.",
+);
+const STREAMS_REFUSED: Metric = Metric::counter(
+    "tidegate_controller_streams_refused_total",
+    "Report streams that were ended because of who they speak for, by reason.",
+)
+.labelled(&["reason"]);
+const STREAMS_BROKEN: Metric = Metric::counter(
+    "tidegate_controller_streams_broken_total",
+    "Report streams that were ended because of what they said, or because they said nothing.",
+);
+const CALLS_REFUSED: Metric = Metric::counter(
+    "tidegate_controller_calls_refused_total",
+    "Calls of those who did not show the secret.",
+);
+const CONNECTIONS_REFUSED: Metric = Metric::counter(
+    "tidegate_controller_connections_refused_total",
+    "Connections that were closed before anything was asked, by cause.",
+)
+.labelled(&["cause"]);
+
+/// Every metric of this crate.
+pub const METRICS: &[Metric] = &[
+    REVISIONS,
+    REPORTERS,
+    ACTIVATORS,
+    INSTANCES,
+    WAITING,
+    DECISIONS,
+    REPORTS,
+    REPORTS_IGNORED,
+    STREAMS_REFUSED,
+    STREAMS_BROKEN,
+    CALLS_REFUSED,
+    CONNECTIONS_REFUSED,
+];
+
+/// Every metric that a controller can show.
+pub fn metrics() -> impl Iterator<Item = &'static Metric> {
+    METRICS.iter().chain(tidegate_telemetry::metrics())
+}
+
+/// Reasons of refusals, in the order of their counters.
+const REASONS: [&str; 5] = ["unknown", "name_in_use", "foreign_address", "full", "replaced"];
+
+/// Handles of this crate's metrics. The default ones are shown to nobody.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    revisions: Gauge,
+    reporters: Gauge,
+    activators: Gauge,
+    ready: Gauge,
+    starting: Gauge,
+    draining: Gauge,
+    waiting: Gauge,
+    pub(crate) decisions: Counter,
+    pub(crate) reports: Counter,
+    pub(crate) reports_ignored: Counter,
+    streams_refused: [Counter; REASONS.len()],
+    pub(crate) streams_broken: Counter,
+    pub(crate) calls_refused: Counter,
+    /// There are as many as may be.
+    pub(crate) connections_too_many: Counter,
+    /// The TLS handshake failed or took too long.
+    pub(crate) handshakes_failed: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new(&NoopRecorder)
+    }
+}
+
+impl Metrics {
+    /// Handles that `recorder` keeps.
+    pub fn new(recorder: &dyn Recorder) -> Self {
+        let gauge = |metric: Metric| metric.register_gauge(recorder, &[]);
+        let counter = |metric: Metric| metric.register_counter(recorder, &[]);
+        let instances = |phase| INSTANCES.register_gauge(recorder, &[phase]);
+        let connections = |cause| CONNECTIONS_REFUSED.register_counter(recorder, &[cause]);
+        Self {
+            revisions: gauge(REVISIONS),
+            reporters: gauge(REPORTERS),
+            activators: gauge(ACTIVATORS),
+            ready: instances("ready"),
+            starting: instances("starting"),
+            draining: instances("draining"),
+            waiting: gauge(WAITING),
+            decisions: counter(DECISIONS),
+            reports: counter(REPORTS),
+            reports_ignored: counter(REPORTS_IGNORED),
+            streams_refused: REASONS
+                .map(|reason| STREAMS_REFUSED.register_counter(recorder, &[reason])),
+            streams_broken: counter(STREAMS_BROKEN),
+            calls_refused: counter(CALLS_REFUSED),
+            connections_too_many: connections("too_many"),
+            handshakes_failed: connections("handshake"),
+        }
+    }
+
+    pub(crate) fn refused(&self, refusal: &Refusal) {
+        let reason = match refusal {
+            Refusal::Unknown(_) => 0,
+            Refusal::NameInUse(_) => 1,
+            Refusal::NotWhereItWasStarted { .. } => 2,
+            Refusal::Full { .. } => 3,
+            Refusal::Replaced => 4,
+        };
+        self.streams_refused[reason].increment(1);
+    }
+
+    pub(crate) fn show(&self, totals: &Totals) {
+        self.revisions.set(totals.revisions as f64);
+        self.reporters.set(totals.reporters as f64);
+        self.activators.set(totals.activators as f64);
+        self.ready.set(totals.ready as f64);
+        self.starting.set(totals.starting as f64);
+        self.draining.set(totals.draining as f64);
+        self.waiting.set(totals.waiting as f64);
+    }
+}

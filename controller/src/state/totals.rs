@@ -1,0 +1,44 @@
+//! All revisions together, for whoever asks how the controller is.
+
+use super::State;
+use crate::instance::Phase;
+
+/// How many there are of what, over all revisions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Revisions.
+    pub revisions: usize,
+    /// Streams of sidecars and activators.
+    pub reporters: usize,
+    /// Activators among them.
+    pub activators: usize,
+    /// Instances that take requests.
+    pub ready: u64,
+    /// Instances that were started and do not take requests yet, or not just now.
+    pub starting: u64,
+    /// Instances on their way out.
+    pub draining: u64,
+    /// Requests in line.
+    pub waiting: u64,
+}
+
+impl State {
+    /// Counts everything. Visits each revision once and copies nothing.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals {
+            revisions: self.revisions.len(),
+            reporters: self.reporters.len(),
+            activators: self.activators.len(),
+            ..Totals::default()
+        };
+        for revision in self.revisions.values() {
+            totals.ready += u64::from(revision.count(Phase::Ready));
+            totals.starting +=
+                u64::from(revision.count(Phase::Starting) + revision.count(Phase::Unready));
+            totals.draining += u64::from(revision.count(Phase::Draining));
+            totals.waiting += u64::from(revision.waiting());
+        }
+        totals
+    }
+}
