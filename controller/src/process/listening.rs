@@ -187,7 +187,8 @@ fn listening(processes: &[Pid]) -> Listeners {
     let unix = String::from_utf8_lossy(&paths)
         .lines()
         .filter_map(unix_entry)
-        .filter_map(|(path, inode)| sockets.contains(&inode).then(|| path.to_owned()))
+        .filter(|(_, inode)| sockets.contains(inode))
+        .map(|(path, _)| path.to_owned())
         .collect();
     Listeners { tcp, unix }
 }
