@@ -1,5 +1,6 @@
 //! What can go wrong in an exchange, and what the client is told.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 
@@ -89,7 +90,7 @@ pub enum ForwardError {
     },
     /// The HTTP/2 conversation with the upstream failed.
     #[error("http2: {0}")]
-    Http2(String),
+    Http2(#[source] Box<dyn Error + Send + Sync>),
     /// A time limit ran out.
     #[error("request timeout")]
     TimedOut(Timeout),
@@ -155,4 +156,17 @@ fn errno_text(error: &io::Error) -> impl fmt::Display + use<> {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     text.to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_http2_library_said_is_kept_as_the_source() {
+        let error = ForwardError::Http2(h2::Error::from(h2::Reason::REFUSED_STREAM).into());
+        let source = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+        assert_eq!(source.and_then(h2::Error::reason), Some(h2::Reason::REFUSED_STREAM));
+        assert_eq!(error.to_string(), format!("http2: {}", source.expect("it is kept")));
+    }
 }

@@ -1,5 +1,6 @@
 //! How a push reaches the collector: a POST over HTTP/1.1, or a unary gRPC call.
 
+use std::error::Error;
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HOST, TE};
@@ -34,7 +35,7 @@ pub enum TransportError {
     Connect(#[from] std::io::Error),
     /// The collector does not speak the protocol, or hung up.
     #[error("cannot talk to the collector: {0}")]
-    Protocol(String),
+    Protocol(#[source] Box<dyn Error + Send + Sync>),
     /// The collector says no.
     #[error("the collector answered {0}")]
     Refused(String),
@@ -130,7 +131,7 @@ impl Transport {
             .header(HOST, format!("{}:{}", self.host, self.port))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))
             .body(Full::new(Bytes::from(message)))
-            .map_err(|error| TransportError::Protocol(error.to_string()))?;
+            .map_err(|error| TransportError::Protocol(error.into()))?;
         let response = beside(connection, sender.send_request(request)).await.map_err(protocol)?;
         if response.status().is_success() {
             Ok(())
@@ -162,7 +163,7 @@ impl Transport {
             .header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))
             .header(TE, HeaderValue::from_static("trailers"))
             .body(Full::new(Bytes::from(body)))
-            .map_err(|error| TransportError::Protocol(error.to_string()))?;
+            .map_err(|error| TransportError::Protocol(error.into()))?;
         let answer = async {
             let response = sender.send_request(request).await.map_err(protocol)?;
             grpc_status(response).await
@@ -181,9 +182,9 @@ async fn grpc_status(
 ) -> Result<(String, String), TransportError> {
     let early = read_status(response.headers());
     let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await;
-    let body = body.map_err(|error| TransportError::Protocol(error.to_string()))?;
+    let body = body.map_err(|error| TransportError::Protocol(error))?;
     let late = body.trailers().and_then(read_status);
-    late.or(early).ok_or_else(|| TransportError::Protocol("no grpc-status".to_owned()))
+    late.or(early).ok_or_else(|| TransportError::Protocol("no grpc-status".into()))
 }
 
 fn read_status(headers: &HeaderMap) -> Option<(String, String)> {
@@ -207,5 +208,5 @@ async fn beside<T>(
 }
 
 fn protocol(error: hyper::Error) -> TransportError {
-    TransportError::Protocol(error.to_string())
+    TransportError::Protocol(error.into())
 }

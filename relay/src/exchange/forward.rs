@@ -177,7 +177,7 @@ impl Exchange {
         let (answer, stream) = sender
             .requests
             .send_request(request, ended == Ended::Yes)
-            .map_err(|error| ForwardError::Http2(error.to_string()))?;
+            .map_err(|error| ForwardError::Http2(error.into()))?;
         let held = Held {
             _charge: charge,
             _entry: sender.watch.open(stream.stream_id().as_u32()),

@@ -317,7 +317,7 @@ fn body_error(error: BodyError) -> ForwardError {
 }
 
 fn http2_error(error: h2::Error) -> ForwardError {
-    ForwardError::Http2(error.to_string())
+    ForwardError::Http2(error.into())
 }
 
 /// A request for the HTTP/2 library, which wants a URI where HTTP/1 has a target. `address` stands

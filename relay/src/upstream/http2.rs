@@ -116,7 +116,7 @@ impl Upstream {
             free_trailers: FREE_TRAILERS,
         };
         let (gate, watch) = Gate::new(io, BytesMut::new(), limits);
-        let failed = |error: h2::Error| ForwardError::Http2(error.to_string());
+        let failed = |error: h2::Error| ForwardError::Http2(error.into());
         let (requests, connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(FIRST_WINDOW)
