@@ -57,16 +57,16 @@ pub fn failed(error: &ForwardError) -> Option<Reply> {
         ForwardError::ClientGone => None,
         ForwardError::TimedOut(_) => Some(timed_out()),
         ForwardError::OverBudget => {
-            let reply = Reply::error(error.status(), &error.to_string());
+            let reply = Reply::error(error.status(), error.to_string());
             Some(reply.with_header(RETRY_AFTER, HeaderValue::from(MEMORY_RETRY_SECONDS)))
         }
-        other => Some(Reply::error(other.status(), &other.to_string())),
+        other => Some(Reply::error(other.status(), other.to_string())),
     }
 }
 
 /// The answer to a request whose routing headers make no sense.
 pub fn malformed(host: &MalformedHost) -> Reply {
-    Reply::error(StatusCode::BAD_REQUEST, &host.to_string())
+    Reply::error(StatusCode::BAD_REQUEST, host.to_string())
 }
 
 /// The answer with the reason for it, for a front door of ours that tells the client itself.

@@ -42,7 +42,7 @@ impl Page {
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));
         let suffixes = ["", "_bucket", "_sum", "_count"].into_iter();
         let family = suffixes.filter_map(|suffix| name.strip_suffix(suffix));
-        let family = family.filter(|name| self.families.contains_key(*name)).last();
+        let family = family.filter(|name| self.families.contains_key(*name)).next_back();
         let family = self.families.get_mut(family.expect("its type was said")).unwrap();
         // No value in these tests has a comma.
         for label in labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty()) {

@@ -158,7 +158,7 @@ impl Door {
                         match tls.mismatch(&error) {
                             Some(mismatch) => self.keeper.complain(Some(peer), mismatch),
                             None => {
-                                tracing::debug!(%peer, %error, "a TLS handshake was broken off")
+                                tracing::debug!(%peer, %error, "a TLS handshake was broken off");
                             }
                         }
                         self.turn_away(stream, b"").await;
