@@ -50,11 +50,11 @@ pub mod roles;
 pub mod service;
 pub mod settings;
 
+pub use roles::RoleProgram;
+pub use service::{Config, Service, StartError, Status, View};
+pub use settings::{Settings, SettingsError};
+
 /// Compiles the code of the book's page.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/local-mode.md")]
 struct LocalModePage;
-
-pub use roles::RoleProgram;
-pub use service::{Config, Service, StartError, Status, View};
-pub use settings::{Settings, SettingsError};

@@ -1,4 +1,4 @@
-//! From what was typed to a declaration: Knative's settings with local mode's defaults.
+//! What is asked for, and the declaration that it comes to: Knative's settings with local defaults.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -41,7 +41,7 @@ pub enum SettingsError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     /// There is no word in it.
-    #[error("there is no command to run: put it after `--`")]
+    #[error("there is no command to run")]
     Empty,
     /// No such file.
     #[error("there is no program {0:?}")]
