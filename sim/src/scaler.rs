@@ -436,3 +436,6 @@ impl Scaler {
         longest.saturating_mul(2_000_000)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -154,12 +154,12 @@ fn the_simulated_world_reads_no_clock() {
 fn rules_around_the_decision_have_one_home() {
     // When to decide and what follows is the driver's; when to report out of turn is the reporters'
     // machine. Whoever names the parts has begun to write the rule again.
-    for directory in ["activator", "cli", "controller", "queue-proxy", "sim"] {
+    for directory in ["activator", "cli", "controller", "local", "queue-proxy", "sim"] {
         for source in rust_sources(&format!("{directory}/src")) {
             assert_names_nothing_of(&source, &["ActivatorProbe", "Plumbing", "BecameIdle"]);
         }
     }
-    for directory in ["activator", "cli", "controller", "queue-proxy"] {
+    for directory in ["activator", "cli", "controller", "local", "queue-proxy"] {
         for source in rust_sources(&format!("{directory}/src")) {
             assert_names_nothing_of(&source, &["EarlyReports", ".should_wake("]);
         }

@@ -131,6 +131,19 @@ fn links_between_pages_lead_somewhere() {
     }
 }
 
+#[test]
+fn paths_in_the_architecture_lead_somewhere() {
+    let root = workspace_root();
+    let page = std::fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    let quoted = page.split('`').skip(1).step_by(2);
+    let paths = quoted.filter(|text| text.contains('/') && text.ends_with(".rs"));
+    hold(
+        paths
+            .filter(|path| !path.contains('*') && !root.join(path).is_file())
+            .map(|path| format!("docs/architecture.md names {path}, which is not there")),
+    );
+}
+
 /// Fails with every violation at once, so that one run shows all there is to mend.
 fn hold(violations: impl Iterator<Item = String>) {
     let violations: Vec<String> = violations.collect();

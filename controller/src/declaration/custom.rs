@@ -29,8 +29,8 @@ pub trait CustomPolicy: Send + Sync {
     }
 }
 
-/// A [`CustomPolicy`] as a declaration holds it. Two are equal when they are the same one, so that a
-/// revision that is declared again with it keeps what its policy remembers.
+/// A [`CustomPolicy`] as a declaration holds it. Two are equal when they are the same one, so that
+/// a revision that is declared again with it keeps what its policy remembers.
 #[derive(Clone)]
 pub struct Custom(Arc<dyn CustomPolicy>);
 

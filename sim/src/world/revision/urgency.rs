@@ -17,8 +17,8 @@ impl Revision {
     }
 
     /// Something happens after a rest. What was said meanwhile, every second that nobody was there,
-    /// nobody listened to: it is no part of the second that begins. In local mode its first decision
-    /// is soon.
+    /// nobody listened to: it is no part of the second that begins. In local mode the first
+    /// decision is soon.
     pub(crate) fn rouse(&mut self, now: u64) {
         let second = now / NANOS_PER_SEC * NANOS_PER_SEC;
         let _ = self.meter.cut(Moment::from_nanos(second));
