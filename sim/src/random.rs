@@ -93,21 +93,25 @@ const fn split_mix(value: u64) -> u64 {
 
 impl Stream {
     /// 64 uniformly random bits.
+    #[inline]
     pub fn bits(&mut self) -> u64 {
         self.generator.next_u64()
     }
 
     /// Uniform in [0, 1), a multiple of 2^-53.
+    #[inline]
     pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
     /// Uniform in (0, 1], for logarithms.
+    #[inline]
     pub fn unit_open(&mut self) -> f64 {
         ((self.bits() >> 11) + 1) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
     /// Uniform among `0..bound`; 0 when `bound` is 0.
+    #[inline]
     pub fn below(&mut self, bound: u64) -> u64 {
         // Lemire's multiplication; the bias of at most bound/2^64 is far below what any run can
         // see.

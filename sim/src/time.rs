@@ -38,6 +38,7 @@ impl SimTime {
     pub const NEVER: SimTime = SimTime(u64::MAX);
 
     /// The instant `nanos` nanoseconds after the beginning.
+    #[inline]
     pub const fn from_nanos(nanos: u64) -> Self {
         SimTime(nanos)
     }
@@ -58,21 +59,25 @@ impl SimTime {
     }
 
     /// The instant `secs` seconds after the beginning; negative and NaN become 0.
+    #[inline]
     pub fn from_secs_f64(secs: f64) -> Self {
         SimTime(nanos_of_secs(secs))
     }
 
     /// Nanoseconds since the beginning.
+    #[inline]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
     /// Seconds since the beginning.
+    #[inline]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / NANOS_PER_SEC as f64
     }
 
     /// The span since `earlier`, or zero when `earlier` is later.
+    #[inline]
     pub const fn since(self, earlier: SimTime) -> SimSpan {
         SimSpan(self.0.saturating_sub(earlier.0))
     }
@@ -115,6 +120,7 @@ impl SimSpan {
     pub const FOREVER: SimSpan = SimSpan(u64::MAX);
 
     /// A span of `nanos` nanoseconds.
+    #[inline]
     pub const fn from_nanos(nanos: u64) -> Self {
         SimSpan(nanos)
     }
@@ -135,16 +141,19 @@ impl SimSpan {
     }
 
     /// A span of `secs` seconds; negative and NaN become 0, too long saturates.
+    #[inline]
     pub fn from_secs_f64(secs: f64) -> Self {
         SimSpan(nanos_of_secs(secs))
     }
 
     /// Length in nanoseconds.
+    #[inline]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
     /// Length in seconds.
+    #[inline]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / NANOS_PER_SEC as f64
     }

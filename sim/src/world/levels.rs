@@ -1,4 +1,7 @@
 //! What rises and falls, of a revision and of all together.
+//!
+//! Every caller names one level, so what follows is inlined always: the compiler then keeps the
+//! branch of that level alone. Left to itself it does not, which costs 4 % of a request.
 
 use super::World;
 use crate::record::Observer;
@@ -6,14 +9,17 @@ use crate::series::recorder::{Count, Level};
 
 impl<O: Observer> World<'_, O> {
     /// A level of a revision changes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn change(&mut self, index: u32, level: Level, change: i64) {
-        self.revisions[index as usize].tally.shift(self.now, level, change);
-        self.show_change(index, level, change);
+        let revision = &mut self.revisions[index as usize];
+        revision.tally.shift(self.now, level, change);
+        revision.draw(self.now, level);
+        self.total.shift(level, change);
+        self.total.draw(self.now, level);
     }
 
     /// A level changes that the revision's tally has been told of.
-    #[inline]
+    #[inline(always)]
     pub(super) fn show_change(&mut self, index: u32, level: Level, change: i64) {
         self.total.shift(level, change);
         self.show(index, level);
@@ -29,7 +35,7 @@ impl<O: Observer> World<'_, O> {
     }
 
     /// Draws the present value of a level into the series.
-    #[inline]
+    #[inline(always)]
     pub(super) fn show(&mut self, index: u32, level: Level) {
         self.revisions[index as usize].draw(self.now, level);
         self.total.draw(self.now, level);

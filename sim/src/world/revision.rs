@@ -229,7 +229,7 @@ impl Revision {
     }
 
     /// Draws the present value of a level into the series.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn draw(&mut self, now: u64, level: Level) {
         if let Some(series) = &mut self.series {
             let value = match level {

@@ -3,7 +3,7 @@
 use tidegate_admission::Moment;
 
 use super::contention::{Job, Shared};
-use super::request::{Cold, NO_CLIENT, NO_INSTANCE, Request};
+use super::request::{Cold, NO_CLIENT, NO_INSTANCE, Request, Way};
 use super::{Rare, World};
 use crate::arrival::RevisionId;
 use crate::events::{Kind, NEVER, Tag};
@@ -114,7 +114,10 @@ impl<O: Observer> World<'_, O> {
     fn account_for(&mut self, request: &Request, outcome: Outcome) {
         let now = self.now;
         let revision = &mut self.revisions[request.revision as usize];
-        let instance = self.instances.get_mut(request.instance as usize);
+        let instance = match request.way {
+            Way::FrontDoor => None,
+            Way::Direct => self.instances.get_mut(request.instance as usize),
+        };
         revision.account_departure(now, request.way, instance);
         revision.tally.advance(now);
         revision.tally.now.inside -= 1;

@@ -69,7 +69,7 @@ struct Areas {
 
 impl Population {
     /// The value of a level that is a population; 0 for one that is none.
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn level(&self, level: Level) -> u64 {
         match level {
             Level::Concurrency => self.inside,
@@ -84,7 +84,7 @@ impl Population {
     }
 
     /// A level that is a population changes.
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn shift(&mut self, level: Level, change: i64) {
         let value = match level {
             Level::Concurrency => &mut self.inside,
@@ -126,7 +126,7 @@ impl Tally {
     }
 
     /// A population changes at `now`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn shift(&mut self, now: u64, level: Level, change: i64) {
         self.advance(now);
         match level {

@@ -30,7 +30,7 @@ impl Totals {
     }
 
     /// A level of some revision changed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn shift(&mut self, level: Level, change: i64) {
         self.now.shift(level, change);
         if matches!(level, Level::Starting | Level::Ready | Level::Draining) {
@@ -72,7 +72,7 @@ impl Totals {
     }
 
     /// Draws the present value of a level into the series.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn draw(&mut self, now: u64, level: Level) {
         if let Some(series) = &mut self.series {
             let value = match level {
