@@ -63,7 +63,7 @@ impl Failure {
     pub fn cause(&self) -> Option<Cause> {
         Some(match self {
             Self::UnknownRevision => Cause::UnknownRevision,
-            Self::Refused(Refusal::LineFull) => Cause::LineFull,
+            Self::Refused(Refusal::QueueFull) => Cause::LineFull,
             Self::Refused(Refusal::WaitedTooLong) => Cause::WaitedTooLong,
             Self::Interrupted(Interrupted::TimedOut(_)) => Cause::TimedOut,
             Self::Interrupted(Interrupted::ClientGone) | Self::MalformedRoute => return None,
@@ -100,7 +100,7 @@ impl Failure {
             Self::UnknownRevision => (StatusCode::NOT_FOUND, "unknown revision"),
             Self::MalformedRoute => (StatusCode::BAD_REQUEST, "malformed routing headers"),
             // Knative's text for a full line, so that clients that look for it find it.
-            Self::Refused(Refusal::LineFull) => {
+            Self::Refused(Refusal::QueueFull) => {
                 (StatusCode::SERVICE_UNAVAILABLE, text::QUEUE_IS_FULL)
             }
             Self::Refused(Refusal::WaitedTooLong) => {

@@ -62,7 +62,7 @@ async fn the_first_request_waits_and_goes_as_soon_as_an_instance_is_ready() {
 async fn beyond_its_bounds_the_line_refuses() {
     let door = door(1, Some(Duration::from_secs(5)));
     let waiting = wait_in_line(&door).await;
-    assert_eq!(door.visit().passage().await.unwrap_err(), Refusal::LineFull);
+    assert_eq!(door.visit().passage().await.unwrap_err(), Refusal::QueueFull);
     let begun = tokio::time::Instant::now();
     assert_eq!(waiting.await.unwrap().unwrap_err(), Refusal::WaitedTooLong);
     let waited = begun.elapsed();

@@ -4,13 +4,13 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tidegate_admission::{
-    Arrival, Breaker, Dispatch, Dispatcher, DispatcherSettings, Limit, LineSettings, Meter, Moment,
-    Policy, Source,
+    Arrival, Breaker, Dispatch, Dispatcher, DispatcherSettings, Limit, Meter, Moment, Policy,
+    QueueSettings, Source,
 };
 
 /// A request enters and leaves: nobody waits.
 fn breaker_free(criterion: &mut Criterion) {
-    let mut breaker = Breaker::new(Limit::from_wire(100), LineSettings::KNATIVE);
+    let mut breaker = Breaker::new(Limit::from_wire(100), QueueSettings::KNATIVE);
     criterion.bench_function("breaker/enter and leave", |bencher| {
         bencher.iter(|| {
             black_box(breaker.arrive(Moment::ZERO));
@@ -23,7 +23,7 @@ fn breaker_free(criterion: &mut Criterion) {
 fn breaker_waiting(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("breaker/wait and be called");
     for waiting in [1_u32, 100, 10_000] {
-        let mut breaker = Breaker::new(Limit::from_wire(waiting), LineSettings::KNATIVE);
+        let mut breaker = Breaker::new(Limit::from_wire(waiting), QueueSettings::KNATIVE);
         for _ in 0..waiting * 2 {
             black_box(breaker.arrive(Moment::ZERO));
         }

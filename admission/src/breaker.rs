@@ -6,7 +6,7 @@
 
 use crate::invariants::{self, Violation};
 use crate::limit::Limit;
-use crate::line::{Line, LineSettings, Refusal, Ticket};
+use crate::queue::{Queue, QueueSettings, Refusal, Ticket};
 use crate::time::Moment;
 
 /// What happens to a request that arrives.
@@ -27,15 +27,15 @@ pub enum Arrival {
 #[derive(Clone, Debug)]
 pub struct Breaker {
     limit: Limit,
-    settings: LineSettings,
+    settings: QueueSettings,
     executing: u32,
-    line: Line,
+    queue: Queue,
 }
 
 impl Breaker {
     /// A breaker that nobody has entered yet. Allocates nothing until someone waits.
-    pub const fn new(limit: Limit, settings: LineSettings) -> Self {
-        Self { limit, settings, executing: 0, line: Line::new() }
+    pub const fn new(limit: Limit, settings: QueueSettings) -> Self {
+        Self { limit, settings, executing: 0, queue: Queue::new() }
     }
 
     /// A request arrives.
@@ -45,11 +45,11 @@ impl Breaker {
             self.executing += 1;
             return Arrival::Entered;
         }
-        if self.line.len() >= self.settings.depth.places(self.limit) {
-            return Arrival::Refused(Refusal::LineFull);
+        if self.queue.len() >= self.settings.depth.places(self.limit) {
+            return Arrival::Refused(Refusal::QueueFull);
         }
         let deadline = self.settings.longest_wait.map_or(Moment::NEVER, |wait| now.after(wait));
-        let ticket = self.line.join(deadline);
+        let ticket = self.queue.join(deadline);
         debug_assert_eq!(self.verify_cheaply(), Ok(()));
         Arrival::Waiting(ticket)
     }
@@ -66,24 +66,24 @@ impl Breaker {
     /// A request in line went away. False if its ticket had been called or had expired before: then
     /// it holds a slot (and must [`Breaker::leave`]) or nothing at all.
     pub fn abandon(&mut self, ticket: Ticket) -> bool {
-        self.line.walk_away(ticket)
+        self.queue.cancel(ticket)
     }
 
     /// Sends away the head of the line if it has waited too long at `now`. Call until it gives
     /// `None`.
     pub fn expire(&mut self, now: Moment) -> Option<Ticket> {
-        self.line.expire(now)
+        self.queue.expire(now)
     }
 
     /// When [`Breaker::expire`] has something to do next; `None` when nobody waits,
     /// [`Moment::NEVER`] when those who wait have no deadline.
     pub fn next_deadline(&self) -> Option<Moment> {
-        self.line.next_deadline()
+        self.queue.next_deadline()
     }
 
     /// When a ticket in line will have waited too long; `None` if it is not in line.
     pub fn deadline_of(&self, ticket: Ticket) -> Option<Moment> {
-        self.line.deadline_of(ticket)
+        self.queue.deadline_of(ticket)
     }
 
     /// Changes the limit. Gives the tickets that enter thereby, in order.
@@ -99,7 +99,7 @@ impl Breaker {
     }
 
     /// Changes the bounds of the line for those who arrive from now on.
-    pub fn set_line(&mut self, settings: LineSettings) {
+    pub fn set_queue(&mut self, settings: QueueSettings) {
         self.settings = settings;
     }
 
@@ -110,12 +110,12 @@ impl Breaker {
 
     /// How many stand in line.
     pub const fn waiting(&self) -> u32 {
-        self.line.len()
+        self.queue.len()
     }
 
     /// How many hold a slot or stand in line.
     pub const fn inside(&self) -> u32 {
-        self.executing.saturating_add(self.line.len())
+        self.executing.saturating_add(self.queue.len())
     }
 
     /// The limit in force.
@@ -124,24 +124,24 @@ impl Breaker {
     }
 
     /// The bounds of the line in force.
-    pub const fn line_settings(&self) -> LineSettings {
+    pub const fn queue_settings(&self) -> QueueSettings {
         self.settings
     }
 
     /// Whether the ticket still stands in line.
     pub fn is_waiting(&self, ticket: Ticket) -> bool {
-        self.line.is_waiting(ticket)
+        self.queue.is_waiting(ticket)
     }
 
     /// Checks every invariant, in time proportional to the line. For tests and the simulator.
     pub fn verify(&self) -> Result<(), Violation> {
-        invariants::line_is_sound(&self.line)?;
+        invariants::queue_is_sound(&self.queue)?;
         self.verify_cheaply()
     }
 
     fn verify_cheaply(&self) -> Result<(), Violation> {
         invariants::nobody_waits_beside_room(
-            self.line.len(),
+            self.queue.len(),
             self.limit.has_room_beside(self.executing),
         )
     }
@@ -150,7 +150,7 @@ impl Breaker {
         if !self.limit.has_room_beside(self.executing) {
             return None;
         }
-        let ticket = self.line.call_next()?;
+        let ticket = self.queue.call_next()?;
         self.executing += 1;
         Some(ticket)
     }
@@ -161,7 +161,7 @@ mod tests {
     use core::time::Duration;
 
     use super::*;
-    use crate::line::Depth;
+    use crate::queue::Depth;
 
     fn wait(arrival: Arrival) -> Ticket {
         match arrival {
@@ -173,19 +173,19 @@ mod tests {
     #[test]
     fn knative_lets_eleven_times_the_limit_inside() {
         for limit in [1, 2, 7] {
-            let mut breaker = Breaker::new(Limit::from_wire(limit), LineSettings::KNATIVE);
+            let mut breaker = Breaker::new(Limit::from_wire(limit), QueueSettings::KNATIVE);
             for nth in 0..11 * limit {
                 let entered = breaker.arrive(Moment::ZERO) == Arrival::Entered;
                 assert_eq!(entered, nth < limit);
             }
-            assert_eq!(breaker.arrive(Moment::ZERO), Arrival::Refused(Refusal::LineFull));
+            assert_eq!(breaker.arrive(Moment::ZERO), Arrival::Refused(Refusal::QueueFull));
             assert_eq!(breaker.inside(), 11 * limit);
         }
     }
 
     #[test]
     fn a_newcomer_cannot_take_the_slot_that_was_given_back() {
-        let mut breaker = Breaker::new(Limit::from_wire(1), LineSettings::KNATIVE);
+        let mut breaker = Breaker::new(Limit::from_wire(1), QueueSettings::KNATIVE);
         assert_eq!(breaker.arrive(Moment::ZERO), Arrival::Entered);
         let first = wait(breaker.arrive(Moment::ZERO));
         assert_eq!(breaker.leave(), Some(first));
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn growing_calls_the_line_and_shrinking_waits_for_room() {
-        let mut breaker = Breaker::new(Limit::from_wire(1), LineSettings::KNATIVE);
+        let mut breaker = Breaker::new(Limit::from_wire(1), QueueSettings::KNATIVE);
         assert_eq!(breaker.arrive(Moment::ZERO), Arrival::Entered);
         let tickets: Vec<_> = (0..3).map(|_| wait(breaker.arrive(Moment::ZERO))).collect();
         assert_eq!(breaker.resize(Limit::from_wire(3)), tickets[..2]);
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn an_unlimited_breaker_never_makes_anyone_wait() {
-        let mut breaker = Breaker::new(Limit::from_wire(1), LineSettings::KNATIVE);
+        let mut breaker = Breaker::new(Limit::from_wire(1), QueueSettings::KNATIVE);
         assert_eq!(breaker.arrive(Moment::ZERO), Arrival::Entered);
         let ticket = wait(breaker.arrive(Moment::ZERO));
         assert_eq!(breaker.resize(Limit::UNLIMITED), [ticket]);
@@ -219,13 +219,15 @@ mod tests {
 
     #[test]
     fn a_deadline_of_its_own_sends_the_head_away() {
-        let settings =
-            LineSettings { depth: Depth::Count(2), longest_wait: Some(Duration::from_millis(100)) };
+        let settings = QueueSettings {
+            depth: Depth::Count(2),
+            longest_wait: Some(Duration::from_millis(100)),
+        };
         let mut breaker = Breaker::new(Limit::from_wire(1), settings);
         assert_eq!(breaker.arrive(Moment::ZERO), Arrival::Entered);
         let first = wait(breaker.arrive(Moment::ZERO));
         let second = wait(breaker.arrive(Moment::from_millis(1)));
-        assert_eq!(breaker.arrive(Moment::ZERO), Arrival::Refused(Refusal::LineFull));
+        assert_eq!(breaker.arrive(Moment::ZERO), Arrival::Refused(Refusal::QueueFull));
         assert_eq!(breaker.next_deadline(), Some(Moment::from_millis(100)));
         assert_eq!(breaker.expire(Moment::from_millis(100)), Some(first));
         assert_eq!(breaker.expire(Moment::from_millis(100)), None);

@@ -7,7 +7,7 @@
 //! Instances come and go at run time. One that drains takes nothing new but keeps its count, so
 //! that an instance that comes back is not overfilled by forgetting what it still works on.
 
-mod open;
+mod available;
 mod policy;
 
 use core::time::Duration;
@@ -16,9 +16,9 @@ pub use policy::Policy;
 
 use crate::invariants::{self, Violation};
 use crate::limit::Limit;
-use crate::line::{Line, Refusal, Ticket};
+use crate::queue::{Queue, Refusal, Ticket};
 use crate::time::Moment;
-use open::Open;
+use available::Open;
 
 /// An instance as a dispatcher knows it. Stays unique, also after the instance was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,7 +112,7 @@ pub struct Dispatcher {
     slots: Vec<Slot>,
     free: Vec<u32>,
     open: Open,
-    line: Line,
+    queue: Queue,
     in_flight: u64,
     ready: u32,
 }
@@ -125,7 +125,7 @@ impl Dispatcher {
             slots: Vec::new(),
             free: Vec::new(),
             open: Open::new(settings.policy),
-            line: Line::new(),
+            queue: Queue::new(),
             in_flight: 0,
             ready: 0,
         }
@@ -135,12 +135,12 @@ impl Dispatcher {
     pub fn arrive(&mut self, now: Moment) -> Dispatch {
         // Whenever an instance has room the line is empty (an invariant): this overtakes nobody.
         if let Some(instance) = self.send() {
-            return Dispatch::Sent { instance, order: self.line.take_order() };
+            return Dispatch::Sent { instance, order: self.queue.take_order() };
         }
-        if self.line.len() >= self.settings.max_waiting {
-            return Dispatch::Refused(Refusal::LineFull);
+        if self.queue.len() >= self.settings.max_waiting {
+            return Dispatch::Refused(Refusal::QueueFull);
         }
-        Dispatch::Waiting(self.line.join(self.deadline(now)))
+        Dispatch::Waiting(self.queue.join(self.deadline(now)))
     }
 
     /// A request that was sent or granted, and whose instance turned out to be gone before the
@@ -151,7 +151,7 @@ impl Dispatcher {
     pub fn arrive_again(&mut self, order: u64, deadline: Moment) -> Dispatch {
         match self.send() {
             Some(instance) => Dispatch::Sent { instance, order },
-            None => Dispatch::Waiting(self.line.rejoin(order, deadline)),
+            None => Dispatch::Waiting(self.queue.rejoin(order, deadline)),
         }
     }
 
@@ -172,23 +172,23 @@ impl Dispatcher {
     /// A request in line went away. False if it was granted an instance (and must depart from it)
     /// or had expired before.
     pub fn abandon(&mut self, ticket: Ticket) -> bool {
-        self.line.walk_away(ticket)
+        self.queue.cancel(ticket)
     }
 
     /// Sends away the head of the line if it has waited too long at `now`. Call until it gives
     /// `None`.
     pub fn expire(&mut self, now: Moment) -> Option<Ticket> {
-        self.line.expire(now)
+        self.queue.expire(now)
     }
 
     /// When [`Dispatcher::expire`] has something to do next; `None` when nobody waits.
     pub fn next_deadline(&self) -> Option<Moment> {
-        self.line.next_deadline()
+        self.queue.next_deadline()
     }
 
     /// When a ticket in line will have waited too long; `None` if it is not in line.
     pub fn deadline_of(&self, ticket: Ticket) -> Option<Moment> {
-        self.line.deadline_of(ticket)
+        self.queue.deadline_of(ticket)
     }
 
     /// An instance became ready. Gives its name and those who go to it at once, in order.
@@ -265,7 +265,7 @@ impl Dispatcher {
 
     /// Requests in line.
     pub const fn waiting(&self) -> u32 {
-        self.line.len()
+        self.queue.len()
     }
 
     /// Instances that may be sent requests, full or not.
@@ -280,14 +280,14 @@ impl Dispatcher {
 
     /// Whether the ticket still stands in line.
     pub fn is_waiting(&self, ticket: Ticket) -> bool {
-        self.line.is_waiting(ticket)
+        self.queue.is_waiting(ticket)
     }
 
     /// Checks every invariant, in time proportional to instances and line. For tests and simulator.
     pub fn verify(&self) -> Result<(), Violation> {
-        invariants::line_is_sound(&self.line)?;
+        invariants::queue_is_sound(&self.queue)?;
         let open = self.slots.iter().any(|slot| slot.open_at().is_some());
-        invariants::nobody_waits_beside_room(self.line.len(), open)?;
+        invariants::nobody_waits_beside_room(self.queue.len(), open)?;
         let counted = self.slots.iter().map(|slot| u64::from(slot.in_flight)).sum();
         invariants::counts_agree("requests in flight", self.in_flight, counted)?;
         let ready = self.slots.iter().filter(|slot| slot.state == State::Ready).count();
@@ -335,11 +335,11 @@ impl Dispatcher {
     }
 
     fn grant(&mut self) -> Option<Grant> {
-        if self.line.is_empty() {
+        if self.queue.is_empty() {
             return None;
         }
         let instance = self.send()?;
-        let ticket = self.line.call_next()?;
+        let ticket = self.queue.call_next()?;
         Some(Grant { ticket, instance })
     }
 

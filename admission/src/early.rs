@@ -31,7 +31,7 @@ impl EarlyReports {
     }
 
     /// A line has formed, where there was none.
-    pub fn line_formed(&mut self) {
+    pub fn queue_formed(&mut self) {
         self.formed = true;
     }
 
@@ -83,11 +83,11 @@ mod tests {
         let mut early = EarlyReports::new(ms(0));
         assert_eq!(early.next_look(), None);
         assert!(!early.look(ms(5), 3), "nothing formed");
-        early.line_formed();
+        early.queue_formed();
         assert_eq!(early.next_look(), Some(ms(0)));
         assert!(early.look(ms(10), 1));
         early.reported_early(ms(10), 1);
-        early.line_formed();
+        early.queue_formed();
         assert!(!early.look(ms(109), 9), "too early");
         assert_eq!(early.next_look(), Some(ms(110)));
         assert!(early.look(ms(110), 1));
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn a_line_that_has_doubled_is_news_and_one_that_grew_a_little_is_not() {
         let mut early = EarlyReports::new(ms(0));
-        early.line_formed();
+        early.queue_formed();
         early.reported_early(ms(0), 4);
         assert!(!early.look(ms(100), 7));
         assert_eq!(early.next_look(), Some(ms(200)));
@@ -116,7 +116,7 @@ mod tests {
     fn a_report_in_turn_leaves_what_formed_to_be_told_of() {
         let mut early = EarlyReports::new(ms(0));
         early.reported_early(ms(950), 1);
-        early.line_formed();
+        early.queue_formed();
         early.reported_in_turn(ms(1_000), 3);
         assert_eq!(early.next_look(), Some(ms(1_050)));
         assert!(early.look(ms(1_050), 3));

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::limit::Limit;
-use crate::line::Line;
+use crate::queue::Queue;
 
 /// An invariant that does not hold: a defect of this crate, never of its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub fn within_limit(limit: Limit, executing: u32) -> Result<(), Violation> {
 }
 
 /// Arrival order and deadlines rise along the line, and its length is the number who stand in it.
-pub fn line_is_sound(line: &Line) -> Result<(), Violation> {
+pub fn queue_is_sound(line: &Queue) -> Result<(), Violation> {
     let mut before = None;
     let mut counted = 0_u32;
     for (ticket, deadline) in line.iter() {

@@ -27,8 +27,8 @@ pub mod dispatcher;
 pub mod early;
 pub mod invariants;
 pub mod limit;
-pub mod line;
 pub mod meter;
+pub mod queue;
 pub mod time;
 
 pub use abandoned::Abandoned;
@@ -38,6 +38,6 @@ pub use dispatcher::{Dispatch, Dispatcher, DispatcherSettings, Grant, InstanceId
 pub use early::EarlyReports;
 pub use invariants::Violation;
 pub use limit::Limit;
-pub use line::{Depth, LineSettings, Refusal, Ticket};
-pub use meter::{Meter, Report, Source};
+pub use meter::{Meter, PeriodAverages, Source};
+pub use queue::{Depth, QueueSettings, Refusal, Ticket};
 pub use time::Moment;

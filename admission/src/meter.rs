@@ -18,7 +18,7 @@ pub enum Source {
 
 /// What happened between two cuts.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Report {
+pub struct PeriodAverages {
     /// Requests inside, weighted by time. Waiting in line counts as being inside.
     pub average_concurrency: f64,
     /// The part of it that came through an activator.
@@ -91,12 +91,12 @@ impl Meter {
     }
 
     /// Closes the period at `now` and opens the next. Those inside stay inside.
-    pub fn cut(&mut self, now: Moment) -> Report {
+    pub fn cut(&mut self, now: Moment) -> PeriodAverages {
         self.advance(now);
-        let mut report = Report {
+        let mut report = PeriodAverages {
             request_count: self.request_count,
             proxied_request_count: self.proxied_count,
-            ..Report::default()
+            ..PeriodAverages::default()
         };
         if self.seconds_used > 0.0 {
             report.average_concurrency = self.weighted_concurrency / self.seconds_used;
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!((report.request_count, report.proxied_request_count), (2, 1));
         // The one that stayed is still there in the next period; the counts start over.
         let next = meter.cut(Moment::from_millis(3_000));
-        assert_eq!(next, Report { average_concurrency: 1.0, ..Report::default() });
+        assert_eq!(next, PeriodAverages { average_concurrency: 1.0, ..PeriodAverages::default() });
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tidegate_admission::{Arrival, Breaker, Depth, Limit, LineSettings, Moment, Refusal, Ticket};
+use tidegate_admission::{Arrival, Breaker, Depth, Limit, Moment, QueueSettings, Refusal, Ticket};
 
 #[derive(Clone, Copy, Debug)]
 enum Event {
@@ -76,7 +76,7 @@ fn step(event: Event, breaker: &mut Breaker, model: &mut Model, gone: &mut Vec<T
                 model.line.push_back((ticket, own.max(ahead)));
             }
             Arrival::Refused(refusal) => {
-                assert_eq!(refusal, Refusal::LineFull);
+                assert_eq!(refusal, Refusal::QueueFull);
                 assert!(!model.has_room() && model.line.len() as u32 >= model.depth);
             }
         },
@@ -118,7 +118,7 @@ fn step(event: Event, breaker: &mut Breaker, model: &mut Model, gone: &mut Vec<T
         }
         Event::SetLine(depth, wait) => {
             (model.depth, model.wait) = (depth, wait);
-            breaker.set_line(LineSettings {
+            breaker.set_queue(QueueSettings {
                 depth: Depth::Count(depth),
                 longest_wait: wait.map(Duration::from_millis),
             });
@@ -134,7 +134,7 @@ proptest! {
         limit in 0..5_u32,
         events in prop::collection::vec(event(), 1..300),
     ) {
-        let settings = LineSettings { depth: Depth::Count(8), longest_wait: None };
+        let settings = QueueSettings { depth: Depth::Count(8), longest_wait: None };
         let mut breaker = Breaker::new(Limit::from_wire(limit), settings);
         let mut model =
             Model { limit, depth: 8, wait: None, now: 0, executing: 0, line: VecDeque::new() };

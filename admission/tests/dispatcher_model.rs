@@ -140,7 +140,7 @@ fn requests(event: Event, dispatcher: &mut Dispatcher, model: &mut Model) {
                 model.line.push_back((ticket.order(), ticket));
             }
             Dispatch::Refused(refusal) => {
-                assert_eq!(refusal, Refusal::LineFull);
+                assert_eq!(refusal, Refusal::QueueFull);
                 assert!(!model.has_room() && model.line.len() as u32 >= MAX_WAITING);
             }
         },

@@ -1,7 +1,7 @@
 //! The meter beside the definition of what it measures, and beside the arithmetic it must repeat.
 
 use proptest::prelude::*;
-use tidegate_admission::{Meter, Moment, Report, Source};
+use tidegate_admission::{Meter, Moment, PeriodAverages, Source};
 
 #[derive(Clone, Copy, Debug)]
 enum Event {
@@ -50,12 +50,12 @@ impl Account {
         self.exact.2 += u128::from(gap);
     }
 
-    fn cut(&mut self) -> (Report, Report) {
+    fn cut(&mut self) -> (PeriodAverages, PeriodAverages) {
         let (all, proxied, time) = std::mem::take(&mut self.sums);
         let exact = std::mem::take(&mut self.exact);
         let counts = std::mem::take(&mut self.counts);
         let used = time > 0.0;
-        let report = |average: f64, proxied: f64| Report {
+        let report = |average: f64, proxied: f64| PeriodAverages {
             average_concurrency: if used { average } else { 0.0 },
             average_proxied_concurrency: if used { proxied } else { 0.0 },
             request_count: counts.0,

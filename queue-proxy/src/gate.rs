@@ -25,7 +25,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidegate_admission::{Abandoned, Breaker, Limit, LineSettings, Meter, Moment, Refusal, Source};
+use tidegate_admission::{
+    Abandoned, Breaker, Limit, Meter, Moment, QueueSettings, Refusal, Source,
+};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
@@ -52,7 +54,7 @@ pub struct Gate {
 
 impl Gate {
     /// A gate that nobody has entered yet.
-    pub fn new(limit: Limit, line: LineSettings) -> Self {
+    pub fn new(limit: Limit, line: QueueSettings) -> Self {
         let state = State::new(Breaker::new(limit, line), Meter::new(Moment::ZERO));
         let ground = OnTokio {
             opened: Instant::now(),
@@ -94,8 +96,8 @@ impl Gate {
     }
 
     /// Changes the bounds of the line for those who arrive from now on.
-    pub fn set_line(&self, line: LineSettings) {
-        self.core.ground().with(|state| state.breaker.set_line(line));
+    pub fn set_line(&self, line: QueueSettings) {
+        self.core.ground().with(|state| state.breaker.set_queue(line));
     }
 
     /// Closes the period of the statistics and opens the next.

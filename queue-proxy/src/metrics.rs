@@ -183,7 +183,7 @@ impl Metrics {
     /// A request was refused.
     pub fn refused(&self, refusal: Refusal) {
         match refusal {
-            Refusal::LineFull => self.shared.own.refused_full.increment(1),
+            Refusal::QueueFull => self.shared.own.refused_full.increment(1),
             Refusal::WaitedTooLong => self.shared.own.refused_late.increment(1),
         }
     }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tidegate_admission::line::Depth;
-use tidegate_admission::{Limit, LineSettings};
+use tidegate_admission::queue::Depth;
+use tidegate_admission::{Limit, QueueSettings};
 use tidegate_proto::stats::v1::{Hello, Revision, Role};
 use tidegate_relay as relay;
 use tidegate_relay::TimeLimits;
@@ -232,8 +232,8 @@ fn shared(settings: &Settings, outputs: &Outputs) -> Shared {
             (capacity.limit(), Some(capacity))
         }
     };
-    let line = LineSettings {
-        depth: settings.admission.queue_depth.map_or(LineSettings::KNATIVE.depth, Depth::Count),
+    let line = QueueSettings {
+        depth: settings.admission.queue_depth.map_or(QueueSettings::KNATIVE.depth, Depth::Count),
         longest_wait: settings.admission.queue_timeout,
     };
     let reader = match settings.report {

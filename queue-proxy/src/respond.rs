@@ -33,7 +33,7 @@ pub struct RefusalStyle {
 /// The answer to a request that may neither enter nor wait.
 pub fn refused(refusal: Refusal, style: RefusalStyle) -> Reply {
     let message = match refusal {
-        Refusal::LineFull => text::QUEUE_IS_FULL,
+        Refusal::QueueFull => text::QUEUE_IS_FULL,
         Refusal::WaitedTooLong => "request waited too long in the queue",
     };
     let reply = Reply::error(style.status, message);
@@ -78,7 +78,7 @@ pub fn marked(reply: Reply, reason: &'static str) -> Reply {
 /// Why a request was refused, for a front door of ours.
 pub fn reason_refused(refusal: Refusal) -> &'static str {
     match refusal {
-        Refusal::LineFull => failure::LINE_FULL,
+        Refusal::QueueFull => failure::LINE_FULL,
         Refusal::WaitedTooLong => failure::WAITED_TOO_LONG,
     }
 }
@@ -111,7 +111,7 @@ mod tests {
     fn the_texts_are_knatives() {
         let style =
             RefusalStyle { status: StatusCode::SERVICE_UNAVAILABLE, retry_after_seconds: None };
-        let reply = refused(Refusal::LineFull, style);
+        let reply = refused(Refusal::QueueFull, style);
         assert_eq!(reply.body, &b"pending request queue full\n"[..]);
         assert_eq!(reply.headers["x-content-type-options"], "nosniff");
         assert!(!reply.headers.contains_key(RETRY_AFTER));

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidegate_admission::{Depth, Limit, LineSettings, Refusal, Source};
+use tidegate_admission::{Depth, Limit, QueueSettings, Refusal, Source};
 use tidegate_queue_proxy::gate::{Admission, Gate};
 
-const ROOMY: LineSettings = LineSettings { depth: Depth::Count(100_000), longest_wait: None };
+const ROOMY: QueueSettings = QueueSettings { depth: Depth::Count(100_000), longest_wait: None };
 
 /// A small generator, so that each run takes the same turns.
 fn draw(state: &mut u64) -> u64 {
@@ -94,7 +94,7 @@ async fn yield_times(times: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn the_line_keeps_the_order_of_arrival() {
-    let gate = Gate::new(Limit::from_wire(1), LineSettings::KNATIVE);
+    let gate = Gate::new(Limit::from_wire(1), QueueSettings::KNATIVE);
     let first = gate.enter(Source::Direct).await.unwrap();
     let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
     for nth in 0..8 {
@@ -116,10 +116,10 @@ async fn the_line_keeps_the_order_of_arrival() {
 
 #[tokio::test(start_paused = true)]
 async fn the_twelfth_is_refused_until_a_waiter_disconnects() {
-    let gate = Gate::new(Limit::from_wire(1), LineSettings::KNATIVE);
+    let gate = Gate::new(Limit::from_wire(1), QueueSettings::KNATIVE);
     let _held = gate.enter(Source::Direct).await.unwrap();
     let mut waiting: Vec<_> = (0..10).map(|_| gate.arrive(Source::Direct)).collect();
-    assert!(matches!(gate.arrive(Source::Direct), Admission::Refused(Refusal::LineFull)));
+    assert!(matches!(gate.arrive(Source::Direct), Admission::Refused(Refusal::QueueFull)));
     assert!(matches!(waiting.pop(), Some(Admission::Waiting(_))));
     assert!(matches!(gate.arrive(Source::Direct), Admission::Waiting(_)));
     let cut = gate.cut();
@@ -129,7 +129,7 @@ async fn the_twelfth_is_refused_until_a_waiter_disconnects() {
 #[tokio::test(start_paused = true)]
 async fn a_deadline_of_the_line_is_kept_to_the_millisecond() {
     let line =
-        LineSettings { depth: Depth::Count(10), longest_wait: Some(Duration::from_millis(250)) };
+        QueueSettings { depth: Depth::Count(10), longest_wait: Some(Duration::from_millis(250)) };
     let gate = Gate::new(Limit::from_wire(1), line);
     let held = gate.enter(Source::Direct).await.unwrap();
     let begun = tokio::time::Instant::now();
@@ -150,7 +150,7 @@ async fn a_deadline_of_the_line_is_kept_to_the_millisecond() {
 
 #[tokio::test(start_paused = true)]
 async fn statistics_count_waiting_as_concurrency() {
-    let gate = Gate::new(Limit::from_wire(1), LineSettings::KNATIVE);
+    let gate = Gate::new(Limit::from_wire(1), QueueSettings::KNATIVE);
     let held = gate.enter(Source::Proxied).await.unwrap();
     let Admission::Waiting(waiting) = gate.arrive(Source::Direct) else {
         panic!("the only slot is taken");

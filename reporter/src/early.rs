@@ -36,11 +36,11 @@ impl LineWatch {
                 Some(at) => tokio::select! {
                     biased;
                     () = sleep_until(self.began + at.since(Moment::ZERO)) => {}
-                    () = line.formed() => self.early.line_formed(),
+                    () = line.formed() => self.early.queue_formed(),
                 },
                 None => {
                     line.formed().await;
-                    self.early.line_formed();
+                    self.early.queue_formed();
                 }
             }
             if self.early.look(self.now(), line.waiting()) {

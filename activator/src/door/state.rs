@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tidegate_admission::{
     Abandoned, Dispatch, Dispatcher, DispatcherSettings, Grant, InstanceId, Limit, Meter, Moment,
-    Refusal, Report, Source, Ticket,
+    PeriodAverages, Refusal, Source, Ticket,
 };
 use tidegate_relay::{Address, Upstream, UpstreamSettings};
 use tidegate_reporter::Endpoint;
@@ -21,7 +21,7 @@ use super::{Passage, Place, parse_address};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cut {
     /// Averages and counts. Waiting counts as being there.
-    pub report: Report,
+    pub report: PeriodAverages,
     /// How things stand at the end of the period.
     pub status: Status,
     /// Requests of the period that were refused.
@@ -158,7 +158,7 @@ impl State {
             Dispatch::Sent { instance, order } => match self.wanted(instance, order) {
                 Some(wanted) => Asked::Sent(wanted),
                 // The dispatcher only names instances that were added here.
-                None => Asked::Refused(Refusal::LineFull),
+                None => Asked::Refused(Refusal::QueueFull),
             },
             Dispatch::Waiting(ticket) => {
                 let deadline = self.dispatcher.deadline_of(ticket).unwrap_or(Moment::NEVER);

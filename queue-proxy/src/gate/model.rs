@@ -11,7 +11,7 @@ use std::task::{Poll, Waker};
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use tidegate_admission::{Abandoned, Breaker, Limit, LineSettings, Meter, Moment, Source};
+use tidegate_admission::{Abandoned, Breaker, Limit, Meter, Moment, QueueSettings, Source};
 
 use super::core::{Core, Ground, Slot};
 use super::state::State;
@@ -33,7 +33,7 @@ impl Ground for Modelled {
 }
 
 fn gate(limit: u32) -> Arc<Core<Modelled>> {
-    let breaker = Breaker::new(Limit::from_wire(limit), LineSettings::KNATIVE);
+    let breaker = Breaker::new(Limit::from_wire(limit), QueueSettings::KNATIVE);
     let state = Mutex::new(State::new(breaker, Meter::new(Moment::ZERO)));
     Arc::new(Core::new(Modelled { state }))
 }

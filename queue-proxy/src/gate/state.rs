@@ -4,14 +4,14 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tidegate_admission::{
-    Abandoned, Arrival, Breaker, Limit, Meter, Moment, Refusal, Report, Source, Ticket,
+    Abandoned, Arrival, Breaker, Limit, Meter, Moment, PeriodAverages, Refusal, Source, Ticket,
 };
 
 /// The statistics of one period, cut by [`Gate::cut`](super::Gate::cut).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cut {
     /// Averages and counts.
-    pub report: Report,
+    pub report: PeriodAverages,
     /// How things stand at the end of the period.
     pub levels: Levels,
     /// Requests of the period that found the line full.

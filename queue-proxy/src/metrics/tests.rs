@@ -82,8 +82,8 @@ fn the_depth_returns_to_zero() {
 #[test]
 fn refusals_are_counted_by_reason() {
     let metrics = metrics(DepthGauge::Shown);
-    metrics.refused(Refusal::LineFull);
-    metrics.refused(Refusal::LineFull);
+    metrics.refused(Refusal::QueueFull);
+    metrics.refused(Refusal::QueueFull);
     metrics.refused(Refusal::WaitedTooLong);
     metrics.connect_failed();
     let page = metrics.render(levels(0, 0));

@@ -1,4 +1,4 @@
-use tidegate_admission::{LineSettings, Source};
+use tidegate_admission::{QueueSettings, Source};
 
 use super::*;
 use crate::drain::Stage;
@@ -15,7 +15,7 @@ fn bench() -> Bench {
     Bench {
         statistician: Statistician {
             pod: "pod-abc".to_owned(),
-            gate: Gate::new(Limit::from_wire(1), LineSettings::KNATIVE),
+            gate: Gate::new(Limit::from_wire(1), QueueSettings::KNATIVE),
             outcomes: Outcomes::new(DigestReader::Nobody),
             snapshot: Snapshot::new("pod-abc"),
             draining: Draining::new(),
@@ -45,7 +45,7 @@ fn before_the_first_second_there_is_only_the_name() {
 fn the_message_fits_into_what_the_autoscaler_reads() {
     let snapshot = Snapshot::new("x");
     let mut period = Period::default();
-    let gate = Gate::new(Limit::UNLIMITED, LineSettings::KNATIVE);
+    let gate = Gate::new(Limit::UNLIMITED, QueueSettings::KNATIVE);
     period.add(&gate.cut(), Duration::from_secs(1));
     snapshot.replace(&"é".repeat(400), &period, Duration::from_secs(1));
     assert!(snapshot.encoded().len() <= 336 - 36);

@@ -26,7 +26,7 @@ impl Attention {
 
     /// A line has formed: whether that is told now.
     pub(crate) fn line_formed(&mut self, now: u64) -> bool {
-        self.early.line_formed();
+        self.early.queue_formed();
         self.early.look(Moment::from_nanos(now), 1)
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_admission::dispatcher::DispatcherSettings;
-use tidegate_admission::{Depth, Dispatcher, Limit, LineSettings, Meter, Moment, Policy};
+use tidegate_admission::{Depth, Dispatcher, Limit, Meter, Moment, Policy, QueueSettings};
 
 use super::alarm::Alarm;
 use super::attention::Attention;
@@ -60,7 +60,7 @@ pub(crate) struct Revision {
     limit: Limit,
     timeout_ns: u64,
     sidecars: Sidecars,
-    line: LineSettings,
+    line: QueueSettings,
     front: Dispatcher,
     /// The direct way: instances without limits, because they limit for themselves.
     ingress: Option<Dispatcher>,
@@ -132,7 +132,7 @@ impl Revision {
         let limit = Limit::from_wire(model.concurrency);
         let timeout = model.timeout.map(Duration::from);
         let (front, ingress) = dispatchers(model, streams.stream("balance", number).bits());
-        let depth = model.queue_depth.map_or(LineSettings::KNATIVE.depth, Depth::Count);
+        let depth = model.queue_depth.map_or(QueueSettings::KNATIVE.depth, Depth::Count);
         Ok(Revision {
             index,
             name: name.to_owned(),
@@ -145,7 +145,7 @@ impl Revision {
                 Path::Central => Sidecars::Folded,
                 Path::Auto | Path::Direct => Sidecars::Limiting,
             },
-            line: LineSettings { depth, longest_wait: timeout },
+            line: QueueSettings { depth, longest_wait: timeout },
             front,
             ingress,
             front_waiters: Slots::default(),

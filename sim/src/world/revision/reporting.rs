@@ -39,7 +39,11 @@ impl Revision {
 
     /// Everyone who serves it says how busy the last second was; `cut` closes the account of the
     /// instance in a slot.
-    pub(crate) fn report(&mut self, now: u64, cut: impl FnMut(u32) -> Option<meter::Report>) {
+    pub(crate) fn report(
+        &mut self,
+        now: u64,
+        cut: impl FnMut(u32) -> Option<meter::PeriodAverages>,
+    ) {
         let early = std::mem::take(&mut self.early_report);
         let said = self.meter.cut(Moment::from_nanos(now));
         let (mut concurrency, mut count) = (said.average_concurrency, said.request_count);
@@ -63,7 +67,7 @@ impl Revision {
     }
 
     /// Asks a sample of the instances and extrapolates, as Knative's autoscaler does.
-    fn scrape(&mut self, now: u64, mut cut: impl FnMut(u32) -> Option<meter::Report>) {
+    fn scrape(&mut self, now: u64, mut cut: impl FnMut(u32) -> Option<meter::PeriodAverages>) {
         let count = self.ready.len();
         let size = sample_size(count as u32).min(count as u32) as usize;
         let mut order: Vec<usize> = (0..count).collect();

@@ -44,7 +44,7 @@ impl Ticket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// As many as may wait were waiting already.
-    LineFull,
+    QueueFull,
     /// The longest time that anyone may wait has passed.
     WaitedTooLong,
 }
@@ -52,7 +52,7 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::LineFull => "the line of waiting requests is full",
+            Self::QueueFull => "the line of waiting requests is full",
             Self::WaitedTooLong => "the longest time that a request may wait has passed",
         })
     }
@@ -84,20 +84,20 @@ impl Depth {
 
 /// The bounds of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LineSettings {
+pub struct QueueSettings {
     /// How many may wait.
     pub depth: Depth,
     /// How long anyone may wait; `None` leaves that to the request's own timeouts.
     pub longest_wait: Option<Duration>,
 }
 
-impl LineSettings {
+impl QueueSettings {
     /// What Knative's queue-proxy does: ten times the limit may wait, without a deadline.
     pub const KNATIVE: Self =
         Self { depth: Depth::TimesLimit(KNATIVE_DEPTH_TIMES_LIMIT), longest_wait: None };
 }
 
-impl Default for LineSettings {
+impl Default for QueueSettings {
     fn default() -> Self {
         Self::KNATIVE
     }
@@ -120,7 +120,7 @@ struct Place {
 /// Joining, leaving from the head and walking away from anywhere take constant time, and memory is
 /// bounded by the greatest number that ever waited together, which the owner bounds by its depth.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct Queue {
     places: Vec<Place>,
     free: u32,
     head: u32,
@@ -129,13 +129,13 @@ pub struct Line {
     next_order: u64,
 }
 
-impl Default for Line {
+impl Default for Queue {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Line {
+impl Queue {
     /// An empty line. Allocates nothing until someone joins.
     pub const fn new() -> Self {
         Self { places: Vec::new(), free: NOBODY, head: NOBODY, tail: NOBODY, len: 0, next_order: 0 }
@@ -215,7 +215,7 @@ impl Line {
     }
 
     /// Walks away. False if the ticket was not waiting any more.
-    pub fn walk_away(&mut self, ticket: Ticket) -> bool {
+    pub fn cancel(&mut self, ticket: Ticket) -> bool {
         let waiting = self.is_waiting(ticket);
         if waiting {
             self.unlink(ticket.place);
@@ -314,21 +314,21 @@ mod tests {
 
     #[test]
     fn an_emptied_line_gives_the_memory_of_a_burst_back() {
-        let mut line = Line::new();
+        let mut line = Queue::new();
         let tickets: Vec<_> = (0..10_000).map(|_| line.join(Moment::NEVER)).collect();
         assert_eq!(line.len(), 10_000);
         for ticket in &tickets {
-            assert!(line.walk_away(*ticket));
+            assert!(line.cancel(*ticket));
         }
         assert_eq!(line.places.capacity(), 0);
-        assert!(!line.walk_away(tickets[3]), "a ticket never comes back to life");
+        assert!(!line.cancel(tickets[3]), "a ticket never comes back to life");
         let again = line.join(Moment::NEVER);
         assert!(!line.is_waiting(tickets[again.place()]));
     }
 
     #[test]
     fn whoever_comes_back_stands_ahead_of_later_arrivals() {
-        let mut line = Line::new();
+        let mut line = Queue::new();
         let first = line.take_order();
         let second = line.take_order();
         let third = line.join(Moment::NEVER);
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn deadlines_never_decrease_along_the_line() {
-        let mut line = Line::new();
+        let mut line = Queue::new();
         line.join(Moment::from_millis(50));
         let second = line.join(Moment::from_millis(10));
         assert_eq!(line.expire(Moment::from_millis(49)), None);
