@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tidegate_proto::stats::v1::Stat;
-use tidegate_reporter::{DEFAULT_INTERVAL, Directives, INTERVAL_MIN, Line, LineWatch, Reporter};
+use tidegate_reporter::{
+    DEFAULT_INTERVAL, Directives, INTERVAL_MIN, QueueWatch, Reporter, WaitingQueue,
+};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::door::{Cut, Door};
 
-impl Line for Door {
+impl WaitingQueue for Door {
     async fn formed(&self) {
         self.line_formed().await;
     }
@@ -27,7 +29,7 @@ pub(crate) async fn report(
     mut directives: watch::Receiver<Directives>,
 ) {
     let mut period = Period::begin();
-    let mut line = LineWatch::default();
+    let mut line = QueueWatch::default();
     let mut interval = wanted_interval(&directives);
     loop {
         let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
@@ -42,8 +44,8 @@ pub(crate) async fn report(
                     }
                     continue;
                 }
-                _ = ticks.tick() => LineWatch::reported_in_turn,
-                () = line.news(&*door) => LineWatch::reported_early,
+                _ = ticks.tick() => QueueWatch::reported_in_turn,
+                () = line.news(&*door) => QueueWatch::reported_early,
             };
             let draining = directives.borrow().drain;
             let stat = period.close(&door, draining);

@@ -16,7 +16,9 @@ use prost::Message;
 use tidegate_admission::Limit;
 use tidegate_proto::knative;
 use tidegate_proto::stats::v1::Stat;
-use tidegate_reporter::{DEFAULT_INTERVAL, Directives, INTERVAL_MIN, Line, LineWatch, Reporter};
+use tidegate_reporter::{
+    DEFAULT_INTERVAL, Directives, INTERVAL_MIN, QueueWatch, Reporter, WaitingQueue,
+};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -216,7 +218,7 @@ pub struct Reporting {
 
 // === impl Gate ===
 
-impl Line for Gate {
+impl WaitingQueue for Gate {
     async fn formed(&self) {
         self.line_formed().await;
     }
@@ -234,7 +236,7 @@ impl Statistician {
         let mut end = std::pin::pin!(end);
         let now = Instant::now();
         let mut ledger = Ledger::new(now);
-        let mut line = LineWatch::default();
+        let mut line = QueueWatch::default();
         let mut tick = tokio::time::interval_at(now + SNAPSHOT_PERIOD, SNAPSHOT_PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -256,7 +258,7 @@ impl Statistician {
     async fn occasion(
         &mut self,
         tick: &mut tokio::time::Interval,
-        line: &mut LineWatch,
+        line: &mut QueueWatch,
         ledger: &Ledger,
     ) -> Occasion {
         let Some(reporting) = &mut self.reporting else {

@@ -14,8 +14,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::attempts::{Attempts, Failed, Loss};
+use crate::history::History;
 use crate::inbox::{Link, Outlets};
-use crate::ring::Ring;
 use crate::{Backoff, Config, lock, transport};
 
 /// Longest wait for a connection and for the answer that opens the stream.
@@ -40,16 +40,16 @@ const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 /// Carries what a [`Reporter`](crate::Reporter) remembers; made by [`start`](crate::start).
 #[derive(Debug)]
 pub struct Driver {
-    carrier: Carrier,
+    carrier: SessionLoop,
     woken: mpsc::Receiver<()>,
     random: u64,
 }
 
 /// What a stream is made of and where its words go.
 #[derive(Debug)]
-struct Carrier {
+struct SessionLoop {
     config: Config,
-    ring: Arc<Mutex<Ring>>,
+    ring: Arc<Mutex<History>>,
     outlets: Outlets,
 }
 
@@ -72,11 +72,11 @@ struct Session {
 impl Driver {
     pub(crate) fn new(
         config: Config,
-        ring: Arc<Mutex<Ring>>,
+        ring: Arc<Mutex<History>>,
         woken: mpsc::Receiver<()>,
         outlets: Outlets,
     ) -> Self {
-        Self { carrier: Carrier { config, ring, outlets }, woken, random: Backoff::random() }
+        Self { carrier: SessionLoop { config, ring, outlets }, woken, random: Backoff::random() }
     }
 
     /// Runs until the last reporter is dropped and what it left is sent, or nobody takes it within
@@ -101,11 +101,11 @@ impl Driver {
                     metrics.connected.set(1);
                     metrics.streams.increment(1);
                     let opened = Instant::now();
-                    let end = carrier.converse(&mut session, &mut woken).await;
+                    let end = carrier.run_session(&mut session, &mut woken).await;
                     carrier.outlets.link(Link::Down);
                     metrics.connected.set(0);
                     match end {
-                        End::Finished => return session.say_goodbye().await,
+                        End::Finished => return session.close().await,
                         End::Lost(loss) => {
                             attempts.was_open(&carrier.config.backoff, opened.elapsed());
                             loss
@@ -141,7 +141,7 @@ async fn farewell(woken: &mut mpsc::Receiver<()>) {
     tokio::time::sleep(FAREWELL_TIMEOUT).await;
 }
 
-impl Carrier {
+impl SessionLoop {
     /// Connects, introduces itself, learns how much history is wanted and sends it.
     async fn open(&self) -> Result<Session, Loss> {
         let late = |_| Loss::gone("it does not answer");
@@ -155,7 +155,7 @@ impl Carrier {
         let opening = client.report(ReceiverStream::new(requests));
         let mut inbound = timeout(CONNECT_TIMEOUT, opening).await.map_err(late)??.into_inner();
         if let Ok(greeting) = timeout(GREETING_TIMEOUT, inbound.message()).await {
-            self.hear(greeting?.ok_or_else(|| Loss::gone("it hung up at once"))?);
+            self.receive(greeting?.ok_or_else(|| Loss::gone("it hung up at once"))?);
         }
         let mut session = Session { outbox, inbound, next: 0 };
         self.send_history(&mut session).await?;
@@ -181,12 +181,12 @@ impl Carrier {
         }
     }
 
-    async fn converse(&self, session: &mut Session, woken: &mut mpsc::Receiver<()>) -> End {
+    async fn run_session(&self, session: &mut Session, woken: &mut mpsc::Receiver<()>) -> End {
         loop {
             let behind = lock(&self.ring).at_or_after(session.next).is_some();
             tokio::select! {
                 heard = session.inbound.message() => match heard {
-                    Ok(Some(message)) => self.hear(message),
+                    Ok(Some(message)) => self.receive(message),
                     Ok(None) => return End::Lost(Loss::gone("it ended the stream")),
                     Err(status) => return End::Lost(status.into()),
                 },
@@ -211,7 +211,7 @@ impl Carrier {
         }
     }
 
-    fn hear(&self, message: ReportResponse) {
+    fn receive(&self, message: ReportResponse) {
         match message.message {
             Some(Hear::Ack(ack)) => lock(&self.ring).acknowledge(ack.sequence),
             Some(Hear::Directive(directive)) => {
@@ -268,7 +268,7 @@ async fn why_lost(inbound: &mut Streaming<ReportResponse>) -> Loss {
 
 impl Session {
     /// Closing our half tells the controller that this was all; it answers by closing its own.
-    async fn say_goodbye(self) {
+    async fn close(self) {
         let Self { outbox, mut inbound, .. } = self;
         drop(outbox);
         let answers = async { while let Ok(Some(_)) = inbound.message().await {} };

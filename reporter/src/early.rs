@@ -6,7 +6,7 @@ use tidegate_admission::{EarlyReports, Moment};
 use tokio::time::{Instant, sleep_until};
 
 /// Requests in line, as whoever reports them sees them.
-pub trait Line {
+pub trait WaitingQueue {
     /// Resolves when a line has formed where there was none, also if that was before the call.
     /// Cancel safe.
     fn formed(&self) -> impl Future<Output = ()> + Send;
@@ -17,20 +17,20 @@ pub trait Line {
 
 /// Watches one line for news that cannot wait for the end of a period.
 #[derive(Debug)]
-pub struct LineWatch {
+pub struct QueueWatch {
     early: EarlyReports,
     began: Instant,
 }
 
-impl Default for LineWatch {
+impl Default for QueueWatch {
     fn default() -> Self {
         Self { early: EarlyReports::new(Moment::ZERO), began: Instant::now() }
     }
 }
 
-impl LineWatch {
+impl QueueWatch {
     /// Resolves when `line` is worth a report of its own, which is then expected. Cancel safe.
-    pub async fn news(&mut self, line: &impl Line) {
+    pub async fn news(&mut self, line: &impl WaitingQueue) {
         loop {
             match self.early.next_look() {
                 Some(at) => tokio::select! {
@@ -90,7 +90,7 @@ mod tests {
         }
     }
 
-    impl Line for TestLine {
+    impl WaitingQueue for TestLine {
         async fn formed(&self) {
             self.formed.notified().await;
         }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     /// How long until there is news, of the next minute.
-    async fn after(watch: &mut LineWatch, line: &TestLine) -> Option<Duration> {
+    async fn after(watch: &mut QueueWatch, line: &TestLine) -> Option<Duration> {
         let from = Instant::now();
         let news = timeout(Duration::from_secs(60), watch.news(line)).await;
         news.ok().map(|()| from.elapsed())
@@ -113,7 +113,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_line_is_told_of_when_it_forms_and_again_when_it_has_doubled() {
-        let (mut watch, line) = (LineWatch::default(), TestLine::default());
+        let (mut watch, line) = (QueueWatch::default(), TestLine::default());
         assert_eq!(after(&mut watch, &line).await, None);
         line.grow(3);
         assert_eq!(after(&mut watch, &line).await, ms(0));
@@ -127,7 +127,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn lines_that_form_all_the_time_are_told_of_now_and_then() {
-        let (mut watch, line) = (LineWatch::default(), TestLine::default());
+        let (mut watch, line) = (QueueWatch::default(), TestLine::default());
         line.grow(1);
         assert_eq!(after(&mut watch, &line).await, ms(0));
         watch.reported_early(1);
@@ -138,7 +138,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_line_that_formed_before_a_report_in_turn_is_still_news() {
-        let (mut watch, line) = (LineWatch::default(), TestLine::default());
+        let (mut watch, line) = (QueueWatch::default(), TestLine::default());
         line.grow(1);
         watch.reported_in_turn(1);
         assert_eq!(after(&mut watch, &line).await, ms(0));

@@ -36,9 +36,9 @@ pub mod backoff;
 pub mod driver;
 pub mod early;
 mod first_word;
+pub mod history;
 pub mod inbox;
 pub mod metrics;
-pub mod ring;
 pub mod transport;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,10 +50,10 @@ use tokio::sync::mpsc;
 
 pub use backoff::Backoff;
 pub use driver::Driver;
-pub use early::{Line, LineWatch};
+pub use early::{QueueWatch, WaitingQueue};
+use history::History;
 pub use inbox::{Directives, Endpoint, EndpointMap, Inbox, Link, RevisionName};
 pub use metrics::Metrics;
-use ring::Ring;
 pub use tidegate_trust::Credentials;
 
 /// How often to report until a controller asks for something else, as Knative does.
@@ -133,19 +133,19 @@ impl Config {
 /// Makes the three ends of a report stream. Nothing happens until [`Driver::run`] is polled.
 #[must_use]
 pub fn start(config: Config) -> (Reporter, Inbox, Driver) {
-    let ring = Arc::new(Mutex::new(Ring::new(config.history_capacity)));
+    let ring = Arc::new(Mutex::new(History::new(config.history_capacity)));
     let (wake, woken) = mpsc::channel(1);
     let (outlets, inbox) = inbox::pair();
     let forgotten = config.metrics.forgotten.clone();
-    let reporter = Reporter { ring: Arc::clone(&ring), wake, forgotten };
-    (reporter, inbox, Driver::new(config, ring, woken, outlets))
+    let reporter = Reporter { ring: Arc::clone(&history), wake, forgotten };
+    (reporter, inbox, Driver::new(config, history, woken, outlets))
 }
 
 /// Takes statistics and never makes its caller wait. Clones speak for the same reporter; when the
 /// last one is dropped the driver sends what is left and ends.
 #[derive(Debug, Clone)]
 pub struct Reporter {
-    ring: Arc<Mutex<Ring>>,
+    ring: Arc<Mutex<History>>,
     wake: mpsc::Sender<()>,
     forgotten: Counter,
 }
@@ -155,9 +155,9 @@ impl Reporter {
     /// is assigned here, whatever it says. Returns that number.
     pub fn report(&self, stat: Stat) -> u64 {
         let mut ring = lock(&self.ring);
-        let sequence = ring.push(stat);
-        self.forgotten.absolute(ring.forgotten());
-        drop(ring);
+        let sequence = history.push(stat);
+        self.forgotten.absolute(history.forgotten());
+        drop(history);
         // A full channel means that the driver has been woken already and will see this stat too;
         // a closed one that it is gone, and then there is nobody to tell.
         let _ = self.wake.try_send(());
@@ -166,6 +166,6 @@ impl Reporter {
 }
 
 /// A poisoned lock is taken all the same: every method of the ring leaves it whole.
-fn lock(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
-    ring.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(ring: &Mutex<History>) -> MutexGuard<'_, History> {
+    history.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,7 +8,7 @@ use crate::DEFAULT_HISTORY_SECONDS;
 
 /// Statistics in the order they were cut, each with its sequence number.
 #[derive(Debug)]
-pub struct Ring {
+pub struct History {
     stats: VecDeque<Stat>,
     capacity: usize,
     history_ms: i64,
@@ -19,7 +19,7 @@ pub struct Ring {
     forgotten: u64,
 }
 
-impl Ring {
+impl History {
     /// An empty ring of at most `capacity` stats (at least one).
     #[must_use]
     pub fn new(capacity: usize) -> Self {
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_nobody_was_sent_is_counted_when_it_goes() {
-        let mut ring = Ring::new(3);
+        let mut ring = History::new(3);
         for second in 0..4 {
             ring.push(at(second));
         }
@@ -148,13 +148,13 @@ mod tests {
         }
     }
 
-    fn sequences(ring: &Ring) -> Vec<u64> {
+    fn sequences(ring: &History) -> Vec<u64> {
         ring.batch(0, usize::MAX).iter().map(|stat| stat.sequence).collect()
     }
 
     #[test]
     fn the_oldest_goes_first_when_it_is_full() {
-        let mut ring = Ring::new(3);
+        let mut ring = History::new(3);
         for second in 0..5 {
             ring.push(at(second));
         }
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn age_is_counted_from_the_newest() {
-        let mut ring = Ring::new(1_000);
+        let mut ring = History::new(1_000);
         ring.keep_seconds(10);
         for second in 0..100 {
             ring.push(at(second));
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_jumps_loses_no_more_than_its_jump() {
-        let mut ring = Ring::new(1_000);
+        let mut ring = History::new(1_000);
         ring.push(at(1_000_000));
         ring.push(at(0));
         assert_eq!(sequences(&ring), [1, 2], "a jump back keeps what is newer");
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_batch_starts_where_it_is_asked_to() {
-        let mut ring = Ring::new(4);
+        let mut ring = History::new(4);
         assert!(ring.at_or_after(0).is_none());
         for second in 0..6 {
             ring.push(at(second));
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_was_acknowledged_gives_up_its_digest() {
-        let mut ring = Ring::new(10);
+        let mut ring = History::new(10);
         for second in 0..4 {
             ring.push(at(second));
         }
