@@ -20,18 +20,18 @@
 
 pub mod answers;
 pub mod config;
-pub mod door;
-pub mod doors;
-pub mod identity;
+mod handler;
 pub mod metrics;
-mod passing;
 pub mod probe;
 mod reports;
+pub mod revision_throttler;
+pub mod route;
 pub mod server;
 pub mod tally;
+pub mod throttler;
 
 pub use config::{Config, ConfigError};
-pub use door::{Door, Status};
+pub use revision_throttler::{RevisionThrottler, Status};
 
 pub use tally::{Cause, Outcomes, Tally};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tidegate_telemetry::{Counter, Gauge, Histogram, Label, Metric, NoopRecorder, Recorder};
 
-use crate::door::{Status, Unreachable};
+use crate::revision_throttler::{Status, Unreachable};
 use crate::tally::{Cause, Outcomes};
 
 const DURATION: Metric = Metric::histogram(

@@ -10,11 +10,11 @@ use tidegate_reporter::{
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::door::{Cut, Door};
+use crate::revision_throttler::{PeriodStats, RevisionThrottler};
 
-impl WaitingQueue for Door {
+impl WaitingQueue for RevisionThrottler {
     async fn formed(&self) {
-        self.line_formed().await;
+        self.queue_formed().await;
     }
 
     fn waiting(&self) -> u32 {
@@ -24,7 +24,7 @@ impl WaitingQueue for Door {
 
 /// Reports one door until it is cancelled. Never waits for the controller.
 pub(crate) async fn report(
-    door: Arc<Door>,
+    door: Arc<RevisionThrottler>,
     reporter: Reporter,
     mut directives: watch::Receiver<Directives>,
 ) {
@@ -73,7 +73,7 @@ impl Period {
     }
 
     /// Ends this period and begins the next one at the same instant.
-    fn close(&mut self, door: &Door, draining: bool) -> Stat {
+    fn close(&mut self, door: &RevisionThrottler, draining: bool) -> Stat {
         let cut = door.cut();
         let next = Self::begin();
         let length = next.began.duration_since(self.began).as_millis().max(1);
@@ -83,7 +83,13 @@ impl Period {
     }
 }
 
-fn stat(door: &Door, cut: &Cut, began_unix_ms: i64, length: u128, draining: bool) -> Stat {
+fn stat(
+    door: &RevisionThrottler,
+    cut: &PeriodStats,
+    began_unix_ms: i64,
+    length: u128,
+    draining: bool,
+) -> Stat {
     let in_flight = cut.status.in_flight.saturating_add(cut.status.waiting.into());
     Stat {
         period_start_unix_ms: began_unix_ms,

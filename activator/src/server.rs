@@ -14,12 +14,12 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Config, ConfigError};
-use crate::door::{Door, parse_address};
-use crate::doors::Doors;
+use crate::handler::ActivatorHandler;
 use crate::metrics::Metrics;
-use crate::passing::Passing;
 use crate::reports;
+use crate::revision_throttler::{RevisionThrottler, parse_address};
 use crate::tally::Tally;
+use crate::throttler::Throttler;
 
 /// Stats kept while the controller is away: an hour of 64 revisions, or a minute of thousands.
 const HISTORY_CAPACITY: usize = 64 * 3_600;
@@ -97,7 +97,7 @@ impl Activator {
     pub fn spawn(self) -> Running {
         let Self { config, listener, address, reporting } = self;
         memory::set_budget(config.memory_budget_bytes);
-        let doors = Arc::new(Doors::new(config.dispatch, config.default_revision));
+        let doors = Arc::new(Throttler::new(config.dispatch, config.default_revision));
         let mut given = EndpointMap::new();
         for (revision, endpoint) in config.endpoints {
             given.entry(revision).or_default().push(endpoint);
@@ -106,7 +106,7 @@ impl Activator {
         let drain = Drain::new();
         let tally = Arc::new(Tally::default());
         let closed = Arc::new(OnceLock::new());
-        let passing = Passing {
+        let passing = ActivatorHandler {
             doors: Arc::clone(&doors),
             limits: config.limits,
             abandoned: config.abandoned,
@@ -154,7 +154,7 @@ impl fmt::Debug for Running {
 /// Looks at an activator for whoever asks how it is. Cheap to clone; outlives what it looks at.
 #[derive(Clone)]
 pub struct Observer {
-    doors: Arc<Doors>,
+    doors: Arc<Throttler>,
     drain: Drain,
     tally: Arc<Tally>,
     metrics: Metrics,
@@ -229,7 +229,7 @@ impl Running {
     }
 
     /// The revisions it knows, to look at.
-    pub fn doors(&self) -> &Arc<Doors> {
+    pub fn doors(&self) -> &Arc<Throttler> {
         &self.observer.doors
     }
 
@@ -298,9 +298,9 @@ impl Drop for Running {
 }
 
 /// Keeps the doors to what the controller says, and has each of them reported.
-async fn follow(doors: Arc<Doors>, reporter: Reporter, mut inbox: Inbox) {
+async fn follow(doors: Arc<Throttler>, reporter: Reporter, mut inbox: Inbox) {
     let mut reporting = JoinSet::new();
-    let report = |reporting: &mut JoinSet<()>, door: Arc<Door>| {
+    let report = |reporting: &mut JoinSet<()>, door: Arc<RevisionThrottler>| {
         reporting.spawn(reports::report(door, reporter.clone(), inbox.directives.clone()));
     };
     for door in doors.all() {
@@ -315,7 +315,7 @@ async fn follow(doors: Arc<Doors>, reporter: Reporter, mut inbox: Inbox) {
     }
 }
 
-async fn tidy(doors: Arc<Doors>) {
+async fn tidy(doors: Arc<Throttler>) {
     let mut ticks = tokio::time::interval(TIDY_EVERY);
     let mut refusals = 0;
     loop {

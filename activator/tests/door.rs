@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tidegate_activator::door::{Door, Passage, Unreachable};
+use tidegate_activator::revision_throttler::{Permit, RevisionThrottler, Unreachable};
 use tidegate_admission::{Abandoned, DispatcherSettings, Refusal};
 use tidegate_reporter::{Endpoint, RevisionName};
 
-fn door(max_waiting: u32, longest_wait: Option<Duration>) -> Arc<Door> {
+fn door(max_waiting: u32, longest_wait: Option<Duration>) -> Arc<RevisionThrottler> {
     let revision = RevisionName { namespace: "default".into(), name: "web".into() };
-    Door::new(
+    RevisionThrottler::new(
         revision,
         DispatcherSettings { max_waiting, longest_wait, ..DispatcherSettings::default() },
     )
@@ -28,13 +28,13 @@ fn address(name: &str) -> String {
 
 /// Asks for an instance in a task of its own and waits until it stands in line.
 async fn wait_in_line(
-    door: &Arc<Door>,
-) -> tokio::task::JoinHandle<Result<(String, Passage), Refusal>> {
+    door: &Arc<RevisionThrottler>,
+) -> tokio::task::JoinHandle<Result<(String, Permit), Refusal>> {
     let before = door.status().waiting;
     let at = Arc::clone(door);
     let task = tokio::spawn(async move {
-        let mut visit = at.visit();
-        visit.passage().await.map(|passage| (passage.instance().name().to_string(), passage))
+        let mut visit = at.arrive();
+        visit.permit().await.map(|passage| (passage.instance().name().to_string(), passage))
     });
     while door.status().waiting == before {
         tokio::task::yield_now().await;
@@ -46,7 +46,7 @@ async fn wait_in_line(
 async fn the_first_request_waits_and_goes_as_soon_as_an_instance_is_ready() {
     let door = door(10, None);
     let first = wait_in_line(&door).await;
-    door.line_formed().await;
+    door.queue_formed().await;
     let second = wait_in_line(&door).await;
     assert_eq!(door.status().cold_starts, 2);
     door.set_endpoints(&[endpoint("a", 1)]);
@@ -62,7 +62,7 @@ async fn the_first_request_waits_and_goes_as_soon_as_an_instance_is_ready() {
 async fn beyond_its_bounds_the_line_refuses() {
     let door = door(1, Some(Duration::from_secs(5)));
     let waiting = wait_in_line(&door).await;
-    assert_eq!(door.visit().passage().await.unwrap_err(), Refusal::QueueFull);
+    assert_eq!(door.arrive().permit().await.unwrap_err(), Refusal::QueueFull);
     let begun = tokio::time::Instant::now();
     assert_eq!(waiting.await.unwrap().unwrap_err(), Refusal::WaitedTooLong);
     let waited = begun.elapsed();
@@ -94,14 +94,14 @@ async fn an_unreachable_instance_is_left_out_and_the_request_goes_first() {
     drop(listener);
     let a = || Endpoint { instance: "a".into(), address: address.to_string(), limit: 1 };
     door.set_endpoints(&[a()]);
-    let mut visit = door.visit();
-    let passage = visit.passage().await.unwrap();
+    let mut visit = door.arrive();
+    let passage = visit.permit().await.unwrap();
     let later = wait_in_line(&door).await;
     passage.instance().unreachable(Unreachable::Refused);
     drop(passage);
     assert_eq!(door.status().ready, 0);
     let again = tokio::spawn(async move {
-        let passage = visit.passage().await.unwrap();
+        let passage = visit.permit().await.unwrap();
         (passage.instance().name().to_string(), passage, visit)
     });
     while door.status().waiting < 2 {
@@ -122,8 +122,8 @@ async fn an_unreachable_instance_is_left_out_and_the_request_goes_first() {
 async fn an_instance_that_comes_back_has_not_forgotten_what_it_works_on() {
     let door = door(10, None);
     door.set_endpoints(&[endpoint("a", 1)]);
-    let mut visit = door.visit();
-    let passage = visit.passage().await.unwrap();
+    let mut visit = door.arrive();
+    let passage = visit.permit().await.unwrap();
     door.set_endpoints(&[]);
     assert_eq!(door.status().ready, 0);
     door.set_endpoints(&[endpoint("a", 1)]);
@@ -141,13 +141,13 @@ async fn an_instance_that_comes_back_has_not_forgotten_what_it_works_on() {
 async fn a_namesake_at_another_address_is_another_instance() {
     let door = door(10, None);
     door.set_endpoints(&[endpoint("a", 1)]);
-    let mut visit = door.visit();
-    let old = visit.passage().await.unwrap();
+    let mut visit = door.arrive();
+    let old = visit.permit().await.unwrap();
     let moved = Endpoint { address: address("elsewhere"), ..endpoint("a", 1) };
     door.set_endpoints(&[moved]);
-    let mut second = door.visit();
-    let new = second.passage().await.unwrap();
-    let at = |passage: &Passage| passage.instance().upstream().address().to_string();
+    let mut second = door.arrive();
+    let new = second.permit().await.unwrap();
+    let at = |passage: &Permit| passage.instance().upstream().address().to_string();
     assert_eq!((at(&old), at(&new)), (address("a"), address("elsewhere")));
     drop(old);
     assert_eq!((door.status().ready, door.status().in_flight), (1, 1));
@@ -163,8 +163,8 @@ async fn a_storm_with_instances_coming_and_going_never_exceeds_a_limit() {
             let (door, running) = (Arc::clone(&door), Arc::clone(&running));
             tokio::spawn(async move {
                 for round in 0..20 {
-                    let mut visit = door.visit();
-                    let mut passage = visit.passage().await.expect("the line is long enough");
+                    let mut visit = door.arrive();
+                    let mut passage = visit.permit().await.expect("the line is long enough");
                     let index: usize =
                         passage.instance().name().parse().expect("instances are numbered");
                     let now = running[index].fetch_add(1, Ordering::SeqCst) + 1;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_activator::doors::Doors;
+use tidegate_activator::throttler::Throttler;
 use tidegate_activator::{
     Activator, ConfigError, Drained, HeaderValue, Outcomes, RevisionName, Running, Tally,
 };
@@ -128,7 +128,7 @@ pub struct Service {
 pub struct View {
     revision: RevisionId,
     handle: Handle,
-    doors: Arc<Doors>,
+    doors: Arc<Throttler>,
     tally: Arc<Tally>,
 }
 

@@ -6,11 +6,15 @@ use std::time::Duration;
 use tidegate_admission::InstanceId;
 use tokio::time::{Instant, timeout_at};
 
-use super::Door;
+use super::RevisionThrottler;
 use super::ejection::{FIRST_EJECTION, LOOK_LIMIT, Need, Unreachable, eager_limit};
 
 /// Looks at an instance until it accepts a connection, or is wanted no more.
-pub(super) async fn recover(door: Weak<Door>, instance: InstanceId, out_for: Duration) {
+pub(super) async fn recover(
+    door: Weak<RevisionThrottler>,
+    instance: InstanceId,
+    out_for: Duration,
+) {
     let mut due = Instant::now() + out_for;
     let mut eager_looks = 0;
     while let Some(door) = door.upgrade() {
@@ -22,7 +26,7 @@ pub(super) async fn recover(door: Weak<Door>, instance: InstanceId, out_for: Dur
         };
         let error = match place.upstream.reach(limit).await {
             Ok(took) => {
-                door.trust(instance, took);
+                door.readmit(instance, took);
                 return;
             }
             Err(error) => error,
@@ -43,7 +47,7 @@ pub(super) async fn recover(door: Weak<Door>, instance: InstanceId, out_for: Dur
 }
 
 /// Returns at `due`, or sooner when a request waits that nobody else can take.
-async fn until_due(door: &Door, mut due: Instant) -> Need {
+async fn until_due(door: &RevisionThrottler, mut due: Instant) -> Need {
     loop {
         // Made before the look at the state, so that no news falls in between.
         let needed = door.needed.notified();

@@ -27,12 +27,12 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 pub use self::ejection::{FIRST_EJECTION, LONGEST_EJECTION, Unreachable};
-pub use self::state::{Cut, Status};
 use self::state::{Deliveries, State, Wanted};
+pub use self::state::{PeriodStats, Status};
 
 /// A front door. Shared by the requests at it, the listener, and whoever reports its numbers.
 #[derive(Debug)]
-pub struct Door {
+pub struct RevisionThrottler {
     revision: RevisionName,
     opened: Instant,
     state: Mutex<State>,
@@ -41,7 +41,7 @@ pub struct Door {
     needed: Notify,
 }
 
-impl Door {
+impl RevisionThrottler {
     /// A door without instances: everyone waits.
     pub fn new(revision: RevisionName, settings: DispatcherSettings) -> Arc<Self> {
         Arc::new(Self {
@@ -59,10 +59,10 @@ impl Door {
     }
 
     /// A request arrives; it counts until the visit is dropped.
-    pub fn visit(self: &Arc<Self>) -> Visit {
+    pub fn arrive(self: &Arc<Self>) -> InFlightGuard {
         let now = self.now();
         self.state.lock().meter.arrive(now, Source::Direct);
-        Visit { door: Arc::clone(self), arrival: None, failed: false }
+        InFlightGuard { door: Arc::clone(self), arrival: None, failed: false }
     }
 
     /// Replaces the instances. One that is listed no more gets nothing new and is forgotten when
@@ -73,7 +73,7 @@ impl Door {
     }
 
     /// Closes the period of the statistics and opens the next.
-    pub fn cut(&self) -> Cut {
+    pub fn cut(&self) -> PeriodStats {
         let now = self.now();
         self.state.lock().cut(now)
     }
@@ -85,7 +85,7 @@ impl Door {
 
     /// Resolves when a request had to wait while nobody else did; at once if that happened since
     /// the last call. Cancel safe.
-    pub async fn line_formed(&self) {
+    pub async fn queue_formed(&self) {
         self.line_formed.notified().await;
     }
 
@@ -111,14 +111,14 @@ impl Door {
     /// that nobody wants any more takes the lock itself to give its room back.
     fn deliver(self: &Arc<Self>, deliveries: Deliveries) {
         for (to, wanted) in deliveries {
-            drop(to.send(self.passage(wanted)));
+            drop(to.send(self.permit(wanted)));
         }
     }
 
-    fn passage(self: &Arc<Self>, wanted: Wanted) -> Passage {
+    fn permit(self: &Arc<Self>, wanted: Wanted) -> Permit {
         let Wanted { id, order, place, budget } = wanted;
         let instance = Instance { door: Arc::clone(self), id, place };
-        Passage { instance, order, budget, holder: Holder::Client }
+        Permit { instance, order, budget, holder: Holder::Client }
     }
 
     fn expire(&self) {
@@ -155,8 +155,8 @@ impl Door {
     }
 
     /// An instance that was out accepted a connection.
-    fn trust(self: &Arc<Self>, instance: InstanceId, took: Duration) {
-        let deliveries = self.state.lock().trust(instance, took);
+    fn readmit(self: &Arc<Self>, instance: InstanceId, took: Duration) {
+        let deliveries = self.state.lock().readmit(instance, took);
         self.deliver(deliveries);
     }
 
@@ -169,14 +169,14 @@ impl Door {
 
 /// A request at the door, counted for as long as this lives.
 #[derive(Debug)]
-pub struct Visit {
-    door: Arc<Door>,
+pub struct InFlightGuard {
+    door: Arc<RevisionThrottler>,
     /// Order and deadline of the first time it asked for an instance.
     arrival: Option<(u64, Moment)>,
     failed: bool,
 }
 
-impl Visit {
+impl InFlightGuard {
     /// Waits for an instance with room. Asked again, because the instance turned out to be gone,
     /// the request comes before all who arrived after it. Cancel safe: dropping the future leaves
     /// the line.
@@ -184,7 +184,7 @@ impl Visit {
     /// # Errors
     ///
     /// When the line is full, or the longest wait has passed since the request first asked.
-    pub async fn passage(&mut self) -> Result<Passage, Refusal> {
+    pub async fn permit(&mut self) -> Result<Permit, Refusal> {
         let door = Arc::clone(&self.door);
         let now = door.now();
         let asked = door.state.lock().ask(now, self.arrival);
@@ -192,7 +192,7 @@ impl Visit {
             state::Asked::Sent(wanted) => {
                 let deadline = self.arrival.map_or_else(|| door.deadline(now), |(_, at)| at);
                 self.arrival = Some((wanted.order, deadline));
-                return Ok(door.passage(wanted));
+                return Ok(door.permit(wanted));
             }
             state::Asked::Waiting { ticket, deadline, granted, first_in_line } => {
                 self.arrival = Some((ticket.order(), deadline));
@@ -213,24 +213,24 @@ impl Visit {
     }
 }
 
-impl Door {
+impl RevisionThrottler {
     fn deadline(&self, now: Moment) -> Moment {
         let wait = self.state.lock().longest_wait();
         wait.map_or(Moment::NEVER, |wait| now.after(wait))
     }
 }
 
-impl Drop for Visit {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         let now = self.door.now();
         let watchers = self.door.state.lock().depart(now, self.failed);
-        Door::wake(watchers);
+        RevisionThrottler::wake(watchers);
     }
 }
 
 /// The right to send one request to one instance. Dropping it gives the room to the next in line.
 #[derive(Debug)]
-pub struct Passage {
+pub struct Permit {
     instance: Instance,
     order: u64,
     budget: Duration,
@@ -246,7 +246,7 @@ enum Holder {
     Instance,
 }
 
-impl Passage {
+impl Permit {
     /// Where it leads.
     pub fn instance(&self) -> &Instance {
         &self.instance
@@ -275,12 +275,12 @@ impl Passage {
     }
 }
 
-impl Drop for Passage {
+impl Drop for Permit {
     fn drop(&mut self) {
         let Instance { door, id, .. } = &self.instance;
         if self.holder == Holder::Instance {
             let watchers = door.state.lock().end_abandoned(door.now());
-            Door::wake(watchers);
+            RevisionThrottler::wake(watchers);
         }
         let deliveries = door.state.lock().give_back(*id);
         door.deliver(deliveries);
@@ -290,7 +290,7 @@ impl Drop for Passage {
 /// An instance as seen from its door. Cheap to clone; holds no room at it.
 #[derive(Clone, Debug)]
 pub struct Instance {
-    door: Arc<Door>,
+    door: Arc<RevisionThrottler>,
     id: InstanceId,
     place: Arc<Place>,
 }
@@ -347,14 +347,14 @@ pub(crate) fn parse_address(text: &str) -> Option<Address> {
 /// A place in line. Its drop leaves the line; a passage that was granted a moment before is dropped
 /// with the receiving end, and passes its room on.
 struct Waiting {
-    door: Arc<Door>,
+    door: Arc<RevisionThrottler>,
     ticket: Ticket,
-    granted: oneshot::Receiver<Passage>,
+    granted: oneshot::Receiver<Permit>,
     deadline: Moment,
 }
 
 impl Waiting {
-    async fn granted(mut self) -> Result<Passage, Refusal> {
+    async fn granted(mut self) -> Result<Permit, Refusal> {
         if self.deadline != Moment::NEVER {
             let at = self.door.opened + self.deadline.since(Moment::ZERO);
             tokio::select! {
@@ -372,7 +372,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let left = self.door.state.lock().leave_line(self.ticket);
+        let left = self.door.state.lock().leave_queue(self.ticket);
         drop(left);
     }
 }

@@ -8,7 +8,7 @@ use tidegate_reporter::RevisionName;
 
 /// What a request says about its revision, as far as it is readable text.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Claim<'a> {
+pub struct RouteKey<'a> {
     /// The value of [`headers::SERVING_REVISION`](tidegate_knative::headers::SERVING_REVISION).
     pub revision: Option<&'a str>,
     /// The value of [`headers::SERVING_NAMESPACE`](tidegate_knative::headers::SERVING_NAMESPACE).
@@ -17,7 +17,7 @@ pub struct Claim<'a> {
     pub host: Option<&'a str>,
 }
 
-impl Claim<'_> {
+impl RouteKey<'_> {
     /// The revision that the request names, whether or not it exists.
     pub fn named(&self) -> Option<RevisionName> {
         match (self.namespace, self.revision) {
@@ -68,19 +68,19 @@ mod tests {
     #[test]
     fn both_headers_win_over_the_host() {
         let host = Some("other.default.svc.cluster.local");
-        let claim = Claim { revision: Some("web-1"), namespace: Some("prod"), host };
+        let claim = RouteKey { revision: Some("web-1"), namespace: Some("prod"), host };
         assert_eq!(claim.named(), revision("prod", "web-1"));
         assert!(claim.is_explicit());
-        let half = Claim { namespace: None, ..claim };
+        let half = RouteKey { namespace: None, ..claim };
         assert_eq!(half.named(), revision("default", "other"));
         assert!(!half.is_explicit());
-        let empty = Claim { revision: Some(""), ..claim };
+        let empty = RouteKey { revision: Some(""), ..claim };
         assert_eq!(empty.named(), revision("default", "other"));
     }
 
     #[test]
     fn a_service_host_names_its_revision() {
-        let named = |host| Claim { host: Some(host), ..Claim::default() }.named();
+        let named = |host| RouteKey { host: Some(host), ..RouteKey::default() }.named();
         assert_eq!(named("web.prod.svc.cluster.local"), revision("prod", "web"));
         assert_eq!(named("Web.Prod.SVC:8080"), revision("prod", "web"));
         assert_eq!(named("web.prod.svc."), revision("prod", "web"));

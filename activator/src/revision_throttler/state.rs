@@ -15,11 +15,11 @@ use tokio::sync::oneshot;
 
 use super::budget::ConnectBudget;
 use super::ejection::{Need, Record, Unreachable};
-use super::{Passage, Place, parse_address};
+use super::{Permit, Place, parse_address};
 
 /// The statistics of one period.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cut {
+pub struct PeriodStats {
     /// Averages and counts. Waiting counts as being there.
     pub report: PeriodAverages,
     /// How things stand at the end of the period.
@@ -69,14 +69,14 @@ pub(super) enum Asked {
     Waiting {
         ticket: Ticket,
         deadline: Moment,
-        granted: oneshot::Receiver<Passage>,
+        granted: oneshot::Receiver<Permit>,
         first_in_line: bool,
     },
     Refused(Refusal),
 }
 
 /// Who is granted which instance, to be told once the lock is released.
-pub(super) type Deliveries = Vec<(oneshot::Sender<Passage>, Wanted)>;
+pub(super) type Deliveries = Vec<(oneshot::Sender<Permit>, Wanted)>;
 
 #[derive(Debug)]
 struct Instance {
@@ -104,7 +104,7 @@ pub(super) struct State {
     instances: Vec<Option<Instance>>,
     by_name: HashMap<Arc<str>, InstanceId>,
     /// By place in line.
-    waiters: Vec<Option<oneshot::Sender<Passage>>>,
+    waiters: Vec<Option<oneshot::Sender<Permit>>>,
     empty_watchers: Vec<Waker>,
     budget: ConnectBudget,
     left_out: u32,
@@ -221,7 +221,7 @@ impl State {
     }
 
     /// Leaves the line, if still in it. What is returned must be dropped without the lock.
-    pub(super) fn leave_line(&mut self, ticket: Ticket) -> Option<oneshot::Sender<Passage>> {
+    pub(super) fn leave_queue(&mut self, ticket: Ticket) -> Option<oneshot::Sender<Permit>> {
         if !self.dispatcher.abandon(ticket) {
             return None;
         }
@@ -229,7 +229,7 @@ impl State {
     }
 
     /// Sends away those whose time is up: dropping what is returned tells them.
-    pub(super) fn expire(&mut self, now: Moment) -> Vec<oneshot::Sender<Passage>> {
+    pub(super) fn expire(&mut self, now: Moment) -> Vec<oneshot::Sender<Permit>> {
         let mut expired = Vec::new();
         while let Some(ticket) = self.dispatcher.expire(now) {
             self.refused += 1;
@@ -314,7 +314,7 @@ impl State {
     }
 
     /// An instance that was out accepted a connection.
-    pub(super) fn trust(&mut self, id: InstanceId, took: Duration) -> Deliveries {
+    pub(super) fn readmit(&mut self, id: InstanceId, took: Duration) -> Deliveries {
         self.budget.learn(took);
         self.end_ejection(id);
         if !self.instance(id).is_some_and(|instance| instance.listed) {
@@ -347,8 +347,8 @@ impl State {
         Need::Urgent { out: self.left_out.max(1) }
     }
 
-    pub(super) fn cut(&mut self, now: Moment) -> Cut {
-        let cut = Cut {
+    pub(super) fn cut(&mut self, now: Moment) -> PeriodStats {
+        let cut = PeriodStats {
             report: self.meter.cut(now),
             status: self.status(),
             refused: self.refused - self.refused_before_period,
@@ -430,7 +430,7 @@ impl State {
         deliveries
     }
 
-    fn take_waiter(&mut self, ticket: Ticket) -> Option<oneshot::Sender<Passage>> {
+    fn take_waiter(&mut self, ticket: Ticket) -> Option<oneshot::Sender<Permit>> {
         let waiter = self.waiters.get_mut(ticket.place())?.take();
         if self.dispatcher.waiting() == 0 && self.waiters.len() > KEPT_WAITERS {
             // A burst is over: give its memory back.

@@ -15,12 +15,12 @@ use tidegate_relay::{
 };
 
 use crate::answers::Failure;
-use crate::door::{Instance, Passage, Unreachable, Visit};
-use crate::doors::Doors;
-use crate::identity::{self, Claim};
 use crate::metrics::Metrics;
 use crate::probe;
+use crate::revision_throttler::{InFlightGuard, Instance, Permit, Unreachable};
+use crate::route::{self, RouteKey};
 use crate::tally::{Cause, Tally};
+use crate::throttler::Throttler;
 
 const FRONT_DOOR: HeaderName = HeaderName::from_static(tidegate_proto::FRONT_DOOR_HEADER);
 const FAILURE: HeaderName = HeaderName::from_static(tidegate_proto::FAILURE_HEADER);
@@ -33,8 +33,8 @@ const ATTEMPTS_MAX: u32 = 64;
 
 /// Handles every request of the listener.
 #[derive(Clone)]
-pub(crate) struct Passing {
-    pub(crate) doors: Arc<Doors>,
+pub(crate) struct ActivatorHandler {
+    pub(crate) doors: Arc<Throttler>,
     pub(crate) limits: TimeLimits,
     pub(crate) abandoned: Abandoned,
     pub(crate) drain: Drain,
@@ -50,7 +50,7 @@ pub(crate) struct Passing {
 
 /// Holds the room at an instance while the instance is at work.
 struct Sent {
-    passage: Passage,
+    passage: Permit,
     abandoned: Abandoned,
 }
 
@@ -62,7 +62,7 @@ impl Guard for Sent {
 /// How often it is looked whether an instance has ended.
 const OBITUARY_POLL: Duration = Duration::from_millis(2);
 
-impl Handler for Passing {
+impl Handler for ActivatorHandler {
     async fn handle(&self, exchange: &mut Exchange) {
         if let Some(reply) = probe::answer(exchange.head(), self.drain.phase()) {
             // An error says that the client has gone; then nobody is left to be told.
@@ -78,7 +78,7 @@ impl Handler for Passing {
                 return;
             }
         };
-        let mut visit = door.visit();
+        let mut visit = door.arrive();
         match self.pass(exchange, &mut visit).await {
             Ok(()) => {
                 let status = exchange.report().status.map_or(0, |status| status.as_u16());
@@ -97,10 +97,14 @@ impl Handler for Passing {
     }
 }
 
-impl Passing {
+impl ActivatorHandler {
     /// Waits for an instance, sends the request, and asks for another one as long as nothing of it
     /// was sent.
-    async fn pass(&self, exchange: &mut Exchange, visit: &mut Visit) -> Result<(), Failure> {
+    async fn pass(
+        &self,
+        exchange: &mut Exchange,
+        visit: &mut InFlightGuard,
+    ) -> Result<(), Failure> {
         let peer = exchange.peer().map(|peer| peer.ip());
         rewrite(exchange.head_mut(), peer);
         if let Some(secret) = &self.sidecar_secret {
@@ -110,7 +114,7 @@ impl Passing {
             if let Some(reason) = self.closed.get() {
                 return Err(Failure::GivenUp(reason.clone()));
             }
-            let passage = match exchange.hold(self.limits, visit.passage()).await? {
+            let passage = match exchange.hold(self.limits, visit.permit()).await? {
                 Ok(passage) => passage,
                 Err(refusal) => {
                     return Err(match self.closed.get() {
@@ -211,9 +215,9 @@ fn introduce(exchange: &mut Exchange, secret: &HeaderValue) {
 }
 
 /// What the request says about its revision.
-fn claim(head: &RequestHead) -> Result<Claim<'_>, Failure> {
+fn claim(head: &RequestHead) -> Result<RouteKey<'_>, Failure> {
     host::in_field(&head.headers, headers::ORIGINAL_HOST).map_err(|_| Failure::MalformedRoute)?;
-    Ok(Claim {
+    Ok(RouteKey {
         revision: route(&head.headers, headers::SERVING_REVISION)?,
         namespace: route(&head.headers, headers::SERVING_NAMESPACE)?,
         host: head.host.as_ref().and_then(|host| host.to_str().ok()),
@@ -228,7 +232,7 @@ fn route(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Failure>
         (None, _) => Ok(None),
         (Some(value), None) => {
             let value = value.to_str().map_err(|_| Failure::MalformedRoute)?;
-            let name = identity::is_name(value) || value.is_empty();
+            let name = route::is_name(value) || value.is_empty();
             name.then_some(Some(value)).ok_or(Failure::MalformedRoute)
         }
         (Some(_), Some(_)) => Err(Failure::MalformedRoute),
