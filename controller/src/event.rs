@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::declaration::{Declaration, Launch};
 use crate::identity::{InstanceName, ReporterId, RevisionId};
 use crate::journal::DecisionRecord;
-use crate::report::{Greeting, Report};
+use crate::report::{Hello, Report};
 
 /// Something happened.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub enum Event {
         /// The stream.
         reporter: ReporterId,
         /// Who it is.
-        greeting: Greeting,
+        greeting: Hello,
     },
     /// A reporter's numbers for a period, fresh.
     Reported {
@@ -59,7 +59,7 @@ pub enum Event {
         /// The instance.
         instance: InstanceName,
         /// How it came to that.
-        ending: Ending,
+        ending: Termination,
     },
     /// An instance that we started was looked into because it is not ready.
     InstanceNotReady {
@@ -83,7 +83,7 @@ pub enum Event {
 
 /// How an instance ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
+pub struct Termination {
     /// What was seen, in words: an exit status, a signal, an error on start.
     pub what: String,
     /// The last lines it wrote.
@@ -119,11 +119,11 @@ pub enum Effect {
         mode: StopMode,
     },
     /// Say something to a reporter.
-    Tell {
+    Send {
         /// To whom.
         reporter: ReporterId,
         /// What.
-        word: Word,
+        word: ServerMessage,
     },
     /// End a stream that makes no sense.
     Refuse {
@@ -175,7 +175,7 @@ pub enum Refusal {
 
 /// What the controller says to a reporter.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Word {
+pub enum ServerMessage {
     /// How it wants to be reported to.
     Directive {
         /// Period of reports in milliseconds.
@@ -254,7 +254,7 @@ pub enum Notice {
         /// Which.
         instance: InstanceName,
         /// How.
-        ending: Ending,
+        ending: Termination,
         /// How long until another is started in its place.
         retry_in_ms: u64,
     },
@@ -263,7 +263,7 @@ pub enum Notice {
         /// The revision.
         revision: RevisionId,
         /// How the last one ended.
-        ending: Ending,
+        ending: Termination,
         /// How many were tried.
         attempts: u32,
     },

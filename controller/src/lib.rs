@@ -16,20 +16,20 @@
 //! numbers; [`process`] starts and stops instances on this machine.
 
 pub mod access;
-mod crash;
+mod crash_loop_backoff;
 pub mod declaration;
 pub mod demand;
 pub mod event;
 pub mod history;
 pub mod identity;
 pub mod instance;
+mod instances;
 pub mod journal;
 pub mod metrics;
-mod outlet;
 pub mod process;
 pub mod report;
+mod response_stream;
 mod revision;
-mod roster;
 mod service;
 pub mod state;
 pub mod status;
@@ -43,5 +43,5 @@ pub use event::{Effect, Event, Notice, Refusal, StopMode};
 pub use identity::{InstanceName, RevisionId};
 pub use metrics::Metrics;
 pub use service::serve;
-pub use state::{State, Strangers};
+pub use state::{State, UndeclaredRevisions};
 pub use task::{Actuator, Controller, Handle, NoActuator, controller, counted};

@@ -9,14 +9,14 @@
 //! is what it says and [`log`] where that is kept, `listening` finds out why it is not ready,
 //! [`mark`] finds processes by their mark, [`leash`] and [`guard`] end them when we die.
 
-pub mod guard;
 mod instance;
-pub mod leash;
 mod listening;
 pub mod log;
-pub mod mark;
 mod output;
+pub mod parent_death;
 pub mod ports;
+pub mod process_tag;
+pub mod reaper;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -30,11 +30,11 @@ use crate::event::StopMode;
 use crate::identity::{InstanceName, RevisionId};
 use crate::task::{Actuator, Handle};
 
-pub use guard::Guard;
 pub use log::LogFolder;
-pub use mark::RunId;
 pub use output::{OutputLine, OutputStream, Written};
 pub use ports::Ports;
+pub use process_tag::RunId;
+pub use reaper::Reaper;
 
 /// How processes are started on this machine.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub struct ProcessActuator {
 struct Shared {
     config: ProcessConfig,
     ports: Ports,
-    starter: leash::Starter,
+    starter: parent_death::Starter,
     handle: Handle,
 }
 
@@ -83,7 +83,7 @@ impl ProcessActuator {
     /// runtime.
     #[must_use]
     pub fn new(config: ProcessConfig, handle: Handle) -> Self {
-        let (ports, starter) = (Ports::new(), leash::Starter::new());
+        let (ports, starter) = (Ports::new(), parent_death::Starter::new());
         let shared = Arc::new(Shared { config, ports, starter, handle });
         Self { shared, orders: HashMap::new() }
     }

@@ -33,12 +33,12 @@ const QUEUE_DEPTH_FACTOR: u32 = 10;
 
 /// What a reporter may claim at most. Beyond it is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim {
+pub struct LoadCeiling {
     waiting: u32,
     in_flight: u32,
 }
 
-impl Claim {
+impl LoadCeiling {
     /// What an instance of a revision may claim whose instances take `limit` requests at a time (0
     /// is unlimited), and let `announced` wait (0 when it did not say).
     #[must_use]
@@ -88,7 +88,7 @@ pub enum ReportError {
 
 /// How a reporter introduced itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Greeting {
+pub enum Hello {
     /// The sidecar of one instance.
     QueueProxy {
         /// The revision it belongs to.
@@ -117,7 +117,7 @@ pub enum Greeting {
     },
 }
 
-impl TryFrom<wire::Hello> for Greeting {
+impl TryFrom<wire::Hello> for Hello {
     type Error = ReportError;
 
     fn try_from(hello: wire::Hello) -> Result<Self, ReportError> {
@@ -177,7 +177,7 @@ pub struct Report {
 impl Report {
     /// The same report, of no more than may be claimed.
     #[must_use]
-    pub fn within(&self, claim: &Claim) -> Self {
+    pub fn within(&self, claim: &LoadCeiling) -> Self {
         let most = f64::from(claim.in_flight);
         let sample = &self.sample;
         let cut = Sample::new(
@@ -311,13 +311,13 @@ mod tests {
         let most = wire::Stat { average_concurrency: 1e9, request_count: 5_000_000, ..most };
         let report = Report::read(most, NOW).expect("valid");
         for (claim, waiting, in_flight) in [
-            (Claim::of_instance(0, 0), 65_535, 65_535),
-            (Claim::of_instance(10, 0), 100, 110),
-            (Claim::of_instance(10, 7), 7, 17),
-            (Claim::of_instance(10, u32::MAX), 65_535, 65_535),
-            (Claim::of_instance(u32::MAX, 0), 65_535, 65_535),
-            (Claim::of_activator(10_000), 10_000, 1_000_000),
-            (Claim::of_activator(0), 1_000_000, 1_000_000),
+            (LoadCeiling::of_instance(0, 0), 65_535, 65_535),
+            (LoadCeiling::of_instance(10, 0), 100, 110),
+            (LoadCeiling::of_instance(10, 7), 7, 17),
+            (LoadCeiling::of_instance(10, u32::MAX), 65_535, 65_535),
+            (LoadCeiling::of_instance(u32::MAX, 0), 65_535, 65_535),
+            (LoadCeiling::of_activator(10_000), 10_000, 1_000_000),
+            (LoadCeiling::of_activator(0), 1_000_000, 1_000_000),
         ] {
             let cut = report.within(&claim);
             assert_eq!((cut.waiting, cut.in_flight), (waiting, in_flight), "{claim:?}");
@@ -325,13 +325,13 @@ mod tests {
             assert_eq!(cut.sample.request_rate(), RATE_MAX);
         }
         let honest = Report::read(stat(), NOW).expect("valid");
-        assert_eq!(honest.within(&Claim::of_instance(10, 0)), honest);
+        assert_eq!(honest.within(&LoadCeiling::of_instance(10, 0)), honest);
     }
 
     #[test]
     fn greetings_are_checked() {
-        assert!(Greeting::try_from(hello(wire::Role::QueueProxy)).is_ok());
-        assert!(Greeting::try_from(hello(wire::Role::Activator)).is_ok());
+        assert!(Hello::try_from(hello(wire::Role::QueueProxy)).is_ok());
+        assert!(Hello::try_from(hello(wire::Role::Activator)).is_ok());
         let bad = [
             wire::Hello { protocol_version: 2, ..hello(wire::Role::QueueProxy) },
             wire::Hello { role: 7, ..hello(wire::Role::QueueProxy) },
@@ -342,7 +342,7 @@ mod tests {
             wire::Hello { address: "h:0".into(), ..hello(wire::Role::QueueProxy) },
         ];
         for hello in bad {
-            assert!(Greeting::try_from(hello.clone()).is_err(), "{hello:?}");
+            assert!(Hello::try_from(hello.clone()).is_err(), "{hello:?}");
         }
     }
 }

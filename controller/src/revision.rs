@@ -1,7 +1,7 @@
 //! One revision: its reports, its decisions, and the instances that follow from them.
 
-pub(crate) mod converge;
-pub(crate) mod hear;
+pub(crate) mod ingest;
+pub(crate) mod reconcile;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use tidegate_autoscaler::lifecycle::{Lifecycle, UNDECIDED};
 use tidegate_autoscaler::sample::{Origin, Sample};
 use tidegate_autoscaler::{Decision, Observed, Policy, ScalingMetric, Signal, Timestamp};
 
-use crate::crash::CrashBackoff;
+use crate::crash_loop_backoff::CrashLoopBackoff;
 use crate::declaration::{Declaration, PolicyChoice};
 use crate::demand::Demand;
-use crate::event::{Effect, Endpoint, Word};
+use crate::event::{Effect, Endpoint, ServerMessage};
 use crate::history::History;
 use crate::identity::{ReporterId, RevisionId};
 use crate::instance::Phase;
+use crate::instances::Instances;
 use crate::journal::{DecisionRecord, Hindrance, Journal};
-use crate::roster::Roster;
 use crate::status::{InstanceStatus, RevisionStatus};
 
 /// How long a controller that started nothing itself waits for reporters to tell it the past
@@ -53,9 +53,9 @@ pub(crate) struct Revision {
     demand: Demand,
     /// What reporters remember, until the first decision needs it.
     past: Option<History>,
-    pub(crate) roster: Roster,
+    pub(crate) roster: Instances,
     next_number: u64,
-    crash: CrashBackoff,
+    crash: CrashLoopBackoff,
     gave_up: bool,
     pub(crate) journal: Journal,
     /// What activators were told last, when, and when they are to be told what changed since.
@@ -83,9 +83,9 @@ impl Revision {
             declaration,
             demand: Demand::default(),
             past: Some(History::default()),
-            roster: Roster::default(),
+            roster: Instances::default(),
             next_number: 1,
-            crash: CrashBackoff::default(),
+            crash: CrashLoopBackoff::default(),
             gave_up: false,
             journal: Journal::default(),
             pushed: Arc::from([]),
@@ -151,7 +151,7 @@ impl Revision {
         if cx.now >= self.driver.next_due() {
             self.tick(cx);
         } else {
-            self.converge(cx);
+            self.reconcile(cx);
         }
     }
 
@@ -198,7 +198,7 @@ impl Revision {
 
     /// Something happens to a revision that had nothing to decide: what its reporters said in the
     /// meantime belongs to no second.
-    fn rouse(&mut self, now: Timestamp) {
+    fn wake(&mut self, now: Timestamp) {
         if self.next_due().is_none() {
             let _ = self.demand.close(0);
             self.next_second = next_second(now);
@@ -226,7 +226,7 @@ impl Revision {
         };
         let (decision, followed) = self.driver.tick(cx.now, &scene, &self.declaration.lifecycle);
         self.note(cx, &decision, followed);
-        self.converge(cx);
+        self.reconcile(cx);
     }
 
     /// Writes a decision down, and what followed from it.
@@ -337,13 +337,16 @@ impl Revision {
         self.last_push = cx.now;
         self.pushed = endpoints.into();
         for reporter in cx.activators {
-            cx.effects.push(Effect::Tell { reporter: *reporter, word: self.endpoints_word() });
+            cx.effects.push(Effect::Send { reporter: *reporter, word: self.endpoints_word() });
         }
     }
 
     /// What an activator is told of this revision: at most [`PUSH_GAP_MS`] old.
-    pub(crate) fn endpoints_word(&self) -> Word {
-        Word::Endpoints { revision: self.id().clone(), endpoints: Arc::clone(&self.pushed) }
+    pub(crate) fn endpoints_word(&self) -> ServerMessage {
+        ServerMessage::Endpoints {
+            revision: self.id().clone(),
+            endpoints: Arc::clone(&self.pushed),
+        }
     }
 
     /// Requests in line.

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use tidegate_autoscaler::Timestamp;
 
 use crate::declaration::{Declaration, Template};
-use crate::event::{Effect, Ending, Event, Notice, Refusal, StopMode, Word};
+use crate::event::{Effect, Event, Notice, Refusal, ServerMessage, StopMode, Termination};
 use crate::identity::{InstanceName, ReporterId, RevisionId, Token};
 use crate::journal::DecisionRecord;
-use crate::report::{Claim, Greeting, Report};
-use crate::revision::hear::Sidecar;
+use crate::report::{Hello, LoadCeiling, Report};
+use crate::revision::ingest::Sidecar;
 use crate::revision::{Context, Revision};
 use crate::status::RevisionStatus;
 
@@ -31,7 +31,7 @@ pub const REPORT_INTERVAL_MS: u32 = 1_000;
 
 /// What to do about reporters of revisions that nobody declared.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Strangers {
+pub enum UndeclaredRevisions {
     /// End their streams, with a reason.
     Refuse,
     /// Scale them by these settings, under their own name and concurrency.
@@ -41,7 +41,7 @@ pub enum Strangers {
 /// The state. It reads no clock and does nothing by itself.
 pub struct State {
     revisions: BTreeMap<RevisionId, Revision>,
-    reporters: BTreeMap<ReporterId, Speaker>,
+    reporters: BTreeMap<ReporterId, Peer>,
     activators: BTreeSet<ReporterId>,
     /// Instances of all revisions.
     instances: usize,
@@ -55,21 +55,21 @@ pub struct State {
     /// Seconds of the past that revisions hold which have not decided yet.
     history_seconds: usize,
     limits: Limits,
-    strangers: Strangers,
+    strangers: UndeclaredRevisions,
     stopping: bool,
 }
 
 /// For whom a stream speaks.
 #[derive(Debug, Clone)]
-enum Speaker {
+enum Peer {
     Instance(RevisionId, InstanceName),
-    Activator { claim: Claim, token: Option<Token> },
+    Activator { claim: LoadCeiling, token: Option<Token> },
 }
 
 impl State {
     /// A controller that knows nothing yet.
     #[must_use]
-    pub fn new(strangers: Strangers) -> Self {
+    pub fn new(strangers: UndeclaredRevisions) -> Self {
         Self {
             revisions: BTreeMap::new(),
             reporters: BTreeMap::new(),
@@ -150,8 +150,8 @@ impl State {
         }
         self.revisions.insert(id.clone(), Revision::new(declaration, now));
         for reporter in &self.activators {
-            let word = Word::Endpoints { revision: id.clone(), endpoints: Arc::from([]) };
-            effects.push(Effect::Tell { reporter: *reporter, word });
+            let word = ServerMessage::Endpoints { revision: id.clone(), endpoints: Arc::from([]) };
+            effects.push(Effect::Send { reporter: *reporter, word });
         }
         self.with(now, &id, effects, Revision::due);
     }
@@ -160,23 +160,18 @@ impl State {
         &mut self,
         now: Timestamp,
         reporter: ReporterId,
-        greeting: Greeting,
+        greeting: Hello,
         effects: &mut Vec<Effect>,
     ) {
         let welcomed = match greeting {
             _ if self.reporters.len() >= self.limits.reporters => {
                 full("streams", self.limits.reporters)
             }
-            Greeting::Activator { max_waiting, token, .. } => {
-                let claim = Claim::of_activator(max_waiting);
-                self.activator_connected(
-                    now,
-                    reporter,
-                    Speaker::Activator { claim, token },
-                    effects,
-                )
+            Hello::Activator { max_waiting, token, .. } => {
+                let claim = LoadCeiling::of_activator(max_waiting);
+                self.activator_connected(now, reporter, Peer::Activator { claim, token }, effects)
             }
-            Greeting::QueueProxy {
+            Hello::QueueProxy {
                 revision,
                 instance,
                 address,
@@ -199,12 +194,12 @@ impl State {
         &mut self,
         now: Timestamp,
         reporter: ReporterId,
-        speaker: Speaker,
+        speaker: Peer,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
-        let Speaker::Activator { token, .. } = &speaker else { return Ok(()) };
+        let Peer::Activator { token, .. } = &speaker else { return Ok(()) };
         let same = |other: &&ReporterId| match self.reporters.get(other) {
-            Some(Speaker::Activator { token: Some(known), .. }) => token.as_ref() == Some(known),
+            Some(Peer::Activator { token: Some(known), .. }) => token.as_ref() == Some(known),
             _ => false,
         };
         // Half a connection may be left of the stream before: what it held is told anew.
@@ -218,9 +213,9 @@ impl State {
         self.activators.insert(reporter);
         let windows = self.revisions.values().map(|r| r.declaration.policy.history_seconds());
         let word = directive(windows.max().unwrap_or(1));
-        effects.push(Effect::Tell { reporter, word });
+        effects.push(Effect::Send { reporter, word });
         for revision in self.revisions.values() {
-            effects.push(Effect::Tell { reporter, word: revision.endpoints_word() });
+            effects.push(Effect::Send { reporter, word: revision.endpoints_word() });
         }
         Ok(())
     }
@@ -247,10 +242,10 @@ impl State {
         if let Some(before) = before {
             self.replace(now, before, effects);
         }
-        effects.push(Effect::Tell { reporter, word });
-        let speaker = Speaker::Instance(id.clone(), sidecar.instance.clone());
+        effects.push(Effect::Send { reporter, word });
+        let speaker = Peer::Instance(id.clone(), sidecar.instance.clone());
         self.reporters.insert(reporter, speaker);
-        self.with(now, &id, effects, |r, cx| r.greet(cx, reporter, sidecar));
+        self.with(now, &id, effects, |r, cx| r.connected(cx, reporter, sidecar));
         Ok(())
     }
 
@@ -271,7 +266,7 @@ impl State {
         if self.revisions.contains_key(id) {
             return Ok(());
         }
-        let Strangers::Adopt(template) = &self.strangers else {
+        let UndeclaredRevisions::Adopt(template) = &self.strangers else {
             return Err(Refusal::Unknown(format!("revision {id} was never declared")));
         };
         if self.revisions.len() >= self.limits.revisions {
@@ -292,14 +287,14 @@ impl State {
         effects: &mut Vec<Effect>,
     ) {
         match self.reporters.get(&reporter).cloned() {
-            Some(Speaker::Instance(id, instance)) => {
+            Some(Peer::Instance(id, instance)) => {
                 let from = (reporter, &instance);
-                self.with(now, &id, effects, |r, cx| r.hear_instance(cx, from, report));
+                self.with(now, &id, effects, |r, cx| r.instance_reported(cx, from, report));
             }
-            Some(Speaker::Activator { claim, .. }) => {
+            Some(Peer::Activator { claim, .. }) => {
                 if let Some(id) = &report.revision {
                     self.with(now, id, effects, |r, cx| {
-                        r.hear_activator(cx, reporter, report, &claim);
+                        r.activator_reported(cx, reporter, report, &claim);
                     });
                 }
             }
@@ -315,11 +310,11 @@ impl State {
         effects: &mut Vec<Effect>,
     ) {
         match self.reporters.get(&reporter).cloned() {
-            Some(Speaker::Instance(id, instance)) => {
+            Some(Peer::Instance(id, instance)) => {
                 let from = (reporter, &instance);
                 self.with(now, &id, effects, |r, cx| r.recall_instance(cx, from, reports));
             }
-            Some(Speaker::Activator { claim, .. }) => {
+            Some(Peer::Activator { claim, .. }) => {
                 for report in reports {
                     let Some(id) = &report.revision else { continue };
                     self.with(now, id, effects, |r, cx| {
@@ -333,10 +328,10 @@ impl State {
 
     fn disconnected(&mut self, now: Timestamp, reporter: ReporterId, effects: &mut Vec<Effect>) {
         match self.reporters.remove(&reporter) {
-            Some(Speaker::Instance(id, instance)) => {
-                self.with(now, &id, effects, |r, cx| r.part(cx, reporter, &instance));
+            Some(Peer::Instance(id, instance)) => {
+                self.with(now, &id, effects, |r, cx| r.disconnected(cx, reporter, &instance));
             }
-            Some(Speaker::Activator { .. }) => {
+            Some(Peer::Activator { .. }) => {
                 self.activators.remove(&reporter);
                 for revision in self.revisions.values_mut() {
                     revision.forget_activator(reporter);
@@ -350,7 +345,7 @@ impl State {
         &mut self,
         now: Timestamp,
         instance: &InstanceName,
-        ending: Ending,
+        ending: Termination,
         effects: &mut Vec<Effect>,
     ) {
         if let Some(id) = self.started.remove(instance) {
@@ -466,8 +461,8 @@ fn full(what: &'static str, most: usize) -> Result<(), Refusal> {
     Err(Refusal::Full { what, most })
 }
 
-fn directive(history_seconds: u32) -> Word {
-    Word::Directive { report_interval_ms: REPORT_INTERVAL_MS, history_seconds }
+fn directive(history_seconds: u32) -> ServerMessage {
+    ServerMessage::Directive { report_interval_ms: REPORT_INTERVAL_MS, history_seconds }
 }
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ use crate::event::{Effect, Event, Notice, StopMode};
 use crate::identity::{InstanceName, ReporterId, RevisionId};
 use crate::journal::DecisionRecord;
 use crate::metrics::Metrics;
-use crate::outlet::{self, Outlet};
-use crate::report::{Greeting, Report};
-use crate::state::{State, Strangers, Totals};
+use crate::report::{Hello, Report};
+use crate::response_stream::{self, ResponseSender};
+use crate::state::{State, Totals, UndeclaredRevisions};
 use crate::status::RevisionStatus;
 
 /// Messages that may wait for the owner; beyond it streams are read more slowly.
@@ -55,7 +55,7 @@ impl Actuator for NoActuator {
 pub(crate) enum Message {
     Event(Event),
     Remembered { reporter: ReporterId, reports: Vec<Report>, place: OwnedSemaphorePermit },
-    Open { reporter: ReporterId, greeting: Greeting, outlet: Outlet },
+    Open { reporter: ReporterId, greeting: Hello, outlet: ResponseSender },
     Statuses(oneshot::Sender<Vec<RevisionStatus>>),
     Totals(oneshot::Sender<Totals>),
     Decisions(RevisionId, usize, oneshot::Sender<Option<Vec<Arc<DecisionRecord>>>>),
@@ -83,7 +83,7 @@ pub struct Ended;
 pub struct Controller {
     state: State,
     inbox: mpsc::Receiver<Message>,
-    outlets: HashMap<ReporterId, Outlet>,
+    outlets: HashMap<ReporterId, ResponseSender>,
     decisions: broadcast::Sender<Arc<DecisionRecord>>,
     notices: broadcast::Sender<Notice>,
     metrics: Metrics,
@@ -92,13 +92,13 @@ pub struct Controller {
 
 /// Makes a controller and the handle to it.
 #[must_use]
-pub fn controller(strangers: Strangers) -> (Handle, Controller) {
+pub fn controller(strangers: UndeclaredRevisions) -> (Handle, Controller) {
     counted(strangers, Metrics::default())
 }
 
 /// Makes a controller that counts what happens in `metrics`, and the handle to it.
 #[must_use]
-pub fn counted(strangers: Strangers, metrics: Metrics) -> (Handle, Controller) {
+pub fn counted(strangers: UndeclaredRevisions, metrics: Metrics) -> (Handle, Controller) {
     let (sender, inbox) = mpsc::channel(INBOX_DEPTH);
     let decisions = broadcast::Sender::new(WATCH_DEPTH);
     let notices = broadcast::Sender::new(WATCH_DEPTH);
@@ -286,16 +286,16 @@ impl Controller {
                 actuator.start(revision, instance, launch);
             }
             Effect::Stop { instance, mode } => actuator.stop(&instance, mode),
-            Effect::Tell { reporter, word } => {
+            Effect::Send { reporter, word } => {
                 if let Some(outlet) = self.outlets.get(&reporter) {
-                    outlet.say(word);
+                    outlet.send(word);
                 }
             }
             Effect::Refuse { reporter, refusal } => {
                 tracing::warn!(reporter = reporter.0, reason = %refusal, "a stream was refused");
                 self.metrics.refused(&refusal);
                 if let Some(stream) = self.outlets.remove(&reporter) {
-                    stream.end(Err(outlet::refused(&refusal)));
+                    stream.end(Err(response_stream::refused(&refusal)));
                 }
             }
             Effect::Decided(record) => {

@@ -11,7 +11,7 @@ use tidegate_autoscaler::settings::Config;
 use tidegate_autoscaler::{Improvements, Outcome, Policy, TickInput, Timestamp};
 use tidegate_controller::declaration::{Custom, CustomPolicy};
 use tidegate_controller::{
-    Declaration, Launch, NoActuator, PolicyChoice, RevisionId, Strangers, Template,
+    Declaration, Launch, NoActuator, PolicyChoice, RevisionId, Template, UndeclaredRevisions,
 };
 
 /// Wants one more instance at each decision.
@@ -65,7 +65,7 @@ fn declaration(policy: &Custom) -> Declaration {
 async fn a_decider_of_ones_own_decides_and_says_why() {
     let made = Arc::new(AtomicU32::new(0));
     let policy = Custom::new(Climbers(Arc::clone(&made)));
-    let (handle, controller) = tidegate_controller::controller(Strangers::Refuse);
+    let (handle, controller) = tidegate_controller::controller(UndeclaredRevisions::Refuse);
     let mut decisions = handle.watch_decisions();
     tokio::spawn(controller.run(NoActuator));
     for rung in 1..=3 {

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::Config;
-use tidegate_controller::{Access, Handle, NoActuator, Strangers, Template};
+use tidegate_controller::{Access, Handle, NoActuator, Template, UndeclaredRevisions};
 use tidegate_proto::stats::v1::{Hello, Revision, Role, Stat};
 use tidegate_reporter::{Link, Reporter};
 use tokio::net::TcpListener;
@@ -30,7 +30,7 @@ impl Running {
             improvements: Improvements::all(),
         };
         let (handle, controller) =
-            tidegate_controller::controller(Strangers::Adopt(Box::new(template)));
+            tidegate_controller::controller(UndeclaredRevisions::Adopt(Box::new(template)));
         let listener = TcpListener::bind(address).await.expect("the address is free");
         let address = listener.local_addr().expect("an address");
         let serving = tidegate_controller::serve(

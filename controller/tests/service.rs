@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::{Config, Strictness};
-use tidegate_controller::{Access, NoActuator, RevisionId, Strangers, Template};
+use tidegate_controller::{Access, NoActuator, RevisionId, Template, UndeclaredRevisions};
 use tidegate_proto::scale::v1::scale_service_client::ScaleServiceClient;
 use tidegate_proto::scale::v1::{
     ExplainRequest, ListRevisionsRequest, RevisionStatus, WatchDecisionsRequest,
@@ -32,7 +32,7 @@ async fn start() -> SocketAddr {
     let web = RevisionId::new("default", "web").expect("valid");
     let declaration = template.declare(web, 2).expect("valid");
     let (handle, controller) =
-        tidegate_controller::controller(Strangers::Adopt(Box::new(template)));
+        tidegate_controller::controller(UndeclaredRevisions::Adopt(Box::new(template)));
     tokio::spawn(controller.run(NoActuator));
     handle.declare(declaration).await.expect("it runs");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use http::uri::PathAndQuery;
-use tidegate_controller::{Access, NoActuator, Strangers};
+use tidegate_controller::{Access, NoActuator, UndeclaredRevisions};
 use tidegate_trust::Secret;
 use tokio::net::TcpListener;
 use tonic::client::Grpc;
@@ -17,7 +17,7 @@ const SECRET: &str = "a-secret-of-the-tests-0123456789";
 
 /// A controller that asks for the secret.
 async fn start() -> SocketAddr {
-    let (handle, controller) = tidegate_controller::controller(Strangers::Refuse);
+    let (handle, controller) = tidegate_controller::controller(UndeclaredRevisions::Refuse);
     tokio::spawn(controller.run(NoActuator));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");

@@ -8,8 +8,8 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use tidegate_controller::process::mark::PARENT_VARIABLE;
-use tidegate_controller::process::{RunId, guard, leash};
+use tidegate_controller::process::process_tag::PARENT_VARIABLE;
+use tidegate_controller::process::{RunId, parent_death, reaper};
 
 /// The sidecar; as a role of a service only where a parent is named for it to follow.
 const QUEUE_PROXY: &str = "queue-proxy";
@@ -72,7 +72,7 @@ pub fn play() -> Option<ExitCode> {
 }
 
 fn queue_proxy() -> ExitCode {
-    match leash::follow_parent() {
+    match parent_death::follow_parent() {
         Ok(()) => tidegate_queue_proxy::run(),
         Err(error) => failed(format_args!("cannot follow the process that started it: {error}")),
     }
@@ -80,13 +80,13 @@ fn queue_proxy() -> ExitCode {
 
 /// Stands guard over a run.
 fn watch(run: Option<OsString>) -> ExitCode {
-    guard::take_name();
+    reaper::take_name();
     // A guard that can be hung up on guards all the same.
-    let _deaf = guard::outlive_hangups();
+    let _deaf = reaper::outlive_hangups();
     let Some(run) = run.and_then(|run| RunId::parse(run.to_str()?)) else {
         return failed(format_args!("the guard needs the id of a run"));
     };
-    guard::stand(&run, &mut io::stdin().lock());
+    reaper::stand(&run, &mut io::stdin().lock());
     ExitCode::SUCCESS
 }
 
@@ -97,7 +97,7 @@ fn launch(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let (Some(parent), Some(program)) = (parent, command.first()) else {
         return failed(format_args!("expected a process id and a command"));
     };
-    let error = leash::run_tied(parent, &command);
+    let error = parent_death::run_tied(parent, &command);
     eprintln!("{} cannot be started: {error}", program.to_string_lossy());
     ExitCode::from(EXIT_NOT_STARTED)
 }

@@ -12,13 +12,15 @@ use tidegate_activator::{
 };
 use tidegate_admission::Abandoned;
 use tidegate_controller::journal::DecisionRecord;
-use tidegate_controller::process::mark::{self, Of};
+use tidegate_controller::process::process_tag::{self, Scope};
 use tidegate_controller::process::{
-    Guard, LogFolder, OutputLine, ProcessActuator, ProcessConfig, RunId,
+    LogFolder, OutputLine, ProcessActuator, ProcessConfig, Reaper, RunId,
 };
 use tidegate_controller::status::RevisionStatus;
 use tidegate_controller::task::Ended;
-use tidegate_controller::{Access, Declaration, Handle, Notice, RevisionId, StopMode, Strangers};
+use tidegate_controller::{
+    Access, Declaration, Handle, Notice, RevisionId, StopMode, UndeclaredRevisions,
+};
 use tidegate_trust::{Secret, SecretError};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -114,7 +116,7 @@ pub struct Service {
     /// Until it is closed.
     door: Option<Running>,
     run: RunId,
-    guard: Guard,
+    guard: Reaper,
     stop_serving: oneshot::Sender<()>,
     /// Longest time that an instance may take to go.
     stop_deadline: Duration,
@@ -170,9 +172,9 @@ impl Service {
         let commands =
             config.roles.commands().map_err(system("cannot find out which program this is"))?;
         let guard =
-            Guard::post(&commands.watchman, &run).map_err(system("cannot start the guard"))?;
+            Reaper::post(&commands.watchman, &run).map_err(system("cannot start the guard"))?;
 
-        let (handle, owner) = tidegate_controller::controller(Strangers::Refuse);
+        let (handle, owner) = tidegate_controller::controller(UndeclaredRevisions::Refuse);
         let notices = handle.watch_notices();
         let processes = ProcessConfig {
             sidecar: commands.queue_proxy,
@@ -323,7 +325,7 @@ impl Service {
     pub async fn finish(self) -> usize {
         drop(self.stop_serving);
         let run = self.run.clone();
-        let sweeping = tokio::task::spawn_blocking(move || mark::sweep(Of::Run(&run)));
+        let sweeping = tokio::task::spawn_blocking(move || process_tag::sweep(Scope::Run(&run)));
         let swept = sweeping.await.unwrap_or(0);
         self.guard.dismiss().await;
         swept

@@ -14,8 +14,8 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tidegate_autoscaler::settings::{Config, Strictness};
 use tidegate_autoscaler::{Improvements, Sample, Timestamp};
 use tidegate_controller::identity::ReporterId;
-use tidegate_controller::report::{Greeting, Report};
-use tidegate_controller::{Event, InstanceName, RevisionId, State, Strangers, Template};
+use tidegate_controller::report::{Hello, Report};
+use tidegate_controller::{Event, InstanceName, RevisionId, State, Template, UndeclaredRevisions};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -65,7 +65,7 @@ fn measure(size: u32, percent: u32, improvements: Improvements) -> Measured {
         annotations: [].into(),
         improvements,
     };
-    let mut state = State::new(Strangers::Refuse);
+    let mut state = State::new(UndeclaredRevisions::Refuse);
     let region = Region::new(ALLOCATOR);
     for index in 0..size {
         let declaration = template.declare(revision(index), 0).expect("defaults are good");
@@ -119,7 +119,7 @@ fn revision(index: u32) -> RevisionId {
 fn connected(index: u32) -> Event {
     Event::Connected {
         reporter: ReporterId(index.into()),
-        greeting: Greeting::QueueProxy {
+        greeting: Hello::QueueProxy {
             revision: revision(index),
             instance: InstanceName::new(&format!("instance-{index}")).expect("a good name"),
             address: "127.0.0.1:8012".to_owned(),

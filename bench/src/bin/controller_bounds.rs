@@ -12,8 +12,8 @@ use tidegate_autoscaler::settings::{Config, Strictness};
 use tidegate_autoscaler::{Improvements, Sample, Timestamp};
 use tidegate_controller::event::{Effect, Refusal};
 use tidegate_controller::identity::{NAME_BYTES_MAX, ReporterId};
-use tidegate_controller::report::{Greeting, Report};
-use tidegate_controller::{Event, InstanceName, RevisionId, State, Strangers, Template};
+use tidegate_controller::report::{Hello, Report};
+use tidegate_controller::{Event, InstanceName, RevisionId, State, Template, UndeclaredRevisions};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -60,7 +60,7 @@ impl World {
             annotations: [].into(),
             improvements: Improvements::all(),
         };
-        let state = State::new(Strangers::Adopt(Box::new(template)));
+        let state = State::new(UndeclaredRevisions::Adopt(Box::new(template)));
         Self { state, now: Timestamp::from_secs(START_S), reporters: 0, instances: Vec::new() }
     }
 
@@ -77,7 +77,7 @@ impl World {
     fn fill(&mut self, next: impl Fn(u64) -> (u64, u64)) -> u64 {
         for number in 0..UNBOUNDED {
             let (revision, instance) = next(number);
-            let greeting = Greeting::QueueProxy {
+            let greeting = Hello::QueueProxy {
                 revision: revision_id(revision),
                 instance: InstanceName::new(&long("instance", instance)).expect("a good name"),
                 address: format!("{}:12345", long("host", instance)),
@@ -101,7 +101,7 @@ impl World {
         }
         for number in 0..UNBOUNDED {
             let name = InstanceName::new(&long("activator", number)).expect("a good name");
-            if !self.connect(Greeting::Activator { name, max_waiting: 0, token: None }) {
+            if !self.connect(Hello::Activator { name, max_waiting: 0, token: None }) {
                 return number;
             }
         }
@@ -109,7 +109,7 @@ impl World {
     }
 
     /// Whether a stream is welcome.
-    fn connect(&mut self, greeting: Greeting) -> bool {
+    fn connect(&mut self, greeting: Hello) -> bool {
         self.reporters += 1;
         let reporter = ReporterId(self.reporters);
         let effects = self.state.apply(self.now, Event::Connected { reporter, greeting });

@@ -17,7 +17,7 @@ use tidegate_autoscaler::settings::{
 };
 use tidegate_controller::task::Ended;
 use tidegate_controller::{
-    Access, Addresses, Handle, Metrics, NoActuator, RevisionId, Strangers, Template,
+    Access, Addresses, Handle, Metrics, NoActuator, RevisionId, Template, UndeclaredRevisions,
 };
 use tidegate_local::settings::sort_settings;
 use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
@@ -147,8 +147,8 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         })
         .collect::<Result<_, _>>()?;
     let strangers = match args.strangers {
-        StrangersName::Adopt => Strangers::Adopt(Box::new(template)),
-        StrangersName::Refuse => Strangers::Refuse,
+        StrangersName::Adopt => UndeclaredRevisions::Adopt(Box::new(template)),
+        StrangersName::Refuse => UndeclaredRevisions::Refuse,
     };
     let admin = args.admin.bind().await?;
     let listener = TcpListener::bind(args.listen)

@@ -122,7 +122,7 @@ fn is_among(line: &OutputLine, output: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_controller::event::Ending;
+    use tidegate_controller::event::Termination;
 
     use super::*;
 
@@ -133,7 +133,7 @@ mod tests {
 
     fn crashed(instance: &str, output: &[&str]) -> Notice {
         let output = output.iter().map(ToString::to_string).collect();
-        let ending = Ending { what: "it ended".into(), output };
+        let ending = Termination { what: "it ended".into(), output };
         Notice::Crashed {
             instance: InstanceName::new(instance).expect("valid"),
             ending,

@@ -17,11 +17,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::listening::{left_running, why_not_ready};
-use super::mark::{self, INSTANCE_VARIABLE, Of, PARENT_VARIABLE, RUN_VARIABLE};
 use super::output::{Output, OutputStream, Whose};
+use super::process_tag::{self, INSTANCE_VARIABLE, PARENT_VARIABLE, RUN_VARIABLE, Scope};
 use super::{Order, Shared};
 use crate::declaration::{Launch, Readiness};
-use crate::event::{Ending, Event};
+use crate::event::{Event, Termination};
 use crate::identity::{InstanceName, RevisionId};
 
 /// What a draining queue-proxy may take beyond its own periods before it is taken for stuck.
@@ -52,7 +52,7 @@ pub(super) async fn live(
         Ok(pair) => pair.live(&shared, &name, &launch, orders).await,
         Err(what) => (what, Whose::App),
     };
-    let ending = Ending { what, output: output.tail(whose) };
+    let ending = Termination { what, output: output.tail(whose) };
     // When the controller has ended there is nobody left to tell.
     let _ = shared.handle.happened(Event::InstanceEnded { instance: name, ending }).await;
 }
@@ -87,14 +87,14 @@ async fn start(
     let command = app_command(&shared.config.launcher, launch, revision, app_port.port())?;
     let mut app = shared
         .starter
-        .start(mark(command, shared, name))
+        .start(process_tag(command, shared, name))
         .await
         .map_err(|error| format!("{} cannot be started: {error}", launch.program()))?;
     let ports = [app_port.port(), sidecar_port.port()];
     let command = sidecar_command(shared, revision, name, launch, ports)?;
     let mut sidecar = shared
         .starter
-        .start(mark(command, shared, name))
+        .start(process_tag(command, shared, name))
         .await
         .map_err(|error| format!("the queue-proxy cannot be started: {error}"))?;
     let collectors = [
@@ -301,8 +301,9 @@ impl Pair {
         let _ = self.sidecar.wait().await;
         // What left its process group, or outlived its leader, still carries the mark.
         let (run, instance) = (shared.config.run.clone(), name.clone());
-        let sweeping =
-            tokio::task::spawn_blocking(move || mark::sweep(Of::Instance(&run, &instance)));
+        let sweeping = tokio::task::spawn_blocking(move || {
+            process_tag::sweep(Scope::Instance(&run, &instance))
+        });
         let _ = sweeping.await;
         for collector in &mut self.collectors {
             let _ = timeout(OUTPUT_TIMEOUT, collector).await;
@@ -341,7 +342,7 @@ fn processes(
 ) -> impl Fn() -> Vec<Pid> + Send + 'static {
     let (run, instance) = (shared.config.run.clone(), name.clone());
     move || {
-        let found = mark::find(Of::Instance(&run, &instance));
+        let found = process_tag::find(Scope::Instance(&run, &instance));
         found.into_iter().filter(|pid| Some(*pid) != sidecar).collect()
     }
 }

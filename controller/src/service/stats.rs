@@ -10,10 +10,10 @@ use tokio::time::timeout;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::access::{Addresses, ForeignAddress};
-use crate::event::{Event, Word};
+use crate::event::{Event, ServerMessage};
 use crate::identity::ReporterId;
-use crate::outlet::{self, Outlet, Words};
-use crate::report::{Greeting, Report};
+use crate::report::{Hello, Report};
+use crate::response_stream::{self, ResponseSender, ResponseStream};
 use crate::task::{Ended, Handle, Message};
 
 /// Stats in one history message; ours send half as many.
@@ -43,13 +43,13 @@ impl Stats {
 
 #[tonic::async_trait]
 impl StatsService for Stats {
-    type ReportStream = Words;
+    type ReportStream = ResponseStream;
 
     async fn report(
         &self,
         request: Request<Streaming<wire::ReportRequest>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
-        let (outlet, words) = outlet::pair();
+        let (outlet, words) = response_stream::pair();
         let (handle, addresses) = (self.handle.clone(), self.addresses);
         let peer = request.remote_addr();
         tokio::spawn(async move {
@@ -69,7 +69,7 @@ impl StatsService for Stats {
 async fn listen(
     handle: &Handle,
     mut inbound: Streaming<wire::ReportRequest>,
-    outlet: &Outlet,
+    outlet: &ResponseSender,
     (addresses, peer): (Addresses, Option<SocketAddr>),
 ) -> Result<(), Status> {
     let first = timeout(HELLO_TIMEOUT, inbound.message())
@@ -79,8 +79,8 @@ async fn listen(
         return Err(Status::invalid_argument("the first message must be a hello"));
     };
     let greeting =
-        Greeting::try_from(hello).map_err(|error| Status::invalid_argument(error.to_string()))?;
-    if let Greeting::QueueProxy { address, .. } = &greeting {
+        Hello::try_from(hello).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    if let Hello::QueueProxy { address, .. } = &greeting {
         let foreign = |error: ForeignAddress| Status::permission_denied(error.to_string());
         addresses.check(address, peer).map_err(foreign)?;
     }
@@ -97,7 +97,7 @@ async fn follow(
     handle: &Handle,
     inbound: &mut Streaming<wire::ReportRequest>,
     reporter: ReporterId,
-    outlet: &Outlet,
+    outlet: &ResponseSender,
 ) -> Result<(), Status> {
     let mut acknowledged = 0;
     loop {
@@ -143,11 +143,11 @@ async fn follow(
 }
 
 /// Tells a reporter now and then what has arrived. Returns what it was told last.
-fn acknowledge(outlet: &Outlet, told: u64, last: u64) -> u64 {
+fn acknowledge(outlet: &ResponseSender, told: u64, last: u64) -> u64 {
     if last < told.saturating_add(ACK_EVERY) {
         return told;
     }
-    outlet.say(Word::Acknowledged { sequence: last });
+    outlet.send(ServerMessage::Acknowledged { sequence: last });
     last
 }
 

@@ -18,7 +18,9 @@ use crate::event::Endpoint;
 /// The endpoints an activator was told last.
 fn told(effects: &[Effect], to: ReporterId) -> Option<Vec<String>> {
     effects.iter().rev().find_map(|effect| match effect {
-        Effect::Tell { reporter, word: Word::Endpoints { endpoints, .. } } if *reporter == to => {
+        Effect::Send { reporter, word: ServerMessage::Endpoints { endpoints, .. } }
+            if *reporter == to =>
+        {
             Some(endpoints.iter().map(|e: &Endpoint| e.instance.to_string()).collect())
         }
         _ => None,
@@ -69,7 +71,7 @@ fn an_idle_revision_goes_to_zero_and_its_activators_are_told_first() {
     });
     assert_eq!(stopped(&effects), [("web-1".to_owned(), StopMode::Drain)]);
     let tell = effects.iter().position(|effect| match effect {
-        Effect::Tell { reporter, word: Word::Endpoints { endpoints, .. } } => {
+        Effect::Send { reporter, word: ServerMessage::Endpoints { endpoints, .. } } => {
             *reporter == door && endpoints.is_empty()
         }
         _ => false,

@@ -44,7 +44,7 @@ fn the_past_is_bounded_in_all_until_it_is_used() {
     for number in 0..4 {
         let effects = world.greet(&format!("r-{number}"), &format!("i-{number}"));
         let reporter = effects.iter().find_map(|effect| match effect {
-            Effect::Tell { reporter, .. } => Some(*reporter),
+            Effect::Send { reporter, .. } => Some(*reporter),
             _ => None,
         });
         let reports = (1..=60).map(|minute| {

@@ -7,10 +7,10 @@ use tidegate_autoscaler::settings::Config;
 use tidegate_autoscaler::{Improvements, Timestamp};
 
 use crate::declaration::{Declaration, Launch, Template};
-use crate::event::{Effect, Ending, Event};
+use crate::event::{Effect, Event, Termination};
 use crate::identity::{InstanceName, ReporterId, RevisionId, Token};
-use crate::report::{Greeting, Report};
-use crate::state::{State, Strangers};
+use crate::report::{Hello, Report};
+use crate::state::{State, UndeclaredRevisions};
 
 pub(super) const START: Timestamp = Timestamp::from_millis(1_700_000_000_300);
 
@@ -29,8 +29,8 @@ pub(super) fn instance(name: &str) -> InstanceName {
     InstanceName::new(name).expect("valid")
 }
 
-pub(super) fn ending() -> Ending {
-    Ending { what: "exit status: 3".into(), output: vec!["boom".into()] }
+pub(super) fn ending() -> Termination {
+    Termination { what: "exit status: 3".into(), output: vec!["boom".into()] }
 }
 
 fn template(initial_scale: &str) -> Template {
@@ -55,7 +55,7 @@ impl Fixture {
     /// A controller that starts instances itself.
     pub(super) fn local(declaration: Declaration) -> Self {
         let launch = Some(Launch::new(vec!["app".into()]).into());
-        let mut world = Self::empty(Strangers::Refuse, START);
+        let mut world = Self::empty(UndeclaredRevisions::Refuse, START);
         world.apply(Event::Declare(Box::new(Declaration { launch, ..declaration })));
         world
     }
@@ -66,16 +66,16 @@ impl Fixture {
     }
 
     pub(super) fn remote_at(declaration: Declaration, now: Timestamp) -> Self {
-        let mut world = Self::empty(Strangers::Refuse, now);
+        let mut world = Self::empty(UndeclaredRevisions::Refuse, now);
         world.apply(Event::Declare(Box::new(declaration)));
         world
     }
 
     pub(super) fn adopting() -> Self {
-        Self::empty(Strangers::Adopt(Box::new(template("0"))), START)
+        Self::empty(UndeclaredRevisions::Adopt(Box::new(template("0"))), START)
     }
 
-    fn empty(strangers: Strangers, now: Timestamp) -> Self {
+    fn empty(strangers: UndeclaredRevisions, now: Timestamp) -> Self {
         Self { now, ..Self::of(State::new(strangers)) }
     }
 
@@ -127,7 +127,7 @@ impl Fixture {
 
     pub(super) fn activator(&mut self) -> ReporterId {
         let reporter = self.reporter();
-        let greeting = Greeting::Activator { name: instance("door"), max_waiting: 0, token: None };
+        let greeting = Hello::Activator { name: instance("door"), max_waiting: 0, token: None };
         self.apply(Event::Connected { reporter, greeting });
         reporter
     }
@@ -166,7 +166,7 @@ impl Fixture {
         token: u8,
     ) -> (ReporterId, Vec<Effect>) {
         let reporter = self.reporter();
-        let greeting = Greeting::QueueProxy {
+        let greeting = Hello::QueueProxy {
             revision: revision(),
             instance: instance(name),
             address: address.into(),
@@ -179,7 +179,7 @@ impl Fixture {
     }
 
     fn greet_as(&mut self, reporter: ReporterId, revision: &str, name: &str) -> Vec<Effect> {
-        let greeting = Greeting::QueueProxy {
+        let greeting = Hello::QueueProxy {
             revision: RevisionId::new("default", revision).expect("valid"),
             instance: instance(name),
             address: "127.0.0.1:8012".into(),

@@ -3,15 +3,16 @@
 //! controller never caught up and answered nobody. Operations are counted here, not time.
 
 use super::fixture::{Fixture, declaration, revision, stat};
-use crate::event::{Effect, Word};
+use crate::event::{Effect, ServerMessage};
 use crate::identity::ReporterId;
 
 const INSTANCES: u64 = 10_000;
 const SECONDS: u64 = 3;
 
 fn lists(effects: &[Effect]) -> usize {
-    let is_list =
-        |effect: &&Effect| matches!(effect, Effect::Tell { word: Word::Endpoints { .. }, .. });
+    let is_list = |effect: &&Effect| {
+        matches!(effect, Effect::Send { word: ServerMessage::Endpoints { .. }, .. })
+    };
     effects.iter().filter(is_list).count()
 }
 

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::fixture::{self, Fixture, Stat, declaration, instance, stat};
 use crate::declaration::{Declaration, Launch};
-use crate::event::{Effect, Event, StopMode, Word};
+use crate::event::{Effect, Event, ServerMessage, StopMode};
 use crate::identity::ReporterId;
-use crate::state::{State, Strangers};
+use crate::state::{State, UndeclaredRevisions};
 
 /// Most instances of the revision under test.
 const MAX: i32 = 4;
@@ -68,7 +68,7 @@ impl Seen {
                     assert!(self.started.contains(instance.as_str()), "{instance} is not ours");
                     self.kept.remove(instance.as_str());
                 }
-                Effect::Tell { word: Word::Endpoints { endpoints, .. }, .. } => {
+                Effect::Send { word: ServerMessage::Endpoints { endpoints, .. }, .. } => {
                     for endpoint in endpoints.iter() {
                         let name = endpoint.instance.as_str();
                         assert!(!endpoint.address.is_empty(), "{name} has no address");
@@ -86,7 +86,7 @@ fn world() -> (Fixture, ReporterId, Vec<Effect>) {
     let mut declaration = declaration(2, "0");
     declaration.lifecycle.bounds.max = MAX;
     let launch = Some(Launch::new(vec!["app".into()]).into());
-    let mut world = Fixture::of(State::new(Strangers::Refuse));
+    let mut world = Fixture::of(State::new(UndeclaredRevisions::Refuse));
     let declared = Event::Declare(Box::new(Declaration { launch, ..declaration }));
     let effects = world.apply(declared);
     let door = world.activator();

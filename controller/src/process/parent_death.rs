@@ -21,9 +21,9 @@ use std::os::unix::process::CommandExt;
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 
-use super::mark::PARENT_VARIABLE;
+use super::process_tag::PARENT_VARIABLE;
 #[cfg(target_os = "linux")]
-use super::mark::{self, INSTANCE_VARIABLE, Of, RUN_VARIABLE, RunId};
+use super::process_tag::{self, INSTANCE_VARIABLE, RUN_VARIABLE, RunId, Scope};
 #[cfg(target_os = "linux")]
 use crate::identity::InstanceName;
 
@@ -123,7 +123,7 @@ pub fn follow_parent() -> io::Result<()> {
         check_parent(parent)?;
         let watching = move || {
             if wait_for_end(&ending).is_ok() {
-                mark::sweep(Of::Instance(&run, &instance));
+                process_tag::sweep(Scope::Instance(&run, &instance));
             }
             std::process::exit(EXIT_ORPHANED);
         };

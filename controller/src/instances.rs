@@ -14,7 +14,7 @@ use crate::instance::{Failure, Instance, Owner, Phase};
 
 /// The instances of one revision.
 #[derive(Debug, Default)]
-pub(crate) struct Roster {
+pub(crate) struct Instances {
     instances: BTreeMap<InstanceName, Instance>,
     figures: Figures,
     /// Ours that have yet to become ready, the longest started first.
@@ -105,7 +105,7 @@ impl Figures {
     }
 }
 
-impl Roster {
+impl Instances {
     /// How many instances there are.
     pub(crate) fn len(&self) -> usize {
         self.instances.len()

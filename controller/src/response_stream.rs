@@ -17,18 +17,18 @@ use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::{Code, Status};
 
-use crate::event::{Endpoint, Refusal, Word};
+use crate::event::{Endpoint, Refusal, ServerMessage};
 use crate::identity::RevisionId;
 
 /// The end that words are put into. Never waits; clones put into the same stream.
 #[derive(Debug, Clone)]
-pub(crate) struct Outlet {
+pub(crate) struct ResponseSender {
     shared: Arc<Shared>,
 }
 
 /// The end that the reporter reads.
 #[derive(Debug)]
-pub(crate) struct Words {
+pub(crate) struct ResponseStream {
     shared: Arc<Shared>,
 }
 
@@ -41,7 +41,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Pending {
-    directive: Option<Word>,
+    directive: Option<ServerMessage>,
     acknowledged: Option<u64>,
     endpoints: BTreeMap<RevisionId, Arc<[Endpoint]>>,
     end: Option<Result<(), Status>>,
@@ -49,20 +49,20 @@ struct Pending {
 }
 
 /// Both ends of a stream.
-pub(crate) fn pair() -> (Outlet, Words) {
+pub(crate) fn pair() -> (ResponseSender, ResponseStream) {
     let shared = Arc::new(Shared { pending: Mutex::default(), is_over: watch::Sender::new(false) });
-    (Outlet { shared: Arc::clone(&shared) }, Words { shared })
+    (ResponseSender { shared: Arc::clone(&shared) }, ResponseStream { shared })
 }
 
-impl Outlet {
+impl ResponseSender {
     /// Says something, instead of what was said of the same before and not yet read. What is said
     /// after the end is said to nobody.
-    pub(crate) fn say(&self, word: Word) {
+    pub(crate) fn send(&self, word: ServerMessage) {
         self.change(|pending| match word {
             _ if pending.end.is_some() => {}
-            Word::Directive { .. } => pending.directive = Some(word),
-            Word::Acknowledged { sequence } => pending.acknowledged = Some(sequence),
-            Word::Endpoints { revision, endpoints } => {
+            ServerMessage::Directive { .. } => pending.directive = Some(word),
+            ServerMessage::Acknowledged { sequence } => pending.acknowledged = Some(sequence),
+            ServerMessage::Endpoints { revision, endpoints } => {
                 pending.endpoints.insert(revision, endpoints);
             }
         });
@@ -94,18 +94,18 @@ impl Outlet {
 }
 
 impl Pending {
-    fn next(&mut self) -> Option<Word> {
+    fn next(&mut self) -> Option<ServerMessage> {
         if let Some(directive) = self.directive.take() {
             return Some(directive);
         }
         if let Some((revision, endpoints)) = self.endpoints.pop_first() {
-            return Some(Word::Endpoints { revision, endpoints });
+            return Some(ServerMessage::Endpoints { revision, endpoints });
         }
-        self.acknowledged.take().map(|sequence| Word::Acknowledged { sequence })
+        self.acknowledged.take().map(|sequence| ServerMessage::Acknowledged { sequence })
     }
 }
 
-impl Stream for Words {
+impl Stream for ResponseStream {
     type Item = Result<ReportResponse, Status>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -130,7 +130,7 @@ impl Stream for Words {
     }
 }
 
-impl Drop for Words {
+impl Drop for ResponseStream {
     fn drop(&mut self) {
         *self.shared.pending.lock() = Pending { end: Some(Ok(())), ..Pending::default() };
         self.shared.is_over.send_replace(true);
@@ -150,9 +150,9 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
 }
 
 /// The controller's words on the wire.
-fn to_wire(word: Word) -> ReportResponse {
+fn to_wire(word: ServerMessage) -> ReportResponse {
     let message = match word {
-        Word::Directive { report_interval_ms, history_seconds } => {
+        ServerMessage::Directive { report_interval_ms, history_seconds } => {
             Answer::Directive(wire::Directive {
                 report_interval_ms,
                 history_seconds,
@@ -160,8 +160,8 @@ fn to_wire(word: Word) -> ReportResponse {
                 drain: false,
             })
         }
-        Word::Acknowledged { sequence } => Answer::Ack(wire::Ack { sequence }),
-        Word::Endpoints { revision, endpoints } => Answer::Endpoints(wire::Endpoints {
+        ServerMessage::Acknowledged { sequence } => Answer::Ack(wire::Ack { sequence }),
+        ServerMessage::Endpoints { revision, endpoints } => Answer::Endpoints(wire::Endpoints {
             revision: Some((&revision).into()),
             endpoints: endpoints
                 .iter()
@@ -183,13 +183,13 @@ mod tests {
 
     use super::*;
 
-    fn list(revision: &str, instances: &[&str]) -> Word {
+    fn list(revision: &str, instances: &[&str]) -> ServerMessage {
         let endpoint = |name: &&str| Endpoint {
             instance: crate::identity::InstanceName::new(name).expect("valid"),
             address: "127.0.0.1:1".into(),
             limit: 0,
         };
-        Word::Endpoints {
+        ServerMessage::Endpoints {
             revision: RevisionId::new("default", revision).expect("valid"),
             endpoints: instances.iter().map(endpoint).collect(),
         }
@@ -199,11 +199,11 @@ mod tests {
     async fn who_reads_late_hears_how_things_are() {
         let (outlet, mut words) = pair();
         for sequence in 0..10_000 {
-            outlet.say(list("web", &["old"]));
-            outlet.say(Word::Acknowledged { sequence });
+            outlet.send(list("web", &["old"]));
+            outlet.send(ServerMessage::Acknowledged { sequence });
         }
-        outlet.say(list("api", &[]));
-        outlet.say(list("web", &["new-1", "new-2"]));
+        outlet.send(list("api", &[]));
+        outlet.send(list("web", &["new-1", "new-2"]));
         outlet.end(Ok(()));
         let mut heard = Vec::new();
         while let Some(Ok(ReportResponse { message: Some(message) })) = words.next().await {
@@ -219,7 +219,7 @@ mod tests {
     #[tokio::test]
     async fn an_end_is_told_at_once_and_ends_both_sides() {
         let (outlet, mut words) = pair();
-        outlet.say(list("web", &["one"]));
+        outlet.send(list("web", &["one"]));
         outlet.end(Err(Status::already_exists("taken")));
         outlet.end(Ok(()));
         outlet.closed().await;
@@ -233,13 +233,16 @@ mod tests {
         let (outlet, words) = pair();
         let list: Arc<[Endpoint]> = Arc::from([]);
         let revision = RevisionId::new("default", "web").expect("valid");
-        let word = || Word::Endpoints { revision: revision.clone(), endpoints: Arc::clone(&list) };
-        outlet.say(word());
+        let word = || ServerMessage::Endpoints {
+            revision: revision.clone(),
+            endpoints: Arc::clone(&list),
+        };
+        outlet.send(word());
         drop(words);
         outlet.closed().await;
         assert_eq!(Arc::strong_count(&list), 1);
         // The owner goes on speaking until it hears of the end.
-        outlet.say(word());
+        outlet.send(word());
         assert_eq!(Arc::strong_count(&list), 1);
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tidegate_autoscaler::Timestamp;
 
 use super::{Context, Revision};
-use crate::crash::Verdict;
-use crate::event::{Effect, Ending, Notice, StopMode};
+use crate::crash_loop_backoff::Restart;
+use crate::event::{Effect, Notice, StopMode, Termination};
 use crate::identity::InstanceName;
 use crate::instance::{Failure, Instance, Owner, Phase};
 
@@ -28,7 +28,7 @@ impl Revision {
     }
 
     /// Starts or stops instances until there are as many as wanted.
-    pub(super) fn converge(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn reconcile(&mut self, cx: &mut Context<'_>) {
         self.push_endpoints(cx);
         let may_start = self.crash.may_start(cx.now);
         let Some(launch) = self.declaration.launch.clone() else { return };
@@ -112,7 +112,7 @@ impl Revision {
         &mut self,
         cx: &mut Context<'_>,
         name: &InstanceName,
-        mut ending: Ending,
+        mut ending: Termination,
     ) {
         let Some(instance) = self.roster.remove(name) else { return };
         self.demand.forget_instance(name);
@@ -120,7 +120,7 @@ impl Revision {
         if instance.phase == Phase::Draining {
             let instance = name.clone();
             cx.effects.push(Effect::Announce(Notice::Stopped { instance }));
-            self.converge(cx);
+            self.reconcile(cx);
             return;
         }
         if let Some(Failure::NeverReady { deadline_ms }) = instance.failure {
@@ -131,19 +131,19 @@ impl Revision {
         }
         let ready_ms = instance.ready_since.map(|since| cx.now.millis_since(since));
         match self.crash.failed(cx.now, ready_ms) {
-            Verdict::RetryIn(retry_in_ms) => {
+            Restart::RetryIn(retry_in_ms) => {
                 let instance = name.clone();
                 let notice = Notice::Crashed { instance, ending, retry_in_ms };
                 cx.effects.push(Effect::Announce(notice));
             }
-            Verdict::GiveUp { attempts } => {
+            Restart::GiveUp { attempts } => {
                 self.gave_up = true;
                 let revision = self.id().clone();
                 let notice = Notice::GaveUp { revision, ending, attempts };
                 cx.effects.push(Effect::Announce(notice));
             }
         }
-        self.converge(cx);
+        self.reconcile(cx);
     }
 
     /// Somebody looked into an instance that is not ready.

@@ -61,19 +61,19 @@ impl AsRef<OsStr> for RunId {
 
 /// Which processes are meant.
 #[derive(Debug, Clone, Copy)]
-pub enum Of<'a> {
+pub enum Scope<'a> {
     /// Everything of a run.
     Run(&'a RunId),
     /// What belongs to one instance of a run.
     Instance(&'a RunId, &'a InstanceName),
 }
 
-impl Of<'_> {
+impl Scope<'_> {
     fn marks(&self, environment: &[u8]) -> bool {
         let has = |name, wanted: &str| value(environment, name) == Some(wanted.as_bytes());
         match self {
-            Of::Run(run) => has(RUN_VARIABLE, &run.0),
-            Of::Instance(run, instance) => {
+            Scope::Run(run) => has(RUN_VARIABLE, &run.0),
+            Scope::Instance(run, instance) => {
                 has(RUN_VARIABLE, &run.0) && has(INSTANCE_VARIABLE, instance.as_str())
             }
         }
@@ -84,7 +84,7 @@ impl Of<'_> {
 /// whoever is killed while it kills them leaves the watchers to go on. Reads `/proc`, so it finds
 /// nothing on systems without it.
 #[must_use]
-pub fn find(of: Of<'_>) -> Vec<Pid> {
+pub fn find(of: Scope<'_>) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let ourselves = rustix::process::getpid();
     let pids = entries.filter_map(|entry| {
@@ -114,7 +114,7 @@ fn value<'a>(environment: &'a [u8], name: &str) -> Option<&'a [u8]> {
 
 /// Kills everything that carries the mark, also what appears meanwhile. Returns how many processes
 /// there were. Blocks until they are gone, or for a tenth of a second if they do not go.
-pub fn sweep(of: Of<'_>) -> usize {
+pub fn sweep(of: Scope<'_>) -> usize {
     let mut seen = BTreeSet::new();
     for _ in 0..SWEEPS_MAX {
         let found = find(of);
@@ -141,8 +141,8 @@ mod tests {
         let name = InstanceName::new("web-1").expect("valid");
         let environment = |text: String| text.replace(' ', "\0").into_bytes();
         let marked = environment(format!("A=b TIDEGATE_RUN={run} TIDEGATE_INSTANCE=web-1 "));
-        assert!(Of::Run(&run).marks(&marked));
-        assert!(Of::Instance(&run, &name).marks(&marked));
+        assert!(Scope::Run(&run).marks(&marked));
+        assert!(Scope::Instance(&run, &name).marks(&marked));
         let others = [
             format!("XTIDEGATE_RUN={run}"),
             format!("TIDEGATE_RUN={run}0"),
@@ -150,10 +150,10 @@ mod tests {
             format!("NOTE=TIDEGATE_RUN={run}"),
         ];
         for other in others {
-            assert!(!Of::Run(&run).marks(&environment(other.clone())), "{other}");
+            assert!(!Scope::Run(&run).marks(&environment(other.clone())), "{other}");
         }
         let neighbour = environment(format!("TIDEGATE_RUN={run} TIDEGATE_INSTANCE=web-12"));
-        assert!(!Of::Instance(&run, &name).marks(&neighbour));
+        assert!(!Scope::Instance(&run, &name).marks(&neighbour));
     }
 
     #[test]

@@ -14,7 +14,7 @@ const LONGEST_WAIT_MS: u64 = 30_000;
 
 /// Counts failures and spaces attempts.
 #[derive(Debug, Default)]
-pub(crate) struct CrashBackoff {
+pub(crate) struct CrashLoopBackoff {
     failures: u32,
     ever_ready: bool,
     not_before: Option<Timestamp>,
@@ -22,28 +22,28 @@ pub(crate) struct CrashBackoff {
 
 /// What follows from a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Restart {
     /// Try again after this many milliseconds.
     RetryIn(u64),
     /// It has never worked: do not try again.
     GiveUp { attempts: u32 },
 }
 
-impl CrashBackoff {
+impl CrashLoopBackoff {
     pub(crate) fn became_ready(&mut self) {
         self.ever_ready = true;
     }
 
     /// An instance failed at `now` that had been ready for `ready_ms`, if ever.
-    pub(crate) fn failed(&mut self, now: Timestamp, ready_ms: Option<u64>) -> Verdict {
+    pub(crate) fn failed(&mut self, now: Timestamp, ready_ms: Option<u64>) -> Restart {
         if ready_ms.is_some_and(|ms| ms >= STEADY_MS) {
             self.failures = 0;
             self.not_before = None;
-            return Verdict::RetryIn(0);
+            return Restart::RetryIn(0);
         }
         self.failures = self.failures.saturating_add(1);
         if !self.ever_ready && self.failures >= ATTEMPTS_MAX {
-            return Verdict::GiveUp { attempts: self.failures };
+            return Restart::GiveUp { attempts: self.failures };
         }
         // A single death, however young, is replaced at once: somebody's request may wait.
         let doublings = self.failures - 1;
@@ -54,7 +54,7 @@ impl CrashBackoff {
                 .min(LONGEST_WAIT_MS),
         };
         self.not_before = Some(now.plus_millis(wait_ms));
-        Verdict::RetryIn(wait_ms)
+        Restart::RetryIn(wait_ms)
     }
 
     /// How many failed since one was last ready for [`STEADY_MS`].
@@ -80,25 +80,25 @@ mod tests {
 
     #[test]
     fn what_never_worked_is_given_up() {
-        let mut crash = CrashBackoff::default();
+        let mut crash = CrashLoopBackoff::default();
         let now = Timestamp::EPOCH;
-        assert_eq!(crash.failed(now, None), Verdict::RetryIn(100));
+        assert_eq!(crash.failed(now, None), Restart::RetryIn(100));
         assert_eq!(crash.retry_at(), Some(now.plus_millis(100)));
         assert!(!crash.may_start(now) && crash.may_start(now.plus_millis(100)));
-        assert_eq!(crash.failed(now, None), Verdict::RetryIn(200));
-        assert_eq!(crash.failed(now, None), Verdict::GiveUp { attempts: 3 });
+        assert_eq!(crash.failed(now, None), Restart::RetryIn(200));
+        assert_eq!(crash.failed(now, None), Restart::GiveUp { attempts: 3 });
     }
 
     #[test]
     fn what_worked_once_is_tried_for_ever_but_slowly() {
-        let mut crash = CrashBackoff::default();
+        let mut crash = CrashLoopBackoff::default();
         crash.became_ready();
         let now = Timestamp::EPOCH;
-        let waits: Vec<Verdict> = (0..12).map(|_| crash.failed(now, Some(5))).collect();
-        assert_eq!(waits[0], Verdict::RetryIn(0));
-        assert_eq!(waits[1], Verdict::RetryIn(200));
-        assert_eq!(waits[11], Verdict::RetryIn(LONGEST_WAIT_MS));
-        assert_eq!(crash.failed(now, Some(STEADY_MS)), Verdict::RetryIn(0));
+        let waits: Vec<Restart> = (0..12).map(|_| crash.failed(now, Some(5))).collect();
+        assert_eq!(waits[0], Restart::RetryIn(0));
+        assert_eq!(waits[1], Restart::RetryIn(200));
+        assert_eq!(waits[11], Restart::RetryIn(LONGEST_WAIT_MS));
+        assert_eq!(crash.failed(now, Some(STEADY_MS)), Restart::RetryIn(0));
         assert!(crash.may_start(now));
     }
 }

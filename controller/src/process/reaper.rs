@@ -15,7 +15,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::mark::{self, Of, RunId};
+use super::process_tag::{self, RunId, Scope};
 
 /// The name of a guard's process: short enough for the kernel's 15 bytes, and without ours in it.
 pub const NAME: &str = "tg-watchman";
@@ -32,12 +32,12 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// The guard as seen from the process that it guards. Dropping it without a dismissal is our death
 /// to the guard.
 #[derive(Debug)]
-pub struct Guard {
+pub struct Reaper {
     dismissal: oneshot::Sender<()>,
     watching: JoinHandle<()>,
 }
 
-impl Guard {
+impl Reaper {
     /// Posts a guard, and another one whenever it ends: `command` must call [`stand`] with the
     /// run's id, which is added as its last argument. Must be called within a tokio runtime.
     ///
@@ -164,7 +164,7 @@ pub fn stand(run: &RunId, from: &mut impl Read) -> usize {
             Err(_) => break,
         }
     }
-    if heard == LAST_WORD { 0 } else { mark::sweep(Of::Run(run)) }
+    if heard == LAST_WORD { 0 } else { process_tag::sweep(Scope::Run(run)) }
 }
 
 #[cfg(test)]
@@ -174,7 +174,7 @@ mod tests {
     fn marked(run: &RunId) -> std::process::Child {
         std::process::Command::new("sleep")
             .arg("600")
-            .env(mark::RUN_VARIABLE, run)
+            .env(process_tag::RUN_VARIABLE, run)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

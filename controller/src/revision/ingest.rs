@@ -6,7 +6,7 @@ use super::{Context, Revision};
 use crate::event::{Effect, Notice, Refusal};
 use crate::identity::{InstanceName, ReporterId, Token};
 use crate::instance::{Instance, Owner, Phase, settle};
-use crate::report::{Claim, PERIOD_MAX_MS, Report};
+use crate::report::{LoadCeiling, PERIOD_MAX_MS, Report};
 
 /// Remembered reports no older than this are as good as fresh ones.
 const FRESH_MS: u64 = 1_500;
@@ -56,7 +56,12 @@ impl Revision {
     }
 
     /// A sidecar that was checked opened a stream: one of ours, one we knew, or a new one.
-    pub(crate) fn greet(&mut self, cx: &mut Context<'_>, reporter: ReporterId, sidecar: Sidecar) {
+    pub(crate) fn connected(
+        &mut self,
+        cx: &mut Context<'_>,
+        reporter: ReporterId,
+        sidecar: Sidecar,
+    ) {
         let now = cx.now;
         let name = &sidecar.instance;
         if self.roster.get(name).is_none() {
@@ -86,7 +91,12 @@ impl Revision {
     }
 
     /// The stream of an instance ended. What it said last holds: silence is not zero.
-    pub(crate) fn part(&mut self, cx: &mut Context<'_>, reporter: ReporterId, name: &InstanceName) {
+    pub(crate) fn disconnected(
+        &mut self,
+        cx: &mut Context<'_>,
+        reporter: ReporterId,
+        name: &InstanceName,
+    ) {
         if !self.is_heard_on(name, reporter) {
             return;
         }
@@ -110,14 +120,14 @@ impl Revision {
 
     /// What an instance may claim at most: what it can hold by its limit and its line, whoever set
     /// them.
-    fn claim(&self, name: &InstanceName) -> Claim {
+    fn load_ceiling(&self, name: &InstanceName) -> LoadCeiling {
         let limit = self.declaration.container_concurrency;
         let announced = self.roster.get(name).map_or(0, |instance| instance.max_waiting);
-        Claim::of_instance(limit, announced)
+        LoadCeiling::of_instance(limit, announced)
     }
 
     /// A sidecar's fresh numbers.
-    pub(crate) fn hear_instance(
+    pub(crate) fn instance_reported(
         &mut self,
         cx: &mut Context<'_>,
         (reporter, name): (ReporterId, &InstanceName),
@@ -126,7 +136,7 @@ impl Revision {
         if !self.is_heard_on(name, reporter) {
             return;
         }
-        let report = &report.within(&self.claim(name));
+        let report = &report.within(&self.load_ceiling(name));
         self.demand.instance(name, report);
         self.follow(cx, name, report);
         if report.waiting > 0 {
@@ -135,15 +145,15 @@ impl Revision {
     }
 
     /// An activator's fresh numbers for this revision.
-    pub(crate) fn hear_activator(
+    pub(crate) fn activator_reported(
         &mut self,
         cx: &mut Context<'_>,
         reporter: ReporterId,
         report: &Report,
-        claim: &Claim,
+        claim: &LoadCeiling,
     ) {
         let report = &report.within(claim);
-        self.rouse(cx.now);
+        self.wake(cx.now);
         self.demand.activator(reporter, report);
         if report.waiting > 0 {
             self.urgent(cx);
@@ -161,7 +171,7 @@ impl Revision {
         if !self.is_heard_on(name, reporter) {
             return;
         }
-        let (known, claim) = (self.demand.last_sequence(name), self.claim(name));
+        let (known, claim) = (self.demand.last_sequence(name), self.load_ceiling(name));
         for report in reports.iter().filter(|report| report.sequence > known) {
             let report = &report.within(&claim);
             self.remember(cx, Origin::Instances, report);
@@ -184,11 +194,11 @@ impl Revision {
         cx: &mut Context<'_>,
         reporter: ReporterId,
         report: &Report,
-        claim: &Claim,
+        claim: &LoadCeiling,
     ) {
         self.remember(cx, Origin::Activator, &report.within(claim));
         if is_fresh(cx, report) {
-            self.hear_activator(cx, reporter, report, claim);
+            self.activator_reported(cx, reporter, report, claim);
         }
     }
 
@@ -228,7 +238,7 @@ impl Revision {
         }
         self.push_endpoints(cx);
         if changed {
-            self.converge(cx);
+            self.reconcile(cx);
         }
     }
 }
