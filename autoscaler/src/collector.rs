@@ -35,12 +35,12 @@ pub enum Missing {
 
 /// What silence means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Silence {
+pub enum StaleData {
     /// As in Knative: the data that are left count, then zero, then nothing is known.
     #[default]
-    Ages,
+    Decay,
     /// Somebody should be reporting and is not: what was known last is held.
-    Holds,
+    Hold,
 }
 
 /// The reports of all instances that fell into the second written last, to average them.
@@ -90,9 +90,9 @@ impl Collector {
         at: Timestamp,
         origin: Origin,
         sample: &Sample,
-        silence: Silence,
+        silence: StaleData,
     ) {
-        self.repeat(at, if silence == Silence::Holds { u64::MAX } else { FEW_BUCKETS });
+        self.repeat(at, if silence == StaleData::Hold { u64::MAX } else { FEW_BUCKETS });
         let values = sample.own();
         if origin == Origin::Activator {
             return self.add(at, values);
@@ -136,7 +136,7 @@ impl Collector {
         &self,
         now: Timestamp,
         metric: ScalingMetric,
-        silence: Silence,
+        silence: StaleData,
     ) -> Result<Averages, Missing> {
         if self.knows_nothing(now, silence) {
             return Err(Missing::NoData);
@@ -150,16 +150,16 @@ impl Collector {
     }
 
     /// Whether there are no averages, and will be none until something is recorded.
-    pub fn knows_nothing(&self, now: Timestamp, silence: Silence) -> bool {
-        let asked = self.scraped || silence == Silence::Holds;
+    pub fn knows_nothing(&self, now: Timestamp, silence: StaleData) -> bool {
+        let asked = self.scraped || silence == StaleData::Hold;
         asked && self.stable.is_empty(now)
     }
 
     /// The time that the windows are looked at from: `now`, but if silence holds no later than
     /// the second after the newest report.
-    fn seen_from(&self, now: Timestamp, silence: Silence) -> Timestamp {
+    fn seen_from(&self, now: Timestamp, silence: StaleData) -> Timestamp {
         match self.stable.last_recorded() {
-            Some(last) if silence == Silence::Holds => now.min(last.plus_millis(BUCKET_MS)),
+            Some(last) if silence == StaleData::Hold => now.min(last.plus_millis(BUCKET_MS)),
             _ => now,
         }
     }
@@ -176,7 +176,7 @@ impl Collector {
         &self,
         now: Timestamp,
         metric: ScalingMetric,
-        silence: Silence,
+        silence: StaleData,
         length_ms: u64,
     ) -> Option<f64> {
         let now = self.seen_from(now, silence);
@@ -190,7 +190,7 @@ impl Collector {
     }
 
     /// What the averages as seen at `now` are made of.
-    pub fn coverage(&self, now: Timestamp, silence: Silence) -> Coverage {
+    pub fn coverage(&self, now: Timestamp, silence: StaleData) -> Coverage {
         let seen = self.seen_from(now, silence);
         let span = |window: &Window<2>| Span {
             known_s: window.averaged(seen),

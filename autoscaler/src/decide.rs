@@ -3,7 +3,9 @@
 //! [`decide`] reads nothing but its [`Inputs`] and changes nothing. Whoever calls it applies the
 //! outcome to the memory the next inputs are made of ([`crate::RevisionAutoscaler`] does).
 
-use crate::decision::{BurstCapacity, Clamp, Delay, PanicChange, Rule, SignalTrace, Steps, Wish};
+use crate::decision::{
+    BurstCapacity, Clamp, Delay, PanicChange, Recommendation, Rule, SignalTrace, Steps,
+};
 use crate::explain::Detail;
 use crate::observed::Observed;
 use crate::signal::SignalKind;
@@ -75,7 +77,9 @@ fn decide_with(inputs: &Inputs, observed: Observed, steps: &mut Steps) -> Outcom
     let mut wish = calm_wish;
     limits.note_clamps(steps);
     let panics = steps.panic_after.since.is_some();
-    if panics && let Some(hasty_wish) = hasty_wish(inputs, over, steps).filter(|&w| w > wish) {
+    if panics
+        && let Some(hasty_wish) = panic_recommendation(inputs, over, steps).filter(|&w| w > wish)
+    {
         steps.rule = Rule::Panic;
         wish = hasty_wish;
     }
@@ -142,17 +146,17 @@ impl Limits {
     }
 
     /// Follows a load through every clamp, in Knative's order.
-    fn wish(&self, load: f64, target: f64, peak: f64) -> Wish {
+    fn recommendation(&self, load: f64, target: f64, peak: f64) -> Recommendation {
         let needed = (load / target).ceil();
         let capped = needed.min(peak);
         let limited = self.improvements.narrow(capped.max(self.down).min(self.up));
         let raised = self.activation_scale > 1 && capped > 0.0;
         let wish = if raised { limited.max(self.activation_scale) } else { limited };
-        Wish { needed, limited, wish }
+        Recommendation { needed, limited, wish }
     }
 
     /// What kept a wish from what its load needs.
-    fn clamp_of(&self, wish: &Wish, peak: f64) -> Clamp {
+    fn clamp_of(&self, wish: &Recommendation, peak: f64) -> Clamp {
         let capped = wish.needed.min(peak);
         if capped.max(self.down) > self.up {
             Clamp::GrowthRate
@@ -194,8 +198,8 @@ fn weigh_signals(inputs: &Inputs, observed: Observed, limits: &Limits, steps: &m
         let peak = limits.peak_for(signal.kind);
         let traced = SignalTrace {
             kind: signal.kind,
-            stable: limits.wish(signal.stable, signal.target, peak),
-            panic: limits.wish(signal.panic, signal.target, f64::INFINITY),
+            stable: limits.recommendation(signal.stable, signal.target, peak),
+            panic: limits.recommendation(signal.panic, signal.target, f64::INFINITY),
         };
         over |= traced.panic.needed / capacity >= inputs.spec.panic_threshold;
         if traced.stable.wish > steps.signals[usize::from(steps.stable_winner)].stable.wish {
@@ -241,7 +245,7 @@ fn settle_panic(inputs: &Inputs, observed: Observed, over: bool, steps: &mut Ste
 
 /// What the panic window wishes, if it is heard. With `Improvements::count_starting` only a new
 /// cause for panic raises the wish again: what was requested before is on its way.
-fn hasty_wish(inputs: &Inputs, over: bool, steps: &Steps) -> Option<i32> {
+fn panic_recommendation(inputs: &Inputs, over: bool, steps: &Steps) -> Option<i32> {
     let heard = over || !inputs.improvements.count_starting;
     heard.then(|| steps.panic_winner().panic.wish)
 }

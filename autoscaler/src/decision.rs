@@ -216,7 +216,7 @@ pub enum PanicChange {
 /// One window's wish.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Wish {
+pub struct Recommendation {
     /// Load divided by target, rounded up.
     pub needed: f64,
     /// That within the rates of growth and shrinking.
@@ -232,14 +232,14 @@ pub struct SignalTrace {
     /// Which signal.
     pub kind: SignalKind,
     /// Over the stable window.
-    pub stable: Wish,
+    pub stable: Recommendation,
     /// Over the panic window.
-    pub panic: Wish,
+    pub panic: Recommendation,
 }
 
 impl SignalTrace {
     const NONE: SignalTrace = {
-        let wish = Wish { needed: 0.0, limited: 0, wish: 0 };
+        let wish = Recommendation { needed: 0.0, limited: 0, wish: 0 };
         SignalTrace { kind: SignalKind::Concurrency, stable: wish, panic: wish }
     };
 }

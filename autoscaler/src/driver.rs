@@ -8,7 +8,7 @@
 
 use crate::explain::Decision;
 use crate::lifecycle::{
-    ActivatorProbe, Lifecycle, LifecycleSpec, Observation, Plumbing, Step, UNDECIDED,
+    ActivatorProbe, Lifecycle, LifecycleSpec, Observation, ServerlessService, Step, UNDECIDED,
 };
 use crate::observed::Observed;
 use crate::policy::{Policy, TickInput};
@@ -34,7 +34,7 @@ pub enum Path {
 
 /// What there is at the time of a decision.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scene<'a> {
+pub struct ClusterView<'a> {
     /// Instances, and requests in flight and waiting.
     pub observed: Observed,
     /// Requests that activators hold or carry now, where what waits is to count at once.
@@ -56,7 +56,7 @@ pub enum Urgency {
 
 /// What follows from the last wish.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Followed {
+pub struct Applied {
     /// Instances asked for before.
     pub before: i32,
     /// Instances to ask for.
@@ -144,7 +144,7 @@ impl<P: Policy> Driver<P> {
 
     /// Something happens to a revision at rest: what was held belongs to a second long over, and
     /// the first decision in turn is soon.
-    pub fn rouse(&mut self, now: Timestamp) {
+    pub fn wake(&mut self, now: Timestamp) {
         self.held = 0.0;
         self.next_tick = now.plus_millis(URGENT_GAP_MS);
     }
@@ -185,9 +185,9 @@ impl<P: Policy> Driver<P> {
     pub fn tick(
         &mut self,
         now: Timestamp,
-        scene: &Scene<'_>,
+        scene: &ClusterView<'_>,
         spec: &LifecycleSpec,
-    ) -> (Decision, Followed) {
+    ) -> (Decision, Applied) {
         self.hold(now, scene);
         let observed = Some(scene.observed);
         let decision = self.policy.tick(&TickInput { now, observed, signals: scene.signals });
@@ -196,12 +196,12 @@ impl<P: Policy> Driver<P> {
         if decision.valid {
             self.assume(decision.desired, decision.excess_burst_capacity);
         }
-        let followed = self.follow(now, scene.observed.ready, scene.path, spec);
+        let followed = self.apply(now, scene.observed.ready, scene.path, spec);
         (decision, followed)
     }
 
     /// What waits at this moment is load, whatever the averages of the past say.
-    fn hold(&mut self, now: Timestamp, scene: &Scene<'_>) {
+    fn hold(&mut self, now: Timestamp, scene: &ClusterView<'_>) {
         let Some(at_activators) = scene.at_activators else { return };
         let more = at_activators - self.held;
         if scene.observed.waiting > 0
@@ -214,21 +214,21 @@ impl<P: Policy> Driver<P> {
     }
 
     /// Takes the last wish through bounds and lifecycle once more.
-    pub fn follow(
+    pub fn apply(
         &mut self,
         now: Timestamp,
         ready: u32,
         path: Path,
         spec: &LifecycleSpec,
-    ) -> Followed {
+    ) -> Applied {
         let Some(lifecycle) = &mut self.lifecycle else {
             let replicas = spec.bounds.apply(self.desired.max(0)).max(0);
-            return Followed { before: replicas, replicas, step: None };
+            return Applied { before: replicas, replicas, step: None };
         };
         let before = lifecycle.replicas();
         let plumbing = match path {
-            Path::Switched { activator_since } => Plumbing::Present { activator_since },
-            Path::ThroughActivator => Plumbing::ThroughActivator,
+            Path::Switched { activator_since } => ServerlessService::Present { activator_since },
+            Path::ThroughActivator => ServerlessService::ThroughActivator,
         };
         let observation = Observation {
             decided: self.desired,
@@ -240,6 +240,6 @@ impl<P: Policy> Driver<P> {
         let step = lifecycle.reconcile(now, spec, &observation);
         let after = |ms: i64| u64::try_from(ms).ok().map(|ms| now.plus_millis(ms.max(1)));
         self.recheck = step.recheck_ms.and_then(after);
-        Followed { before, replicas: lifecycle.replicas(), step: Some(step) }
+        Applied { before, replicas: lifecycle.replicas(), step: Some(step) }
     }
 }

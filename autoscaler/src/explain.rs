@@ -1,17 +1,17 @@
 //! Why a decision is what it is: a value, and one or two plain sentences.
 
 mod custom;
+mod display;
 mod figure;
 mod hpa;
 mod load;
-mod words;
 
 use crate::lifecycle::Step;
 use crate::time::Timestamp;
 
 pub use crate::decision::{
-    BurstCapacity, Clamp, Coverage, DecisionTrace, Delay, PanicChange, Rule, SignalTrace, Span,
-    Steps, Wish,
+    BurstCapacity, Clamp, Coverage, DecisionTrace, Delay, PanicChange, Recommendation, Rule,
+    SignalTrace, Span, Steps,
 };
 use crate::decision::{Inputs, Outcome};
 pub use custom::{Custom, FIGURES_MAX, LABEL_BYTES_MAX};

@@ -41,7 +41,6 @@
 //! * [`driver`]: policy, lifecycle and cadence put together: when to decide, and what follows.
 //! * [`scrape`]: a sample of all instances from the answers of some.
 
-mod calm;
 pub mod collector;
 pub mod decide;
 pub mod decision;
@@ -55,6 +54,7 @@ pub mod policy;
 pub mod revision;
 pub mod sample;
 pub mod scrape;
+mod service_time;
 pub mod settings;
 pub mod signal;
 pub mod spec;

@@ -33,11 +33,11 @@
 //! ```
 
 mod observation;
+mod scale_to_zero;
 mod spec;
 mod step;
-mod zero;
 
-pub use observation::{ActivatorProbe, Observation, Plumbing};
+pub use observation::{ActivatorProbe, Observation, ServerlessService};
 pub use spec::{DEFAULT_PROGRESS_DEADLINE, LifecycleSpec, ZeroScale};
 pub use step::{
     ActiveCondition, ActiveReason, ActiveStatus, ProbeUse, Step, StepRule, TrafficMode,
@@ -45,7 +45,7 @@ pub use step::{
 
 use crate::settings::ScaleBounds;
 use crate::time::Timestamp;
-use zero::{InPath, ZeroOutcome};
+use scale_to_zero::{InPath, ZeroOutcome};
 
 /// How many activators serve a revision before anything is known of its load.
 pub const MIN_ACTIVATORS: i32 = 2;
@@ -115,7 +115,7 @@ impl Lifecycle {
         observation: &Observation,
     ) -> Step {
         let step = self.step(now, spec, observation);
-        let always = observation.plumbing == Plumbing::ThroughActivator;
+        let always = observation.plumbing == ServerlessService::ThroughActivator;
         if step.rule == StepRule::BecameIdle && always {
             // That step only puts the activator into the path; the next one is already due.
             return self.step(now, spec, observation);
@@ -126,15 +126,15 @@ impl Lifecycle {
     fn step(&mut self, now: Timestamp, spec: &LifecycleSpec, observation: &Observation) -> Step {
         let active = *self.active.get_or_insert(ActiveCondition::starting(now));
         let activator = match observation.plumbing {
-            Plumbing::Present { activator_since } => InPath::Since(activator_since),
-            Plumbing::ThroughActivator => InPath::Always,
-            Plumbing::Missing => {
+            ServerlessService::Present { activator_since } => InPath::Since(activator_since),
+            ServerlessService::ThroughActivator => InPath::Always,
+            ServerlessService::Missing => {
                 self.mode = TrafficMode::Proxy;
-                let wish = Wish::held(UNDECIDED, StepRule::Unplumbed);
+                let wish = Proposal::held(UNDECIDED, StepRule::Unplumbed);
                 return self.conclude(now, spec, 0, MIN_ACTIVATORS, wish);
             }
         };
-        let wish = self.wish(now, spec, observation, active, activator);
+        let wish = self.proposal(now, spec, observation, active, activator);
         let mut patch = None;
         if wish.applies && wish.want != self.replicas {
             self.replicas = wish.want;
@@ -152,23 +152,24 @@ impl Lifecycle {
     }
 
     /// What to ask for, and whether to act on it.
-    fn wish(
+    fn proposal(
         &self,
         now: Timestamp,
         spec: &LifecycleSpec,
         observation: &Observation,
         active: ActiveCondition,
         activator: InPath,
-    ) -> Wish {
+    ) -> Proposal {
         let decided = observation.decided;
         if decided < 0 && active.status != ActiveStatus::Unknown {
-            return Wish::held(decided, StepRule::Undecided);
+            return Proposal::held(decided, StepRule::Undecided);
         }
         let bounds = self.bounds_now(spec);
         let want = bounds.apply(decided).max(0);
         if want == 0 {
-            let idle = zero::Idle { now, active, mode: self.mode, activator };
-            let mut wish = Wish::from_zero(zero::decide(spec, &idle, observation.probe));
+            let idle = scale_to_zero::Idle { now, active, mode: self.mode, activator };
+            let mut wish =
+                Proposal::from_zero(scale_to_zero::decide(spec, &idle, observation.probe));
             if decided < 0 && matches!(wish.rule, StepRule::Activating { .. }) {
                 // Nobody wants zero: there is no wish at all yet.
                 wish.rule = StepRule::Undecided;
@@ -186,7 +187,7 @@ impl Lifecycle {
         } else {
             StepRule::LoweredToMax { max: bounds.max }
         };
-        Wish { want, applies: true, rule, recheck_ms: None, probe: ProbeUse::NotNeeded }
+        Proposal { want, applies: true, rule, recheck_ms: None, probe: ProbeUse::NotNeeded }
     }
 
     /// Until a revision has been whole once, its initial scale is its lower bound.
@@ -203,7 +204,7 @@ impl Lifecycle {
         spec: &LifecycleSpec,
         ready: i32,
         activators: i32,
-        wish: Wish,
+        wish: Proposal,
     ) -> Step {
         let least = if self.initialized { 1 } else { spec.initial_scale };
         let threshold = spec.bounds.min.max(least);
@@ -237,7 +238,7 @@ impl Lifecycle {
 
 /// What a step asks for, before it is carried out.
 #[derive(Debug, Clone, Copy)]
-struct Wish {
+struct Proposal {
     want: i32,
     applies: bool,
     rule: StepRule,
@@ -245,7 +246,7 @@ struct Wish {
     probe: ProbeUse,
 }
 
-impl Wish {
+impl Proposal {
     fn held(want: i32, rule: StepRule) -> Self {
         Self { want, applies: false, rule, recheck_ms: None, probe: ProbeUse::NotNeeded }
     }

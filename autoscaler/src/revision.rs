@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::calm::Calm;
-use crate::collector::{Averages, Collector, Missing, Silence};
+use crate::collector::{Averages, Collector, Missing, StaleData};
 use crate::decide::decide_from;
 use crate::decision::{Coverage, PanicState, Signals};
 use crate::explain::{Decision, Detail};
 use crate::observed::Observed;
 use crate::sample::{Origin, Sample};
+use crate::service_time::ServiceTimeEstimate;
 use crate::signal::{MAX_EXTRA_SIGNALS, Signal, SignalKind};
 use crate::spec::{DecisionSpec, Improvements, MetricSpec, ScalingMetric};
 use crate::time::Timestamp;
@@ -79,7 +79,7 @@ pub struct RevisionAutoscaler {
     status: Status,
     /// The instances that were ready at the last tick: who should be reporting.
     reporters: u32,
-    calm: Calm,
+    service_time: ServiceTimeEstimate,
 }
 
 impl RevisionAutoscaler {
@@ -103,7 +103,7 @@ impl RevisionAutoscaler {
             delay: None,
             status: Status { desired: -1, excess_burst_capacity: 0 },
             reporters: ready,
-            calm: Calm::default(),
+            service_time: ServiceTimeEstimate::default(),
             settings,
         };
         autoscaler.start_deciding(now, ready);
@@ -130,7 +130,7 @@ impl RevisionAutoscaler {
         if self.settings.improvements.average_reports {
             collector.record_averaged(at, origin, sample, silence);
         } else {
-            if silence == Silence::Holds {
+            if silence == StaleData::Hold {
                 collector.repeat(at, u64::MAX);
             }
             collector.record(at, sample);
@@ -153,7 +153,7 @@ impl RevisionAutoscaler {
         let measured = match &self.collector {
             Some(collector) => Measured {
                 averages: collector.averages(now, self.settings.spec.scaling_metric, silence),
-                held: silence == Silence::Holds && collector.is_silent(now),
+                held: silence == StaleData::Hold && collector.is_silent(now),
                 coverage: Some(collector.coverage(now, silence)),
             },
             None => Measured::elsewhere(Err(Missing::NotCollecting)),
@@ -215,7 +215,8 @@ impl RevisionAutoscaler {
         if !settings.improvements.count_starting {
             return None;
         }
-        let request_s = self.calm.bounding_request_s(now, settings.spec.stable_window_ms)?;
+        let request_s =
+            self.service_time.bounding_request_s(now, settings.spec.stable_window_ms)?;
         Some(self.request_rates(now)?.panic * request_s)
     }
 
@@ -228,7 +229,7 @@ impl RevisionAutoscaler {
     ) {
         let (Some(observed), Ok(load)) = (observed, averages) else { return };
         if observed.is_mostly_starting() {
-            self.calm.note_starting(now);
+            self.service_time.note_starting(now);
         }
         let settled = observed.starting == 0 && observed.ready > 0 && self.panic.since.is_none();
         let by_concurrency = self.settings.spec.scaling_metric == ScalingMetric::Concurrency;
@@ -236,7 +237,7 @@ impl RevisionAutoscaler {
             && by_concurrency
             && let Some(rates) = self.request_rates(now)
         {
-            self.calm.learn(load.stable, rates.stable);
+            self.service_time.learn(load.stable, rates.stable);
         }
     }
 
@@ -247,7 +248,7 @@ impl RevisionAutoscaler {
     }
 
     /// The load of the busiest recent second, if that caps the wish.
-    fn recent_peak(&self, now: Timestamp, silence: Silence) -> Option<f64> {
+    fn recent_peak(&self, now: Timestamp, silence: StaleData) -> Option<f64> {
         let spec = &self.settings.spec;
         match &self.collector {
             Some(collector) if self.settings.improvements.idle_floor => {
@@ -258,11 +259,11 @@ impl RevisionAutoscaler {
     }
 
     /// What silence means while `reporters` instances are there to report.
-    fn silence(&self, reporters: u32) -> Silence {
+    fn silence(&self, reporters: u32) -> StaleData {
         if self.settings.improvements.hold_in_silence && reporters > 0 {
-            Silence::Holds
+            StaleData::Hold
         } else {
-            Silence::Ages
+            StaleData::Decay
         }
     }
 

@@ -51,7 +51,7 @@ pub enum Method {
 
 /// What one instance said.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Answer {
+pub enum ScrapeResponse {
     /// Its figures.
     Sample(Sample),
     /// HTTP 502 or 503, which is what a mesh says.
@@ -96,7 +96,7 @@ pub enum Scraped {
 
 /// Collects the answers of one scrape.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Gathering {
+pub struct ScrapeRound {
     method: Method,
     population: u32,
     wanted: u32,
@@ -105,7 +105,7 @@ pub struct Gathering {
     sum: [f64; 4],
 }
 
-impl Gathering {
+impl ScrapeRound {
     /// How instances are to be asked.
     pub fn method(&self) -> Method {
         self.method
@@ -117,12 +117,12 @@ impl Gathering {
     }
 
     /// Takes an answer; one more than wanted is ignored.
-    pub fn take(&mut self, answer: Answer) {
+    pub fn take(&mut self, answer: ScrapeResponse) {
         if !self.wants_more() {
             return;
         }
         match answer {
-            Answer::Sample(sample) => {
+            ScrapeResponse::Sample(sample) => {
                 self.answered += 1;
                 let figures = [
                     sample.concurrency(),
@@ -134,8 +134,8 @@ impl Gathering {
                     *sum += figure;
                 }
             }
-            Answer::MeshRefusal => {}
-            Answer::Failure => self.refused_otherwise = true,
+            ScrapeResponse::MeshRefusal => {}
+            ScrapeResponse::Failure => self.refused_otherwise = true,
         }
     }
 
@@ -167,18 +167,18 @@ impl Scraper {
     ///
     /// Ask those first that are at least a stable window old, in random order if there are
     /// enough of them, then the younger ones; replace one that fails by the next.
-    pub fn begin(&self, population: u32) -> Gathering {
+    pub fn begin(&self, population: u32) -> ScrapeRound {
         let service = self.service_only || self.mode == MeshMode::Enabled;
         self.gather(if service { Method::Service } else { Method::Direct }, population)
     }
 
     /// Begins the second attempt that [`Scraped::TryService`] asks for.
-    pub fn begin_service(&self, population: u32) -> Gathering {
+    pub fn begin_service(&self, population: u32) -> ScrapeRound {
         self.gather(Method::Service, population)
     }
 
-    fn gather(&self, method: Method, population: u32) -> Gathering {
-        Gathering {
+    fn gather(&self, method: Method, population: u32) -> ScrapeRound {
+        ScrapeRound {
             method,
             population,
             wanted: sample_size(population),
@@ -189,7 +189,7 @@ impl Scraper {
     }
 
     /// Ends a scrape whose instances were all asked or enough of which answered.
-    pub fn finish(&mut self, gathering: &Gathering) -> Scraped {
+    pub fn finish(&mut self, gathering: &ScrapeRound) -> Scraped {
         if gathering.population == 0 {
             return Scraped::Nobody;
         }

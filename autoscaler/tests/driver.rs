@@ -4,7 +4,7 @@
 //! constants copied by hand, and the copies had drifted: the simulator closed no seconds of what
 //! nobody listened to, and looked at a revision at rest.
 
-use tidegate_autoscaler::driver::{Driver, Path, Scene, URGENT_GAP_MS, Urgency};
+use tidegate_autoscaler::driver::{ClusterView, Driver, Path, URGENT_GAP_MS, Urgency};
 use tidegate_autoscaler::explain::{Custom, Decision, Detail, Explanation};
 use tidegate_autoscaler::lifecycle::{DEFAULT_PROGRESS_DEADLINE, Lifecycle, LifecycleSpec};
 use tidegate_autoscaler::settings::{
@@ -57,8 +57,8 @@ fn driver() -> Driver<Counting> {
 }
 
 /// `waiting` requests wait and `held` are at activators, while `ready` instances are.
-fn scene(ready: u32, waiting: u32, held: f64) -> Scene<'static> {
-    Scene {
+fn scene(ready: u32, waiting: u32, held: f64) -> ClusterView<'static> {
+    ClusterView {
         observed: Observed { waiting, ..Observed::ready(ready) },
         at_activators: Some(held),
         signals: &[],
@@ -101,7 +101,7 @@ fn what_is_held_counts_at_once_and_only_once() {
     assert_eq!(driver.take_rest(10.0), 1.0, "the second's average without what was told early");
     assert_eq!(driver.take_rest(10.0), 10.0, "the next second is another");
     let _ = driver.tick(at(1_000), &scene(0, 4, 4.0), &spec());
-    driver.rouse(at(60_000));
+    driver.wake(at(60_000));
     assert_eq!(driver.take_rest(3.0), 3.0, "that second is long over");
     assert_eq!(driver.next_due(), at(60_000 + URGENT_GAP_MS));
 }

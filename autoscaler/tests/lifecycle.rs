@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use tidegate_autoscaler::Timestamp;
 use tidegate_autoscaler::lifecycle::{
     ActivatorProbe, ActiveReason, ActiveStatus, DEFAULT_PROGRESS_DEADLINE, Lifecycle,
-    LifecycleSpec, Observation, Plumbing, ProbeUse, Step, TrafficMode, UNDECIDED, ZeroScale,
+    LifecycleSpec, Observation, ProbeUse, ServerlessService, Step, TrafficMode, UNDECIDED,
+    ZeroScale,
 };
 use tidegate_autoscaler::settings::{
     Config, GoDuration, Overrides, Reachability, Resolved, Workload,
@@ -50,8 +51,10 @@ fn any_observation() -> impl Strategy<Value = (i64, Observation)> {
         |(later_ms, decided, excess_burst_capacity, ready, plumbing, probe)| {
             // A time that is relative to the observation's own is put right by the caller.
             let plumbing = match plumbing {
-                None => Plumbing::Missing,
-                Some(ago) => Plumbing::Present { activator_since: ago.map(Timestamp::from_millis) },
+                None => ServerlessService::Missing,
+                Some(ago) => {
+                    ServerlessService::Present { activator_since: ago.map(Timestamp::from_millis) }
+                }
             };
             let observation =
                 Observation { decided, excess_burst_capacity, ready, plumbing, probe };
@@ -67,9 +70,9 @@ fn live(spec: &LifecycleSpec, life: &[(i64, Observation)], check: impl Fn(&Obser
     for (later_ms, observation) in life {
         now_ms += later_ms;
         let mut seen = *observation;
-        if let Plumbing::Present { activator_since: Some(ago) } = seen.plumbing {
+        if let ServerlessService::Present { activator_since: Some(ago) } = seen.plumbing {
             let since = Timestamp::from_millis(now_ms - ago.as_millis());
-            seen.plumbing = Plumbing::Present { activator_since: Some(since) };
+            seen.plumbing = ServerlessService::Present { activator_since: Some(since) };
         }
         let step = lifecycle.reconcile(Timestamp::from_millis(now_ms), spec, &seen);
         assert_eq!(lifecycle.replicas(), step.replicas);
@@ -155,7 +158,7 @@ proptest! {
             decided,
             excess_burst_capacity: 10,
             ready: ready.max(8),
-            plumbing: Plumbing::Present { activator_since: since },
+            plumbing: ServerlessService::Present { activator_since: since },
             probe: ActivatorProbe::Confirmed,
         };
         let mut now_ms = 1_000_000_000_500;

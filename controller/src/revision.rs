@@ -6,7 +6,7 @@ pub(crate) mod reconcile;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tidegate_autoscaler::driver::{Driver, Followed, Path, Scene, Urgency};
+use tidegate_autoscaler::driver::{Applied, ClusterView, Driver, Path, Urgency};
 use tidegate_autoscaler::explain::Detail;
 use tidegate_autoscaler::lifecycle::{Lifecycle, UNDECIDED};
 use tidegate_autoscaler::sample::{Origin, Sample};
@@ -202,7 +202,7 @@ impl Revision {
         if self.next_due().is_none() {
             let _ = self.demand.close(0);
             self.next_second = next_second(now);
-            self.driver.rouse(now);
+            self.driver.wake(now);
         }
     }
 
@@ -218,7 +218,7 @@ impl Revision {
     fn tick(&mut self, cx: &mut Context<'_>) {
         self.warm_up(cx);
         let found = self.found_capacity();
-        let scene = Scene {
+        let scene = ClusterView {
             observed: self.observed(),
             at_activators: Some(f64::from(self.demand.at_activators())),
             signals: found.as_slice(),
@@ -230,7 +230,7 @@ impl Revision {
     }
 
     /// Writes a decision down, and what followed from it.
-    fn note(&mut self, cx: &mut Context<'_>, decision: &Decision, followed: Followed) {
+    fn note(&mut self, cx: &mut Context<'_>, decision: &Decision, followed: Applied) {
         let Some(step) = followed.step else { return };
         let record = Arc::new(DecisionRecord {
             revision: self.declaration.id.clone(),

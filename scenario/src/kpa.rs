@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tidegate_autoscaler::lifecycle::{
-    ActivatorProbe, DEFAULT_PROGRESS_DEADLINE, Lifecycle, LifecycleSpec, Observation, Plumbing,
-    ProbeUse, Step,
+    ActivatorProbe, DEFAULT_PROGRESS_DEADLINE, Lifecycle, LifecycleSpec, Observation, ProbeUse,
+    ServerlessService, Step,
 };
 use tidegate_autoscaler::settings::{
     Config, GoDuration, Overrides, Reachability, Resolved, Strictness, Workload,
@@ -148,10 +148,12 @@ impl Rules {
 impl Event {
     fn observation(&self, base_unix_ms: i64) -> Observation {
         let plumbing = if self.sks.absent || self.sks.no_private_service {
-            Plumbing::Missing
+            ServerlessService::Missing
         } else {
             let since = self.sks.activator_populated_since_ms;
-            Plumbing::Present { activator_since: since.map(|since| since.after(base_unix_ms)) }
+            ServerlessService::Present {
+                activator_since: since.map(|since| since.after(base_unix_ms)),
+            }
         };
         Observation {
             decided: self.decider_desired,

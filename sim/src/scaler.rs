@@ -6,7 +6,7 @@
 
 pub(crate) mod settings;
 
-use tidegate_autoscaler::driver::{Followed, Path, Scene, Urgency};
+use tidegate_autoscaler::driver::{Applied, ClusterView, Path, Urgency};
 use tidegate_autoscaler::explain::Detail;
 use tidegate_autoscaler::hpa::HpaPolicy;
 use tidegate_autoscaler::lifecycle::{Lifecycle, LifecycleSpec, Step, TrafficMode, UNDECIDED};
@@ -303,7 +303,7 @@ impl Scaler {
 
     /// Something happens to a revision at rest.
     pub(crate) fn rouse(&mut self, now: u64) {
-        self.driver.rouse(timestamp(now));
+        self.driver.wake(timestamp(now));
     }
 
     /// Whether no instance is asked for.
@@ -334,7 +334,7 @@ impl Scaler {
 
     /// Decides. `inside` is how many requests are in the system.
     pub(crate) fn tick(&mut self, now: u64, observed: Observed, inside: f64) -> Verdict {
-        let scene = Scene {
+        let scene = ClusterView {
             observed,
             at_activators: (self.platform != Platform::Cluster).then_some(inside),
             signals: &[],
@@ -356,7 +356,7 @@ impl Scaler {
     /// Takes the last decision through bounds and lifecycle once more.
     pub(crate) fn reconcile(&mut self, now: u64, observed: Observed) -> Verdict {
         let path = self.path();
-        let followed = self.driver.follow(timestamp(now), observed.ready, path, &self.spec);
+        let followed = self.driver.apply(timestamp(now), observed.ready, path, &self.spec);
         self.verdict(now, &followed)
     }
 
@@ -370,7 +370,7 @@ impl Scaler {
         }
     }
 
-    fn verdict(&mut self, now: u64, followed: &Followed) -> Verdict {
+    fn verdict(&mut self, now: u64, followed: &Applied) -> Verdict {
         let mut again_at = None;
         if let Some(step) = followed.step {
             let proxied = step.mode == TrafficMode::Proxy;

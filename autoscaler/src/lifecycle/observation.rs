@@ -13,7 +13,7 @@ pub struct Observation {
     /// Instances that take requests now.
     pub ready: u32,
     /// Whether requests can reach the revision at all.
-    pub plumbing: Plumbing,
+    pub plumbing: ServerlessService,
     /// Whether the activator answers for the revision.
     pub probe: ActivatorProbe,
 }
@@ -21,7 +21,7 @@ pub struct Observation {
 /// Whether what carries requests to a revision exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Plumbing {
+pub enum ServerlessService {
     /// The service does not exist yet, or has no private side yet.
     Missing,
     /// The service exists, and there is no way around the activator: it needs no time to come into

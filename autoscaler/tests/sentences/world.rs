@@ -1,6 +1,6 @@
 //! A revision whose driver is real: what happens to it is said here, and what it says is read.
 
-use tidegate_autoscaler::driver::{Driver, Followed, Path, Scene};
+use tidegate_autoscaler::driver::{Applied, ClusterView, Driver, Path};
 use tidegate_autoscaler::lifecycle::{DEFAULT_PROGRESS_DEADLINE, Lifecycle, LifecycleSpec};
 use tidegate_autoscaler::settings::{
     Config, Overrides, Reachability, Resolved, ScaleBounds, Workload,
@@ -16,7 +16,7 @@ const BEGINNING_S: i64 = 1_000_000_000;
 /// A decision and what came of it.
 pub(crate) struct Told {
     pub(crate) decision: Decision,
-    pub(crate) followed: Followed,
+    pub(crate) followed: Applied,
 }
 
 impl Told {
@@ -143,7 +143,7 @@ impl<P: Policy> World<P> {
     }
 
     pub(crate) fn tick(&mut self) -> Told {
-        let scene = Scene {
+        let scene = ClusterView {
             observed: self.observed,
             at_activators: None,
             signals: &self.signals,

@@ -1,7 +1,7 @@
 //! The pods of a pipeline scenario at one time, and what they say when asked.
 
 use serde::Deserialize;
-use tidegate_autoscaler::scrape::{Answer, Gathering, Method};
+use tidegate_autoscaler::scrape::{Method, ScrapeResponse, ScrapeRound};
 
 use crate::collector::Stat;
 use crate::context::TimeMs;
@@ -80,7 +80,7 @@ impl Frame {
     }
 
     /// Asks pods until enough have answered or all were asked.
-    pub(super) fn ask(&self, gathering: &mut Gathering, t_ms: i64, window_ms: u64) {
+    pub(super) fn ask(&self, gathering: &mut ScrapeRound, t_ms: i64, window_ms: u64) {
         match (gathering.method(), &self.calls) {
             (Method::Service, _) => self.ask_service(gathering),
             (Method::Direct, Some(calls)) => self.ask_scripted(gathering, calls),
@@ -89,14 +89,14 @@ impl Frame {
     }
 
     /// The service deals its calls out in turn and reaches everybody.
-    fn ask_service(&self, gathering: &mut Gathering) {
+    fn ask_service(&self, gathering: &mut ScrapeRound) {
         for group in self.ready_groups() {
-            take_all(gathering, group.count, Answer::Sample(group.stat.sample()));
+            take_all(gathering, group.count, ScrapeResponse::Sample(group.stat.sample()));
         }
     }
 
     /// One answer for each call, at most one call for each pod.
-    fn ask_scripted(&self, gathering: &mut Gathering, calls: &[Call]) {
+    fn ask_scripted(&self, gathering: &mut ScrapeRound, calls: &[Call]) {
         let pods = usize::try_from(self.ready()).unwrap_or(usize::MAX);
         for call in calls.iter().take(pods) {
             if gathering.wants_more() {
@@ -104,12 +104,12 @@ impl Frame {
             }
         }
         if pods > calls.len() && gathering.wants_more() {
-            gathering.take(Answer::Failure);
+            gathering.take(ScrapeResponse::Failure);
         }
     }
 
     /// Pods as old as the stable window first, younger ones where those do not suffice.
-    fn ask_directly(&self, gathering: &mut Gathering, t_ms: i64, window_ms: u64) {
+    fn ask_directly(&self, gathering: &mut ScrapeRound, t_ms: i64, window_ms: u64) {
         for old in [true, false] {
             for group in self.ready_groups().filter(|group| group.is_old(t_ms, window_ms) == old) {
                 take_all(gathering, group.count, answer(group.fail, group.stat));
@@ -118,18 +118,18 @@ impl Frame {
     }
 }
 
-fn answer(fail: Failure, stat: Stat) -> Answer {
+fn answer(fail: Failure, stat: Stat) -> ScrapeResponse {
     match fail {
-        Failure::None => Answer::Sample(stat.sample()),
-        Failure::Mesh => Answer::MeshRefusal,
-        Failure::Other => Answer::Failure,
+        Failure::None => ScrapeResponse::Sample(stat.sample()),
+        Failure::Mesh => ScrapeResponse::MeshRefusal,
+        Failure::Other => ScrapeResponse::Failure,
     }
 }
 
 /// The same answer from `count` pods. Failures are only told apart from their absence, so one
 /// stands for all of a group, however large.
-fn take_all(gathering: &mut Gathering, count: u32, answer: Answer) {
-    let times = if matches!(answer, Answer::Sample(_)) { count } else { count.min(1) };
+fn take_all(gathering: &mut ScrapeRound, count: u32, answer: ScrapeResponse) {
+    let times = if matches!(answer, ScrapeResponse::Sample(_)) { count } else { count.min(1) };
     for _ in 0..times {
         if !gathering.wants_more() {
             return;

@@ -1,7 +1,7 @@
 //! What the decider of a revision hears, and what it says.
 
 use tidegate_admission::{Moment, meter};
-use tidegate_autoscaler::scrape::{Answer, MeshMode, Scraped, Scraper, sample_size};
+use tidegate_autoscaler::scrape::{MeshMode, ScrapeResponse, Scraped, Scraper, sample_size};
 use tidegate_autoscaler::{Observed, Origin, Sample};
 
 use super::{Beat, Revision};
@@ -83,7 +83,7 @@ impl Revision {
             let Some(cut) = cut(self.ready[which]) else { continue };
             let rate = cut.request_count as f64;
             let said = Sample::new(cut.average_concurrency, 0.0, rate, 0.0);
-            gathering.take(Answer::Sample(said.unwrap_or(Sample::IDLE)));
+            gathering.take(ScrapeResponse::Sample(said.unwrap_or(Sample::IDLE)));
         }
         if let Scraped::Sample(sample) = scraper.finish(&gathering) {
             self.send(now, Report { origin: Origin::Instances, sample });

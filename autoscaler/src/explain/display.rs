@@ -11,7 +11,7 @@ use super::figure::{Figure, Instances, Seconds, are};
 use super::load::{Load, hastiest_need};
 use super::{Detail, Explanation};
 use crate::collector::Missing;
-use crate::decision::{Clamp, DecisionTrace, PanicChange, Rule, Wish};
+use crate::decision::{Clamp, DecisionTrace, PanicChange, Recommendation, Rule};
 use crate::lifecycle::{Step, StepRule};
 use crate::time::MS_PER_SECOND;
 
@@ -171,7 +171,7 @@ fn panic_rest_ms(trace: &DecisionTrace) -> u64 {
 /// What kept a wish from what its load needs, in the order in which it did.
 fn clamps(
     trace: &DecisionTrace,
-    wish: &Wish,
+    wish: &Recommendation,
     clamp: Clamp,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {

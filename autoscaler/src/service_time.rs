@@ -9,14 +9,14 @@ use crate::time::Timestamp;
 
 /// How long requests take in calm times, and when instances were last starting.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Calm {
+pub(crate) struct ServiceTimeEstimate {
     /// Seconds that a request is in flight when nothing starts and there is no panic.
     request_s: Option<f64>,
     /// When most of what was requested was last still starting.
     last_starting: Option<Timestamp>,
 }
 
-impl Calm {
+impl ServiceTimeEstimate {
     /// Learns from a calm moment: as many seconds as there are requests in flight for each that
     /// arrives per second.
     pub(crate) fn learn(&mut self, in_flight: f64, arrivals_per_second: f64) {
