@@ -7,7 +7,7 @@ use tidegate_knative::{headers, probe, text};
 use tidegate_relay::Reply;
 
 use crate::drain::Draining;
-use crate::probe::{Prober, Verdict};
+use crate::probe::{ProbeResult, Prober};
 
 /// What a request is.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,14 +42,14 @@ pub fn classify(headers: &HeaderMap) -> Kind {
 
 /// The answer to a probe. Traffic is not asked here; it would get what a probe without a hash gets.
 /// Cancel safe.
-pub async fn answer(kind: Kind, draining: &Draining, prober: &Prober) -> Reply {
+pub async fn respond(kind: Kind, draining: &Draining, prober: &Prober) -> Reply {
     if draining.is_on() {
         return Reply::error(StatusCode::SERVICE_UNAVAILABLE, text::SHUTTING_DOWN);
     }
     match kind {
         Kind::Readiness => match prober.check().await {
-            Verdict::Ready => Reply::text(StatusCode::OK, probe::QUEUE),
-            Verdict::NotReady => Reply::empty(StatusCode::SERVICE_UNAVAILABLE),
+            ProbeResult::Ready => Reply::text(StatusCode::OK, probe::QUEUE),
+            ProbeResult::NotReady => Reply::empty(StatusCode::SERVICE_UNAVAILABLE),
         },
         Kind::WrongProbe(asked) => Reply::error(StatusCode::BAD_REQUEST, probe::unexpected(&asked)),
         Kind::Network(hash) => {

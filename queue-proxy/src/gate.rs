@@ -31,9 +31,9 @@ use tidegate_admission::{
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
-use self::core::{Core, Ground, Place, Slot};
+use self::core::{Core, Env, Place, Slot};
 use self::state::State;
-pub use self::state::{Cut, Levels};
+pub use self::state::{Levels, PeriodStats};
 
 /// What happens to a request that arrives at the gate.
 #[derive(Debug)]
@@ -49,14 +49,14 @@ pub enum Admission {
 /// One instance's gate. Cheap to clone; all clones are the same gate.
 #[derive(Clone, Debug)]
 pub struct Gate {
-    core: Arc<Core<OnTokio>>,
+    core: Arc<Core<TokioEnv>>,
 }
 
 impl Gate {
     /// A gate that nobody has entered yet.
     pub fn new(limit: Limit, line: QueueSettings) -> Self {
         let state = State::new(Breaker::new(limit, line), Meter::new(Moment::ZERO));
-        let ground = OnTokio {
+        let ground = TokioEnv {
             opened: Instant::now(),
             state: Mutex::new(state),
             line_formed: Notify::new(),
@@ -69,7 +69,7 @@ impl Gate {
         match self.core.arrive(source) {
             Ok(Ok(slot)) => Admission::Entered(Permit { slot }),
             Ok(Err(place)) => {
-                let deadline = place.deadline().map(|at| self.core.ground().instant(at));
+                let deadline = place.deadline().map(|at| self.core.env().instant(at));
                 let sleep = deadline.map(|at| Box::pin(tokio::time::sleep_until(at)));
                 Admission::Waiting(Waiting { place, sleep })
             }
@@ -96,30 +96,30 @@ impl Gate {
     }
 
     /// Changes the bounds of the line for those who arrive from now on.
-    pub fn set_line(&self, line: QueueSettings) {
-        self.core.ground().with(|state| state.breaker.set_queue(line));
+    pub fn set_queue(&self, line: QueueSettings) {
+        self.core.env().with(|state| state.breaker.set_queue(line));
     }
 
     /// Closes the period of the statistics and opens the next.
-    pub fn cut(&self) -> Cut {
-        let now = self.core.ground().now();
-        self.core.ground().with(|state| state.cut(now))
+    pub fn cut(&self) -> PeriodStats {
+        let now = self.core.env().now();
+        self.core.env().with(|state| state.cut(now))
     }
 
     /// How many execute and wait now, and the limit in force.
     pub fn levels(&self) -> Levels {
-        self.core.ground().with(|state| state.levels())
+        self.core.env().with(|state| state.levels())
     }
 
     /// How long the gate has existed.
     pub fn uptime(&self) -> Duration {
-        self.core.ground().opened.elapsed()
+        self.core.env().opened.elapsed()
     }
 
     /// Resolves when a request had to wait while nobody else did. Wake-ups do not pile up: a line
     /// that formed while nobody awaited this resolves the next call at once. Cancel safe.
-    pub async fn line_formed(&self) {
-        self.core.ground().line_formed.notified().await;
+    pub async fn queue_formed(&self) {
+        self.core.env().line_formed.notified().await;
     }
 
     /// Resolves when nobody is inside, executing or waiting. Cancel safe.
@@ -131,7 +131,7 @@ impl Gate {
 /// The right to run. Dropping it gives the slot to the next in line.
 #[derive(Debug)]
 pub struct Permit {
-    slot: Slot<OnTokio>,
+    slot: Slot<TokioEnv>,
 }
 
 impl Permit {
@@ -149,7 +149,7 @@ impl Permit {
 #[derive(Debug)]
 #[must_use = "a place in line is left when this is dropped"]
 pub struct Waiting {
-    place: Place<OnTokio>,
+    place: Place<TokioEnv>,
     /// Only with a longest wait: the line's own deadline.
     sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -176,19 +176,19 @@ impl Future for Waiting {
 
 /// The gate's clock and lock in production.
 #[derive(Debug)]
-struct OnTokio {
+struct TokioEnv {
     opened: Instant,
     state: Mutex<State>,
     line_formed: Notify,
 }
 
-impl OnTokio {
+impl TokioEnv {
     fn instant(&self, moment: Moment) -> Instant {
         self.opened + moment.since(Moment::ZERO)
     }
 }
 
-impl Ground for OnTokio {
+impl Env for TokioEnv {
     fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         change(&mut self.state.lock())
     }
@@ -197,7 +197,7 @@ impl Ground for OnTokio {
         Moment::from(self.opened.elapsed())
     }
 
-    fn line_formed(&self) {
+    fn queue_formed(&self) {
         self.line_formed.notify_one();
     }
 }

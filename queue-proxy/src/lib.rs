@@ -24,7 +24,7 @@
 //! What Knative calls its headers and variables, and how it tells a probe, is `tidegate-knative`'s;
 //! how Go reads numbers and fills templates, `tidegate-go-text`'s.
 
-pub mod capacity;
+pub mod adaptive_limit;
 pub mod dispatch;
 pub mod drain;
 pub mod environment;
@@ -32,6 +32,7 @@ pub mod gate;
 pub mod identity;
 pub mod logging;
 pub mod metrics;
+pub mod nonblocking_writer;
 pub mod observe;
 pub mod otlp;
 pub mod probe;
@@ -43,7 +44,6 @@ pub mod respond;
 pub mod secrets;
 pub mod settings;
 pub mod shutdown_signals;
-pub mod sink;
 pub mod statistics;
 pub mod tls;
 pub mod trace;

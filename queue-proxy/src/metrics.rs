@@ -13,7 +13,7 @@ use tidegate_admission::Refusal;
 use tidegate_relay as relay;
 use tidegate_telemetry::{Counter, Family, Gauge, Histogram, Label, Metric, Registry, page};
 
-use crate::gate::{Cut, Levels};
+use crate::gate::{Levels, PeriodStats};
 use crate::identity::Identity;
 
 mod names;
@@ -220,7 +220,7 @@ impl Metrics {
     }
 
     /// Once a second: gauges follow the gate.
-    pub fn tick(&self, cut: &Cut, lost: Lost) {
+    pub fn tick(&self, cut: &PeriodStats, lost: Lost) {
         self.shared.show(cut.levels);
         self.shared.own.record_lost.set(lost.record_rows as f64);
         self.shared.own.log_lost.set(lost.log_lines as f64);

@@ -36,7 +36,7 @@ pub struct Observers {
 
 /// One request on its way.
 #[derive(Debug)]
-pub struct Story {
+pub struct RequestObservation {
     arrived: SystemTime,
     /// Facts for the log and for metrics; only with one of them.
     facts: Option<Box<Facts>>,
@@ -56,7 +56,7 @@ struct Facts {
 
 /// When a request went through the gate.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Passage {
+pub struct RequestTimestamps {
     /// When it got its slot.
     pub entered: Option<Instant>,
     /// When the app was done with it, where somebody wants to know.
@@ -67,7 +67,7 @@ pub struct Passage {
 
 // === impl Passage ===
 
-impl Passage {
+impl RequestTimestamps {
     /// How long the app had it; `None` when it never got there.
     pub fn service(&self) -> Option<Duration> {
         let left = self.left.unwrap_or_else(Instant::now);
@@ -88,7 +88,7 @@ impl Observers {
 
     /// Begins to observe; `None` when nobody wants to know about this one. A sampled request's
     /// trace context is handed on in its head.
-    pub fn begin(&self, exchange: &mut Exchange, cold: Cold) -> Option<Story> {
+    pub fn begin(&self, exchange: &mut Exchange, cold: Cold) -> Option<RequestObservation> {
         if !self.are_listening() {
             return None;
         }
@@ -112,11 +112,16 @@ impl Observers {
         if facts.is_none() && trace.is_none() && !recorded {
             return None;
         }
-        Some(Story { arrived: SystemTime::now(), facts, recorded, trace, cold })
+        Some(RequestObservation { arrived: SystemTime::now(), facts, recorded, trace, cold })
     }
 
     /// Tells everybody how it ended.
-    pub fn finish(&self, story: &Story, exchange: &Exchange, passage: Passage) {
+    pub fn finish(
+        &self,
+        story: &RequestObservation,
+        exchange: &Exchange,
+        passage: RequestTimestamps,
+    ) {
         let report = exchange.report();
         let now = Instant::now();
         let latency = now - exchange.started();
@@ -144,7 +149,7 @@ impl Observers {
         }
     }
 
-    fn tell(&self, facts: &Facts, row: &Row, latency: Duration, passage: Passage) {
+    fn tell(&self, facts: &Facts, row: &Row, latency: Duration, passage: RequestTimestamps) {
         let service = passage.service();
         if let (true, Some(metrics)) = (facts.measured, &self.metrics) {
             metrics.finished(&Observation {

@@ -15,7 +15,7 @@ mod grpc;
 mod http;
 mod location;
 pub mod spec;
-mod standing;
+mod thresholds;
 pub mod watch;
 
 use failure::{Failure, ProbeFailure};
@@ -33,7 +33,7 @@ const LOG_PERIOD: Duration = Duration::from_secs(1);
 
 /// Whether the app may get traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ProbeResult {
     /// It may.
     Ready,
     /// It may not.
@@ -60,7 +60,7 @@ pub struct Prober {
 struct Shared {
     probes: Vec<Probe>,
     /// The answer that is being found, if any.
-    running: Mutex<Option<Receiver<Option<Verdict>>>>,
+    running: Mutex<Option<Receiver<Option<ProbeResult>>>>,
     complaints: Complaints,
 }
 
@@ -100,9 +100,9 @@ impl Prober {
     /// # Cancel safety
     ///
     /// Giving up does not stop the probe: others may wait for it, and its result counts.
-    pub async fn check(&self) -> Verdict {
+    pub async fn check(&self) -> ProbeResult {
         if self.is_always_ready() {
-            return Verdict::Ready;
+            return ProbeResult::Ready;
         }
         let mut answer = {
             let mut running = self.shared.running.lock();
@@ -123,8 +123,8 @@ impl Prober {
         };
         // An error means that the runtime ends; nobody is left to get traffic.
         match answer.wait_for(Option::is_some).await {
-            Ok(verdict) => verdict.unwrap_or(Verdict::NotReady),
-            Err(_) => Verdict::NotReady,
+            Ok(verdict) => verdict.unwrap_or(ProbeResult::NotReady),
+            Err(_) => ProbeResult::NotReady,
         }
     }
 
@@ -141,42 +141,42 @@ impl Prober {
 
 impl Shared {
     /// Runs all probes at once; all must pass.
-    async fn round(self: &Arc<Self>) -> Verdict {
+    async fn round(self: &Arc<Self>) -> ProbeResult {
         let mut tasks = tokio::task::JoinSet::new();
         for index in 0..self.probes.len() {
             let shared = Arc::clone(self);
             tasks.spawn(async move { shared.probes[index].check(&shared.complaints).await });
         }
         while let Some(result) = tasks.join_next().await {
-            if !matches!(result, Ok(Verdict::Ready)) {
+            if !matches!(result, Ok(ProbeResult::Ready)) {
                 // The first failure decides; the rest is cancelled with the set.
-                return Verdict::NotReady;
+                return ProbeResult::NotReady;
             }
         }
-        Verdict::Ready
+        ProbeResult::Ready
     }
 }
 
 // === impl Probe ===
 
 impl Probe {
-    async fn check(&self, complaints: &Complaints) -> Verdict {
+    async fn check(&self, complaints: &Complaints) -> ProbeResult {
         match self.spec.pace {
             Pace::Once(limit) => match attempt(&self.spec.handler, limit).await {
                 Ok(()) => {
                     complaints.forget();
-                    Verdict::Ready
+                    ProbeResult::Ready
                 }
                 Err(failure) => {
                     complaints.log(&failure.to_string());
-                    Verdict::NotReady
+                    ProbeResult::NotReady
                 }
             },
             Pace::Aggressive => self.check_aggressively().await,
         }
     }
 
-    async fn check_aggressively(&self) -> Verdict {
+    async fn check_aggressively(&self) -> ProbeResult {
         let deadline = Instant::now() + AGGRESSIVE_TOTAL;
         let mut pace = tokio::time::interval(AGGRESSIVE_PERIOD);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -190,7 +190,7 @@ impl Probe {
                     "aggressive probe error (failed {failures} times): {last}\
                      context deadline exceeded"
                 );
-                return Verdict::NotReady;
+                return ProbeResult::NotReady;
             }
             match attempt(&self.spec.handler, AGGRESSIVE_ATTEMPT).await {
                 Ok(()) => {
@@ -198,7 +198,7 @@ impl Probe {
                     if passes >= self.spec.success_threshold {
                         // Held at the threshold, so that it cannot wrap round.
                         self.passes.store(self.spec.success_threshold, Ordering::Relaxed);
-                        return Verdict::Ready;
+                        return ProbeResult::Ready;
                     }
                 }
                 Err(failure) => {

@@ -16,7 +16,7 @@ use tidegate_relay as relay;
 use tidegate_relay::TimeLimits;
 use tokio::sync::watch;
 
-use crate::capacity::Capacity;
+use crate::adaptive_limit::AdaptiveLimit;
 use crate::drain::{Draining, Stage};
 use crate::environment::{ProcessEnvironment, help};
 use crate::gate::Gate;
@@ -27,17 +27,17 @@ use crate::proxy::Shared;
 use crate::respond::RefusalStyle;
 use crate::settings::{Concurrency, Settings};
 use crate::shutdown_signals::ShutdownSignals;
-use crate::statistics::{DigestReader, Outcomes, Reporting, Snapshot, Statistician};
+use crate::statistics::{DigestReader, Outcomes, Reporting, Snapshot, StatsReporter};
 use crate::tls::{self, Certificate};
 
+mod admin;
 mod bind;
-mod coordinate;
-mod data;
-mod outputs;
-mod side;
+mod shutdown;
+mod telemetry;
+mod workers;
 
 use bind::Bound;
-use outputs::Outputs;
+use telemetry::Telemetry;
 
 /// Runs the sidecar as the environment says, until it has drained.
 ///
@@ -117,7 +117,7 @@ async fn serve(
 ) -> Result<ExitCode, StartError> {
     // Signals are caught before anything can be lost by them.
     let signals = ShutdownSignals::new()?;
-    let mut outputs = Outputs::open(&settings)?;
+    let mut outputs = Telemetry::open(&settings)?;
     let shared = shared(&settings, &outputs);
     outputs.push_metrics(&settings, &shared.gate)?;
     let drain = relay::Drain::new();
@@ -127,16 +127,16 @@ async fn serve(
     let ports = bound.ports();
     let (asks, asked) = tokio::sync::mpsc::channel(16);
 
-    let plane = data::Plane {
+    let plane = workers::Workers {
         shared: shared.clone(),
         app_port: settings.app_port,
         timeouts: settings.timeouts,
-        idle_connections: outputs::idle_connections(&settings),
+        idle_connections: telemetry::idle_connections(&settings),
         drain: drain.clone(),
         stage: stage_seen.clone(),
     };
     plane.start(settings.data_threads, bound.main, bound.tls.zip(tls.clone()))?;
-    let doors = side::Doors {
+    let doors = admin::AdminListeners {
         side_drain: relay::Drain::new(),
         stage: stage_seen.clone(),
         asks,
@@ -150,14 +150,14 @@ async fn serve(
     let (reporting, driver) = reporting(&settings, ports.main, &shared)?;
     let directives = reporting.as_ref().map(|reporting| reporting.directives.clone());
     let statistician =
-        statistician(&settings, &shared, snapshot, reporting, (ready_seen, stage_seen));
+        stats_reporter(&settings, &shared, snapshot, reporting, (ready_seen, stage_seen));
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let statistics = tokio::spawn(statistician.run(async {
         ended.await.ok();
     }));
     ports.announce();
 
-    let coordinator = coordinate::Coordinator {
+    let coordinator = shutdown::ShutdownCoordinator {
         settings: settings.drain,
         draining: shared.draining.clone(),
         gate: shared.gate.clone(),
@@ -172,7 +172,7 @@ async fn serve(
     if let Some(driver) = driver {
         driver.await.ok();
     }
-    side::close(&side_drain).await;
+    admin::close(&side_drain).await;
     outputs.finish().await;
     Ok(code)
 }
@@ -192,14 +192,14 @@ fn start_watches(
     }
 }
 
-fn statistician(
+fn stats_reporter(
     settings: &Settings,
     shared: &Shared,
     snapshot: Snapshot,
     reporting: Option<Reporting>,
     (readiness, drain_changes): (watch::Receiver<Readiness>, watch::Receiver<Stage>),
-) -> Statistician {
-    Statistician {
+) -> StatsReporter {
+    StatsReporter {
         pod: settings.identity.pod.clone(),
         gate: shared.gate.clone(),
         outcomes: shared.observers.outcomes.clone(),
@@ -223,12 +223,12 @@ fn initial_readiness(settings: &Settings) -> Readiness {
     }
 }
 
-fn shared(settings: &Settings, outputs: &Outputs) -> Shared {
+fn shared(settings: &Settings, outputs: &Telemetry) -> Shared {
     let (limit, capacity) = match settings.admission.concurrency {
         Concurrency::Unlimited => (Limit::UNLIMITED, None),
         Concurrency::Fixed(limit) => (Limit::from_wire(limit), None),
         Concurrency::Adaptive { ceiling } => {
-            let capacity = Capacity::new(ceiling);
+            let capacity = AdaptiveLimit::new(ceiling);
             (capacity.limit(), Some(capacity))
         }
     };

@@ -18,12 +18,12 @@ use tidegate_relay::{
 };
 use tokio::time::Instant;
 
-use crate::capacity::Capacity;
+use crate::adaptive_limit::AdaptiveLimit;
 use crate::dispatch::{self, Kind};
 use crate::drain::Draining;
 use crate::gate::{Admission, Gate, Permit};
 use crate::metrics::Ending;
-use crate::observe::{Observers, Passage};
+use crate::observe::{Observers, RequestTimestamps};
 use crate::probe::Prober;
 use crate::record::Cold;
 use crate::respond::{self, RefusalStyle};
@@ -34,7 +34,7 @@ pub struct Shared {
     /// Who may enter.
     pub gate: Gate,
     /// The limit that follows latency, if it does.
-    pub capacity: Option<Capacity>,
+    pub capacity: Option<AdaptiveLimit>,
     /// Whether we are about to end.
     pub draining: Draining,
     /// Whether the app is ready.
@@ -91,8 +91,8 @@ impl Proxy {
         Self { shared, upstream }
     }
 
-    async fn forward(&self, exchange: &mut Exchange) -> Passage {
-        let mut passage = Passage::default();
+    async fn forward(&self, exchange: &mut Exchange) -> RequestTimestamps {
+        let mut passage = RequestTimestamps::default();
         let (source, teller) = match prepare(exchange, &self.shared) {
             Ok(prepared) => prepared,
             Err(malformed) => {
@@ -120,7 +120,7 @@ impl Proxy {
         &self,
         exchange: &mut Exchange,
         source: Source,
-        teller: Teller,
+        teller: HeaderSource,
     ) -> Option<Permit> {
         let shared = &self.shared;
         let refusal = match shared.gate.arrive(source) {
@@ -150,8 +150,8 @@ impl Proxy {
         &self,
         exchange: &mut Exchange,
         outcome: Result<(), ForwardError>,
-        teller: Teller,
-        passage: &mut Passage,
+        teller: HeaderSource,
+        passage: &mut RequestTimestamps,
     ) {
         let shared = &self.shared;
         let error = match outcome {
@@ -182,14 +182,14 @@ impl Proxy {
 
 /// Who tells the client about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Teller {
+enum HeaderSource {
     /// We do.
     Us,
     /// Our front door does, which has to know why.
     FrontDoor,
 }
 
-impl Teller {
+impl HeaderSource {
     fn mark(self, reply: Reply, reason: &'static str) -> Reply {
         match self {
             Self::Us => reply,
@@ -207,12 +207,12 @@ impl Handler for Proxy {
         let passage = if kind == Kind::Traffic {
             self.forward(exchange).await
         } else {
-            let answer = dispatch::answer(kind, &shared.draining, &shared.prober);
+            let answer = dispatch::respond(kind, &shared.draining, &shared.prober);
             // A prober that gives up does not stop the probe.
             if let Ok(reply) = exchange.hold(TimeLimits::default(), answer).await {
                 exchange.respond(reply).await.ok();
             }
-            Passage::default()
+            RequestTimestamps::default()
         };
         if let Some(story) = story {
             shared.observers.finish(&story, exchange, passage);
@@ -231,7 +231,7 @@ impl Shared {
     }
 
     /// A request was served: its time goes into the digest and into the adaptive limit.
-    fn served(&self, exchange: &Exchange, passage: Passage) {
+    fn served(&self, exchange: &Exchange, passage: RequestTimestamps) {
         if !self.warm.load(Ordering::Relaxed) {
             self.warm.store(true, Ordering::Relaxed);
         }
@@ -249,7 +249,10 @@ impl Shared {
 
 /// Rewrites the head for the app, and tells which way the request came and who speaks to the
 /// client.
-fn prepare(exchange: &mut Exchange, shared: &Shared) -> Result<(Source, Teller), MalformedHost> {
+fn prepare(
+    exchange: &mut Exchange,
+    shared: &Shared,
+) -> Result<(Source, HeaderSource), MalformedHost> {
     shared.draining.touch();
     let peer = exchange.peer();
     let head = exchange.head_mut();
@@ -269,7 +272,7 @@ fn prepare(exchange: &mut Exchange, shared: &Shared) -> Result<(Source, Teller),
         forwarded::add_forwarded(&mut head.headers);
         // An IPv4 client of a dual-stack listener is known by its IPv4 address. Our front door has
         // said who its client is, and is no station of its own: it is there or not as load wills.
-        if teller == Teller::Us {
+        if teller == HeaderSource::Us {
             forwarded::append_forwarded_for(&mut head.headers, peer.ip().to_canonical());
         }
     }
@@ -277,10 +280,10 @@ fn prepare(exchange: &mut Exchange, shared: &Shared) -> Result<(Source, Teller),
 }
 
 /// A request that tells the secret of our front door came through it.
-fn teller(headers: &mut HeaderMap, shared: &Shared) -> Teller {
-    let Some(secret) = &shared.front_door else { return Teller::Us };
+fn teller(headers: &mut HeaderMap, shared: &Shared) -> HeaderSource {
+    let Some(secret) = &shared.front_door else { return HeaderSource::Us };
     match headers.remove(tidegate_proto::FRONT_DOOR_HEADER) {
-        Some(told) if told.as_bytes() == secret.as_bytes() => Teller::FrontDoor,
-        _ => Teller::Us,
+        Some(told) if told.as_bytes() == secret.as_bytes() => HeaderSource::FrontDoor,
+        _ => HeaderSource::Us,
     }
 }

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::sink::{Sink, SinkFlush};
+use crate::nonblocking_writer::{NonBlockingWriter, WriterGuard};
 
 /// The first line of the file.
 pub const HEADER: &str =
@@ -45,7 +45,7 @@ pub enum Cold {
 /// Writes rows.
 #[derive(Debug, Clone)]
 pub struct Recorder {
-    sink: Sink,
+    sink: NonBlockingWriter,
     /// `,revision,instance,` as it stands in each row.
     names: String,
 }
@@ -78,9 +78,13 @@ impl Recorder {
     /// # Errors
     ///
     /// The file cannot be opened or created.
-    pub fn open(path: &Path, revision: &str, instance: &str) -> std::io::Result<(Self, SinkFlush)> {
+    pub fn open(
+        path: &Path,
+        revision: &str,
+        instance: &str,
+    ) -> std::io::Result<(Self, WriterGuard)> {
         let file = open(path)?;
-        let (sink, flush) = Sink::start("record", file)?;
+        let (sink, flush) = NonBlockingWriter::start("record", file)?;
         let names = format!(",{},{},", quote(revision), quote(instance));
         Ok((Self { sink, names }, flush))
     }

@@ -10,8 +10,8 @@ use tidegate_go_text::template::{Data, Template, Value};
 use crate::environment::Switch;
 use crate::identity::Identity;
 use crate::logging::push_json;
+use crate::nonblocking_writer::NonBlockingWriter;
 use crate::secrets::QueryRule;
-use crate::sink::Sink;
 use crate::trace::trace_id;
 
 /// The template in force unless the configuration names another. Existing log pipelines parse its
@@ -96,14 +96,19 @@ pub struct RequestLogger {
     probes: Switch,
     query: QueryRule,
     identity: Identity,
-    sink: Sink,
+    sink: NonBlockingWriter,
 }
 
 // === impl RequestLogger ===
 
 impl RequestLogger {
     /// A logger that renders what `log` says into `sink`.
-    pub fn new(log: RequestLog, query: QueryRule, identity: Identity, sink: Sink) -> Self {
+    pub fn new(
+        log: RequestLog,
+        query: QueryRule,
+        identity: Identity,
+        sink: NonBlockingWriter,
+    ) -> Self {
         let RequestLog { template, probes } = log;
         Self { template, probes, query, identity, sink }
     }

@@ -127,7 +127,7 @@ pub struct Drain {
 
 /// The report stream.
 #[derive(Debug, Clone)]
-pub struct Report {
+pub struct ReportSettings {
     /// The controller, `host:port`.
     pub controller: String,
     /// What is shown to it.
@@ -162,7 +162,7 @@ pub struct Settings {
     /// TLS of the main listener.
     pub tls: TlsSettings,
     /// The report stream, if any.
-    pub report: Option<Report>,
+    pub report: Option<ReportSettings>,
     /// Secret of our front door, if any.
     pub front_door: Option<String>,
     /// File of the recorded trace, if any.
@@ -379,14 +379,17 @@ fn tls<E: Environment>(reader: &mut Reader<'_, E>) -> TlsSettings {
     }
 }
 
-fn report<E: Environment>(reader: &mut Reader<'_, E>, identity: &Identity) -> Option<Report> {
+fn report<E: Environment>(
+    reader: &mut Reader<'_, E>,
+    identity: &Identity,
+) -> Option<ReportSettings> {
     let controller = reader.optional(keys::TIDEGATE_CONTROLLER)?;
     let credentials = Credentials::configured(|key| reader.optional(key));
     let credentials = credentials.unwrap_or_else(|error| {
         reader.reject(keys::TIDEGATE_CONTROLLER, error.to_string());
         Credentials::default()
     });
-    Some(Report {
+    Some(ReportSettings {
         controller,
         credentials,
         instance: reader.optional(keys::TIDEGATE_INSTANCE).unwrap_or_else(|| identity.pod.clone()),

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::drain::Draining;
-use crate::gate::{Cut, Gate};
+use crate::gate::{Gate, PeriodStats};
 use crate::metrics::{Lost, Metrics};
 use crate::probe::Readiness;
 use crate::record::Recorder;
@@ -167,7 +167,7 @@ fn short(pod: &str) -> &str {
 
 /// Why statistics are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Occasion {
+enum Trigger {
     /// The second is over.
     SnapshotDue,
     /// The controller's period is over.
@@ -180,7 +180,7 @@ enum Occasion {
 
 /// The task that owns the statistics.
 #[derive(Debug)]
-pub struct Statistician {
+pub struct StatsReporter {
     /// Name of the instance.
     pub pod: String,
     /// What is cut.
@@ -220,7 +220,7 @@ pub struct Reporting {
 
 impl WaitingQueue for Gate {
     async fn formed(&self) {
-        self.line_formed().await;
+        self.queue_formed().await;
     }
 
     fn waiting(&self) -> u32 {
@@ -230,12 +230,12 @@ impl WaitingQueue for Gate {
 
 // === impl Statistician ===
 
-impl Statistician {
+impl StatsReporter {
     /// Cuts and hands on until `end` resolves, then once more, so that the last word is the truth.
     pub async fn run(mut self, end: impl Future<Output = ()>) {
         let mut end = std::pin::pin!(end);
         let now = Instant::now();
-        let mut ledger = Ledger::new(now);
+        let mut ledger = Periods::new(now);
         let mut line = QueueWatch::default();
         let mut tick = tokio::time::interval_at(now + SNAPSHOT_PERIOD, SNAPSHOT_PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -243,27 +243,27 @@ impl Statistician {
             let occasion = tokio::select! {
                 biased;
                 () = &mut end => break,
-                occasion = self.occasion(&mut tick, &mut line, &ledger) => occasion,
+                occasion = self.next_trigger(&mut tick, &mut line, &ledger) => occasion,
             };
             let reported = self.apply(occasion, &mut ledger, Instant::now());
             match (reported, occasion) {
-                (Some(waiting), Occasion::LineNews) => line.reported_early(waiting),
+                (Some(waiting), Trigger::LineNews) => line.reported_early(waiting),
                 (Some(waiting), _) => line.reported_in_turn(waiting),
                 (None, _) => {}
             }
         }
-        let _ = self.apply(Occasion::StateChanged, &mut ledger, Instant::now());
+        let _ = self.apply(Trigger::StateChanged, &mut ledger, Instant::now());
     }
 
-    async fn occasion(
+    async fn next_trigger(
         &mut self,
         tick: &mut tokio::time::Interval,
         line: &mut QueueWatch,
-        ledger: &Ledger,
-    ) -> Occasion {
+        ledger: &Periods,
+    ) -> Trigger {
         let Some(reporting) = &mut self.reporting else {
             tick.tick().await;
-            return Occasion::SnapshotDue;
+            return Trigger::SnapshotDue;
         };
         // A closed channel never changes again.
         async fn changed<T>(receiver: &mut watch::Receiver<T>) {
@@ -280,17 +280,17 @@ impl Statistician {
         };
         tokio::select! {
             biased;
-            () = changed(&mut self.readiness) => Occasion::StateChanged,
-            () = changed(&mut self.drain_changes) => Occasion::StateChanged,
-            () = changed(&mut reporting.directives) => Occasion::StateChanged,
-            _ = tick.tick() => Occasion::SnapshotDue,
-            () = report_due => Occasion::ReportDue,
-            () = line.news(&self.gate) => Occasion::LineNews,
+            () = changed(&mut self.readiness) => Trigger::StateChanged,
+            () = changed(&mut self.drain_changes) => Trigger::StateChanged,
+            () = changed(&mut reporting.directives) => Trigger::StateChanged,
+            _ = tick.tick() => Trigger::SnapshotDue,
+            () = report_due => Trigger::ReportDue,
+            () = line.news(&self.gate) => Trigger::LineNews,
         }
     }
 
     /// Cuts, and hands on what is complete. How many waited, if that was reported.
-    fn apply(&mut self, occasion: Occasion, ledger: &mut Ledger, now: Instant) -> Option<u32> {
+    fn apply(&mut self, occasion: Trigger, ledger: &mut Periods, now: Instant) -> Option<u32> {
         let mut cut = self.gate.cut();
         let uncounted = self.outcomes.shared.uncounted.swap(0, Ordering::Relaxed);
         cut.report.request_count = cut.report.request_count.saturating_sub(uncounted);
@@ -298,7 +298,7 @@ impl Statistician {
         ledger.last_cut = now;
         ledger.snapshot.add(&cut, length);
         ledger.report.add(&cut, length);
-        if occasion == Occasion::SnapshotDue {
+        if occasion == Trigger::SnapshotDue {
             self.snapshot.replace(&self.pod, &ledger.snapshot, self.gate.uptime());
             ledger.snapshot = Period::default();
             if let Some(metrics) = &self.metrics {
@@ -316,8 +316,8 @@ impl Statistician {
         let directives = *reporting.directives.borrow();
         ledger.follow(directives, &self.gate);
         let shared_tick =
-            occasion == Occasion::SnapshotDue && ledger.report_period == DEFAULT_INTERVAL;
-        if occasion == Occasion::SnapshotDue && !shared_tick {
+            occasion == Trigger::SnapshotDue && ledger.report_period == DEFAULT_INTERVAL;
+        if occasion == Trigger::SnapshotDue && !shared_tick {
             return None;
         }
         let stat = self.stat(&cut, ledger, now);
@@ -337,7 +337,7 @@ impl Statistician {
         }
     }
 
-    fn stat(&self, cut: &Cut, ledger: &Ledger, now: Instant) -> Stat {
+    fn stat(&self, cut: &PeriodStats, ledger: &Periods, now: Instant) -> Stat {
         let length = now.duration_since(ledger.reported);
         let start = SystemTime::now().checked_sub(length).unwrap_or(UNIX_EPOCH);
         let start = start.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -368,7 +368,7 @@ impl Statistician {
 
 /// Open periods, one for each reader.
 #[derive(Debug)]
-struct Ledger {
+struct Periods {
     last_cut: Instant,
     snapshot: Period,
     report: Period,
@@ -379,7 +379,7 @@ struct Ledger {
 
 // === impl Ledger ===
 
-impl Ledger {
+impl Periods {
     fn new(now: Instant) -> Self {
         Self {
             last_cut: now,

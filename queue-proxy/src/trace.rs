@@ -14,9 +14,9 @@ use tidegate_relay::forwarded::X_FORWARDED_FOR;
 use tidegate_relay::{Exchange, RequestHead};
 use tokio::time::Instant;
 
+use crate::nonblocking_writer::NonBlockingWriter;
 use crate::otlp::SpanQueue;
 use crate::secrets::QueryRule;
-use crate::sink::Sink;
 
 mod context;
 mod stdout;
@@ -103,7 +103,7 @@ pub enum Value {
 #[derive(Debug, Clone)]
 pub enum Exporter {
     /// JSON lines on standard output, and what they say about this process.
-    Stdout(Sink, Resource),
+    Stdout(NonBlockingWriter, Resource),
     /// A collector.
     Otlp(SpanQueue),
 }

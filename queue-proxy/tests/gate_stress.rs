@@ -155,7 +155,7 @@ async fn statistics_count_waiting_as_concurrency() {
     let Admission::Waiting(waiting) = gate.arrive(Source::Direct) else {
         panic!("the only slot is taken");
     };
-    gate.line_formed().await;
+    gate.queue_formed().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let cut = gate.cut();
     assert_eq!(cut.report.average_concurrency, 2.0);

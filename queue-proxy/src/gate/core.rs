@@ -14,27 +14,27 @@ use tidegate_admission::{Abandoned, Limit, Moment, Refusal, Source};
 use super::state::{Arrived, Key, State};
 
 /// A lock around the state, and a clock.
-pub(super) trait Ground {
+pub(super) trait Env {
     /// Changes the state under the lock.
     fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R;
     /// The time.
     fn now(&self) -> Moment;
     /// Someone waits, where nobody did.
-    fn line_formed(&self);
+    fn queue_formed(&self);
 }
 
 #[derive(Debug)]
 pub(super) struct Core<G> {
-    ground: G,
+    env: G,
 }
 
-impl<G: Ground> Core<G> {
+impl<G: Env> Core<G> {
     pub(super) fn new(ground: G) -> Self {
-        Self { ground }
+        Self { env: ground }
     }
 
-    pub(super) fn ground(&self) -> &G {
-        &self.ground
+    pub(super) fn env(&self) -> &G {
+        &self.env
     }
 
     /// A slot, or a place in line, or a refusal.
@@ -42,13 +42,13 @@ impl<G: Ground> Core<G> {
         self: &Arc<Self>,
         source: Source,
     ) -> Result<Result<Slot<G>, Place<G>>, Refusal> {
-        let now = self.ground.now();
-        match self.ground.with(|state| state.arrive(now, source)) {
+        let now = self.env.now();
+        match self.env.with(|state| state.arrive(now, source)) {
             Arrived::Entered => Ok(Ok(Slot::new(Arc::clone(self), source))),
             Arrived::Waiting { key, deadline, first_in_line } => {
                 let place = Place { core: Arc::clone(self), source, key: Some(key), deadline };
                 if first_in_line {
-                    self.ground.line_formed();
+                    self.env.queue_formed();
                 }
                 Ok(Err(place))
             }
@@ -57,16 +57,16 @@ impl<G: Ground> Core<G> {
     }
 
     pub(super) fn resize(&self, limit: Limit) {
-        self.ground.with(|state| state.resize(limit)).wake();
+        self.env.with(|state| state.resize(limit)).wake();
     }
 
     pub(super) fn poll_empty(&self, waker: &Waker) -> Poll<()> {
-        self.ground.with(|state| state.poll_empty(waker))
+        self.env.with(|state| state.poll_empty(waker))
     }
 }
 
 /// A slot; its drop is the only way it is given back.
-pub(super) struct Slot<G: Ground> {
+pub(super) struct Slot<G: Env> {
     core: Arc<Core<G>>,
     source: Source,
     holder: Holder,
@@ -81,7 +81,7 @@ enum Holder {
     App,
 }
 
-impl<G: Ground> Slot<G> {
+impl<G: Env> Slot<G> {
     fn new(core: Arc<Core<G>>, source: Source) -> Self {
         Self { core, source, holder: Holder::Client }
     }
@@ -89,7 +89,7 @@ impl<G: Ground> Slot<G> {
     /// Nobody waits any more. Gives how long the slot may be kept for the app.
     pub(super) fn abandon(&mut self, rule: Abandoned) -> Option<Duration> {
         debug_assert_eq!(self.holder, Holder::Client, "a slot is abandoned once");
-        let longest = self.core.ground.with(|state| state.abandon(rule));
+        let longest = self.core.env.with(|state| state.abandon(rule));
         if longest.is_some() {
             self.holder = Holder::App;
         }
@@ -97,10 +97,10 @@ impl<G: Ground> Slot<G> {
     }
 }
 
-impl<G: Ground> Drop for Slot<G> {
+impl<G: Env> Drop for Slot<G> {
     fn drop(&mut self) {
-        let (now, source) = (self.core.ground.now(), self.source);
-        let to_wake = self.core.ground.with(|state| match self.holder {
+        let (now, source) = (self.core.env.now(), self.source);
+        let to_wake = self.core.env.with(|state| match self.holder {
             Holder::Client => state.leave(now, source),
             Holder::App => state.leave_abandoned(now, source),
         });
@@ -108,21 +108,21 @@ impl<G: Ground> Drop for Slot<G> {
     }
 }
 
-impl<G: Ground> fmt::Debug for Slot<G> {
+impl<G: Env> fmt::Debug for Slot<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slot").field("source", &self.source).finish_non_exhaustive()
     }
 }
 
 /// A place in line. Once it was told its outcome, `key` is gone and the account is settled.
-pub(super) struct Place<G: Ground> {
+pub(super) struct Place<G: Env> {
     core: Arc<Core<G>>,
     source: Source,
     key: Option<Key>,
     deadline: Moment,
 }
 
-impl<G: Ground> Place<G> {
+impl<G: Env> Place<G> {
     /// When the line sends it away; `None` if it never does.
     pub(super) fn deadline(&self) -> Option<Moment> {
         (self.deadline != Moment::NEVER).then_some(self.deadline)
@@ -130,14 +130,14 @@ impl<G: Ground> Place<G> {
 
     pub(super) fn poll(&mut self, waker: &Waker) -> Poll<Result<Slot<G>, Refusal>> {
         let Some(key) = self.key else { return Poll::Pending };
-        let outcome = self.core.ground.with(|state| state.poll(key, waker));
+        let outcome = self.core.env.with(|state| state.poll(key, waker));
         let Poll::Ready(outcome) = outcome else { return Poll::Pending };
         self.key = None;
         Poll::Ready(match outcome {
             Ok(()) => Ok(Slot::new(Arc::clone(&self.core), self.source)),
             Err(refusal) => {
-                let now = self.core.ground.now();
-                self.core.ground.with(|state| state.depart_refused(now, self.source)).wake();
+                let now = self.core.env.now();
+                self.core.env.with(|state| state.depart_refused(now, self.source)).wake();
                 Err(refusal)
             }
         })
@@ -147,21 +147,21 @@ impl<G: Ground> Place<G> {
     ///
     /// A timer may fire a moment early by rounding, hence "now, or the own deadline".
     pub(super) fn expire(&self) {
-        let now = self.core.ground.now().max(self.deadline);
-        self.core.ground.with(|state| state.expire(now)).wake();
+        let now = self.core.env.now().max(self.deadline);
+        self.core.env.with(|state| state.expire(now)).wake();
     }
 }
 
-impl<G: Ground> Drop for Place<G> {
+impl<G: Env> Drop for Place<G> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            let now = self.core.ground.now();
-            self.core.ground.with(|state| state.cancel(now, key, self.source)).wake();
+            let now = self.core.env.now();
+            self.core.env.with(|state| state.cancel(now, key, self.source)).wake();
         }
     }
 }
 
-impl<G: Ground> fmt::Debug for Place<G> {
+impl<G: Env> fmt::Debug for Place<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Place").field("key", &self.key).finish_non_exhaustive()
     }

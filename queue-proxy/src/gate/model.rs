@@ -13,14 +13,14 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use tidegate_admission::{Abandoned, Breaker, Limit, Meter, Moment, QueueSettings, Source};
 
-use super::core::{Core, Ground, Slot};
+use super::core::{Core, Env, Slot};
 use super::state::State;
 
 struct Modelled {
     state: Mutex<State>,
 }
 
-impl Ground for Modelled {
+impl Env for Modelled {
     fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         change(&mut self.state.lock().expect("no thread of the model panics"))
     }
@@ -29,7 +29,7 @@ impl Ground for Modelled {
         Moment::ZERO
     }
 
-    fn line_formed(&self) {}
+    fn queue_formed(&self) {}
 }
 
 fn gate(limit: u32) -> Arc<Core<Modelled>> {
@@ -48,10 +48,10 @@ fn enter(gate: &Arc<Core<Modelled>>) -> Slot<Modelled> {
 }
 
 fn assert_empty(gate: &Arc<Core<Modelled>>) {
-    let levels = gate.ground().with(|state| state.levels());
+    let levels = gate.env().with(|state| state.levels());
     assert_eq!((levels.executing, levels.waiting), (0, 0));
     assert_eq!(gate.poll_empty(Waker::noop()), Poll::Ready(()));
-    gate.ground().with(|state| state.breaker.verify()).expect("the invariants hold");
+    gate.env().with(|state| state.breaker.verify()).expect("the invariants hold");
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_slot_that_was_abandoned_passes_on_once() {
             drop(first);
             other.join().expect("it enters");
             assert_empty(&gate);
-            let levels = gate.ground().with(|state| state.levels());
+            let levels = gate.env().with(|state| state.levels());
             assert_eq!((levels.abandoned, levels.abandoned_total), (0, 1));
         });
     }

@@ -9,7 +9,7 @@ use tidegate_admission::{
 
 /// The statistics of one period, cut by [`Gate::cut`](super::Gate::cut).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cut {
+pub struct PeriodStats {
     /// Averages and counts.
     pub report: PeriodAverages,
     /// How things stand at the end of the period.
@@ -22,7 +22,7 @@ pub struct Cut {
     pub left_line: u64,
 }
 
-impl Cut {
+impl PeriodStats {
     /// Requests that were refused, for whatever reason.
     pub const fn refused(&self) -> u64 {
         self.refused_line_full + self.refused_waited_too_long
@@ -238,8 +238,8 @@ impl State {
         to_wake
     }
 
-    pub(super) fn cut(&mut self, now: Moment) -> Cut {
-        let cut = Cut {
+    pub(super) fn cut(&mut self, now: Moment) -> PeriodStats {
+        let cut = PeriodStats {
             report: self.meter.cut(now),
             levels: self.levels(),
             refused_line_full: self.refused_line_full,

@@ -41,7 +41,7 @@ enum Protocol {
 
 /// What came back.
 #[derive(Debug)]
-struct Answer {
+struct ProbeResponse {
     status: StatusCode,
     location: Option<Vec<u8>>,
     /// How the body of a refusal begins.
@@ -100,7 +100,7 @@ async fn exchange(
     protocol: Protocol,
     target: &Target,
     host: &str,
-) -> Result<Answer, ProbeFailure> {
+) -> Result<ProbeResponse, ProbeFailure> {
     let stream = connect(&target.host, target.port).await?;
     match (target.scheme, protocol) {
         (Scheme::Http, Protocol::Http1) => http1_get(stream, request(get, target, host)?).await,
@@ -133,7 +133,7 @@ async fn exchange(
 async fn http1_get(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Empty<Bytes>>,
-) -> Result<Answer, ProbeFailure> {
+) -> Result<ProbeResponse, ProbeFailure> {
     let (mut sender, connection) = http1::Builder::new()
         .title_case_headers(true)
         .max_buf_size(LONGEST_HEAD)
@@ -193,7 +193,7 @@ fn is_ours(name: &HeaderName) -> bool {
     .contains(name)
 }
 
-async fn read(response: hyper::Result<Response<Incoming>>) -> Result<Answer, ProbeFailure> {
+async fn read(response: hyper::Result<Response<Incoming>>) -> Result<ProbeResponse, ProbeFailure> {
     let response = response.map_err(protocol_error)?;
     let status = response.status();
     let location = response.headers().get(header::LOCATION);
@@ -212,7 +212,7 @@ async fn read(response: hyper::Result<Response<Incoming>>) -> Result<Answer, Pro
         // What is not there by now is left out.
         tokio::time::timeout(BEGINNING_TIMEOUT, gather).await.ok();
     }
-    Ok(Answer { status, location, beginning })
+    Ok(ProbeResponse { status, location, beginning })
 }
 
 /// Waits for the answer while driving the connection it comes on.
@@ -221,9 +221,9 @@ async fn read(response: hyper::Result<Response<Incoming>>) -> Result<Answer, Pro
 /// An app may answer and close in one breath: a connection that has ended has already handed over
 /// the answer it read, so the end alone is never the verdict.
 async fn drive(
-    answer: impl Future<Output = Result<Answer, ProbeFailure>>,
+    answer: impl Future<Output = Result<ProbeResponse, ProbeFailure>>,
     connection: impl Future<Output = Result<(), hyper::Error>>,
-) -> Result<Answer, ProbeFailure> {
+) -> Result<ProbeResponse, ProbeFailure> {
     let mut answer = std::pin::pin!(answer);
     tokio::select! {
         biased;

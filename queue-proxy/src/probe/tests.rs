@@ -10,7 +10,7 @@ fn prober(json: &str, several: Switch) -> Prober {
 async fn an_aggressive_probe_gives_up_after_ten_seconds() {
     let prober = prober("{}", Switch::Off);
     let start = Instant::now();
-    assert_eq!(prober.check().await, Verdict::NotReady);
+    assert_eq!(prober.check().await, ProbeResult::NotReady);
     let elapsed = start.elapsed();
     assert!(elapsed >= AGGRESSIVE_TOTAL && elapsed < AGGRESSIVE_TOTAL * 2, "{elapsed:?}");
 }
@@ -24,7 +24,7 @@ async fn questions_at_the_same_time_share_one_answer() {
         prober.check().await
     };
     let (first, second) = tokio::join!(prober.check(), late);
-    assert_eq!((first, second), (Verdict::NotReady, Verdict::NotReady));
+    assert_eq!((first, second), (ProbeResult::NotReady, ProbeResult::NotReady));
     assert!(start.elapsed() < Duration::from_secs(11), "{:?}", start.elapsed());
 }
 
@@ -44,10 +44,10 @@ async fn one_failure_of_several_decides() {
     let port = listener.local_addr().unwrap().port();
     let open = format!("{{\"tcpSocket\":{{\"port\":{port}}},\"periodSeconds\":1}}");
     let both = format!("[{open},{open}]");
-    assert_eq!(prober(&both, Switch::On).check().await, Verdict::Ready);
+    assert_eq!(prober(&both, Switch::On).check().await, ProbeResult::Ready);
     let one = format!("[{open},{{\"exec\":{{}},\"periodSeconds\":1}}]");
-    assert_eq!(prober(&one, Switch::On).check().await, Verdict::NotReady);
-    assert_eq!(prober("[]", Switch::On).check().await, Verdict::Ready);
+    assert_eq!(prober(&one, Switch::On).check().await, ProbeResult::NotReady);
+    assert_eq!(prober("[]", Switch::On).check().await, ProbeResult::Ready);
 }
 
 #[tokio::test]
@@ -90,5 +90,5 @@ async fn an_answer_that_comes_with_the_end_of_the_connection_counts() {
     );
     let verdict = prober(&json, Switch::Off).check().await;
     app.join().unwrap();
-    assert_eq!(verdict, Verdict::Ready);
+    assert_eq!(verdict, ProbeResult::Ready);
 }

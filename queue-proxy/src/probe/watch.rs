@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::failure::{Failure, bounded};
 use super::spec::Pace;
-use super::standing::{Outcome, Standing};
+use super::thresholds::{Outcome, Thresholds};
 use super::{AGGRESSIVE_ATTEMPT, Prober, Readiness, attempt};
 
 /// An app that is not ready yet is no news for this long: most start within it.
@@ -33,7 +33,7 @@ pub async fn run(prober: Prober, poll: Duration, tell: Sender<Readiness>) {
     let now = Instant::now();
     let specs = prober.probes().iter().map(|probe| &probe.spec);
     let mut watch = Watch {
-        standings: specs.map(|spec| Standing::new(spec, poll, now)).collect(),
+        standings: specs.map(|spec| Thresholds::new(spec, poll, now)).collect(),
         reasons: vec![None; prober.probes().len()],
         not_ready_since: Since::now(),
         prober,
@@ -58,7 +58,7 @@ pub async fn run(prober: Prober, poll: Duration, tell: Sender<Readiness>) {
 /// The owner of all standings.
 struct Watch {
     prober: Prober,
-    standings: Vec<Standing>,
+    standings: Vec<Thresholds>,
     /// The latest failure of each probe, in words.
     reasons: Vec<Option<String>>,
     not_ready_since: Since,

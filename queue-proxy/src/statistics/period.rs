@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::gate::Cut;
+use crate::gate::PeriodStats;
 
 /// What happened in one reader's period.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Period {
 
 impl Period {
     /// Adds a cut that covers `length`.
-    pub(super) fn add(&mut self, cut: &Cut, length: Duration) {
+    pub(super) fn add(&mut self, cut: &PeriodStats, length: Duration) {
         let seconds = length.as_secs_f64();
         self.cuts += 1;
         self.seconds += seconds;

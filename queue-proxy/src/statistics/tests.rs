@@ -4,7 +4,7 @@ use super::*;
 use crate::drain::Stage;
 
 struct Bench {
-    statistician: Statistician,
+    statistician: StatsReporter,
     _readiness: watch::Sender<Readiness>,
     _drain: watch::Sender<Stage>,
 }
@@ -13,7 +13,7 @@ fn bench() -> Bench {
     let (readiness, readiness_seen) = watch::channel(Readiness::Ready);
     let (drain, drain_seen) = watch::channel(Stage::Serving);
     Bench {
-        statistician: Statistician {
+        statistician: StatsReporter {
             pod: "pod-abc".to_owned(),
             gate: Gate::new(Limit::from_wire(1), QueueSettings::KNATIVE),
             outcomes: Outcomes::new(DigestReader::Nobody),
@@ -93,7 +93,7 @@ fn service_times_are_kept_for_the_controller_only() {
 async fn the_controller_hears_why_an_instance_is_not_ready() {
     let bench = bench();
     let said = || {
-        let ledger = Ledger::new(Instant::now());
+        let ledger = Periods::new(Instant::now());
         let stat = bench.statistician.stat(&bench.statistician.gate.cut(), &ledger, Instant::now());
         (stat.ready, stat.not_ready_reason)
     };

@@ -21,7 +21,7 @@ const METRICS_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time that the last answers have to leave the process.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Everything behind the side doors.
-pub(super) struct Doors {
+pub(super) struct AdminListeners {
     pub(super) side_drain: relay::Drain,
     pub(super) stage: watch::Receiver<Stage>,
     pub(super) asks: mpsc::Sender<()>,
@@ -32,7 +32,7 @@ pub(super) struct Doors {
 
 // === impl Doors ===
 
-impl Doors {
+impl AdminListeners {
     /// Serves the listeners that there are.
     pub(super) fn open(
         self,

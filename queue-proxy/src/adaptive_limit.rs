@@ -11,7 +11,7 @@ use crate::gate::Gate;
 
 /// Feeds latencies to the rule and its answer to the gate. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Capacity {
+pub struct AdaptiveLimit {
     adaptive: Arc<Mutex<Adaptive>>,
 }
 
@@ -24,7 +24,7 @@ fn spread(period: Duration) -> Duration {
 
 // === impl Capacity ===
 
-impl Capacity {
+impl AdaptiveLimit {
     /// A limit that never exceeds `ceiling`, if there is one.
     pub fn new(ceiling: Option<u32>) -> Self {
         let defaults = AdaptiveSettings::default();
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn the_ceiling_holds_from_the_start() {
-        assert_eq!(Capacity::new(Some(3)).limit().to_wire(), 3);
-        assert_eq!(Capacity::new(None).limit().to_wire(), 20);
+        assert_eq!(AdaptiveLimit::new(Some(3)).limit().to_wire(), 3);
+        assert_eq!(AdaptiveLimit::new(None).limit().to_wire(), 20);
     }
 }

@@ -25,7 +25,7 @@ pub(super) enum Outcome {
 
 /// How one probe stands.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct Thresholds {
     success_threshold: u32,
     failure_threshold: u32,
     /// Time between two probes of a ready app.
@@ -46,7 +46,7 @@ pub(super) struct Standing {
 
 // === impl Standing ===
 
-impl Standing {
+impl Thresholds {
     /// A probe that has not been tried. `poll` replaces the kubelet's period while the app is not
     /// ready, so that a start is noticed at once.
     pub(super) fn new(spec: &ProbeSpec, poll: Duration, now: Instant) -> Self {
@@ -113,15 +113,15 @@ mod tests {
 
     const POLL: Duration = Duration::from_millis(3);
 
-    fn standing(json: &str, now: Instant) -> Standing {
+    fn standing(json: &str, now: Instant) -> Thresholds {
         match parse(json, Reading::default()).unwrap() {
-            ReadinessSpec::All(probes) => Standing::new(&probes[0], POLL, now),
+            ReadinessSpec::All(probes) => Thresholds::new(&probes[0], POLL, now),
             ReadinessSpec::Always => panic!("expected a probe"),
         }
     }
 
     /// Gives the outcomes one after another, each when it is due; returns what each led to.
-    fn after(standing: &mut Standing, outcomes: &[Outcome]) -> Vec<bool> {
+    fn after(standing: &mut Thresholds, outcomes: &[Outcome]) -> Vec<bool> {
         let take = |outcome: &Outcome| {
             let now = standing.due();
             standing.note(*outcome, now);

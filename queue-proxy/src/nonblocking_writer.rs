@@ -19,14 +19,14 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The writing end; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Sink {
+pub struct NonBlockingWriter {
     shared: Arc<Shared>,
     wake: SyncSender<()>,
 }
 
 /// Waits for the writer when the process ends.
 #[derive(Debug)]
-pub struct SinkFlush {
+pub struct WriterGuard {
     shared: Arc<Shared>,
     done: Receiver<()>,
 }
@@ -47,7 +47,7 @@ struct Buffer {
 
 // === impl Sink ===
 
-impl Sink {
+impl NonBlockingWriter {
     /// Starts a thread that writes to `output`.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Sink {
     pub fn start(
         name: &str,
         output: impl Write + Send + 'static,
-    ) -> std::io::Result<(Self, SinkFlush)> {
+    ) -> std::io::Result<(Self, WriterGuard)> {
         let shared = Arc::new(Shared::default());
         // One pending wake-up is enough: the writer takes all there is.
         let (wake, woken) = sync_channel(1);
@@ -66,7 +66,7 @@ impl Sink {
             run(&writer, &woken, output);
             finish.send(()).ok();
         })?;
-        let flush = SinkFlush { shared: Arc::clone(&shared), done };
+        let flush = WriterGuard { shared: Arc::clone(&shared), done };
         Ok((Self { shared, wake }, flush))
     }
 
@@ -109,7 +109,7 @@ impl Sink {
 
 // === impl SinkFlush ===
 
-impl SinkFlush {
+impl WriterGuard {
     /// Writes what is left and ends the writer. Gives up after a second when the output is stuck.
     pub fn finish(self) {
         self.shared.buffer.lock().closed = true;
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn every_line_arrives_in_order() {
         let memory = Memory::default();
-        let (sink, flush) = Sink::start("test", memory.clone()).unwrap();
+        let (sink, flush) = NonBlockingWriter::start("test", memory.clone()).unwrap();
         let mut expected = Vec::new();
         for number in 0..1000 {
             let line = format!("{number}\n");
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_counted_and_not_fatal() {
-        let (sink, flush) = Sink::start("test", FullDisk).unwrap();
+        let (sink, flush) = NonBlockingWriter::start("test", FullDisk).unwrap();
         sink.write(b"one\n");
         sink.write(b"two\n");
         flush.finish();
@@ -214,7 +214,7 @@ mod tests {
             }
         }
         let (_release, stuck) = sync_channel(1);
-        let (sink, _flush) = Sink::start("test", Stuck(stuck)).unwrap();
+        let (sink, _flush) = NonBlockingWriter::start("test", Stuck(stuck)).unwrap();
         let line = vec![b'x'; 64 << 10];
         for _ in 0..64 {
             sink.write(&line);

@@ -9,12 +9,12 @@ use tokio::task::JoinHandle;
 use crate::environment::{Environment, ProcessEnvironment, keys};
 use crate::gate::Gate;
 use crate::metrics::{DepthGauge, Metrics, Service};
+use crate::nonblocking_writer::{NonBlockingWriter, WriterGuard};
 use crate::otlp::{self, MetricsPusher};
 use crate::record::Recorder;
 use crate::request_log::RequestLogger;
 use crate::settings::observability::{MetricsExport, TracingExport};
 use crate::settings::{Concurrency, Settings};
-use crate::sink::{Sink, SinkFlush};
 use crate::trace::{Exporter, Line, Resource, Tracer};
 
 use super::StartError;
@@ -24,12 +24,12 @@ use super::StartError;
 const IDLE_CONNECTIONS: usize = 1000;
 
 /// What is open.
-pub(super) struct Outputs {
+pub(super) struct Telemetry {
     pub(super) metrics: Option<Metrics>,
     pub(super) log: Option<RequestLogger>,
     pub(super) recorder: Option<Recorder>,
     pub(super) tracer: Option<Tracer>,
-    flushes: Vec<SinkFlush>,
+    flushes: Vec<WriterGuard>,
     pushes: Vec<Push>,
 }
 
@@ -44,7 +44,7 @@ const PUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 // === impl Outputs ===
 
-impl Outputs {
+impl Telemetry {
     /// Opens what the settings ask for.
     pub(super) fn open(settings: &Settings) -> Result<Self, StartError> {
         let mut flushes = Vec::new();
@@ -53,7 +53,7 @@ impl Outputs {
         let stdout = match (&settings.observability.request_log, &settings.observability.tracing) {
             (None, TracingExport::None | TracingExport::Otlp(_)) => None,
             (Some(_), _) | (_, TracingExport::Stdout) => {
-                let (sink, flush) = Sink::start("stdout", std::io::stdout())?;
+                let (sink, flush) = NonBlockingWriter::start("stdout", std::io::stdout())?;
                 flushes.push(flush);
                 Some(sink)
             }
@@ -136,7 +136,7 @@ type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 fn tracer(
     settings: &Settings,
-    stdout: Option<Sink>,
+    stdout: Option<NonBlockingWriter>,
     pushes: &mut Vec<Push>,
 ) -> Result<Option<Tracer>, StartError> {
     let exporter = match (&settings.observability.tracing, stdout) {

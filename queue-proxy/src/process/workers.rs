@@ -32,7 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Everything a data thread needs.
 #[derive(Clone)]
-pub(super) struct Plane {
+pub(super) struct Workers {
     pub(super) shared: Shared,
     pub(super) app_port: u16,
     pub(super) timeouts: Timeouts,
@@ -45,7 +45,7 @@ type TlsListener = (TcpListener, (Arc<ServerConfig>, Arc<Certificate>));
 
 // === impl Plane ===
 
-impl Plane {
+impl Workers {
     /// Starts to serve: on this thread when one is enough, else on threads of their own.
     pub(super) fn start(
         self,
@@ -138,7 +138,7 @@ impl Secure {
             match accepted {
                 Ok((stream, peer)) => {
                     let secure = Arc::clone(&secure);
-                    tokio::spawn(async move { secure.converse(stream, peer).await });
+                    tokio::spawn(async move { secure.serve_connection(stream, peer).await });
                 }
                 Err(error) => {
                     tracing::warn!("cannot accept a connection: {error}");
@@ -148,7 +148,7 @@ impl Secure {
         }
     }
 
-    async fn converse(&self, mut stream: TcpStream, peer: SocketAddr) {
+    async fn serve_connection(&self, mut stream: TcpStream, peer: SocketAddr) {
         // A failure costs latency, not correctness.
         stream.set_nodelay(true).ok();
         let handshake = async {

@@ -16,7 +16,7 @@ use crate::settings;
 use crate::shutdown_signals::{ShutdownSignal, ShutdownSignals};
 
 /// Owns the drain.
-pub(super) struct Coordinator {
+pub(super) struct ShutdownCoordinator {
     pub(super) settings: settings::Drain,
     pub(super) draining: Draining,
     pub(super) gate: Gate,
@@ -37,7 +37,7 @@ enum Event {
 
 // === impl Coordinator ===
 
-impl Coordinator {
+impl ShutdownCoordinator {
     /// Runs until the drain is over.
     pub(super) async fn run(mut self, mut signals: ShutdownSignals) -> ExitCode {
         let mut machine = Machine::new(self.settings);
