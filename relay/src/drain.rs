@@ -76,19 +76,19 @@ impl Drain {
     }
 
     /// Counts one connection in for as long as the returned value lives.
-    pub(crate) fn enter(&self) -> Membership {
+    pub(crate) fn enter(&self) -> DrainToken {
         self.shared.connections.fetch_add(1, Ordering::AcqRel);
-        Membership { drain: self.clone(), registered: None }
+        DrainToken { drain: self.clone(), registered: None }
     }
 }
 
 /// One open connection's place in a [`Drain`].
-pub(crate) struct Membership {
+pub(crate) struct DrainToken {
     drain: Drain,
     registered: Option<(usize, Waker)>,
 }
 
-impl Membership {
+impl DrainToken {
     /// The phase now; the task of `cx` is woken when it changes. A connection asks on every
     /// poll, so the common case is one atomic load and one comparison of wakers.
     pub(crate) fn poll_phase(&mut self, cx: &Context<'_>) -> Phase {
@@ -116,7 +116,7 @@ impl Membership {
     }
 }
 
-impl Drop for Membership {
+impl Drop for DrainToken {
     fn drop(&mut self) {
         if let Some((key, _)) = self.registered.take() {
             self.drain.shared.wakers.lock().try_remove(key);

@@ -29,7 +29,7 @@ use crate::buffers;
 use crate::error::Interrupted;
 use crate::head::RequestHead;
 use crate::memory::Charge;
-use crate::timer::{Alarm, Deadlines, TimeLimits};
+use crate::timer::{Deadlines, LazyTimer, TimeLimits};
 use crate::trailers::PlatformFields;
 use client::Client;
 
@@ -39,9 +39,9 @@ pub struct Exchange {
     peer: Option<SocketAddr>,
     started: Instant,
     client: Client,
-    alarm: Alarm,
-    report: Report,
-    answer: Answer,
+    alarm: LazyTimer,
+    report: ExchangeReport,
+    response: ResponseState,
     /// What its heads hold in memory.
     charge: Charge,
     /// An answer with this header is a proxy's own and not passed on.
@@ -52,7 +52,7 @@ pub struct Exchange {
 /// What has become of the answer so far. Complete once [`Exchange::forward`] or
 /// [`Exchange::respond`] has returned.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Report {
+pub struct ExchangeReport {
     /// The status the client was given, if it was given any.
     pub status: Option<StatusCode>,
     /// Bytes of the request's body that were passed on.
@@ -64,7 +64,7 @@ pub struct Report {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+enum ResponseState {
     /// Nothing final has been sent.
     Owed,
     /// The head is out, the body is not.
@@ -82,7 +82,7 @@ impl Exchange {
         head: RequestHead,
         peer: Option<SocketAddr>,
         client: Client,
-        alarm: Alarm,
+        alarm: LazyTimer,
         charge: Charge,
         platform_fields: PlatformFields,
     ) -> Exchange {
@@ -92,8 +92,8 @@ impl Exchange {
             started: Instant::now(),
             client,
             alarm,
-            report: Report::default(),
-            answer: Answer::Owed,
+            report: ExchangeReport::default(),
+            response: ResponseState::Owed,
             charge,
             declined: None,
             platform_fields,
@@ -130,13 +130,13 @@ impl Exchange {
     }
 
     /// What has become of the answer so far.
-    pub fn report(&self) -> &Report {
+    pub fn report(&self) -> &ExchangeReport {
         &self.report
     }
 
     /// Whether a final status has been sent, so that nothing else can be.
     pub fn has_responded(&self) -> bool {
-        !matches!(self.answer, Answer::Owed | Answer::Unwanted)
+        !matches!(self.response, ResponseState::Owed | ResponseState::Unwanted)
     }
 
     /// Runs `future` for as long as the client is there and the limits allow: this is how a
@@ -158,7 +158,7 @@ impl Exchange {
                 return Poll::Ready(Ok(output));
             }
             if self.client.poll_gone(cx).is_ready() {
-                self.answer = Answer::Unwanted;
+                self.response = ResponseState::Unwanted;
                 return Poll::Ready(Err(Interrupted::ClientGone));
             }
             let expired = self.alarm.poll_deadlines(cx, &deadlines);
@@ -169,7 +169,7 @@ impl Exchange {
 
     /// The client has gone or its answer was cut short: nothing more can be said.
     pub(crate) fn is_abandoned(&self) -> bool {
-        matches!(self.answer, Answer::Aborted | Answer::Unwanted)
+        matches!(self.response, ResponseState::Aborted | ResponseState::Unwanted)
     }
 
     /// No other request may follow on this connection.
@@ -178,8 +178,8 @@ impl Exchange {
     }
 
     /// Takes the exchange apart when its handler has returned.
-    pub(crate) fn into_client(self) -> (Client, Alarm, bool) {
+    pub(crate) fn into_client(self) -> (Client, LazyTimer, bool) {
         buffers::keep_map(self.head.headers);
-        (self.client, self.alarm, self.answer == Answer::Complete)
+        (self.client, self.alarm, self.response == ResponseState::Complete)
     }
 }

@@ -76,7 +76,7 @@ pub(crate) struct Limits {
 }
 
 /// A byte stream that hands frames over as described above.
-pub(crate) struct Gate {
+pub(crate) struct FrameGate {
     io: Box<dyn Io>,
     limits: Limits,
     shared: Arc<Shared>,
@@ -127,11 +127,11 @@ struct Turn {
     opened: Vec<u32>,
 }
 
-impl Gate {
+impl FrameGate {
     /// A gate in front of `io`, from which `front` has been read already.
-    pub(crate) fn new(io: Box<dyn Io>, front: BytesMut, limits: Limits) -> (Gate, Watch) {
+    pub(crate) fn new(io: Box<dyn Io>, front: BytesMut, limits: Limits) -> (FrameGate, Watch) {
         let shared = Arc::new(Shared::default());
-        let gate = Gate {
+        let gate = FrameGate {
             io,
             limits,
             pinned: Charge::on(shared.account()),
@@ -153,7 +153,7 @@ impl Gate {
     }
 
     /// Tells what the peer opens with.
-    pub(crate) fn tell_opening(mut self, to: oneshot::Sender<Opening>) -> Gate {
+    pub(crate) fn tell_opening(mut self, to: oneshot::Sender<Opening>) -> FrameGate {
         self.opening = Some(to);
         self
     }
@@ -443,7 +443,7 @@ impl Gate {
     }
 }
 
-impl AsyncRead for Gate {
+impl AsyncRead for FrameGate {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -463,7 +463,7 @@ impl AsyncRead for Gate {
     }
 }
 
-impl AsyncWrite for Gate {
+impl AsyncWrite for FrameGate {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -42,7 +42,7 @@ pub use drain::{Drain, Phase};
 pub use error::{ForwardError, Interrupted, Timeout};
 pub use exchange::forward::Forward;
 pub use exchange::guard::Guard;
-pub use exchange::{Exchange, Report};
+pub use exchange::{Exchange, ExchangeReport};
 pub use head::{BodyLength, Reply, RequestHead, Scheme};
 pub use server::{Handler, Server, ServerSettings};
 pub use timer::TimeLimits;

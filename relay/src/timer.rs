@@ -74,11 +74,11 @@ impl Deadlines {
 /// It stays armed for the earliest deadline it was ever asked about and only looks at the real
 /// one when it fires. Most exchanges end long before, so most requests never touch the wheel.
 #[derive(Default)]
-pub(crate) struct Alarm {
+pub(crate) struct LazyTimer {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Alarm {
+impl LazyTimer {
     /// Ready when the earliest of `deadlines` has passed.
     pub(crate) fn poll_deadlines(
         &mut self,
@@ -114,7 +114,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_later_deadline_does_not_rearm_and_is_still_kept() {
-        let mut alarm = Alarm::default();
+        let mut alarm = LazyTimer::default();
         let start = Instant::now();
         let first = start + Duration::from_secs(1);
         let second = start + Duration::from_secs(3);
@@ -129,7 +129,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_earlier_deadline_rearms() {
-        let mut alarm = Alarm::default();
+        let mut alarm = LazyTimer::default();
         let start = Instant::now();
         poll_fn(|cx| {
             assert!(alarm.poll_until(cx, start + Duration::from_secs(9)).is_pending());

@@ -36,7 +36,7 @@ const DISCARDED_MAX: usize = 64 << 20;
 pub(crate) struct Abandoned {
     origin: Origin,
     request: Remains,
-    answer: Answer,
+    response: ResponseRest,
     discarded: usize,
     /// What the heads of its exchange hold, of which a part may be yet to be written.
     _charge: Charge,
@@ -53,7 +53,7 @@ enum Remains {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+enum ResponseRest {
     Head,
     Body,
 }
@@ -66,8 +66,8 @@ impl Abandoned {
             Upload::Flushing => Remains::Gathered,
             Upload::Done | Upload::Refused => Remains::Nothing,
         };
-        let answer = if progress.answer_begun { Answer::Body } else { Answer::Head };
-        Abandoned { origin, request, answer, discarded: 0, _charge: charge }
+        let answer = if progress.response_begun { ResponseRest::Body } else { ResponseRest::Head };
+        Abandoned { origin, request, response: answer, discarded: 0, _charge: charge }
     }
 
     /// What is left of a tunnel: the upstream learns in the tunnel's own way that the other side
@@ -77,7 +77,7 @@ impl Abandoned {
         Abandoned {
             origin,
             request: Remains::Missing,
-            answer: Answer::Body,
+            response: ResponseRest::Body,
             discarded: 0,
             _charge: Charge::default(),
         }
@@ -103,11 +103,11 @@ impl Abandoned {
 
     /// Returns when the upstream is done or the time is up.
     async fn wait(&mut self, by: Instant) {
-        if self.answer == Answer::Head {
+        if self.response == ResponseRest::Head {
             // Running out of time and giving up are the same here: the answer has not begun.
             let _ = timeout_at(by, poll_fn(|cx| self.poll_head(cx))).await;
         }
-        if self.answer == Answer::Body {
+        if self.response == ResponseRest::Body {
             let by = by.min(Instant::now() + ANSWER_PATIENCE);
             let _ = timeout_at(by, poll_fn(|cx| self.poll_body(cx))).await;
         }
@@ -126,7 +126,7 @@ impl Abandoned {
             } else if head.status.is_informational() {
                 continue;
             }
-            self.answer = Answer::Body;
+            self.response = ResponseRest::Body;
             return Poll::Ready(());
         }
     }

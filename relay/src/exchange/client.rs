@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::buffers;
 use crate::date;
-use crate::drain::{Membership, Phase};
+use crate::drain::{DrainToken, Phase};
 use crate::error::ForwardError;
 use crate::h1::connection::BodyError;
 use crate::h1::encoder::{self, Persistence, Recipient};
@@ -34,14 +34,14 @@ pub(crate) enum Client {
 /// An HTTP/1 connection with one request on it.
 pub(crate) struct H1Client {
     pub(crate) connection: h1::Connection,
-    pub(crate) membership: Membership,
+    pub(crate) membership: DrainToken,
     pub(crate) version: Version,
     /// Another request may follow.
     pub(crate) persistent: bool,
     /// The request is a `HEAD`.
     pub(crate) head_only: bool,
     /// The head of its answer has been gathered.
-    pub(crate) answered: bool,
+    pub(crate) responded: bool,
     /// How the client is listened to once it has ended its own direction.
     pub(crate) presence: Presence,
 }
@@ -318,7 +318,7 @@ impl H1Client {
     /// Nothing where a reset could not be told.
     fn listen(&mut self) -> Option<Presence> {
         let breakage = self.connection.io().breakage()?;
-        let next = (!self.answered).then(|| Box::pin(sleep(Duration::ZERO)));
+        let next = (!self.responded).then(|| Box::pin(sleep(Duration::ZERO)));
         Some(Presence::Listening(Listening { breakage, sent_ahead: 0, next, pause: FIRST_PAUSE }))
     }
 
@@ -342,12 +342,12 @@ impl H1Client {
 
     /// Sends the head that opens a tunnel. No other follows it, so nothing is sent ahead any more.
     pub(crate) fn send_tunnel_head(&mut self, head: &ResponseHead) {
-        self.answered = true;
+        self.responded = true;
         self.send_informational(head);
     }
 
     fn send_head(&mut self, head: &ResponseHead) {
-        self.answered = true;
+        self.responded = true;
         let stays = self.persistent && self.membership.phase() == Phase::Serving;
         let recipient = Recipient {
             version: self.version,

@@ -9,9 +9,9 @@ use http::Version;
 use super::abandoned::Abandoned;
 use super::guard::{Guard, Release};
 use super::origin::{H1Origin, H2Origin, Held, Origin, http2_request};
-use super::pump::{Ending, Progress, Pump};
+use super::pump::{Progress, Pump, PumpEnd};
 use super::tunnel::Tunnel;
-use super::{Answer, Exchange};
+use super::{Exchange, ResponseState};
 use crate::error::ForwardError;
 use crate::h2io::{Ended, Outgoing, UPSTREAM_STREAM_BYTES};
 use crate::head::BodyLength;
@@ -58,10 +58,10 @@ impl Exchange {
         guard.release();
         if let Err(error) = &outcome {
             tracing::debug!(%error, "exchange failed");
-            match self.answer {
-                Answer::Begun => self.abort(),
-                Answer::Owed if matches!(error, ForwardError::ClientGone) => {
-                    self.answer = Answer::Unwanted;
+            match self.response {
+                ResponseState::Begun => self.abort(),
+                ResponseState::Owed if matches!(error, ForwardError::ClientGone) => {
+                    self.response = ResponseState::Unwanted;
                 }
                 _ => {}
             }
@@ -96,7 +96,7 @@ impl Exchange {
                 Abandoned::new(origin, progress, charge).leave_to(guard);
                 return Err(error);
             }
-            let untouched = self.report.request_bytes == 0 && self.answer == Answer::Owed;
+            let untouched = self.report.request_bytes == 0 && self.response == ResponseState::Owed;
             // None of these would be another on another connection.
             let is_final = matches!(
                 error,
@@ -213,7 +213,7 @@ impl Exchange {
         origin: &mut Origin,
         deadlines: &mut Deadlines,
         guard: &mut (dyn Release + Send),
-    ) -> (Result<Ending, ForwardError>, Progress) {
+    ) -> (Result<PumpEnd, ForwardError>, Progress) {
         let mut pump = Pump::new(self, origin, deadlines, guard);
         let outcome = poll_fn(|cx| pump.poll(cx)).await;
         (outcome, pump.progress())
@@ -225,19 +225,19 @@ impl Exchange {
         &mut self,
         upstream: &Upstream,
         origin: Origin,
-        ending: Ending,
+        ending: PumpEnd,
         deadlines: &mut Deadlines,
         guard: &mut (dyn Release + Send),
     ) -> Result<(), ForwardError> {
         match (ending, origin) {
-            (Ending::Complete, Origin::H1(origin)) => {
+            (PumpEnd::Complete, Origin::H1(origin)) => {
                 if origin.is_reusable() {
                     upstream.put_back(origin, self.started);
                 }
                 Ok(())
             }
-            (Ending::Complete, Origin::H2(_)) => Ok(()),
-            (Ending::Tunnel, Origin::H1(origin)) => {
+            (PumpEnd::Complete, Origin::H2(_)) => Ok(()),
+            (PumpEnd::Tunnel, Origin::H1(origin)) => {
                 let mut tunnel = Box::new(Tunnel::new(self, *origin, deadlines, guard));
                 let outcome = poll_fn(|cx| tunnel.poll(cx)).await;
                 let connection = tunnel.into_origin();
@@ -245,7 +245,7 @@ impl Exchange {
                 Abandoned::tunnel(connection).leave_to(guard);
                 outcome
             }
-            (Ending::Tunnel, Origin::H2(_)) => Err(ForwardError::Closed),
+            (PumpEnd::Tunnel, Origin::H2(_)) => Err(ForwardError::Closed),
         }
     }
 }

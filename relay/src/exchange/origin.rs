@@ -36,7 +36,7 @@ pub(crate) struct H1Origin {
     /// Another request may follow, as far as the answer's head tells.
     persistent: bool,
     /// Something of an answer has arrived.
-    answered: bool,
+    responded: bool,
     /// The length of the answer's last head, as it came.
     head_bytes: usize,
 }
@@ -44,7 +44,7 @@ pub(crate) struct H1Origin {
 /// One HTTP/2 stream.
 pub(crate) struct H2Origin {
     sending: Outgoing,
-    answer: ResponseFuture,
+    response: ResponseFuture,
     body: Option<Incoming>,
     _held: Held,
 }
@@ -65,7 +65,7 @@ impl H1Origin {
             method: Method::GET,
             earlier: 0,
             persistent: false,
-            answered: false,
+            responded: false,
             head_bytes: 0,
         }
     }
@@ -78,7 +78,7 @@ impl H1Origin {
         self.connection.encoder = encoder::request(self.connection.output(), head, host);
         self.method.clone_from(&head.method);
         self.persistent = false;
-        self.answered = false;
+        self.responded = false;
     }
 
     /// Makes the connection ready to wait for another request.
@@ -99,7 +99,7 @@ impl H1Origin {
 
 impl H2Origin {
     pub(crate) fn new(sending: Outgoing, answer: ResponseFuture, held: Held) -> H2Origin {
-        H2Origin { sending, answer, body: None, _held: held }
+        H2Origin { sending, response: answer, body: None, _held: held }
     }
 }
 
@@ -198,7 +198,7 @@ impl Origin {
     /// while it waited: used before, and no byte of an answer came.
     pub(crate) fn may_be_stale(&self) -> bool {
         match self {
-            Origin::H1(origin) => origin.earlier > 0 && !origin.answered,
+            Origin::H1(origin) => origin.earlier > 0 && !origin.responded,
             Origin::H2(_) => false,
         }
     }
@@ -215,7 +215,7 @@ impl Origin {
     pub(crate) fn spoke_http2(&self) -> bool {
         const SETTINGS: u8 = 4;
         match self {
-            Origin::H1(origin) if !origin.answered => {
+            Origin::H1(origin) if !origin.responded => {
                 matches!(origin.connection.input(), [0, 0, _, SETTINGS, 0, 0, 0, 0, 0, ..])
             }
             Origin::H1(_) | Origin::H2(_) => false,
@@ -233,7 +233,7 @@ impl H1Origin {
             Ok(Some(block)) => block,
             Ok(None) => return Poll::Ready(Err(ForwardError::Closed)),
             Err(HeadError::Truncated(rest)) => {
-                self.answered = true;
+                self.responded = true;
                 let cut = rest.starts_with(b"HTTP/1.");
                 return Poll::Ready(Err(match cut {
                     true => ForwardError::Malformed("unexpected EOF".into()),
@@ -246,7 +246,7 @@ impl H1Origin {
             }
             Err(HeadError::Io(error)) => return Poll::Ready(Err(ForwardError::Io(error))),
         };
-        self.answered = true;
+        self.responded = true;
         self.head_bytes = block.len();
         let parsed = response::parse(&block, &self.method, buffers::take_map())
             .map_err(ForwardError::Malformed)?;
@@ -258,11 +258,11 @@ impl H1Origin {
 
 impl H2Origin {
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ForwardError>> {
-        if let Poll::Ready(Some(early)) = self.answer.poll_informational(cx) {
+        if let Poll::Ready(Some(early)) = self.response.poll_informational(cx) {
             let early = early.map_err(http2_error)?;
             return Poll::Ready(Ok(head(early, BodyLength::Empty)));
         }
-        let answer = ready!(std::pin::pin!(&mut self.answer).poll(cx)).map_err(http2_error)?;
+        let answer = ready!(std::pin::pin!(&mut self.response).poll(cx)).map_err(http2_error)?;
         let (parts, stream) = answer.into_parts();
         let body = Incoming::new(stream, Writer::App);
         let length = match body.is_ended() {

@@ -13,12 +13,12 @@ use tokio::time::Instant;
 use super::client::Client;
 use super::guard::Release;
 use super::origin::Origin;
-use super::{Answer, Exchange, Report, sniff};
+use super::{Exchange, ExchangeReport, ResponseState, sniff};
 use crate::error::ForwardError;
 use crate::h1::decoder::Decoder;
 use crate::head::{BodyLength, RequestHead, ResponseHead};
 use crate::memory::Charge;
-use crate::timer::{Alarm, Deadlines};
+use crate::timer::{Deadlines, LazyTimer};
 use crate::trailers::{self, PlatformFields};
 
 /// How long the upstream may take to say `100 Continue` (or no) before the client, which waits
@@ -42,7 +42,7 @@ const QUEUED_HEAD_BYTES: usize = 1024;
 
 /// How an exchange came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum PumpEnd {
     /// Both messages are through.
     Complete,
     /// The upstream switched protocols.
@@ -53,10 +53,10 @@ pub(crate) struct Pump<'a> {
     client: &'a mut Client,
     origin: &'a mut Origin,
     head: &'a RequestHead,
-    report: &'a mut Report,
-    answer: &'a mut Answer,
+    report: &'a mut ExchangeReport,
+    response: &'a mut ResponseState,
     declined: Option<&'a HeaderName>,
-    alarm: &'a mut Alarm,
+    alarm: &'a mut LazyTimer,
     deadlines: &'a mut Deadlines,
     guard: &'a mut (dyn Release + Send),
     charge: &'a mut Charge,
@@ -86,7 +86,7 @@ enum GoAhead {
 pub(crate) struct Progress {
     pub(crate) upload: Upload,
     /// The upstream's final head has arrived.
-    pub(crate) answer_begun: bool,
+    pub(crate) response_begun: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl<'a> Pump<'a> {
             origin,
             head: &exchange.head,
             report: &mut exchange.report,
-            answer: &mut exchange.answer,
+            response: &mut exchange.response,
             declined: exchange.declined.as_ref(),
             alarm: &mut exchange.alarm,
             deadlines,
@@ -139,13 +139,13 @@ impl<'a> Pump<'a> {
     }
 
     pub(crate) fn progress(&self) -> Progress {
-        Progress { upload: self.upload, answer_begun: !matches!(self.download, Download::Head) }
+        Progress { upload: self.upload, response_begun: !matches!(self.download, Download::Head) }
     }
 
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ending, ForwardError>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<PumpEnd, ForwardError>> {
         let uploaded = self.poll_upload(cx)?;
         if let Poll::Ready(ending) = self.poll_download(cx)? {
-            if ending == Ending::Tunnel || matches!(self.upload, Upload::Done) {
+            if ending == PumpEnd::Tunnel || matches!(self.upload, Upload::Done) {
                 return Poll::Ready(Ok(ending));
             }
             if self.upload == Upload::Refused {
@@ -214,13 +214,13 @@ impl<'a> Pump<'a> {
     }
 
     /// Moves the answer. Ready when all of it is with the client.
-    fn poll_download(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ending, ForwardError>> {
+    fn poll_download(&mut self, cx: &mut Context<'_>) -> Poll<Result<PumpEnd, ForwardError>> {
         loop {
             match &mut self.download {
-                Download::Done => return Poll::Ready(Ok(Ending::Complete)),
+                Download::Done => return Poll::Ready(Ok(PumpEnd::Complete)),
                 Download::Tunnel => {
                     ready!(self.client.poll_flush(cx))?;
-                    return Poll::Ready(Ok(Ending::Tunnel));
+                    return Poll::Ready(Ok(PumpEnd::Tunnel));
                 }
                 Download::Head => match self.poll_head(cx) {
                     Poll::Ready(head) => self.take_head(head?)?,
@@ -304,7 +304,7 @@ impl<'a> Pump<'a> {
         let trailers = self.origin.take_trailers();
         let trailers = self.sifted(trailers);
         self.client.finish(trailers)?;
-        *self.answer = Answer::Complete;
+        *self.response = ResponseState::Complete;
         self.download = Download::Flushing;
         if matches!(self.upload, Upload::Done | Upload::Refused) {
             // The upstream is done. Only our own buffer is still on its way to the client, and
@@ -360,7 +360,7 @@ impl<'a> Pump<'a> {
 
     /// Gives the client the final head. Until then it may be told of a failure instead.
     fn begin_answer(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
-        *self.answer = Answer::Begun;
+        *self.response = ResponseState::Begun;
         self.report.status = Some(head.status);
         self.client.send_head(head)
     }
@@ -407,7 +407,7 @@ impl<'a> Pump<'a> {
     fn open_tunnel(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
         match (&mut *self.client, head.status) {
             (Client::H1(client), _) => {
-                *self.answer = Answer::Begun;
+                *self.response = ResponseState::Begun;
                 self.report.status = Some(head.status);
                 client.send_tunnel_head(&head);
             }
@@ -423,7 +423,7 @@ impl<'a> Pump<'a> {
     }
 
     /// Checks every limit on waiting.
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ending, ForwardError>> {
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Result<PumpEnd, ForwardError>> {
         if let Some(by) = self.continue_by
             && self.alarm.poll_until(cx, by).is_ready()
         {
@@ -437,7 +437,7 @@ impl<'a> Pump<'a> {
             && matches!(self.download, Download::Done)
         {
             self.client.forbid_reuse();
-            return Poll::Ready(Ok(Ending::Complete));
+            return Poll::Ready(Ok(PumpEnd::Complete));
         }
         let expired = self.alarm.poll_deadlines(cx, self.deadlines);
         expired.map(|timeout| Err(ForwardError::TimedOut(timeout)))

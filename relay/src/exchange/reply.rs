@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
-use super::{Answer, Exchange};
+use super::{Exchange, ResponseState};
 use crate::error::{ForwardError, Interrupted};
 use crate::head::{BodyLength, Reply, ResponseHead};
 
@@ -19,12 +19,14 @@ impl Exchange {
     ///
     /// Not cancel safe: an answer that is dropped half written is cut short.
     pub async fn respond(&mut self, reply: Reply) -> Result<(), Interrupted> {
-        match self.answer {
-            Answer::Owed => {}
-            Answer::Unwanted => return Err(Interrupted::ClientGone),
-            Answer::Begun | Answer::Complete | Answer::Aborted => return Ok(()),
+        match self.response {
+            ResponseState::Owed => {}
+            ResponseState::Unwanted => return Err(Interrupted::ClientGone),
+            ResponseState::Begun | ResponseState::Complete | ResponseState::Aborted => {
+                return Ok(());
+            }
         }
-        self.answer = Answer::Begun;
+        self.response = ResponseState::Begun;
         self.report.status = Some(reply.status);
         if self.leaves_body_behind() {
             self.client.forbid_reuse();
@@ -48,7 +50,7 @@ impl Exchange {
         };
         match written {
             Ok(()) => {
-                self.answer = Answer::Complete;
+                self.response = ResponseState::Complete;
                 self.report.response_bytes = length;
                 Ok(())
             }
@@ -81,7 +83,7 @@ impl Exchange {
 
     /// Cuts the answer short in a way the client cannot take for its end.
     pub(crate) fn abort(&mut self) {
-        self.answer = Answer::Aborted;
+        self.response = ResponseState::Aborted;
         self.client.abort();
     }
 }

@@ -13,11 +13,11 @@ use super::client::Client;
 use super::guard::Release;
 use super::origin::H1Origin;
 use super::websocket::{CLOSE_TO_APP, CLOSE_TO_CLIENT, Frames};
-use super::{Answer, Exchange, Report};
+use super::{Exchange, ExchangeReport, ResponseState};
 use crate::drain::Phase;
 use crate::error::ForwardError;
 use crate::h1::Connection;
-use crate::timer::{Alarm, Deadlines};
+use crate::timer::{Deadlines, LazyTimer};
 
 /// How long a client may go on, byte after byte no further apart than this, when the app has
 /// closed its side. The app has given its slot back by then.
@@ -29,9 +29,9 @@ const GOODBYE_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Tunnel<'a> {
     client: &'a mut Client,
     origin: Connection,
-    report: &'a mut Report,
-    answer: &'a mut Answer,
-    alarm: &'a mut Alarm,
+    report: &'a mut ExchangeReport,
+    response: &'a mut ResponseState,
+    alarm: &'a mut LazyTimer,
     deadlines: &'a mut Deadlines,
     guard: &'a mut (dyn Release + Send),
     up: Direction,
@@ -80,7 +80,7 @@ impl<'a> Tunnel<'a> {
             client: &mut exchange.client,
             origin,
             report: &mut exchange.report,
-            answer: &mut exchange.answer,
+            response: &mut exchange.response,
             alarm: &mut exchange.alarm,
             deadlines,
             guard,
@@ -126,7 +126,7 @@ impl<'a> Tunnel<'a> {
         if matches!(self.down.state, State::Closing | State::Closed) {
             self.guard.release();
         }
-        *self.answer = Answer::Complete;
+        *self.response = ResponseState::Complete;
         match (up, down) {
             (Poll::Ready(_), Poll::Ready(_)) => return Poll::Ready(Ok(())),
             // A broken side will never be heard of again; an orderly end may be one half only.

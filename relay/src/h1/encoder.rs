@@ -99,7 +99,7 @@ pub(crate) fn response(
     to: Recipient,
 ) -> (Encoder, Persistence) {
     status_line(output, head.status, to.version);
-    answer_fields(output, head);
+    response_fields(output, head);
     let mut persistence = to.persistence;
     let no_content = head.status == StatusCode::NO_CONTENT || head.status.is_informational();
     let encoder = match head.body {
@@ -147,12 +147,12 @@ pub(crate) fn informational(output: &mut Vec<u8>, head: &ResponseHead) {
         output.extend_from_slice(upgrade.as_bytes());
         output.extend_from_slice(b"\r\n");
     }
-    answer_fields(output, head);
+    response_fields(output, head);
     output.extend_from_slice(b"\r\n");
 }
 
 /// Writes an answer's fields, those included that only HTTP/1 can carry.
-fn answer_fields(output: &mut Vec<u8>, head: &ResponseHead) {
+fn response_fields(output: &mut Vec<u8>, head: &ResponseHead) {
     fields(output, &head.headers);
     for (name, value) in &head.odd {
         field(output, name, value);

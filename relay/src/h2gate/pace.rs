@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::watch::Watch;
 use crate::memory::{self, Charge};
-use crate::timer::Alarm;
+use crate::timer::LazyTimer;
 
 /// The window that every HTTP/2 connection has from the start (RFC 9113, section 6.9.2).
 pub(crate) const FIRST_WINDOW: u32 = 65_535;
@@ -59,7 +59,7 @@ pub(crate) struct HeadClock {
     begun: Option<(u64, Instant)>,
     /// No earlier look than this.
     again: Option<Instant>,
-    alarm: Alarm,
+    alarm: LazyTimer,
 }
 
 /// Whether streams are alive on a connection.
@@ -77,7 +77,7 @@ impl HeadClock {
             first_by: Some(first_by),
             begun: None,
             again: None,
-            alarm: Alarm::default(),
+            alarm: LazyTimer::default(),
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::upgrade::{self, Upgrade};
 use super::{Handler, Shared};
 use crate::buffers;
-use crate::drain::{Membership, Phase};
+use crate::drain::{DrainToken, Phase};
 use crate::exchange::Exchange;
 use crate::exchange::client::{Client, H1Client, Presence};
 use crate::exchange::reply::LEFTOVER_MAX;
@@ -25,7 +25,7 @@ use crate::head::Reply;
 use crate::io::Io;
 use crate::memory::{self, Charge, OverBudget};
 use crate::metrics::Rejection;
-use crate::timer::Alarm;
+use crate::timer::LazyTimer;
 
 /// What an HTTP/2 client opens with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -44,7 +44,7 @@ pub(crate) struct Handover {
     pub(crate) front: BytesMut,
     /// What `front` holds beyond an ordinary buffer.
     pub(crate) charge: Charge,
-    pub(crate) membership: Membership,
+    pub(crate) membership: DrainToken,
     /// When the first head has to be complete.
     pub(crate) head_by: Instant,
 }
@@ -61,10 +61,10 @@ pub(crate) async fn serve<H: Handler>(
         version: http::Version::HTTP_11,
         persistent: true,
         head_only: false,
-        answered: false,
+        responded: false,
         presence: Presence::default(),
     });
-    let mut alarm = Alarm::default();
+    let mut alarm = LazyTimer::default();
     let first_head_by = Instant::now() + shared.settings.head_timeout;
     let mut head_by = Some(first_head_by);
     loop {
@@ -90,7 +90,7 @@ pub(crate) async fn serve<H: Handler>(
         client.connection.decoder = parsed.decoder;
         client.version = parsed.head.version;
         client.persistent = parsed.persistent;
-        client.answered = false;
+        client.responded = false;
         client.head_only = parsed.head.method == http::Method::HEAD;
         let expectation = parsed.unknown_expectation;
         if let Some(settings) = &parsed.http2_settings {
@@ -136,7 +136,7 @@ fn poll_next<H>(
     cx: &mut Context<'_>,
     shared: &Shared<H>,
     client: &mut H1Client,
-    alarm: &mut Alarm,
+    alarm: &mut LazyTimer,
     head_by: &mut Option<Instant>,
 ) -> Poll<Next> {
     let settings = &shared.settings;
@@ -245,7 +245,7 @@ async fn refuse(client: &mut H1Client, refusal: Refusal) {
 
 /// Ends an exchange: answers what the handler left unanswered, and decides whether the
 /// connection can carry another request.
-async fn finish(mut exchange: Exchange) -> Option<(Box<H1Client>, Alarm)> {
+async fn finish(mut exchange: Exchange) -> Option<(Box<H1Client>, LazyTimer)> {
     if !exchange.has_responded() && !exchange.is_abandoned() {
         let reply = Reply::empty(StatusCode::INTERNAL_SERVER_ERROR);
         let _ = Box::pin(exchange.respond(reply)).await;

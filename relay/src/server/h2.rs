@@ -20,14 +20,14 @@ use crate::exchange::Exchange;
 use crate::exchange::client::{Client, H2Client};
 use crate::h1::fields::{Writer, lists};
 use crate::h2gate::pace::{self, FIRST_WINDOW, HeadClock, Window};
-use crate::h2gate::{Gate, Limits, Peer, Watch};
+use crate::h2gate::{FrameGate, Limits, Peer, Watch};
 use crate::h2io::{Incoming, Piece, STREAM_BYTES, has_outer_blanks, take_length};
 use crate::head::{BodyLength, Reply, RequestHead, Scheme};
 use crate::host;
 use crate::memory::{self, Charge, OverBudget};
 use crate::metrics::Rejection;
 use crate::target;
-use crate::timer::Alarm;
+use crate::timer::LazyTimer;
 use crate::trailers;
 
 /// What a client may have in flight towards us, per stream; and per connection once it has shown
@@ -79,7 +79,7 @@ pub(crate) async fn serve<H: Handler>(
         block_max: BLOCK_MAX,
         free_trailers: FREE_TRAILERS,
     };
-    let (gate, watch) = Gate::new(handover.io, handover.front, limits);
+    let (gate, watch) = FrameGate::new(handover.io, handover.front, limits);
     let handshake = h2::server::Builder::new()
         .max_concurrent_streams(shared.settings.streams_max)
         .initial_window_size(WINDOW)
@@ -152,7 +152,7 @@ fn rejection(reason: Reason) -> Option<Rejection> {
 /// Polls the library until it has taken all that the gate lets it read.
 fn poll_event(
     cx: &mut Context<'_>,
-    connection: &mut Connection<Gate, Piece>,
+    connection: &mut Connection<FrameGate, Piece>,
     watch: &Watch,
 ) -> Poll<Event> {
     loop {
@@ -169,7 +169,7 @@ fn poll_event(
 }
 
 /// Says GOAWAY, and closes.
-async fn send_away(mut connection: Connection<Gate, Piece>, reason: Reason) {
+async fn send_away(mut connection: Connection<FrameGate, Piece>, reason: Reason) {
     tracing::debug!(%reason, "a connection is sent away");
     connection.abrupt_shutdown(reason);
     let closed = poll_fn(|cx| match connection.poll_accept(cx) {
@@ -234,7 +234,7 @@ struct Goodbye {
     said: bool,
     /// Each exchange in flight holds a clone.
     running: Arc<()>,
-    alarm: Alarm,
+    alarm: LazyTimer,
     next_look: Option<Instant>,
 }
 
@@ -250,7 +250,7 @@ impl Goodbye {
         &mut self,
         cx: &mut Context<'_>,
         phase: Phase,
-        connection: &mut Connection<Gate, Piece>,
+        connection: &mut Connection<FrameGate, Piece>,
     ) {
         let due = phase == Phase::Closing || phase == Phase::Draining && self.used;
         if due && !self.said {
@@ -307,7 +307,7 @@ async fn exchange<H: Handler>(
     let incoming = Incoming::new(body, Writer::Client);
     let client = H2Client::new(incoming, respond, head_only, charges.stream, &watch);
     let client = Client::H2(Box::new(client));
-    let (alarm, platform) = (Alarm::default(), shared.settings.platform_fields);
+    let (alarm, platform) = (LazyTimer::default(), shared.settings.platform_fields);
     let mut exchange = Exchange::new(head, peer, client, alarm, charges.head, platform);
     if asterisk {
         let _ = exchange.respond(Reply::empty(StatusCode::OK)).await;

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::{ConnectPatience, Protocol, Upstream};
 use crate::error::ForwardError;
 use crate::h2gate::pace::{FIRST_WINDOW, Window};
-use crate::h2gate::{Gate, Limits, Opening, Peer, Watch};
+use crate::h2gate::{FrameGate, Limits, Opening, Peer, Watch};
 use crate::h2io::Piece;
 use crate::memory::Charge;
 
@@ -115,7 +115,7 @@ impl Upstream {
             block_max: HEADER_LIST_MAX as usize,
             free_trailers: FREE_TRAILERS,
         };
-        let (gate, watch) = Gate::new(io, BytesMut::new(), limits);
+        let (gate, watch) = FrameGate::new(io, BytesMut::new(), limits);
         let failed = |error: h2::Error| ForwardError::Http2(error.into());
         let (requests, connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
@@ -146,7 +146,11 @@ impl Upstream {
 }
 
 /// Drives a connection until it ends, or has to. `charge` is what it may hold.
-async fn drive(mut connection: h2::client::Connection<Gate, Piece>, watch: Watch, charge: Charge) {
+async fn drive(
+    mut connection: h2::client::Connection<FrameGate, Piece>,
+    watch: Watch,
+    charge: Charge,
+) {
     let mut window = Window::new(&watch, CONNECTION_WINDOW);
     let ended = poll_fn(|cx| {
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
