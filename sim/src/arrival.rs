@@ -14,7 +14,7 @@ use crate::time::{SimSpan, SimTime};
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
 #[serde(transparent)]
-pub struct RevisionId(pub u32);
+pub struct RevisionIndex(pub u32);
 
 /// One request on its way in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Arrival {
     /// scenario's service-time distribution.
     pub service: Option<SimSpan>,
     /// Whom it is for.
-    pub revision: RevisionId,
+    pub revision: RevisionIndex,
 }
 
 /// The names of revisions seen so far, in order of first sight. Grows only at the end.
@@ -89,29 +89,29 @@ impl RevisionNames {
     }
 
     /// The id of `name`, new when it was not seen before.
-    pub fn intern(&mut self, name: &str) -> RevisionId {
+    pub fn intern(&mut self, name: &str) -> RevisionIndex {
         if let Some(&id) = self.index.get(name) {
-            return RevisionId(id);
+            return RevisionIndex(id);
         }
         let id = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         self.names.push(name.to_owned());
         self.index.insert(name.to_owned(), id);
-        RevisionId(id)
+        RevisionIndex(id)
     }
 
     /// The id of `name`, when it was seen.
-    pub fn find(&self, name: &str) -> Option<RevisionId> {
-        self.index.get(name).copied().map(RevisionId)
+    pub fn find(&self, name: &str) -> Option<RevisionIndex> {
+        self.index.get(name).copied().map(RevisionIndex)
     }
 
     /// The name of `id`; `None` for one that was never handed out.
-    pub fn get(&self, id: RevisionId) -> Option<&str> {
+    pub fn get(&self, id: RevisionIndex) -> Option<&str> {
         self.names.get(id.0 as usize).map(String::as_str)
     }
 
     /// The name of `id` for people, or `?` for one that was never handed out. A trace may name a
     /// revision `?` too: [`RevisionNames::get`] tells the two apart.
-    pub fn name(&self, id: RevisionId) -> &str {
+    pub fn name(&self, id: RevisionIndex) -> &str {
         self.get(id).unwrap_or("?")
     }
 

@@ -49,7 +49,7 @@ pub mod sweep;
 pub mod time;
 mod world;
 
-pub use arrival::{Arrival, ArrivalSource, RevisionId, RevisionNames, SourceError, Traffic};
+pub use arrival::{Arrival, ArrivalSource, RevisionIndex, RevisionNames, SourceError, Traffic};
 pub use distribution::{Distribution, DistributionError};
 pub use engine::{RunError, RunOutput, run};
 pub use random::{Stream, Streams};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::arrival::RevisionId;
+use crate::arrival::RevisionIndex;
 use crate::time::{SimSpan, SimTime};
 
 /// A decision and why it was made. Kept when it differs from the one before it.
@@ -70,7 +70,7 @@ pub struct RequestRecord {
     /// Number in order of arrival, from 0.
     pub number: u64,
     /// For which revision.
-    pub revision: RevisionId,
+    pub revision: RevisionIndex,
     /// When it reached the front door.
     pub arrived: SimTime,
     /// When service began; `None` when it never did.

@@ -19,14 +19,14 @@ use crate::scenario::{Platform, PolicyChoice, RevisionModel};
 
 /// A report on its way to the decider.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Report {
+pub(crate) struct InstanceReport {
     pub(crate) origin: Origin,
     pub(crate) sample: Sample,
 }
 
 /// What was decided, in the world's words.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Verdict {
+pub(crate) struct ScaleDecision {
     /// Instances to have.
     pub(crate) wanted: u32,
     /// Instances the policy wished for.
@@ -328,12 +328,12 @@ impl Scaler {
 
     /// A report reaches the decider.
     #[inline]
-    pub(crate) fn record(&mut self, at: u64, report: &Report) {
+    pub(crate) fn record(&mut self, at: u64, report: &InstanceReport) {
         self.driver.record(timestamp(at), report.origin, &report.sample);
     }
 
     /// Decides. `inside` is how many requests are in the system.
-    pub(crate) fn tick(&mut self, now: u64, observed: Observed, inside: f64) -> Verdict {
+    pub(crate) fn tick(&mut self, now: u64, observed: Observed, inside: f64) -> ScaleDecision {
         let scene = ClusterView {
             observed,
             at_activators: (self.platform != Platform::Cluster).then_some(inside),
@@ -354,7 +354,7 @@ impl Scaler {
     }
 
     /// Takes the last decision through bounds and lifecycle once more.
-    pub(crate) fn reconcile(&mut self, now: u64, observed: Observed) -> Verdict {
+    pub(crate) fn reconcile(&mut self, now: u64, observed: Observed) -> ScaleDecision {
         let path = self.path();
         let followed = self.driver.apply(timestamp(now), observed.ready, path, &self.spec);
         self.verdict(now, &followed)
@@ -370,7 +370,7 @@ impl Scaler {
         }
     }
 
-    fn verdict(&mut self, now: u64, followed: &Applied) -> Verdict {
+    fn verdict(&mut self, now: u64, followed: &Applied) -> ScaleDecision {
         let mut again_at = None;
         if let Some(step) = followed.step {
             let proxied = step.mode == TrafficMode::Proxy;
@@ -392,7 +392,7 @@ impl Scaler {
             // One nanosecond later, so that an arrival at the very end of the time still counts.
             again_at = Some(nanos(fall).saturating_add(1));
         }
-        Verdict {
+        ScaleDecision {
             wanted: u32::try_from(followed.replicas).unwrap_or(0),
             desired: self.driver.desired(),
             proxied: self.proxied,

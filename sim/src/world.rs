@@ -14,9 +14,8 @@
 //! rises and falls), `finish` (what it comes to).
 
 mod alarm;
-mod attention;
-mod beat;
 mod contention;
+mod counters;
 mod entry;
 mod failure;
 mod finish;
@@ -30,14 +29,15 @@ mod request;
 mod revision;
 mod service;
 mod slots;
-mod tally;
+mod tick;
 mod totals;
+mod urgency;
 
 use std::sync::Arc;
 
 use slab::Slab;
 
-use crate::arrival::{Arrival, ArrivalSource, RevisionId, RevisionNames};
+use crate::arrival::{Arrival, ArrivalSource, RevisionIndex, RevisionNames};
 use crate::error::RunError;
 use crate::events::{Event, EventQueue, Kind, NEVER};
 use crate::output::RunOutput;
@@ -61,7 +61,7 @@ const LAST_WAIT_NS: u64 = 24 * 3_600 * NANOS_PER_SEC;
 
 /// Events too rare for a kind of their own.
 #[derive(Debug, Clone)]
-enum Rare {
+enum ScheduledEvent {
     /// The warm-up is over.
     WarmUp,
     /// A client tries again.
@@ -93,7 +93,7 @@ pub(crate) struct World<'a, O> {
     requests: Slab<Request>,
     instances: Slab<Instance>,
     revisions: Vec<Revision>,
-    rare: Slab<Rare>,
+    rare: Slab<ScheduledEvent>,
     nodes: Option<Nodes>,
     /// Revisions that have a beat, in order of their becoming active.
     active: Vec<u32>,
@@ -151,10 +151,10 @@ impl<'a, O: Observer> World<'a, O> {
             stopped: false,
         };
         if world.counted_from > 0 {
-            world.push_rare(world.counted_from, Rare::WarmUp);
+            world.schedule(world.counted_from, ScheduledEvent::WarmUp);
         }
         for (index, failure) in scenario.failures.iter().enumerate() {
-            world.push_rare(failure.at.as_nanos(), Rare::Failure(index));
+            world.schedule(failure.at.as_nanos(), ScheduledEvent::Failure(index));
         }
         Ok(world)
     }
@@ -164,7 +164,7 @@ impl<'a, O: Observer> World<'a, O> {
         mut self,
         source: &mut (dyn ArrivalSource + Send),
     ) -> Result<RunOutput, RunError> {
-        self.meet(source.names())?;
+        self.register(source.names())?;
         self.start_clients(source.names())?;
         let mut next = self.pull(source, 0)?;
         loop {
@@ -187,7 +187,7 @@ impl<'a, O: Observer> World<'a, O> {
                     self.end = at.saturating_add(LAST_WAIT_NS);
                 }
             } else {
-                self.beat();
+                self.tick();
             }
             if next.is_none() && self.is_over() {
                 break;
@@ -228,9 +228,9 @@ impl<'a, O: Observer> World<'a, O> {
     }
 
     fn take(&mut self, arrival: &Arrival, names: &RevisionNames) -> Result<(), RunError> {
-        let RevisionId(revision) = arrival.revision;
+        let RevisionIndex(revision) = arrival.revision;
         if revision as usize >= self.revisions.len() {
-            self.meet(names)?;
+            self.register(names)?;
         }
         if revision as usize >= self.revisions.len() {
             return Err(RunError::Model(format!(
@@ -247,43 +247,43 @@ impl<'a, O: Observer> World<'a, O> {
             Kind::Request => self.request_due(slot, event.tag),
             Kind::Instance => self.instance_due(slot, event.tag),
             Kind::Revision => self.revision_due(slot, event.tag),
-            Kind::Other => return self.rare_due(slot),
+            Kind::Other => return self.scheduled_event_due(slot),
         }
         Ok(())
     }
 
-    fn push_rare(&mut self, at: u64, rare: Rare) {
+    fn schedule(&mut self, at: u64, rare: ScheduledEvent) {
         let slot = self.rare.insert(rare);
         self.events.push(at, Kind::Other, slot as u32);
     }
 
-    fn rare_due(&mut self, slot: u32) -> Result<(), RunError> {
+    fn scheduled_event_due(&mut self, slot: u32) -> Result<(), RunError> {
         let Some(rare) = self.rare.try_remove(slot as usize) else { return Ok(()) };
         match rare {
-            Rare::WarmUp => {
+            ScheduledEvent::WarmUp => {
                 let now = self.now;
                 self.revisions.iter_mut().for_each(|revision| revision.tally.restart(now));
                 self.total.restart();
                 Ok(())
             }
-            Rare::Retry { revision, service_ns, attempt, client } => {
+            ScheduledEvent::Retry { revision, service_ns, attempt, client } => {
                 self.retries_pending -= 1;
                 self.enter(revision, Some(service_ns), client, attempt)
             }
-            Rare::Client { client } => self.enter(self.client_revision, None, client, 0),
-            Rare::Failure(index) => {
+            ScheduledEvent::Client { client } => self.enter(self.client_revision, None, client, 0),
+            ScheduledEvent::Failure(index) => {
                 self.fail(index);
                 Ok(())
             }
-            Rare::ControllerBack => {
+            ScheduledEvent::ControllerBack => {
                 self.controller_back();
                 Ok(())
             }
-            Rare::Node => {
+            ScheduledEvent::Node => {
                 self.node_arrives();
                 Ok(())
             }
-            Rare::NodeIdle { node, since } => {
+            ScheduledEvent::NodeIdle { node, since } => {
                 self.node_idles(node, since);
                 Ok(())
             }
@@ -291,7 +291,7 @@ impl<'a, O: Observer> World<'a, O> {
     }
 
     /// Gets to know revisions that the traffic has named.
-    fn meet(&mut self, names: &RevisionNames) -> Result<(), RunError> {
+    fn register(&mut self, names: &RevisionNames) -> Result<(), RunError> {
         for (index, name) in names.iter().enumerate().skip(self.revisions.len()) {
             let own = self.scenario.revisions.get(name).map(|model| Arc::new(model.clone()));
             let model = own.as_ref().unwrap_or(&self.model);
@@ -318,7 +318,7 @@ impl<'a, O: Observer> World<'a, O> {
             return Err(RunError::Model(problem.to_owned()));
         }
         let found = names.find(&clients.revision);
-        let RevisionId(revision) = found.ok_or_else(|| {
+        let RevisionIndex(revision) = found.ok_or_else(|| {
             RunError::Model(format!("clients ask `{}`, which the traffic lacks", clients.revision))
         })?;
         self.client_revision = revision;
@@ -335,6 +335,6 @@ impl<'a, O: Observer> World<'a, O> {
             return;
         };
         let at = self.now.saturating_add(clients.think.sample(stream).as_nanos());
-        self.push_rare(at, Rare::Client { client });
+        self.schedule(at, ScheduledEvent::Client { client });
     }
 }

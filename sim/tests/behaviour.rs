@@ -11,7 +11,7 @@ use tidegate_sim::scenario::{
 };
 use tidegate_sim::sweep::{Dimension, Plan, sweep};
 use tidegate_sim::{
-    Arrival, ArrivalSource, Distribution, PolicyChoice, Recording, RevisionId, RevisionModel,
+    Arrival, ArrivalSource, Distribution, PolicyChoice, Recording, RevisionIndex, RevisionModel,
     RevisionNames, RunError, RunOutput, Scenario, SimSpan, SimTime, SourceError, Traffic, run,
 };
 use tidegate_sim_traffic::Generated;
@@ -260,8 +260,11 @@ struct Backwards;
 
 impl Traffic for Backwards {
     fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        let at =
-            |secs| Arrival { at: SimTime::from_secs(secs), service: None, revision: RevisionId(0) };
+        let at = |secs| Arrival {
+            at: SimTime::from_secs(secs),
+            service: None,
+            revision: RevisionIndex(0),
+        };
         Ok(Box::new(ArrivalList::new(vec![at(2), at(1)], RevisionNames::one("app"))))
     }
 

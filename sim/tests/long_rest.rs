@@ -9,7 +9,7 @@
 use tidegate_sim::arrival::ArrivalList;
 use tidegate_sim::scenario::{Path, StartUp};
 use tidegate_sim::{
-    Arrival, ArrivalSource, Distribution, Recording, RevisionId, RevisionModel, RevisionNames,
+    Arrival, ArrivalSource, Distribution, Recording, RevisionIndex, RevisionModel, RevisionNames,
     RunOutput, Scenario, SimSpan, SimTime, SourceError, Traffic, run,
 };
 
@@ -24,7 +24,7 @@ impl Traffic for Bursts {
         let burst = |second: &u64| {
             let at = SimTime::from_nanos((second * 1_000 + OFFSET_MS) * 1_000_000);
             let service = Some(SimSpan::from_secs(10));
-            std::iter::repeat_n(Arrival { at, service, revision: RevisionId(0) }, 20)
+            std::iter::repeat_n(Arrival { at, service, revision: RevisionIndex(0) }, 20)
         };
         let arrivals = self.0.iter().flat_map(burst).collect();
         Ok(Box::new(ArrivalList::new(arrivals, RevisionNames::one("web"))))

@@ -9,8 +9,8 @@
 use tidegate_sim::arrival::ArrivalList;
 use tidegate_sim::scenario::{Platform, StartUp};
 use tidegate_sim::{
-    Arrival, ArrivalSource, Distribution, PolicyChoice, RevisionId, RevisionModel, RevisionNames,
-    Scenario, SimSpan, SimTime, SourceError, Traffic, run,
+    Arrival, ArrivalSource, Distribution, PolicyChoice, RevisionIndex, RevisionModel,
+    RevisionNames, Scenario, SimSpan, SimTime, SourceError, Traffic, run,
 };
 
 /// Requests so far apart that the revision is at rest before each.
@@ -23,7 +23,7 @@ impl Traffic for Lone {
         let arrival = |ms: u64| Arrival {
             at: SimTime::from_nanos(ms * 1_000_000),
             service: Some(SimSpan::from_millis(100)),
-            revision: RevisionId(0),
+            revision: RevisionIndex(0),
         };
         let arrivals = ARRIVALS_MS.map(arrival).to_vec();
         Ok(Box::new(ArrivalList::new(arrivals, RevisionNames::one("web"))))

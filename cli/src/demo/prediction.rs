@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tidegate_sim::scenario::{Keep, Path, Platform, PolicyChoice, StartUp};
 use tidegate_sim::{
-    Arrival, ArrivalSource, DecisionRecord, Distribution, Recording, RevisionId, RevisionModel,
+    Arrival, ArrivalSource, DecisionRecord, Distribution, Recording, RevisionIndex, RevisionModel,
     RevisionNames, Scenario, SimSpan, SimTime, SourceError, Traffic,
 };
 
@@ -185,7 +185,7 @@ struct Replay {
     schedule: Arc<Schedule>,
     next: usize,
     names: RevisionNames,
-    revision: RevisionId,
+    revision: RevisionIndex,
 }
 
 impl ArrivalSource for Replay {

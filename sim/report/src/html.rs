@@ -11,9 +11,9 @@ use crate::chart::Chart;
 use crate::cost::Prices;
 use crate::escape::{escape, script_json};
 use crate::figures;
+use crate::labels;
 use crate::payload;
 use crate::svg::svg_body;
-use crate::words;
 
 /// The looks.
 const STYLE: &str = include_str!("assets/page.css");
@@ -110,7 +110,7 @@ fn header(text: &mut String, page: &Page<'_>, result: &SimResult) {
 /// One line of large figures.
 fn cards(text: &mut String, result: &SimResult, prices: Prices) {
     let share = |part: u64| part as f64 / result.requests.max(1) as f64;
-    let lost = words::lost(result);
+    let lost = labels::lost(result);
     let mut cards = vec![
         ("requests", figures::count(result.requests), String::new()),
         ("lost", figures::count(lost), figures::percent(share(lost))),
@@ -151,7 +151,7 @@ fn cards(text: &mut String, result: &SimResult, prices: Prices) {
 fn differences(text: &mut String, first: (&str, &SimResult), others: &[(&str, &SimResult)]) {
     text.push_str("<ul class=\"words\">");
     for other in others {
-        let _ = write!(text, "<li>{}</li>", escape(&words::difference(first, *other)));
+        let _ = write!(text, "<li>{}</li>", escape(&labels::difference(first, *other)));
     }
     text.push_str("</ul>");
 }
@@ -163,7 +163,7 @@ fn comparison_table(text: &mut String, results: &[(&str, &SimResult)], prices: P
         let _ = write!(text, "<th><span class=\"run run{mark}\"></span>{}</th>", escape(name));
     }
     text.push_str("</tr></thead><tbody>");
-    for (name, value) in words::figure_rows(prices) {
+    for (name, value) in labels::figure_rows(prices) {
         let _ = write!(text, "<tr><th>{name}</th>");
         for (_, result) in results {
             let _ = write!(text, "<td>{}</td>", escape(&value(result)));

@@ -14,6 +14,7 @@ mod cost;
 mod escape;
 pub mod figures;
 mod html;
+mod labels;
 mod payload;
 mod plot;
 mod png;
@@ -22,7 +23,6 @@ pub mod scene;
 mod svg;
 mod table;
 mod terminal;
-mod words;
 
 #[cfg(test)]
 mod tests;

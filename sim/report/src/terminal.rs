@@ -280,7 +280,7 @@ pub fn comparison(runs: &[(&str, &SimResult)], terminal: Terminal, prices: Price
     let mut text = String::new();
     let Some(((base_name, base), others)) = runs.split_first() else { return text };
     for (name, other) in others {
-        let _ = writeln!(text, "{}", super::words::difference((base_name, base), (name, other)));
+        let _ = writeln!(text, "{}", super::labels::difference((base_name, base), (name, other)));
     }
     text.push('\n');
     let (room, column) = (18, 16);
@@ -295,7 +295,7 @@ pub fn comparison(runs: &[(&str, &SimResult)], terminal: Terminal, prices: Price
             let _ = write!(header, "{:>column$}", clip(name, column - 1));
         }
         let _ = writeln!(text, "{}", terminal.muted(&header));
-        for (name, value) in super::words::figure_rows(prices) {
+        for (name, value) in super::labels::figure_rows(prices) {
             let cells: Vec<String> =
                 block.iter().map(|(_, result)| format!("{:>column$}", value(result))).collect();
             let _ = writeln!(text, "{name:<room$}{}", cells.concat());

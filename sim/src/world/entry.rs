@@ -19,20 +19,20 @@ impl<O: Observer> World<'_, O> {
         attempt: u32,
     ) -> Result<(), RunError> {
         // Roused before it is counted: the period that begins is the one that it belongs to.
-        self.keep_beating(index);
+        self.activate(index);
         let newcomer = self.revisions[index as usize].receive(self.now, service_ns);
         let request = self.insert_request(index, newcomer, client, attempt)?;
         self.note_arrival(index, newcomer.cold, attempt);
         self.show_change(index, Level::Concurrency, 1);
         let revision = &mut self.revisions[index as usize];
         let entrance = match newcomer.way {
-            Way::FrontDoor => revision.ask_front_door(self.now, request),
+            Way::FrontDoor => revision.ask_activator(self.now, request),
             Way::Direct => revision.ask_ingress(self.now),
         };
         match (entrance, newcomer.way) {
             (Entrance::Sent(instance), Way::FrontDoor) => self.reach(request, instance),
             (Entrance::Sent(instance), Way::Direct) => self.reach_directly(request, instance),
-            (Entrance::Waiting, _) => self.wait_at_front_door(index, request),
+            (Entrance::Waiting, _) => self.wait_at_activator(index, request),
             (Entrance::Refused, _) => self.end_request(request, Outcome::Rejected),
         }
         self.after_arrival(index);
@@ -85,10 +85,10 @@ impl<O: Observer> World<'_, O> {
     }
 
     /// A request stands in the front door's line.
-    fn wait_at_front_door(&mut self, index: u32, request: u32) {
+    fn wait_at_activator(&mut self, index: u32, request: u32) {
         self.change(index, Level::Waiting, 1);
         let revision = &mut self.revisions[index as usize];
-        revision.watch_front_line(self.now, &mut self.events);
+        revision.watch_activator_queue(self.now, &mut self.events);
         if revision.is_exact() {
             // Whoever cannot be served at once makes an instance start.
             self.requests[request as usize].cold = Cold::Yes;
@@ -142,13 +142,13 @@ impl<O: Observer> World<'_, O> {
         if revision.wake_rings(tag) {
             return self.woken(index);
         }
-        if !revision.front_line_rings(tag) {
+        if !revision.activator_queue_rings(tag) {
             return;
         }
         while let Some(request) = self.revisions[index as usize].expire(self.now) {
             self.change(index, Level::Waiting, -1);
             self.end_request(request, Outcome::TimedOut);
         }
-        self.revisions[index as usize].watch_front_line(self.now, &mut self.events);
+        self.revisions[index as usize].watch_activator_queue(self.now, &mut self.events);
     }
 }

@@ -1,6 +1,6 @@
 //! What breaks, and what is done about it.
 
-use super::{Rare, World};
+use super::{ScheduledEvent, World};
 use crate::record::Observer;
 use crate::scaler::Trigger;
 use crate::scenario::FailureKind;
@@ -26,7 +26,7 @@ impl<O: Observer> World<'_, O> {
             FailureKind::Controller { down } => {
                 let back = self.now.saturating_add(down.as_nanos());
                 self.controller_down_until = self.controller_down_until.max(back);
-                self.push_rare(back, Rare::ControllerBack);
+                self.schedule(back, ScheduledEvent::ControllerBack);
             }
         }
     }
@@ -57,7 +57,7 @@ impl<O: Observer> World<'_, O> {
             if revision.is_exact() {
                 self.decide(index as u32, Trigger::WakeUp);
             } else {
-                self.keep_beating(index as u32);
+                self.activate(index as u32);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::World;
-use super::tally::idle_share;
+use super::counters::idle_share;
 use crate::arrival::RevisionNames;
 use crate::output::RunOutput;
 use crate::record::Observer;
@@ -72,7 +72,7 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, _result: &RevisionResult, tally: &super::tally::Tally) {
+    fn add(&mut self, _result: &RevisionResult, tally: &super::counters::Counters) {
         self.latency.merge(&tally.latency);
         self.wait.merge(&tally.wait);
         self.ready += tally.ready_area();

@@ -21,7 +21,7 @@ impl<O: Observer> World<'_, O> {
         }
         if initial > 0 {
             self.revisions[index as usize].begin_with(initial, self.now);
-            self.keep_beating(index);
+            self.activate(index);
         }
     }
 
@@ -90,7 +90,7 @@ impl<O: Observer> World<'_, O> {
         self.change(index, Level::Starting, -1);
         self.change(index, Level::Ready, 1);
         self.grant_all(index, grants);
-        self.keep_beating(index);
+        self.activate(index);
         self.look_again(index);
     }
 

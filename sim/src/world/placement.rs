@@ -1,7 +1,7 @@
 //! How instances and nodes find each other, when the scenario has any nodes.
 
 use super::instance::{NO_NODE, Pull, State};
-use super::{Rare, World};
+use super::{ScheduledEvent, World};
 use crate::record::Observer;
 
 impl<O: Observer> World<'_, O> {
@@ -32,7 +32,7 @@ impl<O: Observer> World<'_, O> {
     fn order_nodes(&mut self) {
         let Some(nodes) = &mut self.nodes else { return };
         for delay in nodes.order() {
-            self.push_rare(self.now.saturating_add(delay), Rare::Node);
+            self.schedule(self.now.saturating_add(delay), ScheduledEvent::Node);
         }
     }
 
@@ -71,7 +71,10 @@ impl<O: Observer> World<'_, O> {
 
     fn watch_empty_node(&mut self, node: u32) {
         let Some(nodes) = &self.nodes else { return };
-        self.push_rare(nodes.idle_until(self.now), Rare::NodeIdle { node, since: self.now });
+        self.schedule(
+            nodes.idle_until(self.now),
+            ScheduledEvent::NodeIdle { node, since: self.now },
+        );
     }
 
     /// A node has been empty for so long that it may go.

@@ -4,8 +4,8 @@
 //! (how requests come, wait and go), `members` (its instances), `reporting` (what its decider hears
 //! and says), `urgency` (when it is looked at again). The world joins them where several meet.
 
-mod lines;
 mod members;
+mod queues;
 mod reporting;
 mod urgency;
 
@@ -17,12 +17,12 @@ use tidegate_admission::dispatcher::DispatcherSettings;
 use tidegate_admission::{Depth, Dispatcher, Limit, Meter, Moment, Policy, QueueSettings};
 
 use super::alarm::Alarm;
-use super::attention::Attention;
+use super::counters::Counters;
 use super::slots::Slots;
-use super::tally::Tally;
+use super::urgency::UrgentDecisions;
 use crate::events::NEVER;
 use crate::random::{Stream, Streams};
-use crate::scaler::{Explains, Report, Scaler};
+use crate::scaler::{Explains, InstanceReport, Scaler};
 use crate::scenario::{Balance, Contention, Keep, Path, Platform, RevisionModel, Sampling};
 use crate::series::recorder::{Count, Level, SeriesRecorder};
 
@@ -55,7 +55,7 @@ pub(crate) struct Revision {
     pub(crate) name: String,
     /// Shared by all revisions of the same model, so that a thousand of them stay near each other.
     pub(crate) model: Arc<RevisionModel>,
-    pub(crate) tally: Tally,
+    pub(crate) tally: Counters,
     series: Option<SeriesRecorder>,
     limit: Limit,
     timeout_ns: u64,
@@ -77,7 +77,7 @@ pub(crate) struct Revision {
     meter: Meter,
     scaler: Scaler,
     /// Reports on their way.
-    reports: VecDeque<(u64, Report)>,
+    reports: VecDeque<(u64, InstanceReport)>,
     wanted: u32,
     /// What the policy wished for last.
     last_desired: i32,
@@ -100,7 +100,7 @@ pub(crate) struct Revision {
     /// When the policy asked to be woken.
     wake: Alarm,
     /// Only in local mode: what the controller was told out of turn.
-    attention: Option<Box<Attention>>,
+    attention: Option<Box<UrgentDecisions>>,
     service: Stream,
     start: Stream,
     chance: Stream,
@@ -137,7 +137,7 @@ impl Revision {
             index,
             name: name.to_owned(),
             model: Arc::clone(model),
-            tally: Tally::default(),
+            tally: Counters::default(),
             series: (asked.series == Keep::Yes).then(SeriesRecorder::new),
             limit,
             timeout_ns: model.timeout.map_or(NEVER, |span| span.as_nanos()),
@@ -168,7 +168,8 @@ impl Revision {
             next_number: 0,
             beat: Beat::Off,
             wake: Alarm::OFF,
-            attention: (model.platform != Platform::Cluster).then(|| Attention::new(now).into()),
+            attention: (model.platform != Platform::Cluster)
+                .then(|| UrgentDecisions::new(now).into()),
             service: streams.stream("service", number),
             start: streams.stream("start-up", number),
             chance: streams.stream("chance", number),

@@ -4,8 +4,8 @@ use tidegate_admission::Moment;
 
 use super::contention::{Job, Shared};
 use super::request::{Cold, NO_CLIENT, NO_INSTANCE, Request, Way};
-use super::{Rare, World};
-use crate::arrival::RevisionId;
+use super::{ScheduledEvent, World};
+use crate::arrival::RevisionIndex;
 use crate::events::{Kind, NEVER, Tag};
 use crate::record::{Observer, Outcome, RequestRecord};
 use crate::scaler::Trigger;
@@ -136,7 +136,7 @@ impl<O: Observer> World<'_, O> {
         let started = (!request.waits()).then(|| SimTime::from_nanos(request.started));
         self.observer.request(&RequestRecord {
             number: request.number,
-            revision: RevisionId(request.revision),
+            revision: RevisionIndex(request.revision),
             arrived: SimTime::from_nanos(request.arrived),
             started,
             ended: SimTime::from_nanos(self.now),
@@ -182,14 +182,14 @@ impl<O: Observer> World<'_, O> {
             let revision = &mut self.revisions[request.revision as usize];
             if request.attempt < revision.model.retry.tries {
                 let pause = revision.pause_ns(request.attempt);
-                let again = Rare::Retry {
+                let again = ScheduledEvent::Retry {
                     revision: request.revision,
                     service_ns: request.service_ns,
                     attempt: request.attempt + 1,
                     client: request.client,
                 };
                 self.retries_pending += 1;
-                return self.push_rare(self.now.saturating_add(pause), again);
+                return self.schedule(self.now.saturating_add(pause), again);
             }
         }
         if request.client != NO_CLIENT {

@@ -1,7 +1,7 @@
 //! All revisions together: levels and peaks, and the series over all of them.
 
-use super::tally::Population;
-use crate::scaler::Verdict;
+use super::counters::Population;
+use crate::scaler::ScaleDecision;
 use crate::series::recorder::{Count, Level, SeriesRecorder};
 
 /// Sums over all revisions.
@@ -50,7 +50,7 @@ impl Totals {
     }
 
     /// The requests of a revision go another way.
-    pub(crate) fn reroute(&mut self, before: u64, verdict: &Verdict) {
+    pub(crate) fn reroute(&mut self, before: u64, verdict: &ScaleDecision) {
         self.proxied = self.proxied - before + u64::from(verdict.proxied);
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tidegate_sim::arrival::{RevisionId, RevisionNames};
+use tidegate_sim::arrival::{RevisionIndex, RevisionNames};
 
 use crate::counts::{COUNT_MAX, Cell, CountFeed};
 use crate::error::TrafficError;
@@ -213,7 +213,7 @@ impl CountFeed for TableFeed {
         while let Some(entry) = self.entries.get(self.at)
             && entry.interval == interval
         {
-            let revision = RevisionId(entry.revision);
+            let revision = RevisionIndex(entry.revision);
             cells.push(Cell { revision, count: entry.count, service_ns: None });
             self.at += 1;
         }

@@ -7,7 +7,7 @@
 //! whole number is microseconds (Apache's `%D`, whose stamp is a beginning), nine or ten digits
 //! before a dot are `$msec`, the end to the millisecond.
 
-use tidegate_sim::arrival::{RevisionId, RevisionNames};
+use tidegate_sim::arrival::{RevisionIndex, RevisionNames};
 
 use crate::error::{Place, TrafficError};
 use crate::field::{self, Quoting, Span, Unit};
@@ -107,7 +107,7 @@ impl RowReader for CombinedReader {
             Some(Added::End(end)) => end,
             _ => stamp.nanos,
         };
-        Ok(Some(Row { stamp_ns, service_ns, total_ns: None, revision: RevisionId(0) }))
+        Ok(Some(Row { stamp_ns, service_ns, total_ns: None, revision: RevisionIndex(0) }))
     }
 
     fn moment(&self) -> Moment {

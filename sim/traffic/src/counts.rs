@@ -13,7 +13,7 @@ use std::str::FromStr;
 
 use tidegate_words::choose;
 
-use tidegate_sim::arrival::{Arrival, ArrivalSource, RevisionId, RevisionNames, SourceError};
+use tidegate_sim::arrival::{Arrival, ArrivalSource, RevisionIndex, RevisionNames, SourceError};
 use tidegate_sim::random::{Stream, Streams};
 use tidegate_sim::time::{SimSpan, SimTime};
 
@@ -43,7 +43,7 @@ pub(crate) const COUNT_MAX: u64 = 100_000_000;
 /// Requests of one function in one interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Cell {
-    pub(crate) revision: RevisionId,
+    pub(crate) revision: RevisionIndex,
     pub(crate) count: u64,
     /// Service time that the interval itself gives, nanoseconds.
     pub(crate) service_ns: Option<u64>,

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use serde::Deserialize;
 
-use tidegate_sim::arrival::{RevisionId, RevisionNames};
+use tidegate_sim::arrival::{RevisionIndex, RevisionNames};
 
 use crate::error::{Place, TrafficError};
 use crate::field;
@@ -93,7 +93,7 @@ pub(crate) fn har(input: &Input) -> Result<ListReader, TrafficError> {
             stamp_ns: stamp.nanos,
             service_ns: Some(service_ns),
             total_ns: None,
-            revision: RevisionId(0),
+            revision: RevisionIndex(0),
         });
     }
     Ok(ListReader::sorted(rows, input.name()))
@@ -126,7 +126,7 @@ pub(crate) fn ibm(
             return Err(TrafficError::Unsupported { file: input.name().to_owned(), why });
         }
         let revision = match (grouping, &app.namespace_hash) {
-            (Grouping::All, _) => RevisionId(0),
+            (Grouping::All, _) => RevisionIndex(0),
             (_, Some(namespace)) => names.intern(&format!("{namespace}/{}", app.app_hash)),
             (_, None) => names.intern(&app.app_hash),
         };

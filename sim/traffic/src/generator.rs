@@ -1,6 +1,6 @@
 //! Arrivals made up from a law: a rate over time, and how irregular the gaps are.
 
-use tidegate_sim::arrival::{Arrival, ArrivalSource, RevisionId, RevisionNames, SourceError};
+use tidegate_sim::arrival::{Arrival, ArrivalSource, RevisionIndex, RevisionNames, SourceError};
 use tidegate_sim::random::{Stream, Streams};
 use tidegate_sim::time::SimTime;
 
@@ -211,7 +211,7 @@ impl ArrivalSource for Generator {
             return None;
         }
         let at = SimTime::from_secs_f64(at_s);
-        Some(Ok(Arrival { at, service: None, revision: RevisionId(0) }))
+        Some(Ok(Arrival { at, service: None, revision: RevisionIndex(0) }))
     }
 
     fn names(&self) -> &RevisionNames {

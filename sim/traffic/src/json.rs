@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use tidegate_sim::arrival::{RevisionId, RevisionNames};
+use tidegate_sim::arrival::{RevisionIndex, RevisionNames};
 
 use crate::error::{Place, TrafficError};
 use crate::field::{self, Unit};
@@ -118,7 +118,7 @@ impl JsonReader {
             let output = times.output.as_nanos().saturating_mul(count("output_length")?);
             service_ns = Some(input.saturating_add(output));
         }
-        Ok(Row { stamp_ns, service_ns, total_ns: None, revision: RevisionId(0) })
+        Ok(Row { stamp_ns, service_ns, total_ns: None, revision: RevisionIndex(0) })
     }
 
     /// Only the points of `http_req_duration` are requests; they are stamped when they end.
@@ -131,7 +131,7 @@ impl JsonReader {
         let stamp_ns = self.stamp("time", data.get("time").unwrap_or(&Value::Null), None)?;
         let value = data.get("value").unwrap_or(&Value::Null);
         let service_ns = self.span("value", value, Unit::Millis)?;
-        Ok(Some(Row { stamp_ns, service_ns, total_ns: None, revision: RevisionId(0) }))
+        Ok(Some(Row { stamp_ns, service_ns, total_ns: None, revision: RevisionIndex(0) }))
     }
 
     fn envoy(&self, object: &Object, names: &mut RevisionNames) -> Result<Row, TrafficError> {
@@ -149,7 +149,7 @@ impl JsonReader {
         let revision = match object.get("authority") {
             Some(Value::String(name)) if self.grouping != Grouping::All => names.intern(name),
             _ if self.grouping != Grouping::All => names.intern("unknown"),
-            _ => RevisionId(0),
+            _ => RevisionIndex(0),
         };
         Ok(Row { stamp_ns, service_ns, total_ns: None, revision })
     }
@@ -183,7 +183,7 @@ impl JsonReader {
         } else {
             stamp_ns.saturating_sub_unsigned(total_ns.unwrap_or(0))
         };
-        Ok(Row { stamp_ns: start_ns, service_ns, total_ns: None, revision: RevisionId(0) })
+        Ok(Row { stamp_ns: start_ns, service_ns, total_ns: None, revision: RevisionIndex(0) })
     }
 
     fn generic(&self, object: &Object, names: &mut RevisionNames) -> Result<Row, TrafficError> {
@@ -202,7 +202,7 @@ impl JsonReader {
         let revision = match format::column(&lower, &REVISION_NAMES) {
             Some(at) if self.grouping != Grouping::All => names.intern(&text(&object[keys[at]])),
             _ if names.is_empty() => names.intern("traffic"),
-            _ => RevisionId(0),
+            _ => RevisionIndex(0),
         };
         Ok(Row { stamp_ns, service_ns, total_ns: None, revision })
     }

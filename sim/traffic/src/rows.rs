@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use tidegate_sim::arrival::{Arrival, ArrivalSource, RevisionId, RevisionNames, SourceError};
+use tidegate_sim::arrival::{Arrival, ArrivalSource, RevisionIndex, RevisionNames, SourceError};
 use tidegate_sim::random::{Stream, Streams};
 use tidegate_sim::time::{SimSpan, SimTime};
 
@@ -35,7 +35,7 @@ pub(crate) struct Row {
     /// How long it was in all, to get from the end to the beginning; `service_ns` when `None`.
     pub(crate) total_ns: Option<u64>,
     /// Whom it was for.
-    pub(crate) revision: RevisionId,
+    pub(crate) revision: RevisionIndex,
 }
 
 /// Which moment of a request its stamp names.
@@ -235,7 +235,7 @@ impl RowSource {
         Ok(Some(Arrival {
             at: SimTime::from_nanos(at_ns),
             service,
-            revision: RevisionId(row.revision),
+            revision: RevisionIndex(row.revision),
         }))
     }
 }

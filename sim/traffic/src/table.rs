@@ -1,6 +1,6 @@
 //! Formats with one request a line in columns: CSV with or without a header, and access logs.
 
-use tidegate_sim::arrival::{RevisionId, RevisionNames};
+use tidegate_sim::arrival::{RevisionIndex, RevisionNames};
 
 use crate::error::{Place, TrafficError};
 use crate::field::{self, Clock, Quoting, Span, Unit};
@@ -62,7 +62,7 @@ pub(crate) struct TableReader {
     layout: Layout,
     fields: Vec<Span>,
     /// The revision of the row before, since rows of one revision tend to follow each other.
-    last: Option<(Vec<u8>, RevisionId)>,
+    last: Option<(Vec<u8>, RevisionIndex)>,
 }
 
 /// Length of the hexadecimal names that public traces use: SHA-256, sometimes cut in half.
@@ -191,9 +191,9 @@ impl TableReader {
         Ok(sum)
     }
 
-    fn revision(&mut self, names: &mut RevisionNames) -> Result<RevisionId, TrafficError> {
+    fn revision(&mut self, names: &mut RevisionNames) -> Result<RevisionIndex, TrafficError> {
         let Some((&first, more)) = self.layout.revision.split_first() else {
-            return Ok(RevisionId(0));
+            return Ok(RevisionIndex(0));
         };
         let mut key = self.field(first, "a name")?.1.to_vec();
         for &column in more {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_sim::arrival::{
-    Arrival, ArrivalSource, RevisionId, RevisionNames, SourceError, Traffic,
+    Arrival, ArrivalSource, RevisionIndex, RevisionNames, SourceError, Traffic,
 };
 use tidegate_sim::random::{Stream, Streams};
 use tidegate_sim::time::{SimSpan, SimTime};
@@ -323,7 +323,7 @@ struct Part {
     source: Box<dyn ArrivalSource + Send>,
     ahead: Option<Arrival>,
     /// Ids of the part as ids of the whole.
-    ids: Vec<RevisionId>,
+    ids: Vec<RevisionIndex>,
 }
 
 struct Merging {

@@ -1,6 +1,6 @@
 //! Counts with one time step a line: Huawei's wide files, OpenDC's, and any table of counts.
 
-use tidegate_sim::arrival::{RevisionId, RevisionNames};
+use tidegate_sim::arrival::{RevisionIndex, RevisionNames};
 
 use crate::counts::{COUNT_MAX, Cell, CountFeed};
 use crate::error::TrafficError;
@@ -34,7 +34,7 @@ pub(crate) struct Columns {
     time: usize,
     clock: Clock,
     /// Count columns with the revision each belongs to.
-    counts: Vec<(usize, RevisionId)>,
+    counts: Vec<(usize, RevisionIndex)>,
     /// Mean service time of the step.
     service: Option<(usize, Unit)>,
     /// Whether numbers are requests in a step, or requests a second.
@@ -126,7 +126,7 @@ fn columns(
     Ok(Columns { day, time, clock, counts, service, measure })
 }
 
-fn name(names: &mut RevisionNames, grouping: Grouping, column: &str) -> RevisionId {
+fn name(names: &mut RevisionNames, grouping: Grouping, column: &str) -> RevisionIndex {
     names.intern(if grouping == Grouping::All { "traffic" } else { column })
 }
 

@@ -7,9 +7,9 @@
 //! It must never: hold a figure without its source, or widen what is allowed so that a figure fits.
 
 mod azure;
-mod closed;
 mod knative;
 mod peers;
+mod queueing_theory;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -109,7 +109,7 @@ pub fn validate(
     mut progress: impl FnMut(usize, usize, &[Check]),
 ) -> Result<Vec<Check>, RunError> {
     let mut cases: Vec<(&str, Case)> = Vec::new();
-    cases.extend(closed::cases());
+    cases.extend(queueing_theory::cases());
     cases.extend(knative::cases());
     cases.extend(peers::cases());
     cases.extend(azure::cases(options));

@@ -6,7 +6,7 @@ use tidegate_autoscaler::{Observed, Origin, Sample};
 
 use super::{Beat, Revision};
 use crate::record::DecisionRecord;
-use crate::scaler::{Report, Trigger, Verdict};
+use crate::scaler::{InstanceReport, ScaleDecision, Trigger};
 use crate::time::NANOS_PER_SEC;
 
 impl Revision {
@@ -60,7 +60,7 @@ impl Revision {
         let sample = Sample::new(concurrency, 0.0, rate, 0.0).unwrap_or(Sample::IDLE);
         let asks_each = self.asks_each();
         let origin = if asks_each { Origin::Activator } else { Origin::Instances };
-        self.send(now, Report { origin, sample });
+        self.send(now, InstanceReport { origin, sample });
         if asks_each {
             self.scrape(now, cut);
         }
@@ -86,12 +86,12 @@ impl Revision {
             gathering.take(ScrapeResponse::Sample(said.unwrap_or(Sample::IDLE)));
         }
         if let Scraped::Sample(sample) = scraper.finish(&gathering) {
-            self.send(now, Report { origin: Origin::Instances, sample });
+            self.send(now, InstanceReport { origin: Origin::Instances, sample });
         }
     }
 
     /// Sends a report on its way, unless it is lost.
-    fn send(&mut self, now: u64, report: Report) {
+    fn send(&mut self, now: u64, report: InstanceReport) {
         let reporting = &self.model.reporting;
         if reporting.loss > 0.0 && self.chance.unit() < reporting.loss {
             return;
@@ -113,7 +113,7 @@ impl Revision {
         if woken && !self.early_report {
             self.early_report = true;
             let sample = Sample::new(1.0, 0.0, 1.0, 0.0).unwrap_or(Sample::IDLE);
-            self.scaler.record(now, &Report { origin: Origin::Activator, sample });
+            self.scaler.record(now, &InstanceReport { origin: Origin::Activator, sample });
         }
         woken
     }
@@ -134,7 +134,7 @@ impl Revision {
     }
 
     /// The policy decides by all that has reached it.
-    pub(crate) fn decide(&mut self, now: u64) -> Verdict {
+    pub(crate) fn decide(&mut self, now: u64) -> ScaleDecision {
         while let Some((at, report)) = self.reports.pop_front_if(|report| report.0 <= now) {
             self.scaler.record(at, &report);
         }
@@ -144,7 +144,7 @@ impl Revision {
 
     /// Takes the last decision through bounds and lifecycle again. In local mode nothing but
     /// decisions goes through the lifecycle.
-    pub(crate) fn reconcile(&mut self, now: u64) -> Option<Verdict> {
+    pub(crate) fn reconcile(&mut self, now: u64) -> Option<ScaleDecision> {
         let looks = self.scaler.has_lifecycle() && self.attention.is_none();
         looks.then(|| self.scaler.reconcile(now, self.observed()))
     }
@@ -162,7 +162,7 @@ impl Revision {
     }
 
     /// Takes note of a decision; whether it differs from what is so.
-    pub(crate) fn hear(&mut self, verdict: &Verdict) -> bool {
+    pub(crate) fn hear(&mut self, verdict: &ScaleDecision) -> bool {
         let before = std::mem::replace(&mut self.last_desired, verdict.desired);
         self.wanted != verdict.wanted
             || self.proxied != verdict.proxied
@@ -170,7 +170,7 @@ impl Revision {
     }
 
     /// Its requests go this way from now on; gives how they went before.
-    pub(crate) fn reroute(&mut self, verdict: &Verdict) -> bool {
+    pub(crate) fn reroute(&mut self, verdict: &ScaleDecision) -> bool {
         std::mem::replace(&mut self.proxied, verdict.proxied)
     }
 
@@ -190,7 +190,12 @@ impl Revision {
     }
 
     /// The decision as it is kept and told.
-    pub(crate) fn decision(&self, now: u64, trigger: Trigger, verdict: &Verdict) -> DecisionRecord {
+    pub(crate) fn decision(
+        &self,
+        now: u64,
+        trigger: Trigger,
+        verdict: &ScaleDecision,
+    ) -> DecisionRecord {
         let (stable, panic) = self.scaler.windows();
         DecisionRecord {
             at_s: now as f64 / NANOS_PER_SEC as f64,

@@ -7,7 +7,7 @@ use tidegate_autoscaler::driver::Urgency;
 use super::{Beat, Revision};
 use crate::events::{EventQueue, Kind, Tag};
 use crate::time::NANOS_PER_SEC;
-use crate::world::attention::LATE_NS;
+use crate::world::urgency::LATE_NS;
 
 impl Revision {
     /// Whether it is told of, and decides, out of turn: local mode.

@@ -9,7 +9,7 @@ use crate::time::NANOS_PER_SEC;
 
 /// Counts, levels and their integrals over time.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Counters {
     /// Integrals are complete up to here, nanoseconds.
     last: u64,
     /// Since when everything is counted.
@@ -107,7 +107,7 @@ impl Population {
 
 // === impl Tally ===
 
-impl Tally {
+impl Counters {
     /// Carries the integrals forward to `now`. Must come before every change of a population.
     #[inline]
     pub(crate) fn advance(&mut self, now: u64) {
@@ -176,7 +176,7 @@ impl Tally {
     /// Forgets everything counted so far; populations stay. The warm-up is over.
     pub(crate) fn restart(&mut self, now: u64) {
         self.advance(now);
-        let mut fresh = Tally { last: now, begin: now, ready_since: now, ..Tally::default() };
+        let mut fresh = Counters { last: now, begin: now, ready_since: now, ..Counters::default() };
         fresh.now = self.now;
         fresh.max.ready = self.now.ready;
         fresh.note_peaks();

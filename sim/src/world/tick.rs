@@ -6,14 +6,14 @@ use tidegate_admission::Moment;
 use super::World;
 use crate::events::NEVER;
 use crate::record::Observer;
-use crate::scaler::{Trigger, Verdict};
+use crate::scaler::{ScaleDecision, Trigger};
 use crate::series::recorder::Level;
 use crate::time::NANOS_PER_SEC;
 
 impl<O: Observer> World<'_, O> {
     /// Gives a revision its beat back, if it lost it.
     #[inline]
-    pub(super) fn keep_beating(&mut self, index: u32) {
+    pub(super) fn activate(&mut self, index: u32) {
         let now = self.now;
         let revision = &mut self.revisions[index as usize];
         if !revision.begins_beating(now) {
@@ -28,7 +28,7 @@ impl<O: Observer> World<'_, O> {
     }
 
     /// A whole second: all active revisions report, and those whose tick it is decide.
-    pub(super) fn beat(&mut self) {
+    pub(super) fn tick(&mut self) {
         let now = self.now;
         let mut active = std::mem::take(&mut self.active);
         for &index in &active {
@@ -108,7 +108,7 @@ impl<O: Observer> World<'_, O> {
         self.arm(index);
     }
 
-    fn follow(&mut self, index: u32, trigger: Trigger, verdict: Verdict) {
+    fn follow(&mut self, index: u32, trigger: Trigger, verdict: ScaleDecision) {
         let now = self.now;
         let revision = &mut self.revisions[index as usize];
         if let Some(at) = verdict.again_at {
@@ -134,7 +134,7 @@ impl<O: Observer> World<'_, O> {
         }
     }
 
-    fn keep_decision(&mut self, index: u32, trigger: Trigger, verdict: Verdict) {
+    fn keep_decision(&mut self, index: u32, trigger: Trigger, verdict: ScaleDecision) {
         if !self.observer.wants_decisions() && self.scenario.recording.decisions == 0 {
             return;
         }

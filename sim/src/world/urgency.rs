@@ -10,13 +10,13 @@ pub(crate) const LATE_NS: u64 = 1_000_000;
 
 /// When the front door tells that a line has formed or doubled, by the rule of production.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Attention {
+pub(crate) struct UrgentDecisions {
     early: EarlyReports,
 }
 
-impl Attention {
+impl UrgentDecisions {
     pub(crate) const fn new(now: u64) -> Self {
-        Attention { early: EarlyReports::new(Moment::from_nanos(now)) }
+        UrgentDecisions { early: EarlyReports::new(Moment::from_nanos(now)) }
     }
 
     /// When the front door looks how long its line is.

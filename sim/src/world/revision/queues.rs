@@ -39,7 +39,7 @@ impl Revision {
 
     /// `request` asks the front door.
     #[inline]
-    pub(crate) fn ask_front_door(&mut self, now: u64, request: u32) -> Entrance {
+    pub(crate) fn ask_activator(&mut self, now: u64, request: u32) -> Entrance {
         match self.front.arrive(Moment::from_nanos(now)) {
             Dispatch::Sent { instance, .. } => Entrance::Sent(self.front_slots.at(instance.slot())),
             Dispatch::Waiting(ticket) => {
@@ -70,13 +70,13 @@ impl Revision {
 
     /// Makes sure that the head of the front door's line is sent away in time.
     #[inline]
-    pub(crate) fn watch_front_line(&mut self, now: u64, events: &mut EventQueue) {
+    pub(crate) fn watch_activator_queue(&mut self, now: u64, events: &mut EventQueue) {
         let due = self.front.next_deadline().map_or(NEVER, Moment::as_nanos);
         self.front_due.set(due, now, events, (Kind::Revision, self.index));
     }
 
     /// Whether `tag` says that the head of the front door's line is due.
-    pub(crate) fn front_line_rings(&mut self, tag: Tag) -> bool {
+    pub(crate) fn activator_queue_rings(&mut self, tag: Tag) -> bool {
         self.front_due.rings(tag)
     }
 
