@@ -6,12 +6,12 @@
 //! [`chart`](crate::chart), [`summary`] tells what happened.
 
 mod app;
+pub(crate) mod harness;
 mod load;
 pub(crate) mod prediction;
 pub(crate) mod screen;
-pub(crate) mod stage;
+pub(crate) mod stats;
 mod summary;
-pub(crate) mod tally;
 pub(crate) mod traffic;
 
 use std::path::PathBuf;
@@ -24,10 +24,10 @@ use tidegate_queue_proxy::shutdown_signals::{ShutdownSignal, ShutdownSignals};
 use tidegate_words::time::compact;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use self::harness::Stage;
 use self::screen::{Moment, Screen};
-use self::stage::Stage;
+use self::stats::Tally;
 use self::summary::{Ended, Story};
-use self::tally::Tally;
 use self::traffic::{PLAN, Schedule};
 use crate::log::{self, LogArgs};
 use crate::terminal::{self, Surface};
@@ -139,9 +139,9 @@ async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCo
     let cold_starts = stage.cold_starts();
     stage.close().await?;
     let model = prediction::Model {
-        settings: prediction::settings(stage::WINDOW),
+        settings: prediction::settings(harness::WINDOW),
         max_instances: args.max,
-        idle: stage::IDLE,
+        idle: harness::IDLE,
         concurrency: args.concurrency,
         service: args.service_time,
         start_up: tally.start_up(),

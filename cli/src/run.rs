@@ -8,11 +8,11 @@
 //! what its end is still waiting for.
 
 mod args;
+mod events;
 mod replay;
 mod retries;
 mod screen;
 mod summary;
-mod voice;
 mod waiting;
 
 use std::net::SocketAddr;
@@ -31,9 +31,9 @@ use tokio::time::Instant;
 
 pub(crate) use self::args::Args;
 use self::args::{DEFAULT_LISTEN, config, surface};
+use self::events::{Tails, Voice};
 use self::replay::Replay;
 use self::screen::{Decisions, Screen};
-use self::voice::{Tails, Voice};
 use self::waiting::Waiting;
 use crate::log;
 use crate::terminal::{Target, Terminal, counted};

@@ -13,7 +13,7 @@ use tidegate_sim::{
     RevisionNames, Scenario, SimSpan, SimTime, SourceError, Traffic,
 };
 
-use super::tally::{Standing, Tally};
+use super::stats::{Standing, Tally};
 use super::traffic::Schedule;
 
 /// What is known about the app and its settings.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::tally::{Standing, Tally};
+use super::stats::{Standing, Tally};
 use crate::chart::Ink;
 use crate::terminal::{BLUE, BlockEnd, GREEN, Surface, Target, Terminal, VERMILION};
 use crate::terminal::{flow, scaled, width, wrap};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::prediction::Prediction;
-use super::tally::{Change, Tally};
+use super::stats::{Change, Tally};
 use crate::chart::{self, Ink};
 use crate::terminal::wrap;
 

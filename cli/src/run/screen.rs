@@ -10,9 +10,9 @@ use tidegate_controller::journal::DecisionRecord;
 use tidegate_controller::process::{OutputLine, OutputStream, Written};
 use tidegate_local::Status;
 
+use super::events::{Tails, Voice};
 use super::retries::{Retries, Shown};
 use super::summary;
-use super::voice::{Tails, Voice};
 use crate::chart::Ink;
 use crate::terminal::{BLUE, BlockEnd, GREEN, Surface, Terminal, VERMILION};
 use crate::terminal::{counted, flow, ink, scaled, width, wrap};

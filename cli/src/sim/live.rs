@@ -20,7 +20,7 @@ use tidegate_sim_report::figures;
 use tidegate_sim_traffic::{TraceFile, TraceOptions};
 
 use super::run;
-use crate::demo::{self, Measured, prediction, stage};
+use crate::demo::{self, Measured, harness, prediction};
 use crate::files::make_folder;
 
 /// Requests one instance takes at a time, and instances at most: the demo's own defaults.
@@ -122,7 +122,7 @@ fn simulate(played: &Measured, trace: &Path, seed: u64) -> anyhow::Result<RunOut
         let text = format!("empirical:{}", start_ups.display());
         Distribution::parse(&text, &|path| std::fs::read_to_string(path))?
     };
-    let mut settings = prediction::settings(stage::WINDOW);
+    let mut settings = prediction::settings(harness::WINDOW);
     settings.insert("max-scale".to_owned(), INSTANCES_MAX.to_string());
     let revision = RevisionModel {
         policy: PolicyChoice::Tidegate,
@@ -130,7 +130,7 @@ fn simulate(played: &Measured, trace: &Path, seed: u64) -> anyhow::Result<RunOut
         concurrency: CONCURRENCY,
         start_up: StartUp::total(start_up),
         path: Way::Central,
-        platform: Platform::Local { idle: stage::IDLE.into() },
+        platform: Platform::Local { idle: harness::IDLE.into() },
         initial: Some(0),
         ..RevisionModel::default()
     };

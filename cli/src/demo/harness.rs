@@ -14,7 +14,7 @@ use tidegate_local::{Config, RoleProgram, Service, Settings};
 use tokio::sync::broadcast;
 
 use super::Args;
-use super::tally::{Change, Standing, Tally};
+use super::stats::{Change, Standing, Tally};
 
 /// The shortest window that Knative allows, so that a minute is enough to go up and down again.
 pub(crate) const WINDOW: Duration = Duration::from_secs(6);
