@@ -1,4 +1,4 @@
-//! Carries the ring to the controller, and connects again whenever the stream breaks.
+//! Carries the history to the controller, and connects again whenever the stream breaks.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::attempts::{Attempts, Failed, Loss};
-use crate::history::History;
+use crate::history::StatHistory;
 use crate::inbox::{Link, Outlets};
 use crate::{Backoff, Config, lock, transport};
 
@@ -27,7 +27,7 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest wait at the end for the controller to take what is left.
 const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Messages between the driver and the connection. Few: the ring is the queue.
+/// Messages between the driver and the connection. Few: the history is the queue.
 const OUTBOX: usize = 4;
 
 /// Stats in one history message.
@@ -49,7 +49,7 @@ pub struct Driver {
 #[derive(Debug)]
 struct SessionLoop {
     config: Config,
-    ring: Arc<Mutex<History>>,
+    history: Arc<Mutex<StatHistory>>,
     outlets: Outlets,
 }
 
@@ -61,7 +61,7 @@ enum End {
     Finished,
 }
 
-/// An open stream and how far along the ring it is.
+/// An open stream and how far along the history it is.
 struct Session {
     outbox: mpsc::Sender<ReportRequest>,
     inbound: Streaming<ReportResponse>,
@@ -72,15 +72,15 @@ struct Session {
 impl Driver {
     pub(crate) fn new(
         config: Config,
-        ring: Arc<Mutex<History>>,
+        history: Arc<Mutex<StatHistory>>,
         woken: mpsc::Receiver<()>,
         outlets: Outlets,
     ) -> Self {
-        Self { carrier: SessionLoop { config, ring, outlets }, woken, random: Backoff::random() }
+        Self { carrier: SessionLoop { config, history, outlets }, woken, random: Backoff::random() }
     }
 
     /// Runs until the last reporter is dropped and what it left is sent, or nobody takes it within
-    /// half a second. Cancel safe: dropping it closes the stream and forgets nothing of the ring.
+    /// half a second. Cancel safe: dropping it closes the stream and forgets nothing of the history.
     pub async fn run(self) {
         let Self { carrier, mut woken, mut random } = self;
         let mut attempts = Attempts::default();
@@ -164,11 +164,11 @@ impl SessionLoop {
 
     async fn send_history(&self, session: &mut Session) -> Result<(), Loss> {
         loop {
-            let stats = lock(&self.ring).batch(session.next, HISTORY_BATCH);
+            let stats = lock(&self.history).batch(session.next, HISTORY_BATCH);
             let Some(first) = stats.first().map(|stat| stat.sequence) else { return Ok(()) };
             let stats = fitting(stats);
             session.next = stats.last().map_or(first, |last| last.sequence) + 1;
-            lock(&self.ring).sent(session.next - 1);
+            lock(&self.history).sent(session.next - 1);
             if stats.is_empty() {
                 self.config.metrics.too_large.increment(1);
                 continue;
@@ -183,7 +183,7 @@ impl SessionLoop {
 
     async fn run_session(&self, session: &mut Session, woken: &mut mpsc::Receiver<()>) -> End {
         loop {
-            let behind = lock(&self.ring).at_or_after(session.next).is_some();
+            let behind = lock(&self.history).at_or_after(session.next).is_some();
             tokio::select! {
                 heard = session.inbound.message() => match heard {
                     Ok(Some(message)) => self.receive(message),
@@ -194,11 +194,11 @@ impl SessionLoop {
                     let Ok(permit) = permit else {
                         return End::Lost(why_lost(&mut session.inbound).await);
                     };
-                    let Some(stat) = lock(&self.ring).at_or_after(session.next).cloned() else {
+                    let Some(stat) = lock(&self.history).at_or_after(session.next).cloned() else {
                         continue;
                     };
                     session.next = stat.sequence + 1;
-                    lock(&self.ring).sent(stat.sequence);
+                    lock(&self.history).sent(stat.sequence);
                     match fits(&stat) {
                         true => permit.send(say(Say::Stat(stat))),
                         false => self.config.metrics.too_large.increment(1),
@@ -213,10 +213,10 @@ impl SessionLoop {
 
     fn receive(&self, message: ReportResponse) {
         match message.message {
-            Some(Hear::Ack(ack)) => lock(&self.ring).acknowledge(ack.sequence),
+            Some(Hear::Ack(ack)) => lock(&self.history).acknowledge(ack.sequence),
             Some(Hear::Directive(directive)) => {
                 if directive.history_seconds > 0 {
-                    lock(&self.ring).keep_seconds(directive.history_seconds);
+                    lock(&self.history).keep_seconds(directive.history_seconds);
                 }
                 self.outlets.directive(directive);
             }

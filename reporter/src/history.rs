@@ -8,7 +8,7 @@ use crate::DEFAULT_HISTORY_SECONDS;
 
 /// Statistics in the order they were cut, each with its sequence number.
 #[derive(Debug)]
-pub struct History {
+pub struct StatHistory {
     stats: VecDeque<Stat>,
     capacity: usize,
     history_ms: i64,
@@ -19,8 +19,8 @@ pub struct History {
     forgotten: u64,
 }
 
-impl History {
-    /// An empty ring of at most `capacity` stats (at least one).
+impl StatHistory {
+    /// An empty history of at most `capacity` stats (at least one).
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
@@ -126,18 +126,18 @@ mod tests {
 
     #[test]
     fn what_nobody_was_sent_is_counted_when_it_goes() {
-        let mut ring = History::new(3);
+        let mut history = StatHistory::new(3);
         for second in 0..4 {
-            ring.push(at(second));
+            history.push(at(second));
         }
-        assert_eq!(ring.forgotten(), 1);
-        ring.sent(4);
+        assert_eq!(history.forgotten(), 1);
+        history.sent(4);
         for second in 4..7 {
-            ring.push(at(second));
+            history.push(at(second));
         }
-        assert_eq!(ring.forgotten(), 1);
-        ring.push(at(7));
-        assert_eq!(ring.forgotten(), 2);
+        assert_eq!(history.forgotten(), 1);
+        history.push(at(7));
+        assert_eq!(history.forgotten(), 2);
     }
 
     fn at(second: i64) -> Stat {
@@ -148,70 +148,70 @@ mod tests {
         }
     }
 
-    fn sequences(ring: &History) -> Vec<u64> {
-        ring.batch(0, usize::MAX).iter().map(|stat| stat.sequence).collect()
+    fn sequences(history: &StatHistory) -> Vec<u64> {
+        history.batch(0, usize::MAX).iter().map(|stat| stat.sequence).collect()
     }
 
     #[test]
     fn the_oldest_goes_first_when_it_is_full() {
-        let mut ring = History::new(3);
+        let mut history = StatHistory::new(3);
         for second in 0..5 {
-            ring.push(at(second));
+            history.push(at(second));
         }
-        assert_eq!(sequences(&ring), [3, 4, 5]);
+        assert_eq!(sequences(&history), [3, 4, 5]);
     }
 
     #[test]
     fn age_is_counted_from_the_newest() {
-        let mut ring = History::new(1_000);
-        ring.keep_seconds(10);
+        let mut history = StatHistory::new(1_000);
+        history.keep_seconds(10);
         for second in 0..100 {
-            ring.push(at(second));
+            history.push(at(second));
         }
-        assert_eq!(sequences(&ring), (90..=100).collect::<Vec<u64>>());
-        ring.keep_seconds(2);
-        assert_eq!(sequences(&ring), [98, 99, 100]);
+        assert_eq!(sequences(&history), (90..=100).collect::<Vec<u64>>());
+        history.keep_seconds(2);
+        assert_eq!(sequences(&history), [98, 99, 100]);
     }
 
     #[test]
     fn a_clock_that_jumps_loses_no_more_than_its_jump() {
-        let mut ring = History::new(1_000);
-        ring.push(at(1_000_000));
-        ring.push(at(0));
-        assert_eq!(sequences(&ring), [1, 2], "a jump back keeps what is newer");
-        ring.push(at(2_000_000));
-        assert_eq!(sequences(&ring), [3]);
-        ring.push(Stat { period_start_unix_ms: i64::MIN, ..Stat::default() });
-        ring.push(Stat { period_start_unix_ms: i64::MAX, ..Stat::default() });
-        assert_eq!(sequences(&ring), [5]);
+        let mut history = StatHistory::new(1_000);
+        history.push(at(1_000_000));
+        history.push(at(0));
+        assert_eq!(sequences(&history), [1, 2], "a jump back keeps what is newer");
+        history.push(at(2_000_000));
+        assert_eq!(sequences(&history), [3]);
+        history.push(Stat { period_start_unix_ms: i64::MIN, ..Stat::default() });
+        history.push(Stat { period_start_unix_ms: i64::MAX, ..Stat::default() });
+        assert_eq!(sequences(&history), [5]);
     }
 
     #[test]
     fn a_batch_starts_where_it_is_asked_to() {
-        let mut ring = History::new(4);
-        assert!(ring.at_or_after(0).is_none());
+        let mut history = StatHistory::new(4);
+        assert!(history.at_or_after(0).is_none());
         for second in 0..6 {
-            ring.push(at(second));
+            history.push(at(second));
         }
-        assert_eq!(ring.at_or_after(1).map(|stat| stat.sequence), Some(3));
-        assert_eq!(ring.at_or_after(5).map(|stat| stat.sequence), Some(5));
-        assert!(ring.at_or_after(7).is_none());
-        assert!(ring.at_or_after(u64::MAX).is_none());
-        assert_eq!(ring.batch(4, 2).len(), 2);
-        assert_eq!(ring.batch(4, 99).len(), 3);
+        assert_eq!(history.at_or_after(1).map(|stat| stat.sequence), Some(3));
+        assert_eq!(history.at_or_after(5).map(|stat| stat.sequence), Some(5));
+        assert!(history.at_or_after(7).is_none());
+        assert!(history.at_or_after(u64::MAX).is_none());
+        assert_eq!(history.batch(4, 2).len(), 2);
+        assert_eq!(history.batch(4, 99).len(), 3);
     }
 
     #[test]
     fn what_was_acknowledged_gives_up_its_digest() {
-        let mut ring = History::new(10);
+        let mut history = StatHistory::new(10);
         for second in 0..4 {
-            ring.push(at(second));
+            history.push(at(second));
         }
-        ring.acknowledge(2);
+        history.acknowledge(2);
         let empty: Vec<bool> =
-            ring.batch(0, 10).iter().map(|stat| stat.latency_digest.is_empty()).collect();
+            history.batch(0, 10).iter().map(|stat| stat.latency_digest.is_empty()).collect();
         assert_eq!(empty, [true, true, false, false]);
-        ring.acknowledge(u64::MAX);
-        assert!(ring.batch(0, 10).iter().all(|stat| stat.latency_digest.is_empty()));
+        history.acknowledge(u64::MAX);
+        assert!(history.batch(0, 10).iter().all(|stat| stat.latency_digest.is_empty()));
     }
 }

@@ -1,15 +1,15 @@
 //! The client side of the report stream: statistics, history, directives, reconnection.
 //!
 //! A queue-proxy or an activator cuts statistics whenever it likes and hands them to a
-//! [`Reporter`], which keeps the newest of them in a bounded ring and returns at once. A [`Driver`]
-//! carries the ring to the controller, connects again whenever the stream breaks, and first sends
+//! [`Reporter`], which keeps the newest of them in a bounded history and returns at once. A [`Driver`]
+//! carries the history to the controller, connects again whenever the stream breaks, and first sends
 //! as many seconds of the past as the controller asks for: a restarted controller then decides on
 //! full windows. What the controller says arrives in an [`Inbox`], where the newest word wins.
 //!
 //! It must never make the data path wait, grow without bound, read numbers into zeros while nobody
 //! listens, or decide anything.
 //!
-//! Modules in reading order: [`early`] is when there is news, [`ring`] is what is remembered,
+//! Modules in reading order: [`early`] is when there is news, [`history`] is what is remembered,
 //! [`driver`] is who carries it, [`inbox`] is what comes back, [`transport`] is one HTTP/2
 //! connection, `first_word` is how it is known that a controller answers, [`backoff`] is how long
 //! to wait before the next, `attempts` counts them and decides what is told of them, [`metrics`] is
@@ -51,7 +51,7 @@ use tokio::sync::mpsc;
 pub use backoff::Backoff;
 pub use driver::Driver;
 pub use early::{QueueWatch, WaitingQueue};
-use history::History;
+use history::StatHistory;
 pub use inbox::{Directives, Endpoint, EndpointMap, Inbox, Link, RevisionName};
 pub use metrics::Metrics;
 pub use tidegate_trust::Credentials;
@@ -67,7 +67,7 @@ pub const INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// window.
 pub const DEFAULT_HISTORY_SECONDS: u32 = 60;
 
-/// Most stats a ring holds, whatever a controller asks for: an hour of one instance's seconds. An
+/// Most stats a history holds, whatever a controller asks for: an hour of one instance's seconds. An
 /// activator that speaks for many revisions raises it with [`Config::history_capacity`].
 pub const DEFAULT_HISTORY_CAPACITY: usize = 3_600;
 
@@ -133,11 +133,11 @@ impl Config {
 /// Makes the three ends of a report stream. Nothing happens until [`Driver::run`] is polled.
 #[must_use]
 pub fn start(config: Config) -> (Reporter, Inbox, Driver) {
-    let ring = Arc::new(Mutex::new(History::new(config.history_capacity)));
+    let history = Arc::new(Mutex::new(StatHistory::new(config.history_capacity)));
     let (wake, woken) = mpsc::channel(1);
     let (outlets, inbox) = inbox::pair();
     let forgotten = config.metrics.forgotten.clone();
-    let reporter = Reporter { ring: Arc::clone(&history), wake, forgotten };
+    let reporter = Reporter { history: Arc::clone(&history), wake, forgotten };
     (reporter, inbox, Driver::new(config, history, woken, outlets))
 }
 
@@ -145,7 +145,7 @@ pub fn start(config: Config) -> (Reporter, Inbox, Driver) {
 /// last one is dropped the driver sends what is left and ends.
 #[derive(Debug, Clone)]
 pub struct Reporter {
-    ring: Arc<Mutex<History>>,
+    history: Arc<Mutex<StatHistory>>,
     wake: mpsc::Sender<()>,
     forgotten: Counter,
 }
@@ -154,7 +154,7 @@ impl Reporter {
     /// Remembers `stat` and sends it as soon as there is someone to send it to. Its sequence number
     /// is assigned here, whatever it says. Returns that number.
     pub fn report(&self, stat: Stat) -> u64 {
-        let mut ring = lock(&self.ring);
+        let mut history = lock(&self.history);
         let sequence = history.push(stat);
         self.forgotten.absolute(history.forgotten());
         drop(history);
@@ -165,7 +165,7 @@ impl Reporter {
     }
 }
 
-/// A poisoned lock is taken all the same: every method of the ring leaves it whole.
-fn lock(ring: &Mutex<History>) -> MutexGuard<'_, History> {
+/// A poisoned lock is taken all the same: every method of the history leaves it whole.
+fn lock(history: &Mutex<StatHistory>) -> MutexGuard<'_, StatHistory> {
     history.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -87,14 +87,14 @@ async fn start(
     let command = app_command(&shared.config.launcher, launch, revision, app_port.port())?;
     let mut app = shared
         .starter
-        .start(process_tag(command, shared, name))
+        .start(tag(command, shared, name))
         .await
         .map_err(|error| format!("{} cannot be started: {error}", launch.program()))?;
     let ports = [app_port.port(), sidecar_port.port()];
     let command = sidecar_command(shared, revision, name, launch, ports)?;
     let mut sidecar = shared
         .starter
-        .start(process_tag(command, shared, name))
+        .start(tag(command, shared, name))
         .await
         .map_err(|error| format!("the queue-proxy cannot be started: {error}"))?;
     let collectors = [
@@ -116,7 +116,7 @@ async fn start(
 }
 
 /// What both processes have in common.
-fn mark(mut command: Command, shared: &Shared, name: &InstanceName) -> Command {
+fn tag(mut command: Command, shared: &Shared, name: &InstanceName) -> Command {
     command
         .env(RUN_VARIABLE, &shared.config.run)
         .env(INSTANCE_VARIABLE, name.as_str())

@@ -8,8 +8,8 @@
 
 use proptest::prelude::*;
 use tidegate_controller::identity::ReporterId;
-use tidegate_controller::report::{Greeting, Report as Said};
-use tidegate_controller::state::{State, Strangers};
+use tidegate_controller::report::{Hello, Report as Said};
+use tidegate_controller::state::{State, UndeclaredRevisions};
 use tidegate_controller::{
     Declaration, Effect, Event, InstanceName, PolicyChoice as Declared, RevisionId,
 };
@@ -161,7 +161,7 @@ impl Ours {
 
     fn record(&mut self, at_ms: i64, origin: Origin, concurrency: f64) {
         let sample = Sample::of_concurrency(concurrency).expect("is valid");
-        self.scaler.record(nanos_of(at_ms), &Report { origin, sample });
+        self.scaler.record(nanos_of(at_ms), &InstanceReport { origin, sample });
     }
 
     fn tick(&mut self, at_ms: i64) {
@@ -214,13 +214,14 @@ fn instance_stream(number: u32) -> ReporterId {
 
 impl World {
     fn new(model: &RevisionModel, ready: u32) -> Self {
-        let mut theirs = Theirs { state: State::new(Strangers::Refuse), decided: Vec::new() };
+        let mut theirs =
+            Theirs { state: State::new(UndeclaredRevisions::Refuse), decided: Vec::new() };
         theirs.apply(BEGIN_MS, Event::Declare(Box::new(declaration(model))));
         let name = InstanceName::new("door").expect("a name");
-        let greeting = Greeting::Activator { name, max_waiting: 0, token: None };
+        let greeting = Hello::Activator { name, max_waiting: 0, token: None };
         theirs.apply(BEGIN_MS, Event::Connected { reporter: ACTIVATOR, greeting });
         for number in 0..ready {
-            let greeting = Greeting::QueueProxy {
+            let greeting = Hello::QueueProxy {
                 revision: RevisionId::new("default", "web").expect("a name"),
                 instance: InstanceName::new(&format!("web-{number}")).expect("a name"),
                 address: format!("127.0.0.1:{}", 9_000 + number),
