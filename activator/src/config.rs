@@ -18,7 +18,7 @@ pub const DEFAULT_LONGEST_WAIT: Duration = Duration::from_secs(300);
 pub const MEMORY_BUDGET_BYTES: usize = 80 << 20;
 
 /// Everything that an activator is told at its start.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,

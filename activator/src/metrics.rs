@@ -84,7 +84,7 @@ pub fn metrics() -> impl Iterator<Item = &'static Metric> {
 }
 
 /// Handles of an activator's metrics and those of its parts. The default ones are shown to nobody.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Metrics {
     duration: [Histogram; CLASSES.len()],
     failed: [Counter; Cause::ALL.len()],

@@ -238,7 +238,7 @@ pub struct Permit {
 }
 
 /// For whom room at an instance is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
     /// A client that waits for its answer.
     Client,
@@ -288,7 +288,7 @@ impl Drop for Permit {
 }
 
 /// An instance as seen from its door. Cheap to clone; holds no room at it.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Instance {
     door: Arc<RevisionThrottler>,
     id: InstanceId,

@@ -7,7 +7,7 @@
 use tidegate_reporter::RevisionName;
 
 /// What a request says about its revision, as far as it is readable text.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct RouteKey<'a> {
     /// The value of [`headers::SERVING_REVISION`](tidegate_knative::headers::SERVING_REVISION).
     pub revision: Option<&'a str>,

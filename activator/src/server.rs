@@ -163,7 +163,7 @@ pub struct Observer {
 }
 
 /// Why an activator should not be sent requests now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unready {
     /// It has no instances of its own and has not heard of any.
     #[error("the controller has not been reached yet")]
@@ -206,7 +206,7 @@ impl Observer {
 }
 
 /// How a drain ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
     /// Every request was answered.
     Whole,
@@ -247,7 +247,7 @@ impl Running {
     /// whoever still comes.
     pub fn give_up(&self, reason: String) {
         // It is given up once.
-        self.closed.set(reason).ok();
+        let _ = self.closed.set(reason);
         for door in self.observer.doors.all() {
             door.send_away();
         }

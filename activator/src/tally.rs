@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 const LATENCY_MAX: Duration = Duration::from_secs(3_600);
 
 /// Why a client was answered by us, or by a sidecar of ours, and not by the app.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// The instance ended before it answered.
     AppDied,
@@ -105,7 +105,7 @@ struct Counts {
 }
 
 /// What a tally has counted so far.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Outcomes {
     /// Requests that were not answered by the app, by the status that the client got and why.
     pub failed: BTreeMap<(u16, Cause), u64>,

@@ -80,7 +80,7 @@ impl Throttler {
 }
 
 /// Whether a door is new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opened {
     /// It was there.
     Before,

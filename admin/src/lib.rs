@@ -34,7 +34,7 @@ pub trait Subject: Send + Sync + 'static {
 }
 
 /// Whether a role can do its work.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
     /// It can.
     Ready,

@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::limit::Limit;
 
 /// The rule for requests whose client hung up, or whose time was up, inside the app.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Abandoned {
     /// The slot is given back at once, as Knative does: the limit counts clients that wait.
     Release,

@@ -16,7 +16,7 @@ use crate::limit::Limit;
 use crate::time::Moment;
 
 /// How an adaptive limit moves. The defaults are Netflix's where it has the setting.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdaptiveSettings {
     /// The limit before anything was measured.
     pub initial: u32,
@@ -77,7 +77,7 @@ const MEASURING_LIMIT: u32 = 3;
 const STUCK_WINDOWS: u32 = 5;
 
 /// The samples of the window that is open.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Window {
     opened: Option<Moment>,
     samples: u32,
@@ -86,7 +86,7 @@ struct Window {
 }
 
 /// The state of an adaptive limit.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Adaptive {
     settings: AdaptiveSettings,
     limit: f64,

@@ -10,7 +10,7 @@ use crate::queue::{Queue, QueueSettings, Refusal, Ticket};
 use crate::time::Moment;
 
 /// What happens to a request that arrives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
     /// It holds a slot now and must [`Breaker::leave`] when it is done.
     Entered,
@@ -24,7 +24,7 @@ pub enum Arrival {
 ///
 /// Every operation takes constant time (amortised over the growth of the line), except
 /// [`Breaker::resize`], which takes a step for each ticket that it calls.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Breaker {
     limit: Limit,
     settings: QueueSettings,

@@ -21,7 +21,7 @@ use crate::time::Moment;
 use available::Open;
 
 /// An instance as a dispatcher knows it. Stays unique, also after the instance was removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId {
     slot: u32,
     generation: u32,
@@ -36,7 +36,7 @@ impl InstanceId {
 }
 
 /// The bounds of a front door's line, and how it chooses among instances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DispatcherSettings {
     /// Which of the instances that have room gets the next request.
     pub policy: Policy,
@@ -55,7 +55,7 @@ impl Default for DispatcherSettings {
 }
 
 /// What happens to a request that arrives at the front door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dispatch {
     /// It goes to this instance now, and must [`Dispatcher::depart`] from it when it is done.
     Sent {
@@ -71,7 +71,7 @@ pub enum Dispatch {
 }
 
 /// The end of a wait: this ticket goes to that instance now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
     /// Who waited.
     pub ticket: Ticket,
@@ -79,14 +79,14 @@ pub struct Grant {
     pub instance: InstanceId,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Ready,
     Draining,
     Removed,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Slot {
     generation: u32,
     state: State,
@@ -106,7 +106,7 @@ impl Slot {
 ///
 /// Choosing an instance takes constant time with [`Policy::LeastLoaded`] and
 /// [`Policy::RandomOfTwo`], and a step for each 64 instances otherwise.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Dispatcher {
     settings: DispatcherSettings,
     slots: Vec<Slot>,

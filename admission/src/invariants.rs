@@ -6,7 +6,7 @@ use crate::limit::Limit;
 use crate::queue::Queue;
 
 /// An invariant that does not hold: a defect of this crate, never of its input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Violation {
     /// Someone waits although an instance has room.
     WaitsBesideRoom {

@@ -8,7 +8,7 @@ use core::num::NonZeroU32;
 /// A limit of zero cannot be expressed: an instance that takes nothing is drained or removed, not
 /// limited. On wires and in environments zero means *unlimited*, and [`Limit::from_wire`] reads it
 /// so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limit(Option<NonZeroU32>);
 
 impl Limit {

@@ -8,7 +8,7 @@ use core::time::Duration;
 use crate::time::Moment;
 
 /// Which way a request came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
     /// Straight from the client or an ingress.
     Direct,
@@ -17,7 +17,7 @@ pub enum Source {
 }
 
 /// What happened between two cuts.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct PeriodAverages {
     /// Requests inside, weighted by time. Waiting in line counts as being inside.
     pub average_concurrency: f64,
@@ -33,7 +33,7 @@ pub struct PeriodAverages {
 ///
 /// Each event first carries the account forward to its time. Time that stands still or runs
 /// backwards adds nothing.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Meter {
     concurrency: u64,
     proxied_concurrency: u64,

@@ -20,7 +20,7 @@ const MAX_PLACES: u32 = u32::MAX / 2;
 const NOBODY: u32 = u32::MAX;
 
 /// A place in a line. It stays unique for the life of the line, also after its owner has left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket {
     /// First, so that tickets sort by arrival.
     order: u64,
@@ -41,7 +41,7 @@ impl Ticket {
 }
 
 /// Why someone was not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// As many as may wait were waiting already.
     QueueFull,
@@ -61,7 +61,7 @@ impl fmt::Display for Refusal {
 impl core::error::Error for Refusal {}
 
 /// How many may wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Depth {
     /// This many times the limit; nobody ever waits without a limit.
     TimesLimit(u32),
@@ -83,7 +83,7 @@ impl Depth {
 }
 
 /// The bounds of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct QueueSettings {
     /// How many may wait.
     pub depth: Depth,
@@ -104,7 +104,7 @@ impl Default for QueueSettings {
 }
 
 /// One place: who stands there, since when they may leave, and who stands beside them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Place {
     /// The arrival that stands here; meaningless while the place is free.
     order: u64,
@@ -119,7 +119,7 @@ struct Place {
 ///
 /// Joining, leaving from the head and walking away from anywhere take constant time, and memory is
 /// bounded by the greatest number that ever waited together, which the owner bounds by its depth.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Queue {
     places: Vec<Place>,
     free: u32,

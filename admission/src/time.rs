@@ -6,7 +6,7 @@ use core::time::Duration;
 ///
 /// Two moments may only be compared when they share an epoch. The range is 584 years; arithmetic
 /// saturates instead of wrapping.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Moment(u64);
 
 impl Moment {

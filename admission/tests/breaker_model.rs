@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tidegate_admission::{Arrival, Breaker, Depth, Limit, Moment, QueueSettings, Refusal, Ticket};
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Event {
     Arrive,
     Leave,

@@ -11,7 +11,7 @@ use tidegate_admission::{
 
 const MAX_WAITING: u32 = 12;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Event {
     Arrive,
     /// The request that was sent as the nth of those in flight is done.

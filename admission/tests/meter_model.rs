@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tidegate_admission::{Meter, Moment, PeriodAverages, Source};
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Event {
     Arrive(Source),
     Stay(Source),

@@ -11,7 +11,7 @@ use crate::window::{FEW_BUCKETS, Resize, Window, WindowError};
 const BUCKET_MS: u64 = MS_PER_SECOND as u64;
 
 /// A revision's load over its two windows, as totals.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Averages {
     /// Over the stable window.
@@ -21,7 +21,7 @@ pub struct Averages {
 }
 
 /// Why there are no averages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Missing {
@@ -34,7 +34,7 @@ pub enum Missing {
 }
 
 /// What silence means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StaleData {
     /// As in Knative: the data that are left count, then zero, then nothing is known.
     #[default]
@@ -44,7 +44,7 @@ pub enum StaleData {
 }
 
 /// The reports of all instances that fell into the second written last, to average them.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 struct Sharing {
     second: i64,
     reports: u32,
@@ -52,7 +52,7 @@ struct Sharing {
 }
 
 /// Both windows of both metrics.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Collector {
     stable: Window<2>,
     panic: Window<2>,

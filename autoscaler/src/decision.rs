@@ -9,7 +9,7 @@ use crate::spec::{DecisionSpec, Improvements};
 use crate::time::Timestamp;
 
 /// What was decided. All zero when nothing could be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Outcome {
     /// Whether there was enough to decide from; if not, the last wish stands.
@@ -22,7 +22,7 @@ pub struct Outcome {
 }
 
 /// Whether a revision panics, and how far it got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PanicState {
     /// When the last cause for panic was seen; none when not in panic.
@@ -32,7 +32,7 @@ pub struct PanicState {
 }
 
 /// The measured loads of a decision, at most [`MAX_SIGNALS`]; the first is the scaling metric.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Signals {
     values: [Signal; MAX_SIGNALS],
@@ -55,7 +55,7 @@ impl Signals {
 }
 
 /// The seconds of a window that its average is of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Span {
     /// Seconds that count, gaps included.
@@ -72,7 +72,7 @@ impl Span {
 }
 
 /// What the measured loads are averages of. It decides nothing; the explanation tells it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Coverage {
     /// The start of the last second that anything was reported for; none if nothing ever was.
@@ -86,7 +86,7 @@ pub struct Coverage {
 }
 
 /// Everything a decision is computed from.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Inputs {
     /// The time of the decision.
@@ -143,7 +143,7 @@ impl Inputs {
 }
 
 /// The rule that had the last word on the wish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -175,7 +175,7 @@ pub enum Rule {
 }
 
 /// What kept a window's wish from what its load needs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -194,7 +194,7 @@ pub enum Clamp {
 }
 
 /// What became of panic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -214,7 +214,7 @@ pub enum PanicChange {
 }
 
 /// One window's wish.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Recommendation {
     /// Load divided by target, rounded up.
@@ -226,7 +226,7 @@ pub struct Recommendation {
 }
 
 /// One signal and its wishes.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SignalTrace {
     /// Which signal.
@@ -245,7 +245,7 @@ impl SignalTrace {
 }
 
 /// What the scale-down delay did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Delay {
     /// The wish before.
@@ -255,7 +255,7 @@ pub struct Delay {
 }
 
 /// Excess burst capacity before and after hysteresis.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BurstCapacity {
     /// As computed.
@@ -265,7 +265,7 @@ pub struct BurstCapacity {
 }
 
 /// The account of Knative's algorithm.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DecisionTrace {
     /// What it was computed from; deciding again from it gives the same steps.
@@ -275,7 +275,7 @@ pub struct DecisionTrace {
 }
 
 /// Everything that was computed on the way from inputs to outcome.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Steps {
     /// The largest wish that the rate of growth allows.

@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 pub const URGENT_GAP_MS: u64 = 100;
 
 /// How requests reach the instances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {
     /// There is no way around the activator, so it needs no time to come into the path.
     ThroughActivator,
@@ -33,7 +33,7 @@ pub enum Path {
 }
 
 /// What there is at the time of a decision.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ClusterView<'a> {
     /// Instances, and requests in flight and waiting.
     pub observed: Observed,
@@ -46,7 +46,7 @@ pub struct ClusterView<'a> {
 }
 
 /// When requests that wait are decided about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
     /// Call [`Driver::tick`] now.
     Now,
@@ -55,7 +55,7 @@ pub enum Urgency {
 }
 
 /// What follows from the last wish.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Applied {
     /// Instances asked for before.
     pub before: i32,
@@ -66,7 +66,7 @@ pub struct Applied {
 }
 
 /// Decides for one revision, in turn and out of turn.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Driver<P> {
     policy: P,
     lifecycle: Option<Lifecycle>,

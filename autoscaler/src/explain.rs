@@ -18,7 +18,7 @@ pub use custom::{Custom, FIGURES_MAX, LABEL_BYTES_MAX};
 pub use hpa::{HpaRule, HpaTrace};
 
 /// How a decision came about, whoever decided.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Explanation {
     /// The time of the decision.
@@ -41,7 +41,7 @@ impl Explanation {
 }
 
 /// The account of one kind of decider.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[expect(clippy::large_enum_variant, reason = "an explanation is made without allocating")]
@@ -69,7 +69,7 @@ pub enum Detail {
 
 /// A decision and its reason.
 #[must_use = "a decision that is not followed changes nothing"]
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Decision {
     /// Whether there was enough to decide from; if not, the last wish stands.

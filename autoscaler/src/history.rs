@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 use crate::window::WindowError;
 
 /// One second of a revision's past.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HistoryEntry {
     /// When the sample was recorded.

@@ -58,7 +58,7 @@ const BUCKET_MS: u64 = MS_PER_SECOND as u64;
 /// Concurrency and request rate are averaged from the recorded samples, as a metrics adapter
 /// would; every other metric comes with [`TickInput::signals`]. Ticks are due every
 /// [`HpaSettings::sync_period_ms`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HpaPolicy {
     settings: HpaSettings,
     window: Window<2>,
@@ -177,7 +177,7 @@ impl HpaPolicy {
 }
 
 /// What the metrics want.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Proposal {
     weighed: Weighed,
     kind: SignalKind,

@@ -1,7 +1,7 @@
 //! What is known about a revision's instances when a decision is due.
 
 /// A revision's instances as counted by whoever runs them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]
 pub struct Observed {

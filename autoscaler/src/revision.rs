@@ -19,7 +19,7 @@ use crate::window::max::MaxWindow;
 pub const TICK_INTERVAL_MS: u64 = 2_000;
 
 /// How a revision is scaled.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]
 pub struct RevisionSettings {
@@ -32,7 +32,7 @@ pub struct RevisionSettings {
 }
 
 /// What stands: the last valid decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Status {
     /// Instances wished for, before bounds; -1 until something was decided.
@@ -70,7 +70,7 @@ impl Measured {
 ///
 /// Record samples as they come, call [`tick`](Self::tick) every [`TICK_INTERVAL_MS`], and at once
 /// when a request waits and [`should_wake`](Self::should_wake) says so.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RevisionAutoscaler {
     collector: Option<Collector>,
     settings: Arc<RevisionSettings>,

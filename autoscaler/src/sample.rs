@@ -7,7 +7,7 @@ use std::fmt;
 pub const MAX_FIGURE: f64 = 1e15;
 
 /// Who a sample speaks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Origin {
@@ -20,7 +20,7 @@ pub enum Origin {
 /// How busy a revision was over about one second; revision totals, not per instance.
 ///
 /// Figures are finite and in `0..=`[`MAX_FIGURE`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "RawSample", into = "RawSample"))]
 pub struct Sample {
@@ -103,7 +103,7 @@ impl Sample {
 }
 
 /// A figure of a report that no report can carry.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SampleError {
     /// The figure's name.
     pub field: &'static str,

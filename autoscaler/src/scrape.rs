@@ -25,7 +25,7 @@ pub fn sample_size(population: u32) -> u32 {
 }
 
 /// Whether instances can be asked directly or a mesh stands between.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum MeshMode {
@@ -41,7 +41,7 @@ pub enum MeshMode {
 }
 
 /// How instances are asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// Each at its own address.
     Direct,
@@ -50,7 +50,7 @@ pub enum Method {
 }
 
 /// What one instance said.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ScrapeResponse {
     /// Its figures.
     Sample(Sample),
@@ -61,7 +61,7 @@ pub enum ScrapeResponse {
 }
 
 /// Why a scrape yielded nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ScrapeError {
     /// Too few instances answered.
@@ -82,7 +82,7 @@ impl fmt::Display for ScrapeError {
 impl std::error::Error for ScrapeError {}
 
 /// What a finished scrape amounts to.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scraped {
     /// The figures of all instances together: record them.
     Sample(Sample),
@@ -95,7 +95,7 @@ pub enum Scraped {
 }
 
 /// Collects the answers of one scrape.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ScrapeRound {
     method: Method,
     population: u32,
@@ -151,7 +151,7 @@ impl ScrapeRound {
 }
 
 /// Decides how a revision's instances are asked, and remembers that a mesh was met.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scraper {
     mode: MeshMode,
     service_only: bool,

@@ -8,7 +8,7 @@
 use crate::time::Timestamp;
 
 /// How long requests take in calm times, and when instances were last starting.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct ServiceTimeEstimate {
     /// Seconds that a request is in flight when nothing starts and there is no panic.
     request_s: Option<f64>,

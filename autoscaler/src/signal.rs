@@ -8,7 +8,7 @@ pub const MAX_SIGNALS: usize = 6;
 pub const MAX_EXTRA_SIGNALS: usize = MAX_SIGNALS - 2;
 
 /// What a signal measures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -44,7 +44,7 @@ impl SignalKind {
 ///
 /// `stable` and `panic` are revision totals over the long and the short window, in the same unit
 /// as `target`. A value that is not finite and a target that is not positive wish nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Signal {
     /// What it measures.

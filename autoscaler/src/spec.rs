@@ -6,7 +6,7 @@ use std::fmt;
 pub const STABLE_WINDOW_RANGE_MS: (u64, u64) = (6_000, 3_600_000);
 
 /// What the wish is computed from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum ScalingMetric {
@@ -18,7 +18,7 @@ pub enum ScalingMetric {
 }
 
 /// How the seconds of a window become one number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Aggregation {
@@ -31,7 +31,7 @@ pub enum Aggregation {
 
 /// What a revision's decisions are computed from: Knative's decider specification and the
 /// parameters of Tidegate's improvements.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]
 pub struct DecisionSpec {
@@ -161,7 +161,7 @@ impl DecisionSpec {
 
 /// How a revision is measured: its windows' lengths in milliseconds, and how what they hold is
 /// averaged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]
 pub struct MetricSpec {
@@ -189,7 +189,7 @@ impl Default for MetricSpec {
 
 /// Where Tidegate decides otherwise than Knative. Each is a switch, and with all of them off
 /// every decision is Knative's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]
 pub struct Improvements {
@@ -256,7 +256,7 @@ impl Improvements {
 }
 
 /// A number of a specification that makes no sense.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SpecError {
     /// The number's name.
     pub field: &'static str,

@@ -6,7 +6,7 @@ pub const MS_PER_SECOND: i64 = 1000;
 /// A point in time: whole milliseconds since 1970-01-01T00:00:00Z, negative before it.
 ///
 /// All arithmetic saturates, so no time a caller can pass makes the library panic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
 pub struct Timestamp(i64);

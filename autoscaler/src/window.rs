@@ -20,7 +20,7 @@ use weighted::Weights;
 pub const FEW_BUCKETS: u64 = 3;
 
 /// A window over `LANES` values that are always recorded together.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Window<const LANES: usize> {
     ring: Ring<LANES>,
     weights: Option<Box<Weights<LANES>>>,

@@ -8,7 +8,7 @@ use tidegate_autoscaler::{
     RevisionSettings, Sample, ScalingMetric, Timestamp,
 };
 
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 enum Step {
     Record(i64, bool, [f64; 4]),
     Tick(i64, Option<[u32; 3]>),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate_admission::Abandoned;
 
 /// What becomes of a slot when its client leaves while the app works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum AbandonedRule {
     /// It stays taken until the app is done: the limit counts what is inside.
     Hold,

@@ -1,7 +1,7 @@
 //! Small pictures made of characters.
 
 /// What a picture may be drawn with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ink {
     /// Eighths of a block: ▁▂▃▄▅▆▇█.
     Blocks,

@@ -64,7 +64,7 @@ impl LogArgs {
 }
 
 /// Levels by target; the longest target that a line's begins with has the say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Filter(Vec<(String, LevelFilter)>);
 
 impl FromStr for Filter {

@@ -92,8 +92,6 @@ fn main() -> ExitCode {
     outcome.unwrap_or_else(|error| ending::tell(verb, &error))
 }
 
-// === impl Command ===
-
 impl Command {
     /// What was typed to get here, for messages.
     fn verb(&self) -> &'static str {

@@ -19,8 +19,6 @@ pub(crate) enum Role {
     Controller(controller::Args),
 }
 
-// === impl Role ===
-
 impl Role {
     /// What was typed to get here, for messages.
     pub(crate) fn verb(&self) -> &'static str {

@@ -35,7 +35,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const WIDTH_MIN: usize = 20;
 
 /// Where it is shown, which decides how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Surface {
     /// A terminal that can move the cursor.
     Terminal(Colour),
@@ -46,7 +46,7 @@ pub(crate) enum Surface {
 }
 
 /// Whether colour may be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Colour {
     /// As the terminal likes.
     On,
@@ -55,7 +55,7 @@ pub(crate) enum Colour {
 }
 
 /// Which of our streams is written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
     Stdout,
     Stderr,
@@ -262,7 +262,7 @@ impl Terminal {
 }
 
 /// What becomes of the block that stands on the terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlockEnd {
     Erased,
     Left,

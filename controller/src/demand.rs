@@ -12,7 +12,7 @@ use crate::identity::{InstanceName, ReporterId};
 use crate::report::Report;
 
 /// What a revision was doing in the second that was closed. `None` where nobody spoke.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Totals {
     /// All instances together.
     pub instances: Option<Sample>,
@@ -31,7 +31,7 @@ pub struct Demand {
 }
 
 /// Requests at a moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Load {
     waiting: u64,
     in_flight: u64,

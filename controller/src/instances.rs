@@ -29,7 +29,7 @@ pub(crate) struct Instances {
 }
 
 /// What is asked of all instances at once.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Figures {
     phases: [u32; Phase::COUNT],
     /// Ours that count against the number wanted.

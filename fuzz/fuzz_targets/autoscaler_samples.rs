@@ -12,7 +12,7 @@ use tidegate_autoscaler::{
     RevisionSettings, Sample, ScalingMetric, Signal, SignalKind, Timestamp,
 };
 
-#[derive(Arbitrary, Debug)]
+#[derive(Debug, Arbitrary)]
 enum Step {
     Record { at_ms: i64, by_activator: bool, figures: [f64; 4] },
     RecordNear { ahead_ms: i16, load: u16 },

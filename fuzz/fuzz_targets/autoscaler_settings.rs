@@ -12,7 +12,7 @@ use tidegate_autoscaler::settings::{
     ANNOTATION_KEYS, CONFIG_KEYS, Config, Overrides, Resolved, Strictness, Workload,
 };
 
-#[derive(Arbitrary, Debug)]
+#[derive(Debug, Arbitrary)]
 struct Settings<'a> {
     config: Vec<(u8, &'a str)>,
     annotations: Vec<(u8, &'a str)>,

@@ -10,7 +10,7 @@ use tidegate_fuzz::stage::{Road, assert_sound, play, talk};
 use tidegate_relay::http::StatusCode;
 use tidegate_relay::{Drain, Exchange, Handler, Reply, Server, ServerSettings};
 
-#[derive(Arbitrary, Debug)]
+#[derive(Debug, Arbitrary)]
 struct Head<'a> {
     method: Option<&'a [u8]>,
     scheme: Option<&'a [u8]>,

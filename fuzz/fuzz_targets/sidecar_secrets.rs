@@ -13,7 +13,7 @@ use tidegate_queue_proxy::secrets::{Query, QueryRule};
 const SECRET: &str = "S3CR3T";
 const NAMES: [&str; 6] = ["token", "API_Key", "client-secret", "X-Amz-Signature", "sig", "code"];
 
-#[derive(Arbitrary, Debug)]
+#[derive(Debug, Arbitrary)]
 struct Url<'a> {
     place: &'a str,
     before: &'a str,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use tidegate_relay::host;
 
 /// How many messages there were.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Count {
     /// Requests, or final answers.
     pub messages: usize,
@@ -15,7 +15,7 @@ pub struct Count {
     pub switched: Switched,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Switched {
     #[default]
     No,

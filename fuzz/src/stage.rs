@@ -17,7 +17,7 @@ const HEAD_BYTES_MAX: usize = (1 << 20) + 4096;
 
 /// Which way a client comes. Only over TCP can one that has ended its direction be told from one
 /// that has gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Road {
     Pipe,
     Tcp,

@@ -94,8 +94,6 @@ enum Function {
     UrlQuery,
 }
 
-// === impl Template ===
-
 impl Template {
     /// Parses `text`.
     ///
@@ -121,8 +119,6 @@ impl Template {
         Ok(out)
     }
 }
-
-// === impl Function ===
 
 impl Function {
     fn named(name: &str) -> Option<Self> {

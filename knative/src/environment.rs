@@ -10,8 +10,6 @@ pub struct Variable {
     documentation: &'static str,
 }
 
-// === impl Variable ===
-
 impl Variable {
     /// What it says, for a terminal.
     pub fn meaning(&self) -> String {

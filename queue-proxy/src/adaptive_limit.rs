@@ -22,8 +22,6 @@ fn spread(period: Duration) -> Duration {
     period.mul_f64(0.75 + chance as f64 / 2048.0)
 }
 
-// === impl Capacity ===
-
 impl AdaptiveLimit {
     /// A limit that never exceeds `ceiling`, if there is one.
     pub fn new(ceiling: Option<u32>) -> Self {

@@ -42,8 +42,6 @@ pub struct Traffic {
     pub in_flight: u32,
 }
 
-// === impl Machine ===
-
 impl Machine {
     /// No drain yet.
     pub fn new(settings: settings::Drain) -> Self {
@@ -119,8 +117,6 @@ struct Shared {
     /// Nanoseconds from `started` to the last request during the drain; 0 is none.
     last_request_ns: AtomicU64,
 }
-
-// === impl Draining ===
 
 impl Draining {
     /// Not draining.

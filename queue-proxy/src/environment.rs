@@ -21,8 +21,6 @@ pub trait Environment {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProcessEnvironment;
 
-// === impl ProcessEnvironment ===
-
 impl Environment for ProcessEnvironment {
     fn get(&self, key: &str) -> Option<String> {
         std::env::var_os(key).map(|value| value.to_string_lossy().into_owned())
@@ -47,8 +45,6 @@ pub struct Problem {
     pub message: String,
 }
 
-// === impl Problem ===
-
 impl Problem {
     /// Whether the variable has to exist and does not.
     pub fn is_missing(&self) -> bool {
@@ -68,8 +64,6 @@ pub struct Reader<'a, E> {
     environment: &'a E,
     problems: Vec<Problem>,
 }
-
-// === impl Reader ===
 
 impl<'a, E: Environment> Reader<'a, E> {
     /// A reader with no problem so far.
@@ -172,8 +166,6 @@ pub enum Switch {
     /// The feature works.
     On,
 }
-
-// === impl Switch ===
 
 impl Switch {
     /// Whether this is [`Switch::On`].

@@ -47,7 +47,7 @@ pub enum Admission {
 }
 
 /// One instance's gate. Cheap to clone; all clones are the same gate.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Gate {
     core: Arc<Core<TokioEnv>>,
 }

@@ -35,7 +35,7 @@ pub fn install(identity: &Identity, level: Level) {
         sampler: Sampler::default(),
     };
     // Another role of this process, or a test, may have installed its own: that one then wins.
-    tracing::subscriber::set_global_default(log).ok();
+    let _ = tracing::subscriber::set_global_default(log);
 }
 
 /// The level that a logger configuration and a level name ask for, and a complaint about the
@@ -74,8 +74,6 @@ pub struct Sampler {
     count: AtomicU64,
 }
 
-// === impl Sampler ===
-
 impl Sampler {
     /// Whether the event at `unix_second` is to be written.
     pub fn admits(&self, unix_second: u64) -> bool {
@@ -97,8 +95,6 @@ struct JsonLines {
     sampler: Sampler,
 }
 
-// === impl JsonLines ===
-
 impl JsonLines {
     fn line(&self, event: &Event<'_>, since_epoch: Duration) -> String {
         let metadata = event.metadata();
@@ -109,7 +105,7 @@ impl JsonLines {
         line.push_str(severity(*metadata.level()));
         line.push_str("\",\"timestamp\":\"");
         let timestamp = humantime::format_rfc3339_nanos(UNIX_EPOCH + since_epoch);
-        write!(line, "{timestamp}").ok();
+        let _ = write!(line, "{timestamp}");
         line.push_str("\",\"logger\":\"queueproxy\",\"caller\":");
         let place = metadata.file().unwrap_or(metadata.target());
         let place = place.rsplit_once("src/").map_or(place, |(_, file)| file);
@@ -156,7 +152,7 @@ impl tracing::Subscriber for JsonLines {
         }
         let line = self.line(event, since_epoch);
         // A log that cannot be written must not take the data path with it.
-        std::io::stderr().lock().write_all(line.as_bytes()).ok();
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 
     fn enter(&self, _: &span::Id) {}
@@ -201,8 +197,6 @@ pub struct Fields {
     message: String,
     others: String,
 }
-
-// === impl Fields ===
 
 impl Fields {
     /// Nothing yet; an event is recorded into it.

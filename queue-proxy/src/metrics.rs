@@ -128,7 +128,7 @@ pub struct Observation<'a> {
 }
 
 /// How an exchange ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Ending {
     /// With a whole response.
     #[default]
@@ -142,8 +142,6 @@ impl std::fmt::Debug for Metrics {
         f.debug_struct("Metrics").finish_non_exhaustive()
     }
 }
-
-// === impl Metrics ===
 
 impl Metrics {
     /// Registers everything that exists from the start.
@@ -239,8 +237,6 @@ impl Metrics {
     }
 }
 
-// === impl Shared ===
-
 impl Shared {
     /// Gauges follow the gate and the memory budget.
     fn show(&self, levels: Levels) {
@@ -281,8 +277,6 @@ impl Shared {
         })
     }
 }
-
-// === impl Own ===
 
 impl Own {
     fn new(registry: &Registry) -> Self {

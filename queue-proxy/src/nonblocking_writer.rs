@@ -45,8 +45,6 @@ struct Buffer {
     closed: bool,
 }
 
-// === impl Sink ===
-
 impl NonBlockingWriter {
     /// Starts a thread that writes to `output`.
     ///
@@ -64,7 +62,7 @@ impl NonBlockingWriter {
         let writer = Arc::clone(&shared);
         thread::Builder::new().name(name.to_owned()).stack_size(64 << 10).spawn(move || {
             run(&writer, &woken, output);
-            finish.send(()).ok();
+            let _ = finish.send(());
         })?;
         let flush = WriterGuard { shared: Arc::clone(&shared), done };
         Ok((Self { shared, wake }, flush))
@@ -87,7 +85,7 @@ impl NonBlockingWriter {
         };
         if was_empty {
             // A full channel means that the writer has been woken already.
-            self.wake.try_send(()).ok();
+            let _ = self.wake.try_send(());
         }
     }
 
@@ -106,8 +104,6 @@ impl NonBlockingWriter {
         self.shared.failed.load(Ordering::Relaxed)
     }
 }
-
-// === impl SinkFlush ===
 
 impl WriterGuard {
     /// Writes what is left and ends the writer. Gives up after a second when the output is stuck.
@@ -205,7 +201,7 @@ mod tests {
         struct Stuck(Receiver<()>);
         impl Write for Stuck {
             fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                self.0.recv().ok();
+                let _ = self.0.recv();
                 Ok(bytes.len())
             }
 

@@ -65,8 +65,6 @@ pub struct RequestTimestamps {
     pub ending: Ending,
 }
 
-// === impl Passage ===
-
 impl RequestTimestamps {
     /// How long the app had it; `None` when it never got there.
     pub fn service(&self) -> Option<Duration> {
@@ -74,8 +72,6 @@ impl RequestTimestamps {
         self.entered.map(|entered| left - entered)
     }
 }
-
-// === impl Observers ===
 
 impl Observers {
     /// Whether anybody wants to know about single requests.

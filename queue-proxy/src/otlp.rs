@@ -45,8 +45,6 @@ pub struct SpanQueue {
     lost: Arc<AtomicU64>,
 }
 
-// === impl SpanQueue ===
-
 impl SpanQueue {
     /// Spans that no collector has got, since the start.
     pub fn lost(&self) -> u64 {
@@ -106,8 +104,6 @@ pub fn spans(
     };
     Ok((SpanQueue { sender, held, lost }, pusher))
 }
-
-// === impl SpanPusher ===
 
 impl SpanPusher {
     /// Pushes batches, until `end` resolves; then what is left, once.
@@ -170,8 +166,6 @@ pub struct MetricsPusher {
     complaint: Complaint,
 }
 
-// === impl MetricsPusher ===
-
 impl MetricsPusher {
     /// A pusher for `settings`.
     ///
@@ -218,8 +212,6 @@ struct Complaint {
     /// What was lost when that was last said.
     told: u64,
 }
-
-// === impl Complaint ===
 
 impl Complaint {
     /// A push came to this end, and so many spans are lost since the start.

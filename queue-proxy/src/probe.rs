@@ -71,8 +71,6 @@ struct Probe {
     passes: AtomicU32,
 }
 
-// === impl Prober ===
-
 impl Prober {
     /// A prober that has not tried anything yet.
     pub fn new(spec: ReadinessSpec) -> Self {
@@ -137,8 +135,6 @@ impl Prober {
     }
 }
 
-// === impl Shared ===
-
 impl Shared {
     /// Runs all probes at once; all must pass.
     async fn round(self: &Arc<Self>) -> ProbeResult {
@@ -156,8 +152,6 @@ impl Shared {
         ProbeResult::Ready
     }
 }
-
-// === impl Probe ===
 
 impl Probe {
     async fn check(&self, complaints: &Complaints) -> ProbeResult {
@@ -245,8 +239,6 @@ struct Complaint {
     at: Instant,
     reason: String,
 }
-
-// === impl Complaints ===
 
 impl Complaints {
     /// Logs the reason, unless it is the one that was logged last or the second is not over.

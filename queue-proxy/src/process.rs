@@ -71,7 +71,7 @@ pub fn run() -> ExitCode {
 /// Without a logger there is standard error.
 fn complain(text: &str) {
     // Nobody is left to be told that standard error is closed.
-    writeln!(std::io::stderr(), "{text}").ok();
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Why the process cannot start.
@@ -153,7 +153,7 @@ async fn serve(
         stats_reporter(&settings, &shared, snapshot, reporting, (ready_seen, stage_seen));
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let statistics = tokio::spawn(statistician.run(async {
-        ended.await.ok();
+        let _ = ended.await;
     }));
     ports.announce();
 
@@ -168,9 +168,9 @@ async fn serve(
     };
     let code = coordinator.run(signals).await;
     drop(end);
-    statistics.await.ok();
+    let _ = statistics.await;
     if let Some(driver) = driver {
-        driver.await.ok();
+        let _ = driver.await;
     }
     admin::close(&side_drain).await;
     outputs.finish().await;

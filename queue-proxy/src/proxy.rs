@@ -78,12 +78,10 @@ impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(left) = &self.left {
             // It is dropped once.
-            left.set(Instant::now()).ok();
+            let _ = left.set(Instant::now());
         }
     }
 }
-
-// === impl Proxy ===
 
 impl Proxy {
     /// A handler that forwards to `upstream`.
@@ -96,7 +94,7 @@ impl Proxy {
         let (source, teller) = match prepare(exchange, &self.shared) {
             Ok(prepared) => prepared,
             Err(malformed) => {
-                exchange.respond(respond::malformed(&malformed)).await.ok();
+                let _ = exchange.respond(respond::malformed(&malformed)).await;
                 return passage;
             }
         };
@@ -132,7 +130,7 @@ impl Proxy {
                 Err(interrupted) => {
                     if let Some(reply) = respond::interrupted(interrupted) {
                         let reply = teller.mark(reply, tidegate_proto::failure::TIMEOUT);
-                        exchange.respond(reply).await.ok();
+                        let _ = exchange.respond(reply).await;
                     }
                     return None;
                 }
@@ -142,7 +140,7 @@ impl Proxy {
             metrics.refused(refusal);
         }
         let reply = respond::refused(refusal, shared.refusal_style);
-        exchange.respond(teller.mark(reply, respond::reason_refused(refusal))).await.ok();
+        let _ = exchange.respond(teller.mark(reply, respond::reason_refused(refusal))).await;
         None
     }
 
@@ -175,7 +173,7 @@ impl Proxy {
             tracing::warn!("a response was cut short: {error}");
         } else {
             tracing::error!(status = reply.status.as_u16(), "a request failed: {error}");
-            exchange.respond(teller.mark(reply, respond::reason_failed(&error))).await.ok();
+            let _ = exchange.respond(teller.mark(reply, respond::reason_failed(&error))).await;
         }
     }
 }
@@ -210,7 +208,7 @@ impl Handler for Proxy {
             let answer = dispatch::respond(kind, &shared.draining, &shared.prober);
             // A prober that gives up does not stop the probe.
             if let Ok(reply) = exchange.hold(TimeLimits::default(), answer).await {
-                exchange.respond(reply).await.ok();
+                let _ = exchange.respond(reply).await;
             }
             RequestTimestamps::default()
         };
@@ -219,8 +217,6 @@ impl Handler for Proxy {
         }
     }
 }
-
-// === impl Shared ===
 
 impl Shared {
     /// Whether anybody wants to know how long the app takes.

@@ -50,8 +50,6 @@ pub struct Recorder {
     names: String,
 }
 
-// === impl Row ===
-
 impl Row {
     /// The row as it stands in the file, with its newline; `names` is `,revision,instance,`, each
     /// quoted as it must be.
@@ -69,8 +67,6 @@ impl Row {
         )
     }
 }
-
-// === impl Recorder ===
 
 impl Recorder {
     /// Opens `path` to append, and writes the header if the file is new.

@@ -99,8 +99,6 @@ pub struct RequestLogger {
     sink: NonBlockingWriter,
 }
 
-// === impl RequestLogger ===
-
 impl RequestLogger {
     /// A logger that renders what `log` says into `sink`.
     pub fn new(
@@ -161,8 +159,6 @@ struct Facts<'a> {
     query: &'a QueryRule,
 }
 
-// === impl Facts ===
-
 impl Data for Facts<'_> {
     fn lookup(&self, path: &[&str], arguments: &[Value]) -> Option<Value> {
         let text = |value: &str| Some(Value::Text(value.to_owned()));
@@ -195,8 +191,6 @@ impl Data for Facts<'_> {
         }
     }
 }
-
-// === impl RequestFacts ===
 
 impl RequestFacts {
     fn lookup(&self, path: &[&str], arguments: &[Value], query: &QueryRule) -> Option<Value> {

@@ -93,8 +93,6 @@ pub struct QueryRule {
     every_value: bool,
 }
 
-// === impl QueryRule ===
-
 impl QueryRule {
     /// A rule that also masks the parameters that `names` lists, separated by commas; `*` is all.
     pub fn new(query: Query, names: &str) -> Self {

@@ -177,8 +177,6 @@ pub struct Settings {
     pub log_complaint: Option<String>,
 }
 
-// === impl Settings ===
-
 impl Settings {
     /// Reads and validates everything.
     ///

@@ -27,8 +27,6 @@ pub enum ShutdownSignal {
     Hangup,
 }
 
-// === impl ShutdownSignal ===
-
 impl ShutdownSignal {
     /// Exit code of a process that the signal ended at once: 128 and its number, as shells have it.
     #[must_use]
@@ -44,8 +42,6 @@ impl ShutdownSignal {
         }
     }
 }
-
-// === impl ShutdownSignals ===
 
 impl ShutdownSignals {
     /// From now on these signals no longer end the process by themselves. Must be called within a

@@ -56,8 +56,6 @@ struct Shared {
     digest: Option<Mutex<Histogram<u32>>>,
 }
 
-// === impl Outcomes ===
-
 impl Outcomes {
     /// Nothing happened yet. Service times are kept only for a reader.
     pub fn new(reader: DigestReader) -> Self {
@@ -106,7 +104,7 @@ impl Outcomes {
         }
         let mut encoded = Vec::new();
         // Writing to memory cannot fail; an empty digest would only be less informative.
-        V2Serializer::new().serialize(&*digest, &mut encoded).ok();
+        let _ = V2Serializer::new().serialize(&*digest, &mut encoded);
         digest.reset();
         encoded
     }
@@ -126,8 +124,6 @@ pub enum DigestReader {
 pub struct Snapshot {
     encoded: Arc<Mutex<Bytes>>,
 }
-
-// === impl Snapshot ===
 
 impl Snapshot {
     /// Before the first second there is nothing but the name.
@@ -216,8 +212,6 @@ pub struct Reporting {
     pub directives: watch::Receiver<Directives>,
 }
 
-// === impl Gate ===
-
 impl WaitingQueue for Gate {
     async fn formed(&self) {
         self.queue_formed().await;
@@ -227,8 +221,6 @@ impl WaitingQueue for Gate {
         self.levels().waiting
     }
 }
-
-// === impl Statistician ===
 
 impl StatsReporter {
     /// Cuts and hands on until `end` resolves, then once more, so that the last word is the truth.
@@ -376,8 +368,6 @@ struct Periods {
     report_period: Duration,
     limit: Option<u32>,
 }
-
-// === impl Ledger ===
 
 impl Periods {
     fn new(now: Instant) -> Self {

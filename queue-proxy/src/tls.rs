@@ -71,8 +71,6 @@ pub struct Certificate {
     identity: Arc<Renewed<CertifiedKey>>,
 }
 
-// === impl Certificate ===
-
 impl Certificate {
     /// Loads the pair in `directory`; `None` when either file is missing, as in a pod without
     /// certificates.

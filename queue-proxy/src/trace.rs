@@ -162,8 +162,6 @@ impl fmt::Debug for Tracer {
     }
 }
 
-// === impl Tracer ===
-
 impl Tracer {
     /// A tracer that hands spans to `exporter`.
     /// Targets are written down as `query` allows.
@@ -282,8 +280,6 @@ impl Tracer {
     }
 }
 
-// === impl Span ===
-
 impl Span {
     /// Bytes that it takes in memory.
     pub fn bytes(&self) -> usize {
@@ -297,8 +293,6 @@ impl Span {
         size_of::<Self>() + self.name.len() + self.attributes.iter().map(attribute).sum::<usize>()
     }
 }
-
-// === impl Trace ===
 
 impl Trace {
     fn span(

@@ -9,7 +9,7 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 /// How far a shutdown has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Phase {
     /// No shutdown.

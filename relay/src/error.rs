@@ -9,7 +9,7 @@ use http::StatusCode;
 use crate::memory::{self, OverBudget};
 
 /// Which time limit ran out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timeout {
     /// The answer did not begin in time.
     ResponseStart,
@@ -20,7 +20,7 @@ pub enum Timeout {
 }
 
 /// Why waiting on behalf of a client ended early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Interrupted {
     /// The client hung up; nobody is left to answer.
     #[error("client disconnected")]

@@ -51,7 +51,7 @@ pub struct Exchange {
 
 /// What has become of the answer so far. Complete once [`Exchange::forward`] or
 /// [`Exchange::respond`] has returned.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct ExchangeReport {
     /// The status the client was given, if it was given any.
     pub status: Option<StatusCode>,
@@ -63,7 +63,7 @@ pub struct ExchangeReport {
     pub connect: Option<Duration>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ResponseState {
     /// Nothing final has been sent.
     Owed,

@@ -57,14 +57,14 @@ const PINNED_BYTES_MAX: usize = 2 << 20;
 const PREFACE_LEN: usize = 24;
 
 /// Which side the peer is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
     Client,
     Server,
 }
 
 /// The bounds of a gate.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) peer: Peer,
     /// The longest frame that we announced we would accept.
@@ -103,7 +103,7 @@ pub(crate) struct FrameGate {
 
 /// What a peer opened with. HTTP/2 begins with SETTINGS; an HTTP/1 server begins with words, or
 /// hangs up, and then nobody says anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Opening {
     Settings,
     Other,

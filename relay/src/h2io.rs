@@ -52,7 +52,7 @@ pub(crate) fn take_length(headers: &mut HeaderMap) -> Result<Option<u64>, BadLen
 }
 
 /// `Content-Length` is not one number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BadLength;
 
 /// Receives a body.
@@ -316,7 +316,7 @@ impl Outstanding {
 }
 
 /// Whether a head was the whole message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     Yes,
     No,

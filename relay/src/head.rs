@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Version};
 
 /// How long a body will be, as far as its head tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyLength {
     /// There is no body.
     Empty,
@@ -85,7 +85,7 @@ impl RequestHead {
 }
 
 /// Whether the client's own connection was encrypted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scheme {
     /// Plaintext.
     #[default]
@@ -119,7 +119,7 @@ pub(crate) struct ResponseHead {
 }
 
 /// An answer of our own, small enough to be held in memory.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Reply {
     /// The status.
     pub status: StatusCode,

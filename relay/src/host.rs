@@ -28,7 +28,7 @@ pub fn is_sound(text: &[u8]) -> bool {
 }
 
 /// A field that should carry a host carries something else.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("malformed {field} header: expected one host with an optional port")]
 pub struct MalformedHost {
     field: HeaderName,

@@ -47,7 +47,7 @@ struct Budget {
 }
 
 /// How the budget of this process stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// The budget, in bytes.
     pub budget_bytes: usize,
@@ -103,7 +103,7 @@ pub(crate) fn fields_bytes(fields: &http::HeaderMap) -> usize {
 const ORDINARY_HEAD_BYTES: usize = 8 * 1024;
 
 /// The budget or the connection's share of it is used up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OverBudget;
 
 /// Work was refused for want of memory.
@@ -121,8 +121,6 @@ pub(crate) fn is_ample() -> bool {
 fn is_used_up() -> bool {
     PROCESS.reserved.load(Ordering::Relaxed) >= PROCESS.limit.load(Ordering::Relaxed)
 }
-
-// === impl Budget ===
 
 impl Budget {
     const fn new(limit: usize) -> Budget {
@@ -196,7 +194,7 @@ fn give_back(bytes: usize) {
 }
 
 /// What one HTTP/2 connection holds, all of its streams together. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Account {
     held: Arc<AtomicUsize>,
 }

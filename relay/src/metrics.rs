@@ -31,7 +31,7 @@ const REJECTED: Metric = Metric::counter(
 pub const METRICS: &[Metric] = &[MEMORY_CHARGED, MEMORY_BUDGET, MEMORY_REFUSED, REJECTED];
 
 /// Why a request was turned away before any handler saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rejection {
     /// It is no HTTP, or contradicts itself.
     Malformed,
@@ -77,7 +77,7 @@ static REJECTIONS: [AtomicU64; Rejection::ALL.len()] =
     [const { AtomicU64::new(0) }; Rejection::ALL.len()];
 
 /// Handles of this crate's metrics.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Metrics {
     memory_charged: Gauge,
     memory_budget: Gauge,

@@ -28,7 +28,7 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// The bounds of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerSettings {
     /// The longest request head.
     pub head_bytes_max: usize,

@@ -7,7 +7,7 @@ use http::header::HeaderValue;
 use crate::host;
 
 /// A target that has been judged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     /// What the app is asked for: a path and query, `*`, or the authority of a `CONNECT`.
     pub(crate) asked: Bytes,

@@ -10,7 +10,7 @@ use crate::error::Timeout;
 
 /// How long an exchange may take. Every limit runs from the moment the request's head was
 /// complete, so time spent waiting for admission counts. `None` means no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TimeLimits {
     /// Until the answer's head arrives.
     pub response_start: Option<Duration>,
@@ -21,7 +21,7 @@ pub struct TimeLimits {
 }
 
 /// The limits of one exchange, and how far it has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
     started: Instant,
     limits: TimeLimits,

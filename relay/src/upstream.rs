@@ -18,7 +18,7 @@ use crate::exchange::origin::H1Origin;
 use http2::Sender;
 
 /// Where an upstream listens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
     /// A TCP socket.
     Tcp(SocketAddr),
@@ -42,7 +42,7 @@ impl fmt::Display for Address {
 }
 
 /// The protocol spoken with an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1.
     Http1,
@@ -51,7 +51,7 @@ pub enum Protocol {
 }
 
 /// How long an upstream may stay silent that neither accepts a connection nor refuses it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ConnectPatience {
     /// Fifteen attempts, the first of 50 ms and each further one 1.4 times as long, some 20 s
     /// together: what Knative's sidecar has for the app, to which there is no other.
@@ -62,7 +62,7 @@ pub enum ConnectPatience {
 }
 
 /// How an upstream's connections are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpstreamSettings {
     /// The most idle HTTP/1 connections kept. A sidecar sets it to its concurrency limit, so
     /// that no connection is closed only to be opened again.

@@ -68,7 +68,7 @@ pub(crate) struct Attempts {
 }
 
 /// What a reader of the log believes.
-#[derive(Default, PartialEq, Eq)]
+#[derive(PartialEq, Eq, Default)]
 enum Connected {
     #[default]
     Never,

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 pub const MAX_ENDPOINTS: usize = 100_000;
 
 /// Namespace and name of a revision.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RevisionName {
     /// Its namespace.
     pub namespace: String,
@@ -30,7 +30,7 @@ impl From<RevisionName> for wire::Revision {
 }
 
 /// What the controller wants of this reporter. `None` until it has said so.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Directives {
     /// Period of reports in milliseconds.
     pub report_interval_ms: Option<u32>,
@@ -73,7 +73,7 @@ pub struct Endpoint {
 pub type EndpointMap = BTreeMap<RevisionName, Vec<Endpoint>>;
 
 /// Whether there is a controller at the other end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Link {
     /// Not connected; what was said before still holds.
     #[default]

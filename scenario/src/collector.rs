@@ -37,7 +37,7 @@ impl Metric {
 }
 
 /// One report.
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(try_from = "RawStat")]
 pub(super) struct Stat(Option<Sample>);
 

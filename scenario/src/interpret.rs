@@ -29,7 +29,7 @@ const KINDS: [&str; 14] = [
 ];
 
 /// Answers scenarios.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interpreter {
     /// Whose rules count where Knative and Tidegate differ.
     pub rules: Rules,
@@ -38,7 +38,7 @@ pub struct Interpreter {
 }
 
 /// Whether reasons are put into words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Explains {
     /// One sentence for each decision.
     Yes,
@@ -47,7 +47,7 @@ pub enum Explains {
 }
 
 /// What the libraries answer to a scenario.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Answer {
     /// What the scenario's field `expected` should say.
     pub expected: Box<RawValue>,

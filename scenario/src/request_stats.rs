@@ -17,7 +17,7 @@ pub(super) struct RequestStatsInput {
     events: Vec<Event>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
 #[serde(try_from = "i64")]
 struct TimeUs(i64);
 

@@ -4,7 +4,7 @@ use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::Strictness;
 
 /// Whose rules count where Knative and Tidegate differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rules {
     /// Knative's, decision for decision and setting for setting.
     Knative,

@@ -58,7 +58,7 @@ impl Spec {
     }
 }
 
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(try_from = "u64")]
 struct Delay(u64);
 
@@ -74,7 +74,7 @@ impl TryFrom<u64> for Delay {
 }
 
 /// Why instances could not be counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ReadyError {
     #[default]

@@ -29,7 +29,7 @@ pub struct Arrival {
 }
 
 /// The names of revisions seen so far, in order of first sight. Grows only at the end.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RevisionNames {
     names: Vec<String>,
     index: std::collections::HashMap<String, u32>,
@@ -72,8 +72,6 @@ pub trait Traffic: Send + Sync {
         None
     }
 }
-
-// === impl RevisionNames ===
 
 impl RevisionNames {
     /// No names yet.

@@ -151,8 +151,6 @@ pub const LAWS: [&str; 7] = [
 /// Reads a file of observed durations; given by the caller, because the engine does no I/O.
 pub type ReadFile<'a> = &'a dyn Fn(&str) -> std::io::Result<String>;
 
-// === impl Distribution ===
-
 impl Distribution {
     /// Always `span`.
     pub const fn constant(span: SimSpan) -> Self {
@@ -380,16 +378,12 @@ impl fmt::Display for Distribution {
     }
 }
 
-// === impl Empirical ===
-
 impl Empirical {
     /// The observed durations in the order they were given.
     pub fn samples(&self) -> &[SimSpan] {
         &self.samples
     }
 }
-
-// === impl Percentiles ===
 
 impl Percentiles {
     /// The duration in seconds below which `share` of all lie.

@@ -56,8 +56,6 @@ pub(crate) struct EventQueue {
     pushed: u64,
 }
 
-// === impl Tag ===
-
 impl Tag {
     /// No event.
     pub(crate) const NONE: Tag = Tag(0);
@@ -76,16 +74,12 @@ impl Tag {
     }
 }
 
-// === impl Key ===
-
 impl Key {
     /// One number for one comparison.
     fn rank(self) -> u128 {
         (u128::from(self.at) << 64) | u128::from(self.tag)
     }
 }
-
-// === impl EventQueue ===
 
 impl EventQueue {
     /// Lets `kind` number `slot` happen at `at`.

@@ -51,8 +51,6 @@ static ZIGGURAT: LazyLock<Ziggurat> = LazyLock::new(|| {
     Ziggurat { edges, heights: edges.map(|edge| libm::exp(-edge)) }
 });
 
-// === impl Streams ===
-
 impl Streams {
     /// All streams of `seed`.
     pub const fn new(seed: u64) -> Self {
@@ -88,8 +86,6 @@ const fn split_mix(value: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
-
-// === impl Stream ===
 
 impl Stream {
     /// 64 uniformly random bits.

@@ -168,8 +168,6 @@ pub struct DurationStats {
 /// Longest duration told apart by the histogram, microseconds: ten days.
 const HIGHEST_US: u64 = 10 * 86_400 * 1_000_000;
 
-// === impl DurationStats ===
-
 impl Default for DurationStats {
     fn default() -> Self {
         Self::new()

@@ -157,8 +157,6 @@ fn nanos(at: Timestamp) -> u64 {
     u64::try_from(at.as_millis()).unwrap_or(0).saturating_mul(1_000_000)
 }
 
-// === impl Scaler ===
-
 impl Scaler {
     /// A decider for a revision that is created at `now` without instances.
     pub(crate) fn new(model: &RevisionModel, now: u64, explains: Explains) -> Result<Self, String> {

@@ -304,8 +304,6 @@ pub enum Keep {
     No,
 }
 
-// === impl defaults ===
-
 impl Default for Scenario {
     fn default() -> Self {
         Scenario {

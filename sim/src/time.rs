@@ -29,8 +29,6 @@ fn nanos_of_secs(secs: f64) -> u64 {
     (secs * NANOS_PER_SEC as f64 + 0.5) as u64
 }
 
-// === impl SimTime ===
-
 impl SimTime {
     /// The beginning of the simulation.
     pub const ZERO: SimTime = SimTime(0);
@@ -110,8 +108,6 @@ impl fmt::Display for SimTime {
         write!(f, "{:.3} s", self.as_secs_f64())
     }
 }
-
-// === impl SimSpan ===
 
 impl SimSpan {
     /// No time at all.

@@ -5,7 +5,7 @@ use metrics::{Label, SharedString};
 use crate::metric::Kind;
 
 /// A metric and its values at one moment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Family {
     /// Its name on the wire.
     pub name: String,
@@ -18,7 +18,7 @@ pub struct Family {
 }
 
 /// One series of a metric.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     /// Its labels, those of the scope first.
     pub labels: Vec<Label>,
@@ -27,7 +27,7 @@ pub struct Series {
 }
 
 /// What a series has counted.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// Of a counter or a gauge.
     Number(f64),
@@ -36,7 +36,7 @@ pub enum Value {
 }
 
 /// Events by size.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Buckets {
     /// Upper bounds, rising.
     pub bounds: &'static [f64],

@@ -3,7 +3,7 @@
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder};
 
 /// What a metric's value does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// It only rises, from zero at the process's start.
     Counter,
@@ -26,7 +26,7 @@ impl Kind {
 }
 
 /// The instrumentation scope that OpenTelemetry groups metrics by, shown as labels on every series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scope {
     /// `otel_scope_name`.
     pub name: &'static str,
@@ -48,7 +48,7 @@ impl Scope {
 }
 
 /// One metric of a room, declared once as a constant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
     /// Its name on the wire, with its unit last: `_seconds`, `_bytes`, and `_total` of a counter.
     pub name: &'static str,

@@ -41,7 +41,7 @@ fn family(metric: &Metric, value: f64) -> Family {
     Family { name: metric.name.to_owned(), kind: metric.kind, help: metric.help.into(), series }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Usage {
     cpu_seconds: f64,
     resident_bytes: f64,

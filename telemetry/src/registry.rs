@@ -25,7 +25,7 @@ pub const SERIES_REFUSED: Metric = Metric::counter(
 );
 
 /// Keeps the values. Clones are the same registry.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Registry {
     shared: Arc<Mutex<Families>>,
     refused: Counter,

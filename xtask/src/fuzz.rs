@@ -15,7 +15,7 @@ const MEMORY_MB: u32 = 2048;
 const INPUT_SECONDS: u32 = 10;
 
 /// Which targets, for how long, and what watches them.
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Fuzz {
     /// Targets to run; all of them when none is named.
     targets: Vec<String>,
@@ -28,13 +28,11 @@ pub struct Fuzz {
 }
 
 /// What watches memory while a target runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Sanitizer {
     Address,
     None,
 }
-
-// === impl Sanitizer ===
 
 impl Sanitizer {
     fn name(self) -> &'static str {

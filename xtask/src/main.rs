@@ -20,7 +20,7 @@ struct Cli {
     recipe: Recipe,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 enum Recipe {
     /// The sources are formatted.
     Fmt,

@@ -89,6 +89,26 @@ fn nothing_is_left_for_later() {
     }
 }
 
+/// One order of derives, the one in which the standard library's traits build on each other, so that
+/// what is missing is seen.
+#[test]
+fn derives_have_one_order() {
+    const ORDER: [&str; 9] =
+        ["Debug", "Clone", "Copy", "PartialEq", "Eq", "PartialOrd", "Ord", "Hash", "Default"];
+    let place = |name: &str| ORDER.iter().position(|known| *known == name);
+    hold(handwritten().iter().flat_map(|source| {
+        source.text.lines().enumerate().filter_map(|(number, line)| {
+            let derived = line.trim().strip_prefix("#[derive(")?.strip_suffix(")]")?;
+            let places: Vec<usize> =
+                derived.split(',').map(|name| place(name.trim()).unwrap_or(ORDER.len())).collect();
+            (!places.is_sorted()).then(|| {
+                let (path, order) = (source.path.display(), ORDER.join(", "));
+                format!("{path}:{} derives {derived}: expected the order {order}", number + 1)
+            })
+        })
+    }));
+}
+
 #[test]
 fn every_page_of_the_book_is_in_its_summary() {
     let docs = workspace_root().join("docs");

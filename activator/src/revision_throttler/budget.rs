@@ -17,12 +17,12 @@ const CEILING: Duration = Duration::from_secs(1);
 const CEILING_ALONE: Duration = Duration::from_secs(3);
 
 /// The smoothed connect time of one revision.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ConnectBudget {
     smoothed: Option<Smoothed>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Smoothed {
     time: Duration,
     variation: Duration,

@@ -24,7 +24,7 @@ pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(3);
 const FIRST_EAGER_LIMIT: Duration = Duration::from_millis(50);
 
 /// How an instance could not be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreachable {
     /// It refused.
     Refused,
@@ -50,7 +50,7 @@ impl Unreachable {
 }
 
 /// What an instance has done to be left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Record {
     /// Times in a row that it was silent.
     silences: u32,
@@ -87,7 +87,7 @@ pub(super) fn eager_limit(look: u32) -> Duration {
 }
 
 /// Whether a request waits that only an instance which is out could take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     /// None does, or others take them.
     None,

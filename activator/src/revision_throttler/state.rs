@@ -18,7 +18,7 @@ use super::ejection::{Need, Record, Unreachable};
 use super::{Permit, Place, parse_address};
 
 /// The statistics of one period.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PeriodStats {
     /// Averages and counts. Waiting counts as being there.
     pub report: PeriodAverages,
@@ -31,7 +31,7 @@ pub struct PeriodStats {
 }
 
 /// How things stand at a door now, and what has happened since it opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Status {
     /// Instances that may be sent requests.
     pub ready: u32,
@@ -89,7 +89,7 @@ struct Instance {
     record: Record,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Trusted,
     /// It could not be reached; somebody looks at it until it can be.

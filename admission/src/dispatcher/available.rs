@@ -7,7 +7,7 @@ use crate::invariants::Violation;
 const NONE: u32 = u32::MAX;
 
 /// The open instances (ready, and below their limit), arranged for one policy.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Open {
     Levels(Levels),
     First(Bits),
@@ -99,7 +99,7 @@ impl Open {
 }
 
 /// Open slots by load: a queue for each load, and a bit for each queue that is not empty.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Levels {
     /// Head and tail of the queue of each load.
     queues: Vec<(u32, u32)>,
@@ -168,7 +168,7 @@ impl Levels {
 }
 
 /// A growing set of small numbers.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Bits(Vec<u64>);
 
 impl Bits {
@@ -206,7 +206,7 @@ impl Bits {
 }
 
 /// A set to draw from: members without gaps, and where each one is.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Dense {
     slots: Vec<u32>,
     positions: Vec<u32>,

@@ -1,7 +1,7 @@
 //! Which of the instances that have room gets the next request.
 
 /// The rules on offer. All are deterministic; none ever picks an instance without room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
     /// The instance with the fewest requests in flight. Among equals the one that has had that few
     /// for longest goes first, so that equals take turns.
@@ -21,7 +21,7 @@ pub enum Policy {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): eight bytes of state, and good enough to spread load.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Draws(u64);
 
 impl Draws {

@@ -21,7 +21,7 @@ pub const LABEL_BYTES_MAX: usize = 31;
 /// let account = Custom::new("double").with("busy", 3.0).with("per busy one", 2.0);
 /// assert_eq!(account.to_string(), "double (busy 3, per busy one 2)");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Custom {
     name: Label,
     names: [Label; FIGURES_MAX],

@@ -6,7 +6,7 @@ use super::figure::{Figure, are, multiplying_to};
 use crate::signal::SignalKind;
 
 /// The steps of one decision.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HpaTrace {
     /// Replicas there were.
@@ -51,7 +51,7 @@ impl HpaTrace {
 }
 
 /// The rule that had the last word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum HpaRule {

@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 const REMEMBERED_MAX: usize = 4096;
 
 /// What was recommended and what was done lately.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Behavior {
     recommendations: VecDeque<(Timestamp, u32)>,
     /// Changes of the number of replicas, upwards positive.
@@ -19,7 +19,7 @@ pub(super) struct Behavior {
 }
 
 /// A number of replicas that the rates allow, and what held it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limited {
     pub(super) replicas: u32,
     pub(super) rule: HpaRule,

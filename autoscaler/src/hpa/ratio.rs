@@ -3,7 +3,7 @@
 use super::settings::Tolerance;
 
 /// What one metric reads.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reading {
     /// The metric's sum over the replicas that reported it.
     pub total: f64,
@@ -25,7 +25,7 @@ impl Reading {
 }
 
 /// What a metric asks for, and how that came about.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weighed {
     /// The replicas it asks for.
     pub replicas: u32,
@@ -38,7 +38,7 @@ pub struct Weighed {
 }
 
 /// What a number of replicas follows from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
     /// The ratio.
     Ratio,

@@ -15,7 +15,7 @@ const PERIOD_MAX_MS: u64 = 1_800_000;
 const ENTRIES_MAX: usize = 16;
 
 /// An HPA's specification and the controller's own settings that bear on it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HpaSettings {
     /// Fewest replicas; at least 1.
@@ -53,7 +53,7 @@ impl Default for HpaSettings {
 }
 
 /// A metric and its target.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HpaMetricSpec {
     /// What is measured.
@@ -63,7 +63,7 @@ pub struct HpaMetricSpec {
 }
 
 /// How far from 1 the ratio may be without consequences; 0.1 by default.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Tolerance {
     /// Above 1.
@@ -85,7 +85,7 @@ impl Tolerance {
 }
 
 /// How one direction is held back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ScalingRules {
     /// How long the most cautious recommendation counts, in milliseconds; at most an hour.
@@ -118,7 +118,7 @@ impl ScalingRules {
 }
 
 /// Which of several policies decides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum SelectPolicy {
     /// The one that allows most.
@@ -131,7 +131,7 @@ pub enum SelectPolicy {
 }
 
 /// How much may change within which time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ScalingPolicy {
     /// How much.
@@ -141,7 +141,7 @@ pub struct ScalingPolicy {
 }
 
 /// A change of replicas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ScalingStep {
     /// A number of replicas. Above 0.
@@ -151,7 +151,7 @@ pub enum ScalingStep {
 }
 
 /// A number of an HPA's settings that is not in its range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HpaSettingsError {
     /// The number's name.
     pub field: &'static str,

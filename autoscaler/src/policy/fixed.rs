@@ -5,7 +5,7 @@ use crate::decision::Outcome;
 use crate::explain::{Decision, Detail, Explanation};
 
 /// Always wishes the same number of instances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FixedPolicy {
     instances: u32,
 }

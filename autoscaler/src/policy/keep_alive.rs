@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 ///
 /// It goes by [`crate::Observed::in_flight`] and [`crate::Observed::waiting`], so it is as exact
 /// as it is asked often: ask at every arrival and departure for the exact number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeepAlivePolicy {
     idle_ms: u64,
     /// Demands in rising order of the time they were last seen, and falling order of size.

@@ -8,7 +8,7 @@ use crate::signal::Signal;
 use crate::time::Timestamp;
 
 /// What a policy is told when a decision is due.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TickInput<'a> {
     /// The time of the decision.
     pub now: Timestamp,

@@ -9,7 +9,7 @@ use crate::time::MS_PER_SECOND;
 pub const MAX_BUCKETS: u64 = 86_400;
 
 /// What happens to a window's age when its length changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resize {
     /// The window is said to have been full before, as in Knative: one that had just begun is
     /// divided by more seconds than it has.
@@ -31,7 +31,7 @@ pub(crate) fn bucket_count(length_ms: u64, granularity_ms: u64) -> Result<usize,
 }
 
 /// A window that cannot be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowError {
     /// The length asked for, in milliseconds.
     pub length_ms: u64,

@@ -7,7 +7,7 @@ use crate::time::{MS_PER_SECOND, Timestamp};
 /// The largest of the values recorded into the last few slots of time.
 ///
 /// Slots are counted from the newest record; nothing expires while nothing is recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MaxWindow {
     /// Slots in rising order of time and falling order of value.
     falling: VecDeque<(i64, i32)>,

@@ -12,7 +12,7 @@ use crate::time::MS_PER_SECOND;
 const NEVER: i64 = i64::MIN / 2;
 
 /// What a record did to a ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
     /// The time was too old.
     Ignored,
@@ -25,7 +25,7 @@ pub(crate) enum Change {
 }
 
 /// Buckets of a fixed size that hold the sum of what was recorded into each.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Ring<const LANES: usize> {
     buckets: Box<[[f64; LANES]]>,
     total: [f64; LANES],

@@ -21,7 +21,7 @@ use super::ring::{Change, Ring};
 use super::smoothing;
 
 /// Weights over a ring: the newest bucket counts `k`, each older one `1 - k` times as much.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Weights<const LANES: usize> {
     coefficient: f64,
     keep: f64,

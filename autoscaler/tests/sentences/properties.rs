@@ -13,7 +13,7 @@ use tidegate_autoscaler::{
 use super::world::{Told, World, lifecycle, seen, settings};
 
 /// One second of a world.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 struct Second {
     /// What the instances report, if they do.
     report: Option<f64>,
@@ -24,7 +24,7 @@ struct Second {
 }
 
 /// How a world is set up.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 struct Setting {
     settings: RevisionSettings,
     lifecycle: LifecycleSpec,

@@ -50,7 +50,7 @@ struct Args {
     only: Vec<Part>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     Cpu,
     Flatness,

@@ -14,7 +14,7 @@ use super::process::Peer;
 const CONCURRENCY: usize = 1000;
 
 /// What to compare.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Lineup {
     /// Our sidecar.
     pub queue_proxy: PathBuf,

@@ -25,7 +25,7 @@ pub struct Peer {
 }
 
 /// Processor time used by a process, in microseconds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Cpu {
     /// In its own code, sampled by the kernel's tick.
     pub user_us: f64,

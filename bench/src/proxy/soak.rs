@@ -30,7 +30,7 @@ fn body(seed: u64, from: u64, to: u64) -> Vec<u8> {
 }
 
 /// Random numbers that a seed reproduces (SplitMix64).
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Dice(u64);
 
 impl Dice {
@@ -182,7 +182,7 @@ async fn tunnel(mut stream: BufReader<TcpStream>) -> std::io::Result<()> {
 }
 
 /// How an exchange went, as its client saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Whole and right.
     Right,

@@ -20,7 +20,7 @@ use super::traffic::Schedule;
 pub(crate) const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What became of one request.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Outcome {
     /// When it was to be sent, after the start.
     pub(crate) scheduled: Duration,

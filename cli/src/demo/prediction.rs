@@ -17,7 +17,7 @@ use super::stats::{Standing, Tally};
 use super::traffic::Schedule;
 
 /// What is known about the app and its settings.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Model {
     /// Autoscaler settings by name, as the demo's own revision was given them.
     pub(crate) settings: BTreeMap<String, String>,
@@ -42,7 +42,7 @@ pub(crate) fn settings(window: Duration) -> BTreeMap<String, String> {
 }
 
 /// The prediction, and how far it is from what was measured.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Prediction {
     pub(crate) cold_starts: u64,
     pub(crate) mean_instances: f64,

@@ -11,7 +11,7 @@ use crate::terminal::{BLUE, BlockEnd, GREEN, Surface, Target, Terminal, VERMILIO
 use crate::terminal::{flow, scaled, width, wrap};
 
 /// Where the demo is in its traffic.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     pub(crate) at: Duration,
     pub(crate) length: Duration,

@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use super::load::Outcome;
 
 /// How the revision stood at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Standing {
     /// Time after the start of the traffic.
     pub(crate) at: Duration,
@@ -24,7 +24,7 @@ pub(crate) struct Standing {
 }
 
 /// A decision that changed the number of instances, and its reason in words.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Change {
     /// Time after the start of the traffic.
     pub(crate) at: Duration,

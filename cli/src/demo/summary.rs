@@ -11,7 +11,7 @@ use crate::chart::{self, Ink};
 use crate::terminal::wrap;
 
 /// What the summary tells besides the tally.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Story<'a> {
     pub(crate) tally: &'a Tally,
     /// Requests that arrived while no instance was ready.
@@ -24,7 +24,7 @@ pub(crate) struct Story<'a> {
 }
 
 /// How the instances ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// All of them were gone before the demo ended.
     AtZero,

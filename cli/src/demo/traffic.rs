@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate_sim::{Stream, Streams};
 
 /// A stretch of traffic whose rate goes in a straight line from one figure to another.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Phase {
     pub(crate) name: &'static str,
     /// Part of the whole run, in (0, 1].
@@ -30,7 +30,7 @@ pub(crate) const PLAN: [Phase; 7] = [
 ];
 
 /// Requests to be sent, each at its time after the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Schedule {
     pub(crate) arrivals: Vec<Duration>,
     pub(crate) length: Duration,

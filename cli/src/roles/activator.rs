@@ -92,7 +92,7 @@ fn memory_budget(text: &str) -> Result<ByteCount, String> {
     }
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum PolicyName {
     /// The one with the fewest requests in flight.
     LeastLoaded,
@@ -116,7 +116,7 @@ impl PolicyName {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Revision(RevisionName);
 
 impl FromStr for Revision {
@@ -132,7 +132,7 @@ impl FromStr for Revision {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Endpoint {
     revision: RevisionName,
     address: SocketAddr,

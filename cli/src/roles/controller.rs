@@ -90,7 +90,7 @@ pub(crate) struct Args {
     log: LogArgs,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum StrangersName {
     /// Decide for them as for any other.
     Adopt,
@@ -98,7 +98,7 @@ enum StrangersName {
     Refuse,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum AddressesName {
     /// The IP address that the stream comes from, with any port.
     Own,
@@ -106,7 +106,7 @@ enum AddressesName {
     Any,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Declared {
     revision: RevisionId,
     concurrency: u32,

@@ -133,8 +133,6 @@ pub(crate) struct ModelArgs {
     pub(crate) seed: u64,
 }
 
-// === impl ModelArgs ===
-
 impl ModelArgs {
     /// Everything but the traffic.
     pub(crate) fn scenario(&self, recording: Recording) -> anyhow::Result<Scenario> {

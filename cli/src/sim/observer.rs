@@ -24,8 +24,6 @@ enum Whole {
     Unknown,
 }
 
-// === impl Progress ===
-
 impl Progress {
     /// Nothing is shown when `quiet`, or when standard error is no terminal.
     pub(crate) fn new(quiet: bool, requests: Option<u64>, duration: Option<SimSpan>) -> Self {

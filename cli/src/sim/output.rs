@@ -72,8 +72,6 @@ pub(crate) struct OutputArgs {
     pub(crate) quiet: bool,
 }
 
-// === impl OutputArgs ===
-
 impl OutputArgs {
     /// How much a run must keep for what was asked.
     pub(crate) fn recording(&self) -> Recording {

@@ -135,8 +135,6 @@ fn write_json(path: &Path, found: &SweepOutput) -> anyhow::Result<()> {
     output::write_file(path, text.as_bytes())
 }
 
-// === impl Answers ===
-
 impl Answers {
     pub(super) fn threads(&self) -> NonZeroUsize {
         self.threads.unwrap_or_else(parallel::all_cores)

@@ -127,8 +127,6 @@ pub(super) fn quoted(name: &str) -> String {
     }
 }
 
-// === impl Seen ===
-
 impl Seen {
     fn has_gaps(&self) -> bool {
         self.count > 1

@@ -98,8 +98,6 @@ pub(crate) struct Chosen {
     _spooled: Option<TempPath>,
 }
 
-// === impl Chosen ===
-
 impl Chosen {
     /// Tells how many rows were left out, if any were.
     pub(crate) fn note_skipped(&self) {
@@ -115,8 +113,6 @@ impl Chosen {
         self.traces.iter().find_map(|trace| trace.memory_mb(revision))
     }
 }
-
-// === impl TrafficArgs ===
 
 impl TrafficArgs {
     /// Opens traces, parses generators and applies changes. Generated traffic ends after `until`.

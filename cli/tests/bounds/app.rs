@@ -35,7 +35,7 @@ impl App {
             held.changed.notify_all();
             let state = held.changed.wait_while(state, |state| !state.1).unwrap();
             drop(state);
-            stream.write_all(OK).ok();
+            let _ = stream.write_all(OK);
         })
     }
 
@@ -102,7 +102,7 @@ pub(crate) fn is_silent(stream: TcpStream) {
 
 pub(crate) fn answers(mut stream: TcpStream) {
     if read_head(&mut stream) {
-        stream.write_all(OK).ok();
+        let _ = stream.write_all(OK);
     }
 }
 
@@ -119,17 +119,17 @@ pub(crate) fn ignores_windows(mut stream: TcpStream) {
     if stream.read_exact(&mut [0; PREFACE_LEN]).is_err() {
         return;
     }
-    stream.write_all(&[&THOUSAND_STREAMS[..], &SETTINGS_TAKEN].concat()).ok();
+    let _ = stream.write_all(&[&THOUSAND_STREAMS[..], &SETTINGS_TAKEN].concat());
     let mut head = [0; 9];
     while stream.read_exact(&mut head).is_ok() {
         let [_, l1, l0, kind, _, id @ ..] = head;
         let length = u64::from(l1) << 8 | u64::from(l0);
-        std::io::copy(&mut (&mut stream).take(length), &mut std::io::sink()).ok();
+        let _ = std::io::copy(&mut (&mut stream).take(length), &mut std::io::sink());
         if kind == 1 {
             let mut answer = [&[0, 0, 1, 1, 4], &id[..], &OK].concat();
             let data = [&[0, 0x40, 0, 0, 0], &id[..], &[b'x'; 0x4000]].concat();
             answer.extend(data.repeat(3));
-            stream.write_all(&answer).ok();
+            let _ = stream.write_all(&answer);
         }
     }
 }
@@ -141,10 +141,10 @@ pub(crate) fn switches_and_echoes(mut stream: TcpStream) {
     if !read_head(&mut stream) {
         return;
     }
-    stream.write_all(SWITCHED).ok();
+    let _ = stream.write_all(SWITCHED);
     let mut piece = [0; 1024];
     while let Ok(count @ 1..) = stream.read(&mut piece) {
-        stream.write_all(&piece[..count]).ok();
+        let _ = stream.write_all(&piece[..count]);
     }
 }
 
@@ -164,6 +164,6 @@ pub(crate) fn sends_ten_mebibytes_of_head(mut stream: TcpStream) {
     }
     let field = [b"X: ", &[b'a'; 100_000][..], b"\r\n"].concat();
     let head = [b"HTTP/1.1 200 OK\r\n", &field.repeat(104)[..], b"\r\n"].concat();
-    stream.write_all(&head).ok();
+    let _ = stream.write_all(&head);
     while matches!(stream.read(&mut [0; 1024]), Ok(1..)) {}
 }

@@ -228,7 +228,7 @@ fn everywhere(port: u16, connections: usize, bytes: &[u8]) -> Kept {
                 scope.spawn(move || {
                     stream.set_write_timeout(Some(STALLED)).unwrap();
                     // A peer that reads no more, or closes, has had enough: so be it.
-                    stream.write_all(bytes).ok();
+                    let _ = stream.write_all(bytes);
                 });
             }
         });

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// What stands in front of the app.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Sidecar,
     Activator,
@@ -119,15 +119,15 @@ impl Stage {
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.write_all(PROBE).ok()?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok();
+        let _ = stream.read_to_string(&mut answer);
         answer.starts_with("HTTP/").then_some(answer)
     }
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

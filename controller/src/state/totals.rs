@@ -4,7 +4,7 @@ use super::State;
 use crate::instance::Phase;
 
 /// How many there are of what, over all revisions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
     /// Revisions.
     pub revisions: usize,

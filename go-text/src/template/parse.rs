@@ -100,8 +100,6 @@ struct Parser {
     next: usize,
 }
 
-// === impl Parser ===
-
 impl Parser {
     /// Parses up to an `else` or an `end`, which is returned, or up to the end of the text.
     fn nodes(&mut self, depth: usize) -> Result<(Vec<Node>, Option<String>), ParseError> {

@@ -24,8 +24,6 @@ pub enum Value {
     Map(BTreeMap<String, Vec<String>>),
 }
 
-// === impl Value ===
-
 impl Value {
     /// Whether an `if` takes its branch: Go counts zero and empty values as false.
     pub fn is_true(&self) -> bool {

@@ -45,17 +45,7 @@ pub struct Span {
 }
 /// Nested message and enum types in `Span`.
 pub mod span {
-    #[derive(
-        Clone,
-        Copy,
-        Debug,
-        PartialEq,
-        Eq,
-        Hash,
-        PartialOrd,
-        Ord,
-        ::prost::Enumeration
-    )]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ::prost::Enumeration)]
     #[repr(i32)]
     pub enum SpanKind {
         Unspecified = 0,
@@ -95,17 +85,7 @@ pub struct Status {
 }
 /// Nested message and enum types in `Status`.
 pub mod status {
-    #[derive(
-        Clone,
-        Copy,
-        Debug,
-        PartialEq,
-        Eq,
-        Hash,
-        PartialOrd,
-        Ord,
-        ::prost::Enumeration
-    )]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ::prost::Enumeration)]
     #[repr(i32)]
     pub enum StatusCode {
         Unset = 0,
@@ -272,7 +252,7 @@ pub mod any_value {
         IntValue(i64),
     }
 }
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum AggregationTemporality {
     Unspecified = 0,

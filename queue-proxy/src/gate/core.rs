@@ -73,7 +73,7 @@ pub(super) struct Slot<G: Env> {
 }
 
 /// For whom a slot is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
     /// A client that waits for its answer.
     Client,

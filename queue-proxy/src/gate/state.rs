@@ -8,7 +8,7 @@ use tidegate_admission::{
 };
 
 /// The statistics of one period, cut by [`Gate::cut`](super::Gate::cut).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PeriodStats {
     /// Averages and counts.
     pub report: PeriodAverages,
@@ -30,7 +30,7 @@ impl PeriodStats {
 }
 
 /// How many are inside now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Levels {
     /// Requests that hold a slot.
     pub executing: u32,
@@ -61,7 +61,7 @@ enum Waiter {
 }
 
 /// Names a waiter until it has looked: longer than its ticket's place in line is its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key(u32);
 
 /// Who must be woken once the lock is released.

@@ -31,8 +31,6 @@ impl<V> Default for StatusCache<V> {
     }
 }
 
-// === impl StatusCache ===
-
 impl<V: Clone> StatusCache<V> {
     /// The handle for `status`; `make` is told `None` for the series that all further ones share.
     pub(super) fn get_or_insert(&mut self, status: u16, make: impl Fn(Option<u16>) -> V) -> V {
@@ -70,8 +68,6 @@ impl<V> Default for SeriesCache<V> {
         }
     }
 }
-
-// === impl SeriesCache ===
 
 impl<V: Clone> SeriesCache<V> {
     /// The handle for `key`, or for what is left of it; `make` is told `None` for the series that
@@ -156,8 +152,6 @@ enum Detail {
     /// Method and status only.
     Coarse,
 }
-
-// === impl SeriesKey ===
 
 impl SeriesKey {
     /// The key of an exchange, with values that clients choose cut to a bound.

@@ -119,7 +119,7 @@ async fn repeat(stream: &mut tokio::net::TcpStream, bytes: &[u8]) -> usize {
 async fn a_head_without_end_is_cut_off() {
     for beginning in ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK"] {
         let endpoint = collector(move |mut stream| async move {
-            stream.write_all(beginning.as_bytes()).await.ok();
+            let _ = stream.write_all(beginning.as_bytes()).await;
             let taken = repeat(&mut stream, &b"X-Again: 1\r\n".repeat(100)).await;
             // What the sockets of both sides hold comes on top of what is read.
             assert!(taken < 16 << 20, "{taken} bytes were taken");
@@ -137,7 +137,7 @@ async fn redirects_are_refusals_and_bodies_are_not_read() {
         ("HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n", false),
     ] {
         let endpoint = collector(move |mut stream| async move {
-            stream.write_all(answer.as_bytes()).await.ok();
+            let _ = stream.write_all(answer.as_bytes()).await;
             repeat(&mut stream, &[b'1'; 4096]).await;
         });
         let outcome = pushed(OtlpProtocol::Http, endpoint.await).await;
@@ -158,10 +158,9 @@ async fn a_grpc_answer_without_end_is_cut_off() {
                 frames,
             )))
         });
-        hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new())
+        let _ = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new())
             .serve_connection(hyper_util::rt::TokioIo::new(stream), service)
-            .await
-            .ok();
+            .await;
     });
     let error = pushed(OtlpProtocol::Grpc, endpoint.await).await.unwrap_err();
     assert!(matches!(error, TransportError::Protocol(_)), "{error}");

@@ -61,8 +61,6 @@ pub(super) struct Transport {
     path: String,
 }
 
-// === impl Transport ===
-
 impl Transport {
     pub(super) fn new(settings: &Otlp, signal: Signal) -> Result<Self, TransportError> {
         let invalid = || TransportError::Endpoint(settings.endpoint.clone());

@@ -35,7 +35,7 @@ pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, ProbeFai
 }
 
 fn prepared(stream: TcpStream) -> TcpStream {
-    stream.set_nodelay(true).ok();
+    let _ = stream.set_nodelay(true);
     stream
 }
 

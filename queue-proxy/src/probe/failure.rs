@@ -113,7 +113,7 @@ pub(super) fn quoted(bytes: &[u8]) -> String {
     let text = text.trim_end_matches('\u{fffd}').trim();
     let mut quoted = String::from("\"");
     for character in text.chars() {
-        write!(quoted, "{}", character.escape_debug()).ok();
+        let _ = write!(quoted, "{}", character.escape_debug());
     }
     quoted.push_str(if bytes.len() > cut.len() { "…\"" } else { "\"" });
     quoted

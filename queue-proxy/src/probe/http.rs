@@ -210,7 +210,7 @@ async fn read(response: hyper::Result<Response<Incoming>>) -> Result<ProbeRespon
             }
         };
         // What is not there by now is left out.
-        tokio::time::timeout(BEGINNING_TIMEOUT, gather).await.ok();
+        let _ = tokio::time::timeout(BEGINNING_TIMEOUT, gather).await;
     }
     Ok(ProbeResponse { status, location, beginning })
 }

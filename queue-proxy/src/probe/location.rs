@@ -26,8 +26,6 @@ pub(super) enum Redirect {
     Unusable,
 }
 
-// === impl Target ===
-
 impl Target {
     pub(super) fn authority(&self) -> String {
         dial::authority(&self.host, self.port)

@@ -14,7 +14,7 @@ use crate::secrets::QueryRule;
 const MOST_PROBES: usize = 64;
 
 /// How to find out whether the app is ready.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum ReadinessSpec {
     /// No probe: always ready, even if the app is down, as in Knative.
     #[default]
@@ -111,8 +111,6 @@ pub enum Scheme {
     Https,
 }
 
-// === impl Handler ===
-
 /// What is tried, for people. A path may carry a secret in its query, which is not shown.
 impl fmt::Display for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,8 +129,6 @@ impl fmt::Display for Handler {
         }
     }
 }
-
-// === impl HttpGet ===
 
 impl HttpGet {
     /// The first value of a header that the probe sets.

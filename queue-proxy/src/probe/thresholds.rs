@@ -44,8 +44,6 @@ pub(super) struct Thresholds {
     run: u32,
 }
 
-// === impl Standing ===
-
 impl Thresholds {
     /// A probe that has not been tried. `poll` replaces the kubelet's period while the app is not
     /// ready, so that a start is noticed at once.

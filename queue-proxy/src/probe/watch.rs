@@ -72,8 +72,6 @@ struct Since {
     shown: SystemTime,
 }
 
-// === impl Since ===
-
 impl Since {
     fn now() -> Self {
         Self { instant: Instant::now(), shown: SystemTime::now() }
@@ -81,8 +79,6 @@ impl Since {
 }
 
 type Looks = JoinSet<(usize, Result<(), Failure>)>;
-
-// === impl Watch ===
 
 impl Watch {
     /// Tries a probe when it is due.

@@ -30,8 +30,6 @@ pub(super) struct AdminListeners {
     pub(super) gate: Gate,
 }
 
-// === impl Doors ===
-
 impl AdminListeners {
     /// Serves the listeners that there are.
     pub(super) fn open(
@@ -73,7 +71,7 @@ fn spawn<H: Handler>(
 /// Lets the last answers out, within bounds.
 pub(super) async fn close(drain: &relay::Drain) {
     drain.set_phase(Phase::Closing);
-    tokio::time::timeout(CLOSE_TIMEOUT, drain.until_empty()).await.ok();
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, drain.until_empty()).await;
 }
 
 /// `/wait-for-drain`: answers when the drain is over, or was undone.
@@ -85,20 +83,20 @@ struct Admin {
 impl Handler for Admin {
     async fn handle(&self, exchange: &mut Exchange) {
         if exchange.head().path() != b"/wait-for-drain" {
-            exchange.respond(not_found()).await.ok();
+            let _ = exchange.respond(not_found()).await;
             return;
         }
         let mut stage = self.stage.clone();
         let waiting = async {
             if *stage.borrow_and_update() == Stage::Serving {
                 // A full channel means that others have asked; a closed one that all is over.
-                self.asks.try_send(()).ok();
-                stage.wait_for(|stage| *stage != Stage::Serving).await.ok();
+                let _ = self.asks.try_send(());
+                let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
             }
-            stage.wait_for(|stage| matches!(stage, Stage::Serving | Stage::Over)).await.ok();
+            let _ = stage.wait_for(|stage| matches!(stage, Stage::Serving | Stage::Over)).await;
         };
         if exchange.hold(TimeLimits::default(), waiting).await.is_ok() {
-            exchange.respond(Reply::empty(StatusCode::OK)).await.ok();
+            let _ = exchange.respond(Reply::empty(StatusCode::OK)).await;
         }
     }
 }
@@ -118,7 +116,7 @@ impl Handler for Stats {
         } else {
             not_found()
         };
-        exchange.respond(reply).await.ok();
+        let _ = exchange.respond(reply).await;
     }
 }
 
@@ -135,6 +133,6 @@ impl Handler for MetricsPage {
             b"/metrics" => metrics_reply(&head.method, &self.metrics.gather(self.gate.levels())),
             _ => not_found(),
         };
-        exchange.respond(reply).await.ok();
+        let _ = exchange.respond(reply).await;
     }
 }

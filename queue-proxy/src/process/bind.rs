@@ -30,8 +30,6 @@ pub(super) struct Ports {
     pub(super) metrics: u16,
 }
 
-// === impl Ports ===
-
 impl Ports {
     /// The first line of the log: from here on everything is served.
     pub(super) fn announce(&self) {
@@ -39,8 +37,6 @@ impl Ports {
         tracing::info!(main, tls, admin, stats, metrics, "serving");
     }
 }
-
-// === impl Bound ===
 
 impl Bound {
     /// Where the listeners are.

@@ -35,8 +35,6 @@ enum Event {
     Traffic,
 }
 
-// === impl Coordinator ===
-
 impl ShutdownCoordinator {
     /// Runs until the drain is over.
     pub(super) async fn run(mut self, mut signals: ShutdownSignals) -> ExitCode {

@@ -42,8 +42,6 @@ struct Push {
 /// Time that the last pushes have, as in Knative.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
-// === impl Outputs ===
-
 impl Telemetry {
     /// Opens what the settings ask for.
     pub(super) fn open(settings: &Settings) -> Result<Self, StartError> {
@@ -104,23 +102,21 @@ impl Telemetry {
         let pushes: Vec<JoinHandle<()>> = self.pushes.into_iter().map(Push::end).collect();
         let all = async {
             for push in pushes {
-                push.await.ok();
+                let _ = push.await;
             }
         };
-        tokio::time::timeout(PUSH_TIMEOUT, all).await.ok();
+        let _ = tokio::time::timeout(PUSH_TIMEOUT, all).await;
         for flush in self.flushes {
             flush.finish();
         }
     }
 }
 
-// === impl Push ===
-
 impl Push {
     fn spawn<F: Future<Output = ()> + Send + 'static>(task: impl FnOnce(Ended) -> F) -> Self {
         let (end, ended) = oneshot::channel();
         let ended: Ended = Box::pin(async {
-            ended.await.ok();
+            let _ = ended.await;
         });
         Self { end, task: tokio::spawn(task(ended)) }
     }

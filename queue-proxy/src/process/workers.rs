@@ -43,8 +43,6 @@ pub(super) struct Workers {
 
 type TlsListener = (TcpListener, (Arc<ServerConfig>, Arc<Certificate>));
 
-// === impl Plane ===
-
 impl Workers {
     /// Starts to serve: on this thread when one is enough, else on threads of their own.
     pub(super) fn start(
@@ -124,8 +122,6 @@ struct Secure {
     handshake_timeout: Duration,
 }
 
-// === impl Secure ===
-
 impl Secure {
     async fn serve(self, listener: tokio::net::TcpListener, mut stage: watch::Receiver<Stage>) {
         let secure = Arc::new(self);
@@ -150,13 +146,13 @@ impl Secure {
 
     async fn serve_connection(&self, mut stream: TcpStream, peer: SocketAddr) {
         // A failure costs latency, not correctness.
-        stream.set_nodelay(true).ok();
+        let _ = stream.set_nodelay(true);
         let handshake = async {
             let mut first = [0];
             let seen = stream.peek(&mut first).await.unwrap_or(0);
             if seen == 1 && first[0] != TLS_HANDSHAKE {
-                stream.write_all(PLAIN_ON_TLS).await.ok();
-                stream.shutdown().await.ok();
+                let _ = stream.write_all(PLAIN_ON_TLS).await;
+                let _ = stream.shutdown().await;
                 return None;
             }
             self.acceptor.accept(stream).await.ok()

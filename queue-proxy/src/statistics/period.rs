@@ -16,8 +16,6 @@ pub(super) struct Period {
     cuts: u32,
 }
 
-// === impl Period ===
-
 impl Period {
     /// Adds a cut that covers `length`.
     pub(super) fn add(&mut self, cut: &PeriodStats, length: Duration) {

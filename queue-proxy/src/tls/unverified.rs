@@ -28,8 +28,6 @@ pub(super) async fn connect(stream: TcpStream, host: &str) -> io::Result<TlsStre
 #[derive(Debug)]
 struct AnyCertificate;
 
-// === impl AnyCertificate ===
-
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,

@@ -19,8 +19,6 @@ pub(super) struct Context {
     pub(super) sampled: bool,
 }
 
-// === impl Context ===
-
 impl Context {
     /// The context that a request brings; `None` when it brings none that is valid, or several.
     pub(super) fn extract(headers: &HeaderMap) -> Option<Self> {
@@ -92,8 +90,6 @@ pub enum Sampler {
     ParentOrRatio(f64),
 }
 
-// === impl Sampler ===
-
 impl Sampler {
     /// The sampler that the environment names, else the one for the configured rate.
     pub fn choose(name: Option<&str>, argument: Option<&str>, rate: f64) -> Self {
@@ -130,8 +126,6 @@ impl Sampler {
 pub(super) struct Numbers {
     state: AtomicU64,
 }
-
-// === impl Numbers ===
 
 impl Numbers {
     pub(super) fn new() -> Self {

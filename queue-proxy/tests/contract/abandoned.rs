@@ -28,7 +28,7 @@ fn series(sidecar: &Sidecar, name: &str) -> u64 {
 }
 
 /// How a client leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leaving {
     Orderly,
     Reset,

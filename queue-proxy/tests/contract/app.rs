@@ -30,8 +30,6 @@ pub(crate) struct Connection {
     buffer: Vec<u8>,
 }
 
-// === impl App ===
-
 impl App {
     /// Runs `script` for each connection.
     pub(crate) fn start(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
@@ -126,8 +124,6 @@ impl App {
     }
 }
 
-// === impl Connection ===
-
 impl Connection {
     /// Reads the head of the next request; `None` when the sidecar hangs up, or tries HTTP/2: an
     /// app that does not speak it hangs up too.
@@ -179,7 +175,7 @@ impl Connection {
 
     /// Writes bytes; a sidecar that has hung up is no failure of the app.
     pub(crate) fn send(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes()).ok();
+        let _ = self.stream.write_all(text.as_bytes());
     }
 
     /// Counts as executing while `work` runs.
@@ -196,8 +192,6 @@ impl Connection {
 pub(crate) struct Gate {
     shared: Arc<(Mutex<usize>, Condvar)>,
 }
-
-// === impl Gate ===
 
 impl Gate {
     /// Lets `count` more through.

@@ -36,8 +36,6 @@ pub(crate) fn root(lines: &str) -> String {
     format!("GET / HTTP/1.1\r\nHost: web.example\r\n{lines}\r\n")
 }
 
-// === impl Client ===
-
 impl Client {
     /// Connects.
     pub(crate) fn connect(port: u16) -> Self {
@@ -54,7 +52,7 @@ impl Client {
 
     /// Writes bytes.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).ok();
+        let _ = self.stream.write_all(bytes);
     }
 
     /// Sends a request and reads its response.
@@ -182,8 +180,6 @@ impl Client {
         self.buffer.is_empty() && read.is_err()
     }
 }
-
-// === impl Response ===
 
 impl Response {
     /// The first value of a header, whatever the case of its name.

@@ -34,10 +34,9 @@ async fn http2_app() -> u16 {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(async move {
-                hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
                     .serve_connection(TokioIo::new(stream), service_fn(answer))
-                    .await
-                    .ok();
+                    .await;
             });
         }
     });
@@ -339,10 +338,9 @@ async fn health_app(status: u8) -> u16 {
                         [Ok::<_, Infallible>(Frame::data(message)), Ok(Frame::trailers(trailers))];
                     Ok::<_, Infallible>(Response::new(StreamBody::new(tokio_stream::iter(frames))))
                 });
-                hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
                     .serve_connection(TokioIo::new(stream), service)
-                    .await
-                    .ok();
+                    .await;
             });
         }
     });
@@ -367,10 +365,9 @@ fn a_collector_takes_spans_over_grpc() {
                     Ok::<_, Infallible>(response.body(Empty::<Bytes>::new()).unwrap())
                 }
             });
-            hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(stream), service)
-                .await
-                .ok();
+                .await;
         });
         let app = App::hello();
         let config = format!(

@@ -103,9 +103,9 @@ fn run(app: &App, requests: &[String], more: &[(&str, &str)]) -> String {
     for request in requests {
         let mut client = Client::connect(sidecar.ports.main);
         client.send(request);
-        client.stream.shutdown(std::net::Shutdown::Write).ok();
+        let _ = client.stream.shutdown(std::net::Shutdown::Write);
         // Whatever the answer is, the exchange has ended when the connection does.
-        std::io::copy(&mut client.stream, &mut std::io::sink()).ok();
+        let _ = std::io::copy(&mut client.stream, &mut std::io::sink());
     }
     let page = get(sidecar.ports.metrics, "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(page.status, 200);

@@ -74,8 +74,6 @@ pub(crate) fn environment(app_port: u16, changes: &[(&str, &str)]) -> BTreeMap<S
     environment
 }
 
-// === impl Sidecar ===
-
 impl Sidecar {
     /// Starts it and waits until it listens.
     pub(crate) fn start(app_port: u16, changes: &[(&str, &str)]) -> Self {
@@ -148,12 +146,10 @@ impl Sidecar {
 
 impl Drop for Sidecar {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
-
-// === impl Output ===
 
 impl Output {
     fn follow(pipe: impl Read + Send + 'static) -> Self {

@@ -43,7 +43,7 @@ pub(crate) struct Abandoned {
 }
 
 /// What is left of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Remains {
     /// What has been gathered is yet to be written.
     Gathered,
@@ -52,7 +52,7 @@ enum Remains {
     Nothing,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ResponseRest {
     Head,
     Body,

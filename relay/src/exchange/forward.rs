@@ -250,7 +250,7 @@ impl Exchange {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reuse {
     Allowed,
     Refused,

@@ -41,7 +41,7 @@ const FREE_HEAD_BYTES: usize = 16 * 1024;
 const QUEUED_HEAD_BYTES: usize = 1024;
 
 /// How an exchange came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PumpEnd {
     /// Both messages are through.
     Complete,
@@ -75,21 +75,21 @@ pub(crate) struct Pump<'a> {
 }
 
 /// A client hears `100 Continue` once, from the upstream or, when that takes too long, from us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum GoAhead {
     Unsaid,
     Said,
 }
 
 /// How far an exchange has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Progress {
     pub(crate) upload: Upload,
     /// The upstream's final head has arrived.
     pub(crate) response_begun: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Upload {
     Sending,
     Flushing,

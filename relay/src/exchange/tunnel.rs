@@ -49,7 +49,7 @@ struct Direction {
     leaving: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
     /// Our goodbye is said; whatever still comes is dropped.

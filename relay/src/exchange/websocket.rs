@@ -10,7 +10,7 @@ pub(crate) const CLOSE_TO_APP: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE9];
 const HEAD_MAX: usize = 14;
 
 /// Follows the frames of one direction.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Frames {
     head: [u8; HEAD_MAX],
     /// How much of the current head has been seen.

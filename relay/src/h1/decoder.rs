@@ -17,7 +17,7 @@ const TRAILERS_MAX: usize = 64 * 1024;
 const TRAILER_FIELDS_MAX: usize = 256;
 
 /// Where in a body a connection is.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Decoder {
     /// This many bytes are to come.
     Length(u64),
@@ -30,7 +30,7 @@ pub(crate) enum Decoder {
 }
 
 /// What the bytes at hand mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// So many bytes at the front of the input are body.
     Data(usize),
@@ -41,11 +41,11 @@ pub(crate) enum Step {
 }
 
 /// A body whose framing is broken. The connection can only be closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct BadFraming(pub(crate) &'static str);
 
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Chunked {
     state: ChunkState,
     excess: i64,
@@ -54,7 +54,7 @@ pub(crate) struct Chunked {
     trailers: Option<HeaderMap>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ChunkState {
     Size,
     Data(u64),

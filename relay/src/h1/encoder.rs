@@ -9,7 +9,7 @@ use super::reason::Reason;
 use crate::head::{BodyLength, RequestHead, ResponseHead};
 
 /// How a body is framed on its way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoder {
     /// Nothing may be written; whatever comes is dropped.
     Empty,
@@ -29,7 +29,7 @@ impl Encoder {
 }
 
 /// Whether a connection survives the message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Persistence {
     KeepAlive,
     Close,
@@ -83,7 +83,7 @@ fn expects_body(method: &Method) -> bool {
 }
 
 /// Who an answer goes to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Recipient {
     pub(crate) version: Version,
     pub(crate) persistence: Persistence,

@@ -10,7 +10,7 @@ use crate::trailers::is_hop_by_hop;
 const FIELDS_MAX: usize = 16 * 1024;
 
 /// What is wrong with a field block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FieldError {
     /// A field's name or value holds a byte it must not hold.
     Malformed,
@@ -25,7 +25,7 @@ pub(crate) enum FieldError {
 }
 
 /// Who wrote a field block, which says how much of it is forgiven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Writer {
     /// Anybody. Whatever two readers might take differently is refused.
     Client,

@@ -12,7 +12,7 @@ use crate::host;
 use crate::target::{self, Target};
 
 /// Why a request never reached a handler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     /// What is wrong, for the status line and the body; empty when the status says it all.
@@ -21,7 +21,7 @@ pub(crate) struct Refusal {
 }
 
 /// How Go's server words a refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RefusalShape {
     /// Status line and body carry the status and the detail.
     Detailed,

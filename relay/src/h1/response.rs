@@ -33,7 +33,7 @@ pub(crate) fn parse(
 }
 
 /// What an answer's version says about its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
     /// It ends with the answer unless the app says otherwise, and knows no chunks.
     Old,

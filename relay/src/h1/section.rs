@@ -10,7 +10,7 @@
 use memchr::memchr;
 
 /// What the bytes behind a line's end say about the section.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     /// An empty line of so many bytes: the section is over.
     Empty(usize),
@@ -31,7 +31,7 @@ fn next(input: &[u8]) -> Next {
 }
 
 /// Looks for the end of a section at the front of an input that grows.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Scan {
     /// Input before this offset holds no end.
     scanned: usize,

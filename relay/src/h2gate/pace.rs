@@ -63,7 +63,7 @@ pub(crate) struct HeadClock {
 }
 
 /// Whether streams are alive on a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Streams {
     Alive,
     None,

@@ -4,11 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A number of bytes, read from a Kubernetes quantity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteCount(pub usize);
 
 /// A text that is no number of bytes.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot use '{0}', expected bytes as Kubernetes writes them, such as 67108864, 64Mi or 1G")]
 pub struct BadQuantity(String);
 

@@ -20,7 +20,7 @@ const HOLD: Duration = Duration::from_secs(60);
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
 /// How a client leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leaving {
     Orderly,
     Reset,

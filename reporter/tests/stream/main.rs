@@ -132,7 +132,8 @@ async fn directives_and_endpoints_reach_the_owner_newest_first() {
     controller
         .say_endpoints(Endpoints { revision: Some(revision.clone()), endpoints: vec![endpoint] });
     let name = RevisionName::from(revision.clone());
-    inbox.endpoints.wait_for(|map| map.get(&name).is_some_and(|list| list.len() == 1)).await.ok();
+    let _ =
+        inbox.endpoints.wait_for(|map| map.get(&name).is_some_and(|list| list.len() == 1)).await;
     // A cut stream takes nothing back: requests still flow to what was known.
     controller.fault(Fault::CutEveryStream);
     inbox.link.wait_for(|link| *link == Link::Down).await.expect("the driver lives");
@@ -151,7 +152,7 @@ async fn a_peer_that_is_no_controller_is_tried_again() {
     reporter.report(at(0));
     for _ in 0..5 {
         let (mut stream, _) = listener.accept().await.expect("it comes back");
-        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.ok();
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     }
     assert_eq!(*inbox.link.borrow(), Link::Down);
     drop(listener);

@@ -26,8 +26,6 @@ pub enum Chart {
 /// Size of a chart that is written to a file, pixels.
 pub const CHART_SIZE: (f32, f32) = (960.0, 240.0);
 
-// === impl Chart ===
-
 impl Chart {
     /// All, in the order of the page.
     pub const ALL: [Chart; 6] = [

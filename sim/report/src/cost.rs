@@ -19,8 +19,6 @@ pub struct Prices {
     pub gb_hours: f64,
 }
 
-// === impl Prices ===
-
 impl Prices {
     /// The same with the gigabyte-hours of `result`, where `memory_mb` knows what an instance of a
     /// revision holds.

@@ -44,8 +44,6 @@ pub(crate) struct Plot {
     scale: Scale,
 }
 
-// === impl Scale ===
-
 impl Scale {
     /// A linear scale that holds `most` with a round number on top.
     pub(crate) fn linear(most: f64) -> Self {
@@ -132,8 +130,6 @@ fn clock(at_s: f64, step_s: f64) -> String {
         (days, _) => format!("{days}d {hours}:{minutes:02}"),
     }
 }
-
-// === impl Plot ===
 
 impl Plot {
     /// An empty frame `size` for times up to `end_s`.

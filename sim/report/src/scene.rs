@@ -131,8 +131,6 @@ pub struct Scene {
     pub shapes: Vec<Shape>,
 }
 
-// === impl Stroke ===
-
 impl Stroke {
     /// A solid line.
     pub const fn solid(ink: Ink, width: f32) -> Self {
@@ -144,8 +142,6 @@ impl Stroke {
         Stroke { dash, ..self }
     }
 }
-
-// === impl Ink ===
 
 impl Ink {
     /// Every ink.

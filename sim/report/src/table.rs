@@ -37,8 +37,6 @@ pub struct MinuteRows {
     minutes: Vec<[u64; 3]>,
 }
 
-// === impl RequestRows ===
-
 impl<W: Write> RequestRows<W> {
     /// Writes to `out`, beginning with the header. Ids of revisions are named by `names`; one that
     /// it does not know is written as its number.
@@ -102,8 +100,6 @@ impl<W: Write> Observer for RequestRows<W> {
         self.failed.is_none()
     }
 }
-
-// === impl MinuteRows ===
 
 impl MinuteRows {
     /// No minutes yet.

@@ -37,8 +37,6 @@ pub struct Terminal {
     pub colour: Colour,
 }
 
-// === impl Terminal ===
-
 impl Terminal {
     /// `text` in the 256-colour `code`, when there are colours.
     fn paint(self, code: u8, text: &str) -> String {

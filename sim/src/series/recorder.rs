@@ -61,8 +61,6 @@ pub(crate) struct SeriesRecorder {
     tracks: [Track; LEVELS],
 }
 
-// === impl Step ===
-
 impl Step {
     /// Takes in the step that follows.
     fn absorb(&mut self, next: Step) {
@@ -84,8 +82,6 @@ impl Step {
         }
     }
 }
-
-// === impl SeriesRecorder ===
 
 impl SeriesRecorder {
     /// An empty series; levels are zero since time zero.

@@ -36,7 +36,7 @@ pub(crate) struct Counters {
 }
 
 /// How many of each there are at an instant.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Population {
     /// Requests waiting or being served.
     pub(crate) inside: u64,
@@ -64,8 +64,6 @@ struct Areas {
     busy: u128,
     panicking: u128,
 }
-
-// === impl Population ===
 
 impl Population {
     /// The value of a level that is a population; 0 for one that is none.
@@ -104,8 +102,6 @@ impl Population {
         self.starting + self.ready + self.draining
     }
 }
-
-// === impl Tally ===
 
 impl Counters {
     /// Carries the integrals forward to `now`. Must come before every change of a population.

@@ -105,8 +105,6 @@ struct Loading {
     skipped: u64,
 }
 
-// === impl Loading ===
-
 impl Loading {
     fn new(interval_ns: u64, grouping: Grouping) -> Self {
         Loading {
@@ -188,8 +186,6 @@ impl Loading {
         })
     }
 }
-
-// === impl CountTable ===
 
 impl CountTable {
     pub(crate) fn feed(&self) -> TableFeed {
@@ -288,8 +284,6 @@ struct Summed {
     times: Vec<f64>,
 }
 
-// === impl Identity ===
-
 impl Identity {
     fn of(&self, lines: &Lines, fields: &[Span]) -> Key {
         let text = |column: Option<usize>| {
@@ -312,8 +306,6 @@ impl Identity {
         }
     }
 }
-
-// === impl Summed ===
 
 impl Summed {
     fn add(&mut self, (weight, times): (f64, Vec<f64>)) {

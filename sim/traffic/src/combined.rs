@@ -37,8 +37,6 @@ pub(crate) struct CombinedReader {
     exact: bool,
 }
 
-// === impl CombinedReader ===
-
 impl CombinedReader {
     /// A reader of `lines` whose first line is `first`.
     pub(crate) fn new(lines: Lines, first: &[u8], spread: Spread) -> Self {

@@ -95,8 +95,6 @@ pub(crate) struct CountSource {
     ended: bool,
 }
 
-// === impl Placement ===
-
 impl Placement {
     /// The name used on the command line.
     const fn name(self) -> &'static str {
@@ -124,8 +122,6 @@ impl fmt::Display for Placement {
         f.write_str(self.name())
     }
 }
-
-// === impl Slots ===
 
 impl Slots {
     fn new(
@@ -181,8 +177,6 @@ fn draw(placement: Placement, stream: &mut Stream) -> f64 {
         _ => stream.unit(),
     }
 }
-
-// === impl CountSource ===
 
 impl CountSource {
     pub(crate) fn new(

@@ -40,8 +40,6 @@ pub(crate) struct Cursor {
     base_s: f64,
 }
 
-// === impl Curve ===
-
 impl Curve {
     pub(crate) fn new(pieces: Vec<Piece>, after: After) -> Self {
         Curve { pieces, after }
@@ -74,8 +72,6 @@ impl Curve {
         self.pieces.iter().all(|piece| piece.from <= 0.0 && piece.to <= 0.0)
     }
 }
-
-// === impl Cursor ===
 
 impl Cursor {
     /// Moves on until the integral of the rate has grown by `work`, and returns that time in

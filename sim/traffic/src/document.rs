@@ -153,8 +153,6 @@ fn span(value: f64, nanos: f64) -> Option<u64> {
     sensible.then_some((value * nanos + 0.5) as u64)
 }
 
-// === impl ListReader ===
-
 impl ListReader {
     fn sorted(mut rows: Vec<Row>, file: &str) -> Self {
         rows.sort_by_key(|row| row.stamp_ns);

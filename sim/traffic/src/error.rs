@@ -104,8 +104,6 @@ pub enum TrafficError {
     },
 }
 
-// === impl Place ===
-
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file)?;
@@ -118,8 +116,6 @@ impl fmt::Display for Place {
         Ok(())
     }
 }
-
-// === impl TrafficError ===
 
 impl TrafficError {
     /// Whether the error condemns one row only, so that a reader asked to skip may go on.

@@ -43,8 +43,6 @@ pub(crate) enum Clock {
     Any,
 }
 
-// === impl Clock ===
-
 impl Clock {
     /// The stamp `text` stands for.
     pub(crate) fn stamp(self, text: &[u8]) -> Option<Stamp> {
@@ -71,8 +69,6 @@ impl Clock {
         }
     }
 }
-
-// === impl Unit ===
 
 impl Unit {
     /// Nanoseconds in one.

@@ -36,8 +36,6 @@ struct Bins {
     counts: Vec<u64>,
 }
 
-// === impl FittedArrivals ===
-
 impl FittedArrivals {
     /// Learns from `traffic`, which is read twice, with the help of all its revisions together.
     ///
@@ -70,8 +68,6 @@ impl FittedArrivals {
         Law::Curve(Curve::steps(&steps, After::End), Gaps::of_variation(self.variation))
     }
 }
-
-// === impl Bins ===
 
 impl Bins {
     fn add(&mut self, at_ns: u64) {

@@ -131,8 +131,6 @@ pub(crate) const REVISION_NAMES: [&str; 9] =
 pub(crate) const COUNT_NAMES: [&str; 8] =
     ["count", "counts", "requests", "invocations", "arrivals", "rps", "rate", "hits"];
 
-// === impl Format ===
-
 impl Format {
     /// The name that `--format` takes.
     pub fn name(self) -> &'static str {

@@ -29,8 +29,6 @@ pub struct Generated {
     rate_hint: Option<f64>,
 }
 
-// === impl Generated ===
-
 impl Generated {
     /// Traffic of `spec` that ends after `until`. `number` tells apart several specifications that
     /// are played together, so that each has a random stream of its own.

@@ -78,8 +78,6 @@ enum State {
     Times(std::vec::IntoIter<f64>),
 }
 
-// === impl Gaps ===
-
 impl Gaps {
     /// The law whose gaps have this coefficient of variation.
     pub(crate) fn of_variation(cv: f64) -> Self {
@@ -123,8 +121,6 @@ impl Gaps {
         }
     }
 }
-
-// === impl Generator ===
 
 impl Generator {
     /// Arrivals of `law` for `revision`, from the stream of number `index`.

@@ -62,8 +62,6 @@ struct ZstdFrames<R: Read> {
     source: Option<R>,
 }
 
-// === impl Input ===
-
 impl Input {
     pub(crate) fn new(path: &Path) -> Self {
         let name = path.display().to_string();
@@ -145,8 +143,6 @@ impl Input {
     }
 }
 
-// === impl Lines ===
-
 impl Lines {
     /// Moves to the next line that is not blank; `false` at the end of the input.
     pub(crate) fn advance(&mut self) -> Result<bool, TrafficError> {
@@ -198,8 +194,6 @@ impl Lines {
     }
 }
 
-// === impl Hashing ===
-
 impl Read for Hashing {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.inner.read(buffer)?;
@@ -213,8 +207,6 @@ impl Read for Hashing {
         Ok(length)
     }
 }
-
-// === impl ZstdFrames ===
 
 impl<R: BufRead> Read for ZstdFrames<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -39,8 +39,6 @@ pub(crate) struct JsonReader {
 
 type Object = Map<String, Value>;
 
-// === impl JsonReader ===
-
 impl JsonReader {
     pub(crate) fn new(
         lines: Lines,

@@ -12,8 +12,6 @@ pub(crate) struct ServiceProfile {
     points: Vec<(f64, f64)>,
 }
 
-// === impl ServiceProfile ===
-
 impl ServiceProfile {
     /// A profile of `points`; `None` without any. Points are sorted by share, and a time below its
     /// predecessor's is raised to it.

@@ -104,8 +104,6 @@ pub(crate) struct RowSource {
 /// Stands for "no service time" while a row waits: no request takes 584 years.
 const NO_SERVICE: u64 = u64::MAX;
 
-// === impl Reorder ===
-
 impl Reorder {
     fn push(&mut self, row: Waiting) {
         match self.run.back() {
@@ -128,8 +126,6 @@ impl Reorder {
         }
     }
 }
-
-// === impl RowSource ===
 
 impl RowSource {
     /// Arrivals of `reader`; `reorder_rows` of `None` takes the bound that fits its stamps.

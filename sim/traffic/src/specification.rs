@@ -66,8 +66,6 @@ struct Arguments<'a> {
     gaps: Option<Gaps>,
 }
 
-// === impl Specification ===
-
 impl Specification {
     pub(crate) fn parse(spec: &str) -> Result<Self, TrafficError> {
         let (name, rest) = spec.split_once(':').unwrap_or((spec, ""));
@@ -93,8 +91,6 @@ impl Specification {
         Ok(Specification { text: spec.to_owned(), law })
     }
 }
-
-// === impl Arguments ===
 
 impl Arguments<'_> {
     fn error(&self, problem: impl std::fmt::Display) -> TrafficError {

@@ -81,8 +81,6 @@ pub(crate) fn short_name(parts: &[&str]) -> String {
     parts.iter().map(short).collect::<Vec<_>>().join("/")
 }
 
-// === impl Layout ===
-
 impl Layout {
     /// A comma-separated file with a header, stamps that are beginnings and no service time.
     pub(crate) fn csv(time: usize, clock: Clock) -> Self {
@@ -124,8 +122,6 @@ impl Layout {
         self
     }
 }
-
-// === impl TableReader ===
 
 impl TableReader {
     pub(crate) fn new(lines: Lines, layout: Layout) -> Self {

@@ -68,8 +68,6 @@ pub struct TraceFile {
     memory_mb: Vec<Option<f64>>,
 }
 
-// === impl TraceFile ===
-
 impl TraceFile {
     /// Looks at the file at `path`, tells its format, and reads what must be known before the first
     /// arrival: headers, and the counts and durations of functions.

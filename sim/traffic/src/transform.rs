@@ -43,8 +43,6 @@ pub struct Merged {
     parts: Vec<Arc<dyn Traffic>>,
 }
 
-// === impl Transform ===
-
 impl std::fmt::Display for Transform {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -61,8 +59,6 @@ impl std::fmt::Display for Transform {
         }
     }
 }
-
-// === impl Transformed ===
 
 impl Transformed {
     /// `inner` after `transform`, with random choices from `seed`.
@@ -145,8 +141,6 @@ struct Scaled {
     copies: Vec<Arrival>,
     started: bool,
 }
-
-// === impl Scaled ===
 
 impl Scaled {
     fn new(inner: Box<dyn ArrivalSource + Send>, factor: f64, streams: Streams) -> Self {
@@ -281,8 +275,6 @@ impl ArrivalSource for Chosen {
         self.inner.skipped()
     }
 }
-
-// === impl Merged ===
 
 impl Merged {
     /// All of `parts` together.

@@ -156,8 +156,6 @@ fn cell<'a>(lines: &'a Lines, fields: &[Span], column: usize) -> (usize, &'a [u8
     })
 }
 
-// === impl WideFeed ===
-
 impl WideFeed {
     pub(crate) fn new(
         input: &Input,

@@ -133,8 +133,6 @@ pub fn validate(
     Ok(checks)
 }
 
-// === impl Check ===
-
 impl Check {
     /// Compares `ours` with `expected`.
     fn new(group: &str, case: &str, figure: &str, expected: f64, ours: f64) -> Self {
