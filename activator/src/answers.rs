@@ -1,4 +1,4 @@
-//! What the front door itself answers: the one place where its errors become HTTP.
+//! The activator's own responses: the one place where its errors become HTTP.
 
 use std::time::Duration;
 
@@ -9,27 +9,27 @@ use tidegate_relay::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_
 use tidegate_relay::http::{HeaderMap, StatusCode};
 use tidegate_relay::{ForwardError, Interrupted, Reply, RequestHead};
 
-use crate::tally::Cause;
+use crate::outcomes::Cause;
 
-/// A client that was refused may find room after this long; Knative's activator says nothing.
+/// After how long a client that was refused may try again; Knative's activator sends no hint.
 pub const RETRY_AFTER_REFUSAL: Duration = Duration::from_secs(1);
 
 /// Why a request was not answered by an instance.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// No door leads to what it asked for.
+    /// No known revision has the name that it asked for.
     #[error("unknown revision")]
     UnknownRevision,
     /// Its routing headers are repeated, or name nothing.
     #[error("malformed routing headers")]
     MalformedRoute,
-    /// It may neither go on nor wait.
+    /// No instance has room, and it may not wait (longer).
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The client hung up, or its time was up, while it waited.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
-    /// It was sent, or could not be.
+    /// It could not be sent, or its exchange with the instance failed.
     #[error(transparent)]
     Forward(#[from] ForwardError),
     /// An instance ended, or closed its connection, before it answered.
@@ -38,7 +38,7 @@ pub enum Failure {
     /// There will be no instance.
     #[error("{0}")]
     GivenUp(String),
-    /// One instance after the other could not be reached.
+    /// None of the instances that were tried could be reached.
     #[error("no instance could be reached in {attempts} attempts")]
     Unreachable {
         /// How many were tried.
@@ -47,7 +47,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether an instance failed, rather than the client or the line.
+    /// Whether an instance failed, rather than the client or the queue.
     pub fn is_instances(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Lost(_) => true,
@@ -59,7 +59,7 @@ impl Failure {
         }
     }
 
-    /// What it counts as; `None` when it was the client's doing.
+    /// What it counts as; `None` when the client caused it.
     pub fn cause(&self) -> Option<Cause> {
         Some(match self {
             Self::UnknownRevision => Cause::UnknownRevision,
@@ -94,12 +94,12 @@ impl Failure {
         })
     }
 
-    /// Status and text. The text names no address and repeats nothing that an app or a client said.
+    /// Status and text. The text names no address and repeats nothing that an app or a client sent.
     fn status_and_text(&self) -> (StatusCode, &str) {
         match self {
             Self::UnknownRevision => (StatusCode::NOT_FOUND, "unknown revision"),
             Self::MalformedRoute => (StatusCode::BAD_REQUEST, "malformed routing headers"),
-            // Knative's text for a full line, so that clients that look for it find it.
+            // Knative's text for a full queue, so that clients that match it still do.
             Self::Refused(Refusal::QueueFull) => {
                 (StatusCode::SERVICE_UNAVAILABLE, text::QUEUE_IS_FULL)
             }
@@ -139,12 +139,12 @@ impl Failure {
         }
     }
 
-    /// The status that it is answered with.
+    /// The status of its response.
     pub fn status(&self) -> StatusCode {
         self.status_and_text().0
     }
 
-    /// The answer to a request with this head.
+    /// The response to a request with this head.
     pub fn reply(&self, head: &RequestHead) -> Reply {
         let (status, text) = self.status_and_text();
         if is_grpc(head) {
@@ -160,7 +160,7 @@ impl Failure {
     }
 }
 
-/// Whether the head of an answer was sound and its body was not.
+/// Whether the head of a response was sound and its body was not.
 fn has_malformed_body(error: &ForwardError) -> bool {
     match error {
         ForwardError::ResponseBody(_) => true,
@@ -169,7 +169,7 @@ fn has_malformed_body(error: &ForwardError) -> bool {
     }
 }
 
-/// What a client is told whose app went away, whichever of us noticed it first.
+/// The text when an app closed its connection, whether the activator or the sidecar noticed it.
 const CLOSED: &str = "the app closed the connection before it answered";
 
 fn seconds(duration: Duration) -> HeaderValue {
@@ -181,7 +181,7 @@ fn is_grpc(head: &RequestHead) -> bool {
     content_type.is_some_and(|value| value.starts_with(b"application/grpc"))
 }
 
-/// A gRPC client understands nothing but a status of gRPC's own, in an answer that is a success to
+/// A gRPC client understands nothing but a status of gRPC's own, in a response that is a success to
 /// HTTP.
 fn grpc_reply(status: StatusCode, text: &str) -> Reply {
     const UNAVAILABLE: u16 = 14;

@@ -13,26 +13,26 @@ use crate::metrics::Metrics;
 /// Knative's total timeout of a request, which also bounds the wait for an instance.
 pub const DEFAULT_LONGEST_WAIT: Duration = Duration::from_secs(300);
 
-/// The largest memory budget unless told otherwise. Whatever is done to it, the activator then
-/// stays within 128 MB of what it takes when idle.
+/// The largest default memory budget, in bytes. Whatever clients send, the activator then stays
+/// within 128 MB of what it takes when idle.
 pub const MEMORY_BUDGET_BYTES: usize = 80 << 20;
 
-/// Everything that an activator is told at its start.
+/// The configuration of one activator.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
     /// The controller's `host:port`. Without one, instances must be given as [`Config::endpoints`].
     pub controller: Option<String>,
-    /// What is shown to the controller.
+    /// What it authenticates to the controller with.
     pub credentials: Credentials,
     /// The activator's own name, unique among those of one controller.
     pub name: String,
-    /// The revision that takes requests which name none: local mode's only one.
+    /// The revision of requests that name none: local mode's only one.
     pub default_revision: Option<RevisionName>,
-    /// Instances known from the start, until the controller says otherwise.
+    /// Instances known from the start, until the controller lists others.
     pub endpoints: Vec<(RevisionName, Endpoint)>,
-    /// How instances are chosen, and the bounds of each revision's line.
+    /// How instances are chosen, and the bounds of each revision's queue.
     pub dispatch: DispatcherSettings,
     /// How long a request may take, waiting included.
     pub limits: TimeLimits,
@@ -40,21 +40,22 @@ pub struct Config {
     pub abandoned: Abandoned,
     /// The bounds of the listener.
     pub server: ServerSettings,
-    /// Bytes that clients and instances can make this process hold at a time.
+    /// Most bytes that this process holds for clients and instances at a time.
     pub memory_budget_bytes: usize,
-    /// The secret that our sidecars know us by. They then tell us why they answer errors, for us
-    /// to tell the client and to count, and leave it to us to say who the client is.
+    /// The secret that the sidecars recognise this activator by. They then state the cause of their
+    /// own error responses, for the activator to count and to pass on in its own words, and trust
+    /// its headers for the client's address.
     pub sidecar_secret: Option<HeaderValue>,
-    /// How long to wait, when an app closes its connection without an answer, for the controller
-    /// to say that its instance has ended, so that the client is told what happened. Zero where
-    /// the controller may be far away.
-    pub obituary_wait: Duration,
-    /// Where the activator counts what happens; nobody is shown the default.
+    /// How long to wait, when an app closes its connection without a response, for the controller
+    /// to report that its instance has ended, so that the response names the right cause. Zero
+    /// where the controller may be far away.
+    pub exit_notice_wait: Duration,
+    /// Where the activator counts what happens; the default records nothing.
     pub metrics: Metrics,
 }
 
 impl Config {
-    /// Defaults: Knative's bounds, least loaded first, and nobody to report to.
+    /// Defaults: Knative's bounds, least loaded first, and no controller.
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
@@ -78,7 +79,7 @@ impl Config {
             },
             memory_budget_bytes: memory::default_budget(memory::limit_bytes(), MEMORY_BUDGET_BYTES),
             sidecar_secret: None,
-            obituary_wait: Duration::ZERO,
+            exit_notice_wait: Duration::ZERO,
             metrics: Metrics::default(),
         }
     }
@@ -90,15 +91,15 @@ pub enum ConfigError {
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
-        /// What was asked for.
+        /// The address that was configured.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The controller's address cannot be read, or what is to be shown to it.
+    /// The controller's address or the credentials cannot be read.
     #[error(transparent)]
     Controller(#[from] tidegate_reporter::ConfigError),
-    /// There is nowhere to send a request, now or ever.
+    /// Without a controller and without endpoints no request could ever be sent.
     #[error("neither a controller nor an endpoint is configured; expected at least one of them")]
     NowhereToSend,
     /// An instance's address cannot be read.

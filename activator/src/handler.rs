@@ -16,81 +16,82 @@ use tidegate_relay::{
 
 use crate::answers::Failure;
 use crate::metrics::Metrics;
+use crate::outcomes::{Cause, OutcomeCounter};
 use crate::probe;
 use crate::revision_throttler::{InFlightGuard, Instance, Permit, Unreachable};
 use crate::route::{self, RouteKey};
-use crate::tally::{Cause, Tally};
 use crate::throttler::Throttler;
 
 const FRONT_DOOR: HeaderName = HeaderName::from_static(tidegate_proto::FRONT_DOOR_HEADER);
 const FAILURE: HeaderName = HeaderName::from_static(tidegate_proto::FAILURE_HEADER);
-/// Our listener speaks nothing else; whoever ends TLS in front of us says so.
+/// The listener accepts nothing else; a proxy that ends TLS in front of it sets the header itself.
 const HTTP: HeaderValue = HeaderValue::from_static("http");
 
-/// A request is offered to this many instances at most. Each that cannot be reached is left alone
-/// for a while, so more than this many dead ones in a row are no coincidence.
+/// A request is offered to this many instances at most. Each that cannot be reached is ejected for
+/// a while, so only a revision with more dead instances than this gets here.
 const ATTEMPTS_MAX: u32 = 64;
 
 /// Handles every request of the listener.
 #[derive(Clone)]
 pub(crate) struct ActivatorHandler {
-    pub(crate) doors: Arc<Throttler>,
+    pub(crate) throttler: Arc<Throttler>,
     pub(crate) limits: TimeLimits,
     pub(crate) abandoned: Abandoned,
     pub(crate) drain: Drain,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) outcomes: Arc<OutcomeCounter>,
     pub(crate) metrics: Metrics,
     /// Why there will be no instance, once that is so.
     pub(crate) closed: Arc<OnceLock<String>>,
     /// See [`Config::sidecar_secret`](crate::Config::sidecar_secret).
     pub(crate) sidecar_secret: Option<HeaderValue>,
-    /// See [`Config::obituary_wait`](crate::Config::obituary_wait).
-    pub(crate) obituary_wait: Duration,
+    /// See [`Config::exit_notice_wait`](crate::Config::exit_notice_wait).
+    pub(crate) exit_notice_wait: Duration,
 }
 
-/// Holds the room at an instance while the instance is at work.
-struct Sent {
-    passage: Permit,
+/// Holds the room at an instance while the instance works on the request.
+struct SentGuard {
+    permit: Permit,
     abandoned: Abandoned,
 }
 
-impl Guard for Sent {
+impl Guard for SentGuard {
     fn abandoned(&mut self) -> Option<Duration> {
-        self.passage.abandon(self.abandoned)
+        self.permit.abandon(self.abandoned)
     }
 }
-/// How often it is looked whether an instance has ended.
-const OBITUARY_POLL: Duration = Duration::from_millis(2);
+
+/// How often it is checked whether an instance has ended.
+const EXIT_POLL: Duration = Duration::from_millis(2);
 
 impl Handler for ActivatorHandler {
     async fn handle(&self, exchange: &mut Exchange) {
         if let Some(reply) = probe::answer(exchange.head(), self.drain.phase()) {
-            // An error says that the client has gone; then nobody is left to be told.
+            // An error means that the client has gone: there is nothing left to do.
             let _ = exchange.respond(reply).await;
             return;
         }
-        let door = claim(exchange.head())
-            .and_then(|claim| self.doors.find(&claim).ok_or(Failure::UnknownRevision));
-        let door = match door {
-            Ok(door) => door,
+        let throttler = route_key(exchange.head())
+            .and_then(|key| self.throttler.find(&key).ok_or(Failure::UnknownRevision));
+        let throttler = match throttler {
+            Ok(throttler) => throttler,
             Err(failure) => {
                 self.fail(exchange, &failure).await;
                 return;
             }
         };
-        let mut visit = door.arrive();
-        match self.pass(exchange, &mut visit).await {
+        let mut in_flight = throttler.arrive();
+        match self.dispatch(exchange, &mut in_flight).await {
             Ok(()) => {
                 let status = exchange.report().status.map_or(0, |status| status.as_u16());
                 let latency = exchange.started().elapsed();
-                self.tally.answered(status, latency);
+                self.outcomes.answered(status, latency);
                 self.metrics.answered(status, latency);
             }
             Err(failure) => {
                 if failure.is_instances() {
-                    visit.mark_failed();
+                    in_flight.mark_failed();
                 }
-                tracing::debug!(revision = ?door.revision(), %failure, "request failed");
+                tracing::debug!(revision = ?throttler.revision(), %failure, "request failed");
                 self.fail(exchange, &failure).await;
             }
         }
@@ -98,24 +99,24 @@ impl Handler for ActivatorHandler {
 }
 
 impl ActivatorHandler {
-    /// Waits for an instance, sends the request, and asks for another one as long as nothing of it
-    /// was sent.
-    async fn pass(
+    /// Waits for an instance and sends it the request; asks for another instance as long as nothing
+    /// of the request was sent.
+    async fn dispatch(
         &self,
         exchange: &mut Exchange,
-        visit: &mut InFlightGuard,
+        in_flight: &mut InFlightGuard,
     ) -> Result<(), Failure> {
         let peer = exchange.peer().map(|peer| peer.ip());
         rewrite(exchange.head_mut(), peer);
         if let Some(secret) = &self.sidecar_secret {
-            introduce(exchange, secret);
+            add_activator_fields(exchange, secret);
         }
         for _ in 0..ATTEMPTS_MAX {
             if let Some(reason) = self.closed.get() {
                 return Err(Failure::GivenUp(reason.clone()));
             }
-            let passage = match exchange.hold(self.limits, visit.permit()).await? {
-                Ok(passage) => passage,
+            let permit = match exchange.hold(self.limits, in_flight.permit()).await? {
+                Ok(permit) => permit,
                 Err(refusal) => {
                     return Err(match self.closed.get() {
                         Some(reason) => Failure::GivenUp(reason.clone()),
@@ -123,11 +124,11 @@ impl ActivatorHandler {
                     });
                 }
             };
-            let instance = passage.instance().clone();
+            let instance = permit.instance().clone();
             let forward = Forward {
                 limits: self.limits,
-                connect: ConnectPatience::Once(passage.connect_budget()),
-                guard: Sent { passage, abandoned: self.abandoned },
+                connect: ConnectPatience::Once(permit.connect_budget()),
+                guard: SentGuard { permit, abandoned: self.abandoned },
             };
             let outcome = exchange.forward(instance.upstream(), forward).await;
             if let Some(took) = exchange.report().connect {
@@ -146,7 +147,7 @@ impl ActivatorHandler {
             let failure = Failure::from(error);
             return Err(match failure.cause() {
                 Some(Cause::AppClosed) if !exchange.has_responded() => {
-                    Failure::Lost(self.obituary(&instance).await)
+                    Failure::Lost(self.closed_cause(&instance).await)
                 }
                 _ => failure,
             });
@@ -154,22 +155,22 @@ impl ActivatorHandler {
         Err(Failure::Unreachable { attempts: ATTEMPTS_MAX })
     }
 
-    /// Whether an instance that closed its connection has ended. A connection breaks a moment
-    /// before anybody can tell why.
-    async fn obituary(&self, instance: &Instance) -> Cause {
+    /// Why an instance closed its connection: because it has ended, or only the connection. The
+    /// connection breaks a moment before the controller can report the instance's end.
+    async fn closed_cause(&self, instance: &Instance) -> Cause {
         let ended = async {
             while instance.is_listed() {
-                tokio::time::sleep(OBITUARY_POLL).await;
+                tokio::time::sleep(EXIT_POLL).await;
             }
         };
-        match tokio::time::timeout(self.obituary_wait, ended).await {
+        match tokio::time::timeout(self.exit_notice_wait, ended).await {
             Ok(()) => Cause::AppDied,
             Err(_) => Cause::AppClosed,
         }
     }
 
-    /// Counts the failure and answers with it, unless the client has gone or has had the beginning
-    /// of an answer.
+    /// Counts the failure and responds with it, unless the client has gone or the response has
+    /// begun.
     async fn fail(&self, exchange: &mut Exchange, failure: &Failure) {
         if matches!(
             failure,
@@ -180,20 +181,21 @@ impl ActivatorHandler {
         }
         if exchange.has_responded() {
             let status = exchange.report().status.map_or(0, |status| status.as_u16());
-            self.tally.failed(status, Cause::CutShort);
+            self.outcomes.failed(status, Cause::CutShort);
             return;
         }
         let reply = failure.reply(exchange.head());
         if let Some(cause) = failure.cause() {
-            self.tally.failed(failure.status().as_u16(), cause);
+            self.outcomes.failed(failure.status().as_u16(), cause);
         }
         let _ = exchange.respond(reply).await;
     }
 }
 
-/// Whether no app has seen anything of the request, so that it may be sent to another: nothing
-/// could be sent, or a sidecar of ours says that it could not pass on what is still here. An app
-/// that binds its port for a moment to see whether it is free is taken for ready by that.
+/// Whether no app has received anything of the request, so that it may be sent to another: nothing
+/// could be sent, or a sidecar declined it as unreachable while the whole body is still here. The
+/// latter happens when an app binds its port for a moment to test whether it is free, which the
+/// sidecar takes for ready.
 fn never_reached_app(error: &ForwardError, exchange: &Exchange) -> bool {
     let unsent = match error {
         ForwardError::Declined { reason, .. } => {
@@ -204,8 +206,9 @@ fn never_reached_app(error: &ForwardError, exchange: &Exchange) -> bool {
     unsent && !exchange.has_responded()
 }
 
-/// Tells the sidecar that we are its front door, and the app what only the first of us can know.
-fn introduce(exchange: &mut Exchange, secret: &HeaderValue) {
+/// Adds the secret that the sidecar knows its activator by, and the scheme of the client's request,
+/// which only the first proxy knows.
+fn add_activator_fields(exchange: &mut Exchange, secret: &HeaderValue) {
     exchange.decline_marked(FAILURE);
     let head = exchange.head_mut();
     head.headers.insert(FRONT_DOOR, secret.clone());
@@ -214,19 +217,19 @@ fn introduce(exchange: &mut Exchange, secret: &HeaderValue) {
     }
 }
 
-/// What the request says about its revision.
-fn claim(head: &RequestHead) -> Result<RouteKey<'_>, Failure> {
+/// What the request states about its revision.
+fn route_key(head: &RequestHead) -> Result<RouteKey<'_>, Failure> {
     host::in_field(&head.headers, headers::ORIGINAL_HOST).map_err(|_| Failure::MalformedRoute)?;
     Ok(RouteKey {
-        revision: route(&head.headers, headers::SERVING_REVISION)?,
-        namespace: route(&head.headers, headers::SERVING_NAMESPACE)?,
+        revision: routing_name(&head.headers, headers::SERVING_REVISION)?,
+        namespace: routing_name(&head.headers, headers::SERVING_NAMESPACE)?,
         host: head.host.as_ref().and_then(|host| host.to_str().ok()),
     })
 }
 
-/// The one value of a routing header. What is repeated or no name must not fall back to the host:
-/// two readers would find two revisions.
-fn route(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Failure> {
+/// The one value of a routing header. One that is repeated or no name must not fall back to the
+/// host: two parsers could then find two revisions.
+fn routing_name(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Failure> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -239,7 +242,7 @@ fn route(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Failure>
     }
 }
 
-/// What the instance's sidecar must and must not see.
+/// Sets the headers that the instance's sidecar reads and removes those it must not receive.
 fn rewrite(head: &mut RequestHead, peer: Option<IpAddr>) {
     headers::strip_routing(&mut head.headers);
     head.headers.insert(headers::PROXY_REQUEST, headers::ACTIVATOR);

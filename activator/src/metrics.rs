@@ -1,14 +1,14 @@
 //! An activator in numbers.
 //!
-//! What happens to a request is counted as it happens; what is kept anyway, by doors and the tally,
-//! is copied when somebody asks.
+//! What happens to a request is counted as it happens; what the throttlers and the outcome counter
+//! keep anyway is copied when the metrics are read.
 
 use std::time::Duration;
 
 use tidegate_telemetry::{Counter, Gauge, Histogram, Label, Metric, NoopRecorder, Recorder};
 
+use crate::outcomes::{Cause, Outcomes};
 use crate::revision_throttler::{Status, Unreachable};
-use crate::tally::{Cause, Outcomes};
 
 const DURATION: Metric = Metric::histogram(
     "tidegate_activator_request_duration_seconds",
@@ -26,7 +26,7 @@ const RETRIED: Metric = Metric::counter(
 );
 const EJECTED: Metric = Metric::counter(
     "tidegate_activator_instances_ejected_total",
-    "Times that an instance was left out because it could not be reached, by how.",
+    "Times that an instance was ejected because it could not be reached, by how.",
 )
 .labelled(&["how"]);
 const COLD_STARTS: Metric = Metric::counter(
@@ -35,11 +35,11 @@ const COLD_STARTS: Metric = Metric::counter(
 );
 const ABANDONED_TOTAL: Metric = Metric::counter(
     "tidegate_activator_requests_abandoned_total",
-    "Requests that nobody waits for any more, given up while an instance was at work.",
+    "Requests whose clients left while an instance was at work.",
 );
 const ABANDONED: Metric = Metric::gauge(
     "tidegate_activator_requests_abandoned",
-    "Such requests that hold their place at an instance now.",
+    "Such requests that hold their slot at an instance now.",
 );
 const IN_FLIGHT: Metric =
     Metric::gauge("tidegate_activator_requests_in_flight", "Requests at instances now.");
@@ -51,7 +51,7 @@ const REVISIONS: Metric =
     Metric::gauge("tidegate_activator_revisions", "Revisions that are known.");
 const REVISIONS_REFUSED: Metric = Metric::counter(
     "tidegate_activator_revisions_refused_total",
-    "Times that a revision was left out because there are too many.",
+    "Times that a revision was refused because there are too many.",
 );
 const CONNECTIONS: Metric =
     Metric::gauge("tidegate_activator_connections", "Connections of clients that are open.");
@@ -83,7 +83,7 @@ pub fn metrics() -> impl Iterator<Item = &'static Metric> {
     METRICS.iter().chain(parts.into_iter().flatten()).chain(shared)
 }
 
-/// Handles of an activator's metrics and those of its parts. The default ones are shown to nobody.
+/// Handles of an activator's metrics and those of its parts. The default ones record nothing.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     duration: [Histogram; CLASSES.len()],
@@ -169,23 +169,23 @@ impl Metrics {
         }
     }
 
-    /// What is kept anyway, as it is now.
+    /// Copies the numbers that are kept elsewhere.
     pub(crate) fn refresh(
         &self,
-        doors: &[Status],
+        revisions: &[Status],
         revisions_refused: u64,
         outcomes: &Outcomes,
         connections: usize,
     ) {
         self.revisions_refused.absolute(revisions_refused);
-        let sum = |of: fn(&Status) -> u64| doors.iter().map(of).sum::<u64>();
-        self.cold_starts.absolute(sum(|door| door.cold_starts));
-        self.abandoned_total.absolute(sum(|door| door.abandoned_total));
-        self.abandoned.set(sum(|door| door.abandoned) as f64);
-        self.in_flight.set(sum(|door| door.in_flight) as f64);
-        self.waiting.set(sum(|door| door.waiting.into()) as f64);
-        self.ready.set(sum(|door| door.ready.into()) as f64);
-        self.revisions.set(doors.len() as f64);
+        let sum = |of: fn(&Status) -> u64| revisions.iter().map(of).sum::<u64>();
+        self.cold_starts.absolute(sum(|revision| revision.cold_starts));
+        self.abandoned_total.absolute(sum(|revision| revision.abandoned_total));
+        self.abandoned.set(sum(|revision| revision.abandoned) as f64);
+        self.in_flight.set(sum(|revision| revision.in_flight) as f64);
+        self.waiting.set(sum(|revision| revision.waiting.into()) as f64);
+        self.ready.set(sum(|revision| revision.ready.into()) as f64);
+        self.revisions.set(revisions.len() as f64);
         self.connections.set(connections as f64);
         self.relay.refresh();
         for (counter, cause) in self.failed.iter().zip(Cause::ALL) {

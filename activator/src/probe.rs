@@ -1,10 +1,10 @@
-//! Questions to the front door itself, by Knative's rules. They are never counted, held or sent on.
+//! Probes of the activator itself, by Knative's rules. They are never counted, held or forwarded.
 
 use tidegate_knative::{headers, probe, text};
 use tidegate_relay::http::StatusCode;
 use tidegate_relay::{Phase, Reply, RequestHead};
 
-/// The answer to a probe; `None` if the request is for an app.
+/// The response to a probe; `None` if the request is for an app.
 ///
 /// Readiness does not depend on the controller: with it gone, requests still flow.
 pub fn answer(head: &RequestHead, phase: Phase) -> Option<Reply> {

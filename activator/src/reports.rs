@@ -1,4 +1,5 @@
-//! Tells the controller how busy each door is: each second, and at once when a line forms.
+//! Reports the load of each revision to the controller: each second, and at once when a queue
+//! forms.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,20 +23,20 @@ impl WaitingQueue for RevisionThrottler {
     }
 }
 
-/// Reports one door until it is cancelled. Never waits for the controller.
+/// Reports one revision until it is cancelled. Never waits for the controller.
 pub(crate) async fn report(
-    door: Arc<RevisionThrottler>,
+    throttler: Arc<RevisionThrottler>,
     reporter: Reporter,
     mut directives: watch::Receiver<Directives>,
 ) {
-    let mut period = Period::begin();
-    let mut line = QueueWatch::default();
-    let mut interval = wanted_interval(&directives);
+    let mut period = OpenPeriod::begin();
+    let mut queue = QueueWatch::default();
+    let mut interval = report_interval(&directives);
     loop {
         let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while interval == wanted_interval(&directives) {
-            let told = tokio::select! {
+        while interval == report_interval(&directives) {
+            let note_reported = tokio::select! {
                 biased;
                 changed = directives.changed() => {
                     if changed.is_err() {
@@ -45,66 +46,66 @@ pub(crate) async fn report(
                     continue;
                 }
                 _ = ticks.tick() => QueueWatch::reported_in_turn,
-                () = line.news(&*door) => QueueWatch::reported_early,
+                () = queue.news(&*throttler) => QueueWatch::reported_early,
             };
-            let draining = directives.borrow().drain;
-            let stat = period.close(&door, draining);
-            told(&mut line, stat.waiting);
+            let stat = period.close(&throttler, &directives.borrow());
+            note_reported(&mut queue, stat.waiting);
             reporter.report(stat);
         }
-        interval = wanted_interval(&directives);
+        interval = report_interval(&directives);
     }
 }
 
-fn wanted_interval(directives: &watch::Receiver<Directives>) -> Duration {
-    let wanted = directives.borrow().report_interval_ms;
-    wanted.map_or(DEFAULT_INTERVAL, |millis| Duration::from_millis(millis.into()).max(INTERVAL_MIN))
+fn report_interval(directives: &watch::Receiver<Directives>) -> Duration {
+    let interval_ms = directives.borrow().report_interval_ms;
+    interval_ms
+        .map_or(DEFAULT_INTERVAL, |millis| Duration::from_millis(millis.into()).max(INTERVAL_MIN))
 }
 
-/// The period that is open.
-struct Period {
+/// The period that has not been reported yet.
+struct OpenPeriod {
     began: Instant,
     began_unix_ms: i64,
 }
 
-impl Period {
+impl OpenPeriod {
     fn begin() -> Self {
         Self { began: Instant::now(), began_unix_ms: now_unix_ms() }
     }
 
     /// Ends this period and begins the next one at the same instant.
-    fn close(&mut self, door: &RevisionThrottler, draining: bool) -> Stat {
-        let cut = door.cut();
+    fn close(&mut self, throttler: &RevisionThrottler, directives: &Directives) -> Stat {
+        let period = throttler.take_period();
         let next = Self::begin();
         let length = next.began.duration_since(self.began).as_millis().max(1);
-        let stat = stat(door, &cut, self.began_unix_ms, length, draining);
+        let stat = stat(throttler, &period, self.began_unix_ms, length, directives);
         *self = next;
         stat
     }
 }
 
 fn stat(
-    door: &RevisionThrottler,
-    cut: &PeriodStats,
+    throttler: &RevisionThrottler,
+    period: &PeriodStats,
     began_unix_ms: i64,
     length: u128,
-    draining: bool,
+    directives: &Directives,
 ) -> Stat {
-    let in_flight = cut.status.in_flight.saturating_add(cut.status.waiting.into());
+    let in_flight = period.status.in_flight.saturating_add(period.status.waiting.into());
     Stat {
         period_start_unix_ms: began_unix_ms,
         period_length_ms: u32::try_from(length).unwrap_or(u32::MAX),
-        average_concurrency: cut.report.average_concurrency,
-        average_proxied_concurrency: cut.report.average_proxied_concurrency,
-        request_count: cut.report.request_count,
-        proxied_request_count: cut.report.proxied_request_count,
-        waiting: cut.status.waiting,
+        average_concurrency: period.report.average_concurrency,
+        average_proxied_concurrency: period.report.average_proxied_concurrency,
+        request_count: period.report.request_count,
+        proxied_request_count: period.report.proxied_request_count,
+        waiting: period.status.waiting,
         limit: 0,
         ready: true,
-        draining,
-        refused_count: cut.refused,
-        failed_count: cut.failed,
-        revision: Some(door.revision().clone().into()),
+        draining: directives.drain,
+        refused_count: period.refused,
+        failed_count: period.failed,
+        revision: Some(throttler.revision().clone().into()),
         in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
         ..Stat::default()
     }

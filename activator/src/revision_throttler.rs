@@ -1,12 +1,13 @@
-//! One revision's front door: the pure dispatcher and meter behind one lock.
+//! One revision's queue and instances: the pure dispatcher and meter behind one lock.
 //!
-//! A request first gets a [`Visit`], which counts it for as long as it lives, and then asks for a
-//! [`Passage`]: an instance with room, and the right to send it one request. While there is none it
-//! stands in line. Dropping the passage is the only way the room is given back; dropping the future
-//! of [`Visit::passage`] leaves the line. Every choice is [`tidegate_admission`]'s.
+//! A request first gets an [`InFlightGuard`], which counts it for as long as it lives, and then asks
+//! for a [`Permit`]: an instance with room, and the right to send it one request. While no instance
+//! has room the request waits in the queue. Only dropping the permit gives the room back; dropping
+//! the future of [`InFlightGuard::permit`] leaves the queue. Every choice is
+//! [`tidegate_admission`]'s.
 //!
-//! An instance that cannot be reached is left out (`ejection` says for how long, `recovery` brings
-//! it back); how long one may take to accept a connection is learned (`budget`).
+//! An instance that cannot be reached is ejected (`ejection` decides for how long, `recovery`
+//! readmits it); how long one may take to accept a connection is learned (`budget`).
 
 mod budget;
 mod ejection;
@@ -27,69 +28,74 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 pub use self::ejection::{FIRST_EJECTION, LONGEST_EJECTION, Unreachable};
-use self::state::{Deliveries, State, Wanted};
+use self::state::{Assignment, Deliveries, State};
 pub use self::state::{PeriodStats, Status};
 
-/// A front door. Shared by the requests at it, the listener, and whoever reports its numbers.
+/// Holds and balances the requests of one revision. Shared by its requests, the listener and the
+/// stats reporter.
 #[derive(Debug)]
 pub struct RevisionThrottler {
     revision: RevisionName,
     opened: Instant,
     state: Mutex<State>,
-    line_formed: Notify,
-    /// Tells those who look at instances that are out that a request may need one of them.
+    queue_formed: Notify,
+    /// Wakes the recovery tasks: a request may need an instance that is ejected.
     needed: Notify,
 }
 
 impl RevisionThrottler {
-    /// A door without instances: everyone waits.
+    /// Without instances: every request waits.
     pub fn new(revision: RevisionName, settings: DispatcherSettings) -> Arc<Self> {
         Arc::new(Self {
             revision,
             opened: Instant::now(),
             state: Mutex::new(State::new(settings)),
-            line_formed: Notify::new(),
+            queue_formed: Notify::new(),
             needed: Notify::new(),
         })
     }
 
-    /// Whose door it is.
+    /// The revision that it serves.
     pub fn revision(&self) -> &RevisionName {
         &self.revision
     }
 
-    /// A request arrives; it counts until the visit is dropped.
+    /// A request arrives; it counts until the guard is dropped.
     pub fn arrive(self: &Arc<Self>) -> InFlightGuard {
         let now = self.now();
         self.state.lock().meter.arrive(now, Source::Direct);
-        InFlightGuard { door: Arc::clone(self), arrival: None, failed: false }
+        InFlightGuard {
+            throttler: Arc::clone(self),
+            arrival: None,
+            outcome: RequestOutcome::Answered,
+        }
     }
 
-    /// Replaces the instances. One that is listed no more gets nothing new and is forgotten when
-    /// its last request is done; its count stays true if it is listed again before.
+    /// Replaces the instances. One that is no longer listed gets no new request and is
+    /// forgotten when its last request is done; its count stays true if it is listed again before.
     pub fn set_endpoints(self: &Arc<Self>, endpoints: &[Endpoint]) {
         let deliveries = self.state.lock().set_endpoints(endpoints);
         self.deliver(deliveries);
     }
 
-    /// Closes the period of the statistics and opens the next.
-    pub fn cut(&self) -> PeriodStats {
+    /// The statistics since the last call; begins the next period.
+    pub fn take_period(&self) -> PeriodStats {
         let now = self.now();
-        self.state.lock().cut(now)
+        self.state.lock().take_period(now)
     }
 
-    /// How things stand now.
+    /// Counts and totals as they are now.
     pub fn status(&self) -> Status {
         self.state.lock().status()
     }
 
-    /// Resolves when a request had to wait while nobody else did; at once if that happened since
-    /// the last call. Cancel safe.
+    /// Resolves when a request joins the empty queue; at once if that happened since the last call.
+    /// Cancel safe.
     pub async fn queue_formed(&self) {
-        self.line_formed.notified().await;
+        self.queue_formed.notified().await;
     }
 
-    /// Resolves when no request is at the door, waiting or sent. Cancel safe.
+    /// Resolves when no request is in flight, waiting or sent. Cancel safe.
     pub async fn empty(&self) {
         std::future::poll_fn(|context| self.state.lock().poll_empty(context.waker())).await;
     }
@@ -97,9 +103,9 @@ impl RevisionThrottler {
     /// Closes connections to instances that have been idle for too long.
     pub(crate) fn close_expired(&self) {
         // Closing takes system calls: not under the lock that requests need.
-        let places = self.state.lock().places();
-        for place in places {
-            place.upstream.close_expired();
+        let backends = self.state.lock().backends();
+        for backend in backends {
+            backend.upstream.close_expired();
         }
     }
 
@@ -107,34 +113,34 @@ impl RevisionThrottler {
         Moment::from(self.opened.elapsed())
     }
 
-    /// Hands passages to those who were granted them. Never called with the lock held: a passage
-    /// that nobody wants any more takes the lock itself to give its room back.
+    /// Sends the permits that were granted. Never called with the lock held: a permit whose request
+    /// has left the queue is dropped here, and takes the lock itself to give its room back.
     fn deliver(self: &Arc<Self>, deliveries: Deliveries) {
-        for (to, wanted) in deliveries {
-            drop(to.send(self.permit(wanted)));
+        for (to, assignment) in deliveries {
+            drop(to.send(self.permit(assignment)));
         }
     }
 
-    fn permit(self: &Arc<Self>, wanted: Wanted) -> Permit {
-        let Wanted { id, order, place, budget } = wanted;
-        let instance = Instance { door: Arc::clone(self), id, place };
+    fn permit(self: &Arc<Self>, assignment: Assignment) -> Permit {
+        let Assignment { id, order, backend, budget } = assignment;
+        let instance = Instance { throttler: Arc::clone(self), id, backend };
         Permit { instance, order, budget, holder: Holder::Client }
     }
 
     fn expire(&self) {
         let now = self.now();
         let expired = self.state.lock().expire(now);
-        // Dropping the sending ends outside the lock tells those who waited.
+        // Dropping the sending ends, outside the lock, refuses the requests that waited.
         drop(expired);
     }
 
-    /// Sends everybody away who waits in line.
-    pub(crate) fn send_away(&self) {
+    /// Refuses every request that waits.
+    pub(crate) fn refuse_waiting(&self) {
         let waiting = self.state.lock().expire(Moment::NEVER);
         drop(waiting);
     }
 
-    /// Leaves an instance out, and sees to it that it comes back.
+    /// Ejects an instance, and starts the task that readmits it.
     fn eject(self: &Arc<Self>, instance: InstanceId, how: Unreachable) {
         let ejected = self.state.lock().eject(instance, how);
         if let Some(out_for) = ejected {
@@ -143,18 +149,18 @@ impl RevisionThrottler {
         }
     }
 
-    /// An instance that is out, and should be looked at.
-    fn left_out(&self, instance: InstanceId) -> Option<Arc<Place>> {
-        self.state.lock().left_out(instance)
+    /// An ejected instance that is still to be probed.
+    fn ejected(&self, instance: InstanceId) -> Option<Arc<Backend>> {
+        self.state.lock().ejected(instance)
     }
 
-    /// An instance that is out was looked at in vain. Gives for how long it stays out.
+    /// Probing an ejected instance failed. Gives the time until the next probe.
     fn failed_again(&self, instance: InstanceId, how: Option<Unreachable>) -> Duration {
         let how = how.unwrap_or(Unreachable::Refused);
         self.state.lock().failed_again(instance, how)
     }
 
-    /// An instance that was out accepted a connection.
+    /// An ejected instance accepted a connection.
     fn readmit(self: &Arc<Self>, instance: InstanceId, took: Duration) {
         let deliveries = self.state.lock().readmit(instance, took);
         self.deliver(deliveries);
@@ -167,49 +173,49 @@ impl RevisionThrottler {
     }
 }
 
-/// A request at the door, counted for as long as this lives.
+/// A request in flight, counted for as long as this lives.
 #[derive(Debug)]
 pub struct InFlightGuard {
-    door: Arc<RevisionThrottler>,
-    /// Order and deadline of the first time it asked for an instance.
+    throttler: Arc<RevisionThrottler>,
+    /// Order and deadline of the first time that it asked for an instance.
     arrival: Option<(u64, Moment)>,
-    failed: bool,
+    outcome: RequestOutcome,
 }
 
 impl InFlightGuard {
-    /// Waits for an instance with room. Asked again, because the instance turned out to be gone,
-    /// the request comes before all who arrived after it. Cancel safe: dropping the future leaves
-    /// the line.
+    /// Waits for an instance with room. A request that asks again, because its instance could not
+    /// be reached, keeps its order among the others. Cancel safe: dropping the future leaves the
+    /// queue.
     ///
     /// # Errors
     ///
-    /// When the line is full, or the longest wait has passed since the request first asked.
+    /// When the queue is full, or the longest wait has passed since the request first asked.
     pub async fn permit(&mut self) -> Result<Permit, Refusal> {
-        let door = Arc::clone(&self.door);
-        let now = door.now();
-        let asked = door.state.lock().ask(now, self.arrival);
+        let throttler = Arc::clone(&self.throttler);
+        let now = throttler.now();
+        let asked = throttler.state.lock().ask(now, self.arrival);
         let waiting = match asked {
-            state::Asked::Sent(wanted) => {
-                let deadline = self.arrival.map_or_else(|| door.deadline(now), |(_, at)| at);
-                self.arrival = Some((wanted.order, deadline));
-                return Ok(door.permit(wanted));
+            state::Asked::Sent(assignment) => {
+                let deadline = self.arrival.map_or_else(|| throttler.deadline(now), |(_, at)| at);
+                self.arrival = Some((assignment.order, deadline));
+                return Ok(throttler.permit(assignment));
             }
-            state::Asked::Waiting { ticket, deadline, granted, first_in_line } => {
+            state::Asked::Waiting { ticket, deadline, granted, first_in_queue } => {
                 self.arrival = Some((ticket.order(), deadline));
-                if first_in_line {
-                    door.line_formed.notify_one();
-                    door.needed.notify_waiters();
+                if first_in_queue {
+                    throttler.queue_formed.notify_one();
+                    throttler.needed.notify_waiters();
                 }
-                Waiting { door: Arc::clone(&door), ticket, granted, deadline }
+                Waiting { throttler: Arc::clone(&throttler), ticket, granted, deadline }
             }
             state::Asked::Refused(refusal) => return Err(refusal),
         };
         waiting.granted().await
     }
 
-    /// The request was not answered as it should have been; counted when the visit ends.
+    /// The request was not answered by the instance; counted when the guard is dropped.
     pub fn mark_failed(&mut self) {
-        self.failed = true;
+        self.outcome = RequestOutcome::Failed;
     }
 }
 
@@ -222,13 +228,23 @@ impl RevisionThrottler {
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        let now = self.door.now();
-        let watchers = self.door.state.lock().depart(now, self.failed);
+        let now = self.throttler.now();
+        let watchers = self.throttler.state.lock().depart(now, self.outcome);
         RevisionThrottler::wake(watchers);
     }
 }
 
-/// The right to send one request to one instance. Dropping it gives the room to the next in line.
+/// How a request ended, as the report to the controller counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RequestOutcome {
+    /// The instance answered it, or it never reached one.
+    Answered,
+    /// The instance that it was for failed.
+    Failed,
+}
+
+/// The right to send one request to one instance. Dropping it gives the room to the next in the
+/// queue.
 #[derive(Debug)]
 pub struct Permit {
     instance: Instance,
@@ -240,14 +256,14 @@ pub struct Permit {
 /// For whom room at an instance is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
-    /// A client that waits for its answer.
+    /// A client that waits for the response.
     Client,
-    /// Only the instance, which is not done.
+    /// The instance alone: the client has gone, the work has not ended.
     Instance,
 }
 
 impl Permit {
-    /// Where it leads.
+    /// The instance that it is for.
     pub fn instance(&self) -> &Instance {
         &self.instance
     }
@@ -262,12 +278,12 @@ impl Permit {
         self.budget
     }
 
-    /// The request's client has gone, or its time is up, while the instance works at it. Counts
-    /// it, and gives how long the passage is to be held at most; `None` lets it go. While it is
-    /// held it counts as a request at the door. Call it once.
+    /// The request's client has gone, or its time is up, while the instance works on it. Counts
+    /// it, and gives how long the permit is to be held at most; `None` releases it. While it is
+    /// held the request counts as in flight. Call it once.
     pub fn abandon(&mut self, rule: Abandoned) -> Option<Duration> {
-        let Instance { door, id, .. } = &self.instance;
-        let longest = door.state.lock().abandon(door.now(), *id, rule);
+        let Instance { throttler, id, .. } = &self.instance;
+        let longest = throttler.state.lock().abandon(throttler.now(), *id, rule);
         if longest.is_some() {
             self.holder = Holder::Instance;
         }
@@ -277,60 +293,60 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let Instance { door, id, .. } = &self.instance;
+        let Instance { throttler, id, .. } = &self.instance;
         if self.holder == Holder::Instance {
-            let watchers = door.state.lock().end_abandoned(door.now());
+            let watchers = throttler.state.lock().end_abandoned(throttler.now());
             RevisionThrottler::wake(watchers);
         }
-        let deliveries = door.state.lock().give_back(*id);
-        door.deliver(deliveries);
+        let deliveries = throttler.state.lock().give_back(*id);
+        throttler.deliver(deliveries);
     }
 }
 
-/// An instance as seen from its door. Cheap to clone; holds no room at it.
+/// An instance of a revision. Cheap to clone; holds no room at it.
 #[derive(Debug, Clone)]
 pub struct Instance {
-    door: Arc<RevisionThrottler>,
+    throttler: Arc<RevisionThrottler>,
     id: InstanceId,
-    place: Arc<Place>,
+    backend: Arc<Backend>,
 }
 
 impl Instance {
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.place.name
+        &self.backend.name
     }
 
-    /// Where it takes traffic, and the connections to it.
+    /// Its address and the connections to it.
     pub fn upstream(&self) -> &Upstream {
-        &self.place.upstream
+        &self.backend.upstream
     }
 
-    /// Whether the controller still names it as one that takes requests.
+    /// Whether the controller still lists it.
     pub fn is_listed(&self) -> bool {
-        self.door.state.lock().is_listed(self.id)
+        self.throttler.state.lock().is_listed(self.id)
     }
 
-    /// It could not be reached: it gets nothing more until it accepts a connection again. It is
-    /// looked at for the first time after [`FIRST_EJECTION`], or at once when a request waits that
-    /// nobody else can take.
+    /// It could not be reached: it gets no more requests until it accepts a connection again. It is
+    /// probed for the first time after [`FIRST_EJECTION`], or at once when a request waits that no
+    /// other instance can take.
     pub fn unreachable(&self, how: Unreachable) {
         if how == Unreachable::Silent {
-            // What was kept leads to a place that does not answer any more.
-            self.place.upstream.close_idle();
+            // The idle connections lead to the same silent address.
+            self.backend.upstream.close_idle();
         }
-        self.door.eject(self.id, how);
+        self.throttler.eject(self.id, how);
     }
 
     /// A connection to it was made in `took`.
     pub fn connected(&self, took: Duration) {
-        self.door.state.lock().connected(self.id, took);
+        self.throttler.state.lock().connected(self.id, took);
     }
 }
 
 /// Name and connections of an instance.
 #[derive(Debug)]
-struct Place {
+struct Backend {
     name: Arc<str>,
     upstream: Upstream,
 }
@@ -344,10 +360,10 @@ pub(crate) fn parse_address(text: &str) -> Option<Address> {
     }
 }
 
-/// A place in line. Its drop leaves the line; a passage that was granted a moment before is dropped
-/// with the receiving end, and passes its room on.
+/// A place in the queue. Its drop leaves the queue; a permit that was granted a moment before is
+/// dropped with the receiving end, and passes its room on.
 struct Waiting {
-    door: Arc<RevisionThrottler>,
+    throttler: Arc<RevisionThrottler>,
     ticket: Ticket,
     granted: oneshot::Receiver<Permit>,
     deadline: Moment,
@@ -356,23 +372,23 @@ struct Waiting {
 impl Waiting {
     async fn granted(mut self) -> Result<Permit, Refusal> {
         if self.deadline != Moment::NEVER {
-            let at = self.door.opened + self.deadline.since(Moment::ZERO);
+            let at = self.throttler.opened + self.deadline.since(Moment::ZERO);
             tokio::select! {
                 biased;
-                passage = &mut self.granted => {
-                    return passage.map_err(|_| Refusal::WaitedTooLong);
+                permit = &mut self.granted => {
+                    return permit.map_err(|_| Refusal::WaitedTooLong);
                 }
-                () = tokio::time::sleep_until(at) => self.door.expire(),
+                () = tokio::time::sleep_until(at) => self.throttler.expire(),
             }
         }
-        // A closed channel means that the line sent this one away.
+        // A closed channel means that the queue refused this request.
         (&mut self.granted).await.map_err(|_| Refusal::WaitedTooLong)
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let left = self.door.state.lock().leave_queue(self.ticket);
+        let left = self.throttler.state.lock().leave_queue(self.ticket);
         drop(left);
     }
 }

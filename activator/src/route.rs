@@ -1,12 +1,12 @@
 //! Which revision a request is for.
 //!
-//! Knative's rules: an ingress names it in two headers; without them the host says it as
-//! `name.namespace.svc` and whatever the cluster calls its domain. With neither, a configured
-//! default takes it: the one revision of local mode.
+//! Knative's rules: an ingress names it in two headers; without them the host names it as
+//! `name.namespace.svc` and the cluster's domain. With neither, a configured default takes it: the
+//! one revision of local mode.
 
 use tidegate_reporter::RevisionName;
 
-/// What a request says about its revision, as far as it is readable text.
+/// The parts of a request that name its revision, as far as they are readable text.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RouteKey<'a> {
     /// The value of [`headers::SERVING_REVISION`](tidegate_knative::headers::SERVING_REVISION).
@@ -28,7 +28,7 @@ impl RouteKey<'_> {
         }
     }
 
-    /// Whether an ingress named it, so that no default may take its place.
+    /// Whether an ingress named it, so that the default revision must not serve it.
     pub fn is_explicit(&self) -> bool {
         self.namespace.is_some() && self.revision.is_some()
     }
@@ -68,13 +68,13 @@ mod tests {
     #[test]
     fn both_headers_win_over_the_host() {
         let host = Some("other.default.svc.cluster.local");
-        let claim = RouteKey { revision: Some("web-1"), namespace: Some("prod"), host };
-        assert_eq!(claim.named(), revision("prod", "web-1"));
-        assert!(claim.is_explicit());
-        let half = RouteKey { namespace: None, ..claim };
+        let key = RouteKey { revision: Some("web-1"), namespace: Some("prod"), host };
+        assert_eq!(key.named(), revision("prod", "web-1"));
+        assert!(key.is_explicit());
+        let half = RouteKey { namespace: None, ..key };
         assert_eq!(half.named(), revision("default", "other"));
         assert!(!half.is_explicit());
-        let empty = RouteKey { revision: Some(""), ..claim };
+        let empty = RouteKey { revision: Some(""), ..key };
         assert_eq!(empty.named(), revision("default", "other"));
     }
 

@@ -16,16 +16,16 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::{Config, ConfigError};
 use crate::handler::ActivatorHandler;
 use crate::metrics::Metrics;
+use crate::outcomes::OutcomeCounter;
 use crate::reports;
 use crate::revision_throttler::{RevisionThrottler, parse_address};
-use crate::tally::Tally;
 use crate::throttler::Throttler;
 
 /// Stats kept while the controller is away: an hour of 64 revisions, or a minute of thousands.
 const HISTORY_CAPACITY: usize = 64 * 3_600;
 
-/// How often connections that were idle for too long are closed.
-const TIDY_EVERY: Duration = Duration::from_secs(10);
+/// How often connections are checked for having been idle for too long.
+const EXPIRY_CHECK_PERIOD: Duration = Duration::from_secs(10);
 
 /// An activator that is bound and does not serve yet.
 #[derive(Debug)]
@@ -97,40 +97,40 @@ impl Activator {
     pub fn spawn(self) -> Running {
         let Self { config, listener, address, reporting } = self;
         memory::set_budget(config.memory_budget_bytes);
-        let doors = Arc::new(Throttler::new(config.dispatch, config.default_revision));
-        let mut given = EndpointMap::new();
+        let throttler = Arc::new(Throttler::new(config.dispatch, config.default_revision));
+        let mut configured = EndpointMap::new();
         for (revision, endpoint) in config.endpoints {
-            given.entry(revision).or_default().push(endpoint);
+            configured.entry(revision).or_default().push(endpoint);
         }
-        doors.set_endpoints(&given);
+        throttler.set_endpoints(&configured);
         let drain = Drain::new();
-        let tally = Arc::new(Tally::default());
+        let outcomes = Arc::new(OutcomeCounter::default());
         let closed = Arc::new(OnceLock::new());
-        let passing = ActivatorHandler {
-            doors: Arc::clone(&doors),
+        let handler = ActivatorHandler {
+            throttler: Arc::clone(&throttler),
             limits: config.limits,
             abandoned: config.abandoned,
             drain: drain.clone(),
-            tally: Arc::clone(&tally),
+            outcomes: Arc::clone(&outcomes),
             metrics: config.metrics.clone(),
             closed: Arc::clone(&closed),
             sidecar_secret: config.sidecar_secret,
-            obituary_wait: config.obituary_wait,
+            exit_notice_wait: config.exit_notice_wait,
         };
-        let server = Server::new(passing, config.server, drain.clone());
+        let server = Server::new(handler, config.server, drain.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { server.serve_listener(listener).await });
-        tasks.spawn(tidy(Arc::clone(&doors)));
+        tasks.spawn(close_expired_connections(Arc::clone(&throttler)));
         let driver = reporting.map(|reporting| {
             let (reporter, inbox, driver) = tidegate_reporter::start(reporting);
-            let said = inbox.directives.clone();
-            tasks.spawn(follow(Arc::clone(&doors), reporter, inbox));
-            (tokio::spawn(driver.run()), said)
+            let directives = inbox.directives.clone();
+            tasks.spawn(apply_endpoints(Arc::clone(&throttler), reporter, inbox));
+            (tokio::spawn(driver.run()), directives)
         });
-        let (driver, said) = driver.unzip();
-        // With instances of its own it need not wait to be told of any.
-        let said = said.filter(|_| given.is_empty());
-        let observer = Observer { doors, drain, tally, metrics: config.metrics, said };
+        let (driver, directives) = driver.unzip();
+        // With configured instances it is ready before the controller names any.
+        let directives = directives.filter(|_| configured.is_empty());
+        let observer = Observer { throttler, drain, outcomes, metrics: config.metrics, directives };
         Running { address, observer, closed, tasks, driver }
     }
 }
@@ -151,24 +151,24 @@ impl fmt::Debug for Running {
     }
 }
 
-/// Looks at an activator for whoever asks how it is. Cheap to clone; outlives what it looks at.
+/// Reads the state of an activator. Cheap to clone; outlives the activator.
 #[derive(Clone)]
 pub struct Observer {
-    doors: Arc<Throttler>,
+    throttler: Arc<Throttler>,
     drain: Drain,
-    tally: Arc<Tally>,
+    outcomes: Arc<OutcomeCounter>,
     metrics: Metrics,
-    /// What the controller said, where there is nothing to do before it has.
-    said: Option<watch::Receiver<Directives>>,
+    /// The controller's directives, where there is no instance before they arrive.
+    directives: Option<watch::Receiver<Directives>>,
 }
 
 /// Why an activator should not be sent requests now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unready {
-    /// It has no instances of its own and has not heard of any.
+    /// It has no configured instances and the controller has not named any.
     #[error("the controller has not been reached yet")]
-    NothingHeard,
-    /// It is on its way out.
+    NoDirectives,
+    /// It drains.
     #[error("shutting down")]
     Draining,
 }
@@ -180,16 +180,17 @@ impl fmt::Debug for Observer {
 }
 
 impl Observer {
-    /// Brings the metrics up to date; for whoever is about to read them.
+    /// Brings the metrics up to date; call it before they are read.
     pub fn refresh(&self) {
-        let doors: Vec<_> = self.doors.all().iter().map(|door| door.status()).collect();
-        let refused = self.doors.refused();
+        let revisions: Vec<_> =
+            self.throttler.all().iter().map(|revision| revision.status()).collect();
+        let refused = self.throttler.refused();
         let connections = self.drain.connections();
-        self.metrics.refresh(&doors, refused, &self.tally.outcomes(), connections);
+        self.metrics.refresh(&revisions, refused, &self.outcomes.snapshot(), connections);
     }
 
-    /// Whether requests may be sent to it. A controller that is lost again changes nothing: what it
-    /// said last holds, and requests flow.
+    /// Whether requests may be sent to it. Losing the controller later changes nothing: its last
+    /// directives hold, and requests flow.
     ///
     /// # Errors
     ///
@@ -198,8 +199,10 @@ impl Observer {
         if self.drain.phase() != Phase::Serving {
             return Err(Unready::Draining);
         }
-        match &self.said {
-            Some(said) if *said.borrow() == Directives::default() => Err(Unready::NothingHeard),
+        match &self.directives {
+            Some(directives) if *directives.borrow() == Directives::default() => {
+                Err(Unready::NoDirectives)
+            }
             _ => Ok(()),
         }
     }
@@ -228,33 +231,33 @@ impl Running {
         memory::usage()
     }
 
-    /// The revisions it knows, to look at.
-    pub fn doors(&self) -> &Arc<Throttler> {
-        &self.observer.doors
+    /// The revisions that it knows.
+    pub fn throttler(&self) -> &Arc<Throttler> {
+        &self.observer.throttler
     }
 
-    /// What became of the requests.
-    pub fn tally(&self) -> &Arc<Tally> {
-        &self.observer.tally
+    /// The outcomes of its requests.
+    pub fn outcomes(&self) -> &Arc<OutcomeCounter> {
+        &self.observer.outcomes
     }
 
-    /// Looks at it, also while it drains.
+    /// Reads its state, also while it drains.
     pub fn observer(&self) -> Observer {
         self.observer.clone()
     }
 
-    /// There will be no instance, because of `reason`: whoever waits for one is told so, and
-    /// whoever still comes.
+    /// There will be no instance, because of `reason`: requests that wait, and those that still
+    /// arrive, are refused with it.
     pub fn give_up(&self, reason: String) {
-        // It is given up once.
+        // The first reason stays.
         let _ = self.closed.set(reason);
-        for door in self.observer.doors.all() {
-            door.send_away();
+        for revision in self.observer.throttler.all() {
+            revision.refuse_waiting();
         }
     }
 
-    /// Asks clients to go elsewhere, but still serves all of them: health probes fail, answers say
-    /// `Connection: close`, HTTP/2 connections get their GOAWAY.
+    /// Asks clients to connect elsewhere, but still serves all of them: health probes fail,
+    /// responses carry `Connection: close`, HTTP/2 connections get their GOAWAY.
     pub fn announce_shutdown(&self) {
         self.observer.drain.set_phase(Phase::Draining);
     }
@@ -266,18 +269,18 @@ impl Running {
         let by = Instant::now() + longest;
         let whole = timeout_at(by, self.observer.drain.until_empty()).await.is_ok();
         let connections = self.observer.drain.connections();
-        // Instances may still work at what nobody waits for: they get the same time for it. What
-        // they do not finish in it was promised to nobody.
+        // Instances may still work on requests whose clients have gone: they get the same time for
+        // it. What they do not finish in it no client waits for.
         let abandoned = async {
-            for door in self.observer.doors.all() {
-                door.empty().await;
+            for revision in self.observer.throttler.all() {
+                revision.empty().await;
             }
         };
         let _ = timeout_at(by, abandoned).await;
         self.tasks.shutdown().await;
         if let Some(mut driver) = self.driver.take() {
-            // With the last reporter gone the driver sends what is left, if anyone listens.
-            if tokio::time::timeout(LAST_WORDS, &mut driver).await.is_err() {
+            // With the last reporter dropped the driver sends what is left and ends.
+            if tokio::time::timeout(FINAL_REPORT_TIMEOUT, &mut driver).await.is_err() {
                 driver.abort();
             }
         }
@@ -286,7 +289,7 @@ impl Running {
 }
 
 /// How long the last reports may take to be sent.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const FINAL_REPORT_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -297,26 +300,26 @@ impl Drop for Running {
     }
 }
 
-/// Keeps the doors to what the controller says, and has each of them reported.
-async fn follow(doors: Arc<Throttler>, reporter: Reporter, mut inbox: Inbox) {
+/// Applies the controller's endpoints to the throttlers, and starts a report for each revision.
+async fn apply_endpoints(throttler: Arc<Throttler>, reporter: Reporter, mut inbox: Inbox) {
     let mut reporting = JoinSet::new();
-    let report = |reporting: &mut JoinSet<()>, door: Arc<RevisionThrottler>| {
-        reporting.spawn(reports::report(door, reporter.clone(), inbox.directives.clone()));
+    let report = |reporting: &mut JoinSet<()>, revision: Arc<RevisionThrottler>| {
+        reporting.spawn(reports::report(revision, reporter.clone(), inbox.directives.clone()));
     };
-    for door in doors.all() {
-        report(&mut reporting, door);
+    for revision in throttler.all() {
+        report(&mut reporting, revision);
     }
     while inbox.endpoints.changed().await.is_ok() {
-        // Cloned, because the doors take locks and the value must not be held that long.
+        // Cloned, because the throttlers take locks and the borrow must not last that long.
         let endpoints = inbox.endpoints.borrow_and_update().clone();
-        for door in doors.set_endpoints(&endpoints) {
-            report(&mut reporting, door);
+        for revision in throttler.set_endpoints(&endpoints) {
+            report(&mut reporting, revision);
         }
     }
 }
 
-async fn tidy(doors: Arc<Throttler>) {
-    let mut ticks = tokio::time::interval(TIDY_EVERY);
+async fn close_expired_connections(throttler: Arc<Throttler>) {
+    let mut ticks = tokio::time::interval(EXPIRY_CHECK_PERIOD);
     let mut refusals = 0;
     loop {
         ticks.tick().await;
@@ -326,8 +329,8 @@ async fn tidy(doors: Arc<Throttler>) {
             tracing::warn!(refused, budget_bytes = memory.budget_bytes, "memory budget used up");
             refusals = memory.refusals;
         }
-        for door in doors.all() {
-            door.close_expired();
+        for revision in throttler.all() {
+            revision.close_expired();
         }
     }
 }

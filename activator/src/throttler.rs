@@ -1,4 +1,4 @@
-//! All doors of one activator: which revisions it knows.
+//! Every revision that one activator knows, each with its throttler.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::route::RouteKey;
 /// Most revisions one activator serves; a controller that names more is broken.
 pub const MAX_REVISIONS: usize = 10_000;
 
-/// The doors by revision. A revision is known because it was configured or because the controller
-/// spoke of it; clients cannot make one up.
+/// The throttlers by revision. A revision is known because it was configured or because the
+/// controller named it; a client's request never creates one.
 #[derive(Debug)]
 pub struct Throttler {
     settings: DispatcherSettings,
     default: Option<Arc<RevisionThrottler>>,
     known: RwLock<HashMap<RevisionName, Arc<RevisionThrottler>>>,
-    /// Revisions that were left out, each time that they were named.
+    /// How often a revision was refused beyond [`MAX_REVISIONS`].
     refused: AtomicU64,
 }
 
@@ -29,61 +29,65 @@ impl Throttler {
     /// Knows only the default revision, if there is one.
     pub fn new(settings: DispatcherSettings, default: Option<RevisionName>) -> Self {
         let default = default.map(|revision| RevisionThrottler::new(revision, settings));
-        let known = default.iter().map(|door| (door.revision().clone(), Arc::clone(door)));
+        let known =
+            default.iter().map(|throttler| (throttler.revision().clone(), Arc::clone(throttler)));
         let known = RwLock::new(known.collect());
         Self { settings, known, default, refused: AtomicU64::new(0) }
     }
 
-    /// The door that a request is for; `None` if its revision is unknown.
-    pub fn find(&self, claim: &RouteKey<'_>) -> Option<Arc<RevisionThrottler>> {
-        let named = claim.named().and_then(|revision| self.known.read().get(&revision).cloned());
-        if claim.is_explicit() { named } else { named.or_else(|| self.default.clone()) }
+    /// The throttler that a request is for; `None` if its revision is unknown.
+    pub fn find(&self, key: &RouteKey<'_>) -> Option<Arc<RevisionThrottler>> {
+        let named = key.named().and_then(|revision| self.known.read().get(&revision).cloned());
+        if key.is_explicit() { named } else { named.or_else(|| self.default.clone()) }
     }
 
-    /// The door of a revision, which is opened if it is new. `None` beyond [`MAX_REVISIONS`].
-    pub fn open(&self, revision: &RevisionName) -> Option<(Arc<RevisionThrottler>, Opened)> {
+    /// The throttler of a revision, created if it is new. `None` beyond [`MAX_REVISIONS`].
+    pub fn register(
+        &self,
+        revision: &RevisionName,
+    ) -> Option<(Arc<RevisionThrottler>, Registration)> {
         let mut known = self.known.write();
-        if let Some(door) = known.get(revision) {
-            return Some((Arc::clone(door), Opened::Before));
+        if let Some(throttler) = known.get(revision) {
+            return Some((Arc::clone(throttler), Registration::Existing));
         }
         if known.len() >= MAX_REVISIONS {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        let door = RevisionThrottler::new(revision.clone(), self.settings);
-        known.insert(revision.clone(), Arc::clone(&door));
-        Some((door, Opened::Now))
+        let throttler = RevisionThrottler::new(revision.clone(), self.settings);
+        known.insert(revision.clone(), Arc::clone(&throttler));
+        Some((throttler, Registration::New))
     }
 
-    /// Tells every door its instances. Gives the doors that were opened by it.
+    /// Sets the instances of every revision that is named. Gives the throttlers that are new.
     pub fn set_endpoints(&self, endpoints: &EndpointMap) -> Vec<Arc<RevisionThrottler>> {
-        let mut opened = Vec::new();
+        let mut registered = Vec::new();
         for (revision, instances) in endpoints {
-            let Some((door, when)) = self.open(revision) else { continue };
-            door.set_endpoints(instances);
-            if when == Opened::Now {
-                opened.push(door);
+            let Some((throttler, registration)) = self.register(revision) else { continue };
+            throttler.set_endpoints(instances);
+            if registration == Registration::New {
+                registered.push(throttler);
             }
         }
-        opened
+        registered
     }
 
-    /// How often a revision was left out because there are [`MAX_REVISIONS`].
+    /// How often a revision was refused because there are [`MAX_REVISIONS`].
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Every door, in no order.
+    /// Every throttler, in no order.
     pub fn all(&self) -> Vec<Arc<RevisionThrottler>> {
         self.known.read().values().cloned().collect()
     }
 }
 
-/// Whether a door is new.
+/// Whether a revision was known before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opened {
-    /// It was there.
-    Before,
-    /// It was opened by this call.
-    Now,
+pub enum Registration {
+    /// It was known.
+    Existing,
+    /// This call registered it.
+    New,
 }

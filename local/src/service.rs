@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tidegate_activator::throttler::Throttler;
 use tidegate_activator::{
-    Activator, ConfigError, Drained, HeaderValue, Outcomes, RevisionName, Running, Tally,
+    Activator, ConfigError, Drained, HeaderValue, OutcomeCounter, Outcomes, RevisionName, Running,
 };
 use tidegate_admission::Abandoned;
 use tidegate_controller::journal::DecisionRecord;
@@ -38,7 +38,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How long a client whose app closed the connection waits to be told whether it died: the
 /// controller knows within a few milliseconds.
-const OBITUARY_WAIT: Duration = Duration::from_millis(100);
+const EXIT_NOTICE_WAIT: Duration = Duration::from_millis(100);
 
 /// What to serve, and where.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ pub struct View {
     revision: RevisionId,
     handle: Handle,
     doors: Arc<Throttler>,
-    tally: Arc<Tally>,
+    outcomes: Arc<OutcomeCounter>,
 }
 
 /// How things stand.
@@ -204,11 +204,11 @@ impl Service {
         let door = Activator::with_listener(door, listener)?.spawn();
         handle.declare(declaration).await?;
         let address = door.address();
-        let (doors, tally) = (Arc::clone(door.doors()), Arc::clone(door.tally()));
+        let (doors, outcomes) = (Arc::clone(door.throttler()), Arc::clone(door.outcomes()));
         Ok(Self {
             address,
             controller,
-            view: View { revision, handle, doors, tally },
+            view: View { revision, handle, doors, outcomes },
             door: Some(door),
             run,
             guard,
@@ -346,7 +346,7 @@ impl View {
             // It was declared before anybody could ask.
             revision: revision.ok_or(Ended)?,
             door: door.map(|door| door.status()).unwrap_or_default(),
-            outcomes: self.tally.outcomes(),
+            outcomes: self.outcomes.snapshot(),
         })
     }
 
@@ -382,7 +382,7 @@ fn door_config(
     config.limits.response_start = Some(request_timeout);
     let pairing = HeaderValue::from_str(&pairing.to_string()).map_err(io::Error::other);
     config.sidecar_secret = Some(pairing.map_err(system("cannot name this run"))?);
-    config.obituary_wait = OBITUARY_WAIT;
+    config.exit_notice_wait = EXIT_NOTICE_WAIT;
     Ok(config)
 }
 

@@ -2,18 +2,18 @@
 //!
 //! Learned as TCP learns when to send again (RFC 6298): the smoothed time of the connections that
 //! were made, and four times how much it varies. One estimate serves a revision, whose instances
-//! share a network, so that an instance nobody has spoken to yet has one as well.
+//! share a network, so that an instance without a connection yet has one as well.
 
 use std::time::Duration;
 
-/// Before anything was learned: above a round trip around the world's neighbouring halves is rare
-/// within one cluster, and nobody notices it once.
+/// Before anything was learned: well above a round trip within one cluster, and too short for a
+/// client to notice once.
 const INITIAL: Duration = Duration::from_millis(200);
 /// At least this: what Knative tries first. A scheduler that is busy for a moment is no failure.
 const FLOOR: Duration = Duration::from_millis(50);
 /// At most this: by then the kernel sends its first packet again, and it was lost.
 const CEILING: Duration = Duration::from_secs(1);
-/// At most this when there is nowhere else to go: one lost packet is made good by then.
+/// At most this at the only instance: one lost packet is sent again by then.
 const CEILING_ALONE: Duration = Duration::from_secs(3);
 
 /// The smoothed connect time of one revision.
@@ -40,7 +40,7 @@ impl ConnectBudget {
         });
     }
 
-    /// The budget while others may take the request.
+    /// The budget while other instances may take the request.
     pub(super) fn among_others(&self) -> Duration {
         self.smoothed.map_or(INITIAL, |smoothed| {
             (smoothed.time + smoothed.variation * 4).clamp(FLOOR, CEILING)
@@ -48,7 +48,7 @@ impl ConnectBudget {
     }
 
     /// The budget at the only instance there is, after so many failures in a row: it doubles each
-    /// time, so that a network which has become slow is still got through.
+    /// time, so that connecting over a network that has become slow still succeeds.
     pub(super) fn alone(&self, failures: u32) -> Duration {
         let doubled = self.among_others().saturating_mul(1 << failures.min(8));
         doubled.min(CEILING_ALONE)

@@ -1,27 +1,29 @@
-//! How long an instance that could not be reached is left out, and when it is looked at again.
+//! How long an instance that could not be reached is ejected, and when it is probed again.
 //!
-//! A refusal is an answer: somebody lives there and nobody listens yet, or any more. Asking again
-//! costs a round trip, so it is asked again soon and always at the same pace. Silence costs a
-//! timeout, and what fell silent seldom comes back at once: each further one doubles the time.
-//! Whoever is out is looked at by us and not by a request, so nobody waits for it.
+//! A refusal is a reply: the host is there and no process listens yet, or any more. A probe then
+//! costs one round trip, so probes follow each other soon and always at the same pace. Silence
+//! costs a timeout, and a silent host seldom returns at once: each further one doubles the time.
+//! The activator probes ejected instances itself, so no request waits for the outcome.
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
 use tidegate_relay::ForwardError;
 
-/// How long an instance is left out at first.
+/// How long an instance is ejected at first.
 pub const FIRST_EJECTION: Duration = Duration::from_millis(500);
-/// However often it stayed silent: a node that is back is in use again after this time at most.
+/// The longest ejection, however often it stayed silent: a node that is back is in use again after
+/// this time.
 pub const LONGEST_EJECTION: Duration = Duration::from_secs(30);
-/// Between two looks while nobody else is there to take a request: Knative's pause between two
+/// Between two probes while no other instance can take a request: Knative's pause between two
 /// attempts to connect.
 const EAGER_PAUSE: Duration = Duration::from_millis(45);
-/// How long a look may take: a first packet that was lost is sent again after a second.
-pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(3);
-/// The first look while nobody else is there; each further one may take half as long again, so
-/// that a network which opens up is noticed soon, and one that is slow in the end.
-const FIRST_EAGER_LIMIT: Duration = Duration::from_millis(50);
+/// How long a probe may take: a first packet that was lost is sent again after a second.
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the first probe may take while no other instance can take a request; each further one
+/// may take half as long again, so that a host that returns is noticed soon, and a slow network is
+/// reached in the end.
+const FIRST_EAGER_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// How an instance could not be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,23 +35,23 @@ pub enum Unreachable {
 }
 
 impl Unreachable {
-    /// What a failure says about the instance.
+    /// How a failure shows that the instance could not be reached; `None` if it was.
     pub(crate) fn of(error: &ForwardError) -> Option<Self> {
         use ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
-        let nobody_answers = |source: &std::io::Error| {
+        let is_silence = |source: &std::io::Error| {
             matches!(source.kind(), HostUnreachable | NetworkUnreachable | TimedOut)
         };
         match error {
             ForwardError::ConnectTimedOut { .. } => Some(Self::Silent),
-            ForwardError::Connect { source, .. } if nobody_answers(source) => Some(Self::Silent),
+            ForwardError::Connect { source, .. } if is_silence(source) => Some(Self::Silent),
             ForwardError::Connect { .. } => Some(Self::Refused),
-            ForwardError::Io(source) if nobody_answers(source) => Some(Self::Silent),
+            ForwardError::Io(source) if is_silence(source) => Some(Self::Silent),
             _ => None,
         }
     }
 }
 
-/// What an instance has done to be left out.
+/// The failures of an instance that decide for how long it is ejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Record {
     /// Times in a row that it was silent.
@@ -57,7 +59,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// It could not be reached once more. Gives for how long it is left out.
+    /// It could not be reached once more. Gives for how long it is ejected.
     pub(super) fn failed(&mut self, how: Unreachable) -> Duration {
         match how {
             Unreachable::Refused => FIRST_EJECTION,
@@ -80,23 +82,24 @@ impl Record {
     }
 }
 
-/// How long the look with this number may take, beginning with 0, while nobody else is there.
-pub(super) fn eager_limit(look: u32) -> Duration {
-    let grown = FIRST_EAGER_LIMIT.mul_f64(1.5_f64.powi(look.min(32).cast_signed()));
-    grown.min(LOOK_LIMIT)
+/// How long the probe with this number may take, counted from 0, while no other instance can take
+/// a request.
+pub(super) fn eager_timeout(attempt: u32) -> Duration {
+    let grown = FIRST_EAGER_TIMEOUT.mul_f64(1.5_f64.powi(attempt.min(32).cast_signed()));
+    grown.min(PROBE_TIMEOUT)
 }
 
-/// Whether a request waits that only an instance which is out could take.
+/// Whether a request waits that only an ejected instance could take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
-    /// None does, or others take them.
+    /// None does, or other instances take them.
     None,
-    /// At least one does, and so many instances are out.
+    /// At least one does, and this many instances are ejected.
     Urgent { out: u32 },
 }
 
 impl Need {
-    /// The pause between two looks: however many are out, looking at them stays cheap.
+    /// The pause between two probes, longer the more are ejected, so that probing stays cheap.
     pub(super) fn pause(self) -> Option<Duration> {
         match self {
             Need::None => None,
@@ -112,8 +115,8 @@ mod tests {
     #[test]
     fn silence_doubles_the_time_until_a_request_gets_through() {
         let mut record = Record::default();
-        let mut left_out = || record.failed(Unreachable::Silent).as_millis();
-        let times: Vec<_> = (0..8).map(|_| left_out()).collect();
+        let mut ejected = || record.failed(Unreachable::Silent).as_millis();
+        let times: Vec<_> = (0..8).map(|_| ejected()).collect();
         assert_eq!(times, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
         record.reached();
         assert_eq!(record.failed(Unreachable::Silent), FIRST_EJECTION);
@@ -123,11 +126,11 @@ mod tests {
     fn it_never_overflows() {
         let mut record = Record { silences: u32::MAX };
         assert_eq!(record.failed(Unreachable::Silent), LONGEST_EJECTION);
-        assert_eq!(eager_limit(u32::MAX), LOOK_LIMIT);
+        assert_eq!(eager_timeout(u32::MAX), PROBE_TIMEOUT);
     }
 
     #[test]
-    fn refusals_are_asked_again_at_one_pace() {
+    fn refusals_are_probed_again_at_one_pace() {
         let mut record = Record::default();
         for _ in 0..5 {
             assert_eq!(record.failed(Unreachable::Refused), FIRST_EJECTION);
@@ -136,11 +139,11 @@ mod tests {
     }
 
     #[test]
-    fn alone_it_is_looked_at_as_often_as_knative_would_try() {
-        assert_eq!(eager_limit(0), FIRST_EAGER_LIMIT);
+    fn alone_it_is_probed_as_often_as_knative_would_connect() {
+        assert_eq!(eager_timeout(0), FIRST_EAGER_TIMEOUT);
         let first_second: u32 = (0..)
-            .take_while(|look| {
-                let until: Duration = (0..=*look).map(|n| eager_limit(n) + EAGER_PAUSE).sum();
+            .take_while(|attempt| {
+                let until: Duration = (0..=*attempt).map(|n| eager_timeout(n) + EAGER_PAUSE).sum();
                 until < Duration::from_secs(1)
             })
             .count()

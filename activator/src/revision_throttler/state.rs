@@ -1,4 +1,4 @@
-//! What a door's lock guards. Synchronous and without a clock.
+//! What a throttler's lock protects. Synchronous and without a clock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use tokio::sync::oneshot;
 
 use super::budget::ConnectBudget;
 use super::ejection::{Need, Record, Unreachable};
-use super::{Permit, Place, parse_address};
+use super::{Backend, Permit, RequestOutcome, parse_address};
 
 /// The statistics of one period.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PeriodStats {
-    /// Averages and counts. Waiting counts as being there.
+    /// Averages and counts; a waiting request counts as in flight.
     pub report: PeriodAverages,
-    /// How things stand at the end of the period.
+    /// Counts and totals at the end of the period.
     pub status: Status,
     /// Requests of the period that were refused.
     pub refused: u64,
@@ -30,16 +30,16 @@ pub struct PeriodStats {
     pub failed: u64,
 }
 
-/// How things stand at a door now, and what has happened since it opened.
+/// The requests and instances of a revision now, and totals since it became known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Status {
     /// Instances that may be sent requests.
     pub ready: u32,
     /// Requests at instances.
     pub in_flight: u64,
-    /// Requests in line.
+    /// Requests in the queue.
     pub waiting: u32,
-    /// Requests since the door opened.
+    /// Requests since the revision became known.
     pub requests: u64,
     /// Requests that arrived while no instance was ready.
     pub cold_starts: u64,
@@ -47,42 +47,42 @@ pub struct Status {
     pub refused: u64,
     /// Requests that were sent and not answered by the instance.
     pub failed: u64,
-    /// Requests at instances for which nobody waits any more, and which hold their place there.
+    /// Requests at instances whose clients have gone, and which hold their slot there.
     pub abandoned: u64,
-    /// Requests that were abandoned at an instance since the door opened, held or not.
+    /// Requests that were abandoned at an instance since the revision became known, held or not.
     pub abandoned_total: u64,
 }
 
 /// An instance that was chosen for a request.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct Assignment {
     pub(super) id: InstanceId,
     pub(super) order: u64,
-    pub(super) place: Arc<Place>,
+    pub(super) backend: Arc<Backend>,
     pub(super) budget: Duration,
 }
 
 /// What becomes of a request that asks for an instance.
 #[derive(Debug)]
 pub(super) enum Asked {
-    Sent(Wanted),
+    Sent(Assignment),
     Waiting {
         ticket: Ticket,
         deadline: Moment,
         granted: oneshot::Receiver<Permit>,
-        first_in_line: bool,
+        first_in_queue: bool,
     },
     Refused(Refusal),
 }
 
-/// Who is granted which instance, to be told once the lock is released.
-pub(super) type Deliveries = Vec<(oneshot::Sender<Permit>, Wanted)>;
+/// The permits that were granted, to be sent once the lock is released.
+pub(super) type Deliveries = Vec<(oneshot::Sender<Permit>, Assignment)>;
 
 #[derive(Debug)]
 struct Instance {
     id: InstanceId,
-    place: Arc<Place>,
-    /// The controller names it. If not, it is forgotten once it is done.
+    backend: Arc<Backend>,
+    /// The controller lists it. If not, it is forgotten once it is done.
     listed: bool,
     /// Whether it is sent requests, as far as its connections tell.
     standing: Standing,
@@ -92,8 +92,8 @@ struct Instance {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Trusted,
-    /// It could not be reached; somebody looks at it until it can be.
-    LeftOut,
+    /// It could not be reached; a recovery task probes it until it can be.
+    Ejected,
 }
 
 #[derive(Debug)]
@@ -103,11 +103,11 @@ pub(super) struct State {
     /// By slot of the dispatcher.
     instances: Vec<Option<Instance>>,
     by_name: HashMap<Arc<str>, InstanceId>,
-    /// By place in line.
+    /// By the ticket's place in the queue.
     waiters: Vec<Option<oneshot::Sender<Permit>>>,
     empty_watchers: Vec<Waker>,
     budget: ConnectBudget,
-    left_out: u32,
+    ejected: u32,
     abandoned: u64,
     abandoned_total: u64,
     requests: u64,
@@ -128,7 +128,7 @@ impl State {
             waiters: Vec::new(),
             empty_watchers: Vec::new(),
             budget: ConnectBudget::default(),
-            left_out: 0,
+            ejected: 0,
             abandoned: 0,
             abandoned_total: 0,
             requests: 0,
@@ -155,8 +155,8 @@ impl State {
             Some((order, deadline)) => self.dispatcher.arrive_again(order, deadline),
         };
         match dispatch {
-            Dispatch::Sent { instance, order } => match self.wanted(instance, order) {
-                Some(wanted) => Asked::Sent(wanted),
+            Dispatch::Sent { instance, order } => match self.assignment(instance, order) {
+                Some(assignment) => Asked::Sent(assignment),
                 // The dispatcher only names instances that were added here.
                 None => Asked::Refused(Refusal::QueueFull),
             },
@@ -167,8 +167,8 @@ impl State {
                     self.waiters.resize_with(ticket.place() + 1, || None);
                 }
                 self.waiters[ticket.place()] = Some(sender);
-                let first_in_line = self.dispatcher.waiting() == 1;
-                Asked::Waiting { ticket, deadline, granted, first_in_line }
+                let first_in_queue = self.dispatcher.waiting() == 1;
+                Asked::Waiting { ticket, deadline, granted, first_in_queue }
             }
             Dispatch::Refused(refusal) => {
                 self.refused += 1;
@@ -177,21 +177,21 @@ impl State {
         }
     }
 
-    /// A passage ended.
+    /// A permit was dropped.
     pub(super) fn give_back(&mut self, instance: InstanceId) -> Deliveries {
         let grant = self.dispatcher.depart(instance);
         self.forget_if_done(instance);
         self.deliveries(grant)
     }
 
-    /// A request ended. Gives who waits for the door to be empty, if it is.
-    pub(super) fn depart(&mut self, now: Moment, failed: bool) -> Vec<Waker> {
-        self.failed += u64::from(failed);
+    /// A request ended. Gives the wakers of [`State::poll_empty`], if none is in flight now.
+    pub(super) fn depart(&mut self, now: Moment, outcome: RequestOutcome) -> Vec<Waker> {
+        self.failed += u64::from(outcome == RequestOutcome::Failed);
         self.end_counting(now)
     }
 
-    /// Nobody waits any more for a request at an instance. Gives how long it may keep its place
-    /// there, as `rule` has it under the instance's limit.
+    /// The client of a request at an instance has gone. Gives how long the request may keep its
+    /// slot there, as `rule` has it under the instance's limit.
     pub(super) fn abandon(
         &mut self,
         now: Moment,
@@ -205,8 +205,8 @@ impl State {
         Some(longest)
     }
 
-    /// The instance is done with a request that was abandoned and kept. Gives who waits for the
-    /// door to be empty, if it is.
+    /// The instance is done with a request that was abandoned and held. Gives the wakers of
+    /// [`State::poll_empty`], if none is in flight now.
     pub(super) fn end_abandoned(&mut self, now: Moment) -> Vec<Waker> {
         self.abandoned = self.abandoned.saturating_sub(1);
         self.end_counting(now)
@@ -220,7 +220,7 @@ impl State {
         Vec::new()
     }
 
-    /// Leaves the line, if still in it. What is returned must be dropped without the lock.
+    /// Leaves the queue, if still in it. What is returned must be dropped without the lock.
     pub(super) fn leave_queue(&mut self, ticket: Ticket) -> Option<oneshot::Sender<Permit>> {
         if !self.dispatcher.abandon(ticket) {
             return None;
@@ -228,7 +228,7 @@ impl State {
         self.take_waiter(ticket)
     }
 
-    /// Sends away those whose time is up: dropping what is returned tells them.
+    /// Refuses the requests whose time is up: dropping what is returned tells them.
     pub(super) fn expire(&mut self, now: Moment) -> Vec<oneshot::Sender<Permit>> {
         let mut expired = Vec::new();
         while let Some(ticket) = self.dispatcher.expire(now) {
@@ -245,8 +245,8 @@ impl State {
             .map(|endpoint| (endpoint.instance.as_str(), parse_address(&endpoint.address)))
             .collect();
         for instance in self.instances.iter_mut().flatten() {
-            let Place { name, upstream } = &*instance.place;
-            // A namesake that has moved on stays unlisted, whatever is said of its name.
+            let Backend { name, upstream } = &*instance.backend;
+            // One that has moved to another address stays unlisted, whatever is listed by its name.
             instance.listed = self.by_name.get(name) == Some(&instance.id)
                 && named.get(&**name).and_then(Option::as_ref) == Some(upstream.address());
         }
@@ -285,35 +285,35 @@ impl State {
         self.instance(id).is_some_and(|instance| instance.listed)
     }
 
-    /// Leaves an instance out. Gives for how long, unless it is out already.
+    /// Ejects an instance. Gives for how long, unless it is ejected already.
     pub(super) fn eject(&mut self, id: InstanceId, how: Unreachable) -> Option<Duration> {
         let instance = self.instance_mut(id)?;
-        if std::mem::replace(&mut instance.standing, Standing::LeftOut) == Standing::LeftOut {
+        if std::mem::replace(&mut instance.standing, Standing::Ejected) == Standing::Ejected {
             return None;
         }
         let out_for = instance.record.failed(how);
-        self.left_out += 1;
+        self.ejected += 1;
         self.dispatcher.drain(id);
         Some(out_for)
     }
 
-    /// An instance to look at, if it is still out and wanted.
-    pub(super) fn left_out(&mut self, id: InstanceId) -> Option<Arc<Place>> {
+    /// The instance to probe, if it is still ejected and listed.
+    pub(super) fn ejected(&mut self, id: InstanceId) -> Option<Arc<Backend>> {
         let instance = self.instance_mut(id)?;
         if instance.listed {
-            return Some(Arc::clone(&instance.place));
+            return Some(Arc::clone(&instance.backend));
         }
         // If it is listed again it begins anew.
         self.end_ejection(id);
         None
     }
 
-    /// An instance that is out was looked at in vain. Gives for how long it stays out.
+    /// Probing an ejected instance failed. Gives the time until the next probe.
     pub(super) fn failed_again(&mut self, id: InstanceId, how: Unreachable) -> Duration {
         self.instance_mut(id).map_or(Duration::ZERO, |instance| instance.record.failed(how))
     }
 
-    /// An instance that was out accepted a connection.
+    /// An ejected instance accepted a connection.
     pub(super) fn readmit(&mut self, id: InstanceId, took: Duration) -> Deliveries {
         self.budget.learn(took);
         self.end_ejection(id);
@@ -326,8 +326,8 @@ impl State {
 
     fn end_ejection(&mut self, id: InstanceId) {
         let Some(instance) = self.instance_mut(id) else { return };
-        if std::mem::replace(&mut instance.standing, Standing::Trusted) == Standing::LeftOut {
-            self.left_out -= 1;
+        if std::mem::replace(&mut instance.standing, Standing::Trusted) == Standing::Ejected {
+            self.ejected -= 1;
         }
     }
 
@@ -339,16 +339,16 @@ impl State {
         }
     }
 
-    /// Whether a request waits that only an instance which is out could take.
+    /// Whether a request waits that only an ejected instance could take.
     pub(super) fn need(&self) -> Need {
         if self.dispatcher.ready() > 0 || self.dispatcher.waiting() == 0 {
             return Need::None;
         }
-        Need::Urgent { out: self.left_out.max(1) }
+        Need::Urgent { out: self.ejected.max(1) }
     }
 
-    pub(super) fn cut(&mut self, now: Moment) -> PeriodStats {
-        let cut = PeriodStats {
+    pub(super) fn take_period(&mut self, now: Moment) -> PeriodStats {
+        let period = PeriodStats {
             report: self.meter.cut(now),
             status: self.status(),
             refused: self.refused - self.refused_before_period,
@@ -356,7 +356,7 @@ impl State {
         };
         self.refused_before_period = self.refused;
         self.failed_before_period = self.failed;
-        cut
+        period
     }
 
     pub(super) fn status(&self) -> Status {
@@ -373,8 +373,8 @@ impl State {
         }
     }
 
-    pub(super) fn places(&self) -> Vec<Arc<Place>> {
-        self.instances.iter().flatten().map(|instance| Arc::clone(&instance.place)).collect()
+    pub(super) fn backends(&self) -> Vec<Arc<Backend>> {
+        self.instances.iter().flatten().map(|instance| Arc::clone(&instance.backend)).collect()
     }
 
     pub(super) fn poll_empty(&mut self, waker: &Waker) -> Poll<()> {
@@ -400,9 +400,9 @@ impl State {
             ..UpstreamSettings::default()
         };
         let upstream = Upstream::new(address, settings);
-        let place = Arc::new(Place { name, upstream });
+        let backend = Arc::new(Backend { name, upstream });
         let record = Record::default();
-        let instance = Instance { id, place, listed: true, standing: Standing::Trusted, record };
+        let instance = Instance { id, backend, listed: true, standing: Standing::Trusted, record };
         self.instances[id.slot()] = Some(instance);
         grants
     }
@@ -415,17 +415,17 @@ impl State {
         self.dispatcher.remove(id);
         self.end_ejection(id);
         if let Some(instance) = self.instances[id.slot()].take()
-            && self.by_name.get(&instance.place.name) == Some(&id)
+            && self.by_name.get(&instance.backend.name) == Some(&id)
         {
-            self.by_name.remove(&instance.place.name);
+            self.by_name.remove(&instance.backend.name);
         }
     }
 
     fn deliveries(&mut self, grants: impl IntoIterator<Item = Grant>) -> Deliveries {
         let mut deliveries = Vec::new();
         for Grant { ticket, instance } in grants {
-            let wanted = self.wanted(instance, ticket.order());
-            deliveries.extend(self.take_waiter(ticket).zip(wanted));
+            let assignment = self.assignment(instance, ticket.order());
+            deliveries.extend(self.take_waiter(ticket).zip(assignment));
         }
         deliveries
     }
@@ -447,13 +447,13 @@ impl State {
         self.instances.get_mut(id.slot())?.as_mut().filter(|instance| instance.id == id)
     }
 
-    fn wanted(&self, instance: InstanceId, order: u64) -> Option<Wanted> {
+    fn assignment(&self, instance: InstanceId, order: u64) -> Option<Assignment> {
         let known = self.instance(instance)?;
         let budget = match self.dispatcher.ready() {
             0 | 1 => self.budget.alone(known.record.silences()),
             _ => self.budget.among_others(),
         };
-        Some(Wanted { id: instance, order, place: Arc::clone(&known.place), budget })
+        Some(Assignment { id: instance, order, backend: Arc::clone(&known.backend), budget })
     }
 }
 

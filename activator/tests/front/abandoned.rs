@@ -104,8 +104,8 @@ async fn what_was_abandoned_is_counted_until_the_instance_is_done() {
     app.seen.gate.add_permits(2);
     until(&running, |status| (status.abandoned, status.in_flight) == (0, 0)).await;
     assert_eq!(status(&running).abandoned_total, 2);
-    let door = running.doors().all().remove(0);
-    let report = door.cut().report;
+    let throttler = running.throttler().all().remove(0);
+    let report = throttler.take_period().report;
     assert_eq!(report.request_count, 2);
     close_whole(running).await;
 }

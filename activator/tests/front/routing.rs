@@ -14,7 +14,9 @@ async fn headers_or_host_name_the_revision_and_unknown_ones_are_not_found() {
     let (running, address) = open(config(Some(&controller)));
     controller.say("web", &[("web-1", web.address, 1)]);
     controller.say("api", &[("api-1", api.address, 1)]);
-    while running.doors().all().iter().map(|door| door.status().ready).sum::<u32>() < 2 {
+    while running.throttler().all().iter().map(|throttler| throttler.status().ready).sum::<u32>()
+        < 2
+    {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let named = ["Knative-Serving-Namespace: default", "Knative-Serving-Revision: api"];

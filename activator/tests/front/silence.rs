@@ -96,8 +96,8 @@ async fn requests_that_find_only_a_silent_instance_wait_for_another() {
         address: address.to_string(),
         limit: 4,
     };
-    let door = running.doors().all().remove(0);
-    door.set_endpoints(&[instance("web-0", silent.address), instance("web-1", app.address)]);
+    let throttler = running.throttler().all().remove(0);
+    throttler.set_endpoints(&[instance("web-0", silent.address), instance("web-1", app.address)]);
     assert_eq!(waiting.await.unwrap().unwrap().status, 200);
     assert_eq!(app.served(), 1);
     close_whole(running).await;

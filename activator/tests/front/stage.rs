@@ -40,7 +40,7 @@ pub(crate) fn open(config: Config) -> (Running, SocketAddr) {
 }
 
 pub(crate) fn status(running: &Running) -> Status {
-    running.doors().all().first().map(|door| door.status()).unwrap_or_default()
+    running.throttler().all().first().map(|throttler| throttler.status()).unwrap_or_default()
 }
 
 /// Waits until the status is as wanted.

@@ -1,5 +1,5 @@
-//! What became of the requests of one front door: how many failed by what, and how long the
-//! others took.
+//! The outcomes of an activator's requests: how many failed, by cause, and how long the others
+//! took.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 /// Latencies are kept from a microsecond to this, to two digits: some 20 kB.
 const LATENCY_MAX: Duration = Duration::from_secs(3_600);
 
-/// Why a client was answered by us, or by a sidecar of ours, and not by the app.
+/// Why a response came from the activator or a sidecar, and not from the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// The instance ended before it answered.
@@ -20,19 +20,19 @@ pub enum Cause {
     AppClosed,
     /// The app, or its instance, does not accept connections.
     Unreachable,
-    /// What was answered cannot be understood.
+    /// The response is malformed.
     Malformed,
     /// A time limit ran out.
     TimedOut,
-    /// Too many others wait.
+    /// Too many requests wait already.
     LineFull,
     /// No instance had room in time.
     WaitedTooLong,
-    /// The memory that clients may make us hold is used up.
+    /// The memory budget for what clients send is used up.
     OverBudget,
     /// No instance ever became ready.
     NeverReady,
-    /// The answer had begun, and broke off.
+    /// The response had begun, and broke off.
     CutShort,
     /// No revision has the name that was asked for.
     UnknownRevision,
@@ -54,7 +54,7 @@ impl Cause {
         Self::UnknownRevision,
     ];
 
-    /// Its name for machines: in metrics, in the log, and in the header that tells clients.
+    /// Its name for machines, in metrics and in the log.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -91,9 +91,9 @@ impl fmt::Display for Cause {
     }
 }
 
-/// Counts outcomes. Shared by all requests of a front door.
+/// Counts outcomes. Shared by all requests of an activator.
 #[derive(Debug)]
-pub struct Tally {
+pub struct OutcomeCounter {
     counts: Mutex<Counts>,
 }
 
@@ -104,7 +104,7 @@ struct Counts {
     latency_micros: Histogram<u64>,
 }
 
-/// What a tally has counted so far.
+/// The outcomes counted so far.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Outcomes {
     /// Requests that were not answered by the app, by the status that the client got and why.
@@ -125,7 +125,7 @@ impl Outcomes {
     }
 }
 
-impl Default for Tally {
+impl Default for OutcomeCounter {
     fn default() -> Self {
         let longest = u64::try_from(LATENCY_MAX.as_micros()).unwrap_or(u64::MAX);
         // These bounds are within what the histogram can be made with.
@@ -136,17 +136,17 @@ impl Default for Tally {
     }
 }
 
-impl Tally {
-    /// A client was told `status` by us because of `cause`.
+impl OutcomeCounter {
+    /// A client got `status` from the activator because of `cause`.
     pub(crate) fn failed(&self, status: u16, cause: Cause) {
         *self.counts.lock().failed.entry((status, cause)).or_default() += 1;
     }
 
-    /// The app answered, with its last byte `latency` after the request's arrival.
+    /// The app responded, with its last byte `latency` after the request's arrival.
     pub(crate) fn answered(&self, status: u16, latency: Duration) {
         let mut counts = self.counts.lock();
         counts.app_errors += u64::from(status >= 500);
-        // A tunnel is as long as its conversation, which says nothing about the app.
+        // The length of a tunnel is its clients' choice, not the app's latency.
         if status != 101 {
             let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
             counts.latency_micros.saturating_record(micros.max(1));
@@ -155,7 +155,7 @@ impl Tally {
 
     /// Everything so far.
     #[must_use]
-    pub fn outcomes(&self) -> Outcomes {
+    pub fn snapshot(&self) -> Outcomes {
         let counts = self.counts.lock();
         let quantile =
             |share| Duration::from_micros(counts.latency_micros.value_at_quantile(share));

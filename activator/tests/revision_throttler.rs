@@ -1,0 +1,195 @@
+//! One revision's throttler without HTTP: holding, granting, refusing, and instances that change.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tidegate_activator::revision_throttler::{Permit, RevisionThrottler, Unreachable};
+use tidegate_admission::{Abandoned, DispatcherSettings, Refusal};
+use tidegate_reporter::{Endpoint, RevisionName};
+
+fn throttler(max_waiting: u32, longest_wait: Option<Duration>) -> Arc<RevisionThrottler> {
+    let revision = RevisionName { namespace: "default".into(), name: "web".into() };
+    RevisionThrottler::new(
+        revision,
+        DispatcherSettings { max_waiting, longest_wait, ..DispatcherSettings::default() },
+    )
+}
+
+fn endpoint(name: &str, limit: u32) -> Endpoint {
+    Endpoint { instance: name.into(), address: address(name), limit }
+}
+
+/// Loopback addresses, one for each name, without a listener.
+fn address(name: &str) -> String {
+    let port = 1 + name.bytes().map(u16::from).sum::<u16>();
+    format!("127.0.0.1:{port}")
+}
+
+/// Asks for an instance in a task of its own and waits until the request is in the queue.
+async fn wait_in_queue(
+    throttler: &Arc<RevisionThrottler>,
+) -> tokio::task::JoinHandle<Result<(String, Permit), Refusal>> {
+    let before = throttler.status().waiting;
+    let at = Arc::clone(throttler);
+    let task = tokio::spawn(async move {
+        let mut in_flight = at.arrive();
+        in_flight.permit().await.map(|permit| (permit.instance().name().to_string(), permit))
+    });
+    while throttler.status().waiting == before {
+        tokio::task::yield_now().await;
+    }
+    task
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_request_waits_until_an_instance_is_ready() {
+    let throttler = throttler(10, None);
+    let first = wait_in_queue(&throttler).await;
+    throttler.queue_formed().await;
+    let second = wait_in_queue(&throttler).await;
+    assert_eq!(throttler.status().cold_starts, 2);
+    throttler.set_endpoints(&[endpoint("a", 1)]);
+    let (name, permit) = first.await.unwrap().unwrap();
+    assert_eq!(name, "a");
+    assert_eq!((throttler.status().in_flight, throttler.status().waiting), (1, 1));
+    drop(permit);
+    assert_eq!(second.await.unwrap().unwrap().0, "a");
+    throttler.empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_its_bounds_the_queue_refuses() {
+    let throttler = throttler(1, Some(Duration::from_secs(5)));
+    let waiting = wait_in_queue(&throttler).await;
+    assert_eq!(throttler.arrive().permit().await.unwrap_err(), Refusal::QueueFull);
+    let begun = tokio::time::Instant::now();
+    assert_eq!(waiting.await.unwrap().unwrap_err(), Refusal::WaitedTooLong);
+    let waited = begun.elapsed();
+    assert!(waited <= Duration::from_secs(5) + Duration::from_millis(2), "{waited:?}");
+    let period = throttler.take_period();
+    assert_eq!((period.refused, period.report.request_count), (2, 2));
+    assert_eq!(throttler.take_period().refused, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_request_leaves_the_queue() {
+    let throttler = throttler(10, None);
+    let leaving = wait_in_queue(&throttler).await;
+    let staying = wait_in_queue(&throttler).await;
+    leaving.abort();
+    let _ = leaving.await;
+    assert_eq!(throttler.status().waiting, 1);
+    throttler.set_endpoints(&[endpoint("a", 1)]);
+    assert!(staying.await.unwrap().is_ok());
+    throttler.empty().await;
+    assert_eq!(throttler.status().in_flight, 0);
+}
+
+#[tokio::test]
+async fn an_unreachable_instance_is_ejected_and_its_request_comes_first() {
+    let throttler = throttler(10, None);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let a = || Endpoint { instance: "a".into(), address: address.to_string(), limit: 1 };
+    throttler.set_endpoints(&[a()]);
+    let mut in_flight = throttler.arrive();
+    let permit = in_flight.permit().await.unwrap();
+    let later = wait_in_queue(&throttler).await;
+    permit.instance().unreachable(Unreachable::Refused);
+    drop(permit);
+    assert_eq!(throttler.status().ready, 0);
+    let again = tokio::spawn(async move {
+        let permit = in_flight.permit().await.unwrap();
+        (permit.instance().name().to_string(), permit, in_flight)
+    });
+    while throttler.status().waiting < 2 {
+        tokio::task::yield_now().await;
+    }
+    throttler.set_endpoints(&[a(), endpoint("b", 1)]);
+    let (name, permit, in_flight) = again.await.unwrap();
+    assert_eq!(name, "b", "the one that refused is ejected");
+    assert!(!later.is_finished());
+    // Once it accepts connections it is readmitted, without the controller.
+    let _listener = std::net::TcpListener::bind(address).unwrap();
+    let (name, _passage) = later.await.unwrap().unwrap();
+    assert_eq!(name, "a");
+    drop((permit, in_flight));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_comes_back_has_not_forgotten_what_it_works_on() {
+    let throttler = throttler(10, None);
+    throttler.set_endpoints(&[endpoint("a", 1)]);
+    let mut in_flight = throttler.arrive();
+    let permit = in_flight.permit().await.unwrap();
+    throttler.set_endpoints(&[]);
+    assert_eq!(throttler.status().ready, 0);
+    throttler.set_endpoints(&[endpoint("a", 1)]);
+    let waiting = wait_in_queue(&throttler).await;
+    assert_eq!(throttler.status().in_flight, 1);
+    drop(permit);
+    assert!(waiting.await.unwrap().is_ok());
+    drop(in_flight);
+    throttler.set_endpoints(&[]);
+    throttler.empty().await;
+    assert_eq!(throttler.status().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namesake_at_another_address_is_another_instance() {
+    let throttler = throttler(10, None);
+    throttler.set_endpoints(&[endpoint("a", 1)]);
+    let mut in_flight = throttler.arrive();
+    let old = in_flight.permit().await.unwrap();
+    let moved = Endpoint { address: address("elsewhere"), ..endpoint("a", 1) };
+    throttler.set_endpoints(&[moved]);
+    let mut second = throttler.arrive();
+    let new = second.permit().await.unwrap();
+    let at = |permit: &Permit| permit.instance().upstream().address().to_string();
+    assert_eq!((at(&old), at(&new)), (address("a"), address("elsewhere")));
+    drop(old);
+    assert_eq!((throttler.status().ready, throttler.status().in_flight), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_storm_with_instances_coming_and_going_never_exceeds_a_limit() {
+    const LIMIT: u32 = 3;
+    let throttler = throttler(100_000, None);
+    let running: Arc<Vec<AtomicU32>> = Arc::new((0..8).map(|_| AtomicU32::new(0)).collect());
+    let clients: Vec<_> = (0..200)
+        .map(|_| {
+            let (throttler, running) = (Arc::clone(&throttler), Arc::clone(&running));
+            tokio::spawn(async move {
+                for round in 0..20 {
+                    let mut in_flight = throttler.arrive();
+                    let mut permit = in_flight.permit().await.expect("the queue is long enough");
+                    let index: usize =
+                        permit.instance().name().parse().expect("instances are numbered");
+                    let now = running[index].fetch_add(1, Ordering::SeqCst) + 1;
+                    assert!(now <= LIMIT, "{now} at instance {index}");
+                    if round % 3 == 0 {
+                        // Its client leaves, and the instance works on.
+                        assert!(permit.abandon(Abandoned::hold(None)).is_some());
+                        drop(in_flight);
+                    }
+                    tokio::task::yield_now().await;
+                    running[index].fetch_sub(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    for round in 0..400_u32 {
+        let names = (0..8).filter(|name| (round + name) % 3 != 0);
+        let endpoints: Vec<_> = names.map(|name| endpoint(&name.to_string(), LIMIT)).collect();
+        throttler.set_endpoints(&endpoints);
+        tokio::task::yield_now().await;
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+    throttler.empty().await;
+    let status = throttler.status();
+    assert_eq!((status.in_flight, status.waiting, status.requests), (0, 0, 4_000));
+}
