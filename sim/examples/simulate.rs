@@ -8,7 +8,7 @@ use tidegate_sim::{Distribution, RevisionModel, Scenario, SimSpan, parallel};
 use tidegate_sim_traffic::Generated;
 
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // Twenty minutes of calm and bursts; a trace file would be `TraceFile::open(path, ...)`.
+    // Twenty minutes of quiet and bursts; a trace file would be `TraceFile::open(path, ...)`.
     let traffic = Generated::new("mmpp:5,60,90s,30s", 0, SimSpan::from_secs(1_200), 1)?;
 
     // The app as it is: four requests at a time, about 150 ms each, three seconds to start.

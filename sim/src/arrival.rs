@@ -19,12 +19,12 @@ pub struct RevisionIndex(pub u32);
 /// One request on its way in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
-    /// When it reaches the front door.
+    /// When it reaches the activator or ingress.
     pub at: SimTime,
     /// How long one instance works on it when nothing else disturbs; `None` leaves it to the
     /// scenario's service-time distribution.
     pub service: Option<SimSpan>,
-    /// Whom it is for.
+    /// The revision it is for.
     pub revision: RevisionIndex,
 }
 
@@ -67,7 +67,7 @@ pub trait Traffic: Send + Sync {
     /// One line for people: the file's name or the generator's specification.
     fn describe(&self) -> String;
 
-    /// How many arrivals there will be, when known, for progress bars.
+    /// Total number of arrivals where it is known, for progress bars.
     fn len_hint(&self) -> Option<u64> {
         None
     }
@@ -113,7 +113,7 @@ impl RevisionNames {
         self.get(id).unwrap_or("?")
     }
 
-    /// How many names there are.
+    /// Number of names.
     pub fn len(&self) -> usize {
         self.names.len()
     }

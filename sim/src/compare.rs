@@ -21,7 +21,7 @@ pub struct Variant {
     pub scenario: Scenario,
 }
 
-/// Runs every variant and gives the outputs in their order. `progress` hears of each as it is done.
+/// Runs every variant and returns the outputs in their order. `progress` is called after each.
 ///
 /// # Errors
 ///

@@ -263,8 +263,8 @@ impl Distribution {
         }
     }
 
-    /// The same law with parameters of four significant figures, which is more than any recording
-    /// tells; for people who copy it by hand.
+    /// The same law with parameters of four significant figures, more than any recording supports;
+    /// for people who copy it by hand.
     #[must_use]
     pub fn rounded(&self) -> Self {
         let round = |value: f64| format!("{value:.3e}").parse().unwrap_or(value);
@@ -334,7 +334,8 @@ fn known() -> String {
     list(LAWS.iter().map(|law| law.trim_end_matches(|c| c != ':')))
 }
 
-/// There is no such law; whoever wrote a bare time most likely means that it is always the same.
+/// The error for an unknown law. A bare time most likely stands for a constant, so the hint names
+/// that.
 fn unknown(text: &str, name: &str) -> DistributionError {
     let hint = match parse_seconds(text) {
         Ok(_) => format!("; for a time that is always the same write const:{}", excerpt(text)),
@@ -386,7 +387,7 @@ impl Empirical {
 }
 
 impl Percentiles {
-    /// The duration in seconds below which `share` of all lie.
+    /// The quantile at `share` (0 to 1), seconds.
     pub fn at(&self, share: f64) -> f64 {
         let after = self.points.partition_point(|point| point.0 <= share);
         match (self.points.get(after.wrapping_sub(1)), self.points.get(after)) {

@@ -16,7 +16,7 @@ pub(crate) enum Kind {
     Instance,
     /// A revision has something to do.
     Revision,
-    /// Something else, found in a table of rare events.
+    /// Something else, found in the world's table of scheduled events.
     Other,
 }
 
@@ -24,12 +24,12 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Tag(u64);
 
-/// An event whose time has come.
+/// An event that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Event {
     /// When, nanoseconds.
     pub(crate) at: u64,
-    /// Which push this was.
+    /// Its place in the order of pushes.
     pub(crate) tag: Tag,
 }
 
@@ -49,7 +49,7 @@ struct Key {
     tag: u64,
 }
 
-/// Events still to come.
+/// Pending events.
 #[derive(Debug, Default)]
 pub(crate) struct EventQueue {
     heap: Vec<Key>,
@@ -114,7 +114,7 @@ impl EventQueue {
         Some(Event { at: first.at, tag: Tag(first.tag) })
     }
 
-    /// How many are pending, stale ones included.
+    /// Number of pending events, stale ones included.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.heap.len()

@@ -13,7 +13,7 @@ pub const MAX_SAMPLES: usize = 200_000;
 /// A law fitted to durations.
 #[derive(Debug, Clone)]
 pub struct DurationFit {
-    /// How many durations there were.
+    /// Number of durations.
     pub count: u64,
     /// Their mean, seconds.
     pub mean_s: f64,
@@ -21,7 +21,7 @@ pub struct DurationFit {
     pub sd_s: f64,
     /// All laws tried, nearest first.
     pub candidates: Vec<Candidate>,
-    /// The durations themselves as a law, which no fit can beat.
+    /// The durations themselves as a law: the best that any fit could reach.
     pub empirical: Distribution,
 }
 

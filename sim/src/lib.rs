@@ -1,8 +1,8 @@
 //! Discrete-event simulator that replays traffic through the real autoscaler and admission code.
 //!
 //! It answers "what would other settings have done with my traffic?": arrivals stream in, a
-//! world of instances, queues and nodes serves them, `tidegate-admission` decides who
-//! enters and measures how busy it was, `tidegate-autoscaler` decides how many instances there
+//! world of instances, queues and nodes serves them, `tidegate-admission` admits
+//! requests and measures load, `tidegate-autoscaler` decides how many instances there
 //! should be, and a [`SimResult`] comes out, the same to the bit for the same seed.
 //!
 //! It must never: hold a copy of the decision or the admission rule, read a clock inside the engine

@@ -27,7 +27,7 @@ pub fn run<O: Observer>(
     Ok(output)
 }
 
-/// Most memory this process ever held, in bytes; 0 where the system does not say.
+/// Most memory this process ever held, in bytes; 0 where the system does not report it.
 pub fn peak_rss_bytes() -> u64 {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return 0 };
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -6,7 +6,7 @@ use crate::record::DecisionRecord;
 use crate::result::SimResult;
 use crate::series::TimeSeries;
 
-/// Everything a run leaves behind. Only `result` is filled unless the scenario's recording asks.
+/// All outputs of a run. Only `result` is filled unless the scenario's recording asks.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RunOutput {
     /// The result with stable names.

@@ -9,8 +9,8 @@ pub fn all_cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-/// Does `work` on every item and gives the results in the items' order, whatever order they were
-/// finished in. `done` hears of each result as it comes, with the item's index.
+/// Runs `work` on every item and returns the results in the items' order, whatever order they were
+/// finished in. `done` is called with the item's index and result as each finishes.
 pub fn map<T: Sync, R: Send>(
     items: &[T],
     threads: NonZeroUsize,

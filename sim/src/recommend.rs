@@ -52,7 +52,7 @@ pub struct Recommendation {
     pub combinations: usize,
 }
 
-/// One combination of settings, and how it did.
+/// One combination of settings, and its figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// The settings and their figures.
@@ -65,7 +65,7 @@ pub struct Evidence {
     pub worst: Vec<f64>,
 }
 
-/// One objective and how it fared.
+/// One objective and whether it was met.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judged {
     /// The objective as text.
@@ -76,7 +76,7 @@ pub struct Judged {
     pub kept: bool,
 }
 
-/// The dimensions that are searched when nobody names any: what people turn first.
+/// The dimensions that are searched by default: the settings that are usually tuned first.
 pub fn usual_dimensions() -> Vec<Dimension> {
     let dimension = |setting: &str, values: &[&str]| Dimension {
         setting: setting.to_owned(),
@@ -91,7 +91,8 @@ pub fn usual_dimensions() -> Vec<Dimension> {
     ]
 }
 
-/// Searches. `progress` hears how many runs are done, of at most how many.
+/// Searches for the cheapest settings that meet the objectives. `progress` is called with the
+/// number of runs done and the most that there can be.
 ///
 /// # Errors
 ///
@@ -203,7 +204,7 @@ impl Field<'_> {
                 .collect();
             chosen.insert(place);
         }
-        self.visit(chosen.into_iter().collect(), progress)
+        self.evaluate(chosen.into_iter().collect(), progress)
     }
 
     /// Tries the neighbours of the best until none is better or the budget is used up.
@@ -218,7 +219,7 @@ impl Field<'_> {
             if around.is_empty() {
                 return Ok(());
             }
-            self.visit(around, progress)?;
+            self.evaluate(around, progress)?;
             if self.best().as_ref() == Some(&best) {
                 return Ok(());
             }
@@ -241,7 +242,7 @@ impl Field<'_> {
             .map(|(place, _)| place.clone())
     }
 
-    fn visit(
+    fn evaluate(
         &mut self,
         places: Vec<Vec<usize>>,
         progress: &mut impl FnMut(usize, usize),

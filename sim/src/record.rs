@@ -14,7 +14,7 @@ pub struct DecisionRecord {
     pub revision: String,
     /// What made it decide: `tick`, `wake-up` or `failure`.
     pub trigger: String,
-    /// Instances the policy wished for, before bounds and lifecycle.
+    /// Instances that the policy recommended, before bounds and lifecycle.
     pub desired: u64,
     /// Instances wanted after bounds and lifecycle.
     pub wanted: u64,
@@ -71,7 +71,7 @@ pub struct RequestRecord {
     pub number: u64,
     /// For which revision.
     pub revision: RevisionIndex,
-    /// When it reached the front door.
+    /// When it reached the activator or ingress.
     pub arrived: SimTime,
     /// When service began; `None` when it never did.
     pub started: Option<SimTime>,
@@ -79,7 +79,7 @@ pub struct RequestRecord {
     pub ended: SimTime,
     /// Time the work would take on an instance of its own.
     pub service: SimSpan,
-    /// Which instance of the revision served it, numbered from 0 in order of creation.
+    /// The instance of the revision that served it, numbered from 0 in order of creation.
     pub instance: Option<u32>,
     /// Whether it found no ready instance on arrival.
     pub cold: bool,
@@ -89,7 +89,7 @@ pub struct RequestRecord {
     pub outcome: Outcome,
 }
 
-/// Told about each thing as it happens. Every method does nothing unless overridden.
+/// Receives events of a run as they happen. Every method does nothing unless overridden.
 pub trait Observer {
     /// A request ended. Requests come in order of their end.
     fn request(&mut self, _request: &RequestRecord) {}
@@ -97,7 +97,7 @@ pub trait Observer {
     /// A decision differed from the one before it.
     fn decision(&mut self, _decision: &DecisionRecord) {}
 
-    /// Whether to be told of decisions although the scenario's recording keeps none.
+    /// Whether it receives decisions although the scenario's recording keeps none.
     fn wants_decisions(&self) -> bool {
         false
     }
@@ -109,5 +109,5 @@ pub trait Observer {
     }
 }
 
-/// Wants to know nothing.
+/// Ignores everything.
 impl Observer for () {}

@@ -1,4 +1,4 @@
-//! What came out of a simulation, under names that stay.
+//! The result of a simulation, under stable names.
 //!
 //! The JSON form of [`SimResult`] is the public schema. All counts are whole requests, all times
 //! are in the unit of their name. For the same traffic, settings and seed every field is the same
@@ -165,7 +165,7 @@ pub struct DurationStats {
     max_ns: u64,
 }
 
-/// Longest duration told apart by the histogram, microseconds: ten days.
+/// Longest duration resolved by the histogram, microseconds: ten days.
 const HIGHEST_US: u64 = 10 * 86_400 * 1_000_000;
 
 impl Default for DurationStats {
@@ -200,7 +200,7 @@ impl DurationStats {
         let _recorded = histogram.record(micros);
     }
 
-    /// How many were counted.
+    /// Number of values.
     pub const fn count(&self) -> u64 {
         self.count
     }

@@ -1,8 +1,8 @@
-//! Who decides for a revision: the production library's policies and lifecycle, wired to simulated
+//! A revision's autoscaler: the production library's policies and lifecycle, wired to simulated
 //! time.
 //!
-//! Nothing is decided here. Reports go into the policy, its wish goes through the lifecycle
-//! (bounds, scale to zero, who is in the path), and what comes out is carried out by the world.
+//! No rule of scaling is here. Reports go into the policy, its recommendation goes through the
+//! lifecycle (bounds, scale to zero, activator in the path), and the world carries out the result.
 
 pub(crate) mod settings;
 
@@ -24,18 +24,18 @@ pub(crate) struct InstanceReport {
     pub(crate) sample: Sample,
 }
 
-/// What was decided, in the world's words.
+/// A decision, in the types of the world.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ScaleDecision {
     /// Instances to have.
     pub(crate) wanted: u32,
-    /// Instances the policy wished for.
+    /// Instances that the policy recommended.
     pub(crate) desired: i32,
-    /// Whether requests go through the front door also while instances are ready.
+    /// Whether requests go through the activator also while instances are ready.
     pub(crate) proxied: bool,
     /// Whether panic mode is on.
     pub(crate) panicking: bool,
-    /// When to ask again, if that is before the next tick; nanoseconds.
+    /// When to decide again, if that is before the next tick; nanoseconds.
     pub(crate) again_at: Option<u64>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) enum Trigger {
 }
 
 impl Trigger {
-    /// What a kept decision says of it.
+    /// Its name in recorded decisions.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Trigger::Tick => "tick",
@@ -58,7 +58,7 @@ impl Trigger {
     }
 }
 
-/// Whether reasons are asked for.
+/// Whether decisions carry reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Explains {
     Yes,
@@ -120,7 +120,7 @@ impl Policy for Decider {
     }
 }
 
-/// Decides for one revision.
+/// The policy, lifecycle and driver of one revision.
 pub(crate) struct Scaler {
     /// Only Knative's algorithm has a lifecycle; other policies are followed within the bounds.
     driver: Driver<Decider>,
@@ -128,7 +128,7 @@ pub(crate) struct Scaler {
     spec: LifecycleSpec,
     proxied: bool,
     activator_since: Timestamp,
-    /// The last decision and step, only where somebody will ask for the reason: they are large.
+    /// The last decision and step, kept only where reasons are recorded: they are large.
     last: Option<Box<(Decision, Option<Step>)>>,
     explains: Explains,
     /// Averages of the last decision, stable and panic.
@@ -200,12 +200,12 @@ impl Scaler {
         Ok(scaler)
     }
 
-    /// The revision has been idle for long when the simulation begins, so its decider knows that
+    /// The revision has been idle for long when the simulation begins, so its policy knows that
     /// nothing is wanted and a waiting request wakes it.
     fn settle_at_zero(&mut self, now: u64) {
         match self.driver.policy_mut() {
             Decider::Knative(autoscaler) => {
-                // Long ago, where nobody reports what is idle, so that it is in no window any more.
+                // Long ago: idle revisions do not report, so that no window contains it any more.
                 let at = match self.platform {
                     Platform::Cluster => timestamp(now),
                     Platform::Local { .. } => timestamp(now).minus_millis(LONG_AGO_MS),
@@ -255,7 +255,7 @@ impl Scaler {
         }
     }
 
-    /// Whether bounds and scale to zero are the lifecycle's, which wants to hear of every change.
+    /// Whether bounds and scale to zero are the lifecycle's, which has to run at every change.
     #[inline]
     pub(crate) fn has_lifecycle(&self) -> bool {
         self.driver.lifecycle().is_some()
@@ -267,7 +267,7 @@ impl Scaler {
         matches!(self.driver.policy(), Decider::KeepAlive(_))
     }
 
-    /// Whether the number of instances never changes, so that nobody need report.
+    /// Whether the number of instances never changes, so that reports are not needed.
     #[inline]
     pub(crate) fn is_fixed(&self) -> bool {
         matches!(self.driver.policy(), Decider::Fixed(_))
@@ -294,13 +294,13 @@ impl Scaler {
         self.driver.policy().should_wake(waiting)
     }
 
-    /// Requests wait, and the decider was told: when it decides.
+    /// When to decide because `waiting` requests wait.
     pub(crate) fn urge(&mut self, now: u64, waiting: u32) -> Urgency {
         self.driver.urge(timestamp(now), waiting)
     }
 
     /// Something happens to a revision at rest.
-    pub(crate) fn rouse(&mut self, now: u64) {
+    pub(crate) fn wake(&mut self, now: u64) {
         self.driver.wake(timestamp(now));
     }
 
@@ -330,7 +330,7 @@ impl Scaler {
         self.driver.record(timestamp(at), report.origin, &report.sample);
     }
 
-    /// Decides. `inside` is how many requests are in the system.
+    /// Makes a decision at `now`; `inside` is the number of requests in the system.
     pub(crate) fn tick(&mut self, now: u64, observed: Observed, inside: f64) -> ScaleDecision {
         let scene = ClusterView {
             observed,
@@ -351,14 +351,14 @@ impl Scaler {
         self.verdict(now, &followed)
     }
 
-    /// Takes the last decision through bounds and lifecycle once more.
+    /// Applies bounds and lifecycle to the last decision once more.
     pub(crate) fn reconcile(&mut self, now: u64, observed: Observed) -> ScaleDecision {
         let path = self.path();
         let followed = self.driver.apply(timestamp(now), observed.ready, path, &self.spec);
         self.verdict(now, &followed)
     }
 
-    /// How requests reach the instances.
+    /// The path of requests to the instances.
     fn path(&self) -> Path {
         match self.platform {
             Platform::Cluster => {

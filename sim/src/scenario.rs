@@ -32,7 +32,7 @@ pub struct Scenario {
     pub nodes: Option<NodeModel>,
     /// What breaks, and when.
     pub failures: Vec<Failure>,
-    /// Clients that wait for each answer before they ask again, beside the traffic's arrivals.
+    /// Clients that wait for each response before they send again, beside the traffic's arrivals.
     pub clients: Option<Clients>,
     /// How much is kept beside the result.
     pub recording: Recording,
@@ -41,7 +41,7 @@ pub struct Scenario {
 /// How one revision behaves.
 #[derive(Debug, Clone)]
 pub struct RevisionModel {
-    /// Who decides the number of instances.
+    /// The policy that decides the number of instances.
     pub policy: PolicyChoice,
     /// Autoscaler settings by name: keys of `config-autoscaler` (`stable-window`) and annotations
     /// (`autoscaling.knative.dev/target`, or just `target`), as in production.
@@ -52,15 +52,15 @@ pub struct RevisionModel {
     pub service: Distribution,
     /// How requests that share an instance slow each other.
     pub contention: Contention,
-    /// What happens between the wish for an instance and its readiness.
+    /// The delays between the decision for an instance and its readiness.
     pub start_up: StartUp,
-    /// Where requests wait, and which way they take.
+    /// Where requests wait, and the path they take.
     pub path: Path,
-    /// How a request chooses its instance on the direct way.
+    /// How a request on the direct path chooses its instance.
     pub balance: Balance,
-    /// How the front door chooses among the instances that have room.
+    /// How the activator chooses among the instances that have room.
     pub front_door_balance: Balance,
-    /// Most requests waiting at the front door; beyond it they are rejected.
+    /// Most requests queued at the activator; beyond it they are rejected.
     pub front_door_capacity: u32,
     /// Most requests waiting at one instance; `None` is ten times `concurrency`, as in production.
     pub queue_depth: Option<u32>,
@@ -70,31 +70,31 @@ pub struct RevisionModel {
     pub retry: Retry,
     /// An instance that must go is given this long for the requests it holds.
     pub drain: SimSpan,
-    /// Which instance goes first when there are too many.
+    /// The order in which surplus instances are removed.
     pub victim: Victim,
     /// Instances ready at time zero; `None` is the policy's own minimum.
     pub initial: Option<u32>,
     /// How reports travel from instances to the autoscaler.
     pub reporting: Reporting,
-    /// Who carries decisions out, and how soon it hears that requests wait.
+    /// The platform that carries decisions out, and how soon it learns that requests wait.
     pub platform: Platform,
 }
 
-/// Who carries decisions out.
+/// The platform that carries decisions out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Platform {
     /// A cluster: decisions at every tick, and at once only for a revision at zero.
     #[default]
     Cluster,
-    /// `tidegate run` on one machine: the front door is always in the path, and tells at once that
-    /// a line forms or has doubled; the controller then decides at once.
+    /// `tidegate run` on one machine: the activator is always in the path, and reports at once
+    /// that a queue forms or has doubled; the controller then decides at once.
     Local {
         /// How long the last instance stays after the last request.
         idle: SimSpan,
     },
 }
 
-/// Who decides the number of instances.
+/// The policy that decides the number of instances.
 #[derive(Clone, Default)]
 pub enum PolicyChoice {
     /// Knative's algorithm with its lifecycle, from the production library.
@@ -104,7 +104,7 @@ pub enum PolicyChoice {
     Tidegate,
     /// Always this many, ready from the beginning.
     Fixed(u32),
-    /// One instance for each request in flight; an instance idle for this long goes.
+    /// One instance for each request in flight; an instance idle for this long is removed.
     KeepAlive(SimSpan),
     /// Kubernetes' HPA with its defaults, aiming for what Knative's algorithm would aim for.
     Hpa,
@@ -147,7 +147,7 @@ pub enum Contention {
 /// The delays before an instance is ready.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StartUp {
-    /// From the wish to a place on a node.
+    /// From the decision to a place on a node.
     pub schedule: Distribution,
     /// Fetching the image, only for the first instance of a revision on each node.
     pub pull: Distribution,
@@ -157,15 +157,15 @@ pub struct StartUp {
     pub probe_period: SimSpan,
 }
 
-/// Where requests wait, and which way they take.
+/// Where requests wait, and the path they take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Path {
-    /// As the autoscaler says: through the activator while spare capacity is short, else direct.
+    /// As the autoscaler decides: through the activator while spare capacity is short, else direct.
     #[default]
     Auto,
-    /// Always through one front door with one line (`admission::Dispatcher`).
+    /// Always through one activator with one queue (`admission::Dispatcher`).
     Central,
-    /// Straight to an instance, each with its own line (`admission::Breaker`), whenever one is
+    /// Straight to an instance, each with its own queue (`admission::Breaker`), whenever one is
     /// ready.
     Direct,
 }
@@ -186,13 +186,13 @@ pub enum Balance {
 /// What a client does after a rejection, a timeout or a loss.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retry {
-    /// Further tries at most; 0 gives up at once.
+    /// Most retries; with 0 a client never tries again.
     pub tries: u32,
     /// Pause before the first further try; doubles with each one after it.
     pub backoff: Distribution,
 }
 
-/// Which instance goes first when there are too many. Instances not ready yet always go before.
+/// The order in which surplus instances are removed; those not ready yet always go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Victim {
     /// The one that became ready last.
@@ -238,7 +238,7 @@ pub struct NodeModel {
     pub max: u32,
     /// From an instance's finding no room to a new node's being there.
     pub provisioning: Distribution,
-    /// A node without instances for this long goes.
+    /// A node without instances for this long is removed.
     pub idle: SimSpan,
 }
 
@@ -264,21 +264,21 @@ pub enum FailureKind {
     },
     /// A node dies with all its instances.
     Node,
-    /// The controller is gone for so long and comes back without its memory.
+    /// The controller is down for this long and restarts without its history.
     Controller {
         /// From its death to its return.
         down: SimSpan,
     },
 }
 
-/// Clients in a closed loop: think, ask, wait for the answer, think again.
+/// Clients in a closed loop: think, send, wait for the response, think again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clients {
     /// How many.
     pub count: u32,
-    /// How long each thinks before it asks.
+    /// Think time before each request.
     pub think: Distribution,
-    /// Which revision they ask, by name.
+    /// The revision they send to, by name.
     pub revision: String,
 }
 
@@ -352,7 +352,7 @@ impl Default for StartUp {
 }
 
 impl StartUp {
-    /// One distribution for the whole way from the wish to readiness.
+    /// One distribution for the whole time from the decision to readiness.
     pub const fn total(start: Distribution) -> Self {
         StartUp {
             schedule: Distribution::Constant(SimSpan::ZERO),

@@ -1,7 +1,7 @@
-//! Many settings against the same arrivals: which are worth having?
+//! Many settings against the same arrivals, and the Pareto front of the results.
 //!
 //! A sweep runs every combination of the values of some settings, or a random part of them, on all
-//! cores. Of the results those are on the Pareto front that no other beats in all of cost, tail
+//! cores. Of the results those are on the Pareto front that no other dominates in cost, tail
 //! latency, share of cold starts and share of requests lost.
 
 mod dimension;
@@ -30,19 +30,19 @@ pub enum Plan {
     Grid,
     /// So many, drawn at random without repetition.
     Random {
-        /// How many.
+        /// Number of points.
         runs: usize,
         /// Seed of the draw.
         seed: u64,
     },
 }
 
-/// One combination of settings and what came of it.
+/// One combination of settings and its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepPoint {
     /// The values of the settings that were varied.
     pub settings: BTreeMap<String, String>,
-    /// The settings that differ from point to point, in words.
+    /// The settings that differ from point to point, as `key=value`.
     pub label: String,
     /// What it costs: seconds of instances.
     pub instance_seconds: f64,
@@ -76,8 +76,8 @@ pub struct SweepOutput {
     pub refused: Vec<Refused>,
 }
 
-/// Runs `base` with every combination of `dimensions` that `plan` asks for. `progress` hears of
-/// each run as it is done: how many are, and of how many.
+/// Runs `base` with every combination of `dimensions` that `plan` asks for. `progress` is
+/// called after each run with the number of runs done and of all.
 ///
 /// # Errors
 ///
@@ -186,12 +186,12 @@ pub(crate) fn try_settings(
     Ok(result)
 }
 
-/// Marks the points that no other beats.
+/// Marks the points that no other dominates.
 fn mark_front(points: &mut [SweepPoint]) {
-    let marks: Vec<bool> =
-        points.iter().map(|point| !points.iter().any(|other| other.beats(point))).collect();
-    for (point, mark) in points.iter_mut().zip(marks) {
-        point.on_front = mark;
+    let on_front: Vec<bool> =
+        points.iter().map(|point| !points.iter().any(|other| other.dominates(point))).collect();
+    for (point, on_front) in points.iter_mut().zip(on_front) {
+        point.on_front = on_front;
     }
 }
 
@@ -218,7 +218,7 @@ impl SweepPoint {
     }
 
     /// Whether this point is nowhere worse than `other` and somewhere better.
-    fn beats(&self, other: &SweepPoint) -> bool {
+    fn dominates(&self, other: &SweepPoint) -> bool {
         let pairs = self.figures().into_iter().zip(other.figures());
         let (mut better, mut worse) = (false, false);
         for (mine, theirs) in pairs {

@@ -32,7 +32,7 @@ fn nanos_of_secs(secs: f64) -> u64 {
 impl SimTime {
     /// The beginning of the simulation.
     pub const ZERO: SimTime = SimTime(0);
-    /// An instant that never comes.
+    /// Later than every other instant: never.
     pub const NEVER: SimTime = SimTime(u64::MAX);
 
     /// The instant `nanos` nanoseconds after the beginning.

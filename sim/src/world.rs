@@ -1,17 +1,17 @@
-//! The simulated world: who is where, and what happens next.
+//! The simulated world: the state of a run and the loop that advances it.
 //!
-//! One [`World`] is one run. Time jumps from one thing that happens to the next: events pushed
-//! earlier come first, then an arrival of the same instant, then the beat. The beat is every whole
-//! second: active revisions report, and every second one decides. Who is idle has no beat, so a
-//! thousand quiet revisions cost nothing.
+//! One [`World`] is one run. Time jumps from one event to the next. Of things due at the same
+//! instant, queued events run first, in the order in which they were pushed, then the arrival, then
+//! the tick. A tick is every whole second: active revisions report, and at every second tick their
+//! policies decide. An idle revision does not tick, so a thousand of them cost nothing.
 //!
-//! In reading order, first what there is: `request`, `instance`, `contention` (how requests slow
-//! each other), `revision` (what belongs together), `attention` (what its front door tells out of
-//! turn), `nodes`, `tally` and `totals` (what is counted), `alarm` and `slots`. Each changes itself
-//! alone. Then what happens, where several of them meet: `entry` (a request's way in), `service`
-//! (its service and its end), `fleet` (how instances come and go), `placement` (where), `beat`
-//! (reports and decisions), `out_of_turn` (local mode's), `failure` (what breaks), `levels` (what
-//! rises and falls), `finish` (what it comes to).
+//! In reading order, first the state: `request`, `instance`, `contention` (requests that slow each
+//! other), `revision`, `urgency` (local mode's early reports), `nodes`, `counters` and `totals`,
+//! `alarm` and `slots`. Each of these changes only itself. Then the transitions, which touch
+//! several of them: `entry` (admission of a request), `service` (its service and its end), `fleet`
+//! (start and removal of instances), `placement` (on nodes), `tick` (reports and decisions),
+//! `out_of_turn` (local mode's early decisions), `failure` (injected faults), `levels` (gauges over
+//! time), `finish` (the result).
 
 mod alarm;
 mod contention;
@@ -53,28 +53,28 @@ use request::Request;
 use revision::{Asked, Revision};
 use totals::Totals;
 
-/// How often an observer hears of progress, in arrivals.
+/// Arrivals between two calls of [`Observer::progress`].
 const PROGRESS_EVERY: u64 = 1 << 16;
 /// After the last arrival requests are given this long to end when no duration says otherwise:
 /// longer than any sensible timeout, so that a run whose requests can never be served ends too.
 const LAST_WAIT_NS: u64 = 24 * 3_600 * NANOS_PER_SEC;
 
-/// Events too rare for a kind of their own.
+/// Events that are scheduled too seldom to deserve an event kind of their own.
 #[derive(Debug, Clone)]
 enum ScheduledEvent {
     /// The warm-up is over.
     WarmUp,
     /// A client tries again.
     Retry { revision: u32, service_ns: u64, attempt: u32, client: u32 },
-    /// A client of the closed loop has thought enough.
+    /// A client of the closed loop has finished thinking and sends its next request.
     Client { client: u32 },
-    /// Failure number so-and-so of the scenario.
+    /// The failure with this index in the scenario.
     Failure(usize),
-    /// The controller is back.
+    /// The controller restarts after an outage.
     ControllerBack,
-    /// A node is there.
+    /// An ordered node has joined.
     Node,
-    /// A node without instances may go.
+    /// A node that has been empty `since` then may be removed.
     NodeIdle { node: u32, since: u64 },
 }
 
@@ -93,26 +93,26 @@ pub(crate) struct World<'a, O> {
     requests: Slab<Request>,
     instances: Slab<Instance>,
     revisions: Vec<Revision>,
-    rare: Slab<ScheduledEvent>,
+    scheduled: Slab<ScheduledEvent>,
     nodes: Option<Nodes>,
-    /// Revisions that have a beat, in order of their becoming active.
+    /// Revisions that tick, in the order in which they became active.
     active: Vec<u32>,
-    next_beat: u64,
-    /// The controller makes no decisions until then.
+    next_tick: u64,
+    /// The controller makes no decisions before this time, nanoseconds.
     controller_down_until: u64,
     arrivals: u64,
-    /// Requests that entered, for their numbers.
+    /// Requests that entered so far: the number of the next one.
     entered: u64,
-    /// Clients that will try again.
+    /// Retries that are scheduled.
     retries_pending: u64,
-    /// All revisions together.
+    /// Sums over all revisions.
     total: Totals,
     think: Option<Stream>,
     client_revision: u32,
     decisions: Vec<DecisionRecord>,
     decisions_dropped: u64,
     cold_starts_s: Vec<f64>,
-    /// Someone asked to stop.
+    /// The observer asked for an early end.
     stopped: bool,
 }
 
@@ -134,10 +134,10 @@ impl<'a, O: Observer> World<'a, O> {
             requests: Slab::new(),
             instances: Slab::new(),
             revisions: Vec::new(),
-            rare: Slab::new(),
+            scheduled: Slab::new(),
             nodes,
             active: Vec::new(),
-            next_beat: NEVER,
+            next_tick: NEVER,
             controller_down_until: 0,
             arrivals: 0,
             entered: 0,
@@ -159,7 +159,7 @@ impl<'a, O: Observer> World<'a, O> {
         Ok(world)
     }
 
-    /// Runs to the end and sums up.
+    /// Runs until the duration has passed, or until no work is left, and returns the result.
     pub(crate) fn run(
         mut self,
         source: &mut (dyn ArrivalSource + Send),
@@ -170,12 +170,13 @@ impl<'a, O: Observer> World<'a, O> {
         loop {
             let arrival_at = next.map_or(NEVER, |arrival| arrival.at.as_nanos());
             let event_at = self.events.next_at();
-            let at = arrival_at.min(event_at).min(self.next_beat);
+            let at = arrival_at.min(event_at).min(self.next_tick);
             if at > self.end || at == NEVER || self.stopped {
                 break;
             }
             debug_assert!(at >= self.now, "time goes back from {} to {at}", self.now);
             self.now = at;
+            // Events first: an instance that becomes ready at this instant takes this arrival.
             if event_at == at {
                 if let Some(event) = self.events.pop() {
                     self.handle(event)?;
@@ -183,6 +184,8 @@ impl<'a, O: Observer> World<'a, O> {
             } else if let Some(arrival) = next.filter(|_| arrival_at == at) {
                 self.take(&arrival, source.names())?;
                 next = self.pull(source, at)?;
+                // A run without a duration ends when its requests do; this bounds the ones that
+                // can never be served.
                 if next.is_none() && self.end == NEVER {
                     self.end = at.saturating_add(LAST_WAIT_NS);
                 }
@@ -234,7 +237,7 @@ impl<'a, O: Observer> World<'a, O> {
         }
         if revision as usize >= self.revisions.len() {
             return Err(RunError::Model(format!(
-                "the traffic names revision {revision} before it says what that is called"
+                "the traffic names revision {revision} before it gives that revision a name"
             )));
         }
         let service = arrival.service.map(|span| span.as_nanos());
@@ -252,17 +255,17 @@ impl<'a, O: Observer> World<'a, O> {
         Ok(())
     }
 
-    fn schedule(&mut self, at: u64, rare: ScheduledEvent) {
-        let slot = self.rare.insert(rare);
+    fn schedule(&mut self, at: u64, scheduled: ScheduledEvent) {
+        let slot = self.scheduled.insert(scheduled);
         self.events.push(at, Kind::Other, slot as u32);
     }
 
     fn scheduled_event_due(&mut self, slot: u32) -> Result<(), RunError> {
-        let Some(rare) = self.rare.try_remove(slot as usize) else { return Ok(()) };
-        match rare {
+        let Some(scheduled) = self.scheduled.try_remove(slot as usize) else { return Ok(()) };
+        match scheduled {
             ScheduledEvent::WarmUp => {
                 let now = self.now;
-                self.revisions.iter_mut().for_each(|revision| revision.tally.restart(now));
+                self.revisions.iter_mut().for_each(|revision| revision.counters.restart(now));
                 self.total.restart();
                 Ok(())
             }
@@ -290,7 +293,7 @@ impl<'a, O: Observer> World<'a, O> {
         }
     }
 
-    /// Gets to know revisions that the traffic has named.
+    /// Creates the revisions that the traffic has named since the last call.
     fn register(&mut self, names: &RevisionNames) -> Result<(), RunError> {
         for (index, name) in names.iter().enumerate().skip(self.revisions.len()) {
             let own = self.scenario.revisions.get(name).map(|model| Arc::new(model.clone()));
@@ -304,7 +307,7 @@ impl<'a, O: Observer> World<'a, O> {
             };
             let revision = Revision::new(index, name, model, &self.streams, self.now, asked)
                 .map_err(|problem| RunError::Setting { revision: name.to_owned(), problem })?;
-            self.total.meet(u64::from(revision.is_proxied()));
+            self.total.add_revision(u64::from(revision.is_proxied()));
             self.revisions.push(revision);
             self.begin_revision(index);
         }
@@ -329,7 +332,7 @@ impl<'a, O: Observer> World<'a, O> {
         Ok(())
     }
 
-    /// A client begins to think, and will ask when it is done.
+    /// Schedules a client's next request after a think time.
     fn client_thinks(&mut self, client: u32) {
         let (Some(clients), Some(stream)) = (&self.scenario.clients, &mut self.think) else {
             return;

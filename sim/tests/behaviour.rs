@@ -172,7 +172,7 @@ fn lost_reports_count_as_silence_in_knative_and_are_filled_in_by_tidegate() {
 
 #[test]
 fn a_sample_of_the_instances_stands_for_all_and_counts_nobody_twice() {
-    // Without a target for bursts requests go straight to the instances, each of which is asked.
+    // Without a target for bursts requests go straight to the instances, each of which is scraped.
     let mut revision =
         knative(&[("metric", "rps"), ("target", "4"), ("target-burst-capacity", "0")]);
     revision.reporting.sampling = Sampling::Knative;
@@ -200,8 +200,8 @@ impl CustomPolicy for TenEach {
 impl Policy for TenEachPolicy {
     fn tick(&mut self, input: &TickInput<'_>) -> Decision {
         let Observed { in_flight, waiting, .. } = input.observed.unwrap_or_default();
-        let wish = (in_flight + waiting).div_ceil(10);
-        FixedPolicy::new(wish).tick(input)
+        let desired = (in_flight + waiting).div_ceil(10);
+        FixedPolicy::new(desired).tick(input)
     }
 }
 
@@ -221,12 +221,13 @@ fn a_sweep_finds_the_front_and_names_what_contradicts_itself() {
         Dimension::parse("target=2,4,8").expect("parses"),
         Dimension::parse("min-scale=0,1,9").expect("parses"),
     ];
-    let mut heard = 0;
+    let mut progress_calls = 0;
     let threads = NonZeroUsize::new(2).expect("is not zero");
     let traffic = traffic("onoff:20,30s,120s", 600);
     let output =
-        sweep(&base, &traffic, &dimensions, Plan::Grid, threads, |_, _| heard += 1).expect("runs");
-    assert_eq!((output.points.len(), output.refused.len(), heard), (6, 3, 9));
+        sweep(&base, &traffic, &dimensions, Plan::Grid, threads, |_, _| progress_calls += 1)
+            .expect("runs");
+    assert_eq!((output.points.len(), output.refused.len(), progress_calls), (6, 3, 9));
     assert!(output.refused[0].reason.contains("min-scale"), "{}", output.refused[0].reason);
     let cheapest = output
         .points
@@ -297,7 +298,7 @@ fn what_cannot_be_run_is_refused_with_its_reason() {
         ..knative(&[])
     });
     assert!(error.contains("expected 0 to 1"), "{error}");
-    let clients = Clients { count: 1, think: law("exp:1s"), revision: "nobody".to_owned() };
+    let clients = Clients { count: 1, think: law("exp:1s"), revision: "unknown".to_owned() };
     let duration = Some(SimSpan::from_secs(10));
     let closed = Scenario { clients: Some(clients), duration, ..scenario(knative(&[])) };
     let error = run(&closed, &traffic("poisson:1", 10), &mut ()).expect_err("refuses");

@@ -148,7 +148,7 @@ prop_compose! {
     }
 }
 
-/// Counts what it is told, by outcome.
+/// Counts ended requests by outcome.
 #[derive(Default)]
 struct Counts {
     ended: [u64; 4],

@@ -1,10 +1,10 @@
-//! The story: in cluster mode a revision that has been quiet for twice its window has no beat, so
-//! nobody cut its account; the first report after a long rest then averaged the rest and the new
-//! load together. A burst into a revision that had rested for an hour counted as nothing in its
-//! first second, and one into a fresh revision as what it was.
+//! The story: in cluster mode a revision that has been quiet for twice its window does not tick, so
+//! its meter's period was not closed; the first report after a long rest then averaged the rest and
+//! the new load together. A burst into a revision that had rested for an hour counted as nothing in
+//! its first second, and one into a fresh revision as what it was.
 //!
-//! Whoever serves a revision reports every second, also while nobody is there: what was said of the
-//! rest is no part of the first second after it.
+//! Real sidecars report every second, also without load, so the rest is no part of the first second
+//! after it.
 
 use tidegate_sim::arrival::ArrivalList;
 use tidegate_sim::scenario::{Path, StartUp};

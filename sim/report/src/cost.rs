@@ -6,7 +6,7 @@ use tidegate_sim::result::SimResult;
 
 use crate::figures;
 
-/// Prices in any currency; all zero means that nobody asked.
+/// Prices in any currency; all zero means that no cost is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Prices {
     /// For an instance alive for an hour.

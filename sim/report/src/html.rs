@@ -159,8 +159,8 @@ fn differences(text: &mut String, first: (&str, &SimResult), others: &[(&str, &S
 fn comparison_table(text: &mut String, results: &[(&str, &SimResult)], prices: Prices) {
     text.push_str("<div class=\"scroll\"><table class=\"figures\"><thead><tr><th></th>");
     for (index, (name, _)) in results.iter().enumerate() {
-        let mark = index % 6;
-        let _ = write!(text, "<th><span class=\"run run{mark}\"></span>{}</th>", escape(name));
+        let colour = index % 6;
+        let _ = write!(text, "<th><span class=\"run run{colour}\"></span>{}</th>", escape(name));
     }
     text.push_str("</tr></thead><tbody>");
     for (name, value) in labels::figure_rows(prices) {

@@ -92,7 +92,7 @@ pub fn scatter(title: &str, points: &[SweepPoint]) -> Scene {
     Scene { width: SIZE.0, height: SIZE.1, title: title.to_owned(), description, shapes }
 }
 
-/// Points of the front that no other beats in cost and tail latency alone, cheapest first.
+/// Points of the front that no other dominates in cost and tail latency alone, cheapest first.
 fn staircase(points: &[SweepPoint]) -> Vec<&SweepPoint> {
     let mut front: Vec<&SweepPoint> = points.iter().filter(|point| point.on_front).collect();
     front.sort_by(|left, right| {

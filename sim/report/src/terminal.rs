@@ -70,7 +70,7 @@ pub fn summary(run: &RunOutput, terminal: Terminal, prices: Prices) -> String {
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n") + "\n"
 }
 
-/// The lines people came for, last on the screen: name, value, note.
+/// The key figures, last on the screen: name, value, note.
 fn headline(result: &SimResult, prices: Prices) -> Vec<(&'static str, String, String)> {
     let lost = result.rejected + result.timed_out + result.failed;
     let share = |part: u64| {

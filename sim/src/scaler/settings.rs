@@ -73,7 +73,7 @@ pub(crate) fn hpa(settings: &RevisionSettings, lifecycle: &LifecycleSpec) -> Hpa
 }
 
 /// Local mode's way to zero: quicker than a whole window, and a longer idle time keeps the last
-/// instance. There is no way around the front door, so it need not be in the path for a while
+/// instance. There is no path around the activator, so it need not be in the path for a while
 /// first.
 fn apply_idle(idle: SimSpan, settings: &mut RevisionSettings, lifecycle: &mut LifecycleSpec) {
     let milliseconds =

@@ -1,7 +1,8 @@
-//! The controller and the simulator drive the same decider: told the same, they decide the same.
+//! The controller and the simulator drive the same decision code: from equal inputs they make equal
+//! decisions.
 //!
 //! A random world (what an activator reports each second, how many wait, how many instances are
-//! ready) is told to both. What could differ is the wiring around the library's driver: when a
+//! ready) is fed to both. What could differ is the wiring around the library's driver: when a
 //! decision is due, in turn and out of turn, what is recorded before it, what is seen at it, and
 //! what follows. Policies that the simulator follows without a lifecycle are not compared: when the
 //! lifecycle wants to be asked again, a decision is due.
@@ -19,12 +20,12 @@ use crate::time::SimSpan;
 
 /// Whole seconds since 1970 at which the world begins.
 const BEGIN_MS: i64 = 1_000_000_000;
-/// Reports come so long after each whole second; the controller closes a second in its middle.
+/// Delay of reports after each whole second, ms; the controller closes a second in its middle.
 const REPORT_PHASE_MS: i64 = 250;
-/// A controller that starts nothing itself hears the past for so long, and decides then.
+/// A controller that starts no instances itself collects history for this long before it decides.
 const WARM_UP_MS: i64 = 2_500;
 
-/// What an activator says of one second.
+/// What an activator reports of one second.
 #[derive(Debug, Clone, Copy)]
 struct Second {
     concurrency: f64,
@@ -32,7 +33,7 @@ struct Second {
     waiting: u32,
 }
 
-/// A decision: when, what was wished, what is asked for, and whether in panic.
+/// A decision: when, the recommendation, the number wanted, and whether in panic.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Decided {
     at_ms: i64,
@@ -80,7 +81,7 @@ impl Theirs {
                     _ => false,
                 };
                 let outcome = record.explanation.outcome;
-                // What is not valid leaves the last wish in place.
+                // An invalid decision leaves the last recommendation in place.
                 let before = self.decided.last().map_or(UNDECIDED, |last| last.desired);
                 self.decided.push(Decided {
                     at_ms: record.unix_ms,
@@ -106,7 +107,7 @@ struct Ours {
     /// Averages that have been reported and belong to no closed second yet.
     said: Vec<f64>,
     /// Whether an instance has reported since a second was closed: silence is not zero.
-    heard: bool,
+    received: bool,
     next_second: i64,
     decided: Vec<Decided>,
 }
@@ -124,7 +125,7 @@ impl Ours {
         if self.is_at_rest() {
             self.said.clear();
             self.next_second = second_after(at_ms);
-            self.scaler.rouse(nanos_of(at_ms));
+            self.scaler.wake(nanos_of(at_ms));
         }
         self.last = second;
         self.said.push(second.concurrency);
@@ -146,7 +147,7 @@ impl Ours {
             let said = std::mem::take(&mut self.said);
             let average = said.iter().sum::<f64>() / said.len().max(1) as f64;
             let rest = self.scaler.take_rest(average);
-            if std::mem::take(&mut self.heard) {
+            if std::mem::take(&mut self.received) {
                 self.record(at_ms, Origin::Instances, 0.0);
             }
             if !said.is_empty() {
@@ -217,11 +218,11 @@ impl World {
         let mut theirs =
             Theirs { state: State::new(UndeclaredRevisions::Refuse), decided: Vec::new() };
         theirs.apply(BEGIN_MS, Event::Declare(Box::new(declaration(model))));
-        let name = InstanceName::new("door").expect("a name");
-        let greeting = Hello::Activator { name, max_waiting: 0, token: None };
-        theirs.apply(BEGIN_MS, Event::Connected { reporter: ACTIVATOR, greeting });
+        let name = InstanceName::new("activator").expect("a name");
+        let hello = Hello::Activator { name, max_waiting: 0, token: None };
+        theirs.apply(BEGIN_MS, Event::Connected { reporter: ACTIVATOR, greeting: hello });
         for number in 0..ready {
-            let greeting = Hello::QueueProxy {
+            let hello = Hello::QueueProxy {
                 revision: RevisionId::new("default", "web").expect("a name"),
                 instance: InstanceName::new(&format!("web-{number}")).expect("a name"),
                 address: format!("127.0.0.1:{}", 9_000 + number),
@@ -230,15 +231,17 @@ impl World {
                 start_unix_ms: 1,
                 token: None,
             };
-            theirs
-                .apply(BEGIN_MS, Event::Connected { reporter: instance_stream(number), greeting });
+            theirs.apply(
+                BEGIN_MS,
+                Event::Connected { reporter: instance_stream(number), greeting: hello },
+            );
         }
         let scaler =
             Scaler::new(model, nanos_of(BEGIN_MS), Explains::No).expect("settings are good");
         let last = Second { concurrency: 0.0, executing: 0, waiting: 0 };
         let next_second = second_after(BEGIN_MS);
-        let (said, heard, decided) = (Vec::new(), false, Vec::new());
-        let ours = Ours { scaler, ready, wanted: 0, last, said, heard, next_second, decided };
+        let (said, received, decided) = (Vec::new(), false, Vec::new());
+        let ours = Ours { scaler, ready, wanted: 0, last, said, received, next_second, decided };
         World { theirs, ours }
     }
 
@@ -246,7 +249,7 @@ impl World {
     fn pass_until(&mut self, end_ms: i64) {
         while let Some(due) = self.theirs.next_due().filter(|due| *due <= end_ms) {
             if due == BEGIN_MS + WARM_UP_MS {
-                // Both know nothing but what is there.
+                // Both have only the present state to decide from.
                 let ready = self.ours.ready;
                 self.ours.scaler.restart(ready, ready, nanos_of(due));
                 self.ours.wanted = ready;
@@ -262,7 +265,7 @@ impl World {
             let report = said(number, at_ms, quiet);
             let reporter = instance_stream(instance);
             self.theirs.apply(at_ms, Event::Reported { reporter, report });
-            self.ours.heard = true;
+            self.ours.received = true;
         }
         if let Some(second) = second {
             let revision = Some(RevisionId::new("default", "web").expect("a name"));
@@ -292,7 +295,7 @@ proptest! {
             ..RevisionModel::default()
         };
         let mut world = World::new(&model, ready);
-        // Nobody is heard until the first decision, which is made of what is there.
+        // No report counts before the first decision, which is made from the present state.
         let numbered = (1_u64..).zip([None; 3].into_iter().chain(seconds.into_iter().map(Some)));
         let mut at_ms = BEGIN_MS + REPORT_PHASE_MS;
         for (number, second) in numbered {

@@ -1,4 +1,4 @@
-//! A scenario in words and numbers, for the settings of a result.
+//! A scenario as names and values, for the settings of a result.
 
 use std::collections::BTreeMap;
 
@@ -207,7 +207,7 @@ impl PolicyChoice {
     }
 }
 
-/// Names of the policies, for whoever mistypes one.
+/// Names of the policies, for the error on an unknown one.
 const POLICIES: [&str; 5] = ["kpa", "tidegate", "hpa", "fixed", "keep-alive"];
 
 impl std::fmt::Display for Contention {

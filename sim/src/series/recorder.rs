@@ -19,7 +19,7 @@ pub(crate) enum Level {
     Proxied,
 }
 
-/// How many levels there are.
+/// Number of levels.
 const LEVELS: usize = 9;
 
 /// Something that happens at an instant.
@@ -33,7 +33,7 @@ pub(crate) enum Count {
     ColdStart,
 }
 
-/// How many kinds of count there are.
+/// Number of kinds of count.
 const COUNTS: usize = 6;
 
 #[derive(Debug, Clone, Default)]
@@ -62,7 +62,7 @@ pub(crate) struct SeriesRecorder {
 }
 
 impl Step {
-    /// Takes in the step that follows.
+    /// Merges the step that follows.
     fn absorb(&mut self, next: Step) {
         for (mine, theirs) in self.counts.iter_mut().zip(next.counts) {
             *mine += theirs;

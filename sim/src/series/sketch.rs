@@ -4,7 +4,7 @@
 const STEPS_PER_OCTAVE: usize = 8;
 /// Doublings above the exact range: up to 2^41 microseconds, 25 days.
 const OCTAVES: usize = 38;
-/// Values below this many microseconds are told apart exactly.
+/// Values below this many microseconds are resolved exactly.
 const EXACT: u64 = STEPS_PER_OCTAVE as u64;
 const LEN: usize = STEPS_PER_OCTAVE * (OCTAVES + 1);
 

@@ -1,9 +1,9 @@
-//! The one event at which something is to be looked at.
+//! A timer: at most one event of each thing is pending.
 
 use crate::events::{EventQueue, Kind, NEVER, Tag};
 
-/// The next event of something that wants to be looked at. A later time than that of the event
-/// pending needs no push: the pending one looks again.
+/// The pending event of one timer. A time later than that of the pending event needs no push: its
+/// handler sets the timer again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Alarm {
     tag: Tag,
@@ -14,7 +14,7 @@ impl Alarm {
     /// Nothing is pending.
     pub(crate) const OFF: Alarm = Alarm { tag: Tag::NONE, at: NEVER };
 
-    /// Makes sure that `kind` number `slot` is looked at by `at`, or now if that has passed.
+    /// Schedules an event for `kind` number `slot` at `at`, or now if that has passed.
     #[inline]
     pub(crate) fn set(
         &mut self,

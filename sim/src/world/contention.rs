@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     count: u32,
     /// By the work at which they are done. Bits of a double that is not negative sort like it.
     finishes: BinaryHeap<Reverse<(u64, Job)>>,
-    /// By the time at which they are given up.
+    /// By the time at which they time out.
     deadlines: BinaryHeap<Reverse<(u64, Job)>>,
 }
 
@@ -69,7 +69,7 @@ impl Contention {
 }
 
 impl Shared {
-    /// Nobody yet.
+    /// An instance without requests.
     pub(crate) fn new() -> Self {
         Shared {
             work: 0.0,
@@ -108,7 +108,7 @@ impl Shared {
         }
     }
 
-    /// When somebody is done or given up next; `u64::MAX` when nobody is here.
+    /// When the next request completes or times out, nanoseconds; `u64::MAX` without any.
     pub(crate) fn next_at(&mut self, law: &Contention, alive: impl Fn(Job) -> bool) -> u64 {
         while self.finishes.peek().is_some_and(|Reverse((_, job))| !alive(*job)) {
             self.finishes.pop();
@@ -123,8 +123,8 @@ impl Shared {
         finish.min(self.deadlines.peek().map_or(u64::MAX, |Reverse((deadline, _))| *deadline))
     }
 
-    /// Somebody who is done or given up at `now`, and whether it was done. Call until it gives
-    /// `None`.
+    /// Removes a request that completes or times out at `now`, and whether it completed. Call until
+    /// it returns `None`.
     pub(crate) fn take_due(
         &mut self,
         now: u64,

@@ -1,4 +1,4 @@
-//! A request's way in: counted, let in, put in line, or refused.
+//! Admission of a request: it is counted, then sent to an instance, queued or refused.
 
 use tidegate_admission::{self as admission, Moment};
 
@@ -18,7 +18,7 @@ impl<O: Observer> World<'_, O> {
         client: u32,
         attempt: u32,
     ) -> Result<(), RunError> {
-        // Roused before it is counted: the period that begins is the one that it belongs to.
+        // Woken before it is counted: the period that begins now is the one that it belongs to.
         self.activate(index);
         let newcomer = self.revisions[index as usize].receive(self.now, service_ns);
         let request = self.insert_request(index, newcomer, client, attempt)?;
@@ -26,11 +26,11 @@ impl<O: Observer> World<'_, O> {
         self.show_change(index, Level::Concurrency, 1);
         let revision = &mut self.revisions[index as usize];
         let entrance = match newcomer.way {
-            Way::FrontDoor => revision.ask_activator(self.now, request),
+            Way::Activator => revision.ask_activator(self.now, request),
             Way::Direct => revision.ask_ingress(self.now),
         };
         match (entrance, newcomer.way) {
-            (Entrance::Sent(instance), Way::FrontDoor) => self.reach(request, instance),
+            (Entrance::Sent(instance), Way::Activator) => self.reach(request, instance),
             (Entrance::Sent(instance), Way::Direct) => self.reach_directly(request, instance),
             (Entrance::Waiting, _) => self.wait_at_activator(index, request),
             (Entrance::Refused, _) => self.end_request(request, Outcome::Rejected),
@@ -51,7 +51,7 @@ impl<O: Observer> World<'_, O> {
         let request = entry.key() as u32;
         if request > MAX_SLOT {
             let problem = "more than 67 million requests are in the system; the settings keep up \
-                           with none of them, lower the load or bound the front door's line";
+                           with none of them, lower the load or bound the activator's queue";
             return Err(RunError::Model(problem.to_owned()));
         }
         let number = self.entered;
@@ -63,8 +63,8 @@ impl<O: Observer> World<'_, O> {
     fn note_arrival(&mut self, index: u32, cold: Cold, attempt: u32) {
         let revision = &mut self.revisions[index as usize];
         if self.now >= self.counted_from {
-            revision.tally.requests += 1;
-            revision.tally.retries += u64::from(attempt > 0);
+            revision.counters.requests += 1;
+            revision.counters.retries += u64::from(attempt > 0);
         }
         let exact = revision.is_exact();
         self.count(index, Count::Arrival);
@@ -73,10 +73,10 @@ impl<O: Observer> World<'_, O> {
         }
     }
 
-    /// A request has to wait for an instance to start.
+    /// Counts a request that has to wait for an instance to start.
     fn note_cold_start(&mut self, index: u32) {
         if self.now >= self.counted_from {
-            self.revisions[index as usize].tally.cold_starts += 1;
+            self.revisions[index as usize].counters.cold_starts += 1;
         }
         self.count(index, Count::ColdStart);
         if self.cold_starts_s.len() < self.scenario.recording.cold_starts as usize {
@@ -84,26 +84,26 @@ impl<O: Observer> World<'_, O> {
         }
     }
 
-    /// A request stands in the front door's line.
+    /// Puts a request into the activator's queue.
     fn wait_at_activator(&mut self, index: u32, request: u32) {
         self.change(index, Level::Waiting, 1);
         let revision = &mut self.revisions[index as usize];
         revision.watch_activator_queue(self.now, &mut self.events);
         if revision.is_exact() {
-            // Whoever cannot be served at once makes an instance start.
+            // The exact policy starts an instance for each request that cannot be served at once.
             self.requests[request as usize].cold = Cold::Yes;
             self.note_cold_start(index);
         }
     }
 
-    /// Someone in the front door's line goes to an instance.
+    /// Sends the head of the activator's queue to the instance that was granted to it.
     pub(super) fn granted(&mut self, index: u32, grant: admission::Grant) {
         let (request, instance) = self.revisions[index as usize].granted(grant);
         self.change(index, Level::Waiting, -1);
         self.reach(request, instance);
     }
 
-    /// A request that nobody has counted yet reaches an instance.
+    /// A request that bypassed the activator, and was not metered there, reaches an instance.
     fn reach_directly(&mut self, request: u32, instance: u32) {
         if let Some(meter) = &mut self.instances[instance as usize].meter {
             meter.arrive(Moment::from_nanos(self.now), admission::Source::Direct);
@@ -136,7 +136,7 @@ impl<O: Observer> World<'_, O> {
         }
     }
 
-    /// A revision's line or policy has something to do.
+    /// A revision's queue deadline or wake-up is due, unless the event is stale.
     pub(super) fn revision_due(&mut self, index: u32, tag: Tag) {
         let revision = &mut self.revisions[index as usize];
         if revision.wake_rings(tag) {

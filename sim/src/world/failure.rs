@@ -1,4 +1,4 @@
-//! What breaks, and what is done about it.
+//! Injected failures, and the platform's recovery from them.
 
 use super::{ScheduledEvent, World};
 use crate::record::Observer;
@@ -6,7 +6,7 @@ use crate::scaler::Trigger;
 use crate::scenario::FailureKind;
 
 impl<O: Observer> World<'_, O> {
-    /// Failure number `index` of the scenario happens.
+    /// Injects failure number `index` of the scenario.
     pub(super) fn fail(&mut self, index: usize) {
         let Some(failure) = self.scenario.failures.get(index) else { return };
         match &failure.kind {
@@ -40,13 +40,13 @@ impl<O: Observer> World<'_, O> {
         self.replace_lost(index);
     }
 
-    /// The platform keeps the number that was asked for, whoever decides.
+    /// Replaces lost instances: the platform keeps the number wanted without any decision.
     fn replace_lost(&mut self, index: u32) {
         let wanted = self.revisions[index as usize].wanted();
         self.scale_to(index, wanted);
     }
 
-    /// The controller comes back without its memory.
+    /// The controller restarts without its history.
     pub(super) fn controller_back(&mut self) {
         if self.now < self.controller_down_until {
             return;

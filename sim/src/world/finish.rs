@@ -1,4 +1,4 @@
-//! The end of a run: what it all comes to.
+//! The end of a run: its result.
 
 use std::collections::BTreeMap;
 
@@ -34,9 +34,9 @@ impl<O: Observer> World<'_, O> {
         let mut results = Vec::with_capacity(self.revisions.len());
         let mut sum = Sum::default();
         for (revision, (in_flight, inside)) in self.revisions.iter_mut().zip(in_flight) {
-            let result = revision.tally.result(&revision.name, end, in_flight, inside);
-            debug_assert!(revision.tally.adds_up(in_flight, inside), "the counts do not add up");
-            sum.add(&result, &revision.tally);
+            let result = revision.counters.result(&revision.name, end, in_flight, inside);
+            debug_assert!(revision.counters.adds_up(in_flight, inside), "the counts do not add up");
+            sum.add(&result, &revision.counters);
             results.push(result);
             if let Some(recorder) = revision.series_mut().take() {
                 series.push(recorder.finish(end, Some(revision.name.clone())));
@@ -72,11 +72,11 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, _result: &RevisionResult, tally: &super::counters::Counters) {
-        self.latency.merge(&tally.latency);
-        self.wait.merge(&tally.wait);
-        self.ready += tally.ready_area();
-        self.busy += tally.busy_area();
+    fn add(&mut self, _result: &RevisionResult, counters: &super::counters::Counters) {
+        self.latency.merge(&counters.latency);
+        self.wait.merge(&counters.wait);
+        self.ready += counters.ready_area();
+        self.busy += counters.busy_area();
     }
 
     fn result(&self, parts: &[RevisionResult], peak_ready: u64, peak_alive: u64) -> SimResult {

@@ -1,4 +1,4 @@
-//! How instances come and go.
+//! Start, readiness, draining and removal of instances.
 
 use tidegate_admission::Grant;
 
@@ -9,7 +9,7 @@ use crate::record::{Observer, Outcome};
 use crate::series::recorder::Level;
 
 impl<O: Observer> World<'_, O> {
-    /// A revision that was just met gets the instances it begins with, ready at once.
+    /// Gives a new revision its initial instances, which are ready at once.
     pub(super) fn begin_revision(&mut self, index: u32) {
         self.show(index, Level::Proxied);
         let initial = self.revisions[index as usize].initial();
@@ -35,7 +35,7 @@ impl<O: Observer> World<'_, O> {
     /// Starts or stops instances until there are as many as wanted.
     pub(super) fn scale_to(&mut self, index: u32, wanted: u32) {
         if self.revisions[index as usize].wanted() != wanted {
-            self.revisions[index as usize].tally.scale_events += 1;
+            self.revisions[index as usize].counters.scale_events += 1;
             self.set_wanted(index, wanted);
         }
         while self.revisions[index as usize].staying() < wanted {
@@ -55,7 +55,7 @@ impl<O: Observer> World<'_, O> {
         slot
     }
 
-    /// An instance has its place and starts.
+    /// Starts an instance that has a place on a node, or needs none.
     pub(super) fn start_instance(&mut self, slot: u32, pulls: Pull) {
         let place = &mut self.instances[slot as usize];
         place.state = State::Starting;
@@ -68,7 +68,7 @@ impl<O: Observer> World<'_, O> {
     pub(super) fn instance_due(&mut self, slot: u32, tag: Tag) {
         let Some(place) = self.instances.get_mut(slot as usize) else { return };
         if place.due.rings(tag) {
-            return self.visit_instance(slot);
+            return self.serve_due(slot);
         }
         if place.change != tag {
             return;
@@ -100,7 +100,7 @@ impl<O: Observer> World<'_, O> {
         }
     }
 
-    /// Lets one instance go: one that is not ready if there is any, else a victim.
+    /// Removes one instance: one that is not ready if there is any, else a victim.
     fn dismiss_one(&mut self, index: u32) {
         let revision = &mut self.revisions[index as usize];
         if let Some(slot) = revision.last_starting() {
@@ -113,7 +113,7 @@ impl<O: Observer> World<'_, O> {
         }
     }
 
-    /// A ready instance takes nothing new, and goes when it has nothing left.
+    /// Drains a ready instance, and removes it once it is empty.
     fn drain_instance(&mut self, slot: u32) {
         let index = self.leave_ready(slot);
         let place = &mut self.instances[slot as usize];
@@ -147,7 +147,7 @@ impl<O: Observer> World<'_, O> {
         index
     }
 
-    /// An instance that holds nothing is gone.
+    /// Removes an instance that holds no requests.
     pub(super) fn remove_instance(&mut self, slot: u32) {
         let Some(place) = self.instances.get(slot as usize) else { return };
         let (index, state) = (place.revision, place.state);
@@ -176,9 +176,9 @@ impl<O: Observer> World<'_, O> {
         let index = place.revision;
         place.shared = None;
         place.breaker = None;
-        // Nobody is sent there any more while its requests end.
+        // Unregistered first: ending its requests frees slots that must not be granted again.
         self.revisions[index as usize].forget(place);
-        // Rare enough to look through everyone who is in the system.
+        // A scan of all requests: failures are too few to keep a list for each instance.
         let here = self.requests.iter().filter(|(_, request)| request.instance == slot);
         let lost: Vec<(u32, bool)> =
             here.map(|(key, request)| (key as u32, request.waits())).collect();

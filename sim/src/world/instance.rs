@@ -23,12 +23,12 @@ pub(crate) enum State {
     Draining,
 }
 
-/// Whether an instance's node lacks the image.
+/// Whether an instance's node has to fetch the image first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pull {
-    /// It must be fetched.
+    /// The image must be fetched.
     Needed,
-    /// It is there.
+    /// The node has the image.
     Cached,
 }
 
@@ -42,26 +42,26 @@ pub(crate) struct Instance {
     pub(crate) node: u32,
     /// Requests being served or waiting here.
     pub(crate) holds: u32,
-    /// Its name at the front door while it is known there.
-    pub(crate) at_front_door: Option<InstanceId>,
-    /// Its name on the direct way while it is known there.
+    /// Its id in the activator's dispatcher while it is registered there.
+    pub(crate) at_activator: Option<InstanceId>,
+    /// Its id in the ingress's dispatcher while it is registered there.
     pub(crate) at_ingress: Option<InstanceId>,
-    /// The sidecar's limit and line; only where requests can come both ways.
+    /// The sidecar's limit and queue; only where requests may bypass the activator.
     pub(crate) breaker: Option<Breaker>,
-    /// Which request holds which place in the line.
+    /// The request in each place of the sidecar's queue.
     pub(crate) waiters: Slots,
-    /// The sidecar's account of direct requests; only where each instance is asked by itself.
+    /// The sidecar's meter of direct requests; only where instances are scraped one by one.
     pub(crate) meter: Option<Box<Meter>>,
     /// Requests that slow each other; only with contention.
     pub(crate) shared: Option<Box<Shared>>,
     /// The event at which its state changes by itself; any other one is stale.
     pub(crate) change: Tag,
-    /// When somebody in `shared` or in line is due.
+    /// The next completion or timeout in `shared` or in the queue.
     pub(crate) due: Alarm,
 }
 
 impl Instance {
-    /// Number `number` of a revision, for which there is no room yet.
+    /// Instance number `number` of a revision, not yet placed on a node.
     pub(crate) fn new(revision: u32, number: u32) -> Self {
         Instance {
             revision,
@@ -69,7 +69,7 @@ impl Instance {
             state: State::Pending,
             node: NO_NODE,
             holds: 0,
-            at_front_door: None,
+            at_activator: None,
             at_ingress: None,
             breaker: None,
             waiters: Slots::default(),
@@ -86,7 +86,7 @@ impl Instance {
         self.state == State::Ready
     }
 
-    /// Whether it is on its way out and has finished what it had.
+    /// Whether it drains and holds no more requests.
     pub(crate) fn is_drained(&self) -> bool {
         self.state == State::Draining && self.holds == 0
     }

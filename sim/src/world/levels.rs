@@ -1,4 +1,4 @@
-//! What rises and falls, of a revision and of all together.
+//! Levels over time, of each revision and of all together.
 //!
 //! Every caller names one level, so what follows is inlined always: the compiler then keeps the
 //! branch of that level alone. Left to itself it does not, which costs 4 % of a request.
@@ -12,13 +12,13 @@ impl<O: Observer> World<'_, O> {
     #[inline(always)]
     pub(super) fn change(&mut self, index: u32, level: Level, change: i64) {
         let revision = &mut self.revisions[index as usize];
-        revision.tally.shift(self.now, level, change);
+        revision.counters.shift(self.now, level, change);
         revision.draw(self.now, level);
         self.total.shift(level, change);
         self.total.draw(self.now, level);
     }
 
-    /// A level changes that the revision's tally has been told of.
+    /// Shows a change of a level that the revision's counters contain already.
     #[inline(always)]
     pub(super) fn show_change(&mut self, index: u32, level: Level, change: i64) {
         self.total.shift(level, change);

@@ -18,12 +18,12 @@ struct Node {
     empty_since: u64,
 }
 
-/// All machines, and who waits for room.
+/// All machines, and the instances that wait for a place.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     model: NodeModel,
     nodes: Slab<Node>,
-    /// Nodes on their way.
+    /// Nodes ordered that have not joined yet.
     ordered: u32,
     /// Instances that wait for room, in order of their creation.
     pending: Vec<u32>,
@@ -54,22 +54,23 @@ impl Nodes {
         if node.images.insert(revision) { Pull::Needed } else { Pull::Cached }
     }
 
-    /// An instance waits for room, and so do those behind it.
+    /// Queues an instance for a place; later ones queue behind it.
     pub(crate) fn wait(&mut self, slot: u32) {
         self.pending.push(slot);
     }
 
-    /// Whether nobody waits for room.
+    /// Whether no instance waits for a place.
     pub(crate) fn is_enough(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// Everybody who waited for room, in order.
+    /// Takes all instances that wait for a place, in order.
     pub(crate) fn take_pending(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.pending)
     }
 
-    /// Orders nodes so that all who wait will have room: how long each takes, nanoseconds.
+    /// Orders as many nodes as the waiting instances need; returns how long each takes,
+    /// nanoseconds.
     pub(crate) fn order(&mut self) -> Vec<u64> {
         let needed = (self.pending.len() as u32).div_ceil(self.model.capacity.max(1));
         let room = self.model.max.saturating_sub(self.nodes.len() as u32 + self.ordered);
@@ -79,13 +80,13 @@ impl Nodes {
         (0..shortage).map(|_| provisioning.sample(&mut self.stream).as_nanos()).collect()
     }
 
-    /// A node that was ordered is there, and empty; gives its number.
+    /// Adds an ordered node, empty; returns its number.
     pub(crate) fn arrive(&mut self, now: u64) -> u32 {
         self.ordered = self.ordered.saturating_sub(1);
         self.nodes.insert(Node { used: 0, images: BTreeSet::new(), empty_since: now }) as u32
     }
 
-    /// An instance leaves its node; whether that is empty now.
+    /// Takes an instance off its node; returns whether the node is empty now.
     pub(crate) fn leave(&mut self, node: u32, now: u64) -> Option<bool> {
         let left = self.nodes.get_mut(node as usize)?;
         left.used -= 1;
@@ -95,12 +96,12 @@ impl Nodes {
         Some(left.used == 0)
     }
 
-    /// When a node that is empty since `now` may go.
+    /// When a node that is empty since `now` may be removed, nanoseconds.
     pub(crate) fn idle_until(&self, now: u64) -> u64 {
         now.saturating_add(self.model.idle.as_nanos())
     }
 
-    /// A node goes that has been empty since `since`, if so many are not needed.
+    /// Removes a node that has been empty since `since`, unless the minimum needs it.
     pub(crate) fn retire(&mut self, node: u32, since: u64) {
         let node = node as usize;
         let idle = |node: &Node| node.used == 0 && node.empty_since == since;
@@ -109,7 +110,7 @@ impl Nodes {
         }
     }
 
-    /// The fullest node dies; gives which.
+    /// Fails the fullest node; returns its number.
     pub(crate) fn fail(&mut self) -> Option<u32> {
         let fullest = self.nodes.iter().max_by_key(|(key, node)| (node.used, *key));
         let dead = fullest.map(|(key, _)| key)?;

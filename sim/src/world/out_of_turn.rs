@@ -1,9 +1,9 @@
-//! Local mode's reports and decisions out of turn.
+//! Local mode's reports and decisions between two ticks.
 //!
-//! In local mode the front door tells the controller at once that a line has formed or has doubled,
-//! and the controller decides at once, by what is there at that moment. When to tell is said by the
-//! reporters' machine and when to decide by the scaler's driver, as in production; here are only
-//! the timers that both are waited for with.
+//! In local mode the activator reports at once that a queue has formed or doubled, and the
+//! controller decides at once from the state of that moment. When to report is decided by
+//! [`tidegate_admission::EarlyReports`], when to decide by the scaler's driver, both as in
+//! production; this module has only their timers.
 
 use tidegate_autoscaler::driver::Urgency;
 
@@ -12,29 +12,29 @@ use crate::record::Observer;
 use crate::scaler::Trigger;
 
 impl<O: Observer> World<'_, O> {
-    /// After an arrival: the front door tells of a line that formed, at once or as soon as it may.
+    /// After an arrival: reports a queue that has just formed, at once or as soon as allowed.
     pub(super) fn attend_arrival(&mut self, index: u32) {
         let revision = &mut self.revisions[index as usize];
-        if !revision.has_just_formed_line() {
+        if !revision.has_just_formed_queue() {
             return;
         }
-        if revision.tells_of_new_line(self.now) {
-            return self.tell(index);
+        if revision.reports_new_queue(self.now) {
+            return self.report_urgently(index);
         }
         self.arm(index);
     }
 
-    /// After a second's report, which also says how many wait.
-    pub(super) fn attend_beat(&mut self, index: u32) {
-        self.revisions[index as usize].told_in_turn(self.now);
+    /// After a second's report, which carries the queue's length too.
+    pub(super) fn attend_tick(&mut self, index: u32) {
+        self.revisions[index as usize].reported_in_turn(self.now);
         self.arm(index);
         self.urgent(index);
     }
 
-    /// A tick, a look at the line, or another time at which to look.
+    /// Handles a wake-up: an early report, a regular decision, or both may be due.
     pub(super) fn attend_wake(&mut self, index: u32) {
-        if self.revisions[index as usize].tells(self.now) {
-            self.tell(index);
+        if self.revisions[index as usize].is_report_due(self.now) {
+            self.report_urgently(index);
         }
         if self.revisions[index as usize].takes_turn(self.now, self.controller_down_until) {
             self.decide(index, Trigger::Tick);
@@ -42,9 +42,9 @@ impl<O: Observer> World<'_, O> {
         self.arm(index);
     }
 
-    /// The front door says how many wait.
-    fn tell(&mut self, index: u32) {
-        self.revisions[index as usize].told_early(self.now);
+    /// Sends the queue's length to the controller now.
+    fn report_urgently(&mut self, index: u32) {
+        self.revisions[index as usize].reported_early(self.now);
         self.arm(index);
         self.urgent(index);
     }
@@ -61,7 +61,7 @@ impl<O: Observer> World<'_, O> {
         }
     }
 
-    /// Makes sure that the next timer comes.
+    /// Schedules the next timer.
     pub(super) fn arm(&mut self, index: u32) {
         self.revisions[index as usize].arm(self.now, &mut self.events);
     }

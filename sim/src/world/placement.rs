@@ -1,4 +1,4 @@
-//! How instances and nodes find each other, when the scenario has any nodes.
+//! Placement of instances on nodes, when the scenario has any.
 
 use super::instance::{NO_NODE, Pull, State};
 use super::{ScheduledEvent, World};
@@ -18,7 +18,7 @@ impl<O: Observer> World<'_, O> {
         self.start_instance(slot, pulls);
     }
 
-    /// An instance that is there from the beginning takes a place if there is one.
+    /// Places an instance that is ready at time zero, if there is room.
     pub(super) fn give_node_now(&mut self, slot: u32) {
         let revision = self.instances[slot as usize].revision;
         if let Some(nodes) = &mut self.nodes
@@ -36,7 +36,7 @@ impl<O: Observer> World<'_, O> {
         }
     }
 
-    /// A node that was ordered is there.
+    /// An ordered node joins.
     pub(super) fn node_arrives(&mut self) {
         let Some(nodes) = &mut self.nodes else { return };
         let node = nodes.arrive(self.now);
@@ -44,7 +44,7 @@ impl<O: Observer> World<'_, O> {
         self.place_pending();
     }
 
-    /// Gives room to those who wait, in order.
+    /// Places the instances that wait, in order, as far as there is room.
     fn place_pending(&mut self) {
         let Some(nodes) = &mut self.nodes else { return };
         for slot in nodes.take_pending() {
@@ -77,14 +77,14 @@ impl<O: Observer> World<'_, O> {
         );
     }
 
-    /// A node has been empty for so long that it may go.
+    /// Removes a node that has been empty for long enough.
     pub(super) fn node_idles(&mut self, node: u32, since: u64) {
         if let Some(nodes) = &mut self.nodes {
             nodes.retire(node, since);
         }
     }
 
-    /// The fullest node dies with all its instances. A new one is ordered if somebody needs it.
+    /// Fails the fullest node with all its instances. A new one is ordered if instances need it.
     pub(super) fn fail_node(&mut self) {
         let Some(dead) = self.nodes.as_mut().and_then(|nodes| nodes.fail()) else { return };
         let here = self.instances.iter().filter(|(_, place)| place.node == dead);

@@ -21,7 +21,7 @@ pub(crate) struct Request {
     /// The event at which its service ends; any other one is stale.
     pub(crate) event: Tag,
     pub(crate) revision: u32,
-    /// Where it is served or waits, or [`NO_INSTANCE`] at the front door.
+    /// Where it is served or waits, or [`NO_INSTANCE`] at the activator.
     pub(crate) instance: u32,
     pub(crate) client: u32,
     pub(crate) attempt: u32,
@@ -31,7 +31,7 @@ pub(crate) struct Request {
     pub(crate) ending: Outcome,
 }
 
-/// A request that has come, before it is anywhere.
+/// A request that has arrived and is not dispatched yet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Newcomer {
     pub(crate) service_ns: u64,
@@ -39,18 +39,18 @@ pub(crate) struct Newcomer {
     pub(crate) cold: Cold,
 }
 
-/// What becomes of a request that asks to enter.
+/// The outcome of dispatching a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entrance {
     /// It goes to this instance.
     Sent(u32),
-    /// It stands in the front door's line.
+    /// It is in the activator's queue.
     Waiting,
     /// There is no room for it.
     Refused,
 }
 
-/// Whether a request found nobody ready to serve it.
+/// Whether a request arrived while no instance was ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cold {
     Yes,
@@ -60,14 +60,14 @@ pub(crate) enum Cold {
 /// The way a request took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// Through the front door, which counts it at its instance.
-    FrontDoor,
+    /// Through the activator, which accounts for it at its instance.
+    Activator,
     /// Straight to an instance.
     Direct,
 }
 
 impl Request {
-    /// A request that has just come; it is nowhere yet.
+    /// A request that has just arrived and is at no instance yet.
     #[inline]
     pub(crate) fn new(
         number: u64,

@@ -1,8 +1,9 @@
-//! One revision: its instances, its lines, its accountant and who decides for it.
+//! One revision: its instances, its queues, its load meter and its autoscaler.
 //!
-//! What touches nothing but the revision is a method here, and only those see its fields: `lines`
-//! (how requests come, wait and go), `members` (its instances), `reporting` (what its decider hears
-//! and says), `urgency` (when it is looked at again). The world joins them where several meet.
+//! Whatever touches one revision only is a method here, and only these methods see its fields:
+//! `queues` (arrival, waiting and departure of requests), `members` (its instances), `reporting`
+//! (load reports and decisions), `urgency` (wake-ups and local mode's early reports). The world
+//! combines them with nodes, requests and the event queue.
 
 mod members;
 mod queues;
@@ -26,23 +27,23 @@ use crate::scaler::{Explains, InstanceReport, Scaler};
 use crate::scenario::{Balance, Contention, Keep, Path, Platform, RevisionModel, Sampling};
 use crate::series::recorder::{Count, Level, SeriesRecorder};
 
-/// Whether a revision has a beat.
+/// Whether a revision takes part in the tick of every whole second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Beat {
+enum Ticking {
     On,
     Off,
 }
 
-/// Whether each instance has an account and a line of its own.
+/// Whether each instance's sidecar is modelled: its own limit, queue and meter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sidecars {
-    /// The front door's limit and account say it all.
+    /// Every request comes through the activator, whose limit and meter already cover it.
     Folded,
-    /// Requests can come both ways, so each instance limits for itself.
+    /// Requests may bypass the activator, so each instance enforces its limit itself.
     Limiting,
 }
 
-/// What will be asked about a revision.
+/// What is recorded of a revision.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
     pub(crate) series: Keep,
@@ -53,33 +54,33 @@ pub(crate) struct Asked {
 pub(crate) struct Revision {
     index: u32,
     pub(crate) name: String,
-    /// Shared by all revisions of the same model, so that a thousand of them stay near each other.
+    /// Shared by all revisions of the same model: a thousand of them then stay in the cache.
     pub(crate) model: Arc<RevisionModel>,
-    pub(crate) tally: Counters,
+    pub(crate) counters: Counters,
     series: Option<SeriesRecorder>,
     limit: Limit,
     timeout_ns: u64,
     sidecars: Sidecars,
-    line: QueueSettings,
+    queue: QueueSettings,
     front: Dispatcher,
     /// The direct way: instances without limits, because they limit for themselves.
     ingress: Option<Dispatcher>,
-    /// Which request holds which place in the front door's line.
+    /// The request in each place of the activator's queue.
     front_waiters: Slots,
-    /// When the head of the front door's line is due.
+    /// When the head of the activator's queue reaches its longest wait.
     front_due: Alarm,
-    /// Which instance has which slot at the front door.
+    /// The instance in each slot of the activator's dispatcher.
     front_slots: Slots,
-    /// Which instance has which slot on the direct way.
+    /// The instance in each slot of the ingress's dispatcher.
     ingress_slots: Slots,
-    /// Everything in the system, or everything that came through the front door where each
-    /// instance is asked by itself.
+    /// Load of all requests in the system; where instances are scraped one by one, only of those
+    /// that came through the activator.
     meter: Meter,
     scaler: Scaler,
-    /// Reports on their way.
+    /// Reports in flight to the autoscaler, with the time of their arrival, nanoseconds.
     reports: VecDeque<(u64, InstanceReport)>,
     wanted: u32,
-    /// What the policy wished for last.
+    /// The policy's last recommendation; -1 before the first one.
     last_desired: i32,
     /// Averages of the last decision, for the series.
     windows: (f64, f64),
@@ -87,20 +88,20 @@ pub(crate) struct Revision {
     early_report: bool,
     /// When the last report was made.
     reported_at: u64,
-    /// When there was last anything to do.
+    /// When the revision last had requests, instances or reports, nanoseconds.
     busy_at: u64,
-    /// Whether requests go through the front door also while instances are ready.
+    /// Whether requests go through the activator also while instances are ready.
     proxied: bool,
     starting: Vec<u32>,
     /// In order of becoming ready.
     ready: Vec<u32>,
     draining: Vec<u32>,
     next_number: u32,
-    beat: Beat,
-    /// When the policy asked to be woken.
+    ticking: Ticking,
+    /// The wake-up that the policy asked for.
     wake: Alarm,
-    /// Only in local mode: what the controller was told out of turn.
-    attention: Option<Box<UrgentDecisions>>,
+    /// Only in local mode: when the activator reports between two ticks.
+    urgent: Option<Box<UrgentDecisions>>,
     service: Stream,
     start: Stream,
     chance: Stream,
@@ -137,7 +138,7 @@ impl Revision {
             index,
             name: name.to_owned(),
             model: Arc::clone(model),
-            tally: Counters::default(),
+            counters: Counters::default(),
             series: (asked.series == Keep::Yes).then(SeriesRecorder::new),
             limit,
             timeout_ns: model.timeout.map_or(NEVER, |span| span.as_nanos()),
@@ -145,7 +146,7 @@ impl Revision {
                 Path::Central => Sidecars::Folded,
                 Path::Auto | Path::Direct => Sidecars::Limiting,
             },
-            line: QueueSettings { depth, longest_wait: timeout },
+            queue: QueueSettings { depth, longest_wait: timeout },
             front,
             ingress,
             front_waiters: Slots::default(),
@@ -166,17 +167,16 @@ impl Revision {
             ready: Vec::new(),
             draining: Vec::new(),
             next_number: 0,
-            beat: Beat::Off,
+            ticking: Ticking::Off,
             wake: Alarm::OFF,
-            attention: (model.platform != Platform::Cluster)
-                .then(|| UrgentDecisions::new(now).into()),
+            urgent: (model.platform != Platform::Cluster).then(|| UrgentDecisions::new(now).into()),
             service: streams.stream("service", number),
             start: streams.stream("start-up", number),
             chance: streams.stream("chance", number),
         })
     }
 
-    /// Whether each instance is asked for its own report.
+    /// Whether the autoscaler scrapes instances one by one, as Knative's does.
     fn asks_each(&self) -> bool {
         self.model.reporting.sampling == Sampling::Knative && self.model.path != Path::Central
     }
@@ -187,18 +187,18 @@ impl Revision {
         self.scaler.is_exact()
     }
 
-    /// Whether an instance's own line has a say, or the front door's says it all.
+    /// Whether the activator's limit and meter stand for those of the sidecars.
     #[inline]
     pub(crate) fn has_folded_sidecars(&self) -> bool {
         self.sidecars == Sidecars::Folded
     }
 
-    /// Whether requests go through the front door also while instances are ready.
+    /// Whether requests go through the activator also while instances are ready.
     pub(crate) fn is_proxied(&self) -> bool {
         self.proxied
     }
 
-    /// Instances asked for.
+    /// Instances that the last decision asked for.
     pub(crate) fn wanted(&self) -> u32 {
         self.wanted
     }
@@ -209,13 +209,13 @@ impl Revision {
         self.model.contention != Contention::None
     }
 
-    /// When a request is given up that arrived at `arrived`.
+    /// When a request that arrived at `arrived` times out, nanoseconds.
     #[inline]
     pub(crate) fn deadline(&self, arrived: u64) -> u64 {
         arrived.saturating_add(self.timeout_ns)
     }
 
-    /// How long a client waits before its next try, after so many.
+    /// A client's pause before its next try, after `tries` of them; it doubles each time.
     pub(crate) fn pause_ns(&mut self, tries: u32) -> u64 {
         let pause = self.model.retry.backoff.sample(&mut self.chance).as_nanos();
         pause.saturating_mul(1 << tries.min(32))
@@ -236,19 +236,19 @@ impl Revision {
             let value = match level {
                 Level::Wanted => u64::from(self.wanted),
                 Level::Proxied => u64::from(self.proxied),
-                _ => self.tally.now.level(level),
+                _ => self.counters.now.level(level),
             };
             series.set(now, level, value);
         }
     }
 
-    /// The series, which stands still from here on.
+    /// The series, to be taken out at the end of the run.
     pub(crate) fn series_mut(&mut self) -> &mut Option<SeriesRecorder> {
         &mut self.series
     }
 }
 
-/// The front door, and the direct way where there is one.
+/// The activator's dispatcher, and the ingress's where requests may bypass the activator.
 fn dispatchers(model: &RevisionModel, seed: u64) -> (Dispatcher, Option<Dispatcher>) {
     let front = Dispatcher::new(DispatcherSettings {
         policy: admission_policy(model.front_door_balance, seed),
@@ -265,7 +265,7 @@ fn dispatchers(model: &RevisionModel, seed: u64) -> (Dispatcher, Option<Dispatch
     (front, ingress)
 }
 
-/// What makes no sense in a model.
+/// The first setting of a model that is out of range, in words for the user.
 fn problem_of(model: &RevisionModel) -> Option<String> {
     let loss = model.reporting.loss;
     if !(0.0..=1.0).contains(&loss) {

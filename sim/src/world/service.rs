@@ -19,7 +19,7 @@ impl<O: Observer> World<'_, O> {
         let request = &mut self.requests[slot as usize];
         request.started = now;
         let revision = &self.revisions[request.revision as usize];
-        // Whoever waited twice, at the front door and at its instance, can be late already.
+        // A request that waited twice, at the activator and at its instance, can be late already.
         let deadline = revision.deadline(request.arrived).max(now);
         if !revision.contends() {
             let done = now.saturating_add(request.service_ns);
@@ -40,7 +40,7 @@ impl<O: Observer> World<'_, O> {
         self.watch_instance(instance);
     }
 
-    /// Makes sure that an instance is looked at when somebody there is due.
+    /// Schedules the next completion or timeout at an instance.
     pub(super) fn watch_instance(&mut self, slot: u32) {
         let place = &mut self.instances[slot as usize];
         let mut due = NEVER;
@@ -58,8 +58,8 @@ impl<O: Observer> World<'_, O> {
         place.due.set(due, self.now, &mut self.events, (Kind::Instance, slot));
     }
 
-    /// Somebody at an instance is due: done, or out of time.
-    pub(super) fn visit_instance(&mut self, slot: u32) {
+    /// Ends the requests at an instance that are complete or out of time.
+    pub(super) fn serve_due(&mut self, slot: u32) {
         let now = self.now;
         while let Some(place) = self.instances.get_mut(slot as usize)
             && let Some(shared) = &mut place.shared
@@ -95,7 +95,7 @@ impl<O: Observer> World<'_, O> {
         }
     }
 
-    /// A request leaves the system. One that waited has left its line before.
+    /// A request leaves the system. A queued one has left its queue before.
     pub(super) fn end_request(&mut self, slot: u32, outcome: Outcome) {
         let Some(request) = self.requests.try_remove(slot as usize) else { return };
         let index = request.revision;
@@ -110,20 +110,20 @@ impl<O: Observer> World<'_, O> {
         self.client_reacts(&request, outcome);
     }
 
-    /// Takes a request out of all accounts.
+    /// Takes a request out of all meters and counters.
     fn account_for(&mut self, request: &Request, outcome: Outcome) {
         let now = self.now;
         let revision = &mut self.revisions[request.revision as usize];
         let instance = match request.way {
-            Way::FrontDoor => None,
+            Way::Activator => None,
             Way::Direct => self.instances.get_mut(request.instance as usize),
         };
         revision.account_departure(now, request.way, instance);
-        revision.tally.advance(now);
-        revision.tally.now.inside -= 1;
+        revision.counters.advance(now);
+        revision.counters.now.inside -= 1;
         let (inside, waited) = (now - request.arrived, request.waited_ns());
         if request.arrived >= self.counted_from {
-            revision.tally.left(outcome, inside, waited);
+            revision.counters.left(outcome, inside, waited);
         }
         for series in [self.total.series_mut(), revision.series_mut()].into_iter().flatten() {
             series.ended(now, outcome, inside, waited);
@@ -148,7 +148,7 @@ impl<O: Observer> World<'_, O> {
         });
     }
 
-    /// A request that reached an instance leaves it, and whoever waited takes its place.
+    /// A request leaves its instance, and the next queued one takes its slot.
     fn leave_instance(&mut self, request: &Request) {
         let slot = request.instance;
         let Some(place) = self.instances.get_mut(slot as usize) else { return };

@@ -1,6 +1,6 @@
-//! Who holds which place of a line or a dispatcher.
+//! What holds each place of a queue or a dispatcher.
 
-/// Numbers of requests or instances by the places that a line or a dispatcher gave them.
+/// Requests or instances by the places that a queue or a dispatcher gave them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Slots(Vec<u32>);
 
@@ -13,7 +13,7 @@ impl Slots {
         self.0[place] = value;
     }
 
-    /// Who took `place`.
+    /// The request or instance in `place`.
     #[inline]
     pub(crate) fn at(&self, place: usize) -> u32 {
         self.0[place]

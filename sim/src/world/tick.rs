@@ -1,5 +1,5 @@
-//! The beat of an active revision: reports every second, decisions every second one, and wake-ups
-//! between them.
+//! The tick of active revisions: reports every second, decisions every second tick, and wake-ups in
+//! between.
 
 use tidegate_admission::Moment;
 
@@ -11,19 +11,19 @@ use crate::series::recorder::Level;
 use crate::time::NANOS_PER_SEC;
 
 impl<O: Observer> World<'_, O> {
-    /// Gives a revision its beat back, if it lost it.
+    /// Makes an idle revision tick again.
     #[inline]
     pub(super) fn activate(&mut self, index: u32) {
         let now = self.now;
         let revision = &mut self.revisions[index as usize];
-        if !revision.begins_beating(now) {
+        if !revision.start_ticking(now) {
             return;
         }
         self.active.push(index);
-        if self.next_beat == NEVER {
-            self.next_beat = (now / NANOS_PER_SEC + 1) * NANOS_PER_SEC;
+        if self.next_tick == NEVER {
+            self.next_tick = (now / NANOS_PER_SEC + 1) * NANOS_PER_SEC;
         }
-        revision.rouse(now);
+        revision.wake(now);
         revision.arm(now, &mut self.events);
     }
 
@@ -35,19 +35,19 @@ impl<O: Observer> World<'_, O> {
             self.report(index);
             let revision = &self.revisions[index as usize];
             if revision.is_attended() {
-                self.attend_beat(index);
+                self.attend_tick(index);
             } else if revision.ticks_at(now) {
                 self.decide(index, Trigger::Tick);
             }
         }
         active.retain(|&index| self.revisions[index as usize].stays_active(now));
-        // Nobody becomes active during a beat, because nothing arrives; but instances may.
+        // No revision becomes active during a tick, because no request arrives in one.
         active.append(&mut self.active);
         self.active = active;
-        self.next_beat = if self.active.is_empty() { NEVER } else { now + NANOS_PER_SEC };
+        self.next_tick = if self.active.is_empty() { NEVER } else { now + NANOS_PER_SEC };
     }
 
-    /// Everyone who serves a revision says how busy the last second was.
+    /// Sends a revision's load of the last second to its autoscaler.
     fn report(&mut self, index: u32) {
         let now = Moment::from_nanos(self.now);
         let instances = &mut self.instances;
@@ -56,7 +56,7 @@ impl<O: Observer> World<'_, O> {
         });
     }
 
-    /// After an arrival: wakes the policy if it wants to know at once.
+    /// After an arrival: wakes the policy if it asks for arrivals at once.
     #[inline]
     pub(super) fn after_arrival(&mut self, index: u32) {
         let revision = &mut self.revisions[index as usize];
@@ -66,7 +66,7 @@ impl<O: Observer> World<'_, O> {
         if revision.is_attended() {
             return self.attend_arrival(index);
         }
-        if self.now >= self.controller_down_until && revision.is_woken_by_line(self.now) {
+        if self.now >= self.controller_down_until && revision.is_woken_by_queue(self.now) {
             self.decide(index, Trigger::WakeUp);
         }
     }
@@ -83,7 +83,7 @@ impl<O: Observer> World<'_, O> {
         }
     }
 
-    /// Takes the last decision through bounds and lifecycle again, because something changed.
+    /// Applies bounds and lifecycle to the last decision again, because instances changed.
     pub(super) fn look_again(&mut self, index: u32) {
         if self.now < self.controller_down_until {
             return;
@@ -93,7 +93,7 @@ impl<O: Observer> World<'_, O> {
         }
     }
 
-    /// The policy decides, and the world follows.
+    /// Lets the policy decide, and carries the decision out.
     pub(super) fn decide(&mut self, index: u32, trigger: Trigger) {
         let now = self.now;
         if now < self.controller_down_until {
@@ -102,7 +102,7 @@ impl<O: Observer> World<'_, O> {
         let revision = &mut self.revisions[index as usize];
         let verdict = revision.decide(now);
         if now >= self.counted_from {
-            revision.tally.decisions += 1;
+            revision.counters.decisions += 1;
         }
         self.follow(index, trigger, verdict);
         self.arm(index);
@@ -112,15 +112,15 @@ impl<O: Observer> World<'_, O> {
         let now = self.now;
         let revision = &mut self.revisions[index as usize];
         if let Some(at) = verdict.again_at {
-            // A time that passed while the controller was down is now.
+            // A wake-up missed while the controller was down happens now.
             revision.look_again_at(at, now, &mut self.events);
         }
-        let change = i64::from(verdict.panicking) - revision.tally.now.panicking as i64;
+        let change = i64::from(verdict.panicking) - revision.counters.now.panicking as i64;
         if change != 0 {
             self.change(index, Level::Panicking, change);
         }
         let revision = &mut self.revisions[index as usize];
-        let changed = revision.hear(&verdict);
+        let changed = revision.note_decision(&verdict);
         if self.total.is_drawn() || revision.is_drawn() {
             let windows = revision.draw_windows(now);
             self.total.draw_windows(now, windows);

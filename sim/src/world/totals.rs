@@ -13,18 +13,18 @@ pub(crate) struct Totals {
     pub(crate) peak_alive: u64,
     wanted: u64,
     windows: (f64, f64),
-    /// Revisions whose requests go through the front door.
+    /// Revisions whose requests go through the activator.
     proxied: u64,
     series: Option<SeriesRecorder>,
 }
 
 impl Totals {
-    /// Nothing yet; drawn into `series`.
+    /// Empty sums, recorded in `series` if there is one.
     pub(crate) fn new(series: Option<SeriesRecorder>) -> Self {
         Totals { series, ..Totals::default() }
     }
 
-    /// The warm-up is over: peaks are those from now on.
+    /// Restarts the peaks at the end of the warm-up.
     pub(crate) fn restart(&mut self) {
         (self.peak_ready, self.peak_alive) = (self.now.ready, self.now.alive());
     }
@@ -39,17 +39,17 @@ impl Totals {
         }
     }
 
-    /// A revision wants another number of instances.
+    /// A revision's number of instances wanted changes.
     pub(crate) fn want(&mut self, before: u32, wanted: u32) {
         self.wanted = self.wanted - u64::from(before) + u64::from(wanted);
     }
 
-    /// A revision was met, and its requests go through the front door or not.
-    pub(crate) fn meet(&mut self, proxied: u64) {
+    /// Adds a revision; `proxied` is 1 if its requests go through the activator, else 0.
+    pub(crate) fn add_revision(&mut self, proxied: u64) {
         self.proxied += proxied;
     }
 
-    /// The requests of a revision go another way.
+    /// A revision's requests change between the activator and the direct path.
     pub(crate) fn reroute(&mut self, before: u64, verdict: &ScaleDecision) {
         self.proxied = self.proxied - before + u64::from(verdict.proxied);
     }

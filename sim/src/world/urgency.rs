@@ -1,14 +1,14 @@
-//! What the front door of one revision tells out of turn, in local mode.
+//! When the activator reports a revision's queue between two ticks, in local mode.
 
 use tidegate_admission::{EarlyReports, Moment};
 
 use crate::events::NEVER;
 
-/// Real timers come at least this late: they round up to the next millisecond. It matters, because
-/// panic ends only when its window has passed by more than nothing.
+/// Lateness of timers, nanoseconds: real ones round up to the next millisecond. It matters, because
+/// panic ends only when strictly more than its window has passed.
 pub(crate) const LATE_NS: u64 = 1_000_000;
 
-/// When the front door tells that a line has formed or doubled, by the rule of production.
+/// When the activator reports that a queue has formed or doubled, by production's own rule.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UrgentDecisions {
     early: EarlyReports,
@@ -19,28 +19,28 @@ impl UrgentDecisions {
         UrgentDecisions { early: EarlyReports::new(Moment::from_nanos(now)) }
     }
 
-    /// When the front door looks how long its line is.
+    /// When the activator next compares its queue with the last report, nanoseconds.
     pub(crate) fn next_look(&self) -> u64 {
         self.early.next_look().map_or(NEVER, |at| at.as_nanos().saturating_add(LATE_NS))
     }
 
-    /// A line has formed: whether that is told now.
-    pub(crate) fn line_formed(&mut self, now: u64) -> bool {
+    /// Records that a queue has formed; returns whether to report it now.
+    pub(crate) fn queue_formed(&mut self, now: u64) -> bool {
         self.early.queue_formed();
         self.early.look(Moment::from_nanos(now), 1)
     }
 
-    /// Whether it is told now that so many wait.
-    pub(crate) fn looks(&mut self, now: u64, waiting: u32) -> bool {
+    /// Whether a queue of `waiting` requests is to be reported now.
+    pub(crate) fn is_report_due(&mut self, now: u64, waiting: u32) -> bool {
         now >= self.next_look() && self.early.look(Moment::from_nanos(now), waiting)
     }
 
-    /// A report out of turn has said how many wait.
+    /// Records an early report of `waiting` queued requests.
     pub(crate) fn reported_early(&mut self, now: u64, waiting: u32) {
         self.early.reported_early(Moment::from_nanos(now), waiting);
     }
 
-    /// A second's report has said how many wait.
+    /// Records a regular report of `waiting` queued requests.
     pub(crate) fn reported_in_turn(&mut self, now: u64, waiting: u32) {
         self.early.reported_in_turn(Moment::from_nanos(now), waiting);
     }

@@ -269,7 +269,7 @@ pub(crate) fn durations(
         .collect())
 }
 
-/// How rows of a file beside are told apart.
+/// How rows of a companion file are identified.
 struct Identity {
     owner: Option<usize>,
     app: Option<usize>,

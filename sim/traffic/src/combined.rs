@@ -19,7 +19,7 @@ use crate::rows::{Moment, Row, RowReader};
 /// agent.
 const FIELDS_AFTER_STAMP: usize = 5;
 
-/// What a field after the standard ones says.
+/// What a field after the standard ones holds.
 enum Added {
     /// The request took so long and the stamp is its end.
     Seconds(u64),
@@ -70,7 +70,7 @@ impl CombinedReader {
     }
 }
 
-/// What one added field says.
+/// What one added field holds.
 fn meaning(text: &[u8]) -> Option<Added> {
     let value = text.iter().rposition(|byte| *byte == b'=').map_or(text, |at| &text[at + 1..]);
     match memchr::memchr(b'.', value) {

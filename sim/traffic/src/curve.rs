@@ -1,4 +1,4 @@
-//! A rate over time, and how far a process with that rate has to go for its next arrival.
+//! A rate over time, and the time until the next arrival of a process with that rate.
 
 /// A straight piece of a rate curve.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -11,10 +11,10 @@ pub(crate) struct Piece {
     pub(crate) to: f64,
 }
 
-/// What comes after the last piece.
+/// What follows the last piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum After {
-    /// The last rate goes on for ever.
+    /// The last rate holds for ever.
     Hold,
     /// All begins anew.
     Repeat,

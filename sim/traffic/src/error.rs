@@ -1,4 +1,4 @@
-//! What can be wrong with traffic, said so that its owner can mend it.
+//! What can be wrong with traffic, with the place and the remedy.
 
 use std::fmt;
 use std::io;
@@ -58,7 +58,7 @@ pub enum TrafficError {
     Io {
         /// Name of the file.
         file: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// No known format begins like this.

@@ -57,7 +57,7 @@ impl Clock {
         }
     }
 
-    /// What an error says should be there.
+    /// What an error names as expected.
     pub(crate) fn expected(self) -> &'static str {
         match self {
             Clock::Number(Unit::Seconds) => "a time in seconds",

@@ -1,4 +1,4 @@
-//! The formats by name, and which of them a file is, told from its first bytes.
+//! The formats by name, and which of them a file is, detected from its first bytes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -142,7 +142,7 @@ impl Format {
         NAMES.map(|(_, name)| name).join(", ")
     }
 
-    /// Tells the format from `head`, the first bytes of the unpacked content.
+    /// Detects the format of `head`, the first bytes of the unpacked content.
     pub fn detect(file: &str, head: &[u8]) -> Result<Format, TrafficError> {
         if let Some(why) = unreadable(head) {
             return Err(TrafficError::Unsupported { file: file.to_owned(), why: why.to_owned() });
@@ -337,7 +337,7 @@ fn of_json(head: &[u8], line: &[u8]) -> Option<Format> {
     }
 }
 
-/// A document over many lines, or on one line longer than the head: its first keys tell.
+/// A document over many lines, or on one line longer than the head: its first keys decide.
 fn of_document(head: &[u8]) -> Option<Format> {
     let has = |key: &[u8]| memchr::memmem::find(head, key).is_some();
     if has(b"\"resultType\"") {

@@ -16,7 +16,7 @@ const SAMPLE_ROWS: usize = 1_000;
 
 /// What the layout of a file depends on besides its first bytes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wishes {
+pub(crate) struct ColumnOptions {
     pub(crate) grouping: Grouping,
     pub(crate) spread: Spread,
     pub(crate) tokens: Option<TokenTimes>,
@@ -27,14 +27,14 @@ pub(crate) fn of(
     format: Format,
     input: &Input,
     head: &[u8],
-    wishes: Wishes,
+    options: ColumnOptions,
 ) -> Result<Option<Layout>, TrafficError> {
     let line = format::first_line(head);
     let names = Header { file: input.name(), names: format::header(line) };
-    let grouping = wishes.grouping;
+    let grouping = options.grouping;
     let layout = match format {
         Format::Azure2021 => azure_2021(&names, grouping)?,
-        Format::AzureLlm => azure_llm(&names, wishes.tokens)?,
+        Format::AzureLlm => azure_llm(&names, options.tokens)?,
         Format::BurstGpt => burst_gpt(&names)?,
         Format::HuaweiRequests => huawei_requests(&names, grouping)?,
         Format::Recording => recording(&names, grouping)?,
@@ -46,7 +46,7 @@ pub(crate) fn of(
         Format::Csv => generic(input, line, &names.names, grouping)?,
         _ => return Ok(None),
     };
-    Ok(Some(spread(layout, head, wishes.spread)))
+    Ok(Some(spread(layout, head, options.spread)))
 }
 
 /// A header's names, with errors that say which one is missing.
@@ -220,9 +220,9 @@ fn generic(
 }
 
 /// Learns from the first rows whether stamps are so coarse that several share one.
-fn spread(mut layout: Layout, head: &[u8], wish: Spread) -> Layout {
+fn spread(mut layout: Layout, head: &[u8], requested: Spread) -> Layout {
     let (tick, shared) = coarseness(&layout, head);
-    layout.spread_ns = match wish {
+    layout.spread_ns = match requested {
         Spread::Never => None,
         Spread::Always => Some(tick),
         Spread::Auto => (shared && tick >= COARSE_TICK_NS).then_some(tick),

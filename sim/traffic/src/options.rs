@@ -1,8 +1,8 @@
-//! What a trace leaves open, and its reader is told: what a revision is, how exact stamps are.
+//! Options for what a trace leaves open: what a revision is, how exact stamps are.
 
 use tidegate_sim::time::SimSpan;
 
-/// What a revision is in a trace that tells functions and applications apart.
+/// What a revision is in a trace that distinguishes functions and applications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Grouping {
     /// Each function (or virtual host, or route) scales by itself.

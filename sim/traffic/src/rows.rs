@@ -25,16 +25,16 @@ pub const REORDER_ROWS_START: usize = 1 << 17;
 /// into a trace; no trace is three years long.
 const CALENDAR_NS: i64 = 100_000_000 * 1_000_000_000;
 
-/// One request as its format tells it.
+/// One request as its format records it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Row {
-    /// Its stamp: the beginning, or the end when `ended` of the reader says so.
+    /// Its stamp: the beginning, or the end if the reader's `ended` is set.
     pub(crate) stamp_ns: i64,
-    /// How long it took, when the format says.
+    /// How long it took, when the format has it.
     pub(crate) service_ns: Option<u64>,
     /// How long it was in all, to get from the end to the beginning; `service_ns` when `None`.
     pub(crate) total_ns: Option<u64>,
-    /// Whom it was for.
+    /// The revision it was for.
     pub(crate) revision: RevisionIndex,
 }
 
@@ -63,7 +63,7 @@ pub(crate) trait RowReader: Send {
 /// What to do with a row that cannot be understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BadRows {
-    /// Stop and say where it is.
+    /// Stop with an error that names the place.
     #[default]
     Refuse,
     /// Leave it out and count it.

@@ -15,7 +15,7 @@ use crate::error::TrafficError;
 use crate::format::{self, Format};
 use crate::input::Input;
 use crate::json::JsonReader;
-use crate::layout::{self, Wishes};
+use crate::layout::{self, ColumnOptions};
 use crate::options::{Grouping, Spread, TokenTimes};
 use crate::profile::ServiceProfile;
 use crate::prometheus::{self, PrometheusValue};
@@ -29,7 +29,7 @@ const AZURE_2019_INTERVAL_NS: u64 = 60 * 1_000_000_000;
 /// How to read a trace. The default asks the file itself.
 #[derive(Debug, Clone, Default)]
 pub struct TraceOptions {
-    /// The format; told from the content when `None`.
+    /// The format; detected from the content when `None`.
     pub format: Option<Format>,
     /// Durations file of an Azure 2019 trace.
     pub durations: Option<PathBuf>,
@@ -112,12 +112,12 @@ impl TraceFile {
         Ok(file)
     }
 
-    /// The format that was told or found.
+    /// The format, as given or as detected.
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// Mean memory of an instance of `revision` in megabytes, when a memory file told it.
+    /// Mean memory of an instance of `revision` in megabytes, when a memory file has it.
     pub fn memory_mb(&self, revision: &str) -> Option<f64> {
         let names = &self.table.as_ref()?.names;
         let id = names.find(revision)?;
@@ -233,23 +233,23 @@ impl TraceFile {
 
     /// Whether rows of this file name no revision.
     fn is_one_revision(&self) -> bool {
-        match layout::of(self.format, &self.input, &self.head, self.wishes()) {
+        match layout::of(self.format, &self.input, &self.head, self.column_options()) {
             Ok(Some(layout)) => layout.revision.is_empty(),
             _ => !matches!(self.format, Format::JsonLines | Format::EnvoyJson),
         }
     }
 
-    fn wishes(&self) -> Wishes {
+    fn column_options(&self) -> ColumnOptions {
         let TraceOptions { grouping, spread, tokens, .. } = self.options;
-        Wishes { grouping, spread, tokens }
+        ColumnOptions { grouping, spread, tokens }
     }
 
     fn rows(&self, names: &mut RevisionNames) -> Result<Box<dyn RowReader>, TrafficError> {
-        let wishes = self.wishes();
-        if let Some(layout) = layout::of(self.format, &self.input, &self.head, wishes)? {
+        let options = self.column_options();
+        if let Some(layout) = layout::of(self.format, &self.input, &self.head, options)? {
             return Ok(Box::new(TableReader::new(self.input.lines()?, layout)));
         }
-        let Wishes { grouping, spread, tokens } = wishes;
+        let ColumnOptions { grouping, spread, tokens } = options;
         Ok(match self.format {
             Format::Combined => {
                 let first = format::first_line(&self.head);
@@ -274,7 +274,7 @@ impl Traffic for TraceFile {
     }
 
     fn sha256(&self) -> String {
-        // The file could be read a moment ago; an empty hash says that it no longer can.
+        // The file could be read a moment ago; an empty hash means that it no longer can.
         self.input.sha256().unwrap_or_default()
     }
 

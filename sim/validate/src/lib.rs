@@ -51,7 +51,7 @@ pub struct Check {
     pub figure: String,
     /// What is known.
     pub expected: f64,
-    /// What the simulator says.
+    /// The simulator's figure.
     pub ours: f64,
     /// How far apart, as `allowed` counts it.
     pub error: f64,
@@ -98,7 +98,7 @@ impl Default for ValidateOptions {
     }
 }
 
-/// Runs all cases and gives their checks in a fixed order. `progress` hears of each case as it is
+/// Runs all cases and gives their checks in a fixed order. `progress` is called after each case is
 /// done: how many are, of how many, and its checks.
 ///
 /// # Errors

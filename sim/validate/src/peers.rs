@@ -17,7 +17,7 @@ const LAMBDA_SOURCE: &str = "SimFaaS, measurements on AWS Lambda";
 const WARM_S: f64 = 1.991;
 /// Mean service of a request that starts an instance, seconds.
 const COLD_S: f64 = 2.244;
-/// An instance idle for so long goes, seconds.
+/// An instance idle for this long is removed, seconds.
 const KEEP_S: f64 = 600.0;
 /// Length of a run, seconds, and how many are averaged.
 const RUN_S: f64 = 1_000_000.0;
@@ -60,7 +60,7 @@ fn model() -> RevisionModel {
         service: Distribution::exponential(WARM_S),
         start_up: StartUp::total(Distribution::exponential(COLD_S - WARM_S)),
         path: Path::Central,
-        // Requests are packed onto the oldest instances, so that the youngest fall idle and go.
+        // Requests are packed onto the oldest instances, so the youngest fall idle and are removed.
         front_door_balance: Balance::FirstAvailable,
         ..RevisionModel::default()
     }

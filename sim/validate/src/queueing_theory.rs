@@ -66,7 +66,7 @@ pub(crate) fn erlang_c_formula(instances: u32, load: f64) -> f64 {
     lost / (1.0 - busy * (1.0 - lost))
 }
 
-/// Long enough for the line to forget that it began empty: some relaxation times of M/M/c.
+/// Long enough for the queue's empty start to lose its influence: some relaxation times of M/M/c.
 fn warm_up_s(instances: u32, rate: f64) -> f64 {
     let busy = rate * SERVICE_S / f64::from(instances);
     let relaxation = SERVICE_S / f64::from(instances) / (1.0 - libm::sqrt(busy)).powi(2);

@@ -1,4 +1,4 @@
-//! The instances of a revision: how many there are, who goes first, who is known where.
+//! The instances of a revision: counts by state, order of removal, registration at dispatchers.
 
 use tidegate_admission::{Breaker, Grant, Limit, Meter, Moment};
 
@@ -7,12 +7,12 @@ use crate::scenario::Victim;
 use crate::world::instance::{Instance, Pull, State};
 
 impl Revision {
-    /// Instances that it begins with.
+    /// Instances that are ready at time zero.
     pub(crate) fn initial(&self) -> u32 {
         self.model.initial.unwrap_or(self.scaler.least())
     }
 
-    /// Instances that are there or on their way, and not on their way out.
+    /// Instances that are starting or ready.
     pub(crate) fn staying(&self) -> u32 {
         (self.starting.len() + self.ready.len()) as u32
     }
@@ -22,25 +22,25 @@ impl Revision {
         self.ready.first().copied()
     }
 
-    /// The number of instances wanted changes; gives what it was.
+    /// Replaces the number of instances wanted; returns the previous one.
     pub(crate) fn set_wanted(&mut self, wanted: u32) -> u32 {
         std::mem::replace(&mut self.wanted, wanted)
     }
 
-    /// An instance for which there is no room yet.
+    /// Creates the next instance, not yet placed on a node.
     pub(crate) fn order_instance(&mut self) -> Instance {
         let number = self.next_number;
         self.next_number += 1;
-        self.tally.started += 1;
+        self.counters.started += 1;
         Instance::new(self.index, number)
     }
 
-    /// The instance in `slot` is among those of its state.
+    /// Adds the instance in `slot` to the list of its state.
     pub(crate) fn list(&mut self, slot: u32, state: State) {
         self.those_of(state).push(slot);
     }
 
-    /// The instance in `slot` is no longer among those of its state.
+    /// Removes the instance in `slot` from the list of its state.
     pub(crate) fn unlist(&mut self, slot: u32, state: State) {
         let list = self.those_of(state);
         if let Some(position) = list.iter().rposition(|other| *other == slot) {
@@ -56,69 +56,72 @@ impl Revision {
         }
     }
 
-    /// How long an instance takes from its place on a node until it is noticed to be ready.
+    /// Nanoseconds from an instance's placement on a node until a probe finds it ready.
     pub(crate) fn start_up_ns(&mut self, pulls: Pull) -> u64 {
         let (model, stream) = (&self.model.start_up, &mut self.start);
         let schedule = model.schedule.sample(stream).as_nanos();
         let pull = model.pull.sample(stream).as_nanos();
         let start = model.start.sample(stream).as_nanos();
         let pull = if pulls == Pull::Needed { pull } else { 0 };
-        // Readiness is noticed by the first probe after the start.
+        // The first probe after the start finds it ready, so the start is rounded up to a probe.
         let period = model.probe_period.as_nanos();
         let probes = if period == 0 { 0 } else { start.div_ceil(period).max(1) };
         let noticed = if period == 0 { start } else { probes.saturating_mul(period) };
         schedule.saturating_add(pull).saturating_add(noticed)
     }
 
-    /// The instance in `slot` takes requests from now on: those that go to it at once.
+    /// Registers the instance in `slot` with the dispatchers; returns the queued requests that it
+    /// takes at once.
     pub(crate) fn admit(&mut self, slot: u32, place: &mut Instance, now: u64) -> Vec<Grant> {
         if self.sidecars == Sidecars::Limiting {
-            place.breaker = Some(Breaker::new(self.limit, self.line));
+            place.breaker = Some(Breaker::new(self.limit, self.queue));
         }
         if self.asks_each() {
             place.meter = Some(Box::new(Meter::new(Moment::from_nanos(now))));
         }
-        if let Some(door) = &mut self.ingress {
-            let (id, _nobody_waits) = door.add(Limit::UNLIMITED);
+        if let Some(ingress) = &mut self.ingress {
+            let (id, _no_grants) = ingress.add(Limit::UNLIMITED);
             place.at_ingress = Some(id);
             self.ingress_slots.put(id.slot(), slot);
         }
         let (id, grants) = self.front.add(self.limit);
-        place.at_front_door = Some(id);
+        place.at_activator = Some(id);
         self.front_slots.put(id.slot(), slot);
         self.unlist(slot, State::Starting);
         self.list(slot, State::Ready);
         grants
     }
 
-    /// An instance takes nothing new. Gives when it is killed with what it still has.
+    /// Stops dispatch to an instance. Returns when it is killed with the requests that it still
+    /// holds, nanoseconds.
     pub(crate) fn drain(&mut self, place: &Instance, now: u64) -> u64 {
-        if let Some(id) = place.at_front_door {
+        if let Some(id) = place.at_activator {
             self.front.drain(id);
         }
-        if let (Some(id), Some(door)) = (place.at_ingress, &mut self.ingress) {
-            door.drain(id);
+        if let (Some(id), Some(ingress)) = (place.at_ingress, &mut self.ingress) {
+            ingress.drain(id);
         }
         now.saturating_add(self.model.drain.as_nanos())
     }
 
-    /// Nobody is sent to an instance any more.
+    /// Removes an instance from the dispatchers.
     pub(crate) fn forget(&mut self, place: &mut Instance) {
-        if let Some(id) = place.at_front_door.take() {
+        if let Some(id) = place.at_activator.take() {
             self.front.remove(id);
         }
-        if let (Some(id), Some(door)) = (place.at_ingress.take(), &mut self.ingress) {
-            door.remove(id);
+        if let (Some(id), Some(ingress)) = (place.at_ingress.take(), &mut self.ingress) {
+            ingress.remove(id);
         }
     }
 
-    /// The instance that was asked for last and is not ready. It has the furthest to go, so it is
-    /// given up first.
+    /// The instance that was created last and is not ready. It is the furthest from being ready, so
+    /// scaling down cancels it first.
     pub(crate) fn last_starting(&self) -> Option<u32> {
         self.starting.last().copied()
     }
 
-    /// The ready instance that goes first; `load` says how many requests one holds.
+    /// The ready instance that scaling down removes first; `load` returns how many requests the
+    /// instance in a slot holds.
     pub(crate) fn victim(&mut self, load: impl Fn(u32) -> Option<u32>) -> Option<u32> {
         let ready = &self.ready;
         match self.model.victim {

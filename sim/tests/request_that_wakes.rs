@@ -1,10 +1,10 @@
-//! The story: in local mode a revision at rest is roused by its first request. Rousing closes the
-//! account of a time in which its front door spoke and nobody listened, and it closed it after that
+//! The story: in local mode a revision at rest is woken by its first request. Waking closes the
+//! meter's period of the rest, whose reports were not collected, and it closed it after that
 //! request had been counted: the second after a rest had no arrival in it. Where arrivals decide,
 //! a lone request found no instance until another one came.
 //!
-//! The revision is roused before the request is counted: the second that begins is the one that it
-//! belongs to.
+//! The revision is woken before the request is counted, so the request belongs to the second that
+//! begins.
 
 use tidegate_sim::arrival::ArrivalList;
 use tidegate_sim::scenario::{Platform, StartUp};
