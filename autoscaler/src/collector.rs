@@ -7,7 +7,7 @@ use crate::spec::{Improvements, MetricSpec, ScalingMetric};
 use crate::time::{MS_PER_SECOND, Timestamp};
 use crate::window::{FEW_BUCKETS, Resize, Window, WindowError};
 
-/// The size of a window's bucket: a second, as everybody reports once a second.
+/// The size of a window's bucket: a second, as all reporters report once a second.
 const BUCKET_MS: u64 = MS_PER_SECOND as u64;
 
 /// A revision's load over its two windows, as totals.
@@ -29,17 +29,17 @@ pub enum Missing {
     NoData,
     /// The revision's metrics are not being collected.
     NotCollecting,
-    /// They could not be had for another reason.
+    /// They could not be obtained for another reason.
     Failed,
 }
 
-/// What silence means.
+/// How seconds without a report count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StaleData {
     /// As in Knative: the data that are left count, then zero, then nothing is known.
     #[default]
     Decay,
-    /// Somebody should be reporting and is not: what was known last is held.
+    /// Reports are due and missing: the last known load is held.
     Hold,
 }
 
@@ -130,7 +130,7 @@ impl Collector {
     ///
     /// # Errors
     ///
-    /// [`Missing::NoData`] when the stable window is empty although somebody is to be asked, or
+    /// [`Missing::NoData`] when the stable window is empty although there are instances to ask, or
     /// to report if `silence` holds.
     pub fn averages(
         &self,

@@ -1,6 +1,6 @@
 //! The rule itself: a pure function from what is known to an explained outcome.
 //!
-//! [`decide`] reads nothing but its [`Inputs`] and changes nothing. Whoever calls it applies the
+//! [`decide`] reads nothing but its [`Inputs`] and changes nothing. The caller applies the
 //! outcome to the memory the next inputs are made of ([`crate::RevisionAutoscaler`] does).
 
 use crate::decision::{
@@ -17,7 +17,7 @@ pub use crate::explain::Decision;
 
 /// Decides for one tick, from nothing but its inputs: no state is kept, and the same inputs give
 /// the same decision. The decision is in instances; when `inputs` say that nothing was measured it
-/// is not valid, and whoever asked keeps to the last one.
+/// is not valid, and the caller keeps to the last one.
 pub fn decide(inputs: &Inputs) -> Decision {
     decide_from(inputs.now, |own| *own = *inputs)
 }
@@ -70,47 +70,49 @@ fn decide_with(inputs: &Inputs, observed: Observed, steps: &mut Steps) -> Outcom
     let spec = &inputs.spec;
     let limits = Limits::new(inputs, observed);
     (steps.limit_up, steps.limit_down) = (limits.up as i32, limits.down as i32);
-    let over = weigh_signals(inputs, observed, &limits, steps);
-    let calm_wish = steps.winner().stable.wish;
+    let pressure = weigh_signals(inputs, observed, &limits, steps);
+    let stable = steps.winner().stable.recommended;
 
-    settle_panic(inputs, observed, over, steps);
-    let mut wish = calm_wish;
+    settle_panic(inputs, observed, pressure, steps);
+    let mut recommended = stable;
     limits.note_clamps(steps);
     let panics = steps.panic_after.since.is_some();
     if panics
-        && let Some(hasty_wish) = panic_recommendation(inputs, over, steps).filter(|&w| w > wish)
+        && let Some(panic) =
+            panic_recommendation(inputs, pressure, steps).filter(|&panic| panic > recommended)
     {
         steps.rule = Rule::Panic;
-        wish = hasty_wish;
+        recommended = panic;
     }
-    if let Some(requested) = growth_on_its_way(inputs, observed, over, wish) {
+    if let Some(requested) = growth_on_its_way(inputs, observed, pressure, recommended) {
         steps.rule = Rule::Starting;
-        wish = requested;
+        recommended = requested;
     }
     if panics {
         let max = &mut steps.panic_after.max_instances;
-        if *max > wish {
+        if *max > recommended {
             steps.rule = Rule::PanicHeld;
         }
-        *max = wish.max(*max);
-        wish = *max;
+        *max = recommended.max(*max);
+        recommended = *max;
     }
     if let (true, Some(held)) = (spec.reachable, inputs.delayed) {
-        steps.delay = Some(Delay { wish, held });
-        if held > wish {
+        steps.delay = Some(Delay { recommended, held });
+        if held > recommended {
             steps.rule = Rule::Delayed;
-            wish = held;
+            recommended = held;
         }
     }
     steps.burst = burst_capacity(inputs, observed);
-    Outcome { valid: true, desired: wish, excess_burst_capacity: steps.burst.decided }
+    Outcome { valid: true, desired: recommended, excess_burst_capacity: steps.burst.decided }
 }
 
-/// What bounds the wish of a single decision.
+/// What bounds the recommendation of a single decision.
 pub(crate) struct Limits {
-    /// The largest wish that the rate of growth allows.
+    /// The largest recommendation that the rate of growth allows.
     up: f64,
-    /// The smallest wish that the rate of shrinking allows, where nothing routes to the revision 0.
+    /// The smallest recommendation that the rate of shrinking allows, where nothing routes to the
+    /// revision 0.
     shrunk: f64,
     /// That, or what the busiest recent second needs if that is less.
     down: f64,
@@ -139,46 +141,46 @@ impl Limits {
         }
     }
 
-    /// The most that a signal may wish by the busiest recent second, which is one of requests and
-    /// says nothing of other loads.
+    /// The most that a signal may recommend by the busiest recent second, which is one of requests
+    /// and says nothing of other loads.
     fn peak_for(&self, kind: SignalKind) -> f64 {
         if kind.is_request_load() { self.peak } else { f64::INFINITY }
     }
 
-    /// Follows a load through every clamp, in Knative's order.
+    /// Takes a load through every clamp, in Knative's order.
     fn recommendation(&self, load: f64, target: f64, peak: f64) -> Recommendation {
         let needed = (load / target).ceil();
         let capped = needed.min(peak);
         let limited = self.improvements.narrow(capped.max(self.down).min(self.up));
         let raised = self.activation_scale > 1 && capped > 0.0;
-        let wish = if raised { limited.max(self.activation_scale) } else { limited };
-        Recommendation { needed, limited, wish }
+        let recommended = if raised { limited.max(self.activation_scale) } else { limited };
+        Recommendation { needed, limited, recommended }
     }
 
-    /// What kept a wish from what its load needs.
-    fn clamp_of(&self, wish: &Recommendation, peak: f64) -> Clamp {
-        let capped = wish.needed.min(peak);
+    /// What kept a recommendation from what its load needs.
+    fn clamp_of(&self, recommendation: &Recommendation, peak: f64) -> Clamp {
+        let capped = recommendation.needed.min(peak);
         if capped.max(self.down) > self.up {
             Clamp::GrowthRate
         } else if capped < self.down && self.down < self.shrunk {
             Clamp::RecentFloor
         } else if capped < self.down {
             Clamp::ShrinkRate
-        } else if wish.needed > peak {
+        } else if recommendation.needed > peak {
             Clamp::RecentPeak
         } else {
             Clamp::Free
         }
     }
 
-    /// Notes what kept the two largest wishes from what their loads need, and which rule the
-    /// stable one goes by.
+    /// Notes what kept the two largest recommendations from what their loads need, and which rule
+    /// the stable one goes by.
     fn note_clamps(&self, steps: &mut Steps) {
-        let (winner, hasty) = (*steps.winner(), *steps.panic_winner());
+        let (winner, panic) = (*steps.winner(), *steps.panic_winner());
         steps.stable_clamp = self.clamp_of(&winner.stable, self.peak_for(winner.kind));
-        steps.panic_clamp = self.clamp_of(&hasty.panic, f64::INFINITY);
+        steps.panic_clamp = self.clamp_of(&panic.panic, f64::INFINITY);
         steps.rule = match steps.stable_clamp {
-            _ if winner.stable.wish > winner.stable.limited => Rule::ActivationScale,
+            _ if winner.stable.recommended > winner.stable.limited => Rule::ActivationScale,
             Clamp::Free => Rule::Stable,
             Clamp::GrowthRate => Rule::GrowthRate,
             Clamp::ShrinkRate => Rule::ShrinkRate,
@@ -188,12 +190,26 @@ impl Limits {
     }
 }
 
-/// Computes every signal's wishes and which of them is largest. Returns whether one of them
-/// wants so much more than is there, or is on its way, that it is cause for panic.
-fn weigh_signals(inputs: &Inputs, observed: Observed, limits: &Limits, steps: &mut Steps) -> bool {
+/// What the panic window needs, against what is ready or starting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pressure {
+    /// Below the panic threshold.
+    Usual,
+    /// At or above it: panic begins or is renewed.
+    CausesPanic,
+}
+
+/// Computes the recommendations of every signal and which is largest. Returns whether the
+/// need of one of them is a cause for panic.
+fn weigh_signals(
+    inputs: &Inputs,
+    observed: Observed,
+    limits: &Limits,
+    steps: &mut Steps,
+) -> Pressure {
     let starting = if inputs.improvements.count_starting { observed.starting } else { 0 };
     let capacity = f64::from(observed.ready.saturating_add(starting).max(1));
-    let mut over = false;
+    let mut pressure = Pressure::Usual;
     for (index, signal) in inputs.signals.as_slice().iter().enumerate() {
         let peak = limits.peak_for(signal.kind);
         let traced = SignalTrace {
@@ -201,16 +217,22 @@ fn weigh_signals(inputs: &Inputs, observed: Observed, limits: &Limits, steps: &m
             stable: limits.recommendation(signal.stable, signal.target, peak),
             panic: limits.recommendation(signal.panic, signal.target, f64::INFINITY),
         };
-        over |= traced.panic.needed / capacity >= inputs.spec.panic_threshold;
-        if traced.stable.wish > steps.signals[usize::from(steps.stable_winner)].stable.wish {
+        if traced.panic.needed / capacity >= inputs.spec.panic_threshold {
+            pressure = Pressure::CausesPanic;
+        }
+        if traced.stable.recommended
+            > steps.signals[usize::from(steps.stable_winner)].stable.recommended
+        {
             steps.stable_winner = index as u8;
         }
-        if traced.panic.wish > steps.signals[usize::from(steps.panic_winner)].panic.wish {
+        if traced.panic.recommended
+            > steps.signals[usize::from(steps.panic_winner)].panic.recommended
+        {
             steps.panic_winner = index as u8;
         }
         steps.signals[index] = traced;
     }
-    over
+    pressure
 }
 
 /// Whether a stable window has passed since.
@@ -219,13 +241,13 @@ fn has_passed(inputs: &Inputs, since: Timestamp) -> bool {
 }
 
 /// Enters, extends, continues or leaves panic.
-fn settle_panic(inputs: &Inputs, observed: Observed, over: bool, steps: &mut Steps) {
+fn settle_panic(inputs: &Inputs, observed: Observed, pressure: Pressure, steps: &mut Steps) {
     let before = inputs.panic;
     steps.panic_after = before;
     steps.panic_change = match before.since {
-        None if over => PanicChange::Entered,
+        None if pressure == Pressure::CausesPanic => PanicChange::Entered,
         None => PanicChange::Calm,
-        Some(_) if over => PanicChange::Extended,
+        Some(_) if pressure == Pressure::CausesPanic => PanicChange::Extended,
         Some(since) if has_passed(inputs, since) => PanicChange::Left,
         Some(_) => PanicChange::Continues,
     };
@@ -243,31 +265,37 @@ fn settle_panic(inputs: &Inputs, observed: Observed, over: bool, steps: &mut Ste
     }
 }
 
-/// What the panic window wishes, if it is heard. With `Improvements::count_starting` only a new
-/// cause for panic raises the wish again: what was requested before is on its way.
-fn panic_recommendation(inputs: &Inputs, over: bool, steps: &Steps) -> Option<i32> {
-    let heard = over || !inputs.improvements.count_starting;
-    heard.then(|| steps.panic_winner().panic.wish)
+/// What the panic window recommends, where it counts. With `Improvements::count_starting` only a
+/// new cause for panic raises the recommendation again: what was requested before is on its way.
+fn panic_recommendation(inputs: &Inputs, pressure: Pressure, steps: &Steps) -> Option<i32> {
+    let counts = pressure == Pressure::CausesPanic || !inputs.improvements.count_starting;
+    counts.then(|| steps.panic_winner().panic.recommended)
 }
 
-/// With `Improvements::count_starting`, the most that may be wished if the wish is more than that.
+/// With `Improvements::count_starting`, the most that may be recommended, if the recommendation
+/// exceeds it.
 ///
-/// What waits for instances that are starting is no reason for more of them. Where it is known
-/// how long requests take in calm times, the wish is bounded by what arrives, panic threshold
-/// included, until the queue has had a stable window to drain. Where it is not, and while at
-/// least half of what was requested is still starting, only a new cause for panic asks for more.
-fn growth_on_its_way(inputs: &Inputs, observed: Observed, over: bool, wish: i32) -> Option<i32> {
+/// Requests that wait for starting instances are no reason for more of them. Where it is known how
+/// long requests take without a queue, the recommendation is bounded by what arrives, panic
+/// threshold included, until the queue has had a stable window to drain. Where it is not, and while
+/// at least half of what was requested is still starting, only a new cause for panic asks for more.
+fn growth_on_its_way(
+    inputs: &Inputs,
+    observed: Observed,
+    pressure: Pressure,
+    recommended: i32,
+) -> Option<i32> {
     let spec = &inputs.spec;
     let needed = match inputs.arriving_load {
         _ if !inputs.improvements.count_starting => return None,
         Some(load) => (load / spec.target_value * spec.panic_threshold).ceil() as i32,
-        None if observed.is_mostly_starting() && !over => 0,
+        None if observed.is_mostly_starting() && pressure == Pressure::Usual => 0,
         None => return None,
     };
     // The first request after a rest waits before any second has counted it as an arrival.
     let least = i32::from(observed.waiting > 0);
     let most = needed.max(i32::try_from(observed.requested).unwrap_or(i32::MAX)).max(least);
-    (wish > most).then_some(most)
+    (recommended > most).then_some(most)
 }
 
 /// The share of the target burst capacity by which excess burst capacity must be positive before

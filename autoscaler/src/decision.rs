@@ -1,6 +1,6 @@
 //! What a decision is made from and what it comes to, as data: inputs, steps, outcome.
 //!
-//! [`crate::decide`] computes them and [`crate::explain`] puts them into words.
+//! [`crate::decide`] computes them and [`crate::explain`] puts them into sentences.
 
 use crate::collector::Missing;
 use crate::observed::Observed;
@@ -8,26 +8,26 @@ use crate::signal::{MAX_SIGNALS, Signal, SignalKind};
 use crate::spec::{DecisionSpec, Improvements};
 use crate::time::Timestamp;
 
-/// What was decided. All zero when nothing could be.
+/// The outcome of a decision: all zero when nothing could be decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Outcome {
-    /// Whether there was enough to decide from; if not, the last wish stands.
+    /// Whether there was enough to decide from; if not, the last recommendation stands.
     pub valid: bool,
-    /// Instances wished for, before bounds.
+    /// Instances recommended, before bounds.
     pub desired: i32,
     /// Load that still fits on top of the target burst capacity; negative asks for activators
     /// in the path.
     pub excess_burst_capacity: i32,
 }
 
-/// Whether a revision panics, and how far it got.
+/// Whether a revision is in panic, and its largest recommendation there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PanicState {
     /// When the last cause for panic was seen; none when not in panic.
     pub since: Option<Timestamp>,
-    /// The largest wish of this panic, below which it does not go.
+    /// The largest recommendation of this panic, below which none falls.
     pub max_instances: i32,
 }
 
@@ -71,7 +71,7 @@ impl Span {
     }
 }
 
-/// What the measured loads are averages of. It decides nothing; the explanation tells it.
+/// What the measured loads are averages of. It decides nothing; the explanation shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Coverage {
@@ -101,18 +101,20 @@ pub struct Inputs {
     pub signals: Signals,
     /// Why there are no measured loads, if there are none.
     pub missing: Option<Missing>,
-    /// Whether the loads are what was known last, held because nobody reports.
+    /// Whether the loads are what was known last, held because no report comes.
     pub held: bool,
     /// What the loads are averages of; none when they were not averaged here.
     pub coverage: Option<Coverage>,
-    /// The load of the busiest recent second, where that caps the wish.
+    /// The load of the busiest recent second, where that caps the recommendation.
     pub recent_peak: Option<f64>,
-    /// The requests in flight that the present arrivals would come to if they took as long as in
-    /// calm times, where that bounds the wish: while instances start, and a stable window on.
+    /// The requests in flight that the present arrivals would come to if they took as long as
+    /// without a queue, where that bounds the recommendation: while instances start, and a stable
+    /// window on.
     pub arriving_load: Option<f64>,
     /// The state of panic before the decision.
     pub panic: PanicState,
-    /// The largest wish that the scale-down delay still holds; none when there is no delay.
+    /// The largest recommendation that the scale-down delay still holds; none when there is no
+    /// delay.
     pub delayed: Option<i32>,
     /// The excess burst capacity decided last.
     pub last_burst_capacity: i32,
@@ -142,45 +144,45 @@ impl Inputs {
     }
 }
 
-/// The rule that had the last word on the wish.
+/// The rule that determined the recommendation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Rule {
-    /// The instances could not be counted, so the last wish stands.
+    /// The instances could not be counted, so the last recommendation stands.
     CountUnknown,
-    /// There is no load to go by, so the last wish stands.
+    /// There is no load to go by, so the last recommendation stands.
     NoLoad(Missing),
     /// The stable window.
     Stable,
-    /// The stable window wants more than the rate of growth allows.
+    /// The stable window recommends more than the rate of growth allows.
     GrowthRate,
-    /// The stable window wants less than the rate of shrinking allows.
+    /// The stable window recommends less than the rate of shrinking allows.
     ShrinkRate,
-    /// The stable window wants something, but less than the activation scale.
+    /// The stable window recommends some, but fewer than the activation scale.
     ActivationScale,
-    /// The stable window wants more than the busiest recent second needs.
+    /// The stable window recommends more than the busiest recent second needs.
     RecentPeak,
-    /// The stable window wants less than the busiest recent second needs.
+    /// The stable window recommends less than the busiest recent second needs.
     RecentFloor,
     /// The panic window, in panic.
     Panic,
-    /// Panic does not let the wish fall.
+    /// Panic keeps the recommendation from falling.
     PanicHeld,
     /// Most of what was requested is still starting, so no more is.
     Starting,
-    /// The scale-down delay does not let the wish fall yet.
+    /// The scale-down delay keeps the recommendation from falling yet.
     Delayed,
 }
 
-/// What kept a window's wish from what its load needs.
+/// What kept a window's recommendation from what its load needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Clamp {
-    /// Nothing.
+    /// No clamp applied.
     #[default]
     Free,
     /// The rate of growth allows less.
@@ -201,7 +203,7 @@ pub enum Clamp {
 pub enum PanicChange {
     /// No panic before or after.
     Calm,
-    /// The panic window wants so much more than is there that panic began.
+    /// The panic window needs so much more than there is that panic began.
     Entered,
     /// It still does.
     Extended,
@@ -213,7 +215,7 @@ pub enum PanicChange {
     LeftWithoutData,
 }
 
-/// One window's wish.
+/// One window's recommendation.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Recommendation {
@@ -222,14 +224,15 @@ pub struct Recommendation {
     /// That within the rates of growth and shrinking.
     pub limited: i32,
     /// That raised to the activation scale.
-    pub wish: i32,
+    #[cfg_attr(feature = "serde", serde(rename = "wish"))]
+    pub recommended: i32,
 }
 
-/// One signal and its wishes.
+/// One signal and its recommendations.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SignalTrace {
-    /// Which signal.
+    /// What the signal measures.
     pub kind: SignalKind,
     /// Over the stable window.
     pub stable: Recommendation,
@@ -239,8 +242,8 @@ pub struct SignalTrace {
 
 impl SignalTrace {
     const NONE: SignalTrace = {
-        let wish = Recommendation { needed: 0.0, limited: 0, wish: 0 };
-        SignalTrace { kind: SignalKind::Concurrency, stable: wish, panic: wish }
+        let nothing = Recommendation { needed: 0.0, limited: 0, recommended: 0 };
+        SignalTrace { kind: SignalKind::Concurrency, stable: nothing, panic: nothing }
     };
 }
 
@@ -248,9 +251,10 @@ impl SignalTrace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Delay {
-    /// The wish before.
-    pub wish: i32,
-    /// The largest wish within the delay.
+    /// The recommendation before.
+    #[cfg_attr(feature = "serde", serde(rename = "wish"))]
+    pub recommended: i32,
+    /// The largest recommendation within the delay.
     pub held: i32,
 }
 
@@ -278,20 +282,21 @@ pub struct DecisionTrace {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Steps {
-    /// The largest wish that the rate of growth allows.
+    /// The largest recommendation that the rate of growth allows.
     pub limit_up: i32,
-    /// The smallest wish that the rate of shrinking allows, or what the busiest recent second needs
-    /// if that is less.
+    /// The smallest recommendation that the rate of shrinking allows, or what the busiest recent
+    /// second needs if that is less.
     pub limit_down: i32,
-    /// What kept the largest stable wish from what its load needs, before the activation scale.
+    /// What kept the largest stable recommendation from what its load needs, before the activation
+    /// scale.
     pub stable_clamp: Clamp,
-    /// The same of the largest panic wish.
+    /// The same of the largest panic recommendation.
     pub panic_clamp: Clamp,
-    /// The signals' wishes; as many as there are signals in the inputs.
+    /// The recommendations by signal; as many as there are signals in the inputs.
     pub signals: [SignalTrace; MAX_SIGNALS],
-    /// Which signal's stable wish is the largest: its place in [`Self::signals`].
+    /// Which signal's stable recommendation is the largest: its place in [`Self::signals`].
     pub stable_winner: u8,
-    /// Which signal's panic wish is the largest.
+    /// Which signal's panic recommendation is the largest.
     pub panic_winner: u8,
     /// What became of panic.
     pub panic_change: PanicChange,
@@ -301,7 +306,7 @@ pub struct Steps {
     pub delay: Option<Delay>,
     /// Excess burst capacity.
     pub burst: BurstCapacity,
-    /// The rule that had the last word.
+    /// The rule that determined the recommendation.
     pub rule: Rule,
 }
 
@@ -322,12 +327,12 @@ impl Steps {
         rule: Rule::Stable,
     };
 
-    /// The signal whose stable wish is the largest.
+    /// The signal whose stable recommendation is the largest.
     pub fn winner(&self) -> &SignalTrace {
         &self.signals[usize::from(self.stable_winner) % MAX_SIGNALS]
     }
 
-    /// The signal whose panic wish is the largest.
+    /// The signal whose panic recommendation is the largest.
     pub fn panic_winner(&self) -> &SignalTrace {
         &self.signals[usize::from(self.panic_winner) % MAX_SIGNALS]
     }

@@ -1,10 +1,11 @@
-//! Who drives a policy: when to decide, what waiting requests add, and what follows from a wish.
+//! Drives a policy: when to decide, what waiting requests add, and what follows from a
+//! recommendation.
 //!
 //! A [`Driver`] is a [`Policy`] with its [`Lifecycle`] and its cadence. It decides in turn, every
 //! [`Policy::tick_interval_ms`] counted from the last decision, whatever caused that; when the
 //! lifecycle asked to be asked again; and out of turn because requests wait, but not more often
 //! than [`URGENT_GAP_MS`] unless the policy wants to be woken at once. It reads no clock and counts
-//! nothing: its owner says what time it is and what is there.
+//! nothing: its owner gives the time and the counts.
 
 use crate::explain::Decision;
 use crate::lifecycle::{
@@ -17,7 +18,7 @@ use crate::signal::Signal;
 use crate::time::Timestamp;
 
 /// Decisions out of turn, while requests wait, are at least this far apart; and so long after a
-/// revision at rest is roused its first decision in turn is due.
+/// revision at rest is woken its first decision in turn is due.
 pub const URGENT_GAP_MS: u64 = 100;
 
 /// How requests reach the instances.
@@ -54,7 +55,7 @@ pub enum Urgency {
     At(Timestamp),
 }
 
-/// What follows from the last wish.
+/// What follows from the last recommendation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Applied {
     /// Instances asked for before.
@@ -70,7 +71,7 @@ pub struct Applied {
 pub struct Driver<P> {
     policy: P,
     lifecycle: Option<Lifecycle>,
-    /// The last valid wish.
+    /// The last valid recommendation.
     desired: i32,
     excess_burst_capacity: i32,
     last_tick: Timestamp,
@@ -100,17 +101,17 @@ impl<P: Policy> Driver<P> {
         }
     }
 
-    /// Who decides.
+    /// The policy.
     pub fn policy(&self) -> &P {
         &self.policy
     }
 
-    /// Who decides, to be changed; or replaced, whereupon the last wish still stands.
+    /// The policy, to be changed or replaced; the last recommendation then still stands.
     pub fn policy_mut(&mut self) -> &mut P {
         &mut self.policy
     }
 
-    /// Bounds, the way to zero, and who is in the path, if that is not left to the policy.
+    /// Bounds, scale to zero and the activator in the path, unless that is left to the policy.
     pub fn lifecycle(&self) -> Option<&Lifecycle> {
         self.lifecycle.as_ref()
     }
@@ -120,7 +121,7 @@ impl<P: Policy> Driver<P> {
         self.lifecycle.as_mut()
     }
 
-    /// The last valid wish, before bounds; [`UNDECIDED`] if there was none.
+    /// The last valid recommendation, before bounds; [`UNDECIDED`] if there was none.
     pub fn desired(&self) -> i32 {
         self.desired
     }
@@ -130,19 +131,19 @@ impl<P: Policy> Driver<P> {
         self.excess_burst_capacity
     }
 
-    /// Has this wish stand, as one that was decided before the driver was there.
+    /// Sets the recommendation that stands, as decided before the driver was made.
     pub fn assume(&mut self, desired: i32, excess_burst_capacity: i32) {
         (self.desired, self.excess_burst_capacity) = (desired, excess_burst_capacity);
     }
 
-    /// Whether nothing is wanted. If nothing is there and nobody waits either, the revision is at
-    /// rest: no decision is due until it is [roused](Self::rouse).
+    /// Whether nothing is wanted. If there is no instance and no waiting request either, the
+    /// revision is at rest: no decision is due until it is [woken](Self::wake).
     pub fn wants_nothing(&self) -> bool {
         let asked = self.lifecycle.as_ref().map_or(0, Lifecycle::replicas);
         asked <= 0 && self.desired <= 0
     }
 
-    /// Something happens to a revision at rest: what was held belongs to a second long over, and
+    /// Ends the rest of a revision: what was held belongs to a second long over, and
     /// the first decision in turn is soon.
     pub fn wake(&mut self, now: Timestamp) {
         self.held = 0.0;
@@ -165,13 +166,13 @@ impl<P: Policy> Driver<P> {
         self.recheck.map_or(self.next_tick, |at| at.min(self.next_tick))
     }
 
-    /// Has no decision due before `at`.
+    /// Postpones the next decision to `at`, if it is due before.
     pub fn postpone(&mut self, at: Timestamp) {
         self.next_tick = self.next_tick.max(at);
         self.recheck = self.recheck.map(|recheck| recheck.max(at));
     }
 
-    /// So many requests wait: decide at once, or as soon as may be.
+    /// `waiting` requests wait: decides at once, or as soon as [`URGENT_GAP_MS`] allows.
     pub fn urge(&mut self, now: Timestamp, waiting: u32) -> Urgency {
         let earliest = self.last_tick.plus_millis(URGENT_GAP_MS);
         if now >= earliest || self.policy.should_wake(waiting) {
@@ -181,7 +182,7 @@ impl<P: Policy> Driver<P> {
         Urgency::At(self.next_tick)
     }
 
-    /// Decides, and says what follows.
+    /// Decides, and returns what follows.
     pub fn tick(
         &mut self,
         now: Timestamp,
@@ -213,7 +214,7 @@ impl<P: Policy> Driver<P> {
         }
     }
 
-    /// Takes the last wish through bounds and lifecycle once more.
+    /// Takes the last recommendation through bounds and lifecycle once more.
     pub fn apply(
         &mut self,
         now: Timestamp,

@@ -1,4 +1,4 @@
-//! Why a decision is what it is: a value, and one or two plain sentences.
+//! Why a decision is what it is: a value, and its display in a few sentences.
 
 mod custom;
 mod display;
@@ -17,18 +17,18 @@ use crate::decision::{Inputs, Outcome};
 pub use custom::{Custom, FIGURES_MAX, LABEL_BYTES_MAX};
 pub use hpa::{HpaRule, HpaTrace};
 
-/// How a decision came about, whoever decided.
+/// How a decision came about, whichever policy decided.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Explanation {
     /// The time of the decision.
     pub at: Timestamp,
-    /// The decider's own account.
+    /// The account of the policy that decided.
     pub detail: Detail,
     /// What was decided.
     pub outcome: Outcome,
-    /// What the lifecycle made of it: bounds, scale to zero, who is in the path. None until a
-    /// [`crate::Lifecycle`] has reconciled the decision.
+    /// What the lifecycle made of it: bounds, scale to zero, the activator in the path. None until
+    /// a [`crate::Lifecycle`] has reconciled the decision.
     pub lifecycle: Option<Step>,
 }
 
@@ -40,7 +40,7 @@ impl Explanation {
     }
 }
 
-/// The account of one kind of decider.
+/// The account of one kind of policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -63,7 +63,7 @@ pub enum Detail {
     },
     /// Kubernetes' HPA.
     Hpa(HpaTrace),
-    /// A decider of your own.
+    /// A policy of the embedder.
     Custom(Custom),
 }
 
@@ -72,9 +72,9 @@ pub enum Detail {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Decision {
-    /// Whether there was enough to decide from; if not, the last wish stands.
+    /// Whether there was enough to decide from; if not, the last recommendation stands.
     pub valid: bool,
-    /// Instances wished for, before bounds; 0 when not valid.
+    /// Instances recommended, before bounds; 0 when not valid.
     pub desired: i32,
     /// Load that still fits on top of the target burst capacity; 0 when not valid.
     pub excess_burst_capacity: i32,

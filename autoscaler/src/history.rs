@@ -17,9 +17,9 @@ use crate::window::WindowError;
 pub struct HistoryEntry {
     /// When the sample was recorded.
     pub at: Timestamp,
-    /// Who it spoke for.
+    /// Which side reported it: instances or an activator.
     pub origin: Origin,
-    /// What it said.
+    /// The sample.
     pub sample: Sample,
     /// The instances at that time.
     pub observed: Observed,
@@ -43,7 +43,7 @@ impl RevisionAutoscaler {
     /// [`RevisionSettings::history_ms`], decisions are replayed from where the windows are full;
     /// if it is shorter, it is taken for the revision's whole life. Panic that began before
     /// that is known by the instances requested since: in panic, what was requested is the
-    /// least that is wished.
+    /// least that is recommended.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! Kubernetes' Horizontal Pod Autoscaler, version 2, as a policy.
 //!
-//! The algorithm that the HPA's documentation describes: replicas in proportion to the ratio of
-//! a metric to its target, unless the ratio is within a tolerance of 1; of several metrics the
-//! one that wants most; then stabilization windows, then the rates that behavior policies allow,
+//! The algorithm that the HPA's documentation describes: replicas in proportion to the ratio of a
+//! metric to its target, unless the ratio is within a tolerance of 1; of several metrics the one
+//! that recommends most; then stabilization windows, then the rates that behavior policies allow,
 //! then the bounds. It never scales to zero, and at zero replicas it does nothing.
 //!
 //! In reading order: `settings` (what an HPA object says), `ratio` (from a metric to replicas),
@@ -50,7 +50,7 @@ use crate::time::{MS_PER_SECOND, Timestamp};
 use crate::window::Window;
 use behavior::Behavior;
 
-/// The size of a bucket of the metrics window: a second, as everybody reports once a second.
+/// The size of a bucket of the metrics window: a second, as all reporters report once a second.
 const BUCKET_MS: u64 = MS_PER_SECOND as u64;
 
 /// Decides as Kubernetes' HPA does.
@@ -108,7 +108,7 @@ impl HpaPolicy {
         })
     }
 
-    /// The replicas that the metrics want, and the metric that wants most.
+    /// The replicas that the metrics recommend, and the metric that recommends most.
     fn proposal(&self, input: &TickInput<'_>, seen: Observed) -> Result<Proposal, HpaRule> {
         let mut best: Option<Proposal> = None;
         let mut unknown = false;
@@ -125,7 +125,7 @@ impl HpaPolicy {
         }
         let none = if seen.ready == 0 { HpaRule::NoneReady } else { HpaRule::NoMetrics };
         let best = best.ok_or(none)?;
-        // What is not known might want more than what is: never scale down on half the truth.
+        // An unknown metric might need more than the known ones: never scale down without it.
         if unknown && best.weighed.replicas < seen.requested {
             return Err(HpaRule::MetricsIncomplete);
         }

@@ -23,23 +23,23 @@
 //!
 //! # Map, in reading order
 //!
-//! * [`time`], [`sample`], [`spec`], [`observed`]: the words everything else is written in.
+//! * [`time`], [`sample`], [`spec`], [`observed`]: the vocabulary of everything else.
 //! * [`window`]: seconds in rings, and what is asked of them.
 //! * [`collector`]: the windows of one revision.
-//! * [`signal`]: what can be wished from besides concurrency and request rate.
+//! * [`signal`]: what a recommendation can be based on besides concurrency and request rate.
 //! * [`decision`]: what a decision is made from and what it comes to, as data.
 //! * [`decide`]: the rule itself, a pure function from inputs to an explained outcome.
-//! * [`explain`]: that explanation, as a value and in words.
-//! * `calm`: what calm times teach about how long requests take.
+//! * [`explain`]: that explanation, as a value and in sentences.
+//! * `service_time`: how long requests take without a queue, as learned while nothing starts.
 //! * [`revision`]: collector, rule and memory put together.
 //! * [`history`]: an autoscaler made anew from what its reporters kept.
-//! * [`policy`]: the seam for other deciders.
-//! * [`hpa`]: Kubernetes' own algorithm behind that seam.
-//! * [`settings`]: Knative's configuration and annotations, resolved to those words.
+//! * [`policy`]: the trait that every algorithm implements.
+//! * [`hpa`]: Kubernetes' own algorithm behind that trait.
+//! * [`settings`]: Knative's configuration and annotations, resolved to those types.
 //! * [`subset`]: consistent choice of activators and owners.
-//! * [`lifecycle`]: from decisions to replicas: bounds, scale to zero, who is in the path.
+//! * [`lifecycle`]: from decisions to replicas: bounds, scale to zero, the activator in the path.
 //! * [`driver`]: policy, lifecycle and cadence put together: when to decide, and what follows.
-//! * [`scrape`]: a sample of all instances from the answers of some.
+//! * [`scrape`]: a sample of all instances from the responses of some.
 
 pub mod collector;
 pub mod decide;

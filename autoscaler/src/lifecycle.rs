@@ -1,4 +1,4 @@
-//! From decisions to replicas: bounds, initial scale, scale to zero, who is in the path.
+//! From decisions to replicas: bounds, initial scale, scale to zero, the activator in the path.
 //!
 //! The rule ([`crate::decide`]) says how many instances the load needs. It knows nothing of
 //! bounds, of revisions that never became ready, or of the care it takes to remove the last
@@ -7,11 +7,12 @@
 //! is seen of the world, and returns a [`Step`] for the caller to carry out, with its reason.
 //!
 //! In reading order: `spec` (what the rules are), `observation` (what is seen), `step` (what to
-//! do and why), `zero` (how the last instance goes).
+//! do and why), `scale_to_zero` (how the last instance is removed).
 //!
 //! ```
 //! use tidegate_autoscaler::lifecycle::{
-//!     ActivatorProbe, DEFAULT_PROGRESS_DEADLINE, Lifecycle, LifecycleSpec, Observation, Plumbing,
+//!     ActivatorProbe, DEFAULT_PROGRESS_DEADLINE, Lifecycle, LifecycleSpec, Observation,
+//!     ServerlessService,
 //! };
 //! use tidegate_autoscaler::Timestamp;
 //! use tidegate_autoscaler::settings::{Config, Overrides, Reachability, Resolved, Workload};
@@ -24,7 +25,7 @@
 //!     decided: 8,
 //!     excess_burst_capacity: -11,
 //!     ready: 1,
-//!     plumbing: Plumbing::Present { activator_since: None },
+//!     plumbing: ServerlessService::Present { activator_since: None },
 //!     probe: ActivatorProbe::NotAsked,
 //! };
 //! let step = Lifecycle::new(1).reconcile(Timestamp::from_secs(0), &spec, &seen);
@@ -50,7 +51,7 @@ use scale_to_zero::{InPath, ZeroOutcome};
 /// How many activators serve a revision before anything is known of its load.
 pub const MIN_ACTIVATORS: i32 = 2;
 
-/// What a wish of -1 means: nothing has been decided yet.
+/// The recommendation of -1: nothing has been decided yet.
 pub const UNDECIDED: i32 = -1;
 
 /// The memory of one revision's lifecycle.
@@ -101,7 +102,7 @@ impl Lifecycle {
         self.plumbed_once
     }
 
-    /// Notes a number of replicas that somebody else asked for.
+    /// Notes a number of replicas that was set from outside.
     pub fn set_replicas(&mut self, replicas: i32) {
         self.replicas = replicas;
     }
@@ -130,22 +131,22 @@ impl Lifecycle {
             ServerlessService::ThroughActivator => InPath::Always,
             ServerlessService::Missing => {
                 self.mode = TrafficMode::Proxy;
-                let wish = Proposal::held(UNDECIDED, StepRule::Unplumbed);
-                return self.conclude(now, spec, 0, MIN_ACTIVATORS, wish);
+                let proposal = Proposal::held(UNDECIDED, StepRule::Unplumbed);
+                return self.conclude(now, spec, 0, MIN_ACTIVATORS, proposal);
             }
         };
-        let wish = self.proposal(now, spec, observation, active, activator);
+        let proposal = self.proposal(now, spec, observation, active, activator);
         let mut patch = None;
-        if wish.applies && wish.want != self.replicas {
-            self.replicas = wish.want;
-            patch = Some(wish.want);
+        if proposal.applies && proposal.want != self.replicas {
+            self.replicas = proposal.want;
+            patch = Some(proposal.want);
         }
-        let serves = wish.want > 0 && observation.excess_burst_capacity >= 0;
+        let serves = proposal.want > 0 && observation.excess_burst_capacity >= 0;
         self.mode = if serves { TrafficMode::Serve } else { TrafficMode::Proxy };
         self.plumbed_once = true;
         let activators = spec.decision.activators(observation.ready);
         let ready = i32::try_from(observation.ready).unwrap_or(i32::MAX);
-        let mut step = self.conclude(now, spec, ready, activators, wish);
+        let mut step = self.conclude(now, spec, ready, activators, proposal);
         step.patch = patch;
         step.decided = observation.decided;
         step
@@ -168,13 +169,13 @@ impl Lifecycle {
         let want = bounds.apply(decided).max(0);
         if want == 0 {
             let idle = scale_to_zero::Idle { now, active, mode: self.mode, activator };
-            let mut wish =
+            let mut proposal =
                 Proposal::from_zero(scale_to_zero::decide(spec, &idle, observation.probe));
-            if decided < 0 && matches!(wish.rule, StepRule::Activating { .. }) {
-                // Nobody wants zero: there is no wish at all yet.
-                wish.rule = StepRule::Undecided;
+            if decided < 0 && matches!(proposal.rule, StepRule::Activating { .. }) {
+                // Zero was not decided: nothing has been decided yet.
+                proposal.rule = StepRule::Undecided;
             }
-            return wish;
+            return proposal;
         }
         let rule = if want == decided {
             StepRule::Followed
@@ -204,23 +205,23 @@ impl Lifecycle {
         spec: &LifecycleSpec,
         ready: i32,
         activators: i32,
-        wish: Proposal,
+        proposal: Proposal,
     ) -> Step {
         let least = if self.initialized { 1 } else { spec.initial_scale };
         let threshold = spec.bounds.min.max(least);
         self.actual = ready;
-        if wish.want != UNDECIDED || self.desired < 0 {
-            self.desired = wish.want;
+        if proposal.want != UNDECIDED || self.desired < 0 {
+            self.desired = proposal.want;
         }
         if ready >= threshold && self.plumbed_once {
             self.initialized = true;
         }
         let before = self.active.unwrap_or(ActiveCondition::starting(now));
-        let after = before.after(now, wish.want, ready, threshold);
+        let after = before.after(now, proposal.want, ready, threshold);
         self.active = Some(after);
         Step {
             decided: UNDECIDED,
-            want: wish.want,
+            want: proposal.want,
             patch: None,
             replicas: self.replicas,
             mode: self.mode,
@@ -229,9 +230,9 @@ impl Lifecycle {
             initialized: self.initialized,
             desired: self.desired,
             actual: self.actual,
-            recheck_ms: wish.recheck_ms,
-            probe: wish.probe,
-            rule: wish.rule,
+            recheck_ms: proposal.recheck_ms,
+            probe: proposal.probe,
+            rule: proposal.rule,
         }
     }
 }

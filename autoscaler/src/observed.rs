@@ -1,6 +1,6 @@
 //! What is known about a revision's instances when a decision is due.
 
-/// A revision's instances as counted by whoever runs them.
+/// A revision's instances as counted by the controller or simulator that runs them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]
@@ -11,7 +11,8 @@ pub struct Observed {
     pub starting: u32,
     /// Instances last asked for: the replicas of the deployment.
     pub requested: u32,
-    /// Requests being served at this instant, where known; only [`crate::KeepAlivePolicy`] asks.
+    /// Requests being served at this instant, where known; only [`crate::KeepAlivePolicy`] reads
+    /// it.
     pub in_flight: u32,
     /// Requests waiting for an instance at this instant, where known.
     pub waiting: u32,

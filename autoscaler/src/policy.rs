@@ -1,4 +1,4 @@
-//! The seam for deciders: what the controller and the simulator call, and who can answer.
+//! The trait that the controller and the simulator call, and its implementations.
 
 mod fixed;
 mod keep_alive;

@@ -31,18 +31,18 @@ pub struct RevisionSettings {
     pub improvements: Improvements,
 }
 
-/// What stands: the last valid decision.
+/// The last valid decision, which stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Status {
-    /// Instances wished for, before bounds; -1 until something was decided.
+    /// Instances recommended, before bounds; -1 until something was decided.
     pub desired: i32,
     /// Excess burst capacity.
     pub excess_burst_capacity: i32,
 }
 
 impl Status {
-    /// Whether `next` is worth telling: another number of instances, or another sign of excess
+    /// Whether `next` is worth reporting: another number of instances, or another sign of excess
     /// burst capacity, 0 being positive.
     pub fn is_news(&self, next: &Status) -> bool {
         let negative = |status: &Status| status.excess_burst_capacity < 0;
@@ -53,7 +53,7 @@ impl Status {
 /// The load that a decision goes by.
 struct Measured {
     averages: Result<Averages, Missing>,
-    /// Whether it is what was known last, held because nobody reports.
+    /// Whether it is the last known load, held because no report comes.
     held: bool,
     /// What it is averaged from, if that was done here.
     coverage: Option<Coverage>,
@@ -77,7 +77,7 @@ pub struct RevisionAutoscaler {
     panic: PanicState,
     delay: Option<MaxWindow>,
     status: Status,
-    /// The instances that were ready at the last tick: who should be reporting.
+    /// The instances that were ready at the last tick: those that should be reporting.
     reporters: u32,
     service_time: ServiceTimeEstimate,
 }
@@ -110,7 +110,7 @@ impl RevisionAutoscaler {
         Ok(autoscaler)
     }
 
-    /// Forgets panic, delay and last wish as if the decisions began at `now` with `ready`
+    /// Forgets panic, delay and last recommendation as if the decisions began at `now` with `ready`
     /// instances; the windows stay. A collector may run ahead of the decisions made from it.
     pub fn start_deciding(&mut self, now: Timestamp, ready: u32) {
         let spec = &self.settings.spec;
@@ -208,8 +208,8 @@ impl RevisionAutoscaler {
         decision
     }
 
-    /// The requests in flight that the present arrivals come to if they take as long as in calm
-    /// times, where that bounds the wish.
+    /// The requests in flight that the present arrivals come to if they take as long as without a
+    /// queue, where that bounds the recommendation.
     fn arriving_load(&self, now: Timestamp) -> Option<f64> {
         let settings = &self.settings;
         if !settings.improvements.count_starting {
@@ -247,7 +247,7 @@ impl RevisionAutoscaler {
         self.collector.as_ref()?.averages(now, ScalingMetric::RequestRate, silence).ok()
     }
 
-    /// The load of the busiest recent second, if that caps the wish.
+    /// The load of the busiest recent second, if that caps the recommendation.
     fn recent_peak(&self, now: Timestamp, silence: StaleData) -> Option<f64> {
         let spec = &self.settings.spec;
         match &self.collector {
@@ -258,7 +258,7 @@ impl RevisionAutoscaler {
         }
     }
 
-    /// What silence means while `reporters` instances are there to report.
+    /// How stale data counts while `reporters` instances are there to report.
     fn silence(&self, reporters: u32) -> StaleData {
         if self.settings.improvements.hold_in_silence && reporters > 0 {
             StaleData::Hold
@@ -272,7 +272,7 @@ impl RevisionAutoscaler {
         let Detail::Knative(trace) = &decision.explanation.detail else { return };
         self.panic = trace.steps.panic_after;
         if let (Some(window), Some(delay)) = (&mut self.delay, trace.steps.delay) {
-            window.record(now, delay.wish);
+            window.record(now, delay.recommended);
         }
         if decision.valid {
             self.status = Status {

@@ -6,7 +6,7 @@ use std::fmt;
 /// infinity, so arithmetic on validated samples never yields NaN.
 pub const MAX_FIGURE: f64 = 1e15;
 
-/// Who a sample speaks for.
+/// What a sample covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

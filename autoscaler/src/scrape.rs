@@ -1,7 +1,7 @@
-//! From the answers of some instances to a sample of all of them, as Knative scrapes.
+//! From the responses of some instances to a sample of all of them, as Knative scrapes.
 //!
-//! Nothing is fetched here: the caller asks instances one after the other and hands the answers
-//! to a [`Gathering`] until it wants no more; the [`Scraper`] says what they amount to and
+//! Nothing is fetched here: the caller asks instances one after the other and hands the responses
+//! to a [`Gathering`] until it wants no more; the [`Scraper`] computes what they amount to and
 //! whether the next instances are asked directly or through the revision's service.
 
 use std::fmt;
@@ -45,18 +45,18 @@ pub enum MeshMode {
 pub enum Method {
     /// Each at its own address.
     Direct,
-    /// Whichever the revision's service picks.
+    /// Through the service of the revision, which picks one.
     Service,
 }
 
-/// What one instance said.
+/// The response of one instance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ScrapeResponse {
     /// Its figures.
     Sample(Sample),
-    /// HTTP 502 or 503, which is what a mesh says.
+    /// HTTP 502 or 503, which is how a mesh refuses.
     MeshRefusal,
-    /// Anything else that is not an answer.
+    /// Any other failure.
     Failure,
 }
 
@@ -64,9 +64,9 @@ pub enum ScrapeResponse {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ScrapeError {
-    /// Too few instances answered.
+    /// Too few instances responded.
     Exhausted,
-    /// None answered, and all refused as a mesh would.
+    /// None responded, and all refused as a mesh would.
     MeshRefused,
 }
 
@@ -94,7 +94,7 @@ pub enum Scraped {
     Failed(ScrapeError),
 }
 
-/// Collects the answers of one scrape.
+/// Collects the responses of one scrape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScrapeRound {
     method: Method,
@@ -116,7 +116,7 @@ impl ScrapeRound {
         self.answered < self.wanted
     }
 
-    /// Takes an answer; one more than wanted is ignored.
+    /// Takes a response; one more than wanted is ignored.
     pub fn take(&mut self, answer: ScrapeResponse) {
         if !self.wants_more() {
             return;
@@ -139,7 +139,7 @@ impl ScrapeRound {
         }
     }
 
-    /// The sample of all instances, if enough of them answered.
+    /// The sample of all instances, if enough of them responded.
     fn extrapolate(&self) -> Result<Sample, ScrapeError> {
         if self.wants_more() {
             let mesh = self.answered == 0 && !self.refused_otherwise;
@@ -150,7 +150,7 @@ impl ScrapeRound {
     }
 }
 
-/// Decides how a revision's instances are asked, and remembers that a mesh was met.
+/// Decides how a revision's instances are asked, and remembers that there is a mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scraper {
     mode: MeshMode,
@@ -158,7 +158,7 @@ pub struct Scraper {
 }
 
 impl Scraper {
-    /// A scraper that has met no mesh yet. Make a new one when the revision's metric changes.
+    /// A scraper that knows of no mesh yet. Make a new one when the revision's metric changes.
     pub fn new(mode: MeshMode) -> Scraper {
         Scraper { mode, service_only: false }
     }
@@ -188,7 +188,7 @@ impl Scraper {
         }
     }
 
-    /// Ends a scrape whose instances were all asked or enough of which answered.
+    /// Ends a scrape whose instances were all asked or enough of which responded.
     pub fn finish(&mut self, gathering: &ScrapeRound) -> Scraped {
         if gathering.population == 0 {
             return Scraped::Nobody;

@@ -1,13 +1,14 @@
-//! What is learned in calm times, to tell a crowd from a queue when instances are slow to start.
+//! The service time of requests, learned without a queue: tells load from queueing while instances
+//! start.
 //!
-//! Concurrency counts requests that wait like requests that are served. While instances start,
-//! the queue before them grows with every second, and with it the wish, although the number of
-//! instances that the arrivals need has not changed. By Little's law that number is known if it
-//! is known how long a request takes when it need not wait, which calm times tell.
+//! Concurrency counts requests that wait like requests that are served. While instances start, the
+//! queue before them grows with every second, and with it the recommendation, although the number
+//! of instances that the arrivals need has not changed. By Little's law that number is known if it
+//! is known how long a request takes when it need not wait: its service time.
 
 use crate::time::Timestamp;
 
-/// How long requests take in calm times, and when instances were last starting.
+/// The service time of requests, and when instances were last starting.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct ServiceTimeEstimate {
     /// Seconds that a request is in flight when nothing starts and there is no panic.
@@ -17,8 +18,8 @@ pub(crate) struct ServiceTimeEstimate {
 }
 
 impl ServiceTimeEstimate {
-    /// Learns from a calm moment: as many seconds as there are requests in flight for each that
-    /// arrives per second.
+    /// Learns while nothing starts and there is no panic: as many seconds as there are requests in
+    /// flight for each that arrives per second.
     pub(crate) fn learn(&mut self, in_flight: f64, arrivals_per_second: f64) {
         if in_flight > 0.0 && arrivals_per_second > 0.0 {
             let request_s = in_flight / arrivals_per_second;

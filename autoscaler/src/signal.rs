@@ -1,5 +1,5 @@
-//! What can be wished from: the scaling metric, a percentile of it, and whatever else the caller
-//! measures. The largest wish wins.
+//! What a recommendation can be based on: the scaling metric, a percentile of it, and whatever else
+//! the caller measures. The largest recommendation wins.
 
 /// The most signals one decision can weigh.
 pub const MAX_SIGNALS: usize = 6;
@@ -43,7 +43,7 @@ impl SignalKind {
 /// A measured load and how much of it one instance should carry.
 ///
 /// `stable` and `panic` are revision totals over the long and the short window, in the same unit
-/// as `target`. A value that is not finite and a target that is not positive wish nothing.
+/// as `target`. A value that is not finite and a target that is not positive recommend nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Signal {
@@ -62,7 +62,7 @@ impl Signal {
     pub(crate) const NONE: Signal =
         Signal { kind: SignalKind::Concurrency, stable: 0.0, panic: 0.0, target: 0.0 };
 
-    /// Whether anything can be wished from it.
+    /// Whether a recommendation can be based on it.
     pub fn is_sound(&self) -> bool {
         let finite = self.stable.is_finite() && self.panic.is_finite();
         finite && self.target > 0.0 && self.target.is_finite()

@@ -5,7 +5,7 @@ use std::fmt;
 /// Shortest and longest stable window that Knative accepts, in milliseconds.
 pub const STABLE_WINDOW_RANGE_MS: (u64, u64) = (6_000, 3_600_000);
 
-/// What the wish is computed from.
+/// What the recommendation is computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -35,11 +35,12 @@ pub enum Aggregation {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]
 pub struct DecisionSpec {
-    /// The wish is at most this times the ready instances (at least one), rounded up. Above 1.
+    /// The recommendation is at most this times the ready instances (at least one), rounded up.
+    /// Above 1.
     pub max_scale_up_rate: f64,
-    /// The wish is at least the ready instances divided by this, rounded down. Above 1.
+    /// The recommendation is at least the ready instances divided by this, rounded down. Above 1.
     pub max_scale_down_rate: f64,
-    /// What the wish is computed from.
+    /// What the recommendation is computed from.
     pub scaling_metric: ScalingMetric,
     /// Load one instance should carry: requests in flight, or per second. Above 0.
     pub target_value: f64,
@@ -50,19 +51,20 @@ pub struct DecisionSpec {
     pub target_burst_capacity: f64,
     /// Load one activator can carry, for [`Self::activators`]. At least 1.
     pub activator_capacity: f64,
-    /// Panic when the panic window wishes this many times what is ready.
+    /// Panic when the panic window recommends this many times what is ready.
     pub panic_threshold: f64,
     /// How long panic outlasts its cause, in milliseconds; the stable window's length.
     pub stable_window_ms: u64,
-    /// How long a smaller wish must persist before it counts, in milliseconds; 0 is not at all.
+    /// How long a smaller recommendation must persist before it counts, in milliseconds; 0 is not
+    /// at all.
     pub scale_down_delay_ms: u64,
     /// Instances a new revision starts with.
     pub initial_scale: i32,
     /// Whether anything routes to the revision; if nothing does it may shrink at once.
     pub reachable: bool,
-    /// The smallest wish that is not 0; below 2 there is no such bound.
+    /// The smallest recommendation that is not 0; below 2 there is no such bound.
     pub activation_scale: i32,
-    /// The percentile of per-second concurrency that `Improvements::burst_percentile` wishes
+    /// The percentile of per-second concurrency that `Improvements::burst_percentile` recommends
     /// from, in 0..=100.
     pub burst_percentile: f64,
     /// How far back `Improvements::idle_floor` looks for the highest second, in milliseconds;
@@ -208,7 +210,7 @@ pub struct Improvements {
     pub wake_after_restart: bool,
     /// Panic ends after its time also when there are no data.
     pub leave_panic_without_data: bool,
-    /// The wish never exceeds what the busiest of the last few seconds needs
+    /// The recommendation never exceeds what the busiest of the last few seconds needs
     /// (`DecisionSpec::idle_floor_ms`).
     pub idle_floor: bool,
     /// A percentile of the window's seconds is a signal of its own

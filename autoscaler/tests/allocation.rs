@@ -54,7 +54,7 @@ fn works_without_allocating(
     let mut autoscaler = RevisionAutoscaler::new(settings, start, 3).expect("default windows");
     let latency = Signal { kind: SignalKind::Latency, stable: 3.0, panic: 4.0, target: 1.0 };
     let region = Region::new(ALLOCATOR);
-    let mut wishes = 0_i64;
+    let mut recommendations = 0_i64;
     for second in 0..2_000_i64 {
         let now = Timestamp::from_secs(START_S + second + second / 97 * 5);
         let load = ((second * 7919) % 1000) as f64;
@@ -62,9 +62,10 @@ fn works_without_allocating(
         autoscaler.record(now, Origin::Instances, &sample);
         autoscaler.record(now.minus_millis(3_000), Origin::Activator, &sample);
         let observed = Some(Observed::ready((second % 50) as u32));
-        wishes += i64::from(autoscaler.tick(now.plus_millis(700), observed, &[latency]).desired);
+        recommendations +=
+            i64::from(autoscaler.tick(now.plus_millis(700), observed, &[latency]).desired);
     }
     let change = region.change();
-    assert!(wishes > 0);
+    assert!(recommendations > 0);
     assert_eq!((change.allocations, change.reallocations), (0, 0), "{change:?}");
 }

@@ -1,4 +1,4 @@
-//! A decider of somebody else's explains itself by its own name and figures.
+//! A policy of the embedder explains itself by its own name and figures.
 //!
 //! The story: there was no such case, and the book told embedders to say `Fixed`, so `explain`
 //! called every decision of theirs "the number is fixed".

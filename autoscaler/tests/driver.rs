@@ -1,8 +1,8 @@
 //! The driver decides in turn and out of turn, and says what follows.
 //!
-//! The story: the controller and the simulator each had this rule in words of their own, with
+//! The story: the controller and the simulator each had this rule in code of their own, with
 //! constants copied by hand, and the copies had drifted: the simulator closed no seconds of what
-//! nobody listened to, and looked at a revision at rest.
+//! no revision acted on, and looked at a revision at rest.
 
 use tidegate_autoscaler::driver::{ClusterView, Driver, Path, URGENT_GAP_MS, Urgency};
 use tidegate_autoscaler::explain::{Custom, Decision, Detail, Explanation};
@@ -12,7 +12,7 @@ use tidegate_autoscaler::settings::{
 };
 use tidegate_autoscaler::{Observed, Origin, Outcome, Policy, Sample, TickInput, Timestamp};
 
-/// Wishes for as many instances as there were requests in the last two things it was told.
+/// Recommends as many instances as there were requests in the last two things it was told.
 #[derive(Default)]
 struct Counting {
     recorded: Vec<f64>,
@@ -97,7 +97,7 @@ fn what_is_held_counts_at_once_and_only_once() {
     let _ = driver.tick(at(100), &scene(0, 6, 9.0), &spec());
     assert_eq!(driver.policy().recorded, [7.0, 2.0], "what has come since");
     let _ = driver.tick(at(200), &scene(0, 0, 20.0), &spec());
-    assert_eq!(driver.policy().recorded.len(), 2, "nobody waits");
+    assert_eq!(driver.policy().recorded.len(), 2, "no request waits");
     assert_eq!(driver.take_rest(10.0), 1.0, "the second's average without what was told early");
     assert_eq!(driver.take_rest(10.0), 10.0, "the next second is another");
     let _ = driver.tick(at(1_000), &scene(0, 4, 4.0), &spec());
@@ -125,7 +125,7 @@ fn where_the_activator_is_always_in_the_path_the_last_instance_goes_in_one_step(
 }
 
 #[test]
-fn without_a_lifecycle_the_wish_is_followed_within_the_bounds() {
+fn without_a_lifecycle_the_recommendation_is_followed_within_the_bounds() {
     let mut spec = spec();
     spec.bounds.max = 4;
     let mut driver = Driver::within_bounds(Counting::default(), at(0));

@@ -106,7 +106,7 @@ fn the_delay_and_the_activation_scale_are_told() {
     inputs.delayed = Some(8);
     assert_eq!(
         words(&inputs),
-        "8 instances: as many were wished for within the scale-down delay of 300 s, 3 are now."
+        "8 instances: as many were recommended within the scale-down delay of 300 s, 3 are now."
     );
     let mut inputs = on(1, 10.0, 10.0);
     inputs.spec.activation_scale = 3;
@@ -156,18 +156,18 @@ fn other_policies_explain_themselves_too() {
 #[test]
 fn keep_alive_lets_an_instance_go_after_its_idle_time() {
     let mut policy = KeepAlivePolicy::new(10_000);
-    let mut wish = |t_ms: u64, in_flight: u32| {
+    let mut recommended = |t_ms: u64, in_flight: u32| {
         let now = Timestamp::from_millis(NOW_MS).plus_millis(t_ms);
         let observed = Some(Observed { in_flight, ..Observed::default() });
         policy.tick(&TickInput { now, observed, signals: &[] }).desired
     };
-    assert_eq!(wish(0, 3), 3);
-    assert_eq!(wish(5_000, 1), 3, "two have just become idle");
-    assert_eq!(wish(14_999, 1), 3);
-    assert_eq!(wish(15_000, 1), 1);
-    assert_eq!(wish(16_000, 0), 1);
-    assert_eq!(wish(25_999, 0), 1);
-    assert_eq!(wish(26_000, 0), 0);
+    assert_eq!(recommended(0, 3), 3);
+    assert_eq!(recommended(5_000, 1), 3, "two have just become idle");
+    assert_eq!(recommended(14_999, 1), 3);
+    assert_eq!(recommended(15_000, 1), 1);
+    assert_eq!(recommended(16_000, 0), 1);
+    assert_eq!(recommended(25_999, 0), 1);
+    assert_eq!(recommended(26_000, 0), 0);
 }
 
 fn any_load() -> impl Strategy<Value = f64> {
@@ -224,16 +224,16 @@ proptest! {
         prop_assert!(!decision.explanation.to_string().is_empty());
     }
 
-    /// The winner's wish is the largest, and no wish beats it.
+    /// The winner's recommendation is the largest, and no recommendation beats it.
     #[test]
-    fn the_largest_wish_wins(inputs in any_inputs()) {
+    fn the_largest_recommendation_wins(inputs in any_inputs()) {
         let decision = decide(&inputs);
         let Detail::Knative(trace) = decision.explanation.detail else { unreachable!() };
         let count = trace.inputs.signals.as_slice().len().max(1);
         let weighed = trace.steps.signals.iter().take(count);
-        let largest = weighed.map(|signal| signal.stable.wish).max();
+        let largest = weighed.map(|signal| signal.stable.recommended).max();
         if decision.valid {
-            prop_assert_eq!(Some(trace.steps.winner().stable.wish), largest);
+            prop_assert_eq!(Some(trace.steps.winner().stable.recommended), largest);
         }
         if trace.steps.rule == Rule::Stable {
             prop_assert_eq!(Some(decision.desired), largest);

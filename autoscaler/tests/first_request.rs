@@ -23,7 +23,7 @@ fn what_waits_is_worth_an_instance_although_no_second_has_counted_it() {
     let one = Observed { requested: 1, in_flight: 2, ..Observed::ready(1) };
     for at in 0..10 {
         autoscaler.record(second(at), Origin::Instances, &busy);
-        // Calm times tell how long a request takes.
+        // Without a queue the service time is learned.
         let _ = autoscaler.tick(second(at), Some(one), &[]);
     }
     let starting = Observed { ready: 0, starting: 1, requested: 1, in_flight: 0, waiting: 0 };

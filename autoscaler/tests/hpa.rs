@@ -65,9 +65,9 @@ fn rules(
 #[test]
 fn growth_doubles_or_adds_four_every_period_by_default() {
     let mut world = World::new(cpu_at(1.0, 100), 1);
-    let wishes: Vec<_> = (0..6).map(|_| world.cpu(80.0).unwrap()).collect();
+    let recommendations: Vec<_> = (0..6).map(|_| world.cpu(80.0).unwrap()).collect();
     // From one: four more beat the double; from eight on the double beats four more.
-    assert_eq!(wishes, [5, 10, 20, 40, 80, 80]);
+    assert_eq!(recommendations, [5, 10, 20, 40, 80, 80]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn the_least_policy_or_none_can_be_selected() {
 }
 
 #[test]
-fn of_several_metrics_the_largest_wish_wins_and_half_the_truth_never_shrinks() {
+fn of_several_metrics_the_largest_recommendation_wins_and_half_the_truth_never_shrinks() {
     let mut settings = cpu_at(1.0, 100);
     settings.metrics.push(HpaMetricSpec { kind: SignalKind::Memory, target: 10.0 });
     settings.scale_down.stabilization_ms = 0;

@@ -15,7 +15,7 @@ use tidegate_autoscaler::{DecisionSpec, Improvements, Observed};
 /// the one second in which the newest report is exactly a window old, half the fleet goes.
 #[test]
 fn silence_is_not_zero() {
-    let wishes = |improvements| {
+    let recommendations = |improvements| {
         let mut stage = Stage::new(improvements, DecisionSpec::default(), 4);
         for second in 0..61 {
             stage.load(if second % 3 == 0 { 350.0 } else { 200.0 });
@@ -27,8 +27,8 @@ fn silence_is_not_zero() {
         let valid: Vec<i32> = silence.iter().filter(|d| d.valid).map(|d| d.desired).collect();
         (valid.iter().min().copied(), left_path)
     };
-    assert_eq!(wishes(Improvements::none()), (Some(2), true), "half the fleet goes");
-    let held = wishes(only(|switches| switches.hold_in_silence = true));
+    assert_eq!(recommendations(Improvements::none()), (Some(2), true), "half the fleet goes");
+    let held = recommendations(only(|switches| switches.hold_in_silence = true));
     assert_eq!(held, (Some(4), false), "what was known is held");
 }
 
@@ -58,12 +58,12 @@ fn slow_starters_do_not_multiply() {
                 ..Observed::ready(ready as u32)
             };
             if let Some(decision) = stage.second(observed).filter(|decision| decision.valid) {
-                let wish = decision.desired.max(1) as usize;
-                peak = peak.max(wish);
-                if wish > started.len() {
-                    started.resize(wish, second);
+                let recommended = decision.desired.max(1) as usize;
+                peak = peak.max(recommended);
+                if recommended > started.len() {
+                    started.resize(recommended, second);
                 } else {
-                    started.truncate(wish);
+                    started.truncate(recommended);
                 }
             }
         }
@@ -74,13 +74,13 @@ fn slow_starters_do_not_multiply() {
     println!("at most {suffering} instances, then {cure}");
     assert!(suffering >= 55, "the crowd that waits is counted again and again: {suffering}");
     assert!(cure <= suffering / 4, "starting instances count: {cure}, not {suffering}");
-    assert!(cure >= 4, "and what the load needs is wished: {cure}");
+    assert!(cure >= 4, "and what the load needs is recommended: {cure}");
 }
 
 /// Panic with many requested and few ready instances begins below what is requested.
 #[test]
 fn panic_begins_with_what_was_requested() {
-    let first_wish_in_panic = |improvements| {
+    let first_recommended_in_panic = |improvements| {
         let mut stage = Stage::new(improvements, DecisionSpec::default(), 1);
         for _ in 0..60 {
             stage.load(50.0);
@@ -93,8 +93,8 @@ fn panic_begins_with_what_was_requested() {
         assert_eq!(decision.panic_change, PanicChange::Entered);
         decision.desired
     };
-    assert!(first_wish_in_panic(Improvements::none()) < 50);
-    assert_eq!(first_wish_in_panic(only(|switches| switches.count_starting = true)), 50);
+    assert!(first_recommended_in_panic(Improvements::none()) < 50);
+    assert_eq!(first_recommended_in_panic(only(|switches| switches.count_starting = true)), 50);
 }
 
 /// Issue 11926: one request more or less moves the activator in and out of the path.
@@ -153,7 +153,7 @@ fn a_resized_window_keeps_its_history() {
 /// A scale-down delay that is changed while the revision runs does nothing in Knative.
 #[test]
 fn a_changed_delay_takes_effect() {
-    let wish_after_load_fell = |improvements| {
+    let recommended_after_load_fell = |improvements| {
         let mut stage = Stage::new(improvements, DecisionSpec::default(), 1);
         let delayed = DecisionSpec { scale_down_delay_ms: 600_000, ..Default::default() };
         stage.autoscaler.set_spec(delayed);
@@ -163,8 +163,8 @@ fn a_changed_delay_takes_effect() {
         }
         stage.autoscaler.status().desired
     };
-    assert!(wish_after_load_fell(Improvements::none()) < 10);
-    assert_eq!(wish_after_load_fell(only(|switches| switches.keep_history = true)), 10);
+    assert!(recommended_after_load_fell(Improvements::none()) < 10);
+    assert_eq!(recommended_after_load_fell(only(|switches| switches.keep_history = true)), 10);
 }
 
 /// Right after a restart nothing was decided yet, and the first request waits for a tick.
@@ -181,7 +181,7 @@ fn the_first_request_after_a_restart_wakes_at_once() {
 /// what the one before needed.
 #[test]
 fn panic_ends_also_without_data() {
-    let wish_long_after = |improvements| {
+    let recommended_long_after = |improvements| {
         let mut stage = Stage::new(improvements, DecisionSpec::default(), 1);
         stage.load(3500.0);
         stage.second(Observed::ready(1));
@@ -195,8 +195,8 @@ fn panic_ends_also_without_data() {
         stage.second(Observed::ready(1));
         stage.tick(Observed::ready(1)).desired
     };
-    assert_eq!(wish_long_after(Improvements::none()), 50);
-    let cured = wish_long_after(only(|switches| switches.leave_panic_without_data = true));
+    assert_eq!(recommended_long_after(Improvements::none()), 50);
+    let cured = recommended_long_after(only(|switches| switches.leave_panic_without_data = true));
     assert_eq!(cured, 3);
 }
 
@@ -241,7 +241,7 @@ fn the_idle_floor_keeps_what_recent_seconds_needed() {
 /// Issue 15000: a burst every ten seconds vanishes in the average, and its requests wait.
 #[test]
 fn bursts_are_not_averaged_away() {
-    let wish = |improvements| {
+    let recommended = |improvements| {
         let spec = DecisionSpec { burst_percentile: 90.0, ..Default::default() };
         let mut stage = Stage::new(improvements, spec, 1);
         for second in 0..120 {
@@ -250,15 +250,15 @@ fn bursts_are_not_averaged_away() {
         }
         stage.tick(Observed::ready(2))
     };
-    assert_eq!(wish(Improvements::none()).desired, 1);
-    let cured = wish(only(|switches| switches.burst_percentile = true));
+    assert_eq!(recommended(Improvements::none()).desired, 1);
+    let cured = recommended(only(|switches| switches.burst_percentile = true));
     assert_eq!(cured.desired, 3);
     assert!(cured.words.contains("percentile 90"), "{}", cured.words);
 }
 
 /// With every switch off, silence ends in "no data", as in Knative.
 #[test]
-fn silence_for_longer_than_a_window_leaves_the_last_wish() {
+fn silence_for_longer_than_a_window_leaves_the_last_recommendation() {
     for improvements in [Improvements::none(), Improvements::all()] {
         let mut stage = Stage::new(improvements, DecisionSpec::default(), 2);
         stage.second(Observed::ready(2));

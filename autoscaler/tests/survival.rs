@@ -53,7 +53,7 @@ fn traffic() -> impl Strategy<Value = Vec<Second>> {
 }
 
 /// Lives through seconds of traffic: a sample 100 ms into each second, a decision 400 ms into
-/// every other one. Instances follow the last wish with a lag.
+/// every other one. Instances follow the last recommendation with a lag.
 struct Life {
     autoscaler: RevisionAutoscaler,
     history: Vec<HistoryEntry>,
@@ -103,20 +103,20 @@ fn start(settings: RevisionSettings) -> Life {
 }
 
 proptest! {
-    /// Wishes only: the sign of burst capacity has a memory of its own with hysteresis, panic
-    /// with a delay may be held longer by what is rebuilt, and how long requests take in calm
-    /// times, which `count_starting` goes by, is learned anew.
+    /// Recommendations only: the sign of burst capacity has a memory of its own with hysteresis,
+    /// panic with a delay may be held longer by what is rebuilt, and how long requests take without
+    /// a queue times, which `count_starting` goes by, is learned anew.
     #[test]
     fn an_autoscaler_rebuilt_from_history_never_stopped(
         settings in settings(),
         traffic in traffic(),
         stop in any::<prop::sample::Index>(),
-        calm in any::<bool>(),
+        quiet in any::<bool>(),
         whole_life in any::<bool>(),
     ) {
         let mut settings = settings;
         settings.improvements.count_starting = false;
-        match calm {
+        match quiet {
             true => settings.spec.panic_threshold = 1e9,
             false => settings.spec.scale_down_delay_ms = 0,
         }
@@ -135,8 +135,8 @@ proptest! {
             let observed = life.observed(lag);
             let expected = life.second_with(index, (load, true, lag), observed);
             let given = second_life.second_with(index, (load, true, lag), observed);
-            let wish = |tick: Option<(bool, i32, i32)>| tick.map(|tick| (tick.0, tick.1));
-            prop_assert_eq!(wish(expected), wish(given), "second {} stop {}", index, stop);
+            let wanted = |tick: Option<(bool, i32, i32)>| tick.map(|tick| (tick.0, tick.1));
+            prop_assert_eq!(wanted(expected), wanted(given), "second {} stop {}", index, stop);
         }
     }
 }

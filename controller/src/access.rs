@@ -1,4 +1,4 @@
-//! Who may take part: what everybody must show who speaks to the controller.
+//! Access control: what every connection to the controller must present.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -13,16 +13,16 @@ use tonic::Status;
 
 use crate::metrics::Metrics;
 
-/// How often it is logged at most that somebody was turned away: whoever tries passwords must not
+/// Refused calls are logged at most this often: an attacker who guesses secrets must not
 /// fill a disk.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+const REFUSAL_LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// What is asked of everybody on the controller's port, for every call of every service.
+/// What is required on the controller's port, for every call of every service.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// The secret to show. With `None` whoever reaches the port may take part.
+    /// The secret to present. With `None` every client that reaches the port is admitted.
     pub secret: Option<Secret>,
-    /// How TLS is spoken, with or without client certificates; `None` speaks none.
+    /// TLS, with or without client certificates; `None` is plaintext.
     pub tls: Option<Arc<ServerTls>>,
     /// Which addresses instances of others may claim.
     pub addresses: Addresses,
@@ -39,20 +39,20 @@ pub enum Addresses {
 }
 
 impl Access {
-    /// Whoever reaches the port may take part. For ports that nobody else reaches.
+    /// Admits every client that reaches the port: for ports that only trusted processes reach.
     #[must_use]
     pub fn anonymous() -> Self {
         Self { secret: None, tls: None, addresses: Addresses::Own }
     }
 
-    /// Whoever shows `secret` may take part.
+    /// Admits every client that presents `secret`.
     #[must_use]
     pub fn by_secret(secret: Secret) -> Self {
         Self { secret: Some(secret), ..Self::anonymous() }
     }
 }
 
-/// Why an instance may not be where it says it is.
+/// Why the address that an instance claims is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "address {claimed:?} is not that of the stream, which comes from {}: an instance may only \
@@ -84,18 +84,18 @@ impl Addresses {
     }
 }
 
-/// Lets calls pass that show the secret.
+/// Admits the calls that present the secret.
 #[derive(Debug, Clone)]
 pub(crate) struct Gatekeeper {
     secret: Option<Secret>,
-    complaints: Arc<Mutex<Complaints>>,
+    refusals: Arc<Mutex<RefusalLog>>,
     metrics: Metrics,
 }
 
 impl Gatekeeper {
-    /// Who is turned away is counted in `metrics`.
+    /// Refused calls are counted in `metrics`.
     pub(crate) fn new(secret: Option<Secret>, metrics: Metrics) -> Self {
-        Self { secret, complaints: Arc::default(), metrics }
+        Self { secret, refusals: Arc::default(), metrics }
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -115,43 +115,43 @@ impl Gatekeeper {
             None => "no secret was shown",
         };
         self.metrics.calls_refused.increment(1);
-        self.complain(peer, refusal);
+        self.log_refusal(peer, refusal);
         Err(Status::unauthenticated(format!(
             "{refusal}: set TIDEGATE_SECRET or TIDEGATE_SECRET_FILE"
         )))
     }
 
-    /// Logs that somebody was turned away, or counts it where that was logged a moment ago.
-    pub(crate) fn complain(&self, peer: Option<SocketAddr>, reason: impl fmt::Display) {
-        if let Some(others) = self.complaints.lock().count(Instant::now()) {
-            tracing::warn!(?peer, others, %reason, "somebody was turned away");
+    /// Logs a refusal, or counts it when one was logged less than `REFUSAL_LOG_EVERY` ago.
+    pub(crate) fn log_refusal(&self, peer: Option<SocketAddr>, reason: impl fmt::Display) {
+        if let Some(others) = self.refusals.lock().count(Instant::now()) {
+            tracing::warn!(?peer, others, %reason, "a client was refused");
         }
     }
 }
 
 fn authorization(headers: &HeaderMap) -> Option<&[u8]> {
-    // Twice is not once: nobody honest sends two, and which one counts must not be a guess.
+    // An honest client sends one; which of two counts must not be a guess.
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let first = all.next()?;
     if all.next().is_some() { Some(b"") } else { Some(first.as_bytes()) }
 }
 
-/// Counts what is not logged.
+/// Counts refusals that are not logged.
 #[derive(Debug, Default)]
-struct Complaints {
+struct RefusalLog {
     last: Option<Instant>,
-    untold: u64,
+    suppressed: u64,
 }
 
-impl Complaints {
-    /// How many went untold since the last time, if it is time to tell.
+impl RefusalLog {
+    /// Refusals suppressed since the last log line, if it is time for another.
     fn count(&mut self, now: Instant) -> Option<u64> {
-        if self.last.is_some_and(|last| now.duration_since(last) < COMPLAIN_EVERY) {
-            self.untold += 1;
+        if self.last.is_some_and(|last| now.duration_since(last) < REFUSAL_LOG_EVERY) {
+            self.suppressed += 1;
             return None;
         }
         self.last = Some(now);
-        Some(std::mem::take(&mut self.untold))
+        Some(std::mem::take(&mut self.suppressed))
     }
 }
 
@@ -181,7 +181,7 @@ mod tests {
             assert!(error.to_string().contains("--addresses any"), "{error}");
             assert!(Addresses::Any.check(claimed, peer(from)).is_ok());
         }
-        // Who comes from nowhere has no address of its own.
+        // A stream without a peer address has no address of its own.
         for claimed in ["10.0.0.1:8012", "", "some.host:8012"] {
             assert!(Addresses::Own.check(claimed, None).is_err(), "{claimed}");
         }
@@ -190,13 +190,13 @@ mod tests {
     #[test]
     fn only_the_secret_lets_pass_and_two_are_none() {
         let secret = Secret::new("0123456789abcdef", "test").expect("valid");
-        let keeper = Gatekeeper::new(Some(secret), Metrics::default());
+        let gatekeeper = Gatekeeper::new(Some(secret), Metrics::default());
         let shown = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
                 headers.append(AUTHORIZATION, value.parse().expect("a value"));
             }
-            keeper.admit(&headers, None).map_err(|status| status.code())
+            gatekeeper.admit(&headers, None).map_err(|status| status.code())
         };
         let good = "Bearer 0123456789abcdef";
         assert_eq!(shown(&[good]), Ok(()));
@@ -208,10 +208,10 @@ mod tests {
     }
 
     #[test]
-    fn complaints_are_few_and_counted() {
-        let (mut complaints, start) = (Complaints::default(), Instant::now());
-        assert_eq!(complaints.count(start), Some(0));
-        assert!((0..1_000).all(|_| complaints.count(start).is_none()));
-        assert_eq!(complaints.count(start + COMPLAIN_EVERY), Some(1_000));
+    fn refusals_are_logged_rarely_and_counted() {
+        let (mut refusals, start) = (RefusalLog::default(), Instant::now());
+        assert_eq!(refusals.count(start), Some(0));
+        assert!((0..1_000).all(|_| refusals.count(start).is_none()));
+        assert_eq!(refusals.count(start + REFUSAL_LOG_EVERY), Some(1_000));
     }
 }

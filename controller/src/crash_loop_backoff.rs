@@ -1,4 +1,4 @@
-//! What to do when instances end that nobody told to.
+//! Restart or give up: what follows when instances end unexpectedly.
 
 use tidegate_autoscaler::Timestamp;
 
@@ -25,7 +25,7 @@ pub(crate) struct CrashLoopBackoff {
 pub(crate) enum Restart {
     /// Try again after this many milliseconds.
     RetryIn(u64),
-    /// It has never worked: do not try again.
+    /// No instance was ever ready: do not try again.
     GiveUp { attempts: u32 },
 }
 
@@ -45,7 +45,7 @@ impl CrashLoopBackoff {
         if !self.ever_ready && self.failures >= ATTEMPTS_MAX {
             return Restart::GiveUp { attempts: self.failures };
         }
-        // A single death, however young, is replaced at once: somebody's request may wait.
+        // A single death, however young, is replaced at once: a request may wait for it.
         let doublings = self.failures - 1;
         let wait_ms = match doublings {
             0 if self.ever_ready => 0,

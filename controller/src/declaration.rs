@@ -28,26 +28,26 @@ pub use custom::{Custom, CustomPolicy};
 pub struct Declaration {
     /// Its name.
     pub id: RevisionId,
-    /// Who decides.
+    /// The policy that decides how many instances there should be.
     pub policy: PolicyChoice,
-    /// Bounds and the way to zero.
+    /// Scale bounds, and the settings of scale to zero.
     pub lifecycle: LifecycleSpec,
     /// Requests that one instance takes at a time; 0 is unlimited.
     pub container_concurrency: u32,
-    /// How to start instances; `None` when somebody else starts them.
+    /// How to start instances; `None` when another system starts them.
     pub launch: Option<std::sync::Arc<Launch>>,
     /// How long an instance may take to become ready, in milliseconds.
     pub start_deadline_ms: u64,
 }
 
-/// Who decides how many instances there should be.
+/// What decides how many instances there should be.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PolicyChoice {
     /// Knative's algorithm, with Tidegate's improvements or without.
     Knative(RevisionSettings),
     /// Always this many.
     Fixed {
-        /// The number.
+        /// Instances wanted, whatever the load.
         instances: u32,
     },
     /// One instance for each request in flight, kept for a while.
@@ -57,7 +57,7 @@ pub enum PolicyChoice {
     },
     /// Kubernetes' HPA.
     Hpa(HpaSettings),
-    /// A decider of the program that embeds the controller.
+    /// A policy of the program that embeds the controller.
     Custom(Custom),
 }
 
@@ -114,7 +114,7 @@ impl PolicyChoice {
     }
 }
 
-/// How long an instance may take to become ready unless somebody says otherwise.
+/// How long an instance may take to become ready unless the declaration says otherwise.
 pub const START_DEADLINE_MS: u64 = 60_000;
 
 /// The settings that declarations are made from: Knative's keys and annotations.
@@ -145,8 +145,8 @@ impl Template {
         let resolved = Resolved::new(&self.config, &overrides, workload);
         let mut lifecycle =
             LifecycleSpec::new(&self.config, &resolved, reachability, DEFAULT_PROGRESS_DEADLINE);
-        // A reporter that is asked and says nothing is silent, not idle, also where an activator
-        // sees every request.
+        // A reporter that is expected and sends nothing is silent, not idle, also where an
+        // activator sees every request.
         let metric = MetricSpec { scraped: true, ..resolved.windows };
         let improvements = self.improvements;
         let settings = RevisionSettings { spec: resolved.spec, metric, improvements };
@@ -171,7 +171,7 @@ impl Template {
 }
 
 /// What an HPA object says, where it can be followed: instances report concurrency and requests
-/// per second, nobody reports processors or memory.
+/// per second, reporters send no figures of CPU or memory.
 fn hpa_settings(object: &HpaObject, target: Option<f64>) -> Result<HpaSettings, Violations> {
     let metric = object.metric.as_ref().map_or("cpu", |metric| metric.name.as_str());
     if matches!(metric, "concurrency" | "rps") {
@@ -217,7 +217,7 @@ pub struct Launch {
 pub enum Readiness {
     /// Once its port accepts a connection.
     Tcp,
-    /// Once it answers this path (with a leading `/`) with 200 to 399.
+    /// Once the app answers this path (with a leading `/`) with 200 to 399.
     Http(String),
 }
 

@@ -1,8 +1,8 @@
 //! From many reports to one total a second.
 //!
 //! Every reporter has a meter that averages what it reported since the last second was closed.
-//! Closing a second adds the meters up: instances that said nothing are taken to be as busy as the
-//! mean of those that spoke, and when none spoke there is no total, because silence is not zero.
+//! Closing a second adds the meters up: silent instances are taken to be as busy as the mean of
+//! those that reported, and when none reported there is no total, because silence is not zero.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use tidegate_autoscaler::sample::Sample;
 use crate::identity::{InstanceName, ReporterId};
 use crate::report::Report;
 
-/// What a revision was doing in the second that was closed. `None` where nobody spoke.
+/// What a revision was doing in the second that was closed. `None` where no report came.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Totals {
     /// All instances together.
@@ -25,12 +25,12 @@ pub struct Totals {
 pub struct Demand {
     instances: BTreeMap<InstanceName, Meter>,
     activators: BTreeMap<ReporterId, Meter>,
-    /// Momentary sums, so that nobody is asked for what all have.
+    /// Momentary sums, so that reading one costs no walk over the meters.
     at_instances: Load,
     at_activators: Load,
 }
 
-/// Requests at a moment.
+/// Requests at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Load {
     waiting: u64,
@@ -93,7 +93,7 @@ impl Meter {
 impl Demand {
     /// Adds what an instance reported. Reports that were seen before are left out.
     pub fn instance(&mut self, name: &InstanceName, report: &Report) {
-        self.hear_instance(name, report, Meter::add);
+        self.update_meter(name, report, Meter::add);
     }
 
     /// Adds what an activator reported.
@@ -106,19 +106,19 @@ impl Demand {
 
     /// Notes the newest of old reports: what is momentary in it holds, its averages are history.
     pub fn note_instance(&mut self, name: &InstanceName, report: &Report) {
-        self.hear_instance(name, report, Meter::note);
+        self.update_meter(name, report, Meter::note);
     }
 
-    fn hear_instance(
+    fn update_meter(
         &mut self,
         name: &InstanceName,
         report: &Report,
-        hear: impl FnOnce(&mut Meter, &Report),
+        update: impl FnOnce(&mut Meter, &Report),
     ) {
         let meter = self.instances.entry(name.clone()).or_default();
         if report.sequence > meter.last_sequence {
             let before = meter.load();
-            hear(meter, report);
+            update(meter, report);
             self.at_instances.replace(before, meter.load());
         }
     }
@@ -143,7 +143,7 @@ impl Demand {
         }
     }
 
-    /// Requests in line now, at activators and instances.
+    /// Requests in queues now, at activators and instances.
     #[must_use]
     pub fn waiting(&self) -> u32 {
         narrow(self.at_instances.waiting + self.at_activators.waiting)
@@ -167,7 +167,7 @@ impl Demand {
         narrow(self.at_instances.in_flight.max(self.at_activators.in_flight))
     }
 
-    /// Everything that is kept up to date, counted anew.
+    /// Asserts that the running sums equal a fresh count.
     #[cfg(test)]
     pub(crate) fn recount(&self) {
         let sum = |meters: &mut dyn Iterator<Item = &Meter>| {
@@ -181,7 +181,7 @@ impl Demand {
     }
 
     /// Closes the second: the totals since the last call. `live` is how many instances should have
-    /// spoken.
+    /// reported.
     pub fn close(&mut self, live: usize) -> Totals {
         let spoke: Vec<[f64; 4]> = self.instances.values_mut().filter_map(Meter::take).collect();
         let scale =
@@ -243,7 +243,7 @@ mod tests {
         demand.instance(&name("b"), &report(1, 8.0, 250));
         demand.instance(&name("b"), &report(2, 4.0, 750));
         assert_eq!(concurrency(demand.close(2).instances), Some(2.0 + 5.0));
-        assert_eq!(demand.close(2), Totals::default(), "a second nobody spoke of has no total");
+        assert_eq!(demand.close(2), Totals::default(), "a second without reports has no total");
     }
 
     #[test]
@@ -271,7 +271,7 @@ mod tests {
         demand.activator(ReporterId(2), &held(2));
         assert_eq!((demand.waiting(), demand.at_activators()), (42, 42));
         demand.activator(ReporterId(1), &report(2, 60.0, 900));
-        let total = concurrency(demand.close(0).activators).expect("they spoke");
+        let total = concurrency(demand.close(0).activators).expect("they reported");
         assert!((total - (54.05 + 0.5)).abs() < 1e-9, "{total}");
     }
 

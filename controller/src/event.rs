@@ -10,17 +10,17 @@ use crate::identity::{InstanceName, ReporterId, RevisionId};
 use crate::journal::DecisionRecord;
 use crate::report::{Hello, Report};
 
-/// Something happened.
+/// Something happened to which the state reacts.
 #[derive(Debug)]
 pub enum Event {
     /// A revision is to be scaled from now on, or by other numbers.
     Declare(Box<Declaration>),
-    /// A reporter opened a stream and introduced itself.
+    /// A reporter opened a stream and sent its hello.
     Connected {
         /// The stream.
         reporter: ReporterId,
-        /// Who it is.
-        greeting: Hello,
+        /// What the reporter is.
+        hello: Hello,
     },
     /// A reporter's numbers for a period, fresh.
     Reported {
@@ -49,7 +49,7 @@ pub enum Event {
         /// Its address, `host:port`.
         address: Arc<str>,
     },
-    /// A process that we started can take no more requests, though not all of it has gone yet.
+    /// One of the two processes of an instance has ended, the other has not yet.
     InstanceFailed {
         /// The instance.
         instance: InstanceName,
@@ -75,7 +75,7 @@ pub enum Event {
         /// How long until then, in milliseconds.
         left_ms: u64,
     },
-    /// Something is due; see [`State::next_due`](crate::state::State::next_due).
+    /// The time of `next_due` has come; see [`State::next_due`](crate::state::State::next_due).
     Due,
     /// Stop every instance we started, and start no more.
     Stop(StopMode),
@@ -84,7 +84,7 @@ pub enum Event {
 /// How an instance ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Termination {
-    /// What was seen, in words: an exit status, a signal, an error on start.
+    /// What was seen, as text: an exit status, a signal, an error on start.
     pub what: String,
     /// The last lines it wrote.
     pub output: Vec<String>,
@@ -99,7 +99,7 @@ pub enum StopMode {
     Kill,
 }
 
-/// Something is to be done.
+/// What the owner task carries out after an event.
 #[derive(Debug)]
 pub enum Effect {
     /// Start an instance.
@@ -108,31 +108,31 @@ pub enum Effect {
         revision: RevisionId,
         /// Its name.
         instance: InstanceName,
-        /// How.
+        /// How it ended, or is to be done.
         launch: Arc<Launch>,
     },
     /// Stop an instance that was started.
     Stop {
-        /// Which.
+        /// The instance.
         instance: InstanceName,
-        /// How.
+        /// How it ended, or is to be done.
         mode: StopMode,
     },
-    /// Say something to a reporter.
+    /// Send a message to a reporter.
     Send {
-        /// To whom.
+        /// The stream it goes out on.
         reporter: ReporterId,
-        /// What.
-        word: ServerMessage,
+        /// The message.
+        message: ServerMessage,
     },
-    /// End a stream that makes no sense.
+    /// End a stream that cannot be accepted.
     Refuse {
-        /// Whose.
+        /// The stream.
         reporter: ReporterId,
         /// Why.
         refusal: Refusal,
     },
-    /// A decision was made; whoever watches may know.
+    /// A decision was made; watchers are told.
     Decided(Arc<DecisionRecord>),
     /// Something happened that a person may want to know.
     Announce(Notice),
@@ -141,29 +141,29 @@ pub enum Effect {
 /// Why a stream was ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It speaks for something that has no place here.
+    /// It names a revision or an instance that is not known.
     #[error("{0}")]
     Unknown(String),
-    /// Its name is that of another reporter, which is connected.
+    /// Another connected reporter has the same name.
     #[error(
         "the name {0} is in use by another reporter, which is connected: a second one may take it \
          over once that stream has ended"
     )]
     NameInUse(InstanceName),
-    /// It says that it takes traffic where we did not start it.
+    /// It claims another address than the one it was started at.
     #[error("{instance} was started at {launched}, and cannot be at {claimed}")]
     NotWhereItWasStarted {
         /// The instance.
         instance: InstanceName,
         /// Where it was started.
         launched: Arc<str>,
-        /// Where it says it is.
+        /// Where it claims to be.
         claimed: String,
     },
     /// There is no room for one more.
     #[error("there are {most} {what} already, which is the most that are kept")]
     Full {
-        /// Of what.
+        /// What is counted, in the plural.
         what: &'static str,
         /// The most there may be.
         most: usize,
@@ -173,10 +173,10 @@ pub enum Refusal {
     Replaced,
 }
 
-/// What the controller says to a reporter.
+/// What the controller sends to a reporter.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ServerMessage {
-    /// How it wants to be reported to.
+    /// How often to report, and how much history to keep.
     Directive {
         /// Period of reports in milliseconds.
         report_interval_ms: u32,
@@ -213,19 +213,19 @@ pub struct Endpoint {
 pub enum Notice {
     /// An instance is being started.
     Starting {
-        /// Which.
+        /// The instance.
         instance: InstanceName,
     },
     /// An instance takes requests.
     Ready {
-        /// Which.
+        /// The instance.
         instance: InstanceName,
         /// How long after it was started.
         after_ms: u64,
     },
     /// An instance is not ready although it has had time.
     NotReady {
-        /// Which.
+        /// The instance.
         instance: InstanceName,
         /// How long ago it was started.
         after_ms: u64,
@@ -234,26 +234,26 @@ pub enum Notice {
     },
     /// An instance has not ended on SIGTERM, and will be killed.
     Lingers {
-        /// Which.
+        /// The instance.
         instance: InstanceName,
         /// How long until then.
         left_ms: u64,
     },
     /// An instance is on its way out because it is not needed.
     Draining {
-        /// Which.
+        /// The instance.
         instance: InstanceName,
     },
     /// An instance is gone, as it should be.
     Stopped {
-        /// Which.
+        /// The instance.
         instance: InstanceName,
     },
-    /// An instance is gone, and nobody wanted that.
+    /// An instance ended unexpectedly.
     Crashed {
-        /// Which.
+        /// The instance.
         instance: InstanceName,
-        /// How.
+        /// How it ended, or is to be done.
         ending: Termination,
         /// How long until another is started in its place.
         retry_in_ms: u64,

@@ -1,7 +1,7 @@
 //! The past as reporters remember it: the fleet is the database of a controller that restarted.
 //!
-//! Reports of many reporters, each cut at its own moments, are laid over whole seconds; every
-//! second's total is then what a controller that never stopped would have recorded.
+//! Reports of many reporters, each with its own period boundaries, are spread over whole seconds;
+//! every second's total is then what a controller that never stopped would have recorded.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use tidegate_autoscaler::time::Timestamp;
 
 use crate::report::Report;
 
-/// Most seconds remembered: Knative's longest stable window.
+/// Most seconds kept: Knative's longest stable window.
 pub const SECONDS_MAX: usize = 3_600;
 
 const SECOND_MS: i64 = 1_000;
@@ -27,13 +27,13 @@ pub struct History {
 #[derive(Debug, Clone, Copy, Default)]
 struct Total {
     figures: [f64; 4],
-    /// How many reporters spoke of it, each by its share of the second; tells silence from
+    /// Reporters that covered it, each by its share of the second: tells silence from
     /// idleness.
-    speakers: f64,
+    reporters: f64,
 }
 
 impl History {
-    /// Lays a report over the seconds it spans.
+    /// Spreads a report over the seconds it spans.
     pub fn add(&mut self, origin: Origin, report: &Report) {
         let end = report.end_unix_ms;
         let start = end.saturating_sub(i64::from(report.length_ms));
@@ -57,7 +57,7 @@ impl History {
             for (sum, figure) in total.figures.iter_mut().zip(figures) {
                 *sum += figure * share;
             }
-            total.speakers += share;
+            total.reporters += share;
             from = until;
         }
         while self.seconds.len() > SECONDS_MAX {
@@ -65,35 +65,35 @@ impl History {
         }
     }
 
-    /// Whether nothing is remembered.
+    /// Whether no second has a total.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.seconds.is_empty()
     }
 
-    /// How many seconds are remembered.
+    /// How many seconds have a total.
     #[must_use]
     pub fn len(&self) -> usize {
         self.seconds.len()
     }
 
     /// The totals of the last [`SECONDS_MAX`] in order, up to the last second that is over at
-    /// `now`. The instances of a second are those that spoke of it.
+    /// `now`. The instances of a second are those whose reports cover it.
     #[must_use]
     pub fn entries(&self, now: Timestamp) -> Vec<HistoryEntry> {
         let mut entries = Vec::with_capacity(self.seconds.len());
         let mut observed = Observed::default();
-        // What is older than any window must not be lived through again second by second: a clock
-        // that says 1970 would cost half a century of decisions.
+        // What is older than any window must not be replayed second by second: a clock
+        // set to 1970 would cost half a century of decisions.
         let oldest = now.unix_seconds().saturating_sub(SECONDS_MAX as i64);
         for (second, totals) in self.seconds.range(oldest..now.unix_seconds()) {
             let at = Timestamp::from_secs(*second);
             for (origin, total) in [Origin::Instances, Origin::Activator].into_iter().zip(totals) {
                 let [concurrency, proxied, rate, proxied_rate] = total.figures;
                 let sample = Sample::new(concurrency, proxied, rate, proxied_rate);
-                let Some(sample) = sample.ok().filter(|_| total.speakers > 0.0) else { continue };
+                let Some(sample) = sample.ok().filter(|_| total.reporters > 0.0) else { continue };
                 if origin == Origin::Instances {
-                    observed = Observed::ready(total.speakers.round() as u32);
+                    observed = Observed::ready(total.reporters.round() as u32);
                 }
                 entries.push(HistoryEntry { at, origin, sample, observed });
             }

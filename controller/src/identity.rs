@@ -1,4 +1,4 @@
-//! Who is who: revisions, their instances, and the streams that speak for them.
+//! Identities: revisions, their instances, and their report streams.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ pub const NAME_BYTES_MAX: usize = 253;
 /// A revision: one version of one app, scaled as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RevisionId {
-    // Shared: a name is held once however many remember it.
+    // Shared: one allocation per name, however many maps hold it.
     namespace: Arc<str>,
     name: Arc<str>,
 }
@@ -126,7 +126,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// One report stream since the controller began. Never used twice.
+/// One report stream. A number is never used twice while the controller runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReporterId(pub u64);
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tidegate_autoscaler::Timestamp;
 
 use crate::identity::{InstanceName, ReporterId, Token};
+use crate::report::Report;
 
 /// What an instance is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,9 +14,9 @@ pub enum Phase {
     Starting,
     /// Takes requests.
     Ready,
-    /// Was ready and says that it is not just now.
+    /// Was ready and reports that it is not just now.
     Unready,
-    /// On its way out: takes no new requests.
+    /// Draining: takes no new requests.
     Draining,
 }
 
@@ -27,9 +28,9 @@ impl Phase {
 /// Who starts and stops an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
-    /// We do.
+    /// This controller does.
     Us,
-    /// Somebody else does; it is there as long as it reports.
+    /// Another system does; the instance exists for as long as it reports.
     Others,
 }
 
@@ -46,11 +47,11 @@ pub(crate) struct Instance {
     pub(crate) stream: Option<ReporterId>,
     /// Since when there is none, for an instance of others.
     pub(crate) silent_since: Option<Timestamp>,
-    /// Start time its sidecar told, which tells namesakes apart.
+    /// Start time in the hello of its sidecar: tells two of one name apart.
     pub(crate) sidecar_start_ms: i64,
     /// What its sidecar proves itself with, should it open a second stream.
     pub(crate) token: Option<Token>,
-    /// Where it takes traffic; empty until its sidecar said so.
+    /// Where it takes traffic; empty until its sidecar connects.
     pub(crate) address: Arc<str>,
     /// Where we started it to take traffic: its sidecar can be nowhere else.
     pub(crate) launched_at: Option<Arc<str>>,
@@ -58,13 +59,13 @@ pub(crate) struct Instance {
     pub(crate) max_waiting: u32,
     /// Requests at a time; 0 is unlimited.
     pub(crate) limit: u32,
-    /// Why it is being taken down although nobody asked for that.
+    /// Why it is being taken down without having been told to stop.
     pub(crate) failure: Option<Failure>,
-    /// Why it is not ready, as far as somebody looked; empty until then.
+    /// Why it is not ready, as the listening check found; empty until it ran.
     pub(crate) why_not_ready: String,
 }
 
-/// Why an instance is taken down although nobody asked for that.
+/// Why an instance is taken down without having been told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// One of its processes ended.
@@ -105,15 +106,15 @@ impl Instance {
     }
 }
 
-/// Follows an instance's own word about itself. Returns whether the phase changed.
-pub(crate) fn settle(instance: &mut Instance, ready: bool, draining: bool, now: Timestamp) -> bool {
+/// Takes over the phase that an instance reports of itself. Returns whether the phase changed.
+pub(crate) fn settle(instance: &mut Instance, report: &Report, now: Timestamp) -> bool {
     let before = instance.phase;
     if instance.failure.is_some() {
-        // Half of it may still speak, but it serves nobody any more.
+        // Its sidecar may still report, but its app can serve nothing any more.
         return false;
     }
-    instance.phase = match (before, ready, draining) {
-        // What is draining stays so: the sidecar takes no more once it was told to stop.
+    instance.phase = match (before, report.ready, report.draining) {
+        // Draining is final: the sidecar takes no new requests once it was told to stop.
         (Phase::Draining, _, _) | (_, _, true) => Phase::Draining,
         (_, true, false) => Phase::Ready,
         (Phase::Starting, false, false) => Phase::Starting,

@@ -1,8 +1,8 @@
-//! The instances of a revision, with everything that is asked of all of them at once kept up to
+//! The instances of a revision, with every sum over them kept up to
 //! date: a report costs the same whether there are ten instances or ten thousand.
 //!
-//! An instance is changed through [`Roster::change`] only, which takes what it counted for out of
-//! the figures and puts back what it counts for afterwards.
+//! An instance is changed through [`Instances::change`] only, which takes what it counted for out
+//! of the figures and puts back what it counts for afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ pub(crate) struct Instances {
     looked_at: std::cell::Cell<usize>,
 }
 
-/// What is asked of all instances at once.
+/// Sums over all instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Figures {
     phases: [u32; Phase::COUNT],
@@ -123,7 +123,7 @@ impl Instances {
         self.instances.get(name)
     }
 
-    /// All of them in the order of their names. Costs what there is of them.
+    /// All of them in the order of their names: O(instances).
     pub(crate) fn all(&self) -> impl Iterator<Item = &Instance> {
         #[cfg(test)]
         self.looked_at.update(|count| count + self.len());
@@ -158,7 +158,7 @@ impl Instances {
         Some(outcome)
     }
 
-    /// Takes an instance away.
+    /// Removes an instance.
     pub(crate) fn remove(&mut self, name: &InstanceName) -> Option<Instance> {
         let instance = self.instances.remove(name)?;
         let standing = Standing::of(&instance);
@@ -193,7 +193,7 @@ impl Instances {
         self.silent.first().map(|(since, _)| *since)
     }
 
-    /// Marks one of ours that was started at or before `since` and never became ready as failed.
+    /// Records as failed one of ours that was started at or before `since` and never became ready.
     pub(crate) fn fail_starting(
         &mut self,
         since: Timestamp,
@@ -204,7 +204,7 @@ impl Instances {
         Some(name)
     }
 
-    /// Takes one of others away that has been silent since `since` or longer.
+    /// Removes one of others that has been silent since `since` or longer.
     pub(crate) fn forget_silent(&mut self, since: Timestamp) -> Option<InstanceName> {
         let (_, name) = self.silent.first().filter(|(at, _)| *at <= since)?.clone();
         self.remove(&name);
@@ -216,7 +216,7 @@ impl Instances {
         self.endpoints_changed
     }
 
-    /// Where requests may be sent now. Costs what there is of them.
+    /// Where requests may be sent now: O(instances).
     pub(crate) fn endpoints(&mut self) -> Vec<Endpoint> {
         self.endpoints_changed = false;
         let taking = self.all().filter(|instance| instance.takes_requests());
@@ -235,7 +235,7 @@ impl Instances {
         self.looked_at.get()
     }
 
-    /// Everything that is kept up to date, counted anew.
+    /// Asserts that the running sums equal a fresh count.
     #[cfg(test)]
     pub(crate) fn recount(&self) {
         let (mut figures, mut starting, mut silent) =

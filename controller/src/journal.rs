@@ -26,7 +26,7 @@ pub struct DecisionRecord {
     pub unix_ms: i64,
     /// What the policy decided.
     pub explanation: Explanation,
-    /// What bounds and the way to zero made of it.
+    /// What the scale bounds and scale to zero made of it.
     pub step: Step,
     /// Instances asked for before.
     pub before: i32,
@@ -152,7 +152,7 @@ impl Journal {
         self.records.len()
     }
 
-    /// Whether nothing was ever written.
+    /// Whether it has no decision yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()

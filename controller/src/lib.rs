@@ -10,10 +10,10 @@
 //!
 //! Modules in reading order: [`identity`] and [`report`] are what comes in, validated; [`demand`]
 //! and [`history`] make totals of it; [`declaration`] is what a revision is; [`event`] is what can
-//! happen; [`state`] and `revision` are what follows from it, with [`instance`], `roster`, `crash`,
-//! [`journal`] and [`status`]; [`task`] runs them, `outlet` is what goes out on a stream;
-//! [`access`] is who may take part, `service` is the gRPC edge, [`metrics`] is all of it in
-//! numbers; [`process`] starts and stops instances on this machine.
+//! happen; [`state`] and `revision` are what follows from it, with [`instance`], `instances`,
+//! `crash_loop_backoff`, [`journal`] and [`status`]; [`task`] runs them, `response_stream` is what
+//! goes out on a stream; [`access`] is access control, `service` is the gRPC edge, [`metrics`] is
+//! all of it in numbers; [`process`] starts and stops instances on this machine.
 
 pub mod access;
 mod crash_loop_backoff;

@@ -1,5 +1,5 @@
-//! A controller in numbers. There is nothing by revision here: a controller may have a million of
-//! them, and answers questions about each (`tidegate explain`).
+//! Metrics of a controller. None is labelled by revision: a controller may have very many of
+//! them, and explains each on request (`tidegate explain`).
 
 use tidegate_telemetry::{Counter, Gauge, Metric, NoopRecorder, Recorder};
 
@@ -24,27 +24,27 @@ const WAITING: Metric = Metric::gauge(
 const DECISIONS: Metric =
     Metric::counter("tidegate_controller_decisions_total", "Decisions that were made.");
 const REPORTS: Metric =
-    Metric::counter("tidegate_controller_reports_total", "Reports that were understood.");
+    Metric::counter("tidegate_controller_reports_total", "Reports that were accepted.");
 const REPORTS_IGNORED: Metric = Metric::counter(
     "tidegate_controller_reports_ignored_total",
-    "Reports that were left out because their numbers make no sense.",
+    "Reports that were left out because their numbers are invalid.",
 );
 const STREAMS_REFUSED: Metric = Metric::counter(
     "tidegate_controller_streams_refused_total",
-    "Report streams that were ended because of who they speak for, by reason.",
+    "Report streams that were ended because of the identity they claim, by reason.",
 )
 .labelled(&["reason"]);
 const STREAMS_BROKEN: Metric = Metric::counter(
     "tidegate_controller_streams_broken_total",
-    "Report streams that were ended because of what they said, or because they said nothing.",
+    "Report streams that were ended because of an invalid message, or of none in time.",
 );
 const CALLS_REFUSED: Metric = Metric::counter(
     "tidegate_controller_calls_refused_total",
-    "Calls of those who did not show the secret.",
+    "Calls refused because they did not carry the secret.",
 );
 const CONNECTIONS_REFUSED: Metric = Metric::counter(
     "tidegate_controller_connections_refused_total",
-    "Connections that were closed before anything was asked, by cause.",
+    "Connections that were closed before the first call, by cause.",
 )
 .labelled(&["cause"]);
 
@@ -72,7 +72,7 @@ pub fn metrics() -> impl Iterator<Item = &'static Metric> {
 /// Reasons of refusals, in the order of their counters.
 const REASONS: [&str; 5] = ["unknown", "name_in_use", "foreign_address", "full", "replaced"];
 
-/// Handles of this crate's metrics. The default ones are shown to nobody.
+/// Handles of this crate's metrics. The default ones record nothing.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     revisions: Gauge,
@@ -88,7 +88,7 @@ pub struct Metrics {
     streams_refused: [Counter; REASONS.len()],
     pub(crate) streams_broken: Counter,
     pub(crate) calls_refused: Counter,
-    /// There are as many as may be.
+    /// The bound on open connections is reached.
     pub(crate) connections_too_many: Counter,
     /// The TLS handshake failed or took too long.
     pub(crate) handshakes_failed: Counter,

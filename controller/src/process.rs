@@ -2,12 +2,13 @@
 //!
 //! Each instance is one task, which starts both processes, each in a process group of its own,
 //! watches them, and takes both down when it is told to or when either ends. Everything that is
-//! started carries a mark in its environment, so that whatever an app leaves behind is found and
+//! started carries a tag in its environment, so that whatever an app leaves behind is found and
 //! ended too, and nothing else ever is.
 //!
 //! In reading order: [`ports`] finds free ports, `instance` is the life of one instance, `output`
-//! is what it says and [`log`] where that is kept, `listening` finds out why it is not ready,
-//! [`mark`] finds processes by their mark, [`leash`] and [`guard`] end them when we die.
+//! is what it writes and [`log`] where that is kept, `listening` finds out why it is not ready,
+//! [`process_tag`] finds processes by their tag, [`parent_death`] and [`reaper`] end them when we
+//! die.
 
 mod instance;
 mod listening;
@@ -39,18 +40,18 @@ pub use reaper::Reaper;
 /// How processes are started on this machine.
 #[derive(Debug)]
 pub struct ProcessConfig {
-    /// Program and arguments of the queue-proxy, which calls [`leash::follow_parent`].
+    /// Program and arguments of the queue-proxy, which calls [`parent_death::follow_parent`].
     pub sidecar: Vec<OsString>,
-    /// Program and arguments of what calls [`leash::run_tied`] with the parent and the command that
-    /// are added as its last arguments. Apps are started without when it is empty.
+    /// Program and arguments of what calls [`parent_death::run_tied`] with the parent and the
+    /// command that are added as its last arguments. Apps are started without when it is empty.
     pub launcher: Vec<OsString>,
     /// Where the controller listens, `host:port`, for the queue-proxies to report to.
     pub controller: String,
-    /// What queue-proxies show to it. Apps are never told.
+    /// The secret that queue-proxies present to it. Apps never receive it.
     pub secret: Option<Secret>,
-    /// The mark of everything that is started.
+    /// The tag of everything that is started.
     pub run: RunId,
-    /// Where the lines go that apps write. Those that it has no room for are left out and counted.
+    /// Where the lines go that apps write. Lines that do not fit are dropped and counted.
     pub output: Option<mpsc::Sender<OutputLine>>,
     /// Where all of them are kept.
     pub logs: Option<LogFolder>,

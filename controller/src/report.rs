@@ -1,4 +1,4 @@
-//! What reporters say, validated: past this module there is no NaN, no negative count and no time
+//! What reporters send, validated: past this module there is no NaN, no negative count and no time
 //! from the future.
 
 use tidegate_autoscaler::sample::{Sample, SampleError};
@@ -10,7 +10,7 @@ use crate::identity::{InstanceName, NameError, RevisionId, Token};
 /// How far a reporter's clock may run ahead of ours before its times are taken as ours.
 pub const CLOCK_SKEW_MAX_MS: i64 = 2_000;
 
-/// Longest period one report may speak of. Longer ones say nothing about any second.
+/// Longest period of one report. An average over more says nothing about any one second.
 pub const PERIOD_MAX_MS: u32 = 60_000;
 
 /// Longest `host:port`: a host name of 253 characters and a port of five.
@@ -24,14 +24,14 @@ pub const INSTANCE_LOAD_MAX: u32 = 65_535;
 /// keeps by default.
 pub const ACTIVATOR_LOAD_MAX: u32 = 1_000_000;
 
-/// Requests a second that one reporter may claim; ten times what a thread of ours carries.
+/// Requests a second that one reporter may claim; ten times what one relay thread carries.
 pub const RATE_MAX: f64 = 1_000_000.0;
 
 /// Requests that wait in a sidecar that did not say how many may, for each that it lets execute, as
 /// in Knative.
 const QUEUE_DEPTH_FACTOR: u32 = 10;
 
-/// What a reporter may claim at most. Beyond it is cut.
+/// Most load that a reporter may claim. What exceeds it is cut to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadCeiling {
     waiting: u32,
@@ -63,30 +63,30 @@ impl LoadCeiling {
     }
 }
 
-/// Why something that a reporter said was refused.
+/// Why a message of a reporter is refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ReportError {
-    /// It speaks another version of the protocol.
+    /// Another version of the protocol.
     #[error("protocol version {0} is not spoken here: expected {ours}", ours = PROTOCOL_VERSION)]
     Version(u32),
-    /// It is neither a queue-proxy nor an activator.
+    /// A role that is neither queue-proxy nor activator.
     #[error("role {0} is unknown: expected a queue-proxy or an activator")]
     Role(i32),
     /// A name cannot be used.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// A queue-proxy must say where it takes traffic.
+    /// A queue-proxy must give the address at which it takes traffic.
     #[error("address {0:?} cannot be used: expected host:port")]
     Address(String),
-    /// A number that is none.
+    /// A number that is not finite or is negative.
     #[error(transparent)]
     Sample(#[from] SampleError),
-    /// A period of nothing, or of far too long.
+    /// A period of zero length, or too long.
     #[error("a period of {0} ms cannot be used: expected 1 to {PERIOD_MAX_MS}")]
     Period(u32),
 }
 
-/// How a reporter introduced itself.
+/// The first message of a reporter: what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hello {
     /// The sidecar of one instance.
@@ -106,7 +106,7 @@ pub enum Hello {
         /// What it proves itself with, should it open a second stream.
         token: Option<Token>,
     },
-    /// A front door, which speaks for many revisions.
+    /// An activator, which reports for many revisions.
     Activator {
         /// Its name.
         name: InstanceName,
@@ -160,7 +160,7 @@ pub struct Report {
     pub length_ms: u32,
     /// Averages and rates over the period.
     pub sample: Sample,
-    /// Requests in line at the end of the period.
+    /// Requests in the queue at the end of the period.
     pub waiting: u32,
     /// Requests executing and waiting at the end of the period.
     pub in_flight: u32,
@@ -168,7 +168,7 @@ pub struct Report {
     pub limit: u32,
     /// Whether the instance takes requests.
     pub ready: bool,
-    /// Whether it is on its way out.
+    /// Whether the instance drains.
     pub draining: bool,
     /// Whose numbers these are when an activator reports.
     pub revision: Option<RevisionId>,
@@ -187,7 +187,7 @@ impl Report {
             sample.proxied_request_rate().min(RATE_MAX),
         );
         Self {
-            // Less than a valid sample is a valid sample.
+            // A valid sample cut to smaller values is valid.
             sample: cut.unwrap_or(*sample),
             waiting: self.waiting.min(claim.waiting),
             in_flight: self.in_flight.min(claim.in_flight),
@@ -198,7 +198,7 @@ impl Report {
     /// Reads a stat that was received at `now_unix_ms`.
     ///
     /// # Errors
-    /// When a number is none, or the period has no length.
+    /// When a number is not finite or negative, or the period has no length.
     pub fn read(stat: wire::Stat, now_unix_ms: i64) -> Result<Self, ReportError> {
         let length_ms = stat.period_length_ms;
         if length_ms == 0 || length_ms > PERIOD_MAX_MS {
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn greetings_are_checked() {
+    fn hellos_are_checked() {
         assert!(Hello::try_from(hello(wire::Role::QueueProxy)).is_ok());
         assert!(Hello::try_from(hello(wire::Role::Activator)).is_ok());
         let bad = [

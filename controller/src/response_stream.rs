@@ -1,8 +1,8 @@
-//! What goes out on one report stream, of which only the newest word of each kind waits.
+//! What goes out on one report stream: only the newest message of each kind is pending.
 //!
 //! A reporter that reads slowly, or never, costs a directive, a number, and one list for each
-//! revision, all of them shared with everybody who is told the same; and when it does read, it
-//! hears how things are and not how they were.
+//! revision, all of them shared among the streams that carry the same; and when it does read, it
+//! receives the present state and not its history.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 use tidegate_proto::stats::v1 as wire;
 use tidegate_proto::stats::v1::ReportResponse;
-use tidegate_proto::stats::v1::report_response::Message as Answer;
+use tidegate_proto::stats::v1::report_response::Message as Outgoing;
 use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::{Code, Status};
@@ -20,13 +20,13 @@ use tonic::{Code, Status};
 use crate::event::{Endpoint, Refusal, ServerMessage};
 use crate::identity::RevisionId;
 
-/// The end that words are put into. Never waits; clones put into the same stream.
+/// The sending half. Never waits; clones send on the same stream.
 #[derive(Debug, Clone)]
 pub(crate) struct ResponseSender {
     shared: Arc<Shared>,
 }
 
-/// The end that the reporter reads.
+/// The half that the reporter reads.
 #[derive(Debug)]
 pub(crate) struct ResponseStream {
     shared: Arc<Shared>,
@@ -55,12 +55,12 @@ pub(crate) fn pair() -> (ResponseSender, ResponseStream) {
 }
 
 impl ResponseSender {
-    /// Says something, instead of what was said of the same before and not yet read. What is said
-    /// after the end is said to nobody.
-    pub(crate) fn send(&self, word: ServerMessage) {
-        self.change(|pending| match word {
+    /// Sends a message, in place of an unread one about the same thing. What is sent after the end
+    /// is dropped.
+    pub(crate) fn send(&self, message: ServerMessage) {
+        self.change(|pending| match message {
             _ if pending.end.is_some() => {}
-            ServerMessage::Directive { .. } => pending.directive = Some(word),
+            ServerMessage::Directive { .. } => pending.directive = Some(message),
             ServerMessage::Acknowledged { sequence } => pending.acknowledged = Some(sequence),
             ServerMessage::Endpoints { revision, endpoints } => {
                 pending.endpoints.insert(revision, endpoints);
@@ -68,8 +68,8 @@ impl ResponseSender {
         });
     }
 
-    /// Ends the stream, with a reason or in order, once the words that wait are read. What was said
-    /// first holds.
+    /// Ends the stream, with a reason or in order, once the pending messages are read. The
+    /// first end holds.
     pub(crate) fn end(&self, end: Result<(), Status>) {
         self.change(|pending| {
             pending.end.get_or_insert(end);
@@ -110,7 +110,7 @@ impl Stream for ResponseStream {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut pending = self.shared.pending.lock();
-        // A refusal is not kept waiting by what it makes void.
+        // A refusal voids the pending messages, so it does not wait for them to be read.
         if let Some(Err(status)) = &pending.end {
             let status = status.clone();
             pending.end = Some(Ok(()));
@@ -118,9 +118,9 @@ impl Stream for ResponseStream {
             (pending.directive, pending.acknowledged) = (None, None);
             return Poll::Ready(Some(Err(status)));
         }
-        if let Some(word) = pending.next() {
+        if let Some(message) = pending.next() {
             drop(pending);
-            return Poll::Ready(Some(Ok(to_wire(word))));
+            return Poll::Ready(Some(Ok(to_wire(message))));
         }
         if pending.end.is_some() {
             return Poll::Ready(None);
@@ -149,19 +149,19 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
     Status::new(code, refusal.to_string())
 }
 
-/// The controller's words on the wire.
-fn to_wire(word: ServerMessage) -> ReportResponse {
-    let message = match word {
+/// A message in its wire form.
+fn to_wire(message: ServerMessage) -> ReportResponse {
+    let message = match message {
         ServerMessage::Directive { report_interval_ms, history_seconds } => {
-            Answer::Directive(wire::Directive {
+            Outgoing::Directive(wire::Directive {
                 report_interval_ms,
                 history_seconds,
                 limit: None,
                 drain: false,
             })
         }
-        ServerMessage::Acknowledged { sequence } => Answer::Ack(wire::Ack { sequence }),
-        ServerMessage::Endpoints { revision, endpoints } => Answer::Endpoints(wire::Endpoints {
+        ServerMessage::Acknowledged { sequence } => Outgoing::Ack(wire::Ack { sequence }),
+        ServerMessage::Endpoints { revision, endpoints } => Outgoing::Endpoints(wire::Endpoints {
             revision: Some((&revision).into()),
             endpoints: endpoints
                 .iter()
@@ -178,7 +178,7 @@ fn to_wire(word: ServerMessage) -> ReportResponse {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_proto::stats::v1::report_response::Message as Heard;
+    use tidegate_proto::stats::v1::report_response::Message as Incoming;
     use tokio_stream::StreamExt;
 
     use super::*;
@@ -196,53 +196,53 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_reads_late_hears_how_things_are() {
-        let (outlet, mut words) = pair();
+    async fn a_late_reader_receives_the_present_state() {
+        let (sender, mut responses) = pair();
         for sequence in 0..10_000 {
-            outlet.send(list("web", &["old"]));
-            outlet.send(ServerMessage::Acknowledged { sequence });
+            sender.send(list("web", &["old"]));
+            sender.send(ServerMessage::Acknowledged { sequence });
         }
-        outlet.send(list("api", &[]));
-        outlet.send(list("web", &["new-1", "new-2"]));
-        outlet.end(Ok(()));
-        let mut heard = Vec::new();
-        while let Some(Ok(ReportResponse { message: Some(message) })) = words.next().await {
-            heard.push(match message {
-                Heard::Endpoints(list) => list.endpoints.len(),
-                Heard::Ack(ack) => usize::try_from(ack.sequence).expect("small"),
-                Heard::Directive(_) => panic!("none was said"),
+        sender.send(list("api", &[]));
+        sender.send(list("web", &["new-1", "new-2"]));
+        sender.end(Ok(()));
+        let mut received = Vec::new();
+        while let Some(Ok(ReportResponse { message: Some(message) })) = responses.next().await {
+            received.push(match message {
+                Incoming::Endpoints(list) => list.endpoints.len(),
+                Incoming::Ack(ack) => usize::try_from(ack.sequence).expect("small"),
+                Incoming::Directive(_) => panic!("none was sent"),
             });
         }
-        assert_eq!(heard, [0, 2, 9_999]);
+        assert_eq!(received, [0, 2, 9_999]);
     }
 
     #[tokio::test]
-    async fn an_end_is_told_at_once_and_ends_both_sides() {
-        let (outlet, mut words) = pair();
-        outlet.send(list("web", &["one"]));
-        outlet.end(Err(Status::already_exists("taken")));
-        outlet.end(Ok(()));
-        outlet.closed().await;
-        let first = words.next().await.expect("a word");
+    async fn an_end_is_sent_at_once_and_ends_both_sides() {
+        let (sender, mut responses) = pair();
+        sender.send(list("web", &["one"]));
+        sender.end(Err(Status::already_exists("taken")));
+        sender.end(Ok(()));
+        sender.closed().await;
+        let first = responses.next().await.expect("a message");
         assert_eq!(first.expect_err("it is an end").message(), "taken");
-        assert!(words.next().await.is_none());
+        assert!(responses.next().await.is_none());
     }
 
     #[tokio::test]
     async fn a_reader_that_is_gone_is_noticed_and_holds_nothing() {
-        let (outlet, words) = pair();
+        let (sender, responses) = pair();
         let list: Arc<[Endpoint]> = Arc::from([]);
         let revision = RevisionId::new("default", "web").expect("valid");
-        let word = || ServerMessage::Endpoints {
+        let message = || ServerMessage::Endpoints {
             revision: revision.clone(),
             endpoints: Arc::clone(&list),
         };
-        outlet.send(word());
-        drop(words);
-        outlet.closed().await;
+        sender.send(message());
+        drop(responses);
+        sender.closed().await;
         assert_eq!(Arc::strong_count(&list), 1);
-        // The owner goes on speaking until it hears of the end.
-        outlet.send(word());
+        // The owner goes on sending until it learns of the end.
+        sender.send(message());
         assert_eq!(Arc::strong_count(&list), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! One revision: its reports, its decisions, and the instances that follow from them.
+//! One revision: its reports, its decisions, and its instances.
 
 pub(crate) mod ingest;
 pub(crate) mod reconcile;
@@ -27,7 +27,7 @@ use crate::status::{InstanceStatus, RevisionStatus};
 /// before it decides. Longer than their longest wait between two attempts to connect.
 pub(crate) const WARM_UP_MS: u64 = 2_500;
 
-/// Activators are told of changes at least this far apart, but for what must go before something
+/// Least time between two endpoint lists to activators, except for one that must precede something
 /// else: the list is told whole, so that telling it for each of many changes would cost the square.
 pub(crate) const PUSH_GAP_MS: u64 = 100;
 
@@ -53,7 +53,7 @@ pub(crate) struct Revision {
     demand: Demand,
     /// What reporters remember, until the first decision needs it.
     past: Option<History>,
-    pub(crate) roster: Instances,
+    pub(crate) instances: Instances,
     next_number: u64,
     crash: CrashLoopBackoff,
     gave_up: bool,
@@ -64,7 +64,7 @@ pub(crate) struct Revision {
     push_due: Option<Timestamp>,
     warm_at: Timestamp,
     next_second: Timestamp,
-    /// The entry of the agenda that counts.
+    /// The entry of the agenda that is current.
     pub(crate) scheduled: Option<Timestamp>,
 }
 
@@ -73,7 +73,7 @@ impl Revision {
         let bounds = declaration.lifecycle.bounds;
         let launched = declaration.launch.is_some();
         let initial = declaration.lifecycle.initial_scale.max(bounds.min);
-        // What we start ourselves cannot have a past.
+        // Instances that this controller starts cannot have a past.
         let warm_at = if launched { now } else { now.plus_millis(WARM_UP_MS) };
         let lifecycle = Lifecycle::new(if launched { bounds.apply(initial).max(0) } else { 0 });
         // It decides nothing before it is built anew with the past.
@@ -83,7 +83,7 @@ impl Revision {
             declaration,
             demand: Demand::default(),
             past: Some(History::default()),
-            roster: Instances::default(),
+            instances: Instances::default(),
             next_number: 1,
             crash: CrashLoopBackoff::default(),
             gave_up: false,
@@ -115,12 +115,12 @@ impl Revision {
     }
 
     /// When something is due, if nothing happens before. `None` when there is nothing to decide:
-    /// no instance, no wish for one, and nobody waiting.
+    /// no instance, no recommendation of one, and no request in a queue.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         if self.past.is_some() {
             return Some(self.warm_at);
         }
-        let nothing_there = self.roster.is_empty() && self.demand.in_flight() == 0;
+        let nothing_there = self.instances.is_empty() && self.demand.in_flight() == 0;
         if nothing_there && self.driver.wants_nothing() {
             return self.push_due;
         }
@@ -132,7 +132,7 @@ impl Revision {
             .min()
     }
 
-    /// Does what is due.
+    /// Runs what is due: deadlines, the end of a second, a tick.
     pub(crate) fn due(&mut self, cx: &mut Context<'_>) {
         if self.past.is_some() {
             if cx.now < self.warm_at {
@@ -196,7 +196,7 @@ impl Revision {
         Sample::new(concurrency, proxied, rate, sample.proxied_request_rate()).ok()
     }
 
-    /// Something happens to a revision that had nothing to decide: what its reporters said in the
+    /// A revision that had nothing to decide has something again: what its reporters sent in the
     /// meantime belongs to no second.
     fn wake(&mut self, now: Timestamp) {
         if self.next_due().is_none() {
@@ -214,7 +214,7 @@ impl Revision {
         }
     }
 
-    /// Decides, and follows the decision.
+    /// Decides, and reconciles the instances with the decision.
     fn tick(&mut self, cx: &mut Context<'_>) {
         self.warm_up(cx);
         let found = self.found_capacity();
@@ -246,7 +246,7 @@ impl Revision {
 
     /// Why instances would not be started although fewer than `replicas` are there.
     fn hindrance(&self, cx: &Context<'_>, replicas: i32) -> Option<Hindrance> {
-        let kept = self.roster.figures().ours_kept();
+        let kept = self.instances.figures().ours_kept();
         let lacks = u32::try_from(replicas).is_ok_and(|replicas| replicas > kept);
         if self.declaration.launch.is_none() || !lacks {
             return None;
@@ -267,11 +267,11 @@ impl Revision {
         self.driver.lifecycle().map_or(0, Lifecycle::replicas)
     }
 
-    /// Where nobody set a limit and the instances found out their own, what one can carry is what
-    /// they say: the load of the last decision, against the mean of their limits.
+    /// Where no limit is set and the sidecars adapt their own, what one instance can carry is what
+    /// they report: the load of the last decision, against the mean of their limits.
     fn found_capacity(&self) -> Option<Signal> {
         let PolicyChoice::Knative(settings) = &self.declaration.policy else { return None };
-        let mean = self.roster.figures().mean_limit()?;
+        let mean = self.instances.figures().mean_limit()?;
         // A limit is one of requests in flight, and says nothing of requests a second.
         let in_flight = settings.spec.scaling_metric == ScalingMetric::Concurrency;
         if self.declaration.container_concurrency > 0 || !in_flight {
@@ -281,7 +281,7 @@ impl Revision {
         self.measured().map(|load| Signal { target: mean * utilization, ..load })
     }
 
-    /// The load that the last decision went by, if it knew one.
+    /// The load that the last decision was based on, if there was one.
     fn measured(&self) -> Option<Signal> {
         let Detail::Knative(trace) = &self.journal.last()?.explanation.detail else { return None };
         let known = trace.inputs.missing.is_none();
@@ -299,21 +299,21 @@ impl Revision {
         }
     }
 
-    /// Everything that is kept up to date, counted anew.
+    /// Asserts that the running sums equal a fresh count.
     #[cfg(test)]
     pub(crate) fn recount(&self) {
-        self.roster.recount();
+        self.instances.recount();
         self.demand.recount();
     }
 
     pub(crate) fn count(&self, phase: Phase) -> u32 {
-        self.roster.figures().count(phase)
+        self.instances.figures().count(phase)
     }
 
-    /// Has every activator told where requests may be sent, if that has changed: now, or a little
+    /// Sends every activator the endpoints, if they have changed: now, or a little
     /// later with what changes meanwhile.
     fn push_endpoints(&mut self, cx: &mut Context<'_>) {
-        if !self.roster.endpoints_changed() {
+        if !self.instances.endpoints_changed() {
             return;
         }
         let earliest = self.last_push.plus_millis(PUSH_GAP_MS);
@@ -324,32 +324,33 @@ impl Revision {
         }
     }
 
-    /// Tells every activator where requests may be sent, before anything that follows.
+    /// Sends every activator the endpoints, ahead of the effects that follow.
     fn push_endpoints_now(&mut self, cx: &mut Context<'_>) {
         self.push_due = None;
-        if !self.roster.endpoints_changed() {
+        if !self.instances.endpoints_changed() {
             return;
         }
-        let endpoints = self.roster.endpoints();
+        let endpoints = self.instances.endpoints();
         if *endpoints == *self.pushed {
             return;
         }
         self.last_push = cx.now;
         self.pushed = endpoints.into();
         for reporter in cx.activators {
-            cx.effects.push(Effect::Send { reporter: *reporter, word: self.endpoints_word() });
+            cx.effects
+                .push(Effect::Send { reporter: *reporter, message: self.endpoints_message() });
         }
     }
 
-    /// What an activator is told of this revision: at most [`PUSH_GAP_MS`] old.
-    pub(crate) fn endpoints_word(&self) -> ServerMessage {
+    /// The endpoints as activators know them: at most [`PUSH_GAP_MS`] old.
+    pub(crate) fn endpoints_message(&self) -> ServerMessage {
         ServerMessage::Endpoints {
             revision: self.id().clone(),
             endpoints: Arc::clone(&self.pushed),
         }
     }
 
-    /// Requests in line.
+    /// Requests in queues, as reported.
     pub(crate) fn waiting(&self) -> u32 {
         self.demand.waiting()
     }
@@ -374,7 +375,7 @@ impl Revision {
             in_flight: self.demand.in_flight(),
             last_reason: last.map(|record| record.to_string()).unwrap_or_default(),
             instances: self
-                .roster
+                .instances
                 .all()
                 .map(|instance| InstanceStatus {
                     name: instance.name.clone(),

@@ -1,4 +1,4 @@
-//! The gRPC edge: wire messages in and out, and nothing of them further in.
+//! The gRPC edge: wire types end here.
 
 mod gate;
 pub(crate) mod listener;
@@ -18,19 +18,20 @@ use self::unfinished::{UNFINISHED_BYTES_MAX, UnfinishedBytes};
 use crate::access::{Access, Gatekeeper};
 use crate::task::Handle;
 
-/// A reporter that answers no ping for this long is gone, whatever its TCP connection says.
+/// A connection that answers no HTTP/2 ping for this long is closed, whatever its TCP connection
+/// says.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Streams of one connection. Ours open one; a mesh that shares connections opens more of them.
 const STREAMS_MAX: u32 = 128;
 
-/// What a connection, or a stream of it, may send that nobody has taken yet. A report fits
+/// What a connection, or a stream of it, may send that has not been read yet. A report fits
 /// hundreds of times, and the longest message takes four turns.
 const WINDOW_BYTES: u32 = 64 * 1024;
 
-/// Serves reports and questions on `listener` to whom `access` lets in, until `stop` resolves; open
-/// streams are then cut, as reporters are made for that.
+/// Serves both services on `listener` to the callers that `access` admits, until `stop` resolves;
+/// open streams are then cut, as reporters are made for that.
 ///
 /// # Errors
 /// When the listener fails.
@@ -44,17 +45,17 @@ pub async fn serve(
     let stats = StatsServiceServer::new(stats).max_decoding_message_size(stats::MESSAGE_BYTES_MAX);
     let metrics = handle.metrics().clone();
     let scale = ScaleServiceServer::new(scale::Scale::new(handle));
-    let keeper = Gatekeeper::new(access.secret, metrics);
+    let gatekeeper = Gatekeeper::new(access.secret, metrics);
     let unfinished = UnfinishedBytes::new(UNFINISHED_BYTES_MAX);
-    let (incoming, accepting) = listener::connections(listener, access.tls, &keeper);
+    let (incoming, accepting) = listener::connections(listener, access.tls, &gatekeeper);
     let serving = Server::builder()
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
-        .add_service(Gate::before(stats, &keeper, &unfinished))
-        .add_service(Gate::before(scale, &keeper, &unfinished))
+        .add_service(Gate::before(stats, &gatekeeper, &unfinished))
+        .add_service(Gate::before(scale, &gatekeeper, &unfinished))
         .serve_with_incoming(incoming);
     tokio::select! {
         served = serving => served,

@@ -29,7 +29,7 @@ pub use self::totals::Totals;
 /// How often reporters are asked to report, in milliseconds: the windows have one bucket a second.
 pub const REPORT_INTERVAL_MS: u32 = 1_000;
 
-/// What to do about reporters of revisions that nobody declared.
+/// What to do about reporters of revisions that were never declared.
 #[derive(Debug, Clone, PartialEq)]
 pub enum UndeclaredRevisions {
     /// End their streams, with a reason.
@@ -38,7 +38,7 @@ pub enum UndeclaredRevisions {
     Adopt(Box<Template>),
 }
 
-/// The state. It reads no clock and does nothing by itself.
+/// The state. It reads no clock, does no I/O and starts no task.
 pub struct State {
     revisions: BTreeMap<RevisionId, Revision>,
     reporters: BTreeMap<ReporterId, Peer>,
@@ -47,19 +47,19 @@ pub struct State {
     instances: usize,
     /// Which revision the instances that we started belong to.
     started: BTreeMap<InstanceName, RevisionId>,
-    /// When to look at whom. An entry that its revision no longer knows of is out of date.
+    /// When each revision is due next. An entry that differs from `Revision::scheduled` is stale.
     agenda: BinaryHeap<Reverse<(Timestamp, RevisionId)>>,
-    /// The decisions of all revisions in the order in which they were made, by their numbers: who
-    /// is to forget one when there are too many.
+    /// The decisions of all revisions in the order in which they were made, by their numbers: the
+    /// first entry is the one to drop when there are too many.
     decided: VecDeque<(RevisionId, u64)>,
     /// Seconds of the past that revisions hold which have not decided yet.
     history_seconds: usize,
     limits: Limits,
-    strangers: UndeclaredRevisions,
+    undeclared: UndeclaredRevisions,
     stopping: bool,
 }
 
-/// For whom a stream speaks.
+/// What a report stream belongs to.
 #[derive(Debug, Clone)]
 enum Peer {
     Instance(RevisionId, InstanceName),
@@ -67,9 +67,9 @@ enum Peer {
 }
 
 impl State {
-    /// A controller that knows nothing yet.
+    /// A controller without revisions and without streams.
     #[must_use]
-    pub fn new(strangers: UndeclaredRevisions) -> Self {
+    pub fn new(undeclared: UndeclaredRevisions) -> Self {
         Self {
             revisions: BTreeMap::new(),
             reporters: BTreeMap::new(),
@@ -80,7 +80,7 @@ impl State {
             decided: VecDeque::new(),
             history_seconds: 0,
             limits: Limits::default(),
-            strangers,
+            undeclared,
             stopping: false,
         }
     }
@@ -91,13 +91,13 @@ impl State {
         self.agenda.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Changes the state by `event`, which happened at `now`, and says what is to be done.
+    /// Changes the state by `event`, which happened at `now`, and returns what is to be done.
     pub fn apply(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
             Event::Declare(declaration) => self.declare(now, *declaration, &mut effects),
-            Event::Connected { reporter, greeting } => {
-                self.connected(now, reporter, greeting, &mut effects);
+            Event::Connected { reporter, hello } => {
+                self.connected(now, reporter, hello, &mut effects);
             }
             Event::Reported { reporter, report } => {
                 self.reported(now, reporter, &report, &mut effects);
@@ -150,8 +150,9 @@ impl State {
         }
         self.revisions.insert(id.clone(), Revision::new(declaration, now));
         for reporter in &self.activators {
-            let word = ServerMessage::Endpoints { revision: id.clone(), endpoints: Arc::from([]) };
-            effects.push(Effect::Send { reporter: *reporter, word });
+            let message =
+                ServerMessage::Endpoints { revision: id.clone(), endpoints: Arc::from([]) };
+            effects.push(Effect::Send { reporter: *reporter, message });
         }
         self.with(now, &id, effects, Revision::due);
     }
@@ -160,10 +161,10 @@ impl State {
         &mut self,
         now: Timestamp,
         reporter: ReporterId,
-        greeting: Hello,
+        hello: Hello,
         effects: &mut Vec<Effect>,
     ) {
-        let welcomed = match greeting {
+        let accepted = match hello {
             _ if self.reporters.len() >= self.limits.reporters => {
                 full("streams", self.limits.reporters)
             }
@@ -185,7 +186,7 @@ impl State {
                 self.sidecar_connected(now, reporter, (revision, sidecar), effects)
             }
         };
-        if let Err(refusal) = welcomed {
+        if let Err(refusal) = accepted {
             effects.push(Effect::Refuse { reporter, refusal });
         }
     }
@@ -194,28 +195,28 @@ impl State {
         &mut self,
         now: Timestamp,
         reporter: ReporterId,
-        speaker: Peer,
+        peer: Peer,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
-        let Peer::Activator { token, .. } = &speaker else { return Ok(()) };
+        let Peer::Activator { token, .. } = &peer else { return Ok(()) };
         let same = |other: &&ReporterId| match self.reporters.get(other) {
             Some(Peer::Activator { token: Some(known), .. }) => token.as_ref() == Some(known),
             _ => false,
         };
-        // Half a connection may be left of the stream before: what it held is told anew.
+        // The stream before may be half-open: what it held will be reported anew.
         if let Some(before) = self.activators.iter().find(same).copied() {
             self.replace(now, before, effects);
         }
         if self.activators.len() >= self.limits.activators {
             return full("activators", self.limits.activators);
         }
-        self.reporters.insert(reporter, speaker);
+        self.reporters.insert(reporter, peer);
         self.activators.insert(reporter);
         let windows = self.revisions.values().map(|r| r.declaration.policy.history_seconds());
-        let word = directive(windows.max().unwrap_or(1));
-        effects.push(Effect::Send { reporter, word });
+        let message = directive(windows.max().unwrap_or(1));
+        effects.push(Effect::Send { reporter, message });
         for revision in self.revisions.values() {
-            effects.push(Effect::Send { reporter, word: revision.endpoints_word() });
+            effects.push(Effect::Send { reporter, message: revision.endpoints_message() });
         }
         Ok(())
     }
@@ -229,22 +230,22 @@ impl State {
     ) -> Result<(), Refusal> {
         self.adopt(now, &id, sidecar.limit, effects)?;
         let Some(revision) = self.revisions.get(&id) else { return Ok(()) };
-        if revision.roster.get(&sidecar.instance).is_none() {
+        if revision.instances.get(&sidecar.instance).is_none() {
             if self.instances >= self.limits.instances {
                 return full("instances", self.limits.instances);
             }
-            if revision.roster.len() >= self.limits.instances_per_revision {
+            if revision.instances.len() >= self.limits.instances_per_revision {
                 return full("instances of this revision", self.limits.instances_per_revision);
             }
         }
         let before = revision.check(reporter, &sidecar)?;
-        let word = directive(revision.declaration.policy.history_seconds());
+        let message = directive(revision.declaration.policy.history_seconds());
         if let Some(before) = before {
             self.replace(now, before, effects);
         }
-        effects.push(Effect::Send { reporter, word });
-        let speaker = Peer::Instance(id.clone(), sidecar.instance.clone());
-        self.reporters.insert(reporter, speaker);
+        effects.push(Effect::Send { reporter, message });
+        let peer = Peer::Instance(id.clone(), sidecar.instance.clone());
+        self.reporters.insert(reporter, peer);
         self.with(now, &id, effects, |r, cx| r.connected(cx, reporter, sidecar));
         Ok(())
     }
@@ -255,7 +256,7 @@ impl State {
         effects.push(Effect::Refuse { reporter: before, refusal: Refusal::Replaced });
     }
 
-    /// Declares a revision that was never declared, if strangers are welcome.
+    /// Declares a revision that was never declared, if undeclared revisions are adopted.
     fn adopt(
         &mut self,
         now: Timestamp,
@@ -266,7 +267,7 @@ impl State {
         if self.revisions.contains_key(id) {
             return Ok(());
         }
-        let UndeclaredRevisions::Adopt(template) = &self.strangers else {
+        let UndeclaredRevisions::Adopt(template) = &self.undeclared else {
             return Err(Refusal::Unknown(format!("revision {id} was never declared")));
         };
         if self.revisions.len() >= self.limits.revisions {
@@ -387,7 +388,8 @@ impl State {
         }
     }
 
-    /// Lets one revision do something, and notes when it wants to be looked at again.
+    /// Runs `act` on one revision, keeps the sums over all revisions true, and schedules its next
+    /// turn.
     fn with(
         &mut self,
         now: Timestamp,
@@ -404,7 +406,7 @@ impl State {
             stopping: self.stopping,
             history_room,
         };
-        let held = |revision: &Revision| (revision.roster.len(), revision.history_seconds());
+        let held = |revision: &Revision| (revision.instances.len(), revision.history_seconds());
         let (instances, seconds) = held(revision);
         let written = revision.journal.written();
         act(revision, &mut context);
@@ -428,7 +430,7 @@ impl State {
         }
     }
 
-    /// Every revision at a glance.
+    /// The status of every revision.
     #[must_use]
     pub fn statuses(&self) -> Vec<RevisionStatus> {
         self.revisions.values().map(Revision::status).collect()
@@ -440,17 +442,17 @@ impl State {
         Some(self.revisions.get(id)?.journal.newest(count).cloned().collect())
     }
 
-    /// Everything that is kept up to date, counted anew.
+    /// Asserts that the running sums equal a fresh count.
     #[cfg(test)]
     fn recount(&self) {
         self.revisions.values().for_each(Revision::recount);
-        let instances: usize = self.revisions.values().map(|r| r.roster.len()).sum();
+        let instances: usize = self.revisions.values().map(|r| r.instances.len()).sum();
         assert_eq!(instances, self.instances);
         let seconds: usize = self.revisions.values().map(Revision::history_seconds).sum();
         assert_eq!(seconds, self.history_seconds);
     }
 
-    /// How many instances we started are there, in whatever phase.
+    /// Instances started by this controller and not yet gone, in any phase.
     #[must_use]
     pub fn started(&self) -> usize {
         self.started.len()

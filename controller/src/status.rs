@@ -16,13 +16,13 @@ pub struct RevisionStatus {
     pub starting: u32,
     /// Instances on their way out.
     pub draining: u32,
-    /// Whether the autoscaler panics.
+    /// Whether panic mode is on.
     pub in_panic: bool,
     /// Average concurrency over the stable window, 0 when unknown.
     pub stable_concurrency: f64,
     /// Average concurrency over the panic window, 0 when unknown.
     pub panic_concurrency: f64,
-    /// Requests in line.
+    /// Requests in queues.
     pub waiting: u32,
     /// Requests executing and waiting.
     pub in_flight: u32,

@@ -1,4 +1,4 @@
-//! The task that owns the state: wait for something to happen, apply it, carry out what follows.
+//! The task that owns the state: wait for an event, apply it, carry out its effects.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::response_stream::{self, ResponseSender};
 use crate::state::{State, Totals, UndeclaredRevisions};
 use crate::status::RevisionStatus;
 
-/// Messages that may wait for the owner; beyond it streams are read more slowly.
+/// Capacity of the inbox; while it is full, streams are read more slowly.
 const INBOX_DEPTH: usize = 4_096;
 
 /// Decisions and notices that a slow watcher may fall behind before it misses some.
@@ -42,7 +42,7 @@ pub trait Actuator: Send {
     fn stop(&mut self, instance: &InstanceName, mode: StopMode);
 }
 
-/// For controllers whose instances are started by somebody else.
+/// For controllers whose instances another system starts.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoActuator;
 
@@ -55,13 +55,14 @@ impl Actuator for NoActuator {
 pub(crate) enum Message {
     Event(Event),
     Remembered { reporter: ReporterId, reports: Vec<Report>, place: OwnedSemaphorePermit },
-    Open { reporter: ReporterId, greeting: Hello, outlet: ResponseSender },
+    Open { reporter: ReporterId, hello: Hello, sender: ResponseSender },
     Statuses(oneshot::Sender<Vec<RevisionStatus>>),
     Totals(oneshot::Sender<Totals>),
     Decisions(RevisionId, usize, oneshot::Sender<Option<Vec<Arc<DecisionRecord>>>>),
 }
 
-/// Speaks to a running controller. Cheap to clone; the controller ends when the last one is gone.
+/// Sends messages to a running controller. Cheap to clone; the controller ends when the last one is
+/// gone.
 #[derive(Clone)]
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
@@ -74,7 +75,7 @@ pub struct Handle {
     clock: Clock,
 }
 
-/// The controller has ended, so that it can neither be told nor asked anything.
+/// The controller has ended and receives no messages any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the controller has ended")]
 pub struct Ended;
@@ -83,7 +84,7 @@ pub struct Ended;
 pub struct Controller {
     state: State,
     inbox: mpsc::Receiver<Message>,
-    outlets: HashMap<ReporterId, ResponseSender>,
+    senders: HashMap<ReporterId, ResponseSender>,
     decisions: broadcast::Sender<Arc<DecisionRecord>>,
     notices: broadcast::Sender<Notice>,
     metrics: Metrics,
@@ -92,13 +93,13 @@ pub struct Controller {
 
 /// Makes a controller and the handle to it.
 #[must_use]
-pub fn controller(strangers: UndeclaredRevisions) -> (Handle, Controller) {
-    counted(strangers, Metrics::default())
+pub fn controller(undeclared: UndeclaredRevisions) -> (Handle, Controller) {
+    counted(undeclared, Metrics::default())
 }
 
 /// Makes a controller that counts what happens in `metrics`, and the handle to it.
 #[must_use]
-pub fn counted(strangers: UndeclaredRevisions, metrics: Metrics) -> (Handle, Controller) {
+pub fn counted(undeclared: UndeclaredRevisions, metrics: Metrics) -> (Handle, Controller) {
     let (sender, inbox) = mpsc::channel(INBOX_DEPTH);
     let decisions = broadcast::Sender::new(WATCH_DEPTH);
     let notices = broadcast::Sender::new(WATCH_DEPTH);
@@ -113,13 +114,13 @@ pub fn counted(strangers: UndeclaredRevisions, metrics: Metrics) -> (Handle, Con
         metrics: metrics.clone(),
         clock,
     };
-    let state = State::new(strangers);
-    let outlets = HashMap::new();
-    (handle, Controller { state, inbox, outlets, decisions, notices, metrics, clock })
+    let state = State::new(undeclared);
+    let senders = HashMap::new();
+    (handle, Controller { state, inbox, senders, decisions, notices, metrics, clock })
 }
 
 impl Handle {
-    /// Has a revision scaled, or scaled by other numbers.
+    /// Declares a revision, or replaces its declaration.
     ///
     /// # Errors
     /// When the controller has ended.
@@ -135,7 +136,7 @@ impl Handle {
         self.happened(Event::Stop(mode)).await
     }
 
-    /// Tells the controller that something happened. Waits while it has much to do.
+    /// Sends an event to the controller. Waits while its inbox is full.
     ///
     /// # Errors
     /// When the controller has ended.
@@ -143,7 +144,7 @@ impl Handle {
         self.send(Message::Event(event)).await
     }
 
-    /// Every revision at a glance.
+    /// The status of every revision.
     ///
     /// # Errors
     /// When the controller has ended.
@@ -153,7 +154,7 @@ impl Handle {
         answered.await.map_err(|_| Ended)
     }
 
-    /// Brings the metrics up to date; for whoever is about to read them.
+    /// Brings the gauges up to date, before they are read.
     ///
     /// # Errors
     /// When the controller has ended.
@@ -170,7 +171,7 @@ impl Handle {
         self.inbox.is_closed()
     }
 
-    /// Where what happens is counted.
+    /// The metrics of this controller.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
     }
@@ -189,20 +190,20 @@ impl Handle {
         answered.await.map_err(|_| Ended)
     }
 
-    /// Decisions from now on, as they are made. Whoever reads too slowly misses the oldest and is
-    /// told how many: a receiver holds `WATCH_DEPTH` of them.
+    /// Decisions from now on, as they are made. A receiver that reads too slowly misses the oldest
+    /// and is told how many: a receiver holds `WATCH_DEPTH` of them.
     #[must_use]
     pub fn watch_decisions(&self) -> broadcast::Receiver<Arc<DecisionRecord>> {
         self.decisions.subscribe()
     }
 
-    /// What happens to instances from now on.
+    /// Notices about instances from now on.
     #[must_use]
     pub fn watch_notices(&self) -> broadcast::Receiver<Notice> {
         self.notices.subscribe()
     }
 
-    /// Tells the controller what a reporter remembers; waits while many others do.
+    /// Sends what a reporter remembers; waits while many histories are pending.
     pub(crate) async fn remembered(
         &self,
         reporter: ReporterId,
@@ -212,7 +213,7 @@ impl Handle {
         self.send(Message::Remembered { reporter, reports, place }).await
     }
 
-    /// A place among the watchers, if there is one left.
+    /// A permit to watch decisions, while fewer than `WATCHERS_MAX` are held.
     pub(crate) fn watcher(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.watchers).try_acquire_owned().ok()
     }
@@ -250,11 +251,11 @@ impl Controller {
                     self.apply(Event::Remembered { reporter, reports }, &mut actuator);
                     drop(place);
                 }
-                Message::Open { reporter, greeting, outlet } => {
-                    self.outlets.insert(reporter, outlet);
-                    self.apply(Event::Connected { reporter, greeting }, &mut actuator);
+                Message::Open { reporter, hello, sender } => {
+                    self.senders.insert(reporter, sender);
+                    self.apply(Event::Connected { reporter, hello }, &mut actuator);
                 }
-                // Whoever asked may have stopped waiting for the answer.
+                // The caller may have stopped waiting for the response.
                 Message::Statuses(answer) => drop(answer.send(self.state.statuses())),
                 Message::Totals(answer) => drop(answer.send(self.state.totals())),
                 Message::Decisions(revision, count, answer) => {
@@ -266,7 +267,7 @@ impl Controller {
 
     fn apply(&mut self, event: Event, actuator: &mut impl Actuator) {
         if let Event::Disconnected { reporter } = &event {
-            self.outlets.remove(reporter);
+            self.senders.remove(reporter);
         }
         let now = self.clock.now();
         for effect in self.state.apply(now, event) {
@@ -286,21 +287,21 @@ impl Controller {
                 actuator.start(revision, instance, launch);
             }
             Effect::Stop { instance, mode } => actuator.stop(&instance, mode),
-            Effect::Send { reporter, word } => {
-                if let Some(outlet) = self.outlets.get(&reporter) {
-                    outlet.send(word);
+            Effect::Send { reporter, message } => {
+                if let Some(sender) = self.senders.get(&reporter) {
+                    sender.send(message);
                 }
             }
             Effect::Refuse { reporter, refusal } => {
                 tracing::warn!(reporter = reporter.0, reason = %refusal, "a stream was refused");
                 self.metrics.refused(&refusal);
-                if let Some(stream) = self.outlets.remove(&reporter) {
+                if let Some(stream) = self.senders.remove(&reporter) {
                     stream.end(Err(response_stream::refused(&refusal)));
                 }
             }
             Effect::Decided(record) => {
                 self.metrics.decisions.increment(1);
-                // Nobody may be watching.
+                // There may be no watcher.
                 drop(self.decisions.send(record));
             }
             Effect::Announce(notice) => drop(self.notices.send(notice)),

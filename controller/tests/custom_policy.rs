@@ -1,5 +1,5 @@
-//! A program that embeds the controller brings its own decider: it decides, says why in its own
-//! words, is told the past, and keeps its memory when the revision is declared again.
+//! A program that embeds the controller brings its own policy: it decides, explains itself in its
+//! own account, receives the past, and keeps its memory when the revision is declared again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use tidegate_controller::{
 
 /// Wants one more instance at each decision.
 struct Climber {
-    wish: i32,
+    rung: i32,
 }
 
 impl Policy for Climber {
     fn tick(&mut self, input: &TickInput<'_>) -> Decision {
-        self.wish += 1;
+        self.rung += 1;
         Decision::new(Explanation {
             at: input.now,
-            detail: Detail::Custom(Account::new("climber").with("rung", self.wish.into())),
-            outcome: Outcome { valid: true, desired: self.wish, excess_burst_capacity: 0 },
+            detail: Detail::Custom(Account::new("climber").with("rung", self.rung.into())),
+            outcome: Outcome { valid: true, desired: self.rung, excess_burst_capacity: 0 },
             lifecycle: None,
         })
     }
@@ -42,7 +42,7 @@ impl CustomPolicy for Climbers {
     fn policy(&self, _: Timestamp, _: u32, history: &[HistoryEntry]) -> Box<dyn Policy + Send> {
         assert!(history.is_empty(), "nobody has reported anything");
         self.0.fetch_add(1, Ordering::SeqCst);
-        Box::new(Climber { wish: 0 })
+        Box::new(Climber { rung: 0 })
     }
 }
 
@@ -62,14 +62,14 @@ fn declaration(policy: &Custom) -> Declaration {
 }
 
 #[tokio::test]
-async fn a_decider_of_ones_own_decides_and_says_why() {
+async fn a_custom_policy_decides_and_explains() {
     let made = Arc::new(AtomicU32::new(0));
     let policy = Custom::new(Climbers(Arc::clone(&made)));
     let (handle, controller) = tidegate_controller::controller(UndeclaredRevisions::Refuse);
     let mut decisions = handle.watch_decisions();
     tokio::spawn(controller.run(NoActuator));
     for rung in 1..=3 {
-        // Declared again, the same decider goes on from where it was.
+        // Declared again, the same policy goes on from where it was.
         handle.declare(declaration(&policy)).await.expect("it runs");
         let decision = decisions.recv().await.expect("it decides");
         assert_eq!(decision.explanation.outcome.desired, rung, "{decision}");

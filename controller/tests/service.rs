@@ -10,8 +10,8 @@ use tidegate_proto::scale::v1::scale_service_client::ScaleServiceClient;
 use tidegate_proto::scale::v1::{
     ExplainRequest, ListRevisionsRequest, RevisionStatus, WatchDecisionsRequest,
 };
-use tidegate_proto::stats::v1::report_request::Message as Say;
-use tidegate_proto::stats::v1::report_response::Message as Hear;
+use tidegate_proto::stats::v1::report_request::Message as Outgoing;
+use tidegate_proto::stats::v1::report_response::Message as Incoming;
 use tidegate_proto::stats::v1::stats_service_client::StatsServiceClient;
 use tidegate_proto::stats::v1::{Hello, ReportRequest, ReportResponse, Revision, Role, Stat};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-/// A controller that welcomes strangers, and knows `default/web`.
+/// A controller that adopts undeclared revisions, and knows `default/web`.
 async fn start() -> SocketAddr {
     let config = BTreeMap::from([("target-burst-capacity".to_owned(), "-1".to_owned())]);
     let template = Template {
@@ -48,30 +48,30 @@ async fn channel(address: SocketAddr) -> Channel {
 }
 
 struct Reporter {
-    say: mpsc::Sender<ReportRequest>,
-    hear: Streaming<ReportResponse>,
+    send: mpsc::Sender<ReportRequest>,
+    received: Streaming<ReportResponse>,
 }
 
 impl Reporter {
     async fn open(address: SocketAddr) -> Self {
-        let (say, requests) = mpsc::channel(16);
+        let (send, requests) = mpsc::channel(16);
         let mut client = StatsServiceClient::new(channel(address).await);
-        let hear = client.report(ReceiverStream::new(requests)).await.expect("it opens");
-        Self { say, hear: hear.into_inner() }
+        let received = client.report(ReceiverStream::new(requests)).await.expect("it opens");
+        Self { send, received: received.into_inner() }
     }
 
-    async fn say(&self, message: Say) {
-        self.say.send(ReportRequest { message: Some(message) }).await.expect("it is open");
+    async fn send(&self, message: Outgoing) {
+        self.send.send(ReportRequest { message: Some(message) }).await.expect("it is open");
     }
 
-    async fn hear(&mut self) -> Result<Option<Hear>, Status> {
-        Ok(self.hear.message().await?.and_then(|response| response.message))
+    async fn receive(&mut self) -> Result<Option<Incoming>, Status> {
+        Ok(self.received.message().await?.and_then(|response| response.message))
     }
 
     /// Why the stream was ended.
     async fn refusal(&mut self) -> Status {
         loop {
-            match self.hear().await {
+            match self.receive().await {
                 Ok(Some(_)) => {}
                 Ok(None) => panic!("it ended without a reason"),
                 Err(status) => return status,
@@ -110,58 +110,63 @@ async fn list(address: SocketAddr) -> Vec<RevisionStatus> {
 #[tokio::test]
 async fn an_instance_that_becomes_ready_is_told_to_activators() {
     let address = start().await;
-    let mut door = Reporter::open(address).await;
-    let greeting = Hello { role: Role::Activator.into(), instance: "door".into(), ..hello("", "") };
-    door.say(Say::Hello(greeting)).await;
-    assert!(matches!(door.hear().await, Ok(Some(Hear::Directive(d))) if d.history_seconds >= 60));
-    assert!(matches!(door.hear().await, Ok(Some(Hear::Endpoints(e))) if e.endpoints.is_empty()));
+    let mut activator = Reporter::open(address).await;
+    let introduction =
+        Hello { role: Role::Activator.into(), instance: "activator".into(), ..hello("", "") };
+    activator.send(Outgoing::Hello(introduction)).await;
+    let received = activator.receive().await;
+    assert!(matches!(received, Ok(Some(Incoming::Directive(d))) if d.history_seconds >= 60));
+    let received = activator.receive().await;
+    assert!(matches!(received, Ok(Some(Incoming::Endpoints(e))) if e.endpoints.is_empty()));
 
     let mut sidecar = Reporter::open(address).await;
-    sidecar.say(Say::Hello(hello("web", "web-1"))).await;
-    assert!(matches!(sidecar.hear().await, Ok(Some(Hear::Directive(_)))));
-    sidecar.say(Say::Stat(stat(1, 1.0))).await;
-    let Ok(Some(Hear::Endpoints(told))) = door.hear().await else { panic!("it is told") };
+    sidecar.send(Outgoing::Hello(hello("web", "web-1"))).await;
+    assert!(matches!(sidecar.receive().await, Ok(Some(Incoming::Directive(_)))));
+    sidecar.send(Outgoing::Stat(stat(1, 1.0))).await;
+    let Ok(Some(Incoming::Endpoints(told))) = activator.receive().await else {
+        panic!("it is told")
+    };
     assert_eq!(told.endpoints[0].instance, "web-1");
     assert_eq!(told.endpoints[0].address, "127.0.0.1:8012");
     assert_eq!(list(address).await[0].ready, 1);
 }
 
 #[tokio::test]
-async fn streams_that_make_no_sense_are_ended_with_a_reason() {
+async fn invalid_streams_are_ended_with_a_reason() {
     let address = start().await;
     let strange = [
-        (Say::Stat(stat(1, 1.0)), "must be a hello"),
-        (Say::Hello(Hello { protocol_version: 99, ..hello("web", "a") }), "version 99"),
-        (Say::Hello(Hello { role: 0, ..hello("web", "a") }), "role 0"),
-        (Say::Hello(hello("web", "")), "instance name"),
-        (Say::Hello(Hello { address: "x".into(), ..hello("web", "a") }), "host:port"),
-        (Say::Hello(hello("a name with spaces", "a")), "revision name"),
+        (Outgoing::Stat(stat(1, 1.0)), "must be a hello"),
+        (Outgoing::Hello(Hello { protocol_version: 99, ..hello("web", "a") }), "version 99"),
+        (Outgoing::Hello(Hello { role: 0, ..hello("web", "a") }), "role 0"),
+        (Outgoing::Hello(hello("web", "")), "instance name"),
+        (Outgoing::Hello(Hello { address: "x".into(), ..hello("web", "a") }), "host:port"),
+        (Outgoing::Hello(hello("a name with spaces", "a")), "revision name"),
     ];
     for (first, expected) in strange {
         let mut reporter = Reporter::open(address).await;
-        reporter.say(first).await;
+        reporter.send(first).await;
         let refusal = reporter.refusal().await;
         assert_eq!(refusal.code(), Code::InvalidArgument);
         assert!(refusal.message().contains(expected), "{expected:?}: {refusal:?}");
     }
     let mut twice = Reporter::open(address).await;
-    twice.say(Say::Hello(hello("web", "a"))).await;
-    twice.say(Say::Hello(hello("web", "a"))).await;
+    twice.send(Outgoing::Hello(hello("web", "a"))).await;
+    twice.send(Outgoing::Hello(hello("web", "a"))).await;
     assert!(twice.refusal().await.message().contains("second hello"));
 }
 
 #[tokio::test]
-async fn a_stat_that_makes_no_sense_is_left_out_and_the_rest_counts() {
+async fn an_invalid_stat_is_left_out_and_the_rest_counts() {
     let address = start().await;
     let mut reporter = Reporter::open(address).await;
-    reporter.say(Say::Hello(hello("web", "a"))).await;
+    reporter.send(Outgoing::Hello(hello("web", "a"))).await;
     for (sequence, concurrency) in (1..).zip([f64::NAN, f64::INFINITY, -1.0, 1e300]) {
-        reporter.say(Say::Stat(stat(sequence, concurrency))).await;
+        reporter.send(Outgoing::Stat(stat(sequence, concurrency))).await;
     }
-    reporter.say(Say::Stat(Stat { in_flight: 7, ..stat(9, 1.0) })).await;
+    reporter.send(Outgoing::Stat(Stat { in_flight: 7, ..stat(9, 1.0) })).await;
     // The eighth number is acknowledged, so everything before it has been dealt with.
     loop {
-        if let Ok(Some(Hear::Ack(ack))) = reporter.hear().await {
+        if let Ok(Some(Incoming::Ack(ack))) = reporter.receive().await {
             assert_eq!(ack.sequence, 9);
             break;
         }
@@ -170,7 +175,7 @@ async fn a_stat_that_makes_no_sense_is_left_out_and_the_rest_counts() {
 }
 
 #[tokio::test]
-async fn questions_are_answered() {
+async fn scale_service_answers() {
     let address = start().await;
     let mut client = ScaleServiceClient::new(channel(address).await);
     let unknown = ExplainRequest { namespace: "a".into(), name: "b".into(), last: 1 };
@@ -181,9 +186,9 @@ async fn questions_are_answered() {
     let sidecar = Reporter::open(address).await;
     let mut watch =
         client.watch_decisions(WatchDecisionsRequest::default()).await.expect("it opens");
-    sidecar.say(Say::Hello(hello("web", "web-1"))).await;
-    // A line that forms is decided about at once, without waiting for a tick.
-    sidecar.say(Say::Stat(Stat { waiting: 5, in_flight: 7, ..stat(1, 7.0) })).await;
+    sidecar.send(Outgoing::Hello(hello("web", "web-1"))).await;
+    // A queue that forms is decided about at once, without waiting for a tick.
+    sidecar.send(Outgoing::Stat(Stat { waiting: 5, in_flight: 7, ..stat(1, 7.0) })).await;
     let decision = watch.get_mut().message().await.expect("it goes on").expect("a decision");
     assert_eq!((decision.namespace.as_str(), decision.name.as_str()), ("default", "web"));
     assert!(!decision.reason.is_empty());

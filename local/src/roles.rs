@@ -86,7 +86,7 @@ fn watch(run: Option<OsString>) -> ExitCode {
     let Some(run) = run.and_then(|run| RunId::parse(run.to_str()?)) else {
         return failed(format_args!("the guard needs the id of a run"));
     };
-    reaper::stand(&run, &mut io::stdin().lock());
+    reaper::reap_after(&run, &mut io::stdin().lock());
     ExitCode::SUCCESS
 }
 

@@ -172,7 +172,7 @@ impl Service {
         let commands =
             config.roles.commands().map_err(system("cannot find out which program this is"))?;
         let guard =
-            Reaper::post(&commands.watchman, &run).map_err(system("cannot start the guard"))?;
+            Reaper::start(&commands.watchman, &run).map_err(system("cannot start the guard"))?;
 
         let (handle, owner) = tidegate_controller::controller(UndeclaredRevisions::Refuse);
         let notices = handle.watch_notices();

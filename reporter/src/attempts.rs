@@ -1,5 +1,5 @@
-//! What attempts to reach the controller cost and what is told of them: one warning for each
-//! change, not one for each attempt.
+//! Counts attempts to reach the controller, and decides what is logged of them: one warning for
+//! each change, not one for each attempt.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use tonic::{Code, Status};
 use crate::Backoff;
 use crate::transport::ConnectError;
 
-/// An unchanged reason for having no controller is told again after this time: rare enough not to
-/// fill a log over a weekend, often enough to be in the part that somebody looks at.
-const TELL_AGAIN_AFTER: Duration = Duration::from_secs(300);
+/// An unchanged reason for having no controller is logged again after this time: seldom enough not
+/// to fill a log over a weekend, often enough to be in the part of a log that is read.
+const LOG_AGAIN_AFTER: Duration = Duration::from_secs(300);
 
-/// Longest reason that is told. It may quote what a controller, or whoever answers there, said.
+/// Longest reason that is logged. It may quote what the peer at that address sent.
 const REASON_BYTES_MAX: usize = 512;
 
 /// Why there is no stream.
 pub(crate) enum Loss {
-    /// Nobody is there, or nobody any more: trying again soon is right.
+    /// There is no peer, or none any more: an early retry is right.
     Gone(String),
-    /// Somebody is there and does not want us as we are.
+    /// The controller refuses this reporter as it is configured.
     Refused(String),
-    /// Somebody is there, and the two of us do not trust or understand each other.
+    /// There is a peer, but of another protocol, or TLS fails between the two ends.
     Mismatch(String),
 }
 
@@ -34,14 +34,14 @@ impl Loss {
 
 impl From<ConnectError> for Loss {
     fn from(error: ConnectError) -> Self {
-        let told = error.to_string();
-        if error.is_mismatch() { Self::Mismatch(told) } else { Self::Gone(told) }
+        let message = error.to_string();
+        if error.is_mismatch() { Self::Mismatch(message) } else { Self::Gone(message) }
     }
 }
 
 impl From<Status> for Loss {
     fn from(status: Status) -> Self {
-        let told = format!("{} ({:?})", status.message(), status.code());
+        let message = format!("{} ({:?})", status.message(), status.code());
         match status.code() {
             Code::Unauthenticated
             | Code::PermissionDenied
@@ -50,8 +50,8 @@ impl From<Status> for Loss {
             | Code::ResourceExhausted
             | Code::OutOfRange
             | Code::AlreadyExists
-            | Code::Unimplemented => Self::Refused(told),
-            _ => Self::Gone(told),
+            | Code::Unimplemented => Self::Refused(message),
+            _ => Self::Gone(message),
         }
     }
 }
@@ -61,13 +61,13 @@ impl From<Status> for Loss {
 pub(crate) struct Attempts {
     failures: u32,
     refusals: u32,
-    /// Why there was no stream when that was told last, and when.
+    /// The reason that was logged last, and when.
     told: Option<(String, Instant)>,
-    untold: u64,
+    suppressed: u64,
     connected: Connected,
 }
 
-/// What a reader of the log believes.
+/// What the log said last of the connection.
 #[derive(PartialEq, Eq, Default)]
 enum Connected {
     #[default]
@@ -80,12 +80,12 @@ enum Connected {
 pub(crate) struct Failed {
     /// How long to wait before the next.
     pub(crate) wait: Duration,
-    /// What to warn of, if it is news.
+    /// The warning to log, if the reason is new.
     pub(crate) tell: Option<String>,
 }
 
 impl Attempts {
-    /// A stream is open. Returns what to tell, if it is news.
+    /// A stream is open. Returns what to log, if that is new.
     pub(crate) fn connected(&mut self) -> Option<&'static str> {
         match std::mem::replace(&mut self.connected, Connected::Yes) {
             Connected::Never => Some("connected to the controller"),
@@ -127,17 +127,17 @@ impl Attempts {
             ),
         };
         let is_news = self.told.as_ref().is_none_or(|(told, at)| {
-            *told != why || now.saturating_duration_since(*at) >= TELL_AGAIN_AFTER
+            *told != why || now.saturating_duration_since(*at) >= LOG_AGAIN_AFTER
         });
         if !is_news {
-            self.untold += 1;
+            self.suppressed += 1;
             return Failed { wait, tell: None };
         }
         self.connected = Connected::No;
         self.told = Some((why.clone(), now));
-        let tell = match std::mem::take(&mut self.untold) {
+        let tell = match std::mem::take(&mut self.suppressed) {
             0 => why,
-            untold => format!("{why} (after {untold} more attempts that failed)"),
+            suppressed => format!("{why} (after {suppressed} more attempts that failed)"),
         };
         Failed { wait, tell: Some(tell) }
     }
@@ -182,27 +182,28 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_once_and_again_after_a_while() {
+    fn a_change_is_logged_once_and_again_after_a_while() {
         let (backoff, start) = (Backoff::default(), Instant::now());
         let mut attempts = Attempts::default();
         let mut tell = |loss, after| attempts.failed(&backoff, loss, start + after, 0).tell;
         let second = Duration::from_secs(1);
         assert_eq!(tell(gone(), second).as_deref(), Some("no controller: later (Unavailable)"));
         assert!((1..300).all(|seconds| tell(gone(), second * seconds).is_none()));
-        let again = tell(gone(), second + TELL_AGAIN_AFTER).expect("the time is over");
+        let again = tell(gone(), second + LOG_AGAIN_AFTER).expect("the time is over");
         assert!(again.contains("after 299 more attempts"), "{again}");
         let other = tell(refused(), second * 302).expect("another reason");
         assert_eq!(other, "the controller refuses us: no (Unauthenticated)");
     }
 
     #[test]
-    fn being_back_is_told_once_for_each_loss_that_was() {
+    fn a_reconnection_is_logged_once_for_each_loss_that_was() {
         let (backoff, now) = (Backoff::default(), Instant::now());
         let mut attempts = Attempts::default();
         assert_eq!(attempts.connected(), Some("connected to the controller"));
         assert!(attempts.failed(&backoff, gone(), now, 0).tell.is_some());
         assert_eq!(attempts.connected(), Some("connected to the controller again"));
-        // It ends every stream at once: this is neither told each time nor tried without a rest.
+        // It ends every stream at once: this is neither logged each time nor retried without a
+        // wait.
         let mut wait = Duration::ZERO;
         for _ in 0..20 {
             attempts.was_open(&backoff, Duration::from_millis(1));

@@ -12,8 +12,8 @@ pub struct Backoff {
     /// The longest wait. A request at zero may have to wait this long for a controller that has
     /// just come back, so it is no more than a second or two.
     pub longest: Duration,
-    /// The longest wait after a refusal: the same words will not be taken a moment later, but a
-    /// controller may be set right.
+    /// The longest wait after a refusal: the same hello will not be accepted a moment later, but a
+    /// controller may be reconfigured.
     pub longest_refused: Duration,
 }
 

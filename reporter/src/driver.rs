@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidegate_proto::Message as _;
-use tidegate_proto::stats::v1::report_request::Message as Say;
-use tidegate_proto::stats::v1::report_response::Message as Hear;
+use tidegate_proto::stats::v1::report_request::Message as Outgoing;
+use tidegate_proto::stats::v1::report_response::Message as Incoming;
 use tidegate_proto::stats::v1::stats_service_client::StatsServiceClient;
 use tidegate_proto::stats::v1::{History, ReportRequest, ReportResponse, Stat};
 use tokio::sync::mpsc;
@@ -15,14 +15,14 @@ use tonic::Streaming;
 
 use crate::attempts::{Attempts, Failed, Loss};
 use crate::history::StatHistory;
-use crate::inbox::{Link, Outlets};
+use crate::inbox::{Channels, Link};
 use crate::{Backoff, Config, lock, transport};
 
 /// Longest wait for a connection and for the answer that opens the stream.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Longest wait for the first directive, which says how much history is wanted.
-const GREETING_TIMEOUT: Duration = Duration::from_secs(1);
+const DIRECTIVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Longest wait at the end for the controller to take what is left.
 const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
@@ -45,12 +45,12 @@ pub struct Driver {
     random: u64,
 }
 
-/// What a stream is made of and where its words go.
+/// What a stream is built from and where its messages go.
 #[derive(Debug)]
 struct SessionLoop {
     config: Config,
     history: Arc<Mutex<StatHistory>>,
-    outlets: Outlets,
+    channels: Channels,
 }
 
 /// How a stream ended.
@@ -74,13 +74,18 @@ impl Driver {
         config: Config,
         history: Arc<Mutex<StatHistory>>,
         woken: mpsc::Receiver<()>,
-        outlets: Outlets,
+        channels: Channels,
     ) -> Self {
-        Self { carrier: SessionLoop { config, history, outlets }, woken, random: Backoff::random() }
+        Self {
+            carrier: SessionLoop { config, history, channels },
+            woken,
+            random: Backoff::random(),
+        }
     }
 
-    /// Runs until the last reporter is dropped and what it left is sent, or nobody takes it within
-    /// half a second. Cancel safe: dropping it closes the stream and forgets nothing of the history.
+    /// Runs until the last reporter is dropped and what it left is sent, or no controller takes it
+    /// within half a second. Cancel safe: dropping it closes the stream and forgets nothing of the
+    /// history.
     pub async fn run(self) {
         let Self { carrier, mut woken, mut random } = self;
         let mut attempts = Attempts::default();
@@ -97,12 +102,12 @@ impl Driver {
                     if let Some(news) = attempts.connected() {
                         tracing::info!(controller, "{news}");
                     }
-                    carrier.outlets.link(Link::Up);
+                    carrier.channels.link(Link::Up);
                     metrics.connected.set(1);
                     metrics.streams.increment(1);
                     let opened = Instant::now();
                     let end = carrier.run_session(&mut session, &mut woken).await;
-                    carrier.outlets.link(Link::Down);
+                    carrier.channels.link(Link::Down);
                     metrics.connected.set(0);
                     match end {
                         End::Finished => return session.close().await,
@@ -142,7 +147,7 @@ async fn farewell(woken: &mut mpsc::Receiver<()>) {
 }
 
 impl SessionLoop {
-    /// Connects, introduces itself, learns how much history is wanted and sends it.
+    /// Connects, sends its hello, learns how much history is wanted and sends it.
     async fn open(&self) -> Result<Session, Loss> {
         let late = |_| Loss::gone("it does not answer");
         let connecting = transport::connect(&self.config.controller);
@@ -151,11 +156,11 @@ impl SessionLoop {
         let origin = self.config.controller.origin();
         let mut client = StatsServiceClient::with_origin(connection, origin);
         let (outbox, requests) = mpsc::channel(OUTBOX);
-        outbox.try_send(say(Say::Hello(self.config.hello.clone()))).map_err(Loss::gone)?;
+        outbox.try_send(request(Outgoing::Hello(self.config.hello.clone()))).map_err(Loss::gone)?;
         let opening = client.report(ReceiverStream::new(requests));
         let mut inbound = timeout(CONNECT_TIMEOUT, opening).await.map_err(late)??.into_inner();
-        if let Ok(greeting) = timeout(GREETING_TIMEOUT, inbound.message()).await {
-            self.receive(greeting?.ok_or_else(|| Loss::gone("it hung up at once"))?);
+        if let Ok(first) = timeout(DIRECTIVE_TIMEOUT, inbound.message()).await {
+            self.receive(first?.ok_or_else(|| Loss::gone("it hung up at once"))?);
         }
         let mut session = Session { outbox, inbound, next: 0 };
         self.send_history(&mut session).await?;
@@ -173,7 +178,7 @@ impl SessionLoop {
                 self.config.metrics.too_large.increment(1);
                 continue;
             }
-            let message = say(Say::History(History { stats }));
+            let message = request(Outgoing::History(History { stats }));
             match timeout(CONNECT_TIMEOUT, session.outbox.send(message)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) | Err(_) => return Err(why_lost(&mut session.inbound).await),
@@ -185,7 +190,7 @@ impl SessionLoop {
         loop {
             let behind = lock(&self.history).at_or_after(session.next).is_some();
             tokio::select! {
-                heard = session.inbound.message() => match heard {
+                received = session.inbound.message() => match received {
                     Ok(Some(message)) => self.receive(message),
                     Ok(None) => return End::Lost(Loss::gone("it ended the stream")),
                     Err(status) => return End::Lost(status.into()),
@@ -200,7 +205,7 @@ impl SessionLoop {
                     session.next = stat.sequence + 1;
                     lock(&self.history).sent(stat.sequence);
                     match fits(&stat) {
-                        true => permit.send(say(Say::Stat(stat))),
+                        true => permit.send(request(Outgoing::Stat(stat))),
                         false => self.config.metrics.too_large.increment(1),
                     }
                 }
@@ -213,15 +218,15 @@ impl SessionLoop {
 
     fn receive(&self, message: ReportResponse) {
         match message.message {
-            Some(Hear::Ack(ack)) => lock(&self.history).acknowledge(ack.sequence),
-            Some(Hear::Directive(directive)) => {
+            Some(Incoming::Ack(ack)) => lock(&self.history).acknowledge(ack.sequence),
+            Some(Incoming::Directive(directive)) => {
                 if directive.history_seconds > 0 {
                     lock(&self.history).keep_seconds(directive.history_seconds);
                 }
-                self.outlets.directive(directive);
+                self.channels.directive(directive);
             }
-            Some(Hear::Endpoints(endpoints)) => self.outlets.endpoints(endpoints),
-            // A newer controller may say what this version does not know.
+            Some(Incoming::Endpoints(endpoints)) => self.channels.endpoints(endpoints),
+            // A newer controller may send what this version does not know.
             None => {}
         }
     }
@@ -251,7 +256,7 @@ fn bytes(stat: &Stat) -> usize {
     stat.encoded_len() + FRAMING
 }
 
-/// Why the stream takes no more: what the controller said last, if it said anything.
+/// Why the stream takes no more: the status the controller ended it with, if any.
 async fn why_lost(inbound: &mut Streaming<ReportResponse>) -> Loss {
     let answers = async {
         loop {
@@ -267,7 +272,8 @@ async fn why_lost(inbound: &mut Streaming<ReportResponse>) -> Loss {
 }
 
 impl Session {
-    /// Closing our half tells the controller that this was all; it answers by closing its own.
+    /// Closing our half tells the controller that no more follows; the controller then closes its
+    /// own.
     async fn close(self) {
         let Self { outbox, mut inbound, .. } = self;
         drop(outbox);
@@ -276,7 +282,7 @@ impl Session {
     }
 }
 
-fn say(message: Say) -> ReportRequest {
+fn request(message: Outgoing) -> ReportRequest {
     ReportRequest { message: Some(message) }
 }
 

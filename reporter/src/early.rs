@@ -1,21 +1,21 @@
-//! When a reporter speaks out of turn: the rule of [`EarlyReports`] with a clock.
+//! When a reporter reports ahead of its turn: the rule of [`EarlyReports`] with a clock.
 
 use std::time::Duration;
 
 use tidegate_admission::{EarlyReports, Moment};
 use tokio::time::{Instant, sleep_until};
 
-/// Requests in line, as whoever reports them sees them.
+/// The queue of waiting requests, as its reporter sees it.
 pub trait WaitingQueue {
-    /// Resolves when a line has formed where there was none, also if that was before the call.
+    /// Resolves when a queue has formed where there was none, also if that was before the call.
     /// Cancel safe.
     fn formed(&self) -> impl Future<Output = ()> + Send;
 
-    /// How many wait now.
+    /// Requests that wait now.
     fn waiting(&self) -> u32;
 }
 
-/// Watches one line for news that cannot wait for the end of a period.
+/// Watches one queue for growth that cannot wait for the end of a period.
 #[derive(Debug)]
 pub struct QueueWatch {
     early: EarlyReports,
@@ -29,33 +29,33 @@ impl Default for QueueWatch {
 }
 
 impl QueueWatch {
-    /// Resolves when `line` is worth a report of its own, which is then expected. Cancel safe.
-    pub async fn news(&mut self, line: &impl WaitingQueue) {
+    /// Resolves when `queue` is worth a report of its own, which is then expected. Cancel safe.
+    pub async fn news(&mut self, queue: &impl WaitingQueue) {
         loop {
             match self.early.next_look() {
                 Some(at) => tokio::select! {
                     biased;
                     () = sleep_until(self.began + at.since(Moment::ZERO)) => {}
-                    () = line.formed() => self.early.queue_formed(),
+                    () = queue.formed() => self.early.queue_formed(),
                 },
                 None => {
-                    line.formed().await;
+                    queue.formed().await;
                     self.early.queue_formed();
                 }
             }
-            if self.early.look(self.now(), line.waiting()) {
+            if self.early.look(self.now(), queue.waiting()) {
                 return;
             }
         }
     }
 
-    /// The news was reported, with so many in line.
+    /// The growth was reported, with `waiting` requests in the queue.
     pub fn reported_early(&mut self, waiting: u32) {
         let now = self.now();
         self.early.reported_early(now, waiting);
     }
 
-    /// A report was made for another reason, with so many in line.
+    /// A report was made for another reason, with `waiting` requests in the queue.
     pub fn reported_in_turn(&mut self, waiting: u32) {
         let now = self.now();
         self.early.reported_in_turn(now, waiting);
@@ -77,12 +77,12 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct TestLine {
+    struct TestQueue {
         formed: Notify,
         waiting: AtomicU32,
     }
 
-    impl TestLine {
+    impl TestQueue {
         fn grow(&self, to: u32) {
             if self.waiting.swap(to, Ordering::Relaxed) == 0 {
                 self.formed.notify_one();
@@ -90,7 +90,7 @@ mod tests {
         }
     }
 
-    impl WaitingQueue for TestLine {
+    impl WaitingQueue for TestQueue {
         async fn formed(&self) {
             self.formed.notified().await;
         }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     /// How long until there is news, of the next minute.
-    async fn after(watch: &mut QueueWatch, line: &TestLine) -> Option<Duration> {
+    async fn after(watch: &mut QueueWatch, queue: &TestQueue) -> Option<Duration> {
         let from = Instant::now();
         let news = timeout(Duration::from_secs(60), watch.news(line)).await;
         news.ok().map(|()| from.elapsed())
@@ -112,35 +112,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_line_is_told_of_when_it_forms_and_again_when_it_has_doubled() {
-        let (mut watch, line) = (QueueWatch::default(), TestLine::default());
-        assert_eq!(after(&mut watch, &line).await, None);
-        line.grow(3);
-        assert_eq!(after(&mut watch, &line).await, ms(0));
+    async fn a_queue_is_reported_when_it_forms_and_again_when_it_has_doubled() {
+        let (mut watch, queue) = (QueueWatch::default(), TestQueue::default());
+        assert_eq!(after(&mut watch, &queue).await, None);
+        queue.grow(3);
+        assert_eq!(after(&mut watch, &queue).await, ms(0));
         watch.reported_early(3);
-        line.grow(5);
-        assert_eq!(after(&mut watch, &line).await, None, "5 is not twice 3");
-        line.grow(6);
-        let doubled = after(&mut watch, &line).await.expect("6 is");
+        queue.grow(5);
+        assert_eq!(after(&mut watch, &queue).await, None, "5 is not twice 3");
+        queue.grow(6);
+        let doubled = after(&mut watch, &queue).await.expect("6 is");
         assert!(doubled <= tidegate_admission::early::LEAST_GAP, "{doubled:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lines_that_form_all_the_time_are_told_of_now_and_then() {
-        let (mut watch, line) = (QueueWatch::default(), TestLine::default());
-        line.grow(1);
-        assert_eq!(after(&mut watch, &line).await, ms(0));
+    async fn queues_that_form_all_the_time_are_reported_now_and_then() {
+        let (mut watch, queue) = (QueueWatch::default(), TestQueue::default());
+        queue.grow(1);
+        assert_eq!(after(&mut watch, &queue).await, ms(0));
         watch.reported_early(1);
-        line.grow(0);
-        line.grow(1);
-        assert_eq!(after(&mut watch, &line).await, ms(100));
+        queue.grow(0);
+        queue.grow(1);
+        assert_eq!(after(&mut watch, &queue).await, ms(100));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_line_that_formed_before_a_report_in_turn_is_still_news() {
-        let (mut watch, line) = (QueueWatch::default(), TestLine::default());
-        line.grow(1);
+    async fn a_queue_that_formed_before_a_report_in_turn_is_still_reported() {
+        let (mut watch, queue) = (QueueWatch::default(), TestQueue::default());
+        queue.grow(1);
         watch.reported_in_turn(1);
-        assert_eq!(after(&mut watch, &line).await, ms(0));
+        assert_eq!(after(&mut watch, &queue).await, ms(0));
     }
 }

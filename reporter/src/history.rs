@@ -6,7 +6,7 @@ use tidegate_proto::stats::v1::Stat;
 
 use crate::DEFAULT_HISTORY_SECONDS;
 
-/// Statistics in the order they were cut, each with its sequence number.
+/// Statistics in the order they were taken, each with its sequence number.
 #[derive(Debug)]
 pub struct StatHistory {
     stats: VecDeque<Stat>,
@@ -100,7 +100,7 @@ impl StatHistory {
     }
 
     /// Age is counted back from the newest stat, not from a clock: a reporter that stopped
-    /// cutting stats forgets nothing.
+    /// taking stats forgets nothing.
     fn trim(&mut self) {
         for _ in self.capacity..self.stats.len() {
             self.forget_oldest();
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_was_sent_is_counted_when_it_goes() {
+    fn what_was_never_sent_is_counted_when_evicted() {
         let mut history = StatHistory::new(3);
         for second in 0..4 {
             history.push(at(second));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_acknowledged_gives_up_its_digest() {
+    fn an_acknowledged_stat_drops_its_digest() {
         let mut history = StatHistory::new(10);
         for second in 0..4 {
             history.push(at(second));

@@ -1,11 +1,12 @@
-//! What the controller says, kept so that the newest word wins and a slow reader holds up nobody.
+//! What the controller sends, kept so that the newest message wins and a slow reader delays no
+//! other.
 
 use std::collections::BTreeMap;
 
 use tidegate_proto::stats::v1 as wire;
 use tokio::sync::watch;
 
-/// Most instances believed of one revision; a controller that names more is broken.
+/// Most instances accepted of one revision; a controller that names more is broken.
 pub const MAX_ENDPOINTS: usize = 100_000;
 
 /// Namespace and name of a revision.
@@ -29,30 +30,30 @@ impl From<RevisionName> for wire::Revision {
     }
 }
 
-/// What the controller wants of this reporter. `None` until it has said so.
+/// What the controller wants of this reporter. `None` until it has sent one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Directives {
     /// Period of reports in milliseconds.
     pub report_interval_ms: Option<u32>,
-    /// Seconds of history to keep; the ring obeys by itself.
+    /// Seconds of history to keep; the history applies it by itself.
     pub history_seconds: Option<u32>,
     /// Concurrency limit; `Some(0)` is unlimited.
     pub limit: Option<u32>,
-    /// Whether to drain. Never taken back.
+    /// Whether to drain. Never revoked.
     pub drain: bool,
 }
 
 impl Directives {
-    fn apply(&mut self, said: wire::Directive) -> bool {
+    fn apply(&mut self, received: wire::Directive) -> bool {
         let before = *self;
-        if said.report_interval_ms > 0 {
-            self.report_interval_ms = Some(said.report_interval_ms);
+        if received.report_interval_ms > 0 {
+            self.report_interval_ms = Some(received.report_interval_ms);
         }
-        if said.history_seconds > 0 {
-            self.history_seconds = Some(said.history_seconds);
+        if received.history_seconds > 0 {
+            self.history_seconds = Some(received.history_seconds);
         }
-        self.limit = said.limit.or(self.limit);
-        self.drain |= said.drain;
+        self.limit = received.limit.or(self.limit);
+        self.drain |= received.drain;
         *self != before
     }
 }
@@ -68,26 +69,26 @@ pub struct Endpoint {
     pub limit: u32,
 }
 
-/// The instances of every revision the controller has spoken of. A revision with no instance has
-/// an empty list; one that was never spoken of has none.
+/// The instances of every revision that the controller has named. A revision with no instance has
+/// an empty list; one that was never named has none.
 pub type EndpointMap = BTreeMap<RevisionName, Vec<Endpoint>>;
 
 /// Whether there is a controller at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Link {
-    /// Not connected; what was said before still holds.
+    /// Not connected; what was received before still holds.
     #[default]
     Down,
     /// Connected, and the controller has been sent our history.
     Up,
 }
 
-/// The receiving end: three values, each the newest word.
+/// The receiving half: three values, each the newest.
 #[derive(Debug, Clone)]
 pub struct Inbox {
     /// What the controller wants of this reporter.
     pub directives: watch::Receiver<Directives>,
-    /// Where requests may be sent; only activators are told.
+    /// Where requests may be sent; only activators receive it.
     pub endpoints: watch::Receiver<EndpointMap>,
     /// Whether the stream is up.
     pub link: watch::Receiver<Link>,
@@ -95,28 +96,28 @@ pub struct Inbox {
 
 /// The sending end, held by the driver.
 #[derive(Debug)]
-pub(crate) struct Outlets {
+pub(crate) struct Channels {
     pub(crate) directives: watch::Sender<Directives>,
     pub(crate) endpoints: watch::Sender<EndpointMap>,
     pub(crate) link: watch::Sender<Link>,
 }
 
-pub(crate) fn pair() -> (Outlets, Inbox) {
+pub(crate) fn pair() -> (Channels, Inbox) {
     let (directives, directives_seen) = watch::channel(Directives::default());
     let (endpoints, endpoints_seen) = watch::channel(EndpointMap::new());
     let (link, link_seen) = watch::channel(Link::Down);
     let inbox = Inbox { directives: directives_seen, endpoints: endpoints_seen, link: link_seen };
-    (Outlets { directives, endpoints, link }, inbox)
+    (Channels { directives, endpoints, link }, inbox)
 }
 
-impl Outlets {
-    pub(crate) fn directive(&self, said: wire::Directive) {
-        self.directives.send_if_modified(|directives| directives.apply(said));
+impl Channels {
+    pub(crate) fn directive(&self, received: wire::Directive) {
+        self.directives.send_if_modified(|directives| directives.apply(received));
     }
 
-    pub(crate) fn endpoints(&self, said: wire::Endpoints) {
-        let revision = said.revision.unwrap_or_default().into();
-        let list = said.endpoints.into_iter().take(MAX_ENDPOINTS);
+    pub(crate) fn endpoints(&self, received: wire::Endpoints) {
+        let revision = received.revision.unwrap_or_default().into();
+        let list = received.endpoints.into_iter().take(MAX_ENDPOINTS);
         let list: Vec<Endpoint> = list
             .map(|e| Endpoint { instance: e.instance, address: e.address, limit: e.limit })
             .collect();

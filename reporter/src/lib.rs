@@ -1,19 +1,20 @@
 //! The client side of the report stream: statistics, history, directives, reconnection.
 //!
-//! A queue-proxy or an activator cuts statistics whenever it likes and hands them to a
-//! [`Reporter`], which keeps the newest of them in a bounded history and returns at once. A [`Driver`]
-//! carries the history to the controller, connects again whenever the stream breaks, and first sends
-//! as many seconds of the past as the controller asks for: a restarted controller then decides on
-//! full windows. What the controller says arrives in an [`Inbox`], where the newest word wins.
+//! A queue-proxy or an activator takes statistics whenever it likes and hands them to a
+//! [`Reporter`], which keeps the newest of them in a bounded history and returns at once. A
+//! [`Driver`] carries the history to the controller, connects again whenever the stream breaks, and
+//! first sends as many seconds of the past as the controller asks for: a restarted controller then
+//! decides on full windows. What the controller sends arrives in an [`Inbox`], where the newest
+//! message wins.
 //!
-//! It must never make the data path wait, grow without bound, read numbers into zeros while nobody
-//! listens, or decide anything.
+//! It must never make the data path wait, grow without bound, turn numbers into zeros while no
+//! controller listens, or decide anything.
 //!
-//! Modules in reading order: [`early`] is when there is news, [`history`] is what is remembered,
-//! [`driver`] is who carries it, [`inbox`] is what comes back, [`transport`] is one HTTP/2
-//! connection, `first_word` is how it is known that a controller answers, [`backoff`] is how long
-//! to wait before the next, `attempts` counts them and decides what is told of them, [`metrics`] is
-//! the stream in numbers.
+//! Modules in reading order: [`early`] is when a report cannot wait for its turn, [`history`] is
+//! what is remembered, [`driver`] carries it, [`inbox`] is what comes back, [`transport`] is one
+//! HTTP/2 connection, `first_byte` tells a controller from other peers, [`backoff`] is how long to
+//! wait before the next, `attempts` counts them and decides what is logged of them, [`metrics`] is
+//! the metrics of the stream.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), tidegate_reporter::ConfigError> {
@@ -35,7 +36,7 @@ mod attempts;
 pub mod backoff;
 pub mod driver;
 pub mod early;
-mod first_word;
+mod first_byte;
 pub mod history;
 pub mod inbox;
 pub mod metrics;
@@ -60,34 +61,34 @@ pub use tidegate_trust::Credentials;
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The shortest interval that a controller may ask for: reports are averages, and those of less
-/// than a tenth of a second say more about chance than about load.
+/// than a tenth of a second measure chance rather than load.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// Seconds of history kept until a controller asks for more or less: Knative's default stable
 /// window.
 pub const DEFAULT_HISTORY_SECONDS: u32 = 60;
 
-/// Most stats a history holds, whatever a controller asks for: an hour of one instance's seconds. An
-/// activator that speaks for many revisions raises it with [`Config::history_capacity`].
+/// Most stats a history holds, whatever a controller asks for: an hour of one instance's seconds.
+/// An activator that reports for many revisions raises it with [`Config::history_capacity`].
 pub const DEFAULT_HISTORY_CAPACITY: usize = 3_600;
 
-/// Whom to report to, and as whom.
+/// Where to report, and the identity to report under.
 #[derive(Debug, Clone)]
 pub struct Config {
     controller: transport::Target,
     hello: Hello,
-    /// Most stats kept while nobody listens; the oldest go first.
+    /// Most stats kept while there is no controller; the oldest are evicted first.
     pub history_capacity: usize,
     /// How long to wait between attempts to connect.
     pub backoff: Backoff,
-    /// Counts what happens to the stream; nobody is shown the default.
+    /// Metrics of the stream; the default records nothing.
     pub metrics: Metrics,
 }
 
 /// Why a [`Config`] was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The controller's address is none.
+    /// The address cannot be used.
     #[error("controller address {given:?} is not understood: {problem}; expected host:port")]
     Address {
         /// What was given.
@@ -98,7 +99,7 @@ pub enum ConfigError {
     /// Certificates cannot be used.
     #[error(transparent)]
     Certificates(#[from] tidegate_trust::TlsError),
-    /// There is no randomness for a token.
+    /// The system gives no random numbers for a token.
     #[error(transparent)]
     Token(#[from] tidegate_trust::SecretError),
 }
@@ -107,8 +108,8 @@ pub enum ConfigError {
 const TOKEN_BYTES: usize = 16;
 
 impl Config {
-    /// Reports to `controller` (`host:port`, with or without `http://` or `https://`), to whom
-    /// `credentials` are shown, introduced by `hello`, whose protocol version and token are filled
+    /// Reports to `controller` (`host:port`, with or without `http://` or `https://`), which
+    /// receives `credentials` and `hello`, whose protocol version and token are filled
     /// in.
     ///
     /// # Errors
@@ -141,7 +142,7 @@ pub fn start(config: Config) -> (Reporter, Inbox, Driver) {
     (reporter, inbox, Driver::new(config, history, woken, outlets))
 }
 
-/// Takes statistics and never makes its caller wait. Clones speak for the same reporter; when the
+/// Takes statistics and never makes its caller wait. Clones belong to the same reporter; when the
 /// last one is dropped the driver sends what is left and ends.
 #[derive(Debug, Clone)]
 pub struct Reporter {
@@ -151,15 +152,15 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Remembers `stat` and sends it as soon as there is someone to send it to. Its sequence number
-    /// is assigned here, whatever it says. Returns that number.
+    /// Remembers `stat` and sends it as soon as a controller is connected. Its sequence number
+    /// is assigned here, whatever `stat` holds. Returns that number.
     pub fn report(&self, stat: Stat) -> u64 {
         let mut history = lock(&self.history);
         let sequence = history.push(stat);
         self.forgotten.absolute(history.forgotten());
         drop(history);
         // A full channel means that the driver has been woken already and will see this stat too;
-        // a closed one that it is gone, and then there is nobody to tell.
+        // a closed one that it is gone, and then there is no task to wake.
         let _ = self.wake.try_send(());
         sequence
     }

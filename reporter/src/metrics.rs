@@ -1,4 +1,4 @@
-//! The report stream in numbers.
+//! Metrics of the report stream.
 
 use tidegate_telemetry::{Counter, Gauge, Metric, NoopRecorder, Recorder};
 
@@ -27,16 +27,16 @@ const TOO_LARGE: Metric = Metric::counter(
 /// Every metric of this crate.
 pub const METRICS: &[Metric] = &[CONNECTED, STREAMS, FAILURES, FORGOTTEN, TOO_LARGE];
 
-/// Handles of this crate's metrics. The default ones are shown to nobody.
+/// Handles of this crate's metrics. The default ones record nothing.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     pub(crate) connected: Gauge,
     pub(crate) streams: Counter,
-    /// Nobody was there, or nobody any more.
+    /// There was no peer, or none any more.
     pub(crate) gone: Counter,
-    /// Somebody was there and spoke another way, with TLS or without.
+    /// The peer spoke another protocol, or TLS failed.
     pub(crate) mismatched: Counter,
-    /// Somebody was there and did not want us.
+    /// The controller refused this reporter.
     pub(crate) refused: Counter,
     pub(crate) forgotten: Counter,
     pub(crate) too_large: Counter,

@@ -23,16 +23,16 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 
 use crate::ConfigError;
-use crate::first_word::{FirstWord, Overheard};
+use crate::first_byte::{FirstByte, Peeked};
 
-/// A peer that answers no ping for this long is gone, whatever its TCP connection says.
+/// A peer that answers no HTTP/2 ping for this long is gone, whatever its TCP connection says.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Enough for the answers of a controller; the default of 2 MB would be most of a sidecar.
+/// Enough for the responses of a controller; the default of 2 MB would be most of a sidecar.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
-/// Where a controller listens, and what is shown to it.
+/// Where a controller listens, and the credentials to present to it.
 #[derive(Debug, Clone)]
 pub struct Target {
     authority: String,
@@ -93,7 +93,7 @@ impl Target {
         &self.authority
     }
 
-    /// What requests name as whom they are for.
+    /// The origin that requests name.
     #[must_use]
     pub fn origin(&self) -> Uri {
         self.origin.clone()
@@ -106,30 +106,30 @@ pub enum ConnectError {
     /// There is no TCP connection, or none any more.
     #[error("cannot connect: {0}")]
     Io(#[from] io::Error),
-    /// The peer hung up before it said a word.
+    /// The peer closed the connection before it sent a byte.
     #[error("it hung up at once")]
     HungUp,
     /// The two ends do not trust each other, or only one of them speaks TLS.
     #[error(transparent)]
     Tls(#[from] TlsMismatch),
-    /// The peer speaks something else.
+    /// The peer speaks another protocol than HTTP/2.
     #[error("what answers there does not speak HTTP/2, as a controller does")]
     NotHttp2,
-    /// HTTP/2 cannot begin.
+    /// The HTTP/2 handshake failed.
     #[error("cannot begin HTTP/2: {0}")]
     Http(#[from] hyper::Error),
 }
 
 impl ConnectError {
-    /// Whether somebody is there who and we do not fit, so that trying again soon is of no use.
+    /// Whether there is a peer that does not fit, so that an early retry is of no use.
     #[must_use]
     pub fn is_mismatch(&self) -> bool {
         matches!(self, Self::Tls(_) | Self::NotHttp2)
     }
 }
 
-/// One fresh connection to a controller, which has begun to speak. Dropping every clone of it
-/// closes it.
+/// One fresh connection to a controller, on which the peer has sent its first byte. Dropping every
+/// clone of it closes it.
 ///
 /// # Errors
 /// When the connection cannot be made, or the two ends do not fit. Cancel safe: dropping the future
@@ -157,13 +157,13 @@ pub async fn connect(target: &Target) -> Result<Connection, ConnectError> {
     Ok(Connection { sender, bearer: target.bearer.clone() })
 }
 
-/// Begins HTTP/2 and waits for the peer's first word, so that whoever is no controller, or does not
-/// want us, is known for what it is.
+/// Begins HTTP/2 and waits for the first byte of the peer, so that a peer that is no controller, or
+/// refuses our certificate, is reported as that.
 async fn handshake<T>(stream: T) -> Result<http2::SendRequest<Body>, ConnectError>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (heard, first_word) = oneshot::channel();
+    let (observer, first_byte) = oneshot::channel();
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
@@ -171,21 +171,21 @@ where
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(STREAM_WINDOW_BYTES)
-        .handshake(TokioIo::new(Overheard::new(stream, heard)))
+        .handshake(TokioIo::new(Peeked::new(stream, observer)))
         .await?;
-    // The stream over the connection sees the same error, so this one tells nothing new.
+    // The stream over the connection sees the same error, so this one is redundant.
     tokio::spawn(async move { drop(connection.await) });
-    match first_word.await {
-        Ok(FirstWord::Http2) => Ok(sender),
-        Ok(FirstWord::Tls) => Err(TlsMismatch::controller_speaks_tls().into()),
-        Ok(FirstWord::Other) => Err(ConnectError::NotHttp2),
-        Ok(FirstWord::Error(error)) => Err(error.into()),
+    match first_byte.await {
+        Ok(FirstByte::Http2) => Ok(sender),
+        Ok(FirstByte::Tls) => Err(TlsMismatch::controller_speaks_tls().into()),
+        Ok(FirstByte::Other) => Err(ConnectError::NotHttp2),
+        Ok(FirstByte::Error(error)) => Err(error.into()),
         // Nothing was read before the connection was given up.
-        Ok(FirstWord::None) | Err(_) => Err(ConnectError::HungUp),
+        Ok(FirstByte::None) | Err(_) => Err(ConnectError::HungUp),
     }
 }
 
-/// Sends gRPC requests over one connection, and shows the secret with each.
+/// Sends gRPC requests over one connection, each with the secret.
 #[derive(Debug, Clone)]
 pub struct Connection {
     sender: http2::SendRequest<Body>,

@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 
-/// The variable that names the file of those who vouch for the controller.
+/// The variable that names the file of the authorities that sign controller certificates.
 pub const AUTHORITY_VARIABLE: &str = "TIDEGATE_CONTROLLER_CA";
 
-/// The variable that names the file of the certificate to show to the controller.
+/// The variable that names the file of the certificate to present to the controller.
 pub const CERTIFICATE_VARIABLE: &str = "TIDEGATE_CONTROLLER_CERT";
 
 /// The variable that names the file of that certificate's key.
@@ -19,15 +19,15 @@ pub struct ServerCertificates {
     pub certificate: PathBuf,
     /// The key of the certificate, PEM.
     pub key: PathBuf,
-    /// Whose certificates clients must show, PEM; `None` asks for none.
+    /// Authorities that sign client certificates, PEM; `None` requires no client certificate.
     pub client_authority: Option<PathBuf>,
 }
 
-/// Files of somebody who speaks to such a controller.
+/// Files of a client of such a controller.
 #[derive(Debug, Clone, Default)]
 pub struct ClientCertificates {
-    /// Who vouches for the controller, PEM; the system's authorities when `None`.
+    /// Authorities that sign controller certificates, PEM; those of the system when `None`.
     pub authority: Option<PathBuf>,
-    /// Certificate chain and key to show when the controller asks for one, PEM.
+    /// Certificate chain and key to present when the controller requires one, PEM.
     pub identity: Option<(PathBuf, PathBuf)>,
 }

@@ -1,4 +1,4 @@
-//! What somebody shows who speaks to a controller, and where it is configured.
+//! What a client presents to a controller, and where it is configured.
 
 use std::path::{Path, PathBuf};
 
@@ -7,23 +7,23 @@ use crate::certificates::{
 };
 use crate::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE, Secret, SecretError};
 
-/// Every variable that says what is shown. None of them is for a process that is no part of us.
+/// Every variable that configures credentials. None may reach a process that is not Tidegate's.
 pub const VARIABLES: [&str; 5] =
     [SECRET_VARIABLE, SECRET_FILE_VARIABLE, AUTHORITY_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE];
 
-/// What is shown to a controller. By default nothing.
+/// What is presented to a controller: by default nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     /// The shared secret.
     pub secret: Option<Secret>,
-    /// Certificates; `None` speaks TLS only to an address that begins with `https://`.
+    /// Certificates; with `None`, TLS is used only for an address that begins with `https://`.
     pub certificates: Option<ClientCertificates>,
 }
 
 /// Why credentials cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// The secret.
+    /// The secret cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// A certificate is of no use without its key, nor a key without its certificate.
@@ -37,7 +37,7 @@ pub enum CredentialsError {
 }
 
 impl Credentials {
-    /// What the variables say, `variable` giving their values; an empty one is absent.
+    /// Reads the variables, `variable` giving their values; an empty one is absent.
     ///
     /// # Errors
     /// When the secret cannot be read or used, or half an identity is given.
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_shown_unless_something_is_configured() {
+    fn nothing_is_presented_unless_configured() {
         let none = configured(&[(SECRET_VARIABLE, ""), (AUTHORITY_VARIABLE, "")]).expect("valid");
         assert!(none.secret.is_none() && none.certificates.is_none());
         let some =

@@ -1,5 +1,5 @@
-//! What is said of two ends whose certificates do not fit: who is wrong, what was expected, and
-//! what mends it, to whoever reads the log of either end.
+//! What is logged when TLS fails between two ends: which end is wrong, what was expected, and
+//! what mends it. Each end logs its own view.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::certificates::{
     AUTHORITY_VARIABLE, CERTIFICATE_VARIABLE, ClientCertificates, KEY_VARIABLE, ServerCertificates,
 };
 
-/// Why two ends do not speak with each other: what is wrong, and what mends it.
+/// Why TLS fails between two ends: what is wrong, and what mends it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{fault}; {remedy}")]
 pub struct TlsMismatch {
@@ -22,7 +22,7 @@ impl TlsMismatch {
         Self { fault: fault.into(), remedy: remedy.into() }
     }
 
-    /// Who is wrong, and how.
+    /// Which end is wrong, and how.
     #[must_use]
     pub fn fault(&self) -> &str {
         &self.fault
@@ -34,7 +34,7 @@ impl TlsMismatch {
         &self.remedy
     }
 
-    /// A client speaks without TLS, and hears it spoken.
+    /// For a plaintext client whose controller speaks TLS.
     #[must_use]
     pub fn controller_speaks_tls() -> Self {
         Self::new(
@@ -46,7 +46,7 @@ impl TlsMismatch {
         )
     }
 
-    /// A client speaks TLS, and hears something else.
+    /// For a TLS client whose controller speaks plaintext.
     fn controller_speaks_no_tls() -> Self {
         Self::new(
             "what answers there does not speak TLS, and we were told to",
@@ -57,7 +57,7 @@ impl TlsMismatch {
         )
     }
 
-    /// A controller without TLS hears it spoken.
+    /// For a plaintext controller whose client speaks TLS.
     #[must_use]
     pub fn client_speaks_tls() -> Self {
         Self::new(
@@ -69,7 +69,7 @@ impl TlsMismatch {
         )
     }
 
-    /// A controller with TLS hears something else.
+    /// For a TLS controller whose client speaks plaintext.
     #[must_use]
     pub fn client_speaks_no_tls() -> Self {
         Self::new(
@@ -82,7 +82,7 @@ impl TlsMismatch {
     }
 }
 
-/// What somebody says who wanted to speak to a controller.
+/// The failure of a handshake as the client sees it.
 pub(crate) fn at_client(error: &Error, ours: &ClientCertificates) -> TlsMismatch {
     match error {
         Error::InvalidCertificate(bad) => of_controller(bad, ours.authority.as_deref()),
@@ -137,7 +137,7 @@ fn of_controller(bad: &Bad, authority: Option<&Path>) -> TlsMismatch {
 
 fn without_client_certificate(alert: Alert) -> TlsMismatch {
     match alert {
-        // What TLS 1.3 and TLS 1.2 say of a certificate that is missing.
+        // The alerts of TLS 1.3 and TLS 1.2 for a missing certificate.
         Alert::CertificateRequired | Alert::HandshakeFailure => TlsMismatch::new(
             "the controller asks for a client certificate and none was shown",
             format!("set {CERTIFICATE_VARIABLE} and {KEY_VARIABLE}"),
@@ -170,7 +170,7 @@ fn of_our_client_certificate(alert: Alert, certificate: &Path) -> TlsMismatch {
     }
 }
 
-/// What a controller says of somebody who wanted to speak to it.
+/// The failure of a handshake as the controller sees it.
 pub(crate) fn at_server(error: &Error, ours: &ServerCertificates) -> TlsMismatch {
     let authority = ours.client_authority.as_deref().unwrap_or(Path::new("nobody")).display();
     match error {

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-/// Longest file that is read. Everybody whom a system trusts fits into a quarter of a megabyte.
+/// Longest file that is read. All the authorities of a system fit into a quarter of a megabyte.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Where systems keep the certificates they trust: Debian, Alpine and Arch; Red Hat; BSD and macOS.
@@ -28,7 +28,7 @@ pub enum TlsError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// A file is not PEM, or has nothing of use in it.
@@ -52,7 +52,7 @@ pub enum TlsError {
     Certificate {
         /// The file.
         path: PathBuf,
-        /// What the library says.
+        /// The error of the library.
         source: rustls::Error,
     },
 }
@@ -134,7 +134,7 @@ impl PemFile {
     }
 }
 
-/// What is in it is told to nobody: it may be a key.
+/// The content is not printed: it may be a key.
 impl std::fmt::Debug for PemFile {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_tuple("PemFile").field(&self.path).finish()
@@ -155,7 +155,7 @@ pub fn identity(certificate: &PemFile, key: &PemFile) -> Result<CertifiedKey, Tl
     })
 }
 
-/// Where this system keeps the certificates of those it trusts.
+/// Where this system keeps the certificates of its authorities.
 #[must_use]
 pub fn system_authorities() -> PathBuf {
     let named = std::env::var_os(SYSTEM_AUTHORITIES_VARIABLE).filter(|path| !path.is_empty());

@@ -1,5 +1,5 @@
-//! Something made of files, made anew when what is in them changes: certificates are renewed while
-//! whoever shows them runs.
+//! A value built from files, rebuilt when their content changes: certificates are renewed while the
+//! process that presents them runs.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 
 use crate::pem::{PemFile, TlsError};
 
-/// Something made of files. What it was made of last holds until there is something better: files
+/// A value built from files. The last good one holds until the files build another: files
 /// that cannot be used change nothing.
 pub struct Renewed<T> {
     paths: Vec<PathBuf>,
@@ -18,29 +18,29 @@ pub struct Renewed<T> {
     held: RwLock<Held<T>>,
 }
 
-/// Reads the files and, if they are not those, makes it of them.
+/// Reads the files and, if they differ from those given, builds the value.
 type Make<T> = dyn Fn(&[PemFile]) -> Result<Option<(Arc<[PemFile]>, T)>, TlsError> + Send + Sync;
 
 struct Held<T> {
     files: Arc<[PemFile]>,
     value: Arc<T>,
-    /// What was told last of files that cannot be used.
+    /// The last logged problem of files that cannot be used.
     told: Option<String>,
 }
 
 /// What a look at the files led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewal {
-    /// They are as they were.
+    /// The files are unchanged.
     Unchanged,
-    /// They were taken over.
+    /// The files changed and are in use.
     Replaced,
-    /// They cannot be used, so what was made before stays.
+    /// The files cannot be used, so the value from before stays.
     Kept,
 }
 
 impl<T: Send + Sync + 'static> Renewed<T> {
-    /// Reads the files at `paths` and makes of them what `make` makes of them.
+    /// Reads the files at `paths` and builds the value with `make`.
     ///
     /// # Errors
     /// When a file cannot be read, or what is in it cannot be used.
@@ -64,14 +64,14 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         Ok(Self { paths: named, make: Box::new(make), held })
     }
 
-    /// What is in force.
+    /// The value in force.
     #[must_use]
     pub fn current(&self) -> Arc<T> {
         Arc::clone(&self.held.read().value)
     }
 
     /// Looks at the files and takes over what changed; a change is logged once, and so is what
-    /// cannot be used. Reads files: not for where nothing may wait.
+    /// cannot be used. Reads files: blocks.
     pub fn renew(&self) -> Renewal {
         match self.look() {
             Ok(Renewal::Replaced) => {
@@ -103,7 +103,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         Ok(Renewal::Replaced)
     }
 
-    /// Looks at the files now, where waiting for a disk holds up nobody, and returns what is then
+    /// Looks at the files now, on a thread that may block, and returns what is then
     /// in force. Must be called within a tokio runtime. Cancel safe.
     pub async fn renewed(self: &Arc<Self>) -> Arc<T> {
         let ours = Arc::clone(self);
@@ -112,7 +112,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         self.current()
     }
 
-    /// Looks at the files every so often, for ever. Must be called within a tokio runtime. Cancel
+    /// Looks at the files every `every`, for ever. Must be called within a tokio runtime. Cancel
     /// safe.
     pub async fn watch(self: Arc<Self>, every: Duration) {
         loop {

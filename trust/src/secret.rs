@@ -1,4 +1,4 @@
-//! What a controller and those who speak to it share.
+//! The secret that a controller shares with its clients.
 
 use std::fmt;
 use std::fs::File;
@@ -12,7 +12,8 @@ use subtle::ConstantTimeEq;
 /// The variable that holds the secret itself.
 pub const SECRET_VARIABLE: &str = "TIDEGATE_SECRET";
 
-/// The variable that names the file with the secret in it. It wins over [`SECRET_VARIABLE`].
+/// The variable that names the file with the secret in it. It takes precedence over
+/// [`SECRET_VARIABLE`].
 pub const SECRET_FILE_VARIABLE: &str = "TIDEGATE_SECRET_FILE";
 
 /// Shortest secret. Sixteen characters of hexadecimal are 64 bits: beyond guessing over a network.
@@ -24,13 +25,13 @@ pub const SECRET_BYTES_MAX: usize = 1_024;
 /// Longest file that is read for a secret, which leaves room for blank lines around it.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// Bytes of randomness in a secret that we make ourselves: what a 256-bit key has.
+/// Bytes of randomness in a generated secret: what a 256-bit key has.
 const RANDOM_BYTES: usize = 32;
 
-/// How HTTP calls a secret that whoever holds may use (RFC 6750).
+/// The HTTP authentication scheme of a secret whose holder is admitted (RFC 6750).
 const SCHEME: &str = "Bearer ";
 
-/// A secret shared by a controller and everybody who may speak to it. It is never printed.
+/// A secret shared by a controller and all clients that it admits. It is never printed.
 #[derive(Clone)]
 pub struct Secret {
     text: String,
@@ -45,7 +46,7 @@ pub enum SecretError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// It is too short to be one, or too long.
@@ -54,7 +55,7 @@ pub enum SecretError {
          as those of `openssl rand -hex 32`"
     )]
     Length {
-        /// Where it came from.
+        /// Where the secret came from.
         origin: String,
         /// How long it is, in bytes.
         length: usize,
@@ -62,7 +63,7 @@ pub enum SecretError {
     /// It cannot be sent in a header.
     #[error("{origin} has blanks or characters that cannot be printed: expected printable ASCII")]
     Characters {
-        /// Where it came from.
+        /// Where the secret came from.
         origin: String,
     },
     /// There is no randomness to make one of.
@@ -118,7 +119,7 @@ impl Secret {
         }
     }
 
-    /// A new one that nobody can guess.
+    /// A new secret of 256 random bits.
     ///
     /// # Errors
     /// When the system has no randomness.
@@ -128,7 +129,7 @@ impl Secret {
         Self::new(&text, "a random secret")
     }
 
-    /// The characters themselves, to hand them to a process that may take part.
+    /// The characters themselves, to hand them to a process that is to be admitted.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.text
@@ -159,7 +160,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Bytes that nobody can guess.
+/// Bytes from the random number generator of the system.
 ///
 /// # Errors
 /// When the system has no randomness.

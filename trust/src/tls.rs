@@ -1,7 +1,7 @@
-//! TLS at both ends of a controller's port: which certificates are shown, which are asked for, and
-//! in which words it is told when the two do not fit.
+//! TLS at both ends of a controller's port: which certificates are presented, which are required,
+//! and which messages explain a pair that does not fit.
 //!
-//! The provider is ring, as for everything else here that speaks TLS. No session is resumed:
+//! The provider is ring, as for all other TLS here. No session is resumed:
 //! connections are few and last, and what was true of a certificate once need not be true now.
 
 use std::io;
@@ -21,7 +21,7 @@ use crate::renewed::Renewed;
 /// The one protocol that is spoken over these connections (RFC 9113, 3.3).
 const ALPN: &[u8] = b"h2";
 
-/// How a controller speaks TLS: [`ServerCertificates`] that were read, and are read anew when they
+/// TLS of a controller: [`ServerCertificates`] that were read, and are read anew when they
 /// change.
 #[derive(Debug)]
 pub struct ServerTls {
@@ -29,7 +29,7 @@ pub struct ServerTls {
     config: Arc<Renewed<ServerConfig>>,
 }
 
-/// How a controller is spoken to over TLS: [`ClientCertificates`] that were read, and are read anew
+/// TLS of a client of a controller: [`ClientCertificates`] that were read, and are read anew
 /// when they change.
 #[derive(Debug)]
 pub struct ClientTls {
@@ -88,7 +88,7 @@ impl ServerTls {
         Arc::clone(&self.config)
     }
 
-    /// Why a handshake failed, in words; `None` when the connection did.
+    /// Why a handshake failed; `None` when the connection did.
     #[must_use]
     pub fn mismatch(&self, error: &io::Error) -> Option<TlsMismatch> {
         cause(error).map(|cause| handshake::at_server(cause, &self.certificates))
@@ -101,7 +101,7 @@ impl ClientTls {
         self.config.renewed().await
     }
 
-    /// Why a handshake failed, or what followed it, in words; `None` when the connection did.
+    /// Why a handshake failed, or what followed it; `None` when the connection did.
     #[must_use]
     pub fn mismatch(&self, error: &io::Error) -> Option<TlsMismatch> {
         cause(error).map(|cause| handshake::at_client(cause, &self.certificates))

@@ -1,4 +1,4 @@
-//! The account of a decider of your own: its name, and the figures it went by.
+//! The account of a policy of the embedder: its name, and the figures it went by.
 //!
 //! An explanation is made at every decision without allocating, so names are kept in place and are
 //! as short as a column of a table.
@@ -13,7 +13,7 @@ pub const FIGURES_MAX: usize = 8;
 /// The most bytes a name has; longer ones are cut at a character's end.
 pub const LABEL_BYTES_MAX: usize = 31;
 
-/// How a decider of your own came to its decision.
+/// How a policy of the embedder came to its decision.
 ///
 /// ```
 /// use tidegate_autoscaler::explain::Custom;
@@ -30,13 +30,13 @@ pub struct Custom {
 }
 
 impl Custom {
-    /// The account of the decider `name`, without figures yet.
+    /// The account of the policy `name`, without figures yet.
     pub fn new(name: &str) -> Custom {
         let names = [Label::EMPTY; FIGURES_MAX];
         Custom { name: Label::new(name), names, values: [0.0; FIGURES_MAX], count: 0 }
     }
 
-    /// The same account with one more figure. One that is not finite says nothing and is left out,
+    /// The same account with one more figure. One that is not finite is left out,
     /// as is one beyond [`FIGURES_MAX`].
     #[must_use]
     pub fn with(mut self, name: &str, value: f64) -> Custom {
@@ -49,12 +49,12 @@ impl Custom {
         self
     }
 
-    /// Who decided.
+    /// The name of the policy.
     pub fn name(&self) -> &str {
         self.name.as_str()
     }
 
-    /// What it went by, in the order it was told.
+    /// The figures, in the order in which they were added.
     pub fn figures(&self) -> impl Iterator<Item = (&str, f64)> {
         let names = self.names.iter().map(Label::as_str);
         names.zip(self.values).take(usize::from(self.count))
@@ -148,7 +148,7 @@ mod as_data {
         }
     }
 
-    /// Figures as they were written: in their order, and each name as often as it was said.
+    /// Figures as they were written: in their order, and each name as often as it was written.
     struct Read(Vec<(String, f64)>);
 
     impl<'de> Deserialize<'de> for Read {

@@ -1,17 +1,17 @@
-//! An explanation in a few plain sentences: what is wished and why, what is out of the ordinary,
-//! and what the lifecycle makes of it.
+//! An explanation in a few plain sentences: what is recommended and why, what is out of the
+//! ordinary, and what the lifecycle makes of it.
 //!
-//! A sentence says what the explanation holds and nothing beyond it: it names the seconds that a
-//! figure is of, does not guess what somebody else does, and shows numbers that come to the result
+//! A sentence states what the explanation holds and nothing beyond it: it names the seconds that a
+//! figure is of, does not guess what other components do, and shows numbers that come to the result
 //! when a reader computes them. `tests/sentences.rs` holds every one of them.
 
 use std::fmt;
 
 use super::figure::{Figure, Instances, Seconds, are};
-use super::load::{Load, hastiest_need};
+use super::load::{Load, largest_panic_need};
 use super::{Detail, Explanation};
 use crate::collector::Missing;
-use crate::decision::{Clamp, DecisionTrace, PanicChange, Recommendation, Rule};
+use crate::decision::{Clamp, DecisionTrace, Outcome, PanicChange, Recommendation, Rule};
 use crate::lifecycle::{Step, StepRule};
 use crate::time::MS_PER_SECOND;
 
@@ -23,7 +23,7 @@ impl fmt::Display for Explanation {
             f.write_str("No decision: ")?;
         }
         match &self.detail {
-            Detail::Knative(trace) => knative(self.outcome.valid, trace, f)?,
+            Detail::Knative(trace) => knative(&self.outcome, trace, f)?,
             Detail::Fixed { .. } => f.write_str("the number is fixed.")?,
             Detail::KeepAlive { .. } if !self.outcome.valid => {
                 f.write_str("the instances could not be counted.")?;
@@ -35,16 +35,16 @@ impl fmt::Display for Explanation {
             Detail::Custom(account) => write!(f, "{account}.")?,
         }
         match &self.lifecycle {
-            Some(step) => lifecycle(self.outcome.valid, step, f),
+            Some(step) => lifecycle(&self.outcome, step, f),
             None => Ok(()),
         }
     }
 }
 
-/// What the lifecycle makes of it. A decision that it follows as it is needs no further word.
-fn lifecycle(valid: bool, step: &Step, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    if !valid && step.decided >= 0 {
-        write!(f, " The last wish, {}, stands.", step.decided)?;
+/// What the lifecycle makes of it. A decision that it follows as it is gets no sentence.
+fn lifecycle(outcome: &Outcome, step: &Step, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if !outcome.valid && step.decided >= 0 {
+        write!(f, " The last recommendation, {}, stands.", step.decided)?;
     }
     let goes_to_zero = step.rule.is_zero();
     match (step.rule, step.patch) {
@@ -60,9 +60,9 @@ fn lifecycle(valid: bool, step: &Step, f: &mut fmt::Formatter<'_>) -> fmt::Resul
 }
 
 /// One request per instance, and a fixed time before an idle one goes.
-fn keep_alive(wish: i64, needed: u32, idle_ms: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn keep_alive(desired: i64, needed: u32, idle_ms: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let are = are(needed);
-    if wish == i64::from(needed) {
+    if desired == i64::from(needed) {
         let requests = if needed == 1 { "request" } else { "requests" };
         return write!(f, "{needed} {requests} {are} in the system, and each gets its own.");
     }
@@ -73,10 +73,10 @@ fn keep_alive(wish: i64, needed: u32, idle_ms: u64, f: &mut fmt::Formatter<'_>) 
     )
 }
 
-/// What Knative's algorithm did: the wish and its rule, then panic and burst capacity where they
-/// are out of the ordinary.
-fn knative(valid: bool, trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    if valid {
+/// What Knative's algorithm did: the recommendation and its rule, then panic and burst capacity
+/// where they are out of the ordinary.
+fn knative(outcome: &Outcome, trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if outcome.valid {
         reason(trace, f)?;
         if trace.inputs.held {
             silence(trace, " (held, as nothing was reported", ")", f)?;
@@ -103,7 +103,7 @@ fn missing(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "{} long", Seconds(window_ms))
             }
         },
-        Rule::NoLoad(Missing::NotCollecting) => f.write_str("nobody collects the revision's load"),
+        Rule::NoLoad(Missing::NotCollecting) => f.write_str("the revision's load is not collected"),
         Rule::NoLoad(Missing::Failed) => f.write_str("the load could not be had"),
         _ => f.write_str("the instances could not be counted"),
     }
@@ -146,10 +146,10 @@ fn reason(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         Rule::Starting => starting(trace, f),
         Rule::Delayed => {
-            let now = steps.delay.map_or(0, |delay| delay.wish);
+            let now = steps.delay.map_or(0, |delay| delay.recommended);
             write!(
                 f,
-                "as many were wished for within the scale-down delay of {}, {now} {} now",
+                "as many were recommended within the scale-down delay of {}, {now} {} now",
                 Seconds(trace.inputs.spec.scale_down_delay_ms),
                 are(now)
             )
@@ -168,10 +168,10 @@ fn panic_rest_ms(trace: &DecisionTrace) -> u64 {
     since.plus_millis(trace.inputs.spec.stable_window_ms).millis_since(trace.inputs.now)
 }
 
-/// What kept a wish from what its load needs, in the order in which it did.
+/// What kept a recommendation from what its load needs, in the order in which it did.
 fn clamps(
     trace: &DecisionTrace,
-    wish: &Recommendation,
+    recommendation: &Recommendation,
     clamp: Clamp,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
@@ -191,15 +191,15 @@ fn clamps(
         Clamp::RecentPeak => write!(
             f,
             ", but no second of the last {recent}{reported} needed more than {}",
-            wish.limited
+            recommendation.limited
         )?,
         Clamp::RecentFloor => write!(
             f,
             ", but the busiest second of the last {recent}{reported} needed {}",
-            wish.limited
+            recommendation.limited
         )?,
     }
-    if wish.wish > wish.limited {
+    if recommendation.recommended > recommendation.limited {
         write!(f, ", and the activation scale is {}", trace.inputs.spec.activation_scale)?;
     }
     Ok(())
@@ -240,7 +240,7 @@ fn panic(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn panic_begins(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let observed = trace.observed();
     let counted = if trace.inputs.improvements.count_starting { observed.starting } else { 0 };
-    let needed = Figure(hastiest_need(trace));
+    let needed = Figure(largest_panic_need(trace));
     write!(f, " Panic begins: the panic window needs {needed} while ")?;
     match (observed.ready, counted) {
         (0, 0) => f.write_str("none is ready."),
@@ -249,8 +249,8 @@ fn panic_begins(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     }
 }
 
-/// Whether a burst fits on top of the load, where that changes. The lifecycle says who has to do
-/// with that, if anybody.
+/// Whether a burst fits on top of the load, where that changes. The lifecycle decides what follows
+/// from that, if anything.
 fn burst(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let now = trace.steps.burst.decided;
     let target = trace.inputs.spec.target_burst_capacity;

@@ -11,7 +11,7 @@ use crate::signal::SignalKind;
 pub struct HpaTrace {
     /// Replicas there were.
     pub current: u32,
-    /// The metric that wanted most, where one was known.
+    /// The metric that recommended most, where one was known.
     pub metric: Option<SignalKind>,
     /// That metric's average relative to its target, over the replicas that are counted.
     pub ratio: f64,
@@ -28,7 +28,7 @@ pub struct HpaTrace {
     pub stabilized: u32,
     /// What the rates and bounds left of that.
     pub desired: u32,
-    /// The rule that had the last word.
+    /// The rule that determined the replicas.
     pub rule: HpaRule,
 }
 
@@ -50,7 +50,7 @@ impl HpaTrace {
     }
 }
 
-/// The rule that had the last word.
+/// The rule that determined the replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -61,9 +61,9 @@ pub enum HpaRule {
     DisabledAtZero,
     /// No metric is known.
     NoMetrics,
-    /// No replica is ready, so that no metric says anything.
+    /// No replica is ready, so that no metric is measured.
     NoneReady,
-    /// A metric is not known, and the others want fewer replicas.
+    /// A metric is not known, and the others recommend fewer replicas.
     MetricsIncomplete,
     /// There were more replicas than allowed.
     AboveMax,

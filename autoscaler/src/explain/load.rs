@@ -25,7 +25,7 @@ pub(super) struct Load<'a> {
 }
 
 impl<'a> Load<'a> {
-    /// The load with the largest wish over the stable window.
+    /// The load with the largest recommendation over the stable window.
     pub(super) fn stable(trace: &'a DecisionTrace) -> Load<'a> {
         let index = usize::from(trace.steps.stable_winner);
         let signal = signal(trace, index);
@@ -33,7 +33,7 @@ impl<'a> Load<'a> {
         Load::new(trace, signal, Over::Stable, signal.stable, needed)
     }
 
-    /// The load with the largest wish over the panic window.
+    /// The load with the largest recommendation over the panic window.
     pub(super) fn panic(trace: &'a DecisionTrace) -> Load<'a> {
         let index = usize::from(trace.steps.panic_winner);
         let signal = signal(trace, index);
@@ -87,7 +87,7 @@ fn signal(trace: &DecisionTrace, index: usize) -> Signal {
 }
 
 /// What the panic window needs by the load that needs most of it.
-pub(super) fn hastiest_need(trace: &DecisionTrace) -> f64 {
+pub(super) fn largest_panic_need(trace: &DecisionTrace) -> f64 {
     let count = trace.inputs.signals.as_slice().len();
     let needs =
         trace.steps.signals.iter().take(count).map(|signal: &SignalTrace| signal.panic.needed);
@@ -130,7 +130,7 @@ impl fmt::Display for Window<'_> {
             Over::Stable => "the stable window",
             Over::Panic => "the panic window",
         };
-        // Other loads come averaged from whoever measures them.
+        // Other loads come averaged from their source.
         let Some((coverage, span)) = self.0.coverage().filter(|_| self.0.kind.is_request_load())
         else {
             return write!(f, "over {name}");

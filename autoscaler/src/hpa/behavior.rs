@@ -54,34 +54,34 @@ impl Behavior {
         current.max(least).min(most)
     }
 
-    /// What the rates and the bounds make of a wish.
+    /// What the rates and the bounds make of a recommendation.
     pub(super) fn limit(
         &self,
         settings: &HpaSettings,
         now: Timestamp,
         current: u32,
-        wish: u32,
+        wanted: u32,
     ) -> Limited {
         let (min, max) = (settings.min_replicas, settings.max_replicas);
-        if wish > current {
+        if wanted > current {
             let rate = self.growth_limit(&settings.scale_up, now, current).max(current);
-            return match wish {
-                wish if wish > rate && rate < max => {
+            return match wanted {
+                wanted if wanted > rate && rate < max => {
                     Limited { replicas: rate, rule: HpaRule::RateLimited }
                 }
-                wish => Limited { replicas: wish.min(max), rule: HpaRule::LoweredToMax },
+                wanted => Limited { replicas: wanted.min(max), rule: HpaRule::LoweredToMax },
             };
         }
-        if wish < current {
+        if wanted < current {
             let rate = self.shrinking_limit(&settings.scale_down, now, current).min(current);
-            return match wish {
-                wish if wish < rate && rate > min => {
+            return match wanted {
+                wanted if wanted < rate && rate > min => {
                     Limited { replicas: rate, rule: HpaRule::RateLimited }
                 }
-                wish => Limited { replicas: wish.max(min), rule: HpaRule::RaisedToMin },
+                wanted => Limited { replicas: wanted.max(min), rule: HpaRule::RaisedToMin },
             };
         }
-        Limited { replicas: wish, rule: HpaRule::Ratio }
+        Limited { replicas: wanted, rule: HpaRule::Ratio }
     }
 
     /// Remembers what was done, for the rates.

@@ -18,7 +18,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The average of those who reported, relative to the target.
+    /// The average of those that reported, relative to the target.
     pub fn ratio(&self, target: f64) -> f64 {
         if self.reporting == 0 { 1.0 } else { self.total / f64::from(self.reporting) / target }
     }
@@ -50,7 +50,7 @@ pub enum Basis {
 
 /// What a metric asks for when there are `current` replicas.
 ///
-/// `target` is the average per replica to aim for, above 0. Nobody reporting asks for no change.
+/// `target` is the average per replica to aim for, above 0. Without reports no change is asked for.
 pub fn weigh(current: u32, reading: Reading, target: f64, tolerance: Tolerance) -> Weighed {
     let Reading { total, reporting, unready, missing } = reading;
     let ratio = reading.ratio(target);

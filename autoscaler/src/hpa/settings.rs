@@ -1,4 +1,4 @@
-//! What an HPA object says.
+//! The settings of an HPA object.
 
 use std::fmt;
 

@@ -14,7 +14,7 @@ pub struct Observation {
     pub ready: u32,
     /// Whether requests can reach the revision at all.
     pub plumbing: ServerlessService,
-    /// Whether the activator answers for the revision.
+    /// Whether the activator responds for the revision.
     pub probe: ActivatorProbe,
 }
 
@@ -34,17 +34,17 @@ pub enum ServerlessService {
     },
 }
 
-/// What the activator said when asked, through the revision's public address, whether it is in
+/// The result of a probe through the public address of the revision: whether the activator is in
 /// the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ActivatorProbe {
-    /// The activator answered.
+    /// The activator responded.
     Confirmed,
-    /// Somebody else answered, or nobody.
+    /// Another server responded, or none.
     Denied,
-    /// Nobody has asked yet. A step that needs the answer says so with
-    /// [`super::ProbeUse::Unconfirmed`]; ask then, and reconcile again.
+    /// No probe was sent yet. A step that needs one returns
+    /// [`super::ProbeUse::Unconfirmed`]; probe then, and reconcile again.
     #[default]
     NotAsked,
 }

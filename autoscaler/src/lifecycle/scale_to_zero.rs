@@ -1,4 +1,4 @@
-//! How the last instance goes: never before the activator stands in for it.
+//! How the last instance is removed: never before the activator is in the path.
 
 use super::{
     ActivatorProbe, ActiveCondition, ActiveStatus, LifecycleSpec, ProbeUse, StepRule, TrafficMode,
@@ -8,14 +8,14 @@ use crate::settings::GoDuration;
 use crate::time::Timestamp;
 
 /// Time on top of the progress deadline before an activation counts as failed, so that the
-/// deployment's own deadline speaks first.
+/// deployment's own deadline fires first.
 const ACTIVATION_MARGIN: GoDuration = GoDuration::from_seconds(30);
 
 /// When to look again at a revision that is idle while its activator is already in the path: no
 /// event would come.
 const PROXY_RECHECK_MS: i64 = 3_000;
 
-/// What is known when the bounded wish is zero.
+/// What is known when the bounded recommendation is zero.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Idle {
     pub(super) now: Timestamp,
@@ -81,7 +81,7 @@ fn while_activating(spec: &LifecycleSpec, age: GoDuration) -> ZeroOutcome {
     ZeroOutcome::hold(UNDECIDED, StepRule::Activating { limit }).recheck_after(limit)
 }
 
-/// The first step towards zero only says so: it puts the activator into the path.
+/// The first step towards zero removes nothing: it puts the activator into the path.
 fn while_active(spec: &LifecycleSpec, age: GoDuration, mode: TrafficMode) -> ZeroOutcome {
     if age < spec.stable_window {
         let rest = minus(spec.stable_window, age);

@@ -1,9 +1,9 @@
-//! The rules one revision lives by.
+//! The lifecycle settings of one revision.
 
 use crate::settings::{Config, GoDuration, Reachability, Resolved, ScaleBounds};
 use crate::spec::DecisionSpec;
 
-/// How long a revision may take to become ready when nobody says otherwise.
+/// How long a revision may take to become ready by default.
 pub const DEFAULT_PROGRESS_DEADLINE: GoDuration = GoDuration::from_seconds(600);
 
 /// Whether a revision may have no instance at all.
@@ -17,7 +17,7 @@ pub enum ZeroScale {
     Forbidden,
 }
 
-/// The rules one revision lives by.
+/// The lifecycle settings of one revision.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LifecycleSpec {
     /// Whether it may have no instance at all.
@@ -41,8 +41,8 @@ pub struct LifecycleSpec {
 }
 
 impl LifecycleSpec {
-    /// The rules that a revision's settings come to. `progress_deadline` is the cluster's,
-    /// which an annotation overrides.
+    /// The lifecycle settings that annotations and cluster settings come to. `progress_deadline` is
+    /// the cluster's, which an annotation overrides.
     pub fn new(
         config: &Config,
         resolved: &Resolved,

@@ -52,12 +52,12 @@ pub enum TrafficMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ProbeUse {
-    /// The answer would have changed nothing.
+    /// The probe would have changed nothing.
     #[default]
     NotNeeded,
-    /// It said that it is.
+    /// It confirmed that it is.
     Confirmed,
-    /// It did not: keep asking, and reconcile again once it answers.
+    /// It did not: keep asking, and reconcile again once it responds.
     Unconfirmed,
 }
 
@@ -67,7 +67,7 @@ pub enum ProbeUse {
 pub enum ActiveStatus {
     /// It has the instances it needs.
     True,
-    /// It has been put to rest.
+    /// It was scaled to zero.
     False,
     /// It is being brought up.
     Unknown,
@@ -211,7 +211,7 @@ pub enum StepRule {
     },
     /// Zero, and the revision has been active long enough: the activator takes over first.
     BecameIdle,
-    /// The activator has not said that it is in the path.
+    /// The activator has not confirmed that it is in the path.
     ActivatorUnconfirmed,
     /// The last instance is kept for its retention period.
     Retained {

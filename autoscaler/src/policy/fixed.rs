@@ -4,14 +4,14 @@ use super::seam::{Policy, TickInput};
 use crate::decision::Outcome;
 use crate::explain::{Decision, Detail, Explanation};
 
-/// Always wishes the same number of instances.
+/// Always recommends the same number of instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FixedPolicy {
     instances: u32,
 }
 
 impl FixedPolicy {
-    /// A policy that wishes `instances`.
+    /// A policy that recommends `instances`.
     pub const fn new(instances: u32) -> FixedPolicy {
         FixedPolicy { instances }
     }

@@ -8,7 +8,7 @@ use crate::decision::Outcome;
 use crate::explain::{Decision, Detail, Explanation};
 use crate::time::Timestamp;
 
-/// Wishes as many instances as requests were in flight at once within the last `idle_ms`.
+/// Recommends as many instances as requests were in flight at once within the last `idle_ms`.
 ///
 /// It goes by [`crate::Observed::in_flight`] and [`crate::Observed::waiting`], so it is as exact
 /// as it is asked often: ask at every arrival and departure for the exact number.
@@ -20,12 +20,12 @@ pub struct KeepAlivePolicy {
 }
 
 impl KeepAlivePolicy {
-    /// A policy that lets an instance go after it was idle for `idle_ms` milliseconds.
+    /// A policy that releases an instance after it was idle for `idle_ms` milliseconds.
     pub const fn new(idle_ms: u64) -> KeepAlivePolicy {
         KeepAlivePolicy { idle_ms, falling: VecDeque::new() }
     }
 
-    /// When the wish falls next if no request comes or goes until then.
+    /// When the recommendation falls next if no request comes or goes until then.
     pub fn next_fall(&self) -> Option<Timestamp> {
         let (seen, _) = self.falling.front().filter(|_| self.falling.len() > 1)?;
         Some(seen.plus_millis(self.idle_ms))
@@ -56,13 +56,13 @@ impl Policy for KeepAlivePolicy {
         {
             self.falling.pop_front();
         }
-        let wish = self.falling.front().map_or(0, |seen| seen.1);
+        let most = self.falling.front().map_or(0, |seen| seen.1);
         Decision::new(Explanation {
             at: input.now,
             detail: Detail::KeepAlive { needed, idle_ms: self.idle_ms },
             outcome: Outcome {
                 valid: true,
-                desired: i32::try_from(wish).unwrap_or(i32::MAX),
+                desired: i32::try_from(most).unwrap_or(i32::MAX),
                 excess_burst_capacity: 0,
             },
             lifecycle: None,

@@ -1,4 +1,4 @@
-//! Knative's algorithm behind the seam.
+//! Knative's algorithm behind the trait.
 
 use super::seam::{Policy, TickInput};
 use crate::explain::Decision;

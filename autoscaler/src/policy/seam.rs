@@ -1,4 +1,4 @@
-//! What every decider is told and what it answers.
+//! What every policy is given and what it returns.
 
 use crate::explain::Decision;
 use crate::observed::Observed;
@@ -7,7 +7,7 @@ use crate::sample::{Origin, Sample};
 use crate::signal::Signal;
 use crate::time::Timestamp;
 
-/// What a policy is told when a decision is due.
+/// What a policy is given when a decision is due.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TickInput<'a> {
     /// The time of the decision.
@@ -22,7 +22,7 @@ pub struct TickInput<'a> {
 ///
 /// A policy owns its memory and is driven from outside: [`record`](Self::record) once a second,
 /// [`tick`](Self::tick) every [`tick_interval_ms`](Self::tick_interval_ms), and also at once when
-/// a request waits and [`should_wake`](Self::should_wake) says so. It must not read a clock.
+/// a request waits and [`should_wake`](Self::should_wake) returns true. It must not read a clock.
 pub trait Policy {
     /// Records a report of the second that `at` falls into. Policies that do not go by reports
     /// ignore it.
@@ -30,7 +30,7 @@ pub trait Policy {
         let _ = (at, origin, sample);
     }
 
-    /// Decides.
+    /// Decides how many instances there should be at `input.now`.
     fn tick(&mut self, input: &TickInput<'_>) -> Decision;
 
     /// Whether `waiting` requests should cause a decision at once.

@@ -55,7 +55,7 @@ macro_rules! annotation_keys {
 }
 
 annotation_keys! {
-    /// Who decides.
+    /// The class: which algorithm decides.
     CLASS = "class";
     /// What is measured.
     METRIC = "metric";
@@ -79,7 +79,7 @@ annotation_keys! {
     PANIC_THRESHOLD_PERCENTAGE = "panic-threshold-percentage", "panicThresholdPercentage";
     /// Burst to keep room for.
     TARGET_BURST_CAPACITY = "target-burst-capacity", "targetBurstCapacity";
-    /// How long a smaller wish must last.
+    /// How long a smaller recommendation must last.
     SCALE_DOWN_DELAY = "scale-down-delay", "scaleDownDelay";
     /// How long the last instance stays.
     POD_RETENTION = "scale-to-zero-pod-retention-period", "scaleToZeroPodRetentionPeriod";
@@ -96,7 +96,7 @@ pub const PROGRESS_DEADLINE: AnnotationKey = AnnotationKey {
 /// What a revision's annotations override. `None` leaves the matter to the [`Config`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Overrides {
-    /// `class`: who decides.
+    /// `class`: which algorithm decides.
     pub class: Option<String>,
     /// `metric`: what is measured; `concurrency` and `rps` for the KPA class.
     pub metric: Option<String>,
@@ -172,7 +172,7 @@ impl Overrides {
     }
 }
 
-/// Annotations under `autoscaling.knative.dev/` that nothing answers to, most likely misspelt.
+/// Annotations under `autoscaling.knative.dev/` that no setting has, most likely misspelt.
 pub fn unknown_annotations(annotations: &BTreeMap<String, String>) -> Vec<&str> {
     let is_known = |key: &str| {
         ANNOTATION_KEYS.iter().any(|known| known.kebab == key || known.camel == Some(key))

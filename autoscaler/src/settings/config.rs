@@ -14,7 +14,7 @@ pub const HPA_CLASS: &str = "hpa.autoscaling.knative.dev";
 pub const TARGET_MIN: f64 = 0.01;
 /// The shortest stable window.
 pub const WINDOW_MIN: GoDuration = GoDuration::from_seconds(6);
-/// The longest stable window, and the longest delay and retention an annotation may ask for.
+/// The longest stable window, and the longest delay and retention an annotation may set.
 pub const WINDOW_MAX: GoDuration = GoDuration::from_seconds(3600);
 /// Utilization that requests per second aim for; Knative has no key for it.
 pub const RPS_UTILIZATION: f64 = 0.7;
@@ -48,7 +48,7 @@ pub const CONFIG_KEYS: [&str; 20] = [
 /// `Config::default()` is what Knative ships.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// `pod-autoscaler-class`: who decides for a revision that names nobody.
+    /// `pod-autoscaler-class`: the class of a revision that names none.
     pub pod_autoscaler_class: String,
     /// `enable-scale-to-zero`: whether an idle revision may have no instance at all.
     pub enable_scale_to_zero: bool,
@@ -80,7 +80,7 @@ pub struct Config {
     pub scale_to_zero_grace_period: GoDuration,
     /// `scale-to-zero-pod-retention-period`: how long the last instance stays at least.
     pub scale_to_zero_pod_retention_period: GoDuration,
-    /// `scale-down-delay`: how long a smaller wish must last before it is followed.
+    /// `scale-down-delay`: how long a smaller recommendation must last before it is followed.
     pub scale_down_delay: GoDuration,
     /// `initial-scale`: instances a new revision starts with.
     pub initial_scale: i32,
@@ -88,7 +88,7 @@ pub struct Config {
     pub min_scale: i32,
     /// `max-scale`: instances a revision never exceeds; 0 for no bound.
     pub max_scale: i32,
-    /// `max-scale-limit`: the largest `max-scale` anyone may ask for; 0 for no limit.
+    /// `max-scale-limit`: the largest `max-scale` that is accepted; 0 for no limit.
     pub max_scale_limit: i32,
 }
 
@@ -277,7 +277,7 @@ impl Reader<'_> {
             let expected = format!("at most {max}, the max-scale");
             self.findings.add("min-scale", config.min_scale, expected);
         }
-        // Knative lets this pass; wishes then jump between the two.
+        // Knative lets this pass; recommendations then jump between the two.
         if self.findings.is_strict() && max_fits && max > 0 && config.initial_scale > max {
             let expected = format!("at most {max}, the max-scale");
             self.findings.add("initial-scale", config.initial_scale, expected);

@@ -1,6 +1,6 @@
 //! Settings from text: a Kubernetes ConfigMap manifest, a flat YAML file, or a flat TOML file.
 //!
-//! Nothing is opened here: whoever runs the library reads the file and hands over its text.
+//! Nothing is opened here: the embedder reads the file and hands over its text.
 
 use std::collections::BTreeMap;
 use std::fmt;

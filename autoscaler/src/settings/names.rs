@@ -1,4 +1,4 @@
-//! The names of all settings, for whoever types one.
+//! The names of all settings, as people type them.
 
 use tidegate_words::{excerpt, nearest};
 
@@ -30,7 +30,7 @@ pub fn annotation(name: &str) -> Option<String> {
     Some(format!("{ANNOTATION_PREFIX}{name}")).filter(|prefixed| known(prefixed))
 }
 
-/// What to tell whoever named a setting that does not exist: the one that was most likely meant, or
+/// The message about a setting that does not exist: the one that was most likely meant, or
 /// where names come from.
 pub fn unknown_setting(key: &str) -> String {
     let bare = key.strip_prefix(ANNOTATION_PREFIX).unwrap_or(key);

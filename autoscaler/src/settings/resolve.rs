@@ -40,15 +40,15 @@ pub struct ScaleBounds {
 }
 
 impl ScaleBounds {
-    /// `wish` within the bounds. The lower bound wins where the two contradict each other and
-    /// the wish is below it, the upper one otherwise, as in Knative.
-    pub const fn apply(self, wish: i32) -> i32 {
-        if wish < self.min {
+    /// `decided` within the bounds. The lower bound wins where the two contradict each other and
+    /// it is below it, the upper one otherwise, as in Knative.
+    pub const fn apply(self, decided: i32) -> i32 {
+        if decided < self.min {
             self.min
-        } else if self.max != 0 && wish > self.max {
+        } else if self.max != 0 && decided > self.max {
             self.max
         } else {
-            wish
+            decided
         }
     }
 }
@@ -56,7 +56,7 @@ impl ScaleBounds {
 /// Everything a revision's settings come to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resolved {
-    /// Who decides.
+    /// The class: which algorithm decides.
     pub class: String,
     /// What is measured: `concurrency` or `rps` for the KPA class.
     pub metric: String,
@@ -68,7 +68,7 @@ pub struct Resolved {
     pub stable_window: GoDuration,
     /// The panic window, rounded to seconds.
     pub panic_window: GoDuration,
-    /// How long a smaller wish must last.
+    /// How long a smaller recommendation must last.
     pub scale_down_delay: GoDuration,
     /// The algorithm's name as it was set, in its kebab form; empty for the default, `linear`.
     pub aggregation_algorithm: String,
@@ -97,7 +97,7 @@ impl Resolved {
         let scale_down_delay = overrides.scale_down_delay.unwrap_or(config.scale_down_delay);
         let pod_retention =
             overrides.pod_retention.unwrap_or(config.scale_to_zero_pod_retention_period);
-        let bounds = bounds(config, overrides, reachable);
+        let bounds = bounds(config, overrides, workload.reachability);
         let (target_value, total_value) =
             target_and_total(config, overrides, &metric, workload.container_concurrency);
         let spec = DecisionSpec {
@@ -143,7 +143,7 @@ impl Resolved {
     }
 }
 
-/// What a class measures when nobody says.
+/// What a class measures by default.
 fn default_metric(class: &str) -> &'static str {
     match class {
         KPA_CLASS => "concurrency",
@@ -206,8 +206,11 @@ fn initial_scale(config: &Config, overrides: &Overrides) -> i32 {
     asked.unwrap_or(config.initial_scale)
 }
 
-fn bounds(config: &Config, overrides: &Overrides, reachable: bool) -> ScaleBounds {
-    let min = if reachable { overrides.min_scale.unwrap_or(config.min_scale) } else { 0 };
+fn bounds(config: &Config, overrides: &Overrides, reachability: Reachability) -> ScaleBounds {
+    let min = match reachability {
+        Reachability::Unreachable => 0,
+        _ => overrides.min_scale.unwrap_or(config.min_scale),
+    };
     ScaleBounds { min, max: overrides.max_scale.unwrap_or(config.max_scale) }
 }
 

@@ -37,7 +37,7 @@ impl Violations {
         self.0
     }
 
-    /// A single finding, for those who check more than settings alone can tell.
+    /// A single finding, for callers that check more than settings alone can show.
     pub fn one(violation: Violation) -> Self {
         Self(vec![violation])
     }

@@ -1,4 +1,4 @@
-//! The maximum over a window: how a smaller wish is made to wait.
+//! The maximum over a window: how a smaller recommendation is made to wait.
 
 use std::collections::VecDeque;
 

@@ -243,11 +243,15 @@ fn burst(words: &str, trace: &DecisionTrace) -> Result<(), TestCaseError> {
     let fits = capacity - load >= spec.target_burst_capacity;
     prop_assert!(!words.contains(" more fits now") || fits, "{}", words);
     prop_assert!(!words.contains(" more does not fit now") || !fits, "{}", words);
-    prop_assert!(!words.contains("activators"), "nobody joins or leaves a path here: {}", words);
+    prop_assert!(
+        !words.contains("activators"),
+        "no activator joins or leaves a path here: {}",
+        words
+    );
     Ok(())
 }
 
-/// What follows from the wish.
+/// What follows from the recommendation.
 fn replicas(
     words: &str,
     world: &World<RevisionAutoscaler>,
@@ -264,7 +268,7 @@ fn replicas(
     if words.contains("The replicas stay as they are") {
         prop_assert_eq!(before, after, "{}", words);
     }
-    if let Some(last) = number(words, "The last wish, ") {
+    if let Some(last) = number(words, "The last recommendation, ") {
         prop_assert_eq!(last, f64::from(facts.last_desired), "{}", words);
         prop_assert!(!told.decision.valid, "{}", words);
     }

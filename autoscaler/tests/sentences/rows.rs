@@ -32,21 +32,21 @@ const REPORTS: &[Row] = &[
     ("no report for 10 s, where silence ages as in Knative", || {
         World::of(knative(), 1).busy(60, 3.0).silent(10).words()
     }),
-    ("nobody is to report, and nobody did for 60 s", || {
+    ("no reports are due, and none came for 60 s", || {
         World::of(unscraped(), 1).with(bounds(1, 0)).busy(20, 3.0).silent(60).words()
     }),
     ("the instances cannot be counted", || {
         let mut world = World::new(1).busy(20, 3.0);
         uncounted(world.driver.policy_mut(), world.now)
     }),
-    ("nobody collects", || {
+    ("collection is off", || {
         let mut world = World::new(1).busy(20, 3.0);
         world.driver.policy_mut().stop_collecting();
         world.words()
     }),
 ];
 
-/// What the load needs, and what keeps the wish from that.
+/// What the load needs, and what keeps the recommendation from that.
 const LOADS: &[Row] = &[
     ("one request", || World::new(1).busy(60, 1.0).words()),
     ("next to nothing", || World::new(1).busy(60, 0.001).words()),
@@ -109,7 +109,7 @@ const PANIC: &[Row] = &[
     }),
 ];
 
-/// What the lifecycle makes of a wish.
+/// What the lifecycle makes of a recommendation.
 const LIFECYCLE: &[Row] = &[
     ("a minimum scale", || World::new(1).with(bounds(2, 0)).busy(20, 3.0).words()),
     ("a maximum scale", || World::new(2).with(bounds(0, 2)).busy(20, 30.0).words()),

@@ -120,7 +120,7 @@ impl<P: Policy> World<P> {
         self.driver.record(self.now.plus_millis(500), Origin::Instances, &sample);
     }
 
-    /// `seconds` in which nobody reports anything.
+    /// `seconds` without any report.
     pub(crate) fn silent(mut self, seconds: u64) -> Self {
         for _ in 0..seconds {
             self.now = self.now.plus_millis(1_000);

@@ -119,7 +119,7 @@ fn revision(index: u32) -> RevisionId {
 fn connected(index: u32) -> Event {
     Event::Connected {
         reporter: ReporterId(index.into()),
-        greeting: Hello::QueueProxy {
+        hello: Hello::QueueProxy {
             revision: revision(index),
             instance: InstanceName::new(&format!("instance-{index}")).expect("a good name"),
             address: "127.0.0.1:8012".to_owned(),

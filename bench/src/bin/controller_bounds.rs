@@ -77,7 +77,7 @@ impl World {
     fn fill(&mut self, next: impl Fn(u64) -> (u64, u64)) -> u64 {
         for number in 0..UNBOUNDED {
             let (revision, instance) = next(number);
-            let greeting = Hello::QueueProxy {
+            let hello = Hello::QueueProxy {
                 revision: revision_id(revision),
                 instance: InstanceName::new(&long("instance", instance)).expect("a good name"),
                 address: format!("{}:12345", long("host", instance)),
@@ -86,7 +86,7 @@ impl World {
                 token: tidegate_controller::identity::Token::new(&[7; 16]),
                 start_unix_ms: START_S * 1_000,
             };
-            if !self.connect(greeting) {
+            if !self.connect(hello) {
                 return number;
             }
             self.instances.push(ReporterId(self.reporters));
@@ -109,10 +109,10 @@ impl World {
     }
 
     /// Whether a stream is welcome.
-    fn connect(&mut self, greeting: Hello) -> bool {
+    fn connect(&mut self, hello: Hello) -> bool {
         self.reporters += 1;
         let reporter = ReporterId(self.reporters);
-        let effects = self.state.apply(self.now, Event::Connected { reporter, greeting });
+        let effects = self.state.apply(self.now, Event::Connected { reporter, hello });
         let full = |effect: &Effect| match effect {
             Effect::Refuse { refusal: Refusal::Full { .. }, .. } => true,
             Effect::Refuse { refusal, .. } => panic!("refused for another reason: {refusal}"),

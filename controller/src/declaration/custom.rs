@@ -1,4 +1,4 @@
-//! Deciders that the program around the controller brings along.
+//! Policies that the embedding program brings along.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tidegate_autoscaler::history::HistoryEntry;
 use tidegate_autoscaler::{Policy, Timestamp};
 
-/// Makes a decider of one's own for a revision.
+/// A factory of policies that the embedding program implements.
 pub trait CustomPolicy: Send + Sync {
-    /// What it is called, for logs.
+    /// Its name in logs.
     fn name(&self) -> &str;
 
     /// A fresh policy that decides at `now` for the first time, when `ready` instances are there.
@@ -35,7 +35,7 @@ pub trait CustomPolicy: Send + Sync {
 pub struct Custom(Arc<dyn CustomPolicy>);
 
 impl Custom {
-    /// Has `policy` decide.
+    /// Wraps `policy` for a declaration.
     pub fn new(policy: impl CustomPolicy + 'static) -> Self {
         Self(Arc::new(policy))
     }

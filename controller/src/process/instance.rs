@@ -27,7 +27,7 @@ use crate::identity::{InstanceName, RevisionId};
 /// What a draining queue-proxy may take beyond its own periods before it is taken for stuck.
 const DRAIN_MARGIN: Duration = Duration::from_secs(2);
 
-/// An app that was told to end and has not by now is told of: most take a fraction of this.
+/// An app that has not ended this long after SIGTERM is reported: most take a fraction of this.
 const LINGERS_AFTER: Duration = Duration::from_secs(2);
 
 /// An app that is not ready after its patience is looked into again after so many times as long,
@@ -37,7 +37,7 @@ const LOOK_AGAIN_FACTOR: u32 = 5;
 /// How long the last lines of a process that has ended may take to be read.
 const OUTPUT_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Runs one instance from start to end, and says how it ended.
+/// Runs one instance from start to end, and returns how it ended.
 pub(super) async fn live(
     shared: Arc<Shared>,
     revision: RevisionId,
@@ -53,7 +53,7 @@ pub(super) async fn live(
         Err(what) => (what, Whose::App),
     };
     let ending = Termination { what, output: output.tail(whose) };
-    // When the controller has ended there is nobody left to tell.
+    // When the controller has ended there is no task left to receive it.
     let _ = shared.handle.happened(Event::InstanceEnded { instance: name, ending }).await;
 }
 
@@ -80,7 +80,7 @@ async fn start(
 ) -> Result<Pair, String> {
     let lease = || shared.ports.lease().map_err(|error| error.to_string());
     let (app_port, sidecar_port) = (lease()?, lease()?);
-    // Before there is a sidecar that could say so: it is nowhere else, whoever says so.
+    // Sent before a sidecar could claim it: no other address is accepted for this instance.
     let address = format!("127.0.0.1:{}", sidecar_port.port()).into();
     let launched = Event::InstanceLaunched { instance: name.clone(), address };
     shared.handle.happened(launched).await.map_err(|error| error.to_string())?;
@@ -140,10 +140,10 @@ fn app_command(
     let app = launch.command.iter().map(|argument| with_port(argument, &port));
     let parent = OsString::from(std::process::id().to_string());
     let by_way = launcher.iter().cloned().chain((!launcher.is_empty()).then_some(parent));
-    let mut words = by_way.chain(app);
-    let mut command = Command::new(words.next().unwrap_or_default());
+    let mut arguments = by_way.chain(app);
+    let mut command = Command::new(arguments.next().unwrap_or_default());
     command
-        .args(words)
+        .args(arguments)
         .stdin(Stdio::piped())
         .env("PORT", &port)
         // Knative's container contract.
@@ -152,8 +152,8 @@ fn app_command(
         .env("K_CONFIGURATION", revision.name())
         .envs(launch.environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped());
-    // Whoever we are to others, the app is not: neither what we were given is for it, nor what
-    // somebody gave with it.
+    // Our credentials are not the app's: neither those given to us are passed on, nor those that
+    // were given with its launch.
     for variable in credentials::VARIABLES {
         command.env_remove(variable);
     }
@@ -190,7 +190,7 @@ fn sidecar_command(
     let mut command = Command::new(program);
     command
         .args(arguments)
-        // The sidecar is configured by what we say and by nothing that happens to be set.
+        // The sidecar is configured by us alone, not by variables that happen to be set.
         .env_clear()
         .env(PARENT_VARIABLE, std::process::id().to_string())
         .env(environment::CONTAINER_CONCURRENCY, launch.container_concurrency.to_string())
@@ -216,7 +216,7 @@ fn sidecar_command(
         .env(environment::TIDEGATE_QUIET_PERIOD_MS, launch.quiet_period.as_millis().to_string())
         .env(environment::TIDEGATE_GRACE_PERIOD_MS, launch.grace_period.as_millis().to_string())
         .envs(launch.sidecar_environment.iter().map(|(name, value)| (name, value)))
-        // Last, so that nothing else says to whom it reports, and what it shows.
+        // Last, so that no other setting can change where it reports to and what it presents.
         .env(environment::TIDEGATE_CONTROLLER, &shared.config.controller)
         .envs(shared.config.secret.as_ref().map(|secret| (SECRET_VARIABLE, secret.reveal())))
         .stdin(Stdio::null())
@@ -225,7 +225,7 @@ fn sidecar_command(
 }
 
 impl Pair {
-    /// Watches both processes until both are gone; says what ended them.
+    /// Watches both processes until both are gone; returns what ended them.
     async fn live(
         mut self,
         shared: &Shared,
@@ -246,7 +246,7 @@ impl Pair {
                     Some(_) => break "it was stopped".to_owned(),
                     None => {
                         whose = Whose::Sidecar;
-                        break format!("its queue-proxy ended ({})", words(status));
+                        break format!("its queue-proxy ended ({})", exit_text(status));
                     }
                 },
                 changed = orders.changed() => {
@@ -269,7 +269,7 @@ impl Pair {
         };
         let in_order = give_up_at.is_some() && what == "it was stopped";
         if !in_order {
-            // Whatever is sent to it from now on would be lost.
+            // Requests sent to it from now on would be lost.
             let instance = name.clone();
             signal_group(sidecar_pid, &mut self.sidecar, Signal::KILL);
             let _ = shared.handle.happened(Event::InstanceFailed { instance }).await;
@@ -299,7 +299,7 @@ impl Pair {
         signal_group(sidecar_pid, &mut self.sidecar, Signal::KILL);
         let _ = self.app.wait().await;
         let _ = self.sidecar.wait().await;
-        // What left its process group, or outlived its leader, still carries the mark.
+        // What left its process group, or outlived its leader, still carries the tag.
         let (run, instance) = (shared.config.run.clone(), name.clone());
         let sweeping = tokio::task::spawn_blocking(move || {
             process_tag::sweep(Scope::Instance(&run, &instance))
@@ -358,14 +358,14 @@ async fn ended(
         Ok(status) if status.success() => left_running(processes(shared, name, sidecar)).await,
         Ok(_) | Err(_) => None,
     };
-    let what = format!("the app ended ({})", words(status));
+    let what = format!("the app ended ({})", exit_text(status));
     match left {
         Some(left) => format!("{what} {left}"),
         None => what,
     }
 }
 
-/// Waits for the deadline of an app that was told to end, and tells of one that seems deaf.
+/// Waits for the deadline of an app that was told to end, and reports one that ignores SIGTERM.
 async fn deadline(shared: &Shared, name: &InstanceName, deadline: Duration) {
     if let Some(left) = deadline.checked_sub(LINGERS_AFTER).filter(|left| !left.is_zero()) {
         tokio::time::sleep(LINGERS_AFTER).await;
@@ -397,7 +397,7 @@ fn signal(pid: Option<Pid>, signal: Signal) {
 }
 
 /// Signals a process and what it started. A leader that was waited for may have given its number
-/// to somebody else, so it is not signalled any more; the mark finds what it left behind.
+/// to another process, so it is not signalled any more; the tag finds what it left behind.
 fn signal_group(pid: Option<Pid>, leader: &mut Child, signal: Signal) {
     if leader.id().is_some()
         && let Some(pid) = pid
@@ -406,7 +406,7 @@ fn signal_group(pid: Option<Pid>, leader: &mut Child, signal: Signal) {
     }
 }
 
-fn words(status: std::io::Result<ExitStatus>) -> String {
+fn exit_text(status: std::io::Result<ExitStatus>) -> String {
     status.map_or_else(|error| error.to_string(), |status| status.to_string())
 }
 

@@ -148,7 +148,7 @@ impl Listeners {
         self.tcp.is_empty() && self.unix.is_empty()
     }
 
-    /// The addresses in words. Unix sockets, which many a server has besides its port, are named
+    /// The addresses as text. Unix sockets, which many a server has besides its port, are named
     /// only where there is no port.
     fn told(&self) -> String {
         let mut all: Vec<String> = match self.tcp.is_empty() {

@@ -19,7 +19,7 @@ pub const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Files of so many instances that have ended are kept, the newest ones.
 pub const ENDED_KEPT: usize = 32;
 
-/// Lines on their way to the disk. Whoever writes more waits.
+/// Lines on their way to the disk. An app that writes more waits.
 const DEPTH: usize = 256;
 
 /// A folder with one log file for each instance.

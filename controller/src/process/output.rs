@@ -1,6 +1,6 @@
-//! What instances write: the last lines are kept, all are passed on to whoever wants them.
+//! What instances write: the last lines are kept, all are passed on to a reader, if there is one.
 //!
-//! An app never waits for somebody who reads along: lines that a reader has no room for are left
+//! An app never waits for a reader: lines that a reader has no room for are left
 //! out, and it is told how many. A log file gets every line, so there the app waits for the disk,
 //! as it would if its output were redirected to a file.
 
@@ -22,17 +22,17 @@ pub(super) const TAIL_LINES: usize = 40;
 /// Longest line kept; longer ones are cut into pieces.
 const LINE_BYTES_MAX: usize = 4_096;
 
-/// How long a reader may take to hear how many lines were left out when there are no more.
+/// How long the count of dropped lines may wait for room in the reader at the end of the output.
 const LAST_COUNT_TIMEOUT: Duration = Duration::from_millis(150);
 
-/// A line that an instance wrote, or lines that nobody had room for.
+/// A line that an instance wrote, or lines that were dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputLine {
-    /// Who wrote it.
+    /// The instance that wrote it.
     pub instance: InstanceName,
-    /// Where to.
+    /// Which of its streams.
     pub stream: OutputStream,
-    /// What.
+    /// The line, or the count of dropped ones.
     pub written: Written,
 }
 
@@ -141,7 +141,7 @@ impl Output {
         tail.push_back(text);
     }
 
-    /// Passes a line on if the reader has room for it, and for what it has to hear before it.
+    /// Passes a line on if the reader has room for it and for a gap that must precede it.
     fn offer(&self, stream: OutputStream, text: &str, left_out: &mut u64) {
         let Some(lines) = &self.lines else { return };
         let wanted = 1 + usize::from(*left_out > 0);
@@ -159,7 +159,7 @@ impl Output {
         }
     }
 
-    /// Waits for room to say how many lines were left out. Cancel safe: it is said or it is not.
+    /// Waits for room to send how many lines were dropped. Cancel safe: it is sent or it is not.
     async fn tell_left_out(&self, stream: OutputStream, count: u64) {
         if let Some(lines) = &self.lines
             && let Ok(permit) = lines.reserve().await
@@ -210,7 +210,7 @@ mod tests {
     }
 
     /// A burst of lines into a reader that takes its time: foreman and its kin lose lines here,
-    /// and so did we, without a word.
+    /// and so did we, unreported.
     #[tokio::test]
     async fn what_is_shown_and_what_is_left_out_add_up_to_what_was_written() {
         const WRITTEN: u64 = 10_000;

@@ -9,7 +9,7 @@
 //! What the kernel does not do: it ends the process it was asked for and not what that one has
 //! started, and it forgets the promise when a program with privileges of its own (set-user-ID,
 //! capabilities) takes over. So each sidecar watches its parent as well, by [`follow_parent`], and
-//! when that ends it kills everything that carries the mark of its instance: with the guard killed
+//! when that ends it kills everything that carries the tag of its instance: with the reaper killed
 //! in the same instant, there is still one watcher for each instance.
 
 use std::ffi::OsString;
@@ -32,7 +32,7 @@ use crate::identity::InstanceName;
 const EXIT_ORPHANED: i32 = 128 + 9;
 
 /// Processes that may wait to be started. More than an actuator ever starts at once only makes
-/// whoever starts them wait.
+/// the caller wait.
 const DEPTH: usize = 64;
 
 /// Starts processes from one thread, which ends when this is dropped.
@@ -44,7 +44,7 @@ pub(super) struct Starter {
 #[derive(Debug)]
 struct Order {
     command: Command,
-    /// A child that nobody takes is killed.
+    /// A child whose receiver is gone is killed.
     started: oneshot::Sender<io::Result<Child>>,
 }
 
@@ -66,7 +66,7 @@ impl Starter {
         Self { orders }
     }
 
-    /// Starts a process. Cancel safe: what was started for nobody is killed.
+    /// Starts a process. Cancel safe: a process started for a caller that is gone is killed.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -100,12 +100,12 @@ fn check_parent(parent: u32) -> io::Result<()> {
     let now = rustix::process::getppid().map(|pid| u32::try_from(pid.as_raw_pid()));
     match now == Some(Ok(parent)) {
         true => Ok(()),
-        false => Err(io::Error::other("who started this process has ended")),
+        false => Err(io::Error::other("the parent of this process has ended")),
     }
 }
 
 /// Makes this process end with the parent that [`PARENT_VARIABLE`] names, if any, and take along
-/// everything that carries the mark of its instance.
+/// everything that carries the tag of its instance.
 ///
 /// # Errors
 /// When that parent has ended already, or the variable is no process id.

@@ -24,7 +24,7 @@ struct Leased {
     next: u16,
 }
 
-/// A port that is nobody else's until this is dropped.
+/// A port that no other lease has until this is dropped.
 #[derive(Debug)]
 pub struct Lease {
     port: u16,
@@ -43,7 +43,7 @@ impl Default for Ports {
 }
 
 impl Ports {
-    /// Begins somewhere at random, so that two of us on one machine seldom meet.
+    /// Begins somewhere at random, so that two controllers on one machine seldom try the same port.
     #[must_use]
     pub fn new() -> Self {
         let random = RandomState::new().build_hasher().finish();
@@ -52,7 +52,7 @@ impl Ports {
         Self { leased: Arc::new(Mutex::new(leased)) }
     }
 
-    /// A port that nobody listens on now.
+    /// A port on which no process listens now.
     ///
     /// # Errors
     /// When there is none.

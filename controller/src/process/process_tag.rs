@@ -1,4 +1,4 @@
-//! Processes are known by a mark in their environment, which their children inherit.
+//! Processes are known by a tag in their environment, which their children inherit.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -80,8 +80,8 @@ impl Scope<'_> {
     }
 }
 
-/// The processes that carry the mark, this one left out, and those last that watch over others:
-/// whoever is killed while it kills them leaves the watchers to go on. Reads `/proc`, so it finds
+/// The processes that carry the tag, this one left out, and those last that watch over others: a
+/// killer that is itself killed half-way leaves the watchers to finish. Reads `/proc`, so it finds
 /// nothing on systems without it.
 #[must_use]
 pub fn find(of: Scope<'_>) -> Vec<Pid> {
@@ -91,7 +91,7 @@ pub fn find(of: Scope<'_>) -> Vec<Pid> {
         let number = entry.ok()?.file_name().to_str()?.parse().ok()?;
         Pid::from_raw(number).filter(|pid| *pid != ourselves)
     });
-    // A process that ended meanwhile, or is somebody else's, cannot be read.
+    // A process that ended meanwhile, or is of another user, cannot be read.
     let (mut found, mut watchers) = (Vec::new(), Vec::new());
     for pid in pids {
         let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
@@ -112,7 +112,7 @@ fn value<'a>(environment: &'a [u8], name: &str) -> Option<&'a [u8]> {
         .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
-/// Kills everything that carries the mark, also what appears meanwhile. Returns how many processes
+/// Kills everything that carries the tag, also what appears meanwhile. Returns how many processes
 /// there were. Blocks until they are gone, or for a tenth of a second if they do not go.
 pub fn sweep(of: Scope<'_>) -> usize {
     let mut seen = BTreeSet::new();
@@ -136,13 +136,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_entries_mark() {
+    fn only_whole_entries_count() {
         let run = RunId::random();
         let name = InstanceName::new("web-1").expect("valid");
         let environment = |text: String| text.replace(' ', "\0").into_bytes();
-        let marked = environment(format!("A=b TIDEGATE_RUN={run} TIDEGATE_INSTANCE=web-1 "));
-        assert!(Scope::Run(&run).marks(&marked));
-        assert!(Scope::Instance(&run, &name).marks(&marked));
+        let tagged = environment(format!("A=b TIDEGATE_RUN={run} TIDEGATE_INSTANCE=web-1 "));
+        assert!(Scope::Run(&run).marks(&tagged));
+        assert!(Scope::Instance(&run, &name).marks(&tagged));
         let others = [
             format!("XTIDEGATE_RUN={run}"),
             format!("TIDEGATE_RUN={run}0"),

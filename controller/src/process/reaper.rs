@@ -1,9 +1,9 @@
-//! What ends our processes when we die without being able to.
+//! A reaper: ends our processes when we die without being able to do so.
 //!
-//! A guard is a small process that does nothing but read from us. When it reads our last word it
-//! leaves; when we end without a last word it kills everything that carries the mark of our run.
-//! It has a name of its own, so that whatever ends everything of our name spares it; and we look
-//! after it as it looks after us: one that ends by itself is replaced at once.
+//! A reaper is a small process that only reads from a pipe of ours. After the dismissal it
+//! exits; at the end of input without one it kills everything that carries the tag of our run.
+//! It has a name of its own, so that killing every process of our name spares it; and we watch
+//! it in turn: one that ends by itself is replaced at once.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -17,20 +17,20 @@ use tokio::task::JoinHandle;
 
 use super::process_tag::{self, RunId, Scope};
 
-/// The name of a guard's process: short enough for the kernel's 15 bytes, and without ours in it.
+/// The name of a reaper's process: short enough for the kernel's 15 bytes, and without ours in it.
 pub const NAME: &str = "tg-watchman";
 
-/// What we say when everything is in order.
-const LAST_WORD: &[u8] = b"all is well";
+/// Written to the reaper before an orderly end.
+const DISMISSAL: &[u8] = b"all is well";
 
-/// How long a guard that was dismissed may take to leave.
+/// How long a reaper that was dismissed may take to exit.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where no process can be started, how long until it is tried again to post a guard.
+/// Where no process can be started, how long until the next attempt to start a reaper.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// The guard as seen from the process that it guards. Dropping it without a dismissal is our death
-/// to the guard.
+/// The reaper as its parent holds it. Dropping this without a dismissal is our death
+/// to the reaper.
 #[derive(Debug)]
 pub struct Reaper {
     dismissal: oneshot::Sender<()>,
@@ -38,19 +38,19 @@ pub struct Reaper {
 }
 
 impl Reaper {
-    /// Posts a guard, and another one whenever it ends: `command` must call [`stand`] with the
-    /// run's id, which is added as its last argument. Must be called within a tokio runtime.
+    /// Starts a reaper, and another one whenever it ends: `command` must call [`reap_after`] with
+    /// the run's id, which is added as its last argument. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// When the process cannot be started.
-    pub fn post(command: &[OsString], run: &RunId) -> std::io::Result<Self> {
-        let post = Post::new(command, run)?;
+    pub fn start(command: &[OsString], run: &RunId) -> std::io::Result<Self> {
+        let process = ReaperProcess::new(command, run)?;
         let (dismissal, dismissed) = oneshot::channel();
-        let watching = tokio::spawn(watch(post, command.to_vec(), run.clone(), dismissed));
+        let watching = tokio::spawn(watch(process, command.to_vec(), run.clone(), dismissed));
         Ok(Self { dismissal, watching })
     }
 
-    /// Everything is in order: the guard leaves. Waits for it, but not for long.
+    /// Ends the reaper in order. Waits for it for two seconds at most.
     pub async fn dismiss(self) {
         // Neither fails: the task ends only when it is told to.
         let _ = self.dismissal.send(());
@@ -58,9 +58,9 @@ impl Reaper {
     }
 }
 
-/// Replaces a guard that ended, until it is dismissed or forgotten.
+/// Replaces a reaper that ended, until it is dismissed or forgotten.
 async fn watch(
-    mut post: Post,
+    mut process: ReaperProcess,
     command: Vec<OsString>,
     run: RunId,
     mut dismissed: oneshot::Receiver<()>,
@@ -69,31 +69,32 @@ async fn watch(
         let ended = tokio::select! {
             biased;
             said = &mut dismissed => {
-                // Forgotten, it hears the end of its input and takes that for our death.
+                // Dropped, not dismissed: it reads the end of its input and takes that for our
+                // death.
                 if said.is_ok() {
-                    post.dismiss().await;
+                    process.dismiss().await;
                 }
                 return;
             }
-            ended = post.child.wait() => ended,
+            ended = process.child.wait() => ended,
         };
-        tracing::debug!(?ended, "the guard ended by itself, posting another");
-        if let Ok(next) = Post::new(&command, &run) {
-            post = next;
+        tracing::debug!(?ended, "the reaper ended by itself, starting another");
+        if let Ok(next) = ReaperProcess::new(&command, &run) {
+            process = next;
         } else {
             tokio::time::sleep(RETRY_AFTER).await;
         }
     }
 }
 
-/// One guard.
+/// One reaper process.
 #[derive(Debug)]
-struct Post {
+struct ReaperProcess {
     child: Child,
     stdin: Option<ChildStdin>,
 }
 
-impl Post {
+impl ReaperProcess {
     fn new(command: &[OsString], run: &RunId) -> std::io::Result<Self> {
         let (program, arguments) = command.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
         let mut child = Command::new(program)
@@ -103,7 +104,7 @@ impl Post {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // The terminal's Ctrl-C is for us, not for the guard.
+            // The terminal's Ctrl-C is for us, not for the reaper.
             .process_group(0)
             .spawn()?;
         let stdin = child.stdin.take();
@@ -112,8 +113,8 @@ impl Post {
 
     async fn dismiss(mut self) {
         if let Some(mut stdin) = self.stdin.take() {
-            // A guard that is gone already needs no telling.
-            let _ = stdin.write_all(LAST_WORD).await;
+            // A reaper that is gone already needs no dismissal.
+            let _ = stdin.write_all(DISMISSAL).await;
             let _ = stdin.shutdown().await;
         }
         if tokio::time::timeout(LEAVE_TIMEOUT, self.child.wait()).await.is_err() {
@@ -122,17 +123,17 @@ impl Post {
     }
 }
 
-/// Gives this process the name of a guard. To the kernel it is otherwise called by its program.
+/// Gives this process the name of a reaper. Otherwise the kernel names it after its program.
 pub fn take_name() {
     #[cfg(target_os = "linux")]
     {
-        // A guard under another name guards all the same.
+        // The name only protects from kills by name; a reaper works under any.
         let name = std::ffi::CString::new(NAME).unwrap_or_default();
         let _ = rustix::thread::set_name(&name);
     }
 }
 
-/// Keeps hang-ups from ending this process for as long as what is returned lives. A guard that was
+/// Keeps hang-ups from ending this process for as long as what is returned lives. A reaper that was
 /// stopped is sent one by the kernel when its run dies, in the moment that it is there for.
 ///
 /// # Errors
@@ -146,32 +147,32 @@ pub fn outlive_hangups() -> std::io::Result<impl Sized> {
     Ok((hangups, runtime))
 }
 
-/// Stands guard over `run`: reads `from` to its end, then kills everything that carries the run's
-/// mark unless the last word was heard. Returns how many processes that were.
-pub fn stand(run: &RunId, from: &mut impl Read) -> usize {
-    let mut heard = Vec::new();
+/// Reads `from` to its end, then kills everything that carries the tag of `run`
+/// unless the input ended with the dismissal. Returns how many processes were killed.
+pub fn reap_after(run: &RunId, from: &mut impl Read) -> usize {
+    let mut tail = Vec::new();
     let mut buffer = [0; 64];
     loop {
         match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => {
-                heard.extend_from_slice(&buffer[..count]);
-                // Only the last word matters, and only so much of it can.
-                let excess = heard.len().saturating_sub(LAST_WORD.len());
-                heard.drain(..excess);
+                tail.extend_from_slice(&buffer[..count]);
+                // Only the end of the input counts, so no more than a dismissal is kept.
+                let excess = tail.len().saturating_sub(DISMISSAL.len());
+                tail.drain(..excess);
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => break,
         }
     }
-    if heard == LAST_WORD { 0 } else { process_tag::sweep(Scope::Run(run)) }
+    if tail == DISMISSAL { 0 } else { process_tag::sweep(Scope::Run(run)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn marked(run: &RunId) -> std::process::Child {
+    fn tagged(run: &RunId) -> std::process::Child {
         std::process::Command::new("sleep")
             .arg("600")
             .env(process_tag::RUN_VARIABLE, run)
@@ -182,11 +183,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_last_word_everything_marked_ends() {
+    fn without_a_dismissal_everything_tagged_ends() {
         let run = RunId::random();
-        let mut child = marked(&run);
-        let mut bystander = marked(&RunId::random());
-        assert_eq!(stand(&run, &mut &b"all is w"[..]), 1);
+        let mut child = tagged(&run);
+        let mut bystander = tagged(&RunId::random());
+        assert_eq!(reap_after(&run, &mut &b"all is w"[..]), 1);
         assert!(!child.wait().expect("it was ours").success());
         assert!(bystander.try_wait().expect("it is ours").is_none(), "nothing else is touched");
         bystander.kill().expect("it still runs");
@@ -194,11 +195,11 @@ mod tests {
     }
 
     #[test]
-    fn with_it_nothing_does() {
+    fn a_dismissal_ends_nothing() {
         let run = RunId::random();
-        let mut child = marked(&run);
-        let mut said = LAST_WORD;
-        assert_eq!(stand(&run, &mut said), 0);
+        let mut child = tagged(&run);
+        let mut input = DISMISSAL;
+        assert_eq!(reap_after(&run, &mut input), 0);
         assert!(child.try_wait().expect("it is ours").is_none());
         child.kill().expect("it still runs");
         child.wait().expect("it was ours");

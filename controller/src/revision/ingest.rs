@@ -1,4 +1,4 @@
-//! What a revision makes of what its reporters say.
+//! How a revision takes in hellos, reports and history.
 
 use tidegate_autoscaler::sample::Origin;
 
@@ -8,14 +8,14 @@ use crate::identity::{InstanceName, ReporterId, Token};
 use crate::instance::{Instance, Owner, Phase, settle};
 use crate::report::{LoadCeiling, PERIOD_MAX_MS, Report};
 
-/// Remembered reports no older than this are as good as fresh ones.
+/// Remembered reports no older than this also count as current state.
 const FRESH_MS: u64 = 1_500;
 
 /// Most seconds that one report is laid over: those of the longest period, begun in the middle of
 /// one.
 const SECONDS_PER_REPORT_MAX: usize = PERIOD_MAX_MS as usize / 1_000 + 1;
 
-/// How the sidecar of an instance introduced itself.
+/// The hello of a sidecar.
 pub(crate) struct Sidecar {
     pub(crate) instance: InstanceName,
     pub(crate) address: String,
@@ -26,19 +26,20 @@ pub(crate) struct Sidecar {
 }
 
 impl Revision {
-    /// Whether a sidecar may speak for the instance that it names. Returns the stream that it
-    /// takes the place of, if it has proved to be the same reporter as that one's.
+    /// Whether a sidecar may report for the instance that it names. Returns the stream that it
+    /// replaces, if its token proves that both belong to one reporter.
     pub(crate) fn check(
         &self,
         reporter: ReporterId,
         sidecar: &Sidecar,
     ) -> Result<Option<ReporterId>, Refusal> {
         let name = &sidecar.instance;
-        let Some(instance) = self.roster.get(name) else {
+        let Some(instance) = self.instances.get(name) else {
             if self.declaration.launch.is_none() {
                 return Ok(None);
             }
-            // We start every instance ourselves: this is the last word of one that is gone.
+            // This controller starts every instance itself: this is a late stream of one that is
+            // gone.
             return Err(Refusal::Unknown(format!("{name} is no instance of {}", self.id())));
         };
         if let Some(launched) = instance.launched_at.as_ref().filter(|a| ***a != *sidecar.address) {
@@ -64,10 +65,10 @@ impl Revision {
     ) {
         let now = cx.now;
         let name = &sidecar.instance;
-        if self.roster.get(name).is_none() {
-            self.roster.add(Instance::new(name.clone(), Owner::Others, now));
+        if self.instances.get(name).is_none() {
+            self.instances.add(Instance::new(name.clone(), Owner::Others, now));
         }
-        let namesake = self.roster.change(name, |instance| {
+        let namesake = self.instances.change(name, |instance| {
             let namesake = instance.sidecar_start_ms != sidecar.start_unix_ms
                 || instance.token != sidecar.token;
             if namesake && instance.owner == Owner::Others {
@@ -84,13 +85,13 @@ impl Revision {
             namesake
         });
         if namesake == Some(true) {
-            // What the old one said does not hold for it, nor do its numbers.
+            // Neither what the old one reported nor its sequence numbers hold for the new one.
             self.demand.forget_instance(name);
         }
         self.push_endpoints(cx);
     }
 
-    /// The stream of an instance ended. What it said last holds: silence is not zero.
+    /// The stream of an instance ended. Its last report holds: silence is not zero.
     pub(crate) fn disconnected(
         &mut self,
         cx: &mut Context<'_>,
@@ -100,29 +101,29 @@ impl Revision {
         if !self.is_heard_on(name, reporter) {
             return;
         }
-        let gone = self.roster.change(name, |instance| {
+        let gone = self.instances.change(name, |instance| {
             instance.stream = None;
             instance.silent_since = Some(cx.now);
             instance.owner == Owner::Others && instance.phase == Phase::Draining
         });
         if gone == Some(true) {
-            self.roster.remove(name);
+            self.instances.remove(name);
             self.demand.forget_instance(name);
             self.push_endpoints(cx);
         }
     }
 
-    /// Whether `reporter` is the stream that speaks for an instance. What is still on the way from
-    /// another, or from one that is gone, is not heard.
+    /// Whether `reporter` is the current stream of an instance. What is still on the way from
+    /// another, or from one that is gone, is dropped.
     fn is_heard_on(&self, name: &InstanceName, reporter: ReporterId) -> bool {
-        self.roster.get(name).is_some_and(|instance| instance.stream == Some(reporter))
+        self.instances.get(name).is_some_and(|instance| instance.stream == Some(reporter))
     }
 
-    /// What an instance may claim at most: what it can hold by its limit and its line, whoever set
-    /// them.
+    /// What an instance may claim at most: what fits into its limit and its queue, however they
+    /// were set.
     fn load_ceiling(&self, name: &InstanceName) -> LoadCeiling {
         let limit = self.declaration.container_concurrency;
-        let announced = self.roster.get(name).map_or(0, |instance| instance.max_waiting);
+        let announced = self.instances.get(name).map_or(0, |instance| instance.max_waiting);
         LoadCeiling::of_instance(limit, announced)
     }
 
@@ -161,7 +162,7 @@ impl Revision {
     }
 
     /// What an instance remembers. Before the first decision it is the past; later only its end
-    /// matters, because what was missed has been stood in for.
+    /// matters, because the missed seconds have been filled in already.
     pub(crate) fn recall_instance(
         &mut self,
         cx: &mut Context<'_>,
@@ -202,7 +203,8 @@ impl Revision {
         }
     }
 
-    /// Keeps what was reported for the first decision, while there is one to come and room.
+    /// Keeps what was reported for the first decision, while that is still to come and there is
+    /// room.
     fn remember(&mut self, cx: &mut Context<'_>, origin: Origin, report: &Report) {
         let Some(past) = &mut self.past else { return };
         if cx.history_room < SECONDS_PER_REPORT_MAX {
@@ -213,16 +215,16 @@ impl Revision {
         cx.history_room = (cx.history_room + before).saturating_sub(past.len());
     }
 
-    /// An activator's stream ended; what it held is gone with it or will be told anew.
+    /// An activator's stream ended; what it held is gone with it or will be reported anew.
     pub(crate) fn forget_activator(&mut self, reporter: ReporterId) {
         self.demand.forget_activator(reporter);
     }
 
-    /// Follows what an instance says about itself.
+    /// Takes over the phase that an instance reports.
     fn follow(&mut self, cx: &mut Context<'_>, name: &InstanceName, report: &Report) {
-        let followed = self.roster.change(name, |instance| {
+        let followed = self.instances.change(name, |instance| {
             let was_starting = instance.phase == Phase::Starting;
-            let changed = settle(instance, report.ready, report.draining, cx.now);
+            let changed = settle(instance, report, cx.now);
             let is_ready = instance.phase == Phase::Ready;
             if is_ready {
                 instance.limit = report.limit;

@@ -1,4 +1,4 @@
-//! From a number of instances to instances: whom to start, whom to stop, whom to give up on.
+//! Reconciles instances with the decided number: which to start, to stop, to give up.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ pub(crate) const FORGET_MS: u64 = 30_000;
 impl Revision {
     /// When the next instance must have become ready.
     pub(super) fn start_deadline(&self) -> Option<Timestamp> {
-        let since = self.roster.longest_starting()?;
+        let since = self.instances.longest_starting()?;
         Some(since.plus_millis(self.declaration.start_deadline_ms))
     }
 
     /// When the next instance of others that lost its stream is to be forgotten.
     pub(super) fn forgetting_due(&self) -> Option<Timestamp> {
-        self.roster.longest_silent().map(|since| since.plus_millis(FORGET_MS))
+        self.instances.longest_silent().map(|since| since.plus_millis(FORGET_MS))
     }
 
     /// Starts or stops instances until there are as many as wanted.
@@ -36,12 +36,12 @@ impl Revision {
             return;
         }
         let want = usize::try_from(self.replicas()).unwrap_or(0);
-        let kept = usize::try_from(self.roster.figures().ours_kept()).unwrap_or(usize::MAX);
+        let kept = usize::try_from(self.instances.figures().ours_kept()).unwrap_or(usize::MAX);
         if kept < want && may_start {
             for _ in kept..want {
                 let instance = InstanceName::numbered(self.id(), self.next_number);
                 self.next_number += 1;
-                self.roster.add(Instance::new(instance.clone(), Owner::Us, cx.now));
+                self.instances.add(Instance::new(instance.clone(), Owner::Us, cx.now));
                 let notice = Notice::Starting { instance: instance.clone() };
                 cx.effects.push(Effect::Announce(notice));
                 let (revision, launch) = (self.id().clone(), Arc::clone(&launch));
@@ -52,10 +52,10 @@ impl Revision {
         }
     }
 
-    /// Whom to stop: those that never served first, then the idlest, then the youngest.
+    /// The instances to stop: those that never served first, then the idlest, then the youngest.
     fn victims(&self, count: usize) -> Vec<InstanceName> {
         let mut kept: Vec<&Instance> = self
-            .roster
+            .instances
             .all()
             .filter(|i| i.owner == Owner::Us && i.is_kept() && i.failure.is_none())
             .collect();
@@ -68,7 +68,7 @@ impl Revision {
 
     fn drain(&mut self, cx: &mut Context<'_>, victims: &[InstanceName]) {
         for name in victims {
-            self.roster.change(name, |instance| instance.phase = Phase::Draining);
+            self.instances.change(name, |instance| instance.phase = Phase::Draining);
         }
         // First the activators, then the instances: what is sent in between is still served.
         self.push_endpoints_now(cx);
@@ -80,10 +80,10 @@ impl Revision {
 
     /// Stops every instance of ours.
     pub(crate) fn stop_all(&mut self, cx: &mut Context<'_>, mode: StopMode) {
-        let ours = self.roster.all().filter(|instance| instance.owner == Owner::Us);
+        let ours = self.instances.all().filter(|instance| instance.owner == Owner::Us);
         let ours: Vec<InstanceName> = ours.map(|instance| instance.name.clone()).collect();
         for name in &ours {
-            self.roster.change(name, |instance| instance.phase = Phase::Draining);
+            self.instances.change(name, |instance| instance.phase = Phase::Draining);
         }
         self.push_endpoints_now(cx);
         for instance in ours {
@@ -93,12 +93,12 @@ impl Revision {
 
     /// It is known where an instance of ours takes traffic.
     pub(crate) fn instance_launched(&mut self, name: &InstanceName, address: Arc<str>) {
-        self.roster.change(name, |instance| instance.launched_at = Some(address));
+        self.instances.change(name, |instance| instance.launched_at = Some(address));
     }
 
-    /// Half of an instance is gone: nothing is sent to it any more.
+    /// One process of an instance ended: no request is sent to it any more.
     pub(crate) fn instance_failed(&mut self, cx: &mut Context<'_>, name: &InstanceName) {
-        self.roster.change(name, |instance| {
+        self.instances.change(name, |instance| {
             if instance.phase != Phase::Draining {
                 instance.failure.get_or_insert(Failure::Died);
                 instance.phase = Phase::Unready;
@@ -114,7 +114,7 @@ impl Revision {
         name: &InstanceName,
         mut ending: Termination,
     ) {
-        let Some(instance) = self.roster.remove(name) else { return };
+        let Some(instance) = self.instances.remove(name) else { return };
         self.demand.forget_instance(name);
         self.push_endpoints(cx);
         if instance.phase == Phase::Draining {
@@ -146,14 +146,14 @@ impl Revision {
         self.reconcile(cx);
     }
 
-    /// Somebody looked into an instance that is not ready.
+    /// The listening check of an instance that is not ready has a result.
     pub(crate) fn instance_not_ready(
         &mut self,
         cx: &mut Context<'_>,
         name: &InstanceName,
         why: String,
     ) {
-        let started = self.roster.change(name, |instance| {
+        let started = self.instances.change(name, |instance| {
             let news = instance.phase == Phase::Starting && instance.why_not_ready != why;
             instance.why_not_ready.clone_from(&why);
             news.then_some(instance.started)
@@ -169,7 +169,7 @@ impl Revision {
         let deadline_ms = self.declaration.start_deadline_ms;
         let failure = Failure::NeverReady { deadline_ms };
         while self.start_deadline().is_some_and(|at| at <= cx.now) {
-            let Some(instance) = self.roster.fail_starting(cx.now, failure) else { return };
+            let Some(instance) = self.instances.fail_starting(cx.now, failure) else { return };
             cx.effects.push(Effect::Stop { instance, mode: StopMode::Kill });
         }
     }
@@ -177,7 +177,7 @@ impl Revision {
     /// Forgets instances of others that have been silent for too long.
     pub(super) fn forget_silent(&mut self, cx: &mut Context<'_>) {
         while self.forgetting_due().is_some_and(|at| at <= cx.now) {
-            let Some(name) = self.roster.forget_silent(cx.now) else { return };
+            let Some(name) = self.instances.forget_silent(cx.now) else { return };
             self.demand.forget_instance(&name);
         }
         self.push_endpoints(cx);

@@ -1,4 +1,4 @@
-//! Stands before a service and lets those calls through that may pass, before anything of them is
+//! A layer in front of a service that admits or refuses each call before any of its body is
 //! read.
 
 use std::convert::Infallible;
@@ -22,14 +22,18 @@ const HELD_AFTER_REFUSAL: Duration = Duration::from_secs(1);
 /// A service behind a gatekeeper.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate<S> {
-    keeper: Gatekeeper,
+    gatekeeper: Gatekeeper,
     unfinished: UnfinishedBytes,
     service: S,
 }
 
 impl<S> Gate<S> {
-    pub(crate) fn before(service: S, keeper: &Gatekeeper, unfinished: &UnfinishedBytes) -> Self {
-        Self { keeper: keeper.clone(), unfinished: unfinished.clone(), service }
+    pub(crate) fn before(
+        service: S,
+        gatekeeper: &Gatekeeper,
+        unfinished: &UnfinishedBytes,
+    ) -> Self {
+        Self { gatekeeper: gatekeeper.clone(), unfinished: unfinished.clone(), service }
     }
 }
 
@@ -54,7 +58,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Answering {
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(|info| info.remote_addr());
-        match self.keeper.admit(request.headers(), peer) {
+        match self.gatekeeper.admit(request.headers(), peer) {
             Ok(()) => {
                 let request = request.map(|body| self.unfinished.charge(body));
                 Box::pin(self.service.call(request))

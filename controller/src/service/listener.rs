@@ -20,23 +20,23 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 use crate::access::Gatekeeper;
 
 /// Connections that may be open at a time, shaking hands included; one more is closed at once.
-/// Each reporter has one, and so has whoever asks.
+/// Each reporter has one, and so has each `tidegate explain`.
 pub(crate) const CONNECTIONS_MAX: usize = 200_000;
 
 /// How long a connection may take to begin: its first byte, and its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// First byte of whoever speaks TLS (RFC 8446, 5.1). That of HTTP/2 is a letter.
+/// First byte of a TLS client (RFC 8446, 5.1). That of HTTP/2 is a letter.
 const TLS_HANDSHAKE_BYTE: u8 = 22;
 
-/// An empty SETTINGS frame: shows whoever speaks TLS that HTTP/2 is spoken here (RFC 9113, 6.5).
+/// An empty SETTINGS frame: tells a TLS client that this port speaks plain HTTP/2 (RFC 9113, 6.5).
 const HTTP2_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-/// A fatal alert, `protocol_version`: shows whoever does not speak TLS that it is spoken here (RFC
+/// A fatal alert, `protocol_version`: tells a plaintext client that this port speaks TLS (RFC
 /// 8446, 6).
 const TLS_ALERT: &[u8] = &[21, 3, 3, 0, 2, 2, 70];
 
-/// How long, and for how many bytes, it is listened to somebody who is turned away.
+/// How long, and for how many bytes, a rejected connection is still read.
 const PARTING_TIMEOUT: Duration = Duration::from_secs(1);
 const PARTING_BYTES_MAX: u64 = 64 * 1024;
 
@@ -55,11 +55,11 @@ const RENEW_EVERY: Duration = Duration::from_secs(5);
 pub(crate) fn connections(
     listener: TcpListener,
     tls: Option<Arc<ServerTls>>,
-    keeper: &Gatekeeper,
+    gatekeeper: &Gatekeeper,
 ) -> (ReceiverStream<io::Result<Connection>>, impl Future<Output = ()>) {
     let (accepted, stream) = mpsc::channel(ACCEPTED_DEPTH);
     let renewals = tls.as_ref().map(|tls| tls.renewals());
-    let accepting = accept(listener, Door { tls, keeper: keeper.clone(), accepted });
+    let accepting = accept(listener, Acceptor { tls, gatekeeper: gatekeeper.clone(), accepted });
     let working = async move {
         let renewing = async {
             match renewals {
@@ -75,40 +75,40 @@ pub(crate) fn connections(
     (ReceiverStream::new(stream), working)
 }
 
-/// What every connection comes through.
+/// Checks every connection before it is served.
 #[derive(Clone)]
-struct Door {
+struct Acceptor {
     tls: Option<Arc<ServerTls>>,
-    keeper: Gatekeeper,
+    gatekeeper: Gatekeeper,
     accepted: mpsc::Sender<io::Result<Connection>>,
 }
 
-async fn accept(listener: TcpListener, door: Door) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+async fn accept(listener: TcpListener, acceptor: Acceptor) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let incoming = tokio::select! {
             incoming = listener.accept() => incoming,
-            () = door.accepted.closed() => return,
+            () = acceptor.accepted.closed() => return,
         };
         let (stream, peer) = match incoming {
             Ok(incoming) => incoming,
             Err(error) => {
-                // A peer that hung up before we looked, or no descriptors for a while.
+                // A peer that closed before the accept, or no descriptors for a while.
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            door.keeper.metrics().connections_too_many.increment(1);
-            door.keeper.complain(Some(peer), TooMany);
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            acceptor.gatekeeper.metrics().connections_too_many.increment(1);
+            acceptor.gatekeeper.log_refusal(Some(peer), TooMany);
             continue;
         };
-        // Words are small and must not wait for an acknowledgement of the one before.
+        // Messages are small and must not wait for an acknowledgement of the one before.
         if stream.set_nodelay(true).is_err() {
             continue;
         }
-        tokio::spawn(door.clone().greet(stream, peer, place));
+        tokio::spawn(acceptor.clone().handshake(stream, peer, permit));
     }
 }
 
@@ -117,25 +117,25 @@ async fn accept(listener: TcpListener, door: Door) {
 #[error("{CONNECTIONS_MAX} connections are open already")]
 struct TooMany;
 
-impl Door {
-    /// Hears in which language a client begins, and lets in who speaks ours.
-    async fn greet(self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
-        let io = match timeout(HANDSHAKE_TIMEOUT, self.enter(stream, peer)).await {
+impl Acceptor {
+    /// Peeks at the first byte of a client, and passes on the connections that fit this port.
+    async fn handshake(self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+        let io = match timeout(HANDSHAKE_TIMEOUT, self.negotiate(stream, peer)).await {
             Ok(Some(io)) => io,
             Ok(None) => return,
             Err(_) => {
-                self.keeper.metrics().handshakes_failed.increment(1);
+                self.gatekeeper.metrics().handshakes_failed.increment(1);
                 tracing::debug!(%peer, "a connection that did not begin in time was closed");
                 return;
             }
         };
-        // When nobody serves any more the connection is dropped.
-        let _ = self.accepted.send(Ok(Connection { io, peer, _place: place })).await;
+        // When the server has ended the connection is dropped.
+        let _ = self.accepted.send(Ok(Connection { io, peer, _permit: permit })).await;
     }
 
-    async fn enter(&self, stream: TcpStream, peer: SocketAddr) -> Option<Io> {
+    async fn negotiate(&self, stream: TcpStream, peer: SocketAddr) -> Option<Io> {
         let mut first = [0];
-        // Whoever only looks whether the port is open, as probes do, says nothing.
+        // A probe that only checks whether the port is open sends nothing.
         if stream.peek(&mut first).await.ok()? == 0 {
             return None;
         }
@@ -143,12 +143,12 @@ impl Door {
         match &self.tls {
             None if !speaks_tls => return Some(Io::Plain(stream)),
             None => {
-                self.keeper.complain(Some(peer), TlsMismatch::client_speaks_tls());
-                self.turn_away(stream, HTTP2_SETTINGS).await;
+                self.gatekeeper.log_refusal(Some(peer), TlsMismatch::client_speaks_tls());
+                self.reject(stream, HTTP2_SETTINGS).await;
             }
             Some(_) if !speaks_tls => {
-                self.keeper.complain(Some(peer), TlsMismatch::client_speaks_no_tls());
-                self.turn_away(stream, TLS_ALERT).await;
+                self.gatekeeper.log_refusal(Some(peer), TlsMismatch::client_speaks_no_tls());
+                self.reject(stream, TLS_ALERT).await;
             }
             Some(tls) => {
                 let acceptor = TlsAcceptor::from(tls.current());
@@ -156,12 +156,12 @@ impl Door {
                     Ok(stream) => return Some(Io::Tls(Box::new(stream))),
                     Err((error, stream)) => {
                         match tls.mismatch(&error) {
-                            Some(mismatch) => self.keeper.complain(Some(peer), mismatch),
+                            Some(mismatch) => self.gatekeeper.log_refusal(Some(peer), mismatch),
                             None => {
                                 tracing::debug!(%peer, %error, "a TLS handshake was broken off");
                             }
                         }
-                        self.turn_away(stream, b"").await;
+                        self.reject(stream, b"").await;
                     }
                 }
             }
@@ -169,17 +169,17 @@ impl Door {
         None
     }
 
-    async fn turn_away(&self, stream: TcpStream, word: &[u8]) {
-        self.keeper.metrics().handshakes_failed.increment(1);
-        part(stream, word).await;
+    async fn reject(&self, stream: TcpStream, message: &[u8]) {
+        self.gatekeeper.metrics().handshakes_failed.increment(1);
+        close_after(stream, message).await;
     }
 }
 
-/// Says a last word and waits until the client has heard it: a connection that is closed while
-/// there is something to read is reset, and a reset overtakes what was said.
-async fn part(mut stream: TcpStream, word: &[u8]) {
+/// Sends a parting message and drains what the client still sends: a connection closed while
+/// there is something to read is reset, and a reset overtakes what was sent.
+async fn close_after(mut stream: TcpStream, message: &[u8]) {
     let parting = async {
-        stream.write_all(word).await?;
+        stream.write_all(message).await?;
         stream.shutdown().await?;
         tokio::io::copy(&mut (&mut stream).take(PARTING_BYTES_MAX), &mut tokio::io::sink()).await
     };
@@ -187,11 +187,11 @@ async fn part(mut stream: TcpStream, word: &[u8]) {
     let _ = timeout(PARTING_TIMEOUT, parting).await;
 }
 
-/// One accepted connection. Its place is given back when it is dropped.
+/// One accepted connection. Its permit is returned when it is dropped.
 pub(crate) struct Connection {
     io: Io,
     peer: SocketAddr,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 enum Io {

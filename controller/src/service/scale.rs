@@ -1,4 +1,4 @@
-//! Questions about decisions: what was decided, and why.
+//! `ScaleService`: status, past decisions, and decisions as they are made.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl ScaleService for Scale {
         let place = self.handle.watcher().ok_or_else(|| {
             Status::resource_exhausted(format!("{WATCHERS_MAX} watch decisions already"))
         })?;
-        // Subscribed first, so that nothing falls between the last decision and the next.
+        // Subscribed first, so that no decision falls between the snapshot and the stream.
         let coming = BroadcastStream::new(self.handle.watch_decisions());
         let mut last = Vec::new();
         for status in self.handle.statuses().await.map_err(ended)? {
@@ -61,18 +61,18 @@ impl ScaleService for Scale {
                 last.extend(newest.unwrap_or_default());
             }
         }
-        // Written out one by one as they are read; until then they are shared with everybody.
+        // Written out one by one as they are read; until then all watchers share them.
         let last = tokio_stream::iter(last).map(|record| Ok(decision(&record)));
         let coming = coming.filter_map(move |record| match record {
             Ok(record) if wanted.as_ref().is_none_or(|wanted| *wanted == record.revision) => {
                 Some(Ok(decision(&record)))
             }
             Ok(_) => None,
-            // Whoever watches too slowly misses some; the next ones are what counts.
+            // A watcher that reads too slowly misses some; the newest ones matter.
             Err(_) => None,
         });
         let decisions = last.chain(coming).map(move |decision| {
-            // Taken as long as somebody watches.
+            // Held for as long as the stream is watched.
             let _place = &place;
             decision
         });

@@ -1,10 +1,10 @@
-//! Report streams: from wire messages to events, and from words to wire messages.
+//! Report streams: from wire messages to events, and from effects to wire messages.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidegate_proto::stats::v1 as wire;
-use tidegate_proto::stats::v1::report_request::Message as Said;
+use tidegate_proto::stats::v1::report_request::Message as Incoming;
 use tidegate_proto::stats::v1::stats_service_server::StatsService;
 use tokio::time::timeout;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -23,7 +23,7 @@ const HISTORY_STATS_MAX: usize = 1_000;
 /// digests of their service times.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
-/// A stream that does not introduce itself for this long is ended.
+/// A stream whose hello takes longer than this is ended.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Every so many stats one is acknowledged: an acknowledgement only saves memory at the reporter.
@@ -49,46 +49,46 @@ impl StatsService for Stats {
         &self,
         request: Request<Streaming<wire::ReportRequest>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
-        let (outlet, words) = response_stream::pair();
+        let (sender, responses) = response_stream::pair();
         let (handle, addresses) = (self.handle.clone(), self.addresses);
         let peer = request.remote_addr();
         tokio::spawn(async move {
             let inbound = request.into_inner();
-            let end = listen(&handle, inbound, &outlet, (addresses, peer)).await;
+            let end = listen(&handle, inbound, &sender, (addresses, peer)).await;
             if let Err(refusal) = &end {
                 tracing::warn!(?peer, reason = refusal.message(), "a report stream was ended");
                 handle.metrics().streams_broken.increment(1);
             }
-            outlet.end(end);
+            sender.end(end);
         });
-        Ok(Response::new(words))
+        Ok(Response::new(responses))
     }
 }
 
-/// Reads one stream from its greeting to its end.
+/// Reads one stream from its hello to its end.
 async fn listen(
     handle: &Handle,
     mut inbound: Streaming<wire::ReportRequest>,
-    outlet: &ResponseSender,
+    sender: &ResponseSender,
     (addresses, peer): (Addresses, Option<SocketAddr>),
 ) -> Result<(), Status> {
     let first = timeout(HELLO_TIMEOUT, inbound.message())
         .await
         .map_err(|_| Status::deadline_exceeded("no hello was sent"))??;
-    let Some(Said::Hello(hello)) = first.and_then(|request| request.message) else {
+    let Some(Incoming::Hello(hello)) = first.and_then(|request| request.message) else {
         return Err(Status::invalid_argument("the first message must be a hello"));
     };
-    let greeting =
+    let hello =
         Hello::try_from(hello).map_err(|error| Status::invalid_argument(error.to_string()))?;
-    if let Hello::QueueProxy { address, .. } = &greeting {
+    if let Hello::QueueProxy { address, .. } = &hello {
         let foreign = |error: ForeignAddress| Status::permission_denied(error.to_string());
         addresses.check(address, peer).map_err(foreign)?;
     }
     let reporter = handle.next_reporter();
-    let open = Message::Open { reporter, greeting, outlet: outlet.clone() };
+    let open = Message::Open { reporter, hello, sender: sender.clone() };
     handle.send(open).await.map_err(ended)?;
-    let outcome = follow(handle, &mut inbound, reporter, outlet).await;
-    // When the controller has ended there is nobody left to tell.
+    let outcome = follow(handle, &mut inbound, reporter, sender).await;
+    // When the controller has ended there is no task left to receive it.
     let _ = handle.happened(Event::Disconnected { reporter }).await;
     outcome
 }
@@ -97,14 +97,14 @@ async fn follow(
     handle: &Handle,
     inbound: &mut Streaming<wire::ReportRequest>,
     reporter: ReporterId,
-    outlet: &ResponseSender,
+    sender: &ResponseSender,
 ) -> Result<(), Status> {
     let mut acknowledged = 0;
     loop {
         // The controller drops its end of a stream that it refuses, or that does not keep up.
         let message = tokio::select! {
             message = inbound.message() => message,
-            () = outlet.closed() => return Ok(()),
+            () = sender.closed() => return Ok(()),
         };
         let request = match message {
             Ok(Some(request)) => request,
@@ -112,53 +112,53 @@ async fn follow(
             Err(status) => return unreadable(status),
         };
         let (event, last) = match request.message {
-            Some(Said::Stat(stat)) => {
+            Some(Incoming::Stat(stat)) => {
                 let last = stat.sequence;
                 let Some(report) = read(handle, reporter, stat) else { continue };
                 (Event::Reported { reporter, report }, last)
             }
-            Some(Said::History(history)) if history.stats.len() > HISTORY_STATS_MAX => {
+            Some(Incoming::History(history)) if history.stats.len() > HISTORY_STATS_MAX => {
                 return Err(Status::resource_exhausted(format!(
                     "a history of {} stats in one message: expected at most {HISTORY_STATS_MAX}",
                     history.stats.len()
                 )));
             }
-            Some(Said::History(history)) => {
+            Some(Incoming::History(history)) => {
                 let read = history.stats.into_iter().filter_map(|s| read(handle, reporter, s));
                 let reports: Vec<Report> = read.collect();
                 let Some(last) = reports.last().map(|report| report.sequence) else { continue };
                 handle.remembered(reporter, reports).await.map_err(ended)?;
-                acknowledged = acknowledge(outlet, acknowledged, last);
+                acknowledged = acknowledge(sender, acknowledged, last);
                 continue;
             }
-            Some(Said::Hello(_)) => {
+            Some(Incoming::Hello(_)) => {
                 return Err(Status::invalid_argument("a second hello in one stream"));
             }
-            // A newer reporter may say what this version does not know.
+            // A newer reporter may send what this version does not know.
             None => continue,
         };
         handle.happened(event).await.map_err(ended)?;
-        acknowledged = acknowledge(outlet, acknowledged, last);
+        acknowledged = acknowledge(sender, acknowledged, last);
     }
 }
 
-/// Tells a reporter now and then what has arrived. Returns what it was told last.
-fn acknowledge(outlet: &ResponseSender, told: u64, last: u64) -> u64 {
-    if last < told.saturating_add(ACK_EVERY) {
-        return told;
+/// Acknowledges every `ACK_EVERY` reports. Returns the last number acknowledged.
+fn acknowledge(sender: &ResponseSender, acknowledged: u64, last: u64) -> u64 {
+    if last < acknowledged.saturating_add(ACK_EVERY) {
+        return acknowledged;
     }
-    outlet.send(ServerMessage::Acknowledged { sequence: last });
+    sender.send(ServerMessage::Acknowledged { sequence: last });
     last
 }
 
-/// What follows from a message that could not be read. A cut stream is no error of ours: what it
-/// said last holds.
+/// What follows from a message that could not be read. A cut stream is no error: its last
+/// report holds.
 fn unreadable(status: Status) -> Result<(), Status> {
     match status.code() {
         Code::OutOfRange | Code::ResourceExhausted => Err(Status::resource_exhausted(format!(
             "a message is longer than the {MESSAGE_BYTES_MAX} bytes that are read"
         ))),
-        // What the library says of bytes that are no message.
+        // The codes of the library for bytes that are no message.
         Code::Internal | Code::Unimplemented => Err(Status::invalid_argument(format!(
             "a message could not be read: {}",
             status.message()
@@ -168,7 +168,7 @@ fn unreadable(status: Status) -> Result<(), Status> {
     }
 }
 
-/// A stat that makes no sense is left out; the stream goes on.
+/// An invalid stat is left out; the stream goes on.
 fn read(handle: &Handle, reporter: ReporterId, stat: wire::Stat) -> Option<Report> {
     match Report::read(stat, handle.now().as_millis()) {
         Ok(report) => {

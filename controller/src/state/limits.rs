@@ -1,5 +1,5 @@
-//! How much a controller holds: of all revisions and streams together, and of one where one could
-//! take it all.
+//! Bounds on what a controller holds: over all revisions and streams, and per revision where one
+//! could take it all.
 
 use crate::journal::DECISIONS_IN_ALL_MAX;
 
@@ -20,7 +20,7 @@ pub const INSTANCES_MAX: usize = 200_000;
 /// window of a minute each.
 pub const HISTORY_SECONDS_MAX: usize = 1_000_000;
 
-/// Most activators: each is told of every revision.
+/// Most activators: each is sent every revision.
 pub const ACTIVATORS_MAX: usize = 1_000;
 
 /// The bounds above, as values, so that a test can reach them.

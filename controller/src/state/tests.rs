@@ -18,7 +18,7 @@ use crate::event::Endpoint;
 /// The endpoints an activator was told last.
 fn told(effects: &[Effect], to: ReporterId) -> Option<Vec<String>> {
     effects.iter().rev().find_map(|effect| match effect {
-        Effect::Send { reporter, word: ServerMessage::Endpoints { endpoints, .. } }
+        Effect::Send { reporter, message: ServerMessage::Endpoints { endpoints, .. } }
             if *reporter == to =>
         {
             Some(endpoints.iter().map(|e: &Endpoint| e.instance.to_string()).collect())
@@ -48,22 +48,22 @@ fn notices(effects: &[Effect]) -> Vec<Notice> {
 }
 
 #[test]
-fn a_waiting_request_starts_an_instance_at_once_and_hears_of_it_first() {
+fn a_waiting_request_starts_an_instance_at_once_and_is_reported_first() {
     let mut world = Fixture::local(declaration(1, "0"));
-    let door = world.activator();
-    let effects = world.activator_says(door, 1, 3);
+    let activator = world.activator();
+    let effects = world.activator_says(activator, 1, 3);
     assert_eq!(started(&effects), 5, "3 waiting at a target of 0.7 each");
     assert_eq!(world.state.statuses()[0].waiting, 3);
     let sidecar = world.sidecar("web-1");
     let effects = world.instance_says(sidecar, stat(1, 0.0).ready());
-    assert_eq!(told(&effects, door), Some(vec!["web-1".to_owned()]));
+    assert_eq!(told(&effects, activator), Some(vec!["web-1".to_owned()]));
     assert!(notices(&effects).iter().any(|n| matches!(n, Notice::Ready { .. })));
 }
 
 #[test]
 fn an_idle_revision_goes_to_zero_and_its_activators_are_told_first() {
     let mut world = Fixture::local(declaration(0, "1"));
-    let door = world.activator();
+    let activator = world.activator();
     let sidecar = world.sidecar("web-1");
     world.instance_says(sidecar, stat(1, 0.0).ready());
     let effects = world.run_for(200, |world, second| {
@@ -71,8 +71,8 @@ fn an_idle_revision_goes_to_zero_and_its_activators_are_told_first() {
     });
     assert_eq!(stopped(&effects), [("web-1".to_owned(), StopMode::Drain)]);
     let tell = effects.iter().position(|effect| match effect {
-        Effect::Send { reporter, word: ServerMessage::Endpoints { endpoints, .. } } => {
-            *reporter == door && endpoints.is_empty()
+        Effect::Send { reporter, message: ServerMessage::Endpoints { endpoints, .. } } => {
+            *reporter == activator && endpoints.is_empty()
         }
         _ => false,
     });
@@ -122,14 +122,14 @@ fn what_never_becomes_ready_is_given_up_with_its_output() {
 #[test]
 fn what_died_gets_no_more_requests_and_is_replaced_once_it_is_gone() {
     let mut world = Fixture::local(declaration(0, "1"));
-    let door = world.activator();
+    let activator = world.activator();
     let sidecar = world.sidecar("web-1");
     world.instance_says(sidecar, stat(1, 0.0).ready());
     let effects = world.apply(Event::InstanceFailed { instance: instance("web-1") });
-    assert_eq!(told(&effects, door), Some(vec![]));
+    assert_eq!(told(&effects, activator), Some(vec![]));
     // The half that is left may still speak.
     let effects = world.instance_says(sidecar, stat(2, 0.0).ready());
-    assert_eq!(told(&effects, door), None);
+    assert_eq!(told(&effects, activator), None);
     let ended = Event::InstanceEnded { instance: instance("web-1"), ending: fixture::ending() };
     let effects = world.apply(ended);
     assert_eq!(started(&effects), 1);
@@ -174,7 +174,7 @@ fn silence_is_not_zero() {
         }
     });
     assert_eq!(world.state.statuses()[0].desired, 3);
-    // Everybody stays connected and nobody says a word, for three stable windows.
+    // All stay connected and no stream carries a report, for three stable windows.
     world.run_for(180, |_, _| {});
     assert_eq!(world.state.statuses()[0].desired, 3);
 }
@@ -218,12 +218,12 @@ fn a_restarted_controller_decides_on_what_its_reporters_remember() {
 }
 
 #[test]
-fn strangers_are_refused_or_adopted() {
+fn undeclared_revisions_are_refused_or_adopted() {
     let mut strict = Fixture::remote(declaration(0, "0"));
-    let effects = strict.greet("other", "x-1");
+    let effects = strict.connect("other", "x-1");
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Refuse { .. })));
     let mut welcoming = Fixture::adopting();
-    let effects = welcoming.greet("other", "x-1");
+    let effects = welcoming.connect("other", "x-1");
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Refuse { .. })));
     assert_eq!(welcoming.state.statuses()[0].revision.name(), "other");
 }
@@ -231,16 +231,16 @@ fn strangers_are_refused_or_adopted() {
 #[test]
 fn a_cut_stream_takes_no_instance_away_until_it_has_been_silent_for_long() {
     let mut world = Fixture::remote(declaration(0, "0"));
-    let door = world.activator();
+    let activator = world.activator();
     let sidecar = world.sidecar("a");
     world.instance_says(sidecar, stat(1, 0.0).ready());
     world.run_for(5, |_, _| {});
     let effects = world.apply(Event::Disconnected { reporter: sidecar });
-    assert_eq!(told(&effects, door), None);
+    assert_eq!(told(&effects, activator), None);
     let effects = world.run_for(20, |_, _| {});
-    assert_eq!(told(&effects, door), None);
+    assert_eq!(told(&effects, activator), None);
     let effects = world.run_for(20, |_, _| {});
-    assert_eq!(told(&effects, door), Some(vec![]));
+    assert_eq!(told(&effects, activator), Some(vec![]));
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! All revisions together, for whoever asks how the controller is.
+//! Sums over all revisions, for the metrics page.
 
 use super::State;
 use crate::instance::Phase;
 
-/// How many there are of what, over all revisions.
+/// Sums over all revisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
     /// Revisions.
@@ -18,12 +18,12 @@ pub struct Totals {
     pub starting: u64,
     /// Instances on their way out.
     pub draining: u64,
-    /// Requests in line.
+    /// Requests in queues, at activators and sidecars.
     pub waiting: u64,
 }
 
 impl State {
-    /// Counts everything. Visits each revision once and copies nothing.
+    /// Sums over all revisions: O(revisions), and nothing is copied.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let mut totals = Totals {

@@ -1,4 +1,4 @@
-//! A controller that writes down what it hears, and whose streams can be cut.
+//! A controller that records what it receives, and whose streams can be cut.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use tidegate_proto::stats::v1::report_request::Message as Said;
-use tidegate_proto::stats::v1::report_response::Message as Answer;
+use tidegate_proto::stats::v1::report_request::Message as Incoming;
+use tidegate_proto::stats::v1::report_response::Message as Outgoing;
 use tidegate_proto::stats::v1::stats_service_server::{StatsService, StatsServiceServer};
 use tidegate_proto::stats::v1::{Ack, Directive, Endpoints, Hello, ReportRequest, ReportResponse};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -22,11 +22,11 @@ use tonic::{Request, Response, Status, Streaming};
 /// What is done to the streams that are open now.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
-    /// Their TCP connections end, wherever they are.
+    /// Their TCP connections end, at whatever byte they are.
     CutEveryStream,
 }
 
-/// What was heard so far.
+/// What was received so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
     pub(crate) hellos: Vec<Hello>,
@@ -38,8 +38,8 @@ pub(crate) struct Seen {
 #[derive(Debug, Clone)]
 struct Service {
     seen: watch::Sender<Seen>,
-    greeting: Arc<Mutex<Directive>>,
-    words: broadcast::Sender<Answer>,
+    first_directive: Arc<Mutex<Directive>>,
+    messages: broadcast::Sender<Outgoing>,
 }
 
 pub(crate) struct FakeController {
@@ -60,8 +60,8 @@ impl FakeController {
         let address = listener.local_addr().expect("its address");
         let service = Service {
             seen: watch::Sender::new(Seen::default()),
-            greeting: Arc::default(),
-            words: broadcast::Sender::new(64),
+            first_directive: Arc::default(),
+            messages: broadcast::Sender::new(64),
         };
         let faults = broadcast::Sender::new(64);
         let (stop, stopped) = oneshot::channel::<()>();
@@ -83,16 +83,16 @@ impl FakeController {
         self.address
     }
 
-    pub(crate) fn greet_with(&self, directive: Directive) {
-        *self.service.greeting.lock().expect("not poisoned") = directive;
+    pub(crate) fn begin_with(&self, directive: Directive) {
+        *self.service.first_directive.lock().expect("not poisoned") = directive;
     }
 
-    pub(crate) fn say_directive(&self, directive: Directive) {
-        self.service.words.send(Answer::Directive(directive)).expect("somebody listens");
+    pub(crate) fn send_directive(&self, directive: Directive) {
+        self.service.messages.send(Outgoing::Directive(directive)).expect("a stream is open");
     }
 
-    pub(crate) fn say_endpoints(&self, endpoints: Endpoints) {
-        self.service.words.send(Answer::Endpoints(endpoints)).expect("somebody listens");
+    pub(crate) fn send_endpoints(&self, endpoints: Endpoints) {
+        self.service.messages.send(Outgoing::Endpoints(endpoints)).expect("a stream is open");
     }
 
     pub(crate) fn fault(&self, fault: Fault) {
@@ -131,39 +131,39 @@ impl StatsService for Service {
         &self,
         request: Request<Streaming<ReportRequest>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
-        let (answers, stream) = mpsc::channel(16);
-        let greeting = *self.greeting.lock().expect("not poisoned");
-        tokio::spawn(self.clone().converse(request.into_inner(), answers, greeting));
+        let (responses, stream) = mpsc::channel(16);
+        let first_directive = *self.first_directive.lock().expect("not poisoned");
+        tokio::spawn(self.clone().serve_stream(request.into_inner(), responses, first_directive));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }
 
 impl Service {
-    async fn converse(
+    async fn serve_stream(
         self,
         mut inbound: Streaming<ReportRequest>,
-        answers: mpsc::Sender<Result<ReportResponse, Status>>,
-        greeting: Directive,
+        responses: mpsc::Sender<Result<ReportResponse, Status>>,
+        first_directive: Directive,
     ) {
-        let mut words = self.words.subscribe();
-        let answer = |answer| answers.send(Ok(ReportResponse { message: Some(answer) }));
-        if answer(Answer::Directive(greeting)).await.is_err() {
+        let mut messages = self.messages.subscribe();
+        let respond = |message| responses.send(Ok(ReportResponse { message: Some(message) }));
+        if respond(Outgoing::Directive(first_directive)).await.is_err() {
             return;
         }
         loop {
             tokio::select! {
-                said = inbound.message() => match said {
-                    Ok(Some(ReportRequest { message: Some(said) })) => {
-                        let Some(sequence) = self.hear(said) else { continue };
-                        if answer(Answer::Ack(Ack { sequence })).await.is_err() {
+                received = inbound.message() => match received {
+                    Ok(Some(ReportRequest { message: Some(received) })) => {
+                        let Some(sequence) = self.receive(received) else { continue };
+                        if respond(Outgoing::Ack(Ack { sequence })).await.is_err() {
                             return;
                         }
                     }
                     _ => return,
                 },
-                word = words.recv() => {
-                    let Ok(word) = word else { return };
-                    if answer(word).await.is_err() {
+                message = messages.recv() => {
+                    let Ok(message) = message else { return };
+                    if respond(message).await.is_err() {
                         return;
                     }
                 }
@@ -171,14 +171,14 @@ impl Service {
         }
     }
 
-    fn hear(&self, said: Said) -> Option<u64> {
-        let stats = match said {
-            Said::Hello(hello) => {
+    fn receive(&self, received: Incoming) -> Option<u64> {
+        let stats = match received {
+            Incoming::Hello(hello) => {
                 self.seen.send_modify(|seen| seen.hellos.push(hello));
                 return None;
             }
-            Said::Stat(stat) => vec![stat],
-            Said::History(history) => history.stats,
+            Incoming::Stat(stat) => vec![stat],
+            Incoming::History(history) => history.stats,
         };
         self.seen.send_modify(|seen| {
             for stat in &stats {

@@ -34,7 +34,7 @@ async fn up(inbox: &mut Inbox) {
 }
 
 #[tokio::test]
-async fn it_introduces_itself_and_sends_each_stat_once() {
+async fn it_sends_its_hello_and_each_stat_once() {
     let controller = FakeController::start().await;
     let (reporter, mut inbox, driver) = start(&controller.address());
     up(&mut inbox).await;
@@ -54,7 +54,7 @@ async fn it_introduces_itself_and_sends_each_stat_once() {
 
 #[tokio::test]
 async fn with_no_controller_it_remembers_and_never_waits() {
-    // A port that nobody listens on: bound, and given up again.
+    // A port without a listener: bound, and released again.
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = free.local_addr().expect("its address");
     drop(free);
@@ -77,7 +77,7 @@ async fn with_no_controller_it_remembers_and_never_waits() {
 async fn cut_streams_lose_nothing() {
     const STATS: u64 = 2_000;
     let controller = FakeController::start().await;
-    controller.greet_with(Directive { history_seconds: 3_600, ..Directive::default() });
+    controller.begin_with(Directive { history_seconds: 3_600, ..Directive::default() });
     let (reporter, _inbox, _driver) = start(&controller.address());
     for second in 0..STATS {
         reporter.report(at(i64::try_from(second).expect("small")));
@@ -97,7 +97,7 @@ async fn cut_streams_lose_nothing() {
 #[tokio::test]
 async fn a_restarted_controller_gets_as_many_seconds_as_it_asks_for() {
     let first = FakeController::start().await;
-    first.greet_with(Directive { history_seconds: 30, ..Directive::default() });
+    first.begin_with(Directive { history_seconds: 30, ..Directive::default() });
     let address = first.socket_address();
     let (reporter, mut inbox, _driver) = start(&first.address());
     for second in 0..100 {
@@ -108,7 +108,7 @@ async fn a_restarted_controller_gets_as_many_seconds_as_it_asks_for() {
     inbox.link.wait_for(|link| *link == Link::Down).await.expect("the driver lives");
     reporter.report(at(100));
     let second = FakeController::start_at(address).await;
-    second.greet_with(Directive { history_seconds: 10, ..Directive::default() });
+    second.begin_with(Directive { history_seconds: 10, ..Directive::default() });
     second.wait_for_sequence(101).await;
     assert_eq!(second.seen().in_order, (91..=101).collect::<Vec<u64>>());
 }
@@ -118,10 +118,10 @@ async fn directives_and_endpoints_reach_the_owner_newest_first() {
     let controller = FakeController::start().await;
     let (_reporter, mut inbox, _driver) = start(&controller.address());
     up(&mut inbox).await;
-    controller.say_directive(Directive { report_interval_ms: 500, ..Directive::default() });
-    controller.say_directive(Directive { limit: Some(0), ..Directive::default() });
-    controller.say_directive(Directive { drain: true, ..Directive::default() });
-    controller.say_directive(Directive::default());
+    controller.send_directive(Directive { report_interval_ms: 500, ..Directive::default() });
+    controller.send_directive(Directive { limit: Some(0), ..Directive::default() });
+    controller.send_directive(Directive { drain: true, ..Directive::default() });
+    controller.send_directive(Directive::default());
     let directives =
         *inbox.directives.wait_for(|directives| directives.drain).await.expect("the driver lives");
     assert_eq!(directives.report_interval_ms, Some(500));
@@ -130,16 +130,16 @@ async fn directives_and_endpoints_reach_the_owner_newest_first() {
     let revision = Revision { namespace: "default".into(), name: "web".into() };
     let endpoint = Endpoint { instance: "web-1".into(), address: "127.0.0.1:1".into(), limit: 2 };
     controller
-        .say_endpoints(Endpoints { revision: Some(revision.clone()), endpoints: vec![endpoint] });
+        .send_endpoints(Endpoints { revision: Some(revision.clone()), endpoints: vec![endpoint] });
     let name = RevisionName::from(revision.clone());
     let _ =
         inbox.endpoints.wait_for(|map| map.get(&name).is_some_and(|list| list.len() == 1)).await;
-    // A cut stream takes nothing back: requests still flow to what was known.
+    // A cut stream revokes nothing: requests still flow to what was known.
     controller.fault(Fault::CutEveryStream);
     inbox.link.wait_for(|link| *link == Link::Down).await.expect("the driver lives");
     assert_eq!(inbox.endpoints.borrow()[&name][0].limit, 2);
     up(&mut inbox).await;
-    controller.say_endpoints(Endpoints { revision: Some(revision), endpoints: vec![] });
+    controller.send_endpoints(Endpoints { revision: Some(revision), endpoints: vec![] });
     inbox.endpoints.wait_for(|map| map[&name].is_empty()).await.expect("the driver lives");
 }
 
@@ -161,7 +161,7 @@ async fn a_peer_that_is_no_controller_is_tried_again() {
 }
 
 #[tokio::test]
-async fn what_was_said_last_is_still_delivered() {
+async fn the_last_report_is_still_delivered() {
     let controller = FakeController::start().await;
     let (reporter, mut inbox, driver) = start(&controller.address());
     up(&mut inbox).await;

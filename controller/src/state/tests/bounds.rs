@@ -16,10 +16,10 @@ fn decisions_are_bounded_in_all_and_each_revision_keeps_its_last() {
     const MOST: usize = 100;
     let mut world = Fixture::adopting();
     world.state.limits.decisions = MOST;
-    world.greet("early", "early-1");
+    world.connect("early", "early-1");
     world.pass(4_000);
     for number in 0..REVISIONS {
-        world.greet(&format!("r-{number}"), &format!("i-{number}"));
+        world.connect(&format!("r-{number}"), &format!("i-{number}"));
     }
     // A decision every two seconds of each is more than may be kept of all.
     world.run_for(60, |_, _| {});
@@ -42,7 +42,7 @@ fn the_past_is_bounded_in_all_until_it_is_used() {
     world.state.limits.history_seconds = MOST;
     let mut held = 0;
     for number in 0..4 {
-        let effects = world.greet(&format!("r-{number}"), &format!("i-{number}"));
+        let effects = world.connect(&format!("r-{number}"), &format!("i-{number}"));
         let reporter = effects.iter().find_map(|effect| match effect {
             Effect::Send { reporter, .. } => Some(*reporter),
             _ => None,
@@ -77,17 +77,17 @@ fn one_stream_and_one_instance_too_many_are_refused() {
         })
     };
     for number in 0..limits.instances_per_revision {
-        assert_eq!(refused(&world.greet("one", &format!("a-{number}"))), None);
+        assert_eq!(refused(&world.connect("one", &format!("a-{number}"))), None);
     }
-    assert_eq!(refused(&world.greet("one", "a-more")), Some("instances of this revision"));
+    assert_eq!(refused(&world.connect("one", "a-more")), Some("instances of this revision"));
     for number in limits.instances_per_revision..limits.reporters {
-        assert_eq!(refused(&world.greet("two", &format!("b-{number}"))), None);
+        assert_eq!(refused(&world.connect("two", &format!("b-{number}"))), None);
     }
-    assert_eq!(refused(&world.greet("two", "b-more")), Some("streams"));
+    assert_eq!(refused(&world.connect("two", "b-more")), Some("streams"));
     // Those whose stream was cut are still instances, so nobody makes room by hanging up.
     let reporter = world.sidecars[0];
     world.apply(Event::Disconnected { reporter });
-    assert_eq!(refused(&world.greet("two", "c-more")), Some("instances"));
-    assert_eq!(refused(&world.greet("one", "a-0")), None, "one that is known may come back");
+    assert_eq!(refused(&world.connect("two", "c-more")), Some("instances"));
+    assert_eq!(refused(&world.connect("one", "a-0")), None, "one that is known may come back");
     assert!(world.state.statuses().iter().any(|s| s.instances[0].name == instance("a-0")));
 }

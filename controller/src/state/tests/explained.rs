@@ -53,8 +53,8 @@ fn the_book_has_every_hindrance() {
 fn a_request_that_waits_is_one_request() {
     let policy = PolicyChoice::KeepAlive { idle_ms: 60_000 };
     let mut world = Fixture::local(Declaration { policy, ..declaration(1, "0") });
-    let door = world.activator();
-    world.activator_says(door, 3, 3);
+    let activator = world.activator();
+    world.activator_says(activator, 3, 3);
     let record = last(&world);
     let told = record.to_string();
     assert!(told.starts_with("3 instances: 3 requests are in the system"), "{told}");

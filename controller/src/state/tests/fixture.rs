@@ -75,8 +75,8 @@ impl Fixture {
         Self::empty(UndeclaredRevisions::Adopt(Box::new(template("0"))), START)
     }
 
-    fn empty(strangers: UndeclaredRevisions, now: Timestamp) -> Self {
-        Self { now, ..Self::of(State::new(strangers)) }
+    fn empty(undeclared: UndeclaredRevisions, now: Timestamp) -> Self {
+        Self { now, ..Self::of(State::new(undeclared)) }
     }
 
     pub(super) fn of(state: State) -> Self {
@@ -127,8 +127,8 @@ impl Fixture {
 
     pub(super) fn activator(&mut self) -> ReporterId {
         let reporter = self.reporter();
-        let greeting = Hello::Activator { name: instance("door"), max_waiting: 0, token: None };
-        self.apply(Event::Connected { reporter, greeting });
+        let hello = Hello::Activator { name: instance("activator"), max_waiting: 0, token: None };
+        self.apply(Event::Connected { reporter, hello });
         reporter
     }
 
@@ -149,24 +149,24 @@ impl Fixture {
         ReporterId(1_000 + u64::from(number))
     }
 
-    pub(super) fn greet_numbered(&mut self, number: u8) -> Vec<Effect> {
-        self.greet_as(Self::numbered(number), "web", &format!("web-{number}"))
+    pub(super) fn connect_numbered(&mut self, number: u8) -> Vec<Effect> {
+        self.connect_as(Self::numbered(number), "web", &format!("web-{number}"))
     }
 
-    pub(super) fn greet(&mut self, revision: &str, name: &str) -> Vec<Effect> {
+    pub(super) fn connect(&mut self, revision: &str, name: &str) -> Vec<Effect> {
         let reporter = self.reporter();
-        self.greet_as(reporter, revision, name)
+        self.connect_as(reporter, revision, name)
     }
 
     /// A sidecar with a token opens a stream, as ours do.
-    pub(super) fn greet_with(
+    pub(super) fn connect_with(
         &mut self,
         name: &str,
         address: &str,
         token: u8,
     ) -> (ReporterId, Vec<Effect>) {
         let reporter = self.reporter();
-        let greeting = Hello::QueueProxy {
+        let hello = Hello::QueueProxy {
             revision: revision(),
             instance: instance(name),
             address: address.into(),
@@ -175,11 +175,11 @@ impl Fixture {
             start_unix_ms: 1,
             token: Token::new(&[token; 16]),
         };
-        (reporter, self.apply(Event::Connected { reporter, greeting }))
+        (reporter, self.apply(Event::Connected { reporter, hello }))
     }
 
-    fn greet_as(&mut self, reporter: ReporterId, revision: &str, name: &str) -> Vec<Effect> {
-        let greeting = Hello::QueueProxy {
+    fn connect_as(&mut self, reporter: ReporterId, revision: &str, name: &str) -> Vec<Effect> {
+        let hello = Hello::QueueProxy {
             revision: RevisionId::new("default", revision).expect("valid"),
             instance: instance(name),
             address: "127.0.0.1:8012".into(),
@@ -189,11 +189,11 @@ impl Fixture {
             token: None,
         };
         self.sidecars.push(reporter);
-        self.apply(Event::Connected { reporter, greeting })
+        self.apply(Event::Connected { reporter, hello })
     }
 
     pub(super) fn sidecar(&mut self, name: &str) -> ReporterId {
-        self.greet("web", name);
+        self.connect("web", name);
         ReporterId(self.reporters)
     }
 

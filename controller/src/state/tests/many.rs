@@ -11,7 +11,7 @@ const SECONDS: u64 = 3;
 
 fn lists(effects: &[Effect]) -> usize {
     let is_list = |effect: &&Effect| {
-        matches!(effect, Effect::Send { word: ServerMessage::Endpoints { .. }, .. })
+        matches!(effect, Effect::Send { message: ServerMessage::Endpoints { .. }, .. })
     };
     effects.iter().filter(is_list).count()
 }
@@ -40,7 +40,7 @@ fn a_report_costs_the_same_whatever_the_number_of_instances() {
     }
     let instances = usize::try_from(INSTANCES).expect("small");
     let known = world.state.revisions.get(&revision()).expect("it is declared");
-    let looked_at = known.roster.looked_at();
+    let looked_at = known.instances.looked_at();
     // All are looked at to tell activators, ten times a second at most, and never for a report.
     assert!(looked_at <= instances * 10, "{looked_at} for {instances} instances");
     assert!(told <= 10, "{told} lists were told while they came");

@@ -21,7 +21,7 @@ enum Happening {
     /// The activator has this many requests in line.
     Wait(u32),
     /// A sidecar introduces itself; instances have numbers from 1.
-    Greet(u8),
+    Connect(u8),
     /// A sidecar reports: how busy, ready or not, draining or not.
     Report(u8, u32, bool, bool),
     /// A sidecar's stream is cut.
@@ -37,7 +37,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         4 => (1_u64..5_000).prop_map(Happening::Pass),
         2 => (0_u32..60).prop_map(Happening::Wait),
-        3 => number.clone().prop_map(Happening::Greet),
+        3 => number.clone().prop_map(Happening::Connect),
         6 => (number.clone(), 0_u32..20, any::<bool>(), prop::bool::weighted(0.1))
             .prop_map(|(n, busy, ready, draining)| Happening::Report(n, busy, ready, draining)),
         1 => number.clone().prop_map(Happening::Cut),
@@ -68,7 +68,7 @@ impl Seen {
                     assert!(self.started.contains(instance.as_str()), "{instance} is not ours");
                     self.kept.remove(instance.as_str());
                 }
-                Effect::Send { word: ServerMessage::Endpoints { endpoints, .. }, .. } => {
+                Effect::Send { message: ServerMessage::Endpoints { endpoints, .. }, .. } => {
                     for endpoint in endpoints.iter() {
                         let name = endpoint.instance.as_str();
                         assert!(!endpoint.address.is_empty(), "{name} has no address");
@@ -89,22 +89,27 @@ fn world() -> (Fixture, ReporterId, Vec<Effect>) {
     let mut world = Fixture::of(State::new(UndeclaredRevisions::Refuse));
     let declared = Event::Declare(Box::new(Declaration { launch, ..declaration }));
     let effects = world.apply(declared);
-    let door = world.activator();
-    (world, door, effects)
+    let activator = world.activator();
+    (world, activator, effects)
 }
 
 fn name(number: u8) -> String {
     format!("web-{number}")
 }
 
-fn step(world: &mut Fixture, seen: &mut Seen, door: ReporterId, what: &Happening) -> Vec<Effect> {
+fn step(
+    world: &mut Fixture,
+    seen: &mut Seen,
+    activator: ReporterId,
+    what: &Happening,
+) -> Vec<Effect> {
     seen.sequence += 1;
     match what {
         Happening::Pass(ms) => world.pass(*ms),
-        Happening::Wait(waiting) => world.activator_says(door, seen.sequence, *waiting),
+        Happening::Wait(waiting) => world.activator_says(activator, seen.sequence, *waiting),
         // Only what was started has a sidecar.
-        Happening::Greet(number) if seen.started.contains(&name(*number)) => {
-            world.greet_numbered(*number)
+        Happening::Connect(number) if seen.started.contains(&name(*number)) => {
+            world.connect_numbered(*number)
         }
         Happening::Report(number, busy, ready, draining) => {
             let Stat(mut report) = stat(seen.sequence, f64::from(*busy)).in_flight(*busy);
@@ -129,7 +134,7 @@ fn step(world: &mut Fixture, seen: &mut Seen, door: ReporterId, what: &Happening
             let (instance, ending) = (instance(&name(*number)), fixture::ending());
             world.apply(Event::InstanceEnded { instance, ending })
         }
-        Happening::Greet(_) => Vec::new(),
+        Happening::Connect(_) => Vec::new(),
     }
 }
 
@@ -144,11 +149,11 @@ proptest! {
     fn bounds_hold_and_nobody_is_sent_to_the_dead(
         happenings in prop::collection::vec(happening(), 1..120),
     ) {
-        let (mut world, door, effects) = world();
+        let (mut world, activator, effects) = world();
         let mut seen = Seen::default();
         seen.take(&effects);
         for what in &happenings {
-            let effects = step(&mut world, &mut seen, door, what);
+            let effects = step(&mut world, &mut seen, activator, what);
             seen.take(&effects);
             world.recount();
         }
@@ -162,7 +167,7 @@ proptest! {
         }
         prop_assert!(left <= seen.started.len());
         prop_assert_eq!(world.state.started(), 0);
-        world.apply(Event::Disconnected { reporter: door });
+        world.apply(Event::Disconnected { reporter: activator });
         let status = world.state.statuses().remove(0);
         prop_assert_eq!((status.ready, status.waiting, status.in_flight), (0, 0, 0));
         let late = world.pass(60_000);
@@ -176,14 +181,16 @@ proptest! {
         happenings in prop::collection::vec((happening(), 0_u8..3), 1..200),
     ) {
         let mut world = Fixture::remote(declaration(2, "0"));
-        let door = world.activator();
+        let activator = world.activator();
         let mut streams = Vec::new();
         for (sequence, (what, token)) in (1_u64..).zip(&happenings) {
             match what {
                 Happening::Pass(ms) => drop(world.pass(ms * 4)),
-                Happening::Wait(waiting) => drop(world.activator_says(door, sequence, *waiting)),
-                Happening::Greet(number) | Happening::End(number) => {
-                    streams.push(world.greet_with(&name(*number), "127.0.0.1:1", *token).0);
+                Happening::Wait(waiting) => {
+                    let _ = world.activator_says(activator, sequence, *waiting);
+                }
+                Happening::Connect(number) | Happening::End(number) => {
+                    streams.push(world.connect_with(&name(*number), "127.0.0.1:1", *token).0);
                 }
                 Happening::Report(number, busy, ready, draining) => {
                     let Some(stream) = streams.get(usize::from(*number)) else { continue };

@@ -1,4 +1,4 @@
-//! Nobody takes part uninvited. The newest greeting once won: whoever knew the name of an instance,
+//! Nobody takes part uninvited. The newest hello once won: whoever knew the name of an instance,
 //! and `shop-1` is a name that anybody can guess, was sent its requests, and whoever reported
 //! 2^32-1 waiting requests had three thousand instances wanted.
 
@@ -22,28 +22,28 @@ fn refusal(effects: &[Effect], of: ReporterId) -> Option<Refusal> {
 #[test]
 fn a_name_in_use_is_not_taken_over() {
     let mut world = Fixture::remote(declaration(10, "0"));
-    let door = world.activator();
-    let (honest, _) = world.greet_with("web-1", OURS, 1);
+    let activator = world.activator();
+    let (honest, _) = world.connect_with("web-1", OURS, 1);
     world.instance_says(honest, stat(1, 1.0).ready().in_flight(1));
-    let (thief, effects) = world.greet_with("web-1", THEIRS, 2);
+    let (thief, effects) = world.connect_with("web-1", THEIRS, 2);
     assert_eq!(refusal(&effects, thief), Some(Refusal::NameInUse(instance("web-1"))));
-    assert_eq!(told(&effects, door), None);
+    assert_eq!(told(&effects, activator), None);
     // What it says all the same is not heard, and its end changes nothing.
     world.instance_says(thief, stat(9, 50.0).in_flight(50));
     world.apply(Event::Disconnected { reporter: thief });
     let status = world.state.statuses().remove(0);
     assert_eq!((status.ready, status.in_flight), (1, 1));
     // Whoever shows no token at all proves nothing either.
-    let effects = world.greet("web", "web-1");
+    let effects = world.connect("web", "web-1");
     assert!(matches!(refusal(&effects, ReporterId(4)), Some(Refusal::NameInUse(_))), "{effects:?}");
 }
 
 #[test]
 fn the_same_reporter_is_back_at_once_though_half_its_old_stream_is_left() {
     let mut world = Fixture::remote(declaration(10, "0"));
-    let (before, _) = world.greet_with("web-1", OURS, 1);
+    let (before, _) = world.connect_with("web-1", OURS, 1);
     world.instance_says(before, stat(1, 1.0).ready().in_flight(1));
-    let (after, effects) = world.greet_with("web-1", OURS, 1);
+    let (after, effects) = world.connect_with("web-1", OURS, 1);
     assert_eq!(refusal(&effects, after), None);
     assert_eq!(refusal(&effects, before), Some(Refusal::Replaced));
     world.instance_says(after, stat(2, 1.0).ready().in_flight(3));
@@ -56,9 +56,9 @@ fn the_same_reporter_is_back_at_once_though_half_its_old_stream_is_left() {
 #[test]
 fn a_name_is_free_once_its_stream_has_ended() {
     let mut world = Fixture::remote(declaration(10, "0"));
-    let (first, _) = world.greet_with("web-1", OURS, 1);
+    let (first, _) = world.connect_with("web-1", OURS, 1);
     world.apply(Event::Disconnected { reporter: first });
-    let (second, effects) = world.greet_with("web-1", THEIRS, 2);
+    let (second, effects) = world.connect_with("web-1", THEIRS, 2);
     assert_eq!(refusal(&effects, second), None);
 }
 
@@ -67,19 +67,19 @@ fn what_we_started_is_where_we_started_it() {
     let mut world = Fixture::local(declaration(0, "1"));
     let (name, address) = (instance("web-1"), Arc::from(OURS));
     world.apply(Event::InstanceLaunched { instance: name, address });
-    let (thief, effects) = world.greet_with("web-1", THEIRS, 1);
+    let (thief, effects) = world.connect_with("web-1", THEIRS, 1);
     let refused = refusal(&effects, thief);
     assert!(matches!(refused, Some(Refusal::NotWhereItWasStarted { .. })), "{refused:?}");
-    let (thief, effects) = world.greet_with("rogue-1", OURS, 1);
+    let (thief, effects) = world.connect_with("rogue-1", OURS, 1);
     assert!(matches!(refusal(&effects, thief), Some(Refusal::Unknown(_))));
-    let (ours, effects) = world.greet_with("web-1", OURS, 1);
+    let (ours, effects) = world.connect_with("web-1", OURS, 1);
     assert_eq!(refusal(&effects, ours), None);
 }
 
 #[test]
 fn nobody_has_more_wanted_than_it_can_hold() {
     let mut world = Fixture::remote(declaration(10, "0"));
-    let (liar, _) = world.greet_with("web-1", OURS, 1);
+    let (liar, _) = world.connect_with("web-1", OURS, 1);
     for second in 0..10 {
         let mut report = stat(second + 1, 1e9).ready().in_flight(u32::MAX);
         report.0.waiting = u32::MAX;

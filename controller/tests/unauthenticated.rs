@@ -1,5 +1,5 @@
-//! Whoever does not show the secret is refused by every call of every service. The calls are those
-//! of the `.proto` files, so that one that is added later is held to it as well.
+//! Calls that do not carry the secret are refused by every method of every service. The calls are
+//! those of the `.proto` files, so that one that is added later is held to it as well.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -79,7 +79,7 @@ async fn every_call_of_every_service_asks_for_the_secret() {
     assert!(calls.contains(&"/tidegate.scale.v1.ScaleService/Explain".to_owned()), "{calls:?}");
     let good = format!("Bearer {SECRET}");
     let longer = format!("{good}x");
-    let strangers: [&[&str]; 7] = [
+    let unauthenticated: [&[&str]; 7] = [
         &[],
         &["Bearer "],
         &["Bearer another-secret-0123456789"],
@@ -89,19 +89,19 @@ async fn every_call_of_every_service_asks_for_the_secret() {
         &[&longer],
     ];
     for path in &calls {
-        for shown in strangers {
+        for shown in unauthenticated {
             assert_eq!(
                 call(&channel, path, shown).await,
                 Code::Unauthenticated,
                 "{path} {shown:?}"
             );
         }
-        // It is served to whoever shows the secret, and not merely unknown.
+        // It is served to a caller with the secret, and not merely unknown.
         let code = call(&channel, path, &[&good]).await;
         let is_served = !matches!(code, Code::Unauthenticated | Code::Unimplemented);
         assert!(is_served, "{path}: {code:?}");
     }
-    // What is no call is none for strangers and for friends.
+    // What is no call is none with or without the secret.
     for shown in [&[][..], &[&*good]] {
         let code = call(&channel, "/tidegate.stats.v1.StatsService/Nothing", shown).await;
         assert!(matches!(code, Code::Unauthenticated | Code::Unimplemented), "{code:?}");

@@ -1,4 +1,4 @@
-//! What a peer says first, overheard: it tells a controller from whatever else may listen there.
+//! The first byte that a peer sends: tells a controller from any other server at its address.
 
 use std::io;
 use std::pin::Pin;
@@ -11,39 +11,39 @@ use tokio::sync::oneshot;
 /// (RFC 9113, 3.4 and 6.5).
 const SETTINGS_BYTE: u8 = 0;
 
-/// First byte of a TLS alert, which is what TLS says to whoever does not speak it (RFC 8446, 5.1).
+/// First byte of a TLS alert, which a TLS server sends to a plaintext client (RFC 8446, 5.1).
 const TLS_ALERT_BYTE: u8 = 21;
 
-/// What was heard first.
+/// What the first byte shows.
 #[derive(Debug)]
-pub(crate) enum FirstWord {
+pub(crate) enum FirstByte {
     /// A peer that speaks HTTP/2.
     Http2,
-    /// One that speaks TLS, where we do not.
+    /// A peer that speaks TLS, where we do not.
     Tls,
-    /// One that speaks something else.
+    /// A peer that speaks another protocol.
     Other,
-    /// The end of the stream.
+    /// The peer closed the stream without a byte.
     None,
-    /// Why there is nothing to hear.
+    /// The read failed.
     Error(io::Error),
 }
 
-/// A stream whose first word is told.
+/// A stream whose first byte is reported.
 #[derive(Debug)]
-pub(crate) struct Overheard<T> {
+pub(crate) struct Peeked<T> {
     stream: T,
-    heard: Option<oneshot::Sender<FirstWord>>,
+    observer: Option<oneshot::Sender<FirstByte>>,
 }
 
-impl<T> Overheard<T> {
-    /// Tells `heard` the first word that is read from `stream`.
-    pub(crate) fn new(stream: T, heard: oneshot::Sender<FirstWord>) -> Self {
-        Self { stream, heard: Some(heard) }
+impl<T> Peeked<T> {
+    /// Sends to `observer` what the first read from `stream` shows.
+    pub(crate) fn new(stream: T, observer: oneshot::Sender<FirstByte>) -> Self {
+        Self { stream, observer: Some(observer) }
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Overheard<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for Peeked<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -51,31 +51,31 @@ impl<T: AsyncRead + Unpin> AsyncRead for Overheard<T> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
-        let Some(heard) = self.heard.take() else { return Poll::Ready(read) };
-        let (word, read) = match read {
-            Ok(()) => (word(buffer.filled().get(before)), Ok(())),
-            // Whoever waits for the word is told why; here it is enough that there is none.
+        let Some(observer) = self.observer.take() else { return Poll::Ready(read) };
+        let (classified, read) = match read {
+            Ok(()) => (classify(buffer.filled().get(before)), Ok(())),
+            // The observer receives the error; the reader receives the end of the stream.
             Err(error) => {
                 let kind = error.kind();
-                (FirstWord::Error(error), Err(kind.into()))
+                (FirstByte::Error(error), Err(kind.into()))
             }
         };
-        // When nobody waits any more nobody has to know.
-        let _ = heard.send(word);
+        // The observer may have stopped waiting.
+        let _ = observer.send(classified);
         Poll::Ready(read)
     }
 }
 
-fn word(first: Option<&u8>) -> FirstWord {
+fn classify(first: Option<&u8>) -> FirstByte {
     match first {
-        None => FirstWord::None,
-        Some(&SETTINGS_BYTE) => FirstWord::Http2,
-        Some(&TLS_ALERT_BYTE) => FirstWord::Tls,
-        Some(_) => FirstWord::Other,
+        None => FirstByte::None,
+        Some(&SETTINGS_BYTE) => FirstByte::Http2,
+        Some(&TLS_ALERT_BYTE) => FirstByte::Tls,
+        Some(_) => FirstByte::Other,
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Overheard<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for Peeked<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -112,20 +112,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_the_first_word_is_told_and_all_is_read() {
+    async fn the_first_byte_is_classified_and_all_is_read() {
         for (said, expected) in
             [(&b"\0\0\0\x04\0"[..], "Http2"), (b"\x15\x03\x03", "Tls"), (b"HTTP/1.1 400", "Other")]
         {
             let (ours, mut theirs) = tokio::io::duplex(64);
-            let (heard, first_word) = oneshot::channel();
-            let mut stream = Overheard::new(ours, heard);
+            let (observer, first_byte) = oneshot::channel();
+            let mut stream = Peeked::new(ours, observer);
             theirs.write_all(said).await.expect("there is room");
             drop(theirs);
             let mut read = Vec::new();
             stream.read_to_end(&mut read).await.expect("readable");
             assert_eq!(read, said);
-            let word = first_word.await.expect("it is told");
-            assert_eq!(format!("{word:?}"), expected);
+            let classified = first_byte.await.expect("it is told");
+            assert_eq!(format!("{classified:?}"), expected);
         }
     }
 }
