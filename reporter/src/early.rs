@@ -103,7 +103,7 @@ mod tests {
     /// How long until there is news, of the next minute.
     async fn after(watch: &mut QueueWatch, queue: &TestQueue) -> Option<Duration> {
         let from = Instant::now();
-        let news = timeout(Duration::from_secs(60), watch.news(line)).await;
+        let news = timeout(Duration::from_secs(60), watch.news(queue)).await;
         news.ok().map(|()| from.elapsed())
     }
 

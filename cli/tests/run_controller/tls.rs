@@ -160,7 +160,7 @@ fn the_secret_is_asked_for_over_tls_as_well() {
     let Shown(mut variables) = stage.trusting(&stage.authority, Some(&stage.client));
     variables.push(("TIDEGATE_SECRET", "another-secret-0123456789".to_owned()));
     let by_client = ["is not this controller's", "TIDEGATE_SECRET", "TIDEGATE_SECRET_FILE"];
-    let told: [&[&str]; 2] = [&by_client, &["turned away", "is not this controller's"]];
+    let told: [&[&str]; 2] = [&by_client, &["a client was refused", "is not this controller's"]];
     is_refused(&Shown(variables), &mut controller, &address, told);
 }
 

@@ -220,7 +220,7 @@ impl World {
         theirs.apply(BEGIN_MS, Event::Declare(Box::new(declaration(model))));
         let name = InstanceName::new("activator").expect("a name");
         let hello = Hello::Activator { name, max_waiting: 0, token: None };
-        theirs.apply(BEGIN_MS, Event::Connected { reporter: ACTIVATOR, greeting: hello });
+        theirs.apply(BEGIN_MS, Event::Connected { reporter: ACTIVATOR, hello });
         for number in 0..ready {
             let hello = Hello::QueueProxy {
                 revision: RevisionId::new("default", "web").expect("a name"),
@@ -231,10 +231,7 @@ impl World {
                 start_unix_ms: 1,
                 token: None,
             };
-            theirs.apply(
-                BEGIN_MS,
-                Event::Connected { reporter: instance_stream(number), greeting: hello },
-            );
+            theirs.apply(BEGIN_MS, Event::Connected { reporter: instance_stream(number), hello });
         }
         let scaler =
             Scaler::new(model, nanos_of(BEGIN_MS), Explains::No).expect("settings are good");
