@@ -45,7 +45,7 @@ impl AdaptiveLimit {
     pub fn sample(&self, service: Duration, gate: &Gate) {
         let now = Moment::from(gate.uptime());
         let in_flight = gate.levels().executing.saturating_add(1);
-        // The lock is released before the gate wakes anybody.
+        // The lock is released before the gate wakes waiting requests.
         let changed = self.adaptive.lock().sample(now, service, in_flight);
         if let Some(limit) = changed {
             gate.resize(limit);

@@ -1,4 +1,4 @@
-//! What a request on the main listener is: somebody's question whether we live, or traffic.
+//! Whether a request on the main listener is a probe or traffic.
 //!
 //! Path and method do not matter. The order of the tests does.
 
@@ -14,7 +14,7 @@ use crate::probe::{ProbeResult, Prober};
 pub enum Kind {
     /// Is the app ready?
     Readiness,
-    /// A prober that asks for somebody else than us; its question is repeated to it.
+    /// A probe for another component; its name is repeated in the response.
     WrongProbe(Vec<u8>),
     /// Is this the network that it should be? The hash is echoed.
     Network(HeaderValue),
@@ -24,12 +24,12 @@ pub enum Kind {
     Traffic,
 }
 
-/// Tells what a request is from its headers.
+/// Classifies a request by its headers.
 pub fn classify(headers: &HeaderMap) -> Kind {
     let asked = probe::asks(headers);
     if probe::is_from_prober(headers) {
-        let asks_us = asked == probe::QUEUE.as_bytes();
-        return if asks_us { Kind::Readiness } else { Kind::WrongProbe(asked.to_vec()) };
+        let asks_sidecar = asked == probe::QUEUE.as_bytes();
+        return if asks_sidecar { Kind::Readiness } else { Kind::WrongProbe(asked.to_vec()) };
     }
     if asked == probe::NETWORK.as_bytes() {
         return match probe::hash(headers) {
@@ -40,8 +40,8 @@ pub fn classify(headers: &HeaderMap) -> Kind {
     Kind::Traffic
 }
 
-/// The answer to a probe. Traffic is not asked here; it would get what a probe without a hash gets.
-/// Cancel safe.
+/// The response to a probe. Traffic is never passed here; it would get the response of a probe
+/// without a hash. Cancel safe.
 pub async fn respond(kind: Kind, draining: &Draining, prober: &Prober) -> Reply {
     if draining.is_on() {
         return Reply::error(StatusCode::SERVICE_UNAVAILABLE, text::SHUTTING_DOWN);

@@ -1,7 +1,7 @@
-//! How the sidecar ends: quietly, with every request answered.
+//! How the sidecar shuts down: after a quiet period, with every request answered.
 //!
-//! [`Machine`] decides and knows no clock; [`Draining`] is what the data path sees of it, two
-//! atomics; [`coordinate`](crate::process) carries it out.
+//! [`Machine`] decides and knows no clock; [`Draining`] is the part that the data path reads and
+//! writes, two atomics; [`process`](crate::process) carries the decisions out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::settings;
 
-/// Where the drain stands.
+/// The stage of the drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// No drain.
@@ -33,7 +33,7 @@ pub struct Machine {
     signalled: bool,
 }
 
-/// What the data path looks like now.
+/// The traffic of the data path now.
 #[derive(Debug, Clone, Copy)]
 pub struct Traffic {
     /// When the last request arrived during this drain, if any.
@@ -48,18 +48,19 @@ impl Machine {
         Self { settings, stage: Stage::Serving, began: None, signalled: false }
     }
 
-    /// Where the drain stands.
+    /// The stage of the drain.
     pub fn stage(&self) -> Stage {
         self.stage
     }
 
-    /// The process was told to end.
+    /// The process got a signal to end.
     pub fn signal(&mut self, now: Instant) {
         self.signalled = true;
         self.begin(now);
     }
 
-    /// Somebody waits for the drain; it begins early and is undone if no signal follows.
+    /// The platform waits for the drain (`/wait-for-drain`): it begins before the signal, and is
+    /// undone if none follows.
     pub fn ask(&mut self, now: Instant) {
         self.begin(now);
     }
@@ -71,7 +72,7 @@ impl Machine {
         }
     }
 
-    /// Goes on by one stage if time and traffic allow. Look at the traffic anew after each step: it
+    /// Advances by one stage if time and traffic allow. Read the traffic again after each step: it
     /// changes with the stage.
     pub fn advance(&mut self, now: Instant, traffic: Traffic) -> Stage {
         if self.next_change(traffic).is_some_and(|change| now >= change) {
@@ -104,7 +105,7 @@ impl Machine {
     }
 }
 
-/// What the data path sees of the drain. Cheap to clone; all clones are the same drain.
+/// The data path's view of the drain. Cheap to clone; all clones are the same drain.
 #[derive(Debug, Clone)]
 pub struct Draining {
     shared: Arc<Shared>,
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_data_path_tells_only_during_a_drain() {
+    fn requests_are_noted_only_during_a_drain() {
         let draining = Draining::new();
         draining.touch();
         assert_eq!(draining.last_request(), None);

@@ -1,17 +1,17 @@
-//! The async gate: the pure breaker and meter behind one lock, with wakers for those who wait.
+//! The async gate: the pure breaker and meter behind one lock, with wakers for the requests that wait.
 //!
 //! A request [`Gate::arrive`]s. It gets a [`Permit`], or a [`Waiting`] future that resolves to one,
 //! or a refusal. Dropping the permit is the only way a slot is given back, and dropping a waiting
-//! future leaves the line (or gives back the slot, if it was called a moment before), so that
+//! future leaves the queue (or gives back the slot, if it was called a moment before), so that
 //! cancellation at any point loses nothing. Entering without waiting allocates nothing.
 //!
-//! A permit whose client has gone may be held on for the app ([`Permit::abandon`]): it then counts
-//! as before, and in a series of its own.
+//! A permit whose client has gone may be held until the app is done ([`Permit::abandon`]): it then
+//! counts as before, and in a series of its own.
 //!
-//! Every decision is [`tidegate_admission`]'s; this module only remembers whom to wake.
+//! Every decision is [`tidegate_admission`]'s; this module only keeps the wakers.
 //!
-//! Modules in reading order: `state` what the lock guards, `core` what may happen to it
-//! (generic over the lock, so that loom can model it), then the tokio face below.
+//! Modules in reading order: `state`, what the lock protects; `core`, the operations on it, generic
+//! over the lock so that loom can model them; then the types below, which tie both to tokio.
 
 mod core;
 #[cfg(test)]
@@ -40,7 +40,7 @@ pub use self::state::{Levels, PeriodStats};
 pub enum Admission {
     /// It may run for as long as it holds the permit.
     Entered(Permit),
-    /// It stands in line: await the permit.
+    /// It waits in the queue: await the permit.
     Waiting(Waiting),
     /// It may neither enter nor wait.
     Refused(Refusal),
@@ -53,18 +53,18 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate that nobody has entered yet.
-    pub fn new(limit: Limit, line: QueueSettings) -> Self {
-        let state = State::new(Breaker::new(limit, line), Meter::new(Moment::ZERO));
-        let ground = TokioEnv {
+    /// A gate without requests.
+    pub fn new(limit: Limit, queue: QueueSettings) -> Self {
+        let state = State::new(Breaker::new(limit, queue), Meter::new(Moment::ZERO));
+        let env = TokioEnv {
             opened: Instant::now(),
             state: Mutex::new(state),
-            line_formed: Notify::new(),
+            queue_formed: Notify::new(),
         };
-        Self { core: Arc::new(Core::new(ground)) }
+        Self { core: Arc::new(Core::new(env)) }
     }
 
-    /// A request arrives. It is counted from now on until its permit or its place is dropped.
+    /// A request arrives. It is counted until its permit or its place in the queue is dropped.
     pub fn arrive(&self, source: Source) -> Admission {
         match self.core.arrive(source) {
             Ok(Ok(slot)) => Admission::Entered(Permit { slot }),
@@ -77,11 +77,11 @@ impl Gate {
         }
     }
 
-    /// Arrives, and waits if it must. Cancel safe: dropping the future leaves the line.
+    /// Arrives, and waits if it must. Cancel safe: dropping the future leaves the queue.
     ///
     /// # Errors
     ///
-    /// [`Refusal::LineFull`] at once, [`Refusal::WaitedTooLong`] after the line's longest wait.
+    /// [`Refusal::QueueFull`] at once, [`Refusal::WaitedTooLong`] after the queue's longest wait.
     pub async fn enter(&self, source: Source) -> Result<Permit, Refusal> {
         match self.arrive(source) {
             Admission::Entered(permit) => Ok(permit),
@@ -90,20 +90,20 @@ impl Gate {
         }
     }
 
-    /// Changes the limit at once. Those inside finish; those in line enter as there is room.
+    /// Changes the limit at once. Requests inside finish; those that wait enter as there is room.
     pub fn resize(&self, limit: Limit) {
         self.core.resize(limit);
     }
 
-    /// Changes the bounds of the line for those who arrive from now on.
-    pub fn set_queue(&self, line: QueueSettings) {
-        self.core.env().with(|state| state.breaker.set_queue(line));
+    /// Changes the bounds of the queue for requests that arrive from now on.
+    pub fn set_queue(&self, queue: QueueSettings) {
+        self.core.env().with(|state| state.breaker.set_queue(queue));
     }
 
-    /// Closes the period of the statistics and opens the next.
-    pub fn cut(&self) -> PeriodStats {
+    /// The statistics since the last call; begins the next period.
+    pub fn take_period(&self) -> PeriodStats {
         let now = self.core.env().now();
-        self.core.env().with(|state| state.cut(now))
+        self.core.env().with(|state| state.take_period(now))
     }
 
     /// How many execute and wait now, and the limit in force.
@@ -116,41 +116,41 @@ impl Gate {
         self.core.env().opened.elapsed()
     }
 
-    /// Resolves when a request had to wait while nobody else did. Wake-ups do not pile up: a line
-    /// that formed while nobody awaited this resolves the next call at once. Cancel safe.
+    /// Resolves when a request joins the empty queue. Wake-ups do not pile up: a queue that formed
+    /// while this was not awaited resolves the next call at once. Cancel safe.
     pub async fn queue_formed(&self) {
-        self.core.env().line_formed.notified().await;
+        self.core.env().queue_formed.notified().await;
     }
 
-    /// Resolves when nobody is inside, executing or waiting. Cancel safe.
+    /// Resolves when no request is inside, executing or waiting. Cancel safe.
     pub async fn empty(&self) {
         std::future::poll_fn(|context| self.core.poll_empty(context.waker())).await;
     }
 }
 
-/// The right to run. Dropping it gives the slot to the next in line.
+/// The right to run. Dropping it gives the slot to the next in the queue.
 #[derive(Debug)]
 pub struct Permit {
     slot: Slot<TokioEnv>,
 }
 
 impl Permit {
-    /// The request's client has gone, or its time is up, while the app works at it. Counts it, and
-    /// gives how long the permit is to be held at most; `None` lets it go. Call it once.
+    /// The request's client has gone, or its time is up, while the app works on it. Counts it, and
+    /// gives how long the permit is to be held at most; `None` releases it. Call it once.
     pub fn abandon(&mut self, rule: Abandoned) -> Option<Duration> {
         self.slot.abandon(rule)
     }
 }
 
-/// A place in line: resolves to a permit, or to [`Refusal::WaitedTooLong`].
+/// A place in the queue: resolves to a permit, or to [`Refusal::WaitedTooLong`].
 ///
-/// Dropping it leaves the line. It must not be polled again after it has resolved; if it is, it
+/// Dropping it leaves the queue. It must not be polled again after it has resolved; if it is, it
 /// stays pending.
 #[derive(Debug)]
-#[must_use = "a place in line is left when this is dropped"]
+#[must_use = "the queue is left when this is dropped"]
 pub struct Waiting {
     place: Place<TokioEnv>,
-    /// Only with a longest wait: the line's own deadline.
+    /// Only with a longest wait: this request's deadline.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -163,8 +163,8 @@ impl Future for Waiting {
         if outcome.is_pending() {
             let passed = this.sleep.as_mut().map(|sleep| sleep.as_mut().poll(context));
             if passed == Some(Poll::Ready(())) {
-                // The timer must not be polled again, and once is enough: the line's deadlines
-                // rise, so this one has expired with all before it.
+                // The timer must not be polled again, and once is enough: deadlines rise along the
+                // queue, so this request has expired with all before it.
                 this.sleep = None;
                 this.place.expire();
                 outcome = this.place.poll(context.waker());
@@ -179,7 +179,7 @@ impl Future for Waiting {
 struct TokioEnv {
     opened: Instant,
     state: Mutex<State>,
-    line_formed: Notify,
+    queue_formed: Notify,
 }
 
 impl TokioEnv {
@@ -198,6 +198,6 @@ impl Env for TokioEnv {
     }
 
     fn queue_formed(&self) {
-        self.line_formed.notify_one();
+        self.queue_formed.notify_one();
     }
 }

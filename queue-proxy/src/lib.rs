@@ -5,24 +5,24 @@
 //! take the place of Knative's own sidecar, and adds settings under the prefix `TIDEGATE_`.
 //!
 //! It must never decide how many instances there are, hold a Kubernetes client, write a file that
-//! nobody asked for, make a request wait for the controller, or lose one on its way down.
+//! is not configured, make a request wait for the controller, or lose one while it shuts down.
 //!
 //! Modules in reading order:
 //!
-//! * [`environment`], [`settings`]: what was typed, and what is true; [`identity`]: who we are.
+//! * [`environment`], [`settings`]: the variables, and the validated settings; [`identity`]: the
+//!   names of instance and revision.
 //! * [`process`]: from settings to a running process, and to its end.
 //! * [`proxy`]: the data path, from [`dispatch`] (probe or traffic?) through [`gate`] (enter, wait
-//!   or be refused; with [`capacity`] a limit that follows latency) to the app; [`respond`] turns
+//!   or be refused; with [`adaptive_limit`] a limit that follows latency) to the app; [`respond`] turns
 //!   failures into HTTP.
-//! * [`probe`]: is the app ready? [`drain`]: how it all ends.
-//! * [`statistics`]: how busy it is, for autoscalers; [`observe`] tells everybody else:
-//!   [`metrics`], [`request_log`], [`record`], [`trace`], [`otlp`];
-//!   [`secrets`] says what of a URL they may write down, [`sink`] keeps slow readers off the data
-//!   path.
-//! * [`tls`], [`logging`]: as they say.
+//! * [`probe`]: is the app ready? [`drain`]: how the sidecar shuts down.
+//! * [`statistics`]: the load, for autoscalers; [`observe`] publishes single requests to
+//!   [`metrics`], [`request_log`], [`record`], [`trace`] and [`otlp`]; [`secrets`] masks URLs for
+//!   them, [`nonblocking_writer`] keeps slow readers off the data path.
+//! * [`tls`] and [`logging`]: the main listener's TLS, and the log of the process.
 //!
-//! What Knative calls its headers and variables, and how it tells a probe, is `tidegate-knative`'s;
-//! how Go reads numbers and fills templates, `tidegate-go-text`'s.
+//! Knative's names of headers and variables and its rules for probes are in `tidegate-knative`; Go's
+//! parsing of numbers and its templates in `tidegate-go-text`.
 
 pub mod adaptive_limit;
 pub mod dispatch;

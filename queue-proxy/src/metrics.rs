@@ -1,5 +1,5 @@
 //! Request metrics for Prometheus, by the names, labels and buckets that Knative's dashboards use,
-//! and some that answer what its users ask for: where the time went, who was refused and why.
+//! and some that answer what its users ask for: where the time went, what was refused and why.
 //!
 //! Nothing here exists unless the configuration asks for it. Label values that clients choose are
 //! bounded in number and length.
@@ -56,7 +56,7 @@ struct Exchanges {
     response_size: Histogram,
     client_duration: Histogram,
     client_request_size: Histogram,
-    /// Counts those that are told apart by less than their labels.
+    /// Counts those whose series lacks some of their labels.
     folded: Option<Counter>,
 }
 
@@ -89,12 +89,12 @@ pub struct Lost {
     pub spans: u64,
 }
 
-/// Whether the gauge of the line exists: as in Knative it is absent without a limit.
+/// Whether the gauge of the queue exists: as in Knative it is absent without a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DepthGauge {
     /// It exists.
     Shown,
-    /// There is no line.
+    /// There is no queue.
     Absent,
 }
 
@@ -111,7 +111,7 @@ pub struct Observation<'a> {
     pub scheme: &'static str,
     /// The value of `kn.route.tag`.
     pub tag: &'a str,
-    /// What the client was told; 500 when it was cut off.
+    /// The status that the client got; 500 when the response was cut off.
     pub status: u16,
     /// Body bytes towards the app.
     pub request_bytes: u64,
@@ -119,11 +119,11 @@ pub struct Observation<'a> {
     pub response_bytes: u64,
     /// From arrival to the end.
     pub latency: Duration,
-    /// In line.
+    /// In the queue.
     pub wait: Duration,
     /// In the app; `None` when it never got there.
     pub service: Option<Duration>,
-    /// Whether the message was cut off.
+    /// Whether the response was cut off.
     pub ending: Ending,
 }
 
@@ -133,7 +133,7 @@ pub enum Ending {
     /// With a whole response.
     #[default]
     Whole,
-    /// Cut off; Knative's HTTP metrics know nothing of it.
+    /// Cut off, which Knative's HTTP metrics have no label for.
     Aborted,
 }
 
@@ -218,14 +218,14 @@ impl Metrics {
     }
 
     /// Once a second: gauges follow the gate.
-    pub fn tick(&self, cut: &PeriodStats, lost: Lost) {
-        self.shared.show(cut.levels);
+    pub fn tick(&self, stats: &PeriodStats, lost: Lost) {
+        self.shared.show(stats.levels);
         self.shared.own.record_lost.set(lost.record_rows as f64);
         self.shared.own.log_lost.set(lost.log_lines as f64);
         self.shared.own.spans_dropped.absolute(lost.spans);
     }
 
-    /// Everything as it is now, for whoever exports it.
+    /// Everything as it is now, for an exporter.
     pub fn gather(&self, levels: Levels) -> Vec<Family> {
         self.shared.show(levels);
         self.shared.registry.gather()

@@ -175,25 +175,25 @@ mod tests {
     #[test]
     fn every_line_arrives_in_order() {
         let memory = Memory::default();
-        let (sink, flush) = NonBlockingWriter::start("test", memory.clone()).unwrap();
+        let (writer, flush) = NonBlockingWriter::start("test", memory.clone()).unwrap();
         let mut expected = Vec::new();
         for number in 0..1000 {
             let line = format!("{number}\n");
-            sink.write(line.as_bytes());
+            writer.write(line.as_bytes());
             expected.extend_from_slice(line.as_bytes());
         }
         flush.finish();
         assert_eq!(*memory.0.lock(), expected);
-        assert_eq!((sink.dropped(), sink.failed()), (0, 0));
+        assert_eq!((writer.dropped(), writer.failed()), (0, 0));
     }
 
     #[test]
     fn a_full_disk_is_counted_and_not_fatal() {
-        let (sink, flush) = NonBlockingWriter::start("test", FullDisk).unwrap();
-        sink.write(b"one\n");
-        sink.write(b"two\n");
+        let (writer, flush) = NonBlockingWriter::start("test", FullDisk).unwrap();
+        writer.write(b"one\n");
+        writer.write(b"two\n");
         flush.finish();
-        assert_eq!(sink.failed(), 2);
+        assert_eq!(writer.failed(), 2);
     }
 
     #[test]
@@ -210,11 +210,11 @@ mod tests {
             }
         }
         let (_release, stuck) = sync_channel(1);
-        let (sink, _flush) = NonBlockingWriter::start("test", Stuck(stuck)).unwrap();
+        let (writer, _flush) = NonBlockingWriter::start("test", Stuck(stuck)).unwrap();
         let line = vec![b'x'; 64 << 10];
         for _ in 0..64 {
-            sink.write(&line);
+            writer.write(&line);
         }
-        assert!(sink.dropped() >= 30, "{} lines dropped", sink.dropped());
+        assert!(writer.dropped() >= 30, "{} lines dropped", writer.dropped());
     }
 }

@@ -1,6 +1,6 @@
-//! What is remembered about one request while it is on its way, and told to whoever listens.
+//! What is kept of one request while it is in flight, for metrics, logs, traces and the recording.
 //!
-//! With nobody listening this costs a few loads: nothing is copied, no clock is read twice.
+//! With none of them enabled this costs a few loads: nothing is copied, no clock is read twice.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -16,10 +16,10 @@ use crate::request_log::{self, RequestFacts, RequestLogger, ResponseFacts};
 use crate::statistics::Outcomes;
 use crate::trace::{Trace, Tracer};
 
-/// Nginx's status for a client that went away; nobody receives it.
+/// Nginx's status for a client that has gone; it is recorded and never sent.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-/// Everybody who wants to know about requests.
+/// Everything that observes requests.
 #[derive(Debug, Clone)]
 pub struct Observers {
     /// Counts for the controller.
@@ -34,7 +34,7 @@ pub struct Observers {
     pub tracer: Option<Tracer>,
 }
 
-/// One request on its way.
+/// One request in flight.
 #[derive(Debug)]
 pub struct RequestObservation {
     arrived: SystemTime,
@@ -54,19 +54,19 @@ struct Facts {
     measured: bool,
 }
 
-/// When a request went through the gate.
+/// When a request entered the gate and left the app.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RequestTimestamps {
     /// When it got its slot.
     pub entered: Option<Instant>,
-    /// When the app was done with it, where somebody wants to know.
+    /// When the app was done with it, where an observer needs that.
     pub left: Option<Instant>,
     /// Whether the response was cut short.
     pub ending: Ending,
 }
 
 impl RequestTimestamps {
-    /// How long the app had it; `None` when it never got there.
+    /// How long the app worked on it; `None` when it never reached the app.
     pub fn service(&self) -> Option<Duration> {
         let left = self.left.unwrap_or_else(Instant::now);
         self.entered.map(|entered| left - entered)
@@ -74,18 +74,18 @@ impl RequestTimestamps {
 }
 
 impl Observers {
-    /// Whether anybody wants to know about single requests.
-    pub fn are_listening(&self) -> bool {
+    /// Whether single requests are observed.
+    pub fn are_enabled(&self) -> bool {
         self.metrics.is_some()
             || self.log.is_some()
             || self.recorder.is_some()
             || self.tracer.is_some()
     }
 
-    /// Begins to observe; `None` when nobody wants to know about this one. A sampled request's
-    /// trace context is handed on in its head.
+    /// Begins to observe; `None` when nothing observes this request. A sampled request's trace
+    /// context is injected into its head.
     pub fn begin(&self, exchange: &mut Exchange, cold: Cold) -> Option<RequestObservation> {
-        if !self.are_listening() {
+        if !self.are_enabled() {
             return None;
         }
         let head = exchange.head();
@@ -111,42 +111,42 @@ impl Observers {
         Some(RequestObservation { arrived: SystemTime::now(), facts, recorded, trace, cold })
     }
 
-    /// Tells everybody how it ended.
+    /// Publishes how it ended.
     pub fn finish(
         &self,
-        story: &RequestObservation,
+        observation: &RequestObservation,
         exchange: &Exchange,
-        passage: RequestTimestamps,
+        timestamps: RequestTimestamps,
     ) {
         let report = exchange.report();
         let now = Instant::now();
         let latency = now - exchange.started();
-        let wait = passage.entered.map_or(latency, |entered| entered - exchange.started());
-        let service = passage.service();
+        let wait = timestamps.entered.map_or(latency, |entered| entered - exchange.started());
+        let service = timestamps.service();
         let status = report.status.map_or(CLIENT_CLOSED_REQUEST, |status| status.as_u16());
         let row = Row {
-            start: story.arrived,
+            start: observation.arrived,
             wait,
             service: service.unwrap_or_default(),
-            // Tunnels answer 101; everyone who counts requests wants to see a success.
+            // A tunnel's status is 101; what counts requests by class expects a success.
             status: if status == 101 { 200 } else { status },
             request_bytes: report.request_bytes,
             response_bytes: report.response_bytes,
-            cold: story.cold,
+            cold: observation.cold,
         };
-        if let (true, Some(recorder)) = (story.recorded, &self.recorder) {
+        if let (true, Some(recorder)) = (observation.recorded, &self.recorder) {
             recorder.write(&row);
         }
-        if let (Some(tracer), Some(trace)) = (&self.tracer, &story.trace) {
-            tracer.finish(trace, exchange, passage.entered);
+        if let (Some(tracer), Some(trace)) = (&self.tracer, &observation.trace) {
+            tracer.finish(trace, exchange, timestamps.entered);
         }
-        if let Some(facts) = &story.facts {
-            self.tell(facts, &row, latency, passage);
+        if let Some(facts) = &observation.facts {
+            self.publish(facts, &row, latency, timestamps);
         }
     }
 
-    fn tell(&self, facts: &Facts, row: &Row, latency: Duration, passage: RequestTimestamps) {
-        let service = passage.service();
+    fn publish(&self, facts: &Facts, row: &Row, latency: Duration, timestamps: RequestTimestamps) {
+        let service = timestamps.service();
         if let (true, Some(metrics)) = (facts.measured, &self.metrics) {
             metrics.finished(&Observation {
                 method: &facts.request.method,
@@ -160,7 +160,7 @@ impl Observers {
                 latency,
                 wait: row.wait,
                 service,
-                ending: passage.ending,
+                ending: timestamps.ending,
             });
         }
         if let (true, Some(log)) = (facts.logged, &self.log) {

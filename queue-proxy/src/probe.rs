@@ -1,5 +1,5 @@
-//! Is the app ready? Asked by the platform through [`Prober::check`], and by ourselves through
-//! [`watch`], which pushes the answer the moment it changes.
+//! Whether the app is ready: on the platform's request through [`Prober::check`], and continuously
+//! through [`watch`], which notifies of each change.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -25,7 +25,7 @@ use spec::{Handler, Pace, ProbeSpec, ReadinessSpec};
 pub const AGGRESSIVE_PERIOD: Duration = Duration::from_millis(50);
 /// Limit of one aggressive attempt, as in Knative.
 pub const AGGRESSIVE_ATTEMPT: Duration = Duration::from_millis(100);
-/// Limit of all aggressive attempts for one question, as in Knative.
+/// Limit of all aggressive attempts for one check, as in Knative.
 pub const AGGRESSIVE_TOTAL: Duration = Duration::from_secs(10);
 /// At most one line about failed probes in this time: a pod that never gets ready must not fill
 /// the log.
@@ -40,17 +40,17 @@ pub enum ProbeResult {
     NotReady,
 }
 
-/// Whether the app may get traffic, as the watch tells it.
+/// Whether the app may get traffic, as the watch found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
     /// It may.
     Ready,
-    /// It may not: what was tried, what came of it and since when, for people. One line of at most
-    /// [`failure::LONGEST_REASON`] bytes.
+    /// It may not: what was tried, how it failed and since when, as text for people. One line of at
+    /// most [`failure::LONGEST_REASON`] bytes.
     NotReady(Arc<str>),
 }
 
-/// Answers whether the app is ready. Questions that are asked at the same time share one answer.
+/// Checks whether the app is ready. Checks at the same time share one round of probes.
 #[derive(Debug, Clone)]
 pub struct Prober {
     shared: Arc<Shared>,
@@ -61,7 +61,7 @@ struct Shared {
     probes: Vec<Probe>,
     /// The answer that is being found, if any.
     running: Mutex<Option<Receiver<Option<ProbeResult>>>>,
-    complaints: Complaints,
+    failure_log: FailureLog,
 }
 
 #[derive(Debug)]
@@ -83,21 +83,22 @@ impl Prober {
             shared: Arc::new(Shared {
                 probes: probes.collect(),
                 running: Mutex::new(None),
-                complaints: Complaints::default(),
+                failure_log: FailureLog::default(),
             }),
         }
     }
 
-    /// Whether the answer needs no probe at all.
+    /// Whether no probe is configured.
     pub fn is_always_ready(&self) -> bool {
         self.shared.probes.is_empty()
     }
 
-    /// Finds the answer, or joins those who already wait for it.
+    /// Runs a round of probes, or joins the one that runs.
     ///
     /// # Cancel safety
     ///
-    /// Giving up does not stop the probe: others may wait for it, and its result counts.
+    /// Dropping the future does not stop the round: other checks may wait for it, and its result
+    /// counts.
     pub async fn check(&self) -> ProbeResult {
         if self.is_always_ready() {
             return ProbeResult::Ready;
@@ -107,19 +108,19 @@ impl Prober {
             match &*running {
                 Some(answer) => answer.clone(),
                 None => {
-                    let (tell, answer) = channel(None);
+                    let (sender, answer) = channel(None);
                     *running = Some(answer.clone());
                     let shared = Arc::clone(&self.shared);
                     tokio::spawn(async move {
                         let verdict = shared.round().await;
                         *shared.running.lock() = None;
-                        tell.send_replace(Some(verdict));
+                        sender.send_replace(Some(verdict));
                     });
                     answer
                 }
             }
         };
-        // An error means that the runtime ends; nobody is left to get traffic.
+        // An error means that the runtime ends: no traffic follows.
         match answer.wait_for(Option::is_some).await {
             Ok(verdict) => verdict.unwrap_or(ProbeResult::NotReady),
             Err(_) => ProbeResult::NotReady,
@@ -130,8 +131,8 @@ impl Prober {
         &self.shared.probes
     }
 
-    fn complaints(&self) -> &Complaints {
-        &self.shared.complaints
+    fn failure_log(&self) -> &FailureLog {
+        &self.shared.failure_log
     }
 }
 
@@ -141,7 +142,7 @@ impl Shared {
         let mut tasks = tokio::task::JoinSet::new();
         for index in 0..self.probes.len() {
             let shared = Arc::clone(self);
-            tasks.spawn(async move { shared.probes[index].check(&shared.complaints).await });
+            tasks.spawn(async move { shared.probes[index].check(&shared.failure_log).await });
         }
         while let Some(result) = tasks.join_next().await {
             if !matches!(result, Ok(ProbeResult::Ready)) {
@@ -154,15 +155,15 @@ impl Shared {
 }
 
 impl Probe {
-    async fn check(&self, complaints: &Complaints) -> ProbeResult {
+    async fn check(&self, failure_log: &FailureLog) -> ProbeResult {
         match self.spec.pace {
             Pace::Once(limit) => match attempt(&self.spec.handler, limit).await {
                 Ok(()) => {
-                    complaints.forget();
+                    failure_log.forget();
                     ProbeResult::Ready
                 }
                 Err(failure) => {
-                    complaints.log(&failure.to_string());
+                    failure_log.log(&failure.to_string());
                     ProbeResult::NotReady
                 }
             },
@@ -229,18 +230,18 @@ async fn within<T>(
 
 /// Logs failed probes: each reason when it comes up, and one line a second at most.
 #[derive(Debug, Default)]
-struct Complaints {
-    last: Mutex<Option<Complaint>>,
+struct FailureLog {
+    last: Mutex<Option<LoggedFailure>>,
     suppressed: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Complaint {
+struct LoggedFailure {
     at: Instant,
     reason: String,
 }
 
-impl Complaints {
+impl FailureLog {
     /// Logs the reason, unless it is the one that was logged last or the second is not over.
     fn log(&self, reason: &str) {
         let now = Instant::now();
@@ -251,12 +252,12 @@ impl Complaints {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        *last = Some(Complaint { at: now, reason: reason.to_owned() });
+        *last = Some(LoggedFailure { at: now, reason: reason.to_owned() });
         let suppressed = self.suppressed.swap(0, Ordering::Relaxed);
         tracing::warn!(suppressed, "readiness probe failed: {reason}");
     }
 
-    /// The app is ready: the next failure is news, whatever its reason.
+    /// The app is ready: the next failure is logged, whatever its reason.
     fn forget(&self) {
         if let Some(last) = &mut *self.last.lock() {
             last.reason.clear();

@@ -70,7 +70,7 @@ pub fn run() -> ExitCode {
 
 /// Without a logger there is standard error.
 fn complain(text: &str) {
-    // Nobody is left to be told that standard error is closed.
+    // Standard error is closed: there is nowhere left to report that.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
@@ -149,10 +149,10 @@ async fn serve(
     start_watches(&settings, tls, &shared, ready);
     let (reporting, driver) = reporting(&settings, ports.main, &shared)?;
     let directives = reporting.as_ref().map(|reporting| reporting.directives.clone());
-    let statistician =
+    let stats_reporter =
         stats_reporter(&settings, &shared, snapshot, reporting, (ready_seen, stage_seen));
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let statistics = tokio::spawn(statistician.run(async {
+    let statistics = tokio::spawn(stats_reporter.run(async {
         let _ = ended.await;
     }));
     ports.announce();
@@ -238,7 +238,7 @@ fn shared(settings: &Settings, outputs: &Telemetry) -> Shared {
     };
     let reader = match settings.report {
         Some(_) => DigestReader::Controller,
-        None => DigestReader::Nobody,
+        None => DigestReader::None,
     };
     Shared {
         gate: Gate::new(limit, line),
@@ -251,7 +251,7 @@ fn shared(settings: &Settings, outputs: &Telemetry) -> Shared {
             overall: settings.timeouts.overall,
         },
         abandoned: settings.admission.abandoned,
-        front_door: settings.front_door.as_deref().map(Into::into),
+        activator_secret: settings.front_door.as_deref().map(Into::into),
         refusal_style: RefusalStyle {
             status: settings.admission.refusal_status,
             retry_after_seconds: settings.admission.retry_after_seconds,

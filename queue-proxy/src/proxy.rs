@@ -1,7 +1,7 @@
 //! The data path: what happens to a request on the main listener.
 //!
-//! Probe? Answer it. Otherwise: note that traffic flows, rewrite the head, pass the gate, forward,
-//! and let the observers know. The slot is held by the permit that the exchange drops when the app
+//! A probe is answered here. Anything else restarts the drain's quiet period, has its head
+//! rewritten, passes the gate, is forwarded, and is published to the observers. The slot is held by the permit that the exchange drops when the app
 //! is done with it, and by nothing else.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,11 +31,11 @@ use crate::respond::{self, RefusalStyle};
 /// What all data threads share.
 #[derive(Debug, Clone)]
 pub struct Shared {
-    /// Who may enter.
+    /// Admits requests up to the limit.
     pub gate: Gate,
     /// The limit that follows latency, if it does.
     pub capacity: Option<AdaptiveLimit>,
-    /// Whether we are about to end.
+    /// Whether the sidecar drains.
     pub draining: Draining,
     /// Whether the app is ready.
     pub prober: Prober,
@@ -43,11 +43,11 @@ pub struct Shared {
     pub limits: TimeLimits,
     /// What becomes of the slot of a request whose client has gone.
     pub abandoned: Abandoned,
-    /// Secret of our front door, if there is one.
-    pub front_door: Option<Arc<str>>,
+    /// The secret that the activator's requests carry, if there is one.
+    pub activator_secret: Option<Arc<str>>,
     /// How refusals look.
     pub refusal_style: RefusalStyle,
-    /// Who wants to know.
+    /// Metrics, logs, traces and the recording.
     pub observers: Observers,
     /// Whether the app has answered a request or a probe before.
     pub warm: Arc<AtomicBool>,
@@ -60,8 +60,8 @@ pub struct Proxy {
     upstream: Arc<Upstream>,
 }
 
-/// Holds the slot while the app is at work, and remembers when it was done: a client that reads
-/// slowly is no fault of the app.
+/// Holds the slot while the app is at work, and records when it was done: the time of a client that
+/// reads slowly is not the app's.
 struct Slot {
     permit: Permit,
     abandoned: Abandoned,
@@ -90,16 +90,16 @@ impl Proxy {
     }
 
     async fn forward(&self, exchange: &mut Exchange) -> RequestTimestamps {
-        let mut passage = RequestTimestamps::default();
-        let (source, teller) = match prepare(exchange, &self.shared) {
+        let mut timestamps = RequestTimestamps::default();
+        let (source, hop) = match prepare(exchange, &self.shared) {
             Ok(prepared) => prepared,
             Err(malformed) => {
                 let _ = exchange.respond(respond::malformed(&malformed)).await;
-                return passage;
+                return timestamps;
             }
         };
-        let Some(permit) = self.admit(exchange, source, teller).await else { return passage };
-        passage.entered = Some(Instant::now());
+        let Some(permit) = self.admit(exchange, source, hop).await else { return timestamps };
+        timestamps.entered = Some(Instant::now());
         if let Some(metrics) = &self.shared.observers.metrics {
             metrics.admitted(self.shared.gate.levels());
         }
@@ -108,17 +108,17 @@ impl Proxy {
         let connect = ConnectPatience::Growing;
         let forward = Forward { limits: self.shared.limits, connect, guard: slot };
         let outcome = exchange.forward(&self.upstream, forward).await;
-        passage.left = left.and_then(|left| left.get().copied());
-        self.conclude(exchange, outcome, teller, &mut passage).await;
-        passage
+        timestamps.left = left.and_then(|left| left.get().copied());
+        self.conclude(exchange, outcome, hop, &mut timestamps).await;
+        timestamps
     }
 
-    /// The permit, or `None` when the request has been answered or nobody is left to answer.
+    /// The permit, or `None` when the request has been answered or its client has gone.
     async fn admit(
         &self,
         exchange: &mut Exchange,
         source: Source,
-        teller: HeaderSource,
+        hop: PreviousHop,
     ) -> Option<Permit> {
         let shared = &self.shared;
         let refusal = match shared.gate.arrive(source) {
@@ -129,7 +129,7 @@ impl Proxy {
                 Ok(Err(refusal)) => refusal,
                 Err(interrupted) => {
                     if let Some(reply) = respond::interrupted(interrupted) {
-                        let reply = teller.mark(reply, tidegate_proto::failure::TIMEOUT);
+                        let reply = hop.tag(reply, tidegate_proto::failure::TIMEOUT);
                         let _ = exchange.respond(reply).await;
                     }
                     return None;
@@ -140,7 +140,7 @@ impl Proxy {
             metrics.refused(refusal);
         }
         let reply = respond::refused(refusal, shared.refusal_style);
-        let _ = exchange.respond(teller.mark(reply, respond::reason_refused(refusal))).await;
+        let _ = exchange.respond(hop.tag(reply, respond::reason_refused(refusal))).await;
         None
     }
 
@@ -148,13 +148,13 @@ impl Proxy {
         &self,
         exchange: &mut Exchange,
         outcome: Result<(), ForwardError>,
-        teller: HeaderSource,
-        passage: &mut RequestTimestamps,
+        hop: PreviousHop,
+        timestamps: &mut RequestTimestamps,
     ) {
         let shared = &self.shared;
         let error = match outcome {
             Ok(()) => {
-                shared.served(exchange, *passage);
+                shared.served(exchange, *timestamps);
                 return;
             }
             Err(error) => error,
@@ -165,33 +165,33 @@ impl Proxy {
             metrics.connect_failed();
         }
         if exchange.has_responded() {
-            passage.ending = Ending::Aborted;
+            timestamps.ending = Ending::Aborted;
         }
         let Some(reply) = respond::failed(&error) else { return };
         shared.observers.outcomes.failed();
-        if passage.ending == Ending::Aborted {
+        if timestamps.ending == Ending::Aborted {
             tracing::warn!("a response was cut short: {error}");
         } else {
             tracing::error!(status = reply.status.as_u16(), "a request failed: {error}");
-            let _ = exchange.respond(teller.mark(reply, respond::reason_failed(&error))).await;
+            let _ = exchange.respond(hop.tag(reply, respond::reason_failed(&error))).await;
         }
     }
 }
 
-/// Who tells the client about a failure.
+/// Where a request came from, which decides who words a failure for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HeaderSource {
-    /// We do.
-    Us,
-    /// Our front door does, which has to know why.
-    FrontDoor,
+enum PreviousHop {
+    /// A client: the sidecar words it.
+    Client,
+    /// The activator: it words it, and gets the cause in a header.
+    Activator,
 }
 
-impl HeaderSource {
-    fn mark(self, reply: Reply, reason: &'static str) -> Reply {
+impl PreviousHop {
+    fn tag(self, reply: Reply, reason: &'static str) -> Reply {
         match self {
-            Self::Us => reply,
-            Self::FrontDoor => respond::marked(reply, reason),
+            Self::Client => reply,
+            Self::Activator => respond::marked(reply, reason),
         }
     }
 }
@@ -200,9 +200,9 @@ impl Handler for Proxy {
     async fn handle(&self, exchange: &mut Exchange) {
         let shared = &self.shared;
         let cold = if shared.warm.load(Ordering::Relaxed) { Cold::No } else { Cold::Yes };
-        let story = shared.observers.begin(exchange, cold);
+        let observation = shared.observers.begin(exchange, cold);
         let kind = dispatch::classify(&exchange.head().headers);
-        let passage = if kind == Kind::Traffic {
+        let timestamps = if kind == Kind::Traffic {
             self.forward(exchange).await
         } else {
             let answer = dispatch::respond(kind, &shared.draining, &shared.prober);
@@ -212,22 +212,20 @@ impl Handler for Proxy {
             }
             RequestTimestamps::default()
         };
-        if let Some(story) = story {
-            shared.observers.finish(&story, exchange, passage);
+        if let Some(observation) = observation {
+            shared.observers.finish(&observation, exchange, timestamps);
         }
     }
 }
 
 impl Shared {
-    /// Whether anybody wants to know how long the app takes.
+    /// Whether the app's service time is needed.
     fn is_timed(&self) -> bool {
-        self.observers.are_listening()
-            || self.observers.outcomes.is_read()
-            || self.capacity.is_some()
+        self.observers.are_enabled() || self.observers.outcomes.is_read() || self.capacity.is_some()
     }
 
     /// A request was served: its time goes into the digest and into the adaptive limit.
-    fn served(&self, exchange: &Exchange, passage: RequestTimestamps) {
+    fn served(&self, exchange: &Exchange, timestamps: RequestTimestamps) {
         if !self.warm.load(Ordering::Relaxed) {
             self.warm.store(true, Ordering::Relaxed);
         }
@@ -235,7 +233,7 @@ impl Shared {
         if upgraded || !(self.observers.outcomes.is_read() || self.capacity.is_some()) {
             return;
         }
-        let Some(service) = passage.service() else { return };
+        let Some(service) = timestamps.service() else { return };
         self.observers.outcomes.served(service);
         if let Some(capacity) = &self.capacity {
             capacity.sample(service, &self.gate);
@@ -243,43 +241,44 @@ impl Shared {
     }
 }
 
-/// Rewrites the head for the app, and tells which way the request came and who speaks to the
-/// client.
+/// Rewrites the head for the app. Gives how the request is counted, and its previous hop.
 fn prepare(
     exchange: &mut Exchange,
     shared: &Shared,
-) -> Result<(Source, HeaderSource), MalformedHost> {
+) -> Result<(Source, PreviousHop), MalformedHost> {
     shared.draining.touch();
     let peer = exchange.peer();
     let head = exchange.head_mut();
     let original_host = host::in_field(&head.headers, headers::ORIGINAL_HOST)?;
     let proxied = head.headers.get(headers::PROXY_REQUEST) == Some(&headers::ACTIVATOR);
     if head.headers.contains_key(headers::KUBELET_PROBE) {
-        // A mesh marks the kubelet's probes so. They are no demand; but as any client can say so,
-        // they pass the gate like everybody else.
+        // A mesh marks the kubelet's probes so. They are not demand; but as any client can set the
+        // header, they pass the gate like any request.
         shared.observers.outcomes.uncounted();
     } else {
         head.headers.remove(headers::ORIGINAL_HOST);
         head.host = original_host.or(head.host.take());
     }
     headers::strip_routing(&mut head.headers);
-    let teller = teller(&mut head.headers, shared);
+    let hop = previous_hop(&mut head.headers, shared);
     if let Some(peer) = peer {
         forwarded::add_forwarded(&mut head.headers);
-        // An IPv4 client of a dual-stack listener is known by its IPv4 address. Our front door has
-        // said who its client is, and is no station of its own: it is there or not as load wills.
-        if teller == HeaderSource::Us {
+        // An IPv4 client of a dual-stack listener is known by its IPv4 address. The activator has
+        // appended its client's address, and must not add a hop of its own: whether it is in the
+        // path depends on load.
+        if hop == PreviousHop::Client {
             forwarded::append_forwarded_for(&mut head.headers, peer.ip().to_canonical());
         }
     }
-    Ok((if proxied { Source::Proxied } else { Source::Direct }, teller))
+    Ok((if proxied { Source::Proxied } else { Source::Direct }, hop))
 }
 
-/// A request that tells the secret of our front door came through it.
-fn teller(headers: &mut HeaderMap, shared: &Shared) -> HeaderSource {
-    let Some(secret) = &shared.front_door else { return HeaderSource::Us };
+/// A request that carries the activator's secret came through it. The secret never reaches the
+/// app.
+fn previous_hop(headers: &mut HeaderMap, shared: &Shared) -> PreviousHop {
+    let Some(secret) = &shared.activator_secret else { return PreviousHop::Client };
     match headers.remove(tidegate_proto::FRONT_DOOR_HEADER) {
-        Some(told) if told.as_bytes() == secret.as_bytes() => HeaderSource::FrontDoor,
-        _ => HeaderSource::Us,
+        Some(value) if value.as_bytes() == secret.as_bytes() => PreviousHop::Activator,
+        _ => PreviousHop::Client,
     }
 }

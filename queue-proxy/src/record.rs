@@ -23,7 +23,7 @@ pub struct Row {
     pub wait: Duration,
     /// How long the app had it.
     pub service: Duration,
-    /// What the client was told.
+    /// The status that the client got.
     pub status: u16,
     /// Bytes of the request's body.
     pub request_bytes: u64,
@@ -45,7 +45,7 @@ pub enum Cold {
 /// Writes rows.
 #[derive(Debug, Clone)]
 pub struct Recorder {
-    sink: NonBlockingWriter,
+    writer: NonBlockingWriter,
     /// `,revision,instance,` as it stands in each row.
     names: String,
 }
@@ -80,19 +80,19 @@ impl Recorder {
         instance: &str,
     ) -> std::io::Result<(Self, WriterGuard)> {
         let file = open(path)?;
-        let (sink, flush) = NonBlockingWriter::start("record", file)?;
+        let (writer, flush) = NonBlockingWriter::start("record", file)?;
         let names = format!(",{},{},", quote(revision), quote(instance));
-        Ok((Self { sink, names }, flush))
+        Ok((Self { writer, names }, flush))
     }
 
     /// Hands over one row. Never waits.
     pub fn write(&self, row: &Row) {
-        self.sink.write(row.line(&self.names).as_bytes());
+        self.writer.write(row.line(&self.names).as_bytes());
     }
 
     /// Rows lost to a full buffer or to a file that refused them.
     pub fn lost(&self) -> u64 {
-        self.sink.dropped() + self.sink.failed()
+        self.writer.dropped() + self.writer.failed()
     }
 }
 

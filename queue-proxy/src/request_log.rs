@@ -39,10 +39,10 @@ pub const JSON_TEMPLATE: &str = concat!(
 
 /// The longest value that a client may put into a line; what is longer is cut.
 pub const LONGEST_VALUE: usize = 2 << 10;
-/// The longest line; one that is longer for all that is lost, and counted.
+/// The longest line, in bytes; a longer one is dropped, and counted.
 const LONGEST_LINE: usize = 64 << 10;
 
-/// What a line says about the request, taken before it is forwarded.
+/// The part of a line about the request, taken before it is forwarded.
 #[derive(Debug, Clone)]
 pub struct RequestFacts {
     /// `GET`.
@@ -61,7 +61,7 @@ pub struct RequestFacts {
     pub content_length: Option<u64>,
 }
 
-/// What a line says about the response.
+/// The part of a line about the response.
 #[derive(Debug, Clone, Copy)]
 pub struct ResponseFacts {
     /// The status.
@@ -74,16 +74,16 @@ pub struct ResponseFacts {
     pub start: SystemTime,
     /// From arrival to the end.
     pub latency: Duration,
-    /// In line.
+    /// In the queue.
     pub wait: Duration,
     /// In the app.
     pub service: Duration,
 }
 
-/// What the request log is to say.
+/// What the request log contains.
 #[derive(Debug, Clone)]
 pub struct RequestLog {
-    /// What a line looks like.
+    /// The template of a line.
     pub template: Template,
     /// Whether probes are logged too.
     pub probes: Switch,
@@ -96,19 +96,19 @@ pub struct RequestLogger {
     probes: Switch,
     query: QueryRule,
     identity: Identity,
-    sink: NonBlockingWriter,
+    writer: NonBlockingWriter,
 }
 
 impl RequestLogger {
-    /// A logger that renders what `log` says into `sink`.
+    /// A logger that renders lines as `log` says into `writer`.
     pub fn new(
         log: RequestLog,
         query: QueryRule,
         identity: Identity,
-        sink: NonBlockingWriter,
+        writer: NonBlockingWriter,
     ) -> Self {
         let RequestLog { template, probes } = log;
-        Self { template, probes, query, identity, sink }
+        Self { template, probes, query, identity, writer }
     }
 
     /// Whether probes are logged too.
@@ -120,15 +120,15 @@ impl RequestLogger {
     pub fn write(&self, request: &RequestFacts, response: &ResponseFacts) {
         let line = self.line(request, response);
         if line.len() <= LONGEST_LINE {
-            self.sink.write(line.as_bytes());
+            self.writer.write(line.as_bytes());
         } else {
-            self.sink.lose();
+            self.writer.lose();
         }
     }
 
     /// Lines that were too long, found the buffer full or were refused by the output.
     pub fn lost(&self) -> u64 {
-        self.sink.dropped() + self.sink.failed()
+        self.writer.dropped() + self.writer.failed()
     }
 
     fn line(&self, request: &RequestFacts, response: &ResponseFacts) -> String {

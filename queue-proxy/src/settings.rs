@@ -73,7 +73,7 @@ pub struct Listeners {
 /// How the concurrency limit is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Concurrency {
-    /// No limit, no line.
+    /// No limit, no queue.
     Unlimited,
     /// A fixed limit.
     Fixed(u32),
@@ -84,14 +84,14 @@ pub enum Concurrency {
     },
 }
 
-/// Who may enter, who waits, who is refused and how.
+/// Limit, queue, and the response to refused requests.
 #[derive(Debug, Clone)]
 pub struct Admission {
     /// The limit.
     pub concurrency: Concurrency,
     /// Requests that may wait; `None` is [`QUEUE_DEPTH_FACTOR`] times the limit.
     pub queue_depth: Option<u32>,
-    /// Longest time in the line.
+    /// Longest time in the queue.
     pub queue_timeout: Option<Duration>,
     /// 503 or 429.
     pub refusal_status: http::StatusCode,
@@ -130,30 +130,30 @@ pub struct Drain {
 pub struct ReportSettings {
     /// The controller, `host:port`.
     pub controller: String,
-    /// What is shown to it.
+    /// What the sidecar authenticates with.
     pub credentials: Credentials,
-    /// Our name.
+    /// Name of the instance.
     pub instance: String,
-    /// Where we take traffic; `None` is the pod's address and the main port.
+    /// Where the instance takes traffic; `None` is the pod's address and the main port.
     pub address: Option<String>,
 }
 
 /// All settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Who we are.
+    /// Names of the instance and its revision.
     pub identity: Identity,
     /// Where to listen.
     pub listeners: Listeners,
     /// Port of the app, on 127.0.0.1 or `[::1]`.
     pub app_port: u16,
-    /// Who may enter.
+    /// Limit, queue and refusals.
     pub admission: Admission,
     /// Limits in time.
     pub timeouts: Timeouts,
     /// How to find out whether the app is ready.
     pub readiness: ReadinessSpec,
-    /// Pace of our own probes; `None` probes only when asked.
+    /// Pace of the sidecar's own probes; `None` probes only when the platform does.
     pub ready_poll: Option<Duration>,
     /// Metrics, traces, request log.
     pub observability: Observability,
@@ -163,13 +163,13 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// The report stream, if any.
     pub report: Option<ReportSettings>,
-    /// Secret of our front door, if any.
+    /// The secret that the activator's requests carry, if any.
     pub front_door: Option<String>,
     /// File of the recorded trace, if any.
     pub record: Option<PathBuf>,
     /// Threads that carry requests.
     pub data_threads: usize,
-    /// Bytes that clients and the app can make us hold at a time.
+    /// Most bytes that are held for clients and the app at a time.
     pub memory_budget_bytes: usize,
     /// Lowest level that is logged.
     pub log_level: tracing::Level,
@@ -198,12 +198,12 @@ impl Settings {
         let readiness = readiness(&mut reader, user_port);
         let observability = observability::read(&mut reader);
         let report = report(&mut reader, &identity);
-        let abandoned = admission::abandoned(&mut reader, timeouts.overall, report.is_some());
+        let abandoned = admission::abandoned(&mut reader, timeouts.overall, report.as_ref());
         let admission = admission::read(&mut reader, limit, abandoned);
         let drain = drain(&mut reader, timeouts.overall);
         let settings = Self {
             app_port: user_port,
-            ready_poll: ready_poll(&mut reader, report.is_some()),
+            ready_poll: ready_poll(&mut reader, report.as_ref()),
             tls: tls(&mut reader),
             front_door: reader.optional(keys::TIDEGATE_FRONT_DOOR),
             record: reader.optional(keys::TIDEGATE_RECORD).map(PathBuf::from),
@@ -335,7 +335,7 @@ fn milliseconds<E: Environment>(reader: &mut Reader<'_, E>, key: &str) -> Option
 fn readiness<E: Environment>(reader: &mut Reader<'_, E>, user_port: u16) -> ReadinessSpec {
     let several = reader.flag(keys::ENABLE_MULTI_CONTAINER_PROBES);
     let detection = reader.flag(keys::ENABLE_HTTP2_AUTO_DETECTION);
-    // Read for its errors: exchanges are full duplex whatever it says.
+    // Read for its errors: exchanges are full duplex whatever its value is.
     reader.flag(keys::ENABLE_HTTP_FULL_DUPLEX);
     let json = reader.optional(keys::SERVING_READINESS_PROBE).unwrap_or_default();
     match spec::parse(&json, spec::Reading { several, http2: detection, user_port }) {
@@ -395,14 +395,17 @@ fn report<E: Environment>(
     })
 }
 
-fn ready_poll<E: Environment>(reader: &mut Reader<'_, E>, reporting: bool) -> Option<Duration> {
+fn ready_poll<E: Environment>(
+    reader: &mut Reader<'_, E>,
+    report: Option<&ReportSettings>,
+) -> Option<Duration> {
     match milliseconds(reader, keys::TIDEGATE_READY_POLL_MS) {
         Some(poll) => Some(poll).filter(|poll| !poll.is_zero()),
-        None => reporting.then_some(READY_POLL),
+        None => report.map(|_| READY_POLL),
     }
 }
 
-/// The most threads that carry requests unless told otherwise: one takes some 80,000 small
+/// The default for the most threads that carry requests: one takes some 80,000 small
 /// requests a second, and the app behind shares the cores.
 const MOST_DATA_THREADS: usize = 4;
 
@@ -414,7 +417,7 @@ fn data_threads<E: Environment>(reader: &mut Reader<'_, E>) -> usize {
     })
 }
 
-/// The largest memory budget unless told otherwise. Whatever is done to it, the sidecar then stays
+/// The largest default memory budget, in bytes. Whatever clients send, the sidecar then stays
 /// within 64 MB of what it takes when idle.
 pub const MEMORY_BUDGET_BYTES: usize = 40 << 20;
 

@@ -1,8 +1,8 @@
-//! How busy this instance is, for those who decide how many there should be: a snapshot for
-//! Knative's autoscaler to scrape, and a stream of reports to Tidegate's controller.
+//! The load of this instance, for autoscalers: a snapshot for Knative's autoscaler to scrape, and a
+//! stream of reports to Tidegate's controller.
 //!
-//! One task owns all of it: it waits for an `Occasion` to cut the gate's meter, adds the cut to
-//! the period of each reader, and hands on what is complete.
+//! One task owns all of it: on each `Trigger` it takes the gate's statistics, adds them to the
+//! period of each reader, and publishes the periods that are complete.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,10 +38,10 @@ use period::Period;
 pub const SNAPSHOT_PERIOD: Duration = Duration::from_secs(1);
 /// Knative's autoscaler reads no more than 336 bytes, of which numbers take 45.
 const LONGEST_POD_NAME: usize = 280;
-/// The longest service time that the digest tells apart.
+/// The longest service time that the digest resolves, in microseconds: an hour.
 const LONGEST_SERVICE_US: u64 = 3_600_000_000;
 
-/// What the data path adds to; cheap to clone.
+/// What the data path counts; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Outcomes {
     shared: Arc<Shared>,
@@ -52,17 +52,17 @@ struct Shared {
     failed: AtomicU64,
     /// Requests that mark themselves as probes of a mesh: they pass the gate, but are no demand.
     uncounted: AtomicU64,
-    /// Service times in microseconds, kept when somebody reads them.
+    /// Service times in microseconds, kept when the controller reads them.
     digest: Option<Mutex<Histogram<u32>>>,
 }
 
 impl Outcomes {
-    /// Nothing happened yet. Service times are kept only for a reader.
+    /// All zero. Service times are kept only for a reader.
     pub fn new(reader: DigestReader) -> Self {
         // Two significant digits in 32 bits take 12 KiB, and answer any question about latency.
         let histogram = match reader {
             DigestReader::Controller => Histogram::new_with_bounds(1, LONGEST_SERVICE_US, 2).ok(),
-            DigestReader::Nobody => None,
+            DigestReader::None => None,
         };
         Self {
             shared: Arc::new(Shared {
@@ -73,7 +73,7 @@ impl Outcomes {
         }
     }
 
-    /// Whether anybody reads service times.
+    /// Whether service times are read.
     pub fn is_read(&self) -> bool {
         self.shared.digest.is_some()
     }
@@ -91,7 +91,7 @@ impl Outcomes {
         self.shared.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request that arrived at the gate is no demand.
+    /// A request that arrived at the gate is not demand.
     pub fn uncounted(&self) {
         self.shared.uncounted.fetch_add(1, Ordering::Relaxed);
     }
@@ -110,11 +110,11 @@ impl Outcomes {
     }
 }
 
-/// Who reads the digest of service times.
+/// The reader of the digest of service times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DigestReader {
-    /// Nobody: none is kept.
-    Nobody,
+    /// None: no digest is kept.
+    None,
     /// The controller.
     Controller,
 }
@@ -161,16 +161,16 @@ fn short(pod: &str) -> &str {
     &pod[..end]
 }
 
-/// Why statistics are cut.
+/// Why statistics are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trigger {
     /// The second is over.
     SnapshotDue,
     /// The controller's period is over.
     ReportDue,
-    /// A line has formed or grown: the controller should know at once.
-    LineNews,
-    /// Readiness or the drain changed, or the controller said something.
+    /// A queue has formed or grown: the controller should know at once.
+    QueueChanged,
+    /// Readiness, the drain or the controller's directives changed.
     StateChanged,
 }
 
@@ -179,9 +179,9 @@ enum Trigger {
 pub struct StatsReporter {
     /// Name of the instance.
     pub pod: String,
-    /// What is cut.
+    /// Where the statistics are taken.
     pub gate: Gate,
-    /// What the data path added.
+    /// What the data path counted.
     pub outcomes: Outcomes,
     /// What Knative scrapes.
     pub snapshot: Snapshot,
@@ -197,9 +197,9 @@ pub struct StatsReporter {
     pub metrics: Option<Metrics>,
     /// The recording, if any: its losses are counted in the metrics.
     pub recorder: Option<Recorder>,
-    /// The request log, if any: so are its.
+    /// The request log, if any: its losses are counted too.
     pub log: Option<RequestLogger>,
-    /// Traces, if any: so are theirs.
+    /// Traces, if any: their losses are counted too.
     pub tracer: Option<Tracer>,
 }
 
@@ -208,7 +208,7 @@ pub struct StatsReporter {
 pub struct Reporting {
     /// Takes reports.
     pub reporter: Reporter,
-    /// What the controller says.
+    /// The controller's directives.
     pub directives: watch::Receiver<Directives>,
 }
 
@@ -223,35 +223,35 @@ impl WaitingQueue for Gate {
 }
 
 impl StatsReporter {
-    /// Cuts and hands on until `end` resolves, then once more, so that the last word is the truth.
+    /// Reports until `end` resolves, then once more, so that the last report has the final counts.
     pub async fn run(mut self, end: impl Future<Output = ()>) {
         let mut end = std::pin::pin!(end);
         let now = Instant::now();
-        let mut ledger = Periods::new(now);
-        let mut line = QueueWatch::default();
+        let mut periods = Periods::new(now);
+        let mut queue = QueueWatch::default();
         let mut tick = tokio::time::interval_at(now + SNAPSHOT_PERIOD, SNAPSHOT_PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let occasion = tokio::select! {
+            let trigger = tokio::select! {
                 biased;
                 () = &mut end => break,
-                occasion = self.next_trigger(&mut tick, &mut line, &ledger) => occasion,
+                trigger = self.next_trigger(&mut tick, &mut queue, &periods) => trigger,
             };
-            let reported = self.apply(occasion, &mut ledger, Instant::now());
-            match (reported, occasion) {
-                (Some(waiting), Trigger::LineNews) => line.reported_early(waiting),
-                (Some(waiting), _) => line.reported_in_turn(waiting),
+            let reported = self.apply(trigger, &mut periods, Instant::now());
+            match (reported, trigger) {
+                (Some(waiting), Trigger::QueueChanged) => queue.reported_early(waiting),
+                (Some(waiting), _) => queue.reported_in_turn(waiting),
                 (None, _) => {}
             }
         }
-        let _ = self.apply(Trigger::StateChanged, &mut ledger, Instant::now());
+        let _ = self.apply(Trigger::StateChanged, &mut periods, Instant::now());
     }
 
     async fn next_trigger(
         &mut self,
         tick: &mut tokio::time::Interval,
-        line: &mut QueueWatch,
-        ledger: &Periods,
+        queue: &mut QueueWatch,
+        periods: &Periods,
     ) -> Trigger {
         let Some(reporting) = &mut self.reporting else {
             tick.tick().await;
@@ -265,9 +265,9 @@ impl StatsReporter {
         }
         // With the default period one tick serves both readers.
         let report_due = async {
-            match ledger.report_period {
+            match periods.report_period {
                 DEFAULT_INTERVAL => std::future::pending().await,
-                period => tokio::time::sleep_until(ledger.reported + period).await,
+                period => tokio::time::sleep_until(periods.reported + period).await,
             }
         };
         tokio::select! {
@@ -277,25 +277,26 @@ impl StatsReporter {
             () = changed(&mut reporting.directives) => Trigger::StateChanged,
             _ = tick.tick() => Trigger::SnapshotDue,
             () = report_due => Trigger::ReportDue,
-            () = line.news(&self.gate) => Trigger::LineNews,
+            () = queue.news(&self.gate) => Trigger::QueueChanged,
         }
     }
 
-    /// Cuts, and hands on what is complete. How many waited, if that was reported.
-    fn apply(&mut self, occasion: Trigger, ledger: &mut Periods, now: Instant) -> Option<u32> {
-        let mut cut = self.gate.cut();
+    /// Takes the statistics and publishes what is complete. Gives how many requests waited, if that
+    /// was reported.
+    fn apply(&mut self, trigger: Trigger, periods: &mut Periods, now: Instant) -> Option<u32> {
+        let mut stats = self.gate.take_period();
         let uncounted = self.outcomes.shared.uncounted.swap(0, Ordering::Relaxed);
-        cut.report.request_count = cut.report.request_count.saturating_sub(uncounted);
-        let length = now.duration_since(ledger.last_cut);
-        ledger.last_cut = now;
-        ledger.snapshot.add(&cut, length);
-        ledger.report.add(&cut, length);
-        if occasion == Trigger::SnapshotDue {
-            self.snapshot.replace(&self.pod, &ledger.snapshot, self.gate.uptime());
-            ledger.snapshot = Period::default();
+        stats.report.request_count = stats.report.request_count.saturating_sub(uncounted);
+        let length = now.duration_since(periods.last_taken);
+        periods.last_taken = now;
+        periods.snapshot.add(&stats, length);
+        periods.report.add(&stats, length);
+        if trigger == Trigger::SnapshotDue {
+            self.snapshot.replace(&self.pod, &periods.snapshot, self.gate.uptime());
+            periods.snapshot = Period::default();
             if let Some(metrics) = &self.metrics {
                 metrics.tick(
-                    &cut,
+                    &stats,
                     Lost {
                         record_rows: self.recorder.as_ref().map_or(0, Recorder::lost),
                         log_lines: self.log.as_ref().map_or(0, RequestLogger::lost),
@@ -306,17 +307,17 @@ impl StatsReporter {
         }
         let reporting = self.reporting.as_ref()?;
         let directives = *reporting.directives.borrow();
-        ledger.follow(directives, &self.gate);
+        periods.apply(directives, &self.gate);
         let shared_tick =
-            occasion == Trigger::SnapshotDue && ledger.report_period == DEFAULT_INTERVAL;
-        if occasion == Trigger::SnapshotDue && !shared_tick {
+            trigger == Trigger::SnapshotDue && periods.report_period == DEFAULT_INTERVAL;
+        if trigger == Trigger::SnapshotDue && !shared_tick {
             return None;
         }
-        let stat = self.stat(&cut, ledger, now);
+        let stat = self.stat(&stats, periods, now);
         let waiting = stat.waiting;
         reporting.reporter.report(stat);
-        ledger.report = Period::default();
-        ledger.reported = now;
+        periods.report = Period::default();
+        periods.reported = now;
         Some(waiting)
     }
 
@@ -329,11 +330,11 @@ impl StatsReporter {
         }
     }
 
-    fn stat(&self, cut: &PeriodStats, ledger: &Periods, now: Instant) -> Stat {
-        let length = now.duration_since(ledger.reported);
+    fn stat(&self, stats: &PeriodStats, periods: &Periods, now: Instant) -> Stat {
+        let length = now.duration_since(periods.reported);
         let start = SystemTime::now().checked_sub(length).unwrap_or(UNIX_EPOCH);
         let start = start.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let period = &ledger.report;
+        let period = &periods.report;
         let not_ready_reason = self.not_ready_reason();
         Stat {
             sequence: 0,
@@ -344,15 +345,15 @@ impl StatsReporter {
             average_proxied_concurrency: period.average_proxied(),
             request_count: period.requests(),
             proxied_request_count: period.proxied_requests(),
-            waiting: cut.levels.waiting,
-            limit: cut.levels.limit.to_wire(),
+            waiting: stats.levels.waiting,
+            limit: stats.levels.limit.to_wire(),
             ready: not_ready_reason.is_empty(),
             draining: self.draining.is_on(),
             refused_count: period.refused(),
             failed_count: self.outcomes.shared.failed.swap(0, Ordering::Relaxed),
             latency_digest: self.outcomes.take_digest(),
             revision: None,
-            in_flight: cut.levels.inside(),
+            in_flight: stats.levels.inside(),
             not_ready_reason,
         }
     }
@@ -361,7 +362,7 @@ impl StatsReporter {
 /// Open periods, one for each reader.
 #[derive(Debug)]
 struct Periods {
-    last_cut: Instant,
+    last_taken: Instant,
     snapshot: Period,
     report: Period,
     reported: Instant,
@@ -372,7 +373,7 @@ struct Periods {
 impl Periods {
     fn new(now: Instant) -> Self {
         Self {
-            last_cut: now,
+            last_taken: now,
             snapshot: Period::default(),
             report: Period::default(),
             reported: now,
@@ -381,8 +382,8 @@ impl Periods {
         }
     }
 
-    /// Does what the controller said, once.
-    fn follow(&mut self, directives: Directives, gate: &Gate) {
+    /// Applies the controller's directives; the limit only when it changes.
+    fn apply(&mut self, directives: Directives, gate: &Gate) {
         if let Some(interval_ms) = directives.report_interval_ms {
             let period = Duration::from_millis(interval_ms.into());
             self.report_period = period.max(INTERVAL_MIN);

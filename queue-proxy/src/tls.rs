@@ -27,7 +27,7 @@ const CERTIFICATE_FILE: &str = "tls.crt";
 /// Files of a Kubernetes TLS secret.
 const KEY_FILE: &str = "tls.key";
 
-/// Where the certificate lies and what the TLS variables say; read when a certificate is there.
+/// The paths of the certificate and the TLS variables; read when a certificate is there.
 #[derive(Debug, Clone)]
 pub struct TlsSettings {
     /// Directory of `tls.crt` and `tls.key`.
@@ -190,7 +190,7 @@ fn key_exchanges(list: &str) -> Result<Vec<&'static dyn SupportedKxGroup>, TlsEr
         .collect()
 }
 
-/// A TLS connection to whoever answers, as the kubelet makes for its probes.
+/// A TLS connection without verification of the peer, as the kubelet makes for its probes.
 ///
 /// # Errors
 ///
@@ -202,7 +202,7 @@ pub async fn connect_unverified(
     unverified::connect(stream, host).await
 }
 
-/// A TLS connection to somebody whom the system trusts.
+/// A TLS connection to a peer whose certificate the system trusts.
 ///
 /// # Errors
 ///

@@ -47,9 +47,9 @@ pub struct Span {
     pub id: u64,
     /// The span above; `None` at the root.
     pub parent: Option<u64>,
-    /// Whether the span above belongs to somebody else.
+    /// Whether the span above is the caller's.
     pub parentage: Parentage,
-    /// Who recorded it.
+    /// The instrumentation scope that recorded it.
     pub scope: &'static str,
     /// When it began.
     pub start: SystemTime,
@@ -64,27 +64,27 @@ pub struct Span {
 /// The kinds of spans that a proxy has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Inside of us.
+    /// Within the sidecar.
     Internal,
-    /// Somebody asks us.
+    /// A request that the sidecar receives.
     Server,
-    /// We ask somebody.
+    /// A request that the sidecar sends.
     Client,
 }
 
-/// Whose the span above is.
+/// Where the span above was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parentage {
-    /// Ours, or there is none.
+    /// In the sidecar, or there is none.
     Local,
-    /// The caller's.
+    /// In the caller.
     Remote,
 }
 
 /// Whether something failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nobody says so.
+    /// It did not, as far as the status shows.
     Unset,
     /// It did.
     Error,
@@ -102,13 +102,13 @@ pub enum Value {
 /// Where spans go.
 #[derive(Debug, Clone)]
 pub enum Exporter {
-    /// JSON lines on standard output, and what they say about this process.
+    /// JSON lines on standard output, with the attributes of this process.
     Stdout(NonBlockingWriter, Resource),
     /// A collector.
     Otlp(SpanQueue),
 }
 
-/// What spans say about this process.
+/// The attributes of this process in every span.
 #[derive(Debug, Clone)]
 pub struct Resource {
     /// Key and value of each attribute.
@@ -124,7 +124,7 @@ pub struct Tracer {
 struct Shared {
     sampler: Sampler,
     exporter: Exporter,
-    line: Line,
+    queue: Queue,
     app_port: u16,
     query: QueryRule,
     numbers: Numbers,
@@ -132,10 +132,10 @@ struct Shared {
 
 /// Whether requests may have to wait, which is a span of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Line {
-    /// There is a limit, and a line before it.
-    Exists,
-    /// Everybody enters.
+pub enum Queue {
+    /// There is a limit, and a queue before it.
+    Present,
+    /// There is no limit: every request enters.
     Absent,
 }
 
@@ -168,15 +168,15 @@ impl Tracer {
     pub fn new(
         sampler: Sampler,
         exporter: Exporter,
-        line: Line,
+        queue: Queue,
         app_port: u16,
         query: QueryRule,
     ) -> Self {
         let numbers = Numbers::new();
-        Self { shared: Arc::new(Shared { sampler, exporter, line, app_port, query, numbers }) }
+        Self { shared: Arc::new(Shared { sampler, exporter, queue, app_port, query, numbers }) }
     }
 
-    /// Spans that reached nobody. Those for standard output are lines of the log, and lost as such.
+    /// Spans that were dropped. Those for standard output are lines of the log, and counted there.
     pub fn lost(&self) -> u64 {
         match &self.shared.exporter {
             Exporter::Stdout(..) => 0,
@@ -205,7 +205,7 @@ impl Tracer {
             caller: caller.map(|caller| caller.span),
             server: number(),
             proxy: number(),
-            wait: (shared.line == Line::Exists).then(number),
+            wait: (shared.queue == Queue::Present).then(number),
             client: number(),
             start: SystemTime::now(),
             method: cut(head.method.as_str(), LONGEST_METHOD).to_owned(),
@@ -272,8 +272,8 @@ impl Tracer {
 
     fn export(&self, span: Span) {
         match &self.shared.exporter {
-            Exporter::Stdout(sink, resource) => {
-                sink.write(stdout::line(&span, resource).as_bytes());
+            Exporter::Stdout(writer, resource) => {
+                writer.write(stdout::line(&span, resource).as_bytes());
             }
             Exporter::Otlp(queue) => queue.push(span),
         }

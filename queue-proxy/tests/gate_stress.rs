@@ -54,10 +54,10 @@ async fn a_storm_of_requests_and_cancellations_never_exceeds_the_limit() {
         task.await.unwrap();
     }
     gate.empty().await;
-    let cut = gate.cut();
-    assert_eq!((cut.levels.executing, cut.levels.waiting), (0, 0));
-    assert_eq!(cut.report.request_count, 64 * 200);
-    assert_eq!(entered.load(Ordering::SeqCst) + cut.left_line, 64 * 200);
+    let period = gate.take_period();
+    assert_eq!((period.levels.executing, period.levels.waiting), (0, 0));
+    assert_eq!(period.report.request_count, 64 * 200);
+    assert_eq!(entered.load(Ordering::SeqCst) + period.left_queue, 64 * 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -83,7 +83,7 @@ async fn resizing_under_load_strands_nobody() {
         task.await.unwrap();
     }
     gate.empty().await;
-    assert_eq!(gate.cut().report.proxied_request_count, 500 * 20);
+    assert_eq!(gate.take_period().report.proxied_request_count, 500 * 20);
 }
 
 async fn yield_times(times: u64) {
@@ -122,8 +122,11 @@ async fn the_twelfth_is_refused_until_a_waiter_disconnects() {
     assert!(matches!(gate.arrive(Source::Direct), Admission::Refused(Refusal::QueueFull)));
     assert!(matches!(waiting.pop(), Some(Admission::Waiting(_))));
     assert!(matches!(gate.arrive(Source::Direct), Admission::Waiting(_)));
-    let cut = gate.cut();
-    assert_eq!((cut.refused_line_full, cut.left_line, cut.report.request_count), (1, 2, 13));
+    let period = gate.take_period();
+    assert_eq!(
+        (period.refused_queue_full, period.left_queue, period.report.request_count),
+        (1, 2, 13)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,7 +139,7 @@ async fn a_deadline_of_the_line_is_kept_to_the_millisecond() {
     assert_eq!(gate.enter(Source::Direct).await.unwrap_err(), Refusal::WaitedTooLong);
     let waited = begun.elapsed();
     assert!(waited >= Duration::from_millis(250) && waited <= Duration::from_millis(252));
-    assert_eq!(gate.cut().refused(), 1);
+    assert_eq!(gate.take_period().refused(), 1);
     // The one that is called in time is not disturbed by its timer.
     let next = tokio::spawn({
         let gate = gate.clone();
@@ -157,10 +160,10 @@ async fn statistics_count_waiting_as_concurrency() {
     };
     gate.queue_formed().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let cut = gate.cut();
-    assert_eq!(cut.report.average_concurrency, 2.0);
-    assert_eq!(cut.report.average_proxied_concurrency, 1.0);
-    assert_eq!((cut.levels.executing, cut.levels.waiting, cut.levels.inside()), (1, 1, 2));
+    let period = gate.take_period();
+    assert_eq!(period.report.average_concurrency, 2.0);
+    assert_eq!(period.report.average_proxied_concurrency, 1.0);
+    assert_eq!((period.levels.executing, period.levels.waiting, period.levels.inside()), (1, 1, 2));
     drop(held);
     drop(waiting.await);
     gate.empty().await;

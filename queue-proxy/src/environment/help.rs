@@ -1,4 +1,4 @@
-//! What the sidecar says of its variables: in its help, and when they cannot be used.
+//! The texts about the sidecar's variables: its help, and the error when some cannot be used.
 
 use super::Problem;
 use super::keys::{ALL, Variable};
@@ -56,7 +56,7 @@ pub fn variables() -> String {
     text
 }
 
-/// What to tell whoever started the sidecar with these problems.
+/// The error text for these problems, printed when the sidecar cannot start.
 pub fn complaint(problems: &[Problem]) -> String {
     let mut lines = vec![
         "queue-proxy: cannot start with this environment; Knative's pods and `tidegate run` set it \

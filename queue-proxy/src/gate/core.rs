@@ -1,8 +1,8 @@
 //! The gate's concurrency, generic over lock and clock.
 //!
-//! The rules that make it safe are few, and the loom model in `model.rs` holds them: every change
-//! happens under the one lock; a waiter is told by its state, which its waker only points to;
-//! wakers run after the lock is released; and whoever drops a guard settles its account.
+//! The rules that make it safe are few, and the loom model in `model.rs` checks them: every change
+//! happens under the one lock; a waiter learns its outcome from the state, to which a wake-up is
+//! only the hint; wakers run after the lock is released; and dropping a guard settles its account.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(super) trait Env {
     fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R;
     /// The time.
     fn now(&self) -> Moment;
-    /// Someone waits, where nobody did.
+    /// A request waits in a queue that was empty.
     fn queue_formed(&self);
 }
 
@@ -29,15 +29,15 @@ pub(super) struct Core<G> {
 }
 
 impl<G: Env> Core<G> {
-    pub(super) fn new(ground: G) -> Self {
-        Self { env: ground }
+    pub(super) fn new(env: G) -> Self {
+        Self { env }
     }
 
     pub(super) fn env(&self) -> &G {
         &self.env
     }
 
-    /// A slot, or a place in line, or a refusal.
+    /// A slot, or a place in the queue, or a refusal.
     pub(super) fn arrive(
         self: &Arc<Self>,
         source: Source,
@@ -45,9 +45,9 @@ impl<G: Env> Core<G> {
         let now = self.env.now();
         match self.env.with(|state| state.arrive(now, source)) {
             Arrived::Entered => Ok(Ok(Slot::new(Arc::clone(self), source))),
-            Arrived::Waiting { key, deadline, first_in_line } => {
+            Arrived::Waiting { key, deadline, first_in_queue } => {
                 let place = Place { core: Arc::clone(self), source, key: Some(key), deadline };
-                if first_in_line {
+                if first_in_queue {
                     self.env.queue_formed();
                 }
                 Ok(Err(place))
@@ -75,9 +75,9 @@ pub(super) struct Slot<G: Env> {
 /// For whom a slot is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
-    /// A client that waits for its answer.
+    /// A client that waits for the response.
     Client,
-    /// Only the app, which is not done.
+    /// The app alone: the client has gone, the work has not ended.
     App,
 }
 
@@ -86,7 +86,7 @@ impl<G: Env> Slot<G> {
         Self { core, source, holder: Holder::Client }
     }
 
-    /// Nobody waits any more. Gives how long the slot may be kept for the app.
+    /// The client has gone. Gives how long the slot may be held for the app.
     pub(super) fn abandon(&mut self, rule: Abandoned) -> Option<Duration> {
         debug_assert_eq!(self.holder, Holder::Client, "a slot is abandoned once");
         let longest = self.core.env.with(|state| state.abandon(rule));
@@ -114,7 +114,7 @@ impl<G: Env> fmt::Debug for Slot<G> {
     }
 }
 
-/// A place in line. Once it was told its outcome, `key` is gone and the account is settled.
+/// A place in the queue. Once its outcome is taken, `key` is `None` and the account is settled.
 pub(super) struct Place<G: Env> {
     core: Arc<Core<G>>,
     source: Source,
@@ -123,7 +123,7 @@ pub(super) struct Place<G: Env> {
 }
 
 impl<G: Env> Place<G> {
-    /// When the line sends it away; `None` if it never does.
+    /// When the queue refuses it; `None` if it may wait for ever.
     pub(super) fn deadline(&self) -> Option<Moment> {
         (self.deadline != Moment::NEVER).then_some(self.deadline)
     }
@@ -143,7 +143,7 @@ impl<G: Env> Place<G> {
         })
     }
 
-    /// Has the line send away all whose time is up.
+    /// Refuses all requests whose time is up.
     ///
     /// A timer may fire a moment early by rounding, hence "now, or the own deadline".
     pub(super) fn expire(&self) {

@@ -1,4 +1,4 @@
-//! The waiting line under loom: every interleaving of a few threads, exhaustively.
+//! The queue under loom: every interleaving of a few threads, exhaustively.
 //!
 //! The gate's core is generic over its lock, so loom's own can stand in without a special build:
 //! this runs with every `cargo test`. What is checked: no wake-up is lost (a lost one is a
@@ -39,7 +39,7 @@ fn gate(limit: u32) -> Arc<Core<Modelled>> {
 }
 
 fn enter(gate: &Arc<Core<Modelled>>) -> Slot<Modelled> {
-    match gate.arrive(Source::Direct).expect("the line is long enough") {
+    match gate.arrive(Source::Direct).expect("the queue is long enough") {
         Ok(slot) => slot,
         Err(mut place) => loom::future::block_on(std::future::poll_fn(move |context| {
             place.poll(context.waker()).map(|outcome| outcome.expect("there is no deadline"))
@@ -78,7 +78,7 @@ fn no_wake_up_is_lost_and_the_limit_holds() {
 }
 
 #[test]
-fn a_waiter_that_goes_away_while_it_is_called_passes_the_slot_on() {
+fn a_waiter_that_is_dropped_while_it_is_called_passes_the_slot_on() {
     loom::model(|| {
         let gate = gate(1);
         let held = enter(&gate);
@@ -95,7 +95,7 @@ fn a_waiter_that_goes_away_while_it_is_called_passes_the_slot_on() {
 }
 
 #[test]
-fn growing_the_limit_wakes_whoever_waits() {
+fn growing_the_limit_wakes_the_waiters() {
     loom::model(|| {
         let gate = gate(1);
         let held = enter(&gate);

@@ -1,4 +1,4 @@
-//! What the gate's lock guards: breaker, meter, and who to wake. Synchronous and without a clock.
+//! What the gate's lock protects: breaker, meter and wakers. Synchronous and without a clock.
 
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -7,66 +7,67 @@ use tidegate_admission::{
     Abandoned, Arrival, Breaker, Limit, Meter, Moment, PeriodAverages, Refusal, Source, Ticket,
 };
 
-/// The statistics of one period, cut by [`Gate::cut`](super::Gate::cut).
+/// The statistics of one period, ended by [`Gate::take_period`](super::Gate::take_period).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PeriodStats {
     /// Averages and counts.
     pub report: PeriodAverages,
-    /// How things stand at the end of the period.
+    /// Requests and limit at the end of the period.
     pub levels: Levels,
-    /// Requests of the period that found the line full.
-    pub refused_line_full: u64,
+    /// Requests of the period that found the queue full.
+    pub refused_queue_full: u64,
     /// Requests whose longest wait ended in the period.
     pub refused_waited_too_long: u64,
-    /// Requests of the period that went away while they waited.
-    pub left_line: u64,
+    /// Requests of the period that were dropped while they waited.
+    pub left_queue: u64,
 }
 
 impl PeriodStats {
     /// Requests that were refused, for whatever reason.
     pub const fn refused(&self) -> u64 {
-        self.refused_line_full + self.refused_waited_too_long
+        self.refused_queue_full + self.refused_waited_too_long
     }
 }
 
-/// How many are inside now.
+/// How many requests are inside now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Levels {
     /// Requests that hold a slot.
     pub executing: u32,
-    /// Requests in line.
+    /// Requests in the queue.
     pub waiting: u32,
     /// The limit in force.
     pub limit: Limit,
-    /// The part of those that hold a slot for which nobody waits any more.
+    /// The part of those that hold a slot whose client has gone.
     pub abandoned: u32,
     /// Requests that were abandoned inside the app since the start, held or not.
     pub abandoned_total: u64,
 }
 
 impl Levels {
-    /// Requests that hold a slot or stand in line.
+    /// Requests that hold a slot or wait.
     pub const fn inside(&self) -> u32 {
         self.executing.saturating_add(self.waiting)
     }
 }
 
-/// Someone who waits, or who was told but has not looked yet.
+/// A request that waits, or whose outcome is set but not polled yet.
 #[derive(Debug)]
 enum Waiter {
     Vacant,
-    InLine { ticket: Ticket, waker: Option<Waker> },
+    Queued { ticket: Ticket, waker: Option<Waker> },
     Called,
     Expired,
 }
 
-/// Names a waiter until it has looked: longer than its ticket's place in line is its own.
+/// Names a waiter until its outcome is polled, which may be after another request has taken its
+/// ticket's place in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key(u32);
 
-/// Who must be woken once the lock is released.
+/// The wakers to wake once the lock is released.
 #[derive(Debug, Default)]
-#[must_use = "whoever is in here sleeps until woken"]
+#[must_use = "these wakers must be woken once the lock is released"]
 pub(super) struct ToWake {
     first: Option<Waker>,
     others: Vec<Waker>,
@@ -96,7 +97,7 @@ impl ToWake {
 #[derive(Debug)]
 pub(super) enum Arrived {
     Entered,
-    Waiting { key: Key, deadline: Moment, first_in_line: bool },
+    Waiting { key: Key, deadline: Moment, first_in_queue: bool },
     Refused(Refusal),
 }
 
@@ -106,12 +107,12 @@ pub(super) struct State {
     meter: Meter,
     waiters: Vec<Waiter>,
     vacant: Vec<u32>,
-    /// The waiter that stands at each place of the line.
+    /// The waiter at each place of the queue.
     at_place: Vec<Key>,
     empty_watchers: Vec<Waker>,
-    refused_line_full: u64,
+    refused_queue_full: u64,
     refused_waited_too_long: u64,
-    left_line: u64,
+    left_queue: u64,
     abandoned: u32,
     abandoned_total: u64,
 }
@@ -125,9 +126,9 @@ impl State {
             vacant: Vec::new(),
             at_place: Vec::new(),
             empty_watchers: Vec::new(),
-            refused_line_full: 0,
+            refused_queue_full: 0,
             refused_waited_too_long: 0,
-            left_line: 0,
+            left_queue: 0,
             abandoned: 0,
             abandoned_total: 0,
         }
@@ -139,22 +140,22 @@ impl State {
             Arrival::Entered => Arrived::Entered,
             Arrival::Waiting(ticket) => {
                 let deadline = self.breaker.deadline_of(ticket).unwrap_or(Moment::NEVER);
-                let first_in_line = self.breaker.waiting() == 1;
-                Arrived::Waiting { key: self.remember(ticket), deadline, first_in_line }
+                let first_in_queue = self.breaker.waiting() == 1;
+                Arrived::Waiting { key: self.remember(ticket), deadline, first_in_queue }
             }
             Arrival::Refused(refusal) => {
-                self.refused_line_full += 1;
-                // It was here for no time at all, but it was here: it counts as a request.
+                self.refused_queue_full += 1;
+                // It was inside for no time, but it arrived: it counts as a request.
                 self.meter.depart(now, source);
                 Arrived::Refused(refusal)
             }
         }
     }
 
-    /// Looks whether a waiter was called or sent away; remembers whom to wake if neither.
+    /// Whether a waiter was called or refused; keeps its waker if neither.
     pub(super) fn poll(&mut self, key: Key, waker: &Waker) -> Poll<Result<(), Refusal>> {
         let outcome = match &mut self.waiters[key.0 as usize] {
-            Waiter::InLine { waker: known, .. } => {
+            Waiter::Queued { waker: known, .. } => {
                 match known {
                     Some(known) => known.clone_from(waker),
                     None => *known = Some(waker.clone()),
@@ -168,8 +169,8 @@ impl State {
         Poll::Ready(outcome)
     }
 
-    /// Nobody waits any more for the holder of a slot. Gives how long it may keep the slot, as
-    /// `rule` has it under the limit in force.
+    /// The client of a slot's holder has gone. Gives how long it may keep the slot, as `rule` has it
+    /// under the limit in force.
     pub(super) fn abandon(&mut self, rule: Abandoned) -> Option<Duration> {
         self.abandoned_total += 1;
         let longest = rule.longest_under(self.breaker.limit());
@@ -177,7 +178,7 @@ impl State {
         longest
     }
 
-    /// The holder of a slot that was abandoned and kept is done.
+    /// The holder of a slot that was abandoned and held is done.
     pub(super) fn leave_abandoned(&mut self, now: Moment, source: Source) -> ToWake {
         self.abandoned = self.abandoned.saturating_sub(1);
         self.leave(now, source)
@@ -187,30 +188,30 @@ impl State {
     pub(super) fn leave(&mut self, now: Moment, source: Source) -> ToWake {
         let mut to_wake = ToWake::default();
         if let Some(ticket) = self.breaker.leave() {
-            to_wake.push(self.tell(ticket, Waiter::Called));
+            to_wake.push(self.settle(ticket, Waiter::Called));
         }
         self.depart(now, source, to_wake)
     }
 
-    /// A waiter was refused and has looked.
+    /// A waiter was refused and has polled its outcome.
     pub(super) fn depart_refused(&mut self, now: Moment, source: Source) -> ToWake {
         self.depart(now, source, ToWake::default())
     }
 
-    /// A waiter goes away, whatever has become of it in the meantime.
+    /// A waiter is dropped, whatever its outcome is in the meantime.
     pub(super) fn cancel(&mut self, now: Moment, key: Key, source: Source) -> ToWake {
         match std::mem::replace(&mut self.waiters[key.0 as usize], Waiter::Vacant) {
             Waiter::Called => {
-                // It was called, but went away before it looked: its slot goes on to the next.
+                // It was called, but dropped before it polled: its slot passes to the next.
                 self.forget(key);
-                self.left_line += 1;
+                self.left_queue += 1;
                 self.leave(now, source)
             }
-            Waiter::InLine { ticket, .. } => {
+            Waiter::Queued { ticket, .. } => {
                 let was_waiting = self.breaker.abandon(ticket);
-                debug_assert!(was_waiting, "a waiter in line has a ticket in line");
+                debug_assert!(was_waiting, "a queued waiter has a queued ticket");
                 self.forget(key);
-                self.left_line += 1;
+                self.left_queue += 1;
                 self.depart(now, source, ToWake::default())
             }
             Waiter::Expired | Waiter::Vacant => {
@@ -220,12 +221,12 @@ impl State {
         }
     }
 
-    /// Sends away everyone whose deadline is not after `now`.
+    /// Refuses every waiter whose deadline is not after `now`.
     pub(super) fn expire(&mut self, now: Moment) -> ToWake {
         let mut to_wake = ToWake::default();
         while let Some(ticket) = self.breaker.expire(now) {
             self.refused_waited_too_long += 1;
-            to_wake.push(self.tell(ticket, Waiter::Expired));
+            to_wake.push(self.settle(ticket, Waiter::Expired));
         }
         to_wake
     }
@@ -233,23 +234,23 @@ impl State {
     pub(super) fn resize(&mut self, limit: Limit) -> ToWake {
         let mut to_wake = ToWake::default();
         for ticket in self.breaker.resize(limit) {
-            to_wake.push(self.tell(ticket, Waiter::Called));
+            to_wake.push(self.settle(ticket, Waiter::Called));
         }
         to_wake
     }
 
-    pub(super) fn cut(&mut self, now: Moment) -> PeriodStats {
-        let cut = PeriodStats {
+    pub(super) fn take_period(&mut self, now: Moment) -> PeriodStats {
+        let period = PeriodStats {
             report: self.meter.cut(now),
             levels: self.levels(),
-            refused_line_full: self.refused_line_full,
+            refused_queue_full: self.refused_queue_full,
             refused_waited_too_long: self.refused_waited_too_long,
-            left_line: self.left_line,
+            left_queue: self.left_queue,
         };
-        self.refused_line_full = 0;
+        self.refused_queue_full = 0;
         self.refused_waited_too_long = 0;
-        self.left_line = 0;
-        cut
+        self.left_queue = 0;
+        period
     }
 
     pub(super) fn levels(&self) -> Levels {
@@ -262,7 +263,7 @@ impl State {
         }
     }
 
-    /// Whether nobody is inside; if someone is, `waker` is woken when the last one leaves.
+    /// Whether no request is inside; otherwise `waker` is woken when the last one leaves.
     pub(super) fn poll_empty(&mut self, waker: &Waker) -> Poll<()> {
         if self.meter.concurrency() == 0 {
             return Poll::Ready(());
@@ -284,7 +285,7 @@ impl State {
     }
 
     fn remember(&mut self, ticket: Ticket) -> Key {
-        let waiter = Waiter::InLine { ticket, waker: None };
+        let waiter = Waiter::Queued { ticket, waker: None };
         let key = match self.vacant.pop() {
             Some(index) => {
                 self.waiters[index as usize] = waiter;
@@ -292,7 +293,7 @@ impl State {
             }
             None => {
                 self.waiters.push(waiter);
-                // Their number is bounded by the line's, which has 32 bits.
+                // Their number is bounded by the queue's, which has 32 bits.
                 Key(u32::try_from(self.waiters.len() - 1).unwrap_or(u32::MAX))
             }
         };
@@ -303,11 +304,11 @@ impl State {
         key
     }
 
-    fn tell(&mut self, ticket: Ticket, news: Waiter) -> Option<Waker> {
+    fn settle(&mut self, ticket: Ticket, outcome: Waiter) -> Option<Waker> {
         let key = self.at_place[ticket.place()];
-        match std::mem::replace(&mut self.waiters[key.0 as usize], news) {
-            Waiter::InLine { ticket: known, waker } => {
-                debug_assert_eq!(known, ticket, "a place in line names its waiter");
+        match std::mem::replace(&mut self.waiters[key.0 as usize], outcome) {
+            Waiter::Queued { ticket: known, waker } => {
+                debug_assert_eq!(known, ticket, "a place in the queue names its waiter");
                 waker
             }
             Waiter::Vacant | Waiter::Called | Waiter::Expired => None,

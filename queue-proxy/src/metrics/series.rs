@@ -32,7 +32,7 @@ impl<V> Default for StatusCache<V> {
 }
 
 impl<V: Clone> StatusCache<V> {
-    /// The handle for `status`; `make` is told `None` for the series that all further ones share.
+    /// The handle for `status`; `make` gets `None` for the series that all further ones share.
     pub(super) fn get_or_insert(&mut self, status: u16, make: impl Fn(Option<u16>) -> V) -> V {
         if let Some(value) = self.known.get(&status) {
             return value.clone();
@@ -70,7 +70,7 @@ impl<V> Default for SeriesCache<V> {
 }
 
 impl<V: Clone> SeriesCache<V> {
-    /// The handle for `key`, or for what is left of it; `make` is told `None` for the series that
+    /// The handle for `key`, or for what is left of it; `make` gets `None` for the series that
     /// all further ones share.
     pub(super) fn get_or_insert(
         &mut self,
@@ -145,7 +145,7 @@ pub(super) struct SeriesKey {
     detail: Detail,
 }
 
-/// How much of an exchange its labels tell.
+/// How many of an exchange's labels its series has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Detail {
     Fine,

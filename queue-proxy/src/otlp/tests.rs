@@ -59,7 +59,7 @@ fn what_is_gathered_becomes_otlp() {
     assert!(format!("{text:?}").contains("a \\\"b\\\", c"), "{text:?}");
     let Some(Data::Gauge(gauge)) = &metric("", "c").data else { panic!("{scopes:?}") };
     assert_eq!(gauge.data_points[0].value, Some(PointValue::AsDouble(1.5)));
-    // What the system says of the process is pushed as well.
+    // The process metrics are pushed as well.
     assert_eq!(metric("", "process.resident.memory").unit, "By");
 }
 
@@ -86,7 +86,7 @@ fn spans_become_otlp() {
     assert_eq!((span.kind, span.status.as_ref().unwrap().code), (2, 2));
 }
 
-/// A collector that does what `script` says on each connection.
+/// A collector that follows `script` on each connection.
 async fn collector<F: Future<Output = ()> + Send>(
     script: impl Fn(tokio::net::TcpStream) -> F + Send + 'static,
 ) -> String {
@@ -106,7 +106,7 @@ async fn pushed(protocol: OtlpProtocol, endpoint: String) -> Result<(), Transpor
     transport.push(vec![1, 2, 3]).await
 }
 
-/// Writes the same again and again, as long as somebody reads; tells how much was taken.
+/// Writes the same bytes until the peer stops reading; gives how many were taken.
 async fn repeat(stream: &mut tokio::net::TcpStream, bytes: &[u8]) -> usize {
     let mut taken = 0;
     while stream.write_all(bytes).await.is_ok() {

@@ -21,7 +21,7 @@ const PUSH_TIMEOUT: Duration = Duration::from_secs(10);
 const LONGEST_ANSWER: usize = 64 << 10;
 /// The longest head of an answer that is read, and what a collector may send before it is read.
 const WINDOW: u32 = 64 << 10;
-/// The longest part of a collector's own words that is repeated.
+/// The longest part of a collector's error text that is repeated, in bytes.
 const LONGEST_QUOTE: usize = 256;
 
 /// Why a push failed.
@@ -36,10 +36,10 @@ pub enum TransportError {
     /// The collector does not speak the protocol, or hung up.
     #[error("cannot talk to the collector: {0}")]
     Protocol(#[source] Box<dyn Error + Send + Sync>),
-    /// The collector says no.
+    /// The collector refused the export.
     #[error("the collector answered {0}")]
     Refused(String),
-    /// The collector says nothing.
+    /// The collector did not respond in time.
     #[error("the collector did not answer within {PUSH_TIMEOUT:?}")]
     TimedOut,
 }

@@ -23,7 +23,7 @@ pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, ProbeFai
     }
     match TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await {
         Ok(stream) => Ok(prepared(stream)),
-        // Without IPv6 on this machine only the first address says anything.
+        // Without IPv6 on this machine only the first address's error is meaningful.
         Err(error) if error.kind() != io::ErrorKind::ConnectionRefused => {
             Err(ProbeFailure::Connect { addresses, source: first })
         }

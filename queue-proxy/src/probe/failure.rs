@@ -1,10 +1,10 @@
-//! Why one attempt failed, in words that a person can act on.
+//! Why one attempt failed, as text that a person can act on.
 
 use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
-/// The longest part of what an app says that is repeated, before escapes.
+/// The longest part of an app's text that is repeated, in bytes before escapes.
 const LONGEST_QUOTE: usize = 80;
 /// The longest reason on the report stream and in the log.
 pub const LONGEST_REASON: usize = 512;
@@ -28,7 +28,7 @@ pub enum ProbeFailure {
     Connect {
         /// Every address that was tried.
         addresses: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// No answer in time.
@@ -59,10 +59,10 @@ pub enum ProbeFailure {
     /// The health service, or what stands in its place, refuses the question.
     #[error("the health service answered grpc-status {status}{}", unimplemented(status))]
     Refused {
-        /// The status, a number unless the app says something else.
+        /// The status as the app sent it, usually a number.
         status: String,
     },
-    /// The health service says no.
+    /// The health service reports that it is not serving.
     #[error("the health service reports {}, expected SERVING", serving_status(*.0))]
     NotServing(i32),
     /// A command.
@@ -76,7 +76,7 @@ pub enum ProbeFailure {
     Nothing,
 }
 
-/// The words for the errors that mean something to people; the system's own for the rest.
+/// The text for the errors that occur while an app starts; the system's own for the rest.
 fn plain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused, nobody listens there".to_owned(),
@@ -105,8 +105,8 @@ fn serving_status(status: i32) -> String {
     }
 }
 
-/// What somebody else wrote, cut, in quotes and with everything escaped that is no plain text: it
-/// can neither end the line nor speak to a terminal.
+/// Foreign text, truncated, in quotes and with everything escaped that is not plain text: it can
+/// neither end the line nor control a terminal.
 pub(super) fn quoted(bytes: &[u8]) -> String {
     let cut = &bytes[..bytes.len().min(LONGEST_QUOTE)];
     let text = String::from_utf8_lossy(cut);
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(quoted(b"\xff\xfe"), "\"\"");
         let long = quoted(&b"x".repeat(5000));
         assert_eq!(long.chars().count(), LONGEST_QUOTE + 3, "{long}");
-        // A character that the cut splits is left out.
+        // A character that the truncation splits is left out.
         assert_eq!(quoted("é".repeat(41).as_bytes()), format!("\"{}…\"", "é".repeat(40)));
     }
 

@@ -30,7 +30,7 @@ struct HealthCheckResponse {
     status: i32,
 }
 
-/// Passes when the service says that it is serving.
+/// Passes when the service reports `SERVING`.
 pub(super) async fn probe(port: u16, service: &str) -> Result<(), ProbeFailure> {
     let stream = connect("127.0.0.1", port).await?;
     let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())

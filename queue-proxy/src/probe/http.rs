@@ -27,7 +27,7 @@ pub(super) const USER_AGENT: &str = tidegate_knative::probe::SIDECAR_AGENT;
 const LONGEST_HEAD: usize = 64 << 10;
 /// The same for HTTP/2, and what an app may send before it is read.
 pub(super) const WINDOW: u32 = 64 << 10;
-/// Bytes of a refusal's body that are read, to say how it begins. No other body is read.
+/// Bytes of a failed response's body that are read, to quote its beginning. No other body is read.
 const LONGEST_BEGINNING: usize = 256;
 /// Time that these bytes have after the head.
 const BEGINNING_TIMEOUT: Duration = Duration::from_millis(20);
@@ -107,7 +107,7 @@ async fn exchange(
         (Scheme::Http, Protocol::Http2) => {
             let stream = TokioIo::new(stream);
             let mut request = request(get, target, host)?;
-            // The authority takes the place of the host, and a connection is never closed by words.
+            // HTTP/2 has `:authority` instead of `Host`, and no `Connection` field.
             *request.uri_mut() = format!("http://{host}{}", target.path).parse().map_err(unfit)?;
             request.headers_mut().remove(header::HOST);
             request.headers_mut().remove(header::CONNECTION);

@@ -20,7 +20,7 @@ pub(super) enum Redirect {
     Follow(Target),
     /// Another page of the same host, named without a host of its own: the probe's `Host` holds.
     FollowRelative(Target),
-    /// Somebody else, who is not asked: the app has answered, which is enough.
+    /// Another host, which is not probed: the app has responded, which is enough.
     Elsewhere,
     /// Nothing that can be asked: another scheme of the same host, or no URL.
     Unusable,

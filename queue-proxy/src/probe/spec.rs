@@ -146,7 +146,7 @@ pub enum SpecError {
     Json {
         /// What was expected.
         expected: &'static str,
-        /// What the parser says.
+        /// The parser's error.
         source: serde_json::Error,
     },
     /// It is `null` or contains one.

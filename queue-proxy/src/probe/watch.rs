@@ -1,5 +1,5 @@
-//! Our own look at the app's readiness, so that a change is known at once and not when the
-//! platform happens to ask.
+//! Probes the app by itself, so that a change of readiness is known at once and not when the
+//! platform probes next.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,56 +13,56 @@ use super::spec::Pace;
 use super::thresholds::{Outcome, Thresholds};
 use super::{AGGRESSIVE_ATTEMPT, Prober, Readiness, attempt};
 
-/// An app that is not ready yet is no news for this long: most start within it.
+/// An app that is not ready yet is not logged for this long: most start within it.
 const QUIET_START: Duration = Duration::from_secs(2);
 
-/// Watches until the receivers are gone. `poll` is the time between looks while not ready.
+/// Watches until the receivers are gone. `poll` is the time between attempts while not ready.
 ///
 /// Each probe keeps its own time and its own count, as the kubelet's do; all must pass. While the
-/// app is not ready, the latest reason is to be read from the channel, which announces changes of
-/// readiness and not those of the reason.
+/// app is not ready, the channel holds the latest reason; it notifies of changes of readiness, not
+/// of the reason.
 ///
 /// # Cancel safety
 ///
 /// May be dropped at any time; attempts under way are given up.
-pub async fn run(prober: Prober, poll: Duration, tell: Sender<Readiness>) {
+pub async fn run(prober: Prober, poll: Duration, sender: Sender<Readiness>) {
     if prober.is_always_ready() {
-        tell.send_replace(Readiness::Ready);
+        sender.send_replace(Readiness::Ready);
         return;
     }
     let now = Instant::now();
     let specs = prober.probes().iter().map(|probe| &probe.spec);
     let mut watch = Watch {
-        standings: specs.map(|spec| Thresholds::new(spec, poll, now)).collect(),
+        thresholds: specs.map(|spec| Thresholds::new(spec, poll, now)).collect(),
         reasons: vec![None; prober.probes().len()],
         not_ready_since: Since::now(),
         prober,
-        tell,
+        sender,
     };
-    let mut looks = JoinSet::new();
-    for index in 0..watch.standings.len() {
-        watch.look(&mut looks, index);
+    let mut attempts = JoinSet::new();
+    for index in 0..watch.thresholds.len() {
+        watch.schedule(&mut attempts, index);
     }
     loop {
-        let look = tokio::select! {
-            () = watch.tell.closed() => return,
-            look = looks.join_next() => look,
+        let attempt = tokio::select! {
+            () = watch.sender.closed() => return,
+            attempt = attempts.join_next() => attempt,
         };
         // An attempt that could not be carried out ends the watch: what it knows is no longer true.
-        let Some(Ok((index, result))) = look else { return };
+        let Some(Ok((index, result))) = attempt else { return };
         watch.note(index, result);
-        watch.look(&mut looks, index);
+        watch.schedule(&mut attempts, index);
     }
 }
 
-/// The owner of all standings.
+/// The state of all probes.
 struct Watch {
     prober: Prober,
-    standings: Vec<Thresholds>,
-    /// The latest failure of each probe, in words.
+    thresholds: Vec<Thresholds>,
+    /// The latest failure of each probe, as text.
     reasons: Vec<Option<String>>,
     not_ready_since: Since,
-    tell: Sender<Readiness>,
+    sender: Sender<Readiness>,
 }
 
 /// A point in time on both clocks: one to count with, one to show.
@@ -78,13 +78,13 @@ impl Since {
     }
 }
 
-type Looks = JoinSet<(usize, Result<(), Failure>)>;
+type Attempts = JoinSet<(usize, Result<(), Failure>)>;
 
 impl Watch {
     /// Tries a probe when it is due.
-    fn look(&self, looks: &mut Looks, index: usize) {
-        let (prober, due) = (self.prober.clone(), self.standings[index].due());
-        looks.spawn(async move {
+    fn schedule(&self, attempts: &mut Attempts, index: usize) {
+        let (prober, due) = (self.prober.clone(), self.thresholds[index].due());
+        attempts.spawn(async move {
             tokio::time::sleep_until(due).await;
             let spec = &prober.probes()[index].spec;
             let limit = match spec.pace {
@@ -103,14 +103,14 @@ impl Watch {
                 Outcome::Failed
             }
         };
-        self.standings[index].note(outcome, Instant::now());
-        let was_ready = *self.tell.borrow() == Readiness::Ready;
-        let blocking = self.standings.iter().position(|standing| !standing.is_ready());
+        self.thresholds[index].note(outcome, Instant::now());
+        let was_ready = *self.sender.borrow() == Readiness::Ready;
+        let blocking = self.thresholds.iter().position(|threshold| !threshold.is_ready());
         let Some(blocking) = blocking else {
             if !was_ready {
                 tracing::info!("the app is ready");
-                self.prober.complaints().forget();
-                self.tell.send_replace(Readiness::Ready);
+                self.prober.failure_log().forget();
+                self.sender.send_replace(Readiness::Ready);
             }
             return;
         };
@@ -122,14 +122,14 @@ impl Watch {
         let reason: Arc<str> = bounded(format!("{why}; since {since}")).into();
         if was_ready {
             tracing::warn!("the app is not ready: {reason}");
-            self.tell.send_replace(Readiness::NotReady(reason));
+            self.sender.send_replace(Readiness::NotReady(reason));
             return;
         }
         if self.not_ready_since.instant.elapsed() >= QUIET_START {
-            self.prober.complaints().log(why);
+            self.prober.failure_log().log(why);
         }
-        // Whoever reads next sees the latest reason; nobody is woken for it.
-        self.tell.send_if_modified(|readiness| {
+        // The next reader sees the latest reason; no receiver is woken for it.
+        self.sender.send_if_modified(|readiness| {
             *readiness = Readiness::NotReady(reason);
             false
         });

@@ -1,4 +1,4 @@
-//! The doors beside the main one: `/wait-for-drain`, statistics, metrics. Always plain text.
+//! The listeners beside the main one: `/wait-for-drain`, statistics, metrics. Always plain text.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -18,9 +18,10 @@ use crate::statistics::Snapshot;
 
 /// Time in which the head of a scrape must arrive, as in Knative.
 const METRICS_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time that the last answers have to leave the process.
+/// Time that the last responses have to leave the process.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Everything behind the side doors.
+
+/// What the side listeners serve.
 pub(super) struct AdminListeners {
     pub(super) side_drain: relay::Drain,
     pub(super) stage: watch::Receiver<Stage>,

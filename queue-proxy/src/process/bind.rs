@@ -1,4 +1,4 @@
-//! All listeners, bound before anything is promised to anybody.
+//! All listeners, bound before the sidecar reports itself started.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
@@ -10,7 +10,7 @@ use crate::settings::{Port, Settings};
 /// Connections that the kernel keeps until they are accepted: its own usual maximum.
 const BACKLOG: i32 = 4096;
 
-/// Listeners that accept already, but nobody serves yet.
+/// Listeners whose connections the kernel accepts, but which are not served yet.
 #[derive(Debug)]
 pub(super) struct Bound {
     pub(super) main: TcpListener,

@@ -56,12 +56,12 @@ impl ShutdownCoordinator {
             }
             match self.event(&machine, &mut signals).await {
                 Event::Signal(signal) if signals_seen > 0 => {
-                    tracing::error!("told twice to end, ending at once");
+                    tracing::error!("second signal to end, ending at once");
                     return signal.exit_code();
                 }
                 Event::Signal(_) => {
                     signals_seen += 1;
-                    tracing::info!("told to end, draining");
+                    tracing::info!("signal to end, draining");
                     machine.signal(Instant::now());
                 }
                 Event::Asked => machine.ask(Instant::now()),
@@ -131,7 +131,7 @@ impl ShutdownCoordinator {
         }
         match stage {
             Stage::Serving => {
-                tracing::info!("nobody confirmed the drain, serving on");
+                tracing::info!("no signal followed, the drain is undone");
                 self.draining.set(Switch::Off);
                 self.drain.set_phase(Phase::Serving);
             }

@@ -15,11 +15,11 @@ use crate::record::Recorder;
 use crate::request_log::RequestLogger;
 use crate::settings::observability::{MetricsExport, TracingExport};
 use crate::settings::{Concurrency, Settings};
-use crate::trace::{Exporter, Line, Resource, Tracer};
+use crate::trace::{Exporter, Queue, Resource, Tracer};
 
 use super::StartError;
 
-/// Idle connections to the app that are kept when no limit says how many can be in use, as in
+/// Idle connections to the app that are kept when no limit bounds how many are in use, as in
 /// Knative.
 const IDLE_CONNECTIONS: usize = 1000;
 
@@ -51,15 +51,15 @@ impl Telemetry {
         let stdout = match (&settings.observability.request_log, &settings.observability.tracing) {
             (None, TracingExport::None | TracingExport::Otlp(_)) => None,
             (Some(_), _) | (_, TracingExport::Stdout) => {
-                let (sink, flush) = NonBlockingWriter::start("stdout", std::io::stdout())?;
+                let (writer, flush) = NonBlockingWriter::start("stdout", std::io::stdout())?;
                 flushes.push(flush);
-                Some(sink)
+                Some(writer)
             }
         };
         let log = match (&settings.observability.request_log, &stdout) {
-            (Some(log), Some(sink)) => {
+            (Some(log), Some(writer)) => {
                 let query = settings.observability.query.clone();
-                Some(RequestLogger::new(log.clone(), query, identity.clone(), sink.clone()))
+                Some(RequestLogger::new(log.clone(), query, identity.clone(), writer.clone()))
             }
             _ => None,
         };
@@ -136,7 +136,7 @@ fn tracer(
     pushes: &mut Vec<Push>,
 ) -> Result<Option<Tracer>, StartError> {
     let exporter = match (&settings.observability.tracing, stdout) {
-        (TracingExport::Stdout, Some(sink)) => Exporter::Stdout(sink, resource(settings)),
+        (TracingExport::Stdout, Some(writer)) => Exporter::Stdout(writer, resource(settings)),
         (TracingExport::Otlp(otlp), _) => {
             let (queue, pusher) = otlp::spans(otlp, resource(settings))?;
             pushes.push(Push::spawn(|end| pusher.run(end)));
@@ -144,16 +144,16 @@ fn tracer(
         }
         _ => return Ok(None),
     };
-    let line = match settings.admission.concurrency {
-        Concurrency::Unlimited => Line::Absent,
-        Concurrency::Fixed(_) | Concurrency::Adaptive { .. } => Line::Exists,
+    let queue = match settings.admission.concurrency {
+        Concurrency::Unlimited => Queue::Absent,
+        Concurrency::Fixed(_) | Concurrency::Adaptive { .. } => Queue::Present,
     };
     let sampler = settings.observability.sampler;
     let query = settings.observability.query.clone();
-    Ok(Some(Tracer::new(sampler, exporter, line, settings.app_port, query)))
+    Ok(Some(Tracer::new(sampler, exporter, queue, settings.app_port, query)))
 }
 
-/// What traces say about this process, as in Knative.
+/// The attributes of this process in traces, as in Knative.
 fn resource(settings: &Settings) -> Resource {
     let identity = &settings.identity;
     let service = service(settings, &ProcessEnvironment);

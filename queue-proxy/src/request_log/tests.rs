@@ -31,9 +31,9 @@ fn response() -> ResponseFacts {
 
 fn line(template: &str, request: &RequestFacts) -> String {
     let identity = Identity { pod_ip: "10.0.0.9".to_owned(), ..Identity::default() };
-    let (sink, _flush) = NonBlockingWriter::start("test", std::io::sink()).unwrap();
+    let (writer, _flush) = NonBlockingWriter::start("test", std::io::sink()).unwrap();
     let log = RequestLog { template: Template::parse(template).unwrap(), probes: Switch::Off };
-    RequestLogger::new(log, QueryRule::default(), identity, sink).line(request, &response())
+    RequestLogger::new(log, QueryRule::default(), identity, writer).line(request, &response())
 }
 
 #[test]
@@ -129,10 +129,10 @@ fn a_line_has_a_bound_whatever_the_client_sends() {
         let name: http::HeaderName = format!("x-{number}").parse().unwrap();
         request.headers.insert(name, long.parse().unwrap());
     }
-    let (sink, _flush) = NonBlockingWriter::start("test", std::io::sink()).unwrap();
+    let (writer, _flush) = NonBlockingWriter::start("test", std::io::sink()).unwrap();
     let template = Template::parse("{{.Request.Header}}").unwrap();
     let log = RequestLog { template, probes: Switch::Off };
-    let logger = RequestLogger::new(log, QueryRule::default(), Identity::default(), sink);
+    let logger = RequestLogger::new(log, QueryRule::default(), Identity::default(), writer);
     logger.write(&request, &response());
     assert_eq!(logger.lost(), 1);
 }

@@ -1,13 +1,13 @@
-//! Who may enter, who waits, and what becomes of those whose clients leave.
+//! Limit, queue, refusals, and what happens to requests whose clients leave.
 
 use std::time::Duration;
 
 use tidegate_admission::Abandoned;
 
-use super::{Admission, Concurrency, milliseconds};
+use super::{Admission, Concurrency, ReportSettings, milliseconds};
 use crate::environment::{Environment, Reader, keys};
 
-/// Limit, line and refusals.
+/// Limit, queue and refusals.
 pub(super) fn read<E: Environment>(
     reader: &mut Reader<'_, E>,
     limit: i64,
@@ -50,12 +50,12 @@ pub(super) fn read<E: Environment>(
     }
 }
 
-/// A sidecar that reports to a controller of ours keeps the limit to what is inside the app; one
-/// that stands in for Knative's does as that one does.
+/// A sidecar that reports to Tidegate's controller counts abandoned requests that the app still
+/// works on against the limit; one in Knative's place releases them as Knative's does.
 pub(super) fn abandoned<E: Environment>(
     reader: &mut Reader<'_, E>,
     overall: Option<Duration>,
-    reporting: bool,
+    report: Option<&ReportSettings>,
 ) -> Abandoned {
     let longest = milliseconds(reader, keys::TIDEGATE_ABANDONED_TIMEOUT_MS);
     let hold = match longest {
@@ -65,7 +65,7 @@ pub(super) fn abandoned<E: Environment>(
     match reader.optional(keys::TIDEGATE_ABANDONED).as_deref() {
         Some("hold") => hold,
         Some("release") => Abandoned::Release,
-        None if reporting => hold,
+        None if report.is_some() => hold,
         None => Abandoned::Release,
         Some(other) => {
             let message = format!("cannot use '{other}', expected 'hold' or 'release'");

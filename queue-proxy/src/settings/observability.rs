@@ -24,7 +24,7 @@ pub struct Observability {
     pub sampler: Sampler,
     /// What of a URL may be written down, in the request log and in traces.
     pub query: QueryRule,
-    /// The request log, when it is on and its template says anything.
+    /// The request log, when it is on and its template is not empty.
     pub request_log: Option<RequestLog>,
     /// Why the request log is off although it was asked for; logged once at start.
     pub request_log_complaint: Option<String>,
@@ -189,7 +189,7 @@ fn tracing<E: Environment>(reader: &mut Reader<'_, E>, config: TracingConfig) ->
 }
 
 fn sampler<E: Environment>(reader: &Reader<'_, E>, config: &TracingConfig) -> Sampler {
-    // What goes to standard output is looked at by somebody who wants to see all of it.
+    // Traces on standard output are for debugging, where every request is of interest.
     if config.protocol.as_deref() == Some("stdout") {
         return Sampler::Always;
     }

@@ -1,4 +1,4 @@
-//! Several cuts of the meter added up to one period.
+//! Several parts of one reader's period, added up.
 
 use std::time::Duration;
 
@@ -13,31 +13,31 @@ pub(super) struct Period {
     requests: u64,
     proxied_requests: u64,
     refused: u64,
-    cuts: u32,
+    parts: u32,
 }
 
 impl Period {
-    /// Adds a cut that covers `length`.
-    pub(super) fn add(&mut self, cut: &PeriodStats, length: Duration) {
+    /// Adds statistics that cover `length`.
+    pub(super) fn add(&mut self, stats: &PeriodStats, length: Duration) {
         let seconds = length.as_secs_f64();
-        self.cuts += 1;
+        self.parts += 1;
         self.seconds += seconds;
-        if self.cuts == 1 {
-            // One cut alone is taken as it is: multiplying and dividing again would round.
-            self.weighted = cut.report.average_concurrency;
-            self.weighted_proxied = cut.report.average_proxied_concurrency;
+        if self.parts == 1 {
+            // One part alone is taken as it is: multiplying and dividing again would round.
+            self.weighted = stats.report.average_concurrency;
+            self.weighted_proxied = stats.report.average_proxied_concurrency;
         } else {
-            if self.cuts == 2 {
+            if self.parts == 2 {
                 let before = self.seconds - seconds;
                 self.weighted *= before;
                 self.weighted_proxied *= before;
             }
-            self.weighted += cut.report.average_concurrency * seconds;
-            self.weighted_proxied += cut.report.average_proxied_concurrency * seconds;
+            self.weighted += stats.report.average_concurrency * seconds;
+            self.weighted_proxied += stats.report.average_proxied_concurrency * seconds;
         }
-        self.requests += cut.report.request_count;
-        self.proxied_requests += cut.report.proxied_request_count;
-        self.refused += cut.refused();
+        self.requests += stats.report.request_count;
+        self.proxied_requests += stats.report.proxied_request_count;
+        self.refused += stats.refused();
     }
 
     /// Requests inside, weighted by time.
@@ -51,7 +51,7 @@ impl Period {
     }
 
     fn divide(&self, weighted: f64) -> f64 {
-        if self.cuts <= 1 {
+        if self.parts <= 1 {
             weighted
         } else if self.seconds > 0.0 {
             weighted / self.seconds

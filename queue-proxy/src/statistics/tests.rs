@@ -4,7 +4,7 @@ use super::*;
 use crate::drain::Stage;
 
 struct Bench {
-    statistician: StatsReporter,
+    stats_reporter: StatsReporter,
     _readiness: watch::Sender<Readiness>,
     _drain: watch::Sender<Stage>,
 }
@@ -13,10 +13,10 @@ fn bench() -> Bench {
     let (readiness, readiness_seen) = watch::channel(Readiness::Ready);
     let (drain, drain_seen) = watch::channel(Stage::Serving);
     Bench {
-        statistician: StatsReporter {
+        stats_reporter: StatsReporter {
             pod: "pod-abc".to_owned(),
             gate: Gate::new(Limit::from_wire(1), QueueSettings::KNATIVE),
-            outcomes: Outcomes::new(DigestReader::Nobody),
+            outcomes: Outcomes::new(DigestReader::None),
             snapshot: Snapshot::new("pod-abc"),
             draining: Draining::new(),
             readiness: readiness_seen,
@@ -46,7 +46,7 @@ fn the_message_fits_into_what_the_autoscaler_reads() {
     let snapshot = Snapshot::new("x");
     let mut period = Period::default();
     let gate = Gate::new(Limit::UNLIMITED, QueueSettings::KNATIVE);
-    period.add(&gate.cut(), Duration::from_secs(1));
+    period.add(&gate.take_period(), Duration::from_secs(1));
     snapshot.replace(&"é".repeat(400), &period, Duration::from_secs(1));
     assert!(snapshot.encoded().len() <= 336 - 36);
 }
@@ -54,9 +54,10 @@ fn the_message_fits_into_what_the_autoscaler_reads() {
 #[tokio::test(start_paused = true)]
 async fn each_second_replaces_the_snapshot() {
     let bench = bench();
-    let (gate, snapshot) = (bench.statistician.gate.clone(), bench.statistician.snapshot.clone());
-    let outcomes = bench.statistician.outcomes.clone();
-    let task = tokio::spawn(bench.statistician.run(std::future::pending()));
+    let (gate, snapshot) =
+        (bench.stats_reporter.gate.clone(), bench.stats_reporter.snapshot.clone());
+    let outcomes = bench.stats_reporter.outcomes.clone();
+    let task = tokio::spawn(bench.stats_reporter.run(std::future::pending()));
     let permit = gate.enter(Source::Proxied).await.unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
     drop(permit);
@@ -84,7 +85,7 @@ fn service_times_are_kept_for_the_controller_only() {
     assert_eq!(decoded.len(), 2);
     assert!(outcomes.take_digest().is_empty());
 
-    let outcomes = Outcomes::new(DigestReader::Nobody);
+    let outcomes = Outcomes::new(DigestReader::None);
     outcomes.served(Duration::from_millis(3));
     assert!(outcomes.take_digest().is_empty());
 }
@@ -93,14 +94,18 @@ fn service_times_are_kept_for_the_controller_only() {
 async fn the_controller_hears_why_an_instance_is_not_ready() {
     let bench = bench();
     let said = || {
-        let ledger = Periods::new(Instant::now());
-        let stat = bench.statistician.stat(&bench.statistician.gate.cut(), &ledger, Instant::now());
+        let periods = Periods::new(Instant::now());
+        let stat = bench.stats_reporter.stat(
+            &bench.stats_reporter.gate.take_period(),
+            &periods,
+            Instant::now(),
+        );
         (stat.ready, stat.not_ready_reason)
     };
     assert_eq!(said(), (true, String::new()));
     bench._readiness.send_replace(Readiness::NotReady("connection refused".into()));
     assert_eq!(said(), (false, "connection refused".to_owned()));
     bench._readiness.send_replace(Readiness::Ready);
-    bench.statistician.draining.set(crate::environment::Switch::On);
+    bench.stats_reporter.draining.set(crate::environment::Switch::On);
     assert_eq!(said(), (false, "it is draining".to_owned()));
 }

@@ -1,5 +1,5 @@
-//! TLS without asking who the other side is. For probes of an app on the same pod only: there is
-//! nobody in between, and the kubelet does not ask either.
+//! TLS without verification of the peer. For probes of an app in the same pod only: there is no
+//! network in between, and the kubelet does not verify either.
 
 use std::io;
 use std::sync::Arc;

@@ -8,10 +8,10 @@ use http::header::{HeaderName, HeaderValue};
 
 /// The header that carries the context.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// The flag that says that the trace is recorded.
+/// The flag of a trace that is recorded.
 const SAMPLED: u8 = 1;
 
-/// Where in a trace somebody stands.
+/// A position in a trace: its identity and the current span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Context {
     pub(super) trace: u128,
@@ -121,7 +121,7 @@ impl Sampler {
     }
 }
 
-/// Numbers that nobody has used before. They identify; they keep no secret.
+/// Identifiers that are unique, and not secret.
 #[derive(Debug)]
 pub(super) struct Numbers {
     state: AtomicU64,
