@@ -138,15 +138,35 @@ impl Collector {
         metric: ScalingMetric,
         silence: StaleData,
     ) -> Result<Averages, Missing> {
-        if self.knows_nothing(now, silence) {
-            return Err(Missing::NoData);
-        }
+        self.averages_with_coverage(now, metric, silence).0
+    }
+
+    /// The averages of a metric as seen at `now`, and what they are made of.
+    pub(crate) fn averages_with_coverage(
+        &self,
+        now: Timestamp,
+        metric: ScalingMetric,
+        silence: StaleData,
+    ) -> (Result<Averages, Missing>, Coverage) {
         let lane = lane(metric);
-        let now = self.seen_from(now, silence);
-        Ok(Averages {
-            stable: self.stable.average(now, lane),
-            panic: self.panic.average(now, lane),
-        })
+        let seen = self.seen_from(now, silence);
+        let (stable, stable_s) = self.stable.average_of(seen, lane);
+        let (panic, panic_s) = self.panic.average_of(seen, lane);
+        let span = |window: &Window<2>, known_s: u32| Span {
+            known_s,
+            whole_s: u32::try_from(window.buckets()).unwrap_or(u32::MAX),
+        };
+        let coverage = Coverage {
+            last_second: self.last_recorded(),
+            written_s: self.stable.known(),
+            stable: span(&self.stable, stable_s),
+            panic: span(&self.panic, panic_s),
+        };
+        let averages = match self.knows_nothing(now, silence) {
+            true => Err(Missing::NoData),
+            false => Ok(Averages { stable, panic }),
+        };
+        (averages, coverage)
     }
 
     /// Whether there are no averages, and will be none until something is recorded.
@@ -187,21 +207,6 @@ impl Collector {
     /// `metric`. `None` while nothing was recorded in it.
     pub fn percentile(&self, metric: ScalingMetric, percentile: f64) -> Option<f64> {
         self.stable.percentile(lane(metric), percentile)
-    }
-
-    /// What the averages as seen at `now` are made of.
-    pub fn coverage(&self, now: Timestamp, silence: StaleData) -> Coverage {
-        let seen = self.seen_from(now, silence);
-        let span = |window: &Window<2>| Span {
-            known_s: window.averaged(seen),
-            whole_s: u32::try_from(window.buckets()).unwrap_or(u32::MAX),
-        };
-        Coverage {
-            last_second: self.last_recorded(),
-            written_s: self.stable.known(),
-            stable: span(&self.stable),
-            panic: span(&self.panic),
-        }
     }
 
     /// When something was recorded last: the start of that second.

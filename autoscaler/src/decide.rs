@@ -159,6 +159,10 @@ impl Limits {
 
     /// What kept a recommendation from what its load needs.
     fn clamp_of(&self, recommendation: &Recommendation, peak: f64) -> Clamp {
+        // First of all, because most loads ask for what they may have.
+        if recommendation.needed >= self.down && recommendation.needed <= self.up && recommendation.needed <= peak {
+            return Clamp::Free;
+        }
         let capped = recommendation.needed.min(peak);
         if capped.max(self.down) > self.up {
             Clamp::GrowthRate
@@ -176,11 +180,13 @@ impl Limits {
     /// Notes what kept the two largest recommendations from what their loads need, and which rule
     /// the stable one goes by.
     fn note_clamps(&self, steps: &mut Steps) {
-        let (winner, panic) = (*steps.winner(), *steps.panic_winner());
-        steps.stable_clamp = self.clamp_of(&winner.stable, self.peak_for(winner.kind));
-        steps.panic_clamp = self.clamp_of(&panic.panic, f64::INFINITY);
-        steps.rule = match steps.stable_clamp {
-            _ if winner.stable.recommended > winner.stable.limited => Rule::ActivationScale,
+        let winner = steps.winner();
+        let is_raised = winner.stable.recommended > winner.stable.limited;
+        let stable_clamp = self.clamp_of(&winner.stable, self.peak_for(winner.kind));
+        steps.panic_clamp = self.clamp_of(&steps.panic_winner().panic, f64::INFINITY);
+        steps.stable_clamp = stable_clamp;
+        steps.rule = match stable_clamp {
+            _ if is_raised => Rule::ActivationScale,
             Clamp::Free => Rule::Stable,
             Clamp::GrowthRate => Rule::GrowthRate,
             Clamp::ShrinkRate => Rule::ShrinkRate,

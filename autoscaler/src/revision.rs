@@ -151,11 +151,12 @@ impl RevisionAutoscaler {
         }
         let silence = self.silence(self.reporters);
         let measured = match &self.collector {
-            Some(collector) => Measured {
-                averages: collector.averages(now, self.settings.spec.scaling_metric, silence),
-                held: silence == StaleData::Hold && collector.is_silent(now),
-                coverage: Some(collector.coverage(now, silence)),
-            },
+            Some(collector) => {
+                let metric = self.settings.spec.scaling_metric;
+                let (averages, coverage) = collector.averages_with_coverage(now, metric, silence);
+                let held = silence == StaleData::Hold && collector.is_silent(now);
+                Measured { averages, held, coverage: Some(coverage) }
+            }
             None => Measured::elsewhere(Err(Missing::NotCollecting)),
         };
         self.decide(now, observed, &measured, extra)

@@ -65,7 +65,7 @@ impl<const LANES: usize> Window<LANES> {
         let values = if skipped <= FEW_BUCKETS {
             *self.ring.bucket(0)
         } else {
-            std::array::from_fn(|lane| self.ring.mean(newest_ms, lane))
+            std::array::from_fn(|lane| self.ring.mean(newest_ms, lane).0)
         };
         for _ in 0..skipped {
             let Some(last) = self.last_recorded() else { return };
@@ -87,16 +87,21 @@ impl<const LANES: usize> Window<LANES> {
 
     /// The average of one lane as seen at `at`.
     pub fn average(&self, at: Timestamp, lane: usize) -> f64 {
-        match &self.weights {
-            None => self.ring.mean(at.as_millis(), lane),
-            Some(weights) => weights.average(&self.ring, at.as_millis(), lane),
-        }
+        self.average_of(at, lane).0
     }
 
-    /// How many buckets the average as seen at `at` is of: fewer than [`Self::buckets`] while the
-    /// window fills and while nothing is recorded, 0 when nothing in it counts any more.
-    pub fn averaged(&self, at: Timestamp) -> u32 {
-        u32::try_from(self.ring.averaged(at.as_millis())).unwrap_or(0)
+    /// That average, and how many buckets it is of: fewer than [`Self::buckets`] while the window
+    /// fills and while nothing is recorded, 0 when nothing in it counts any more.
+    pub fn average_of(&self, at: Timestamp, lane: usize) -> (f64, u32) {
+        let at_ms = at.as_millis();
+        let (average, buckets) = match &self.weights {
+            None => self.ring.mean(at_ms, lane),
+            Some(weights) => (
+                weights.average(&self.ring, at_ms, lane),
+                self.ring.averaged(self.ring.age(at_ms)),
+            ),
+        };
+        (average, u32::try_from(buckets).unwrap_or(0))
     }
 
     /// How many of the newest buckets have been written at all, gaps included.

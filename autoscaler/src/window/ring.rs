@@ -123,24 +123,26 @@ impl<const LANES: usize> Ring<LANES> {
         Change::Advanced(ahead as u64)
     }
 
-    /// The mean of one lane over the buckets that the window has, rounded to six decimals.
-    pub(crate) fn mean(&self, at_ms: i64, lane: usize) -> f64 {
-        let averaged = self.averaged(at_ms);
+    /// The mean of one lane over the buckets that the window has, rounded to six decimals, and how
+    /// many buckets it is of; 0 of 0 when all of them have expired.
+    pub(crate) fn mean(&self, at_ms: i64, lane: usize) -> (f64, i64) {
+        let age = self.age(at_ms);
+        let averaged = self.averaged(age);
         if averaged == 0 {
-            return 0.0;
+            return (0.0, 0);
         }
         let mut rest = self.total[lane];
         let mut expiring = self.head;
-        for _ in 0..self.age(at_ms) {
+        for _ in 0..age {
             expiring = self.slot_after(expiring);
             rest -= self.buckets[expiring][lane];
         }
-        round6(rest / averaged as f64)
+        (round6(rest / averaged as f64), averaged)
     }
 
-    /// How many buckets the mean as seen at `at_ms` is of; 0 when all of them have expired.
-    pub(crate) fn averaged(&self, at_ms: i64) -> i64 {
-        let (age, count) = (self.age(at_ms), self.buckets.len() as i64);
+    /// How many buckets a mean is of that is seen `age` buckets after the newest.
+    pub(crate) fn averaged(&self, age: i64) -> i64 {
+        let count = self.buckets.len() as i64;
         if age >= count {
             return 0;
         }
