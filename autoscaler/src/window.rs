@@ -96,10 +96,9 @@ impl<const LANES: usize> Window<LANES> {
         let at_ms = at.as_millis();
         let (average, buckets) = match &self.weights {
             None => self.ring.mean(at_ms, lane),
-            Some(weights) => (
-                weights.average(&self.ring, at_ms, lane),
-                self.ring.averaged(self.ring.age(at_ms)),
-            ),
+            Some(weights) => {
+                (weights.average(&self.ring, at_ms, lane), self.ring.averaged(self.ring.age(at_ms)))
+            }
         };
         (average, u32::try_from(buckets).unwrap_or(0))
     }

@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
-use tidegate_controller::report::{Greeting, PERIOD_MAX_MS, Report};
+use tidegate_controller::report::{Hello, PERIOD_MAX_MS, Report};
 use tidegate_proto::stats::v1::report_request::Message as Said;
 use tidegate_proto::stats::v1::{ReportRequest, Stat};
 
@@ -28,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(request) = ReportRequest::decode(bytes) else { return };
     match request.message {
         Some(Said::Hello(hello)) => {
-            if let Ok(Greeting::QueueProxy { address, instance, .. }) = Greeting::try_from(hello) {
+            if let Ok(Hello::QueueProxy { address, instance, .. }) = Hello::try_from(hello) {
                 assert!(address.contains(':') && !instance.as_str().is_empty());
             }
         }
