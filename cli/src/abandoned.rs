@@ -1,10 +1,10 @@
-//! What `--abandoned` means, wherever it can be typed.
+//! The values of `--abandoned`, for every verb that has the flag.
 
 use std::time::Duration;
 
 use tidegate_admission::Abandoned;
 
-/// What becomes of a slot when its client leaves while the app works.
+/// What happens to a slot when its client disconnects while the app works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum AbandonedRule {
     /// It stays taken until the app is done: the limit counts what is inside.
@@ -14,7 +14,7 @@ pub(crate) enum AbandonedRule {
 }
 
 impl AbandonedRule {
-    /// The rule where a request may take so long.
+    /// The rule, for requests that may take this long.
     pub(crate) fn within(self, request_timeout: Duration) -> Abandoned {
         match self {
             Self::Hold => Abandoned::hold(Some(request_timeout)),
@@ -22,7 +22,7 @@ impl AbandonedRule {
         }
     }
 
-    /// The value of `TIDEGATE_ABANDONED` by which a sidecar knows it.
+    /// The value of `TIDEGATE_ABANDONED` that configures a sidecar so.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Hold => "hold",

@@ -1,4 +1,4 @@
-//! The address on which a role answers an operator, apart from the one that it serves on.
+//! The admin address of a role, apart from the one that it serves requests on.
 
 use std::net::SocketAddr;
 
@@ -8,11 +8,11 @@ use tokio::net::TcpListener;
 
 use crate::typed::listen_address;
 
-/// Where a role is asked how it is.
+/// Options of every role with an admin address.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AdminArgs {
-    /// Where to answer /metrics, /healthz and /readyz, in plain HTTP and to anybody who reaches
-    /// it; nowhere when absent.
+    /// Where to serve /metrics, /healthz and /readyz, in plain HTTP and without authentication;
+    /// not served when absent.
     #[arg(
         long = "admin",
         value_name = "ADDR",
@@ -23,7 +23,8 @@ pub(crate) struct AdminArgs {
 }
 
 impl AdminArgs {
-    /// Binds the address, before anything is promised to anybody.
+    /// Binds the address. Called before the role begins to serve, so that a taken port is an error
+    /// at start.
     pub(crate) async fn bind(&self) -> anyhow::Result<Option<TcpListener>> {
         let Some(address) = self.address else { return Ok(None) };
         let listener = TcpListener::bind(address).await;
@@ -31,7 +32,7 @@ impl AdminArgs {
     }
 }
 
-/// Answers on `listener`, if there is one, and says where.
+/// Serves `listener`, if there is one, and logs its address.
 pub(crate) fn serve(
     role: &str,
     listener: Option<TcpListener>,

@@ -1,4 +1,4 @@
-//! Small pictures made of characters.
+//! Sparklines and column charts made of characters.
 
 /// What a picture may be drawn with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

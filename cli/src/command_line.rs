@@ -35,12 +35,13 @@ const USUAL: [&str; 14] = [
     "quiet",
 ];
 
-/// Longest answer of clap that is passed on as it is, colours included.
+/// Longest message of clap that is printed as it is, colours included.
 const ANSWER_BYTES_MAX: usize = 2_000;
 
-/// Reads the command line of this process. What cannot be read has been told.
+/// Reads the command line of this process. Errors in it have been printed when this returns.
 ///
 /// # Errors
+///
 /// The code to end with: 0 after help that was asked for, else 2.
 pub(crate) fn parse<C: CommandFactory + FromArgMatches>() -> Result<C, ExitCode> {
     let words: Vec<OsString> = std::env::args_os().collect();
@@ -60,17 +61,17 @@ pub(crate) fn command<C: CommandFactory>() -> Command {
     house_rules(C::command(), &mut Vec::new())
 }
 
-/// The command with what holds for all verbs alike; `path` are the verbs that lead to it.
+/// The command with the rules that all verbs share; `path` are the verbs that lead to it.
 fn house_rules(command: Command, path: &mut Vec<String>) -> Command {
     let is_sim_verb = path.first().is_some_and(|verb| verb == "sim") && path.len() > 1;
     let command = command.mut_args(|arg| {
         let names = arg.get_value_names().unwrap_or_default();
         let is_number = names.iter().any(|name| NUMBERS.contains(&name.as_str()));
         let has_heading = arg.get_help_heading().is_some();
-        let rare = is_sim_verb && has_heading && !USUAL.contains(&arg.get_id().as_str());
+        let advanced = is_sim_verb && has_heading && !USUAL.contains(&arg.get_id().as_str());
         let arg = if is_number { arg.allow_hyphen_values(true) } else { arg };
-        // Help that was asked for with -h is about what people usually turn.
-        if rare { arg.hide_short_help(true) } else { arg }
+        // `-h` shows the options that are usually needed, `--help` all of them.
+        if advanced { arg.hide_short_help(true) } else { arg }
     });
     let command = match examples::of(path) {
         Some(text) => command.after_long_help(text).after_help(examples::MORE),
@@ -89,13 +90,13 @@ fn is_mangled(word: &OsString) -> bool {
     word.to_str().is_none() && word.as_encoded_bytes().starts_with(b"-")
 }
 
-/// Prints what clap has to say.
+/// Prints a message of clap: help, version or error.
 fn tell(error: &clap::Error, command: &Command, words: &[OsString]) -> ExitCode {
     let text = error.render().to_string();
     if error.use_stderr() && text.len() > ANSWER_BYTES_MAX {
         eprintln!("{}", shorten(text.trim_end()));
     } else if error.print().is_err() {
-        // Whoever reads our output has had enough.
+        // The reader of our output, such as `head`, has closed it: no failure.
         return ExitCode::SUCCESS;
     }
     if let Some(tip) = missing_dashes(error, words).or_else(|| nearest_name(error, command, words))

@@ -1,4 +1,4 @@
-//! What a command shows to a controller, as it is typed or set.
+//! A command's credentials towards a controller, from flags or the environment.
 
 use std::path::PathBuf;
 
@@ -6,18 +6,18 @@ use tidegate_trust::certificates::{AUTHORITY_VARIABLE, CERTIFICATE_VARIABLE, KEY
 use tidegate_trust::credentials::{Credentials, CredentialsError};
 use tidegate_trust::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE};
 
-/// Options of every command that speaks to a controller. The secret itself is no option: the
-/// arguments of a process are everybody's to read.
+/// Options of every command that connects to a controller. The secret itself is no option: every
+/// user of a machine can read the arguments of its processes.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct CredentialArgs {
-    /// The file with the secret that the controller asks for; or set TIDEGATE_SECRET to the secret.
+    /// The file with the secret that the controller requires; or set TIDEGATE_SECRET to the secret.
     #[arg(long, value_name = "FILE", env = SECRET_FILE_VARIABLE)]
     secret_file: Option<PathBuf>,
-    /// Who vouches for the controller's certificate, PEM; with it TLS is spoken [default, with
-    /// https://: whom the system trusts].
+    /// Authorities that sign the controller's certificate, PEM; switches TLS on [default, with
+    /// https://: those of the system].
     #[arg(long, value_name = "FILE", env = AUTHORITY_VARIABLE)]
     controller_ca: Option<PathBuf>,
-    /// Certificate to show to a controller that asks for one, PEM.
+    /// Client certificate for a controller that requires one, PEM.
     #[arg(long, value_name = "FILE", env = CERTIFICATE_VARIABLE, requires = "controller_key")]
     controller_cert: Option<PathBuf>,
     /// Its key, PEM.
@@ -26,10 +26,11 @@ pub(crate) struct CredentialArgs {
 }
 
 impl CredentialArgs {
-    /// What they come to.
+    /// The credentials that these options make.
     ///
     /// # Errors
-    /// When the secret cannot be read or is none.
+    ///
+    /// When the secret cannot be read, or is not a valid one.
     pub(crate) fn credentials(&self) -> Result<Credentials, CredentialsError> {
         let text =
             |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
@@ -44,7 +45,8 @@ impl CredentialArgs {
     }
 }
 
-/// The secret that is set, if any. One that is no text is no secret, and must not count as absent.
+/// The secret in the environment, if any. A value that is not UTF-8 is an error: treating it as
+/// absent would connect without any secret.
 pub(crate) fn secret_variable() -> Option<String> {
     std::env::var_os(SECRET_VARIABLE).map(|text| text.to_string_lossy().into_owned())
 }

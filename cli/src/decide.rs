@@ -2,7 +2,7 @@
 //!
 //! Scenario files go in, the same scenarios come out with `expected` filled in by the very
 //! libraries that run in production. Nothing is decided here, nor is a scenario interpreted:
-//! `source` reads files, and `tidegate-scenario` answers.
+//! `source` reads files, and `tidegate-scenario` evaluates them.
 
 mod source;
 
@@ -36,8 +36,8 @@ pub(crate) struct Args {
     tidegate: bool,
 }
 
-/// Answers every scenario of every file. Errors go to standard error, each with its file and
-/// field, and make the exit code 2; the other scenarios are answered all the same.
+/// Evaluates every scenario of every file. Errors go to standard error, each with its file and
+/// field, and make the exit code 2; the other scenarios are evaluated all the same.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut code = ExitCode::SUCCESS;
@@ -80,14 +80,14 @@ fn decide(mut scenario: Scenario, interpreter: Interpreter) -> Result<String, So
     Ok(scenario.to_line())
 }
 
-/// A field that the kind does not know is most likely misspelt, which would silently count as
+/// A field that the kind does not have is most likely misspelt, which would silently count as
 /// zero: worth a warning, but no error, so that files may carry remarks.
 fn warn_of_unknown(field: &str) {
     let field = excerpt(field);
     eprintln!("tidegate decide: warning: {field} is no field of this kind; ignored");
 }
 
-/// A reader that has had enough, such as `head`, is no failure.
+/// A reader that closes our output early, such as `head`, is no failure.
 fn hang_up(error: io::Error) -> anyhow::Result<ExitCode> {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Ok(ExitCode::SUCCESS);

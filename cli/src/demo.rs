@@ -1,9 +1,9 @@
 //! `tidegate demo`: a bundled app under `tidegate run`'s machinery, and a minute of traffic.
 //!
 //! Modules in reading order: [`traffic`] draws the arrivals, [`app`] is what is scaled (this very
-//! binary, started again), [`stage`] puts it under controller and front door, [`load`] sends the
-//! requests, [`tally`] counts what became of them, [`screen`] shows it live with the pictures of
-//! [`chart`](crate::chart), [`summary`] tells what happened.
+//! binary, started again), [`harness`] puts it under controller and activator, [`load`] sends the
+//! requests, [`stats`] collects the measurements, [`screen`] shows it live with the pictures of
+//! [`chart`](crate::chart), [`summary`] reports the results.
 
 mod app;
 pub(crate) mod harness;
@@ -27,7 +27,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use self::harness::Stage;
 use self::screen::{Moment, Screen};
 use self::stats::Tally;
-use self::summary::{Ended, Story};
+use self::summary::{Ended, Summary};
 use self::traffic::{PLAN, Schedule};
 use crate::log::{self, LogArgs};
 use crate::terminal::{self, Surface};
@@ -36,7 +36,7 @@ use crate::typed::{time_within, wait, whole};
 /// What was typed after `tidegate demo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How long the traffic lasts, silence at its end included.
+    /// Duration of the traffic, silence at its end included.
     #[arg(
         long,
         value_name = "TIME",
@@ -86,12 +86,12 @@ pub(crate) struct Args {
 const SHORTEST: Duration = Duration::from_secs(5);
 /// Longest traffic: its arrivals are drawn beforehand and held.
 const LONGEST: Duration = Duration::from_secs(86_400);
-/// How often the demo looks at how things stand.
+/// Time between two polls of the service's state.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// After the traffic, how long to wait for the last instance to go.
+/// After the traffic, longest wait for the last instance to be removed.
 const WAIT_FOR_ZERO: Duration = Duration::from_secs(45);
 
-/// Does what was asked.
+/// Runs the verb.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     if args.app {
         app::execute(args.service_time, args.start_up)?;
@@ -147,7 +147,7 @@ async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCo
         start_up: tally.start_up(),
     };
     let prediction = prediction::predict(&model, schedule, &tally, args.seed)?;
-    let story = Story {
+    let summary = Summary {
         tally: &tally,
         cold_starts,
         concurrency: args.concurrency,
@@ -156,9 +156,9 @@ async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCo
         ended,
     };
     if args.json {
-        println!("{}", summary::json(&story));
+        println!("{}", summary::json(&summary));
     } else {
-        print!("{}", summary::text(&story, ink, text_width(surface)));
+        print!("{}", summary::text(&summary, ink, text_width(surface)));
     }
     if let Ending::Interrupted(signal) = ending {
         return Ok(signal.exit_code());
@@ -173,17 +173,18 @@ fn text_width(surface: Surface) -> usize {
     if surface.is_terminal() { terminal::width().min(EASY) } else { EASY }
 }
 
-/// What a demo measured, for those who want to hold a prediction against it.
+/// What a demo measured, to be compared with a prediction.
 pub(crate) struct Measured {
     pub(crate) schedule: Arc<Schedule>,
     pub(crate) tally: Tally,
     pub(crate) cold_starts: u64,
 }
 
-/// Plays the demo in silence, whole or not at all, and gives what was measured.
+/// Plays the whole demo without output, and returns what was measured.
 ///
 /// # Errors
-/// When the stage cannot be had, processes were left, or somebody interrupted.
+///
+/// When the service cannot be started, left processes behind, or was interrupted.
 pub(crate) fn measure(args: &Args) -> anyhow::Result<Measured> {
     let schedule = Arc::new(Schedule::draw(&PLAN, args.duration, args.seed));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -200,7 +201,8 @@ pub(crate) fn measure(args: &Args) -> anyhow::Result<Measured> {
     })
 }
 
-/// Sends the traffic, and looks on until every request is answered and every instance is gone.
+/// Sends the traffic, and polls the service until every request has ended and every instance is
+/// gone.
 async fn play(
     stage: &mut Stage,
     schedule: &Arc<Schedule>,

@@ -1,13 +1,13 @@
-//! How a verb ends: one rule of exit codes for all of them.
+//! Exit codes: one rule for all verbs.
 //!
-//! | code | what it says |
+//! | code | meaning |
 //! |---|---|
 //! | 0 | what was asked for was done |
 //! | 1 | it was understood and tried, and failed; or an aim that was stated was missed |
 //! | 2 | what was typed, or a file that was named, cannot be understood or used |
 //! | 130, 143 | a signal (SIGINT, SIGTERM) cut it short; ending in good order when told to is 0 |
 //!
-//! A reader of our output that has had enough, such as `head`, is no failure.
+//! A reader that closes our output early, such as `head`, is no failure.
 
 use std::fmt;
 use std::io;
@@ -38,7 +38,7 @@ pub(crate) fn mistyped(error: impl Into<anyhow::Error>) -> anyhow::Error {
     Mistyped(error.into()).into()
 }
 
-/// Tells of `error` in the name of the verb, and gives its code.
+/// Prints `error` with the name of the verb, and returns its exit code.
 pub(crate) fn tell(verb: &str, error: &anyhow::Error) -> ExitCode {
     if is_hang_up(error) {
         return ExitCode::SUCCESS;

@@ -1,4 +1,4 @@
-//! What a verb's help ends with: commands that people really type. A test runs every one of them.
+//! Examples at the end of a verb's help. A test runs every one of them.
 
 use std::fmt::Write as _;
 
@@ -134,7 +134,7 @@ const ALL: [Examples; 17] = [
     (
         &["activator"],
         &[(
-            "A front door for two instances that are known",
+            "An activator for two instances with fixed addresses",
             "tidegate activator --listen 127.0.0.1:8012 --default-revision default/web \
              --endpoint default/web=127.0.0.1:9001,10 --endpoint default/web=127.0.0.1:9002,10",
         )],

@@ -1,4 +1,4 @@
-//! `tidegate explain`: asks a running controller what it decided, and why.
+//! `tidegate explain`: queries a running controller for its decisions and their reasons.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -18,10 +18,10 @@ use crate::typed::{authority, whole};
 
 mod text;
 
-/// How long a controller may take to answer; it never computes anything for an answer.
+/// Longest wait for a controller's response; it only reads what it has stored.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Longest answer that is read: a hundred thousand revisions, each with its last reason.
+/// Longest response that is read: a hundred thousand revisions, each with its last reason.
 const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// Most decisions that a controller keeps of one revision.
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Asks, and prints the answer.
+/// Queries the controller, and prints the response.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -112,27 +112,27 @@ async fn connect(args: &Args) -> anyhow::Result<Client> {
             mismatch.fault(),
             mismatch.remedy()
         ),
-        Ok(Err(ConnectError::Io(error))) => return Err(nobody(controller, error)),
-        Ok(Err(error)) => return Err(nobody(controller, error)),
-        Err(_) => return Err(nobody(controller, "it does not answer")),
+        Ok(Err(ConnectError::Io(error))) => return Err(unreachable_controller(controller, error)),
+        Ok(Err(error)) => return Err(unreachable_controller(controller, error)),
+        Err(_) => return Err(unreachable_controller(controller, "it does not answer")),
     };
     let client = ScaleServiceClient::with_origin(connection, target.origin());
     Ok(client.max_decoding_message_size(ANSWER_BYTES_MAX))
 }
 
-fn nobody(controller: &str, why: impl std::fmt::Display) -> anyhow::Error {
+fn unreachable_controller(controller: &str, why: impl std::fmt::Display) -> anyhow::Error {
     anyhow::anyhow!(
         "no controller answers at {controller} ({why}); `tidegate run` prints where its own listens"
     )
 }
 
-/// What the controller of a run on this machine asks for, whatever is set for others.
+/// The credentials for a run on this machine, whatever is set for other controllers.
 fn of_run(presence: &Presence) -> anyhow::Result<Credentials> {
     let secret = Secret::new(&presence.secret, "what the run left for us")?;
     Ok(Credentials { secret: Some(secret), certificates: None })
 }
 
-/// The service on this machine that is meant where no controller was named.
+/// The service on this machine to query when no controller was named.
 fn choose<'a>(running: &'a [Presence], asked: Option<&str>) -> anyhow::Result<&'a Presence> {
     let meant = |presence: &&Presence| {
         asked.is_none_or(|asked| {
@@ -228,7 +228,7 @@ async fn explain(
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.explain(request)).await;
     let answer = answer.context("the controller does not answer")?.map_err(refused)?;
     let mut decisions = answer.into_inner().decisions;
-    // Told in the order in which it happened.
+    // The controller sends the newest first; people read the oldest first.
     decisions.reverse();
     if args.json {
         return print(&decisions.iter().map(text::decision_json).collect::<Vec<_>>());
@@ -264,7 +264,7 @@ async fn watch(
 fn refused(status: tonic::Status) -> anyhow::Error {
     let message = shorten(status.message());
     match status.code() {
-        // Whoever answers there does not speak this protocol, or went away in the middle.
+        // The peer does not speak this protocol, or closed the connection in the middle.
         tonic::Code::Internal | tonic::Code::Unknown | tonic::Code::Unimplemented => {
             anyhow::anyhow!("what answers there is no controller, or of another version: {message}")
         }

@@ -1,4 +1,4 @@
-//! Files and folders that were named: reads them within a bound, makes them where they are wanted.
+//! Files and folders named on the command line: bounded reads, and folders made on demand.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,14 +8,15 @@ use anyhow::{Context, anyhow};
 
 use crate::ending::mistyped;
 
-/// Most bytes of a file that is read as a whole: far more than anybody writes by hand, and little
+/// Most bytes of a file that is read as a whole: far more than is ever written by hand, and little
 /// enough to be held, also when the name is that of a device that never ends.
 pub(crate) const TEXT_BYTES_MAX: u64 = 64 << 20;
 
 /// The text of a file of at most [`TEXT_BYTES_MAX`] bytes.
 ///
 /// # Errors
-/// What the system says; also when the file is larger, or no text.
+///
+/// The system's error; also when the file is larger, or not UTF-8.
 pub(crate) fn text_of(path: &Path) -> io::Result<String> {
     let file = File::open(path)?;
     let mut bytes = Vec::new();
@@ -35,7 +36,8 @@ pub(crate) fn text_of(path: &Path) -> io::Result<String> {
 /// Makes the folder that `flag` names, and those above it, where they are not there.
 ///
 /// # Errors
-/// One of typing when something else has its name; else what the system says.
+///
+/// A usage error when a file has that name; else the system's error.
 pub(crate) fn make_folder(flag: &str, folder: &Path) -> anyhow::Result<()> {
     let known = folder.ancestors().find(|path| path.symlink_metadata().is_ok());
     if let Some(path) = known.filter(|path| !path.is_dir()) {

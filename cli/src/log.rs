@@ -17,9 +17,9 @@ use tracing::{Event, Metadata, span};
 
 use crate::terminal::Surface;
 
-/// What is logged by a role that runs by itself: what its owner should know.
+/// Default level of a role that runs by itself: what its operator should know.
 pub(crate) const ROLE_DEFAULT: &str = "warn,tidegate=info";
-/// What is logged where a screen shows already what happens: trouble.
+/// Default level where a screen shows events already: trouble only.
 pub(crate) const SCREEN_DEFAULT: &str = "warn";
 
 /// Lines that may wait for a screen; more are counted and left out.
@@ -37,7 +37,7 @@ pub(crate) struct LogArgs {
 }
 
 impl LogArgs {
-    /// Logs to standard error from now on.
+    /// Installs the log on standard error.
     pub(crate) fn install(&self, default: &str) {
         install(self.filter(default), Way::Stderr);
     }
@@ -63,7 +63,7 @@ impl LogArgs {
     }
 }
 
-/// Levels by target; the longest target that a line's begins with has the say.
+/// Levels by target; the longest target that a line's begins with decides.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Filter(Vec<(String, LevelFilter)>);
 
@@ -165,7 +165,7 @@ impl Way {
         match self {
             Way::Stderr => {
                 line.push('\n');
-                // A log that nobody reads must not end what it is about.
+                // A closed log must not end the process that logs.
                 let _ = std::io::stderr().lock().write_all(line.as_bytes());
             }
             Way::Screen { lines, left_out } => {

@@ -1,4 +1,4 @@
-//! The one binary people type.
+//! The `tidegate` binary: one verb for each use.
 //!
 //! It parses what was typed, hands it to the module of the verb, and turns the outcome into an exit
 //! code. It decides nothing about scaling or traffic: that lives in the crates below it.
@@ -7,10 +7,9 @@
 //! and [`explain`] answer questions about decisions, [`sim`] answers what-if questions about
 //! traffic, [`roles`] are the parts that `run` starts and that a cluster runs one by one. What all
 //! of them share: [`command_line`] reads what was typed, [`typed`] turns it into values, [`files`]
-//! reads what was named, [`ending`] has the one rule of exit codes. [`examples`] end each verb's
-//! help, [`manual`] makes completions and manual pages, [`credentials`] is what a command shows to
-//! a controller, [`log`] is where parts that run say what went wrong, [`admin`] where they are
-//! asked how they are.
+//! reads named files, [`ending`] has the one rule of exit codes. [`examples`] end each verb's
+//! help, [`manual`] makes completions and manual pages, [`credentials`] authenticate a command
+//! towards a controller, [`log`] sets up the log of the roles, [`admin`] their metrics and probes.
 
 mod abandoned;
 mod admin;
@@ -70,7 +69,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // A service starts this very program again, to stand beside each instance.
+    // A service starts this very program again, as the queue-proxy beside each instance.
     if let Some(code) = tidegate_local::roles::play() {
         return code;
     }

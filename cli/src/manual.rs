@@ -1,5 +1,4 @@
-//! `tidegate completions` and `tidegate man`: what shells and manual readers want, made of the same
-//! definitions as `--help`.
+//! `tidegate completions` and `tidegate man`, generated from the same definitions as `--help`.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -13,7 +13,7 @@ pub(crate) enum Role {
     /// The sidecar, configured by Knative's environment variables.
     #[command(after_long_help = tidegate_queue_proxy::environment::help::variables())]
     QueueProxy,
-    /// The front door.
+    /// The activator: holds requests while no instance can take them, and balances the rest.
     Activator(activator::Args),
     /// The autoscaler as a service.
     Controller(controller::Args),
@@ -30,7 +30,7 @@ impl Role {
     }
 }
 
-/// Runs the role until it is told to stop.
+/// Runs the role until it gets a signal to stop.
 pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
     match role {
         Role::QueueProxy => Ok(tidegate_queue_proxy::run()),

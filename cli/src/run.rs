@@ -1,11 +1,11 @@
 //! `tidegate run`: any command that listens on a port, from zero to many instances and back.
 //!
-//! What is served is [`tidegate_local`]'s affair; here are the flags, the screen and the end.
+//! [`tidegate_local`] runs the service; here are the flags, the screen and the shutdown.
 //!
-//! Modules in reading order: [`args`] is what was typed, [`voice`] tells what happens in lines,
-//! [`mod@screen`] shows how things stand, [`retries`] keeps attempts from repeating themselves,
-//! [`summary`] tells what was served, [`replay`] how to ask the simulator about it, [`waiting`]
-//! what its end is still waiting for.
+//! Modules in reading order: [`args`] are the flags, [`events`] turns notices into lines,
+//! [`mod@screen`] shows them and the present state, [`retries`] suppresses the repeated output of
+//! failing starts, [`summary`] sums up at the end, [`replay`] prints the command that simulates the
+//! recording, [`waiting`] reports what a shutdown still waits for.
 
 mod args;
 mod events;
@@ -44,17 +44,17 @@ const OUTPUT_DEPTH: usize = 4_096;
 /// Lines that are printed at once.
 const OUTPUT_BATCH: usize = 512;
 
-/// When no instance ever became ready, how long clients that wait may take to read why.
+/// When no instance ever became ready, how long waiting clients have to fetch the reason.
 const GIVE_UP_DRAIN: Duration = Duration::from_secs(2);
 
 /// How often the terminal is drawn anew.
 const REDRAW: Duration = Duration::from_millis(200);
 
-/// Does what was asked.
+/// Runs the verb.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(run(args));
-    // Nothing is left that is worth waiting for, such as a read from a terminal.
+    // Blocking reads, such as one from a terminal, must not delay the exit.
     runtime.shutdown_background();
     outcome
 }
@@ -116,13 +116,13 @@ fn counted_processes(count: usize) -> String {
 
 /// Why the service ends.
 enum Ending {
-    /// It was told to.
+    /// A signal to stop.
     Told,
     /// No instance ever became ready, and why.
     GaveUp(String),
 }
 
-/// Shows what happens until the service is to end.
+/// Shows events until the service is to end; returns why it ends.
 async fn follow(
     service: &Service,
     signals: &mut ShutdownSignals,
@@ -139,7 +139,7 @@ async fn follow(
             _ = signals.next() => return Ok(Ending::Told),
             notice = notices.recv() => match notice {
                 Ok(notice) => {
-                    // First what led to it, and what it is about.
+                    // Output first: a line about an instance's end belongs below what it wrote.
                     while let Ok(decision) = decisions.try_recv() {
                         screen.decision(&decision);
                     }
@@ -171,7 +171,7 @@ async fn batch(
 ) {
     screen.room().await;
     if output.recv_many(lines, OUTPUT_BATCH).await == 0 {
-        // Nobody writes any more, or nobody is to see it.
+        // The instances have closed their output, or it is not shown.
         std::future::pending::<()>().await;
     }
 }
@@ -188,7 +188,7 @@ fn show_output(screen: &mut Screen, output: &mut mpsc::Receiver<OutputLine>) {
     screen.output(&mut lines);
 }
 
-/// Ends the service: patiently, and at once when told a second time.
+/// Ends the service: it drains, and a second signal kills it.
 async fn end(
     service: &mut Service,
     ending: Ending,

@@ -1,10 +1,10 @@
 //! `tidegate sim`: what would other settings have done with this traffic?
 //!
-//! It turns what was typed into a scenario and traffic, lets `tidegate-sim` run them, and writes
-//! what came out. It models nothing itself.
+//! It turns arguments into a scenario and traffic, lets `tidegate-sim` run them, and writes the
+//! results. It models nothing itself.
 //!
-//! Modules in reading order: `traffic_args`, `model_args`, `output` (what can be typed, and what it
-//! means), `observer` (progress and rows while a run goes on), then one module for each verb;
+//! Modules in reading order: `traffic_args`, `model_args`, `output` (the options, and their
+//! meaning), `observer` (progress and rows while a run goes on), then one module for each verb;
 //! `live` is the real run behind `validate --live`.
 
 mod compare;
@@ -58,22 +58,22 @@ enum Verb {
 #[error("cannot write {0}")]
 pub(crate) struct CannotWrite(String);
 
-/// The simulator is not as right as it should be.
+/// The simulator missed a bound of `sim validate`.
 #[derive(Debug, thiserror::Error)]
 #[error("{failed} of {of} checks failed{note}")]
 pub(crate) struct ChecksFailed {
     failed: usize,
     of: usize,
-    /// Why that need not mean much, with its leading separator; may be empty.
+    /// A reason for the miss that is no fault, with its leading separator; may be empty.
     note: String,
 }
 
-/// No settings keep what must be kept.
+/// No settings meet the objectives.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing that was tried keeps {0}")]
 pub(crate) struct NothingKeeps(String);
 
-/// Does what was asked.
+/// Runs the verb.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let outcome = match args.verb {
         Verb::Run(args) => run::execute(&args),
@@ -92,7 +92,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Whether what was asked for was understood, and failed.
+/// Whether the error is a failure of the run, not of the arguments.
 fn is_failure(error: &anyhow::Error) -> bool {
     error.is::<CannotWrite>() || error.is::<ChecksFailed>() || error.is::<NothingKeeps>()
 }

@@ -1,8 +1,8 @@
-//! Where what happens is shown: lines that scroll by and, on a terminal, one block below them that
-//! is drawn anew in place.
+//! Terminal output: lines that scroll by and, on a terminal, one block below them that is redrawn in
+//! place.
 //!
-//! What is written goes through a thread of its own: a reader that stops reading, such as a pager,
-//! must keep neither the service nor Ctrl-C waiting.
+//! Writes go through a thread of their own: a reader that stops reading, such as a pager, must delay
+//! neither the service nor Ctrl-C.
 
 mod layout;
 mod untrusted;
@@ -22,19 +22,19 @@ pub(crate) const BLUE: &str = "38;5;25";
 pub(crate) const GREEN: &str = "38;5;36";
 pub(crate) const VERMILION: &str = "38;5;166";
 
-/// What may wait to be written; lines beyond it are left out and counted.
+/// Most output that waits to be written; lines beyond it are dropped and counted.
 const BACKLOG_BYTES_MAX: usize = 1 << 20;
 
 /// Pieces on their way to the thread that writes.
 const DEPTH: usize = 2;
 
-/// How long the last words may take to be written.
+/// Longest wait for the last output to be written.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The narrowest terminal that is drawn for.
 const WIDTH_MIN: usize = 20;
 
-/// Where it is shown, which decides how.
+/// The kind of output, which decides the form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Surface {
     /// A terminal that can move the cursor.
@@ -113,12 +113,12 @@ fn size() -> (usize, usize) {
 #[derive(Debug)]
 pub(crate) struct Terminal {
     surface: Surface,
-    /// What is not yet on its way.
+    /// Output not yet handed to the thread.
     backlog: String,
     left_out: u64,
     pieces: mpsc::Sender<String>,
     writing: Option<JoinHandle<()>>,
-    /// What the process logs, where it would break the block.
+    /// The log of the process, where it would break the block.
     log: Option<mpsc::Receiver<String>>,
     block: Vec<String>,
     /// Columns of each line of the block that stands on the terminal now.
@@ -130,7 +130,7 @@ impl Terminal {
         let (pieces, mut received) = mpsc::channel::<String>(DEPTH);
         let writing = std::thread::spawn(move || {
             while let Some(piece) = received.blocking_recv() {
-                // A reader that went away makes no difference to what is served.
+                // A reader that closed the output must not end the service.
                 let _ = match target {
                     Target::Stdout => write(std::io::stdout().lock(), &piece),
                     Target::Stderr => write(std::io::stderr().lock(), &piece),
@@ -154,7 +154,7 @@ impl Terminal {
         Self { log, ..self }
     }
 
-    /// Shows what was logged since.
+    /// Shows log lines that have arrived since.
     fn say_log(&mut self) {
         while let Some(line) = self.log.as_mut().and_then(|log| log.try_recv().ok()) {
             let line = self.surface.tame(&line);
@@ -166,9 +166,9 @@ impl Terminal {
         self.surface
     }
 
-    /// Resolves when what is said next is written soon. Cancel safe.
+    /// Resolves when there is room for further output. Cancel safe.
     pub(crate) async fn room(&self) {
-        // The thread ends after us.
+        // An error means that the thread has ended, which it does only after this value.
         let _ = self.pieces.reserve().await;
     }
 
@@ -197,7 +197,7 @@ impl Terminal {
         self.flush();
     }
 
-    /// Takes the block away, or leaves it standing.
+    /// Erases the block, or leaves it in place.
     pub(crate) fn end_block(&mut self, end: BlockEnd) {
         if end == BlockEnd::Erased {
             self.erase();
@@ -206,7 +206,7 @@ impl Terminal {
         self.block.clear();
     }
 
-    /// Draws the block if it is not there, and sends everything on its way.
+    /// Draws the block if it is not there, and hands all output to the thread.
     pub(crate) fn flush(&mut self) {
         if self.drawn.is_empty() && self.backlog.len() <= BACKLOG_BYTES_MAX {
             self.draw();
@@ -218,7 +218,7 @@ impl Terminal {
         }
     }
 
-    /// Writes what is left, unless nobody takes it.
+    /// Writes what is left, unless the reader has stopped reading.
     pub(crate) async fn close(mut self) {
         self.say_log();
         let last = std::mem::take(&mut self.backlog);
@@ -242,7 +242,7 @@ impl Terminal {
         let width = width();
         let rows: usize = self.drawn.iter().map(|columns| columns.div_ceil(width).max(1)).sum();
         self.drawn.clear();
-        // What was typed meanwhile, such as ^C, has moved the cursor.
+        // Keys typed meanwhile, such as ^C, have moved the cursor.
         self.backlog.push_str(&format!("\r\x1b[{rows}A\x1b[J"));
     }
 
@@ -261,7 +261,7 @@ impl Terminal {
     }
 }
 
-/// What becomes of the block that stands on the terminal.
+/// What happens to the block that is on the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlockEnd {
     Erased,

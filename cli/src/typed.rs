@@ -1,6 +1,5 @@
-//! How what was typed becomes a value: one parser for each kind of value, and one text for each
-//! mistake. clap puts the flag's name before it; what is wrong with settings as a whole is told by
-//! [`as_typed`].
+//! Parsers of arguments: one for each kind of value, and one text for each mistake. clap puts the
+//! flag's name before it; [`as_typed`] reports mistakes in settings as a whole.
 
 mod settings;
 
@@ -16,7 +15,7 @@ use tidegate_words::{parse_duration, parse_seconds};
 
 pub(crate) use self::settings::as_typed;
 
-/// Longest time that a process on this machine is told to wait: beyond a year it is a mistake, and
+/// Longest time that a process on this machine waits for anything: beyond a year it is a mistake, and
 /// no clock overflows below it.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(365 * 86_400);
 
@@ -72,7 +71,7 @@ pub(crate) fn number(range: RangeInclusive<f64>) -> impl Fn(&str) -> Result<f64,
     }
 }
 
-/// Largest number without a unit that somebody can mean, such as a price or a factor.
+/// Largest number without a unit, such as a price or a factor; more is a typing error.
 pub(crate) const NUMBER_MAX: f64 = 1e9;
 
 /// A number above zero, at most [`NUMBER_MAX`].
@@ -94,7 +93,7 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "expected a share from 0 to 1, such as 0.01 or 1%".to_owned())
 }
 
-/// Where to listen: `HOST:PORT`, `:PORT` or `PORT`; the host is 127.0.0.1 when left away.
+/// Where to listen: `HOST:PORT`, `:PORT` or `PORT`; the host is 127.0.0.1 when absent.
 pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
@@ -107,7 +106,7 @@ pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected an address such as 127.0.0.1:8080, or a port".to_owned())
 }
 
-/// Whom to ask: `HOST:PORT`, where the host may be a name, perhaps behind `https://`.
+/// The controller's address: `HOST:PORT`, where the host may be a name, perhaps behind `https://`.
 pub(crate) fn authority(text: &str) -> Result<String, String> {
     let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
     let bare = text.strip_prefix("https://").unwrap_or(text);

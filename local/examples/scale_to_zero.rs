@@ -19,11 +19,12 @@ const WORK: Duration = Duration::from_millis(300);
 const REQUESTS: usize = 8;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
-    // The service starts this very program again, to stand beside each instance.
+    // The service starts this very program again, as the queue-proxy beside each instance.
     if let Some(code) = roles::play() {
         return Ok(code);
     }
-    // It is also the app, to need no other program: any command that listens on $PORT will do.
+    // It is also the app, so that the example needs no other program: any command that listens on
+    // $PORT will do.
     if std::env::args().any(|argument| argument == "app") {
         app()?;
         return Ok(ExitCode::SUCCESS);
@@ -52,25 +53,25 @@ async fn watch() -> Result<(), Box<dyn Error>> {
     }
     let status = service.status().await?;
     println!(
-        "{} answered, {} of them met a cold start; {} ready now",
-        status.door.requests, status.door.cold_starts, status.revision.ready
+        "{} served, {} of them after a cold start; {} ready now",
+        status.activator.requests, status.activator.cold_starts, status.revision.ready
     );
     service.wait_until(|status| status.revision.instances.is_empty()).await?;
     println!("back at zero: {}", service.status().await?.revision.last_reason);
 
     service.drain(Duration::from_secs(5)).await?;
     let swept = service.finish().await;
-    println!("ended, {swept} processes had to be swept away");
+    println!("ended, {swept} leftover processes had to be killed");
     Ok(())
 }
 
-/// One request over a connection of its own: the status of the answer.
+/// One request over a connection of its own: the status of the response.
 fn get(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let status = answer.lines().next().unwrap_or_default();
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    let status = response.lines().next().unwrap_or_default();
     Ok(status.strip_prefix("HTTP/1.1 ").unwrap_or(status).to_owned())
 }
 
@@ -81,11 +82,11 @@ fn app() -> Result<(), Box<dyn Error>> {
         let mut stream = stream?;
         std::thread::spawn(move || {
             let mut request = [0; 4_096];
-            // Whoever only looks whether the port is open sends nothing.
+            // A probe that only checks whether the port is open sends nothing.
             if stream.read(&mut request)? > 0 {
                 std::thread::sleep(WORK);
-                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-                stream.write_all(answer)?;
+                let response = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                stream.write_all(response)?;
             }
             std::io::Result::Ok(())
         });

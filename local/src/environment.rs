@@ -1,8 +1,8 @@
-//! What makes an app behave in a pipe as it does in a terminal.
+//! Variables that make an app write to a pipe as it writes to a terminal.
 //!
-//! Runtimes gather their output when it does not go to a terminal, so that a line is seen minutes
-//! later or, after a crash, never; and they leave colours away. Where a runtime can be told
-//! otherwise by a variable it is told, unless the user has a word of their own in it.
+//! Runtimes buffer output that does not go to a terminal, so that a line appears minutes later or,
+//! after a crash, never; and they omit colours. Where a variable switches that off it is set, unless
+//! the user has set it already.
 
 use std::ffi::OsString;
 
@@ -12,8 +12,8 @@ const UNBUFFERED: (&str, &str) = ("PYTHONUNBUFFERED", "1");
 /// Node's ecosystem, and Rust's and BSD's tools.
 const COLOURED: [(&str, &str); 2] = [("FORCE_COLOR", "1"), ("CLICOLOR_FORCE", "1")];
 
-/// Any of these is a word about colours.
-const COLOUR_WORDS: [&str; 4] = ["NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "CLICOLOR"];
+/// Variables by which a user chooses colours; with any of them set, none is added.
+const COLOUR_VARIABLES: [&str; 4] = ["NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "CLICOLOR"];
 
 /// Whether colours are shown where the app's output goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Colours {
     Unwanted,
 }
 
-/// What is added to the app's environment, given what `set` tells is set in ours.
+/// What is added to the app's environment; `set` is whether a variable is set in ours.
 #[must_use]
 pub fn for_app(
     colours: Colours,
@@ -34,7 +34,7 @@ pub fn for_app(
     if set(UNBUFFERED.0).is_none() {
         added.push(UNBUFFERED);
     }
-    let unsaid = COLOUR_WORDS.iter().all(|name| set(name).is_none());
+    let unsaid = COLOUR_VARIABLES.iter().all(|name| set(name).is_none());
     if colours == Colours::Shown && unsaid {
         added.extend(COLOURED);
     }
@@ -57,8 +57,8 @@ mod tests {
         assert_eq!(names(terminal, &[]), ["PYTHONUNBUFFERED", "FORCE_COLOR", "CLICOLOR_FORCE"]);
         assert_eq!(names(Colours::Unwanted, &[]), ["PYTHONUNBUFFERED"]);
         assert!(names(Colours::Unwanted, &["PYTHONUNBUFFERED"]).is_empty());
-        for word in COLOUR_WORDS {
-            assert_eq!(names(terminal, &[word]), ["PYTHONUNBUFFERED"], "{word}");
+        for variable in COLOUR_VARIABLES {
+            assert_eq!(names(terminal, &[variable]), ["PYTHONUNBUFFERED"], "{variable}");
         }
     }
 }

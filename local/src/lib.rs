@@ -8,7 +8,7 @@
 //! use tidegate_local::{Config, RoleProgram, Service, Settings, roles};
 //!
 //! fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
-//!     // A service starts this very program again, to stand beside each instance.
+//!     // A service starts this very program again, as the queue-proxy beside each instance.
 //!     if let Some(code) = roles::play() {
 //!         return Ok(code);
 //!     }
@@ -32,17 +32,17 @@
 //! (`harness = false`) does the same; one without names a `tidegate` program instead
 //! ([`RoleProgram::Other`]).
 //!
-//! What it must never do: print (but for a role whose standard error is the app's), decide anything
-//! about scaling or requests itself, leave a process behind.
+//! It must never: print (except in a role whose standard error is the app's); decide about scaling
+//! or requests itself; leave a process behind.
 //!
 //! # Map, in reading order
 //!
-//! * [`settings`]: what is asked for, and the declaration that it comes to.
-//! * [`environment`]: what an app finds in its environment.
-//! * [`service`]: one service: a controller and a front door in this process, and a pair of
+//! * [`settings`]: a service's settings, and the declaration that they make.
+//! * [`environment`]: variables that are added to an app's environment.
+//! * [`service`]: one service: a controller and an activator in this process, and a pair of
 //!   processes for each instance.
-//! * [`roles`]: the programs that stand beside an app.
-//! * [`presence`]: where other programs of the same user find a service.
+//! * [`roles`]: the processes beside an app: queue-proxy, launcher, reaper.
+//! * [`presence`]: discovery of running services by other programs of the same user.
 
 pub mod environment;
 pub mod presence;

@@ -1,8 +1,8 @@
-//! Where other commands of the same user find a service that runs on this machine.
+//! Discovery of a service that runs on this machine by other commands of the same user.
 //!
 //! Each run writes one file with its address and its secret into a folder that only its user may
-//! enter, and takes it away when it ends. What a run that was killed left behind is recognised by
-//! its process, which is gone, and removed by whoever looks next.
+//! enter, and removes it when it ends. The file of a run that was killed is recognised by its
+//! process, which is gone, and removed at the next discovery.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, getuid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
-/// Files that are looked at; a user has a handful of services at a time.
+/// Most files read; a user has a handful of services at a time.
 const FILES_MAX: usize = 1_000;
 
 /// Longest file that is read: a name and an address are a few hundred bytes.
@@ -21,20 +21,20 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Bits of a folder's mode that would let others in.
 const OTHERS: u32 = 0o077;
 
-/// What a run says about itself.
+/// What a run publishes about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
-    /// Its process.
+    /// Id of its process.
     pub pid: i32,
     /// The revision, `namespace/name`.
     pub revision: String,
     /// Where its controller listens, `host:port`.
     pub controller: String,
-    /// What that controller asks for.
+    /// The secret that its controller requires.
     pub secret: String,
 }
 
-/// The file of a run that is there; dropping it takes it away.
+/// The file of a running service; dropping it removes it.
 #[derive(Debug)]
 pub struct Announced {
     path: PathBuf,
@@ -42,15 +42,16 @@ pub struct Announced {
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        // Whoever looks next removes it otherwise.
+        // A file that cannot be removed here is removed at the next discovery.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
 impl Presence {
-    /// Lets others find this run.
+    /// Makes this run discoverable.
     ///
     /// # Errors
+    ///
     /// When the folder is not ours alone, or cannot be written to.
     pub fn announce(&self) -> io::Result<Announced> {
         self.announce_in(&folder())
@@ -59,7 +60,7 @@ impl Presence {
     fn announce_in(&self, folder: &Path) -> io::Result<Announced> {
         make_private(folder)?;
         let path = folder.join(format!("run-{}.json", self.pid));
-        // Left by a namesake that was killed: a number is given to one process at a time.
+        // Any old file is of a killed process with the same id: ids are unique among live ones.
         let _ = std::fs::remove_file(&path);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         let announced = Announced { path };
@@ -112,7 +113,7 @@ fn make_private(folder: &Path) -> io::Result<()> {
     check_private(folder)
 }
 
-/// Anybody may make a folder where temporary files go: what is not ours alone is not used.
+/// Every user may create folders among temporary files, so one that is not ours alone is refused.
 fn check_private(folder: &Path) -> io::Result<()> {
     let meta = folder.symlink_metadata()?;
     if meta.is_dir() && meta.uid() == getuid().as_raw() && meta.mode() & OTHERS == 0 {
@@ -141,7 +142,7 @@ mod tests {
     fn a_run_is_found_while_it_runs_and_its_file_is_its_users_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let folder = folder.path().join("tidegate");
-        assert!(running_in(&folder).is_empty(), "nobody has ever run");
+        assert!(running_in(&folder).is_empty(), "no run has been announced");
         let ours = presence(std::process::id());
         let announced = ours.announce_in(&folder).expect("announced");
         let mode = |path: &Path| path.metadata().expect("it is there").mode() & 0o777;
@@ -154,7 +155,7 @@ mod tests {
     #[test]
     fn what_a_killed_run_left_is_ignored_and_removed() {
         let outer = tempfile::tempdir().expect("a folder");
-        // One of its own inside: who may enter the outer one depends on the umask.
+        // A folder inside: the mode of the outer one depends on the umask.
         let folder = outer.path().join("tidegate");
         let mut gone = std::process::Command::new("true").spawn().expect("it starts");
         gone.wait().expect("it ends");

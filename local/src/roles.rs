@@ -1,7 +1,7 @@
-//! The programs that stand beside an app: its queue-proxy, what ties it to us, and the guard.
+//! The processes beside an app: its queue-proxy, the launcher that ties it to us, and the reaper.
 //!
-//! They are one program in several roles, chosen by its first argument. It is the one that starts
-//! the service, or another one that calls [`play`] as well, such as `tidegate`.
+//! They are one program in several roles, chosen by its first argument: the program that starts the
+//! service, or another one that calls [`play`] as well, such as `tidegate`.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,12 +11,13 @@ use std::process::ExitCode;
 use tidegate_controller::process::process_tag::PARENT_VARIABLE;
 use tidegate_controller::process::{RunId, parent_death, reaper};
 
-/// The sidecar; as a role of a service only where a parent is named for it to follow.
+/// The sidecar. It is a role of a service only if the environment names a parent to follow;
+/// otherwise it is the command that users type.
 const QUEUE_PROXY: &str = "queue-proxy";
 
-/// The guard, and what becomes an app: words that nobody types, without our name, which whoever
-/// kills everything of our name looks for in command lines too.
-const WATCHMAN: &str = "tg-watchman";
+/// The reaper and the launcher. Without our name, because `pkill -f tidegate` matches command lines
+/// too, and these two have to outlive it.
+const REAPER: &str = "tg-watchman";
 const LAUNCH: &str = "tg-launch";
 
 /// Exit code for a program that cannot be started, as shells have it.
@@ -25,9 +26,9 @@ const EXIT_NOT_STARTED: u8 = 127;
 /// The program that plays the roles of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RoleProgram {
-    /// This one: its `main` begins with [`play`].
+    /// The running program: its `main` begins with [`play`].
     Ourselves,
-    /// Another one whose `main` does, such as `tidegate`.
+    /// Another program whose `main` begins with [`play`], such as `tidegate`.
     Other(PathBuf),
 }
 
@@ -35,7 +36,7 @@ pub enum RoleProgram {
 #[derive(Debug)]
 pub(crate) struct Commands {
     pub(crate) queue_proxy: Vec<OsString>,
-    pub(crate) watchman: Vec<OsString>,
+    pub(crate) reaper: Vec<OsString>,
     pub(crate) launch: Vec<OsString>,
 }
 
@@ -48,23 +49,23 @@ impl RoleProgram {
         let command = |role: &str| vec![program.clone().into_os_string(), role.into()];
         Ok(Commands {
             queue_proxy: command(QUEUE_PROXY),
-            watchman: command(WATCHMAN),
+            reaper: command(REAPER),
             launch: command(LAUNCH),
         })
     }
 }
 
-/// Plays the role that this process was started for, if a service started it: gives the exit code
-/// to end with. `None` in a process that was started for something else, which goes on.
+/// Plays the role that this process was started for, and returns its exit code; `None` in a process
+/// that no service started for a role.
 ///
-/// To be called before anything else, and before there is another thread.
+/// Call it first in `main`, before there is another thread.
 #[must_use]
 pub fn play() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     let role = arguments.next()?;
     let code = match role.to_str()? {
         QUEUE_PROXY if std::env::var_os(PARENT_VARIABLE).is_some() => queue_proxy(),
-        WATCHMAN => watch(arguments.next()),
+        REAPER => reap(arguments.next()),
         LAUNCH => launch(arguments),
         _ => return None,
     };
@@ -78,13 +79,13 @@ fn queue_proxy() -> ExitCode {
     }
 }
 
-/// Stands guard over a run.
-fn watch(run: Option<OsString>) -> ExitCode {
+/// Waits for the end of a run and ends what it left.
+fn reap(run: Option<OsString>) -> ExitCode {
     reaper::take_name();
-    // A guard that can be hung up on guards all the same.
+    // A failure to ignore SIGHUP makes a weaker reaper, which is still better than none.
     let _deaf = reaper::outlive_hangups();
     let Some(run) = run.and_then(|run| RunId::parse(run.to_str()?)) else {
-        return failed(format_args!("the guard needs the id of a run"));
+        return failed(format_args!("the reaper needs the id of a run"));
     };
     reaper::reap_after(&run, &mut io::stdin().lock());
     ExitCode::SUCCESS
@@ -102,7 +103,7 @@ fn launch(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     ExitCode::from(EXIT_NOT_STARTED)
 }
 
-/// Says so where the output of the role goes.
+/// Reports on standard error, which is the role's log.
 fn failed(why: std::fmt::Arguments<'_>) -> ExitCode {
     eprintln!("{why}");
     ExitCode::FAILURE

@@ -1,5 +1,5 @@
-//! One service on this machine: a controller and a front door in this process, and an app with a
-//! queue-proxy in a pair of processes for each instance.
+//! One service on this machine: a controller and an activator in this process, and a pair of
+//! processes, app and queue-proxy, for each instance.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -27,43 +27,44 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::presence::{Announced, Presence};
 use crate::roles::RoleProgram;
 
-/// How long instances may take to go once the front door is closed, beyond their own deadlines.
+/// Time that instances get to stop beyond their own deadlines, once the activator has closed.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
-/// How long a request may take where nobody says so.
+/// Longest time of a request where the configuration sets none.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often [`View::wait_until`] looks.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Time between two polls of [`View::wait_until`].
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long a client whose app closed the connection waits to be told whether it died: the
-/// controller knows within a few milliseconds.
+/// How long a response about a connection that the app closed is held back for the controller's
+/// report of the app's death, so that it can name the cause. The report takes a few milliseconds.
 const EXIT_NOTICE_WAIT: Duration = Duration::from_millis(100);
 
 /// What to serve, and where.
 #[derive(Debug)]
 pub struct Config {
-    /// How the app is scaled and started; [`Declaration::launch`] must be there.
+    /// How the app is scaled and started; [`Declaration::launch`] must be set.
     pub declaration: Declaration,
-    /// Where clients come.
+    /// Where clients connect.
     pub listener: TcpListener,
-    /// How long a request may wait for an instance, and for the begin of its answer.
+    /// Longest wait of a request for an instance, and again for the begin of its response.
     pub request_timeout: Duration,
-    /// What becomes of a slot when its client leaves while the app works.
+    /// What happens to a slot when the client disconnects while the app works.
     pub abandoned: Abandoned,
-    /// Where the lines go that the app writes.
+    /// Receives the lines that the app writes; `None` discards them.
     pub output: Option<mpsc::Sender<OutputLine>>,
-    /// Where all of them are kept.
+    /// Keeps all of these lines in files.
     pub logs: Option<LogFolder>,
-    /// The program that stands beside each instance.
+    /// The program that plays the roles beside each instance.
     pub roles: RoleProgram,
 }
 
 impl Config {
-    /// On a free port of this machine, with a minute for each request; slots of clients that leave
-    /// stay taken until the app is done, and nobody reads what it writes.
+    /// On a free loopback port, with a minute for each request. Slots of clients that disconnect
+    /// stay taken until the app is done, and the app's output is discarded.
     ///
     /// # Errors
+    ///
     /// When there is no free port.
     pub fn new(declaration: Declaration, roles: RoleProgram) -> io::Result<Self> {
         Ok(Self {
@@ -81,23 +82,23 @@ impl Config {
 /// Why a service cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The declaration does not say how to start an instance.
+    /// The declaration has no command that starts an instance.
     #[error("there is no command to run")]
     NoCommand,
-    /// Something that the system gives was not to be had.
+    /// The system refused something.
     #[error("{what}")]
     System {
-        /// What, as a sentence.
+        /// What was refused, as a sentence.
         what: &'static str,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// No secret could be made.
+    /// No random secret could be generated.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The front door cannot be opened.
+    /// The activator cannot be configured.
     #[error(transparent)]
-    FrontDoor(#[from] ConfigError),
+    Activator(#[from] ConfigError),
     /// The controller has ended already.
     #[error(transparent)]
     Ended(#[from] Ended),
@@ -107,56 +108,59 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::System { what, source }
 }
 
-/// A service that runs. Dropping it without [`Service::finish`] leaves its processes to the
-/// guard, which ends them when this process does.
+/// A running service. Dropping it without [`Service::finish`] leaves its processes to the reaper,
+/// which ends them when this process exits.
 pub struct Service {
     address: SocketAddr,
     controller: SocketAddr,
     view: View,
-    /// Until it is closed.
-    door: Option<Running>,
+    /// `None` once it has been closed.
+    activator: Option<Running>,
     run: RunId,
-    guard: Reaper,
+    reaper: Reaper,
     stop_serving: oneshot::Sender<()>,
-    /// Longest time that an instance may take to go.
+    /// Longest time that an instance may take to stop.
     stop_deadline: Duration,
     notices: broadcast::Receiver<Notice>,
-    /// Lets other commands of this user find us; or why they cannot.
+    /// Makes the service discoverable for this user's commands; or why it is not.
     announced: Result<Announced, io::Error>,
 }
 
-/// A look at a service, which goes on while it drains.
+/// A handle for reading a service's status, also while the service drains.
 #[derive(Clone)]
 pub struct View {
     revision: RevisionId,
     handle: Handle,
-    doors: Arc<Throttler>,
+    throttlers: Arc<Throttler>,
     outcomes: Arc<OutcomeCounter>,
 }
 
-/// How things stand.
+/// The state of a service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
-    /// What the controller knows; up to a second old.
+    /// As the controller has it; up to a second old.
     pub revision: RevisionStatus,
-    /// What the front door knows, now.
-    pub door: tidegate_activator::Status,
-    /// What became of the requests so far.
+    /// As the activator has it, now.
+    pub activator: tidegate_activator::Status,
+    /// Requests so far, by outcome.
     pub outcomes: Outcomes,
 }
 
 impl Service {
-    /// Starts everything. Must be called within a multi-threaded runtime.
+    /// Starts the controller, the activator and the reaper. Must be called within a multi-threaded
+    /// runtime.
     ///
     /// # Errors
-    /// When a listener or the guard cannot be had.
+    ///
+    /// When a listener cannot be bound or the reaper cannot be started.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let Config { mut declaration, listener, request_timeout, .. } = config;
         let (abandoned, output, logs) = (config.abandoned, config.output, config.logs);
         let revision = declaration.id.clone();
         let launch = declaration.launch.as_mut().ok_or(StartError::NoCommand)?;
         let launch = Arc::make_mut(launch);
-        // Known to the front door and the sidecars of this run only.
+        // Shared by the activator and the sidecars of this run only: it lets a sidecar believe the
+        // forwarding headers of its activator, and of no other client.
         let pairing = RunId::random();
         let variable = ("TIDEGATE_FRONT_DOOR".into(), pairing.to_string().into());
         launch.sidecar_environment.push(variable);
@@ -166,13 +170,15 @@ impl Service {
             .await
             .map_err(system("cannot listen on 127.0.0.1 for reports"))?;
         let controller = reports.local_addr().map_err(system("a listener has no address"))?;
-        // Only what we start ourselves may take part; other users of this machine may not.
+        // Loopback is open to every user of this machine: only peers with this secret may report.
         let secret = Secret::random()?;
         let run = RunId::random();
         let commands =
             config.roles.commands().map_err(system("cannot find out which program this is"))?;
-        let guard =
-            Reaper::start(&commands.watchman, &run).map_err(system("cannot start the guard"))?;
+        // Before the first instance can start: whatever happens to this process, the reaper ends
+        // what carries the run's tag.
+        let reaper =
+            Reaper::start(&commands.reaper, &run).map_err(system("cannot start the reaper"))?;
 
         let (handle, owner) = tidegate_controller::controller(UndeclaredRevisions::Refuse);
         let notices = handle.watch_notices();
@@ -199,19 +205,21 @@ impl Service {
         };
         let announced = presence.announce();
 
-        let mut door = door_config(&revision, controller, secret, request_timeout, &pairing)?;
-        door.abandoned = abandoned;
-        let door = Activator::with_listener(door, listener)?.spawn();
+        let mut activator =
+            activator_config(&revision, controller, secret, request_timeout, &pairing)?;
+        activator.abandoned = abandoned;
+        let activator = Activator::with_listener(activator, listener)?.spawn();
         handle.declare(declaration).await?;
-        let address = door.address();
-        let (doors, outcomes) = (Arc::clone(door.throttler()), Arc::clone(door.outcomes()));
+        let address = activator.address();
+        let (throttlers, outcomes) =
+            (Arc::clone(activator.throttler()), Arc::clone(activator.outcomes()));
         Ok(Self {
             address,
             controller,
-            view: View { revision, handle, doors, outcomes },
-            door: Some(door),
+            view: View { revision, handle, throttlers, outcomes },
+            activator: Some(activator),
             run,
-            guard,
+            reaper,
             stop_serving,
             stop_deadline,
             notices,
@@ -219,38 +227,40 @@ impl Service {
         })
     }
 
-    /// Where clients come.
+    /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where `tidegate explain` may ask.
+    /// Where the controller serves `tidegate explain`.
     pub fn controller(&self) -> SocketAddr {
         self.controller
     }
 
-    /// Why `tidegate explain` cannot find us by itself, if so.
+    /// Why `tidegate explain` cannot discover this service, if so.
     pub fn unannounced(&self) -> Option<&io::Error> {
         self.announced.as_ref().err()
     }
 
-    /// How things stand now.
+    /// The present state.
     ///
     /// # Errors
+    ///
     /// When the controller has ended.
     pub async fn status(&self) -> Result<Status, Ended> {
         self.view.status().await
     }
 
-    /// Waits until things stand as `is_so` wants them. Cancel safe.
+    /// Waits until `is_so` holds of the state. Cancel safe.
     ///
     /// # Errors
+    ///
     /// When the controller has ended.
     pub async fn wait_until(&self, is_so: impl Fn(&Status) -> bool) -> Result<Status, Ended> {
         self.view.wait_until(is_so).await
     }
 
-    /// How things stand, to be asked while the service drains.
+    /// A handle for the state, usable while the service drains.
     pub fn view(&self) -> View {
         self.view.clone()
     }
@@ -260,21 +270,22 @@ impl Service {
         self.view.handle.watch_decisions()
     }
 
-    /// What happens to instances, from now on.
+    /// Notices about instances, from now on.
     pub fn watch_notices(&self) -> broadcast::Receiver<Notice> {
         self.view.handle.watch_notices()
     }
 
-    /// Accepts no more requests, answers those that are there (for at most `longest`), then lets
-    /// every instance finish. Cancel safe: [`Self::kill`] may follow.
+    /// Accepts no more requests, finishes those in flight (for at most `longest`), then drains every
+    /// instance. Cancel safe: [`Self::kill`] may follow.
     ///
     /// # Errors
+    ///
     /// When the controller has ended.
     pub async fn drain(&mut self, longest: Duration) -> Result<Drained, Ended> {
-        let drained = match self.door.take() {
-            Some(door) => {
-                door.announce_shutdown();
-                door.drain(longest).await
+        let drained = match self.activator.take() {
+            Some(activator) => {
+                activator.announce_shutdown();
+                activator.drain(longest).await
             }
             None => Drained::Whole,
         };
@@ -283,25 +294,27 @@ impl Service {
         Ok(drained)
     }
 
-    /// There will be no instance: tells clients why, those that wait and those that still come for
-    /// at most `longest`, and ends.
+    /// Ends a service whose app cannot start: waiting requests, and those that still arrive within
+    /// `longest`, get a response with the reason `why`.
     ///
     /// # Errors
+    ///
     /// When the controller has ended.
     pub async fn give_up(&mut self, why: String, longest: Duration) -> Result<(), Ended> {
-        if let Some(door) = self.door.take() {
-            door.give_up(why);
-            door.drain(longest).await;
+        if let Some(activator) = self.activator.take() {
+            activator.give_up(why);
+            activator.drain(longest).await;
         }
         self.kill().await
     }
 
-    /// Ends every instance at once, whatever it is doing.
+    /// Kills every instance at once, with the requests that it serves.
     ///
     /// # Errors
+    ///
     /// When the controller has ended.
     pub async fn kill(&mut self) -> Result<(), Ended> {
-        self.door = None;
+        self.activator = None;
         self.view.handle.stop(StopMode::Kill).await?;
         self.until_stopped().await;
         Ok(())
@@ -316,43 +329,46 @@ impl Service {
                 }
             }
         };
-        // Past its deadline an instance is swept away by `finish`.
+        // An instance that misses its deadline is killed by `finish`.
         let _ = tokio::time::timeout(self.stop_deadline, all_stopped).await;
     }
 
-    /// Makes sure that no process is left, and lets the guard go. Returns how many processes had
-    /// to be swept away, which is 0 unless something went wrong.
+    /// Kills processes of the run that are left, then dismisses the reaper. Returns how many had to
+    /// be killed: 0 unless something went wrong.
     pub async fn finish(self) -> usize {
         drop(self.stop_serving);
         let run = self.run.clone();
         let sweeping = tokio::task::spawn_blocking(move || process_tag::sweep(Scope::Run(&run)));
         let swept = sweeping.await.unwrap_or(0);
-        self.guard.dismiss().await;
+        self.reaper.dismiss().await;
         swept
     }
 }
 
 impl View {
-    /// How things stand now.
+    /// The present state.
     ///
     /// # Errors
+    ///
     /// When the controller has ended.
     pub async fn status(&self) -> Result<Status, Ended> {
         let statuses = self.handle.statuses().await?;
         let revision = statuses.into_iter().find(|status| status.revision == self.revision);
         let name = revision_name(&self.revision);
-        let door = self.doors.all().into_iter().find(|door| *door.revision() == name);
+        let throttler =
+            self.throttlers.all().into_iter().find(|throttler| *throttler.revision() == name);
         Ok(Status {
-            // It was declared before anybody could ask.
+            // Declared before `start` returned, so it is missing only once the controller has ended.
             revision: revision.ok_or(Ended)?,
-            door: door.map(|door| door.status()).unwrap_or_default(),
+            activator: throttler.map(|throttler| throttler.status()).unwrap_or_default(),
             outcomes: self.outcomes.snapshot(),
         })
     }
 
-    /// Waits until things stand as `is_so` wants them, looking every 20 ms. Cancel safe.
+    /// Waits until `is_so` holds of the state, polled every 20 ms. Cancel safe.
     ///
     /// # Errors
+    ///
     /// When the controller has ended.
     pub async fn wait_until(&self, is_so: impl Fn(&Status) -> bool) -> Result<Status, Ended> {
         loop {
@@ -360,19 +376,19 @@ impl View {
             if is_so(&status) {
                 return Ok(status);
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }
 
-fn door_config(
+fn activator_config(
     revision: &RevisionId,
     controller: SocketAddr,
     secret: Secret,
     request_timeout: Duration,
     pairing: &RunId,
 ) -> Result<tidegate_activator::Config, StartError> {
-    // The address is only used where there is no listener yet.
+    // The activator gets a listener, so this address stays unused.
     let mut config = tidegate_activator::Config::new(SocketAddr::from(([127, 0, 0, 1], 0)));
     config.controller = Some(controller.to_string());
     config.credentials.secret = Some(secret);

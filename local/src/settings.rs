@@ -1,4 +1,4 @@
-//! What is asked for, and the declaration that it comes to: Knative's settings with local defaults.
+//! A service's settings and the declaration they make: Knative's settings with local defaults.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -32,7 +32,7 @@ pub enum SettingsError {
     /// The name of the service.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// Where the recording goes cannot be told, because there is no working directory.
+    /// The recording's path is relative, and there is no working directory.
     #[error("cannot tell where the recording goes")]
     Record(#[source] io::Error),
 }
@@ -40,13 +40,13 @@ pub enum SettingsError {
 /// Why a command cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// There is no word in it.
+    /// It is empty.
     #[error("there is no command to run")]
     Empty,
     /// No such file.
     #[error("there is no program {0:?}")]
     Missing(String),
-    /// No such program where programs are looked for.
+    /// No such program in `PATH`.
     #[error("there is no program {0:?} in PATH")]
     NotInPath(String),
     /// A file that is no program.
@@ -73,13 +73,13 @@ pub struct Settings {
     pub window: Duration,
     /// How long the last instance stays after the last request; half a window when `None`.
     pub idle: Option<Duration>,
-    /// When an instance takes requests.
+    /// When an instance counts as ready.
     pub readiness: Readiness,
     /// How long an instance may take to become ready.
     pub start_timeout: Duration,
     /// Longest time of a request.
     pub request_timeout: Duration,
-    /// How long an instance may take to end once it is told to.
+    /// How long an instance may take to end after SIGTERM.
     pub stop_timeout: Duration,
     /// Added to the environment of the app.
     pub environment: Vec<(OsString, OsString)>,
@@ -116,9 +116,10 @@ impl Settings {
         }
     }
 
-    /// The declaration that these settings come to.
+    /// The declaration that these settings make.
     ///
     /// # Errors
+    ///
     /// Everything that is wrong with them, at once.
     pub fn declare(&self) -> Result<Declaration, SettingsError> {
         let (config, annotations) = self.split()?;
@@ -133,7 +134,7 @@ impl Settings {
         launch.container_concurrency = self.concurrency;
         launch.request_timeout = Some(self.request_timeout);
         launch.stop_deadline = self.stop_timeout;
-        // Said before it is too late, however little time there is.
+        // Warned before the deadline, however short it is.
         launch.patience = launch.patience.min(self.start_timeout / 2);
         launch.environment.clone_from(&self.environment);
         launch.sidecar_environment.clone_from(&self.sidecar_environment);
@@ -149,7 +150,7 @@ impl Settings {
     fn split(&self) -> Result<(Config, BTreeMap<String, String>), SettingsError> {
         let window = go_duration(self.window);
         let mut config: BTreeMap<String, String> = [
-            // The front door is always in the path: there is no other way in.
+            // The activator is always in the path: clients have no other address.
             ("target-burst-capacity", "-1".to_owned()),
             ("allow-zero-initial-scale", "true".to_owned()),
             ("initial-scale", self.initial.to_string()),
@@ -163,7 +164,7 @@ impl Settings {
         Ok((Config::from_map(&config, Strictness::Strict)?, annotations))
     }
 
-    /// The way to zero is quicker than a whole window, and a longer idle time keeps the last
+    /// Scaling to zero takes less than a whole window, and a longer idle time keeps the last
     /// instance.
     fn apply_idle(&self, declaration: &mut Declaration) {
         let PolicyChoice::Knative(settings) = &mut declaration.policy else { return };
@@ -171,7 +172,7 @@ impl Settings {
         let idle_ms = self
             .idle
             .map_or(window_ms / 2, |idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
-        // A floor of 0 would mean the default; a second is the least the windows can tell.
+        // A floor of 0 would mean the default; a second is the resolution of the windows.
         settings.spec.idle_floor_ms = idle_ms.clamp(1_000, window_ms);
         let whole = i64::try_from(idle_ms.min(window_ms)).unwrap_or(i64::MAX);
         declaration.lifecycle.stable_window = GoDuration::from_milliseconds(whole);
@@ -183,10 +184,10 @@ impl Settings {
     }
 }
 
-/// Puts each setting where it belongs: keys of `config-autoscaler` into `config`, annotations into
-/// what is returned.
+/// Separates settings: keys of `config-autoscaler` go into `config`, annotations are returned.
 ///
 /// # Errors
+///
 /// When a name is neither.
 pub fn sort_settings(
     config: &mut BTreeMap<String, String>,
@@ -213,6 +214,7 @@ fn go_duration(duration: Duration) -> String {
 /// for it.
 ///
 /// # Errors
+///
 /// When there is no such program, or it may not be run.
 pub fn check_command(command: &[OsString]) -> Result<(), CommandError> {
     use std::os::unix::fs::PermissionsExt;

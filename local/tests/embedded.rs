@@ -47,7 +47,7 @@ async fn from_zero_and_back() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let status = service.wait_until(|status| status.revision.instances.is_empty()).await;
     let status = status.expect("it runs");
-    assert_eq!((status.door.requests, status.door.cold_starts), (1, 1));
+    assert_eq!((status.activator.requests, status.activator.cold_starts), (1, 1));
     service.drain(Duration::from_secs(5)).await.expect("drained");
     assert_eq!(service.finish().await, 0, "nothing was left");
 }
@@ -90,7 +90,7 @@ fn app() -> ExitCode {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("free");
     for mut stream in listener.incoming().map_while(Result::ok) {
         let mut request = [0; 4_096];
-        // Whoever only looks whether the port is open sends nothing.
+        // A probe that only checks whether the port is open sends nothing.
         if stream.read(&mut request).is_ok_and(|bytes| bytes > 0) {
             let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
             stream.write_all(answer).expect("written");

@@ -13,12 +13,12 @@ const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A file's scenarios, or what is wrong with them; in their order.
 pub(crate) struct Source {
-    /// What to call the file in messages.
+    /// The file's name in messages.
     pub(crate) name: String,
     pub(crate) scenarios: Vec<Result<Scenario, SourceError>>,
 }
 
-/// A scenario that cannot be had from its file.
+/// Why a file yields no scenario.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
     /// The file cannot be read.
@@ -36,7 +36,8 @@ pub(crate) enum SourceError {
 }
 
 impl Source {
-    /// Reads a file, or standard input for `-`. What cannot be read is an error, too.
+    /// Reads a file, or standard input for `-`; a file that cannot be read becomes one entry with
+    /// its error.
     pub(crate) fn read(path: &Path) -> Self {
         if path.as_os_str() == "-" {
             let scenarios = split(read_text(io::stdin().lock()));

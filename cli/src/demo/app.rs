@@ -1,7 +1,7 @@
 //! The bundled sample app: a real HTTP server that takes a while for each request, and counts how
 //! many it had to serve at once.
 //!
-//! It is started like anyone's app: it is told its port by `$PORT`, and knows nothing of Tidegate.
+//! It is started as any app: it reads its port from `$PORT` and depends on nothing of Tidegate's.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
@@ -17,11 +17,11 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
-/// The header in which an answer says how many requests the app had when this one came, itself
-/// included.
+/// The header of a response with the number of requests that the app had when this one arrived,
+/// itself included.
 pub(crate) const IN_FLIGHT_HEADER: &str = "x-in-flight";
 
-/// What one process of the app has seen.
+/// Counters of one process of the app.
 #[derive(Debug, Default)]
 struct Counts {
     in_flight: AtomicU32,
@@ -29,7 +29,7 @@ struct Counts {
     served: AtomicU64,
 }
 
-/// Counts a request out when it is answered or given up.
+/// Counts a request out when it is finished or cancelled.
 struct Entered(Arc<Counts>);
 
 impl Drop for Entered {
@@ -39,7 +39,7 @@ impl Drop for Entered {
     }
 }
 
-/// Serves until the process is told to stop.
+/// Serves until the process gets a signal to stop.
 pub(crate) fn execute(service_time: Duration, start_up: Duration) -> anyhow::Result<()> {
     let port = std::env::var("PORT").context("the sample app needs $PORT")?;
     let port: u16 = port.parse().with_context(|| format!("$PORT is not a port: {port:?}"))?;
@@ -63,7 +63,7 @@ pub(crate) fn execute(service_time: Duration, start_up: Duration) -> anyhow::Res
             let mut http = hyper::server::conn::http1::Builder::new();
             http.timer(TokioTimer::new());
             let connection = http.serve_connection(TokioIo::new(stream), service);
-            // A connection that breaks is its client's matter.
+            // A broken connection ends the requests on it and nothing else.
             tokio::spawn(async move { drop(connection.await) });
         }
     })

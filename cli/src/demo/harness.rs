@@ -1,4 +1,4 @@
-//! What the demo plays on: `tidegate run`'s machinery, with the sample app as its command.
+//! The demo's service: `tidegate run`'s machinery, with the sample app as its command.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -22,7 +22,7 @@ pub(crate) const WINDOW: Duration = Duration::from_secs(6);
 /// How long the last instance stays after the last request.
 pub(crate) const IDLE: Duration = Duration::from_secs(3);
 
-/// How long requests that are still there may take when the demo is over or interrupted.
+/// Longest drain of requests in flight when the demo is over or interrupted.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long an instance of the sample app may take to end.
@@ -33,9 +33,9 @@ pub(crate) struct Stage {
     service: Service,
     decisions: broadcast::Receiver<Arc<DecisionRecord>>,
     notices: broadcast::Receiver<Notice>,
-    /// Unix time of the first look, less the time that it was told.
+    /// Unix time of the start of the traffic, in ms: decisions carry Unix times.
     opened_unix_ms: Option<i64>,
-    door: tidegate_activator::Status,
+    activator: tidegate_activator::Status,
 }
 
 impl Stage {
@@ -55,15 +55,15 @@ impl Stage {
         .await?;
         let decisions = service.watch_decisions();
         let notices = service.watch_notices();
-        let door = tidegate_activator::Status::default();
-        Ok(Self { service, decisions, notices, opened_unix_ms: None, door })
+        let activator = tidegate_activator::Status::default();
+        Ok(Self { service, decisions, notices, opened_unix_ms: None, activator })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.service.address()
     }
 
-    /// How things stand now; decisions and starts since the last look go into the tally.
+    /// The present state; decisions and starts since the last poll go into the statistics.
     pub(crate) async fn look(&mut self, at: Duration, tally: &mut Tally) -> Standing {
         let opened = *self.opened_unix_ms.get_or_insert_with(|| now_unix_ms() - millis(at));
         while let Ok(record) = self.decisions.try_recv() {
@@ -83,31 +83,32 @@ impl Stage {
                 _ => {}
             }
         }
-        // Without an answer the controller has ended, and nothing is there.
+        // An error means that the controller has ended, and its instances with it.
         let Ok(status) = self.service.status().await else {
             return Standing { at, ..Standing::default() };
         };
-        self.door = status.door;
+        self.activator = status.activator;
         Standing {
             at,
             desired: u32::try_from(status.revision.desired).ok(),
             ready: status.revision.ready,
             starting: status.revision.starting,
             draining: status.revision.draining,
-            waiting: status.door.waiting,
-            in_flight: u32::try_from(status.door.in_flight).unwrap_or(u32::MAX),
+            waiting: status.activator.waiting,
+            in_flight: u32::try_from(status.activator.in_flight).unwrap_or(u32::MAX),
         }
     }
 
-    /// Requests until the last look that arrived while no instance was ready.
+    /// Requests that had arrived while no instance was ready, at the last poll.
     pub(crate) fn cold_starts(&self) -> u64 {
-        self.door.cold_starts
+        self.activator.cold_starts
     }
 
     /// Stops every instance and leaves no process behind.
     ///
     /// # Errors
-    /// When the controller had ended, or processes were left and had to be swept away.
+    ///
+    /// When the controller had ended, or processes were left and had to be killed.
     pub(crate) async fn close(mut self) -> anyhow::Result<()> {
         let drained = self.service.drain(DRAIN).await;
         let swept = self.service.finish().await;

@@ -1,4 +1,4 @@
-//! An open-loop client: every request is sent at its scheduled time, whatever became of the others.
+//! An open-loop client: every request is sent at its scheduled time, however the others fare.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use super::traffic::Schedule;
 /// A client that has waited this long gives up, and the request counts as lost.
 pub(crate) const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What became of one request.
+/// The outcome of one request.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
     /// When it was to be sent, after the start.
     pub(crate) scheduled: Duration,
-    /// From that moment to the last byte of the answer.
+    /// From that moment to the last byte of the response.
     pub(crate) latency: Duration,
-    /// How many requests its instance had when it came, itself included; or why it was lost.
+    /// Requests that its instance had when it arrived, itself included; or why it was lost.
     pub(crate) answer: Result<u32, String>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn replay(
                     Err(format!("no answer within {} s", CLIENT_TIMEOUT.as_secs()))
                 });
                 let latency = start.elapsed().saturating_sub(scheduled);
-                // Nobody listens any more when the demo was interrupted.
+                // The receiver is gone when the demo was interrupted.
                 let _ = outcomes.send(Outcome { scheduled, latency, answer });
             });
         }

@@ -1,7 +1,7 @@
-//! What the simulator says would have happened to the very same arrivals.
+//! The simulator's prediction for the very same arrivals.
 //!
 //! It runs the same decision and admission code as the demo did, under the same settings, with a
-//! model of the app: the service time it was told, and the start-up time that was measured.
+//! model of the app: its configured service time, and the start-up time that was measured.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(crate) struct Model {
     pub(crate) idle: Duration,
     pub(crate) concurrency: u32,
     pub(crate) service: Duration,
-    /// From the wish for an instance to its readiness.
+    /// From the decision for an instance to its readiness.
     pub(crate) start_up: Duration,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Prediction {
     pub(crate) instances_error: f64,
     /// Ready instances in each second.
     pub(crate) ready: Vec<f64>,
-    /// Changes of the wish: when, in seconds, how many, and why.
+    /// Changes of the desired number: when, in seconds, how many, and why.
     pub(crate) changes: Vec<(f64, u64, String)>,
 }
 
@@ -108,14 +108,14 @@ pub(crate) fn predict(
 /// Decisions of the simulation that are kept: more than a day of the demo makes.
 const MOST_DECISIONS: u32 = 100_000;
 
-/// The decisions that changed the wish.
+/// The decisions that changed the desired number.
 fn changes(decisions: &[DecisionRecord]) -> Vec<(f64, u64, String)> {
-    let mut wish = 0;
+    let mut desired = 0;
     let mut changes = Vec::new();
     for decision in decisions {
-        if decision.desired != wish {
-            wish = decision.desired;
-            changes.push((decision.at_s, wish, decision.reason.clone()));
+        if decision.desired != desired {
+            desired = decision.desired;
+            changes.push((decision.at_s, desired, decision.reason.clone()));
         }
     }
     changes
@@ -168,7 +168,7 @@ impl Traffic for Replayed {
     }
 
     fn sha256(&self) -> String {
-        // Nobody asks the demo for the identity of its arrivals: the seed is printed.
+        // The demo prints its seed instead, which identifies the arrivals as well.
         String::new()
     }
 

@@ -1,4 +1,4 @@
-//! What the demo shows while it runs: one block that redraws in place on a terminal, one line for
+//! The demo's display while it runs: one block that redraws in place on a terminal, one line for
 //! each change elsewhere.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::chart::Ink;
 use crate::terminal::{BLUE, BlockEnd, GREEN, Surface, Target, Terminal, VERMILION};
 use crate::terminal::{flow, scaled, width, wrap};
 
-/// Where the demo is in its traffic.
+/// Progress of the demo through its traffic.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     pub(crate) at: Duration,
@@ -23,9 +23,9 @@ pub(crate) struct Moment {
 pub(crate) struct Screen {
     terminal: Terminal,
     ink: Ink,
-    /// What the last line said, elsewhere.
+    /// The last line printed, without a terminal.
     last: Option<(Standing, Duration)>,
-    /// The reason that was told last, elsewhere.
+    /// The reason printed last, without a terminal.
     told: String,
 }
 
@@ -37,7 +37,7 @@ const SPARK_WIDTH: usize = 72;
 const LABEL_WIDTH: usize = 17;
 /// Lines of the reason.
 const REASON_LINES: usize = 2;
-/// The demo looks ten times a second, and a column of the sparkline is half a second.
+/// The demo polls ten times a second, and a column of the sparkline is half a second.
 const SAMPLES_PER_COLUMN: usize = 5;
 
 impl Screen {
@@ -46,7 +46,7 @@ impl Screen {
         Self { terminal, ink, last: None, told: String::new() }
     }
 
-    /// Tells something, above the block.
+    /// Prints a line, above the block.
     pub(crate) fn say(&mut self, sentence: &str) {
         let width = if self.terminal.surface().is_terminal() { width() } else { usize::MAX };
         for line in wrap("", sentence, width, usize::MAX) {
@@ -55,7 +55,7 @@ impl Screen {
         self.terminal.flush();
     }
 
-    /// Shows how things stand now.
+    /// Shows the present state.
     pub(crate) fn show(&mut self, moment: Moment, tally: &Tally, reason: &str) {
         let Some(standing) = tally.standings.last() else { return };
         match self.terminal.surface() {

@@ -1,4 +1,4 @@
-//! What the demo saw: outcomes of requests, and how things stood while they ran.
+//! The demo's measurements: outcomes of requests, and the service's state while they ran.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 
 use super::load::Outcome;
 
-/// How the revision stood at one moment.
+/// The revision's state at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Standing {
     /// Time after the start of the traffic.
@@ -17,7 +17,7 @@ pub(crate) struct Standing {
     pub(crate) ready: u32,
     pub(crate) starting: u32,
     pub(crate) draining: u32,
-    /// Requests in line at the front door.
+    /// Requests queued at the activator.
     pub(crate) waiting: u32,
     /// Requests at instances.
     pub(crate) in_flight: u32,
@@ -38,21 +38,21 @@ pub(crate) struct Tally {
     /// From the scheduled time to the last byte, in microseconds.
     pub(crate) latency_micros: Histogram<u64>,
     pub(crate) answered: u64,
-    /// Requests that were not answered by the app, by why.
+    /// Requests without a response of the app, by cause.
     pub(crate) lost: BTreeMap<String, u64>,
     /// The most requests that any instance ever had at once, as it counted them.
     pub(crate) most_in_one_instance: u32,
-    /// Answers in each second after the start, by the time they were asked for.
+    /// Responses by the second, after the start, in which their requests were scheduled.
     pub(crate) asked_per_second: Vec<f64>,
     pub(crate) standings: Vec<Standing>,
     pub(crate) changes: Vec<Change>,
     /// How long each instance took from its start to its readiness.
     pub(crate) start_ups_ms: Vec<u64>,
-    /// Instances that ended without having been told to.
+    /// Instances that ended without having been stopped.
     pub(crate) crashed: Vec<String>,
 }
 
-/// Kinds of loss that are told apart; the rest are counted together.
+/// Most kinds of loss counted separately; the rest are counted together.
 const MOST_KINDS_OF_LOSS: usize = 16;
 
 /// Latencies are kept from a microsecond to this, to three digits.
@@ -97,7 +97,7 @@ impl Tally {
         }
     }
 
-    /// Notes how things stand.
+    /// Records the present state.
     pub(crate) fn note(&mut self, standing: Standing) {
         self.standings.push(standing);
     }
@@ -110,7 +110,7 @@ impl Tally {
         self.answered + self.lost()
     }
 
-    /// The latency that this share of the answers did not exceed, in milliseconds.
+    /// The latency that this share (0 to 1) of the responses did not exceed, milliseconds.
     pub(crate) fn latency_ms(&self, quantile: f64) -> f64 {
         self.latency_micros.value_at_quantile(quantile) as f64 / 1_000.0
     }

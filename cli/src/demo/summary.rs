@@ -1,4 +1,4 @@
-//! The last thing the demo prints: what people came for.
+//! The demo's summary: measured figures beside the predicted ones.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use super::stats::{Change, Tally};
 use crate::chart::{self, Ink};
 use crate::terminal::wrap;
 
-/// What the summary tells besides the tally.
+/// What the summary shows.
 #[derive(Debug, Clone)]
-pub(crate) struct Story<'a> {
+pub(crate) struct Summary<'a> {
     pub(crate) tally: &'a Tally,
     /// Requests that arrived while no instance was ready.
     pub(crate) cold_starts: u64,
@@ -30,14 +30,14 @@ pub(crate) enum Ended {
     AtZero,
     /// Some were still there.
     AboveZero,
-    /// Somebody asked for an end, and all of them were stopped.
+    /// The demo was interrupted, and all of them were stopped.
     Interrupted {
         /// Time after the start of the traffic.
         after: Duration,
     },
 }
 
-/// Decisions printed at most; the first and the last of them are told, the rest is counted.
+/// Most decisions printed; of more, the first and the last ones are, and the rest is counted.
 const MOST_CHANGES: usize = 24;
 /// Lines of the chart of instances at most.
 const CHART_HEIGHT: usize = 10;
@@ -47,19 +47,19 @@ const CHART_MARGIN: usize = 8;
 const CHART_WIDTH: usize = 64;
 
 /// The summary as text, every line with its end.
-pub(crate) fn text(story: &Story<'_>, ink: Ink, width: usize) -> String {
+pub(crate) fn text(summary: &Summary<'_>, ink: Ink, width: usize) -> String {
     let mut out = String::new();
-    figures(&mut out, story);
-    chart_of_instances(&mut out, story.tally, ink, width);
-    changes(&mut out, &story.tally.changes, width);
-    verdict(&mut out, story);
+    figures(&mut out, summary);
+    chart_of_instances(&mut out, summary.tally, ink, width);
+    changes(&mut out, &summary.tally.changes, width);
+    verdict(&mut out, summary);
     out
 }
 
-fn figures(out: &mut String, story: &Story<'_>) {
-    let tally = story.tally;
+fn figures(out: &mut String, summary: &Summary<'_>) {
+    let tally = summary.tally;
     let (mean, most) = tally.instances();
-    let limit = match story.concurrency {
+    let limit = match summary.concurrency {
         0 => "unlimited".to_owned(),
         limit => limit.to_string(),
     };
@@ -79,11 +79,11 @@ fn figures(out: &mut String, story: &Story<'_>) {
         let predicted = predicted.map(|text| format!("{text:>12}")).unwrap_or_default();
         let _ = writeln!(out, "  {name:<22}{measured:>12}{predicted}");
     };
-    let told = story.prediction;
+    let told = summary.prediction;
     row("", "measured".into(), told.map(|_| "simulated".into()));
     row(
         "cold starts",
-        story.cold_starts.to_string(),
+        summary.cold_starts.to_string(),
         told.map(|predicted| predicted.cold_starts.to_string()),
     );
     row("latency p50", ms(0.5), told.map(|predicted| format!("{:.0} ms", predicted.p50_ms)));
@@ -184,9 +184,9 @@ fn changes(out: &mut String, changes: &[Change], width: usize) {
     }
 }
 
-fn verdict(out: &mut String, story: &Story<'_>) {
-    let lost = story.tally.lost();
-    let end = match story.ended {
+fn verdict(out: &mut String, summary: &Summary<'_>) {
+    let lost = summary.tally.lost();
+    let end = match summary.ended {
         Ended::AtZero => "every instance is gone again",
         Ended::AboveZero => "instances were still running at the end",
         Ended::Interrupted { after } => {
@@ -197,13 +197,13 @@ fn verdict(out: &mut String, story: &Story<'_>) {
     };
     let _ = match lost {
         0 => writeln!(out, "\nno request was lost; {end}"),
-        lost => writeln!(out, "\n{lost} of {} requests were lost; {end}", story.tally.requests()),
+        lost => writeln!(out, "\n{lost} of {} requests were lost; {end}", summary.tally.requests()),
     };
 }
 
 /// The summary for machines.
-pub(crate) fn json(story: &Story<'_>) -> Value {
-    let tally = story.tally;
+pub(crate) fn json(summary: &Summary<'_>) -> Value {
+    let tally = summary.tally;
     let (mean, most) = tally.instances();
     let seconds = |at: Duration| (at.as_secs_f64() * 1_000.0).round() / 1_000.0;
     json!({
@@ -211,7 +211,7 @@ pub(crate) fn json(story: &Story<'_>) -> Value {
         "answered": tally.answered,
         "lost": tally.lost(),
         "lost_by_reason": tally.lost,
-        "cold_starts": story.cold_starts,
+        "cold_starts": summary.cold_starts,
         "latency_ms": {
             "mean": tally.latency_micros.mean() / 1_000.0,
             "p50": tally.latency_ms(0.5),
@@ -221,13 +221,13 @@ pub(crate) fn json(story: &Story<'_>) -> Value {
             "p999": tally.latency_ms(0.999),
             "max": tally.latency_ms(1.0),
         },
-        "concurrency_limit": story.concurrency,
+        "concurrency_limit": summary.concurrency,
         "most_in_one_instance": tally.most_in_one_instance,
         "instances": { "mean": mean, "max": most },
-        "ended_at_zero": story.ended == Ended::AtZero,
-        "interrupted": matches!(story.ended, Ended::Interrupted { .. }),
-        "seed": story.seed,
-        "predicted": story.prediction.map(|predicted| json!({
+        "ended_at_zero": summary.ended == Ended::AtZero,
+        "interrupted": matches!(summary.ended, Ended::Interrupted { .. }),
+        "seed": summary.seed,
+        "predicted": summary.prediction.map(|predicted| json!({
             "cold_starts": predicted.cold_starts,
             "latency_ms": { "p50": predicted.p50_ms, "p99": predicted.p99_ms },
             "instances": { "mean": predicted.mean_instances, "max": predicted.most_instances },

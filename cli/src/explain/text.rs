@@ -1,11 +1,11 @@
-//! Answers as people and programs read them.
+//! Decisions and states as text and as JSON.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tidegate_proto::scale::v1::{Decision, RevisionStatus};
 
-/// One decision in words: when, for whom, what and why.
+/// One decision in words: when, which revision, what and why.
 pub(super) fn decision(decision: &Decision) -> String {
     let Decision { namespace, name, desired, reason, .. } = decision;
     let time = time(decision.unix_ms);
@@ -28,7 +28,7 @@ pub(super) fn decision_json(decision: &Decision) -> String {
     .to_string()
 }
 
-/// How a revision stands, in one line.
+/// A revision's state, in one line.
 pub(super) fn summary(status: &RevisionStatus) -> String {
     let RevisionStatus { namespace, name, ready, starting, draining, .. } = status;
     let panic = if status.in_panic { ", in panic" } else { "" };
@@ -42,7 +42,7 @@ pub(super) fn summary(status: &RevisionStatus) -> String {
     )
 }
 
-/// How a revision stands, for programs.
+/// A revision's state, as JSON.
 pub(super) fn status_json(status: &RevisionStatus) -> String {
     json!({
         "namespace": status.namespace,

@@ -1,4 +1,4 @@
-//! `tidegate activator`: the front door as a process of its own.
+//! `tidegate activator`: the activator as a process of its own.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -32,7 +32,7 @@ pub(crate) struct Args {
         value_parser = listen_address
     )]
     listen: SocketAddr,
-    /// The controller, which says where instances are and is told how busy they are.
+    /// The controller, which sends the addresses of instances and receives reports of load.
     #[arg(long, value_name = "HOST:PORT", env = "TIDEGATE_CONTROLLER", value_parser = authority)]
     controller: Option<String>,
     #[command(flatten)]
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// An instance known from the start: its revision, address and limit (0 or none: unlimited).
     #[arg(long = "endpoint", value_name = "NAMESPACE/NAME=IP:PORT[,LIMIT]")]
     endpoints: Vec<Endpoint>,
-    /// Which instance gets a request, of those that have room.
+    /// How to choose among the instances that have room.
     #[arg(long, value_enum, default_value = "least-loaded")]
     policy: PolicyName,
     /// Requests that may wait for one revision at a time.
@@ -60,17 +60,17 @@ pub(crate) struct Args {
     /// How long a request may wait for an instance.
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = wait)]
     longest_wait: Duration,
-    /// How long a request may take until its answer begins, waiting included.
+    /// How long a request may take until its response begins, waiting included.
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = wait)]
     request_timeout: Duration,
-    /// What becomes of the room at an instance when a client leaves while the instance works.
+    /// What happens to a slot when its client disconnects while the instance works.
     #[arg(long, value_enum, default_value = "hold", env = "TIDEGATE_ABANDONED")]
     abandoned: AbandonedRule,
-    /// What clients and instances can make us hold in memory at a time, such as 64Mi; a quarter of
-    /// the memory limit, 80Mi at most, when absent.
+    /// Most memory that clients and instances can make it hold at a time, such as 64Mi; a quarter
+    /// of the memory limit, 80Mi at most, when absent.
     #[arg(long, value_name = "BYTES", env = "TIDEGATE_MEMORY_BUDGET", value_parser = memory_budget)]
     memory_budget: Option<ByteCount>,
-    /// After SIGTERM, how long to go on taking requests while clients learn to go elsewhere.
+    /// After SIGTERM, how long to go on accepting requests while clients switch to others.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = wait)]
     lame_duck: Duration,
     /// After that, how long requests in flight may take.
@@ -82,7 +82,7 @@ pub(crate) struct Args {
     log: LogArgs,
 }
 
-/// Reads a budget that is large enough to be one.
+/// Parses a memory budget, and refuses one below the least that works.
 fn memory_budget(text: &str) -> Result<ByteCount, String> {
     let least = ByteCount(BUDGET_BYTES_MIN);
     let bytes: ByteCount = text.parse().map_err(|error: BadQuantity| error.to_string())?;
@@ -182,7 +182,7 @@ impl Args {
     }
 }
 
-/// Serves until told to stop.
+/// Serves until a signal to stop, then drains.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     args.log.install(log::ROLE_DEFAULT);
     let (lame_duck, drain) = (args.lame_duck, args.drain);
@@ -198,7 +198,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         }
         let running = Activator::bind(config)?.spawn();
         eprintln!("tidegate activator: listening on {}", running.address());
-        // Answers until the end, so that the drain can be watched.
+        // Served until the end, so that the drain can be observed.
         let _admin =
             admin::serve("activator", admin, Observed { registry, observer: running.observer() })?;
         signals.next().await;
@@ -222,7 +222,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// An activator that is asked how it is.
+/// An activator's metrics and readiness.
 struct Observed {
     registry: Registry,
     observer: Observer,

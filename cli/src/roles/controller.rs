@@ -1,5 +1,5 @@
-//! `tidegate controller`: the autoscaler as a process of its own. It decides and explains; whoever
-//! runs the instances asks it what it wants.
+//! `tidegate controller`: the autoscaler as a process of its own. It decides and explains; the
+//! platform that runs the instances reads its decisions.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -47,21 +47,21 @@ pub(crate) struct Args {
         value_parser = listen_address
     )]
     listen: SocketAddr,
-    /// The file with the secret that everybody must show who reports or asks, at least 16
+    /// The file with the secret that every reporter and client must present, at least 16
     /// characters; or set TIDEGATE_SECRET to the secret.
     #[arg(long, value_name = "FILE", env = SECRET_FILE_VARIABLE)]
     secret_file: Option<PathBuf>,
-    /// Our certificate chain, PEM; with it TLS is spoken, and nothing else.
+    /// The controller's certificate chain, PEM; only TLS is accepted with it.
     #[arg(long, value_name = "FILE", env = "TIDEGATE_TLS_CERT", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// The key of our certificate, PEM.
+    /// The key of that certificate, PEM.
     #[arg(long, value_name = "FILE", env = "TIDEGATE_TLS_KEY", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Whose certificates everybody must show, PEM.
+    /// Authorities of the client certificates that are then required, PEM.
     #[arg(long, value_name = "FILE", env = "TIDEGATE_TLS_CLIENT_CA", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
-    /// Listen beyond this machine without a secret: whoever reaches the port can then read every
-    /// address, have requests of any revision sent to itself, and scale anything up or down.
+    /// Listen beyond this machine without a secret: every peer that reaches the port can then read
+    /// all addresses, divert requests of any revision to itself, and scale anything up or down.
     #[arg(long)]
     allow_anonymous: bool,
     /// Which addresses instances may claim: their stream's own, or any, as behind a mesh or NAT.
@@ -78,9 +78,9 @@ pub(crate) struct Args {
     /// none: unlimited); may be repeated.
     #[arg(long = "revision", value_name = "NAMESPACE/NAME[,CONCURRENCY]")]
     revisions: Vec<Declared>,
-    /// What to do about reporters of other revisions.
+    /// What to do about reporters of undeclared revisions.
     #[arg(long, value_enum, default_value = "adopt")]
-    strangers: StrangersName,
+    undeclared: StrangersName,
     /// Decide exactly as Knative does.
     #[arg(long)]
     like_knative: bool,
@@ -92,9 +92,9 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum StrangersName {
-    /// Decide for them as for any other.
+    /// Decide for them as for declared ones.
     Adopt,
-    /// Send them away.
+    /// Refuse their reporters.
     Refuse,
 }
 
@@ -102,7 +102,7 @@ enum StrangersName {
 enum AddressesName {
     /// The IP address that the stream comes from, with any port.
     Own,
-    /// Any address: whoever may report can direct requests anywhere.
+    /// Any address: every authenticated reporter can direct requests anywhere.
     Any,
 }
 
@@ -127,7 +127,7 @@ impl FromStr for Declared {
     }
 }
 
-/// Decides until told to stop.
+/// Decides until a signal to stop.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     args.log.install(log::ROLE_DEFAULT);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -146,7 +146,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
             template.declare(revision.clone(), *concurrency)
         })
         .collect::<Result<_, _>>()?;
-    let strangers = match args.strangers {
+    let undeclared = match args.undeclared {
         StrangersName::Adopt => UndeclaredRevisions::Adopt(Box::new(template)),
         StrangersName::Refuse => UndeclaredRevisions::Refuse,
     };
@@ -156,7 +156,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     eprintln!("tidegate controller: listening on {}", listener.local_addr()?);
     let registry = Registry::new();
-    let (handle, controller) = tidegate_controller::counted(strangers, Metrics::new(&registry));
+    let (handle, controller) = tidegate_controller::counted(undeclared, Metrics::new(&registry));
     tokio::spawn(controller.run(NoActuator));
     let _admin = admin::serve("controller", admin, Observed { registry, handle: handle.clone() })?;
     for declaration in declarations {
@@ -169,7 +169,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A controller that is asked how it is.
+/// A controller's metrics and readiness.
 struct Observed {
     registry: Registry,
     handle: Handle,
@@ -190,7 +190,7 @@ impl Subject for Observed {
     }
 }
 
-/// Who may take part.
+/// The access rules that the flags make.
 fn access(args: &Args) -> anyhow::Result<Access> {
     let secret = Secret::configured(args.secret_file.as_deref(), secret_variable().as_deref())?;
     let tls = match (&args.tls_cert, &args.tls_key) {
@@ -236,7 +236,7 @@ fn template(args: &Args) -> anyhow::Result<Template> {
     let typed = |wrong: Violations| as_typed(wrong.into(), &args.set, &[]);
     let config = Config::from_map(&config, Strictness::Strict).map_err(typed)?;
     let template = Template { config, annotations, improvements };
-    // Annotations are checked with a revision; a mistake is to be found before there is one.
+    // Annotations are checked together with a revision; this finds a mistake before there is one.
     template.declare(RevisionId::new("check", "check")?, 0).map_err(typed)?;
     Ok(template)
 }

@@ -1,4 +1,4 @@
-//! What was typed after `tidegate run`, and the service that it comes to.
+//! The arguments of `tidegate run`, and the service that they configure.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -22,7 +22,7 @@ use crate::log::LogArgs;
 use crate::terminal::{Colour, Surface};
 use crate::typed::{WAIT_MAX, as_typed, listen_address, setting, time_within, wait, whole};
 
-/// Where clients come unless somebody says otherwise, or it is taken.
+/// The default address for clients, if it is free.
 pub(super) const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
@@ -44,7 +44,7 @@ const INSTANCES_MAX: u32 = 10_000;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Requests that one instance takes at a time, or `auto` to find out from its latency;
-    /// unlimited when left away.
+    /// unlimited when absent.
     #[arg(short = 'c', long, value_name = "N|auto", value_parser = parse_concurrency)]
     pub(super) concurrency: Option<Concurrency>,
     /// Fewest instances.
@@ -60,10 +60,10 @@ pub(crate) struct Args {
     /// The stable window, over which load is averaged: 6s to 1h.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = window)]
     pub(super) window: Duration,
-    /// How long the last instance stays after the last request; half a window when left away.
+    /// How long the last instance stays after the last request; half a window when absent.
     #[arg(long, value_name = "TIME", value_parser = wait)]
     pub(super) idle: Option<Duration>,
-    /// Where clients come [default: 127.0.0.1:8080, or a free port if that is taken].
+    /// Where clients connect [default: 127.0.0.1:8080, or a free port if that is taken].
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub(super) listen: Option<SocketAddr>,
     /// When an instance takes requests: once its port accepts connections (`tcp`), or once it
@@ -76,7 +76,7 @@ pub(crate) struct Args {
     /// How long a request may take, waiting for an instance included.
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = some_time)]
     pub(super) timeout: Duration,
-    /// With a limit, what becomes of a slot when its client leaves while the app works.
+    /// With a limit, what happens to a slot when its client disconnects while the app works.
     #[arg(long, value_enum, default_value = "hold", env = "TIDEGATE_ABANDONED")]
     pub(super) abandoned: AbandonedRule,
     /// On Ctrl-C, how long requests in flight may take.
@@ -125,7 +125,7 @@ pub(super) fn surface(args: &Args) -> Surface {
     if args.json { Surface::Lines } else { Surface::of_stdout() }
 }
 
-/// Whether colours reach whoever reads what the app writes.
+/// Whether the app's output goes where colours are shown.
 fn colours(args: &Args) -> Colours {
     match surface(args) {
         Surface::Terminal(Colour::On) => Colours::Shown,
@@ -188,7 +188,7 @@ pub(super) fn config(
     Ok(Config { declaration, listener, request_timeout, abandoned, output, logs, roles })
 }
 
-/// What the queue-proxies are told beyond the declaration.
+/// Settings of the queue-proxies beyond the declaration.
 fn sidecar(args: &Args) -> Vec<(OsString, OsString)> {
     let mut variables = vec![("TIDEGATE_ABANDONED".into(), args.abandoned.name().into())];
     if args.concurrency == Some(Concurrency::Auto) {
@@ -197,7 +197,7 @@ fn sidecar(args: &Args) -> Vec<(OsString, OsString)> {
     variables
 }
 
-/// The name that was given, or the program's with what no name may have left out.
+/// The name that was given, or the program's without the characters that no name may have.
 fn name(args: &Args) -> String {
     let program = args.command.first().map(PathBuf::from).unwrap_or_default();
     let stem = program.file_stem().map(|stem| stem.to_string_lossy().into_owned());
@@ -277,7 +277,7 @@ mod tests {
         args: Args,
     }
 
-    /// Both are documented; whoever moves from the command line to the library finds the same.
+    /// The library's documented defaults are those of the command line.
     #[test]
     fn the_defaults_of_the_flags_are_those_of_the_library() {
         let Args { min, max, initial, window, idle, start_timeout, timeout, stop_timeout, .. } =

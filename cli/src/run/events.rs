@@ -1,4 +1,4 @@
-//! What happens, in words: one line for each thing, without a time.
+//! Notices and decisions as lines of text, without times.
 
 use tidegate_controller::Notice;
 use tidegate_controller::journal::DecisionRecord;
@@ -8,17 +8,17 @@ use crate::terminal::counted;
 /// Whether the last lines of an instance that fails are repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tails {
-    /// What the app writes is shown as it writes: only the end repeats it.
+    /// The app's output is shown as it is written: only the end of it is repeated.
     AtTheEnd,
-    /// Nothing of it is shown otherwise.
+    /// The app's output is not shown otherwise.
     Always,
 }
 
-/// Puts things into words.
+/// Formats notices and decisions.
 pub(super) struct Voice;
 
 impl Voice {
-    /// What happened to an instance. Most lines are one; a crash shows what the app wrote.
+    /// A notice about an instance: one line, and after a crash the app's last output.
     pub(super) fn notice(notice: &Notice, tails: Tails) -> Vec<String> {
         match notice {
             Notice::Starting { instance } => vec![format!("{instance} starts")],

@@ -1,4 +1,4 @@
-//! How to ask the simulator about what was recorded: a command to be pasted into a shell.
+//! The command that simulates a recording, ready to be pasted into a shell.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::args::{Args, Concurrency};
 /// Start-ups of which the middle one is taken, the newest ones.
 const START_UPS_MAX: usize = 1_000;
 
-/// What a recording does not say: a row begins where a queue-proxy sees the request.
+/// A limitation of recordings: a row begins where a queue-proxy receives the request.
 const REMARK: &str = "a recording begins at the queue-proxies: time spent waiting for an instance \
                       is not in it, so the simulator counts cold starts of its own";
 
@@ -31,7 +31,7 @@ impl Replay {
         }
     }
 
-    /// How to ask about the recording in `path`, made with `args`.
+    /// For the recording in `path`, made with `args`.
     pub(super) fn words(&self, path: &Path, args: &Args) -> [String; 2] {
         let mut sorted: Vec<u64> = self.start_ups_ms.iter().copied().collect();
         sorted.sort_unstable();
@@ -66,13 +66,13 @@ fn command(path: &Path, args: &Args, start_up: Option<Duration>) -> String {
     format!("replay with: {}", quoted.join(" "))
 }
 
-/// A word as a shell reads it back: as it is, or in single quotes.
-fn quoted(word: &str) -> String {
+/// An argument as a shell reads it back: as it is, or in single quotes.
+fn quoted(argument: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,%+@".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
+    if !argument.is_empty() && argument.bytes().all(plain) {
+        return argument.to_owned();
     }
-    format!("'{}'", word.replace('\'', r"'\''"))
+    format!("'{}'", argument.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What an app that does not start wrote is shown once: a further attempt that writes the same is
-//! said to have done so.
+//! The output of an app that fails to start is shown once: of a further attempt that writes the
+//! same, one line says so.
 //!
 //! Lines of an instance that takes the place of one that failed are held until it is clear that
 //! they differ, or that it lives.
@@ -12,10 +12,10 @@ use tidegate_controller::{InstanceName, Notice};
 /// Lines held of one instance: as many as are kept of what a failed one wrote.
 const HELD_MAX: usize = 40;
 
-/// Knows what failed instances wrote.
+/// Compares the output of attempts to start.
 #[derive(Debug, Default)]
 pub(super) struct Retries {
-    /// What the last attempt wrote, while none has succeeded since.
+    /// The output of the last attempt, while none has succeeded since.
     failed: Option<Vec<String>>,
     held: HashMap<InstanceName, Held>,
 }
@@ -31,7 +31,7 @@ enum Held {
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     pub(super) lines: Vec<OutputLine>,
-    /// What is said instead of further lines.
+    /// The line that replaces further ones.
     pub(super) remark: Option<String>,
 }
 
@@ -57,7 +57,7 @@ impl Retries {
         Shown { lines, remark: None }
     }
 
-    /// Something happened to an instance, which may decide what becomes of its lines.
+    /// Handles a notice: it may decide whether an instance's lines are shown.
     pub(super) fn notice(&mut self, notice: &Notice) -> Shown {
         match notice {
             Notice::Ready { .. } => {

@@ -1,4 +1,4 @@
-//! How things stand: one block that redraws in place on a terminal, timestamped lines elsewhere.
+//! The display: one block that redraws in place on a terminal, timestamped lines elsewhere.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -29,7 +29,7 @@ const REASON_LINES: usize = 2;
 /// Colours of instances' names: dark and light enough for either background.
 const NAME_COLOURS: [&str; 6] = ["36", "35", "34", "33", "32", "38;5;172"];
 
-/// Which decisions are told.
+/// Which decisions are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decisions {
     /// Those that change the number of instances.
@@ -38,7 +38,7 @@ pub(super) enum Decisions {
     All,
 }
 
-/// Shows what happens.
+/// Shows events and the present state.
 pub(super) struct Screen {
     terminal: Terminal,
     ink: Ink,
@@ -70,9 +70,9 @@ impl Seconds {
         }
         let passed = elapsed_s.saturating_sub(self.closed).max(1);
         self.closed = elapsed_s;
-        let requests = status.door.requests.saturating_sub(self.requests);
-        self.requests = status.door.requests;
-        let load = status.door.in_flight + u64::from(status.door.waiting);
+        let requests = status.activator.requests.saturating_sub(self.requests);
+        self.requests = status.activator.requests;
+        let load = status.activator.in_flight + u64::from(status.activator.waiting);
         push(&mut self.rate, requests as f64 / passed as f64);
         push(&mut self.load, load as f64);
         push(&mut self.ready, f64::from(status.revision.ready));
@@ -106,12 +106,12 @@ impl Screen {
         }
     }
 
-    /// Resolves when what is said next is written soon. Cancel safe.
+    /// Resolves when there is room for further lines. Cancel safe.
     pub(super) async fn room(&self) {
         self.terminal.room().await;
     }
 
-    /// Tells something: above the block, or with the time where there is none.
+    /// Prints a line: above the block, or with the time where there is none.
     pub(super) fn say(&mut self, line: &str) {
         self.line(line);
         self.terminal.flush();
@@ -131,7 +131,7 @@ impl Screen {
     pub(super) fn notice(&mut self, notice: &Notice) {
         let shown = self.retries.notice(notice);
         self.show(shown);
-        // On a terminal the block shows who starts and who is gone.
+        // On a terminal the block shows starting and stopped instances already.
         let is_news = match notice {
             Notice::Starting { .. } | Notice::Stopped { .. } => {
                 !self.terminal.surface().is_terminal()
@@ -164,7 +164,7 @@ impl Screen {
         self.terminal.flush();
     }
 
-    /// Shows what instances wrote. Call [`Self::room`] before.
+    /// Shows lines of the instances' output. Await [`Self::room`] first.
     pub(super) fn output(&mut self, lines: &mut Vec<OutputLine>) {
         for line in lines.drain(..) {
             if line.stream == OutputStream::Sidecar && self.decisions == Decisions::Changes {
@@ -187,14 +187,14 @@ impl Screen {
 
     fn written(&mut self, line: &OutputLine) {
         let OutputLine { instance, stream, written } = line;
-        let who = match stream {
+        let source = match stream {
             OutputStream::Sidecar => " queue-proxy",
             OutputStream::Stdout | OutputStream::Stderr => "",
         };
         let mut hasher = DefaultHasher::new();
         instance.hash(&mut hasher);
         let colour = NAME_COLOURS[(hasher.finish() % NAME_COLOURS.len() as u64) as usize];
-        let name = self.terminal.surface().paint(colour, &format!("{instance}{who} |"));
+        let name = self.terminal.surface().paint(colour, &format!("{instance}{source} |"));
         match written {
             Written::Line(text) => self.line(&format!("{name} {text}")),
             Written::LeftOut(count) => {
@@ -203,7 +203,7 @@ impl Screen {
         }
     }
 
-    /// Looks at how things stand, and shows it on a terminal.
+    /// Updates the state, and draws it on a terminal.
     pub(super) fn redraw(&mut self, status: &Status) {
         self.seconds.look(self.started.elapsed().as_secs(), status);
         if self.terminal.surface().is_terminal() {
@@ -213,7 +213,7 @@ impl Screen {
         self.terminal.flush();
     }
 
-    /// The last words: what was served. Gives the same for machines.
+    /// Prints the summary; returns it as JSON as well.
     pub(super) async fn farewell(
         mut self,
         status: Option<&Status>,
@@ -243,7 +243,7 @@ impl Screen {
             let (line, scale) = scaled(&values, room, self.ink);
             format!("{label:<11}{value:>5.0}  {}  {scale}", surface.paint(colour, &line))
         };
-        let Status { revision, door, outcomes } = status;
+        let Status { revision, activator, outcomes } = status;
         let up = std::time::Duration::from_secs(self.started.elapsed().as_secs());
         let rate = self.seconds.rate.back().copied().unwrap_or_default();
         let alarm = |is: bool, text: String| match is {
@@ -258,7 +258,7 @@ impl Screen {
                 humantime::format_duration(up)
             ),
             spark("requests/s", rate, &self.seconds.rate, BLUE),
-            spark("in flight", door.in_flight as f64, &self.seconds.load, BLUE),
+            spark("in flight", activator.in_flight as f64, &self.seconds.load, BLUE),
             spark("instances", f64::from(revision.ready), &self.seconds.ready, GREEN),
         ];
         let instances = [
@@ -266,11 +266,11 @@ impl Screen {
             format!("ready {}", revision.ready),
             format!("starting {}", revision.starting),
             format!("draining {}", revision.draining),
-            alarm(door.waiting > 0, format!("waiting {}", door.waiting)),
+            alarm(activator.waiting > 0, format!("waiting {}", activator.waiting)),
         ];
         block.extend(flow(&instances, width));
         let requests = [
-            format!("served {}", door.requests),
+            format!("served {}", activator.requests),
             summary::latency(outcomes),
             alarm(outcomes.failures() > 0, summary::failed(outcomes)),
         ];

@@ -1,4 +1,4 @@
-//! What was served, for people and for machines.
+//! The summary of a run, as text and as JSON.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::terminal::counted;
 
 /// The summary in lines.
 pub(super) fn text(status: &Status, up: Duration) -> Vec<String> {
-    let Status { door, outcomes, .. } = status;
-    let cold = match door.cold_starts {
+    let Status { activator, outcomes, .. } = status;
+    let cold = match activator.cold_starts {
         0 => String::new(),
         1 => "; 1 met a cold start".to_owned(),
         count => format!("; {count} met a cold start"),
@@ -23,7 +23,7 @@ pub(super) fn text(status: &Status, up: Duration) -> Vec<String> {
     };
     vec![format!(
         "served {} in {}{cold}; {}{latency}",
-        counted(door.requests, "request"),
+        counted(activator.requests, "request"),
         compact(in_words(up)),
         failed(outcomes),
     )]
@@ -37,7 +37,7 @@ fn in_words(time: Duration) -> Duration {
     }
 }
 
-/// The median latency and the highest but for one in a hundred; nothing before the first answer.
+/// The median latency and the highest but for one in a hundred; nothing before the first response.
 pub(super) fn latency(outcomes: &Outcomes) -> String {
     if outcomes.p99.is_zero() {
         return String::new();
@@ -53,8 +53,8 @@ fn milliseconds(duration: Duration) -> String {
     }
 }
 
-/// How many requests failed, and of what. What the app answered itself is its own affair, and
-/// told as such.
+/// Failed requests, by cause. Error statuses of the app itself are not failures of the service, and
+/// are listed apart.
 pub(super) fn failed(outcomes: &Outcomes) -> String {
     let causes: Vec<String> = outcomes
         .failed
@@ -73,13 +73,13 @@ pub(super) fn failed(outcomes: &Outcomes) -> String {
 
 /// The summary for machines: counts, and latencies in milliseconds.
 pub(super) fn json(status: &Status, up: Duration) -> Value {
-    let Status { door, outcomes, revision } = status;
+    let Status { activator, outcomes, revision } = status;
     let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
     json!({
         "service": revision.revision.name(),
         "seconds": (up.as_secs_f64() * 1e3).round() / 1e3,
-        "requests": door.requests,
-        "cold_starts": door.cold_starts,
+        "requests": activator.requests,
+        "cold_starts": activator.cold_starts,
         "failed": outcomes.failures(),
         "failed_by_cause": outcomes.failed.iter().map(|((status, cause), count)| json!({
             "status": status,

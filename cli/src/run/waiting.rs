@@ -1,4 +1,4 @@
-//! What a run that was told to end still waits for, in words.
+//! What a shutdown still waits for, in words.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::terminal::counted;
 /// Most ends take less; a sentence about them would be gone before it is read.
 const FIRST_AFTER: Duration = Duration::from_secs(1);
 
-/// The same kind of wait is told of again after this long.
+/// The same kind of wait is reported again after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// Tells what is waited for, now and then.
+/// Reports what a shutdown waits for, now and then.
 #[derive(Debug)]
 pub(super) struct Waiting {
     /// How long requests may take.
@@ -23,9 +23,9 @@ pub(super) struct Waiting {
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Requests that somebody waits for, maybe besides others.
+    /// Requests with a client that waits, maybe besides abandoned ones.
     Requests,
-    /// Nothing but requests whose clients have left.
+    /// Only requests whose clients have disconnected.
     Abandoned,
     /// The processes.
     Instances,
@@ -36,7 +36,7 @@ impl Waiting {
         Self { drain, told: None }
     }
 
-    /// A sentence about what is waited for `elapsed` after the run was told to end, if one is due.
+    /// A sentence about the wait, `elapsed` after the signal to stop, if one is due.
     pub(super) fn tell(&mut self, status: &Status, elapsed: Duration) -> Option<String> {
         let (kind, what) = waited_for(status)?;
         let due = match self.told {
@@ -59,9 +59,9 @@ impl Waiting {
 }
 
 fn waited_for(status: &Status) -> Option<(Kind, String)> {
-    let Status { door, revision, .. } = status;
-    let abandoned = door.abandoned;
-    let expected = door.in_flight.saturating_sub(abandoned) + u64::from(door.waiting);
+    let Status { activator, revision, .. } = status;
+    let abandoned = activator.abandoned;
+    let expected = activator.in_flight.saturating_sub(abandoned) + u64::from(activator.waiting);
     let left = match abandoned {
         0 => String::new(),
         1 => "1 whose client left".to_owned(),
@@ -102,7 +102,7 @@ mod tests {
                 last_reason: String::new(),
                 instances: Vec::new(),
             },
-            door: tidegate_activator::Status { in_flight, abandoned, ..Default::default() },
+            activator: tidegate_activator::Status { in_flight, abandoned, ..Default::default() },
             outcomes: Outcomes::default(),
         }
     }

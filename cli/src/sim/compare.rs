@@ -58,7 +58,7 @@ pub(crate) struct Args {
     quiet: bool,
 }
 
-/// Does what was asked.
+/// Runs the verb.
 pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let recording = if args.html.is_some() {
         Recording { revision_series: 0, ..Recording::REPORT }
@@ -70,7 +70,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let chosen = run::choose(&args.traffic, &args.model)?;
     let traffic = chosen.traffic.as_ref();
     run::note_missing_service(traffic, &args.model)?;
-    let steps = Steps::new(args.quiet, variants.len(), "runs");
+    let steps = if args.quiet { Steps::silent() } else { Steps::new(variants.len(), "runs") };
     let mut done = 0;
     let outputs = compare(&variants, traffic, parallel::all_cores(), |_| {
         done += 1;

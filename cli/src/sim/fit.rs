@@ -33,7 +33,7 @@ pub(crate) struct Args {
     json: Option<PathBuf>,
 }
 
-/// Does what was asked.
+/// Runs the verb.
 pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let chosen = args.traffic.build(args.seed, Some(args.duration))?;
     let (traffic, services) =

@@ -1,4 +1,4 @@
-//! `tidegate sim validate --live`: a real run on this machine, and the simulator's word on it.
+//! `tidegate sim validate --live`: a real run on this machine, compared with the simulator.
 //!
 //! The demo's traffic is played against real processes behind real sidecars, which record each
 //! request (`TIDEGATE_RECORD`). What was sent, with the service times that were recorded, becomes a
@@ -216,10 +216,10 @@ impl std::fmt::Display for Beside {
             "", "measured", "simulated", "off by", "aim"
         )?;
         for figure in &self.figures {
-            let mark = if figure.kept { "✓" } else { "✗" };
+            let verdict = if figure.kept { "✓" } else { "✗" };
             writeln!(
                 f,
-                "{mark} {:<30}{:>12}{:>12}{:>10}{:>10}",
+                "{verdict} {:<30}{:>12}{:>12}{:>10}{:>10}",
                 figure.name,
                 (figure.show)(figure.measured),
                 (figure.show)(figure.simulated),

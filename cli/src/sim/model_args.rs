@@ -16,7 +16,7 @@ use tidegate_words::excerpt;
 use crate::files::text_of;
 use crate::typed::{above_zero, setting, share, span, span_above_zero, whole};
 
-/// Where a start-up ends up on a small cluster with images at hand; `--cold-start` says better.
+/// A typical start-up on a small cluster with images at hand; `--cold-start` overrides it.
 pub(crate) const DEFAULT_COLD_START: &str = "const:1s";
 /// Service time of requests that bring none.
 pub(crate) const DEFAULT_SERVICE: &str = "const:100ms";
@@ -25,7 +25,7 @@ pub(crate) const DEFAULT_SERVICE: &str = "const:100ms";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// Who decides: kpa (Knative's algorithm), tidegate (the same with all improvements), hpa
+    /// The policy: kpa (Knative's algorithm), tidegate (the same with all improvements), hpa
     /// (Kubernetes' autoscaler), fixed:N, keep-alive:TIME.
     #[arg(long, value_name = "POLICY", default_value = "kpa", value_parser = PolicyChoice::parse)]
     pub(crate) policy: PolicyChoice,
@@ -60,7 +60,7 @@ pub(crate) struct ModelArgs {
         value_parser = distribution
     )]
     cold_start: Distribution,
-    /// From the wish for an instance to its place on a node.
+    /// From the decision for an instance to its place on a node.
     #[arg(long, value_name = "DIST", value_parser = distribution)]
     schedule: Option<Distribution>,
     /// Fetching the image, once on each node.
@@ -69,20 +69,20 @@ pub(crate) struct ModelArgs {
     /// Readiness is noticed at multiples of this.
     #[arg(long, value_name = "TIME", value_parser = span)]
     probe_period: Option<SimSpan>,
-    /// Where requests wait: auto (as the autoscaler says), central (one line at the front door),
-    /// per-instance (a line at each).
+    /// Where requests wait: auto (as the autoscaler decides), central (one queue at the activator),
+    /// per-instance (a queue at each).
     #[arg(long, value_name = "WHERE", default_value = "auto", value_parser = Path::parse)]
     queue: Path,
     /// How a request chooses its instance: least-loaded, first-available, round-robin, random-2.
     #[arg(long, value_name = "RULE", value_parser = Balance::parse)]
     balance: Option<Balance>,
-    /// Most requests waiting at the front door.
+    /// Most requests waiting at the activator.
     #[arg(long, value_name = "N", value_parser = whole(0..=u32::MAX))]
     front_door_capacity: Option<u32>,
     /// Most requests waiting at one instance [default: ten times the concurrency].
     #[arg(long, value_name = "N", value_parser = whole(0..=u32::MAX))]
     queue_depth: Option<u32>,
-    /// Requests without an answer after this are given up.
+    /// Requests without a response after this time out.
     #[arg(long, value_name = "TIME", value_parser = span_above_zero)]
     timeout: Option<SimSpan>,
     /// How often clients try again.
@@ -94,7 +94,7 @@ pub(crate) struct ModelArgs {
     /// How long an instance that must go may finish its requests.
     #[arg(long, value_name = "TIME", value_parser = span)]
     drain: Option<SimSpan>,
-    /// Which instance goes first: newest, oldest, idlest, random.
+    /// Which instance is removed first: newest, oldest, idlest, random.
     #[arg(long, value_name = "RULE", value_parser = Victim::parse)]
     victim: Option<Victim>,
     /// Instances ready at the beginning.
@@ -149,7 +149,7 @@ impl ModelArgs {
         })
     }
 
-    /// Whether service times were said explicitly.
+    /// Whether service times were given explicitly.
     pub(crate) fn says_service(&self) -> bool {
         self.service.is_some()
     }
@@ -173,7 +173,7 @@ impl ModelArgs {
         Ok(model)
     }
 
-    /// The model without what `--set` and `--target` say.
+    /// The model without `--set` and `--target`.
     fn plain_model(&self) -> RevisionModel {
         let defaults = RevisionModel::default();
         let or = |law: &Option<Distribution>, default| law.clone().unwrap_or(default);

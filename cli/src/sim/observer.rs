@@ -1,4 +1,4 @@
-//! What happens while a run goes on: progress on a terminal, rows into files.
+//! Observers of a run: progress on a terminal, rows into files.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tidegate_sim_report::{MinuteRows, RequestRows};
 /// Work shorter than this shows nothing.
 const QUIET_FOR: Duration = Duration::from_millis(700);
 
-/// Shows how far a run is, when it takes long and somebody watches.
+/// Progress of one run, shown when it takes long and standard error is a terminal.
 pub(crate) struct Progress {
     begun: Instant,
     bar: Option<ProgressBar>,
@@ -25,14 +25,19 @@ enum Whole {
 }
 
 impl Progress {
-    /// Nothing is shown when `quiet`, or when standard error is no terminal.
-    pub(crate) fn new(quiet: bool, requests: Option<u64>, duration: Option<SimSpan>) -> Self {
+    /// Shows nothing.
+    pub(crate) fn silent() -> Self {
+        Progress { begun: Instant::now(), bar: None, whole: Whole::Unknown }
+    }
+
+    /// Progress of a run with `requests` arrivals, or of a `duration`, where these are known.
+    pub(crate) fn new(requests: Option<u64>, duration: Option<SimSpan>) -> Self {
         let whole = match (requests, duration) {
             (Some(requests), _) if requests > 0 => Whole::Requests(requests),
             (_, Some(duration)) => Whole::Time(duration),
             _ => Whole::Unknown,
         };
-        let watched = !quiet && std::io::stderr().is_terminal();
+        let watched = std::io::stderr().is_terminal();
         let bar = watched.then(|| {
             let bar = match &whole {
                 Whole::Unknown => ProgressBar::new_spinner(),
@@ -109,16 +114,21 @@ impl Observer for Rows {
     }
 }
 
-/// How many of several runs are done, when they take long and somebody watches.
+/// Progress of several runs, shown when they take long and standard error is a terminal.
 pub(crate) struct Steps {
     begun: Instant,
     bar: Option<ProgressBar>,
 }
 
 impl Steps {
-    /// Nothing is shown when `quiet`, or when standard error is no terminal.
-    pub(crate) fn new(quiet: bool, count: usize, what: &'static str) -> Self {
-        let watched = !quiet && std::io::stderr().is_terminal();
+    /// Shows nothing.
+    pub(crate) fn silent() -> Self {
+        Steps { begun: Instant::now(), bar: None }
+    }
+
+    /// Progress of `count` runs, called `what`.
+    pub(crate) fn new(count: usize, what: &'static str) -> Self {
+        let watched = std::io::stderr().is_terminal();
         let bar = watched.then(|| {
             let bar = ProgressBar::new(count as u64);
             bar.set_draw_target(ProgressDrawTarget::hidden());
@@ -131,7 +141,7 @@ impl Steps {
         Steps { begun: Instant::now(), bar }
     }
 
-    /// So many of so many are done.
+    /// Shows that `done` runs out of `of` are done.
     pub(crate) fn show(&self, done: usize, of: usize) {
         let Some(bar) = &self.bar else { return };
         if bar.is_hidden() {

@@ -1,4 +1,4 @@
-//! Where answers go.
+//! Destinations of results: files, standard output, the terminal.
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -15,7 +15,7 @@ use super::CannotWrite;
 use crate::files::make_folder;
 use crate::typed::{NUMBER_MAX, number};
 
-/// Columns when nobody says how wide the terminal is.
+/// Columns when the width of the terminal is unknown.
 const DEFAULT_WIDTH: usize = 100;
 
 /// Options that choose what is written.
@@ -59,7 +59,7 @@ pub(crate) struct OutputArgs {
         value_parser = number(0.0..=NUMBER_MAX)
     )]
     price_million_requests: f64,
-    /// Price of a gigabyte of memory for an hour, where --memory tells what instances hold.
+    /// Price of a gigabyte of memory for an hour; --memory has the size of instances.
     #[arg(
         long,
         value_name = "PRICE",
@@ -73,7 +73,7 @@ pub(crate) struct OutputArgs {
 }
 
 impl OutputArgs {
-    /// How much a run must keep for what was asked.
+    /// What a run has to record for these outputs.
     pub(crate) fn recording(&self) -> Recording {
         let picture = self.html.is_some() || self.svg.is_some() || self.png.is_some();
         if picture || self.csv.is_some() {
@@ -99,7 +99,7 @@ impl OutputArgs {
         }
     }
 
-    /// Writes everything that was asked for; the summary last, since it is what people came for.
+    /// Writes everything that was asked for; the summary last, where it stays in view.
     pub(crate) fn write(&self, run: &RunOutput, page: &report::Page<'_>) -> anyhow::Result<()> {
         if let Some(path) = &self.html {
             write_file(path, report::html(page).as_bytes())?;

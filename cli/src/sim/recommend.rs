@@ -30,11 +30,11 @@ const AS_THEY_ARE: &str = "the settings as they are";
 /// What was typed after `tidegate sim recommend`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What must be kept: FIGURE<BOUND, such as p99<250ms, cold<1%, lost<0.1% or instances<20;
+    /// An objective: FIGURE<BOUND, such as p99<250ms, cold<1%, lost<0.1% or instances<20;
     /// again for more.
     #[arg(long, value_name = "FIGURE<BOUND", required = true, value_parser = objective)]
     keep: Vec<(String, Objective)>,
-    /// What may be varied, as for sweep; otherwise what people usually turn first.
+    /// What may be varied, as for sweep; otherwise the settings that are usually tuned first.
     #[arg(long, value_name = "NAME=VALUES", value_parser = Dimension::parse)]
     vary: Vec<Dimension>,
     /// Runs at most.
@@ -48,7 +48,7 @@ pub(crate) struct Args {
     answers: Answers,
 }
 
-/// Does what was asked.
+/// Runs the verb.
 pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let base = args.model.scenario(Recording::NOTHING)?;
     let objectives = args.keep.iter().map(|(_, objective)| *objective).collect();
@@ -65,7 +65,8 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     run::note_missing_service(traffic, &args.model)?;
     let search =
         Search { objectives, dimensions, budget: args.budget, threads: args.answers.threads() };
-    let steps = Steps::new(args.answers.quiet, search.budget, "runs");
+    let steps =
+        if args.answers.quiet { Steps::silent() } else { Steps::new(search.budget, "runs") };
     let found = recommend(&base, traffic, &search, |done, of| steps.show(done, of));
     steps.finish();
     let found = found.map_err(run::explain)?;
@@ -99,7 +100,7 @@ fn objective(text: &str) -> Result<(String, Objective), ObjectiveError> {
     Ok((text.to_owned(), Objective::parse(text)?))
 }
 
-/// The answer in one sentence.
+/// The result in one sentence.
 fn sentence(found: &Recommendation, keep: &[&str]) -> String {
     let objectives = keep.join(" and ");
     match &found.best {
@@ -133,20 +134,20 @@ fn name(evidence: &Evidence) -> String {
     }
 }
 
-/// The evidence first, the answer last.
+/// The evidence first, the result last.
 fn text(found: &Recommendation, keep: &[&str]) -> String {
     let mut text = format!("{:>14}", "instance-hours");
     for objective in &found.baseline.objectives {
         let _ = write!(text, "{:>16}", objective.objective);
     }
     text.push_str("  settings\n");
-    let mut row = |evidence: &Evidence, mark: &str| {
+    let mut row = |evidence: &Evidence, marker: &str| {
         let _ = write!(text, "{:>14}", figures::number(evidence.point.instance_seconds / 3_600.0));
         for judged in &evidence.objectives {
             let kept = if judged.kept { "" } else { " ✗" };
             let _ = write!(text, "{:>16}", format!("{}{kept}", figures::number(judged.figure)));
         }
-        let _ = writeln!(text, "  {mark}{}", name(evidence));
+        let _ = writeln!(text, "  {marker}{}", name(evidence));
     };
     row(&found.baseline, "as it is: ");
     let kept = |evidence: &&Evidence| evidence.objectives.iter().all(|judged| judged.kept);

@@ -20,7 +20,7 @@ pub(crate) struct Args {
     output: OutputArgs,
 }
 
-/// Does what was asked.
+/// Runs the verb.
 pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let scenario = args.model.scenario(args.output.recording())?;
     let chosen = choose(&args.traffic, &args.model)?;
@@ -51,7 +51,7 @@ pub(super) fn choose(traffic: &TrafficArgs, model: &ModelArgs) -> anyhow::Result
     Ok(chosen)
 }
 
-/// Says so when service times are assumed, because nothing else in the answer would.
+/// Warns when service times are assumed, because nothing else in the output would show it.
 pub(super) fn note_missing_service(traffic: &dyn Traffic, model: &ModelArgs) -> anyhow::Result<()> {
     if model.says_service() {
         return Ok(());
@@ -73,7 +73,11 @@ pub(super) fn simulate(
     traffic: &dyn Traffic,
     output: &OutputArgs,
 ) -> anyhow::Result<RunOutput> {
-    let mut progress = Progress::new(output.quiet, traffic.len_hint(), scenario.duration);
+    let mut progress = if output.quiet {
+        Progress::silent()
+    } else {
+        Progress::new(traffic.len_hint(), scenario.duration)
+    };
     if output.requests_csv.is_none() && output.minutes_csv.is_none() {
         let run = measured::run(scenario, traffic, &mut progress);
         progress.finish();

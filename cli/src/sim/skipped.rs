@@ -1,4 +1,4 @@
-//! Counts the rows that a trace's reader left out, so that they can be told.
+//! Counts the rows that a trace's reader left out, so that they can be reported.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

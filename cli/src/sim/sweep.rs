@@ -19,13 +19,13 @@ use crate::files::make_folder;
 use crate::terminal::counted;
 use crate::typed::whole;
 
-/// Most threads that somebody can mean.
+/// Most threads accepted; more is a typing error.
 const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
 
 /// Rows of the front on a terminal.
 const FRONT_ROWS: usize = 20;
 
-/// Combinations that cannot be run and are told of one by one.
+/// Most invalid combinations listed one by one; the rest is counted.
 const REFUSED_ROWS: usize = 5;
 
 /// What was typed after `tidegate sim sweep`.
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     answers: Answers,
 }
 
-/// Where a sweep's answers go.
+/// Destinations of a sweep's results.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Answers")]
 pub(crate) struct Answers {
@@ -76,7 +76,7 @@ pub(crate) struct Answers {
     pub(super) quiet: bool,
 }
 
-/// What the answers are about.
+/// The sweep that the results are of.
 pub(super) struct Question<'a> {
     pub(super) title: String,
     pub(super) subtitle: String,
@@ -85,7 +85,7 @@ pub(super) struct Question<'a> {
     pub(super) best: Option<String>,
 }
 
-/// Does what was asked.
+/// Runs the verb.
 pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let base = args.model.scenario(Recording::NOTHING)?;
     let dimensions = &args.vary;
@@ -96,7 +96,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let chosen = run::choose(&args.traffic, &args.model)?;
     let traffic = chosen.traffic.as_ref();
     run::note_missing_service(traffic, &args.model)?;
-    let steps = Steps::new(args.answers.quiet, 0, "runs");
+    let steps = if args.answers.quiet { Steps::silent() } else { Steps::new(0, "runs") };
     let found = sweep(&base, traffic, dimensions, plan, args.answers.threads(), |done, of| {
         steps.show(done, of);
     });
@@ -236,7 +236,7 @@ fn write_csv(points: &[SweepPoint], out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says which combinations were left out, and why.
+/// Warns about the combinations that were left out, with the reasons.
 pub(super) fn note_refused(refused: &[Refused]) {
     for Refused { settings, reason } in refused.iter().take(REFUSED_ROWS) {
         let settings: Vec<String> =

@@ -48,7 +48,7 @@ struct Seen {
     names: Vec<String>,
 }
 
-/// Does what was asked.
+/// Runs the verb.
 pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let traffic = args.traffic.build(args.seed, Some(args.duration))?.traffic;
     let seen = read(traffic.as_ref(), args)?;

@@ -28,11 +28,11 @@ pub(crate) struct TrafficArgs {
     /// more at the same time. fitted:FILE learns from a trace.
     #[arg(long, value_name = "SPEC")]
     pub(crate) arrivals: Vec<String>,
-    /// A trace; its format is told from its content. `-` reads standard input. Again for more at
+    /// A trace; its format is detected from its content. `-` reads standard input. Again for more at
     /// the same time.
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Vec<PathBuf>,
-    /// The format of the trace, when it cannot be told.
+    /// The format of the trace, when it cannot be detected.
     #[arg(long, value_name = "NAME")]
     format: Option<Format>,
     /// Durations of the functions of an Azure 2019 trace.
@@ -49,7 +49,7 @@ pub(crate) struct TrafficArgs {
     /// or start.
     #[arg(long, value_name = "HOW", default_value_t)]
     placement: Placement,
-    /// Length of an interval of counts, when it is not what the trace says.
+    /// Length of an interval of counts, when it is not the trace's own.
     #[arg(long, value_name = "TIME", value_parser = span_above_zero)]
     interval: Option<SimSpan>,
     /// Whether stamps that many requests share are spread inside their tick: auto, never or always.
@@ -64,7 +64,7 @@ pub(crate) struct TrafficArgs {
     /// Time for each token of prompt and answer, to turn token counts into service times.
     #[arg(long, value_name = "TIME,TIME", value_parser = token_times)]
     token_times: Option<TokenTimes>,
-    /// What the numbers of a Prometheus answer are: requests a second (rate), or in each step
+    /// What the numbers of a Prometheus response are: requests a second (rate), or in each step
     /// (increase).
     #[arg(long, value_name = "WHAT", default_value = "rate", value_parser = prometheus)]
     prometheus: PrometheusValue,
@@ -99,7 +99,7 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
-    /// Tells how many rows were left out, if any were.
+    /// Warns how many rows were left out, if any were.
     pub(crate) fn note_skipped(&self) {
         let count = self.skipped.load(Ordering::Relaxed);
         let rows = if count == 1 { "row" } else { "rows" };
@@ -108,7 +108,7 @@ impl Chosen {
         }
     }
 
-    /// Mean memory of an instance of `revision` in megabytes, when a trace tells it.
+    /// Mean memory of an instance of `revision` in megabytes, when a trace has it.
     pub(crate) fn memory_mb(&self, revision: &str) -> Option<f64> {
         self.traces.iter().find_map(|trace| trace.memory_mb(revision))
     }
@@ -133,7 +133,7 @@ impl TrafficArgs {
         }
         parts.extend(traces.iter().map(|trace| Arc::clone(trace) as Arc<dyn Traffic>));
         for (number, spec) in self.arrivals.iter().enumerate() {
-            // These laws know their own end, all others go on for ever.
+            // These laws end by themselves, all others never do.
             ends &= spec.contains("fitted:") || spec.contains("times:");
             let until = until.unwrap_or(SimSpan::FOREVER);
             let made = Generated::shared(spec, number as u64, until, seed);
@@ -169,8 +169,8 @@ impl TrafficArgs {
         if title.is_empty() { "clients in a closed loop".to_owned() } else { title }
     }
 
-    /// When time zero is, in seconds since 1970: for a single trace that knows the calendar and
-    /// runs at its own speed.
+    /// When time zero is, in seconds since 1970: for a single trace with calendar times that is
+    /// played at its own speed.
     pub(crate) fn origin_unix_s(&self, chosen: &Chosen) -> Option<f64> {
         let [trace] = &chosen.traces[..] else { return None };
         if self.warp.is_some() || !self.arrivals.is_empty() {

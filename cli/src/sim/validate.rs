@@ -1,4 +1,4 @@
-//! `tidegate sim validate`: the simulator against what is known.
+//! `tidegate sim validate`: the simulator against theory and published measurements.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ pub(crate) struct Args {
     quiet: bool,
 }
 
-/// Does what was asked; checks that fail are an error.
+/// Runs the verb; checks that fail are an error.
 pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     if args.live {
         return live(args);
@@ -77,7 +77,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         threads: parallel::all_cores(),
         seed: args.seed,
     };
-    let steps = Steps::new(args.quiet, 0, "cases");
+    let steps = if args.quiet { Steps::silent() } else { Steps::new(0, "cases") };
     let checks = validate(&options, |done, of, _| steps.show(done, of));
     steps.finish();
     let checks = checks.map_err(run::explain)?;

@@ -1,10 +1,10 @@
-//! What others wrote, made fit for a terminal: nothing but colours has an effect, nothing hides.
+//! Escapes untrusted text for a terminal: only colours keep their effect, and nothing is hidden.
 
 use super::{Colour, Surface};
 
 impl Surface {
-    /// What an app wrote, with everything escaped that moves the cursor, changes the terminal or
-    /// is not seen; its colours stay where there are any.
+    /// An app's output with everything escaped that moves the cursor, changes the terminal or is
+    /// invisible; colours stay where there are any.
     pub(crate) fn tame(self, line: &str) -> String {
         if line.bytes().all(|byte| byte == b'\t' || (0x20..0x7f).contains(&byte)) {
             return line.to_owned();

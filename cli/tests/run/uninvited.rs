@@ -148,8 +148,8 @@ fn another_user_of_the_machine_takes_no_part() {
     for shown in [&[ours][..], &[ours, guessed]] {
         let asked = as_stranger(&[program, "explain"], shown).output().expect("it starts");
         assert!(!asked.status.success() && !text(&asked).contains("local/web"), "{}", text(&asked));
-        let door = as_stranger(&[program, "activator", "--listen", "127.0.0.1:0"], shown);
-        assert!(told(door, "the controller refuses us").contains("(Unauthenticated)"));
+        let activator = as_stranger(&[program, "activator", "--listen", "127.0.0.1:0"], shown);
+        assert!(told(activator, "the controller refuses us").contains("(Unauthenticated)"));
         for name in ["web-1", "web-2"] {
             let identity = [
                 ("CONTAINER_CONCURRENCY", "0"),
