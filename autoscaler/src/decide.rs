@@ -160,7 +160,10 @@ impl Limits {
     /// What kept a recommendation from what its load needs.
     fn clamp_of(&self, recommendation: &Recommendation, peak: f64) -> Clamp {
         // First of all, because most loads ask for what they may have.
-        if recommendation.needed >= self.down && recommendation.needed <= self.up && recommendation.needed <= peak {
+        if recommendation.needed >= self.down
+            && recommendation.needed <= self.up
+            && recommendation.needed <= peak
+        {
             return Clamp::Free;
         }
         let capped = recommendation.needed.min(peak);
