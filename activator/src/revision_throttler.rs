@@ -1,6 +1,6 @@
 //! One revision's queue and instances: the pure dispatcher and meter behind one lock.
 //!
-//! A request first gets an [`InFlightGuard`], which counts it for as long as it lives, and then asks
+//! A request first gets an [`InFlightGuard`], which counts it as long as it lives, and then asks
 //! for a [`Permit`]: an instance with room, and the right to send it one request. While no instance
 //! has room the request waits in the queue. Only dropping the permit gives the room back; dropping
 //! the future of [`InFlightGuard::permit`] leaves the queue. Every choice is

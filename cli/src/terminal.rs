@@ -1,8 +1,8 @@
-//! Terminal output: lines that scroll by and, on a terminal, one block below them that is redrawn in
-//! place.
+//! Terminal output: lines that scroll by and, on a terminal, one block below them that is redrawn
+//! in place.
 //!
-//! Writes go through a thread of their own: a reader that stops reading, such as a pager, must delay
-//! neither the service nor Ctrl-C.
+//! Writes go through a thread of their own: a reader that stops reading, such as a pager, must
+//! delay neither the service nor Ctrl-C.
 
 mod layout;
 mod untrusted;

@@ -15,8 +15,8 @@ use tidegate_words::{parse_duration, parse_seconds};
 
 pub(crate) use self::settings::as_typed;
 
-/// Longest time that a process on this machine waits for anything: beyond a year it is a mistake, and
-/// no clock overflows below it.
+/// Longest time that a process on this machine waits for anything: beyond a year it is a mistake,
+/// and no clock overflows below it.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(365 * 86_400);
 
 /// A length of time, at most [`WAIT_MAX`].

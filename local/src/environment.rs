@@ -1,8 +1,8 @@
 //! Variables that make an app write to a pipe as it writes to a terminal.
 //!
 //! Runtimes buffer output that does not go to a terminal, so that a line appears minutes later or,
-//! after a crash, never; and they omit colours. Where a variable switches that off it is set, unless
-//! the user has set it already.
+//! after a crash, never; and they omit colours. Where a variable switches that off it is set,
+//! unless the user has set it already.
 
 use std::ffi::OsString;
 

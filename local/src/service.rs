@@ -197,13 +197,7 @@ impl Service {
         let access = Access::by_secret(secret.clone());
         tokio::spawn(tidegate_controller::serve(handle.clone(), reports, access, stopped));
 
-        let presence = Presence {
-            pid: i32::try_from(std::process::id()).unwrap_or(0),
-            revision: revision.to_string(),
-            controller: controller.to_string(),
-            secret: secret.reveal().to_owned(),
-        };
-        let announced = presence.announce();
+        let announced = presence(&revision, controller, &secret).announce();
 
         let mut activator =
             activator_config(&revision, controller, secret, request_timeout, &pairing)?;
@@ -275,8 +269,8 @@ impl Service {
         self.view.handle.watch_notices()
     }
 
-    /// Accepts no more requests, finishes those in flight (for at most `longest`), then drains every
-    /// instance. Cancel safe: [`Self::kill`] may follow.
+    /// Accepts no more requests, finishes those in flight (for at most `longest`), then drains
+    /// every instance. Cancel safe: [`Self::kill`] may follow.
     ///
     /// # Errors
     ///
@@ -358,7 +352,7 @@ impl View {
         let throttler =
             self.throttlers.all().into_iter().find(|throttler| *throttler.revision() == name);
         Ok(Status {
-            // Declared before `start` returned, so it is missing only once the controller has ended.
+            // Declared before `start` returned: it is missing only once the controller has ended.
             revision: revision.ok_or(Ended)?,
             activator: throttler.map(|throttler| throttler.status()).unwrap_or_default(),
             outcomes: self.outcomes.snapshot(),
@@ -378,6 +372,16 @@ impl View {
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
+    }
+}
+
+/// What `explain` finds this run by.
+fn presence(revision: &RevisionId, controller: SocketAddr, secret: &Secret) -> Presence {
+    Presence {
+        pid: i32::try_from(std::process::id()).unwrap_or(0),
+        revision: revision.to_string(),
+        controller: controller.to_string(),
+        secret: secret.reveal().to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The async gate: the pure breaker and meter behind one lock, with wakers for the requests that wait.
+//! The async gate: the pure breaker and meter behind one lock, with wakers for requests that wait.
 //!
 //! A request [`Gate::arrive`]s. It gets a [`Permit`], or a [`Waiting`] future that resolves to one,
 //! or a refusal. Dropping the permit is the only way a slot is given back, and dropping a waiting

@@ -13,16 +13,16 @@
 //!   names of instance and revision.
 //! * [`process`]: from settings to a running process, and to its end.
 //! * [`proxy`]: the data path, from [`dispatch`] (probe or traffic?) through [`gate`] (enter, wait
-//!   or be refused; with [`adaptive_limit`] a limit that follows latency) to the app; [`respond`] turns
-//!   failures into HTTP.
+//!   or be refused; with [`adaptive_limit`] a limit that follows latency) to the app; [`respond`]
+//!   turns failures into HTTP.
 //! * [`probe`]: is the app ready? [`drain`]: how the sidecar shuts down.
 //! * [`statistics`]: the load, for autoscalers; [`observe`] publishes single requests to
 //!   [`metrics`], [`request_log`], [`record`], [`trace`] and [`otlp`]; [`secrets`] masks URLs for
 //!   them, [`nonblocking_writer`] keeps slow readers off the data path.
 //! * [`tls`] and [`logging`]: the main listener's TLS, and the log of the process.
 //!
-//! Knative's names of headers and variables and its rules for probes are in `tidegate-knative`; Go's
-//! parsing of numbers and its templates in `tidegate-go-text`.
+//! Knative's names of headers and variables and its rules for probes are in `tidegate-knative`;
+//! Go's parsing of numbers and its templates in `tidegate-go-text`.
 
 pub mod adaptive_limit;
 pub mod dispatch;

@@ -1,8 +1,8 @@
 //! The data path: what happens to a request on the main listener.
 //!
 //! A probe is answered here. Anything else restarts the drain's quiet period, has its head
-//! rewritten, passes the gate, is forwarded, and is published to the observers. The slot is held by the permit that the exchange drops when the app
-//! is done with it, and by nothing else.
+//! rewritten, passes the gate, is forwarded, and is published to the observers. The slot is held by
+//! the permit that the exchange drops when the app is done with it, and by nothing else.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -89,8 +89,8 @@ fn nothing_is_left_for_later() {
     }
 }
 
-/// One order of derives, the one in which the standard library's traits build on each other, so that
-/// what is missing is seen.
+/// One order of derives, the one in which the standard library's traits build on each other, so
+/// that what is missing is seen.
 #[test]
 fn derives_have_one_order() {
     const ORDER: [&str; 9] =

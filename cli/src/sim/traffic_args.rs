@@ -28,8 +28,8 @@ pub(crate) struct TrafficArgs {
     /// more at the same time. fitted:FILE learns from a trace.
     #[arg(long, value_name = "SPEC")]
     pub(crate) arrivals: Vec<String>,
-    /// A trace; its format is detected from its content. `-` reads standard input. Again for more at
-    /// the same time.
+    /// A trace; its format is detected from its content. `-` reads standard input. Again for more
+    /// at the same time.
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Vec<PathBuf>,
     /// The format of the trace, when it cannot be detected.

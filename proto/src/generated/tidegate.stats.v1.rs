@@ -161,7 +161,7 @@ pub struct Endpoint {
     #[prost(uint32, tag = "3")]
     pub limit: u32,
 }
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ::prost::Enumeration)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Role {
     Unspecified = 0,

@@ -169,8 +169,8 @@ impl State {
         Poll::Ready(outcome)
     }
 
-    /// The client of a slot's holder has gone. Gives how long it may keep the slot, as `rule` has it
-    /// under the limit in force.
+    /// The client of a slot's holder has gone. Gives how long it may keep the slot, as `rule` has
+    /// it under the limit in force.
     pub(super) fn abandon(&mut self, rule: Abandoned) -> Option<Duration> {
         self.abandoned_total += 1;
         let longest = rule.longest_under(self.breaker.limit());

@@ -257,7 +257,7 @@ fn a_drain_waits_for_what_the_app_has_not_finished() {
     leave(client.stream, Leaving::Orderly);
     eventually("it is abandoned", || series(&sidecar, "tidegate_requests_abandoned") == 1);
     sidecar.signal("TERM");
-    sidecar.stderr.wait_for("told to end");
+    sidecar.stderr.wait_for("signal to end");
     std::thread::sleep(Duration::from_millis(200));
     assert!(sidecar.is_running(), "the app is at work");
     gate.open(1);
