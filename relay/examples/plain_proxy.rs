@@ -27,7 +27,7 @@ impl Handler for Plain {
         if let Err(error) = exchange.forward(&self.upstream, forward).await
             && !exchange.has_responded()
         {
-            let reply = Reply::error(error.status(), &error.to_string());
+            let reply = Reply::error(error.status(), error.to_string());
             // A client that has gone needs no answer.
             let _ = exchange.respond(reply).await;
         }

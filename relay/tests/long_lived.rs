@@ -23,7 +23,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The compression of HTTP/2 makes nothing of these.
-const LONG: [u8; 20_000] = [b'~'; 20_000];
+static LONG: [u8; 20_000] = [b'~'; 20_000];
 /// More long heads than a connection's share of the budget has room for.
 const LONG_HEADS: usize = 600;
 /// More than the library allows a connection of empty frames.
@@ -38,7 +38,7 @@ impl Handler for Forwarder {
         if let Err(error) = exchange.forward(&self.0, forward).await
             && !exchange.has_responded()
         {
-            let _ = exchange.respond(Reply::error(error.status(), &error.to_string())).await;
+            let _ = exchange.respond(Reply::error(error.status(), error.to_string())).await;
         }
     }
 }

@@ -262,7 +262,7 @@ fn dependency_tree(directory: &str) -> BTreeSet<String> {
         .args(["tree", "--package", &package(directory), "--edges", "normal", "--prefix", "none"])
         .current_dir(workspace_root())
         .output()
-        .unwrap();
+        .expect("cargo can be started");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let tree = String::from_utf8_lossy(&output.stdout).into_owned();
     tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()

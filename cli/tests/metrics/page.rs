@@ -41,8 +41,8 @@ impl Page {
         let (series, value) = line.rsplit_once(' ').unwrap();
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));
         let suffixes = ["", "_bucket", "_sum", "_count"].into_iter();
-        let family = suffixes.filter_map(|suffix| name.strip_suffix(suffix));
-        let family = family.filter(|name| self.families.contains_key(*name)).next_back();
+        let mut family = suffixes.filter_map(|suffix| name.strip_suffix(suffix));
+        let family = family.rfind(|name| self.families.contains_key(*name));
         let family = self.families.get_mut(family.expect("its type was said")).unwrap();
         // No value in these tests has a comma.
         for label in labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty()) {

@@ -180,7 +180,7 @@ async fn grpc_status(
 ) -> Result<(String, String), TransportError> {
     let early = read_status(response.headers());
     let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await;
-    let body = body.map_err(|error| TransportError::Protocol(error))?;
+    let body = body.map_err(TransportError::Protocol)?;
     let late = body.trailers().and_then(read_status);
     late.or(early).ok_or_else(|| TransportError::Protocol("no grpc-status".into()))
 }

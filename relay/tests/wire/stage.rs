@@ -233,7 +233,7 @@ impl Handler for Stage {
         if let Err(error) = exchange.forward(&self.upstream, forward).await
             && !exchange.has_responded()
         {
-            let _ = exchange.respond(Reply::error(error.status(), &error.to_string())).await;
+            let _ = exchange.respond(Reply::error(error.status(), error.to_string())).await;
         }
     }
 }
