@@ -11,11 +11,11 @@
 //! Modules in reading order:
 //!
 //! * [`time`] and [`limit`]: the two kinds of number that everything else is made of.
-//! * [`mod@line`]: a strictly first-in-first-out line from which anyone may walk away.
-//! * [`breaker`]: one instance's limit with its bounded line (the sidecar's rule).
-//! * [`dispatcher`]: one revision's line before many instances (the front door's rule).
+//! * [`queue`]: a strictly first-in-first-out queue in which any place can be cancelled.
+//! * [`breaker`]: one instance's limit with its bounded queue (the sidecar's rule).
+//! * [`dispatcher`]: one revision's queue before many instances (the activator's rule).
 //! * [`meter`]: the accountant of concurrency that an autoscaler lives on.
-//! * [`early`]: when a line is worth a report of its own.
+//! * [`early`]: when a queue is worth a report of its own.
 //! * [`abandoned`]: what becomes of a slot whose client has gone.
 //! * [`adaptive`]: a limit that follows latency instead of being configured.
 //! * [`invariants`]: what must hold in every state, shared by debug builds, tests and simulator.

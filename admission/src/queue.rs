@@ -152,7 +152,7 @@ impl Queue {
     }
 
     /// The number of the next arrival. Also counts those who never had to wait, so that their order
-    /// can be restored by [`Line::rejoin`].
+    /// can be restored by [`Queue::rejoin`].
     pub fn take_order(&mut self) -> u64 {
         let order = self.next_order;
         self.next_order += 1;
@@ -162,7 +162,7 @@ impl Queue {
     /// Joins at the end, until `deadline` at the latest.
     ///
     /// Deadlines never decrease along the line: after the longest wait was shortened, a newcomer
-    /// gets the deadline of the one ahead, so that [`Line::expire`] need only look at the head.
+    /// gets the deadline of the one ahead, so that [`Queue::expire`] need only look at the head.
     pub fn join(&mut self, deadline: Moment) -> Ticket {
         let order = self.take_order();
         let deadline = match self.places.get(self.tail as usize) {

@@ -1,7 +1,7 @@
 //! From the responses of some instances to a sample of all of them, as Knative scrapes.
 //!
 //! Nothing is fetched here: the caller asks instances one after the other and hands the responses
-//! to a [`Gathering`] until it wants no more; the [`Scraper`] computes what they amount to and
+//! to a [`ScrapeRound`] until it wants no more; the [`Scraper`] computes what they amount to and
 //! whether the next instances are asked directly or through the revision's service.
 
 use std::fmt;
