@@ -26,9 +26,8 @@ fn status_lines(answer: &str) -> Vec<&str> {
     answer.lines().filter(is_one).collect()
 }
 
-/// Has a client half-close behind `request`, waits until the byte has come, lets the app answer,
-/// and gives back all that the client reads.
-async fn half_closed(request: &str, answer: &'static str, limits: TimeLimits) -> String {
+/// An app that answers one request when the sender says so, or is dropped.
+async fn answers_when_told(answer: &'static str) -> (App, oneshot::Sender<()>) {
     let (go, wait) = oneshot::channel::<()>();
     let (app, _) = App::once(move |mut wire| async move {
         wire.head().await;
@@ -39,10 +38,23 @@ async fn half_closed(request: &str, answer: &'static str, limits: TimeLimits) ->
         }
     })
     .await;
-    let proxy = Proxy::limited(&app, limits).await;
+    (app, go)
+}
+
+/// A client that has ended its direction behind `request`.
+async fn half_closing(proxy: &Proxy, request: &str) -> Wire {
     let mut client = proxy.client().await;
     client.send(request).await;
     client.stream.shutdown().await.expect("the connection is open");
+    client
+}
+
+/// Has a client half-close behind `request`, waits until the byte has come, lets the app answer,
+/// and gives back all that the client reads.
+async fn half_closed(request: &str, answer: &'static str, limits: TimeLimits) -> String {
+    let (app, go) = answers_when_told(answer).await;
+    let proxy = Proxy::limited(&app, limits).await;
+    let mut client = half_closing(&proxy, request).await;
     let first = client.exactly(1).await;
     assert_eq!(first, "H", "{request:?}");
     if limits.overall.is_none() {
@@ -92,18 +104,9 @@ async fn a_timeout_goes_on_where_the_byte_left_off() {
 
 #[tokio::test]
 async fn a_drain_closes_behind_the_answer() {
-    let (go, wait) = oneshot::channel::<()>();
-    let (app, _) = App::once(move |mut wire| async move {
-        wire.head().await;
-        let _ = wait.await;
-        wire.send(HELLO).await;
-        wire.rest().await;
-    })
-    .await;
+    let (app, go) = answers_when_told(HELLO).await;
     let proxy = Proxy::before(&app).await;
-    let mut client = proxy.client().await;
-    client.send(GET).await;
-    client.stream.shutdown().await.expect("the connection is open");
+    let mut client = half_closing(&proxy, GET).await;
     assert_eq!(client.exactly(1).await, "H");
     proxy.drain.set_phase(Phase::Closing);
     go.send(()).expect("the app waits");
@@ -183,9 +186,7 @@ async fn a_client_that_leaves_behind_the_first_byte_is_noticed() {
     })
     .await;
     let proxy = Proxy::before(&app).await;
-    let mut client = proxy.client().await;
-    client.send(GET).await;
-    client.stream.shutdown().await.expect("the connection is open");
+    let mut client = half_closing(&proxy, GET).await;
     assert_eq!(client.exactly(1).await, "H");
     proxy.until_held(1).await;
     drop(client);
@@ -198,18 +199,9 @@ async fn more_bytes_sent_ahead_are_part_of_the_head_as_well() {
     for (request, expected) in
         [(GET, "TP/1.1 200 OK\r\n"), ("GET / HTTP/1.0\r\n\r\n", "TP/1.0 200")]
     {
-        let (go, wait) = oneshot::channel::<()>();
-        let (app, _) = App::once(move |mut wire| async move {
-            wire.head().await;
-            let _ = wait.await;
-            wire.send(HELLO).await;
-            wire.rest().await;
-        })
-        .await;
+        let (app, go) = answers_when_told(HELLO).await;
         let proxy = Proxy::before(&app).await;
-        let mut client = proxy.client().await;
-        client.send(request).await;
-        client.stream.shutdown().await.expect("the connection is open");
+        let mut client = half_closing(&proxy, request).await;
         assert_eq!(client.exactly(2).await, "HT");
         go.send(()).expect("the app waits");
         let answer = client.rest().await;
