@@ -44,7 +44,9 @@ pub use config::{
     unknown_config_keys,
 };
 pub use hpa_object::{HpaMetric, HpaObject, HpaTarget};
-pub use names::{ANNOTATION_PREFIX, annotation, setting_names, unknown_setting};
+pub use names::{
+    ANNOTATION_PREFIX, SettingsByName, annotation, setting_names, sort_settings, unknown_setting,
+};
 pub use resolve::{Reachability, Resolved, ScaleBounds, Workload};
 pub use tidegate_go_text::{DurationError, GoDuration};
 pub use violation::{Strictness, Violation, Violations};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::{
-    CONFIG_KEYS, Config, GoDuration, Strictness, Violations, annotation, unknown_setting,
+    Config, Strictness, Violations, sort_settings as sort_by_owner, unknown_setting,
 };
 use tidegate_controller::identity::NameError;
 use tidegate_controller::{Declaration, Launch, PolicyChoice, Readiness, RevisionId, Template};
@@ -172,15 +172,8 @@ impl Settings {
         let idle_ms = self
             .idle
             .map_or(window_ms / 2, |idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
-        // A floor of 0 would mean the default; a second is the resolution of the windows.
-        settings.spec.idle_floor_ms = idle_ms.clamp(1_000, window_ms);
-        let whole = i64::try_from(idle_ms.min(window_ms)).unwrap_or(i64::MAX);
-        declaration.lifecycle.stable_window = GoDuration::from_milliseconds(whole);
-        declaration.lifecycle.decision = settings.spec;
-        if let Some(rest) = idle_ms.checked_sub(window_ms).filter(|rest| *rest > 0) {
-            let rest = i64::try_from(rest).unwrap_or(i64::MAX);
-            declaration.lifecycle.retention = GoDuration::from_milliseconds(rest);
-        }
+        let lifecycle = &mut declaration.lifecycle;
+        lifecycle.scale_to_zero_after(idle_ms, window_ms, &mut settings.spec);
     }
 }
 
@@ -193,16 +186,13 @@ pub fn sort_settings(
     config: &mut BTreeMap<String, String>,
     settings: &[(String, String)],
 ) -> Result<BTreeMap<String, String>, SettingsError> {
-    let mut annotations = BTreeMap::new();
-    for (key, value) in settings {
-        if CONFIG_KEYS.contains(&key.as_str()) {
-            config.insert(key.clone(), value.clone());
-        } else if let Some(annotation) = annotation(key) {
-            annotations.insert(annotation, value.clone());
-        } else {
-            return Err(SettingsError::Unknown { key: key.clone(), value: value.clone() });
-        }
-    }
+    let by_name = settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let unknown = |(key, value): (&str, &str)| SettingsError::Unknown {
+        key: key.to_owned(),
+        value: value.to_owned(),
+    };
+    let (given, annotations) = sort_by_owner(by_name).map_err(unknown)?;
+    config.extend(given);
     Ok(annotations)
 }
 

@@ -6,6 +6,10 @@ use crate::spec::DecisionSpec;
 /// How long a revision may take to become ready by default.
 pub const DEFAULT_PROGRESS_DEADLINE: GoDuration = GoDuration::from_seconds(600);
 
+/// The shortest idle time that counts, in milliseconds: the resolution of the windows. A floor of 0
+/// would mean the default.
+const IDLE_FLOOR_MIN_MS: u64 = 1_000;
+
 /// Whether a revision may have no instance at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -62,6 +66,25 @@ impl LifecycleSpec {
             retention: resolved.effective_retention,
             progress_deadline: resolved.progress_deadline.unwrap_or(progress_deadline),
             decision: resolved.spec,
+        }
+    }
+
+    /// Makes a revision that has had no request for `idle_ms` lose its last instance: sooner than a
+    /// whole window of `window_ms`, and later by keeping the last instance. Both `decision` and
+    /// these settings follow.
+    pub fn scale_to_zero_after(
+        &mut self,
+        idle_ms: u64,
+        window_ms: u64,
+        decision: &mut DecisionSpec,
+    ) {
+        let duration =
+            |ms: u64| GoDuration::from_milliseconds(i64::try_from(ms).unwrap_or(i64::MAX));
+        decision.idle_floor_ms = idle_ms.clamp(IDLE_FLOOR_MIN_MS, window_ms.max(IDLE_FLOOR_MIN_MS));
+        self.stable_window = duration(idle_ms.min(window_ms));
+        self.decision = *decision;
+        if idle_ms > window_ms {
+            self.retention = duration(idle_ms - window_ms);
         }
     }
 

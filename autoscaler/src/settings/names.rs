@@ -1,5 +1,7 @@
 //! The names of all settings, as people type them.
 
+use std::collections::BTreeMap;
+
 use tidegate_words::{excerpt, nearest};
 
 use super::annotations::{ANNOTATION_KEYS, PROGRESS_DEADLINE};
@@ -28,6 +30,32 @@ pub fn annotation(name: &str) -> Option<String> {
         return Some(name.to_owned());
     }
     Some(format!("{ANNOTATION_PREFIX}{name}")).filter(|prefixed| known(prefixed))
+}
+
+/// Settings by their names and values.
+pub type SettingsByName = BTreeMap<String, String>;
+
+/// Separates settings by name: keys of `config-autoscaler` first, then annotations with their
+/// domain. A name that both know counts as the cluster's, which comes to the same for a single
+/// revision. Of a name that comes twice the last value holds.
+///
+/// # Errors
+///
+/// The name and value that are neither.
+pub fn sort_settings<'a>(
+    settings: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<(SettingsByName, SettingsByName), (&'a str, &'a str)> {
+    let (mut config, mut annotations) = (SettingsByName::new(), SettingsByName::new());
+    for (name, value) in settings {
+        if CONFIG_KEYS.contains(&name) {
+            config.insert(name.to_owned(), value.to_owned());
+        } else if let Some(annotation) = annotation(name) {
+            annotations.insert(annotation, value.to_owned());
+        } else {
+            return Err((name, value));
+        }
+    }
+    Ok((config, annotations))
 }
 
 /// The message about a setting that does not exist: the one that was most likely meant, or
@@ -59,6 +87,17 @@ mod tests {
         for name in ["", "minscale", "example.com/min-scale", "stable-window"] {
             assert_eq!(annotation(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn settings_are_sorted_by_whose_they_are() {
+        // The cluster and a revision both know `min-scale`.
+        let given = [("min-scale", "1"), ("target", "5"), ("target", "6")];
+        let (config, annotations) = sort_settings(given).expect("all are known");
+        assert_eq!(config, SettingsByName::from([("min-scale".into(), "1".into())]));
+        let target = format!("{ANNOTATION_PREFIX}target");
+        assert_eq!(annotations, SettingsByName::from([(target, "6".into())]));
+        assert_eq!(sort_settings([("colour", "red")]), Err(("colour", "red")));
     }
 
     #[test]

@@ -1,39 +1,21 @@
 //! From a scenario's settings by name to what the decision library takes.
 
-use std::collections::BTreeMap;
-
 use tidegate_autoscaler::hpa::{HpaMetricSpec, HpaSettings};
 use tidegate_autoscaler::lifecycle::{DEFAULT_PROGRESS_DEADLINE, LifecycleSpec};
 use tidegate_autoscaler::settings::{
-    CONFIG_KEYS, Config, GoDuration, Overrides, Reachability, Resolved, Strictness, Workload,
-    annotation, unknown_setting,
+    Config, GoDuration, Overrides, Reachability, Resolved, Strictness, Workload, sort_settings,
+    unknown_setting,
 };
 use tidegate_autoscaler::{Improvements, RevisionSettings, ScalingMetric, SignalKind};
 
 use crate::scenario::{PolicyChoice, RevisionModel};
 use crate::time::SimSpan;
 
-type ByName = BTreeMap<String, String>;
-
-/// Splits settings into those of the cluster and those of the revision. A bare name that both know
-/// counts as the cluster's, which comes to the same for a single revision.
-fn split(settings: &ByName) -> Result<(ByName, ByName), String> {
-    let (mut config, mut annotations) = (ByName::new(), ByName::new());
-    for (key, value) in settings {
-        if CONFIG_KEYS.contains(&key.as_str()) {
-            config.insert(key.clone(), value.clone());
-        } else if let Some(annotation) = annotation(key) {
-            annotations.insert(annotation, value.clone());
-        } else {
-            return Err(unknown_setting(key));
-        }
-    }
-    Ok((config, annotations))
-}
-
 /// Reads, checks and resolves a model's settings.
 pub(crate) fn resolve(model: &RevisionModel) -> Result<(RevisionSettings, LifecycleSpec), String> {
-    let (config, annotations) = split(&model.settings)?;
+    let by_name = model.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let (config, annotations) =
+        sort_settings(by_name).map_err(|(name, _)| unknown_setting(name))?;
     let config =
         Config::from_map(&config, Strictness::Strict).map_err(|wrong| wrong.to_string())?;
     let overrides = Overrides::parse(&annotations, &config, Strictness::Strict)
@@ -72,21 +54,12 @@ pub(crate) fn hpa(settings: &RevisionSettings, lifecycle: &LifecycleSpec) -> Hpa
     }
 }
 
-/// Local mode's way to zero: quicker than a whole window, and a longer idle time keeps the last
-/// instance. There is no path around the activator, so it need not be in the path for a while
-/// first.
+/// Local mode's way to zero. There is no path around the activator, so it need not be in the path
+/// for a while first.
 fn apply_idle(idle: SimSpan, settings: &mut RevisionSettings, lifecycle: &mut LifecycleSpec) {
-    let milliseconds =
-        |ms: u64| GoDuration::from_milliseconds(i64::try_from(ms).unwrap_or(i64::MAX));
     let window_ms = settings.metric.stable_window_ms;
-    let idle_ms = idle.as_nanos() / 1_000_000;
-    settings.spec.idle_floor_ms = idle_ms.clamp(1_000, window_ms.max(1_000));
-    lifecycle.stable_window = milliseconds(idle_ms.min(window_ms));
-    lifecycle.decision = settings.spec;
-    lifecycle.grace_period = milliseconds(0);
-    if idle_ms > window_ms {
-        lifecycle.retention = milliseconds(idle_ms - window_ms);
-    }
+    lifecycle.scale_to_zero_after(idle.as_nanos() / 1_000_000, window_ms, &mut settings.spec);
+    lifecycle.grace_period = GoDuration::from_milliseconds(0);
 }
 
 #[cfg(test)]
