@@ -45,7 +45,7 @@ impl Activator {
     pub fn bind(config: Config) -> Result<Self, ConfigError> {
         let address = config.listen;
         let listen = |source| ConfigError::Listen { address, source };
-        let listener = std::net::TcpListener::bind(address).map_err(listen)?;
+        let listener = tidegate_relay::listen(address).map_err(listen)?;
         Self::with_listener(config, listener)
     }
 

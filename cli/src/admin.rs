@@ -27,7 +27,7 @@ impl AdminArgs {
     /// at start.
     pub(crate) async fn bind(&self) -> anyhow::Result<Option<TcpListener>> {
         let Some(address) = self.address else { return Ok(None) };
-        let listener = TcpListener::bind(address).await;
+        let listener = tidegate_relay::listen(address).and_then(TcpListener::from_std);
         listener.map(Some).with_context(|| format!("cannot listen on {address} (--admin)"))
     }
 }

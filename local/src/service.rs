@@ -2,7 +2,7 @@
 //! processes, app and queue-proxy, for each instance.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,9 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::presence::{Announced, Presence};
 use crate::roles::RoleProgram;
+
+/// A port of loopback that nobody listens on.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Time that instances get to stop beyond their own deadlines, once the activator has closed.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
@@ -69,7 +72,7 @@ impl Config {
     pub fn new(declaration: Declaration, roles: RoleProgram) -> io::Result<Self> {
         Ok(Self {
             declaration,
-            listener: TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
+            listener: tidegate_relay::listen(ANY_PORT)?,
             request_timeout: REQUEST_TIMEOUT,
             abandoned: Abandoned::hold(Some(REQUEST_TIMEOUT)),
             output: None,
@@ -166,8 +169,8 @@ impl Service {
         launch.sidecar_environment.push(variable);
         let stop_deadline =
             launch.quiet_period + launch.grace_period + launch.stop_deadline + STOP_MARGIN;
-        let reports = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
+        let reports = tidegate_relay::listen(ANY_PORT)
+            .and_then(tokio::net::TcpListener::from_std)
             .map_err(system("cannot listen on 127.0.0.1 for reports"))?;
         let controller = reports.local_addr().map_err(system("a listener has no address"))?;
         // Loopback is open to every user of this machine: only peers with this secret may report.

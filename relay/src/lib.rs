@@ -8,12 +8,12 @@
 //! One task moves both directions of an HTTP/1 exchange, between the buffers of two
 //! connections, and nothing is read before there is room to write it.
 //!
-//! Reading order: [`server`] accepts connections and makes exchanges, [`exchange`] is one
-//! request and its answer, [`upstream`] keeps the connections it is forwarded over. Below them
-//! lie the heads ([`head`]), the HTTP/1 codec (`h1`), the HTTP/2 stream halves (`h2io`) and what
-//! stands between the HTTP/2 library and its sockets (`h2gate`), time limits ([`timer`]), the
-//! memory budget ([`memory`]), what is refused in numbers ([`metrics`]), shutdown ([`drain`]) and
-//! the forwarding fields ([`forwarded`]).
+//! Reading order: [`listen()`] binds, [`server`] accepts connections and makes exchanges,
+//! [`exchange`] is one request and its answer, [`upstream`] keeps the connections it is forwarded
+//! over. Below them lie the heads ([`head`]), the HTTP/1 codec (`h1`), the HTTP/2 stream halves
+//! (`h2io`) and what stands between the HTTP/2 library and its sockets (`h2gate`), time limits
+//! ([`timer`]), the memory budget ([`memory`]), what is refused in numbers ([`metrics`]), shutdown
+//! ([`drain`]) and the forwarding fields ([`forwarded`]).
 
 mod buffers;
 mod date;
@@ -27,6 +27,7 @@ mod h2io;
 pub mod head;
 pub mod host;
 mod io;
+mod listen;
 pub mod memory;
 pub mod metrics;
 pub mod server;
@@ -44,6 +45,7 @@ pub use exchange::forward::Forward;
 pub use exchange::guard::Guard;
 pub use exchange::{Exchange, ExchangeReport};
 pub use head::{BodyLength, Reply, RequestHead, Scheme};
+pub use listen::listen;
 pub use server::{Handler, Server, ServerSettings};
 pub use timer::TimeLimits;
 pub use upstream::{Address, ConnectPatience, Upstream, UpstreamSettings};

@@ -42,7 +42,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("sim/report", &["sim"]),
     ("sim/traffic", &["sim", "words"]),
     ("sim/validate", &["sim", "sim/traffic"]),
-    ("local", &["activator", "admission", "autoscaler", "controller", "queue-proxy", "trust"]),
+    (
+        "local",
+        &["activator", "admission", "autoscaler", "controller", "queue-proxy", "relay", "trust"],
+    ),
     ("scenario", &["admission", "autoscaler", "proto", "words"]),
 ];
 

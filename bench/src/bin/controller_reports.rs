@@ -34,6 +34,10 @@ const DECISION_MS: i64 = 2_000;
 /// How long all may take to be welcomed, on however busy a machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How often it is asked whether all are ready. Each time it counts them, which is its own work and
+/// none of a greeting's; so this is seldom.
+const POLL_EVERY: Duration = Duration::from_millis(250);
+
 #[derive(Parser)]
 #[command(about = "Measure a controller to which many instances report")]
 struct Args {
@@ -95,11 +99,13 @@ async fn measure(args: &Args, count: u32) -> anyhow::Result<Measured> {
     let ticking = report_every_second(vec![other]);
     let lateness = Lateness::watch(address).await?;
 
+    let mut client = ask(address).await?;
+
     let (before, begun) = (controller.cpu()?, Instant::now());
     let many: Vec<Reporter> = (0..count)
         .map(|number| reporter(address, "many", number, &mut reporters))
         .collect::<anyhow::Result<_>>()?;
-    until_ready(address, count).await?;
+    until_ready(&mut client, count).await?;
     let (greeted, greeted_s) = (controller.cpu()?, begun.elapsed().as_secs_f64());
     let reporting = report_every_second(many);
     tokio::time::sleep(Duration::from_secs(args.seconds.into())).await;
@@ -180,9 +186,14 @@ async fn ask(controller: SocketAddr) -> anyhow::Result<ScaleServiceClient<Connec
     Ok(ScaleServiceClient::with_origin(connection, target.origin()))
 }
 
-/// Waits until so many instances take requests.
-async fn until_ready(controller: SocketAddr, count: u32) -> anyhow::Result<()> {
-    let (mut client, begun) = (ask(controller).await?, Instant::now());
+/// Waits until so many instances take requests. It asks over a connection that was made before
+/// they came: the system resets those that come while its queue of unaccepted ones is full, and
+/// only a reporter tries again.
+async fn until_ready(
+    client: &mut ScaleServiceClient<Connection>,
+    count: u32,
+) -> anyhow::Result<()> {
+    let begun = Instant::now();
     loop {
         let answer = client.list_revisions(ListRevisionsRequest {}).await?.into_inner();
         let ready = answer.revisions.iter().find(|one| one.name == "many").map(|one| one.ready);
@@ -191,7 +202,7 @@ async fn until_ready(controller: SocketAddr, count: u32) -> anyhow::Result<()> {
         }
         let late = begun.elapsed() > PATIENCE;
         ensure!(!late, "{ready:?} of {count} became ready: are there descriptors for all of them?");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(POLL_EVERY).await;
     }
 }
 

@@ -151,8 +151,8 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         StrangersName::Refuse => UndeclaredRevisions::Refuse,
     };
     let admin = args.admin.bind().await?;
-    let listener = TcpListener::bind(args.listen)
-        .await
+    let listener = tidegate_relay::listen(args.listen)
+        .and_then(TcpListener::from_std)
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     eprintln!("tidegate controller: listening on {}", listener.local_addr()?);
     let registry = Registry::new();

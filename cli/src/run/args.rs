@@ -211,11 +211,11 @@ fn name(args: &Args) -> String {
 
 fn listen(asked: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
     if let Some(address) = asked {
-        return TcpListener::bind(address)
+        return tidegate_relay::listen(address)
             .with_context(|| format!("--listen: cannot listen on {address}"));
     }
-    TcpListener::bind(DEFAULT_LISTEN)
-        .or_else(|_| TcpListener::bind(SocketAddr::new(DEFAULT_LISTEN.ip(), 0)))
+    tidegate_relay::listen(DEFAULT_LISTEN)
+        .or_else(|_| tidegate_relay::listen(SocketAddr::new(DEFAULT_LISTEN.ip(), 0)))
         .with_context(|| format!("cannot listen on any port of {}", DEFAULT_LISTEN.ip()))
 }
 

@@ -2,13 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
-use socket2::{Domain, Protocol, Socket, Type};
-
 use crate::settings::observability::MetricsExport;
 use crate::settings::{Port, Settings};
-
-/// Connections that the kernel keeps until they are accepted: its own usual maximum.
-const BACKLOG: i32 = 4096;
 
 /// Listeners whose connections the kernel accepts, but which are not served yet.
 #[derive(Debug)]
@@ -104,33 +99,20 @@ pub(super) fn bind(settings: &Settings, tls: Tls) -> Result<Bound, BindError> {
     })
 }
 
+/// As [`tidegate_relay::listen`], with the purpose in what it says when it fails.
 fn listen(
     purpose: &'static str,
     host: Option<IpAddr>,
     port: u16,
 ) -> Result<TcpListener, BindError> {
     let bound = match host {
-        Some(host) => open(SocketAddr::new(host, port)),
+        Some(host) => tidegate_relay::listen(SocketAddr::new(host, port)),
         // One socket for both families, or IPv4 alone where the system has no IPv6.
-        None => open(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)).or_else(|error| {
-            match error.kind() {
+        None => tidegate_relay::listen(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port))
+            .or_else(|error| match error.kind() {
                 std::io::ErrorKind::AddrInUse | std::io::ErrorKind::PermissionDenied => Err(error),
-                _ => open(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)),
-            }
-        }),
+                _ => tidegate_relay::listen(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)),
+            }),
     };
     bound.map_err(|source| BindError { purpose, port, source })
-}
-
-fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    // A restarted process must not wait for the connections of its predecessor to be forgotten.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
