@@ -213,10 +213,12 @@ impl Observer {
 pub enum Drained {
     /// Every request was answered.
     Whole,
-    /// The deadline came first; this many connections were still open.
+    /// The deadline came first.
     CutShort {
         /// Connections that had not closed.
         connections: usize,
+        /// Requests whose clients had left and whose instances still worked on them.
+        abandoned: u64,
     },
 }
 
@@ -267,8 +269,8 @@ impl Running {
     pub async fn drain(mut self, longest: Duration) -> Drained {
         self.observer.drain.set_phase(Phase::Closing);
         let by = Instant::now() + longest;
-        let whole = timeout_at(by, self.observer.drain.until_empty()).await.is_ok();
-        let connections = self.observer.drain.connections();
+        let answered = timeout_at(by, self.observer.drain.until_empty()).await.is_ok();
+        let connections = if answered { 0 } else { self.observer.drain.connections() };
         // Instances may still work on requests whose clients have gone: they get the same time for
         // it. What they do not finish in it no client waits for.
         let abandoned = async {
@@ -276,7 +278,8 @@ impl Running {
                 revision.empty().await;
             }
         };
-        let _ = timeout_at(by, abandoned).await;
+        let whole = timeout_at(by, abandoned).await.is_ok() && answered;
+        let abandoned = self.observer.throttler.all().iter().map(|r| r.status().abandoned).sum();
         self.tasks.shutdown().await;
         if let Some(mut driver) = self.driver.take() {
             // With the last reporter dropped the driver sends what is left and ends.
@@ -284,7 +287,7 @@ impl Running {
                 driver.abort();
             }
         }
-        if whole { Drained::Whole } else { Drained::CutShort { connections } }
+        if whole { Drained::Whole } else { Drained::CutShort { connections, abandoned } }
     }
 }
 

@@ -18,6 +18,7 @@ mod command_line;
 mod credentials;
 mod decide;
 mod demo;
+mod drained;
 mod ending;
 mod examples;
 mod explain;

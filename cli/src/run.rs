@@ -20,13 +20,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tidegate_activator::Drained;
 use tidegate_controller::Notice;
 use tidegate_controller::process::OutputLine;
-use tidegate_local::Service;
-use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
+use tidegate_local::{Service, View};
+use tidegate_queue_proxy::shutdown_signals::{ShutdownSignal, ShutdownSignals};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 
 pub(crate) use self::args::Args;
@@ -35,8 +34,8 @@ use self::events::{Tails, Voice};
 use self::replay::Replay;
 use self::screen::{Decisions, Screen};
 use self::waiting::Waiting;
-use crate::log;
-use crate::terminal::{Target, Terminal, counted};
+use crate::terminal::{Target, Terminal};
+use crate::{drained, log};
 
 /// Lines of app output that may wait to be printed; more are left out and counted.
 const OUTPUT_DEPTH: usize = 4_096;
@@ -202,35 +201,79 @@ async fn end(
         return Ok(ExitCode::FAILURE);
     }
     screen.say("draining; press Ctrl-C again to stop at once");
-    let mut notices = service.watch_notices();
-    let mut lines = Vec::with_capacity(OUTPUT_BATCH);
-    let (view, told_at, mut waiting) = (service.view(), Instant::now(), Waiting::new(drain));
-    let mut redraw = tokio::time::interval(REDRAW);
-    let again = {
-        let mut draining = std::pin::pin!(service.drain(drain));
+    let mut draining = Draining::new(service, drain, signals, screen, output);
+    let by = Instant::now() + drain;
+    let drained = match draining.attend(service.finish_requests(by)).await? {
+        Ok(drained) => drained,
+        Err(signal) => return stop_at_once(service, signal).await,
+    };
+    if let Some(sentence) = drained::unfinished(drained, drain) {
+        draining.say(&sentence);
+    }
+    match draining.attend(service.stop_instances(by)).await? {
+        Ok(stopped) => stopped?,
+        Err(signal) => return stop_at_once(service, signal).await,
+    }
+    Ok(drained::exit_code(drained))
+}
+
+async fn stop_at_once(service: &mut Service, signal: ShutdownSignal) -> anyhow::Result<ExitCode> {
+    service.kill().await?;
+    Ok(signal.exit_code())
+}
+
+/// What a person sees of a service, and can do to it, while it drains.
+struct Draining<'a> {
+    view: View,
+    notices: broadcast::Receiver<Notice>,
+    began: Instant,
+    waiting: Waiting,
+    signals: &'a mut ShutdownSignals,
+    screen: &'a mut Screen,
+    output: &'a mut mpsc::Receiver<OutputLine>,
+}
+
+impl<'a> Draining<'a> {
+    fn new(
+        service: &Service,
+        drain: Duration,
+        signals: &'a mut ShutdownSignals,
+        screen: &'a mut Screen,
+        output: &'a mut mpsc::Receiver<OutputLine>,
+    ) -> Self {
+        let (view, notices) = (service.view(), service.watch_notices());
+        let (began, waiting) = (Instant::now(), Waiting::new(drain));
+        Self { view, notices, began, waiting, signals, screen, output }
+    }
+
+    fn say(&mut self, sentence: &str) {
+        self.screen.say(sentence);
+    }
+
+    /// Waits for `step` and shows what happens meanwhile; or the signal that came before it was
+    /// done.
+    async fn attend<T>(
+        &mut self,
+        step: impl Future<Output = T>,
+    ) -> anyhow::Result<Result<T, ShutdownSignal>> {
+        let Self { view, notices, began, waiting, signals, screen, output } = self;
+        let mut step = std::pin::pin!(step);
+        let mut lines = Vec::with_capacity(OUTPUT_BATCH);
+        let mut redraw = tokio::time::interval(REDRAW);
         loop {
             tokio::select! {
-                drained = &mut draining => match drained? {
-                    Drained::Whole => return Ok(ExitCode::SUCCESS),
-                    Drained::CutShort { connections } => {
-                        let open = counted(connections as u64, "connection");
-                        screen.say(&format!("{open} still open after the drain"));
-                        return Ok(ExitCode::FAILURE);
-                    }
-                },
-                stop = signals.next() => break stop,
+                done = &mut step => return Ok(Ok(done)),
+                signal = signals.next() => return Ok(Err(signal)),
                 Ok(notice) = notices.recv() => screen.notice(&notice),
                 () = batch(screen, output, &mut lines) => screen.output(&mut lines),
                 _ = redraw.tick() => {
                     let status = view.status().await?;
-                    if let Some(sentence) = waiting.tell(&status, told_at.elapsed()) {
+                    if let Some(sentence) = waiting.tell(&status, began.elapsed()) {
                         screen.say(&sentence);
                     }
                     screen.redraw(&status);
                 }
             }
         }
-    };
-    service.kill().await?;
-    Ok(again.exit_code())
+    }
 }

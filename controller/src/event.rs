@@ -95,6 +95,8 @@ pub struct Termination {
 pub enum StopMode {
     /// Let it finish what it has.
     Drain,
+    /// Cut off what it has; the app may still end by itself.
+    Terminate,
     /// At once.
     Kill,
 }

@@ -71,12 +71,23 @@ struct Shared {
     handle: Handle,
 }
 
-/// What an instance is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an instance is to do. A later order is stricter than those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
     Run,
     Drain,
+    Terminate,
     Kill,
+}
+
+impl From<StopMode> for Order {
+    fn from(mode: StopMode) -> Self {
+        match mode {
+            StopMode::Drain => Self::Drain,
+            StopMode::Terminate => Self::Terminate,
+            StopMode::Kill => Self::Kill,
+        }
+    }
 }
 
 impl ProcessActuator {
@@ -102,10 +113,7 @@ impl Actuator for ProcessActuator {
     fn stop(&mut self, instance: &InstanceName, mode: StopMode) {
         let Some(orders) = self.orders.get(instance) else { return };
         orders.send_if_modified(|order| {
-            let wanted = match (*order, mode) {
-                (_, StopMode::Kill) | (Order::Kill, StopMode::Drain) => Order::Kill,
-                (Order::Run | Order::Drain, StopMode::Drain) => Order::Drain,
-            };
+            let wanted = (*order).max(Order::from(mode));
             std::mem::replace(order, wanted) != wanted
         });
     }

@@ -23,6 +23,7 @@ use tidegate_controller::{
 };
 use tidegate_trust::{Secret, SecretError};
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::presence::{Announced, Presence};
 use crate::roles::RoleProgram;
@@ -122,7 +123,7 @@ pub struct Service {
     run: RunId,
     reaper: Reaper,
     stop_serving: oneshot::Sender<()>,
-    /// Longest time that an instance may take to stop.
+    /// Longest time that an instance may take to stop once its requests are done or cut off.
     stop_deadline: Duration,
     notices: broadcast::Receiver<Notice>,
     /// Makes the service discoverable for this user's commands; or why it is not.
@@ -167,8 +168,7 @@ impl Service {
         let pairing = RunId::random();
         let variable = ("TIDEGATE_FRONT_DOOR".into(), pairing.to_string().into());
         launch.sidecar_environment.push(variable);
-        let stop_deadline =
-            launch.quiet_period + launch.grace_period + launch.stop_deadline + STOP_MARGIN;
+        let stop_deadline = launch.stop_deadline + STOP_MARGIN;
         let reports = tidegate_relay::listen(ANY_PORT)
             .and_then(tokio::net::TcpListener::from_std)
             .map_err(system("cannot listen on 127.0.0.1 for reports"))?;
@@ -272,23 +272,45 @@ impl Service {
         self.view.handle.watch_notices()
     }
 
-    /// Accepts no more requests, finishes those in flight (for at most `longest`), then drains
+    /// Accepts no more requests, finishes those in flight (for at most `longest`), then stops
     /// every instance. Cancel safe: [`Self::kill`] may follow.
     ///
     /// # Errors
     ///
     /// When the controller has ended.
     pub async fn drain(&mut self, longest: Duration) -> Result<Drained, Ended> {
-        let drained = match self.activator.take() {
+        let by = Instant::now() + longest;
+        let drained = self.finish_requests(by).await;
+        self.stop_instances(by).await?;
+        Ok(drained)
+    }
+
+    /// The first half of [`Self::drain`]: accepts no more requests, and waits for those in flight,
+    /// but not beyond `by`. Cancel safe.
+    pub async fn finish_requests(&mut self, by: Instant) -> Drained {
+        match self.activator.take() {
             Some(activator) => {
                 activator.announce_shutdown();
-                activator.drain(longest).await
+                activator.drain(by.saturating_duration_since(Instant::now())).await
             }
             None => Drained::Whole,
-        };
+        }
+    }
+
+    /// The second half of [`Self::drain`]: stops every instance. What an instance still works on
+    /// after `by`, with a client or without, is cut off; its app then has its own time to end.
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// When the controller has ended.
+    pub async fn stop_instances(&mut self, by: Instant) -> Result<(), Ended> {
         self.view.handle.stop(StopMode::Drain).await?;
-        self.until_stopped().await;
-        Ok(drained)
+        if timeout_at(by, self.all_stopped()).await.is_err() {
+            self.view.handle.stop(StopMode::Terminate).await?;
+            self.until_stopped().await;
+        }
+        Ok(())
     }
 
     /// Ends a service whose app cannot start: waiting requests, and those that still arrive within
@@ -318,16 +340,17 @@ impl Service {
     }
 
     async fn until_stopped(&mut self) {
-        let all_stopped = async {
-            loop {
-                match self.notices.recv().await {
-                    Ok(Notice::AllStopped) | Err(broadcast::error::RecvError::Closed) => return,
-                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
-                }
-            }
-        };
         // An instance that misses its deadline is killed by `finish`.
-        let _ = tokio::time::timeout(self.stop_deadline, all_stopped).await;
+        let _ = timeout(self.stop_deadline, self.all_stopped()).await;
+    }
+
+    async fn all_stopped(&mut self) {
+        loop {
+            match self.notices.recv().await {
+                Ok(Notice::AllStopped) | Err(broadcast::error::RecvError::Closed) => return,
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            }
+        }
     }
 
     /// Kills processes of the run that are left, then dismisses the reaper. Returns how many had to
@@ -398,7 +421,7 @@ fn activator_config(
     // The activator gets a listener, so this address stays unused.
     let mut config = tidegate_activator::Config::new(SocketAddr::from(([127, 0, 0, 1], 0)));
     config.controller = Some(controller.to_string());
-    config.credentials.secret = Some(secret);
+    config.credentials.secret = Some(secret.into());
     config.name = "front-door".to_owned();
     config.default_revision = Some(revision_name(revision));
     config.dispatch.longest_wait = Some(request_timeout);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use tidegate_activator::Drained;
 use tidegate_admission::Abandoned;
 use tidegate_controller::Notice;
 use tidegate_controller::journal::DecisionRecord;
@@ -15,6 +14,7 @@ use tokio::sync::broadcast;
 
 use super::Args;
 use super::stats::{Change, Standing, Tally};
+use crate::drained;
 
 /// The shortest window that Knative allows, so that a minute is enough to go up and down again.
 pub(crate) const WINDOW: Duration = Duration::from_secs(6);
@@ -113,11 +113,9 @@ impl Stage {
         let drained = self.service.drain(DRAIN).await;
         let swept = self.service.finish().await;
         anyhow::ensure!(swept == 0, "{swept} processes did not end by themselves");
-        match drained? {
-            Drained::Whole => Ok(()),
-            Drained::CutShort { connections } => {
-                anyhow::bail!("{connections} connections were still open at the end")
-            }
+        match drained::unfinished(drained?, DRAIN) {
+            None => Ok(()),
+            Some(sentence) => anyhow::bail!(sentence),
         }
     }
 }

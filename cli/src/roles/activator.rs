@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tidegate_activator::memory::{BUDGET_BYTES_MIN, BadQuantity, ByteCount};
 use tidegate_activator::metrics::Metrics;
-use tidegate_activator::{Activator, Config, Drained, Observer, RevisionName};
+use tidegate_activator::{Activator, Config, Observer, RevisionName};
 use tidegate_admin::{Readiness, Subject};
 use tidegate_admission::{DispatcherSettings, Policy};
 use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
@@ -17,6 +17,7 @@ use tidegate_telemetry::{Family, Registry};
 use crate::abandoned::AbandonedRule;
 use crate::admin::{self, AdminArgs};
 use crate::credentials::CredentialArgs;
+use crate::drained;
 use crate::log::{self, LogArgs};
 use crate::typed::{authority, listen_address, wait, whole};
 
@@ -212,13 +213,10 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
             drained = ending => drained,
             signal = signals.next() => return Ok(signal.exit_code()),
         };
-        Ok(match drained {
-            Drained::Whole => ExitCode::SUCCESS,
-            Drained::CutShort { connections } => {
-                eprintln!("tidegate activator: {connections} connections were still open");
-                ExitCode::FAILURE
-            }
-        })
+        if let Some(sentence) = drained::unfinished(drained, drain) {
+            eprintln!("tidegate activator: {sentence}");
+        }
+        Ok(drained::exit_code(drained))
     })
 }
 

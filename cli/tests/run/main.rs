@@ -1,6 +1,7 @@
 //! `tidegate run` as a stranger uses it: real processes, real signals, real requests.
 
 mod bad_input;
+mod drain_bound;
 mod ending;
 mod pipes;
 mod readiness;

@@ -260,6 +260,13 @@ impl Pair {
                             let periods = launch.quiet_period + launch.grace_period;
                             give_up_at = Some(Instant::now() + periods + DRAIN_MARGIN);
                         }
+                        Order::Terminate => {
+                            // A queue-proxy ends at once on its second signal. Two of one kind
+                            // could become one.
+                            signal(sidecar_pid, Signal::TERM);
+                            signal(sidecar_pid, Signal::INT);
+                            give_up_at = Some(Instant::now() + DRAIN_MARGIN);
+                        }
                         Order::Run => {}
                     }
                 }
