@@ -217,7 +217,13 @@ async fn attempt(handler: &Handler, limit: Duration) -> Result<(), Failure> {
         Handler::Exec => Err(ProbeFailure::Exec),
         Handler::Nothing => Err(ProbeFailure::Nothing),
     };
-    result.map_err(|cause| Failure { tried: handler.to_string(), cause })
+    result.map_err(|cause| {
+        let cause = match (cause, handler.looking_up()) {
+            (ProbeFailure::TimedOut(_), Some(pending)) => ProbeFailure::LookingUp(pending),
+            (cause, _) => cause,
+        };
+        Failure { tried: handler.to_string(), cause }
+    })
 }
 
 /// Bounds one attempt in time.

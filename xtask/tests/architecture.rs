@@ -18,14 +18,16 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("relay", &["telemetry"]),
     ("admin", &["relay", "telemetry"]),
     ("proto", &[]),
+    ("dial", &[]),
     ("trust", &[]),
     ("telemetry", &[]),
-    ("reporter", &["admission", "proto", "telemetry", "trust"]),
+    ("reporter", &["admission", "dial", "proto", "telemetry", "trust"]),
     (
         "queue-proxy",
         &[
             "admin",
             "admission",
+            "dial",
             "go-text",
             "knative",
             "proto",

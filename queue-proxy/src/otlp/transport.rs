@@ -9,8 +9,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tidegate_dial::{Host, Pending};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 use super::push::{Otlp, OtlpProtocol};
 use crate::tls;
@@ -39,6 +39,9 @@ pub enum TransportError {
     /// The collector refused the export.
     #[error("the collector answered {0}")]
     Refused(String),
+    /// The name of the collector's host is still being looked up.
+    #[error("cannot connect to the collector: {0}")]
+    LookingUp(Pending),
     /// The collector did not respond in time.
     #[error("the collector did not answer within {PUSH_TIMEOUT:?}")]
     TimedOut,
@@ -55,7 +58,7 @@ pub(super) enum Signal {
 #[derive(Debug)]
 pub(super) struct Transport {
     protocol: OtlpProtocol,
-    host: String,
+    host: Host,
     port: u16,
     encrypted: bool,
     path: String,
@@ -70,7 +73,7 @@ impl Transport {
             Some("https") => true,
             _ => return Err(invalid()),
         };
-        let host = uri.host().ok_or_else(invalid)?.trim_matches(['[', ']']).to_owned();
+        let host = Host::new(uri.host().ok_or_else(invalid)?);
         let default_port = if encrypted { 443 } else { 80 };
         let (name, service) = match signal {
             Signal::Traces => ("traces", "trace.v1.TraceService"),
@@ -90,18 +93,22 @@ impl Transport {
     /// Sends one message and waits for the answer.
     pub(super) async fn push(&self, message: Vec<u8>) -> Result<(), TransportError> {
         let push = async {
-            let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+            let stream = self.host.connect(self.port).await?;
             if self.encrypted {
                 let alpn = match self.protocol {
                     OtlpProtocol::Grpc => &b"h2"[..],
                     OtlpProtocol::Http => b"http/1.1",
                 };
-                self.exchange(tls::connect(stream, &self.host, alpn).await?, message).await
+                self.exchange(tls::connect(stream, self.host.name(), alpn).await?, message).await
             } else {
                 self.exchange(stream, message).await
             }
         };
-        tokio::time::timeout(PUSH_TIMEOUT, push).await.unwrap_or(Err(TransportError::TimedOut))
+        let late = || match self.host.pending() {
+            Some(pending) => TransportError::LookingUp(pending),
+            None => TransportError::TimedOut,
+        };
+        tokio::time::timeout(PUSH_TIMEOUT, push).await.unwrap_or_else(|_| Err(late()))
     }
 
     async fn exchange(
@@ -126,7 +133,7 @@ impl Transport {
             .await
             .map_err(protocol)?;
         let request = Request::post(&self.path)
-            .header(HOST, format!("{}:{}", self.host, self.port))
+            .header(HOST, format!("{}:{}", self.host.name(), self.port))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))
             .body(Full::new(Bytes::from(message)))
             .map_err(|error| TransportError::Protocol(error.into()))?;
@@ -156,7 +163,7 @@ impl Transport {
         body.extend_from_slice(&length.to_be_bytes());
         body.extend_from_slice(&message);
         let scheme = if self.encrypted { "https" } else { "http" };
-        let uri = format!("{scheme}://{}:{}{}", self.host, self.port, self.path);
+        let uri = format!("{scheme}://{}:{}{}", self.host.name(), self.port, self.path);
         let request = Request::post(uri)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))
             .header(TE, HeaderValue::from_static("trailers"))

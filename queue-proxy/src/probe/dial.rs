@@ -3,20 +3,20 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use tidegate_dial::Host;
 use tokio::net::TcpStream;
 
 use super::failure::ProbeFailure;
 
-/// Connects to a host that may be a name. An app that listens on `[::1]` alone is found there when
+/// Connects to the host of a probe. An app that listens on `[::1]` alone is found there when
 /// 127.0.0.1 refuses: requests take the same way.
-pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, ProbeFailure> {
-    let host = host.trim_matches(['[', ']']);
-    let first = match TcpStream::connect((host, port)).await {
+pub(super) async fn connect(host: &Host, port: u16) -> Result<TcpStream, ProbeFailure> {
+    let first = match host.connect(port).await {
         Ok(stream) => return Ok(prepared(stream)),
         Err(error) => error,
     };
-    let addresses = authority(host, port);
-    if host.parse() != Ok(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    let addresses = authority(host.name(), port);
+    if host.name().parse() != Ok(IpAddr::V4(Ipv4Addr::LOCALHOST))
         || first.kind() != io::ErrorKind::ConnectionRefused
     {
         return Err(ProbeFailure::Connect { addresses, source: first });

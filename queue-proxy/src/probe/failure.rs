@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
+use tidegate_dial::Pending;
+
 /// The longest part of an app's text that is repeated, in bytes before escapes.
 const LONGEST_QUOTE: usize = 80;
 /// The longest reason on the report stream and in the log.
@@ -31,6 +33,9 @@ pub enum ProbeFailure {
         /// The system's error.
         source: io::Error,
     },
+    /// No address to connect to, so far.
+    #[error("cannot connect: {0}")]
+    LookingUp(Pending),
     /// No answer in time.
     #[error("the app did not answer within {0:?}")]
     TimedOut(Duration),

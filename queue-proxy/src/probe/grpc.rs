@@ -6,6 +6,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
+use tidegate_dial::Host;
 
 use super::ProbeFailure;
 use super::dial::connect;
@@ -32,7 +33,7 @@ struct HealthCheckResponse {
 
 /// Passes when the service reports `SERVING`.
 pub(super) async fn probe(port: u16, service: &str) -> Result<(), ProbeFailure> {
-    let stream = connect("127.0.0.1", port).await?;
+    let stream = connect(&Host::new("127.0.0.1"), port).await?;
     let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)

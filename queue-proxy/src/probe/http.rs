@@ -63,7 +63,7 @@ pub(super) async fn probe(get: &HttpGet, limit: Duration) -> Result<(), ProbeFai
 async fn follow(get: &HttpGet, protocol: Protocol) -> Result<(), ProbeFailure> {
     let mut target = Target {
         scheme: get.scheme,
-        host: get.host.clone(),
+        host: get.host.name().to_owned(),
         port: get.port,
         path: get.path.clone(),
     };
@@ -101,7 +101,8 @@ async fn exchange(
     target: &Target,
     host: &str,
 ) -> Result<ProbeResponse, ProbeFailure> {
-    let stream = connect(&target.host, target.port).await?;
+    // Redirects to other hosts are not followed.
+    let stream = connect(&get.host, target.port).await?;
     match (target.scheme, protocol) {
         (Scheme::Http, Protocol::Http1) => http1_get(stream, request(get, target, host)?).await,
         (Scheme::Http, Protocol::Http2) => {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tidegate_dial::{Host, Pending};
 
 use super::dial::authority;
 use super::location::origin_form;
@@ -68,7 +69,7 @@ pub enum Handler {
     /// Connects and closes.
     TcpSocket {
         /// Host to connect to.
-        host: String,
+        host: Host,
         /// Port to connect to.
         port: u16,
     },
@@ -89,7 +90,7 @@ pub enum Handler {
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpGet {
     /// Host to connect to.
-    pub host: String,
+    pub host: Host,
     /// Port to connect to.
     pub port: u16,
     /// Path and query, with a leading slash.
@@ -111,6 +112,17 @@ pub enum Scheme {
     Https,
 }
 
+impl Handler {
+    /// The lookup that an attempt which ran out of time was waiting for, if any.
+    pub(super) fn looking_up(&self) -> Option<Pending> {
+        match self {
+            Self::HttpGet(get) => get.host.pending(),
+            Self::TcpSocket { host, .. } => host.pending(),
+            Self::Grpc { .. } | Self::Exec | Self::Nothing => None,
+        }
+    }
+}
+
 /// What is tried, for people. A path may carry a secret in its query, which is not shown.
 impl fmt::Display for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,9 +130,11 @@ impl fmt::Display for Handler {
             Self::HttpGet(get) => {
                 let scheme = if get.scheme == Scheme::Https { "https" } else { "http" };
                 let path = QueryRule::default().url(&get.path).into_owned();
-                write!(f, "GET {scheme}://{}{path}", authority(&get.host, get.port))
+                write!(f, "GET {scheme}://{}{path}", authority(get.host.name(), get.port))
             }
-            Self::TcpSocket { host, port } => write!(f, "tcpSocket {}", authority(host, *port)),
+            Self::TcpSocket { host, port } => {
+                write!(f, "tcpSocket {}", authority(host.name(), *port))
+            }
             Self::Grpc { port, service } => {
                 write!(f, "grpc 127.0.0.1:{port}, service {service:?}")
             }
@@ -306,8 +320,8 @@ fn http_get(action: HttpGetAction, reading: Reading) -> Result<HttpGet, SpecErro
     })
 }
 
-fn host(host: Option<String>) -> String {
-    host.filter(|host| !host.is_empty()).unwrap_or_else(|| "127.0.0.1".to_owned())
+fn host(host: Option<String>) -> Host {
+    Host::new(&host.filter(|host| !host.is_empty()).unwrap_or_else(|| "127.0.0.1".to_owned()))
 }
 
 /// A number, or the app's own port where none is given or one is named: a revision has one port,
@@ -354,7 +368,7 @@ mod tests {
             "periodSeconds":2,"timeoutSeconds":3}"#);
         assert_eq!(probe.pace, Pace::Once(Duration::from_secs(3)));
         let Handler::HttpGet(get) = probe.handler else { panic!("expected httpGet") };
-        assert_eq!((get.host.as_str(), get.port), ("127.0.0.1", 8080));
+        assert_eq!((get.host.name(), get.port), ("127.0.0.1", 8080));
         assert_eq!((get.path.as_str(), get.scheme), ("/health?x=1", Scheme::Https));
         assert_eq!(get.headers, [("X-Foo".to_owned(), "bar".to_owned())]);
 
@@ -410,7 +424,7 @@ mod tests {
             let ReadinessSpec::All(probes) = parse(json, reading).unwrap() else {
                 panic!("{json}")
             };
-            let expected = Handler::TcpSocket { host: "127.0.0.1".to_owned(), port: 8080 };
+            let expected = Handler::TcpSocket { host: Host::new("127.0.0.1"), port: 8080 };
             assert_eq!(probes[0].handler, expected, "{json}");
         }
         for json in [
