@@ -129,7 +129,7 @@ fn unreachable_controller(controller: &str, why: impl std::fmt::Display) -> anyh
 /// The credentials for a run on this machine, whatever is set for other controllers.
 fn of_run(presence: &Presence) -> anyhow::Result<Credentials> {
     let secret = Secret::new(&presence.secret, "what the run left for us")?;
-    Ok(Credentials { secret: Some(secret), certificates: None })
+    Ok(Credentials { secret: Some(secret.into()), certificates: None })
 }
 
 /// The service on this machine to query when no controller was named.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use parking_lot::Mutex;
-use tidegate_trust::{Secret, ServerTls};
+use tidegate_trust::{ServerTls, SharedSecret};
 use tonic::Status;
 
 use crate::metrics::Metrics;
@@ -21,7 +21,7 @@ const REFUSAL_LOG_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Access {
     /// The secret to present. With `None` every client that reaches the port is admitted.
-    pub secret: Option<Secret>,
+    pub secret: Option<SharedSecret>,
     /// TLS, with or without client certificates; `None` is plaintext.
     pub tls: Option<Arc<ServerTls>>,
     /// Which addresses instances of others may claim.
@@ -47,8 +47,8 @@ impl Access {
 
     /// Admits every client that presents `secret`.
     #[must_use]
-    pub fn by_secret(secret: Secret) -> Self {
-        Self { secret: Some(secret), ..Self::anonymous() }
+    pub fn by_secret(secret: impl Into<SharedSecret>) -> Self {
+        Self { secret: Some(secret.into()), ..Self::anonymous() }
     }
 }
 
@@ -87,15 +87,20 @@ impl Addresses {
 /// Admits the calls that present the secret.
 #[derive(Debug, Clone)]
 pub(crate) struct Gatekeeper {
-    secret: Option<Secret>,
+    secret: Option<SharedSecret>,
     refusals: Arc<Mutex<RefusalLog>>,
     metrics: Metrics,
 }
 
 impl Gatekeeper {
     /// Refused calls are counted in `metrics`.
-    pub(crate) fn new(secret: Option<Secret>, metrics: Metrics) -> Self {
+    pub(crate) fn new(secret: Option<SharedSecret>, metrics: Metrics) -> Self {
         Self { secret, refusals: Arc::default(), metrics }
+    }
+
+    /// The secret to be [watched](SharedSecret::watch), if there is one.
+    pub(crate) fn secret(&self) -> Option<&SharedSecret> {
+        self.secret.as_ref()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -110,7 +115,7 @@ impl Gatekeeper {
     ) -> Result<(), Status> {
         let Some(secret) = &self.secret else { return Ok(()) };
         let refusal = match authorization(headers) {
-            Some(shown) if secret.is_shown_by(shown) => return Ok(()),
+            Some(shown) if secret.is_shown_by(shown, Instant::now()) => return Ok(()),
             Some(_) => "the secret that was shown is not this controller's",
             None => "no secret was shown",
         };
@@ -157,6 +162,8 @@ impl RefusalLog {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_trust::Secret;
+
     use super::*;
 
     #[test]
@@ -190,7 +197,7 @@ mod tests {
     #[test]
     fn only_the_secret_lets_pass_and_two_are_none() {
         let secret = Secret::new("0123456789abcdef", "test").expect("valid");
-        let gatekeeper = Gatekeeper::new(Some(secret), Metrics::default());
+        let gatekeeper = Gatekeeper::new(Some(secret.into()), Metrics::default());
         let shown = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {

@@ -150,9 +150,12 @@ impl SessionLoop {
     /// Connects, sends its hello, learns how much history is wanted and sends it.
     async fn open(&self) -> Result<Session, Loss> {
         let late = |_| Loss::gone("it does not answer");
-        let connecting = transport::connect(&self.config.controller);
-        let connection = timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)?;
-        let connection = connection?;
+        let controller = &self.config.controller;
+        let connecting = timeout(CONNECT_TIMEOUT, transport::connect(controller)).await;
+        let connection = connecting.map_err(|elapsed| match controller.looking_up() {
+            Some(pending) => Loss::gone(pending),
+            None => late(elapsed),
+        })??;
         let origin = self.config.controller.origin();
         let mut client = StatsServiceClient::with_origin(connection, origin);
         let (outbox, requests) = mpsc::channel(OUTBOX);

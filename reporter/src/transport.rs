@@ -14,9 +14,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
-use tidegate_trust::{ClientTls, Credentials, TlsMismatch};
+use tidegate_dial::{Host, Pending};
+use tidegate_trust::{ClientTls, Credentials, SharedSecret, TlsMismatch};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 use tonic::body::Body;
@@ -36,8 +36,10 @@ const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 #[derive(Debug, Clone)]
 pub struct Target {
     authority: String,
+    host: Host,
+    port: u16,
     origin: Uri,
-    bearer: Option<HeaderValue>,
+    secret: Option<SharedSecret>,
     tls: Option<(Arc<ClientTls>, ServerName<'static>)>,
 }
 
@@ -68,11 +70,11 @@ impl Target {
         if host.is_empty() {
             return Err(refuse("it has no host"));
         }
-        match origin.port_u16() {
+        let port = match origin.port_u16() {
             None => return Err(refuse("it has no port")),
             Some(0) => return Err(refuse("port 0 cannot be connected to")),
-            Some(_) => {}
-        }
+            Some(port) => port,
+        };
         let tls = match secure {
             false => None,
             true => {
@@ -83,8 +85,15 @@ impl Target {
                 Some((Arc::new(certificates.load()?), name))
             }
         };
-        let bearer = credentials.secret.as_ref().map(|secret| secret.bearer().clone());
-        Ok(Self { authority: bare.to_owned(), origin, bearer, tls })
+        let secret = credentials.secret.clone();
+        let host = Host::new(host);
+        Ok(Self { authority: bare.to_owned(), host, port, origin, secret, tls })
+    }
+
+    /// The lookup of its name that has not ended yet, if any: why a connection takes long.
+    #[must_use]
+    pub fn looking_up(&self) -> Option<Pending> {
+        self.host.pending()
     }
 
     /// Where it listens, `host:port`, as messages name it.
@@ -135,7 +144,7 @@ impl ConnectError {
 /// When the connection cannot be made, or the two ends do not fit. Cancel safe: dropping the future
 /// drops the connection.
 pub async fn connect(target: &Target) -> Result<Connection, ConnectError> {
-    let tcp = TcpStream::connect(&target.authority).await?;
+    let tcp = target.host.connect(target.port).await?;
     // Reports are small and a wake-up must not wait for an acknowledgement of the one before.
     tcp.set_nodelay(true)?;
     let sender = match &target.tls {
@@ -154,7 +163,11 @@ pub async fn connect(target: &Target) -> Result<Connection, ConnectError> {
             }
         }
     };
-    Ok(Connection { sender, bearer: target.bearer.clone() })
+    let bearer = match &target.secret {
+        Some(secret) => Some(secret.renewed().await.bearer().clone()),
+        None => None,
+    };
+    Ok(Connection { sender, bearer })
 }
 
 /// Begins HTTP/2 and waits for the first byte of the peer, so that a peer that is no controller, or

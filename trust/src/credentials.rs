@@ -1,11 +1,12 @@
 //! What a client presents to a controller, and where it is configured.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::certificates::{
     AUTHORITY_VARIABLE, CERTIFICATE_VARIABLE, ClientCertificates, KEY_VARIABLE,
 };
-use crate::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE, Secret, SecretError};
+use crate::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE, SecretError};
+use crate::shared_secret::SharedSecret;
 
 /// Every variable that configures credentials. None may reach a process that is not Tidegate's.
 pub const VARIABLES: [&str; 5] =
@@ -15,7 +16,7 @@ pub const VARIABLES: [&str; 5] =
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     /// The shared secret.
-    pub secret: Option<Secret>,
+    pub secret: Option<SharedSecret>,
     /// Certificates; with `None`, TLS is used only for an address that begins with `https://`.
     pub certificates: Option<ClientCertificates>,
 }
@@ -45,8 +46,7 @@ impl Credentials {
         let value = |key| variable(key).filter(|value| !value.is_empty());
         let path = |key| value(key).map(PathBuf::from);
         let file = path(SECRET_FILE_VARIABLE);
-        let secret =
-            Secret::configured(file.as_deref().map(Path::new), value(SECRET_VARIABLE).as_deref())?;
+        let secret = SharedSecret::configured(file.as_deref(), value(SECRET_VARIABLE).as_deref())?;
         let identity = match (path(CERTIFICATE_VARIABLE), path(KEY_VARIABLE)) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,

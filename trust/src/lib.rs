@@ -7,9 +7,10 @@
 //! It must never print a secret or a key, compare a secret in a time that depends on it, or open a
 //! connection.
 //!
-//! Modules in reading order: [`secret`] is what is shared, [`certificates`] names the files of both
-//! ends, [`pem`] reads them, [`renewed`] reads them anew when they change, [`tls`] is how both ends
-//! use them, [`handshake`] explains why two ends do not fit, [`credentials`] is what a client
+//! Modules in reading order: [`secret`] is what is shared, [`shared_secret`] where it comes from and
+//! how it is replaced, [`certificates`] names the files of both ends, [`pem`] reads them,
+//! [`renewed`] reads files anew when they change, [`tls`] is how both ends use certificates,
+//! [`handshake`] explains why two ends do not fit, [`credentials`] is what a client
 //! presents to a controller.
 
 pub mod certificates;
@@ -18,6 +19,7 @@ pub mod handshake;
 pub mod pem;
 pub mod renewed;
 pub mod secret;
+pub mod shared_secret;
 pub mod tls;
 
 pub use certificates::{ClientCertificates, ServerCertificates};
@@ -26,4 +28,5 @@ pub use handshake::TlsMismatch;
 pub use pem::TlsError;
 pub use renewed::Renewed;
 pub use secret::{Secret, SecretError};
+pub use shared_secret::SharedSecret;
 pub use tls::{ClientTls, ServerTls};

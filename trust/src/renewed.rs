@@ -1,32 +1,35 @@
-//! A value built from files, rebuilt when their content changes: certificates are renewed while the
-//! process that presents them runs.
+//! A value built from files, rebuilt when their content changes: certificates and secrets are
+//! renewed while the process that presents them runs.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::pem::{PemFile, TlsError};
 
 /// A value built from files. The last good one holds until the files build another: files
 /// that cannot be used change nothing.
 pub struct Renewed<T> {
+    /// What the files hold, for the log.
+    what: &'static str,
     paths: Vec<PathBuf>,
-    make: Box<Make<T>>,
-    held: RwLock<Held<T>>,
+    value: RwLock<Arc<T>>,
+    /// Locked while the files are read.
+    watcher: Mutex<Watcher<T>>,
 }
 
-/// Reads the files and, if they differ from those given, builds the value.
-type Make<T> = dyn Fn(&[PemFile]) -> Result<Option<(Arc<[PemFile]>, T)>, TlsError> + Send + Sync;
-
-struct Held<T> {
-    files: Arc<[PemFile]>,
-    value: Arc<T>,
+struct Watcher<T> {
+    look: Box<Look<T>>,
     /// The last logged problem of files that cannot be used.
     told: Option<String>,
 }
+
+/// Reads the files and, if they differ from those of the last look, builds the value; or says why
+/// that cannot be.
+type Look<T> = dyn FnMut() -> Result<Option<T>, String> + Send;
 
 /// What a look at the files led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,59 +51,60 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         paths: [PathBuf; COUNT],
         make: impl Fn(&[PemFile; COUNT]) -> Result<T, TlsError> + Send + Sync + 'static,
     ) -> Result<Self, TlsError> {
-        let files = read(&paths)?;
-        let value = Arc::new(make(&files)?);
-        let held = RwLock::new(Held { files: Arc::new(files), value, told: None });
+        let mut seen = read(&paths)?;
+        let value = make(&seen)?;
         let named = paths.to_vec();
-        let make = move |held: &[PemFile]| {
-            let files = read(&paths)?;
-            if held == files {
+        let look = move || {
+            let files = read(&paths).map_err(|error| error.to_string())?;
+            if seen == files {
                 return Ok(None);
             }
-            let value = make(&files)?;
-            let files: Arc<[PemFile]> = Arc::new(files);
-            Ok(Some((files, value)))
+            let value = make(&files).map_err(|error| error.to_string())?;
+            seen = files;
+            Ok(Some(value))
         };
-        Ok(Self { paths: named, make: Box::new(make), held })
+        Ok(Self::watching("certificates", named, value, look))
+    }
+
+    /// A value that `look` builds anew. It returns nothing while the files at `paths` are what they
+    /// were, and why when they cannot be used.
+    pub(crate) fn watching(
+        what: &'static str,
+        paths: Vec<PathBuf>,
+        value: T,
+        look: impl FnMut() -> Result<Option<T>, String> + Send + 'static,
+    ) -> Self {
+        let watcher = Watcher { look: Box::new(look), told: None };
+        Self { what, paths, value: RwLock::new(Arc::new(value)), watcher: Mutex::new(watcher) }
     }
 
     /// The value in force.
     #[must_use]
     pub fn current(&self) -> Arc<T> {
-        Arc::clone(&self.held.read().value)
+        Arc::clone(&self.value.read())
     }
 
     /// Looks at the files and takes over what changed; a change is logged once, and so is what
     /// cannot be used. Reads files: blocks.
     pub fn renew(&self) -> Renewal {
-        match self.look() {
-            Ok(Renewal::Replaced) => {
-                tracing::info!(files = ?self.paths, "certificates were replaced");
+        let what = self.what;
+        let watcher = &mut *self.watcher.lock();
+        match (watcher.look)() {
+            Ok(made) => {
+                watcher.told = None;
+                let Some(value) = made else { return Renewal::Unchanged };
+                *self.value.write() = Arc::new(value);
+                tracing::info!(files = ?self.paths, "{what} were replaced");
                 Renewal::Replaced
             }
-            Ok(renewal) => renewal,
-            Err(error) => {
-                let why = error.to_string();
-                let told = &mut self.held.write().told;
-                if told.as_ref() != Some(&why) {
-                    tracing::warn!("new certificates cannot be used, the old ones stay: {why}");
-                    *told = Some(why);
+            Err(why) => {
+                if watcher.told.as_ref() != Some(&why) {
+                    tracing::warn!("new {what} cannot be used, the old ones stay: {why}");
+                    watcher.told = Some(why);
                 }
                 Renewal::Kept
             }
         }
-    }
-
-    fn look(&self) -> Result<Renewal, TlsError> {
-        let held = Arc::clone(&self.held.read().files);
-        let made = (self.make)(&held)?;
-        let mut held = self.held.write();
-        let Some((files, value)) = made else {
-            held.told = None;
-            return Ok(Renewal::Unchanged);
-        };
-        *held = Held { files, value: Arc::new(value), told: None };
-        Ok(Renewal::Replaced)
     }
 
     /// Looks at the files now, on a thread that may block, and returns what is then

@@ -104,21 +104,6 @@ impl Secret {
         Self::new(&text, &format!("the secret file {}", path.display()))
     }
 
-    /// The secret that a file or a variable holds; the file wins. An empty variable is absent.
-    ///
-    /// # Errors
-    /// As [`Secret::read`] and [`Secret::new`].
-    pub fn configured(
-        file: Option<&Path>,
-        variable: Option<&str>,
-    ) -> Result<Option<Self>, SecretError> {
-        match (file, variable.filter(|text| !text.is_empty())) {
-            (Some(path), _) => Self::read(path).map(Some),
-            (None, Some(text)) => Self::new(text, SECRET_VARIABLE).map(Some),
-            (None, None) => Ok(None),
-        }
-    }
-
     /// A new secret of 256 random bits.
     ///
     /// # Errors
@@ -217,17 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_wins_and_what_is_empty_is_absent() {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), "of-the-file-0123456789\n").expect("writable");
-        let both = Secret::configured(Some(file.path()), Some("of-the-variable-0123"));
-        let both = both.expect("valid").expect("there is one");
-        assert_eq!(both.reveal(), "of-the-file-0123456789");
-        assert!(Secret::configured(None, Some("")).expect("valid").is_none());
-        assert!(Secret::configured(None, None).expect("valid").is_none());
-        std::fs::write(file.path(), "\n").expect("writable");
-        let empty = Secret::configured(Some(file.path()), None).expect_err("it is empty");
-        assert!(empty.to_string().contains("0 characters"), "{empty}");
+    fn what_cannot_be_read_is_named() {
         let missing = Secret::read(Path::new("/no/such/file")).expect_err("it is missing");
         assert!(missing.to_string().contains("/no/such/file"), "{missing}");
         let endless = Secret::read(Path::new("/dev/zero")).expect_err("it is no secret");

@@ -23,7 +23,7 @@ use tidegate_local::settings::sort_settings;
 use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
 use tidegate_telemetry::{Family, Registry};
 use tidegate_trust::secret::SECRET_FILE_VARIABLE;
-use tidegate_trust::{Secret, ServerCertificates};
+use tidegate_trust::{ServerCertificates, SharedSecret};
 use tidegate_words::{did_you_mean, excerpt};
 use tokio::net::TcpListener;
 
@@ -192,7 +192,8 @@ impl Subject for Observed {
 
 /// The access rules that the flags make.
 fn access(args: &Args) -> anyhow::Result<Access> {
-    let secret = Secret::configured(args.secret_file.as_deref(), secret_variable().as_deref())?;
+    let secret =
+        SharedSecret::configured(args.secret_file.as_deref(), secret_variable().as_deref())?;
     let tls = match (&args.tls_cert, &args.tls_key) {
         (Some(certificate), Some(key)) => {
             let (certificate, key) = (certificate.clone(), key.clone());

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod process;
+mod secrets;
 mod tls;
 
 use std::io::Write;

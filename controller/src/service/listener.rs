@@ -46,8 +46,8 @@ const ACCEPTED_DEPTH: usize = 64;
 /// How long accepting pauses when the system has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often certificates are looked at anew: soon enough for any that is renewed before it ends,
-/// rarely enough that reading three small files costs nothing.
+/// How often certificates and the secret are looked at anew: soon enough for any that is renewed
+/// before it ends, rarely enough that reading four small files costs nothing.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
 /// Connections as they come, and the work of accepting them: it ends with the stream, and when it
@@ -59,6 +59,7 @@ pub(crate) fn connections(
 ) -> (ReceiverStream<io::Result<Connection>>, impl Future<Output = ()>) {
     let (accepted, stream) = mpsc::channel(ACCEPTED_DEPTH);
     let renewals = tls.as_ref().map(|tls| tls.renewals());
+    let secret = gatekeeper.secret().cloned();
     let accepting = accept(listener, Acceptor { tls, gatekeeper: gatekeeper.clone(), accepted });
     let working = async move {
         let renewing = async {
@@ -67,9 +68,16 @@ pub(crate) fn connections(
                 None => std::future::pending().await,
             }
         };
+        let renewing_secret = async {
+            match secret {
+                Some(secret) => secret.watch(RENEW_EVERY).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = accepting => {}
             () = renewing => {}
+            () = renewing_secret => {}
         }
     };
     (ReceiverStream::new(stream), working)
