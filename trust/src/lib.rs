@@ -7,11 +7,11 @@
 //! It must never print a secret or a key, compare a secret in a time that depends on it, or open a
 //! connection.
 //!
-//! Modules in reading order: [`secret`] is what is shared, [`shared_secret`] where it comes from and
-//! how it is replaced, [`certificates`] names the files of both ends, [`pem`] reads them,
+//! Modules in reading order: [`secret`] is what is shared, [`shared_secret`] where that comes from
+//! and how it is replaced, [`certificates`] names the files of both ends, [`pem`] reads them,
 //! [`renewed`] reads files anew when they change, [`tls`] is how both ends use certificates,
-//! [`handshake`] explains why two ends do not fit, [`credentials`] is what a client
-//! presents to a controller.
+//! [`handshake`] explains why two ends do not fit, [`credentials`] is what a client presents to a
+//! controller.
 
 pub mod certificates;
 pub mod credentials;
