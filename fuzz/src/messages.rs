@@ -75,7 +75,7 @@ pub fn requests(mut rest: &[u8]) -> Count {
         assert!(!method.is_empty() && !target.is_empty(), "{:?}", shown(head.line));
         let hosts: Vec<&[u8]> = head.all(b"host").collect();
         let [only] = hosts[..] else { panic!("{} hosts", hosts.len()) };
-        assert!(host::is_sound(only), "{:?}", shown(only));
+        assert!(host::is_valid(only), "{:?}", shown(only));
         if method == b"CONNECT" || head.all(b"upgrade").next().is_some() {
             return Count { switched: Switched::Yes, ..count };
         }

@@ -84,10 +84,10 @@ pub fn assert_sound(head: &RequestHead) {
     let has_form = head.target.starts_with(b"/") || is_connect;
     assert!(has_form, "{} {:?}", head.method, head.target);
     if is_connect && !head.target.starts_with(b"/") {
-        assert!(host::is_sound(&head.target), "{:?}", head.target);
+        assert!(host::is_valid(&head.target), "{:?}", head.target);
     }
     if let Some(host) = &head.host {
-        assert!(host::is_sound(host.as_bytes()), "{host:?}");
+        assert!(host::is_valid(host.as_bytes()), "{host:?}");
     }
     assert!(head.host.is_some() || head.version != Version::HTTP_2, "no host");
     let mut bytes = head.target.len();

@@ -28,7 +28,7 @@ impl Handler for Plain {
             && !exchange.has_responded()
         {
             let reply = Reply::error(error.status(), error.to_string());
-            // A client that has gone needs no answer.
+            // This fails only when the client has gone.
             let _ = exchange.respond(reply).await;
         }
     }

@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use bytes::BytesMut;
 use http::HeaderMap;
 
-/// The size of a read buffer: a request head with cookies fits, ten thousand of them do not hurt.
+/// The size of a read buffer, in bytes: a request head with cookies fits, and ten thousand of them
+/// fit in memory.
 pub(crate) const BUFFER_BYTES: usize = 8 * 1024;
 
 /// Buffers of this size take over while a long body streams: fewer system calls per byte, and
@@ -16,7 +17,7 @@ pub(crate) const STREAM_BUFFER_BYTES: usize = 64 * 1024;
 /// the event loop.
 const KEPT_MAX: usize = 64;
 
-/// Header maps that grew beyond this many fields are let go.
+/// Header maps that grew beyond this many fields are dropped.
 const KEPT_FIELDS_MAX: usize = 64;
 
 thread_local! {
@@ -30,10 +31,10 @@ pub(crate) fn take_input() -> BytesMut {
     INPUTS.with_borrow_mut(Vec::pop).unwrap_or_else(|| BytesMut::with_capacity(BUFFER_BYTES))
 }
 
-/// Gives a read buffer back. Large ones, and ones that something still looks into, are let go.
+/// Gives a read buffer back. Large ones, and ones that are still referenced, are dropped.
 pub(crate) fn keep_input(mut buffer: BytesMut) {
     buffer.clear();
-    // Reclaims the front that was split off, if nobody holds it any more.
+    // Reclaims the front that was split off, unless it is still referenced.
     if buffer.try_reclaim(BUFFER_BYTES) && buffer.capacity() <= 2 * BUFFER_BYTES {
         keep(&INPUTS, buffer);
     }

@@ -1,4 +1,4 @@
-//! Saying goodbye: every connection learns that the listener is about to go.
+//! Shutdown: tells every connection that the listener is about to close.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -8,13 +8,13 @@ use parking_lot::Mutex;
 use slab::Slab;
 use tokio::sync::Notify;
 
-/// How far a shutdown has come.
+/// The phases of a shutdown, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Phase {
     /// No shutdown.
     Serving = 0,
-    /// New connections and requests are still served, but every answer carries
+    /// New connections and requests are still served, but every response carries
     /// `Connection: close` and every HTTP/2 connection has had its GOAWAY.
     Draining = 1,
     /// Idle connections are closed; requests in flight run to their end.
@@ -24,11 +24,11 @@ pub enum Phase {
 /// The shared state of a shutdown. Cloning gives another handle to the same state.
 #[derive(Clone, Default)]
 pub struct Drain {
-    shared: Arc<Shared>,
+    shared: Arc<DrainState>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct DrainState {
     phase: AtomicU8,
     connections: AtomicUsize,
     empty: Notify,
@@ -51,7 +51,8 @@ impl Drain {
     }
 
     /// Moves to `phase` and wakes every connection. Going back from [`Phase::Draining`] to
-    /// [`Phase::Serving`] is allowed: connections that were already told to close stay told.
+    /// [`Phase::Serving`] is allowed: connections whose response already carried
+    /// `Connection: close` still close.
     pub fn set_phase(&self, phase: Phase) {
         self.shared.phase.store(phase as u8, Ordering::Release);
         for (_, waker) in self.shared.wakers.lock().iter() {
@@ -75,21 +76,21 @@ impl Drain {
         }
     }
 
-    /// Counts one connection in for as long as the returned value lives.
+    /// Counts one connection as open for as long as the returned value lives.
     pub(crate) fn enter(&self) -> DrainToken {
         self.shared.connections.fetch_add(1, Ordering::AcqRel);
         DrainToken { drain: self.clone(), registered: None }
     }
 }
 
-/// One open connection's place in a [`Drain`].
+/// One open connection, as its [`Drain`] counts it.
 pub(crate) struct DrainToken {
     drain: Drain,
     registered: Option<(usize, Waker)>,
 }
 
 impl DrainToken {
-    /// The phase now; the task of `cx` is woken when it changes. A connection asks on every
+    /// The phase now; the task of `cx` is woken when it changes. A connection calls it on every
     /// poll, so the common case is one atomic load and one comparison of wakers.
     pub(crate) fn poll_phase(&mut self, cx: &Context<'_>) -> Phase {
         match &mut self.registered {
@@ -106,7 +107,7 @@ impl DrainToken {
                 self.registered = Some((key, waker));
             }
         }
-        // Read after registering: a change in between would otherwise go unnoticed.
+        // Read after the waker is registered: a change in between would otherwise be missed.
         self.drain.phase()
     }
 

@@ -1,4 +1,4 @@
-//! What can go wrong in an exchange, and what the client is told.
+//! The failures of an exchange, and the status that the client gets for each.
 
 use std::error::Error;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::memory::{self, OverBudget};
 /// Which time limit ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timeout {
-    /// The answer did not begin in time.
+    /// The response did not begin in time.
     ResponseStart,
     /// No byte moved in either direction for too long.
     Idle,
@@ -22,7 +22,7 @@ pub enum Timeout {
 /// Why waiting on behalf of a client ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Interrupted {
-    /// The client hung up; nobody is left to answer.
+    /// The client hung up: no response can be sent.
     #[error("client disconnected")]
     ClientGone,
     /// A time limit ran out.
@@ -42,7 +42,7 @@ pub enum ForwardError {
         network: &'static str,
         /// The address that was dialled.
         address: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Every attempt to connect timed out. Nothing was sent.
@@ -53,22 +53,22 @@ pub enum ForwardError {
         /// How long all attempts took, in milliseconds.
         waited_ms: u64,
     },
-    /// The upstream closed its connection without an answer.
+    /// The upstream closed its connection without a response.
     #[error("EOF")]
     Closed,
-    /// The upstream closed its connection in the middle of an answer's body.
+    /// The upstream closed its connection in the middle of a response's body.
     #[error("unexpected EOF")]
     Truncated,
     /// The connection to the upstream broke.
     #[error("{0}")]
     Io(#[source] io::Error),
-    /// The upstream's answer is not HTTP.
+    /// The upstream's response is not HTTP.
     #[error("net/http: HTTP/1.x transport connection broken: {0}")]
     Malformed(String),
-    /// The body of the upstream's answer is not what its head promised.
+    /// The body of the upstream's response is not what its head declares.
     #[error("malformed response body: {0}")]
     ResponseBody(&'static str),
-    /// The upstream switched to a protocol nobody asked for.
+    /// The upstream switched to a protocol that the client did not request.
     #[error(
         "backend tried to switch protocol {:?} when {:?} was requested",
         .got,
@@ -77,18 +77,18 @@ pub enum ForwardError {
     SwitchedProtocol {
         /// What the upstream switched to.
         got: String,
-        /// What the client asked for; empty when it asked for nothing.
+        /// What the client requested; empty when it requested no switch.
         wanted: String,
     },
-    /// The upstream is a proxy, and its answer an error of its own that is not passed on.
+    /// The upstream is a proxy, and its response an error of its own that is not forwarded.
     #[error("the proxy upstream answered {status}: {reason}")]
     Declined {
-        /// What it answered.
+        /// The status of that response.
         status: StatusCode,
-        /// Why, in the header that marks such answers.
+        /// The cause, from the header that marks such responses.
         reason: String,
     },
-    /// The HTTP/2 conversation with the upstream failed.
+    /// The HTTP/2 stream or connection to the upstream failed.
     #[error("http2: {0}")]
     Http2(#[source] Box<dyn Error + Send + Sync>),
     /// A time limit ran out.
@@ -97,19 +97,19 @@ pub enum ForwardError {
     /// The client hung up, or its connection broke.
     #[error("client disconnected")]
     ClientGone,
-    /// The upstream sent more informational answers than are passed on for one request.
+    /// The upstream sent more informational responses than are forwarded for one request.
     #[error("too many informational answers")]
     TooManyInformational,
-    /// There is no room in the memory budget for the request or for its answer's head.
+    /// There is no room in the memory budget for the request or for the head of its response.
     #[error("memory budget is used up")]
     OverBudget,
-    /// The client's body is not what its head promised.
+    /// The client's body is not what its head declares.
     #[error("malformed request body: {0}")]
     RequestBody(&'static str),
 }
 
 impl ForwardError {
-    /// The status a client that has not been answered yet should get.
+    /// The status for the client, if no response has begun.
     pub fn status(&self) -> StatusCode {
         match self {
             ForwardError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
@@ -120,22 +120,23 @@ impl ForwardError {
         }
     }
 
-    /// Whether the failure was not the upstream's: if it had the request, it may still work at it.
-    pub(crate) fn leaves_work(&self) -> bool {
+    /// Whether the failure was not the upstream's: if it has the request, it may still be working
+    /// on it.
+    pub(crate) fn leaves_work_running(&self) -> bool {
         matches!(
             self,
             ForwardError::ClientGone | ForwardError::TimedOut(_) | ForwardError::RequestBody(_)
         )
     }
 
-    /// The request or its answer is refused for want of memory, which is counted.
+    /// The request or its response is refused for lack of memory; counts the refusal.
     pub(crate) fn refused(_: OverBudget) -> ForwardError {
         memory::count_refusal();
         ForwardError::OverBudget
     }
 
-    /// Whether it is certain that the upstream saw nothing of the request, so that it may be
-    /// sent elsewhere whatever its method.
+    /// Whether no byte of the request can have reached the upstream, so that it may be sent
+    /// elsewhere, whatever its method.
     pub fn is_unsent(&self) -> bool {
         matches!(self, ForwardError::Connect { .. } | ForwardError::ConnectTimedOut { .. })
     }
@@ -150,7 +151,7 @@ impl From<Interrupted> for ForwardError {
     }
 }
 
-/// The system's words for an error, in lower case and without Rust's error number, as C's
+/// The system's text for an error, in lower case and without Rust's error number, as C's
 /// `strerror` and Go give them.
 fn errno_text(error: &io::Error) -> impl fmt::Display + use<> {
     let text = error.to_string();
@@ -163,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_http2_library_said_is_kept_as_the_source() {
+    fn the_http2_librarys_error_is_kept_as_the_source() {
         let error = ForwardError::Http2(h2::Error::from(h2::Reason::REFUSED_STREAM).into());
         let source = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
         assert_eq!(source.and_then(h2::Error::reason), Some(h2::Reason::REFUSED_STREAM));

@@ -1,4 +1,4 @@
-//! One exchange: a request whose head has arrived, and the answer it is owed.
+//! One exchange: a request whose head has arrived, and its response.
 //!
 //! A handler reads and rewrites the head, may [`hold`](Exchange::hold) the client while it
 //! decides, and then either [`respond`](Exchange::respond)s itself or
@@ -33,31 +33,31 @@ use crate::timer::{Deadlines, LazyTimer, TimeLimits};
 use crate::trailers::PlatformFields;
 use client::Client;
 
-/// A request and everything needed to answer it.
+/// A request and everything needed to respond to it.
 pub struct Exchange {
     head: RequestHead,
     peer: Option<SocketAddr>,
     started: Instant,
     client: Client,
-    alarm: LazyTimer,
+    timer: LazyTimer,
     report: ExchangeReport,
     response: ResponseState,
-    /// What its heads hold in memory.
+    /// The charge for the memory of its heads.
     charge: Charge,
-    /// An answer with this header is a proxy's own and not passed on.
+    /// A response with this header is a proxy's own error and not forwarded.
     declined: Option<HeaderName>,
     platform_fields: PlatformFields,
 }
 
-/// What has become of the answer so far. Complete once [`Exchange::forward`] or
+/// The state and counts of the response so far. Complete once [`Exchange::forward`] or
 /// [`Exchange::respond`] has returned.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ExchangeReport {
-    /// The status the client was given, if it was given any.
+    /// The status that was sent to the client, if one was.
     pub status: Option<StatusCode>,
-    /// Bytes of the request's body that were passed on.
+    /// Bytes of the request's body that were forwarded.
     pub request_bytes: u64,
-    /// Bytes of the answer's body that were passed on. After an upgrade, bytes of the tunnel.
+    /// Bytes of the response's body that were forwarded. After an upgrade, bytes of the tunnel.
     pub response_bytes: u64,
     /// How long the connection to the upstream took to make, where one was made.
     pub connect: Option<Duration>,
@@ -66,15 +66,15 @@ pub struct ExchangeReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ResponseState {
     /// Nothing final has been sent.
-    Owed,
-    /// The head is out, the body is not.
+    NotBegun,
+    /// The head is written, the body is not.
     Begun,
-    /// All of it is out, or at least gathered.
+    /// All of it is written, or in the write buffer.
     Complete,
-    /// It was cut short; the client can see that.
+    /// It was cut short, in a way that the client can detect.
     Aborted,
-    /// Nothing was sent, and nobody is left to send it to.
-    Unwanted,
+    /// Nothing was sent, and the client has gone.
+    ClientGone,
 }
 
 impl Exchange {
@@ -82,7 +82,7 @@ impl Exchange {
         head: RequestHead,
         peer: Option<SocketAddr>,
         client: Client,
-        alarm: LazyTimer,
+        timer: LazyTimer,
         charge: Charge,
         platform_fields: PlatformFields,
     ) -> Exchange {
@@ -91,9 +91,9 @@ impl Exchange {
             peer,
             started: Instant::now(),
             client,
-            alarm,
+            timer,
             report: ExchangeReport::default(),
-            response: ResponseState::Owed,
+            response: ResponseState::NotBegun,
             charge,
             declined: None,
             platform_fields,
@@ -110,9 +110,9 @@ impl Exchange {
         &mut self.head
     }
 
-    /// Has errors that a proxy upstream makes up, and marks with this header, not passed on:
-    /// forwarding then fails with [`ForwardError::Declined`], so that whoever forwards tells the
-    /// client and counts them. Only answers of 429 and 5xx are looked at.
+    /// Declines errors that a proxy upstream creates itself and tags with this header: they are not
+    /// forwarded; [`Exchange::forward`] fails with [`ForwardError::Declined`], and the caller
+    /// reports and counts them. Only responses of 429 and 5xx are inspected.
     ///
     /// [`ForwardError::Declined`]: crate::ForwardError::Declined
     pub fn decline_marked(&mut self, marker: HeaderName) {
@@ -129,20 +129,21 @@ impl Exchange {
         self.started
     }
 
-    /// What has become of the answer so far.
+    /// The state and counts of the response so far.
     pub fn report(&self) -> &ExchangeReport {
         &self.report
     }
 
     /// Whether a final status has been sent, so that nothing else can be.
     pub fn has_responded(&self) -> bool {
-        !matches!(self.response, ResponseState::Owed | ResponseState::Unwanted)
+        !matches!(self.response, ResponseState::NotBegun | ResponseState::ClientGone)
     }
 
-    /// Runs `future` for as long as the client is there and the limits allow: this is how a
-    /// request waits in line.
+    /// Runs `future` for as long as the client is connected and the limits allow: this is how a
+    /// request waits in a queue.
     ///
     /// # Errors
+    ///
     /// When the client hangs up or a limit runs out first; `future` is dropped then.
     ///
     /// Cancel safe if `future` is.
@@ -158,18 +159,18 @@ impl Exchange {
                 return Poll::Ready(Ok(output));
             }
             if self.client.poll_gone(cx).is_ready() {
-                self.response = ResponseState::Unwanted;
+                self.response = ResponseState::ClientGone;
                 return Poll::Ready(Err(Interrupted::ClientGone));
             }
-            let expired = self.alarm.poll_deadlines(cx, &deadlines);
+            let expired = self.timer.poll_deadlines(cx, &deadlines);
             expired.map(|timeout| Err(Interrupted::TimedOut(timeout)))
         })
         .await
     }
 
-    /// The client has gone or its answer was cut short: nothing more can be said.
+    /// The client has gone or its response was cut short: nothing more can be sent.
     pub(crate) fn is_abandoned(&self) -> bool {
-        matches!(self.response, ResponseState::Aborted | ResponseState::Unwanted)
+        matches!(self.response, ResponseState::Aborted | ResponseState::ClientGone)
     }
 
     /// No other request may follow on this connection.
@@ -180,6 +181,6 @@ impl Exchange {
     /// Takes the exchange apart when its handler has returned.
     pub(crate) fn into_client(self) -> (Client, LazyTimer, bool) {
         buffers::keep_map(self.head.headers);
-        (self.client, self.alarm, self.response == ResponseState::Complete)
+        (self.client, self.timer, self.response == ResponseState::Complete)
     }
 }

@@ -1,4 +1,4 @@
-//! The fields that tell an app who its client was: `X-Forwarded-For` and `Forwarded`.
+//! The fields that give an app its client's address: `X-Forwarded-For` and `Forwarded`.
 //!
 //! Pure functions over a header map, with the semantics of Go's reverse proxy and of Knative's
 //! shim in front of it.
@@ -11,9 +11,9 @@ use http::header::{FORWARDED, HeaderName, HeaderValue};
 
 use crate::host;
 
-/// `X-Forwarded-For`: every client and proxy so far.
+/// `X-Forwarded-For`: the addresses of the client and of every proxy so far.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// `X-Forwarded-Host`: the host the first client asked for.
+/// `X-Forwarded-Host`: the host that the first client requested.
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// `X-Forwarded-Proto`: the scheme the first client used.
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -33,7 +33,7 @@ pub fn add_forwarded(headers: &mut HeaderMap) {
     let nodes = headers.get(&X_FORWARDED_FOR).filter(|value| !is_empty(value));
     let host = headers.get(&X_FORWARDED_HOST).filter(|host| {
         // A name may hold a semicolon, but then it would end the parameter here.
-        host::is_sound(host.as_bytes()) && is_plain(host.as_bytes())
+        host::is_valid(host.as_bytes()) && is_plain(host.as_bytes())
     });
     let proto = headers.get(&X_FORWARDED_PROTO).filter(|proto| is_scheme(proto.as_bytes()));
     if nodes.is_none() && host.is_none() && proto.is_none() {
@@ -73,7 +73,7 @@ fn forwarded(nodes: Option<&[u8]>, host: Option<&[u8]>, proto: Option<&[u8]>) ->
     value
 }
 
-/// One `for=`; an IPv6 address is quoted and bracketed, as RFC 7239 asks.
+/// One `for=`; an IPv6 address is quoted and bracketed (RFC 7239, section 6).
 fn node(value: &mut Vec<u8>, address: &[u8]) {
     let address = address.trim_ascii();
     value.extend_from_slice(b"for=");

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 fn map(fields: &[(&HeaderName, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in fields {
-        headers.append(*name, HeaderValue::from_str(value).expect("a sound value"));
+        headers.append(*name, HeaderValue::from_str(value).expect("a valid value"));
     }
     headers
 }
@@ -16,7 +16,7 @@ fn forwarded_of(fields: &[(&HeaderName, &str)]) -> Option<String> {
 }
 
 #[test]
-fn nothing_comes_from_nothing() {
+fn no_field_is_made_from_empty_ones() {
     assert_eq!(forwarded_of(&[]), None);
     assert_eq!(forwarded_of(&[(&X_FORWARDED_FOR, "")]), None);
 }
@@ -40,9 +40,9 @@ fn nodes_host_and_proto_are_put_in_order() {
     }
 }
 
-/// What a client writes into one parameter does not become another one.
+/// A value of one parameter cannot add another parameter.
 #[test]
-fn parameters_are_not_made_up() {
+fn values_cannot_inject_parameters() {
     let (from, host, proto) = (&X_FORWARDED_FOR, &X_FORWARDED_HOST, &X_FORWARDED_PROTO);
     for (fields, expected) in [
         (vec![(host, "a b")], None),
@@ -68,7 +68,7 @@ fn an_existing_field_is_left_alone() {
 }
 
 #[test]
-fn the_peer_joins_the_line_at_its_end() {
+fn the_peer_is_appended_last() {
     let peer = IpAddr::from([10, 0, 0, 7]);
     let mut headers = map(&[]);
     append_forwarded_for(&mut headers, peer);
@@ -84,7 +84,7 @@ fn the_peer_joins_the_line_at_its_end() {
 }
 
 proptest! {
-    /// Whatever clients claim, the fields stay sound and the peer stays last.
+    /// For any fields of a client, the result is valid and the peer is last.
     #[test]
     fn no_claim_breaks_a_field(
         claims in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..4),

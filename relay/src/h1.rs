@@ -1,12 +1,12 @@
-//! HTTP/1: heads, framing, and one buffered connection that speaks both.
+//! HTTP/1: heads, framing, and a buffered connection that reads and writes both.
 //!
 //! Written here because the contract needs what a general library does not offer: informational
-//! answers sent as they come, trailers whatever the client announced, request targets byte for
-//! byte, Go's error texts, and the connection itself back in hand for a tunnel or for HTTP/2.
+//! responses as they arrive, trailers whatever the client announced, request targets byte for byte,
+//! Go's error texts, and the connection itself given back for a tunnel or for HTTP/2.
 //!
 //! Reading order: [`section`] (where lines and sections end), [`fields`] (one field block),
-//! [`request`] and [`response`] (heads),
-//! [`decoder`] and [`encoder`] (bodies), [`connection`] (all of it over a byte stream).
+//! [`request`] and [`response`] (heads), [`decoder`] and [`encoder`] (bodies), [`connection`] (all
+//! of it over a byte stream).
 
 pub(crate) mod connection;
 pub(crate) mod decoder;

@@ -1,11 +1,11 @@
-//! What stands between the HTTP/2 library and its socket.
+//! The filter between the HTTP/2 library and its socket.
 //!
-//! The library decodes whatever it can read, and keeps it until somebody asks. A peer decides how
+//! The library decodes whatever it can read, and keeps it until it is taken. A peer decides how
 //! much that is: 280 bytes may be a head of 1 MiB, and half a head is kept for as long as it likes.
-//! So frames pass through here first. A head is withheld until it is complete, and charged; heads
-//! are handed over in turns, so that one poll decodes no more than a few before each of them is
-//! charged for what it really is; long frames are cut, so that the library's buffers stay small;
-//! and whether something has begun and not ended can be seen, so that a clock can bound it.
+//! So frames pass through this filter. A head is withheld until it is complete, and charged; heads
+//! are passed on in turns, so that one poll decodes only a few before each of them is charged for
+//! its decoded size; long frames are split, so that the library's buffers stay small; and whether a
+//! frame has begun and not ended is visible, so that a clock can bound it.
 //!
 //! The other half of it, [`Watch`], belongs to the task that drives the connection, and to the
 //! streams.
@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 use tokio_util::io::poll_read_buf;
 
 use crate::buffers::{self, BUFFER_BYTES};
-use crate::io::Io;
+use crate::io::{Io, write_through};
 use crate::memory::{self, Charge};
 use block::Block;
 use frame::{
@@ -36,22 +36,23 @@ use frame::{
     PUSH_PROMISE, RESET, SETTINGS, UNKNOWN_FROM,
 };
 use out::Out;
-use watch::Shared;
+use watch::GateState;
 pub(crate) use watch::{StreamEntry, Watch};
 
-/// Frames that are longer reach the library in pieces, or not at all: it holds a whole frame.
+/// Longer frames reach the library in pieces of this size, or not at all: it buffers a whole frame.
 const PIECE_BYTES: usize = 16 * 1024;
-/// A turn ends behind the head that makes it so long, by what was read,
+/// A turn ends behind the head that brings it to this many encoded bytes,
 const TURN_BYTES: usize = 4 * 1024;
-/// or so many.
+/// or to this many heads.
 const TURN_HEADS: u32 = 16;
-/// Streams a peer may open and reset faster than we look, before it is shown the door (the rapid
-/// reset attack).
+/// Streams a peer may open and reset before they are polled, until its connection is ended (the
+/// rapid reset attack).
 const RESETS_MAX: u32 = 50;
-/// The most a byte of an encoded head becomes when it is decoded: one entry of a header map.
+/// The most bytes that one byte of an encoded head takes when it is decoded: one entry of a header
+/// map.
 const EXPANSION: usize = 104;
-/// A connection whose compression table may keep this much of earlier heads is told to go, so that
-/// its client opens another: nothing but its end gives that back.
+/// A connection whose compression table may keep this many bytes of earlier heads gets a GOAWAY, so
+/// that its client opens another: only its end frees them.
 const PINNED_BYTES_MAX: usize = 2 << 20;
 /// The preface of a client.
 const PREFACE_LEN: usize = 24;
@@ -67,7 +68,7 @@ pub(crate) enum Peer {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) peer: Peer,
-    /// The longest frame that we announced we would accept.
+    /// The longest frame that SETTINGS allows the peer.
     pub(crate) frame_max: usize,
     /// The longest head, encoded.
     pub(crate) block_max: usize,
@@ -75,34 +76,34 @@ pub(crate) struct Limits {
     pub(crate) free_trailers: usize,
 }
 
-/// A byte stream that hands frames over as described above.
+/// A byte stream that passes frames on as described above.
 pub(crate) struct FrameGate {
     io: Box<dyn Io>,
     limits: Limits,
-    shared: Arc<Shared>,
-    /// What has been read and not yet judged.
+    shared: Arc<GateState>,
+    /// What has been read and not yet inspected.
     raw: BytesMut,
-    /// What goes to the library before anything else.
+    /// What the library reads next.
     ready: BytesMut,
-    /// So many bytes then pass as they are.
+    /// Then this many bytes are passed on unchanged.
     pass: usize,
     /// Then the rest of a long frame of data.
     split: Option<Split>,
-    /// Then so many bytes are dropped.
+    /// Then this many bytes are dropped.
     skip: usize,
     /// The head that is being withheld.
     block: Option<Block>,
-    /// What the library's compression table may look into for as long as the connection lives.
+    /// The charge for what the library's compression table may reference until the connection ends.
     pinned: Charge,
     turn: Turn,
-    /// Streams that were opened and reset before anyone looked, beyond those that were not.
-    hasty_resets: u32,
-    /// Who waits to learn whether the peer speaks HTTP/2.
+    /// Streams that were opened and reset before they were polled, beyond those that were not.
+    early_resets: u32,
+    /// Resolved with whether the peer speaks HTTP/2, where a task waits for that.
     opening: Option<oneshot::Sender<Opening>>,
 }
 
-/// What a peer opened with. HTTP/2 begins with SETTINGS; an HTTP/1 server begins with words, or
-/// hangs up, and then nobody says anything.
+/// What a peer opened with. HTTP/2 begins with SETTINGS; an HTTP/1 server begins with a status
+/// line, or hangs up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Opening {
     Settings,
@@ -117,7 +118,7 @@ struct Split {
     padding: Option<usize>,
 }
 
-/// What has been handed over since the driving task looked.
+/// What has been passed on since the driving task last polled the library.
 #[derive(Default)]
 struct Turn {
     number: u64,
@@ -130,7 +131,7 @@ struct Turn {
 impl FrameGate {
     /// A gate in front of `io`, from which `front` has been read already.
     pub(crate) fn new(io: Box<dyn Io>, front: BytesMut, limits: Limits) -> (FrameGate, Watch) {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(GateState::default());
         let gate = FrameGate {
             io,
             limits,
@@ -146,19 +147,22 @@ impl FrameGate {
             skip: 0,
             block: None,
             turn: Turn::default(),
-            hasty_resets: 0,
+            early_resets: 0,
             opening: None,
         };
         (gate, Watch::new(shared))
     }
 
-    /// Tells what the peer opens with.
-    pub(crate) fn tell_opening(mut self, to: oneshot::Sender<Opening>) -> FrameGate {
-        self.opening = Some(to);
+    /// Sends what the peer opens with to `sender`.
+    pub(crate) fn notify_opening(mut self, sender: oneshot::Sender<Opening>) -> FrameGate {
+        self.opening = Some(sender);
         self
     }
 
-    /// Moves on by one step. Ready with false at the end of the stream.
+    /// Makes one step. Ready with false at the end of the stream.
+    ///
+    /// The order of the checks is the order of the bytes: what is ready, then what passes
+    /// unchanged, then the rest of a split frame, and only then the next frame is admitted.
     fn poll_step(&mut self, cx: &mut Context<'_>, out: &mut Out<'_, '_>) -> Poll<io::Result<bool>> {
         if !self.ready.is_empty() {
             let length = self.ready.len();
@@ -172,10 +176,11 @@ impl FrameGate {
             return self.poll_pass(cx, out);
         }
         if self.split.is_some() {
-            self.cut();
+            self.next_piece();
             return Poll::Ready(Ok(true));
         }
-        // The task that drives the connection looks at the watch after every poll.
+        // The task that drives the connection reads the watch after every poll.
+        // It wakes this one when it begins the next turn, so no waker is registered here.
         if self.shared.is_stopped() || self.turn_is_over() {
             return Poll::Pending;
         }
@@ -203,7 +208,7 @@ impl FrameGate {
         }
     }
 
-    /// Whether this turn's heads have all been handed over.
+    /// Whether this turn's heads have all been passed on.
     fn turn_is_over(&mut self) -> bool {
         let number = self.shared.turn();
         if number != self.turn.number {
@@ -230,13 +235,13 @@ impl FrameGate {
             return Poll::Pending;
         }
         self.note_progress();
-        // The rest of a long frame need not be copied twice.
+        // The rest of a long frame is read into the library's buffer, which saves a copy.
         let count = ready!(out.poll_read_from(&mut *self.io, cx, self.pass))?;
         self.pass -= count;
         Poll::Ready(Ok(count > 0))
     }
 
-    /// Reads once, unless something can be handed over without.
+    /// Reads once, unless the library already gets something without.
     fn poll_fill(&mut self, cx: &mut Context<'_>, out: &Out<'_, '_>) -> Poll<io::Result<bool>> {
         if out.has_some() {
             return Poll::Pending;
@@ -255,20 +260,23 @@ impl FrameGate {
         Poll::Ready(Ok(ready!(read)? > 0))
     }
 
-    /// Lets the watch see whether something has begun and not ended.
+    /// Updates whether the watch sees a frame that has begun and not ended.
     fn note_progress(&self) {
-        let midway = !self.raw.is_empty()
+        let unfinished = !self.raw.is_empty()
             || self.pass > 0
             || self.skip > 0
             || self.split.is_some()
             || self.block.is_some();
-        self.shared.set_midway(midway);
+        match unfinished {
+            true => self.shared.mark_unfinished(),
+            false => self.shared.mark_finished(),
+        }
     }
 
-    /// Judges the frame whose head is at the front of what was read.
+    /// Inspects the frame whose head is at the front of what was read.
     fn admit(&mut self, frame: Frame) -> Result<(), Reason> {
         if let Some(opening) = self.opening.take() {
-            // Whoever asked may have given up; then nobody needs to know.
+            // The task that waited for it may have been dropped.
             let _ = opening.send(match frame.kind {
                 SETTINGS => Opening::Settings,
                 _ => Opening::Other,
@@ -292,11 +300,11 @@ impl FrameGate {
         match frame.kind {
             HEADERS if frame.flags & END_HEADERS != 0 && whole <= self.raw.len() => {
                 self.pass = whole;
-                self.hand_over(frame.stream, frame.flags, frame.length)?;
+                self.pass_head(frame.stream, frame.flags, frame.length)?;
             }
             HEADERS => self.begin_block(frame)?,
-            // They say nothing, and the library takes a hundred of a connection for an attack,
-            // however long it lives.
+            // Empty frames have no effect, and the library takes a hundred of them on one
+            // connection for an attack, over its whole life.
             DATA if frame.length == 0 && frame.flags & END_STREAM == 0 => self.skip = whole,
             DATA => {
                 self.shared.count_data(frame.length);
@@ -313,19 +321,19 @@ impl FrameGate {
             UNKNOWN_FROM.. => self.skip = whole,
             _ => self.pass = whole,
         }
-        // The library holds whole frames; only heads and bodies are cut into pieces here.
+        // The library buffers whole frames; only heads and bodies are split here.
         match self.pass > FRAME_HEAD_LEN + PIECE_BYTES && frame.kind != HEADERS {
             true => Err(Reason::FRAME_SIZE_ERROR),
             false => Ok(()),
         }
     }
 
-    /// A stream is reset. One that was opened in the same turn has cost us a start and a stop.
+    /// A stream is reset. One that was opened in the same turn cost a start and a stop for nothing.
     fn count_reset(&mut self, stream: u32) -> Result<(), Reason> {
         if self.turn.opened.contains(&stream) {
-            self.hasty_resets += 2;
+            self.early_resets += 2;
         }
-        match self.hasty_resets > RESETS_MAX {
+        match self.early_resets > RESETS_MAX {
             true => Err(Reason::ENHANCE_YOUR_CALM),
             false => Ok(()),
         }
@@ -348,7 +356,7 @@ impl FrameGate {
         Ok(())
     }
 
-    /// Keeps what has come of a head, and hands it over when that is all of it.
+    /// Buffers the bytes of a head, and passes the head on once it is complete.
     fn withhold(&mut self) {
         let Some(block) = &mut self.block else { return };
         let count = block.left.min(self.raw.len());
@@ -372,33 +380,33 @@ impl FrameGate {
             }
             (kind, first_flags) = (CONTINUATION, 0);
         }
-        if let Err(reason) = self.hand_over(stream, flags, length) {
+        if let Err(reason) = self.pass_head(stream, flags, length) {
             self.stop(reason);
         }
     }
 
-    /// A head is about to reach the library.
-    fn hand_over(&mut self, stream: u32, flags: u8, length: usize) -> Result<(), Reason> {
+    /// Counts and charges a head that is about to reach the library.
+    fn pass_head(&mut self, stream: u32, flags: u8, length: usize) -> Result<(), Reason> {
         self.turn.heads += 1;
         self.turn.bytes += length;
         self.turn.opened.push(stream);
-        self.hasty_resets = self.hasty_resets.saturating_sub(1);
-        let calm = |_| Reason::ENHANCE_YOUR_CALM;
+        self.early_resets = self.early_resets.saturating_sub(1);
+        let too_much = |_| Reason::ENHANCE_YOUR_CALM;
         if length > PIECE_BYTES {
-            // One entry of the compression table keeps all of the head that it came in.
-            self.pinned.add(length).map_err(calm)?;
+            // One entry of the compression table keeps the buffer of its whole head alive.
+            self.pinned.add(length).map_err(too_much)?;
             if self.pinned.bytes() > PINNED_BYTES_MAX {
-                self.shared.wear_out();
+                self.shared.retire();
             }
         }
         if flags & END_STREAM != 0 && length > self.limits.free_trailers {
-            self.shared.charge_trailers(stream, length * EXPANSION).map_err(calm)?;
+            self.shared.charge_trailers(stream, length * EXPANSION).map_err(too_much)?;
         }
         Ok(())
     }
 
-    /// Prepares to cut a long frame of data. Padding counts in flow control, and goes with the last
-    /// piece.
+    /// Prepares to split a long DATA frame. Padding counts in flow control, so it goes with the
+    /// last piece.
     fn begin_split(&mut self, frame: Frame) {
         self.raw.advance(FRAME_HEAD_LEN);
         let mut left = frame.length;
@@ -412,7 +420,7 @@ impl FrameGate {
     }
 
     /// Begins the next piece of a long frame.
-    fn cut(&mut self) {
+    fn next_piece(&mut self) {
         let Some(split) = &mut self.split else { return };
         let size = split.left.min(PIECE_BYTES);
         split.left -= size;
@@ -464,31 +472,5 @@ impl AsyncRead for FrameGate {
 }
 
 impl AsyncWrite for FrameGate {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.io).poll_write(cx, data)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.io).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.io).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
+    write_through!(io);
 }

@@ -1,5 +1,5 @@
-//! The two halves of an HTTP/2 stream, in the same shape as an HTTP/1 connection: bytes are
-//! looked at, written elsewhere, and only then taken, so flow control reaches from end to end.
+//! The two halves of an HTTP/2 stream, with the interface of an HTTP/1 connection: bytes are
+//! borrowed, written to the other side, and only then consumed, so flow control is end to end.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -12,22 +12,22 @@ use parking_lot::Mutex;
 use crate::h1::fields::{Writer, decimal};
 use crate::memory::{self, Account, Charge};
 
-/// The most bytes handed to the HTTP/2 library at once: a slow reader holds at most about this
-/// much of our memory per stream.
+/// The most bytes given to the HTTP/2 library at once: a slow reader holds at most about this much
+/// memory per stream.
 const PIECE_MAX: usize = 64 * 1024;
-/// So much of a body is part of what [`STREAM_BYTES`] stands for; most are no longer.
+/// Bytes of a body that [`STREAM_BYTES`] includes; most bodies are no longer.
 const FREE_BYTES: usize = 4 * 1024;
-/// The piece that may be on its way when memory is short, which is part of it as well.
-const THRIFTY_BYTES: usize = 2 * 1024;
+/// Bytes of the one piece that may be unwritten when memory is short; included as well.
+const UNCHARGED_BYTES: usize = 2 * 1024;
 
-/// What a stream holds beside its head: its task, the library's state of it, and the first and
-/// the last resort of what it sends.
+/// Bytes that a stream holds beside its head: its task, the library's state of it, and the first
+/// and the last piece of what it sends.
 pub(crate) const STREAM_BYTES: usize = 18 * 1024;
 /// The same of a stream to an upstream, which has no task of its own.
 pub(crate) const UPSTREAM_STREAM_BYTES: usize = 8 * 1024;
 
 /// Whether a value begins or ends with a blank, which makes a message malformed (RFC 9113, section
-/// 8.2.1): the next reader may take it off, and then read another field than we did.
+/// 8.2.1): the next parser may trim it, and then read another value than the relay did.
 pub(crate) fn has_outer_blanks(headers: &HeaderMap) -> bool {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let has_blank = |value: &HeaderValue| {
@@ -36,12 +36,12 @@ pub(crate) fn has_outer_blanks(headers: &HeaderMap) -> bool {
     headers.values().any(has_blank)
 }
 
-/// Takes `Content-Length` out of a head. As in HTTP/1 it is one number, however often it is said.
+/// Removes `Content-Length` from a head. As in HTTP/1 it has to be the same number each time.
 pub(crate) fn take_length(headers: &mut HeaderMap) -> Result<Option<u64>, BadLength> {
     let mut length = None;
     for value in headers.get_all(CONTENT_LENGTH) {
-        let said = decimal(value.as_bytes()).ok_or(BadLength)?;
-        if length.replace(said).is_some_and(|other| other != said) {
+        let value_length = decimal(value.as_bytes()).ok_or(BadLength)?;
+        if length.replace(value_length).is_some_and(|other| other != value_length) {
             return Err(BadLength);
         }
     }
@@ -106,7 +106,7 @@ impl Incoming {
     /// Takes `count` bytes away and lets the sender send as many more.
     pub(crate) fn consume(&mut self, count: usize) {
         self.piece.advance(count);
-        // Fails only when the stream is gone, which the next poll reports.
+        // Fails only when the stream has ended, which the next poll reports.
         let _ = self.stream.flow_control().release_capacity(count);
     }
 }
@@ -114,20 +114,21 @@ impl Incoming {
 /// Sends a body.
 pub(crate) struct Outgoing {
     stream: SendStream<Piece>,
-    /// What is still owed of a declared length; the last byte then ends the stream.
+    /// Bytes of a declared length that are still to be sent; the last byte then ends the stream.
     left: Option<u64>,
     ended: bool,
-    /// So much may still be sent before pieces are charged: it is part of what a stream costs.
+    /// Bytes that may still be sent before pieces are charged: a stream's own charge includes them.
     free: usize,
     account: Account,
-    /// What the stream holds until the last piece is written, where it may outlive its exchange.
+    /// The charge for the stream until the last piece is written, where it may outlive its
+    /// exchange.
     of_stream: Option<Arc<Charge>>,
-    /// Pieces that went out while memory was short.
-    thrifty: Option<Arc<Outstanding>>,
+    /// Whether a piece is in flight that could not be charged, because memory is short.
+    uncharged: Option<Arc<Outstanding>>,
 }
 
 impl Outgoing {
-    /// `left` is the declared length, if there is one. `ended` says that the head already
+    /// `left` is the declared length, if there is one. `ended` means that the head already
     /// ended the stream. What is sent is charged to `account` until it is written, and `of_stream`
     /// is kept as long.
     pub(crate) fn new(
@@ -138,7 +139,7 @@ impl Outgoing {
         of_stream: Option<Arc<Charge>>,
     ) -> Outgoing {
         let ended = ended == Ended::Yes;
-        Outgoing { stream, left, ended, free: FREE_BYTES, account, of_stream, thrifty: None }
+        Outgoing { stream, left, ended, free: FREE_BYTES, account, of_stream, uncharged: None }
     }
 
     /// Accepts some of `data`, as flow control and the memory budget allow.
@@ -180,8 +181,8 @@ impl Outgoing {
         Piece { bytes, _hold: hold, _of_stream: self.of_stream.clone() }
     }
 
-    /// Finds room for a piece of `count` bytes. When there is none, one short piece at a time may
-    /// still be on its way, so that a message that has begun can always end.
+    /// Charges a piece of `count` bytes. Where there is no room for it, one short piece at a time
+    /// may still be in flight, so that a message that has begun can always end.
     fn poll_hold(&mut self, cx: &mut Context<'_>, count: usize) -> Poll<Hold> {
         if let Some(free) = self.free.checked_sub(count) {
             self.free = free;
@@ -189,12 +190,12 @@ impl Outgoing {
         }
         let mut charge = Charge::on(&self.account);
         if memory::is_ample() && charge.add(count).is_ok() {
-            return Poll::Ready(Hold { _charge: charge, thrifty: None, bytes_max: count });
+            return Poll::Ready(Hold { _charge: charge, uncharged: None, bytes_max: count });
         }
-        let thrifty = self.thrifty.get_or_insert_default();
-        ready!(thrifty.poll_begin(cx));
-        let thrifty = Some(thrifty.clone());
-        Poll::Ready(Hold { _charge: charge, thrifty, bytes_max: THRIFTY_BYTES })
+        let uncharged = self.uncharged.get_or_insert_default();
+        ready!(uncharged.poll_begin(cx));
+        let uncharged = Some(uncharged.clone());
+        Poll::Ready(Hold { _charge: charge, uncharged, bytes_max: UNCHARGED_BYTES })
     }
 
     /// Ends the body.
@@ -228,7 +229,7 @@ impl Outgoing {
         }
     }
 
-    /// Cuts the stream off.
+    /// Resets the stream.
     pub(crate) fn reset(&mut self, reason: Reason) {
         self.stream.send_reset(reason);
     }
@@ -239,8 +240,8 @@ impl Outgoing {
     }
 }
 
-/// Bytes on their way to a peer. The library drops them once they are written, and only then is
-/// their room given back.
+/// Bytes that are queued for a peer. The library drops them once they are written, and only then is
+/// their charge given back.
 #[derive(Debug)]
 pub(crate) struct Piece {
     bytes: Bytes,
@@ -262,37 +263,37 @@ impl Buf for Piece {
     }
 }
 
-/// The room that a piece takes.
+/// The charge for a piece.
 #[derive(Debug, Default)]
 struct Hold {
     _charge: Charge,
-    thrifty: Option<Arc<Outstanding>>,
+    uncharged: Option<Arc<Outstanding>>,
     bytes_max: usize,
 }
 
 impl Hold {
-    /// For a piece that is part of what a stream costs.
+    /// For a piece that the stream's own charge includes.
     fn nothing() -> Hold {
-        Hold { _charge: Charge::default(), thrifty: None, bytes_max: usize::MAX }
+        Hold { _charge: Charge::default(), uncharged: None, bytes_max: usize::MAX }
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if let Some(thrifty) = &self.thrifty {
-            thrifty.end();
+        if let Some(uncharged) = &self.uncharged {
+            uncharged.end();
         }
     }
 }
 
-/// Whether a piece is on its way that was sent although memory is short.
+/// Whether an uncharged piece is in flight.
 #[derive(Debug, Default)]
 struct Outstanding {
     state: Mutex<(bool, Option<Waker>)>,
 }
 
 impl Outstanding {
-    /// Ready when no piece is on its way; one is, from then on.
+    /// Ready when no such piece is in flight; from then on one is.
     fn poll_begin(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state.lock();
         if state.0 {

@@ -1,17 +1,17 @@
-//! Message heads: what a request or an answer says before its body.
+//! Message heads: the part of a request or a response before its body.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Version};
 
-/// How long a body will be, as far as its head tells.
+/// The length of a body, as its head declares it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyLength {
     /// There is no body.
     Empty,
     /// Exactly this many bytes.
     Known(u64),
-    /// It ends when its framing says so.
+    /// It ends where its framing ends it.
     Unknown,
 }
 
@@ -28,19 +28,19 @@ pub struct RequestHead {
     pub target: Bytes,
     /// The client's protocol version: HTTP/1.0, HTTP/1.1 or HTTP/2.
     pub version: Version,
-    /// The host the client asked for: the `Host` field, `:authority`, or the authority of an
+    /// The host that the client requested: the `Host` field, `:authority`, or the authority of an
     /// absolute-form target. `None` only for HTTP/1.0 requests without one.
     pub host: Option<HeaderValue>,
-    /// `http` or `https`, as far as this proxy can tell from its own listener.
+    /// `http` or `https`, by this proxy's own listener.
     pub scheme: Scheme,
-    /// End-to-end fields. Fields that speak of the connection (`Connection`, `Upgrade`, `TE`,
+    /// End-to-end fields. Fields that concern the connection (`Connection`, `Upgrade`, `TE`,
     /// `Transfer-Encoding`, ...), `Host` and `Content-Length` are not among them.
     pub headers: HeaderMap,
-    /// The protocol the client wants to switch to, when it asked for an upgrade.
+    /// The protocol that the client wants to switch to, when it requested an upgrade.
     pub upgrade: Option<HeaderValue>,
     /// The length of the body, as declared.
     pub body: BodyLength,
-    /// The client said `TE: trailers`.
+    /// The client sent `TE: trailers`.
     pub te_trailers: bool,
     /// The client waits for `100 Continue` before it sends the body.
     pub expect_continue: bool,
@@ -57,8 +57,8 @@ impl RequestHead {
         }
     }
 
-    /// Copies what it says out of the buffer that it came in, which it keeps alive otherwise: for
-    /// exchanges that outlive their head by far.
+    /// Copies its values out of the read buffer, which it keeps alive otherwise: for exchanges that
+    /// outlive their head by far.
     pub(crate) fn leave_buffer(&mut self) {
         let copy = |value: &mut HeaderValue| {
             let bytes = Bytes::copy_from_slice(value.as_bytes());
@@ -104,7 +104,7 @@ impl Scheme {
     }
 }
 
-/// The head of an answer, hop-by-hop fields taken out.
+/// The head of a response, hop-by-hop fields taken out.
 #[derive(Debug)]
 pub(crate) struct ResponseHead {
     pub(crate) status: StatusCode,
@@ -118,7 +118,7 @@ pub(crate) struct ResponseHead {
     pub(crate) trailer: Option<HeaderValue>,
 }
 
-/// An answer of our own, small enough to be held in memory.
+/// A response of the proxy itself, small enough to be held in memory.
 #[derive(Debug, Clone)]
 pub struct Reply {
     /// The status.
@@ -130,12 +130,12 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// An answer without a body.
+    /// A response without a body.
     pub fn empty(status: StatusCode) -> Reply {
         Reply { status, headers: HeaderMap::new(), body: Bytes::new() }
     }
 
-    /// A plain text answer, exactly as given.
+    /// A plain text response, exactly as given.
     pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Reply {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -143,7 +143,7 @@ impl Reply {
     }
 
     /// An error in the shape Go's `http.Error` gives it: plain text, a newline at the end, and
-    /// browsers told not to guess another type.
+    /// `X-Content-Type-Options: nosniff`.
     pub fn error(status: StatusCode, message: impl AsRef<[u8]>) -> Reply {
         let body = [message.as_ref(), b"\n"].concat();
         let mut reply = Reply::text(status, body);
@@ -153,7 +153,7 @@ impl Reply {
         reply
     }
 
-    /// The same answer with one more field.
+    /// The same response with one more field.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Reply {
         self.headers.insert(name, value);

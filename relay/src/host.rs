@@ -1,8 +1,8 @@
-//! Hosts: the one rule that every spelling of a host passes.
+//! Hosts: the one rule for all spellings of a host.
 //!
 //! A request can name its host in a `Host` field, in the authority of an absolute target, as the
-//! target of `CONNECT`, in HTTP/2's `:authority` or in a field of a platform's own. Whatever the
-//! spelling, [`is_sound`] judges it, so that none of them reaches an app with what another one
+//! target of `CONNECT`, in HTTP/2's `:authority` or in a field of a platform's own. [`is_valid`]
+//! decides for all of them, so that no spelling reaches an app with a host that another spelling
 //! would have been refused for.
 
 use std::net::Ipv6Addr;
@@ -12,9 +12,8 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 /// Whether `text` is a host with an optional port, as RFC 3986 (section 3.2.2) writes them: a
 /// name, an IPv4 address, or an IPv6 address in brackets.
 ///
-/// There is no user information in it, for RFC 9110 (section 4.2.4) takes that for an error.
-/// What is empty is no host.
-pub fn is_sound(text: &[u8]) -> bool {
+/// User information is an error (RFC 9110, section 4.2.4), and so is an empty text.
+pub fn is_valid(text: &[u8]) -> bool {
     match text {
         [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
             Some(end) => is_ipv6(&rest[..end]) && is_port_suffix(&rest[end + 1..]),
@@ -34,11 +33,12 @@ pub struct MalformedHost {
     field: HeaderName,
 }
 
-/// The host in a field of a platform's own, judged as `Host` is: one, and sound. A field that is
-/// missing or empty names none.
+/// The host in a field of a platform's own, under the rules of `Host`: one, and valid. `None` when
+/// the field is missing or empty.
 ///
 /// # Errors
-/// When the field is repeated or holds no host.
+///
+/// When the field is repeated, or its value is not a host.
 pub fn in_field(
     headers: &HeaderMap,
     field: HeaderName,
@@ -47,20 +47,20 @@ pub fn in_field(
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(host), None) if host.is_empty() => Ok(None),
-        (Some(host), None) if is_sound(host.as_bytes()) => Ok(Some(host.clone())),
+        (Some(host), None) if is_valid(host.as_bytes()) => Ok(Some(host.clone())),
         _ => Err(MalformedHost { field }),
     }
 }
 
-/// Whether `text` is a sound host that names its port, as the target of `CONNECT` must.
+/// Whether `text` is a valid host with a port, as the target of `CONNECT` must be.
 pub(crate) fn has_port(text: &[u8]) -> bool {
-    is_sound(text) && text.last().is_some_and(u8::is_ascii_digit) && {
+    is_valid(text) && text.last().is_some_and(u8::is_ascii_digit) && {
         let behind_brackets = memchr::memrchr(b']', text).map_or(0, |end| end + 1);
         memchr::memchr(b':', &text[behind_brackets..]).is_some()
     }
 }
 
-/// Whether two sound hosts are the same one. `port` is what an unnamed port means.
+/// Whether two valid hosts are the same one. `port` is the default port.
 pub(crate) fn are_same(one: &[u8], other: &[u8], port: u16) -> bool {
     let without_default = |host: &[u8]| -> usize {
         let (name, named) = match memchr::memrchr(b':', host) {
@@ -79,7 +79,8 @@ fn is_name(name: &[u8]) -> bool {
     let mut rest = name;
     while let [byte, more @ ..] = rest {
         rest = match (byte, more) {
-            // Encoded text is no ASCII: whoever hides a letter or a blank so means no good.
+            // Only bytes beyond ASCII need encoding: an encoded letter or blank hides what another
+            // parser would see.
             (b'%', [b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', low, more @ ..])
                 if low.is_ascii_hexdigit() =>
             {
@@ -92,7 +93,7 @@ fn is_name(name: &[u8]) -> bool {
     !name.is_empty()
 }
 
-/// RFC 3986's `unreserved` and `sub-delims`. A table, because every request asks.
+/// RFC 3986's `unreserved` and `sub-delims`. A table, because it is used for every request.
 const NAME_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -163,7 +164,7 @@ mod tests {
             "h:65535",
             "*",
         ] {
-            assert!(is_sound(host.as_bytes()), "{host}");
+            assert!(is_valid(host.as_bytes()), "{host}");
         }
         for host in [
             "",
@@ -206,8 +207,8 @@ mod tests {
             "a\tb",
             "a\0b",
         ] {
-            let sound = is_sound(host.as_bytes());
-            assert_eq!(sound, host == "[::1]:", "{host}");
+            let valid = is_valid(host.as_bytes());
+            assert_eq!(valid, host == "[::1]:", "{host}");
         }
     }
 
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_port_need_not_be_said() {
+    fn the_default_port_may_be_omitted() {
         for (one, other, expected) in [
             ("h", "H", true),
             ("h", "h:80", true),

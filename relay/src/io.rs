@@ -8,6 +8,41 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+/// The methods of `AsyncWrite`, each passed on to the same method of a field. For streams that
+/// change what is read and nothing of what is written.
+macro_rules! write_through {
+    ($field:tt) => {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            data: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.$field).poll_write(cx, data)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.$field).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.$field).poll_shutdown(cx)
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            slices: &[io::IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.$field).poll_write_vectored(cx, slices)
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            self.$field.is_write_vectored()
+        }
+    };
+}
+pub(crate) use write_through;
+
 /// Resolves when a connection is broken.
 pub(crate) type Breakage = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -17,7 +52,7 @@ pub(crate) type Breakage = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// the whole data plane is compiled once instead of once per kind of stream.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {
     /// Resolves when reading may make progress, so that an idle connection need not own a
-    /// buffer while it waits. Streams that cannot tell are always ready.
+    /// buffer while it waits. Streams that cannot detect that are always ready.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _ = cx;
         Poll::Ready(Ok(()))
@@ -29,8 +64,8 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {
         true
     }
 
-    /// Resolves when the connection breaks, which no read tells after the peer has ended its own
-    /// direction. Nothing where that cannot be told.
+    /// Resolves when the connection breaks, which no read reports after the peer has ended its own
+    /// direction. `None` where that cannot be detected.
     fn breakage(&self) -> Option<Breakage> {
         None
     }
@@ -49,11 +84,11 @@ impl Io for TcpStream {
     }
 
     fn breakage(&self) -> Option<Breakage> {
-        // A descriptor of its own: reading has reported all that it ever will on the first.
+        // A second descriptor, because the first has already reported its end of input.
         let copy = self.as_fd().try_clone_to_owned().ok()?;
         let stream = TcpStream::from_std(copy.into()).ok()?;
         Some(Box::pin(async move {
-            // It fails only when the event loop is gone, and then nothing matters any more.
+            // It fails only when the runtime ends, and the connection with it.
             let _ = stream.ready(Interest::ERROR).await;
         }))
     }
@@ -102,31 +137,5 @@ impl<T: AsyncRead + Unpin> AsyncRead for Opaque<T> {
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Opaque<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, data)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
+    write_through!(0);
 }

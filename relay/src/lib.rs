@@ -1,7 +1,7 @@
 //! The HTTP data plane: one exchange from a client connection to an upstream.
 //!
 //! It knows HTTP: HTTP/1.0, HTTP/1.1 and HTTP/2 without TLS, bodies and trailers both ways,
-//! informational answers, upgrades, time limits. It must never know limits, revisions or
+//! informational responses, upgrades, time limits. It must never know limits, revisions or
 //! Kubernetes: policy enters as a [`Handler`] that decides, and as a guard that
 //! [`Exchange::forward`] drops the moment the upstream is done.
 //!
@@ -9,10 +9,10 @@
 //! connections, and nothing is read before there is room to write it.
 //!
 //! Reading order: [`listen()`] binds, [`server`] accepts connections and makes exchanges,
-//! [`exchange`] is one request and its answer, [`upstream`] keeps the connections it is forwarded
-//! over. Below them lie the heads ([`head`]), the HTTP/1 codec (`h1`), the HTTP/2 stream halves
-//! (`h2io`) and what stands between the HTTP/2 library and its sockets (`h2gate`), time limits
-//! ([`timer`]), the memory budget ([`memory`]), what is refused in numbers ([`metrics`]), shutdown
+//! [`exchange`] is one request and its response, [`upstream`] keeps the connections it is forwarded
+//! over. Below them are the heads ([`head`]), the HTTP/1 codec (`h1`), the HTTP/2 stream halves
+//! (`h2io`) and the filter between the HTTP/2 library and its sockets (`h2gate`), time limits
+//! ([`timer`]), the memory budget ([`memory`]), counts of refusals ([`metrics`]), shutdown
 //! ([`drain`]) and the forwarding fields ([`forwarded`]).
 
 mod buffers;

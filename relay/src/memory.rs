@@ -1,10 +1,10 @@
 //! What all connections of this process may hold in memory together.
 //!
-//! A bound per item says nothing about their sum: a head of 1 MiB is fine, 2,500 of them at a
-//! time are not. So whatever a peer can make us keep is charged here: buffers that grew, heads
-//! (as parsed and as written again), windows that were opened, send buffers. There is one budget
-//! a process, because there is one memory a process, and each HTTP/2 connection may have a share
-//! of it at most. When it is used up, the newest work is refused; what has been admitted goes on.
+//! A bound per item does not bound their sum: a head of 1 MiB is fine, 2,500 of them at a time are
+//! not. So everything that a peer can make the process keep is charged here: buffers that grew,
+//! heads (as parsed and as written again), windows that were opened, send buffers. The budget is
+//! one for the process, as its memory is, and each HTTP/2 connection may use a share of it at most.
+//! When it is used up, new work is refused; admitted work goes on.
 //!
 //! A `Charge` is a guard: its drop gives back. Threads reserve in steps of `STEP_BYTES`, so
 //! that a request in the ordinary case touches nothing that threads share.
@@ -21,17 +21,17 @@ pub(crate) use attached::attach;
 pub use cgroup::limit_bytes;
 pub use quantity::{BadQuantity, ByteCount};
 
-/// What a thread reserves at a time, and keeps reserved when it has no use for it.
+/// Bytes that a thread reserves at a time, and keeps reserved while unused.
 const STEP_BYTES: usize = 128 << 10;
 
-/// The smallest budget: two heads of the largest size, and some room for everybody else.
+/// The smallest budget, in bytes: two heads of the largest size, and some room for other requests.
 pub const BUDGET_BYTES_MIN: usize = 16 << 20;
 
-/// One connection may have this part of the budget.
+/// One connection may use this part of the budget.
 const CONNECTION_SHARE: usize = 4;
 
-/// The smallest share of a connection: one head of the largest size, as it came, parsed and
-/// written again.
+/// The smallest share of a connection, in bytes: one head of the largest size, as received, parsed
+/// and written again.
 const CONNECTION_BYTES_MIN: usize = 8 << 20;
 
 /// A budget derived from a memory limit is this part of it: the rest is for code, stacks, the
@@ -46,7 +46,7 @@ struct Budget {
     refusals: AtomicU64,
 }
 
-/// How the budget of this process stands.
+/// The use of this process's memory budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// The budget, in bytes.
@@ -63,7 +63,7 @@ pub fn set_budget(bytes: usize) {
     PROCESS.limit.store(bytes.max(BUDGET_BYTES_MIN), Ordering::Relaxed);
 }
 
-/// How the budget of this process stands.
+/// The use of this process's memory budget.
 pub fn usage() -> Usage {
     Usage {
         budget_bytes: PROCESS.limit.load(Ordering::Relaxed),
@@ -72,25 +72,25 @@ pub fn usage() -> Usage {
     }
 }
 
-/// The budget when nobody set one: a quarter of the process's memory limit, and `most_bytes`
-/// where there is no limit, or a large one.
+/// The default budget, in bytes: a quarter of the process's memory limit, and `most_bytes` where
+/// there is no limit, or a large one.
 pub fn default_budget(limit_bytes: Option<u64>, most_bytes: usize) -> usize {
     let part = limit_bytes
         .map_or(most_bytes, |limit| usize::try_from(limit / LIMIT_PART).unwrap_or(usize::MAX));
     part.clamp(BUDGET_BYTES_MIN, most_bytes.max(BUDGET_BYTES_MIN))
 }
 
-/// What one field of a parsed head takes, in bytes, beside its text: its place in the map, which
-/// grows by doubling, and the allocation of its name.
+/// Bytes that one field of a parsed head takes beside its text: its entry in the map, which grows
+/// by doubling, and the allocation of its name.
 const FIELD_BYTES: usize = 192;
 
-/// What a head takes in memory, parsed and written again, when it has so many fields and so many
-/// bytes of text.
+/// Bytes that a head takes, parsed and written again, by its number of fields and its bytes of
+/// text.
 pub(crate) fn head_bytes(fields: usize, text_bytes: usize) -> usize {
     fields * FIELD_BYTES + 2 * text_bytes
 }
 
-/// What a set of fields takes in memory, parsed and written again.
+/// Bytes that a set of fields takes, parsed and written again.
 pub(crate) fn fields_bytes(fields: &http::HeaderMap) -> usize {
     let text = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
         name.as_str().len() + value.len() + b": \r\n".len()
@@ -98,21 +98,20 @@ pub(crate) fn fields_bytes(fields: &http::HeaderMap) -> usize {
     head_bytes(fields.len(), fields.iter().map(text).sum())
 }
 
-/// A head that takes less than this is part of what its connection costs in any case: some 24
-/// fields of the usual length.
+/// A head that takes fewer bytes than this is not charged, because its connection's buffers cover
+/// it: some 24 fields of the usual length.
 const ORDINARY_HEAD_BYTES: usize = 8 * 1024;
 
 /// The budget or the connection's share of it is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OverBudget;
 
-/// Work was refused for want of memory.
+/// Counts work that was refused for lack of memory.
 pub(crate) fn count_refusal() {
     PROCESS.refusals.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Whether less than half of the budget is charged, so that there is room for what only makes
-/// things faster.
+/// Whether less than half of the budget is charged, so that memory may be spent on speed alone.
 pub(crate) fn is_ample() -> bool {
     PROCESS.reserved.load(Ordering::Relaxed) < PROCESS.limit.load(Ordering::Relaxed) / 2
 }
@@ -132,6 +131,8 @@ impl Budget {
     }
 
     fn reserve(&self, bytes: usize) -> Result<(), OverBudget> {
+        // Add first, then check: two threads can then never both take the last bytes. One of them
+        // may be refused although the other gives up as well, which errs on the side of the limit.
         let before = self.reserved.fetch_add(bytes, Ordering::Relaxed);
         if before.saturating_add(bytes) > self.limit.load(Ordering::Relaxed) {
             self.reserved.fetch_sub(bytes, Ordering::Relaxed);
@@ -145,7 +146,7 @@ impl Budget {
     }
 }
 
-/// What this thread has reserved and does not use.
+/// Bytes that this thread has reserved and does not use.
 struct Slack(Cell<usize>);
 
 thread_local! {
@@ -166,21 +167,25 @@ fn reserve(bytes: usize) -> Result<(), OverBudget> {
             return Ok(());
         }
         let missing = bytes - have;
+        // Reserve one step more than is needed, so that the next charges stay on this thread.
         if PROCESS.reserve(missing + STEP_BYTES).is_ok() {
             slack.0.set(STEP_BYTES);
             return Ok(());
         }
+        // There is no room for a whole step. What is needed now may still fit.
         PROCESS.reserve(missing)?;
         slack.0.set(0);
         Ok(())
     });
-    // A thread that is about to end has no slack any more.
+    // A thread that is about to end has no reserve any more.
     reserved.unwrap_or_else(|_| PROCESS.reserve(bytes))
 }
 
 fn give_back(bytes: usize) {
     let kept = SLACK.try_with(|slack| {
         let have = slack.0.get() + bytes;
+        // Two steps apart, so that a charge that is taken and given back in turns does not reach
+        // the shared counter each time.
         if have > 2 * STEP_BYTES {
             PROCESS.give_back(have - STEP_BYTES);
             slack.0.set(STEP_BYTES);
@@ -193,14 +198,14 @@ fn give_back(bytes: usize) {
     }
 }
 
-/// What one HTTP/2 connection holds, all of its streams together. Cheap to clone.
+/// The bytes that one HTTP/2 connection holds, all of its streams together. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Account {
     held: Arc<AtomicUsize>,
 }
 
 impl Account {
-    /// Whether the connection may hold so much more.
+    /// Whether the connection may hold this many more bytes.
     fn take(&self, bytes: usize) -> Result<(), OverBudget> {
         let budget = PROCESS.limit.load(Ordering::Relaxed);
         let share = (budget / CONNECTION_SHARE).max(CONNECTION_BYTES_MIN);
@@ -213,7 +218,7 @@ impl Account {
     }
 }
 
-/// Memory that something holds, for as long as this lives.
+/// Memory that is charged until this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Charge {
     bytes: usize,
@@ -221,19 +226,20 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
-    /// Nothing yet, on the account of a connection that many share.
+    /// An empty charge, on the account of a connection that many share.
     pub(crate) fn on(account: &Account) -> Charge {
         Charge { bytes: 0, account: Some(account.clone()) }
     }
 
-    /// What is charged.
+    /// Bytes charged.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Charges so much more.
+    /// Charges this many more bytes.
     ///
     /// # Errors
+    ///
     /// When there is no room for it; what was charged before stays charged.
     pub(crate) fn add(&mut self, bytes: usize) -> Result<(), OverBudget> {
         if let Some(account) = &self.account {
@@ -249,10 +255,11 @@ impl Charge {
         Ok(())
     }
 
-    /// Charges what a request's head of so many bytes takes beyond an ordinary one. While the
+    /// Charges what a request's head of `bytes` takes beyond an ordinary one. While the
     /// budget is used up, no head is admitted at all.
     ///
     /// # Errors
+    ///
     /// As [`Charge::add`].
     pub(crate) fn admit_head(&mut self, bytes: usize) -> Result<(), OverBudget> {
         match bytes.checked_sub(ORDINARY_HEAD_BYTES) {
@@ -265,6 +272,7 @@ impl Charge {
     /// Charges until the sum is `bytes`, if it is less.
     ///
     /// # Errors
+    ///
     /// As [`Charge::add`].
     pub(crate) fn raise_to(&mut self, bytes: usize) -> Result<(), OverBudget> {
         match bytes.checked_sub(self.bytes) {
@@ -273,8 +281,8 @@ impl Charge {
         }
     }
 
-    /// Charges until the sum is `bytes`, whether there is room or not: for the small buffers
-    /// without which admitted work could not end.
+    /// Charges until the sum is `bytes`, even beyond the budget: for the small buffers without
+    /// which admitted work could not end.
     pub(crate) fn force_to(&mut self, bytes: usize) {
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return };
         if reserve(more).is_err() {
@@ -308,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_budget_refuses_what_does_not_fit_and_forgets_that_it_was_asked() {
+    fn a_refused_reservation_leaves_the_budget_unchanged() {
         let budget = Budget::new(100);
         assert_eq!(budget.reserve(60), Ok(()));
         assert_eq!(budget.reserve(41), Err(OverBudget));

@@ -1,8 +1,7 @@
-//! What this crate refuses by itself, and its memory, in numbers.
+//! Requests that this crate refuses by itself, and its memory, in numbers.
 //!
-//! Refusals are counted for the process, as memory is: there is one of each in a process, whatever
-//! number of servers it runs. A role that shows them makes [`Metrics`] once and refreshes it when
-//! it is asked.
+//! Refusals are counted for the process, as memory is, however many servers it runs. A role that
+//! exports them creates [`Metrics`] once and refreshes it when they are read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,23 +22,23 @@ const MEMORY_REFUSED: Metric = Metric::counter(
 );
 const REJECTED: Metric = Metric::counter(
     "tidegate_requests_rejected_total",
-    "Requests that were no valid ones and reached nobody, by cause.",
+    "Requests that were malformed or too large and reached no app, by cause.",
 )
 .labelled(&["cause"]);
 
 /// Every metric of this crate.
 pub const METRICS: &[Metric] = &[MEMORY_CHARGED, MEMORY_BUDGET, MEMORY_REFUSED, REJECTED];
 
-/// Why a request was turned away before any handler saw it.
+/// Why a request was refused before it reached a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rejection {
-    /// It is no HTTP, or contradicts itself.
+    /// It is not HTTP, or ambiguous.
     Malformed,
-    /// Its head is longer than is read, or has too many fields.
+    /// Its head is longer than the limit, or has too many fields.
     HeadTooLarge,
     /// Its head did not arrive in time.
     HeadTimeout,
-    /// It asks for a version, a coding or an expectation that is not served.
+    /// It requires a version, a coding or an expectation that is not supported.
     Unsupported,
 }
 
@@ -56,8 +55,8 @@ impl Rejection {
         }
     }
 
-    /// What a refusal with this status is about; `None` for want of memory, which is counted where
-    /// it is noticed.
+    /// The cause of a refusal with this status; `None` for lack of memory, which is counted where
+    /// it is detected.
     pub(crate) fn of_status(status: StatusCode) -> Option<Self> {
         match status {
             StatusCode::SERVICE_UNAVAILABLE => None,
@@ -86,7 +85,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Handles that `recorder` keeps.
+    /// Registers the metrics with `recorder`.
     pub fn new(recorder: &dyn Recorder) -> Metrics {
         Metrics {
             memory_charged: MEMORY_CHARGED.register_gauge(recorder, &[]),
@@ -97,7 +96,7 @@ impl Metrics {
         }
     }
 
-    /// Shows how things stand now; for whoever is about to read them.
+    /// Brings the metrics up to date; call it before they are read.
     pub fn refresh(&self) {
         let memory = memory::usage();
         self.memory_charged.set(memory.charged_bytes as f64);

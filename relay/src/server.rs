@@ -1,5 +1,5 @@
-//! Serving connections: HTTP/1.0, HTTP/1.1 and HTTP/2 (known in advance or by upgrade), told
-//! apart by their first bytes.
+//! Serving connections: HTTP/1.0, HTTP/1.1 and HTTP/2 (by prior knowledge or upgrade), detected by
+//! their first bytes.
 
 mod h1;
 mod h2;
@@ -20,10 +20,10 @@ use crate::h1::Connection;
 use crate::head::Scheme;
 use crate::io::{Io, Opaque};
 
-/// What happens to requests. One handler serves all connections of a server.
+/// Handles requests. One handler serves all connections of a server.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request, by [`Exchange::respond`] or [`Exchange::forward`]. When it returns
-    /// without having done so, the client gets a 500.
+    /// Handles one request, by [`Exchange::respond`] or [`Exchange::forward`]. When it returns
+    /// without either, the client gets a 500.
     fn handle(&self, exchange: &mut Exchange) -> impl Future<Output = ()> + Send;
 }
 
@@ -40,9 +40,9 @@ pub struct ServerSettings {
     pub streams_max: u32,
     /// Whether clients reach this server over TLS.
     pub scheme: Scheme,
-    /// How the names of fields begin that the platform around this proxy routes by and trusts, in
-    /// lower case. They are dropped from trailers, in both directions: what would have been judged
-    /// in front of a body must not slip in behind it.
+    /// The prefixes of the fields that the platform around this proxy routes by and trusts, in
+    /// lower case. They are dropped from trailers, in both directions: a field that is checked in
+    /// the head must not pass unchecked behind the body.
     pub platform_fields: &'static [&'static str],
 }
 
@@ -62,10 +62,11 @@ impl Default for ServerSettings {
 
 /// A handler with its bounds and its shutdown.
 pub struct Server<H> {
-    shared: Arc<Shared<H>>,
+    shared: Arc<ServerState<H>>,
 }
 
-pub(crate) struct Shared<H> {
+/// What all connections of a server share.
+pub(crate) struct ServerState<H> {
     pub(crate) handler: H,
     pub(crate) settings: ServerSettings,
     pub(crate) drain: Drain,
@@ -81,9 +82,9 @@ impl<H> Clone for Server<H> {
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 impl<H: Handler> Server<H> {
-    /// A server that hands requests to `handler` and says goodbye with `drain`.
+    /// A server that passes requests to `handler` and shuts down with `drain`.
     pub fn new(handler: H, settings: ServerSettings, drain: Drain) -> Server<H> {
-        Server { shared: Arc::new(Shared { handler, settings, drain }) }
+        Server { shared: Arc::new(ServerState { handler, settings, drain }) }
     }
 
     /// The handler.
@@ -96,10 +97,10 @@ impl<H: Handler> Server<H> {
     ///
     /// Cancel safe: connections already accepted go on.
     pub async fn serve_listener(&self, listener: TcpListener) {
-        let mut membership = self.shared.drain.enter();
+        let mut drain_token = self.shared.drain.enter();
         loop {
             let accepted = std::future::poll_fn(|cx| {
-                if membership.poll_phase(cx) == Phase::Closing {
+                if drain_token.poll_phase(cx) == Phase::Closing {
                     return std::task::Poll::Ready(None);
                 }
                 listener.poll_accept(cx).map(Some)
@@ -141,13 +142,14 @@ impl<H: Handler> Server<H> {
     }
 
     async fn serve(&self, io: Box<dyn Io>, peer: Option<SocketAddr>) {
-        // A listener on both families names a client of the older one `::ffff:10.0.0.7`; apps and
-        // logs know it as `10.0.0.7`.
+        // A listener on both families reports an IPv4 client as `::ffff:10.0.0.7`; apps and logs
+        // use
+        // `10.0.0.7`.
         let peer = peer.map(|peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()));
         let connection = Connection::new(io);
         if let Some(handover) = h1::serve(&self.shared, connection, peer).await {
-            // Boxed, like everything rare: a connection's task is as large as its largest part,
-            // and ten thousand idle ones should not each reserve room for HTTP/2.
+            // Boxed, because a connection's task is as large as its largest part, and ten thousand
+            // idle ones should not each reserve room for HTTP/2.
             Box::pin(h2::serve(&self.shared, handover, peer)).await;
         }
     }

@@ -6,34 +6,34 @@ use http::header::HeaderValue;
 
 use crate::host;
 
-/// A target that has been judged.
+/// A valid target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// What the app is asked for: a path and query, `*`, or the authority of a `CONNECT`.
-    pub(crate) asked: Bytes,
-    /// The host that the target itself names, which then counts instead of any field.
+    /// What the app receives: a path and query, `*`, or the authority of a `CONNECT`.
+    pub(crate) for_app: Bytes,
+    /// The host that the target itself names, which takes precedence over the `Host` field.
     pub(crate) authority: Option<HeaderValue>,
 }
 
-/// Whether the request asks about the server itself and not about the app.
+/// Whether the request concerns the server itself and not the app.
 pub(crate) fn is_asterisk(target: &[u8]) -> bool {
     target == b"*"
 }
 
-/// Reads a target of any form; nothing when it has none that goes with `method`.
+/// Parses a target of any form; `None` when its form is not valid with `method`.
 ///
-/// Paths and queries are bytes: whatever is neither blank nor control passes as it came.
+/// Paths and queries are bytes: all but blanks and control characters pass unchanged.
 pub(crate) fn read(target: Bytes, method: &Method) -> Option<Target> {
     if target.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
         return None;
     }
     match &target[..] {
-        [b'/', ..] => Some(Target { asked: target, authority: None }),
-        b"*" if *method == Method::OPTIONS => Some(Target { asked: target, authority: None }),
+        [b'/', ..] => Some(Target { for_app: target, authority: None }),
+        b"*" if *method == Method::OPTIONS => Some(Target { for_app: target, authority: None }),
         b"*" => None,
         _ if *method == Method::CONNECT => {
             let authority = host::has_port(&target).then(|| value(&target)).flatten()?;
-            Some(Target { asked: target, authority: Some(authority) })
+            Some(Target { for_app: target, authority: Some(authority) })
         }
         _ => absolute(&target),
     }
@@ -48,25 +48,25 @@ fn absolute(target: &Bytes) -> Option<Target> {
     let rest = target.slice(colon + 3..);
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     let authority = rest.slice(..end);
-    if !is_scheme || !host::is_sound(&authority) {
+    if !is_scheme || !host::is_valid(&authority) {
         return None;
     }
-    let asked = match rest.get(end) {
+    let for_app = match rest.get(end) {
         Some(b'/') => rest.slice(end..),
         Some(_) => Bytes::from([b"/", &rest[end..]].concat()),
         None => Bytes::from_static(b"/"),
     };
-    Some(Target { asked, authority: value(&authority) })
+    Some(Target { for_app, authority: value(&authority) })
 }
 
-/// Whether HTTP/2 has a place for a target as it is.
+/// Whether HTTP/2 can carry a target unchanged.
 pub(crate) fn fits_http2(target: &Bytes) -> bool {
     http::uri::PathAndQuery::from_maybe_shared(target.clone())
         .is_ok_and(|path| path.as_str().as_bytes() == &target[..])
 }
 
-/// A target as HTTP/2 takes it: bytes that have no place in a URI are percent-encoded there, as Go
-/// does for both protocols.
+/// A target for HTTP/2: bytes that a URI cannot hold are percent-encoded, as Go does for both
+/// protocols.
 pub(crate) fn for_http2(target: &Bytes) -> Bytes {
     if fits_http2(target) {
         return target.clone();
@@ -91,10 +91,10 @@ fn value(text: &Bytes) -> Option<HeaderValue> {
 mod tests {
     use super::*;
 
-    fn asked(target: &[u8], method: Method) -> Option<(Vec<u8>, Option<String>)> {
+    fn parsed(target: &[u8], method: Method) -> Option<(Vec<u8>, Option<String>)> {
         let target = read(Bytes::copy_from_slice(target), &method)?;
         let text = |host: HeaderValue| String::from_utf8_lossy(host.as_bytes()).into_owned();
-        Some((target.asked.to_vec(), target.authority.map(text)))
+        Some((target.for_app.to_vec(), target.authority.map(text)))
     }
 
     #[test]
@@ -112,11 +112,11 @@ mod tests {
             (b"http://[::1]:8/p", b"/p", Some("[::1]:8")),
             (b"coap+ws://h/p", b"/p", Some("h")),
         ] {
-            assert_eq!(asked(target, Method::GET), found(path, host), "{}", target.escape_ascii());
+            assert_eq!(parsed(target, Method::GET), found(path, host), "{}", target.escape_ascii());
         }
-        assert_eq!(asked(b"*", Method::OPTIONS), found(b"*", None));
-        assert_eq!(asked(b"h:1", Method::CONNECT), found(b"h:1", Some("h:1")));
-        assert_eq!(asked(b"/rpc", Method::CONNECT), found(b"/rpc", None));
+        assert_eq!(parsed(b"*", Method::OPTIONS), found(b"*", None));
+        assert_eq!(parsed(b"h:1", Method::CONNECT), found(b"h:1", Some("h:1")));
+        assert_eq!(parsed(b"/rpc", Method::CONNECT), found(b"/rpc", None));
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_form_is_refused() {
+    fn malformed_targets_are_refused() {
         for target in [
             &b""[..],
             b"*",
@@ -161,10 +161,10 @@ mod tests {
             b"/a\x01",
             b"h:1",
         ] {
-            assert_eq!(asked(target, Method::GET), None, "{}", target.escape_ascii());
+            assert_eq!(parsed(target, Method::GET), None, "{}", target.escape_ascii());
         }
         for target in [&b"h"[..], b"h:", b"h:x", b"u@h:1", b"http://h/", b"*"] {
-            assert_eq!(asked(target, Method::CONNECT), None, "{}", target.escape_ascii());
+            assert_eq!(parsed(target, Method::CONNECT), None, "{}", target.escape_ascii());
         }
     }
 }

@@ -12,15 +12,15 @@ use crate::error::Timeout;
 /// complete, so time spent waiting for admission counts. `None` means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TimeLimits {
-    /// Until the answer's head arrives.
+    /// Until the response's head arrives.
     pub response_start: Option<Duration>,
     /// Between two bytes, in whichever direction they flow.
     pub idle: Option<Duration>,
-    /// Until the last byte of the answer.
+    /// Until the last byte of the response.
     pub overall: Option<Duration>,
 }
 
-/// The limits of one exchange, and how far it has come.
+/// The limits of one exchange, and its progress.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
     started: Instant,
@@ -35,20 +35,20 @@ impl Deadlines {
         Deadlines { started, limits, active: started, response_started: false }
     }
 
-    /// Bytes moved.
+    /// Records that bytes were moved.
     pub(crate) fn touch(&mut self) {
         if self.limits.idle.is_some() {
             self.active = Instant::now();
         }
     }
 
-    /// The answer began.
+    /// The response began.
     pub(crate) fn response_started(&mut self) {
         self.response_started = true;
     }
 
     /// From here on bytes flow both ways without messages. A limit on the whole exchange would
-    /// end a busy stream at exactly that age; what it bounds here is silence.
+    /// end a busy stream at exactly that age, so in a tunnel it bounds silence instead.
     pub(crate) fn become_tunnel(&mut self) {
         self.response_started = true;
         let overall = self.limits.overall.take();
@@ -56,7 +56,7 @@ impl Deadlines {
         self.touch();
     }
 
-    /// The earliest limit and when it runs out.
+    /// The earliest limit, and when it expires.
     fn next(&self) -> Option<(Instant, Timeout)> {
         let overall = self.limits.overall.map(|limit| (self.started + limit, Timeout::Overall));
         let idle = self.limits.idle.map(|limit| (self.active + limit, Timeout::Idle));
@@ -71,8 +71,8 @@ impl Deadlines {
 
 /// One reusable timer.
 ///
-/// It stays armed for the earliest deadline it was ever asked about and only looks at the real
-/// one when it fires. Most exchanges end long before, so most requests never touch the wheel.
+/// It stays armed for the earliest deadline it ever had and compares with the current one only when
+/// it fires. Most exchanges end long before, so most requests never touch the timer wheel.
 #[derive(Default)]
 pub(crate) struct LazyTimer {
     sleep: Option<Pin<Box<Sleep>>>,
@@ -114,34 +114,34 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_later_deadline_does_not_rearm_and_is_still_kept() {
-        let mut alarm = LazyTimer::default();
+        let mut timer = LazyTimer::default();
         let start = Instant::now();
         let first = start + Duration::from_secs(1);
         let second = start + Duration::from_secs(3);
         poll_fn(|cx| {
-            assert!(alarm.poll_until(cx, first).is_pending());
+            assert!(timer.poll_until(cx, first).is_pending());
             Poll::Ready(())
         })
         .await;
-        poll_fn(|cx| alarm.poll_until(cx, second)).await;
+        poll_fn(|cx| timer.poll_until(cx, second)).await;
         assert_eq!(Instant::now() - start, Duration::from_secs(3));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_earlier_deadline_rearms() {
-        let mut alarm = LazyTimer::default();
+        let mut timer = LazyTimer::default();
         let start = Instant::now();
         poll_fn(|cx| {
-            assert!(alarm.poll_until(cx, start + Duration::from_secs(9)).is_pending());
+            assert!(timer.poll_until(cx, start + Duration::from_secs(9)).is_pending());
             Poll::Ready(())
         })
         .await;
-        poll_fn(|cx| alarm.poll_until(cx, start + Duration::from_secs(2))).await;
+        poll_fn(|cx| timer.poll_until(cx, start + Duration::from_secs(2))).await;
         assert_eq!(Instant::now() - start, Duration::from_secs(2));
     }
 
     #[test]
-    fn the_earliest_limit_wins_and_a_started_answer_lifts_its_own() {
+    fn the_earliest_limit_wins_and_a_started_response_lifts_its_own() {
         let start = Instant::now();
         let limits = TimeLimits {
             response_start: Some(Duration::from_secs(1)),

@@ -1,32 +1,32 @@
-//! Trailer fields: the one rule for what may come behind a body.
+//! Trailer fields: the one rule for which fields may follow a body.
 //!
 //! A receiver may merge trailers into the head. So nothing that frames a message, routes it,
-//! speaks of the connection, or grants access may come that late (RFC 9110, section 6.5.1):
-//! what would have been judged in front of the body must not slip in behind it.
+//! concerns the connection, or grants access may be sent that late (RFC 9110, section 6.5.1): a
+//! field that is checked in the head must not pass unchecked behind the body.
 
 use http::HeaderMap;
 use http::header::{self, HeaderName};
 
 /// Fields that are dropped from trailers, those of the connection aside.
 const FORBIDDEN: [HeaderName; 19] = [
-    // Framing and what the body is.
+    // Framing and the body's type.
     header::CONTENT_LENGTH,
     header::CONTENT_ENCODING,
     header::CONTENT_TYPE,
     header::CONTENT_RANGE,
-    // Routing, and what tells an app who asked for what.
+    // Routing, and the fields about the client and its request.
     header::HOST,
     header::FORWARDED,
     header::MAX_FORWARDS,
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-host"),
     HeaderName::from_static("x-forwarded-proto"),
-    // Requests that mean something else with them.
+    // Fields that change the meaning of a request.
     header::CACHE_CONTROL,
     header::EXPECT,
     header::PRAGMA,
     header::RANGE,
-    // Who somebody is.
+    // Credentials and cookies.
     header::AUTHORIZATION,
     header::COOKIE,
     header::SET_COOKIE,
@@ -34,10 +34,10 @@ const FORBIDDEN: [HeaderName; 19] = [
     HeaderName::from_static("realm"),
 ];
 
-/// Conditions, by how they begin.
+/// The prefix of conditional fields.
 const CONDITION: &str = "if-";
 
-/// Fields between two neighbours, in heads as in trailers. `Connection` may name more.
+/// Hop-by-hop fields, in heads as in trailers. `Connection` may name more.
 const HOP_BY_HOP: [HeaderName; 10] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -51,14 +51,14 @@ const HOP_BY_HOP: [HeaderName; 10] = [
     HeaderName::from_static("http2-settings"),
 ];
 
-/// Whether a field speaks of the connection and not of the message.
+/// Whether a field concerns the connection and not the message.
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name)
 }
 
-/// Takes out of a head what speaks of the connection.
+/// Removes the fields of a head that concern the connection.
 pub(crate) fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    // Over HTTP/2 there is seldom one, and looking for each costs more than looking at all.
+    // Over HTTP/2 there is seldom one: one pass over all fields costs less than a look-up of each.
     if headers.keys().any(is_hop_by_hop) {
         for name in &HOP_BY_HOP {
             headers.remove(name);
@@ -66,11 +66,11 @@ pub(crate) fn drop_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// How fields begin that belong to the platform around a proxy, which routes by them and trusts
-/// them: [`ServerSettings::platform_fields`](crate::ServerSettings::platform_fields).
+/// The prefixes of the fields that the platform around a proxy routes by and trusts:
+/// [`ServerSettings::platform_fields`](crate::ServerSettings::platform_fields).
 pub(crate) type PlatformFields = &'static [&'static str];
 
-/// Whether a field may come behind a body.
+/// Whether a field may follow a body.
 fn may_trail(name: &HeaderName, platform: PlatformFields) -> bool {
     let text = name.as_str();
     !is_hop_by_hop(name)
@@ -79,19 +79,19 @@ fn may_trail(name: &HeaderName, platform: PlatformFields) -> bool {
         && !platform.iter().any(|prefix| text.starts_with(prefix))
 }
 
-/// Drops what may not come behind a body.
-pub(crate) fn sift(trailers: HeaderMap, platform: PlatformFields) -> HeaderMap {
+/// Drops the fields that may not follow a body.
+pub(crate) fn filter(trailers: HeaderMap, platform: PlatformFields) -> HeaderMap {
     let may_trail = |name: &HeaderName| may_trail(name, platform);
     if trailers.keys().all(may_trail) {
         return trailers;
     }
-    let mut sifted = HeaderMap::with_capacity(trailers.len());
+    let mut filtered = HeaderMap::with_capacity(trailers.len());
     for name in trailers.keys().filter(|name| may_trail(name)) {
         for value in trailers.get_all(name) {
-            sifted.append(name.clone(), value.clone());
+            filtered.append(name.clone(), value.clone());
         }
     }
-    sifted
+    filtered
 }
 
 #[cfg(test)]
@@ -100,7 +100,7 @@ mod tests {
     use http::HeaderValue;
 
     #[test]
-    fn only_what_says_something_about_the_body_trails_it() {
+    fn only_fields_about_the_body_may_follow_it() {
         let mut trailers = HeaderMap::new();
         for name in [
             "host",
@@ -126,11 +126,11 @@ mod tests {
         }
         trailers.insert("grpc-status", HeaderValue::from_static("0"));
         trailers.insert("server-timing", HeaderValue::from_static("a"));
-        let sifted = sift(trailers.clone(), &[]);
-        assert_eq!(sifted.len(), 6, "no platform is known here");
-        let sifted = sift(trailers, &["k-", "knative-"]);
-        assert_eq!(sifted.len(), 4);
-        assert_eq!(sifted.get_all("x-checksum").iter().count(), 2);
-        assert!(sifted.contains_key("grpc-status") && sifted.contains_key("server-timing"));
+        let filtered = filter(trailers.clone(), &[]);
+        assert_eq!(filtered.len(), 6, "no platform is known here");
+        let filtered = filter(trailers, &["k-", "knative-"]);
+        assert_eq!(filtered.len(), 4);
+        assert_eq!(filtered.get_all("x-checksum").iter().count(), 2);
+        assert!(filtered.contains_key("grpc-status") && filtered.contains_key("server-timing"));
     }
 }

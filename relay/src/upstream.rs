@@ -1,4 +1,4 @@
-//! An upstream: where requests go, and the connections kept to it.
+//! An upstream: the address that requests are forwarded to, and the connections kept to it.
 
 mod dial;
 mod http2;
@@ -10,11 +10,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, Version};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::exchange::origin::H1Origin;
+use crate::head::RequestHead;
 use http2::Sender;
 
 /// Where an upstream listens.
@@ -22,8 +23,8 @@ use http2::Sender;
 pub enum Address {
     /// A TCP socket.
     Tcp(SocketAddr),
-    /// A TCP port of this machine: 127.0.0.1, or `[::1]` where an app listens there alone, as
-    /// servers do that bind `localhost`.
+    /// A TCP port of this machine: 127.0.0.1, or `[::1]` where an app listens only there, as
+    /// servers that bind `localhost` may.
     Loopback(u16),
     /// A Unix socket.
     Unix(PathBuf),
@@ -41,23 +42,23 @@ impl fmt::Display for Address {
     }
 }
 
-/// The protocol spoken with an upstream.
+/// The protocol of the connections to an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2 without TLS, known in advance.
+    /// HTTP/2 without TLS, by prior knowledge.
     Http2,
 }
 
-/// How long an upstream may stay silent that neither accepts a connection nor refuses it.
+/// How long to wait for an upstream that neither accepts a connection nor refuses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ConnectPatience {
     /// Fifteen attempts, the first of 50 ms and each further one 1.4 times as long, some 20 s
     /// together: what Knative's sidecar has for the app, to which there is no other.
     #[default]
     Growing,
-    /// One attempt, for those who can go elsewhere.
+    /// One attempt, for a caller that has other upstreams.
     Once(Duration),
 }
 
@@ -87,10 +88,10 @@ pub struct Upstream {
     /// The address as a host, for requests that name none.
     host: HeaderValue,
     settings: UpstreamSettings,
-    /// The most recently used last: the top of the stack is warm, the bottom ages out.
+    /// The most recently used last: connections at the bottom expire.
     idle: Mutex<Vec<Idle>>,
     http2: Mutex<Vec<Sender>>,
-    /// Held by the one that makes an HTTP/2 connection, which the others then share.
+    /// Held by the stream that makes an HTTP/2 connection, which the others then share.
     dialling_http2: tokio::sync::Mutex<()>,
     learned: AtomicU8,
     /// Of a [`Address::Loopback`]: whether `[::1]` took the last connection.
@@ -103,7 +104,7 @@ struct Idle {
 }
 
 impl Upstream {
-    /// An upstream without a connection. Nothing is dialled until a request comes.
+    /// An upstream without a connection. Nothing is dialled until a request arrives.
     pub fn new(address: Address, settings: UpstreamSettings) -> Upstream {
         let host = match &address {
             // An address is digits, colons and brackets.
@@ -134,13 +135,13 @@ impl Upstream {
         &self.host
     }
 
-    /// How many connections lie idle.
+    /// How many connections are idle.
     pub fn idle_connections(&self) -> usize {
         self.idle.lock().len()
     }
 
-    /// Closes connections that have been idle for too long. A program calls it now and then;
-    /// connections are also looked at when they are about to be used.
+    /// Closes connections that have been idle for too long. Call it every few seconds;
+    /// connections are also checked when they are about to be used.
     pub fn close_expired(&self) {
         let now = Instant::now();
         let keeps = |idle: &Idle| now - idle.since < self.settings.idle_timeout;
@@ -153,18 +154,28 @@ impl Upstream {
         self.http2.lock().clear();
     }
 
-    /// The protocol for a request that came in over HTTP/2, or not: the same one, unless the
-    /// upstream has shown that it speaks only the other.
-    pub(crate) fn protocol_for(&self, inbound_http2: bool, upgrade: bool) -> Protocol {
-        match self.learned.load(Ordering::Relaxed) {
-            HTTP1_ONLY => Protocol::Http1,
-            HTTP2_ONLY if !upgrade => Protocol::Http2,
-            _ if inbound_http2 => Protocol::Http2,
+    /// The protocol for a request: the one that it arrived by, unless the upstream has shown that
+    /// it supports only the other.
+    pub(crate) fn protocol_for(&self, head: &RequestHead) -> Protocol {
+        match self.only_protocol() {
+            Some(Protocol::Http1) => Protocol::Http1,
+            // An upgrade exists in HTTP/1.1 only.
+            Some(Protocol::Http2) if head.upgrade.is_none() => Protocol::Http2,
+            _ if head.version == Version::HTTP_2 => Protocol::Http2,
             _ => Protocol::Http1,
         }
     }
 
-    /// Remembers the only protocol the upstream speaks.
+    /// The only protocol that the upstream supports, where it has shown one.
+    fn only_protocol(&self) -> Option<Protocol> {
+        match self.learned.load(Ordering::Relaxed) {
+            HTTP1_ONLY => Some(Protocol::Http1),
+            HTTP2_ONLY => Some(Protocol::Http2),
+            _ => None,
+        }
+    }
+
+    /// Remembers the only protocol that the upstream supports.
     pub(crate) fn learn(&self, protocol: Protocol) {
         let value = match protocol {
             Protocol::Http1 => HTTP1_ONLY,
@@ -173,12 +184,12 @@ impl Upstream {
         self.learned.store(value, Ordering::Relaxed);
     }
 
-    /// Forgets what was learned, because the app at this address may be another one now.
+    /// Forgets the protocol, because the app at this address may have been replaced.
     fn unlearn(&self) {
         self.learned.store(UNKNOWN, Ordering::Relaxed);
     }
 
-    /// The connection used last, if it is still good.
+    /// The connection used last, unless it has expired or was closed.
     pub(crate) fn take_idle(&self, now: Instant) -> Option<Box<H1Origin>> {
         loop {
             let idle = self.idle.lock().pop()?;
@@ -189,8 +200,8 @@ impl Upstream {
         }
     }
 
-    /// Keeps a connection for the next exchange. `since` is when its last one began: reading
-    /// the clock again would cost more than it tells.
+    /// Keeps a connection for the next exchange. `since` is when its last one began, which is exact
+    /// enough and saves a reading of the clock.
     pub(crate) fn put_back(&self, mut origin: Box<H1Origin>, since: Instant) {
         origin.rest();
         let mut idle = self.idle.lock();

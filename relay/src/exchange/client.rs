@@ -1,4 +1,4 @@
-//! The client's side of an exchange, whichever protocol it speaks.
+//! The client's side of an exchange, over HTTP/1 or HTTP/2.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use h2::server::SendResponse;
 use http::header::{CONTENT_LENGTH, DATE, HeaderValue, TRAILER};
-use http::{HeaderMap, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::buffers;
@@ -23,7 +23,7 @@ use crate::head::{BodyLength, ResponseHead};
 use crate::io::Breakage;
 use crate::memory::{self, Account, Charge, OverBudget};
 
-/// How far to read ahead of the exchange in flight, only to notice that the client has gone.
+/// Bytes that are read ahead of the exchange in flight, to detect that the client has gone.
 const READ_AHEAD_MAX: usize = 16 * 1024;
 
 pub(crate) enum Client {
@@ -34,58 +34,60 @@ pub(crate) enum Client {
 /// An HTTP/1 connection with one request on it.
 pub(crate) struct H1Client {
     pub(crate) connection: h1::Connection,
-    pub(crate) membership: DrainToken,
+    pub(crate) drain_token: DrainToken,
     pub(crate) version: Version,
     /// Another request may follow.
     pub(crate) persistent: bool,
     /// The request is a `HEAD`.
     pub(crate) head_only: bool,
-    /// The head of its answer has been gathered.
+    /// The head of its response is in the write buffer.
     pub(crate) responded: bool,
-    /// How the client is listened to once it has ended its own direction.
+    /// Whether the client may have gone, once it has ended its own direction.
     pub(crate) presence: Presence,
 }
 
-/// Whether anybody is there. A client that has ended its direction of the connection may still
-/// wait for the answer, or may have closed it altogether: both look the same until something is
-/// written. So the beginning of the answer, which is the same for all of them, is sent ahead, byte
-/// by byte. Who only half-closed waits for the rest; who has gone answers with a reset.
+/// Whether the client is still connected. A client that has ended its direction of the connection
+/// may still wait for the response, or may have closed the connection altogether: both look the
+/// same until something is written. So the beginning of the response, which is the same for all
+/// responses, is sent ahead, byte by byte. A half-closed client waits for the rest; a closed one
+/// replies with a reset.
 #[derive(Default)]
 pub(crate) enum Presence {
     /// The client's direction is open.
     #[default]
-    Speaking,
-    /// It has ended; a reset is listened for.
-    Listening(Listening),
+    Open,
+    /// It has ended; a reset is awaited.
+    HalfClosed(HalfClosed),
 }
 
-pub(crate) struct Listening {
+pub(crate) struct HalfClosed {
     breakage: Breakage,
-    /// How many bytes of the answer's head went out before it was known.
+    /// How many bytes of the response's head were sent before the head was known.
     sent_ahead: usize,
-    /// When the next one does, if it does.
+    /// When the next one is sent, while there is one to send.
     next: Option<Pin<Box<Sleep>>>,
     pause: Duration,
 }
 
 /// The time between the first two bytes that are sent ahead. Each pause is twice the last, so that
-/// they last for four minutes, and a client that has gone is noticed in twice the time at most.
+/// nine bytes last for four minutes, and a departure is detected within twice the time that the
+/// client has been half-closed.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What every status line of a version begins with.
-fn status_line_begins(version: Version) -> &'static [u8] {
+/// The beginning of every status line of a version.
+fn status_line_prefix(version: Version) -> &'static [u8] {
     match version {
         Version::HTTP_10 => b"HTTP/1.0 ",
         _ => b"HTTP/1.1 ",
     }
 }
 
-impl Listening {
-    /// The byte that is due to be sent ahead, if one is.
+impl HalfClosed {
+    /// The byte that is to be sent ahead now, if any.
     fn due(&mut self, cx: &mut Context<'_>, version: Version) -> Option<u8> {
         let next = self.next.as_mut()?;
         let Poll::Ready(()) = next.as_mut().poll(cx) else { return None };
-        let byte = status_line_begins(version).get(self.sent_ahead).copied();
+        let byte = status_line_prefix(version).get(self.sent_ahead).copied();
         match byte {
             Some(_) => {
                 next.as_mut().reset(Instant::now() + self.pause);
@@ -104,9 +106,9 @@ pub(crate) struct H2Client {
     respond: SendResponse<Piece>,
     sending: Option<Outgoing>,
     head_only: bool,
-    /// What the heads of its answer hold until they are written.
+    /// The charge for the heads of its response until they are written.
     heads: Charge,
-    /// What the stream holds until the last of its answer is written.
+    /// The charge for the stream until the last of its response is written.
     stream: Arc<Charge>,
     account: Account,
     _entry: StreamEntry,
@@ -116,7 +118,7 @@ impl H2Client {
     pub(crate) fn new(
         body: Incoming,
         respond: SendResponse<Piece>,
-        head_only: bool,
+        method: &Method,
         stream: Charge,
         watch: &Watch,
     ) -> H2Client {
@@ -126,7 +128,7 @@ impl H2Client {
             body,
             respond,
             sending: None,
-            head_only,
+            head_only: *method == Method::HEAD,
             heads: Charge::on(&account),
             stream: Arc::new(stream),
             account,
@@ -173,7 +175,7 @@ impl Client {
         }
     }
 
-    /// Passes an informational answer on, to clients that know them.
+    /// Forwards an informational response, to clients that support them.
     pub(crate) fn send_informational(&mut self, head: ResponseHead) {
         match self {
             Client::H1(client) if client.version == Version::HTTP_11 => {
@@ -181,7 +183,7 @@ impl Client {
             }
             Client::H1(_) => {}
             Client::H2(client) => {
-                // A client that has gone is noticed elsewhere.
+                // That the client has gone is detected when the stream is polled.
                 let _ = client.respond.send_informational(response(head.status, head.headers));
             }
         }
@@ -202,7 +204,7 @@ impl Client {
         Ok(())
     }
 
-    /// Accepts some of `data` as the answer's body.
+    /// Accepts some of `data` as the response's body.
     pub(crate) fn poll_write_data(
         &mut self,
         cx: &mut Context<'_>,
@@ -220,7 +222,7 @@ impl Client {
         Poll::Ready(written.map_err(|()| ForwardError::ClientGone))
     }
 
-    /// Ends the answer.
+    /// Ends the response.
     pub(crate) fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), ForwardError> {
         let finished = match self {
             Client::H1(client) => client.connection.finish(trailers.as_ref()).map_err(|_| ()),
@@ -232,7 +234,7 @@ impl Client {
         finished.map_err(|()| ForwardError::ClientGone)
     }
 
-    /// Writes everything gathered. HTTP/2 streams are written by their connection.
+    /// Writes the buffered output. HTTP/2 streams are written by their connection.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ForwardError>> {
         match self {
             Client::H1(client) if client.connection.has_output() => {
@@ -243,7 +245,7 @@ impl Client {
     }
 
     /// Ready when the client has hung up, or has ended its direction before its request was whole.
-    /// What it sends in the meantime is kept, within bounds.
+    /// What it sends in the meantime is buffered, within bounds.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Client::H1(client) => client.poll_gone(cx),
@@ -254,7 +256,7 @@ impl Client {
         }
     }
 
-    /// Cuts the answer short in a way the client cannot take for its end.
+    /// Cuts the response short in a way that the client cannot take for its end.
     pub(crate) fn abort(&mut self) {
         match self {
             Client::H1(client) => {
@@ -270,7 +272,7 @@ impl Client {
         }
     }
 
-    /// What the heads of the answer hold, where they may outlive the exchange.
+    /// The charge for the heads of the response, where they may outlive the exchange.
     pub(crate) fn heads(&mut self) -> Option<&mut Charge> {
         match self {
             Client::H1(_) => None,
@@ -289,8 +291,8 @@ impl Client {
 impl H1Client {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if let Presence::Listening(listening) = &mut self.presence {
-                while let Some(byte) = listening.due(cx, self.version) {
+            if let Presence::HalfClosed(half_closed) = &mut self.presence {
+                while let Some(byte) = half_closed.due(cx, self.version) {
                     self.connection.output().push(byte);
                 }
                 if self.connection.has_output()
@@ -298,13 +300,13 @@ impl H1Client {
                 {
                     return Poll::Ready(());
                 }
-                return listening.breakage.as_mut().poll(cx);
+                return half_closed.breakage.as_mut().poll(cx);
             }
             if self.connection.input().len() >= READ_AHEAD_MAX {
                 return Poll::Pending;
             }
             match ready!(self.connection.poll_fill(cx)) {
-                Ok(0) if self.connection.holds_whole_message() => match self.listen() {
+                Ok(0) if self.connection.holds_whole_message() => match self.half_close() {
                     Some(presence) => self.presence = presence,
                     None => return Poll::Ready(()),
                 },
@@ -314,23 +316,22 @@ impl H1Client {
         }
     }
 
-    /// Begins to listen for a reset, and gives the client a reason to send one if it has gone.
-    /// Nothing where a reset could not be told.
-    fn listen(&mut self) -> Option<Presence> {
+    /// Begins to wait for a reset, and to provoke one in case the client has gone. Does nothing on
+    /// streams that cannot report a reset.
+    fn half_close(&mut self) -> Option<Presence> {
         let breakage = self.connection.io().breakage()?;
         let next = (!self.responded).then(|| Box::pin(sleep(Duration::ZERO)));
-        Some(Presence::Listening(Listening { breakage, sent_ahead: 0, next, pause: FIRST_PAUSE }))
+        Some(Presence::HalfClosed(HalfClosed { breakage, sent_ahead: 0, next, pause: FIRST_PAUSE }))
     }
 
-    /// Writes a head, but for what of it is out already. Every head goes this way, whoever words
-    /// it.
+    /// Writes a head, except for the bytes that were sent ahead. Every head is written here.
     pub(crate) fn write_head<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let output = self.connection.output();
         let start = output.len();
         let written = write(output);
-        if let Presence::Listening(listening) = &mut self.presence {
-            listening.next = None;
-            output.drain(start..start + std::mem::take(&mut listening.sent_ahead));
+        if let Presence::HalfClosed(half_closed) = &mut self.presence {
+            half_closed.next = None;
+            output.drain(start..start + std::mem::take(&mut half_closed.sent_ahead));
         }
         written
     }
@@ -348,10 +349,10 @@ impl H1Client {
 
     fn send_head(&mut self, head: &ResponseHead) {
         self.responded = true;
-        let stays = self.persistent && self.membership.phase() == Phase::Serving;
+        let keeps_alive = self.persistent && self.drain_token.phase() == Phase::Serving;
         let recipient = Recipient {
             version: self.version,
-            persistence: if stays { Persistence::KeepAlive } else { Persistence::Close },
+            persistence: if keeps_alive { Persistence::KeepAlive } else { Persistence::Close },
             head_only: self.head_only,
         };
         let (encoder, persistence) =
@@ -360,7 +361,7 @@ impl H1Client {
         self.persistent = persistence == Persistence::KeepAlive;
     }
 
-    /// Forgets what is left of the request body, so that a refusal can be sent and the
+    /// Discards what is left of the request body, so that a refusal can be sent and the
     /// connection closed.
     pub(crate) fn drop_body(&mut self) {
         self.connection.decoder = Decoder::Done;

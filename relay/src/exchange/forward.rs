@@ -1,10 +1,8 @@
-//! Forwarding: find a connection, run the exchange over it, try again where that is harmless.
+//! Forwarding: gets a connection, runs the exchange over it, retries where that is safe.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
-
-use http::Version;
 
 use super::abandoned::Abandoned;
 use super::guard::{Guard, Release};
@@ -26,24 +24,25 @@ pub struct Forward<G> {
     pub limits: TimeLimits,
     /// How long the upstream may take to accept a connection.
     pub connect: ConnectPatience,
-    /// Whatever admitted the request. It is dropped at the moment the upstream is done with
-    /// the exchange, whichever way that comes about, and never later than `forward` returns unless
+    /// What the request was admitted with. It is dropped at the moment the upstream is done with
+    /// the exchange, however it ends, and never later than `forward` returns unless
     /// [`Guard::abandoned`] asks for it.
     pub guard: G,
 }
 
 /// How often one request is sent at most: once on a connection that turns out to be stale, once
-/// on a fresh one, and once more when the upstream turns out to speak the other protocol.
+/// on a fresh one, and once more when the upstream supports only the other protocol.
 const ATTEMPTS_MAX: u32 = 3;
 
 impl Exchange {
-    /// Sends the request to `upstream` and the answer to the client, bodies streaming both ways
+    /// Sends the request to `upstream` and the response to the client, bodies streaming both ways
     /// at the same time. Returns when both messages have ended, or, after an upgrade, when the
     /// tunnel has.
     ///
     /// # Errors
+    ///
     /// When the exchange failed. If [`Exchange::has_responded`] is false the client still waits
-    /// for an answer; otherwise what it was sent has been cut short, visibly.
+    /// for a response; otherwise its response has been cut short, visibly.
     ///
     /// Not cancel safe: an exchange that is dropped half way is cut short.
     pub async fn forward<G: Guard>(
@@ -60,8 +59,8 @@ impl Exchange {
             tracing::debug!(%error, "exchange failed");
             match self.response {
                 ResponseState::Begun => self.abort(),
-                ResponseState::Owed if matches!(error, ForwardError::ClientGone) => {
-                    self.response = ResponseState::Unwanted;
+                ResponseState::NotBegun if matches!(error, ForwardError::ClientGone) => {
+                    self.response = ResponseState::ClientGone;
                 }
                 _ => {}
             }
@@ -81,7 +80,7 @@ impl Exchange {
         loop {
             let mut origin = match self.connect_at_once(upstream, reuse) {
                 Some(origin) => origin,
-                // Boxed because it is rare and large.
+                // Boxed because it is seldom needed and large.
                 None => Box::pin(self.connect(upstream, patience, deadlines)).await?,
             };
             let (outcome, progress) = self.run(&mut origin, deadlines, guard).await;
@@ -91,13 +90,16 @@ impl Exchange {
                 }
                 Err(error) => error,
             };
-            if error.leaves_work() {
+            // The upstream is not at fault, so it may still be working: the connection and the
+            // guard stay together until it is done, or the slot would be free too early.
+            if error.leaves_work_running() {
                 let charge = std::mem::take(&mut self.charge);
-                Abandoned::new(origin, progress, charge).leave_to(guard);
+                Abandoned::new(origin, progress, charge).spawn_holding(guard);
                 return Err(error);
             }
-            let untouched = self.report.request_bytes == 0 && self.response == ResponseState::Owed;
-            // None of these would be another on another connection.
+            let untouched =
+                self.report.request_bytes == 0 && self.response == ResponseState::NotBegun;
+            // Another connection would not change any of these.
             let is_final = matches!(
                 error,
                 ForwardError::SwitchedProtocol { .. }
@@ -108,7 +110,10 @@ impl Exchange {
             if !untouched || attempt == ATTEMPTS_MAX || is_final {
                 return Err(error);
             }
-            if origin.spoke_http2() {
+            // A retry is safe for three reasons only: the upstream rejected the protocol, it closed
+            // an idle connection before any byte of the request was written, or the request is one
+            // that may be repeated.
+            if origin.looks_like_http2() {
                 upstream.learn(Protocol::Http2);
             } else if !origin.may_be_stale() || (origin.is_touched() && !self.head.is_replayable())
             {
@@ -121,7 +126,7 @@ impl Exchange {
 
     /// An idle connection with the request begun on it: the usual case, without waiting.
     fn connect_at_once(&self, upstream: &Upstream, reuse: Reuse) -> Option<Origin> {
-        if reuse == Reuse::Refused || self.protocol(upstream) == Protocol::Http2 {
+        if reuse == Reuse::Refused || upstream.protocol_for(&self.head) == Protocol::Http2 {
             return None;
         }
         let mut origin = upstream.take_idle(self.started)?;
@@ -136,7 +141,7 @@ impl Exchange {
         patience: ConnectPatience,
         deadlines: &Deadlines,
     ) -> Result<Origin, ForwardError> {
-        if self.protocol(upstream) == Protocol::Http2
+        if upstream.protocol_for(&self.head) == Protocol::Http2
             && let Some(origin) = self.connect_http2(upstream, patience, deadlines).await?
         {
             return Ok(origin);
@@ -148,12 +153,7 @@ impl Exchange {
         Ok(Origin::H1(origin))
     }
 
-    fn protocol(&self, upstream: &Upstream) -> Protocol {
-        let inbound_http2 = self.head.version == Version::HTTP_2;
-        upstream.protocol_for(inbound_http2, self.head.upgrade.is_some())
-    }
-
-    /// A stream, or nothing when the upstream turns out to speak only HTTP/1.
+    /// A stream, or `None` when the upstream turns out to support only HTTP/1.
     async fn connect_http2(
         &mut self,
         upstream: &Upstream,
@@ -174,7 +174,7 @@ impl Exchange {
         charge
             .add(UPSTREAM_STREAM_BYTES + memory::fields_bytes(&self.head.headers))
             .map_err(ForwardError::refused)?;
-        let (answer, stream) = sender
+        let (response, stream) = sender
             .requests
             .send_request(request, ended == Ended::Yes)
             .map_err(|error| ForwardError::Http2(error.into()))?;
@@ -185,10 +185,10 @@ impl Exchange {
         };
         let account = sender.watch.account().clone();
         let sending = Outgoing::new(stream, left, ended, account, None);
-        Ok(Some(Origin::H2(Box::new(H2Origin::new(sending, answer, held)))))
+        Ok(Some(Origin::H2(Box::new(H2Origin::new(sending, response, held)))))
     }
 
-    /// Runs `future` while the client is there and the limits allow.
+    /// Runs `future` while the client is connected and the limits allow.
     async fn wait_for<T>(
         &mut self,
         deadlines: &Deadlines,
@@ -202,7 +202,7 @@ impl Exchange {
             if self.client.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(ForwardError::ClientGone));
             }
-            let expired = self.alarm.poll_deadlines(cx, deadlines);
+            let expired = self.timer.poll_deadlines(cx, deadlines);
             expired.map(|timeout| Err(ForwardError::TimedOut(timeout)))
         })
         .await
@@ -219,8 +219,8 @@ impl Exchange {
         (outcome, pump.progress())
     }
 
-    /// What follows when both messages are through: the connection is kept for another
-    /// exchange, or becomes a tunnel.
+    /// After both messages have ended: keeps the connection for another exchange, or turns it into
+    /// a tunnel.
     async fn conclude(
         &mut self,
         upstream: &Upstream,
@@ -241,8 +241,8 @@ impl Exchange {
                 let mut tunnel = Box::new(Tunnel::new(self, *origin, deadlines, guard));
                 let outcome = poll_fn(|cx| tunnel.poll(cx)).await;
                 let connection = tunnel.into_origin();
-                // Nothing is left to hold when it was the app that closed.
-                Abandoned::tunnel(connection).leave_to(guard);
+                // When it was the app that closed, the tunnel has released the guard already.
+                Abandoned::tunnel(connection).spawn_holding(guard);
                 outcome
             }
             (PumpEnd::Tunnel, Origin::H2(_)) => Err(ForwardError::Closed),

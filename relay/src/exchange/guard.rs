@@ -1,12 +1,12 @@
-//! Who holds what an exchange was admitted with, and how it is given back.
+//! The guard that an exchange was admitted with, and how it is given back.
 
 use std::time::Duration;
 
-/// Whatever admitted a request.
+/// What a request was admitted with.
 pub trait Guard: Send + 'static {
     /// The exchange is over, because its client hung up or its time was up, and the upstream may
     /// still be at work. With a time, connection and guard are kept until the upstream has sent
-    /// its whole answer or closed, for at most so long; with nothing, which is the default, both
+    /// its whole response or closed, for at most so long; with nothing, which is the default, both
     /// are dropped at once. Called at most once.
     fn abandoned(&mut self) -> Option<Duration> {
         None

@@ -1,4 +1,4 @@
-//! The upstream's side of an exchange, whichever protocol it speaks.
+//! The upstream's side of an exchange, over HTTP/1 or HTTP/2.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -19,7 +19,7 @@ use crate::memory::{self, Charge, OverBudget};
 use crate::target;
 use crate::trailers;
 
-/// The longest answer head (Go's limit).
+/// The longest response head, in bytes (Go's limit).
 const HEAD_MAX: usize = 10 << 20;
 
 pub(crate) enum Origin {
@@ -33,11 +33,11 @@ pub(crate) struct H1Origin {
     method: Method,
     /// How many requests the connection has carried before this one.
     earlier: u64,
-    /// Another request may follow, as far as the answer's head tells.
+    /// Another request may follow, by the response's head.
     persistent: bool,
-    /// Something of an answer has arrived.
+    /// A part of a response has arrived.
     responded: bool,
-    /// The length of the answer's last head, as it came.
+    /// The length of the response's last head, in bytes as received.
     head_bytes: usize,
 }
 
@@ -70,8 +70,8 @@ impl H1Origin {
         }
     }
 
-    /// Puts a request's head on the connection. It is written with the first flush. `address`
-    /// stands for the host of a client that named none.
+    /// Puts a request's head into the write buffer. `address` is the host where the client named
+    /// none.
     pub(crate) fn begin(&mut self, head: &RequestHead, address: &HeaderValue) {
         self.connection.touched = false;
         let host = head.host.as_ref().unwrap_or(address);
@@ -81,7 +81,7 @@ impl H1Origin {
         self.responded = false;
     }
 
-    /// Makes the connection ready to wait for another request.
+    /// Prepares the connection to wait for another request.
     pub(crate) fn rest(&mut self) {
         self.earlier += 1;
         self.connection.release_buffers();
@@ -98,8 +98,8 @@ impl H1Origin {
 }
 
 impl H2Origin {
-    pub(crate) fn new(sending: Outgoing, answer: ResponseFuture, held: Held) -> H2Origin {
-        H2Origin { sending, response: answer, body: None, _held: held }
+    pub(crate) fn new(sending: Outgoing, response: ResponseFuture, held: Held) -> H2Origin {
+        H2Origin { sending, response, body: None, _held: held }
     }
 }
 
@@ -115,7 +115,7 @@ impl Origin {
         }
     }
 
-    /// What the head that was taken last holds in memory, beside the buffers it came in.
+    /// Bytes that the head which was taken last holds, beside the buffers that it came in.
     pub(crate) fn head_bytes(&self, head: &ResponseHead) -> usize {
         match self {
             Origin::H1(origin) => memory::head_bytes(head.headers.len(), origin.head_bytes),
@@ -152,7 +152,7 @@ impl Origin {
         }
     }
 
-    /// The trailers of an answer that has ended.
+    /// The trailers of a response that has ended.
     pub(crate) fn take_trailers(&mut self) -> Option<HeaderMap> {
         match self {
             Origin::H1(origin) => origin.connection.trailers.take(),
@@ -184,7 +184,7 @@ impl Origin {
         }
     }
 
-    /// Writes everything gathered. HTTP/2 streams are written by their connection.
+    /// Writes the buffered output. HTTP/2 streams are written by their connection.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ForwardError>> {
         match self {
             Origin::H1(origin) if origin.connection.has_output() => {
@@ -194,8 +194,8 @@ impl Origin {
         }
     }
 
-    /// Whether the failure of this attempt may be the fault of a connection that had gone stale
-    /// while it waited: used before, and no byte of an answer came.
+    /// Whether this attempt may have failed because its connection went stale while it was idle: it
+    /// was used before, and no byte of a response arrived.
     pub(crate) fn may_be_stale(&self) -> bool {
         match self {
             Origin::H1(origin) => origin.earlier > 0 && !origin.responded,
@@ -203,7 +203,7 @@ impl Origin {
         }
     }
 
-    /// Whether any byte of the request left this process.
+    /// Whether any byte of the request was written.
     pub(crate) fn is_touched(&self) -> bool {
         match self {
             Origin::H1(origin) => origin.connection.touched,
@@ -211,8 +211,8 @@ impl Origin {
         }
     }
 
-    /// The answer so far looks like the first frame of an HTTP/2 server.
-    pub(crate) fn spoke_http2(&self) -> bool {
+    /// The response so far looks like the first frame of an HTTP/2 server.
+    pub(crate) fn looks_like_http2(&self) -> bool {
         const SETTINGS: u8 = 4;
         match self {
             Origin::H1(origin) if !origin.responded => {
@@ -225,7 +225,7 @@ impl Origin {
 
 impl H1Origin {
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ForwardError>> {
-        // An HTTP/2 frame has no line ends: without this look it would be waited for forever.
+        // An HTTP/2 frame has no line ends: without this check its end would be awaited for ever.
         if self.connection.input().first() == Some(&0) {
             return Poll::Ready(Err(malformed(self.connection.input())));
         }
@@ -262,8 +262,8 @@ impl H2Origin {
             let early = early.map_err(http2_error)?;
             return Poll::Ready(Ok(head(early, BodyLength::Empty)));
         }
-        let answer = ready!(std::pin::pin!(&mut self.response).poll(cx)).map_err(http2_error)?;
-        let (parts, stream) = answer.into_parts();
+        let response = ready!(std::pin::pin!(&mut self.response).poll(cx)).map_err(http2_error)?;
+        let (parts, stream) = response.into_parts();
         let body = Incoming::new(stream, Writer::App);
         let length = match body.is_ended() {
             true => BodyLength::Empty,
@@ -274,10 +274,10 @@ impl H2Origin {
     }
 }
 
-fn head(answer: Response<()>, length: BodyLength) -> ResponseHead {
-    let (parts, ()) = answer.into_parts();
+fn head(response: Response<()>, length: BodyLength) -> ResponseHead {
+    let (parts, ()) = response.into_parts();
     let mut headers = parts.headers;
-    // HTTP/2 frames bodies itself, so a length that makes no sense costs nothing but itself.
+    // HTTP/2 frames bodies itself, so a malformed length is merely dropped.
     let declared_length = take_length(&mut headers).unwrap_or_default();
     headers.remove(CONTENT_LENGTH);
     let trailer = headers.remove(TRAILER);
@@ -320,8 +320,8 @@ fn http2_error(error: h2::Error) -> ForwardError {
     ForwardError::Http2(error.into())
 }
 
-/// A request for the HTTP/2 library, which wants a URI where HTTP/1 has a target. `address` stands
-/// for the host of a client that named none.
+/// A request for the HTTP/2 library, which takes a URI where HTTP/1 has a target. `address` is the
+/// host where the client named none.
 pub(crate) fn http2_request(
     head: &RequestHead,
     address: &HeaderValue,

@@ -1,7 +1,7 @@
 //! Both directions of one exchange, moved by one task.
 //!
 //! Nothing is read before there is room to write it, so a slow reader on one side slows the
-//! writer on the other, and no more than a buffer lies in between.
+//! writer on the other, and no more than one buffer is held in between.
 
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -21,29 +21,28 @@ use crate::memory::Charge;
 use crate::timer::{Deadlines, LazyTimer};
 use crate::trailers::{self, PlatformFields};
 
-/// How long the upstream may take to say `100 Continue` (or no) before the client, which waits
-/// for it, is told to go ahead. Many apps never say it.
-const CONTINUE_PATIENCE: Duration = Duration::from_millis(300);
+/// How long the upstream may take to send `100 Continue` (or a final response) before the client,
+/// which waits for it, gets one from the relay. Many apps never send it.
+const CONTINUE_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// How long an upload may stand still after its answer is already complete. The upstream has
-/// made up its mind; what it does not read by then it will not read.
-const UPLOAD_PATIENCE: Duration = Duration::from_secs(5);
+/// How long an upload may stall after its response is complete. What the upstream has not read by
+/// then it will not read.
+const UPLOAD_STALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The most informational answers of one exchange. Progress reports once a second make an hour of
-/// these; an app that sends more says nothing by it.
+/// The most informational responses of one exchange: an hour of progress reports, one a second.
 const INFORMATIONAL_MAX: u32 = 3600;
 
-/// Answer heads that take less memory than this are part of what the buffers of their connection
-/// stand for.
+/// Response heads that take fewer bytes than this are covered by the buffers of their connection.
 const FREE_HEAD_BYTES: usize = 16 * 1024;
 
-/// What the HTTP/2 library takes for each informational answer that it queues, beside the fields.
+/// Bytes that the HTTP/2 library takes for each informational response that it queues, beside the
+/// fields.
 const QUEUED_HEAD_BYTES: usize = 1024;
 
-/// How an exchange came to its end.
+/// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PumpEnd {
-    /// Both messages are through.
+    /// Both messages have ended.
     Complete,
     /// The upstream switched protocols.
     Tunnel,
@@ -56,11 +55,11 @@ pub(crate) struct Pump<'a> {
     report: &'a mut ExchangeReport,
     response: &'a mut ResponseState,
     declined: Option<&'a HeaderName>,
-    alarm: &'a mut LazyTimer,
+    timer: &'a mut LazyTimer,
     deadlines: &'a mut Deadlines,
     guard: &'a mut (dyn Release + Send),
     charge: &'a mut Charge,
-    /// What an informational head holds until it is written, where the next one waits for that.
+    /// The charge for an informational head until it is written, where the next one waits for that.
     passing: Charge,
     platform_fields: PlatformFields,
     informational: u32,
@@ -68,20 +67,21 @@ pub(crate) struct Pump<'a> {
     download: Download,
     /// When to stop waiting for the upstream's `100 Continue`.
     continue_by: Option<Instant>,
-    /// Whether the client has been told to go ahead.
-    go_ahead: GoAhead,
-    /// When to give an upload up whose answer is complete.
+    /// Whether the client has got its `100 Continue`.
+    continue_state: ContinueState,
+    /// When to abort an upload whose response is complete.
     upload_by: Option<Instant>,
 }
 
-/// A client hears `100 Continue` once, from the upstream or, when that takes too long, from us.
+/// A client gets `100 Continue` once, from the upstream or, when that takes too long, from the
+/// relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum GoAhead {
-    Unsaid,
-    Said,
+enum ContinueState {
+    NotSent,
+    Sent,
 }
 
-/// How far an exchange has come.
+/// The progress of an exchange.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Progress {
     pub(crate) upload: Upload,
@@ -94,13 +94,13 @@ pub(crate) enum Upload {
     Sending,
     Flushing,
     Done,
-    /// The upstream takes no more, but may still answer.
+    /// The upstream takes no more, but may still respond.
     Refused,
 }
 
 enum Download {
     Head,
-    /// The head waits for the first bytes of the body, from which its type is guessed.
+    /// The head is kept until the first bytes of the body arrive, from which its type is sniffed.
     Sniffing(Box<ResponseHead>),
     Body,
     Flushing,
@@ -115,7 +115,7 @@ impl<'a> Pump<'a> {
         deadlines: &'a mut Deadlines,
         guard: &'a mut (dyn Release + Send),
     ) -> Pump<'a> {
-        let continue_by = exchange.head.expect_continue.then(|| Instant::now() + CONTINUE_PATIENCE);
+        let continue_by = exchange.head.expect_continue.then(|| Instant::now() + CONTINUE_TIMEOUT);
         Pump {
             client: &mut exchange.client,
             origin,
@@ -123,7 +123,7 @@ impl<'a> Pump<'a> {
             report: &mut exchange.report,
             response: &mut exchange.response,
             declined: exchange.declined.as_ref(),
-            alarm: &mut exchange.alarm,
+            timer: &mut exchange.timer,
             deadlines,
             guard,
             charge: &mut exchange.charge,
@@ -133,7 +133,7 @@ impl<'a> Pump<'a> {
             upload: Upload::Sending,
             download: Download::Head,
             continue_by,
-            go_ahead: GoAhead::Unsaid,
+            continue_state: ContinueState::NotSent,
             upload_by: None,
         }
     }
@@ -143,8 +143,12 @@ impl<'a> Pump<'a> {
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<PumpEnd, ForwardError>> {
+        // The request goes first: a response usually needs all of it, and both get their turn in
+        // every poll, so that neither direction waits for the other.
         let uploaded = self.poll_upload(cx)?;
         if let Poll::Ready(ending) = self.poll_download(cx)? {
+            // A response may end before its request. Then the upload runs on until it is done or
+            // stalls (see `poll_limits`), so that an app that responds early loses no byte.
             if ending == PumpEnd::Tunnel || matches!(self.upload, Upload::Done) {
                 return Poll::Ready(Ok(ending));
             }
@@ -153,10 +157,11 @@ impl<'a> Pump<'a> {
                 return Poll::Ready(Ok(ending));
             }
         }
+        // While the request is being read, the read itself reports a client that has gone.
         if uploaded.is_ready() && self.client.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(ForwardError::ClientGone));
         }
-        self.poll_patience(cx)
+        self.poll_limits(cx)
     }
 
     /// Moves the request. Ready when there is nothing more to move.
@@ -172,7 +177,7 @@ impl<'a> Pump<'a> {
                     Poll::Ready(Ok(true)) => ready!(self.poll_pass_up(cx)),
                     Poll::Ready(Ok(false)) => {
                         let trailers = self.client.take_trailers();
-                        let trailers = self.sifted(trailers);
+                        let trailers = self.filtered(trailers);
                         self.upload = match self.origin.finish(trailers) {
                             Ok(()) => Upload::Flushing,
                             Err(_) => Upload::Refused,
@@ -191,12 +196,12 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// What may trail a body, in either direction.
-    fn sifted(&self, trailers: Option<HeaderMap>) -> Option<HeaderMap> {
-        trailers.map(|trailers| trailers::sift(trailers, self.platform_fields))
+    /// Which fields may follow a body, in either direction.
+    fn filtered(&self, trailers: Option<HeaderMap>) -> Option<HeaderMap> {
+        trailers.map(|trailers| trailers::filter(trailers, self.platform_fields))
     }
 
-    /// Passes on what the client's buffer holds.
+    /// Forwards what the client's buffer holds.
     fn poll_pass_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.continue_by = None;
         match ready!(self.origin.poll_write_data(cx, self.client.data())) {
@@ -205,7 +210,7 @@ impl<'a> Pump<'a> {
                 self.report.request_bytes += count as u64;
                 self.deadlines.touch();
                 if self.upload_by.is_some() {
-                    self.upload_by = Some(Instant::now() + UPLOAD_PATIENCE);
+                    self.upload_by = Some(Instant::now() + UPLOAD_STALL_TIMEOUT);
                 }
             }
             Err(_) => self.upload = Upload::Refused,
@@ -213,7 +218,7 @@ impl<'a> Pump<'a> {
         Poll::Ready(())
     }
 
-    /// Moves the answer. Ready when all of it is with the client.
+    /// Moves the response. Ready when all of it is written to the client.
     fn poll_download(&mut self, cx: &mut Context<'_>) -> Poll<Result<PumpEnd, ForwardError>> {
         loop {
             match &mut self.download {
@@ -236,15 +241,15 @@ impl<'a> Pump<'a> {
                         return Poll::Pending;
                     }
                     if data == Poll::Ready(true) {
-                        let guess = sniff::content_type(self.origin.data());
-                        head.headers.insert(CONTENT_TYPE, guess);
+                        let sniffed = sniff::content_type(self.origin.data());
+                        head.headers.insert(CONTENT_TYPE, sniffed);
                     }
                     let Download::Sniffing(head) =
                         std::mem::replace(&mut self.download, Download::Body)
                     else {
                         continue;
                     };
-                    self.begin_answer(*head)?;
+                    self.begin_response(*head)?;
                 }
                 Download::Body => match self.origin.poll_data(cx)? {
                     Poll::Ready(true) => ready!(self.poll_pass_down(cx))?,
@@ -262,7 +267,7 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Takes the next head, unless earlier ones are still on their way to the client. The heads of
+    /// Takes the next head, unless earlier ones are still to be written to the client. The heads of
     /// an HTTP/2 stream are taken all the same, because nothing else holds them back; they are
     /// bounded in number and charged.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ForwardError>> {
@@ -272,8 +277,7 @@ impl<'a> Pump<'a> {
         }
         let head = ready!(self.origin.poll_head(cx))?;
         let bytes = self.origin.head_bytes(&head);
-        // Where the HTTP/2 library has a part in it, nobody knows when an informational answer is
-        // written.
+        // The HTTP/2 library does not report when an informational response is written.
         let http2 = matches!(self.client, Client::H2(_)) || matches!(&*self.origin, Origin::H2(_));
         let cost = match head.status.is_informational() && http2 {
             true => bytes + QUEUED_HEAD_BYTES,
@@ -302,16 +306,16 @@ impl<'a> Pump<'a> {
 
     fn end_body(&mut self) -> Result<(), ForwardError> {
         let trailers = self.origin.take_trailers();
-        let trailers = self.sifted(trailers);
+        let trailers = self.filtered(trailers);
         self.client.finish(trailers)?;
         *self.response = ResponseState::Complete;
         self.download = Download::Flushing;
         if matches!(self.upload, Upload::Done | Upload::Refused) {
-            // The upstream is done. Only our own buffer is still on its way to the client, and
-            // whoever waits in line need not wait for that.
+            // The upstream is done, so the slot is given back: only the relay's buffer is still to
+            // be written to the client, which the next request need not wait for.
             self.guard.release();
         } else {
-            self.upload_by = Some(Instant::now() + UPLOAD_PATIENCE);
+            self.upload_by = Some(Instant::now() + UPLOAD_STALL_TIMEOUT);
         }
         Ok(())
     }
@@ -322,15 +326,17 @@ impl<'a> Pump<'a> {
             return self.switch(head);
         }
         if head.status.is_informational() {
-            // They do not keep an exchange from being idle: no answer is made of them.
+            // They do not count as activity: a response may never follow them.
             self.informational += 1;
             if self.informational > INFORMATIONAL_MAX {
                 return Err(ForwardError::TooManyInformational);
             }
             if head.status == StatusCode::CONTINUE && self.head.expect_continue {
                 self.continue_by = None;
-                // A client that did not wait for it hears it all the same, as the upstream said it.
-                if std::mem::replace(&mut self.go_ahead, GoAhead::Said) == GoAhead::Said {
+                // A client that did not wait for it gets it all the same, as the upstream sent it.
+                if std::mem::replace(&mut self.continue_state, ContinueState::Sent)
+                    == ContinueState::Sent
+                {
                     return Ok(());
                 }
             }
@@ -346,8 +352,8 @@ impl<'a> Pump<'a> {
             return self.open_tunnel(head);
         }
         if self.continue_by.take().is_some() && self.upload == Upload::Sending {
-            // The client may or may not send its body now: nobody can tell what the next
-            // bytes on this connection would be.
+            // The client may or may not send its body now, so the next bytes on this connection
+            // could be a body or a request.
             self.client.forbid_reuse();
         }
         if self.wants_type(&head) {
@@ -355,17 +361,17 @@ impl<'a> Pump<'a> {
             return Ok(());
         }
         self.download = Download::Body;
-        self.begin_answer(head)
+        self.begin_response(head)
     }
 
-    /// Gives the client the final head. Until then it may be told of a failure instead.
-    fn begin_answer(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
+    /// Sends the client the final head. Until then it may get an error response instead.
+    fn begin_response(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
         *self.response = ResponseState::Begun;
         self.report.status = Some(head.status);
         self.client.send_head(head)
     }
 
-    /// What a proxy says about an error that it made up, where that is not to be passed on.
+    /// The cause in an upstream proxy's own error, where such errors are not forwarded.
     fn declined(&self, head: &ResponseHead) -> Option<String> {
         let marker = self.declined?;
         let is_error =
@@ -380,7 +386,7 @@ impl<'a> Pump<'a> {
             && !head.headers.contains_key(CONTENT_ENCODING)
     }
 
-    /// A success answer to `CONNECT` opens a tunnel, unless the upstream framed a body.
+    /// A 2xx response to `CONNECT` opens a tunnel, unless the upstream framed a body.
     fn is_tunnel(&self, head: &ResponseHead) -> bool {
         self.head.method == Method::CONNECT
             && head.status.is_success()
@@ -390,7 +396,7 @@ impl<'a> Pump<'a> {
             && matches!(self.client, Client::H1(_))
     }
 
-    /// `101 Switching Protocols`: only to where the client wanted to go.
+    /// `101 Switching Protocols`: only to the protocol that the client requested.
     fn switch(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
         let text = |value: Option<&http::HeaderValue>| {
             value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -423,28 +429,28 @@ impl<'a> Pump<'a> {
     }
 
     /// Checks every limit on waiting.
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Result<PumpEnd, ForwardError>> {
+    fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<Result<PumpEnd, ForwardError>> {
         if let Some(by) = self.continue_by
-            && self.alarm.poll_until(cx, by).is_ready()
+            && self.timer.poll_until(cx, by).is_ready()
         {
             self.continue_by = None;
-            self.go_ahead = GoAhead::Said;
-            self.client.send_informational(go_ahead());
+            self.continue_state = ContinueState::Sent;
+            self.client.send_informational(continue_head());
             let _ = self.client.poll_flush(cx)?;
         }
         if let Some(by) = self.upload_by
-            && self.alarm.poll_until(cx, by).is_ready()
+            && self.timer.poll_until(cx, by).is_ready()
             && matches!(self.download, Download::Done)
         {
             self.client.forbid_reuse();
             return Poll::Ready(Ok(PumpEnd::Complete));
         }
-        let expired = self.alarm.poll_deadlines(cx, self.deadlines);
+        let expired = self.timer.poll_deadlines(cx, self.deadlines);
         expired.map(|timeout| Err(ForwardError::TimedOut(timeout)))
     }
 }
 
-fn go_ahead() -> ResponseHead {
+fn continue_head() -> ResponseHead {
     ResponseHead {
         status: StatusCode::CONTINUE,
         headers: HeaderMap::new(),

@@ -1,4 +1,4 @@
-//! Answers of our own.
+//! The relay's own responses.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -7,28 +7,29 @@ use super::{Exchange, ResponseState};
 use crate::error::{ForwardError, Interrupted};
 use crate::head::{BodyLength, Reply, ResponseHead};
 
-/// How much of an unread request body is swallowed so that the connection can be kept
-/// (Go's limit).
+/// How many bytes of an unread request body are discarded so that the connection can be kept (Go's
+/// limit).
 pub(crate) const LEFTOVER_MAX: u64 = 256 * 1024;
 
 impl Exchange {
-    /// Answers the request. Does nothing when it has been answered already.
+    /// Responds to the request. Does nothing when a response was sent already.
     ///
     /// # Errors
+    ///
     /// When the client has gone. There is nothing left to do then.
     ///
-    /// Not cancel safe: an answer that is dropped half written is cut short.
+    /// Not cancel safe: a response that is dropped half written is cut short.
     pub async fn respond(&mut self, reply: Reply) -> Result<(), Interrupted> {
         match self.response {
-            ResponseState::Owed => {}
-            ResponseState::Unwanted => return Err(Interrupted::ClientGone),
+            ResponseState::NotBegun => {}
+            ResponseState::ClientGone => return Err(Interrupted::ClientGone),
             ResponseState::Begun | ResponseState::Complete | ResponseState::Aborted => {
                 return Ok(());
             }
         }
         self.response = ResponseState::Begun;
         self.report.status = Some(reply.status);
-        if self.leaves_body_behind() {
+        if self.leaves_body_unread() {
             self.client.forbid_reuse();
         }
         let length = reply.body.len() as u64;
@@ -61,9 +62,9 @@ impl Exchange {
         }
     }
 
-    /// More of the request is to come than would be worth reading only to throw it away, or
-    /// nobody can know whether it will come at all.
-    fn leaves_body_behind(&self) -> bool {
+    /// More of the request is outstanding than is worth reading only to discard it, or it is
+    /// unknown whether it will be sent at all.
+    fn leaves_body_unread(&self) -> bool {
         let long = matches!(self.head.body, BodyLength::Known(length) if length > LEFTOVER_MAX);
         !self.client.request_is_read() && (long || self.head.expect_continue)
     }
@@ -81,7 +82,7 @@ impl Exchange {
         self.client.poll_flush(cx)
     }
 
-    /// Cuts the answer short in a way the client cannot take for its end.
+    /// Cuts the response short in a way that the client cannot take for its end.
     pub(crate) fn abort(&mut self) {
         self.response = ResponseState::Aborted;
         self.client.abort();

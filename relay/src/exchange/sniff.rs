@@ -1,22 +1,22 @@
-//! Guessing a missing `Content-Type` from the first bytes, as Go's server does
+//! Sniffs a missing `Content-Type` from the first bytes of a body, as Go's server does
 //! (the WHATWG MIME sniffing standard, section 7).
 
 use http::header::HeaderValue;
 
-/// How much of a body is looked at.
-const LOOK_MAX: usize = 512;
+/// The most bytes of a body that are inspected.
+const SNIFFED_MAX: usize = 512;
 
 /// The type of a body that begins with `data`.
 pub(crate) fn content_type(data: &[u8]) -> HeaderValue {
-    let data = &data[..data.len().min(LOOK_MAX)];
+    let data = &data[..data.len().min(SNIFFED_MAX)];
     let start = data.iter().position(|byte| !is_blank(*byte)).unwrap_or(data.len());
-    let guess = html(&data[start..])
+    let sniffed = html(&data[start..])
         .or_else(|| data[start..].starts_with(b"<?xml").then_some("text/xml; charset=utf-8"))
         .or_else(|| exact(data))
         .or_else(|| container(data))
         .or_else(|| mp4(data))
         .unwrap_or_else(|| text(&data[start..]));
-    HeaderValue::from_static(guess)
+    HeaderValue::from_static(sniffed)
 }
 
 fn is_blank(byte: u8) -> bool {
@@ -92,7 +92,7 @@ fn exact(data: &[u8]) -> Option<&'static str> {
     MAGIC.iter().find(|(magic, _)| data.starts_with(magic)).map(|(_, name)| *name)
 }
 
-/// Types whose name stands inside a generic container's head.
+/// Types that are named in the head of a generic container.
 fn container(data: &[u8]) -> Option<&'static str> {
     if data.len() < 12 {
         return None;
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn guesses_as_go_does() {
+    fn types_are_those_of_gos_server() {
         let cases: &[(&[u8], &str)] = &[
             (b"hello", "text/plain; charset=utf-8"),
             (b"", "text/plain; charset=utf-8"),

@@ -1,7 +1,7 @@
-//! After an upgrade: bytes both ways, until both sides have had their say.
+//! After an upgrade: bytes in both directions, until both have ended.
 //!
-//! When the server closes, a WebSocket is told so in its own language, between two frames, in
-//! both directions. Other protocols have no goodbye we could say for them; they run to their end.
+//! When the server closes, a WebSocket gets a close frame, between two of its own frames, in both
+//! directions. For other protocols there is no such message; they run to their end.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -19,41 +19,42 @@ use crate::error::ForwardError;
 use crate::h1::Connection;
 use crate::timer::{Deadlines, LazyTimer};
 
-/// How long a client may go on, byte after byte no further apart than this, when the app has
-/// closed its side. The app has given its slot back by then.
-const HALF_CLOSED_PATIENCE: Duration = Duration::from_secs(10);
+/// The longest pause between two bytes of a client once the app has closed its side. The app's slot
+/// is free by then.
+const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long both sides of a WebSocket may take to close once they have been told to.
-const GOODBYE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long both sides of a WebSocket may take to close once the close frame is sent.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Tunnel<'a> {
     client: &'a mut Client,
     origin: Connection,
     report: &'a mut ExchangeReport,
     response: &'a mut ResponseState,
-    alarm: &'a mut LazyTimer,
+    timer: &'a mut LazyTimer,
     deadlines: &'a mut Deadlines,
     guard: &'a mut (dyn Release + Send),
     up: Direction,
     down: Direction,
-    /// When to stop waiting for sides that have been told to close.
+    /// When to stop waiting for both sides to close.
     close_by: Option<Instant>,
-    patience: Duration,
+    close_timeout: Duration,
 }
 
 /// One direction of a tunnel.
 struct Direction {
     state: State,
-    /// Follows WebSocket frames, and holds what to say at the end of one.
+    /// Follows WebSocket frames, and holds the close frame to send at the end of one.
     frames: Option<(Frames, &'static [u8])>,
-    leaving: bool,
+    /// The server closes, so this direction sends its close frame at the next boundary.
+    closes: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
-    /// Our goodbye is said; whatever still comes is dropped.
-    Told,
+    /// The close frame is sent; whatever still arrives is dropped.
+    CloseSent,
     Closing,
     Closed,
 }
@@ -74,24 +75,24 @@ impl<'a> Tunnel<'a> {
         }
         exchange.head.leave_buffer();
         let upgrade = exchange.head.upgrade.as_ref();
-        let speaks_frames =
+        let is_websocket =
             upgrade.is_some_and(|token| token.as_bytes().eq_ignore_ascii_case(b"websocket"));
         Tunnel {
             client: &mut exchange.client,
             origin,
             report: &mut exchange.report,
             response: &mut exchange.response,
-            alarm: &mut exchange.alarm,
+            timer: &mut exchange.timer,
             deadlines,
             guard,
-            up: Direction::new(speaks_frames.then_some(CLOSE_TO_APP)),
-            down: Direction::new(speaks_frames.then_some(CLOSE_TO_CLIENT)),
+            up: Direction::new(is_websocket.then_some(CLOSE_TO_APP)),
+            down: Direction::new(is_websocket.then_some(CLOSE_TO_CLIENT)),
             close_by: None,
-            patience: HALF_CLOSED_PATIENCE,
+            close_timeout: HALF_CLOSED_TIMEOUT,
         }
     }
 
-    /// The connection to the upstream, when the client is gone.
+    /// The connection to the upstream, once the tunnel has ended.
     pub(crate) fn into_origin(self) -> Connection {
         self.origin
     }
@@ -101,12 +102,12 @@ impl<'a> Tunnel<'a> {
         let Client::H1(client) = &mut *self.client else {
             return Poll::Ready(Err(ForwardError::ClientGone));
         };
-        let leaving = client.membership.poll_phase(cx) == Phase::Closing;
-        if leaving && self.up.frames.is_some() && !self.up.leaving {
-            self.up.leaving = true;
-            self.down.leaving = true;
-            self.patience = GOODBYE_PATIENCE;
-            self.close_by = Some(Instant::now() + self.patience);
+        let closing = client.drain_token.poll_phase(cx) == Phase::Closing;
+        if closing && self.up.frames.is_some() && !self.up.closes {
+            self.up.closes = true;
+            self.down.closes = true;
+            self.close_timeout = CLOSE_TIMEOUT;
+            self.close_by = Some(Instant::now() + self.close_timeout);
         }
         let client = &mut client.connection;
         let before = (self.report.request_bytes, self.report.response_bytes);
@@ -116,37 +117,39 @@ impl<'a> Tunnel<'a> {
         if moved {
             self.deadlines.touch();
         }
-        let patience_begins_anew = match self.close_by {
+        let restarts_timeout = match self.close_by {
             None => down.is_ready(),
-            Some(_) => moved && !self.up.leaving,
+            Some(_) => moved && !self.up.closes,
         };
-        if patience_begins_anew {
-            self.close_by = Some(Instant::now() + self.patience);
+        if restarts_timeout {
+            self.close_by = Some(Instant::now() + self.close_timeout);
         }
+        // The app has closed its side, so its slot is free, however long the client keeps the rest
+        // of the tunnel open.
         if matches!(self.down.state, State::Closing | State::Closed) {
             self.guard.release();
         }
         *self.response = ResponseState::Complete;
         match (up, down) {
             (Poll::Ready(_), Poll::Ready(_)) => return Poll::Ready(Ok(())),
-            // A broken side will never be heard of again; an orderly end may be one half only.
+            // A broken side sends nothing more; an orderly end may be that of one direction only.
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(Ok(())),
             _ => {}
         }
         if let Some(by) = self.close_by
-            && self.alarm.poll_until(cx, by).is_ready()
+            && self.timer.poll_until(cx, by).is_ready()
         {
             return Poll::Ready(Ok(()));
         }
-        let timeout = ready!(self.alarm.poll_deadlines(cx, self.deadlines));
+        let timeout = ready!(self.timer.poll_deadlines(cx, self.deadlines));
         Poll::Ready(Err(ForwardError::TimedOut(timeout)))
     }
 }
 
 impl Direction {
-    fn new(goodbye: Option<&'static [u8]>) -> Direction {
-        let frames = goodbye.map(|goodbye| (Frames::default(), goodbye));
-        Direction { state: State::Open, frames, leaving: false }
+    fn new(close_frame: Option<&'static [u8]>) -> Direction {
+        let frames = close_frame.map(|close_frame| (Frames::default(), close_frame));
+        Direction { state: State::Open, frames, closes: false }
     }
 
     /// Moves bytes until there are none to move. Ready when this direction is over.
@@ -158,14 +161,14 @@ impl Direction {
         moved: &mut u64,
     ) -> Poll<io::Result<()>> {
         loop {
-            self.say_goodbye(to);
+            self.send_close_frame(to);
             match self.state {
                 State::Closed => return Poll::Ready(Ok(())),
                 State::Closing => {
                     ready!(to.poll_shutdown(cx))?;
                     self.state = State::Closed;
                 }
-                State::Open | State::Told => match from.poll_data(cx) {
+                State::Open | State::CloseSent => match from.poll_data(cx) {
                     Poll::Ready(Ok(true)) => ready!(self.poll_pass(cx, from, to, moved))?,
                     Poll::Ready(Ok(false)) => self.state = State::Closing,
                     Poll::Ready(Err(_)) => {
@@ -174,7 +177,7 @@ impl Direction {
                     }
                     Poll::Pending => {
                         ready!(to.poll_flush(cx))?;
-                        // It may be quiet for days.
+                        // It may be idle for days.
                         from.release_input();
                         to.release_output();
                         return Poll::Pending;
@@ -184,15 +187,15 @@ impl Direction {
         }
     }
 
-    /// Says goodbye if it is time to and no frame is cut in two by it.
-    fn say_goodbye(&mut self, to: &mut Connection) {
-        if let Some((frames, goodbye)) = &self.frames
-            && self.leaving
+    /// Sends the close frame if it is time to, and only between two frames.
+    fn send_close_frame(&mut self, to: &mut Connection) {
+        if let Some((frames, close_frame)) = &self.frames
+            && self.closes
             && self.state == State::Open
             && frames.at_boundary()
         {
-            to.output().extend_from_slice(goodbye);
-            self.state = State::Told;
+            to.output().extend_from_slice(close_frame);
+            self.state = State::CloseSent;
         }
     }
 
@@ -204,14 +207,14 @@ impl Direction {
         moved: &mut u64,
     ) -> Poll<io::Result<()>> {
         let data = from.data();
-        if self.state == State::Told {
+        if self.state == State::CloseSent {
             let count = data.len();
             from.consume(count);
             return Poll::Ready(Ok(()));
         }
         let (count, frames) = match &mut self.frames {
-            // What leaves must end with a frame, so that the goodbye can follow.
-            Some((frames, _)) if self.leaving => (frames.clone().pass_to_boundary(data), frames),
+            // What is sent must end with a frame, so that the close frame can follow.
+            Some((frames, _)) if self.closes => (frames.clone().pass_to_boundary(data), frames),
             Some((frames, _)) => (data.len(), frames),
             None => {
                 let count = ready!(to.poll_write_data(cx, data))?;

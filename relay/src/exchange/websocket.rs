@@ -1,9 +1,9 @@
-//! Just enough of WebSocket (RFC 6455) to say goodbye: where frames end, and what a close looks
-//! like. Payloads are never looked at.
+//! Just enough of WebSocket (RFC 6455) to close one: where frames end, and the close frame.
+//! Payloads are never inspected.
 
-/// Close, code 1001 (going away), as a server says it.
+/// Close, code 1001 (going away), as a server sends it.
 pub(crate) const CLOSE_TO_CLIENT: &[u8] = &[0x88, 2, 0x03, 0xE9];
-/// The same as a client says it: masked, with a key of zeros.
+/// The same as a client sends it: masked, with a key of zeros.
 pub(crate) const CLOSE_TO_APP: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE9];
 
 /// The longest frame head: two bytes, eight of length, four of mask.
@@ -13,19 +13,19 @@ const HEAD_MAX: usize = 14;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Frames {
     head: [u8; HEAD_MAX],
-    /// How much of the current head has been seen.
+    /// Bytes of the current head so far.
     seen: usize,
-    /// How much of the current payload is to come.
+    /// Bytes of the current payload that are still to come.
     payload: u64,
 }
 
 impl Frames {
-    /// Whether what has passed so far is a whole number of frames.
+    /// Whether the bytes so far are a whole number of frames.
     pub(crate) fn at_boundary(&self) -> bool {
         self.seen == 0 && self.payload == 0
     }
 
-    /// `data` passes.
+    /// Follows all of `data`.
     pub(crate) fn pass(&mut self, mut data: &[u8]) {
         while !data.is_empty() {
             let count = self.pass_to_boundary(data);
@@ -33,8 +33,8 @@ impl Frames {
         }
     }
 
-    /// `data` passes up to the first end of a frame. Gives back how much that is: all of it,
-    /// when no frame ends there.
+    /// Follows `data` up to the first end of a frame. Gives the number of bytes up to there, or all
+    /// of them when no frame ends in them.
     pub(crate) fn pass_to_boundary(&mut self, data: &[u8]) -> usize {
         let mut at = 0;
         while at < data.len() {
@@ -82,9 +82,9 @@ impl Frames {
 mod tests {
     use super::*;
 
-    /// A frame with so much payload.
-    fn frame(length: usize, masked: bool) -> Vec<u8> {
-        let mask = if masked { 0x80 } else { 0 };
+    /// A frame with `length` bytes of payload.
+    fn frame(length: usize, masking_key: Option<[u8; 4]>) -> Vec<u8> {
+        let mask = if masking_key.is_some() { 0x80 } else { 0 };
         let mut frame = vec![0x82];
         match length {
             0..=125 => frame.push(mask | length as u8),
@@ -97,18 +97,16 @@ mod tests {
                 frame.extend_from_slice(&(length as u64).to_be_bytes());
             }
         }
-        if masked {
-            frame.extend_from_slice(&[1, 2, 3, 4]);
-        }
+        frame.extend_from_slice(masking_key.as_ref().map_or(&[][..], |key| key));
         frame.resize(frame.len() + length, 0xFF);
         frame
     }
 
     #[test]
     fn boundaries_are_found_however_the_bytes_are_cut() {
-        for masked in [false, true] {
+        for masking_key in [None, Some([1, 2, 3, 4])] {
             for length in [0, 1, 125, 126, 127, 65_535, 65_536, 70_000] {
-                let one = frame(length, masked);
+                let one = frame(length, masking_key);
                 let two = [one.clone(), one.clone()].concat();
                 assert_eq!(Frames::default().pass_to_boundary(&two), one.len());
                 for step in [1, 2, 3, 7, 4096] {
@@ -125,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_goodbyes_are_whole_frames() {
+    fn close_frames_are_whole_frames() {
         for close in [CLOSE_TO_CLIENT, CLOSE_TO_APP] {
             assert_eq!(Frames::default().pass_to_boundary(close), close.len());
         }

@@ -1,7 +1,7 @@
 //! One buffered HTTP/1 connection, to a client or to an upstream.
 //!
-//! It reads into one buffer, hands out body bytes as slices of it, and gathers what is to be
-//! written until it is worth a system call. All methods are polled by one task.
+//! It reads into one buffer, lends body bytes as slices of it, and buffers output until it is worth
+//! a system call. All methods are polled by one task.
 
 use std::io;
 use std::io::IoSlice;
@@ -24,13 +24,13 @@ const SPARE_MIN: usize = 2 * 1024;
 /// Pieces of a body are copied behind their head up to this size, so that both leave in one plain
 /// write; longer ones are written from the read buffer itself.
 const GATHER_MAX: usize = 4 * 1024;
-/// The most that is gathered before it is written.
+/// The most bytes that are buffered before they are written.
 const GATHERED_MAX: usize = 8 * 1024;
-/// A read buffer may grow this far whatever the memory budget says: enough for the read-ahead of
-/// a waiting request, so that admitted work can always go on.
+/// A read buffer may grow to this many bytes whatever is left of the memory budget: enough for the
+/// read-ahead of a waiting request, so that admitted work can always continue.
 const FORCED_MAX: usize = 32 * 1024;
 
-/// Why no head came.
+/// Why no head was read.
 #[derive(Debug)]
 pub(crate) enum HeadError {
     /// The peer closed the connection in the middle of a head.
@@ -59,17 +59,17 @@ pub(crate) enum BodyError {
 pub(crate) struct Connection {
     io: Box<dyn Io>,
     input: BytesMut,
-    /// Looks for the end of the head at the front of the input.
+    /// Finds the end of the head at the front of the input.
     section: Scan,
     /// The peer will send nothing more.
     ended: bool,
-    /// The last read filled all the room there was.
-    pressed: bool,
+    /// The last read filled the whole buffer.
+    filled: bool,
     output: Vec<u8>,
     /// Output before this offset is written.
     written: usize,
-    /// What the buffers hold beyond one of the ordinary size: whoever waits, for a request or for
-    /// its answer, has one.
+    /// The charge for the buffers beyond one of the ordinary size: every connection that waits, for
+    /// a request or for a response, has one.
     held: Charge,
     /// Something has been written since the last head was begun.
     pub(crate) touched: bool,
@@ -85,7 +85,7 @@ impl Connection {
             input: BytesMut::new(),
             section: Scan::default(),
             ended: false,
-            pressed: false,
+            filled: false,
             output: Vec::new(),
             written: 0,
             held: Charge::default(),
@@ -146,14 +146,14 @@ impl Connection {
         let room = self.input.capacity() - self.input.len();
         let count = ready!(poll_read_buf(Pin::new(&mut *self.io), cx, &mut self.input))?;
         self.ended = count == 0;
-        self.pressed = count == room;
+        self.filled = count == room;
         Poll::Ready(Ok(count))
     }
 
-    /// Makes room to read into. A body that fills whatever it is given gets a large buffer; a
-    /// connection that has none waits without one.
+    /// Makes room to read into. A long body that fills its buffer gets a larger one; a connection
+    /// without a buffer gets one only when there is something to read.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let streams = self.pressed && self.decoder.is_long(STREAM_BUFFER_BYTES);
+        let streams = self.filled && self.decoder.is_long(STREAM_BUFFER_BYTES);
         let wanted = if streams { STREAM_BUFFER_BYTES } else { BUFFER_BYTES };
         if self.input.is_empty() && self.input.try_reclaim(wanted) {
             return Poll::Ready(Ok(()));
@@ -177,7 +177,7 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// Makes room behind what has been read and cannot be used yet.
+    /// Makes room behind bytes that cannot be used yet.
     fn grow(&mut self) -> io::Result<()> {
         // Growing doubles.
         let size = 2 * (self.input.len() + BUFFER_BYTES);
@@ -216,8 +216,8 @@ impl Connection {
         }
     }
 
-    /// The offset behind the empty line, blank lines in front of the head taken away: they are
-    /// noise left over from sloppy senders.
+    /// The offset behind the empty line, with blank lines in front of the head removed: some
+    /// senders put them behind a body.
     fn find_head_end(&mut self) -> Option<usize> {
         let noise = |byte: &u8| matches!(byte, b'\r' | b'\n');
         let blank = self.input.iter().take_while(|byte| noise(byte)).count();
@@ -243,8 +243,8 @@ impl Connection {
         }
     }
 
-    /// Whether all of the message has been read, as far as it is not used yet. A body that is
-    /// framed badly is as whole as it will ever be.
+    /// Whether the rest of the message is in the buffer. A body with broken framing counts as
+    /// whole, because more input cannot mend it.
     pub(crate) fn holds_whole_message(&self) -> bool {
         let (mut decoder, mut input) = (self.decoder.clone(), self.input.clone());
         loop {
@@ -259,7 +259,7 @@ impl Connection {
         }
     }
 
-    /// The body bytes at hand, after [`Connection::poll_data`] said that there are some.
+    /// The body bytes at hand, after [`Connection::poll_data`] was ready with true.
     pub(crate) fn data(&mut self) -> &[u8] {
         match self.decoder.step(&mut self.input, &mut self.trailers) {
             Ok(Step::Data(count)) => &self.input[..count],
@@ -284,8 +284,8 @@ impl Connection {
         &mut self.output
     }
 
-    /// Everything gathered is written. What grew beyond the usual for one long head goes at once,
-    /// not when the exchange ends: its answer may be hours away.
+    /// All output is written. A buffer that grew for one long head is dropped at once, not when the
+    /// exchange ends: its response may take hours.
     fn output_is_written(&mut self) {
         self.written = 0;
         match self.output.capacity() > 2 * BUFFER_BYTES {
@@ -294,8 +294,8 @@ impl Connection {
         }
     }
 
-    /// Accepts some of `data` as body. What is short is gathered, what is long is written at
-    /// once; the caller comes again with the rest.
+    /// Accepts some of `data` as body. Short pieces are buffered, long ones are written at once;
+    /// the caller calls again with the rest.
     pub(crate) fn poll_write_data(
         &mut self,
         cx: &mut Context<'_>,
@@ -309,7 +309,7 @@ impl Connection {
             Encoder::Chunked(_) | Encoder::UntilClose => data.len(),
         };
         let pending = self.output.len() - self.written;
-        // In a tunnel nothing is worth waiting for; only a head has to go first.
+        // A tunnel is not buffered, except behind a head, which has to be written first.
         let alone = pending == 0 && self.encoder == Encoder::UntilClose;
         if !alone && allowed <= GATHER_MAX && pending + allowed <= GATHERED_MAX {
             self.gather(&data[..allowed]);
@@ -338,7 +338,7 @@ impl Connection {
         }
     }
 
-    /// `count` bytes of the body are on their way.
+    /// Counts `count` bytes of the body as buffered or written.
     fn encoded(&mut self, count: usize) {
         match &mut self.encoder {
             Encoder::Length(left) => *left -= count as u64,
@@ -352,8 +352,9 @@ impl Connection {
         }
     }
 
-    /// Writes what is gathered and `data` behind it, without copying. Ready with how much of
-    /// `data` went out, which is more than nothing unless `data` is empty.
+    /// Writes the buffered output and `data` behind it, without copying. Ready with how many bytes
+    /// of
+    /// `data` were written, which is at least one unless `data` is empty.
     fn poll_write_through(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let pending = &self.output[self.written..];
@@ -402,12 +403,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether something gathered has yet to be written.
+    /// Whether output is buffered.
     pub(crate) fn has_output(&self) -> bool {
         self.written < self.output.len()
     }
 
-    /// Writes everything gathered.
+    /// Writes the buffered output.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.has_output() {
             let pending = &self.output[self.written..];
@@ -422,13 +423,13 @@ impl Connection {
         Pin::new(&mut *self.io).poll_flush(cx)
     }
 
-    /// Closes our direction, after everything gathered has been written.
+    /// Closes the sending direction, after the buffered output is written.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(cx))?;
         Pin::new(&mut *self.io).poll_shutdown(cx)
     }
 
-    /// Throws away whatever was read.
+    /// Discards what was read.
     pub(crate) fn discard_input(&mut self) {
         self.input.clear();
         self.section = Scan::default();

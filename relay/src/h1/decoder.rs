@@ -29,12 +29,12 @@ pub(crate) enum Decoder {
     Done,
 }
 
-/// What the bytes at hand mean.
+/// What comes next in the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// So many bytes at the front of the input are body.
+    /// This many bytes at the front of the input are body.
     Data(usize),
-    /// The input says nothing yet.
+    /// More input is needed.
     NeedInput,
     /// The body has ended.
     End,
@@ -77,7 +77,7 @@ impl Decoder {
         matches!(self, Decoder::Done)
     }
 
-    /// Whether much is still to come, so that a large buffer pays.
+    /// Whether more than `threshold` bytes are to come, so that a large buffer pays.
     pub(crate) fn is_long(&self, threshold: usize) -> bool {
         match self {
             Decoder::Length(left) => *left > threshold as u64,
@@ -89,7 +89,7 @@ impl Decoder {
         }
     }
 
-    /// Looks at the front of `input`, takes framing away, and says what is there.
+    /// Consumes framing at the front of `input`, and gives what follows it.
     /// The trailers of a body that has just ended go to `trailers`.
     pub(crate) fn step(
         &mut self,
@@ -131,7 +131,7 @@ impl Decoder {
         }
     }
 
-    /// The connection ended here. True when the body may end that way.
+    /// The connection ended. True when that is a valid end of the body.
     pub(crate) fn end_of_input(&mut self) -> bool {
         let whole = matches!(self, Decoder::UntilClose | Decoder::Done);
         if whole {
@@ -177,8 +177,8 @@ impl Chunked {
         }
     }
 
-    /// Takes one chunk-size line. Only digits, trailing blanks and an extension may stand in it,
-    /// and it must end in CRLF: a lenient reading here is how requests are smuggled.
+    /// Takes one chunk-size line: digits, trailing blanks and an extension, ended by CRLF. A
+    /// lenient parser here is how requests are smuggled.
     fn size_line(&mut self, input: &mut BytesMut) -> Result<Option<u64>, BadFraming> {
         let window = &input[..input.len().min(SIZE_LINE_MAX)];
         let Some(newline) = memchr::memchr(b'\n', window) else {
@@ -211,7 +211,7 @@ impl Chunked {
         Ok(Some(size))
     }
 
-    /// Takes the trailer section, when it is all there.
+    /// Takes the trailer section, once it is complete.
     fn trailer_section(&mut self, input: &mut BytesMut) -> Result<bool, BadFraming> {
         let Some(end) = self.section.end(input) else {
             return match input.len() > TRAILERS_MAX {
@@ -234,7 +234,7 @@ fn parse_trailers(block: &Bytes, writer: Writer) -> Result<Option<HeaderMap>, Ba
     if count > TRAILER_FIELDS_MAX {
         return Err(BAD);
     }
-    let fields = Fields::sort(lines(block), block, writer, HeaderMap::new()).map_err(|_| BAD)?;
+    let fields = Fields::parse(lines(block), block, writer, HeaderMap::new()).map_err(|_| BAD)?;
     Ok(Some(fields.headers))
 }
 

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 type Decoded = (Vec<u8>, Vec<u8>, Option<HeaderMap>);
 
-/// Decodes `wire`, given piece by piece. Gives back the body, what is left behind it, and the
-/// trailers; or the error.
+/// Decodes `wire`, given piece by piece. Gives the body, the bytes behind it, and the trailers; or
+/// the error.
 fn decode(wire: &[u8], cuts: &[usize]) -> Result<Option<Decoded>, BadFraming> {
     let mut decoder = Decoder::chunked(Writer::Client);
     let (mut input, mut body, mut trailers) = (BytesMut::new(), Vec::new(), None);
@@ -35,7 +35,7 @@ fn decode(wire: &[u8], cuts: &[usize]) -> Result<Option<Decoded>, BadFraming> {
 #[test]
 fn what_follows_the_body_is_left_alone() {
     let wire = b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nA: 1\r\n\r\nGET / HTTP/1.1\r\n";
-    let (body, rest, trailers) = decode(wire, &[]).expect("sound").expect("whole");
+    let (body, rest, trailers) = decode(wire, &[]).expect("valid").expect("whole");
     assert_eq!(body, b"abcde");
     assert_eq!(rest, b"GET / HTTP/1.1\r\n");
     assert_eq!(trailers.expect("trailers")["a"], "1");
@@ -44,7 +44,7 @@ fn what_follows_the_body_is_left_alone() {
 #[test]
 fn framing_fields_are_no_trailers() {
     let wire = b"0\r\nContent-Length: 5\r\nHost: x\r\nTransfer-Encoding: chunked\r\nA: 1\r\n\r\n";
-    let (_, _, trailers) = decode(wire, &[]).expect("sound").expect("whole");
+    let (_, _, trailers) = decode(wire, &[]).expect("valid").expect("whole");
     let trailers = trailers.expect("trailers");
     assert_eq!(trailers.len(), 1);
     assert_eq!(trailers["a"], "1");
@@ -65,7 +65,7 @@ fn sizes_are_digits_and_nothing_else() {
 }
 
 #[test]
-fn declared_lengths_end_where_they_say() {
+fn declared_lengths_are_exact() {
     let mut decoder = Decoder::Length(3);
     let mut input = BytesMut::from(&b"abcdef"[..]);
     assert_eq!(decoder.step(&mut input, &mut None), Ok(Step::Data(3)));
@@ -97,13 +97,13 @@ proptest! {
         }
         wire.extend_from_slice(b"0\r\n\r\n");
         wire.extend_from_slice(&behind);
-        let (body, rest, _) = decode(&wire, &cuts).expect("sound").expect("whole");
+        let (body, rest, _) = decode(&wire, &cuts).expect("valid").expect("whole");
         prop_assert_eq!(body, pieces.concat());
         prop_assert_eq!(rest, behind);
     }
 
-    /// Arbitrary bytes are decoded, refused or waited for, but never make it stumble, and where
-    /// the network cuts them changes nothing about the verdict.
+    /// Arbitrary bytes are decoded, refused or incomplete, and never cause a panic; where the
+    /// network splits them changes nothing about the result.
     #[test]
     fn garbage_has_one_meaning(
         wire in proptest::collection::vec(

@@ -8,14 +8,14 @@ use http::{Method, StatusCode, Version};
 use super::reason::Reason;
 use crate::head::{BodyLength, RequestHead, ResponseHead};
 
-/// How a body is framed on its way out.
+/// How the body that is sent is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoder {
-    /// Nothing may be written; whatever comes is dropped.
+    /// There is no body; data is dropped.
     Empty,
-    /// So many bytes are still owed.
+    /// This many bytes are still to be written.
     Length(u64),
-    /// In chunks; so many bytes of the current one are still owed.
+    /// In chunks; this many bytes of the current one are still to be written.
     Chunked(usize),
     /// The end of the connection is the end of the body.
     UntilClose,
@@ -28,14 +28,14 @@ impl Encoder {
     }
 }
 
-/// Whether a connection survives the message.
+/// Whether the connection stays open after the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Persistence {
     KeepAlive,
     Close,
 }
 
-/// Writes a request head and says how its body goes out.
+/// Writes a request head. Gives how its body is to be framed.
 pub(crate) fn request(output: &mut Vec<u8>, head: &RequestHead, host: &HeaderValue) -> Encoder {
     output.extend_from_slice(head.method.as_str().as_bytes());
     output.push(b' ');
@@ -77,12 +77,12 @@ pub(crate) fn request(output: &mut Vec<u8>, head: &RequestHead, host: &HeaderVal
 }
 
 /// Whether servers may insist on a length (411) although there is no body (RFC 9110, section 8.6).
-/// HTTP/2 clients say with a flag what HTTP/1 says with a zero.
+/// HTTP/2 clients flag an empty body, for which HTTP/1 declares a length of zero.
 fn expects_body(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// Who an answer goes to.
+/// The client that a response is written for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recipient {
     pub(crate) version: Version,
@@ -91,8 +91,8 @@ pub(crate) struct Recipient {
     pub(crate) head_only: bool,
 }
 
-/// Writes a final answer's head. Gives back how its body goes out, and whether the connection
-/// survives: a body of unknown length to an HTTP/1.0 client ends with the connection.
+/// Writes a final response's head. Gives how its body is framed, and whether the connection stays
+/// open: a body of unknown length to an HTTP/1.0 client ends with the connection.
 pub(crate) fn response(
     output: &mut Vec<u8>,
     head: &ResponseHead,
@@ -138,8 +138,8 @@ pub(crate) fn response(
     (encoder, persistence)
 }
 
-/// Writes an informational answer, which has no body and promises nothing about the connection.
-/// A 101 names the protocol the connection goes on with.
+/// Writes an informational response, which has no body and does not affect the connection. A 101
+/// names the protocol that the connection switches to.
 pub(crate) fn informational(output: &mut Vec<u8>, head: &ResponseHead) {
     status_line(output, head.status, Version::HTTP_11);
     if let Some(upgrade) = &head.upgrade {
@@ -151,7 +151,7 @@ pub(crate) fn informational(output: &mut Vec<u8>, head: &ResponseHead) {
     output.extend_from_slice(b"\r\n");
 }
 
-/// Writes an answer's fields, those included that only HTTP/1 can carry.
+/// Writes a response's fields, including those that only HTTP/1 can carry.
 fn response_fields(output: &mut Vec<u8>, head: &ResponseHead) {
     fields(output, &head.headers);
     for (name, value) in &head.odd {

@@ -1,4 +1,4 @@
-//! One block of header fields: what speaks of the connection is taken out, the rest is kept.
+//! One block of header fields: those that concern the connection are removed, the rest is kept.
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
@@ -6,13 +6,13 @@ use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_
 use super::section::Lines;
 use crate::trailers::is_hop_by_hop;
 
-/// The most fields a section may have: as many as a header map can be trusted to hold.
+/// The most fields of a section: a header map holds no more than twice as many.
 const FIELDS_MAX: usize = 16 * 1024;
 
 /// What is wrong with a field block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FieldError {
-    /// A field's name or value holds a byte it must not hold.
+    /// A field's name or value holds a forbidden byte.
     Malformed,
     /// More fields than a map can hold.
     TooMany,
@@ -24,22 +24,22 @@ pub(crate) enum FieldError {
     ManyHosts,
 }
 
-/// Who wrote a field block, which says how much of it is forgiven.
+/// The writer of a field block, which decides how lenient its parsing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Writer {
-    /// Anybody. Whatever two readers might take differently is refused.
+    /// A client, which is not trusted: whatever two parsers might read differently is refused.
     Client,
-    /// The app, which its users know to work behind Go's client: what Go forgives is forgiven.
+    /// The app, which has worked behind Go's client: what Go accepts is accepted.
     App,
 }
 
-/// A field block, sorted into what is end to end and what is between two neighbours only.
+/// A field block, split into end-to-end fields and the meaning of the hop-by-hop ones.
 #[derive(Default)]
 pub(crate) struct Fields {
     /// End-to-end fields.
     pub(crate) headers: HeaderMap,
     /// End-to-end fields of an app whose values hold control characters. HTTP/1 clients get them
-    /// as they are; the grammar has no place for them, and neither has a header map.
+    /// unchanged; the grammar forbids them, and a header map cannot hold them.
     pub(crate) odd: Vec<(HeaderName, Bytes)>,
     pub(crate) host: Option<HeaderValue>,
     pub(crate) content_length: Option<u64>,
@@ -57,8 +57,8 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// Sorts the fields on `lines`, which lie inside `block`.
-    pub(crate) fn sort(
+    /// Parses the fields on `lines`, which are slices of `block`, into the kinds above.
+    pub(crate) fn parse(
         lines: Lines<'_>,
         block: &Bytes,
         writer: Writer,
@@ -95,8 +95,8 @@ impl Fields {
         Ok(fields)
     }
 
-    /// Files one line. Gives the value of a `Connection` field back, because it can only be
-    /// judged when all fields are known.
+    /// Parses one line. Gives the value of a `Connection` field back, because it can only be
+    /// applied when all fields are known.
     fn take(
         &mut self,
         line: &[u8],
@@ -106,7 +106,7 @@ impl Fields {
         let colon = memchr::memchr(b':', line).ok_or(FieldError::Malformed)?;
         let (mut name, value) = (&line[..colon], trim_blanks(&line[colon + 1..]));
         if writer == Writer::App {
-            // RFC 9112, section 5.1: a proxy takes these blanks out of an answer.
+            // RFC 9112, section 5.1: a proxy removes these blanks from a response.
             name = trim_blanks_end(name);
         }
         let kept = keep(value);
@@ -120,8 +120,8 @@ impl Fields {
         }
     }
 
-    /// Files an app's field whose value holds control characters. A value that would end its own
-    /// line, or that some readers end at a NUL, and anything that frames the message stays refused.
+    /// Keeps an app's field whose value holds control characters. A value that would end its own
+    /// line, or that some parsers end at a NUL, and any field that frames the message is refused.
     fn take_odd(&mut self, name: &[u8], value: Bytes) -> Result<(), FieldError> {
         if value.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')) {
             return Err(FieldError::Malformed);
@@ -130,13 +130,13 @@ impl Fields {
             Ok(CONTENT_LENGTH) => return Err(FieldError::ContentLength),
             Ok(TRANSFER_ENCODING) => return Err(FieldError::TransferEncoding),
             Ok(name) if !is_hop_by_hop(&name) => self.odd.push((name, value)),
-            // Neither names that are none nor what only concerns the two of us goes any further.
+            // Malformed names and hop-by-hop fields are dropped.
             Ok(_) | Err(_) => {}
         }
         Ok(())
     }
 
-    /// Files one field whose value is sound.
+    /// Keeps one field whose value is valid.
     fn take_special(
         &mut self,
         name: &[u8],
@@ -208,8 +208,8 @@ impl Fields {
     }
 
     fn encoding(&mut self, value: &HeaderValue) -> Result<(), FieldError> {
-        let known = value.as_bytes().eq_ignore_ascii_case(b"chunked");
-        match known && !self.chunked {
+        let is_chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+        match is_chunked && !self.chunked {
             true => self.chunked = true,
             false => return Err(FieldError::TransferEncoding),
         }
@@ -243,12 +243,12 @@ impl Fields {
     }
 }
 
-/// A line that goes on with the value of the line before it.
+/// A line that continues the value of the line before it.
 fn is_continuation(line: &[u8]) -> bool {
     matches!(line, [b' ' | b'\t', ..])
 }
 
-/// Takes the optional blanks off both ends of a value.
+/// Removes the optional blanks on both ends of a value.
 fn trim_blanks(value: &[u8]) -> &[u8] {
     let start = value.iter().position(|byte| !is_blank(*byte)).unwrap_or(value.len());
     trim_blanks_end(&value[start..])

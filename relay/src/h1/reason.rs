@@ -9,7 +9,7 @@ pub(crate) struct Reason(pub(crate) StatusCode);
 
 impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match known(self.0) {
+        match phrase(self.0) {
             Some(text) => formatter.write_str(text),
             None => write!(formatter, "status code {}", self.0.as_u16()),
         }
@@ -17,7 +17,7 @@ impl fmt::Display for Reason {
 }
 
 /// The phrase, where the status has one.
-pub(crate) fn known(status: StatusCode) -> Option<&'static str> {
+pub(crate) fn phrase(status: StatusCode) -> Option<&'static str> {
     match status.as_u16() {
         203 => Some("Non-Authoritative Information"),
         413 => Some("Request Entity Too Large"),

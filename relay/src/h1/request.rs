@@ -1,4 +1,4 @@
-//! Request heads: from bytes to a [`RequestHead`], or to the refusal the client gets.
+//! Request heads: from bytes to a [`RequestHead`], or to the error that the client gets.
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue};
@@ -11,16 +11,16 @@ use crate::head::{BodyLength, RequestHead, Scheme};
 use crate::host;
 use crate::target::{self, Target};
 
-/// Why a request never reached a handler.
+/// The error response to a request that does not reach a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct HeadRefusal {
     pub(crate) status: StatusCode,
-    /// What is wrong, for the status line and the body; empty when the status says it all.
+    /// What is wrong, for the status line and the body; empty when the status is enough.
     pub(crate) detail: &'static str,
     pub(crate) shape: RefusalShape,
 }
 
-/// How Go's server words a refusal.
+/// The forms of a refusal that Go's server sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RefusalShape {
     /// Status line and body carry the status and the detail.
@@ -29,21 +29,25 @@ pub(crate) enum RefusalShape {
     BodyOnly,
 }
 
-impl Refusal {
-    pub(crate) const BAD_REQUEST: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "");
+impl HeadRefusal {
+    pub(crate) const BAD_REQUEST: HeadRefusal = HeadRefusal::new(StatusCode::BAD_REQUEST, "");
 
-    pub(crate) const fn new(status: StatusCode, detail: &'static str) -> Refusal {
-        Refusal { status, detail, shape: RefusalShape::Detailed }
+    pub(crate) const fn new(status: StatusCode, detail: &'static str) -> HeadRefusal {
+        HeadRefusal { status, detail, shape: RefusalShape::Detailed }
     }
 }
 
-impl From<FieldError> for Refusal {
-    fn from(error: FieldError) -> Refusal {
+impl From<FieldError> for HeadRefusal {
+    fn from(error: FieldError) -> HeadRefusal {
         match error {
-            FieldError::Malformed | FieldError::ContentLength => Refusal::BAD_REQUEST,
-            FieldError::ManyHosts => Refusal::new(StatusCode::BAD_REQUEST, "too many Host headers"),
-            FieldError::TooMany => Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
-            FieldError::TransferEncoding => Refusal {
+            FieldError::Malformed | FieldError::ContentLength => HeadRefusal::BAD_REQUEST,
+            FieldError::ManyHosts => {
+                HeadRefusal::new(StatusCode::BAD_REQUEST, "too many Host headers")
+            }
+            FieldError::TooMany => {
+                HeadRefusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "")
+            }
+            FieldError::TransferEncoding => HeadRefusal {
                 status: StatusCode::NOT_IMPLEMENTED,
                 detail: "Unsupported transfer encoding",
                 shape: RefusalShape::BodyOnly,
@@ -52,17 +56,17 @@ impl From<FieldError> for Refusal {
     }
 }
 
-/// A request head and what the connection has to know about it.
+/// A request head, and what it means for its connection.
 pub(crate) struct ParsedRequest {
     pub(crate) head: RequestHead,
     pub(crate) decoder: Decoder,
     /// The connection may carry another request after this one.
     pub(crate) persistent: bool,
-    /// `OPTIONS *`, which asks about the server and not about the app.
+    /// `OPTIONS *`, which concerns the server and not the app.
     pub(crate) asterisk: bool,
     /// An `Expect` other than `100-continue`.
     pub(crate) unknown_expectation: bool,
-    /// `HTTP2-Settings`, when the client asked to go on in HTTP/2.
+    /// `HTTP2-Settings`, when the client requested a switch to HTTP/2.
     pub(crate) http2_settings: Option<HeaderValue>,
 }
 
@@ -71,10 +75,10 @@ pub(crate) fn parse(
     block: &Bytes,
     scheme: Scheme,
     spare: HeaderMap,
-) -> Result<ParsedRequest, Refusal> {
+) -> Result<ParsedRequest, HeadRefusal> {
     let mut lines = lines(block);
     let line = request_line(lines.next().unwrap_or_default(), block)?;
-    let fields = Fields::sort(lines, block, Writer::Client, spare)?;
+    let fields = Fields::parse(lines, block, Writer::Client, spare)?;
     build(line, fields, scheme)
 }
 
@@ -85,11 +89,11 @@ struct RequestLine {
 }
 
 /// Takes the first line apart: a method, one blank, a target, one blank, a version.
-fn request_line(line: &[u8], block: &Bytes) -> Result<RequestLine, Refusal> {
-    let first = memchr::memchr(b' ', line).ok_or(Refusal::BAD_REQUEST)?;
-    let last = memchr::memrchr(b' ', line).ok_or(Refusal::BAD_REQUEST)?;
-    let target = line.get(first + 1..last).ok_or(Refusal::BAD_REQUEST)?;
-    let method = Method::from_bytes(&line[..first]).map_err(|_| Refusal::BAD_REQUEST)?;
+fn request_line(line: &[u8], block: &Bytes) -> Result<RequestLine, HeadRefusal> {
+    let first = memchr::memchr(b' ', line).ok_or(HeadRefusal::BAD_REQUEST)?;
+    let last = memchr::memrchr(b' ', line).ok_or(HeadRefusal::BAD_REQUEST)?;
+    let target = line.get(first + 1..last).ok_or(HeadRefusal::BAD_REQUEST)?;
+    let method = Method::from_bytes(&line[..first]).map_err(|_| HeadRefusal::BAD_REQUEST)?;
     let version = match &line[last + 1..] {
         b"HTTP/1.1" => Version::HTTP_11,
         b"HTTP/1.0" => Version::HTTP_10,
@@ -98,26 +102,30 @@ fn request_line(line: &[u8], block: &Bytes) -> Result<RequestLine, Refusal> {
     Ok(RequestLine { method, target: block.slice_ref(target), version })
 }
 
-/// A version this proxy does not speak is named as such; nonsense in its place is not.
-fn version_refusal(version: &[u8]) -> Refusal {
+/// A well-formed version that is not supported is a 505; anything else in its place is a 400.
+fn version_refusal(version: &[u8]) -> HeadRefusal {
     match version {
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            Refusal::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "unsupported protocol version")
+            HeadRefusal::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "unsupported protocol version")
         }
-        _ => Refusal::BAD_REQUEST,
+        _ => HeadRefusal::BAD_REQUEST,
     }
 }
 
-fn build(line: RequestLine, mut fields: Fields, scheme: Scheme) -> Result<ParsedRequest, Refusal> {
+fn build(
+    line: RequestLine,
+    mut fields: Fields,
+    scheme: Scheme,
+) -> Result<ParsedRequest, HeadRefusal> {
     let RequestLine { method, target, version } = line;
-    let Target { asked: target, authority } =
-        target::read(target, &method).ok_or(Refusal::BAD_REQUEST)?;
+    let Target { for_app: target, authority } =
+        target::read(target, &method).ok_or(HeadRefusal::BAD_REQUEST)?;
     check_host(fields.host.as_ref(), version, &method)?;
     let asterisk = target::is_asterisk(&target);
     let (decoder, body) = framing(&fields, version)?;
     let persistent = match version {
         Version::HTTP_10 => fields.keep_alive && !fields.close,
-        // A message with both framings is a smuggler's tool: nothing may follow it.
+        // A message with both framings is used to smuggle requests: nothing may follow it.
         _ => !fields.close && !fields.is_ambiguous(),
     };
     let expect = fields.expect.take().filter(|_| version == Version::HTTP_11);
@@ -126,8 +134,8 @@ fn build(line: RequestLine, mut fields: Fields, scheme: Scheme) -> Result<Parsed
     let unknown_expectation = expect.is_some_and(|value| !expect_continue && !value.is_empty());
     let upgrade = fields.upgrade.take().filter(|_| version == Version::HTTP_11);
     let wants_http2 = upgrade.as_ref().is_some_and(|value| lists(value.as_bytes(), "h2c"));
-    // An offer to speak HTTP/2 is made to us. Passing it on would let the app and the client
-    // disagree with us about what the next bytes are.
+    // An upgrade to HTTP/2 concerns this connection. If it were forwarded, the app could accept it,
+    // and the relay would parse the next bytes as the wrong protocol.
     let upgrade = upgrade.filter(|_| !wants_http2);
     Ok(ParsedRequest {
         head: RequestHead {
@@ -151,10 +159,10 @@ fn build(line: RequestLine, mut fields: Fields, scheme: Scheme) -> Result<Parsed
     })
 }
 
-fn framing(fields: &Fields, version: Version) -> Result<(Decoder, BodyLength), Refusal> {
+fn framing(fields: &Fields, version: Version) -> Result<(Decoder, BodyLength), HeadRefusal> {
     match (fields.chunked, fields.content_length) {
-        // HTTP/1.0 knows no chunks. Whatever the sender meant, two servers may read it differently.
-        (true, _) if version == Version::HTTP_10 => Err(Refusal::BAD_REQUEST),
+        // HTTP/1.0 has no chunks, so two servers may read such a message differently.
+        (true, _) if version == Version::HTTP_10 => Err(HeadRefusal::BAD_REQUEST),
         (true, _) => Ok((Decoder::chunked(Writer::Client), BodyLength::Unknown)),
         (false, Some(0)) => Ok((Decoder::Done, BodyLength::Known(0))),
         (false, Some(length)) => Ok((Decoder::Length(length), BodyLength::Known(length))),
@@ -166,13 +174,13 @@ fn check_host(
     host: Option<&HeaderValue>,
     version: Version,
     method: &Method,
-) -> Result<(), Refusal> {
+) -> Result<(), HeadRefusal> {
     match host {
         None if version == Version::HTTP_11 && *method != Method::CONNECT => {
-            Err(Refusal::new(StatusCode::BAD_REQUEST, "missing required Host header"))
+            Err(HeadRefusal::new(StatusCode::BAD_REQUEST, "missing required Host header"))
         }
-        Some(host) if !host.is_empty() && !host::is_sound(host.as_bytes()) => {
-            Err(Refusal::new(StatusCode::BAD_REQUEST, "malformed Host header"))
+        Some(host) if !host.is_empty() && !host::is_valid(host.as_bytes()) => {
+            Err(HeadRefusal::new(StatusCode::BAD_REQUEST, "malformed Host header"))
         }
         _ => Ok(()),
     }

@@ -2,18 +2,18 @@ use super::*;
 use crate::h1::encoder;
 use proptest::prelude::*;
 
-fn parsed(head: &[u8]) -> Result<ParsedRequest, Refusal> {
+fn parsed(head: &[u8]) -> Result<ParsedRequest, HeadRefusal> {
     parse(&Bytes::copy_from_slice(head), Scheme::Http, HeaderMap::new())
 }
 
 #[test]
-fn a_plain_head_is_sorted() {
+fn a_plain_head_is_parsed() {
     let parsed = parsed(
         b"POST /x?y HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nX-A: 1\r\n\
           Connection: keep-alive\r\nTE: trailers\r\nExpect: 100-Continue\r\n\r\n",
     )
     .map_err(|refusal| refusal.status)
-    .expect("a sound head");
+    .expect("a valid head");
     let head = parsed.head;
     assert_eq!(head.method, Method::POST);
     assert_eq!(head.target, "/x?y");
@@ -34,18 +34,18 @@ fn who_may_be_replayed() {
 }
 
 #[test]
-fn an_offer_of_http2_is_ours_alone() {
+fn an_upgrade_to_http2_is_not_forwarded() {
     let parsed = parsed(
         b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\n\
           Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
     );
-    let parsed = parsed.map_err(|refusal| refusal.status).expect("a sound head");
+    let parsed = parsed.map_err(|refusal| refusal.status).expect("a valid head");
     assert!(parsed.http2_settings.is_some());
     assert_eq!(parsed.head.upgrade, None);
     assert!(parsed.head.headers.is_empty());
 }
 
-/// Lines that attackers put together.
+/// Lines that smuggling attacks combine.
 fn line() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("Content-Length: 3".to_owned()),
@@ -65,10 +65,10 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// What is written to the app says, read strictly, exactly what was understood: one request,
+    /// A strict parser reads from what is written to the app exactly what was parsed: one request,
     /// one framing, no field that appears only on one side.
     #[test]
-    fn the_app_reads_what_was_understood(
+    fn the_app_reads_what_was_parsed(
         start in prop_oneof![Just("GET /a?b HTTP/1.1"), Just("POST http://o/p HTTP/1.1"),
             Just("CONNECT a:1 HTTP/1.1"), Just("GET / HTTP/1.0"), Just("PUT /%zz//.. HTTP/1.1")],
         lines in proptest::collection::vec(line(), 0..8),
@@ -98,7 +98,7 @@ proptest! {
         prop_assert_eq!(first.head.headers, second.head.headers);
     }
 
-    /// Arbitrary bytes are parsed or refused, and never make it stumble.
+    /// Arbitrary bytes are parsed or refused, and never cause a panic.
     #[test]
     fn garbage_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = parsed(&bytes);

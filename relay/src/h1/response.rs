@@ -1,4 +1,4 @@
-//! Answer heads from an upstream.
+//! Response heads from an upstream.
 
 use bytes::Bytes;
 use http::header::HeaderMap;
@@ -9,17 +9,17 @@ use super::fields::{FieldError, Fields, Writer};
 use super::section::lines;
 use crate::head::{BodyLength, ResponseHead};
 
-/// How much of a malformed first line is quoted: enough to recognise it in a log.
+/// How many bytes of a malformed first line are quoted: enough to recognise it in a log.
 const QUOTED_MAX: usize = 128;
 
-/// An answer's head and what the connection has to know about it.
+/// A response's head, and what it means for its connection.
 pub(crate) struct ParsedResponse {
     pub(crate) head: ResponseHead,
     pub(crate) decoder: Decoder,
     pub(crate) persistent: bool,
 }
 
-/// Parses one whole head; `method` is what the request asked with.
+/// Parses one whole head; `method` is the request's.
 pub(crate) fn parse(
     block: &Bytes,
     method: &Method,
@@ -28,21 +28,21 @@ pub(crate) fn parse(
     let mut lines = lines(block);
     let first = lines.next().unwrap_or_default();
     let (version, status) = status_line(first).ok_or_else(|| malformed(block))?;
-    let fields = Fields::sort(lines, block, Writer::App, spare).map_err(describe)?;
+    let fields = Fields::parse(lines, block, Writer::App, spare).map_err(describe)?;
     Ok(build(fields, version, status, method))
 }
 
-/// What an answer's version says about its connection.
+/// What a response's version means for its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
-    /// It ends with the answer unless the app says otherwise, and knows no chunks.
+    /// HTTP/1.0: it ends with the response unless the app keeps it alive, and has no chunks.
     Old,
-    /// It stays.
+    /// HTTP/1.1: it stays open unless the app closes it.
     Persistent,
 }
 
-/// Reads a status line as Go does: any version of the usual shape, three digits, and whatever
-/// stands behind them, or nothing.
+/// Parses a status line as Go does: any version of the usual form, three digits, and any text
+/// behind them, or none.
 fn status_line(line: &[u8]) -> Option<(Version, StatusCode)> {
     let blank = memchr::memchr(b' ', line)?;
     let version = match &line[..blank] {
@@ -56,7 +56,7 @@ fn status_line(line: &[u8]) -> Option<(Version, StatusCode)> {
     Some((version, StatusCode::from_bytes(code).ok()?))
 }
 
-/// Go's words for bytes that are no answer.
+/// Go's text for bytes that are not a response.
 pub(crate) fn malformed(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);

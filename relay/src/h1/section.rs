@@ -1,22 +1,22 @@
-//! Sections: the lines in front of an empty one, in which heads and trailers come.
+//! Sections: the lines in front of an empty one, which make up heads and trailers.
 //!
-//! What a line is and where a section ends is decided here and nowhere else. Two readings of it
-//! are how one message swallows the next: the finder and the splitter below share one rule, and
-//! whoever wants the lines of a section gets them from the block that the finder cut off.
+//! What a line is and where a section ends is decided here and nowhere else. With two rules for it
+//! one message could contain the next: the finder and the splitter below share one rule, and
+//! the lines of a section always come from the block that the finder split off.
 //!
 //! The rule is Go's, and RFC 9112's for lenient readers (section 2.2): a line ends in a line feed,
 //! and one carriage return in front of it belongs to the end. An empty line ends the section.
 
 use memchr::memchr;
 
-/// What the bytes behind a line's end say about the section.
+/// What follows a line's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// An empty line of so many bytes: the section is over.
+    /// An empty line of this many bytes: the section is over.
     Empty(usize),
     /// Another line.
     Line,
-    /// More bytes are needed to tell.
+    /// More bytes are needed to decide.
     Unknown,
 }
 
@@ -30,7 +30,7 @@ fn next(input: &[u8]) -> Next {
     }
 }
 
-/// Looks for the end of a section at the front of an input that grows.
+/// Finds the end of a section at the front of an input that grows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Scan {
     /// Input before this offset holds no end.
@@ -38,7 +38,7 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// The offset behind the empty line. Every byte is looked at once, however slowly they come:
+    /// The offset behind the empty line. Every byte is inspected once, however slowly they arrive:
     /// `input` must begin where it began the last time, and may only have grown since.
     pub(crate) fn end(&mut self, input: &[u8]) -> Option<usize> {
         if self.scanned == 0
@@ -67,7 +67,7 @@ pub(crate) struct Lines<'a> {
     rest: &'a [u8],
 }
 
-/// The lines of `section`, which [`Scan::end`] cut off.
+/// The lines of `section`, which [`Scan::end`] has delimited.
 pub(crate) fn lines(section: &[u8]) -> Lines<'_> {
     Lines { rest: section }
 }

@@ -1,4 +1,4 @@
-//! As much of HTTP/2's framing (RFC 9113, section 4) as the gate has to know.
+//! The part of HTTP/2's framing (RFC 9113, section 4) that the gate needs.
 
 use bytes::{BufMut, BytesMut};
 
@@ -10,7 +10,7 @@ pub(super) const RESET: u8 = 3;
 pub(super) const SETTINGS: u8 = 4;
 pub(super) const PUSH_PROMISE: u8 = 5;
 pub(super) const CONTINUATION: u8 = 9;
-/// Frames of this kind and above are of no standard that we know, and ignored.
+/// Frames of this type and above are unknown to the standard, and ignored.
 pub(super) const UNKNOWN_FROM: u8 = 10;
 
 pub(super) const END_STREAM: u8 = 1;

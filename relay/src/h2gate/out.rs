@@ -1,4 +1,4 @@
-//! The library's read buffer, and whether a read has put something into it.
+//! The library's read buffer, and whether a read has filled some of it.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use tokio::io::ReadBuf;
 
 use crate::io::Io;
 
-/// What the library wants filled.
+/// The buffer that the library passed to a read.
 pub(super) struct Out<'a, 'b> {
     buffer: &'a mut ReadBuf<'b>,
     before: usize,
@@ -30,7 +30,7 @@ impl<'a, 'b> Out<'a, 'b> {
         self.buffer.filled().len() > self.before
     }
 
-    /// Moves up to `most` bytes. Gives back how many.
+    /// Moves up to `most` bytes, and gives their number.
     pub(super) fn take_from(&mut self, bytes: &mut BytesMut, most: usize) -> usize {
         let count = most.min(bytes.len()).min(self.buffer.remaining());
         self.buffer.put_slice(&bytes[..count]);

@@ -1,5 +1,5 @@
-//! What the task that drives a connection does beside polling it: opens the window when much is
-//! sent and memory is ample, and watches the clock.
+//! Flow control and time limits of a connection, for the task that drives it: grows the window when
+//! much is sent and memory is ample, and bounds how long a frame may take.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,10 +15,11 @@ pub(crate) const FIRST_WINDOW: u32 = 65_535;
 /// Each window is so many times as large as the last one.
 const GROWTH: u32 = 4;
 
-/// A window costs twice its size when it is full: a frame keeps all of the buffer that it came in.
+/// A window costs twice its size when it is full: a frame keeps the whole buffer that it arrived in
+/// alive.
 const WINDOW_COST: usize = 2;
 
-/// How much a peer may send that nobody has taken, over all streams of a connection.
+/// How many bytes a peer may send before they are taken, over all streams of a connection.
 pub(crate) struct Window {
     size: u32,
     size_max: u32,
@@ -33,7 +34,8 @@ impl Window {
     }
 
     /// The next window, when the peer has sent half of the last one and there is room in memory
-    /// for what it may send. It never shrinks again: the peer has been told.
+    /// for what it may send. It never shrinks again: a window that was granted cannot be
+    /// taken back.
     pub(crate) fn widen(&mut self, watch: &Watch) -> Option<u32> {
         if self.size == self.size_max {
             return None;
@@ -50,16 +52,16 @@ impl Window {
     }
 }
 
-/// How long what has begun may take.
+/// Bounds how long a frame or head that has begun may take.
 pub(crate) struct HeadClock {
-    patience: Duration,
+    timeout: Duration,
     /// When the first head has to be complete.
     first_by: Option<Instant>,
     /// The frame or head that has begun and not ended, and when that was first seen.
     begun: Option<(u64, Instant)>,
-    /// No earlier look than this.
+    /// The earliest next check.
     again: Option<Instant>,
-    alarm: LazyTimer,
+    timer: LazyTimer,
 }
 
 /// Whether streams are alive on a connection.
@@ -70,51 +72,52 @@ pub(crate) enum Streams {
 }
 
 impl HeadClock {
-    /// Heads may take `patience`, the first one until `first_by`.
-    pub(crate) fn new(patience: Duration, first_by: Instant) -> HeadClock {
+    /// Heads may take `timeout`, the first one until `first_by`.
+    pub(crate) fn new(timeout: Duration, first_by: Instant) -> HeadClock {
         HeadClock {
-            patience,
+            timeout,
             first_by: Some(first_by),
             begun: None,
             again: None,
-            alarm: LazyTimer::default(),
+            timer: LazyTimer::default(),
         }
     }
 
-    /// The first head has come.
-    pub(crate) fn first_is_here(&mut self) {
+    /// The first head is complete.
+    pub(crate) fn first_head_arrived(&mut self) {
         self.first_by = None;
     }
 
-    /// Ready when something has begun, has not ended in time, and no stream would be cut short.
+    /// Ready when a frame or head has not ended in time, and no stream is open that would be cut
+    /// short.
     pub(crate) fn poll_late(
         &mut self,
         cx: &mut Context<'_>,
         watch: &Watch,
         streams: Streams,
     ) -> Poll<()> {
-        self.begun = watch.midway().map(|number| match self.begun {
+        self.begun = watch.unfinished().map(|number| match self.begun {
             Some((same, since)) if same == number => (number, since),
             _ => (number, Instant::now()),
         });
-        let begun_by = self.begun.map(|(_, since)| since + self.patience);
+        let begun_by = self.begun.map(|(_, since)| since + self.timeout);
         let Some(due) = [self.first_by, begun_by].into_iter().flatten().min() else {
             self.again = None;
             return Poll::Pending;
         };
-        let look = self.again.map_or(due, |again| again.max(due));
-        if self.alarm.poll_until(cx, look).is_pending() {
+        let check_at = self.again.map_or(due, |again| again.max(due));
+        if self.timer.poll_until(cx, check_at).is_pending() {
             return Poll::Pending;
         }
         if streams == Streams::None {
             return Poll::Ready(());
         }
-        // Their end wakes nobody here, so look again later.
-        let again = Instant::now() + self.patience.max(LOOK_MIN);
+        // Their end does not wake this task, so check again later.
+        let again = Instant::now() + self.timeout.max(CHECK_PERIOD_MIN);
         self.again = Some(again);
-        self.alarm.poll_until(cx, again)
+        self.timer.poll_until(cx, again)
     }
 }
 
-/// However short the patience is, looking does not become a busy loop.
-const LOOK_MIN: Duration = Duration::from_millis(10);
+/// The shortest time between two checks, so that a short limit does not become a busy loop.
+const CHECK_PERIOD_MIN: Duration = Duration::from_millis(10);

@@ -1,5 +1,4 @@
-//! The half of a gate that is looked at from outside: by the task that drives the connection, and
-//! by its streams.
+//! The half of a gate that other parts read: the task that drives the connection, and its streams.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -9,27 +8,28 @@ use parking_lot::Mutex;
 
 use crate::memory::{Account, Charge, OverBudget};
 
+/// What a gate and its readers share.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(super) struct GateState {
     account: Account,
     turn: AtomicU64,
     turn_is_over: AtomicBool,
     /// The number of frames that have begun.
     frames: AtomicU64,
     /// The number of the frame that has begun and not ended; zero when there is none.
-    midway: AtomicU64,
-    /// Bytes of bodies since the last look.
+    unfinished: AtomicU64,
+    /// Bytes of bodies since they were last taken.
     data: AtomicU64,
     /// Why nothing more is read; zero, which stands for no error, while there is no reason.
     stopped: AtomicU32,
-    /// Its compression table keeps so much that another connection would be better.
-    worn: AtomicBool,
-    /// What the trailers of open streams hold that the library keeps until they are asked for.
-    /// The latest stream is last, which is the one that is asked for most.
+    /// Its compression table keeps so many bytes that the connection should be replaced.
+    retired: AtomicBool,
+    /// The charges for the trailers of open streams, which the library keeps until they are taken.
+    /// The latest stream is last: it is searched for most often.
     trailers: Mutex<Vec<(u32, Charge)>>,
 }
 
-impl Shared {
+impl GateState {
     pub(super) fn account(&self) -> &Account {
         &self.account
     }
@@ -50,10 +50,15 @@ impl Shared {
         self.data.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn set_midway(&self, midway: bool) {
-        // The frame that has begun may not have been counted yet; one number up is as good.
-        let number = if midway { self.frames.load(Ordering::Relaxed) + 1 } else { 0 };
-        self.midway.store(number, Ordering::Relaxed);
+    /// A frame or head has begun and not ended.
+    pub(super) fn mark_unfinished(&self) {
+        // The frame may not have been counted yet, and zero means none, so the number is one more.
+        self.unfinished.store(self.frames.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Every frame and head that has begun has ended.
+    pub(super) fn mark_finished(&self) {
+        self.unfinished.store(0, Ordering::Relaxed);
     }
 
     pub(super) fn stop(&self, reason: Reason) {
@@ -64,8 +69,8 @@ impl Shared {
         self.stopped.load(Ordering::Acquire) != 0
     }
 
-    pub(super) fn wear_out(&self) {
-        self.worn.store(true, Ordering::Relaxed);
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
     }
 
     /// Charges trailers until the stream ends, if there is such a stream.
@@ -77,14 +82,14 @@ impl Shared {
     }
 }
 
-/// What can be seen of a gate. Cheap to clone.
+/// The state of a gate that other parts read. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Watch {
-    shared: Arc<Shared>,
+    shared: Arc<GateState>,
 }
 
 impl Watch {
-    pub(super) fn new(shared: Arc<Shared>) -> Watch {
+    pub(super) fn new(shared: Arc<GateState>) -> Watch {
         Watch { shared }
     }
 
@@ -93,8 +98,8 @@ impl Watch {
         &self.shared.account
     }
 
-    /// Begins another turn. To be called when the library has nothing more to do: all heads of
-    /// the last turn have been taken by then. True when the gate waits for it, so that the library
+    /// Begins another turn. Call it when the library is idle: all heads of the last turn have been
+    /// taken by then. True when the gate waits for it, so that the library
     /// has to be polled again.
     pub(crate) fn next_turn(&self) -> bool {
         self.shared.turn.fetch_add(1, Ordering::AcqRel);
@@ -109,17 +114,18 @@ impl Watch {
         }
     }
 
-    /// Whether the connection should carry no further streams, because another would cost less.
-    pub(crate) fn is_worn(&self) -> bool {
-        self.shared.worn.load(Ordering::Relaxed)
+    /// Whether the connection should carry no further streams, because a new connection would need
+    /// less memory.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.shared.retired.load(Ordering::Relaxed)
     }
 
     /// The number of the frame, or of the head, that has begun and not ended.
-    pub(crate) fn midway(&self) -> Option<u64> {
-        Some(self.shared.midway.load(Ordering::Relaxed)).filter(|number| *number > 0)
+    pub(crate) fn unfinished(&self) -> Option<u64> {
+        Some(self.shared.unfinished.load(Ordering::Relaxed)).filter(|number| *number > 0)
     }
 
-    /// Bytes of bodies that came since the last look.
+    /// Bytes of bodies that arrived since the last call.
     pub(crate) fn take_data_bytes(&self) -> u64 {
         match self.shared.data.load(Ordering::Relaxed) {
             0 => 0,
@@ -127,7 +133,7 @@ impl Watch {
         }
     }
 
-    /// Follows a stream until the returned value is dropped.
+    /// Tracks a stream until the returned value is dropped.
     pub(crate) fn open(&self, stream: u32) -> StreamEntry {
         let charge = Charge::on(&self.shared.account);
         self.shared.trailers.lock().push((stream, charge));
@@ -135,9 +141,9 @@ impl Watch {
     }
 }
 
-/// A stream that somebody holds.
+/// An open stream, as the gate tracks it.
 pub(crate) struct StreamEntry {
-    shared: Arc<Shared>,
+    shared: Arc<GateState>,
     stream: u32,
 }
 
@@ -146,7 +152,7 @@ impl Drop for StreamEntry {
         let mut trailers = self.shared.trailers.lock();
         let index = trailers.iter().rposition(|(number, _)| *number == self.stream);
         let charge = index.map(|index| trailers.swap_remove(index));
-        // Given back outside the lock.
+        // The charge is given back outside the lock.
         drop(trailers);
         drop(charge);
     }

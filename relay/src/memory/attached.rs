@@ -1,13 +1,13 @@
-//! Charges that go with a set of fields into the HTTP/2 library.
+//! Charges that are passed to the HTTP/2 library with a set of fields.
 //!
 //! The library keeps a head until its connection has room to write it, which may be long after its
-//! exchange is over, and says nothing when it has done so. But it drops the fields then. So one of
-//! them is made to own the charge.
+//! exchange is over, and does not report when it has. But it drops the fields then. So one of them
+//! owns the charge.
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue};
 
-/// A value, and what is kept for as long as the value is.
+/// A value, and the charge that lives as long as the value.
 struct Held<T> {
     value: HeaderValue,
     _kept: T,
@@ -23,7 +23,7 @@ impl<T> AsRef<[u8]> for Held<T> {
 pub(crate) fn attach<T: Send + 'static>(fields: &mut HeaderMap, kept: T) {
     let Some(longest) = fields.values_mut().max_by_key(|value| value.len()) else { return };
     let held = Held { value: longest.clone(), _kept: kept };
-    // It has been judged before, so it is one still.
+    // It was validated before, so it still is valid.
     if let Ok(mut value) = HeaderValue::from_maybe_shared(Bytes::from_owner(held)) {
         // Compression tables would keep it for as long as their connection lives.
         value.set_sensitive(true);
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_attached_goes_with_the_fields() {
+    fn what_is_attached_is_dropped_with_the_fields() {
         let kept = Arc::new(());
         let mut fields = HeaderMap::new();
         fields.insert("a", HeaderValue::from_static("short"));

@@ -8,7 +8,7 @@ const ROOT: &str = "/sys/fs/cgroup";
 const DEPTH_MAX: usize = 32;
 
 /// The tightest `memory.max` among this process's control group and those around it, in bytes;
-/// `None` where nothing limits it, or nobody can tell (no control groups of version 2).
+/// `None` where nothing limits it, or where there are no control groups of version 2.
 pub fn limit_bytes() -> Option<u64> {
     let membership = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     tightest(&membership, |directory| std::fs::read_to_string(directory.join("memory.max")).ok())

@@ -7,7 +7,7 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteCount(pub usize);
 
-/// A text that is no number of bytes.
+/// A text that is not a number of bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot use '{0}', expected bytes as Kubernetes writes them, such as 67108864, 64Mi or 1G")]
 pub struct BadQuantity(String);

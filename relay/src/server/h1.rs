@@ -11,7 +11,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::upgrade::{self, Upgrade};
-use super::{Handler, Shared};
+use super::{Handler, ServerState};
 use crate::buffers;
 use crate::drain::{DrainToken, Phase};
 use crate::exchange::Exchange;
@@ -20,62 +20,63 @@ use crate::exchange::reply::LEFTOVER_MAX;
 use crate::h1::Connection;
 use crate::h1::connection::HeadError;
 use crate::h1::reason;
-use crate::h1::request::{self, ParsedRequest, Refusal, RefusalShape};
+use crate::h1::request::{self, HeadRefusal, ParsedRequest, RefusalShape};
 use crate::head::Reply;
 use crate::io::Io;
 use crate::memory::{self, Charge, OverBudget};
 use crate::metrics::Rejection;
 use crate::timer::LazyTimer;
 
-/// What an HTTP/2 client opens with.
+/// The preface of an HTTP/2 client.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How long a connection that is closed early still listens, so that the client reads its
-/// answer before it learns that nobody reads the rest of its request.
+/// How long a connection that is closed early is still read, so that the client reads its response
+/// before it gets a reset for the rest of its request.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// What a client is told that came when memory was short: others end all the time.
+/// `Retry-After` in seconds when memory is short, which it is only while other requests are in
+/// flight.
 const RETRY_AFTER: &str = "Retry-After: 1\r\n";
 
-/// A connection that goes on in HTTP/2.
+/// A connection that switches to HTTP/2.
 pub(crate) struct Handover {
     pub(crate) io: Box<dyn Io>,
-    /// What has been read from it and belongs to HTTP/2.
+    /// Bytes that were read from it and belong to HTTP/2.
     pub(crate) front: BytesMut,
-    /// What `front` holds beyond an ordinary buffer.
+    /// The charge for `front` beyond an ordinary buffer.
     pub(crate) charge: Charge,
-    pub(crate) membership: DrainToken,
+    pub(crate) drain_token: DrainToken,
     /// When the first head has to be complete.
     pub(crate) head_by: Instant,
 }
 
-/// Serves the connection until it closes, or gives it back when the client speaks HTTP/2.
+/// Serves the connection until it closes, or gives it back when the client uses HTTP/2.
 pub(crate) async fn serve<H: Handler>(
-    shared: &Shared<H>,
+    shared: &ServerState<H>,
     connection: Connection,
     peer: Option<SocketAddr>,
 ) -> Option<Handover> {
     let mut client = Box::new(H1Client {
         connection,
-        membership: shared.drain.enter(),
+        drain_token: shared.drain.enter(),
         version: http::Version::HTTP_11,
         persistent: true,
         head_only: false,
         responded: false,
         presence: Presence::default(),
     });
-    let mut alarm = LazyTimer::default();
+    let mut timer = LazyTimer::default();
     let first_head_by = Instant::now() + shared.settings.head_timeout;
     let mut head_by = Some(first_head_by);
     loop {
-        let next = poll_fn(|cx| poll_next(cx, shared, &mut client, &mut alarm, &mut head_by)).await;
+        let next = poll_fn(|cx| poll_next(cx, shared, &mut client, &mut timer, &mut head_by)).await;
         let (parsed, charge) = match next {
             Next::Request(parsed, charge) => (parsed, charge),
             Next::Http2 => {
-                let H1Client { connection, membership, .. } = *client;
+                let H1Client { connection, drain_token, .. } = *client;
                 let (io, front) = connection.into_parts();
                 let (charge, head_by) = (Charge::default(), first_head_by);
-                return Some(Handover { io, front, charge, membership, head_by });
+                return Some(Handover { io, front, charge, drain_token, head_by });
             }
             Next::Refused(refusal) => {
                 if let Some(rejection) = Rejection::of_status(refusal.status) {
@@ -98,16 +99,16 @@ pub(crate) async fn serve<H: Handler>(
                 Upgrade::Declined => {}
                 Upgrade::Broken => return None,
                 Upgrade::Switched { front, charge } => {
-                    let H1Client { connection, membership, .. } = *client;
+                    let H1Client { connection, drain_token, .. } = *client;
                     let (io, _) = connection.into_parts();
                     let head_by = Instant::now() + shared.settings.head_timeout;
-                    return Some(Handover { io, front, charge, membership, head_by });
+                    return Some(Handover { io, front, charge, drain_token, head_by });
                 }
             }
         }
         let platform = shared.settings.platform_fields;
         let client_side = Client::H1(client);
-        let mut exchange = Exchange::new(parsed.head, peer, client_side, alarm, charge, platform);
+        let mut exchange = Exchange::new(parsed.head, peer, client_side, timer, charge, platform);
         if expectation {
             Rejection::Unsupported.count();
             let reply = Reply::empty(StatusCode::EXPECTATION_FAILED);
@@ -118,7 +119,7 @@ pub(crate) async fn serve<H: Handler>(
         } else {
             shared.handler.handle(&mut exchange).await;
         }
-        (client, alarm) = finish(exchange).await?;
+        (client, timer) = finish(exchange).await?;
     }
 }
 
@@ -126,17 +127,17 @@ pub(crate) async fn serve<H: Handler>(
 enum Next {
     Request(ParsedRequest, Charge),
     Http2,
-    Refused(Refusal),
+    Refused(HeadRefusal),
     Closed,
 }
 
-/// Waits for a request head. An idle connection waits for as long as it likes, unless the
-/// server is closing; a head that has begun has to be finished in time.
+/// Waits for a request head. An idle connection may wait for ever, unless the server is closing; a
+/// head that has begun has to be finished in time.
 fn poll_next<H>(
     cx: &mut Context<'_>,
-    shared: &Shared<H>,
+    shared: &ServerState<H>,
     client: &mut H1Client,
-    alarm: &mut LazyTimer,
+    timer: &mut LazyTimer,
     head_by: &mut Option<Instant>,
 ) -> Poll<Next> {
     let settings = &shared.settings;
@@ -166,7 +167,7 @@ fn poll_next<H>(
             Poll::Ready(Err(HeadError::Truncated(_))) => return Poll::Ready(Next::Closed),
             Poll::Ready(Err(HeadError::TooLarge)) => {
                 let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-                return Poll::Ready(Next::Refused(Refusal::new(status, "")));
+                return Poll::Ready(Next::Refused(HeadRefusal::new(status, "")));
             }
             Poll::Ready(Err(HeadError::OverBudget)) => return Poll::Ready(over_budget()),
             Poll::Pending => break,
@@ -175,16 +176,16 @@ fn poll_next<H>(
     let idle = connection.input().is_empty();
     if idle {
         connection.release_buffers();
-        if client.membership.poll_phase(cx) == Phase::Closing {
+        if client.drain_token.poll_phase(cx) == Phase::Closing {
             return Poll::Ready(Next::Closed);
         }
     } else if head_by.is_none() {
         *head_by = Some(Instant::now() + settings.head_timeout);
     }
     if let Some(by) = *head_by
-        && alarm.poll_until(cx, by).is_ready()
+        && timer.poll_until(cx, by).is_ready()
     {
-        // A client that never said anything was only a connection.
+        // A client that has sent nothing gets no response.
         if !idle {
             Rejection::HeadTimeout.count();
         }
@@ -193,7 +194,7 @@ fn poll_next<H>(
     Poll::Pending
 }
 
-/// Charges a head of so many bytes, or refuses the request.
+/// Charges a head of `block_bytes`, or refuses the request.
 fn admit(parsed: ParsedRequest, block_bytes: usize) -> Next {
     let mut charge = Charge::default();
     match charge.admit_head(memory::head_bytes(parsed.head.headers.len(), block_bytes)) {
@@ -202,22 +203,22 @@ fn admit(parsed: ParsedRequest, block_bytes: usize) -> Next {
     }
 }
 
-/// There is no memory for another request now; there may be soon.
+/// The refusal for lack of memory, which may be free again soon.
 fn over_budget() -> Next {
     memory::count_refusal();
-    Next::Refused(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "memory budget is used up"))
+    Next::Refused(HeadRefusal::new(StatusCode::SERVICE_UNAVAILABLE, "memory budget is used up"))
 }
 
-/// Whether the input may still become an HTTP/2 preface. Nothing at all may.
+/// Whether the input may still become an HTTP/2 preface. Empty input may.
 fn is_preface(input: &[u8]) -> bool {
     let seen = input.len().min(PREFACE.len());
     input[..seen] == PREFACE[..seen]
 }
 
-/// Answers a request that never became one, in Go's words, and closes.
-async fn refuse(client: &mut H1Client, refusal: Refusal) {
+/// Refuses a malformed request, with Go's texts, and closes.
+async fn refuse(client: &mut H1Client, refusal: HeadRefusal) {
     let status = refusal.status;
-    let phrase = reason::known(status).unwrap_or_default();
+    let phrase = reason::phrase(status).unwrap_or_default();
     let line = match (refusal.shape, refusal.detail) {
         (_, "") | (RefusalShape::BodyOnly, _) => format!("{} {phrase}", status.as_u16()),
         (_, detail) => format!("{} {phrase}: {detail}", status.as_u16()),
@@ -243,17 +244,17 @@ async fn refuse(client: &mut H1Client, refusal: Refusal) {
     linger(&mut client.connection).await;
 }
 
-/// Ends an exchange: answers what the handler left unanswered, and decides whether the
-/// connection can carry another request.
+/// Ends an exchange: responds with 500 if the handler did not, and decides whether the connection
+/// can carry another request.
 async fn finish(mut exchange: Exchange) -> Option<(Box<H1Client>, LazyTimer)> {
     if !exchange.has_responded() && !exchange.is_abandoned() {
         let reply = Reply::empty(StatusCode::INTERNAL_SERVER_ERROR);
         let _ = Box::pin(exchange.respond(reply)).await;
     }
-    let (client, alarm, complete) = exchange.into_client();
+    let (client, timer, complete) = exchange.into_client();
     let Client::H1(mut client) = client else { return None };
     if !complete {
-        // Whatever has been gathered still goes out, as far as it goes without waiting.
+        // What is in the write buffer is still sent, as far as that takes no waiting.
         poll_fn(|cx| {
             let _ = client.connection.poll_flush(cx);
             Poll::Ready(())
@@ -262,23 +263,23 @@ async fn finish(mut exchange: Exchange) -> Option<(Box<H1Client>, LazyTimer)> {
         return None;
     }
     if !client.persistent
-        || !(has_whole_request(&client) || Box::pin(swallow_body(&mut client)).await)
+        || !(has_whole_request(&client) || Box::pin(discard_body(&mut client)).await)
     {
         Box::pin(linger(&mut client.connection)).await;
         return None;
     }
     client.connection.trailers = None;
-    Some((client, alarm))
+    Some((client, timer))
 }
 
 fn has_whole_request(client: &H1Client) -> bool {
     client.connection.decoder.is_done()
 }
 
-/// Reads what is left of a request body, within bounds. False when too much is left.
-async fn swallow_body(client: &mut H1Client) -> bool {
+/// Reads and discards the rest of a request body, within bounds. False when too much is left.
+async fn discard_body(client: &mut H1Client) -> bool {
     let mut left = LEFTOVER_MAX;
-    let swallowed = async {
+    let discarded = async {
         loop {
             match poll_fn(|cx| client.connection.poll_data(cx)).await {
                 Ok(true) => {
@@ -294,11 +295,11 @@ async fn swallow_body(client: &mut H1Client) -> bool {
             }
         }
     };
-    tokio::time::timeout(LINGER, swallowed).await.unwrap_or(false)
+    tokio::time::timeout(LINGER, discarded).await.unwrap_or(false)
 }
 
-/// Closes in order: our direction first, then theirs, so that an answer the client has not read
-/// yet is not destroyed by a reset.
+/// Closes the sending direction first, then waits for the client's, so that a reset does not
+/// destroy a response that the client has not read yet.
 async fn linger(connection: &mut Connection) {
     let closing = async {
         if poll_fn(|cx| connection.poll_shutdown(cx)).await.is_err() {
@@ -312,6 +313,6 @@ async fn linger(connection: &mut Connection) {
             }
         }
     };
-    // Either the client is done by then or it is not worth waiting for.
+    // A client that has not closed by then loses the rest.
     let _ = tokio::time::timeout(LINGER, closing).await;
 }

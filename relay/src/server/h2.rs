@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use tokio::time::Instant;
 
 use super::h1::Handover;
-use super::{Handler, Shared};
+use super::{Handler, ServerState};
 use crate::drain::Phase;
 use crate::exchange::Exchange;
 use crate::exchange::client::{Client, H2Client};
@@ -30,27 +30,27 @@ use crate::target;
 use crate::timer::LazyTimer;
 use crate::trailers;
 
-/// What a client may have in flight towards us, per stream; and per connection once it has shown
-/// that it needs it, and memory allows.
+/// Bytes that a client may have in flight, per stream; and per connection once it has shown that it
+/// needs them, and memory allows.
 const WINDOW: u32 = 1 << 20;
-/// The largest frame we accept.
+/// The largest frame that is accepted, in bytes.
 const FRAME_MAX: u32 = 1 << 20;
-/// The largest field block we accept, by HTTP/2's way of counting.
+/// The largest field block that is accepted, as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
 const HEADER_LIST_MAX: u32 = 1_048_896;
-/// The longest encoded one: literals are not much shorter than what they stand for.
+/// The longest encoded one, in bytes: literals are not much shorter than the fields they encode.
 const BLOCK_MAX: usize = 2 << 20;
-/// Trailers up to this length are too short to stand for much.
+/// Trailers up to this length, in bytes and encoded, cannot expand to much.
 const FREE_TRAILERS: usize = 64;
 /// Bytes gathered for a client that reads slowly, per stream.
 const SEND_BUFFER_MAX: usize = 64 * 1024;
 
-/// How long a client whose requests are all answered may take to hang up once the server closes,
-/// or once it has been told to go.
-const GOODBYE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a client without open requests may take to hang up once the server closes, or once it
+/// got a GOAWAY.
+const GOAWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One connection, as its streams see it.
 struct Streams<H> {
-    shared: Arc<Shared<H>>,
+    shared: Arc<ServerState<H>>,
     peer: Option<SocketAddr>,
     watch: Watch,
     /// Held by those streams that have a body.
@@ -67,11 +67,11 @@ enum Event {
 
 /// Serves the connection until it closes.
 pub(crate) async fn serve<H: Handler>(
-    shared: &Arc<Shared<H>>,
+    shared: &Arc<ServerState<H>>,
     handover: Handover,
     peer: Option<SocketAddr>,
 ) {
-    let mut membership = handover.membership;
+    let mut drain_token = handover.drain_token;
     let mut front = handover.charge;
     let limits = Limits {
         peer: Peer::Client,
@@ -92,23 +92,23 @@ pub(crate) async fn serve<H: Handler>(
     let Ok(Ok(mut connection)) = handshake else {
         return;
     };
-    let mut goodbye = Goodbye::default();
+    let mut shutdown = GracefulShutdown::default();
     let mut window = Window::new(&watch, WINDOW);
     let mut clock = HeadClock::new(shared.settings.head_timeout, handover.head_by);
     let mut streams = Streams { shared: shared.clone(), peer, watch, uploads: Weak::new() };
     loop {
         let event = poll_fn(|cx| {
-            let phase = membership.poll_phase(cx);
-            let leaves = phase == Phase::Serving && streams.watch.is_worn();
-            let phase = if leaves { Phase::Draining } else { phase };
-            goodbye.say(cx, phase, &mut connection);
+            let phase = drain_token.poll_phase(cx);
+            let retires = phase == Phase::Serving && streams.watch.is_retired();
+            let phase = if retires { Phase::Draining } else { phase };
+            shutdown.send_goaway(cx, phase, &mut connection);
             let event = poll_event(cx, &mut connection, &streams.watch);
             if let Some(size) = window.widen(&streams.watch) {
                 connection.set_target_window_size(size);
             }
             match event {
                 Poll::Pending => {
-                    clock.poll_late(cx, &streams.watch, goodbye.streams()).map(|()| LATE)
+                    clock.poll_late(cx, &streams.watch, shutdown.streams()).map(|()| LATE)
                 }
                 ready => ready,
             }
@@ -116,11 +116,11 @@ pub(crate) async fn serve<H: Handler>(
         .await;
         match event {
             Event::Accepted(Some(Ok((request, respond)))) => {
-                goodbye.used = true;
-                // From here on the streams are charged for what came.
+                shutdown.used = true;
+                // From here on the streams are charged for the bytes that they received.
                 front.lower_to(0);
-                clock.first_is_here();
-                streams.begin(request, respond, goodbye.running.clone());
+                clock.first_head_arrived();
+                streams.begin(request, respond, shutdown.running.clone());
             }
             Event::Accepted(Some(Err(error))) => {
                 tracing::debug!(%error, "connection ended");
@@ -131,16 +131,16 @@ pub(crate) async fn serve<H: Handler>(
                 if let Some(rejection) = rejection(reason) {
                     rejection.count();
                 }
-                return send_away(connection, reason).await;
+                return end_connection(connection, reason).await;
             }
         }
     }
 }
 
-/// Nothing is wrong but the time it takes.
+/// The client violated no rule but the time limit.
 const LATE: Event = Event::Over(Reason::NO_ERROR);
 
-/// What a connection that has to end is counted as; want of memory is where it is noticed.
+/// What a connection that has to end is counted as; lack of memory is counted where it is detected.
 fn rejection(reason: Reason) -> Option<Rejection> {
     match reason {
         Reason::NO_ERROR => Some(Rejection::HeadTimeout),
@@ -168,16 +168,16 @@ fn poll_event(
     }
 }
 
-/// Says GOAWAY, and closes.
-async fn send_away(mut connection: Connection<FrameGate, Piece>, reason: Reason) {
-    tracing::debug!(%reason, "a connection is sent away");
+/// Sends GOAWAY, and closes.
+async fn end_connection(mut connection: Connection<FrameGate, Piece>, reason: Reason) {
+    tracing::debug!(%reason, "connection ended with GOAWAY");
     connection.abrupt_shutdown(reason);
     let closed = poll_fn(|cx| match connection.poll_accept(cx) {
         Poll::Ready(Some(Ok(_))) | Poll::Pending => Poll::Pending,
         Poll::Ready(None | Some(Err(_))) => Poll::Ready(()),
     });
-    // A client that does not even read that is cut off.
-    let _ = tokio::time::timeout(GOODBYE_PATIENCE, closed).await;
+    // A client that does not read it is disconnected.
+    let _ = tokio::time::timeout(GOAWAY_TIMEOUT, closed).await;
 }
 
 impl<H: Handler> Streams<H> {
@@ -224,21 +224,21 @@ impl<H: Handler> Streams<H> {
     }
 }
 
-/// Taking leave of a client.
+/// The graceful end of a client's connection.
 #[derive(Default)]
-struct Goodbye {
+struct GracefulShutdown {
     /// The client has had a request accepted. One that connects during a drain gets that much
-    /// before it is sent away, or it would never be served anywhere.
+    /// before its GOAWAY, or it might never be served anywhere.
     used: bool,
     /// GOAWAY has been sent.
-    said: bool,
+    sent: bool,
     /// Each exchange in flight holds a clone.
     running: Arc<()>,
-    alarm: LazyTimer,
-    next_look: Option<Instant>,
+    timer: LazyTimer,
+    next_check: Option<Instant>,
 }
 
-impl Goodbye {
+impl GracefulShutdown {
     fn streams(&self) -> pace::Streams {
         match Arc::strong_count(&self.running) {
             1 => pace::Streams::None,
@@ -246,35 +246,35 @@ impl Goodbye {
         }
     }
 
-    fn say(
+    fn send_goaway(
         &mut self,
         cx: &mut Context<'_>,
         phase: Phase,
         connection: &mut Connection<FrameGate, Piece>,
     ) {
         let due = phase == Phase::Closing || phase == Phase::Draining && self.used;
-        if due && !self.said {
-            self.said = true;
+        if due && !self.sent {
+            self.sent = true;
             connection.graceful_shutdown();
         }
         if phase != Phase::Closing {
             return;
         }
-        // The library closes once the client has answered a ping; not all of them do.
-        let look = *self.next_look.get_or_insert_with(|| Instant::now() + GOODBYE_PATIENCE);
-        if self.alarm.poll_until(cx, look).is_ready() {
+        // The library closes once the client has acknowledged a ping, which not every client does.
+        let check_at = *self.next_check.get_or_insert_with(|| Instant::now() + GOAWAY_TIMEOUT);
+        if self.timer.poll_until(cx, check_at).is_ready() {
             if Arc::strong_count(&self.running) == 1 {
                 connection.abrupt_shutdown(Reason::NO_ERROR);
             }
-            let again = Instant::now() + GOODBYE_PATIENCE;
-            self.next_look = Some(again);
-            // Armed for the next look; it cannot have passed yet.
-            let _ = self.alarm.poll_until(cx, again);
+            let again = Instant::now() + GOAWAY_TIMEOUT;
+            self.next_check = Some(again);
+            // Only arms the timer; it cannot have passed yet.
+            let _ = self.timer.poll_until(cx, again);
         }
     }
 }
 
-/// What a stream is charged for from the start.
+/// What a stream is charged for from its start.
 struct Charges {
     /// The request's head.
     head: Charge,
@@ -285,7 +285,7 @@ struct Charges {
 type Accepted = Option<Result<(Request<RecvStream>, SendResponse<Piece>), h2::Error>>;
 
 async fn exchange<H: Handler>(
-    shared: Arc<Shared<H>>,
+    shared: Arc<ServerState<H>>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Piece>,
     peer: Option<SocketAddr>,
@@ -302,13 +302,12 @@ async fn exchange<H: Handler>(
         respond.send_reset(Reason::PROTOCOL_ERROR);
         return;
     };
-    let head_only = head.method == Method::HEAD;
     let asterisk = target::is_asterisk(&head.target);
     let incoming = Incoming::new(body, Writer::Client);
-    let client = H2Client::new(incoming, respond, head_only, charges.stream, &watch);
+    let client = H2Client::new(incoming, respond, &head.method, charges.stream, &watch);
     let client = Client::H2(Box::new(client));
-    let (alarm, platform) = (LazyTimer::default(), shared.settings.platform_fields);
-    let mut exchange = Exchange::new(head, peer, client, alarm, charges.head, platform);
+    let (timer, platform) = (LazyTimer::default(), shared.settings.platform_fields);
+    let mut exchange = Exchange::new(head, peer, client, timer, charges.head, platform);
     if asterisk {
         let _ = exchange.respond(Reply::empty(StatusCode::OK)).await;
     } else {
@@ -319,11 +318,11 @@ async fn exchange<H: Handler>(
     }
 }
 
-/// The request as a handler sees it. Nothing when it is malformed (RFC 9113, section 8.1.1): what
-/// HTTP/1 would be refused for with 400 is a stream error here.
+/// The request as a handler sees it. `None` when it is malformed (RFC 9113, section 8.1.1): what is
+/// a 400 in HTTP/1 is a stream error here.
 fn head(parts: http::request::Parts, length: BodyLength, listener: Scheme) -> Option<RequestHead> {
     let mut headers = parts.headers;
-    // Extended CONNECT is for those it was offered to, and we offer it to nobody.
+    // Extended CONNECT needs a setting of the server's, which this one never sends.
     if parts.extensions.get::<h2::ext::Protocol>().is_some() || has_outer_blanks(&headers) {
         return None;
     }
@@ -332,7 +331,7 @@ fn head(parts: http::request::Parts, length: BodyLength, listener: Scheme) -> Op
         Method::CONNECT => Bytes::copy_from_slice(host.as_bytes()),
         _ => Bytes::copy_from_slice(parts.uri.path_and_query()?.as_str().as_bytes()),
     };
-    // The host stands elsewhere: no form that names one has a place in `:path`.
+    // The host is in `:authority`: a form that names one is malformed in `:path`.
     let target = target::read(target, &parts.method)
         .filter(|target| target.authority.is_none() || parts.method == Method::CONNECT)?;
     let body = match (length, take_length(&mut headers).ok()?) {
@@ -350,7 +349,7 @@ fn head(parts: http::request::Parts, length: BodyLength, listener: Scheme) -> Op
     trailers::drop_hop_by_hop(&mut headers);
     Some(RequestHead {
         method: parts.method,
-        target: target.asked,
+        target: target.for_app,
         version: http::Version::HTTP_2,
         host: Some(host),
         scheme: listener,
@@ -363,8 +362,8 @@ fn head(parts: http::request::Parts, length: BodyLength, listener: Scheme) -> Op
     })
 }
 
-/// The one host that `:authority` and `Host` name. Nothing when there is none, when there are two,
-/// or when it is no host (RFC 9113, section 8.3.1).
+/// The one host that `:authority` and `Host` name. `None` when there is none, when there are two,
+/// or when it is malformed (RFC 9113, section 8.3.1).
 fn take_host(uri: &Uri, headers: &mut HeaderMap) -> Option<HeaderValue> {
     let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
     let authority = match uri.authority() {
@@ -373,8 +372,8 @@ fn take_host(uri: &Uri, headers: &mut HeaderMap) -> Option<HeaderValue> {
     };
     let mut fields = headers.get_all(HOST).iter();
     let (field, second) = (fields.next().cloned(), fields.next());
-    let is_sound = |value: &HeaderValue| host::is_sound(value.as_bytes());
-    if second.is_some() || ![&authority, &field].into_iter().flatten().all(is_sound) {
+    let is_valid = |value: &HeaderValue| host::is_valid(value.as_bytes());
+    if second.is_some() || ![&authority, &field].into_iter().flatten().all(is_valid) {
         return None;
     }
     if field.is_some() {
@@ -393,12 +392,12 @@ fn take_host(uri: &Uri, headers: &mut HeaderMap) -> Option<HeaderValue> {
 /// HTTP/2 clients may send one cookie a field, to compress them better. Apps expect one field
 /// (RFC 9113, section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    let mut crumbs = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
-    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else { return };
+    let mut pairs = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let (Some(first), Some(second)) = (pairs.next(), pairs.next()) else { return };
     let mut joined = [first, b"; ", second].concat();
-    for crumb in crumbs {
+    for pair in pairs {
         joined.extend_from_slice(b"; ");
-        joined.extend_from_slice(crumb);
+        joined.extend_from_slice(pair);
     }
     if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
         headers.insert(COOKIE, joined);

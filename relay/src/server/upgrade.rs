@@ -1,9 +1,9 @@
-//! `Upgrade: h2c`: a connection that begins in HTTP/1.1 and goes on in HTTP/2.
+//! `Upgrade: h2c`: a connection that switches from HTTP/1.1 to HTTP/2.
 //!
-//! The HTTP/2 library knows only connections that are HTTP/2 from their first byte. So the
-//! request is told again in frames: after the client's preface and its SETTINGS come a HEADERS
-//! frame and DATA frames for stream 1, which the standard reserves for it, and then whatever
-//! the client really sent next. The compression state is untouched, because every field is
+//! The HTTP/2 library serves only connections that are HTTP/2 from their first byte. So the
+//! request is written again in frames: after the client's preface and its SETTINGS follow a HEADERS
+//! frame and DATA frames for stream 1, which the standard reserves for it, and then the bytes that
+//! the client sent next. The compression state is untouched, because every field is
 //! written as a literal that is never indexed.
 
 use std::future::poll_fn;
@@ -25,7 +25,7 @@ const HEAD_MAX: usize = 16 * 1024;
 /// The largest SETTINGS frame a client may open with.
 const SETTINGS_MAX: usize = 4096;
 /// How long the client may take for its body, its preface and its SETTINGS.
-const PATIENCE: Duration = Duration::from_secs(10);
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
 const SWITCHING: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
@@ -38,18 +38,18 @@ const SETTINGS: u8 = 4;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// What became of a client's wish to go on in HTTP/2.
+/// The outcome of a client's request to switch to HTTP/2.
 pub(crate) enum Upgrade {
-    /// The request is better served as it is. Nothing of it has been taken.
+    /// The request stays HTTP/1.1. Nothing of it has been taken.
     Declined,
     Switched {
         /// What the HTTP/2 server must read first.
         front: BytesMut,
-        /// What that holds.
+        /// The charge for `front`.
         charge: Charge,
     },
-    /// The client broke off. Its request is half taken, or it has been answered with 101 already:
-    /// no other answer can follow.
+    /// The client broke off. Its request is half taken, or the 101 has been sent already: no other
+    /// response can follow.
     Broken,
 }
 
@@ -60,14 +60,14 @@ pub(crate) async fn accept(
     settings: &HeaderValue,
 ) -> Upgrade {
     let Some((fields, length, charge)) = prepare(head, settings) else { return Upgrade::Declined };
-    match tokio::time::timeout(PATIENCE, switch(client, &fields, length)).await {
+    match tokio::time::timeout(UPGRADE_TIMEOUT, switch(client, &fields, length)).await {
         Ok(Some(front)) => Upgrade::Switched { front, charge },
         Ok(None) | Err(_) => Upgrade::Broken,
     }
 }
 
-/// The head as a HEADERS payload, the length of the body, and the charge for both. Nothing when the
-/// request cannot be told in frames, or memory is short.
+/// The head as a HEADERS payload, the length of the body, and the charge for both. `None` when the
+/// request cannot be written in frames, or memory is short.
 fn prepare(head: &RequestHead, settings: &HeaderValue) -> Option<(Vec<u8>, usize, Charge)> {
     let length = match head.body {
         BodyLength::Empty => 0,
@@ -79,7 +79,7 @@ fn prepare(head: &RequestHead, settings: &HeaderValue) -> Option<(Vec<u8>, usize
     }
     let fields = encode_head(head)?;
     let mut charge = Charge::default();
-    // Once as it came, once in frames.
+    // Once as received, once in frames.
     charge.add(2 * (length + fields.len())).ok()?;
     Some((fields, length, charge))
 }
@@ -113,7 +113,7 @@ async fn switch(client: &mut H1Client, fields: &[u8], length: usize) -> Option<B
             break;
         }
     }
-    // If the client broke off or sent something else, the HTTP/2 server says so.
+    // If the client broke off or sent something else, the HTTP/2 server reports it.
     let input = connection.input();
     let split = needed.min(input.len());
     let mut front = BytesMut::with_capacity(input.len() + fields.len() + body.len() + 64);
@@ -137,9 +137,9 @@ fn put_frame(out: &mut BytesMut, kind: u8, flags: u8, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// The head as a HEADERS payload. Nothing when HTTP/2 cannot carry it.
+/// The head as a HEADERS payload. `None` when HTTP/2 cannot carry it.
 fn encode_head(head: &RequestHead) -> Option<Vec<u8>> {
-    // Without a host, or with a target that is no URI, only HTTP/1 can ask for it.
+    // A request without a host, or whose target is not a URI, exists in HTTP/1 only.
     let host = head.host.as_ref()?;
     if !target::fits_http2(&head.target) {
         return None;

@@ -1,5 +1,5 @@
-//! Making connections. A refusal is an answer and reported at once; silence is waited out for as
-//! long as the caller's patience says.
+//! Connecting. A refusal is reported at once; silence is waited out for as long as the caller's
+//! [`ConnectPatience`](crate::ConnectPatience) allows.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,7 +18,7 @@ use crate::io::Io;
 const FIRST_LIMIT: Duration = Duration::from_millis(50);
 const GROWTH: f64 = 1.4;
 const ATTEMPTS_MAX: u32 = 15;
-/// Between two attempts.
+/// The time between two attempts.
 const PAUSE: Duration = Duration::from_millis(45);
 
 impl Upstream {
@@ -31,10 +31,11 @@ impl Upstream {
         Ok((Connection::new(io), took))
     }
 
-    /// Makes a connection and closes it, to learn whether somebody listens, and how long that
-    /// takes.
+    /// Makes a connection and closes it, to check that the upstream accepts one. Gives how long
+    /// that took.
     ///
     /// # Errors
+    ///
     /// When the upstream refuses, or stays silent for longer than `limit`.
     ///
     /// Cancel safe.
@@ -84,7 +85,7 @@ impl Upstream {
         }
     }
 
-    /// Tries the address that worked last, then the other one if nobody listens on the first.
+    /// Tries the address that worked last, then the other one if the first refuses.
     async fn connect_loopback(&self, port: u16) -> io::Result<Box<dyn Io>> {
         let on_ipv6 = self.on_ipv6.load(Ordering::Relaxed);
         let four = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -99,7 +100,7 @@ impl Upstream {
                 self.on_ipv6.store(!on_ipv6, Ordering::Relaxed);
                 Ok(io)
             }
-            // A machine without IPv6 has nothing to add.
+            // On a machine without IPv6 the first error is the meaningful one.
             Err(_) => Err(refusal),
         }
     }

@@ -18,10 +18,10 @@ use crate::h2gate::{FrameGate, Limits, Opening, Peer, Watch};
 use crate::h2io::Piece;
 use crate::memory::Charge;
 
-/// How long an upstream may take to show that it speaks HTTP/2.
-const SETTINGS_PATIENCE: Duration = Duration::from_secs(3);
-/// What we may have in flight towards us, per stream; and per connection once it has shown that it
-/// needs it, and memory allows.
+/// How long an upstream may take to send its SETTINGS.
+const SETTINGS_TIMEOUT: Duration = Duration::from_secs(3);
+/// Bytes that an upstream may have in flight, per stream; and per connection once it has shown that
+/// it needs them, and memory allows.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 const HEADER_LIST_MAX: u32 = 10 << 20;
@@ -33,11 +33,12 @@ const SEND_BUFFER_MAX: usize = 64 * 1024;
 /// More connections than this to one upstream would not make it faster.
 const CONNECTIONS_MAX: usize = 64;
 /// How long a stream without a connection waits for the one that another stream is making, where
-/// its own patience says nothing else. Hundreds that begin at once would make hundreds otherwise,
-/// each with windows of its own. One that takes long holds nobody up.
-const TURN_PATIENCE: Duration = Duration::from_secs(1);
-/// What a connection beside the first may hold: its first window, with the buffers that the frames
-/// came in, and the library's own.
+/// its [`ConnectPatience`] sets no limit. Otherwise hundreds that begin at once would make hundreds
+/// of connections, each with windows of its own. A connection that takes longer delays no stream
+/// further.
+const SHARED_DIAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes that a connection beside the first may hold: its first window, with the buffers that the
+/// frames arrived in, and the library's own.
 const CONNECTION_BYTES: usize = 2 * FIRST_WINDOW as usize + 32 * 1024;
 
 /// A connection on which streams can be opened.
@@ -51,7 +52,7 @@ pub(crate) struct Sender {
 
 impl Sender {
     fn has_room(&self) -> bool {
-        !self.watch.is_worn()
+        !self.watch.is_retired()
             && Arc::strong_count(&self.streams) <= self.requests.current_max_send_streams()
     }
 }
@@ -67,13 +68,13 @@ impl Upstream {
             if found.is_none() && matches!(ready, Poll::Ready(Ok(()))) && sender.has_room() {
                 found = Some(sender.clone());
             }
-            !matches!(ready, Poll::Ready(Err(_))) && !sender.watch.is_worn()
+            !matches!(ready, Poll::Ready(Err(_))) && !sender.watch.is_retired()
         });
         found
     }
 
-    /// A sender that has room for one more stream; nothing when the upstream speaks only HTTP/1.
-    /// And how long its connection took to make, if it is a fresh one.
+    /// A sender that has room for one more stream, `None` when the upstream supports only HTTP/1;
+    /// and how long its connection took to make, if it is a fresh one.
     pub(crate) async fn sender(
         &self,
         patience: ConnectPatience,
@@ -82,14 +83,14 @@ impl Upstream {
             return Ok((Some(sender), None));
         }
         let longest = match patience {
-            ConnectPatience::Growing => TURN_PATIENCE,
+            ConnectPatience::Growing => SHARED_DIAL_TIMEOUT,
             ConnectPatience::Once(limit) => limit,
         };
         let turn = timeout(longest, self.dialling_http2.lock()).await;
         if let Some(sender) = self.ready_sender() {
             return Ok((Some(sender), None));
         }
-        if self.protocol_for(true, false) == Protocol::Http1 {
+        if self.only_protocol() == Some(Protocol::Http1) {
             return Ok((None, None));
         }
         let is_first = turn.is_ok() && self.http2.lock().is_empty();
@@ -98,8 +99,8 @@ impl Upstream {
         Ok((sender, Some(took)))
     }
 
-    /// A fresh connection, which is charged so much; nothing when the upstream speaks only HTTP/1.
-    /// And how long the connection took to make.
+    /// A fresh connection that is charged `cost` bytes, `None` when the upstream supports only
+    /// HTTP/1; and how long the connection took to make.
     async fn dial_http2(
         &self,
         patience: ConnectPatience,
@@ -108,7 +109,7 @@ impl Upstream {
         let (io, took) = self.dial_io(patience).await?;
         let mut charge = Charge::default();
         charge.add(cost).map_err(ForwardError::refused)?;
-        let (told, verdict) = oneshot::channel();
+        let (sender, verdict) = oneshot::channel();
         let limits = Limits {
             peer: Peer::Server,
             frame_max: FRAME_MAX as usize,
@@ -124,11 +125,11 @@ impl Upstream {
             .max_send_buffer_size(SEND_BUFFER_MAX)
             .max_frame_size(FRAME_MAX)
             .enable_push(false)
-            .handshake(gate.tell_opening(told))
+            .handshake(gate.notify_opening(sender))
             .await
             .map_err(failed)?;
         tokio::spawn(drive(connection, watch.clone(), charge));
-        match timeout(SETTINGS_PATIENCE, verdict).await {
+        match timeout(SETTINGS_TIMEOUT, verdict).await {
             Ok(Ok(Opening::Settings)) => {
                 let sender = Sender { requests, watch, streams: Arc::default() };
                 let mut senders = self.http2.lock();
@@ -145,7 +146,7 @@ impl Upstream {
     }
 }
 
-/// Drives a connection until it ends, or has to. `charge` is what it may hold.
+/// Drives a connection until it ends, or has to. `charge` is for the memory that it may hold.
 async fn drive(
     mut connection: h2::client::Connection<FrameGate, Piece>,
     watch: Watch,
@@ -164,7 +165,8 @@ async fn drive(
             connection.set_target_window_size(size);
         }
         if watch.next_turn() || wider.is_some() {
-            // Not at once: the streams take what has come before more is read.
+            // Polled again later, not in a loop: the streams take what has arrived before more is
+            // read.
             cx.waker().wake_by_ref();
         }
         Poll::Pending

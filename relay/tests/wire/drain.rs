@@ -1,43 +1,33 @@
-//! Leaving: said early, to everyone, and nothing in flight is cut.
+//! Shutdown: every client is told early, and no exchange in flight is cut short.
 
 use tidegate_relay::Phase;
 
-use crate::http2;
-use crate::stage::{App, HELLO, Proxy, field};
+use crate::frames::{self, Frame};
+use crate::harness::{App, HELLO, Proxy, Wire, field};
 
 #[tokio::test]
-async fn answers_say_close_from_the_start_of_the_drain() {
-    let (app, _) = App::answering(HELLO).await;
+async fn responses_carry_connection_close_from_the_start_of_the_drain() {
+    let (app, _) = App::responding(HELLO).await;
     let proxy = Proxy::before(&app).await;
     let mut client = proxy.client().await;
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    assert_eq!(field(&client.answer().await.0, "connection"), None);
+    assert_eq!(field(&client.response().await.0, "connection"), None);
     proxy.drain.set_phase(Phase::Draining);
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let (head, body) = client.answer().await;
+    let (head, body) = client.response().await;
     assert_eq!(field(&head, "connection"), Some("close"));
     assert_eq!(body, "hello");
     assert_eq!(client.rest().await, "", "and then closes");
-    let answer = proxy.get("/").await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "new connections are still served: {answer}");
+    let response = proxy.get("/").await;
+    assert!(response.starts_with("HTTP/1.1 200"), "new connections are still served: {response}");
 }
 
 /// The story: Go's sidecar never sends GOAWAY on connections without TLS, so clients keep
-/// opening streams on a proxy that is about to go.
+/// opening streams on a proxy that is about to close.
 #[tokio::test]
 async fn http2_connections_get_their_goaway_at_once_and_finish_their_streams() {
-    let (go, gone) = tokio::sync::oneshot::channel::<()>();
-    let (app, _) = App::once(|mut wire| async move {
-        // The first connection carries the preface of HTTP/2.
-        wire.head().await;
-        drop(wire);
-        let _ = gone.await;
-    })
-    .await;
-    drop(app);
-    let app = App::playing(|mut wire, earlier| async move {
-        let head = wire.head().await;
-        if earlier == 0 && head.starts_with("PRI") {
+    let app = App::scripted(|mut wire, _| async move {
+        if wire.head().await.starts_with("PRI") {
             return;
         }
         wire.send("HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -46,40 +36,35 @@ async fn http2_connections_get_their_goaway_at_once_and_finish_their_streams() {
         wire.send("2\r\nok\r\n0\r\n\r\n").await;
     })
     .await;
-    drop(go);
     let proxy = Proxy::before(&app).await;
-    let mut requests = http2::client(&proxy).await;
-    let request = http::Request::builder().uri("http://h/").method("POST").body(());
-    let (answer, mut sending) =
-        requests.send_request(request.expect("a request"), false).expect("it is sent");
-    let answer = answer.await.expect("an answer");
+    let mut client = frames::open(&proxy).await;
+    let fields = [(":path", "/"), (":authority", "h")];
+    client.send(frames::headers_frame("POST", &fields, frames::END_HEADERS)).await;
+    until_frame(&mut client, HEADERS).await;
     proxy.drain.set_phase(Phase::Draining);
-    // A graceful goodbye: the client learns that no new stream will be taken ...
-    let refused = async {
-        loop {
-            let request = http::Request::builder().uri("http://h/").body(()).expect("a request");
-            match requests.clone().ready().await {
-                Err(error) => return error,
-                Ok(mut ready) => {
-                    if let Err(error) = ready.send_request(request, true) {
-                        return error;
-                    }
-                }
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    until_frame(&mut client, GOAWAY).await;
+    // The stream in flight runs to its end.
+    client.send(frames::frame(DATA, frames::END_STREAM, b"more")).await;
+    assert_eq!(until_frame(&mut client, DATA).await.payload, b"ok");
+}
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const GOAWAY: u8 = 7;
+
+/// Reads frames up to one of this kind.
+async fn until_frame(client: &mut Wire, kind: u8) -> Frame {
+    loop {
+        let frame = frames::next(client).await.expect("the connection is open");
+        if frame.kind == kind {
+            return frame;
         }
-    };
-    let refused = tokio::time::timeout(std::time::Duration::from_secs(10), refused).await;
-    assert!(refused.expect("GOAWAY comes").is_go_away());
-    // ... and the one in flight runs to its end.
-    sending.send_data(bytes::Bytes::from_static(b"more"), true).expect("it is sent");
-    let mut body = answer.into_body();
-    assert_eq!(body.data().await.expect("a body").expect("a sound one"), "ok");
+    }
 }
 
 #[tokio::test]
 async fn closing_ends_idle_connections_and_waits_for_busy_ones() {
-    let app = App::playing(|mut wire, _| async move {
+    let app = App::scripted(|mut wire, _| async move {
         while !wire.head().await.is_empty() {
             wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
             wire.until("go").await;
@@ -102,23 +87,23 @@ async fn closing_ends_idle_connections_and_waits_for_busy_ones() {
     assert_eq!(busy.rest().await, "");
     proxy.drain.until_empty().await;
     let again = tokio::net::TcpStream::connect(proxy.address).await;
-    assert!(again.is_err(), "nobody listens any more");
+    assert!(again.is_err(), "the listener is closed");
 }
 
-/// The story: Go's sidecar cuts WebSockets without a close frame when it goes.
+/// The story: Go's sidecar cuts WebSockets without a close frame when it shuts down.
 #[tokio::test]
 async fn a_websocket_gets_its_close_between_two_frames() {
-    let (app, heard) = App::once(|mut wire| async move {
+    let (app, received) = App::once(|mut wire| async move {
         wire.head().await;
         wire.send(
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         )
         .await;
-        // A frame of four bytes, of which the second half comes after the goodbye.
+        // A frame of four bytes, of which the second half follows the close frame.
         wire.send(b"\x82\x04ab").await;
-        let goodbye = wire.raw(8).await;
+        let close = wire.raw(8).await;
         wire.send(b"cd\x82\x01!").await;
-        goodbye
+        close
     })
     .await;
     let proxy = Proxy::before(&app).await;
@@ -129,8 +114,8 @@ async fn a_websocket_gets_its_close_between_two_frames() {
     client.head().await;
     assert_eq!(client.raw(4).await, b"\x82\x04ab");
     proxy.drain.set_phase(Phase::Closing);
-    let heard = heard.await.expect("the app heard it");
-    assert_eq!(heard, b"\x88\x82\0\0\0\0\x03\xE9");
+    let received = received.await.expect("the app received it");
+    assert_eq!(received, b"\x88\x82\0\0\0\0\x03\xE9");
     assert_eq!(client.raw(100).await, b"cd\x88\x02\x03\xE9", "the frame first, then the close");
     drop(client);
     proxy.drain.until_empty().await;

@@ -1,6 +1,6 @@
-//! Answers that do not wait for the end of the request.
+//! Responses that do not wait for the end of the request.
 
-use crate::stage::{App, HELLO, Proxy, field};
+use crate::harness::{App, HELLO, Proxy, field};
 
 #[tokio::test]
 async fn both_directions_flow_at_the_same_time() {
@@ -28,10 +28,10 @@ async fn both_directions_flow_at_the_same_time() {
     assert_eq!(client.until("\r\n\r\n").await, "0\r\n\r\n");
 }
 
-/// The story: with an app that answers early, Go's proxy stops reading the request and loses
+/// The story: with an app that responds early, Go's proxy stops reading the request and loses
 /// what is still to come, sometimes behind a clean and complete 200.
 #[tokio::test]
-async fn no_byte_of_the_request_is_lost_behind_an_early_answer() {
+async fn no_byte_of_the_request_is_lost_behind_an_early_response() {
     const SIZE: usize = 2 << 20;
     let (app, received) = App::once(|mut wire| async move {
         wire.head().await;
@@ -42,7 +42,7 @@ async fn no_byte_of_the_request_is_lost_behind_an_early_answer() {
     let proxy = Proxy::before(&app).await;
     let mut client = proxy.client().await;
     client.send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {SIZE}\r\n\r\n")).await;
-    assert_eq!(client.answer().await.1, "hello");
+    assert_eq!(client.response().await.1, "hello");
     client.send("x".repeat(SIZE)).await;
     assert_eq!(received.await, Ok(SIZE));
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
@@ -52,8 +52,8 @@ async fn no_byte_of_the_request_is_lost_behind_an_early_answer() {
 
 #[tokio::test]
 async fn a_refusal_reaches_a_client_that_is_still_sending() {
-    // The app answers and closes without reading the body.
-    let app = App::playing(|mut wire, _| async move {
+    // The app responds and closes without reading the body.
+    let app = App::scripted(|mut wire, _| async move {
         wire.head().await;
         wire.send(
             "HTTP/1.1 413 Too Large\r\nContent-Type: a/b\r\nContent-Length: 3\r\n\
@@ -69,7 +69,7 @@ async fn a_refusal_reaches_a_client_that_is_still_sending() {
     let mut client = proxy.client().await;
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n").await;
     client.send("x".repeat(50_000)).await;
-    let (head, body) = client.answer().await;
+    let (head, body) = client.response().await;
     assert!(head.starts_with("HTTP/1.1 413 Request Entity Too Large\r\n"), "{head}");
     assert_eq!(body, "big");
     drop(client);
@@ -78,7 +78,7 @@ async fn a_refusal_reaches_a_client_that_is_still_sending() {
 
 #[tokio::test]
 async fn an_unread_body_does_not_become_the_next_request() {
-    let app = App::playing(|mut wire, _| async move {
+    let app = App::scripted(|mut wire, _| async move {
         wire.head().await;
         wire.send(
             "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Length: 2\r\n\
@@ -93,7 +93,7 @@ async fn an_unread_body_does_not_become_the_next_request() {
     client
         .send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", smuggled.len()))
         .await;
-    let (head, _) = client.answer().await;
+    let (head, _) = client.response().await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     client.send(smuggled).await;
     client.send("GET /next HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;

@@ -1,29 +1,24 @@
-//! Apps that fail, and what the client is told.
+//! Apps that fail, and the response that the client gets.
 
-use std::time::Duration;
-
-use tokio::net::TcpListener;
-
-use crate::stage::{App, HELLO, Proxy, field};
+use crate::harness::{App, HELLO, Proxy, closed_port, field};
 use tidegate_relay::{ServerSettings, TimeLimits};
+use tokio::sync::mpsc;
 
 #[tokio::test]
-async fn a_refused_connection_is_reported_in_gos_words() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-    let address = listener.local_addr().expect("it is bound");
-    drop(listener);
+async fn a_refused_connection_is_reported_with_gos_text() {
+    let address = closed_port().await;
     let proxy = Proxy::with(address, TimeLimits::default(), ServerSettings::default()).await;
-    let answer = proxy.get("/").await;
-    assert!(answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{answer}");
-    assert_eq!(field(&answer, "x-content-type-options"), Some("nosniff"));
-    assert_eq!(field(&answer, "content-type"), Some("text/plain; charset=utf-8"));
+    let response = proxy.get("/").await;
+    assert!(response.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{response}");
+    assert_eq!(field(&response, "x-content-type-options"), Some("nosniff"));
+    assert_eq!(field(&response, "content-type"), Some("text/plain; charset=utf-8"));
     let expected = format!("\r\n\r\ndial tcp {address}: connect: connection refused\n");
-    assert!(answer.ends_with(&expected), "{answer}");
+    assert!(response.ends_with(&expected), "{response}");
 }
 
 #[tokio::test]
 async fn an_app_that_hangs_up_is_an_eof() {
-    let app = App::playing(|mut wire, _| async move {
+    let app = App::scripted(|mut wire, _| async move {
         wire.head().await;
     })
     .await;
@@ -31,7 +26,7 @@ async fn an_app_that_hangs_up_is_an_eof() {
     let mut client = proxy.client().await;
     for method in ["GET", "POST"] {
         client.send(format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n")).await;
-        let (head, body) = client.answer().await;
+        let (head, body) = client.response().await;
         assert!(head.starts_with("HTTP/1.1 502"), "{head}");
         assert_eq!(body, "EOF\n");
     }
@@ -40,7 +35,7 @@ async fn an_app_that_hangs_up_is_an_eof() {
 
 #[tokio::test]
 async fn garbage_is_quoted() {
-    for (garbage, told) in [
+    for (garbage, text) in [
         ("garbage\r\n\r\n", "malformed HTTP response \"garbage\"\n"),
         ("SSH-2.0-x\r\n", "malformed HTTP response \"SSH-2.0-x\"\n"),
         ("HTTP/1.1 OK\r\n\r\n", "malformed HTTP response \"HTTP/1.1 OK\"\n"),
@@ -58,10 +53,10 @@ async fn garbage_is_quoted() {
         })
         .await;
         let proxy = Proxy::before(&app).await;
-        let answer = proxy.get("/").await;
-        assert!(answer.starts_with("HTTP/1.1 502"), "{garbage}: {answer}");
+        let response = proxy.get("/").await;
+        assert!(response.starts_with("HTTP/1.1 502"), "{garbage}: {response}");
         let start = "\r\n\r\nnet/http: HTTP/1.x transport connection broken: ";
-        assert!(answer.ends_with(&format!("{start}{told}")), "{garbage}: {answer}");
+        assert!(response.ends_with(&format!("{start}{text}")), "{garbage}: {response}");
     }
 }
 
@@ -80,22 +75,22 @@ async fn a_head_beyond_ten_mebibytes_is_an_error() {
     })
     .await;
     let proxy = Proxy::before(&app).await;
-    let answer = proxy.get("/").await;
-    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
-    assert!(answer.contains("server response headers exceeded 10485760 bytes; aborted"));
+    let response = proxy.get("/").await;
+    assert!(response.starts_with("HTTP/1.1 502"), "{response}");
+    assert!(response.contains("server response headers exceeded 10485760 bytes; aborted"));
 }
 
 #[tokio::test]
-async fn an_app_that_dies_mid_body_leaves_a_visible_hole() {
-    // Chunks: no terminal chunk. Length: short. Old client: reset, for want of anything better.
+async fn an_app_that_dies_mid_body_cuts_the_message_visibly() {
+    // Chunks: no terminal chunk. Length: short. HTTP/1.0 client: reset, the only visible end.
     let (app, _) = App::once(|mut wire| async move {
         wire.head().await;
         wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
     })
     .await;
     let proxy = Proxy::before(&app).await;
-    let answer = proxy.get("/").await;
-    assert!(answer.ends_with("5\r\nhello\r\n"), "{answer:?}");
+    let response = proxy.get("/").await;
+    assert!(response.ends_with("5\r\nhello\r\n"), "{response:?}");
 
     let (app, _) = App::once(|mut wire| async move {
         wire.head().await;
@@ -103,9 +98,9 @@ async fn an_app_that_dies_mid_body_leaves_a_visible_hole() {
     })
     .await;
     let proxy = Proxy::before(&app).await;
-    let answer = proxy.get("/").await;
-    assert_eq!(field(&answer, "content-length"), Some("9"));
-    assert!(answer.ends_with("hello"), "{answer:?}");
+    let response = proxy.get("/").await;
+    assert_eq!(field(&response, "content-length"), Some("9"));
+    assert!(response.ends_with("hello"), "{response:?}");
 
     let (app, _) = App::once(|mut wire| async move {
         wire.head().await;
@@ -119,9 +114,9 @@ async fn an_app_that_dies_mid_body_leaves_a_visible_hole() {
     proxy.until_held(0).await;
 }
 
-/// An app whose first connection answers one request and then dies on the second.
+/// An app whose first connection responds to one request and then dies on the second.
 async fn app_with_a_stale_connection() -> App {
-    App::playing(|mut wire, earlier| async move {
+    App::scripted(|mut wire, earlier| async move {
         wire.head().await;
         wire.send(HELLO).await;
         wire.head().await;
@@ -133,7 +128,7 @@ async fn app_with_a_stale_connection() -> App {
 }
 
 #[tokio::test]
-async fn a_stale_connection_is_retried_only_where_that_is_harmless() {
+async fn a_stale_connection_is_retried_only_where_that_is_safe() {
     for (second, status) in [
         ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", "200"),
         ("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", "200"),
@@ -146,7 +141,7 @@ async fn a_stale_connection_is_retried_only_where_that_is_harmless() {
         let proxy = Proxy::before(&app).await;
         let mut client = proxy.client().await;
         client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        client.answer().await;
+        client.response().await;
         client.send(second).await;
         let head = client.head().await;
         assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{second}: {head}");
@@ -159,19 +154,25 @@ async fn a_stale_connection_is_retried_only_where_that_is_harmless() {
 
 #[tokio::test]
 async fn a_connection_known_to_be_closed_is_never_used() {
-    let app = App::playing(|mut wire, _| async move {
-        wire.head().await;
-        wire.send(HELLO).await;
+    let (closed, mut app_closes) = mpsc::unbounded_channel();
+    let app = App::scripted(move |mut wire, _| {
+        let closed = closed.clone();
+        async move {
+            wire.head().await;
+            wire.send(HELLO).await;
+            drop(wire);
+            let _ = closed.send(());
+        }
     })
     .await;
     let proxy = Proxy::before(&app).await;
     let mut client = proxy.client().await;
     for _ in 0..20 {
         client.send("DELETE / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n").await;
-        let (head, _) = client.answer().await;
+        let (head, _) = client.response().await;
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        // The app's goodbye has arrived by the time ours does.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        // The proxy handles events in order: the app's close before the next request.
+        app_closes.recv().await.expect("the app closes");
     }
 }
 
@@ -187,7 +188,7 @@ async fn a_client_that_hangs_up_frees_the_app_and_the_slot() {
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     proxy.until_held(1).await;
     drop(client);
-    let (_, rest) = seen.await.expect("the app saw its connection close");
+    let (_, rest) = seen.await.expect("the app reads the end");
     assert_eq!(rest, "");
     proxy.until_held(0).await;
 }
@@ -208,17 +209,15 @@ async fn a_client_that_hangs_up_mid_body_never_completes_the_request() {
         client.send(request).await;
         proxy.until_held(1).await;
         drop(client);
-        let body = seen.await.expect("the app saw its connection close");
+        let body = seen.await.expect("the app reads the end");
         assert!(!body.contains("0\r\n\r\n"), "{body:?}");
         proxy.until_held(0).await;
     }
 }
 
 #[tokio::test]
-async fn a_refusal_of_a_long_body_says_that_the_connection_ends() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-    let address = listener.local_addr().expect("it is bound");
-    drop(listener);
+async fn a_refusal_of_a_long_body_closes_the_connection() {
+    let address = closed_port().await;
     let proxy = Proxy::with(address, TimeLimits::default(), ServerSettings::default()).await;
     for (fields, connection) in [
         ("Content-Length: 10000000", Some("close")),
@@ -227,7 +226,7 @@ async fn a_refusal_of_a_long_body_says_that_the_connection_ends() {
     ] {
         let mut client = proxy.client().await;
         client.send(format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n")).await;
-        let (head, _) = client.answer().await;
+        let (head, _) = client.response().await;
         assert!(head.starts_with("HTTP/1.1 502"), "{head}");
         assert_eq!(field(&head, "connection"), connection, "{fields}");
     }

@@ -1,13 +1,13 @@
 //! HTTP/2 byte by byte: frames and field blocks that no library would write.
 
-use crate::stage::{Proxy, Wire};
+use crate::harness::{Proxy, Wire};
 
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Answered,
+pub(crate) enum StreamOutcome {
+    Response,
     Reset,
     Closed,
 }
@@ -20,7 +20,7 @@ pub(crate) async fn open(proxy: &Proxy) -> Wire {
     client
 }
 
-/// A frame as it came.
+/// A frame as received.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -37,13 +37,13 @@ pub(crate) async fn next(wire: &mut Wire) -> Option<Frame> {
     Some(Frame { kind, flags, stream, payload: wire.raw(length).await })
 }
 
-/// What becomes of stream 1.
-pub(crate) async fn verdict(client: &mut Wire) -> Verdict {
+/// How stream 1 ends.
+pub(crate) async fn outcome(client: &mut Wire) -> StreamOutcome {
     loop {
         match next(client).await {
-            Some(Frame { kind: 1, stream: 1, .. }) => return Verdict::Answered,
-            Some(Frame { kind: 3, stream: 1, .. }) => return Verdict::Reset,
-            Some(Frame { kind: 7, .. }) | None => return Verdict::Closed,
+            Some(Frame { kind: 1, stream: 1, .. }) => return StreamOutcome::Response,
+            Some(Frame { kind: 3, stream: 1, .. }) => return StreamOutcome::Reset,
+            Some(Frame { kind: 7, .. }) | None => return StreamOutcome::Closed,
             Some(_) => {}
         }
     }

@@ -1,18 +1,18 @@
 //! A client that ends its direction of the connection behind its request, as `nc -N` and `socat`
 //! do.
 //!
-//! The end of its input was taken for the end of the connection: the app was cut off, the client
-//! read a 500 that nothing counted, and metrics said 499. Such a client now gets its answer. One
-//! that has closed its connection looks the same until something is written; the first byte of the
-//! answer, sent ahead, tells them apart, so that it is still noticed while the app is at work.
+//! The end of its input was taken for the end of the connection: the app was disconnected, the
+//! client read a 500 that was not counted, and metrics reported a 499. Such a client now gets its
+//! response. A client that has closed its connection looks the same until something is written; the
+//! first byte of the response is sent ahead to tell the two apart while the app is still working.
 
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
-use crate::stage::{App, HELLO, Proxy};
+use crate::harness::{App, HELLO, Proxy};
 
 #[tokio::test]
-async fn a_client_that_half_closes_gets_its_answer() {
+async fn a_client_that_half_closes_gets_its_response() {
     for request in [
         "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
         "GET / HTTP/1.0\r\n\r\n",
@@ -33,25 +33,25 @@ async fn a_client_that_half_closes_gets_its_answer() {
         client.send(request).await;
         client.stream.shutdown().await.expect("the connection is open");
         proxy.until_held(1).await;
-        // The first byte of the answer comes while the app is still thinking.
+        // The first byte of the response arrives before the app has responded.
         assert_eq!(client.exactly(1).await, "H");
         go.send(()).expect("the app waits");
-        let answer = client.rest().await;
+        let response = client.rest().await;
         let version = if request.contains("HTTP/1.0") { "TTP/1.0 200" } else { "TTP/1.1 103" };
-        assert!(answer.starts_with(version), "{request:?}: {answer:?}");
-        assert!(answer.contains("200 OK\r\n") && answer.ends_with("hello"), "{answer:?}");
+        assert!(response.starts_with(version), "{request:?}: {response:?}");
+        assert!(response.contains("200 OK\r\n") && response.ends_with("hello"), "{response:?}");
     }
 }
 
 #[tokio::test]
 async fn requests_sent_ahead_are_answered_as_well() {
-    let (app, seen) = App::answering(HELLO).await;
+    let (app, seen) = App::responding(HELLO).await;
     let proxy = Proxy::before(&app).await;
     let mut client = proxy.client().await;
     client.send("GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n").await;
     client.stream.shutdown().await.expect("the connection is open");
-    let answers = client.rest().await;
-    assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), 2, "{answers:?}");
+    let responses = client.rest().await;
+    assert_eq!(responses.matches("HTTP/1.1 200 OK\r\n").count(), 2, "{responses:?}");
     assert_eq!(seen.lock().len(), 2);
 }
 
@@ -66,7 +66,7 @@ async fn an_end_inside_the_request_is_a_hang_up() {
     let mut client = proxy.client().await;
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab").await;
     client.stream.shutdown().await.expect("the connection is open");
-    assert_eq!(client.rest().await, "", "nobody is told of an error of ours");
-    ended.await.expect("the app is cut off too");
+    assert_eq!(client.rest().await, "", "no error response is sent");
+    ended.await.expect("the app reads the end too");
     proxy.until_held(0).await;
 }

@@ -1,10 +1,11 @@
 //! The byte that is sent ahead, and every head that may follow it.
 //!
-//! A client that has ended its direction is sent the first byte of its answer early, to see whether
-//! it still listens. Whoever writes the next head must leave that byte out: answers of the app and
-//! of our own, informational ones, the head of a tunnel, refusals. One that did not would make it
-//! `HHTTP/1.1`, and one that left it out twice `TTP/1.1`; a byte sent ahead of nothing would be the
-//! first of a tunnel.
+//! A client that has ended its direction is sent the first byte of its response early, to detect
+//! whether it has gone. The next head must leave that byte out, whatever it is: a response of the
+//! app or of the relay, an informational one, the head of a tunnel, a refusal. Otherwise the client
+//! reads
+//! `HHTTP/1.1`, or `TTP/1.1` where the byte is left out twice; and without a head to follow, the
+//! byte would become the first of a tunnel.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tidegate_relay::{Phase, TimeLimits};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
-use crate::stage::{App, HELLO, Proxy, Wire};
+use crate::harness::{App, HELLO, Proxy, Wire};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const BAD: &str = "HTTP/1.1 502 Bad Gateway";
@@ -21,19 +22,19 @@ const HINTS: &str = "HTTP/1.1 103 Early Hints";
 const CONTINUE: &str = "HTTP/1.1 100 Continue";
 
 /// The status lines in what a client has read.
-fn status_lines(answer: &str) -> Vec<&str> {
+fn status_lines(response: &str) -> Vec<&str> {
     let is_one = |line: &&str| line.contains("TTP/1.1 ") || line.contains("TTP/1.0 ");
-    answer.lines().filter(is_one).collect()
+    response.lines().filter(is_one).collect()
 }
 
-/// An app that answers one request when the sender says so, or is dropped.
-async fn answers_when_told(answer: &'static str) -> (App, oneshot::Sender<()>) {
+/// An app that responds to one request when the sender sends, or is dropped.
+async fn responds_on_signal(response: &'static str) -> (App, oneshot::Sender<()>) {
     let (go, wait) = oneshot::channel::<()>();
     let (app, _) = App::once(move |mut wire| async move {
         wire.head().await;
         let _ = wait.await;
-        wire.send(answer).await;
-        if !answer.is_empty() {
+        wire.send(response).await;
+        if !response.is_empty() {
             wire.rest().await;
         }
     })
@@ -49,10 +50,10 @@ async fn half_closing(proxy: &Proxy, request: &str) -> Wire {
     client
 }
 
-/// Has a client half-close behind `request`, waits until the byte has come, lets the app answer,
-/// and gives back all that the client reads.
-async fn half_closed(request: &str, answer: &'static str, limits: TimeLimits) -> String {
-    let (app, go) = answers_when_told(answer).await;
+/// Half-closes behind `request`, reads the first byte, lets the app respond, and gives all that the
+/// client reads.
+async fn half_closed(request: &str, response: &'static str, limits: TimeLimits) -> String {
+    let (app, go) = responds_on_signal(response).await;
     let proxy = Proxy::limited(&app, limits).await;
     let mut client = half_closing(&proxy, request).await;
     let first = client.exactly(1).await;
@@ -76,7 +77,7 @@ async fn the_byte_is_part_of_the_first_head_whichever_that_is() {
     let expecting =
         "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab";
     let head = "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n";
-    for (request, answer, expected) in [
+    for (request, response, expected) in [
         (GET, HELLO, vec![OK]),
         (head, HELLO, vec![OK]),
         (post, HELLO, vec![OK]),
@@ -89,35 +90,38 @@ async fn the_byte_is_part_of_the_first_head_whichever_that_is() {
         (expecting, continued, vec![CONTINUE, OK]),
         ("GET / HTTP/1.0\r\n\r\n", two_hints, vec!["HTTP/1.0 200 OK"]),
     ] {
-        let answer = half_closed(request, answer, TimeLimits::default()).await;
-        assert_eq!(status_lines(&answer), expected, "{request:?}: {answer:?}");
+        let response = half_closed(request, response, TimeLimits::default()).await;
+        assert_eq!(status_lines(&response), expected, "{request:?}: {response:?}");
     }
 }
 
 #[tokio::test]
-async fn a_timeout_goes_on_where_the_byte_left_off() {
+async fn a_timeout_continues_behind_the_byte() {
     let overall = Some(Duration::from_millis(300));
     let limits = TimeLimits { overall, ..TimeLimits::default() };
-    let answer = half_closed(GET, HELLO, limits).await;
-    assert_eq!(status_lines(&answer), ["HTTP/1.1 504 Gateway Timeout"], "{answer:?}");
+    let response = half_closed(GET, HELLO, limits).await;
+    assert_eq!(status_lines(&response), ["HTTP/1.1 504 Gateway Timeout"], "{response:?}");
 }
 
 #[tokio::test]
-async fn a_drain_closes_behind_the_answer() {
-    let (app, go) = answers_when_told(HELLO).await;
+async fn a_drain_closes_behind_the_response() {
+    let (app, go) = responds_on_signal(HELLO).await;
     let proxy = Proxy::before(&app).await;
     let mut client = half_closing(&proxy, GET).await;
     assert_eq!(client.exactly(1).await, "H");
     proxy.drain.set_phase(Phase::Closing);
     go.send(()).expect("the app waits");
-    let answer = client.rest().await;
-    assert!(answer.starts_with("TTP/1.1 200 OK\r\n"), "{answer:?}");
-    assert!(answer.contains("Connection: close\r\n") && answer.ends_with("hello"), "{answer:?}");
+    let response = client.rest().await;
+    assert!(response.starts_with("TTP/1.1 200 OK\r\n"), "{response:?}");
+    assert!(
+        response.contains("Connection: close\r\n") && response.ends_with("hello"),
+        "{response:?}"
+    );
     proxy.drain.until_empty().await;
 }
 
 #[tokio::test]
-async fn a_refusal_behind_the_first_answer_is_whole() {
+async fn a_refusal_behind_the_first_response_is_whole() {
     for (second, expected) in [
         ("bad\r\n\r\n", "HTTP/1.1 400 Bad Request"),
         ("GET / HTTP/1.1\r\nHost: h\r\nExpect: x\r\n\r\n", "HTTP/1.1 417 Expectation Failed"),
@@ -129,15 +133,15 @@ async fn a_refusal_behind_the_first_answer_is_whole() {
         ),
     ] {
         let request = format!("{GET}{second}");
-        let answer = half_closed(&request, HELLO, TimeLimits::default()).await;
-        let lines = status_lines(&answer);
+        let response = half_closed(&request, HELLO, TimeLimits::default()).await;
+        let lines = status_lines(&response);
         // Behind `hello`, which ends in no line, the next status line begins.
         let second = lines.get(1).map(|line| line.trim_start_matches("hello"));
-        assert_eq!((lines[0], second), (OK, Some(expected)), "{request:?}: {answer:?}");
+        assert_eq!((lines[0], second), (OK, Some(expected)), "{request:?}: {response:?}");
     }
 }
 
-/// An app that switches protocols and says something at once.
+/// An app that switches protocols and sends data at once.
 async fn switching(mut wire: Wire, fields_bytes: usize) -> String {
     wire.head().await;
     let field = format!("X-Fill: {}\r\n", "x".repeat(60_000));
@@ -150,36 +154,35 @@ async fn switching(mut wire: Wire, fields_bytes: usize) -> String {
     wire.rest().await
 }
 
-/// The head that opens a tunnel was not known to be the last one: while a long one was on its way
+/// The head that opens a tunnel was not treated as the last one: while a long one was being written
 /// to a client that did not read, its half-close put an `H` in front of the tunnel's first byte.
 #[tokio::test]
 async fn no_byte_is_sent_ahead_into_a_tunnel() {
     for fields_bytes in [0, 9 << 20] {
-        let (app, said) = App::once(move |wire| switching(wire, fields_bytes)).await;
+        let (app, received) = App::once(move |wire| switching(wire, fields_bytes)).await;
         let proxy = Proxy::before(&app).await;
         let mut client = proxy.client().await;
         client
             .send("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
             .await;
-        let mut answer = String::new();
+        let mut response = String::new();
         if fields_bytes > 0 {
-            // The head fills all that lies between before the end comes.
-            answer = client.until("X-Fill").await;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            // The head fills every buffer on the way to the client before the half-close.
+            response = client.until("X-Fill").await;
         }
         client.stream.shutdown().await.expect("the connection is open");
-        answer += &client.rest().await;
-        assert!(answer.starts_with("HTTP/1.1 101 "), "{}", &answer[..answer.len().min(80)]);
-        assert!(answer.ends_with("\r\n\r\ntunnel"), "{}", &answer[answer.len() - 20..]);
-        assert_eq!(said.await.expect("the app saw the end"), "");
+        response += &client.rest().await;
+        assert!(response.starts_with("HTTP/1.1 101 "), "{}", &response[..response.len().min(80)]);
+        assert!(response.ends_with("\r\n\r\ntunnel"), "{}", &response[response.len() - 20..]);
+        assert_eq!(received.await.expect("the app reads the end"), "");
         proxy.until_held(0).await;
     }
 }
 
-/// One byte told only who had gone before it came: a client that half-closed, read it, and closed
-/// in order stayed in line, and its request went to the app.
+/// One byte detected only a client that had closed before it was sent: one that half-closed, read
+/// the byte, and then closed kept its place in the queue, and its request went to the app.
 #[tokio::test]
-async fn a_client_that_leaves_behind_the_first_byte_is_noticed() {
+async fn a_client_that_closes_after_the_first_byte_is_detected() {
     let (app, ended) = App::once(|mut wire| async move {
         wire.head().await;
         wire.rest().await
@@ -190,7 +193,7 @@ async fn a_client_that_leaves_behind_the_first_byte_is_noticed() {
     assert_eq!(client.exactly(1).await, "H");
     proxy.until_held(1).await;
     drop(client);
-    ended.await.expect("the app is cut off too");
+    ended.await.expect("the app reads the end too");
     proxy.until_held(0).await;
 }
 
@@ -199,12 +202,12 @@ async fn more_bytes_sent_ahead_are_part_of_the_head_as_well() {
     for (request, expected) in
         [(GET, "TP/1.1 200 OK\r\n"), ("GET / HTTP/1.0\r\n\r\n", "TP/1.0 200")]
     {
-        let (app, go) = answers_when_told(HELLO).await;
+        let (app, go) = responds_on_signal(HELLO).await;
         let proxy = Proxy::before(&app).await;
         let mut client = half_closing(&proxy, request).await;
         assert_eq!(client.exactly(2).await, "HT");
         go.send(()).expect("the app waits");
-        let answer = client.rest().await;
-        assert!(answer.starts_with(expected) && answer.ends_with("hello"), "{answer:?}");
+        let response = client.rest().await;
+        assert!(response.starts_with(expected) && response.ends_with("hello"), "{response:?}");
     }
 }

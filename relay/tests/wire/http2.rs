@@ -1,4 +1,4 @@
-//! HTTP/2 on either side, and the crossings between it and HTTP/1.
+//! HTTP/2 on either side, and the translation between it and HTTP/1.
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -7,12 +7,12 @@ use http::{HeaderMap, Request, Response, StatusCode, Version};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use crate::stage::{App, HELLO, Proxy, Wire, field};
+use crate::harness::{App, HELLO, Proxy, Wire, field};
 
 /// Opens an HTTP/2 connection to the proxy.
 pub(crate) async fn client(proxy: &Proxy) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(proxy.address).await.expect("the proxy listens");
-    let (requests, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
+    let (requests, connection) = h2::client::handshake(stream).await.expect("it supports HTTP/2");
     tokio::spawn(async move {
         let _ = connection.await;
     });
@@ -35,7 +35,7 @@ async fn read(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::
     Ok((whole, body.trailers().await?))
 }
 
-/// An HTTP/2 app that echoes body and trailers, and shows what it was asked.
+/// An HTTP/2 app that echoes body and trailers, and reports its requests.
 async fn echo(wire: Wire, shown: mpsc::UnboundedSender<Request<()>>) {
     let Ok(mut connection) = h2::server::handshake(wire.stream).await else { return };
     while let Some(Ok((request, mut respond))) = connection.accept().await {
@@ -57,7 +57,7 @@ async fn echo(wire: Wire, shown: mpsc::UnboundedSender<Request<()>>) {
 
 async fn echoing() -> (App, mpsc::UnboundedReceiver<Request<()>>) {
     let (shown, seen) = mpsc::unbounded_channel();
-    (App::playing(move |wire, _| echo(wire, shown.clone())).await, seen)
+    (App::scripted(move |wire, _| echo(wire, shown.clone())).await, seen)
 }
 
 #[tokio::test]
@@ -71,40 +71,40 @@ async fn a_unary_call_keeps_its_trailers_and_te() {
     request
         .headers_mut()
         .insert("content-type", http::HeaderValue::from_static("application/grpc"));
-    let (answer, mut sending) = requests.send_request(request, false).expect("it is sent");
+    let (response, mut sending) = requests.send_request(request, false).expect("it is sent");
     sending.send_data(Bytes::from_static(b"message"), false).expect("it is sent");
     let mut trailers = HeaderMap::new();
     trailers.insert("x-sum", http::HeaderValue::from_static("7"));
     sending.send_trailers(trailers).expect("they are sent");
-    let answer = answer.await.expect("an answer");
-    assert_eq!(answer.status(), StatusCode::OK);
-    let (body, trailers) = read(answer.into_body()).await.expect("a whole body");
+    let response = response.await.expect("a response");
+    assert_eq!(response.status(), StatusCode::OK);
+    let (body, trailers) = read(response.into_body()).await.expect("a whole body");
     assert_eq!(body, b"message");
     let trailers = trailers.expect("trailers");
     assert_eq!(trailers["grpc-status"], "0");
     assert_eq!(trailers["x-sum"], "7");
-    let asked = seen.recv().await.expect("the app was asked");
-    assert_eq!(asked.version(), Version::HTTP_2);
-    assert_eq!(asked.uri().path(), "/pkg.Service/Call");
-    assert_eq!(asked.uri().authority().map(|host| host.as_str()), Some("h.example"));
-    assert_eq!(asked.headers()["te"], "trailers");
-    assert_eq!(asked.headers()["x-forwarded-for"], "127.0.0.1");
+    let request = seen.recv().await.expect("the app got the request");
+    assert_eq!(request.version(), Version::HTTP_2);
+    assert_eq!(request.uri().path(), "/pkg.Service/Call");
+    assert_eq!(request.uri().authority().map(|host| host.as_str()), Some("h.example"));
+    assert_eq!(request.headers()["te"], "trailers");
+    assert_eq!(request.headers()["x-forwarded-for"], "127.0.0.1");
     proxy.until_held(0).await;
 }
 
 #[tokio::test]
-async fn crumbs_become_one_cookie() {
+async fn cookie_fields_are_joined() {
     let (app, mut seen) = echoing().await;
     let proxy = Proxy::before(&app).await;
     let mut requests = client(&proxy).await;
     let mut request = get("/");
-    for crumb in ["a=1", "b=2", "c=3"] {
-        request.headers_mut().append("cookie", http::HeaderValue::from_static(crumb));
+    for pair in ["a=1", "b=2", "c=3"] {
+        request.headers_mut().append("cookie", http::HeaderValue::from_static(pair));
     }
-    let (answer, _) = requests.send_request(request, true).expect("it is sent");
-    answer.await.expect("an answer");
-    let asked = seen.recv().await.expect("the app was asked");
-    let cookies: Vec<_> = asked.headers().get_all("cookie").iter().collect();
+    let (response, _) = requests.send_request(request, true).expect("it is sent");
+    response.await.expect("a response");
+    let request = seen.recv().await.expect("the app got the request");
+    let cookies: Vec<_> = request.headers().get_all("cookie").iter().collect();
     assert_eq!(cookies, ["a=1; b=2; c=3"]);
 }
 
@@ -115,7 +115,7 @@ async fn large_bodies_respect_both_windows() {
     let mut requests = client(&proxy).await;
     let mut request = get("/");
     *request.method_mut() = http::Method::POST;
-    let (answer, mut sending) = requests.send_request(request, false).expect("it is sent");
+    let (response, mut sending) = requests.send_request(request, false).expect("it is sent");
     let upload = async move {
         for n in 0u32..256 {
             let mut piece = Bytes::from(n.to_be_bytes().repeat(4096));
@@ -128,7 +128,7 @@ async fn large_bodies_respect_both_windows() {
         }
         sending.send_data(Bytes::new(), true).expect("it ends");
     };
-    let download = async { read(answer.await.expect("an answer").into_body()).await };
+    let download = async { read(response.await.expect("a response").into_body()).await };
     let ((), body) = tokio::join!(upload, download);
     let (body, _) = body.expect("a whole body");
     let expected: Vec<u8> = (0u32..256).flat_map(|n| n.to_be_bytes().repeat(4096)).collect();
@@ -136,8 +136,8 @@ async fn large_bodies_respect_both_windows() {
 }
 
 #[tokio::test]
-async fn an_http1_app_is_found_out_and_served_http1() {
-    let app = App::playing(|mut wire, _| async move {
+async fn an_http1_app_is_detected_and_gets_http1() {
+    let app = App::scripted(|mut wire, _| async move {
         loop {
             let head = wire.head().await;
             if head.is_empty() || head.starts_with("PRI") {
@@ -158,33 +158,33 @@ async fn an_http1_app_is_found_out_and_served_http1() {
     let proxy = Proxy::before(&app).await;
     let mut requests = client(&proxy).await;
     for _ in 0..3 {
-        let (answer, mut sending) = requests.send_request(get("/"), false).expect("it is sent");
+        let (response, mut sending) = requests.send_request(get("/"), false).expect("it is sent");
         sending.send_data(Bytes::from_static(b"abc"), true).expect("it is sent");
-        let answer = answer.await.expect("an answer");
-        assert_eq!(answer.status(), StatusCode::OK);
-        let (body, _) = read(answer.into_body()).await.expect("a whole body");
+        let response = response.await.expect("a response");
+        assert_eq!(response.status(), StatusCode::OK);
+        let (body, _) = read(response.into_body()).await.expect("a whole body");
         assert_eq!(body, b"3\r\nabc\r\n0\r\n\r\n");
         requests = requests.ready().await.expect("the connection is alive");
     }
 }
 
 #[tokio::test]
-async fn an_http2_only_app_is_found_out_and_served_http2() {
+async fn an_http2_only_app_is_detected_and_gets_http2() {
     let (app, mut seen) = echoing().await;
     let proxy = Proxy::before(&app).await;
     for _ in 0..2 {
-        let answer = proxy.get("/from-h1").await;
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        assert!(answer.ends_with("0\r\nGrpc-Status: 0\r\n\r\n"), "{answer}");
-        let asked = seen.recv().await.expect("the app was asked");
-        assert_eq!(asked.uri().path(), "/from-h1");
+        let response = proxy.get("/from-h1").await;
+        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+        assert!(response.ends_with("0\r\nGrpc-Status: 0\r\n\r\n"), "{response}");
+        let request = seen.recv().await.expect("the app got the request");
+        assert_eq!(request.uri().path(), "/from-h1");
     }
 }
 
 #[tokio::test]
 async fn an_app_that_resets_or_dies_resets_the_stream() {
     for dies in [false, true] {
-        let app = App::playing(move |wire, _| async move {
+        let app = App::scripted(move |wire, _| async move {
             let Ok(mut connection) = h2::server::handshake(wire.stream).await else { return };
             while let Some(Ok((_, mut respond))) = connection.accept().await {
                 let mut sending =
@@ -204,13 +204,13 @@ async fn an_app_that_resets_or_dies_resets_the_stream() {
         .await;
         let proxy = Proxy::before(&app).await;
         let mut requests = client(&proxy).await;
-        let (answer, _) = requests.send_request(get("/"), true).expect("it is sent");
-        let error = match answer.await {
-            Ok(answer) => {
-                if answer.status() == StatusCode::BAD_GATEWAY {
+        let (response, _) = requests.send_request(get("/"), true).expect("it is sent");
+        let error = match response.await {
+            Ok(response) => {
+                if response.status() == StatusCode::BAD_GATEWAY {
                     continue;
                 }
-                read(answer.into_body()).await.expect_err("half a body")
+                read(response.into_body()).await.expect_err("half a body")
             }
             Err(error) => error,
         };
@@ -221,17 +221,17 @@ async fn an_app_that_resets_or_dies_resets_the_stream() {
 
 #[tokio::test]
 async fn a_client_that_cancels_cancels_at_the_app() {
-    let (told, mut reason) = mpsc::unbounded_channel();
-    let app = App::playing(move |wire, _| {
-        let told = told.clone();
+    let (reset, mut reason) = mpsc::unbounded_channel();
+    let app = App::scripted(move |wire, _| {
+        let reset = reset.clone();
         async move {
             let Ok(mut connection) = h2::server::handshake(wire.stream).await else { return };
             while let Some(Ok((_, mut respond))) = connection.accept().await {
-                let told = told.clone();
+                let reset = reset.clone();
                 tokio::spawn(async move {
-                    let _ = told.send(None);
-                    let reset = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
-                    let _ = told.send(reset.ok());
+                    let _ = reset.send(None);
+                    let reason = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+                    let _ = reset.send(reason.ok());
                 });
             }
         }
@@ -239,35 +239,36 @@ async fn a_client_that_cancels_cancels_at_the_app() {
     .await;
     let proxy = Proxy::before(&app).await;
     let mut requests = client(&proxy).await;
-    let (answer, mut sending) = requests.send_request(get("/"), false).expect("it is sent");
+    let (response, mut sending) = requests.send_request(get("/"), false).expect("it is sent");
     assert_eq!(reason.recv().await, Some(None), "the app has it");
     proxy.until_held(1).await;
     sending.send_reset(Reason::CANCEL);
-    drop(answer);
+    drop(response);
     assert_eq!(reason.recv().await, Some(Some(Reason::CANCEL)));
     proxy.until_held(0).await;
 }
 
 #[tokio::test]
-async fn hints_reach_http2_clients_and_the_status_survives() {
-    let (app, _) = App::answering(
+async fn hints_reach_http2_clients_and_the_status_is_kept() {
+    let (app, _) = App::responding(
         "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\
          HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
     )
     .await;
     let proxy = Proxy::before(&app).await;
-    // Teach the proxy that this app speaks HTTP/1 only; its answers do not fit a preface.
+    // The response to the preface shows the proxy that this app supports HTTP/1 only.
     let mut requests = client(&proxy).await;
-    let (mut answer, _) = requests.send_request(get("/"), true).expect("it is sent");
-    let hint = std::future::poll_fn(|cx| answer.poll_informational(cx)).await;
-    let hint = hint.expect("a hint").expect("a sound one");
+    let (mut response, _) = requests.send_request(get("/"), true).expect("it is sent");
+    let hint = std::future::poll_fn(|cx| response.poll_informational(cx)).await;
+    let hint = hint.expect("a hint").expect("a valid one");
     assert_eq!(hint.status(), StatusCode::EARLY_HINTS);
     assert_eq!(hint.headers()["link"], "</a>");
-    assert_eq!(answer.await.expect("an answer").status(), StatusCode::NOT_FOUND);
+    assert_eq!(response.await.expect("a response").status(), StatusCode::NOT_FOUND);
 }
 
-/// What a client sends when it asks to go on in HTTP/2, and the preface that follows.
-const ASK: &str = "POST /up HTTP/1.1\r\nHost: h.example\r\nConnection: Upgrade, HTTP2-Settings\r\n\
+/// A request to switch to HTTP/2.
+const UPGRADE_REQUEST: &str = "POST /up HTTP/1.1\r\nHost: h.example\r\n\
+     Connection: Upgrade, HTTP2-Settings\r\n\
      Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\nContent-Length: 3\r\n\r\nabc";
 
 #[tokio::test]
@@ -275,7 +276,7 @@ async fn an_upgrade_serves_the_first_request_as_stream_one() {
     let (app, mut seen) = echoing().await;
     let proxy = Proxy::before(&app).await;
     let mut wire = proxy.client().await;
-    wire.send(ASK).await;
+    wire.send(UPGRADE_REQUEST).await;
     let head = wire.head().await;
     assert_eq!(
         head,
@@ -289,10 +290,10 @@ async fn an_upgrade_serves_the_first_request_as_stream_one() {
     assert_eq!(data, b"abc");
     let acknowledged = frames.iter().filter(|f| f.0 == 4 && f.1 & 1 == 1).count();
     assert_eq!(acknowledged, 1, "one SETTINGS came, one is acknowledged: {frames:?}");
-    let asked = seen.recv().await.expect("the app was asked");
-    assert_eq!(asked.uri().path(), "/up");
-    assert_eq!(asked.headers().get("upgrade"), None);
-    assert_eq!(asked.headers().get("http2-settings"), None);
+    let request = seen.recv().await.expect("the app got the request");
+    assert_eq!(request.uri().path(), "/up");
+    assert_eq!(request.headers().get("upgrade"), None);
+    assert_eq!(request.headers().get("http2-settings"), None);
 }
 
 type Frame = (u8, u8, u32, Vec<u8>);
@@ -317,28 +318,28 @@ async fn read_frames(wire: &mut Wire) -> Vec<Frame> {
 }
 
 #[tokio::test]
-async fn an_upgrade_that_cannot_be_made_is_served_as_it_is() {
-    let (app, seen) = App::answering(HELLO).await;
+async fn an_upgrade_that_cannot_be_made_is_served_over_http1() {
+    let (app, seen) = App::responding(HELLO).await;
     let proxy = Proxy::before(&app).await;
     for request in [
-        // Too long to keep, no settings, settings that are none.
+        // No settings, malformed settings.
         "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
          HTTP2-Settings: !!!\r\n\r\n",
     ] {
         let mut client = proxy.client().await;
         client.send(request).await;
-        let (head, body) = client.answer().await;
+        let (head, body) = client.response().await;
         assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
         assert_eq!(body, "hello");
-        let head = seen.lock().pop().expect("the app was asked").to_lowercase();
+        let head = seen.lock().pop().expect("the app got the request").to_lowercase();
         assert!(!head.contains("h2c") && !head.contains("http2-settings"), "{head}");
     }
 }
 
 #[tokio::test]
 async fn the_settings_are_those_of_the_contract() {
-    let (app, _) = App::answering(HELLO).await;
+    let (app, _) = App::responding(HELLO).await;
     let proxy = Proxy::before(&app).await;
     let mut wire = proxy.client().await;
     wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
@@ -362,8 +363,8 @@ async fn the_settings_are_those_of_the_contract() {
 
 /// Opens and resets streams as fast as it can.
 #[tokio::test]
-async fn a_rapid_reset_flood_is_shown_the_door() {
-    let (app, _) = App::answering(HELLO).await;
+async fn a_rapid_reset_flood_ends_the_connection() {
+    let (app, _) = App::responding(HELLO).await;
     let proxy = Proxy::before(&app).await;
     let mut wire = proxy.client().await;
     let mut flood = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
@@ -386,8 +387,8 @@ async fn a_rapid_reset_flood_is_shown_the_door() {
 
 /// A field block that never ends.
 #[tokio::test]
-async fn a_continuation_flood_is_shown_the_door() {
-    let (app, _) = App::answering(HELLO).await;
+async fn a_continuation_flood_ends_the_connection() {
+    let (app, _) = App::responding(HELLO).await;
     let proxy = Proxy::before(&app).await;
     let mut wire = proxy.client().await;
     wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;

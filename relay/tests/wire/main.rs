@@ -1,7 +1,8 @@
 //! The data plane over real sockets: raw bytes in, raw bytes out.
 //!
-//! [`stage`] sets up a proxy between a scripted app and a raw client; every other module plays
-//! one kind of scene on it.
+//! [`harness`] sets up a proxy between a scripted app and a raw client, on listeners of
+//! [`sockets`]; [`frames`] writes HTTP/2 byte by byte. Every other module tests one kind of
+//! behaviour.
 
 mod abandoned;
 mod basics;
@@ -12,10 +13,11 @@ mod errors;
 mod frames;
 mod half_closed;
 mod half_closed_heads;
+mod harness;
 mod http2;
 mod informational;
 mod smuggling;
-mod stage;
+mod sockets;
 mod timeouts;
 mod trailers;
 mod upgrades;

@@ -1,13 +1,13 @@
 //! Requests that two parsers might read differently: the app gets exactly one request for
 //! each that was admitted, or none.
 
-use crate::stage::{App, HELLO, Proxy, Wire, field};
+use crate::harness::{App, HELLO, Proxy, Wire, field};
 
-/// An app that follows the framing to the letter and keeps what it got, one entry a request.
+/// An app that parses framing strictly and keeps what it got, one entry a request.
 async fn strict_app() -> (App, std::sync::Arc<parking_lot::Mutex<Vec<String>>>) {
     let seen = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
     let kept = seen.clone();
-    let app = App::playing(move |mut wire: Wire, _| {
+    let app = App::scripted(move |mut wire: Wire, _| {
         let kept = kept.clone();
         async move {
             loop {
@@ -35,11 +35,11 @@ async fn strict_app() -> (App, std::sync::Arc<parking_lot::Mutex<Vec<String>>>) 
 async fn refused(request: impl AsRef<[u8]>, status: &str) {
     let (app, seen) = strict_app().await;
     let proxy = Proxy::before(&app).await;
-    let answer = proxy.talk(request.as_ref()).await;
+    let response = proxy.request(request.as_ref()).await;
     let shown = request.as_ref().escape_ascii().to_string();
-    assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{shown}: {answer:?}");
-    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{shown}: {answer:?}");
-    assert!(answer.contains("Connection: close\r\n"), "{shown}: {answer:?}");
+    assert!(response.starts_with(&format!("HTTP/1.1 {status}")), "{shown}: {response:?}");
+    assert_eq!(response.matches("HTTP/1.1").count(), 1, "{shown}: {response:?}");
+    assert!(response.contains("Connection: close\r\n"), "{shown}: {response:?}");
     assert!(seen.lock().is_empty(), "{shown}: the app got {:?}", seen.lock());
 }
 
@@ -106,13 +106,13 @@ async fn malformed_request_lines_are_refused() {
 async fn with_both_framings_the_chunks_count_and_nothing_follows() {
     let (app, seen) = strict_app().await;
     let proxy = Proxy::before(&app).await;
-    let answer = proxy
-        .talk(
+    let response = proxy
+        .request(
             "POST /one HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\
              \r\n3\r\nabc\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n",
         )
         .await;
-    assert_eq!(answer.matches("HTTP/1.1 200").count(), 1, "{answer}");
+    assert_eq!(response.matches("HTTP/1.1 200").count(), 1, "{response}");
     let seen = seen.lock();
     assert_eq!(seen.len(), 1, "{seen:?}");
     assert_eq!(field(&seen[0], "content-length"), None);
@@ -120,11 +120,11 @@ async fn with_both_framings_the_chunks_count_and_nothing_follows() {
 }
 
 #[tokio::test]
-async fn bare_line_feeds_in_a_head_are_read_like_go_does_and_not_passed_on() {
+async fn bare_line_feeds_in_a_head_are_parsed_as_in_go_and_not_forwarded() {
     let (app, seen) = strict_app().await;
     let proxy = Proxy::before(&app).await;
-    let answer = proxy.talk("GET /lf HTTP/1.1\nHost: h\nConnection: close\nX-A: 1\n\n").await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    let response = proxy.request("GET /lf HTTP/1.1\nHost: h\nConnection: close\nX-A: 1\n\n").await;
+    assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
     assert_eq!(
         seen.lock()[0],
         "GET /lf HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n"
@@ -150,10 +150,10 @@ async fn broken_chunks_end_the_request_and_the_connection() {
         let proxy = Proxy::before(&app).await;
         let request =
             format!("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
-        let answer =
-            proxy.talk(format!("{request}GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n")).await;
-        assert!(answer.starts_with("HTTP/1.1 400 Bad Request"), "{chunks:?}: {answer:?}");
-        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{chunks:?}: {answer:?}");
+        let response =
+            proxy.request(format!("{request}GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+        assert!(response.starts_with("HTTP/1.1 400 Bad Request"), "{chunks:?}: {response:?}");
+        assert_eq!(response.matches("HTTP/1.1").count(), 1, "{chunks:?}: {response:?}");
         let whole = seen.lock().iter().filter(|request| request.contains("0\r\n\r\n")).count();
         assert_eq!(whole, 0, "{chunks:?}: {:?}", seen.lock());
         assert!(!seen.lock().iter().any(|request| request.contains("smuggled")), "{chunks:?}");
@@ -167,14 +167,14 @@ async fn chunk_extensions_are_dropped_and_bounded() {
     let start = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
     let mut client = proxy.client().await;
     client.send(format!("{start}3;ext=\"0\"\r\nabc\r\n0;x\r\n\r\n")).await;
-    assert_eq!(client.answer().await.1, "hello");
+    assert_eq!(client.response().await.1, "hello");
     assert!(seen.lock()[0].ends_with("\r\n\r\n3\r\nabc\r\n0\r\n\r\n"), "{:?}", seen.lock());
 
     let flood = format!("1;{}\r\na\r\n", "x".repeat(200)).repeat(1000);
-    let answer = proxy.talk(format!("{start}{flood}0\r\n\r\n")).await;
-    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let response = proxy.request(format!("{start}{flood}0\r\n\r\n")).await;
+    assert!(response.starts_with("HTTP/1.1 400"), "{response}");
     let long = format!("{start}1;{}", "x".repeat(5000));
-    assert!(proxy.talk(long).await.starts_with("HTTP/1.1 400"));
+    assert!(proxy.request(long).await.starts_with("HTTP/1.1 400"));
 }
 
 #[tokio::test]
@@ -197,19 +197,20 @@ async fn heads_beyond_the_limit_are_refused() {
 }
 
 #[tokio::test]
-async fn many_fields_are_fine() {
+async fn five_hundred_fields_are_forwarded() {
     let (app, seen) = strict_app().await;
     let proxy = Proxy::before(&app).await;
     let many: String = (0..500).map(|n| format!("X-{n}: {n}\r\n")).collect();
-    let answer =
-        proxy.talk(format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{many}\r\n")).await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let response = proxy
+        .request(format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{many}\r\n"))
+        .await;
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     assert!(seen.lock()[0].contains("X-499: 499\r\n"));
 }
 
 #[tokio::test]
-async fn an_answer_with_bytes_behind_it_poisons_only_its_own_connection() {
-    let (app, _) = App::answering(
+async fn a_response_with_bytes_behind_it_ends_only_its_own_connection() {
+    let (app, _) = App::responding(
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\
          okHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
     )
@@ -218,7 +219,7 @@ async fn an_answer_with_bytes_behind_it_poisons_only_its_own_connection() {
     let mut client = proxy.client().await;
     for _ in 0..3 {
         client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        assert_eq!(client.answer().await.1, "ok");
+        assert_eq!(client.response().await.1, "ok");
     }
     assert_eq!(app.connections.load(std::sync::atomic::Ordering::SeqCst), 3);
 }

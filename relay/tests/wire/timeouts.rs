@@ -1,15 +1,23 @@
-//! Time limits: before the first byte an answer, after it a visible end.
+//! Time limits: before the first byte an error response, after it a visible end.
 
 use std::time::Duration;
 
-use crate::stage::{App, HELLO, Proxy, field};
+use crate::harness::{App, HELLO, Proxy, field};
 use tidegate_relay::TimeLimits;
 
 const SHORT: Option<Duration> = Some(Duration::from_millis(200));
+/// The pause between two bytes of a sender that is slow, but within [`SHORT`].
+const SLOW_SENDER_PAUSE: Duration = Duration::from_millis(60);
+/// How many bytes it sends: their pauses together exceed [`SHORT`].
+const SLOW_SENDER_BYTES: usize = 10;
+/// How long an app works on each of several requests, together longer than [`SHORT`].
+const APP_WORK: Duration = Duration::from_millis(50);
+/// The silence of an idle connection, longer than [`SHORT`].
+const IDLE_SILENCE: Duration = Duration::from_millis(400);
 const NONE: TimeLimits = TimeLimits { response_start: None, idle: None, overall: None };
 
 #[tokio::test]
-async fn a_silent_app_is_given_up_and_its_connection_closed() {
+async fn a_silent_app_is_a_504_and_its_connection_is_closed() {
     for limits in [
         TimeLimits { overall: SHORT, ..NONE },
         TimeLimits { response_start: SHORT, ..NONE },
@@ -23,7 +31,7 @@ async fn a_silent_app_is_given_up_and_its_connection_closed() {
         let proxy = Proxy::limited(&app, limits).await;
         let mut client = proxy.client().await;
         client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        let (head, body) = client.answer().await;
+        let (head, body) = client.response().await;
         assert!(head.starts_with("HTTP/1.1 504 Gateway Timeout\r\n"), "{head}");
         assert_eq!(body, "request timeout\n");
         assert_eq!(seen.await.as_deref(), Ok(""));
@@ -46,15 +54,18 @@ async fn a_limit_mid_body_cuts_the_message_visibly() {
     let (app, seen) =
         dripping("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
     let proxy = Proxy::limited(&app, limits).await;
-    let answer = proxy.get("/").await;
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("5\r\nhello\r\n"), "{answer}");
+    let response = proxy.get("/").await;
+    assert!(
+        response.starts_with("HTTP/1.1 200") && response.ends_with("5\r\nhello\r\n"),
+        "{response}"
+    );
     assert_eq!(seen.await.as_deref(), Ok(""), "and the app's connection is closed");
     proxy.until_held(0).await;
 
     let (app, _) = dripping("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhello").await;
     let proxy = Proxy::limited(&app, limits).await;
-    let answer = proxy.get("/").await;
-    assert!(answer.ends_with("\r\n\r\nhello"), "{answer}");
+    let response = proxy.get("/").await;
+    assert!(response.ends_with("\r\n\r\nhello"), "{response}");
     proxy.until_held(0).await;
 }
 
@@ -63,8 +74,8 @@ async fn a_stream_that_keeps_moving_is_not_idle_and_has_started() {
     let (app, _) = App::once(|mut wire| async move {
         wire.head().await;
         wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
-        for _ in 0..10 {
-            tokio::time::sleep(Duration::from_millis(60)).await;
+        for _ in 0..SLOW_SENDER_BYTES {
+            tokio::time::sleep(SLOW_SENDER_PAUSE).await;
             wire.send("1\r\nx\r\n").await;
         }
         wire.send("0\r\n\r\n").await;
@@ -72,12 +83,12 @@ async fn a_stream_that_keeps_moving_is_not_idle_and_has_started() {
     .await;
     let limits = TimeLimits { idle: SHORT, response_start: SHORT, overall: None };
     let proxy = Proxy::limited(&app, limits).await;
-    let answer = proxy.get("/").await;
-    assert!(answer.ends_with("0\r\n\r\n"), "{answer}");
-    assert_eq!(answer.matches("1\r\nx\r\n").count(), 10);
+    let response = proxy.get("/").await;
+    assert!(response.ends_with("0\r\n\r\n"), "{response}");
+    assert_eq!(response.matches("1\r\nx\r\n").count(), SLOW_SENDER_BYTES);
 }
 
-/// The story: Go's idle timer looks at answers only, so a slow upload was killed with a 504.
+/// The story: Go's idle timer sees responses only, so a slow upload ended with a 504.
 #[tokio::test]
 async fn a_slow_upload_is_not_idle() {
     let (app, _) = App::once(|mut wire| async move {
@@ -89,18 +100,18 @@ async fn a_slow_upload_is_not_idle() {
     let proxy = Proxy::limited(&app, TimeLimits { idle: SHORT, ..NONE }).await;
     let mut client = proxy.client().await;
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n").await;
-    for _ in 0..10 {
-        tokio::time::sleep(Duration::from_millis(60)).await;
+    for _ in 0..SLOW_SENDER_BYTES {
+        tokio::time::sleep(SLOW_SENDER_PAUSE).await;
         client.send("x").await;
     }
-    assert_eq!(client.answer().await.1, "hello");
+    assert_eq!(client.response().await.1, "hello");
 }
 
 #[tokio::test]
 async fn limits_start_anew_with_every_request() {
-    let app = App::playing(|mut wire, _| async move {
+    let app = App::scripted(|mut wire, _| async move {
         while !wire.head().await.is_empty() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(APP_WORK).await;
             wire.send(HELLO).await;
         }
     })
@@ -109,28 +120,28 @@ async fn limits_start_anew_with_every_request() {
     let mut client = proxy.client().await;
     for _ in 0..10 {
         client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        assert_eq!(client.answer().await.1, "hello");
+        assert_eq!(client.response().await.1, "hello");
     }
 }
 
 #[tokio::test]
-async fn a_head_that_never_ends_is_closed_without_a_word() {
-    let (app, seen) = App::answering(HELLO).await;
+async fn a_head_that_never_ends_is_closed_without_a_response() {
+    let (app, seen) = App::responding(HELLO).await;
     let settings = tidegate_relay::ServerSettings {
-        head_timeout: Duration::from_millis(200),
+        head_timeout: SHORT.expect("it is set"),
         ..Default::default()
     };
     let proxy = Proxy::with(app.address, NONE, settings).await;
-    assert_eq!(proxy.talk("GET / HTTP/1.1\r\nHo").await, "");
-    assert_eq!(proxy.talk("").await, "", "nor is a client that says nothing at all kept");
-    assert_eq!(proxy.talk("PRI * HTTP/2.0\r\n").await, "");
-    // A connection in use may be idle for as long as it likes, but not between two halves.
+    assert_eq!(proxy.request("GET / HTTP/1.1\r\nHo").await, "");
+    assert_eq!(proxy.request("").await, "", "nor is a client kept that sends nothing");
+    assert_eq!(proxy.request("PRI * HTTP/2.0\r\n").await, "");
+    // A connection in use may be idle for any time, but not within a head.
     let mut client = proxy.client().await;
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    client.answer().await;
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    client.response().await;
+    tokio::time::sleep(IDLE_SILENCE).await;
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    assert!(field(&client.answer().await.0, "date").is_some());
+    assert!(field(&client.response().await.0, "date").is_some());
     client.send("GET /").await;
     assert_eq!(client.rest().await, "");
     assert_eq!(seen.lock().len(), 2);

@@ -1,16 +1,16 @@
-//! What stands behind a body, in both protocols and both directions.
+//! Fields behind a body, in both protocols and both directions.
 //!
 //! A pseudo-header in trailers, `:path` say, is malformed (RFC 9113, section 8.1). The HTTP/2
-//! library takes it out before we see it, so it cannot be refused; here it is held that it reaches
-//! nobody. Values that HTTP/1 would not carry end the stream, and fields of the platform that was
-//! named to the proxy are dropped whoever sends them.
+//! library removes it before the relay sees it, so it cannot be refused; these tests hold that it
+//! reaches neither app nor client. Values that HTTP/1 cannot carry end the stream, and the fields
+//! of the configured platform are dropped in both directions.
 
 use tidegate_relay::{ServerSettings, TimeLimits};
 
 use crate::frames::{
-    END_HEADERS, END_STREAM, Frame, Verdict, block, frame, headers_frame, next, open, verdict,
+    END_HEADERS, END_STREAM, Frame, StreamOutcome, block, frame, headers_frame, next, open, outcome,
 };
-use crate::stage::{App, Proxy, Wire};
+use crate::harness::{App, Proxy, Wire};
 use crate::ways_in::http1_app;
 
 const PLATFORM: &[&str] = &["k-", "knative-"];
@@ -41,18 +41,17 @@ async fn pseudo_headers_behind_a_request_reach_no_http1_app() {
             vec![(pseudo, value)],
         ] {
             let mut client = upload(&proxy, &trailers).await;
-            let became = verdict(&mut client).await;
+            let ended = outcome(&mut client).await;
             let seen = std::mem::take(&mut *seen.lock()).join("\n");
             assert!(!seen.contains("evil") && !seen.contains("\n:"), "{trailers:?}: {seen}");
             let whole = seen.ends_with("0\r\nX-Sum: 1\r\n\r\n") || seen.ends_with("0\r\n\r\n");
-            assert!(whole || became != Verdict::Answered, "{trailers:?}: {became:?} {seen:?}");
+            assert!(whole || ended != StreamOutcome::Response, "{trailers:?}: {ended:?} {seen:?}");
         }
     }
 }
 
-/// An HTTP/2 app that answers with these frames behind its head, and shows the frames of its
-/// first request.
-async fn frame_app(answer: Vec<Vec<u8>>) -> (App, tokio::sync::oneshot::Receiver<Vec<Frame>>) {
+/// An HTTP/2 app that responds with these frames, and reports the frames of its first request.
+async fn frame_app(response: Vec<Vec<u8>>) -> (App, tokio::sync::oneshot::Receiver<Vec<Frame>>) {
     App::once(move |mut wire| async move {
         wire.raw(24).await;
         wire.send([0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
@@ -64,16 +63,15 @@ async fn frame_app(answer: Vec<Vec<u8>>) -> (App, tokio::sync::oneshot::Receiver
                 break;
             }
         }
-        for frame in answer {
+        for frame in response {
             wire.send(frame).await;
         }
-        // The proxy closes when it has had enough of it.
         frames
     })
     .await
 }
 
-fn answer_with(trailers: &[(&str, &str)]) -> Vec<Vec<u8>> {
+fn response_with(trailers: &[(&str, &str)]) -> Vec<Vec<u8>> {
     vec![
         frame(1, END_HEADERS, &block(&[(":status", "200"), ("content-type", "a/b")])),
         frame(0, 0, b"ab"),
@@ -83,11 +81,11 @@ fn answer_with(trailers: &[(&str, &str)]) -> Vec<Vec<u8>> {
 
 #[tokio::test]
 async fn pseudo_headers_behind_a_request_reach_no_http2_app() {
-    let (app, seen) = frame_app(answer_with(&[("x-sum", "2")])).await;
+    let (app, seen) = frame_app(response_with(&[("x-sum", "2")])).await;
     let proxy = Proxy::before(&app).await;
     let mut client = upload(&proxy, &[(":path", "/evil"), ("x-sum", "1")]).await;
-    assert_eq!(verdict(&mut client).await, Verdict::Answered);
-    let frames = seen.await.expect("the app was asked");
+    assert_eq!(outcome(&mut client).await, StreamOutcome::Response);
+    let frames = seen.await.expect("the app got the request");
     let last = frames.last().expect("there are trailers");
     assert_eq!((last.kind, last.flags & END_STREAM), (1, END_STREAM));
     let holds = |text: &[u8]| last.payload.windows(text.len()).any(|part| part == text);
@@ -95,9 +93,9 @@ async fn pseudo_headers_behind_a_request_reach_no_http2_app() {
 }
 
 #[tokio::test]
-async fn pseudo_headers_behind_an_answer_reach_no_client() {
+async fn pseudo_headers_behind_an_response_reach_no_client() {
     for pseudo in [(":path", "/evil"), (":status", "418")] {
-        let (app, _) = frame_app(answer_with(&[pseudo, ("x-sum", "2")])).await;
+        let (app, _) = frame_app(response_with(&[pseudo, ("x-sum", "2")])).await;
         let proxy = Proxy::before(&app).await;
         let mut client = upload(&proxy, &[("x-sum", "1")]).await;
         let mut bytes = Vec::new();
@@ -119,7 +117,7 @@ async fn values_that_no_head_may_have_are_refused_behind_a_request() {
         let (app, seen) = http1_app().await;
         let proxy = Proxy::before(&app).await;
         let mut client = upload(&proxy, &[("x-sum", value)]).await;
-        assert_ne!(verdict(&mut client).await, Verdict::Answered, "{value:?}");
+        assert_ne!(outcome(&mut client).await, StreamOutcome::Response, "{value:?}");
         assert!(!seen.lock().join("\n").contains("X-Sum"), "{value:?}: {:?}", seen.lock());
     }
 }
@@ -127,9 +125,8 @@ async fn values_that_no_head_may_have_are_refused_behind_a_request() {
 #[tokio::test]
 async fn values_that_no_head_may_have_never_reach_a_client() {
     for value in ["a\r\nb: c", "a\nb", "a\0b", "a\x01b", "a\x7fb", " a", "a "] {
-        let (app, _) = frame_app(answer_with(&[("x-sum", value)])).await;
+        let (app, _) = frame_app(response_with(&[("x-sum", value)])).await;
         let proxy = Proxy::before(&app).await;
-        // Teaches the proxy which protocol the app speaks.
         let mut client = upload(&proxy, &[("x-sum", "1")]).await;
         let mut last = None;
         while let Some(frame) = next(&mut client).await {
@@ -145,7 +142,7 @@ async fn values_that_no_head_may_have_never_reach_a_client() {
     }
 }
 
-/// The relay knew the prefixes of one platform by heart. They are a setting now.
+/// The prefixes of one platform were constants of the relay. They are a setting now.
 #[tokio::test]
 async fn fields_of_the_platform_do_not_trail() {
     let trailers =
@@ -154,7 +151,7 @@ async fn fields_of_the_platform_do_not_trail() {
         "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
          2\r\nab\r\n0\r\n{trailers}\r\n"
     );
-    let answer = format!(
+    let response = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n\
          0\r\n{trailers}\r\n"
     );
@@ -162,19 +159,19 @@ async fn fields_of_the_platform_do_not_trail() {
         (PLATFORM, "0\r\nX-Sum: 1\r\nMark-K-: 2\r\n\r\n".to_owned()),
         (&[][..], format!("0\r\n{trailers}\r\n")),
     ] {
-        let answer = answer.clone();
+        let response = response.clone();
         let (app, seen) = App::once(|mut wire| async move {
             let head = wire.head().await;
             let body = wire.until("\r\n0\r\n").await + &wire.head().await;
-            wire.send(answer).await;
+            wire.send(response).await;
             head + &body
         })
         .await;
         let settings = ServerSettings { platform_fields: platform, ..ServerSettings::default() };
         let proxy = Proxy::with(app.address, TimeLimits::default(), settings).await;
-        let answer = proxy.talk(&request).await;
-        assert!(answer.ends_with(&kept), "{platform:?}: {answer}");
-        let seen = seen.await.expect("the app was asked");
+        let response = proxy.request(&request).await;
+        assert!(response.ends_with(&kept), "{platform:?}: {response}");
+        let seen = seen.await.expect("the app got the request");
         assert!(seen.ends_with(&kept), "{platform:?}: {seen}");
     }
 }
@@ -185,7 +182,7 @@ async fn fields_of_the_platform_do_not_trail_over_http2_either() {
     let proxy = proxy_of_a_platform(&app).await;
     let trailers = [("k-original-host", "evil"), ("knative-x", "y"), ("x-sum", "1")];
     let mut client = upload(&proxy, &trailers).await;
-    assert_eq!(verdict(&mut client).await, Verdict::Answered);
+    assert_eq!(outcome(&mut client).await, StreamOutcome::Response);
     let seen = seen.lock().join("\n");
     assert!(seen.ends_with("0\r\nX-Sum: 1\r\n\r\n"), "{seen:?}");
 }

@@ -1,12 +1,13 @@
-//! Which answers and which requests pass, beside what Go does with the same bytes.
+//! Which responses and which requests are forwarded, compared with Go on the same bytes.
 //!
-//! Users judge a sidecar by what worked before: an app that some plug-in made a little malformed is
-//! served by Knative's transport, which is Go's, and was a 502 here. So both tables in `verdicts/`
-//! hold a corpus, the verdict of Go 1.27.3 on every case (`net/http` and `httputil.ReverseProxy`,
-//! observed with the same bytes on the wire), and ours; where the two differ, why.
+//! Users expect from a sidecar what worked before: an app whose responses are slightly malformed
+//! works with Knative's transport, which is Go's, and got a 502 from the relay. So both tables in
+//! `verdicts/` hold a corpus, the verdict of Go 1.27.3 on every case (`net/http` and
+//! `httputil.ReverseProxy`, observed with the same bytes on the wire), and the relay's; where the
+//! two differ, why.
 //!
-//! Towards apps the rule is: what Go forwards we forward. Towards clients it is: what two readers
-//! might take differently is refused, whether or not Go does.
+//! For responses the rule is: what Go forwards is forwarded. For requests: what two parsers might
+//! read differently is refused, whether or not Go refuses it.
 //!
 //! A case is its name behind `=`, the bytes behind `>` in Rust's escapes, the method behind `?` if
 //! it is not GET, and the verdicts behind `go:`, `ours:` and `why:`, or behind `both:`. A verdict
@@ -19,16 +20,16 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::stage::{App, HELLO, Proxy};
+use crate::harness::{App, HELLO, Proxy};
 
-const ANSWERS: &str = include_str!("verdicts/answers.txt");
+const RESPONSES: &str = include_str!("verdicts/responses.txt");
 const REQUESTS: &str = include_str!("verdicts/requests.txt");
 
-/// Fields that say nothing about a verdict.
+/// Fields that are not part of a verdict.
 const LEFT_OUT: [&str; 9] = [
     "accept-encoding",
     "connection",
-    // No app of the tables says one; proxies guess it.
+    // No app of the tables sends one; proxies sniff it.
     "content-type",
     "date",
     "trailer",
@@ -89,10 +90,10 @@ fn unescaped(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn answers_that_go_forwards_are_forwarded() {
+fn responses_that_go_forwards_are_forwarded() {
     let mut wrong = String::new();
-    for case in cases(ANSWERS) {
-        let ours = alone(answer(&case));
+    for case in cases(RESPONSES) {
+        let ours = alone(response(&case));
         compare(&mut wrong, &case, &ours);
     }
     assert!(wrong.is_empty(), "{wrong}");
@@ -108,20 +109,20 @@ fn requests_have_one_meaning() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// An answer that Go forwards is never refused, and whatever differs from Go says why.
+/// A response that Go forwards is never refused, and every difference from Go states its reason.
 #[test]
 fn every_difference_has_its_reason() {
-    for case in cases(ANSWERS).into_iter().chain(cases(REQUESTS)) {
+    for case in cases(RESPONSES).into_iter().chain(cases(REQUESTS)) {
         assert_eq!(case.why.is_empty(), case.go == case.ours, "{}", case.name);
     }
-    for case in cases(ANSWERS) {
+    for case in cases(RESPONSES) {
         let refused = case.ours == "502" && case.go != "502" && !case.go.is_empty();
         assert!(!refused, "{}: {} is refused", case.name, case.go);
     }
-    assert!(cases(ANSWERS).len() > 150 && cases(REQUESTS).len() > 150);
+    assert!(cases(RESPONSES).len() > 150 && cases(REQUESTS).len() > 150);
 }
 
-/// Plays a case in a runtime of its own, so that its sockets are closed before the next one.
+/// Runs a case in a runtime of its own, so that its sockets are closed before the next one.
 fn alone(case: impl Future<Output = String>) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(case)
@@ -133,14 +134,14 @@ fn compare(wrong: &mut String, case: &Case, ours: &str) {
     }
 }
 
-/// The verdict on an answer of the app.
-async fn answer(case: &Case) -> String {
+/// The verdict on a response of the app.
+async fn response(case: &Case) -> String {
     let bytes = case.bytes.clone();
-    let app = App::playing(move |mut wire, _| {
+    let app = App::scripted(move |mut wire, _| {
         let bytes = bytes.clone();
         async move {
             wire.head().await;
-            // A proxy that refuses the answer may close before all of it is written.
+            // A proxy that refuses the response may close before all of it is written.
             let _ = wire.stream.write_all(&bytes).await;
             let _ = wire.stream.shutdown().await;
             wire.rest().await;
@@ -157,15 +158,15 @@ async fn answer(case: &Case) -> String {
         .await;
     let mut got = Vec::new();
     let _ = client.stream.read_to_end(&mut got).await;
-    answers(&got, method == "HEAD")
+    responses(&got, Sender::of_response_to(method.as_bytes()))
 }
 
-/// The verdict on a request. The client ends its direction behind it, which says that nothing more
-/// will come, so that nobody has to wait for it.
+/// The verdict on a request. The client ends its direction behind it, so that the proxy does not
+/// wait for more.
 async fn request(case: &Case) -> String {
     let seen = Arc::new(Mutex::new(String::new()));
     let kept = seen.clone();
-    let app = App::playing(move |mut wire, _| {
+    let app = App::scripted(move |mut wire, _| {
         let kept = kept.clone();
         async move {
             let mut unread = Vec::new();
@@ -185,19 +186,18 @@ async fn request(case: &Case) -> String {
     let _ = client.stream.shutdown().await;
     let mut got = Vec::new();
     let _ = client.stream.read_to_end(&mut got).await;
-    let statuses = answers(&got, case.bytes.starts_with(b"HEAD "));
+    let statuses = responses(&got, Sender::of_response_to(&case.bytes));
     let statuses: Vec<&str> =
-        statuses.split(", ").filter_map(|answer| answer.split(' ').next()).collect();
+        statuses.split(", ").filter_map(|response| response.split(' ').next()).collect();
     let seen = seen.lock().replace(&app.address.to_string(), "APP");
     format!("{}{seen}", statuses.join(", "))
 }
 
-/// All answers in `bytes`, in the words of the tables.
-fn answers(mut bytes: &[u8], head_only: bool) -> String {
+/// All responses in `bytes`, in the notation of the tables.
+fn responses(mut bytes: &[u8], sender: Sender) -> String {
     let mut all = Vec::new();
-    let sender = if head_only { Sender::AppWithoutBody } else { Sender::App };
     while let Some((text, length)) = message(bytes, sender) {
-        // Our own refusals are their status; their words are judged elsewhere.
+        // The relay's own refusals are reduced to their status; other tests check their texts.
         let own =
             ["400", "431", "500", "501", "502", "505"].iter().find(|own| text.starts_with(**own));
         all.push(own.map_or(text, |own| (*own).to_owned()));
@@ -213,8 +213,18 @@ enum Sender {
     AppWithoutBody,
 }
 
-/// The first message in `bytes`, in the words of the tables, and its length. A request counts only
-/// when it is whole; an answer that is not is marked `(cut)`.
+impl Sender {
+    /// The sender of a response to a request that begins with these bytes.
+    fn of_response_to(request: &[u8]) -> Sender {
+        match request.split(|byte| *byte == b' ').next() {
+            Some(b"HEAD") => Sender::AppWithoutBody,
+            _ => Sender::App,
+        }
+    }
+}
+
+/// The first message in `bytes`, in the notation of the tables, and its length. A request counts
+/// only when it is whole; a response that is not is marked `(cut)`.
 fn message(bytes: &[u8], sender: Sender) -> Option<(String, usize)> {
     let mut at = 0;
     let mut fields = Vec::new();

@@ -1,4 +1,4 @@
-//! One rule for every way in.
+//! One rule for every spelling of a host, a target and a trailer.
 //!
 //! A host that `Host` was refused for reached the app as the authority of a target, as HTTP/2's
 //! `:authority` or `host`; a trailer section in bare line feeds swallowed the request behind it;
@@ -6,10 +6,12 @@
 //! every way there is, byte for byte, and all of them get the same verdict: 400 in HTTP/1, a stream
 //! error in HTTP/2, where that is what a malformed message is (RFC 9113, section 8.1.1).
 
-use crate::frames::{END_HEADERS, END_STREAM, Verdict, block, frame, headers_frame, open, verdict};
-use crate::stage::{App, HELLO, Proxy, Wire, field};
+use crate::frames::{
+    END_HEADERS, END_STREAM, StreamOutcome, block, frame, headers_frame, open, outcome,
+};
+use crate::harness::{App, HELLO, Proxy, Wire, field};
 
-/// Hosts that no spelling may bring to the app.
+/// Malformed hosts, which no spelling may bring to the app.
 const NO_HOSTS: [&str; 30] = [
     "u@h", "u:p@h", "@h", "a b", "a\tb", "a/b", "a\\b", "a\"b", "a<b", "a>b", "a|b", "a^b", "a`b",
     "{a}", "a?b", "a#b", "a%zz", "a%2", "a%20b", "h:x", "h:1:2", "h:99999", "h:-1", ":80", "::1",
@@ -19,8 +21,8 @@ const NO_HOSTS: [&str; 30] = [
 const OK_HOSTS: [&str; 7] = ["h", "h:81", "H.Example", "a_b", "[::1]", "[::1]:81", "1.2.3.4:81"];
 
 #[tokio::test]
-async fn a_host_is_judged_alike_in_every_http1_spelling() {
-    let (app, seen) = App::answering(HELLO).await;
+async fn every_http1_spelling_of_a_host_has_the_same_outcome() {
+    let (app, seen) = App::responding(HELLO).await;
     let proxy = Proxy::before(&app).await;
     for host in NO_HOSTS {
         for request in [
@@ -30,12 +32,12 @@ async fn a_host_is_judged_alike_in_every_http1_spelling() {
             format!("GET http://{host}/ HTTP/1.0\r\n\r\n"),
             format!("CONNECT {host}:80 HTTP/1.1\r\nHost: h\r\n\r\n"),
         ] {
-            // Behind these two a path begins, and what stands in front of it is a host.
+            // A path begins at these two characters, and a valid host precedes it.
             if host.contains(['/', '?']) && request.contains("://") {
                 continue;
             }
-            let answer = proxy.talk(&request).await;
-            assert!(answer.starts_with("HTTP/1.1 400 "), "{request:?}: {answer:?}");
+            let response = proxy.request(&request).await;
+            assert!(response.starts_with("HTTP/1.1 400 "), "{request:?}: {response:?}");
             assert!(seen.lock().is_empty(), "{request:?}: {:?}", seen.lock());
         }
     }
@@ -44,17 +46,17 @@ async fn a_host_is_judged_alike_in_every_http1_spelling() {
             format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
             format!("GET http://{host}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
         ] {
-            let answer = proxy.talk(&request).await;
-            assert!(answer.starts_with("HTTP/1.1 200 "), "{request:?}: {answer:?}");
-            let head = seen.lock().pop().expect("the app was asked");
+            let response = proxy.request(&request).await;
+            assert!(response.starts_with("HTTP/1.1 200 "), "{request:?}: {response:?}");
+            let head = seen.lock().pop().expect("the app got the request");
             assert_eq!(field(&head, "host"), Some(host));
         }
     }
 }
 
 #[tokio::test]
-async fn http2_is_refused_what_http1_is_refused() {
-    let (app, seen) = App::answering(HELLO).await;
+async fn what_http1_refuses_http2_refuses() {
+    let (app, seen) = App::responding(HELLO).await;
     let proxy = Proxy::before(&app).await;
     for host in NO_HOSTS {
         refused(&proxy, &[(":path", "/"), (":authority", host)]).await;
@@ -96,7 +98,7 @@ async fn http2_is_refused_what_http1_is_refused() {
 }
 
 #[tokio::test]
-async fn http2_trailers_bring_nothing_that_frames_or_routes() {
+async fn http2_trailers_cannot_frame_or_route() {
     let (app, seen) = http1_app().await;
     let proxy = Proxy::before(&app).await;
     let mut client = open(&proxy).await;
@@ -111,16 +113,16 @@ async fn http2_trailers_bring_nothing_that_frames_or_routes() {
         ("x-checksum", "1"),
     ]);
     client.send(frame(1, END_HEADERS | END_STREAM, &trailers)).await;
-    assert_eq!(verdict(&mut client).await, Verdict::Answered);
+    assert_eq!(outcome(&mut client).await, StreamOutcome::Response);
     let seen = seen.lock().join("\n");
     assert!(seen.ends_with("0\r\nX-Checksum: 1\r\n\r\n"), "{seen:?}");
 }
 
-/// An app that speaks HTTP/1 and keeps one whole chunked request.
+/// An HTTP/1 app that keeps one whole chunked request.
 pub(crate) async fn http1_app() -> (App, std::sync::Arc<parking_lot::Mutex<Vec<String>>>) {
     let seen = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
     let kept = seen.clone();
-    let app = App::playing(move |mut wire: Wire, _| {
+    let app = App::scripted(move |mut wire: Wire, _| {
         let kept = kept.clone();
         async move {
             let head = wire.head().await;
@@ -147,5 +149,5 @@ pub(crate) async fn http1_app() -> (App, std::sync::Arc<parking_lot::Mutex<Vec<S
 async fn refused(proxy: &Proxy, fields: &[(&str, &str)]) {
     let mut client = open(proxy).await;
     client.send(headers_frame("GET", fields, END_HEADERS | END_STREAM)).await;
-    assert_ne!(verdict(&mut client).await, Verdict::Answered, "{fields:?}");
+    assert_ne!(outcome(&mut client).await, StreamOutcome::Response, "{fields:?}");
 }

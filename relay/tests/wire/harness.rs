@@ -1,25 +1,28 @@
-//! A stage: a scripted app, a proxy in front of it, and a client that speaks raw bytes.
+//! The harness of these tests: a scripted app, a proxy in front of it, and a client that sends and
+//! reads raw bytes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidegate_relay::forwarded::{add_forwarded, append_forwarded_for};
 use tidegate_relay::{
-    Address, ConnectPatience, Drain, Exchange, Forward, Guard, Handler, Reply, Server,
-    ServerSettings, TimeLimits, Upstream, UpstreamSettings,
+    Address, ConnectPatience, Drain, Exchange, Forward, Guard, Handler, ServerSettings, TimeLimits,
+    Upstream, UpstreamSettings,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-/// No scene takes this long unless it is stuck.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::sockets::{self, run_app, run_server};
 
-/// An answer most apps of these tests give.
+/// No step of a test takes this long unless it hangs.
+pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The response of most apps in these tests.
 pub(crate) const HELLO: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -35,14 +38,14 @@ impl Wire {
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let sent = timeout(PATIENCE, self.stream.write_all(bytes.as_ref())).await;
+        let sent = timeout(STEP_TIMEOUT, self.stream.write_all(bytes.as_ref())).await;
         sent.expect("the peer reads").expect("the connection is open");
     }
 
-    /// Reads more; false at the end of the stream, however it came.
+    /// Reads more; false at the end of the stream, orderly or by a reset.
     pub(crate) async fn fill(&mut self) -> bool {
-        let read = timeout(PATIENCE, self.stream.read_buf(&mut self.unread)).await;
-        matches!(read.expect("something comes"), Ok(1..))
+        let read = timeout(STEP_TIMEOUT, self.stream.read_buf(&mut self.unread)).await;
+        matches!(read.expect("the peer sends or closes"), Ok(1..))
     }
 
     /// Reads up to and including `mark`, or what there is if the stream ends before.
@@ -64,14 +67,14 @@ impl Wire {
         self.until("\r\n\r\n").await
     }
 
-    /// Reads so many bytes, or what there is if the stream ends before.
+    /// Reads `count` bytes, or what there is if the stream ends before.
     pub(crate) async fn exactly(&mut self, count: usize) -> String {
         while self.unread.len() < count && self.fill().await {}
         let count = count.min(self.unread.len());
         self.take(count)
     }
 
-    /// Reads so many bytes as they are.
+    /// As [`Wire::exactly`], without decoding them as text.
     pub(crate) async fn raw(&mut self, count: usize) -> Vec<u8> {
         while self.unread.len() < count && self.fill().await {}
         let count = count.min(self.unread.len());
@@ -88,8 +91,8 @@ impl Wire {
     /// Whether the stream ends with a reset instead of in order, after any rest.
     pub(crate) async fn ends_in_reset(&mut self) -> bool {
         loop {
-            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.unread)).await;
-            match read.expect("something comes") {
+            let read = timeout(STEP_TIMEOUT, self.stream.read_buf(&mut self.unread)).await;
+            match read.expect("the peer sends or closes") {
                 Ok(0) => return false,
                 Ok(_) => {}
                 Err(_) => return true,
@@ -97,8 +100,8 @@ impl Wire {
         }
     }
 
-    /// Reads one answer with a declared length: head and body.
-    pub(crate) async fn answer(&mut self) -> (String, String) {
+    /// Reads one response with a declared length: head and body.
+    pub(crate) async fn response(&mut self) -> (String, String) {
         let head = self.head().await;
         let length = field(&head, "content-length").and_then(|text| text.parse().ok());
         let body = self.exactly(length.unwrap_or(0)).await;
@@ -119,37 +122,29 @@ pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// An app: a listener whose every connection plays a script.
+/// An app: a listener that runs a script on every connection.
 pub(crate) struct App {
     pub(crate) address: SocketAddr,
     pub(crate) connections: Arc<AtomicUsize>,
 }
 
 impl App {
-    /// Every connection plays `script`, told how many came before it.
-    pub(crate) async fn playing<F, S>(script: S) -> App
+    /// Runs `script` on every connection, with the number of connections before it.
+    pub(crate) async fn scripted<F, S>(script: S) -> App
     where
         S: Fn(Wire, usize) -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let address = listener.local_addr().expect("it is bound");
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counted = connections.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let earlier = counted.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(script(Wire::new(stream), earlier));
-            }
-        });
+        let run = move |stream, earlier| script(Wire::new(stream), earlier);
+        let (address, connections) = run_app(run).await;
         App { address, connections }
     }
 
-    /// Reads heads without bodies, keeps them, and gives each the same answer.
-    pub(crate) async fn answering(answer: &'static str) -> (App, Arc<Mutex<Vec<String>>>) {
+    /// Reads heads without bodies, keeps them, and sends the same response to each.
+    pub(crate) async fn responding(response: &'static str) -> (App, Arc<Mutex<Vec<String>>>) {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let kept = seen.clone();
-        let app = App::playing(move |mut wire, _| {
+        let app = App::scripted(move |mut wire, _| {
             let kept = kept.clone();
             async move {
                 loop {
@@ -158,7 +153,7 @@ impl App {
                         return;
                     }
                     kept.lock().push(head);
-                    wire.send(answer).await;
+                    wire.send(response).await;
                 }
             }
         })
@@ -166,7 +161,7 @@ impl App {
         (app, seen)
     }
 
-    /// Plays `script` on one connection and hands over what it returns.
+    /// Runs `script` on the first connection, and passes on what it returns.
     pub(crate) async fn once<F, S, T>(script: S) -> (App, oneshot::Receiver<T>)
     where
         S: FnOnce(Wire) -> F + Send + 'static,
@@ -175,7 +170,7 @@ impl App {
     {
         let (done, result) = oneshot::channel();
         let script = Mutex::new(Some((script, done)));
-        let app = App::playing(move |wire, _| {
+        let app = App::scripted(move |wire, _| {
             let script = script.lock().take();
             async move {
                 if let Some((script, done)) = script {
@@ -188,31 +183,50 @@ impl App {
     }
 }
 
+/// An address where nothing listens.
+pub(crate) async fn closed_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    listener.local_addr().expect("it is bound")
+}
+
 /// The proxy between client and app.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     pub(crate) drain: Drain,
     /// How many exchanges hold their slot.
-    pub(crate) held: Arc<AtomicUsize>,
+    held: watch::Sender<usize>,
+    /// How many exchanges the handler is working on.
+    running: watch::Sender<usize>,
 }
 
-struct Stage {
+struct Forwarder {
     upstream: Upstream,
     limits: TimeLimits,
-    held: Arc<AtomicUsize>,
+    held: watch::Sender<usize>,
+    running: watch::Sender<usize>,
     hold: Option<Duration>,
 }
 
-/// Counts a slot for as long as it lives.
-struct Slot {
-    held: Arc<AtomicUsize>,
-    hold: Option<Duration>,
-}
+/// Counts one for as long as it lives.
+struct Counted(watch::Sender<usize>);
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.held.fetch_sub(1, Ordering::SeqCst);
+impl Counted {
+    fn new(count: &watch::Sender<usize>) -> Counted {
+        count.send_modify(|count| *count += 1);
+        Counted(count.clone())
     }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// The slot of an exchange.
+struct Slot {
+    _counted: Counted,
+    hold: Option<Duration>,
 }
 
 impl Guard for Slot {
@@ -221,20 +235,16 @@ impl Guard for Slot {
     }
 }
 
-impl Handler for Stage {
+impl Handler for Forwarder {
     async fn handle(&self, exchange: &mut Exchange) {
+        let _running = Counted::new(&self.running);
         let peer = exchange.peer().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
         add_forwarded(&mut exchange.head_mut().headers);
         append_forwarded_for(&mut exchange.head_mut().headers, peer);
-        self.held.fetch_add(1, Ordering::SeqCst);
-        let guard = Slot { held: self.held.clone(), hold: self.hold };
+        let guard = Slot { _counted: Counted::new(&self.held), hold: self.hold };
         let connect = ConnectPatience::default();
         let forward = Forward { limits: self.limits, connect, guard };
-        if let Err(error) = exchange.forward(&self.upstream, forward).await
-            && !exchange.has_responded()
-        {
-            let _ = exchange.respond(Reply::error(error.status(), error.to_string())).await;
-        }
+        sockets::forward(exchange, &self.upstream, forward).await;
     }
 }
 
@@ -249,9 +259,9 @@ impl Proxy {
         Proxy::with(app.address, limits, ServerSettings::default()).await
     }
 
-    /// A proxy that holds slots for so long when a client leaves.
+    /// A proxy that holds the slot of an abandoned exchange for at most `hold`.
     pub(crate) async fn holding(app: SocketAddr, limits: TimeLimits, hold: Duration) -> Proxy {
-        Proxy::staged(app, limits, ServerSettings::default(), Some(hold)).await
+        Proxy::start(app, limits, ServerSettings::default(), Some(hold)).await
     }
 
     pub(crate) async fn with(
@@ -259,51 +269,60 @@ impl Proxy {
         limits: TimeLimits,
         settings: ServerSettings,
     ) -> Proxy {
-        Proxy::staged(app, limits, settings, None).await
+        Proxy::start(app, limits, settings, None).await
     }
 
-    async fn staged(
+    async fn start(
         app: SocketAddr,
         limits: TimeLimits,
         settings: ServerSettings,
         hold: Option<Duration>,
     ) -> Proxy {
         let upstream = Upstream::new(Address::Tcp(app), UpstreamSettings::default());
-        let held = Arc::new(AtomicUsize::new(0));
+        let (held, running) = (watch::Sender::new(0), watch::Sender::new(0));
         let drain = Drain::new();
-        let stage = Stage { upstream, limits, held: held.clone(), hold };
-        let server = Server::new(stage, settings, drain.clone());
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let address = listener.local_addr().expect("it is bound");
-        tokio::spawn(async move { server.serve_listener(listener).await });
-        Proxy { address, drain, held }
+        let handler =
+            Forwarder { upstream, limits, held: held.clone(), running: running.clone(), hold };
+        let address = run_server(handler, settings, drain.clone()).await;
+        Proxy { address, drain, held, running }
     }
 
     pub(crate) async fn client(&self) -> Wire {
         Wire::new(TcpStream::connect(self.address).await.expect("the proxy listens"))
     }
 
-    /// One raw request on a connection of its own, and everything that comes back until the
-    /// proxy closes.
-    pub(crate) async fn talk(&self, request: impl AsRef<[u8]>) -> String {
+    /// Sends one raw request on a connection of its own, and reads until the proxy closes.
+    pub(crate) async fn request(&self, request: impl AsRef<[u8]>) -> String {
         let mut client = self.client().await;
         client.send(request).await;
         client.rest().await
     }
 
-    /// One request that asks to close, and everything that comes back.
+    /// Sends one request with `Connection: close`, and reads until the proxy closes.
     pub(crate) async fn get(&self, target: &str) -> String {
-        self.talk(format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")).await
+        self.request(format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")).await
     }
 
-    /// Waits until so many exchanges hold their slot.
+    /// Waits until `count` exchanges hold their slot.
     pub(crate) async fn until_held(&self, count: usize) {
-        let reached = async {
-            while self.held.load(Ordering::SeqCst) != count {
-                tokio::task::yield_now().await;
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        timeout(PATIENCE, reached).await.expect("slots come and go");
+        let mut held = self.held.subscribe();
+        let reached = timeout(STEP_TIMEOUT, held.wait_for(|held| *held == count)).await;
+        reached.expect("slots are taken and given back").expect("the proxy runs");
+    }
+
+    /// Waits until the handler works on no exchange: each has ended, or was abandoned.
+    pub(crate) async fn until_handled(&self) {
+        let mut running = self.running.subscribe();
+        let reached = timeout(STEP_TIMEOUT, running.wait_for(|running| *running == 0)).await;
+        reached.expect("exchanges end").expect("the proxy runs");
+    }
+
+    /// How many exchanges hold their slot, once the proxy has handled all events so far: it
+    /// responds to this request itself, and its event loop takes events in their order.
+    pub(crate) async fn held_after_all_events(&self) -> usize {
+        let response =
+            self.request("OPTIONS * HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;
+        assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+        *self.held.borrow()
     }
 }
