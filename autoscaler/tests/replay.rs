@@ -33,7 +33,7 @@ fn scenario_files() -> Vec<PathBuf> {
 fn answer(text: &str) -> Value {
     let scenario = Scenario::split(text).remove(0).unwrap();
     let interpreter = Interpreter { rules: Rules::Knative, explains: Explains::No };
-    let answer = interpreter.answer(&scenario, &mut |field| panic!("{field} is not known"));
+    let answer = interpreter.answer(&scenario, &mut |field| panic!("{field}"));
     serde_json::from_str(answer.unwrap().expected.get()).unwrap()
 }
 

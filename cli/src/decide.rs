@@ -12,12 +12,15 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use serde_json::value::to_raw_value;
-use tidegate_scenario::{Explains, Interpreter, Rules, Scenario};
-use tidegate_words::excerpt;
+use tidegate_scenario::{Explains, Interpreter, Rules, Scenario, UnknownField};
 
 use source::{Source, SourceError};
 
 use crate::ending::EXIT_USAGE;
+
+/// Most fields of one scenario that are warned of by name: a name that is misspelt in one tick is
+/// most likely misspelt in all of them.
+const WARNINGS_MAX: usize = 10;
 
 /// What was typed after `tidegate decide`.
 #[derive(Debug, clap::Args)]
@@ -49,16 +52,16 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         let source = Source::read(path);
         let several = source.scenarios.len() > 1;
         for (index, scenario) in source.scenarios.into_iter().enumerate() {
-            match scenario.and_then(|scenario| decide(scenario, interpreter)) {
+            let number = several.then(|| format!(" (scenario {})", index + 1));
+            let place = format!("{}{}", source.name, number.unwrap_or_default());
+            match scenario.and_then(|scenario| decide(scenario, interpreter, &place)) {
                 Ok(line) => {
                     if let Err(error) = writeln!(out, "{line}") {
                         return hang_up(error);
                     }
                 }
                 Err(error) => {
-                    let number = several.then(|| format!(" (scenario {})", index + 1));
-                    let number = number.unwrap_or_default();
-                    eprintln!("tidegate decide: {}{number}: {error}", source.name);
+                    eprintln!("tidegate decide: {place}: {error}");
                     code = ExitCode::from(EXIT_USAGE);
                 }
             }
@@ -70,8 +73,21 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn decide(mut scenario: Scenario, interpreter: Interpreter) -> Result<String, SourceError> {
-    let answer = interpreter.answer(&scenario, &mut warn_of_unknown)?;
+fn decide(
+    mut scenario: Scenario,
+    interpreter: Interpreter,
+    place: &str,
+) -> Result<String, SourceError> {
+    let mut unknown = 0;
+    let answer = interpreter.answer(&scenario, &mut |field| {
+        unknown += 1;
+        if unknown <= WARNINGS_MAX {
+            warn(place, field);
+        }
+    })?;
+    if let Some(more @ 1..) = unknown.checked_sub(WARNINGS_MAX) {
+        eprintln!("tidegate decide: warning: {place}: {more} more fields were ignored");
+    }
     scenario.set("expected", answer.expected);
     if let Some(explanations) = answer.explanations {
         let explanations = to_raw_value(&explanations).map_err(io::Error::from)?;
@@ -80,11 +96,9 @@ fn decide(mut scenario: Scenario, interpreter: Interpreter) -> Result<String, So
     Ok(scenario.to_line())
 }
 
-/// A field that the kind does not have is most likely misspelt, which would silently count as
-/// zero: worth a warning, but no error, so that files may carry remarks.
-fn warn_of_unknown(field: &str) {
-    let field = excerpt(field);
-    eprintln!("tidegate decide: warning: {field} is no field of this kind; ignored");
+/// A field that its kind does not have is no error, so that files may carry remarks.
+fn warn(place: &str, field: &UnknownField) {
+    eprintln!("tidegate decide: warning: {place}: {field}");
 }
 
 /// A reader that closes our output early, such as `head`, is no failure.

@@ -9,8 +9,14 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use tidegate_words::{excerpt, nearest};
 
 use crate::error::{At, ScenarioError};
+use crate::input::{OnUnknown, UnknownField};
+
+/// The fields that the format knows; all others are remarks of the scenario's author.
+const FIELDS: [&str; 8] =
+    ["format", "name", "kind", "description", "base_unix_ms", "input", "expected", "explanations"];
 
 /// The version of the format that is understood.
 const FORMAT: i64 = 1;
@@ -94,8 +100,7 @@ impl Scenario {
     ///
     /// [`ScenarioError`] when it is missing or no text.
     pub fn kind(&self) -> Result<String, ScenarioError> {
-        self.field("kind")?
-            .ok_or_else(|| ScenarioError::new("kind", "missing, expected a kind of scenario"))
+        self.field("kind")?.ok_or_else(|| self.missing("kind", "a kind of scenario"))
     }
 
     /// Unix time in milliseconds at which the scenario's own time is 0.
@@ -112,9 +117,31 @@ impl Scenario {
     pub(crate) fn input(&self) -> Result<serde_json::Value, ScenarioError> {
         let mut input = self
             .field::<serde_json::Value>("input")?
-            .ok_or_else(|| ScenarioError::new("input", "missing, expected an object"))?;
+            .ok_or_else(|| self.missing("input", "an object"))?;
         drop_nulls(&mut input);
         Ok(input)
+    }
+
+    /// Tells of fields that were most likely meant to be the base: it may be left out, so that a
+    /// misspelt one would be no error. Other fields that are not known are remarks.
+    pub(crate) fn tell_misspelt_base(&self, unknown: &mut OnUnknown<'_>) {
+        for name in self.remarks().filter(|name| nearest(name, ["base_unix_ms"]).is_some()) {
+            unknown(&UnknownField::new(name.to_owned(), name, &["base_unix_ms"]));
+        }
+    }
+
+    /// Names of fields that the format does not know.
+    fn remarks(&self) -> impl Iterator<Item = &str> {
+        let names = self.fields.iter().map(|(name, _)| name.as_str());
+        names.filter(|name| !FIELDS.contains(name))
+    }
+
+    fn missing(&self, name: &str, expected: &str) -> ScenarioError {
+        let near = match nearest(name, self.remarks()) {
+            Some(found) => format!("; most likely `{}` is meant to be it", excerpt(found)),
+            None => String::new(),
+        };
+        ScenarioError::new(name, format!("missing, expected {expected}{near}"))
     }
 
     /// Replaces a field, or adds it at the end.

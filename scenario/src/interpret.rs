@@ -8,6 +8,7 @@ use tidegate_words::{did_you_mean, excerpt, list};
 use crate::context::{Context, Explanations};
 use crate::envelope::Scenario;
 use crate::error::{At, ScenarioError};
+use crate::input::{self, OnUnknown, UnknownField};
 use crate::rules::Rules;
 use crate::{collector, kpa, pipeline, request_stats, scale, settings, subset, window, wire};
 
@@ -56,9 +57,9 @@ pub struct Answer {
 }
 
 impl Interpreter {
-    /// Answers one scenario. `unknown` is called with the path of each field that the kind does
-    /// not know, such as `input.ticks[0].raedy`: most likely it is misspelt, which would silently
-    /// count as zero. That is no error, so that files may carry remarks.
+    /// Answers one scenario. `unknown` is called with each field of the input that the kind does
+    /// not have: its path, such as `input.ticks[0].redy`, and the field that was most likely meant.
+    /// That is no error, so that files may carry remarks.
     ///
     /// # Errors
     ///
@@ -66,10 +67,11 @@ impl Interpreter {
     pub fn answer(
         &self,
         scenario: &Scenario,
-        unknown: &mut dyn FnMut(&str),
+        unknown: &mut dyn FnMut(&UnknownField),
     ) -> Result<Answer, ScenarioError> {
         let kind = scenario.kind()?;
         let base_unix_ms = scenario.base_unix_ms()?;
+        scenario.tell_misspelt_base(unknown);
         let explanations = match self.explains {
             Explains::Yes => Explanations::kept(),
             Explains::No => Explanations::dropped(),
@@ -105,7 +107,7 @@ impl Interpreter {
 struct Question<'a> {
     input: serde_json::Value,
     context: Context,
-    unknown: &'a mut dyn FnMut(&str),
+    unknown: &'a mut OnUnknown<'a>,
 }
 
 impl Question<'_> {
@@ -113,24 +115,9 @@ impl Question<'_> {
         mut self,
         kind: fn(I, &mut Context) -> Result<O, ScenarioError>,
     ) -> Result<Answer, ScenarioError> {
-        let input = read_input(self.input, self.unknown)?;
+        let input = input::read(&self.input, self.unknown)?;
         let output = kind(input, &mut self.context)?;
         let expected = serde_json::value::to_raw_value(&output).at("expected")?;
         Ok(Answer { expected, explanations: self.context.explanations.into_sentences() })
     }
-}
-
-fn read_input<I: DeserializeOwned>(
-    input: serde_json::Value,
-    unknown: &mut dyn FnMut(&str),
-) -> Result<I, ScenarioError> {
-    let mut ignored = |path: serde_ignored::Path<'_>| unknown(&format!("input.{path}"));
-    let input = serde_ignored::Deserializer::new(input, &mut ignored);
-    serde_path_to_error::deserialize(input).map_err(|error| {
-        let path = match error.path().to_string().as_str() {
-            "." => "input".to_owned(),
-            path => format!("input.{path}"),
-        };
-        ScenarioError::new(path, error.into_inner())
-    })
 }

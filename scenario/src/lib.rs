@@ -11,7 +11,7 @@
 //! let text = r#"{"kind": "sample_size", "input": {"populations": [3, 100]}}"#;
 //! let scenario = Scenario::split(text).remove(0)?;
 //! let interpreter = Interpreter { rules: Rules::Knative, explains: Explains::No };
-//! let answer = interpreter.answer(&scenario, &mut |field| panic!("{field} is not known"))?;
+//! let answer = interpreter.answer(&scenario, &mut |field| panic!("{field}"))?;
 //! assert_eq!(answer.expected.get(), r#"{"sizes":[3,14]}"#);
 //! # Ok::<(), tidegate_scenario::ScenarioError>(())
 //! ```
@@ -23,6 +23,7 @@
 //!
 //! * `envelope`: a scenario as it lies in a file.
 //! * `error`: what can be wrong with one.
+//! * `input`: where an input is wrong, and which fields its kind does not have.
 //! * `rules`: whose rules count where Knative and Tidegate differ.
 //! * `interpret`: from kind and input to the answer.
 //! * `context`: what each kind gets besides its input: its time, the rules, where reasons go.
@@ -34,6 +35,7 @@ mod collector;
 mod context;
 mod envelope;
 mod error;
+mod input;
 mod interpret;
 mod kpa;
 mod number;
@@ -48,6 +50,7 @@ mod wire;
 
 pub use envelope::Scenario;
 pub use error::ScenarioError;
+pub use input::UnknownField;
 pub use interpret::{Answer, Explains, Interpreter};
 pub use rules::Rules;
 

@@ -90,11 +90,10 @@ pub(super) fn window(
                 .resize(at, op.window_ms, Resize::ForgetAge)
                 .at(format!("input.ops[{op_index}].window_ms"))?,
             OpKind::Query => {
-                let (average, empty) = (window.average(at, 0), window.is_empty(at));
-                let t_ms = op.t_ms.get();
-                let average = Number(average);
-                output.results.push(QueryResult { op_index, t_ms, average, empty });
-                context.explanations.say(|| explain_query(t_ms, average.0, &window, empty));
+                let (average, empty) = (Number(window.average(at, 0)), window.is_empty(at));
+                let result = QueryResult { op_index, t_ms: op.t_ms.get(), average, empty };
+                context.explanations.say(|| result.explain(window.buckets()));
+                output.results.push(result);
             }
         }
     }
@@ -114,12 +113,14 @@ fn check_granularity(granularity_ms: u64) -> Result<(), ScenarioError> {
     Err(ScenarioError::new("input.granularity_ms", message))
 }
 
-fn explain_query(t_ms: i64, average: f64, window: &Window<1>, empty: bool) -> String {
-    let buckets = window.buckets();
-    if empty {
-        return format!("at {t_ms} ms: nothing recorded within the window's {buckets} buckets");
+impl QueryResult {
+    fn explain(&self, buckets: usize) -> String {
+        let Self { t_ms, average: Number(average), empty, .. } = self;
+        if *empty {
+            return format!("at {t_ms} ms: nothing recorded within the window's {buckets} buckets");
+        }
+        format!("at {t_ms} ms: the average over up to {buckets} buckets is {average}")
     }
-    format!("at {t_ms} ms: the average over up to {buckets} buckets is {average}")
 }
 
 #[derive(Debug, Deserialize)]

@@ -26,7 +26,7 @@ fn answer(rules: Rules, report_ms: &str) -> Value {
     let text = SCENARIO.replace("REPORT", report_ms);
     let scenario = Scenario::split(&text).remove(0).unwrap();
     let interpreter = Interpreter { rules, explains: Explains::No };
-    let answer = interpreter.answer(&scenario, &mut |field| panic!("{field} is not known"));
+    let answer = interpreter.answer(&scenario, &mut |field| panic!("{field}"));
     serde_json::from_str(answer.unwrap().expected.get()).unwrap()
 }
 
