@@ -6,12 +6,14 @@
 use tidegate_autoscaler::explain::{Custom, Decision, Detail, Explanation, FIGURES_MAX};
 use tidegate_autoscaler::{Outcome, Timestamp};
 
-fn decision(account: Custom, valid: bool) -> Decision {
-    let desired = if valid { 4 } else { 0 };
+const FOUR: Outcome = Outcome { valid: true, desired: 4, excess_burst_capacity: 0 };
+const NONE: Outcome = Outcome { valid: false, desired: 0, excess_burst_capacity: 0 };
+
+fn decision(account: Custom, outcome: Outcome) -> Decision {
     Decision::new(Explanation {
         at: Timestamp::EPOCH,
         detail: Detail::Custom(account),
-        outcome: Outcome { valid, desired, excess_burst_capacity: 0 },
+        outcome,
         lifecycle: None,
     })
 }
@@ -19,9 +21,9 @@ fn decision(account: Custom, valid: bool) -> Decision {
 #[test]
 fn the_sentence_says_who_decided_and_by_what() {
     let account = Custom::new("forecast").with("expected", 39.999).with("margin", -0.0);
-    let told = decision(account, true).explanation.to_string();
+    let told = decision(account, FOUR).explanation.to_string();
     assert_eq!(told, "4 instances: forecast (expected 40, margin 0).");
-    let told = decision(Custom::new("forecast"), false).explanation.to_string();
+    let told = decision(Custom::new("forecast"), NONE).explanation.to_string();
     assert_eq!(told, "No decision: forecast.");
 }
 
@@ -45,7 +47,7 @@ fn an_account_is_no_larger_than_knatives() {
 #[test]
 fn the_account_survives_as_data() {
     let account = Custom::new("forecast").with("expected", 12.5).with("expected", 1.0);
-    let decision = decision(account, true);
+    let decision = decision(account, FOUR);
     let text = serde_json::to_string(&decision).expect("an explanation is plain data");
     let custom =
         r#""detail":{"custom":{"name":"forecast","figures":{"expected":12.5,"expected":1.0}}}"#;

@@ -21,6 +21,8 @@ struct Second {
     starting: u32,
     /// Seconds that pass after it in which nothing is reported.
     silent_s: u64,
+    /// Whether the controller restarts then, and is told the past.
+    restarts: bool,
 }
 
 /// How a world is set up.
@@ -77,12 +79,16 @@ fn any_second() -> impl Strategy<Value = Second> {
         4 => (0.0..90.0_f64).prop_map(Some),
     ];
     let silent_s = prop_oneof![12 => Just(0_u64), 2 => 1_u64..12, 1 => 55_u64..75];
-    (report, 0_u32..6, 0_u32..4, silent_s).prop_map(|(report, ready, starting, silent_s)| Second {
-        report,
-        ready,
-        starting,
-        silent_s,
-    })
+    let restarts = prop::bool::weighted(0.02);
+    (report, 0_u32..6, 0_u32..4, silent_s, restarts).prop_map(
+        |(report, ready, starting, silent_s, restarts)| Second {
+            report,
+            ready,
+            starting,
+            silent_s,
+            restarts,
+        },
+    )
 }
 
 /// What is known of a world besides what it says.
@@ -118,6 +124,9 @@ proptest! {
             }
             world.observed = seen(second.ready, second.ready + second.starting);
             world.now = world.now.plus_millis(1_000 * (1 + second.silent_s));
+            if second.restarts {
+                world = world.restarted();
+            }
             let (panic, last_desired) = (world.driver.policy().panic(), world.driver.desired());
             let told = world.tick();
             let facts = Facts {

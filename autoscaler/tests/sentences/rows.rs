@@ -17,7 +17,7 @@ use super::world::{World, bounds, lifecycle, seen, settings};
 pub(crate) type Row = (&'static str, fn() -> String);
 
 pub(crate) fn all() -> Vec<Row> {
-    [REPORTS, LOADS, PANIC, LIFECYCLE, OTHERS].concat()
+    [REPORTS, RESTARTS, LOADS, PANIC, LIFECYCLE, OTHERS].concat()
 }
 
 /// What is known, and for how long.
@@ -44,6 +44,22 @@ const REPORTS: &[Row] = &[
         world.driver.policy_mut().stop_collecting();
         world.words()
     }),
+];
+
+/// What is said right after a controller restarted and its reporters told it the past.
+const RESTARTS: &[Row] = &[
+    ("restarted after 20 s", || World::new(1).busy(20, 3.0).restarted().words()),
+    ("restarted after 90 s", || World::new(1).busy(90, 3.0).restarted().words()),
+    ("restarted while nothing was reported for 10 s", || {
+        World::new(1).busy(90, 3.0).silent(10).restarted().words()
+    }),
+    ("restarted with three instances", || {
+        World::new(3).busy(130, 15.0).ready(3).restarted().words()
+    }),
+    ("restarted in panic", || {
+        World::new(1).busy(60, 3.0).busy(6, 30.0).ready(5).busy(11, 3.0).restarted().words()
+    }),
+    ("restarted when idle", || World::new(1).busy(200, 0.0).restarted().words()),
 ];
 
 /// What the load needs, and what keeps the recommendation from that.

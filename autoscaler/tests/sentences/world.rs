@@ -1,6 +1,7 @@
 //! A revision whose driver is real: what happens to it is said here, and what it says is read.
 
 use tidegate_autoscaler::driver::{Applied, ClusterView, Driver, Path};
+use tidegate_autoscaler::history::HistoryEntry;
 use tidegate_autoscaler::lifecycle::{DEFAULT_PROGRESS_DEADLINE, Lifecycle, LifecycleSpec};
 use tidegate_autoscaler::settings::{
     Config, Overrides, Reachability, Resolved, ScaleBounds, Workload,
@@ -35,6 +36,8 @@ pub(crate) struct World<P> {
     pub(crate) observed: Observed,
     pub(crate) signals: Vec<Signal>,
     pub(crate) path: Path,
+    /// What the reporters remember.
+    kept: Vec<HistoryEntry>,
     /// What the last decision in turn said.
     pub(crate) last: Option<String>,
 }
@@ -82,6 +85,16 @@ impl World<RevisionAutoscaler> {
     pub(crate) fn new(ready: u32) -> Self {
         Self::of(settings(), ready)
     }
+
+    /// The controller restarts, and is told the past by its reporters.
+    pub(crate) fn restarted(mut self) -> Self {
+        let settings = *self.driver.policy().settings();
+        let policy = RevisionAutoscaler::rebuild(settings, &self.kept, self.now);
+        let replicas = i32::try_from(self.observed.requested).unwrap_or(i32::MAX);
+        let lifecycle = Lifecycle::new(replicas);
+        self.driver = Driver::new(policy.expect("sound windows"), lifecycle, self.now);
+        self
+    }
 }
 
 impl<P: Policy> World<P> {
@@ -95,6 +108,7 @@ impl<P: Policy> World<P> {
             observed: Observed::ready(ready),
             signals: Vec::new(),
             path: Path::ThroughActivator,
+            kept: Vec::new(),
             last: None,
         }
     }
@@ -117,7 +131,10 @@ impl<P: Policy> World<P> {
     /// What the instances report of this second.
     pub(crate) fn report(&mut self, concurrency: f64, rate: f64) {
         let sample = Sample::new(concurrency, 0.0, rate, 0.0).expect("a sound sample");
-        self.driver.record(self.now.plus_millis(500), Origin::Instances, &sample);
+        let at = self.now.plus_millis(500);
+        self.driver.record(at, Origin::Instances, &sample);
+        let (origin, observed) = (Origin::Instances, self.observed);
+        self.kept.push(HistoryEntry { at, origin, sample, observed });
     }
 
     /// `seconds` without any report.
