@@ -345,6 +345,22 @@ impl Default for RevisionModel {
     }
 }
 
+impl RevisionModel {
+    /// The service station of queueing theory: `instances` that are always there and take one
+    /// request at a time each, and one queue without a bound before them. The other models whose
+    /// exact results are known are made of it by changing a field.
+    pub fn service_station(instances: u32, service: Distribution) -> Self {
+        RevisionModel {
+            policy: PolicyChoice::Fixed(instances),
+            concurrency: 1,
+            service,
+            path: Path::Central,
+            front_door_capacity: u32::MAX,
+            ..RevisionModel::default()
+        }
+    }
+}
+
 impl Default for StartUp {
     fn default() -> Self {
         StartUp::total(Distribution::Constant(SimSpan::ZERO))

@@ -16,6 +16,7 @@
 mod alarm;
 mod contention;
 mod counters;
+mod drawn;
 mod entry;
 mod failure;
 mod finish;

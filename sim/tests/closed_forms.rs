@@ -1,19 +1,8 @@
 //! The engine against formulas that are exact.
 
-use tidegate_sim::scenario::{Contention, Path};
-use tidegate_sim::{Distribution, PolicyChoice, RevisionModel, RunOutput, Scenario, SimSpan, run};
+use tidegate_sim::scenario::Contention;
+use tidegate_sim::{Distribution, RevisionModel, RunOutput, Scenario, SimSpan, run};
 use tidegate_sim_traffic::Generated;
-
-fn fixed(instances: u32, service: Distribution) -> RevisionModel {
-    RevisionModel {
-        policy: PolicyChoice::Fixed(instances),
-        concurrency: 1,
-        service,
-        path: Path::Central,
-        front_door_capacity: u32::MAX,
-        ..RevisionModel::default()
-    }
-}
 
 /// About `requests` of Poisson traffic.
 fn simulate(revision: RevisionModel, rate: f64, requests: u32, seed: u64) -> RunOutput {
@@ -34,7 +23,12 @@ fn m_m_c_waits_as_erlang_says() {
     for (instances, rate, mean, p99) in
         [(1, 7.0, 233.3333, 1416.165), (10, 70.0, 7.3910, 103.296), (20, 180.0, 27.5385, 200.437)]
     {
-        let output = simulate(fixed(instances, Distribution::exponential(0.1)), rate, 300_000, 1);
+        let output = simulate(
+            RevisionModel::service_station(instances, Distribution::exponential(0.1)),
+            rate,
+            300_000,
+            1,
+        );
         let result = &output.result;
         // Queues forget slowly, so 300,000 requests leave a few percent at high load.
         close("mean wait", result.wait_ms.mean, mean, 0.10);
@@ -47,7 +41,7 @@ fn m_m_c_waits_as_erlang_says() {
 #[test]
 fn without_a_line_requests_are_lost_as_erlang_says() {
     for (instances, rate, lost) in [(2, 14.0, 0.289_941), (10, 90.0, 0.167_963)] {
-        let mut model = fixed(instances, Distribution::exponential(0.1));
+        let mut model = RevisionModel::service_station(instances, Distribution::exponential(0.1));
         model.front_door_capacity = 0;
         let result = simulate(model, rate, 200_000, 2).result;
         close("loss", result.rejected as f64 / result.requests as f64, lost, 0.02);
@@ -58,7 +52,8 @@ fn without_a_line_requests_are_lost_as_erlang_says() {
 fn m_d_1_waits_half_as_long() {
     for (load, wait) in [(0.5, 0.5), (0.7, 1.1667), (0.9, 4.5)] {
         let service = Distribution::constant(SimSpan::from_millis(100));
-        let result = simulate(fixed(1, service), load * 10.0, 200_000, 3).result;
+        let result =
+            simulate(RevisionModel::service_station(1, service), load * 10.0, 200_000, 3).result;
         close("wait over service", result.wait_ms.mean / 100.0, wait, 0.06);
     }
 }
@@ -70,7 +65,7 @@ fn processor_sharing_depends_on_the_mean_alone() {
         let model = RevisionModel {
             concurrency: 0,
             contention: Contention::ProcessorSharing { cores: 1.0 },
-            ..fixed(1, service)
+            ..RevisionModel::service_station(1, service)
         };
         let result = simulate(model, 7.0, 100_000, 4).result;
         close("time over service", result.latency_ms.mean / 100.0, 1.0 / 0.3, 0.05);
@@ -79,7 +74,10 @@ fn processor_sharing_depends_on_the_mean_alone() {
 
 #[test]
 fn without_a_limit_concurrency_is_rate_times_service() {
-    let model = RevisionModel { concurrency: 0, ..fixed(1, Distribution::exponential(0.1)) };
+    let model = RevisionModel {
+        concurrency: 0,
+        ..RevisionModel::service_station(1, Distribution::exponential(0.1))
+    };
     let result = simulate(model, 50.0, 300_000, 5).result;
     close("concurrency", result.extra.concurrency_mean, 5.0, 0.01);
     // Little's law is an identity of the run itself, whatever the traffic.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::World;
 use super::counters::idle_share;
+use super::drawn::Drawn;
 use crate::arrival::RevisionNames;
 use crate::output::RunOutput;
 use crate::record::Observer;

@@ -4,6 +4,7 @@
 //! branch of that level alone. Left to itself it does not, which costs 4 % of a request.
 
 use super::World;
+use super::drawn::Drawn;
 use crate::record::Observer;
 use crate::series::recorder::{Count, Level};
 

@@ -19,13 +19,14 @@ use tidegate_admission::{Depth, Dispatcher, Limit, Meter, Moment, Policy, QueueS
 
 use super::alarm::Alarm;
 use super::counters::Counters;
+use super::drawn::Drawn;
 use super::slots::Slots;
 use super::urgency::UrgentDecisions;
 use crate::events::NEVER;
 use crate::random::{Stream, Streams};
 use crate::scaler::{Explains, InstanceReport, Scaler};
 use crate::scenario::{Balance, Contention, Keep, Path, Platform, RevisionModel, Sampling};
-use crate::series::recorder::{Count, Level, SeriesRecorder};
+use crate::series::recorder::{Level, SeriesRecorder};
 
 /// Whether a revision takes part in the tick of every whole second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,30 +221,20 @@ impl Revision {
         let pause = self.model.retry.backoff.sample(&mut self.chance).as_nanos();
         pause.saturating_mul(1 << tries.min(32))
     }
+}
 
-    /// Counts something that happened, in the series.
-    #[inline]
-    pub(crate) fn count(&mut self, now: u64, count: Count) {
-        if let Some(series) = &mut self.series {
-            series.count(now, count);
-        }
-    }
-
-    /// Draws the present value of a level into the series.
+impl Drawn for Revision {
     #[inline(always)]
-    pub(crate) fn draw(&mut self, now: u64, level: Level) {
-        if let Some(series) = &mut self.series {
-            let value = match level {
-                Level::Wanted => u64::from(self.wanted),
-                Level::Proxied => u64::from(self.proxied),
-                _ => self.counters.now.level(level),
-            };
-            series.set(now, level, value);
+    fn level(&self, level: Level) -> u64 {
+        match level {
+            Level::Wanted => u64::from(self.wanted),
+            Level::Proxied => u64::from(self.proxied),
+            _ => self.counters.now.level(level),
         }
     }
 
-    /// The series, to be taken out at the end of the run.
-    pub(crate) fn series_mut(&mut self) -> &mut Option<SeriesRecorder> {
+    #[inline(always)]
+    fn series_mut(&mut self) -> &mut Option<SeriesRecorder> {
         &mut self.series
     }
 }

@@ -3,6 +3,7 @@
 use tidegate_admission::Moment;
 
 use super::contention::{Job, Shared};
+use super::drawn::Drawn;
 use super::request::{Cold, NO_CLIENT, NO_INSTANCE, Request, Way};
 use super::{ScheduledEvent, World};
 use crate::arrival::RevisionIndex;

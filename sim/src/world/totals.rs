@@ -1,8 +1,9 @@
 //! All revisions together: levels and peaks, and the series over all of them.
 
 use super::counters::Population;
+use super::drawn::Drawn;
 use crate::scaler::ScaleDecision;
-use crate::series::recorder::{Count, Level, SeriesRecorder};
+use crate::series::recorder::{Level, SeriesRecorder};
 
 /// Sums over all revisions.
 #[derive(Default)]
@@ -63,35 +64,25 @@ impl Totals {
         }
     }
 
-    /// Counts something that happened, in the series.
-    #[inline]
-    pub(crate) fn count(&mut self, now: u64, count: Count) {
-        if let Some(series) = &mut self.series {
-            series.count(now, count);
-        }
-    }
-
-    /// Draws the present value of a level into the series.
-    #[inline(always)]
-    pub(crate) fn draw(&mut self, now: u64, level: Level) {
-        if let Some(series) = &mut self.series {
-            let value = match level {
-                Level::Wanted => self.wanted,
-                Level::Proxied => u64::from(self.proxied > 0),
-                Level::Panicking => self.now.panicking.min(1),
-                _ => self.now.level(level),
-            };
-            series.set(now, level, value);
-        }
-    }
-
     /// Whether there is a series.
     pub(crate) fn is_drawn(&self) -> bool {
         self.series.is_some()
     }
+}
 
-    /// The series over all revisions.
-    pub(crate) fn series_mut(&mut self) -> &mut Option<SeriesRecorder> {
+impl Drawn for Totals {
+    #[inline(always)]
+    fn level(&self, level: Level) -> u64 {
+        match level {
+            Level::Wanted => self.wanted,
+            Level::Proxied => u64::from(self.proxied > 0),
+            Level::Panicking => self.now.panicking.min(1),
+            _ => self.now.level(level),
+        }
+    }
+
+    #[inline(always)]
+    fn series_mut(&mut self) -> &mut Option<SeriesRecorder> {
         &mut self.series
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{Allowed, Case, Check, batches, mean_and_error};
 use tidegate_sim::distribution::Distribution;
-use tidegate_sim::scenario::{Contention, Path, PolicyChoice, RevisionModel};
+use tidegate_sim::scenario::{Contention, PolicyChoice, RevisionModel};
 use tidegate_sim::time::SimSpan;
 
 const GROUP: &str = "closed forms";
@@ -43,17 +43,6 @@ pub(crate) fn cases() -> Vec<(&'static str, Case)> {
     cases
 }
 
-fn fixed(instances: u32, service: Distribution) -> RevisionModel {
-    RevisionModel {
-        policy: PolicyChoice::Fixed(instances),
-        concurrency: 1,
-        service,
-        path: Path::Central,
-        front_door_capacity: u32::MAX,
-        ..RevisionModel::default()
-    }
-}
-
 /// The chance that an arrival finds all of `instances` busy and is lost, at `load` Erlang.
 pub(crate) fn erlang_b_formula(instances: u32, load: f64) -> f64 {
     (1..=instances).fold(1.0, |lost, n| load * lost / (f64::from(n) + load * lost))
@@ -80,7 +69,7 @@ fn m_m_c(instances: u32, rate: f64) -> Case {
         let spare = f64::from(instances) / SERVICE_S - rate;
         let mean_ms = waits / spare * 1e3;
         let p99_ms = libm::log(waits / 0.01) / spare * 1e3;
-        let model = fixed(instances, Distribution::exponential(SERVICE_S));
+        let model = RevisionModel::service_station(instances, Distribution::exponential(SERVICE_S));
         let case = format!("M/M/{instances} at {rate} rps, exponential service of 100 ms");
         let results = batches(options, &case, &model, rate, warm_up_s(instances, rate))?;
         let source = "Erlang C";
@@ -101,7 +90,8 @@ fn m_m_c(instances: u32, rate: f64) -> Case {
 
 fn erlang_b(instances: u32, rate: f64) -> Case {
     Box::new(move |options| {
-        let mut model = fixed(instances, Distribution::exponential(SERVICE_S));
+        let mut model =
+            RevisionModel::service_station(instances, Distribution::exponential(SERVICE_S));
         model.front_door_capacity = 0;
         let case = format!("M/M/{instances}/{instances} at {rate} rps, no line");
         let results = batches(options, &case, &model, rate, warm_up_s(instances, rate))?;
@@ -122,7 +112,13 @@ fn m_d_1(load: f64) -> Case {
         let service = Distribution::constant(SimSpan::from_secs_f64(SERVICE_S));
         let rate = load / SERVICE_S;
         let case = format!("M/D/1 at {:.0} % load", load * 100.0);
-        let results = batches(options, &case, &fixed(1, service), rate, warm_up_s(1, rate))?;
+        let results = batches(
+            options,
+            &case,
+            &RevisionModel::service_station(1, service),
+            rate,
+            warm_up_s(1, rate),
+        )?;
         let expected = load / (2.0 * (1.0 - load));
         let (wait, error) = mean_and_error(&results, |r| r.wait_ms.mean / 1e3 / SERVICE_S);
         Ok(vec![
@@ -141,7 +137,7 @@ fn processor_sharing(load: f64, law: &'static str) -> Case {
         let model = RevisionModel {
             concurrency: 0,
             contention: Contention::ProcessorSharing { cores: 1.0 },
-            ..fixed(1, service)
+            ..RevisionModel::service_station(1, service)
         };
         let rate = load / SERVICE_S;
         let case = format!("M/G/1 processor sharing at {:.0} % load, {law}", load * 100.0);
@@ -159,7 +155,7 @@ fn processor_sharing(load: f64, law: &'static str) -> Case {
 fn unlimited() -> Case {
     Box::new(move |options| {
         let service = Distribution::log_normal(SERVICE_S, 0.15);
-        let model = RevisionModel { concurrency: 0, ..fixed(1, service) };
+        let model = RevisionModel { concurrency: 0, ..RevisionModel::service_station(1, service) };
         let case = "M/G/infinity at 50 rps, log-normal service of 100 ms";
         let results = batches(options, case, &model, 50.0, 0.0)?;
         let (concurrency, error) = mean_and_error(&results, |r| r.extra.concurrency_mean);
@@ -188,7 +184,7 @@ fn keep_alive(idle_s: f64, gap_s: f64) -> Case {
         let model = RevisionModel {
             policy: PolicyChoice::KeepAlive(SimSpan::from_secs_f64(idle_s)),
             service: Distribution::constant(SimSpan::from_micros(1)),
-            ..fixed(1, Distribution::exponential(SERVICE_S))
+            ..RevisionModel::service_station(1, Distribution::exponential(SERVICE_S))
         };
         // Simulated time is idle for the most part, so a million requests take little.
         let fewer =
