@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use tidegate_knative::environment;
 use tidegate_local::presence::{self, Presence};
 use tidegate_proto::scale::v1 as wire;
 use tidegate_proto::scale::v1::scale_service_client::ScaleServiceClient;
@@ -34,7 +35,12 @@ pub(crate) struct Args {
     #[arg(value_name = "REVISION")]
     revision: Option<String>,
     /// Where the controller listens [default: that of the `tidegate run` on this machine].
-    #[arg(long, value_name = "HOST:PORT", env = "TIDEGATE_CONTROLLER", value_parser = authority)]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = environment::TIDEGATE_CONTROLLER,
+        value_parser = authority
+    )]
     controller: Option<String>,
     #[command(flatten)]
     credentials: CredentialArgs,
@@ -74,7 +80,10 @@ async fn ask(args: Args) -> anyhow::Result<()> {
         None => None,
     };
     match (revision, args.watch) {
-        (revision, true) => watch(&mut client, revision, args.json).await,
+        (revision, true) => {
+            let tell = if args.json { text::decision_json } else { text::decision };
+            watch(&mut client, revision, tell).await
+        }
         (Some(revision), false) => explain(&mut client, revision, &args).await,
         (None, false) => {
             let statuses = known.iter();
@@ -244,7 +253,7 @@ async fn explain(
 async fn watch(
     client: &mut Client,
     revision: Option<&wire::RevisionStatus>,
-    json: bool,
+    tell: fn(&wire::Decision) -> String,
 ) -> anyhow::Result<()> {
     let request = match revision {
         Some(revision) => wire::WatchDecisionsRequest {
@@ -255,8 +264,7 @@ async fn watch(
     };
     let mut stream = client.watch_decisions(request).await.map_err(refused)?.into_inner();
     while let Some(decision) = stream.message().await.map_err(refused)? {
-        let line = if json { text::decision_json(&decision) } else { text::decision(&decision) };
-        print(&[line])?;
+        print(&[tell(&decision)])?;
     }
     Ok(())
 }

@@ -7,6 +7,9 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+/// The variable that says where a role listens.
+const LISTEN_VARIABLE: &str = "TIDEGATE_LISTEN";
+
 /// One part of the system as a process of its own.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Role {

@@ -21,6 +21,7 @@ use tidegate_controller::task::Ended;
 use tidegate_controller::{
     Access, Declaration, Handle, Notice, RevisionId, StopMode, UndeclaredRevisions,
 };
+use tidegate_knative::environment::TIDEGATE_FRONT_DOOR;
 use tidegate_trust::{Secret, SecretError};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -166,7 +167,7 @@ impl Service {
         // Shared by the activator and the sidecars of this run only: it lets a sidecar believe the
         // forwarding headers of its activator, and of no other client.
         let pairing = RunId::random();
-        let variable = ("TIDEGATE_FRONT_DOOR".into(), pairing.to_string().into());
+        let variable = (TIDEGATE_FRONT_DOOR.into(), pairing.to_string().into());
         launch.sidecar_environment.push(variable);
         let stop_deadline = launch.stop_deadline + STOP_MARGIN;
         let reports = tidegate_relay::listen(ANY_PORT)

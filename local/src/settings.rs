@@ -12,6 +12,7 @@ use tidegate_autoscaler::settings::{
 };
 use tidegate_controller::identity::NameError;
 use tidegate_controller::{Declaration, Launch, PolicyChoice, Readiness, RevisionId, Template};
+use tidegate_knative::environment::TIDEGATE_RECORD;
 
 use crate::environment::{self, Colours};
 
@@ -142,7 +143,7 @@ impl Settings {
         launch.sidecar_environment.clone_from(&self.sidecar_environment);
         if let Some(path) = &self.record {
             let path = std::path::absolute(path).map_err(SettingsError::Record)?;
-            launch.sidecar_environment.push(("TIDEGATE_RECORD".into(), path.into()));
+            launch.sidecar_environment.push((TIDEGATE_RECORD.into(), path.into()));
         }
         declaration.launch = Some(launch.into());
         Ok(declaration)

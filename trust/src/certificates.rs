@@ -3,14 +3,18 @@
 
 use std::path::PathBuf;
 
+use tidegate_knative::environment::{
+    TIDEGATE_CONTROLLER_CA, TIDEGATE_CONTROLLER_CERT, TIDEGATE_CONTROLLER_KEY,
+};
+
 /// The variable that names the file of the authorities that sign controller certificates.
-pub const AUTHORITY_VARIABLE: &str = "TIDEGATE_CONTROLLER_CA";
+pub const AUTHORITY_VARIABLE: &str = TIDEGATE_CONTROLLER_CA;
 
 /// The variable that names the file of the certificate to present to the controller.
-pub const CERTIFICATE_VARIABLE: &str = "TIDEGATE_CONTROLLER_CERT";
+pub const CERTIFICATE_VARIABLE: &str = TIDEGATE_CONTROLLER_CERT;
 
 /// The variable that names the file of that certificate's key.
-pub const KEY_VARIABLE: &str = "TIDEGATE_CONTROLLER_KEY";
+pub const KEY_VARIABLE: &str = TIDEGATE_CONTROLLER_KEY;
 
 /// Files of a controller that speaks TLS.
 #[derive(Debug, Clone)]

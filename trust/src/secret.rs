@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use http::HeaderValue;
 use rustls::crypto::ring;
 use subtle::ConstantTimeEq;
+use tidegate_knative::environment::{TIDEGATE_SECRET, TIDEGATE_SECRET_FILE};
 
 /// The variable that holds the secret itself.
-pub const SECRET_VARIABLE: &str = "TIDEGATE_SECRET";
+pub const SECRET_VARIABLE: &str = TIDEGATE_SECRET;
 
 /// The variable that names the file with the secret in it. It takes precedence over
 /// [`SECRET_VARIABLE`].
-pub const SECRET_FILE_VARIABLE: &str = "TIDEGATE_SECRET_FILE";
+pub const SECRET_FILE_VARIABLE: &str = TIDEGATE_SECRET_FILE;
 
 /// Shortest secret. Sixteen characters of hexadecimal are 64 bits: beyond guessing over a network.
 pub const SECRET_BYTES_MIN: usize = 16;

@@ -2,7 +2,7 @@
 //!
 //! `docs/architecture.md` gives the reasons; a change here is a change of the design.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use xtask::sources::{Source, rust_sources, workspace_root};
@@ -19,7 +19,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("admin", &["relay", "telemetry"]),
     ("proto", &[]),
     ("dial", &[]),
-    ("trust", &[]),
+    ("trust", &["knative"]),
     ("telemetry", &[]),
     ("reporter", &["admission", "dial", "proto", "telemetry", "trust"]),
     (
@@ -46,7 +46,16 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("sim/validate", &["sim", "sim/traffic"]),
     (
         "local",
-        &["activator", "admission", "autoscaler", "controller", "queue-proxy", "relay", "trust"],
+        &[
+            "activator",
+            "admission",
+            "autoscaler",
+            "controller",
+            "knative",
+            "queue-proxy",
+            "relay",
+            "trust",
+        ],
     ),
     ("scenario", &["admission", "autoscaler", "proto", "words"]),
 ];
@@ -207,6 +216,30 @@ fn what_is_knatives_is_written_once() {
         assert_names_nothing_of(&source, &names);
         assert_names_nothing_of(&source, &rules);
     }
+}
+
+#[test]
+fn every_variable_of_ours_is_written_once() {
+    // Whoever sets a variable and whoever reads it must take its name from one constant; those that
+    // the sidecar reads stand in `knative::environment`.
+    let is_of_name = |letter: char| letter.is_ascii_uppercase() || letter == '_';
+    let mut written: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let directories = FLOORS.iter().map(|(directory, _)| *directory).chain(["bench", "cli"]);
+    for source in directories.flat_map(|directory| rust_sources(&format!("{directory}/src"))) {
+        for (number, line) in source.code_lines() {
+            for (at, prefix) in line.match_indices("\"TIDEGATE_") {
+                let rest = &line[at + prefix.len()..];
+                let end = rest.find(|letter| !is_of_name(letter)).unwrap_or(rest.len());
+                if rest[end..].starts_with(['"', '=']) {
+                    let place = format!("{}:{number}", source.path.display());
+                    written.entry(rest[..end].to_owned()).or_default().push(place);
+                }
+            }
+        }
+    }
+    assert!(written.len() > 40, "only {} variables were found", written.len());
+    written.retain(|_, places| places.len() > 1);
+    assert!(written.is_empty(), "name these by a constant: {written:#?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use tidegate_controller::process::process_tag::RUN_VARIABLE;
 
 use super::client;
 
@@ -116,12 +117,13 @@ impl Service {
     #[must_use]
     pub fn apps(&self) -> Vec<u32> {
         let ours = self.child.id();
+        let run = format!("{RUN_VARIABLE}=");
         processes()
             .filter(|pid| *pid != ours)
             .filter(|pid| {
                 let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
                 let has = |entry: &[u8]| environment.split(|byte| *byte == 0).any(|e| e == entry);
-                let runs = environment.split(|b| *b == 0).any(|e| e.starts_with(b"TIDEGATE_RUN="));
+                let runs = environment.split(|b| *b == 0).any(|e| e.starts_with(run.as_bytes()));
                 has(self.mark.as_bytes()) && runs
             })
             .collect()

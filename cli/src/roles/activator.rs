@@ -11,9 +11,11 @@ use tidegate_activator::metrics::Metrics;
 use tidegate_activator::{Activator, Config, Observer, RevisionName};
 use tidegate_admin::{Readiness, Subject};
 use tidegate_admission::{DispatcherSettings, Policy};
+use tidegate_knative::environment;
 use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
 use tidegate_telemetry::{Family, Registry};
 
+use super::LISTEN_VARIABLE;
 use crate::abandoned::AbandonedRule;
 use crate::admin::{self, AdminArgs};
 use crate::credentials::CredentialArgs;
@@ -29,12 +31,17 @@ pub(crate) struct Args {
         long,
         value_name = "ADDR",
         default_value = "0.0.0.0:8012",
-        env = "TIDEGATE_LISTEN",
+        env = LISTEN_VARIABLE,
         value_parser = listen_address
     )]
     listen: SocketAddr,
     /// The controller, which sends the addresses of instances and receives reports of load.
-    #[arg(long, value_name = "HOST:PORT", env = "TIDEGATE_CONTROLLER", value_parser = authority)]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = environment::TIDEGATE_CONTROLLER,
+        value_parser = authority
+    )]
     controller: Option<String>,
     #[command(flatten)]
     credentials: CredentialArgs,
@@ -65,11 +72,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = wait)]
     request_timeout: Duration,
     /// What happens to a slot when its client disconnects while the instance works.
-    #[arg(long, value_enum, default_value = "hold", env = "TIDEGATE_ABANDONED")]
+    #[arg(long, value_enum, default_value = "hold", env = environment::TIDEGATE_ABANDONED)]
     abandoned: AbandonedRule,
     /// Most memory that clients and instances can make it hold at a time, such as 64Mi; a quarter
     /// of the memory limit, 80Mi at most, when absent.
-    #[arg(long, value_name = "BYTES", env = "TIDEGATE_MEMORY_BUDGET", value_parser = memory_budget)]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = environment::TIDEGATE_MEMORY_BUDGET,
+        value_parser = memory_budget
+    )]
     memory_budget: Option<ByteCount>,
     /// After SIGTERM, how long to go on accepting requests while clients switch to others.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = wait)]

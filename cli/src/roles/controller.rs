@@ -27,6 +27,7 @@ use tidegate_trust::{ServerCertificates, SharedSecret};
 use tidegate_words::{did_you_mean, excerpt};
 use tokio::net::TcpListener;
 
+use super::LISTEN_VARIABLE;
 use crate::admin::{self, AdminArgs};
 use crate::credentials::secret_variable;
 use crate::ending::mistyped;
@@ -43,7 +44,7 @@ pub(crate) struct Args {
         long,
         value_name = "ADDR",
         default_value = "127.0.0.1:9400",
-        env = "TIDEGATE_LISTEN",
+        env = LISTEN_VARIABLE,
         value_parser = listen_address
     )]
     listen: SocketAddr,

@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow};
 use tidegate_autoscaler::settings::{WINDOW_MAX, WINDOW_MIN};
 use tidegate_controller::Readiness;
 use tidegate_controller::process::{LogFolder, OutputLine};
+use tidegate_knative::environment::{TIDEGATE_ABANDONED, TIDEGATE_CONCURRENCY};
 use tidegate_local::environment::{self, Colours};
 use tidegate_local::settings::check_command;
 use tidegate_local::{Config, RoleProgram, Settings};
@@ -77,7 +78,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = some_time)]
     pub(super) timeout: Duration,
     /// With a limit, what happens to a slot when its client disconnects while the app works.
-    #[arg(long, value_enum, default_value = "hold", env = "TIDEGATE_ABANDONED")]
+    #[arg(long, value_enum, default_value = "hold", env = TIDEGATE_ABANDONED)]
     pub(super) abandoned: AbandonedRule,
     /// On Ctrl-C, how long requests in flight may take.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = wait)]
@@ -190,9 +191,9 @@ pub(super) fn config(
 
 /// Settings of the queue-proxies beyond the declaration.
 fn sidecar(args: &Args) -> Vec<(OsString, OsString)> {
-    let mut variables = vec![("TIDEGATE_ABANDONED".into(), args.abandoned.name().into())];
+    let mut variables = vec![(TIDEGATE_ABANDONED.into(), args.abandoned.name().into())];
     if args.concurrency == Some(Concurrency::Auto) {
-        variables.push(("TIDEGATE_CONCURRENCY".into(), "auto".into()));
+        variables.push((TIDEGATE_CONCURRENCY.into(), "auto".into()));
     }
     variables
 }

@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tidegate_knative::environment::TIDEGATE_INSTANCE;
 
 use crate::identity::InstanceName;
 
@@ -15,7 +16,7 @@ use crate::identity::InstanceName;
 pub const RUN_VARIABLE: &str = "TIDEGATE_RUN";
 
 /// The variable that names the instance a process belongs to.
-pub const INSTANCE_VARIABLE: &str = "TIDEGATE_INSTANCE";
+pub const INSTANCE_VARIABLE: &str = TIDEGATE_INSTANCE;
 
 /// The variable that tells a sidecar whose end is to be its own and its app's: a process id.
 pub const PARENT_VARIABLE: &str = "TIDEGATE_PARENT";
