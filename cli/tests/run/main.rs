@@ -3,6 +3,7 @@
 mod bad_input;
 mod drain_bound;
 mod ending;
+mod guard_killed_too;
 mod pipes;
 mod readiness;
 mod replay;

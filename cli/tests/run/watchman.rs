@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use crate::running::{self, Running};
 
 /// Name of a guard's process.
-const GUARD: &str = "tg-watchman";
+pub(crate) const GUARD: &str = "tg-watchman";
 
 /// A run of two instances of an app that is called neither like us nor like the guard, each with a
 /// child that has left its process group.
-fn run() -> (tempfile::TempDir, Running, Vec<u32>) {
+pub(crate) fn run() -> (tempfile::TempDir, Running, Vec<u32>) {
     let folder = tempfile::tempdir().expect("a folder");
     let app: PathBuf = folder.path().join("sample-app");
     std::fs::copy(env!("CARGO_BIN_EXE_tidegate"), &app).expect("a copy");
@@ -27,7 +27,7 @@ fn run() -> (tempfile::TempDir, Running, Vec<u32>) {
     (folder, run, started)
 }
 
-fn wait_until_gone(pids: &[u32]) {
+pub(crate) fn wait_until_gone(pids: &[u32]) {
     running::wait_until("all of them are gone", || pids.iter().all(|pid| !running::is_alive(*pid)));
 }
 
@@ -81,15 +81,5 @@ fn a_guard_that_was_held_does_its_duty_when_it_is_let_go() {
     running::kill(guard, "CONT");
     // The kernel hangs up on a stopped process whose parent dies, which ended the guard too early.
     running::wait_until("the guard has done its duty", || !running::is_alive(guard));
-    wait_until_gone(&started);
-}
-
-/// Run and guard killed in one call left what the apps had started.
-#[test]
-fn with_the_guard_killed_in_the_same_call_the_queue_proxies_end_what_apps_have_started() {
-    let (_folder, mut run, started) = run();
-    let guard = run.child_called(GUARD);
-    running::kill_all(&[run.pid(), guard], "KILL");
-    run.wait_for_exit();
     wait_until_gone(&started);
 }

@@ -1,7 +1,9 @@
 //! `tidegate controller` as a process of its own: what it says, what it refuses, how it ends.
 
 mod certificates;
+mod open_port;
 mod process;
+mod secret_of_bytes;
 mod secrets;
 mod tls;
 
@@ -58,39 +60,6 @@ fn what_cannot_be_used_is_named_before_anything_listens() {
         let (code, text) = refused(arguments);
         assert_eq!(code, Some(1), "{arguments:?}: {text}");
         assert!(text.contains(expected), "{arguments:?} should say {expected:?}: {text}");
-    }
-}
-
-/// Whoever reached the port once took part, and the port was open to every machine.
-#[test]
-fn nobody_is_let_in_by_default() {
-    for open in ["0.0.0.0:0", "[::]:0"] {
-        let (code, text) = refused(&["--listen", open]);
-        assert!(matches!(code, Some(1 | 2)), "{text}");
-        assert!(text.contains("--secret-file") && text.contains("--allow-anonymous"), "{text}");
-    }
-    let mut file = tempfile::NamedTempFile::new().expect("a file");
-    write!(file, "short").expect("writable");
-    let path = file.path().to_str().expect("text").to_owned();
-    let (code, text) = refused(&["--secret-file", &path]);
-    assert!(matches!(code, Some(1 | 2)) && text.contains("5 characters"), "{text}");
-    write!(file, "-no-more-0123456789").expect("writable");
-    let (_controller, address) = Process::controller(&["--secret-file", &path]);
-    let (code, text) = explain(&["--controller", &address]);
-    assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("TIDEGATE_SECRET_FILE") && !text.contains("no-more"), "{text}");
-    let (code, text) = explain(&["--controller", &address, "--secret-file", &path]);
-    assert_eq!(code, Some(0), "{text}");
-}
-
-/// A secret that was no text was taken for none, so that the port was open.
-#[test]
-fn a_secret_that_is_no_text_is_an_error_and_not_absent() {
-    use std::os::unix::ffi::OsStrExt;
-    let secret = std::ffi::OsStr::from_bytes(b"0123456789abcdef\xff");
-    for verb in [&["controller", "--listen", "127.0.0.1:0"][..], &["explain"]] {
-        let (code, text) = outcome(tidegate(verb).env("TIDEGATE_SECRET", secret));
-        assert!(matches!(code, Some(1 | 2)) && text.contains("printable ASCII"), "{code:?} {text}");
     }
 }
 
