@@ -2,8 +2,6 @@
 //! parser's error quoted the line, and `tidegate decide` printed the error as it was. Now whatever
 //! is quoted of an input has a bound.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be written or run fails the test")]
-
 use std::process::Command;
 
 #[test]
