@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use tidegate_admission::Abandoned;
 use tidegate_knative::headers;
-use tidegate_proto::failure;
 use tidegate_relay::http::HeaderMap;
 use tidegate_relay::http::header::{HeaderName, HeaderValue};
 use tidegate_relay::{
-    ConnectPatience, Drain, Exchange, Forward, ForwardError, Guard, Handler, Interrupted,
+    Cause, CauseHeader, ConnectPatience, Drain, Exchange, Forward, ForwardError, Guard, Handler,
     RequestHead, TimeLimits, forwarded, host,
 };
+use tidegate_reporter::RevisionName;
 
-use crate::answers::Failure;
+use crate::error::Failure;
 use crate::metrics::Metrics;
-use crate::outcomes::{Cause, OutcomeCounter};
+use crate::outcomes::OutcomeCounter;
 use crate::probe;
+use crate::respond::Protocol;
 use crate::revision_throttler::{InFlightGuard, Instance, Permit, Unreachable};
 use crate::route::{self, RouteKey};
 use crate::throttler::Throttler;
@@ -42,6 +43,8 @@ pub(crate) struct ActivatorHandler {
     pub(crate) metrics: Metrics,
     /// Why there will be no instance, once that is so.
     pub(crate) closed: Arc<OnceLock<String>>,
+    /// Whether clients are told the cause of what we respond ourselves.
+    pub(crate) cause_header: CauseHeader,
     /// See [`Config::sidecar_secret`](crate::Config::sidecar_secret).
     pub(crate) sidecar_secret: Option<HeaderValue>,
     /// See [`Config::exit_notice_wait`](crate::Config::exit_notice_wait).
@@ -75,7 +78,7 @@ impl Handler for ActivatorHandler {
         let throttler = match throttler {
             Ok(throttler) => throttler,
             Err(failure) => {
-                self.fail(exchange, &failure).await;
+                self.fail(exchange, &failure, None).await;
                 return;
             }
         };
@@ -91,8 +94,7 @@ impl Handler for ActivatorHandler {
                 if failure.is_instances() {
                     in_flight.mark_failed();
                 }
-                tracing::debug!(revision = ?throttler.revision(), %failure, "request failed");
-                self.fail(exchange, &failure).await;
+                self.fail(exchange, &failure, Some(throttler.revision())).await;
             }
         }
     }
@@ -111,7 +113,8 @@ impl ActivatorHandler {
         if let Some(secret) = &self.sidecar_secret {
             add_activator_fields(exchange, secret);
         }
-        for _ in 0..ATTEMPTS_MAX {
+        let mut attempts = 0;
+        loop {
             if let Some(reason) = self.closed.get() {
                 return Err(Failure::GivenUp(reason.clone()));
             }
@@ -141,53 +144,56 @@ impl ActivatorHandler {
                 instance.unreachable(how);
             }
             if never_reached_app(&error, exchange) {
+                attempts += 1;
+                if attempts == ATTEMPTS_MAX {
+                    return Err(Failure::Unreachable { attempts, source: error });
+                }
                 self.metrics.retried();
                 continue;
             }
-            let failure = Failure::from(error);
-            return Err(match failure.cause() {
-                Some(Cause::AppClosed) if !exchange.has_responded() => {
-                    Failure::Lost(self.closed_cause(&instance).await)
-                }
-                _ => failure,
+            let closed = error.cause() == Some(Cause::AppClosed) && !exchange.has_responded();
+            return Err(match closed && self.has_ended(&instance).await {
+                true => Failure::Died(error),
+                false => error.into(),
             });
         }
-        Err(Failure::Unreachable { attempts: ATTEMPTS_MAX })
     }
 
-    /// Why an instance closed its connection: because it has ended, or only the connection. The
-    /// connection breaks a moment before the controller can report the instance's end.
-    async fn closed_cause(&self, instance: &Instance) -> Cause {
+    /// Whether an instance closed its connection because it has ended. The connection breaks a
+    /// moment before the controller can report the instance's end.
+    async fn has_ended(&self, instance: &Instance) -> bool {
         let ended = async {
             while instance.is_listed() {
                 tokio::time::sleep(EXIT_POLL).await;
             }
         };
-        match tokio::time::timeout(self.exit_notice_wait, ended).await {
-            Ok(()) => Cause::AppDied,
-            Err(_) => Cause::AppClosed,
-        }
+        tokio::time::timeout(self.exit_notice_wait, ended).await.is_ok()
     }
 
-    /// Counts the failure and responds with it, unless the client has gone or the response has
-    /// begun.
-    async fn fail(&self, exchange: &mut Exchange, failure: &Failure) {
-        if matches!(
-            failure,
-            Failure::Interrupted(Interrupted::ClientGone)
-                | Failure::Forward(ForwardError::ClientGone)
-        ) {
+    /// Counts the failure, logs it and responds with it, unless the client has gone or the response
+    /// has begun.
+    async fn fail(
+        &self,
+        exchange: &mut Exchange,
+        failure: &Failure,
+        revision: Option<&RevisionName>,
+    ) {
+        let Some(cause) = failure.cause() else { return };
+        let responded = exchange.has_responded();
+        // Whatever ended a response that had begun, its client sees one that is cut short.
+        let (status, cause) = if responded {
+            (exchange.report().status.map_or(0, |status| status.as_u16()), Cause::CutShort)
+        } else {
+            (failure.status().as_u16(), cause)
+        };
+        let revision = revision.map(|name| format!("{}/{}", name.namespace, name.name));
+        let revision = revision.as_deref();
+        tracing::info!(cause = cause.label(), status, revision, error = %failure, "a request failed");
+        self.outcomes.failed(status, cause);
+        if responded {
             return;
         }
-        if exchange.has_responded() {
-            let status = exchange.report().status.map_or(0, |status| status.as_u16());
-            self.outcomes.failed(status, Cause::CutShort);
-            return;
-        }
-        let reply = failure.reply(exchange.head());
-        if let Some(cause) = failure.cause() {
-            self.outcomes.failed(failure.status().as_u16(), cause);
-        }
+        let reply = failure.reply(Protocol::of(exchange.head()), self.cause_header);
         let _ = exchange.respond(reply).await;
     }
 }
@@ -198,8 +204,8 @@ impl ActivatorHandler {
 /// sidecar takes for ready.
 fn never_reached_app(error: &ForwardError, exchange: &Exchange) -> bool {
     let unsent = match error {
-        ForwardError::Declined { reason, .. } => {
-            reason == failure::UNREACHABLE && exchange.report().request_bytes == 0
+        ForwardError::Declined { cause, .. } => {
+            *cause == Cause::Unreachable && exchange.report().request_bytes == 0
         }
         error => error.is_unsent(),
     };

@@ -14,17 +14,18 @@
 //! * [`route`]: which revision a request is for; [`throttler`]: the revisions that are known.
 //! * [`revision_throttler`]: one revision's queue and instances, and which request is sent where.
 //! * `handler`: one request from the client to an instance; [`probe`]: Knative's probes;
-//!   [`answers`]: the activator's own responses.
+//!   [`error`]: why the activator responds itself; [`respond`]: how that becomes HTTP or gRPC.
 //! * [`outcomes`]: how requests ended; [`metrics`]: that and more in numbers; `reports`: what the
 //!   controller is sent, and when.
 
-pub mod answers;
 pub mod config;
+pub mod error;
 mod handler;
 pub mod metrics;
 pub mod outcomes;
 pub mod probe;
 mod reports;
+pub mod respond;
 pub mod revision_throttler;
 pub mod route;
 pub mod server;
@@ -33,9 +34,10 @@ pub mod throttler;
 pub use config::{Config, ConfigError};
 pub use revision_throttler::{RevisionThrottler, Status};
 
-pub use outcomes::{Cause, OutcomeCounter, Outcomes};
+pub use outcomes::{OutcomeCounter, Outcomes};
 
 pub use server::{Activator, Drained, Observer, Running, Unready};
 pub use tidegate_relay::http::HeaderValue;
 pub use tidegate_relay::memory;
+pub use tidegate_relay::{Cause, CauseHeader};
 pub use tidegate_reporter::{Credentials, Endpoint, RevisionName};

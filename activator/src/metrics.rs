@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use tidegate_relay::Cause;
 use tidegate_telemetry::{Counter, Gauge, Histogram, Label, Metric, NoopRecorder, Recorder};
 
-use crate::outcomes::{Cause, Outcomes};
+use crate::outcomes::Outcomes;
 use crate::revision_throttler::{Status, Unreachable};
 
 const DURATION: Metric = Metric::histogram(

@@ -2,94 +2,14 @@
 //! took.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
+use tidegate_relay::Cause;
 
 /// Latencies are kept from a microsecond to this, to two digits: some 20 kB.
 const LATENCY_MAX: Duration = Duration::from_secs(3_600);
-
-/// Why a response came from the activator or a sidecar, and not from the app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
-    /// The instance ended before it answered.
-    AppDied,
-    /// The app closed its connection without an answer.
-    AppClosed,
-    /// The app, or its instance, does not accept connections.
-    Unreachable,
-    /// The response is malformed.
-    Malformed,
-    /// A time limit ran out.
-    TimedOut,
-    /// Too many requests wait already.
-    LineFull,
-    /// No instance had room in time.
-    WaitedTooLong,
-    /// The memory budget for what clients send is used up.
-    OverBudget,
-    /// No instance ever became ready.
-    NeverReady,
-    /// The response had begun, and broke off.
-    CutShort,
-    /// No revision has the name that was asked for.
-    UnknownRevision,
-}
-
-impl Cause {
-    /// Every cause there is.
-    pub const ALL: [Self; 11] = [
-        Self::AppDied,
-        Self::AppClosed,
-        Self::Unreachable,
-        Self::Malformed,
-        Self::TimedOut,
-        Self::LineFull,
-        Self::WaitedTooLong,
-        Self::OverBudget,
-        Self::NeverReady,
-        Self::CutShort,
-        Self::UnknownRevision,
-    ];
-
-    /// Its name for machines, in metrics and in the log.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::AppDied => "app_died",
-            Self::AppClosed => "app_closed",
-            Self::Unreachable => "unreachable",
-            Self::Malformed => "malformed_response",
-            Self::TimedOut => "timeout",
-            Self::LineFull => "line_full",
-            Self::WaitedTooLong => "waited_too_long",
-            Self::OverBudget => "over_budget",
-            Self::NeverReady => "never_ready",
-            Self::CutShort => "cut_short",
-            Self::UnknownRevision => "unknown_revision",
-        }
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::AppDied => "app died",
-            Self::AppClosed => "app closed the connection",
-            Self::Unreachable => "app not reachable",
-            Self::Malformed => "answer not understood",
-            Self::TimedOut => "timed out",
-            Self::LineFull => "line full",
-            Self::WaitedTooLong => "waited too long",
-            Self::OverBudget => "memory budget used up",
-            Self::NeverReady => "never ready",
-            Self::CutShort => "answer cut short",
-            Self::UnknownRevision => "unknown revision",
-        })
-    }
-}
 
 /// Counts outcomes. Shared by all requests of an activator.
 #[derive(Debug)]

@@ -114,6 +114,7 @@ impl Activator {
             outcomes: Arc::clone(&outcomes),
             metrics: config.metrics.clone(),
             closed: Arc::clone(&closed),
+            cause_header: config.server.cause_header,
             sidecar_secret: config.sidecar_secret,
             exit_notice_wait: config.exit_notice_wait,
         };

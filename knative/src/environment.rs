@@ -172,6 +172,8 @@ keys! {
     /// Secret of the front door that requests come through: a request that tells it is answered
     /// for that front door to pass on.
     TIDEGATE_FRONT_DOOR = "TIDEGATE_FRONT_DOOR";
+    /// `true` tells clients in the header `tidegate-error` why the sidecar responds itself.
+    TIDEGATE_CAUSE_HEADER = "TIDEGATE_CAUSE_HEADER";
     /// Threads that carry requests.
     TIDEGATE_DATA_THREADS = "TIDEGATE_DATA_THREADS";
     /// Bytes that clients and the app can make the sidecar hold at a time, such as `64Mi`.

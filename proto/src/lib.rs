@@ -27,31 +27,10 @@ pub const STAT_CONTENT_TYPE: &str = "application/protobuf";
 /// they answer themselves with [`FAILURE_HEADER`].
 pub const FRONT_DOOR_HEADER: &str = "tidegate-front-door";
 
-/// The response header in which a sidecar tells its front door why it answered an error itself,
-/// as one of [`failure`]. It never reaches a client.
+/// The response header in which a sidecar tells its activator the cause of an error that it responds
+/// itself, by the labels of `docs/errors.md`. It is another than the one for clients, which an app
+/// may pass on from a service that it called: what the activator retries by must not come from there.
 pub const FAILURE_HEADER: &str = "tidegate-failure";
-
-/// What a sidecar says in [`FAILURE_HEADER`].
-pub mod failure {
-    /// The line is full.
-    pub const LINE_FULL: &str = "line-full";
-    /// The wait in line was too long.
-    pub const WAITED_TOO_LONG: &str = "waited-too-long";
-    /// A time limit ran out.
-    pub const TIMEOUT: &str = "timeout";
-    /// The app does not accept connections.
-    pub const UNREACHABLE: &str = "unreachable";
-    /// The app closed its connection without an answer, or it broke.
-    pub const CLOSED: &str = "closed";
-    /// The memory that clients may make the sidecar hold is used up.
-    pub const OVER_BUDGET: &str = "over-budget";
-    /// The app closed its connection in the middle of its answer.
-    pub const TRUNCATED: &str = "truncated";
-    /// The app's answer cannot be understood.
-    pub const MALFORMED: &str = "malformed";
-    /// The body of the app's answer cannot be understood.
-    pub const MALFORMED_BODY: &str = "malformed-body";
-}
 
 /// Reports: from queue-proxies and activators to the controller, and what it answers.
 pub mod stats {

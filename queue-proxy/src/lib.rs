@@ -13,8 +13,8 @@
 //!   names of instance and revision.
 //! * [`process`]: from settings to a running process, and to its end.
 //! * [`proxy`]: the data path, from [`dispatch`] (probe or traffic?) through [`gate`] (enter, wait
-//!   or be refused; with [`adaptive_limit`] a limit that follows latency) to the app; [`respond`]
-//!   turns failures into HTTP.
+//!   or be refused; with [`adaptive_limit`] a limit that follows latency) to the app; [`error`] is
+//!   why the sidecar responds itself, [`respond`] how that becomes HTTP.
 //! * [`probe`]: is the app ready? [`drain`]: how the sidecar shuts down.
 //! * [`statistics`]: the load, for autoscalers; [`observe`] publishes single requests to
 //!   [`metrics`], [`request_log`], [`record`], [`trace`] and [`otlp`]; [`secrets`] masks URLs for
@@ -28,6 +28,7 @@ pub mod adaptive_limit;
 pub mod dispatch;
 pub mod drain;
 pub mod environment;
+pub mod error;
 pub mod gate;
 pub mod identity;
 pub mod logging;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::{Method, Version};
 use parking_lot::Mutex;
 use tidegate_admission::Refusal;
-use tidegate_relay as relay;
+use tidegate_relay::{self as relay, Cause};
 use tidegate_telemetry::{Counter, Family, Gauge, Histogram, Label, Metric, Registry, page};
 
 use crate::gate::{Levels, PeriodStats};
@@ -292,8 +292,8 @@ impl Own {
             limit: gauge(name::LIMIT),
             abandoned: gauge(name::ABANDONED),
             abandoned_total: counter(name::ABANDONED_TOTAL),
-            refused_full: refused("line_full"),
-            refused_late: refused("waited_too_long"),
+            refused_full: refused(Cause::QueueFull.label()),
+            refused_late: refused(Cause::WaitedTooLong.label()),
             connect_failures: counter(name::CONNECT_FAILURES),
             record_lost: gauge(name::RECORD_LOST),
             log_lost: gauge(name::LOG_LOST),

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use tidegate_knative::{headers, probe};
-use tidegate_relay::{BodyLength, Exchange, RequestHead};
+use tidegate_relay::{BodyLength, Cause, Exchange, RequestHead};
 use tokio::time::Instant;
 
 use crate::metrics::{Ending, Metrics, Observation};
@@ -54,7 +54,7 @@ struct Facts {
     measured: bool,
 }
 
-/// When a request entered the gate and left the app.
+/// When a request entered the gate and left the app, and how that ended.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RequestTimestamps {
     /// When it got its slot.
@@ -63,6 +63,8 @@ pub struct RequestTimestamps {
     pub left: Option<Instant>,
     /// Whether the response was cut short.
     pub ending: Ending,
+    /// Why we responded ourselves; `None` when the app did, or the client had gone.
+    pub cause: Option<Cause>,
 }
 
 impl RequestTimestamps {
@@ -174,6 +176,7 @@ impl Observers {
                     latency,
                     wait: row.wait,
                     service: row.service,
+                    cause: timestamps.cause,
                 },
             );
         }

@@ -252,6 +252,7 @@ fn shared(settings: &Settings, outputs: &Telemetry) -> Shared {
         },
         abandoned: settings.admission.abandoned,
         activator_secret: settings.front_door.as_deref().map(Into::into),
+        cause_header: settings.admission.cause_header,
         refusal_style: RefusalStyle {
             status: settings.admission.refusal_status,
             retry_after_seconds: settings.admission.retry_after_seconds,

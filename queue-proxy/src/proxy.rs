@@ -13,14 +13,15 @@ use tidegate_admission::{Abandoned, Source};
 use tidegate_knative::headers;
 use tidegate_relay::host::{self, MalformedHost};
 use tidegate_relay::{
-    ConnectPatience, Exchange, Forward, ForwardError, Guard, Handler, Reply, TimeLimits, Upstream,
-    forwarded,
+    Cause, CauseHeader, ConnectPatience, Exchange, Forward, Guard, Handler, Reply, TimeLimits,
+    Upstream, forwarded,
 };
 use tokio::time::Instant;
 
 use crate::adaptive_limit::AdaptiveLimit;
 use crate::dispatch::{self, Kind};
 use crate::drain::Draining;
+use crate::error::Failure;
 use crate::gate::{Admission, Gate, Permit};
 use crate::metrics::Ending;
 use crate::observe::{Observers, RequestTimestamps};
@@ -45,6 +46,8 @@ pub struct Shared {
     pub abandoned: Abandoned,
     /// The secret that the activator's requests carry, if there is one.
     pub activator_secret: Option<Arc<str>>,
+    /// Whether clients are told the cause of what the sidecar responds itself.
+    pub cause_header: CauseHeader,
     /// How refusals look.
     pub refusal_style: RefusalStyle,
     /// Metrics, logs, traces and the recording.
@@ -91,14 +94,23 @@ impl Proxy {
 
     async fn forward(&self, exchange: &mut Exchange) -> RequestTimestamps {
         let mut timestamps = RequestTimestamps::default();
-        let (source, hop) = match prepare(exchange, &self.shared) {
-            Ok(prepared) => prepared,
-            Err(malformed) => {
-                let _ = exchange.respond(respond::malformed(&malformed)).await;
-                return timestamps;
-            }
-        };
-        let Some(permit) = self.admit(exchange, source, hop).await else { return timestamps };
+        let hop = previous_hop(&mut exchange.head_mut().headers, &self.shared);
+        match self.dispatch(exchange, hop, &mut timestamps).await {
+            Ok(()) => self.shared.served(exchange, timestamps),
+            Err(failure) => self.fail(exchange, &failure, hop, &mut timestamps).await,
+        }
+        timestamps
+    }
+
+    /// Rewrites the head, waits for a slot and sends the request to the app.
+    async fn dispatch(
+        &self,
+        exchange: &mut Exchange,
+        hop: PreviousHop,
+        timestamps: &mut RequestTimestamps,
+    ) -> Result<(), Failure> {
+        let source = prepare(exchange, hop, &self.shared)?;
+        let permit = self.admit(exchange, source).await?;
         timestamps.entered = Some(Instant::now());
         if let Some(metrics) = &self.shared.observers.metrics {
             metrics.admitted(self.shared.gate.levels());
@@ -109,71 +121,50 @@ impl Proxy {
         let forward = Forward { limits: self.shared.limits, connect, guard: slot };
         let outcome = exchange.forward(&self.upstream, forward).await;
         timestamps.left = left.and_then(|left| left.get().copied());
-        self.conclude(exchange, outcome, hop, &mut timestamps).await;
-        timestamps
+        Ok(outcome?)
     }
 
-    /// The permit, or `None` when the request has been answered or its client has gone.
-    async fn admit(
-        &self,
-        exchange: &mut Exchange,
-        source: Source,
-        hop: PreviousHop,
-    ) -> Option<Permit> {
-        let shared = &self.shared;
-        let refusal = match shared.gate.arrive(source) {
-            Admission::Entered(permit) => return Some(permit),
-            Admission::Refused(refusal) => refusal,
-            Admission::Waiting(place) => match exchange.hold(shared.limits, place).await {
-                Ok(Ok(permit)) => return Some(permit),
-                Ok(Err(refusal)) => refusal,
-                Err(interrupted) => {
-                    if let Some(reply) = respond::interrupted(interrupted) {
-                        let reply = hop.tag(reply, tidegate_proto::failure::TIMEOUT);
-                        let _ = exchange.respond(reply).await;
-                    }
-                    return None;
-                }
-            },
-        };
-        if let Some(metrics) = &shared.observers.metrics {
-            metrics.refused(refusal);
+    async fn admit(&self, exchange: &mut Exchange, source: Source) -> Result<Permit, Failure> {
+        match self.shared.gate.arrive(source) {
+            Admission::Entered(permit) => Ok(permit),
+            Admission::Refused(refusal) => Err(refusal.into()),
+            Admission::Waiting(place) => Ok(exchange.hold(self.shared.limits, place).await??),
         }
-        let reply = respond::refused(refusal, shared.refusal_style);
-        let _ = exchange.respond(hop.tag(reply, respond::reason_refused(refusal))).await;
-        None
     }
 
-    async fn conclude(
+    /// Counts the failure, logs it and responds with it, unless the client has gone or the response
+    /// has begun.
+    async fn fail(
         &self,
         exchange: &mut Exchange,
-        outcome: Result<(), ForwardError>,
+        failure: &Failure,
         hop: PreviousHop,
         timestamps: &mut RequestTimestamps,
     ) {
         let shared = &self.shared;
-        let error = match outcome {
-            Ok(()) => {
-                shared.served(exchange, *timestamps);
-                return;
-            }
-            Err(error) => error,
-        };
-        if error.is_unsent()
-            && let Some(metrics) = &shared.observers.metrics
-        {
-            metrics.connect_failed();
-        }
-        if exchange.has_responded() {
+        let responded = exchange.has_responded();
+        if responded {
             timestamps.ending = Ending::Aborted;
         }
-        let Some(reply) = respond::failed(&error) else { return };
-        shared.observers.outcomes.failed();
-        if timestamps.ending == Ending::Aborted {
-            tracing::warn!("a response was cut short: {error}");
-        } else {
-            tracing::error!(status = reply.status.as_u16(), "a request failed: {error}");
-            let _ = exchange.respond(hop.tag(reply, respond::reason_failed(&error))).await;
+        shared.count(failure);
+        let reply = failure.reply(shared.refusal_style);
+        let Some((cause, reply)) = failure.cause().zip(reply) else { return };
+        // Whatever ended a response that had begun, its client sees one that is cut short.
+        let cause = if responded { Cause::CutShort } else { cause };
+        timestamps.cause = Some(cause);
+        let (label, status) = (cause.label(), reply.status.as_u16());
+        match failure {
+            Failure::Forward(error) if responded => {
+                tracing::warn!(cause = label, "a response was cut short: {error}");
+            }
+            Failure::Forward(error) => {
+                tracing::error!(cause = label, status, "a request failed: {error}");
+            }
+            refused => tracing::info!(cause = label, status, "a request was refused: {refused}"),
+        }
+        if !responded {
+            // An error means that the client has gone: there is nothing left to do.
+            let _ = exchange.respond(shared.mark(hop, reply, cause)).await;
         }
     }
 }
@@ -185,15 +176,6 @@ enum PreviousHop {
     Client,
     /// The activator: it words it, and gets the cause in a header.
     Activator,
-}
-
-impl PreviousHop {
-    fn tag(self, reply: Reply, reason: &'static str) -> Reply {
-        match self {
-            Self::Client => reply,
-            Self::Activator => respond::marked(reply, reason),
-        }
-    }
 }
 
 impl Handler for Proxy {
@@ -219,6 +201,36 @@ impl Handler for Proxy {
 }
 
 impl Shared {
+    /// The response with its cause, for a reader that is told it.
+    fn mark(&self, hop: PreviousHop, reply: Reply, cause: Cause) -> Reply {
+        match hop {
+            PreviousHop::Client => self.cause_header.mark(reply, cause),
+            PreviousHop::Activator => respond::marked(reply, cause),
+        }
+    }
+
+    /// A request was not answered by the app. What a client caused, and what the queue refuses, is
+    /// no failure of the app's that an autoscaler should hear of.
+    fn count(&self, failure: &Failure) {
+        let metrics = self.observers.metrics.as_ref();
+        match failure {
+            Failure::Refused(refusal) => {
+                if let Some(metrics) = metrics {
+                    metrics.refused(*refusal);
+                }
+            }
+            Failure::Forward(error) => {
+                if let Some(metrics) = metrics.filter(|_| error.is_unsent()) {
+                    metrics.connect_failed();
+                }
+                if error.cause().is_some() {
+                    self.observers.outcomes.failed();
+                }
+            }
+            Failure::Malformed(_) | Failure::Interrupted(_) => {}
+        }
+    }
+
     /// Whether the app's service time is needed.
     fn is_timed(&self) -> bool {
         self.observers.are_enabled() || self.observers.outcomes.is_read() || self.capacity.is_some()
@@ -241,11 +253,12 @@ impl Shared {
     }
 }
 
-/// Rewrites the head for the app. Gives how the request is counted, and its previous hop.
+/// Rewrites the head for the app. Gives how the request is counted.
 fn prepare(
     exchange: &mut Exchange,
+    hop: PreviousHop,
     shared: &Shared,
-) -> Result<(Source, PreviousHop), MalformedHost> {
+) -> Result<Source, MalformedHost> {
     shared.draining.touch();
     let peer = exchange.peer();
     let head = exchange.head_mut();
@@ -260,7 +273,6 @@ fn prepare(
         head.host = original_host.or(head.host.take());
     }
     headers::strip_routing(&mut head.headers);
-    let hop = previous_hop(&mut head.headers, shared);
     if let Some(peer) = peer {
         forwarded::add_forwarded(&mut head.headers);
         // An IPv4 client of a dual-stack listener is known by its IPv4 address. The activator has
@@ -270,7 +282,7 @@ fn prepare(
             forwarded::append_forwarded_for(&mut head.headers, peer.ip().to_canonical());
         }
     }
-    Ok((if proxied { Source::Proxied } else { Source::Direct }, hop))
+    Ok(if proxied { Source::Proxied } else { Source::Direct })
 }
 
 /// A request that carries the activator's secret came through it. The secret never reaches the

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Method, Version, header};
 use tidegate_go_text::template::{Data, Template, Value};
+use tidegate_relay::Cause;
 
 use crate::environment::Switch;
 use crate::identity::Identity;
@@ -32,6 +33,7 @@ pub const JSON_TEMPLATE: &str = concat!(
     r#"{"start":"{{.Response.Start}}","method":{{.JSON.Request.Method}},"#,
     r#""target":{{.JSON.Request.RequestURI}},"status":{{.Response.Code}},"#,
     r#""wait":{{.Response.Wait}},"app":{{.Response.AppLatency}},"total":{{.Response.Latency}},"#,
+    r#""cause":"{{.Response.Cause}}","#,
     r#""request_bytes":{{.Request.Size}},"response_bytes":{{.Response.Size}},"#,
     r#""trace_id":{{.JSON.TraceID}},"revision":{{.JSON.Revision.Name}},"#,
     r#""instance":{{.JSON.Revision.PodName}}}"#
@@ -78,6 +80,8 @@ pub struct ResponseFacts {
     pub wait: Duration,
     /// In the app.
     pub service: Duration,
+    /// Why the sidecar responded itself; `None` when the app did.
+    pub cause: Option<Cause>,
 }
 
 /// What the request log contains.
@@ -170,6 +174,10 @@ impl Data for Facts<'_> {
             ["Response", "Latency"] => Some(Value::Float(self.response.latency.as_secs_f64())),
             ["Response", "Wait"] => Some(Value::Float(self.response.wait.as_secs_f64())),
             ["Response", "AppLatency"] => Some(Value::Float(self.response.service.as_secs_f64())),
+            // The labels need no quoting in JSON.
+            ["Response", "Cause"] => {
+                Some(Value::Text(self.response.cause.map_or("", Cause::label).to_owned()))
+            }
             ["Response", "Start"] => {
                 let start = humantime::format_rfc3339_micros(self.response.start);
                 Some(Value::Text(start.to_string()))

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate_admission::Abandoned;
+use tidegate_relay::CauseHeader;
 use tidegate_relay::memory::{self, ByteCount};
 use tidegate_reporter::Credentials;
 
@@ -99,6 +100,8 @@ pub struct Admission {
     pub retry_after_seconds: Option<u32>,
     /// What becomes of the slot of a request whose client has gone.
     pub abandoned: Abandoned,
+    /// Whether clients are told the cause of what the sidecar responds itself.
+    pub cause_header: CauseHeader,
 }
 
 /// Limits in time of one exchange; `None` is unlimited.

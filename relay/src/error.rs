@@ -6,6 +6,7 @@ use std::io;
 
 use http::StatusCode;
 
+use crate::cause::Cause;
 use crate::memory::{self, OverBudget};
 
 /// Which time limit ran out.
@@ -81,12 +82,13 @@ pub enum ForwardError {
         wanted: String,
     },
     /// The upstream is a proxy, and its response an error of its own that is not forwarded.
-    #[error("the proxy upstream answered {status}: {reason}")]
+    #[error("the proxy upstream responded {status}: {cause}")]
     Declined {
         /// The status of that response.
         status: StatusCode,
-        /// The cause, from the header that marks such responses.
-        reason: String,
+        /// The cause, from the header that marks such responses. A label that is no cause of this
+        /// version is [`Cause::MalformedResponse`].
+        cause: Cause,
     },
     /// The HTTP/2 stream or connection to the upstream failed.
     #[error("http2: {0}")]

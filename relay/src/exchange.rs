@@ -112,7 +112,7 @@ impl Exchange {
 
     /// Declines errors that a proxy upstream creates itself and tags with this header: they are not
     /// forwarded; [`Exchange::forward`] fails with [`ForwardError::Declined`], and the caller
-    /// reports and counts them. Only responses of 429 and 5xx are inspected.
+    /// reports and counts them. Only responses of 4xx and 5xx are inspected.
     ///
     /// [`ForwardError::Declined`]: crate::ForwardError::Declined
     pub fn decline_marked(&mut self, marker: HeaderName) {

@@ -12,10 +12,11 @@
 //! [`exchange`] is one request and its response, [`upstream`] keeps the connections it is forwarded
 //! over. Below them are the heads ([`head`]), the HTTP/1 codec (`h1`), the HTTP/2 stream halves
 //! (`h2io`) and the filter between the HTTP/2 library and its sockets (`h2gate`), time limits
-//! ([`timer`]), the memory budget ([`memory`]), counts of refusals ([`metrics`]), shutdown
-//! ([`drain`]) and the forwarding fields ([`forwarded`]).
+//! ([`timer`]), the memory budget ([`memory`]), counts of refusals ([`metrics`]), why a proxy
+//! responds itself ([`cause`]), shutdown ([`drain`]) and the forwarding fields ([`forwarded`]).
 
 mod buffers;
+pub mod cause;
 mod date;
 pub mod drain;
 pub mod error;
@@ -39,6 +40,7 @@ pub mod upstream;
 pub use bytes;
 pub use http;
 
+pub use cause::{Cause, CauseHeader};
 pub use drain::{Drain, Phase};
 pub use error::{ForwardError, Interrupted, Timeout};
 pub use exchange::forward::Forward;

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
+use crate::cause::CauseHeader;
 use crate::drain::{Drain, Phase};
 use crate::exchange::Exchange;
 use crate::h1::Connection;
@@ -44,6 +45,8 @@ pub struct ServerSettings {
     /// lower case. They are dropped from trailers, in both directions: a field that is checked in
     /// the head must not pass unchecked behind the body.
     pub platform_fields: &'static [&'static str],
+    /// Whether responses to requests that no handler gets to see carry their cause.
+    pub cause_header: CauseHeader,
 }
 
 impl Default for ServerSettings {
@@ -56,6 +59,7 @@ impl Default for ServerSettings {
             streams_max: 250,
             scheme: Scheme::Http,
             platform_fields: &[],
+            cause_header: CauseHeader::Hidden,
         }
     }
 }

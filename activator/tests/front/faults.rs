@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tidegate_activator::CauseHeader;
 use tokio::net::TcpListener;
 
 use crate::app::App;
@@ -119,4 +120,25 @@ async fn an_answer_that_does_not_begin_in_time_is_a_504() {
     assert_eq!((status(&running).in_flight, status(&running).abandoned), (1, 1));
     app.seen.gate.add_permits(1);
     close_whole(running).await;
+}
+
+/// Off by default, so that a client sees what Knative's activator would have sent it.
+#[tokio::test]
+async fn a_client_is_told_the_cause_where_that_is_switched_on() {
+    let app = App::start(Duration::ZERO).await;
+    for shown in [CauseHeader::Hidden, CauseHeader::Shown] {
+        let mut config = fixed(&[(&app, 1)]);
+        config.default_revision = None;
+        config.server.cause_header = shown;
+        let (running, address) = open(config);
+        let unknown = get(address, "/", &[]).await.unwrap();
+        assert_eq!(unknown.status, 404);
+        let told = unknown.has("tidegate-error: unknown_revision");
+        assert_eq!(told, shown == CauseHeader::Shown, "{}", unknown.head);
+        let malformed = get(address, "/ /", &[]).await.unwrap();
+        assert_eq!(malformed.status, 400);
+        let told = malformed.has("tidegate-error: malformed_request");
+        assert_eq!(told, shown == CauseHeader::Shown, "{}", malformed.head);
+        close_whole(running).await;
+    }
 }

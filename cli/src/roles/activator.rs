@@ -6,9 +6,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::builder::BoolishValueParser;
 use tidegate_activator::memory::{BUDGET_BYTES_MIN, BadQuantity, ByteCount};
 use tidegate_activator::metrics::Metrics;
-use tidegate_activator::{Activator, Config, Observer, RevisionName};
+use tidegate_activator::{Activator, CauseHeader, Config, Observer, RevisionName};
 use tidegate_admin::{Readiness, Subject};
 use tidegate_admission::{DispatcherSettings, Policy};
 use tidegate_knative::environment;
@@ -83,6 +84,9 @@ pub(crate) struct Args {
         value_parser = memory_budget
     )]
     memory_budget: Option<ByteCount>,
+    /// Tell clients in the header tidegate-error why the activator responds itself.
+    #[arg(long, env = "TIDEGATE_CAUSE_HEADER", value_parser = BoolishValueParser::new())]
+    cause_header: bool,
     /// After SIGTERM, how long to go on accepting requests while clients switch to others.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = wait)]
     lame_duck: Duration,
@@ -183,6 +187,10 @@ impl Args {
         if let Some(ByteCount(bytes)) = self.memory_budget {
             config.memory_budget_bytes = bytes;
         }
+        config.server.cause_header = match self.cause_header {
+            true => CauseHeader::Shown,
+            false => CauseHeader::Hidden,
+        };
         config.endpoints = (1..)
             .zip(self.endpoints)
             .map(|(nth, Endpoint { revision, address, limit })| {

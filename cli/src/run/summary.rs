@@ -111,11 +111,11 @@ mod tests {
         let mut outcomes = Outcomes::default();
         assert_eq!(failed(&outcomes), "failed 0");
         outcomes.failed.insert((502, Cause::AppDied), 3);
-        outcomes.failed.insert((503, Cause::LineFull), 1);
+        outcomes.failed.insert((503, Cause::QueueFull), 1);
         outcomes.app_errors = 2;
         assert_eq!(
             failed(&outcomes),
-            "failed 4 (502 app died: 3, 503 line full: 1)  5xx of the app's own 2"
+            "failed 4 (502 app died: 3, 503 queue full: 1)  5xx of the app's own 2"
         );
     }
 }

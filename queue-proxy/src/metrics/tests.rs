@@ -87,7 +87,7 @@ fn refusals_are_counted_by_reason() {
     metrics.refused(Refusal::WaitedTooLong);
     metrics.connect_failed();
     let page = metrics.render(levels(0, 0));
-    assert!(page.contains("reason=\"line_full\"} 2"), "{page}");
+    assert!(page.contains("reason=\"queue_full\"} 2"), "{page}");
     assert!(page.contains("reason=\"waited_too_long\"} 1"), "{page}");
 }
 

@@ -86,6 +86,7 @@ impl Workers {
             let bounds = ServerSettings {
                 head_timeout: self.timeouts.header,
                 scheme,
+                cause_header: self.shared.cause_header,
                 platform_fields: tidegate_knative::headers::PLATFORM_FIELDS,
                 ..ServerSettings::default()
             };

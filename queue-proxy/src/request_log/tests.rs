@@ -26,6 +26,7 @@ fn response() -> ResponseFacts {
         latency: Duration::from_micros(1500),
         wait: Duration::from_micros(500),
         service: Duration::from_millis(1),
+        cause: None,
     }
 }
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tidegate_admission::Abandoned;
+use tidegate_relay::CauseHeader;
 
 use super::{Admission, Concurrency, ReportSettings, milliseconds};
-use crate::environment::{Environment, Reader, keys};
+use crate::environment::{Environment, Reader, Switch, keys};
 
 /// Limit, queue and refusals.
 pub(super) fn read<E: Environment>(
@@ -47,6 +48,10 @@ pub(super) fn read<E: Environment>(
             .optional_within(keys::TIDEGATE_RETRY_AFTER_SECONDS, any)
             .and_then(number),
         abandoned,
+        cause_header: match reader.flag(keys::TIDEGATE_CAUSE_HEADER) {
+            Switch::Off => CauseHeader::Hidden,
+            Switch::On => CauseHeader::Shown,
+        },
     }
 }
 

@@ -193,3 +193,20 @@ fn a_client_that_goes_away_takes_its_request_with_it() {
     drop(client);
     gate.pass();
 }
+
+/// The header is for whoever asks for it: without it clients see Knative's bytes.
+#[test]
+fn clients_are_told_the_cause_where_that_is_switched_on() {
+    let port = App::absent_port();
+    let quiet = Sidecar::start(port, &[]);
+    assert_eq!(get(quiet.ports.main, &root("")).header("tidegate-error"), None);
+    quiet.stderr.wait_for("\"cause\":\"unreachable\"");
+    let open = Sidecar::start(port, &[("TIDEGATE_CAUSE_HEADER", "true")]);
+    let response = get(open.ports.main, &root(""));
+    assert_eq!((response.status, response.header("tidegate-error")), (502, Some("unreachable")));
+    let refused = get(open.ports.main, "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+    assert_eq!(
+        (refused.status, refused.header("tidegate-error")),
+        (400, Some("malformed_request"))
+    );
+}

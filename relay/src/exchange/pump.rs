@@ -14,6 +14,7 @@ use super::client::Client;
 use super::guard::Release;
 use super::origin::Origin;
 use super::{Exchange, ExchangeReport, ResponseState, sniff};
+use crate::cause::Cause;
 use crate::error::ForwardError;
 use crate::h1::decoder::Decoder;
 use crate::head::{BodyLength, RequestHead, ResponseHead};
@@ -345,8 +346,8 @@ impl<'a> Pump<'a> {
         }
         self.deadlines.touch();
         self.deadlines.response_started();
-        if let Some(reason) = self.declined(&head) {
-            return Err(ForwardError::Declined { status: head.status, reason });
+        if let Some(cause) = self.declined(&head) {
+            return Err(ForwardError::Declined { status: head.status, cause });
         }
         if self.is_tunnel(&head) {
             return self.open_tunnel(head);
@@ -372,12 +373,11 @@ impl<'a> Pump<'a> {
     }
 
     /// The cause in an upstream proxy's own error, where such errors are not forwarded.
-    fn declined(&self, head: &ResponseHead) -> Option<String> {
+    fn declined(&self, head: &ResponseHead) -> Option<Cause> {
         let marker = self.declined?;
-        let is_error =
-            head.status.is_server_error() || head.status == StatusCode::TOO_MANY_REQUESTS;
+        let is_error = head.status.is_client_error() || head.status.is_server_error();
         let reason = is_error.then(|| head.headers.get(marker)).flatten()?;
-        Some(String::from_utf8_lossy(reason.as_bytes()).into_owned())
+        Some(Cause::with_label(reason.as_bytes()).unwrap_or(Cause::MalformedResponse))
     }
 
     fn wants_type(&self, head: &ResponseHead) -> bool {

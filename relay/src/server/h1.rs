@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::upgrade::{self, Upgrade};
 use super::{Handler, ServerState};
 use crate::buffers;
+use crate::cause::{CAUSE_HEADER, Cause, CauseHeader};
 use crate::drain::{DrainToken, Phase};
 use crate::exchange::Exchange;
 use crate::exchange::client::{Client, H1Client, Presence};
@@ -82,7 +83,7 @@ pub(crate) async fn serve<H: Handler>(
                 if let Some(rejection) = Rejection::of_status(refusal.status) {
                     rejection.count();
                 }
-                Box::pin(refuse(&mut client, refusal)).await;
+                Box::pin(refuse(&mut client, refusal, shared.settings.cause_header)).await;
                 return None;
             }
             Next::Closed => return None,
@@ -112,6 +113,7 @@ pub(crate) async fn serve<H: Handler>(
         if expectation {
             Rejection::Unsupported.count();
             let reply = Reply::empty(StatusCode::EXPECTATION_FAILED);
+            let reply = shared.settings.cause_header.mark(reply, Cause::MalformedRequest);
             exchange.forbid_reuse();
             let _ = Box::pin(exchange.respond(reply)).await;
         } else if parsed.asterisk {
@@ -216,7 +218,7 @@ fn is_preface(input: &[u8]) -> bool {
 }
 
 /// Refuses a malformed request, with Go's texts, and closes.
-async fn refuse(client: &mut H1Client, refusal: HeadRefusal) {
+async fn refuse(client: &mut H1Client, refusal: HeadRefusal, header: CauseHeader) {
     let status = refusal.status;
     let phrase = reason::phrase(status).unwrap_or_default();
     let line = match (refusal.shape, refusal.detail) {
@@ -227,15 +229,20 @@ async fn refuse(client: &mut H1Client, refusal: HeadRefusal) {
         RefusalShape::Detailed => &line[..],
         RefusalShape::BodyOnly => refusal.detail,
     };
-    let retry = match status {
-        StatusCode::SERVICE_UNAVAILABLE => RETRY_AFTER,
-        _ => "",
+    let (retry, cause) = match status {
+        StatusCode::SERVICE_UNAVAILABLE => (RETRY_AFTER, Cause::OverBudget),
+        _ => ("", Cause::MalformedRequest),
+    };
+    tracing::debug!(cause = cause.label(), status = status.as_u16(), "a request head was refused");
+    let told = match header {
+        CauseHeader::Hidden => String::new(),
+        CauseHeader::Shown => format!("{CAUSE_HEADER}: {}\r\n", cause.label()),
     };
     client
         .write_head(|output| {
             write!(
                 output,
-                "HTTP/1.1 {line}\r\nContent-Type: text/plain; charset=utf-8\r\n{retry}\
+                "HTTP/1.1 {line}\r\nContent-Type: text/plain; charset=utf-8\r\n{retry}{told}\
                  Connection: close\r\n\r\n{body}"
             )
         })

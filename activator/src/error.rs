@@ -1,0 +1,69 @@
+//! Why the activator responds itself, and what each reason counts as.
+
+use tidegate_admission::Refusal;
+use tidegate_relay::{Cause, ForwardError, Interrupted};
+
+/// Why a request was not answered by an instance.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No known revision has the name that it asked for.
+    #[error("unknown revision")]
+    UnknownRevision,
+    /// Its routing headers are repeated, or name nothing.
+    #[error("malformed routing headers")]
+    MalformedRoute,
+    /// No instance has room, and it may not wait (longer).
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The client hung up, or its time was up, while it waited.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// It could not be sent, or its exchange with the instance failed.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+    /// The connection to its instance ended before the response began, because the whole instance
+    /// did.
+    #[error("the instance ended")]
+    Died(#[source] ForwardError),
+    /// There will be no instance.
+    #[error("{0}")]
+    GivenUp(String),
+    /// None of the instances that were tried could be reached.
+    #[error("no instance could be reached in {attempts} attempts")]
+    Unreachable {
+        /// How many were tried.
+        attempts: u32,
+        /// Why the last one could not.
+        source: ForwardError,
+    },
+}
+
+impl Failure {
+    /// Whether an instance failed, rather than the client or the queue.
+    pub fn is_instances(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Died(_) => true,
+            Self::Forward(error) => !matches!(
+                error,
+                ForwardError::ClientGone | ForwardError::RequestBody(_) | ForwardError::OverBudget
+            ),
+            _ => false,
+        }
+    }
+
+    /// What it is called in the log, in metrics and in the header that tells clients; `None` when
+    /// the client has gone, and nobody is left to respond to.
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::UnknownRevision => Some(Cause::UnknownRevision),
+            Self::MalformedRoute => Some(Cause::MalformedRequest),
+            Self::Refused(Refusal::QueueFull) => Some(Cause::QueueFull),
+            Self::Refused(Refusal::WaitedTooLong) => Some(Cause::WaitedTooLong),
+            Self::Interrupted(interrupted) => interrupted.cause(),
+            Self::Died(_) => Some(Cause::AppDied),
+            Self::GivenUp(_) => Some(Cause::NeverReady),
+            Self::Unreachable { .. } => Some(Cause::Unreachable),
+            Self::Forward(error) => error.cause(),
+        }
+    }
+}
