@@ -23,13 +23,13 @@ pub enum Failure {
     Forward(#[from] ForwardError),
     /// The connection to its instance ended before the response began, because the whole instance
     /// did.
-    #[error("the instance ended")]
+    #[error("the instance ended: {0}")]
     Died(#[source] ForwardError),
     /// There will be no instance.
     #[error("{0}")]
     GivenUp(String),
     /// None of the instances that were tried could be reached.
-    #[error("no instance could be reached in {attempts} attempts")]
+    #[error("no instance could be reached in {attempts} attempts: {source}")]
     Unreachable {
         /// How many were tried.
         attempts: u32,

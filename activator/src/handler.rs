@@ -188,7 +188,8 @@ impl ActivatorHandler {
         };
         let revision = revision.map(|name| format!("{}/{}", name.namespace, name.name));
         let revision = revision.as_deref();
-        tracing::info!(cause = cause.label(), status, revision, error = %failure, "a request failed");
+        let label = cause.label();
+        tracing::info!(cause = label, status, revision, error = %failure, "a request failed");
         self.outcomes.failed(status, cause);
         if responded {
             return;

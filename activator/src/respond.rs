@@ -45,9 +45,7 @@ impl Failure {
                 error.status(),
                 match self.cause() {
                     Some(Cause::Unreachable) => "the instance could not be reached",
-                    Some(Cause::AppClosed) => {
-                        "the app closed the connection before it answered"
-                    }
+                    Some(Cause::AppClosed) => "the app closed the connection before it answered",
                     Some(Cause::QueueFull) => text::QUEUE_IS_FULL,
                     Some(Cause::WaitedTooLong) => "request waited too long in the queue",
                     Some(Cause::TimedOut) => text::REQUEST_TIMEOUT,

@@ -27,9 +27,10 @@ pub const STAT_CONTENT_TYPE: &str = "application/protobuf";
 /// they answer themselves with [`FAILURE_HEADER`].
 pub const FRONT_DOOR_HEADER: &str = "tidegate-front-door";
 
-/// The response header in which a sidecar tells its activator the cause of an error that it responds
-/// itself, by the labels of `docs/errors.md`. It is another than the one for clients, which an app
-/// may pass on from a service that it called: what the activator retries by must not come from there.
+/// The response header in which a sidecar tells its activator the cause of an error that it
+/// responds itself, by the labels of `docs/errors.md`. It is another than the one for clients,
+/// which an app may pass on from a service that it called: what the activator retries by must not
+/// come from there.
 pub const FAILURE_HEADER: &str = "tidegate-failure";
 
 /// Reports: from queue-proxies and activators to the controller, and what it answers.

@@ -28,9 +28,7 @@ impl Failure {
     /// The response; `None` when the client has gone.
     pub fn reply(&self, style: RefusalStyle) -> Option<Reply> {
         match self {
-            Self::Malformed(host) => {
-                Some(Reply::error(StatusCode::BAD_REQUEST, host.to_string()))
-            }
+            Self::Malformed(host) => Some(Reply::error(StatusCode::BAD_REQUEST, host.to_string())),
             Self::Refused(refusal) => Some(refused(*refusal, style)),
             Self::Interrupted(Interrupted::ClientGone)
             | Self::Forward(ForwardError::ClientGone) => None,

@@ -113,7 +113,7 @@ impl fmt::Display for Cause {
 
 /// Whether clients are told the cause in [`CAUSE_HEADER`]. It names no address, but says more of
 /// what is behind the proxy than a client may have to know.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CauseHeader {
     /// They are not.
     #[default]

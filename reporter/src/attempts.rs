@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tidegate_dial::Pending;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
@@ -17,43 +18,65 @@ const LOG_AGAIN_AFTER: Duration = Duration::from_secs(300);
 const REASON_BYTES_MAX: usize = 512;
 
 /// Why there is no stream.
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Loss {
+    /// No connection could be made.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The call failed, or the controller ended it with a status.
+    #[error("{} ({:?})", .0.message(), .0.code())]
+    Status(#[from] Status),
+    /// The name server did not respond in time.
+    #[error(transparent)]
+    LookingUp(#[from] Pending),
+    /// The peer did not respond in time.
+    #[error("it does not answer")]
+    Silent,
+    /// The stream ended before its first message.
+    #[error("it hung up at once")]
+    HungUp,
+    /// The controller ended the stream without a status.
+    #[error("it ended the stream")]
+    Ended,
+    /// The controller stopped reading the stream.
+    #[error("it takes no more")]
+    Stalled,
+}
+
+/// What follows from a [`Loss`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LossKind {
     /// There is no peer, or none any more: an early retry is right.
-    Gone(String),
+    Gone,
     /// The controller refuses this reporter as it is configured.
-    Refused(String),
+    Refused,
     /// There is a peer, but of another protocol, or TLS fails between the two ends.
-    Mismatch(String),
+    Mismatch,
 }
 
 impl Loss {
-    pub(crate) fn gone(why: impl std::fmt::Display) -> Self {
-        Self::Gone(why.to_string())
+    pub(crate) fn kind(&self) -> LossKind {
+        match self {
+            Self::Connect(error) if error.is_mismatch() => LossKind::Mismatch,
+            Self::Status(status) if is_refusal(status.code()) => LossKind::Refused,
+            _ => LossKind::Gone,
+        }
     }
 }
 
-impl From<ConnectError> for Loss {
-    fn from(error: ConnectError) -> Self {
-        let message = error.to_string();
-        if error.is_mismatch() { Self::Mismatch(message) } else { Self::Gone(message) }
-    }
-}
-
-impl From<Status> for Loss {
-    fn from(status: Status) -> Self {
-        let message = format!("{} ({:?})", status.message(), status.code());
-        match status.code() {
-            Code::Unauthenticated
+/// Whether a controller that ends a stream with `code` would end the next one with it, too.
+fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unauthenticated
             | Code::PermissionDenied
             | Code::FailedPrecondition
             | Code::InvalidArgument
             | Code::ResourceExhausted
             | Code::OutOfRange
             | Code::AlreadyExists
-            | Code::Unimplemented => Self::Refused(message),
-            _ => Self::Gone(message),
-        }
-    }
+            | Code::Unimplemented
+    )
 }
 
 /// Attempts since the last stream that lasted.
@@ -107,25 +130,20 @@ impl Attempts {
     pub(crate) fn failed(
         &mut self,
         backoff: &Backoff,
-        loss: Loss,
+        loss: &Loss,
         now: Instant,
         random: u64,
     ) -> Failed {
-        let (why, wait) = match loss {
-            Loss::Gone(why) => {
+        let (what, wait) = match loss.kind() {
+            LossKind::Gone => {
                 let wait = backoff.wait(self.failures, random);
                 (self.failures, self.refusals) = (self.failures.saturating_add(1), 0);
-                (format!("no controller: {}", bounded(&why)), wait)
+                ("no controller", wait)
             }
-            Loss::Refused(why) => (
-                format!("the controller refuses us: {}", bounded(&why)),
-                self.refused(backoff, random),
-            ),
-            Loss::Mismatch(why) => (
-                format!("cannot speak to the controller: {}", bounded(&why)),
-                self.refused(backoff, random),
-            ),
+            LossKind::Refused => ("the controller refuses us", self.refused(backoff, random)),
+            LossKind::Mismatch => ("cannot speak to the controller", self.refused(backoff, random)),
         };
+        let why = format!("{what}: {}", bounded(&loss.to_string()));
         let is_news = self.told.as_ref().is_none_or(|(told, at)| {
             *told != why || now.saturating_duration_since(*at) >= LOG_AGAIN_AFTER
         });
@@ -174,7 +192,7 @@ mod tests {
     fn a_refusal_waits_longer_each_time_and_a_loss_does_not() {
         let (backoff, now) = (Backoff::default(), Instant::now());
         let mut attempts = Attempts::default();
-        let mut wait = |loss| attempts.failed(&backoff, loss, now, 0).wait;
+        let mut wait = |loss: Loss| attempts.failed(&backoff, &loss, now, 0).wait;
         let waits: Vec<Duration> = (0..20).map(|_| wait(refused())).collect();
         assert_eq!((waits[0], waits[19]), (backoff.initial, backoff.longest_refused));
         assert_eq!(wait(gone()), backoff.initial);
@@ -185,7 +203,7 @@ mod tests {
     fn a_change_is_logged_once_and_again_after_a_while() {
         let (backoff, start) = (Backoff::default(), Instant::now());
         let mut attempts = Attempts::default();
-        let mut tell = |loss, after| attempts.failed(&backoff, loss, start + after, 0).tell;
+        let mut tell = |loss: Loss, after| attempts.failed(&backoff, &loss, start + after, 0).tell;
         let second = Duration::from_secs(1);
         assert_eq!(tell(gone(), second).as_deref(), Some("no controller: later (Unavailable)"));
         assert!((1..300).all(|seconds| tell(gone(), second * seconds).is_none()));
@@ -200,21 +218,32 @@ mod tests {
         let (backoff, now) = (Backoff::default(), Instant::now());
         let mut attempts = Attempts::default();
         assert_eq!(attempts.connected(), Some("connected to the controller"));
-        assert!(attempts.failed(&backoff, gone(), now, 0).tell.is_some());
+        assert!(attempts.failed(&backoff, &gone(), now, 0).tell.is_some());
         assert_eq!(attempts.connected(), Some("connected to the controller again"));
         // It ends every stream at once: this is neither logged each time nor retried without a
         // wait.
         let mut wait = Duration::ZERO;
         for _ in 0..20 {
             attempts.was_open(&backoff, Duration::from_millis(1));
-            let failed = attempts.failed(&backoff, gone(), now, 0);
+            let failed = attempts.failed(&backoff, &gone(), now, 0);
             assert!(failed.tell.is_none() && attempts.connected().is_none());
             wait = failed.wait;
         }
         assert_eq!(wait, backoff.longest);
         attempts.was_open(&backoff, Duration::from_secs(60));
-        let failed = attempts.failed(&backoff, gone(), now, 0);
+        let failed = attempts.failed(&backoff, &gone(), now, 0);
         assert!(failed.tell.is_some() && failed.wait == backoff.initial);
+    }
+
+    #[test]
+    fn what_failed_is_kept_as_the_source() {
+        let closed = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let loss = Loss::from(ConnectError::from(closed));
+        let source = std::error::Error::source(&loss).expect("it is kept");
+        assert!(source.is::<std::io::Error>(), "{source:?}");
+        let loss = refused();
+        let source = std::error::Error::source(&loss).and_then(|source| source.downcast_ref());
+        assert_eq!(source.map(Status::code), Some(Code::Unauthenticated));
     }
 
     #[test]

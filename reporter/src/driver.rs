@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use crate::attempts::{Attempts, Failed, Loss};
+use crate::attempts::{Attempts, Failed, Loss, LossKind};
 use crate::history::StatHistory;
 use crate::inbox::{Channels, Link};
 use crate::{Backoff, Config, lock, transport};
@@ -119,15 +119,15 @@ impl Driver {
                 }
                 Err(loss) => loss,
             };
-            match &loss {
-                Loss::Gone(_) => metrics.gone.increment(1),
-                Loss::Mismatch(_) => metrics.mismatched.increment(1),
-                Loss::Refused(_) => metrics.refused.increment(1),
+            match loss.kind() {
+                LossKind::Gone => metrics.gone.increment(1),
+                LossKind::Mismatch => metrics.mismatched.increment(1),
+                LossKind::Refused => metrics.refused.increment(1),
             }
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let backoff = &carrier.config.backoff;
             let Failed { wait, tell } =
-                attempts.failed(backoff, loss, Instant::now(), random >> 32);
+                attempts.failed(backoff, &loss, Instant::now(), random >> 32);
             if let Some(why) = tell {
                 tracing::warn!(controller, "{why}; trying again");
             }
@@ -149,21 +149,23 @@ async fn farewell(woken: &mut mpsc::Receiver<()>) {
 impl SessionLoop {
     /// Connects, sends its hello, learns how much history is wanted and sends it.
     async fn open(&self) -> Result<Session, Loss> {
-        let late = |_| Loss::gone("it does not answer");
+        let late = |_| Loss::Silent;
         let controller = &self.config.controller;
         let connecting = timeout(CONNECT_TIMEOUT, transport::connect(controller)).await;
-        let connection = connecting.map_err(|elapsed| match controller.looking_up() {
-            Some(pending) => Loss::gone(pending),
-            None => late(elapsed),
+        let connection = connecting.map_err(|_| match controller.looking_up() {
+            Some(pending) => Loss::LookingUp(pending),
+            None => Loss::Silent,
         })??;
         let origin = self.config.controller.origin();
         let mut client = StatsServiceClient::with_origin(connection, origin);
         let (outbox, requests) = mpsc::channel(OUTBOX);
-        outbox.try_send(request(Outgoing::Hello(self.config.hello.clone()))).map_err(Loss::gone)?;
+        let hello = request(Outgoing::Hello(self.config.hello.clone()));
+        // The outbox is empty and its reader is in our hands: there is room.
+        outbox.try_send(hello).map_err(|_| Loss::Stalled)?;
         let opening = client.report(ReceiverStream::new(requests));
         let mut inbound = timeout(CONNECT_TIMEOUT, opening).await.map_err(late)??.into_inner();
         if let Ok(first) = timeout(DIRECTIVE_TIMEOUT, inbound.message()).await {
-            self.receive(first?.ok_or_else(|| Loss::gone("it hung up at once"))?);
+            self.receive(first?.ok_or(Loss::HungUp)?);
         }
         let mut session = Session { outbox, inbound, next: 0 };
         self.send_history(&mut session).await?;
@@ -195,7 +197,7 @@ impl SessionLoop {
             tokio::select! {
                 received = session.inbound.message() => match received {
                     Ok(Some(message)) => self.receive(message),
-                    Ok(None) => return End::Lost(Loss::gone("it ended the stream")),
+                    Ok(None) => return End::Lost(Loss::Ended),
                     Err(status) => return End::Lost(status.into()),
                 },
                 permit = session.outbox.reserve(), if behind => {
@@ -265,13 +267,12 @@ async fn why_lost(inbound: &mut Streaming<ReportResponse>) -> Loss {
         loop {
             match inbound.message().await {
                 Ok(Some(_)) => {}
-                Ok(None) => return Loss::gone("it ended the stream"),
+                Ok(None) => return Loss::Ended,
                 Err(status) => return status.into(),
             }
         }
     };
-    let late = |_| Loss::gone("it takes no more");
-    timeout(FAREWELL_TIMEOUT, answers).await.unwrap_or_else(late)
+    timeout(FAREWELL_TIMEOUT, answers).await.unwrap_or(Loss::Stalled)
 }
 
 impl Session {
