@@ -85,7 +85,11 @@ pub(crate) struct Args {
     )]
     memory_budget: Option<ByteCount>,
     /// Tell clients in the header tidegate-error why the activator responds itself.
-    #[arg(long, env = "TIDEGATE_CAUSE_HEADER", value_parser = BoolishValueParser::new())]
+    #[arg(
+        long,
+        env = environment::TIDEGATE_CAUSE_HEADER,
+        value_parser = BoolishValueParser::new()
+    )]
     cause_header: bool,
     /// After SIGTERM, how long to go on accepting requests while clients switch to others.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = wait)]

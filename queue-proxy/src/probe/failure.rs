@@ -1,5 +1,6 @@
 //! Why one attempt failed, as text that a person can act on.
 
+use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
@@ -35,13 +36,25 @@ pub enum ProbeFailure {
     },
     /// No address to connect to, so far.
     #[error("cannot connect: {0}")]
-    LookingUp(Pending),
+    LookingUp(#[source] Pending),
     /// No answer in time.
     #[error("the app did not answer within {0:?}")]
     TimedOut(Duration),
     /// Not HTTP, or not the right kind of it.
     #[error("cannot understand the app: {0}")]
-    Protocol(String),
+    Protocol(#[source] Box<dyn Error + Send + Sync>),
+    /// No TLS.
+    #[error("cannot understand the app: TLS: {0}")]
+    Tls(#[source] io::Error),
+    /// A response that is no gRPC.
+    #[error("cannot understand the app: expected gRPC, got HTTP status {0}")]
+    NotGrpc(u16),
+    /// A connection that ended in order, and too early.
+    #[error("cannot understand the app: EOF")]
+    Closed,
+    /// The specification asks for what cannot be sent.
+    #[error("the probe's request cannot be built: {0}")]
+    Request(#[source] Box<dyn Error + Send + Sync>),
     /// A status that is no success.
     #[error("HTTP probe failed with status {status}, expected 200 to 399{}", begins(beginning))]
     Status {
@@ -79,6 +92,18 @@ pub enum ProbeFailure {
     /// Nothing to try.
     #[error("no probe found: expected httpGet, tcpSocket or grpc")]
     Nothing,
+}
+
+impl ProbeFailure {
+    /// What a library made of bytes that it cannot read.
+    pub(super) fn protocol(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Protocol(error.into())
+    }
+
+    /// What a library made of a request that it cannot build.
+    pub(super) fn request(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Request(error.into())
+    }
 }
 
 /// The text for the errors that occur while an app starts; the system's own for the rest.
@@ -151,6 +176,14 @@ mod tests {
         assert_eq!(long.chars().count(), LONGEST_QUOTE + 3, "{long}");
         // A character that the truncation splits is left out.
         assert_eq!(quoted("é".repeat(41).as_bytes()), format!("\"{}…\"", "é".repeat(40)));
+    }
+
+    #[test]
+    fn what_the_library_said_is_kept_as_the_source() {
+        let error = <u32 as prost::Message>::decode(&[0xff][..]).expect_err("it ends within");
+        let failure = Failure { tried: "GET /".to_owned(), cause: ProbeFailure::protocol(error) };
+        let cause = failure.source().and_then(|cause| cause.source());
+        assert!(cause.is_some_and(|source| source.is::<prost::DecodeError>()), "{cause:?}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tidegate_dial::Host;
 
 use super::ProbeFailure;
 use super::dial::connect;
-use super::http::{USER_AGENT, WINDOW, protocol_error as protocol};
+use super::http::{USER_AGENT, WINDOW};
 
 /// The longest answer that is read; a real one has 7 bytes.
 const LONGEST_ANSWER: usize = 4 << 10;
@@ -40,18 +40,16 @@ pub(super) async fn probe(port: u16, service: &str) -> Result<(), ProbeFailure> 
         .max_header_list_size(WINDOW)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(protocol)?;
+        .map_err(ProbeFailure::protocol)?;
     let request = request(port, service)?;
     let answer = async {
-        let response = sender.send_request(request).await.map_err(protocol)?;
+        let response = sender.send_request(request).await.map_err(ProbeFailure::protocol)?;
         if response.status() != http::StatusCode::OK {
-            let status = response.status().as_u16();
-            return Err(ProbeFailure::Protocol(format!("expected gRPC, got HTTP status {status}")));
+            return Err(ProbeFailure::NotGrpc(response.status().as_u16()));
         }
         let early_status = grpc_status(response.headers());
         let body = http_body_util::Limited::new(response.into_body(), LONGEST_ANSWER);
-        let collected =
-            body.collect().await.map_err(|error| ProbeFailure::Protocol(error.to_string()))?;
+        let collected = body.collect().await.map_err(ProbeFailure::Protocol)?;
         let status = collected.trailers().and_then(grpc_status).or(early_status);
         Ok((status, collected.to_bytes()))
     };
@@ -71,8 +69,7 @@ pub(super) async fn probe(port: u16, service: &str) -> Result<(), ProbeFailure> 
         }
     }
     let message = body.get(PREFIX..).unwrap_or_default();
-    let answer = HealthCheckResponse::decode(message)
-        .map_err(|error| ProbeFailure::Protocol(error.to_string()))?;
+    let answer = HealthCheckResponse::decode(message).map_err(ProbeFailure::protocol)?;
     if answer.status == SERVING { Ok(()) } else { Err(ProbeFailure::NotServing(answer.status)) }
 }
 
@@ -87,7 +84,7 @@ fn request(port: u16, service: &str) -> Result<Request<Full<Bytes>>, ProbeFailur
         .header(header::TE, HeaderValue::from_static("trailers"))
         .header(header::USER_AGENT, HeaderValue::from_static(USER_AGENT))
         .body(Full::new(Bytes::from(body)))
-        .map_err(|error| ProbeFailure::Protocol(error.to_string()))
+        .map_err(ProbeFailure::request)
 }
 
 fn grpc_status(headers: &HeaderMap) -> Option<String> {

@@ -109,7 +109,8 @@ async fn exchange(
             let stream = TokioIo::new(stream);
             let mut request = request(get, target, host)?;
             // HTTP/2 has `:authority` instead of `Host`, and no `Connection` field.
-            *request.uri_mut() = format!("http://{host}{}", target.path).parse().map_err(unfit)?;
+            *request.uri_mut() =
+                format!("http://{host}{}", target.path).parse().map_err(ProbeFailure::request)?;
             request.headers_mut().remove(header::HOST);
             request.headers_mut().remove(header::CONNECTION);
             let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
@@ -118,14 +119,13 @@ async fn exchange(
                 .max_header_list_size(WINDOW)
                 .handshake(stream)
                 .await
-                .map_err(protocol_error)?;
+                .map_err(ProbeFailure::protocol)?;
             drive(async { read(sender.send_request(request).await).await }, connection).await
         }
         (Scheme::Https, _) => {
             let request = request(get, target, host)?;
-            let stream = tls::connect_unverified(stream, &target.host)
-                .await
-                .map_err(|error| ProbeFailure::Protocol(format!("TLS: {error}")))?;
+            let stream =
+                tls::connect_unverified(stream, &target.host).await.map_err(ProbeFailure::Tls)?;
             http1_get(stream, request).await
         }
     }
@@ -144,7 +144,7 @@ async fn http1_get(
         .ignore_invalid_headers_in_responses(true)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(protocol_error)?;
+        .map_err(ProbeFailure::protocol)?;
     drive(async { read(sender.send_request(request).await).await }, connection).await
 }
 
@@ -156,26 +156,27 @@ fn request(
     host: &str,
 ) -> Result<Request<Empty<Bytes>>, ProbeFailure> {
     let mut headers = HeaderMap::new();
-    headers.insert(header::HOST, HeaderValue::from_str(host).map_err(unfit)?);
+    headers.insert(header::HOST, HeaderValue::from_str(host).map_err(ProbeFailure::request)?);
     let one = |name: HeaderName, default: &'static str| match get.header(name.as_str()) {
         Some(value) => HeaderValue::from_str(value),
         None => Ok(HeaderValue::from_static(default)),
     };
     for (name, default) in [(header::USER_AGENT, USER_AGENT), (header::ACCEPT, "*/*")] {
-        let value = one(name.clone(), default).map_err(unfit)?;
+        let value = one(name.clone(), default).map_err(ProbeFailure::request)?;
         // Naming it without a value takes it away.
         if !value.is_empty() {
             headers.insert(name, value);
         }
     }
     for (name, value) in &get.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(unfit)?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(ProbeFailure::request)?;
         if !is_ours(&name) {
-            headers.append(name, HeaderValue::from_str(value).map_err(unfit)?);
+            headers.append(name, HeaderValue::from_str(value).map_err(ProbeFailure::request)?);
         }
     }
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    let mut request = Request::get(&target.path).body(Empty::new()).map_err(unfit)?;
+    let mut request =
+        Request::get(&target.path).body(Empty::new()).map_err(ProbeFailure::request)?;
     *request.headers_mut() = headers;
     Ok(request)
 }
@@ -195,7 +196,7 @@ fn is_ours(name: &HeaderName) -> bool {
 }
 
 async fn read(response: hyper::Result<Response<Incoming>>) -> Result<ProbeResponse, ProbeFailure> {
-    let response = response.map_err(protocol_error)?;
+    let response = response.map_err(ProbeFailure::protocol)?;
     let status = response.status();
     let location = response.headers().get(header::LOCATION);
     let location = location.map(|value| value.as_bytes().to_vec());
@@ -231,18 +232,10 @@ async fn drive(
         answer = &mut answer => answer,
         ended = connection => match (answer.await, ended) {
             (Ok(answer), _) => Ok(answer),
-            (Err(_), Err(error)) => Err(protocol_error(error)),
-            (Err(_), Ok(())) => Err(ProbeFailure::Protocol("EOF".to_owned())),
+            (Err(_), Err(error)) => Err(ProbeFailure::protocol(error)),
+            (Err(_), Ok(())) => Err(ProbeFailure::Closed),
         },
     }
-}
-
-pub(super) fn protocol_error(error: hyper::Error) -> ProbeFailure {
-    ProbeFailure::Protocol(error.to_string())
-}
-
-fn unfit(error: impl std::fmt::Display) -> ProbeFailure {
-    ProbeFailure::Protocol(format!("the probe's request cannot be built: {error}"))
 }
 
 fn judge(status: StatusCode, beginning: Vec<u8>) -> Result<(), ProbeFailure> {
