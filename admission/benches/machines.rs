@@ -19,7 +19,8 @@ fn breaker_free(criterion: &mut Criterion) {
     });
 }
 
-/// A request joins the line and the one that leaves calls its head, at several lengths of the line.
+/// A request joins the queue and the one that leaves calls its head, at several lengths of the
+/// queue.
 fn breaker_waiting(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("breaker/wait and be called");
     for waiting in [1_u32, 100, 10_000] {

@@ -1,17 +1,17 @@
-//! What becomes of a slot when nobody waits for its request any more, while the app still works.
+//! How long a slot is held whose client has gone while the app still works on the request.
 
 use core::time::Duration;
 
 use crate::limit::Limit;
 
-/// The rule for requests whose client hung up, or whose time was up, inside the app.
+/// The rule for requests whose client hung up, or whose time limit expired, inside the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Abandoned {
     /// The slot is given back at once, as Knative does: the limit counts clients that wait.
     Release,
-    /// The slot stays taken until the app is done: the limit counts what is inside the app.
+    /// The slot stays taken until the app is done: the limit counts the requests inside the app.
     Hold {
-        /// How long at most, so that an app that is never done does not stay full for ever.
+        /// The longest hold, so that an app that is never done does not stay full for ever.
         longest: Duration,
     },
 }
@@ -20,20 +20,20 @@ pub enum Abandoned {
 /// default for one.
 const HOLD_WITHOUT_LIMIT: Duration = Duration::from_secs(300);
 
-/// How long it may be held at least: an app may well go on for longer than its clients are allowed
-/// to wait. Draining gives work in flight as much.
+/// The shortest hold, whatever the time limit: an app may work for longer than its clients may
+/// wait. Draining gives requests in flight the same time.
 const SHORTEST_HOLD: Duration = Duration::from_secs(60);
 
 impl Abandoned {
-    /// Holds for as long again as a request may take, if that is limited, and never for less than
-    /// a minute.
+    /// Holds for as long as a request may take, if that is limited, and never for less than a
+    /// minute.
     pub fn hold(request_timeout: Option<Duration>) -> Self {
         let longest = request_timeout.unwrap_or(HOLD_WITHOUT_LIMIT).max(SHORTEST_HOLD);
         Self::Hold { longest }
     }
 
-    /// How long to hold a slot under `limit`; `None` lets it go. Where nothing is limited there is
-    /// nothing to hold, and the app may as well hear at once that nobody waits.
+    /// How long to hold a slot under `limit`; `None` releases it at once. Without a limit there is
+    /// no slot to hold, so the app's connection is closed at once.
     pub fn longest_under(self, limit: Limit) -> Option<Duration> {
         match self {
             Self::Hold { longest } if limit != Limit::UNLIMITED => Some(longest),
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_is_held_as_long_again_as_a_request_may_take() {
+    fn a_slot_is_held_for_as_long_as_a_request_may_take() {
         let longest = |timeout| Abandoned::hold(timeout).longest_under(Limit::from_wire(1));
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(longest(seconds(600)), seconds(600));

@@ -3,12 +3,12 @@
 //! The rule is the latency gradient of Netflix's concurrency-limits (Gradient2): as long as
 //! requests are about as quick as they were over a long time, the limit grows by a little headroom;
 //! as soon as they are slower, it shrinks in proportion. Three things differ. Samples are gathered
-//! into windows, so that one slow request proves nothing. The headroom is the square root of the
-//! limit up to Netflix's four, so that a limit below four can be found at all. And while the limit
-//! binds, what is usual is not learned from the latency that the limit itself causes (a long
-//! overload would pass for normal); instead, as Envoy's adaptive concurrency filter does, the limit
-//! drops to a few requests for one window now and then to measure how quick the app is when it is
-//! not busy.
+//! into windows, so that one slow request has little effect. The headroom is the square root of the
+//! limit up to Netflix's four, so that a limit below four can be reached. And while the limit
+//! binds, the baseline is not updated from the latency that the limit itself causes (a long
+//! overload would become the baseline); instead, as Envoy's adaptive concurrency filter does, the
+//! limit drops to a few requests for one window now and then, to measure the latency of an idle
+//! app.
 
 use core::time::Duration;
 
@@ -24,21 +24,21 @@ pub struct AdaptiveSettings {
     pub minimum: u32,
     /// Never more than this.
     pub maximum: u32,
-    /// How much of a new estimate enters the limit at once, in (0, 1].
+    /// The weight of a new estimate in the limit, in (0, 1].
     pub smoothing: f64,
-    /// How many times slower than usual is still as good as usual; at least 1.
+    /// The factor over the baseline latency that does not yet lower the limit; at least 1.
     pub tolerance: f64,
-    /// Windows over which the usual latency is averaged.
+    /// Windows over which the baseline latency is averaged.
     pub long_windows: u32,
-    /// Requests beyond what runs well that the limit reaches for, at most.
+    /// The most requests by which the limit exceeds the gradient's estimate.
     pub headroom: f64,
     /// A window closes when it is this old and has enough samples.
     pub window: Duration,
     /// Samples that a window needs.
     pub window_samples: u32,
-    /// How long the limit may bind before the quick latency is measured anew; `None` is never, and
-    /// lets the usual latency follow an overload as Netflix's does. Instances that started together
-    /// should be given different values, or they all measure at once.
+    /// How long the limit may bind before the baseline is measured again; `None` is never, and lets
+    /// the baseline follow an overload as Netflix's does. Instances that started together should
+    /// get different values, or they all measure at once.
     pub measure_every: Option<Duration>,
 }
 
@@ -64,16 +64,16 @@ impl Default for AdaptiveSettings {
 const LEAST_SMOOTHING: f64 = 0.01;
 /// The bounds of the gradient: the limit never halves faster than this, and never grows by it.
 const GRADIENT: (f64, f64) = (0.5, 1.0);
-/// If the usual latency is this many times the present one, it is out of date ...
+/// A baseline that is this many times the present latency is out of date ...
 const DRIFTED: f64 = 2.0;
-/// ... and is led down by this factor for each window.
+/// ... and is multiplied by this factor for each window.
 const DRIFT_RECOVERY: f64 = 0.95;
-/// Until this many windows were seen, the usual latency is their plain average.
+/// Until this many windows have closed, the baseline latency is their plain average.
 const WARM_UP_WINDOWS: u32 = 10;
 
-/// The limit while the quick latency is measured, as Envoy has it.
+/// The limit while the baseline is measured, as in Envoy.
 const MEASURING_LIMIT: u32 = 3;
-/// After this many windows at the smallest limit what is usual is believed to have changed.
+/// After this many windows at the smallest limit the present latency becomes the baseline.
 const STUCK_WINDOWS: u32 = 5;
 
 /// The samples of the window that is open.
@@ -85,16 +85,23 @@ struct Window {
     most_in_flight: u32,
 }
 
+/// Whether the limit holds requests back in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pressure {
+    Binding,
+    Slack,
+}
+
 /// The state of an adaptive limit.
 #[derive(Debug, Clone)]
 pub struct Adaptive {
     settings: AdaptiveSettings,
     limit: f64,
-    usual_seconds: f64,
+    baseline_seconds: f64,
     windows_seen: u32,
     windows_at_minimum: u32,
     window: Window,
-    /// Whether this window measures how quick the app is with few requests.
+    /// Whether this window measures the baseline with few requests.
     measuring: bool,
     /// Since when the limit has bound without a measurement.
     binding_since: Option<Moment>,
@@ -119,7 +126,7 @@ impl Adaptive {
         Self {
             settings,
             limit,
-            usual_seconds: 0.0,
+            baseline_seconds: 0.0,
             windows_seen: 0,
             windows_at_minimum: 0,
             window: Window::default(),
@@ -128,14 +135,14 @@ impl Adaptive {
         }
     }
 
-    /// A request was answered `latency` after it entered; `in_flight` executed when it did, itself
-    /// included. Gives the new limit if this sample changed it.
+    /// A request has completed `latency` after it was admitted; `in_flight` were executing then,
+    /// itself included. Gives the new limit if this sample changed it.
     ///
     /// Only time in the app counts: a latency that includes waiting for this very limit would feed
     /// back into it. Failed requests should be left out, they are often quick.
     pub fn sample(&mut self, now: Moment, latency: Duration, in_flight: u32) -> Option<Limit> {
         if self.measuring && in_flight > self.measuring_limit() {
-            // It entered before the limit dropped, and was slowed down by as many others.
+            // It was admitted before the limit dropped, and was slowed down by as many others.
             return None;
         }
         let window = &mut self.window;
@@ -143,9 +150,9 @@ impl Adaptive {
         window.samples += 1;
         window.latency_seconds_sum += latency.as_secs_f64();
         window.most_in_flight = window.most_in_flight.max(in_flight);
-        let ripe = window.samples >= self.settings.window_samples
+        let complete = window.samples >= self.settings.window_samples
             && now.since(opened) >= self.settings.window;
-        if !ripe {
+        if !complete {
             return None;
         }
         let closed = core::mem::take(window);
@@ -156,14 +163,14 @@ impl Adaptive {
 
     /// The limit in force, rounded down to whole requests.
     pub fn limit(&self) -> Limit {
-        // Between the bounds, which are u32, so nothing is cut off but the fraction.
+        // Between the bounds, which are u32, so only the fraction is lost.
         let limit = self.limit as u32;
         Limit::from_wire(if self.measuring { limit.min(self.measuring_limit()) } else { limit })
     }
 
-    /// The latency that counts as usual; zero before anything was measured.
-    pub fn usual_latency(&self) -> Duration {
-        Duration::try_from_secs_f64(self.usual_seconds).unwrap_or_default()
+    /// The baseline latency; zero before anything was measured.
+    pub fn baseline_latency(&self) -> Duration {
+        Duration::try_from_secs_f64(self.baseline_seconds).unwrap_or_default()
     }
 
     fn measuring_limit(&self) -> u32 {
@@ -173,14 +180,17 @@ impl Adaptive {
     fn close(&mut self, now: Moment, window: Window) {
         let present = window.latency_seconds_sum / f64::from(window.samples.max(1));
         if core::mem::take(&mut self.measuring) {
-            self.usual_seconds = present;
+            self.baseline_seconds = present;
             self.binding_since = None;
             return;
         }
-        // With less than half of the limit in use, latency says nothing about the limit.
-        let binds = f64::from(window.most_in_flight) >= self.limit / 2.0;
-        self.learn(present, binds);
-        if !binds || present <= 0.0 {
+        // With less than half of the limit in use, latency does not depend on the limit.
+        let pressure = match f64::from(window.most_in_flight) >= self.limit / 2.0 {
+            true => Pressure::Binding,
+            false => Pressure::Slack,
+        };
+        self.update_baseline(present, pressure);
+        if pressure == Pressure::Slack || present <= 0.0 {
             self.binding_since = None;
             return;
         }
@@ -191,8 +201,8 @@ impl Adaptive {
 
     /// Moves the limit along the gradient.
     fn follow(&mut self, present: f64) {
-        let gradient =
-            (self.settings.tolerance * self.usual_seconds / present).clamp(GRADIENT.0, GRADIENT.1);
+        let gradient = (self.settings.tolerance * self.baseline_seconds / present)
+            .clamp(GRADIENT.0, GRADIENT.1);
         let headroom = self.limit.sqrt().min(self.settings.headroom);
         let aim = self.limit * gradient + headroom;
         let smoothing = self.settings.smoothing;
@@ -203,24 +213,26 @@ impl Adaptive {
         self.windows_at_minimum = if at_minimum { self.windows_at_minimum + 1 } else { 0 };
         if self.windows_at_minimum >= STUCK_WINDOWS {
             self.windows_at_minimum = 0;
-            self.usual_seconds = present;
+            self.baseline_seconds = present;
         }
     }
 
-    /// Brings the usual latency up to date with one window's average.
-    fn learn(&mut self, present: f64, binds: bool) {
+    /// Updates the baseline latency with one window's average.
+    fn update_baseline(&mut self, present: f64, pressure: Pressure) {
         self.windows_seen = self.windows_seen.saturating_add(1);
         if self.windows_seen <= WARM_UP_WINDOWS {
-            self.usual_seconds += (present - self.usual_seconds) / f64::from(self.windows_seen);
+            self.baseline_seconds +=
+                (present - self.baseline_seconds) / f64::from(self.windows_seen);
             return;
         }
-        let misleading = binds && present > self.usual_seconds;
+        // Under a binding limit a higher latency may be caused by the limit itself.
+        let misleading = pressure == Pressure::Binding && present > self.baseline_seconds;
         if !misleading || self.settings.measure_every.is_none() {
             let weight = 2.0 / (f64::from(self.settings.long_windows) + 1.0);
-            self.usual_seconds += (present - self.usual_seconds) * weight;
+            self.baseline_seconds += (present - self.baseline_seconds) * weight;
         }
-        if self.usual_seconds > present * DRIFTED {
-            self.usual_seconds *= DRIFT_RECOVERY;
+        if self.baseline_seconds > present * DRIFTED {
+            self.baseline_seconds *= DRIFT_RECOVERY;
         }
     }
 }

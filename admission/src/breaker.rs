@@ -1,8 +1,8 @@
-//! One instance's limit with its bounded line: the sidecar's rule.
+//! One instance's limit with its bounded queue: the sidecar's rule.
 //!
-//! A slot that is given back goes straight to the head of the line, so nobody who arrives in
-//! between can overtake (Knative's breaker lets them: it frees the slot first and wakes the line
-//! second).
+//! A slot that is given back passes directly to the head of the queue, so no request that arrives
+//! in between can overtake it. (Knative's breaker allows that: it frees the slot first and wakes
+//! the queue second.)
 
 use crate::invariants::{self, Violation};
 use crate::limit::Limit;
@@ -14,15 +14,15 @@ use crate::time::Moment;
 pub enum Arrival {
     /// It holds a slot now and must [`Breaker::leave`] when it is done.
     Entered,
-    /// It stands in line, until its ticket is called, expires or is abandoned.
+    /// It is queued, until its ticket is called, expires or is abandoned.
     Waiting(Ticket),
-    /// It may neither enter nor wait.
+    /// It is neither admitted nor queued.
     Refused(Refusal),
 }
 
-/// A concurrency limit with a strictly first-in-first-out line before it.
+/// A concurrency limit with a strictly first-in-first-out queue in front of it.
 ///
-/// Every operation takes constant time (amortised over the growth of the line), except
+/// Every operation takes constant time (amortised over the growth of the queue), except
 /// [`Breaker::resize`], which takes a step for each ticket that it calls.
 #[derive(Debug, Clone)]
 pub struct Breaker {
@@ -33,14 +33,15 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// A breaker that nobody has entered yet. Allocates nothing until someone waits.
+    /// A breaker without requests. Allocates nothing until a request waits.
     pub const fn new(limit: Limit, settings: QueueSettings) -> Self {
         Self { limit, settings, executing: 0, queue: Queue::new() }
     }
 
     /// A request arrives.
     pub fn arrive(&mut self, now: Moment) -> Arrival {
-        // The line is empty whenever there is room (an invariant), so this cannot overtake anyone.
+        // The queue is empty whenever there is capacity (an invariant), so this overtakes no
+        // request.
         if self.limit.has_room_beside(self.executing) {
             self.executing += 1;
             return Arrival::Entered;
@@ -55,41 +56,41 @@ impl Breaker {
     }
 
     /// A request that holds a slot is done. Its slot passes to the ticket that is returned, if any:
-    /// that one has entered and must be told so.
+    /// that one is admitted and must be woken.
     #[must_use = "the ticket that is returned holds a slot and must be woken"]
     pub fn leave(&mut self) -> Option<Ticket> {
-        debug_assert!(self.executing > 0, "someone left who had not entered");
+        debug_assert!(self.executing > 0, "a request left that had not entered");
         self.executing = self.executing.saturating_sub(1);
         self.call_next()
     }
 
-    /// A request in line went away. False if its ticket had been called or had expired before: then
-    /// it holds a slot (and must [`Breaker::leave`]) or nothing at all.
+    /// A queued request is cancelled. False if its ticket had been called or had expired before:
+    /// then it holds a slot (and must [`Breaker::leave`]) or nothing.
     pub fn abandon(&mut self, ticket: Ticket) -> bool {
         self.queue.cancel(ticket)
     }
 
-    /// Sends away the head of the line if it has waited too long at `now`. Call until it gives
+    /// Removes the head of the queue if it has waited too long at `now`. Call until it gives
     /// `None`.
     pub fn expire(&mut self, now: Moment) -> Option<Ticket> {
         self.queue.expire(now)
     }
 
-    /// When [`Breaker::expire`] has something to do next; `None` when nobody waits,
-    /// [`Moment::NEVER`] when those who wait have no deadline.
+    /// When [`Breaker::expire`] has something to do next; `None` when the queue is empty,
+    /// [`Moment::NEVER`] when its tickets have no deadline.
     pub fn next_deadline(&self) -> Option<Moment> {
         self.queue.next_deadline()
     }
 
-    /// When a ticket in line will have waited too long; `None` if it is not in line.
+    /// When a queued ticket expires; `None` if it is not queued.
     pub fn deadline_of(&self, ticket: Ticket) -> Option<Moment> {
         self.queue.deadline_of(ticket)
     }
 
-    /// Changes the limit. Gives the tickets that enter thereby, in order.
+    /// Changes the limit. Gives the tickets that are admitted by it, in order.
     ///
-    /// Nobody is sent away when it shrinks: those inside finish, those in line keep their place,
-    /// and slots that are given back are not handed on until there are fewer inside than the limit.
+    /// No request is removed when it shrinks: those that execute finish, those that are queued
+    /// stay, and slots that are given back are not passed on until fewer than the limit execute.
     #[must_use = "the tickets that are returned hold slots and must be woken"]
     pub fn resize(&mut self, limit: Limit) -> Vec<Ticket> {
         self.limit = limit;
@@ -98,22 +99,22 @@ impl Breaker {
         called
     }
 
-    /// Changes the bounds of the line for those who arrive from now on.
+    /// Changes the bounds of the queue for requests that arrive from now on.
     pub fn set_queue(&mut self, settings: QueueSettings) {
         self.settings = settings;
     }
 
-    /// How many hold a slot.
+    /// The number of requests that hold a slot.
     pub const fn executing(&self) -> u32 {
         self.executing
     }
 
-    /// How many stand in line.
+    /// The number of requests in the queue.
     pub const fn waiting(&self) -> u32 {
         self.queue.len()
     }
 
-    /// How many hold a slot or stand in line.
+    /// The number of requests that hold a slot or are queued.
     pub const fn inside(&self) -> u32 {
         self.executing.saturating_add(self.queue.len())
     }
@@ -123,26 +124,26 @@ impl Breaker {
         self.limit
     }
 
-    /// The bounds of the line in force.
+    /// The bounds of the queue in force.
     pub const fn queue_settings(&self) -> QueueSettings {
         self.settings
     }
 
-    /// Whether the ticket still stands in line.
+    /// Whether the ticket is still queued.
     pub fn is_waiting(&self, ticket: Ticket) -> bool {
         self.queue.is_waiting(ticket)
     }
 
-    /// Checks every invariant, in time proportional to the line. For tests and the simulator.
+    /// Checks every invariant, in time proportional to the queue. For tests and the simulator.
     pub fn verify(&self) -> Result<(), Violation> {
-        invariants::queue_is_sound(&self.queue)?;
+        invariants::queue_is_consistent(&self.queue)?;
         self.verify_cheaply()
     }
 
     fn verify_cheaply(&self) -> Result<(), Violation> {
-        invariants::nobody_waits_beside_room(
+        invariants::no_wait_beside_capacity(
             self.queue.len(),
-            self.limit.has_room_beside(self.executing),
+            self.limit.capacity_beside(self.executing),
         )
     }
 
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn growing_calls_the_line_and_shrinking_waits_for_room() {
+    fn growing_calls_the_queue_and_shrinking_waits_for_capacity() {
         let mut breaker = Breaker::new(Limit::from_wire(1), QueueSettings::KNATIVE);
         assert_eq!(breaker.arrive(Moment::ZERO), Arrival::Entered);
         let tickets: Vec<_> = (0..3).map(|_| wait(breaker.arrive(Moment::ZERO))).collect();
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unlimited_breaker_never_makes_anyone_wait() {
+    fn an_unlimited_breaker_queues_no_request() {
         let mut breaker = Breaker::new(Limit::from_wire(1), QueueSettings::KNATIVE);
         assert_eq!(breaker.arrive(Moment::ZERO), Arrival::Entered);
         let ticket = wait(breaker.arrive(Moment::ZERO));
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_of_its_own_sends_the_head_away() {
+    fn a_deadline_removes_the_head_of_the_queue() {
         let settings = QueueSettings {
             depth: Depth::Count(2),
             longest_wait: Some(Duration::from_millis(100)),

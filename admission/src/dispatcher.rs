@@ -1,11 +1,11 @@
-//! One revision's line before many instances: the front door's rule.
+//! One revision's queue in front of many instances: the activator's rule.
 //!
-//! A request goes to a ready instance that has room, as the [`Policy`] chooses; while none has, it
-//! stands in one strictly first-in-first-out line. No instance is ever sent more than its limit,
-//! and nobody who arrives later is served before someone who waits.
+//! A request is sent to a ready instance that has capacity, as the [`Policy`] chooses; while none
+//! has, it waits in one strictly first-in-first-out queue. No instance is ever sent more than its
+//! limit, and no request is sent before one that arrived earlier and waits.
 //!
-//! Instances come and go at run time. One that drains takes nothing new but keeps its count, so
-//! that an instance that comes back is not overfilled by forgetting what it still works on.
+//! Instances are added and removed at run time. One that drains takes no new request but keeps its
+//! count, so that an instance that is resumed is not overfilled.
 
 mod available;
 mod policy;
@@ -18,7 +18,7 @@ use crate::invariants::{self, Violation};
 use crate::limit::Limit;
 use crate::queue::{Queue, Refusal, Ticket};
 use crate::time::Moment;
-use available::Open;
+use available::Available;
 
 /// An instance as a dispatcher knows it. Stays unique, also after the instance was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,53 +29,53 @@ pub struct InstanceId {
 
 impl InstanceId {
     /// A small number that no other instance of the dispatcher has now, reused after removal: an
-    /// index for whoever keeps something (an address) beside each instance.
+    /// index for an owner that keeps something (an address) for each instance.
     pub const fn slot(self) -> usize {
         self.slot as usize
     }
 }
 
-/// The bounds of a front door's line, and how it chooses among instances.
+/// The bounds of a dispatcher's queue, and how it chooses among instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DispatcherSettings {
-    /// Which of the instances that have room gets the next request.
+    /// Which of the available instances gets the next request.
     pub policy: Policy,
-    /// How many may wait; zero refuses everyone who cannot be sent at once.
+    /// How many requests may wait; zero refuses every request that cannot be sent at once.
     pub max_waiting: u32,
-    /// How long anyone may wait; `None` leaves that to the request's own timeouts.
+    /// How long a request may wait; `None` leaves that to the request's own timeouts.
     pub longest_wait: Option<Duration>,
 }
 
 impl Default for DispatcherSettings {
-    /// Least loaded, and a line of 10,000: the figure that Knative names for its activator and does
-    /// not keep. No deadline.
+    /// Least loaded, and a queue of 10,000: the figure that Knative documents for its activator but
+    /// does not enforce. No deadline.
     fn default() -> Self {
         Self { policy: Policy::LeastLoaded, max_waiting: 10_000, longest_wait: None }
     }
 }
 
-/// What happens to a request that arrives at the front door.
+/// What happens to a request that arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dispatch {
-    /// It goes to this instance now, and must [`Dispatcher::depart`] from it when it is done.
+    /// It is sent to this instance now, and must [`Dispatcher::depart`] from it when it is done.
     Sent {
-        /// Where it goes.
+        /// The instance.
         instance: InstanceId,
-        /// Its place among all arrivals, for [`Dispatcher::arrive_again`].
+        /// Its number among all arrivals, for [`Dispatcher::arrive_again`].
         order: u64,
     },
-    /// It stands in line until it is granted an instance, expires or is abandoned.
+    /// It is queued until it is granted an instance, expires or is abandoned.
     Waiting(Ticket),
-    /// It may neither go on nor wait.
+    /// It is neither sent nor queued.
     Refused(Refusal),
 }
 
-/// The end of a wait: this ticket goes to that instance now.
+/// The end of a wait: the request of this ticket is sent to that instance now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
-    /// Who waited.
+    /// The ticket that waited.
     pub ticket: Ticket,
-    /// Where it goes; it must [`Dispatcher::depart`] from it when it is done.
+    /// The instance; the request must [`Dispatcher::depart`] from it when it is done.
     pub instance: InstanceId,
 }
 
@@ -95,14 +95,14 @@ struct Slot {
 }
 
 impl Slot {
-    /// The load under which the instance is offered to the policy; `None` while it takes nothing.
-    fn open_at(&self) -> Option<u32> {
+    /// The load of an instance that is available to the policy; `None` while it takes no request.
+    fn available_at(&self) -> Option<u32> {
         (self.state == State::Ready && self.limit.has_room_beside(self.in_flight))
             .then_some(self.in_flight)
     }
 }
 
-/// One revision's instances, what each is working on, and the line before them.
+/// One revision's instances, the requests in flight at each, and the queue in front of them.
 ///
 /// Choosing an instance takes constant time with [`Policy::LeastLoaded`] and
 /// [`Policy::RandomOfTwo`], and a step for each 64 instances otherwise.
@@ -111,20 +111,20 @@ pub struct Dispatcher {
     settings: DispatcherSettings,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    open: Open,
+    available: Available,
     queue: Queue,
     in_flight: u64,
     ready: u32,
 }
 
 impl Dispatcher {
-    /// A front door without instances.
+    /// A dispatcher without instances.
     pub fn new(settings: DispatcherSettings) -> Self {
         Self {
             settings,
             slots: Vec::new(),
             free: Vec::new(),
-            open: Open::new(settings.policy),
+            available: Available::new(settings.policy),
             queue: Queue::new(),
             in_flight: 0,
             ready: 0,
@@ -133,7 +133,8 @@ impl Dispatcher {
 
     /// A request arrives.
     pub fn arrive(&mut self, now: Moment) -> Dispatch {
-        // Whenever an instance has room the line is empty (an invariant): this overtakes nobody.
+        // The queue is empty whenever an instance is available (an invariant), so this overtakes no
+        // request.
         if let Some(instance) = self.send() {
             return Dispatch::Sent { instance, order: self.queue.take_order() };
         }
@@ -144,8 +145,8 @@ impl Dispatcher {
     }
 
     /// A request that was sent or granted, and whose instance turned out to be gone before the
-    /// request reached it, arrives again: ahead of all who came later, and without being refused
-    /// for a full line. The caller has departed from the dead instance before.
+    /// request reached it, arrives again: ahead of all later arrivals, and even if the queue is
+    /// full. The caller has departed from the dead instance before.
     ///
     /// `order` is that of its first dispatch or ticket; `deadline` is when its wait ends.
     pub fn arrive_again(&mut self, order: u64, deadline: Moment) -> Dispatch {
@@ -155,43 +156,44 @@ impl Dispatcher {
         }
     }
 
-    /// A request is done with its instance. Gives the one that takes the room, if anyone waited.
+    /// A request is done with its instance. Gives the one that takes its slot, if any waited.
     /// Departing from an instance that was removed does nothing.
     #[must_use = "the ticket that is returned must be sent to its instance"]
     pub fn depart(&mut self, instance: InstanceId) -> Option<Grant> {
         let slot = self.slot_mut(instance)?;
-        debug_assert!(slot.in_flight > 0, "someone departed from an instance that had nobody");
-        let before = slot.open_at();
+        debug_assert!(slot.in_flight > 0, "a request departed from an idle instance");
+        let before = slot.available_at();
         slot.in_flight = slot.in_flight.saturating_sub(1);
-        let after = slot.open_at();
+        let after = slot.available_at();
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.open.update(instance.slot, before, after);
+        self.available.update(instance.slot, before, after);
         self.grant()
     }
 
-    /// A request in line went away. False if it was granted an instance (and must depart from it)
+    /// A queued request is cancelled. False if it was granted an instance (and must depart from it)
     /// or had expired before.
     pub fn abandon(&mut self, ticket: Ticket) -> bool {
         self.queue.cancel(ticket)
     }
 
-    /// Sends away the head of the line if it has waited too long at `now`. Call until it gives
+    /// Removes the head of the queue if it has waited too long at `now`. Call until it gives
     /// `None`.
     pub fn expire(&mut self, now: Moment) -> Option<Ticket> {
         self.queue.expire(now)
     }
 
-    /// When [`Dispatcher::expire`] has something to do next; `None` when nobody waits.
+    /// When [`Dispatcher::expire`] has something to do next; `None` when the queue is empty.
     pub fn next_deadline(&self) -> Option<Moment> {
         self.queue.next_deadline()
     }
 
-    /// When a ticket in line will have waited too long; `None` if it is not in line.
+    /// When a queued ticket expires; `None` if it is not queued.
     pub fn deadline_of(&self, ticket: Ticket) -> Option<Moment> {
         self.queue.deadline_of(ticket)
     }
 
-    /// An instance became ready. Gives its name and those who go to it at once, in order.
+    /// An instance became ready. Gives its identifier and the tickets that are sent to it at once,
+    /// in order.
     #[must_use = "the tickets that are returned must be sent to their instance"]
     pub fn add(&mut self, limit: Limit) -> (InstanceId, Vec<Grant>) {
         let fresh = Slot { generation: 0, state: State::Ready, limit, in_flight: 0 };
@@ -208,30 +210,31 @@ impl Dispatcher {
         };
         let instance = InstanceId { slot, generation: self.slots[slot as usize].generation };
         self.ready += 1;
-        self.open.update(slot, None, self.slots[slot as usize].open_at());
+        self.available.update(slot, None, self.slots[slot as usize].available_at());
         (instance, self.grant_all())
     }
 
-    /// Changes an instance's limit. Those inside finish; gives those who can go on now, in order.
+    /// Changes an instance's limit. Requests in flight finish; gives the tickets that are sent now,
+    /// in order.
     #[must_use = "the tickets that are returned must be sent to their instance"]
     pub fn set_limit(&mut self, instance: InstanceId, limit: Limit) -> Vec<Grant> {
         self.change(instance, |slot| slot.limit = limit);
         self.grant_all()
     }
 
-    /// Sends an instance nothing more. It keeps its count until it is removed.
+    /// Stops sending requests to an instance. It keeps its count until it is removed.
     pub fn drain(&mut self, instance: InstanceId) {
         self.change(instance, |slot| slot.state = State::Draining);
     }
 
-    /// Takes a draining instance back. Gives those who can go on now, in order.
+    /// Makes a draining instance ready again. Gives the tickets that are sent now, in order.
     #[must_use = "the tickets that are returned must be sent to their instance"]
     pub fn resume(&mut self, instance: InstanceId) -> Vec<Grant> {
         self.change(instance, |slot| slot.state = State::Ready);
         self.grant_all()
     }
 
-    /// Forgets an instance and what it was working on. True if it was known.
+    /// Removes an instance and its requests in flight. True if it was known.
     pub fn remove(&mut self, instance: InstanceId) -> bool {
         let known = self.slot_mut(instance).is_some();
         self.change(instance, |slot| slot.state = State::Removed);
@@ -243,7 +246,7 @@ impl Dispatcher {
         known
     }
 
-    /// Requests that an instance works on; `None` if it was removed.
+    /// Requests in flight at an instance; `None` if it was removed.
     pub fn in_flight_at(&self, instance: InstanceId) -> Option<u32> {
         self.slot(instance).map(|slot| slot.in_flight)
     }
@@ -258,12 +261,12 @@ impl Dispatcher {
         self.slot(instance).is_some_and(|slot| slot.state == State::Ready)
     }
 
-    /// Requests at all instances together.
+    /// Requests in flight at all instances together.
     pub const fn in_flight(&self) -> u64 {
         self.in_flight
     }
 
-    /// Requests in line.
+    /// Requests in the queue.
     pub const fn waiting(&self) -> u32 {
         self.queue.len()
     }
@@ -278,21 +281,23 @@ impl Dispatcher {
         self.settings
     }
 
-    /// Whether the ticket still stands in line.
+    /// Whether the ticket is still queued.
     pub fn is_waiting(&self, ticket: Ticket) -> bool {
         self.queue.is_waiting(ticket)
     }
 
-    /// Checks every invariant, in time proportional to instances and line. For tests and simulator.
+    /// Checks every invariant, in time proportional to instances and queue. For tests and
+    /// simulator.
     pub fn verify(&self) -> Result<(), Violation> {
-        invariants::queue_is_sound(&self.queue)?;
-        let open = self.slots.iter().any(|slot| slot.open_at().is_some());
-        invariants::nobody_waits_beside_room(self.queue.len(), open)?;
+        invariants::queue_is_consistent(&self.queue)?;
+        let available = self.slots.iter().filter(|slot| slot.available_at().is_some()).count();
+        let available = u32::try_from(available).unwrap_or(u32::MAX);
+        invariants::no_wait_beside_capacity(self.queue.len(), available)?;
         let counted = self.slots.iter().map(|slot| u64::from(slot.in_flight)).sum();
         invariants::counts_agree("requests in flight", self.in_flight, counted)?;
         let ready = self.slots.iter().filter(|slot| slot.state == State::Ready).count();
         invariants::counts_agree("ready instances", u64::from(self.ready), ready as u64)?;
-        self.open.verify(self.slots.iter().map(Slot::open_at))
+        self.available.verify(self.slots.iter().map(Slot::available_at))
     }
 
     fn deadline(&self, now: Moment) -> Moment {
@@ -309,28 +314,28 @@ impl Dispatcher {
         (slot.generation == instance.generation && slot.state != State::Removed).then_some(slot)
     }
 
-    /// Changes a known instance and keeps the policy's index and the count of ready ones true.
+    /// Changes a known instance, and updates the policy's index and the count of ready instances.
     fn change(&mut self, instance: InstanceId, change: impl FnOnce(&mut Slot)) {
         let Some(slot) = self.slot_mut(instance) else { return };
-        let (before, was_ready) = (slot.open_at(), slot.state == State::Ready);
+        let (before, was_ready) = (slot.available_at(), slot.state == State::Ready);
         change(slot);
-        let (after, is_ready) = (slot.open_at(), slot.state == State::Ready);
-        self.open.update(instance.slot, before, after);
+        let (after, is_ready) = (slot.available_at(), slot.state == State::Ready);
+        self.available.update(instance.slot, before, after);
         self.ready = self.ready - u32::from(was_ready) + u32::from(is_ready);
     }
 
     /// Lets the policy choose and counts the request at the instance it chose.
     fn send(&mut self) -> Option<InstanceId> {
         let slots = &self.slots;
-        let chosen = self.open.choose(|slot| slots[slot as usize].in_flight)?;
+        let chosen = self.available.choose(|slot| slots[slot as usize].in_flight)?;
         let slot = &mut self.slots[chosen as usize];
-        let before = slot.open_at();
+        let before = slot.available_at();
         slot.in_flight += 1;
         self.in_flight += 1;
         let instance = InstanceId { slot: chosen, generation: slot.generation };
-        let after = slot.open_at();
+        let after = slot.available_at();
         debug_assert_eq!(invariants::within_limit(slot.limit, slot.in_flight), Ok(()));
-        self.open.update(chosen, before, after);
+        self.available.update(chosen, before, after);
         Some(instance)
     }
 

@@ -1,72 +1,72 @@
-//! When a reporter reports out of turn: a line has formed, or has doubled since it was told of.
+//! When a reporter reports out of turn: a queue has formed, or has doubled since it was reported.
 //!
-//! Reports come once a second, and a line that forms in between should not wait for its second. A
-//! burst comes in over some milliseconds, and its first requests say little about its size; so a
-//! line that has doubled since it was last told of is news as well. The machine says when to look
-//! and whether to report; its owner has the timer, counts the line and sends.
+//! Reports are sent once a second, and a queue that forms in between should not wait for the next
+//! one. A burst arrives over some milliseconds, and its first requests do not show its size; so a
+//! queue that has doubled since the last report is reported as well. The machine decides when to
+//! check and whether to report; its owner has the timer, counts the queue and sends.
 
 use std::time::Duration;
 
 use crate::time::Moment;
 
-/// Reports out of turn are at least this far apart: the line of a revision that is just busy forms
-/// and dissolves all the time.
+/// The shortest time between reports out of turn: the queue of a busy revision forms and empties
+/// all the time.
 pub const LEAST_GAP: Duration = Duration::from_millis(100);
 
-/// When a line is worth a report of its own.
+/// Decides when a queue is reported out of turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EarlyReports {
-    /// A line has formed that was not told of yet.
+    /// A queue has formed that was not reported yet.
     formed: bool,
-    /// How many waited when they were last told of.
-    told: u32,
+    /// How many waited at the last report.
+    reported: u32,
     not_before: Moment,
-    look_at: Option<Moment>,
+    check_at: Option<Moment>,
 }
 
 impl EarlyReports {
-    /// Nothing waits, and a line that forms is told of at once.
+    /// The queue is empty, and one that forms is reported at once.
     pub const fn new(now: Moment) -> Self {
-        Self { formed: false, told: 0, not_before: now, look_at: None }
+        Self { formed: false, reported: 0, not_before: now, check_at: None }
     }
 
-    /// A line has formed, where there was none.
+    /// A queue has formed.
     pub fn queue_formed(&mut self) {
         self.formed = true;
     }
 
-    /// When to [`look`](Self::look) next; `None` until a line forms or a report tells of one.
-    pub const fn next_look(&self) -> Option<Moment> {
-        if self.formed { Some(self.not_before) } else { self.look_at }
+    /// When to [`check`](Self::check) next; `None` until a queue forms or is reported.
+    pub const fn next_check(&self) -> Option<Moment> {
+        if self.formed { Some(self.not_before) } else { self.check_at }
     }
 
-    /// Whether to report now, while `waiting` are in line. Asked too early, the answer is no.
-    pub fn look(&mut self, now: Moment, waiting: u32) -> bool {
-        if self.next_look().is_none_or(|at| now < at) {
+    /// Whether to report now, with `waiting` requests queued. False when it is too early.
+    pub fn check(&mut self, now: Moment, waiting: u32) -> bool {
+        if self.next_check().is_none_or(|at| now < at) {
             return false;
         }
-        let doubled = self.told > 0 && waiting >= self.told.saturating_mul(2);
+        let doubled = self.reported > 0 && waiting >= self.reported.saturating_mul(2);
         if self.formed || doubled {
             return true;
         }
-        // A line that is gone will form anew.
-        self.look_at = (waiting > 0).then(|| now.after(LEAST_GAP));
+        // An empty queue is reported again when it forms.
+        self.check_at = (waiting > 0).then(|| now.after(LEAST_GAP));
         false
     }
 
-    /// A report was made out of turn, while `waiting` were in line.
+    /// A report was sent out of turn, with `waiting` requests queued.
     pub fn reported_early(&mut self, now: Moment, waiting: u32) {
         self.formed = false;
-        self.told = waiting;
+        self.reported = waiting;
         self.not_before = now.after(LEAST_GAP);
-        self.look_at = (waiting > 0).then_some(self.not_before);
+        self.check_at = (waiting > 0).then_some(self.not_before);
     }
 
-    /// A report was made in its turn, while `waiting` were in line. A line that formed and was not
-    /// told of early yet still is: it may have grown since.
+    /// A report was sent in its turn, with `waiting` requests queued. A queue that formed before is
+    /// still reported early, because it may have grown since.
     pub fn reported_in_turn(&mut self, now: Moment, waiting: u32) {
-        self.told = waiting;
-        self.look_at = (waiting > 0).then(|| self.not_before.max(now));
+        self.reported = waiting;
+        self.check_at = (waiting > 0).then(|| self.not_before.max(now));
     }
 }
 
@@ -79,46 +79,46 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_forms_is_told_of_at_once_and_then_not_for_a_while() {
+    fn a_queue_that_forms_is_reported_at_once_and_then_after_the_gap() {
         let mut early = EarlyReports::new(ms(0));
-        assert_eq!(early.next_look(), None);
-        assert!(!early.look(ms(5), 3), "nothing formed");
+        assert_eq!(early.next_check(), None);
+        assert!(!early.check(ms(5), 3), "nothing formed");
         early.queue_formed();
-        assert_eq!(early.next_look(), Some(ms(0)));
-        assert!(early.look(ms(10), 1));
+        assert_eq!(early.next_check(), Some(ms(0)));
+        assert!(early.check(ms(10), 1));
         early.reported_early(ms(10), 1);
         early.queue_formed();
-        assert!(!early.look(ms(109), 9), "too early");
-        assert_eq!(early.next_look(), Some(ms(110)));
-        assert!(early.look(ms(110), 1));
+        assert!(!early.check(ms(109), 9), "too early");
+        assert_eq!(early.next_check(), Some(ms(110)));
+        assert!(early.check(ms(110), 1));
     }
 
     #[test]
-    fn a_line_that_has_doubled_is_news_and_one_that_grew_a_little_is_not() {
+    fn a_queue_that_has_doubled_is_reported_and_one_that_grew_less_is_not() {
         let mut early = EarlyReports::new(ms(0));
         early.queue_formed();
         early.reported_early(ms(0), 4);
-        assert!(!early.look(ms(100), 7));
-        assert_eq!(early.next_look(), Some(ms(200)));
-        assert!(early.look(ms(200), 8));
+        assert!(!early.check(ms(100), 7));
+        assert_eq!(early.next_check(), Some(ms(200)));
+        assert!(early.check(ms(200), 8));
     }
 
     #[test]
-    fn a_line_that_is_gone_is_not_looked_at() {
+    fn an_empty_queue_is_not_checked() {
         let mut early = EarlyReports::new(ms(0));
         early.reported_in_turn(ms(1_000), 2);
-        assert_eq!(early.next_look(), Some(ms(1_000)), "it may be twice as long by now");
-        assert!(!early.look(ms(1_000), 0));
-        assert_eq!(early.next_look(), None);
+        assert_eq!(early.next_check(), Some(ms(1_000)), "it may be twice as long by now");
+        assert!(!early.check(ms(1_000), 0));
+        assert_eq!(early.next_check(), None);
     }
 
     #[test]
-    fn a_report_in_turn_leaves_what_formed_to_be_told_of() {
+    fn a_report_in_turn_does_not_replace_an_early_one() {
         let mut early = EarlyReports::new(ms(0));
         early.reported_early(ms(950), 1);
         early.queue_formed();
         early.reported_in_turn(ms(1_000), 3);
-        assert_eq!(early.next_look(), Some(ms(1_050)));
-        assert!(early.look(ms(1_050), 3));
+        assert_eq!(early.next_check(), Some(ms(1_050)));
+        assert!(early.check(ms(1_050), 3));
     }
 }

@@ -1,24 +1,26 @@
-//! Who may enter now, who waits, who is refused; and how busy it was.
+//! Admission control: which request is admitted now, which waits, which is refused; and the measure
+//! of concurrency.
 //!
 //! Everything here is a pure state machine: events go in with the time at which they happened, and
-//! the answer comes out. The crate reads no clock, does no I/O, owns no thread, draws no randomness
-//! of its own and depends on nothing, so the same inputs give the same outputs in production, in a
-//! test and in the simulator. There is no other implementation of the admission rule in Tidegate.
+//! the decision comes out. The crate reads no clock, does no I/O, owns no thread, draws no
+//! randomness of its own and depends on nothing, so the same inputs give the same outputs in
+//! production, in a test and in the simulator. There is no other implementation of the admission
+//! rule in Tidegate.
 //!
 //! It must never know about HTTP, wakers, channels or wire formats: the async gate of the sidecar,
-//! the activator and the simulator wrap these machines and carry out what they answer.
+//! the activator and the simulator wrap these machines and carry out their decisions.
 //!
 //! Modules in reading order:
 //!
-//! * [`time`] and [`limit`]: the two kinds of number that everything else is made of.
-//! * [`queue`]: a strictly first-in-first-out queue in which any place can be cancelled.
+//! * [`time`] and [`limit`]: moments and concurrency limits.
+//! * [`queue`]: a strictly first-in-first-out queue in which any ticket can be cancelled.
 //! * [`breaker`]: one instance's limit with its bounded queue (the sidecar's rule).
-//! * [`dispatcher`]: one revision's queue before many instances (the activator's rule).
-//! * [`meter`]: the accountant of concurrency that an autoscaler lives on.
-//! * [`early`]: when a queue is worth a report of its own.
-//! * [`abandoned`]: what becomes of a slot whose client has gone.
+//! * [`dispatcher`]: one revision's queue in front of many instances (the activator's rule).
+//! * [`meter`]: time-weighted concurrency, the input of an autoscaler.
+//! * [`early`]: when a queue is reported out of turn.
+//! * [`abandoned`]: how long a slot is held whose client has gone.
 //! * [`adaptive`]: a limit that follows latency instead of being configured.
-//! * [`invariants`]: what must hold in every state, shared by debug builds, tests and simulator.
+//! * [`invariants`]: what holds in every state, checked by debug builds, tests and the simulator.
 
 pub mod abandoned;
 pub mod adaptive;

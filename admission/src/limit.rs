@@ -1,13 +1,13 @@
-//! How many requests one instance takes at a time.
+//! How many requests one instance executes at a time.
 
 use core::fmt;
 use core::num::NonZeroU32;
 
 /// A concurrency limit: at least one, or none at all.
 ///
-/// A limit of zero cannot be expressed: an instance that takes nothing is drained or removed, not
-/// limited. On wires and in environments zero means *unlimited*, and [`Limit::from_wire`] reads it
-/// so.
+/// A limit of zero cannot be expressed: an instance that takes no request is drained or removed,
+/// not limited. On wires and in environments zero means *unlimited*, and [`Limit::from_wire`] reads
+/// it so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limit(Option<NonZeroU32>);
 
@@ -38,13 +38,18 @@ impl Limit {
         self.0
     }
 
+    /// How many more may start beside `executing` that run already.
+    pub const fn capacity_beside(self, executing: u32) -> u32 {
+        match self.0 {
+            Some(count) => count.get().saturating_sub(executing),
+            // The counter itself must not overflow, even where nothing else limits it.
+            None => u32::MAX - executing,
+        }
+    }
+
     /// Whether one more may start beside `executing` that run already.
     pub const fn has_room_beside(self, executing: u32) -> bool {
-        match self.0 {
-            Some(count) => executing < count.get(),
-            // The counter itself must not overflow, even where nothing else limits it.
-            None => executing < u32::MAX,
-        }
+        self.capacity_beside(executing) > 0
     }
 }
 

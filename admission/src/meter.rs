@@ -1,38 +1,38 @@
-//! The accountant of concurrency: time-weighted averages and counts for each period.
+//! Time-weighted averages of concurrency, and request counts, for each period.
 //!
 //! The arithmetic is Knative's to the bit (each multiplication and addition by itself, on doubles),
-//! so that an autoscaler fed by either decides the same.
+//! so that an autoscaler decides the same on either's reports.
 
 use core::time::Duration;
 
 use crate::time::Moment;
 
-/// Which way a request came.
+/// The way a request arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// Straight from the client or an ingress.
+    /// Directly from the client or an ingress.
     Direct,
     /// Through an activator, which has counted it as well.
     Proxied,
 }
 
-/// What happened between two cuts.
+/// The averages and counts between two cuts.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct PeriodAverages {
-    /// Requests inside, weighted by time. Waiting in line counts as being inside.
+    /// Requests inside, weighted by time. Queued ones count as inside.
     pub average_concurrency: f64,
-    /// The part of it that came through an activator.
+    /// The part of it that arrived through an activator.
     pub average_proxied_concurrency: f64,
     /// Requests that arrived, refused ones included.
     pub request_count: u64,
-    /// The part of them that came through an activator.
+    /// The part of them that arrived through an activator.
     pub proxied_request_count: u64,
 }
 
-/// Counts who is inside, and for how long.
+/// Integrates concurrency over time.
 ///
-/// Each event first carries the account forward to its time. Time that stands still or runs
-/// backwards adds nothing.
+/// Each event first advances the integral to its time. A clock that stands still or runs backwards
+/// adds nothing.
 #[derive(Debug, Clone)]
 pub struct Meter {
     concurrency: u64,
@@ -46,7 +46,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// An account that opens at `start` with nobody inside.
+    /// A meter that starts at `start`, with no request inside.
     pub const fn new(start: Moment) -> Self {
         Self {
             concurrency: 0,
@@ -71,17 +71,17 @@ impl Meter {
         }
     }
 
-    /// What a request began goes on after it [`Meter::depart`]s: it is still counted as being
-    /// inside, though not as another request, and must depart once more.
+    /// The work of a request continues after it [`Meter::depart`]s: it still counts as inside,
+    /// though not as another request, and must depart once more.
     pub fn stay(&mut self, now: Moment, source: Source) {
         self.advance(now);
         self.concurrency += 1;
         self.proxied_concurrency += u64::from(source == Source::Proxied);
     }
 
-    /// A request is answered, has failed or went away.
+    /// A request has completed, failed or was cancelled.
     pub fn depart(&mut self, now: Moment, source: Source) {
-        debug_assert!(self.concurrency > 0, "someone departed who had not arrived");
+        debug_assert!(self.concurrency > 0, "a request departed that had not arrived");
         self.advance(now);
         self.concurrency = self.concurrency.saturating_sub(1);
         if source == Source::Proxied {
@@ -90,7 +90,7 @@ impl Meter {
         }
     }
 
-    /// Closes the period at `now` and opens the next. Those inside stay inside.
+    /// Closes the period at `now` and opens the next. Requests inside stay inside.
     pub fn cut(&mut self, now: Moment) -> PeriodAverages {
         self.advance(now);
         let mut report = PeriodAverages {
@@ -110,12 +110,12 @@ impl Meter {
         report
     }
 
-    /// How many are inside now, waiting or executing.
+    /// The number of requests inside now, queued or executing.
     pub const fn concurrency(&self) -> u64 {
         self.concurrency
     }
 
-    /// The part of them that came through an activator.
+    /// The part of them that arrived through an activator.
     pub const fn proxied_concurrency(&self) -> u64 {
         self.proxied_concurrency
     }

@@ -1,4 +1,4 @@
-//! Points in time, told by the caller.
+//! Points in time, given by the caller.
 
 use core::time::Duration;
 
@@ -12,7 +12,7 @@ pub struct Moment(u64);
 impl Moment {
     /// The epoch itself.
     pub const ZERO: Self = Self(0);
-    /// Later than everything that happens; the deadline of those who have none.
+    /// Later than every event; the deadline of tickets without one.
     pub const NEVER: Self = Self(u64::MAX);
 
     /// `nanos` nanoseconds after the epoch.

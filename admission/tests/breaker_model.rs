@@ -1,4 +1,5 @@
-//! The breaker beside a model that is too simple to be wrong: a list of who runs and who waits.
+//! The breaker beside a model that is too simple to be wrong: a list of requests that execute and
+//! that wait.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,14 +11,14 @@ use tidegate_admission::{Arrival, Breaker, Depth, Limit, Moment, QueueSettings, 
 enum Event {
     Arrive,
     Leave,
-    /// The waiter at this place of the line (counted modulo its length) walks away.
+    /// The waiter at this position of the queue (counted modulo its length) is cancelled.
     Abandon(usize),
-    /// A ticket that is not in line any more walks away again.
+    /// A ticket that is not in the queue any more is cancelled again.
     AbandonAgain(usize),
-    /// Time passes, and whoever waited too long is sent away.
+    /// Time passes, and tickets that waited too long expire.
     Pass(u64),
     Resize(u32),
-    SetLine(u32, Option<u64>),
+    SetQueue(u32, Option<u64>),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -29,7 +30,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (0..50_u64).prop_map(Event::Pass),
         1 => (0..6_u32).prop_map(Event::Resize),
         1 => (0..12_u32, proptest::option::of(0..100_u64))
-            .prop_map(|(depth, wait)| Event::SetLine(depth, wait)),
+            .prop_map(|(depth, wait)| Event::SetQueue(depth, wait)),
     ]
 }
 
@@ -40,7 +41,7 @@ struct Model {
     wait: Option<u64>,
     now: u64,
     executing: u32,
-    line: VecDeque<(Ticket, u64)>,
+    queue: VecDeque<(Ticket, u64)>,
 }
 
 impl Model {
@@ -48,11 +49,11 @@ impl Model {
         self.limit == 0 || self.executing < self.limit
     }
 
-    /// Who enters now, in order.
+    /// The tickets that are admitted now, in order.
     fn call(&mut self) -> Vec<Ticket> {
         let mut called = Vec::new();
         while self.has_room() {
-            let Some((ticket, _)) = self.line.pop_front() else { break };
+            let Some((ticket, _)) = self.queue.pop_front() else { break };
             self.executing += 1;
             called.push(ticket);
         }
@@ -65,19 +66,19 @@ fn step(event: Event, breaker: &mut Breaker, model: &mut Model, gone: &mut Vec<T
     match event {
         Event::Arrive => match breaker.arrive(Moment::from_millis(model.now)) {
             Arrival::Entered => {
-                assert!(model.has_room() && model.line.is_empty(), "nobody overtakes");
+                assert!(model.has_room() && model.queue.is_empty(), "no request is overtaken");
                 model.executing += 1;
             }
             Arrival::Waiting(ticket) => {
                 assert!(!model.has_room());
-                assert!((model.line.len() as u32) < model.depth);
+                assert!((model.queue.len() as u32) < model.depth);
                 let own = model.wait.map_or(u64::MAX, |wait| model.now + wait);
-                let ahead = model.line.back().map_or(0, |last| last.1);
-                model.line.push_back((ticket, own.max(ahead)));
+                let ahead = model.queue.back().map_or(0, |last| last.1);
+                model.queue.push_back((ticket, own.max(ahead)));
             }
             Arrival::Refused(refusal) => {
                 assert_eq!(refusal, Refusal::QueueFull);
-                assert!(!model.has_room() && model.line.len() as u32 >= model.depth);
+                assert!(!model.has_room() && model.queue.len() as u32 >= model.depth);
             }
         },
         Event::Leave if model.executing > 0 => {
@@ -89,8 +90,8 @@ fn step(event: Event, breaker: &mut Breaker, model: &mut Model, gone: &mut Vec<T
         }
         Event::Leave => {}
         Event::Abandon(nth) => {
-            let length = model.line.len();
-            if let Some((ticket, _)) = model.line.remove(nth.checked_rem(length).unwrap_or(0)) {
+            let length = model.queue.len();
+            if let Some((ticket, _)) = model.queue.remove(nth.checked_rem(length).unwrap_or(0)) {
                 assert!(breaker.abandon(ticket));
                 gone.push(ticket);
             }
@@ -103,10 +104,10 @@ fn step(event: Event, breaker: &mut Breaker, model: &mut Model, gone: &mut Vec<T
         Event::Pass(millis) => {
             model.now += millis;
             let now = Moment::from_millis(model.now);
-            while let Some((ticket, _)) = model.line.front().filter(|head| head.1 <= model.now) {
+            while let Some((ticket, _)) = model.queue.front().filter(|head| head.1 <= model.now) {
                 assert_eq!(breaker.expire(now), Some(*ticket));
                 gone.push(*ticket);
-                model.line.pop_front();
+                model.queue.pop_front();
             }
             assert_eq!(breaker.expire(now), None);
         }
@@ -116,7 +117,7 @@ fn step(event: Event, breaker: &mut Breaker, model: &mut Model, gone: &mut Vec<T
             assert_eq!(breaker.resize(Limit::from_wire(limit)), called);
             gone.extend(called);
         }
-        Event::SetLine(depth, wait) => {
+        Event::SetQueue(depth, wait) => {
             (model.depth, model.wait) = (depth, wait);
             breaker.set_queue(QueueSettings {
                 depth: Depth::Count(depth),
@@ -137,13 +138,13 @@ proptest! {
         let settings = QueueSettings { depth: Depth::Count(8), longest_wait: None };
         let mut breaker = Breaker::new(Limit::from_wire(limit), settings);
         let mut model =
-            Model { limit, depth: 8, wait: None, now: 0, executing: 0, line: VecDeque::new() };
+            Model { limit, depth: 8, wait: None, now: 0, executing: 0, queue: VecDeque::new() };
         let mut gone = Vec::new();
         for event in events {
             step(event, &mut breaker, &mut model, &mut gone);
             prop_assert_eq!(breaker.executing(), model.executing);
-            prop_assert_eq!(breaker.waiting() as usize, model.line.len());
-            let head = model.line.front().map(|head| match head.1 {
+            prop_assert_eq!(breaker.waiting() as usize, model.queue.len());
+            let head = model.queue.front().map(|head| match head.1 {
                 u64::MAX => Moment::NEVER,
                 millis => Moment::from_millis(millis),
             });

@@ -65,7 +65,7 @@ impl Instance {
 struct Model {
     policy: Policy,
     instances: Vec<Instance>,
-    line: VecDeque<(u64, Ticket)>,
+    queue: VecDeque<(u64, Ticket)>,
     in_flight: Vec<(u64, InstanceId)>,
     last: Option<usize>,
 }
@@ -110,7 +110,7 @@ impl Model {
 
     fn granted(&mut self, grants: impl IntoIterator<Item = Grant>) {
         for Grant { ticket, instance } in grants {
-            let (order, head) = self.line.pop_front().expect("someone waited");
+            let (order, head) = self.queue.pop_front().expect("someone waited");
             assert_eq!(head, ticket, "first in, first out");
             self.sent(order, instance);
         }
@@ -132,16 +132,16 @@ fn requests(event: Event, dispatcher: &mut Dispatcher, model: &mut Model) {
     match event {
         Event::Arrive => match dispatcher.arrive(Moment::ZERO) {
             Dispatch::Sent { instance, order } => {
-                assert!(model.line.is_empty(), "nobody overtakes");
+                assert!(model.queue.is_empty(), "no request is overtaken");
                 model.sent(order, instance);
             }
             Dispatch::Waiting(ticket) => {
-                assert!(!model.has_room() && (model.line.len() as u32) < MAX_WAITING);
-                model.line.push_back((ticket.order(), ticket));
+                assert!(!model.has_room() && (model.queue.len() as u32) < MAX_WAITING);
+                model.queue.push_back((ticket.order(), ticket));
             }
             Dispatch::Refused(refusal) => {
                 assert_eq!(refusal, Refusal::QueueFull);
-                assert!(!model.has_room() && model.line.len() as u32 >= MAX_WAITING);
+                assert!(!model.has_room() && model.queue.len() as u32 >= MAX_WAITING);
             }
         },
         Event::Depart(nth) => {
@@ -161,15 +161,15 @@ fn requests(event: Event, dispatcher: &mut Dispatcher, model: &mut Model) {
                 Dispatch::Waiting(ticket) => {
                     assert!(!model.has_room());
                     let later = |waiting: &(u64, Ticket)| waiting.0 > order;
-                    let index = model.line.iter().position(later).unwrap_or(model.line.len());
-                    model.line.insert(index, (order, ticket));
+                    let index = model.queue.iter().position(later).unwrap_or(model.queue.len());
+                    model.queue.insert(index, (order, ticket));
                 }
                 Dispatch::Refused(refusal) => panic!("never refused again: {refusal}"),
             }
         }
         Event::Abandon(nth) => {
-            let Some(index) = nth.checked_rem(model.line.len()) else { return };
-            let (_, ticket) = model.line.remove(index).expect("within the line");
+            let Some(index) = nth.checked_rem(model.queue.len()) else { return };
+            let (_, ticket) = model.queue.remove(index).expect("within the queue");
             assert!(dispatcher.abandon(ticket));
             assert!(!dispatcher.abandon(ticket));
         }
@@ -227,14 +227,14 @@ proptest! {
         let mut model = Model {
             policy,
             instances: Vec::new(),
-            line: VecDeque::new(),
+            queue: VecDeque::new(),
             in_flight: Vec::new(),
             last: None,
         };
         for event in events {
             requests(event, &mut dispatcher, &mut model);
             prop_assert_eq!(dispatcher.verify(), Ok(()));
-            prop_assert_eq!(dispatcher.waiting() as usize, model.line.len());
+            prop_assert_eq!(dispatcher.waiting() as usize, model.queue.len());
             prop_assert_eq!(dispatcher.in_flight() as usize, model.in_flight.len());
             for instance in &model.instances {
                 prop_assert_eq!(dispatcher.in_flight_at(instance.id), Some(instance.in_flight));

@@ -32,7 +32,7 @@ impl QueueWatch {
     /// Resolves when `queue` is worth a report of its own, which is then expected. Cancel safe.
     pub async fn news(&mut self, queue: &impl WaitingQueue) {
         loop {
-            match self.early.next_look() {
+            match self.early.next_check() {
                 Some(at) => tokio::select! {
                     biased;
                     () = sleep_until(self.began + at.since(Moment::ZERO)) => {}
@@ -43,7 +43,7 @@ impl QueueWatch {
                     self.early.queue_formed();
                 }
             }
-            if self.early.look(self.now(), queue.waiting()) {
+            if self.early.check(self.now(), queue.waiting()) {
                 return;
             }
         }

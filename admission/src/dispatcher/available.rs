@@ -1,4 +1,4 @@
-//! The instances that have room, kept so that a policy's choice is quick.
+//! The available instances, indexed so that a policy's choice is quick.
 
 use super::policy::{Draws, Policy};
 use crate::invariants::Violation;
@@ -6,16 +6,16 @@ use crate::invariants::Violation;
 /// Marks the absence of a neighbour in a linked list, or of a position.
 const NONE: u32 = u32::MAX;
 
-/// The open instances (ready, and below their limit), arranged for one policy.
+/// The available instances (ready, and below their limit), indexed for one policy.
 #[derive(Debug, Clone)]
-pub(super) enum Open {
+pub(super) enum Available {
     Levels(Levels),
     First(Bits),
     Next { bits: Bits, last: Option<u32> },
     Drawn { dense: Dense, draws: Draws },
 }
 
-impl Open {
+impl Available {
     pub(super) fn new(policy: Policy) -> Self {
         match policy {
             Policy::LeastLoaded => Self::Levels(Levels::default()),
@@ -27,7 +27,7 @@ impl Open {
         }
     }
 
-    /// The load under which a slot is open changed; `None` is closed.
+    /// The load of a slot changed; `None` is unavailable.
     pub(super) fn update(&mut self, slot: u32, before: Option<u32>, after: Option<u32>) {
         match self {
             Self::Levels(levels) => {
@@ -40,11 +40,11 @@ impl Open {
                     }
                 }
             }
-            Self::First(bits) | Self::Next { bits, .. } => {
-                if before.is_some() != after.is_some() {
-                    bits.set(slot, after.is_some());
-                }
-            }
+            Self::First(bits) | Self::Next { bits, .. } => match (before, after) {
+                (None, Some(_)) => bits.insert(slot),
+                (Some(_), None) => bits.remove(slot),
+                _ => {}
+            },
             Self::Drawn { dense, .. } => match (before, after) {
                 (None, Some(_)) => dense.insert(slot),
                 (Some(_), None) => dense.remove(slot),
@@ -53,7 +53,7 @@ impl Open {
         }
     }
 
-    /// The slot that the policy chooses; `None` if none is open.
+    /// The slot that the policy chooses; `None` if none is available.
     pub(super) fn choose(&mut self, load: impl Fn(u32) -> u32) -> Option<u32> {
         match self {
             Self::Levels(levels) => levels.least(),
@@ -70,7 +70,7 @@ impl Open {
                     return dense.slots.first().copied();
                 }
                 let first = draws.below(count);
-                // The second is drawn among the others, so that two different ones compare.
+                // The second is drawn among the others, so that two different ones are compared.
                 let second = (first + 1 + draws.below(count - 1)) % count;
                 let (first, second) = (dense.slots[first as usize], dense.slots[second as usize]);
                 Some(if load(second) < load(first) { second } else { first })
@@ -78,17 +78,19 @@ impl Open {
         }
     }
 
-    /// Compares with the truth: for each slot the load under which it is open.
+    /// Compares with `truth`: for each slot its load, if it is available.
     pub(super) fn verify(&self, truth: impl Iterator<Item = Option<u32>>) -> Result<(), Violation> {
-        for (slot, open_at) in truth.enumerate() {
+        for (slot, available_at) in truth.enumerate() {
             let slot = u32::try_from(slot).unwrap_or(NONE);
             let known = match self {
-                Self::Levels(levels) => open_at.map_or_else(
+                Self::Levels(levels) => available_at.map_or_else(
                     || !levels.holds(slot),
                     |load| levels.iter(load).any(|held| held == slot),
                 ),
-                Self::First(bits) | Self::Next { bits, .. } => bits.get(slot) == open_at.is_some(),
-                Self::Drawn { dense, .. } => dense.holds(slot) == open_at.is_some(),
+                Self::First(bits) | Self::Next { bits, .. } => {
+                    bits.get(slot) == available_at.is_some()
+                }
+                Self::Drawn { dense, .. } => dense.holds(slot) == available_at.is_some(),
             };
             if !known {
                 return Err(Violation::IndexOutOfDate { slot });
@@ -98,7 +100,7 @@ impl Open {
     }
 }
 
-/// Open slots by load: a queue for each load, and a bit for each queue that is not empty.
+/// Available slots by load: a queue for each load, and a bit for each queue that is not empty.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Levels {
     /// Head and tail of the queue of each load.
@@ -107,7 +109,7 @@ pub(super) struct Levels {
     links: Vec<(u32, u32)>,
     held: Bits,
     occupied: Bits,
-    /// No queue below this load holds anyone.
+    /// Every queue below this load is empty.
     floor: u32,
 }
 
@@ -129,10 +131,10 @@ impl Levels {
         self.links[slot as usize] = (tail, NONE);
         match self.links.get_mut(tail as usize) {
             Some(last) => last.1 = slot,
-            None => self.occupied.set(load, true),
+            None => self.occupied.insert(load),
         }
         self.queues[load as usize] = (if head == NONE { slot } else { head }, slot);
-        self.held.set(slot, true);
+        self.held.insert(slot);
         self.floor = self.floor.min(load);
     }
 
@@ -148,9 +150,9 @@ impl Levels {
             None => queue.1 = ahead,
         }
         if queue.0 == NONE {
-            self.occupied.set(load, false);
+            self.occupied.remove(load);
         }
-        self.held.set(slot, false);
+        self.held.remove(slot);
     }
 
     fn holds(&self, slot: u32) -> bool {
@@ -172,16 +174,17 @@ impl Levels {
 pub(super) struct Bits(Vec<u64>);
 
 impl Bits {
-    fn set(&mut self, index: u32, value: bool) {
+    fn insert(&mut self, index: u32) {
         let word = (index / 64) as usize;
         if self.0.len() <= word {
             self.0.resize(word + 1, 0);
         }
-        let bit = 1_u64 << (index % 64);
-        if value {
-            self.0[word] |= bit;
-        } else {
-            self.0[word] &= !bit;
+        self.0[word] |= 1 << (index % 64);
+    }
+
+    fn remove(&mut self, index: u32) {
+        if let Some(word) = self.0.get_mut((index / 64) as usize) {
+            *word &= !(1 << (index % 64));
         }
     }
 
@@ -205,7 +208,7 @@ impl Bits {
     }
 }
 
-/// A set to draw from: members without gaps, and where each one is.
+/// A set to draw from: members without gaps, and the position of each.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Dense {
     slots: Vec<u32>,

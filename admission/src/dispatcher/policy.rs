@@ -1,21 +1,21 @@
-//! Which of the instances that have room gets the next request.
+//! Which of the available instances gets the next request.
 
-/// The rules on offer. All are deterministic; none ever picks an instance without room.
+/// The policies. All are deterministic, and choose among available instances only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
     /// The instance with the fewest requests in flight. Among equals the one that has had that few
     /// for longest goes first, so that equals take turns.
     #[default]
     LeastLoaded,
-    /// The first one with room, in the order in which slots were given to instances. Packs requests
-    /// together, so that the last instances fall idle and can go. Knative's rule up to a container
-    /// concurrency of three.
+    /// The first available one, in the order in which slots were given to instances. Packs requests
+    /// together, so that the last instances become idle and can be removed. Knative's rule up to a
+    /// container concurrency of three.
     FirstAvailable,
-    /// One after the other, skipping those without room. Knative's rule above three.
+    /// One after the other, skipping unavailable ones. Knative's rule above three.
     RoundRobin,
     /// Two drawn at random, and the less loaded of them. Knative's rule without a limit.
     RandomOfTwo {
-        /// Where the generator starts; the same seed draws the same instances.
+        /// The seed of the generator; the same seed draws the same instances.
         seed: u64,
     },
 }

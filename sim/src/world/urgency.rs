@@ -21,18 +21,18 @@ impl UrgentDecisions {
 
     /// When the activator next compares its queue with the last report, nanoseconds.
     pub(crate) fn next_look(&self) -> u64 {
-        self.early.next_look().map_or(NEVER, |at| at.as_nanos().saturating_add(LATE_NS))
+        self.early.next_check().map_or(NEVER, |at| at.as_nanos().saturating_add(LATE_NS))
     }
 
     /// Records that a queue has formed; returns whether to report it now.
     pub(crate) fn queue_formed(&mut self, now: u64) -> bool {
         self.early.queue_formed();
-        self.early.look(Moment::from_nanos(now), 1)
+        self.early.check(Moment::from_nanos(now), 1)
     }
 
     /// Whether a queue of `waiting` requests is to be reported now.
     pub(crate) fn is_report_due(&mut self, now: u64, waiting: u32) -> bool {
-        now >= self.next_look() && self.early.look(Moment::from_nanos(now), waiting)
+        now >= self.next_look() && self.early.check(Moment::from_nanos(now), waiting)
     }
 
     /// Records an early report of `waiting` queued requests.
