@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// A signed span of time in nanoseconds, read and printed in Go's syntax.
 ///
-/// Settings keep this type until they are validated, because one that is not may well say `-5s`,
-/// and because an error should show a duration the way its author writes it.
+/// Settings keep this type until they are validated, because an invalid one may be `-5s`, and
+/// because an error should show a duration the way its author writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
@@ -90,7 +90,7 @@ impl GoDuration {
     ///
     /// # Errors
     ///
-    /// Says what is wrong with the text: no number, no unit, an unknown unit, or too long.
+    /// When the text has no number, no unit, an unknown unit, or is out of range.
     pub fn parse(text: &str) -> Result<Self, DurationError> {
         let (negative, mut rest) = match text.as_bytes().first() {
             Some(b'-') => (true, &text[1..]),

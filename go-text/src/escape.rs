@@ -1,4 +1,4 @@
-//! Texts made safe to stand in other texts, as the functions of Go's `text/template` do.
+//! Escapes a text for use inside another one, as the functions of Go's `text/template` do.
 
 use std::fmt::Write as _;
 

@@ -48,7 +48,7 @@ fn parse_special(text: &str) -> Option<f64> {
     infinite.then_some(sign * f64::INFINITY)
 }
 
-/// Whether every underscore lies between two digits, or between the `0x` prefix and a digit.
+/// Whether every underscore is between two digits, or between the `0x` prefix and a digit.
 fn underscores_separate_digits(lower: &str) -> bool {
     if !lower.contains('_') {
         return true;
@@ -105,9 +105,8 @@ fn parse_hexadecimal(text: &str) -> Result<f64, NumberError> {
         if exponent.starts_with('-') { -EXPONENT_LIMIT } else { EXPONENT_LIMIT }
     });
     let mut power = written.clamp(-EXPONENT_LIMIT, EXPONENT_LIMIT);
-    // 64 bits of mantissa and a sticky bit for what lies below are enough to round once.
+    // 64 bits are enough to round once, if the last one also represents all non-zero digits below.
     let mut bits: u64 = 0;
-    let mut sticky = false;
     let mut in_fraction = false;
     for byte in mantissa.bytes() {
         let Some(digit) = char::from(byte).to_digit(16) else {
@@ -118,15 +117,15 @@ fn parse_hexadecimal(text: &str) -> Result<f64, NumberError> {
             bits = bits << 4 | u64::from(digit);
             power -= if in_fraction { 4 } else { 0 };
         } else {
-            sticky |= digit != 0;
+            bits |= u64::from(digit != 0);
             power += if in_fraction { 0 } else { 4 };
         }
     }
-    Ok(round_to_double(bits, sticky, power))
+    Ok(round_to_double(bits, power))
 }
 
-/// `bits * 2^power`, with `sticky` standing for a non-zero tail below the last bit.
-fn round_to_double(bits: u64, sticky: bool, power: i64) -> f64 {
+/// `bits * 2^power`, rounded to the nearest even double.
+fn round_to_double(bits: u64, power: i64) -> f64 {
     if bits == 0 {
         return 0.0;
     }
@@ -148,7 +147,7 @@ fn round_to_double(bits: u64, sticky: bool, power: i64) -> f64 {
     let tail = wide & ((1 << dropped) - 1);
     let half = 1u128 << (dropped - 1);
     let mut rounded = wide >> dropped;
-    if tail > half || (tail == half && (sticky || rounded & 1 == 1)) {
+    if tail > half || (tail == half && rounded & 1 == 1) {
         rounded += 1;
     }
     scale(u64::try_from(rounded).unwrap_or(u64::MAX), power + dropped)

@@ -55,8 +55,8 @@ pub fn parse_int32(text: &str) -> Result<i32, NumberError> {
 ///
 /// [`NumberError`].
 pub fn parse_int64(text: &str) -> Result<i64, NumberError> {
-    let (negative, digits) = sign_and_digits(text);
-    signed(negative, parse_digits(digits, 10, Underscores::Refused)?)
+    let (sign, digits) = sign_and_digits(text);
+    sign.apply(parse_digits(digits, 10, Underscores::Refused)?)
 }
 
 /// Reads a 64-bit integer as Go's source code writes it, as `strconv.ParseInt(text, 0, 64)`: an
@@ -67,7 +67,7 @@ pub fn parse_int64(text: &str) -> Result<i64, NumberError> {
 ///
 /// [`NumberError`].
 pub fn parse_literal(text: &str) -> Result<i64, NumberError> {
-    let (negative, digits) = sign_and_digits(text);
+    let (sign, digits) = sign_and_digits(text);
     let lower = digits.to_ascii_lowercase();
     let (radix, body, underscores) = if let Some(rest) = lower.strip_prefix("0x") {
         (16, rest, Underscores::AfterPrefix)
@@ -80,7 +80,7 @@ pub fn parse_literal(text: &str) -> Result<i64, NumberError> {
     } else {
         (10, lower.as_str(), Underscores::BetweenDigits)
     };
-    signed(negative, parse_digits(body, radix, underscores)?)
+    sign.apply(parse_digits(body, radix, underscores)?)
 }
 
 /// Where an integer may have underscores.
@@ -92,17 +92,28 @@ enum Underscores {
     AfterPrefix,
 }
 
-fn sign_and_digits(text: &str) -> (bool, &str) {
-    match text.as_bytes().first() {
-        Some(b'-') => (true, &text[1..]),
-        Some(b'+') => (false, &text[1..]),
-        _ => (false, text),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    Positive,
+    Negative,
+}
+
+impl Sign {
+    fn apply(self, magnitude: u64) -> Result<i64, NumberError> {
+        let signed = match self {
+            Self::Positive => i128::from(magnitude),
+            Self::Negative => -i128::from(magnitude),
+        };
+        i64::try_from(signed).map_err(|_| NumberError::OutOfRange)
     }
 }
 
-fn signed(negative: bool, magnitude: u64) -> Result<i64, NumberError> {
-    let signed = if negative { -i128::from(magnitude) } else { i128::from(magnitude) };
-    i64::try_from(signed).map_err(|_| NumberError::OutOfRange)
+fn sign_and_digits(text: &str) -> (Sign, &str) {
+    match text.as_bytes().first() {
+        Some(b'-') => (Sign::Negative, &text[1..]),
+        Some(b'+') => (Sign::Positive, &text[1..]),
+        _ => (Sign::Positive, text),
+    }
 }
 
 fn parse_digits(body: &str, radix: u32, underscores: Underscores) -> Result<u64, NumberError> {
@@ -119,7 +130,7 @@ fn parse_digits(body: &str, radix: u32, underscores: Underscores) -> Result<u64,
             continue;
         }
         let digit = character.to_digit(radix).ok_or(NumberError::Invalid)?;
-        // As in Go, the range is found out before what comes behind it is looked at.
+        // As in Go, the range is checked before the digits that follow.
         let more = magnitude.checked_mul(radix.into()).and_then(|m| m.checked_add(digit.into()));
         magnitude = more.ok_or(NumberError::OutOfRange)?;
         underscore_allowed = underscores != Underscores::Refused;

@@ -36,7 +36,7 @@ fn push_escaped(out: &mut String, character: char) {
 /// Whether Go's `unicode.IsPrint` holds: letters, marks, numbers, punctuation, symbols, and of all
 /// spaces the ASCII one.
 pub fn is_printable(character: char) -> bool {
-    // The standard library knows this table, but tells it only while it escapes: behind another
+    // The standard library has this table, but shows it only while it escapes: behind another
     // character, because in front even a mark, which Go prints, would be escaped.
     let mut pair = [0; 5];
     pair[0] = b'a';

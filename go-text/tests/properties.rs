@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tidegate_go_text::template::{Data, Template, Value};
 use tidegate_go_text::{GoDuration, parse_float, parse_int64, parse_literal, print_float, quote};
 
-/// Text that is likely to mean something to a parser.
+/// Text that is likely to be syntax for a parser.
 fn fragments(words: &'static [&'static str]) -> impl Strategy<Value = String> {
     let word = prop_oneof![
         4 => prop::sample::select(words).prop_map(str::to_owned),

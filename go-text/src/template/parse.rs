@@ -67,7 +67,7 @@ fn pieces(text: &str) -> Result<Vec<Piece>, ParseError> {
     Ok(pieces)
 }
 
-/// Where the `}}` of an action lies, outside of quotes and comments.
+/// The position of an action's `}}`, outside of quotes and comments.
 fn action_length(text: &str) -> Option<usize> {
     if text.trim_start().starts_with("/*") {
         let end = text.find("*/")?;
@@ -87,7 +87,7 @@ fn action_length(text: &str) -> Option<usize> {
             None => {}
         }
         index += 1;
-        // Stay on character boundaries: everything this function looks for is ASCII.
+        // Stay on character boundaries: everything that this function searches for is ASCII.
         while index < bytes.len() && !text.is_char_boundary(index) {
             index += 1;
         }

@@ -31,7 +31,7 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
     out
 }
 
-/// The widest field; a format must not be able to ask for gigabytes.
+/// The widest field; a format must not be able to request gigabytes.
 const WIDEST: usize = 256;
 
 fn verb_text(flags: &str, verb: &str, value: &Value) -> String {
