@@ -19,7 +19,7 @@ pub fn answer(head: &RequestHead, phase: Phase) -> Option<Reply> {
     if !head.headers.contains_key(headers::NETWORK_PROBE) {
         return None;
     }
-    let asked = probe::asks(&head.headers);
+    let asked = probe::target(&head.headers);
     if asked == probe::ACTIVATOR.as_bytes() {
         return Some(Reply::text(StatusCode::OK, probe::ACTIVATOR));
     }

@@ -1,7 +1,7 @@
-//! Every environment variable that the sidecar reads: Knative's, and beside them ours, which begin
+//! Every environment variable that the sidecar reads: Knative's, and Tidegate's own, which begin
 //! with `TIDEGATE_`. `docs/queue-proxy.md` lists the same names; a test keeps the two equal.
 
-/// A variable, and what it says.
+/// A variable, and its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
     /// Its name.
@@ -11,7 +11,7 @@ pub struct Variable {
 }
 
 impl Variable {
-    /// What it says, for a terminal.
+    /// Its meaning, for a terminal.
     pub fn meaning(&self) -> String {
         let plain = self.documentation.replace("[`", "").replace("`]", "").replace('`', "");
         plain.trim().trim_end_matches(" Required.").trim_end_matches('.').to_owned()
@@ -32,7 +32,7 @@ macro_rules! keys {
     ($($(#[doc = $doc:literal])+ $name:ident = $value:literal;)+) => {
         $($(#[doc = $doc])+ pub const $name: &str = $value;)+
 
-        /// All names above with what they say, in order: the table that help is made of.
+        /// All names above with their meaning, in order: the table that the help is made of.
         pub const ALL: &[Variable] =
             &[$(Variable { name: $name, documentation: concat!($($doc),+) }),+];
     };
@@ -109,15 +109,15 @@ keys! {
     OTEL_TRACES_SAMPLER_ARG = "OTEL_TRACES_SAMPLER_ARG";
     /// Milliseconds between exports of metrics.
     OTEL_METRIC_EXPORT_INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL";
-    /// Controller that takes reports, `host:port`; absent means no report stream.
+    /// Controller that receives reports, `host:port`; absent means no report stream.
     TIDEGATE_CONTROLLER = "TIDEGATE_CONTROLLER";
-    /// Secret that is shown to the controller.
+    /// Secret that is presented to the controller.
     TIDEGATE_SECRET = "TIDEGATE_SECRET";
     /// File with that secret; it wins over [`TIDEGATE_SECRET`].
     TIDEGATE_SECRET_FILE = "TIDEGATE_SECRET_FILE";
-    /// Who vouches for the controller's certificate, PEM; with it TLS is spoken.
+    /// Certificate authority of the controller's certificate, PEM; setting it enables TLS.
     TIDEGATE_CONTROLLER_CA = "TIDEGATE_CONTROLLER_CA";
-    /// Certificate to show to the controller, PEM.
+    /// Certificate to present to the controller, PEM.
     TIDEGATE_CONTROLLER_CERT = "TIDEGATE_CONTROLLER_CERT";
     /// Key of [`TIDEGATE_CONTROLLER_CERT`], PEM.
     TIDEGATE_CONTROLLER_KEY = "TIDEGATE_CONTROLLER_KEY";
@@ -135,19 +135,19 @@ keys! {
     TIDEGATE_METRICS_PORT = "TIDEGATE_METRICS_PORT";
     /// Directory of `tls.crt` and `tls.key`.
     TIDEGATE_CERTIFICATE_DIRECTORY = "TIDEGATE_CERTIFICATE_DIRECTORY";
-    /// Milliseconds between two looks at the certificate files.
+    /// Milliseconds between two checks of the certificate files.
     TIDEGATE_CERTIFICATE_POLL_MS = "TIDEGATE_CERTIFICATE_POLL_MS";
     /// `auto` adapts the concurrency limit to the latency of the app.
     TIDEGATE_CONCURRENCY = "TIDEGATE_CONCURRENCY";
     /// Requests that may wait beyond the limit.
     TIDEGATE_QUEUE_DEPTH = "TIDEGATE_QUEUE_DEPTH";
-    /// Longest time in the line in milliseconds.
+    /// Longest time in the queue, in milliseconds.
     TIDEGATE_QUEUE_TIMEOUT_MS = "TIDEGATE_QUEUE_TIMEOUT_MS";
     /// Status of a refusal: 503, as Knative's, or 429.
     TIDEGATE_REFUSAL_STATUS = "TIDEGATE_REFUSAL_STATUS";
     /// Seconds announced in `Retry-After` of a refusal.
     TIDEGATE_RETRY_AFTER_SECONDS = "TIDEGATE_RETRY_AFTER_SECONDS";
-    /// What becomes of the slot of a request whose client has gone: `hold` or `release`.
+    /// Whether the slot of a request whose client has gone is kept: `hold` or `release`.
     TIDEGATE_ABANDONED = "TIDEGATE_ABANDONED";
     /// Longest time in milliseconds that such a slot is held.
     TIDEGATE_ABANDONED_TIMEOUT_MS = "TIDEGATE_ABANDONED_TIMEOUT_MS";
@@ -159,7 +159,7 @@ keys! {
     TIDEGATE_DRAIN_RESET_MS = "TIDEGATE_DRAIN_RESET_MS";
     /// Milliseconds in which a request's head must arrive.
     TIDEGATE_HEADER_TIMEOUT_MS = "TIDEGATE_HEADER_TIMEOUT_MS";
-    /// Milliseconds between readiness probes of our own while the app is not ready.
+    /// Milliseconds between the sidecar's own readiness probes while the app is not ready.
     TIDEGATE_READY_POLL_MS = "TIDEGATE_READY_POLL_MS";
     /// File that gets one row for each request, for the simulator.
     TIDEGATE_RECORD = "TIDEGATE_RECORD";
@@ -169,8 +169,8 @@ keys! {
     TIDEGATE_LOG_QUERY = "TIDEGATE_LOG_QUERY";
     /// Further parameters whose values are masked, comma separated; `*` is all of them.
     TIDEGATE_LOG_QUERY_NAMES = "TIDEGATE_LOG_QUERY_NAMES";
-    /// Secret of the front door that requests come through: a request that tells it is answered
-    /// for that front door to pass on.
+    /// Secret of the activator in front: errors of the sidecar's own in response to a request that
+    /// carries it name their cause for that activator.
     TIDEGATE_FRONT_DOOR = "TIDEGATE_FRONT_DOOR";
     /// `true` tells clients in the header `tidegate-error` why the sidecar responds itself.
     TIDEGATE_CAUSE_HEADER = "TIDEGATE_CAUSE_HEADER";

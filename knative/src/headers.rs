@@ -1,11 +1,11 @@
-//! The platform's headers: what they are called, and what they say about the route.
+//! The platform's headers: their names, and what they mean for the route.
 
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
-/// Marks probes; its value says of whom.
+/// Marks probes; its value names the component that is probed.
 pub const NETWORK_PROBE: HeaderName = HeaderName::from_static("k-network-probe");
-/// What a probe of the ingress' configuration wants back.
+/// The hash that a probe of the ingress' configuration expects in the response.
 pub const NETWORK_HASH: HeaderName = HeaderName::from_static("k-network-hash");
 /// Marks the kubelet's probes that a mesh rewrote.
 pub const KUBELET_PROBE: HeaderName = HeaderName::from_static("k-kubelet-probe");
@@ -13,7 +13,7 @@ pub const KUBELET_PROBE: HeaderName = HeaderName::from_static("k-kubelet-probe")
 pub const PROXY_REQUEST: HeaderName = HeaderName::from_static("k-proxy-request");
 /// The value of [`PROXY_REQUEST`].
 pub const ACTIVATOR: HeaderValue = HeaderValue::from_static("activator");
-/// The host that the client asked for, when an ingress replaced it.
+/// The host that the client requested, when an ingress replaced it.
 pub const ORIGINAL_HOST: HeaderName = HeaderName::from_static("k-original-host");
 /// Names the revision. Set by an ingress for each weighted backend, and never sent on.
 pub const SERVING_REVISION: HeaderName = HeaderName::from_static("knative-serving-revision");
@@ -25,11 +25,11 @@ pub const SERVING_TAG: HeaderName = HeaderName::from_static("knative-serving-tag
 pub const SERVING_DEFAULT_ROUTE: HeaderName =
     HeaderName::from_static("knative-serving-default-route");
 
-/// How the names of header fields begin that Knative and this project route by and trust. No body
-/// may bring one in its trailers.
+/// The prefixes of the header fields that Knative and this project route by and trust. Trailers
+/// must not contain one.
 pub const PLATFORM_FIELDS: &[&str] = &["k-", "knative-", "tidegate-"];
 
-/// Removes what routed the request to us.
+/// Removes the fields that routed the request to this component.
 pub fn strip_routing(headers: &mut HeaderMap) {
     headers.remove(SERVING_REVISION);
     headers.remove(SERVING_NAMESPACE);

@@ -26,7 +26,7 @@ pub enum Kind {
 
 /// Classifies a request by its headers.
 pub fn classify(headers: &HeaderMap) -> Kind {
-    let asked = probe::asks(headers);
+    let asked = probe::target(headers);
     if probe::is_from_prober(headers) {
         let asks_sidecar = asked == probe::QUEUE.as_bytes();
         return if asks_sidecar { Kind::Readiness } else { Kind::WrongProbe(asked.to_vec()) };
