@@ -1,16 +1,16 @@
 //! Wire contracts: Tidegate's gRPC services and Knative's protobuf messages.
 //!
-//! This crate is what the committed `.proto` files say and nothing else. It must never hold policy,
-//! open a connection or validate a number: whoever receives a message converts it at once into a
-//! domain type that cannot hold an invalid value.
+//! This crate is generated from the committed `.proto` files, and holds nothing else. It must never
+//! hold policy, open a connection or validate a number: a receiver converts a message at once into
+//! a domain type that cannot hold an invalid value.
 //!
-//! Modules in reading order: [`stats::v1`] is how a reporter tells a controller how busy it is,
-//! [`scale::v1`] is how one asks a controller what it decided and why, [`knative`] is what
-//! Knative's autoscaler scrapes from a queue-proxy and what its activators push, [`otlp::v1`] is
-//! what a queue-proxy pushes to an OpenTelemetry collector.
+//! Modules in reading order: [`stats::v1`] are the reports of load to a controller, [`scale::v1`]
+//! are queries for its decisions and their reasons, [`knative`] is what Knative's autoscaler
+//! scrapes from a queue-proxy and what its activators push, [`otlp::v1`] is what a queue-proxy
+//! pushes to an OpenTelemetry collector.
 //!
-//! The code under `src/generated` comes from `proto/` and is committed, so that nobody needs a
-//! protobuf compiler. `tests/codegen.rs` regenerates it and compares; to accept a change of the
+//! The code under `src/generated` is generated from `proto/` and committed, so that a build needs
+//! no protobuf compiler. `tests/codegen.rs` regenerates it and compares; to accept a change of the
 //! `.proto` files run `TIDEGATE_CODEGEN=write cargo test -p tidegate-proto --test codegen`.
 //!
 //! Features: `client` and `server` switch the two halves of the gRPC stubs; messages are always
@@ -19,21 +19,20 @@
 /// The version of the report protocol that this crate describes, sent in every `Hello`.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// The media type under which a queue-proxy answers a scrape of its statistics.
+/// The media type of a queue-proxy's response to a scrape of its statistics.
 pub const STAT_CONTENT_TYPE: &str = "application/protobuf";
 
-/// The request header by which a front door proves to its sidecars that it is theirs, with the
-/// secret that both were started with. They then leave the client's address to it, and mark what
-/// they answer themselves with [`FAILURE_HEADER`].
+/// The request header in which an activator proves to its sidecars that it is theirs, with the
+/// secret that both were started with. They then leave the client's address to it, and mark the
+/// errors that they create themselves with [`FAILURE_HEADER`].
 pub const FRONT_DOOR_HEADER: &str = "tidegate-front-door";
 
-/// The response header in which a sidecar tells its activator the cause of an error that it
-/// responds itself, by the labels of `docs/errors.md`. It is another than the one for clients,
-/// which an app may pass on from a service that it called: what the activator retries by must not
-/// come from there.
+/// The response header in which a sidecar names the cause of an error that it created itself, by the
+/// labels of `docs/errors.md`. It is another header than the one for clients, which an app may
+/// forward from a service that it called: the activator's retries must not depend on that.
 pub const FAILURE_HEADER: &str = "tidegate-failure";
 
-/// Reports: from queue-proxies and activators to the controller, and what it answers.
+/// Reports from queue-proxies and activators to the controller, and its responses.
 pub mod stats {
     /// Version 1 of `tidegate.stats`.
     #[allow(

@@ -1,4 +1,4 @@
-//! The committed code is what the committed `.proto` files say.
+//! The committed code is what the committed `.proto` files generate.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -38,7 +38,7 @@ fn files_of(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn committed_code_is_what_the_sources_say() {
+fn committed_code_is_up_to_date() {
     let committed = package_root().join("src/generated");
     if env::var_os(REGENERATE).is_some_and(|value| value == "write") {
         fs::create_dir_all(&committed).expect("the folder can be made");

@@ -8,7 +8,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn fields_come_in_number_order_and_defaults_are_not_written() {
+fn fields_are_in_number_order_and_defaults_are_not_written() {
     let stat = Stat { pod_name: "p".into(), request_count: 5.0, timestamp: 1, ..Stat::default() };
     // Field 1 is a string, field 4 a double, field 7 a varint.
     assert_eq!(hex(&stat.encode_to_vec()), "0a017021000000000000144038 01".replace(' ', ""));
