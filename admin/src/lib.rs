@@ -1,11 +1,14 @@
-//! What an operator asks a role: `/metrics`, `/healthz` and `/readyz` on an address of their own.
+//! The admin pages of a role: `/metrics`, `/healthz` and `/readyz` on an address of their own.
 //!
-//! The address is apart from the one that serves, so that whoever may send requests need not see
-//! how the role is, and so that a role that is full still answers its probes. The pages carry
-//! numbers and one reason; no address, no name of a client, no secret.
+//! The address is separate from the one that serves, so that clients cannot see the state of the
+//! role, and so that a role at its limit still responds to its probes. The pages carry numbers and
+//! one reason; no address, no name of a client, no secret.
 //!
-//! It must never decide whether a role is ready: the role says so, as a [`Subject`]. It asks for no
-//! credentials: who may reach it is a matter of where it listens.
+//! It must never decide whether a role is ready: the role does, as a [`Subject`]. It requires no
+//! credentials: access is controlled by the address that it listens on.
+//!
+//! One module, in reading order: [`Subject`] and [`Readiness`] are what a role provides, [`Admin`]
+//! serves the pages, [`metrics_reply`] is for roles that serve the page elsewhere.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,10 +24,10 @@ use tokio::net::TcpListener;
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Time in which the head of a request must arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time that the last answers have to leave the process.
+/// How long the last responses may take to be written.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A role that is asked.
+/// A role with admin pages.
 pub trait Subject: Send + Sync + 'static {
     /// Its metrics as they are now.
     fn gather(&self) -> impl Future<Output = Vec<Family>> + Send;
@@ -86,10 +89,10 @@ impl Admin {
         self.address
     }
 
-    /// Accepts no more, and lets the last answers out, within a second.
+    /// Stops accepting, and waits until the last responses are written, for a second at most.
     pub async fn close(self) {
         self.drain.set_phase(Phase::Closing);
-        // Whoever still reads after that has had its time.
+        // A client that is slower than that is disconnected.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.drain.until_empty()).await;
     }
 }
@@ -100,7 +103,7 @@ impl Drop for Admin {
     }
 }
 
-/// The answer to a question for metrics: the page that `families` make, or why not.
+/// The response to a request for metrics: the page of `families`, or an error.
 #[must_use]
 pub fn metrics_reply(method: &Method, families: &[Family]) -> Reply {
     if !is_read(method) {
@@ -112,7 +115,7 @@ pub fn metrics_reply(method: &Method, families: &[Family]) -> Reply {
     reply
 }
 
-/// The answer to what is no page here.
+/// The response for a path without a page.
 #[must_use]
 pub fn not_found() -> Reply {
     Reply::error(StatusCode::NOT_FOUND, "404 page not found")
@@ -137,7 +140,7 @@ impl<S: Subject> Handler for Pages<S> {
         let reply = match head.path() {
             b"/metrics" => metrics_reply(&head.method, &self.subject.gather().await),
             b"/healthz" | b"/readyz" if !is_read(&head.method) => not_allowed(),
-            // That this is answered is the answer.
+            // A process that responds is alive.
             b"/healthz" => text(StatusCode::OK, "ok".to_owned()),
             b"/readyz" => match self.subject.readiness().await {
                 Readiness::Ready => text(StatusCode::OK, "ready".to_owned()),
@@ -145,12 +148,12 @@ impl<S: Subject> Handler for Pages<S> {
             },
             _ => not_found(),
         };
-        // An error says that nobody reads any more.
+        // This fails only when the client has gone.
         let _ = exchange.respond(reply).await;
     }
 }
 
-/// One line that no proxy may keep: it was true for a moment.
+/// One line that no proxy may cache: it holds for a moment.
 fn text(status: StatusCode, line: String) -> Reply {
     Reply::text(status, line + "\n")
         .with_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
