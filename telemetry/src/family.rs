@@ -1,4 +1,4 @@
-//! What was gathered: metrics and their values at one moment, for whoever exports them.
+//! Gathered metrics and their values at one moment, for exporters.
 
 use metrics::{Label, SharedString};
 
@@ -11,7 +11,7 @@ pub struct Family {
     pub name: String,
     /// What its value does.
     pub kind: Kind,
-    /// What it means; empty when nobody said.
+    /// Its meaning; empty where none was given.
     pub help: SharedString,
     /// Its series, at least one, in the order of their labels.
     pub series: Vec<Series>,

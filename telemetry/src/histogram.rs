@@ -51,11 +51,11 @@ impl BucketCounts {
 
 impl HistogramFn for BucketCounts {
     fn record(&self, value: f64) {
-        // A sum that is no number once would be none for ever.
+        // A sum that is not a number once would stay so for ever.
         if value.is_nan() {
             return;
         }
-        // A bound belongs to the bucket below it, as Prometheus' `le` says.
+        // A bound belongs to the bucket below it, by the definition of Prometheus' `le`.
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         self.sum.increment(value);

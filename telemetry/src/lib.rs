@@ -1,17 +1,17 @@
-//! What a process says about itself in numbers: one registry that every exporter reads.
+//! The metrics of a process: one registry that every exporter reads.
 //!
-//! A room of the project declares each metric once, as a [`Metric`], and makes handles of it at its
-//! start; from then on an event costs an atomic addition. The [`Registry`] keeps the values, and
-//! [`Registry::gather`] shows them to whoever exports: [`page`] writes Prometheus' text format, and
+//! A crate of the project declares each metric once, as a [`Metric`], and creates handles of it at
+//! its start; from then on an event costs an atomic addition. The [`Registry`] keeps the values,
+//! and [`Registry::gather`] gives them to exporters: [`page`] writes Prometheus' text format, and
 //! the sidecar's OTLP push reads the same families. The handles are those of the `metrics` facade,
 //! so an embedder may hand in a recorder of its own instead.
 //!
-//! It must never open a connection, block the caller, grow without bound, or know what a metric is
-//! about.
+//! It must never open a connection, block the caller, grow without bound, or depend on the meaning
+//! of a metric.
 //!
-//! Modules in reading order: [`metric`] declares; [`registry`] keeps, with `histogram` for what is
-//! counted by size; [`family`] is what it gathers; [`page`] is Prometheus' text; [`process`] is
-//! what the system knows about us.
+//! Modules in reading order: [`metric`] declares; [`registry`] keeps, with `histogram` for
+//! distributions; [`family`] is what it gathers; [`page`] is Prometheus' text; [`process`] is
+//! what the system reports about the process.
 
 pub mod family;
 mod histogram;

@@ -1,4 +1,4 @@
-//! A metric's declaration: what it is called, what it counts and what it means.
+//! A metric's declaration: its name, its kind and its meaning.
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder};
 
@@ -14,7 +14,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The word for it in Prometheus' text format.
+    /// Its name in Prometheus' text format.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -47,14 +47,14 @@ impl Scope {
     }
 }
 
-/// One metric of a room, declared once as a constant.
+/// One metric of a crate, declared once as a constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
     /// Its name on the wire, with its unit last: `_seconds`, `_bytes`, and `_total` of a counter.
     pub name: &'static str,
     /// What its value does.
     pub kind: Kind,
-    /// What it means, in one sentence.
+    /// Its meaning, in one sentence.
     pub help: &'static str,
     /// The names of its labels, without those of the scope.
     pub labels: &'static [&'static str],
@@ -136,5 +136,6 @@ impl Metric {
     }
 }
 
-/// Recorders that filter by where a metric comes from are told this; ours does not.
+/// The origin of a metric, for recorders that filter by it; the [`Registry`](crate::Registry) does
+/// not.
 const METADATA: Metadata<'static> = Metadata::new("tidegate", Level::INFO, None);

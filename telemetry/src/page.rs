@@ -1,4 +1,4 @@
-//! Prometheus' text format, version 0.0.4: what `/metrics` answers.
+//! Prometheus' text format, version 0.0.4: the body of `/metrics`.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,7 @@ pub fn render(families: &[Family]) -> String {
     page
 }
 
-// Writing to a string cannot fail, which is why no result is looked at below.
+// Writing to a string cannot fail, so the results below are ignored.
 
 fn write_family(page: &mut String, family: &Family) {
     let Family { name, kind, help, series } = family;
@@ -81,7 +81,7 @@ fn push_labels(text: &mut String, labels: &[Label]) {
     }
 }
 
-/// Every special character gets a backslash, so that two texts that differ never look alike: two
+/// Every special character gets a backslash, so that two different texts stay different: two
 /// series of the same labels make Prometheus refuse the whole page.
 fn push_escaped(text: &mut String, value: &str, special: &[char]) {
     for character in value.chars() {
@@ -126,7 +126,7 @@ mod tests {
     /// A widely used exporter writes the first two of these alike, and drops the backslash of the
     /// third: a client that chooses a label's value could then break every scrape.
     #[test]
-    fn values_that_differ_never_look_alike() {
+    fn different_values_stay_different() {
         let registry = Registry::new();
         let gauge = Metric::gauge("test_g", "").labelled(&["v"]).scoped(None);
         let values = ["\\", "\\\\", "\\\"", "\"", "\n", "\\n"];

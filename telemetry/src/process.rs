@@ -1,11 +1,12 @@
-//! The `process_*` metrics that every Prometheus client has, read from `/proc` when asked.
+//! The `process_*` metrics that every Prometheus client has, read from `/proc` when they are
+//! gathered.
 
 use crate::family::{Family, Series, Value};
 use crate::metric::Metric;
 
 /// `/proc/self/stat` counts time in these; fixed by the kernel's interface to user space.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// `/proc/self/stat` counts resident memory in pages; 4 KiB on every platform we build for.
+/// `/proc/self/stat` counts resident memory in pages; 4 KiB on every supported platform.
 const PAGE_BYTES: f64 = 4096.0;
 
 const CPU: Metric =
@@ -20,7 +21,7 @@ const VIRTUAL: Metric =
 /// Every metric of this module.
 pub const METRICS: &[Metric] = &[CPU, OPEN_FDS, RESIDENT, THREADS, VIRTUAL];
 
-/// What the system tells about this process now; nothing where it tells nothing.
+/// What the system reports about this process now; empty where it reports nothing.
 #[must_use]
 pub fn families() -> Vec<Family> {
     let usage = std::fs::read_to_string("/proc/self/stat").ok().and_then(|stat| parse(&stat));
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stat_line_is_understood_whatever_the_name_is() {
+    fn a_stat_line_is_parsed_for_any_name() {
         let line = "42 (a) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 7 0 99 1048576 256 0";
         let usage = parse(line).expect("a stat line");
         assert_eq!(

@@ -14,8 +14,8 @@ use crate::histogram::{BucketCounts, bounds_of};
 use crate::metric::{Kind, Metric};
 use crate::process;
 
-/// Series of all metrics together. Rooms bound what peers can choose far below it; this is for the
-/// room that forgets to.
+/// The most series of all metrics together. Crates bound the labels that peers can choose far below
+/// it; this is the last bound, should one forget to.
 pub const SERIES_MAX: usize = 10_000;
 
 /// Registrations that were refused because there were [`SERIES_MAX`] series.
@@ -59,7 +59,7 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// A registry that knows of nothing but itself.
+    /// An empty registry, with its own metrics only.
     #[must_use]
     pub fn new() -> Self {
         let mut registry = Self { shared: Arc::default(), refused: Counter::noop() };
