@@ -41,6 +41,7 @@ impl Credentials {
     /// Reads the variables, `variable` giving their values; an empty one is absent.
     ///
     /// # Errors
+    ///
     /// When the secret cannot be read or used, or half an identity is given.
     pub fn configured(variable: impl Fn(&str) -> Option<String>) -> Result<Self, CredentialsError> {
         let value = |key| variable(key).filter(|value| !value.is_empty());

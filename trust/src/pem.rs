@@ -1,4 +1,4 @@
-//! Certificates and keys as files hold them, in PEM. The one reader of everything that speaks TLS.
+//! Certificates and keys in PEM files. The one reader of all crates that use TLS.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -68,6 +68,7 @@ impl PemFile {
     /// Reads a file.
     ///
     /// # Errors
+    ///
     /// When it cannot be read, or is too long to be certificates.
     pub fn read(path: &Path) -> Result<Self, TlsError> {
         let mut bytes = Vec::new();
@@ -92,6 +93,7 @@ impl PemFile {
     /// The certificates in it, at least one.
     ///
     /// # Errors
+    ///
     /// When there is none, or one that is not PEM.
     pub fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.bytes).collect();
@@ -105,6 +107,7 @@ impl PemFile {
     /// The first key in it.
     ///
     /// # Errors
+    ///
     /// When there is none.
     pub fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
         PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|error| self.unusable(error))
@@ -113,6 +116,7 @@ impl PemFile {
     /// The certificates in it, as those of authorities.
     ///
     /// # Errors
+    ///
     /// When none of them can be one.
     pub fn authorities(&self) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
@@ -144,6 +148,7 @@ impl std::fmt::Debug for PemFile {
 /// A certificate chain with its key.
 ///
 /// # Errors
+///
 /// When either cannot be used, or they are not of each other.
 pub fn identity(certificate: &PemFile, key: &PemFile) -> Result<CertifiedKey, TlsError> {
     let (chain, secret) = (certificate.certificates()?, key.key()?);

@@ -22,16 +22,16 @@ pub struct Renewed<T> {
 }
 
 struct Watcher<T> {
-    look: Box<Look<T>>,
+    check: Box<Check<T>>,
     /// The last logged problem of files that cannot be used.
-    told: Option<String>,
+    logged: Option<String>,
 }
 
-/// Reads the files and, if they differ from those of the last look, builds the value; or says why
-/// that cannot be.
-type Look<T> = dyn FnMut() -> Result<Option<T>, String> + Send;
+/// Reads the files and, if they differ from those of the last check, builds the value. The error is
+/// why that is not possible.
+type Check<T> = dyn FnMut() -> Result<Option<T>, String> + Send;
 
-/// What a look at the files led to.
+/// The outcome of a check of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewal {
     /// The files are unchanged.
@@ -46,6 +46,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
     /// Reads the files at `paths` and builds the value with `make`.
     ///
     /// # Errors
+    ///
     /// When a file cannot be read, or what is in it cannot be used.
     pub fn load<const COUNT: usize>(
         paths: [PathBuf; COUNT],
@@ -54,7 +55,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         let mut seen = read(&paths)?;
         let value = make(&seen)?;
         let named = paths.to_vec();
-        let look = move || {
+        let check = move || {
             let files = read(&paths).map_err(|error| error.to_string())?;
             if seen == files {
                 return Ok(None);
@@ -63,18 +64,18 @@ impl<T: Send + Sync + 'static> Renewed<T> {
             seen = files;
             Ok(Some(value))
         };
-        Ok(Self::watching("certificates", named, value, look))
+        Ok(Self::watching("certificates", named, value, check))
     }
 
-    /// A value that `look` builds anew. It returns nothing while the files at `paths` are what they
-    /// were, and why when they cannot be used.
+    /// A value that `check` rebuilds. It gives `None` while the files at `paths` are unchanged, and
+    /// an error when they cannot be used.
     pub(crate) fn watching(
         what: &'static str,
         paths: Vec<PathBuf>,
         value: T,
-        look: impl FnMut() -> Result<Option<T>, String> + Send + 'static,
+        check: impl FnMut() -> Result<Option<T>, String> + Send + 'static,
     ) -> Self {
-        let watcher = Watcher { look: Box::new(look), told: None };
+        let watcher = Watcher { check: Box::new(check), logged: None };
         Self { what, paths, value: RwLock::new(Arc::new(value)), watcher: Mutex::new(watcher) }
     }
 
@@ -84,39 +85,39 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         Arc::clone(&self.value.read())
     }
 
-    /// Looks at the files and takes over what changed; a change is logged once, and so is what
-    /// cannot be used. Reads files: blocks.
+    /// Checks the files and puts changes in force; a change is logged once, and so is each problem
+    /// of files that cannot be used. Reads files, so it blocks.
     pub fn renew(&self) -> Renewal {
         let what = self.what;
         let watcher = &mut *self.watcher.lock();
-        match (watcher.look)() {
+        match (watcher.check)() {
             Ok(made) => {
-                watcher.told = None;
+                watcher.logged = None;
                 let Some(value) = made else { return Renewal::Unchanged };
                 *self.value.write() = Arc::new(value);
                 tracing::info!(files = ?self.paths, "{what} were replaced");
                 Renewal::Replaced
             }
             Err(why) => {
-                if watcher.told.as_ref() != Some(&why) {
+                if watcher.logged.as_ref() != Some(&why) {
                     tracing::warn!("new {what} cannot be used, the old ones stay: {why}");
-                    watcher.told = Some(why);
+                    watcher.logged = Some(why);
                 }
                 Renewal::Kept
             }
         }
     }
 
-    /// Looks at the files now, on a thread that may block, and returns what is then
-    /// in force. Must be called within a tokio runtime. Cancel safe.
+    /// Checks the files now, on a thread that may block, and gives the value that is then in force.
+    /// Must be called within a tokio runtime. Cancel safe.
     pub async fn renewed(self: &Arc<Self>) -> Arc<T> {
-        let ours = Arc::clone(self);
-        // A look that failed to run has changed nothing.
-        let _ = tokio::task::spawn_blocking(move || ours.renew()).await;
+        let renewed = Arc::clone(self);
+        // A check that failed to run has changed nothing.
+        let _ = tokio::task::spawn_blocking(move || renewed.renew()).await;
         self.current()
     }
 
-    /// Looks at the files every `every`, for ever. Must be called within a tokio runtime. Cancel
+    /// Checks the files every `every`, for ever. Must be called within a tokio runtime. Cancel
     /// safe.
     pub async fn watch(self: Arc<Self>, every: Duration) {
         loop {

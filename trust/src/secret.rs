@@ -76,6 +76,7 @@ impl Secret {
     /// A secret of the characters of `text`; `origin` says in errors where they came from.
     ///
     /// # Errors
+    ///
     /// When it is shorter than [`SECRET_BYTES_MIN`], longer than [`SECRET_BYTES_MAX`], or not of
     /// printable ASCII without blanks.
     pub fn new(text: &str, origin: &str) -> Result<Self, SecretError> {
@@ -96,6 +97,7 @@ impl Secret {
     /// The secret in a file; blanks and line ends around it are no part of it.
     ///
     /// # Errors
+    ///
     /// When the file cannot be read, or as [`Secret::new`].
     pub fn read(path: &Path) -> Result<Self, SecretError> {
         let mut text = String::new();
@@ -108,6 +110,7 @@ impl Secret {
     /// A new secret of 256 random bits.
     ///
     /// # Errors
+    ///
     /// When the system has no randomness.
     pub fn random() -> Result<Self, SecretError> {
         let bytes = random_bytes::<RANDOM_BYTES>()?;
@@ -149,6 +152,7 @@ impl fmt::Debug for Secret {
 /// Bytes from the random number generator of the system.
 ///
 /// # Errors
+///
 /// When the system has no randomness.
 pub fn random_bytes<const LENGTH: usize>() -> Result<[u8; LENGTH], SecretError> {
     let mut bytes = [0; LENGTH];

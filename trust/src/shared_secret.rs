@@ -1,9 +1,9 @@
 //! The secret of a controller and its clients, as configured: given once, or in a file that is read
 //! anew, so that it can be replaced while both ends run.
 //!
-//! Both ends do not read a new file at the same moment. So a client shows what its file holds when
-//! it connects, and a controller takes the secret of before for [`OVERLAP`] after it found the new
-//! one.
+//! The two ends do not read a new file at the same moment. So a client presents what its file holds
+//! when it connects, and a controller accepts the previous secret for [`OVERLAP`] after it found
+//! the new one.
 
 use std::fmt;
 use std::path::Path;
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use crate::renewed::Renewed;
 use crate::secret::{SECRET_VARIABLE, Secret, SecretError};
 
-/// How long a controller takes the secret of before, once its file holds another. A kubelet takes
+/// How long a controller accepts the previous secret, once its file holds another. A kubelet takes
 /// two minutes at most to update a mounted secret; this is five times as long.
 pub const OVERLAP: Duration = Duration::from_secs(600);
 
-/// A secret, wherever it comes from. Clones share it.
+/// A secret, given or in a file. Clones share it.
 #[derive(Clone)]
 pub struct SharedSecret {
     origin: Origin,
@@ -40,13 +40,14 @@ impl SharedSecret {
     /// The secret in the file at `path`, read anew when it changes.
     ///
     /// # Errors
+    ///
     /// When the file cannot be read, or holds no secret.
     pub fn read(path: &Path) -> Result<Self, SecretError> {
         let path = path.to_owned();
         let mut seen = Secret::read(&path)?;
         let value = Generations { current: seen.clone(), previous: None };
         let named = vec![path.clone()];
-        let look = move || {
+        let check = move || {
             let current = Secret::read(&path).map_err(|error| error.to_string())?;
             if current.reveal() == seen.reveal() {
                 return Ok(None);
@@ -54,13 +55,14 @@ impl SharedSecret {
             let before = std::mem::replace(&mut seen, current.clone());
             Ok(Some(Generations { current, previous: Some((before, Instant::now())) }))
         };
-        let renewed = Renewed::watching("secrets", named, value, look);
+        let renewed = Renewed::watching("secrets", named, value, check);
         Ok(Self { origin: Origin::File(Arc::new(renewed)) })
     }
 
     /// The secret that a file or a variable holds; the file wins. An empty variable is absent.
     ///
     /// # Errors
+    ///
     /// As [`SharedSecret::read`] and [`Secret::new`].
     pub fn configured(
         file: Option<&Path>,
@@ -82,7 +84,7 @@ impl SharedSecret {
         }
     }
 
-    /// Looks at the file every `every`, for ever; without a file it only waits. Must be called
+    /// Checks the file every `every`, for ever; without a file it only waits. Must be called
     /// within a tokio runtime. Cancel safe.
     pub async fn watch(self, every: Duration) {
         match self.origin {

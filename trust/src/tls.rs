@@ -41,6 +41,7 @@ impl ServerCertificates {
     /// Reads the files.
     ///
     /// # Errors
+    ///
     /// When a file cannot be read, or what is in it cannot be used; the file is named.
     pub fn load(self) -> Result<ServerTls, TlsError> {
         let (certificate, key) = (self.certificate.clone(), self.key.clone());
@@ -61,6 +62,7 @@ impl ClientCertificates {
     /// Reads the files.
     ///
     /// # Errors
+    ///
     /// As [`ServerCertificates::load`].
     pub fn load(self) -> Result<ClientTls, TlsError> {
         let authority = self.authority.clone().unwrap_or_else(system_authorities);
