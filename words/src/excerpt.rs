@@ -1,21 +1,21 @@
-//! Quoting what others wrote, within a bound.
+//! Quotes foreign text, within a bound.
 //!
-//! An error that echoes its input must not become as long as its input: a line of a megabyte helps
-//! nobody, fills logs, and lets whoever wrote it choose what a terminal does.
+//! An error that echoes its input must not become as long as its input: a line of a megabyte is of
+//! no use, fills logs, and may control the terminal that shows it.
 
 use std::borrow::Cow;
 
 /// Longest piece of a value that a message quotes, characters.
 pub const VALUE_CHARS_MAX: usize = 60;
 
-/// Longest message that is passed on from a parser of others, characters: room for what is wrong
-/// and where, and for the line with its mark when that is of a sensible length.
+/// Longest message of a foreign parser, characters: enough for the error and its position, and for
+/// the line with its mark when that is not too long.
 pub const MESSAGE_CHARS_MAX: usize = 600;
 
 /// Longest line of such a message, characters.
 pub const LINE_CHARS_MAX: usize = 160;
 
-/// What somebody wrote, for quoting in one line of a message: at most [`VALUE_CHARS_MAX`]
+/// A foreign text, for quoting in one line of a message: at most [`VALUE_CHARS_MAX`]
 /// characters, cut with `…`, and with control characters written out (`\n`, `\u{1b}`).
 pub fn excerpt(value: &str) -> String {
     let mut shown = String::new();
@@ -32,12 +32,12 @@ pub fn excerpt(value: &str) -> String {
     shown
 }
 
-/// A message of others, such as a parser's with the line that it could not read: lines longer than
-/// [`LINE_CHARS_MAX`] lose their middle, what comes after [`MESSAGE_CHARS_MAX`] characters is left
-/// away, both marked with `…`. Control characters other than the line's end are written out.
+/// A foreign message, such as a parser's with the line that it could not read: lines longer than
+/// [`LINE_CHARS_MAX`] lose their middle, and everything after [`MESSAGE_CHARS_MAX`] characters is
+/// left out, both marked with `…`. Control characters other than the line's end are written out.
 pub fn shorten(message: &str) -> Cow<'_, str> {
-    let tame = |letter: char| !letter.is_control() || letter == '\n';
-    let is_short = message.len() <= LINE_CHARS_MAX && message.chars().all(tame);
+    let printable = |letter: char| !letter.is_control() || letter == '\n';
+    let is_short = message.len() <= LINE_CHARS_MAX && message.chars().all(printable);
     if is_short {
         return Cow::Borrowed(message);
     }
@@ -74,7 +74,7 @@ fn middle_out(line: &str) -> String {
         true => shown.extend(letter.escape_debug()),
         false => shown.push(letter),
     };
-    // Only as much is looked at as is shown, however long the line is.
+    // No more is read than is shown, however long the line is.
     if line.chars().nth(LINE_CHARS_MAX).is_none() {
         line.chars().for_each(|letter| show(&mut shown, letter));
         return shown;
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_keep_what_says_what_is_wrong() {
+    fn messages_keep_their_error() {
         assert_eq!(shorten("short"), "short");
         let message = format!("error at line 1\n  | {}\n  | ^ expected `=`", "[".repeat(100_000));
         let shown = shorten(&message);

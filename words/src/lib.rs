@@ -1,10 +1,10 @@
-//! What people type and read, where every part of the workspace must have the same rule.
+//! Text that people type and read, where the whole workspace must have the same rule.
 //!
-//! Nothing here decides, opens or allocates without a bound, and nothing depends on anything else:
-//! it is text in, text or a number out, so that any crate may use it.
+//! It must never decide anything, open anything, allocate without a bound or depend on another
+//! crate: it is text in, text or a number out, so that any crate may use it.
 //!
 //! Modules in reading order: [`time`] reads times such as `1m30s`, [`near`] finds the known name
-//! that somebody most likely meant, [`mod@excerpt`] quotes what others wrote within a bound.
+//! that was most likely meant, [`mod@excerpt`] quotes foreign text within a bound.
 
 pub mod excerpt;
 pub mod near;

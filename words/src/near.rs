@@ -1,15 +1,15 @@
-//! The known name that somebody most likely meant.
+//! The known name that was most likely meant.
 
 use crate::excerpt::excerpt;
 
-/// Longest name that is compared: nobody has a known name in mind who types more, and the cost of a
+/// Longest name that is compared: a longer text is not a mistyped name, and the cost of a
 /// comparison grows with the square.
 const NAME_CHARS_MAX: usize = 80;
 
-/// Shortest beginning that says which name was meant.
+/// Shortest prefix that identifies a name.
 const PREFIX_CHARS_MIN: usize = 3;
 
-/// Shortest beginning in which one slip still says which name was meant.
+/// Shortest prefix that identifies a name in spite of one typing error.
 const SLIP_CHARS_MIN: usize = 5;
 
 /// The name of `known` that is nearest to `typed`, when it is near: at most one letter in three and
@@ -22,21 +22,21 @@ pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     let typed = folded(typed)?;
     let tolerance = (1 + typed.len() / 3).min(typed.len() - 1);
     let mut best = None;
-    let mut beginning = None;
+    let mut abbreviated = None;
     for name in known {
         let Some(letters) = folded(name) else { continue };
         let distance = distance(&typed, &letters);
         if distance <= tolerance && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, name));
         }
-        if beginning.is_none() && begins(&letters, &typed) {
-            beginning = Some(name);
+        if abbreviated.is_none() && begins(&letters, &typed) {
+            abbreviated = Some(name);
         }
     }
     match best {
         Some((0..=1, name)) => Some(name),
-        // Who typed a whole beginning has more likely left out the rest than mistyped much.
-        _ => beginning.or(best.map(|(_, name)| name)),
+        // A whole prefix is more likely an abbreviation than a name with many errors.
+        _ => abbreviated.or(best.map(|(_, name)| name)),
     }
 }
 
@@ -52,7 +52,8 @@ pub fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -
 /// The one of `all` whose name was typed.
 ///
 /// # Errors
-/// The names that would do, and the one that was most likely meant.
+///
+/// When there is none: the names that are valid, and the one that was most likely meant.
 pub fn choose<T: Copy>(
     typed: &str,
     all: &[T],
@@ -76,7 +77,7 @@ pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// Whether a name begins with what was typed; in longer words with one slip.
+/// Whether a name begins with what was typed; in longer texts with one typing error.
 fn begins(letters: &[char], typed: &[char]) -> bool {
     let slips = usize::from(typed.len() >= SLIP_CHARS_MIN);
     let Some(beginning) = letters.get(..typed.len()) else { return false };
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_left_alone() {
+    fn unrelated_names_are_not_near() {
         for typed in ["", "x", "xy", "colour", "🦀", &"stable-window".repeat(50)] {
             assert_eq!(nearest(typed, KEYS), None, "{typed}");
         }

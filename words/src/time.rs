@@ -1,8 +1,8 @@
 //! Lengths of time as people type them: `90s`, `1m30s`, `1.5s`, `250ms`; a bare number is seconds.
 //!
-//! This is the grammar of every flag, scenario and specification of ours. Values of Knative's own
-//! settings are read as Go reads them instead, where a bare number is refused, because a manifest
-//! must mean here what it means there.
+//! This is the grammar of every flag, scenario and specification of Tidegate. Values of Knative's
+//! own settings are parsed as Go does instead, where a bare number is refused, because a manifest
+//! must mean the same in both.
 
 use std::fmt;
 use std::time::Duration;
@@ -48,7 +48,8 @@ impl std::error::Error for NotATime {}
 /// Reads a length of time.
 ///
 /// # Errors
-/// [`NotATime`], whose text says what was expected.
+///
+/// [`NotATime`], whose text names what was expected.
 pub fn parse_duration(text: &str) -> Result<Duration, NotATime> {
     let seconds = parse_seconds(text)?;
     Duration::try_from_secs_f64(seconds).map_err(|_| NotATime::TooLong)
@@ -82,7 +83,8 @@ pub fn compact(time: Duration) -> String {
 /// least 0 and finite.
 ///
 /// # Errors
-/// [`NotATime`], whose text says what was expected.
+///
+/// [`NotATime`], whose text names what was expected.
 pub fn parse_seconds(text: &str) -> Result<f64, NotATime> {
     let text = text.trim();
     let (positive, is_negative) = match text.strip_prefix('-') {
