@@ -213,12 +213,12 @@ impl Chunked {
 
     /// Takes the trailer section, once it is complete.
     fn trailer_section(&mut self, input: &mut BytesMut) -> Result<bool, BadFraming> {
-        let Some(end) = self.section.end(input) else {
-            return match input.len() > TRAILERS_MAX {
-                true => Err(BadFraming("trailer section is too long")),
-                false => Ok(false),
-            };
-        };
+        let end = self.section.end(input);
+        // Whether it came in one piece or in many.
+        if end.unwrap_or(input.len()) > TRAILERS_MAX {
+            return Err(BadFraming("trailer section is too long"));
+        }
+        let Some(end) = end else { return Ok(false) };
         let block = input.split_to(end).freeze();
         self.trailers = parse_trailers(&block, self.writer)?;
         Ok(true)

@@ -279,13 +279,18 @@ pub(crate) fn lists(list: &[u8], token: &str) -> bool {
     tokens(list).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
 }
 
+/// The longest body that a length can announce. Many readers have a signed number for it, Go's and
+/// Java's among them, and would take a longer one for something else.
+const LENGTH_MAX: u64 = i64::MAX.unsigned_abs();
+
 /// Digits only: no sign, no blanks, nothing that another parser might read differently.
 pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
-    text.iter().try_fold(0u64, |value, byte| {
+    let length = text.iter().try_fold(0u64, |value, byte| {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
         value.checked_mul(10)?.checked_add(digit)
-    })
+    });
+    length.filter(|length| *length <= LENGTH_MAX)
 }

@@ -10,6 +10,7 @@ mod causes;
 mod drain;
 mod early;
 mod errors;
+mod exact_bounds;
 mod frames;
 mod half_closed;
 mod half_closed_heads;
