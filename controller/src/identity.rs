@@ -18,20 +18,47 @@ pub struct RevisionId {
 
 /// A name that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {given:?} cannot be used: expected 1 to {NAME_BYTES_MAX} printable characters")]
+#[error("{what} {given:?} cannot be used: expected 1 to {NAME_BYTES_MAX} {}", .characters.expected())]
 pub struct NameError {
     what: &'static str,
     given: String,
+    characters: Characters,
+}
+
+/// What a name may be made of. All of it is ASCII: nothing else looks the same to everybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Characters {
+    /// What Kubernetes and the people of local mode use. A slash would make `a/b/c` two revisions.
+    Plain,
+    /// Anything that can be seen: instances are also named for hosts and ports.
+    Visible,
+}
+
+impl Characters {
+    fn include(self, byte: u8) -> bool {
+        match self {
+            Self::Plain => byte.is_ascii_alphanumeric() || b"-_.".contains(&byte),
+            Self::Visible => byte.is_ascii_graphic(),
+        }
+    }
+
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Plain => "letters, digits, `-`, `_` and `.`",
+            Self::Visible => "printable ASCII characters without blanks",
+        }
+    }
 }
 
 impl RevisionId {
     /// The revision `name` of `namespace`.
     ///
     /// # Errors
-    /// When one of them is empty, too long, or has characters that could not be printed.
+    /// When one of them is empty, too long, or has other characters than letters, digits, `-`, `_`
+    /// and `.`.
     pub fn new(namespace: &str, name: &str) -> Result<Self, NameError> {
-        check("namespace", namespace)?;
-        check("revision name", name)?;
+        check("namespace", namespace, Characters::Plain)?;
+        check("revision name", name, Characters::Plain)?;
         Ok(Self { namespace: namespace.into(), name: name.into() })
     }
 
@@ -76,9 +103,9 @@ impl InstanceName {
     /// An instance called `name`.
     ///
     /// # Errors
-    /// When it is empty, too long, or has characters that could not be printed.
+    /// When it is empty, too long, or has other characters than visible ones of ASCII.
     pub fn new(name: &str) -> Result<Self, NameError> {
-        check("instance name", name)?;
+        check("instance name", name, Characters::Visible)?;
         Ok(Self(name.into()))
     }
 
@@ -130,13 +157,13 @@ impl fmt::Debug for Token {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReporterId(pub u64);
 
-fn check(what: &'static str, given: &str) -> Result<(), NameError> {
-    let printable = given.chars().all(|c| !c.is_control() && !c.is_whitespace());
-    if !given.is_empty() && given.len() <= NAME_BYTES_MAX && printable {
+fn check(what: &'static str, given: &str, characters: Characters) -> Result<(), NameError> {
+    let fits = (1..=NAME_BYTES_MAX).contains(&given.len());
+    if fits && given.bytes().all(|byte| characters.include(byte)) {
         return Ok(());
     }
     // A name that is refused for its length must not fill the log with it.
-    Err(NameError { what, given: given.chars().take(64).collect() })
+    Err(NameError { what, given: given.chars().take(64).collect(), characters })
 }
 
 #[cfg(test)]
@@ -145,10 +172,16 @@ mod tests {
 
     #[test]
     fn names_are_printable_and_bounded() {
-        assert!(RevisionId::new("default", "web").is_ok());
+        assert!(RevisionId::new("default", "web-0.1_a").is_ok());
         let long = "x".repeat(NAME_BYTES_MAX + 1);
-        for (namespace, name) in [("", "web"), ("default", ""), ("a b", "web"), ("a", &long)] {
-            assert!(RevisionId::new(namespace, name).is_err(), "{namespace}/{name}");
+        let bad = ["", "a b", "a/b", "w\u{435}b", "a\u{202e}b", "a\u{200b}", "a\u{301}", &long];
+        for bad in bad {
+            assert!(RevisionId::new("default", bad).is_err(), "{bad:?}");
+            assert!(RevisionId::new(bad, "web").is_err(), "{bad:?}");
+        }
+        assert!(InstanceName::new("host.example:8012").is_ok());
+        for bad in ["", "a b", "w\u{435}b-1", "a\u{202e}b", &long] {
+            assert!(InstanceName::new(bad).is_err(), "{bad:?}");
         }
         let error = InstanceName::new("\u{1b}[2J").expect_err("an escape sequence is no name");
         assert!(!error.to_string().contains('\u{1b}'), "{error}");

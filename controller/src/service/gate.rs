@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::CONTENT_TYPE;
+use http::{Method, Request, Response, StatusCode};
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::server::NamedService;
@@ -37,6 +38,13 @@ impl<S> Gate<S> {
     }
 }
 
+/// Whether this is a call by gRPC's own rules. What a web page can make a browser send is none.
+fn is_grpc(request: &Request<Body>) -> bool {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    let is_grpc = content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    request.method() == Method::POST && is_grpc
+}
+
 impl<S: NamedService> NamedService for Gate<S> {
     const NAME: &'static str = S::NAME;
 }
@@ -57,6 +65,11 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Answering {
+        if !is_grpc(&request) {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Box::pin(std::future::ready(Ok(response)));
+        }
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(|info| info.remote_addr());
         match self.gatekeeper.admit(request.headers(), peer) {
             Ok(()) => {
