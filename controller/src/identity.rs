@@ -18,7 +18,10 @@ pub struct RevisionId {
 
 /// A name that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {given:?} cannot be used: expected 1 to {NAME_BYTES_MAX} {}", .characters.expected())]
+#[error(
+    "{what} {given:?} cannot be used: expected 1 to {NAME_BYTES_MAX} {}",
+    .characters.expected()
+)]
 pub struct NameError {
     what: &'static str,
     given: String,
