@@ -6,8 +6,8 @@
 
 use tidegate_relay::TimeLimits;
 
-use crate::frames::{END_HEADERS, Verdict, frame, headers_frame, open, verdict};
-use crate::stage::{App, HELLO, Proxy};
+use crate::frames::{END_HEADERS, StreamOutcome, frame, headers_frame, open, outcome};
+use crate::harness::{App, HELLO, Proxy};
 use crate::ways_in::http1_app;
 
 const TRAILERS_MAX: usize = 64 * 1024;
@@ -26,7 +26,7 @@ async fn a_trailer_section_has_one_bound_however_it_comes() {
     for (bytes, taken) in [(TRAILERS_MAX, true), (TRAILERS_MAX + 1, false), (70_000, false)] {
         let (app, seen) = http1_app().await;
         let proxy = Proxy::limited(&app, TimeLimits::default()).await;
-        let answer = proxy.talk(upload(bytes)).await;
+        let answer = proxy.request(upload(bytes)).await;
         let status = if taken { "HTTP/1.1 200 " } else { "HTTP/1.1 400 " };
         assert!(answer.starts_with(status), "{bytes}: {answer}");
         assert_eq!(seen.lock().join("").contains("X: aaa"), taken, "{bytes}");
@@ -35,17 +35,17 @@ async fn a_trailer_section_has_one_bound_however_it_comes() {
 
 #[tokio::test]
 async fn a_length_has_a_bound_that_every_reader_shares() {
-    let (app, seen) = App::answering(HELLO).await;
+    let (app, seen) = App::responding(HELLO).await;
     let proxy = Proxy::before(&app).await;
     for length in ["9223372036854775808", "18446744073709551615"] {
         let head = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n");
-        let answer = proxy.talk(head).await;
+        let answer = proxy.request(head).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
         let mut client = open(&proxy).await;
         let fields = [(":path", "/"), (":authority", "h"), ("content-length", length)];
         client.send(headers_frame("POST", &fields, END_HEADERS)).await;
         client.send(frame(0, 0, b"ab")).await;
-        assert_ne!(verdict(&mut client).await, Verdict::Answered);
+        assert_ne!(outcome(&mut client).await, StreamOutcome::Response);
     }
     assert!(seen.lock().is_empty(), "{:?}", seen.lock());
 }
