@@ -31,10 +31,10 @@ pub struct Access {
 /// Which addresses an instance of others may claim to take traffic at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Addresses {
-    /// The one that its stream comes from, with any port. A reporter cannot direct requests to a
-    /// host that is not its own.
+    /// The one that its stream is connected from, with any port. A reporter cannot direct requests
+    /// to another host.
     Own,
-    /// Any. Needed where a mesh, a proxy or NAT stands between reporters and us.
+    /// Any. Needed where a mesh, a proxy or NAT is between reporters and the controller.
     Any,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct ForeignAddress {
 }
 
 impl Addresses {
-    /// Whether an instance whose stream comes from `peer` may be at `claimed` (`host:port`).
+    /// Whether an instance whose stream is connected from `peer` may be at `claimed` (`host:port`).
     pub(crate) fn check(
         self,
         claimed: &str,

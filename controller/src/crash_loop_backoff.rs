@@ -6,7 +6,7 @@ use tidegate_autoscaler::Timestamp;
 /// a race for its port.
 pub(crate) const ATTEMPTS_MAX: u32 = 3;
 
-/// An instance that was ready for this long is replaced at once, and the count starts anew.
+/// An instance that was ready for this long is replaced at once, and the count restarts.
 pub(crate) const STEADY_MS: u64 = 10_000;
 
 const FIRST_WAIT_MS: u64 = 100;

@@ -73,7 +73,8 @@ impl PolicyChoice {
         match self {
             &Self::Knative(settings) => {
                 let built = match history {
-                    // Knative starts in panic when it finds instances, because it knows nothing.
+                    // Knative starts in panic mode when it finds instances, because it has no
+                    // history.
                     [] => RevisionAutoscaler::new(settings, now, ready),
                     known => RevisionAutoscaler::rebuild(settings, known, now),
                 };
@@ -99,7 +100,7 @@ impl PolicyChoice {
         }
     }
 
-    /// Seconds of the past that the policy looks at.
+    /// Seconds of the past that the policy uses.
     pub(crate) fn history_seconds(&self) -> u32 {
         match self {
             Self::Knative(settings) => {
@@ -114,7 +115,7 @@ impl PolicyChoice {
     }
 }
 
-/// How long an instance may take to become ready unless the declaration says otherwise.
+/// How long an instance may take to become ready, unless the declaration sets another time.
 pub const START_DEADLINE_MS: u64 = 60_000;
 
 /// The settings that declarations are made from: Knative's keys and annotations.
@@ -133,6 +134,7 @@ impl Template {
     /// time (0 is unlimited).
     ///
     /// # Errors
+    ///
     /// Everything that is wrong with the annotations, at once.
     pub fn declare(
         &self,
@@ -152,7 +154,7 @@ impl Template {
         let settings = RevisionSettings { spec: resolved.spec, metric, improvements };
         let policy = match &resolved.hpa {
             Some(object) => {
-                // The HPA knows no zero, and is switched off at it.
+                // The HPA has no scale of zero: it is disabled there.
                 lifecycle.zero_scale = ZeroScale::Forbidden;
                 lifecycle.bounds.min = lifecycle.bounds.min.max(1);
                 PolicyChoice::Hpa(hpa_settings(object, overrides.target)?)
@@ -170,8 +172,8 @@ impl Template {
     }
 }
 
-/// What an HPA object says, where it can be followed: instances report concurrency and requests
-/// per second, reporters send no figures of CPU or memory.
+/// The settings of an HPA object, where they can be followed: instances report concurrency and
+/// requests per second, but not CPU or memory.
 fn hpa_settings(object: &HpaObject, target: Option<f64>) -> Result<HpaSettings, Violations> {
     let metric = object.metric.as_ref().map_or("cpu", |metric| metric.name.as_str());
     if matches!(metric, "concurrency" | "rps") {
@@ -192,7 +194,7 @@ pub struct Launch {
     pub command: Vec<OsString>,
     /// Added to the environment, on top of `PORT`.
     pub environment: Vec<(OsString, OsString)>,
-    /// Where to run; our own directory when `None`.
+    /// The working directory; the controller's own when `None`.
     pub directory: Option<PathBuf>,
     /// When an instance takes requests.
     pub readiness: Readiness,
@@ -204,9 +206,9 @@ pub struct Launch {
     pub quiet_period: Duration,
     /// How long a draining instance may take to finish what it has.
     pub grace_period: Duration,
-    /// How long the app may take to end once it is told to.
+    /// How long the app may take to end after its SIGTERM.
     pub stop_deadline: Duration,
-    /// An instance that is not ready after this long is looked into, and it is told why.
+    /// An instance that is not ready after this long is diagnosed, and the cause is reported.
     pub patience: Duration,
     /// Further settings for the sidecar, by the names of its environment variables.
     pub sidecar_environment: Vec<(OsString, OsString)>,
@@ -217,7 +219,7 @@ pub struct Launch {
 pub enum Readiness {
     /// Once its port accepts a connection.
     Tcp,
-    /// Once the app answers this path (with a leading `/`) with 200 to 399.
+    /// Once the app responds to this path (with a leading `/`) with 200 to 399.
     Http(String),
 }
 
@@ -238,8 +240,8 @@ impl Launch {
             readiness: Readiness::Tcp,
             container_concurrency: 0,
             request_timeout: None,
-            // The activator is told before the instance is, so only requests that were under way
-            // at that moment can still come.
+            // The activator's list changes before the instance is stopped, so only requests that
+            // were already sent can still arrive.
             quiet_period: Duration::from_millis(500),
             grace_period: Duration::from_secs(30),
             stop_deadline: Duration::from_secs(10),

@@ -11,7 +11,7 @@ use tidegate_autoscaler::sample::Sample;
 use crate::identity::{InstanceName, ReporterId};
 use crate::report::Report;
 
-/// What a revision was doing in the second that was closed. `None` where no report came.
+/// The load of a revision in the second that was closed. `None` where there was no report.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Totals {
     /// All instances together.
@@ -129,7 +129,7 @@ impl Demand {
         self.instances.get(name).map_or(0, |meter| meter.last_sequence)
     }
 
-    /// An instance is gone for good, or another one has taken its name.
+    /// An instance has ended, or another one has taken its name.
     pub fn forget_instance(&mut self, name: &InstanceName) {
         if let Some(meter) = self.instances.remove(name) {
             self.at_instances.replace(meter.load(), Load::default());
@@ -183,12 +183,16 @@ impl Demand {
     /// Closes the second: the totals since the last call. `live` is how many instances should have
     /// reported.
     pub fn close(&mut self, live: usize) -> Totals {
-        let spoke: Vec<[f64; 4]> = self.instances.values_mut().filter_map(Meter::take).collect();
-        let scale =
-            if spoke.is_empty() { 1.0 } else { live.max(spoke.len()) as f64 / spoke.len() as f64 };
-        let instances = total(&spoke).map(|sums| sums.map(|sum| sum * scale));
-        let spoke: Vec<[f64; 4]> = self.activators.values_mut().filter_map(Meter::take).collect();
-        let activators = total(&spoke);
+        let reported: Vec<[f64; 4]> = self.instances.values_mut().filter_map(Meter::take).collect();
+        let scale = if reported.is_empty() {
+            1.0
+        } else {
+            live.max(reported.len()) as f64 / reported.len() as f64
+        };
+        let instances = total(&reported).map(|sums| sums.map(|sum| sum * scale));
+        let reported: Vec<[f64; 4]> =
+            self.activators.values_mut().filter_map(Meter::take).collect();
+        let activators = total(&reported);
         Totals { instances: instances.and_then(sample), activators: activators.and_then(sample) }
     }
 }
@@ -204,7 +208,7 @@ fn total(parts: &[[f64; 4]]) -> Option<[f64; 4]> {
     (!parts.is_empty()).then(|| parts.iter().fold([0.0; 4], add))
 }
 
-/// Sums of valid samples can only be refused for being astronomical, and then say nothing.
+/// A sum of valid samples is refused only when it is out of range, and then it is dropped.
 fn sample([concurrency, proxied, rate, proxied_rate]: [f64; 4]) -> Option<Sample> {
     Sample::new(concurrency, proxied, rate, proxied_rate).ok()
 }

@@ -1,7 +1,7 @@
-//! What can happen to the controller, and what it wants done about it.
+//! The events of the controller, and the effects that it responds with.
 //!
 //! The owner task turns everything into an [`Event`]; [`State::apply`](crate::state::State::apply)
-//! answers with [`Effect`]s, which are carried out without making any choice.
+//! returns [`Effect`]s, which are carried out without making any choice.
 
 use std::sync::Arc;
 
@@ -41,8 +41,8 @@ pub enum Event {
         /// The stream.
         reporter: ReporterId,
     },
-    /// It is known where an instance that we start is going to take traffic. Its sidecar is taken
-    /// for no other address from then on.
+    /// An instance that the controller starts has its address. Its sidecar is accepted at no other
+    /// address from then on.
     InstanceLaunched {
         /// The instance.
         instance: InstanceName,
@@ -54,30 +54,30 @@ pub enum Event {
         /// The instance.
         instance: InstanceName,
     },
-    /// Nothing is left of an instance that we started.
+    /// Every process of an instance that the controller started has ended.
     InstanceEnded {
         /// The instance.
         instance: InstanceName,
-        /// How it came to that.
+        /// Why it ended.
         ending: Termination,
     },
-    /// An instance that we started was looked into because it is not ready.
+    /// An instance that the controller started was diagnosed, because it is not ready.
     InstanceNotReady {
         /// The instance.
         instance: InstanceName,
-        /// What was tried, what came back, and where it listens instead.
+        /// What was tried, the result, and where it listens instead.
         why: String,
     },
-    /// An instance that was told to end has not, and will be killed.
+    /// An instance has not ended after its SIGTERM, and will be killed.
     InstanceLingers {
         /// The instance.
         instance: InstanceName,
         /// How long until then, in milliseconds.
         left_ms: u64,
     },
-    /// The time of `next_due` has come; see [`State::next_due`](crate::state::State::next_due).
+    /// The time of `next_due` was reached; see [`State::next_due`](crate::state::State::next_due).
     Due,
-    /// Stop every instance we started, and start no more.
+    /// Stop every instance that the controller started, and start no more.
     Stop(StopMode),
 }
 
@@ -122,7 +122,7 @@ pub enum Effect {
     },
     /// Send a message to a reporter.
     Send {
-        /// The stream it goes out on.
+        /// The stream that it is sent on.
         reporter: ReporterId,
         /// The message.
         message: ServerMessage,
@@ -132,17 +132,17 @@ pub enum Effect {
         /// The stream.
         reporter: ReporterId,
         /// Why.
-        refusal: Refusal,
+        refusal: StreamRefusal,
     },
-    /// A decision was made; watchers are told.
+    /// A decision was made, for watchers.
     Decided(Arc<DecisionRecord>),
-    /// Something happened that a person may want to know.
+    /// A notice for a person.
     Announce(Notice),
 }
 
-/// Why a stream was ended.
+/// Why the controller ended a reporter's stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum StreamRefusal {
     /// It names a revision or an instance that is not known.
     #[error("{0}")]
     Unknown(String),
@@ -210,7 +210,7 @@ pub struct Endpoint {
     pub limit: u32,
 }
 
-/// Something a person may want to know, with times in milliseconds.
+/// A notice for a person, with times in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// An instance is being started.
@@ -231,7 +231,7 @@ pub enum Notice {
         instance: InstanceName,
         /// How long ago it was started.
         after_ms: u64,
-        /// What was tried, what came back, and where it listens instead.
+        /// What was tried, the result, and where it listens instead.
         why: String,
     },
     /// An instance has not ended on SIGTERM, and will be killed.
@@ -241,12 +241,12 @@ pub enum Notice {
         /// How long until then.
         left_ms: u64,
     },
-    /// An instance is on its way out because it is not needed.
+    /// An instance is being stopped because it is not needed.
     Draining {
         /// The instance.
         instance: InstanceName,
     },
-    /// An instance is gone, as it should be.
+    /// An instance has ended after its stop order.
     Stopped {
         /// The instance.
         instance: InstanceName,
@@ -269,6 +269,6 @@ pub enum Notice {
         /// How many were tried.
         attempts: u32,
     },
-    /// Every instance we started is gone after [`Event::Stop`].
+    /// Every instance that the controller started has ended after [`Event::Stop`].
     AllStopped,
 }

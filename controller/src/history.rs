@@ -27,7 +27,7 @@ pub struct History {
 #[derive(Debug, Clone, Copy, Default)]
 struct Total {
     figures: [f64; 4],
-    /// Reporters that covered it, each by its share of the second: tells silence from
+    /// Reporters that covered it, each by its share of the second: distinguishes silence from
     /// idleness.
     reporters: f64,
 }

@@ -57,6 +57,7 @@ impl RevisionId {
     /// The revision `name` of `namespace`.
     ///
     /// # Errors
+    ///
     /// When one of them is empty, too long, or has other characters than letters, digits, `-`, `_`
     /// and `.`.
     pub fn new(namespace: &str, name: &str) -> Result<Self, NameError> {
@@ -106,6 +107,7 @@ impl InstanceName {
     /// An instance called `name`.
     ///
     /// # Errors
+    ///
     /// When it is empty, too long, or has other characters than visible ones of ASCII.
     pub fn new(name: &str) -> Result<Self, NameError> {
         check("instance name", name, Characters::Visible)?;
@@ -131,7 +133,7 @@ impl fmt::Display for InstanceName {
     }
 }
 
-/// What tells one reporter from any other of its name: random, and the same for its whole life.
+/// Distinguishes a reporter from any other of its name: random, and constant for its whole life.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Arc<[u8]>);
 

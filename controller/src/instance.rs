@@ -29,9 +29,9 @@ impl Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
     /// This controller does.
-    Us,
+    Controller,
     /// Another system does; the instance exists for as long as it reports.
-    Others,
+    External,
 }
 
 /// One instance.
@@ -47,25 +47,25 @@ pub(crate) struct Instance {
     pub(crate) stream: Option<ReporterId>,
     /// Since when there is none, for an instance of others.
     pub(crate) silent_since: Option<Timestamp>,
-    /// Start time in the hello of its sidecar: tells two of one name apart.
+    /// Start time in the hello of its sidecar: distinguishes two of one name.
     pub(crate) sidecar_start_ms: i64,
     /// What its sidecar proves itself with, should it open a second stream.
     pub(crate) token: Option<Token>,
     /// Where it takes traffic; empty until its sidecar connects.
     pub(crate) address: Arc<str>,
-    /// Where we started it to take traffic: its sidecar can be nowhere else.
+    /// The address that it was started with: its sidecar cannot be at another one.
     pub(crate) launched_at: Option<Arc<str>>,
     /// Requests that may wait in it, as its sidecar announced; 0 when it did not.
     pub(crate) max_waiting: u32,
     /// Requests at a time; 0 is unlimited.
     pub(crate) limit: u32,
-    /// Why it is being taken down without having been told to stop.
+    /// Why it is being removed without a stop order.
     pub(crate) failure: Option<Failure>,
     /// Why it is not ready, as the listening check found; empty until it ran.
     pub(crate) why_not_ready: String,
 }
 
-/// Why an instance is taken down without having been told to stop.
+/// Why an instance is removed without a stop order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// One of its processes ended.
@@ -114,7 +114,7 @@ pub(crate) fn settle(instance: &mut Instance, report: &Report, now: Timestamp) -
         return false;
     }
     instance.phase = match (before, report.ready, report.draining) {
-        // Draining is final: the sidecar takes no new requests once it was told to stop.
+        // Draining is final: a sidecar takes no new requests after its stop order.
         (Phase::Draining, _, _) | (_, _, true) => Phase::Draining,
         (_, true, false) => Phase::Ready,
         (Phase::Starting, false, false) => Phase::Starting,

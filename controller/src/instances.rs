@@ -17,23 +17,23 @@ use crate::instance::{Failure, Instance, Owner, Phase};
 pub(crate) struct Instances {
     instances: BTreeMap<InstanceName, Instance>,
     figures: Figures,
-    /// Ours that have yet to become ready, the longest started first.
+    /// Instances of the controller that are not ready yet, the oldest first.
     starting: BTreeSet<(Timestamp, InstanceName)>,
     /// Those of others without a stream, the longest silent first.
     silent: BTreeSet<(Timestamp, InstanceName)>,
-    /// Whether other requests may be sent elsewhere than when [`Self::endpoints`] was asked last.
+    /// Whether [`Self::endpoints`] may have changed since its last call.
     endpoints_changed: bool,
-    /// Instances looked at because all were, for tests that count what a report costs.
+    /// Instances read in scans of all of them, for tests that count the cost of a report.
     #[cfg(test)]
-    looked_at: std::cell::Cell<usize>,
+    full_scans: std::cell::Cell<usize>,
 }
 
 /// Sums over all instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Figures {
     phases: [u32; Phase::COUNT],
-    /// Ours that count against the number wanted.
-    ours_kept: u32,
+    /// Instances of the controller that count against the number wanted.
+    started_kept: u32,
     /// Those that take requests and have a limit, and the sum of their limits.
     limited: u32,
     limits: u64,
@@ -50,8 +50,8 @@ struct Standing {
 
 impl Standing {
     fn of(instance: &Instance) -> Self {
-        let ours = instance.owner == Owner::Us;
-        let waits = ours && instance.phase == Phase::Starting && instance.failure.is_none();
+        let started_here = instance.owner == Owner::Controller;
+        let waits = started_here && instance.phase == Phase::Starting && instance.failure.is_none();
         let takes = instance.takes_requests();
         let limited = takes && instance.limit > 0;
         let mut phases = [0; Phase::COUNT];
@@ -59,12 +59,12 @@ impl Standing {
         Self {
             figures: Figures {
                 phases,
-                ours_kept: u32::from(ours && instance.is_kept()),
+                started_kept: u32::from(started_here && instance.is_kept()),
                 limited: u32::from(limited),
                 limits: if limited { instance.limit.into() } else { 0 },
             },
             starting: waits.then_some(instance.started),
-            silent: instance.silent_since.filter(|_| !ours),
+            silent: instance.silent_since.filter(|_| !started_here),
             endpoint: takes.then(|| (instance.address.clone(), instance.limit)),
         }
     }
@@ -75,7 +75,7 @@ impl Figures {
         for (sum, part) in self.phases.iter_mut().zip(other.phases) {
             *sum += part;
         }
-        self.ours_kept += other.ours_kept;
+        self.started_kept += other.started_kept;
         self.limited += other.limited;
         self.limits += other.limits;
     }
@@ -84,7 +84,7 @@ impl Figures {
         for (sum, part) in self.phases.iter_mut().zip(other.phases) {
             *sum -= part;
         }
-        self.ours_kept -= other.ours_kept;
+        self.started_kept -= other.started_kept;
         self.limited -= other.limited;
         self.limits -= other.limits;
     }
@@ -94,9 +94,9 @@ impl Figures {
         self.phases[phase as usize]
     }
 
-    /// How many of ours count against the number wanted.
-    pub(crate) fn ours_kept(&self) -> u32 {
-        self.ours_kept
+    /// How many instances of the controller count against the number wanted.
+    pub(crate) fn started_kept(&self) -> u32 {
+        self.started_kept
     }
 
     /// The mean limit of those that take requests and have one.
@@ -126,7 +126,7 @@ impl Instances {
     /// All of them in the order of their names: O(instances).
     pub(crate) fn all(&self) -> impl Iterator<Item = &Instance> {
         #[cfg(test)]
-        self.looked_at.update(|count| count + self.len());
+        self.full_scans.update(|count| count + self.len());
         self.instances.values()
     }
 
@@ -183,7 +183,7 @@ impl Instances {
         }
     }
 
-    /// When the one of ours was started that has waited longest to become ready.
+    /// When the controller's oldest instance was started that is not ready yet.
     pub(crate) fn longest_starting(&self) -> Option<Timestamp> {
         self.starting.first().map(|(since, _)| *since)
     }
@@ -193,7 +193,8 @@ impl Instances {
         self.silent.first().map(|(since, _)| *since)
     }
 
-    /// Records as failed one of ours that was started at or before `since` and never became ready.
+    /// Records an instance of the controller as failed that was started at or before `since` and
+    /// never became ready.
     pub(crate) fn fail_starting(
         &mut self,
         since: Timestamp,
@@ -211,7 +212,7 @@ impl Instances {
         Some(name)
     }
 
-    /// Whether requests may be sent elsewhere than when [`Self::endpoints`] was asked last.
+    /// Whether [`Self::endpoints`] may have changed since its last call.
     pub(crate) fn endpoints_changed(&self) -> bool {
         self.endpoints_changed
     }
@@ -229,10 +230,10 @@ impl Instances {
             .collect()
     }
 
-    /// How many instances were looked at because all were.
+    /// How many instances were read in scans of all of them.
     #[cfg(test)]
-    pub(crate) fn looked_at(&self) -> usize {
-        self.looked_at.get()
+    pub(crate) fn full_scans(&self) -> usize {
+        self.full_scans.get()
     }
 
     /// Asserts that the running sums equal a fresh count.

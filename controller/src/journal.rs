@@ -17,7 +17,7 @@ pub const DECISIONS_MAX: usize = 512;
 /// minutes; of ten thousand, ten seconds.
 pub const DECISIONS_IN_ALL_MAX: usize = 51_200;
 
-/// A decision, and what came of it.
+/// A decision, and its result.
 #[derive(Debug, Clone)]
 pub struct DecisionRecord {
     /// The revision.
@@ -28,13 +28,13 @@ pub struct DecisionRecord {
     pub explanation: Explanation,
     /// What the scale bounds and scale to zero made of it.
     pub step: Step,
-    /// Instances asked for before.
+    /// Instances wanted before.
     pub before: i32,
-    /// Why instances that are asked for are not started, if they are not.
+    /// Why wanted instances are not started, if they are not.
     pub hindrance: Option<Hindrance>,
 }
 
-/// Why instances that are asked for are not started.
+/// Why wanted instances are not started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hindrance {
     /// None ever became ready, so it is not tried again.
@@ -75,7 +75,7 @@ impl fmt::Display for Hindrance {
 }
 
 impl DecisionRecord {
-    /// Instances asked for from now on.
+    /// Instances wanted from now on.
     #[must_use]
     pub fn replicas(&self) -> i32 {
         self.step.replicas

@@ -1,19 +1,19 @@
 //! The autoscaler as a service: ingest reports, decide, actuate, explain.
 //!
-//! Reporters stream to it how busy they are; it keeps each revision's windows, decides, and has
-//! instances started and stopped. One task owns all state: it waits for an [`Event`], applies it
-//! to the [`State`] without waiting for anything, and hands out the [`Effect`]s. It keeps nothing
-//! on disk: a restarted controller is told the past by its reporters.
+//! Reporters stream their load to it; it keeps each revision's windows, decides, and has instances
+//! started and stopped. One task owns all state: it waits for an [`Event`], applies it to the
+//! [`State`] without waiting for anything, and carries out the [`Effect`]s. It keeps nothing on
+//! disk: a restarted controller gets the history from its reporters.
 //!
 //! It must never read silence as idleness, let a wire type past its edge, decide outside `State`,
-//! kill a process that it did not start, or be needed by a request that is under way.
+//! kill a process that it did not start, or be required by a request in flight.
 //!
-//! Modules in reading order: [`identity`] and [`report`] are what comes in, validated; [`demand`]
-//! and [`history`] make totals of it; [`declaration`] is what a revision is; [`event`] is what can
-//! happen; [`state`] and `revision` are what follows from it, with [`instance`], `instances`,
-//! `crash_loop_backoff`, [`journal`] and [`status`]; [`task`] runs them, `response_stream` is what
-//! goes out on a stream; [`access`] is access control, `service` is the gRPC edge, [`metrics`] is
-//! all of it in numbers; [`process`] starts and stops instances on this machine.
+//! Modules in reading order: [`identity`] and [`report`] are validated input; [`demand`] and
+//! [`history`] add it up; [`declaration`] describes a revision; [`event`] lists events and effects;
+//! [`state`] and `revision` apply them, with [`instance`], `instances`, `crash_loop_backoff`,
+//! [`journal`] and [`status`]; [`task`] runs them, `response_stream` is the output of a stream;
+//! [`access`] is access control, `service` is the gRPC edge, [`metrics`] counts all of it;
+//! [`process`] starts and stops instances on this machine.
 
 pub mod access;
 mod crash_loop_backoff;
@@ -39,7 +39,7 @@ pub use access::{Access, Addresses};
 pub use declaration::{
     Custom, CustomPolicy, Declaration, Launch, PolicyChoice, Readiness, Template,
 };
-pub use event::{Effect, Event, Notice, Refusal, StopMode};
+pub use event::{Effect, Event, Notice, StopMode, StreamRefusal};
 pub use identity::{InstanceName, RevisionId};
 pub use metrics::Metrics;
 pub use service::serve;

@@ -3,7 +3,7 @@
 
 use tidegate_telemetry::{Counter, Gauge, Metric, NoopRecorder, Recorder};
 
-use crate::event::Refusal;
+use crate::event::StreamRefusal;
 use crate::state::Totals;
 
 const REVISIONS: Metric =
@@ -127,13 +127,13 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn refused(&self, refusal: &Refusal) {
+    pub(crate) fn refused(&self, refusal: &StreamRefusal) {
         let reason = match refusal {
-            Refusal::Unknown(_) => 0,
-            Refusal::NameInUse(_) => 1,
-            Refusal::NotWhereItWasStarted { .. } => 2,
-            Refusal::Full { .. } => 3,
-            Refusal::Replaced => 4,
+            StreamRefusal::Unknown(_) => 0,
+            StreamRefusal::NameInUse(_) => 1,
+            StreamRefusal::NotWhereItWasStarted { .. } => 2,
+            StreamRefusal::Full { .. } => 3,
+            StreamRefusal::Replaced => 4,
         };
         self.streams_refused[reason].increment(1);
     }

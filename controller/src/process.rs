@@ -1,14 +1,14 @@
 //! Instances as processes on this machine: an app, and a queue-proxy in front of it.
 //!
 //! Each instance is one task, which starts both processes, each in a process group of its own,
-//! watches them, and takes both down when it is told to or when either ends. Everything that is
-//! started carries a tag in its environment, so that whatever an app leaves behind is found and
-//! ended too, and nothing else ever is.
+//! watches them, and ends both on a stop order or when either ends. Every process that is started
+//! carries a tag in its environment, so that everything an app leaves behind is found and ended
+//! too, and nothing else.
 //!
 //! In reading order: [`ports`] finds free ports, `instance` is the life of one instance, `output`
-//! is what it writes and [`log`] where that is kept, `listening` finds out why it is not ready,
-//! [`process_tag`] finds processes by their tag, [`parent_death`] and [`reaper`] end them when we
-//! die.
+//! is what it writes and [`log`] where that is kept, `listening` diagnoses why it is not ready,
+//! [`process_tag`] finds processes by their tag, [`parent_death`] and [`reaper`] end them when the
+//! controller dies.
 
 mod instance;
 mod listening;
@@ -59,12 +59,12 @@ pub struct ProcessConfig {
 
 /// Starts and stops instances as processes. Must be used within a tokio runtime.
 pub struct ProcessActuator {
-    shared: Arc<Shared>,
+    shared: Arc<ActuatorState>,
     orders: HashMap<InstanceName, watch::Sender<Order>>,
 }
 
 /// What the tasks of all instances share.
-struct Shared {
+struct ActuatorState {
     config: ProcessConfig,
     ports: Ports,
     starter: parent_death::Starter,
@@ -96,7 +96,7 @@ impl ProcessActuator {
     #[must_use]
     pub fn new(config: ProcessConfig, handle: Handle) -> Self {
         let (ports, starter) = (Ports::new(), parent_death::Starter::new());
-        let shared = Arc::new(Shared { config, ports, starter, handle });
+        let shared = Arc::new(ActuatorState { config, ports, starter, handle });
         Self { shared, orders: HashMap::new() }
     }
 }

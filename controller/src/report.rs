@@ -7,10 +7,10 @@ use tidegate_proto::stats::v1 as wire;
 
 use crate::identity::{InstanceName, NameError, RevisionId, Token};
 
-/// How far a reporter's clock may run ahead of ours before its times are taken as ours.
+/// How far a reporter's clock may be ahead of the controller's before the controller's is used.
 pub const CLOCK_SKEW_MAX_MS: i64 = 2_000;
 
-/// Longest period of one report. An average over more says nothing about any one second.
+/// Longest period of one report. A longer average does not describe single seconds.
 pub const PERIOD_MAX_MS: u32 = 60_000;
 
 /// Longest `host:port`: a host name of 253 characters and a port of five.
@@ -20,14 +20,14 @@ const ADDRESS_BYTES_MAX: usize = 260;
 /// each, and as many ports as 16 bits count.
 pub const INSTANCE_LOAD_MAX: u32 = 65_535;
 
-/// Requests that one activator may claim to hold for one revision: a hundred times the line that it
-/// keeps by default.
+/// Requests that one activator may claim to hold for one revision: a hundred times its default
+/// queue.
 pub const ACTIVATOR_LOAD_MAX: u32 = 1_000_000;
 
 /// Requests a second that one reporter may claim; ten times what one relay thread carries.
 pub const RATE_MAX: f64 = 1_000_000.0;
 
-/// Requests that wait in a sidecar that did not say how many may, for each that it lets execute, as
+/// Queued requests of a sidecar that did not announce its depth, for each that it lets execute, as
 /// in Knative.
 const QUEUE_DEPTH_FACTOR: u32 = 10;
 
@@ -40,7 +40,7 @@ pub struct LoadCeiling {
 
 impl LoadCeiling {
     /// What an instance of a revision may claim whose instances take `limit` requests at a time (0
-    /// is unlimited), and let `announced` wait (0 when it did not say).
+    /// is unlimited), and queue `announced` (0 when it announced none).
     #[must_use]
     pub fn of_instance(limit: u32, announced: u32) -> Self {
         if limit == 0 {
@@ -54,8 +54,8 @@ impl LoadCeiling {
         Self { waiting, in_flight: limit.saturating_add(waiting).min(INSTANCE_LOAD_MAX) }
     }
 
-    /// What an activator may claim for one revision whose line may be `announced` long (0 when it
-    /// did not say).
+    /// What an activator may claim for one revision whose queue may be `announced` long (0 when it
+    /// announced none).
     #[must_use]
     pub fn of_activator(announced: u32) -> Self {
         let waiting = if announced == 0 { ACTIVATOR_LOAD_MAX } else { announced };
@@ -93,13 +93,13 @@ pub enum Hello {
     QueueProxy {
         /// The revision it belongs to.
         revision: RevisionId,
-        /// The instance it stands in front of.
+        /// The instance that it is the sidecar of.
         instance: InstanceName,
         /// Where it takes traffic, `host:port`.
         address: String,
         /// Requests the instance takes at a time; 0 is unlimited.
         container_concurrency: u32,
-        /// Requests that may wait in it; 0 when it does not say.
+        /// Requests that may wait in it; 0 when it announces none.
         max_waiting: u32,
         /// When it started, so that a namesake is not taken for it. Unix milliseconds.
         start_unix_ms: i64,
@@ -110,7 +110,7 @@ pub enum Hello {
     Activator {
         /// Its name.
         name: InstanceName,
-        /// Requests that may wait in it for one revision; 0 when it does not say.
+        /// Requests that may wait in it for one revision; 0 when it announces none.
         max_waiting: u32,
         /// What it proves itself with, should it open a second stream.
         token: Option<Token>,
@@ -198,6 +198,7 @@ impl Report {
     /// Reads a stat that was received at `now_unix_ms`.
     ///
     /// # Errors
+    ///
     /// When a number is not finite or negative, or the period has no length.
     pub fn read(stat: wire::Stat, now_unix_ms: i64) -> Result<Self, ReportError> {
         let length_ms = stat.period_length_ms;
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_claims_more_than_can_be() {
+    fn claims_are_bounded() {
         let most = wire::Stat { waiting: u32::MAX, in_flight: u32::MAX, ..stat() };
         let most = wire::Stat { average_concurrency: 1e9, request_count: 5_000_000, ..most };
         let report = Report::read(most, NOW).expect("valid");

@@ -1,6 +1,6 @@
-//! What goes out on one report stream: only the newest message of each kind is pending.
+//! The output of one report stream: only the newest message of each kind is pending.
 //!
-//! A reporter that reads slowly, or never, costs a directive, a number, and one list for each
+//! A reporter that reads slowly, or never, holds a directive, a number, and one list for each
 //! revision, all of them shared among the streams that carry the same; and when it does read, it
 //! receives the present state and not its history.
 
@@ -17,23 +17,23 @@ use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::{Code, Status};
 
-use crate::event::{Endpoint, Refusal, ServerMessage};
+use crate::event::{Endpoint, ServerMessage, StreamRefusal};
 use crate::identity::RevisionId;
 
 /// The sending half. Never waits; clones send on the same stream.
 #[derive(Debug, Clone)]
 pub(crate) struct ResponseSender {
-    shared: Arc<Shared>,
+    shared: Arc<StreamState>,
 }
 
 /// The half that the reporter reads.
 #[derive(Debug)]
 pub(crate) struct ResponseStream {
-    shared: Arc<Shared>,
+    shared: Arc<StreamState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct StreamState {
     pending: Mutex<Pending>,
     /// Whether nothing more is going to be read, or is worth reading.
     is_over: watch::Sender<bool>,
@@ -50,7 +50,8 @@ struct Pending {
 
 /// Both ends of a stream.
 pub(crate) fn pair() -> (ResponseSender, ResponseStream) {
-    let shared = Arc::new(Shared { pending: Mutex::default(), is_over: watch::Sender::new(false) });
+    let shared =
+        Arc::new(StreamState { pending: Mutex::default(), is_over: watch::Sender::new(false) });
     (ResponseSender { shared: Arc::clone(&shared) }, ResponseStream { shared })
 }
 
@@ -80,7 +81,7 @@ impl ResponseSender {
     /// Resolves when nothing more is going to be read, or is worth reading. Cancel safe.
     pub(crate) async fn closed(&self) {
         let mut over = self.shared.is_over.subscribe();
-        // The sender lives as long as we do.
+        // The sender lives as long as this stream.
         let _ = over.wait_for(|over| *over).await;
     }
 
@@ -138,13 +139,13 @@ impl Drop for ResponseStream {
 }
 
 /// A refusal on the wire.
-pub(crate) fn refused(refusal: &Refusal) -> Status {
+pub(crate) fn refused(refusal: &StreamRefusal) -> Status {
     let code = match refusal {
-        Refusal::Unknown(_) => Code::FailedPrecondition,
-        Refusal::NameInUse(_) => Code::AlreadyExists,
-        Refusal::NotWhereItWasStarted { .. } => Code::PermissionDenied,
-        Refusal::Full { .. } => Code::ResourceExhausted,
-        Refusal::Replaced => Code::Aborted,
+        StreamRefusal::Unknown(_) => Code::FailedPrecondition,
+        StreamRefusal::NameInUse(_) => Code::AlreadyExists,
+        StreamRefusal::NotWhereItWasStarted { .. } => Code::PermissionDenied,
+        StreamRefusal::Full { .. } => Code::ResourceExhausted,
+        StreamRefusal::Replaced => Code::Aborted,
     };
     Status::new(code, refusal.to_string())
 }
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_that_is_gone_is_noticed_and_holds_nothing() {
+    async fn a_dropped_reader_is_detected_and_holds_nothing() {
         let (sender, responses) = pair();
         let list: Arc<[Endpoint]> = Arc::from([]);
         let revision = RevisionId::new("default", "web").expect("valid");
@@ -241,7 +242,7 @@ mod tests {
         drop(responses);
         sender.closed().await;
         assert_eq!(Arc::strong_count(&list), 1);
-        // The owner goes on sending until it learns of the end.
+        // The owner sends until it gets the end.
         sender.send(message());
         assert_eq!(Arc::strong_count(&list), 1);
     }

@@ -23,12 +23,12 @@ use crate::instances::Instances;
 use crate::journal::{DecisionRecord, Hindrance, Journal};
 use crate::status::{InstanceStatus, RevisionStatus};
 
-/// How long a controller that started nothing itself waits for reporters to tell it the past
-/// before it decides. Longer than their longest wait between two attempts to connect.
+/// How long a controller that starts no instances itself waits for its reporters' history before it
+/// decides. Longer than their longest wait between two attempts to connect.
 pub(crate) const WARM_UP_MS: u64 = 2_500;
 
 /// Least time between two endpoint lists to activators, except for one that must precede something
-/// else: the list is told whole, so that telling it for each of many changes would cost the square.
+/// else: the list is sent whole, so that sending it for each of many changes would cost the square.
 pub(crate) const PUSH_GAP_MS: u64 = 100;
 
 /// Seconds are closed in their middle, so that jitter does not put two into one window bucket.
@@ -38,7 +38,7 @@ const SECOND_PHASE_MS: u64 = 500;
 pub(crate) struct Context<'a> {
     pub(crate) now: Timestamp,
     pub(crate) effects: &'a mut Vec<Effect>,
-    /// Streams of the activators, who are told of endpoints.
+    /// Streams of the activators, which get the endpoints.
     pub(crate) activators: &'a BTreeSet<ReporterId>,
     /// Nothing more is started.
     pub(crate) stopping: bool,
@@ -58,7 +58,7 @@ pub(crate) struct Revision {
     crash: CrashLoopBackoff,
     gave_up: bool,
     pub(crate) journal: Journal,
-    /// What activators were told last, when, and when they are to be told what changed since.
+    /// The endpoints that activators got last, when, and when they get the changes since.
     pushed: Arc<[Endpoint]>,
     last_push: Timestamp,
     push_due: Option<Timestamp>,
@@ -76,7 +76,7 @@ impl Revision {
         // Instances that this controller starts cannot have a past.
         let warm_at = if launched { now } else { now.plus_millis(WARM_UP_MS) };
         let lifecycle = Lifecycle::new(if launched { bounds.apply(initial).max(0) } else { 0 });
-        // It decides nothing before it is built anew with the past.
+        // It decides nothing before it is rebuilt with the history.
         let policy = declaration.policy.build(now, 0, &[]);
         Self {
             driver: Driver::new(policy, lifecycle, warm_at),
@@ -246,7 +246,7 @@ impl Revision {
 
     /// Why instances would not be started although fewer than `replicas` are there.
     fn hindrance(&self, cx: &Context<'_>, replicas: i32) -> Option<Hindrance> {
-        let kept = self.instances.figures().ours_kept();
+        let kept = self.instances.figures().started_kept();
         let lacks = u32::try_from(replicas).is_ok_and(|replicas| replicas > kept);
         if self.declaration.launch.is_none() || !lacks {
             return None;
@@ -262,7 +262,7 @@ impl Revision {
         }
     }
 
-    /// Instances that are asked for.
+    /// Instances that are wanted.
     fn replicas(&self) -> i32 {
         self.driver.lifecycle().map_or(0, Lifecycle::replicas)
     }
@@ -272,7 +272,7 @@ impl Revision {
     fn found_capacity(&self) -> Option<Signal> {
         let PolicyChoice::Knative(settings) = &self.declaration.policy else { return None };
         let mean = self.instances.figures().mean_limit()?;
-        // A limit is one of requests in flight, and says nothing of requests a second.
+        // A limit bounds requests in flight, and not requests a second.
         let in_flight = settings.spec.scaling_metric == ScalingMetric::Concurrency;
         if self.declaration.container_concurrency > 0 || !in_flight {
             return None;
@@ -342,7 +342,7 @@ impl Revision {
         }
     }
 
-    /// The endpoints as activators know them: at most [`PUSH_GAP_MS`] old.
+    /// The endpoints as activators have them: at most [`PUSH_GAP_MS`] old.
     pub(crate) fn endpoints_message(&self) -> ServerMessage {
         ServerMessage::Endpoints {
             revision: self.id().clone(),

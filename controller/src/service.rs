@@ -18,12 +18,13 @@ use self::unfinished::{UNFINISHED_BYTES_MAX, UnfinishedBytes};
 use crate::access::{Access, Gatekeeper};
 use crate::task::Handle;
 
-/// A connection that answers no HTTP/2 ping for this long is closed, whatever its TCP connection
-/// says.
+/// A connection that acknowledges no HTTP/2 ping for this long is closed, even if its TCP
+/// connection is alive.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Streams of one connection. Ours open one; a mesh that shares connections opens more of them.
+/// Streams of one connection. Tidegate's reporters open one; a mesh that shares connections opens
+/// more.
 const STREAMS_MAX: u32 = 128;
 
 /// What a connection, or a stream of it, may send that has not been read yet. A report fits
@@ -34,6 +35,7 @@ const WINDOW_BYTES: u32 = 64 * 1024;
 /// open streams are then cut, as reporters are made for that.
 ///
 /// # Errors
+///
 /// When the listener fails.
 pub async fn serve(
     handle: Handle,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidegate_autoscaler::Timestamp;
 
 use crate::declaration::{Declaration, Template};
-use crate::event::{Effect, Event, Notice, Refusal, ServerMessage, StopMode, Termination};
+use crate::event::{Effect, Event, Notice, ServerMessage, StopMode, StreamRefusal, Termination};
 use crate::identity::{InstanceName, ReporterId, RevisionId, Token};
 use crate::journal::DecisionRecord;
 use crate::report::{Hello, LoadCeiling, Report};
@@ -26,7 +26,8 @@ pub use self::limits::{
 use self::limits::Limits;
 pub use self::totals::Totals;
 
-/// How often reporters are asked to report, in milliseconds: the windows have one bucket a second.
+/// The period of reports that reporters are directed to, in milliseconds: the windows have one
+/// bucket a second.
 pub const REPORT_INTERVAL_MS: u32 = 1_000;
 
 /// What to do about reporters of revisions that were never declared.
@@ -45,7 +46,7 @@ pub struct State {
     activators: BTreeSet<ReporterId>,
     /// Instances of all revisions.
     instances: usize,
-    /// Which revision the instances that we started belong to.
+    /// The revision of each instance that the controller started.
     started: BTreeMap<InstanceName, RevisionId>,
     /// When each revision is due next. An entry that differs from `Revision::scheduled` is stale.
     agenda: BinaryHeap<Reverse<(Timestamp, RevisionId)>>,
@@ -85,7 +86,7 @@ impl State {
         }
     }
 
-    /// When [`Event::Due`] should come, if nothing else comes before.
+    /// When [`Event::Due`] has to be applied, if no other event is before.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         self.agenda.peek().map(|Reverse((at, _))| *at)
@@ -197,13 +198,13 @@ impl State {
         reporter: ReporterId,
         peer: Peer,
         effects: &mut Vec<Effect>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), StreamRefusal> {
         let Peer::Activator { token, .. } = &peer else { return Ok(()) };
         let same = |other: &&ReporterId| match self.reporters.get(other) {
             Some(Peer::Activator { token: Some(known), .. }) => token.as_ref() == Some(known),
             _ => false,
         };
-        // The stream before may be half-open: what it held will be reported anew.
+        // The stream before may be half-open: what it held will be reported again.
         if let Some(before) = self.activators.iter().find(same).copied() {
             self.replace(now, before, effects);
         }
@@ -227,7 +228,7 @@ impl State {
         reporter: ReporterId,
         (id, sidecar): (RevisionId, Sidecar),
         effects: &mut Vec<Effect>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), StreamRefusal> {
         self.adopt(now, &id, sidecar.limit, effects)?;
         let Some(revision) = self.revisions.get(&id) else { return Ok(()) };
         if revision.instances.get(&sidecar.instance).is_none() {
@@ -253,7 +254,7 @@ impl State {
     /// Ends a stream whose reporter has opened another.
     fn replace(&mut self, now: Timestamp, before: ReporterId, effects: &mut Vec<Effect>) {
         self.disconnected(now, before, effects);
-        effects.push(Effect::Refuse { reporter: before, refusal: Refusal::Replaced });
+        effects.push(Effect::Refuse { reporter: before, refusal: StreamRefusal::Replaced });
     }
 
     /// Declares a revision that was never declared, if undeclared revisions are adopted.
@@ -263,19 +264,19 @@ impl State {
         id: &RevisionId,
         container_concurrency: u32,
         effects: &mut Vec<Effect>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), StreamRefusal> {
         if self.revisions.contains_key(id) {
             return Ok(());
         }
         let UndeclaredRevisions::Adopt(template) = &self.undeclared else {
-            return Err(Refusal::Unknown(format!("revision {id} was never declared")));
+            return Err(StreamRefusal::Unknown(format!("revision {id} was never declared")));
         };
         if self.revisions.len() >= self.limits.revisions {
             return full("revisions", self.limits.revisions);
         }
         let declaration = template
             .declare(id.clone(), container_concurrency)
-            .map_err(|violations| Refusal::Unknown(violations.to_string()))?;
+            .map_err(|violations| StreamRefusal::Unknown(violations.to_string()))?;
         self.declare(now, declaration, effects);
         Ok(())
     }
@@ -452,15 +453,15 @@ impl State {
         assert_eq!(seconds, self.history_seconds);
     }
 
-    /// Instances started by this controller and not yet gone, in any phase.
+    /// Instances that this controller started and that have not ended, in any phase.
     #[must_use]
     pub fn started(&self) -> usize {
         self.started.len()
     }
 }
 
-fn full(what: &'static str, most: usize) -> Result<(), Refusal> {
-    Err(Refusal::Full { what, most })
+fn full(what: &'static str, most: usize) -> Result<(), StreamRefusal> {
+    Err(StreamRefusal::Full { what, most })
 }
 
 fn directive(history_seconds: u32) -> ServerMessage {

@@ -14,7 +14,7 @@ pub struct RevisionStatus {
     pub ready: u32,
     /// Instances that were started and do not take requests yet.
     pub starting: u32,
-    /// Instances on their way out.
+    /// Instances that are being stopped.
     pub draining: u32,
     /// Whether panic mode is on.
     pub in_panic: bool,
@@ -32,7 +32,7 @@ pub struct RevisionStatus {
     pub instances: Vec<InstanceStatus>,
 }
 
-/// One instance as the controller knows it at the moment of the answer.
+/// One instance as the controller knows it at the moment of the response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceStatus {
     /// Its name.

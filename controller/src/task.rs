@@ -62,7 +62,7 @@ pub(crate) enum Message {
 }
 
 /// Sends messages to a running controller. Cheap to clone; the controller ends when the last one is
-/// gone.
+/// dropped.
 #[derive(Clone)]
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
@@ -123,6 +123,7 @@ impl Handle {
     /// Declares a revision, or replaces its declaration.
     ///
     /// # Errors
+    ///
     /// When the controller has ended.
     pub async fn declare(&self, declaration: Declaration) -> Result<(), Ended> {
         self.happened(Event::Declare(Box::new(declaration))).await
@@ -131,6 +132,7 @@ impl Handle {
     /// Stops every instance that was started; [`Notice::AllStopped`] follows.
     ///
     /// # Errors
+    ///
     /// When the controller has ended.
     pub async fn stop(&self, mode: StopMode) -> Result<(), Ended> {
         self.happened(Event::Stop(mode)).await
@@ -139,6 +141,7 @@ impl Handle {
     /// Sends an event to the controller. Waits while its inbox is full.
     ///
     /// # Errors
+    ///
     /// When the controller has ended.
     pub async fn happened(&self, event: Event) -> Result<(), Ended> {
         self.send(Message::Event(event)).await
@@ -147,6 +150,7 @@ impl Handle {
     /// The status of every revision.
     ///
     /// # Errors
+    ///
     /// When the controller has ended.
     pub async fn statuses(&self) -> Result<Vec<RevisionStatus>, Ended> {
         let (answer, answered) = oneshot::channel();
@@ -157,6 +161,7 @@ impl Handle {
     /// Brings the gauges up to date, before they are read.
     ///
     /// # Errors
+    ///
     /// When the controller has ended.
     pub async fn refresh_metrics(&self) -> Result<(), Ended> {
         let (answer, answered) = oneshot::channel();
@@ -179,6 +184,7 @@ impl Handle {
     /// The last `count` decisions of a revision, newest first; `None` if there is no such one.
     ///
     /// # Errors
+    ///
     /// When the controller has ended.
     pub async fn decisions(
         &self,
@@ -190,8 +196,8 @@ impl Handle {
         answered.await.map_err(|_| Ended)
     }
 
-    /// Decisions from now on, as they are made. A receiver that reads too slowly misses the oldest
-    /// and is told how many: a receiver holds `WATCH_DEPTH` of them.
+    /// Decisions from now on, as they are made. A receiver that reads too slowly loses the oldest
+    /// and gets their number: a receiver holds `WATCH_DEPTH` of them.
     #[must_use]
     pub fn watch_decisions(&self) -> broadcast::Receiver<Arc<DecisionRecord>> {
         self.decisions.subscribe()
@@ -232,7 +238,7 @@ impl Handle {
 }
 
 impl Controller {
-    /// Runs until every [`Handle`] is gone. Not cancel safe in so far as a dropped controller
+    /// Runs until every [`Handle`] is dropped. Not cancel safe in so far as a dropped controller
     /// forgets everything; instances are the actuator's to clean up.
     pub async fn run(mut self, mut actuator: impl Actuator) {
         loop {

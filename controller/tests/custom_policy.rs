@@ -69,7 +69,7 @@ async fn a_custom_policy_decides_and_explains() {
     let mut decisions = handle.watch_decisions();
     tokio::spawn(controller.run(NoActuator));
     for rung in 1..=3 {
-        // Declared again, the same policy goes on from where it was.
+        // Declared again, the same policy keeps its state.
         handle.declare(declaration(&policy)).await.expect("it runs");
         let decision = decisions.recv().await.expect("it decides");
         assert_eq!(decision.explanation.outcome.desired, rung, "{decision}");

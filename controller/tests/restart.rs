@@ -44,7 +44,7 @@ impl Running {
         (Self { handle, tasks }, address)
     }
 
-    /// Everything it knew is gone, and every stream is cut.
+    /// Its state is lost, and every stream breaks.
     async fn die(self) {
         for task in self.tasks {
             task.abort();
@@ -99,7 +99,7 @@ async fn windows_are_full_again_at_the_first_decision() {
     first.die().await;
     let (second, _) = Running::at(address).await;
     let mut decisions = second.handle.watch_decisions();
-    // Nobody reports anything new: what it decides on is what they remember.
+    // There are no new reports: it decides on the reporters' history.
     let decision = decisions.recv().await.expect("it decides");
     let status = second.handle.statuses().await.expect("it runs").remove(0);
     let expected = CONCURRENCY * REPORTERS as f64;

@@ -21,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-/// A controller that adopts undeclared revisions, and knows `default/web`.
+/// A controller that adopts undeclared revisions, and has `default/web`.
 async fn start() -> SocketAddr {
     let config = BTreeMap::from([("target-burst-capacity".to_owned(), "-1".to_owned())]);
     let template = Template {

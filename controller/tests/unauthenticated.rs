@@ -15,7 +15,7 @@ use tonic_prost::ProstCodec;
 
 const SECRET: &str = "a-secret-of-the-tests-0123456789";
 
-/// A controller that asks for the secret.
+/// A controller that requires the secret.
 async fn start() -> SocketAddr {
     let (handle, controller) = tidegate_controller::controller(UndeclaredRevisions::Refuse);
     tokio::spawn(controller.run(NoActuator));
@@ -53,7 +53,7 @@ fn proto_files(folder: &Path) -> Vec<std::path::PathBuf> {
         .collect()
 }
 
-/// How a call begins that says one empty message and shows these.
+/// The beginning of a call with one empty message and this header.
 async fn call(channel: &Channel, path: &str, shown: &[&str]) -> Code {
     let mut client = Grpc::new(channel.clone());
     client.ready().await.expect("it listens");
@@ -62,7 +62,7 @@ async fn call(channel: &Channel, path: &str, shown: &[&str]) -> Code {
         request.metadata_mut().append("authorization", value.parse().expect("a value"));
     }
     let path: PathAndQuery = path.parse().expect("a path");
-    // A stream that is let in begins at once, whatever it says later.
+    // An admitted stream begins at once, whatever it sends later.
     match client.streaming(request, path, ProstCodec::<(), ()>::default()).await {
         Ok(_) => Code::Ok,
         Err(status) => status.code(),

@@ -10,7 +10,7 @@ use std::alloc::System;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tidegate_autoscaler::settings::{Config, Strictness};
 use tidegate_autoscaler::{Improvements, Sample, Timestamp};
-use tidegate_controller::event::{Effect, Refusal};
+use tidegate_controller::event::{Effect, StreamRefusal};
 use tidegate_controller::identity::{NAME_BYTES_MAX, ReporterId};
 use tidegate_controller::report::{Hello, Report};
 use tidegate_controller::{Event, InstanceName, RevisionId, State, Template, UndeclaredRevisions};
@@ -114,7 +114,7 @@ impl World {
         let reporter = ReporterId(self.reporters);
         let effects = self.state.apply(self.now, Event::Connected { reporter, hello });
         let full = |effect: &Effect| match effect {
-            Effect::Refuse { refusal: Refusal::Full { .. }, .. } => true,
+            Effect::Refuse { refusal: StreamRefusal::Full { .. }, .. } => true,
             Effect::Refuse { refusal, .. } => panic!("refused for another reason: {refusal}"),
             _ => false,
         };

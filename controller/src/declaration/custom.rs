@@ -11,11 +11,11 @@ pub trait CustomPolicy: Send + Sync {
     /// Its name in logs.
     fn name(&self) -> &str;
 
-    /// A fresh policy that decides at `now` for the first time, when `ready` instances are there.
-    /// `history` is the past as far as reporters know it, oldest first; it is empty when the policy
-    /// takes the place of another.
+    /// A fresh policy that decides at `now` for the first time, with `ready` instances. `history`
+    /// is the past that reporters remember, oldest first; it is empty when the policy replaces
+    /// another one.
     ///
-    /// It is made twice for a revision: once before the past is known, and it decides nothing then.
+    /// Two are created for a revision: the first before the past is known, and it decides nothing.
     fn policy(
         &self,
         now: Timestamp,
@@ -23,7 +23,7 @@ pub trait CustomPolicy: Send + Sync {
         history: &[HistoryEntry],
     ) -> Box<dyn Policy + Send>;
 
-    /// Seconds of the past that it looks at, which reporters are asked to remember.
+    /// Seconds of the past that it uses, which reporters are directed to remember.
     fn history_seconds(&self) -> u32 {
         1
     }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::listening::{left_running, why_not_ready};
 use super::output::{Output, OutputStream, Whose};
 use super::process_tag::{self, INSTANCE_VARIABLE, PARENT_VARIABLE, RUN_VARIABLE, Scope};
-use super::{Order, Shared};
+use super::{ActuatorState, Order};
 use crate::declaration::{Launch, Readiness};
 use crate::event::{Event, Termination};
 use crate::identity::{InstanceName, RevisionId};
@@ -30,16 +30,16 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(2);
 /// An app that has not ended this long after SIGTERM is reported: most take a fraction of this.
 const LINGERS_AFTER: Duration = Duration::from_secs(2);
 
-/// An app that is not ready after its patience is looked into again after so many times as long,
-/// and so on.
-const LOOK_AGAIN_FACTOR: u32 = 5;
+/// The factor between two diagnoses of an app that is not ready: the first is after its start
+/// timeout, each further one after this many times as long.
+const DIAGNOSIS_BACKOFF_FACTOR: u32 = 5;
 
 /// How long the last lines of a process that has ended may take to be read.
 const OUTPUT_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Runs one instance from start to end, and returns how it ended.
 pub(super) async fn live(
-    shared: Arc<Shared>,
+    shared: Arc<ActuatorState>,
     revision: RevisionId,
     name: InstanceName,
     launch: Arc<Launch>,
@@ -63,16 +63,16 @@ struct Pair {
     sidecar: Child,
     collectors: Vec<JoinHandle<()>>,
     app_port: u16,
-    /// The app's input stays open for as long as it is wanted, and ends when we do: servers that
-    /// are made for a terminal leave when their input does.
+    /// The app's input stays open for as long as it is wanted, and ends with the controller:
+    /// servers that are made for a terminal exit at the end of their input.
     _input: Option<ChildStdin>,
-    /// Held until both are gone.
+    /// Held until both processes have ended.
     _ports: [super::ports::Lease; 2],
 }
 
 /// Starts both processes.
 async fn start(
-    shared: &Shared,
+    shared: &ActuatorState,
     revision: &RevisionId,
     name: &InstanceName,
     launch: &Launch,
@@ -116,17 +116,19 @@ async fn start(
 }
 
 /// What both processes have in common.
-fn tag(mut command: Command, shared: &Shared, name: &InstanceName) -> Command {
+fn tag(mut command: Command, shared: &ActuatorState, name: &InstanceName) -> Command {
     command
         .env(RUN_VARIABLE, &shared.config.run)
         .env(INSTANCE_VARIABLE, name.as_str())
         .stderr(Stdio::piped())
-        // Signals reach what an app starts, and the terminal's Ctrl-C reaches only us.
+        // Signals reach the children of an app, and the terminal's Ctrl-C reaches only the
+        // controller.
         .process_group(0);
     command
 }
 
-/// The app by way of the launcher, which ties it to us and becomes it.
+/// The command of the app through the launcher, which ties itself to the controller and then
+/// becomes the app.
 fn app_command(
     launcher: &[OsString],
     launch: &Launch,
@@ -152,8 +154,8 @@ fn app_command(
         .env("K_CONFIGURATION", revision.name())
         .envs(launch.environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped());
-    // Our credentials are not the app's: neither those given to us are passed on, nor those that
-    // were given with its launch.
+    // Credentials for the controller are not the app's: neither the controller's own are passed on,
+    // nor those of the launch.
     for variable in credentials::VARIABLES {
         command.env_remove(variable);
     }
@@ -169,7 +171,7 @@ fn with_port(argument: &OsStr, port: &str) -> OsString {
 }
 
 fn sidecar_command(
-    shared: &Shared,
+    shared: &ActuatorState,
     revision: &RevisionId,
     name: &InstanceName,
     launch: &Launch,
@@ -190,7 +192,7 @@ fn sidecar_command(
     let mut command = Command::new(program);
     command
         .args(arguments)
-        // The sidecar is configured by us alone, not by variables that happen to be set.
+        // The sidecar is configured here alone, not by variables that happen to be set.
         .env_clear()
         .env(PARENT_VARIABLE, std::process::id().to_string())
         .env(environment::CONTAINER_CONCURRENCY, launch.container_concurrency.to_string())
@@ -225,24 +227,25 @@ fn sidecar_command(
 }
 
 impl Pair {
-    /// Watches both processes until both are gone; returns what ended them.
+    /// Watches both processes until both have ended; gives the cause.
     async fn live(
         mut self,
-        shared: &Shared,
+        shared: &ActuatorState,
         name: &InstanceName,
         launch: &Launch,
         mut orders: watch::Receiver<Order>,
     ) -> (String, Whose) {
-        // Nothing ends while it is not waited for, so these stay ours to signal.
+        // A process is not reaped before it is awaited, so these ids stay valid for signals.
         let (app_pid, sidecar_pid) = (pid(&self.app), pid(&self.sidecar));
-        let mut looking = pin!(look_into(shared, name, launch, self.app_port, sidecar_pid));
+        let mut diagnosis =
+            pin!(diagnose_repeatedly(shared, name, launch, self.app_port, sidecar_pid));
         let mut give_up_at = None;
         let mut whose = Whose::App;
         let what = loop {
             tokio::select! {
                 status = self.app.wait() => break ended(shared, name, sidecar_pid, status).await,
                 status = self.sidecar.wait() => match give_up_at {
-                    // It is done, as it was told to be: the app has nothing left to do.
+                    // It has drained after its order, so the app has no requests left.
                     Some(_) => break "it was stopped".to_owned(),
                     None => {
                         whose = Whose::Sidecar;
@@ -252,7 +255,7 @@ impl Pair {
                 changed = orders.changed() => {
                     let order = *orders.borrow_and_update();
                     match order {
-                        // An actuator that is gone gives no more orders: end like it.
+                        // The actuator was dropped, so no order follows: end too.
                         _ if changed.is_err() => break "the controller ended".to_owned(),
                         Order::Kill => break "it was killed".to_owned(),
                         Order::Drain => {
@@ -270,7 +273,7 @@ impl Pair {
                         Order::Run => {}
                     }
                 }
-                never = &mut looking => match never {},
+                never = &mut diagnosis => match never {},
                 () = until(give_up_at) => break "it did not drain in time".to_owned(),
             }
         };
@@ -288,7 +291,7 @@ impl Pair {
     /// Ends whatever still runs: the app may finish unless it was to be killed.
     async fn end(
         &mut self,
-        shared: &Shared,
+        shared: &ActuatorState,
         name: &InstanceName,
         launch: &Launch,
         orders: &mut watch::Receiver<Order>,
@@ -318,10 +321,10 @@ impl Pair {
     }
 }
 
-/// Looks into an instance that is not ready when it should be, and tells why, until it is ready or
-/// on its way out.
-async fn look_into(
-    shared: &Shared,
+/// Diagnoses an instance that is not ready in time, and reports the cause, until it is ready or is
+/// being stopped.
+async fn diagnose_repeatedly(
+    shared: &ActuatorState,
     name: &InstanceName,
     launch: &Launch,
     port: u16,
@@ -336,14 +339,14 @@ async fn look_into(
         if shared.handle.happened(event).await.is_err() {
             break;
         }
-        wait = wait.saturating_mul(LOOK_AGAIN_FACTOR);
+        wait = wait.saturating_mul(DIAGNOSIS_BACKOFF_FACTOR);
     }
     std::future::pending().await
 }
 
 /// Finds the processes of the app, wherever they went.
 fn processes(
-    shared: &Shared,
+    shared: &ActuatorState,
     name: &InstanceName,
     sidecar: Option<Pid>,
 ) -> impl Fn() -> Vec<Pid> + Send + 'static {
@@ -356,7 +359,7 @@ fn processes(
 
 /// How an app ended by itself. One that ends well and leaves others behind has become a daemon.
 async fn ended(
-    shared: &Shared,
+    shared: &ActuatorState,
     name: &InstanceName,
     sidecar: Option<Pid>,
     status: std::io::Result<ExitStatus>,
@@ -372,8 +375,8 @@ async fn ended(
     }
 }
 
-/// Waits for the deadline of an app that was told to end, and reports one that ignores SIGTERM.
-async fn deadline(shared: &Shared, name: &InstanceName, deadline: Duration) {
+/// Waits for the deadline of an app after its SIGTERM, and reports one that ignores it.
+async fn deadline(shared: &ActuatorState, name: &InstanceName, deadline: Duration) {
     if let Some(left) = deadline.checked_sub(LINGERS_AFTER).filter(|left| !left.is_zero()) {
         tokio::time::sleep(LINGERS_AFTER).await;
         let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
@@ -422,7 +425,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_app_is_given_nothing_of_what_we_show_to_others() {
+    fn an_app_gets_no_credentials_of_the_controller() {
         let given =
             credentials::VARIABLES.map(|name| (name.into(), "of-somebody-0123456789".into()));
         let mut launch = Launch::new(vec!["app".into()]);

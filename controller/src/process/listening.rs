@@ -1,4 +1,5 @@
-//! Where processes listen, and why an instance is not ready: what a person would look up.
+//! Where processes listen, and why an instance is not ready: the diagnosis that a person would
+//! make.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -12,13 +13,13 @@ use tokio::time::timeout;
 
 use crate::declaration::Readiness;
 
-/// How long a connection to this machine, and the first bytes of an answer, may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a connection to this machine, and the first bytes of a response, may take.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Addresses told at most.
-const TOLD_MAX: usize = 4;
+/// The most addresses in a message.
+const ADDRESSES_MAX: usize = 4;
 
-/// As much of an answer as holds its status.
+/// The bytes of a response that hold its status.
 const STATUS_BYTES_MAX: usize = 64;
 
 /// What the kernel calls a TCP socket that listens in its tables.
@@ -27,8 +28,8 @@ const LISTENING: &str = "0A";
 /// The flag of a Unix socket that accepts connections (`__SO_ACCEPTCON`), as the table has it.
 const UNIX_LISTENING: &str = "00010000";
 
-/// Why an app that should be ready on `port` is not: what was tried, what came back and, where
-/// nothing listens there, where `processes` do listen. `None` when it answers as it should.
+/// Why an app that should be ready on `port` is not: what was tried, the result and, where nothing
+/// listens there, where `processes` do listen. `None` when it responds as it should.
 pub(super) async fn why_not_ready(
     port: u16,
     readiness: &Readiness,
@@ -40,14 +41,16 @@ pub(super) async fn why_not_ready(
         let address = SocketAddr::new(host, port);
         match (connect(address).await, readiness) {
             (Ok(_), Readiness::Tcp) => return None,
-            (Ok(stream), Readiness::Http(path)) => return ask(stream, address, path).await,
-            // What IPv6 says matters only where it is there.
+            (Ok(stream), Readiness::Http(path)) => {
+                return request_status(stream, address, path).await;
+            }
+            // An error over IPv6 matters only where IPv6 exists.
             (Err(why), _) if refusal.is_empty() => refusal = format!("{address} {why}"),
             (Err(_), _) => {}
         }
     }
-    let looking = tokio::task::spawn_blocking(move || listening(&processes()));
-    let found = looking.await.unwrap_or_default();
+    let lookup = tokio::task::spawn_blocking(move || listening(&processes()));
+    let found = lookup.await.unwrap_or_default();
     Some(format!("{refusal}; {}", elsewhere(&found, port)))
 }
 
@@ -56,26 +59,26 @@ pub(super) async fn why_not_ready(
 pub(super) async fn left_running(
     processes: impl Fn() -> Vec<Pid> + Send + 'static,
 ) -> Option<String> {
-    let looking = tokio::task::spawn_blocking(move || {
+    let lookup = tokio::task::spawn_blocking(move || {
         let processes = processes();
         let found = listening(&processes);
         (processes.len(), found)
     });
-    let (count, found) = looking.await.unwrap_or_default();
+    let (count, found) = lookup.await.unwrap_or_default();
     let what = match count {
         0 => return None,
         1 => "a process in the background".to_owned(),
         _ => format!("{count} processes in the background"),
     };
-    let place = match found.told() {
-        told if told.is_empty() => String::new(),
-        told => format!(" (listening on {told})"),
+    let place = match found.addresses() {
+        addresses if addresses.is_empty() => String::new(),
+        addresses => format!(" (listening on {addresses})"),
     };
     Some(format!("and left {what}{place}: run it in the foreground"))
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
-    match timeout(ANSWER_TIMEOUT, TcpStream::connect(address)).await {
+    match timeout(RESPONSE_TIMEOUT, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
             Err("refuses connections".to_owned())
@@ -85,9 +88,9 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
     }
 }
 
-/// Asks for a path, and reads no more than the status.
-async fn ask(mut stream: TcpStream, address: SocketAddr, path: &str) -> Option<String> {
-    let asking = async {
+/// Requests a path, and reads no more than the status.
+async fn request_status(mut stream: TcpStream, address: SocketAddr, path: &str) -> Option<String> {
+    let exchange = async {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
@@ -101,8 +104,8 @@ async fn ask(mut stream: TcpStream, address: SocketAddr, path: &str) -> Option<S
     };
     let asked = format!("GET http://{address}{path}");
     let expected = "expected a status of 200 to 399";
-    match timeout(ANSWER_TIMEOUT, asking).await {
-        Err(_) => Some(format!("{asked} was not answered within {ANSWER_TIMEOUT:?}, {expected}")),
+    match timeout(RESPONSE_TIMEOUT, exchange).await {
+        Err(_) => Some(format!("{asked} was not answered within {RESPONSE_TIMEOUT:?}, {expected}")),
         Ok(Err(error)) => Some(format!("{asked} was not answered ({error}), {expected}")),
         Ok(Ok(answer)) => match status(&answer) {
             Some(200..=399) => None,
@@ -124,15 +127,15 @@ fn elsewhere(found: &Listeners, port: u16) -> String {
     if found.is_empty() {
         return "it does not listen on any port so far".to_owned();
     }
-    let told = found.told();
+    let addresses = found.addresses();
     if found.tcp.is_empty() {
-        return format!("it listens on {told} only: let it listen on 127.0.0.1:{port}");
+        return format!("it listens on {addresses} only: let it listen on 127.0.0.1:{port}");
     }
     let advice = match found.tcp.iter().any(|address| address.port() == port) {
         true => "let it listen on 127.0.0.1",
         false => "use {PORT} or $PORT",
     };
-    format!("it listens on {told}, not on 127.0.0.1:{port}: {advice}")
+    format!("it listens on {addresses}, not on 127.0.0.1:{port}: {advice}")
 }
 
 /// Where some processes listen.
@@ -150,13 +153,13 @@ impl Listeners {
 
     /// The addresses as text. Unix sockets, which many a server has besides its port, are named
     /// only where there is no port.
-    fn told(&self) -> String {
+    fn addresses(&self) -> String {
         let mut all: Vec<String> = match self.tcp.is_empty() {
             true => self.unix.iter().map(|path| format!("the Unix socket {path}")).collect(),
             false => self.tcp.iter().map(ToString::to_string).collect(),
         };
-        if let Some(more @ 1..) = all.len().checked_sub(TOLD_MAX) {
-            all.truncate(TOLD_MAX);
+        if let Some(more @ 1..) = all.len().checked_sub(ADDRESSES_MAX) {
+            all.truncate(ADDRESSES_MAX);
             all.push(format!("{more} more"));
         }
         all.join(" and ")
@@ -212,7 +215,7 @@ fn entry(line: &str) -> Option<(SocketAddr, u64)> {
     let state = fields.nth(1)?;
     let inode = fields.nth(5)?.parse().ok()?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    // Words of 32 bits in the machine's order, whose bytes are in the network's.
+    // Words of 32 bits in the machine's order, whose bytes are in network order.
     let words: Option<Vec<[u8; 4]>> = (0..address.len() / 8)
         .map(|word| address.get(word * 8..word * 8 + 8))
         .map(|word| Some(u32::from_str_radix(word?, 16).ok()?.to_ne_bytes()))
@@ -233,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_listens_elsewhere_is_told_where() {
+    async fn an_app_that_listens_elsewhere_is_reported() {
         let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = free.local_addr().expect("an address").port();
@@ -249,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unix_socket_is_told_where_there_is_no_port() {
+    fn a_unix_socket_is_reported_where_there_is_no_port() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("app s.sock");
         let _listener = std::os::unix::net::UnixListener::bind(&path).expect("bound");
@@ -268,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_path_answers_is_told() {
+    async fn the_status_of_a_path_is_reported() {
         for (answer, expected) in [
             (&b"HTTP/1.1 404 Not Found\r\n\r\n"[..], "answered 404"),
             (b"SSH-2.0-x\r\n", "was not answered with HTTP"),

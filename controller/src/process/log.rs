@@ -19,7 +19,7 @@ pub const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Files of so many instances that have ended are kept, the newest ones.
 pub const ENDED_KEPT: usize = 32;
 
-/// Lines on their way to the disk. An app that writes more waits.
+/// Lines queued for the disk. An app that writes more waits.
 const DEPTH: usize = 256;
 
 /// A folder with one log file for each instance.
@@ -33,10 +33,11 @@ impl LogFolder {
     /// The folder, which is made if it is not there.
     ///
     /// # Errors
+    ///
     /// When it cannot be made or written to.
     pub fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        // Found out now rather than when the first instance writes something.
+        // Checked now rather than when the first instance writes.
         tempfile_name(folder)
             .and_then(|probe| File::create(&probe).map(|_| probe))
             .and_then(fs::remove_file)?;
@@ -83,7 +84,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Writes a line as it is. Waits while the disk is behind.
+    /// Writes a line unchanged. Waits while the disk is behind.
     pub(super) async fn write(&self, stream: OutputStream, line: &[u8]) {
         let line = match stream {
             OutputStream::Stdout | OutputStream::Stderr => line.to_vec(),
@@ -94,7 +95,7 @@ impl Log {
     }
 }
 
-/// A file that begins anew when it is full.
+/// A file that is rotated when it is full.
 #[derive(Debug)]
 struct Rotating {
     path: PathBuf,

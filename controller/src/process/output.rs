@@ -1,8 +1,8 @@
-//! What instances write: the last lines are kept, all are passed on to a reader, if there is one.
+//! The output of instances: the last lines are kept, all are sent to a reader, if there is one.
 //!
-//! An app never waits for a reader: lines that a reader has no room for are left
-//! out, and it is told how many. A log file gets every line, so there the app waits for the disk,
-//! as it would if its output were redirected to a file.
+//! An app never waits for a reader: lines that a reader has no room for are dropped, and their
+//! number is sent to it. A log file gets every line, so there the app waits for the disk, as it
+//! would if its output were redirected to a file.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ struct Tails {
     sidecar: VecDeque<String>,
 }
 
-/// Whose last lines are meant.
+/// The source of the last lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
     App,
@@ -97,7 +97,7 @@ impl Output {
             let bytes = tokio::select! {
                 biased;
                 bytes = reader.fill_buf() => bytes,
-                () = self.tell_left_out(stream, left_out), if left_out > 0 => {
+                () = self.send_dropped_count(stream, left_out), if left_out > 0 => {
                     left_out = 0;
                     continue;
                 }
@@ -120,7 +120,7 @@ impl Output {
             self.push(stream, &line, &mut left_out).await;
         }
         if left_out > 0 {
-            let _ = timeout(LAST_COUNT_TIMEOUT, self.tell_left_out(stream, left_out)).await;
+            let _ = timeout(LAST_COUNT_TIMEOUT, self.send_dropped_count(stream, left_out)).await;
         }
     }
 
@@ -160,7 +160,7 @@ impl Output {
     }
 
     /// Waits for room to send how many lines were dropped. Cancel safe: it is sent or it is not.
-    async fn tell_left_out(&self, stream: OutputStream, count: u64) {
+    async fn send_dropped_count(&self, stream: OutputStream, count: u64) {
         if let Some(lines) = &self.lines
             && let Ok(permit) = lines.reserve().await
         {
@@ -209,8 +209,8 @@ mod tests {
         assert!(output.tail(Whose::Sidecar).is_empty());
     }
 
-    /// A burst of lines into a reader that takes its time: foreman and its kin lose lines here,
-    /// and so did we, unreported.
+    /// A burst of lines into a slow reader. Foreman and similar tools lose lines here; so did this
+    /// one, without reporting it.
     #[tokio::test]
     async fn what_is_shown_and_what_is_left_out_add_up_to_what_was_written() {
         const WRITTEN: u64 = 10_000;
@@ -222,7 +222,7 @@ mod tests {
             while let Some(line) = lines.recv().await {
                 match line.written {
                     Written::Line(text) => {
-                        // Every gap is told before the line that follows it.
+                        // Every gap is reported before the line that follows it.
                         assert_eq!(text, format!("line {}", shown + left_out));
                         shown += 1;
                     }

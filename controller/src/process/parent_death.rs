@@ -1,16 +1,16 @@
-//! Processes that the kernel ends when the one that started them ends, however that came about.
+//! Processes that the kernel ends when the one that started them ends, whatever the cause.
 //!
-//! Linux can promise a process a signal for the death of its parent, but only the process itself
-//! can ask for that, and an app does not. So an app is started by way of [`run_tied`]: our own
-//! program ties itself to its parent and then becomes the app, which stays tied. The kernel looks
-//! at the *thread* that started a process, so all are started by one thread that lives for as long
-//! as any of them is wanted.
+//! Linux can send a process a signal when its parent dies, but only the process itself can request
+//! that, and an app does not. So an app is started through [`run_tied`]: this program ties itself
+//! to its parent and then becomes the app, which stays tied. The kernel watches the *thread* that
+//! started a process, so all are started by one thread that lives for as long as any of them is
+//! wanted.
 //!
-//! What the kernel does not do: it ends the process it was asked for and not what that one has
-//! started, and it forgets the promise when a program with privileges of its own (set-user-ID,
-//! capabilities) takes over. So each sidecar watches its parent as well, by [`follow_parent`], and
-//! when that ends it kills everything that carries the tag of its instance: with the reaper killed
-//! in the same instant, there is still one watcher for each instance.
+//! Limits: the kernel ends the process that requested it and not its children, and it drops the
+//! request when a program with privileges of its own (set-user-ID, capabilities) is executed. So
+//! each sidecar watches its parent as well, by [`follow_parent`], and when that ends it kills every
+//! process with the tag of its instance: even if the reaper is killed in the same instant, there is
+//! still one watcher for each instance.
 
 use std::ffi::OsString;
 use std::io;
@@ -44,12 +44,12 @@ pub(super) struct Starter {
 #[derive(Debug)]
 struct Order {
     command: Command,
-    /// A child whose receiver is gone is killed.
+    /// A child whose receiver was dropped is killed.
     started: oneshot::Sender<io::Result<Child>>,
 }
 
 impl Starter {
-    /// Must be called within a tokio runtime, which will look after the children.
+    /// Must be called within a tokio runtime, which will reap the children.
     pub(super) fn new() -> Self {
         let (orders, mut received) = mpsc::channel::<Order>(DEPTH);
         let runtime = tokio::runtime::Handle::current();
@@ -66,9 +66,10 @@ impl Starter {
         Self { orders }
     }
 
-    /// Starts a process. Cancel safe: a process started for a caller that is gone is killed.
+    /// Starts a process. Cancel safe: a process whose caller was cancelled is killed.
     ///
     /// # Errors
+    ///
     /// When it cannot be started.
     pub(super) async fn start(&self, command: Command) -> io::Result<Child> {
         let (started, answer) = oneshot::channel();
@@ -78,17 +79,18 @@ impl Starter {
     }
 }
 
-/// Has the kernel kill this process when `parent` ends. Does nothing on systems that know no such
-/// thing.
+/// Has the kernel kill this process when `parent` ends. Does nothing on systems without such a
+/// request.
 ///
 /// # Errors
+///
 /// When `parent` has ended already, or the kernel refuses.
 pub fn tie_to(parent: u32) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Signal, set_parent_process_death_signal};
         set_parent_process_death_signal(Some(Signal::KILL))?;
-        // It may have ended before it was asked for, and nothing is sent for that.
+        // The parent may have ended before the request, and no signal is sent for that.
         check_parent(parent)?;
     }
     Ok(())
@@ -108,6 +110,7 @@ fn check_parent(parent: u32) -> io::Result<()> {
 /// everything that carries the tag of its instance.
 ///
 /// # Errors
+///
 /// When that parent has ended already, or the variable is no process id.
 pub fn follow_parent() -> io::Result<()> {
     let Some(parent) = std::env::var_os(PARENT_VARIABLE) else { return Ok(()) };

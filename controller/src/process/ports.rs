@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// Ports handed out. They end below where Linux begins to take ports for outgoing connections, so
-/// that no connection of a busy machine sits on one between our look at it and its use.
+/// The ports that are handed out. They are below the range of Linux's outgoing connections, so that
+/// no connection of a busy machine takes one between the check and its use.
 const FIRST: u16 = 10_240;
 const LAST: u16 = 32_767;
 
@@ -55,6 +55,7 @@ impl Ports {
     /// A port on which no process listens now.
     ///
     /// # Errors
+    ///
     /// When there is none.
     pub fn lease(&self) -> Result<Lease, NoPort> {
         let mut leased = self.leased.lock();
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_somebody_listens_on_is_passed_over() {
+    fn a_port_in_use_is_skipped() {
         let ports = Ports::new();
         let lease = ports.lease().expect("a free port");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, lease.port())).expect("free");

@@ -1,4 +1,4 @@
-//! Processes are known by a tag in their environment, which their children inherit.
+//! Processes are identified by a tag in their environment, which their children inherit.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -18,11 +18,11 @@ pub const RUN_VARIABLE: &str = "TIDEGATE_RUN";
 /// The variable that names the instance a process belongs to.
 pub const INSTANCE_VARIABLE: &str = TIDEGATE_INSTANCE;
 
-/// The variable that tells a sidecar whose end is to be its own and its app's: a process id.
+/// The variable with the id of the process whose end also ends a sidecar and its app.
 pub const PARENT_VARIABLE: &str = "TIDEGATE_PARENT";
 
-/// Rounds of looking for processes that appear while others are being killed. A fork bomb is not
-/// outrun by this; anything else is gone after two.
+/// Rounds of searching for processes that appear while others are being killed. This does not
+/// outrun a fork bomb; anything else has ended after two.
 const SWEEPS_MAX: usize = 20;
 
 /// A killed process takes a moment to go.
@@ -60,7 +60,7 @@ impl AsRef<OsStr> for RunId {
     }
 }
 
-/// Which processes are meant.
+/// The processes that a tag covers.
 #[derive(Debug, Clone, Copy)]
 pub enum Scope<'a> {
     /// Everything of a run.
@@ -113,8 +113,8 @@ fn value<'a>(environment: &'a [u8], name: &str) -> Option<&'a [u8]> {
         .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
-/// Kills everything that carries the tag, also what appears meanwhile. Returns how many processes
-/// there were. Blocks until they are gone, or for a tenth of a second if they do not go.
+/// Kills every process with the tag, including those that appear meanwhile. Gives their number.
+/// Blocks until they have ended, for a tenth of a second at most.
 pub fn sweep(of: Scope<'_>) -> usize {
     let mut seen = BTreeSet::new();
     for _ in 0..SWEEPS_MAX {

@@ -1,9 +1,9 @@
-//! A reaper: ends our processes when we die without being able to do so.
+//! A reaper: ends the processes of a controller that dies without ending them itself.
 //!
-//! A reaper is a small process that only reads from a pipe of ours. After the dismissal it
-//! exits; at the end of input without one it kills everything that carries the tag of our run.
-//! It has a name of its own, so that killing every process of our name spares it; and we watch
-//! it in turn: one that ends by itself is replaced at once.
+//! A reaper is a small process that only reads from a pipe of the controller's. After its dismissal
+//! it exits; at the end of input without one it kills every process with the tag of the run. It has
+//! a name of its own, so that killing every process of the program's name spares it; and it is
+//! watched in turn: one that ends by itself is replaced at once.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -17,7 +17,8 @@ use tokio::task::JoinHandle;
 
 use super::process_tag::{self, RunId, Scope};
 
-/// The name of a reaper's process: short enough for the kernel's 15 bytes, and without ours in it.
+/// The name of a reaper's process: short enough for the kernel's 15 bytes, and without the
+/// program's name in it.
 pub const NAME: &str = "tg-watchman";
 
 /// Written to the reaper before an orderly end.
@@ -29,8 +30,8 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Where no process can be started, how long until the next attempt to start a reaper.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// The reaper as its parent holds it. Dropping this without a dismissal is our death
-/// to the reaper.
+/// The reaper, as held by its parent. To the reaper, a drop without a dismissal is the parent's
+/// death.
 #[derive(Debug)]
 pub struct Reaper {
     dismissal: oneshot::Sender<()>,
@@ -42,6 +43,7 @@ impl Reaper {
     /// the run's id, which is added as its last argument. Must be called within a tokio runtime.
     ///
     /// # Errors
+    ///
     /// When the process cannot be started.
     pub fn start(command: &[OsString], run: &RunId) -> std::io::Result<Self> {
         let process = ReaperProcess::new(command, run)?;
@@ -52,7 +54,7 @@ impl Reaper {
 
     /// Ends the reaper in order. Waits for it for two seconds at most.
     pub async fn dismiss(self) {
-        // Neither fails: the task ends only when it is told to.
+        // Neither fails: the task ends only after this.
         let _ = self.dismissal.send(());
         let _ = self.watching.await;
     }
@@ -69,8 +71,7 @@ async fn watch(
         let ended = tokio::select! {
             biased;
             said = &mut dismissed => {
-                // Dropped, not dismissed: it reads the end of its input and takes that for our
-                // death.
+                // Dropped, not dismissed: it reads the end of its input and kills the processes.
                 if said.is_ok() {
                     process.dismiss().await;
                 }
@@ -104,7 +105,7 @@ impl ReaperProcess {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // The terminal's Ctrl-C is for us, not for the reaper.
+            // The terminal's Ctrl-C is for the controller, not for the reaper.
             .process_group(0)
             .spawn()?;
         let stdin = child.stdin.take();
@@ -113,7 +114,7 @@ impl ReaperProcess {
 
     async fn dismiss(mut self) {
         if let Some(mut stdin) = self.stdin.take() {
-            // A reaper that is gone already needs no dismissal.
+            // A reaper that has ended already needs no dismissal.
             let _ = stdin.write_all(DISMISSAL).await;
             let _ = stdin.shutdown().await;
         }
@@ -137,6 +138,7 @@ pub fn take_name() {
 /// stopped is sent one by the kernel when its run dies, in the moment that it is there for.
 ///
 /// # Errors
+///
 /// When no handler can be installed.
 pub fn outlive_hangups() -> std::io::Result<impl Sized> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;

@@ -3,7 +3,7 @@
 use tidegate_autoscaler::sample::Origin;
 
 use super::{Context, Revision};
-use crate::event::{Effect, Notice, Refusal};
+use crate::event::{Effect, Notice, StreamRefusal};
 use crate::identity::{InstanceName, ReporterId, Token};
 use crate::instance::{Instance, Owner, Phase, settle};
 use crate::report::{LoadCeiling, PERIOD_MAX_MS, Report};
@@ -32,20 +32,20 @@ impl Revision {
         &self,
         reporter: ReporterId,
         sidecar: &Sidecar,
-    ) -> Result<Option<ReporterId>, Refusal> {
+    ) -> Result<Option<ReporterId>, StreamRefusal> {
         let name = &sidecar.instance;
         let Some(instance) = self.instances.get(name) else {
             if self.declaration.launch.is_none() {
                 return Ok(None);
             }
-            // This controller starts every instance itself: this is a late stream of one that is
-            // gone.
-            return Err(Refusal::Unknown(format!("{name} is no instance of {}", self.id())));
+            // This controller starts every instance itself: this is a late stream of one that has
+            // ended.
+            return Err(StreamRefusal::Unknown(format!("{name} is no instance of {}", self.id())));
         };
         if let Some(launched) = instance.launched_at.as_ref().filter(|a| ***a != *sidecar.address) {
             let (instance, launched) = (name.clone(), launched.clone());
             let claimed = sidecar.address.clone();
-            return Err(Refusal::NotWhereItWasStarted { instance, launched, claimed });
+            return Err(StreamRefusal::NotWhereItWasStarted { instance, launched, claimed });
         }
         let Some(other) = instance.stream.filter(|other| *other != reporter) else {
             return Ok(None);
@@ -53,10 +53,11 @@ impl Revision {
         let same = instance.token.is_some()
             && instance.token == sidecar.token
             && instance.sidecar_start_ms == sidecar.start_unix_ms;
-        if same { Ok(Some(other)) } else { Err(Refusal::NameInUse(name.clone())) }
+        if same { Ok(Some(other)) } else { Err(StreamRefusal::NameInUse(name.clone())) }
     }
 
-    /// A sidecar that was checked opened a stream: one of ours, one we knew, or a new one.
+    /// A sidecar that was checked opened a stream: of an instance that the controller started, of a
+    /// known one, or of a new one.
     pub(crate) fn connected(
         &mut self,
         cx: &mut Context<'_>,
@@ -66,12 +67,12 @@ impl Revision {
         let now = cx.now;
         let name = &sidecar.instance;
         if self.instances.get(name).is_none() {
-            self.instances.add(Instance::new(name.clone(), Owner::Others, now));
+            self.instances.add(Instance::new(name.clone(), Owner::External, now));
         }
         let namesake = self.instances.change(name, |instance| {
             let namesake = instance.sidecar_start_ms != sidecar.start_unix_ms
                 || instance.token != sidecar.token;
-            if namesake && instance.owner == Owner::Others {
+            if namesake && instance.owner == Owner::External {
                 instance.phase = Phase::Starting;
                 instance.started = now;
             }
@@ -98,24 +99,24 @@ impl Revision {
         reporter: ReporterId,
         name: &InstanceName,
     ) {
-        if !self.is_heard_on(name, reporter) {
+        if !self.is_current_stream(name, reporter) {
             return;
         }
-        let gone = self.instances.change(name, |instance| {
+        let ended = self.instances.change(name, |instance| {
             instance.stream = None;
             instance.silent_since = Some(cx.now);
-            instance.owner == Owner::Others && instance.phase == Phase::Draining
+            instance.owner == Owner::External && instance.phase == Phase::Draining
         });
-        if gone == Some(true) {
+        if ended == Some(true) {
             self.instances.remove(name);
             self.demand.forget_instance(name);
             self.push_endpoints(cx);
         }
     }
 
-    /// Whether `reporter` is the current stream of an instance. What is still on the way from
-    /// another, or from one that is gone, is dropped.
-    fn is_heard_on(&self, name: &InstanceName, reporter: ReporterId) -> bool {
+    /// Whether `reporter` is the current stream of an instance. Late messages of another stream are
+    /// dropped.
+    fn is_current_stream(&self, name: &InstanceName, reporter: ReporterId) -> bool {
         self.instances.get(name).is_some_and(|instance| instance.stream == Some(reporter))
     }
 
@@ -134,7 +135,7 @@ impl Revision {
         (reporter, name): (ReporterId, &InstanceName),
         report: &Report,
     ) {
-        if !self.is_heard_on(name, reporter) {
+        if !self.is_current_stream(name, reporter) {
             return;
         }
         let report = &report.within(&self.load_ceiling(name));
@@ -169,7 +170,7 @@ impl Revision {
         (reporter, name): (ReporterId, &InstanceName),
         reports: &[Report],
     ) {
-        if !self.is_heard_on(name, reporter) {
+        if !self.is_current_stream(name, reporter) {
             return;
         }
         let (known, claim) = (self.demand.last_sequence(name), self.load_ceiling(name));
@@ -203,8 +204,8 @@ impl Revision {
         }
     }
 
-    /// Keeps what was reported for the first decision, while that is still to come and there is
-    /// room.
+    /// Keeps the reported history for the first decision, while that is still to be made and there
+    /// is room.
     fn remember(&mut self, cx: &mut Context<'_>, origin: Origin, report: &Report) {
         let Some(past) = &mut self.past else { return };
         if cx.history_room < SECONDS_PER_REPORT_MAX {
@@ -215,7 +216,7 @@ impl Revision {
         cx.history_room = (cx.history_room + before).saturating_sub(past.len());
     }
 
-    /// An activator's stream ended; what it held is gone with it or will be reported anew.
+    /// An activator's stream ended; the requests that it held have ended or will be reported again.
     pub(crate) fn forget_activator(&mut self, reporter: ReporterId) {
         self.demand.forget_activator(reporter);
     }

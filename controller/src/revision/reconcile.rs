@@ -11,8 +11,8 @@ use crate::event::{Effect, Notice, StopMode, Termination};
 use crate::identity::InstanceName;
 use crate::instance::{Failure, Instance, Owner, Phase};
 
-/// An instance of others that has been silent for this long is gone. Longer than any reconnection
-/// takes, so that a cut stream does not take an instance away.
+/// An external instance that has been silent for this long has ended. Longer than any reconnection
+/// takes, so that a broken stream does not remove an instance.
 pub(crate) const FORGET_MS: u64 = 30_000;
 
 impl Revision {
@@ -36,12 +36,12 @@ impl Revision {
             return;
         }
         let want = usize::try_from(self.replicas()).unwrap_or(0);
-        let kept = usize::try_from(self.instances.figures().ours_kept()).unwrap_or(usize::MAX);
+        let kept = usize::try_from(self.instances.figures().started_kept()).unwrap_or(usize::MAX);
         if kept < want && may_start {
             for _ in kept..want {
                 let instance = InstanceName::numbered(self.id(), self.next_number);
                 self.next_number += 1;
-                self.instances.add(Instance::new(instance.clone(), Owner::Us, cx.now));
+                self.instances.add(Instance::new(instance.clone(), Owner::Controller, cx.now));
                 let notice = Notice::Starting { instance: instance.clone() };
                 cx.effects.push(Effect::Announce(notice));
                 let (revision, launch) = (self.id().clone(), Arc::clone(&launch));
@@ -57,7 +57,7 @@ impl Revision {
         let mut kept: Vec<&Instance> = self
             .instances
             .all()
-            .filter(|i| i.owner == Owner::Us && i.is_kept() && i.failure.is_none())
+            .filter(|i| i.owner == Owner::Controller && i.is_kept() && i.failure.is_none())
             .collect();
         kept.sort_by_key(|instance| {
             let serving = instance.phase != Phase::Starting;
@@ -78,20 +78,20 @@ impl Revision {
         }
     }
 
-    /// Stops every instance of ours.
+    /// Stops every instance that the controller started.
     pub(crate) fn stop_all(&mut self, cx: &mut Context<'_>, mode: StopMode) {
-        let ours = self.instances.all().filter(|instance| instance.owner == Owner::Us);
-        let ours: Vec<InstanceName> = ours.map(|instance| instance.name.clone()).collect();
-        for name in &ours {
+        let started = self.instances.all().filter(|instance| instance.owner == Owner::Controller);
+        let started: Vec<InstanceName> = started.map(|instance| instance.name.clone()).collect();
+        for name in &started {
             self.instances.change(name, |instance| instance.phase = Phase::Draining);
         }
         self.push_endpoints_now(cx);
-        for instance in ours {
+        for instance in started {
             cx.effects.push(Effect::Stop { instance, mode });
         }
     }
 
-    /// It is known where an instance of ours takes traffic.
+    /// An instance that the controller started has its address.
     pub(crate) fn instance_launched(&mut self, name: &InstanceName, address: Arc<str>) {
         self.instances.change(name, |instance| instance.launched_at = Some(address));
     }

@@ -17,7 +17,7 @@ use super::unfinished::UnfinishedBytes;
 use crate::access::Gatekeeper;
 
 /// How long the body of a refused call is held, unread. A call whose body is dropped is reset, and
-/// a reset that overtakes the answer hides from the client why it was refused.
+/// a reset that overtakes the response hides from the client why it was refused.
 const HELD_AFTER_REFUSAL: Duration = Duration::from_secs(1);
 
 /// A service behind a gatekeeper.
@@ -49,7 +49,7 @@ impl<S: NamedService> NamedService for Gate<S> {
     const NAME: &'static str = S::NAME;
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl<S> Service<Request<Body>> for Gate<S>
 where
@@ -58,13 +58,13 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.service.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Answering {
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
         if !is_grpc(&request) {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;

@@ -1,4 +1,4 @@
-//! Connections to the controller: accepted, bounded, and over TLS where that is asked for.
+//! Connections to the controller: accepted, bounded, and over TLS where that is configured.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,11 +29,10 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// First byte of a TLS client (RFC 8446, 5.1). That of HTTP/2 is a letter.
 const TLS_HANDSHAKE_BYTE: u8 = 22;
 
-/// An empty SETTINGS frame: tells a TLS client that this port speaks plain HTTP/2 (RFC 9113, 6.5).
+/// An empty SETTINGS frame, for a TLS client: this port serves plaintext HTTP/2 (RFC 9113, 6.5).
 const HTTP2_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-/// A fatal alert, `protocol_version`: tells a plaintext client that this port speaks TLS (RFC
-/// 8446, 6).
+/// A fatal alert, `protocol_version`, for a plaintext client: this port serves TLS (RFC 8446, 6).
 const TLS_ALERT: &[u8] = &[21, 3, 3, 0, 2, 2, 70];
 
 /// How long, and for how many bytes, a rejected connection is still read.
@@ -46,11 +45,11 @@ const ACCEPTED_DEPTH: usize = 64;
 /// How long accepting pauses when the system has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often certificates and the secret are looked at anew: soon enough for any that is renewed
+/// How often certificates and the secret are checked: soon enough for any that is renewed
 /// before it ends, rarely enough that reading four small files costs nothing.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
-/// Connections as they come, and the work of accepting them: it ends with the stream, and when it
+/// The accepted connections, and the task that accepts them: it ends with the stream, and when it
 /// is dropped the port is free at once.
 pub(crate) fn connections(
     listener: TcpListener,
@@ -147,14 +146,14 @@ impl Acceptor {
         if stream.peek(&mut first).await.ok()? == 0 {
             return None;
         }
-        let speaks_tls = first[0] == TLS_HANDSHAKE_BYTE;
+        let is_tls = first[0] == TLS_HANDSHAKE_BYTE;
         match &self.tls {
-            None if !speaks_tls => return Some(Io::Plain(stream)),
+            None if !is_tls => return Some(Io::Plain(stream)),
             None => {
                 self.gatekeeper.log_refusal(Some(peer), TlsMismatch::client_speaks_tls());
                 self.reject(stream, HTTP2_SETTINGS).await;
             }
-            Some(_) if !speaks_tls => {
+            Some(_) if !is_tls => {
                 self.gatekeeper.log_refusal(Some(peer), TlsMismatch::client_speaks_no_tls());
                 self.reject(stream, TLS_ALERT).await;
             }
@@ -191,7 +190,7 @@ async fn close_after(mut stream: TcpStream, message: &[u8]) {
         stream.shutdown().await?;
         tokio::io::copy(&mut (&mut stream).take(PARTING_BYTES_MAX), &mut tokio::io::sink()).await
     };
-    // It may be gone already.
+    // The receiver may have been dropped.
     let _ = timeout(PARTING_TIMEOUT, parting).await;
 }
 

@@ -16,10 +16,10 @@ use crate::report::{Hello, Report};
 use crate::response_stream::{self, ResponseSender, ResponseStream};
 use crate::task::{Ended, Handle, Message};
 
-/// Stats in one history message; ours send half as many.
+/// Stats in one history message; Tidegate's reporters send half as many.
 const HISTORY_STATS_MAX: usize = 1_000;
 
-/// Longest message of a reporter. Ours send half of it at most: a few hundred stats, with the
+/// Longest message of a reporter. Tidegate's send half of it at most: a few hundred stats, with the
 /// digests of their service times.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
@@ -134,7 +134,7 @@ async fn follow(
             Some(Incoming::Hello(_)) => {
                 return Err(Status::invalid_argument("a second hello in one stream"));
             }
-            // A newer reporter may send what this version does not know.
+            // A newer reporter may send messages that this version does not define.
             None => continue,
         };
         handle.happened(event).await.map_err(ended)?;
@@ -168,7 +168,7 @@ fn unreadable(status: Status) -> Result<(), Status> {
     }
 }
 
-/// An invalid stat is left out; the stream goes on.
+/// An invalid stat is dropped; the stream stays open.
 fn read(handle: &Handle, reporter: ReporterId, stat: wire::Stat) -> Option<Report> {
     match Report::read(stat, handle.now().as_millis()) {
         Ok(report) => {

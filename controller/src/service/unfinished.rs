@@ -1,9 +1,10 @@
 //! Bounds what unfinished messages hold: each in time, all of them together in bytes.
 //!
-//! The library keeps the bytes of a message until its last one has come, for each stream by itself.
-//! A peer that opens many streams and finishes nothing could have all of them kept for ever. A
-//! message that arrives in one piece passes untouched here; one that does not is charged, at the
-//! length that it declares, to a budget that all streams of the process share, until it is whole.
+//! The library keeps the bytes of a message until its last one has arrived, for each stream by
+//! itself. A peer that opens many streams and finishes no message could make it keep all of them
+//! for ever. A message that arrives in one piece passes untouched here; one that does not is
+//! charged, at the length that it declares, to a budget that all streams of the process share,
+//! until it is whole.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tonic::body::Body;
 
 use super::stats::MESSAGE_BYTES_MAX;
 
-/// What the unfinished messages of all streams may come to: 256 of the longest at a time, while a
+/// The most bytes of the unfinished messages of all streams: 256 of the longest at a time, while a
 /// history of ten minutes, the longest that reporters send of themselves, is a quarter of one.
 pub(crate) const UNFINISHED_BYTES_MAX: usize = 256 * MESSAGE_BYTES_MAX;
 
@@ -58,7 +59,7 @@ struct Framing {
     prefix_bytes: usize,
     /// What the present message declares, its prefix included.
     message_bytes: usize,
-    /// What is still to come of it.
+    /// Bytes of it that are still to come.
     left_bytes: usize,
     /// Messages that have begun.
     begun: u64,
@@ -123,12 +124,12 @@ struct Charged {
     framing: Framing,
     charge: Option<Charge>,
     waiting: Option<Waiting>,
-    /// When the message that is on its way must be whole, and which one that is.
+    /// When the unfinished message must be whole, and which one that is.
     deadline: Option<(u64, Pin<Box<Sleep>>)>,
 }
 
 impl Charged {
-    /// What was complete when the reader last took something is done with once it asks for more.
+    /// A message that was complete at the reader's last poll has been processed at the next one.
     fn give_back(&mut self) {
         if self.waiting.is_none() && self.framing.is_between_messages() {
             self.charge = None;
@@ -164,7 +165,7 @@ impl Charged {
         self.charge = None;
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
         let budget = Arc::clone(&self.budget);
-        // An error means that the budget was closed, which nobody does.
+        // An error means that the budget was closed, which never happens.
         let permit = Box::pin(async move { budget.acquire_many_owned(permits).await.ok() });
         self.waiting = Some(Waiting { piece, permit });
         None
@@ -224,7 +225,7 @@ mod tests {
 
     use super::*;
 
-    /// A body that gives what it is told to, and then nothing more for ever.
+    /// A body that yields the given bytes, and then nothing more for ever.
     struct Pieces(Mutex<Vec<Bytes>>);
 
     impl HttpBody for Pieces {
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unfinished_message_holds_its_length_until_the_reader_asks_for_more() {
+    async fn an_unfinished_message_holds_its_length_until_the_reader_polls_again() {
         let budget = UnfinishedBytes::new(1_000);
         let whole = message(600);
         let mut first = body(&budget, &[&whole[..10], &whole[10..]]);

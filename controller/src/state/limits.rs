@@ -9,15 +9,15 @@ pub const REVISIONS_MAX: usize = 100_000;
 /// Most streams at a time.
 pub const REPORTERS_MAX: usize = 200_000;
 
-/// Most instances of one revision: as many as a reporter believes.
+/// Most instances of one revision: the same bound as a reporter's.
 pub const INSTANCES_PER_REVISION_MAX: usize = 100_000;
 
 /// Most instances in all. Those whose stream was cut count until they are forgotten.
 pub const INSTANCES_MAX: usize = 200_000;
 
-/// Most seconds of the past that all revisions hold together while they wait for it: those that
-/// come when this is full begin without. Enough for sixteen thousand to start anew at once with a
-/// window of a minute each.
+/// Most seconds of history that all revisions hold together before their first decisions: revisions
+/// beyond it begin without history. Enough for sixteen thousand to restart at once with a window of
+/// a minute each.
 pub const HISTORY_SECONDS_MAX: usize = 1_000_000;
 
 /// Most activators: each is sent every revision.

@@ -15,8 +15,8 @@ use tidegate_autoscaler::Timestamp;
 use super::*;
 use crate::event::Endpoint;
 
-/// The endpoints an activator was told last.
-fn told(effects: &[Effect], to: ReporterId) -> Option<Vec<String>> {
+/// The endpoints that an activator was sent last.
+fn endpoints_sent(effects: &[Effect], to: ReporterId) -> Option<Vec<String>> {
     effects.iter().rev().find_map(|effect| match effect {
         Effect::Send { reporter, message: ServerMessage::Endpoints { endpoints, .. } }
             if *reporter == to =>
@@ -51,33 +51,33 @@ fn notices(effects: &[Effect]) -> Vec<Notice> {
 fn a_waiting_request_starts_an_instance_at_once_and_is_reported_first() {
     let mut world = Fixture::local(declaration(1, "0"));
     let activator = world.activator();
-    let effects = world.activator_says(activator, 1, 3);
+    let effects = world.activator_reports(activator, 1, 3);
     assert_eq!(started(&effects), 5, "3 waiting at a target of 0.7 each");
     assert_eq!(world.state.statuses()[0].waiting, 3);
     let sidecar = world.sidecar("web-1");
-    let effects = world.instance_says(sidecar, stat(1, 0.0).ready());
-    assert_eq!(told(&effects, activator), Some(vec!["web-1".to_owned()]));
+    let effects = world.instance_reports(sidecar, stat(1, 0.0).ready());
+    assert_eq!(endpoints_sent(&effects, activator), Some(vec!["web-1".to_owned()]));
     assert!(notices(&effects).iter().any(|n| matches!(n, Notice::Ready { .. })));
 }
 
 #[test]
-fn an_idle_revision_goes_to_zero_and_its_activators_are_told_first() {
+fn an_idle_revision_scales_to_zero_after_its_activators_are_updated() {
     let mut world = Fixture::local(declaration(0, "1"));
     let activator = world.activator();
     let sidecar = world.sidecar("web-1");
-    world.instance_says(sidecar, stat(1, 0.0).ready());
+    world.instance_reports(sidecar, stat(1, 0.0).ready());
     let effects = world.run_for(200, |world, second| {
-        world.instance_says(sidecar, stat(second + 1, 0.0).ready());
+        world.instance_reports(sidecar, stat(second + 1, 0.0).ready());
     });
     assert_eq!(stopped(&effects), [("web-1".to_owned(), StopMode::Drain)]);
-    let tell = effects.iter().position(|effect| match effect {
+    let update = effects.iter().position(|effect| match effect {
         Effect::Send { reporter, message: ServerMessage::Endpoints { endpoints, .. } } => {
             *reporter == activator && endpoints.is_empty()
         }
         _ => false,
     });
     let stop = effects.iter().position(|e| matches!(e, Effect::Stop { .. }));
-    assert!(tell < stop, "told at {tell:?}, stopped at {stop:?}");
+    assert!(update < stop, "updated at {update:?}, stopped at {stop:?}");
     world.apply(Event::InstanceEnded { instance: instance("web-1"), ending: fixture::ending() });
     assert_eq!(world.state.started(), 0);
     world.run_for(3, |_, _| {});
@@ -93,7 +93,7 @@ fn the_idlest_are_stopped_first() {
         for (index, sidecar) in sidecars.iter().enumerate() {
             let busy = if index == 1 { 0.5 } else { 0.0 };
             let report = stat(second + 1, busy).ready().in_flight(u32::from(index == 1));
-            world.instance_says(*sidecar, report);
+            world.instance_reports(*sidecar, report);
         }
     });
     let stopped: Vec<String> = stopped(&effects).into_iter().map(|(name, _)| name).collect();
@@ -120,16 +120,16 @@ fn what_never_becomes_ready_is_given_up_with_its_output() {
 }
 
 #[test]
-fn what_died_gets_no_more_requests_and_is_replaced_once_it_is_gone() {
+fn a_dead_instance_gets_no_more_requests_and_is_replaced_once_it_has_ended() {
     let mut world = Fixture::local(declaration(0, "1"));
     let activator = world.activator();
     let sidecar = world.sidecar("web-1");
-    world.instance_says(sidecar, stat(1, 0.0).ready());
+    world.instance_reports(sidecar, stat(1, 0.0).ready());
     let effects = world.apply(Event::InstanceFailed { instance: instance("web-1") });
-    assert_eq!(told(&effects, activator), Some(vec![]));
-    // The half that is left may still speak.
-    let effects = world.instance_says(sidecar, stat(2, 0.0).ready());
-    assert_eq!(told(&effects, activator), None);
+    assert_eq!(endpoints_sent(&effects, activator), Some(vec![]));
+    // The half that is left may still report.
+    let effects = world.instance_reports(sidecar, stat(2, 0.0).ready());
+    assert_eq!(endpoints_sent(&effects, activator), None);
     let ended = Event::InstanceEnded { instance: instance("web-1"), ending: fixture::ending() };
     let effects = world.apply(ended);
     assert_eq!(started(&effects), 1);
@@ -153,12 +153,12 @@ fn limits_that_instances_found_out_count_as_their_capacity() {
     let sidecar = world.sidecar("web-1");
     world.run_for(20, |world, second| {
         let report = stat(second + 1, 30.0).ready().in_flight(30);
-        world.instance_says(sidecar, report);
+        world.instance_reports(sidecar, report);
     });
     assert_eq!(world.state.statuses()[0].desired, 1, "30 of the 70 that are assumed");
     world.run_for(20, |world, second| {
         let report = stat(second + 21, 30.0).ready().in_flight(30).limit(10);
-        world.instance_says(sidecar, report);
+        world.instance_reports(sidecar, report);
     });
     assert_eq!(world.state.statuses()[0].desired, 5, "30 at 7 of 10 each");
 }
@@ -170,7 +170,7 @@ fn silence_is_not_zero() {
         ["a", "b", "c"].into_iter().map(|name| world.sidecar(name)).collect();
     world.run_for(100, |world, second| {
         for sidecar in &sidecars {
-            world.instance_says(*sidecar, stat(second + 1, 6.0).ready().in_flight(6));
+            world.instance_reports(*sidecar, stat(second + 1, 6.0).ready().in_flight(6));
         }
     });
     assert_eq!(world.state.statuses()[0].desired, 3);
@@ -187,7 +187,7 @@ fn a_restarted_controller_decides_on_what_its_reporters_remember() {
     let sidecars = names.map(|name| steady.sidecar(name));
     steady.run_for(seconds, |world, second| {
         for sidecar in sidecars {
-            world.instance_says(sidecar, stat(second + 1, load(second)).ready());
+            world.instance_reports(sidecar, stat(second + 1, load(second)).ready());
         }
     });
     let mut restarted = Fixture::remote_at(declaration(10, "0"), steady.now);
@@ -206,7 +206,7 @@ fn a_restarted_controller_decides_on_what_its_reporters_remember() {
         world.run_for(6, |world, second| {
             for sidecar in &sidecars {
                 let second = seconds + second;
-                world.instance_says(*sidecar, stat(second + 1, load(second)).ready());
+                world.instance_reports(*sidecar, stat(second + 1, load(second)).ready());
             }
         });
         let status = world.state.statuses()[0].clone();
@@ -233,18 +233,18 @@ fn a_cut_stream_takes_no_instance_away_until_it_has_been_silent_for_long() {
     let mut world = Fixture::remote(declaration(0, "0"));
     let activator = world.activator();
     let sidecar = world.sidecar("a");
-    world.instance_says(sidecar, stat(1, 0.0).ready());
+    world.instance_reports(sidecar, stat(1, 0.0).ready());
     world.run_for(5, |_, _| {});
     let effects = world.apply(Event::Disconnected { reporter: sidecar });
-    assert_eq!(told(&effects, activator), None);
+    assert_eq!(endpoints_sent(&effects, activator), None);
     let effects = world.run_for(20, |_, _| {});
-    assert_eq!(told(&effects, activator), None);
+    assert_eq!(endpoints_sent(&effects, activator), None);
     let effects = world.run_for(20, |_, _| {});
-    assert_eq!(told(&effects, activator), Some(vec![]));
+    assert_eq!(endpoints_sent(&effects, activator), Some(vec![]));
 }
 
 #[test]
-fn stopping_ends_everything_and_says_so() {
+fn stopping_ends_every_instance_and_is_announced() {
     let mut world = Fixture::local(declaration(0, "2"));
     let effects = world.apply(Event::Stop(StopMode::Drain));
     assert_eq!(stopped(&effects).len(), 2);
@@ -263,7 +263,7 @@ fn the_journal_is_bounded_and_newest_first() {
     let mut world = Fixture::local(declaration(0, "1"));
     let sidecar = world.sidecar("web-1");
     world.run_for(1_500, |world, second| {
-        world.instance_says(sidecar, stat(second + 1, 1.0).ready());
+        world.instance_reports(sidecar, stat(second + 1, 1.0).ready());
     });
     let id = fixture::revision();
     let decisions: Vec<Arc<DecisionRecord>> =

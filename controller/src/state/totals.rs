@@ -16,7 +16,7 @@ pub struct Totals {
     pub ready: u64,
     /// Instances that were started and do not take requests yet, or not just now.
     pub starting: u64,
-    /// Instances on their way out.
+    /// Instances that are being stopped.
     pub draining: u64,
     /// Requests in queues, at activators and sidecars.
     pub waiting: u64,

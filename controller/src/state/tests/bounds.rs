@@ -2,12 +2,12 @@
 //! together.
 
 use super::fixture::{Fixture, instance, stat};
-use crate::event::{Effect, Event, Refusal};
+use crate::event::{Effect, Event, StreamRefusal};
 use crate::identity::RevisionId;
 use crate::journal::{DECISIONS_MAX, DecisionRecord};
 use crate::state::Limits;
 
-/// What `docs/controller.md` says a kept decision takes, in bytes.
+/// The size of a kept decision in `docs/controller.md`, in bytes.
 const RECORD_BYTES: usize = 1_536;
 
 #[test]
@@ -72,7 +72,7 @@ fn one_stream_and_one_instance_too_many_are_refused() {
     world.state.limits = limits;
     let refused = |effects: &[Effect]| {
         effects.iter().find_map(|effect| match effect {
-            Effect::Refuse { refusal: Refusal::Full { what, .. }, .. } => Some(*what),
+            Effect::Refuse { refusal: StreamRefusal::Full { what, .. }, .. } => Some(*what),
             _ => None,
         })
     };
@@ -84,7 +84,7 @@ fn one_stream_and_one_instance_too_many_are_refused() {
         assert_eq!(refused(&world.connect("two", &format!("b-{number}"))), None);
     }
     assert_eq!(refused(&world.connect("two", "b-more")), Some("streams"));
-    // Those whose stream was cut are still instances, so nobody makes room by hanging up.
+    // Instances whose stream broke still count, so a disconnect frees no room.
     let reporter = world.sidecars[0];
     world.apply(Event::Disconnected { reporter });
     assert_eq!(refused(&world.connect("two", "c-more")), Some("instances"));

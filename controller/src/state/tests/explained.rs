@@ -1,8 +1,8 @@
-//! What a decision's record says of instances that are asked for and not started.
+//! The record of a decision whose wanted instances are not started.
 //!
-//! The story: a revision that had been given up went on being explained as if the instances it
-//! wanted were about to come, and requests that wait were told of, and decided by, twice where the
-//! policy was one instance a request: reporters count them as being in flight, too.
+//! The story: a revision in crash-loop backoff was still explained as if its wanted instances were
+//! about to start, and queued requests were counted twice where the policy was one instance a
+//! request: reporters count them as in flight, too.
 
 use tidegate_autoscaler::ScalingMetric;
 use tidegate_autoscaler::explain::Detail;
@@ -19,7 +19,7 @@ fn last(world: &Fixture) -> Arc<DecisionRecord> {
 }
 
 #[test]
-fn what_is_not_started_is_said_not_to_be() {
+fn instances_that_are_not_started_are_recorded_as_such() {
     let mut world = Fixture::local(declaration(1, "1"));
     let mut said = Vec::new();
     for number in 1..=5 {
@@ -30,8 +30,8 @@ fn what_is_not_started_is_said_not_to_be() {
     }
     let record = said.last().expect("five were said");
     assert_eq!(record.hindrance, Some(Hindrance::GaveUp { attempts: 3 }));
-    let words = record.to_string();
-    assert!(words.ends_with(" None is started: none of 3 attempts became ready."), "{words}");
+    let text = record.to_string();
+    assert!(text.ends_with(" None is started: none of 3 attempts became ready."), "{text}");
     assert!(said.first().is_some_and(|record| record.hindrance.is_none()), "{said:?}");
 }
 
@@ -54,14 +54,14 @@ fn a_request_that_waits_is_one_request() {
     let policy = PolicyChoice::KeepAlive { idle_ms: 60_000 };
     let mut world = Fixture::local(Declaration { policy, ..declaration(1, "0") });
     let activator = world.activator();
-    world.activator_says(activator, 3, 3);
+    world.activator_reports(activator, 3, 3);
     let record = last(&world);
-    let told = record.to_string();
-    assert!(told.starts_with("3 instances: 3 requests are in the system"), "{told}");
+    let text = record.to_string();
+    assert!(text.starts_with("3 instances: 3 requests are in the system"), "{text}");
 }
 
 #[test]
-fn a_limit_that_was_found_out_says_nothing_of_requests_a_second() {
+fn a_reported_limit_does_not_bound_requests_a_second() {
     let mut declaration = declaration(0, "1");
     if let PolicyChoice::Knative(settings) = &mut declaration.policy {
         settings.spec.scaling_metric = ScalingMetric::RequestRate;
@@ -70,7 +70,7 @@ fn a_limit_that_was_found_out_says_nothing_of_requests_a_second() {
     let sidecar = world.sidecar("web-1");
     world.run_for(20, |world, second| {
         let report = stat(second + 1, 30.0).ready().in_flight(30).limit(10);
-        world.instance_says(sidecar, report);
+        world.instance_reports(sidecar, report);
     });
     let record = last(&world);
     let Detail::Knative(trace) = &record.explanation.detail else { unreachable!() };

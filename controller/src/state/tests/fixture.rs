@@ -1,4 +1,4 @@
-//! A controller in a world where time passes only when it is told to.
+//! A controller with simulated time.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ impl Fixture {
         world
     }
 
-    /// A controller whose instances somebody else starts.
+    /// A controller with external instances.
     pub(super) fn remote(declaration: Declaration) -> Self {
         Self::remote_at(declaration, START)
     }
@@ -87,7 +87,7 @@ impl Fixture {
         self.state.apply(self.now, event)
     }
 
-    /// What is kept up to date equals what is counted anew.
+    /// Every running count equals a recount.
     pub(super) fn recount(&self) {
         self.state.recount();
     }
@@ -132,7 +132,7 @@ impl Fixture {
         reporter
     }
 
-    pub(super) fn activator_says(
+    pub(super) fn activator_reports(
         &mut self,
         reporter: ReporterId,
         sequence: u64,
@@ -158,7 +158,7 @@ impl Fixture {
         self.connect_as(reporter, revision, name)
     }
 
-    /// A sidecar with a token opens a stream, as ours do.
+    /// A sidecar with a token opens a stream, as Tidegate's do.
     pub(super) fn connect_with(
         &mut self,
         name: &str,
@@ -197,7 +197,7 @@ impl Fixture {
         ReporterId(self.reporters)
     }
 
-    pub(super) fn instance_says(&mut self, reporter: ReporterId, stat: Stat) -> Vec<Effect> {
+    pub(super) fn instance_reports(&mut self, reporter: ReporterId, stat: Stat) -> Vec<Effect> {
         self.apply(Event::Reported { reporter, report: stat.0 })
     }
 }

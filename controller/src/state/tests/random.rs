@@ -18,7 +18,7 @@ const MAX: i32 = 4;
 enum Happening {
     /// Time passes, in milliseconds.
     Pass(u64),
-    /// The activator has this many requests in line.
+    /// The activator has this many queued requests.
     Wait(u32),
     /// A sidecar introduces itself; instances have numbers from 1.
     Connect(u8),
@@ -28,7 +28,7 @@ enum Happening {
     Cut(u8),
     /// Half of an instance dies.
     Fail(u8),
-    /// An instance is gone.
+    /// An instance has ended.
     End(u8),
 }
 
@@ -50,7 +50,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 #[derive(Default)]
 struct Seen {
     started: BTreeSet<String>,
-    /// Started, not told to stop, and not gone.
+    /// Started, without a stop order, and not ended.
     kept: BTreeSet<String>,
     failed: BTreeSet<String>,
     sequence: u64,
@@ -106,7 +106,7 @@ fn step(
     seen.sequence += 1;
     match what {
         Happening::Pass(ms) => world.pass(*ms),
-        Happening::Wait(waiting) => world.activator_says(activator, seen.sequence, *waiting),
+        Happening::Wait(waiting) => world.activator_reports(activator, seen.sequence, *waiting),
         // Only what was started has a sidecar.
         Happening::Connect(number) if seen.started.contains(&name(*number)) => {
             world.connect_numbered(*number)
@@ -115,10 +115,10 @@ fn step(
             let Stat(mut report) = stat(seen.sequence, f64::from(*busy)).in_flight(*busy);
             (report.ready, report.draining) = (*ready, *draining);
             if *draining {
-                // It goes by itself, so another one may take its place.
+                // It ends by itself, so another one may replace it.
                 seen.kept.remove(&name(*number));
             }
-            world.instance_says(Fixture::numbered(*number), Stat(report))
+            world.instance_reports(Fixture::numbered(*number), Stat(report))
         }
         Happening::Cut(number) => {
             world.apply(Event::Disconnected { reporter: Fixture::numbered(*number) })
@@ -187,7 +187,7 @@ proptest! {
             match what {
                 Happening::Pass(ms) => drop(world.pass(ms * 4)),
                 Happening::Wait(waiting) => {
-                    let _ = world.activator_says(activator, sequence, *waiting);
+                    let _ = world.activator_reports(activator, sequence, *waiting);
                 }
                 Happening::Connect(number) | Happening::End(number) => {
                     streams.push(world.connect_with(&name(*number), "127.0.0.1:1", *token).0);
@@ -197,7 +197,7 @@ proptest! {
                     let Stat(mut report) = stat(sequence, f64::from(*busy)).in_flight(*busy);
                     (report.ready, report.draining) = (*ready, *draining);
                     (report.waiting, report.limit) = (*busy, *busy);
-                    world.instance_says(*stream, Stat(report));
+                    world.instance_reports(*stream, Stat(report));
                 }
                 Happening::Cut(number) | Happening::Fail(number) => {
                     let Some(reporter) = streams.get(usize::from(*number)) else { continue };
