@@ -15,18 +15,32 @@ const LISTEN_VARIABLE: &str = "TIDEGATE_LISTEN";
 pub(crate) enum Role {
     /// The sidecar, configured by Knative's environment variables.
     #[command(after_long_help = tidegate_queue_proxy::environment::help::variables())]
-    QueueProxy,
+    QueueProxy(QueueProxyArgs),
     /// The activator: holds requests while no instance can take them, and balances the rest.
     Activator(activator::Args),
     /// The autoscaler as a service.
     Controller(controller::Args),
 }
 
+/// What was typed after `tidegate queue-proxy`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct QueueProxyArgs {
+    #[command(subcommand)]
+    verb: Option<QueueProxyVerb>,
+}
+
+/// What can be said to a sidecar that runs.
+#[derive(Debug, Subcommand)]
+enum QueueProxyVerb {
+    /// Begin the drain of the sidecar in this pod: for its own hook before the pod's end.
+    Drain,
+}
+
 impl Role {
     /// What was typed to get here, for messages.
     pub(crate) fn verb(&self) -> &'static str {
         match self {
-            Role::QueueProxy => "queue-proxy",
+            Role::QueueProxy(_) => "queue-proxy",
             Role::Activator(_) => "activator",
             Role::Controller(_) => "controller",
         }
@@ -36,7 +50,10 @@ impl Role {
 /// Runs the role until it gets a signal to stop.
 pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
     match role {
-        Role::QueueProxy => Ok(tidegate_queue_proxy::run()),
+        Role::QueueProxy(args) => Ok(match args.verb {
+            None => tidegate_queue_proxy::run(),
+            Some(QueueProxyVerb::Drain) => tidegate_queue_proxy::begin_drain(),
+        }),
         Role::Activator(args) => activator::execute(args),
         Role::Controller(args) => controller::execute(args),
     }

@@ -25,6 +25,7 @@
 //! Go's parsing of numbers and its templates in `tidegate-go-text`.
 
 pub mod adaptive_limit;
+pub mod begin_drain;
 pub mod dispatch;
 pub mod drain;
 pub mod environment;
@@ -49,4 +50,5 @@ pub mod statistics;
 pub mod tls;
 pub mod trace;
 
+pub use begin_drain::begin_drain;
 pub use process::run;

@@ -1,6 +1,6 @@
-//! The listeners beside the main one: `/wait-for-drain`, statistics, metrics. Always plain text.
+//! The listeners beside the main one: the drain's, statistics, metrics. Always plain text.
 
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -16,16 +16,27 @@ use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::statistics::Snapshot;
 
+/// Begins a drain that nothing undoes.
+const DRAIN_PATH: &[u8] = crate::begin_drain::PATH.as_bytes();
 /// Time in which the head of a scrape must arrive, as in Knative.
 const METRICS_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time that the last responses have to leave the process.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Who wants a drain to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// A hook of the app's container, which runs also where that container alone is restarted.
+    Wait,
+    /// The sidecar's own hook: its pod ends.
+    Ending,
+}
+
 /// What the side listeners serve.
 pub(super) struct AdminListeners {
     pub(super) side_drain: relay::Drain,
     pub(super) stage: watch::Receiver<Stage>,
-    pub(super) asks: mpsc::Sender<()>,
+    pub(super) asks: mpsc::Sender<Ask>,
     pub(super) snapshot: Snapshot,
     pub(super) metrics: Option<Metrics>,
     pub(super) gate: Gate,
@@ -75,23 +86,43 @@ pub(super) async fn close(drain: &relay::Drain) {
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, drain.until_empty()).await;
 }
 
-/// `/wait-for-drain`: answers when the drain is over, or was undone.
+/// `/wait-for-drain` answers when the drain is over, or was undone; `/drain`, which is answered to
+/// this pod alone, begins one that nothing undoes.
 struct Admin {
     stage: watch::Receiver<Stage>,
-    asks: mpsc::Sender<()>,
+    asks: mpsc::Sender<Ask>,
 }
 
 impl Handler for Admin {
     async fn handle(&self, exchange: &mut Exchange) {
-        if exchange.head().path() != b"/wait-for-drain" {
-            let _ = exchange.respond(not_found()).await;
-            return;
+        let is_of_this_pod = exchange.peer().is_some_and(|peer| is_localhost(peer.ip()));
+        match exchange.head().path() {
+            b"/wait-for-drain" => self.wait(exchange).await,
+            DRAIN_PATH if is_of_this_pod => {
+                let began = self.asks.send(Ask::Ending).await;
+                tracing::debug!(?began, "the pod ends");
+                let _ = exchange.respond(Reply::empty(StatusCode::OK)).await;
+            }
+            _ => {
+                let _ = exchange.respond(not_found()).await;
+            }
         }
+    }
+}
+
+/// The one address: what a service mesh passes on from elsewhere may come from others of loopback.
+fn is_localhost(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    address == Ipv4Addr::LOCALHOST || address == Ipv6Addr::LOCALHOST
+}
+
+impl Admin {
+    async fn wait(&self, exchange: &mut Exchange) {
         let mut stage = self.stage.clone();
         let waiting = async {
             if *stage.borrow_and_update() == Stage::Serving {
                 // A full channel means that others have asked; a closed one that all is over.
-                let _ = self.asks.try_send(());
+                let _ = self.asks.try_send(Ask::Wait);
                 let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
             }
             let _ = stage.wait_for(|stage| matches!(stage, Stage::Serving | Stage::Over)).await;

@@ -9,6 +9,7 @@ use tidegate_reporter::Directives;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::admin::Ask;
 use crate::drain::{Draining, Machine, Stage, Traffic};
 use crate::environment::Switch;
 use crate::gate::Gate;
@@ -22,14 +23,14 @@ pub(super) struct ShutdownCoordinator {
     pub(super) gate: Gate,
     pub(super) drain: relay::Drain,
     pub(super) stage: watch::Sender<Stage>,
-    pub(super) asked: mpsc::Receiver<()>,
+    pub(super) asked: mpsc::Receiver<Ask>,
     pub(super) directives: Option<watch::Receiver<Directives>>,
 }
 
 /// What can happen to a drain.
 enum Event {
     Signal(ShutdownSignal),
-    Asked,
+    Asked(Ask),
     Directed,
     Time,
     Traffic,
@@ -64,7 +65,11 @@ impl ShutdownCoordinator {
                     tracing::info!("signal to end, draining");
                     machine.signal(Instant::now());
                 }
-                Event::Asked => machine.ask(Instant::now()),
+                Event::Asked(Ask::Wait) => machine.ask(Instant::now()),
+                Event::Asked(Ask::Ending) => {
+                    tracing::info!("the pod ends, draining");
+                    machine.signal(Instant::now());
+                }
                 Event::Directed => {
                     tracing::info!("the controller asks to drain");
                     machine.signal(Instant::now());
@@ -104,7 +109,7 @@ impl ShutdownCoordinator {
         tokio::select! {
             biased;
             signal = signals.next() => Event::Signal(signal),
-            Some(()) = self.asked.recv() => Event::Asked,
+            Some(ask) = self.asked.recv() => Event::Asked(ask),
             () = directed => Event::Directed,
             () = time => Event::Time,
             () = quiet => Event::Traffic,
