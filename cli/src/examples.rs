@@ -8,7 +8,7 @@ pub(crate) const MORE: &str = "Examples and everything else: --help";
 /// A verb's path, and its examples: what it does, and the command.
 type Examples = (&'static [&'static str], &'static [(&'static str, &'static str)]);
 
-const ALL: [Examples; 17] = [
+const ALL: [Examples; 18] = [
     (
         &[],
         &[
@@ -128,6 +128,20 @@ const ALL: [Examples; 17] = [
             (
                 "Make some up and keep it",
                 "tidegate sim traffic --arrivals web=diurnal:5,0.8,1h --duration 1h --csv web.csv",
+            ),
+        ],
+    ),
+    (
+        &["inject"],
+        &[
+            (
+                "Into every workload of a file; pipe what comes out into `kubectl apply -f -`",
+                "tidegate inject -f web.yaml --image registry.example/queue-proxy:0.1.0",
+            ),
+            (
+                "Ten requests at a time, and the Service sent through the sidecar",
+                "tidegate inject -f web.yaml --image registry.example/queue-proxy:0.1.0 -c 10 \
+                 --service web > injected.yaml",
             ),
         ],
     ),

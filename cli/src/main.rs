@@ -5,11 +5,12 @@
 //!
 //! Modules in reading order: [`run`] and [`demo`] serve real processes on this machine, [`decide`]
 //! and [`explain`] answer questions about decisions, [`sim`] answers what-if questions about
-//! traffic, [`roles`] are the parts that `run` starts and that a cluster runs one by one. What all
-//! of them share: [`command_line`] reads what was typed, [`typed`] turns it into values, [`files`]
-//! reads named files, [`ending`] has the one rule of exit codes. [`examples`] end each verb's
-//! help, [`manual`] makes completions and manual pages, [`credentials`] authenticate a command
-//! towards a controller, [`log`] sets up the log of the roles, [`admin`] their metrics and probes.
+//! traffic, [`inject`] puts the sidecar into manifests, [`roles`] are the parts that `run` starts
+//! and that a cluster runs one by one. What all of them share: [`command_line`] reads what was
+//! typed, [`typed`] turns it into values, [`files`] reads named files, [`ending`] has the one rule
+//! of exit codes. [`examples`] end each verb's help, [`manual`] makes completions and manual pages,
+//! [`credentials`] authenticate a command towards a controller, [`log`] sets up the log of the
+//! roles, [`admin`] their metrics and probes.
 
 mod abandoned;
 mod admin;
@@ -23,6 +24,7 @@ mod ending;
 mod examples;
 mod explain;
 mod files;
+mod inject;
 mod log;
 mod manual;
 mod roles;
@@ -61,6 +63,8 @@ enum Command {
     Explain(explain::Args),
     /// Replay traffic through the same code that runs in production.
     Sim(sim::Args),
+    /// Put the sidecar into Kubernetes manifests, from standard input to standard output.
+    Inject(inject::Args),
     #[command(flatten)]
     Role(roles::Role),
     /// Completions for a shell, on standard output.
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
         Command::Decide(args) => decide::execute(args),
         Command::Explain(args) => explain::execute(args),
         Command::Sim(args) => sim::execute(args),
+        Command::Inject(args) => inject::execute(&args),
         Command::Role(role) => roles::execute(role),
         Command::Completions(args) => manual::completions(&args, command_line::command::<Cli>()),
         Command::Man(args) => manual::man(&args, command_line::command::<Cli>()),
@@ -101,6 +106,7 @@ impl Command {
             Command::Decide(_) => "decide",
             Command::Explain(_) => "explain",
             Command::Sim(_) => "sim",
+            Command::Inject(_) => "inject",
             Command::Role(role) => role.verb(),
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",

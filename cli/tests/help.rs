@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 
 /// Every verb that people type.
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 19] = [
     "",
     "run",
     "demo",
@@ -24,6 +24,7 @@ const VERBS: [&str; 18] = [
     "sim fit",
     "sim traffic",
     "sim validate",
+    "inject",
     "activator",
     "controller",
     "queue-proxy",
@@ -115,11 +116,16 @@ fn desk() -> tempfile::TempDir {
         .collect();
     let settings = "kind: ConfigMap\nmetadata: {name: config-autoscaler}\n\
                     data: {stable-window: \"30s\"}\n";
+    let manifests = "apiVersion: v1\nkind: Pod\nmetadata: {name: web, labels: {app: web}}\n\
+                     spec: {containers: [{name: app, image: web, ports: [{containerPort: 80}]}]}\n\
+                     ---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\n\
+                     spec: {selector: {app: web}, ports: [{port: 80}]}\n";
     let scenario = r#"{"kind": "sample_size", "input": {"populations": [100]}}"#;
     for (name, text) in [
         ("access.log", log.as_str()),
         ("config-autoscaler.yaml", settings),
         ("scenario.json", scenario),
+        ("web.yaml", manifests),
     ] {
         std::fs::write(desk.path().join(name), text).unwrap();
     }

@@ -17,11 +17,12 @@ const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 const ANSWER_BYTES_MAX: usize = 4_000;
 
 /// Every verb, and what else it needs before it looks at anything.
-const VERBS: [(&str, &str); 13] = [
+const VERBS: [(&str, &str); 14] = [
     ("run", "-- true"),
     ("demo", ""),
     ("decide", "nowhere.json"),
     ("explain", "--controller 127.0.0.1:1"),
+    ("inject", "--image queue-proxy:1"),
     ("activator", "--listen 127.0.0.1:0"),
     ("controller", "--listen 127.0.0.1:0"),
     ("sim run", "--arrivals poisson:5 --duration 1s"),

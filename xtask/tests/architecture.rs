@@ -13,6 +13,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("words", &[]),
     ("go-text", &[]),
     ("knative", &[]),
+    ("kubernetes/inject", &["knative", "words"]),
     ("autoscaler", &["go-text", "words"]),
     ("admission", &[]),
     ("relay", &["telemetry"]),
@@ -64,7 +65,8 @@ const FLOORS: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &["autoscaler", "admission", "go-text", "knative", "words"];
 
 /// Crates that read no clock and do no I/O: those that decide, and the one that asks them.
-const DETERMINISTIC: &[&str] = &["autoscaler", "admission", "go-text", "knative", "scenario"];
+const DETERMINISTIC: &[&str] =
+    &["autoscaler", "admission", "go-text", "knative", "kubernetes/inject", "scenario"];
 
 /// What such a crate never names. The simulator's engine is held to the clock and thread rules too.
 const BANNED: &[&str] = &[
@@ -208,6 +210,7 @@ fn what_is_knatives_is_written_once() {
         "bench",
         "cli",
         "controller",
+        "kubernetes/inject",
         "local",
         "queue-proxy",
         "reporter",

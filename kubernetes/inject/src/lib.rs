@@ -1,0 +1,356 @@
+//! Puts Tidegate's sidecar into Kubernetes manifests: text in, text out.
+//!
+//! It must never talk to a cluster, read a file or change what it was not asked to: everything that
+//! is no pod passes through byte for byte, and of a pod only the lines that must change do. Twice
+//! is once: what was injected is changed again only if the settings or the version differ.
+//!
+//! Modules in reading order: [`settings`] is what can be chosen. `document` reads YAML and JSON
+//! into nodes that know where they stand, `value` says what they mean, `workload` finds the pods
+//! among them. `pod` turns a pod into one with a sidecar, `sidecar` makes that container, `probe`
+//! moves readiness to it, `record` keeps what was changed, [`refusal`] says why not; `service`
+//! looks at Services beside. `edit` and `render` carry the difference into the text; [`review`] is
+//! the same for one pod that a cluster asks about, with the difference as a `patch`.
+
+mod document;
+mod edit;
+mod json;
+mod patch;
+mod pod;
+mod probe;
+mod record;
+pub mod refusal;
+mod render;
+pub mod review;
+mod service;
+pub mod settings;
+mod sidecar;
+mod value;
+mod workload;
+
+use serde_json::Value;
+
+use document::Node;
+use edit::Editor;
+use pod::{Injected, Injection};
+pub use refusal::Refusal;
+use service::Advice;
+pub use settings::{SIDECAR, Settings};
+use value::Resolver;
+use workload::{Identity, Role};
+
+/// Most bytes of an input. The largest manifests that are shipped as one file have five million.
+pub const INPUT_BYTES_MAX: usize = 16 << 20;
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The sidecar's settings; annotations of a pod have the last word.
+    pub settings: Settings,
+    /// Services whose target ports may be changed.
+    pub services: Vec<String>,
+    /// Further objects with a pod's template at `spec.template`, as `Kind` or `Kind/name`.
+    pub workloads: Vec<String>,
+}
+
+/// The input with sidecars.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The text.
+    pub text: String,
+    /// What was done and what should be known, a sentence each that begins with the object.
+    pub notes: Vec<String>,
+}
+
+/// The input cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {problem}")]
+pub struct Malformed {
+    /// Where, from 1.
+    pub line: usize,
+    /// Where in the line, from 1.
+    pub column: usize,
+    /// What is wrong, and what was expected.
+    pub problem: String,
+}
+
+/// Why there is no outcome; nothing is half done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// It is larger than [`INPUT_BYTES_MAX`].
+    #[error("larger than {} MiB, expected a smaller input; split it", INPUT_BYTES_MAX >> 20)]
+    TooLarge,
+    /// It is no YAML and no JSON.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// It is understood, and cannot be done: every reason.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Refused(Vec<Refused>),
+}
+
+/// An object that cannot have what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{object}: {reason}")]
+pub struct Refused {
+    /// Its kind and its name, or what was asked for in vain.
+    pub object: String,
+    /// Where it begins, from 1; 0 is nowhere.
+    pub line: usize,
+    /// Why, and what to do.
+    pub reason: String,
+}
+
+/// Puts the sidecar into every workload of a text of YAML or JSON documents.
+///
+/// # Errors
+/// [`Failure`]: the text cannot be read, or an object of it cannot have the sidecar.
+pub fn inject(text: &str, options: &Options) -> Result<Outcome, Failure> {
+    if text.len() > INPUT_BYTES_MAX {
+        return Err(Failure::TooLarge);
+    }
+    let roots = document::parse(text)?;
+    let mut run = Run::new(options);
+    for root in &roots {
+        run.read(root);
+    }
+    run.services();
+    run.unused();
+    if !run.refusals.is_empty() {
+        return Err(Failure::Refused(run.refusals));
+    }
+    if run.objects.iter().all(|object| object.injected.is_none()) && run.notes.is_empty() {
+        run.notes.push("nothing to inject: no workload in the input".to_owned());
+    }
+    let text = run.write(text, &roots)?;
+    Ok(Outcome { text, notes: run.notes })
+}
+
+/// One object of the input.
+struct Object {
+    /// The document, and the number in its list if that is one.
+    place: (usize, Option<usize>),
+    identity: Identity,
+    line: usize,
+    role: Role,
+    old: Value,
+    new: Value,
+    injected: Option<Injected>,
+}
+
+struct Run<'o> {
+    options: &'o Options,
+    documents: usize,
+    objects: Vec<Object>,
+    notes: Vec<String>,
+    refusals: Vec<Refused>,
+}
+
+impl<'o> Run<'o> {
+    fn new(options: &'o Options) -> Self {
+        let (objects, notes, refusals) = (Vec::new(), Vec::new(), Vec::new());
+        Self { options, documents: 0, objects, notes, refusals }
+    }
+
+    /// Looks at a document, or at every object of a list.
+    fn read(&mut self, root: &Node<'_>) {
+        let document = self.documents;
+        self.documents += 1;
+        let identity = Identity::of(root);
+        let mut resolver = None;
+        let objects: Vec<(Option<usize>, &Node<'_>)> = match root.get("items") {
+            Some(items) if identity.is_list() => {
+                items.items().iter().enumerate().map(|(index, item)| (Some(index), item)).collect()
+            }
+            _ => vec![(None, root)],
+        };
+        for (index, node) in objects {
+            let mut identity = Identity::of(node);
+            if index.is_some() && identity.kind.is_empty() {
+                // What a typed list holds says so only once.
+                let of_list = Identity::of(root);
+                identity.kind = of_list.kind.trim_end_matches("List").to_owned();
+                identity.group = of_list.group;
+            }
+            let role = identity.role(&self.options.workloads);
+            if role == Role::Other {
+                continue;
+            }
+            let resolver = resolver.get_or_insert_with(|| Resolver::new(root));
+            match resolver.value(node) {
+                Ok(value) => self.object((document, index), identity, (node.line, role), value),
+                Err(problem) => self.refuse(&identity, node.line, &problem.to_string()),
+            }
+        }
+    }
+
+    fn object(
+        &mut self,
+        place: (usize, Option<usize>),
+        identity: Identity,
+        (line, mut role): (usize, Role),
+        value: Value,
+    ) {
+        if let Role::Waiting(path) = role {
+            if !workload::at(&value, path).is_some_and(workload::asks) {
+                self.notes.push(format!(
+                    "{identity}: passed through; it runs to an end, and does not ask for the \
+                     sidecar with {}: enabled",
+                    settings::INJECT
+                ));
+                return;
+            }
+            role = Role::Workload(path);
+        }
+        let (old, new) = (value.clone(), value);
+        let mut object = Object { place, identity, line, role, old, new, injected: None };
+        if let Role::Workload(path) = role {
+            match self.workload(&object, path) {
+                Ok(injected) => {
+                    if let Some(injected) = &injected
+                        && let Some(place) = workload::at_mut(&mut object.new, path)
+                    {
+                        place.clone_from(&injected.template);
+                    }
+                    object.injected = injected;
+                }
+                Err(refusal) => {
+                    self.refuse(&object.identity, line, &refusal.to_string());
+                    return;
+                }
+            }
+        }
+        self.objects.push(object);
+    }
+
+    fn workload(&mut self, object: &Object, path: &[&str]) -> Result<Option<Injected>, Refusal> {
+        let identity = &object.identity;
+        let shape = || {
+            let path = path.join(".");
+            Refusal::Shape(format!("it has no pod template, expected one at `{path}`"))
+        };
+        let template = workload::at(&object.old, path).filter(|template| template.is_object());
+        let template = template.ok_or_else(shape)?;
+        match pod::inject(template, &identity.name, &self.options.settings)? {
+            Injection::Declined => {
+                self.notes.push(format!("{identity}: passed through; it declines the sidecar"));
+                Ok(None)
+            }
+            Injection::Injected(injected) => {
+                let done = if injected.template == *template { "as it was" } else { "injected" };
+                self.notes.push(format!(
+                    "{identity}: {done}; container {}, port {}",
+                    tidegate_words::excerpt(&injected.container),
+                    injected.app_port
+                ));
+                let remarks = injected.remarks.iter();
+                self.notes.extend(remarks.map(|remark| format!("{identity}: {remark}")));
+                Ok(Some(injected))
+            }
+        }
+    }
+
+    /// Looks at the Services once all pods are known, wherever they stand in the input.
+    fn services(&mut self) {
+        let (services, others): (Vec<_>, Vec<_>) =
+            self.objects.drain(..).partition(|object| object.role == Role::Service);
+        for mut object in services {
+            let identity = object.identity.clone();
+            let is_named = self.options.services.contains(&identity.name);
+            let pods: Vec<&Injected> = others
+                .iter()
+                .filter(|other| other.identity.namespace == identity.namespace)
+                .filter_map(|other| other.injected.as_ref())
+                .collect();
+            match service::advise(&object.old, &pods, is_named) {
+                Advice::Unconcerned if is_named => {
+                    let problem = "it selects no pod that gets the sidecar here";
+                    self.refuse(&identity, object.line, problem);
+                }
+                Advice::Unconcerned => continue,
+                Advice::Fine => {
+                    self.notes.push(format!("{identity}: its traffic comes through the sidecar"));
+                }
+                Advice::Past(advice) => self.notes.push(format!("{identity}: {advice}")),
+                Advice::Changed(new) => {
+                    self.notes.push(format!("{identity}: its targetPort is the sidecar's now"));
+                    object.new = new;
+                }
+            }
+            self.objects.push(object);
+        }
+        self.objects.extend(others);
+    }
+
+    /// Names that nothing in the input has are most likely misspelt.
+    fn unused(&mut self) {
+        let has = |test: &dyn Fn(&Identity) -> bool| {
+            self.objects.iter().any(|object| test(&object.identity))
+        };
+        let services = self.options.services.iter();
+        let services = services
+            .filter(|name| !has(&|id| id.kind == "Service" && id.name == **name))
+            .map(|name| ("--service", name));
+        let workloads = self.options.workloads.iter();
+        let workloads =
+            workloads.filter(|word| !has(&|id| id.is_named_by(word))).map(|w| ("--workload", w));
+        let unused: Vec<_> = services
+            .chain(workloads)
+            .map(|(flag, name)| {
+                let object = format!("{flag} {}", tidegate_words::excerpt(name));
+                Refused { object, line: 0, reason: "the input has nothing of that name".to_owned() }
+            })
+            .collect();
+        // Where something was refused, its name is missing for that reason.
+        if self.refusals.is_empty() {
+            self.refusals = unused;
+        }
+    }
+
+    fn refuse(&mut self, identity: &Identity, line: usize, reason: &str) {
+        let (object, reason) = (identity.to_string(), reason.to_owned());
+        self.refusals.push(Refused { object, line, reason });
+    }
+
+    /// The text with every change, read again to see that it says what it should.
+    fn write(&self, text: &str, roots: &[Node<'_>]) -> Result<String, Failure> {
+        let mut wanted = Vec::new();
+        let mut editor = Editor::new(text);
+        for (index, root) in roots.iter().enumerate() {
+            let changed: Vec<_> = self
+                .objects
+                .iter()
+                .filter(|object| object.place.0 == index && object.old != object.new)
+                .collect();
+            let Some(first) = changed.first() else { continue };
+            let refused = |line: usize| {
+                let reason = "it cannot be changed in place; write in full what its aliases and \
+                              merges stand for";
+                let (object, reason) = (first.identity.to_string(), reason.to_owned());
+                Failure::Refused(vec![Refused { object, line, reason }])
+            };
+            let old = Resolver::new(root).value(root).map_err(|_| refused(root.line))?;
+            let mut new = old.clone();
+            for object in &changed {
+                let place = match object.place.1 {
+                    Some(item) => &mut new["items"][item],
+                    None => &mut new,
+                };
+                place.clone_from(&object.new);
+            }
+            editor.change(root, &old, &new).map_err(|problem| refused(problem.line))?;
+            wanted.push((index, new, refused(first.line)));
+        }
+        if wanted.is_empty() {
+            return Ok(text.to_owned());
+        }
+        let text = editor.finish();
+        let roots = document::parse(&text);
+        for (index, new, refused) in wanted {
+            let root = roots.as_ref().ok().and_then(|roots| roots.get(index));
+            let found = root.map(|root| Resolver::new(root).value(root));
+            if found != Some(Ok(new)) {
+                return Err(refused);
+            }
+        }
+        Ok(text)
+    }
+}

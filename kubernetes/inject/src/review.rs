@@ -1,0 +1,132 @@
+//! The same injection behind a cluster's admission: an `AdmissionReview` in, one with a patch out.
+//!
+//! A pod gets the sidecar where its namespace has opted in, which the webhook's selector sees to,
+//! and the pod itself asks for it. Nothing here ever keeps a pod from being made: who cannot have
+//! the sidecar is admitted without one, with a warning that says why.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tidegate_words::excerpt;
+
+use crate::json::{list, text};
+use crate::patch::patch;
+use crate::pod::{self, Injection};
+use crate::settings::Settings;
+use crate::workload::asks;
+
+/// The only version there is.
+const VERSION: &str = "admission.k8s.io/v1";
+
+/// Longest warning that an API server passes on whole.
+const WARNING_CHARS_MAX: usize = 256;
+
+/// An answer for the API server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Review {
+    /// The `AdmissionReview` to answer with, as JSON.
+    pub body: Vec<u8>,
+    /// The pod: namespace and name, or what its name begins with.
+    pub pod: String,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// What became of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It gets the sidecar, or the sidecar it has is changed.
+    Injected,
+    /// It has what it shall have: the webhook is asked again when another one has changed a pod.
+    AsItWas,
+    /// It did not ask, declines, or is no new pod.
+    PassedBy,
+    /// It asked and cannot have it, for this reason; it is admitted without.
+    Refused(String),
+}
+
+/// Why a request cannot be answered at all.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAReview {
+    /// It is not JSON.
+    #[error("cannot read the request: {0}")]
+    Json(#[from] serde_json::Error),
+    /// It is JSON of another kind.
+    #[error("expected an AdmissionReview of {VERSION} with a request that has a uid")]
+    Kind,
+}
+
+/// Answers one request.
+///
+/// # Errors
+/// The request is no `AdmissionReview` that could be answered; its sender gets 400.
+pub fn review(body: &[u8], settings: &Settings) -> Result<Review, NotAReview> {
+    let review: Value = serde_json::from_slice(body)?;
+    let request = review.get("request").unwrap_or(&Value::Null);
+    let uid = text(request, "uid").ok_or(NotAReview::Kind)?;
+    let is_ours = text(&review, "apiVersion") == Some(VERSION)
+        && text(&review, "kind") == Some("AdmissionReview");
+    if !is_ours {
+        return Err(NotAReview::Kind);
+    }
+    let pod = request.get("object").unwrap_or(&Value::Null);
+    let mut response = json!({"uid": uid, "allowed": true});
+    let verdict = match inject(request, pod, settings) {
+        Ok(None) => Verdict::PassedBy,
+        Ok(Some(wanted)) if wanted == *pod => Verdict::AsItWas,
+        Ok(Some(wanted)) => {
+            let operations = Value::Array(patch(pod, &wanted)).to_string();
+            response["patchType"] = json!("JSONPatch");
+            response["patch"] = json!(STANDARD.encode(operations));
+            Verdict::Injected
+        }
+        Err(reason) => {
+            let warning = format!("tidegate: no sidecar: {reason}");
+            let warning: String = warning.chars().take(WARNING_CHARS_MAX).collect();
+            response["warnings"] = json!([warning]);
+            Verdict::Refused(reason)
+        }
+    };
+    let answer = json!({"apiVersion": VERSION, "kind": "AdmissionReview", "response": response});
+    let namespace = excerpt(text(request, "namespace").unwrap_or_default());
+    let pod = format!("{namespace}/{}", excerpt(&pod_name(pod)));
+    Ok(Review { body: answer.to_string().into_bytes(), pod, verdict })
+}
+
+/// The pod as it shall be; `None` where nothing is asked.
+fn inject(request: &Value, pod: &Value, settings: &Settings) -> Result<Option<Value>, String> {
+    let is_new = text(request, "operation") == Some("CREATE");
+    let is_pod = request.get("kind").and_then(|kind| text(kind, "kind")) == Some("Pod")
+        && text(request, "subResource").unwrap_or_default().is_empty();
+    if !is_new || !is_pod || !asks(pod) {
+        return Ok(None);
+    }
+    match pod::inject(pod, &workload(pod), settings) {
+        Ok(Injection::Injected(injected)) => Ok(Some(injected.template)),
+        Ok(Injection::Declined) => Ok(None),
+        Err(refusal) => Err(refusal.to_string()),
+    }
+}
+
+/// The name of the workload that a pod is of: that of its controller, for a Deployment without the
+/// hash that its replica set's name ends with.
+fn workload(pod: &Value) -> String {
+    let metadata = pod.get("metadata").unwrap_or(&Value::Null);
+    let owners = list(metadata, "ownerReferences").iter();
+    let mut controllers = owners.filter(|owner| owner.get("controller") == Some(&json!(true)));
+    let Some(owner) = controllers.next() else { return pod_name(pod) };
+    let name = text(owner, "name").unwrap_or_default();
+    let hash = metadata.get("labels").and_then(|labels| text(labels, "pod-template-hash"));
+    let without_hash = hash.and_then(|hash| name.strip_suffix(hash)?.strip_suffix('-'));
+    match text(owner, "kind") {
+        Some("ReplicaSet") => without_hash.unwrap_or(name).to_owned(),
+        _ => name.to_owned(),
+    }
+}
+
+/// A pod's name, or what it begins with while the server has not made it up.
+fn pod_name(pod: &Value) -> String {
+    let metadata = pod.get("metadata").unwrap_or(&Value::Null);
+    let generated = || text(metadata, "generateName").map(|name| name.trim_end_matches('-'));
+    text(metadata, "name").or_else(generated).unwrap_or_default().to_owned()
+}
