@@ -73,3 +73,31 @@ fn keep<T>(kept: &'static std::thread::LocalKey<RefCell<Vec<T>>>, item: T) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the table of bounds promises for a thread.
+    const THREAD_BYTES_MAX: usize = 3 << 20;
+
+    #[test]
+    fn what_a_thread_keeps_has_a_bound_in_bytes() {
+        for size in [1, BUFFER_BYTES, 2 * BUFFER_BYTES, 2 * BUFFER_BYTES + 1, STREAM_BUFFER_BYTES] {
+            for _ in 0..2 * KEPT_MAX {
+                keep_input(BytesMut::with_capacity(size));
+                keep_output(Vec::with_capacity(size));
+                keep_map(HeaderMap::with_capacity(KEPT_FIELDS_MAX / 2));
+                keep_map(HeaderMap::with_capacity(4 * KEPT_FIELDS_MAX));
+            }
+        }
+        let inputs = INPUTS.with_borrow(|kept| kept.iter().map(BytesMut::capacity).sum::<usize>());
+        let outputs = OUTPUTS.with_borrow(|kept| kept.iter().map(Vec::capacity).sum::<usize>());
+        let fields = MAPS.with_borrow(|kept| kept.iter().map(HeaderMap::capacity).sum::<usize>());
+        assert!(fields <= KEPT_MAX * KEPT_FIELDS_MAX, "{fields} fields");
+        // A name, a value, a hash and an index for each field.
+        const FIELD_BYTES: usize = 112;
+        let bytes = inputs + outputs + fields * FIELD_BYTES;
+        assert!(bytes <= THREAD_BYTES_MAX, "{bytes} bytes");
+    }
+}

@@ -224,3 +224,34 @@ impl fmt::Debug for Upstream {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_connections_have_a_number_and_a_time() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
+        let address = Address::Tcp(listener.local_addr().expect("it is bound"));
+        let idle_timeout = Duration::from_secs(90);
+        let upstream = Upstream::new(address, UpstreamSettings { idle_max: 2, idle_timeout });
+        let patience = ConnectPatience::Once(Duration::from_secs(1));
+        let since = Instant::now();
+        let mut accepted = Vec::new();
+        for _ in 0..3 {
+            let (connection, _) = upstream.dial(patience).await.expect("it listens");
+            accepted.push(listener.accept().await.expect("it was dialled"));
+            upstream.put_back(Box::new(H1Origin::new(connection)), since);
+        }
+        assert_eq!(upstream.idle_connections(), 2, "one more is closed");
+        tokio::time::advance(idle_timeout / 2).await;
+        upstream.close_expired();
+        assert_eq!(upstream.idle_connections(), 2);
+        assert!(upstream.take_idle(Instant::now()).is_some());
+        tokio::time::advance(idle_timeout / 2).await;
+        assert!(upstream.take_idle(Instant::now()).is_none(), "its time is over");
+        assert_eq!(upstream.idle_connections(), 0);
+    }
+}

@@ -164,6 +164,27 @@ fn paths_in_the_architecture_lead_somewhere() {
     );
 }
 
+/// A bound that no test holds is a wish: each row of the table names the test that drives it.
+#[test]
+fn bounds_of_the_book_name_their_tests() {
+    let page = std::fs::read_to_string(workspace_root().join("docs/relay.md")).unwrap();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .skip_while(|line| !line.starts_with("| what | bound | at most for a connection"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split(" |").map(str::trim).collect())
+        .collect();
+    assert!(rows.len() > 20, "the table of bounds is not where it was");
+    let sources = files("", &["rs"]);
+    hold(rows.iter().filter_map(|cells| {
+        let name = cells.last().copied().unwrap_or_default().trim_matches('`');
+        let test = format!("fn {name}()");
+        let is_there = sources.iter().any(|source| source.text.contains(&test));
+        (!is_there).then(|| format!("docs/relay.md: {:?} is held by no test {name:?}", cells[0]))
+    }));
+}
+
 /// Fails with every violation at once, so that one run shows all there is to mend.
 fn hold(violations: impl Iterator<Item = String>) {
     let violations: Vec<String> = violations.collect();

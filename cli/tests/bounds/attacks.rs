@@ -9,6 +9,14 @@ use std::time::Duration;
 pub(crate) struct Kept(Vec<TcpStream>);
 
 impl Kept {
+    pub(crate) fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(crate) fn streams_mut(&mut self) -> &mut [TcpStream] {
+        &mut self.0
+    }
+
     pub(crate) fn into_streams(self) -> Vec<TcpStream> {
         self.0
     }
@@ -26,12 +34,12 @@ pub(crate) struct Bomb {
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a peer may take to do what it has to; and to take no more of what it is sent.
 const PATIENCE: Duration = Duration::from_secs(20);
-const STALLED: Duration = Duration::from_millis(200);
+pub(crate) const STALLED: Duration = Duration::from_millis(200);
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
-const WINDOW_UPDATE: u8 = 8;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
 pub(crate) fn head_bomb(port: u16, bomb: Bomb) -> Kept {
@@ -44,6 +52,23 @@ pub(crate) fn head_bomb(port: u16, bomb: Bomb) -> Kept {
             block.extend(string(&vec![b'a'; bomb.entry_bytes]));
         }
         block.resize(block.len() + bomb.named, 0xBE);
+        bytes.extend(frame(HEADERS, 5, 2 * number + 1, &block));
+    }
+    everywhere(port, bomb.connections, &bytes)
+}
+
+/// Trailers that name one entry of the compression table many times.
+pub(crate) fn trailer_bomb(port: u16, bomb: Bomb) -> Kept {
+    let mut bytes = open(&[]);
+    for number in 0..bomb.streams {
+        let mut block = Vec::new();
+        if number == 0 {
+            block.push(0x40);
+            block.extend(string(b"x"));
+            block.extend(string(&vec![b'a'; bomb.entry_bytes]));
+        }
+        block.resize(block.len() + bomb.named, 0xBE);
+        bytes.extend(frame(HEADERS, 4, 2 * number + 1, &base("POST")));
         bytes.extend(frame(HEADERS, 5, 2 * number + 1, &block));
     }
     everywhere(port, bomb.connections, &bytes)
@@ -219,7 +244,7 @@ pub(crate) fn read_head(stream: &mut TcpStream) -> String {
 }
 
 /// Sends `bytes` on many connections, as far as the peer takes them.
-fn everywhere(port: u16, connections: usize, bytes: &[u8]) -> Kept {
+pub(crate) fn everywhere(port: u16, connections: usize, bytes: &[u8]) -> Kept {
     const AT_A_TIME: usize = 50;
     let mut streams: Vec<TcpStream> = (0..connections).map(|_| connect(port)).collect();
     for some in streams.chunks_mut(AT_A_TIME) {
@@ -243,16 +268,16 @@ fn connect(port: u16) -> TcpStream {
 }
 
 /// What a connection opens with.
-fn open(settings: &[u8]) -> Vec<u8> {
+pub(crate) fn open(settings: &[u8]) -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, settings)].concat()
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-fn base(method: &str) -> Vec<u8> {
+pub(crate) fn base(method: &str) -> Vec<u8> {
     [
         literal(b":method", method.as_bytes()),
         literal(b":scheme", b"http"),

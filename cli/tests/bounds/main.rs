@@ -11,6 +11,7 @@
 mod app;
 mod attacks;
 mod stage;
+mod uploads;
 
 use app::App;
 use attacks::{Bomb, Kept};
@@ -23,10 +24,20 @@ const ACTIVATOR_MEGABYTES: u64 = 128;
 /// Does it to both roles. The process must live, stay within its bound, and answer others, if only
 /// to say that it cannot serve them now.
 fn to_both(app: fn(std::net::TcpStream), limit: u32, attack: impl Fn(u16) -> Kept) {
+    to_both_with(&[], app, limit, attack);
+}
+
+/// The same, with more in the environment of the process.
+fn to_both_with(
+    more: &[(&str, &str)],
+    app: fn(std::net::TcpStream),
+    limit: u32,
+    attack: impl Fn(u16) -> Kept,
+) {
     for (role, most) in [(Role::Sidecar, SIDECAR_MEGABYTES), (Role::Activator, ACTIVATOR_MEGABYTES)]
     {
         let app = App::start(app);
-        let stage = Stage::start(role, app.port(), limit, &[]);
+        let stage = Stage::start(role, app.port(), limit, more);
         let idle = stage.resident_megabytes();
         let kept = attack(stage.port());
         let peak = stage.settled_peak_megabytes();
@@ -71,6 +82,37 @@ fn uploads_that_nobody_reads() {
     to_both(app::is_silent, 0, |port| attacks::http1_uploads(port, 200));
     to_both(app::is_silent, 0, |port| attacks::http2_uploads(port, 100));
     to_both(app::is_silent, 5, |port| attacks::http1_uploads(port, 200));
+}
+
+/// The windows of a connection open while an upload is read; an app that reads nothing keeps what
+/// its clients could send by then.
+#[test]
+fn uploads_as_far_as_windows_allow() {
+    to_both(app::is_silent, 0, |port| uploads::as_far_as_windows_allow(port, 100, 1));
+    to_both(app::is_silent, 0, |port| uploads::as_far_as_windows_allow(port, 20, 50));
+    to_both(app::is_silent, 5, |port| uploads::as_far_as_windows_allow(port, 20, 50));
+}
+
+/// A request whose client has left is held until its app is done: with its head, and with what has
+/// come of its response.
+#[test]
+fn requests_that_were_abandoned() {
+    let hold = [("TIDEGATE_ABANDONED", "hold")];
+    to_both_with(&hold, app::is_silent, 1_000, |port| {
+        for _ in 0..3 {
+            drop(uploads::requests_whose_clients_leave(port, 200, 200_000));
+        }
+        uploads::requests_whose_clients_leave(port, 200, 200_000)
+    });
+    to_both_with(&hold, app::never_ends, 1_000, |port| {
+        uploads::answers_whose_clients_leave(port, 200)
+    });
+}
+
+#[test]
+fn trailers_that_expand() {
+    let bomb = Bomb { connections: 10, streams: 250, entry_bytes: 4000, named: 255 };
+    to_both(app::is_silent, 0, |port| attacks::trailer_bomb(port, bomb));
 }
 
 #[test]
