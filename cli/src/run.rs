@@ -262,7 +262,13 @@ impl<'a> Draining<'a> {
         let mut redraw = tokio::time::interval(REDRAW);
         loop {
             tokio::select! {
-                done = &mut step => return Ok(Ok(done)),
+                done = &mut step => {
+                    // What it ended with has been sent, and is not to depend on who was first.
+                    while let Ok(notice) = notices.try_recv() {
+                        screen.notice(&notice);
+                    }
+                    return Ok(Ok(done));
+                }
                 signal = signals.next() => return Ok(Err(signal)),
                 Ok(notice) = notices.recv() => screen.notice(&notice),
                 () = batch(screen, output, &mut lines) => screen.output(&mut lines),

@@ -138,6 +138,7 @@ pub struct View {
     handle: Handle,
     throttlers: Arc<Throttler>,
     outcomes: Arc<OutcomeCounter>,
+    waiting_max: u32,
 }
 
 /// The state of a service.
@@ -149,6 +150,8 @@ pub struct Status {
     pub activator: tidegate_activator::Status,
     /// Requests so far, by outcome.
     pub outcomes: Outcomes,
+    /// Requests that may wait for an instance at a time; more are refused.
+    pub waiting_max: u32,
 }
 
 impl Service {
@@ -206,6 +209,7 @@ impl Service {
         let mut activator =
             activator_config(&revision, controller, secret, request_timeout, &pairing)?;
         activator.abandoned = abandoned;
+        let waiting_max = activator.dispatch.max_waiting;
         let activator = Activator::with_listener(activator, listener)?.spawn();
         handle.declare(declaration).await?;
         let address = activator.address();
@@ -214,7 +218,7 @@ impl Service {
         Ok(Self {
             address,
             controller,
-            view: View { revision, handle, throttlers, outcomes },
+            view: View { revision, handle, throttlers, outcomes, waiting_max },
             activator: Some(activator),
             run,
             reaper,
@@ -383,6 +387,7 @@ impl View {
             revision: revision.ok_or(Ended)?,
             activator: throttler.map(|throttler| throttler.status()).unwrap_or_default(),
             outcomes: self.outcomes.snapshot(),
+            waiting_max: self.waiting_max,
         })
     }
 
@@ -423,7 +428,7 @@ fn activator_config(
     let mut config = tidegate_activator::Config::new(SocketAddr::from(([127, 0, 0, 1], 0)));
     config.controller = Some(controller.to_string());
     config.credentials.secret = Some(secret.into());
-    config.name = "front-door".to_owned();
+    config.name = "activator".to_owned();
     config.default_revision = Some(revision_name(revision));
     config.dispatch.longest_wait = Some(request_timeout);
     config.limits.response_start = Some(request_timeout);

@@ -63,19 +63,22 @@ struct Seconds {
 }
 
 impl Seconds {
-    /// Closes a second if one has passed.
+    /// Closes a second if one has passed; until then its levels can only rise.
     fn look(&mut self, elapsed_s: u64, status: &Status) {
+        let load = (status.activator.in_flight + u64::from(status.activator.waiting)) as f64;
+        let ready = f64::from(status.revision.ready);
         if elapsed_s <= self.closed && !self.rate.is_empty() {
+            raise(&mut self.load, load);
+            raise(&mut self.ready, ready);
             return;
         }
         let passed = elapsed_s.saturating_sub(self.closed).max(1);
         self.closed = elapsed_s;
         let requests = status.activator.requests.saturating_sub(self.requests);
         self.requests = status.activator.requests;
-        let load = status.activator.in_flight + u64::from(status.activator.waiting);
         push(&mut self.rate, requests as f64 / passed as f64);
-        push(&mut self.load, load as f64);
-        push(&mut self.ready, f64::from(status.revision.ready));
+        push(&mut self.load, load);
+        push(&mut self.ready, ready);
     }
 }
 
@@ -84,6 +87,21 @@ fn push(values: &mut VecDeque<f64>, value: f64) {
         values.pop_front();
     }
     values.push_back(value);
+}
+
+fn raise(values: &mut VecDeque<f64>, value: f64) {
+    if let Some(last) = values.back_mut() {
+        *last = last.max(value);
+    }
+}
+
+/// How many requests wait, and out of how many that may once those are nearly all.
+fn waiting(status: &Status) -> String {
+    let (waiting, most) = (status.activator.waiting, status.waiting_max);
+    match u64::from(waiting) * 10 >= u64::from(most) * 9 && waiting > 0 {
+        true => format!("waiting {waiting} of {most} at most"),
+        false => format!("waiting {waiting}"),
+    }
 }
 
 impl Screen {
@@ -243,7 +261,7 @@ impl Screen {
             let (line, scale) = scaled(&values, room, self.ink);
             format!("{label:<11}{value:>5.0}  {}  {scale}", surface.paint(colour, &line))
         };
-        let Status { revision, activator, outcomes } = status;
+        let Status { revision, activator, outcomes, .. } = status;
         let up = std::time::Duration::from_secs(self.started.elapsed().as_secs());
         let rate = self.seconds.rate.back().copied().unwrap_or_default();
         let alarm = |is: bool, text: String| match is {
@@ -266,14 +284,13 @@ impl Screen {
             format!("ready {}", revision.ready),
             format!("starting {}", revision.starting),
             format!("draining {}", revision.draining),
-            alarm(activator.waiting > 0, format!("waiting {}", activator.waiting)),
+            alarm(activator.waiting > 0, waiting(status)),
         ];
         block.extend(flow(&instances, width));
-        let requests = [
-            format!("served {}", activator.requests),
-            summary::latency(outcomes),
-            alarm(outcomes.failures() > 0, summary::failed(outcomes)),
-        ];
+        let mut requests =
+            vec![format!("requests {}", activator.requests), summary::latency(outcomes)];
+        let failures = summary::failures(outcomes).into_iter();
+        requests.extend(failures.map(|figure| alarm(outcomes.failures() > 0, figure)));
         block.extend(flow(&requests, width));
         if !self.last_change.is_empty() {
             block.extend(wrap("last  ", &self.last_change, width, REASON_LINES));
@@ -284,7 +301,55 @@ impl Screen {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_activator::Cause;
+
+    use super::super::waiting::tests::status;
     use super::*;
+    use crate::terminal::{Colour, Target};
+
+    #[test]
+    fn a_queue_that_is_nearly_full_says_how_many_it_takes() {
+        let mut status = status(1, 0, 1);
+        for (requests, shown) in [
+            (0, "waiting 0"),
+            (8_999, "waiting 8999"),
+            (9_000, "waiting 9000 of 10000 at most"),
+            (10_000, "waiting 10000 of 10000 at most"),
+        ] {
+            status.activator.waiting = requests;
+            assert_eq!(waiting(&status), shown);
+        }
+    }
+
+    #[tokio::test]
+    async fn every_cause_of_a_failure_fits_sixty_columns() {
+        let mut status = status(1, 0, 1);
+        status.activator.waiting = 10_000;
+        for cause in Cause::ALL {
+            status.outcomes.failed.insert((503, cause), 123_456);
+        }
+        let surface = Surface::Terminal(Colour::Off);
+        let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let terminal = Terminal::new(surface, Target::Stderr);
+        let screen = Screen::new(terminal, Decisions::Changes, Tails::Always, address);
+        let block = screen.block(&status, 60);
+        for line in &block {
+            assert!(line.chars().count() <= 60, "{line}");
+        }
+        for cause in Cause::ALL {
+            let figure = format!("503 {cause}: 123456");
+            assert!(block.iter().any(|line| line.contains(&figure)), "{figure}: {block:#?}");
+        }
+    }
+
+    #[test]
+    fn the_scale_of_a_sparkline_is_not_below_the_present_value() {
+        let mut seconds = Seconds::default();
+        seconds.look(1, &status(3, 0, 1));
+        seconds.look(1, &status(12, 0, 6));
+        seconds.look(1, &status(2, 0, 2));
+        assert_eq!((seconds.load[0], seconds.ready[0]), (12.0, 6.0));
+    }
 
     #[test]
     fn sparklines_hold_a_minute() {

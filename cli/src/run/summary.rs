@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate_activator::Outcomes;
+use tidegate_activator::{Cause, Outcomes};
 use tidegate_local::Status;
 use tidegate_words::time::compact;
 
@@ -22,7 +22,7 @@ pub(super) fn text(status: &Status, up: Duration) -> Vec<String> {
         latency => format!("; {latency}"),
     };
     vec![format!(
-        "served {} in {}{cold}; {}{latency}",
+        "{} in {}{cold}; {}{latency}",
         counted(activator.requests, "request"),
         compact(in_words(up)),
         failed(outcomes),
@@ -53,14 +53,10 @@ fn milliseconds(duration: Duration) -> String {
     }
 }
 
-/// Failed requests, by cause. Error statuses of the app itself are not failures of the service, and
-/// are listed apart.
-pub(super) fn failed(outcomes: &Outcomes) -> String {
-    let causes: Vec<String> = outcomes
-        .failed
-        .iter()
-        .map(|((status, cause), count)| format!("{status} {cause}: {count}"))
-        .collect();
+/// Failed requests, by cause, in one sentence. Error statuses of the app itself are not failures of
+/// the service, and are listed apart.
+fn failed(outcomes: &Outcomes) -> String {
+    let causes = causes(outcomes);
     let failed = match causes.as_slice() {
         [] => "failed 0".to_owned(),
         causes => format!("failed {} ({})", outcomes.failures(), causes.join(", ")),
@@ -71,9 +67,24 @@ pub(super) fn failed(outcomes: &Outcomes) -> String {
     }
 }
 
+/// The same in figures that may stand on lines of their own.
+pub(super) fn failures(outcomes: &Outcomes) -> Vec<String> {
+    let mut figures = vec![format!("failed {}", outcomes.failures())];
+    figures.extend(causes(outcomes));
+    if outcomes.app_errors > 0 {
+        figures.push(format!("5xx of the app's own {}", outcomes.app_errors));
+    }
+    figures
+}
+
+fn causes(outcomes: &Outcomes) -> Vec<String> {
+    let of = |((status, cause), count): (&(u16, Cause), &u64)| format!("{status} {cause}: {count}");
+    outcomes.failed.iter().map(of).collect()
+}
+
 /// The summary for machines: counts, and latencies in milliseconds.
 pub(super) fn json(status: &Status, up: Duration) -> Value {
-    let Status { activator, outcomes, revision } = status;
+    let Status { activator, outcomes, revision, .. } = status;
     let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
     json!({
         "service": revision.revision.name(),
@@ -93,8 +104,6 @@ pub(super) fn json(status: &Status, up: Duration) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_activator::Cause;
-
     use super::*;
 
     #[test]
@@ -117,5 +126,6 @@ mod tests {
             failed(&outcomes),
             "failed 4 (502 app died: 3, 503 queue full: 1)  5xx of the app's own 2"
         );
+        assert_eq!(failures(&outcomes).len(), 4);
     }
 }

@@ -79,14 +79,15 @@ fn waited_for(status: &Status) -> Option<(Kind, String)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use tidegate_activator::Outcomes;
     use tidegate_controller::RevisionId;
     use tidegate_controller::status::RevisionStatus;
 
     use super::*;
 
-    fn status(in_flight: u64, abandoned: u64, ready: u32) -> Status {
+    /// A service with so many requests and instances.
+    pub(in crate::run) fn status(in_flight: u64, abandoned: u64, ready: u32) -> Status {
         Status {
             revision: RevisionStatus {
                 revision: RevisionId::new("local", "web").expect("valid"),
@@ -104,6 +105,7 @@ mod tests {
             },
             activator: tidegate_activator::Status { in_flight, abandoned, ..Default::default() },
             outcomes: Outcomes::default(),
+            waiting_max: 10_000,
         }
     }
 

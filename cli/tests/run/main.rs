@@ -39,7 +39,8 @@ fn it_serves_and_leaves_nothing_behind() {
     assert!(run.descendants().len() >= 2, "an app and its queue-proxy");
     run.signal("INT");
     assert_eq!(run.wait_for_exit(), Some(0));
-    assert!(run.output().contains("served 20 requests"), "{}", run.output());
+    assert!(run.output().contains("sh-1 stopped"), "{}", run.output());
+    assert!(run.output().contains(" 20 requests in "), "{}", run.output());
     assert!(!running::is_alive(pid), "the app outlived us");
     assert!(run.descendants().is_empty());
 }
