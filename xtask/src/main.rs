@@ -34,12 +34,14 @@ enum Recipe {
     Deny,
     /// Known vulnerabilities of dependencies; needs the network for the advisory database.
     Advisories,
-    /// The waiting line is correct under every interleaving that loom explores.
+    /// The sidecar's queue is correct under every interleaving that loom explores.
     Loom,
     /// The fuzz targets, each for a while; skipped where nightly or cargo-fuzz is absent.
     Fuzz(Fuzz),
     /// Rewrites the generated protobuf code from the `.proto` files.
     Codegen,
+    /// Draws the book's picture of the packages from their manifests.
+    Picture,
     /// The small sidecar, linked statically as in the image; needs rustup's musl target and a
     /// C compiler for it (musl-tools).
     Slim,
@@ -102,6 +104,10 @@ fn steps(recipe: &Recipe) -> Vec<Step> {
         Recipe::Codegen => vec![Step {
             line: "cargo test --package tidegate-proto --test codegen",
             variables: &[("TIDEGATE_CODEGEN", "write")],
+        }],
+        Recipe::Picture => vec![Step {
+            line: "cargo test --package xtask --test picture",
+            variables: &[("TIDEGATE_PICTURE", "write")],
         }],
         Recipe::Slim => vec![step(
             "cargo build --profile slim --package tidegate-queue-proxy --bin queue-proxy \

@@ -169,7 +169,7 @@ fn the_simulated_world_reads_no_clock() {
 #[test]
 fn rules_around_the_decision_have_one_home() {
     // When to decide and what follows is the driver's; when to report out of turn is the reporters'
-    // machine. Whoever names the parts has begun to write the rule again.
+    // machine. A package that names the parts has begun to write the rule again.
     for directory in ["activator", "cli", "controller", "local", "queue-proxy", "sim"] {
         for source in rust_sources(&format!("{directory}/src")) {
             assert_names_nothing_of(&source, &["ActivatorProbe", "Plumbing", "BecameIdle"]);
@@ -223,8 +223,8 @@ fn what_is_knatives_is_written_once() {
 
 #[test]
 fn every_variable_of_ours_is_written_once() {
-    // Whoever sets a variable and whoever reads it must take its name from one constant; those that
-    // the sidecar reads stand in `knative::environment`.
+    // The code that sets a variable and the code that reads it take its name from one constant;
+    // those of the sidecar stand in `knative::environment`.
     let is_of_name = |letter: char| letter.is_ascii_uppercase() || letter == '_';
     let mut written: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let directories = FLOORS.iter().map(|(directory, _)| *directory).chain(["bench", "cli"]);
@@ -247,8 +247,8 @@ fn every_variable_of_ours_is_written_once() {
 
 #[test]
 fn local_mode_prints_nothing() {
-    // Whoever embeds it has a screen of their own. A role is a process of its own, whose standard
-    // error is collected with the app's.
+    // A program that embeds it has a screen of its own. A role is a process of its own, whose
+    // standard error is collected with the app's.
     let sources = rust_sources("local/src").into_iter();
     for source in sources.filter(|source| !source.path.ends_with("roles.rs")) {
         assert_names_nothing_of(&source, &["print!", "println!"]);
@@ -273,7 +273,7 @@ fn the_simulator_embeds_without_pictures_and_archives() {
     let foreign: Vec<_> =
         FOREIGN_TO_THE_ENGINE.iter().filter(|name| tree.contains(**name)).collect();
     assert!(foreign.is_empty(), "the engine pulls in {foreign:?}");
-    // The list speaks of crates that are used: one that nobody brings any more proves nothing.
+    // The list is of crates that are used: one that no package needs any more proves nothing.
     let rooms: BTreeSet<String> =
         ["sim/report", "sim/traffic"].into_iter().flat_map(dependency_tree).collect();
     let unused: Vec<_> =

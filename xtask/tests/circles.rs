@@ -1,4 +1,4 @@
-//! Modules lean one way. A circle of three or more is a room that nobody can read alone.
+//! Modules lean one way. Of a circle of three or more no module can be read alone.
 //!
 //! Two modules may name each other: a parent and its child, or two halves of one idea.
 

@@ -1,7 +1,7 @@
 //! Nothing is depended on that nothing uses.
 //!
 //! The story: six entries of the workspace's table had outlived their last user, and two manifests
-//! named crates that no line of theirs did; each of them is somebody else's code to be watched.
+//! named crates that no line of theirs did; each of them is foreign code to be watched.
 
 use std::collections::BTreeSet;
 
