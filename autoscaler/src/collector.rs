@@ -7,6 +7,8 @@ use crate::spec::{Improvements, MetricSpec, ScalingMetric};
 use crate::time::{MS_PER_SECOND, Timestamp};
 use crate::window::{FEW_BUCKETS, Resize, Window, WindowError};
 
+pub use crate::decision::Missing;
+
 /// The size of a window's bucket: a second, as all reporters report once a second.
 const BUCKET_MS: u64 = MS_PER_SECOND as u64;
 
@@ -18,19 +20,6 @@ pub struct Averages {
     pub stable: f64,
     /// Over the panic window; 0 also when that has no data.
     pub panic: f64,
-}
-
-/// Why there are no averages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-pub enum Missing {
-    /// Nothing was recorded yet, or nothing for longer than the stable window.
-    NoData,
-    /// The revision's metrics are not being collected.
-    NotCollecting,
-    /// They could not be obtained for another reason.
-    Failed,
 }
 
 /// How seconds without a report count.

@@ -2,7 +2,6 @@
 //!
 //! [`crate::decide`] computes them and [`crate::explain`] puts them into sentences.
 
-use crate::collector::Missing;
 use crate::observed::Observed;
 use crate::signal::{MAX_SIGNALS, Signal, SignalKind};
 use crate::spec::{DecisionSpec, Improvements};
@@ -19,6 +18,19 @@ pub struct Outcome {
     /// Load that still fits on top of the target burst capacity; negative asks for activators
     /// in the path.
     pub excess_burst_capacity: i32,
+}
+
+/// Why there are no averages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum Missing {
+    /// Nothing was recorded yet, or nothing for longer than the stable window.
+    NoData,
+    /// The revision's metrics are not being collected.
+    NotCollecting,
+    /// They could not be obtained for another reason.
+    Failed,
 }
 
 /// Whether a revision is in panic, and its largest recommendation there.

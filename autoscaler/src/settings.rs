@@ -4,9 +4,9 @@
 //! [`Resolved`] what the two come to for a given [`Workload`]. Reading reports everything that is
 //! wrong at once, each finding with its key, its value and what would be accepted.
 //!
-//! In reading order: [`Violations`], [`Config`], [`Overrides`], [`Resolved`], [`HpaObject`]; with
-//! feature `files` also `files`, which reads manifests and flat files. How Go writes numbers and
-//! durations is `tidegate-go-text`'s.
+//! In reading order: [`Violations`], [`Config`], [`Overrides`], [`ScaleBounds`], [`Resolved`],
+//! [`HpaObject`]; with feature `files` also `files`, which reads manifests and flat files. How Go
+//! writes numbers and durations is `tidegate-go-text`'s.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -27,6 +27,7 @@
 //! ```
 
 mod annotations;
+mod bounds;
 mod config;
 #[cfg(feature = "files")]
 pub mod files;
@@ -39,6 +40,7 @@ pub use annotations::{
     ANNOTATION_KEYS, AnnotationKey, Overrides, PROGRESS_DEADLINE, unknown_annotations,
     validate_annotations,
 };
+pub use bounds::ScaleBounds;
 pub use config::{
     CONFIG_KEYS, Config, HPA_CLASS, KPA_CLASS, RPS_UTILIZATION, TARGET_MIN, WINDOW_MAX, WINDOW_MIN,
     unknown_config_keys,
@@ -47,6 +49,6 @@ pub use hpa_object::{HpaMetric, HpaObject, HpaTarget};
 pub use names::{
     ANNOTATION_PREFIX, SettingsByName, annotation, setting_names, sort_settings, unknown_setting,
 };
-pub use resolve::{Reachability, Resolved, ScaleBounds, Workload};
+pub use resolve::{Reachability, Resolved, Workload};
 pub use tidegate_go_text::{DurationError, GoDuration};
 pub use violation::{Strictness, Violation, Violations};

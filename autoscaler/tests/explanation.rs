@@ -74,7 +74,7 @@ fn the_rates_are_named_when_they_bind() {
 }
 
 #[test]
-fn panic_is_told_when_it_begins_holds_and_ends() {
+fn panic_is_explained_when_it_begins_holds_and_ends() {
     let mut inputs = on(2, 200.0, 420.0);
     assert_eq!(
         words(&inputs),
@@ -100,7 +100,7 @@ fn panic_is_told_when_it_begins_holds_and_ends() {
 }
 
 #[test]
-fn the_delay_and_the_activation_scale_are_told() {
+fn the_delay_and_the_activation_scale_are_explained() {
     let mut inputs = on(3, 150.0, 150.0);
     inputs.spec.scale_down_delay_ms = 300_000;
     inputs.delayed = Some(8);
@@ -133,7 +133,7 @@ fn the_largest_of_several_signals_wins_and_is_named() {
 }
 
 #[test]
-fn what_is_missing_is_told() {
+fn what_is_missing_is_explained() {
     use tidegate_autoscaler::collector::Missing;
     let mut inputs = on(3, 150.0, 150.0);
     inputs.missing = Some(Missing::NoData);

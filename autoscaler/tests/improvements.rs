@@ -1,4 +1,4 @@
-//! Each improvement beside the suffering it cures: the same story with the switch off and on.
+//! Each improvement beside the problem it solves: the same scenario with the switch off and on.
 
 #[path = "improvements/stage.rs"]
 mod stage;
@@ -33,7 +33,7 @@ fn silence_is_not_zero() {
 }
 
 /// Issues 13284, 3153, 9121: instances take long to start, and as long as they do, the short
-/// window sees a crowd before few ready instances, again and again.
+/// window sees a burst in front of few ready instances, again and again.
 #[test]
 fn slow_starters_do_not_multiply() {
     const START_S: i64 = 40;

@@ -10,8 +10,7 @@ use std::fmt;
 use super::figure::{Figure, Instances, Seconds, are};
 use super::load::{Load, largest_panic_need};
 use super::{Detail, Explanation};
-use crate::collector::Missing;
-use crate::decision::{Clamp, DecisionTrace, Outcome, PanicChange, Recommendation, Rule};
+use crate::decision::{Clamp, DecisionTrace, Missing, Outcome, PanicChange, Recommendation, Rule};
 use crate::lifecycle::{Step, StepRule};
 use crate::time::MS_PER_SECOND;
 

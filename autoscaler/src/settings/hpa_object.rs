@@ -1,7 +1,7 @@
 //! The HorizontalPodAutoscaler (`autoscaling/v2`) that the HPA class hands to Kubernetes.
 
 use super::annotations::Overrides;
-use super::resolve::ScaleBounds;
+use super::bounds::ScaleBounds;
 
 /// What the object says, apart from its name and what it scales.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,6 +3,7 @@
 use tidegate_go_text::GoDuration;
 
 use super::annotations::Overrides;
+use super::bounds::ScaleBounds;
 use super::config::{Config, HPA_CLASS, KPA_CLASS, RPS_UTILIZATION, TARGET_MIN};
 use super::hpa_object::HpaObject;
 use crate::spec::{Aggregation, DecisionSpec, MetricSpec, ScalingMetric};
@@ -28,29 +29,6 @@ pub struct Workload {
     pub container_concurrency: u32,
     /// Whether anything routes requests to it.
     pub reachability: Reachability,
-}
-
-/// Fewest and most instances; `max` 0 is no bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ScaleBounds {
-    /// Fewest instances.
-    pub min: i32,
-    /// Most instances; 0 for no bound.
-    pub max: i32,
-}
-
-impl ScaleBounds {
-    /// `decided` within the bounds. The lower bound wins where the two contradict each other and
-    /// it is below it, the upper one otherwise, as in Knative.
-    pub const fn apply(self, decided: i32) -> i32 {
-        if decided < self.min {
-            self.min
-        } else if self.max != 0 && decided > self.max {
-            self.max
-        } else {
-            decided
-        }
-    }
 }
 
 /// Everything a revision's settings come to.
