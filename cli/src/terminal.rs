@@ -251,8 +251,8 @@ impl Terminal {
             return;
         }
         let (width, height) = size();
-        // More than the terminal has rows would scroll away before it is erased. The first row stays
-        // free: some terminals save a screen that is erased from its first row on as history.
+        // More than the terminal has rows would scroll away before it is erased. The first row
+        // stays free: tmux keeps a screen that is erased from its first row on in its history.
         for line in self.block.iter().take(height.saturating_sub(2)) {
             let line = cut(line, width);
             self.drawn.push(columns(&line));

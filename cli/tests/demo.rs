@@ -1,4 +1,4 @@
-//! `tidegate demo` as a stranger runs it: real processes, from zero and back.
+//! `tidegate demo` as a new user runs it: real processes, from zero and back.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! `tidegate explain` against a running service, and against nobody.
+//! `tidegate explain` against a running service, and where none runs.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be run fails the test")]
 
@@ -51,7 +51,7 @@ impl Service {
             .map(|line| line.unwrap())
             .find_map(|line| line.split_once("--controller ").map(|(_, at)| at.trim().to_owned()))
             .unwrap();
-        // Somebody must go on reading, or the service would stand still.
+        // Its output must be read on, or the service would block.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, controller }
     }
@@ -108,7 +108,7 @@ fn a_running_controller_is_asked() {
 }
 
 #[test]
-fn nobody_to_ask_is_said_so() {
+fn a_missing_controller_is_an_error_that_says_so() {
     let nowhere = explain(&["--controller", "127.0.0.1:1"]);
     assert_eq!(nowhere.status.code(), Some(1));
     let message = String::from_utf8_lossy(&nowhere.stderr).into_owned();

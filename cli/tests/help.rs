@@ -32,7 +32,7 @@ const VERBS: [&str; 19] = [
     "man",
 ];
 
-/// How long an example may run before it is told to end: what has not failed by then was typed
+/// How long an example may run before it is stopped: what has not failed by then was typed
 /// right. None of them has to come to its end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -135,7 +135,7 @@ fn desk() -> tempfile::TempDir {
 /// How a trial ended.
 struct Trial {
     code: Option<i32>,
-    was_told_to_end: bool,
+    was_stopped: bool,
     errors: String,
 }
 
@@ -154,25 +154,25 @@ fn tried(command: &str, desk: &Path) -> Trial {
         .spawn()
         .unwrap();
     let begin = Instant::now();
-    let mut told = false;
+    let mut stopped = false;
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        if begin.elapsed() > PATIENCE && !told {
+        if begin.elapsed() > PATIENCE && !stopped {
             let pid = child.id().to_string();
             Command::new("kill").args(["-INT", &pid]).status().unwrap();
-            told = true;
+            stopped = true;
         }
         std::thread::sleep(Duration::from_millis(50));
     };
     let mut errors = errors;
     std::io::Seek::rewind(&mut errors).unwrap();
     let errors = std::io::read_to_string(errors).unwrap();
-    Trial { code: status.code(), was_told_to_end: told, errors }
+    Trial { code: status.code(), was_stopped: stopped, errors }
 }
 
-/// A shell that becomes the command itself, where it is one, so that it can be told to end.
+/// A shell that becomes the command itself, where it is one, so that it can be stopped.
 fn shell_line(command: &str) -> String {
     let is_plain = command.starts_with("tidegate") && !command.contains(" | ");
     if is_plain { format!("exec {command}") } else { command.to_owned() }
@@ -184,13 +184,13 @@ fn every_example_of_every_help_is_typed_right() {
     let examples = examples();
     assert!(examples.len() >= 20, "{examples:?}");
     let judge = |command: &String| {
-        let Trial { code, was_told_to_end, errors } = tried(command, desk.path());
+        let Trial { code, was_stopped, errors } = tried(command, desk.path());
         assert_ne!(code, Some(2), "{command}: {errors}");
         assert!(!errors.contains("panicked"), "{command}: {errors}");
-        // A port that somebody else has, and a controller that is not there, are not the
+        // A port that is taken, and a controller that is not there, are not the
         // example's fault; nor has one that was cut short to end well.
         let excused = ["cannot listen on", "no controller answers", "no service"];
-        let is_excused = was_told_to_end || excused.iter().any(|text| errors.contains(text));
+        let is_excused = was_stopped || excused.iter().any(|text| errors.contains(text));
         assert!(code == Some(0) || is_excused, "{command}: {code:?} {errors}");
     };
     for some in examples.chunks(AT_ONCE) {

@@ -1,8 +1,7 @@
 //! What the roles log, seen from outside: a reporter without a controller names whom it tried and
-//! why, in JSON where nobody watches, and a filter that is none is refused.
+//! why, in JSON where standard error is no terminal, and a filter that is none is refused.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 fn tidegate(arguments: &[&str]) -> Command {
@@ -29,11 +28,8 @@ impl Role {
     }
 }
 
-/// An address that nobody listens on: bound, and given up again.
-fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address").to_string()
-}
+/// An address that refuses connections: a port below 1024 that no service of these tests takes.
+const CLOSED: &str = "127.0.0.1:1";
 
 /// The first line that is JSON and has such a message.
 fn logged(stderr: BufReader<ChildStderr>, message: &str) -> serde_json::Value {
@@ -47,13 +43,12 @@ fn logged(stderr: BufReader<ChildStderr>, message: &str) -> serde_json::Value {
 
 #[test]
 fn an_activator_says_whom_it_cannot_reach_and_why() {
-    let controller = nobody();
-    let arguments = ["activator", "--listen", "127.0.0.1:0", "--controller", &controller];
+    let arguments = ["activator", "--listen", "127.0.0.1:0", "--controller", CLOSED];
     let (_role, stderr) = Role::start(&arguments);
     let line = logged(stderr, "no controller: ");
     assert!(line["message"].as_str().unwrap().contains("Connection refused"), "{line}");
     assert_eq!(line["severity"], "WARNING");
-    assert_eq!(line["controller"], controller.as_str());
+    assert_eq!(line["controller"], CLOSED);
     assert_eq!(line["logger"], "tidegate_reporter::driver");
 }
 

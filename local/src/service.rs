@@ -29,7 +29,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::presence::{Announced, Presence};
 use crate::roles::RoleProgram;
 
-/// A port of loopback that nobody listens on.
+/// A free port of loopback.
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Time that instances get to stop beyond their own deadlines, once the activator has closed.

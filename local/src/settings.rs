@@ -134,7 +134,7 @@ impl Settings {
         launch.readiness = self.readiness.clone();
         launch.container_concurrency = self.concurrency;
         launch.request_timeout = Some(self.request_timeout);
-        // Whoever is scaled down finishes what it has, however long that may take.
+        // An instance that is scaled down finishes its requests, however long that may take.
         launch.grace_period = launch.grace_period.max(self.request_timeout);
         launch.stop_deadline = self.stop_timeout;
         // Warned before the deadline, however short it is.

@@ -2,7 +2,7 @@
 //! not have.
 //!
 //! `serde` tells a visitor the fields of a struct before it reads them, and only there are the
-//! names known that a misspelt one could have been. So this deserializer walks over the value by
+//! names known that a misspelt one could have been. So this deserializer visits the value by
 //! itself, and leaves single values to `serde_json`.
 
 use std::fmt;

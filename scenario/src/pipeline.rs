@@ -1,4 +1,4 @@
-//! Kind `pipeline`: from what each pod says when it is scraped to decisions.
+//! Kind `pipeline`: from what each pod reports when it is scraped to decisions.
 
 mod frame;
 
@@ -105,7 +105,7 @@ struct StatOutput {
 /// What happens when, in the order of time and, at one time, of this list.
 ///
 /// The pods and settings of a time hold from that time on, so they come first. A report is heard
-/// by the decider that began at the same time, and before its beginning by nobody who decides.
+/// by the decider that began at the same time, and before its beginning there is none to take it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Frame(usize),
@@ -128,12 +128,12 @@ pub(super) fn pipeline(
     };
     let start = input.scaler_start_ms.after(context.base_unix_ms);
     let autoscaler = RevisionAutoscaler::new(settings, start, 0).at("input.metric")?;
-    let nobody = Frame::default();
+    let no_pods = Frame::default();
     let mut world = World {
         scraper: Scraper::new(input.mesh_mode()),
         initial: status(&autoscaler),
         autoscaler,
-        frame: &nobody,
+        frame: &no_pods,
         scrapes: Vec::new(),
         ticks: Vec::new(),
         informs: Vec::new(),

@@ -104,7 +104,7 @@ pub(super) fn request_stats(
     Ok(RequestStatsOutput { reports })
 }
 
-/// Who is inside: nobody can leave who has not come.
+/// Requests inside: none can leave that has not arrived.
 #[derive(Debug, Default)]
 struct Inside {
     all: u64,
@@ -116,10 +116,10 @@ impl Inside {
         match kind {
             EventKind::In => self.all += 1,
             EventKind::ProxiedIn => (self.all, self.proxied) = (self.all + 1, self.proxied + 1),
-            EventKind::Out => self.all = self.all.checked_sub(1).ok_or(NOBODY)?,
+            EventKind::Out => self.all = self.all.checked_sub(1).ok_or(NOT_INSIDE)?,
             EventKind::ProxiedOut => {
-                self.all = self.all.checked_sub(1).ok_or(NOBODY)?;
-                self.proxied = self.proxied.checked_sub(1).ok_or(NOBODY)?;
+                self.all = self.all.checked_sub(1).ok_or(NOT_INSIDE)?;
+                self.proxied = self.proxied.checked_sub(1).ok_or(NOT_INSIDE)?;
             }
             EventKind::Report => {}
         }
@@ -127,4 +127,4 @@ impl Inside {
     }
 }
 
-const NOBODY: &str = "a request leaves, but no such request is inside";
+const NOT_INSIDE: &str = "a request leaves, but no such request is inside";

@@ -150,7 +150,7 @@ pub(super) fn annotations(
     Ok(Answers { cases })
 }
 
-/// What Knative says, what Tidegate would say on its own, and what nobody looks at.
+/// Whether Knative accepts it, whether Tidegate alone would, and which keys are unknown.
 fn explain_verdict<A, B>(
     knative: &Result<A, Violations>,
     strict: &Result<B, Violations>,
@@ -158,7 +158,7 @@ fn explain_verdict<A, B>(
 ) -> String {
     let ignored = match unknown {
         [] => String::new(),
-        keys => format!("; nothing answers to {}", keys.join(", ")),
+        keys => format!("; unknown: {}", keys.join(", ")),
     };
     let verdict = match (knative, strict) {
         (Err(violations), _) => format!("refused: {}", sentences(violations).join("; ")),

@@ -30,7 +30,7 @@ fn answer(rules: Rules, report_ms: &str) -> Value {
     serde_json::from_str(answer.unwrap().expected.get()).unwrap()
 }
 
-/// Time, wish and panic of each decision.
+/// Time, recommendation and panic of each decision.
 fn decisions(answer: &Value) -> Vec<(i64, i64, bool)> {
     let ticks = answer["ticks"].as_array().unwrap().iter();
     let of = |tick: &Value| {

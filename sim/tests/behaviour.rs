@@ -1,4 +1,4 @@
-//! What the simulated world does, told as a user of the library would tell it.
+//! What the simulated world does, in the terms of a user of the library.
 
 use std::num::NonZeroUsize;
 
@@ -171,7 +171,7 @@ fn lost_reports_count_as_silence_in_knative_and_are_filled_in_by_tidegate() {
 }
 
 #[test]
-fn a_sample_of_the_instances_stands_for_all_and_counts_nobody_twice() {
+fn a_sample_of_the_instances_stands_for_all_and_counts_none_twice() {
     // Without a target for bursts requests go straight to the instances, each of which is scraped.
     let mut revision =
         knative(&[("metric", "rps"), ("target", "4"), ("target-burst-capacity", "0")]);

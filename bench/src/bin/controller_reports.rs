@@ -6,7 +6,7 @@
 //! cargo run --release -p tidegate-bench --bin controller_reports
 //! ```
 //!
-//! For each number of instances a controller is started, the reporters of real sidecars greet it
+//! For each number of instances a controller is started, the reporters of real sidecars connect
 //! all at once, each over a connection of its own, and then report every second. Measured are the
 //! controller's processor time and memory, and how late the decisions of another revision come.
 
@@ -35,7 +35,7 @@ const DECISION_MS: i64 = 2_000;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often it is asked whether all are ready. Each time it counts them, which is its own work and
-/// none of a greeting's; so this is seldom.
+/// none of connecting; so this is seldom.
 const POLL_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Parser)]

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Ends with an error if any answer looked whole and was not, if anything got stuck, if the app
-//! got something nobody sent, or if something did not come back.
+//! got something that was not sent, or if something did not come back.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use tidegate_bench::proxy::peers::Lineup;
 use tidegate_bench::proxy::process::{Peer, move_aside};
-use tidegate_bench::proxy::soak::{self, Dice, Outcome, Witness};
+use tidegate_bench::proxy::soak::{self, AppRecord, Outcome, Random};
 use tokio::task::JoinSet;
 
 /// What the sidecar may let in at a time.
@@ -41,7 +41,7 @@ struct Args {
     /// How many clients misbehave at a time.
     #[arg(long, default_value_t = 60)]
     clients: usize,
-    /// Where the dice begin.
+    /// Seed of what the clients do.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// The first of the ports to use.
@@ -56,8 +56,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn run(args: &Args) -> anyhow::Result<()> {
-    let witness = Arc::new(Witness::default());
-    let app = soak::serve(witness.clone()).await?;
+    let record = Arc::new(AppRecord::default());
+    let app = soak::serve(record.clone()).await?;
     let lineup = Lineup {
         queue_proxy: args.queue_proxy.clone(),
         nginx: None,
@@ -75,15 +75,15 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     tokio::time::sleep(SETTLE).await;
     let after = (proxy.resident_kib()?, proxy.descriptors()?);
     println!("outcomes: {outcomes:?}");
-    println!("requests at the app: {}", witness.requests.load(Ordering::SeqCst));
-    println!("most at a time: {} of {LIMIT}", witness.most.load(Ordering::SeqCst));
+    println!("requests at the app: {}", record.requests.load(Ordering::SeqCst));
+    println!("most at a time: {} of {LIMIT}", record.most.load(Ordering::SeqCst));
     println!("resident KiB: {} before, {} after", before.0, after.0);
     println!("descriptors: {} before, {} after", before.1, after.1);
     let count = |outcome: &str| outcomes.get(outcome).copied().unwrap_or(0);
     ensure!(count("Wrong") == 0, "answers looked whole and were not right");
     ensure!(count("Stuck") == 0, "exchanges got stuck");
     ensure!(count("Right") > 0, "nothing succeeded");
-    ensure!(witness.wrong.load(Ordering::SeqCst) == 0, "the app got something nobody sent");
+    ensure!(record.wrong.load(Ordering::SeqCst) == 0, "the app got something that was not sent");
     ensure!(after.0 <= before.0 + KEPT_KIB_MAX, "memory did not come back");
     ensure!(after.1 <= before.1, "descriptors did not come back");
     slots_are_back(&proxy).await
@@ -98,11 +98,11 @@ async fn clients(
     let mut tasks = JoinSet::new();
     let address = proxy.address;
     for number in 0..args.clients {
-        let mut dice = Dice::new(args.seed.wrapping_mul(1_000_003) + number as u64);
+        let mut random = Random::new(args.seed.wrapping_mul(1_000_003) + number as u64);
         tasks.spawn(async move {
             let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
             while Instant::now() < until {
-                let outcome: Outcome = soak::misbehave(address, &mut dice).await;
+                let outcome: Outcome = soak::misbehave(address, &mut random).await;
                 *outcomes.entry(format!("{outcome:?}")).or_default() += 1;
             }
             outcomes
@@ -110,7 +110,7 @@ async fn clients(
     }
     let mut total = BTreeMap::new();
     while let Some(outcomes) = tasks.join_next().await {
-        for (outcome, count) in outcomes.context("a client stumbled")? {
+        for (outcome, count) in outcomes.context("a client failed")? {
             *total.entry(outcome).or_default() += count;
         }
     }

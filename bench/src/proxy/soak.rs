@@ -31,12 +31,12 @@ fn body(seed: u64, from: u64, to: u64) -> Vec<u8> {
 
 /// Random numbers that a seed reproduces (SplitMix64).
 #[derive(Debug, Clone)]
-pub struct Dice(u64);
+pub struct Random(u64);
 
-impl Dice {
-    /// Dice that fall the same way for the same seed.
-    pub fn new(seed: u64) -> Dice {
-        Dice(seed)
+impl Random {
+    /// The same numbers for the same seed.
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
     }
 
     /// A number.
@@ -54,9 +54,9 @@ impl Dice {
     }
 }
 
-/// What the app has to say about the proxy.
+/// What the app records of the proxy.
 #[derive(Debug, Default)]
-pub struct Witness {
+pub struct AppRecord {
     executing: AtomicUsize,
     /// The most requests it ever had at the same time, those included whose client had just gone.
     pub most: AtomicUsize,
@@ -66,9 +66,9 @@ pub struct Witness {
     pub requests: AtomicU64,
 }
 
-struct Present<'a>(&'a Witness);
+struct Present<'a>(&'a AppRecord);
 
-impl Witness {
+impl AppRecord {
     fn enter(&self) -> Present<'_> {
         let now = self.executing.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
@@ -87,27 +87,27 @@ impl Drop for Present<'_> {
 ///
 /// # Errors
 /// When no port is free.
-pub async fn serve(witness: Arc<Witness>) -> anyhow::Result<SocketAddr> {
+pub async fn serve(record: Arc<AppRecord>) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let witness = witness.clone();
+            let record = record.clone();
             tokio::spawn(async move {
                 // Connections break here all the time; that is the point.
-                let _ = answer_all(BufReader::new(stream), &witness).await;
+                let _ = answer_all(BufReader::new(stream), &record).await;
             });
         }
     });
     Ok(address)
 }
 
-async fn answer_all(mut stream: BufReader<TcpStream>, witness: &Witness) -> std::io::Result<()> {
+async fn answer_all(mut stream: BufReader<TcpStream>, record: &AppRecord) -> std::io::Result<()> {
     loop {
         let head = read_head(&mut stream).await?;
-        let present = witness.enter();
+        let present = record.enter();
         let Some((kind, seed, size)) = target(&head) else {
-            witness.wrong.fetch_add(1, Ordering::Relaxed);
+            record.wrong.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         };
         let length = field(&head, "content-length").and_then(|text| text.parse::<u64>().ok());
@@ -122,7 +122,7 @@ async fn answer_all(mut stream: BufReader<TcpStream>, witness: &Witness) -> std:
             echoed.resize(usize::try_from(length).unwrap_or(0), 0);
             stream.read_exact(&mut echoed).await?;
             if echoed != body(seed, 0, length) {
-                witness.wrong.fetch_add(1, Ordering::Relaxed);
+                record.wrong.fetch_add(1, Ordering::Relaxed);
             }
         }
         match kind {
@@ -198,11 +198,11 @@ pub enum Outcome {
     Stuck,
 }
 
-/// One exchange on a connection of its own, misbehaving as the dice say.
-pub async fn misbehave(proxy: SocketAddr, dice: &mut Dice) -> Outcome {
-    let kind = KINDS[dice.below(KINDS.len() as u64) as usize];
-    let (seed, size) = (dice.roll() >> 1, dice.below(120_000));
-    let manner = dice.below(6);
+/// One exchange on a connection of its own, misbehaving as drawn.
+pub async fn misbehave(proxy: SocketAddr, random: &mut Random) -> Outcome {
+    let kind = KINDS[random.below(KINDS.len() as u64) as usize];
+    let (seed, size) = (random.roll() >> 1, random.below(120_000));
+    let manner = random.below(6);
     let exchange = async {
         match kind {
             "tunnel" => talk_through(proxy, seed, manner).await,
@@ -343,7 +343,7 @@ async fn talk_through(proxy: SocketAddr, seed: u64, manner: u64) -> std::io::Res
             return Ok(Outcome::GivenUp);
         }
     }
-    // Half a goodbye: the app is still to hear the last word and to answer it.
+    // Half a close: the app is still to get the last message and to respond.
     stream.get_mut().write_all(b"bye").await?;
     stream.get_mut().shutdown().await?;
     let mut last = Vec::new();

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decisions_are_dated_and_told() {
+    fn decisions_are_printed_with_their_time() {
         let made = Decision {
             namespace: "local".into(),
             name: "web".into(),

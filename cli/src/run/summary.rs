@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_is_told_by_its_cause() {
+    fn every_failure_is_shown_with_its_cause() {
         let mut outcomes = Outcomes::default();
         assert_eq!(failed(&outcomes), "failed 0");
         outcomes.failed.insert((502, Cause::AppDied), 3);

@@ -110,7 +110,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_waited_for_is_told_once_a_while() {
+    fn what_is_waited_for_is_printed_once_a_while() {
         let mut waiting = Waiting::new(Duration::from_secs(30));
         let mut tell = |status, ms| waiting.tell(&status, Duration::from_millis(ms));
         assert_eq!(tell(status(3, 0, 1), 900), None);

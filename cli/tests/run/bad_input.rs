@@ -69,7 +69,7 @@ fn what_cannot_be_done_is_named() {
 
 #[test]
 fn a_taken_default_port_gives_way_to_a_free_one() {
-    // Whether this or somebody else holds it, it is taken.
+    // Whether this test or another process holds it, it is taken.
     let _taken = TcpListener::bind("127.0.0.1:8080");
     let arguments = ["--initial", "0", "--", "true"];
     let mut run = Running::start(arguments.map(str::to_owned).into());

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use crate::running::{self, Running};
 
 #[test]
-fn what_the_end_waits_for_is_told() {
+fn what_the_shutdown_waits_for_is_printed() {
     // Asked for once, it works for longer than this test.
     let script = r#"exec "$0" demo --app --service-time 600s --start-up 0ms"#;
     let ours = env!("CARGO_BIN_EXE_tidegate");

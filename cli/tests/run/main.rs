@@ -1,4 +1,4 @@
-//! `tidegate run` as a stranger uses it: real processes, real signals, real requests.
+//! `tidegate run` as a new user runs it: real processes, real signals, real requests.
 
 mod bad_input;
 mod drain_bound;
@@ -76,7 +76,7 @@ fn a_killed_app_is_replaced_and_loses_only_what_it_held() {
     run.wait_for("sh-2 is ready");
     let address = run.address();
     let client = std::thread::spawn(move || {
-        // One request at a time, so that at most one can be held by whoever is killed.
+        // One request at a time, so that at most one can be held by the instance that is killed.
         let answers = (0..100).map(|_| get(&address).map_or(0, |answer| answer.status));
         answers.filter(|status| *status != 200).count()
     });
@@ -111,7 +111,7 @@ fn two_hundred_clients_never_exceed_the_limit_of_an_instance() {
 }
 
 #[test]
-fn what_becomes_of_abandoned_slots_is_told_to_the_queue_proxies() {
+fn the_rule_for_abandoned_slots_reaches_the_queue_proxies() {
     for (typed, told) in [
         (&["--listen", "0"][..], "hold"),
         (&["--listen", "0", "--abandoned", "release"], "release"),

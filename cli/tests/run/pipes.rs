@@ -1,6 +1,6 @@
 //! An app here has a pipe where it has a terminal in its user's shell. Its input was `/dev/null`,
 //! so servers that leave when their input ends left; its output was shown as far as there was
-//! room, and nobody said what was missing; and an app that failed was shown six times.
+//! room, and nothing said what was missing; and an app that failed was shown six times.
 
 use crate::running::Running;
 
@@ -15,7 +15,7 @@ fn start(flags: &[&str], script: &str) -> Running {
 #[test]
 fn input_stays_open_while_the_instance_is_wanted() {
     let leaves = format!("(cat; echo input\\ ended) & {APP}");
-    // In the background a shell gives `/dev/null`, unless it is told otherwise.
+    // In the background a shell gives `/dev/null`, unless it is redirected.
     let leaves = leaves.replacen("(cat;", "exec 3<&0; (cat <&3;", 1);
     let mut run = start(&[], &leaves);
     run.wait_for("is ready");
@@ -61,7 +61,7 @@ fn what_every_attempt_writes_is_shown_once_and_at_the_end() {
 }
 
 #[test]
-fn an_app_that_ignores_sigterm_is_told_of_and_given_as_long_as_was_said() {
+fn an_app_that_ignores_sigterm_is_reported_and_given_the_time_that_was_set() {
     let mut run =
         start(&["--stop-timeout", "3s"], &format!("trap '' TERM; {APP} & wait; sleep 600"));
     run.wait_for("is ready");

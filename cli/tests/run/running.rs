@@ -29,7 +29,7 @@ impl Running {
     }
 
     /// With what goes to standard error as part of the output.
-    pub(crate) fn start_told(arguments: Vec<String>) -> Self {
+    pub(crate) fn start_with_stderr(arguments: Vec<String>) -> Self {
         Self::spawn(arguments, Shown::Both, &[])
     }
 
@@ -106,7 +106,7 @@ impl Running {
     }
 
     /// Waits until an instance has a request, which shows in its sidecar's connections: there is
-    /// one from the front door besides the one to the controller.
+    /// one from the activator besides the one to the controller.
     pub(crate) fn wait_for_request(&mut self) {
         let address = self.address();
         let port: u16 = address.rsplit(':').next().and_then(|p| p.parse().ok()).expect("a port");

@@ -1,6 +1,6 @@
-//! A run said `0 failed` while clients got 502s: only failures of the front door itself were
-//! counted, not what a sidecar made up. Clients were told one of three things by chance, and one
-//! that waited for an app that never started got no answer at all.
+//! A run said `0 failed` while clients got 502s: only failures of the activator itself were
+//! counted, not responses that a sidecar made up. Clients got one of three reasons by chance, and
+//! one that waited for an app that never started got no response at all.
 
 use crate::running::{self, Running, get, get_text};
 
@@ -8,11 +8,11 @@ use crate::running::{self, Running, get, get_text};
 const SLOW: &str = r#"echo "pid $$"; exec "$0" demo --app --service-time 600s --start-up 0ms"#;
 
 #[test]
-fn a_request_whose_app_died_is_told_so_and_counted() {
+fn a_request_whose_app_died_gets_the_reason_and_is_counted() {
     let arguments = ["--listen", "0", "--json", "--", "sh", "-c", SLOW];
     let mut arguments: Vec<String> = arguments.map(str::to_owned).into();
     arguments.push(env!("CARGO_BIN_EXE_tidegate").to_owned());
-    let mut run = Running::start_told(arguments);
+    let mut run = Running::start_with_stderr(arguments);
     let pid = run.app_pid();
     run.wait_for("is ready");
     let address = run.address();
@@ -34,7 +34,7 @@ fn a_request_whose_app_died_is_told_so_and_counted() {
 }
 
 #[test]
-fn whoever_waits_for_an_app_that_never_starts_is_told_why() {
+fn clients_of_an_app_that_never_starts_get_the_reason() {
     let arguments = ["--listen", "0", "--initial", "0", "--", "sh", "-c", "exit 7"];
     let mut run = Running::start(arguments.map(str::to_owned).into());
     let answer = get_text(&run.address()).expect("an answer");
@@ -47,7 +47,7 @@ fn whoever_waits_for_an_app_that_never_starts_is_told_why() {
 }
 
 #[test]
-fn causes_are_told_before_their_effects() {
+fn causes_are_shown_before_their_effects() {
     let mut run = Running::start(
         ["--listen", "0", "--initial", "0", "--window", "6s", "--idle", "1s"]
             .map(str::to_owned)

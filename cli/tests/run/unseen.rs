@@ -8,7 +8,7 @@ fn start(arguments: &[&str]) -> Running {
 }
 
 #[test]
-fn an_app_that_puts_itself_into_the_background_is_told_so() {
+fn an_app_that_puts_itself_into_the_background_is_reported() {
     let script = "setsid sleep 600 & exit 0";
     let mut run = start(&["--listen", "0", "--", "sh", "-c", script]);
     assert_eq!(run.wait_for_exit(), Some(1));
@@ -20,7 +20,7 @@ fn an_app_that_puts_itself_into_the_background_is_told_so() {
 }
 
 #[test]
-fn an_app_on_a_unix_socket_is_told_that_a_port_is_wanted() {
+fn a_unix_socket_is_reported_where_a_port_is_wanted() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("app.sock");
     let listen = "import socket,sys,time; s=socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); \

@@ -21,7 +21,7 @@ fn explain(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn it_answers_questions_and_ends_when_told_to() {
+fn it_answers_questions_and_ends_on_sigterm() {
     let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
     writeln!(file, "kind: ConfigMap\nmetadata: {{name: config-autoscaler}}").expect("writable");
     writeln!(file, "data: {{stable-window: \"30s\"}}").expect("writable");
@@ -64,7 +64,7 @@ fn what_cannot_be_used_is_named_before_anything_listens() {
 }
 
 #[test]
-fn keys_that_nobody_knows_are_told_with_the_nearest() {
+fn unknown_keys_are_reported_with_the_nearest() {
     let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
     writeln!(file, "kind: ConfigMap\nmetadata: {{name: config-autoscaler}}").expect("writable");
     writeln!(file, "data:\n  _example: x\n  maxscale: \"7\"").expect("writable");

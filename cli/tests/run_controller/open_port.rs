@@ -8,7 +8,7 @@ use crate::process::Process;
 use crate::{explain, refused};
 
 #[test]
-fn nobody_is_let_in_by_default() {
+fn no_peer_is_admitted_by_default() {
     for open in ["0.0.0.0:0", "[::]:0"] {
         let (code, text) = refused(&["--listen", open]);
         assert!(matches!(code, Some(1 | 2)), "{text}");

@@ -7,7 +7,7 @@ use crate::Desk;
 const ASKED: &str = "--arrivals poisson:5 --service const:50ms --duration 30s --seed 1";
 
 #[test]
-fn values_that_cannot_be_run_are_told() {
+fn values_that_cannot_be_run_are_reported() {
     let desk = Desk::new();
     for verb in ["sweep", "recommend --keep p99<10s"] {
         let output = desk.sim(&format!("{verb} {ASKED} --vary target=-1,5"));
@@ -28,7 +28,7 @@ fn nothing_that_can_be_run_is_an_error() {
 }
 
 #[test]
-fn many_are_not_told_one_by_one() {
+fn many_are_not_reported_one_by_one() {
     let desk = Desk::new();
     let output = desk.sim(&format!("sweep {ASKED} --vary target=-1,-2,-3,-4,-5,-6,-7,8"));
     let told = String::from_utf8_lossy(&output.stderr);

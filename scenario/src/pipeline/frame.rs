@@ -1,4 +1,4 @@
-//! The pods of a pipeline scenario at one time, and what they say when asked.
+//! The pods of a pipeline scenario at one time, and what a scrape of them returns.
 
 use serde::Deserialize;
 use tidegate_autoscaler::scrape::{Method, ScrapeResponse, ScrapeRound};
@@ -12,7 +12,7 @@ use crate::context::TimeMs;
 pub(super) struct Frame {
     pub(super) t_ms: TimeMs,
     pods: Vec<PodGroup>,
-    /// What the first, second and further calls of a direct scrape get, whoever is called.
+    /// What the first, second and further calls of a direct scrape get, whichever pod is called.
     calls: Option<Vec<Call>>,
 }
 
@@ -88,7 +88,7 @@ impl Frame {
         }
     }
 
-    /// The service deals its calls out in turn and reaches everybody.
+    /// The service balances its calls in turn and reaches every pod.
     fn ask_service(&self, gathering: &mut ScrapeRound) {
         for group in self.ready_groups() {
             take_all(gathering, group.count, ScrapeResponse::Sample(group.stat.sample()));

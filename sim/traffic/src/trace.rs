@@ -194,10 +194,10 @@ impl TraceFile {
         }
         let mut names = RevisionNames::new();
         if self.is_counted() {
-            let wished = self.options.interval.map(SimSpan::as_nanos);
+            let wanted = self.options.interval.map(SimSpan::as_nanos);
             let grouping = self.options.grouping;
             let (columns, interval_ns, origin_ns) =
-                wide::plan(&self.input, self.format, grouping, wished, &mut names)?;
+                wide::plan(&self.input, self.format, grouping, wanted, &mut names)?;
             let feed = WideFeed::new(&self.input, columns, interval_ns, origin_ns)?;
             return Ok(Box::new(self.count_source(Box::new(feed), names, streams)));
         }
