@@ -35,8 +35,6 @@ const QUIET_LINE_EVERY: Duration = Duration::from_secs(5);
 const SPARK_WIDTH: usize = 72;
 /// Columns before a sparkline.
 const LABEL_WIDTH: usize = 17;
-/// Lines of the reason.
-const REASON_LINES: usize = 2;
 /// The demo polls ten times a second, and a column of the sparkline is half a second.
 const SAMPLES_PER_COLUMN: usize = 5;
 
@@ -148,7 +146,7 @@ impl Screen {
             tally.latency_ms(0.5),
             tally.latency_ms(0.99)
         ));
-        block.extend(wrap("reason  ", reason, width, REASON_LINES));
+        block.extend(wrap("reason  ", reason, width));
         block
     }
 }

@@ -23,9 +23,6 @@ const SPARK_COLUMNS: usize = 72;
 /// Columns before a sparkline.
 const LABEL_WIDTH: usize = 18;
 
-/// Lines of the reason.
-const REASON_LINES: usize = 2;
-
 /// Colours of instances' names: dark and light enough for either background.
 const NAME_COLOURS: [&str; 6] = ["36", "35", "34", "33", "32", "38;5;172"];
 
@@ -293,7 +290,7 @@ impl Screen {
         requests.extend(failures.map(|figure| alarm(outcomes.failures() > 0, figure)));
         block.extend(flow(&requests, width));
         if !self.last_change.is_empty() {
-            block.extend(wrap("last  ", &self.last_change, width, REASON_LINES));
+            block.extend(wrap("last  ", &self.last_change, width));
         }
         block
     }
