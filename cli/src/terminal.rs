@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use self::layout::columns;
-pub(crate) use self::layout::{cut, flow, scaled, wrap};
+pub(crate) use self::layout::{REASON_LINES, cut, flow, scaled, wrap};
 use crate::chart::Ink;
 
 /// Okabe-Ito as terminals have it: blue for demand, green for instances, vermilion for trouble.

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::stats::{Standing, Tally};
 use crate::chart::Ink;
 use crate::terminal::{BLUE, BlockEnd, GREEN, Surface, Target, Terminal, VERMILION};
-use crate::terminal::{flow, scaled, width, wrap};
+use crate::terminal::{REASON_LINES, flow, scaled, width, wrap};
 
 /// Progress of the demo through its traffic.
 #[derive(Debug, Clone, Copy)]
@@ -146,7 +146,7 @@ impl Screen {
             tally.latency_ms(0.5),
             tally.latency_ms(0.99)
         ));
-        block.extend(wrap("reason  ", reason, width));
+        block.extend(wrap("reason  ", reason, width, REASON_LINES));
         block
     }
 }

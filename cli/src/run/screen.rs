@@ -15,7 +15,7 @@ use super::retries::{Retries, Shown};
 use super::summary;
 use crate::chart::Ink;
 use crate::terminal::{BLUE, BlockEnd, GREEN, Surface, Terminal, VERMILION};
-use crate::terminal::{counted, flow, ink, scaled, width, wrap};
+use crate::terminal::{REASON_LINES, counted, flow, ink, scaled, width, wrap};
 
 /// Width of the sparklines at most, one column a second: what is kept.
 const SPARK_COLUMNS: usize = 72;
@@ -290,7 +290,7 @@ impl Screen {
         requests.extend(failures.map(|figure| alarm(outcomes.failures() > 0, figure)));
         block.extend(flow(&requests, width));
         if !self.last_change.is_empty() {
-            block.extend(wrap("last  ", &self.last_change, width));
+            block.extend(wrap("last  ", &self.last_change, width, REASON_LINES));
         }
         block
     }

@@ -53,12 +53,12 @@ pub(crate) fn cut(line: &str, width: usize) -> String {
     out
 }
 
-/// Most lines of a sentence in a block: a reason of usual length in 80 columns.
-const WRAPPED_LINES_MAX: usize = 2;
+/// Most lines of a reason in a block: most reasons fit in 80 columns.
+pub(crate) const REASON_LINES: usize = 2;
 
-/// Breaks a sentence behind `label` into at most [`WRAPPED_LINES_MAX`] lines of `width` columns, the
-/// second below the first; `…` stands where it is longer.
-pub(crate) fn wrap(label: &str, sentence: &str, width: usize) -> Vec<String> {
+/// Breaks a sentence behind `label` into at most `lines` lines of `width` columns, the further ones
+/// below the first; `…` stands where it is longer.
+pub(crate) fn wrap(label: &str, sentence: &str, width: usize, lines: usize) -> Vec<String> {
     let indent = columns(label);
     let room = width.saturating_sub(indent).max(1);
     let mut wrapped: Vec<String> = Vec::new();
@@ -69,7 +69,7 @@ pub(crate) fn wrap(label: &str, sentence: &str, width: usize) -> Vec<String> {
         } else if columns(&line) + 1 + columns(word) <= room {
             line.push(' ');
             line.push_str(word);
-        } else if wrapped.len() + 1 < WRAPPED_LINES_MAX {
+        } else if wrapped.len() + 1 < lines {
             wrapped.push(std::mem::replace(&mut line, word.to_owned()));
         } else {
             // A line that is full gives its last column to the `…`.
@@ -135,12 +135,12 @@ mod tests {
 
     #[test]
     fn a_long_reason_takes_two_lines_and_says_where_it_was_cut() {
-        let lines = wrap("last  ", "one two three four five six", 14);
+        let lines = wrap("last  ", "one two three four five six", 14, 2);
         assert_eq!(lines, ["last  one two", "      three…"]);
-        let lines = wrap("last  ", "one two", 14);
+        let lines = wrap("last  ", "one two", 14, 2);
         assert_eq!(lines, ["last  one two"]);
         for width in 20..200 {
-            let lines = wrap("last  ", &"word ".repeat(60), width);
+            let lines = wrap("last  ", &"word ".repeat(60), width, 2);
             assert!(lines.len() <= 2 && lines.iter().all(|line| columns(line) <= width));
             assert!(width > 150 || lines[1].ends_with('…'), "{lines:?}");
         }
