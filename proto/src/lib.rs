@@ -27,8 +27,8 @@ pub const STAT_CONTENT_TYPE: &str = "application/protobuf";
 /// errors that they create themselves with [`FAILURE_HEADER`].
 pub const FRONT_DOOR_HEADER: &str = "tidegate-front-door";
 
-/// The response header in which a sidecar names the cause of an error that it created itself, by the
-/// labels of `docs/errors.md`. It is another header than the one for clients, which an app may
+/// The response header in which a sidecar names the cause of an error that it created itself, by
+/// the labels of `docs/errors.md`. It is another header than the one for clients, which an app may
 /// forward from a service that it called: the activator's retries must not depend on that.
 pub const FAILURE_HEADER: &str = "tidegate-failure";
 

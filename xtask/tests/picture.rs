@@ -19,7 +19,7 @@ const TOOLS: [&str; 2] = ["bench", "xtask"];
 
 const WIDTH: f64 = 1100.0;
 const ROW_HEIGHT: f64 = 92.0;
-const BOX_WIDTH: f64 = 112.0;
+const BOX_WIDTH: f64 = 128.0;
 const BOX_HEIGHT: f64 = 34.0;
 
 /// Each package by its directory, and the directories that it depends on.
