@@ -81,6 +81,7 @@ pub(crate) struct Args {
         long,
         value_name = "BYTES",
         env = environment::TIDEGATE_MEMORY_BUDGET,
+        hide_short_help = true,
         value_parser = memory_budget
     )]
     memory_budget: Option<ByteCount>,
