@@ -97,6 +97,12 @@ impl Exchange {
                 Abandoned::new(origin, progress, charge).spawn_holding(guard);
                 return Err(error);
             }
+            // The next request is sent in the right protocol even if this one cannot be sent again.
+            let rejected_protocol =
+                self.response == ResponseState::NotBegun && origin.looks_like_http2();
+            if rejected_protocol {
+                upstream.learn(Protocol::Http2);
+            }
             let untouched =
                 self.report.request_bytes == 0 && self.response == ResponseState::NotBegun;
             // Another connection would not change any of these.
@@ -113,10 +119,9 @@ impl Exchange {
             // A retry is safe for three reasons only: the upstream rejected the protocol, it closed
             // an idle connection before any byte of the request was written, or the request is one
             // that may be repeated.
-            if origin.looks_like_http2() {
-                upstream.learn(Protocol::Http2);
-            } else if !origin.may_be_stale() || (origin.is_touched() && !self.head.is_replayable())
-            {
+            let repeatable =
+                origin.may_be_stale() && (!origin.is_touched() || self.head.is_replayable());
+            if !rejected_protocol && !repeatable {
                 return Err(error);
             }
             reuse = Reuse::Refused;
