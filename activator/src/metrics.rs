@@ -30,6 +30,10 @@ const EJECTED: Metric = Metric::counter(
     "Times that an instance was ejected because it could not be reached, by how.",
 )
 .labelled(&["how"]);
+const ENDPOINTS_IGNORED: Metric = Metric::counter(
+    "tidegate_activator_endpoints_ignored_total",
+    "Instances that were left out because their address is not understood.",
+);
 const COLD_STARTS: Metric = Metric::counter(
     "tidegate_activator_cold_starts_total",
     "Requests that arrived while no instance was ready.",
@@ -64,6 +68,7 @@ pub const METRICS: &[Metric] = &[
     RETRIED,
     EJECTED,
     COLD_STARTS,
+    ENDPOINTS_IGNORED,
     ABANDONED_TOTAL,
     ABANDONED,
     IN_FLIGHT,
@@ -93,6 +98,7 @@ pub struct Metrics {
     ejected_refused: Counter,
     ejected_silent: Counter,
     cold_starts: Counter,
+    endpoints_ignored: Counter,
     abandoned_total: Counter,
     abandoned: Gauge,
     in_flight: Gauge,
@@ -127,6 +133,7 @@ impl Metrics {
             ejected_refused: ejected("refused"),
             ejected_silent: ejected("silent"),
             cold_starts: counter(COLD_STARTS),
+            endpoints_ignored: counter(ENDPOINTS_IGNORED),
             abandoned_total: counter(ABANDONED_TOTAL),
             abandoned: gauge(ABANDONED),
             in_flight: gauge(IN_FLIGHT),
@@ -181,6 +188,7 @@ impl Metrics {
         self.revisions_refused.absolute(revisions_refused);
         let sum = |of: fn(&Status) -> u64| revisions.iter().map(of).sum::<u64>();
         self.cold_starts.absolute(sum(|revision| revision.cold_starts));
+        self.endpoints_ignored.absolute(sum(|revision| revision.endpoints_ignored));
         self.abandoned_total.absolute(sum(|revision| revision.abandoned_total));
         self.abandoned.set(sum(|revision| revision.abandoned) as f64);
         self.in_flight.set(sum(|revision| revision.in_flight) as f64);

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use crate::log::LogArgs;
+
 /// The variable that says where a role listens.
 const LISTEN_VARIABLE: &str = "TIDEGATE_LISTEN";
 
@@ -27,6 +29,8 @@ pub(crate) enum Role {
 pub(crate) struct QueueProxyArgs {
     #[command(subcommand)]
     verb: Option<QueueProxyVerb>,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// What can be said to a sidecar that runs.
@@ -51,7 +55,7 @@ impl Role {
 pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
     match role {
         Role::QueueProxy(args) => Ok(match args.verb {
-            None => tidegate_queue_proxy::run(),
+            None => tidegate_queue_proxy::run(args.log.into_filter()),
             Some(QueueProxyVerb::Drain) => tidegate_queue_proxy::begin_drain(),
         }),
         Role::Activator(args) => activator::execute(args),

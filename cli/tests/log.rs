@@ -65,7 +65,7 @@ fn an_activator_says_that_it_is_connected() {
 
 #[test]
 fn a_filter_that_is_none_is_refused() {
-    for verb in ["activator", "controller"] {
+    for verb in ["queue-proxy", "activator", "controller"] {
         let output = tidegate(&[verb, "--log", "wran"]).output().expect("it starts");
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{text}");

@@ -6,6 +6,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be read or started fails the test")]
 
+#[path = "metrics/exposure.rs"]
+mod exposure;
 #[path = "metrics/page.rs"]
 mod page;
 #[path = "metrics/stage.rs"]

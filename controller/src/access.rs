@@ -9,7 +9,6 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use parking_lot::Mutex;
 use tidegate_trust::{ServerTls, SharedSecret};
-use tonic::Status;
 
 use crate::metrics::Metrics;
 
@@ -84,6 +83,20 @@ impl Addresses {
     }
 }
 
+/// Why a call is refused that should carry the secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SecretRefused {
+    /// It carries none.
+    #[error("no secret was shown: set TIDEGATE_SECRET or TIDEGATE_SECRET_FILE")]
+    None,
+    /// It carries another.
+    #[error(
+        "the secret that was shown is not this controller's: set TIDEGATE_SECRET or \
+         TIDEGATE_SECRET_FILE"
+    )]
+    Other,
+}
+
 /// Admits the calls that present the secret.
 #[derive(Debug, Clone)]
 pub(crate) struct Gatekeeper {
@@ -112,18 +125,16 @@ impl Gatekeeper {
         &self,
         headers: &HeaderMap,
         peer: Option<SocketAddr>,
-    ) -> Result<(), Status> {
+    ) -> Result<(), SecretRefused> {
         let Some(secret) = &self.secret else { return Ok(()) };
-        let refusal = match authorization(headers) {
+        let refused = match authorization(headers) {
             Some(shown) if secret.is_shown_by(shown, Instant::now()) => return Ok(()),
-            Some(_) => "the secret that was shown is not this controller's",
-            None => "no secret was shown",
+            Some(_) => SecretRefused::Other,
+            None => SecretRefused::None,
         };
-        self.metrics.calls_refused.increment(1);
-        self.log_refusal(peer, refusal);
-        Err(Status::unauthenticated(format!(
-            "{refusal}: set TIDEGATE_SECRET or TIDEGATE_SECRET_FILE"
-        )))
+        self.metrics.secrets_refused.increment(1);
+        self.log_refusal(peer, refused);
+        Err(refused)
     }
 
     /// Logs a refusal, or counts it when one was logged less than `REFUSAL_LOG_EVERY` ago.
@@ -203,13 +214,14 @@ mod tests {
             for value in values {
                 headers.append(AUTHORIZATION, value.parse().expect("a value"));
             }
-            gatekeeper.admit(&headers, None).map_err(|status| status.code())
+            gatekeeper.admit(&headers, None)
         };
         let good = "Bearer 0123456789abcdef";
         assert_eq!(shown(&[good]), Ok(()));
-        let bad: [&[&str]; 4] = [&[], &["Bearer x"], &[good, good], &["0123456789abcdef"]];
+        assert_eq!(shown(&[]), Err(SecretRefused::None));
+        let bad: [&[&str]; 3] = [&["Bearer x"], &[good, good], &["0123456789abcdef"]];
         for bad in bad {
-            assert_eq!(shown(bad), Err(tonic::Code::Unauthenticated), "{bad:?}");
+            assert_eq!(shown(bad), Err(SecretRefused::Other), "{bad:?}");
         }
         assert!(Gatekeeper::new(None, Metrics::default()).admit(&HeaderMap::new(), None).is_ok());
     }

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use tidegate_autoscaler::settings::Violations;
+
 use crate::declaration::{Declaration, Launch};
 use crate::identity::{InstanceName, ReporterId, RevisionId};
 use crate::journal::DecisionRecord;
@@ -143,9 +145,20 @@ pub enum Effect {
 /// Why the controller ended a reporter's stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StreamRefusal {
-    /// It names a revision or an instance that is not known.
-    #[error("{0}")]
-    Unknown(String),
+    /// It names a revision that was never declared, and such ones are not adopted.
+    #[error("revision {0} was never declared")]
+    Undeclared(RevisionId),
+    /// Every instance of the revision was started here, and this is none of them.
+    #[error("{instance} is no instance of {revision}")]
+    NoInstance {
+        /// The instance that it claims to be.
+        instance: InstanceName,
+        /// The revision.
+        revision: RevisionId,
+    },
+    /// Its revision would be adopted, but for settings that cannot be used.
+    #[error(transparent)]
+    Settings(Box<Violations>),
     /// Another connected reporter has the same name.
     #[error(
         "the name {0} is in use by another reporter, which is connected: a second one may take it \

@@ -12,13 +12,15 @@
 //! [`history`] add it up; [`declaration`] describes a revision; [`event`] lists events and effects;
 //! [`state`] and `revision` apply them, with [`instance`], `instances`, `crash_loop_backoff`,
 //! [`journal`] and [`status`]; [`task`] runs them, `response_stream` is the output of a stream;
-//! [`access`] is access control, `service` is the gRPC edge, [`metrics`] counts all of it;
-//! [`process`] starts and stops instances on this machine.
+//! [`access`] is access control, `service` is the gRPC edge, `error` lists why a call is refused or
+//! a stream ended and `respond` makes it a status; [`metrics`] counts all of it; [`process`] starts
+//! and stops instances on this machine.
 
 pub mod access;
 mod crash_loop_backoff;
 pub mod declaration;
 pub mod demand;
+mod error;
 pub mod event;
 pub mod history;
 pub mod identity;
@@ -28,6 +30,7 @@ pub mod journal;
 pub mod metrics;
 pub mod process;
 pub mod report;
+mod respond;
 mod response_stream;
 mod revision;
 mod service;
@@ -39,6 +42,7 @@ pub use access::{Access, Addresses};
 pub use declaration::{
     Custom, CustomPolicy, Declaration, Launch, PolicyChoice, Readiness, Template,
 };
+pub use error::Ended;
 pub use event::{Effect, Event, Notice, StopMode, StreamRefusal};
 pub use identity::{InstanceName, RevisionId};
 pub use metrics::Metrics;

@@ -40,7 +40,16 @@ const STREAMS_BROKEN: Metric = Metric::counter(
 );
 const CALLS_REFUSED: Metric = Metric::counter(
     "tidegate_controller_calls_refused_total",
-    "Calls refused because they did not carry the secret.",
+    "Calls refused before their body was read, by reason.",
+)
+.labelled(&["reason"]);
+const WATCHES_REFUSED: Metric = Metric::counter(
+    "tidegate_controller_watches_refused_total",
+    "Calls to watch decisions that were refused because there are too many.",
+);
+const DECISIONS_MISSED: Metric = Metric::counter(
+    "tidegate_controller_decisions_missed_total",
+    "Decisions that a watcher was not sent because it reads too slowly.",
 );
 const CONNECTIONS_REFUSED: Metric = Metric::counter(
     "tidegate_controller_connections_refused_total",
@@ -61,6 +70,8 @@ pub const METRICS: &[Metric] = &[
     STREAMS_REFUSED,
     STREAMS_BROKEN,
     CALLS_REFUSED,
+    WATCHES_REFUSED,
+    DECISIONS_MISSED,
     CONNECTIONS_REFUSED,
 ];
 
@@ -87,7 +98,14 @@ pub struct Metrics {
     pub(crate) reports_ignored: Counter,
     streams_refused: [Counter; REASONS.len()],
     pub(crate) streams_broken: Counter,
-    pub(crate) calls_refused: Counter,
+    /// The call does not carry the secret.
+    pub(crate) secrets_refused: Counter,
+    /// The call is none of gRPC.
+    pub(crate) calls_not_grpc: Counter,
+    pub(crate) watches_refused: Counter,
+    pub(crate) decisions_missed: Counter,
+    /// The system gave none, for want of descriptors or memory.
+    pub(crate) accepts_failed: Counter,
     /// The bound on open connections is reached.
     pub(crate) connections_too_many: Counter,
     /// The TLS handshake failed or took too long.
@@ -106,6 +124,7 @@ impl Metrics {
         let gauge = |metric: Metric| metric.register_gauge(recorder, &[]);
         let counter = |metric: Metric| metric.register_counter(recorder, &[]);
         let instances = |phase| INSTANCES.register_gauge(recorder, &[phase]);
+        let calls = |reason| CALLS_REFUSED.register_counter(recorder, &[reason]);
         let connections = |cause| CONNECTIONS_REFUSED.register_counter(recorder, &[cause]);
         Self {
             revisions: gauge(REVISIONS),
@@ -121,7 +140,11 @@ impl Metrics {
             streams_refused: REASONS
                 .map(|reason| STREAMS_REFUSED.register_counter(recorder, &[reason])),
             streams_broken: counter(STREAMS_BROKEN),
-            calls_refused: counter(CALLS_REFUSED),
+            secrets_refused: calls("secret"),
+            calls_not_grpc: calls("not_grpc"),
+            watches_refused: counter(WATCHES_REFUSED),
+            decisions_missed: counter(DECISIONS_MISSED),
+            accepts_failed: connections("accept"),
             connections_too_many: connections("too_many"),
             handshakes_failed: connections("handshake"),
         }
@@ -129,7 +152,9 @@ impl Metrics {
 
     pub(crate) fn refused(&self, refusal: &StreamRefusal) {
         let reason = match refusal {
-            StreamRefusal::Unknown(_) => 0,
+            StreamRefusal::Undeclared(_)
+            | StreamRefusal::NoInstance { .. }
+            | StreamRefusal::Settings(_) => 0,
             StreamRefusal::NameInUse(_) => 1,
             StreamRefusal::NotWhereItWasStarted { .. } => 2,
             StreamRefusal::Full { .. } => 3,

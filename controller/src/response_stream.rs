@@ -15,9 +15,10 @@ use tidegate_proto::stats::v1::ReportResponse;
 use tidegate_proto::stats::v1::report_response::Message as Outgoing;
 use tokio::sync::watch;
 use tokio_stream::Stream;
-use tonic::{Code, Status};
+use tonic::Status;
 
-use crate::event::{Endpoint, ServerMessage, StreamRefusal};
+use crate::error::CallError;
+use crate::event::{Endpoint, ServerMessage};
 use crate::identity::RevisionId;
 
 /// The sending half. Never waits; clones send on the same stream.
@@ -44,7 +45,7 @@ struct Pending {
     directive: Option<ServerMessage>,
     acknowledged: Option<u64>,
     endpoints: BTreeMap<RevisionId, Arc<[Endpoint]>>,
-    end: Option<Result<(), Status>>,
+    end: Option<Result<(), CallError>>,
     waker: Option<Waker>,
 }
 
@@ -71,7 +72,7 @@ impl ResponseSender {
 
     /// Ends the stream, with a reason or in order, once the pending messages are read. The
     /// first end holds.
-    pub(crate) fn end(&self, end: Result<(), Status>) {
+    pub(crate) fn end(&self, end: Result<(), CallError>) {
         self.change(|pending| {
             pending.end.get_or_insert(end);
         });
@@ -112,12 +113,12 @@ impl Stream for ResponseStream {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut pending = self.shared.pending.lock();
         // A refusal voids the pending messages, so it does not wait for them to be read.
-        if let Some(Err(status)) = &pending.end {
-            let status = status.clone();
-            pending.end = Some(Ok(()));
-            pending.endpoints.clear();
-            (pending.directive, pending.acknowledged) = (None, None);
-            return Poll::Ready(Some(Err(status)));
+        match pending.end.take() {
+            Some(Err(error)) => {
+                *pending = Pending { end: Some(Ok(())), ..Pending::default() };
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            end => pending.end = end,
         }
         if let Some(message) = pending.next() {
             drop(pending);
@@ -136,18 +137,6 @@ impl Drop for ResponseStream {
         *self.shared.pending.lock() = Pending { end: Some(Ok(())), ..Pending::default() };
         self.shared.is_over.send_replace(true);
     }
-}
-
-/// A refusal on the wire.
-pub(crate) fn refused(refusal: &StreamRefusal) -> Status {
-    let code = match refusal {
-        StreamRefusal::Unknown(_) => Code::FailedPrecondition,
-        StreamRefusal::NameInUse(_) => Code::AlreadyExists,
-        StreamRefusal::NotWhereItWasStarted { .. } => Code::PermissionDenied,
-        StreamRefusal::Full { .. } => Code::ResourceExhausted,
-        StreamRefusal::Replaced => Code::Aborted,
-    };
-    Status::new(code, refusal.to_string())
 }
 
 /// A message in its wire form.
@@ -221,11 +210,12 @@ mod tests {
     async fn an_end_is_sent_at_once_and_ends_both_sides() {
         let (sender, mut responses) = pair();
         sender.send(list("web", &["one"]));
-        sender.end(Err(Status::already_exists("taken")));
+        sender.end(Err(CallError::SecondHello));
         sender.end(Ok(()));
         sender.closed().await;
         let first = responses.next().await.expect("a message");
-        assert_eq!(first.expect_err("it is an end").message(), "taken");
+        let status = first.expect_err("it is an end");
+        assert_eq!(status.message(), CallError::SecondHello.to_string());
         assert!(responses.next().await.is_none());
     }
 

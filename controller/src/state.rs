@@ -269,14 +269,14 @@ impl State {
             return Ok(());
         }
         let UndeclaredRevisions::Adopt(template) = &self.undeclared else {
-            return Err(StreamRefusal::Unknown(format!("revision {id} was never declared")));
+            return Err(StreamRefusal::Undeclared(id.clone()));
         };
         if self.revisions.len() >= self.limits.revisions {
             return full("revisions", self.limits.revisions);
         }
         let declaration = template
             .declare(id.clone(), container_concurrency)
-            .map_err(|violations| StreamRefusal::Unknown(violations.to_string()))?;
+            .map_err(|violations| StreamRefusal::Settings(Box::new(violations)))?;
         self.declare(now, declaration, effects);
         Ok(())
     }

@@ -10,12 +10,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::declaration::{Declaration, Launch};
+use crate::error::Ended;
 use crate::event::{Effect, Event, Notice, StopMode};
 use crate::identity::{InstanceName, ReporterId, RevisionId};
 use crate::journal::DecisionRecord;
 use crate::metrics::Metrics;
 use crate::report::{Hello, Report};
-use crate::response_stream::{self, ResponseSender};
+use crate::response_stream::ResponseSender;
 use crate::state::{State, Totals, UndeclaredRevisions};
 use crate::status::RevisionStatus;
 
@@ -74,11 +75,6 @@ pub struct Handle {
     metrics: Metrics,
     clock: Clock,
 }
-
-/// The controller has ended and receives no messages any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the controller has ended")]
-pub struct Ended;
 
 /// A controller that does nothing until [`Controller::run`] is polled.
 pub struct Controller {
@@ -302,7 +298,7 @@ impl Controller {
                 tracing::warn!(reporter = reporter.0, reason = %refusal, "a stream was refused");
                 self.metrics.refused(&refusal);
                 if let Some(stream) = self.senders.remove(&reporter) {
-                    stream.end(Err(response_stream::refused(&refusal)));
+                    stream.end(Err(refusal.into()));
                 }
             }
             Effect::Decided(record) => {

@@ -165,6 +165,8 @@ keys! {
     TIDEGATE_RECORD = "TIDEGATE_RECORD";
     /// `json` writes one line of JSON for each request, without any other configuration.
     TIDEGATE_REQUEST_LOG = "TIDEGATE_REQUEST_LOG";
+    /// What to log, such as `warn,tidegate_relay=debug`; wins over Knative's level.
+    TIDEGATE_LOG = "TIDEGATE_LOG";
     /// How much of a query the request log and traces show: masked, full or none.
     TIDEGATE_LOG_QUERY = "TIDEGATE_LOG_QUERY";
     /// Further parameters whose values are masked, comma separated; `*` is all of them.

@@ -74,7 +74,7 @@ pub fn play() -> Option<ExitCode> {
 
 fn queue_proxy() -> ExitCode {
     match parent_death::follow_parent() {
-        Ok(()) => tidegate_queue_proxy::run(),
+        Ok(()) => tidegate_queue_proxy::run(None),
         Err(error) => failed(format_args!("cannot follow the process that started it: {error}")),
     }
 }

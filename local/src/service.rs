@@ -11,13 +11,13 @@ use tidegate_activator::{
     Activator, ConfigError, Drained, HeaderValue, OutcomeCounter, Outcomes, RevisionName, Running,
 };
 use tidegate_admission::Abandoned;
+use tidegate_controller::Ended;
 use tidegate_controller::journal::DecisionRecord;
 use tidegate_controller::process::process_tag::{self, Scope};
 use tidegate_controller::process::{
     LogFolder, OutputLine, ProcessActuator, ProcessConfig, Reaper, RunId,
 };
 use tidegate_controller::status::RevisionStatus;
-use tidegate_controller::task::Ended;
 use tidegate_controller::{
     Access, Declaration, Handle, Notice, RevisionId, StopMode, UndeclaredRevisions,
 };

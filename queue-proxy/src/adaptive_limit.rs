@@ -9,7 +9,7 @@ use tidegate_admission::{Adaptive, AdaptiveSettings, Limit, Moment};
 
 use crate::gate::Gate;
 
-/// Feeds latencies to the rule and its answer to the gate. Cheap to clone.
+/// Feeds latencies to the rule and its response to the gate. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AdaptiveLimit {
     adaptive: Arc<Mutex<Adaptive>>,

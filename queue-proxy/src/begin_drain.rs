@@ -17,7 +17,7 @@ pub const PATH: &str = "/drain";
 /// The sidecar answers at once, or not at all.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Most bytes of the answer that are looked at: its first line has some twenty.
+/// Most bytes of the response that are looked at: its first line has some twenty.
 const ANSWER_BYTES_MAX: usize = 64;
 
 /// Begins the drain, at the port and the address that the environment names.

@@ -5,14 +5,25 @@
 
 use std::process::ExitCode;
 
+/// Exit code for a command line that cannot be used, as `tidegate` has it.
+const MISTYPED: u8 = 2;
+
 fn main() -> ExitCode {
-    let asked = std::env::args().nth(1);
-    if asked.as_ref().is_some_and(|word| word == "--help" || word == "-h") {
-        println!("{}", tidegate_queue_proxy::environment::help::variables());
-        return ExitCode::SUCCESS;
+    let Some(argument) = std::env::args_os().nth(1) else {
+        return tidegate_queue_proxy::run(None);
+    };
+    match argument.to_str() {
+        Some("drain") => tidegate_queue_proxy::begin_drain(),
+        Some("--help" | "-h") => {
+            println!("{}", tidegate_queue_proxy::environment::help::variables());
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!(
+                "queue-proxy: {argument:?} is not understood, expected drain, --help or nothing: \
+                 the environment configures it"
+            );
+            ExitCode::from(MISTYPED)
+        }
     }
-    if asked.is_some_and(|word| word == "drain") {
-        return tidegate_queue_proxy::begin_drain();
-    }
-    tidegate_queue_proxy::run()
 }

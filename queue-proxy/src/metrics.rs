@@ -69,9 +69,11 @@ struct Own {
     limit: Gauge,
     abandoned: Gauge,
     abandoned_total: Counter,
+    failed: [Counter; Cause::ALL.len()],
     refused_full: Counter,
     refused_late: Counter,
     connect_failures: Counter,
+    pushes_failed: Counter,
     record_lost: Gauge,
     log_lost: Gauge,
     folded: Counter,
@@ -186,9 +188,19 @@ impl Metrics {
         }
     }
 
+    /// The sidecar responded itself, or cut a response short.
+    pub fn failed(&self, cause: Cause) {
+        self.shared.own.failed[cause as usize].increment(1);
+    }
+
     /// The app could not be reached.
     pub fn connect_failed(&self) {
         self.shared.own.connect_failures.increment(1);
+    }
+
+    /// A push of these metrics failed; the next one carries what it would have.
+    pub fn push_failed(&self) {
+        self.shared.own.pushes_failed.increment(1);
     }
 
     /// An exchange ended.
@@ -292,9 +304,12 @@ impl Own {
             limit: gauge(name::LIMIT),
             abandoned: gauge(name::ABANDONED),
             abandoned_total: counter(name::ABANDONED_TOTAL),
+            failed: Cause::ALL
+                .map(|cause| name::FAILED.register_counter(registry, &[cause.label()])),
             refused_full: refused(Cause::QueueFull.label()),
             refused_late: refused(Cause::WaitedTooLong.label()),
             connect_failures: counter(name::CONNECT_FAILURES),
+            pushes_failed: counter(name::PUSHES_FAILED),
             record_lost: gauge(name::RECORD_LOST),
             log_lost: gauge(name::LOG_LOST),
             folded: counter(name::FOLDED),

@@ -182,8 +182,14 @@ impl MetricsPusher {
         })
     }
 
-    /// Pushes what `gather` finds at each interval, and once when `end` resolves.
-    pub async fn run(mut self, gather: impl Fn() -> Vec<Family>, end: impl Future<Output = ()>) {
+    /// Pushes what `gather` finds at each interval, and once when `end` resolves. Calls `failed`
+    /// for each push that the collector did not take.
+    pub async fn run(
+        mut self,
+        gather: impl Fn() -> Vec<Family>,
+        failed: impl Fn(),
+        end: impl Future<Output = ()>,
+    ) {
         let mut end = std::pin::pin!(end);
         let first = Instant::now() + self.interval;
         let mut tick = tokio::time::interval_at(first, self.interval);
@@ -197,6 +203,9 @@ impl MetricsPusher {
             let now = std::time::SystemTime::now();
             let request = convert::metrics(&gather(), &self.resource, self.started, now);
             let sent = self.transport.push(request.encode_to_vec()).await;
+            if sent.is_err() {
+                failed();
+            }
             self.complaint.after(sent, 0);
             if ended {
                 return;

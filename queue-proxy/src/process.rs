@@ -20,7 +20,7 @@ use crate::adaptive_limit::AdaptiveLimit;
 use crate::drain::{Draining, Stage};
 use crate::environment::{ProcessEnvironment, help};
 use crate::gate::Gate;
-use crate::logging;
+use crate::logging::{self, Filter, Output, Shape};
 use crate::observe::Observers;
 use crate::probe::{Prober, Readiness, watch as readiness_watch};
 use crate::proxy::Shared;
@@ -39,11 +39,12 @@ mod workers;
 use bind::Bound;
 use telemetry::Telemetry;
 
-/// Runs the sidecar as the environment says, until it has drained.
+/// Runs the sidecar as the environment says, until it has drained. A `log` filter wins over the
+/// environment's.
 ///
 /// The exit code is success after an orderly drain, failure when it could not start, and that of
 /// the signal when a second one ended it at once.
-pub fn run() -> ExitCode {
+pub fn run(log: Option<Filter>) -> ExitCode {
     let settings = match Settings::from_environment(&ProcessEnvironment) {
         Ok(settings) => settings,
         Err(problems) => {
@@ -52,7 +53,8 @@ pub fn run() -> ExitCode {
         }
     };
     relay::memory::set_budget(settings.memory_budget_bytes);
-    logging::install(&settings.identity, settings.log_level);
+    let filter = log.unwrap_or_else(|| settings.log.clone());
+    logging::install(filter, Shape::knative(&settings.identity), Output::stderr());
     if let Some(complaint) = &settings.log_complaint {
         tracing::warn!("{complaint}");
     }
@@ -103,7 +105,7 @@ fn start(settings: Settings) -> Result<ExitCode, StartError> {
     let tls_wanted = if tls.is_some() { bind::Tls::Bound } else { bind::Tls::Absent };
     let bound = bind::bind(&settings, tls_wanted)?;
     let code = runtime.block_on(serve(settings, bound, tls));
-    // Whatever still runs is of no use to anybody.
+    // What still runs serves no request any more.
     runtime.shutdown_background();
     code
 }
@@ -136,7 +138,7 @@ async fn serve(
         stage: stage_seen.clone(),
     };
     plane.start(settings.data_threads, bound.main, bound.tls.zip(tls.clone()))?;
-    let doors = admin::AdminListeners {
+    let listeners = admin::AdminListeners {
         side_drain: relay::Drain::new(),
         stage: stage_seen.clone(),
         asks,
@@ -144,8 +146,8 @@ async fn serve(
         metrics: shared.observers.metrics.clone(),
         gate: shared.gate.clone(),
     };
-    let side_drain = doors.side_drain.clone();
-    doors.open(bound.admin, bound.stats, bound.metrics)?;
+    let side_drain = listeners.side_drain.clone();
+    listeners.open(bound.admin, bound.stats, bound.metrics)?;
     start_watches(&settings, tls, &shared, ready);
     let (reporting, driver) = reporting(&settings, ports.main, &shared)?;
     let directives = reporting.as_ref().map(|reporting| reporting.directives.clone());

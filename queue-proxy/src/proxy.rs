@@ -152,6 +152,9 @@ impl Proxy {
         // Whatever ended a response that had begun, its client sees one that is cut short.
         let cause = if responded { Cause::CutShort } else { cause };
         timestamps.cause = Some(cause);
+        if let Some(metrics) = &shared.observers.metrics {
+            metrics.failed(cause);
+        }
         let (label, status) = (cause.label(), reply.status.as_u16());
         match failure {
             Failure::Forward(error) if responded => {
@@ -210,7 +213,7 @@ impl Shared {
     }
 
     /// A request was not answered by the app. What a client caused, and what the queue refuses, is
-    /// no failure of the app's that an autoscaler should hear of.
+    /// no failure of the app that autoscalers are to count.
     fn count(&self, failure: &Failure) {
         let metrics = self.observers.metrics.as_ref();
         match failure {

@@ -12,7 +12,7 @@ use tidegate_reporter::Credentials;
 
 use crate::environment::{Environment, Problem, Reader, keys};
 use crate::identity::Identity;
-use crate::logging;
+use crate::logging::{self, Filter, FilterError};
 use crate::probe::spec::{self, ReadinessSpec};
 use crate::tls::TlsSettings;
 
@@ -174,8 +174,8 @@ pub struct Settings {
     pub data_threads: usize,
     /// Most bytes that are held for clients and the app at a time.
     pub memory_budget_bytes: usize,
-    /// Lowest level that is logged.
-    pub log_level: tracing::Level,
+    /// What is logged.
+    pub log: Filter,
     /// A complaint about the logger configuration, to be logged once the logger is there.
     pub log_complaint: Option<String>,
 }
@@ -193,11 +193,7 @@ impl Settings {
         let user_port = port(&mut reader, keys::USER_PORT, EmptyPort::Rejected);
         let timeouts = timeouts(&mut reader);
         let identity = identity(&mut reader);
-        let (log_level, log_complaint) = {
-            let config = reader.required(keys::SERVING_LOGGING_CONFIG);
-            let level = reader.required(keys::SERVING_LOGGING_LEVEL);
-            logging::level(&config, &level)
-        };
+        let (log, log_complaint) = log(&mut reader);
         let readiness = readiness(&mut reader, user_port);
         let observability = observability::read(&mut reader);
         let report = report(&mut reader, &identity);
@@ -220,7 +216,7 @@ impl Settings {
             observability,
             drain,
             report,
-            log_level,
+            log,
             log_complaint,
         };
         let problems = reader.into_problems();
@@ -237,6 +233,23 @@ fn identity<E: Environment>(reader: &mut Reader<'_, E>) -> Identity {
         pod_ip: reader.required(keys::SERVING_POD_IP),
         service: reader.optional(keys::SERVING_SERVICE).unwrap_or_default(),
     }
+}
+
+/// What is logged, and a complaint about Knative's configuration of it.
+fn log<E: Environment>(reader: &mut Reader<'_, E>) -> (Filter, Option<String>) {
+    let config = reader.required(keys::SERVING_LOGGING_CONFIG);
+    let level = reader.required(keys::SERVING_LOGGING_LEVEL);
+    let (level, complaint) = logging::level(&config, &level);
+    let filter = match reader.optional(keys::TIDEGATE_LOG).map(|text| text.parse()) {
+        None => Filter::from_level(level),
+        Some(Ok(filter)) => filter,
+        Some(Err(error)) => {
+            let error: FilterError = error;
+            reader.reject(keys::TIDEGATE_LOG, error.to_string());
+            Filter::default()
+        }
+    };
+    (filter, complaint)
 }
 
 fn listeners<E: Environment>(reader: &mut Reader<'_, E>) -> Listeners {

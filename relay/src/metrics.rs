@@ -26,8 +26,43 @@ const REJECTED: Metric = Metric::counter(
 )
 .labelled(&["cause"]);
 
+const CONNECTIONS_FAILED: Metric = Metric::counter(
+    "tidegate_connections_failed_total",
+    "Connections of clients that could not be accepted, or whose TLS handshake failed, by cause.",
+)
+.labelled(&["cause"]);
+
 /// Every metric of this crate.
-pub const METRICS: &[Metric] = &[MEMORY_CHARGED, MEMORY_BUDGET, MEMORY_REFUSED, REJECTED];
+pub const METRICS: &[Metric] =
+    &[MEMORY_CHARGED, MEMORY_BUDGET, MEMORY_REFUSED, REJECTED, CONNECTIONS_FAILED];
+
+/// Why a client's connection never came to its first request. Counted for the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionFailure {
+    /// The system gave none, for want of descriptors or memory.
+    Accept,
+    /// Its TLS handshake failed, or took too long.
+    Handshake,
+}
+
+impl ConnectionFailure {
+    const ALL: [Self; 2] = [Self::Accept, Self::Handshake];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Handshake => "handshake",
+        }
+    }
+
+    /// Counts one more.
+    pub fn count(self) {
+        CONNECTION_FAILURES[self as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+static CONNECTION_FAILURES: [AtomicU64; ConnectionFailure::ALL.len()] =
+    [const { AtomicU64::new(0) }; ConnectionFailure::ALL.len()];
 
 /// Why a request was refused before it reached a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +117,7 @@ pub struct Metrics {
     memory_budget: Gauge,
     memory_refused: Counter,
     rejected: [Counter; Rejection::ALL.len()],
+    connections_failed: [Counter; ConnectionFailure::ALL.len()],
 }
 
 impl Metrics {
@@ -93,6 +129,8 @@ impl Metrics {
             memory_refused: MEMORY_REFUSED.register_counter(recorder, &[]),
             rejected: Rejection::ALL
                 .map(|rejection| REJECTED.register_counter(recorder, &[rejection.name()])),
+            connections_failed: ConnectionFailure::ALL
+                .map(|failure| CONNECTIONS_FAILED.register_counter(recorder, &[failure.name()])),
         }
     }
 
@@ -103,6 +141,9 @@ impl Metrics {
         self.memory_budget.set(memory.budget_bytes as f64);
         self.memory_refused.absolute(memory.refusals);
         for (counter, count) in self.rejected.iter().zip(&REJECTIONS) {
+            counter.absolute(count.load(Ordering::Relaxed));
+        }
+        for (counter, count) in self.connections_failed.iter().zip(&CONNECTION_FAILURES) {
             counter.absolute(count.load(Ordering::Relaxed));
         }
     }

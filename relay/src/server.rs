@@ -20,6 +20,7 @@ use crate::exchange::Exchange;
 use crate::h1::Connection;
 use crate::head::Scheme;
 use crate::io::{Io, Opaque};
+use crate::metrics::ConnectionFailure;
 
 /// Handles requests. One handler serves all connections of a server.
 pub trait Handler: Send + Sync + 'static {
@@ -118,6 +119,7 @@ impl<H: Handler> Server<H> {
                 }
                 Some(Err(error)) => {
                     if !is_about_one_connection(&error) {
+                        ConnectionFailure::Accept.count();
                         tracing::warn!(%error, "cannot accept a connection");
                         sleep(ACCEPT_PAUSE).await;
                     }

@@ -18,7 +18,7 @@ use crate::history::StatHistory;
 use crate::inbox::{Channels, Link};
 use crate::{Backoff, Config, lock, transport};
 
-/// Longest wait for a connection and for the answer that opens the stream.
+/// Longest wait for a connection and for the response that opens the stream.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Longest wait for the first directive, which says how much history is wanted.

@@ -129,8 +129,12 @@ impl Metric {
         pairs.map(|(name, value)| Label::from_static_parts(name, value)).collect()
     }
 
+    pub(crate) fn scope_labels(&self) -> Vec<Label> {
+        self.scope.map(Scope::labels).into_iter().flatten().collect()
+    }
+
     fn key(&self, labels: Vec<Label>) -> Key {
-        let mut all: Vec<Label> = self.scope.map(Scope::labels).into_iter().flatten().collect();
+        let mut all = self.scope_labels();
         all.extend(labels);
         Key::from_parts(self.name, all)
     }

@@ -1,5 +1,7 @@
-//! The `process_*` metrics that every Prometheus client has, read from `/proc` when they are
-//! gathered.
+//! What there is one of in a process: the `process_*` metrics that every Prometheus client has,
+//! read from `/proc` when they are gathered, and the lines that the process log left out.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::family::{Family, Series, Value};
 use crate::metric::Metric;
@@ -18,8 +20,20 @@ const THREADS: Metric = Metric::gauge("process_threads", "Threads.").scoped(None
 const VIRTUAL: Metric =
     Metric::gauge("process_virtual_memory_bytes", "Virtual memory.").scoped(None);
 
+const LOG_DROPPED: Metric = Metric::counter(
+    "tidegate_log_lines_dropped_total",
+    "Lines of the process log that were left out because there were too many.",
+);
+
 /// Every metric of this module.
-pub const METRICS: &[Metric] = &[CPU, OPEN_FDS, RESIDENT, THREADS, VIRTUAL];
+pub const METRICS: &[Metric] = &[CPU, OPEN_FDS, RESIDENT, THREADS, VIRTUAL, LOG_DROPPED];
+
+static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a line that the process log leaves out.
+pub fn log_line_dropped() {
+    LOG_LINES_DROPPED.fetch_add(1, Ordering::Relaxed);
+}
 
 /// What the system reports about this process now; empty where it reports nothing.
 #[must_use]
@@ -33,12 +47,14 @@ pub fn families() -> Vec<Family> {
         (RESIDENT, of(|usage| usage.resident_bytes)),
         (THREADS, of(|usage| usage.threads)),
         (VIRTUAL, of(|usage| usage.virtual_bytes)),
+        // Beyond 2^53 the last digits are lost, as they are in Prometheus itself.
+        (LOG_DROPPED, Some(LOG_LINES_DROPPED.load(Ordering::Relaxed) as f64)),
     ];
     values.into_iter().filter_map(|(metric, value)| Some(family(&metric, value?))).collect()
 }
 
 fn family(metric: &Metric, value: f64) -> Family {
-    let series = vec![Series { labels: Vec::new(), value: Value::Number(value) }];
+    let series = vec![Series { labels: metric.scope_labels(), value: Value::Number(value) }];
     Family { name: metric.name.to_owned(), kind: metric.kind, help: metric.help.into(), series }
 }
 

@@ -43,6 +43,8 @@ pub struct Status {
     pub requests: u64,
     /// Requests that arrived while no instance was ready.
     pub cold_starts: u64,
+    /// Instances that were left out because their address is not understood.
+    pub endpoints_ignored: u64,
     /// Requests that were refused.
     pub refused: u64,
     /// Requests that were sent and not answered by the instance.
@@ -112,6 +114,7 @@ pub(super) struct State {
     abandoned_total: u64,
     requests: u64,
     cold_starts: u64,
+    endpoints_ignored: u64,
     refused: u64,
     failed: u64,
     refused_before_period: u64,
@@ -133,6 +136,7 @@ impl State {
             abandoned_total: 0,
             requests: 0,
             cold_starts: 0,
+            endpoints_ignored: 0,
             refused: 0,
             failed: 0,
             refused_before_period: 0,
@@ -274,7 +278,10 @@ impl State {
                 }
                 None => match parse_address(&endpoint.address) {
                     Some(address) => grants.extend(self.add(endpoint, address, limit)),
-                    None => tracing::warn!(?endpoint, "an instance's address is not understood"),
+                    None => {
+                        self.endpoints_ignored += 1;
+                        tracing::warn!(?endpoint, "an instance's address is not understood");
+                    }
                 },
             }
         }
@@ -366,6 +373,7 @@ impl State {
             waiting: self.dispatcher.waiting(),
             requests: self.requests,
             cold_starts: self.cold_starts,
+            endpoints_ignored: self.endpoints_ignored,
             refused: self.refused,
             failed: self.failed,
             abandoned: self.abandoned,

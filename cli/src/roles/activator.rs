@@ -89,6 +89,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         env = environment::TIDEGATE_CAUSE_HEADER,
+        hide_short_help = true,
         value_parser = BoolishValueParser::new()
     )]
     cause_header: bool,

@@ -15,7 +15,7 @@ use tidegate_autoscaler::settings::files::{FileFormat, read_data};
 use tidegate_autoscaler::settings::{
     CONFIG_KEYS, Config, Strictness, Violations, unknown_config_keys,
 };
-use tidegate_controller::task::Ended;
+use tidegate_controller::Ended;
 use tidegate_controller::{
     Access, Addresses, Handle, Metrics, NoActuator, RevisionId, Template, UndeclaredRevisions,
 };

@@ -41,6 +41,8 @@ fn answer(mut stream: TcpStream) {
     }
 }
 
+const CONTROLLER: &[&str] = &["controller", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+
 /// A role that is killed with its test.
 pub(crate) struct Role {
     child: Child,
@@ -52,10 +54,22 @@ pub(crate) struct Role {
 
 impl Role {
     pub(crate) fn controller() -> Self {
-        Self::start(&["controller", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], &[])
+        Self::start(CONTROLLER, &[])
+    }
+
+    pub(crate) fn controller_with(secret: &str) -> Self {
+        Self::start(CONTROLLER, &[("TIDEGATE_SECRET", secret)])
     }
 
     pub(crate) fn activator(controller: &str) -> Self {
+        Self::activator_in(controller, &[])
+    }
+
+    pub(crate) fn activator_with(controller: &str, secret: &str) -> Self {
+        Self::activator_in(controller, &[("TIDEGATE_SECRET", secret)])
+    }
+
+    fn activator_in(controller: &str, environment: &[(&str, &str)]) -> Self {
         let arguments = [
             "activator",
             "--listen",
@@ -67,7 +81,7 @@ impl Role {
             "--controller",
             controller,
         ];
-        Self::start(&arguments, &[])
+        Self::start(&arguments, environment)
     }
 
     pub(crate) fn activator_alone() -> Self {
@@ -86,6 +100,10 @@ impl Role {
     }
 
     pub(crate) fn sidecar(app: u16, controller: &str) -> Self {
+        Self::sidecar_with(app, controller, "")
+    }
+
+    pub(crate) fn sidecar_with(app: u16, controller: &str, secret: &str) -> Self {
         let app = app.to_string();
         let environment = [
             ("CONTAINER_CONCURRENCY", "10"),
@@ -105,6 +123,7 @@ impl Role {
             ("TIDEGATE_STATS_PORT", "0"),
             ("TIDEGATE_METRICS_PORT", "0"),
             ("TIDEGATE_CONTROLLER", controller),
+            ("TIDEGATE_SECRET", secret),
             ("OBSERVABILITY_CONFIG", r#"{"requestMetrics":{"protocol":"prometheus"}}"#),
         ];
         Self::start(&["queue-proxy"], &environment)

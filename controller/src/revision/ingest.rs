@@ -40,7 +40,10 @@ impl Revision {
             }
             // This controller starts every instance itself: this is a late stream of one that has
             // ended.
-            return Err(StreamRefusal::Unknown(format!("{name} is no instance of {}", self.id())));
+            return Err(StreamRefusal::NoInstance {
+                instance: name.clone(),
+                revision: self.id().clone(),
+            });
         };
         if let Some(launched) = instance.launched_at.as_ref().filter(|a| ***a != *sidecar.address) {
             let (instance, launched) = (name.clone(), launched.clone());

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response, StatusCode};
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::server::NamedService;
@@ -15,6 +16,7 @@ use tonic::transport::server::TcpConnectInfo;
 
 use super::unfinished::UnfinishedBytes;
 use crate::access::Gatekeeper;
+use crate::error::CallError;
 
 /// How long the body of a refused call is held, unread. A call whose body is dropped is reset, and
 /// a reset that overtakes the response hides from the client why it was refused.
@@ -66,6 +68,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> ResponseFuture {
         if !is_grpc(&request) {
+            self.gatekeeper.metrics().calls_not_grpc.increment(1);
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Box::pin(std::future::ready(Ok(response)));
@@ -82,7 +85,8 @@ where
                     tokio::time::sleep(HELD_AFTER_REFUSAL).await;
                     drop(body);
                 });
-                Box::pin(std::future::ready(Ok(refusal.into_http())))
+                let status = Status::from(CallError::from(refusal));
+                Box::pin(std::future::ready(Ok(status.into_http())))
             }
         }
     }

@@ -101,6 +101,7 @@ async fn accept(listener: TcpListener, acceptor: Acceptor) {
             Ok(incoming) => incoming,
             Err(error) => {
                 // A peer that closed before the accept, or no descriptors for a while.
+                acceptor.gatekeeper.metrics().accepts_failed.increment(1);
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;

@@ -3,16 +3,17 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tidegate_proto::scale::v1 as wire;
-use tidegate_proto::scale::v1::scale_service_server::ScaleService;
-use tokio_stream::wrappers::BroadcastStream;
-use tokio_stream::{Stream, StreamExt};
-use tonic::{Request, Response, Status};
-
+use crate::error::CallError;
 use crate::identity::RevisionId;
 use crate::journal::{DECISIONS_MAX, DecisionRecord};
 use crate::status::RevisionStatus;
-use crate::task::{Ended, Handle, WATCHERS_MAX};
+use crate::task::{Handle, WATCHERS_MAX};
+use tidegate_proto::scale::v1 as wire;
+use tidegate_proto::scale::v1::scale_service_server::ScaleService;
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
 
 /// Serves `ScaleService`.
 pub(crate) struct Scale {
@@ -35,7 +36,7 @@ impl ScaleService for Scale {
         &self,
         _request: Request<wire::ListRevisionsRequest>,
     ) -> Result<Response<wire::ListRevisionsResponse>, Status> {
-        let statuses = self.handle.statuses().await.map_err(ended)?;
+        let statuses = self.handle.statuses().await.map_err(CallError::from)?;
         let revisions = statuses.into_iter().map(status).collect();
         Ok(Response::new(wire::ListRevisionsResponse { revisions }))
     }
@@ -49,27 +50,33 @@ impl ScaleService for Scale {
             (true, true) => None,
             _ => Some(revision(&namespace, &name)?),
         };
-        let place = self.handle.watcher().ok_or_else(|| {
-            Status::resource_exhausted(format!("{WATCHERS_MAX} watch decisions already"))
-        })?;
+        let Some(place) = self.handle.watcher() else {
+            self.handle.metrics().watches_refused.increment(1);
+            return Err(CallError::TooManyWatchers { most: WATCHERS_MAX }.into());
+        };
         // Subscribed first, so that no decision falls between the snapshot and the stream.
         let coming = BroadcastStream::new(self.handle.watch_decisions());
         let mut last = Vec::new();
-        for status in self.handle.statuses().await.map_err(ended)? {
+        for status in self.handle.statuses().await.map_err(CallError::from)? {
             if wanted.as_ref().is_none_or(|wanted| *wanted == status.revision) {
-                let newest = self.handle.decisions(status.revision, 1).await.map_err(ended)?;
+                let newest = self.handle.decisions(status.revision, 1).await;
+                let newest = newest.map_err(CallError::from)?;
                 last.extend(newest.unwrap_or_default());
             }
         }
         // Written out one by one as they are read; until then all watchers share them.
         let last = tokio_stream::iter(last).map(|record| Ok(decision(&record)));
+        let missed = self.handle.metrics().decisions_missed.clone();
         let coming = coming.filter_map(move |record| match record {
             Ok(record) if wanted.as_ref().is_none_or(|wanted| *wanted == record.revision) => {
                 Some(Ok(decision(&record)))
             }
             Ok(_) => None,
-            // A watcher that reads too slowly misses some; the newest ones matter.
-            Err(_) => None,
+            // The newest ones matter.
+            Err(BroadcastStreamRecvError::Lagged(count)) => {
+                missed.increment(count);
+                None
+            }
         });
         let decisions = last.chain(coming).map(move |decision| {
             // Held for as long as the stream is watched.
@@ -86,20 +93,15 @@ impl ScaleService for Scale {
         let wire::ExplainRequest { namespace, name, last } = request.into_inner();
         let id = revision(&namespace, &name)?;
         let count = usize::try_from(last.max(1)).unwrap_or(DECISIONS_MAX).min(DECISIONS_MAX);
-        let records = self.handle.decisions(id.clone(), count).await.map_err(ended)?;
-        let records =
-            records.ok_or_else(|| Status::not_found(format!("revision {id} is not known here")))?;
+        let records = self.handle.decisions(id.clone(), count).await.map_err(CallError::from)?;
+        let records = records.ok_or(CallError::UnknownRevision(id))?;
         let decisions = records.iter().map(decision).collect();
         Ok(Response::new(wire::ExplainResponse { decisions }))
     }
 }
 
-fn revision(namespace: &str, name: &str) -> Result<RevisionId, Status> {
-    RevisionId::new(namespace, name).map_err(|error| Status::invalid_argument(error.to_string()))
-}
-
-fn ended(error: Ended) -> Status {
-    Status::unavailable(error.to_string())
+fn revision(namespace: &str, name: &str) -> Result<RevisionId, CallError> {
+    Ok(RevisionId::new(namespace, name)?)
 }
 
 fn status(status: RevisionStatus) -> wire::RevisionStatus {

@@ -9,12 +9,13 @@ use tidegate_proto::stats::v1::stats_service_server::StatsService;
 use tokio::time::timeout;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use crate::access::{Addresses, ForeignAddress};
+use crate::access::Addresses;
+use crate::error::CallError;
 use crate::event::{Event, ServerMessage};
 use crate::identity::ReporterId;
 use crate::report::{Hello, Report};
 use crate::response_stream::{self, ResponseSender, ResponseStream};
-use crate::task::{Ended, Handle, Message};
+use crate::task::{Handle, Message};
 
 /// Stats in one history message; Tidegate's reporters send half as many.
 const HISTORY_STATS_MAX: usize = 1_000;
@@ -56,7 +57,7 @@ impl StatsService for Stats {
             let inbound = request.into_inner();
             let end = listen(&handle, inbound, &sender, (addresses, peer)).await;
             if let Err(refusal) = &end {
-                tracing::warn!(?peer, reason = refusal.message(), "a report stream was ended");
+                tracing::warn!(?peer, reason = %refusal, "a report stream was ended");
                 handle.metrics().streams_broken.increment(1);
             }
             sender.end(end);
@@ -71,22 +72,22 @@ async fn listen(
     mut inbound: Streaming<wire::ReportRequest>,
     sender: &ResponseSender,
     (addresses, peer): (Addresses, Option<SocketAddr>),
-) -> Result<(), Status> {
-    let first = timeout(HELLO_TIMEOUT, inbound.message())
-        .await
-        .map_err(|_| Status::deadline_exceeded("no hello was sent"))??;
-    let Some(Incoming::Hello(hello)) = first.and_then(|request| request.message) else {
-        return Err(Status::invalid_argument("the first message must be a hello"));
+) -> Result<(), CallError> {
+    let first = timeout(HELLO_TIMEOUT, inbound.message()).await.or(Err(CallError::NoHello))?;
+    let first = match first {
+        Ok(first) => first,
+        Err(status) => return unreadable(status),
     };
-    let hello =
-        Hello::try_from(hello).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let Some(Incoming::Hello(hello)) = first.and_then(|request| request.message) else {
+        return Err(CallError::HelloExpected);
+    };
+    let hello = Hello::try_from(hello)?;
     if let Hello::QueueProxy { address, .. } = &hello {
-        let foreign = |error: ForeignAddress| Status::permission_denied(error.to_string());
-        addresses.check(address, peer).map_err(foreign)?;
+        addresses.check(address, peer)?;
     }
     let reporter = handle.next_reporter();
     let open = Message::Open { reporter, hello, sender: sender.clone() };
-    handle.send(open).await.map_err(ended)?;
+    handle.send(open).await?;
     let outcome = follow(handle, &mut inbound, reporter, sender).await;
     // When the controller has ended there is no task left to receive it.
     let _ = handle.happened(Event::Disconnected { reporter }).await;
@@ -98,7 +99,7 @@ async fn follow(
     inbound: &mut Streaming<wire::ReportRequest>,
     reporter: ReporterId,
     sender: &ResponseSender,
-) -> Result<(), Status> {
+) -> Result<(), CallError> {
     let mut acknowledged = 0;
     loop {
         // The controller drops its end of a stream that it refuses, or that does not keep up.
@@ -118,26 +119,26 @@ async fn follow(
                 (Event::Reported { reporter, report }, last)
             }
             Some(Incoming::History(history)) if history.stats.len() > HISTORY_STATS_MAX => {
-                return Err(Status::resource_exhausted(format!(
-                    "a history of {} stats in one message: expected at most {HISTORY_STATS_MAX}",
-                    history.stats.len()
-                )));
+                return Err(CallError::LongHistory {
+                    stats: history.stats.len(),
+                    most: HISTORY_STATS_MAX,
+                });
             }
             Some(Incoming::History(history)) => {
                 let read = history.stats.into_iter().filter_map(|s| read(handle, reporter, s));
                 let reports: Vec<Report> = read.collect();
                 let Some(last) = reports.last().map(|report| report.sequence) else { continue };
-                handle.remembered(reporter, reports).await.map_err(ended)?;
+                handle.remembered(reporter, reports).await?;
                 acknowledged = acknowledge(sender, acknowledged, last);
                 continue;
             }
             Some(Incoming::Hello(_)) => {
-                return Err(Status::invalid_argument("a second hello in one stream"));
+                return Err(CallError::SecondHello);
             }
             // A newer reporter may send messages that this version does not define.
             None => continue,
         };
-        handle.happened(event).await.map_err(ended)?;
+        handle.happened(event).await?;
         acknowledged = acknowledge(sender, acknowledged, last);
     }
 }
@@ -153,17 +154,14 @@ fn acknowledge(sender: &ResponseSender, acknowledged: u64, last: u64) -> u64 {
 
 /// What follows from a message that could not be read. A cut stream is no error: its last
 /// report holds.
-fn unreadable(status: Status) -> Result<(), Status> {
+fn unreadable(status: Status) -> Result<(), CallError> {
     match status.code() {
-        Code::OutOfRange | Code::ResourceExhausted => Err(Status::resource_exhausted(format!(
-            "a message is longer than the {MESSAGE_BYTES_MAX} bytes that are read"
-        ))),
+        Code::OutOfRange | Code::ResourceExhausted => {
+            Err(CallError::LongMessage { most_bytes: MESSAGE_BYTES_MAX, source: status })
+        }
         // The codes of the library for bytes that are no message.
-        Code::Internal | Code::Unimplemented => Err(Status::invalid_argument(format!(
-            "a message could not be read: {}",
-            status.message()
-        ))),
-        Code::DeadlineExceeded => Err(status),
+        Code::Internal | Code::Unimplemented => Err(CallError::Unreadable(status)),
+        Code::DeadlineExceeded => Err(CallError::Late(status)),
         _ => Ok(()),
     }
 }
@@ -181,8 +179,4 @@ fn read(handle: &Handle, reporter: ReporterId, stat: wire::Stat) -> Option<Repor
             None
         }
     }
-}
-
-fn ended(error: Ended) -> Status {
-    Status::unavailable(error.to_string())
 }

@@ -27,8 +27,7 @@ impl Group {
 /// All variables by their groups, for a help text.
 pub fn variables() -> String {
     let mut text = String::from(
-        "It takes no options: the environment says everything, in Knative's variables and in some \
-         of Tidegate's own.\n",
+        "The environment configures it, by Knative's variables and some of Tidegate's own.\n",
     );
     let groups = [
         (

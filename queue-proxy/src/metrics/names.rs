@@ -109,10 +109,21 @@ pub(super) const ABANDONED_TOTAL: Metric = Metric::counter(
     "tidegate_requests_abandoned_total",
     "Requests whose client went away or whose time was up inside the app.",
 );
+/// Requests that the sidecar responded to itself, by cause.
+pub(super) const FAILED: Metric = Metric::counter(
+    "tidegate_requests_failed_total",
+    "Requests that were not answered by the app, or whose response was cut short, by cause.",
+)
+.labelled(&["cause"]);
 /// Requests that were refused, by reason.
 pub(super) const REFUSED: Metric =
     Metric::counter("tidegate_requests_refused_total", "Requests that were refused, by reason.")
         .labelled(&["reason"]);
+/// Pushes of metrics that a collector did not take.
+pub(super) const PUSHES_FAILED: Metric = Metric::counter(
+    "tidegate_metrics_pushes_failed_total",
+    "Pushes of metrics to a collector that failed.",
+);
 /// Connections to the app that could not be made.
 pub(super) const CONNECT_FAILURES: Metric = Metric::counter(
     "tidegate_app_connect_failures_total",
@@ -156,8 +167,10 @@ pub(super) const ALL: &[Metric] = &[
     LIMIT,
     ABANDONED,
     ABANDONED_TOTAL,
+    FAILED,
     REFUSED,
     CONNECT_FAILURES,
+    PUSHES_FAILED,
     RECORD_LOST,
     LOG_LOST,
     FOLDED,

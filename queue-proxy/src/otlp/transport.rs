@@ -17,9 +17,9 @@ use crate::tls;
 
 /// The longest time of one push, as in OpenTelemetry.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest body of an answer that is read; it is empty when all is well.
+/// The longest body of a response that is read; it is empty when all is well.
 const LONGEST_ANSWER: usize = 64 << 10;
-/// The longest head of an answer that is read, and what a collector may send before it is read.
+/// The longest head of a response that is read, and what a collector may send before it is read.
 const WINDOW: u32 = 64 << 10;
 /// The longest part of a collector's error text that is repeated, in bytes.
 const LONGEST_QUOTE: usize = 256;
@@ -90,7 +90,7 @@ impl Transport {
         Ok(Self { protocol: settings.protocol, host, port, encrypted, path })
     }
 
-    /// Sends one message and waits for the answer.
+    /// Sends one message and waits for the response.
     pub(super) async fn push(&self, message: Vec<u8>) -> Result<(), TransportError> {
         let push = async {
             let stream = self.host.connect(self.port).await?;
@@ -198,8 +198,8 @@ fn read_status(headers: &HeaderMap) -> Option<(String, String)> {
     Some((cut(text("grpc-status")?), cut(text("grpc-message").unwrap_or_default())))
 }
 
-/// Awaits an answer while its connection runs beside it. A connection that ends has handed over the
-/// answer before; if it has not, the answer says so.
+/// Awaits a response while its connection runs beside it. A connection that ends has handed the
+/// response over before; if it has not, the response is an error.
 async fn beside<T>(
     connection: impl Future<Output = Result<(), hyper::Error>>,
     answer: impl Future<Output = T>,

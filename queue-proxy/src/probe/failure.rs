@@ -37,7 +37,7 @@ pub enum ProbeFailure {
     /// No address to connect to, so far.
     #[error("cannot connect: {0}")]
     LookingUp(#[source] Pending),
-    /// No answer in time.
+    /// No response in time.
     #[error("the app did not answer within {0:?}")]
     TimedOut(Duration),
     /// Not HTTP, or not the right kind of it.
@@ -68,7 +68,7 @@ pub enum ProbeFailure {
     Redirects {
         /// How many were sent.
         requests: usize,
-        /// Where the last answer leads.
+        /// Where the last response leads.
         to: String,
     },
     /// Redirected to something that is no address.

@@ -23,7 +23,7 @@ use crate::tls;
 const MOST_REQUESTS: usize = 10;
 /// What Knative's sidecar sends.
 pub(super) const USER_AGENT: &str = tidegate_knative::probe::SIDECAR_AGENT;
-/// The longest head of an answer that is read: 64 KiB are more than any server sends.
+/// The longest head of a response that is read: 64 KiB are more than any server sends.
 const LONGEST_HEAD: usize = 64 << 10;
 /// The same for HTTP/2, and what an app may send before it is read.
 pub(super) const WINDOW: u32 = 64 << 10;
@@ -217,11 +217,11 @@ async fn read(response: hyper::Result<Response<Incoming>>) -> Result<ProbeRespon
     Ok(ProbeResponse { status, location, beginning })
 }
 
-/// Waits for the answer while driving the connection it comes on.
+/// Waits for the response while driving the connection it comes on.
 ///
 /// The connection is polled here rather than spawned, so that it goes when the probe is given up.
 /// An app may answer and close in one breath: a connection that has ended has already handed over
-/// the answer it read, so the end alone is never the verdict.
+/// the response it read, so the end alone is never the verdict.
 async fn drive(
     answer: impl Future<Output = Result<ProbeResponse, ProbeFailure>>,
     connection: impl Future<Output = Result<(), hyper::Error>>,

@@ -70,9 +70,9 @@ async fn the_watch_tells_when_the_app_begins_to_listen() {
     watch.await.unwrap();
 }
 
-/// An app that closes its connection with its answer, as every app is asked to by
+/// An app that closes its connection with its response, as every app is asked to by
 /// `Connection: close`, was once read as an app that had said nothing: the end of the connection
-/// was seen before the answer that had come with it.
+/// was seen before the response that had come with it.
 #[tokio::test]
 async fn an_answer_that_comes_with_the_end_of_the_connection_counts() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -84,7 +84,7 @@ async fn an_answer_that_comes_with_the_end_of_the_connection_counts() {
         let _ = stream.read(&mut head).unwrap();
         stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
     });
-    // The answer and the end are both there before the prober reads either.
+    // The response and the end are both there before the prober reads either.
     let json = format!(
         r#"{{"httpGet":{{"port":{port},"path":"/"}},"periodSeconds":1,"timeoutSeconds":5}}"#
     );

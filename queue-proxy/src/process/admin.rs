@@ -80,7 +80,7 @@ fn spawn<H: Handler>(
     Ok(())
 }
 
-/// Lets the last answers out, within bounds.
+/// Lets the last responses out, within bounds.
 pub(super) async fn close(drain: &relay::Drain) {
     drain.set_phase(Phase::Closing);
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, drain.until_empty()).await;

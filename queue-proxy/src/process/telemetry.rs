@@ -91,8 +91,10 @@ impl Telemetry {
         {
             let pusher = MetricsPusher::new(otlp, resource(settings))?;
             let gate = gate.clone();
-            self.pushes
-                .push(Push::spawn(|end| pusher.run(move || metrics.gather(gate.levels()), end)));
+            let counted = metrics.clone();
+            let gather = move || metrics.gather(gate.levels());
+            let failed = move || counted.push_failed();
+            self.pushes.push(Push::spawn(|end| pusher.run(gather, failed, end)));
         }
         Ok(())
     }

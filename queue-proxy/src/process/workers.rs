@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use tidegate_relay as relay;
+use tidegate_relay::metrics::ConnectionFailure;
 use tidegate_relay::{Address, Scheme, Server, ServerSettings, Upstream, UpstreamSettings};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::drain::Stage;
 use crate::proxy::{Proxy, Shared};
@@ -24,7 +26,7 @@ const SWEEP_PERIOD: Duration = Duration::from_secs(15);
 const STACK_BYTES: usize = 256 << 10;
 /// What a TLS connection begins with: a handshake record.
 const TLS_HANDSHAKE: u8 = 22;
-/// Go's answer to plain HTTP on a TLS port.
+/// Go's response to plain HTTP on a TLS port.
 const PLAIN_ON_TLS: &[u8] =
     b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 /// After running out of descriptors, accepting again at once would only spin.
@@ -117,6 +119,14 @@ async fn sweep(upstream: Arc<Upstream>) {
 }
 
 /// The listener that speaks TLS.
+/// How a TLS handshake ended.
+enum Handshake {
+    Done(Box<TlsStream<TcpStream>>),
+    /// The client closed without a byte, as a probe does that only tests whether the port is open.
+    Empty,
+    Failed,
+}
+
 struct Secure {
     server: Server<Proxy>,
     acceptor: TlsAcceptor,
@@ -138,6 +148,7 @@ impl Secure {
                     tokio::spawn(async move { secure.serve_connection(stream, peer).await });
                 }
                 Err(error) => {
+                    ConnectionFailure::Accept.count();
                     tracing::warn!("cannot accept a connection: {error}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
@@ -150,17 +161,25 @@ impl Secure {
         let _ = stream.set_nodelay(true);
         let handshake = async {
             let mut first = [0];
-            let seen = stream.peek(&mut first).await.unwrap_or(0);
-            if seen == 1 && first[0] != TLS_HANDSHAKE {
+            if stream.peek(&mut first).await.unwrap_or(0) == 0 {
+                return Handshake::Empty;
+            }
+            if first[0] != TLS_HANDSHAKE {
                 let _ = stream.write_all(PLAIN_ON_TLS).await;
                 let _ = stream.shutdown().await;
-                return None;
+                return Handshake::Failed;
             }
-            self.acceptor.accept(stream).await.ok()
+            match self.acceptor.accept(stream).await {
+                Ok(stream) => Handshake::Done(Box::new(stream)),
+                Err(_) => Handshake::Failed,
+            }
         };
         let handshake = tokio::time::timeout(self.handshake_timeout, handshake).await;
-        if let Ok(Some(stream)) = handshake {
-            self.server.serve_stream(stream, Some(peer)).await;
+        match handshake {
+            Ok(Handshake::Done(stream)) => self.server.serve_stream(*stream, Some(peer)).await,
+            Ok(Handshake::Empty) => {}
+            // Anybody can fail at it, as often as they like: this is counted, and not logged.
+            Ok(Handshake::Failed) | Err(_) => ConnectionFailure::Handshake.count(),
         }
     }
 }

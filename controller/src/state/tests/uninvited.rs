@@ -74,7 +74,7 @@ fn what_we_started_is_where_we_started_it() {
     let refused = refusal(&effects, thief);
     assert!(matches!(refused, Some(StreamRefusal::NotWhereItWasStarted { .. })), "{refused:?}");
     let (thief, effects) = world.connect_with("rogue-1", OURS, 1);
-    assert!(matches!(refusal(&effects, thief), Some(StreamRefusal::Unknown(_))));
+    assert!(matches!(refusal(&effects, thief), Some(StreamRefusal::NoInstance { .. })));
     let (ours, effects) = world.connect_with("web-1", OURS, 1);
     assert_eq!(refusal(&effects, ours), None);
 }
