@@ -8,7 +8,7 @@ pub(crate) const MORE: &str = "Examples and everything else: --help";
 /// A verb's path, and its examples: what it does, and the command.
 type Examples = (&'static [&'static str], &'static [(&'static str, &'static str)]);
 
-const ALL: [Examples; 18] = [
+const ALL: [Examples; 19] = [
     (
         &[],
         &[
@@ -159,6 +159,14 @@ const ALL: [Examples; 18] = [
             "Decide for one revision, with a cluster's settings",
             "tidegate controller --listen 127.0.0.1:9400 --settings config-autoscaler.yaml \
              --revision default/web,10",
+        )],
+    ),
+    (
+        &["webhook"],
+        &[(
+            "On this machine, with certificates in a folder that is there",
+            "tidegate webhook --listen 127.0.0.1:8443 --certificates . --dns-name localhost \
+             --image registry.example/queue-proxy:0.1.0",
         )],
     ),
     (

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use tidegate_kubernetes_inject::settings::KEYS;
-use tidegate_kubernetes_inject::{Failure, INPUT_BYTES_MAX, Options, inject};
+use tidegate_kubernetes_inject::{Failure, INPUT_BYTES_MAX, Options, Settings, inject};
 use tidegate_words::{excerpt, shorten};
 
 use crate::ending::{EXIT_FAILED, EXIT_USAGE, mistyped};
@@ -23,9 +23,8 @@ pub(crate) struct Args {
     /// one.
     #[arg(short, long = "filename", value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The sidecar's image. docs/inject.md says how to build it.
-    #[arg(long, value_name = "IMAGE", env = "TIDEGATE_INJECT_IMAGE")]
-    image: Option<String>,
+    #[command(flatten)]
+    settings: SettingArgs,
     /// Requests that the app takes at a time; 0 is no limit.
     #[arg(short = 'c', long, value_name = "N|auto")]
     concurrency: Option<String>,
@@ -35,9 +34,6 @@ pub(crate) struct Args {
     /// The container that takes the traffic, where there are several.
     #[arg(long, value_name = "NAME")]
     container: Option<String>,
-    /// The controller that takes reports.
-    #[arg(long, value_name = "HOST:PORT")]
-    controller: Option<String>,
     /// Send this Service, which is in the input too, through the sidecar: its target ports are
     /// changed. Repeatable.
     #[arg(long = "service", value_name = "NAME")]
@@ -46,9 +42,46 @@ pub(crate) struct Args {
     /// `spec.template`. Repeatable.
     #[arg(long = "workload", value_name = "KIND[/NAME]")]
     workloads: Vec<String>,
+}
+
+/// Settings of the sidecar, wherever it is put in.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SettingArgs {
+    /// The sidecar's image. docs/inject.md says how to build it.
+    #[arg(long, value_name = "IMAGE", env = "TIDEGATE_INJECT_IMAGE")]
+    image: Option<String>,
+    /// The controller that takes reports.
+    #[arg(long, value_name = "HOST:PORT")]
+    controller: Option<String>,
     /// Any setting, as the annotation `tidegate.dev/KEY` has it. Repeatable.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+}
+
+impl SettingArgs {
+    /// Sets what was typed.
+    pub(crate) fn apply(&self, settings: &mut Settings) -> anyhow::Result<()> {
+        for pair in &self.set {
+            let (key, value) = pair
+                .split_once('=')
+                .with_context(|| format!("--set: '{}', expected KEY=VALUE", excerpt(pair)))?;
+            settings.set(key, value).context("--set")?;
+        }
+        set(settings, [("image", &self.image), ("controller", &self.controller)])
+    }
+}
+
+/// Sets what flags of its own say.
+fn set<const COUNT: usize>(
+    settings: &mut Settings,
+    flags: [(&str, &Option<String>); COUNT],
+) -> anyhow::Result<()> {
+    for (key, value) in flags {
+        if let Some(value) = value {
+            settings.set(key, value).map_err(|error| anyhow!("--{error}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// All settings with what they mean, for the end of the long help.
@@ -102,24 +135,13 @@ impl Args {
             workloads: self.workloads.clone(),
             ..Options::default()
         };
-        for pair in &self.set {
-            let (key, value) = pair
-                .split_once('=')
-                .with_context(|| format!("--set: '{}', expected KEY=VALUE", excerpt(pair)))?;
-            options.settings.set(key, value).context("--set")?;
-        }
-        for (key, value) in [
-            ("image", &self.image),
+        self.settings.apply(&mut options.settings)?;
+        let flags = [
             ("concurrency", &self.concurrency),
             ("port", &self.port),
             ("container", &self.container),
-            ("controller", &self.controller),
-        ] {
-            if let Some(value) = value {
-                let set = options.settings.set(key, value);
-                set.map_err(|error| anyhow!("--{error}"))?;
-            }
-        }
+        ];
+        set(&mut options.settings, flags)?;
         Ok(options)
     }
 }

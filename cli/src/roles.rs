@@ -2,6 +2,7 @@
 
 mod activator;
 mod controller;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,8 @@ pub(crate) enum Role {
     Activator(activator::Args),
     /// The autoscaler as a service.
     Controller(controller::Args),
+    /// Put the sidecar into pods as a cluster makes them: a mutating admission webhook.
+    Webhook(webhook::Args),
 }
 
 /// What was typed after `tidegate queue-proxy`.
@@ -47,6 +50,7 @@ impl Role {
             Role::QueueProxy(_) => "queue-proxy",
             Role::Activator(_) => "activator",
             Role::Controller(_) => "controller",
+            Role::Webhook(_) => "webhook",
         }
     }
 }
@@ -60,5 +64,6 @@ pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
         }),
         Role::Activator(args) => activator::execute(args),
         Role::Controller(args) => controller::execute(args),
+        Role::Webhook(args) => webhook::execute(args),
     }
 }

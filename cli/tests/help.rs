@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 
 /// Every verb that people type.
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 20] = [
     "",
     "run",
     "demo",
@@ -27,6 +27,7 @@ const VERBS: [&str; 19] = [
     "inject",
     "activator",
     "controller",
+    "webhook",
     "queue-proxy",
     "completions",
     "man",

@@ -17,7 +17,7 @@ const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 const ANSWER_BYTES_MAX: usize = 4_000;
 
 /// Every verb, and what else it needs before it looks at anything.
-const VERBS: [(&str, &str); 14] = [
+const VERBS: [(&str, &str); 15] = [
     ("run", "-- true"),
     ("demo", ""),
     ("decide", "nowhere.json"),
@@ -25,6 +25,7 @@ const VERBS: [(&str, &str); 14] = [
     ("inject", "--image queue-proxy:1"),
     ("activator", "--listen 127.0.0.1:0"),
     ("controller", "--listen 127.0.0.1:0"),
+    ("webhook", "--listen 127.0.0.1:0 --certificates nowhere --dns-name localhost"),
     ("sim run", "--arrivals poisson:5 --duration 1s"),
     ("sim compare", "--arrivals poisson:5 --duration 1s --variant target=1"),
     ("sim sweep", "--arrivals poisson:5 --duration 1s --vary min-scale=0"),

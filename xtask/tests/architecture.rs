@@ -14,6 +14,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("go-text", &[]),
     ("knative", &[]),
     ("kubernetes/inject", &["knative", "words"]),
+    ("kubernetes/webhook", &["kubernetes/inject"]),
     ("autoscaler", &["go-text", "words"]),
     ("admission", &[]),
     ("relay", &["telemetry"]),

@@ -1,0 +1,63 @@
+//! `tidegate webhook`: the sidecar for pods that ask for it, as a cluster makes them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tidegate_kubernetes_inject::Options;
+use tidegate_kubernetes_webhook::keeper::BUNDLE_FILE;
+use tidegate_kubernetes_webhook::{Keeper, serve};
+use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
+use tokio::net::TcpListener;
+
+use crate::ending::mistyped;
+use crate::inject::SettingArgs;
+use crate::log::{self, LogArgs};
+use crate::typed::listen_address;
+
+/// What was typed after `tidegate webhook`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to answer the API server: POST /inject, and GET /healthz, over TLS.
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443", value_parser = listen_address)]
+    listen: SocketAddr,
+    /// Where the certificates are kept, a folder that is there. Its ca.crt is what the
+    /// MutatingWebhookConfiguration needs as caBundle.
+    #[arg(long, value_name = "DIR")]
+    certificates: PathBuf,
+    /// A name by which the API server calls: SERVICE.NAMESPACE.svc. Repeatable.
+    #[arg(long = "dns-name", value_name = "NAME", required = true)]
+    names: Vec<String>,
+    #[command(flatten)]
+    settings: SettingArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Answers until a signal to stop.
+pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
+    args.log.install(log::ROLE_DEFAULT);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(answer(args))
+}
+
+async fn answer(args: Args) -> anyhow::Result<ExitCode> {
+    let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
+    let mut options = Options::default();
+    args.settings.apply(&mut options.settings).map_err(mistyped)?;
+    let keeper = Keeper::open(&args.certificates, &args.names).context("--certificates")?;
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    let bundle = args.certificates.join(BUNDLE_FILE);
+    let address = listener.local_addr()?;
+    eprintln!("tidegate webhook: listening on {address}, caBundle in {}", bundle.display());
+    let serving = serve(listener, keeper.config(), options.settings);
+    tokio::select! {
+        _ = signals.next() => {}
+        () = serving => {}
+        () = keeper.run() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,130 @@
+//! Answers an API server over TLS, within bounds.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tidegate_kubernetes_inject::Settings;
+use tidegate_kubernetes_inject::review::{Verdict, review};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+/// Most connections at a time, whatever they do: a cluster has a handful of API servers, and each
+/// keeps a few. Together with [`BODY_BYTES_MAX`] it bounds what they can make us hold.
+pub const CONNECTIONS_MAX: usize = 32;
+
+/// Longest request: what an API server takes from its own clients.
+pub const BODY_BYTES_MAX: usize = 3 << 20;
+
+/// Time in which TLS must be agreed on, and a head must arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time of one request. An API server waits ten seconds unless it is told otherwise.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest head with its first line; an API server's has some five hundred bytes.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Pause after an accept that failed, for example for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `POST /inject`, and `GET /healthz` for the kubelet, for as long as it is polled.
+///
+/// Cancel safe: connections that are open then end with the runtime.
+pub async fn serve(
+    listener: TcpListener,
+    config: watch::Receiver<Arc<ServerConfig>>,
+    settings: Settings,
+) {
+    let (settings, connections) = (Arc::new(settings), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+    loop {
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!("the webhook cannot accept: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let config = Arc::clone(&config.borrow());
+        let settings = Arc::clone(&settings);
+        tokio::spawn(async move {
+            if let Err(error) = connection(stream, config, settings).await {
+                tracing::debug!("a connection to the webhook failed: {error}");
+            }
+            drop(permit);
+        });
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    settings: Arc<Settings>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let handshake = TlsAcceptor::from(config).accept(stream);
+    let stream = tokio::time::timeout(HEAD_TIMEOUT, handshake).await??;
+    let service = service_fn(move |request| {
+        let settings = Arc::clone(&settings);
+        async move { Ok::<_, Infallible>(answer(request, &settings).await) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .await?;
+    Ok(())
+}
+
+async fn answer(request: Request<Incoming>, settings: &Settings) -> Response<Full<Bytes>> {
+    match (request.method(), request.uri().path()) {
+        (&Method::POST, "/inject") => {}
+        (&Method::GET, "/healthz") => return text(StatusCode::OK, "ok\n"),
+        (_, "/inject" | "/healthz") => {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "expected POST /inject\n");
+        }
+        _ => return text(StatusCode::NOT_FOUND, "expected POST /inject\n"),
+    }
+    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
+    let body = match tokio::time::timeout(REQUEST_TIMEOUT, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) => {
+            let problem = format!("cannot take the request: {error}\n");
+            return text(StatusCode::PAYLOAD_TOO_LARGE, &problem);
+        }
+        Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the request came too slowly\n"),
+    };
+    match review(&body, settings) {
+        Ok(review) => {
+            let pod = &review.pod;
+            match &review.verdict {
+                Verdict::Injected => tracing::info!("{pod}: injected"),
+                Verdict::Refused(reason) => tracing::warn!("{pod}: no sidecar: {reason}"),
+                Verdict::AsItWas | Verdict::PassedBy => tracing::debug!("{pod}: passed by"),
+            }
+            let mut response = Response::new(Full::new(review.body.into()));
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(CONTENT_TYPE, json);
+            response
+        }
+        Err(error) => text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
+    }
+}
+
+fn text(status: StatusCode, line: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::copy_from_slice(line.as_bytes())));
+    *response.status_mut() = status;
+    response
+}
