@@ -269,7 +269,10 @@ impl<'a> Draining<'a> {
                     }
                     return Ok(Ok(done));
                 }
-                signal = signals.next() => return Ok(Err(signal)),
+                signal = signals.next() => {
+                    screen.say("stopping at once");
+                    return Ok(Err(signal));
+                }
                 Ok(notice) = notices.recv() => screen.notice(&notice),
                 () = batch(screen, output, &mut lines) => screen.output(&mut lines),
                 _ = redraw.tick() => {

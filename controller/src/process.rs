@@ -7,9 +7,11 @@
 //!
 //! In reading order: [`ports`] finds free ports, `instance` is the life of one instance, `output`
 //! is what it writes and [`log`] where that is kept, `listening` diagnoses why it is not ready,
-//! [`process_tag`] finds processes by their tag, [`parent_death`] and [`reaper`] end them when the
+//! [`process_tag`] finds processes by their tag, `control_group` those that cleared it,
+//! [`parent_death`] and [`reaper`] end them when the
 //! controller dies.
 
+mod control_group;
 mod instance;
 mod listening;
 pub mod log;

@@ -10,6 +10,7 @@ mod replay;
 mod running;
 mod truth;
 mod uninvited;
+mod unmarked;
 mod unseen;
 mod watchman;
 

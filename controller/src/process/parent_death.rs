@@ -21,6 +21,8 @@ use std::os::unix::process::CommandExt;
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 
+#[cfg(target_os = "linux")]
+use super::control_group;
 use super::process_tag::PARENT_VARIABLE;
 #[cfg(target_os = "linux")]
 use super::process_tag::{self, INSTANCE_VARIABLE, RUN_VARIABLE, RunId, Scope};
@@ -160,11 +162,23 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Enters the control group of the instance that this process is tagged with, where that can be had.
+fn enter_group() {
+    #[cfg(target_os = "linux")]
+    if let (Some(run), Some(instance)) = (variable(RUN_VARIABLE), variable(INSTANCE_VARIABLE))
+        && let (Some(run), Ok(instance)) = (RunId::parse(&run), InstanceName::new(&instance))
+    {
+        // Without a group, what the app starts is found by its tag.
+        let _ = control_group::enter(Scope::Instance(&run, &instance));
+    }
+}
+
 /// Ties this process to `parent` and becomes `command`. Returns only when that fails, with why.
 pub fn run_tied(parent: u32, command: &[OsString]) -> io::Error {
     let Some((program, arguments)) = command.split_first() else {
         return io::ErrorKind::InvalidInput.into();
     };
+    enter_group();
     match tie_to(parent) {
         Ok(()) => std::process::Command::new(program).args(arguments).exec(),
         Err(error) => error,

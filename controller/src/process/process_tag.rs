@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tidegate_knative::environment::TIDEGATE_INSTANCE;
 
+use super::control_group;
 use crate::identity::InstanceName;
 
 /// The variable that names the run a process belongs to.
@@ -118,7 +119,8 @@ fn value<'a>(environment: &'a [u8], name: &str) -> Option<&'a [u8]> {
 pub fn sweep(of: Scope<'_>) -> usize {
     let mut seen = BTreeSet::new();
     for _ in 0..SWEEPS_MAX {
-        let found = find(of);
+        let mut found = find(of);
+        found.extend(control_group::kill(of));
         if found.is_empty() {
             break;
         }
@@ -129,6 +131,7 @@ pub fn sweep(of: Scope<'_>) -> usize {
         }
         std::thread::sleep(SWEEP_PAUSE);
     }
+    control_group::remove(of);
     seen.len()
 }
 
