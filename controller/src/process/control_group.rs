@@ -1,9 +1,10 @@
 //! Control groups: what an app has started and what has left its process group and cleared its
 //! environment is still in the group that its app was started in.
 //!
-//! Each instance gets a group of its own within that of the run, where the kernel has control groups
-//! of version 2 and lets this user make them: as root, and in sessions that systemd has delegated.
-//! Elsewhere processes are found by their tag alone. No group is given a controller or a limit.
+//! Each instance gets a group of its own within that of the run, where the kernel has control
+//! groups of version 2 and lets this user make them: as root, and in sessions that systemd has
+//! delegated. Elsewhere processes are found by their tag alone. No group is given a controller or a
+//! limit.
 
 use std::fs;
 use std::io;
@@ -60,8 +61,8 @@ pub(super) fn remove(of: Scope<'_>) {
     }
 }
 
-/// Where the group of `of` is, below that of this process: the run, its reaper and its queue-proxies
-/// are in one, so all of them agree.
+/// Where the group of `of` is, below that of this process: the run, its reaper and its
+/// queue-proxies are in one, so all of them agree.
 fn path(of: Scope<'_>) -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let mount = mounts.lines().find_map(|line| {

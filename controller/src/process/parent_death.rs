@@ -162,7 +162,8 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Enters the control group of the instance that this process is tagged with, where that can be had.
+/// Enters the control group of the instance that this process is tagged with, where that can be
+/// had.
 fn enter_group() {
     #[cfg(target_os = "linux")]
     if let (Some(run), Some(instance)) = (variable(RUN_VARIABLE), variable(INSTANCE_VARIABLE))
