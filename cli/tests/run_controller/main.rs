@@ -3,6 +3,7 @@
 mod certificates;
 mod open_port;
 mod process;
+mod renewal;
 mod secret_of_bytes;
 mod secrets;
 mod tls;

@@ -11,16 +11,16 @@ use crate::process::{Process, outcome, tidegate};
 const SECRET: &str = "a-secret-of-the-tests-0123456789";
 
 /// Where certificates are, with those that everything has that fits.
-struct Stage {
+pub(crate) struct Stage {
     _folder: tempfile::TempDir,
-    authority: Authority,
+    pub(crate) authority: Authority,
     stranger: Authority,
-    server: Pair,
-    client: Pair,
+    pub(crate) server: Pair,
+    pub(crate) client: Pair,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let authority = Authority::new(folder.path(), "authority");
         let stranger = Authority::new(folder.path(), "stranger");
@@ -31,7 +31,7 @@ impl Stage {
 
     /// A controller that shows `pair`, asks for client certificates if `mutual`, and for the secret
     /// in any case.
-    fn controller(&self, pair: &Pair, asks: Asks) -> (Process, String) {
+    pub(crate) fn controller(&self, pair: &Pair, asks: Asks) -> (Process, String) {
         let mut arguments = vec!["controller", "--listen", "127.0.0.1:0"];
         arguments.extend(["--tls-cert", &pair.certificate, "--tls-key", &pair.key]);
         let authority = self.authority.file();
@@ -46,7 +46,7 @@ impl Stage {
         (controller, address)
     }
 
-    fn trusting(&self, authority: &Authority, shown: Option<&Pair>) -> Shown {
+    pub(crate) fn trusting(&self, authority: &Authority, shown: Option<&Pair>) -> Shown {
         let mut shown_variables = vec![("TIDEGATE_CONTROLLER_CA", authority.file())];
         if let Some(Pair { certificate, key }) = shown {
             shown_variables.push(("TIDEGATE_CONTROLLER_CERT", certificate.clone()));
@@ -58,13 +58,13 @@ impl Stage {
 
 /// What a controller asks for beside the secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asks {
+pub(crate) enum Asks {
     Nothing,
     Certificates,
 }
 
 /// What clients trust and show, as their environment has it.
-struct Shown(Vec<(&'static str, String)>);
+pub(crate) struct Shown(Vec<(&'static str, String)>);
 
 impl Shown {
     fn with(&self, mut command: Command) -> Command {
@@ -74,7 +74,7 @@ impl Shown {
         command
     }
 
-    fn sidecar(&self, controller: &str) -> Process {
+    pub(crate) fn sidecar(&self, controller: &str) -> Process {
         let mut command = self.with(tidegate(&["queue-proxy"]));
         command.envs([
             ("CONTAINER_CONCURRENCY", "1"),
@@ -103,13 +103,13 @@ impl Shown {
         Process::start(self.with(tidegate(&arguments)))
     }
 
-    fn explain(&self, controller: &str) -> (Option<i32>, String) {
+    pub(crate) fn explain(&self, controller: &str) -> (Option<i32>, String) {
         outcome(&mut self.with(tidegate(&["explain", "--controller", controller])))
     }
 }
 
 /// Reporters of both kinds are connected, and `explain` tells of their revision.
-fn takes_part(shown: &Shown, controller: &str) {
+pub(crate) fn takes_part(shown: &Shown, controller: &str) {
     let (mut sidecar, mut activator) = (shown.sidecar(controller), shown.activator(controller));
     sidecar.wait_for("connected to the controller");
     activator.wait_for("connected to the controller");
@@ -251,37 +251,6 @@ fn whoever_speaks_tls_is_told_that_it_is_not_spoken() {
     let by_server = ["the client speaks TLS and this port does not", "--tls-cert", "http://"];
     let shown = stage.trusting(&stage.authority, None);
     is_refused(&shown, &mut controller, &address, [&by_client, &by_server]);
-}
-
-/// Certificates were read once, so that a controller whose certificate was renewed went on showing
-/// the one that ended.
-#[test]
-fn certificates_are_renewed_while_both_ends_run() {
-    let stage = Stage::new();
-    let (mut controller, address) = stage.controller(&stage.server, Asks::Certificates);
-    let shown = stage.trusting(&stage.authority, Some(&stage.client));
-    takes_part(&shown, &address);
-
-    // What cannot be used is told, and changes nothing.
-    let good = std::fs::read(&stage.server.key).expect("readable");
-    std::fs::write(&stage.server.key, "no key").expect("writable");
-    let line = controller.wait_for("the old ones stay");
-    assert!(line.contains("server.key"), "{line}");
-    takes_part(&shown, &address);
-    std::fs::write(&stage.server.key, good).expect("writable");
-
-    // A client that runs, and cannot connect with what it has.
-    let expired = stage.authority.sign("client", "client.test", Kind::Expired);
-    let mut sidecar = stage.trusting(&stage.authority, Some(&expired)).sidecar(&address);
-    sidecar.wait_for("client.crt has expired");
-    stage.authority.sign("client", "client.test", Kind::Good);
-    sidecar.wait_for("connected to the controller");
-
-    // The controller shows another certificate from now on, here one that is for somebody else.
-    stage.authority.sign("server", "elsewhere.test", Kind::Good);
-    controller.wait_for("certificates were replaced");
-    let (code, text) = shown.explain(&address);
-    assert!(code == Some(1) && text.contains("elsewhere.test"), "{code:?} {text}");
 }
 
 #[test]
