@@ -27,7 +27,7 @@ use tokio::net::TcpStream;
 
 const LONG_VALUE_BYTES: usize = 20_000;
 /// A byte whose Huffman code is longer than itself: 13 bits (RFC 7541, appendix B).
-const LONG_VALUE: [u8; LONG_VALUE_BYTES] = [b'~'; LONG_VALUE_BYTES];
+static LONG_VALUE: [u8; LONG_VALUE_BYTES] = [b'~'; LONG_VALUE_BYTES];
 const ENCODED_BYTES: usize = LONG_VALUE_BYTES * 13 / 8;
 /// What one connection may hold of the smallest budget.
 const CONNECTION_SHARE_BYTES: usize = 8 << 20;

@@ -1,5 +1,5 @@
-//! Certificates were read once, at the start: a controller whose certificate had been renewed went on
-//! with the one that expired, and had to be restarted. Now both ends read their files again, and
+//! Certificates were read once, at the start: a controller whose certificate had been renewed went
+//! on with the one that expired, and had to be restarted. Now both ends read their files again, and
 //! files that cannot be used change nothing.
 
 use crate::certificates::Kind;
