@@ -6,6 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// The time between two checks of a condition that is waited for.
+const POLL_PERIOD: Duration = Duration::from_millis(200);
+
 const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 
 /// How long a first decision may take on a busy machine.
@@ -66,7 +69,7 @@ impl Service {
             if decided || start.elapsed() > PATIENCE {
                 return text;
             }
-            std::thread::sleep(Duration::from_millis(200));
+            std::thread::sleep(POLL_PERIOD);
         }
     }
 }

@@ -7,6 +7,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// The time between two checks of a condition that is waited for.
+const POLL_PERIOD: Duration = Duration::from_millis(50);
+
 const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 
 /// Every verb that people type.
@@ -165,7 +168,7 @@ fn tried(command: &str, desk: &Path) -> Trial {
             Command::new("kill").args(["-INT", &pid]).status().unwrap();
             stopped = true;
         }
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(POLL_PERIOD);
     };
     let mut errors = errors;
     std::io::Seek::rewind(&mut errors).unwrap();

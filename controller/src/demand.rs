@@ -218,18 +218,7 @@ mod tests {
     use super::*;
 
     fn report(sequence: u64, concurrency: f64, length_ms: u32) -> Report {
-        Report {
-            sequence,
-            end_unix_ms: 0,
-            length_ms,
-            sample: Sample::of_concurrency(concurrency).expect("valid"),
-            waiting: 0,
-            in_flight: 0,
-            limit: 0,
-            ready: true,
-            draining: false,
-            revision: None,
-        }
+        Report { sequence, ..Report::of_concurrency(concurrency, length_ms) }
     }
 
     fn name(name: &str) -> InstanceName {

@@ -107,18 +107,7 @@ mod tests {
     use super::*;
 
     fn report(end_unix_ms: i64, length_ms: u32, concurrency: f64) -> Report {
-        Report {
-            sequence: 1,
-            end_unix_ms,
-            length_ms,
-            sample: Sample::of_concurrency(concurrency).expect("valid"),
-            waiting: 0,
-            in_flight: 0,
-            limit: 0,
-            ready: true,
-            draining: false,
-            revision: None,
-        }
+        Report { end_unix_ms, ..Report::of_concurrency(concurrency, length_ms) }
     }
 
     fn samples(history: &History, now_ms: i64) -> Vec<(i64, f64)> {

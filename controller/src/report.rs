@@ -237,6 +237,26 @@ impl Report {
 }
 
 #[cfg(test)]
+impl Report {
+    /// A report of this concurrency over a period of this length, from a ready instance without a
+    /// limit.
+    pub(crate) fn of_concurrency(concurrency: f64, length_ms: u32) -> Report {
+        Report {
+            sequence: 1,
+            end_unix_ms: 0,
+            length_ms,
+            sample: Sample::of_concurrency(concurrency).expect("valid"),
+            waiting: 0,
+            in_flight: 0,
+            limit: 0,
+            ready: true,
+            draining: false,
+            revision: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -16,6 +16,11 @@ use crate::app::App;
 use crate::client::get;
 use crate::stage::{close_whole, config, fixed, open, status, until, web};
 
+/// The time between two checks of a condition that is waited for.
+const POLL_PERIOD: Duration = Duration::from_millis(1);
+/// How long a client stays before it leaves: some are admitted by then, and some wait.
+const CLIENT_STAY: Duration = Duration::from_millis(5);
+
 /// An app that does not look at its socket while it works, as most do not.
 struct Absorbed {
     address: SocketAddr,
@@ -39,7 +44,7 @@ impl Absorbed {
 
     async fn until_inside(&self, count: u32) {
         while self.inside.load(Ordering::SeqCst) != count {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(POLL_PERIOD).await;
         }
     }
 
@@ -81,7 +86,7 @@ async fn however_many_leave_the_instance_never_has_more_than_its_limit() {
         let (running, address) = open(app.before(limit));
         for _ in 0..50 {
             let client = ask(address, "/").await;
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(CLIENT_STAY).await;
             drop(client);
         }
         assert_eq!(get(address, "/", &[]).await.unwrap().body, "ok");
@@ -97,7 +102,7 @@ async fn what_was_abandoned_is_counted_until_the_instance_is_done() {
     let (running, address) = open(fixed(&[(&app, 2)]));
     let clients = [ask(address, "/gate").await, ask(address, "/gate").await];
     while app.seen.in_flight.load(Ordering::SeqCst) < 2 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(POLL_PERIOD).await;
     }
     drop(clients);
     until(&running, |status| (status.abandoned, status.in_flight) == (2, 2)).await;

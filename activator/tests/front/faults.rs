@@ -11,6 +11,9 @@ use crate::client::get;
 use crate::controller::Controller;
 use crate::stage::{close_whole, config, fixed, open, status, until};
 
+/// The time between two checks of a condition that is waited for.
+const POLL_PERIOD: Duration = Duration::from_millis(1);
+
 /// An address where nobody listens.
 async fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
@@ -25,7 +28,7 @@ async fn an_instance_that_dies_takes_only_what_it_held() {
     let waiting: Vec<_> = (0..20).map(|_| tokio::spawn(get(address, "/", &[]))).collect();
     until(&running, |status| status.waiting == 20).await;
     while doomed.seen.in_flight.load(std::sync::atomic::Ordering::SeqCst) < 3 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(POLL_PERIOD).await;
     }
     assert_eq!(doomed.kill(), 3);
     other.seen.gate.add_permits(3);

@@ -9,6 +9,9 @@ use crate::app::App;
 use crate::client::{Answer, exchange, get};
 use crate::stage::{close_whole, fixed, open};
 
+/// The pause between two bytes of a client that never ends its head.
+const SLOW_SENDER_PAUSE: Duration = Duration::from_millis(20);
+
 /// Short enough to wait for, long enough for a busy machine.
 const HEAD_TIMEOUT: Duration = Duration::from_millis(300);
 
@@ -95,7 +98,7 @@ async fn slow_senders_of_headers_are_let_go() {
                         if write.write_all(&[*byte]).await.is_err() {
                             return;
                         }
-                        tokio::time::sleep(Duration::from_millis(20)).await;
+                        tokio::time::sleep(SLOW_SENDER_PAUSE).await;
                     }
                 };
                 let reading = async { while let Ok(1..) = read.read(&mut [0; 512]).await {} };

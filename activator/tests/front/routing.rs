@@ -7,6 +7,9 @@ use crate::client::get;
 use crate::controller::Controller;
 use crate::stage::{close_whole, config, fixed, open, until};
 
+/// The time between two checks of a condition that is waited for.
+const POLL_PERIOD: Duration = Duration::from_millis(1);
+
 #[tokio::test]
 async fn headers_or_host_name_the_revision_and_unknown_ones_are_not_found() {
     let (web, api) = (App::start(Duration::ZERO).await, App::start(Duration::ZERO).await);
@@ -17,7 +20,7 @@ async fn headers_or_host_name_the_revision_and_unknown_ones_are_not_found() {
     while running.throttler().all().iter().map(|throttler| throttler.status().ready).sum::<u32>()
         < 2
     {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(POLL_PERIOD).await;
     }
     let named = ["Knative-Serving-Namespace: default", "Knative-Serving-Revision: api"];
     assert_eq!(get(address, "/", &named).await.unwrap().status, 200);

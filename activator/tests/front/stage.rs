@@ -9,6 +9,9 @@ use tidegate_reporter::{Endpoint, RevisionName};
 use crate::app::App;
 use crate::controller::Controller;
 
+/// The time between two checks of a condition that is waited for.
+const POLL_PERIOD: Duration = Duration::from_millis(1);
+
 /// Longer than anything here takes, shorter than a test that hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -47,7 +50,7 @@ pub(crate) fn status(running: &Running) -> Status {
 pub(crate) async fn until(running: &Running, mut wanted: impl FnMut(Status) -> bool) {
     let waiting = async {
         while !wanted(status(running)) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(POLL_PERIOD).await;
         }
     };
     let outcome = tokio::time::timeout(PATIENCE, waiting).await;

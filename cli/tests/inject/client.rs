@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::kubelet::PATIENCE;
 
+/// The pause of a client whose request was lost.
+const RETRY_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// The ports that a Service leads to now, and what became of the requests to it.
 #[derive(Default)]
 pub(crate) struct Service {
@@ -59,7 +62,7 @@ impl Service {
                 Err(Failed::Lost(why)) => {
                     self.lost.lock().unwrap().push(why);
                     // What is lost once is lost often: no more than a test can tell.
-                    std::thread::sleep(std::time::Duration::from_millis(10));
+                    std::thread::sleep(RETRY_PAUSE);
                 }
             }
         }

@@ -11,6 +11,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+/// The time between two checks of a condition that is waited for.
+const POLL_PERIOD: Duration = Duration::from_millis(5);
+
+/// How long the app works on a request.
+const APP_WORK: Duration = Duration::from_millis(3);
+
 pub(crate) const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 
 /// How long anything that must happen may take on a busy machine.
@@ -21,7 +27,7 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_so() {
         assert!(begin.elapsed() < PATIENCE, "{what} has not happened");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(POLL_PERIOD);
     }
 }
 
@@ -241,7 +247,7 @@ fn serve(stream: TcpStream, ends: &AtomicBool, working: &AtomicUsize) {
             Ok(0) => return,
             Ok(_) if head.ends_with("\r\n\r\n") => {
                 working.fetch_add(1, Ordering::SeqCst);
-                std::thread::sleep(Duration::from_millis(3));
+                std::thread::sleep(APP_WORK);
                 let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
                 let written = writer.write_all(answer.as_bytes());
                 working.fetch_sub(1, Ordering::SeqCst);

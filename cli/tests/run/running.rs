@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// The time between two checks of a condition that is waited for.
+const POLL_PERIOD: Duration = Duration::from_millis(5);
+
 /// Nothing here takes this long unless it hangs, on however busy a machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -85,7 +88,7 @@ impl Running {
             let ended = self.child.try_wait().expect("it is ours");
             let late = start.elapsed() > PATIENCE;
             assert!(!late && ended.is_none(), "no {text:?} ({ended:?}) in:\n{}", self.output());
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(POLL_PERIOD);
         }
     }
 
@@ -132,7 +135,7 @@ impl Running {
                 break status;
             }
             assert!(start.elapsed() < PATIENCE, "it does not end:\n{}", self.output());
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(POLL_PERIOD);
         };
         for reader in self.readers.drain(..) {
             reader.join().expect("the reader ends");
@@ -221,7 +224,7 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < PATIENCE, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(POLL_PERIOD);
     }
 }
 

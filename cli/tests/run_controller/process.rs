@@ -5,6 +5,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// The time between two checks of a condition that is waited for.
+const POLL_PERIOD: Duration = Duration::from_millis(5);
+
 /// Nothing here takes this long unless it hangs, on however busy a machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -66,7 +69,7 @@ impl Process {
             let ended = self.child.try_wait().expect("it is ours");
             let late = start.elapsed() > PATIENCE;
             assert!(!late && ended.is_none(), "no {text:?} ({ended:?}) in:\n{log}");
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(POLL_PERIOD);
         }
     }
 

@@ -260,7 +260,11 @@ impl<'o> Run<'o> {
                 .filter(|other| other.identity.namespace == identity.namespace)
                 .filter_map(|other| other.injected.as_ref())
                 .collect();
-            match service::advise(&object.old, &pods, is_named) {
+            let change = match is_named {
+                true => service::Change::Allowed,
+                false => service::Change::AdviceOnly,
+            };
+            match service::advise(&object.old, &pods, change) {
                 Advice::Unconcerned if is_named => {
                     let problem = "it selects no pod that gets the sidecar here";
                     self.refuse(&identity, object.line, problem);

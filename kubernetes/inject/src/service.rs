@@ -18,9 +18,17 @@ pub(crate) enum Advice {
     Past(String),
 }
 
-/// Looks at a Service beside the pods that have the sidecar; `is_named` is whether it may be
-/// changed.
-pub(crate) fn advise(service: &Value, pods: &[&Injected], is_named: bool) -> Advice {
+/// Whether a Service may be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It was named for that.
+    Allowed,
+    /// Advice is all that it gets.
+    AdviceOnly,
+}
+
+/// Checks a Service against the pods that have the sidecar.
+pub(crate) fn advise(service: &Value, pods: &[&Injected], change: Change) -> Advice {
     let spec = service.get("spec").unwrap_or(&Value::Null);
     let pods: Vec<_> = pods.iter().filter(|pod| selects(spec, pod)).collect();
     if pods.is_empty() {
@@ -43,7 +51,7 @@ pub(crate) fn advise(service: &Value, pods: &[&Injected], is_named: bool) -> Adv
                 .to_owned(),
         ),
         None => Advice::Fine,
-        Some(_) if is_named => Advice::Changed(changed),
+        Some(_) if change == Change::Allowed => Advice::Changed(changed),
         Some((app, sidecar)) => Advice::Past(format!(
             "its targetPort {app} goes past the sidecar; name it with --service, or set the \
              targetPort to {sidecar}"

@@ -59,8 +59,13 @@ async fn the_watch_tells_when_the_app_begins_to_listen() {
     let (tell, mut answer) = channel(Readiness::NotReady("".into()));
     let poll = Duration::from_millis(2);
     let watch = tokio::spawn(watch::run(prober(&json, Switch::Off), poll, tell));
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    let Readiness::NotReady(reason) = answer.borrow_and_update().clone() else { panic!("ready") };
+    // The channel does not notify of reasons, so the first one is polled for.
+    let is_tried = |now: &Readiness| *now != Readiness::NotReady("".into());
+    while !is_tried(&answer.borrow_and_update()) {
+        tokio::time::sleep(poll).await;
+    }
+    let first = answer.borrow_and_update().clone();
+    let Readiness::NotReady(reason) = first else { panic!("ready") };
     let both = format!("cannot connect to {address} or [::1]:{}: connection ref", address.port());
     assert!(reason.contains(&both) && reason.contains("; since 20"), "{reason}");
     let _listener = tokio::net::TcpListener::bind(address).await.unwrap();

@@ -10,6 +10,13 @@ use crate::app::{App, Connection, Gate, eventually};
 use crate::client::{Client, get, root};
 use crate::sidecar::Sidecar;
 
+/// How long the app works on a request, while its client leaves.
+const APP_WORK: Duration = Duration::from_millis(30);
+/// How long a client stays before it leaves: some are admitted by then, and some wait.
+const CLIENT_STAY: Duration = Duration::from_millis(3);
+/// A process that ends with its drain has ended by then; the app works for longer.
+const AFTER_THE_DRAIN: Duration = Duration::from_millis(200);
+
 const HOLD: (&str, &str) = ("TIDEGATE_ABANDONED", "hold");
 const METRICS: (&str, &str) =
     ("OBSERVABILITY_CONFIG", r#"{"requestMetrics":{"protocol":"prometheus"}}"#);
@@ -86,7 +93,7 @@ fn fifty_clients_that_leave_never_exceed_the_limit() {
     for limit in [1, 2, 5] {
         let app = App::start(|connection| {
             while connection.request().is_some() {
-                connection.execute(|| std::thread::sleep(Duration::from_millis(30)));
+                connection.execute(|| std::thread::sleep(APP_WORK));
                 connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
             }
         });
@@ -94,7 +101,7 @@ fn fifty_clients_that_leave_never_exceed_the_limit() {
         for number in 0..50 {
             let mut client = Client::connect(sidecar.ports.main);
             client.send(&root(""));
-            std::thread::sleep(Duration::from_millis(3));
+            std::thread::sleep(CLIENT_STAY);
             leave(client.stream, BOTH[number % 2]);
         }
         assert_eq!(get(sidecar.ports.main, &root("")).text(), "hello");
@@ -109,7 +116,7 @@ fn a_limit_that_adapts_is_kept_as_well() {
     for number in 0..50 {
         let mut client = Client::connect(sidecar.ports.main);
         client.send(&root(""));
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(CLIENT_STAY);
         leave(client.stream, BOTH[number % 2]);
     }
     assert_given_back(&sidecar, 1);
@@ -145,7 +152,7 @@ fn a_storm_of_leaving_in_every_phase_gives_everything_back() {
                     let mut client = Client::connect(sidecar.ports.main);
                     client.send(bytes);
                     if awaited.is_empty() {
-                        std::thread::sleep(Duration::from_millis(2));
+                        std::thread::sleep(CLIENT_STAY);
                     } else {
                         client.until(awaited);
                     }
@@ -258,7 +265,7 @@ fn a_drain_waits_for_what_the_app_has_not_finished() {
     eventually("it is abandoned", || series(&sidecar, "tidegate_requests_abandoned") == 1);
     sidecar.signal("TERM");
     sidecar.stderr.wait_for("signal to end");
-    std::thread::sleep(Duration::from_millis(200));
+    std::thread::sleep(AFTER_THE_DRAIN);
     assert!(sidecar.is_running(), "the app is at work");
     gate.open(1);
     assert!(sidecar.wait().success());

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::sidecar::PATIENCE;
 
+/// The time between two checks of a condition that is waited for.
+const POLL_PERIOD: Duration = Duration::from_millis(2);
+
 /// A listening app. Its threads end with the test process.
 pub(crate) struct App {
     pub(crate) port: u16,
@@ -217,6 +220,6 @@ pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "{what} does not come true");
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(POLL_PERIOD);
     }
 }

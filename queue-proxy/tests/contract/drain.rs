@@ -6,6 +6,9 @@ use crate::app::{App, Gate, eventually};
 use crate::client::{Client, get, root, timed};
 use crate::sidecar::Sidecar;
 
+/// Somewhat more than half of the quiet period that a test sets.
+const HALF_QUIET_PERIOD: Duration = Duration::from_millis(800);
+
 const KUBELET: &str = "User-Agent: kube-probe/1.30\r\nK-Network-Probe: queue\r\n";
 /// Long enough to look around while the sidecar drains.
 const LONG_QUIET: (&str, &str) = ("TIDEGATE_QUIET_PERIOD_MS", "60000");
@@ -60,7 +63,7 @@ fn each_request_restarts_the_quiet_period() {
     let mut sidecar = Sidecar::start(app.port, &[("TIDEGATE_QUIET_PERIOD_MS", "1500")]);
     sidecar.signal("TERM");
     let (status, elapsed) = timed(|| {
-        std::thread::sleep(Duration::from_millis(800));
+        std::thread::sleep(HALF_QUIET_PERIOD);
         assert_eq!(get(sidecar.ports.main, &root("")).text(), "hello");
         sidecar.wait()
     });

@@ -6,6 +6,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+/// The time between two checks of a condition that is waited for.
+const POLL_PERIOD: Duration = Duration::from_millis(2);
+
 /// How long anything that must happen may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -121,7 +124,7 @@ impl Sidecar {
                 return status;
             }
             assert!(Instant::now() < deadline, "the sidecar does not end");
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(POLL_PERIOD);
         }
     }
 

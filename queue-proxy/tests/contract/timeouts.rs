@@ -7,6 +7,9 @@ use crate::app::App;
 use crate::client::{Client, get, root, timed};
 use crate::sidecar::Sidecar;
 
+/// The pause between two bytes of a sender that is slow, but within the limit of a second.
+const SLOW_SENDER_PAUSE: Duration = Duration::from_millis(150);
+
 const ONE_SECOND: (&str, &str) = ("REVISION_TIMEOUT_SECONDS", "1");
 const START_ONE: (&str, &str) = ("REVISION_RESPONSE_START_TIMEOUT_SECONDS", "1");
 const IDLE_ONE: (&str, &str) = ("REVISION_IDLE_TIMEOUT_SECONDS", "1");
@@ -66,7 +69,7 @@ fn a_stream_that_flows_outlives_the_other_limits() {
         connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
         for _ in 0..10 {
             connection.send("3\r\none\r\n");
-            std::thread::sleep(Duration::from_millis(150));
+            std::thread::sleep(SLOW_SENDER_PAUSE);
         }
         connection.send("0\r\n\r\n");
     });
@@ -87,7 +90,7 @@ fn a_slow_upload_is_not_idle() {
     let mut client = Client::connect(sidecar.ports.main);
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n");
     for _ in 0..10 {
-        std::thread::sleep(Duration::from_millis(150));
+        std::thread::sleep(SLOW_SENDER_PAUSE);
         client.send("x");
     }
     assert_eq!(client.response().text(), "hello");
@@ -118,7 +121,7 @@ fn a_busy_upgraded_stream_is_left_alone() {
         for _ in 0..10 {
             client.send("x");
             assert_eq!(client.bytes(1), b"x", "{limit:?}");
-            std::thread::sleep(Duration::from_millis(150));
+            std::thread::sleep(SLOW_SENDER_PAUSE);
         }
     }
 }
