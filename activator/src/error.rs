@@ -1,6 +1,7 @@
 //! Why the activator responds itself, and what each reason counts as.
 
 use tidegate_admission::Refusal;
+use tidegate_relay::host::MalformedHost;
 use tidegate_relay::{Cause, ForwardError, Interrupted};
 
 /// Why a request was not answered by an instance.
@@ -9,9 +10,12 @@ pub enum Failure {
     /// No known revision has the name that it asked for.
     #[error("unknown revision")]
     UnknownRevision,
-    /// Its routing headers are repeated, or name nothing.
+    /// Its headers that name a revision are repeated, or are no names.
     #[error("malformed routing headers")]
     MalformedRoute,
+    /// Its header that names a host does not.
+    #[error(transparent)]
+    MalformedHost(#[from] MalformedHost),
     /// No instance has room, and it may not wait (longer).
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -56,7 +60,7 @@ impl Failure {
     pub fn cause(&self) -> Option<Cause> {
         match self {
             Self::UnknownRevision => Some(Cause::UnknownRevision),
-            Self::MalformedRoute => Some(Cause::MalformedRequest),
+            Self::MalformedRoute | Self::MalformedHost(_) => Some(Cause::MalformedRequest),
             Self::Refused(Refusal::QueueFull) => Some(Cause::QueueFull),
             Self::Refused(Refusal::WaitedTooLong) => Some(Cause::WaitedTooLong),
             Self::Interrupted(interrupted) => interrupted.cause(),

@@ -226,7 +226,7 @@ fn add_activator_fields(exchange: &mut Exchange, secret: &HeaderValue) {
 
 /// What the request states about its revision.
 fn route_key(head: &RequestHead) -> Result<RouteKey<'_>, Failure> {
-    host::in_field(&head.headers, headers::ORIGINAL_HOST).map_err(|_| Failure::MalformedRoute)?;
+    host::in_field(&head.headers, headers::ORIGINAL_HOST)?;
     Ok(RouteKey {
         revision: routing_name(&head.headers, headers::SERVING_REVISION)?,
         namespace: routing_name(&head.headers, headers::SERVING_NAMESPACE)?,

@@ -20,7 +20,9 @@ impl Failure {
     fn status_and_text(&self) -> (StatusCode, &str) {
         match self {
             Self::UnknownRevision => (StatusCode::NOT_FOUND, "unknown revision"),
-            Self::MalformedRoute => (StatusCode::BAD_REQUEST, "malformed routing headers"),
+            Self::MalformedRoute | Self::MalformedHost(_) => {
+                (StatusCode::BAD_REQUEST, "malformed routing headers")
+            }
             // Knative's text for a full queue, so that clients that match it still do.
             Self::Refused(Refusal::QueueFull) => {
                 (StatusCode::SERVICE_UNAVAILABLE, text::QUEUE_IS_FULL)

@@ -113,6 +113,7 @@ impl Config {
     /// in.
     ///
     /// # Errors
+    ///
     /// When the address has no port, or is no address, or certificates cannot be used.
     pub fn new(
         controller: &str,

@@ -48,6 +48,7 @@ impl Target {
     /// case, and whenever there are certificates.
     ///
     /// # Errors
+    ///
     /// When there is no port, this is no address, or certificates cannot be used.
     pub fn new(given: &str, credentials: &Credentials) -> Result<Self, ConfigError> {
         let refuse = |problem| ConfigError::Address { given: given.to_owned(), problem };
@@ -141,6 +142,7 @@ impl ConnectError {
 /// clone of it closes it.
 ///
 /// # Errors
+///
 /// When the connection cannot be made, or the two ends do not fit. Cancel safe: dropping the future
 /// drops the connection.
 pub async fn connect(target: &Target) -> Result<Connection, ConnectError> {

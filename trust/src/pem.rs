@@ -1,5 +1,6 @@
 //! Certificates and keys in PEM files. The one reader of all crates that use TLS.
 
+use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -32,12 +33,12 @@ pub enum TlsError {
         source: io::Error,
     },
     /// A file is not PEM, or has nothing of use in it.
-    #[error("cannot use {path}: {message}")]
+    #[error("cannot use {path}: {source}")]
     Pem {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        message: String,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// A key is another certificate's.
     #[error("the key {key} is not that of the certificate {certificate}")]
@@ -78,7 +79,7 @@ impl PemFile {
             Err(source) => Err(TlsError::Read { path: path.to_owned(), source }),
             Ok(length) if length as u64 == FILE_BYTES_MAX => Err(TlsError::Pem {
                 path: path.to_owned(),
-                message: format!("it is longer than {FILE_BYTES_MAX} bytes"),
+                source: format!("it is longer than {FILE_BYTES_MAX} bytes").into(),
             }),
             Ok(_) => Ok(Self { path: path.to_owned(), bytes }),
         }
@@ -128,8 +129,8 @@ impl PemFile {
     }
 
     /// That what is in it cannot be used.
-    pub(crate) fn unusable(&self, message: impl std::fmt::Display) -> TlsError {
-        TlsError::Pem { path: self.path.clone(), message: message.to_string() }
+    pub(crate) fn unusable(&self, source: impl Into<Box<dyn Error + Send + Sync>>) -> TlsError {
+        TlsError::Pem { path: self.path.clone(), source: source.into() }
     }
 
     /// That the certificate in it cannot be used.

@@ -3,6 +3,8 @@
 //! Letters come as pictures of a monospaced font from a crate, so no font of the system is needed
 //! and the same scene gives the same bytes everywhere.
 
+use std::error::Error;
+
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 use tiny_skia::{
     Color, FillRule, LineJoin, Paint, PathBuilder, Pixmap, PremultipliedColorU8, Rect,
@@ -26,7 +28,7 @@ pub enum PngError {
     Size,
     /// The encoder failed.
     #[error("cannot encode the picture: {0}")]
-    Encode(String),
+    Encode(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// `scene` as a PNG file.
@@ -44,7 +46,7 @@ pub fn png(scene: &Scene) -> Result<Vec<u8>, PngError> {
     for shape in &scene.shapes {
         draw(&mut pixmap, shape);
     }
-    pixmap.encode_png().map_err(|error| PngError::Encode(error.to_string()))
+    pixmap.encode_png().map_err(|error| PngError::Encode(error.into()))
 }
 
 fn colour(ink: Ink, opacity: f32) -> Color {
