@@ -8,7 +8,7 @@ use tidegate_admission::{
     QueueSettings, Source,
 };
 
-/// A request enters and leaves: nobody waits.
+/// A request enters and leaves without waiting.
 fn breaker_free(criterion: &mut Criterion) {
     let mut breaker = Breaker::new(Limit::from_wire(100), QueueSettings::KNATIVE);
     criterion.bench_function("breaker/enter and leave", |bencher| {

@@ -15,7 +15,7 @@ fn run(adaptive: &mut Adaptive, clock: &mut Duration, cores: f64, demand: u32, s
         let in_flight = limit.min(demand);
         let slowdown = (f64::from(in_flight) / cores).max(1.0);
         let latency = service.mul_f64(slowdown);
-        // Each answer is one sample; they come as often as the app can give them.
+        // Each response is one sample, at the rate of the app.
         *clock += latency / in_flight.max(1);
         adaptive.sample(Moment::from(*clock), latency, in_flight);
     }

@@ -100,7 +100,7 @@ pub enum ForwardError {
     #[error("client disconnected")]
     ClientGone,
     /// The upstream sent more informational responses than are forwarded for one request.
-    #[error("too many informational answers")]
+    #[error("too many informational responses")]
     TooManyInformational,
     /// There is no room in the memory budget for the request or for the head of its response.
     #[error("memory budget is used up")]

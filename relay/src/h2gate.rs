@@ -98,7 +98,7 @@ pub(crate) struct FrameGate {
     turn: Turn,
     /// Streams that were opened and reset before they were polled, beyond those that were not.
     early_resets: u32,
-    /// Resolved with whether the peer speaks HTTP/2, where a task waits for that.
+    /// Resolved with whether the peer uses HTTP/2, where a task waits for that.
     opening: Option<oneshot::Sender<Opening>>,
 }
 

@@ -1,9 +1,8 @@
-//! A burst of clients that comes while nobody accepts.
+//! A burst of clients while no connection is accepted.
 //!
-//! The front door and the controller listened as the standard library does, with a queue of 128
-//! connections. Of a thousand clients, or reporters that greet a controller, at the same moment
-//! those that did not fit were not refused: the kernel dropped what they sent, and they tried again
-//! after a second.
+//! The activator and the controller listened with the standard library's backlog of 128 connections.
+//! Of a thousand clients, or reporters of a restarted controller, at the same moment, those beyond it
+//! were not refused: the kernel dropped their packets, and they tried again after a second.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -27,6 +26,6 @@ fn a_burst_of_clients_is_queued_until_it_is_accepted() {
                 .unwrap_or_else(|error| panic!("client {number} was not queued: {error}"))
         })
         .collect();
-    // All of them can be accepted, none was forgotten meanwhile.
+    // All of them can be accepted: none was dropped meanwhile.
     assert!(clients.iter().all(|_| listener.accept().is_ok()));
 }

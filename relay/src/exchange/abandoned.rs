@@ -46,7 +46,7 @@ pub(crate) struct Abandoned {
 enum RequestRest {
     /// The write buffer is not empty.
     Buffered,
-    /// As before, and then the upstream has to be told that the request has ended.
+    /// As before, and then a half-close has to end the request.
     Missing,
     Nothing,
 }

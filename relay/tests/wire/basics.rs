@@ -193,7 +193,7 @@ async fn a_chunked_response_to_an_http10_client_ends_with_the_connection() {
 }
 
 #[tokio::test]
-async fn pipelined_requests_are_answered_in_order() {
+async fn pipelined_requests_get_responses_in_order() {
     let app = App::scripted(|mut wire, _| async move {
         loop {
             let head = wire.head().await;

@@ -26,9 +26,9 @@ async fn a_trailer_section_has_one_bound_however_it_comes() {
     for (bytes, taken) in [(TRAILERS_MAX, true), (TRAILERS_MAX + 1, false), (70_000, false)] {
         let (app, seen) = http1_app().await;
         let proxy = Proxy::limited(&app, TimeLimits::default()).await;
-        let answer = proxy.request(upload(bytes)).await;
+        let response = proxy.request(upload(bytes)).await;
         let status = if taken { "HTTP/1.1 200 " } else { "HTTP/1.1 400 " };
-        assert!(answer.starts_with(status), "{bytes}: {answer}");
+        assert!(response.starts_with(status), "{bytes}: {response}");
         assert_eq!(seen.lock().join("").contains("X: aaa"), taken, "{bytes}");
     }
 }
@@ -39,8 +39,8 @@ async fn a_length_has_a_bound_that_every_reader_shares() {
     let proxy = Proxy::before(&app).await;
     for length in ["9223372036854775808", "18446744073709551615"] {
         let head = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n");
-        let answer = proxy.request(head).await;
-        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        let response = proxy.request(head).await;
+        assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
         let mut client = open(&proxy).await;
         let fields = [(":path", "/"), (":authority", "h"), ("content-length", length)];
         client.send(headers_frame("POST", &fields, END_HEADERS)).await;

@@ -44,7 +44,7 @@ async fn a_client_that_half_closes_gets_its_response() {
 }
 
 #[tokio::test]
-async fn requests_sent_ahead_are_answered_as_well() {
+async fn pipelined_requests_get_their_responses_as_well() {
     let (app, seen) = App::responding(HELLO).await;
     let proxy = Proxy::before(&app).await;
     let mut client = proxy.client().await;
