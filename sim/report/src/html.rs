@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use tidegate_sim::engine::RunOutput;
 use tidegate_sim::result::{RevisionResult, SimResult};
 
 use crate::chart::Chart;
@@ -12,6 +11,7 @@ use crate::cost::Prices;
 use crate::escape::{escape, script_json};
 use crate::figures;
 use crate::labels;
+use crate::page::Page;
 use crate::payload;
 use crate::svg::svg_body;
 
@@ -27,29 +27,6 @@ const STILL_POINTS_MAX: usize = 200;
 
 /// Revisions in the table; the busiest first.
 const REVISIONS_MAX: usize = 100;
-
-/// What a page shows.
-pub struct Page<'a> {
-    /// What was simulated, in a few words.
-    pub title: String,
-    /// The command that makes the same page again.
-    pub command: String,
-    /// Prices, when cost is asked for.
-    pub prices: Prices,
-    /// When time zero was, seconds since 1970, for traffic that knows the calendar: times are then
-    /// shown in the reader's own time zone.
-    pub origin_unix_s: Option<f64>,
-    /// One run, or several to compare on the same axes; the first is what others are compared to.
-    pub views: Vec<View<'a>>,
-}
-
-/// One run of a page.
-pub struct View<'a> {
-    /// Its name: the policy, or what sets it apart from the others.
-    pub name: String,
-    /// What came out of it.
-    pub run: &'a RunOutput,
-}
 
 /// The page as HTML, at most a megabyte.
 pub fn html(page: &Page<'_>) -> String {

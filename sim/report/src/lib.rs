@@ -4,10 +4,10 @@
 //! let a browser, a terminal or a spreadsheet take for markup what comes from traffic, a setting or
 //! a path; write a file or fetch anything.
 //!
-//! Modules in reading order: [`figures`] (numbers as people read them), `cost` and `words`;
+//! Modules in reading order: [`figures`] (numbers as people read them), `cost` and `labels`;
 //! `terminal` ([`summary`], [`comparison`]); `table` (CSV); [`scene`] (a drawing), `plot` and
-//! `chart` (what is drawn), `svg` and `png` (how it is written); `payload` and `html` (the page),
-//! `scatter` (a sweep).
+//! `chart` (what is drawn), `svg` and `png` (how it is written); `page`, `payload` and
+//! `html` (one page), `scatter` (a sweep).
 
 mod chart;
 mod cost;
@@ -15,6 +15,7 @@ mod escape;
 pub mod figures;
 mod html;
 mod labels;
+mod page;
 mod payload;
 mod plot;
 mod png;
@@ -29,7 +30,8 @@ mod tests;
 
 pub use chart::{CHART_SIZE, Chart};
 pub use cost::Prices;
-pub use html::{Page, View, html};
+pub use html::html;
+pub use page::{Page, View};
 pub use png::{PngError, png};
 pub use scatter::{SweepPage, front_text, scatter, sweep_html};
 pub use svg::svg;

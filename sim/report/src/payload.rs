@@ -7,7 +7,7 @@ use tidegate_sim::record::DecisionRecord;
 use tidegate_sim::series::{SeriesPoint, TimeSeries};
 
 use crate::chart::idle_share;
-use crate::html::Page;
+use crate::page::Page;
 
 /// All data of a page together: with the script and the tables it stays below a megabyte.
 const PAYLOAD_BYTES_MAX: usize = 680_000;
