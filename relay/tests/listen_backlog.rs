@@ -1,8 +1,9 @@
 //! A burst of clients while no connection is accepted.
 //!
-//! The activator and the controller listened with the standard library's backlog of 128 connections.
-//! Of a thousand clients, or reporters of a restarted controller, at the same moment, those beyond it
-//! were not refused: the kernel dropped their packets, and they tried again after a second.
+//! The activator and the controller listened with the standard library's backlog of 128
+//! connections. Of a thousand clients, or reporters of a restarted controller, at the same moment,
+//! those beyond it were not refused: the kernel dropped their packets, and they tried again after a
+//! second.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
