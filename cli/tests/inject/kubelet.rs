@@ -257,8 +257,17 @@ fn serve(stream: TcpStream, ends: &AtomicBool, working: &AtomicUsize) {
                 head.clear();
             }
             Ok(_) => {}
-            Err(_) if length == 0 && head.is_empty() && ends.load(Ordering::SeqCst) => return,
-            Err(_) => {}
+            // Nothing has come for a while: a moment to see whether it is all over.
+            Err(error) if is_timeout(&error) => {
+                if length == 0 && head.is_empty() && ends.load(Ordering::SeqCst) {
+                    return;
+                }
+            }
+            Err(_) => return,
         }
     }
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
 }

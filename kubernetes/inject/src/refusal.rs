@@ -28,7 +28,8 @@ pub enum Refusal {
     /// The container declares no port.
     #[error(
         "its container '{}' declares no TCP port. Say which one the app listens on with --port N \
-         or the annotation tidegate.dev/port",
+         or the annotation tidegate.dev/port; if it serves nothing, annotate its pods with \
+         tidegate.dev/inject: disabled",
         excerpt(.0)
     )]
     NoPort(String),
