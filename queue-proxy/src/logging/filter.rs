@@ -58,7 +58,7 @@ impl FromStr for Filter {
         for directive in directives {
             let (target, level) = directive.split_once('=').unwrap_or(("", directive));
             let level = level_named(level.trim())
-                .ok_or_else(|| FilterError::Level(tidegate_words::excerpt(level).to_string()))?;
+                .ok_or_else(|| FilterError::Level(tidegate_words::excerpt(level)))?;
             levels.push((target.trim().to_owned(), level));
         }
         if levels.len() > DIRECTIVES_MAX {
