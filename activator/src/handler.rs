@@ -36,6 +36,9 @@ const ATTEMPTS_MAX: u32 = 64;
 #[derive(Clone)]
 pub(crate) struct ActivatorHandler {
     pub(crate) throttler: Arc<Throttler>,
+    /// Whose requests come in where this handles them, whatever they name; `None` where they name
+    /// their revision.
+    pub(crate) revision: Option<RevisionName>,
     pub(crate) limits: TimeLimits,
     pub(crate) abandoned: Abandoned,
     pub(crate) drain: Drain,
@@ -73,8 +76,11 @@ impl Handler for ActivatorHandler {
             let _ = exchange.respond(reply).await;
             return;
         }
-        let throttler = route_key(exchange.head())
-            .and_then(|key| self.throttler.find(&key).ok_or(Failure::UnknownRevision));
+        let throttler = match &self.revision {
+            Some(revision) => self.throttler.of(revision).ok_or(Failure::UnknownRevision),
+            None => route_key(exchange.head())
+                .and_then(|key| self.throttler.find(&key).ok_or(Failure::UnknownRevision)),
+        };
         let throttler = match throttler {
             Ok(throttler) => throttler,
             Err(failure) => {

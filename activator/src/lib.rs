@@ -11,7 +11,8 @@
 //! Modules in reading order:
 //!
 //! * [`config`]: what is configured; [`server`]: the listener's life, from binding to draining.
-//! * [`route`]: which revision a request is for; [`throttler`]: the revisions that are known.
+//! * [`route`]: which revision a request is for; [`throttler`]: the revisions that are known;
+//!   `revision_ports`: ports whose requests are one revision's, whatever they name.
 //! * [`revision_throttler`]: one revision's queue and instances, and which request is sent where.
 //! * `handler`: one request from the client to an instance; [`probe`]: Knative's probes;
 //!   [`error`]: why the activator responds itself; [`respond`]: how that becomes HTTP or gRPC.
@@ -26,6 +27,7 @@ pub mod outcomes;
 pub mod probe;
 mod reports;
 pub mod respond;
+mod revision_ports;
 pub mod revision_throttler;
 pub mod route;
 pub mod server;

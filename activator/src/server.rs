@@ -18,6 +18,7 @@ use crate::handler::ActivatorHandler;
 use crate::metrics::Metrics;
 use crate::outcomes::OutcomeCounter;
 use crate::reports;
+use crate::revision_ports::RevisionPorts;
 use crate::revision_throttler::{RevisionThrottler, parse_address};
 use crate::throttler::Throttler;
 
@@ -108,6 +109,7 @@ impl Activator {
         let closed = Arc::new(OnceLock::new());
         let handler = ActivatorHandler {
             throttler: Arc::clone(&throttler),
+            revision: None,
             limits: config.limits,
             abandoned: config.abandoned,
             drain: drain.clone(),
@@ -118,6 +120,7 @@ impl Activator {
             sidecar_secret: config.sidecar_secret,
             exit_notice_wait: config.exit_notice_wait,
         };
+        let ports = RevisionPorts::new(handler.clone(), config.server, drain.clone(), address.ip());
         let server = Server::new(handler, config.server, drain.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { server.serve_listener(listener).await });
@@ -125,6 +128,7 @@ impl Activator {
         let driver = reporting.map(|reporting| {
             let (reporter, inbox, driver) = tidegate_reporter::start(reporting);
             let directives = inbox.directives.clone();
+            tasks.spawn(ports.follow(inbox.ports.clone()));
             tasks.spawn(apply_endpoints(Arc::clone(&throttler), reporter, inbox));
             (tokio::spawn(driver.run()), directives)
         });

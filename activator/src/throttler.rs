@@ -41,6 +41,11 @@ impl Throttler {
         if key.is_explicit() { named } else { named.or_else(|| self.default.clone()) }
     }
 
+    /// The throttler of a revision; `None` if it is unknown.
+    pub fn of(&self, revision: &RevisionName) -> Option<Arc<RevisionThrottler>> {
+        self.known.read().get(revision).cloned()
+    }
+
     /// The throttler of a revision, created if it is new. `None` beyond [`MAX_REVISIONS`].
     pub fn register(
         &self,

@@ -34,6 +34,9 @@ pub struct Declaration {
     pub lifecycle: LifecycleSpec,
     /// Requests that one instance takes at a time; 0 is unlimited.
     pub container_concurrency: u32,
+    /// Ports on which activators take its requests, besides those that name it; none where requests
+    /// name their revision.
+    pub activator_ports: Vec<u16>,
     /// How to start instances; `None` when another system starts them.
     pub launch: Option<std::sync::Arc<Launch>>,
     /// How long an instance may take to become ready, in milliseconds.
@@ -166,6 +169,7 @@ impl Template {
             policy,
             lifecycle,
             container_concurrency,
+            activator_ports: Vec::new(),
             launch: None,
             start_deadline_ms: START_DEADLINE_MS,
         })

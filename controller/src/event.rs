@@ -210,6 +210,13 @@ pub enum ServerMessage {
         /// Its instances.
         endpoints: Arc<[Endpoint]>,
     },
+    /// The ports on which activators take a revision's requests. Replaces what was known.
+    ListenPorts {
+        /// The revision.
+        revision: RevisionId,
+        /// Its ports.
+        ports: Arc<[u16]>,
+    },
 }
 
 /// An instance that takes requests.

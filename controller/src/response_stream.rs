@@ -45,6 +45,7 @@ struct Pending {
     directive: Option<ServerMessage>,
     acknowledged: Option<u64>,
     endpoints: BTreeMap<RevisionId, Arc<[Endpoint]>>,
+    ports: BTreeMap<RevisionId, Arc<[u16]>>,
     end: Option<Result<(), CallError>>,
     waker: Option<Waker>,
 }
@@ -66,6 +67,9 @@ impl ResponseSender {
             ServerMessage::Acknowledged { sequence } => pending.acknowledged = Some(sequence),
             ServerMessage::Endpoints { revision, endpoints } => {
                 pending.endpoints.insert(revision, endpoints);
+            }
+            ServerMessage::ListenPorts { revision, ports } => {
+                pending.ports.insert(revision, ports);
             }
         });
     }
@@ -102,6 +106,9 @@ impl Pending {
         }
         if let Some((revision, endpoints)) = self.endpoints.pop_first() {
             return Some(ServerMessage::Endpoints { revision, endpoints });
+        }
+        if let Some((revision, ports)) = self.ports.pop_first() {
+            return Some(ServerMessage::ListenPorts { revision, ports });
         }
         self.acknowledged.take().map(|sequence| ServerMessage::Acknowledged { sequence })
     }
@@ -162,6 +169,12 @@ fn to_wire(message: ServerMessage) -> ReportResponse {
                 })
                 .collect(),
         }),
+        ServerMessage::ListenPorts { revision, ports } => {
+            Outgoing::ListenPorts(wire::ListenPorts {
+                revision: Some((&revision).into()),
+                ports: ports.iter().copied().map(u32::from).collect(),
+            })
+        }
     };
     ReportResponse { message: Some(message) }
 }
@@ -200,7 +213,7 @@ mod tests {
             received.push(match message {
                 Incoming::Endpoints(list) => list.endpoints.len(),
                 Incoming::Ack(ack) => usize::try_from(ack.sequence).expect("small"),
-                Incoming::Directive(_) => panic!("none was sent"),
+                Incoming::Directive(_) | Incoming::ListenPorts(_) => panic!("none was sent"),
             });
         }
         assert_eq!(received, [0, 2, 9_999]);

@@ -104,8 +104,20 @@ impl Revision {
     /// Decides by other numbers from now on. Windows, instances and the journal stay.
     pub(crate) fn redeclare(&mut self, cx: &mut Context<'_>, declaration: Declaration) {
         let same_policy = self.declaration.policy == declaration.policy;
+        let same_ports = self.declaration.activator_ports == declaration.activator_ports;
         self.declaration = declaration;
         self.gave_up = false;
+        if !same_ports {
+            let message = self.ports_message();
+            let told = cx.activators.iter();
+            cx.effects.extend(
+                told.map(|reporter| Effect::Send { reporter: *reporter, message: message.clone() }),
+            );
+        }
+        if self.past.is_some() && same_policy {
+            // The past may still come in, and nothing has been decided that would change.
+            return;
+        }
         if !same_policy {
             let ready = self.count(Phase::Ready);
             *self.driver.policy_mut() = self.declaration.policy.build(cx.now, ready, &[]);
@@ -348,6 +360,12 @@ impl Revision {
             revision: self.id().clone(),
             endpoints: Arc::clone(&self.pushed),
         }
+    }
+
+    /// The ports of its own on which activators take its requests.
+    pub(crate) fn ports_message(&self) -> ServerMessage {
+        let ports = self.declaration.activator_ports.as_slice().into();
+        ServerMessage::ListenPorts { revision: self.id().clone(), ports }
     }
 
     /// Requests in queues, as reported.

@@ -149,12 +149,11 @@ impl State {
             self.with(now, &id, effects, |revision, cx| revision.redeclare(cx, declaration));
             return;
         }
-        self.revisions.insert(id.clone(), Revision::new(declaration, now));
+        let revision = Revision::new(declaration, now);
         for reporter in &self.activators {
-            let message =
-                ServerMessage::Endpoints { revision: id.clone(), endpoints: Arc::from([]) };
-            effects.push(Effect::Send { reporter: *reporter, message });
+            introduce(&revision, *reporter, effects);
         }
+        self.revisions.insert(id.clone(), revision);
         self.with(now, &id, effects, Revision::due);
     }
 
@@ -217,7 +216,7 @@ impl State {
         let message = directive(windows.max().unwrap_or(1));
         effects.push(Effect::Send { reporter, message });
         for revision in self.revisions.values() {
-            effects.push(Effect::Send { reporter, message: revision.endpoints_message() });
+            introduce(revision, reporter, effects);
         }
         Ok(())
     }
@@ -457,6 +456,14 @@ impl State {
     #[must_use]
     pub fn started(&self) -> usize {
         self.started.len()
+    }
+}
+
+/// Tells an activator of a revision that it may not know.
+fn introduce(revision: &Revision, reporter: ReporterId, effects: &mut Vec<Effect>) {
+    effects.push(Effect::Send { reporter, message: revision.endpoints_message() });
+    if !revision.declaration.activator_ports.is_empty() {
+        effects.push(Effect::Send { reporter, message: revision.ports_message() });
     }
 }
 

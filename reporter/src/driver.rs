@@ -231,6 +231,7 @@ impl SessionLoop {
                 self.channels.directive(directive);
             }
             Some(Incoming::Endpoints(endpoints)) => self.channels.endpoints(endpoints),
+            Some(Incoming::ListenPorts(ports)) => self.channels.ports(ports),
             // A newer controller may send what this version does not know.
             None => {}
         }

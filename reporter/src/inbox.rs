@@ -73,6 +73,9 @@ pub struct Endpoint {
 /// an empty list; one that was never named has none.
 pub type EndpointMap = BTreeMap<RevisionName, Vec<Endpoint>>;
 
+/// The ports on which an activator takes requests besides its own, each of one revision.
+pub type ListenPorts = BTreeMap<u16, RevisionName>;
+
 /// Whether there is a controller at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Link {
@@ -83,13 +86,15 @@ pub enum Link {
     Up,
 }
 
-/// The receiving half: three values, each the newest.
+/// The receiving half: four values, each the newest.
 #[derive(Debug, Clone)]
 pub struct Inbox {
     /// What the controller wants of this reporter.
     pub directives: watch::Receiver<Directives>,
     /// Where requests may be sent; only activators receive it.
     pub endpoints: watch::Receiver<EndpointMap>,
+    /// Where to take requests; only activators receive it.
+    pub ports: watch::Receiver<ListenPorts>,
     /// Whether the stream is up.
     pub link: watch::Receiver<Link>,
 }
@@ -99,15 +104,22 @@ pub struct Inbox {
 pub(crate) struct Channels {
     pub(crate) directives: watch::Sender<Directives>,
     pub(crate) endpoints: watch::Sender<EndpointMap>,
+    pub(crate) ports: watch::Sender<ListenPorts>,
     pub(crate) link: watch::Sender<Link>,
 }
 
 pub(crate) fn pair() -> (Channels, Inbox) {
     let (directives, directives_seen) = watch::channel(Directives::default());
     let (endpoints, endpoints_seen) = watch::channel(EndpointMap::new());
+    let (ports, ports_seen) = watch::channel(ListenPorts::new());
     let (link, link_seen) = watch::channel(Link::Down);
-    let inbox = Inbox { directives: directives_seen, endpoints: endpoints_seen, link: link_seen };
-    (Channels { directives, endpoints, link }, inbox)
+    let inbox = Inbox {
+        directives: directives_seen,
+        endpoints: endpoints_seen,
+        ports: ports_seen,
+        link: link_seen,
+    };
+    (Channels { directives, endpoints, ports, link }, inbox)
 }
 
 impl Channels {
@@ -123,6 +135,19 @@ impl Channels {
             .collect();
         self.endpoints.send_modify(|map| {
             map.insert(revision, list);
+        });
+    }
+
+    /// There are as many ports as a number of a port has values: no other bound is needed.
+    pub(crate) fn ports(&self, received: wire::ListenPorts) {
+        let revision: RevisionName = received.revision.unwrap_or_default().into();
+        let ports = received.ports.into_iter().filter_map(|port| u16::try_from(port).ok());
+        let named = ports.filter(|port| *port > 0).map(|port| (port, revision.clone()));
+        self.ports.send_if_modified(|map| {
+            let before = map.clone();
+            map.retain(|_, of| *of != revision);
+            map.extend(named);
+            *map != before
         });
     }
 

@@ -7,7 +7,7 @@ use tidegate_proto::stats::v1::report_request::Message as Said;
 use tidegate_proto::stats::v1::report_response::Message as Answer;
 use tidegate_proto::stats::v1::stats_service_server::{StatsService, StatsServiceServer};
 use tidegate_proto::stats::v1::{
-    Endpoint, Endpoints, Hello, ReportRequest, ReportResponse, Revision, Stat,
+    Endpoint, Endpoints, Hello, ListenPorts, ReportRequest, ReportResponse, Revision, Stat,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -26,13 +26,13 @@ pub(crate) struct Heard {
 #[derive(Clone)]
 struct Service {
     heard: Arc<watch::Sender<Heard>>,
-    endpoints: watch::Receiver<Vec<Endpoints>>,
+    said: watch::Receiver<Vec<Answer>>,
 }
 
 pub(crate) struct Controller {
     pub(crate) address: SocketAddr,
     heard: Arc<watch::Sender<Heard>>,
-    endpoints: watch::Sender<Vec<Endpoints>>,
+    said: watch::Sender<Vec<Answer>>,
     server: JoinHandle<()>,
 }
 
@@ -45,13 +45,13 @@ impl Controller {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let heard = Arc::new(watch::Sender::new(Heard::default()));
-        let (endpoints, listed) = watch::channel(Vec::new());
-        let service = Service { heard: Arc::clone(&heard), endpoints: listed };
+        let (said, saying) = watch::channel(Vec::new());
+        let service = Service { heard: Arc::clone(&heard), said: saying };
         let serving = tonic::transport::Server::builder()
             .add_service(StatsServiceServer::new(service))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let server = tokio::spawn(async move { serving.await.unwrap() });
-        Self { address, heard, endpoints, server }
+        Self { address, heard, said, server }
     }
 
     /// Says where the instances of a revision are.
@@ -62,8 +62,23 @@ impl Controller {
             limit: *limit,
         });
         let said = Endpoints { revision: Some(revision(name)), endpoints: endpoints.collect() };
-        self.endpoints.send_modify(|known| {
-            known.retain(|known| known.revision != said.revision);
+        self.tell(Answer::Endpoints(said));
+    }
+
+    /// Says on which ports the requests of a revision come in.
+    pub(crate) fn open(&self, name: &str, ports: &[u16]) {
+        let ports = ports.iter().copied().map(u32::from).collect();
+        self.tell(Answer::ListenPorts(ListenPorts { revision: Some(revision(name)), ports }));
+    }
+
+    fn tell(&self, said: Answer) {
+        let is_of = |answer: &Answer| match answer {
+            Answer::Endpoints(list) => (0, list.revision.clone()),
+            Answer::ListenPorts(list) => (1, list.revision.clone()),
+            _ => (2, None),
+        };
+        self.said.send_modify(|known| {
+            known.retain(|known| is_of(known) != is_of(&said));
             known.push(said);
         });
     }
@@ -94,8 +109,8 @@ impl StatsService for Service {
         request: Request<Streaming<ReportRequest>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
         let (answers, stream) = mpsc::channel(16);
-        let Self { heard, mut endpoints } = self.clone();
-        endpoints.mark_changed();
+        let Self { heard, said: mut saying } = self.clone();
+        saying.mark_changed();
         let mut said = request.into_inner();
         tokio::spawn(async move {
             loop {
@@ -110,13 +125,12 @@ impl StatsService for Service {
                         }
                         _ => return,
                     },
-                    changed = endpoints.changed() => {
+                    changed = saying.changed() => {
                         if changed.is_err() {
                             return;
                         }
-                        let known = endpoints.borrow_and_update().clone();
-                        for endpoints in known {
-                            let message = Some(Answer::Endpoints(endpoints));
+                        let known = saying.borrow_and_update().clone();
+                        for message in known.into_iter().map(Some) {
                             let _ = answers.send(Ok(ReportResponse { message })).await;
                         }
                     }

@@ -11,6 +11,7 @@ mod faults;
 mod garbage;
 mod holding;
 mod protocols;
+mod revision_ports;
 mod routing;
 mod silence;
 mod stage;

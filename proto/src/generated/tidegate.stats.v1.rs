@@ -18,7 +18,7 @@ pub mod report_request {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReportResponse {
-    #[prost(oneof = "report_response::Message", tags = "1, 2, 3")]
+    #[prost(oneof = "report_response::Message", tags = "1, 2, 3, 4")]
     pub message: ::core::option::Option<report_response::Message>,
 }
 /// Nested message and enum types in `ReportResponse`.
@@ -31,6 +31,8 @@ pub mod report_response {
         Directive(super::Directive),
         #[prost(message, tag = "3")]
         Endpoints(super::Endpoints),
+        #[prost(message, tag = "4")]
+        ListenPorts(super::ListenPorts),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -150,6 +152,16 @@ pub struct Endpoints {
     pub revision: ::core::option::Option<Revision>,
     #[prost(message, repeated, tag = "2")]
     pub endpoints: ::prost::alloc::vec::Vec<Endpoint>,
+}
+/// Ports, besides its own, on which an activator takes the requests of a revision, whatever they
+/// name. Replaces what was known of the revision. A port belongs to the revision that was told of
+/// it last.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListenPorts {
+    #[prost(message, optional, tag = "1")]
+    pub revision: ::core::option::Option<Revision>,
+    #[prost(uint32, repeated, tag = "2")]
+    pub ports: ::prost::alloc::vec::Vec<u32>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Endpoint {

@@ -62,6 +62,7 @@ fn declaration(model: &RevisionModel) -> Declaration {
         lifecycle,
         container_concurrency: model.concurrency,
         launch: None,
+        activator_ports: Vec::new(),
         start_deadline_ms: 60_000,
     }
 }
