@@ -8,7 +8,7 @@ pub(crate) const MORE: &str = "Examples and everything else: --help";
 /// A verb's path, and its examples: what it does, and the command.
 type Examples = (&'static [&'static str], &'static [(&'static str, &'static str)]);
 
-const ALL: [Examples; 19] = [
+const ALL: [Examples; 20] = [
     (
         &[],
         &[
@@ -168,6 +168,10 @@ const ALL: [Examples; 19] = [
             "tidegate webhook --listen 127.0.0.1:8443 --certificates . --dns-name localhost \
              --image registry.example/queue-proxy:0.1.0",
         )],
+    ),
+    (
+        &["crd"],
+        &[("A file for `kubectl apply --server-side -f`", "tidegate crd > trafficscaler-crd.yaml")],
     ),
     (
         &["completions"],

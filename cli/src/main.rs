@@ -8,9 +8,9 @@
 //! traffic, [`inject`] puts the sidecar into manifests, [`roles`] are the parts that `run` starts
 //! and that a cluster runs one by one. What all of them share: [`command_line`] reads what was
 //! typed, [`typed`] turns it into values, [`files`] reads named files, [`ending`] has the one rule
-//! of exit codes. [`examples`] end each verb's help, [`manual`] makes completions and manual pages,
-//! [`credentials`] authenticate a command towards a controller, [`log`] sets up the log of the
-//! roles, [`admin`] their metrics and probes.
+//! of exit codes. [`examples`] end each verb's help, [`manual`] makes completions and manual pages
+//! and prints the definition that a cluster is given, [`credentials`] authenticate a command
+//! towards a controller, [`log`] sets up the log of the roles, [`admin`] their metrics and probes.
 
 mod abandoned;
 mod admin;
@@ -67,6 +67,8 @@ enum Command {
     Inject(inject::Args),
     #[command(flatten)]
     Role(roles::Role),
+    /// The definition of the kind TrafficScaler, for a cluster, on standard output.
+    Crd,
     /// Completions for a shell, on standard output.
     Completions(manual::CompletionsArgs),
     /// The manual page, on standard output; or those of all verbs.
@@ -91,6 +93,7 @@ fn main() -> ExitCode {
         Command::Sim(args) => sim::execute(args),
         Command::Inject(args) => inject::execute(&args),
         Command::Role(role) => roles::execute(role),
+        Command::Crd => manual::definition(),
         Command::Completions(args) => manual::completions(&args, command_line::command::<Cli>()),
         Command::Man(args) => manual::man(&args, command_line::command::<Cli>()),
     };
@@ -108,6 +111,7 @@ impl Command {
             Command::Sim(_) => "sim",
             Command::Inject(_) => "inject",
             Command::Role(role) => role.verb(),
+            Command::Crd => "crd",
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
         }

@@ -1,4 +1,5 @@
-//! `tidegate completions` and `tidegate man`, generated from the same definitions as `--help`.
+//! What is printed and not computed: `tidegate completions` and `tidegate man`, generated from the
+//! same definitions as `--help`, and `tidegate crd`, generated from its types.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -47,6 +48,11 @@ pub(crate) fn man(args: &ManArgs, command: Command) -> anyhow::Result<ExitCode> 
     let cannot_write = || format!("--dir: cannot write to {}", directory.display());
     clap_mangen::generate_to(command, directory).with_context(cannot_write)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the CustomResourceDefinition of `TrafficScaler`.
+pub(crate) fn definition() -> anyhow::Result<ExitCode> {
+    print(tidegate_kubernetes_objects::DEFINITION.as_bytes())
 }
 
 fn print(bytes: &[u8]) -> anyhow::Result<ExitCode> {

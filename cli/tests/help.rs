@@ -13,7 +13,7 @@ const POLL_PERIOD: Duration = Duration::from_millis(50);
 const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 
 /// Every verb that people type.
-const VERBS: [&str; 20] = [
+const VERBS: [&str; 21] = [
     "",
     "run",
     "demo",
@@ -32,6 +32,7 @@ const VERBS: [&str; 20] = [
     "controller",
     "webhook",
     "queue-proxy",
+    "crd",
     "completions",
     "man",
 ];

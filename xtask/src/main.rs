@@ -38,7 +38,8 @@ enum Recipe {
     Loom,
     /// The fuzz targets, each for a while; skipped where nightly or cargo-fuzz is absent.
     Fuzz(Fuzz),
-    /// Rewrites the generated protobuf code from the `.proto` files.
+    /// Rewrites what is generated and committed: the protobuf code from the `.proto` files, the
+    /// definition of `TrafficScaler` from its types.
     Codegen,
     /// Draws the book's picture of the packages from their manifests.
     Picture,
@@ -101,10 +102,12 @@ fn steps(recipe: &Recipe) -> Vec<Step> {
         Recipe::Deny => vec![step("cargo deny --workspace check bans licenses sources")],
         Recipe::Advisories => vec![step("cargo deny --workspace check advisories")],
         Recipe::Loom => vec![step("cargo test --package tidegate-queue-proxy --lib gate::model")],
-        Recipe::Codegen => vec![Step {
-            line: "cargo test --package tidegate-proto --test codegen",
-            variables: &[("TIDEGATE_CODEGEN", "write")],
-        }],
+        Recipe::Codegen => [
+            "cargo test --package tidegate-proto --test codegen",
+            "cargo test --package tidegate-kubernetes-objects --test definition",
+        ]
+        .map(|line| Step { line, variables: &[("TIDEGATE_CODEGEN", "write")] })
+        .into(),
         Recipe::Picture => vec![Step {
             line: "cargo test --package xtask --test picture",
             variables: &[("TIDEGATE_PICTURE", "write")],

@@ -60,6 +60,12 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("scenario", &["admission", "autoscaler", "proto", "words"]),
+    ("kubernetes/objects", &[]),
+    ("kubernetes/fake", &[]),
+    (
+        "kubernetes",
+        &["admin", "autoscaler", "controller", "kubernetes/objects", "telemetry", "trust"],
+    ),
 ];
 
 /// Crates that decide: time is an argument, the same inputs give the same outputs.
@@ -164,6 +170,33 @@ fn the_simulated_world_reads_no_clock() {
             &source,
             &["Instant::now", "SystemTime::now", "thread_rng", "rand::random", "HashMap<"],
         );
+    }
+}
+
+#[test]
+fn what_is_planned_for_a_cluster_is_pure() {
+    // These send requests, watch, keep the Lease and tie it all together; everything else decides.
+    let edges = ["cluster.rs", "decisions.rs", "leader.rs", "main.rs", "run.rs", "watch.rs"];
+    let sources = rust_sources("kubernetes/src").into_iter().filter(|source| {
+        let name = source.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        !edges.contains(&name.as_str())
+    });
+    // Addresses and their parsing are no I/O.
+    let banned: Vec<&str> = BANNED.iter().copied().filter(|word| *word != "std::net").collect();
+    for source in sources {
+        assert_names_nothing_of(&source, &banned);
+        assert_names_nothing_of(&source, &["kube::", "TcpStream", "TcpListener"]);
+    }
+}
+
+#[test]
+fn only_the_clusters_controller_has_a_clusters_client() {
+    let others = ["tidegate", "tidegate-queue-proxy", "tidegate-activator", "tidegate-controller"];
+    for package in others {
+        let tree = tree_of(package);
+        for name in ["kube", "kube-client", "k8s-openapi"] {
+            assert!(!tree.contains(name), "{package} is linked with {name}");
+        }
     }
 }
 
@@ -300,8 +333,12 @@ fn package(directory: &str) -> String {
 
 /// Names of all packages that a build of this one compiles, itself included.
 fn dependency_tree(directory: &str) -> BTreeSet<String> {
+    tree_of(&package(directory))
+}
+
+fn tree_of(package: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--package", &package(directory), "--edges", "normal", "--prefix", "none"])
+        .args(["tree", "--package", package, "--edges", "normal", "--prefix", "none"])
         .current_dir(workspace_root())
         .output()
         .expect("cargo can be started");

@@ -1,0 +1,57 @@
+//! Patches.
+
+use serde_json::Value;
+
+/// RFC 7396: fields are replaced, null takes them away.
+pub(crate) fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(fields) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(serde_json::Map::new());
+    }
+    for (name, value) in fields {
+        match value {
+            Value::Null => {
+                if let Some(target) = target.as_object_mut() {
+                    target.remove(name);
+                }
+            }
+            _ => merge(&mut target[name], value),
+        }
+    }
+}
+
+/// Server-side apply by one manager that forces its will: what it says holds, what it said before
+/// and does not any more goes, and everything else stays. Lists are taken as wholes.
+pub(crate) fn apply(target: &mut Value, before: Option<&Value>, now: &Value) {
+    if let Some(before) = before {
+        take_away(target, before, now);
+    }
+    lay_over(target, now);
+}
+
+fn take_away(target: &mut Value, before: &Value, now: &Value) {
+    let (Some(fields), Some(before)) = (target.as_object_mut(), before.as_object()) else { return };
+    for (name, said) in before {
+        match (fields.get_mut(name), now.get(name)) {
+            (Some(_), None) => _ = fields.remove(name),
+            (Some(kept), Some(now)) => take_away(kept, said, now),
+            (None, _) => {}
+        }
+    }
+}
+
+fn lay_over(target: &mut Value, now: &Value) {
+    let Value::Object(fields) = now else {
+        *target = now.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(serde_json::Map::new());
+    }
+    for (name, value) in fields {
+        lay_over(&mut target[name], value);
+    }
+}

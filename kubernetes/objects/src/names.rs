@@ -1,0 +1,37 @@
+//! The vocabulary that all parts share: names of kinds, labels, annotations and field managers.
+
+/// The API group of our kinds, and the domain of our labels and annotations.
+pub const GROUP: &str = "tidegate.dev";
+
+/// The version of the group that is served and stored.
+pub const VERSION: &str = "v1alpha1";
+
+/// Group and version, as an object's `apiVersion` has them.
+pub const API_VERSION: &str = "tidegate.dev/v1alpha1";
+
+/// The one kind.
+pub const KIND: &str = "TrafficScaler";
+
+/// The kind in paths of the API.
+pub const PLURAL: &str = "trafficscalers";
+
+/// Who owns the fields that we apply, and the name in `endpointslice.kubernetes.io/managed-by`.
+pub const FIELD_MANAGER: &str = "tidegate";
+
+/// The namespace that the manifests install into.
+pub const SYSTEM_NAMESPACE: &str = "tidegate-system";
+
+/// The Service whose endpoints are the activators.
+pub const ACTIVATOR_SERVICE: &str = "tidegate-activator";
+
+/// The Lease that the deciding controller holds.
+pub const LEASE: &str = "tidegate-controller";
+
+/// Who reports an Event.
+pub const REPORTING_CONTROLLER: &str = "tidegate.dev/controller";
+
+/// The label that ties an EndpointSlice to its Service; Kubernetes' own.
+pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// The label that says whose an EndpointSlice is; Kubernetes' own.
+pub const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";

@@ -1,0 +1,83 @@
+//! Requests on their way to the API server and back.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Limited};
+use kube::client::Body;
+use serde_json::Value;
+
+use crate::operator::Answer;
+use crate::request::{ApiRequest, Method};
+
+/// How long a request may take. Whatever a holder of the Lease has begun is over before another can
+/// hold it: see [`RENEW_DEADLINE_MS`](crate::lease::RENEW_DEADLINE_MS).
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Longest answer that is read: etcd keeps no object of more than 1.5 MiB.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// The API server.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    pub(crate) client: kube::Client,
+}
+
+impl Cluster {
+    /// Sends a request. Cancelling it leaves open whether it is done.
+    pub(crate) async fn send(&self, request: &ApiRequest) -> Answer {
+        match tokio::time::timeout(REQUEST_TIMEOUT, self.exchange(request)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(why)) => Answer::Failed { why, wait_ms: 0 },
+            Err(_) => {
+                let why = format!("the API server did not answer within {REQUEST_TIMEOUT:?}");
+                Answer::Failed { why, wait_ms: 0 }
+            }
+        }
+    }
+
+    async fn exchange(&self, request: &ApiRequest) -> Result<Answer, String> {
+        let method = match request.method {
+            Method::Get => http::Method::GET,
+            Method::Post => http::Method::POST,
+            Method::Put => http::Method::PUT,
+            Method::Patch => http::Method::PATCH,
+            Method::Delete => http::Method::DELETE,
+        };
+        let mut builder = http::Request::builder().method(method).uri(&request.path);
+        builder = builder.header(http::header::ACCEPT, "application/json");
+        let body = match request.content_type {
+            Some(kind) => {
+                builder = builder.header(http::header::CONTENT_TYPE, kind);
+                serde_json::to_vec(&request.body).map_err(|error| error.to_string())?
+            }
+            None => Vec::new(),
+        };
+        let request = builder.body(Body::from(body)).map_err(|error| error.to_string())?;
+        let response = self.client.send(request).await.map_err(|error| error.to_string())?;
+        let status = response.status();
+        let wait_ms = wait_ms(response.headers());
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+        let object: Value = serde_json::from_slice(&body).unwrap_or_default();
+        Ok(answer(status.as_u16(), object, wait_ms))
+    }
+}
+
+/// What an answer means.
+fn answer(status: u16, object: Value, wait_ms: u64) -> Answer {
+    match status {
+        200..=299 => Answer::Done(object),
+        404 => Answer::NotFound,
+        409 => Answer::Conflict,
+        _ => {
+            let message = object.get("message").and_then(Value::as_str).unwrap_or_default();
+            Answer::Failed { why: format!("{status} {message}").trim().to_owned(), wait_ms }
+        }
+    }
+}
+
+/// `Retry-After` in milliseconds; the API server gives it in seconds.
+fn wait_ms(headers: &http::HeaderMap) -> u64 {
+    let value = headers.get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    value.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0).saturating_mul(1_000)
+}

@@ -1,0 +1,106 @@
+//! What the decision library wants, as events for the operator.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tidegate_autoscaler::Timestamp;
+use tidegate_controller::instance::Phase;
+use tidegate_controller::journal::DecisionRecord;
+use tidegate_controller::status::RevisionStatus;
+use tidegate_controller::{Handle, RevisionId};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+
+use crate::operator::Event;
+use crate::world::{ObjectKey, Wish};
+
+/// How often it is asked how many pods are heard of.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Passes on what is wanted, at once when it is decided, and every second with how many pods are
+/// heard of. Returns when nobody listens or nothing is decided any more.
+pub(crate) async fn follow(
+    handle: Handle,
+    now: impl Fn() -> Timestamp,
+    events: mpsc::Sender<Event>,
+) {
+    let mut decisions = handle.watch_decisions();
+    let mut polls = tokio::time::interval(POLL);
+    polls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut wishes = BTreeMap::new();
+    loop {
+        tokio::select! {
+            decided = decisions.recv() => match decided {
+                Ok(record) => {
+                    let wish = decided_wish(&wishes, &record, now());
+                    let key = key(&record.revision);
+                    wishes.insert(key.clone(), wish.clone());
+                    if events.send(Event::Wished(vec![(key, wish)])).await.is_err() {
+                        return;
+                    }
+                }
+                // What was missed is found by the next look.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            },
+            _ = polls.tick() => {
+                let Ok(statuses) = handle.statuses().await else { return };
+                let at = now();
+                let fresh = statuses.iter().filter_map(|status| {
+                    polled_wish(&wishes, status, at).map(|wish| (key(&status.revision), wish))
+                });
+                let fresh: Vec<(ObjectKey, Wish)> = fresh.collect();
+                wishes.extend(fresh.iter().cloned());
+                if events.send(Event::Wished(fresh)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn key(revision: &RevisionId) -> ObjectKey {
+    ObjectKey::new(revision.namespace(), revision.name())
+}
+
+/// The wish that a decision makes of the one before.
+fn decided_wish(
+    wishes: &BTreeMap<ObjectKey, Wish>,
+    record: &DecisionRecord,
+    now: Timestamp,
+) -> Wish {
+    let before = wishes.get(&key(&record.revision));
+    let replicas = record.replicas();
+    match before.filter(|before| before.replicas == replicas) {
+        Some(before) => Wish { as_of: now, ..before.clone() },
+        None => Wish {
+            replicas,
+            decided: Timestamp::from_millis(record.unix_ms),
+            as_of: now,
+            reason: record.to_string(),
+            heard: before.map_or(0, |before| before.heard),
+            pods: before.map(|before| before.pods.clone()).unwrap_or_default(),
+        },
+    }
+}
+
+/// The wish that a look at a revision makes of the one before; `None` before the first decision.
+fn polled_wish(
+    wishes: &BTreeMap<ObjectKey, Wish>,
+    status: &RevisionStatus,
+    now: Timestamp,
+) -> Option<Wish> {
+    let heard = i32::try_from(status.ready).unwrap_or(i32::MAX);
+    let ready = status.instances.iter().filter(|instance| instance.phase == Phase::Ready);
+    let pods = ready.map(|instance| (instance.name.to_string(), instance.in_flight)).collect();
+    let replicas = status.desired;
+    if replicas < 0 {
+        return None;
+    }
+    let before = wishes.get(&key(&status.revision)).filter(|before| before.replicas == replicas);
+    let (decided, reason) = match before {
+        Some(before) => (before.decided, before.reason.clone()),
+        None => (now, status.last_reason.clone()),
+    };
+    Some(Wish { replicas, decided, as_of: now, reason, heard, pods })
+}

@@ -1,0 +1,158 @@
+//! Keeps the Lease, and says whether we decide.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff;
+use serde_json::{Value, json};
+use tidegate_autoscaler::Timestamp;
+use tidegate_kubernetes_objects::names::LEASE;
+use tokio::sync::{oneshot, watch};
+use tokio::time::sleep;
+
+use crate::cluster::Cluster;
+use crate::lease::{Elector, LEASE_DURATION_MS, Lease, RETRY_MS, Verdict};
+use crate::observe;
+use crate::operator::Answer;
+use crate::request::{ApiRequest, api};
+
+/// Renews the Lease in `namespace` for as long as it can. Tells `leading` until when it may decide;
+/// returns when it has lost the Lease, and the process must then end.
+pub(crate) async fn hold(
+    cluster: Cluster,
+    (namespace, me): (String, String),
+    now: impl Fn() -> Timestamp,
+    leading: watch::Sender<Option<Timestamp>>,
+    mut release: oneshot::Receiver<()>,
+) {
+    let collection = format!("{}/namespaces/{namespace}/leases", api("coordination.k8s.io/v1"));
+    let path = format!("{collection}/{LEASE}");
+    let mut elector = Elector::new(me);
+    let mut ticks = tokio::time::interval(Duration::from_millis(RETRY_MS));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            released = &mut release => {
+                if released.is_ok() {
+                    give_up(&cluster, &path, &elector, now()).await;
+                }
+                return;
+            }
+        }
+        // However long the API server takes, nobody else may decide before this ends.
+        let until = elector.decides_until();
+        let over = async {
+            match until {
+                Some(until) => sleep(Duration::from_millis(until.millis_since(now()))).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = step(&cluster, (&collection, &path), &mut elector, &now) => {}
+            () = over => {}
+        }
+        if elector.has_lost(now()) {
+            tracing::error!("the Lease could not be renewed in time: ending");
+            return;
+        }
+        leading.send_if_modified(|leading| {
+            let until = elector.decides_until();
+            if until.is_some() && leading.is_none() {
+                tracing::info!(lease = LEASE, holder = elector.me, "deciding from now on");
+            }
+            std::mem::replace(leading, until) != until
+        });
+    }
+}
+
+/// Leaves the Lease to whoever wants it, if it is ours.
+async fn give_up(cluster: &Cluster, path: &str, elector: &Elector, now: Timestamp) {
+    let Answer::Done(object) = cluster.send(&ApiRequest::get(path.to_owned())).await else {
+        return;
+    };
+    let lease = observe::lease(&object);
+    if lease.holder != elector.me || !elector.decides(now) {
+        return;
+    }
+    let nobody = Elector::new(String::new());
+    let body = body(&nobody, now, Some(&lease), Kept::Renewed);
+    let released = cluster.send(&ApiRequest::replace(path.to_owned(), body)).await;
+    if !matches!(released, Answer::Done(_)) {
+        complain("release", &released);
+    }
+}
+
+/// One look at the Lease, and what follows.
+async fn step(
+    cluster: &Cluster,
+    (collection, path): (&str, &str),
+    elector: &mut Elector,
+    now: &impl Fn() -> Timestamp,
+) {
+    let lease = match cluster.send(&ApiRequest::get(path.to_owned())).await {
+        Answer::Done(object) => Some(observe::lease(&object)),
+        Answer::NotFound => None,
+        other => return complain("read", &other),
+    };
+    let asked = now();
+    let request = match elector.look(asked, lease) {
+        Verdict::Wait => return,
+        Verdict::Create => {
+            ApiRequest::create(collection.to_owned(), body(elector, asked, None, Kept::New))
+        }
+        Verdict::Acquire(lease) => {
+            let body = body(elector, asked, Some(&lease), Kept::New);
+            ApiRequest::replace(path.to_owned(), body)
+        }
+        Verdict::Renew(lease) => {
+            let body = body(elector, asked, Some(&lease), Kept::Renewed);
+            ApiRequest::replace(path.to_owned(), body)
+        }
+    };
+    match cluster.send(&request).await {
+        Answer::Done(_) => elector.held(asked),
+        Answer::Conflict => elector.refused(),
+        other => complain("write", &other),
+    }
+}
+
+fn complain(what: &str, answer: &Answer) {
+    let why = match answer {
+        Answer::Failed { why, .. } => why.as_str(),
+        _ => "it is not there",
+    };
+    tracing::warn!(what, why, "the Lease cannot be used");
+}
+
+/// Whether a Lease comes to be held, or goes on to be.
+enum Kept {
+    New,
+    Renewed,
+}
+
+fn body(elector: &Elector, at: Timestamp, before: Option<&Lease>, kept: Kept) -> Value {
+    let time = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or_default();
+    let time = format!("{time:.6}");
+    let (acquired, transitions) = match (kept, before) {
+        (Kept::Renewed, Some(lease)) => {
+            (lease.acquired.clone().unwrap_or_else(|| time.clone()), lease.transitions)
+        }
+        (_, before) => (time.clone(), before.map_or(0, |lease| lease.transitions + 1)),
+    };
+    let mut metadata = json!({"name": LEASE});
+    if let Some(lease) = before {
+        metadata["resourceVersion"] = json!(lease.version.0);
+    }
+    json!({
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": metadata,
+        "spec": {
+            "holderIdentity": Some(&elector.me).filter(|me| !me.is_empty()),
+            "leaseDurationSeconds": LEASE_DURATION_MS / 1_000,
+            "acquireTime": acquired,
+            "renewTime": time,
+            "leaseTransitions": transitions,
+        },
+    })
+}

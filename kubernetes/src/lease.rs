@@ -1,0 +1,116 @@
+//! Who decides: one of many, by a Lease.
+//!
+//! A holder renews its Lease; who finds that a Lease has not changed for as long as it says takes
+//! it. Clocks of different machines are never compared: what counts is how long a change has not
+//! been seen. A holder that cannot renew ends its process, before anybody else may have begun to
+//! decide, so that there are never two.
+
+use tidegate_autoscaler::Timestamp;
+
+use crate::world::Version;
+
+/// How long a Lease holds after its last change was seen; as client-go has it.
+pub const LEASE_DURATION_MS: u64 = 15_000;
+
+/// How long a holder may fail to renew before it must stop; as client-go has it. What it has begun
+/// by then must have ended before [`LEASE_DURATION_MS`]: see `REQUEST_TIMEOUT`.
+pub const RENEW_DEADLINE_MS: u64 = 10_000;
+
+/// Time between two looks at the Lease; as client-go has it.
+pub const RETRY_MS: u64 = 2_000;
+
+/// A Lease as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Who holds it; empty for nobody.
+    pub holder: String,
+    /// Its version.
+    pub version: Version,
+    /// How often it changed hands.
+    pub transitions: i32,
+    /// When the holder came to hold it, as the holder wrote it.
+    pub acquired: Option<String>,
+}
+
+/// What to do about the Lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is none: create it.
+    Create,
+    /// It is nobody's any more: take it, if it is still of this version.
+    Acquire(Lease),
+    /// It is ours: renew it, if it is still of this version.
+    Renew(Lease),
+    /// It is somebody else's.
+    Wait,
+}
+
+/// One who would like to decide.
+#[derive(Debug, Clone)]
+pub struct Elector {
+    /// Our name, unique among all who may hold the Lease.
+    pub me: String,
+    seen: Option<(Lease, Timestamp)>,
+    renewed: Option<Timestamp>,
+}
+
+impl Elector {
+    /// One called `me`, who knows nothing yet.
+    #[must_use]
+    pub fn new(me: String) -> Self {
+        Self { me, seen: None, renewed: None }
+    }
+
+    /// What the Lease is was read at `now`; `None` if there is none. Returns what to do about it.
+    pub fn look(&mut self, now: Timestamp, lease: Option<Lease>) -> Verdict {
+        let Some(lease) = lease else {
+            self.seen = None;
+            return Verdict::Create;
+        };
+        let since = match &self.seen {
+            Some((known, since)) if *known == lease => *since,
+            _ => now,
+        };
+        self.seen = Some((lease.clone(), since));
+        if lease.holder == self.me {
+            // One that we hold by our name but not by our memory is of a process before us.
+            return match self.renewed {
+                Some(_) => Verdict::Renew(lease),
+                None => Verdict::Acquire(lease),
+            };
+        }
+        let has_expired = now.millis_since(since) >= LEASE_DURATION_MS;
+        match lease.holder.is_empty() || has_expired {
+            true => Verdict::Acquire(lease),
+            false => Verdict::Wait,
+        }
+    }
+
+    /// What we asked for at `asked` was done: we hold it from then on.
+    pub fn held(&mut self, asked: Timestamp) {
+        self.renewed = Some(asked);
+    }
+
+    /// It was refused: somebody else has changed it.
+    pub fn refused(&mut self) {
+        self.seen = None;
+    }
+
+    /// Until when we may decide; `None` before we hold it for the first time.
+    #[must_use]
+    pub fn decides_until(&self) -> Option<Timestamp> {
+        self.renewed.map(|renewed| renewed.plus_millis(RENEW_DEADLINE_MS))
+    }
+
+    /// Whether we may decide at `now`.
+    #[must_use]
+    pub fn decides(&self, now: Timestamp) -> bool {
+        self.decides_until().is_some_and(|until| now < until)
+    }
+
+    /// Whether we held it and do no more: the process must end.
+    #[must_use]
+    pub fn has_lost(&self, now: Timestamp) -> bool {
+        self.renewed.is_some() && !self.decides(now)
+    }
+}

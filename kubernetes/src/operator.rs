@@ -1,0 +1,319 @@
+//! The state of the deciding controller, and what follows from each thing that happens.
+//!
+//! One task owns it. [`Operator::apply`] takes in what happened, [`Operator::turn`] says what is to
+//! be done; both return effects, which others carry out without making a choice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde_json::Value;
+use tidegate_autoscaler::Timestamp;
+use tidegate_controller::Declaration;
+use tidegate_kubernetes_objects::TrafficScalerSpec;
+
+use crate::dispatch::{Dispatcher, Outcome};
+use crate::news::{self, Identity};
+use crate::observe;
+use crate::plan::{Action, Step, plan};
+use crate::request::ApiRequest;
+use crate::settings;
+use crate::world::{
+    KindKey, ObjectKey, Rival, RivalKey, Scaler, Service, Slice, Target, TargetKey, Version,
+    Versioned, Wish, World,
+};
+
+/// Connections to activators that are tried at a time.
+pub const CHECKS_MAX: usize = 64;
+
+/// Time between two tries of a port that nobody listens on.
+pub const CHECK_AGAIN_MS: u64 = 1_000;
+
+/// A change of one kind of object, as a watch tells it.
+#[derive(Debug, Clone)]
+pub enum Change<K, V> {
+    /// Everything there is.
+    Listed(Vec<(K, V)>),
+    /// One is so now.
+    Seen(K, V),
+    /// One is gone, which was of this version.
+    Gone(K, Version),
+}
+
+/// Something happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// To scalers.
+    Scalers(Change<ObjectKey, (Scaler, TrafficScalerSpec)>),
+    /// To targets of a kind.
+    Targets(KindKey, Change<TargetKey, Target>),
+    /// To Services.
+    Services(Change<ObjectKey, Service>),
+    /// To slices, of one namespace or of all.
+    Slices(Option<String>, Change<ObjectKey, Slice>),
+    /// To others who scale, of a kind.
+    Rivals(&'static str, Change<RivalKey, Rival>),
+    /// A kind can be scaled under this name in paths, or cannot.
+    Kind(KindKey, Result<String, String>),
+    /// The decision library wants something else of targets of these names, or still the same.
+    Wished(Vec<(ObjectKey, Wish)>),
+    /// A port of an activator was tried.
+    Checked((IpAddr, u16), bool),
+    /// A request came to its end.
+    Ended(Box<Ended>),
+}
+
+/// How a request ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// What it was for.
+    pub action: Action,
+    /// What was answered.
+    pub answer: Answer,
+    /// A random number from 0 to 1.
+    pub chance: f64,
+}
+
+/// What was answered to a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// It was done, and this is how the object is now.
+    Done(Value),
+    /// Somebody else had changed the object.
+    Conflict,
+    /// There is no such object.
+    NotFound,
+    /// It failed.
+    Failed {
+        /// In the server's or our words.
+        why: String,
+        /// How long the server asked to wait, in milliseconds; 0 when it did not.
+        wait_ms: u64,
+    },
+}
+
+/// Something to carry out.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Send a request, and report how it ended.
+    Send(Action),
+    /// Send a request that nobody waits for.
+    Announce(ApiRequest),
+    /// Try to connect.
+    Check(IpAddr, u16),
+    /// Scale a revision by these settings from now on.
+    Declare(Box<Declaration>),
+    /// Watch the objects of a kind, once it is known how.
+    Watch(KindKey),
+}
+
+/// The state.
+#[derive(Debug, Default)]
+pub struct Operator {
+    /// What is known.
+    pub world: World,
+    dispatcher: Dispatcher,
+    /// The settings and ports by which each scaler's revision is scaled.
+    declared: BTreeMap<ObjectKey, (TrafficScalerSpec, Vec<u16>)>,
+    watched: BTreeSet<KindKey>,
+    checking: BTreeSet<(IpAddr, u16)>,
+    check_again: BTreeMap<(IpAddr, u16), Timestamp>,
+    /// The Service of the activators.
+    activators: Option<ObjectKey>,
+    identity: Identity,
+}
+
+impl Operator {
+    /// One that knows nothing yet. Activators are the endpoints of `activators`.
+    #[must_use]
+    pub fn new(world: World, activators: ObjectKey, identity: Identity) -> Self {
+        Self { world, activators: Some(activators), identity, ..Self::default() }
+    }
+
+    /// Takes in what happened at `now`.
+    pub fn apply(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Scalers(change) => self.scalers(change, &mut effects),
+            Event::Targets(kind, change) => {
+                let is_listed = |key: &TargetKey| key.kind == kind;
+                take_in(&mut self.world.targets, is_listed, change);
+            }
+            Event::Services(change) => take_in(&mut self.world.services, |_| true, change),
+            Event::Slices(namespace, change) => self.slices(namespace.as_deref(), change),
+            Event::Rivals(kind, change) => {
+                let is_listed = |key: &RivalKey| key.kind == kind;
+                take_in(&mut self.world.rivals, is_listed, change);
+            }
+            Event::Kind(kind, answer) => _ = self.world.kinds.insert(kind, answer),
+            Event::Wished(wishes) => {
+                self.world.wishes.extend(wishes);
+                self.world.tidy_costs();
+            }
+            Event::Checked(port, listens) => {
+                self.checking.remove(&port);
+                self.check_again.insert(port, now.plus_millis(CHECK_AGAIN_MS));
+                if self.world.activators.as_ref().is_some_and(|all| all.contains(&port.0)) {
+                    self.world.listening.insert(port, listens);
+                }
+            }
+            Event::Ended(ended) => self.ended(now, *ended, &mut effects),
+        }
+        effects
+    }
+
+    /// What is to be done at `now`, and when to ask again if nothing happens before.
+    pub fn turn(&mut self, now: Timestamp) -> (Vec<Effect>, Option<Timestamp>) {
+        let plan = plan(&mut self.world, now);
+        self.dispatcher.tidy(now);
+        self.check_again.retain(|_, at| *at > now);
+        let mut effects = Vec::new();
+        for port in plan.checks {
+            let waits = self.checking.contains(&port) || self.check_again.contains_key(&port);
+            if !waits && self.checking.len() < CHECKS_MAX {
+                self.checking.insert(port);
+                effects.push(Effect::Check(port.0, port.1));
+            }
+        }
+        let begun = self.dispatcher.begin(now, plan.actions);
+        effects.extend(begun.into_iter().map(Effect::Send));
+        let again = self.check_again.values().copied().min();
+        let due = [plan.due, self.dispatcher.due(now), again].into_iter().flatten().min();
+        (effects, due)
+    }
+
+    fn scalers(
+        &mut self,
+        change: Change<ObjectKey, (Scaler, TrafficScalerSpec)>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match change {
+            Change::Listed(all) => {
+                let all: Vec<(ObjectKey, Scaler)> = all
+                    .into_iter()
+                    .map(|(key, (scaler, spec))| {
+                        let scaler = self.adopt(&key, scaler, spec, effects);
+                        (key, scaler)
+                    })
+                    .collect();
+                self.declared.retain(|key, _| all.iter().any(|(listed, _)| listed == key));
+                self.world.scalers_listed(all);
+            }
+            Change::Seen(key, (scaler, spec)) => {
+                let scaler = self.adopt(&key, scaler, spec, effects);
+                self.world.scalers.see(key, scaler);
+            }
+            Change::Gone(key, version) => {
+                self.world.scaler_gone(&key, &version);
+                if self.world.scalers.get(&key).is_none() {
+                    self.declared.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// Reads the settings of a scaler, and has them followed if they are others than before. Those
+    /// that cannot be followed change nothing: what was decided by before goes on to be.
+    fn adopt(
+        &mut self,
+        key: &ObjectKey,
+        mut scaler: Scaler,
+        spec: TrafficScalerSpec,
+        effects: &mut Vec<Effect>,
+    ) -> Scaler {
+        if scaler.settings.is_ok() && self.watched.insert(scaler.target.kind.clone()) {
+            effects.push(Effect::Watch(scaler.target.kind.clone()));
+        }
+        let ports = settings::activator_ports(&scaler.status);
+        let declaration = settings::declaration(&scaler.target.object, &spec, ports.clone());
+        let before = self.declared.insert(key.clone(), (spec.clone(), ports.clone()));
+        let is_new = before != Some((spec, ports));
+        match declaration {
+            Ok(declaration) if is_new => effects.push(Effect::Declare(Box::new(declaration))),
+            Ok(_) => {}
+            Err(wrong) => scaler.settings = scaler.settings.and(Err(wrong)),
+        }
+        scaler
+    }
+
+    fn slices(&mut self, namespace: Option<&str>, change: Change<ObjectKey, Slice>) {
+        let is_within = |of: &ObjectKey| namespace.is_none_or(|n| n == of.namespace);
+        let are_activators = self.activators.as_ref().is_some_and(is_within);
+        let is_list = matches!(change, Change::Listed(_));
+        take_in(&mut self.world.slices, is_within, change);
+        if are_activators && (is_list || self.world.activators.is_some()) {
+            self.note_activators();
+        }
+    }
+
+    fn note_activators(&mut self) {
+        let Some(service) = &self.activators else { return };
+        let of_activators = self.world.slices.iter().filter(|(key, slice)| {
+            key.namespace == service.namespace && slice.service == service.name
+        });
+        let addresses = of_activators.flat_map(|(_, slice)| slice.content.addresses.iter());
+        let activators: BTreeSet<IpAddr> = addresses.copied().collect();
+        // Whoever comes to have the address of one that is gone is tried anew.
+        self.world.listening.retain(|(address, _), _| activators.contains(address));
+        self.world.activators = Some(activators);
+    }
+
+    fn ended(&mut self, now: Timestamp, ended: Ended, effects: &mut Vec<Effect>) {
+        let Ended { action, answer, chance } = ended;
+        let outcome = match &answer {
+            Answer::Done(_) => Outcome::Done,
+            // A slice that is gone is deleted.
+            Answer::NotFound if matches!(action.step, Step::DeleteSlice(_)) => Outcome::Done,
+            Answer::Conflict => Outcome::Outdated,
+            Answer::NotFound => Outcome::Failed { wait_ms: 0 },
+            Answer::Failed { wait_ms, .. } => Outcome::Failed { wait_ms: *wait_ms },
+        };
+        self.dispatcher.ended(now, &action, outcome, chance);
+        let before = self.world.scalers.get(&action.scaler);
+        let wish = before.and_then(|scaler| self.world.wishes.get(&scaler.target.object));
+        effects.extend(
+            news::of(&self.identity, now, (&action, &answer), (before, wish))
+                .into_iter()
+                .map(Effect::Announce),
+        );
+        match (&action.step, &answer) {
+            (Step::Scale { target, .. }, Answer::Done(object)) => {
+                self.world.scaled(&action.scaler, target.clone(), observe::scale(object));
+            }
+            // A pod that cannot be marked keeps nothing up: the ReplicaSet then chooses by itself.
+            (Step::Mark { pod, cost }, _) => _ = self.world.costs.insert(pod.clone(), *cost),
+            (Step::ApplySlice(key), Answer::Done(object)) => {
+                if let Some(slice) = observe::slice(object) {
+                    self.world.slices.see(key.clone(), slice);
+                }
+            }
+            (Step::DeleteSlice(key), Answer::Done(_) | Answer::NotFound) => {
+                let version = self.world.slices.get(key).map(|slice| slice.version.clone());
+                if let Some(version) = version {
+                    self.world.slices.forget(key, &version);
+                }
+            }
+            (Step::Status, Answer::Done(object)) => {
+                let is_known = |seen: &Scaler| before.is_some_and(|b| b.uid == seen.uid);
+                if let Ok((seen, spec)) = observe::scaler(object)
+                    && is_known(&seen)
+                {
+                    let scaler = self.adopt(&action.scaler, seen, spec, effects);
+                    self.world.scalers.see(action.scaler, scaler);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn take_in<K: Ord + Clone, V: Versioned>(
+    seen: &mut crate::world::Seen<K, V>,
+    is_listed: impl Fn(&K) -> bool,
+    change: Change<K, V>,
+) {
+    match change {
+        Change::Listed(all) => seen.replace_some(is_listed, all),
+        Change::Seen(key, value) => _ = seen.see(key, value),
+        Change::Gone(key, version) => _ = seen.forget(&key, &version),
+    }
+}

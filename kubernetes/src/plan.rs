@@ -1,0 +1,392 @@
+//! What is to be done about the world: a function of what is seen and of the time.
+//!
+//! It is asked again after everything that happens, and answers with all that is missing at that
+//! moment; who carries it out leaves away what is under way already. So nothing has to be
+//! remembered for a lost answer, a restart or a change of leader.
+
+use std::net::IpAddr;
+
+use tidegate_autoscaler::Timestamp;
+use tidegate_kubernetes_objects::traffic_scaler::{ActivatorPort, Mode};
+
+use crate::claim::{Claims, Obstacle};
+use crate::mode::mode;
+use crate::ports;
+use crate::request::ApiRequest;
+use crate::slices::Slices;
+use crate::status;
+use crate::victims;
+use crate::world::{Memory, ObjectKey, Scaler, Target, TargetKey, Version, Wish, World};
+
+/// How long a change of EndpointSlices may take to reach every node's proxy: kube-proxy gathers
+/// changes for a second, and ingresses are slower.
+pub const PROPAGATION_MS: u64 = 5_000;
+
+/// How old the news of a wish may be for a target to lose replicas by it.
+pub const WISH_FRESH_MS: u64 = 5_000;
+
+/// How long every ready pod must have been heard of before the target loses replicas: two decisions
+/// in turn were then made by what all of them report.
+pub const HEARD_MS: u64 = 5_000;
+
+/// Replicas that a target gets whose requests would be held for nobody.
+const RESCUE: i32 = 1;
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Action {
+    /// For which scaler; of a target that lost its scaler, the target's own name.
+    pub scaler: ObjectKey,
+    /// What it is.
+    pub step: Step,
+    /// How it is asked for.
+    pub request: ApiRequest,
+}
+
+/// What an action does.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// Sets a target's replicas.
+    Scale {
+        /// The target.
+        target: TargetKey,
+        /// What they are.
+        from: i32,
+        /// What they are to be.
+        to: i32,
+    },
+    /// Says how much a pod is missed when the target loses some.
+    Mark {
+        /// The pod.
+        pod: ObjectKey,
+        /// Its cost.
+        cost: i32,
+    },
+    /// Makes a slice what it is to be.
+    ApplySlice(ObjectKey),
+    /// Deletes a slice.
+    DeleteSlice(ObjectKey),
+    /// Writes what is said about the scaler.
+    Status,
+}
+
+impl Step {
+    /// Which of two steps comes first: requests wait for what comes from zero.
+    #[must_use]
+    pub fn urgency(&self) -> u8 {
+        match self {
+            Self::Scale { from: 0, .. } => 0,
+            Self::Scale { from, to, .. } if to > from => 1,
+            Self::ApplySlice(_) => 2,
+            Self::Status => 3,
+            Self::DeleteSlice(_) => 4,
+            Self::Mark { .. } => 5,
+            Self::Scale { .. } => 6,
+        }
+    }
+}
+
+/// All that is to be done now.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// Requests, the most urgent first.
+    pub actions: Vec<Action>,
+    /// Ports of activators to try a connection to.
+    pub checks: Vec<(IpAddr, u16)>,
+    /// When to ask again, if nothing happens before.
+    pub due: Option<Timestamp>,
+}
+
+/// One scaler with everything that is known about it.
+pub struct Scene<'a> {
+    /// Its name.
+    pub key: &'a ObjectKey,
+    /// Itself.
+    pub scaler: &'a Scaler,
+    /// What is in its way.
+    pub obstacle: Option<Obstacle>,
+    /// Its target.
+    pub target: Option<&'a Target>,
+    /// What is wanted.
+    pub wish: Option<&'a Wish>,
+    /// Its slices.
+    pub slices: Slices<'a>,
+    /// What is remembered.
+    pub memory: Memory,
+    /// Where it is on its way; `None` while its target is not seen.
+    pub mode: Option<Mode>,
+    /// Its ports of the activators.
+    pub ports: Vec<ActivatorPort>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Everything that is to be done at `now`. What has to be remembered of it is noted in `world`.
+#[must_use]
+pub fn plan(world: &mut World, now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    if !world.is_complete() {
+        return plan;
+    }
+    let claims = Claims::of(world);
+    let mut ports = ports::allocate(world);
+    let mut memories = Vec::new();
+    for (key, scaler) in world.scalers.iter() {
+        let given = ports.remove(key).unwrap_or_default();
+        let scene = Scene::new(world, &claims, (key, scaler), given, now);
+        scene.steps(world, &mut plan);
+        memories.push((key.clone(), scene.memory));
+    }
+    world.memory.extend(memories);
+    rescue_orphans(world, &mut plan);
+    plan.actions.sort_by_key(|action| action.step.urgency());
+    plan.checks.sort_unstable();
+    plan.checks.dedup();
+    plan
+}
+
+fn rescue_orphans(world: &World, plan: &mut Plan) {
+    for key in &world.orphans {
+        let is_claimed = world.scalers.iter().any(|(_, scaler)| scaler.target == *key);
+        let target = world.targets.get(key).filter(|target| target.replicas == 0 && !is_claimed);
+        let (Some(target), Some(Ok(plural))) = (target, world.kinds.get(&key.kind)) else {
+            continue;
+        };
+        plan.actions.push(scale_action(&key.object, (key, target), plural, RESCUE, None));
+    }
+}
+
+fn scale_action(
+    scaler: &ObjectKey,
+    (key, target): (&TargetKey, &Target),
+    plural: &str,
+    to: i32,
+    only: Option<&Version>,
+) -> Action {
+    Action {
+        scaler: scaler.clone(),
+        step: Step::Scale { target: key.clone(), from: target.replicas, to },
+        request: ApiRequest::scale(key, plural, to, only),
+    }
+}
+
+impl<'a> Scene<'a> {
+    fn new(
+        world: &'a World,
+        claims: &Claims,
+        (key, scaler): (&'a ObjectKey, &'a Scaler),
+        ports: Vec<ActivatorPort>,
+        now: Timestamp,
+    ) -> Self {
+        let slices = Slices::of(world, key, scaler);
+        let target = world.targets.get(&scaler.target);
+        let wish = world.wishes.get(&scaler.target.object);
+        let mut memory = world.memory.get(key).cloned().unwrap_or_default();
+        if let Some(target) = target {
+            note_replicas(&mut memory, target);
+        }
+        let mode = target.map(|target| mode(scaler, target, &memory, (slices.is_any(), wish)));
+        let holds = slices.is_any() && slices.hold(scaler);
+        memory.held_since = holds.then(|| memory.held_since.unwrap_or(now));
+        let serves = target.is_some_and(|t| t.replicas > 0 && t.ready > 0)
+            && has_ready_pod(world, scaler)
+            && mode == Some(Mode::Activating);
+        memory.served_since = serves.then(|| memory.served_since.unwrap_or(now));
+        let is_heard = all_heard(target, wish, now);
+        memory.heard_since = is_heard.then(|| memory.heard_since.unwrap_or(now));
+        let obstacle = claims.obstacle(world, key, scaler);
+        Self { key, scaler, obstacle, target, wish, slices, memory, mode, ports, now }
+    }
+
+    /// Why the target cannot come to zero, if nothing else is in the way.
+    #[must_use]
+    pub fn unheld(&self) -> Option<&str> {
+        match &self.slices.wanted {
+            _ if !self.scaler.may_be_zero => Some("zero is not allowed by the settings"),
+            Err(why) => Some(why),
+            Ok(_) => None,
+        }
+    }
+
+    fn steps(&self, world: &World, plan: &mut Plan) {
+        if self.scaler.may_be_zero && self.obstacle.is_none() {
+            plan.checks.extend(&self.slices.unchecked);
+        }
+        self.slice_steps(plan);
+        if let Some(Ok(plural)) = world.kinds.get(&self.scaler.target.kind) {
+            self.scale_steps(world, plural, plan);
+        }
+        let status = status::status(self);
+        if !status::says_the_same(&self.scaler.status, &status) {
+            let request = ApiRequest::apply_status(self.key, &status);
+            plan.actions.push(Action { scaler: self.key.clone(), step: Step::Status, request });
+        }
+        let propagated = [self.memory.held_since, self.memory.served_since]
+            .map(|since| since.map(|since| since.plus_millis(PROPAGATION_MS)));
+        let heard = self.memory.heard_since.map(|since| since.plus_millis(HEARD_MS));
+        for due in propagated.into_iter().chain([heard]).flatten() {
+            if due > self.now && plan.due.is_none_or(|before| due < before) {
+                plan.due = Some(due);
+            }
+        }
+    }
+
+    /// Whether requests are to be led to the activators.
+    fn holds(&self) -> bool {
+        let idle = self.wish.is_some_and(|wish| wish.replicas == 0);
+        match self.mode {
+            Some(Mode::Zero) => true,
+            Some(Mode::Draining) => self.obstacle.is_none(),
+            Some(Mode::Activating) => !self.is_over(self.memory.served_since),
+            Some(Mode::Warm) => {
+                self.obstacle.is_none() && idle && self.unheld().is_none() && self.may_shrink()
+            }
+            Some(Mode::Suspended) => false,
+            // A target that is not seen just now is left as it is.
+            None => self.slices.is_any(),
+        }
+    }
+
+    fn is_over(&self, since: Option<Timestamp>) -> bool {
+        since.is_some_and(|since| self.now.millis_since(since) >= PROPAGATION_MS)
+    }
+
+    /// Whether what is wanted was decided by all that the pods have to say.
+    fn may_shrink(&self) -> bool {
+        let heard = self.memory.heard_since;
+        heard.is_some_and(|since| self.now.millis_since(since) >= HEARD_MS)
+    }
+
+    fn slice_steps(&self, plan: &mut Plan) {
+        let wanted = match &self.slices.wanted {
+            Ok(wanted) if self.holds() => wanted.as_slice(),
+            _ => &[],
+        };
+        for (name, slice) in &self.slices.present {
+            // One that an object of this name owned which is gone is not taken over: the cluster
+            // is about to delete it.
+            let is_ours = slice.ours.as_deref() == Some(&self.scaler.uid);
+            let is_wanted = wanted.iter().any(|(wanted, _)| wanted == *name);
+            if !is_wanted || !is_ours {
+                plan.actions.push(Action {
+                    scaler: self.key.clone(),
+                    step: Step::DeleteSlice((*name).clone()),
+                    request: ApiRequest::delete_slice(name, &slice.version),
+                });
+            }
+        }
+        for (name, content) in wanted {
+            let is_old =
+                |slice: &crate::world::Slice| slice.ours.as_ref() != Some(&self.scaler.uid);
+            let blocked = self.slices.present.iter().any(|(n, slice)| *n == name && is_old(slice));
+            if blocked || self.slices.is_there(self.scaler, name, content) {
+                continue;
+            }
+            plan.actions.push(Action {
+                scaler: self.key.clone(),
+                step: Step::ApplySlice(name.clone()),
+                request: ApiRequest::apply_slice(name, (self.key, self.scaler), content),
+            });
+        }
+    }
+
+    fn scale_steps(&self, world: &World, plural: &str, plan: &mut Plan) {
+        let Some(target) = self.target else { return };
+        let (Some(to), Some(mode)) = (self.replicas(target), self.mode) else { return };
+        if to == target.replicas {
+            return;
+        }
+        if let Some(wish) = self.wish {
+            let change = (target.replicas, to);
+            let marks = victims::marks(&self.key.namespace, wish, change, &world.costs);
+            if !marks.is_empty() {
+                plan.actions.extend(marks.into_iter().map(|(pod, cost)| Action {
+                    scaler: self.key.clone(),
+                    request: ApiRequest::deletion_cost(&pod, cost),
+                    step: Step::Mark { pod, cost },
+                }));
+                return;
+            }
+        }
+        // Only what nobody has touched since is set to zero.
+        let only = (to == 0 && mode == Mode::Draining).then_some(&target.version);
+        let named = (&self.scaler.target, target);
+        plan.actions.push(scale_action(self.key, named, plural, to, only));
+    }
+
+    /// Replicas that the target is to be set to now, if it is.
+    fn replicas(&self, target: &Target) -> Option<i32> {
+        let mode = self.mode?;
+        if mode == Mode::Suspended {
+            return None;
+        }
+        if self.obstacle.is_some() {
+            // What was brought to zero by a decider that may no longer decide is brought back.
+            let stranded = mode == Mode::Zero && !self.is_target_missing();
+            return stranded.then_some(RESCUE);
+        }
+        let wish = self.wish?.replicas.max(0);
+        if mode == Mode::Zero {
+            let rescue = if self.scaler.may_be_zero { 0 } else { RESCUE };
+            return Some(wish.max(rescue));
+        }
+        if wish >= target.replicas {
+            return Some(wish);
+        }
+        if !self.may_shrink() {
+            return None;
+        }
+        if wish > 0 {
+            return Some(wish);
+        }
+        match mode {
+            Mode::Draining if self.may_be_zero_now() => Some(0),
+            // On the way to zero, and where there is no such way, the last one serves.
+            _ => Some(RESCUE.min(target.replicas)),
+        }
+    }
+
+    fn is_target_missing(&self) -> bool {
+        matches!(self.obstacle, Some(Obstacle::NoTarget(_) | Obstacle::NoService(_)))
+    }
+
+    /// Whether whatever is sent to the Service reaches an activator from now on, and whoever
+    /// decides after us would know whose zero it is.
+    fn may_be_zero_now(&self) -> bool {
+        self.scaler.may_be_zero
+            && self.slices.hold(self.scaler)
+            && self.is_over(self.memory.held_since)
+            && self.scaler.status.mode == Some(Mode::Draining)
+    }
+}
+
+/// Whether every pod that takes requests is heard of now, so that none is taken for idle unheard.
+fn all_heard(target: Option<&Target>, wish: Option<&Wish>, now: Timestamp) -> bool {
+    let (Some(target), Some(wish)) = (target, wish) else { return false };
+    let is_fresh = now.millis_since(wish.as_of) <= WISH_FRESH_MS;
+    is_fresh && wish.heard >= target.ready
+}
+
+/// Forgets what a target was set to once somebody else has set it to more than zero.
+fn note_replicas(memory: &mut Memory, target: &Target) {
+    let is_news = memory.scaled.as_ref().is_some_and(|scaled| {
+        !target.version.is_older_than(&scaled.version)
+            && target.replicas != scaled.replicas
+            && target.replicas > 0
+    });
+    if is_news {
+        memory.scaled = None;
+    }
+}
+
+/// Whether the Service has a pod of its own that takes requests.
+fn has_ready_pod(world: &World, scaler: &Scaler) -> bool {
+    let ObjectKey { namespace, name } = &scaler.service;
+    let mut slices = world.slices.iter();
+    slices.any(|(key, slice)| {
+        key.namespace == *namespace
+            && slice.service == *name
+            && slice.ours.is_none()
+            && slice.ready > 0
+    })
+}

@@ -1,0 +1,182 @@
+//! Which port of the activators belongs to which port of which Service.
+//!
+//! A port is given once and kept in the object's status, so that whoever decides next gives the
+//! same. A free one is looked for from a place that the object's identity chooses: one that has
+//! just become free, to which somebody's connections may still be open, is then hardly given to
+//! another Service at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidegate_kubernetes_objects::traffic_scaler::ActivatorPort;
+
+use crate::port_range::PortRange;
+use crate::world::{ObjectKey, Scaler, World};
+
+/// The ports of every scaler whose Service is known: those that it has, and free ones for what is
+/// missing. Where the range is used up some are missing.
+#[must_use]
+pub fn allocate(world: &World) -> BTreeMap<ObjectKey, Vec<ActivatorPort>> {
+    let mut oldest_first: Vec<(&ObjectKey, &Scaler)> = world.scalers.iter().collect();
+    oldest_first.sort_by_key(|(_, scaler)| (scaler.created, &scaler.uid));
+    let mut taken = BTreeSet::new();
+    let mut given: BTreeMap<ObjectKey, Vec<ActivatorPort>> = BTreeMap::new();
+    // What was given stays, wherever two claim the same with the older one.
+    for (key, scaler) in &oldest_first {
+        let wanted = wanted_ports(world, scaler);
+        let kept = scaler.status.activator_ports.iter().filter(|port| {
+            let number = u16::try_from(port.activator_port).unwrap_or(0);
+            wanted.contains(&port.service_port)
+                && world.port_range.contains(number)
+                && taken.insert(number)
+        });
+        given.insert((*key).clone(), kept.cloned().collect());
+    }
+    for (key, scaler) in &oldest_first {
+        let ports = given.entry((*key).clone()).or_default();
+        for service_port in wanted_ports(world, scaler) {
+            if ports.iter().any(|port| port.service_port == service_port) {
+                continue;
+            }
+            let Some(free) = free_port(world.port_range, &taken, &scaler.uid, service_port) else {
+                continue;
+            };
+            taken.insert(free);
+            ports.push(ActivatorPort { service_port, activator_port: i32::from(free) });
+        }
+        ports.sort_by_key(|port| port.service_port);
+    }
+    given
+}
+
+/// The ports of a scaler's Service that activators can take. A Service that is not seen just now
+/// keeps what it has.
+fn wanted_ports(world: &World, scaler: &Scaler) -> BTreeSet<i32> {
+    match world.services.get(&scaler.service) {
+        Some(service) => {
+            let tcp = service.ports.iter().filter(|port| port.is_tcp);
+            tcp.map(|port| i32::from(port.port)).collect()
+        }
+        None => scaler.status.activator_ports.iter().map(|port| port.service_port).collect(),
+    }
+}
+
+fn free_port(range: PortRange, taken: &BTreeSet<u16>, uid: &str, service_port: i32) -> Option<u16> {
+    let count = range.len();
+    if count == 0 || taken.len() >= count {
+        return None;
+    }
+    let begin = place(uid, service_port) % count;
+    let from_begin = (0..count).map(|step| (begin + step) % count);
+    from_begin
+        .filter_map(|offset| range.first.checked_add(u16::try_from(offset).ok()?))
+        .find(|port| !taken.contains(port))
+}
+
+/// FNV-1a over the identity: spread, the same in every process, and no secret.
+fn place(uid: &str, service_port: i32) -> usize {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let bytes = uid.bytes().chain(service_port.to_le_bytes());
+    let hash = bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    usize::try_from(hash >> 33).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_autoscaler::Timestamp;
+    use tidegate_kubernetes_objects::TrafficScalerStatus;
+
+    use super::*;
+    use crate::world::{KindKey, Service, ServicePort, TargetKey, Version};
+
+    fn world(scalers: u16, ports: u16, range: PortRange) -> World {
+        let mut world = World { port_range: range, ..World::default() };
+        for n in 0..scalers {
+            let key = ObjectKey::new("shop", &format!("app-{n}"));
+            let kind = KindKey { api_version: "apps/v1".to_owned(), kind: "Deployment".to_owned() };
+            let scaler = Scaler {
+                uid: format!("uid-{n}"),
+                created: Timestamp::from_secs(n.into()),
+                generation: 1,
+                version: Version::default(),
+                target: TargetKey { kind, object: key.clone() },
+                service: key.clone(),
+                may_be_zero: true,
+                settings: Ok(()),
+                status: TrafficScalerStatus::default(),
+            };
+            let port = |port| ServicePort {
+                name: format!("p{port}"),
+                port,
+                app_protocol: None,
+                is_tcp: true,
+            };
+            let service = Service {
+                version: Version::default(),
+                ports: (1..=ports).map(port).collect(),
+                families: BTreeSet::new(),
+                unheld: None,
+            };
+            world.services.see(key.clone(), service);
+            world.scalers.see(key, scaler);
+        }
+        world
+    }
+
+    fn numbers(given: &BTreeMap<ObjectKey, Vec<ActivatorPort>>) -> Vec<i32> {
+        given.values().flatten().map(|port| port.activator_port).collect()
+    }
+
+    #[test]
+    fn every_port_of_every_service_has_one_of_its_own_and_keeps_it() {
+        let range = PortRange { first: 20_000, last: 20_199 };
+        let mut world = world(60, 3, range);
+        let given = allocate(&world);
+        let all: BTreeSet<i32> = numbers(&given).into_iter().collect();
+        assert_eq!(all.len(), 180);
+        assert!(all.iter().all(|port| (20_000..=20_199).contains(port)));
+        // Who was there first goes: all others keep what they have.
+        let stored: Vec<(ObjectKey, Scaler)> = world
+            .scalers
+            .iter()
+            .skip(1)
+            .map(|(key, scaler)| {
+                let mut scaler = scaler.clone();
+                scaler.status.activator_ports.clone_from(&given[key]);
+                (key.clone(), scaler)
+            })
+            .collect();
+        world.scalers.replace(stored);
+        let again = allocate(&world);
+        assert!(again.iter().all(|(key, ports)| given[key] == *ports));
+    }
+
+    #[test]
+    fn of_two_that_claim_a_port_the_older_has_it() {
+        let mut world = world(2, 1, PortRange::default());
+        let claimed = ActivatorPort { service_port: 1, activator_port: 20_007 };
+        let both: Vec<(ObjectKey, Scaler)> = world
+            .scalers
+            .iter()
+            .map(|(key, scaler)| {
+                let mut scaler = scaler.clone();
+                scaler.status.activator_ports = vec![claimed.clone()];
+                (key.clone(), scaler)
+            })
+            .collect();
+        world.scalers.replace(both);
+        let given = allocate(&world);
+        assert_eq!(given[&ObjectKey::new("shop", "app-0")], [claimed.clone()]);
+        assert_ne!(given[&ObjectKey::new("shop", "app-1")], [claimed]);
+    }
+
+    #[test]
+    fn where_the_range_is_used_up_some_are_missing() {
+        let range = PortRange { first: 20_000, last: 20_004 };
+        let given = allocate(&world(4, 2, range));
+        assert_eq!(numbers(&given).len(), 5);
+        assert!("1023-2000".parse::<PortRange>().is_err());
+        assert!("2000-1999".parse::<PortRange>().is_err());
+        assert_eq!("1024-65535".parse::<PortRange>().map(PortRange::len), Ok(64_512));
+    }
+}

@@ -1,0 +1,191 @@
+//! Requests to the API server as data: method, path, content type, body.
+
+use serde_json::{Value, json};
+use tidegate_kubernetes_objects::TrafficScalerStatus;
+use tidegate_kubernetes_objects::names::{
+    API_VERSION, FIELD_MANAGER, KIND, MANAGED_BY_LABEL, PLURAL, SERVICE_NAME_LABEL,
+};
+
+use crate::world::{ObjectKey, Scaler, SliceContent, TargetKey, Version};
+
+/// How a merge patch is sent.
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// How server-side apply is sent; JSON is YAML.
+pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
+
+/// How an object is sent.
+pub const JSON: &str = "application/json";
+
+/// What to do with a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Read.
+    Get,
+    /// Create.
+    Post,
+    /// Replace.
+    Put,
+    /// Change.
+    Patch,
+    /// Delete.
+    Delete,
+}
+
+/// One request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiRequest {
+    /// What to do.
+    pub method: Method,
+    /// With what, beginning with `/`, and the query.
+    pub path: String,
+    /// What the body is; `None` where there is none.
+    pub content_type: Option<&'static str>,
+    /// The body.
+    pub body: Value,
+}
+
+impl ApiRequest {
+    fn with_body(method: Method, path: String, content_type: &'static str, body: Value) -> Self {
+        Self { method, path, content_type: Some(content_type), body }
+    }
+
+    /// Sets a target's replicas. With a version, only if nothing of the target has changed since.
+    #[must_use]
+    pub fn scale(target: &TargetKey, plural: &str, replicas: i32, only: Option<&Version>) -> Self {
+        let mut body = json!({"spec": {"replicas": replicas}});
+        if let Some(Version(version)) = only {
+            body["metadata"] = json!({"resourceVersion": version});
+        }
+        let TargetKey { kind, object } = target;
+        let base = api(&kind.api_version);
+        let ObjectKey { namespace, name } = object;
+        let path = format!(
+            "{base}/namespaces/{namespace}/{plural}/{name}/scale?fieldManager={FIELD_MANAGER}"
+        );
+        Self::with_body(Method::Patch, path, MERGE_PATCH, body)
+    }
+
+    /// Says how much a pod is missed when its ReplicaSet loses some.
+    #[must_use]
+    pub fn deletion_cost(pod: &ObjectKey, cost: i32) -> Self {
+        let ObjectKey { namespace, name } = pod;
+        let path = format!(
+            "{}/namespaces/{namespace}/pods/{name}?fieldManager={FIELD_MANAGER}",
+            api("v1")
+        );
+        let annotations = json!({"controller.kubernetes.io/pod-deletion-cost": cost.to_string()});
+        let body = json!({"metadata": {"annotations": annotations}});
+        Self::with_body(Method::Patch, path, MERGE_PATCH, body)
+    }
+
+    /// Makes an EndpointSlice what it is to be.
+    #[must_use]
+    pub fn apply_slice(
+        key: &ObjectKey,
+        (owner, scaler): (&ObjectKey, &Scaler),
+        content: &SliceContent,
+    ) -> Self {
+        let ports: Vec<Value> = content
+            .ports
+            .iter()
+            .map(|(name, (port, app_protocol))| {
+                let mut entry = json!({"name": name, "port": port, "protocol": "TCP"});
+                if let Some(protocol) = app_protocol {
+                    entry["appProtocol"] = json!(protocol);
+                }
+                entry
+            })
+            .collect();
+        let ready = json!({"ready": true, "serving": true, "terminating": false});
+        let endpoints: Vec<Value> = content
+            .addresses
+            .iter()
+            .map(|address| json!({"addresses": [address.to_string()], "conditions": ready}))
+            .collect();
+        let body = json!({
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": key.name,
+                "namespace": key.namespace,
+                "labels": {
+                    SERVICE_NAME_LABEL: scaler.service.name,
+                    MANAGED_BY_LABEL: FIELD_MANAGER,
+                },
+                "ownerReferences": [{
+                    "apiVersion": API_VERSION,
+                    "kind": KIND,
+                    "name": owner.name,
+                    "uid": scaler.uid,
+                    "controller": true,
+                    "blockOwnerDeletion": false,
+                }],
+            },
+            "addressType": content.family.name(),
+            "ports": ports,
+            "endpoints": endpoints,
+        });
+        let path = format!("{}?fieldManager={FIELD_MANAGER}&force=true", slice_path(key));
+        Self::with_body(Method::Patch, path, APPLY_PATCH, body)
+    }
+
+    /// Deletes an EndpointSlice, if it is still of this version.
+    #[must_use]
+    pub fn delete_slice(key: &ObjectKey, Version(version): &Version) -> Self {
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"resourceVersion": version},
+        });
+        Self::with_body(Method::Delete, slice_path(key), JSON, body)
+    }
+
+    /// Writes what is said about a scaler.
+    #[must_use]
+    pub fn apply_status(key: &ObjectKey, status: &TrafficScalerStatus) -> Self {
+        let ObjectKey { namespace, name } = key;
+        let base = api(API_VERSION);
+        let path = format!(
+            "{base}/namespaces/{namespace}/{PLURAL}/{name}/status?fieldManager={FIELD_MANAGER}\
+             &force=true"
+        );
+        let body = json!({
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {"name": name, "namespace": namespace},
+            "status": status,
+        });
+        Self::with_body(Method::Patch, path, APPLY_PATCH, body)
+    }
+
+    /// Reads an object.
+    #[must_use]
+    pub fn get(path: String) -> Self {
+        Self { method: Method::Get, path, content_type: None, body: Value::Null }
+    }
+
+    /// Creates an object in the collection at `path`.
+    #[must_use]
+    pub fn create(path: String, body: Value) -> Self {
+        Self::with_body(Method::Post, path, JSON, body)
+    }
+
+    /// Replaces the object at `path`.
+    #[must_use]
+    pub fn replace(path: String, body: Value) -> Self {
+        Self::with_body(Method::Put, path, JSON, body)
+    }
+}
+
+fn slice_path(key: &ObjectKey) -> String {
+    let ObjectKey { namespace, name } = key;
+    format!("{}/namespaces/{namespace}/endpointslices/{name}", api("discovery.k8s.io/v1"))
+}
+
+/// Where a group and version are served; the core group has a place of its own.
+#[must_use]
+pub fn api(api_version: &str) -> String {
+    let root = if api_version.contains('/') { "/apis" } else { "/api" };
+    format!("{root}/{api_version}")
+}

@@ -1,0 +1,331 @@
+//! The controller as a service: hold the Lease, watch, decide, act.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tidegate_autoscaler::Timestamp;
+use tidegate_controller::{Access, Handle, Metrics, NoActuator, UndeclaredRevisions};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::cluster::Cluster;
+use crate::news::Identity;
+use crate::operator::{Effect, Ended, Event, Operator};
+use crate::port_range::PortRange;
+use crate::watch::{Scope, Watches};
+use crate::world::{ObjectKey, World};
+use crate::{decisions, leader};
+
+/// Events that may wait; while they are as many, watches are read more slowly.
+const EVENTS_MAX: usize = 4_096;
+
+/// Events that are taken in before it is asked what is to be done.
+const BATCH_MAX: usize = 1_024;
+
+/// Announcements under way at a time; what is beyond is dropped, since nothing depends on them.
+const ANNOUNCEMENTS_MAX: usize = 32;
+
+/// How long a connection to an activator may take.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the controller is configured with.
+pub struct Config {
+    /// The client of the API server. It should not send a request again by itself: what is to be
+    /// done may have changed meanwhile.
+    pub client: kube::Client,
+    /// The one namespace whose workloads are scaled; all of them when `None`.
+    pub namespace: Option<String>,
+    /// The namespace of the Lease.
+    pub system_namespace: String,
+    /// The Service of the activators.
+    pub activators: ObjectKey,
+    /// The ports of activators that may be given away.
+    pub port_range: PortRange,
+    /// Our name: unique among the controllers of this cluster, and another after each start.
+    pub name: String,
+    /// Where reports and questions come in, once we decide.
+    pub listen: SocketAddr,
+    /// Who may report and ask.
+    pub access: Access,
+    /// What is counted of reports and decisions.
+    pub metrics: Metrics,
+    /// Is told of the decision library once we decide.
+    pub decides: watch::Sender<Option<Handle>>,
+}
+
+/// Why the controller has ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Another may decide now.
+    #[error("the Lease was lost: another controller may decide now")]
+    LeaseLost,
+    /// Reports cannot come in.
+    #[error("cannot listen on {address} for reports")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A part that goes on for ever has ended.
+    #[error("{0} has ended")]
+    PartEnded(&'static str),
+}
+
+/// Decides and acts until `stop`, or until that is another's to do. Cancelling it leaves the Lease
+/// to expire.
+///
+/// # Errors
+/// Why it had to end.
+pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+    let clock = Clock::start();
+    let cluster = Cluster { client: config.client.clone() };
+    let (leading, mut leads) = watch::channel(None);
+    let (release, released) = tokio::sync::oneshot::channel();
+    let place = (config.system_namespace.clone(), config.name.clone());
+    let holding = leader::hold(cluster.clone(), place, move || clock.now(), leading, released);
+    let mut holding = tokio::spawn(holding);
+    let mut stop = std::pin::pin!(stop);
+    let deciding = async {
+        let our_turn = async { leads.wait_for(|until| until.is_some()).await.is_ok() };
+        tokio::select! {
+            true = our_turn => {}
+            () = &mut stop => return Ok(()),
+        }
+        decide(config, cluster, Term { clock, until: leads }, stop).await
+    };
+    tokio::select! {
+        ended = deciding => ended?,
+        _ = &mut holding => return Err(RunError::LeaseLost),
+    }
+    // Nothing that we have begun is under way any more: whoever holds the Lease next acts alone.
+    if release.send(()).is_ok() {
+        let _ = holding.await;
+    }
+    Ok(())
+}
+
+/// For how long we may decide.
+struct Term {
+    clock: Clock,
+    until: watch::Receiver<Option<Timestamp>>,
+}
+
+impl Term {
+    /// A process that was stopped and goes on may find that its time is over before it is told so.
+    fn is_over(&self) -> bool {
+        self.until.borrow().is_none_or(|until| self.clock.now() >= until)
+    }
+}
+
+/// Watches, decides and acts for as long as it is polled.
+async fn decide(
+    config: Config,
+    cluster: Cluster,
+    term: Term,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let clock = term.clock;
+    let (events, incoming) = mpsc::channel(EVENTS_MAX);
+    let (handle, owner) =
+        tidegate_controller::counted(UndeclaredRevisions::Refuse, config.metrics.clone());
+    config.decides.send_replace(Some(handle.clone()));
+    let mut parts = JoinSet::new();
+    parts.spawn(async move {
+        owner.run(NoActuator).await;
+        "the decision library"
+    });
+    let scope = config.namespace.clone().map_or(Scope::All, Scope::One);
+    let watches = Watches { cluster: cluster.clone(), scope, events: events.clone() };
+    for watched in watches.all(&config.activators) {
+        parts.spawn(async move {
+            watched.await;
+            "a watch"
+        });
+    }
+    let followed = decisions::follow(handle.clone(), move || clock.now(), events.clone());
+    parts.spawn(async move {
+        followed.await;
+        "the look at decisions"
+    });
+    let world = World { port_range: config.port_range, ..World::default() };
+    let identity = Identity { instance: config.name.clone() };
+    let operator = Operator::new(world, config.activators.clone(), identity);
+    let hands = Hands::new(cluster, handle, watches, &config);
+    let acting = act(operator, hands, (incoming, term), stop);
+    tokio::select! {
+        ended = acting => ended,
+        Some(ended) = parts.join_next() => {
+            Err(RunError::PartEnded(ended.unwrap_or("a part that failed")))
+        }
+    }
+}
+
+/// Takes in what happens, and has carried out what is to be done. After `stop` it only waits for
+/// what is under way.
+async fn act(
+    mut operator: Operator,
+    mut hands: Hands,
+    (mut incoming, term): (mpsc::Receiver<Event>, Term),
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let clock = term.clock;
+    let mut stop = std::pin::pin!(stop);
+    let mut due = None;
+    loop {
+        let mut batch = Vec::new();
+        tokio::select! {
+            read = incoming.recv_many(&mut batch, BATCH_MAX) => if read == 0 {
+                return Err(RunError::PartEnded("every watch"));
+            },
+            Some(ended) = hands.under_way.join_next() => batch.extend(ended),
+            Some(ended) = hands.parts.join_next() => return ended.unwrap_or(Ok(())),
+            () = sleep_until(due.map(|at| clock.instant(at))) => {}
+            () = &mut stop => {
+                while hands.under_way.join_next().await.is_some() {}
+                return Ok(());
+            }
+        }
+        for event in batch {
+            let are_scalers = matches!(&event, Event::Scalers(_));
+            for effect in operator.apply(clock.now(), event) {
+                hands.carry_out(effect).await;
+            }
+            // Reporters of what is not declared yet would be refused, and come again late.
+            if are_scalers && operator.world.scalers.is_complete() {
+                hands.serve().await?;
+            }
+        }
+        if term.is_over() {
+            return Err(RunError::LeaseLost);
+        }
+        let (effects, next) = operator.turn(clock.now());
+        due = next;
+        for effect in effects {
+            hands.carry_out(effect).await;
+        }
+    }
+}
+
+/// What carries out effects.
+struct Hands {
+    cluster: Cluster,
+    handle: Handle,
+    watches: Watches,
+    /// Requests and connections that an event comes of.
+    under_way: JoinSet<Event>,
+    announcements: JoinSet<()>,
+    /// What goes on for as long as we decide.
+    parts: JoinSet<Result<(), RunError>>,
+    /// Where to serve, until it is served.
+    listen: Option<(SocketAddr, Access)>,
+}
+
+impl Hands {
+    fn new(cluster: Cluster, handle: Handle, watches: Watches, config: &Config) -> Self {
+        Self {
+            cluster,
+            handle,
+            watches,
+            under_way: JoinSet::new(),
+            announcements: JoinSet::new(),
+            parts: JoinSet::new(),
+            listen: Some((config.listen, config.access.clone())),
+        }
+    }
+
+    async fn carry_out(&mut self, effect: Effect) {
+        let cluster = self.cluster.clone();
+        match effect {
+            Effect::Send(action) => {
+                self.under_way.spawn(async move {
+                    let answer = cluster.send(&action.request).await;
+                    let (step, scaler) = (&action.step, &action.scaler);
+                    tracing::debug!(%scaler, ?step, ?answer, "a request has ended");
+                    Event::Ended(Box::new(Ended { action, answer, chance: chance() }))
+                });
+            }
+            Effect::Announce(request) => {
+                while self.announcements.try_join_next().is_some() {}
+                if self.announcements.len() < ANNOUNCEMENTS_MAX {
+                    self.announcements.spawn(async move { drop(cluster.send(&request).await) });
+                }
+            }
+            Effect::Check(address, port) => {
+                self.under_way.spawn(async move { check(address, port).await });
+            }
+            // An error means that the controller has ended, and then we end.
+            Effect::Declare(declaration) => drop(self.handle.declare(*declaration).await),
+            Effect::Watch(kind) => {
+                let watches = self.watches.clone();
+                self.parts.spawn(async move {
+                    watches.targets(kind).await;
+                    Err(RunError::PartEnded("a watch"))
+                });
+            }
+        }
+    }
+
+    /// Serves reports and questions, if that is not done already.
+    async fn serve(&mut self) -> Result<(), RunError> {
+        let Some((address, access)) = self.listen.take() else { return Ok(()) };
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|source| RunError::Listen { address, source })?;
+        tracing::info!(%address, "reports come in");
+        let handle = self.handle.clone();
+        self.parts.spawn(async move {
+            let served =
+                tidegate_controller::serve(handle, listener, access, std::future::pending()).await;
+            drop(served);
+            Err(RunError::PartEnded("the service of reports"))
+        });
+        Ok(())
+    }
+}
+
+async fn check(address: IpAddr, port: u16) -> Event {
+    let connecting = TcpStream::connect((address, port));
+    let connected = tokio::time::timeout(CHECK_TIMEOUT, connecting).await;
+    Event::Checked((address, port), matches!(connected, Ok(Ok(_))))
+}
+
+/// A random number from 0 to 1: the standard library's hash keys are random.
+fn chance() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    let random = RandomState::new().hash_one(0);
+    f64::from(u32::try_from(random >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Unix time that never jumps: read once from the system, then counted by the monotonic clock.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    unix_ms: i64,
+    started: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix_ms = i64::try_from(since_epoch.as_millis()).unwrap_or(0);
+        Self { unix_ms, started: Instant::now() }
+    }
+
+    fn now(&self) -> Timestamp {
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Timestamp::from_millis(self.unix_ms).plus_millis(elapsed)
+    }
+
+    fn instant(&self, at: Timestamp) -> Instant {
+        let since_start = at.millis_since(Timestamp::from_millis(self.unix_ms));
+        self.started + Duration::from_millis(since_start)
+    }
+}

@@ -1,0 +1,144 @@
+//! The EndpointSlices that lead a Service's requests to the activators.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::world::{Family, ObjectKey, Scaler, Service, Slice, SliceContent, World};
+
+/// Slices of ours on a scaler's Service, and what they are to be.
+#[derive(Debug, Clone)]
+pub struct Slices<'a> {
+    /// Those that are there, of this scaler or of one of its name that is gone.
+    pub present: Vec<(&'a ObjectKey, &'a Slice)>,
+    /// What is to be there while requests are held; or why none can be.
+    pub wanted: Result<Vec<(ObjectKey, SliceContent)>, String>,
+    /// The ports of activators that must be seen to be listened on before they can be in one.
+    pub unchecked: Vec<(IpAddr, u16)>,
+}
+
+impl<'a> Slices<'a> {
+    /// The slices of a scaler. `by_service` are all slices there are.
+    #[must_use]
+    pub fn of(world: &'a World, key: &ObjectKey, scaler: &Scaler) -> Self {
+        let names = [Family::V4, Family::V6].map(|family| slice_key(scaler, family));
+        let mut present = Vec::new();
+        let mut foreign = None;
+        for name in &names {
+            match world.slices.get_key_value(name) {
+                Some((name, slice)) if slice.ours.is_some() => present.push((name, slice)),
+                Some((name, _)) => foreign = Some(name),
+                None => {}
+            }
+        }
+        let mut unchecked = Vec::new();
+        let wanted = match foreign {
+            Some(name) => Err(format!(
+                "EndpointSlice {name} is not ours and has the name that ours would have: delete it"
+            )),
+            None => wanted(world, key, scaler, &present, &mut unchecked),
+        };
+        Self { present, wanted, unchecked }
+    }
+
+    /// Whether there is one.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        !self.present.is_empty()
+    }
+
+    /// Whether all is as it is wanted, so that requests are held.
+    #[must_use]
+    pub fn hold(&self, scaler: &Scaler) -> bool {
+        let Ok(wanted) = &self.wanted else { return false };
+        wanted.len() == self.present.len()
+            && wanted.iter().all(|(key, content)| self.is_there(scaler, key, content))
+    }
+
+    /// Whether a slice is there as it is wanted.
+    #[must_use]
+    pub fn is_there(&self, scaler: &Scaler, key: &ObjectKey, content: &SliceContent) -> bool {
+        self.present.iter().any(|(name, slice)| {
+            *name == key
+                && slice.content == *content
+                && slice.service == scaler.service.name
+                && slice.ours.as_deref() == Some(&scaler.uid)
+        })
+    }
+}
+
+/// The slice of one family.
+fn slice_key(scaler: &Scaler, family: Family) -> ObjectKey {
+    let ObjectKey { namespace, name } = &scaler.service;
+    let family = family.name().to_lowercase();
+    ObjectKey { namespace: namespace.clone(), name: format!("{name}-tidegate-{family}") }
+}
+
+fn wanted(
+    world: &World,
+    key: &ObjectKey,
+    scaler: &Scaler,
+    present: &[(&ObjectKey, &Slice)],
+    unchecked: &mut Vec<(IpAddr, u16)>,
+) -> Result<Vec<(ObjectKey, SliceContent)>, String> {
+    let Some(service) = world.services.get(&scaler.service) else {
+        return Err(format!("there is no Service {}", scaler.service));
+    };
+    if let Some(why) = service.unheld {
+        return Err(format!("Service {} {why}", scaler.service));
+    }
+    let ports = ports(key, scaler, service)?;
+    let activators = world.activators.iter().flatten();
+    if activators.clone().next().is_none() {
+        return Err("no activator is ready to hold requests".to_owned());
+    }
+    let mut slices = Vec::new();
+    for family in &service.families {
+        let name = slice_key(scaler, *family);
+        let before = present.iter().find(|(present, _)| **present == name);
+        let mut addresses = BTreeSet::new();
+        for address in activators.clone().filter(|address| Family::of(address) == *family) {
+            let known = |port: &u16| world.listening.get(&(*address, *port)).copied();
+            let numbers = || ports.values().map(|(port, _)| port);
+            let unheard = numbers().filter(|port| known(port) != Some(true));
+            unchecked.extend(unheard.map(|port| (*address, *port)));
+            // What was in before, and is not known to be gone, stays: whoever has just begun to
+            // decide must not take away what holds requests.
+            let was_in = before.is_some_and(|(_, slice)| slice.content.addresses.contains(address));
+            if numbers().all(|port| known(port).unwrap_or(was_in)) {
+                addresses.insert(*address);
+            }
+        }
+        if addresses.is_empty() {
+            let family = family.name();
+            return Err(format!("no activator listens for this Service on an {family} address"));
+        }
+        slices.push((name, SliceContent { family: *family, ports: ports.clone(), addresses }));
+    }
+    match slices.is_empty() {
+        true => Err(format!("Service {} has no address", scaler.service)),
+        false => Ok(slices),
+    }
+}
+
+/// The ports of a slice: each of the Service's own by its name, at the activators' number for it.
+fn ports(
+    key: &ObjectKey,
+    scaler: &Scaler,
+    service: &Service,
+) -> Result<BTreeMap<String, (u16, Option<String>)>, String> {
+    let mut ports = BTreeMap::new();
+    for port in service.ports.iter().filter(|port| port.is_tcp) {
+        let given = scaler.status.activator_ports.iter().find_map(|given| {
+            let is_it = given.service_port == i32::from(port.port);
+            u16::try_from(given.activator_port).ok().filter(|number| is_it && *number > 0)
+        });
+        let Some(number) = given else {
+            return Err(format!("{key} has no port of the activators for port {} yet", port.port));
+        };
+        ports.insert(port.name.clone(), (number, port.app_protocol.clone()));
+    }
+    match ports.is_empty() {
+        true => Err(format!("Service {} has no TCP port", scaler.service)),
+        false => Ok(ports),
+    }
+}

@@ -1,0 +1,80 @@
+//! Which pods are to go when a target loses some: the idlest.
+//!
+//! A ReplicaSet takes away pods of the lowest deletion cost first. It is written right before the
+//! target is set to fewer replicas, to the pods that go and to those that were to go and stay, and
+//! at no other time: each write is a change of a pod that everybody who watches pods is told of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::world::{ObjectKey, Wish};
+
+/// The cost of a pod that is to go; a pod that says nothing costs 0.
+const COST: i32 = -100;
+
+/// Pods that are marked at a time. Beyond it the ReplicaSet chooses by itself.
+const MARKED_MAX: usize = 50;
+
+/// What of the costs of a target's pods is to be written before it goes `from` so many replicas
+/// `to` so many. `written` is what was.
+#[must_use]
+pub fn marks(
+    namespace: &str,
+    wish: &Wish,
+    (from, to): (i32, i32),
+    written: &BTreeMap<ObjectKey, i32>,
+) -> Vec<(ObjectKey, i32)> {
+    // Where all go, or none, there is nothing to choose.
+    if to <= 0 || to >= from {
+        return Vec::new();
+    }
+    let fewer = usize::try_from(from - to).unwrap_or(0).min(MARKED_MAX);
+    let mut idlest_first: Vec<(u32, &str)> =
+        wish.pods.iter().map(|(name, in_flight)| (*in_flight, name.as_str())).collect();
+    idlest_first.sort_unstable();
+    let go: BTreeSet<&str> = idlest_first.iter().take(fewer).map(|(_, name)| *name).collect();
+    let marks = idlest_first.iter().map(|(_, name)| {
+        let cost = if go.contains(name) { COST } else { 0 };
+        (ObjectKey::new(namespace, name), cost)
+    });
+    marks.filter(|(pod, cost)| written.get(pod).copied().unwrap_or(0) != *cost).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_autoscaler::Timestamp;
+
+    use super::*;
+
+    fn wish(pods: &[(&str, u32)]) -> Wish {
+        let at = Timestamp::EPOCH;
+        let pods = pods.iter().map(|(name, busy)| ((*name).to_owned(), *busy)).collect();
+        Wish { replicas: 1, decided: at, as_of: at, reason: String::new(), heard: 3, pods }
+    }
+
+    fn named(marks: Vec<(ObjectKey, i32)>) -> Vec<(String, i32)> {
+        marks.into_iter().map(|(pod, cost)| (pod.name, cost)).collect()
+    }
+
+    #[test]
+    fn the_idlest_go_and_each_is_written_once() {
+        let wish = wish(&[("a", 5), ("b", 0), ("c", 2)]);
+        let mut written = BTreeMap::new();
+        let marks = marks("shop", &wish, (3, 1), &written);
+        assert_eq!(named(marks.clone()), [("b".to_owned(), COST), ("c".to_owned(), COST)]);
+        written.extend(marks);
+        assert_eq!(super::marks("shop", &wish, (3, 1), &written), []);
+        // One that was to go and stays after all is taken off the list.
+        assert_eq!(named(super::marks("shop", &wish, (3, 2), &written)), [("c".to_owned(), 0)]);
+    }
+
+    #[test]
+    fn where_there_is_nothing_to_choose_nothing_is_written() {
+        let wish = wish(&[("a", 5), ("b", 0)]);
+        for (from, to) in [(2, 0), (2, 2), (2, 3), (0, 0)] {
+            assert_eq!(marks("shop", &wish, (from, to), &BTreeMap::new()), []);
+        }
+        let many: Vec<(String, u32)> = (0..500).map(|n| (format!("p{n}"), 0)).collect();
+        let wish = Wish { pods: many, ..wish };
+        assert_eq!(marks("shop", &wish, (500, 1), &BTreeMap::new()).len(), MARKED_MAX);
+    }
+}

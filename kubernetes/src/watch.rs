@@ -1,0 +1,230 @@
+//! Watches of the cluster's objects, as events for the operator.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::{WatchStreamExt, watcher};
+use serde_json::Value;
+use tidegate_kubernetes_objects::names::{API_VERSION, KIND, PLURAL, SERVICE_NAME_LABEL};
+use tokio::sync::mpsc;
+
+use crate::cluster::Cluster;
+use crate::observe;
+use crate::operator::{Answer, Change, Event};
+use crate::request::{ApiRequest, api};
+use crate::world::{KindKey, ObjectKey, RivalKey, TargetKey, Versioned};
+
+/// How long one watch lasts. A connection that was cut without a word is noticed five seconds
+/// later.
+const WATCH_SECONDS: u32 = 60;
+
+/// Time between two looks whether a kind exists that did not.
+const KIND_AGAIN: Duration = Duration::from_secs(30);
+
+/// Which namespaces are watched.
+#[derive(Debug, Clone)]
+pub(crate) enum Scope {
+    All,
+    One(String),
+}
+
+/// What all watches share.
+#[derive(Clone)]
+pub(crate) struct Watches {
+    pub(crate) cluster: Cluster,
+    pub(crate) scope: Scope,
+    pub(crate) events: mpsc::Sender<Event>,
+}
+
+/// A kind as its group serves it.
+fn resource(api_version: &str, kind: &str, plural: &str) -> ApiResource {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let gvk = GroupVersionKind::gvk(group, version, kind);
+    ApiResource::from_gvk_with_plural(&gvk, plural)
+}
+
+impl Watches {
+    /// Everything that is watched from the start. Activators that lie outside of what is watched
+    /// are watched besides.
+    pub(crate) fn all(&self, activators: &ObjectKey) -> Vec<BoxFuture<'static, ()>> {
+        let beside = match &self.scope {
+            Scope::One(namespace) if *namespace != activators.namespace => {
+                Some(Self { scope: Scope::One(activators.namespace.clone()), ..self.clone() })
+            }
+            _ => None,
+        };
+        let mut all = vec![
+            self.clone().scalers().boxed(),
+            self.clone().services().boxed(),
+            self.clone().slices().boxed(),
+            self.clone().autoscalers().boxed(),
+            self.clone().scaled_objects().boxed(),
+        ];
+        all.extend(beside.map(|beside| beside.slices().boxed()));
+        all
+    }
+
+    fn api(&self, resource: &ApiResource) -> Api<DynamicObject> {
+        let client = self.cluster.client.clone();
+        match &self.scope {
+            Scope::All => Api::all_with(client, resource),
+            Scope::One(namespace) => Api::namespaced_with(client, namespace, resource),
+        }
+    }
+
+    /// `TrafficScaler`s.
+    pub(crate) async fn scalers(self) {
+        let resource = resource(API_VERSION, KIND, PLURAL);
+        let read = |object: &Value| {
+            let key = observe::key(object)?;
+            let read = observe::scaler(object);
+            let unread = |why: &String| tracing::warn!(scaler = %key, why, "it cannot be read");
+            Some((key.clone(), read.inspect_err(unread).ok()?))
+        };
+        let api = self.api(&resource);
+        follow(api, None, read, &self.events, Event::Scalers, |_| None).await;
+    }
+
+    /// Services.
+    pub(crate) async fn services(self) {
+        let api = self.api(&resource("v1", "Service", "services"));
+        let read = |object: &Value| Some((observe::key(object)?, observe::service(object)));
+        follow(api, None, read, &self.events, Event::Services, |_| None).await;
+    }
+
+    /// EndpointSlices, those of Services only.
+    pub(crate) async fn slices(self) {
+        let api = self.api(&resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices"));
+        let read = |object: &Value| Some((observe::key(object)?, observe::slice(object)?));
+        let namespace = match &self.scope {
+            Scope::All => None,
+            Scope::One(namespace) => Some(namespace.clone()),
+        };
+        let tell = |change| Event::Slices(namespace.clone(), change);
+        follow(api, Some(SERVICE_NAME_LABEL), read, &self.events, tell, |_| None).await;
+    }
+
+    /// HPAs.
+    pub(crate) async fn autoscalers(self) {
+        const KIND: &str = "HorizontalPodAutoscaler";
+        let resource = resource("autoscaling/v2", KIND, "horizontalpodautoscalers");
+        self.rivals(KIND, &resource).await;
+    }
+
+    /// KEDA's ScaledObjects, once the cluster has them.
+    pub(crate) async fn scaled_objects(self) {
+        const KIND: &str = "ScaledObject";
+        let kind = KindKey { api_version: "keda.sh/v1alpha1".to_owned(), kind: KIND.to_owned() };
+        loop {
+            let list = ApiRequest::get(api(&kind.api_version));
+            if matches!(self.cluster.send(&list).await, Answer::Done(_)) {
+                let resource = resource(&kind.api_version, KIND, "scaledobjects");
+                self.rivals(KIND, &resource).await;
+                return;
+            }
+            tokio::time::sleep(KIND_AGAIN).await;
+        }
+    }
+
+    async fn rivals(&self, kind: &'static str, resource: &ApiResource) {
+        let read = |object: &Value| {
+            let key = RivalKey { kind, object: observe::key(object)? };
+            Some((key, observe::rival(object)?))
+        };
+        let tell = |change| Event::Rivals(kind, change);
+        follow(self.api(resource), None, read, &self.events, tell, |_| None).await;
+    }
+
+    /// Workloads of a kind, once the cluster has it.
+    pub(crate) async fn targets(self, kind: KindKey) {
+        let plural = loop {
+            let why = match self.cluster.send(&ApiRequest::get(api(&kind.api_version))).await {
+                Answer::Done(resources) => match observe::plural(&resources, &kind) {
+                    Ok(plural) => break plural,
+                    Err(why) => why,
+                },
+                Answer::Failed { why, .. } => why,
+                Answer::NotFound | Answer::Conflict => {
+                    format!("the cluster has no group {}", kind.api_version)
+                }
+            };
+            if self.events.send(Event::Kind(kind.clone(), Err(why))).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(KIND_AGAIN).await;
+        };
+        let resource = resource(&kind.api_version, &kind.kind, &plural);
+        let read = |object: &Value| {
+            let key = TargetKey { kind: kind.clone(), object: observe::key(object)? };
+            Some((key, observe::target(object)))
+        };
+        // A kind counts as known once all of its objects have been seen, and as unknown while they
+        // cannot be.
+        let known = |listed: Result<(), String>| {
+            Some(Event::Kind(kind.clone(), listed.map(|()| plural.clone())))
+        };
+        let tell = |change| Event::Targets(kind.clone(), change);
+        follow(self.api(&resource), None, read, &self.events, tell, known).await;
+    }
+}
+
+/// Follows the objects of a kind until nobody listens. `also` is told besides: after each list,
+/// and when there can be none.
+async fn follow<K, V: Versioned>(
+    api: Api<DynamicObject>,
+    labels: Option<&str>,
+    read: impl Fn(&Value) -> Option<(K, V)>,
+    events: &mpsc::Sender<Event>,
+    tell: impl Fn(Change<K, V>) -> Event,
+    also: impl Fn(Result<(), String>) -> Option<Event>,
+) {
+    let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
+    if let Some(labels) = labels {
+        config = config.labels(labels);
+    }
+    let mut stream = pin!(watcher(api, config).default_backoff());
+    let mut listed = Vec::new();
+    while let Some(event) = stream.next().await {
+        let mut news = Vec::new();
+        match event {
+            Ok(watcher::Event::Init) => listed.clear(),
+            Ok(watcher::Event::InitApply(object)) => {
+                listed.extend(value(object).and_then(|object| read(&object)));
+            }
+            Ok(watcher::Event::InitDone) => {
+                news.push(tell(Change::Listed(std::mem::take(&mut listed))));
+                news.extend(also(Ok(())));
+            }
+            Ok(watcher::Event::Apply(object)) => {
+                let seen = value(object).and_then(|object| read(&object));
+                news.extend(seen.map(|(key, value)| tell(Change::Seen(key, value))));
+            }
+            Ok(watcher::Event::Delete(object)) => {
+                let gone = value(object).and_then(|object| read(&object));
+                news.extend(
+                    gone.map(|(key, value)| tell(Change::Gone(key, value.version().clone()))),
+                );
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a watch failed");
+                if matches!(error, watcher::Error::InitialListFailed(_)) {
+                    news.extend(also(Err(error.to_string())));
+                }
+            }
+        }
+        for event in news {
+            if events.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// An object as plain data.
+fn value(object: DynamicObject) -> Option<Value> {
+    serde_json::to_value(object).ok()
+}

@@ -1,0 +1,459 @@
+//! What is known of the cluster: objects as they were last seen, and what was done since.
+//!
+//! Observations come late, twice, in the wrong order or not at all. So each object has its version,
+//! an older one never replaces a newer one, what a request of ours was answered with is an
+//! observation like any other, and a whole list replaces everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use tidegate_autoscaler::Timestamp;
+use tidegate_kubernetes_objects::TrafficScalerStatus;
+use tidegate_kubernetes_objects::traffic_scaler::Mode;
+
+use crate::port_range::PortRange;
+
+/// A namespaced object of a kind that is clear from the context.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// The object `name` in `namespace`.
+    #[must_use]
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+}
+
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A kind of workload.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KindKey {
+    /// Group and version, such as `apps/v1`.
+    pub api_version: String,
+    /// Such as `Deployment`.
+    pub kind: String,
+}
+
+impl KindKey {
+    /// The group; empty for the core group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+}
+
+/// A workload whose replicas are set.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetKey {
+    /// Its kind.
+    pub kind: KindKey,
+    /// Which one.
+    pub object: ObjectKey,
+}
+
+impl std::fmt::Display for TargetKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind.kind, self.object)
+    }
+}
+
+/// An object's `resourceVersion`: decimal digits that grow, as far as the API promises.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Version(pub String);
+
+impl Version {
+    /// Whether this is surely older than `other`. Texts that are no numbers have no order.
+    #[must_use]
+    pub fn is_older_than(&self, other: &Version) -> bool {
+        match (self.0.parse::<u64>(), other.0.parse::<u64>()) {
+            (Ok(ours), Ok(theirs)) => ours < theirs,
+            _ => false,
+        }
+    }
+}
+
+/// An object that has a version.
+pub trait Versioned {
+    /// The version that was seen.
+    fn version(&self) -> &Version;
+}
+
+/// Objects of one kind as they were last seen.
+#[derive(Debug, Clone)]
+pub struct Seen<K, V> {
+    objects: BTreeMap<K, V>,
+    /// Whether a whole list was ever seen: before that, what is missing may well be there.
+    complete: bool,
+}
+
+impl<K, V> Default for Seen<K, V> {
+    fn default() -> Self {
+        Self { objects: BTreeMap::new(), complete: false }
+    }
+}
+
+impl<K: Ord, V: Versioned> Seen<K, V> {
+    /// An object was seen. Returns whether that was news.
+    pub fn see(&mut self, key: K, value: V) -> bool {
+        let known = self.objects.get(&key);
+        if known.is_some_and(|known| value.version().is_older_than(known.version())) {
+            return false;
+        }
+        self.objects.insert(key, value);
+        true
+    }
+
+    /// An object was deleted, which was then of this version. What has been created anew stays.
+    pub fn forget(&mut self, key: &K, version: &Version) -> Option<V> {
+        let known = self.objects.get(key)?;
+        if version.is_older_than(known.version()) {
+            return None;
+        }
+        self.objects.remove(key)
+    }
+
+    /// Everything there is was listed.
+    pub fn replace(&mut self, all: impl IntoIterator<Item = (K, V)>) {
+        self.objects = all.into_iter().collect();
+        self.complete = true;
+    }
+
+    /// Everything there is of those whose keys are `listed` was listed.
+    pub fn replace_some(
+        &mut self,
+        is_listed: impl Fn(&K) -> bool,
+        all: impl IntoIterator<Item = (K, V)>,
+    ) {
+        self.objects.retain(|key, _| !is_listed(key));
+        self.objects.extend(all);
+        self.complete = true;
+    }
+
+    /// Whether a whole list was ever seen.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// The object, as last seen.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.objects.get(key)
+    }
+
+    /// The object with the key that is kept.
+    #[must_use]
+    pub fn get_key_value(&self, key: &K) -> Option<(&K, &V)> {
+        self.objects.get_key_value(key)
+    }
+
+    /// All of them, in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.objects.iter()
+    }
+}
+
+/// A `TrafficScaler`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scaler {
+    /// Its identity.
+    pub uid: String,
+    /// When it was created, which decides between two that claim the same.
+    pub created: Timestamp,
+    /// The generation of its spec.
+    pub generation: i64,
+    /// The version that was seen.
+    pub version: Version,
+    /// What it scales.
+    pub target: TargetKey,
+    /// The Service whose requests count.
+    pub service: ObjectKey,
+    /// Whether its target may have no replica.
+    pub may_be_zero: bool,
+    /// What is wrong with its settings, in the words of the settings.
+    pub settings: Result<(), String>,
+    /// What was last written about it.
+    pub status: TrafficScalerStatus,
+}
+
+impl Scaler {
+    /// Whether its target, being at zero, was brought there by us.
+    #[must_use]
+    pub fn is_zero_of_ours(&self, memory: &Memory) -> bool {
+        match &memory.scaled {
+            Some(scaled) => scaled.replicas == 0,
+            // What was written down is a mode from which a zero is expected.
+            None => {
+                matches!(self.status.mode, Some(Mode::Draining | Mode::Zero | Mode::Activating))
+            }
+        }
+    }
+}
+
+/// A workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The version that was seen.
+    pub version: Version,
+    /// Replicas that it is set to.
+    pub replicas: i32,
+    /// Replicas of it that are ready.
+    pub ready: i32,
+}
+
+/// A port of a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Its name, which is empty where there is only one.
+    pub name: String,
+    /// Its number.
+    pub port: u16,
+    /// The application's protocol, if it is given.
+    pub app_protocol: Option<String>,
+    /// Whether it is one of TCP, the only protocol that an activator takes.
+    pub is_tcp: bool,
+}
+
+/// A Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// The version that was seen.
+    pub version: Version,
+    /// Its ports.
+    pub ports: Vec<ServicePort>,
+    /// The families of its addresses.
+    pub families: BTreeSet<Family>,
+    /// Why requests cannot be held at the activators for it, if that is so.
+    pub unheld: Option<&'static str>,
+}
+
+/// A family of addresses, as an EndpointSlice has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    #[must_use]
+    pub fn of(address: &IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    /// As an EndpointSlice names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+}
+
+/// An EndpointSlice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// The version that was seen.
+    pub version: Version,
+    /// The Service it belongs to.
+    pub service: String,
+    /// Whether it says that it is managed by us, and then the uid of the object that owns it.
+    pub ours: Option<String>,
+    /// What is in it.
+    pub content: SliceContent,
+    /// How many of its endpoints are ready.
+    pub ready: usize,
+}
+
+/// What an EndpointSlice says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SliceContent {
+    /// The family of its addresses.
+    pub family: Family,
+    /// Names, numbers and application protocols of its ports, by name.
+    pub ports: BTreeMap<String, (u16, Option<String>)>,
+    /// Its addresses that are ready.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+/// Something else that scales workloads: an HPA or a ScaledObject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rival {
+    /// The version that was seen.
+    pub version: Version,
+    /// What it scales.
+    pub target: TargetKey,
+}
+
+/// Which rival.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RivalKey {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Which one.
+    pub object: ObjectKey,
+}
+
+/// What the decision library wants, with its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// Replicas.
+    pub replicas: i32,
+    /// When it came to want this number.
+    pub decided: Timestamp,
+    /// When it was last heard of.
+    pub as_of: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// Pods whose queue-proxies report that they are ready.
+    pub heard: i32,
+    /// Those pods by name, with the requests at each.
+    pub pods: Vec<(String, u32)>,
+}
+
+macro_rules! versioned {
+    ($($kind:ty),+) => {
+        $(impl Versioned for $kind {
+            fn version(&self) -> &Version {
+                &self.version
+            }
+        })+
+    };
+}
+
+versioned!(Scaler, Target, Service, Slice, Rival);
+
+impl<V: Versioned, T> Versioned for (V, T) {
+    fn version(&self) -> &Version {
+        self.0.version()
+    }
+}
+
+/// What is remembered of a scaler and stands in no object.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Memory {
+    /// Since when its slices have been as they are to be.
+    pub held_since: Option<Timestamp>,
+    /// Since when its pods have been ready beside its slices.
+    pub served_since: Option<Timestamp>,
+    /// Since when every ready pod has been heard of.
+    pub heard_since: Option<Timestamp>,
+    /// The last number that the target was set to by us.
+    pub scaled: Option<Scaled>,
+}
+
+/// A number that a target was set to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scaled {
+    /// The number.
+    pub replicas: i32,
+    /// The target's version since then.
+    pub version: Version,
+}
+
+/// Everything that is known.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    /// The objects that say what is to be scaled.
+    pub scalers: Seen<ObjectKey, Scaler>,
+    /// The workloads.
+    pub targets: Seen<TargetKey, Target>,
+    /// The Services.
+    pub services: Seen<ObjectKey, Service>,
+    /// All EndpointSlices of Services.
+    pub slices: Seen<ObjectKey, Slice>,
+    /// Who else scales.
+    pub rivals: Seen<RivalKey, Rival>,
+    /// The names in paths of the kinds that can be scaled; or why a kind cannot be.
+    pub kinds: BTreeMap<KindKey, Result<String, String>>,
+    /// Where activators take requests; `None` until that was seen.
+    pub activators: Option<BTreeSet<IpAddr>>,
+    /// Whether a port of an activator is listened on, as far as it was tried.
+    pub listening: BTreeMap<(IpAddr, u16), bool>,
+    /// What the decision library wants, by the target's namespace and name.
+    pub wishes: BTreeMap<ObjectKey, Wish>,
+    /// The deletion costs that were written to pods, as far as those are still heard of.
+    pub costs: BTreeMap<ObjectKey, i32>,
+    /// What is remembered, by scaler.
+    pub memory: BTreeMap<ObjectKey, Memory>,
+    /// Targets that were at zero when their scaler was deleted, and are to be woken.
+    pub orphans: BTreeSet<TargetKey>,
+    /// The ports of activators that may be given away.
+    pub port_range: PortRange,
+}
+
+impl World {
+    /// Whether enough was seen to act: what is missing is then not there.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.scalers.is_complete()
+            && self.services.is_complete()
+            && self.slices.is_complete()
+            && self.rivals.is_complete()
+            && self.activators.is_some()
+    }
+
+    /// A target was set to a number by us, and is now as `target` says.
+    pub fn scaled(&mut self, scaler: &ObjectKey, key: TargetKey, target: Target) {
+        let scaled = Scaled { replicas: target.replicas, version: target.version.clone() };
+        self.memory.entry(scaler.clone()).or_default().scaled = Some(scaled);
+        self.orphans.remove(&key);
+        // A Scale does not say how many are ready.
+        let ready = self.targets.get(&key).map_or(0, |known| known.ready);
+        self.targets.see(key, Target { ready, ..target });
+    }
+
+    /// Forgets the costs of pods that are not heard of any more.
+    pub fn tidy_costs(&mut self) {
+        let wishes = &self.wishes;
+        self.costs.retain(|pod, _| {
+            wishes.iter().any(|(of, wish)| {
+                of.namespace == pod.namespace && wish.pods.iter().any(|(name, _)| *name == pod.name)
+            })
+        });
+    }
+
+    /// A scaler was deleted. If it had brought its target to zero, that is undone: nobody would
+    /// hear its requests any more.
+    pub fn scaler_gone(&mut self, key: &ObjectKey, version: &Version) {
+        let Some(scaler) = self.scalers.forget(key, version) else { return };
+        self.left_behind(key, &scaler);
+    }
+
+    /// All scalers that there are were listed.
+    pub fn scalers_listed(&mut self, all: Vec<(ObjectKey, Scaler)>) {
+        let gone: Vec<(ObjectKey, Scaler)> = self
+            .scalers
+            .iter()
+            .filter(|(key, _)| !all.iter().any(|(listed, _)| listed == *key))
+            .map(|(key, scaler)| (key.clone(), scaler.clone()))
+            .collect();
+        self.scalers.replace(all);
+        for (key, scaler) in gone {
+            self.left_behind(&key, &scaler);
+        }
+    }
+
+    fn left_behind(&mut self, key: &ObjectKey, scaler: &Scaler) {
+        let is_at_zero = self.targets.get(&scaler.target).is_some_and(|t| t.replicas == 0);
+        let memory = self.memory.remove(key).unwrap_or_default();
+        if is_at_zero && scaler.is_zero_of_ours(&memory) {
+            self.orphans.insert(scaler.target.clone());
+        }
+        self.wishes.remove(&scaler.target.object);
+    }
+}

@@ -1,0 +1,130 @@
+//! The whole controller over real sockets: an API server on loopback, a real activator, and pods
+//! that come and go with their Deployment.
+
+mod stage;
+
+use std::time::Instant;
+
+use http::Method;
+use serde_json::json;
+use tidegate_kubernetes_fake::Fault;
+
+use stage::{LEASE, Stage, ask_service};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_comes_to_zero_and_its_first_request_brings_it_back() {
+    let stage = Stage::new(&json!({"scale": {"window": "6s"}})).await;
+    let activator = stage.activator().await;
+    let controller = stage.controller("one", stage.reports);
+    let story = async {
+        stage.until_mode("Zero").await;
+        assert_eq!(stage.replicas().await, 0);
+        assert_eq!(stage.condition("ScaledToZero").await, ("True".into(), "Idle".into()));
+        let slice = stage.our_slice().await.expect("requests are led to the activator");
+        assert_eq!(slice["metadata"]["ownerReferences"][0]["kind"], "TrafficScaler");
+        let port = slice["ports"][0]["port"].as_u64().expect("it has a port");
+        let port = u16::try_from(port).expect("a port");
+        // Some of the requests fail on the way, and the first one waits all the same.
+        stage.cluster.fail(Method::PATCH, "/scale", Fault::Internal, 2);
+        let begin = Instant::now();
+        let answer = ask_service(port).await;
+        eprintln!("answered {:?} after it was asked, the pod being ready at once", begin.elapsed());
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        stage.until_mode("Warm").await;
+        assert!(stage.our_slice().await.is_none());
+        // Who comes late is served all the same.
+        assert!(ask_service(port).await.starts_with("HTTP/1.1 200"));
+        let news = stage.news().await;
+        for reason in ["ScaledToZero", "Activated"] {
+            assert!(news.iter().any(|told| told == reason), "{reason} is not in {news:?}");
+        }
+    };
+    tokio::select! {
+        () = story => {}
+        () = stage.run_pods(0.0) => {}
+    }
+    controller.stop().await;
+    drop(activator);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn load_brings_more_replicas_whatever_becomes_of_watches() {
+    let spec = json!({"sidecar": {"concurrency": 1}, "scale": {"maxScale": 7, "window": "6s"}});
+    let stage = Stage::new(&spec).await;
+    let controller = stage.controller("one", stage.reports);
+    let story = async {
+        stage.until_mode("Warm").await;
+        stage.cluster.cut_watches();
+        stage.cluster.compact();
+        stage.until("seven replicas", || async { stage.replicas().await == 7 }).await;
+        stage
+            .until("a decision that says why", || async {
+                let status = stage.status().await;
+                let reason = status["lastDecision"]["reason"].as_str().unwrap_or_default();
+                status["desiredReplicas"] == 7 && !reason.is_empty()
+            })
+            .await;
+        assert_eq!(stage.condition("Ready").await.0, "True");
+        // Without an activator there is no way to zero, and it says so.
+        assert_eq!(stage.condition("ScaledToZero").await.1, "NotPossible");
+    };
+    tokio::select! {
+        () = story => {}
+        () = stage.run_pods(3.0) => {}
+    }
+    let patched = stage.cluster.take_seen();
+    let only = patched.iter().filter(|seen| {
+        seen.path.contains("/deployments/till/scale") && seen.method == Method::PATCH
+    });
+    assert!(only.count() >= 1);
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_scales_is_left_alone_and_so_are_bad_settings() {
+    let stage = Stage::new(&json!({"scale": {"window": "2s"}})).await;
+    let controller = stage.controller("one", stage.reports);
+    stage
+        .until("what is wrong", || async {
+            stage.condition("Ready").await == ("False".into(), "InvalidSettings".into())
+        })
+        .await;
+    let reference = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "till"});
+    let rival = json!({"metadata": {"name": "old"}, "spec": {"scaleTargetRef": reference}});
+    let path = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers";
+    stage.ask(Method::POST, path, rival).await;
+    stage
+        .until("the conflict", || async {
+            stage.condition("Conflict").await == ("True".into(), "Conflict".into())
+        })
+        .await;
+    assert_eq!(stage.replicas().await, 1);
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_controllers_one_decides_and_the_other_takes_over() {
+    let stage = Stage::new(&json!({"scale": {"minScale": 2, "window": "6s"}})).await;
+    let first = stage.controller("one", stage.reports);
+    stage.until("a holder", || async { holder(&stage).await == "one" }).await;
+    let second = stage.controller("two", stage.reports);
+    let story = async {
+        stage.until("two replicas", || async { stage.replicas().await == 2 }).await;
+        assert_eq!(holder(&stage).await, "one");
+        // One that ends in order leaves the Lease; the other need not wait until it expires.
+        first.stop().await;
+        stage.until("another holder", || async { holder(&stage).await == "two" }).await;
+        stage.set_replicas(1).await;
+        stage.until("two replicas again", || async { stage.replicas().await == 2 }).await;
+    };
+    tokio::select! {
+        () = story => {}
+        () = stage.run_pods(0.0) => {}
+    }
+    second.stop().await;
+}
+
+async fn holder(stage: &Stage) -> String {
+    let lease = stage.get(LEASE).await;
+    lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,292 @@
+//! Whatever comes late, twice, in the wrong order or not at all: no target is set to zero while a
+//! request to its Service could go unheard, none is scaled beside another owner, no slice leads to
+//! where no activator was seen, a person's zero stays, and in the end everything is as wanted.
+
+mod stage;
+
+use proptest::prelude::*;
+use tidegate_kubernetes::plan::Step;
+use tidegate_kubernetes::request::Method;
+use tidegate_kubernetes_fake::Fault;
+
+use stage::{ALL, OnItsWay, Stage, scaler_key, target_key};
+
+/// Something that happens, or does not.
+#[derive(Debug, Clone)]
+enum Op {
+    Wait(u64),
+    Turn,
+    Wish { replicas: i32, unheard: i32 },
+    Deliver(usize),
+    DeliverAndKeep(usize),
+    Lose(usize),
+    Relist(usize),
+    Execute(usize),
+    Ready(i64),
+    PersonScales(i64),
+    PersonDeletesSlices,
+    ActivatorComes(usize),
+    ActivatorGoes(usize),
+    RivalComes,
+    RivalGoes,
+    Fail(Fault),
+    TakeOver,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let number = 0..1_000usize;
+    let fault = prop_oneof![
+        Just(Fault::Internal),
+        Just(Fault::LostAnswer),
+        Just(Fault::TooMany { retry_after_seconds: 1 }),
+    ];
+    prop_oneof![
+        6 => (0..4_000u64).prop_map(Op::Wait),
+        12 => Just(Op::Turn),
+        5 => (0..4i32, 0..8i32).prop_map(|(replicas, unheard)| Op::Wish { replicas, unheard }),
+        8 => Just(Op::Wish { replicas: 0, unheard: 0 }),
+        8 => number.clone().prop_map(Op::Deliver),
+        4 => number.clone().prop_map(Op::DeliverAndKeep),
+        2 => number.clone().prop_map(Op::Lose),
+        2 => number.clone().prop_map(Op::Relist),
+        14 => number.clone().prop_map(Op::Execute),
+        3 => (0..4i64).prop_map(Op::Ready),
+        1 => (0..3i64).prop_map(Op::PersonScales),
+        1 => Just(Op::PersonDeletesSlices),
+        1 => number.clone().prop_map(Op::ActivatorComes),
+        1 => number.clone().prop_map(Op::ActivatorGoes),
+        1 => prop_oneof![Just(Op::RivalComes), Just(Op::RivalGoes)],
+        1 => fault.prop_map(Op::Fail),
+        1 => Just(Op::TakeOver),
+    ]
+}
+
+/// Whether somebody else's claim is known.
+fn knows_a_rival(stage: &Stage) -> bool {
+    stage.operator.world.rivals.iter().next().is_some()
+}
+
+fn turn(stage: &mut Stage) {
+    let is_somebody_elses_zero = is_seen_as_it_is(stage)
+        && stage.replicas() == 0
+        && ["Warm", "Suspended", ""].contains(&stage.written_mode().as_str())
+        && stage.operator.world.memory.get(&scaler_key()).is_none_or(|m| m.scaled.is_none());
+    let rival = knows_a_rival(stage);
+    for step in stage.turn() {
+        if let Step::Scale { from, to, .. } = step {
+            assert!(!is_somebody_elses_zero, "a zero of somebody else was changed to {to}");
+            assert!(!rival || (from == 0 && to == 1), "from {from} to {to} beside another owner");
+        }
+    }
+    for sent in &stage.on_their_way {
+        if let Step::ApplySlice(_) = sent.action.step {
+            let endpoints = sent.action.request.body["endpoints"].as_array();
+            assert!(endpoints.is_some_and(|all| !all.is_empty()), "a slice without an activator");
+        }
+    }
+}
+
+/// Whether the operator's knowledge of the target is not behind.
+fn is_seen_as_it_is(stage: &Stage) -> bool {
+    let version = &stage.target()["metadata"]["resourceVersion"];
+    stage.operator.world.targets.get(&target_key()).is_some_and(|t| *version == *t.version.0)
+}
+
+/// A request has been carried out.
+fn judge(stage: &Stage, before: &Before, (status, sent): &(u16, OnItsWay)) {
+    let Step::Scale { to: 0, .. } = sent.action.step else { return };
+    assert_eq!(sent.wish, Some(0), "set to zero although that was not wanted");
+    assert_eq!(sent.action.request.method, Method::Patch);
+    assert!(
+        sent.action.request.body["metadata"]["resourceVersion"].is_string(),
+        "set to zero without looking at what it was"
+    );
+    if *status != 200 {
+        return;
+    }
+    assert_eq!(before.mode, "Draining", "set to zero before it was written down");
+    if stage.meddled_with_slices {
+        return;
+    }
+    assert_eq!(before.slices.len(), 1, "set to zero while nothing leads to the activators");
+    for slice in &before.slices {
+        let ports = slice["ports"].as_array().map_or(0, Vec::len);
+        assert_eq!(ports, 2, "not every port is led to the activators: {slice}");
+        assert!(slice["endpoints"].as_array().is_some_and(|all| !all.is_empty()), "{slice}");
+    }
+}
+
+/// What was so before a request was carried out.
+struct Before {
+    mode: String,
+    slices: Vec<serde_json::Value>,
+}
+
+fn execute(stage: &mut Stage, number: usize) {
+    let before = Before { mode: stage.written_mode(), slices: stage.our_slices() };
+    if let Some(executed) = stage.execute(number) {
+        judge(stage, &before, &executed);
+    }
+}
+
+fn happen(stage: &mut Stage, op: &Op) {
+    match *op {
+        Op::Wait(ms) => stage.wait(ms),
+        Op::Turn => turn(stage),
+        Op::Wish { replicas, unheard } => {
+            let ready = stage.target()["status"]["readyReplicas"].as_i64().unwrap_or(0);
+            let ready = i32::try_from(ready).unwrap_or(0);
+            stage.wish(replicas, (ready - unheard).max(0));
+        }
+        Op::Deliver(number) => stage.deliver(number),
+        Op::DeliverAndKeep(number) => stage.deliver_and_keep(number),
+        Op::Lose(number) => stage.lose(number),
+        Op::Relist(number) => stage.relist(ALL[number % ALL.len()]),
+        Op::Execute(number) => execute(stage, number),
+        Op::Ready(ready) => stage.let_pods_be_ready(ready),
+        Op::PersonScales(replicas) => stage.person_scales(replicas),
+        Op::PersonDeletesSlices => stage.person_deletes_slices(),
+        Op::ActivatorComes(which) => stage.activator_comes(which),
+        Op::ActivatorGoes(which) => stage.activator_goes(which),
+        Op::RivalComes => stage.rival_comes(),
+        Op::RivalGoes => stage.rival_goes(),
+        Op::Fail(fault) => stage.fail_next(fault),
+        Op::TakeOver => stage.take_over(),
+    }
+}
+
+/// Everything works for a while, and so much is wanted.
+fn calm(stage: &mut Stage, wanted: i32) {
+    calm_for(25, stage, wanted);
+}
+
+fn calm_for(seconds: usize, stage: &mut Stage, wanted: i32) {
+    for _ in 0..seconds {
+        let replicas = stage.replicas();
+        stage.let_pods_be_ready(replicas);
+        stage.see_all();
+        stage.wish(wanted, i32::try_from(replicas).expect("a few"));
+        turn(stage);
+        while !stage.on_their_way.is_empty() {
+            execute(stage, 0);
+        }
+        stage.wait(1_000);
+    }
+}
+
+/// How many replicas there are, and the mode that was written down.
+fn how(stage: &Stage) -> (i64, String) {
+    (stage.replicas(), stage.written_mode())
+}
+
+/// Faults that are still to come do not.
+fn settle(stage: &mut Stage) {
+    stage.activator_comes(0);
+    stage.activator_comes(1);
+    stage.rival_goes();
+    if stage.replicas() == 0 {
+        stage.person_scales(1);
+    }
+    // What has failed again and again is tried again after half a minute at most.
+    calm_for(45, stage, 1);
+    stage.meddled_with_slices = false;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_requests_are_heard(ops in prop::collection::vec(op(), 1..250)) {
+        let mut stage = Stage::new();
+        for op in &ops {
+            happen(&mut stage, op);
+        }
+        settle(&mut stage);
+        calm(&mut stage, 3);
+        prop_assert_eq!(how(&stage), (3, "Warm".to_owned()));
+        prop_assert!(stage.our_slices().is_empty());
+        calm(&mut stage, 0);
+        prop_assert_eq!(how(&stage), (0, "Zero".to_owned()));
+        prop_assert_eq!(stage.our_slices().len(), 1);
+        calm(&mut stage, 2);
+        prop_assert_eq!(how(&stage), (2, "Warm".to_owned()));
+    }
+}
+
+#[test]
+fn a_quiet_target_comes_to_zero_and_back_in_the_order_that_loses_nothing() {
+    let mut stage = Stage::new();
+    let mut order = Vec::new();
+    for wanted in [1, 0, 2] {
+        for _ in 0..30 {
+            let replicas = stage.replicas();
+            stage.let_pods_be_ready(replicas);
+            stage.see_all();
+            stage.wish(wanted, i32::try_from(replicas).expect("a few"));
+            order.extend(stage.turn().into_iter().filter(|step| *step != Step::Status));
+            while !stage.on_their_way.is_empty() {
+                execute(&mut stage, 0);
+            }
+            stage.wait(1_000);
+        }
+    }
+    let told: Vec<String> = order
+        .iter()
+        .map(|step| match step {
+            Step::Scale { from, to, .. } => format!("scale from {from} to {to}"),
+            Step::ApplySlice(key) => format!("apply {}", key.name),
+            Step::DeleteSlice(key) => format!("delete {}", key.name),
+            Step::Mark { pod, .. } => format!("mark {}", pod.name),
+            Step::Status => String::new(),
+        })
+        .collect();
+    let expected = [
+        "apply till-tidegate-ipv4",
+        "scale from 1 to 0",
+        "scale from 0 to 2",
+        "delete till-tidegate-ipv4",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_zero_that_a_person_set_is_respected() {
+    let mut stage = Stage::new();
+    calm(&mut stage, 1);
+    stage.person_scales(0);
+    for _ in 0..30 {
+        stage.see_all();
+        stage.wish(5, 0);
+        turn(&mut stage);
+        while !stage.on_their_way.is_empty() {
+            execute(&mut stage, 0);
+        }
+        stage.wait(1_000);
+    }
+    assert_eq!(how(&stage), (0, "Suspended".to_owned()));
+    stage.person_scales(1);
+    calm(&mut stage, 5);
+    assert_eq!(how(&stage), (5, "Warm".to_owned()));
+}
+
+#[test]
+fn without_activators_the_last_replica_stays() {
+    let mut stage = Stage::new();
+    stage.activator_goes(0);
+    stage.activator_goes(1);
+    calm(&mut stage, 0);
+    assert_eq!(how(&stage), (1, "Warm".to_owned()));
+}
+
+#[test]
+fn what_is_at_zero_when_another_owner_comes_is_brought_back_once() {
+    let mut stage = Stage::new();
+    calm(&mut stage, 0);
+    assert_eq!(stage.replicas(), 0);
+    stage.rival_comes();
+    calm(&mut stage, 0);
+    assert_eq!((stage.replicas(), stage.our_slices().len()), (1, 0));
+    stage.person_scales(7);
+    calm(&mut stage, 2);
+    assert_eq!(stage.replicas(), 7);
+}
