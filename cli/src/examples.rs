@@ -143,6 +143,7 @@ const ALL: [Examples; 20] = [
                 "tidegate inject -f web.yaml --image registry.example/queue-proxy:0.1.0 -c 10 \
                  --service web > injected.yaml",
             ),
+            ("And out again", "tidegate inject -f web.yaml --remove"),
         ],
     ),
     (

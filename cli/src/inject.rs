@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use tidegate_kubernetes_inject::settings::KEYS;
-use tidegate_kubernetes_inject::{Failure, INPUT_BYTES_MAX, Options, Settings, inject};
+use tidegate_kubernetes_inject::{Action, Failure, INPUT_BYTES_MAX, Options, Settings, inject};
 use tidegate_words::{excerpt, shorten};
 
 use crate::ending::{EXIT_FAILED, EXIT_USAGE, mistyped};
@@ -34,8 +34,11 @@ pub(crate) struct Args {
     /// The container that takes the traffic, where there are several.
     #[arg(long, value_name = "NAME")]
     container: Option<String>,
+    /// Take the sidecar out again, with everything that came with it.
+    #[arg(long)]
+    remove: bool,
     /// Send this Service, which is in the input too, through the sidecar: its target ports are
-    /// changed. Repeatable.
+    /// changed, or changed back. Repeatable.
     #[arg(long = "service", value_name = "NAME")]
     services: Vec<String>,
     /// Take this object for a workload: a Job, or another kind with a pod's template at
@@ -131,6 +134,7 @@ pub(crate) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
 impl Args {
     fn options(&self) -> anyhow::Result<Options> {
         let mut options = Options {
+            action: if self.remove { Action::Remove } else { Action::Inject },
             services: self.services.clone(),
             workloads: self.workloads.clone(),
             ..Options::default()

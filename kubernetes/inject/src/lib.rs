@@ -41,9 +41,21 @@ use workload::{Identity, Role};
 /// Most bytes of an input. The largest manifests that are shipped as one file have five million.
 pub const INPUT_BYTES_MAX: usize = 16 << 20;
 
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Action {
+    /// Put the sidecar in.
+    #[default]
+    Inject,
+    /// Take it out, with everything that came with it.
+    Remove,
+}
+
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// What is to be done.
+    pub action: Action,
     /// The sidecar's settings; annotations of a pod have the last word.
     pub settings: Settings,
     /// Services whose target ports may be changed.
@@ -190,7 +202,8 @@ impl<'o> Run<'o> {
         value: Value,
     ) {
         if let Role::Waiting(path) = role {
-            if !workload::at(&value, path).is_some_and(workload::asks) {
+            let asks = workload::at(&value, path).is_some_and(workload::asks);
+            if !asks && self.options.action == Action::Inject {
                 self.notes.push(format!(
                     "{identity}: passed through; it runs to an end, and does not ask for the \
                      sidecar with {}: enabled",
@@ -229,6 +242,12 @@ impl<'o> Run<'o> {
         };
         let template = workload::at(&object.old, path).filter(|template| template.is_object());
         let template = template.ok_or_else(shape)?;
+        if self.options.action == Action::Remove {
+            let removed = pod::remove(template)?;
+            let done = if removed.is_some() { "the sidecar is taken out" } else { "as it was" };
+            self.notes.push(format!("{identity}: {done}"));
+            return Ok(removed);
+        }
         match pod::inject(template, &identity.name, &self.options.settings)? {
             Injection::Declined => {
                 self.notes.push(format!("{identity}: passed through; it declines the sidecar"));
@@ -264,18 +283,24 @@ impl<'o> Run<'o> {
                 true => service::Change::Allowed,
                 false => service::Change::AdviceOnly,
             };
-            match service::advise(&object.old, &pods, change) {
-                Advice::Unconcerned if is_named => {
-                    let problem = "it selects no pod that gets the sidecar here";
+            let (action, note) = (self.options.action, |text: &str| format!("{identity}: {text}"));
+            match service::advise(&object.old, &pods, action, change) {
+                // What was taken out before is no mistake: twice is once.
+                Advice::Unconcerned if is_named && action == Action::Inject => {
+                    let problem = "it selects no pod that is changed here";
                     self.refuse(&identity, object.line, problem);
                 }
-                Advice::Unconcerned => continue,
-                Advice::Fine => {
-                    self.notes.push(format!("{identity}: its traffic comes through the sidecar"));
-                }
-                Advice::Past(advice) => self.notes.push(format!("{identity}: {advice}")),
+                Advice::Unconcerned => {}
+                Advice::Fine => self.notes.push(note("its traffic goes where it should")),
+                Advice::Elsewhere(from, to) => self.notes.push(note(&format!(
+                    "its targetPort {from} should be {to} now; name it with --service, or change it"
+                ))),
+                Advice::Headless => self.notes.push(note(
+                    "it is headless: who connects to a pod's address chooses the port, and only \
+                     the sidecar's is limited and counted",
+                )),
                 Advice::Changed(new) => {
-                    self.notes.push(format!("{identity}: its targetPort is the sidecar's now"));
+                    self.notes.push(note("its targetPort is changed"));
                     object.new = new;
                 }
             }

@@ -93,8 +93,9 @@ pub(crate) fn inject(
     let container = container.container();
     record.sidecar = fingerprint(&container);
     // What a server has filled in since is no difference: the webhook may be asked twice.
-    let is_same =
-        |found: &Found| found.asked == record.sidecar && covers(&found.sidecar, &container);
+    let is_same = |found: &Found| {
+        found.record.sidecar == record.sidecar && covers(&found.sidecar, &container)
+    };
     let container = found.filter(is_same).map_or(container, |found| found.sidecar);
 
     let wanted = assemble(&before, index, changed_app, container, record, &settings);
@@ -106,6 +107,20 @@ pub(crate) fn inject(
         app_port,
         sidecar_port: settings.sidecar_port,
         remarks,
+    }))
+}
+
+/// Takes the sidecar out of a pod, with everything that came with it; `None` where there is none.
+pub(crate) fn remove(template: &Value) -> Result<Option<Injected>, Refusal> {
+    let (before, Some(found)) = without_sidecar(template)? else { return Ok(None) };
+    let port = list(&found.sidecar, "ports").first();
+    let sidecar_port = port.and_then(|port| crate::json::port(port.get("containerPort")));
+    Ok(Some(Injected {
+        template: before,
+        container: found.record.container,
+        app_port: found.record.port,
+        sidecar_port: sidecar_port.unwrap_or(found.record.port),
+        remarks: Vec::new(),
     }))
 }
 
@@ -171,8 +186,7 @@ fn settle(
 /// The sidecar of an earlier injection.
 struct Found {
     sidecar: Value,
-    /// The fingerprint of what was asked for then.
-    asked: String,
+    record: Record,
 }
 
 /// What an earlier injection has noted.
@@ -190,8 +204,7 @@ fn without_sidecar(template: &Value) -> Result<(Value, Option<Found>), Refusal> 
         _ if by_hand => Err(Refusal::NotOurs),
         Some(Some(record)) => {
             record.undo(&mut before);
-            let asked = record.sidecar;
-            let found = found.map(|sidecar| Found { sidecar: sidecar.clone(), asked });
+            let found = found.map(|sidecar| Found { sidecar: sidecar.clone(), record });
             Ok((Value::Object(before), found))
         }
         Some(None) => Err(Refusal::NotOurs),

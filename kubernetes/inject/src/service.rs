@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::Action;
 use crate::json::{list, port, text};
 use crate::pod::Injected;
 
@@ -10,12 +11,14 @@ use crate::pod::Injected;
 pub(crate) enum Advice {
     /// It selects no pod that has been given the sidecar.
     Unconcerned,
-    /// Its traffic comes through the sidecar.
+    /// Its traffic goes where it should.
     Fine,
     /// It is to be this.
     Changed(Value),
-    /// Its traffic goes past the sidecar; a sentence that says what to do.
-    Past(String),
+    /// Its traffic goes elsewhere: from this port it should be led to that one.
+    Elsewhere(u16, u16),
+    /// Its clients choose the port by themselves.
+    Headless,
 }
 
 /// Whether a Service may be changed.
@@ -27,35 +30,41 @@ pub(crate) enum Change {
     AdviceOnly,
 }
 
-/// Checks a Service against the pods that have the sidecar.
-pub(crate) fn advise(service: &Value, pods: &[&Injected], change: Change) -> Advice {
+/// Checks a Service against the pods that have been changed.
+pub(crate) fn advise(
+    service: &Value,
+    pods: &[&Injected],
+    action: Action,
+    change: Change,
+) -> Advice {
+    let ports = |pod: &Injected| match action {
+        Action::Inject => (pod.app_port, pod.sidecar_port),
+        Action::Remove => (pod.sidecar_port, pod.app_port),
+    };
     let spec = service.get("spec").unwrap_or(&Value::Null);
     let pods: Vec<_> = pods.iter().filter(|pod| selects(spec, pod)).collect();
     if pods.is_empty() {
         return Advice::Unconcerned;
     }
     let mut changed = service.clone();
-    let mut past = Vec::new();
+    let mut elsewhere = Vec::new();
     for (index, entry) in list(spec, "ports").iter().enumerate() {
         let target = entry.get("targetPort").filter(|target| !target.is_null());
         let number = port(target.or(entry.get("port")));
-        let Some(pod) = pods.iter().find(|pod| Some(pod.app_port) == number) else { continue };
-        past.push((pod.app_port, pod.sidecar_port));
-        changed["spec"]["ports"][index]["targetPort"] = json!(pod.sidecar_port);
+        let Some((from, to)) =
+            pods.iter().map(|pod| ports(pod)).find(|(from, _)| Some(*from) == number)
+        else {
+            continue;
+        };
+        elsewhere.push((from, to));
+        changed["spec"]["ports"][index]["targetPort"] = json!(to);
     }
     let is_headless = text(spec, "clusterIP") == Some("None");
-    match past.first() {
-        None if is_headless => Advice::Past(
-            "it is headless: who connects to a pod's address chooses the port, and only the \
-             sidecar's is limited and counted"
-                .to_owned(),
-        ),
+    match elsewhere.first() {
+        None if is_headless && action == Action::Inject => Advice::Headless,
         None => Advice::Fine,
         Some(_) if change == Change::Allowed => Advice::Changed(changed),
-        Some((app, sidecar)) => Advice::Past(format!(
-            "its targetPort {app} goes past the sidecar; name it with --service, or set the \
-             targetPort to {sidecar}"
-        )),
+        Some((from, to)) => Advice::Elsewhere(*from, *to),
     }
 }
 

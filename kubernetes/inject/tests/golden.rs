@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tidegate_kubernetes_inject::{Options, Outcome, inject};
+use tidegate_kubernetes_inject::{Action, Options, Outcome, inject};
 
 fn inputs() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -61,6 +61,28 @@ fn twice_is_once() {
         let twice = inject(&once, &options(&text)).unwrap();
         assert_eq!(once, twice.text, "{}", path.display());
         assert!(twice.notes.iter().all(|note| !note.contains("injected")), "{:?}", twice.notes);
+    }
+}
+
+/// What is taken out again leaves the objects as they were; what was never in, too.
+#[test]
+fn out_again_everything_is_as_it_was() {
+    for name in ["list.json", "service.yaml", "deployment.yaml", "mesh.yaml", "stateful.yaml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+        let text = std::fs::read_to_string(path).unwrap();
+        let options = options(&text);
+        let remove = Options { action: Action::Remove, ..options.clone() };
+        let injected = inject(&text, &options).unwrap().text;
+        let out = inject(&injected, &remove).unwrap().text;
+        assert!(!out.contains("tidegate-queue-proxy"), "{name}: {out}");
+        assert!(!out.contains("tidegate.dev/injected"), "{name}: {out}");
+        // The same again: by what comes of it when it is injected once more.
+        assert_eq!(inject(&out, &options).unwrap().notes, inject(&text, &options).unwrap().notes);
+        if name == "list.json" {
+            let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+            assert_eq!(value(&out)["items"][0]["spec"], value(&text)["items"][0]["spec"]);
+        }
+        assert_eq!(inject(&out, &remove).unwrap().text, out, "{name}");
     }
 }
 

@@ -145,7 +145,7 @@ fn a_service_that_selects_nothing_here_is_refused() {
     let service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\n\
                    spec: {selector: {app: other}, ports: [{port: 80}]}\n";
     let found = refusal(&format!("{}{service}", pod_with("", "")), &options);
-    assert!(found.contains("selects no pod that gets the sidecar"), "{found}");
+    assert!(found.contains("selects no pod that is changed"), "{found}");
 }
 
 #[test]
