@@ -140,6 +140,16 @@ fn informational_answers_without_end() {
     }
 }
 
+/// What is queued for a connection that has ended is freed with its last stream only: an activator
+/// took 549 MB within two seconds after its clients had left.
+#[test]
+fn informational_answers_whose_clients_leave() {
+    to_both(app::repeats_103, 0, |port| {
+        uploads::hints_whose_clients_leave(port, 4, 250);
+        Kept::none()
+    });
+}
+
 #[test]
 fn answer_heads_and_trailers_without_end() {
     to_both(app::sends_ten_mebibytes_of_head, 0, |port| attacks::http1_requests(port, 50));

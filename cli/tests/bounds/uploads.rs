@@ -105,3 +105,11 @@ pub(crate) fn answers_whose_clients_leave(port: u16, connections: usize) -> Kept
     }
     Kept::none()
 }
+
+/// Clients that open streams, read some of the informational responses, and hang up.
+pub(crate) fn hints_whose_clients_leave(port: u16, connections: usize, streams: u32) {
+    const SOME: u64 = 256 << 10;
+    for stream in attacks::readers_that_do_not(port, connections, streams, 65_535).into_streams() {
+        let _ = std::io::copy(&mut stream.take(SOME), &mut std::io::sink());
+    }
+}

@@ -276,6 +276,14 @@ impl<'a> Pump<'a> {
             ready!(self.client.poll_flush(cx))?;
             self.passing.lower_to(0);
         }
+        // The library queues informational heads on a connection that has ended as well, and frees
+        // them only with the last stream of it: nothing is given to it once the client has gone.
+        if self.informational > 0
+            && matches!(self.client, Client::H2(_))
+            && self.client.poll_gone(cx).is_ready()
+        {
+            return Poll::Ready(Err(ForwardError::ClientGone));
+        }
         let head = ready!(self.origin.poll_head(cx))?;
         let bytes = self.origin.head_bytes(&head);
         // The HTTP/2 library does not report when an informational response is written.
