@@ -231,10 +231,9 @@ impl Change<'_, '_> {
             return Ok(());
         }
         let whole = key.range.start..self.editor.entry_end(entry);
-        let column = self.editor.column(key.range.start);
         let name = key.text().unwrap_or_default();
         let text = match style {
-            Style::Block => self.layout.entry(name, new, column),
+            Style::Block => self.layout.entry(name, new, self.editor.column(key.range.start)),
             Style::Flow => {
                 let name = Value::String(name.to_owned());
                 format!("{name}: {}", flow(new, None, self.layout.newline))
@@ -247,10 +246,10 @@ impl Change<'_, '_> {
     /// Adds entries at the end of a mapping.
     fn add(&mut self, starts: &[usize], ends: &[usize], style: Style, added: &[(&String, &Value)]) {
         let (Some(first), Some(last)) = (starts.first(), ends.last()) else { return };
-        let column = self.editor.column(*first);
         for (key, value) in added {
             match style {
                 Style::Block => {
+                    let column = self.editor.column(*first);
                     let text = self.layout.line(column) + &self.layout.entry(key, value, column);
                     let at = self.editor.line_end(*last);
                     self.editor.insert(at, text);
@@ -270,19 +269,15 @@ impl Change<'_, '_> {
     }
 
     /// What stands between two entries of a bracket, and its indentation if that is a line break.
+    /// It looks at blanks alone: a whole list may stand in one line.
     fn gap(&self, first: usize) -> (String, Option<usize>) {
-        let column = self.editor.column(first);
-        let line = &self.editor.text[first - self.bytes_before(first)..first];
-        if first > line.len() && line.bytes().all(|byte| byte == b' ' || byte == b'\t') {
-            let before = format!("{}{line}", self.layout.newline);
-            (before, Some(column))
+        let before = &self.editor.text[..first];
+        let blanks = &before[before.trim_end_matches([' ', '\t']).len()..];
+        if before[..first - blanks.len()].ends_with('\n') {
+            (format!("{}{blanks}", self.layout.newline), Some(blanks.len()))
         } else {
             (" ".to_owned(), None)
         }
-    }
-
-    fn bytes_before(&self, offset: usize) -> usize {
-        offset - self.editor.text[..offset].rfind('\n').map_or(0, |newline| newline + 1)
     }
 
     fn sequence(

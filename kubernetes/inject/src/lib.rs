@@ -27,6 +27,8 @@ mod sidecar;
 mod value;
 mod workload;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use document::Node;
@@ -35,11 +37,15 @@ use pod::{Injected, Injection};
 pub use refusal::Refusal;
 use service::Advice;
 pub use settings::{SIDECAR, Settings};
-use value::Resolver;
+use value::{Resolver, VALUES_MAX};
 use workload::{Identity, Role};
 
 /// Most bytes of an input. The largest manifests that are shipped as one file have five million.
 pub const INPUT_BYTES_MAX: usize = 16 << 20;
+
+/// Most workloads and Services of an input: each Service is compared with every workload. A large
+/// cluster's whole namespace has some hundreds.
+const OBJECTS_MAX: usize = 5_000;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -154,12 +160,13 @@ struct Run<'o> {
     objects: Vec<Object>,
     notes: Vec<String>,
     refusals: Vec<Refused>,
+    values_left: usize,
 }
 
 impl<'o> Run<'o> {
     fn new(options: &'o Options) -> Self {
         let (objects, notes, refusals) = (Vec::new(), Vec::new(), Vec::new());
-        Self { options, documents: 0, objects, notes, refusals }
+        Self { options, documents: 0, objects, notes, refusals, values_left: VALUES_MAX }
     }
 
     /// Looks at a document, or at every object of a list.
@@ -167,6 +174,7 @@ impl<'o> Run<'o> {
         let document = self.documents;
         self.documents += 1;
         let identity = Identity::of(root);
+        let mut values_left = self.values_left;
         let mut resolver = None;
         let objects: Vec<(Option<usize>, &Node<'_>)> = match root.get("items") {
             Some(items) if identity.is_list() => {
@@ -186,12 +194,17 @@ impl<'o> Run<'o> {
             if role == Role::Other {
                 continue;
             }
+            if self.objects.len() + self.refusals.len() >= OBJECTS_MAX {
+                let problem = format!("more than {OBJECTS_MAX} workloads and Services; split them");
+                return self.refuse(&identity, node.line, &problem);
+            }
             let resolver = resolver.get_or_insert_with(|| Resolver::new(root));
-            match resolver.value(node) {
+            match resolver.value(node, &mut values_left) {
                 Ok(value) => self.object((document, index), identity, (node.line, role), value),
                 Err(problem) => self.refuse(&identity, node.line, &problem.to_string()),
             }
         }
+        self.values_left = values_left;
     }
 
     fn object(
@@ -343,20 +356,21 @@ impl<'o> Run<'o> {
     fn write(&self, text: &str, roots: &[Node<'_>]) -> Result<String, Failure> {
         let mut wanted = Vec::new();
         let mut editor = Editor::new(text);
-        for (index, root) in roots.iter().enumerate() {
-            let changed: Vec<_> = self
-                .objects
-                .iter()
-                .filter(|object| object.place.0 == index && object.old != object.new)
-                .collect();
-            let Some(first) = changed.first() else { continue };
+        let mut documents: BTreeMap<usize, Vec<&Object>> = BTreeMap::new();
+        for object in self.objects.iter().filter(|object| object.old != object.new) {
+            documents.entry(object.place.0).or_default().push(object);
+        }
+        let mut values_left = VALUES_MAX;
+        for (index, changed) in documents {
+            let (Some(root), Some(first)) = (roots.get(index), changed.first()) else { continue };
             let refused = |line: usize| {
                 let reason = "it cannot be changed in place; write in full what its aliases and \
                               merges stand for";
                 let (object, reason) = (first.identity.to_string(), reason.to_owned());
                 Failure::Refused(vec![Refused { object, line, reason }])
             };
-            let old = Resolver::new(root).value(root).map_err(|_| refused(root.line))?;
+            let old = Resolver::new(root).value(root, &mut values_left);
+            let old = old.map_err(|_| refused(root.line))?;
             let mut new = old.clone();
             for object in &changed {
                 let place = match object.place.1 {
@@ -373,9 +387,11 @@ impl<'o> Run<'o> {
         }
         let text = editor.finish();
         let roots = document::parse(&text);
+        // What was put in counts too.
+        let mut values_left = 2 * VALUES_MAX;
         for (index, new, refused) in wanted {
             let root = roots.as_ref().ok().and_then(|roots| roots.get(index));
-            let found = root.map(|root| Resolver::new(root).value(root));
+            let found = root.map(|root| Resolver::new(root).value(root, &mut values_left));
             if found != Some(Ok(new)) {
                 return Err(refused);
             }

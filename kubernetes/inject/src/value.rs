@@ -6,9 +6,9 @@ use serde_json::{Map, Number, Value};
 
 use crate::document::{DEPTH_MAX, Form, Kind, Node};
 
-/// Values that one object may have once its aliases are resolved. The largest object that a
-/// cluster stores has 1.5 MB; an alias bomb has billions.
-const VALUES_MAX: usize = 300_000;
+/// Values of all workloads and Services of an input once their aliases are resolved. Without aliases
+/// an input has no more nodes than that; an alias bomb has billions.
+pub(crate) const VALUES_MAX: usize = 1_000_000;
 
 /// Why a node means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,10 +39,16 @@ impl<'n, 't> Resolver<'n, 't> {
         Self { anchors, values_left: 0 }
     }
 
-    /// The value of a node.
-    pub(crate) fn value(&mut self, node: &'n Node<'t>) -> Result<Value, NoValue> {
-        self.values_left = VALUES_MAX;
-        self.resolve(node, 0)
+    /// The value of a node; `values_left` is what it and others may still amount to.
+    pub(crate) fn value(
+        &mut self,
+        node: &'n Node<'t>,
+        values_left: &mut usize,
+    ) -> Result<Value, NoValue> {
+        self.values_left = *values_left;
+        let value = self.resolve(node, 0);
+        *values_left = self.values_left;
+        value
     }
 
     fn resolve(&mut self, node: &'n Node<'t>, depth: usize) -> Result<Value, NoValue> {

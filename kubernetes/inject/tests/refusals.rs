@@ -186,7 +186,10 @@ fn hostile_inputs_are_refused() {
     }
     let wide = "- a\n".repeat(1_100_000);
     let huge = "#".repeat(17 << 20);
-    for text in [deep, deep_json, deep_block, bomb, wide, huge] {
+    // Each of them is within a bound of its own.
+    let bombs = bomb.replace("x11: ", "spec: ").repeat(3).replace("kind: Pod", "---\nkind: Pod");
+    let many = pod("{}") + &format!("---\n{}", pod("{}")).repeat(6_000);
+    for text in [deep, deep_json, deep_block, bomb, bombs, many, wide, huge] {
         assert!(inject(&text, &options()).is_err(), "{}…", &text[..40]);
     }
 }
@@ -210,4 +213,14 @@ fn the_book_lists_every_setting() {
         .collect();
     let rows = rows.join("\n");
     assert!(page.contains(&format!("|---|---|\n{rows}\n\n")), "docs/inject.md needs:\n{rows}");
+}
+
+/// A list of pods in one line, as programs write it, takes no longer than one of many lines.
+#[test]
+fn one_long_line_is_as_good_as_many() {
+    let one = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{"containers":[{"name":"a","ports":[{"containerPort":80}]}]}}"#;
+    let items = vec![one; 3_000].join(",");
+    let text = format!(r#"{{"apiVersion":"v1","kind":"List","items":[{items}]}}"#);
+    let out = inject(&text, &options()).unwrap().text;
+    assert_eq!(out.matches("\"tidegate-queue-proxy\"").count(), 3_000);
 }

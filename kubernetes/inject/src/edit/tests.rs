@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::document::parse;
-use crate::value::Resolver;
+use crate::value::{Resolver, VALUES_MAX};
 
 /// Values as they come in manifests, and as they do not.
 fn value() -> impl Strategy<Value = Value> {
@@ -82,13 +82,14 @@ proptest! {
             _ => flow(&old, Some(0), "\n"),
         };
         let roots = parse(&text).unwrap();
-        prop_assert_eq!(&Resolver::new(&roots[0]).value(&roots[0]).unwrap(), &old);
+        let mut left = VALUES_MAX;
+        prop_assert_eq!(&Resolver::new(&roots[0]).value(&roots[0], &mut left).unwrap(), &old);
         let mut editor = Editor::new(&text);
         editor.change(&roots[0], &old, &new).unwrap();
         let edited = editor.finish();
         let roots = parse(&edited)
             .map_err(|error| TestCaseError::fail(format!("{error}\n{text}\n{edited}")))?;
-        let found = Resolver::new(&roots[0]).value(&roots[0]).unwrap();
+        let found = Resolver::new(&roots[0]).value(&roots[0], &mut left).unwrap();
         prop_assert_eq!(found, new, "\n{}\n{}", text, edited);
         if style >= 3 {
             prop_assert!(serde_json::from_str::<Value>(&edited).is_ok(), "{}", edited);
