@@ -6,8 +6,8 @@ use serde_json::{Map, Number, Value};
 
 use crate::document::{DEPTH_MAX, Form, Kind, Node};
 
-/// Values of all workloads and Services of an input once their aliases are resolved. Without aliases
-/// an input has no more nodes than that; an alias bomb has billions.
+/// Values of all workloads and Services of an input once their aliases are resolved. Without
+/// aliases an input has no more nodes than that; an alias bomb has billions.
 pub(crate) const VALUES_MAX: usize = 1_000_000;
 
 /// Why a node means nothing.

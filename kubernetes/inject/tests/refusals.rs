@@ -218,8 +218,10 @@ fn the_book_lists_every_setting() {
 /// A list of pods in one line, as programs write it, takes no longer than one of many lines.
 #[test]
 fn one_long_line_is_as_good_as_many() {
-    let one = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{"containers":[{"name":"a","ports":[{"containerPort":80}]}]}}"#;
-    let items = vec![one; 3_000].join(",");
+    let one = r#"{"apiVersion":"v1","kind":"Pod","spec":{"containers":[{"name":"a","ports":[{"#
+        .to_owned()
+        + r#""containerPort":80}]}]}}"#;
+    let items = vec![one.as_str(); 3_000].join(",");
     let text = format!(r#"{{"apiVersion":"v1","kind":"List","items":[{items}]}}"#);
     let out = inject(&text, &options()).unwrap().text;
     assert_eq!(out.matches("\"tidegate-queue-proxy\"").count(), 3_000);
