@@ -218,6 +218,11 @@ fn refuse(template: &Value, spec: &Value) -> Result<(), Refusal> {
     if list(spec, "containers").is_empty() {
         return Err(Refusal::NoContainers);
     }
+    let mut names: Vec<&str> = list(spec, "containers").iter().map(name).collect();
+    names.sort_unstable();
+    if names[0].is_empty() || names.windows(2).any(|two| two[0] == two[1]) {
+        return Err(Refusal::Names);
+    }
     if sidecar::is_on_host_network(spec) {
         return Err(Refusal::HostNetwork);
     }

@@ -10,6 +10,9 @@ pub enum Refusal {
     /// A pod without containers is none.
     #[error("it has no containers, expected `spec.containers` with one at least")]
     NoContainers,
+    /// Containers are known by their names.
+    #[error("each of its containers needs a name of its own")]
+    Names,
     /// Which container takes the traffic is open.
     #[error(
         "which of its containers takes the traffic ({})? Say so with --container NAME or the \

@@ -33,6 +33,7 @@ fn refusal(text: &str, options: &Options) -> String {
 #[test]
 fn each_reason_says_what_to_do() {
     let one = "{name: app, image: a, ports: [{containerPort: 8080}]}";
+    let (one_port, other_port) = ("{containerPort: 1}", "{containerPort: 2, name: b}");
     let knative = "{name: queue-proxy, image: q}";
     let by_hand = "{name: tidegate-queue-proxy, image: q, restartPolicy: Always}";
     for (text, reason) in [
@@ -43,6 +44,9 @@ fn each_reason_says_what_to_do() {
         (pod(&format!("{{containers: [{one}, {knative}]}}")), "docs/knative.md"),
         (pod_with("", &format!(", initContainers: [{by_hand}]")), "Take that container out"),
         (pod(&format!("{{containers: [{one}, {by_hand}]}}")), "Take that container out"),
+        // Found by the fuzz target: what was changed in a container is noted under its name.
+        (pod("{containers: [{ports: [{containerPort: 1}]}]}"), "needs a name of its own"),
+        (pod(&format!("{{containers: [{one}, {one}]}}")), "needs a name of its own"),
         (pod("{containers: []}"), "no containers"),
         (pod("{}"), "no containers"),
         (pod("{containers: [{name: app, image: a}]}"), "declares no TCP port. Say which"),
@@ -51,7 +55,9 @@ fn each_reason_says_what_to_do() {
             "declares no TCP port",
         ),
         (
-            pod("{containers: [{ports: [{containerPort: 1}, {containerPort: 2, name: b}]}]}"),
+            pod(
+                "{containers: [{name: a, ports: [{containerPort: 1}, {containerPort: 2, name: b}]}]}",
+            ),
             "several TCP ports (1, 2 'b')",
         ),
         (
