@@ -71,7 +71,10 @@ const EXIT_POLL: Duration = Duration::from_millis(2);
 
 impl Handler for ActivatorHandler {
     async fn handle(&self, exchange: &mut Exchange) {
-        if let Some(reply) = probe::answer(exchange.head(), self.drain.phase()) {
+        // What asks at a revision's port asks the revision.
+        if self.revision.is_none()
+            && let Some(reply) = probe::answer(exchange.head(), self.drain.phase())
+        {
             // An error means that the client has gone: there is nothing left to do.
             let _ = exchange.respond(reply).await;
             return;

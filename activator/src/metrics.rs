@@ -61,6 +61,13 @@ const REVISIONS_REFUSED: Metric = Metric::counter(
 const CONNECTIONS: Metric =
     Metric::gauge("tidegate_activator_connections", "Connections of clients that are open.");
 
+const PORTS: Metric =
+    Metric::gauge("tidegate_activator_ports", "Ports of one revision each that are listened on.");
+const PORTS_MISSING: Metric = Metric::gauge(
+    "tidegate_activator_ports_missing",
+    "Ports that the controller gave to a revision and that cannot be listened on.",
+);
+
 /// Every metric of this crate.
 pub const METRICS: &[Metric] = &[
     DURATION,
@@ -77,6 +84,8 @@ pub const METRICS: &[Metric] = &[
     REVISIONS,
     REVISIONS_REFUSED,
     CONNECTIONS,
+    PORTS,
+    PORTS_MISSING,
 ];
 
 /// Classes of statuses, 1xx (an upgrade) to 5xx.
@@ -107,6 +116,8 @@ pub struct Metrics {
     revisions: Gauge,
     revisions_refused: Counter,
     connections: Gauge,
+    ports: Gauge,
+    ports_missing: Gauge,
     relay: tidegate_relay::metrics::Metrics,
     reporter: tidegate_reporter::Metrics,
 }
@@ -142,6 +153,8 @@ impl Metrics {
             revisions: gauge(REVISIONS),
             revisions_refused: counter(REVISIONS_REFUSED),
             connections: gauge(CONNECTIONS),
+            ports: gauge(PORTS),
+            ports_missing: gauge(PORTS_MISSING),
             relay: tidegate_relay::metrics::Metrics::new(recorder),
             reporter: tidegate_reporter::Metrics::default(),
         }
@@ -175,6 +188,12 @@ impl Metrics {
             Unreachable::Refused => self.ejected_refused.increment(1),
             Unreachable::Silent => self.ejected_silent.increment(1),
         }
+    }
+
+    /// So many of the ports of one revision are listened on, and so many should be and are not.
+    pub(crate) fn ports(&self, open: usize, missing: usize) {
+        self.ports.set(open as f64);
+        self.ports_missing.set(missing as f64);
     }
 
     /// Copies the numbers that are kept elsewhere.

@@ -1,9 +1,10 @@
 //! Ports whose requests are one revision's, whatever they name.
 //!
 //! The controller says which there are. A cluster leads a Service's requests to one of them while
-//! the Service has no pod: neither host nor headers have to name the revision then.
+//! the Service has no pod: neither host nor headers have to name the revision then, and none is
+//! believed. A client of one Service cannot reach another by what it writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use tidegate_relay::{Drain, Server, ServerSettings, listen};
 use tidegate_reporter::{ListenPorts, RevisionName};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 
 use crate::handler::ActivatorHandler;
+use crate::metrics::Metrics;
 
 /// Time between two tries to listen on a port that somebody else has.
 const RETRY: Duration = Duration::from_secs(2);
@@ -24,14 +26,31 @@ pub(crate) struct RevisionPorts {
     settings: ServerSettings,
     drain: Drain,
     address: IpAddr,
+    metrics: Metrics,
     open: BTreeMap<u16, OpenPort>,
-    serving: JoinSet<()>,
+    /// Ports that could not be opened and were logged: each is logged once.
+    missing: BTreeSet<u16>,
 }
 
-/// A port that is listened on.
+/// A port that is listened on. Dropped, it accepts no more; its connections go on.
 struct OpenPort {
     revision: RevisionName,
-    task: tokio::task::AbortHandle,
+    accepting: JoinHandle<()>,
+}
+
+impl OpenPort {
+    /// Resolves when nobody listens on the port any more.
+    async fn close(mut self) {
+        self.accepting.abort();
+        // It ends as cancelled, which is what was asked for.
+        let _ = (&mut self.accepting).await;
+    }
+}
+
+impl Drop for OpenPort {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
 }
 
 impl RevisionPorts {
@@ -42,8 +61,9 @@ impl RevisionPorts {
         drain: Drain,
         address: IpAddr,
     ) -> Self {
-        let (open, serving) = (BTreeMap::new(), JoinSet::new());
-        Self { handler, settings, drain, address, open, serving }
+        let metrics = handler.metrics.clone();
+        let (open, missing) = (BTreeMap::new(), BTreeSet::new());
+        Self { handler, settings, drain, address, metrics, open, missing }
     }
 
     /// Listens where the controller says, until it is cancelled; connections that are open then,
@@ -51,10 +71,9 @@ impl RevisionPorts {
     pub(crate) async fn follow(mut self, mut ports: watch::Receiver<ListenPorts>) {
         loop {
             let wanted = ports.borrow_and_update().clone();
-            let is_whole = self.adjust(&wanted);
-            while self.serving.try_join_next().is_some() {}
+            self.adjust(&wanted).await;
             let changed = ports.changed();
-            let is_over = match is_whole {
+            let is_over = match self.missing.is_empty() {
                 true => changed.await.is_err(),
                 false => matches!(tokio::time::timeout(RETRY, changed).await, Ok(Err(_))),
             };
@@ -65,36 +84,42 @@ impl RevisionPorts {
         }
     }
 
-    /// Opens and closes what has changed. Returns whether all that are wanted are open.
-    fn adjust(&mut self, wanted: &ListenPorts) -> bool {
-        self.open.retain(|port, open| {
-            let stays = wanted.get(port) == Some(&open.revision);
-            if !stays {
-                open.task.abort();
+    /// Opens and closes what has changed.
+    async fn adjust(&mut self, wanted: &ListenPorts) {
+        let gone = |port: &u16, open: &OpenPort| wanted.get(port) != Some(&open.revision);
+        let gone: Vec<u16> =
+            self.open.iter().filter(|(port, open)| gone(port, open)).map(|(p, _)| *p).collect();
+        for port in gone {
+            if let Some(open) = self.open.remove(&port) {
+                // As long as the listener is there no other revision can have its port.
+                open.close().await;
             }
-            stays
-        });
-        let mut is_whole = true;
+        }
+        self.missing.retain(|port| wanted.contains_key(port));
         for (port, revision) in wanted {
             if self.open.contains_key(port) {
                 continue;
             }
             let address = SocketAddr::new(self.address, *port);
             match listen(address).and_then(TcpListener::from_std) {
-                Ok(listener) => self.open(*port, revision.clone(), listener),
+                Ok(listener) => {
+                    self.missing.remove(port);
+                    self.open(*port, revision.clone(), listener);
+                }
                 Err(error) => {
-                    tracing::warn!(%address, %error, ?revision, "cannot listen for a revision");
-                    is_whole = false;
+                    if self.missing.insert(*port) {
+                        tracing::warn!(%address, %error, ?revision, "cannot listen for a revision");
+                    }
                 }
             }
         }
-        is_whole
+        self.metrics.ports(self.open.len(), self.missing.len());
     }
 
     fn open(&mut self, port: u16, revision: RevisionName, listener: TcpListener) {
         let handler = ActivatorHandler { revision: Some(revision.clone()), ..self.handler.clone() };
         let server = Server::new(handler, self.settings, self.drain.clone());
-        let task = self.serving.spawn(async move { server.serve_listener(listener).await });
-        self.open.insert(port, OpenPort { revision, task });
+        let accepting = tokio::spawn(async move { server.serve_listener(listener).await });
+        self.open.insert(port, OpenPort { revision, accepting });
     }
 }

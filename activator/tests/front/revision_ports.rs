@@ -56,11 +56,19 @@ async fn a_port_of_its_own_says_whose_a_request_is() {
         until_open(port).await;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let named = ["Knative-Serving-Namespace: default", "Knative-Serving-Revision: web"];
-        for lines in [&[][..], &["Host: web.default.svc.cluster.local"], &named] {
-            assert_eq!(get(address, "/", lines).await.unwrap().status, 200);
+        for lines in [
+            &[][..],
+            &["Host: web.default.svc.cluster.local"],
+            &named,
+            // Twice the same header leads nowhere at the main port.
+            &["Knative-Serving-Revision: web", "Knative-Serving-Revision: web"],
+            // A probe is the revision's to answer.
+            &["K-Network-Probe: activator"],
+        ] {
+            assert_eq!(get(address, "/", lines).await.unwrap().status, 200, "{lines:?}");
         }
     }
-    assert_eq!((web.served(), api.served()), (0, 6));
+    assert_eq!((web.served(), api.served()), (0, 10));
     // What is no longer the revision's is closed; the rest stays.
     controller.open("api", &[second]);
     until_closed(first).await;
@@ -102,6 +110,32 @@ async fn a_port_that_somebody_else_has_is_listened_on_once_it_is_free() {
     until_open(other).await;
     drop(taken);
     until_open(address.port()).await;
+    assert_eq!(get(address, "/", &[]).await.unwrap().status, 200);
+    close_whole(running).await;
+}
+
+#[tokio::test]
+async fn a_port_that_goes_to_another_revision_is_open_all_but_a_moment() {
+    let (web, api) = (App::start(Duration::ZERO).await, App::start(Duration::ZERO).await);
+    let controller = Controller::start().await;
+    let (running, _) = open(config(Some(&controller)));
+    controller.say("web", &[("web-1", web.address, 1)]);
+    controller.say("api", &[("api-1", api.address, 1)]);
+    let port = free_port();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    controller.open("api", &[port]);
+    until_open(port).await;
+    controller.open("api", &[]);
+    controller.open("web", &[port]);
+    let moving = async {
+        while web.served() == 0 {
+            // Between the two nobody listens.
+            let _ = get(address, "/", &[]).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, moving).await.expect("it has moved");
+    // The controller may go: what it gave stays.
+    controller.kill().await;
     assert_eq!(get(address, "/", &[]).await.unwrap().status, 200);
     close_whole(running).await;
 }
