@@ -55,9 +55,7 @@ fn each_reason_says_what_to_do() {
             "declares no TCP port",
         ),
         (
-            pod(
-                "{containers: [{name: a, ports: [{containerPort: 1}, {containerPort: 2, name: b}]}]}",
-            ),
+            pod(&format!("{{containers: [{{name: a, ports: [{one_port}, {other_port}]}}]}}")),
             "several TCP ports (1, 2 'b')",
         ),
         (
