@@ -57,7 +57,11 @@ impl Identity {
             group: version.split_once('/').map_or("", |(group, _)| group).to_owned(),
             kind: text(node.get("kind")),
             // The pods of controllers have their names made up: this is where that begins.
-            name: if name.is_empty() { of_metadata("generateName") } else { name },
+            name: if name.is_empty() {
+                of_metadata("generateName").trim_end_matches('-').to_owned()
+            } else {
+                name
+            },
             namespace: of_metadata("namespace"),
         }
     }
