@@ -136,7 +136,7 @@ impl Claims {
         if world.services.get(&scaler.service).is_none() {
             return Some(Obstacle::NoService(scaler.service.clone()));
         }
-        let is_known = world.kinds.get(&scaler.target.kind).is_some();
+        let is_known = world.kinds.contains_key(&scaler.target.kind);
         match world.targets.get(&scaler.target) {
             None if is_known => Some(Obstacle::NoTarget(named)),
             _ => None,

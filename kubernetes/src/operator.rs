@@ -43,7 +43,7 @@ pub enum Change<K, V> {
 #[derive(Debug, Clone)]
 pub enum Event {
     /// To scalers.
-    Scalers(Change<ObjectKey, (Scaler, TrafficScalerSpec)>),
+    Scalers(Box<Change<ObjectKey, (Scaler, TrafficScalerSpec)>>),
     /// To targets of a kind.
     Targets(KindKey, Change<TargetKey, Target>),
     /// To Services.
@@ -133,7 +133,7 @@ impl Operator {
     pub fn apply(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
-            Event::Scalers(change) => self.scalers(change, &mut effects),
+            Event::Scalers(change) => self.scalers(*change, &mut effects),
             Event::Targets(kind, change) => {
                 let is_listed = |key: &TargetKey| key.kind == kind;
                 take_in(&mut self.world.targets, is_listed, change);

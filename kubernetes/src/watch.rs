@@ -86,7 +86,8 @@ impl Watches {
             Some((key.clone(), read.inspect_err(unread).ok()?))
         };
         let api = self.api(&resource);
-        follow(api, None, read, &self.events, Event::Scalers, |_| None).await;
+        let tell = |change| Event::Scalers(Box::new(change));
+        follow(api, None, read, &self.events, tell, |_| None).await;
     }
 
     /// Services.

@@ -298,7 +298,9 @@ impl State {
                     let kept = object[field].take();
                     if field == "metadata" {
                         let mut metadata = kept;
-                        metadata.as_object_mut().map(|m| m.retain(|name, _| is_servers(name)));
+                        if let Some(fields) = metadata.as_object_mut() {
+                            fields.retain(|name, _| is_servers(name));
+                        }
                         merge(&mut metadata, &without_servers(&new["metadata"]));
                         new[field] = metadata;
                     } else {

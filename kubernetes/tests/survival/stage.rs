@@ -265,12 +265,12 @@ impl Stage {
         };
         let key = |object: &Value| observe::key(object).expect("it has a name");
         match what {
-            Listed::Scalers => Event::Scalers(Change::Listed(
-                items(SCALERS)
-                    .iter()
-                    .map(|object| (key(object), observe::scaler(object).expect("it can be read")))
-                    .collect(),
-            )),
+            Listed::Scalers => {
+                let all = items(SCALERS);
+                let read = |object: &Value| observe::scaler(object).expect("it can be read");
+                let all = all.iter().map(|object| (key(object), read(object)));
+                Event::Scalers(Box::new(Change::Listed(all.collect())))
+            }
             Listed::Targets => {
                 let all = items(DEPLOYMENTS);
                 let all = all.iter().map(|object| (target_key(), observe::target(object)));
@@ -419,9 +419,13 @@ impl Stage {
 
 fn one_by_one(all: Event) -> Vec<Event> {
     match all {
-        Event::Scalers(Change::Listed(all)) => {
-            all.into_iter().map(|(k, v)| Event::Scalers(Change::Seen(k, v))).collect()
-        }
+        Event::Scalers(all) => match *all {
+            Change::Listed(all) => {
+                let each = all.into_iter().map(|(k, v)| Change::Seen(k, v));
+                each.map(|change| Event::Scalers(Box::new(change))).collect()
+            }
+            other => vec![Event::Scalers(Box::new(other))],
+        },
         Event::Targets(kind, Change::Listed(all)) => {
             all.into_iter().map(|(k, v)| Event::Targets(kind.clone(), Change::Seen(k, v))).collect()
         }
