@@ -188,6 +188,15 @@ async fn act(
                 return Ok(());
             }
         }
+        // What has come meanwhile is taken in as well: in a storm one look is for many events.
+        while let Some(ended) = hands.under_way.try_join_next() {
+            batch.extend(ended);
+        }
+        while batch.len() < BATCH_MAX
+            && let Ok(event) = incoming.try_recv()
+        {
+            batch.push(event);
+        }
         for event in batch {
             let are_scalers = matches!(&event, Event::Scalers(_));
             for effect in operator.apply(clock.now(), event) {
