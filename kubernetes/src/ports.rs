@@ -166,7 +166,7 @@ mod tests {
             .collect();
         world.scalers.replace(both);
         let given = allocate(&world);
-        assert_eq!(given[&ObjectKey::new("shop", "app-0")], [claimed.clone()]);
+        assert_eq!(given[&ObjectKey::new("shop", "app-0")], *std::slice::from_ref(&claimed));
         assert_ne!(given[&ObjectKey::new("shop", "app-1")], [claimed]);
     }
 
