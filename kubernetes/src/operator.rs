@@ -175,6 +175,11 @@ impl Operator {
             }
         }
         let begun = self.dispatcher.begin(now, plan.actions);
+        for action in &begun {
+            if let Step::Scale { to: 0, .. } = action.step {
+                self.world.memory.entry(action.scaler.clone()).or_default().asked_for_zero = true;
+            }
+        }
         effects.extend(begun.into_iter().map(Effect::Send));
         let again = self.check_again.values().copied().min();
         let due = [plan.due, self.dispatcher.due(now), again].into_iter().flatten().min();
@@ -280,6 +285,10 @@ impl Operator {
                 self.world.scaled(&action.scaler, target.clone(), observe::scale(object));
             }
             // A pod that cannot be marked keeps nothing up: the ReplicaSet then chooses by itself.
+            // It was certainly not done; after a failure it may have been.
+            (Step::Scale { to: 0, .. }, Answer::Conflict | Answer::NotFound) => {
+                self.world.memory.entry(action.scaler).or_default().asked_for_zero = false;
+            }
             (Step::Mark { pod, cost }, _) => _ = self.world.costs.insert(pod.clone(), *cost),
             (Step::ApplySlice(key), Answer::Done(object)) => {
                 if let Some(slice) = observe::slice(object) {

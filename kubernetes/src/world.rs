@@ -192,7 +192,7 @@ impl Scaler {
     #[must_use]
     pub fn is_zero_of_ours(&self, memory: &Memory) -> bool {
         match &memory.scaled {
-            Some(scaled) => scaled.replicas == 0,
+            Some(scaled) => scaled.replicas == 0 || memory.asked_for_zero,
             // What was written down is a mode from which a zero is expected.
             None => {
                 matches!(self.status.mode, Some(Mode::Draining | Mode::Zero | Mode::Activating))
@@ -354,6 +354,9 @@ pub struct Memory {
     pub heard_since: Option<Timestamp>,
     /// The last number that the target was set to by us.
     pub scaled: Option<Scaled>,
+    /// Whether we have asked for zero and do not know yet what came of it: a zero that is seen
+    /// meanwhile is ours.
+    pub asked_for_zero: bool,
 }
 
 /// A number that a target was set to.
@@ -410,7 +413,9 @@ impl World {
     /// A target was set to a number by us, and is now as `target` says.
     pub fn scaled(&mut self, scaler: &ObjectKey, key: TargetKey, target: Target) {
         let scaled = Scaled { replicas: target.replicas, version: target.version.clone() };
-        self.memory.entry(scaler.clone()).or_default().scaled = Some(scaled);
+        let memory = self.memory.entry(scaler.clone()).or_default();
+        memory.scaled = Some(scaled);
+        memory.asked_for_zero = false;
         self.orphans.remove(&key);
         // A Scale does not say how many are ready.
         let ready = self.targets.get(&key).map_or(0, |known| known.ready);

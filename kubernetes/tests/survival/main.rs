@@ -2,6 +2,7 @@
 //! request to its Service could go unheard, none is scaled beside another owner, no slice leads to
 //! where no activator was seen, a person's zero stays, and in the end everything is as wanted.
 
+mod late_answers;
 mod stage;
 
 use proptest::prelude::*;
@@ -22,6 +23,8 @@ enum Op {
     Lose(usize),
     Relist(usize),
     Execute(usize),
+    ExecuteLate(usize),
+    AnswerAll,
     Ready(i64),
     PersonScales(i64),
     PersonDeletesSlices,
@@ -50,6 +53,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => number.clone().prop_map(Op::Lose),
         2 => number.clone().prop_map(Op::Relist),
         14 => number.clone().prop_map(Op::Execute),
+        4 => number.clone().prop_map(Op::ExecuteLate),
+        2 => Just(Op::AnswerAll),
         3 => (0..4i64).prop_map(Op::Ready),
         1 => (0..3i64).prop_map(Op::PersonScales),
         1 => Just(Op::PersonDeletesSlices),
@@ -129,6 +134,14 @@ fn execute(stage: &mut Stage, number: usize) {
     }
 }
 
+/// As [`execute`]; the answer comes later.
+fn execute_late(stage: &mut Stage, number: usize) {
+    let before = Before { mode: stage.written_mode(), slices: stage.our_slices() };
+    if let Some(executed) = stage.execute_late(number) {
+        judge(stage, &before, &executed);
+    }
+}
+
 fn happen(stage: &mut Stage, op: &Op) {
     match *op {
         Op::Wait(ms) => stage.wait(ms),
@@ -143,6 +156,8 @@ fn happen(stage: &mut Stage, op: &Op) {
         Op::Lose(number) => stage.lose(number),
         Op::Relist(number) => stage.relist(ALL[number % ALL.len()]),
         Op::Execute(number) => execute(stage, number),
+        Op::ExecuteLate(number) => execute_late(stage, number),
+        Op::AnswerAll => stage.answer_all(),
         Op::Ready(ready) => stage.let_pods_be_ready(ready),
         Op::PersonScales(replicas) => stage.person_scales(replicas),
         Op::PersonDeletesSlices => stage.person_deletes_slices(),
@@ -181,6 +196,7 @@ fn how(stage: &Stage) -> (i64, String) {
 
 /// Faults that are still to come do not.
 fn settle(stage: &mut Stage) {
+    stage.answer_all();
     stage.activator_comes(0);
     stage.activator_comes(1);
     stage.rival_goes();

@@ -54,6 +54,8 @@ pub(crate) struct Stage {
     /// News that has not arrived.
     pub(crate) news: Vec<Event>,
     pub(crate) on_their_way: Vec<OnItsWay>,
+    /// Answers that have not arrived.
+    answers: Vec<Ended>,
     activators: [bool; 2],
     /// Whether a person has taken slices away: then nothing holds what we believe to be held.
     pub(crate) meddled_with_slices: bool,
@@ -99,6 +101,7 @@ impl Stage {
             now: Timestamp::from_secs(1_800_000_000),
             news: Vec::new(),
             on_their_way: Vec::new(),
+            answers: Vec::new(),
             activators: [true, true],
             meddled_with_slices: false,
         };
@@ -379,8 +382,24 @@ impl Stage {
         }
     }
 
-    /// A request arrives at the cluster. Returns its status and what it was.
+    /// A request arrives at the cluster, and its answer here. Returns its status and what it was.
     pub(crate) fn execute(&mut self, number: usize) -> Option<(u16, OnItsWay)> {
+        let executed = self.execute_late(number);
+        if let Some(ended) = executed.is_some().then(|| self.answers.pop()).flatten() {
+            self.arrive(Event::Ended(Box::new(ended)));
+        }
+        executed
+    }
+
+    /// Every answer that has not arrived does.
+    pub(crate) fn answer_all(&mut self) {
+        for ended in std::mem::take(&mut self.answers) {
+            self.arrive(Event::Ended(Box::new(ended)));
+        }
+    }
+
+    /// A request arrives at the cluster; its answer is on its way.
+    pub(crate) fn execute_late(&mut self, number: usize) -> Option<(u16, OnItsWay)> {
         if self.on_their_way.is_empty() {
             return None;
         }
@@ -404,8 +423,7 @@ impl Stage {
         for what in [Listed::Targets, Listed::Slices, Listed::Scalers] {
             self.tell(what);
         }
-        let ended = Ended { action: sent.action.clone(), answer, chance: 0.5 };
-        self.arrive(Event::Ended(Box::new(ended)));
+        self.answers.push(Ended { action: sent.action.clone(), answer, chance: 0.5 });
         Some((status, sent))
     }
 
@@ -413,6 +431,7 @@ impl Stage {
     pub(crate) fn take_over(&mut self) {
         self.operator = operator();
         self.on_their_way.clear();
+        self.answers.clear();
         self.see_all();
     }
 }

@@ -1,0 +1,90 @@
+//! A zero of ours that is seen before its answer comes, or whose answer never comes.
+//!
+//! On a real cluster the watch of the workload often tells of a change before the request that made
+//! it is answered. The last number that this controller knew to have set was then more than zero,
+//! so the zero was taken for a person's: an Event said that the workload is suspended, and had the
+//! answer been lost, nothing would ever have woken it again.
+
+use super::*;
+
+/// Comes to the moment at which the target is about to be set to zero by one that has set it before.
+fn about_to_be_zero() -> Stage {
+    let mut stage = Stage::new();
+    calm(&mut stage, 3);
+    for _ in 0..60 {
+        let replicas = stage.replicas();
+        stage.let_pods_be_ready(replicas);
+        stage.see_all();
+        stage.wish(0, i32::try_from(replicas).expect("a few"));
+        let steps = stage.turn();
+        if steps.iter().any(|step| matches!(step, Step::Scale { to: 0, .. })) {
+            return stage;
+        }
+        while !stage.on_their_way.is_empty() {
+            execute(&mut stage, 0);
+        }
+        stage.wait(1_000);
+    }
+    panic!("it is never set to zero: {:?}", how(&stage));
+}
+
+/// No mode that was written down says that somebody else has set the target to zero.
+fn turn_and_write_down(stage: &mut Stage) {
+    turn(stage);
+    while !stage.on_their_way.is_empty() {
+        execute(stage, 0);
+        assert_ne!(stage.written_mode(), "Suspended");
+    }
+}
+
+#[test]
+fn a_zero_that_is_seen_before_its_answer_is_ours() {
+    let mut stage = about_to_be_zero();
+    stage.execute_late(0);
+    assert_eq!(stage.replicas(), 0);
+    stage.see_all();
+    turn_and_write_down(&mut stage);
+    stage.answer_all();
+    turn_and_write_down(&mut stage);
+    assert_eq!(how(&stage), (0, "Zero".to_owned()));
+    calm(&mut stage, 2);
+    assert_eq!(how(&stage), (2, "Warm".to_owned()));
+}
+
+#[test]
+fn a_zero_whose_answer_is_lost_is_woken() {
+    let mut stage = about_to_be_zero();
+    stage.cluster.fail(http::Method::PATCH, "/scale", Fault::LostAnswer, 1);
+    while !stage.on_their_way.is_empty() {
+        execute(&mut stage, 0);
+    }
+    assert_eq!(stage.replicas(), 0);
+    calm(&mut stage, 0);
+    assert_eq!(how(&stage), (0, "Zero".to_owned()));
+    calm(&mut stage, 2);
+    assert_eq!(how(&stage), (2, "Warm".to_owned()));
+}
+
+#[test]
+fn a_zero_that_a_person_set_after_ours_is_respected() {
+    let mut stage = about_to_be_zero();
+    stage.execute_late(0);
+    stage.answer_all();
+    calm(&mut stage, 2);
+    stage.person_scales(0);
+    calm_at_zero(&mut stage, 2);
+    assert_eq!(how(&stage), (0, "Suspended".to_owned()));
+}
+
+/// Time passes at a zero that nobody changes.
+fn calm_at_zero(stage: &mut Stage, wanted: i32) {
+    for _ in 0..10 {
+        stage.see_all();
+        stage.wish(wanted, 0);
+        turn(stage);
+        while !stage.on_their_way.is_empty() {
+            execute(stage, 0);
+        }
+        stage.wait(1_000);
+    }
+}
