@@ -12,6 +12,7 @@
 
 mod block;
 mod frame;
+mod measure;
 mod out;
 pub(crate) mod pace;
 mod watch;
@@ -72,6 +73,8 @@ pub(crate) struct Limits {
     pub(crate) frame_max: usize,
     /// The longest head, encoded.
     pub(crate) block_max: usize,
+    /// The longest head, decoded, as the library was told. Of trailers it keeps what fits.
+    pub(crate) list_max: usize,
     /// Trailers that are longer than this, encoded, are charged until their stream ends.
     pub(crate) free_trailers: usize,
 }
@@ -96,6 +99,9 @@ pub(crate) struct FrameGate {
     /// The charge for what the library's compression table may reference until the connection ends.
     pinned: Charge,
     turn: Turn,
+    /// What a client sends on this stream, or on one before it, is no head of a request. What a
+    /// server sends may be either on any stream.
+    opened_max: u32,
     /// Streams that were opened and reset before they were polled, beyond those that were not.
     early_resets: u32,
     /// Resolved with whether the peer uses HTTP/2, where a task waits for that.
@@ -132,6 +138,10 @@ impl FrameGate {
     /// A gate in front of `io`, from which `front` has been read already.
     pub(crate) fn new(io: Box<dyn Io>, front: BytesMut, limits: Limits) -> (FrameGate, Watch) {
         let shared = Arc::new(GateState::default());
+        let (pass, opened_max) = match limits.peer {
+            Peer::Client => (PREFACE_LEN, 0),
+            Peer::Server => (0, u32::MAX),
+        };
         let gate = FrameGate {
             io,
             limits,
@@ -139,14 +149,12 @@ impl FrameGate {
             shared: shared.clone(),
             raw: front,
             ready: BytesMut::new(),
-            pass: match limits.peer {
-                Peer::Client => PREFACE_LEN,
-                Peer::Server => 0,
-            },
+            pass,
             split: None,
             skip: 0,
             block: None,
             turn: Turn::default(),
+            opened_max,
             early_resets: 0,
             opening: None,
         };
@@ -298,7 +306,11 @@ impl FrameGate {
         self.shared.count_frame();
         let whole = FRAME_HEAD_LEN + frame.length;
         match frame.kind {
-            HEADERS if frame.flags & END_HEADERS != 0 && whole <= self.raw.len() => {
+            HEADERS
+                if frame.flags & END_HEADERS != 0
+                    && whole <= self.raw.len()
+                    && !self.are_long_trailers(frame.stream, frame.flags, frame.length) =>
+            {
                 self.pass = whole;
                 self.pass_head(frame.stream, frame.flags, frame.length)?;
             }
@@ -368,6 +380,9 @@ impl FrameGate {
         }
         let Some(mut block) = self.block.take() else { return };
         let (stream, flags, length) = (block.stream, block.flags, block.bytes.len());
+        if self.are_long_trailers(stream, flags, length) {
+            block.refuse_beyond(self.limits.list_max);
+        }
         let mut kind = HEADERS;
         let mut first_flags = flags;
         loop {
@@ -385,11 +400,20 @@ impl FrameGate {
         }
     }
 
+    /// Whether the library may leave fields out, which then have to be measured. The last head of a
+    /// server that has no body is taken for trailers.
+    fn are_long_trailers(&self, stream: u32, flags: u8, length: usize) -> bool {
+        flags & END_STREAM != 0
+            && measure::is_long(length, self.limits.list_max)
+            && stream <= self.opened_max
+    }
+
     /// Counts and charges a head that is about to reach the library.
     fn pass_head(&mut self, stream: u32, flags: u8, length: usize) -> Result<(), Reason> {
         self.turn.heads += 1;
         self.turn.bytes += length;
         self.turn.opened.push(stream);
+        self.opened_max = self.opened_max.max(stream);
         self.early_resets = self.early_resets.saturating_sub(1);
         let too_much = |_| Reason::ENHANCE_YOUR_CALM;
         if length > PIECE_BYTES {

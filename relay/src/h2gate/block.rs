@@ -3,6 +3,8 @@
 use bytes::{Buf, BytesMut};
 use h2::Reason;
 
+use super::frame::{PRIORITY, PRIORITY_LEN};
+use super::measure;
 use crate::memory::Charge;
 
 /// A head whose end has not arrived.
@@ -19,6 +21,17 @@ pub(super) struct Block {
 }
 
 impl Block {
+    /// Makes the message malformed, so that its stream is reset, if its fields may come to more
+    /// than `list_max`, and the library would leave some of them out.
+    pub(super) fn refuse_beyond(&mut self, list_max: usize) {
+        let priority = if self.flags & PRIORITY != 0 { PRIORITY_LEN } else { 0 };
+        // For a block without the priority that it announces the library ends the connection.
+        let fields = self.bytes.get(priority..).unwrap_or_default();
+        if measure::may_exceed(fields, list_max) {
+            self.bytes.extend_from_slice(measure::MALFORMED_FIELD);
+        }
+    }
+
     /// Moves `count` bytes of it out of `raw`.
     pub(super) fn take_from(
         &mut self,

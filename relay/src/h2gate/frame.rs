@@ -17,6 +17,8 @@ pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
 pub(super) const PADDED: u8 = 8;
 pub(super) const PRIORITY: u8 = 0x20;
+/// The bytes in front of the fields that [`PRIORITY`] announces.
+pub(super) const PRIORITY_LEN: usize = 5;
 
 /// The head of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

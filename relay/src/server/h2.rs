@@ -77,6 +77,7 @@ pub(crate) async fn serve<H: Handler>(
         peer: Peer::Client,
         frame_max: FRAME_MAX as usize,
         block_max: BLOCK_MAX,
+        list_max: HEADER_LIST_MAX as usize,
         free_trailers: FREE_TRAILERS,
     };
     let (gate, watch) = FrameGate::new(handover.io, handover.front, limits);

@@ -114,6 +114,7 @@ impl Upstream {
             peer: Peer::Server,
             frame_max: FRAME_MAX as usize,
             block_max: HEADER_LIST_MAX as usize,
+            list_max: HEADER_LIST_MAX as usize,
             free_trailers: FREE_TRAILERS,
         };
         let (gate, watch) = FrameGate::new(io, BytesMut::new(), limits);

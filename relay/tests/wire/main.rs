@@ -17,6 +17,7 @@ mod half_closed_heads;
 mod harness;
 mod http2;
 mod informational;
+mod long_trailers;
 mod smuggling;
 mod sockets;
 mod timeouts;

@@ -51,7 +51,9 @@ async fn pseudo_headers_behind_a_request_reach_no_http1_app() {
 }
 
 /// An HTTP/2 app that responds with these frames, and reports the frames of its first request.
-async fn frame_app(response: Vec<Vec<u8>>) -> (App, tokio::sync::oneshot::Receiver<Vec<Frame>>) {
+pub(crate) async fn frame_app(
+    response: Vec<Vec<u8>>,
+) -> (App, tokio::sync::oneshot::Receiver<Vec<Frame>>) {
     App::once(move |mut wire| async move {
         wire.raw(24).await;
         wire.send([0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
