@@ -179,15 +179,18 @@ impl ActivatorHandler {
         tokio::time::timeout(self.exit_notice_wait, ended).await.is_ok()
     }
 
-    /// Counts the failure, logs it and responds with it, unless the client has gone or the response
-    /// has begun.
+    /// Counts the failure, logs it and responds with it, unless the response has begun. A client
+    /// that has gone is counted apart: neither the app nor the activator failed.
     async fn fail(
         &self,
         exchange: &mut Exchange,
         failure: &Failure,
         revision: Option<&RevisionName>,
     ) {
-        let Some(cause) = failure.cause() else { return };
+        let Some(cause) = failure.cause() else {
+            self.outcomes.left();
+            return;
+        };
         let responded = exchange.has_responded();
         // Whatever ended a response that had begun, its client sees one that is cut short.
         let (status, cause) = if responded {

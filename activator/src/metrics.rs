@@ -21,6 +21,10 @@ const FAILED: Metric = Metric::counter(
     "Requests that were not answered by the app, by cause.",
 )
 .labelled(&["cause"]);
+const LEFT: Metric = Metric::counter(
+    "tidegate_activator_requests_left_total",
+    "Requests whose clients left before the response was complete, in the queue or at an instance.",
+);
 const RETRIED: Metric = Metric::counter(
     "tidegate_activator_requests_retried_total",
     "Times that a request was offered to another instance because one could not be reached.",
@@ -72,6 +76,7 @@ const PORTS_MISSING: Metric = Metric::gauge(
 pub const METRICS: &[Metric] = &[
     DURATION,
     FAILED,
+    LEFT,
     RETRIED,
     EJECTED,
     COLD_STARTS,
@@ -103,6 +108,7 @@ pub fn metrics() -> impl Iterator<Item = &'static Metric> {
 pub struct Metrics {
     duration: [Histogram; CLASSES.len()],
     failed: [Counter; Cause::ALL.len()],
+    left: Counter,
     retried: Counter,
     ejected_refused: Counter,
     ejected_silent: Counter,
@@ -140,6 +146,7 @@ impl Metrics {
                 DURATION.register_histogram(recorder, labels)
             }),
             failed: Cause::ALL.map(|cause| FAILED.register_counter(recorder, &[cause.label()])),
+            left: counter(LEFT),
             retried: counter(RETRIED),
             ejected_refused: ejected("refused"),
             ejected_silent: ejected("silent"),
@@ -214,6 +221,7 @@ impl Metrics {
         self.waiting.set(sum(|revision| revision.waiting.into()) as f64);
         self.ready.set(sum(|revision| revision.ready.into()) as f64);
         self.revisions.set(revisions.len() as f64);
+        self.left.absolute(outcomes.left);
         self.connections.set(connections as f64);
         self.relay.refresh();
         for (counter, cause) in self.failed.iter().zip(Cause::ALL) {

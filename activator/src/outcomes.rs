@@ -1,5 +1,5 @@
-//! The outcomes of an activator's requests: how many failed, by cause, and how long the others
-//! took.
+//! The outcomes of an activator's requests: how many failed, by cause, how many their clients left,
+//! and how long the others took.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +20,7 @@ pub struct OutcomeCounter {
 #[derive(Debug)]
 struct Counts {
     failed: BTreeMap<(u16, Cause), u64>,
+    left: u64,
     app_errors: u64,
     latency_micros: Histogram<u64>,
 }
@@ -29,6 +30,9 @@ struct Counts {
 pub struct Outcomes {
     /// Requests that were not answered by the app, by the status that the client got and why.
     pub failed: BTreeMap<(u16, Cause), u64>,
+    /// Requests whose clients left before the response was complete, in the queue or at an
+    /// instance.
+    pub left: u64,
     /// Requests that the app itself answered with a status of 5xx.
     pub app_errors: u64,
     /// How long half of the requests that the app answered took, from arrival to the last byte.
@@ -51,7 +55,7 @@ impl Default for OutcomeCounter {
         // These bounds are within what the histogram can be made with.
         let latency_micros = Histogram::new_with_bounds(1, longest, 2)
             .unwrap_or_else(|_| unreachable!("constant bounds"));
-        let counts = Counts { failed: BTreeMap::new(), app_errors: 0, latency_micros };
+        let counts = Counts { failed: BTreeMap::new(), left: 0, app_errors: 0, latency_micros };
         Self { counts: Mutex::new(counts) }
     }
 }
@@ -60,6 +64,11 @@ impl OutcomeCounter {
     /// A client got `status` from the activator because of `cause`.
     pub(crate) fn failed(&self, status: u16, cause: Cause) {
         *self.counts.lock().failed.entry((status, cause)).or_default() += 1;
+    }
+
+    /// A client left before its response was complete.
+    pub(crate) fn left(&self) {
+        self.counts.lock().left += 1;
     }
 
     /// The app responded, with its last byte `latency` after the request's arrival.
@@ -81,6 +90,7 @@ impl OutcomeCounter {
             |share| Duration::from_micros(counts.latency_micros.value_at_quantile(share));
         Outcomes {
             failed: counts.failed.clone(),
+            left: counts.left,
             app_errors: counts.app_errors,
             p50: quantile(0.5),
             p99: quantile(0.99),

@@ -70,6 +70,7 @@ struct Own {
     abandoned: Gauge,
     abandoned_total: Counter,
     failed: [Counter; Cause::ALL.len()],
+    left: Counter,
     refused_full: Counter,
     refused_late: Counter,
     connect_failures: Counter,
@@ -193,6 +194,11 @@ impl Metrics {
         self.shared.own.failed[cause as usize].increment(1);
     }
 
+    /// A client left before its response was complete.
+    pub fn left(&self) {
+        self.shared.own.left.increment(1);
+    }
+
     /// The app could not be reached.
     pub fn connect_failed(&self) {
         self.shared.own.connect_failures.increment(1);
@@ -306,6 +312,7 @@ impl Own {
             abandoned_total: counter(name::ABANDONED_TOTAL),
             failed: Cause::ALL
                 .map(|cause| name::FAILED.register_counter(registry, &[cause.label()])),
+            left: counter(name::LEFT),
             refused_full: refused(Cause::QueueFull.label()),
             refused_late: refused(Cause::WaitedTooLong.label()),
             connect_failures: counter(name::CONNECT_FAILURES),

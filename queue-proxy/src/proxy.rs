@@ -132,8 +132,8 @@ impl Proxy {
         }
     }
 
-    /// Counts the failure, logs it and responds with it, unless the client has gone or the response
-    /// has begun.
+    /// Counts the failure, logs it and responds with it, unless the response has begun. A client
+    /// that has gone is counted apart: nothing failed.
     async fn fail(
         &self,
         exchange: &mut Exchange,
@@ -148,7 +148,12 @@ impl Proxy {
         }
         shared.count(failure);
         let reply = failure.reply(shared.refusal_style);
-        let Some((cause, reply)) = failure.cause().zip(reply) else { return };
+        let Some((cause, reply)) = failure.cause().zip(reply) else {
+            if let Some(metrics) = &shared.observers.metrics {
+                metrics.left();
+            }
+            return;
+        };
         // Whatever ended a response that had begun, its client sees one that is cut short.
         let cause = if responded { Cause::CutShort } else { cause };
         timestamps.cause = Some(cause);

@@ -10,6 +10,7 @@ mod controller;
 mod faults;
 mod garbage;
 mod holding;
+mod left;
 mod protocols;
 mod revision_ports;
 mod routing;

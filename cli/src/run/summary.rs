@@ -53,28 +53,32 @@ fn milliseconds(duration: Duration) -> String {
     }
 }
 
-/// Failed requests, by cause, in one sentence. Error statuses of the app itself are not failures of
-/// the service, and are listed apart.
+/// Failed requests, by cause, in one sentence. Those that their clients left and error statuses of
+/// the app itself are not failures of the service, and are listed apart.
 fn failed(outcomes: &Outcomes) -> String {
     let causes = causes(outcomes);
     let failed = match causes.as_slice() {
         [] => "failed 0".to_owned(),
         causes => format!("failed {} ({})", outcomes.failures(), causes.join(", ")),
     };
-    match outcomes.app_errors {
-        0 => failed,
-        count => format!("{failed}  5xx of the app's own {count}"),
-    }
+    let apart = no_failures(outcomes).into_iter();
+    std::iter::once(failed).chain(apart).collect::<Vec<_>>().join("  ")
 }
 
 /// The same in figures that may stand on lines of their own.
 pub(super) fn failures(outcomes: &Outcomes) -> Vec<String> {
     let mut figures = vec![format!("failed {}", outcomes.failures())];
     figures.extend(causes(outcomes));
-    if outcomes.app_errors > 0 {
-        figures.push(format!("5xx of the app's own {}", outcomes.app_errors));
-    }
+    figures.extend(no_failures(outcomes));
     figures
+}
+
+/// What ended otherwise than with a success, and yet is no failure of the service.
+fn no_failures(outcomes: &Outcomes) -> Vec<String> {
+    let counts =
+        [("left by clients", outcomes.left), ("5xx of the app's own", outcomes.app_errors)];
+    let counted = counts.into_iter().filter(|(_, count)| *count > 0);
+    counted.map(|(name, count)| format!("{name} {count}")).collect()
 }
 
 fn causes(outcomes: &Outcomes) -> Vec<String> {
@@ -97,6 +101,7 @@ pub(super) fn json(status: &Status, up: Duration) -> Value {
             "cause": cause.to_string(),
             "count": count,
         })).collect::<Vec<_>>(),
+        "left": outcomes.left,
         "app_errors": outcomes.app_errors,
         "latency_ms": { "p50": ms(outcomes.p50), "p99": ms(outcomes.p99) },
     })
@@ -122,10 +127,12 @@ mod tests {
         outcomes.failed.insert((502, Cause::AppDied), 3);
         outcomes.failed.insert((503, Cause::QueueFull), 1);
         outcomes.app_errors = 2;
+        outcomes.left = 5;
         assert_eq!(
             failed(&outcomes),
-            "failed 4 (502 app died: 3, 503 queue full: 1)  5xx of the app's own 2"
+            "failed 4 (502 app died: 3, 503 queue full: 1)  left by clients 5  \
+             5xx of the app's own 2"
         );
-        assert_eq!(failures(&outcomes).len(), 4);
+        assert_eq!(failures(&outcomes).len(), 5);
     }
 }

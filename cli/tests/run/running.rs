@@ -252,11 +252,17 @@ pub(crate) fn get(address: &str) -> std::io::Result<Answer> {
         .ok_or_else(|| std::io::Error::other(format!("no answer: {text:?}")))
 }
 
-/// The same, with the answer as it came.
-pub(crate) fn get_text(address: &str) -> std::io::Result<String> {
+/// Sends that request; what is returned is its client, which leaves when it is dropped.
+pub(crate) fn ask(address: &str) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(stream, "GET / HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n")?;
+    Ok(stream)
+}
+
+/// The same, with the answer as it came.
+pub(crate) fn get_text(address: &str) -> std::io::Result<String> {
+    let mut stream = ask(address)?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     Ok(text)

@@ -1,6 +1,7 @@
 //! A run said `0 failed` while clients got 502s: only failures of the activator itself were
 //! counted, not responses that a sidecar made up. Clients got one of three reasons by chance, and
-//! one that waited for an app that never started got no response at all.
+//! one that waited for an app that never started got no response at all. Clients that left while
+//! their requests waited were counted nowhere.
 
 use crate::running::{self, Running, get, get_text};
 
@@ -63,4 +64,21 @@ fn causes_are_shown_before_their_effects() {
     assert!(place("1 -> 0 instances.") < place("sh-1 drains"));
     run.signal("TERM");
     assert_eq!(run.wait_for_exit(), Some(0));
+}
+
+#[test]
+fn clients_that_leave_before_an_instance_is_ready_are_counted() {
+    let arguments = ["--listen", "0", "--json", "--initial", "0", "--", "sleep", "600"];
+    let mut run = Running::start_with_stderr(arguments.map(str::to_owned).into());
+    let client = running::ask(&run.address()).expect("it listens");
+    run.wait_for("sleep-1 starts");
+    drop(client);
+    run.signal("INT");
+    assert_eq!(run.wait_for_exit(), Some(0));
+    let output = run.output();
+    assert!(output.contains("1 request in "), "{output}");
+    assert!(output.contains("failed 0  left by clients 1"), "{output}");
+    let summary = output.lines().find(|line| line.starts_with('{')).expect("a summary");
+    let summary: serde_json::Value = serde_json::from_str(summary).expect("JSON");
+    assert_eq!((&summary["failed"], &summary["left"]), (&0.into(), &1.into()));
 }

@@ -115,6 +115,11 @@ pub(super) const FAILED: Metric = Metric::counter(
     "Requests that were not answered by the app, or whose response was cut short, by cause.",
 )
 .labelled(&["cause"]);
+/// Requests whose clients left before the response was complete.
+pub(super) const LEFT: Metric = Metric::counter(
+    "tidegate_requests_left_total",
+    "Requests whose clients left before the response was complete, in the queue or in the app.",
+);
 /// Requests that were refused, by reason.
 pub(super) const REFUSED: Metric =
     Metric::counter("tidegate_requests_refused_total", "Requests that were refused, by reason.")
@@ -168,6 +173,7 @@ pub(super) const ALL: &[Metric] = &[
     ABANDONED,
     ABANDONED_TOTAL,
     FAILED,
+    LEFT,
     REFUSED,
     CONNECT_FAILURES,
     PUSHES_FAILED,

@@ -18,6 +18,7 @@ mod errors;
 mod half_closed;
 mod http2;
 mod kubelet;
+mod left;
 mod logging;
 mod otlp;
 mod probes;
