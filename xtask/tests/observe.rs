@@ -1,5 +1,7 @@
 //! Dashboards and alert rules speak of metrics that are served, with labels that they have.
 
+#![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use xtask::sources::{files, workspace_root};
