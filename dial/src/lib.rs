@@ -22,10 +22,10 @@ use tokio::time::Instant;
 /// one lookup.
 #[derive(Clone)]
 pub struct Host {
-    shared: Arc<Shared>,
+    shared: Arc<HostState>,
 }
 
-struct Shared {
+struct HostState {
     name: String,
     /// The lookup that is under way, if any.
     flight: Mutex<Option<Flight>>,
@@ -53,7 +53,7 @@ impl Host {
     #[must_use]
     pub fn new(name: &str) -> Self {
         let name = name.trim_matches(['[', ']']).to_owned();
-        Self { shared: Arc::new(Shared { name, flight: Mutex::new(None) }) }
+        Self { shared: Arc::new(HostState { name, flight: Mutex::new(None) }) }
     }
 
     /// The name or address, without brackets.

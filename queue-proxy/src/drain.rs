@@ -108,11 +108,11 @@ impl Machine {
 /// The data path's view of the drain. Cheap to clone; all clones are the same drain.
 #[derive(Debug, Clone)]
 pub struct Draining {
-    shared: Arc<Shared>,
+    shared: Arc<DrainProgress>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct DrainProgress {
     started: Instant,
     draining: AtomicBool,
     /// Nanoseconds from `started` to the last request during the drain; 0 is none.
@@ -123,7 +123,7 @@ impl Draining {
     /// Not draining.
     pub fn new() -> Self {
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(DrainProgress {
                 started: Instant::now(),
                 draining: AtomicBool::new(false),
                 last_request_ns: AtomicU64::new(0),

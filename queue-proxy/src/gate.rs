@@ -31,7 +31,7 @@ use tidegate_admission::{
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
-use self::core::{Core, Env, Place, Slot};
+use self::core::{Core, Env, QueuePlace, Slot};
 use self::state::State;
 pub use self::state::{Levels, PeriodStats};
 
@@ -149,7 +149,7 @@ impl Permit {
 #[derive(Debug)]
 #[must_use = "the queue is left when this is dropped"]
 pub struct Waiting {
-    place: Place<TokioEnv>,
+    place: QueuePlace<TokioEnv>,
     /// Only with a longest wait: this request's deadline.
     sleep: Option<Pin<Box<Sleep>>>,
 }

@@ -35,10 +35,10 @@ pub fn metrics() -> impl Iterator<Item = &'static Metric> {
 /// The metrics of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
-    shared: Arc<Shared>,
+    shared: Arc<MetricsState>,
 }
 
-struct Shared {
+struct MetricsState {
     registry: Registry,
     relay: relay::metrics::Metrics,
     app_port: u16,
@@ -157,7 +157,7 @@ impl Metrics {
         };
         target_info(&registry, identity, service);
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(MetricsState {
                 relay: relay::metrics::Metrics::new(&registry),
                 app_port,
                 invocations: Mutex::new(StatusCache::default()),
@@ -255,7 +255,7 @@ impl Metrics {
     }
 }
 
-impl Shared {
+impl MetricsState {
     /// Gauges follow the gate and the memory budget.
     fn show(&self, levels: Levels) {
         if let Some(depth) = &self.depth {

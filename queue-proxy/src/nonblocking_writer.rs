@@ -20,19 +20,19 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// The writing end; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct NonBlockingWriter {
-    shared: Arc<Shared>,
+    shared: Arc<WriterState>,
     wake: SyncSender<()>,
 }
 
 /// Waits for the writer when the process ends.
 #[derive(Debug)]
 pub struct WriterGuard {
-    shared: Arc<Shared>,
+    shared: Arc<WriterState>,
     done: Receiver<()>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct WriterState {
     buffer: Mutex<Buffer>,
     dropped: AtomicU64,
     failed: AtomicU64,
@@ -55,7 +55,7 @@ impl NonBlockingWriter {
         name: &str,
         output: impl Write + Send + 'static,
     ) -> std::io::Result<(Self, WriterGuard)> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(WriterState::default());
         // One pending wake-up is enough: the writer takes all there is.
         let (wake, woken) = sync_channel(1);
         let (finish, done) = sync_channel(1);
@@ -115,7 +115,7 @@ impl WriterGuard {
     }
 }
 
-fn run(shared: &Shared, woken: &Receiver<()>, mut output: impl Write) {
+fn run(shared: &WriterState, woken: &Receiver<()>, mut output: impl Write) {
     let mut bytes = Vec::new();
     loop {
         // The timeout notices a close that no line announces.

@@ -53,11 +53,11 @@ pub enum Readiness {
 /// Checks whether the app is ready. Checks at the same time share one round of probes.
 #[derive(Debug, Clone)]
 pub struct Prober {
-    shared: Arc<Shared>,
+    shared: Arc<ProberState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ProberState {
     probes: Vec<Probe>,
     /// The answer that is being found, if any.
     running: Mutex<Option<Receiver<Option<ProbeResult>>>>,
@@ -80,7 +80,7 @@ impl Prober {
         };
         let probes = specs.into_iter().map(|spec| Probe { spec, passes: AtomicU32::new(0) });
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(ProberState {
                 probes: probes.collect(),
                 running: Mutex::new(None),
                 failure_log: FailureLog::default(),
@@ -136,7 +136,7 @@ impl Prober {
     }
 }
 
-impl Shared {
+impl ProberState {
     /// Runs all probes at once; all must pass.
     async fn round(self: &Arc<Self>) -> ProbeResult {
         let mut tasks = tokio::task::JoinSet::new();

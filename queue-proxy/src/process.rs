@@ -23,7 +23,7 @@ use crate::gate::Gate;
 use crate::logging::{self, Filter, Output, Shape};
 use crate::observe::Observers;
 use crate::probe::{Prober, Readiness, watch as readiness_watch};
-use crate::proxy::Shared;
+use crate::proxy::ProxyContext;
 use crate::respond::RefusalStyle;
 use crate::settings::{Concurrency, Settings};
 use crate::shutdown_signals::ShutdownSignals;
@@ -183,7 +183,7 @@ async fn serve(
 fn start_watches(
     settings: &Settings,
     tls: Option<TlsParts>,
-    shared: &Shared,
+    shared: &ProxyContext,
     ready: watch::Sender<Readiness>,
 ) {
     if let Some((_, certificate)) = tls {
@@ -196,7 +196,7 @@ fn start_watches(
 
 fn stats_reporter(
     settings: &Settings,
-    shared: &Shared,
+    shared: &ProxyContext,
     snapshot: Snapshot,
     reporting: Option<Reporting>,
     (readiness, drain_changes): (watch::Receiver<Readiness>, watch::Receiver<Stage>),
@@ -225,7 +225,7 @@ fn initial_readiness(settings: &Settings) -> Readiness {
     }
 }
 
-fn shared(settings: &Settings, outputs: &Telemetry) -> Shared {
+fn shared(settings: &Settings, outputs: &Telemetry) -> ProxyContext {
     let (limit, capacity) = match settings.admission.concurrency {
         Concurrency::Unlimited => (Limit::UNLIMITED, None),
         Concurrency::Fixed(limit) => (Limit::from_wire(limit), None),
@@ -242,7 +242,7 @@ fn shared(settings: &Settings, outputs: &Telemetry) -> Shared {
         Some(_) => DigestReader::Controller,
         None => DigestReader::None,
     };
-    Shared {
+    ProxyContext {
         gate: Gate::new(limit, line),
         capacity,
         draining: Draining::new(),
@@ -275,7 +275,7 @@ type ReportParts = (Option<Reporting>, Option<tokio::task::JoinHandle<()>>);
 fn reporting(
     settings: &Settings,
     main_port: u16,
-    shared: &Shared,
+    shared: &ProxyContext,
 ) -> Result<ReportParts, StartError> {
     let Some(report) = &settings.report else { return Ok((None, None)) };
     let identity = &settings.identity;

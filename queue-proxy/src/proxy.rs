@@ -31,7 +31,7 @@ use crate::respond::{self, RefusalStyle};
 
 /// What all data threads share.
 #[derive(Debug, Clone)]
-pub struct Shared {
+pub struct ProxyContext {
     /// Admits requests up to the limit.
     pub gate: Gate,
     /// The limit that follows latency, if it does.
@@ -58,7 +58,7 @@ pub struct Shared {
 
 /// The handler of the main listener on one data thread.
 pub struct Proxy {
-    shared: Shared,
+    shared: ProxyContext,
     /// Connections belong to the event loop that opened them.
     upstream: Arc<Upstream>,
 }
@@ -88,7 +88,7 @@ impl Drop for Slot {
 
 impl Proxy {
     /// A handler that forwards to `upstream`.
-    pub fn new(shared: Shared, upstream: Arc<Upstream>) -> Self {
+    pub fn new(shared: ProxyContext, upstream: Arc<Upstream>) -> Self {
         Self { shared, upstream }
     }
 
@@ -208,7 +208,7 @@ impl Handler for Proxy {
     }
 }
 
-impl Shared {
+impl ProxyContext {
     /// The response with its cause, for a reader that is told it.
     fn mark(&self, hop: PreviousHop, reply: Reply, cause: Cause) -> Reply {
         match hop {
@@ -265,7 +265,7 @@ impl Shared {
 fn prepare(
     exchange: &mut Exchange,
     hop: PreviousHop,
-    shared: &Shared,
+    shared: &ProxyContext,
 ) -> Result<Source, MalformedHost> {
     shared.draining.touch();
     let peer = exchange.peer();
@@ -295,7 +295,7 @@ fn prepare(
 
 /// A request that carries the activator's secret came through it. The secret never reaches the
 /// app.
-fn previous_hop(headers: &mut HeaderMap, shared: &Shared) -> PreviousHop {
+fn previous_hop(headers: &mut HeaderMap, shared: &ProxyContext) -> PreviousHop {
     let Some(secret) = &shared.activator_secret else { return PreviousHop::Client };
     match headers.remove(tidegate_proto::FRONT_DOOR_HEADER) {
         Some(value) if value.as_bytes() == secret.as_bytes() => PreviousHop::Activator,

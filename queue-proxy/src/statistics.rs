@@ -44,11 +44,11 @@ const LONGEST_SERVICE_US: u64 = 3_600_000_000;
 /// What the data path counts; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Outcomes {
-    shared: Arc<Shared>,
+    shared: Arc<OutcomeCounts>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct OutcomeCounts {
     failed: AtomicU64,
     /// Requests that mark themselves as probes of a mesh: they pass the gate, but are no demand.
     uncounted: AtomicU64,
@@ -65,7 +65,7 @@ impl Outcomes {
             DigestReader::None => None,
         };
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(OutcomeCounts {
                 failed: AtomicU64::new(0),
                 uncounted: AtomicU64::new(0),
                 digest: histogram.map(Mutex::new),

@@ -118,10 +118,10 @@ pub struct Resource {
 /// Begins and ends traces. Cheap to clone.
 #[derive(Clone)]
 pub struct Tracer {
-    shared: Arc<Shared>,
+    shared: Arc<TracerState>,
 }
 
-struct Shared {
+struct TracerState {
     sampler: Sampler,
     exporter: Exporter,
     queue: Queue,
@@ -173,7 +173,9 @@ impl Tracer {
         query: QueryRule,
     ) -> Self {
         let numbers = Numbers::new();
-        Self { shared: Arc::new(Shared { sampler, exporter, queue, app_port, query, numbers }) }
+        Self {
+            shared: Arc::new(TracerState { sampler, exporter, queue, app_port, query, numbers }),
+        }
     }
 
     /// Spans that were dropped. Those for standard output are lines of the log, and counted there.

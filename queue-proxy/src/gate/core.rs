@@ -41,12 +41,12 @@ impl<G: Env> Core<G> {
     pub(super) fn arrive(
         self: &Arc<Self>,
         source: Source,
-    ) -> Result<Result<Slot<G>, Place<G>>, Refusal> {
+    ) -> Result<Result<Slot<G>, QueuePlace<G>>, Refusal> {
         let now = self.env.now();
         match self.env.with(|state| state.arrive(now, source)) {
             Arrived::Entered => Ok(Ok(Slot::new(Arc::clone(self), source))),
             Arrived::Waiting { key, deadline, first_in_queue } => {
-                let place = Place { core: Arc::clone(self), source, key: Some(key), deadline };
+                let place = QueuePlace { core: Arc::clone(self), source, key: Some(key), deadline };
                 if first_in_queue {
                     self.env.queue_formed();
                 }
@@ -115,14 +115,14 @@ impl<G: Env> fmt::Debug for Slot<G> {
 }
 
 /// A place in the queue. Once its outcome is taken, `key` is `None` and the account is settled.
-pub(super) struct Place<G: Env> {
+pub(super) struct QueuePlace<G: Env> {
     core: Arc<Core<G>>,
     source: Source,
     key: Option<Key>,
     deadline: Moment,
 }
 
-impl<G: Env> Place<G> {
+impl<G: Env> QueuePlace<G> {
     /// When the queue refuses it; `None` if it may wait for ever.
     pub(super) fn deadline(&self) -> Option<Moment> {
         (self.deadline != Moment::NEVER).then_some(self.deadline)
@@ -152,7 +152,7 @@ impl<G: Env> Place<G> {
     }
 }
 
-impl<G: Env> Drop for Place<G> {
+impl<G: Env> Drop for QueuePlace<G> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             let now = self.core.env.now();
@@ -161,8 +161,8 @@ impl<G: Env> Drop for Place<G> {
     }
 }
 
-impl<G: Env> fmt::Debug for Place<G> {
+impl<G: Env> fmt::Debug for QueuePlace<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("QueuePlace").field("key", &self.key).finish_non_exhaustive()
     }
 }

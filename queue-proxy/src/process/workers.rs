@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::drain::Stage;
-use crate::proxy::{Proxy, Shared};
+use crate::proxy::{Proxy, ProxyContext};
 use crate::settings::Timeouts;
 use crate::tls::Certificate;
 
@@ -35,7 +35,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// Everything a data thread needs.
 #[derive(Clone)]
 pub(super) struct Workers {
-    pub(super) shared: Shared,
+    pub(super) shared: ProxyContext,
     pub(super) app_port: u16,
     pub(super) timeouts: Timeouts,
     pub(super) idle_connections: usize,

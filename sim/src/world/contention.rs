@@ -24,7 +24,7 @@ pub(crate) struct Job {
 
 /// The requests that share one instance.
 #[derive(Debug, Clone)]
-pub(crate) struct Shared {
+pub(crate) struct SharedProcessor {
     /// Nanoseconds of work that a request would have received that was here from the beginning.
     work: f64,
     /// Real time up to which `work` is counted.
@@ -68,10 +68,10 @@ impl Contention {
     }
 }
 
-impl Shared {
+impl SharedProcessor {
     /// An instance without requests.
     pub(crate) fn new() -> Self {
-        Shared {
+        SharedProcessor {
             work: 0.0,
             since: 0,
             count: 0,

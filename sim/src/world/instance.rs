@@ -3,7 +3,7 @@
 use tidegate_admission::{Breaker, InstanceId, Meter};
 
 use super::alarm::Alarm;
-use super::contention::Shared;
+use super::contention::SharedProcessor;
 use super::slots::Slots;
 use crate::events::Tag;
 
@@ -53,7 +53,7 @@ pub(crate) struct Instance {
     /// The sidecar's meter of direct requests; only where instances are scraped one by one.
     pub(crate) meter: Option<Box<Meter>>,
     /// Requests that slow each other; only with contention.
-    pub(crate) shared: Option<Box<Shared>>,
+    pub(crate) shared: Option<Box<SharedProcessor>>,
     /// The event at which its state changes by itself; any other one is stale.
     pub(crate) change: Tag,
     /// The next completion or timeout in `shared` or in the queue.

@@ -2,7 +2,7 @@
 
 use tidegate_admission::Moment;
 
-use super::contention::{Job, Shared};
+use super::contention::{Job, SharedProcessor};
 use super::drawn::Drawn;
 use super::request::{Cold, NO_CLIENT, NO_INSTANCE, Request, Way};
 use super::{ScheduledEvent, World};
@@ -35,7 +35,7 @@ impl<O: Observer> World<'_, O> {
         }
         let job = Job { number: request.number, request: slot };
         let place = &mut self.instances[request.instance as usize];
-        let shared = place.shared.get_or_insert_with(|| Box::new(Shared::new()));
+        let shared = place.shared.get_or_insert_with(|| Box::new(SharedProcessor::new()));
         shared.join(now, &revision.model.contention, job, request.service_ns, deadline);
         let instance = request.instance;
         self.watch_instance(instance);
