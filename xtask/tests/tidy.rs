@@ -110,31 +110,34 @@ fn derives_have_one_order() {
 }
 
 /// A test waits for what it can observe. Where it sleeps, because the pause is the load or the
-/// period of a poll, the time is a constant or a parameter whose name says which. With paused time
-/// a sleep only advances the clock.
+/// period of a poll, the time is a constant or a parameter whose name says which. In a test with
+/// paused time, and what stands behind it, a sleep only advances the clock.
 #[test]
 fn sleeps_in_tests_are_named() {
-    hold(handwritten().iter().filter(|source| !source.text.contains("start_paused")).flat_map(
-        |source| {
-            let path = source.path.to_string_lossy();
-            let first = match path.contains("/tests/") || path.ends_with("tests.rs") {
-                true => 0,
-                false => source
-                    .text
-                    .lines()
-                    .position(|line| line.trim() == "#[cfg(test)]")
-                    .unwrap_or(usize::MAX),
-            };
-            source.text.lines().enumerate().skip(first).filter_map(|(number, line)| {
-                let (_, argument) = line.split_once("sleep(")?;
-                let is_named = !argument.contains("Duration::from_");
-                (!is_named).then(|| {
-                    let path = source.path.display();
-                    format!("{path}:{} sleeps: wait for an event, or name the pause", number + 1)
-                })
+    hold(handwritten().iter().flat_map(|source| {
+        let mut is_paused = false;
+        let path = source.path.to_string_lossy();
+        let first = match path.contains("/tests/") || path.ends_with("tests.rs") {
+            true => 0,
+            false => source
+                .text
+                .lines()
+                .position(|line| line.trim() == "#[cfg(test)]")
+                .unwrap_or(usize::MAX),
+        };
+        source.text.lines().enumerate().skip(first).filter_map(move |(number, line)| {
+            let attribute = line.trim_start();
+            if attribute.starts_with("#[tokio::test") || attribute.starts_with("#[test]") {
+                is_paused = attribute.contains("start_paused");
+            }
+            let (_, argument) = line.split_once("sleep(")?;
+            let is_named = is_paused || !argument.contains("Duration::from_");
+            (!is_named).then(|| {
+                let path = source.path.display();
+                format!("{path}:{} sleeps: wait for an event, or name the pause", number + 1)
             })
-        },
-    ));
+        })
+    }));
 }
 
 #[test]
