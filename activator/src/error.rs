@@ -4,7 +4,7 @@ use tidegate_admission::Refusal;
 use tidegate_relay::host::MalformedHost;
 use tidegate_relay::{Cause, ForwardError, Interrupted};
 
-/// Why a request was not answered by an instance.
+/// Why a request got no response from an instance.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// No known revision has the name that it asked for.

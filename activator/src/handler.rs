@@ -73,7 +73,7 @@ impl Handler for ActivatorHandler {
     async fn handle(&self, exchange: &mut Exchange) {
         // What asks at a revision's port asks the revision.
         if self.revision.is_none()
-            && let Some(reply) = probe::answer(exchange.head(), self.drain.phase())
+            && let Some(reply) = probe::respond(exchange.head(), self.drain.phase())
         {
             // An error means that the client has gone: there is nothing left to do.
             let _ = exchange.respond(reply).await;
@@ -96,8 +96,8 @@ impl Handler for ActivatorHandler {
             Ok(()) => {
                 let status = exchange.report().status.map_or(0, |status| status.as_u16());
                 let latency = exchange.started().elapsed();
-                self.outcomes.answered(status, latency);
-                self.metrics.answered(status, latency);
+                self.outcomes.responded(status, latency);
+                self.metrics.responded(status, latency);
             }
             Err(failure) => {
                 if failure.is_instances() {

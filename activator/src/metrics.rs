@@ -178,8 +178,8 @@ impl Metrics {
         self.reporter.clone()
     }
 
-    /// An instance answered with `status`, its last byte `latency` after the request's arrival.
-    pub(crate) fn answered(&self, status: u16, latency: Duration) {
+    /// An instance responded with `status`, its last byte `latency` after the request's arrival.
+    pub(crate) fn responded(&self, status: u16, latency: Duration) {
         let class = usize::from(status / 100).clamp(1, CLASSES.len()) - 1;
         self.duration[class].record(latency.as_secs_f64());
     }

@@ -28,21 +28,21 @@ struct Counts {
 /// The outcomes counted so far.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Outcomes {
-    /// Requests that were not answered by the app, by the status that the client got and why.
+    /// Requests that got no response from the app, by the status that the client got and why.
     pub failed: BTreeMap<(u16, Cause), u64>,
     /// Requests whose clients left before the response was complete, in the queue or at an
     /// instance.
     pub left: u64,
-    /// Requests that the app itself answered with a status of 5xx.
+    /// Requests that the app itself responded to with a status of 5xx.
     pub app_errors: u64,
-    /// How long half of the requests that the app answered took, from arrival to the last byte.
+    /// How long half of the requests that the app responded to took, from arrival to the last byte.
     pub p50: Duration,
     /// How long all but one in a hundred took.
     pub p99: Duration,
 }
 
 impl Outcomes {
-    /// Requests that were not answered by the app.
+    /// Requests that got no response from the app.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failed.values().sum()
@@ -72,7 +72,7 @@ impl OutcomeCounter {
     }
 
     /// The app responded, with its last byte `latency` after the request's arrival.
-    pub(crate) fn answered(&self, status: u16, latency: Duration) {
+    pub(crate) fn responded(&self, status: u16, latency: Duration) {
         let mut counts = self.counts.lock();
         counts.app_errors += u64::from(status >= 500);
         // The length of a tunnel is its clients' choice, not the app's latency.

@@ -7,7 +7,7 @@ use tidegate_relay::{Phase, Reply, RequestHead};
 /// The response to a probe; `None` if the request is for an app.
 ///
 /// Readiness does not depend on the controller: with it gone, requests still flow.
-pub fn answer(head: &RequestHead, phase: Phase) -> Option<Reply> {
+pub fn respond(head: &RequestHead, phase: Phase) -> Option<Reply> {
     if probe::is_from_kubelet(&head.headers) {
         return Some(match phase {
             Phase::Serving => Reply::empty(StatusCode::OK),

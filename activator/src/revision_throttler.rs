@@ -67,7 +67,7 @@ impl RevisionThrottler {
         InFlightGuard {
             throttler: Arc::clone(self),
             arrival: None,
-            outcome: RequestOutcome::Answered,
+            outcome: RequestOutcome::Responded,
         }
     }
 
@@ -213,7 +213,7 @@ impl InFlightGuard {
         waiting.granted().await
     }
 
-    /// The request was not answered by the instance; counted when the guard is dropped.
+    /// The request got no response from the instance; counted when the guard is dropped.
     pub fn mark_failed(&mut self) {
         self.outcome = RequestOutcome::Failed;
     }
@@ -237,8 +237,8 @@ impl Drop for InFlightGuard {
 /// How a request ended, as the report to the controller counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RequestOutcome {
-    /// The instance answered it, or it never reached one.
-    Answered,
+    /// The instance responded, or it never reached one.
+    Responded,
     /// The instance that it was for failed.
     Failed,
 }

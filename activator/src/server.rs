@@ -216,7 +216,7 @@ impl Observer {
 /// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
-    /// Every request was answered.
+    /// Every request got its response.
     Whole,
     /// The deadline came first.
     CutShort {
@@ -269,13 +269,13 @@ impl Running {
         self.observer.drain.set_phase(Phase::Draining);
     }
 
-    /// Accepts no more, closes idle connections, and waits until every request is answered, at most
+    /// Accepts no more, closes idle connections, and waits until every request has its response, at most
     /// for `longest`. The last numbers are reported before it returns.
     pub async fn drain(mut self, longest: Duration) -> Drained {
         self.observer.drain.set_phase(Phase::Closing);
         let by = Instant::now() + longest;
-        let answered = timeout_at(by, self.observer.drain.until_empty()).await.is_ok();
-        let connections = if answered { 0 } else { self.observer.drain.connections() };
+        let responded = timeout_at(by, self.observer.drain.until_empty()).await.is_ok();
+        let connections = if responded { 0 } else { self.observer.drain.connections() };
         // Instances may still work on requests whose clients have gone: they get the same time for
         // it. What they do not finish in it no client waits for.
         let abandoned = async {
@@ -283,7 +283,7 @@ impl Running {
                 revision.empty().await;
             }
         };
-        let whole = timeout_at(by, abandoned).await.is_ok() && answered;
+        let whole = timeout_at(by, abandoned).await.is_ok() && responded;
         let abandoned = self.observer.throttler.all().iter().map(|r| r.status().abandoned).sum();
         self.tasks.shutdown().await;
         if let Some(mut driver) = self.driver.take() {

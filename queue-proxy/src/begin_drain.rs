@@ -18,7 +18,7 @@ pub const PATH: &str = "/drain";
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Most bytes of the response that are looked at: its first line has some twenty.
-const ANSWER_BYTES_MAX: usize = 64;
+const RESPONSE_BYTES_MAX: usize = 64;
 
 /// Begins the drain, at the port and the address that the environment names.
 ///
@@ -48,7 +48,7 @@ fn ask(address: SocketAddr) -> io::Result<String> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     write!(stream, "POST {PATH} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n")?;
-    let mut bytes = [0; ANSWER_BYTES_MAX];
+    let mut bytes = [0; RESPONSE_BYTES_MAX];
     let length = stream.read(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
 }

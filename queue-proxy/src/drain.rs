@@ -1,4 +1,4 @@
-//! How the sidecar shuts down: after a quiet period, with every request answered.
+//! How the sidecar shuts down: after a quiet period, with a response to every request.
 //!
 //! [`Machine`] decides and knows no clock; [`Draining`] is the part that the data path reads and
 //! writes, two atomics; [`process`](crate::process) carries the decisions out.

@@ -4,7 +4,7 @@ use tidegate_admission::Refusal;
 use tidegate_relay::host::MalformedHost;
 use tidegate_relay::{Cause, ForwardError, Interrupted};
 
-/// Why a request was not answered by the app.
+/// Why a request got no response from the app.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// A header that routes it names no host.

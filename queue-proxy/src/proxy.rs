@@ -1,6 +1,6 @@
 //! The data path: what happens to a request on the main listener.
 //!
-//! A probe is answered here. Anything else restarts the drain's quiet period, has its head
+//! A probe gets its response here. Anything else restarts the drain's quiet period, has its head
 //! rewritten, passes the gate, is forwarded, and is published to the observers. The slot is held by
 //! the permit that the exchange drops when the app is done with it, and by nothing else.
 
@@ -52,7 +52,7 @@ pub struct ProxyContext {
     pub refusal_style: RefusalStyle,
     /// Metrics, logs, traces and the recording.
     pub observers: Observers,
-    /// Whether the app has answered a request or a probe before.
+    /// Whether the app has responded to a request or a probe before.
     pub warm: Arc<AtomicBool>,
 }
 
@@ -195,9 +195,9 @@ impl Handler for Proxy {
         let timestamps = if kind == Kind::Traffic {
             self.forward(exchange).await
         } else {
-            let answer = dispatch::respond(kind, &shared.draining, &shared.prober);
+            let response = dispatch::respond(kind, &shared.draining, &shared.prober);
             // A prober that gives up does not stop the probe.
-            if let Ok(reply) = exchange.hold(TimeLimits::default(), answer).await {
+            if let Ok(reply) = exchange.hold(TimeLimits::default(), response).await {
                 let _ = exchange.respond(reply).await;
             }
             RequestTimestamps::default()
@@ -217,7 +217,7 @@ impl ProxyContext {
         }
     }
 
-    /// A request was not answered by the app. What a client caused, and what the queue refuses, is
+    /// A request got no response from the app. What a client caused, and what the queue refuses, is
     /// no failure of the app that autoscalers are to count.
     fn count(&self, failure: &Failure) {
         let metrics = self.observers.metrics.as_ref();

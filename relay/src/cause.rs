@@ -1,5 +1,5 @@
-//! Why a client is answered by a proxy and not by the app: one vocabulary for the log, the metrics
-//! and the header that tells clients.
+//! Why a proxy responds to a client itself, in place of the app: one vocabulary for the log, the
+//! metrics and the header that tells clients.
 //!
 //! Handlers refuse for reasons that this crate knows nothing of; their names are here all the same,
 //! so that every process calls the same thing by the same name. `docs/errors.md` has the table,
@@ -15,7 +15,7 @@ use crate::head::Reply;
 /// The response header that tells clients the cause, where that is switched on.
 pub const CAUSE_HEADER: HeaderName = HeaderName::from_static("tidegate-error");
 
-/// Why a client was answered by a proxy.
+/// Why a proxy responded to a client itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// The instance ended before it responded.

@@ -264,7 +264,7 @@ fn bytes(stat: &Stat) -> usize {
 
 /// Why the stream takes no more: the status the controller ended it with, if any.
 async fn why_lost(inbound: &mut Streaming<ReportResponse>) -> Loss {
-    let answers = async {
+    let responses = async {
         loop {
             match inbound.message().await {
                 Ok(Some(_)) => {}
@@ -273,7 +273,7 @@ async fn why_lost(inbound: &mut Streaming<ReportResponse>) -> Loss {
             }
         }
     };
-    timeout(FAREWELL_TIMEOUT, answers).await.unwrap_or(Loss::Stalled)
+    timeout(FAREWELL_TIMEOUT, responses).await.unwrap_or(Loss::Stalled)
 }
 
 impl Session {
@@ -282,8 +282,8 @@ impl Session {
     async fn close(self) {
         let Self { outbox, mut inbound, .. } = self;
         drop(outbox);
-        let answers = async { while let Ok(Some(_)) = inbound.message().await {} };
-        let _ = timeout(FAREWELL_TIMEOUT, answers).await;
+        let responses = async { while let Ok(Some(_)) = inbound.message().await {} };
+        let _ = timeout(FAREWELL_TIMEOUT, responses).await;
     }
 }
 

@@ -26,7 +26,7 @@ pub struct PeriodStats {
     pub status: Status,
     /// Requests of the period that were refused.
     pub refused: u64,
-    /// Requests of the period that were sent, and not answered by the instance.
+    /// Requests of the period that were sent, and got no response from the instance.
     pub failed: u64,
 }
 
@@ -47,7 +47,7 @@ pub struct Status {
     pub endpoints_ignored: u64,
     /// Requests that were refused.
     pub refused: u64,
-    /// Requests that were sent and not answered by the instance.
+    /// Requests that were sent and got no response from the instance.
     pub failed: u64,
     /// Requests at instances whose clients have gone, and which hold their slot there.
     pub abandoned: u64,

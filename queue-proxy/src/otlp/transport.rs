@@ -18,7 +18,7 @@ use crate::tls;
 /// The longest time of one push, as in OpenTelemetry.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest body of a response that is read; it is empty when all is well.
-const LONGEST_ANSWER: usize = 64 << 10;
+const LONGEST_RESPONSE: usize = 64 << 10;
 /// The longest head of a response that is read, and what a collector may send before it is read.
 const WINDOW: u32 = 64 << 10;
 /// The longest part of a collector's error text that is repeated, in bytes.
@@ -186,7 +186,7 @@ async fn grpc_status(
     response: http::Response<Incoming>,
 ) -> Result<(String, String), TransportError> {
     let early = read_status(response.headers());
-    let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await;
+    let body = Limited::new(response.into_body(), LONGEST_RESPONSE).collect().await;
     let body = body.map_err(TransportError::Protocol)?;
     let late = body.trailers().and_then(read_status);
     late.or(early).ok_or_else(|| TransportError::Protocol("no grpc-status".into()))

@@ -12,8 +12,8 @@ use super::ProbeFailure;
 use super::dial::connect;
 use super::http::{USER_AGENT, WINDOW};
 
-/// The longest answer that is read; a real one has 7 bytes.
-const LONGEST_ANSWER: usize = 4 << 10;
+/// The longest response that is read; a real one has 7 bytes.
+const LONGEST_RESPONSE: usize = 4 << 10;
 /// `HealthCheckResponse.ServingStatus.SERVING`.
 const SERVING: i32 = 1;
 /// A gRPC message is prefixed by a compression flag and a length of four bytes.
@@ -48,7 +48,7 @@ pub(super) async fn probe(port: u16, service: &str) -> Result<(), ProbeFailure> 
             return Err(ProbeFailure::NotGrpc(response.status().as_u16()));
         }
         let early_status = grpc_status(response.headers());
-        let body = http_body_util::Limited::new(response.into_body(), LONGEST_ANSWER);
+        let body = http_body_util::Limited::new(response.into_body(), LONGEST_RESPONSE);
         let collected = body.collect().await.map_err(ProbeFailure::Protocol)?;
         let status = collected.trailers().and_then(grpc_status).or(early_status);
         Ok((status, collected.to_bytes()))

@@ -40,7 +40,7 @@ struct Push {
 }
 
 /// Time that the last pushes have, as in Knative.
-const PUSH_TIMEOUT: Duration = Duration::from_secs(10);
+const LAST_PUSHES_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Telemetry {
     /// Opens what the settings ask for.
@@ -107,7 +107,7 @@ impl Telemetry {
                 let _ = push.await;
             }
         };
-        let _ = tokio::time::timeout(PUSH_TIMEOUT, all).await;
+        let _ = tokio::time::timeout(LAST_PUSHES_TIMEOUT, all).await;
         for flush in self.flushes {
             flush.finish();
         }
