@@ -269,8 +269,8 @@ impl Running {
         self.observer.drain.set_phase(Phase::Draining);
     }
 
-    /// Accepts no more, closes idle connections, and waits until every request has its response, at most
-    /// for `longest`. The last numbers are reported before it returns.
+    /// Accepts no more, closes idle connections, and waits until every request has its
+    /// response, at most for `longest`. The last numbers are reported before it returns.
     pub async fn drain(mut self, longest: Duration) -> Drained {
         self.observer.drain.set_phase(Phase::Closing);
         let by = Instant::now() + longest;

@@ -7,7 +7,8 @@
 
 use super::*;
 
-/// Comes to the moment at which the target is about to be set to zero by one that has set it before.
+/// Comes to the moment at which the target is about to be set to zero by one that has set it
+/// before.
 fn about_to_be_zero() -> Stage {
     let mut stage = Stage::new();
     calm(&mut stage, 3);
