@@ -27,8 +27,6 @@ pub const ADMIN_PORT: u16 = 8022;
 pub const STATS_PORT: u16 = 9090;
 /// Port of the Prometheus metrics unless the configuration names another.
 pub const METRICS_PORT: u16 = 9091;
-/// Requests that may wait for each one that may execute, as in Knative.
-pub const QUEUE_DEPTH_FACTOR: u32 = 10;
 /// Time without a new request that ends a drain, as in Knative.
 pub const QUIET_PERIOD: Duration = Duration::from_secs(30);
 /// A drain that no signal confirms within this time is undone, as in Knative.
@@ -90,7 +88,9 @@ pub enum Concurrency {
 pub struct Admission {
     /// The limit.
     pub concurrency: Concurrency,
-    /// Requests that may wait; `None` is [`QUEUE_DEPTH_FACTOR`] times the limit.
+    /// Requests that may wait; `None` is
+    /// [`KNATIVE_DEPTH_TIMES_LIMIT`](tidegate_admission::queue::KNATIVE_DEPTH_TIMES_LIMIT) times
+    /// the limit.
     pub queue_depth: Option<u32>,
     /// Longest time in the queue.
     pub queue_timeout: Option<Duration>,
