@@ -13,7 +13,7 @@ use std::process::Command;
 const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 
 /// Verbs whose help lists flags.
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 19] = [
     "",
     "run",
     "demo",
@@ -29,12 +29,21 @@ const VERBS: [&str; 16] = [
     "activator",
     "controller",
     "queue-proxy",
+    "inject",
+    "crd",
+    "webhook",
     "man",
 ];
 
-/// Flags of other programs that the pages name: cargo, our benchmark harnesses, apps, load
-/// generators and kubectl.
-const OTHERS: [&str; 26] = [
+/// Flags of other programs that the pages name: `tidegate-kubernetes`, cargo, our benchmark
+/// harnesses, apps, load generators and kubectl.
+const OTHERS: &[&str] = &[
+    "--activator-ports",
+    "--activator-service",
+    "--namespace",
+    "--package",
+    "--server-side",
+    "--system-namespace",
     "--bench",
     "--bin",
     "--bind",
@@ -96,7 +105,7 @@ fn every_flag_that_is_named_exists() {
             let output = command.args(verb.split_whitespace()).arg("--help").output().unwrap();
             flags(&String::from_utf8_lossy(&output.stdout))
         })
-        .chain(OTHERS.map(str::to_owned))
+        .chain(OTHERS.iter().map(|flag| (*flag).to_owned()))
         .collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut texts = pages(&root.join("docs"));
