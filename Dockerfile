@@ -1,11 +1,13 @@
-# The sidecar's image: one static binary and nothing else.
+# Tidegate's images: one static binary each, and nothing else. The last one is the default.
 #
-#   docker build -t tidegate-queue-proxy .
+#   docker build -t queue-proxy .
+#   docker build -t tidegate --target tidegate .
+#   docker build -t tidegate-kubernetes --target tidegate-kubernetes .
 #
-# The binary is linked against musl, statically: its resolver needs no libraries, and its allocator
+# The binaries are linked against musl, statically: its resolver needs no libraries, and its allocator
 # gives memory back after a burst of connections, which glibc's does not. A request allocates next to
 # nothing, so the allocator's speed does not show (docs/benchmarks/queue-proxy.md).
-FROM rust:1.95-bookworm AS build
+FROM rust:1.95-bookworm AS source
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends musl-tools \
  && rm -rf /var/lib/apt/lists/*
@@ -13,11 +15,35 @@ WORKDIR /src
 COPY . .
 RUN target="$(uname -m)-unknown-linux-musl" \
  && rustup target add "$target" \
- && cargo build --locked --profile slim --package tidegate-queue-proxy --bin queue-proxy --target "$target" \
- && install -D "target/$target/slim/queue-proxy" /image/queue-proxy
+ && printf '[build]\ntarget = "%s"\n' "$target" > "$CARGO_HOME/config.toml"
 
-FROM scratch
-COPY --from=build /image/queue-proxy /queue-proxy
+FROM source AS build-tidegate
+RUN cargo build --locked --profile slim --package tidegate --bin tidegate \
+ && install -D target/*/slim/tidegate /image/tidegate
+
+FROM source AS build-tidegate-kubernetes
+RUN cargo build --locked --profile slim --package tidegate-kubernetes --bin tidegate-kubernetes \
+ && install -D target/*/slim/tidegate-kubernetes /image/tidegate-kubernetes
+
+FROM source AS build-queue-proxy
+RUN cargo build --locked --profile slim --package tidegate-queue-proxy --bin queue-proxy \
+ && install -D target/*/slim/queue-proxy /image/queue-proxy
+
+# The activator, and everything else that people type.
+FROM scratch AS tidegate
+COPY --from=build-tidegate /image/tidegate /tidegate
+USER 65532:65532
+ENTRYPOINT ["/tidegate"]
+
+# The controller of a cluster.
+FROM scratch AS tidegate-kubernetes
+COPY --from=build-tidegate-kubernetes /image/tidegate-kubernetes /tidegate-kubernetes
+USER 65532:65532
+ENTRYPOINT ["/tidegate-kubernetes"]
+
+# The sidecar.
+FROM scratch AS queue-proxy
+COPY --from=build-queue-proxy /image/queue-proxy /queue-proxy
 # Any user will do: nothing is written, no capability is needed.
 USER 65532:65532
 ENTRYPOINT ["/queue-proxy"]

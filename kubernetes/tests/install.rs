@@ -1,0 +1,180 @@
+//! The manifests of `kubernetes/install` and the program that they run say the same.
+//!
+//! What an API server and kustomize make of them is not tested here: there is no cluster in this
+//! test. The activator's side is in `cli/tests/install.rs`, where its program is.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tidegate_kubernetes_objects::names::{ACTIVATOR_SERVICE, LEASE, SYSTEM_NAMESPACE};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_tidegate-kubernetes");
+
+/// A verb on a resource of a group.
+type Right = (String, String, String);
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("install")
+}
+
+/// The objects of every file in `directory`, and of the directories in it.
+fn objects(directory: &Path) -> Vec<Value> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(objects(&path));
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let read: Result<Vec<Value>, _> = serde_saphyr::from_multiple(&text);
+        found.extend(read.unwrap_or_else(|error| panic!("{}: {error}", path.display())));
+    }
+    found
+}
+
+fn find(kind: &str, name: &str) -> Value {
+    let is_it = |object: &Value| object["kind"] == kind && object["metadata"]["name"] == name;
+    objects(&directory()).into_iter().find(is_it).unwrap_or_else(|| panic!("no {kind} {name}"))
+}
+
+fn texts(value: &Value) -> impl Iterator<Item = &str> {
+    value.as_array().into_iter().flatten().map(|item| item.as_str().unwrap())
+}
+
+fn container(deployment: &Value) -> &Value {
+    &deployment["spec"]["template"]["spec"]["containers"][0]
+}
+
+/// The rights that all roles together give.
+fn given() -> BTreeSet<Right> {
+    let mut rights = BTreeSet::new();
+    for role in objects(&directory()).iter().filter(|object| object["kind"] == "Role") {
+        for rule in role["rules"].as_array().unwrap() {
+            for group in texts(&rule["apiGroups"]) {
+                for resource in texts(&rule["resources"]) {
+                    for verb in texts(&rule["verbs"]) {
+                        let right = (group.to_owned(), resource.to_owned(), verb.to_owned());
+                        assert!(
+                            rights.insert(right.clone()),
+                            "{right:?} is given twice: one of them is too many"
+                        );
+                    }
+                }
+            }
+        }
+    }
+    rights
+}
+
+/// The rights in the table of the book.
+fn told() -> BTreeSet<Right> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/kubernetes.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, section) = page.split_once("\n## Rights\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let code = |cell: &str| -> Vec<String> {
+        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let mut rights = BTreeSet::new();
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    for row in rows.skip_while(|row| row.starts_with("| API group")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let group = code(cells[0]).first().cloned().unwrap_or_default();
+        for resource in code(cells[1]) {
+            for verb in cells[2].split(", ") {
+                rights.insert((group.clone(), resource.clone(), verb.to_owned()));
+            }
+        }
+    }
+    rights
+}
+
+#[test]
+fn every_right_is_in_the_book_and_the_other_way_round() {
+    let (given, told) = (given(), told());
+    assert!(given.len() > 20, "{given:?}");
+    assert_eq!(given.difference(&told).collect::<Vec<_>>(), Vec::<&Right>::new(), "not told");
+    assert_eq!(told.difference(&given).collect::<Vec<_>>(), Vec::<&Right>::new(), "not given");
+}
+
+#[test]
+fn each_verb_has_its_reason_beside_it() {
+    let text = fs::read_to_string(directory().join("base/rights.yaml")).unwrap();
+    let verbs: Vec<&str> = text.lines().filter(|line| line.starts_with("  - ")).collect();
+    assert!(verbs.len() > 15, "{verbs:?}");
+    for line in verbs {
+        assert!(line.split_once(" # ").is_some_and(|(_, why)| why.len() > 8), "no reason: {line}");
+    }
+}
+
+#[test]
+fn the_controller_knows_what_it_is_given() {
+    let help = Command::new(BINARY).args(["controller", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let deployment = find("Deployment", "tidegate-controller");
+    let container = container(&deployment);
+    assert_eq!(texts(&container["args"]).next(), Some("controller"));
+    for flag in texts(&container["args"]).filter(|argument| argument.starts_with("--")) {
+        assert!(help.contains(&format!("{flag} <")), "{flag} is no flag of the controller");
+    }
+    let set = container["env"].as_array().unwrap().iter();
+    let added = added_for_one_namespace();
+    let set = set.chain(&added).map(|set| set["name"].as_str().unwrap());
+    for variable in set {
+        assert!(help.contains(&format!("[env: {variable}=")), "{variable} is not read");
+    }
+}
+
+/// The variables that the controller of one namespace gets besides.
+fn added_for_one_namespace() -> Vec<Value> {
+    let path = directory().join("namespaced/kustomization.yaml");
+    let overlay: Value = serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let patch = overlay["patches"][0]["patch"].as_str().unwrap();
+    let operations: Vec<Value> = serde_saphyr::from_str(patch).unwrap();
+    let added: Vec<Value> = operations.iter().map(|operation| operation["value"].clone()).collect();
+    assert_eq!(added.len(), 1, "{patch}");
+    added
+}
+
+/// The program looks for these names.
+#[test]
+fn the_names_are_those_of_the_program() {
+    find("Namespace", SYSTEM_NAMESPACE);
+    find("Service", ACTIVATOR_SERVICE);
+    let role = find("Role", "tidegate-controller");
+    assert_eq!(texts(&role["rules"][1]["resourceNames"]).collect::<Vec<_>>(), [LEASE]);
+}
+
+/// A port that is named is the one that the program was told to listen on.
+#[test]
+fn the_ports_are_those_that_are_listened_on() {
+    let deployment = find("Deployment", "tidegate-controller");
+    let container = container(&deployment);
+    let arguments: Vec<&str> = texts(&container["args"]).collect();
+    for (flag, name) in [("--listen", "reports"), ("--admin", "metrics")] {
+        let at = arguments.iter().position(|argument| *argument == flag).unwrap();
+        let (_, port) = arguments[at + 1].rsplit_once(':').unwrap();
+        let ports = container["ports"].as_array().unwrap();
+        let named = ports.iter().find(|port| port["name"] == name).unwrap();
+        assert_eq!(named["containerPort"].to_string(), port, "{name}");
+    }
+    let reports = &find("Service", "tidegate-controller")["spec"]["ports"][0];
+    assert_eq!((&reports["port"], &reports["targetPort"]), (&9400.into(), &"reports".into()));
+}
+
+/// Activators are open where the controller may give ports to Services, and nowhere else.
+#[test]
+fn the_activators_policy_opens_the_ports_that_are_given_away() {
+    let help = Command::new(BINARY).args(["controller", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let policy = find("NetworkPolicy", ACTIVATOR_SERVICE);
+    let ports = &policy["spec"]["ingress"][0]["ports"][0];
+    let range = format!("[default: {}-{}]", ports["port"], ports["endPort"]);
+    assert!(help.contains(&range), "{range} is not the default of --activator-ports");
+}
