@@ -35,23 +35,25 @@ const VERBS: [&str; 19] = [
     "man",
 ];
 
-/// Flags of other programs that the pages name: `tidegate-kubernetes`, cargo, our benchmark
-/// harnesses, apps, load generators and kubectl.
+/// Flags of `tidegate-kubernetes`; a test beside it holds the page to its help.
+const KUBERNETES: [&str; 4] =
+    ["--activator-ports", "--activator-service", "--namespace", "--system-namespace"];
+
+/// Flags of other programs that the pages name: cargo, our benchmark harnesses, apps, load
+/// generators, docker and kubectl.
 const OTHERS: &[&str] = &[
-    "--activator-ports",
-    "--activator-service",
-    "--namespace",
-    "--package",
-    "--server-side",
-    "--system-namespace",
+    "--all",
+    "--all-namespaces",
     "--bench",
     "--bin",
     "--bind",
     "--debug",
     "--example",
+    "--from-literal",
     "--knative",
     "--lib",
     "--out",
+    "--package",
     "--path",
     "--port",
     "--profile",
@@ -60,10 +62,13 @@ const OTHERS: &[&str] = &[
     "--report",
     "--rounds",
     "--seconds",
+    "--selector",
     "--serve",
+    "--server-side",
     "--servedir",
     "--strictPort",
     "--tail",
+    "--target",
     "--test",
     "--to",
     "--type",
@@ -105,6 +110,7 @@ fn every_flag_that_is_named_exists() {
             let output = command.args(verb.split_whitespace()).arg("--help").output().unwrap();
             flags(&String::from_utf8_lossy(&output.stdout))
         })
+        .chain(KUBERNETES.map(str::to_owned))
         .chain(OTHERS.iter().map(|flag| (*flag).to_owned()))
         .collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

@@ -51,6 +51,11 @@ fn container(deployment: &Value) -> &Value {
     &deployment["spec"]["template"]["spec"]["containers"][0]
 }
 
+fn help() -> String {
+    let help = Command::new(BINARY).args(["controller", "--help"]).output().unwrap();
+    String::from_utf8(help.stdout).unwrap()
+}
+
 /// The rights that all roles together give.
 fn given() -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
@@ -72,21 +77,29 @@ fn given() -> BTreeSet<Right> {
     rights
 }
 
-/// The rights in the table of the book.
-fn told() -> BTreeSet<Right> {
+/// The cells of the one table in a section of the page, without its head.
+fn table(section: &str) -> Vec<Vec<String>> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/kubernetes.md");
     let page = fs::read_to_string(page).unwrap();
-    let (_, section) = page.split_once("\n## Rights\n").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let code = |cell: &str| -> Vec<String> {
-        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-    };
+    let (_, section) = page.split_once(&format!("\n## {section}\n")).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let cells =
+        |row: &str| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
+    rows.map(cells).collect()
+}
+
+/// What is marked as code in a cell.
+fn code(cell: &str) -> Vec<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The rights in the table of the book.
+fn told() -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
-    let rows = section.lines().filter(|line| line.starts_with("| "));
-    for row in rows.skip_while(|row| row.starts_with("| API group")) {
-        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
-        let group = code(cells[0]).first().cloned().unwrap_or_default();
-        for resource in code(cells[1]) {
+    for cells in table("Rights") {
+        let group = code(&cells[0]).first().cloned().unwrap_or_default();
+        for resource in code(&cells[1]) {
             for verb in cells[2].split(", ") {
                 rights.insert((group.clone(), resource.clone(), verb.to_owned()));
             }
@@ -114,9 +127,19 @@ fn each_verb_has_its_reason_beside_it() {
 }
 
 #[test]
+fn every_flag_is_in_the_book_and_the_other_way_round() {
+    let flag = |text: &str| text.split([' ', ',']).next().unwrap().to_owned();
+    let cells = table("Flags");
+    let told = cells.iter().flat_map(|cells| code(&cells[0])).map(|text| flag(&text));
+    let help = help();
+    let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with("--"));
+    let told: BTreeSet<String> = told.collect();
+    assert_eq!(told, lines.map(flag).collect());
+}
+
+#[test]
 fn the_controller_knows_what_it_is_given() {
-    let help = Command::new(BINARY).args(["controller", "--help"]).output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
+    let help = help();
     let deployment = find("Deployment", "tidegate-controller");
     let container = container(&deployment);
     assert_eq!(texts(&container["args"]).next(), Some("controller"));
@@ -171,8 +194,7 @@ fn the_ports_are_those_that_are_listened_on() {
 /// Activators are open where the controller may give ports to Services, and nowhere else.
 #[test]
 fn the_activators_policy_opens_the_ports_that_are_given_away() {
-    let help = Command::new(BINARY).args(["controller", "--help"]).output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
+    let help = help();
     let policy = find("NetworkPolicy", ACTIVATOR_SERVICE);
     let ports = &policy["spec"]["ingress"][0]["ports"][0];
     let range = format!("[default: {}-{}]", ports["port"], ports["endPort"]);
