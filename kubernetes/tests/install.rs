@@ -200,3 +200,27 @@ fn the_activators_policy_opens_the_ports_that_are_given_away() {
     let range = format!("[default: {}-{}]", ports["port"], ports["endPort"]);
     assert!(help.contains(&range), "{range} is not the default of --activator-ports");
 }
+
+/// What the restricted Pod Security Standard asks for, and a root file system that is read-only.
+#[test]
+fn pods_fit_the_restricted_standard() {
+    for name in ["tidegate-controller", ACTIVATOR_SERVICE] {
+        let deployment = find("Deployment", name);
+        let pod = &deployment["spec"]["template"]["spec"];
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+        for context in pod["containers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|container| &container["securityContext"])
+        {
+            assert_eq!(context["allowPrivilegeEscalation"], false, "{name}");
+            assert_eq!(context["readOnlyRootFilesystem"], true, "{name}");
+            assert_eq!(context["capabilities"]["drop"][0], "ALL", "{name}");
+        }
+    }
+    let namespace = find("Namespace", SYSTEM_NAMESPACE);
+    let label = &namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"];
+    assert_eq!(label, "restricted");
+}
