@@ -48,7 +48,13 @@ impl Controller {
         Self { child, address }
     }
 
+    /// What a line of its status says, without the pages of the program itself: they come in as
+    /// its parts are run for the first time.
     fn megabytes(&self, key: &str) -> u64 {
+        self.status(key) - self.status("RssFile:")
+    }
+
+    fn status(&self, key: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("it is alive");

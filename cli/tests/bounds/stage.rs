@@ -73,11 +73,17 @@ impl Stage {
         self.port
     }
 
+    /// What it takes now, without the pages of the program itself: they come in as its parts are
+    /// run for the first time, and a debug build has a hundred megabytes of them.
     pub(crate) fn resident_megabytes(&self) -> u64 {
-        self.status("VmRSS:")
+        self.status("VmRSS:") - self.program_megabytes()
     }
 
-    /// The most it has taken so far, once that no longer grows.
+    fn program_megabytes(&self) -> u64 {
+        self.status("RssFile:")
+    }
+
+    /// The most it has taken so far, once that no longer grows, without the program's pages.
     pub(crate) fn settled_peak_megabytes(&self) -> u64 {
         let mut peak = 0;
         let mut unchanged = 0;
@@ -87,7 +93,7 @@ impl Stage {
             unchanged = if now == peak { unchanged + 1 } else { 0 };
             peak = now;
         }
-        peak
+        peak - self.program_megabytes()
     }
 
     fn status(&self, key: &str) -> u64 {
