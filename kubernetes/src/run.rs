@@ -1,10 +1,10 @@
 //! The controller as a service: hold the Lease, watch, decide, act.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tidegate_autoscaler::Timestamp;
-use tidegate_controller::{Access, Handle, Metrics, NoActuator, UndeclaredRevisions};
+use tidegate_controller::{Access, Clock, Handle, Metrics, NoActuator, UndeclaredRevisions};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -311,30 +311,5 @@ async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Unix time that never jumps: read once from the system, then counted by the monotonic clock.
-#[derive(Debug, Clone, Copy)]
-struct Clock {
-    unix_ms: i64,
-    started: Instant,
-}
-
-impl Clock {
-    fn start() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_ms = i64::try_from(since_epoch.as_millis()).unwrap_or(0);
-        Self { unix_ms, started: Instant::now() }
-    }
-
-    fn now(&self) -> Timestamp {
-        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Timestamp::from_millis(self.unix_ms).plus_millis(elapsed)
-    }
-
-    fn instant(&self, at: Timestamp) -> Instant {
-        let since_start = at.millis_since(Timestamp::from_millis(self.unix_ms));
-        self.started + Duration::from_millis(since_start)
     }
 }
