@@ -11,9 +11,9 @@
 //! Modules in reading order: [`identity`] and [`report`] are validated input; [`demand`] and
 //! [`history`] add it up; [`declaration`] describes a revision; [`event`] lists events and effects;
 //! [`state`] and `revision` apply them, with [`instance`], `instances`, `crash_loop_backoff`,
-//! [`journal`] and [`status`]; [`task`] runs them by a [`Clock`], `response_stream` is the output of
-//! a stream; [`access`] is access control, `service` is the gRPC edge, `error` lists why a call is
-//! refused or a stream ended and `respond` makes it a status; [`metrics`] counts all of it;
+//! [`journal`] and [`status`]; [`task`] runs them by a [`Clock`], `response_stream` is the output
+//! of a stream; [`access`] is access control, `service` is the gRPC edge, `error` lists why a call
+//! is refused or a stream ended and `respond` makes it a status; [`metrics`] counts all of it;
 //! [`process`] starts and stops instances on this machine.
 
 pub mod access;

@@ -27,6 +27,8 @@ pub(crate) enum Decoder {
     UntilClose,
     /// The body has ended, or there never was one.
     Done,
+    /// It can never end: what follows its fault is no part of it, and nothing else either.
+    Broken(BadFraming),
 }
 
 /// What comes next in the input.
@@ -85,7 +87,7 @@ impl Decoder {
                 matches!(chunked.state, ChunkState::Data(left) if left > threshold as u64)
             }
             Decoder::UntilClose => true,
-            Decoder::Done => false,
+            Decoder::Done | Decoder::Broken(_) => false,
         }
     }
 
@@ -98,16 +100,22 @@ impl Decoder {
     ) -> Result<Step, BadFraming> {
         match self {
             Decoder::Done => Ok(Step::End),
+            Decoder::Broken(fault) => Err(*fault),
             _ if input.is_empty() => Ok(Step::NeedInput),
             Decoder::Length(left) => Ok(Step::Data(bounded(*left, input.len()))),
             Decoder::UntilClose => Ok(Step::Data(input.len())),
             Decoder::Chunked(chunked) => {
-                let step = chunked.step(input)?;
-                if step == Step::End {
-                    *trailers = chunked.trailers.take();
-                    *self = Decoder::Done;
+                let step = chunked.step(input);
+                match step {
+                    Ok(Step::End) => {
+                        *trailers = chunked.trailers.take();
+                        *self = Decoder::Done;
+                    }
+                    // Whoever asks again is told the same, and reads nothing on.
+                    Err(fault) => *self = Decoder::Broken(fault),
+                    Ok(_) => {}
                 }
-                Ok(step)
+                step
             }
         }
     }

@@ -123,3 +123,17 @@ proptest! {
         }
     }
 }
+
+/// Found by fuzzing: after malformed trailers the decoder was asked once more, by who discards what
+/// is left of a request. It went on behind the trailers, beyond the end of what was left.
+#[test]
+fn a_broken_body_stays_broken() {
+    let mut decoder = Decoder::chunked(Writer::Client);
+    let mut trailers = None;
+    let mut input = BytesMut::from(&b"0\r\nno colon in this trailer\r\n\r\nGET "[..]);
+    let fault = decoder.step(&mut input, &mut trailers).unwrap_err();
+    assert_eq!(decoder.step(&mut input, &mut trailers), Err(fault));
+    input.extend_from_slice(b"/ HTTP/1.1\r\n\r\n");
+    assert_eq!(decoder.step(&mut input, &mut trailers), Err(fault));
+    assert!(!decoder.is_done() && trailers.is_none());
+}
