@@ -172,7 +172,7 @@ fn access(args: &Args) -> anyhow::Result<Access> {
 
 async fn admin(address: Option<SocketAddr>, observed: Observed) -> anyhow::Result<Option<Admin>> {
     let Some(address) = address else { return Ok(None) };
-    let listener = TcpListener::bind(address).await;
+    let listener = tidegate_relay::listen(address).and_then(TcpListener::from_std);
     let listener = listener.with_context(|| format!("cannot listen on {address} (--admin)"))?;
     Ok(Some(Admin::serve(listener, observed)?))
 }

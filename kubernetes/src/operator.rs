@@ -284,11 +284,11 @@ impl Operator {
             (Step::Scale { target, .. }, Answer::Done(object)) => {
                 self.world.scaled(&action.scaler, target.clone(), observe::scale(object));
             }
-            // A pod that cannot be marked keeps nothing up: the ReplicaSet then chooses by itself.
             // It was certainly not done; after a failure it may have been.
             (Step::Scale { to: 0, .. }, Answer::Conflict | Answer::NotFound) => {
                 self.world.memory.entry(action.scaler).or_default().asked_for_zero = false;
             }
+            // A pod that cannot be marked keeps nothing up: the ReplicaSet then chooses by itself.
             (Step::Mark { pod, cost }, _) => _ = self.world.costs.insert(pod.clone(), *cost),
             (Step::ApplySlice(key), Answer::Done(object)) => {
                 if let Some(slice) = observe::slice(object) {

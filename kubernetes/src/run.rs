@@ -280,7 +280,7 @@ impl Hands {
     /// Serves reports and questions, if that is not done already.
     async fn serve(&mut self) -> Result<(), RunError> {
         let Some((address, access)) = self.listen.take() else { return Ok(()) };
-        let listener = TcpListener::bind(address).await;
+        let listener = tidegate_relay::listen(address).and_then(TcpListener::from_std);
         let listener = listener.map_err(|source| RunError::Listen { address, source })?;
         tracing::info!(%address, "reports come in");
         let handle = self.handle.clone();

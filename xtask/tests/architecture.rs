@@ -64,7 +64,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("kubernetes/fake", &[]),
     (
         "kubernetes",
-        &["admin", "autoscaler", "controller", "kubernetes/objects", "telemetry", "trust"],
+        &["admin", "autoscaler", "controller", "kubernetes/objects", "relay", "telemetry", "trust"],
     ),
 ];
 
