@@ -6,15 +6,15 @@ use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 use serde_json::Value;
 
-use crate::operator::Answer;
+use crate::reconciler::Response;
 use crate::request::{ApiRequest, Method};
 
 /// How long a request may take. Whatever a holder of the Lease has begun is over before another can
 /// hold it: see [`RENEW_DEADLINE_MS`](crate::lease::RENEW_DEADLINE_MS).
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Longest answer that is read: etcd keeps no object of more than 1.5 MiB.
-const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// Longest response that is read: etcd keeps no object of more than 1.5 MiB.
+const RESPONSE_BYTES_MAX: usize = 4 << 20;
 
 /// The API server.
 #[derive(Clone)]
@@ -24,18 +24,18 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Sends a request. Cancelling it leaves open whether it is done.
-    pub(crate) async fn send(&self, request: &ApiRequest) -> Answer {
+    pub(crate) async fn send(&self, request: &ApiRequest) -> Response {
         match tokio::time::timeout(REQUEST_TIMEOUT, self.exchange(request)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(why)) => Answer::Failed { why, wait_ms: 0 },
+            Ok(Ok(response)) => response,
+            Ok(Err(why)) => Response::Failed { why, wait_ms: 0 },
             Err(_) => {
                 let why = format!("the API server did not answer within {REQUEST_TIMEOUT:?}");
-                Answer::Failed { why, wait_ms: 0 }
+                Response::Failed { why, wait_ms: 0 }
             }
         }
     }
 
-    async fn exchange(&self, request: &ApiRequest) -> Result<Answer, String> {
+    async fn exchange(&self, request: &ApiRequest) -> Result<Response, String> {
         let method = match request.method {
             Method::Get => http::Method::GET,
             Method::Post => http::Method::POST,
@@ -56,22 +56,22 @@ impl Cluster {
         let response = self.client.send(request).await.map_err(|error| error.to_string())?;
         let status = response.status();
         let wait_ms = wait_ms(response.headers());
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        let body = Limited::new(response.into_body(), RESPONSE_BYTES_MAX);
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
         let object: Value = serde_json::from_slice(&body).unwrap_or_default();
-        Ok(answer(status.as_u16(), object, wait_ms))
+        Ok(interpret(status.as_u16(), object, wait_ms))
     }
 }
 
-/// What an answer means.
-fn answer(status: u16, object: Value, wait_ms: u64) -> Answer {
+/// What a response means.
+fn interpret(status: u16, object: Value, wait_ms: u64) -> Response {
     match status {
-        200..=299 => Answer::Done(object),
-        404 => Answer::NotFound,
-        409 => Answer::Conflict,
+        200..=299 => Response::Done(object),
+        404 => Response::NotFound,
+        409 => Response::Conflict,
         _ => {
             let message = object.get("message").and_then(Value::as_str).unwrap_or_default();
-            Answer::Failed { why: format!("{status} {message}").trim().to_owned(), wait_ms }
+            Response::Failed { why: format!("{status} {message}").trim().to_owned(), wait_ms }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the decision library wants, as events for the operator.
+//! What the decision library wants, as events for the reconciler.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use tidegate_controller::{Handle, RevisionId};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
-use crate::operator::Event;
-use crate::world::{ObjectKey, Wish};
+use crate::reconciler::Event;
+use crate::world::{DesiredScale, ObjectKey};
 
 /// How often it is asked how many pods are heard of.
 const POLL: Duration = Duration::from_secs(1);
@@ -27,15 +27,15 @@ pub(crate) async fn follow(
     let mut decisions = handle.watch_decisions();
     let mut polls = tokio::time::interval(POLL);
     polls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut wishes = BTreeMap::new();
+    let mut known = BTreeMap::new();
     loop {
         tokio::select! {
             decided = decisions.recv() => match decided {
                 Ok(record) => {
-                    let wish = decided_wish(&wishes, &record, now());
+                    let desired = decided_scale(&known, &record, now());
                     let key = key(&record.revision);
-                    wishes.insert(key.clone(), wish.clone());
-                    if events.send(Event::Wished(vec![(key, wish)])).await.is_err() {
+                    known.insert(key.clone(), desired.clone());
+                    if events.send(Event::Desired(vec![(key, desired)])).await.is_err() {
                         return;
                     }
                 }
@@ -47,11 +47,11 @@ pub(crate) async fn follow(
                 let Ok(statuses) = handle.statuses().await else { return };
                 let at = now();
                 let fresh = statuses.iter().filter_map(|status| {
-                    polled_wish(&wishes, status, at).map(|wish| (key(&status.revision), wish))
+                    polled_scale(&known, status, at).map(|desired| (key(&status.revision), desired))
                 });
-                let fresh: Vec<(ObjectKey, Wish)> = fresh.collect();
-                wishes.extend(fresh.iter().cloned());
-                if events.send(Event::Wished(fresh)).await.is_err() {
+                let fresh: Vec<(ObjectKey, DesiredScale)> = fresh.collect();
+                known.extend(fresh.iter().cloned());
+                if events.send(Event::Desired(fresh)).await.is_err() {
                     return;
                 }
             }
@@ -63,44 +63,45 @@ fn key(revision: &RevisionId) -> ObjectKey {
     ObjectKey::new(revision.namespace(), revision.name())
 }
 
-/// The wish that a decision makes of the one before.
-fn decided_wish(
-    wishes: &BTreeMap<ObjectKey, Wish>,
+/// The desired scale after a decision, from the one before.
+fn decided_scale(
+    known: &BTreeMap<ObjectKey, DesiredScale>,
     record: &DecisionRecord,
     now: Timestamp,
-) -> Wish {
-    let before = wishes.get(&key(&record.revision));
+) -> DesiredScale {
+    let before = known.get(&key(&record.revision));
     let replicas = record.replicas();
     match before.filter(|before| before.replicas == replicas) {
-        Some(before) => Wish { as_of: now, ..before.clone() },
-        None => Wish {
+        Some(before) => DesiredScale { as_of: now, ..before.clone() },
+        None => DesiredScale {
             replicas,
             decided: Timestamp::from_millis(record.unix_ms),
             as_of: now,
             reason: record.to_string(),
-            heard: before.map_or(0, |before| before.heard),
+            reporting: before.map_or(0, |before| before.reporting),
             pods: before.map(|before| before.pods.clone()).unwrap_or_default(),
         },
     }
 }
 
-/// The wish that a look at a revision makes of the one before; `None` before the first decision.
-fn polled_wish(
-    wishes: &BTreeMap<ObjectKey, Wish>,
+/// The desired scale that the status of a revision makes of the one before; `None` before the first
+/// decision.
+fn polled_scale(
+    known: &BTreeMap<ObjectKey, DesiredScale>,
     status: &RevisionStatus,
     now: Timestamp,
-) -> Option<Wish> {
-    let heard = i32::try_from(status.ready).unwrap_or(i32::MAX);
+) -> Option<DesiredScale> {
+    let reporting = i32::try_from(status.ready).unwrap_or(i32::MAX);
     let ready = status.instances.iter().filter(|instance| instance.phase == Phase::Ready);
     let pods = ready.map(|instance| (instance.name.to_string(), instance.in_flight)).collect();
     let replicas = status.desired;
     if replicas < 0 {
         return None;
     }
-    let before = wishes.get(&key(&status.revision)).filter(|before| before.replicas == replicas);
+    let before = known.get(&key(&status.revision)).filter(|before| before.replicas == replicas);
     let (decided, reason) = match before {
         Some(before) => (before.decided, before.reason.clone()),
         None => (now, status.last_reason.clone()),
     };
-    Some(Wish { replicas, decided, as_of: now, reason, heard, pods })
+    Some(DesiredScale { replicas, decided, as_of: now, reason, reporting, pods })
 }

@@ -10,9 +10,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 
 use crate::cluster::Cluster;
-use crate::lease::{Elector, LEASE_DURATION_MS, Lease, RETRY_MS, Verdict};
+use crate::lease::{Elector, LEASE_DURATION_MS, Lease, LeaseAction, RETRY_MS};
 use crate::observe;
-use crate::operator::Answer;
+use crate::reconciler::Response;
 use crate::request::{ApiRequest, api};
 
 /// Renews the Lease in `namespace` for as long as it can. Tells `leading` until when it may decide;
@@ -67,7 +67,7 @@ pub(crate) async fn hold(
 
 /// Leaves the Lease to whoever wants it, if it is ours.
 async fn give_up(cluster: &Cluster, path: &str, elector: &Elector, now: Timestamp) {
-    let Answer::Done(object) = cluster.send(&ApiRequest::get(path.to_owned())).await else {
+    let Response::Done(object) = cluster.send(&ApiRequest::get(path.to_owned())).await else {
         return;
     };
     let lease = observe::lease(&object);
@@ -77,7 +77,7 @@ async fn give_up(cluster: &Cluster, path: &str, elector: &Elector, now: Timestam
     let nobody = Elector::new(String::new());
     let body = body(&nobody, now, Some(&lease), Kept::Renewed);
     let released = cluster.send(&ApiRequest::replace(path.to_owned(), body)).await;
-    if !matches!(released, Answer::Done(_)) {
+    if !matches!(released, Response::Done(_)) {
         complain("release", &released);
     }
 }
@@ -90,35 +90,35 @@ async fn step(
     now: &impl Fn() -> Timestamp,
 ) {
     let lease = match cluster.send(&ApiRequest::get(path.to_owned())).await {
-        Answer::Done(object) => Some(observe::lease(&object)),
-        Answer::NotFound => None,
+        Response::Done(object) => Some(observe::lease(&object)),
+        Response::NotFound => None,
         other => return complain("read", &other),
     };
     let asked = now();
-    let request = match elector.look(asked, lease) {
-        Verdict::Wait => return,
-        Verdict::Create => {
+    let request = match elector.evaluate(asked, lease) {
+        LeaseAction::Wait => return,
+        LeaseAction::Create => {
             ApiRequest::create(collection.to_owned(), body(elector, asked, None, Kept::New))
         }
-        Verdict::Acquire(lease) => {
+        LeaseAction::Acquire(lease) => {
             let body = body(elector, asked, Some(&lease), Kept::New);
             ApiRequest::replace(path.to_owned(), body)
         }
-        Verdict::Renew(lease) => {
+        LeaseAction::Renew(lease) => {
             let body = body(elector, asked, Some(&lease), Kept::Renewed);
             ApiRequest::replace(path.to_owned(), body)
         }
     };
     match cluster.send(&request).await {
-        Answer::Done(_) => elector.held(asked),
-        Answer::Conflict => elector.refused(),
+        Response::Done(_) => elector.held(asked),
+        Response::Conflict => elector.refused(),
         other => complain("write", &other),
     }
 }
 
-fn complain(what: &str, answer: &Answer) {
-    let why = match answer {
-        Answer::Failed { why, .. } => why.as_str(),
+fn complain(what: &str, response: &Response) {
+    let why = match response {
+        Response::Failed { why, .. } => why.as_str(),
         _ => "it is not there",
     };
     tracing::warn!(what, why, "the Lease cannot be used");

@@ -34,7 +34,7 @@ pub struct Lease {
 
 /// What to do about the Lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum LeaseAction {
     /// There is none: create it.
     Create,
     /// It is nobody's any more: take it, if it is still of this version.
@@ -62,10 +62,10 @@ impl Elector {
     }
 
     /// What the Lease is was read at `now`; `None` if there is none. Returns what to do about it.
-    pub fn look(&mut self, now: Timestamp, lease: Option<Lease>) -> Verdict {
+    pub fn evaluate(&mut self, now: Timestamp, lease: Option<Lease>) -> LeaseAction {
         let Some(lease) = lease else {
             self.seen = None;
-            return Verdict::Create;
+            return LeaseAction::Create;
         };
         let since = match &self.seen {
             Some((known, since)) if *known == lease => *since,
@@ -75,14 +75,14 @@ impl Elector {
         if lease.holder == self.me {
             // One that we hold by our name but not by our memory is of a process before us.
             return match self.renewed {
-                Some(_) => Verdict::Renew(lease),
-                None => Verdict::Acquire(lease),
+                Some(_) => LeaseAction::Renew(lease),
+                None => LeaseAction::Acquire(lease),
             };
         }
         let has_expired = now.millis_since(since) >= LEASE_DURATION_MS;
         match lease.holder.is_empty() || has_expired {
-            true => Verdict::Acquire(lease),
-            false => Verdict::Wait,
+            true => LeaseAction::Acquire(lease),
+            false => LeaseAction::Wait,
         }
     }
 

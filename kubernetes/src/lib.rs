@@ -5,37 +5,38 @@
 //! requests to the activators while there is no replica. It never writes to the workload (but for
 //! its scale), to the Service, or to anything that it did not make.
 //!
-//! It must never set a target to zero while a request to its Service could go unheard, decide
+//! It must never set a target to zero while a request to its Service could get no response, decide
 //! beside another controller, make a choice outside of [`plan`], or be linked into what runs beside
 //! an app: of all packages only this one holds a client of a cluster.
 //!
 //! Modules in reading order: [`world`] is what is known, [`observe`] how objects become that;
 //! [`claim`] is whose a target is, [`ports`] which port of the activators is whose, of a
 //! [`port_range`], [`slices`] what leads to them, [`mode`] where a target is on its way,
-//! [`victims`] which pods go first; [`mod@plan`] is what is to be done, with [`mod@status`] and
-//! [`request`]; [`dispatch`] is what may begin now, [`operator`] all of it as one state, with
-//! [`news`] and [`settings`]; [`lease`] is who decides. Those are pure: time is an argument.
+//! [`deletion_cost`] which pods go first; [`mod@plan`] is what is to be done, with
+//! [`mod@status`] and [`request`]; [`dispatch`] is what may begin now,
+//! [`reconciler`] all of it as one state, with [`recorder`] and [`settings`]; [`lease`] is who
+//! decides. Those are pure: time is an argument.
 //! `cluster` sends requests, `watch` observes, `decisions` asks the decision library, `leader`
 //! keeps the Lease, [`run`] ties them together.
 
 pub mod claim;
 mod cluster;
 mod decisions;
+pub mod deletion_cost;
 pub mod dispatch;
 mod leader;
 pub mod lease;
 pub mod mode;
-pub mod news;
 pub mod observe;
-pub mod operator;
 pub mod plan;
 pub mod port_range;
 pub mod ports;
+pub mod reconciler;
+pub mod recorder;
 pub mod request;
 pub mod run;
 pub mod settings;
 pub mod slices;
 pub mod status;
-pub mod victims;
 mod watch;
 pub mod world;

@@ -16,7 +16,7 @@
 
 use tidegate_kubernetes_objects::traffic_scaler::Mode;
 
-use crate::world::{Memory, Scaler, Target, Wish};
+use crate::world::{DesiredScale, Memory, Scaler, Target};
 
 /// The mode of a target that is there; `has_slices` is whether a slice of ours is.
 #[must_use]
@@ -24,7 +24,7 @@ pub fn mode(
     scaler: &Scaler,
     target: &Target,
     memory: &Memory,
-    (has_slices, wish): (bool, Option<&Wish>),
+    (has_slices, desired): (bool, Option<&DesiredScale>),
 ) -> Mode {
     if target.replicas == 0 {
         // What is seen may be older than what we have done since.
@@ -35,9 +35,9 @@ pub fn mode(
             false => Mode::Suspended,
         };
     }
-    match wish {
+    match desired {
         _ if !has_slices => Mode::Warm,
-        Some(wish) if wish.replicas == 0 => Mode::Draining,
+        Some(desired) if desired.replicas == 0 => Mode::Draining,
         Some(_) => Mode::Activating,
         None if scaler.status.mode == Some(Mode::Draining) => Mode::Draining,
         None => Mode::Activating,

@@ -102,7 +102,7 @@ fn check_names(target: &TargetKey, service: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A workload, or the answer to a patch of its replicas.
+/// A workload, or the response to a patch of its replicas.
 #[must_use]
 pub fn target(object: &Value) -> Target {
     Target {
@@ -113,7 +113,7 @@ pub fn target(object: &Value) -> Target {
     }
 }
 
-/// The answer to a patch of replicas. A `Scale` leaves out zero.
+/// The response to a patch of replicas. A `Scale` leaves out zero.
 #[must_use]
 pub fn scale(object: &Value) -> Target {
     Target {

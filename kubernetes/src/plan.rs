@@ -2,7 +2,7 @@
 //!
 //! It is asked again after everything that happens, and answers with all that is missing at that
 //! moment; who carries it out leaves away what is under way already. So nothing has to be
-//! remembered for a lost answer, a restart or a change of leader.
+//! remembered for a lost response, a restart or a change of leader.
 
 use std::net::IpAddr;
 
@@ -10,24 +10,24 @@ use tidegate_autoscaler::Timestamp;
 use tidegate_kubernetes_objects::traffic_scaler::{ActivatorPort, Mode};
 
 use crate::claim::{Claims, Obstacle};
+use crate::deletion_cost;
 use crate::mode::mode;
 use crate::ports;
 use crate::request::ApiRequest;
 use crate::slices::Slices;
 use crate::status;
-use crate::victims;
-use crate::world::{Memory, ObjectKey, Scaler, Target, TargetKey, Version, Wish, World};
+use crate::world::{DesiredScale, Memory, ObjectKey, Scaler, Target, TargetKey, Version, World};
 
 /// How long a change of EndpointSlices may take to reach every node's proxy: kube-proxy gathers
 /// changes for a second, and ingresses are slower.
 pub const PROPAGATION_MS: u64 = 5_000;
 
-/// How old the news of a wish may be for a target to lose replicas by it.
-pub const WISH_FRESH_MS: u64 = 5_000;
+/// How old a desired scale may be for a target to lose replicas by it.
+pub const DESIRED_FRESH_MS: u64 = 5_000;
 
-/// How long every ready pod must have been heard of before the target loses replicas: two decisions
-/// in turn were then made by what all of them report.
-pub const HEARD_MS: u64 = 5_000;
+/// How long every ready pod must have been reporting before the target loses replicas: two
+/// decisions in turn were then made by what all of them report.
+pub const ALL_REPORTING_MS: u64 = 5_000;
 
 /// Replicas that a target gets whose requests would be held for nobody.
 const RESCUE: i32 = 1;
@@ -98,7 +98,7 @@ pub struct Plan {
 }
 
 /// One scaler with everything that is known about it.
-pub struct Scene<'a> {
+pub struct ScalerView<'a> {
     /// Its name.
     pub key: &'a ObjectKey,
     /// Itself.
@@ -108,7 +108,7 @@ pub struct Scene<'a> {
     /// Its target.
     pub target: Option<&'a Target>,
     /// What is wanted.
-    pub wish: Option<&'a Wish>,
+    pub desired: Option<&'a DesiredScale>,
     /// Its slices.
     pub slices: Slices<'a>,
     /// What is remembered.
@@ -133,9 +133,9 @@ pub fn plan(world: &mut World, now: Timestamp) -> Plan {
     let mut memories = Vec::new();
     for (key, scaler) in world.scalers.iter() {
         let given = ports.remove(key).unwrap_or_default();
-        let scene = Scene::new(world, &claims, (key, scaler), given, now);
-        scene.steps(world, &mut plan);
-        memories.push((key.clone(), scene.memory));
+        let view = ScalerView::new(world, &claims, (key, scaler), given, now);
+        view.steps(world, &mut plan);
+        memories.push((key.clone(), view.memory));
     }
     world.memory.extend(memories);
     rescue_orphans(world, &mut plan);
@@ -170,7 +170,7 @@ fn scale_action(
     }
 }
 
-impl<'a> Scene<'a> {
+impl<'a> ScalerView<'a> {
     fn new(
         world: &'a World,
         claims: &Claims,
@@ -180,22 +180,23 @@ impl<'a> Scene<'a> {
     ) -> Self {
         let slices = Slices::of(world, key, scaler);
         let target = world.targets.get(&scaler.target);
-        let wish = world.wishes.get(&scaler.target.object);
+        let desired = world.desired.get(&scaler.target.object);
         let mut memory = world.memory.get(key).cloned().unwrap_or_default();
         if let Some(target) = target {
             note_replicas(&mut memory, target);
         }
-        let mode = target.map(|target| mode(scaler, target, &memory, (slices.is_any(), wish)));
+        let mode = target.map(|target| mode(scaler, target, &memory, (slices.is_any(), desired)));
         let holds = slices.is_any() && slices.hold(scaler);
         memory.held_since = holds.then(|| memory.held_since.unwrap_or(now));
         let serves = target.is_some_and(|t| t.replicas > 0 && t.ready > 0)
             && has_ready_pod(world, scaler)
             && mode == Some(Mode::Activating);
         memory.served_since = serves.then(|| memory.served_since.unwrap_or(now));
-        let is_heard = all_heard(target, wish, now);
-        memory.heard_since = is_heard.then(|| memory.heard_since.unwrap_or(now));
+        let is_reporting = all_reporting(target, desired, now);
+        memory.all_reporting_since =
+            is_reporting.then(|| memory.all_reporting_since.unwrap_or(now));
         let obstacle = claims.obstacle(world, key, scaler);
-        Self { key, scaler, obstacle, target, wish, slices, memory, mode, ports, now }
+        Self { key, scaler, obstacle, target, desired, slices, memory, mode, ports, now }
     }
 
     /// Why the target cannot come to zero, if nothing else is in the way.
@@ -223,8 +224,9 @@ impl<'a> Scene<'a> {
         }
         let propagated = [self.memory.held_since, self.memory.served_since]
             .map(|since| since.map(|since| since.plus_millis(PROPAGATION_MS)));
-        let heard = self.memory.heard_since.map(|since| since.plus_millis(HEARD_MS));
-        for due in propagated.into_iter().chain([heard]).flatten() {
+        let reporting =
+            self.memory.all_reporting_since.map(|since| since.plus_millis(ALL_REPORTING_MS));
+        for due in propagated.into_iter().chain([reporting]).flatten() {
             if due > self.now && plan.due.is_none_or(|before| due < before) {
                 plan.due = Some(due);
             }
@@ -233,7 +235,7 @@ impl<'a> Scene<'a> {
 
     /// Whether requests are to be led to the activators.
     fn holds(&self) -> bool {
-        let idle = self.wish.is_some_and(|wish| wish.replicas == 0);
+        let idle = self.desired.is_some_and(|desired| desired.replicas == 0);
         match self.mode {
             Some(Mode::Zero) => true,
             Some(Mode::Draining) => self.obstacle.is_none(),
@@ -253,8 +255,8 @@ impl<'a> Scene<'a> {
 
     /// Whether what is wanted was decided by all that the pods have to say.
     fn may_shrink(&self) -> bool {
-        let heard = self.memory.heard_since;
-        heard.is_some_and(|since| self.now.millis_since(since) >= HEARD_MS)
+        let reporting = self.memory.all_reporting_since;
+        reporting.is_some_and(|since| self.now.millis_since(since) >= ALL_REPORTING_MS)
     }
 
     fn slice_steps(&self, plan: &mut Plan) {
@@ -296,9 +298,9 @@ impl<'a> Scene<'a> {
         if to == target.replicas {
             return;
         }
-        if let Some(wish) = self.wish {
+        if let Some(desired) = self.desired {
             let change = (target.replicas, to);
-            let marks = victims::marks(&self.key.namespace, wish, change, &world.costs);
+            let marks = deletion_cost::marks(&self.key.namespace, desired, change, &world.costs);
             if !marks.is_empty() {
                 plan.actions.extend(marks.into_iter().map(|(pod, cost)| Action {
                     scaler: self.key.clone(),
@@ -325,19 +327,19 @@ impl<'a> Scene<'a> {
             let stranded = mode == Mode::Zero && !self.is_target_missing();
             return stranded.then_some(RESCUE);
         }
-        let wish = self.wish?.replicas.max(0);
+        let desired = self.desired?.replicas.max(0);
         if mode == Mode::Zero {
             let rescue = if self.scaler.may_be_zero { 0 } else { RESCUE };
-            return Some(wish.max(rescue));
+            return Some(desired.max(rescue));
         }
-        if wish >= target.replicas {
-            return Some(wish);
+        if desired >= target.replicas {
+            return Some(desired);
         }
         if !self.may_shrink() {
             return None;
         }
-        if wish > 0 {
-            return Some(wish);
+        if desired > 0 {
+            return Some(desired);
         }
         match mode {
             Mode::Draining if self.may_be_zero_now() => Some(0),
@@ -360,21 +362,22 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Whether every pod that takes requests is heard of now, so that none is taken for idle unheard.
-fn all_heard(target: Option<&Target>, wish: Option<&Wish>, now: Timestamp) -> bool {
-    let (Some(target), Some(wish)) = (target, wish) else { return false };
-    let is_fresh = now.millis_since(wish.as_of) <= WISH_FRESH_MS;
-    is_fresh && wish.heard >= target.ready
+/// Whether every pod that takes requests is reporting now, so that a silent one is not
+/// taken for idle.
+fn all_reporting(target: Option<&Target>, desired: Option<&DesiredScale>, now: Timestamp) -> bool {
+    let (Some(target), Some(desired)) = (target, desired) else { return false };
+    let is_fresh = now.millis_since(desired.as_of) <= DESIRED_FRESH_MS;
+    is_fresh && desired.reporting >= target.ready
 }
 
 /// Forgets what a target was set to once somebody else has set it to more than zero.
 fn note_replicas(memory: &mut Memory, target: &Target) {
-    let is_news = memory.scaled.as_ref().is_some_and(|scaled| {
+    let is_new = memory.scaled.as_ref().is_some_and(|scaled| {
         !target.version.is_older_than(&scaled.version)
             && target.replicas != scaled.replicas
             && target.replicas > 0
     });
-    if is_news {
+    if is_new {
         memory.scaled = None;
     }
 }

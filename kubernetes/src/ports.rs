@@ -117,8 +117,8 @@ mod tests {
                 families: BTreeSet::new(),
                 unheld: None,
             };
-            world.services.see(key.clone(), service);
-            world.scalers.see(key, scaler);
+            world.services.upsert(key.clone(), service);
+            world.scalers.upsert(key, scaler);
         }
         world
     }

@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::Cluster;
-use crate::news::Identity;
-use crate::operator::{Effect, Ended, Event, Operator};
 use crate::port_range::PortRange;
+use crate::reconciler::{Effect, Ended, Event, Reconciler};
+use crate::recorder::Identity;
 use crate::watch::{Scope, Watches};
 use crate::world::{ObjectKey, World};
 use crate::{decisions, leader};
@@ -25,7 +25,7 @@ const EVENTS_MAX: usize = 4_096;
 const BATCH_MAX: usize = 1_024;
 
 /// Announcements under way at a time; what is beyond is dropped, since nothing depends on them.
-const ANNOUNCEMENTS_MAX: usize = 32;
+const EVENT_RECORDS_MAX: usize = 32;
 
 /// How long a connection to an activator may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -89,9 +89,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
     let mut holding = tokio::spawn(holding);
     let mut stop = std::pin::pin!(stop);
     let deciding = async {
-        let our_turn = async { leads.wait_for(|until| until.is_some()).await.is_ok() };
+        let we_lead = async { leads.wait_for(|until| until.is_some()).await.is_ok() };
         tokio::select! {
-            true = our_turn => {}
+            true = we_lead => {}
             () = &mut stop => return Ok(()),
         }
         decide(config, cluster, Term { clock, until: leads }, stop).await
@@ -152,9 +152,9 @@ async fn decide(
     });
     let world = World { port_range: config.port_range, ..World::default() };
     let identity = Identity { instance: config.name.clone() };
-    let operator = Operator::new(world, config.activators.clone(), identity);
-    let hands = Hands::new(cluster, handle, watches, &config);
-    let acting = act(operator, hands, (incoming, term), stop);
+    let reconciler = Reconciler::new(world, config.activators.clone(), identity);
+    let executor = Executor::new(cluster, handle, watches, &config);
+    let acting = act(reconciler, executor, (incoming, term), stop);
     tokio::select! {
         ended = acting => ended,
         Some(ended) = parts.join_next() => {
@@ -166,8 +166,8 @@ async fn decide(
 /// Takes in what happens, and has carried out what is to be done. After `stop` it only waits for
 /// what is under way.
 async fn act(
-    mut operator: Operator,
-    mut hands: Hands,
+    mut reconciler: Reconciler,
+    mut executor: Executor,
     (mut incoming, term): (mpsc::Receiver<Event>, Term),
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
@@ -180,16 +180,16 @@ async fn act(
             read = incoming.recv_many(&mut batch, BATCH_MAX) => if read == 0 {
                 return Err(RunError::PartEnded("every watch"));
             },
-            Some(ended) = hands.under_way.join_next() => batch.extend(ended),
-            Some(ended) = hands.parts.join_next() => return ended.unwrap_or(Ok(())),
+            Some(ended) = executor.under_way.join_next() => batch.extend(ended),
+            Some(ended) = executor.parts.join_next() => return ended.unwrap_or(Ok(())),
             () = sleep_until(due.map(|at| clock.instant(at))) => {}
             () = &mut stop => {
-                while hands.under_way.join_next().await.is_some() {}
+                while executor.under_way.join_next().await.is_some() {}
                 return Ok(());
             }
         }
         // What has come meanwhile is taken in as well: in a storm one look is for many events.
-        while let Some(ended) = hands.under_way.try_join_next() {
+        while let Some(ended) = executor.under_way.try_join_next() {
             batch.extend(ended);
         }
         while batch.len() < BATCH_MAX
@@ -199,47 +199,47 @@ async fn act(
         }
         for event in batch {
             let are_scalers = matches!(&event, Event::Scalers(_));
-            for effect in operator.apply(clock.now(), event) {
-                hands.carry_out(effect).await;
+            for effect in reconciler.apply(clock.now(), event) {
+                executor.carry_out(effect).await;
             }
             // Reporters of what is not declared yet would be refused, and come again late.
-            if are_scalers && operator.world.scalers.is_complete() {
-                hands.serve().await?;
+            if are_scalers && reconciler.world.scalers.is_complete() {
+                executor.serve().await?;
             }
         }
         if term.is_over() {
             return Err(RunError::LeaseLost);
         }
-        let (effects, next) = operator.turn(clock.now());
+        let (effects, next) = reconciler.reconcile(clock.now());
         due = next;
         for effect in effects {
-            hands.carry_out(effect).await;
+            executor.carry_out(effect).await;
         }
     }
 }
 
 /// What carries out effects.
-struct Hands {
+struct Executor {
     cluster: Cluster,
     handle: Handle,
     watches: Watches,
     /// Requests and connections that an event comes of.
     under_way: JoinSet<Event>,
-    announcements: JoinSet<()>,
+    event_records: JoinSet<()>,
     /// What goes on for as long as we decide.
     parts: JoinSet<Result<(), RunError>>,
     /// Where to serve, until it is served.
     listen: Option<(SocketAddr, Access)>,
 }
 
-impl Hands {
+impl Executor {
     fn new(cluster: Cluster, handle: Handle, watches: Watches, config: &Config) -> Self {
         Self {
             cluster,
             handle,
             watches,
             under_way: JoinSet::new(),
-            announcements: JoinSet::new(),
+            event_records: JoinSet::new(),
             parts: JoinSet::new(),
             listen: Some((config.listen, config.access.clone())),
         }
@@ -250,16 +250,16 @@ impl Hands {
         match effect {
             Effect::Send(action) => {
                 self.under_way.spawn(async move {
-                    let answer = cluster.send(&action.request).await;
+                    let response = cluster.send(&action.request).await;
                     let (step, scaler) = (&action.step, &action.scaler);
-                    tracing::debug!(%scaler, ?step, ?answer, "a request has ended");
-                    Event::Ended(Box::new(Ended { action, answer, chance: chance() }))
+                    tracing::debug!(%scaler, ?step, ?response, "a request has ended");
+                    Event::Ended(Box::new(Ended { action, response, chance: chance() }))
                 });
             }
-            Effect::Announce(request) => {
-                while self.announcements.try_join_next().is_some() {}
-                if self.announcements.len() < ANNOUNCEMENTS_MAX {
-                    self.announcements.spawn(async move { drop(cluster.send(&request).await) });
+            Effect::RecordEvent(request) => {
+                while self.event_records.try_join_next().is_some() {}
+                if self.event_records.len() < EVENT_RECORDS_MAX {
+                    self.event_records.spawn(async move { drop(cluster.send(&request).await) });
                 }
             }
             Effect::Check(address, port) => {

@@ -99,8 +99,8 @@ fn wanted(
         for address in activators.clone().filter(|address| Family::of(address) == *family) {
             let known = |port: &u16| world.listening.get(&(*address, *port)).copied();
             let numbers = || ports.values().map(|(port, _)| port);
-            let unheard = numbers().filter(|port| known(port) != Some(true));
-            unchecked.extend(unheard.map(|port| (*address, *port)));
+            let closed = numbers().filter(|port| known(port) != Some(true));
+            unchecked.extend(closed.map(|port| (*address, *port)));
             // What was in before, and is not known to be gone, stays: whoever has just begun to
             // decide must not take away what holds requests.
             let was_in = before.is_some_and(|(_, slice)| slice.content.addresses.contains(address));

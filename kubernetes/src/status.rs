@@ -6,33 +6,33 @@ use tidegate_autoscaler::Timestamp;
 use tidegate_kubernetes_objects::TrafficScalerStatus;
 use tidegate_kubernetes_objects::traffic_scaler::{LastDecision, Mode};
 
-use crate::plan::Scene;
+use crate::plan::ScalerView;
 
 /// Longest text of a condition and of a decision's reason, in characters.
 const TEXT_CHARS_MAX: usize = 1_000;
 
 /// The status that a scaler is to have. Times of what has not changed stay.
 #[must_use]
-pub fn status(scene: &Scene<'_>) -> TrafficScalerStatus {
-    let before = &scene.scaler.status;
-    let desired = scene.wish.map(|wish| wish.replicas);
-    let last_decision = match scene.wish {
-        Some(wish) if before.desired_replicas != Some(wish.replicas) => Some(LastDecision {
-            time: time(wish.decided),
-            replicas: wish.replicas,
-            reason: bounded(&wish.reason),
+pub fn status(view: &ScalerView<'_>) -> TrafficScalerStatus {
+    let before = &view.scaler.status;
+    let desired = view.desired.map(|desired| desired.replicas);
+    let last_decision = match view.desired {
+        Some(desired) if before.desired_replicas != Some(desired.replicas) => Some(LastDecision {
+            time: time(desired.decided),
+            replicas: desired.replicas,
+            reason: bounded(&desired.reason),
         }),
         _ => before.last_decision.clone(),
     };
-    let said = [ready(scene), adopted(scene), sidecar(scene), at_zero(scene), conflict(scene)];
+    let observed = [ready(view), adopted(view), sidecar(view), at_zero(view), conflict(view)];
     TrafficScalerStatus {
-        observed_generation: Some(scene.scaler.generation),
-        mode: scene.mode.or(before.mode),
-        replicas: scene.target.map(|target| target.replicas),
+        observed_generation: Some(view.scaler.generation),
+        mode: view.mode.or(before.mode),
+        replicas: view.target.map(|target| target.replicas),
         desired_replicas: desired.or(before.desired_replicas),
         last_decision,
-        activator_ports: scene.ports.clone(),
-        conditions: said.into_iter().map(|said| condition(scene, said)).collect(),
+        activator_ports: view.ports.clone(),
+        conditions: observed.into_iter().map(|one| condition(view, one)).collect(),
     }
 }
 
@@ -48,119 +48,132 @@ pub fn says_the_same(one: &TrafficScalerStatus, other: &TrafficScalerStatus) -> 
 }
 
 /// What a condition says.
-struct Said {
-    about: &'static str,
-    holds: Holds,
+struct Observed {
+    type_: &'static str,
+    status: ConditionStatus,
     reason: &'static str,
     message: String,
 }
 
 #[derive(Clone, Copy)]
-enum Holds {
-    Yes,
-    No,
+enum ConditionStatus {
+    True,
+    False,
     Unknown,
 }
 
-impl Holds {
+impl ConditionStatus {
     fn text(self) -> &'static str {
         match self {
-            Self::Yes => "True",
-            Self::No => "False",
+            Self::True => "True",
+            Self::False => "False",
             Self::Unknown => "Unknown",
         }
     }
 }
 
-fn said(about: &'static str, holds: Holds, reason: &'static str, message: String) -> Said {
-    Said { about, holds, reason, message }
+fn observed(
+    type_: &'static str,
+    status: ConditionStatus,
+    reason: &'static str,
+    message: String,
+) -> Observed {
+    Observed { type_, status, reason, message }
 }
 
-fn condition(scene: &Scene<'_>, said: Said) -> Condition {
-    let status = said.holds.text().to_owned();
-    let before = scene.scaler.status.conditions.iter().find(|c| c.type_ == said.about);
+fn condition(view: &ScalerView<'_>, observed: Observed) -> Condition {
+    let status = observed.status.text().to_owned();
+    let before = view.scaler.status.conditions.iter().find(|c| c.type_ == observed.type_);
     let since = before.filter(|before| before.status == status);
     Condition {
-        type_: said.about.to_owned(),
+        type_: observed.type_.to_owned(),
         last_transition_time: since
-            .map_or_else(|| time(scene.now), |before| before.last_transition_time.clone()),
+            .map_or_else(|| time(view.now), |before| before.last_transition_time.clone()),
         status,
-        reason: said.reason.to_owned(),
-        message: bounded(&said.message),
-        observed_generation: Some(scene.scaler.generation),
+        reason: observed.reason.to_owned(),
+        message: bounded(&observed.message),
+        observed_generation: Some(view.scaler.generation),
     }
 }
 
-fn ready(scene: &Scene<'_>) -> Said {
-    let about = "Ready";
-    match (&scene.obstacle, scene.mode, scene.wish) {
-        (Some(obstacle), _, _) => said(about, Holds::No, obstacle.reason(), obstacle.to_string()),
+fn ready(view: &ScalerView<'_>) -> Observed {
+    let type_ = "Ready";
+    match (&view.obstacle, view.mode, view.desired) {
+        (Some(obstacle), _, _) => {
+            observed(type_, ConditionStatus::False, obstacle.reason(), obstacle.to_string())
+        }
         (None, None, _) => {
-            let message = format!("{} has not been seen yet", scene.scaler.target);
-            said(about, Holds::Unknown, "TargetNotSeen", message)
+            let message = format!("{} has not been seen yet", view.scaler.target);
+            observed(type_, ConditionStatus::Unknown, "TargetNotSeen", message)
         }
         (None, Some(Mode::Suspended), _) => {
             let message = "somebody else set the target to zero; set it to 1 or more to resume";
-            said(about, Holds::No, "Suspended", message.to_owned())
+            observed(type_, ConditionStatus::False, "Suspended", message.to_owned())
         }
         (None, Some(_), None) => {
             let message = "nothing has been decided yet: no queue-proxy has reported".to_owned();
-            said(about, Holds::Unknown, "Undecided", message)
+            observed(type_, ConditionStatus::Unknown, "Undecided", message)
         }
-        (None, Some(_), Some(_)) => said(about, Holds::Yes, "Scaling", String::new()),
+        (None, Some(_), Some(_)) => {
+            observed(type_, ConditionStatus::True, "Scaling", String::new())
+        }
     }
 }
 
-fn adopted(scene: &Scene<'_>) -> Said {
-    let about = "Adopted";
-    match &scene.obstacle {
-        Some(obstacle) => said(about, Holds::No, obstacle.reason(), obstacle.to_string()),
-        None => said(about, Holds::Yes, "Adopted", String::new()),
+fn adopted(view: &ScalerView<'_>) -> Observed {
+    let type_ = "Adopted";
+    match &view.obstacle {
+        Some(obstacle) => {
+            observed(type_, ConditionStatus::False, obstacle.reason(), obstacle.to_string())
+        }
+        None => observed(type_, ConditionStatus::True, "Adopted", String::new()),
     }
 }
 
-fn sidecar(scene: &Scene<'_>) -> Said {
-    let about = "SidecarInjected";
-    let ready = scene.target.map_or(0, |target| target.ready);
-    let heard = scene.wish.map_or(0, |wish| wish.heard);
+fn sidecar(view: &ScalerView<'_>) -> Observed {
+    let type_ = "SidecarInjected";
+    let ready = view.target.map_or(0, |target| target.ready);
+    let reporting = view.desired.map_or(0, |desired| desired.reporting);
     if ready == 0 {
         let message = "no pod is ready, so none can be heard of".to_owned();
-        return said(about, Holds::Unknown, "NoPodReady", message);
+        return observed(type_, ConditionStatus::Unknown, "NoPodReady", message);
     }
-    if heard >= ready {
-        return said(about, Holds::Yes, "AllReport", String::new());
+    if reporting >= ready {
+        return observed(type_, ConditionStatus::True, "AllReport", String::new());
     }
     let message = "not every ready pod has a queue-proxy that reports: nothing is scaled down \
                    while one is not heard of";
-    said(about, Holds::No, "SomeSilent", message.to_owned())
+    observed(type_, ConditionStatus::False, "SomeSilent", message.to_owned())
 }
 
-fn at_zero(scene: &Scene<'_>) -> Said {
-    let about = "ScaledToZero";
-    match scene.mode {
+fn at_zero(view: &ScalerView<'_>) -> Observed {
+    let type_ = "ScaledToZero";
+    match view.mode {
         Some(Mode::Zero) => {
-            let message = match &scene.slices.wanted {
+            let message = match &view.slices.wanted {
                 Ok(_) => "it was idle; activators hold its requests".to_owned(),
                 Err(why) => format!("it was idle, but its requests cannot be held: {why}"),
             };
-            said(about, Holds::Yes, "Idle", message)
+            observed(type_, ConditionStatus::True, "Idle", message)
         }
         Some(Mode::Suspended) => {
             let message = "somebody else set the target to zero, which is respected".to_owned();
-            said(about, Holds::No, "SetBySomebodyElse", message)
+            observed(type_, ConditionStatus::False, "SetBySomebodyElse", message)
         }
-        _ => match scene.unheld() {
-            Some(why) => said(about, Holds::No, "NotPossible", why.to_owned()),
-            None => said(about, Holds::No, "HasReplicas", String::new()),
+        _ => match view.unheld() {
+            Some(why) => observed(type_, ConditionStatus::False, "NotPossible", why.to_owned()),
+            None => observed(type_, ConditionStatus::False, "HasReplicas", String::new()),
         },
     }
 }
 
-fn conflict(scene: &Scene<'_>) -> Said {
-    let about = "Conflict";
-    match scene.obstacle.as_ref().filter(|obstacle| obstacle.is_conflict()) {
-        Some(obstacle) => said(about, Holds::Yes, obstacle.reason(), obstacle.to_string()),
-        None => said(about, Holds::No, "OnlyOwner", String::new()),
+fn conflict(view: &ScalerView<'_>) -> Observed {
+    let type_ = "Conflict";
+    match view.obstacle.as_ref().filter(|obstacle| obstacle.is_conflict()) {
+        Some(obstacle) => {
+            observed(type_, ConditionStatus::True, obstacle.reason(), obstacle.to_string())
+        }
+        None => observed(type_, ConditionStatus::False, "OnlyOwner", String::new()),
     }
 }
 

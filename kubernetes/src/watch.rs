@@ -1,4 +1,4 @@
-//! Watches of the cluster's objects, as events for the operator.
+//! Watches of the cluster's objects, as events for the reconciler.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::cluster::Cluster;
 use crate::observe;
-use crate::operator::{Answer, Change, Event};
+use crate::reconciler::{Change, Event, Response};
 use crate::request::{ApiRequest, api};
 use crate::world::{KindKey, ObjectKey, RivalKey, TargetKey, Versioned};
 
@@ -86,8 +86,8 @@ impl Watches {
             Some((key.clone(), read.inspect_err(unread).ok()?))
         };
         let api = self.api(&resource);
-        let tell = |change| Event::Scalers(Box::new(change));
-        follow(api, None, read, &self.events, tell, |_| None).await;
+        let to_event = |change| Event::Scalers(Box::new(change));
+        follow(api, None, read, &self.events, to_event, |_| None).await;
     }
 
     /// Services.
@@ -105,8 +105,8 @@ impl Watches {
             Scope::All => None,
             Scope::One(namespace) => Some(namespace.clone()),
         };
-        let tell = |change| Event::Slices(namespace.clone(), change);
-        follow(api, Some(SERVICE_NAME_LABEL), read, &self.events, tell, |_| None).await;
+        let to_event = |change| Event::Slices(namespace.clone(), change);
+        follow(api, Some(SERVICE_NAME_LABEL), read, &self.events, to_event, |_| None).await;
     }
 
     /// HPAs.
@@ -122,7 +122,7 @@ impl Watches {
         let kind = KindKey { api_version: "keda.sh/v1alpha1".to_owned(), kind: KIND.to_owned() };
         loop {
             let list = ApiRequest::get(api(&kind.api_version));
-            if matches!(self.cluster.send(&list).await, Answer::Done(_)) {
+            if matches!(self.cluster.send(&list).await, Response::Done(_)) {
                 let resource = resource(&kind.api_version, KIND, "scaledobjects");
                 self.rivals(KIND, &resource).await;
                 return;
@@ -136,20 +136,20 @@ impl Watches {
             let key = RivalKey { kind, object: observe::key(object)? };
             Some((key, observe::rival(object)?))
         };
-        let tell = |change| Event::Rivals(kind, change);
-        follow(self.api(resource), None, read, &self.events, tell, |_| None).await;
+        let to_event = |change| Event::Rivals(kind, change);
+        follow(self.api(resource), None, read, &self.events, to_event, |_| None).await;
     }
 
     /// Workloads of a kind, once the cluster has it.
     pub(crate) async fn targets(self, kind: KindKey) {
         let plural = loop {
             let why = match self.cluster.send(&ApiRequest::get(api(&kind.api_version))).await {
-                Answer::Done(resources) => match observe::plural(&resources, &kind) {
+                Response::Done(resources) => match observe::plural(&resources, &kind) {
                     Ok(plural) => break plural,
                     Err(why) => why,
                 },
-                Answer::Failed { why, .. } => why,
-                Answer::NotFound | Answer::Conflict => {
+                Response::Failed { why, .. } => why,
+                Response::NotFound | Response::Conflict => {
                     format!("the cluster has no group {}", kind.api_version)
                 }
             };
@@ -168,19 +168,19 @@ impl Watches {
         let known = |listed: Result<(), String>| {
             Some(Event::Kind(kind.clone(), listed.map(|()| plural.clone())))
         };
-        let tell = |change| Event::Targets(kind.clone(), change);
-        follow(self.api(&resource), None, read, &self.events, tell, known).await;
+        let to_event = |change| Event::Targets(kind.clone(), change);
+        follow(self.api(&resource), None, read, &self.events, to_event, known).await;
     }
 }
 
-/// Follows the objects of a kind until nobody listens. `also` is told besides: after each list,
-/// and when there can be none.
+/// Follows the objects of a kind until nobody listens. `also` makes an event besides: after each
+/// list, and when there can be none.
 async fn follow<K, V: Versioned>(
     api: Api<DynamicObject>,
     labels: Option<&str>,
     read: impl Fn(&Value) -> Option<(K, V)>,
     events: &mpsc::Sender<Event>,
-    tell: impl Fn(Change<K, V>) -> Event,
+    to_event: impl Fn(Change<K, V>) -> Event,
     also: impl Fn(Result<(), String>) -> Option<Event>,
 ) {
     let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
@@ -190,34 +190,34 @@ async fn follow<K, V: Versioned>(
     let mut stream = pin!(watcher(api, config).default_backoff());
     let mut listed = Vec::new();
     while let Some(event) = stream.next().await {
-        let mut news = Vec::new();
+        let mut changes = Vec::new();
         match event {
             Ok(watcher::Event::Init) => listed.clear(),
             Ok(watcher::Event::InitApply(object)) => {
                 listed.extend(value(object).and_then(|object| read(&object)));
             }
             Ok(watcher::Event::InitDone) => {
-                news.push(tell(Change::Listed(std::mem::take(&mut listed))));
-                news.extend(also(Ok(())));
+                changes.push(to_event(Change::Listed(std::mem::take(&mut listed))));
+                changes.extend(also(Ok(())));
             }
             Ok(watcher::Event::Apply(object)) => {
                 let seen = value(object).and_then(|object| read(&object));
-                news.extend(seen.map(|(key, value)| tell(Change::Seen(key, value))));
+                changes.extend(seen.map(|(key, value)| to_event(Change::Seen(key, value))));
             }
             Ok(watcher::Event::Delete(object)) => {
                 let gone = value(object).and_then(|object| read(&object));
-                news.extend(
-                    gone.map(|(key, value)| tell(Change::Gone(key, value.version().clone()))),
+                changes.extend(
+                    gone.map(|(key, value)| to_event(Change::Gone(key, value.version().clone()))),
                 );
             }
             Err(error) => {
                 tracing::warn!(%error, "a watch failed");
                 if matches!(error, watcher::Error::InitialListFailed(_)) {
-                    news.extend(also(Err(error.to_string())));
+                    changes.extend(also(Err(error.to_string())));
                 }
             }
         }
-        for event in news {
+        for event in changes {
             if events.send(event).await.is_err() {
                 return;
             }

@@ -91,21 +91,21 @@ pub trait Versioned {
 
 /// Objects of one kind as they were last seen.
 #[derive(Debug, Clone)]
-pub struct Seen<K, V> {
+pub struct Store<K, V> {
     objects: BTreeMap<K, V>,
     /// Whether a whole list was ever seen: before that, what is missing may well be there.
     complete: bool,
 }
 
-impl<K, V> Default for Seen<K, V> {
+impl<K, V> Default for Store<K, V> {
     fn default() -> Self {
         Self { objects: BTreeMap::new(), complete: false }
     }
 }
 
-impl<K: Ord, V: Versioned> Seen<K, V> {
-    /// An object was seen. Returns whether that was news.
-    pub fn see(&mut self, key: K, value: V) -> bool {
+impl<K: Ord, V: Versioned> Store<K, V> {
+    /// An object was seen. Returns whether it was not older than what was known.
+    pub fn upsert(&mut self, key: K, value: V) -> bool {
         let known = self.objects.get(&key);
         if known.is_some_and(|known| value.version().is_older_than(known.version())) {
             return false;
@@ -115,7 +115,7 @@ impl<K: Ord, V: Versioned> Seen<K, V> {
     }
 
     /// An object was deleted, which was then of this version. What has been created anew stays.
-    pub fn forget(&mut self, key: &K, version: &Version) -> Option<V> {
+    pub fn remove(&mut self, key: &K, version: &Version) -> Option<V> {
         let known = self.objects.get(key)?;
         if version.is_older_than(known.version()) {
             return None;
@@ -310,7 +310,7 @@ pub struct RivalKey {
 
 /// What the decision library wants, with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
+pub struct DesiredScale {
     /// Replicas.
     pub replicas: i32,
     /// When it came to want this number.
@@ -320,7 +320,7 @@ pub struct Wish {
     /// Why.
     pub reason: String,
     /// Pods whose queue-proxies report that they are ready.
-    pub heard: i32,
+    pub reporting: i32,
     /// Those pods by name, with the requests at each.
     pub pods: Vec<(String, u32)>,
 }
@@ -351,7 +351,7 @@ pub struct Memory {
     /// Since when its pods have been ready beside its slices.
     pub served_since: Option<Timestamp>,
     /// Since when every ready pod has been heard of.
-    pub heard_since: Option<Timestamp>,
+    pub all_reporting_since: Option<Timestamp>,
     /// The last number that the target was set to by us.
     pub scaled: Option<Scaled>,
     /// Whether we have asked for zero and do not know yet what came of it: a zero that is seen
@@ -372,15 +372,15 @@ pub struct Scaled {
 #[derive(Debug, Clone, Default)]
 pub struct World {
     /// The objects that say what is to be scaled.
-    pub scalers: Seen<ObjectKey, Scaler>,
+    pub scalers: Store<ObjectKey, Scaler>,
     /// The workloads.
-    pub targets: Seen<TargetKey, Target>,
+    pub targets: Store<TargetKey, Target>,
     /// The Services.
-    pub services: Seen<ObjectKey, Service>,
+    pub services: Store<ObjectKey, Service>,
     /// All EndpointSlices of Services.
-    pub slices: Seen<ObjectKey, Slice>,
+    pub slices: Store<ObjectKey, Slice>,
     /// Who else scales.
-    pub rivals: Seen<RivalKey, Rival>,
+    pub rivals: Store<RivalKey, Rival>,
     /// The names in paths of the kinds that can be scaled; or why a kind cannot be.
     pub kinds: BTreeMap<KindKey, Result<String, String>>,
     /// Where activators take requests; `None` until that was seen.
@@ -388,7 +388,7 @@ pub struct World {
     /// Whether a port of an activator is listened on, as far as it was tried.
     pub listening: BTreeMap<(IpAddr, u16), bool>,
     /// What the decision library wants, by the target's namespace and name.
-    pub wishes: BTreeMap<ObjectKey, Wish>,
+    pub desired: BTreeMap<ObjectKey, DesiredScale>,
     /// The deletion costs that were written to pods, as far as those are still heard of.
     pub costs: BTreeMap<ObjectKey, i32>,
     /// What is remembered, by scaler.
@@ -419,15 +419,16 @@ impl World {
         self.orphans.remove(&key);
         // A Scale does not say how many are ready.
         let ready = self.targets.get(&key).map_or(0, |known| known.ready);
-        self.targets.see(key, Target { ready, ..target });
+        self.targets.upsert(key, Target { ready, ..target });
     }
 
     /// Forgets the costs of pods that are not heard of any more.
     pub fn tidy_costs(&mut self) {
-        let wishes = &self.wishes;
+        let desired = &self.desired;
         self.costs.retain(|pod, _| {
-            wishes.iter().any(|(of, wish)| {
-                of.namespace == pod.namespace && wish.pods.iter().any(|(name, _)| *name == pod.name)
+            desired.iter().any(|(of, desired)| {
+                of.namespace == pod.namespace
+                    && desired.pods.iter().any(|(name, _)| *name == pod.name)
             })
         });
     }
@@ -435,8 +436,8 @@ impl World {
     /// A scaler was deleted. If it had brought its target to zero, that is undone: nobody would
     /// hear its requests any more.
     pub fn scaler_gone(&mut self, key: &ObjectKey, version: &Version) {
-        let Some(scaler) = self.scalers.forget(key, version) else { return };
-        self.left_behind(key, &scaler);
+        let Some(scaler) = self.scalers.remove(key, version) else { return };
+        self.orphan(key, &scaler);
     }
 
     /// All scalers that there are were listed.
@@ -449,16 +450,16 @@ impl World {
             .collect();
         self.scalers.replace(all);
         for (key, scaler) in gone {
-            self.left_behind(&key, &scaler);
+            self.orphan(&key, &scaler);
         }
     }
 
-    fn left_behind(&mut self, key: &ObjectKey, scaler: &Scaler) {
+    fn orphan(&mut self, key: &ObjectKey, scaler: &Scaler) {
         let is_at_zero = self.targets.get(&scaler.target).is_some_and(|t| t.replicas == 0);
         let memory = self.memory.remove(key).unwrap_or_default();
         if is_at_zero && scaler.is_zero_of_ours(&memory) {
             self.orphans.insert(scaler.target.clone());
         }
-        self.wishes.remove(&scaler.target.object);
+        self.desired.remove(&scaler.target.object);
     }
 }

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use tidegate_autoscaler::Timestamp;
-use tidegate_kubernetes::lease::{Elector, LEASE_DURATION_MS, Lease, RETRY_MS, Verdict};
+use tidegate_kubernetes::lease::{Elector, LEASE_DURATION_MS, Lease, LeaseAction, RETRY_MS};
 use tidegate_kubernetes::world::Version;
 
 /// How long a request may take: see `REQUEST_TIMEOUT`.
@@ -38,7 +38,7 @@ struct Write {
     asked: Timestamp,
     read: Option<Lease>,
     arrives: Timestamp,
-    /// When its answer is heard; `None` when it is lost.
+    /// When its response is heard; `None` when it is lost.
     heard: Option<Timestamp>,
     done: Option<bool>,
 }
@@ -56,17 +56,17 @@ struct Candidate {
 struct Luck {
     to_server_ms: u64,
     back_ms: u64,
-    answer_is_lost: bool,
+    response_is_lost: bool,
     pause_ms: u64,
 }
 
 fn luck() -> impl Strategy<Value = Luck> {
     let pause = prop_oneof![8 => Just(0u64), 1 => 0..40_000u64];
     (0..REQUEST_MS, 0..REQUEST_MS, prop::bool::weighted(0.1), pause).prop_map(
-        |(to_server_ms, back_ms, answer_is_lost, pause_ms)| Luck {
+        |(to_server_ms, back_ms, response_is_lost, pause_ms)| Luck {
             to_server_ms,
             back_ms: back_ms.min(REQUEST_MS - to_server_ms),
-            answer_is_lost,
+            response_is_lost,
             pause_ms,
         },
     )
@@ -114,10 +114,10 @@ impl Candidate {
         self.next_look = now.plus_millis(RETRY_MS);
         self.paused_until = now.plus_millis(luck.pause_ms);
         let read = server.lease.clone();
-        if self.elector.look(now, read.clone()) != Verdict::Wait {
+        if self.elector.evaluate(now, read.clone()) != LeaseAction::Wait {
             let arrives = now.plus_millis(luck.to_server_ms);
             let heard = arrives.plus_millis(luck.back_ms);
-            let heard = (!luck.answer_is_lost).then_some(heard);
+            let heard = (!luck.response_is_lost).then_some(heard);
             self.write = Some(Write { asked: now, read, arrives, heard, done: None });
         }
     }
@@ -155,14 +155,14 @@ fn one_that_is_alone_decides_at_once_and_goes_on() {
     let mut now = Timestamp::from_secs(1_800_000_000);
     let mut server = Server::default();
     let mut elector = Elector::new(name(1));
-    assert_eq!(elector.look(now, None), Verdict::Create);
+    assert_eq!(elector.evaluate(now, None), LeaseAction::Create);
     assert!(server.write(None, &name(1)));
     elector.held(now);
     for _ in 0..100 {
         assert!(elector.decides(now));
         now = now.plus_millis(RETRY_MS);
         let lease = server.lease.clone().expect("it was written");
-        assert_eq!(elector.look(now, Some(lease.clone())), Verdict::Renew(lease.clone()));
+        assert_eq!(elector.evaluate(now, Some(lease.clone())), LeaseAction::Renew(lease.clone()));
         assert!(server.write(Some(&lease), &name(1)));
         elector.held(now);
     }
@@ -175,9 +175,9 @@ fn a_lease_that_nobody_renews_is_taken_after_its_time_as_seen_here() {
     assert!(server.write(None, "gone"));
     let mut elector = Elector::new(name(2));
     let lease = server.lease.clone();
-    assert_eq!(elector.look(begin, lease.clone()), Verdict::Wait);
+    assert_eq!(elector.evaluate(begin, lease.clone()), LeaseAction::Wait);
     let before = begin.plus_millis(LEASE_DURATION_MS - 1);
-    assert_eq!(elector.look(before, lease.clone()), Verdict::Wait);
+    assert_eq!(elector.evaluate(before, lease.clone()), LeaseAction::Wait);
     let after = begin.plus_millis(LEASE_DURATION_MS);
-    assert!(matches!(elector.look(after, lease), Verdict::Acquire(_)));
+    assert!(matches!(elector.evaluate(after, lease), LeaseAction::Acquire(_)));
 }

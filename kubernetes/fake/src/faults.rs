@@ -14,8 +14,8 @@ pub enum Fault {
     Internal,
     /// 403, as for one who has no right.
     Forbidden,
-    /// The request is carried out, and its answer never comes: a 504 takes its place.
-    LostAnswer,
+    /// The request is carried out, and its response never comes: a 504 takes its place.
+    LostResponse,
 }
 
 /// Faults that are to come.

@@ -2,7 +2,7 @@
 //!
 //! It keeps objects, gives them versions, and answers list, watch, create, replace, merge patch,
 //! server-side apply, `/scale`, `/status` and delete; it can be told to fail, to cut watches, to
-//! hold their news back, and to forget the past. It does not validate, admit, or run anything:
+//! hold their events back, and to forget the past. It does not validate, admit, or run anything:
 //! a Deployment's pods are what a test says they are. One function answers all requests, whether
 //! they come over loopback or from a client in this process.
 //!

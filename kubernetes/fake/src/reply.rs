@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::kinds::Kind;
 use crate::store::Key;
 
-/// An answer before it is sent.
+/// A response before it is sent.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Reply {
     pub(crate) status: u16,

@@ -39,7 +39,7 @@ pub struct Seen {
     pub body: Value,
 }
 
-/// The body of an answer.
+/// The body of a response.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// What a cluster and its watches share.
@@ -56,7 +56,7 @@ pub(crate) struct State {
     kinds: Vec<Kind>,
     faults: Faults,
     seen: Vec<Seen>,
-    /// The version until which watches are told what happened, while news is held back.
+    /// The version until which watches get events, while events are held back.
     pub(crate) held: Option<u64>,
 }
 
@@ -114,14 +114,14 @@ impl FakeCluster {
         self.shared.cut.send_replace(());
     }
 
-    /// Tells watches nothing new until [`FakeCluster::release_news`].
-    pub fn hold_news(&self) {
+    /// Sends watches no event until [`FakeCluster::release_events`].
+    pub fn hold_events(&self) {
         let mut state = self.shared.state.lock();
         state.held = Some(state.store.version);
     }
 
-    /// Tells watches what was held back.
-    pub fn release_news(&self) {
+    /// Sends watches what was held back.
+    pub fn release_events(&self) {
         self.shared.state.lock().held = None;
         self.shared.changed.send_replace(());
     }
@@ -165,15 +165,15 @@ impl FakeCluster {
         }
         let asked = Asked { method: head.method, query, content_type, body: parsed.ok() };
         let before = state.store.version;
-        let reply = state.answer(&place, asked);
+        let reply = state.response(&place, asked);
         let has_changed = state.store.version != before;
         drop(state);
         if has_changed {
             self.shared.changed.send_replace(());
         }
         match (reply, fault) {
-            (_, Some(Fault::LostAnswer)) => {
-                let message = "the answer was lost";
+            (_, Some(Fault::LostResponse)) => {
+                let message = "the response was lost";
                 response(Reply::refused(504, "Timeout", message, Value::Null))
             }
             (Some(reply), _) => response(reply),
@@ -197,8 +197,8 @@ struct Asked<'a> {
 }
 
 impl State {
-    /// The answer to anything but a watch; `None` when there is no such group.
-    fn answer(&mut self, place: &Place, asked: Asked<'_>) -> Option<Reply> {
+    /// The response to anything but a watch; `None` when there is no such group.
+    fn response(&mut self, place: &Place, asked: Asked<'_>) -> Option<Reply> {
         Some(match place {
             Place::Group { group, version } => Reply::ok(resources(&self.kinds, group, version)?),
             Place::Collection { kind, namespace } => match (&asked.method, namespace) {
@@ -441,7 +441,7 @@ fn refusal(fault: Fault) -> Option<Reply> {
             Reply::refused(500, "InternalError", message, Value::Null)
         }
         Fault::Forbidden => Reply::refused(403, "Forbidden", "forbidden", Value::Null),
-        Fault::LostAnswer => return None,
+        Fault::LostResponse => return None,
     })
 }
 

@@ -89,7 +89,7 @@ impl Store {
         self.write("ADDED", key, object)
     }
 
-    /// Replaces an object that is there. What changes nothing makes no news, as in a real server.
+    /// Replaces an object that is there. What changes nothing makes no event, as in a real server.
     pub(crate) fn replace(&mut self, kind: &Kind, key: Key, mut object: Value) -> Value {
         let before = self.objects.get(&key).cloned().unwrap_or_default();
         for field in ["uid", "creationTimestamp", "generation", "resourceVersion", "namespace"] {

@@ -90,9 +90,9 @@ impl Watch {
                 return;
             }
         };
-        let mut news = begin;
+        let mut events = begin;
         loop {
-            for event in news {
+            for event in events {
                 if send(&mut to, &event).await.is_err() {
                     return;
                 }
@@ -107,7 +107,7 @@ impl Watch {
                     return;
                 }
             }
-            (news, at) = self.news(&shared, at);
+            (events, at) = self.events_since(&shared, at);
         }
     }
 
@@ -119,7 +119,7 @@ impl Watch {
                 return Err(reply::expired(from, state.store.oldest));
             }
             drop(state);
-            return Ok(self.news(shared, from));
+            return Ok(self.events_since(shared, from));
         }
         let all = state.store.of(&self.selection.kind);
         let selected = all.filter(|(key, object)| self.selection.has(key, object));
@@ -133,15 +133,15 @@ impl Watch {
         Ok((events, version))
     }
 
-    fn news(&self, shared: &Shared, at: u64) -> (Vec<Value>, u64) {
+    fn events_since(&self, shared: &Shared, at: u64) -> (Vec<Value>, u64) {
         let state = shared.state.lock();
         let until = state.held.unwrap_or(state.store.version);
-        let is_news = |happened: &&Happened| {
+        let is_selected = |happened: &&Happened| {
             happened.version <= until && self.selection.has(&happened.key, &happened.object)
         };
-        let news = state.store.since(at).filter(is_news);
-        let news = news.map(|h| json!({"type": h.what, "object": h.object}));
-        (news.collect(), until.max(at))
+        let events = state.store.since(at).filter(is_selected);
+        let events = events.map(|h| json!({"type": h.what, "object": h.object}));
+        (events.collect(), until.max(at))
     }
 
     fn bookmark(&self, version: u64, annotations: Value) -> Value {

@@ -1,4 +1,4 @@
-//! Watches tell what happened, in its order, as a real API server was seen to.
+//! Watches report what happened, in its order, as a real API server was seen to.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tidegate_kubernetes_fake::{FakeCluster, Fault};
 
 const SERVICES: &str = "/api/v1/namespaces/shop/services";
 
-/// No answer may take longer: what is waited for has happened already.
+/// No response may take longer: what is waited for has happened already.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 async fn ask(cluster: &FakeCluster, method: Method, path: &str, body: Value) -> (u16, Value) {
@@ -53,14 +53,14 @@ impl Reader {
         Some(serde_json::from_slice(&bytes).expect("an event is JSON"))
     }
 
-    async fn told(&mut self) -> (String, String) {
+    async fn next_change(&mut self) -> (String, String) {
         let event = self.next().await.expect("there is an event");
         let name = event["object"]["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         (event["type"].as_str().expect("it has a type").to_owned(), name)
     }
 }
 
-fn told(what: &str, name: &str) -> (String, String) {
+fn change(what: &str, name: &str) -> (String, String) {
     (what.to_owned(), name.to_owned())
 }
 
@@ -72,10 +72,10 @@ async fn what_happened_since_a_version_is_told_in_its_order() {
     let path = format!("{SERVICES}/a");
     ask(&cluster, Method::PATCH, &path, json!({"spec": {"type": "NodePort"}})).await;
     let mut reader = Reader::of(&cluster, &format!("resourceVersion={begin}"));
-    assert_eq!(reader.told().await, told("ADDED", "b"));
-    assert_eq!(reader.told().await, told("MODIFIED", "a"));
+    assert_eq!(reader.next_change().await, change("ADDED", "b"));
+    assert_eq!(reader.next_change().await, change("MODIFIED", "a"));
     ask(&cluster, Method::DELETE, &path, Value::Null).await;
-    assert_eq!(reader.told().await, told("DELETED", "a"));
+    assert_eq!(reader.next_change().await, change("DELETED", "a"));
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn initial_events_end_with_a_bookmark() {
     make(&cluster, "a").await;
     let query = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     let mut reader = Reader::of(&cluster, query);
-    assert_eq!(reader.told().await, told("ADDED", "a"));
+    assert_eq!(reader.next_change().await, change("ADDED", "a"));
     let bookmark = reader.next().await.expect("there is a bookmark");
     let end = &bookmark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"];
     assert_eq!((bookmark["type"].as_str(), end.as_str()), (Some("BOOKMARK"), Some("true")));
@@ -95,7 +95,7 @@ async fn without_a_version_what_is_there_is_added_first() {
     let cluster = FakeCluster::new(&[]);
     make(&cluster, "a").await;
     let mut reader = Reader::of(&cluster, "");
-    assert_eq!(reader.told().await, told("ADDED", "a"));
+    assert_eq!(reader.next_change().await, change("ADDED", "a"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,7 +113,7 @@ async fn a_version_that_is_forgotten_is_gone() {
     make(&cluster, "b").await;
     cluster.compact();
     let mut reader = Reader::of(&cluster, &format!("resourceVersion={begin}"));
-    let event = reader.next().await.expect("it is told");
+    let event = reader.next().await.expect("an event");
     let object = &event["object"];
     assert_eq!((event["type"].as_str(), object["code"].as_u64()), (Some("ERROR"), Some(410)));
     assert_eq!(object["reason"], "Expired");
@@ -121,15 +121,15 @@ async fn a_version_that_is_forgotten_is_gone() {
 }
 
 #[tokio::test]
-async fn news_can_be_held_back_and_watches_cut() {
+async fn events_can_be_held_back_and_watches_cut() {
     let cluster = FakeCluster::new(&[]);
     let begin = make(&cluster, "a").await;
-    cluster.hold_news();
+    cluster.hold_events();
     make(&cluster, "b").await;
     let mut reader = Reader::of(&cluster, &format!("resourceVersion={begin}"));
     tokio::task::yield_now().await;
-    cluster.release_news();
-    assert_eq!(reader.told().await, told("ADDED", "b"));
+    cluster.release_events();
+    assert_eq!(reader.next_change().await, change("ADDED", "b"));
     cluster.cut_watches();
     assert_eq!(reader.next().await, None);
 }
@@ -139,7 +139,7 @@ async fn requests_fail_on_demand() {
     let cluster = FakeCluster::new(&[]);
     let fault = Fault::TooMany { retry_after_seconds: 3 };
     cluster.fail(Method::GET, "services", fault, 1);
-    cluster.fail(Method::POST, "services", Fault::LostAnswer, 1);
+    cluster.fail(Method::POST, "services", Fault::LostResponse, 1);
     assert_eq!(ask(&cluster, Method::GET, SERVICES, Value::Null).await.0, 429);
     assert_eq!(ask(&cluster, Method::GET, SERVICES, Value::Null).await.0, 200);
     // It was done all the same.

@@ -99,7 +99,7 @@ pub(crate) fn readiness(
             "httpHeaders": [{"name": name, "value": value}],
         },
         "periodSeconds": period,
-        // The sidecar's answer includes its question to the app.
+        // The sidecar's response includes its question to the app.
         "timeoutSeconds": timeout + 1,
     });
     for key in ["initialDelaySeconds", "successThreshold", "failureThreshold"] {

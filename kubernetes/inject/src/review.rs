@@ -21,7 +21,7 @@ const VERSION: &str = "admission.k8s.io/v1";
 /// Longest warning that an API server passes on whole.
 const WARNING_CHARS_MAX: usize = 256;
 
-/// An answer for the API server.
+/// A response for the API server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Review {
     /// The `AdmissionReview` to answer with, as JSON.
@@ -29,18 +29,18 @@ pub struct Review {
     /// The pod: namespace and name, or what its name begins with.
     pub pod: String,
     /// What became of it.
-    pub verdict: Verdict,
+    pub outcome: Outcome,
 }
 
 /// What became of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Outcome {
     /// It gets the sidecar, or the sidecar it has is changed.
     Injected,
     /// It has what it shall have: the webhook is asked again when another one has changed a pod.
-    AsItWas,
+    Unchanged,
     /// It did not ask, declines, or is no new pod.
-    PassedBy,
+    Skipped,
     /// It asked and cannot have it, for this reason; it is admitted without.
     Refused(String),
 }
@@ -71,26 +71,26 @@ pub fn review(body: &[u8], settings: &Settings) -> Result<Review, NotAReview> {
     }
     let pod = request.get("object").unwrap_or(&Value::Null);
     let mut response = json!({"uid": uid, "allowed": true});
-    let verdict = match inject(request, pod, settings) {
-        Ok(None) => Verdict::PassedBy,
-        Ok(Some(wanted)) if wanted == *pod => Verdict::AsItWas,
+    let outcome = match inject(request, pod, settings) {
+        Ok(None) => Outcome::Skipped,
+        Ok(Some(wanted)) if wanted == *pod => Outcome::Unchanged,
         Ok(Some(wanted)) => {
             let operations = Value::Array(patch(pod, &wanted)).to_string();
             response["patchType"] = json!("JSONPatch");
             response["patch"] = json!(STANDARD.encode(operations));
-            Verdict::Injected
+            Outcome::Injected
         }
         Err(reason) => {
             let warning = format!("tidegate: no sidecar: {reason}");
             let warning: String = warning.chars().take(WARNING_CHARS_MAX).collect();
             response["warnings"] = json!([warning]);
-            Verdict::Refused(reason)
+            Outcome::Refused(reason)
         }
     };
-    let answer = json!({"apiVersion": VERSION, "kind": "AdmissionReview", "response": response});
+    let response = json!({"apiVersion": VERSION, "kind": "AdmissionReview", "response": response});
     let namespace = excerpt(text(request, "namespace").unwrap_or_default());
     let pod = format!("{namespace}/{}", excerpt(&pod_name(pod)));
-    Ok(Review { body: answer.to_string().into_bytes(), pod, verdict })
+    Ok(Review { body: response.to_string().into_bytes(), pod, outcome })
 }
 
 /// The pod as it shall be; `None` where nothing is asked.

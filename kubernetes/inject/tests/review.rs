@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tidegate_kubernetes_inject::Settings;
-use tidegate_kubernetes_inject::review::{Verdict, review};
+use tidegate_kubernetes_inject::review::{Outcome, review};
 
 fn settings() -> Settings {
     let mut settings = Settings::default();
@@ -86,13 +86,13 @@ fn question(pod: &Value) -> Value {
     })
 }
 
-fn ask(question: &Value) -> (Value, Verdict, String) {
+fn ask(question: &Value) -> (Value, Outcome, String) {
     let review = review(question.to_string().as_bytes(), &settings()).unwrap();
-    let answer: Value = serde_json::from_slice(&review.body).unwrap();
-    assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
-    assert_eq!(answer["response"]["uid"], question["request"]["uid"]);
-    assert_eq!(answer["response"]["allowed"], true, "no pod is ever kept from being made");
-    (answer["response"].clone(), review.verdict, review.pod)
+    let response: Value = serde_json::from_slice(&review.body).unwrap();
+    assert_eq!(response["apiVersion"], "admission.k8s.io/v1");
+    assert_eq!(response["response"]["uid"], question["request"]["uid"]);
+    assert_eq!(response["response"]["allowed"], true, "no pod is ever kept from being made");
+    (response["response"].clone(), review.outcome, review.pod)
 }
 
 /// Carries a patch out, as the server does.
@@ -120,8 +120,8 @@ fn patched(pod: &Value, response: &Value) -> Value {
 
 #[test]
 fn a_pod_that_asks_gets_the_sidecar() {
-    let (response, verdict, name) = ask(&question(&pod()));
-    assert_eq!((verdict, name.as_str()), (Verdict::Injected, "shop/web-5d8f9c7b6d"));
+    let (response, outcome, name) = ask(&question(&pod()));
+    assert_eq!((outcome, name.as_str()), (Outcome::Injected, "shop/web-5d8f9c7b6d"));
     let pod = patched(&pod(), &response);
     let sidecar = &pod["spec"]["initContainers"][0];
     assert_eq!(sidecar["name"], "tidegate-queue-proxy");
@@ -151,8 +151,8 @@ fn asked_again_it_changes_nothing() {
     sidecar["readinessProbe"]["httpGet"]["scheme"] = json!("HTTP");
     pod["spec"]["containers"][0]["lifecycle"]["preStop"]["httpGet"]["scheme"] = json!("HTTP");
     pod["metadata"]["labels"]["of-another"] = json!("webhook");
-    let (response, verdict, _) = ask(&question(&pod));
-    assert_eq!(verdict, Verdict::AsItWas, "{response}");
+    let (response, outcome, _) = ask(&question(&pod));
+    assert_eq!(outcome, Outcome::Unchanged, "{response}");
     assert_eq!(response.get("patch"), None);
 }
 
@@ -164,8 +164,8 @@ fn it_moves_behind_a_mesh_that_came_later() {
     pod["spec"]["initContainers"][0]["volumeMounts"] = json!([mount()]);
     let mesh = json!({"name": "istio-proxy", "image": "istio", "restartPolicy": "Always"});
     pod["spec"]["initContainers"].as_array_mut().unwrap().insert(1, mesh);
-    let (response, verdict, _) = ask(&question(&pod));
-    assert_eq!(verdict, Verdict::Injected);
+    let (response, outcome, _) = ask(&question(&pod));
+    assert_eq!(outcome, Outcome::Injected);
     let pod = patched(&pod, &response);
     let init = pod["spec"]["initContainers"].as_array().unwrap();
     let names: Vec<_> = init.iter().map(|container| container["name"].as_str().unwrap()).collect();
@@ -186,20 +186,20 @@ fn who_does_not_ask_is_passed_by() {
     let mut empty = question(&pod());
     empty["request"]["object"] = Value::Null;
     for question in [question(&silent), question(&declining), updated, other, empty] {
-        let (response, verdict, _) = ask(&question);
-        assert_eq!((verdict, response.get("patch")), (Verdict::PassedBy, None));
+        let (response, outcome, _) = ask(&question);
+        assert_eq!((outcome, response.get("patch")), (Outcome::Skipped, None));
     }
     let mut by_label = silent;
     by_label["metadata"]["labels"]["tidegate.dev/inject"] = json!("true");
-    assert_eq!(ask(&question(&by_label)).1, Verdict::Injected);
+    assert_eq!(ask(&question(&by_label)).1, Outcome::Injected);
 }
 
 #[test]
 fn who_cannot_have_it_is_admitted_with_the_reason() {
     let mut pod = pod();
     pod["spec"]["hostNetwork"] = json!(true);
-    let (response, verdict, _) = ask(&question(&pod));
-    assert!(matches!(verdict, Verdict::Refused(reason) if reason.contains("hostNetwork")));
+    let (response, outcome, _) = ask(&question(&pod));
+    assert!(matches!(outcome, Outcome::Refused(reason) if reason.contains("hostNetwork")));
     assert_eq!(response.get("patch"), None);
     let warning = response["warnings"][0].as_str().unwrap();
     assert!(warning.starts_with("tidegate: no sidecar: it uses the node's network"), "{warning}");

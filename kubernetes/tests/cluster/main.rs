@@ -27,9 +27,9 @@ async fn a_deployment_comes_to_zero_and_its_first_request_brings_it_back() {
         // Some of the requests fail on the way, and the first one waits all the same.
         stage.cluster.fail(Method::PATCH, "/scale", Fault::Internal, 2);
         let begin = Instant::now();
-        let answer = ask_service(port).await;
+        let response = ask_service(port).await;
         eprintln!("answered {:?} after it was asked, the pod being ready at once", begin.elapsed());
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
         stage.until_mode("Warm").await;
         assert!(stage.our_slice().await.is_none());
         // Who comes late is served all the same.

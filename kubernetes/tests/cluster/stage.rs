@@ -102,8 +102,8 @@ impl Stage {
     }
 
     async fn create(&self, path: &str, object: Value) {
-        let (status, answer) = self.ask(Method::POST, path, object).await;
-        assert_eq!(status, 201, "{answer}");
+        let (status, response) = self.ask(Method::POST, path, object).await;
+        assert_eq!(status, 201, "{response}");
     }
 
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
@@ -257,7 +257,7 @@ impl Pod {
         let address = listener.local_addr().expect("it has an address").to_string();
         let app = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream));
+                tokio::spawn(response(stream));
             }
         });
         let revision = Some(Revision { namespace: "shop".to_owned(), name: "till".to_owned() });
@@ -306,19 +306,19 @@ async fn report(reporter: Reporter, busy: f64) {
     }
 }
 
-async fn answer(mut stream: TcpStream) {
+async fn response(mut stream: TcpStream) {
     let mut request = [0; 4_096];
     let _ = stream.read(&mut request).await;
     let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
     let _ = stream.write_all(reply).await;
 }
 
-/// Asks whoever listens there, and waits for the answer.
+/// Asks whoever listens there, and waits for the response.
 pub(crate) async fn ask_service(port: u16) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("it is listened on");
     let request = b"GET / HTTP/1.1\r\nhost: anything.at.all\r\nconnection: close\r\n\r\n";
     stream.write_all(request).await.expect("it takes requests");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("it answers");
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.expect("it answers");
+    response
 }

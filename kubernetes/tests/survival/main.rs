@@ -1,8 +1,8 @@
 //! Whatever comes late, twice, in the wrong order or not at all: no target is set to zero while a
-//! request to its Service could go unheard, none is scaled beside another owner, no slice leads to
+//! request to its Service could go silent, none is scaled beside another owner, no slice leads to
 //! where no activator was seen, a person's zero stays, and in the end everything is as wanted.
 
-mod late_answers;
+mod late_responses;
 mod stage;
 
 use proptest::prelude::*;
@@ -16,8 +16,8 @@ use stage::{ALL, OnItsWay, Stage, scaler_key, target_key};
 #[derive(Debug, Clone)]
 enum Op {
     Wait(u64),
-    Turn,
-    Wish { replicas: i32, unheard: i32 },
+    Reconcile,
+    Desired { replicas: i32, silent: i32 },
     Deliver(usize),
     DeliverAndKeep(usize),
     Lose(usize),
@@ -40,14 +40,14 @@ fn op() -> impl Strategy<Value = Op> {
     let number = 0..1_000usize;
     let fault = prop_oneof![
         Just(Fault::Internal),
-        Just(Fault::LostAnswer),
+        Just(Fault::LostResponse),
         Just(Fault::TooMany { retry_after_seconds: 1 }),
     ];
     prop_oneof![
         6 => (0..4_000u64).prop_map(Op::Wait),
-        12 => Just(Op::Turn),
-        5 => (0..4i32, 0..8i32).prop_map(|(replicas, unheard)| Op::Wish { replicas, unheard }),
-        8 => Just(Op::Wish { replicas: 0, unheard: 0 }),
+        12 => Just(Op::Reconcile),
+        5 => (0..4i32, 0..8i32).prop_map(|(replicas, silent)| Op::Desired { replicas, silent }),
+        8 => Just(Op::Desired { replicas: 0, silent: 0 }),
         8 => number.clone().prop_map(Op::Deliver),
         4 => number.clone().prop_map(Op::DeliverAndKeep),
         2 => number.clone().prop_map(Op::Lose),
@@ -68,16 +68,16 @@ fn op() -> impl Strategy<Value = Op> {
 
 /// Whether somebody else's claim is known.
 fn knows_a_rival(stage: &Stage) -> bool {
-    stage.operator.world.rivals.iter().next().is_some()
+    stage.reconciler.world.rivals.iter().next().is_some()
 }
 
-fn turn(stage: &mut Stage) {
+fn reconcile(stage: &mut Stage) {
     let is_somebody_elses_zero = is_seen_as_it_is(stage)
         && stage.replicas() == 0
         && ["Warm", "Suspended", ""].contains(&stage.written_mode().as_str())
-        && stage.operator.world.memory.get(&scaler_key()).is_none_or(|m| m.scaled.is_none());
+        && stage.reconciler.world.memory.get(&scaler_key()).is_none_or(|m| m.scaled.is_none());
     let rival = knows_a_rival(stage);
-    for step in stage.turn() {
+    for step in stage.reconcile() {
         if let Step::Scale { from, to, .. } = step {
             assert!(!is_somebody_elses_zero, "a zero of somebody else was changed to {to}");
             assert!(!rival || (from == 0 && to == 1), "from {from} to {to} beside another owner");
@@ -91,16 +91,16 @@ fn turn(stage: &mut Stage) {
     }
 }
 
-/// Whether the operator's knowledge of the target is not behind.
+/// Whether the reconciler's knowledge of the target is not behind.
 fn is_seen_as_it_is(stage: &Stage) -> bool {
     let version = &stage.target()["metadata"]["resourceVersion"];
-    stage.operator.world.targets.get(&target_key()).is_some_and(|t| *version == *t.version.0)
+    stage.reconciler.world.targets.get(&target_key()).is_some_and(|t| *version == *t.version.0)
 }
 
 /// A request has been carried out.
 fn judge(stage: &Stage, before: &Before, (status, sent): &(u16, OnItsWay)) {
     let Step::Scale { to: 0, .. } = sent.action.step else { return };
-    assert_eq!(sent.wish, Some(0), "set to zero although that was not wanted");
+    assert_eq!(sent.desired, Some(0), "set to zero although that was not wanted");
     assert_eq!(sent.action.request.method, Method::Patch);
     assert!(
         sent.action.request.body["metadata"]["resourceVersion"].is_string(),
@@ -134,7 +134,7 @@ fn execute(stage: &mut Stage, number: usize) {
     }
 }
 
-/// As [`execute`]; the answer comes later.
+/// As [`execute`]; the response comes later.
 fn execute_late(stage: &mut Stage, number: usize) {
     let before = Before { mode: stage.written_mode(), slices: stage.our_slices() };
     if let Some(executed) = stage.execute_late(number) {
@@ -145,11 +145,11 @@ fn execute_late(stage: &mut Stage, number: usize) {
 fn happen(stage: &mut Stage, op: &Op) {
     match *op {
         Op::Wait(ms) => stage.wait(ms),
-        Op::Turn => turn(stage),
-        Op::Wish { replicas, unheard } => {
+        Op::Reconcile => reconcile(stage),
+        Op::Desired { replicas, silent } => {
             let ready = stage.target()["status"]["readyReplicas"].as_i64().unwrap_or(0);
             let ready = i32::try_from(ready).unwrap_or(0);
-            stage.wish(replicas, (ready - unheard).max(0));
+            stage.desired(replicas, (ready - silent).max(0));
         }
         Op::Deliver(number) => stage.deliver(number),
         Op::DeliverAndKeep(number) => stage.deliver_and_keep(number),
@@ -180,8 +180,8 @@ fn calm_for(seconds: usize, stage: &mut Stage, wanted: i32) {
         let replicas = stage.replicas();
         stage.let_pods_be_ready(replicas);
         stage.see_all();
-        stage.wish(wanted, i32::try_from(replicas).expect("a few"));
-        turn(stage);
+        stage.desired(wanted, i32::try_from(replicas).expect("a few"));
+        reconcile(stage);
         while !stage.on_their_way.is_empty() {
             execute(stage, 0);
         }
@@ -238,8 +238,8 @@ fn a_quiet_target_comes_to_zero_and_back_in_the_order_that_loses_nothing() {
             let replicas = stage.replicas();
             stage.let_pods_be_ready(replicas);
             stage.see_all();
-            stage.wish(wanted, i32::try_from(replicas).expect("a few"));
-            order.extend(stage.turn().into_iter().filter(|step| *step != Step::Status));
+            stage.desired(wanted, i32::try_from(replicas).expect("a few"));
+            order.extend(stage.reconcile().into_iter().filter(|step| *step != Step::Status));
             while !stage.on_their_way.is_empty() {
                 execute(&mut stage, 0);
             }
@@ -272,8 +272,8 @@ fn a_zero_that_a_person_set_is_respected() {
     stage.person_scales(0);
     for _ in 0..30 {
         stage.see_all();
-        stage.wish(5, 0);
-        turn(&mut stage);
+        stage.desired(5, 0);
+        reconcile(&mut stage);
         while !stage.on_their_way.is_empty() {
             execute(&mut stage, 0);
         }

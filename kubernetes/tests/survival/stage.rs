@@ -1,4 +1,4 @@
-//! A cluster that the operator acts upon, between which and the operator everything is late, lost,
+//! A cluster, and a reconciler between which and it everything is late, lost,
 //! doubled or in the wrong order.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,12 +9,12 @@ use http::{Method, Request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tidegate_autoscaler::Timestamp;
-use tidegate_kubernetes::news::Identity;
 use tidegate_kubernetes::observe;
-use tidegate_kubernetes::operator::{Answer, Change, Effect, Ended, Event, Operator};
 use tidegate_kubernetes::plan::{Action, Step};
+use tidegate_kubernetes::reconciler::{Change, Effect, Ended, Event, Reconciler, Response};
+use tidegate_kubernetes::recorder::Identity;
 use tidegate_kubernetes::request;
-use tidegate_kubernetes::world::{KindKey, ObjectKey, RivalKey, TargetKey, Wish, World};
+use tidegate_kubernetes::world::{DesiredScale, KindKey, ObjectKey, RivalKey, TargetKey, World};
 use tidegate_kubernetes_fake::{FakeCluster, Fault, Kind};
 
 pub(crate) const NAMESPACE: &str = "shop";
@@ -44,12 +44,12 @@ pub(crate) const ALL: [Listed; 5] =
 /// A request that is on its way, and what was known when it was sent.
 pub(crate) struct OnItsWay {
     pub(crate) action: Action,
-    pub(crate) wish: Option<i32>,
+    pub(crate) desired: Option<i32>,
 }
 
 pub(crate) struct Stage {
     pub(crate) cluster: FakeCluster,
-    pub(crate) operator: Operator,
+    pub(crate) reconciler: Reconciler,
     pub(crate) now: Timestamp,
     /// News that has not arrived.
     pub(crate) news: Vec<Event>,
@@ -70,12 +70,12 @@ pub(crate) fn target_key() -> TargetKey {
     TargetKey { kind, object: ObjectKey::new(NAMESPACE, "till") }
 }
 
-fn operator() -> Operator {
+fn reconciler() -> Reconciler {
     let activators = ObjectKey::new(SYSTEM, "tidegate-activator");
-    Operator::new(World::default(), activators, Identity::default())
+    Reconciler::new(World::default(), activators, Identity::default())
 }
 
-/// An object of the cluster's, or the answer that there is none.
+/// An object of the cluster's, or the response that there is none.
 fn ask(
     cluster: &FakeCluster,
     method: Method,
@@ -97,7 +97,7 @@ impl Stage {
         let cluster = FakeCluster::new(&[SCALER_KIND]);
         let mut stage = Self {
             cluster,
-            operator: operator(),
+            reconciler: reconciler(),
             now: Timestamp::from_secs(1_800_000_000),
             news: Vec::new(),
             on_their_way: Vec::new(),
@@ -141,16 +141,16 @@ impl Stage {
     }
 
     fn create(&self, path: &str, object: Value) {
-        let (status, answer) = self.ask(Method::POST, path, &object);
-        assert_eq!(status, 201, "{answer}");
+        let (status, response) = self.ask(Method::POST, path, &object);
+        assert_eq!(status, 201, "{response}");
     }
 
     fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
-        // Faults are meant for the operator: what the world does is done again until it is done.
+        // Faults are meant for the reconciler: what the world does is done again until it is done.
         loop {
-            let answer = ask(&self.cluster, method.clone(), path, request::MERGE_PATCH, body);
-            if ![429, 500, 504].contains(&answer.0) {
-                return answer;
+            let response = ask(&self.cluster, method.clone(), path, request::MERGE_PATCH, body);
+            if ![429, 500, 504].contains(&response.0) {
+                return response;
             }
         }
     }
@@ -339,26 +339,26 @@ impl Stage {
     }
 
     pub(crate) fn arrive(&mut self, event: Event) {
-        let effects = self.operator.apply(self.now, event);
+        let effects = self.reconciler.apply(self.now, event);
         self.set_out(effects);
     }
 
     /// What the decision library wants, and how many pods it hears of.
-    pub(crate) fn wish(&mut self, replicas: i32, heard: i32) {
+    pub(crate) fn desired(&mut self, replicas: i32, reporting: i32) {
         let (now, reason) = (self.now, "because".to_owned());
-        let pods = (0..heard).map(|n| (format!("till-{n}"), 0)).collect();
-        let wish = Wish { replicas, decided: now, as_of: now, reason, heard, pods };
-        self.arrive(Event::Wished(vec![(scaler_key(), wish)]));
+        let pods = (0..reporting).map(|n| (format!("till-{n}"), 0)).collect();
+        let desired = DesiredScale { replicas, decided: now, as_of: now, reason, reporting, pods };
+        self.arrive(Event::Desired(vec![(scaler_key(), desired)]));
     }
 
     pub(crate) fn wait(&mut self, ms: u64) {
         self.now = self.now.plus_millis(ms);
     }
 
-    /// Asks the operator what is to be done. Connections to activators are tried at once.
-    pub(crate) fn turn(&mut self) -> Vec<Step> {
+    /// Asks the reconciler what is to be done. Connections to activators are tried at once.
+    pub(crate) fn reconcile(&mut self) -> Vec<Step> {
         let before = self.on_their_way.len();
-        let (effects, _) = self.operator.turn(self.now);
+        let (effects, _) = self.reconciler.reconcile(self.now);
         self.set_out(effects);
         self.on_their_way[before..].iter().map(|sent| sent.action.step.clone()).collect()
     }
@@ -367,9 +367,9 @@ impl Stage {
         for effect in effects {
             match effect {
                 Effect::Send(action) => {
-                    let wish = self.operator.world.wishes.get(&scaler_key());
-                    let wish = wish.map(|wish| wish.replicas);
-                    self.on_their_way.push(OnItsWay { action, wish });
+                    let desired = self.reconciler.world.desired.get(&scaler_key());
+                    let desired = desired.map(|desired| desired.replicas);
+                    self.on_their_way.push(OnItsWay { action, desired });
                 }
                 Effect::Check(address, port) => {
                     let of = |n: u8| IpAddr::V4(Ipv4Addr::new(10, 0, 0, n));
@@ -377,12 +377,12 @@ impl Stage {
                         || (self.activators[1] && address == of(2));
                     self.arrive(Event::Checked((address, port), listens));
                 }
-                Effect::Announce(_) | Effect::Declare(_) | Effect::Watch(_) => {}
+                Effect::RecordEvent(_) | Effect::Declare(_) | Effect::Watch(_) => {}
             }
         }
     }
 
-    /// A request arrives at the cluster, and its answer here. Returns its status and what it was.
+    /// A request arrives at the cluster, and its response here. Returns its status and what it was.
     pub(crate) fn execute(&mut self, number: usize) -> Option<(u16, OnItsWay)> {
         let executed = self.execute_late(number);
         if let Some(ended) = executed.is_some().then(|| self.answers.pop()).flatten() {
@@ -391,14 +391,14 @@ impl Stage {
         executed
     }
 
-    /// Every answer that has not arrived does.
+    /// Every response that has not arrived does.
     pub(crate) fn answer_all(&mut self) {
         for ended in std::mem::take(&mut self.answers) {
             self.arrive(Event::Ended(Box::new(ended)));
         }
     }
 
-    /// A request arrives at the cluster; its answer is on its way.
+    /// A request arrives at the cluster; its response is on its way.
     pub(crate) fn execute_late(&mut self, number: usize) -> Option<(u16, OnItsWay)> {
         if self.on_their_way.is_empty() {
             return None;
@@ -414,22 +414,22 @@ impl Stage {
         };
         let kind = asked.content_type.unwrap_or_default();
         let (status, object) = ask(&self.cluster, method, &asked.path, kind, &asked.body);
-        let answer = match status {
-            200 | 201 => Answer::Done(object),
-            404 => Answer::NotFound,
-            409 => Answer::Conflict,
-            _ => Answer::Failed { why: status.to_string(), wait_ms: 0 },
+        let response = match status {
+            200 | 201 => Response::Done(object),
+            404 => Response::NotFound,
+            409 => Response::Conflict,
+            _ => Response::Failed { why: status.to_string(), wait_ms: 0 },
         };
         for what in [Listed::Targets, Listed::Slices, Listed::Scalers] {
             self.tell(what);
         }
-        self.answers.push(Ended { action: sent.action.clone(), answer, chance: 0.5 });
+        self.answers.push(Ended { action: sent.action.clone(), response, chance: 0.5 });
         Some((status, sent))
     }
 
     /// Another controller takes over: what this one has begun is lost, and what it knew.
     pub(crate) fn take_over(&mut self) {
-        self.operator = operator();
+        self.reconciler = reconciler();
         self.on_their_way.clear();
         self.answers.clear();
         self.see_all();

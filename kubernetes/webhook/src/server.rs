@@ -14,7 +14,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tidegate_kubernetes_inject::Settings;
-use tidegate_kubernetes_inject::review::{Verdict, review};
+use tidegate_kubernetes_inject::review::{Outcome, review};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -77,7 +77,7 @@ async fn connection(
     let stream = tokio::time::timeout(HEAD_TIMEOUT, handshake).await??;
     let service = service_fn(move |request| {
         let settings = Arc::clone(&settings);
-        async move { Ok::<_, Infallible>(answer(request, &settings).await) }
+        async move { Ok::<_, Infallible>(response(request, &settings).await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -88,7 +88,7 @@ async fn connection(
     Ok(())
 }
 
-async fn answer(request: Request<Incoming>, settings: &Settings) -> Response<Full<Bytes>> {
+async fn response(request: Request<Incoming>, settings: &Settings) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/inject") => {}
         (&Method::GET, "/healthz") => return text(StatusCode::OK, "ok\n"),
@@ -109,10 +109,10 @@ async fn answer(request: Request<Incoming>, settings: &Settings) -> Response<Ful
     match review(&body, settings) {
         Ok(review) => {
             let pod = &review.pod;
-            match &review.verdict {
-                Verdict::Injected => tracing::info!("{pod}: injected"),
-                Verdict::Refused(reason) => tracing::warn!("{pod}: no sidecar: {reason}"),
-                Verdict::AsItWas | Verdict::PassedBy => tracing::debug!("{pod}: passed by"),
+            match &review.outcome {
+                Outcome::Injected => tracing::info!("{pod}: injected"),
+                Outcome::Refused(reason) => tracing::warn!("{pod}: no sidecar: {reason}"),
+                Outcome::Unchanged | Outcome::Skipped => tracing::debug!("{pod}: skipped"),
             }
             let mut response = Response::new(Full::new(review.body.into()));
             let json = HeaderValue::from_static("application/json");

@@ -54,10 +54,10 @@ async fn ask(webhook: &Webhook, bundle: &str, request: &[u8]) -> std::io::Result
     let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
     // What is refused before it is read to its end closes the connection on us.
     let _ = stream.write_all(request).await;
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response).await;
+    let response = String::from_utf8(response).unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or_default();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     Ok((status, body.to_owned()))
 }
@@ -95,9 +95,9 @@ async fn an_api_server_gets_a_patch() {
     let request = request("POST", "/inject", &question(&spec).to_string());
     let (status, body) = ask(&webhook, &webhook.bundle, &request).await.unwrap();
     assert_eq!(status, 200);
-    let answer: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!(answer["response"]["uid"], "399ac23e-234c-4157-9d6c-3e347f25cba3");
-    assert_eq!(answer["response"]["patchType"], "JSONPatch");
+    let response: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(response["response"]["uid"], "399ac23e-234c-4157-9d6c-3e347f25cba3");
+    assert_eq!(response["response"]["patchType"], "JSONPatch");
 }
 
 #[tokio::test]

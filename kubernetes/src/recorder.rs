@@ -5,10 +5,10 @@ use tidegate_autoscaler::Timestamp;
 use tidegate_kubernetes_objects::names::{API_VERSION, KIND, REPORTING_CONTROLLER};
 use tidegate_kubernetes_objects::traffic_scaler::Mode;
 
-use crate::operator::Answer;
 use crate::plan::{Action, Step};
+use crate::reconciler::Response;
 use crate::request::{ApiRequest, api};
-use crate::world::{ObjectKey, Scaler, Wish};
+use crate::world::{DesiredScale, ObjectKey, Scaler};
 
 /// Longest note of an Event, as the API has it, in bytes.
 const NOTE_BYTES_MAX: usize = 1_024;
@@ -25,40 +25,40 @@ pub struct Identity {
 pub fn of(
     identity: &Identity,
     now: Timestamp,
-    (action, answer): (&Action, &Answer),
-    (scaler, wish): (Option<&Scaler>, Option<&Wish>),
+    (action, response): (&Action, &Response),
+    (scaler, desired): (Option<&Scaler>, Option<&DesiredScale>),
 ) -> Option<ApiRequest> {
     let scaler_key = &action.scaler;
-    let (kind, reason, note) = match (&action.step, answer) {
-        (Step::Scale { from, to, .. }, Answer::Done(_)) => {
+    let (kind, reason, note) = match (&action.step, response) {
+        (Step::Scale { from, to, .. }, Response::Done(_)) => {
             let reason = match (*from, *to) {
                 (0, _) => "Activated",
                 (_, 0) => "ScaledToZero",
                 _ => "Scaled",
             };
-            let why = wish.map(|wish| wish.reason.as_str()).unwrap_or_default();
+            let why = desired.map(|desired| desired.reason.as_str()).unwrap_or_default();
             ("Normal", reason, format!("from {from} to {to} replicas. {why}"))
         }
-        (Step::Scale { to, .. }, Answer::Failed { why, .. }) => {
+        (Step::Scale { to, .. }, Response::Failed { why, .. }) => {
             ("Warning", "ScaleFailed", format!("cannot set {to} replicas: {why}"))
         }
-        (Step::ApplySlice(_) | Step::DeleteSlice(_), Answer::Failed { why, .. }) => {
+        (Step::ApplySlice(_) | Step::DeleteSlice(_), Response::Failed { why, .. }) => {
             let note = format!("cannot change where the Service leads: {why}");
             ("Warning", "EndpointSliceFailed", note)
         }
-        (Step::Status, Answer::Done(_)) => suspended(action, scaler?)?,
+        (Step::Status, Response::Done(_)) => suspended(action, scaler?)?,
         _ => return None,
     };
     let uid = scaler.map(|scaler| scaler.uid.as_str()).unwrap_or_default();
     Some(event(identity, now, (scaler_key, uid), (kind, reason, &note)))
 }
 
-/// News that only a status tells: that somebody else has set the target to zero.
+/// What only a status shows: that somebody else has set the target to zero.
 fn suspended(action: &Action, before: &Scaler) -> Option<(&'static str, &'static str, String)> {
     let written = action.request.body.pointer("/status/mode")?.as_str()?;
-    let is_news = written == "Suspended" && before.status.mode != Some(Mode::Suspended);
+    let is_new = written == "Suspended" && before.status.mode != Some(Mode::Suspended);
     let note = "somebody else set the target to zero; it stays there until it is set to 1 or more";
-    is_news.then(|| ("Normal", "Suspended", note.to_owned()))
+    is_new.then(|| ("Normal", "Suspended", note.to_owned()))
 }
 
 fn event(

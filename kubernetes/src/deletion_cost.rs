@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::world::{ObjectKey, Wish};
+use crate::world::{DesiredScale, ObjectKey};
 
 /// The cost of a pod that is to go; a pod that says nothing costs 0.
 const COST: i32 = -100;
@@ -19,7 +19,7 @@ const MARKED_MAX: usize = 50;
 #[must_use]
 pub fn marks(
     namespace: &str,
-    wish: &Wish,
+    desired: &DesiredScale,
     (from, to): (i32, i32),
     written: &BTreeMap<ObjectKey, i32>,
 ) -> Vec<(ObjectKey, i32)> {
@@ -29,7 +29,7 @@ pub fn marks(
     }
     let fewer = usize::try_from(from - to).unwrap_or(0).min(MARKED_MAX);
     let mut idlest_first: Vec<(u32, &str)> =
-        wish.pods.iter().map(|(name, in_flight)| (*in_flight, name.as_str())).collect();
+        desired.pods.iter().map(|(name, in_flight)| (*in_flight, name.as_str())).collect();
     idlest_first.sort_unstable();
     let go: BTreeSet<&str> = idlest_first.iter().take(fewer).map(|(_, name)| *name).collect();
     let marks = idlest_first.iter().map(|(_, name)| {
@@ -45,10 +45,17 @@ mod tests {
 
     use super::*;
 
-    fn wish(pods: &[(&str, u32)]) -> Wish {
+    fn desired(pods: &[(&str, u32)]) -> DesiredScale {
         let at = Timestamp::EPOCH;
         let pods = pods.iter().map(|(name, busy)| ((*name).to_owned(), *busy)).collect();
-        Wish { replicas: 1, decided: at, as_of: at, reason: String::new(), heard: 3, pods }
+        DesiredScale {
+            replicas: 1,
+            decided: at,
+            as_of: at,
+            reason: String::new(),
+            reporting: 3,
+            pods,
+        }
     }
 
     fn named(marks: Vec<(ObjectKey, i32)>) -> Vec<(String, i32)> {
@@ -57,24 +64,24 @@ mod tests {
 
     #[test]
     fn the_idlest_go_and_each_is_written_once() {
-        let wish = wish(&[("a", 5), ("b", 0), ("c", 2)]);
+        let desired = desired(&[("a", 5), ("b", 0), ("c", 2)]);
         let mut written = BTreeMap::new();
-        let marks = marks("shop", &wish, (3, 1), &written);
+        let marks = marks("shop", &desired, (3, 1), &written);
         assert_eq!(named(marks.clone()), [("b".to_owned(), COST), ("c".to_owned(), COST)]);
         written.extend(marks);
-        assert_eq!(super::marks("shop", &wish, (3, 1), &written), []);
+        assert_eq!(super::marks("shop", &desired, (3, 1), &written), []);
         // One that was to go and stays after all is taken off the list.
-        assert_eq!(named(super::marks("shop", &wish, (3, 2), &written)), [("c".to_owned(), 0)]);
+        assert_eq!(named(super::marks("shop", &desired, (3, 2), &written)), [("c".to_owned(), 0)]);
     }
 
     #[test]
     fn where_there_is_nothing_to_choose_nothing_is_written() {
-        let wish = wish(&[("a", 5), ("b", 0)]);
+        let desired = desired(&[("a", 5), ("b", 0)]);
         for (from, to) in [(2, 0), (2, 2), (2, 3), (0, 0)] {
-            assert_eq!(marks("shop", &wish, (from, to), &BTreeMap::new()), []);
+            assert_eq!(marks("shop", &desired, (from, to), &BTreeMap::new()), []);
         }
         let many: Vec<(String, u32)> = (0..500).map(|n| (format!("p{n}"), 0)).collect();
-        let wish = Wish { pods: many, ..wish };
-        assert_eq!(marks("shop", &wish, (500, 1), &BTreeMap::new()).len(), MARKED_MAX);
+        let desired = DesiredScale { pods: many, ..desired };
+        assert_eq!(marks("shop", &desired, (500, 1), &BTreeMap::new()).len(), MARKED_MAX);
     }
 }

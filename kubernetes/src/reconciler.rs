@@ -1,7 +1,7 @@
 //! The state of the deciding controller, and what follows from each thing that happens.
 //!
-//! One task owns it. [`Operator::apply`] takes in what happened, [`Operator::turn`] says what is to
-//! be done; both return effects, which others carry out without making a choice.
+//! One task owns it. [`Reconciler::apply`] takes in what happened, [`Reconciler::reconcile`]
+//! says what is to be done; both return effects, which others carry out without making a choice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,14 +12,14 @@ use tidegate_controller::Declaration;
 use tidegate_kubernetes_objects::TrafficScalerSpec;
 
 use crate::dispatch::{Dispatcher, Outcome};
-use crate::news::{self, Identity};
 use crate::observe;
 use crate::plan::{Action, Step, plan};
+use crate::recorder::{self, Identity};
 use crate::request::ApiRequest;
 use crate::settings;
 use crate::world::{
-    KindKey, ObjectKey, Rival, RivalKey, Scaler, Service, Slice, Target, TargetKey, Version,
-    Versioned, Wish, World,
+    DesiredScale, KindKey, ObjectKey, Rival, RivalKey, Scaler, Service, Slice, Target, TargetKey,
+    Version, Versioned, World,
 };
 
 /// Connections to activators that are tried at a time.
@@ -28,7 +28,7 @@ pub const CHECKS_MAX: usize = 64;
 /// Time between two tries of a port that nobody listens on.
 pub const CHECK_AGAIN_MS: u64 = 1_000;
 
-/// A change of one kind of object, as a watch tells it.
+/// A change of one kind of object, as a watch reports it.
 #[derive(Debug, Clone)]
 pub enum Change<K, V> {
     /// Everything there is.
@@ -55,7 +55,7 @@ pub enum Event {
     /// A kind can be scaled under this name in paths, or cannot.
     Kind(KindKey, Result<String, String>),
     /// The decision library wants something else of targets of these names, or still the same.
-    Wished(Vec<(ObjectKey, Wish)>),
+    Desired(Vec<(ObjectKey, DesiredScale)>),
     /// A port of an activator was tried.
     Checked((IpAddr, u16), bool),
     /// A request came to its end.
@@ -68,14 +68,14 @@ pub struct Ended {
     /// What it was for.
     pub action: Action,
     /// What was answered.
-    pub answer: Answer,
+    pub response: Response,
     /// A random number from 0 to 1.
     pub chance: f64,
 }
 
 /// What was answered to a request.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub enum Response {
     /// It was done, and this is how the object is now.
     Done(Value),
     /// Somebody else had changed the object.
@@ -97,7 +97,7 @@ pub enum Effect {
     /// Send a request, and report how it ended.
     Send(Action),
     /// Send a request that nobody waits for.
-    Announce(ApiRequest),
+    RecordEvent(ApiRequest),
     /// Try to connect.
     Check(IpAddr, u16),
     /// Scale a revision by these settings from now on.
@@ -108,7 +108,7 @@ pub enum Effect {
 
 /// The state.
 #[derive(Debug, Default)]
-pub struct Operator {
+pub struct Reconciler {
     /// What is known.
     pub world: World,
     dispatcher: Dispatcher,
@@ -122,7 +122,7 @@ pub struct Operator {
     identity: Identity,
 }
 
-impl Operator {
+impl Reconciler {
     /// One that knows nothing yet. Activators are the endpoints of `activators`.
     #[must_use]
     pub fn new(world: World, activators: ObjectKey, identity: Identity) -> Self {
@@ -144,9 +144,9 @@ impl Operator {
                 let is_listed = |key: &RivalKey| key.kind == kind;
                 take_in(&mut self.world.rivals, is_listed, change);
             }
-            Event::Kind(kind, answer) => _ = self.world.kinds.insert(kind, answer),
-            Event::Wished(wishes) => {
-                self.world.wishes.extend(wishes);
+            Event::Kind(kind, response) => _ = self.world.kinds.insert(kind, response),
+            Event::Desired(desired) => {
+                self.world.desired.extend(desired);
                 self.world.tidy_costs();
             }
             Event::Checked(port, listens) => {
@@ -162,7 +162,7 @@ impl Operator {
     }
 
     /// What is to be done at `now`, and when to ask again if nothing happens before.
-    pub fn turn(&mut self, now: Timestamp) -> (Vec<Effect>, Option<Timestamp>) {
+    pub fn reconcile(&mut self, now: Timestamp) -> (Vec<Effect>, Option<Timestamp>) {
         let plan = plan(&mut self.world, now);
         self.dispatcher.tidy(now);
         self.check_again.retain(|_, at| *at > now);
@@ -205,7 +205,7 @@ impl Operator {
             }
             Change::Seen(key, (scaler, spec)) => {
                 let scaler = self.adopt(&key, scaler, spec, effects);
-                self.world.scalers.see(key, scaler);
+                self.world.scalers.upsert(key, scaler);
             }
             Change::Gone(key, version) => {
                 self.world.scaler_gone(&key, &version);
@@ -263,51 +263,51 @@ impl Operator {
     }
 
     fn ended(&mut self, now: Timestamp, ended: Ended, effects: &mut Vec<Effect>) {
-        let Ended { action, answer, chance } = ended;
-        let outcome = match &answer {
-            Answer::Done(_) => Outcome::Done,
+        let Ended { action, response, chance } = ended;
+        let outcome = match &response {
+            Response::Done(_) => Outcome::Done,
             // A slice that is gone is deleted.
-            Answer::NotFound if matches!(action.step, Step::DeleteSlice(_)) => Outcome::Done,
-            Answer::Conflict => Outcome::Outdated,
-            Answer::NotFound => Outcome::Failed { wait_ms: 0 },
-            Answer::Failed { wait_ms, .. } => Outcome::Failed { wait_ms: *wait_ms },
+            Response::NotFound if matches!(action.step, Step::DeleteSlice(_)) => Outcome::Done,
+            Response::Conflict => Outcome::Outdated,
+            Response::NotFound => Outcome::Failed { wait_ms: 0 },
+            Response::Failed { wait_ms, .. } => Outcome::Failed { wait_ms: *wait_ms },
         };
         self.dispatcher.ended(now, &action, outcome, chance);
         let before = self.world.scalers.get(&action.scaler);
-        let wish = before.and_then(|scaler| self.world.wishes.get(&scaler.target.object));
+        let desired = before.and_then(|scaler| self.world.desired.get(&scaler.target.object));
         effects.extend(
-            news::of(&self.identity, now, (&action, &answer), (before, wish))
+            recorder::of(&self.identity, now, (&action, &response), (before, desired))
                 .into_iter()
-                .map(Effect::Announce),
+                .map(Effect::RecordEvent),
         );
-        match (&action.step, &answer) {
-            (Step::Scale { target, .. }, Answer::Done(object)) => {
+        match (&action.step, &response) {
+            (Step::Scale { target, .. }, Response::Done(object)) => {
                 self.world.scaled(&action.scaler, target.clone(), observe::scale(object));
             }
             // It was certainly not done; after a failure it may have been.
-            (Step::Scale { to: 0, .. }, Answer::Conflict | Answer::NotFound) => {
+            (Step::Scale { to: 0, .. }, Response::Conflict | Response::NotFound) => {
                 self.world.memory.entry(action.scaler).or_default().asked_for_zero = false;
             }
             // A pod that cannot be marked keeps nothing up: the ReplicaSet then chooses by itself.
             (Step::Mark { pod, cost }, _) => _ = self.world.costs.insert(pod.clone(), *cost),
-            (Step::ApplySlice(key), Answer::Done(object)) => {
+            (Step::ApplySlice(key), Response::Done(object)) => {
                 if let Some(slice) = observe::slice(object) {
-                    self.world.slices.see(key.clone(), slice);
+                    self.world.slices.upsert(key.clone(), slice);
                 }
             }
-            (Step::DeleteSlice(key), Answer::Done(_) | Answer::NotFound) => {
+            (Step::DeleteSlice(key), Response::Done(_) | Response::NotFound) => {
                 let version = self.world.slices.get(key).map(|slice| slice.version.clone());
                 if let Some(version) = version {
-                    self.world.slices.forget(key, &version);
+                    self.world.slices.remove(key, &version);
                 }
             }
-            (Step::Status, Answer::Done(object)) => {
+            (Step::Status, Response::Done(object)) => {
                 let is_known = |seen: &Scaler| before.is_some_and(|b| b.uid == seen.uid);
                 if let Ok((seen, spec)) = observe::scaler(object)
                     && is_known(&seen)
                 {
                     let scaler = self.adopt(&action.scaler, seen, spec, effects);
-                    self.world.scalers.see(action.scaler, scaler);
+                    self.world.scalers.upsert(action.scaler, scaler);
                 }
             }
             _ => {}
@@ -316,13 +316,13 @@ impl Operator {
 }
 
 fn take_in<K: Ord + Clone, V: Versioned>(
-    seen: &mut crate::world::Seen<K, V>,
+    seen: &mut crate::world::Store<K, V>,
     is_listed: impl Fn(&K) -> bool,
     change: Change<K, V>,
 ) {
     match change {
         Change::Listed(all) => seen.replace_some(is_listed, all),
-        Change::Seen(key, value) => _ = seen.see(key, value),
-        Change::Gone(key, version) => _ = seen.forget(&key, &version),
+        Change::Seen(key, value) => _ = seen.upsert(key, value),
+        Change::Gone(key, version) => _ = seen.remove(&key, &version),
     }
 }

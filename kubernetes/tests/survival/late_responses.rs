@@ -1,9 +1,9 @@
-//! A zero of ours that is seen before its answer comes, or whose answer never comes.
+//! A zero of ours that is seen before its response comes, or whose response never comes.
 //!
 //! On a real cluster the watch of the workload often tells of a change before the request that made
 //! it is answered. The last number that this controller knew to have set was then more than zero,
 //! so the zero was taken for a person's: an Event said that the workload is suspended, and had the
-//! answer been lost, nothing would ever have woken it again.
+//! response been lost, nothing would ever have woken it again.
 
 use super::*;
 
@@ -16,8 +16,8 @@ fn about_to_be_zero() -> Stage {
         let replicas = stage.replicas();
         stage.let_pods_be_ready(replicas);
         stage.see_all();
-        stage.wish(0, i32::try_from(replicas).expect("a few"));
-        let steps = stage.turn();
+        stage.desired(0, i32::try_from(replicas).expect("a few"));
+        let steps = stage.reconcile();
         if steps.iter().any(|step| matches!(step, Step::Scale { to: 0, .. })) {
             return stage;
         }
@@ -30,8 +30,8 @@ fn about_to_be_zero() -> Stage {
 }
 
 /// No mode that was written down says that somebody else has set the target to zero.
-fn turn_and_write_down(stage: &mut Stage) {
-    turn(stage);
+fn reconcile_and_record(stage: &mut Stage) {
+    reconcile(stage);
     while !stage.on_their_way.is_empty() {
         execute(stage, 0);
         assert_ne!(stage.written_mode(), "Suspended");
@@ -44,9 +44,9 @@ fn a_zero_that_is_seen_before_its_answer_is_ours() {
     stage.execute_late(0);
     assert_eq!(stage.replicas(), 0);
     stage.see_all();
-    turn_and_write_down(&mut stage);
+    reconcile_and_record(&mut stage);
     stage.answer_all();
-    turn_and_write_down(&mut stage);
+    reconcile_and_record(&mut stage);
     assert_eq!(how(&stage), (0, "Zero".to_owned()));
     calm(&mut stage, 2);
     assert_eq!(how(&stage), (2, "Warm".to_owned()));
@@ -55,7 +55,7 @@ fn a_zero_that_is_seen_before_its_answer_is_ours() {
 #[test]
 fn a_zero_whose_answer_is_lost_is_woken() {
     let mut stage = about_to_be_zero();
-    stage.cluster.fail(http::Method::PATCH, "/scale", Fault::LostAnswer, 1);
+    stage.cluster.fail(http::Method::PATCH, "/scale", Fault::LostResponse, 1);
     while !stage.on_their_way.is_empty() {
         execute(&mut stage, 0);
     }
@@ -81,8 +81,8 @@ fn a_zero_that_a_person_set_after_ours_is_respected() {
 fn calm_at_zero(stage: &mut Stage, wanted: i32) {
     for _ in 0..10 {
         stage.see_all();
-        stage.wish(wanted, 0);
-        turn(stage);
+        stage.desired(wanted, 0);
+        reconcile(stage);
         while !stage.on_their_way.is_empty() {
             execute(stage, 0);
         }
