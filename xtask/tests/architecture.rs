@@ -17,6 +17,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("kubernetes/webhook", &["kubernetes/inject"]),
     ("autoscaler", &["go-text", "words"]),
     ("admission", &[]),
+    ("rollout", &[]),
     ("relay", &["telemetry"]),
     ("admin", &["relay", "telemetry"]),
     ("proto", &[]),
@@ -69,11 +70,11 @@ const FLOORS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that decide: time is an argument, the same inputs give the same outputs.
-const PURE: &[&str] = &["autoscaler", "admission", "go-text", "knative", "words"];
+const PURE: &[&str] = &["autoscaler", "admission", "go-text", "knative", "rollout", "words"];
 
 /// Crates that read no clock and do no I/O: those that decide, and the one that asks them.
 const DETERMINISTIC: &[&str] =
-    &["autoscaler", "admission", "go-text", "knative", "kubernetes/inject", "scenario"];
+    &["autoscaler", "admission", "go-text", "knative", "kubernetes/inject", "rollout", "scenario"];
 
 /// What such a crate never names. The simulator's engine is held to the clock and thread rules too.
 const BANNED: &[&str] = &[
