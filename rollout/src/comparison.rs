@@ -2,30 +2,34 @@
 //! be asked after every report.
 //!
 //! In each period both revisions had requests, and some of these had an *event* (they failed, or
-//! were slow). If the new revision is no worse, then each event belongs to it with at most its share
-//! of the requests, however often events happen just then: a dependency that fails for both does not
-//! speak against either. The evidence is a likelihood ratio: how much better the events' places are
-//! explained by events that are `r` times as frequent in the new revision, as a mean over several
-//! `r`. Given how many events and requests there were, that is a nonnegative supermartingale while
-//! the new revision is no worse: the conditional distribution is hypergeometric, the ratio is a
-//! convex function of the new revision's events, and for those the binomial distribution that it is
-//! made of only gives more (Hoeffding 1963, theorem 4). So by Ville's inequality the chance that it
-//! *ever* reaches `1/a` is at most `a`, whenever and however often one looks: an always-valid test,
-//! also known as an e-process or a mixture sequential probability ratio test.
+//! were slow). If the new revision is no worse, then each event belongs to it with at most its
+//! share of the requests, however often events happen just then: a dependency that fails for both
+//! does not speak against either. The evidence is a likelihood ratio: how much better the events'
+//! places are explained by events that are `r` times as frequent in the new revision, as a mean
+//! over several `r`. Given how many events and requests there were, that is a nonnegative
+//! supermartingale while the new revision is no worse: the conditional distribution is
+//! hypergeometric, the ratio is a convex function of the new revision's events, and for those the
+//! binomial distribution that it is made of only gives more (Hoeffding 1963, theorem 4). So by
+//! Ville's inequality the chance that it *ever* reaches `1/a` is at most `a`, whenever and however
+//! often one looks: an always-valid test, also known as an e-process or a mixture sequential
+//! probability ratio test.
+//!
+//! It takes requests for independent of each other. Where failures come in clusters, each cluster
+//! counts for too much: what a pod fails that is killed is a burst, and may return a revision.
 //!
 //! A revision may be well for an hour and fail then. So the evidence is counted from several
-//! moments, [`START_EVERY_MS`] apart, the `j`-th of them with the weight `1/(j(j+1))`; these are one
-//! in all, and the bound holds for their sum.
+//! moments, [`START_EVERY_MS`] apart, the `j`-th of them with the weight `1/(j(j+1))`; these are
+//! one in all, and the bound holds for their sum.
 
-/// How many times as frequent the events of a new revision may be that is worse. From a little worse
-/// to a revision that fails where the stable one never does.
+/// How many times as frequent the events of a new revision may be that is worse. From a little
+/// worse to a revision that fails where the stable one never does.
 const RATIOS: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 
 /// Time between two moments from which evidence is counted.
 pub(crate) const START_EVERY_MS: i64 = 10_000;
 
-/// Moments from which evidence is counted at a time. Beyond it, those go that lie densest for their
-/// age: dropping some only makes the test more careful.
+/// Moments from which evidence is counted at a time. Beyond it, those go that lie densest for
+/// their age: dropping some only makes the test more careful.
 const RUNS_MAX: usize = 24;
 
 /// What happened in a period, or in several.

@@ -21,8 +21,8 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
-    /// So many more requests have ended, `failed` of them with an error of the server. More failures
-    /// than requests are taken for as many as there were requests.
+    /// So many more requests have ended, `failed` of them with an error of the server. More
+    /// failures than requests are taken for as many as there were requests.
     pub fn count(&mut self, finished: u64, failed: u64) {
         self.finished = self.finished.saturating_add(finished);
         self.failed = self.failed.saturating_add(failed.min(finished));

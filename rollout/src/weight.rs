@@ -8,7 +8,10 @@ pub struct Weight(u16);
 
 /// Why a number is no weight.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a weight of {given} thousandths cannot be used: expected 0 to {most}", most = Weight::WHOLE_PERMILLE)]
+#[error(
+    "a weight of {given} thousandths cannot be used: expected 0 to {most}",
+    most = Weight::WHOLE_PERMILLE
+)]
 pub struct WeightError {
     given: i64,
 }
