@@ -4,9 +4,9 @@
 //! outcome to the memory the next inputs are made of ([`crate::RevisionAutoscaler`] does).
 
 use crate::decision::{
-    BurstCapacity, Clamp, Delay, PanicChange, Recommendation, Rule, SignalTrace, Steps,
+    BurstCapacity, Clamp, DecisionTrace, Delay, PanicChange, Recommendation, Rule, SignalTrace,
+    Steps,
 };
-use crate::explain::Detail;
 use crate::observed::Observed;
 use crate::signal::SignalKind;
 use crate::spec::Improvements;
@@ -19,31 +19,13 @@ pub use crate::explain::Decision;
 /// the same decision. The decision is in instances; when `inputs` say that nothing was measured it
 /// is not valid, and the caller keeps to the last one.
 pub fn decide(inputs: &Inputs) -> Decision {
-    decide_from(inputs.now, |own| *own = *inputs)
+    let mut steps = Steps::NONE;
+    let outcome = settle(inputs, &mut steps);
+    Decision::of_knative(inputs.now, outcome, DecisionTrace { inputs: *inputs, steps })
 }
 
-/// Decides from inputs that are filled in where they will be returned from: a decision is large
-/// enough that moving it costs as much as deciding, so it is copied once, from a constant. For
-/// the same reason this must be inlined.
-#[inline(always)]
-pub(crate) fn decide_from(now: Timestamp, fill: impl FnOnce(&mut Inputs)) -> Decision {
-    let mut decision = Decision::NONE;
-    decision.explanation.at = now;
-    if let Detail::Knative(trace) = &mut decision.explanation.detail {
-        trace.inputs.now = now;
-        fill(&mut trace.inputs);
-        trace.steps.panic_after = trace.inputs.panic;
-        let outcome = settle(&trace.inputs, &mut trace.steps);
-        decision.valid = outcome.valid;
-        decision.desired = outcome.desired;
-        decision.excess_burst_capacity = outcome.excess_burst_capacity;
-        decision.explanation.outcome = outcome;
-    }
-    decision
-}
-
-/// Decides, step by step.
-fn settle(inputs: &Inputs, steps: &mut Steps) -> Outcome {
+/// Decides, step by step; the steps are [`Steps::NONE`] before.
+pub(crate) fn settle(inputs: &Inputs, steps: &mut Steps) -> Outcome {
     match (inputs.observed, inputs.missing) {
         (Some(observed), None) => decide_with(inputs, observed, steps),
         (None, _) => undecided(inputs, Rule::CountUnknown, steps),
@@ -54,6 +36,7 @@ fn settle(inputs: &Inputs, steps: &mut Steps) -> Outcome {
 /// Leaves everything as it is, but for panic that has had its time.
 fn undecided(inputs: &Inputs, rule: Rule, steps: &mut Steps) -> Outcome {
     steps.rule = rule;
+    steps.panic_after = inputs.panic;
     let since = inputs.panic.since;
     let lasts = since.is_none_or(|since| !has_passed(inputs, since));
     if inputs.improvements.leave_panic_without_data && !lasts {
@@ -108,7 +91,7 @@ fn decide_with(inputs: &Inputs, observed: Observed, steps: &mut Steps) -> Outcom
 }
 
 /// What bounds the recommendation of a single decision.
-pub(crate) struct Limits {
+struct Limits<'a> {
     /// The largest recommendation that the rate of growth allows.
     up: f64,
     /// The smallest recommendation that the rate of shrinking allows, where nothing routes to the
@@ -119,11 +102,11 @@ pub(crate) struct Limits {
     /// The most that the busiest recent second needs.
     peak: f64,
     activation_scale: i32,
-    improvements: Improvements,
+    improvements: &'a Improvements,
 }
 
-impl Limits {
-    fn new(inputs: &Inputs, observed: Observed) -> Limits {
+impl Limits<'_> {
+    fn new(inputs: &Inputs, observed: Observed) -> Limits<'_> {
         let spec = &inputs.spec;
         let ready = f64::from(observed.ready.max(1));
         let shrunk = if spec.reachable { (ready / spec.max_scale_down_rate).floor() } else { 0.0 };
@@ -137,7 +120,7 @@ impl Limits {
             down: shrunk.min(peak),
             peak,
             activation_scale: spec.activation_scale,
-            improvements: inputs.improvements,
+            improvements: &inputs.improvements,
         }
     }
 
@@ -213,7 +196,7 @@ enum Pressure {
 fn weigh_signals(
     inputs: &Inputs,
     observed: Observed,
-    limits: &Limits,
+    limits: &Limits<'_>,
     steps: &mut Steps,
 ) -> Pressure {
     let starting = if inputs.improvements.count_starting { observed.starting } else { 0 };

@@ -52,6 +52,9 @@ pub struct Signals {
 }
 
 impl Signals {
+    /// No load at all.
+    pub(crate) const NONE: Signals = Signals { values: [Signal::NONE; MAX_SIGNALS], count: 0 };
+
     /// Adds a signal; one too many is dropped.
     pub fn push(&mut self, signal: Signal) {
         if let Some(slot) = self.values.get_mut(usize::from(self.count)) {
@@ -139,7 +142,7 @@ impl Inputs {
         spec: DecisionSpec::KNATIVE,
         improvements: Improvements::none(),
         observed: None,
-        signals: Signals { values: [Signal::NONE; MAX_SIGNALS], count: 0 },
+        signals: Signals::NONE,
         missing: None,
         held: false,
         coverage: None,
@@ -341,12 +344,17 @@ impl Steps {
 
     /// The signal whose stable recommendation is the largest.
     pub fn winner(&self) -> &SignalTrace {
-        &self.signals[usize::from(self.stable_winner) % MAX_SIGNALS]
+        self.signal(self.stable_winner)
     }
 
     /// The signal whose panic recommendation is the largest.
     pub fn panic_winner(&self) -> &SignalTrace {
-        &self.signals[usize::from(self.panic_winner) % MAX_SIGNALS]
+        self.signal(self.panic_winner)
+    }
+
+    /// The signal at a place, or the first if there is no such place.
+    fn signal(&self, place: u8) -> &SignalTrace {
+        self.signals.get(usize::from(place)).unwrap_or(&self.signals[0])
     }
 }
 

@@ -9,11 +9,11 @@ mod load;
 use crate::lifecycle::Step;
 use crate::time::Timestamp;
 
+use crate::decision::Outcome;
 pub use crate::decision::{
     BurstCapacity, Clamp, Coverage, DecisionTrace, Delay, PanicChange, Recommendation, Rule,
     SignalTrace, Span, Steps,
 };
-use crate::decision::{Inputs, Outcome};
 pub use custom::{Custom, FIGURES_MAX, LABEL_BYTES_MAX};
 pub use hpa::{HpaRule, HpaTrace};
 
@@ -89,23 +89,14 @@ impl Decision {
         Decision { valid, desired, excess_burst_capacity, explanation }
     }
 
+    /// A decision of Knative's algorithm that no lifecycle has seen yet.
+    pub(crate) fn of_knative(at: Timestamp, outcome: Outcome, trace: DecisionTrace) -> Decision {
+        let detail = Detail::Knative(trace);
+        Decision::new(Explanation { at, detail, outcome, lifecycle: None })
+    }
+
     /// The outcome alone.
     pub fn outcome(&self) -> Outcome {
         self.explanation.outcome
     }
-}
-
-impl Decision {
-    /// Nothing decided.
-    pub(crate) const NONE: Decision = Decision {
-        valid: false,
-        desired: 0,
-        excess_burst_capacity: 0,
-        explanation: Explanation {
-            at: Timestamp::EPOCH,
-            outcome: Outcome { valid: false, desired: 0, excess_burst_capacity: 0 },
-            lifecycle: None,
-            detail: Detail::Knative(DecisionTrace { inputs: Inputs::NONE, steps: Steps::NONE }),
-        },
-    };
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::collector::{Averages, Collector, Missing, StaleData};
-use crate::decide::decide_from;
-use crate::decision::{Coverage, PanicState, Signals};
-use crate::explain::{Decision, Detail};
+use crate::decide::settle;
+use crate::decision::{Coverage, DecisionTrace, Inputs, Outcome, PanicState, Signals, Steps};
+use crate::explain::Decision;
 use crate::observed::Observed;
 use crate::sample::{Origin, Sample};
 use crate::service_time::ServiceTimeEstimate;
@@ -181,32 +181,44 @@ impl RevisionAutoscaler {
         extra: &[Signal],
     ) -> Decision {
         let averages = measured.averages;
-        // Learned before, because a decision that anything is done after is copied once more.
         if self.settings.improvements.count_starting {
             self.learn(now, observed, averages);
         }
-        let decision = decide_from(now, |inputs| {
-            inputs.spec = self.settings.spec;
-            inputs.improvements = self.settings.improvements;
-            inputs.observed = observed;
-            inputs.held = measured.held;
-            inputs.coverage = measured.coverage;
-            inputs.arriving_load = self.arriving_load(now);
-            inputs.recent_peak = self.recent_peak(now, self.silence(self.reporters));
-            inputs.panic = self.panic;
-            let delayed = |delay: &MaxWindow| delay.current_at(now).unwrap_or(i32::MIN);
-            inputs.delayed = self.delay.as_ref().map(delayed);
-            inputs.last_burst_capacity = self.status.excess_burst_capacity;
-            match averages {
-                Ok(averages) if averages.stable.is_finite() && averages.panic.is_finite() => {
-                    self.fill_signals(&mut inputs.signals, averages, extra);
-                }
-                Ok(_) => inputs.missing = Some(Missing::Failed),
-                Err(missing) => inputs.missing = Some(missing),
+        let mut trace = DecisionTrace { inputs: Inputs::none(now), steps: Steps::NONE };
+        self.fill(&mut trace.inputs, observed, measured, extra);
+        let outcome = settle(&trace.inputs, &mut trace.steps);
+        self.apply(now, outcome, &trace.steps);
+        Decision::of_knative(now, outcome, trace)
+    }
+
+    /// Fills in what a decision is made from, where it will stay: a decision is large enough that
+    /// each copy of it costs a tenth of deciding.
+    fn fill(
+        &self,
+        inputs: &mut Inputs,
+        observed: Option<Observed>,
+        measured: &Measured,
+        extra: &[Signal],
+    ) {
+        let now = inputs.now;
+        inputs.spec = self.settings.spec;
+        inputs.improvements = self.settings.improvements;
+        inputs.observed = observed;
+        inputs.held = measured.held;
+        inputs.coverage = measured.coverage;
+        inputs.arriving_load = self.arriving_load(now);
+        inputs.recent_peak = self.recent_peak(now, self.silence(self.reporters));
+        inputs.panic = self.panic;
+        let delayed = |delay: &MaxWindow| delay.current_at(now).unwrap_or(i32::MIN);
+        inputs.delayed = self.delay.as_ref().map(delayed);
+        inputs.last_burst_capacity = self.status.excess_burst_capacity;
+        match measured.averages {
+            Ok(averages) if averages.stable.is_finite() && averages.panic.is_finite() => {
+                self.fill_signals(&mut inputs.signals, averages, extra);
             }
-        });
-        self.apply(now, &decision);
-        decision
+            Ok(_) => inputs.missing = Some(Missing::Failed),
+            Err(missing) => inputs.missing = Some(missing),
+        }
     }
 
     /// The requests in flight that the present arrivals come to if they take as long as without a
@@ -269,16 +281,15 @@ impl RevisionAutoscaler {
     }
 
     /// Remembers what the next decision needs.
-    fn apply(&mut self, now: Timestamp, decision: &Decision) {
-        let Detail::Knative(trace) = &decision.explanation.detail else { return };
-        self.panic = trace.steps.panic_after;
-        if let (Some(window), Some(delay)) = (&mut self.delay, trace.steps.delay) {
+    fn apply(&mut self, now: Timestamp, outcome: Outcome, steps: &Steps) {
+        self.panic = steps.panic_after;
+        if let (Some(window), Some(delay)) = (&mut self.delay, steps.delay) {
             window.record(now, delay.recommended);
         }
-        if decision.valid {
+        if outcome.valid {
             self.status = Status {
-                desired: decision.desired,
-                excess_burst_capacity: decision.excess_burst_capacity,
+                desired: outcome.desired,
+                excess_burst_capacity: outcome.excess_burst_capacity,
             };
         }
     }

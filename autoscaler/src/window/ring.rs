@@ -123,13 +123,12 @@ impl<const LANES: usize> Ring<LANES> {
         Change::Advanced(ahead as u64)
     }
 
-    /// The mean of one lane over the buckets that the window has, rounded to six decimals, and how
-    /// many buckets it is of; 0 of 0 when all of them have expired.
-    pub(crate) fn mean(&self, at_ms: i64, lane: usize) -> (f64, i64) {
-        let age = self.age(at_ms);
-        let averaged = self.averaged(age);
+    /// The mean of one lane over the buckets that the window has, rounded to six decimals, as seen
+    /// `age` buckets after the newest; 0 when all of them have expired.
+    #[inline(always)]
+    pub(crate) fn mean(&self, age: i64, averaged: u32, lane: usize) -> f64 {
         if averaged == 0 {
-            return (0.0, 0);
+            return 0.0;
         }
         let mut rest = self.total[lane];
         let mut expiring = self.head;
@@ -137,21 +136,26 @@ impl<const LANES: usize> Ring<LANES> {
             expiring = self.slot_after(expiring);
             rest -= self.buckets[expiring][lane];
         }
-        (round6(rest / averaged as f64), averaged)
+        round6(rest / f64::from(averaged))
     }
 
     /// How many buckets a mean is of that is seen `age` buckets after the newest.
-    pub(crate) fn averaged(&self, age: i64) -> i64 {
+    pub(crate) fn averaged(&self, age: i64) -> u32 {
         let count = self.buckets.len() as i64;
         if age >= count {
             return 0;
         }
-        (self.last - self.first + 1).min(count - age.max(0))
+        (self.last - self.first + 1).min(count - age.max(0)) as u32
     }
 
     /// Whether nothing was recorded for longer than the window's length.
     pub(crate) fn is_empty(&self, at_ms: i64) -> bool {
-        self.age(at_ms).saturating_mul(self.granularity_ms) > self.length_ms
+        self.is_expired(self.age(at_ms))
+    }
+
+    /// The same, `age` buckets after the newest.
+    pub(crate) fn is_expired(&self, age: i64) -> bool {
+        age.saturating_mul(self.granularity_ms) > self.length_ms
     }
 
     /// Changes the length; see [`Resize`] for what becomes of the age. Errors as

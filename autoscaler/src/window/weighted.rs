@@ -116,12 +116,12 @@ impl<const LANES: usize> Weights<LANES> {
         }
     }
 
-    /// The weighted sum of one lane.
-    pub(crate) fn average(&self, ring: &Ring<LANES>, at_ms: i64, lane: usize) -> f64 {
-        if ring.is_empty(at_ms) {
+    /// The weighted sum of one lane, as seen `age` buckets after the newest.
+    pub(crate) fn average(&self, ring: &Ring<LANES>, age: i64, lane: usize) -> f64 {
+        if ring.is_expired(age) {
             return 0.0;
         }
-        let behind = ring.age(at_ms).max(0) as usize;
+        let behind = age.max(0) as usize;
         // Buckets that still count: the newest so many.
         let live = ring.count().saturating_sub(behind);
         if live < self.pivot_behind {
@@ -184,7 +184,7 @@ mod tests {
                 let change = ring.record(at_ms, [value]);
                 weights.follow(&ring, change, [value]);
                 let seen_ms = at_ms + look * 500;
-                let fast = weights.average(&ring, seen_ms, 0);
+                let fast = weights.average(&ring, ring.age(seen_ms), 0);
                 let behind = ring.age(seen_ms).max(0) as usize;
                 let defined = match ring.is_empty(seen_ms) {
                     true => 0.0,
