@@ -38,8 +38,8 @@ pub struct Config {
     pub limits: TimeLimits,
     /// What becomes of the room at an instance when a request's client has gone.
     pub abandoned: Abandoned,
-    /// The bounds of the listener, and whether clients are told the cause of what the activator
-    /// responds itself.
+    /// The bounds of the listener, and whether the activator's own responses carry their cause
+    /// in a header.
     pub server: ServerSettings,
     /// Most bytes that this process holds for clients and instances at a time.
     pub memory_budget_bytes: usize,

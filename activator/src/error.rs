@@ -7,7 +7,7 @@ use tidegate_relay::{Cause, ForwardError, Interrupted};
 /// Why a request got no response from an instance.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// No known revision has the name that it asked for.
+    /// No known revision has the name in the request.
     #[error("unknown revision")]
     UnknownRevision,
     /// Its headers that name a revision are repeated, or are no names.
@@ -55,8 +55,8 @@ impl Failure {
         }
     }
 
-    /// What it is called in the log, in metrics and in the header that tells clients; `None` when
-    /// the client has gone, and nobody is left to respond to.
+    /// What it is called in the log, in metrics and in the header for clients; `None` when
+    /// the client has gone, and no response can reach it.
     pub fn cause(&self) -> Option<Cause> {
         match self {
             Self::UnknownRevision => Some(Cause::UnknownRevision),

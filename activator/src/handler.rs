@@ -36,8 +36,8 @@ const ATTEMPTS_MAX: u32 = 64;
 #[derive(Clone)]
 pub(crate) struct ActivatorHandler {
     pub(crate) throttler: Arc<Throttler>,
-    /// Whose requests come in where this handles them, whatever they name; `None` where they name
-    /// their revision.
+    /// The revision of every request at this listener, whatever the request names; `None` where
+    /// each request names its revision.
     pub(crate) revision: Option<RevisionName>,
     pub(crate) limits: TimeLimits,
     pub(crate) abandoned: Abandoned,
@@ -46,7 +46,7 @@ pub(crate) struct ActivatorHandler {
     pub(crate) metrics: Metrics,
     /// Why there will be no instance, once that is so.
     pub(crate) closed: Arc<OnceLock<String>>,
-    /// Whether clients are told the cause of what we respond ourselves.
+    /// Whether the activator's own responses carry their cause in a header.
     pub(crate) cause_header: CauseHeader,
     /// See [`Config::sidecar_secret`](crate::Config::sidecar_secret).
     pub(crate) sidecar_secret: Option<HeaderValue>,
@@ -71,7 +71,7 @@ const EXIT_POLL: Duration = Duration::from_millis(2);
 
 impl Handler for ActivatorHandler {
     async fn handle(&self, exchange: &mut Exchange) {
-        // What asks at a revision's port asks the revision.
+        // A probe at a revision's port is for the revision, not for the activator.
         if self.revision.is_none()
             && let Some(reply) = probe::respond(exchange.head(), self.drain.phase())
         {
@@ -110,7 +110,7 @@ impl Handler for ActivatorHandler {
 }
 
 impl ActivatorHandler {
-    /// Waits for an instance and sends it the request; asks for another instance as long as nothing
+    /// Waits for an instance and sends it the request; tries another instance as long as nothing
     /// of the request was sent.
     async fn dispatch(
         &self,
@@ -225,8 +225,8 @@ fn never_reached_app(error: &ForwardError, exchange: &Exchange) -> bool {
     unsent && !exchange.has_responded()
 }
 
-/// Adds the secret that the sidecar knows its activator by, and the scheme of the client's request,
-/// which only the first proxy knows.
+/// Adds the secret by which the sidecar recognises its activator, and the scheme of the client's
+/// request, which only the first proxy knows.
 fn add_activator_fields(exchange: &mut Exchange, secret: &HeaderValue) {
     exchange.decline_marked(FAILURE);
     let head = exchange.head_mut();

@@ -52,9 +52,9 @@ impl Failure {
                     Some(Cause::WaitedTooLong) => "request waited too long in the queue",
                     Some(Cause::TimedOut) => text::REQUEST_TIMEOUT,
                     Some(Cause::OverBudget) => "memory budget is used up",
-                    Some(Cause::CutShort) => "the app closed the connection within its answer",
+                    Some(Cause::CutShort) => "the app closed the connection within its response",
                     Some(Cause::MalformedResponseBody) => {
-                        "the body of the app's answer is malformed"
+                        "the body of the app's response is malformed"
                     }
                     Some(Cause::MalformedRequest) => "malformed request",
                     _ => "the instance did not answer properly",

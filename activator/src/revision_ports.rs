@@ -1,8 +1,8 @@
-//! Ports whose requests are one revision's, whatever they name.
+//! Ports that belong to one revision each, whatever host and headers a request names.
 //!
-//! The controller says which there are. A cluster leads a Service's requests to one of them while
-//! the Service has no pod: neither host nor headers have to name the revision then, and none is
-//! believed. A client of one Service cannot reach another by what it writes.
+//! The controller assigns them. A cluster routes a Service's requests to one of them while the
+//! Service has no pod: host and headers need not name the revision then, and are ignored. A client
+//! of one Service cannot reach another by what it writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::handler::ActivatorHandler;
 use crate::metrics::Metrics;
 
-/// Time between two tries to listen on a port that somebody else has.
+/// Time between two attempts to bind a port that is in use.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// What listens on those ports.
@@ -39,10 +39,10 @@ struct OpenPort {
 }
 
 impl OpenPort {
-    /// Resolves when nobody listens on the port any more.
+    /// Resolves once the listener is closed.
     async fn close(mut self) {
         self.accepting.abort();
-        // It ends as cancelled, which is what was asked for.
+        // Its error is the cancellation of the line above.
         let _ = (&mut self.accepting).await;
     }
 }
@@ -66,8 +66,8 @@ impl RevisionPorts {
         Self { handler, settings, drain, address, metrics, open, missing }
     }
 
-    /// Listens where the controller says, until it is cancelled; connections that are open then,
-    /// or whose port is given up, go on until they end.
+    /// Listens on the ports that the controller assigns, until it is cancelled; connections that
+    /// are open then, or whose port is given up, go on until they end.
     pub(crate) async fn follow(mut self, mut ports: watch::Receiver<ListenPorts>) {
         loop {
             let wanted = ports.borrow_and_update().clone();
@@ -78,7 +78,7 @@ impl RevisionPorts {
                 false => matches!(tokio::time::timeout(RETRY, changed).await, Ok(Err(_))),
             };
             if is_over {
-                // Nobody will say anything new; what is open stays.
+                // The controller's side is gone: the open ports stay open.
                 std::future::pending::<()>().await;
             }
         }

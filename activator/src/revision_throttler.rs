@@ -1,6 +1,6 @@
 //! One revision's queue and instances: the pure dispatcher and meter behind one lock.
 //!
-//! A request first gets an [`InFlightGuard`], which counts it as long as it lives, and then asks
+//! A request first gets an [`InFlightGuard`], which counts it as long as it lives, and then waits
 //! for a [`Permit`]: an instance with room, and the right to send it one request. While no instance
 //! has room the request waits in the queue. Only dropping the permit gives the room back; dropping
 //! the future of [`InFlightGuard::permit`] leaves the queue. Every choice is
@@ -177,19 +177,19 @@ impl RevisionThrottler {
 #[derive(Debug)]
 pub struct InFlightGuard {
     throttler: Arc<RevisionThrottler>,
-    /// Order and deadline of the first time that it asked for an instance.
+    /// Order and deadline of the first attempt to get an instance.
     arrival: Option<(u64, Moment)>,
     outcome: RequestOutcome,
 }
 
 impl InFlightGuard {
-    /// Waits for an instance with room. A request that asks again, because its instance could not
+    /// Waits for an instance with room. A request that waits again, because its instance could not
     /// be reached, keeps its order among the others. Cancel safe: dropping the future leaves the
     /// queue.
     ///
     /// # Errors
     ///
-    /// When the queue is full, or the longest wait has passed since the request first asked.
+    /// When the queue is full, or the longest wait has passed since its first attempt.
     pub async fn permit(&mut self) -> Result<Permit, Refusal> {
         let throttler = Arc::clone(&self.throttler);
         let now = throttler.now();

@@ -59,7 +59,7 @@ async fn the_first_request_waits_until_an_instance_is_ready() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn beyond_its_bounds_the_queue_refuses() {
+async fn requests_beyond_the_queues_depth_or_wait_are_refused() {
     let throttler = throttler(1, Some(Duration::from_secs(5)));
     let waiting = wait_in_queue(&throttler).await;
     assert_eq!(throttler.arrive().permit().await.unwrap_err(), Refusal::QueueFull);
@@ -119,7 +119,7 @@ async fn an_unreachable_instance_is_ejected_and_its_request_comes_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_that_comes_back_has_not_forgotten_what_it_works_on() {
+async fn an_instance_that_is_listed_again_keeps_its_requests_in_flight() {
     let throttler = throttler(10, None);
     throttler.set_endpoints(&[endpoint("a", 1)]);
     let mut in_flight = throttler.arrive();
@@ -154,7 +154,7 @@ async fn a_namesake_at_another_address_is_another_instance() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_storm_with_instances_coming_and_going_never_exceeds_a_limit() {
+async fn concurrent_requests_never_exceed_a_limit_while_instances_change() {
     const LIMIT: u32 = 3;
     let throttler = throttler(100_000, None);
     let running: Arc<Vec<AtomicU32>> = Arc::new((0..8).map(|_| AtomicU32::new(0)).collect());

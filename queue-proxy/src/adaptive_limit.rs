@@ -1,4 +1,4 @@
-//! A concurrency limit that follows the app's latency, for those who would rather not guess one.
+//! A concurrency limit that follows the app's latency, where no fixed one is configured.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;

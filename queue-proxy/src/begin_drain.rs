@@ -1,7 +1,7 @@
-//! Tells the sidecar in this pod that the pod ends: a command for its own hook.
+//! Begins the drain of the sidecar in this pod: a command for the sidecar's own `preStop` hook.
 //!
 //! The kubelet starts the hooks of all containers of a pod that ends at once, and sends a native
-//! sidecar its signal only after the app has gone. This is how the sidecar knows before.
+//! sidecar its signal only after the app has gone. This command starts the drain before that.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -11,18 +11,18 @@ use std::time::Duration;
 use crate::environment::{Environment, ProcessEnvironment, keys};
 use crate::settings::ADMIN_PORT;
 
-/// What is asked for, answered to this pod alone.
+/// The request's target; the sidecar accepts it from this pod only.
 pub const PATH: &str = "/drain";
 
-/// The sidecar answers at once, or not at all.
+/// A sidecar that runs responds at once.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Most bytes of the response that are looked at: its first line has some twenty.
+/// Most bytes of the response that are read: its first line has some twenty.
 const RESPONSE_BYTES_MAX: usize = 64;
 
 /// Begins the drain, at the port and the address that the environment names.
 ///
-/// The exit code is failure, with a message on standard error, when no sidecar answers.
+/// The exit code is failure, with a message on standard error, when no sidecar responds.
 pub fn begin_drain() -> ExitCode {
     let variable = |key| ProcessEnvironment.get(key).filter(|value| !value.is_empty());
     let port = variable(keys::TIDEGATE_ADMIN_PORT).and_then(|port| port.parse().ok());
@@ -30,10 +30,10 @@ pub fn begin_drain() -> ExitCode {
     let host = host.filter(IpAddr::is_loopback).unwrap_or(Ipv4Addr::LOCALHOST.into());
     let address = SocketAddr::new(host, port.unwrap_or(ADMIN_PORT));
     match ask(address) {
-        Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => ExitCode::SUCCESS,
-        Ok(answer) => {
-            let answer = tidegate_words::excerpt(answer.lines().next().unwrap_or_default());
-            eprintln!("queue-proxy drain: {address} answered '{answer}', expected 200");
+        Ok(response) if response.starts_with("HTTP/1.1 200 ") => ExitCode::SUCCESS,
+        Ok(response) => {
+            let line = tidegate_words::excerpt(response.lines().next().unwrap_or_default());
+            eprintln!("queue-proxy drain: {address} answered '{line}', expected 200");
             ExitCode::FAILURE
         }
         Err(error) => {

@@ -12,13 +12,13 @@ use crate::probe::{ProbeResult, Prober};
 /// What a request is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
-    /// Is the app ready?
+    /// A probe of the app's readiness.
     Readiness,
     /// A probe for another component; its name is repeated in the response.
     WrongProbe(Vec<u8>),
-    /// Is this the network that it should be? The hash is echoed.
+    /// A network probe; its hash is echoed.
     Network(HeaderValue),
-    /// The same question without a hash.
+    /// A network probe without a hash.
     NetworkWithoutHash,
     /// For the app.
     Traffic,

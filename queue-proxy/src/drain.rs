@@ -1,7 +1,7 @@
 //! How the sidecar shuts down: after a quiet period, with a response to every request.
 //!
-//! [`Machine`] decides and knows no clock; [`Draining`] is the part that the data path reads and
-//! writes, two atomics; [`process`](crate::process) carries the decisions out.
+//! [`Machine`] decides, with time as an argument; [`Draining`] is the part that the data path reads
+//! and writes, two atomics; [`process`](crate::process) carries the decisions out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_starts_the_quiet_period_early() {
+    fn wait_for_drain_starts_the_quiet_period_early() {
         let start = Instant::now();
         let mut machine = Machine::new(SETTINGS);
         machine.ask(start);

@@ -22,8 +22,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// What it is called in the logs, in metrics and in the header that tells clients; `None` when
-    /// the client has gone, and nobody is left to respond to.
+    /// What it is called in the logs, in metrics and in the header for clients; `None` when
+    /// the client has gone, and no response can reach it.
     pub fn cause(&self) -> Option<Cause> {
         match self {
             Self::Malformed(_) => Some(Cause::MalformedRequest),

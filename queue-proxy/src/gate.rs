@@ -2,7 +2,7 @@
 //!
 //! A request [`Gate::arrive`]s. It gets a [`Permit`], or a [`Waiting`] future that resolves to one,
 //! or a refusal. Dropping the permit is the only way a slot is given back, and dropping a waiting
-//! future leaves the queue (or gives back the slot, if it was called a moment before), so that
+//! future leaves the queue (or gives back the slot, if it was granted a moment before), so that
 //! cancellation at any point loses nothing. Entering without waiting allocates nothing.
 //!
 //! A permit whose client has gone may be held until the app is done ([`Permit::abandon`]): it then

@@ -41,8 +41,8 @@ impl Output {
         Self(Sink::Stderr)
     }
 
-    /// Whoever reads the other end of `lines`. A line that finds the channel full is left out, and
-    /// the next one that is sent says how many were.
+    /// The reader of the channel. A line for which it is full is dropped, and the next line that is
+    /// sent has the number of those.
     #[must_use]
     pub fn channel(lines: mpsc::Sender<String>) -> Self {
         Self(Sink::Channel { lines, left_out: Mutex::new(0) })
@@ -80,7 +80,7 @@ pub fn install(filter: Filter, shape: Shape, output: Output) {
     let _ = tracing::subscriber::set_global_default(log);
 }
 
-/// The subscriber. It knows events only; spans cost nothing and are not recorded.
+/// The subscriber. It records events only; spans are disabled and cost nothing.
 #[derive(Debug)]
 struct Log {
     filter: Filter,
@@ -120,7 +120,7 @@ impl tracing::Subscriber for Log {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// The level that Knative's logger configuration and its level name ask for, and a complaint about
+/// The level that Knative's logger configuration and its level name ask for, and a warning about
 /// the configuration, which is never fatal.
 pub fn level(config_json: &str, level: &str) -> (Level, Option<String>) {
     let mut complaint = None;
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_junk_configuration_is_never_fatal() {
+    fn an_invalid_configuration_is_never_fatal() {
         assert_eq!(level("", ""), (Level::INFO, None));
         assert_eq!(level("{\"level\":\"debug\"}", ""), (Level::DEBUG, None));
         assert_eq!(level("{\"level\":\"debug\"}", "error"), (Level::ERROR, None));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_channel_has_no_room_for_is_counted() {
+    fn lines_that_a_full_channel_drops_are_counted() {
         let (lines, mut receiver) = mpsc::channel(1);
         let output = Output::channel(lines);
         for line in ["one", "two", "three"] {

@@ -1,5 +1,5 @@
 //! Request metrics for Prometheus, by the names, labels and buckets that Knative's dashboards use,
-//! and some that answer what its users ask for: where the time went, what was refused and why.
+//! and some that Knative's users ask for: where the time went, what was refused and why.
 //!
 //! Nothing here exists unless the configuration asks for it. Label values that clients choose are
 //! bounded in number and length.
@@ -108,7 +108,7 @@ pub struct Observation<'a> {
     pub method: &'a Method,
     /// The client's protocol.
     pub version: Version,
-    /// The host that the client asked for, with a port if it named one.
+    /// The host in the request, with a port if there is one.
     pub host: &'a str,
     /// `http` or `https`.
     pub scheme: &'static str,

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_output_costs_lines_and_no_time() {
+    fn a_blocked_output_drops_lines_and_never_blocks_the_caller() {
         struct Stuck(Receiver<()>);
         impl Write for Stuck {
             fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

@@ -31,9 +31,9 @@ const QUEUE_SPANS: usize = 2048;
 pub const QUEUE_BYTES: usize = 2 << 20;
 /// Spans in one push, as OpenTelemetry's batch processor has it.
 const BATCH_SPANS: usize = 512;
-/// Time that a span waits for company, as OpenTelemetry's batch processor has it.
+/// Time that a span waits for others to share its push, as OpenTelemetry's batch processor has it.
 const BATCH_DELAY: Duration = Duration::from_secs(5);
-/// Time between two complaints about a collector.
+/// Time between two log lines about a collector that fails.
 const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
 
 /// Takes spans for the collector. Cheap to clone.
@@ -218,7 +218,7 @@ impl MetricsPusher {
 #[derive(Debug, Default)]
 struct Complaint {
     last: Option<Instant>,
-    /// What was lost when that was last said.
+    /// Spans lost by the time of the last line.
     told: u64,
 }
 

@@ -59,7 +59,7 @@ pub struct Prober {
 #[derive(Debug)]
 struct ProberState {
     probes: Vec<Probe>,
-    /// The answer that is being found, if any.
+    /// The outcome of the round in progress, if any.
     running: Mutex<Option<Receiver<Option<ProbeResult>>>>,
     failure_log: FailureLog,
 }
@@ -67,7 +67,7 @@ struct ProberState {
 #[derive(Debug)]
 struct Probe {
     spec: ProbeSpec,
-    /// Passes in a row so far; it outlives one question, as in Knative.
+    /// Passes in a row so far; it outlives one check, as in Knative.
     passes: AtomicU32,
 }
 
@@ -103,25 +103,25 @@ impl Prober {
         if self.is_always_ready() {
             return ProbeResult::Ready;
         }
-        let mut answer = {
+        let mut outcome = {
             let mut running = self.shared.running.lock();
             match &*running {
-                Some(answer) => answer.clone(),
+                Some(outcome) => outcome.clone(),
                 None => {
-                    let (sender, answer) = channel(None);
-                    *running = Some(answer.clone());
+                    let (sender, outcome) = channel(None);
+                    *running = Some(outcome.clone());
                     let shared = Arc::clone(&self.shared);
                     tokio::spawn(async move {
                         let verdict = shared.round().await;
                         *shared.running.lock() = None;
                         sender.send_replace(Some(verdict));
                     });
-                    answer
+                    outcome
                 }
             }
         };
         // An error means that the runtime ends: no traffic follows.
-        match answer.wait_for(Option::is_some).await {
+        match outcome.wait_for(Option::is_some).await {
             Ok(verdict) => verdict.unwrap_or(ProbeResult::NotReady),
             Err(_) => ProbeResult::NotReady,
         }

@@ -179,7 +179,7 @@ async fn serve(
     Ok(code)
 }
 
-/// Certificates and the app's readiness are looked at from here on.
+/// Certificates and the app's readiness are checked from here on.
 fn start_watches(
     settings: &Settings,
     tls: Option<TlsParts>,
@@ -218,7 +218,7 @@ fn stats_reporter(
 }
 
 fn initial_readiness(settings: &Settings) -> Readiness {
-    // Without a look of our own the platform's probes are the only ones who know.
+    // Without probes of our own, readiness is known from the platform's probes only.
     match settings.ready_poll {
         Some(_) => Readiness::NotReady("it has not been probed yet".into()),
         None => Readiness::Ready,
@@ -293,7 +293,7 @@ fn reporting(
         instance: report.instance.clone(),
         address,
         container_concurrency: shared.gate.levels().limit.to_wire(),
-        // Unsaid it is taken for ten times the limit, as it then is.
+        // An unset depth is ten times the limit.
         max_waiting: settings.admission.queue_depth.unwrap_or(0),
         start_unix_ms: i64::try_from(now.as_millis()).unwrap_or(0),
         ..Hello::default()

@@ -46,9 +46,9 @@ pub struct ProxyContext {
     pub abandoned: Abandoned,
     /// The secret that the activator's requests carry, if there is one.
     pub activator_secret: Option<Arc<str>>,
-    /// Whether clients are told the cause of what the sidecar responds itself.
+    /// Whether the sidecar's own responses carry their cause in a header.
     pub cause_header: CauseHeader,
-    /// How refusals look.
+    /// Status and headers of refusals.
     pub refusal_style: RefusalStyle,
     /// Metrics, logs, traces and the recording.
     pub observers: Observers,
@@ -177,12 +177,12 @@ impl Proxy {
     }
 }
 
-/// Where a request came from, which decides who words a failure for the client.
+/// Where a request came from, which decides who writes the client's error response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PreviousHop {
-    /// A client: the sidecar words it.
+    /// A client: the sidecar writes it.
     Client,
-    /// The activator: it words it, and gets the cause in a header.
+    /// The activator: it writes the error, and gets the cause in a header.
     Activator,
 }
 
@@ -209,7 +209,7 @@ impl Handler for Proxy {
 }
 
 impl ProxyContext {
-    /// The response with its cause, for a reader that is told it.
+    /// The response with its cause, for readers that get it.
     fn mark(&self, hop: PreviousHop, reply: Reply, cause: Cause) -> Reply {
         match hop {
             PreviousHop::Client => self.cause_header.mark(reply, cause),

@@ -19,9 +19,9 @@ pub const HEADER: &str =
 pub struct Row {
     /// When it arrived.
     pub start: SystemTime,
-    /// How long it stood in line.
+    /// How long it waited in the queue.
     pub wait: Duration,
-    /// How long the app had it.
+    /// How long the app worked on it.
     pub service: Duration,
     /// The status that the client got.
     pub status: u16,

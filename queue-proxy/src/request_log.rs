@@ -53,7 +53,7 @@ pub struct RequestFacts {
     pub target: String,
     /// The protocol that the client speaks.
     pub version: Version,
-    /// The host the client asked for.
+    /// The host in the request.
     pub host: String,
     /// All headers.
     pub headers: HeaderMap,
@@ -104,7 +104,7 @@ pub struct RequestLogger {
 }
 
 impl RequestLogger {
-    /// A logger that renders lines as `log` says into `writer`.
+    /// A logger that writes lines by the template of `log` into `writer`.
     pub fn new(
         log: RequestLog,
         query: QueryRule,

@@ -15,7 +15,7 @@ const FAILURE_HEADER: HeaderName = HeaderName::from_static(tidegate_proto::FAILU
 /// Memory comes back as soon as others end.
 const MEMORY_RETRY_SECONDS: u32 = 1;
 
-/// How refusals look.
+/// Status and headers of refusals.
 #[derive(Debug, Clone, Copy)]
 pub struct RefusalStyle {
     /// 503 or 429.
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_can_be_polite() {
+    fn refusals_can_carry_retry_after() {
         let style =
             RefusalStyle { status: StatusCode::TOO_MANY_REQUESTS, retry_after_seconds: Some(2) };
         let reply = refused(Refusal::WaitedTooLong, style);

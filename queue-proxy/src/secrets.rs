@@ -3,7 +3,7 @@
 //!
 //! The rule looks at what stands behind the first `?`, `;` or `#`, and at user names before a host.
 //! It knows secrets by the names of their parameters, and some by their look. A secret that is part
-//! of the path itself cannot be told from a path: that is out of scope, and said so in the docs.
+//! of the path itself cannot be distinguished from a path: that is out of scope, as the docs say.
 
 use std::borrow::Cow;
 use std::sync::Arc;

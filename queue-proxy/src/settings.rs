@@ -35,7 +35,7 @@ pub const DRAIN_RESET: Duration = Duration::from_secs(1);
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Where Knative mounts the certificate of the pod.
 pub const CERTIFICATE_DIRECTORY: &str = "/var/lib/knative/certs";
-/// Time between two looks at the certificate files, as in Knative.
+/// Time between two checks of the certificate files, as in Knative.
 pub const CERTIFICATE_POLL: Duration = Duration::from_secs(60);
 /// Our own probes while the app is not ready. Half of it is the mean detection lag, which is to
 /// stay below 5 ms; a refused connection on loopback costs some 30 µs.
@@ -100,7 +100,7 @@ pub struct Admission {
     pub retry_after_seconds: Option<u32>,
     /// What becomes of the slot of a request whose client has gone.
     pub abandoned: Abandoned,
-    /// Whether clients are told the cause of what the sidecar responds itself.
+    /// Whether the sidecar's own responses carry their cause in a header.
     pub cause_header: CauseHeader,
 }
 
@@ -176,7 +176,7 @@ pub struct Settings {
     pub memory_budget_bytes: usize,
     /// What is logged.
     pub log: Filter,
-    /// A complaint about the logger configuration, to be logged once the logger is there.
+    /// A warning about the logger configuration, to be logged once the logger is there.
     pub log_complaint: Option<String>,
 }
 
@@ -235,7 +235,7 @@ fn identity<E: Environment>(reader: &mut Reader<'_, E>) -> Identity {
     }
 }
 
-/// What is logged, and a complaint about Knative's configuration of it.
+/// What is logged, and a warning about Knative's configuration of it.
 fn log<E: Environment>(reader: &mut Reader<'_, E>) -> (Filter, Option<String>) {
     let config = reader.required(keys::SERVING_LOGGING_CONFIG);
     let level = reader.required(keys::SERVING_LOGGING_LEVEL);

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_those_of_shells() {
+    fn exit_codes_are_those_of_shells() {
         let signals =
             [ShutdownSignal::Hangup, ShutdownSignal::Interrupt, ShutdownSignal::Terminate];
         assert_eq!(signals.map(ShutdownSignal::code), [129, 130, 143]);

@@ -59,7 +59,8 @@ struct OutcomeCounts {
 impl Outcomes {
     /// All zero. Service times are kept only for a reader.
     pub fn new(reader: DigestReader) -> Self {
-        // Two significant digits in 32 bits take 12 KiB, and answer any question about latency.
+        // Two significant digits in 32 bits take 12 KiB, and are precise enough for every
+        // percentile.
         let histogram = match reader {
             DigestReader::Controller => Histogram::new_with_bounds(1, LONGEST_SERVICE_US, 2).ok(),
             DigestReader::None => None,

@@ -32,7 +32,7 @@ const KEY_FILE: &str = "tls.key";
 pub struct TlsSettings {
     /// Directory of `tls.crt` and `tls.key`.
     pub directory: PathBuf,
-    /// Time between two looks at them.
+    /// Time between two checks of them.
     pub poll: Duration,
     /// Value of [`keys::QUEUE_PROXY_TLS_MIN_VERSION`].
     pub min_version: Option<String>,

@@ -1,4 +1,4 @@
-//! The gate under many tasks on several threads, with cancellation and resizing at every turn.
+//! The gate under many tasks on several threads, with random cancellation and resizing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -9,14 +9,14 @@ use tidegate_queue_proxy::gate::{Admission, Gate};
 
 const ROOMY: QueueSettings = QueueSettings { depth: Depth::Count(100_000), longest_wait: None };
 
-/// A small generator, so that each run takes the same turns.
+/// A small generator, so that each run makes the same choices.
 fn draw(state: &mut u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *state >> 33
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_storm_of_requests_and_cancellations_never_exceeds_the_limit() {
+async fn concurrent_requests_and_cancellations_never_exceed_the_limit() {
     const LIMIT: u32 = 7;
     let gate = Gate::new(Limit::from_wire(LIMIT), ROOMY);
     let running = Arc::new(AtomicU32::new(0));
@@ -29,7 +29,7 @@ async fn a_storm_of_requests_and_cancellations_never_exceeds_the_limit() {
                 for _ in 0..200 {
                     let entering = gate.enter(Source::Direct);
                     let permit = if draw(&mut state).is_multiple_of(3) {
-                        // Cancel after a few turns of the scheduler, whatever it is doing.
+                        // Cancel after a few polls, in whatever state it is.
                         let turns = draw(&mut state) % 4;
                         tokio::select! {
                             biased;
@@ -39,7 +39,7 @@ async fn a_storm_of_requests_and_cancellations_never_exceeds_the_limit() {
                     } else {
                         entering.await
                     };
-                    let permit = permit.expect("the line is long enough");
+                    let permit = permit.expect("the queue is long enough");
                     let now_running = running.fetch_add(1, Ordering::SeqCst) + 1;
                     assert!(now_running <= LIMIT, "{now_running} run under a limit of {LIMIT}");
                     yield_times(draw(&mut state) % 3).await;
@@ -61,7 +61,7 @@ async fn a_storm_of_requests_and_cancellations_never_exceeds_the_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn resizing_under_load_strands_nobody() {
+async fn resizing_under_load_strands_no_waiter() {
     let gate = Gate::new(Limit::from_wire(1), ROOMY);
     let tasks: Vec<_> = (0..500)
         .map(|_| {
@@ -93,7 +93,7 @@ async fn yield_times(times: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_line_keeps_the_order_of_arrival() {
+async fn the_queue_keeps_the_order_of_arrival() {
     let gate = Gate::new(Limit::from_wire(1), QueueSettings::KNATIVE);
     let first = gate.enter(Source::Direct).await.unwrap();
     let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
@@ -130,7 +130,7 @@ async fn the_twelfth_is_refused_until_a_waiter_disconnects() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_of_the_line_is_kept_to_the_millisecond() {
+async fn the_queues_deadline_is_kept_to_the_millisecond() {
     let line =
         QueueSettings { depth: Depth::Count(10), longest_wait: Some(Duration::from_millis(250)) };
     let gate = Gate::new(Limit::from_wire(1), line);
@@ -140,7 +140,7 @@ async fn a_deadline_of_the_line_is_kept_to_the_millisecond() {
     let waited = begun.elapsed();
     assert!(waited >= Duration::from_millis(250) && waited <= Duration::from_millis(252));
     assert_eq!(gate.take_period().refused(), 1);
-    // The one that is called in time is not disturbed by its timer.
+    // A waiter that gets its slot in time is not refused by its timer.
     let next = tokio::spawn({
         let gate = gate.clone();
         async move { gate.enter(Source::Direct).await }

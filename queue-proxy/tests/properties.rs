@@ -1,4 +1,4 @@
-//! What must hold for any input: the same properties that the fuzz targets hunt for, on a stable
+//! What must hold for any input: the same properties that the fuzz targets check, on a stable
 //! toolchain and in seconds.
 
 use std::collections::BTreeMap;
@@ -67,7 +67,7 @@ const PROBES: &[&str] = &[
 
 proptest! {
     #[test]
-    fn any_environment_is_settings_or_named_problems(
+    fn any_environment_gives_settings_or_named_problems(
         values in prop::collection::vec((0..keys::ALL.len(), fragments(VALUES)), 0..40),
     ) {
         let named = |(index, value): (usize, String)| (keys::ALL[index].name.to_owned(), value);
@@ -81,7 +81,7 @@ proptest! {
     }
 
     #[test]
-    fn any_probe_is_understood_or_refused(
+    fn any_probe_is_parsed_or_refused(
         json in fragments(PROBES),
         several in any::<bool>(),
     ) {

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn it_follows_the_network_within_its_bounds() {
+    fn the_budget_follows_connect_times_within_its_bounds() {
         assert_eq!(learned([]).among_others(), INITIAL);
         assert_eq!(learned([0; 20]).among_others(), FLOOR);
         let steady = learned([100; 50]).among_others();
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn instances_at_different_distances_all_fit() {
+    fn the_budget_covers_near_and_far_instances() {
         let mixed = learned([1, 60].into_iter().cycle().take(100)).among_others();
         assert!(mixed > Duration::from_millis(120), "{mixed:?}");
     }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn alone_it_doubles_up_to_its_own_ceiling() {
+    fn the_budget_of_the_only_instance_doubles_up_to_its_ceiling() {
         let budget = learned([0; 20]);
         assert_eq!(budget.alone(0), FLOOR);
         assert_eq!(budget.alone(2), FLOOR * 4);

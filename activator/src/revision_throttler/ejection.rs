@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_doubles_the_time_until_a_request_gets_through() {
+    fn ejection_time_doubles_with_each_timeout_until_a_request_succeeds() {
         let mut record = Record::default();
         let mut ejected = || record.failed(Unreachable::Silent).as_millis();
         let times: Vec<_> = (0..8).map(|_| ejected()).collect();
@@ -123,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn it_never_overflows() {
+    fn ejection_time_never_overflows() {
         let mut record = Record { silences: u32::MAX };
         assert_eq!(record.failed(Unreachable::Silent), LONGEST_EJECTION);
         assert_eq!(eager_timeout(u32::MAX), PROBE_TIMEOUT);
     }
 
     #[test]
-    fn refusals_are_probed_again_at_one_pace() {
+    fn refused_connections_are_probed_at_a_constant_interval() {
         let mut record = Record::default();
         for _ in 0..5 {
             assert_eq!(record.failed(Unreachable::Refused), FIRST_EJECTION);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn alone_it_is_probed_as_often_as_knative_would_connect() {
+    fn the_only_instance_is_probed_as_often_as_knative_connects() {
         assert_eq!(eager_timeout(0), FIRST_EAGER_TIMEOUT);
         let first_second: u32 = (0..)
             .take_while(|attempt| {

@@ -64,7 +64,7 @@ pub(super) struct Assignment {
     pub(super) budget: Duration,
 }
 
-/// What becomes of a request that asks for an instance.
+/// The outcome of a request for an instance.
 #[derive(Debug)]
 pub(super) enum Asked {
     Sent(Assignment),
@@ -86,7 +86,7 @@ struct Instance {
     backend: Arc<Backend>,
     /// The controller lists it. If not, it is forgotten once it is done.
     listed: bool,
-    /// Whether it is sent requests, as far as its connections tell.
+    /// Whether it is sent requests, as far as connections to it succeed.
     standing: Standing,
     record: Record,
 }
@@ -148,7 +148,8 @@ impl State {
         self.dispatcher.settings().longest_wait
     }
 
-    /// Asks for an instance; `again` gives order and deadline of a request that asked before.
+    /// Assigns an instance or a place in the queue; `again` has order and deadline of a request
+    /// that did this before.
     pub(super) fn ask(&mut self, now: Moment, again: Option<(u64, Moment)>) -> Asked {
         let dispatch = match again {
             None => {
@@ -232,7 +233,7 @@ impl State {
         self.take_waiter(ticket)
     }
 
-    /// Refuses the requests whose time is up: dropping what is returned tells them.
+    /// Refuses the requests whose time is up: dropping what is returned notifies them.
     pub(super) fn expire(&mut self, now: Moment) -> Vec<oneshot::Sender<Permit>> {
         let mut expired = Vec::new();
         while let Some(ticket) = self.dispatcher.expire(now) {

@@ -29,13 +29,13 @@ const SCENES: &[(&str, &str, &str, &str)] = &[
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         "malformed_response_body",
         "malformed response body: invalid byte in chunk length\n",
-        "the body of the app's answer is malformed\n",
+        "the body of the app's response is malformed\n",
     ),
     (
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
         "cut_short",
         "unexpected EOF\n",
-        "the app closed the connection within its answer\n",
+        "the app closed the connection within its response\n",
     ),
 ];
 

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_once() {
+    fn missing_variables_are_named_once() {
         let problem =
             |key: &str, message: &str| Problem { key: key.into(), message: message.into() };
         let text = complaint(&[

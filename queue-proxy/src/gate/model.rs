@@ -78,7 +78,7 @@ fn no_wake_up_is_lost_and_the_limit_holds() {
 }
 
 #[test]
-fn a_waiter_that_is_dropped_while_it_is_called_passes_the_slot_on() {
+fn a_waiter_that_is_dropped_while_it_is_woken_passes_the_slot_on() {
     loom::model(|| {
         let gate = gate(1);
         let held = enter(&gate);
@@ -112,7 +112,7 @@ fn growing_the_limit_wakes_the_waiters() {
 /// The client of the one inside leaves while another waits: the slot passes on when the app is
 /// done, not before, and the account of those that are held ends at zero.
 #[test]
-fn a_slot_that_was_abandoned_passes_on_once() {
+fn an_abandoned_slot_is_passed_on_once() {
     for rule in [Abandoned::hold(None), Abandoned::Release] {
         loom::model(move || {
             let gate = gate(1);

@@ -152,7 +152,7 @@ impl State {
         }
     }
 
-    /// Whether a waiter was called or refused; keeps its waker if neither.
+    /// Whether a waiter was granted a slot or refused; keeps its waker if neither.
     pub(super) fn poll(&mut self, key: Key, waker: &Waker) -> Poll<Result<(), Refusal>> {
         let outcome = match &mut self.waiters[key.0 as usize] {
             Waiter::Queued { waker: known, .. } => {
@@ -202,7 +202,7 @@ impl State {
     pub(super) fn cancel(&mut self, now: Moment, key: Key, source: Source) -> ToWake {
         match std::mem::replace(&mut self.waiters[key.0 as usize], Waiter::Vacant) {
             Waiter::Called => {
-                // It was called, but dropped before it polled: its slot passes to the next.
+                // It was granted a slot, but dropped before it polled: its slot passes to the next.
                 self.forget(key);
                 self.left_queue += 1;
                 self.leave(now, source)

@@ -10,7 +10,7 @@ use tracing::{Event, Level, Metadata};
 use crate::identity::Identity;
 use crate::secrets::QueryRule;
 
-/// The longest message; what is longer is cut. Errors may quote what an app or a collector said.
+/// The longest message; what is longer is cut. Errors may quote an app's or a collector's text.
 const LONGEST_MESSAGE: usize = 4 << 10;
 /// The longest value of a field beside the message.
 const LONGEST_FIELD: usize = 512;
@@ -135,7 +135,7 @@ enum Style {
     Text,
 }
 
-/// What an event says: bounded, and without the secrets of a URL.
+/// The fields of an event: bounded, and without the secrets of a URL.
 #[derive(Debug)]
 struct Fields {
     style: Style,
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_bounded_and_keeps_no_secret() {
+    fn a_line_is_bounded_and_contains_no_secret() {
         assert_eq!(bounded("é".repeat(9).as_str(), 5), "éé");
         assert_eq!(bounded("from /?token=S3CRET on", 100), "from /?token=*** on");
     }

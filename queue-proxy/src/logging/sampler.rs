@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sampler_thins_out_a_flood_and_forgets_it_after_a_second() {
+    fn the_sampler_limits_the_lines_of_each_second() {
         let sampler = Sampler::default();
         let written = (0..1000).filter(|_| sampler.admits(7)).count();
         assert_eq!(written, 109);

@@ -82,7 +82,7 @@ pub(super) const TARGET_INFO: Metric = Metric::gauge("target_info", "Target meta
         "telemetry_sdk_version",
     ])
     .scoped(None);
-/// Time in line.
+/// Time in the queue.
 pub(super) const WAIT: Metric =
     Metric::histogram("tidegate_queue_wait_seconds", "Time requests spent waiting for a slot.");
 /// Time in the app.
@@ -91,7 +91,7 @@ pub(super) const SERVICE: Metric =
 /// Requests that hold a slot.
 pub(super) const EXECUTING: Metric =
     Metric::gauge("tidegate_requests_executing", "Requests that hold a slot now.");
-/// Requests in line.
+/// Requests in the queue.
 pub(super) const WAITING: Metric =
     Metric::gauge("tidegate_requests_waiting", "Requests that wait for a slot now.");
 /// The concurrency limit; 0 is unlimited.

@@ -47,7 +47,7 @@ impl<V: Clone> StatusCache<V> {
 }
 
 /// Handles by labels, bounded in bytes on the page. When host and tag are too many, exchanges are
-/// told apart by method and status alone; when those are too many as well, not at all.
+/// distinguished by method and status alone; when those are too many as well, not at all.
 #[derive(Debug)]
 pub(super) struct SeriesCache<V> {
     known: HashMap<SeriesKey, V>,
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_cannot_invent_hosts_without_end() {
+    fn the_number_of_hosts_that_clients_choose_is_bounded() {
         let mut cache = SeriesCache::default();
         let series: Vec<bool> = (0..1000)
             .map(|number| {

@@ -59,7 +59,7 @@ fn series_carry_the_names_labels_and_buckets_that_dashboards_use() {
 }
 
 #[test]
-fn what_was_cut_off_counts_as_500_and_not_as_an_exchange() {
+fn truncated_responses_count_as_500_and_not_as_exchanges() {
     let metrics = metrics(DepthGauge::Absent);
     metrics.finished(&Observation { ending: Ending::Aborted, ..observation(&Method::GET) });
     let page = metrics.render(levels(0, 0));

@@ -30,7 +30,7 @@ fn families() -> Vec<Family> {
 }
 
 #[test]
-fn what_is_gathered_becomes_otlp() {
+fn gathered_metrics_convert_to_otlp() {
     let now = UNIX_EPOCH + Duration::from_secs(9);
     let request = convert::metrics(&families(), &resource(), UNIX_EPOCH, now);
     let decoded = ExportMetricsServiceRequest::decode(&request.encode_to_vec()[..]).unwrap();
@@ -64,7 +64,7 @@ fn what_is_gathered_becomes_otlp() {
 }
 
 #[test]
-fn spans_become_otlp() {
+fn spans_convert_to_otlp() {
     let span = Span {
         name: "GET".to_owned(),
         kind: Kind::Server,
@@ -116,7 +116,7 @@ async fn repeat(stream: &mut tokio::net::TcpStream, bytes: &[u8]) -> usize {
 }
 
 #[tokio::test]
-async fn a_head_without_end_is_cut_off() {
+async fn an_endless_response_head_is_not_read_to_its_end() {
     for beginning in ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK"] {
         let endpoint = collector(move |mut stream| async move {
             let _ = stream.write_all(beginning.as_bytes()).await;
@@ -130,23 +130,23 @@ async fn a_head_without_end_is_cut_off() {
 }
 
 #[tokio::test]
-async fn redirects_are_refusals_and_bodies_are_not_read() {
-    for (answer, taken) in [
+async fn redirects_count_as_refusals_and_bodies_are_not_read() {
+    for (response, taken) in [
         ("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", false),
         ("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", true),
         ("HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n", false),
     ] {
         let endpoint = collector(move |mut stream| async move {
-            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.write_all(response.as_bytes()).await;
             repeat(&mut stream, &[b'1'; 4096]).await;
         });
         let outcome = pushed(OtlpProtocol::Http, endpoint.await).await;
-        assert_eq!(outcome.is_ok(), taken, "{answer}: {outcome:?}");
+        assert_eq!(outcome.is_ok(), taken, "{response}: {outcome:?}");
     }
 }
 
 #[tokio::test]
-async fn a_grpc_answer_without_end_is_cut_off() {
+async fn an_endless_grpc_response_is_not_read_to_its_end() {
     let endpoint = collector(|stream| async move {
         let service = hyper::service::service_fn(|_| async {
             let frames = tokio_stream::iter(std::iter::repeat_with(|| {
@@ -167,7 +167,7 @@ async fn a_grpc_answer_without_end_is_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_collector_costs_ten_seconds() {
+async fn a_push_to_a_silent_collector_times_out_after_ten_seconds() {
     for protocol in [OtlpProtocol::Http, OtlpProtocol::Grpc] {
         let endpoint = collector(|stream| async move {
             std::future::pending::<()>().await;
@@ -199,7 +199,7 @@ fn longest_span() -> Span {
 }
 
 #[tokio::test]
-async fn spans_are_bounded_in_bytes_and_give_them_back() {
+async fn queued_spans_are_bounded_in_bytes() {
     let endpoint = collector(|stream| async move { drop(stream) }).await;
     let settings =
         Otlp { protocol: OtlpProtocol::Http, endpoint, interval: Duration::from_secs(1) };

@@ -169,11 +169,11 @@ impl Transport {
             .header(TE, HeaderValue::from_static("trailers"))
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| TransportError::Protocol(error.into()))?;
-        let answer = async {
+        let response = async {
             let response = sender.send_request(request).await.map_err(protocol)?;
             grpc_status(response).await
         };
-        let (code, message) = beside(connection, answer).await?;
+        let (code, message) = beside(connection, response).await?;
         if code == "0" {
             Ok(())
         } else {
@@ -202,13 +202,13 @@ fn read_status(headers: &HeaderMap) -> Option<(String, String)> {
 /// response over before; if it has not, the response is an error.
 async fn beside<T>(
     connection: impl Future<Output = Result<(), hyper::Error>>,
-    answer: impl Future<Output = T>,
+    response: impl Future<Output = T>,
 ) -> T {
-    let mut answer = std::pin::pin!(answer);
+    let mut response = std::pin::pin!(response);
     tokio::select! {
         biased;
-        answer = &mut answer => answer,
-        _ended = connection => answer.await,
+        response = &mut response => response,
+        _ended = connection => response.await,
     }
 }
 

@@ -52,7 +52,7 @@ pub enum ProbeFailure {
     /// A connection that ended in order, and too early.
     #[error("cannot understand the app: EOF")]
     Closed,
-    /// The specification asks for what cannot be sent.
+    /// The specification names a request that cannot be sent.
     #[error("the probe's request cannot be built: {0}")]
     Request(#[source] Box<dyn Error + Send + Sync>),
     /// A status that is no success.
@@ -64,7 +64,7 @@ pub enum ProbeFailure {
         beginning: Vec<u8>,
     },
     /// Redirected for ever.
-    #[error("stopped after {requests} requests, the last answer redirects to {to}")]
+    #[error("stopped after {requests} requests, the last response redirects to {to}")]
     Redirects {
         /// How many were sent.
         requests: usize,
@@ -74,7 +74,7 @@ pub enum ProbeFailure {
     /// Redirected to something that is no address.
     #[error("the app redirects to {0}, which cannot be requested")]
     Location(String),
-    /// The health service, or what stands in its place, refuses the question.
+    /// The health service, or the server in its place, refuses the call.
     #[error("the health service answered grpc-status {status}{}", unimplemented(status))]
     Refused {
         /// The status as the app sent it, usually a number.
@@ -109,7 +109,9 @@ impl ProbeFailure {
 /// The text for the errors that occur while an app starts; the system's own for the rest.
 fn plain(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused, nobody listens there".to_owned(),
+        io::ErrorKind::ConnectionRefused => {
+            "connection refused, no process listens there".to_owned()
+        }
         io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
         _ => error.to_string(),
     }
@@ -167,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_app_says_stays_one_short_line_of_plain_text() {
+    fn quoted_app_text_is_one_short_escaped_line() {
         assert_eq!(quoted(b"  not yet\n"), "\"not yet\"");
         assert_eq!(quoted(b"a\x1b[2J\r\nb\0\"\\"), r#""a\u{1b}[2J\r\nb\0\"\\""#);
         assert_eq!(quoted("\u{202e}evil\u{9b}31m".as_bytes()), r#""\u{202e}evil\u{9b}31m""#);
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_library_said_is_kept_as_the_source() {
+    fn the_librarys_error_is_kept_as_the_source() {
         let error = <u32 as prost::Message>::decode(&[0xff][..]).expect_err("it ends within");
         let failure = Failure { tried: "GET /".to_owned(), cause: ProbeFailure::protocol(error) };
         let cause = failure.source().and_then(|cause| cause.source());
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_has_a_bound_whatever_is_in_it() {
+    fn a_reason_is_bounded_in_length() {
         let reason = bounded("é".repeat(1000));
         assert!(reason.len() <= LONGEST_REASON && reason.ends_with('…'), "{}", reason.len());
         assert_eq!(bounded("short".to_owned()), "short");

@@ -42,7 +42,7 @@ pub(super) async fn probe(port: u16, service: &str) -> Result<(), ProbeFailure> 
         .await
         .map_err(ProbeFailure::protocol)?;
     let request = request(port, service)?;
-    let answer = async {
+    let response = async {
         let response = sender.send_request(request).await.map_err(ProbeFailure::protocol)?;
         if response.status() != http::StatusCode::OK {
             return Err(ProbeFailure::NotGrpc(response.status().as_u16()));
@@ -53,12 +53,12 @@ pub(super) async fn probe(port: u16, service: &str) -> Result<(), ProbeFailure> 
         let status = collected.trailers().and_then(grpc_status).or(early_status);
         Ok((status, collected.to_bytes()))
     };
-    let mut answer = std::pin::pin!(answer);
+    let mut response = std::pin::pin!(response);
     let (status, body) = tokio::select! {
         biased;
-        answer = &mut answer => answer?,
-        // What was read before the end has been handed over; the end alone is never the verdict.
-        _ended = connection => answer.await?,
+        response = &mut response => response?,
+        // What was read before the end has been handed over; the end alone decides nothing.
+        _ended = connection => response.await?,
     };
     match status.as_deref() {
         Some("0") => {}
@@ -69,8 +69,8 @@ pub(super) async fn probe(port: u16, service: &str) -> Result<(), ProbeFailure> 
         }
     }
     let message = body.get(PREFIX..).unwrap_or_default();
-    let answer = HealthCheckResponse::decode(message).map_err(ProbeFailure::protocol)?;
-    if answer.status == SERVING { Ok(()) } else { Err(ProbeFailure::NotServing(answer.status)) }
+    let response = HealthCheckResponse::decode(message).map_err(ProbeFailure::protocol)?;
+    if response.status == SERVING { Ok(()) } else { Err(ProbeFailure::NotServing(response.status)) }
 }
 
 fn request(port: u16, service: &str) -> Result<Request<Full<Bytes>>, ProbeFailure> {

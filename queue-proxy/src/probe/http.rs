@@ -32,7 +32,7 @@ const LONGEST_BEGINNING: usize = 256;
 /// Time that these bytes have after the head.
 const BEGINNING_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// The protocols that an app may be asked in.
+/// The protocols of a probe's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
     Http1,
@@ -72,10 +72,10 @@ async fn follow(get: &HttpGet, protocol: Protocol) -> Result<(), ProbeFailure> {
     let mut host = own_host.map_or_else(|| target.authority(), str::to_owned);
     let mut led_to = Vec::new();
     for _ in 0..MOST_REQUESTS {
-        let answer = exchange(get, protocol, &target, &host).await?;
-        let redirects = matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308);
-        let location = answer.location.filter(|location| redirects && !location.is_empty());
-        let Some(location) = location else { return judge(answer.status, answer.beginning) };
+        let response = exchange(get, protocol, &target, &host).await?;
+        let redirects = matches!(response.status.as_u16(), 301 | 302 | 303 | 307 | 308);
+        let location = response.location.filter(|location| redirects && !location.is_empty());
+        let Some(location) = location else { return judge(response.status, response.beginning) };
         match target.redirect(&String::from_utf8_lossy(&location)) {
             Redirect::Elsewhere => return Ok(()),
             Redirect::Unusable => return Err(ProbeFailure::Location(shown(&location))),
@@ -220,18 +220,18 @@ async fn read(response: hyper::Result<Response<Incoming>>) -> Result<ProbeRespon
 /// Waits for the response while driving the connection it comes on.
 ///
 /// The connection is polled here rather than spawned, so that it goes when the probe is given up.
-/// An app may answer and close in one breath: a connection that has ended has already handed over
-/// the response it read, so the end alone is never the verdict.
+/// An app may close right after its response: a connection that has ended has already handed over
+/// the response it read, so the end alone decides nothing.
 async fn drive(
-    answer: impl Future<Output = Result<ProbeResponse, ProbeFailure>>,
+    response: impl Future<Output = Result<ProbeResponse, ProbeFailure>>,
     connection: impl Future<Output = Result<(), hyper::Error>>,
 ) -> Result<ProbeResponse, ProbeFailure> {
-    let mut answer = std::pin::pin!(answer);
+    let mut response = std::pin::pin!(response);
     tokio::select! {
         biased;
-        answer = &mut answer => answer,
-        ended = connection => match (answer.await, ended) {
-            (Ok(answer), _) => Ok(answer),
+        response = &mut response => response,
+        ended = connection => match (response.await, ended) {
+            (Ok(response), _) => Ok(response),
             (Err(_), Err(error)) => Err(ProbeFailure::protocol(error)),
             (Err(_), Ok(())) => Err(ProbeFailure::Closed),
         },

@@ -3,7 +3,7 @@
 use super::dial;
 use super::spec::Scheme;
 
-/// A place to ask.
+/// Where a request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) scheme: Scheme,
@@ -13,7 +13,7 @@ pub(super) struct Target {
     pub(super) path: String,
 }
 
-/// What a `Location` asks for.
+/// What a `Location` leads to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Redirect {
     /// Another page of the same host.
@@ -22,7 +22,7 @@ pub(super) enum Redirect {
     FollowRelative(Target),
     /// Another host, which is not probed: the app has responded, which is enough.
     Elsewhere,
-    /// Nothing that can be asked: another scheme of the same host, or no URL.
+    /// Nothing that can be requested: another scheme of the same host, or no URL.
     Unusable,
 }
 
@@ -50,7 +50,7 @@ impl Target {
         };
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
-        // Readers of URLs differ on where the host is in such a thing.
+        // URL parsers differ on where the host is in such a text.
         if authority.bytes().any(|byte| byte <= b' ' || byte == b'\\' || byte == 0x7f) {
             return Redirect::Unusable;
         }
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn redirects_of_the_same_host_lead_where_they_say() {
+    fn redirects_to_the_same_host_are_resolved() {
         for (location, expected) in [
             ("/target", "127.0.0.1:8080/target"),
             ("next", "127.0.0.1:8080/a/next"),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn other_hosts_are_never_asked() {
+    fn other_hosts_are_never_requested() {
         for location in [
             "https://sso.example.test/login",
             "//sso.example.test",
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_made_fit_for_a_request_line() {
+    fn a_path_is_escaped_for_the_request_line() {
         for (text, expected) in [
             ("", "/"),
             ("health?x=1", "/health?x=1"),

@@ -29,7 +29,7 @@ pub enum ReadinessSpec {
 pub struct ProbeSpec {
     /// What to try.
     pub handler: Handler,
-    /// How often to try it for each question.
+    /// How often to try it for each check.
     pub pace: Pace,
     /// Passes in a row that make a success.
     pub success_threshold: u32,
@@ -325,7 +325,7 @@ fn host(host: Option<String>) -> Host {
 }
 
 /// A number, or the app's own port where none is given or one is named: a revision has one port,
-/// whatever it is called.
+/// whatever its name is.
 fn port(port: Option<IntOrString>, reading: Reading) -> Result<u16, SpecError> {
     let user_port = Some(reading.user_port);
     let (number, shown) = match port {
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn the_platforms_probes_are_understood() {
+    fn knatives_probes_are_parsed() {
         let probe = one(r#"{"httpGet":{"path":"health?x=1","port":"8080","scheme":"HTTPS",
             "httpHeaders":[{"name":"X-Foo","value":"bar"}]},
             "periodSeconds":2,"timeoutSeconds":3}"#);
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_probed_is_refused() {
+    fn probes_that_cannot_be_sent_are_refused() {
         for json in [
             "{",
             "[]",
@@ -411,7 +411,7 @@ mod tests {
     /// The platform resolves them before the sidecar sees them; a person who writes the variable
     /// by hand means the same.
     #[test]
-    fn a_port_that_is_named_or_left_out_is_the_apps() {
+    fn a_named_or_missing_port_means_the_apps_port() {
         let reading = Reading { user_port: 8080, ..Reading::default() };
         for json in [
             r#"{"tcpSocket":{}}"#,
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn schemes_are_read_in_any_case() {
+    fn schemes_are_case_insensitive() {
         for (scheme, expected) in [
             ("", Some(Scheme::Http)),
             ("http", Some(Scheme::Http)),

@@ -16,7 +16,7 @@ async fn an_aggressive_probe_gives_up_after_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn questions_at_the_same_time_share_one_answer() {
+async fn concurrent_checks_share_one_round() {
     let prober = prober("{}", Switch::Off);
     let start = Instant::now();
     let late = async {
@@ -29,7 +29,7 @@ async fn questions_at_the_same_time_share_one_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn giving_up_does_not_stop_the_probe() {
+async fn dropping_a_check_does_not_stop_the_round() {
     let prober = prober("{}", Switch::Off);
     let impatient = tokio::time::timeout(Duration::from_secs(1), prober.check()).await;
     assert!(impatient.is_err());
@@ -39,7 +39,7 @@ async fn giving_up_does_not_stop_the_probe() {
 }
 
 #[tokio::test]
-async fn one_failure_of_several_decides() {
+async fn one_failed_probe_of_several_decides() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let open = format!("{{\"tcpSocket\":{{\"port\":{port}}},\"periodSeconds\":1}}");
@@ -51,35 +51,35 @@ async fn one_failure_of_several_decides() {
 }
 
 #[tokio::test]
-async fn the_watch_tells_when_the_app_begins_to_listen() {
+async fn the_watch_notifies_when_the_app_begins_to_listen() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let json = format!("{{\"tcpSocket\":{{\"port\":{}}}}}", address.port());
-    let (tell, mut answer) = channel(Readiness::NotReady("".into()));
+    let (changes, mut readiness) = channel(Readiness::NotReady("".into()));
     let poll = Duration::from_millis(2);
-    let watch = tokio::spawn(watch::run(prober(&json, Switch::Off), poll, tell));
+    let watch = tokio::spawn(watch::run(prober(&json, Switch::Off), poll, changes));
     // The channel does not notify of reasons, so the first one is polled for.
     let is_tried = |now: &Readiness| *now != Readiness::NotReady("".into());
-    while !is_tried(&answer.borrow_and_update()) {
+    while !is_tried(&readiness.borrow_and_update()) {
         tokio::time::sleep(poll).await;
     }
-    let first = answer.borrow_and_update().clone();
+    let first = readiness.borrow_and_update().clone();
     let Readiness::NotReady(reason) = first else { panic!("ready") };
     let both = format!("cannot connect to {address} or [::1]:{}: connection ref", address.port());
     assert!(reason.contains(&both) && reason.contains("; since 20"), "{reason}");
     let _listener = tokio::net::TcpListener::bind(address).await.unwrap();
-    answer.changed().await.unwrap();
-    assert_eq!(*answer.borrow(), Readiness::Ready);
-    drop(answer);
+    readiness.changed().await.unwrap();
+    assert_eq!(*readiness.borrow(), Readiness::Ready);
+    drop(readiness);
     watch.await.unwrap();
 }
 
-/// An app that closes its connection with its response, as every app is asked to by
-/// `Connection: close`, was once read as an app that had said nothing: the end of the connection
-/// was seen before the response that had come with it.
+/// An app that closes its connection with its response, as every app does after
+/// `Connection: close`, once failed the probe: the end of the connection was handled before the
+/// response that had arrived with it.
 #[tokio::test]
-async fn an_answer_that_comes_with_the_end_of_the_connection_counts() {
+async fn a_response_that_arrives_with_the_close_counts() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let app = std::thread::spawn(move || {

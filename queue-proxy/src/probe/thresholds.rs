@@ -1,7 +1,7 @@
 //! When a probe is due and what its results amount to, counted as the kubelet counts them.
 //!
 //! Pure: time comes in as an argument. A result changes the standing once it has come as many
-//! times in a row as its threshold says; a single other result begins the count anew.
+//! times in a row as its threshold says; a single other result restarts the count.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::AGGRESSIVE_PERIOD;
 use super::spec::{Pace, ProbeSpec};
 
-/// Time after which an app that is still not ready is looked at less often. Most apps start within
+/// Time after which an app that is still not ready is probed less often. Most apps start within
 /// seconds; one that does not must not cost a percent of a core for ever.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-/// Time between two looks once patience has run out.
+/// Time between two probes after that.
 pub(super) const PATIENT_POLL: Duration = Duration::from_millis(50);
 
 /// Whether an attempt passed.
@@ -32,7 +32,7 @@ pub(super) struct Thresholds {
     period: Duration,
     /// Time between the passes that make an app ready.
     between_passes: Duration,
-    /// Time between two looks at an app that is not ready.
+    /// Time between two probes of an app that is not ready.
     poll: Duration,
     /// Since when the probe stands as it does.
     since: Instant,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn attempts_are_due_when_the_probe_says() {
+    async fn attempts_follow_the_probes_delay_and_period() {
         let now = Instant::now();
         let probe = r#"{"tcpSocket":{"port":1},"periodSeconds":7,"successThreshold":2,
             "initialDelaySeconds":5}"#;

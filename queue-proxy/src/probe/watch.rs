@@ -48,7 +48,8 @@ pub async fn run(prober: Prober, poll: Duration, sender: Sender<Readiness>) {
             () = watch.sender.closed() => return,
             attempt = attempts.join_next() => attempt,
         };
-        // An attempt that could not be carried out ends the watch: what it knows is no longer true.
+        // An attempt that could not be carried out ends the watch: its last result is no longer
+        // true.
         let Some(Ok((index, result))) = attempt else { return };
         watch.note(index, result);
         watch.schedule(&mut attempts, index);

@@ -86,8 +86,8 @@ pub(super) async fn close(drain: &relay::Drain) {
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, drain.until_empty()).await;
 }
 
-/// `/wait-for-drain` answers when the drain is over, or was undone; `/drain`, which is answered to
-/// this pod alone, begins one that nothing undoes.
+/// `/wait-for-drain` responds when the drain is over, or was undone; `/drain`, which only this pod
+/// may call, begins one that nothing undoes.
 struct Admin {
     stage: watch::Receiver<Stage>,
     asks: mpsc::Sender<Ask>,
@@ -121,7 +121,8 @@ impl Admin {
         let mut stage = self.stage.clone();
         let waiting = async {
             if *stage.borrow_and_update() == Stage::Serving {
-                // A full channel means that others have asked; a closed one that all is over.
+                // A full channel means that a drain is requested already; a closed one that it is
+                // over.
                 let _ = self.asks.try_send(Ask::Wait);
                 let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
             }

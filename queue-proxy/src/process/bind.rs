@@ -99,7 +99,7 @@ pub(super) fn bind(settings: &Settings, tls: Tls) -> Result<Bound, BindError> {
     })
 }
 
-/// As [`tidegate_relay::listen`], with the purpose in what it says when it fails.
+/// As [`tidegate_relay::listen`], with the purpose in its error.
 fn listen(
     purpose: &'static str,
     host: Option<IpAddr>,

@@ -20,7 +20,7 @@ use crate::proxy::{Proxy, ProxyContext};
 use crate::settings::Timeouts;
 use crate::tls::Certificate;
 
-/// Time between two looks for upstream connections that were idle too long.
+/// Time between two checks for upstream connections that were idle too long.
 const SWEEP_PERIOD: Duration = Duration::from_secs(15);
 /// The stack of a data thread: futures live on the heap.
 const STACK_BYTES: usize = 256 << 10;
@@ -118,7 +118,6 @@ async fn sweep(upstream: Arc<Upstream>) {
     }
 }
 
-/// The listener that speaks TLS.
 /// How a TLS handshake ended.
 enum Handshake {
     Done(Box<TlsStream<TcpStream>>),
@@ -178,7 +177,7 @@ impl Secure {
         match handshake {
             Ok(Handshake::Done(stream)) => self.server.serve_stream(*stream, Some(peer)).await,
             Ok(Handshake::Empty) => {}
-            // Anybody can fail at it, as often as they like: this is counted, and not logged.
+            // Any client can cause this as often as it likes, so it is counted and not logged.
             Ok(Handshake::Failed) | Err(_) => ConnectionFailure::Handshake.count(),
         }
     }

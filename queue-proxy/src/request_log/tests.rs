@@ -58,7 +58,7 @@ fn a_traceparent_wins_over_b3() {
 }
 
 #[test]
-fn a_template_that_fails_while_it_runs_leaves_knatives_words() {
+fn a_template_that_fails_at_run_time_logs_knatives_text() {
     assert_eq!(
         line("{{.Request.Nope}}", &request()),
         "Invalid request log template: method: POST, response code: 201, latency: 0.0015, \
@@ -67,7 +67,7 @@ fn a_template_that_fails_while_it_runs_leaves_knatives_words() {
 }
 
 #[test]
-fn headers_are_there_by_their_canonical_names() {
+fn headers_are_found_by_their_canonical_names() {
     assert_eq!(
         line("{{index .Request.Header \"X-B3-Traceid\"}}", &request()),
         "[463ac35c9f6413ad]\n"
@@ -77,7 +77,7 @@ fn headers_are_there_by_their_canonical_names() {
 }
 
 #[test]
-fn the_json_template_is_json_whatever_the_client_sends() {
+fn the_json_template_is_valid_json_for_any_request() {
     let mut request = request();
     request.target = "/a\"b\\c?<>&'\u{7f}é".to_owned();
     request.headers.insert("traceparent", "00-\"x-1-1".parse().unwrap());
@@ -94,7 +94,7 @@ fn the_json_template_is_json_whatever_the_client_sends() {
 
 /// `traceparent: 00-S3CRET` and `?token=S3CRET` were once written down as they came.
 #[test]
-fn secrets_stay_out_of_every_field() {
+fn secrets_are_masked_in_every_field() {
     let mut request = request();
     request.target = "/a?token=S3CRET&b=c".to_owned();
     request.headers.insert("traceparent", "00-S3CRET".parse().unwrap());
@@ -116,7 +116,7 @@ fn secrets_stay_out_of_every_field() {
 }
 
 #[test]
-fn a_line_has_a_bound_whatever_the_client_sends() {
+fn a_line_is_bounded_for_any_request() {
     let mut request = request();
     let long = "<".repeat(1 << 20);
     request.target = format!("/{long}");

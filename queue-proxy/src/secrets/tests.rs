@@ -87,7 +87,7 @@ fn other_values_stay_readable() {
 }
 
 #[test]
-fn every_spelling_of_a_query_is_looked_at() {
+fn every_spelling_of_a_query_is_checked() {
     for (url, expected) in [
         ("/?token=a&token=b", "/?token=***&token=***"),
         ("/?a=1;token=S3CRET;b=2", "/?a=1;token=***;b=2"),
@@ -116,7 +116,7 @@ fn every_spelling_of_a_query_is_looked_at() {
 }
 
 #[test]
-fn the_rule_can_be_set() {
+fn the_masking_rule_is_configurable() {
     let url = "http://u@h/a;v=1?token=S3CRET&Order-Id=7&x=y#z";
     let rule = |query, names| QueryRule::new(query, names).url(url).into_owned();
     assert_eq!(rule(Query::Full, "*"), url);
@@ -129,7 +129,7 @@ fn the_rule_can_be_set() {
 }
 
 #[test]
-fn a_message_that_quotes_a_url_keeps_its_words() {
+fn a_message_that_quotes_a_url_keeps_its_other_text() {
     let rule = QueryRule::default();
     for (text, expected) in [
         ("a request failed: EOF", "a request failed: EOF"),

@@ -37,7 +37,7 @@ fn rejected(changes: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn each_required_variable_is_missed_by_name() {
+fn each_missing_required_variable_is_named() {
     for key in [
         keys::CONTAINER_CONCURRENCY,
         keys::QUEUE_SERVING_PORT,
@@ -68,7 +68,7 @@ fn all_problems_are_shown_at_once() {
 }
 
 #[test]
-fn concurrency_reads_as_in_go() {
+fn concurrency_parses_as_in_go() {
     for (text, expected) in [
         ("-1", Concurrency::Unlimited),
         ("0", Concurrency::Unlimited),
@@ -96,7 +96,7 @@ fn a_timeout_of_zero_is_none() {
 }
 
 #[test]
-fn ports_that_knative_fixes_can_be_moved_or_switched_off() {
+fn ports_that_knative_fixes_can_be_changed_or_disabled() {
     let listeners = settings(&[
         (keys::QUEUE_SERVING_PORT, ""),
         (keys::TIDEGATE_ADMIN_PORT, "off"),
@@ -112,7 +112,7 @@ fn ports_that_knative_fixes_can_be_moved_or_switched_off() {
 }
 
 #[test]
-fn readiness_probes_that_cannot_be_read_stop_the_start() {
+fn invalid_readiness_probes_prevent_the_start() {
     for (probe, several) in [("{", ""), ("[]", ""), ("{}", "true"), ("null", ""), ("[null]", "1")] {
         let changes = [
             (keys::SERVING_READINESS_PROBE, probe),
@@ -124,7 +124,7 @@ fn readiness_probes_that_cannot_be_read_stop_the_start() {
 }
 
 #[test]
-fn observability_that_cannot_be_read_stops_the_start() {
+fn invalid_observability_prevents_the_start() {
     for config in [
         "{",
         "[1]",

@@ -37,12 +37,12 @@ fn decode(snapshot: &Snapshot) -> knative::Stat {
 }
 
 #[test]
-fn before_the_first_second_there_is_only_the_name() {
+fn before_the_first_second_the_snapshot_has_only_the_name() {
     assert_eq!(Snapshot::new("pod-abc").encoded().len(), 9);
 }
 
 #[test]
-fn the_message_fits_into_what_the_autoscaler_reads() {
+fn the_message_fits_knatives_read_limit() {
     let snapshot = Snapshot::new("x");
     let mut period = Period::default();
     let gate = Gate::new(Limit::UNLIMITED, QueueSettings::KNATIVE);
@@ -91,7 +91,7 @@ fn service_times_are_kept_for_the_controller_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_controller_hears_why_an_instance_is_not_ready() {
+async fn reports_carry_the_reason_an_instance_is_not_ready() {
     let bench = bench();
     let said = || {
         let periods = Periods::new(Instant::now());

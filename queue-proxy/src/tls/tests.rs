@@ -31,7 +31,7 @@ fn without_both_files_there_is_no_tls() {
 }
 
 #[test]
-fn a_broken_pair_stops_the_start_but_not_a_running_process() {
+fn a_broken_certificate_prevents_the_start_but_stops_no_running_process() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("tls.crt"), "junk").unwrap();
     std::fs::write(directory.path().join("tls.key"), "junk").unwrap();

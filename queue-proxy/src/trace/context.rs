@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn only_identifiers_are_identifiers() {
+    fn malformed_trace_identifiers_are_ignored() {
         let traced = |lines: &[(&'static str, &str)]| {
             let mut headers = HeaderMap::new();
             for (name, value) in lines {

@@ -1,4 +1,4 @@
-//! Fifty clients that asked and hung up had fifty requests inside an app whose limit was one: the
+//! Fifty clients that disconnected had fifty requests inside an app whose limit was one: the
 //! slot went with its client, while the app worked on. With `TIDEGATE_ABANDONED=hold` the limit
 //! means what is inside the app, in whatever phase its clients leave; `release` does as Knative's
 //! sidecar does.
@@ -110,7 +110,7 @@ fn fifty_clients_that_leave_never_exceed_the_limit() {
 }
 
 #[test]
-fn a_limit_that_adapts_is_kept_as_well() {
+fn an_adaptive_limit_is_never_exceeded_either() {
     let app = absorbed(Duration::from_millis(10));
     let sidecar = start(&app, "3", &[HOLD, ("TIDEGATE_CONCURRENCY", "auto")]);
     for number in 0..50 {
@@ -140,7 +140,7 @@ const PHASES: [(&str, &str); 12] = [
 ];
 
 #[test]
-fn a_storm_of_leaving_in_every_phase_gives_everything_back() {
+fn clients_that_leave_in_any_phase_leak_no_slot() {
     for limit in [1, 3] {
         let app = absorbed(Duration::from_millis(5));
         let sidecar = start(&app, &limit.to_string(), &[HOLD]);
@@ -168,7 +168,7 @@ fn a_storm_of_leaving_in_every_phase_gives_everything_back() {
 }
 
 #[test]
-fn who_leaves_the_line_frees_the_place_and_never_reaches_the_app() {
+fn a_client_that_leaves_the_queue_frees_its_place_and_never_reaches_the_app() {
     let gate = Gate::default();
     let app = App::held(&gate);
     let sidecar = start(&app, "1", &[HOLD]);
@@ -186,7 +186,7 @@ fn who_leaves_the_line_frees_the_place_and_never_reaches_the_app() {
 }
 
 #[test]
-fn a_request_that_timed_out_is_still_inside() {
+fn a_timed_out_request_still_holds_its_slot() {
     let gate = Gate::default();
     let app = App::held(&gate);
     let sidecar = start(&app, "1", &[HOLD, ("REVISION_TIMEOUT_SECONDS", "1")]);
@@ -202,7 +202,7 @@ fn a_request_that_timed_out_is_still_inside() {
 }
 
 #[test]
-fn what_is_held_counts_as_concurrency_and_in_its_own_series() {
+fn held_slots_count_as_concurrency_and_in_a_series_of_their_own() {
     let gate = Gate::default();
     let app = App::held(&gate);
     let sidecar = start(&app, "2", &[HOLD]);
@@ -235,7 +235,7 @@ fn no_slot_is_held_for_longer_than_the_bound() {
 }
 
 #[test]
-fn in_place_of_knatives_sidecar_the_slot_goes_with_the_client() {
+fn in_place_of_knatives_sidecar_the_slot_is_released_with_the_client() {
     for changes in [&[][..], &[("TIDEGATE_ABANDONED", "release")]] {
         let gate = Gate::default();
         let app = App::held(&gate);
@@ -254,7 +254,7 @@ fn in_place_of_knatives_sidecar_the_slot_goes_with_the_client() {
 }
 
 #[test]
-fn a_drain_waits_for_what_the_app_has_not_finished() {
+fn a_drain_waits_for_abandoned_requests() {
     let gate = Gate::default();
     let app = App::held(&gate);
     let mut sidecar = start(&app, "1", &[HOLD]);
@@ -272,7 +272,7 @@ fn a_drain_waits_for_what_the_app_has_not_finished() {
 }
 
 #[test]
-fn the_grace_period_ends_the_wait_for_it() {
+fn the_grace_period_bounds_the_wait_for_abandoned_requests() {
     let gate = Gate::default();
     let app = App::held(&gate);
     let mut sidecar = start(&app, "1", &[HOLD, ("TIDEGATE_GRACE_PERIOD_MS", "300")]);
@@ -288,7 +288,7 @@ fn the_grace_period_ends_the_wait_for_it() {
 }
 
 #[test]
-fn the_rule_is_one_of_two() {
+fn the_rule_is_hold_or_release() {
     let changes = [("CONTAINER_CONCURRENCY", "1"), ("TIDEGATE_ABANDONED", "keep")];
     let mut sidecar = Sidecar::spawn(App::absent_port(), &changes);
     assert_eq!(sidecar.wait().code(), Some(1));

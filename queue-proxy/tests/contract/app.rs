@@ -1,4 +1,4 @@
-//! An app that does what the test says, connection by connection.
+//! An app that runs a script of the test for each connection.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -70,8 +70,8 @@ impl App {
         });
     }
 
-    /// Answers every request with `response`, byte for byte.
-    pub(crate) fn answering(response: &'static str) -> Self {
+    /// Sends `response` to every request, byte for byte.
+    pub(crate) fn responding(response: &'static str) -> Self {
         Self::start(move |connection| {
             while connection.request().is_some() {
                 connection.send(response);
@@ -79,12 +79,12 @@ impl App {
         })
     }
 
-    /// Answers `hello`.
+    /// Responds `hello`.
     pub(crate) fn hello() -> Self {
-        Self::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+        Self::responding("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
     }
 
-    /// Holds every request until `gate` opens, then answers `hello`.
+    /// Holds every request until `gate` opens, then responds `hello`.
     pub(crate) fn held(gate: &Gate) -> Self {
         let gate = gate.clone();
         Self::start(move |connection| {
@@ -95,7 +95,7 @@ impl App {
         })
     }
 
-    /// Nobody listens here.
+    /// A port without a listener.
     pub(crate) fn absent_port() -> u16 {
         TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
     }

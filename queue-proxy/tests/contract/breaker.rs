@@ -1,4 +1,4 @@
-//! Section 4: who may enter, who waits, who is refused.
+//! Which requests are admitted, wait or are refused.
 
 use crate::app::{App, Gate, eventually};
 use crate::client::{Client, get, root};
@@ -87,7 +87,7 @@ fn waiting_requests_are_served_in_order() {
 }
 
 #[test]
-fn a_client_that_goes_away_leaves_the_line() {
+fn a_client_that_disconnects_leaves_the_queue() {
     let gate = Gate::default();
     let app = App::held(&gate);
     let sidecar = limited(&app, &[]);
@@ -106,7 +106,7 @@ fn a_client_that_goes_away_leaves_the_line() {
 }
 
 #[test]
-fn without_a_limit_everybody_enters() {
+fn without_a_limit_every_request_is_admitted() {
     let gate = Gate::default();
     let app = App::held(&gate);
     let sidecar = Sidecar::start(app.port, &[]);
@@ -125,7 +125,7 @@ fn without_a_limit_everybody_enters() {
 }
 
 #[test]
-fn waiting_is_charged_to_the_timeout() {
+fn the_timeout_includes_the_wait_in_the_queue() {
     let gate = Gate::default();
     let app = App::held(&gate);
     let sidecar = limited(&app, &[("REVISION_TIMEOUT_SECONDS", "1")]);
@@ -138,7 +138,7 @@ fn waiting_is_charged_to_the_timeout() {
 }
 
 #[test]
-fn the_line_can_have_a_length_and_a_deadline_of_its_own() {
+fn the_queues_depth_and_longest_wait_can_be_set() {
     let gate = Gate::default();
     let app = App::held(&gate);
     let sidecar = limited(
@@ -177,7 +177,7 @@ fn several_data_threads_share_one_limit_and_one_drain() {
     for client in &mut clients {
         assert_eq!(client.response().text(), "hello");
     }
-    // The app may be so quick that two never meet in it; three must not.
+    // The app may be so quick that it never has two at once; it must not have three.
     assert!(app.most_executing() <= 2, "{} at a time", app.most_executing());
     sidecar.signal("TERM");
     for client in &mut clients {
@@ -187,7 +187,7 @@ fn several_data_threads_share_one_limit_and_one_drain() {
 }
 
 #[test]
-fn an_adaptive_limit_serves_and_is_shown() {
+fn an_adaptive_limit_is_applied_and_exported() {
     let app = App::hello();
     let sidecar =
         limited(&app, &[("TIDEGATE_CONCURRENCY", "auto"), ("CONTAINER_CONCURRENCY", "8")]);
@@ -200,10 +200,10 @@ fn an_adaptive_limit_serves_and_is_shown() {
     assert!((1..=8).contains(&limit), "{limit}");
 }
 
-/// Knative gives the slot of an upgraded stream back when both sides have closed: an app that is
-/// done with a WebSocket stays full until the client notices.
+/// Knative gives the slot of an upgraded stream back when both sides have closed: an app that
+/// has closed a WebSocket keeps its slot taken until the client closes as well.
 #[test]
-fn an_app_that_closes_an_upgraded_stream_is_free_again() {
+fn an_app_that_closes_an_upgraded_stream_frees_its_slot() {
     let app = App::start(|connection| {
         while let Some(head) = connection.request() {
             if head.starts_with("GET /ws") {

@@ -1,4 +1,4 @@
-//! Section 1: the environment.
+//! The environment: what is read, and what prevents the start.
 
 use std::net::TcpListener;
 
@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::client::{get, root};
 use crate::sidecar::Sidecar;
 
-/// Starts with `changes`, expects failure, and gives back standard error.
+/// Starts with `changes`, expects failure, and returns standard error.
 fn fails(changes: &[(&str, &str)]) -> String {
     let mut sidecar = Sidecar::spawn(1, changes);
     assert_eq!(sidecar.wait().code(), Some(1), "{changes:?}");
@@ -14,7 +14,7 @@ fn fails(changes: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn each_required_variable_is_missed_by_name() {
+fn each_missing_required_variable_is_named() {
     for key in [
         "CONTAINER_CONCURRENCY",
         "QUEUE_SERVING_PORT",
@@ -34,7 +34,8 @@ fn each_required_variable_is_missed_by_name() {
     }
 }
 
-/// Knative reports the first problem only, so a wrong environment is mended one restart at a time.
+/// Knative reports the first problem only, so a wrong environment takes one restart for each
+/// mistake.
 #[test]
 fn all_problems_are_reported_at_once() {
     let stderr = fails(&[
@@ -48,7 +49,7 @@ fn all_problems_are_reported_at_once() {
 }
 
 #[test]
-fn what_cannot_be_parsed_stops_the_start() {
+fn values_that_cannot_be_parsed_prevent_the_start() {
     for changes in [
         [("CONTAINER_CONCURRENCY", "abc")],
         [("CONTAINER_CONCURRENCY", "")],
@@ -87,7 +88,7 @@ fn empty_optional_variables_are_absent() {
 }
 
 #[test]
-fn numbers_read_as_in_go_and_huge_limits_start_at_once() {
+fn numbers_parse_as_in_go_and_huge_limits_start_at_once() {
     let app = App::hello();
     for limit in ["-1", "0x10", "2147483647"] {
         let sidecar = Sidecar::start(app.port, &[("CONTAINER_CONCURRENCY", limit)]);
@@ -96,7 +97,7 @@ fn numbers_read_as_in_go_and_huge_limits_start_at_once() {
 }
 
 #[test]
-fn a_junk_logger_configuration_is_not_fatal() {
+fn an_invalid_logger_configuration_is_not_fatal() {
     let app = App::hello();
     let changes = [("SERVING_LOGGING_CONFIG", "{"), ("SERVING_LOGGING_LEVEL", "junk")];
     let sidecar = Sidecar::start(app.port, &changes);
@@ -104,7 +105,7 @@ fn a_junk_logger_configuration_is_not_fatal() {
 }
 
 #[test]
-fn a_taken_port_stops_the_start() {
+fn a_port_in_use_prevents_the_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let stderr = fails(&[("TIDEGATE_STATS_PORT", &port)]);
@@ -112,7 +113,7 @@ fn a_taken_port_stops_the_start() {
 }
 
 #[test]
-fn fixed_ports_can_be_switched_off() {
+fn fixed_ports_can_be_disabled() {
     let app = App::hello();
     let changes = [("TIDEGATE_ADMIN_PORT", "off"), ("TIDEGATE_STATS_PORT", "off")];
     let sidecar = Sidecar::start(app.port, &changes);
@@ -132,7 +133,7 @@ fn null_probes_are_refused_at_start_with_a_message() {
 }
 
 #[test]
-fn a_recording_that_cannot_be_opened_stops_the_start() {
+fn a_recording_that_cannot_be_opened_prevents_the_start() {
     let stderr = fails(&[("TIDEGATE_RECORD", "/nowhere/trace.csv")]);
     assert!(stderr.contains("TIDEGATE_RECORD"), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! Section 8: the end.
+//! The drain: what clients and the kubelet see of it.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::sidecar::Sidecar;
 const HALF_QUIET_PERIOD: Duration = Duration::from_millis(800);
 
 const KUBELET: &str = "User-Agent: kube-probe/1.30\r\nK-Network-Probe: queue\r\n";
-/// Long enough to look around while the sidecar drains.
+/// Long enough to make requests while the sidecar drains.
 const LONG_QUIET: (&str, &str) = ("TIDEGATE_QUIET_PERIOD_MS", "60000");
 const SHORT_QUIET: (&str, &str) = ("TIDEGATE_QUIET_PERIOD_MS", "300");
 
@@ -44,9 +44,9 @@ fn probes_fail_and_requests_are_served() {
     assert_eq!(get(sidecar.ports.stats, "GET /metrics HTTP/1.0\r\n\r\n").status, 200);
 }
 
-/// Knative's sidecar never tells a client to go elsewhere until its listener is closed.
+/// Knative's sidecar sends no `Connection: close` until its listener is closed.
 #[test]
-fn clients_are_told_to_go_from_the_start_of_the_drain() {
+fn responses_close_connections_from_the_start_of_the_drain() {
     let app = App::hello();
     let sidecar = Sidecar::start(app.port, &[LONG_QUIET]);
     let mut kept = Client::connect(sidecar.ports.main);
@@ -131,7 +131,7 @@ fn a_drain_that_no_signal_confirms_is_undone() {
 }
 
 #[test]
-fn a_question_starts_the_quiet_period_early() {
+fn wait_for_drain_starts_the_quiet_period_early() {
     let mut sidecar = Sidecar::start(1, &[("TIDEGATE_QUIET_PERIOD_MS", "1500")]);
     let mut asking = Client::connect(sidecar.ports.admin);
     let (status, elapsed) = timed(|| {
@@ -144,7 +144,7 @@ fn a_question_starts_the_quiet_period_early() {
     assert!(elapsed >= Duration::from_millis(1490), "{elapsed:?}");
 }
 
-/// Knative's `/wait-for-drain` looks for new requests only: it lets the kubelet end the app under a
+/// Knative's `/wait-for-drain` counts new requests only: it lets the kubelet end the app under a
 /// request that still runs.
 #[test]
 fn wait_for_drain_waits_for_work_in_flight() {

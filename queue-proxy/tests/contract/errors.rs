@@ -1,4 +1,4 @@
-//! Section 3a: what clients see when something fails.
+//! What clients see when the app or the connection fails.
 
 use crate::app::{App, Gate};
 use crate::client::{Client, get, root};
@@ -26,7 +26,7 @@ fn an_app_that_does_not_listen() {
 }
 
 #[test]
-fn an_app_that_says_nothing() {
+fn an_app_that_sends_nothing() {
     let silent = failing(|connection| {
         connection.request();
     });
@@ -45,7 +45,7 @@ fn an_app_that_does_not_speak_http() {
 }
 
 #[test]
-fn an_app_that_dies_in_the_middle_is_seen_to_have_died() {
+fn a_response_that_the_app_cuts_short_is_cut_short_for_the_client() {
     for (head, sent) in [
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n", "one"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome", "some"),
@@ -64,8 +64,8 @@ fn an_app_that_dies_in_the_middle_is_seen_to_have_died() {
 
 /// The app hangs up on a connection that the proxy kept: Knative's answers 502 at random.
 #[test]
-fn a_stale_connection_costs_nobody_a_request() {
-    // Each connection answers one request, as if it were kept, and then dies with the next.
+fn a_stale_connection_loses_no_request() {
+    // Each connection serves one request, as if it were kept, and is reset with the next.
     let app = App::start(|connection| {
         connection.request();
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
@@ -91,7 +91,7 @@ fn a_stale_connection_costs_nobody_a_request() {
 }
 
 #[test]
-fn a_switch_of_protocols_that_nobody_asked_for() {
+fn an_unrequested_switch_of_protocols() {
     let (status, body) = failing(|connection| {
         connection.request();
         connection.send(
@@ -133,7 +133,7 @@ fn informational_statuses_do_not_become_the_final_one() {
 }
 
 #[test]
-fn expectations_are_passed_on() {
+fn expect_continue_is_forwarded() {
     let app = App::start(|connection| {
         let head = connection.request().unwrap();
         if head.contains("/refuse") {
@@ -163,7 +163,7 @@ fn expectations_are_passed_on() {
 }
 
 #[test]
-fn a_head_without_end_from_the_app() {
+fn an_endless_response_head_from_the_app() {
     let (status, body) = failing(|connection| {
         connection.request();
         let line = format!("X-A: {}\r\n", "a".repeat(1 << 20));
@@ -178,7 +178,7 @@ fn a_head_without_end_from_the_app() {
 }
 
 #[test]
-fn a_client_that_goes_away_takes_its_request_with_it() {
+fn a_client_that_disconnects_cancels_its_request() {
     let gate = Gate::default();
     let opened = gate.clone();
     let app = App::start(move |connection| {
@@ -194,9 +194,9 @@ fn a_client_that_goes_away_takes_its_request_with_it() {
     gate.pass();
 }
 
-/// The header is for whoever asks for it: without it clients see Knative's bytes.
+/// The header is off by default: clients then see Knative's bytes.
 #[test]
-fn clients_are_told_the_cause_where_that_is_switched_on() {
+fn responses_carry_the_cause_header_where_it_is_enabled() {
     let port = App::absent_port();
     let quiet = Sidecar::start(port, &[]);
     assert_eq!(get(quiet.ports.main, &root("")).header("tidegate-error"), None);

@@ -1,8 +1,8 @@
-//! Clients that end their direction behind their request, and what is noted of them.
+//! Clients that half-close their connection after the request, and what is recorded of them.
 //!
-//! The first byte of an answer goes ahead to see whether such a client still listens. What it is
-//! told in the end, and what metrics, log and recording say of it, must be the same thing, also
-//! when it is told by the line and not by the app.
+//! The first byte of a response is sent ahead to find out whether such a client still reads. The
+//! response it gets in the end, and what metrics, log and recording have of it, must agree, also
+//! when the response comes from the queue and not from the app.
 
 use std::net::Shutdown;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::app::{App, Gate, eventually};
 use crate::client::{Client, get};
 use crate::sidecar::Sidecar;
 
-/// Everything that notes how a request ended is on.
+/// Metrics, request log and recording are on.
 fn observed(app: &App, record: &std::path::Path, changes: &[(&str, &str)]) -> Sidecar {
     let config = r#"{"requestMetrics":{"protocol":"prometheus"},"enableRequestLog":true}"#;
     let mut all = vec![
@@ -36,22 +36,22 @@ fn half_closed(sidecar: &Sidecar, target: &str) -> Client {
     client
 }
 
-/// Leaves as a program does that is killed with something unread.
+/// Disconnects with a reset, as a program does that is killed with unread bytes.
 fn reset(client: Client) {
     socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
-/// What is left of an answer that began with the byte that was sent ahead.
+/// The rest of a response after the byte that was sent ahead.
 fn status(client: &mut Client) -> u16 {
     let head = client.head();
     assert!(head.starts_with("TTP/1.1 "), "{head:?}");
     head[8..11].parse().unwrap()
 }
 
-/// Each way out of the line: an answer, a refusal of the line, a time limit, and the client's own
-/// leaving. With what it is told, and what is noted.
+/// Each way out of the queue: a response, a refusal, a time limit, and the client's disconnect,
+/// with what the client gets and what is recorded.
 #[test]
-fn what_is_noted_is_what_a_half_closed_client_was_told() {
+fn what_is_recorded_is_what_a_half_closed_client_received() {
     for (changes, told) in [
         (&[][..], 200),
         (&[("TIDEGATE_QUEUE_TIMEOUT_MS", "100")][..], 503),
@@ -103,9 +103,9 @@ fn what_is_noted_is_what_a_half_closed_client_was_told() {
     }
 }
 
-/// The place in the line of a client that left behind its half-close goes to the next.
+/// A half-closed client that disconnects in the queue gives its place to the next request.
 #[test]
-fn a_half_closed_client_that_leaves_gives_its_place_back() {
+fn a_half_closed_client_that_leaves_frees_its_place() {
     let directory = tempfile::tempdir().unwrap();
     let gate = Gate::default();
     let app = App::held(&gate);

@@ -23,11 +23,12 @@ type Body = BoxBody<Bytes, Infallible>;
 /// Runs `test` on an event loop, within patience.
 fn block_on(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime
-        .block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("no end in sight") });
+    runtime.block_on(async {
+        tokio::time::timeout(PATIENCE, test).await.expect("the test ends in time")
+    });
 }
 
-/// An app that speaks HTTP/2 only: says its version and the request's, with a trailer.
+/// An app that serves HTTP/2 only and responds with the request's version and a trailer.
 async fn http2_app() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -35,7 +36,7 @@ async fn http2_app() -> u16 {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                    .serve_connection(TokioIo::new(stream), service_fn(answer))
+                    .serve_connection(TokioIo::new(stream), service_fn(respond))
                     .await;
             });
         }
@@ -43,7 +44,7 @@ async fn http2_app() -> u16 {
     port
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
+async fn respond(request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
     let te = request
         .headers()
         .get("te")
@@ -107,7 +108,7 @@ fn probes_are_answered_over_http2() {
 
 /// Knative answers 502 with the bytes it did not understand, on every request.
 #[test]
-fn clients_and_apps_of_different_versions_understand_each_other() {
+fn clients_and_apps_may_use_different_http_versions() {
     block_on(async {
         let old_app = App::hello();
         let sidecar = Sidecar::start(old_app.port, &[]);
@@ -124,7 +125,7 @@ fn clients_and_apps_of_different_versions_understand_each_other() {
 }
 
 #[test]
-fn an_upgrade_leads_to_http2() {
+fn an_h2c_upgrade_switches_to_http2() {
     let app = App::hello();
     let sidecar = Sidecar::start(app.port, &[]);
     let mut client = Client::connect(sidecar.ports.main);
@@ -136,17 +137,17 @@ fn an_upgrade_leads_to_http2() {
     assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     client.send_bytes(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
-    // Server frames follow; among them the answer to the upgraded request on stream 1.
+    // Server frames follow; among them the response to the upgraded request on stream 1.
     let mut seen = Vec::new();
     while !seen.ends_with(b"hello") {
         let byte = client.bytes(1);
-        assert!(!byte.is_empty(), "no answer in {seen:?}");
+        assert!(!byte.is_empty(), "no response in {seen:?}");
         seen.extend_from_slice(&byte);
     }
 }
 
 #[test]
-fn settings_are_those_that_clients_know() {
+fn the_settings_frame_has_knatives_values() {
     let sidecar = Sidecar::start(1, &[]);
     let mut client = Client::connect(sidecar.ports.main);
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -188,7 +189,7 @@ fn an_app_that_dies_resets_the_stream() {
 }
 
 #[test]
-fn a_client_that_cancels_is_gone_for_the_app_too() {
+fn a_stream_that_the_client_cancels_is_cancelled_at_the_app() {
     block_on(async {
         let gate = crate::app::Gate::default();
         let told = gate.clone();
@@ -209,9 +210,9 @@ fn a_client_that_cancels_is_gone_for_the_app_too() {
     });
 }
 
-/// Knative's HTTP/2 connections never learn that the process is about to end.
+/// Knative sends no GOAWAY on its HTTP/2 connections before the process ends.
 #[test]
-fn a_drain_says_goaway_and_finishes_what_runs() {
+fn a_drain_sends_goaway_and_finishes_open_streams() {
     const GOAWAY: u8 = 7;
     const DATA: u8 = 0;
     const END: u8 = u8::MAX;
@@ -226,7 +227,7 @@ fn a_drain_says_goaway_and_finishes_what_runs() {
     // The app is tried in HTTP/2 first.
     app.heads(2);
     sidecar.signal("TERM");
-    // The client learns that it has to go elsewhere while its request still runs.
+    // The client gets the GOAWAY while its request still runs.
     while frame(&mut client).0 != GOAWAY {}
     gate.open(1);
     let mut body = Vec::new();
@@ -241,10 +242,10 @@ fn a_drain_says_goaway_and_finishes_what_runs() {
     assert_eq!(sidecar.wait().code(), Some(0));
 }
 
-/// A client that connects during the drain is served before it is sent away, and one that never
-/// answers the ping of a goodbye does not hold up the end.
+/// A client that connects during the drain is served before its GOAWAY, and one that never
+/// acknowledges the ping behind the GOAWAY does not delay the end.
 #[test]
-fn a_drain_serves_newcomers_and_does_not_wait_for_the_deaf() {
+fn a_drain_serves_new_connections_and_does_not_wait_for_missing_ping_acks() {
     let app = App::start(|connection| {
         while connection.request().is_some() {
             connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
@@ -265,7 +266,7 @@ fn a_drain_serves_newcomers_and_does_not_wait_for_the_deaf() {
 }
 
 /// The next frame: its type and its payload; type 255 at the end of the connection. Pings are
-/// answered: a server that says goodbye waits for that.
+/// acknowledged, because a server waits for that after its GOAWAY.
 fn frame(client: &mut Client) -> (u8, Vec<u8>) {
     const PING: u8 = 6;
     let header = client.bytes(9);
@@ -283,7 +284,7 @@ fn frame(client: &mut Client) -> (u8, Vec<u8>) {
 }
 
 #[test]
-fn grpc_probes_ask_the_health_service() {
+fn grpc_probes_call_the_health_service() {
     block_on(async {
         let port = App::hello().port;
         let json = format!("{{\"grpc\":{{\"port\":{port}}},\"periodSeconds\":1}}");
@@ -348,7 +349,7 @@ async fn health_app(status: u8) -> u16 {
 }
 
 #[test]
-fn a_collector_takes_spans_over_grpc() {
+fn spans_are_pushed_over_grpc() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

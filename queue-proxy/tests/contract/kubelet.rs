@@ -1,8 +1,8 @@
-//! The story: readiness probes were Knative's to the letter, defects included. Whoever named a
-//! `Host` for their app's list of allowed hosts was never ready, because the header was dropped; an
-//! app that sends everybody to single sign-on was never ready, because the redirect was followed
-//! out of the pod; and an app on `[::1]` was never found. An app can depend on none of this, as it
-//! gets no traffic. What counts is what the same probe does in the kubelet's hands.
+//! The story: readiness probes were Knative's to the letter, defects included. A pod
+//! whose probe set a `Host` for the app's list of allowed hosts was never ready, because the header
+//! was dropped; an app that redirects to single sign-on was never ready, because the redirect was
+//! followed out of the pod; and an app on `[::1]` was never found. No app can depend on these, as
+//! it gets no traffic. The reference is what the kubelet does with the same probe.
 
 use std::net::{Ipv6Addr, TcpListener};
 
@@ -26,12 +26,12 @@ fn http_get(app: &App, parts: &str) -> Sidecar {
     Sidecar::start(app.port, &[("SERVING_READINESS_PROBE", &probe)])
 }
 
-/// An app that answers the path of each request.
-fn app(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> App {
+/// An app whose response depends on the path.
+fn app(respond: impl Fn(&str) -> String + Send + Sync + 'static) -> App {
     App::start(move |connection: &mut Connection| {
         while let Some(head) = connection.request() {
             let path = head.split(' ').nth(1).unwrap_or("").to_owned();
-            connection.send(&answer(&path));
+            connection.send(&respond(&path));
         }
     })
 }
@@ -72,7 +72,7 @@ fn an_empty_host_is_the_address_and_an_empty_agent_is_none() {
 }
 
 #[test]
-fn a_redirect_to_another_host_is_an_answer_and_is_not_followed() {
+fn a_redirect_to_another_host_passes_and_is_not_followed() {
     for location in [
         "https://sso.example.test/login",
         "//sso.example.test",
@@ -112,7 +112,7 @@ fn a_redirect_on_the_same_host_is_followed() {
 }
 
 #[test]
-fn a_redirect_loop_ends_after_ten_requests_and_says_where_it_leads() {
+fn a_redirect_loop_fails_after_ten_requests_and_names_its_target() {
     let app = app(|_| redirect("/login?token=S3CRET"));
     let sidecar = http_get(&app, r#","path":"/""#);
     assert_eq!(status(&sidecar), 503);
@@ -122,7 +122,7 @@ fn a_redirect_loop_ends_after_ten_requests_and_says_where_it_leads() {
 }
 
 #[test]
-fn redirects_that_lead_nowhere() {
+fn redirects_without_a_usable_target() {
     let cases = [
         ("", 200),
         ("http://127.0.0.1:junk/", 503),
@@ -133,16 +133,16 @@ fn redirects_that_lead_nowhere() {
         let app = app(move |_| redirect(location));
         assert_eq!(status(&http_get(&app, "")), expected, "{location}");
     }
-    // Other statuses of the 300s redirect nobody.
+    // Other statuses of the 300s are no redirects.
     for code in [300, 304, 305, 306, 399] {
-        let answer = format!("HTTP/1.1 {code} X\r\nLocation: /no\r\nContent-Length: 0\r\n\r\n");
-        let app = app(move |_| answer.clone());
+        let response = format!("HTTP/1.1 {code} X\r\nLocation: /no\r\nContent-Length: 0\r\n\r\n");
+        let app = app(move |_| response.clone());
         assert_eq!((status(&http_get(&app, "")), app.requests()), (200, 1), "{code}");
     }
 }
 
 #[test]
-fn not_ready_says_what_was_tried_and_what_came_back() {
+fn the_reason_names_the_attempt_and_the_response() {
     let app = app(|_| "HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\nno \x1b[2J!\n".to_owned());
     let sidecar = http_get(&app, r#","path":"/h?token=S3CRET""#);
     assert_eq!(status(&sidecar), 503);
@@ -161,7 +161,7 @@ fn not_ready_says_what_was_tried_and_what_came_back() {
 }
 
 #[test]
-fn a_reason_is_logged_when_it_comes_up_and_not_for_each_probe() {
+fn a_reason_is_logged_when_it_changes_and_not_for_each_probe() {
     let app = app(|_| "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n".to_owned());
     let mut sidecar = http_get(&app, "");
     for _ in 0..20 {
@@ -196,7 +196,7 @@ fn an_app_on_ipv6_loopback_is_found_and_served() {
 fn an_app_that_moves_from_one_loopback_to_the_other_is_followed() {
     let Ok(six) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) else { return };
     let port = six.local_addr().unwrap().port();
-    let answer = |text: &'static str| {
+    let responding = |text: &'static str| {
         move |connection: &mut Connection| {
             connection.request();
             let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length:";
@@ -205,10 +205,10 @@ fn an_app_that_moves_from_one_loopback_to_the_other_is_followed() {
     };
     let sidecar = Sidecar::start(port, &[]);
     let ask = || get(sidecar.ports.main, &root("")).text().to_owned();
-    App::serve_one(six, answer("six"));
+    App::serve_one(six, responding("six"));
     assert_eq!(ask(), "six");
     let Ok(four) = TcpListener::bind(("127.0.0.1", port)) else { return };
-    App::serve_one(four, answer("four"));
+    App::serve_one(four, responding("four"));
     assert_eq!(ask(), "four");
     let refused = get(sidecar.ports.main, &root(""));
     let expected = format!("dial tcp 127.0.0.1:{port}: connect: connection refused\n");

@@ -7,11 +7,11 @@ use crate::sidecar::Sidecar;
 const PROMETHEUS: (&str, &str) =
     ("OBSERVABILITY_CONFIG", r#"{"requestMetrics":{"protocol":"prometheus"}}"#);
 
-/// Its name is repeated, so that the sidecar refuses it and says so at level `info`.
+/// Its name is repeated, so that the sidecar refuses it and logs that at level `info`.
 const REFUSED: &str = "K-Original-Host: a\r\nK-Original-Host: b\r\n";
 
 #[test]
-fn a_filter_of_ours_wins_over_knatives_level() {
+fn tidegates_filter_overrides_knatives_level() {
     let changes = [
         ("SERVING_LOGGING_LEVEL", "debug"),
         ("TIDEGATE_LOG", "off,tidegate_queue_proxy::process=info"),
@@ -26,17 +26,17 @@ fn a_filter_of_ours_wins_over_knatives_level() {
 }
 
 #[test]
-fn a_filter_that_is_none_stops_the_start() {
+fn an_invalid_filter_prevents_the_start() {
     let mut sidecar = Sidecar::spawn(1, &[("TIDEGATE_LOG", "wran")]);
     assert_eq!(sidecar.wait().code(), Some(1));
     let expected = "TIDEGATE_LOG: \"wran\" is no level, expected off, error, warn";
     assert!(sidecar.stderr.all().contains(expected), "{}", sidecar.stderr.all());
 }
 
-/// A flood of lines would cost more than the requests that it is about; but what is left out must
-/// not be missed by nobody knowing.
+/// A flood of lines would cost more than the requests that it is about; what is dropped is
+/// counted.
 #[test]
-fn lines_that_a_flood_leaves_out_are_counted() {
+fn log_lines_that_are_dropped_are_counted() {
     let sidecar = Sidecar::start(App::absent_port(), &[PROMETHEUS]);
     eventually("a line that is left out", || {
         let mut client = Client::connect(sidecar.ports.main);

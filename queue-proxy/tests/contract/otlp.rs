@@ -44,7 +44,7 @@ fn spans_and_metrics_reach_a_collector_before_the_end() {
 }
 
 #[test]
-fn a_collector_that_is_gone_costs_a_warning_and_nothing_else() {
+fn an_unreachable_collector_causes_a_warning_and_nothing_else() {
     let app = App::hello();
     let endpoint = format!("http://127.0.0.1:{}", App::absent_port());
     let config = format!(

@@ -1,4 +1,4 @@
-//! Sections 2a and 7: who asks, and what we answer.
+//! Probes: how they are recognised, and how the app's readiness is found out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ fn with_probe(app: &App, probe: &str) -> Sidecar {
 }
 
 #[test]
-fn questions_are_told_apart_by_user_agent_first() {
+fn probes_are_classified_by_user_agent_first() {
     let sidecar = Sidecar::start(App::absent_port(), &[]);
     let port = sidecar.ports.main;
     let wrong = get(port, &root("User-Agent: kube-probe/1.30\r\n"));
@@ -63,7 +63,7 @@ fn network_probes_echo_their_hash() {
 }
 
 #[test]
-fn what_only_looks_like_a_probe_is_traffic() {
+fn requests_that_resemble_probes_are_traffic() {
     let app = App::hello();
     let sidecar = Sidecar::start(app.port, &[]);
     let marked = root("User-Agent: curl\r\nK-Network-Probe: queue\r\n");
@@ -74,14 +74,14 @@ fn what_only_looks_like_a_probe_is_traffic() {
 }
 
 #[test]
-fn an_aggressive_probe_finds_out_soon_and_is_shared() {
+fn an_aggressive_probe_detects_readiness_soon_and_is_shared() {
     let healthy = Arc::new(AtomicBool::new(false));
     let tries = Arc::new(AtomicUsize::new(0));
-    let (answer, counted) = (healthy.clone(), tries.clone());
+    let (is_ready, counted) = (healthy.clone(), tries.clone());
     let app = App::start(move |connection| {
         connection.request();
         counted.fetch_add(1, Ordering::SeqCst);
-        connection.send(if answer.load(Ordering::SeqCst) {
+        connection.send(if is_ready.load(Ordering::SeqCst) {
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
         } else {
             "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
@@ -96,13 +96,13 @@ fn an_aggressive_probe_finds_out_soon_and_is_shared() {
     let tried = tries.load(Ordering::SeqCst);
     assert_eq!(first.join().unwrap().text(), "queue");
     assert_eq!(second.join().unwrap().text(), "queue");
-    // Both shared one series of tries: at most one more was on its way, and one passed.
+    // Both shared one round: at most one more attempt was in flight, and one passed.
     assert!(tries.load(Ordering::SeqCst) <= tried + 3);
 }
 
 #[test]
-fn an_aggressive_probe_gives_up_and_says_so() {
-    let app = App::answering("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+fn an_aggressive_probe_times_out_with_a_reason() {
+    let app = App::responding("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
     let sidecar = with_probe(&app, r#"{"httpGet":{"port":PORT}}"#);
     let (response, elapsed) = timed(|| probe(&sidecar));
     assert_eq!((response.status, response.text()), (503, ""));
@@ -115,7 +115,7 @@ fn an_aggressive_probe_gives_up_and_says_so() {
 
 #[test]
 fn a_probe_with_a_period_is_tried_once() {
-    let app = App::answering("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+    let app = App::responding("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
     let once = r#"{"httpGet":{"port":PORT},"periodSeconds":1,"timeoutSeconds":1}"#;
     let sidecar = with_probe(&app, once);
     assert_eq!(probe(&sidecar).status, 503);
@@ -132,7 +132,7 @@ fn a_probe_with_a_period_is_tried_once() {
 }
 
 #[test]
-fn successes_are_counted_across_questions() {
+fn successes_are_counted_across_checks() {
     let app = App::hello();
     let sidecar = with_probe(&app, r#"{"httpGet":{"port":PORT},"successThreshold":3}"#);
     assert_eq!(probe(&sidecar).status, 200);
@@ -156,7 +156,7 @@ fn redirects_are_followed_and_304_is_ready() {
 }
 
 #[test]
-fn http_probes_look_as_in_knative_with_the_kubelets_names() {
+fn http_probes_are_sent_as_by_knative_with_the_kubelets_user_agent() {
     let app = App::hello();
     let sidecar = with_probe(
         &app,
@@ -190,7 +190,7 @@ fn tcp_exec_and_empty_probes() {
 
 #[test]
 fn several_probes_must_all_pass() {
-    let (good, bad) = (App::hello(), App::answering("HTTP/1.1 500 No\r\n\r\n"));
+    let (good, bad) = (App::hello(), App::responding("HTTP/1.1 500 No\r\n\r\n"));
     let one = |app: &App| format!("{{\"httpGet\":{{\"port\":{}}},\"periodSeconds\":1}}", app.port);
     let several = |list: String| {
         let changes =
@@ -219,10 +219,10 @@ fn http2_is_detected_and_http1_still_decides() {
     assert!(heads[1].starts_with("GET / HTTP/1.1"), "{heads:?}");
 }
 
-/// The kubelet gives up after a second and asks again later: what it started must go on.
+/// The kubelet times out after a second and probes again later: the round it began must go on.
 #[test]
 fn a_prober_that_gives_up_does_not_stop_the_probe() {
-    let app = App::answering("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+    let app = App::responding("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
     let sidecar = with_probe(&app, r#"{"httpGet":{"port":PORT}}"#);
     let mut impatient = crate::client::Client::connect(sidecar.ports.main);
     impatient.send(&root(KUBELET));

@@ -1,4 +1,4 @@
-//! Sections 2b and 9: what the app gets, and what the client gets.
+//! What the app receives of a request, and what the client receives of a response.
 
 use std::io::Write;
 
@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::client::{Client, assert_line, assert_no_header, get, root};
 use crate::sidecar::Sidecar;
 
-/// Sends header lines to an app that says hello, and gives back the head that it saw.
+/// Sends header lines to an app, and returns the head that it received.
 fn seen(lines: &str) -> String {
     let app = App::hello();
     let sidecar = Sidecar::start(app.port, &[]);
@@ -14,9 +14,9 @@ fn seen(lines: &str) -> String {
     app.head()
 }
 
-/// Lets the app answer `response` and gives back what the client got.
+/// Has the app send `response` and returns what the client got.
 fn received(response: &'static str) -> crate::client::Response {
-    let app = App::answering(response);
+    let app = App::responding(response);
     let sidecar = Sidecar::start(app.port, &[]);
     get(sidecar.ports.main, &root(""))
 }
@@ -34,7 +34,7 @@ fn targets_pass_byte_for_byte() {
 }
 
 #[test]
-fn nothing_is_invented_for_the_client() {
+fn no_header_is_invented_for_the_client() {
     let head = seen("");
     assert_no_header(&head, "user-agent");
     assert_no_header(&head, "accept-encoding");
@@ -44,7 +44,7 @@ fn nothing_is_invented_for_the_client() {
 }
 
 #[test]
-fn the_platforms_headers_mean_what_they_mean() {
+fn routing_headers_are_applied_and_removed() {
     let head = seen(
         "K-Original-Host: o\r\nKnative-Serving-Revision: r\r\nKnative-Serving-Namespace: n\r\n\
          K-Proxy-Request: activator\r\nKnative-Serving-Tag: t\r\n\
@@ -61,7 +61,7 @@ fn the_platforms_headers_mean_what_they_mean() {
 }
 
 #[test]
-fn headers_about_the_connection_stay_on_it() {
+fn hop_by_hop_headers_are_not_forwarded() {
     let head = seen(
         "Connection: x-a2, keep-alive\r\nX-A2: 1\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\n\
          Proxy-Authorization: x\r\nTE: gzip\r\nX-Kept: 1\r\n",
@@ -112,7 +112,7 @@ fn missing_content_types_are_sniffed() {
 }
 
 #[test]
-fn dates_and_servers_of_the_app_are_kept() {
+fn date_and_server_headers_of_the_app_are_kept() {
     let given = "HTTP/1.1 200 OK\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nServer: s\r\n\
                  Content-Length: 0\r\n\r\n";
     let response = received(given);
@@ -145,8 +145,8 @@ fn unusual_statuses_pass() {
 }
 
 #[test]
-fn heads_keep_their_length() {
-    let app = App::answering("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n");
+fn responses_to_head_keep_their_content_length() {
+    let app = App::responding("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n");
     let sidecar = Sidecar::start(app.port, &[]);
     let mut client = Client::connect(sidecar.ports.main);
     client.send("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -157,7 +157,7 @@ fn heads_keep_their_length() {
 }
 
 #[test]
-fn old_clients_and_old_apps_are_served() {
+fn http_1_0_clients_and_apps_are_served() {
     let old = "HTTP/1.0 200 OK\r\n\r\nuntil the end";
     let app = App::start(move |connection| {
         connection.request();
@@ -182,7 +182,7 @@ fn old_clients_and_old_apps_are_served() {
 
 /// Knative holds a response with a length back until four KiB or its end have come.
 #[test]
-fn bytes_are_passed_on_as_they_come() {
+fn bytes_are_forwarded_as_they_arrive() {
     for head in [
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\none",
@@ -251,7 +251,7 @@ fn malformed_requests_are_refused() {
 }
 
 #[test]
-fn with_two_framings_the_chunked_one_wins() {
+fn chunked_encoding_wins_over_content_length() {
     let app = App::start(|connection| {
         while connection.request().is_some() {
             let body = connection.body_until("0\r\n\r\n");
@@ -267,7 +267,7 @@ fn with_two_framings_the_chunked_one_wins() {
 }
 
 #[test]
-fn unusual_methods_pass_and_the_asterisk_stays() {
+fn unusual_methods_and_the_asterisk_target_pass() {
     let app = App::hello();
     let sidecar = Sidecar::start(app.port, &[]);
     let asterisk = get(sidecar.ports.main, "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -302,7 +302,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn a_head_that_does_not_end_is_cut_off_silently() {
+fn an_incomplete_head_is_closed_without_a_response() {
     let app = App::hello();
     let sidecar = Sidecar::start(app.port, &[("TIDEGATE_HEADER_TIMEOUT_MS", "100")]);
     let mut client = Client::connect(sidecar.ports.main);
@@ -330,10 +330,10 @@ fn large_bodies_pass_intact_in_little_memory() {
     assert!(grown < 8 << 10, "memory grew by {grown} KiB");
 }
 
-/// With full duplex off Knative reads the request to its end before it answers, and loses bytes of
-/// it when the app answers early. Here both directions always flow.
+/// With full duplex off Knative reads the request to its end before it responds, and loses bytes of
+/// it when the app responds early. Here both directions always flow.
 #[test]
-fn an_early_answer_does_not_wait_for_the_rest_of_the_request() {
+fn an_early_response_does_not_wait_for_the_rest_of_the_request() {
     let app = App::start(|connection| {
         connection.request();
         connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n");

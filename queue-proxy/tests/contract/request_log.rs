@@ -1,4 +1,4 @@
-//! Section 9h, and the recorded trace.
+//! The request log and the recorded trace.
 
 use crate::app::App;
 use crate::client::{get, root};
@@ -48,7 +48,7 @@ fn the_default_template_writes_one_json_line_for_each_request() {
 }
 
 #[test]
-fn probes_are_logged_when_asked_for() {
+fn probes_are_logged_when_enabled() {
     let app = App::hello();
     let kubelet = root("User-Agent: kube-probe/1\r\nK-Network-Probe: queue\r\n");
     let sidecar = logging(&app, "");
@@ -64,7 +64,7 @@ fn probes_are_logged_when_asked_for() {
 }
 
 #[test]
-fn templates_that_fail_say_so_where_it_helps() {
+fn failing_templates_are_reported_in_the_log() {
     let app = App::hello();
     let sidecar = logging(&app, ",\"requestLogTemplate\":\"{{.Request.Nope}}\"");
     get(sidecar.ports.main, &root(""));
@@ -79,7 +79,7 @@ fn templates_that_fail_say_so_where_it_helps() {
 }
 
 #[test]
-fn a_template_can_tell_waiting_from_the_app() {
+fn a_template_can_separate_queue_time_from_app_time() {
     let app = App::hello();
     let template = ",\"requestLogTemplate\":\"{{.Response.Start}} {{.Response.Wait}} \
                     {{.Response.AppLatency}} {{.Revision.PodName}}\"";

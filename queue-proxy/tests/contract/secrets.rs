@@ -1,7 +1,7 @@
 //! The story: "secrets never reach a log" was wider than what held it. `traceparent: 00-S3CRET` was
-//! written down as a trace's identifier, and `?token=…` stood in request logs and in spans. Here
-//! everything that writes is on, at its most talkative, and everything that a client or an app may
-//! choose carries the same word, in ways that succeed and in ways that fail.
+//! written down as a trace's identifier, and `?token=…` was in request logs and in spans. Here
+//! every output is on, at its most verbose, and everything that a client or an app may choose
+//! contains the same word, in requests that succeed and in requests that fail.
 
 use crate::app::App;
 use crate::client::{Client, get};
@@ -76,7 +76,7 @@ fn requests() -> Vec<String> {
     ] {
         requests.push(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
     }
-    // What is no request: refused with a reason, and nothing of it is written down.
+    // Malformed requests: refused with a reason, and nothing of them is logged.
     for broken in [
         "GET / HTTP/1.1\r\nHost: h\r\nS3CRET\r\n\r\n",
         "S3CRET\r\n\r\n",
@@ -104,7 +104,7 @@ fn run(app: &App, requests: &[String], more: &[(&str, &str)]) -> String {
         let mut client = Client::connect(sidecar.ports.main);
         client.send(request);
         let _ = client.stream.shutdown(std::net::Shutdown::Write);
-        // Whatever the answer is, the exchange has ended when the connection does.
+        // Whatever the response is, the exchange has ended when the connection does.
         let _ = std::io::copy(&mut client.stream, &mut std::io::sink());
     }
     let page = get(sidecar.ports.metrics, "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -128,7 +128,7 @@ fn no_secret_is_ever_written_down() {
 }
 
 #[test]
-fn people_may_choose_what_is_shown_of_a_query() {
+fn the_masking_of_queries_is_configurable() {
     let app = app();
     let requests = ["GET /a?token=S3CRET&id=7 HTTP/1.1\r\nHost: h\r\n\r\n".to_owned()];
     let json = ("TIDEGATE_REQUEST_LOG", "json");

@@ -1,4 +1,4 @@
-//! Sections 5 and 6: statistics for autoscalers, metrics for people.
+//! Statistics for autoscalers, metrics for Prometheus.
 
 use prost::Message;
 use tidegate_proto::knative::Stat;
@@ -56,7 +56,7 @@ fn a_fresh_sidecar_has_only_a_name() {
 }
 
 #[test]
-fn the_statistics_are_protobuf_whatever_is_asked() {
+fn the_statistics_are_protobuf_whatever_is_accepted() {
     let sidecar = Sidecar::start(1, &[]);
     let port = sidecar.ports.stats;
     for request in [
@@ -98,7 +98,7 @@ fn waiting_requests_count_as_concurrency() {
 }
 
 #[test]
-fn proxied_requests_are_counted_apart() {
+fn proxied_requests_are_counted_separately() {
     let app = App::hello();
     let sidecar = Sidecar::start(app.port, &[]);
     get(sidecar.ports.main, &root("K-Proxy-Request: activator\r\n"));
@@ -106,7 +106,7 @@ fn proxied_requests_are_counted_apart() {
 }
 
 #[test]
-fn probes_are_no_demand() {
+fn probes_do_not_count_as_load() {
     let app = App::hello();
     let sidecar = Sidecar::start(app.port, &[]);
     for _ in 0..5 {
@@ -116,7 +116,7 @@ fn probes_are_no_demand() {
         get(sidecar.ports.main, &root("K-Kubelet-Probe: x\r\n"));
     }
     assert_eq!(app.requests(), 5);
-    // What looks like a probe and is none counts, after all of the above.
+    // A request that resembles a probe counts, after all of the above.
     for _ in 0..5 {
         get(sidecar.ports.main, &root("User-Agent: curl\r\nK-Network-Probe: queue\r\n"));
     }
@@ -169,7 +169,7 @@ fn metrics_have_knatives_names_labels_and_buckets() {
 }
 
 #[test]
-fn the_metrics_door_knows_one_path_and_two_methods() {
+fn the_metrics_listener_serves_one_path_and_two_methods() {
     let sidecar = Sidecar::start(1, &[PROMETHEUS]);
     let port = sidecar.ports.metrics;
     let post = get(port, "POST /metrics HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");

@@ -1,4 +1,4 @@
-//! Section 3a, timeouts: none of them may corrupt, leak, or hit somebody who is busy.
+//! Timeouts: none may corrupt a response, leak memory, or end an exchange that makes progress.
 
 use std::io::Write;
 use std::time::Duration;
@@ -63,7 +63,7 @@ fn a_timeout_of_zero_is_none() {
 }
 
 #[test]
-fn a_stream_that_flows_outlives_the_other_limits() {
+fn an_active_stream_outlives_the_other_limits() {
     let app = App::start(|connection| {
         connection.request();
         connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -99,7 +99,7 @@ fn a_slow_upload_is_not_idle() {
 /// Knative's start and idle timers never see the bytes of an upgraded stream and end a busy
 /// WebSocket at exactly their value, as does the overall one.
 #[test]
-fn a_busy_upgraded_stream_is_left_alone() {
+fn an_active_upgraded_stream_is_not_timed_out() {
     for limit in [ONE_SECOND, START_ONE, IDLE_ONE] {
         let app = App::start(|connection| {
             connection.request();
@@ -128,7 +128,7 @@ fn a_busy_upgraded_stream_is_left_alone() {
 
 /// Each timeout in the middle of a response leaves a goroutine and some 80 KB behind in Knative's.
 #[test]
-fn timeouts_leave_nothing_behind() {
+fn timeouts_leak_nothing() {
     let app = stuck("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n");
     let sidecar = Sidecar::start(app.port, &[ONE_SECOND]);
     get(sidecar.ports.main, "OPTIONS * HTTP/1.0\r\n\r\n");

@@ -1,4 +1,4 @@
-//! Section 9a: TLS on the main listener.
+//! TLS on the main listener.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::app::{App, eventually};
 use crate::client::Client;
 use crate::sidecar::Sidecar;
 
-/// Writes a new pair for `localhost` and gives back what trusts it.
+/// Writes a new pair for `localhost` and returns a configuration that trusts it.
 fn write_pair(directory: &Path) -> RootCertStore {
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     std::fs::write(directory.join("tls.key"), pair.signing_key.serialize_pem()).unwrap();
@@ -47,7 +47,7 @@ fn ask(port: u16, roots: &RootCertStore, alpn: &[u8]) -> Option<(Vec<u8>, String
 }
 
 #[test]
-fn the_main_listener_speaks_tls_when_there_is_a_certificate() {
+fn the_main_listener_serves_tls_when_there_is_a_certificate() {
     let directory = tempfile::tempdir().unwrap();
     let roots = write_pair(directory.path());
     let app = App::hello();
@@ -63,9 +63,9 @@ fn the_main_listener_speaks_tls_when_there_is_a_certificate() {
 
     let mut plain = Client::connect(sidecar.ports.tls);
     plain.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    let answer = String::from_utf8(plain.bytes(200)).unwrap();
-    assert!(answer.starts_with("HTTP/1.0 400 Bad Request\r\n\r\n"), "{answer}");
-    assert!(answer.contains("Client sent an HTTP request to an HTTPS server."), "{answer}");
+    let response = String::from_utf8(plain.bytes(200)).unwrap();
+    assert!(response.starts_with("HTTP/1.0 400 Bad Request\r\n\r\n"), "{response}");
+    assert!(response.contains("Client sent an HTTP request to an HTTPS server."), "{response}");
 
     // A new pair is served without a restart, and the plain listener works beside it.
     let roots = write_pair(directory.path());
@@ -74,7 +74,7 @@ fn the_main_listener_speaks_tls_when_there_is_a_certificate() {
 }
 
 #[test]
-fn tls_versions_below_1_2_stop_the_start() {
+fn tls_versions_below_1_2_prevent_the_start() {
     let directory = tempfile::tempdir().unwrap();
     write_pair(directory.path());
     let path = directory.path().to_str().unwrap();
@@ -95,7 +95,7 @@ fn a_certificate_without_a_key_means_no_tls() {
     assert_eq!(sidecar.ports.tls, 0);
 }
 
-/// As the kubelet does: the certificate of a pod is its own, and nobody has signed it.
+/// As the kubelet does: a pod's certificate is self-signed.
 #[test]
 fn probes_over_tls_do_not_verify_the_certificate() {
     let directory = tempfile::tempdir().unwrap();
@@ -110,7 +110,7 @@ fn probes_over_tls_do_not_verify_the_certificate() {
         ("HTTP", app.ports.tls, 503),
         ("HTTPS", app.ports.main, 503),
     ] {
-        // With another agent: to the sidecar in the app's place the usual one would be a probe.
+        // With another agent, as the usual one would be a probe to the second sidecar.
         let probe = format!(
             "{{\"httpGet\":{{\"port\":{port},\"scheme\":\"{scheme}\",\"httpHeaders\":\
              [{{\"name\":\"Host\",\"value\":\"shop.example\"}},\

@@ -1,4 +1,4 @@
-//! Section 10: distributed traces.
+//! Distributed traces.
 
 use crate::app::App;
 use crate::client::{get, root};

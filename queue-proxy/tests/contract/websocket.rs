@@ -1,4 +1,4 @@
-//! Section 9f: upgraded streams.
+//! Upgraded streams.
 
 use std::io::Write;
 

@@ -49,12 +49,12 @@ async fn http2_without_tls_is_served_on_the_same_port() {
             let mut sender = sender.clone();
             tokio::spawn(async move {
                 let request = Request::get("http://app.example/").body(Empty::<Bytes>::new());
-                let answer = sender.send_request(request.unwrap()).await.unwrap();
+                let response = sender.send_request(request.unwrap()).await.unwrap();
                 assert_eq!(
-                    (answer.status(), answer.version()),
+                    (response.status(), response.version()),
                     (200.try_into().unwrap(), Version::HTTP_2)
                 );
-                answer.into_body().collect().await.unwrap().to_bytes()
+                response.into_body().collect().await.unwrap().to_bytes()
             })
         })
         .collect();

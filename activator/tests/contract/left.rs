@@ -1,6 +1,6 @@
-//! A client that left while its request waited for an instance was counted nowhere: ten that asked
-//! and left looked like ten that got a response. Each request is now counted as answered, failed or
-//! left.
+//! A client that left while its request waited for an instance was counted nowhere: ten
+//! such requests looked like ten that got a response. Each request is now counted as served, failed
+//! or left.
 
 use std::time::Duration;
 

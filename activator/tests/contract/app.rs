@@ -23,7 +23,7 @@ pub(crate) struct Seen {
     pub(crate) most_in_flight: AtomicU32,
     pub(crate) served: AtomicU32,
     pub(crate) last_headers: Mutex<HeaderMap>,
-    /// Requests to `/gate` take one permit each before they are answered.
+    /// Requests to `/gate` take one permit each before they get a response.
     pub(crate) gate: Semaphore,
 }
 
@@ -91,9 +91,9 @@ async fn accept(
 }
 
 async fn serve(stream: TcpStream, seen: Arc<Seen>, service: Duration) {
-    let answer = service_fn(move |request| answer(request, Arc::clone(&seen), service));
+    let handler = service_fn(move |request| respond(request, Arc::clone(&seen), service));
     let connection = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), answer)
+        .serve_connection(TokioIo::new(stream), handler)
         .with_upgrades();
     let _ = connection.await;
 }
@@ -106,7 +106,7 @@ impl Drop for Entered {
     }
 }
 
-async fn answer(
+async fn respond(
     request: Request<Incoming>,
     seen: Arc<Seen>,
     service: Duration,

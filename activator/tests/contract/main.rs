@@ -1,5 +1,5 @@
-//! The whole front door over real sockets: apps that count, a controller that can die, clients that
-//! are not nice.
+//! A whole activator over real sockets: apps that count requests, a controller that can be killed,
+//! and clients that break the protocol.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail like the test itself")]
 

@@ -1,5 +1,5 @@
 //! A client that hung up gave its room at an instance back while the instance worked on: with a
-//! limit of 1, fifty clients that asked and left had fifty requests inside the app. Room is now
+//! limit of 1, fifty clients that disconnected had fifty requests inside the app. Room is now
 //! given back when the instance is done.
 
 use std::net::SocketAddr;
@@ -80,7 +80,7 @@ async fn ask(address: SocketAddr, path: &str) -> TcpStream {
 }
 
 #[tokio::test]
-async fn however_many_leave_the_instance_never_has_more_than_its_limit() {
+async fn clients_that_disconnect_never_put_an_instance_over_its_limit() {
     for limit in [1, 3] {
         let app = Absorbed::start(Duration::from_millis(50)).await;
         let (running, address) = open(app.before(limit));
@@ -97,7 +97,7 @@ async fn however_many_leave_the_instance_never_has_more_than_its_limit() {
 }
 
 #[tokio::test]
-async fn what_was_abandoned_is_counted_until_the_instance_is_done() {
+async fn abandoned_requests_count_until_the_instance_finishes_them() {
     let app = App::start(Duration::ZERO).await;
     let (running, address) = open(fixed(&[(&app, 2)]));
     let clients = [ask(address, "/gate").await, ask(address, "/gate").await];
@@ -116,7 +116,7 @@ async fn what_was_abandoned_is_counted_until_the_instance_is_done() {
 }
 
 #[tokio::test]
-async fn without_a_limit_or_when_told_so_nothing_is_held() {
+async fn no_slot_is_held_without_a_limit_or_under_the_release_rule() {
     for (limit, rule) in [(0, Abandoned::hold(None)), (1, Abandoned::Release)] {
         let app = Absorbed::start(Duration::from_secs(60)).await;
         let (running, address) = open(Config { abandoned: rule, ..app.before(limit) });

@@ -1,4 +1,4 @@
-//! Which revision a request goes to, and questions to the front door itself.
+//! Which revision a request goes to, and probes of the activator itself.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ async fn headers_or_host_name_the_revision_and_unknown_ones_are_not_found() {
     let (web, api) = (App::start(Duration::ZERO).await, App::start(Duration::ZERO).await);
     let controller = Controller::start().await;
     let (running, address) = open(config(Some(&controller)));
-    controller.say("web", &[("web-1", web.address, 1)]);
-    controller.say("api", &[("api-1", api.address, 1)]);
+    controller.list("web", &[("web-1", web.address, 1)]);
+    controller.list("api", &[("api-1", api.address, 1)]);
     while running.throttler().all().iter().map(|throttler| throttler.status().ready).sum::<u32>()
         < 2
     {
@@ -39,7 +39,7 @@ async fn headers_or_host_name_the_revision_and_unknown_ones_are_not_found() {
 }
 
 #[tokio::test]
-async fn a_revision_that_is_named_badly_is_not_looked_for_elsewhere() {
+async fn malformed_routing_headers_do_not_fall_back_to_the_host() {
     let app = App::start(Duration::ZERO).await;
     let (running, address) = open(fixed(&[(&app, 1)]));
     let namespace = "Knative-Serving-Namespace: default";
@@ -78,17 +78,17 @@ async fn probes_are_answered_and_never_held() {
     let controller = Controller::start().await;
     let (running, address) = open(config(Some(&controller)));
     let ask = |lines: &'static [&'static str]| async move {
-        let answer = get(address, "/healthz", lines).await.unwrap();
-        (answer.status, answer.body)
+        let response = get(address, "/healthz", lines).await.unwrap();
+        (response.status, response.body)
     };
     assert_eq!(ask(&["K-Network-Probe: activator"]).await, (200, "activator".into()));
     assert_eq!(ask(&["K-Network-Probe: queue"]).await.0, 400);
     assert_eq!(ask(&["K-Network-Probe: probe"]).await.0, 400);
     assert_eq!(ask(&["User-Agent: kube-probe/1.34"]).await.0, 200);
     let hashed = ["K-Network-Probe: probe", "K-Network-Hash: deadbeef"];
-    let answer = get(address, "/", &hashed).await.unwrap();
-    assert_eq!(answer.status, 200);
-    assert!(answer.has("k-network-hash: deadbeef"), "{}", answer.head);
+    let response = get(address, "/", &hashed).await.unwrap();
+    assert_eq!(response.status, 200);
+    assert!(response.has("k-network-hash: deadbeef"), "{}", response.head);
     until(&running, |status| status.requests == 0 && status.waiting == 0).await;
     close_whole(running).await;
 }

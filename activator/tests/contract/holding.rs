@@ -1,4 +1,4 @@
-//! Requests that come while there is nowhere to send them.
+//! Requests that arrive while no instance is ready.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,32 +11,32 @@ use crate::controller::Controller;
 use crate::stage::{close_whole, config, fixed, open, status, until};
 
 #[tokio::test]
-async fn the_first_request_wakes_the_revision_and_is_answered_when_it_is_ready() {
+async fn the_first_request_wakes_the_revision_and_is_served_when_an_instance_is_ready() {
     let controller = Controller::start().await;
     let (running, address) = open(config(Some(&controller)));
     let waiting = tokio::spawn(async move { get(address, "/", &[]).await });
-    // The report comes because a line formed, with everything the controller needs to wake it.
-    controller.hear(|stat| stat.waiting == 1 && stat.in_flight == 1).await;
+    // The report is sent because a queue formed, with all that the controller needs to scale up.
+    controller.stat(|stat| stat.waiting == 1 && stat.in_flight == 1).await;
     assert!(!waiting.is_finished());
     let app = App::start(Duration::ZERO).await;
-    controller.say("web", &[("web-1", app.address, 1)]);
-    let answer = waiting.await.unwrap().unwrap();
-    assert_eq!((answer.status, answer.body.as_str()), (200, "hello"));
+    controller.list("web", &[("web-1", app.address, 1)]);
+    let response = waiting.await.unwrap().unwrap();
+    assert_eq!((response.status, response.body.as_str()), (200, "hello"));
     let headers = app.seen.last_headers.lock().unwrap().clone();
     assert_eq!(headers["k-proxy-request"], "activator");
     assert_eq!(headers["host"], "app.example");
     assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
-    controller.hear(|stat| stat.waiting == 0 && stat.in_flight == 0).await;
-    let hello = controller.heard().hellos.remove(0);
+    controller.stat(|stat| stat.waiting == 0 && stat.in_flight == 0).await;
+    let hello = controller.received().hellos.remove(0);
     assert_eq!((hello.role, hello.protocol_version), (2, 1));
-    let total: u64 = controller.heard().stats.iter().map(|stat| stat.request_count).sum();
+    let total: u64 = controller.received().stats.iter().map(|stat| stat.request_count).sum();
     assert_eq!(total, 1, "counted once, however many reports there were");
     assert_eq!(status(&running).cold_starts, 1);
     close_whole(running).await;
 }
 
 #[tokio::test]
-async fn beyond_its_number_the_line_refuses_and_says_when_to_come_back() {
+async fn a_full_queue_refuses_with_a_retry_after_header() {
     let controller = Controller::start().await;
     let mut config = config(Some(&controller));
     config.dispatch = DispatcherSettings { max_waiting: 2, ..DispatcherSettings::default() };
@@ -50,7 +50,7 @@ async fn beyond_its_number_the_line_refuses_and_says_when_to_come_back() {
     assert_eq!(grpc.status, 200);
     assert!(grpc.has("grpc-status: 14"), "{}", grpc.head);
     let app = App::start(Duration::ZERO).await;
-    controller.say("web", &[("web-1", app.address, 1)]);
+    controller.list("web", &[("web-1", app.address, 1)]);
     for held in held {
         assert_eq!(held.await.unwrap().unwrap().status, 200);
     }
@@ -59,7 +59,7 @@ async fn beyond_its_number_the_line_refuses_and_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn beyond_its_time_the_line_refuses() {
+async fn a_request_is_refused_after_the_longest_wait() {
     let controller = Controller::start().await;
     let mut config = config(Some(&controller));
     config.dispatch.longest_wait = Some(Duration::from_millis(50));
@@ -97,13 +97,13 @@ async fn two_hundred_clients_never_exceed_any_instances_limit() {
     assert_eq!(served as usize, CLIENTS * EACH);
     for (app, limit) in &apps {
         assert!(app.most_in_flight() <= *limit, "{} of {limit}", app.most_in_flight());
-        assert!(app.served() > 0, "all of them work");
+        assert!(app.served() > 0, "every instance serves requests");
     }
     close_whole(running).await;
 }
 
 #[tokio::test]
-async fn clients_that_give_up_leave_the_line() {
+async fn clients_that_disconnect_leave_the_queue() {
     let app = App::start(Duration::ZERO).await;
     let (running, address) = open(fixed(&[(&app, 1)]));
     let held = tokio::spawn(get(address, "/gate", &[]));

@@ -1,7 +1,7 @@
 //! An instance on a node that is gone neither accepts connections nor refuses them. Requests that
 //! were sent to it waited for twenty seconds, although others had room, and half a second later the
-//! next ones were sent there. Now each request waits for one short timeout at most, and the silent
-//! instance is looked at by nobody's request until it answers.
+//! next ones were sent there. Now each request waits for one short timeout at most, and no request
+//! is sent to the silent instance until it accepts a connection again.
 //!
 //! A listener whose queue of connections is full is as silent as a dead node.
 
@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::client::get;
 use crate::stage::{close_whole, config, open, status, until, web};
 
-/// A listener that drops whatever comes.
+/// A listener that neither accepts nor refuses connections.
 struct Silent {
     listener: socket2::Socket,
     address: SocketAddr,
@@ -32,7 +32,7 @@ impl Silent {
         let queue = (0..4).map(|_| {
             let waiting = socket().unwrap();
             waiting.set_nonblocking(true).unwrap();
-            // The first ones are queued, the others are under way for ever.
+            // The first ones fill the queue; the others never finish connecting.
             let _ = waiting.connect(&address);
             waiting
         });
@@ -40,7 +40,7 @@ impl Silent {
         Self { listener, address: address.as_socket().unwrap(), _queue: queue }
     }
 
-    /// Serves from now on, whoever comes.
+    /// Serves every connection from now on.
     fn wake_up(self) {
         let listener: std::net::TcpListener = self.listener.into();
         listener.set_nonblocking(true).unwrap();
@@ -52,8 +52,8 @@ impl Silent {
                 tokio::spawn(async move {
                     let mut head = [0; 4096];
                     if let Ok(1..) = stream.read(&mut head).await {
-                        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nawake";
-                        let _ = stream.write_all(answer).await;
+                        let response = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nawake";
+                        let _ = stream.write_all(response).await;
                     }
                 });
             }
@@ -85,7 +85,7 @@ async fn the_next_instance_takes_the_request_after_one_short_timeout() {
 }
 
 #[tokio::test]
-async fn requests_that_find_only_a_silent_instance_wait_for_another() {
+async fn requests_wait_when_the_only_instance_is_silent() {
     let silent = Silent::new();
     let app = App::start(Duration::ZERO).await;
     let (running, address) = open(instances(&[silent.address]));
@@ -104,7 +104,7 @@ async fn requests_that_find_only_a_silent_instance_wait_for_another() {
 }
 
 #[tokio::test]
-async fn an_instance_that_is_heard_again_is_used_again() {
+async fn an_instance_that_responds_again_is_used_again() {
     let silent = Silent::new();
     let (running, address) = open(instances(&[silent.address]));
     let waiting = tokio::spawn(async move { get(address, "/", &[]).await });
@@ -115,7 +115,7 @@ async fn an_instance_that_is_heard_again_is_used_again() {
 }
 
 #[tokio::test]
-async fn an_instance_that_begins_to_listen_is_reached_at_once() {
+async fn an_instance_that_begins_to_listen_gets_requests_at_once() {
     let reserved = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let late = reserved.local_addr().unwrap();
     drop(reserved);

@@ -1,7 +1,7 @@
-//! A host that `Host` is refused for comes in by no other name.
+//! What `Host` is refused for is refused in every other header that sets the host.
 //!
-//! The story: `K-Original-Host` becomes `Host` on the way to the app, and was not looked at, so it
-//! brought in whatever `Host` itself was refused for.
+//! The story: `K-Original-Host` becomes `Host` on the way to the app, and was not validated,
+//! so it let through what `Host` itself is refused for.
 
 use crate::app::App;
 use crate::client::{Client, assert_line, assert_no_header, get, root};
@@ -15,7 +15,7 @@ const NO_HOSTS: [&str; 14] = [
 ];
 
 #[test]
-fn a_host_is_judged_alike_by_whatever_name_it_comes() {
+fn every_header_that_names_a_host_is_validated_alike() {
     let app = App::hello();
     let sidecar = Sidecar::start(app.port, &[]);
     for host in NO_HOSTS {
@@ -40,7 +40,7 @@ fn a_host_is_judged_alike_by_whatever_name_it_comes() {
 }
 
 #[test]
-fn trailers_name_no_host() {
+fn trailers_cannot_set_the_host() {
     let app = App::start(|connection| {
         if connection.request().is_some() {
             let rest = connection.body_until("\r\n\r\n");

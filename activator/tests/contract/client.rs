@@ -1,19 +1,19 @@
-//! Clients that write bytes, so that nothing stands between a test and the wire.
+//! Clients that write raw bytes, without an HTTP library between a test and the socket.
 
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// An answer, or as much of one as came before the connection closed.
+/// A response, or as much of one as arrived before the connection closed.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text.split_once("\r\n\r\n")?;
@@ -27,7 +27,7 @@ impl Answer {
 }
 
 /// Sends a request with these extra lines and reads to the end.
-pub(crate) async fn get(address: SocketAddr, path: &str, lines: &[&str]) -> Option<Answer> {
+pub(crate) async fn get(address: SocketAddr, path: &str, lines: &[&str]) -> Option<Response> {
     let mut request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n");
     if !lines.iter().any(|line| line.starts_with("Host:")) {
         request.push_str("Host: app.example\r\n");
@@ -37,15 +37,15 @@ pub(crate) async fn get(address: SocketAddr, path: &str, lines: &[&str]) -> Opti
         request.push_str("\r\n");
     }
     request.push_str("\r\n");
-    Answer::parse(&exchange(address, request.as_bytes()).await)
+    Response::parse(&exchange(address, request.as_bytes()).await)
 }
 
-/// Sends bytes and gives whatever comes back until the other side closes.
+/// Sends bytes and returns all that is received until the other side closes.
 pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
-    let mut answer = Vec::new();
-    let Ok(mut stream) = TcpStream::connect(address).await else { return answer };
+    let mut response = Vec::new();
+    let Ok(mut stream) = TcpStream::connect(address).await else { return response };
     // The other side may refuse before it has read everything.
     let (mut read, mut write) = stream.split();
-    let (_, _) = tokio::join!(write.write_all(bytes), read.read_to_end(&mut answer));
-    answer
+    let (_, _) = tokio::join!(write.write_all(bytes), read.read_to_end(&mut response));
+    response
 }

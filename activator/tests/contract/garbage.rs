@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::app::App;
-use crate::client::{Answer, exchange, get};
+use crate::client::{Response, exchange, get};
 use crate::stage::{close_whole, fixed, open};
 
 /// The pause between two bytes of a client that never ends its head.
@@ -26,7 +26,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn garbage_gets_a_4xx_or_a_close_and_harms_nobody() {
+async fn malformed_requests_get_a_4xx_or_a_close_and_affect_no_other_client() {
     let app = App::start(Duration::ZERO).await;
     let mut config = fixed(&[(&app, 1)]);
     config.server.head_timeout = HEAD_TIMEOUT;
@@ -55,10 +55,10 @@ async fn garbage_gets_a_4xx_or_a_close_and_harms_nobody() {
         .collect();
     for sent in sent {
         let (bytes, request) = sent.await.unwrap();
-        if let Some(answer) = Answer::parse(&bytes) {
+        if let Some(response) = Response::parse(&bytes) {
             let shown = String::from_utf8_lossy(&request[..request.len().min(60)]).into_owned();
-            let refused = (400..500).contains(&answer.status) || answer.status == 501;
-            assert!(refused || answer.status == 505, "{} to {shown:?}", answer.status);
+            let refused = (400..500).contains(&response.status) || response.status == 501;
+            assert!(refused || response.status == 505, "{} to {shown:?}", response.status);
         }
     }
     assert_eq!(app.served(), 0);
@@ -75,14 +75,14 @@ async fn two_megabytes_of_headers_are_too_many() {
         request.extend(format!("X-{nth}: {}\r\n", "x".repeat(1_000)).into_bytes());
     }
     request.extend(b"\r\n");
-    let answer = Answer::parse(&exchange(address, &request).await).unwrap();
-    assert_eq!(answer.status, 431);
+    let response = Response::parse(&exchange(address, &request).await).unwrap();
+    assert_eq!(response.status, 431);
     assert_eq!(app.served(), 0);
     close_whole(running).await;
 }
 
 #[tokio::test]
-async fn slow_senders_of_headers_are_let_go() {
+async fn clients_that_send_headers_slowly_are_disconnected() {
     let app = App::start(Duration::ZERO).await;
     let mut config = fixed(&[(&app, 1)]);
     config.server.head_timeout = HEAD_TIMEOUT;

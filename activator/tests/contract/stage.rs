@@ -27,7 +27,7 @@ pub(crate) fn config(controller: Option<&Controller>) -> Config {
     }
 }
 
-/// A configuration with fixed instances and nobody to report to.
+/// A configuration with fixed instances and no controller.
 pub(crate) fn fixed(apps: &[(&App, u32)]) -> Config {
     let endpoints = apps.iter().enumerate().map(|(nth, (app, limit))| {
         let address = app.address.to_string();
@@ -54,10 +54,10 @@ pub(crate) async fn until(running: &Running, mut wanted: impl FnMut(Status) -> b
         }
     };
     let outcome = tokio::time::timeout(PATIENCE, waiting).await;
-    outcome.unwrap_or_else(|_| panic!("it never came, now {:?}", status(running)));
+    outcome.unwrap_or_else(|_| panic!("the status was never reached, now {:?}", status(running)));
 }
 
-/// Everything is given back: slots, places in line, connections.
+/// Everything is given back: slots, places in the queue, connections.
 pub(crate) async fn close_whole(running: Running) {
     until(&running, |status| status.in_flight == 0 && status.waiting == 0).await;
     assert_eq!(running.drain(PATIENCE).await, Drained::Whole);

@@ -14,13 +14,13 @@ use crate::stage::{close_whole, config, fixed, open, status, until};
 /// The time between two checks of a condition that is waited for.
 const POLL_PERIOD: Duration = Duration::from_millis(1);
 
-/// An address where nobody listens.
+/// An address without a listener.
 async fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
 #[tokio::test]
-async fn an_instance_that_dies_takes_only_what_it_held() {
+async fn a_crashed_instance_loses_only_its_own_requests() {
     let (doomed, other) = (App::start(Duration::ZERO).await, App::start(Duration::ZERO).await);
     let (running, address) = open(fixed(&[(&doomed, 3), (&other, 3)]));
     let held: Vec<_> = (0..6).map(|_| tokio::spawn(get(address, "/gate", &[]))).collect();
@@ -34,7 +34,7 @@ async fn an_instance_that_dies_takes_only_what_it_held() {
     other.seen.gate.add_permits(3);
     let mut lost = 0;
     for request in held {
-        lost += u32::from(request.await.unwrap().is_none_or(|answer| answer.status != 200));
+        lost += u32::from(request.await.unwrap().is_none_or(|response| response.status != 200));
     }
     assert_eq!(lost, 3, "what it held, and nothing else");
     for request in waiting {
@@ -45,12 +45,12 @@ async fn an_instance_that_dies_takes_only_what_it_held() {
 }
 
 #[tokio::test]
-async fn a_request_that_was_not_sent_goes_to_the_next_instance() {
+async fn an_unsent_request_is_retried_on_the_next_instance() {
     let app = App::start(Duration::ZERO).await;
     let controller = Controller::start().await;
     let (running, address) = open(config(Some(&controller)));
     let (dead, also_dead) = (nobody().await, nobody().await);
-    controller.say("web", &[("a", dead, 1), ("b", also_dead, 1), ("c", app.address, 1)]);
+    controller.list("web", &[("a", dead, 1), ("b", also_dead, 1), ("c", app.address, 1)]);
     until(&running, |status| status.ready == 3).await;
     for _ in 0..20 {
         assert_eq!(get(address, "/", &[]).await.unwrap().status, 200);
@@ -60,16 +60,16 @@ async fn a_request_that_was_not_sent_goes_to_the_next_instance() {
 }
 
 #[tokio::test]
-async fn with_nothing_but_dead_instances_requests_wait_for_a_living_one() {
+async fn requests_wait_while_every_instance_is_dead() {
     let controller = Controller::start().await;
     let (running, address) = open(config(Some(&controller)));
     let dead = nobody().await;
-    controller.say("web", &[("a", dead, 0)]);
+    controller.list("web", &[("a", dead, 0)]);
     until(&running, |status| status.ready == 1).await;
     let waiting: Vec<_> = (0..5).map(|_| tokio::spawn(get(address, "/", &[]))).collect();
     until(&running, |status| status.waiting == 5).await;
     let app = App::start(Duration::ZERO).await;
-    controller.say("web", &[("b", app.address, 1)]);
+    controller.list("web", &[("b", app.address, 1)]);
     for request in waiting {
         assert_eq!(request.await.unwrap().unwrap().status, 200);
     }
@@ -77,11 +77,11 @@ async fn with_nothing_but_dead_instances_requests_wait_for_a_living_one() {
 }
 
 #[tokio::test]
-async fn requests_flow_without_the_controller() {
+async fn requests_are_served_without_the_controller() {
     let app = App::start(Duration::ZERO).await;
     let controller = Controller::start().await;
     let (running, address) = open(config(Some(&controller)));
-    controller.say("web", &[("a", app.address, 2)]);
+    controller.list("web", &[("a", app.address, 2)]);
     until(&running, |status| status.ready == 1).await;
     controller.kill().await;
     for _ in 0..20 {
@@ -93,7 +93,7 @@ async fn requests_flow_without_the_controller() {
 }
 
 #[tokio::test]
-async fn a_drain_finishes_what_is_there_and_takes_nothing_new() {
+async fn a_drain_finishes_open_requests_and_accepts_no_new_ones() {
     let app = App::start(Duration::ZERO).await;
     let (running, address) = open(fixed(&[(&app, 1)]));
     let running_one = tokio::spawn(get(address, "/gate", &[]));
@@ -108,18 +108,18 @@ async fn a_drain_finishes_what_is_there_and_takes_nothing_new() {
     assert_eq!(running_one.await.unwrap().unwrap().status, 200);
     assert_eq!(waiting_one.await.unwrap().unwrap().status, 200);
     drain.await.unwrap();
-    assert!(get(address, "/", &[]).await.is_none(), "nobody listens any more");
+    assert!(get(address, "/", &[]).await.is_none(), "the listener is closed");
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_begin_in_time_is_a_504() {
+async fn a_response_that_does_not_begin_in_time_is_a_504() {
     let app = App::start(Duration::ZERO).await;
     let mut config = fixed(&[(&app, 1)]);
     config.limits.response_start = Some(Duration::from_millis(50));
     let (running, address) = open(config);
     let sent = get(address, "/gate", &[]).await.unwrap();
     assert_eq!((sent.status, sent.body.as_str()), (504, "activator request timeout\n"));
-    // The instance is still at it.
+    // The instance still works on it.
     assert_eq!((status(&running).in_flight, status(&running).abandoned), (1, 1));
     app.seen.gate.add_permits(1);
     close_whole(running).await;
@@ -127,7 +127,7 @@ async fn an_answer_that_does_not_begin_in_time_is_a_504() {
 
 /// Off by default, so that a client sees what Knative's activator would have sent it.
 #[tokio::test]
-async fn a_client_is_told_the_cause_where_that_is_switched_on() {
+async fn responses_carry_the_cause_header_where_it_is_enabled() {
     let app = App::start(Duration::ZERO).await;
     for shown in [CauseHeader::Hidden, CauseHeader::Shown] {
         let mut config = fixed(&[(&app, 1)]);
