@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use tidegate_flags::access::secret_variable;
 use tidegate_trust::certificates::{AUTHORITY_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE};
 use tidegate_trust::credentials::{Credentials, CredentialsError};
 use tidegate_trust::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE};
@@ -43,10 +44,4 @@ impl CredentialArgs {
             _ => None,
         })
     }
-}
-
-/// The secret in the environment, if any. A value that is not UTF-8 is an error: treating it as
-/// absent would connect without any secret.
-pub(crate) fn secret_variable() -> Option<String> {
-    std::env::var_os(SECRET_VARIABLE).map(|text| text.to_string_lossy().into_owned())
 }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tidegate_flags::LogArgs;
 use tidegate_queue_proxy::shutdown_signals::{ShutdownSignal, ShutdownSignals};
 use tidegate_words::time::compact;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -29,7 +30,7 @@ use self::screen::{Moment, Screen};
 use self::stats::Tally;
 use self::summary::{Ended, Summary};
 use self::traffic::{PLAN, Schedule};
-use crate::log::{self, LogArgs};
+use crate::log;
 use crate::terminal::{self, Surface};
 use crate::typed::{time_within, wait, whole};
 
@@ -113,7 +114,7 @@ enum Ending {
 async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCode> {
     let surface = if args.json { Surface::Silent } else { Surface::of_stdout() };
     let ink = terminal::ink();
-    let log = args.log.install_beside(surface, log::SCREEN_DEFAULT);
+    let log = log::install_beside(&args.log, surface);
     let mut screen = Screen::new(surface, ink, log);
     let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
     let mut stage = Stage::open(args).await?;

@@ -13,7 +13,6 @@
 //! towards a controller, [`log`] sets up the log of the roles, [`admin`] their metrics and probes.
 
 mod abandoned;
-mod admin;
 mod chart;
 mod command_line;
 mod credentials;

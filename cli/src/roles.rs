@@ -7,11 +7,7 @@ mod webhook;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-
-use crate::log::LogArgs;
-
-/// The variable that says where a role listens.
-const LISTEN_VARIABLE: &str = "TIDEGATE_LISTEN";
+use tidegate_flags::LogArgs;
 
 /// One part of the system as a process of its own.
 #[derive(Debug, Subcommand)]

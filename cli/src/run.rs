@@ -62,7 +62,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // Signals first: one that comes while we start must not leave anything behind.
     let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
     let (sender, mut output) = mpsc::channel(OUTPUT_DEPTH);
-    let log = args.log.install_beside(surface(&args), log::SCREEN_DEFAULT);
+    let log = log::install_beside(&args.log, surface(&args));
     let drain = args.drain;
     let wanted = (!args.quiet).then_some(sender);
     let config = config(&args, wanted)?;

@@ -4,7 +4,6 @@
 mod settings;
 
 use std::fmt::Display;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -93,19 +92,6 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "expected a share from 0 to 1, such as 0.01 or 1%".to_owned())
 }
 
-/// Where to listen: `HOST:PORT`, `:PORT` or `PORT`; the host is 127.0.0.1 when absent.
-pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
-    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
-        return Ok(SocketAddr::new(loopback, port));
-    }
-    let text = match text.strip_prefix("localhost:") {
-        Some(port) => format!("{loopback}:{port}"),
-        None => text.to_owned(),
-    };
-    text.parse().map_err(|_| "expected an address such as 127.0.0.1:8080, or a port".to_owned())
-}
-
 /// The controller's address: `HOST:PORT`, where the host may be a name, perhaps behind `https://`.
 pub(crate) fn authority(text: &str) -> Result<String, String> {
     let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
@@ -169,12 +155,6 @@ mod tests {
 
     #[test]
     fn addresses_are_read_or_refused() {
-        assert_eq!(listen_address("8080").map(|at| at.to_string()), Ok("127.0.0.1:8080".into()));
-        assert!(listen_address(":0").is_ok() && listen_address("localhost:1").is_ok());
-        assert!(listen_address("[::1]:80").is_ok());
-        for bad in ["", "nowhere", "host:80", "1.2.3.4", "65536", "-1"] {
-            assert!(listen_address(bad).is_err(), "{bad}");
-        }
         for good in ["127.0.0.1:9400", "http://a.b:1/", "localhost:80", "[::1]:80", "https://a:1"] {
             assert!(authority(good).is_ok(), "{good}");
         }

@@ -44,6 +44,14 @@ impl Access {
         Self { secret: None, tls: None, addresses: Addresses::Own }
     }
 
+    /// Whether a client is admitted that presents nothing: neither a secret nor a certificate.
+    #[must_use]
+    pub fn admits_anybody(&self) -> bool {
+        let asks_for_certificates =
+            self.tls.as_ref().is_some_and(|tls| tls.requires_client_certificates());
+        self.secret.is_none() && !asks_for_certificates
+    }
+
     /// Admits every client that presents `secret`.
     #[must_use]
     pub fn by_secret(secret: impl Into<SharedSecret>) -> Self {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use tidegate_queue_proxy::secrets::{Query, QueryRule};
+use tidegate_logging::secrets::{Query, QueryRule};
 
 /// What must not be seen; nothing else contains it.
 const SECRET: &str = "S3CR3T";

@@ -1,4 +1,5 @@
-//! The subcommands of `tidegate-kubernetes`, and what they share: logs and a cluster's client.
+//! The subcommands of `tidegate-kubernetes`, and what they share: a cluster's client. Flags that
+//! other programs have as well are those of `tidegate-flags`.
 //!
 //! A subcommand is a module of its own with its `Args` and `execute`.
 
@@ -6,8 +7,6 @@ pub(crate) mod controller;
 
 use anyhow::Context;
 use clap::Subcommand;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -27,23 +26,6 @@ impl Command {
         match self {
             Self::Controller(args) => controller::execute(args),
         }
-    }
-}
-
-/// How processes that keep running log.
-#[derive(Debug, clap::Args)]
-pub(crate) struct LogArgs {
-    /// What to log on standard error, as lines of JSON: a level, or levels by part.
-    #[arg(long, value_name = "FILTER", default_value = "warn,tidegate=info")]
-    log: Targets,
-}
-
-impl LogArgs {
-    /// Begins to log; once a process.
-    pub(crate) fn begin(&self) -> anyhow::Result<()> {
-        let log = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
-        let subscriber = tracing_subscriber::registry().with(self.log.clone()).with(log);
-        tracing::subscriber::set_global_default(subscriber).context("cannot begin to log")
     }
 }
 

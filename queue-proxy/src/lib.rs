@@ -17,12 +17,13 @@
 //!   why the sidecar responds itself, [`respond`] how that becomes HTTP.
 //! * [`probe`]: is the app ready? [`drain`]: how the sidecar shuts down.
 //! * [`statistics`]: the load, for autoscalers; [`observe`] publishes single requests to
-//!   [`metrics`], [`request_log`], [`record`], [`trace`] and [`otlp`]; [`secrets`] masks URLs for
-//!   them, [`nonblocking_writer`] keeps slow readers off the data path.
-//! * [`tls`] and [`logging`]: the main listener's TLS, and the log of the process.
+//!   [`metrics`], [`request_log`], [`record`], [`trace`] and [`otlp`]; [`nonblocking_writer`] keeps
+//!   slow readers off the data path.
+//! * [`tls`]: the main listener's TLS.
 //!
 //! Knative's names of headers and variables and its rules for probes are in `tidegate-knative`;
-//! Go's parsing of numbers and its templates in `tidegate-go-text`.
+//! Go's parsing of numbers and its templates in `tidegate-go-text`; the log of the process, and
+//! what of a URL may be written down, in `tidegate-logging`.
 
 pub mod adaptive_limit;
 pub mod begin_drain;
@@ -32,7 +33,6 @@ pub mod environment;
 pub mod error;
 pub mod gate;
 pub mod identity;
-pub mod logging;
 pub mod metrics;
 pub mod nonblocking_writer;
 pub mod observe;
@@ -43,7 +43,6 @@ pub mod proxy;
 pub mod record;
 pub mod request_log;
 pub mod respond;
-pub mod secrets;
 pub mod settings;
 pub mod shutdown_signals;
 pub mod statistics;

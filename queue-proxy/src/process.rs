@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tidegate_admission::queue::Depth;
 use tidegate_admission::{Limit, QueueSettings};
+use tidegate_logging::{Filter, Output, Shape};
 use tidegate_proto::stats::v1::{Hello, Revision, Role};
 use tidegate_relay as relay;
 use tidegate_relay::TimeLimits;
@@ -20,7 +21,7 @@ use crate::adaptive_limit::AdaptiveLimit;
 use crate::drain::{Draining, Stage};
 use crate::environment::{ProcessEnvironment, help};
 use crate::gate::Gate;
-use crate::logging::{self, Filter, Output, Shape};
+use crate::identity::Identity;
 use crate::observe::Observers;
 use crate::probe::{Prober, Readiness, watch as readiness_watch};
 use crate::proxy::ProxyContext;
@@ -54,7 +55,7 @@ pub fn run(log: Option<Filter>) -> ExitCode {
     };
     relay::memory::set_budget(settings.memory_budget_bytes);
     let filter = log.unwrap_or_else(|| settings.log.clone());
-    logging::install(filter, Shape::knative(&settings.identity), Output::stderr());
+    tidegate_logging::install(filter, line_shape(&settings.identity), Output::stderr());
     if let Some(complaint) = &settings.log_complaint {
         tracing::warn!("{complaint}");
     }
@@ -68,6 +69,12 @@ pub fn run(log: Option<Filter>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Knative's, with this sidecar's labels.
+fn line_shape(identity: &Identity) -> Shape {
+    let key = format!("{}/{}", identity.namespace, identity.revision);
+    Shape::Knative { key, pod: identity.pod.clone() }
 }
 
 /// Without a logger there is standard error.

@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Method, Version, header};
 use tidegate_go_text::template::{Data, Template, Value};
+use tidegate_logging::push_json;
+use tidegate_logging::secrets::QueryRule;
 use tidegate_relay::Cause;
 
 use crate::environment::Switch;
 use crate::identity::Identity;
-use crate::logging::push_json;
 use crate::nonblocking_writer::NonBlockingWriter;
-use crate::secrets::QueryRule;
 use crate::trace::trace_id;
 
 /// The template in force unless the configuration names another. Existing log pipelines parse its

@@ -6,17 +6,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate_admission::Abandoned;
+use tidegate_logging::Filter;
 use tidegate_relay::CauseHeader;
 use tidegate_relay::memory::{self, ByteCount};
 use tidegate_reporter::Credentials;
 
 use crate::environment::{Environment, Problem, Reader, keys};
 use crate::identity::Identity;
-use crate::logging::{self, Filter, FilterError};
 use crate::probe::spec::{self, ReadinessSpec};
 use crate::tls::TlsSettings;
 
 mod admission;
+mod log;
 pub mod observability;
 
 use observability::Observability;
@@ -193,7 +194,7 @@ impl Settings {
         let user_port = port(&mut reader, keys::USER_PORT, EmptyPort::Rejected);
         let timeouts = timeouts(&mut reader);
         let identity = identity(&mut reader);
-        let (log, log_complaint) = log(&mut reader);
+        let (log, log_complaint) = log::log(&mut reader);
         let readiness = readiness(&mut reader, user_port);
         let observability = observability::read(&mut reader);
         let report = report(&mut reader, &identity);
@@ -233,23 +234,6 @@ fn identity<E: Environment>(reader: &mut Reader<'_, E>) -> Identity {
         pod_ip: reader.required(keys::SERVING_POD_IP),
         service: reader.optional(keys::SERVING_SERVICE).unwrap_or_default(),
     }
-}
-
-/// What is logged, and a warning about Knative's configuration of it.
-fn log<E: Environment>(reader: &mut Reader<'_, E>) -> (Filter, Option<String>) {
-    let config = reader.required(keys::SERVING_LOGGING_CONFIG);
-    let level = reader.required(keys::SERVING_LOGGING_LEVEL);
-    let (level, complaint) = logging::level(&config, &level);
-    let filter = match reader.optional(keys::TIDEGATE_LOG).map(|text| text.parse()) {
-        None => Filter::from_level(level),
-        Some(Ok(filter)) => filter,
-        Some(Err(error)) => {
-            let error: FilterError = error;
-            reader.reject(keys::TIDEGATE_LOG, error.to_string());
-            Filter::default()
-        }
-    };
-    (filter, complaint)
 }
 
 fn listeners<E: Environment>(reader: &mut Reader<'_, E>) -> Listeners {

@@ -10,13 +10,13 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue, Version, header};
 use tidegate_knative::headers;
+use tidegate_logging::secrets::QueryRule;
 use tidegate_relay::forwarded::X_FORWARDED_FOR;
 use tidegate_relay::{Exchange, RequestHead};
 use tokio::time::Instant;
 
 use crate::nonblocking_writer::NonBlockingWriter;
 use crate::otlp::SpanQueue;
-use crate::secrets::QueryRule;
 
 mod context;
 mod stdout;

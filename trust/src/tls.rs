@@ -84,6 +84,12 @@ impl ServerTls {
         self.config.current()
     }
 
+    /// Whether a client is refused that presents no certificate.
+    #[must_use]
+    pub fn requires_client_certificates(&self) -> bool {
+        self.certificates.client_authority.is_some()
+    }
+
     /// What reads the files anew when they change, to be [watched](Renewed::watch).
     #[must_use]
     pub fn renewals(&self) -> Arc<Renewed<ServerConfig>> {

@@ -24,6 +24,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("dial", &[]),
     ("trust", &["knative"]),
     ("telemetry", &[]),
+    ("logging", &["telemetry", "words"]),
+    ("flags", &["admin", "controller", "knative", "logging", "relay", "trust"]),
     ("reporter", &["admission", "dial", "proto", "telemetry", "trust"]),
     (
         "queue-proxy",
@@ -33,6 +35,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "dial",
             "go-text",
             "knative",
+            "logging",
             "proto",
             "relay",
             "reporter",
@@ -65,7 +68,16 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("kubernetes/fake", &[]),
     (
         "kubernetes",
-        &["admin", "autoscaler", "controller", "kubernetes/objects", "relay", "telemetry", "trust"],
+        &[
+            "admin",
+            "autoscaler",
+            "controller",
+            "flags",
+            "kubernetes/objects",
+            "relay",
+            "telemetry",
+            "trust",
+        ],
     ),
 ];
 
@@ -247,8 +259,10 @@ fn what_is_knatives_is_written_once() {
         "bench",
         "cli",
         "controller",
+        "flags",
         "kubernetes/inject",
         "local",
+        "logging",
         "queue-proxy",
         "reporter",
     ];

@@ -12,17 +12,16 @@ use tidegate_activator::metrics::Metrics;
 use tidegate_activator::{Activator, CauseHeader, Config, Observer, RevisionName};
 use tidegate_admin::{Readiness, Subject};
 use tidegate_admission::{DispatcherSettings, Policy};
+use tidegate_flags::log::ROLE_DEFAULT;
+use tidegate_flags::{AdminArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address};
 use tidegate_knative::environment;
 use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
 use tidegate_telemetry::{Family, Registry};
 
-use super::LISTEN_VARIABLE;
 use crate::abandoned::AbandonedRule;
-use crate::admin::{self, AdminArgs};
 use crate::credentials::CredentialArgs;
 use crate::drained;
-use crate::log::{self, LogArgs};
-use crate::typed::{authority, listen_address, wait, whole};
+use crate::typed::{authority, wait, whole};
 
 /// What was typed after `tidegate activator`.
 #[derive(Debug, clap::Args)]
@@ -211,13 +210,13 @@ impl Args {
 
 /// Serves until a signal to stop, then drains.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
-    args.log.install(log::ROLE_DEFAULT);
+    args.log.install(ROLE_DEFAULT);
     let (lame_duck, drain) = (args.lame_duck, args.drain);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
         let registry = Registry::new();
-        let admin = args.admin.bind().await?;
+        let admin = args.admin.bind()?;
         let mut config = args.config()?;
         config.metrics = Metrics::new(&registry);
         if config.controller.is_some() {
@@ -226,8 +225,8 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         let running = Activator::bind(config)?.spawn();
         eprintln!("tidegate activator: listening on {}", running.address());
         // Served until the end, so that the drain can be observed.
-        let _admin =
-            admin::serve("activator", admin, Observed { registry, observer: running.observer() })?;
+        let observed = Observed { registry, observer: running.observer() };
+        let _admin = admin::serve("tidegate activator", admin, observed)?;
         signals.next().await;
         tracing::info!("told to end, draining; a second signal ends at once");
         running.announce_shutdown();

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tidegate_admin::{Readiness, Subject};
@@ -19,21 +18,17 @@ use tidegate_controller::Ended;
 use tidegate_controller::{
     Access, Addresses, Handle, Metrics, NoActuator, RevisionId, Template, UndeclaredRevisions,
 };
+use tidegate_flags::log::ROLE_DEFAULT;
+use tidegate_flags::{AccessArgs, AdminArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address};
 use tidegate_local::settings::sort_settings;
 use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
 use tidegate_telemetry::{Family, Registry};
-use tidegate_trust::secret::SECRET_FILE_VARIABLE;
-use tidegate_trust::{ServerCertificates, SharedSecret};
 use tidegate_words::{did_you_mean, excerpt};
 use tokio::net::TcpListener;
 
-use super::LISTEN_VARIABLE;
-use crate::admin::{self, AdminArgs};
-use crate::credentials::secret_variable;
 use crate::ending::mistyped;
 use crate::files::text_of;
-use crate::log::{self, LogArgs};
-use crate::typed::{as_typed, listen_address, setting};
+use crate::typed::{as_typed, setting};
 
 /// What was typed after `tidegate controller`.
 #[derive(Debug, clap::Args)]
@@ -48,19 +43,8 @@ pub(crate) struct Args {
         value_parser = listen_address
     )]
     listen: SocketAddr,
-    /// The file with the secret that every reporter and client must present, at least 16
-    /// characters; or set TIDEGATE_SECRET to the secret.
-    #[arg(long, value_name = "FILE", env = SECRET_FILE_VARIABLE)]
-    secret_file: Option<PathBuf>,
-    /// The controller's certificate chain, PEM; only TLS is accepted with it.
-    #[arg(long, value_name = "FILE", env = "TIDEGATE_TLS_CERT", requires = "tls_key")]
-    tls_cert: Option<PathBuf>,
-    /// The key of that certificate, PEM.
-    #[arg(long, value_name = "FILE", env = "TIDEGATE_TLS_KEY", requires = "tls_cert")]
-    tls_key: Option<PathBuf>,
-    /// Authorities of the client certificates that are then required, PEM.
-    #[arg(long, value_name = "FILE", env = "TIDEGATE_TLS_CLIENT_CA", requires = "tls_cert")]
-    tls_client_ca: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessArgs,
     /// Listen beyond this machine without a secret: every peer that reaches the port can then read
     /// all addresses, divert requests of any revision to itself, and scale anything up or down.
     #[arg(long)]
@@ -130,7 +114,7 @@ impl FromStr for Declared {
 
 /// Decides until a signal to stop.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
-    args.log.install(log::ROLE_DEFAULT);
+    args.log.install(ROLE_DEFAULT);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(args))
 }
@@ -151,7 +135,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         StrangersName::Adopt => UndeclaredRevisions::Adopt(Box::new(template)),
         StrangersName::Refuse => UndeclaredRevisions::Refuse,
     };
-    let admin = args.admin.bind().await?;
+    let admin = args.admin.bind()?;
     let listener = tidegate_relay::listen(args.listen)
         .and_then(TcpListener::from_std)
         .with_context(|| format!("cannot listen on {}", args.listen))?;
@@ -159,7 +143,8 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let registry = Registry::new();
     let (handle, controller) = tidegate_controller::counted(undeclared, Metrics::new(&registry));
     tokio::spawn(controller.run(NoActuator));
-    let _admin = admin::serve("controller", admin, Observed { registry, handle: handle.clone() })?;
+    let observed = Observed { registry, handle: handle.clone() };
+    let _admin = admin::serve("tidegate controller", admin, observed)?;
     for declaration in declarations {
         handle.declare(declaration).await?;
     }
@@ -193,29 +178,18 @@ impl Subject for Observed {
 
 /// The access rules that the flags make.
 fn access(args: &Args) -> anyhow::Result<Access> {
-    let secret =
-        SharedSecret::configured(args.secret_file.as_deref(), secret_variable().as_deref())?;
-    let tls = match (&args.tls_cert, &args.tls_key) {
-        (Some(certificate), Some(key)) => {
-            let (certificate, key) = (certificate.clone(), key.clone());
-            let client_authority = args.tls_client_ca.clone();
-            let certificates = ServerCertificates { certificate, key, client_authority };
-            Some(Arc::new(certificates.load()?))
-        }
-        _ => None,
-    };
-    let anybody = secret.is_none() && args.tls_client_ca.is_none();
-    if anybody && !args.allow_anonymous && !args.listen.ip().to_canonical().is_loopback() {
+    let access = args.access.access(match args.addresses {
+        AddressesName::Own => Addresses::Own,
+        AddressesName::Any => Addresses::Any,
+    })?;
+    let is_open = !args.listen.ip().to_canonical().is_loopback();
+    if access.admits_anybody() && is_open && !args.allow_anonymous {
         bail!(
             "{} is open to others: give --secret-file, --tls-client-ca or --allow-anonymous",
             args.listen
         );
     }
-    let addresses = match args.addresses {
-        AddressesName::Own => Addresses::Own,
-        AddressesName::Any => Addresses::Any,
-    };
-    Ok(Access { secret, tls, addresses })
+    Ok(access)
 }
 
 fn template(args: &Args) -> anyhow::Result<Template> {

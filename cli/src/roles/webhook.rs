@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use tidegate_flags::log::ROLE_DEFAULT;
+use tidegate_flags::{LogArgs, listen_address};
 use tidegate_kubernetes_inject::Options;
 use tidegate_kubernetes_webhook::keeper::BUNDLE_FILE;
 use tidegate_kubernetes_webhook::{Keeper, serve};
@@ -13,8 +15,6 @@ use tokio::net::TcpListener;
 
 use crate::ending::mistyped;
 use crate::inject::SettingArgs;
-use crate::log::{self, LogArgs};
-use crate::typed::listen_address;
 
 /// What was typed after `tidegate webhook`.
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub(crate) struct Args {
 
 /// Answers until a signal to stop.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
-    args.log.install(log::ROLE_DEFAULT);
+    args.log.install(ROLE_DEFAULT);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(answer(args))
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow};
 use tidegate_autoscaler::settings::{WINDOW_MAX, WINDOW_MIN};
 use tidegate_controller::Readiness;
 use tidegate_controller::process::{LogFolder, OutputLine};
+use tidegate_flags::{LogArgs, listen_address};
 use tidegate_knative::environment::{TIDEGATE_ABANDONED, TIDEGATE_CONCURRENCY};
 use tidegate_local::environment::{self, Colours};
 use tidegate_local::settings::check_command;
@@ -19,9 +20,8 @@ use tokio::sync::mpsc;
 use crate::abandoned::AbandonedRule;
 use crate::ending::mistyped;
 use crate::files::make_folder;
-use crate::log::LogArgs;
 use crate::terminal::{Colour, Surface};
-use crate::typed::{WAIT_MAX, as_typed, listen_address, setting, time_within, wait, whole};
+use crate::typed::{WAIT_MAX, as_typed, setting, time_within, wait, whole};
 
 /// The default address for clients, if it is free.
 pub(super) const DEFAULT_LISTEN: SocketAddr =

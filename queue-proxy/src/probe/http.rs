@@ -9,6 +9,7 @@ use hyper::Response;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tidegate_logging::secrets::QueryRule;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::dial::connect;
@@ -16,7 +17,6 @@ use super::failure::quoted;
 use super::location::{Redirect, Target};
 use super::spec::{HttpGet, Scheme};
 use super::{ProbeFailure, within};
-use crate::secrets::QueryRule;
 use crate::tls;
 
 /// Requests that one attempt may send, redirects included, as with Go's client.

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tidegate_dial::{Host, Pending};
+use tidegate_logging::secrets::QueryRule;
 
 use super::dial::authority;
 use super::location::origin_form;
 use crate::environment::Switch;
-use crate::secrets::QueryRule;
 
 /// The most probes that are accepted; a pod has a handful of containers.
 const MOST_PROBES: usize = 64;

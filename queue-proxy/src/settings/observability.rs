@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tidegate_go_text::Template;
+use tidegate_logging::secrets::{Query, QueryRule};
 
 use crate::environment::{Environment, Reader, Switch, keys};
 use crate::otlp::push::{Otlp, OtlpProtocol};
 use crate::request_log::{DEFAULT_TEMPLATE, JSON_TEMPLATE, RequestLog};
-use crate::secrets::{Query, QueryRule};
 use crate::trace::Sampler;
 
 /// Metrics, traces and the request log.

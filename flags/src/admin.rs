@@ -1,16 +1,16 @@
 //! The admin address of a role, apart from the one that it serves requests on.
 
+use std::io;
 use std::net::SocketAddr;
 
-use anyhow::Context;
 use tidegate_admin::{Admin, Subject};
 use tokio::net::TcpListener;
 
-use crate::typed::listen_address;
+use crate::listen::listen_address;
 
-/// Options of every role with an admin address.
-#[derive(Debug, clap::Args)]
-pub(crate) struct AdminArgs {
+/// Flags of every role with an admin address.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct AdminArgs {
     /// Where to serve /metrics, /healthz and /readyz, in plain HTTP and without authentication;
     /// not served when absent.
     #[arg(
@@ -22,24 +22,40 @@ pub(crate) struct AdminArgs {
     address: Option<SocketAddr>,
 }
 
+/// Why the admin address cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} (--admin)")]
+pub struct AdminError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
 impl AdminArgs {
     /// Binds the address. Called before the role begins to serve, so that a taken port is an error
-    /// at start.
-    pub(crate) async fn bind(&self) -> anyhow::Result<Option<TcpListener>> {
+    /// at start; within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be bound.
+    pub fn bind(&self) -> Result<Option<TcpListener>, AdminError> {
         let Some(address) = self.address else { return Ok(None) };
         let listener = tidegate_relay::listen(address).and_then(TcpListener::from_std);
-        listener.map(Some).with_context(|| format!("cannot listen on {address} (--admin)"))
+        listener.map(Some).map_err(|source| AdminError { address, source })
     }
 }
 
-/// Serves `listener`, if there is one, and logs its address.
-pub(crate) fn serve(
-    role: &str,
+/// Serves `listener`, if there is one, and says where on standard error, in the name of `program`.
+///
+/// # Errors
+///
+/// When the listener has no address any more.
+pub fn serve(
+    program: &str,
     listener: Option<TcpListener>,
     subject: impl Subject,
-) -> anyhow::Result<Option<Admin>> {
+) -> io::Result<Option<Admin>> {
     let Some(listener) = listener else { return Ok(None) };
     let admin = Admin::serve(listener, subject)?;
-    eprintln!("tidegate {role}: metrics and health on http://{}", admin.address());
+    eprintln!("{program}: metrics and health on http://{}", admin.address());
     Ok(Some(admin))
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, UNIX_EPOCH};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata};
 
-use crate::identity::Identity;
 use crate::secrets::QueryRule;
 
 /// The longest message; what is longer is cut. Errors may quote an app's or a collector's text.
@@ -37,13 +36,6 @@ impl Shape {
     #[must_use]
     pub fn for_stderr() -> Self {
         if std::io::stderr().is_terminal() { Self::Text } else { Self::Json }
-    }
-
-    /// Knative's, with this sidecar's labels.
-    #[must_use]
-    pub fn knative(identity: &Identity) -> Self {
-        let key = format!("{}/{}", identity.namespace, identity.revision);
-        Self::Knative { key, pod: identity.pod.clone() }
     }
 
     /// The event as a line, without its end.

@@ -1,9 +1,16 @@
-//! The log of a process, one set-up for every role: what is logged ([`Filter`]), what a line looks
-//! like ([`Shape`]) and where it goes ([`Output`]).
+//! The log of a process: what is logged, what a line looks like, and where it goes.
 //!
-//! Lines are bounded, show no secret of a URL, and are thinned out in a flood; what is left out is
-//! counted in `tidegate_log_lines_dropped_total`. A subscriber of our own is a few hundred lines;
-//! the usual one brings a regular expression engine into every pod.
+//! Every program of the project installs this one at its start. Lines are bounded, show no secret
+//! of a URL, and are thinned out in a flood; what is left out is counted in
+//! `tidegate_log_lines_dropped_total`. A subscriber of our own is a few hundred lines; the usual
+//! one brings a regular expression engine into every pod.
+//!
+//! It must never end the process that logs, make it wait for a reader, or read the environment: a
+//! program hands in what was asked for.
+//!
+//! Modules in reading order: [`Filter`] is what is logged, [`Shape`] what a line looks like,
+//! [`Output`] where it goes; a sampler thins out a flood. [`secrets`] is what of a URL may be
+//! written down, here and in request logs and traces.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -13,11 +20,12 @@ use parking_lot::Mutex;
 use tidegate_telemetry::process;
 use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Level, Metadata, span};
+use tracing::{Event, Metadata, span};
 
 mod filter;
 mod line;
 mod sampler;
+pub mod secrets;
 
 pub use filter::{Filter, FilterError};
 pub use line::{Shape, push_json};
@@ -120,49 +128,9 @@ impl tracing::Subscriber for Log {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// The level that Knative's logger configuration and its level name ask for, and a warning about
-/// the configuration, which is never fatal.
-pub fn level(config_json: &str, level: &str) -> (Level, Option<String>) {
-    let mut complaint = None;
-    let mut configured = None;
-    if !config_json.is_empty() {
-        match serde_json::from_str::<serde_json::Value>(config_json) {
-            Ok(config) => {
-                configured =
-                    config.get("level").and_then(serde_json::Value::as_str).and_then(level_named);
-            }
-            Err(error) => {
-                complaint = Some(format!("cannot parse the logger configuration: {error}"));
-            }
-        }
-    }
-    (level_named(level).or(configured).unwrap_or(Level::INFO), complaint)
-}
-
-fn level_named(name: &str) -> Option<Level> {
-    match name.to_ascii_lowercase().as_str() {
-        "debug" => Some(Level::DEBUG),
-        "info" => Some(Level::INFO),
-        "warn" | "warning" => Some(Level::WARN),
-        "error" | "dpanic" | "panic" | "fatal" => Some(Level::ERROR),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_invalid_configuration_is_never_fatal() {
-        assert_eq!(level("", ""), (Level::INFO, None));
-        assert_eq!(level("{\"level\":\"debug\"}", ""), (Level::DEBUG, None));
-        assert_eq!(level("{\"level\":\"debug\"}", "error"), (Level::ERROR, None));
-        assert_eq!(level("", "junk"), (Level::INFO, None));
-        let (level, complaint) = level("{", "warn");
-        assert_eq!(level, Level::WARN);
-        assert!(complaint.is_some_and(|text| text.contains("logger configuration")));
-    }
 
     #[test]
     fn lines_that_a_full_channel_drops_are_counted() {

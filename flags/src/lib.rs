@@ -1,0 +1,21 @@
+//! Flags that the programs of Tidegate share, each with the variable that stands for it.
+//!
+//! Whoever runs a role in a cluster, on a machine or from `tidegate` types the same for the same:
+//! where to listen, who may report, where the admin pages are, what is logged. A program flattens
+//! these into its own arguments.
+//!
+//! It must never hold a flag of one program alone, decide anything, or be linked into the sidecar,
+//! which is configured by variables and carries no parser of arguments.
+//!
+//! Modules in reading order: [`listen`] is where a role serves, [`access`] who may report to a
+//! controller, [`admin`] where its admin pages are, [`log`] what is logged.
+
+pub mod access;
+pub mod admin;
+pub mod listen;
+pub mod log;
+
+pub use access::{AccessArgs, AccessError};
+pub use admin::{AdminArgs, AdminError};
+pub use listen::{LISTEN_VARIABLE, listen_address};
+pub use log::LogArgs;
