@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
-use tidegate_kubernetes_inject::settings::KEYS;
+use tidegate_kubernetes_inject::settings::{IMAGE_VARIABLE, KEYS};
 use tidegate_kubernetes_inject::{Action, Failure, INPUT_BYTES_MAX, Options, Settings, inject};
-use tidegate_words::{excerpt, shorten};
+use tidegate_words::shorten;
 
 use crate::ending::{EXIT_FAILED, EXIT_USAGE, mistyped};
 use crate::files::text_of;
@@ -51,7 +51,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 pub(crate) struct SettingArgs {
     /// The sidecar's image. docs/inject.md says how to build it.
-    #[arg(long, value_name = "IMAGE", env = "TIDEGATE_INJECT_IMAGE")]
+    #[arg(long, value_name = "IMAGE", env = IMAGE_VARIABLE)]
     image: Option<String>,
     /// The controller that takes reports.
     #[arg(long, value_name = "HOST:PORT")]
@@ -65,10 +65,7 @@ impl SettingArgs {
     /// Sets what was typed.
     pub(crate) fn apply(&self, settings: &mut Settings) -> anyhow::Result<()> {
         for pair in &self.set {
-            let (key, value) = pair
-                .split_once('=')
-                .with_context(|| format!("--set: '{}', expected KEY=VALUE", excerpt(pair)))?;
-            settings.set(key, value).context("--set")?;
+            settings.set_pair(pair).context("--set")?;
         }
         set(settings, [("image", &self.image), ("controller", &self.controller)])
     }

@@ -36,25 +36,35 @@ const VERBS: [&str; 19] = [
 ];
 
 /// Flags of `tidegate-kubernetes`; a test beside it holds the page to its help.
-const KUBERNETES: [&str; 4] =
-    ["--activator-ports", "--activator-service", "--namespace", "--system-namespace"];
+const KUBERNETES: [&str; 5] = [
+    "--activator-ports",
+    "--activator-service",
+    "--namespace",
+    "--system-namespace",
+    "--token-audience",
+];
 
 /// Flags of other programs that the pages name: cargo, our benchmark harnesses, apps, load
 /// generators, docker and kubectl.
 const OTHERS: &[&str] = &[
     "--all",
     "--all-namespaces",
+    "--audience",
     "--bench",
     "--bin",
     "--bind",
+    "--create-namespace",
     "--debug",
     "--example",
     "--from-literal",
     "--knative",
     "--lib",
     "--out",
+    "--output",
     "--package",
+    "--patch",
     "--path",
+    "--platform",
     "--port",
     "--profile",
     "--queue-proxy",

@@ -8,6 +8,20 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use tidegate_trust::credentials::VARIABLES as CREDENTIALS;
+
+/// The variables that components add to the activator's container.
+fn added() -> Vec<Value> {
+    let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kubernetes/install");
+    let folders = fs::read_dir(install).unwrap().map(|entry| entry.unwrap().path());
+    let patches = folders.map(|folder| folder.join("patches.yaml")).filter(|path| path.exists());
+    let patches = patches.flat_map(|path| {
+        serde_saphyr::from_multiple::<Value>(&fs::read_to_string(path).unwrap()).unwrap()
+    });
+    let ours = patches.filter(|patch| patch["metadata"]["name"] == "tidegate-activator");
+    let containers = ours.map(|patch| patch["spec"]["template"]["spec"]["containers"][0].clone());
+    containers.flat_map(|container| container["env"].as_array().unwrap().clone()).collect()
+}
 
 /// The activator's container in its manifest.
 fn container() -> Value {
@@ -42,6 +56,13 @@ fn the_activator_knows_what_it_is_given() {
     for set in list(&container, "env") {
         let name = set["name"].as_str().unwrap();
         assert!(help.contains(&format!("[env: {name}=")), "{name} is not read");
+    }
+    let added = added();
+    assert!(added.len() >= 3, "{added:?}");
+    for set in &added {
+        let name = set["name"].as_str().unwrap();
+        let is_read = help.contains(&format!("[env: {name}=")) || CREDENTIALS.contains(&name);
+        assert!(is_read, "{name} is not read");
     }
 }
 

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use parking_lot::Mutex;
+use tidegate_trust::secret::SECRET_BYTES_MAX;
 use tidegate_trust::{ServerTls, SharedSecret};
 
+use crate::caller::{Authenticate, Caller, TokenRefused};
 use crate::metrics::Metrics;
 
 /// Refused calls are logged at most this often: an attacker who guesses secrets must not
@@ -21,6 +23,8 @@ const REFUSAL_LOG_EVERY: Duration = Duration::from_secs(10);
 pub struct Access {
     /// The secret to present. With `None` every client that reaches the port is admitted.
     pub secret: Option<SharedSecret>,
+    /// Who says whose a token is that is not the secret; with `None` only the secret counts.
+    pub tokens: Option<Arc<dyn Authenticate>>,
     /// TLS, with or without client certificates; `None` is plaintext.
     pub tls: Option<Arc<ServerTls>>,
     /// Which addresses instances of others may claim.
@@ -41,7 +45,7 @@ impl Access {
     /// Admits every client that reaches the port: for ports that only trusted processes reach.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { secret: None, tls: None, addresses: Addresses::Own }
+        Self { secret: None, tokens: None, tls: None, addresses: Addresses::Own }
     }
 
     /// Whether a client is admitted that presents nothing: neither a secret nor a certificate.
@@ -49,7 +53,7 @@ impl Access {
     pub fn admits_anybody(&self) -> bool {
         let asks_for_certificates =
             self.tls.as_ref().is_some_and(|tls| tls.requires_client_certificates());
-        self.secret.is_none() && !asks_for_certificates
+        self.secret.is_none() && self.tokens.is_none() && !asks_for_certificates
     }
 
     /// Admits every client that presents `secret`.
@@ -91,6 +95,14 @@ impl Addresses {
     }
 }
 
+/// What a call shows.
+pub(crate) enum Shown {
+    /// The secret, or nothing where nothing is required.
+    Enough,
+    /// A token whose issuer has to be asked.
+    Token(String),
+}
+
 /// Why a call is refused that should carry the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SecretRefused {
@@ -105,18 +117,23 @@ pub(crate) enum SecretRefused {
     Other,
 }
 
-/// Admits the calls that present the secret.
+/// Admits the calls that present the secret, or a token.
 #[derive(Debug, Clone)]
 pub(crate) struct Gatekeeper {
     secret: Option<SharedSecret>,
+    tokens: Option<Arc<dyn Authenticate>>,
     refusals: Arc<Mutex<RefusalLog>>,
     metrics: Metrics,
 }
 
 impl Gatekeeper {
     /// Refused calls are counted in `metrics`.
-    pub(crate) fn new(secret: Option<SharedSecret>, metrics: Metrics) -> Self {
-        Self { secret, refusals: Arc::default(), metrics }
+    pub(crate) fn new(
+        secret: Option<SharedSecret>,
+        tokens: Option<Arc<dyn Authenticate>>,
+        metrics: Metrics,
+    ) -> Self {
+        Self { secret, tokens, refusals: Arc::default(), metrics }
     }
 
     /// The secret to be [watched](SharedSecret::watch), if there is one.
@@ -133,16 +150,38 @@ impl Gatekeeper {
         &self,
         headers: &HeaderMap,
         peer: Option<SocketAddr>,
-    ) -> Result<(), SecretRefused> {
-        let Some(secret) = &self.secret else { return Ok(()) };
-        let refused = match authorization(headers) {
-            Some(shown) if secret.is_shown_by(shown, Instant::now()) => return Ok(()),
-            Some(_) => SecretRefused::Other,
-            None => SecretRefused::None,
+    ) -> Result<Shown, SecretRefused> {
+        if self.secret.is_none() && self.tokens.is_none() {
+            return Ok(Shown::Enough);
+        }
+        let refused = match (authorization(headers), &self.secret) {
+            (None, _) => SecretRefused::None,
+            (Some(shown), Some(secret)) if secret.is_shown_by(shown, Instant::now()) => {
+                return Ok(Shown::Enough);
+            }
+            (Some(shown), _) => match token(shown).filter(|_| self.tokens.is_some()) {
+                Some(token) => return Ok(Shown::Token(token.to_owned())),
+                None => SecretRefused::Other,
+            },
         };
         self.metrics.secrets_refused.increment(1);
         self.log_refusal(peer, refused);
         Err(refused)
+    }
+
+    /// Whose a token is.
+    pub(crate) async fn authenticate(
+        &self,
+        token: &str,
+        peer: Option<SocketAddr>,
+    ) -> Result<Caller, TokenRefused> {
+        let Some(tokens) = &self.tokens else { return Ok(Caller::Trusted) };
+        let authenticated = tokens.authenticate(token).await;
+        if let Err(refused) = &authenticated {
+            self.metrics.secrets_refused.increment(1);
+            self.log_refusal(peer, refused);
+        }
+        authenticated
     }
 
     /// Logs a refusal, or counts it when one was logged less than `REFUSAL_LOG_EVERY` ago.
@@ -158,6 +197,15 @@ fn authorization(headers: &HeaderMap) -> Option<&[u8]> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let first = all.next()?;
     if all.next().is_some() { Some(b"") } else { Some(first.as_bytes()) }
+}
+
+/// The token that an `authorization` header shows. What cannot be one is not worth a question.
+fn token(authorization: &[u8]) -> Option<&str> {
+    let (scheme, token) = authorization.split_at_checked("Bearer ".len())?;
+    let token = std::str::from_utf8(token).ok().filter(|token| token.len() <= SECRET_BYTES_MAX)?;
+    // A JSON Web Token has three parts (RFC 7519).
+    let is_one = scheme.eq_ignore_ascii_case(b"Bearer ") && token.split('.').count() == 3;
+    is_one.then_some(token)
 }
 
 /// Counts refusals that are not logged.
@@ -216,13 +264,13 @@ mod tests {
     #[test]
     fn only_the_secret_lets_pass_and_two_are_none() {
         let secret = Secret::new("0123456789abcdef", "test").expect("valid");
-        let gatekeeper = Gatekeeper::new(Some(secret.into()), Metrics::default());
+        let gatekeeper = Gatekeeper::new(Some(secret.into()), None, Metrics::default());
         let shown = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
                 headers.append(AUTHORIZATION, value.parse().expect("a value"));
             }
-            gatekeeper.admit(&headers, None)
+            gatekeeper.admit(&headers, None).map(|_| ())
         };
         let good = "Bearer 0123456789abcdef";
         assert_eq!(shown(&[good]), Ok(()));
@@ -231,7 +279,36 @@ mod tests {
         for bad in bad {
             assert_eq!(shown(bad), Err(SecretRefused::Other), "{bad:?}");
         }
-        assert!(Gatekeeper::new(None, Metrics::default()).admit(&HeaderMap::new(), None).is_ok());
+        let open = Gatekeeper::new(None, None, Metrics::default());
+        assert!(open.admit(&HeaderMap::new(), None).is_ok());
+    }
+
+    #[derive(Debug)]
+    struct Everybody;
+
+    impl Authenticate for Everybody {
+        fn authenticate<'a>(&'a self, _: &'a str) -> crate::caller::Authentication<'a> {
+            Box::pin(std::future::ready(Ok(Caller::Trusted)))
+        }
+    }
+
+    #[test]
+    fn a_token_is_asked_about_only_where_it_can_be_one() {
+        let secret = Secret::new("0123456789abcdef", "test").expect("valid");
+        let tokens: Arc<dyn Authenticate> = Arc::new(Everybody);
+        let gatekeeper = Gatekeeper::new(Some(secret.into()), Some(tokens), Metrics::default());
+        let shown = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.append(AUTHORIZATION, value.parse().expect("a value"));
+            gatekeeper.admit(&headers, None)
+        };
+        assert!(matches!(shown("Bearer 0123456789abcdef"), Ok(Shown::Enough)));
+        assert!(matches!(shown("Bearer a.b.c"), Ok(Shown::Token(token)) if token == "a.b.c"));
+        let long = format!("Bearer a.b.{}", "c".repeat(SECRET_BYTES_MAX));
+        for bad in ["Bearer a.b", "Basic a.b.c", "Bearer another-secret", &long] {
+            assert!(matches!(shown(bad), Err(SecretRefused::Other)), "{bad}");
+        }
+        assert!(gatekeeper.admit(&HeaderMap::new(), None).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use tonic::Status;
 
 use crate::access::{ForeignAddress, SecretRefused};
+use crate::caller::{BeyondCaller, TokenRefused};
 use crate::event::StreamRefusal;
 use crate::identity::{NameError, RevisionId};
 use crate::report::ReportError;
@@ -18,6 +19,12 @@ pub(crate) enum CallError {
     /// It does not carry the secret.
     #[error(transparent)]
     Secret(#[from] SecretRefused),
+    /// It carries a token that is not taken.
+    #[error(transparent)]
+    Token(#[from] TokenRefused),
+    /// It asks for more than its caller may.
+    #[error(transparent)]
+    Caller(#[from] BeyondCaller),
     /// No hello came in time.
     #[error("no hello was sent")]
     NoHello,

@@ -12,11 +12,12 @@
 //! [`history`] add it up; [`declaration`] describes a revision; [`event`] lists events and effects;
 //! [`state`] and `revision` apply them, with [`instance`], `instances`, `crash_loop_backoff`,
 //! [`journal`] and [`status`]; [`task`] runs them by a [`Clock`], `response_stream` is the output
-//! of a stream; [`access`] is access control, `service` is the gRPC edge, `error` lists why a call
-//! is refused or a stream ended and `respond` makes it a status; [`metrics`] counts all of it;
-//! [`process`] starts and stops instances on this machine.
+//! of a stream; [`access`] is access control, [`caller`] who calls, `service` is the gRPC edge,
+//! `error` lists why a call is refused or a stream ended and `respond` makes it a status;
+//! [`metrics`] counts all of it; [`process`] starts and stops instances on this machine.
 
 pub mod access;
+pub mod caller;
 mod clock;
 mod crash_loop_backoff;
 pub mod declaration;
@@ -40,6 +41,7 @@ pub mod status;
 pub mod task;
 
 pub use access::{Access, Addresses};
+pub use caller::{Authenticate, Authentication, Caller, TokenRefused};
 pub use clock::Clock;
 pub use declaration::{
     Custom, CustomPolicy, Declaration, Launch, PolicyChoice, Readiness, Template,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tonic::{Code, Status};
 
+use crate::caller::TokenRefused;
 use crate::error::CallError;
 use crate::event::StreamRefusal;
 
@@ -14,14 +15,14 @@ impl CallError {
     /// `Aborted` and `DeadlineExceeded`, and late by every other.
     pub(crate) fn code(&self) -> Code {
         match self {
-            Self::Secret(_) => Code::Unauthenticated,
+            Self::Secret(_) | Self::Token(TokenRefused::Invalid(_)) => Code::Unauthenticated,
             Self::NoHello | Self::Late(_) => Code::DeadlineExceeded,
             Self::HelloExpected
             | Self::SecondHello
             | Self::Hello(_)
             | Self::Unreadable(_)
             | Self::Name(_) => Code::InvalidArgument,
-            Self::Address(_) => Code::PermissionDenied,
+            Self::Address(_) | Self::Caller(_) => Code::PermissionDenied,
             Self::LongHistory { .. } | Self::LongMessage { .. } | Self::TooManyWatchers { .. } => {
                 Code::ResourceExhausted
             }
@@ -35,7 +36,7 @@ impl CallError {
                 StreamRefusal::Replaced => Code::Aborted,
             },
             Self::UnknownRevision(_) => Code::NotFound,
-            Self::Ended(_) => Code::Unavailable,
+            Self::Ended(_) | Self::Token(TokenRefused::Unavailable(_)) => Code::Unavailable,
         }
     }
 }

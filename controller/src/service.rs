@@ -13,7 +13,7 @@ use tidegate_proto::stats::v1::stats_service_server::StatsServiceServer;
 use tokio::net::TcpListener;
 use tonic::transport::Server;
 
-use self::gate::Gate;
+use self::gate::{Gate, Purpose};
 use self::unfinished::{UNFINISHED_BYTES_MAX, UnfinishedBytes};
 use crate::access::{Access, Gatekeeper};
 use crate::task::Handle;
@@ -47,7 +47,7 @@ pub async fn serve(
     let stats = StatsServiceServer::new(stats).max_decoding_message_size(stats::MESSAGE_BYTES_MAX);
     let metrics = handle.metrics().clone();
     let scale = ScaleServiceServer::new(scale::Scale::new(handle));
-    let gatekeeper = Gatekeeper::new(access.secret, metrics);
+    let gatekeeper = Gatekeeper::new(access.secret, access.tokens, metrics);
     let unfinished = UnfinishedBytes::new(UNFINISHED_BYTES_MAX);
     let (incoming, accepting) = listener::connections(listener, access.tls, &gatekeeper);
     let serving = Server::builder()
@@ -56,8 +56,8 @@ pub async fn serve(
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
-        .add_service(Gate::before(stats, &gatekeeper, &unfinished))
-        .add_service(Gate::before(scale, &gatekeeper, &unfinished))
+        .add_service(Gate::before(stats, Purpose::Report, &gatekeeper, &unfinished))
+        .add_service(Gate::before(scale, Purpose::Ask, &gatekeeper, &unfinished))
         .serve_with_incoming(incoming);
     tokio::select! {
         served = serving => served,

@@ -7,6 +7,12 @@ use tidegate_controller::{Access, Addresses};
 use tidegate_trust::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE};
 use tidegate_trust::{SecretError, ServerCertificates, SharedSecret, TlsError};
 
+/// The variable that names the file of a server's certificate chain.
+pub const TLS_CERT_VARIABLE: &str = "TIDEGATE_TLS_CERT";
+
+/// The variable that names the file of its key.
+pub const TLS_KEY_VARIABLE: &str = "TIDEGATE_TLS_KEY";
+
 /// What a controller requires of its reporters and clients. The secret itself is no flag: every
 /// user of a machine can read the arguments of its processes.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -16,10 +22,10 @@ pub struct AccessArgs {
     #[arg(long, value_name = "FILE", env = SECRET_FILE_VARIABLE)]
     secret_file: Option<PathBuf>,
     /// The controller's certificate chain, PEM; only TLS is accepted with it.
-    #[arg(long, value_name = "FILE", env = "TIDEGATE_TLS_CERT", requires = "tls_key")]
+    #[arg(long, value_name = "FILE", env = TLS_CERT_VARIABLE, requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// The key of that certificate, PEM.
-    #[arg(long, value_name = "FILE", env = "TIDEGATE_TLS_KEY", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", env = TLS_KEY_VARIABLE, requires = "tls_cert")]
     tls_key: Option<PathBuf>,
     /// Authorities of the client certificates that are then required, PEM.
     #[arg(long, value_name = "FILE", env = "TIDEGATE_TLS_CLIENT_CA", requires = "tls_cert")]
@@ -56,7 +62,7 @@ impl AccessArgs {
             }
             _ => None,
         };
-        Ok(Access { secret, tls, addresses })
+        Ok(Access { secret, tokens: None, tls, addresses })
     }
 }
 

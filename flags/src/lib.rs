@@ -15,7 +15,7 @@ pub mod admin;
 pub mod listen;
 pub mod log;
 
-pub use access::{AccessArgs, AccessError};
+pub use access::{AccessArgs, AccessError, TLS_CERT_VARIABLE, TLS_KEY_VARIABLE};
 pub use admin::{AdminArgs, AdminError};
 pub use listen::{LISTEN_VARIABLE, listen_address};
 pub use log::LogArgs;

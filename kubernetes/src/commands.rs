@@ -1,17 +1,30 @@
-//! The subcommands of `tidegate-kubernetes`, and what they share: a cluster's client. Flags that
-//! other programs have as well are those of `tidegate-flags`.
+//! The subcommands of `tidegate-kubernetes`, and what they share: signals and a cluster's client.
+//! Flags that other programs have as well are those of `tidegate-flags`.
 //!
 //! A subcommand is a module of its own with its `Args` and `execute`.
 
+pub(crate) mod certificates;
 pub(crate) mod controller;
+pub(crate) mod webhook;
 
 use anyhow::Context;
 use clap::Subcommand;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The variable with the namespace of Tidegate.
+pub(crate) const SYSTEM_NAMESPACE_VARIABLE: &str = "TIDEGATE_SYSTEM_NAMESPACE";
+
+/// The variable with the one namespace that an installation is for.
+pub(crate) const NAMESPACE_VARIABLE: &str = "TIDEGATE_NAMESPACE";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Scale the workloads that TrafficScalers name, by the requests of their Services.
     Controller(controller::Args),
+    /// Put the sidecar into pods that ask for it, as the API server creates them.
+    Webhook(webhook::Args),
+    /// Make and renew the certificates of an installation, and publish who vouches for them.
+    Certificates(certificates::Args),
 }
 
 impl Command {
@@ -19,14 +32,30 @@ impl Command {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Controller(_) => "controller",
+            Self::Webhook(_) => "webhook",
+            Self::Certificates(_) => "certificates",
         }
     }
 
     pub(crate) fn execute(self) -> anyhow::Result<()> {
         match self {
             Self::Controller(args) => controller::execute(args),
+            Self::Webhook(args) => webhook::execute(args),
+            Self::Certificates(args) => certificates::execute(args),
         }
     }
+}
+
+/// Returns at the first signal to stop. The signals are caught from its call on.
+pub(crate) fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// A client of the cluster that the pod's service account or a kubeconfig names.

@@ -18,7 +18,13 @@
 //! decides. Those are pure: time is an argument.
 //! `cluster` sends requests, `watch` observes, `decisions` asks the decision library, `leader`
 //! keeps the Lease, [`run`] ties them together.
+//!
+//! Beside the controller: [`certificates`] is where certificates are kept and published,
+//! [`certificate_keeper`] does it; [`refusals`] is what is told of pods without the sidecar,
+//! [`webhook`] puts it into all others; [`token_review`] is whose a reporter's token is.
 
+pub mod certificate_keeper;
+pub mod certificates;
 pub mod claim;
 mod cluster;
 mod decisions;
@@ -33,10 +39,13 @@ pub mod port_range;
 pub mod ports;
 pub mod reconciler;
 pub mod recorder;
+pub mod refusals;
 pub mod request;
 pub mod run;
 pub mod settings;
 pub mod slices;
 pub mod status;
+pub mod token_review;
 mod watch;
+pub mod webhook;
 pub mod world;

@@ -13,6 +13,9 @@ use crate::world::{DesiredScale, ObjectKey, Scaler};
 /// Longest note of an Event, as the API has it, in bytes.
 const NOTE_BYTES_MAX: usize = 1_024;
 
+/// The webhook, as the reporter of Events.
+pub(crate) const WEBHOOK_REPORTER: &str = "tidegate.dev/webhook";
+
 /// Who reports.
 #[derive(Debug, Clone, Default)]
 pub struct Identity {
@@ -50,7 +53,10 @@ pub fn of(
         _ => return None,
     };
     let uid = scaler.map(|scaler| scaler.uid.as_str()).unwrap_or_default();
-    Some(event(identity, now, (scaler_key, uid), (kind, reason, &note)))
+    let ObjectKey { namespace, name } = scaler_key;
+    let about = About { api_version: API_VERSION, kind: KIND, namespace, name, uid };
+    let note = Note { kind, reason, action: "Scale", text: &note };
+    Some(event((REPORTING_CONTROLLER, &identity.instance), now, &about, &note))
 }
 
 /// What only a status shows: that somebody else has set the target to zero.
@@ -61,39 +67,58 @@ fn suspended(action: &Action, before: &Scaler) -> Option<(&'static str, &'static
     is_new.then(|| ("Normal", "Suspended", note.to_owned()))
 }
 
-fn event(
-    identity: &Identity,
+/// What an Event is about.
+pub(crate) struct About<'a> {
+    pub(crate) api_version: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+    /// Empty where it has none yet.
+    pub(crate) uid: &'a str,
+}
+
+/// What an Event says.
+pub(crate) struct Note<'a> {
+    /// `Normal` or `Warning`.
+    pub(crate) kind: &'a str,
+    pub(crate) reason: &'a str,
+    pub(crate) action: &'a str,
+    pub(crate) text: &'a str,
+}
+
+/// An Event of a reporter, a controller and its instance.
+pub(crate) fn event(
+    (reporter, instance): (&str, &str),
     now: Timestamp,
-    (key, uid): (&ObjectKey, &str),
-    (kind, reason, note): (&str, &str, &str),
+    about: &About<'_>,
+    note: &Note<'_>,
 ) -> ApiRequest {
-    let ObjectKey { namespace, name } = key;
+    let About { api_version, kind, namespace, name, uid } = about;
     let millis = now.as_millis();
     let at = k8s_openapi::jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
     // The API refuses names of more than 253 characters.
     let stem: String = name.chars().take(200).collect();
-    let mut note = note.trim().to_owned();
-    while note.len() > NOTE_BYTES_MAX {
-        note.pop();
+    let mut text = note.text.trim().to_owned();
+    while text.len() > NOTE_BYTES_MAX {
+        text.pop();
+    }
+    let mut regarding =
+        json!({"apiVersion": api_version, "kind": kind, "name": name, "namespace": namespace});
+    if !uid.is_empty() {
+        regarding["uid"] = json!(uid);
     }
     let body = json!({
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {"name": format!("{stem}.{millis:x}"), "namespace": namespace},
         "eventTime": format!("{at:.6}"),
-        "reportingController": REPORTING_CONTROLLER,
-        "reportingInstance": identity.instance,
-        "action": "Scale",
-        "reason": reason,
-        "regarding": {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "name": name,
-            "namespace": namespace,
-            "uid": uid,
-        },
-        "note": note,
-        "type": kind,
+        "reportingController": reporter,
+        "reportingInstance": instance,
+        "action": note.action,
+        "reason": note.reason,
+        "regarding": regarding,
+        "note": text,
+        "type": note.kind,
     });
     ApiRequest::create(format!("{}/namespaces/{namespace}/events", api("events.k8s.io/v1")), body)
 }

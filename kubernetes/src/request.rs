@@ -159,6 +159,20 @@ impl ApiRequest {
         Self::with_body(Method::Patch, path, APPLY_PATCH, body)
     }
 
+    /// Makes the object at `path` have the fields of `body`, and creates it where there is none.
+    #[must_use]
+    pub fn apply(path: &str, body: Value) -> Self {
+        let path = format!("{path}?fieldManager={FIELD_MANAGER}&force=true");
+        Self::with_body(Method::Patch, path, APPLY_PATCH, body)
+    }
+
+    /// Changes fields of the object at `path`.
+    #[must_use]
+    pub fn merge(path: &str, body: Value) -> Self {
+        let path = format!("{path}?fieldManager={FIELD_MANAGER}");
+        Self::with_body(Method::Patch, path, MERGE_PATCH, body)
+    }
+
     /// Reads an object.
     #[must_use]
     pub fn get(path: String) -> Self {

@@ -113,7 +113,7 @@ async fn it_looks_after_what_it_finds_and_leaves_its_lease_when_told_to_end() {
 fn whoever_forgets_something_is_told_what() {
     let secret = Some("0123456789abcdef");
     for (arguments, secret, expected) in [
-        (&["controller"][..], None, "give --secret-file or --tls-client-ca"),
+        (&["controller"][..], None, "give --secret-file, --tls-client-ca or"),
         (&["controller"], Some("short"), "TIDEGATE_SECRET"),
         (&["controller", "--activator-ports", "1-2"], secret, "20000-29999"),
         (&["controller", "--activator-ports", "30000-20000"], secret, "20000-29999"),

@@ -10,8 +10,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
-use tidegate_kubernetes_objects::names::{ACTIVATOR_SERVICE, LEASE, SYSTEM_NAMESPACE};
+use serde_json::{Value, json};
+use tidegate_kubernetes_objects::names::{
+    ACTIVATOR_SERVICE, AUTHORITY, CONTROLLER_CERTIFICATE, CONTROLLER_SERVICE, INJECT_LABEL, LEASE,
+    SYSTEM_NAMESPACE, TOKEN_AUDIENCE, WEBHOOK as NAME_OF_WEBHOOK, WEBHOOK_CERTIFICATE,
+    WEBHOOK_SERVICE,
+};
+
+/// The ServiceAccounts, which are named as their Deployments.
+const CONTROLLER: &str = "tidegate-controller";
+const KEEPER: &str = "tidegate-certificates";
+const WEBHOOK: &str = "tidegate-webhook";
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tidegate-kubernetes");
 
@@ -22,13 +31,16 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("install")
 }
 
-/// The objects of every file in `directory`, and of the directories in it.
+/// The objects of every file in `directory` and of the directories in it, without patches.
 fn objects(directory: &Path) -> Vec<Value> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(objects(&path));
+            continue;
+        }
+        if path.ends_with("patches.yaml") {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
@@ -52,14 +64,33 @@ fn container(deployment: &Value) -> &Value {
 }
 
 fn help() -> String {
-    let help = Command::new(BINARY).args(["controller", "--help"]).output().unwrap();
+    help_of("controller")
+}
+
+fn help_of(subcommand: &str) -> String {
+    let help = Command::new(BINARY).args([subcommand, "--help"]).output().unwrap();
     String::from_utf8(help.stdout).unwrap()
 }
 
-/// The rights that all roles together give.
-fn given() -> BTreeSet<Right> {
+fn is_role(object: &Value) -> bool {
+    matches!(object["kind"].as_str(), Some("Role" | "ClusterRole"))
+}
+
+/// The rights that the roles of a ServiceAccount together give.
+fn given(account: &str) -> BTreeSet<Right> {
+    let all = objects(&directory());
+    let bindings = all.iter().filter(|object| !object["subjects"].is_null());
+    let of_account = |binding: &&Value| {
+        let mut subjects = binding["subjects"].as_array().unwrap().iter();
+        subjects.any(|subject| subject["name"] == account)
+    };
+    let roles: Vec<&Value> =
+        bindings.filter(of_account).map(|binding| &binding["roleRef"]["name"]).collect();
     let mut rights = BTreeSet::new();
-    for role in objects(&directory()).iter().filter(|object| object["kind"] == "Role") {
+    for role in all.iter().filter(|object| is_role(object)) {
+        if !roles.contains(&&role["metadata"]["name"]) {
+            continue;
+        }
         for rule in role["rules"].as_array().unwrap() {
             for group in texts(&rule["apiGroups"]) {
                 for resource in texts(&rule["resources"]) {
@@ -75,6 +106,18 @@ fn given() -> BTreeSet<Right> {
         }
     }
     rights
+}
+
+/// The manifests that say what somebody may do.
+fn files_of_rights(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let (directories, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let has_roles = |path: &PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        text.contains("kind: Role\n") || text.contains("kind: ClusterRole\n")
+    };
+    let deeper = directories.iter().flat_map(|directory| files_of_rights(directory));
+    files.into_iter().filter(has_roles).chain(deeper).collect()
 }
 
 /// The cells of the one table in a section of the page, without its head.
@@ -110,7 +153,7 @@ fn told() -> BTreeSet<Right> {
 
 #[test]
 fn every_right_is_in_the_book_and_the_other_way_round() {
-    let (given, told) = (given(), told());
+    let (given, told) = (given(CONTROLLER), told());
     assert!(given.len() > 20, "{given:?}");
     assert_eq!(given.difference(&told).collect::<Vec<_>>(), Vec::<&Right>::new(), "not told");
     assert_eq!(told.difference(&given).collect::<Vec<_>>(), Vec::<&Right>::new(), "not given");
@@ -118,11 +161,38 @@ fn every_right_is_in_the_book_and_the_other_way_round() {
 
 #[test]
 fn each_verb_has_its_reason_beside_it() {
-    let text = fs::read_to_string(directory().join("base/rights.yaml")).unwrap();
-    let verbs: Vec<&str> = text.lines().filter(|line| line.starts_with("  - ")).collect();
-    assert!(verbs.len() > 15, "{verbs:?}");
-    for line in verbs {
-        assert!(line.split_once(" # ").is_some_and(|(_, why)| why.len() > 8), "no reason: {line}");
+    let mut verbs = 0;
+    for path in files_of_rights(&directory()) {
+        let text = fs::read_to_string(&path).unwrap();
+        let mut is_verb = false;
+        for line in text.lines() {
+            if is_verb && line.starts_with("  - ") {
+                verbs += 1;
+                let has_reason = line.split_once(" # ").is_some_and(|(_, why)| why.len() > 8);
+                assert!(has_reason, "{}: no reason: {line}", path.display());
+            } else {
+                is_verb = line.starts_with("  verbs:");
+                assert!(!line.starts_with("  verbs: ["), "{}: one verb a line", path.display());
+            }
+        }
+    }
+    assert!(verbs > 30, "{verbs}");
+}
+
+/// Nobody but the keeper of the certificates touches Secrets, and that one only those of its names.
+#[test]
+fn secrets_are_the_keepers_alone_and_by_name() {
+    for role in objects(&directory()).iter().filter(|object| is_role(object)) {
+        for rule in role["rules"].as_array().unwrap() {
+            if !texts(&rule["resources"]).any(|resource| ["*", "secrets"].contains(&resource)) {
+                continue;
+            }
+            assert_eq!(
+                (&role["kind"], &role["metadata"]["name"]),
+                (&json!("Role"), &json!(KEEPER))
+            );
+            assert!(texts(&rule["resourceNames"]).count() > 0, "{rule}");
+        }
     }
 }
 
@@ -137,32 +207,40 @@ fn every_flag_is_in_the_book_and_the_other_way_round() {
     assert_eq!(told, lines.map(flag).collect());
 }
 
-#[test]
-fn the_controller_knows_what_it_is_given() {
-    let help = help();
-    let deployment = find("Deployment", "tidegate-controller");
-    let container = container(&deployment);
-    assert_eq!(texts(&container["args"]).next(), Some("controller"));
-    for flag in texts(&container["args"]).filter(|argument| argument.starts_with("--")) {
-        assert!(help.contains(&format!("{flag} <")), "{flag} is no flag of the controller");
-    }
-    let set = container["env"].as_array().unwrap().iter();
-    let added = added_for_one_namespace();
-    let set = set.chain(&added).map(|set| set["name"].as_str().unwrap());
-    for variable in set {
-        assert!(help.contains(&format!("[env: {variable}=")), "{variable} is not read");
-    }
+/// The variables that components add to a Deployment's container.
+fn added(deployment: &str) -> Vec<Value> {
+    let all = fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path());
+    let patches = all.map(|path| path.join("patches.yaml")).filter(|path| path.exists());
+    let patches = patches.flat_map(|path| {
+        let text = fs::read_to_string(path).unwrap();
+        serde_saphyr::from_multiple::<Value>(&text).unwrap()
+    });
+    let of_it = patches.filter(|patch| patch["metadata"]["name"] == deployment);
+    of_it.flat_map(|patch| container(&patch)["env"].as_array().unwrap().clone()).collect()
 }
 
-/// The variables that the controller of one namespace gets besides.
-fn added_for_one_namespace() -> Vec<Value> {
-    let path = directory().join("namespaced/kustomization.yaml");
-    let overlay: Value = serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    let patch = overlay["patches"][0]["patch"].as_str().unwrap();
-    let operations: Vec<Value> = serde_saphyr::from_str(patch).unwrap();
-    let added: Vec<Value> = operations.iter().map(|operation| operation["value"].clone()).collect();
-    assert_eq!(added.len(), 1, "{patch}");
-    added
+#[test]
+fn programs_know_what_they_are_given() {
+    for (deployment, subcommand) in
+        [(CONTROLLER, "controller"), (KEEPER, "certificates"), (WEBHOOK, "webhook")]
+    {
+        let help = help_of(subcommand);
+        let object = find("Deployment", deployment);
+        let container = container(&object);
+        assert_eq!(texts(&container["args"]).next(), Some(subcommand));
+        for argument in texts(&container["args"]).filter(|argument| argument.starts_with("--")) {
+            let flag = argument.split('=').next().unwrap();
+            assert!(help.contains(&format!("{flag} <")), "{flag} is no flag of {subcommand}");
+        }
+        let added = added(deployment);
+        let set = container["env"].as_array().unwrap().iter().chain(&added);
+        for variable in set.map(|set| set["name"].as_str().unwrap()) {
+            // The webhook's is there for another variable to refer to.
+            let is_read = help.contains(&format!("[env: {variable}="));
+            let is_used = container.to_string().contains(&format!("$({variable})"));
+            assert!(is_read || is_used, "{subcommand} does not read {variable}");
+        }
+    }
 }
 
 /// The program looks for these names.
@@ -172,6 +250,22 @@ fn the_names_are_those_of_the_program() {
     find("Service", ACTIVATOR_SERVICE);
     let role = find("Role", "tidegate-controller");
     assert_eq!(texts(&role["rules"][1]["resourceNames"]).collect::<Vec<_>>(), [LEASE]);
+    let role = find("Role", KEEPER);
+    let named = |rule: usize| texts(&role["rules"][rule]["resourceNames"]).collect::<Vec<_>>();
+    assert_eq!(named(0), [AUTHORITY]);
+    assert_eq!(named(1), [CONTROLLER_CERTIFICATE, WEBHOOK_CERTIFICATE]);
+    let role = find("Role", AUTHORITY);
+    assert_eq!(texts(&role["rules"][0]["resourceNames"]).collect::<Vec<_>>(), [AUTHORITY]);
+    find("Service", CONTROLLER_SERVICE);
+    find("Service", WEBHOOK_SERVICE);
+    let configuration = find("MutatingWebhookConfiguration", "tidegate");
+    assert_eq!(configuration["webhooks"][0]["name"], NAME_OF_WEBHOOK);
+    let selector = &configuration["webhooks"][0]["namespaceSelector"]["matchLabels"];
+    let (key, value) = INJECT_LABEL.split_once('=').unwrap();
+    assert_eq!(selector[key], value);
+    let audience =
+        added(CONTROLLER).into_iter().find(|set| set["name"] == "TIDEGATE_TOKEN_AUDIENCE");
+    assert_eq!(audience.unwrap()["value"], TOKEN_AUDIENCE);
 }
 
 /// A port that is named is the one that the program was told to listen on.
@@ -204,7 +298,7 @@ fn the_activators_policy_opens_the_ports_that_are_given_away() {
 /// What the restricted Pod Security Standard asks for, and a root file system that is read-only.
 #[test]
 fn pods_fit_the_restricted_standard() {
-    for name in ["tidegate-controller", ACTIVATOR_SERVICE] {
+    for name in [CONTROLLER, KEEPER, WEBHOOK, ACTIVATOR_SERVICE] {
         let deployment = find("Deployment", name);
         let pod = &deployment["spec"]["template"]["spec"];
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");

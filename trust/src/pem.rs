@@ -63,6 +63,8 @@ pub enum TlsError {
 pub struct PemFile {
     path: PathBuf,
     bytes: Vec<u8>,
+    /// Whether it was not there when it was read.
+    is_missing: bool,
 }
 
 impl PemFile {
@@ -81,7 +83,21 @@ impl PemFile {
                 path: path.to_owned(),
                 source: format!("it is longer than {FILE_BYTES_MAX} bytes").into(),
             }),
-            Ok(_) => Ok(Self { path: path.to_owned(), bytes }),
+            Ok(_) => Ok(Self { path: path.to_owned(), bytes, is_missing: false }),
+        }
+    }
+
+    /// Reads a file that may not be there yet; it then has nothing in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`], but that it is there.
+    pub(crate) fn read_if_there(path: &Path) -> Result<Self, TlsError> {
+        match Self::read(path) {
+            Err(TlsError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(Self { path: path.to_owned(), bytes: Vec::new(), is_missing: true })
+            }
+            read => read,
         }
     }
 
@@ -114,6 +130,11 @@ impl PemFile {
         PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|error| self.unusable(error))
     }
 
+    /// Whether it was not there when it was read.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.is_missing
+    }
+
     /// The certificates in it, as those of authorities.
     ///
     /// # Errors
@@ -129,7 +150,8 @@ impl PemFile {
     }
 
     /// That what is in it cannot be used.
-    pub(crate) fn unusable(&self, source: impl Into<Box<dyn Error + Send + Sync>>) -> TlsError {
+    #[must_use]
+    pub fn unusable(&self, source: impl Into<Box<dyn Error + Send + Sync>>) -> TlsError {
         TlsError::Pem { path: self.path.clone(), source: source.into() }
     }
 

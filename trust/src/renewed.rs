@@ -2,7 +2,7 @@
 //! renewed while the process that presents them runs.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,11 +52,20 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         paths: [PathBuf; COUNT],
         make: impl Fn(&[PemFile; COUNT]) -> Result<T, TlsError> + Send + Sync + 'static,
     ) -> Result<Self, TlsError> {
-        let mut seen = read(&paths)?;
+        Self::load_first_by(PemFile::read, paths, make)
+    }
+
+    /// As [`Self::load`], where `read_first` reads each file for the first time.
+    pub(crate) fn load_first_by<const COUNT: usize>(
+        read_first: fn(&Path) -> Result<PemFile, TlsError>,
+        paths: [PathBuf; COUNT],
+        make: impl Fn(&[PemFile; COUNT]) -> Result<T, TlsError> + Send + Sync + 'static,
+    ) -> Result<Self, TlsError> {
+        let mut seen = read(read_first, &paths)?;
         let value = make(&seen)?;
         let named = paths.to_vec();
         let check = move || {
-            let files = read(&paths).map_err(|error| error.to_string())?;
+            let files = read(PemFile::read, &paths).map_err(|error| error.to_string())?;
             if seen == files {
                 return Ok(None);
             }
@@ -127,8 +136,11 @@ impl<T: Send + Sync + 'static> Renewed<T> {
     }
 }
 
-fn read<const COUNT: usize>(paths: &[PathBuf; COUNT]) -> Result<[PemFile; COUNT], TlsError> {
-    let files: Result<Vec<_>, _> = paths.iter().map(|path| PemFile::read(path)).collect();
+fn read<const COUNT: usize>(
+    read_one: fn(&Path) -> Result<PemFile, TlsError>,
+    paths: &[PathBuf; COUNT],
+) -> Result<[PemFile; COUNT], TlsError> {
+    let files: Result<Vec<_>, _> = paths.iter().map(|path| read_one(path)).collect();
     Ok(files?.try_into().expect("as many files as paths"))
 }
 

@@ -20,8 +20,9 @@ pub const SECRET_FILE_VARIABLE: &str = TIDEGATE_SECRET_FILE;
 /// Shortest secret. Sixteen characters of hexadecimal are 64 bits: beyond guessing over a network.
 pub const SECRET_BYTES_MIN: usize = 16;
 
-/// Longest secret, so that it fits into a header field everywhere.
-pub const SECRET_BYTES_MAX: usize = 1_024;
+/// Longest secret. A token of a cluster's ServiceAccount, which is shown in its place, has some
+/// 1,300 characters, and a header field of this length fits everywhere.
+pub const SECRET_BYTES_MAX: usize = 4_096;
 
 /// Longest file that is read for a secret, which leaves room for blank lines around it.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -211,7 +212,7 @@ mod tests {
         let missing = Secret::read(Path::new("/no/such/file")).expect_err("it is missing");
         assert!(missing.to_string().contains("/no/such/file"), "{missing}");
         let endless = Secret::read(Path::new("/dev/zero")).expect_err("it is no secret");
-        assert!(endless.to_string().contains("expected 16 to 1024"), "{endless}");
+        assert!(endless.to_string().contains("expected 16 to 4096"), "{endless}");
     }
 
     #[test]

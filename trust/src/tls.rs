@@ -11,7 +11,7 @@ use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::certificates::{ClientCertificates, ServerCertificates};
 use crate::handshake::{self, TlsMismatch};
@@ -59,7 +59,8 @@ impl ServerCertificates {
 }
 
 impl ClientCertificates {
-    /// Reads the files.
+    /// Reads the files. Those that are not there yet, such as the authorities of a namespace that
+    /// has just been made, are waited for: until then no controller is trusted.
     ///
     /// # Errors
     ///
@@ -67,7 +68,9 @@ impl ClientCertificates {
     pub fn load(self) -> Result<ClientTls, TlsError> {
         let authority = self.authority.clone().unwrap_or_else(system_authorities);
         let config = match self.identity.clone() {
-            None => Renewed::load([authority], |[authority]| client_config(authority, None)),
+            None => Renewed::load_first_by(PemFile::read_if_there, [authority], |[authority]| {
+                client_config(authority, None)
+            }),
             Some((certificate, key)) => Renewed::load([authority, certificate, key], |files| {
                 let [authority, certificate, key] = files;
                 client_config(authority, Some((certificate, key)))
@@ -149,10 +152,14 @@ fn client_config(
     authority: &PemFile,
     shown: Option<(&PemFile, &PemFile)>,
 ) -> Result<ClientConfig, TlsError> {
+    let roots = match authority.is_missing() {
+        true => RootCertStore::empty(),
+        false => authority.authorities()?,
+    };
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| authority.refused(error))?
-        .with_root_certificates(authority.authorities()?);
+        .with_root_certificates(roots);
     let mut config = match shown {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
@@ -203,5 +210,20 @@ mod tests {
         assert!(client("tls.crt", "tls.key").load().is_ok());
         assert!(client("empty", "tls.key").load().is_err());
         assert!(client("tls.crt", "other.key").load().is_err());
+    }
+
+    #[tokio::test]
+    async fn authorities_that_are_not_there_yet_are_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ca.crt");
+        let client = ClientCertificates { authority: Some(path.clone()), identity: None };
+        let tls = client.load().expect("it is waited for");
+        let before = tls.renewed().await;
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("made");
+        std::fs::write(&path, made.cert.pem()).expect("writable");
+        let after = tls.renewed().await;
+        assert!(!Arc::ptr_eq(&before, &after), "it has come");
+        std::fs::remove_file(&path).expect("it is there");
+        assert!(Arc::ptr_eq(&after, &tls.renewed().await), "and stays");
     }
 }

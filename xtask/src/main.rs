@@ -10,6 +10,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use xtask::fuzz::{self, Fuzz};
+use xtask::images::{self, Images};
 
 /// Runs a check of this project by its name.
 #[derive(Debug, Parser)]
@@ -38,6 +39,8 @@ enum Recipe {
     Loom,
     /// The fuzz targets, each for a while; skipped where nightly or cargo-fuzz is absent.
     Fuzz(Fuzz),
+    /// The images of all roles, without a container engine; skipped where buildah is absent.
+    Images(Images),
     /// Rewrites what is generated and committed: the protobuf code from the `.proto` files, the
     /// definition of `TrafficScaler` from its types.
     Codegen,
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
 fn run(recipe: &Recipe) -> anyhow::Result<()> {
     match recipe {
         Recipe::Ci => return CI.iter().try_for_each(run),
+        Recipe::Images(asked) => return images::run(asked, &workspace_root()),
         Recipe::Fuzz(fuzz) => return fuzz::run(fuzz, &workspace_root()),
         _ => {}
     }
@@ -116,7 +120,7 @@ fn steps(recipe: &Recipe) -> Vec<Step> {
             "cargo build --profile slim --package tidegate-queue-proxy --bin queue-proxy \
              --target x86_64-unknown-linux-musl",
         )],
-        Recipe::Ci | Recipe::Fuzz(_) => Vec::new(),
+        Recipe::Ci | Recipe::Fuzz(_) | Recipe::Images(_) => Vec::new(),
     }
 }
 

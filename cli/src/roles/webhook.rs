@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use tidegate_flags::log::ROLE_DEFAULT;
@@ -53,7 +54,9 @@ async fn answer(args: Args) -> anyhow::Result<ExitCode> {
     let bundle = args.certificates.join(BUNDLE_FILE);
     let address = listener.local_addr()?;
     eprintln!("tidegate webhook: listening on {address}, caBundle in {}", bundle.display());
-    let serving = serve(listener, keeper.config(), options.settings);
+    let config = keeper.config();
+    let config = move || Arc::clone(&config.borrow());
+    let serving = serve(listener, config, options.settings, |_| {});
     tokio::select! {
         _ = signals.next() => {}
         () = serving => {}

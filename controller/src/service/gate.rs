@@ -2,6 +2,7 @@
 //! read.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,16 +16,27 @@ use tonic::server::NamedService;
 use tonic::transport::server::TcpConnectInfo;
 
 use super::unfinished::UnfinishedBytes;
-use crate::access::Gatekeeper;
+use crate::access::{Gatekeeper, Shown};
+use crate::caller::Caller;
 use crate::error::CallError;
 
 /// How long the body of a refused call is held, unread. A call whose body is dropped is reset, and
 /// a reset that overtakes the response hides from the client why it was refused.
 const HELD_AFTER_REFUSAL: Duration = Duration::from_secs(1);
 
+/// What a service is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Reports, about which the service checks what its caller may speak for.
+    Report,
+    /// Questions, which only trusted callers may ask.
+    Ask,
+}
+
 /// A service behind a gatekeeper.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate<S> {
+    purpose: Purpose,
     gatekeeper: Gatekeeper,
     unfinished: UnfinishedBytes,
     service: S,
@@ -33,10 +45,12 @@ pub(crate) struct Gate<S> {
 impl<S> Gate<S> {
     pub(crate) fn before(
         service: S,
+        purpose: Purpose,
         gatekeeper: &Gatekeeper,
         unfinished: &UnfinishedBytes,
     ) -> Self {
-        Self { gatekeeper: gatekeeper.clone(), unfinished: unfinished.clone(), service }
+        let (gatekeeper, unfinished) = (gatekeeper.clone(), unfinished.clone());
+        Self { purpose, gatekeeper, unfinished, service }
     }
 }
 
@@ -45,6 +59,29 @@ fn is_grpc(request: &Request<Body>) -> bool {
     let content_type = request.headers().get(CONTENT_TYPE);
     let is_grpc = content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     request.method() == Method::POST && is_grpc
+}
+
+/// Whether the caller may use a service of this purpose.
+async fn caller(
+    gatekeeper: &Gatekeeper,
+    token: &str,
+    peer: Option<SocketAddr>,
+    purpose: Purpose,
+) -> Result<Caller, CallError> {
+    let caller = gatekeeper.authenticate(token, peer).await?;
+    if purpose == Purpose::Ask {
+        caller.may_ask()?;
+    }
+    Ok(caller)
+}
+
+/// The response to a call that is refused.
+fn refused(body: Body, refusal: CallError) -> Response<Body> {
+    tokio::spawn(async move {
+        tokio::time::sleep(HELD_AFTER_REFUSAL).await;
+        drop(body);
+    });
+    Status::from(refusal).into_http()
 }
 
 impl<S: NamedService> NamedService for Gate<S> {
@@ -56,6 +93,7 @@ type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infalli
 impl<S> Service<Request<Body>> for Gate<S>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -74,19 +112,31 @@ where
             return Box::pin(std::future::ready(Ok(response)));
         }
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(|info| info.remote_addr());
-        match self.gatekeeper.admit(request.headers(), peer) {
-            Ok(()) => {
-                let request = request.map(|body| self.unfinished.charge(body));
+        let admitted = self.gatekeeper.admit(request.headers(), peer);
+        let mut request = request.map(|body| self.unfinished.charge(body));
+        match admitted {
+            Ok(Shown::Enough) => {
+                request.extensions_mut().insert(Caller::Trusted);
                 Box::pin(self.service.call(request))
             }
+            Ok(Shown::Token(token)) => {
+                // The one that is ready is used, and the one that is kept becomes so.
+                let next = self.service.clone();
+                let mut service = std::mem::replace(&mut self.service, next);
+                let (gatekeeper, purpose) = (self.gatekeeper.clone(), self.purpose);
+                Box::pin(async move {
+                    match caller(&gatekeeper, &token, peer, purpose).await {
+                        Ok(caller) => {
+                            request.extensions_mut().insert(caller);
+                            service.call(request).await
+                        }
+                        Err(refusal) => Ok(refused(request.into_body(), refusal)),
+                    }
+                })
+            }
             Err(refusal) => {
-                let body = request.into_body();
-                tokio::spawn(async move {
-                    tokio::time::sleep(HELD_AFTER_REFUSAL).await;
-                    drop(body);
-                });
-                let status = Status::from(CallError::from(refusal));
-                Box::pin(std::future::ready(Ok(status.into_http())))
+                let response = refused(request.into_body(), refusal.into());
+                Box::pin(std::future::ready(Ok(response)))
             }
         }
     }

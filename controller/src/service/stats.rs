@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::access::Addresses;
+use crate::caller::Caller;
 use crate::error::CallError;
 use crate::event::{Event, ServerMessage};
 use crate::identity::ReporterId;
@@ -53,9 +54,10 @@ impl StatsService for Stats {
         let (sender, responses) = response_stream::pair();
         let (handle, addresses) = (self.handle.clone(), self.addresses);
         let peer = request.remote_addr();
+        let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Trusted);
         tokio::spawn(async move {
             let inbound = request.into_inner();
-            let end = listen(&handle, inbound, &sender, (addresses, peer)).await;
+            let end = listen(&handle, inbound, &sender, (caller, addresses, peer)).await;
             if let Err(refusal) = &end {
                 tracing::warn!(?peer, reason = %refusal, "a report stream was ended");
                 handle.metrics().streams_broken.increment(1);
@@ -71,7 +73,7 @@ async fn listen(
     handle: &Handle,
     mut inbound: Streaming<wire::ReportRequest>,
     sender: &ResponseSender,
-    (addresses, peer): (Addresses, Option<SocketAddr>),
+    (caller, addresses, peer): (Caller, Addresses, Option<SocketAddr>),
 ) -> Result<(), CallError> {
     let first = timeout(HELLO_TIMEOUT, inbound.message()).await.or(Err(CallError::NoHello))?;
     let first = match first {
@@ -82,6 +84,7 @@ async fn listen(
         return Err(CallError::HelloExpected);
     };
     let hello = Hello::try_from(hello)?;
+    caller.may_report(&hello)?;
     if let Hello::QueueProxy { address, .. } = &hello {
         addresses.check(address, peer)?;
     }

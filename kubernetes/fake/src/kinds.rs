@@ -17,6 +17,17 @@ pub struct Kind {
     pub generation: Generation,
     /// Whether it has a scale subresource.
     pub scale: Scale,
+    /// Whether its objects are in namespaces.
+    pub extent: Extent,
+}
+
+/// Whether the objects of a kind are in namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// They are.
+    Namespaced,
+    /// They are the whole cluster's.
+    Cluster,
 }
 
 /// Whether a kind counts the changes of its specification.
@@ -44,7 +55,7 @@ const fn kind(
     kind: &'static str,
 ) -> Kind {
     let (generation, scale) = (Generation::Absent, Scale::Absent);
-    Kind { group, version, plural, kind, generation, scale }
+    Kind { group, version, plural, kind, generation, scale, extent: Extent::Namespaced }
 }
 
 impl Kind {
@@ -52,6 +63,12 @@ impl Kind {
     #[must_use]
     pub const fn counted(self) -> Self {
         Self { generation: Generation::Counted, ..self }
+    }
+
+    /// One whose objects are the whole cluster's.
+    #[must_use]
+    pub const fn of_cluster(self) -> Self {
+        Self { extent: Extent::Cluster, ..self }
     }
 
     /// One with a scale subresource.
@@ -91,11 +108,23 @@ impl Kind {
 }
 
 /// What every cluster serves, as far as Tidegate asks for it.
-pub const BUILT_IN: [Kind; 9] = [
+pub const BUILT_IN: [Kind; 14] = [
     kind("apps", "v1", "deployments", "Deployment").counted().scaled(),
     kind("apps", "v1", "statefulsets", "StatefulSet").counted().scaled(),
     kind("apps", "v1", "daemonsets", "DaemonSet").counted(),
     kind("", "v1", "services", "Service"),
+    kind("", "v1", "secrets", "Secret"),
+    kind("", "v1", "configmaps", "ConfigMap"),
+    kind("", "v1", "namespaces", "Namespace").of_cluster(),
+    kind("authentication.k8s.io", "v1", "tokenreviews", "TokenReview").of_cluster(),
+    kind(
+        "admissionregistration.k8s.io",
+        "v1",
+        "mutatingwebhookconfigurations",
+        "MutatingWebhookConfiguration",
+    )
+    .counted()
+    .of_cluster(),
     kind("", "v1", "pods", "Pod").counted(),
     kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice").counted(),
     kind("coordination.k8s.io", "v1", "leases", "Lease"),
@@ -111,12 +140,14 @@ pub(crate) fn resources(kinds: &[Kind], group: &str, version: &str) -> Option<Va
         let verbs =
             ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
         let (name, kind_name) = (kind.plural, kind.kind);
-        resources
-            .push(json!({"name": name, "namespaced": true, "kind": kind_name, "verbs": verbs}));
+        let namespaced = kind.extent == Extent::Namespaced;
+        resources.push(
+            json!({"name": name, "namespaced": namespaced, "kind": kind_name, "verbs": verbs}),
+        );
         if kind.scale == Scale::Replicas {
             resources.push(json!({
                 "name": format!("{name}/scale"),
-                "namespaced": true,
+                "namespaced": namespaced,
                 "group": "autoscaling",
                 "version": "v1",
                 "kind": "Scale",
@@ -125,7 +156,7 @@ pub(crate) fn resources(kinds: &[Kind], group: &str, version: &str) -> Option<Va
         }
         resources.push(json!({
             "name": format!("{name}/status"),
-            "namespaced": true,
+            "namespaced": namespaced,
             "kind": kind_name,
             "verbs": ["get", "patch", "update"],
         }));

@@ -1,6 +1,6 @@
 //! What a request is about.
 
-use crate::kinds::Kind;
+use crate::kinds::{Extent, Kind};
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,9 @@ pub(crate) fn place(kinds: &[Kind], path: &str) -> Option<Place> {
     };
     match rest.as_slice() {
         [] => Some(Place::Group { group: group.to_owned(), version: version.to_owned() }),
+        [plural, name] if find(plural).is_some_and(|kind| kind.extent == Extent::Cluster) => {
+            object(plural, "", name, Part::Whole)
+        }
         [plural] => Some(Place::Collection { kind: find(plural)?, namespace: None }),
         ["namespaces", namespace, plural] => {
             let namespace = Some((*namespace).to_owned());

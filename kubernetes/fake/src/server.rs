@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::change::{apply, merge};
 use crate::faults::{Fault, Faults};
-use crate::kinds::{BUILT_IN, Kind, Scale, resources};
+use crate::kinds::{BUILT_IN, Extent, Kind, Scale, resources};
 use crate::path::{Part, Place, parameter, place};
 use crate::reply::Reply;
 use crate::store::{Key, Store};
@@ -204,6 +204,9 @@ impl State {
             Place::Collection { kind, namespace } => match (&asked.method, namespace) {
                 (&Method::GET, _) => self.list(kind, namespace.clone(), asked.query),
                 (&Method::POST, Some(namespace)) => self.create(kind, namespace, asked.body),
+                (&Method::POST, None) if kind.extent == Extent::Cluster => {
+                    self.create(kind, "", asked.body)
+                }
                 _ => Reply::not_allowed(),
             },
             Place::Object { kind, namespace, name, part } => {

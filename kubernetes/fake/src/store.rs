@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
 
-use crate::kinds::{Generation, Kind};
+use crate::kinds::{Extent, Generation, Kind};
 
 /// Events that are kept: a watch from before them is told that its version is too old.
 const HISTORY_MAX: usize = 100_000;
@@ -80,7 +80,9 @@ impl Store {
         object["apiVersion"] = json!(kind.api_version());
         let metadata = &mut object["metadata"];
         metadata["name"] = json!(key.name);
-        metadata["namespace"] = json!(key.namespace);
+        if kind.extent == Extent::Namespaced {
+            metadata["namespace"] = json!(key.namespace);
+        }
         metadata["uid"] = json!(format!("00000000-0000-4000-8000-{uid:012x}"));
         metadata["creationTimestamp"] = json!(format!("2026-01-01T00:{minute:02}:{second:02}Z"));
         if kind.generation == Generation::Counted {

@@ -66,3 +66,14 @@ pub(crate) fn covers(found: &Value, wanted: &Value) -> bool {
         _ => found == wanted,
     }
 }
+
+/// Whether a container is as wanted: as [`covers`], and an API server may have added mounts behind
+/// ours, such as that of the ServiceAccount's token.
+pub(crate) fn covers_container(found: &Value, wanted: &Value) -> bool {
+    const MOUNTS: &str = "volumeMounts";
+    let (mounts, ours) = (list(found, MOUNTS), list(wanted, MOUNTS));
+    let has_ours = mounts.len() >= ours.len() && mounts.iter().zip(ours).all(|(f, w)| covers(f, w));
+    let mut rest = wanted.clone();
+    rest.as_object_mut().map(|container| container.remove(MOUNTS));
+    has_ours && covers(found, &rest)
+}

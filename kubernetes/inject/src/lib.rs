@@ -6,11 +6,13 @@
 //!
 //! Modules in reading order: [`settings`] is what can be chosen. `document` reads YAML and JSON
 //! into nodes that know where they stand, `value` says what they mean, `workload` finds the pods
-//! among them. `pod` turns a pod into one with a sidecar, `sidecar` makes that container, `probe`
-//! moves readiness to it, `record` keeps what was changed, [`refusal`] says why not; `service`
-//! looks at Services beside. `edit` and `render` carry the difference into the text; [`review`] is
-//! the same for one pod that a cluster asks about, with the difference as a `patch`.
+//! among them. `pod` turns a pod into one with a sidecar, `sidecar` makes that container, with
+//! `credentials` for the controller, `probe` moves readiness to it, `record` keeps what was
+//! changed, [`refusal`] says why not; `service` looks at Services beside. `edit` and `render` carry the
+//! difference into the text; [`review`] is the same for one pod that a cluster asks about, with the
+//! difference as a `patch`.
 
+mod credentials;
 mod document;
 mod edit;
 mod json;

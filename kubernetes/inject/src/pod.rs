@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 use tidegate_words::excerpt;
 
-use crate::json::{array, covers, list, name, object, text};
+use crate::credentials;
+use crate::json::{array, covers, covers_container, list, name, object, text};
 use crate::probe::{self, STAYING, is_portable, resolve_port};
 use crate::record::{INJECTED, PORT, Record, fingerprint};
 use crate::refusal::Refusal;
@@ -62,6 +63,9 @@ pub(crate) fn inject(
     let (before, found) = without_sidecar(template)?;
     let spec = before.get("spec").ok_or(Refusal::NoContainers)?;
     refuse(&before, spec)?;
+    if credentials::is_taken(spec) && credentials::volume(&settings).is_some() {
+        return Err(Refusal::VolumeTaken);
+    }
     let index = container_index(&before, spec, settings.container.as_deref())?;
     let app = &list(spec, "containers")[index];
     let app_port = app_port(app, settings.port)?;
@@ -94,7 +98,7 @@ pub(crate) fn inject(
     record.sidecar = fingerprint(&container);
     // What a server has filled in since is no difference: the webhook may be asked twice.
     let is_same = |found: &Found| {
-        found.record.sidecar == record.sidecar && covers(&found.sidecar, &container)
+        found.record.sidecar == record.sidecar && covers_container(&found.sidecar, &container)
     };
     let container = found.filter(is_same).map_or(container, |found| found.sidecar);
 
@@ -139,6 +143,10 @@ fn assemble(
     let init = array(spec, "initContainers");
     let behind_mesh = init.iter().rposition(|container| MESH_CONTAINERS.contains(&name(container)));
     init.insert(behind_mesh.map_or(0, |last| last + 1), sidecar);
+    if let Some(volume) = credentials::volume(settings) {
+        credentials::put_in(spec, volume);
+        record.has_volume = true;
+    }
     let metadata = object(&mut template, "metadata");
     let mesh = mesh_exclusion(metadata, settings.admin_port);
     let annotations = object(metadata, "annotations");

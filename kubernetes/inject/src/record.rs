@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::credentials;
 use crate::json::{array, name, object};
 use crate::probe::STAYING;
 use crate::settings::SIDECAR;
@@ -32,6 +33,8 @@ pub(crate) struct Record {
     pub(crate) has_hook: bool,
     /// Whether `PORT` was added.
     pub(crate) has_port_variable: bool,
+    /// Whether the volume with its credentials was added.
+    pub(crate) has_volume: bool,
     /// A fingerprint of the sidecar as it was asked for.
     pub(crate) sidecar: String,
     /// The annotation that keeps the drain's port out of a mesh, with what it said before.
@@ -57,6 +60,7 @@ impl Record {
         set("renumbered", (!self.renumbered.is_empty()).then(|| json!(self.renumbered)));
         set("preStop", self.has_hook.then_some(Value::Bool(true)));
         set("portVariable", self.has_port_variable.then_some(Value::Bool(true)));
+        set("volume", self.has_volume.then_some(Value::Bool(true)));
         set("mesh", self.mesh.as_ref().map(|mesh| json!(mesh)));
         Value::Object(fields).to_string()
     }
@@ -80,6 +84,7 @@ impl Record {
             renumbered: renumbered.filter_map(Value::as_str).map(str::to_owned).collect(),
             has_hook: is("preStop"),
             has_port_variable: is("portVariable"),
+            has_volume: is("volume"),
             sidecar: of("sidecar").and_then(Value::as_str).unwrap_or_default().to_owned(),
             mesh,
         })
@@ -103,6 +108,9 @@ impl Record {
         init.retain(|container| name(container) != SIDECAR);
         if init.is_empty() {
             spec.remove("initContainers");
+        }
+        if self.has_volume {
+            credentials::take_out(spec);
         }
         let containers = array(spec, "containers").iter_mut();
         let app = containers.filter_map(Value::as_object_mut).find(|container| {

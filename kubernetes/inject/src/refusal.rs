@@ -2,6 +2,7 @@
 
 use tidegate_words::{excerpt, list};
 
+use crate::credentials::VOLUME;
 use crate::settings::{SIDECAR, SettingError};
 
 /// Why a pod cannot have the sidecar as it stands.
@@ -62,6 +63,11 @@ pub enum Refusal {
         /// The setting that moves ours.
         key: &'static str,
     },
+    /// A volume of ours is taken.
+    #[error(
+        "it has a volume '{VOLUME}', which is the name of the sidecar's own. Give it another name"
+    )]
+    VolumeTaken,
     /// Two of our own ports are the same.
     #[error("the sidecar's ports must differ, and {0} is used twice")]
     PortTwice(u16),

@@ -28,8 +28,28 @@ pub struct Review {
     pub body: Vec<u8>,
     /// The pod: namespace and name, or what its name begins with.
     pub pod: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// What a person looks at to find out why: the pod's controller, such as its replica set, or
+    /// the pod itself where it has none.
+    pub subject: Subject,
+    /// Whether nothing may come of it: the API server only asks what would be.
+    pub is_dry_run: bool,
     /// What became of it.
     pub outcome: Outcome,
+}
+
+/// An object that a pod is of, or the pod itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Subject {
+    /// Group and version, such as `apps/v1`.
+    pub api_version: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its name; of a pod whose name is not made yet, what that begins with.
+    pub name: String,
+    /// Its identity; empty where there is none yet.
+    pub uid: String,
 }
 
 /// What became of a pod.
@@ -89,8 +109,10 @@ pub fn review(body: &[u8], settings: &Settings) -> Result<Review, NotAReview> {
     };
     let response = json!({"apiVersion": VERSION, "kind": "AdmissionReview", "response": response});
     let namespace = excerpt(text(request, "namespace").unwrap_or_default());
-    let pod = format!("{namespace}/{}", excerpt(&pod_name(pod)));
-    Ok(Review { body: response.to_string().into_bytes(), pod, outcome })
+    let is_dry_run = request.get("dryRun") == Some(&json!(true));
+    let (subject, name) = (subject(pod), excerpt(&pod_name(pod)));
+    let (body, pod) = (response.to_string().into_bytes(), format!("{namespace}/{name}"));
+    Ok(Review { body, pod, namespace, subject, is_dry_run, outcome })
 }
 
 /// The pod as it shall be; `None` where nothing is asked.
@@ -108,13 +130,27 @@ fn inject(request: &Value, pod: &Value, settings: &Settings) -> Result<Option<Va
     }
 }
 
+/// The owner that controls a pod.
+fn controller(pod: &Value) -> Option<&Value> {
+    let metadata = pod.get("metadata")?;
+    let mut owners = list(metadata, "ownerReferences").iter();
+    owners.find(|owner| owner.get("controller") == Some(&json!(true)))
+}
+
+fn subject(pod: &Value) -> Subject {
+    let Some(owner) = controller(pod) else {
+        let (api_version, kind) = ("v1".to_owned(), "Pod".to_owned());
+        return Subject { api_version, kind, name: pod_name(pod), uid: String::new() };
+    };
+    let of = |key| text(owner, key).unwrap_or_default().to_owned();
+    Subject { api_version: of("apiVersion"), kind: of("kind"), name: of("name"), uid: of("uid") }
+}
+
 /// The name of the workload that a pod is of: that of its controller, for a Deployment without the
 /// hash that its replica set's name ends with.
 fn workload(pod: &Value) -> String {
     let metadata = pod.get("metadata").unwrap_or(&Value::Null);
-    let owners = list(metadata, "ownerReferences").iter();
-    let mut controllers = owners.filter(|owner| owner.get("controller") == Some(&json!(true)));
-    let Some(owner) = controllers.next() else { return pod_name(pod) };
+    let Some(owner) = controller(pod) else { return pod_name(pod) };
     let name = text(owner, "name").unwrap_or_default();
     let hash = metadata.get("labels").and_then(|labels| text(labels, "pod-template-hash"));
     let without_hash = hash.and_then(|hash| name.strip_suffix(hash)?.strip_suffix('-'));

@@ -7,6 +7,9 @@ use tidegate_words::{excerpt, nearest, parse_duration};
 /// The sidecar's container.
 pub const SIDECAR: &str = "tidegate-queue-proxy";
 
+/// The variable that says which image the sidecar has where nothing else does.
+pub const IMAGE_VARIABLE: &str = "TIDEGATE_INJECT_IMAGE";
+
 /// What all our annotations begin with.
 pub const PREFIX: &str = "tidegate.dev/";
 
@@ -53,6 +56,12 @@ pub struct Settings {
     pub controller: Option<String>,
     /// Secret in the pod's namespace whose key `secret` is shown to the controller.
     pub secret: Option<String>,
+    /// Audience of the token of the pod's ServiceAccount that is shown to the controller.
+    pub token_audience: Option<String>,
+    /// ConfigMap in the pod's namespace whose key `ca.crt` is who vouches for the controller.
+    pub authority: Option<String>,
+    /// Secret in the pod's namespace with a certificate that is shown to the controller.
+    pub certificate: Option<String>,
     /// Name under which instances report; the workload's by default.
     pub revision: Option<String>,
     /// Port that takes the traffic.
@@ -83,6 +92,9 @@ impl Default for Settings {
             request_timeout: Duration::ZERO,
             controller: None,
             secret: None,
+            token_audience: None,
+            authority: None,
+            certificate: None,
             revision: None,
             // Knative's, so that what is written about its sidecar holds for this one.
             sidecar_port: 8012,
@@ -189,6 +201,25 @@ pub const KEYS: &[Key] = &[
         set: |settings, value| name(value).map(|name| settings.secret = Some(name)),
     },
     Key {
+        name: "token-audience",
+        meaning: "show a token of the pod's account, for this audience, in the secret's place",
+        set: |settings, value| {
+            let is_one = (1..=253).contains(&value.len()) && value.bytes().all(is_graphic);
+            settings.token_audience = is_one.then(|| value.to_owned());
+            if is_one { Ok(()) } else { Err("an audience, such as tidegate") }
+        },
+    },
+    Key {
+        name: "authority",
+        meaning: "ConfigMap in the pod's namespace; its key `ca.crt` vouches for the controller",
+        set: |settings, value| name(value).map(|name| settings.authority = Some(name)),
+    },
+    Key {
+        name: "certificate",
+        meaning: "Secret in the pod's namespace with tls.crt, tls.key, ca.crt, to be shown to it",
+        set: |settings, value| name(value).map(|name| settings.certificate = Some(name)),
+    },
+    Key {
         name: "revision",
         meaning: "name under which the pods report; the workload's by default",
         set: |settings, value| name(value).map(|name| settings.revision = Some(name)),
@@ -239,6 +270,12 @@ pub const KEYS: &[Key] = &[
 /// Why a setting is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
+    /// It is no pair.
+    #[error("'{}', expected KEY=VALUE", excerpt(.pair))]
+    NoPair {
+        /// What was written.
+        pair: String,
+    },
     /// There is no such key.
     #[error("there is no setting '{}'{hint}", excerpt(.key))]
     Unknown {
@@ -260,6 +297,16 @@ pub enum SettingError {
 }
 
 impl Settings {
+    /// Sets what a text such as `concurrency=10` says.
+    ///
+    /// # Errors
+    /// [`SettingError`], whose text says what was expected.
+    pub fn set_pair(&mut self, pair: &str) -> Result<(), SettingError> {
+        let no_pair = || SettingError::NoPair { pair: pair.to_owned() };
+        let (key, value) = pair.split_once('=').ok_or_else(no_pair)?;
+        self.set(key, value)
+    }
+
     /// Sets what `key` names.
     ///
     /// # Errors
@@ -276,6 +323,10 @@ impl Settings {
             expected,
         })
     }
+}
+
+fn is_graphic(byte: u8) -> bool {
+    byte.is_ascii_graphic()
 }
 
 fn port(value: &str) -> Result<u16, &'static str> {

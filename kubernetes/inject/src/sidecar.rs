@@ -7,6 +7,7 @@ use tidegate_knative::environment as keys;
 use tidegate_knative::headers::NETWORK_PROBE;
 use tidegate_knative::probe::QUEUE;
 
+use crate::credentials;
 use crate::json::{is_true, list, text};
 use crate::probe::{Readiness, readiness};
 use crate::settings::{Concurrency, SIDECAR, Settings};
@@ -71,7 +72,7 @@ impl Sidecar<'_> {
         let header = (probe_header.as_str(), QUEUE);
         let Readiness { asked_of_app, of_sidecar } =
             readiness(self.probe, self.app_port, settings.sidecar_port, header);
-        json!({
+        let mut container = json!({
             "name": SIDECAR,
             "image": self.image,
             "restartPolicy": "Always",
@@ -87,7 +88,11 @@ impl Sidecar<'_> {
             },
             "readinessProbe": of_sidecar,
             "lifecycle": {"preStop": {"exec": {"command": [PROGRAM, "drain"]}}},
-        })
+        });
+        if credentials::volume(settings).is_some() {
+            container["volumeMounts"] = credentials::mounts();
+        }
+        container
     }
 
     fn ports(&self) -> Value {
@@ -145,6 +150,9 @@ impl Sidecar<'_> {
         }
         if let Some(secret) = &settings.secret {
             env.secret(keys::TIDEGATE_SECRET, secret);
+        }
+        for (name, path) in credentials::variables(settings) {
+            env.set(name, path);
         }
         let drain = Drain::within(grace(self.spec));
         env.set(keys::TIDEGATE_QUIET_PERIOD_MS, drain.quiet.as_millis());

@@ -67,7 +67,14 @@ fn twice_is_once() {
 /// What is taken out again leaves the objects as they were; what was never in, too.
 #[test]
 fn out_again_everything_is_as_it_was() {
-    for name in ["list.json", "service.yaml", "deployment.yaml", "mesh.yaml", "stateful.yaml"] {
+    for name in [
+        "list.json",
+        "service.yaml",
+        "deployment.yaml",
+        "mesh.yaml",
+        "stateful.yaml",
+        "credentials.yaml",
+    ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
         let text = std::fs::read_to_string(path).unwrap();
         let options = options(&text);

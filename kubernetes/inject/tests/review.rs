@@ -156,6 +156,45 @@ fn asked_again_it_changes_nothing() {
     assert_eq!(response.get("patch"), None);
 }
 
+/// The same where the sidecar has a volume of its own: the server adds that of the account's token
+/// behind it, and modes.
+#[test]
+fn asked_again_credentials_stay_as_they_are() {
+    let mut settings = settings();
+    for (key, value) in [("token-audience", "tidegate"), ("authority", "tidegate-authority")] {
+        settings.set(key, value).unwrap();
+    }
+    let ask = |pod: &Value| {
+        let review = review(question(pod).to_string().as_bytes(), &settings).unwrap();
+        let response: Value = serde_json::from_slice(&review.body).unwrap();
+        (response["response"].clone(), review.outcome)
+    };
+    let (response, outcome) = ask(&pod());
+    assert_eq!(outcome, Outcome::Injected);
+    let mut pod = patched(&pod(), &response);
+    let volumes = pod["spec"]["volumes"].as_array_mut().unwrap();
+    assert_eq!(volumes[0]["name"], "tidegate-credentials");
+    volumes[0]["projected"]["defaultMode"] = json!(420);
+    volumes.push(json!({"name": "kube-api-access-x", "projected": {}}));
+    let sidecar = &mut pod["spec"]["initContainers"][0];
+    sidecar["volumeMounts"].as_array_mut().unwrap().push(mount());
+    let (response, outcome) = ask(&pod);
+    assert_eq!(outcome, Outcome::Unchanged, "{response}");
+}
+
+#[test]
+fn events_are_about_the_controller_of_a_pod_and_not_about_what_only_would_be() {
+    let mut question = question(&pod());
+    let read = |question: &Value| review(question.to_string().as_bytes(), &settings()).unwrap();
+    let asked = read(&question);
+    assert_eq!((asked.subject.kind.as_str(), asked.is_dry_run), ("ReplicaSet", false));
+    assert_eq!(asked.namespace, "shop");
+    question["request"]["dryRun"] = json!(true);
+    question["request"]["object"]["metadata"]["ownerReferences"] = json!([]);
+    let asked = read(&question);
+    assert_eq!((asked.subject.kind.as_str(), asked.is_dry_run), ("Pod", true));
+}
+
 /// A mesh that comes later puts itself first; the sidecar goes behind it, with all it has.
 #[test]
 fn it_moves_behind_a_mesh_that_came_later() {

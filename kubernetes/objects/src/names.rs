@@ -27,6 +27,34 @@ pub const ACTIVATOR_SERVICE: &str = "tidegate-activator";
 /// The Lease that the deciding controller holds.
 pub const LEASE: &str = "tidegate-controller";
 
+/// The Secret in the system namespace that holds the authority of our certificates, and the
+/// ConfigMap in each namespace of apps by which sidecars verify the controller.
+pub const AUTHORITY: &str = "tidegate-authority";
+
+/// The key of that ConfigMap.
+pub const AUTHORITY_KEY: &str = "ca.crt";
+
+/// The Service of the deciding controller, and what its certificate is for.
+pub const CONTROLLER_SERVICE: &str = "tidegate-controller";
+
+/// The Secret with the controller's certificate.
+pub const CONTROLLER_CERTIFICATE: &str = "tidegate-controller-tls";
+
+/// The Service of the webhook, and what its certificate is for.
+pub const WEBHOOK_SERVICE: &str = "tidegate-webhook";
+
+/// The Secret with the webhook's certificate.
+pub const WEBHOOK_CERTIFICATE: &str = "tidegate-webhook-tls";
+
+/// The webhook in its `MutatingWebhookConfiguration`.
+pub const WEBHOOK: &str = "inject.tidegate.dev";
+
+/// The audience of the tokens that pods present to the controller.
+pub const TOKEN_AUDIENCE: &str = "tidegate";
+
+/// The label by which a namespace opts in to the sidecar.
+pub const INJECT_LABEL: &str = "tidegate.dev/inject=enabled";
+
 /// Who reports an Event.
 pub const REPORTING_CONTROLLER: &str = "tidegate.dev/controller";
 

@@ -4,22 +4,23 @@
 //! and readiness beside it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tidegate_admin::{Readiness, Subject};
-use tidegate_controller::{Access, Addresses, Handle, Metrics};
+use tidegate_controller::{Access, Addresses, Authenticate, Handle, Metrics};
 use tidegate_flags::log::ROLE_DEFAULT;
 use tidegate_flags::{AccessArgs, AdminArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address};
 use tidegate_kubernetes::port_range::PortRange;
 use tidegate_kubernetes::run::{Config, RunError, run};
+use tidegate_kubernetes::token_review::TokenReviews;
 use tidegate_kubernetes::world::ObjectKey;
 use tidegate_kubernetes_objects::names::{ACTIVATOR_SERVICE, SYSTEM_NAMESPACE};
 use tidegate_telemetry::{Family, Registry};
 use tidegate_trust::secret::random_bytes;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::client;
+use super::{NAMESPACE_VARIABLE, SYSTEM_NAMESPACE_VARIABLE, client, stopped};
 
 /// What was typed after `tidegate-kubernetes controller`.
 #[derive(Debug, clap::Args)]
@@ -35,16 +36,21 @@ pub(crate) struct Args {
     listen: SocketAddr,
     #[command(flatten)]
     access: AccessArgs,
+    /// Take tokens of ServiceAccounts that are for this audience besides, and ask the API server
+    /// whose they are: one of the system namespace speaks for everything, any other for its own
+    /// namespace. Only over TLS, since whoever reads a token can show it.
+    #[arg(long, value_name = "AUDIENCE", env = "TIDEGATE_TOKEN_AUDIENCE", requires = "tls_cert")]
+    token_audience: Option<String>,
     /// Scale only the workloads of this namespace, with the rights of a Role; all namespaces when
     /// absent, with those of a ClusterRole.
-    #[arg(long, value_name = "NAMESPACE", env = "TIDEGATE_NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", env = NAMESPACE_VARIABLE)]
     namespace: Option<String>,
     /// The namespace of our Lease and of the activators.
     #[arg(
         long,
         value_name = "NAMESPACE",
         default_value = SYSTEM_NAMESPACE,
-        env = "TIDEGATE_SYSTEM_NAMESPACE"
+        env = SYSTEM_NAMESPACE_VARIABLE
     )]
     system_namespace: String,
     /// The Service whose endpoints are the activators.
@@ -69,16 +75,17 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<()> {
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
-    let access = access(&args.access)?;
+    let stop = stopped()?;
+    let access = access(&args)?;
     let registry = Registry::new();
     let metrics = Metrics::new(&registry);
     let (decides, handle) = watch::channel(None);
     let observed = Observed { registry, handle };
     let _admin = admin::serve("tidegate-kubernetes controller", args.admin.bind()?, observed)?;
+    let client = client().await?;
+    let access = Access { tokens: tokens(&args, &client), ..access };
     let config = Config {
-        client: client().await?,
+        client,
         namespace: args.namespace,
         activators: ObjectKey::new(&args.system_namespace, &args.activator_service),
         system_namespace: args.system_namespace,
@@ -92,12 +99,6 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         metrics,
         decides,
     };
-    let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
     run(config, stop).await.map_err(|error: RunError| error.into())
 }
 
@@ -109,12 +110,22 @@ fn random_name() -> anyhow::Result<String> {
 
 /// The access rules that the flags make. Reports decide how workloads are scaled, and whoever can
 /// send some can scale: nobody can without showing something.
-fn access(args: &AccessArgs) -> anyhow::Result<Access> {
-    let access = args.access(Addresses::Own)?;
-    if access.admits_anybody() {
-        bail!("whoever reports must show something: give --secret-file or --tls-client-ca");
+fn access(args: &Args) -> anyhow::Result<Access> {
+    let access = args.access.access(Addresses::Own)?;
+    if access.admits_anybody() && args.token_audience.is_none() {
+        bail!(
+            "whoever reports must show something: give --secret-file, --tls-client-ca or \
+             --token-audience"
+        );
     }
     Ok(access)
+}
+
+/// Who says whose a token is, where tokens are taken.
+fn tokens(args: &Args, client: &kube::Client) -> Option<Arc<dyn Authenticate>> {
+    let audience = args.token_audience.clone()?;
+    let reviews = TokenReviews::new(client.clone(), audience, args.system_namespace.clone());
+    Some(Arc::new(reviews))
 }
 
 /// Metrics and readiness. A controller that waits for its turn is ready to take it.

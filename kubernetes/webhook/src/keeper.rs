@@ -14,7 +14,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
 
-use crate::certificates::{Kept, UnixSeconds};
+use tidegate_kubernetes_certificates::{Kept, UnixSeconds, Wanted};
+
+/// The name of the certificate among those that are kept.
+const CERTIFICATE: &str = "webhook";
 
 /// What is kept, keys included; nobody else can read it.
 pub const KEPT_FILE: &str = "certificates.json";
@@ -29,7 +32,7 @@ const PERIOD: Duration = Duration::from_secs(60);
 const KEPT_BYTES_MAX: u64 = 256 << 10;
 
 /// The one protocol that an API server speaks to a webhook.
-const ALPN: &[u8] = b"http/1.1";
+pub(crate) const ALPN: &[u8] = b"http/1.1";
 
 /// Why certificates cannot be kept or used.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +55,7 @@ pub enum KeeperError {
     },
     /// A certificate cannot be made.
     #[error("cannot make a certificate: {0}")]
-    Make(#[from] rcgen::Error),
+    Make(#[from] tidegate_kubernetes_certificates::Error),
     /// A certificate cannot be used.
     #[error("cannot use the certificate: {0}")]
     Use(String),
@@ -62,7 +65,7 @@ pub enum KeeperError {
 #[derive(Debug)]
 pub struct Keeper {
     folder: PathBuf,
-    names: Vec<String>,
+    wanted: Vec<Wanted>,
     kept: Kept,
     config: watch::Sender<Arc<ServerConfig>>,
     bundle: watch::Sender<String>,
@@ -74,10 +77,11 @@ impl Keeper {
     /// # Errors
     /// The folder cannot be used, or what it has is not ours.
     pub fn open(folder: &Path, names: &[String]) -> Result<Self, KeeperError> {
-        let kept = renew(folder, names, now())?;
+        let wanted = vec![Wanted { name: CERTIFICATE.to_owned(), dns_names: names.to_vec() }];
+        let kept = renew(folder, &wanted, now())?;
         let (config, _) = watch::channel(server_config(&kept)?);
         let (bundle, _) = watch::channel(kept.bundle());
-        Ok(Self { folder: folder.to_owned(), names: names.to_vec(), kept, config, bundle })
+        Ok(Self { folder: folder.to_owned(), wanted, kept, config, bundle })
     }
 
     /// TLS of the server, as it is now and as it becomes.
@@ -106,7 +110,7 @@ impl Keeper {
     }
 
     fn look(&mut self) -> Result<(), KeeperError> {
-        let kept = renew(&self.folder, &self.names, now())?;
+        let kept = renew(&self.folder, &self.wanted, now())?;
         if kept == self.kept {
             return Ok(());
         }
@@ -124,10 +128,10 @@ fn now() -> UnixSeconds {
 
 /// What the folder has, renewed; written only where something has changed, so that a folder that
 /// somebody else fills can be read only.
-fn renew(folder: &Path, names: &[String], now: UnixSeconds) -> Result<Kept, KeeperError> {
+fn renew(folder: &Path, wanted: &[Wanted], now: UnixSeconds) -> Result<Kept, KeeperError> {
     let path = folder.join(KEPT_FILE);
     let found = read(&path)?;
-    let kept = found.renewed(now, names)?;
+    let kept = found.renewed(now, wanted)?;
     if kept != found {
         let text = serde_json::to_string(&kept)
             .map_err(|source| KeeperError::Kept { path: path.clone(), source })?;
@@ -168,7 +172,8 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeeperError> {
 
 fn server_config(kept: &Kept) -> Result<Arc<ServerConfig>, KeeperError> {
     let unusable = |error: &dyn std::fmt::Display| KeeperError::Use(error.to_string());
-    let identity = kept.certificate.as_ref().ok_or_else(|| unusable(&"there is none"))?;
+    let issued = kept.issued.get(CERTIFICATE).ok_or_else(|| unusable(&"there is none"))?;
+    let identity = &issued.identity;
     let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes())
         .map_err(|error| unusable(&error))?;
     let key =

@@ -1,16 +1,17 @@
 //! Injection of the sidecar as a mutating admission webhook: `POST /inject` over TLS.
 //!
 //! It must never keep a pod from being made, decide what is injected (that is
-//! `tidegate-kubernetes-inject`'s), or hold a client of a cluster: who writes the authorities into
-//! the `MutatingWebhookConfiguration` reads them from [`Keeper::bundle`], or from the file that
-//! stands beside the kept certificates.
+//! `tidegate-kubernetes-inject`'s), or hold a client of a cluster: whoever writes the authorities
+//! into the `MutatingWebhookConfiguration` reads them from [`Keeper::bundle`], or from the file
+//! beside the kept certificates.
 //!
-//! Modules in reading order: [`certificates`] says when an authority and a certificate are made,
-//! [`keeper`] keeps them in a folder and hands them out, [`server`] answers.
+//! Modules in reading order: [`keeper`] keeps certificates of its own in a folder,
+//! [`mounted`] reads those that something else keeps, [`server`] responds.
 
-pub mod certificates;
 pub mod keeper;
+pub mod mounted;
 pub mod server;
 
 pub use keeper::{Keeper, KeeperError};
+pub use mounted::MountedCertificate;
 pub use server::serve;

@@ -14,9 +14,9 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tidegate_kubernetes_inject::Settings;
-use tidegate_kubernetes_inject::review::{Outcome, review};
+use tidegate_kubernetes_inject::review::{Outcome, Review, review};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 /// Most connections at a time, whatever they do: a cluster has a handful of API servers, and each
@@ -38,15 +38,25 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Pause after an accept that failed, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `POST /inject`, and `GET /healthz` for the kubelet, for as long as it is polled.
+/// What every connection shares.
+struct Injector<F> {
+    settings: Settings,
+    reviewed: F,
+}
+
+/// Serves `POST /inject`, and `GET /healthz` for the kubelet, for as long as it is polled. `config`
+/// gives TLS for each new connection, and `reviewed`, which must not block, is called with every
+/// response before it is sent.
 ///
 /// Cancel safe: connections that are open then end with the runtime.
 pub async fn serve(
     listener: TcpListener,
-    config: watch::Receiver<Arc<ServerConfig>>,
+    config: impl Fn() -> Arc<ServerConfig>,
     settings: Settings,
+    reviewed: impl Fn(&Review) + Send + Sync + 'static,
 ) {
-    let (settings, connections) = (Arc::new(settings), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+    let injector = Arc::new(Injector { settings, reviewed });
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
         let stream = match listener.accept().await {
@@ -57,10 +67,9 @@ pub async fn serve(
                 continue;
             }
         };
-        let config = Arc::clone(&config.borrow());
-        let settings = Arc::clone(&settings);
+        let (config, injector) = (config(), Arc::clone(&injector));
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, config, settings).await {
+            if let Err(error) = connection(stream, config, injector).await {
                 tracing::debug!("a connection to the webhook failed: {error}");
             }
             drop(permit);
@@ -71,13 +80,13 @@ pub async fn serve(
 async fn connection(
     stream: TcpStream,
     config: Arc<ServerConfig>,
-    settings: Arc<Settings>,
+    injector: Arc<Injector<impl Fn(&Review) + Send + Sync + 'static>>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let handshake = TlsAcceptor::from(config).accept(stream);
     let stream = tokio::time::timeout(HEAD_TIMEOUT, handshake).await??;
     let service = service_fn(move |request| {
-        let settings = Arc::clone(&settings);
-        async move { Ok::<_, Infallible>(response(request, &settings).await) }
+        let injector = Arc::clone(&injector);
+        async move { Ok::<_, Infallible>(response(request, &injector).await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -88,7 +97,10 @@ async fn connection(
     Ok(())
 }
 
-async fn response(request: Request<Incoming>, settings: &Settings) -> Response<Full<Bytes>> {
+async fn response(
+    request: Request<Incoming>,
+    injector: &Injector<impl Fn(&Review)>,
+) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/inject") => {}
         (&Method::GET, "/healthz") => return text(StatusCode::OK, "ok\n"),
@@ -106,7 +118,7 @@ async fn response(request: Request<Incoming>, settings: &Settings) -> Response<F
         }
         Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the request came too slowly\n"),
     };
-    match review(&body, settings) {
+    match review(&body, &injector.settings) {
         Ok(review) => {
             let pod = &review.pod;
             match &review.outcome {
@@ -114,6 +126,7 @@ async fn response(request: Request<Incoming>, settings: &Settings) -> Response<F
                 Outcome::Refused(reason) => tracing::warn!("{pod}: no sidecar: {reason}"),
                 Outcome::Unchanged | Outcome::Skipped => tracing::debug!("{pod}: skipped"),
             }
+            (injector.reviewed)(&review);
             let mut response = Response::new(Full::new(review.body.into()));
             let json = HeaderValue::from_static("application/json");
             response.headers_mut().insert(CONTENT_TYPE, json);

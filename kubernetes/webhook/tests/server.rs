@@ -31,7 +31,9 @@ async fn start() -> Webhook {
     let address = listener.local_addr().unwrap();
     let mut settings = Settings::default();
     settings.set("image", "registry.example/queue-proxy:0.1.0").unwrap();
-    tokio::spawn(serve(listener, keeper.config(), settings));
+    let config = keeper.config();
+    let config = move || Arc::clone(&config.borrow());
+    tokio::spawn(serve(listener, config, settings, |_| {}));
     tokio::spawn(keeper.run());
     Webhook { address, bundle, _folder: folder }
 }
