@@ -162,8 +162,8 @@ async fn certificates_are_made_published_and_told_to_the_api_server() {
     }
 }
 
-/// Everything that it asks for is granted, and nothing is granted that it does not ask for. Applying
-/// what is not there needs the right to create it as well.
+/// Everything that it asks for is granted, and nothing is granted that it does not ask for.
+/// Applying what is not there needs the right to create it as well.
 #[tokio::test]
 async fn the_manifests_grant_what_the_keeper_asks_for_and_no_more() {
     let cluster = installed().await;

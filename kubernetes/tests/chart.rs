@@ -1,11 +1,12 @@
 //! The Helm chart and the kustomize manifests make the same objects.
 //!
-//! `kubernetes/chart/rendered` has what the chart renders, and is compared always: with the manifests,
-//! whose components are put together here as kustomize does. Where there is a `helm` the chart is
-//! rendered and linted too, and wrong values must be refused; where there is a `kustomize` or a
-//! `kubectl`, it builds the manifests. Without them those parts are skipped with a message.
+//! `kubernetes/chart/rendered` has what the chart renders, and is compared always: with the
+//! manifests, whose components are put together here as kustomize does. Where there is a `helm` the
+//! chart is rendered and linted too, and wrong values must be refused; where there is a `kustomize`
+//! or a `kubectl`, it builds the manifests. Without them those parts are skipped with a message.
 //!
-//! `UPDATE=1 cargo test -p tidegate-kubernetes --test chart` writes the rendered files anew, by helm.
+//! `UPDATE=1 cargo test -p tidegate-kubernetes --test chart` writes the rendered files anew, by
+//! helm.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
@@ -135,8 +136,8 @@ fn normalize(pod: &mut Value) {
     }
 }
 
-/// What a kustomization makes: its resources, then what each component adds, as kustomize has it for
-/// patches that only add to lists.
+/// What a kustomization makes: its resources, then what each component adds, as kustomize has it
+/// for patches that only add to lists.
 fn assembled(kustomization: &str) -> Vec<Value> {
     let install = package().join("install");
     let directory = install.join(kustomization);

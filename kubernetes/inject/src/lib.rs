@@ -8,9 +8,9 @@
 //! into nodes that know where they stand, `value` says what they mean, `workload` finds the pods
 //! among them. `pod` turns a pod into one with a sidecar, `sidecar` makes that container, with
 //! `credentials` for the controller, `probe` moves readiness to it, `record` keeps what was
-//! changed, [`refusal`] says why not; `service` looks at Services beside. `edit` and `render` carry the
-//! difference into the text; [`review`] is the same for one pod that a cluster asks about, with the
-//! difference as a `patch`.
+//! changed, [`refusal`] says why not; `service` looks at Services beside. `edit` and `render` carry
+//! the difference into the text; [`review`] is the same for one pod that a cluster asks about, with
+//! the difference as a `patch`.
 
 mod credentials;
 mod document;
