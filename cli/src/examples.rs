@@ -63,6 +63,10 @@ const ALL: [Examples; 20] = [
                 "The last three decisions about one of them",
                 "tidegate explain web --last 3 --controller 127.0.0.1:9400",
             ),
+            (
+                "Why a HorizontalPodAutoscaler did or did not scale",
+                "tidegate explain --hpa hpa.yaml",
+            ),
         ],
     ),
     (

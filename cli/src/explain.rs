@@ -1,11 +1,13 @@
 //! `tidegate explain`: queries a running controller for its decisions and their reasons.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use tidegate_knative::environment;
+use tidegate_kubernetes_hpa::metric::TOLERANCE;
 use tidegate_local::presence::{self, Presence};
 use tidegate_proto::scale::v1 as wire;
 use tidegate_proto::scale::v1::scale_service_client::ScaleServiceClient;
@@ -17,6 +19,7 @@ use crate::credentials::CredentialArgs;
 
 use crate::typed::{authority, whole};
 
+mod hpa;
 mod text;
 
 /// Longest wait for a controller's response; it only reads what it has stored.
@@ -56,6 +59,24 @@ pub(crate) struct Args {
     /// Show decisions as they are made, until interrupted.
     #[arg(long)]
     watch: bool,
+    /// Explain a HorizontalPodAutoscaler instead, from the text that `kubectl get hpa NAME -o yaml`
+    /// prints; `-` reads standard input. No controller is asked.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["revision", "controller", "watch", "last"]
+    )]
+    hpa: Option<PathBuf>,
+    /// How far a ratio may be from 1 without effect: `--horizontal-pod-autoscaler-tolerance` of the
+    /// cluster's kube-controller-manager.
+    #[arg(
+        long,
+        value_name = "RATIO",
+        requires = "hpa",
+        default_value_t = TOLERANCE,
+        allow_negative_numbers = true
+    )]
+    tolerance: f64,
     /// Print JSON, one object per line, with every number that went into a decision.
     #[arg(long)]
     json: bool,
@@ -63,6 +84,10 @@ pub(crate) struct Args {
 
 /// Queries the controller, and prints the response.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(file) = &args.hpa {
+        let format = if args.json { hpa::Format::Json } else { hpa::Format::Text };
+        return print(&hpa::explain(file, args.tolerance, format)?).map(|()| ExitCode::SUCCESS);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

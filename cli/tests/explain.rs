@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be run fails the test")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -134,4 +134,84 @@ fn a_missing_controller_is_an_error_that_says_so() {
     assert_eq!(unnamed.status.code(), Some(1));
     let message = String::from_utf8_lossy(&unnamed.stderr).into_owned();
     assert!(message.contains("--controller HOST:PORT"), "{message}");
+}
+
+/// What `kubectl get hpa -o yaml` prints, with what matters of it.
+const HPA: &str = "
+apiVersion: v1
+kind: List
+items:
+- apiVersion: autoscaling/v2
+  kind: HorizontalPodAutoscaler
+  metadata: {name: web, namespace: shop}
+  spec:
+    scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+    minReplicas: 2
+    maxReplicas: 10
+    metrics:
+    - type: Resource
+      resource:
+        name: cpu
+        target: {type: Utilization, averageUtilization: 60}
+  status:
+    currentReplicas: 4
+    desiredReplicas: 6
+    currentMetrics:
+    - type: Resource
+      resource:
+        name: cpu
+        current: {averageUtilization: 90, averageValue: 90m}
+    conditions:
+    - {type: AbleToScale, status: 'True', reason: SucceededRescale, message: set to 6}
+";
+
+/// `tidegate explain --hpa -` with this on its standard input.
+fn explain_hpa(text: &str, more: &[&str]) -> Output {
+    let mut child = Command::new(TIDEGATE)
+        .args(["explain", "--hpa", "-"])
+        .args(more)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // What is refused before it is read to its end closes the pipe.
+    let _ = input.write_all(text.as_bytes());
+    drop(input);
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn an_hpa_is_explained_from_its_text_alone() {
+    let said = stdout(&explain_hpa(HPA, &[]));
+    for expected in [
+        "HPA shop/web of Deployment/web, 2 to 10 replicas: it scaled from 4 to 6",
+        "Resource cpu: 90 % of what is requested, target 60 %: ratio 1.5, outside of 0.9 to 1.1",
+        "6 replicas, as the status says",
+        "the metrics ask for it",
+    ] {
+        assert!(said.contains(expected), "no {expected:?} in\n{said}");
+    }
+    let json = stdout(&explain_hpa(HPA, &["--json"]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["cause"], &json["replicas"]["high"]), (&"as_proposed".into(), &6.into()));
+    let tolerant = stdout(&explain_hpa(HPA, &["--tolerance", "0.6"]));
+    assert!(tolerant.contains("within 0.4 to 1.6"), "{tolerant}");
+}
+
+#[test]
+fn what_is_no_hpa_is_refused_with_what_to_give() {
+    for (text, more, expected) in [
+        ("kind: Pod\napiVersion: v1", &[][..], "kubectl get hpa NAME -o yaml"),
+        ("", &[], "expected an object"),
+        ("a: [", &[], "line 1"),
+        (HPA, &["--tolerance", "-1"], "expected a ratio from 0 on"),
+        (HPA, &["web"], "cannot be used with"),
+    ] {
+        let refused = explain_hpa(text, more);
+        assert_eq!(refused.status.code(), Some(2), "{text}");
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(said.contains(expected), "no {expected:?} in {said}");
+    }
 }

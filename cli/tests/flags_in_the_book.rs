@@ -36,10 +36,15 @@ const VERBS: [&str; 19] = [
 ];
 
 /// Flags of `tidegate-kubernetes`; a test beside it holds the page to its help.
-const KUBERNETES: [&str; 5] = [
+const KUBERNETES: [&str; 10] = [
     "--activator-ports",
     "--activator-service",
+    "--external-metrics",
+    "--external-metrics-service",
+    "--external-scaler",
     "--namespace",
+    "--pod-ip",
+    "--pod-uid",
     "--system-namespace",
     "--token-audience",
 ];

@@ -125,11 +125,15 @@ fn desk() -> tempfile::TempDir {
                      spec: {containers: [{name: app, image: web, ports: [{containerPort: 80}]}]}\n\
                      ---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\n\
                      spec: {selector: {app: web}, ports: [{port: 80}]}\n";
+    let hpa = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: web}\n\
+               spec: {scaleTargetRef: {kind: Deployment, name: web}, maxReplicas: 3}\n\
+               status: {currentReplicas: 1, desiredReplicas: 1}\n";
     let scenario = r#"{"kind": "sample_size", "input": {"populations": [100]}}"#;
     for (name, text) in [
         ("access.log", log.as_str()),
         ("config-autoscaler.yaml", settings),
         ("scenario.json", scenario),
+        ("hpa.yaml", hpa),
         ("web.yaml", manifests),
     ] {
         std::fs::write(desk.path().join(name), text).unwrap();

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use tidegate_kubernetes_objects::traffic_scaler::Actuator;
+
 use crate::world::{KindKey, ObjectKey, Scaler, TargetKey, World};
 
 /// Why nothing is scaled.
@@ -79,11 +81,24 @@ pub struct Claims {
     /// The oldest scaler of each name of a target, and its target.
     targets: BTreeMap<ObjectKey, (ObjectKey, TargetKey)>,
     services: BTreeMap<ObjectKey, ObjectKey>,
-    rivals: BTreeMap<(String, String, ObjectKey), (&'static str, String)>,
+    rivals: BTreeMap<Identity, Vec<Claimant>>,
+}
+
+/// An HPA or a ScaledObject that scales a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimant {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Whether it may bring the target to zero.
+    pub may_be_zero: bool,
 }
 
 /// Which workload: kinds are the same across versions of a group.
-fn identity(target: &TargetKey) -> (String, String, ObjectKey) {
+type Identity = (String, String, ObjectKey);
+
+fn identity(target: &TargetKey) -> Identity {
     let KindKey { kind, .. } = &target.kind;
     (target.kind.group().to_owned(), kind.clone(), target.object.clone())
 }
@@ -101,10 +116,17 @@ impl Claims {
             claims.services.entry(scaler.service.clone()).or_insert_with(|| key.clone());
         }
         for (key, rival) in world.rivals.iter() {
-            let named = (key.kind, key.object.name.clone());
-            claims.rivals.entry(identity(&rival.target)).or_insert(named);
+            let (kind, name) = (key.kind, key.object.name.clone());
+            let claimant = Claimant { kind, name, may_be_zero: rival.may_be_zero };
+            claims.rivals.entry(identity(&rival.target)).or_default().push(claimant);
         }
         claims
+    }
+
+    /// The HPAs and ScaledObjects of a target.
+    #[must_use]
+    pub fn claimants(&self, target: &TargetKey) -> &[Claimant] {
+        self.rivals.get(&identity(target)).map_or(&[], Vec::as_slice)
     }
 
     /// What is in the way of a scaler, if anything is.
@@ -112,7 +134,9 @@ impl Claims {
     pub fn obstacle(&self, world: &World, key: &ObjectKey, scaler: &Scaler) -> Option<Obstacle> {
         let target = identity(&scaler.target);
         let named = scaler.target.clone();
-        if let Some((kind, name)) = self.rivals.get(&target) {
+        if let Some(Claimant { kind, name, .. }) = self.claimants(&scaler.target).first()
+            && scaler.actuator == Actuator::Direct
+        {
             return Some(Obstacle::Rival { kind, name: name.clone(), target: named });
         }
         let older = self.targets.get(&scaler.target.object).filter(|(other, _)| other != key);

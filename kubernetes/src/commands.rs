@@ -3,6 +3,7 @@
 //!
 //! A subcommand is a module of its own with its `Args` and `execute`.
 
+mod adapters;
 pub(crate) mod certificates;
 pub(crate) mod controller;
 pub(crate) mod webhook;

@@ -1,6 +1,7 @@
 //! What the decision library wants, as events for the reconciler.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_autoscaler::Timestamp;
@@ -8,6 +9,7 @@ use tidegate_controller::instance::Phase;
 use tidegate_controller::journal::DecisionRecord;
 use tidegate_controller::status::RevisionStatus;
 use tidegate_controller::{Handle, RevisionId};
+use tidegate_kubernetes_adapters::{Published, ScalerName};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
@@ -23,6 +25,7 @@ pub(crate) async fn follow(
     handle: Handle,
     now: impl Fn() -> Timestamp,
     events: mpsc::Sender<Event>,
+    published: Arc<Published>,
 ) {
     let mut decisions = handle.watch_decisions();
     let mut polls = tokio::time::interval(POLL);
@@ -45,6 +48,7 @@ pub(crate) async fn follow(
             },
             _ = polls.tick() => {
                 let Ok(statuses) = handle.statuses().await else { return };
+                published.publish_concurrency(statuses.iter().map(concurrency));
                 let at = now();
                 let fresh = statuses.iter().filter_map(|status| {
                     polled_scale(&known, status, at).map(|desired| (key(&status.revision), desired))
@@ -57,6 +61,14 @@ pub(crate) async fn follow(
             }
         }
     }
+}
+
+/// Requests in flight of a target, in thousandths.
+fn concurrency(status: &RevisionStatus) -> (ScalerName, i64) {
+    let (namespace, name) = (status.revision.namespace(), status.revision.name());
+    let target = ScalerName { namespace: namespace.to_owned(), name: name.to_owned() };
+    // The cast ends at the largest number there is.
+    (target, (status.stable_concurrency * 1_000.0).ceil() as i64)
 }
 
 fn key(revision: &RevisionId) -> ObjectKey {

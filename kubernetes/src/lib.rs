@@ -10,19 +10,21 @@
 //! an app: of all packages only this one holds a client of a cluster.
 //!
 //! Modules in reading order: [`world`] is what is known, [`observe`] how objects become that;
-//! [`claim`] is whose a target is, [`ports`] which port of the activators is whose, of a
-//! [`port_range`], [`slices`] what leads to them, [`mode`] where a target is on its way,
-//! [`deletion_cost`] which pods go first; [`mod@plan`] is what is to be done, with
+//! [`rival`] is who else scales, [`claim`] whose a target is, [`ports`] which port of the
+//! activators is whose, of a [`port_range`], [`slices`] what leads to them, [`mode`] where a target
+//! is on its way, [`deletion_cost`] which pods go first; [`mod@plan`] is what is to be done, with
 //! [`mod@status`] and [`request`]; [`dispatch`] is what may begin now,
 //! [`reconciler`] all of it as one state, with [`recorder`] and [`settings`]; [`lease`] is who
-//! decides. Those are pure: time is an argument.
+//! decides, [`extension`] how the cluster comes to ask us for metrics. Those are pure: time is an
+//! argument.
 //! `cluster` sends requests, `watch` observes, `decisions` asks the decision library, `leader`
-//! keeps the Lease, [`run`] ties them together.
+//! keeps the Lease, [`adapters`] serves other autoscalers, [`run`] ties them together.
 //!
 //! Beside the controller: [`certificates`] is where certificates are kept and published,
 //! [`certificate_keeper`] does it; [`refusals`] is what is told of pods without the sidecar,
 //! [`webhook`] puts it into all others; [`token_review`] is whose a reporter's token is.
 
+pub mod adapters;
 pub mod certificate_keeper;
 pub mod certificates;
 pub mod claim;
@@ -30,6 +32,7 @@ mod cluster;
 mod decisions;
 pub mod deletion_cost;
 pub mod dispatch;
+pub mod extension;
 mod leader;
 pub mod lease;
 pub mod mode;
@@ -41,6 +44,7 @@ pub mod reconciler;
 pub mod recorder;
 pub mod refusals;
 pub mod request;
+pub mod rival;
 pub mod run;
 pub mod settings;
 pub mod slices;

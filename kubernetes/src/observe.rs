@@ -12,6 +12,7 @@ use tidegate_kubernetes_objects::names::{FIELD_MANAGER, MANAGED_BY_LABEL, SERVIC
 use tidegate_kubernetes_objects::{TrafficScalerSpec, TrafficScalerStatus};
 
 use crate::lease::Lease;
+use crate::rival::SCALED_OBJECT_KIND;
 use crate::world::{
     Family, KindKey, ObjectKey, Rival, Scaler, Service, ServicePort, Slice, SliceContent, Target,
     TargetKey, Version,
@@ -69,6 +70,7 @@ pub fn scaler(object: &Value) -> Result<(Scaler, TrafficScalerSpec), String> {
         target,
         service: ObjectKey::new(namespace, &spec.service.name),
         may_be_zero: spec.allows_zero(),
+        actuator: spec.actuator.unwrap_or_default(),
         status: status.and_then(Result::ok).unwrap_or_default(),
     };
     Ok((scaler, spec))
@@ -180,16 +182,26 @@ pub fn slice(object: &Value) -> Option<Slice> {
 }
 
 /// An HPA or a ScaledObject: both name their target the same way, of which the latter may leave
-/// out what is usual.
+/// out what is usual. What is left out of the least number of replicas is one of an HPA's, and none
+/// of a ScaledObject's, which may also have another number for when it is idle.
 #[must_use]
-pub fn rival(object: &Value) -> Option<Rival> {
+pub fn rival(kind: &str, object: &Value) -> Option<Rival> {
     let at = |field: &str| text(object, &format!("/spec/scaleTargetRef/{field}"));
-    let kind = KindKey {
-        api_version: at("apiVersion").unwrap_or("apps/v1").to_owned(),
-        kind: at("kind").unwrap_or("Deployment").to_owned(),
+    let object_key = ObjectKey::new(&key(object)?.namespace, at("name")?);
+    let target = TargetKey {
+        kind: KindKey {
+            api_version: at("apiVersion").unwrap_or("apps/v1").to_owned(),
+            kind: at("kind").unwrap_or("Deployment").to_owned(),
+        },
+        object: object_key,
     };
-    let target = TargetKey { kind, object: ObjectKey::new(&key(object)?.namespace, at("name")?) };
-    Some(Rival { version: version(object), target })
+    let least = |field: &str| int(object, &format!("/spec/{field}"));
+    let least = match kind {
+        SCALED_OBJECT_KIND => least("idleReplicaCount").or(least("minReplicaCount")).unwrap_or(0),
+        _ => least("minReplicas").unwrap_or(1),
+    };
+    let may_be_zero = least == 0;
+    Some(Rival { version: version(object), target, may_be_zero })
 }
 
 /// A Lease.
@@ -228,6 +240,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::rival::HPA_KIND;
 
     #[test]
     fn names_lead_to_no_other_place() {
@@ -265,11 +278,27 @@ mod tests {
         assert!(scaler(&json!(null)).is_err());
         assert_eq!(key(&json!({"metadata": {"name": "till"}})), None);
         assert_eq!(slice(&json!({"addressType": "FQDN"})), None);
-        assert_eq!(rival(&json!({"metadata": {"namespace": "shop", "name": "x"}})), None);
+        let nameless = json!({"metadata": {"namespace": "shop", "name": "x"}});
+        assert_eq!(rival(HPA_KIND, &nameless), None);
         assert_eq!(target(&json!({})).replicas, 1);
         assert_eq!(scale(&json!({"spec": {}})).replicas, 0);
         let service = service(&json!({"spec": {"clusterIP": "None", "ports": [{"port": 99999}]}}));
         assert!(service.ports.is_empty() && service.unheld.is_some());
+    }
+
+    #[test]
+    fn what_an_autoscaler_leaves_out_is_what_its_kind_takes_it_for() {
+        let may_be_zero = |kind: &str, mut spec: Value| {
+            spec["scaleTargetRef"] = json!({"name": "till"});
+            let object = json!({"metadata": {"namespace": "shop", "name": "x"}, "spec": spec});
+            rival(kind, &object).expect("it can be read").may_be_zero
+        };
+        assert!(!may_be_zero(HPA_KIND, json!({})));
+        assert!(may_be_zero(HPA_KIND, json!({"minReplicas": 0})));
+        assert!(may_be_zero(SCALED_OBJECT_KIND, json!({})));
+        assert!(!may_be_zero(SCALED_OBJECT_KIND, json!({"minReplicaCount": 1})));
+        let idle = json!({"minReplicaCount": 2, "idleReplicaCount": 0});
+        assert!(may_be_zero(SCALED_OBJECT_KIND, idle));
     }
 
     #[test]

@@ -7,9 +7,10 @@
 use std::net::IpAddr;
 
 use tidegate_autoscaler::Timestamp;
-use tidegate_kubernetes_objects::traffic_scaler::{ActivatorPort, Mode};
+use tidegate_kubernetes_adapters::{NotRecommended, Recommendation};
+use tidegate_kubernetes_objects::traffic_scaler::{ActivatorPort, Actuator, Mode};
 
-use crate::claim::{Claims, Obstacle};
+use crate::claim::{Claimant, Claims, Obstacle};
 use crate::deletion_cost;
 use crate::mode::mode;
 use crate::ports;
@@ -93,6 +94,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// Ports of activators to try a connection to.
     pub checks: Vec<(IpAddr, u16)>,
+    /// What other autoscalers are told of each scaler.
+    pub recommendations: Vec<(ObjectKey, Result<Recommendation, NotRecommended>)>,
     /// When to ask again, if nothing happens before.
     pub due: Option<Timestamp>,
 }
@@ -105,6 +108,8 @@ pub struct ScalerView<'a> {
     pub scaler: &'a Scaler,
     /// What is in its way.
     pub obstacle: Option<Obstacle>,
+    /// Who else scales its target: who has to, where its `actuator` says so.
+    pub claimants: &'a [Claimant],
     /// Its target.
     pub target: Option<&'a Target>,
     /// What is wanted.
@@ -173,7 +178,7 @@ fn scale_action(
 impl<'a> ScalerView<'a> {
     fn new(
         world: &'a World,
-        claims: &Claims,
+        claims: &'a Claims,
         (key, scaler): (&'a ObjectKey, &'a Scaler),
         ports: Vec<ActivatorPort>,
         now: Timestamp,
@@ -196,7 +201,16 @@ impl<'a> ScalerView<'a> {
         memory.all_reporting_since =
             is_reporting.then(|| memory.all_reporting_since.unwrap_or(now));
         let obstacle = claims.obstacle(world, key, scaler);
-        Self { key, scaler, obstacle, target, desired, slices, memory, mode, ports, now }
+        let claimants = claims.claimants(&scaler.target);
+        Self { key, scaler, obstacle, claimants, target, desired, slices, memory, mode, ports, now }
+    }
+
+    /// Whether who sets the replicas may set them to zero.
+    #[must_use]
+    pub fn may_be_zero(&self) -> bool {
+        let is_direct = self.scaler.actuator == Actuator::Direct;
+        let theirs = is_direct || self.claimants.iter().any(|claimant| claimant.may_be_zero);
+        self.scaler.may_be_zero && theirs
     }
 
     /// Why the target cannot come to zero, if nothing else is in the way.
@@ -204,17 +218,25 @@ impl<'a> ScalerView<'a> {
     pub fn unheld(&self) -> Option<&str> {
         match &self.slices.wanted {
             _ if !self.scaler.may_be_zero => Some("zero is not allowed by the settings"),
+            _ if !self.may_be_zero() => Some(
+                "the autoscaler of the target does not allow zero: set minReplicas of the \
+                 HorizontalPodAutoscaler, or minReplicaCount of the ScaledObject, to 0",
+            ),
             Err(why) => Some(why),
             Ok(_) => None,
         }
     }
 
     fn steps(&self, world: &World, plan: &mut Plan) {
-        if self.scaler.may_be_zero && self.obstacle.is_none() {
+        if self.may_be_zero() && self.obstacle.is_none() {
             plan.checks.extend(&self.slices.unchecked);
         }
         self.slice_steps(plan);
-        if let Some(Ok(plural)) = world.kinds.get(&self.scaler.target.kind) {
+        plan.recommendations.push((self.key.clone(), self.recommendation()));
+        let is_set_by_us = self.scaler.actuator == Actuator::Direct;
+        if let Some(Ok(plural)) = world.kinds.get(&self.scaler.target.kind)
+            && is_set_by_us
+        {
             self.scale_steps(world, plural, plan);
         }
         let status = status::status(self);
@@ -316,6 +338,26 @@ impl<'a> ScalerView<'a> {
         plan.actions.push(scale_action(self.key, named, plural, to, only));
     }
 
+    /// What another autoscaler is told that asks what to set the replicas to: what they would be
+    /// set to here, so that nobody brings them down before that is safe.
+    fn recommendation(&self) -> Result<Recommendation, NotRecommended> {
+        if let Some(obstacle) = &self.obstacle {
+            return Err(NotRecommended(obstacle.to_string()));
+        }
+        let Some(target) = self.target else {
+            return Err(NotRecommended(format!("{} has not been seen yet", self.scaler.target)));
+        };
+        if self.desired.is_none() {
+            let why = "nothing has been decided yet: no queue-proxy has reported";
+            return Err(NotRecommended(why.to_owned()));
+        }
+        Ok(Recommendation {
+            target: self.scaler.target.object.name.clone(),
+            service: self.scaler.service.name.clone(),
+            replicas: self.replicas(target).unwrap_or(target.replicas),
+        })
+    }
+
     /// Replicas that the target is to be set to now, if it is.
     fn replicas(&self, target: &Target) -> Option<i32> {
         let mode = self.mode?;
@@ -329,7 +371,7 @@ impl<'a> ScalerView<'a> {
         }
         let desired = self.desired?.replicas.max(0);
         if mode == Mode::Zero {
-            let rescue = if self.scaler.may_be_zero { 0 } else { RESCUE };
+            let rescue = if self.may_be_zero() { 0 } else { RESCUE };
             return Some(desired.max(rescue));
         }
         if desired >= target.replicas {
@@ -355,7 +397,7 @@ impl<'a> ScalerView<'a> {
     /// Whether whatever is sent to the Service reaches an activator from now on, and whoever
     /// decides after us would know whose zero it is.
     fn may_be_zero_now(&self) -> bool {
-        self.scaler.may_be_zero
+        self.may_be_zero()
             && self.slices.hold(self.scaler)
             && self.is_over(self.memory.held_since)
             && self.scaler.status.mode == Some(Mode::Draining)

@@ -85,6 +85,7 @@ fn place(uid: &str, service_port: i32) -> usize {
 mod tests {
     use tidegate_autoscaler::Timestamp;
     use tidegate_kubernetes_objects::TrafficScalerStatus;
+    use tidegate_kubernetes_objects::traffic_scaler::Actuator;
 
     use super::*;
     use crate::world::{KindKey, Service, ServicePort, TargetKey, Version};
@@ -102,6 +103,7 @@ mod tests {
                 target: TargetKey { kind, object: key.clone() },
                 service: key.clone(),
                 may_be_zero: true,
+                actuator: Actuator::Direct,
                 settings: Ok(()),
                 status: TrafficScalerStatus::default(),
             };

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 use tidegate_autoscaler::Timestamp;
 use tidegate_controller::Declaration;
+use tidegate_kubernetes_adapters::published::Said;
 use tidegate_kubernetes_objects::TrafficScalerSpec;
 
 use crate::dispatch::{Dispatcher, Outcome};
@@ -104,6 +105,8 @@ pub enum Effect {
     Declare(Box<Declaration>),
     /// Watch the objects of a kind, once it is known how.
     Watch(KindKey),
+    /// Tell other autoscalers what is said of a scaler from now on; nothing when it is gone.
+    Publish(ObjectKey, Said),
 }
 
 /// The state.
@@ -115,6 +118,8 @@ pub struct Reconciler {
     /// The settings and ports by which each scaler's revision is scaled.
     declared: BTreeMap<ObjectKey, (TrafficScalerSpec, Vec<u16>)>,
     watched: BTreeSet<KindKey>,
+    /// What other autoscalers are told of each scaler.
+    published: BTreeMap<ObjectKey, Said>,
     checking: BTreeSet<(IpAddr, u16)>,
     check_again: BTreeMap<(IpAddr, u16), Timestamp>,
     /// The Service of the activators.
@@ -174,6 +179,13 @@ impl Reconciler {
                 effects.push(Effect::Check(port.0, port.1));
             }
         }
+        for (key, said) in plan.recommendations {
+            let said = Some(said);
+            if self.published.get(&key) != Some(&said) {
+                self.published.insert(key.clone(), said.clone());
+                effects.push(Effect::Publish(key, said));
+            }
+        }
         let begun = self.dispatcher.begin(now, plan.actions);
         for action in &begun {
             if let Step::Scale { to: 0, .. } = action.step {
@@ -202,6 +214,10 @@ impl Reconciler {
                     .collect();
                 self.declared.retain(|key, _| all.iter().any(|(listed, _)| listed == key));
                 self.world.scalers_listed(all);
+                let scalers = &self.world.scalers;
+                let is_gone = |key: &ObjectKey, _: &mut Said| scalers.get(key).is_none();
+                let gone = self.published.extract_if(.., is_gone);
+                effects.extend(gone.map(|(key, _)| Effect::Publish(key, None)));
             }
             Change::Seen(key, (scaler, spec)) => {
                 let scaler = self.adopt(&key, scaler, spec, effects);
@@ -211,6 +227,9 @@ impl Reconciler {
                 self.world.scaler_gone(&key, &version);
                 if self.world.scalers.get(&key).is_none() {
                     self.declared.remove(&key);
+                    if self.published.remove(&key).is_some() {
+                        effects.push(Effect::Publish(key, None));
+                    }
                 }
             }
         }

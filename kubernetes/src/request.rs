@@ -126,8 +126,7 @@ impl ApiRequest {
             "ports": ports,
             "endpoints": endpoints,
         });
-        let path = format!("{}?fieldManager={FIELD_MANAGER}&force=true", slice_path(key));
-        Self::with_body(Method::Patch, path, APPLY_PATCH, body)
+        Self::apply(&slice_path(key), body)
     }
 
     /// Deletes an EndpointSlice, if it is still of this version.
@@ -146,20 +145,17 @@ impl ApiRequest {
     pub fn apply_status(key: &ObjectKey, status: &TrafficScalerStatus) -> Self {
         let ObjectKey { namespace, name } = key;
         let base = api(API_VERSION);
-        let path = format!(
-            "{base}/namespaces/{namespace}/{PLURAL}/{name}/status?fieldManager={FIELD_MANAGER}\
-             &force=true"
-        );
+        let path = format!("{base}/namespaces/{namespace}/{PLURAL}/{name}/status");
         let body = json!({
             "apiVersion": API_VERSION,
             "kind": KIND,
             "metadata": {"name": name, "namespace": namespace},
             "status": status,
         });
-        Self::with_body(Method::Patch, path, APPLY_PATCH, body)
+        Self::apply(&path, body)
     }
 
-    /// Makes the object at `path` have the fields of `body`, and creates it where there is none.
+    /// Makes the object at `path` what is said of it, whoever said otherwise before.
     #[must_use]
     pub fn apply(path: &str, body: Value) -> Self {
         let path = format!("{path}?fieldManager={FIELD_MANAGER}&force=true");

@@ -1,15 +1,18 @@
 //! The controller as a service: hold the Lease, watch, decide, act.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_autoscaler::Timestamp;
 use tidegate_controller::{Access, Clock, Handle, Metrics, NoActuator, UndeclaredRevisions};
+use tidegate_kubernetes_adapters::{Published, ScalerName};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::adapters::Adapters;
 use crate::cluster::Cluster;
 use crate::port_range::PortRange;
 use crate::reconciler::{Effect, Ended, Event, Reconciler};
@@ -51,6 +54,8 @@ pub struct Config {
     pub access: Access,
     /// What is counted of reports and decisions.
     pub metrics: Metrics,
+    /// What is served to other autoscalers, once we decide.
+    pub adapters: Adapters,
     /// Is told of the decision library once we decide.
     pub decides: watch::Sender<Option<Handle>>,
 }
@@ -69,6 +74,12 @@ pub enum RunError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// Certificates for the external metrics cannot be made or used.
+    #[error("external metrics cannot be served: {0}")]
+    Certificates(String),
+    /// No certificate can be made for the external metrics.
+    #[error("cannot make a certificate for external metrics")]
+    Certificate(#[from] tidegate_kubernetes_certificates::Error),
     /// A part that goes on for ever has ended.
     #[error("{0} has ended")]
     PartEnded(&'static str),
@@ -108,6 +119,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
 }
 
 /// For how long we may decide.
+#[derive(Clone)]
 struct Term {
     clock: Clock,
     until: watch::Receiver<Option<Timestamp>>,
@@ -145,7 +157,14 @@ async fn decide(
             "a watch"
         });
     }
-    let followed = decisions::follow(handle.clone(), move || clock.now(), events.clone());
+    let in_force = term.clone();
+    let published = Arc::new(Published::new(move || !in_force.is_over()));
+    let followed = decisions::follow(
+        handle.clone(),
+        move || clock.now(),
+        events.clone(),
+        Arc::clone(&published),
+    );
     parts.spawn(async move {
         followed.await;
         "the look at decisions"
@@ -153,7 +172,7 @@ async fn decide(
     let world = World { port_range: config.port_range, ..World::default() };
     let identity = Identity { instance: config.name.clone() };
     let reconciler = Reconciler::new(world, config.activators.clone(), identity);
-    let executor = Executor::new(cluster, handle, watches, &config);
+    let executor = Executor::new(cluster, (handle, published), watches, &config);
     let acting = act(reconciler, executor, (incoming, term), stop);
     tokio::select! {
         ended = acting => ended,
@@ -222,6 +241,9 @@ async fn act(
 struct Executor {
     cluster: Cluster,
     handle: Handle,
+    /// What other autoscalers are told.
+    published: Arc<Published>,
+    adapters: Adapters,
     watches: Watches,
     /// Requests and connections that an event comes of.
     under_way: JoinSet<Event>,
@@ -233,10 +255,17 @@ struct Executor {
 }
 
 impl Executor {
-    fn new(cluster: Cluster, handle: Handle, watches: Watches, config: &Config) -> Self {
+    fn new(
+        cluster: Cluster,
+        (handle, published): (Handle, Arc<Published>),
+        watches: Watches,
+        config: &Config,
+    ) -> Self {
         Self {
             cluster,
             handle,
+            published,
+            adapters: config.adapters.clone(),
             watches,
             under_way: JoinSet::new(),
             event_records: JoinSet::new(),
@@ -267,6 +296,9 @@ impl Executor {
             }
             // An error means that the controller has ended, and then we end.
             Effect::Declare(declaration) => drop(self.handle.declare(*declaration).await),
+            Effect::Publish(ObjectKey { namespace, name }, said) => {
+                self.published.publish(ScalerName { namespace, name }, said);
+            }
             Effect::Watch(kind) => {
                 let watches = self.watches.clone();
                 self.parts.spawn(async move {
@@ -290,6 +322,8 @@ impl Executor {
             drop(served);
             Err(RunError::PartEnded("the service of reports"))
         });
+        let adapters = std::mem::take(&mut self.adapters);
+        self.parts.spawn(adapters.serve(self.cluster.clone(), Arc::clone(&self.published)));
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use tidegate_kubernetes_objects::TrafficScalerStatus;
 use tidegate_kubernetes_objects::traffic_scaler::{LastDecision, Mode};
 
 use crate::plan::ScalerView;
+use crate::rival::expected_kind;
 
 /// Longest text of a condition and of a decision's reason, in characters.
 const TEXT_CHARS_MAX: usize = 1_000;
@@ -114,10 +115,20 @@ fn ready(view: &ScalerView<'_>) -> Observed {
             let message = "nothing has been decided yet: no queue-proxy has reported".to_owned();
             observed(type_, ConditionStatus::Unknown, "Undecided", message)
         }
-        (None, Some(_), Some(_)) => {
-            observed(type_, ConditionStatus::True, "Scaling", String::new())
-        }
+        (None, Some(_), Some(_)) => match missing_autoscaler(view) {
+            Some(message) => observed(type_, ConditionStatus::False, "AutoscalerNotFound", message),
+            None => observed(type_, ConditionStatus::True, "Scaling", String::new()),
+        },
     }
+}
+
+/// What to create, where the replicas are set by an autoscaler that is not there.
+fn missing_autoscaler(view: &ScalerView<'_>) -> Option<String> {
+    let kind = expected_kind(view.scaler.actuator)?;
+    let is_there = view.claimants.iter().any(|claimant| claimant.kind == kind);
+    let target = &view.scaler.target;
+    (!is_there)
+        .then(|| format!("no {kind} scales {target}: create one, or set spec.actuator to direct"))
 }
 
 fn adopted(view: &ScalerView<'_>) -> Observed {

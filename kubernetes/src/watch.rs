@@ -16,6 +16,7 @@ use crate::cluster::Cluster;
 use crate::observe;
 use crate::reconciler::{Change, Event, Response};
 use crate::request::{ApiRequest, api};
+use crate::rival::{HPA_KIND, SCALED_OBJECT_KIND};
 use crate::world::{KindKey, ObjectKey, RivalKey, TargetKey, Versioned};
 
 /// How long one watch lasts. A connection that was cut without a word is noticed five seconds
@@ -111,14 +112,13 @@ impl Watches {
 
     /// HPAs.
     pub(crate) async fn autoscalers(self) {
-        const KIND: &str = "HorizontalPodAutoscaler";
-        let resource = resource("autoscaling/v2", KIND, "horizontalpodautoscalers");
-        self.rivals(KIND, &resource).await;
+        let resource = resource("autoscaling/v2", HPA_KIND, "horizontalpodautoscalers");
+        self.rivals(HPA_KIND, &resource).await;
     }
 
     /// KEDA's ScaledObjects, once the cluster has them.
     pub(crate) async fn scaled_objects(self) {
-        const KIND: &str = "ScaledObject";
+        const KIND: &str = SCALED_OBJECT_KIND;
         let kind = KindKey { api_version: "keda.sh/v1alpha1".to_owned(), kind: KIND.to_owned() };
         loop {
             let list = ApiRequest::get(api(&kind.api_version));
@@ -134,7 +134,7 @@ impl Watches {
     async fn rivals(&self, kind: &'static str, resource: &ApiResource) {
         let read = |object: &Value| {
             let key = RivalKey { kind, object: observe::key(object)? };
-            Some((key, observe::rival(object)?))
+            Some((key, observe::rival(kind, object)?))
         };
         let to_event = |change| Event::Rivals(kind, change);
         follow(self.api(resource), None, read, &self.events, to_event, |_| None).await;

@@ -9,9 +9,10 @@ use std::net::IpAddr;
 
 use tidegate_autoscaler::Timestamp;
 use tidegate_kubernetes_objects::TrafficScalerStatus;
-use tidegate_kubernetes_objects::traffic_scaler::Mode;
+use tidegate_kubernetes_objects::traffic_scaler::{Actuator, Mode};
 
 use crate::port_range::PortRange;
+pub use crate::rival::{Rival, RivalKey};
 
 /// A namespaced object of a kind that is clear from the context.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -181,6 +182,8 @@ pub struct Scaler {
     pub service: ObjectKey,
     /// Whether its target may have no replica.
     pub may_be_zero: bool,
+    /// Who sets the replicas.
+    pub actuator: Actuator,
     /// What is wrong with its settings, in the words of the settings.
     pub settings: Result<(), String>,
     /// What was last written about it.
@@ -288,24 +291,6 @@ pub struct SliceContent {
     pub ports: BTreeMap<String, (u16, Option<String>)>,
     /// Its addresses that are ready.
     pub addresses: BTreeSet<IpAddr>,
-}
-
-/// Something else that scales workloads: an HPA or a ScaledObject.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rival {
-    /// The version that was seen.
-    pub version: Version,
-    /// What it scales.
-    pub target: TargetKey,
-}
-
-/// Which rival.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RivalKey {
-    /// Its kind.
-    pub kind: &'static str,
-    /// Which one.
-    pub object: ObjectKey,
 }
 
 /// What the decision library wants, with its reason.
@@ -457,7 +442,8 @@ impl World {
     fn orphan(&mut self, key: &ObjectKey, scaler: &Scaler) {
         let is_at_zero = self.targets.get(&scaler.target).is_some_and(|t| t.replicas == 0);
         let memory = self.memory.remove(key).unwrap_or_default();
-        if is_at_zero && scaler.is_zero_of_ours(&memory) {
+        let is_set_by_us = scaler.actuator == Actuator::Direct;
+        if is_at_zero && is_set_by_us && scaler.is_zero_of_ours(&memory) {
             self.orphans.insert(scaler.target.clone());
         }
         self.desired.remove(&scaler.target.object);

@@ -6,8 +6,8 @@
 //!
 //! Modules in reading order: [`stats::v1`] are the reports of load to a controller, [`scale::v1`]
 //! are queries for its decisions and their reasons, [`knative`] is what Knative's autoscaler
-//! scrapes from a queue-proxy and what its activators push, [`otlp::v1`] is what a queue-proxy
-//! pushes to an OpenTelemetry collector.
+//! scrapes from a queue-proxy and what its activators push, [`keda`] is what KEDA asks a scaler,
+//! [`otlp::v1`] is what a queue-proxy pushes to an OpenTelemetry collector.
 //!
 //! The code under `src/generated` is generated from `proto/` and committed, so that a build needs
 //! no protobuf compiler. `tests/codegen.rs` regenerates it and compares; to accept a change of the
@@ -66,6 +66,12 @@ pub mod scale {
 #[allow(missing_docs, unused_qualifications, unreachable_pub, clippy::all, clippy::too_many_lines)]
 pub mod knative {
     include!("generated/knative.rs");
+}
+
+/// KEDA's calls to a scaler that is not part of it.
+#[allow(missing_docs, unused_qualifications, unreachable_pub, clippy::all, clippy::too_many_lines)]
+pub mod keda {
+    include!("generated/externalscaler.rs");
 }
 
 /// The part of OTLP that a queue-proxy sends.

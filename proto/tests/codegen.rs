@@ -6,7 +6,8 @@ use std::{env, fs};
 /// Setting this to `write` writes the code instead of comparing it.
 const REGENERATE: &str = "TIDEGATE_CODEGEN";
 
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 5] = [
+    "keda/externalscaler.proto",
     "knative/stat.proto",
     "otlp/v1/otlp.proto",
     "tidegate/stats/v1/stats.proto",

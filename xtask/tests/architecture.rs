@@ -66,6 +66,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     ("scenario", &["admission", "autoscaler", "proto", "words"]),
     ("kubernetes/objects", &[]),
+    ("kubernetes/hpa", &[]),
+    ("kubernetes/adapters", &["proto"]),
     ("kubernetes/fake", &[]),
     (
         "kubernetes",
@@ -77,6 +79,8 @@ const FLOORS: &[(&str, &[&str])] = &[
             "knative",
             "kubernetes/certificates",
             "kubernetes/inject",
+            "kubernetes/adapters",
+            "kubernetes/hpa",
             "kubernetes/objects",
             "kubernetes/webhook",
             "relay",
@@ -196,6 +200,7 @@ fn what_is_planned_for_a_cluster_is_pure() {
     // These send requests, watch, serve, keep the Lease and tie it all together, as the subcommands
     // do; everything else decides.
     let edges = [
+        "adapters.rs",
         "certificate_keeper.rs",
         "cluster.rs",
         "decisions.rs",

@@ -144,6 +144,31 @@ pub fn inject(text: &str, options: &Options) -> Result<Outcome, Failure> {
     Ok(Outcome { text, notes: run.notes })
 }
 
+/// The objects of a text of YAML or JSON documents, those of lists included; nothing is injected.
+///
+/// # Errors
+/// [`Failure`]: the text cannot be read.
+pub fn objects(text: &str) -> Result<Vec<Value>, Failure> {
+    if text.len() > INPUT_BYTES_MAX {
+        return Err(Failure::TooLarge);
+    }
+    let mut values_left = VALUES_MAX;
+    let mut objects = Vec::new();
+    for root in &document::parse(text)? {
+        let value = Resolver::new(root).value(root, &mut values_left);
+        let mut value = value.map_err(|error| {
+            let (line, column, problem) = (root.line, 1, error.to_string());
+            Malformed { line, column, problem }
+        })?;
+        let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
+        match value.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) if is_list => objects.extend(items),
+            _ => objects.push(value),
+        }
+    }
+    Ok(objects)
+}
+
 /// One object of the input.
 struct Object {
     /// The document, and the number in its list if that is one.

@@ -63,3 +63,6 @@ pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
 /// The label that says whose an EndpointSlice is; Kubernetes' own.
 pub const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
+
+/// The Service through which the API server asks for external metrics.
+pub const EXTERNAL_METRICS_SERVICE: &str = "tidegate-external-metrics";

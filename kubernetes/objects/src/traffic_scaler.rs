@@ -69,6 +69,23 @@ pub struct TrafficScalerSpec {
     /// Whether the workload may have no replica at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zero: Option<Zero>,
+    /// Who sets the replicas: the controller, by default, or another autoscaler by the
+    /// controller's numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actuator: Option<Actuator>,
+}
+
+/// Who sets the replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Actuator {
+    /// The controller itself.
+    #[default]
+    Direct,
+    /// KEDA, by a ScaledObject with an `external-push` trigger that asks the controller.
+    Keda,
+    /// A HorizontalPodAutoscaler, by the controller's external metrics.
+    ExternalMetrics,
 }
 
 /// A workload in the same namespace.

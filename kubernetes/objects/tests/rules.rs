@@ -39,6 +39,8 @@ fn what_is_usual_passes() {
         json!({"sidecar": {"concurrency": 0}, "scale": {"minScale": 3, "maxScale": 0}}),
         json!({"sidecar": {"concurrency": "1000"}}),
         json!({"scale": {"minScale": 2}, "zero": {"enabled": false}}),
+        json!({"actuator": "keda"}),
+        json!({"actuator": "externalMetrics"}),
         json!({"scale": {"minScale": 0}, "zero": {"enabled": true}}),
         json!({"scale": {"activationScale": 3, "maxScale": 3, "targetUtilizationPercentage": 70}}),
     ] {

@@ -20,6 +20,7 @@ use tidegate_telemetry::{Family, Registry};
 use tidegate_trust::secret::random_bytes;
 use tokio::sync::watch;
 
+use super::adapters::AdapterArgs;
 use super::{NAMESPACE_VARIABLE, SYSTEM_NAMESPACE_VARIABLE, client, stopped};
 
 /// What was typed after `tidegate-kubernetes controller`.
@@ -65,6 +66,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     admin: AdminArgs,
     #[command(flatten)]
+    adapters: AdapterArgs,
+    #[command(flatten)]
     log: LogArgs,
 }
 
@@ -84,6 +87,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let _admin = admin::serve("tidegate-kubernetes controller", args.admin.bind()?, observed)?;
     let client = client().await?;
     let access = Access { tokens: tokens(&args, &client), ..access };
+    let adapters = args.adapters.settings(&args.system_namespace, access.tls.clone())?;
     let config = Config {
         client,
         namespace: args.namespace,
@@ -97,6 +101,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         listen: args.listen,
         access,
         metrics,
+        adapters,
         decides,
     };
     run(config, stop).await.map_err(|error: RunError| error.into())

@@ -128,3 +128,54 @@ async fn holder(stage: &Stage) -> String {
     let lease = stage.get(LEASE).await;
     lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
 }
+
+/// The story of one cycle, with the part of Kubernetes' own autoscaler played by hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_autoscaler_scales_by_our_numbers_is_led_to_zero_and_back_but_never_set() {
+    let spec = json!({"actuator": "externalMetrics", "scale": {"window": "6s"}});
+    let stage = Stage::new(&spec).await;
+    let activator = stage.activator().await;
+    let controller = stage.controller("one", stage.reports);
+    let story = async {
+        let missing = ("False".into(), "AutoscalerNotFound".into());
+        stage
+            .until("what is missing", || async { stage.condition("Ready").await == missing })
+            .await;
+        stage.create_hpa(1).await;
+        stage.until("Ready", || async { stage.condition("Ready").await.0 == "True" }).await;
+        assert_eq!(stage.condition("Conflict").await.0, "False");
+        stage
+            .until("nothing is wanted", || async { stage.status().await["desiredReplicas"] == 0 })
+            .await;
+        assert_eq!(stage.condition("ScaledToZero").await.1, "NotPossible");
+        let told = stage.keda().await.expect("it is decided");
+        assert_eq!(told, (true, 1.0), "nobody is told of a zero that is not allowed");
+        assert!(stage.our_slice().await.is_none(), "whoever never goes to zero has no detour");
+        stage.set_least_of_hpa(0).await;
+        stage.until_mode("Draining").await;
+        // Zero is said only once requests are led to the activator on every node.
+        let is_zero = || async { stage.keda().await.is_ok_and(|told| told == (false, 0.0)) };
+        stage.until("zero is recommended", is_zero).await;
+        assert!(stage.our_slice().await.is_some());
+        stage.set_replicas(0).await;
+        stage.until_mode("Zero").await;
+        assert_eq!(stage.condition("ScaledToZero").await, ("True".into(), "Idle".into()));
+        let slice = stage.our_slice().await.expect("requests are led to the activator");
+        let port = slice["ports"][0]["port"].as_u64().and_then(|port| u16::try_from(port).ok());
+        let asked = tokio::spawn(ask_service(port.expect("it has a port")));
+        let is_one = || async { stage.keda().await.is_ok_and(|told| told == (true, 1.0)) };
+        stage.until("one is recommended", is_one).await;
+        stage.set_replicas(1).await;
+        assert!(asked.await.expect("it is answered").starts_with("HTTP/1.1 200"));
+        stage.until_mode("Warm").await;
+    };
+    tokio::select! {
+        () = story => {}
+        () = stage.run_pods(0.0) => {}
+    }
+    let patched = stage.cluster.take_seen();
+    let ours = patched.iter().filter(|seen| seen.path.contains("/scale"));
+    assert_eq!(ours.count(), 0, "somebody else sets the replicas");
+    controller.stop().await;
+    drop(activator);
+}

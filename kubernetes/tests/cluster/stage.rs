@@ -2,6 +2,7 @@
 //! and the controller under test.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,9 +11,12 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tidegate_activator::{Activator, Running};
 use tidegate_controller::{Access, Metrics};
+use tidegate_kubernetes::adapters::{Adapters, ExternalScaler};
 use tidegate_kubernetes::run::{Config, RunError, run};
 use tidegate_kubernetes::world::ObjectKey;
 use tidegate_kubernetes_fake::{FakeCluster, Kind};
+use tidegate_proto::keda::external_scaler_client::ExternalScalerClient;
+use tidegate_proto::keda::{GetMetricsRequest, ScaledObjectRef};
 use tidegate_proto::stats::v1::{Hello, Revision, Role, Stat};
 use tidegate_reporter::{Credentials, Reporter};
 use tidegate_trust::Secret;
@@ -20,12 +24,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tonic::transport::Channel;
 
 const SCALERS: &str = "/apis/tidegate.dev/v1alpha1/namespaces/shop/trafficscalers";
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/shop/deployments";
 const SERVICES: &str = "/api/v1/namespaces/shop/services";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices";
 const SYSTEM_SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/tidegate-system/endpointslices";
+const HPAS: &str = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers";
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/shop/events";
 pub(crate) const LEASE: &str =
     "/apis/coordination.k8s.io/v1/namespaces/tidegate-system/leases/tidegate-controller";
@@ -55,12 +61,27 @@ pub(crate) struct Stage {
     pub(crate) cluster: FakeCluster,
     pub(crate) api: SocketAddr,
     pub(crate) reports: SocketAddr,
+    /// The ports of activators.
+    port_range: String,
+    /// Where KEDA asks.
+    pub(crate) external_scaler: SocketAddr,
 }
 
 /// A port that nobody listens on, for now.
 async fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
     listener.local_addr().expect("it has an address")
+}
+
+/// Ports of activators that no other stage of this process has, nor most likely one of another that
+/// tests the same on this machine: two activators at one port would share its requests.
+fn port_range() -> String {
+    static STAGES: AtomicU32 = AtomicU32::new(0);
+    const PORTS: u32 = 20;
+    const RANGES: u32 = 1_000;
+    let stage = STAGES.fetch_add(1, Ordering::Relaxed);
+    let first = 10_000 + (std::process::id() * 8 + stage) % RANGES * PORTS;
+    format!("{first}-{}", first + PORTS - 1)
 }
 
 /// A controller that runs.
@@ -82,7 +103,13 @@ impl Stage {
     pub(crate) async fn new(more: &Value) -> Self {
         let cluster = FakeCluster::new(&[SCALER_KIND]);
         let api = cluster.serve().await.expect("there is a port");
-        let stage = Self { cluster, api, reports: free_address().await };
+        let stage = Self {
+            cluster,
+            api,
+            reports: free_address().await,
+            port_range: port_range(),
+            external_scaler: free_address().await,
+        };
         let mut spec = json!({
             "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "till"},
             "service": {"name": "till"},
@@ -132,16 +159,40 @@ impl Stage {
             namespace: None,
             system_namespace: "tidegate-system".to_owned(),
             activators: ObjectKey::new("tidegate-system", "tidegate-activator"),
-            port_range: "20000-29999".parse().expect("a range"),
+            port_range: self.port_range.parse().expect("a range"),
             name: name.to_owned(),
             listen,
             access: Access::by_secret(secret()),
             metrics: Metrics::default(),
+            adapters: Adapters {
+                external_scaler: Some(ExternalScaler { listen: self.external_scaler, tls: None }),
+                external_metrics: None,
+            },
             decides: tokio::sync::watch::Sender::new(None),
         };
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(run(config, async move { drop(stopped.await) }));
         Controller { stop, task }
+    }
+
+    /// What KEDA is told by whoever decides: whether there should be a replica, and how many.
+    pub(crate) async fn keda(&self) -> Result<(bool, f64), tonic::Status> {
+        let endpoint = format!("http://{}", self.external_scaler);
+        let channel = Channel::from_shared(endpoint).expect("it is an address").connect().await;
+        let channel = channel.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+        let mut client = ExternalScalerClient::new(channel);
+        let reference = ScaledObjectRef {
+            name: "till".to_owned(),
+            namespace: "shop".to_owned(),
+            ..ScaledObjectRef::default()
+        };
+        let active = client.is_active(reference.clone()).await?.into_inner().result;
+        let request = GetMetricsRequest {
+            scaled_object_ref: Some(reference),
+            metric_name: "tidegate-desired-replicas".to_owned(),
+        };
+        let values = client.get_metrics(request).await?.into_inner().metric_values;
+        Ok((active, values[0].metric_value_float))
     }
 
     /// An activator, which is made an endpoint of its Service.
@@ -167,6 +218,18 @@ impl Stage {
     pub(crate) async fn set_replicas(&self, replicas: i64) {
         let change = json!({"spec": {"replicas": replicas}});
         self.ask(Method::PATCH, &format!("{DEPLOYMENTS}/till"), change).await;
+    }
+
+    /// An HPA of the Deployment, with this least number of replicas.
+    pub(crate) async fn create_hpa(&self, least: i64) {
+        let reference = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "till"});
+        let spec = json!({"scaleTargetRef": reference, "minReplicas": least, "maxReplicas": 9});
+        self.create(HPAS, json!({"metadata": {"name": "till"}, "spec": spec})).await;
+    }
+
+    pub(crate) async fn set_least_of_hpa(&self, least: i64) {
+        let change = json!({"spec": {"minReplicas": least}});
+        self.ask(Method::PATCH, &format!("{HPAS}/till"), change).await;
     }
 
     pub(crate) async fn status(&self) -> Value {

@@ -293,7 +293,7 @@ impl Stage {
             Listed::Rivals => {
                 let kind = "HorizontalPodAutoscaler";
                 let read = |object: &Value| {
-                    Some((RivalKey { kind, object: key(object) }, observe::rival(object)?))
+                    Some((RivalKey { kind, object: key(object) }, observe::rival(kind, object)?))
                 };
                 let all = items(HPAS);
                 Event::Rivals(kind, Change::Listed(all.iter().filter_map(read).collect()))
@@ -377,7 +377,10 @@ impl Stage {
                         || (self.activators[1] && address == of(2));
                     self.arrive(Event::Checked((address, port), listens));
                 }
-                Effect::RecordEvent(_) | Effect::Declare(_) | Effect::Watch(_) => {}
+                Effect::RecordEvent(_)
+                | Effect::Declare(_)
+                | Effect::Watch(_)
+                | Effect::Publish(..) => {}
             }
         }
     }
