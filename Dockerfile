@@ -4,6 +4,9 @@
 #   docker build -t tidegate --target tidegate .
 #   docker build -t tidegate-kubernetes --target tidegate-kubernetes .
 #
+# Without a container engine: `cargo xtask images`, which replaces the stages `build-NAME` by folders
+# with programs that cargo has built.
+#
 # The binaries are linked against musl, statically: its resolver needs no libraries, and its allocator
 # gives memory back after a burst of connections, which glibc's does not. A request allocates next to
 # nothing, so the allocator's speed does not show (docs/benchmarks/queue-proxy.md).

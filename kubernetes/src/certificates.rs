@@ -30,7 +30,7 @@ const KEPT_KEY: &str = "certificates.json";
 const KEPT_BYTES_MAX: usize = 256 << 10;
 
 /// What was published is published again after so long, in case somebody has changed it.
-pub const REPEAT_MS: u64 = 3_600_000;
+pub const REPEAT_MS: u64 = 600_000;
 
 /// The Secret that everything is kept in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_published_is_published_again_only_when_it_changes_or_after_an_hour() {
+    fn what_is_published_is_published_again_only_when_it_changes_or_after_a_while() {
         let at = Timestamp::from_millis;
         let stored = Stored { version: Version("7".into()), uid: "u-1".into(), kept: kept() };
         let all = || publications(NAMESPACE, &stored, &["shop".to_owned()]);
@@ -286,7 +286,7 @@ mod tests {
         let renewed = Stored { kept: Kept::default(), ..stored.clone() };
         let changed = publications(NAMESPACE, &renewed, &["shop".to_owned()]);
         assert_eq!(publisher.due(at(60_000), changed).len(), 1);
-        assert_eq!(publisher.due(at(3_600_000), all()).len(), 3);
+        assert_eq!(publisher.due(at(REPEAT_MS), all()).len(), 3);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use http::{Method, Request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tidegate_kubernetes::certificate_keeper::{Config, keep};
-use tidegate_kubernetes_fake::{FakeCluster, Seen};
+use tidegate_kubernetes_fake::{FakeCluster, Right};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -82,28 +82,6 @@ impl Keeper {
     }
 }
 
-/// Group, resource with its name, and verb, as roles have them.
-fn right(seen: &Seen) -> (String, String, String) {
-    let (path, query) = seen.path.split_once('?').unwrap_or((&seen.path, ""));
-    let mut words = path.trim_matches('/').split('/').skip_while(|word| word.starts_with("api"));
-    let group = if path.starts_with("/api/") { "" } else { words.next().unwrap() };
-    let rest: Vec<&str> = words.skip(1).collect();
-    let rest = match rest.as_slice() {
-        ["namespaces", _, rest @ ..] if !rest.is_empty() => rest,
-        rest => rest,
-    };
-    let verb = match (&seen.method, rest.len()) {
-        (&Method::GET, 1) if query.contains("watch=") => "watch",
-        (&Method::GET, 1) => "list",
-        (&Method::GET, _) => "get",
-        (&Method::POST, _) => "create",
-        (&Method::PUT, _) => "update",
-        (&Method::DELETE, _) => "delete",
-        _ => "patch",
-    };
-    (group.to_owned(), rest.join(" "), verb.to_owned())
-}
-
 /// The rights of the keeper's roles, a name each.
 fn granted() -> BTreeSet<(String, String, String)> {
     let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("install");
@@ -171,7 +149,9 @@ async fn the_manifests_grant_what_the_keeper_asks_for_and_no_more() {
     assert_eq!(keeper.checked().await, None);
     let mut asked = BTreeSet::new();
     for seen in cluster.take_seen() {
-        let right = right(&seen);
+        let Right { group, resource, name, verb } = Right::of(&seen).unwrap();
+        let resource = [resource, name.unwrap_or_default()].join(" ").trim().to_owned();
+        let right = (group, resource, verb.to_owned());
         if seen.content_type.contains("apply") && !right.1.starts_with("mutating") {
             asked.insert((right.0.clone(), right.1.clone(), "create".to_owned()));
         }

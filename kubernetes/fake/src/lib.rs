@@ -11,17 +11,20 @@
 //!
 //! Modules in reading order: [`kinds`] is what it serves, `path` takes a request apart, `store`
 //! keeps objects and their history, `change` is patches, `reply` the words of refusals, `stream`
-//! watches, [`faults`] what goes wrong on demand, [`server`] puts them together.
+//! watches, [`faults`] what goes wrong on demand, [`server`] puts them
+//! together, [`right`] is what a role must grant for a request.
 
 mod change;
 pub mod faults;
 pub mod kinds;
 mod path;
 mod reply;
+pub mod right;
 pub mod server;
 mod store;
 mod stream;
 
 pub use faults::Fault;
 pub use kinds::Kind;
-pub use server::{FakeCluster, Seen};
+pub use right::Right;
+pub use server::{FakeCluster, Origin, Seen};

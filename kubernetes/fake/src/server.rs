@@ -37,6 +37,17 @@ pub struct Seen {
     pub content_type: String,
     /// Its body; null when it has none, or when it is no JSON.
     pub body: Value,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A client that connected.
+    Loopback,
+    /// A test in this process.
+    Process,
 }
 
 /// The body of a response.
@@ -93,7 +104,8 @@ impl FakeCluster {
                     async move {
                         let (head, body) = request.into_parts();
                         let body = body.collect().await?.to_bytes();
-                        Ok::<_, hyper::Error>(cluster.respond(Request::from_parts(head, body)))
+                        let request = Request::from_parts(head, body);
+                        Ok::<_, hyper::Error>(cluster.respond_to(request, Origin::Loopback))
                     }
                 });
                 let connection = hyper::server::conn::http1::Builder::new()
@@ -138,6 +150,10 @@ impl FakeCluster {
 
     /// Answers a request. Watches need a tokio runtime.
     pub fn respond(&self, request: Request<Bytes>) -> Response<Body> {
+        self.respond_to(request, Origin::Process)
+    }
+
+    fn respond_to(&self, request: Request<Bytes>, origin: Origin) -> Response<Body> {
         let (head, body) = request.into_parts();
         let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default());
         let content_type = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
@@ -150,6 +166,7 @@ impl FakeCluster {
             path: whole,
             content_type: content_type.clone(),
             body: parsed.as_ref().ok().cloned().unwrap_or_default(),
+            origin,
         });
         let fault = state.faults.take(&head.method, &path);
         if let Some(refusal) = fault.and_then(refusal) {

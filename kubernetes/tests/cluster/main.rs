@@ -1,6 +1,7 @@
 //! The whole controller over real sockets: an API server on loopback, a real activator, and pods
 //! that come and go with their Deployment.
 
+mod rights;
 mod stage;
 
 use std::time::Instant;
@@ -45,6 +46,7 @@ async fn a_deployment_comes_to_zero_and_its_first_request_brings_it_back() {
     }
     controller.stop().await;
     drop(activator);
+    rights::assert_least(&stage.cluster.take_seen());
 }
 
 #[tokio::test(flavor = "multi_thread")]
