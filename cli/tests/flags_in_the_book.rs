@@ -60,6 +60,7 @@ const OTHERS: &[&str] = &[
     "--bind",
     "--create-namespace",
     "--debug",
+    "--dry-run",
     "--example",
     "--from-literal",
     "--knative",

@@ -286,7 +286,7 @@ mod tests {
         let renewed = Stored { kept: Kept::default(), ..stored.clone() };
         let changed = publications(NAMESPACE, &renewed, &["shop".to_owned()]);
         assert_eq!(publisher.due(at(60_000), changed).len(), 1);
-        assert_eq!(publisher.due(at(REPEAT_MS), all()).len(), 3);
+        assert_eq!(publisher.due(at(0).plus_millis(REPEAT_MS), all()).len(), 3);
     }
 
     #[test]
