@@ -1,0 +1,63 @@
+//! Fifty long requests at once where one pod is: when its replicas change, and when they are ready.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::Findings;
+use crate::clients::ask;
+use crate::cluster::{App, Cluster, PATIENCE};
+use crate::replicas::Replicas;
+
+/// Requests of the burst.
+const REQUESTS: usize = 50;
+
+/// How long each takes at the app, in milliseconds: longer than new pods need.
+const REQUEST_MS: u64 = 15_000;
+
+/// How long the one pod has been idle before: long enough that nothing is on its way.
+const REST: Duration = Duration::from_secs(8);
+
+pub(crate) async fn run(cluster: &Cluster) -> Findings {
+    let mut findings = Findings::default();
+    for concurrency in [1, 10] {
+        let name = format!("limit-{concurrency}");
+        let app = App { concurrency, min: 1, window_s: 60, ..App::named(&name) };
+        // At 70 % of the limit, as Knative's default asks for.
+        let full = (REQUESTS as f64 / (f64::from(concurrency) * 0.7)).ceil() as i32;
+        let namespace = cluster.apps("burst", &[app]);
+        let address = cluster.address(&namespace, &name).await;
+        let replicas = Replicas::watch(cluster, &namespace);
+        replicas.until(&name, PATIENCE, |wanted, ready| wanted == 1 && ready == 1).await;
+        tokio::time::sleep(REST).await;
+        let begin = Instant::now();
+        let mut requests = JoinSet::new();
+        for _ in 0..REQUESTS {
+            requests.spawn(ask(address, REQUEST_MS));
+        }
+        let mut lost = Vec::new();
+        while let Some(ended) = requests.join_next().await {
+            lost.extend(ended.unwrap().err());
+        }
+        let at = |first: Option<Duration>| {
+            first.map_or("never".to_owned(), |t| format!("{:.0} ms", t.as_secs_f64() * 1e3))
+        };
+        let enough = (REQUESTS as f64 / f64::from(concurrency)).ceil() as i32;
+        let first = replicas.first(&name, begin, |wanted, _| wanted > 1);
+        let wanted = replicas.first(&name, begin, |wanted, _| wanted >= full);
+        let ready = replicas.first(&name, begin, |_, ready| ready >= enough);
+        let most = replicas.since(begin).iter().map(|m| m.wanted).max().unwrap_or(1);
+        findings.say(format!(
+            "limit {concurrency}: more than one replica wanted after {}, {full} after {}, {enough} \
+             ready after {}; most wanted {most}; {} of {REQUESTS} answered",
+            at(first),
+            at(wanted),
+            at(ready),
+            REQUESTS - lost.len(),
+        ));
+        let first_lost = lost.first().cloned().unwrap_or_default();
+        findings.must(|| lost.is_empty(), format!("{} lost: {first_lost}", lost.len()));
+        findings.must(|| wanted.is_some(), format!("{full} replicas were never wanted"));
+    }
+    findings
+}

@@ -1,0 +1,286 @@
+//! The cluster, and what is put into it.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::api::{Api, ListParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::{Value, json};
+use tidegate_kubernetes_inject::{Options, Settings, inject};
+
+/// Where Tidegate is installed.
+const SYSTEM: &str = "tidegate-system";
+
+/// What the names of the namespaces of apps begin with.
+const APPS: &str = "tidegate-trial";
+
+/// Longer than anything takes that a trial waits for, shorter than one that hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Time between two looks at what is waited for.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The secret that is shown to the controller: 32 characters that protect nothing but a trial.
+const SECRET: &str = "trialtrialtrialtrialtrialtrialtr";
+
+/// An app that is scaled.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    pub(crate) name: String,
+    /// Requests that a pod works on at a time.
+    pub(crate) concurrency: u32,
+    pub(crate) min: i32,
+    pub(crate) max: i32,
+    /// Over how long load is averaged, in seconds.
+    pub(crate) window_s: u32,
+    /// How long the app is busy before it listens, in milliseconds.
+    pub(crate) start_delay_ms: u32,
+}
+
+impl App {
+    /// One that comes to zero after six seconds, the shortest window there is.
+    pub(crate) fn named(name: &str) -> Self {
+        let name = name.to_owned();
+        Self { name, concurrency: 10, min: 0, max: 0, window_s: 6, start_delay_ms: 0 }
+    }
+
+    fn objects(&self, images: &str) -> Value {
+        let (name, labels) = (&self.name, json!({"app": self.name}));
+        let container = json!({
+            "name": "app",
+            "image": format!("{images}/app:test"),
+            "args": ["app"],
+            "ports": [{"containerPort": 8080}],
+            "env": [{"name": "START_DELAY_MS", "value": self.start_delay_ms.to_string()}],
+            "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
+        });
+        let deployment = json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": name},
+            "spec": {
+                "replicas": self.min.max(1),
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {"containers": [container]},
+                },
+            },
+        });
+        let service = json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name},
+            "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]},
+        });
+        json!({"apiVersion": "v1", "kind": "List", "items": [deployment, service]})
+    }
+
+    fn scaler(&self) -> Value {
+        json!({
+            "apiVersion": "tidegate.dev/v1alpha1",
+            "kind": "TrafficScaler",
+            "metadata": {"name": self.name},
+            "spec": {
+                "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": self.name},
+                "service": {"name": self.name},
+                "sidecar": {"concurrency": self.concurrency},
+                "scale": {
+                    "minScale": self.min,
+                    "maxScale": self.max,
+                    "window": format!("{}s", self.window_s),
+                },
+            },
+        })
+    }
+}
+
+/// A cluster that may be filled and emptied.
+pub(crate) struct Cluster {
+    pub(crate) client: kube::Client,
+    kubeconfig: OsString,
+    images: String,
+}
+
+impl Cluster {
+    /// The cluster of a kubeconfig.
+    pub(crate) async fn new(kubeconfig: OsString, images: String) -> Self {
+        let read = Kubeconfig::read_from(Path::new(&kubeconfig)).unwrap();
+        let options = KubeConfigOptions::default();
+        let config = kube::Config::from_custom_kubeconfig(read, &options).await.unwrap();
+        let client = kube::Client::try_from(config).unwrap();
+        Self { client, kubeconfig, images }
+    }
+
+    /// Runs kubectl, and returns what it wrote.
+    pub(crate) fn kubectl(&self, arguments: &[&str], input: Option<&str>) -> String {
+        use std::io::Write;
+        let mut command = Command::new("kubectl");
+        command.args(arguments).env("KUBECONFIG", &self.kubeconfig);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("kubectl is on the PATH");
+        child.stdin.take().unwrap().write_all(input.unwrap_or_default().as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "kubectl {}: {error}", arguments.join(" "));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn apply(&self, namespace: &str, objects: &str) {
+        let arguments = ["apply", "--server-side", "--namespace", namespace, "--filename", "-"];
+        self.kubectl(&arguments, Some(objects));
+    }
+
+    /// Installs Tidegate for the whole cluster, as its page says.
+    pub(crate) async fn install(&self) {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("install");
+        let up = "../".repeat(folder.path().components().count());
+        let from = install.strip_prefix("/").unwrap().display();
+        let image = |name: &str| {
+            let to = format!("{}/{name}", self.images);
+            json!({"name": name, "newName": to, "newTag": "test"})
+        };
+        let kustomization = json!({
+            "resources": [format!("{up}{from}")],
+            "images": [image("tidegate"), image("tidegate-kubernetes")],
+        });
+        let file = folder.path().join("kustomization.yaml");
+        std::fs::write(file, kustomization.to_string()).unwrap();
+        self.kubectl(&["apply", "--server-side", "-k", folder.path().to_str().unwrap()], None);
+        self.secret(SYSTEM);
+        for deployment in ["deployment/tidegate-controller", "deployment/tidegate-activator"] {
+            let rollout = ["rollout", "status", deployment, "--namespace", SYSTEM];
+            self.kubectl(&[&rollout[..], &["--timeout", "180s"]].concat(), None);
+        }
+        until(PATIENCE, "a controller that leads", || async { !self.leader().await.is_empty() })
+            .await;
+    }
+
+    fn secret(&self, namespace: &str) {
+        let secret = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "tidegate"},
+            "stringData": {"secret": SECRET},
+        });
+        self.apply(namespace, &secret.to_string());
+    }
+
+    /// Makes the namespace of a trial, and apps in it. Returns its name.
+    pub(crate) fn apps(&self, trial: &str, apps: &[App]) -> String {
+        let name = format!("{APPS}-{trial}");
+        let namespace = json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": name, "labels": {"app.kubernetes.io/part-of": APPS}},
+        });
+        self.apply("default", &namespace.to_string());
+        self.secret(&name);
+        let mut all = String::new();
+        for app in apps {
+            let mut settings = Settings::default();
+            for (key, value) in [
+                ("image", format!("{}/queue-proxy:test", self.images)),
+                ("concurrency", app.concurrency.to_string()),
+                ("controller", format!("tidegate-controller.{SYSTEM}:9400")),
+                ("secret", "tidegate".to_owned()),
+            ] {
+                settings.set(key, &value).unwrap();
+            }
+            let services = vec![app.name.clone()];
+            let options = Options { settings, services, ..Options::default() };
+            let objects = app.objects(&self.images).to_string();
+            let injected = inject(&objects, &options).unwrap();
+            all.push_str(&format!("---\n{}\n---\n{}\n", injected.text, app.scaler()));
+        }
+        self.apply(&name, &all);
+        name
+    }
+
+    /// Where the Service of an app takes requests.
+    pub(crate) async fn address(&self, namespace: &str, name: &str) -> SocketAddr {
+        let services: Api<Service> = Api::namespaced(self.client.clone(), namespace);
+        let service = services.get(name).await.unwrap();
+        let ip = service.spec.unwrap().cluster_ip.unwrap();
+        SocketAddr::new(ip.parse().unwrap(), 80)
+    }
+
+    /// The mode that the status of a TrafficScaler tells.
+    pub(crate) fn mode(&self, namespace: &str, name: &str) -> String {
+        let path = "jsonpath={.status.mode}";
+        let arguments = ["get", "trafficscaler", name, "--namespace", namespace, "--output", path];
+        self.kubectl(&arguments, None)
+    }
+
+    /// Waits until an app is at zero.
+    pub(crate) async fn until_zero(&self, namespace: &str, name: &str) {
+        until(PATIENCE, "zero", || async { self.mode(namespace, name) == "Zero" }).await;
+    }
+
+    /// The pod of the controller that holds the Lease; empty for nobody.
+    pub(crate) async fn leader(&self) -> String {
+        let path = "jsonpath={.spec.holderIdentity}";
+        let lease = ["get", "lease", "--ignore-not-found", "tidegate-controller"];
+        let rest = ["--namespace", SYSTEM, "--output", path];
+        self.kubectl(&[&lease[..], &rest[..]].concat(), None)
+    }
+
+    /// The names of the pods of one of Tidegate's Deployments that are not about to end.
+    pub(crate) async fn pods_of(&self, deployment: &str) -> Vec<String> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), SYSTEM);
+        let labels = format!("app.kubernetes.io/name={deployment}");
+        let pods = pods.list(&ListParams::default().labels(&labels)).await.unwrap();
+        let alive = pods.items.into_iter().filter(|p| p.metadata.deletion_timestamp.is_none());
+        alive.filter_map(|pod| pod.metadata.name).collect()
+    }
+
+    /// Deletes a pod of Tidegate's: at once, without waiting for it, or with its grace.
+    pub(crate) fn delete_pod(&self, pod: &str, how: &[&str]) {
+        let delete = ["delete", "pod", pod, "--namespace", SYSTEM, "--wait=false"];
+        self.kubectl(&[&delete[..], how].concat(), None);
+    }
+
+    /// Waits until all pods of one of Tidegate's Deployments are ready.
+    pub(crate) fn settled(&self, deployment: &str) {
+        let name = format!("deployment/{deployment}");
+        let rollout = ["rollout", "status", &name, "--namespace", SYSTEM, "--timeout", "180s"];
+        self.kubectl(&rollout, None);
+    }
+
+    /// Deletes the apps of all trials.
+    pub(crate) async fn remove_apps(&self) {
+        let label = format!("app.kubernetes.io/part-of={APPS}");
+        let of_them = |kind: &str| {
+            let names = ["get", kind, "--all-namespaces", "--output", "name"];
+            self.kubectl(&names, None).lines().count()
+        };
+        if of_them("trafficscaler") > 0 {
+            self.kubectl(&["delete", "trafficscaler", "--all", "--all-namespaces"], None);
+        }
+        self.kubectl(&["delete", "namespace", "--selector", &label, "--timeout", "300s"], None);
+    }
+
+    /// Removes Tidegate.
+    pub(crate) async fn uninstall(&self) {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/install");
+        self.kubectl(&["delete", "--ignore-not-found", "-k", folder], None);
+    }
+}
+
+/// Waits until something is so.
+pub(crate) async fn until<F: Future<Output = bool>>(
+    patience: Duration,
+    what: &str,
+    is_so: impl Fn() -> F,
+) {
+    let begin = Instant::now();
+    while !is_so().await {
+        assert!(begin.elapsed() < patience, "{what}: not within {patience:?}");
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
