@@ -82,11 +82,23 @@ pub enum Cause {
 }
 
 impl Replay {
+    /// The replicas that its last look set, or left. A look that fails leaves `desiredReplicas` as
+    /// an earlier one wrote it.
+    #[must_use]
+    pub fn outcome(&self) -> i32 {
+        match self.cause {
+            Cause::TargetNotRead | Cause::TargetNotWritten | Cause::MetricsMissing => {
+                self.hpa.current_replicas
+            }
+            _ => self.hpa.desired_replicas,
+        }
+    }
+
     /// Whether what was computed again is what the object says. Where it is not, something mattered
     /// that the object does not hold.
     #[must_use]
     pub fn agrees(&self) -> bool {
-        self.replicas.contains(self.hpa.desired_replicas)
+        self.cause == Cause::TargetNotWritten || self.replicas.contains(self.outcome())
     }
 }
 
@@ -125,12 +137,10 @@ pub fn replay(hpa: &Hpa, tolerance: f64) -> Replay {
 fn unasked(hpa: &Hpa) -> Option<(i32, Cause)> {
     let now = hpa.current_replicas;
     if hpa.condition("AbleToScale").is_some_and(|able| able.reason == "FailedGetScale") {
-        return Some((hpa.desired_replicas, Cause::TargetNotRead));
+        return Some((now, Cause::TargetNotRead));
     }
     if now == 0 {
-        // Only what the autoscaler itself brought to zero does it bring back.
-        let by_itself = hpa.condition("ScaledToZero").is_some_and(|zero| zero.is_true);
-        return (!by_itself && is_disabled(hpa)).then_some((0, Cause::Disabled));
+        return is_disabled(hpa).then_some((0, Cause::Disabled));
     }
     match now {
         _ if now > hpa.max_replicas => Some((hpa.max_replicas, Cause::AboveMaximum)),
@@ -139,11 +149,13 @@ fn unasked(hpa: &Hpa) -> Option<(i32, Cause)> {
     }
 }
 
-/// Autoscalers that know no `ScaledToZero` bring everything back that may be at zero.
+/// Only what the autoscaler itself has brought to zero does it bring back. Whether that was so, it
+/// says; the condition `ScaledToZero` is already about what came of the same look.
 fn is_disabled(hpa: &Hpa) -> bool {
-    hpa.min_replicas != 0
-        || hpa.condition("ScaledToZero").is_some()
-        || hpa.condition("ScalingActive").is_some_and(|active| active.reason == "ScalingDisabled")
+    match hpa.condition("ScalingActive") {
+        Some(active) => active.reason == "ScalingDisabled",
+        None => hpa.min_replicas != 0,
+    }
 }
 
 /// The highest proposal. Where one is missing it counts only if it does not scale down: the missing

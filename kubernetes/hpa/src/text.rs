@@ -42,7 +42,7 @@ impl fmt::Display for Replay {
             hpa.target,
             hpa.min_replicas,
             Replicas(hpa.max_replicas),
-            verdict(hpa)
+            self.verdict()
         )?;
         for (metric, proposal) in hpa.metrics.iter().zip(&self.proposals) {
             line(formatter, "metric", self.metric(metric, proposal))?;
@@ -68,14 +68,6 @@ fn line(formatter: &mut fmt::Formatter<'_>, label: &str, text: String) -> fmt::R
     writeln!(formatter, "  {label:<LABEL_COLUMNS$}{text}")
 }
 
-fn verdict(hpa: &Hpa) -> String {
-    let (now, then) = (hpa.current_replicas, hpa.desired_replicas);
-    match then.cmp(&now) {
-        std::cmp::Ordering::Equal => format!("it left {}", Replicas(now)),
-        _ => format!("it scaled from {now} to {}", Replicas(then)),
-    }
-}
-
 fn windows(hpa: &Hpa) -> String {
     let (up, down) = windows_seconds(hpa.behavior.as_ref());
     let mut text = format!(
@@ -95,6 +87,14 @@ fn step(hpa: &Hpa) -> String {
 }
 
 impl Replay {
+    fn verdict(&self) -> String {
+        let (before, after) = (self.hpa.current_replicas, self.outcome());
+        match before == after {
+            true => format!("it left {}", Replicas(after)),
+            false => format!("it scaled from {before} to {}", Replicas(after)),
+        }
+    }
+
     fn metric(&self, metric: &Metric, proposal: &Proposal) -> String {
         let name = format!("{} {}", metric.source.name(), metric.name);
         match *proposal {
@@ -117,6 +117,11 @@ impl Replay {
         }
     }
 
+    /// Whether the status has a number of the last look.
+    fn is_computed(&self) -> bool {
+        !matches!(self.cause, Cause::TargetNotRead | Cause::MetricsMissing)
+    }
+
     fn proposed_by(&self, proposed: Range) -> String {
         let missing = self.proposals.iter().filter(|p| **p == Proposal::Missing).count();
         let of = match (self.proposals.len(), missing) {
@@ -128,8 +133,12 @@ impl Replay {
     }
 
     fn result(&self) -> String {
-        let desired = self.hpa.desired_replicas;
+        let desired = self.outcome();
         match self.agrees() {
+            true if self.cause == Cause::TargetNotWritten => {
+                format!("{}, which could not be written", self.replicas)
+            }
+            true if !self.is_computed() => format!("{}, left as they were", self.replicas),
             true if self.replicas.low == self.replicas.high => {
                 format!("{}, as the status says", self.replicas)
             }
@@ -182,7 +191,7 @@ impl Replay {
             Cause::WithinTolerance => "every metric is near enough to its target: within the \
                  tolerance nothing is changed"
                 .to_owned(),
-            Cause::AsProposed if hpa.desired_replicas == hpa.current_replicas => {
+            Cause::AsProposed if self.outcome() == hpa.current_replicas => {
                 "the metrics ask for what there is".to_owned()
             }
             Cause::AsProposed => "the metrics ask for it".to_owned(),

@@ -1,11 +1,42 @@
-//! Objects that a person or an autoscaler could have written, explained.
+//! Objects as Kubernetes' own autoscaler has written them, explained again.
+//!
+//! Each file of `vectors` is a HorizontalPodAutoscaler as it was read from a real cluster; beside
+//! it stands what a person must be told.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
+
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tidegate_kubernetes_hpa::metric::TOLERANCE;
 use tidegate_kubernetes_hpa::replay::Cause;
 use tidegate_kubernetes_hpa::{Hpa, ReadError, Replay, replay};
+
+fn vectors() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn what_a_real_autoscaler_did_is_computed_again_and_explained() {
+    let paths = vectors();
+    assert!(paths.len() > 20, "{paths:?}");
+    for path in paths {
+        let vector: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let replay = replay(&Hpa::read(&vector["object"]).unwrap(), TOLERANCE);
+        let text = replay.to_string();
+        assert!(replay.agrees(), "{}:\n{text}", path.display());
+        let cause = serde_json::to_value(replay.cause).unwrap();
+        assert_eq!(cause, vector["cause"], "{}:\n{text}", path.display());
+        for expected in vector["says"].as_array().unwrap() {
+            let expected = expected.as_str().unwrap();
+            assert!(text.contains(expected), "{}: no {expected:?} in\n{text}", path.display());
+        }
+    }
+}
 
 /// An HPA of a Deployment with these replicas, one External metric of this value for each replica
 /// wanted and had, and more.
