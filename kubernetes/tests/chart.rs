@@ -25,7 +25,7 @@ const WAYS: [(&str, &str, &[&str]); 3] = [
 ];
 
 /// Values that the schema, or the chart, refuses, with what the refusal must name.
-const REFUSED: [(&str, &str); 9] = [
+const REFUSED: [(&str, &str); 10] = [
     ("scope=galaxy", "scope"),
     ("controller.replicas=0", "replicas"),
     ("controller.replicas=two", "replicas"),
@@ -33,6 +33,7 @@ const REFUSED: [(&str, &str); 9] = [
     ("webhook.enabeld=true", "enabeld"),
     ("unknown=1", "unknown"),
     ("tls.enabled=false", "webhook.enabled needs tls.enabled"),
+    ("scope=namespace,externalMetrics.enabled=true", "needs the scope cluster"),
     ("images.tidegate.repository=", "repository"),
     ("webhook.sidecar.memory_limit=1Gi", "memory_limit"),
 ];
@@ -284,6 +285,8 @@ fn values_reach_the_objects() {
         "images.queueProxy.repository=registry.example/queue-proxy",
         "images.queueProxy.tag=v7",
         "tls.certificates=existing",
+        "externalMetrics.enabled=true",
+        "keda.enabled=true",
     ];
     let Some(output) = render(&values) else { return };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -310,4 +313,13 @@ fn values_reach_the_objects() {
         assert!(objects.iter().all(|object| object["kind"] != kind), "{kind}");
     }
     assert!(find("Deployment", "tidegate-certificates").is_null());
+    // What kustomizations add by patches of their own.
+    let container = &pod("tidegate-controller")["containers"][0];
+    for added in ["--external-metrics", "--external-scaler"] {
+        assert!(container["args"].as_array().unwrap().contains(&json!(added)), "{container}");
+    }
+    let api_service = find("APIService", "v1beta1.external.metrics.k8s.io");
+    assert_eq!(api_service["spec"]["service"]["namespace"], NAMESPACE);
+    let elsewhere = find("RoleBinding", "tidegate-external-metrics");
+    assert_eq!(elsewhere["metadata"]["namespace"], "kube-system");
 }

@@ -1,7 +1,7 @@
 {{/*
 The manifests of kubernetes/install are the one source: each object of the components that the values
 ask for is read, changed in place by the templates below, and written. A component is a folder; its
-`patches.yaml` adds entries to lists of Deployments, as kustomize does with the same file.
+`patches.yaml`, and patches in its kustomization, add entries to lists, as kustomize does with the same.
 */}}
 
 {{/* Which components: a comma-separated list of folders. */}}
@@ -18,6 +18,40 @@ base
 {{- if $tokens }},tokens{{ else }},secret{{ end }}
 {{- if $webhook }},webhook{{ end }}
 {{- if eq .Values.scope "namespace" }},own-namespace{{ end }}
+{{- if .Values.externalMetrics.enabled }}
+{{- if ne .Values.scope "cluster" }}{{ fail "externalMetrics.enabled needs the scope cluster" }}{{ end -}}
+,external-metrics
+{{- end }}
+{{- if .Values.keda.enabled }},keda{{ end }}
+{{- end }}
+
+{{/*
+Carries out what a kustomization's own patches say, each a list of additions to the ends of lists, on an
+object: `object`, and the `patches` of all components.
+*/}}
+{{- define "tidegate.additions" -}}
+{{- $object := .object -}}
+{{- range $patch := .patches -}}
+{{- $target := $patch.target | default dict -}}
+{{- if and $patch.patch (eq $object.kind $target.kind) (eq $object.metadata.name ($target.name | default "")) -}}
+{{- range $operation := fromYamlArray $patch.patch -}}
+{{- if or (ne $operation.op "add") (not (hasSuffix "/-" $operation.path)) -}}
+{{- fail (printf "only additions to the ends of lists are known: %v" $operation) -}}
+{{- end -}}
+{{- $place := $object -}}
+{{- $steps := initial (splitList "/" (trimPrefix "/" $operation.path)) -}}
+{{- range $step := initial $steps -}}
+{{- if regexMatch "^[0-9]+$" $step -}}
+{{- $place = index $place (int $step) -}}
+{{- else -}}
+{{- $place = index $place $step -}}
+{{- end -}}
+{{- end -}}
+{{- $key := last $steps -}}
+{{- $_ := set $place $key (append (index $place $key | default list) $operation.value) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* The documents of a file, as a list under `documents`. */}}
@@ -103,7 +137,7 @@ documents:
 {{- if $values.podAnnotations }}{{ $_ := set $metadata "annotations" $values.podAnnotations }}{{ end -}}
 {{- end }}
 
-{{/* Changes any object: `root`, `object`, `patches`. */}}
+{{/* Changes any object: `root`, `object`, `patches`, and `additions` of kustomizations. */}}
 {{- define "tidegate.object" -}}
 {{- $root := .root -}}
 {{- $object := .object -}}
@@ -116,13 +150,18 @@ documents:
 {{- range $subject := $object.subjects | default list -}}
 {{- $_ := set $subject "namespace" $root.Release.Namespace -}}
 {{- end -}}
-{{- $ofCluster := list "ClusterRole" "ClusterRoleBinding" "MutatingWebhookConfiguration" -}}
-{{- if not (has $object.kind $ofCluster) -}}
+{{- $ofCluster := list "APIService" "ClusterRole" "ClusterRoleBinding" "MutatingWebhookConfiguration" -}}
+{{- $elsewhere := eq ($object.metadata.namespace | default "") "kube-system" -}}
+{{- if not (or $elsewhere (has $object.kind $ofCluster)) -}}
 {{- $_ := set $object.metadata "namespace" $root.Release.Namespace -}}
 {{- end -}}
 {{- $all := include "tidegate.labels" $root | fromJson -}}
 {{- $_ := set $object.metadata "labels" (merge (deepCopy $labels) $all) -}}
 {{- if eq $object.kind "Deployment" }}{{ include "tidegate.deployment" . }}{{ end -}}
+{{- include "tidegate.additions" (dict "object" $object "patches" .additions) -}}
+{{- if eq $object.kind "APIService" -}}
+{{- $_ := set $object.spec.service "namespace" $root.Release.Namespace -}}
+{{- end -}}
 {{- if eq $object.kind "MutatingWebhookConfiguration" -}}
 {{- $webhook := first $object.webhooks -}}
 {{- $_ := set $webhook.clientConfig.service "namespace" $root.Release.Namespace -}}
