@@ -38,7 +38,9 @@ impl Process {
         let pages = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0)).ok()?;
         let kib = |name: &str| {
             let lines = pages.lines().filter(|line| line.starts_with(name));
-            lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).sum::<f64>()
+            lines
+                .filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok())
+                .sum::<f64>()
         };
         Some((kib("Rss:") / 1024.0, (kib("Private_Clean:") + kib("Private_Dirty:")) / 1024.0))
     }
