@@ -105,6 +105,8 @@ fn stat(
         draining: directives.drain,
         refused_count: period.refused,
         failed_count: period.failed,
+        // What an instance responded to is the instance's to count.
+        finished_count: period.failed,
         revision: Some(throttler.revision().clone().into()),
         in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
         ..Stat::default()

@@ -50,9 +50,9 @@ pub(crate) fn man(args: &ManArgs, command: Command) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints the CustomResourceDefinition of `TrafficScaler`.
+/// Prints the CustomResourceDefinitions of our kinds.
 pub(crate) fn definition() -> anyhow::Result<ExitCode> {
-    print(tidegate_kubernetes_objects::DEFINITION.as_bytes())
+    print(tidegate_kubernetes_objects::DEFINITIONS.join("---\n").as_bytes())
 }
 
 fn print(bytes: &[u8]) -> anyhow::Result<ExitCode> {

@@ -8,12 +8,13 @@
 //! It must never read silence as idleness, let a wire type past its edge, decide outside `State`,
 //! kill a process that it did not start, or be required by a request in flight.
 //!
-//! Modules in reading order: [`identity`] and [`report`] are validated input; [`demand`] and
-//! [`history`] add it up; [`declaration`] describes a revision; [`event`] lists events and effects;
-//! [`state`] and `revision` apply them, with [`instance`], `instances`, `crash_loop_backoff`,
-//! [`journal`] and [`status`]; [`task`] runs them by a [`Clock`], `response_stream` is the output
-//! of a stream; [`access`] is access control, [`caller`] who calls, `service` is the gRPC edge,
-//! `error` lists why a call is refused or a stream ended and `respond` makes it a status;
+//! Modules in reading order: [`identity`] and [`report`] are validated input, with `outcomes`;
+//! [`demand`] and [`history`] add it up; [`declaration`] describes a revision; [`event`] lists
+//! events and effects; [`state`] and `revision` apply them, with [`instance`], `instances`,
+//! `crash_loop_backoff`, [`journal`] and [`status`]; [`task`] runs them by a [`Clock`],
+//! `response_stream` is the output of a stream; [`access`] is access control, [`caller`] who calls,
+//! `service` is the gRPC edge, `error` lists why a call is refused or a stream ended and `respond`
+//! makes it a status;
 //! [`metrics`] counts all of it; [`process`] starts and stops instances on this machine.
 
 pub mod access;
@@ -30,6 +31,7 @@ pub mod instance;
 mod instances;
 pub mod journal;
 pub mod metrics;
+mod outcomes;
 pub mod process;
 pub mod report;
 mod respond;

@@ -4,8 +4,10 @@
 use tidegate_autoscaler::sample::{Sample, SampleError};
 use tidegate_proto::PROTOCOL_VERSION;
 use tidegate_proto::stats::v1 as wire;
+use tidegate_rollout::Outcomes;
 
 use crate::identity::{InstanceName, NameError, RevisionId, Token};
+use crate::outcomes;
 
 /// How far a reporter's clock may be ahead of the controller's before the controller's is used.
 pub const CLOCK_SKEW_MAX_MS: i64 = 2_000;
@@ -172,6 +174,8 @@ pub struct Report {
     pub draining: bool,
     /// Whose numbers these are when an activator reports.
     pub revision: Option<RevisionId>,
+    /// What became of the requests that ended in the period.
+    pub outcomes: Outcomes,
 }
 
 impl Report {
@@ -221,7 +225,9 @@ impl Report {
         } else {
             end.min(now_unix_ms)
         };
+        let requests_max = (RATE_MAX / per_second).ceil() as u64;
         Ok(Self {
+            outcomes: outcomes::read(&stat, requests_max),
             sequence: stat.sequence,
             end_unix_ms,
             length_ms,
@@ -252,6 +258,7 @@ impl Report {
             ready: true,
             draining: false,
             revision: None,
+            outcomes: Outcomes::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ use tidegate_autoscaler::explain::Detail;
 use tidegate_autoscaler::lifecycle::{Lifecycle, UNDECIDED};
 use tidegate_autoscaler::sample::{Origin, Sample};
 use tidegate_autoscaler::{Decision, Observed, Policy, ScalingMetric, Signal, Timestamp};
+use tidegate_rollout::Outcomes;
 
 use crate::crash_loop_backoff::CrashLoopBackoff;
 use crate::declaration::{Declaration, PolicyChoice};
@@ -51,6 +52,8 @@ pub(crate) struct Revision {
     pub(crate) declaration: Declaration,
     driver: Driver<Box<dyn Policy + Send>>,
     demand: Demand,
+    /// What became of all requests that were heard of so far.
+    pub(crate) outcomes: Outcomes,
     /// What reporters remember, until the first decision needs it.
     past: Option<History>,
     pub(crate) instances: Instances,
@@ -82,6 +85,7 @@ impl Revision {
             driver: Driver::new(policy, lifecycle, warm_at),
             declaration,
             demand: Demand::default(),
+            outcomes: Outcomes::default(),
             past: Some(History::default()),
             instances: Instances::default(),
             next_number: 1,

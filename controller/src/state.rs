@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use tidegate_autoscaler::Timestamp;
+use tidegate_rollout::Outcomes;
 
 use crate::declaration::{Declaration, Template};
 use crate::event::{Effect, Event, Notice, ServerMessage, StopMode, StreamRefusal, Termination};
@@ -440,6 +441,12 @@ impl State {
     #[must_use]
     pub fn decisions(&self, id: &RevisionId, count: usize) -> Option<Vec<Arc<DecisionRecord>>> {
         Some(self.revisions.get(id)?.journal.newest(count).cloned().collect())
+    }
+
+    /// What became of a revision's requests since it was declared; `None` if there is no such one.
+    #[must_use]
+    pub fn outcomes(&self, id: &RevisionId) -> Option<Outcomes> {
+        self.revisions.get(id).map(|revision| revision.outcomes.clone())
     }
 
     /// Asserts that the running sums equal a fresh count.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidegate_autoscaler::Timestamp;
+use tidegate_rollout::Outcomes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -59,6 +60,7 @@ pub(crate) enum Message {
     Open { reporter: ReporterId, hello: Hello, sender: ResponseSender },
     Statuses(oneshot::Sender<Vec<RevisionStatus>>),
     Totals(oneshot::Sender<Totals>),
+    Outcomes(Vec<RevisionId>, oneshot::Sender<Vec<Option<Outcomes>>>),
     Decisions(RevisionId, usize, oneshot::Sender<Option<Vec<Arc<DecisionRecord>>>>),
 }
 
@@ -151,6 +153,21 @@ impl Handle {
     pub async fn statuses(&self) -> Result<Vec<RevisionStatus>, Ended> {
         let (answer, answered) = oneshot::channel();
         self.send(Message::Statuses(answer)).await?;
+        answered.await.map_err(|_| Ended)
+    }
+
+    /// What became of the requests of revisions since each was declared, in their order; `None` for
+    /// one that there is not.
+    ///
+    /// # Errors
+    ///
+    /// When the controller has ended.
+    pub async fn outcomes(
+        &self,
+        revisions: Vec<RevisionId>,
+    ) -> Result<Vec<Option<Outcomes>>, Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::Outcomes(revisions, answer)).await?;
         answered.await.map_err(|_| Ended)
     }
 
@@ -260,6 +277,10 @@ impl Controller {
                 // The caller may have stopped waiting for the response.
                 Message::Statuses(answer) => drop(answer.send(self.state.statuses())),
                 Message::Totals(answer) => drop(answer.send(self.state.totals())),
+                Message::Outcomes(revisions, answer) => {
+                    let all = revisions.iter().map(|revision| self.state.outcomes(revision));
+                    drop(answer.send(all.collect()));
+                }
                 Message::Decisions(revision, count, answer) => {
                     drop(answer.send(self.state.decisions(&revision, count)));
                 }

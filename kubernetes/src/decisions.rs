@@ -1,6 +1,6 @@
 //! What the decision library wants, as events for the reconciler.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tidegate_controller::journal::DecisionRecord;
 use tidegate_controller::status::RevisionStatus;
 use tidegate_controller::{Handle, RevisionId};
 use tidegate_kubernetes_adapters::{Published, ScalerName};
+use tidegate_rollout::Outcomes;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
@@ -69,6 +70,22 @@ fn concurrency(status: &RevisionStatus) -> (ScalerName, i64) {
     let target = ScalerName { namespace: namespace.to_owned(), name: name.to_owned() };
     // The cast ends at the largest number there is.
     (target, (status.stable_concurrency * 1_000.0).ceil() as i64)
+}
+
+/// What became of the requests of these revisions so far, of those that there are.
+pub(crate) async fn outcomes(
+    handle: &Handle,
+    keys: BTreeSet<ObjectKey>,
+) -> BTreeMap<ObjectKey, Outcomes> {
+    let named = keys.into_iter().filter_map(|key| {
+        let revision = RevisionId::new(&key.namespace, &key.name).ok()?;
+        Some((key, revision))
+    });
+    let (keys, revisions): (Vec<ObjectKey>, Vec<RevisionId>) = named.unzip();
+    // An error means that the decision library has ended, and then we end.
+    let all = handle.outcomes(revisions).await.unwrap_or_default();
+    let known = keys.into_iter().zip(all);
+    known.filter_map(|(key, outcomes)| Some((key, outcomes?))).collect()
 }
 
 fn key(revision: &RevisionId) -> ObjectKey {

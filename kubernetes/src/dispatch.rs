@@ -38,6 +38,8 @@ enum What {
     Mark(ObjectKey),
     Slice(ObjectKey),
     Status,
+    Weights,
+    RolloutStatus,
 }
 
 impl From<&Action> for Place {
@@ -48,6 +50,8 @@ impl From<&Action> for Place {
             Step::Mark { pod, .. } => What::Mark(pod.clone()),
             Step::ApplySlice(key) | Step::DeleteSlice(key) => What::Slice(key.clone()),
             Step::Status => What::Status,
+            Step::Weights { .. } => What::Weights,
+            Step::RolloutStatus => What::RolloutStatus,
         };
         Self { scaler: action.scaler.clone(), what }
     }

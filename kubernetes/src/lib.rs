@@ -13,7 +13,8 @@
 //! [`rival`] is who else scales, [`claim`] whose a target is, [`ports`] which port of the
 //! activators is whose, of a [`port_range`], [`slices`] what leads to them, [`mode`] where a target
 //! is on its way, [`deletion_cost`] which pods go first; [`mod@plan`] is what is to be done, with
-//! [`mod@status`] and [`request`]; [`dispatch`] is what may begin now,
+//! [`mod@status`] and [`request`]; [`rollout`] is the same for the weights of routes;
+//! [`dispatch`] is what may begin now,
 //! [`reconciler`] all of it as one state, with [`recorder`] and [`settings`]; [`lease`] is who
 //! decides, [`extension`] how the cluster comes to ask us for metrics. Those are pure: time is an
 //! argument.
@@ -45,6 +46,7 @@ pub mod recorder;
 pub mod refusals;
 pub mod request;
 pub mod rival;
+pub mod rollout;
 pub mod run;
 pub mod settings;
 pub mod slices;

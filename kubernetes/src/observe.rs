@@ -9,10 +9,14 @@ use std::net::IpAddr;
 use serde_json::Value;
 use tidegate_autoscaler::Timestamp;
 use tidegate_kubernetes_objects::names::{FIELD_MANAGER, MANAGED_BY_LABEL, SERVICE_NAME_LABEL};
-use tidegate_kubernetes_objects::{TrafficScalerSpec, TrafficScalerStatus};
+use tidegate_kubernetes_objects::{
+    TrafficRolloutSpec, TrafficRolloutStatus, TrafficScalerSpec, TrafficScalerStatus,
+};
 
 use crate::lease::Lease;
 use crate::rival::SCALED_OBJECT_KIND;
+use crate::rollout::object::{RolloutObject, settings};
+use crate::rollout::route::Route;
 use crate::world::{
     Family, KindKey, ObjectKey, Rival, Scaler, Service, ServicePort, Slice, SliceContent, Target,
     TargetKey, Version,
@@ -82,13 +86,14 @@ fn created(object: &Value) -> Timestamp {
     at.map_or(Timestamp::EPOCH, |at| Timestamp::from_millis(at.as_millisecond()))
 }
 
+fn is_name(text: &str) -> bool {
+    let is_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
+    !text.is_empty() && text.len() <= 253 && text.bytes().all(is_byte) && !text.contains("..")
+}
+
 /// Names become parts of paths. The definition's patterns refuse others already, where it is in
 /// force.
 fn check_names(target: &TargetKey, service: &str) -> Result<(), String> {
-    let is_name = |text: &str| {
-        let is_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
-        !text.is_empty() && text.len() <= 253 && text.bytes().all(is_byte) && !text.contains("..")
-    };
     let (group, version) =
         target.kind.api_version.rsplit_once('/').unwrap_or(("core", &target.kind.api_version));
     for (what, given) in [
@@ -204,6 +209,38 @@ pub fn rival(kind: &str, object: &Value) -> Option<Rival> {
     Some(Rival { version: version(object), target, may_be_zero })
 }
 
+/// A `TrafficRollout`.
+///
+/// # Errors
+/// What of the object cannot be read.
+pub fn rollout(object: &Value) -> Result<RolloutObject, String> {
+    let spec = object.get("spec").cloned().unwrap_or_default();
+    let spec: TrafficRolloutSpec =
+        serde_json::from_value(spec).map_err(|error| format!("spec: {error}"))?;
+    let status = object.get("status").cloned().map(serde_json::from_value::<TrafficRolloutStatus>);
+    // The name becomes a part of a path.
+    let is_found = is_name(&spec.route.name);
+    Ok(RolloutObject {
+        uid: text(object, "/metadata/uid").unwrap_or_default().to_owned(),
+        created: created(object),
+        generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0),
+        version: version(object),
+        settings: match is_found {
+            true => settings(&spec),
+            false => Err("spec.route.name is no name of Kubernetes".to_owned()),
+        },
+        spec,
+        // A status that cannot be read is written anew.
+        status: status.and_then(Result::ok).unwrap_or_default(),
+    })
+}
+
+/// An `HTTPRoute`.
+#[must_use]
+pub fn route(object: &Value) -> Route {
+    crate::rollout::route::read(object, version(object))
+}
+
 /// A Lease.
 #[must_use]
 pub fn lease(object: &Value) -> Lease {
@@ -213,6 +250,12 @@ pub fn lease(object: &Value) -> Lease {
         transitions: int(object, "/spec/leaseTransitions").unwrap_or(0),
         acquired: text(object, "/spec/acquireTime").map(str::to_owned),
     }
+}
+
+/// Whether a kind is in the list of a group's resources.
+#[must_use]
+pub fn has_kind(resources: &Value, kind: &str) -> bool {
+    list(resources, "/resources").any(|resource| text(resource, "/kind") == Some(kind))
 }
 
 /// The name in paths of a kind that has a scale subresource, from the list of a group's resources.

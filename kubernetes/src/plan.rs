@@ -36,7 +36,7 @@ const RESCUE: i32 = 1;
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Action {
-    /// For which scaler; of a target that lost its scaler, the target's own name.
+    /// For which scaler or rollout; of a target that lost its scaler, the target's own name.
     pub scaler: ObjectKey,
     /// What it is.
     pub step: Step,
@@ -69,6 +69,13 @@ pub enum Step {
     DeleteSlice(ObjectKey),
     /// Writes what is said about the scaler.
     Status,
+    /// Sets the weights of a route.
+    Weights {
+        /// The new revision's share, in thousandths.
+        permille: u16,
+    },
+    /// Writes what is said about the rollout.
+    RolloutStatus,
 }
 
 impl Step {
@@ -77,9 +84,11 @@ impl Step {
     pub fn urgency(&self) -> u8 {
         match self {
             Self::Scale { from: 0, .. } => 0,
+            // Requests fail for as long as a new revision has them that is to be returned.
+            Self::Weights { .. } => 1,
             Self::Scale { from, to, .. } if to > from => 1,
             Self::ApplySlice(_) => 2,
-            Self::Status => 3,
+            Self::Status | Self::RolloutStatus => 3,
             Self::DeleteSlice(_) => 4,
             Self::Mark { .. } => 5,
             Self::Scale { .. } => 6,
@@ -98,6 +107,13 @@ pub struct Plan {
     pub recommendations: Vec<(ObjectKey, Result<Recommendation, NotRecommended>)>,
     /// When to ask again, if nothing happens before.
     pub due: Option<Timestamp>,
+}
+
+impl Plan {
+    /// Has it asked again at `due`, if that is not to be done before.
+    pub(crate) fn wake(&mut self, due: Option<Timestamp>) {
+        self.due = [self.due, due].into_iter().flatten().min();
+    }
 }
 
 /// One scaler with everything that is known about it.

@@ -11,12 +11,16 @@ use tidegate_autoscaler::Timestamp;
 use tidegate_controller::Declaration;
 use tidegate_kubernetes_adapters::published::Said;
 use tidegate_kubernetes_objects::TrafficScalerSpec;
+use tidegate_rollout::{Change as Divided, Outcomes};
 
 use crate::dispatch::{Dispatcher, Outcome};
 use crate::observe;
 use crate::plan::{Action, Step, plan};
 use crate::recorder::{self, Identity};
 use crate::request::ApiRequest;
+use crate::rollout::object::RolloutObject;
+use crate::rollout::route::Route;
+use crate::rollout::{self, Rollouts};
 use crate::settings;
 use crate::world::{
     DesiredScale, KindKey, ObjectKey, Rival, RivalKey, Scaler, Service, Slice, Target, TargetKey,
@@ -59,6 +63,12 @@ pub enum Event {
     Desired(Vec<(ObjectKey, DesiredScale)>),
     /// A port of an activator was tried.
     Checked((IpAddr, u16), bool),
+    /// To rollouts.
+    Rollouts(Change<ObjectKey, RolloutObject>),
+    /// To routes.
+    Routes(Change<ObjectKey, Route>),
+    /// This became of the requests of revisions so far.
+    Outcomes(BTreeMap<ObjectKey, Outcomes>),
     /// A request came to its end.
     Ended(Box<Ended>),
 }
@@ -107,6 +117,8 @@ pub enum Effect {
     Watch(KindKey),
     /// Tell other autoscalers what is said of a scaler from now on; nothing when it is gone.
     Publish(ObjectKey, Said),
+    /// Ask what became of the requests of these revisions.
+    Observe(BTreeSet<ObjectKey>),
 }
 
 /// The state.
@@ -114,6 +126,8 @@ pub enum Effect {
 pub struct Reconciler {
     /// What is known.
     pub world: World,
+    /// What is known of rollouts.
+    pub rollouts: Rollouts,
     dispatcher: Dispatcher,
     /// The settings and ports by which each scaler's revision is scaled.
     declared: BTreeMap<ObjectKey, (TrafficScalerSpec, Vec<u16>)>,
@@ -161,17 +175,80 @@ impl Reconciler {
                     self.world.listening.insert(port, listens);
                 }
             }
-            Event::Ended(ended) => self.ended(now, *ended, &mut effects),
+            Event::Rollouts(change) => {
+                take_in(&mut self.rollouts.objects, |_| true, change);
+            }
+            Event::Routes(change) => take_in(&mut self.rollouts.routes, |_| true, change),
+            Event::Outcomes(outcomes) => {
+                let changes = rollout::observe(&self.world, &mut self.rollouts, now, &outcomes);
+                self.announce(changes, &mut effects);
+            }
+            Event::Ended(ended) => match ended.action.step {
+                Step::Weights { .. } | Step::RolloutStatus => {
+                    self.rollout_ended(now, *ended, &mut effects);
+                }
+                _ => self.ended(now, *ended, &mut effects),
+            },
         }
         effects
     }
 
+    /// Says what rollouts have changed.
+    fn announce(&self, changes: Vec<(ObjectKey, Divided)>, effects: &mut Vec<Effect>) {
+        for (key, change) in changes {
+            let object = self.rollouts.objects.get(&key);
+            let uid = object.map(|object| object.uid.as_str()).unwrap_or_default();
+            tracing::info!(rollout = %key, "{change}");
+            let event = recorder::of_rollout(&self.identity, (&key, uid), &change);
+            effects.push(Effect::RecordEvent(event));
+        }
+    }
+
+    /// A request of a rollout's has ended.
+    fn rollout_ended(&mut self, now: Timestamp, ended: Ended, effects: &mut Vec<Effect>) {
+        let Ended { action, response, chance } = ended;
+        self.dispatcher.ended(now, &action, outcome(&action, &response), chance);
+        let key = &action.scaler;
+        let rollouts = &mut self.rollouts;
+        let Some(object) = rollouts.objects.get(key) else { return };
+        match (&action.step, response) {
+            (Step::Weights { .. }, Response::Done(route)) => {
+                let route_key = ObjectKey::new(&key.namespace, &object.spec.route.name);
+                rollouts.routes.upsert(route_key, observe::route(&route));
+                if let Some(known) = rollouts.memory.get_mut(key) {
+                    known.failure = None;
+                }
+            }
+            (Step::Weights { .. }, Response::Failed { why, .. }) => {
+                let event = recorder::of_weights(&self.identity, now, (key, &object.uid), &why);
+                effects.push(Effect::RecordEvent(event));
+                if let Some(known) = rollouts.memory.get_mut(key) {
+                    known.failure = Some(why);
+                }
+            }
+            (Step::RolloutStatus, Response::Done(seen)) => {
+                let is_known = |seen: &RolloutObject| seen.uid == object.uid;
+                if let Some(seen) = observe::rollout(&seen).ok().filter(is_known) {
+                    rollouts.objects.upsert(key.clone(), seen);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// What is to be done at `now`, and when to ask again if nothing happens before.
     pub fn reconcile(&mut self, now: Timestamp) -> (Vec<Effect>, Option<Timestamp>) {
-        let plan = plan(&mut self.world, now);
+        let mut effects = Vec::new();
+        let changes = rollout::advance(&self.world, &mut self.rollouts, now);
+        self.announce(changes, &mut effects);
+        let revisions = rollout::to_observe(&self.world, &mut self.rollouts, now);
+        if !revisions.is_empty() {
+            effects.push(Effect::Observe(revisions));
+        }
+        let mut plan = plan(&mut self.world, now);
+        rollout::plan(&self.world, &self.rollouts, now, &mut plan);
         self.dispatcher.tidy(now);
         self.check_again.retain(|_, at| *at > now);
-        let mut effects = Vec::new();
         for port in plan.checks {
             let waits = self.checking.contains(&port) || self.check_again.contains_key(&port);
             if !waits && self.checking.len() < CHECKS_MAX {
@@ -283,15 +360,7 @@ impl Reconciler {
 
     fn ended(&mut self, now: Timestamp, ended: Ended, effects: &mut Vec<Effect>) {
         let Ended { action, response, chance } = ended;
-        let outcome = match &response {
-            Response::Done(_) => Outcome::Done,
-            // A slice that is gone is deleted.
-            Response::NotFound if matches!(action.step, Step::DeleteSlice(_)) => Outcome::Done,
-            Response::Conflict => Outcome::Outdated,
-            Response::NotFound => Outcome::Failed { wait_ms: 0 },
-            Response::Failed { wait_ms, .. } => Outcome::Failed { wait_ms: *wait_ms },
-        };
-        self.dispatcher.ended(now, &action, outcome, chance);
+        self.dispatcher.ended(now, &action, outcome(&action, &response), chance);
         let before = self.world.scalers.get(&action.scaler);
         let desired = before.and_then(|scaler| self.world.desired.get(&scaler.target.object));
         effects.extend(
@@ -331,6 +400,17 @@ impl Reconciler {
             }
             _ => {}
         }
+    }
+}
+
+fn outcome(action: &Action, response: &Response) -> Outcome {
+    match response {
+        Response::Done(_) => Outcome::Done,
+        // A slice that is gone is deleted.
+        Response::NotFound if matches!(action.step, Step::DeleteSlice(_)) => Outcome::Done,
+        Response::Conflict => Outcome::Outdated,
+        Response::NotFound => Outcome::Failed { wait_ms: 0 },
+        Response::Failed { wait_ms, .. } => Outcome::Failed { wait_ms: *wait_ms },
     }
 }
 

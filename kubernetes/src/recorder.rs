@@ -2,8 +2,9 @@
 
 use serde_json::json;
 use tidegate_autoscaler::Timestamp;
-use tidegate_kubernetes_objects::names::{API_VERSION, KIND, REPORTING_CONTROLLER};
+use tidegate_kubernetes_objects::names::{API_VERSION, KIND, REPORTING_CONTROLLER, ROLLOUT_KIND};
 use tidegate_kubernetes_objects::traffic_scaler::Mode;
+use tidegate_rollout::{Change, Phase, Reason};
 
 use crate::plan::{Action, Step};
 use crate::reconciler::Response;
@@ -53,10 +54,54 @@ pub fn of(
         _ => return None,
     };
     let uid = scaler.map(|scaler| scaler.uid.as_str()).unwrap_or_default();
-    let ObjectKey { namespace, name } = scaler_key;
-    let about = About { api_version: API_VERSION, kind: KIND, namespace, name, uid };
-    let note = Note { kind, reason, action: "Scale", text: &note };
-    Some(event((REPORTING_CONTROLLER, &identity.instance), now, &about, &note))
+    Some(event_of(identity, now, (KIND, scaler_key, uid), ("Scale", kind, reason, &note)))
+}
+
+/// An Event about a change of a rollout.
+#[must_use]
+pub fn of_rollout(
+    identity: &Identity,
+    (key, uid): (&ObjectKey, &str),
+    change: &Change,
+) -> ApiRequest {
+    let (kind, reason) = match (&change.reason, change.phase) {
+        (Reason::Began, _) => ("Normal", "Began"),
+        (_, Phase::Returned) => ("Warning", "Returned"),
+        (_, Phase::Promoted) => ("Normal", "Promoted"),
+        (_, Phase::Aborted) => ("Normal", "Aborted"),
+        (_, Phase::Paused) => ("Normal", "Paused"),
+        (Reason::Ordered(_), Phase::Progressing) => ("Normal", "Resumed"),
+        (_, Phase::Progressing) => ("Normal", "StepReached"),
+    };
+    let at = Timestamp::from_millis(change.at_ms);
+    let text = change.to_string();
+    event_of(identity, at, (ROLLOUT_KIND, key, uid), ("Divide", kind, reason, &text))
+}
+
+/// An Event about weights that could not be set.
+#[must_use]
+pub fn of_weights(
+    identity: &Identity,
+    now: Timestamp,
+    (key, uid): (&ObjectKey, &str),
+    why: &str,
+) -> ApiRequest {
+    let text = format!("the weights of the route cannot be set: {why}");
+    let note = ("Divide", "Warning", "WeightsFailed", text.as_str());
+    event_of(identity, now, (ROLLOUT_KIND, key, uid), note)
+}
+
+/// An Event about an object of a kind of ours.
+fn event_of(
+    identity: &Identity,
+    now: Timestamp,
+    (kind, key, uid): (&str, &ObjectKey, &str),
+    (action, type_, reason, text): (&str, &str, &str, &str),
+) -> ApiRequest {
+    let ObjectKey { namespace, name } = key;
+    let about = About { api_version: API_VERSION, kind, namespace, name, uid };
+    let note = Note { kind: type_, reason, action, text };
+    event((REPORTING_CONTROLLER, &identity.instance), now, &about, &note)
 }
 
 /// What only a status shows: that somebody else has set the target to zero.

@@ -1,15 +1,19 @@
 //! Requests to the API server as data: method, path, content type, body.
 
 use serde_json::{Value, json};
-use tidegate_kubernetes_objects::TrafficScalerStatus;
 use tidegate_kubernetes_objects::names::{
-    API_VERSION, FIELD_MANAGER, KIND, MANAGED_BY_LABEL, PLURAL, SERVICE_NAME_LABEL,
+    API_VERSION, FIELD_MANAGER, KIND, MANAGED_BY_LABEL, PLURAL, ROLLOUT_KIND, ROLLOUT_PLURAL,
+    SERVICE_NAME_LABEL,
 };
+use tidegate_kubernetes_objects::{TrafficRolloutStatus, TrafficScalerStatus};
 
 use crate::world::{ObjectKey, Scaler, SliceContent, TargetKey, Version};
 
 /// How a merge patch is sent.
 pub const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// How a JSON patch is sent.
+pub const JSON_PATCH: &str = "application/json-patch+json";
 
 /// How server-side apply is sent; JSON is YAML.
 pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
@@ -143,12 +147,22 @@ impl ApiRequest {
     /// Writes what is said about a scaler.
     #[must_use]
     pub fn apply_status(key: &ObjectKey, status: &TrafficScalerStatus) -> Self {
+        Self::apply_status_of((KIND, PLURAL), key, json!(status))
+    }
+
+    /// Writes what is said about a rollout.
+    #[must_use]
+    pub fn apply_rollout_status(key: &ObjectKey, status: &TrafficRolloutStatus) -> Self {
+        Self::apply_status_of((ROLLOUT_KIND, ROLLOUT_PLURAL), key, json!(status))
+    }
+
+    fn apply_status_of((kind, plural): (&str, &str), key: &ObjectKey, status: Value) -> Self {
         let ObjectKey { namespace, name } = key;
         let base = api(API_VERSION);
-        let path = format!("{base}/namespaces/{namespace}/{PLURAL}/{name}/status");
+        let path = format!("{base}/namespaces/{namespace}/{plural}/{name}/status");
         let body = json!({
             "apiVersion": API_VERSION,
-            "kind": KIND,
+            "kind": kind,
             "metadata": {"name": name, "namespace": namespace},
             "status": status,
         });
@@ -167,6 +181,12 @@ impl ApiRequest {
     pub fn merge(path: &str, body: Value) -> Self {
         let path = format!("{path}?fieldManager={FIELD_MANAGER}");
         Self::with_body(Method::Patch, path, MERGE_PATCH, body)
+    }
+
+    /// Changes the object at `path` by the operations of a JSON patch, by all of them or by none.
+    #[must_use]
+    pub fn json_patch(path: String, operations: Value) -> Self {
+        Self::with_body(Method::Patch, path, JSON_PATCH, operations)
     }
 
     /// Reads an object.

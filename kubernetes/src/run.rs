@@ -299,6 +299,12 @@ impl Executor {
             Effect::Publish(ObjectKey { namespace, name }, said) => {
                 self.published.publish(ScalerName { namespace, name }, said);
             }
+            Effect::Observe(revisions) => {
+                let handle = self.handle.clone();
+                self.under_way.spawn(async move {
+                    Event::Outcomes(decisions::outcomes(&handle, revisions).await)
+                });
+            }
             Effect::Watch(kind) => {
                 let watches = self.watches.clone();
                 self.parts.spawn(async move {

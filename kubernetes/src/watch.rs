@@ -9,7 +9,10 @@ use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::Value;
-use tidegate_kubernetes_objects::names::{API_VERSION, KIND, PLURAL, SERVICE_NAME_LABEL};
+use tidegate_kubernetes_objects::names::{
+    API_VERSION, KIND, PLURAL, ROLLOUT_KIND, ROLLOUT_PLURAL, ROUTE_API_VERSION, ROUTE_KIND,
+    ROUTE_PLURAL, SERVICE_NAME_LABEL,
+};
 use tokio::sync::mpsc;
 
 use crate::cluster::Cluster;
@@ -25,6 +28,9 @@ const WATCH_SECONDS: u32 = 60;
 
 /// Time between two looks whether a kind exists that did not.
 const KIND_AGAIN: Duration = Duration::from_secs(30);
+
+/// Time between two looks when the first could not be answered.
+const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Which namespaces are watched.
 #[derive(Debug, Clone)]
@@ -64,6 +70,8 @@ impl Watches {
             self.clone().slices().boxed(),
             self.clone().autoscalers().boxed(),
             self.clone().scaled_objects().boxed(),
+            self.clone().rollouts().boxed(),
+            self.clone().routes().boxed(),
         ];
         all.extend(beside.map(|beside| beside.slices().boxed()));
         all
@@ -118,16 +126,57 @@ impl Watches {
 
     /// KEDA's ScaledObjects, once the cluster has them.
     pub(crate) async fn scaled_objects(self) {
-        const KIND: &str = SCALED_OBJECT_KIND;
-        let kind = KindKey { api_version: "keda.sh/v1alpha1".to_owned(), kind: KIND.to_owned() };
-        loop {
-            let list = ApiRequest::get(api(&kind.api_version));
-            if matches!(self.cluster.send(&list).await, Response::Done(_)) {
-                let resource = resource(&kind.api_version, KIND, "scaledobjects");
-                self.rivals(KIND, &resource).await;
+        let resource = resource("keda.sh/v1alpha1", SCALED_OBJECT_KIND, "scaledobjects");
+        self.wait_for(&resource).await;
+        self.rivals(SCALED_OBJECT_KIND, &resource).await;
+    }
+
+    /// `TrafficRollout`s, once the cluster has them: an older installation had not.
+    pub(crate) async fn rollouts(self) {
+        let resource = resource(API_VERSION, ROLLOUT_KIND, ROLLOUT_PLURAL);
+        self.wait_for(&resource).await;
+        let read = |object: &Value| {
+            let key = observe::key(object)?;
+            let read = observe::rollout(object);
+            let unread = |why: &String| tracing::warn!(rollout = %key, why, "it cannot be read");
+            Some((key.clone(), read.inspect_err(unread).ok()?))
+        };
+        follow(self.api(&resource), None, read, &self.events, Event::Rollouts, |_| None).await;
+    }
+
+    /// Routes of the Gateway API, once the cluster has them. Until then there is none.
+    pub(crate) async fn routes(self) {
+        let resource = resource(ROUTE_API_VERSION, ROUTE_KIND, ROUTE_PLURAL);
+        if self.serves(&resource).await == Some(false) {
+            let none = Event::Routes(Change::Listed(Vec::new()));
+            if self.events.send(none).await.is_err() {
                 return;
             }
-            tokio::time::sleep(KIND_AGAIN).await;
+        }
+        self.wait_for(&resource).await;
+        let read = |object: &Value| Some((observe::key(object)?, observe::route(object)));
+        follow(self.api(&resource), None, read, &self.events, Event::Routes, |_| None).await;
+    }
+
+    /// Whether the cluster has a kind; `None` when that could not be learned.
+    async fn serves(&self, resource: &ApiResource) -> Option<bool> {
+        let list = ApiRequest::get(api(&resource.api_version));
+        match self.cluster.send(&list).await {
+            Response::Done(resources) => Some(observe::has_kind(&resources, &resource.kind)),
+            Response::NotFound => Some(false),
+            Response::Conflict | Response::Failed { .. } => None,
+        }
+    }
+
+    /// Waits until the cluster has a kind.
+    async fn wait_for(&self, resource: &ApiResource) {
+        loop {
+            let again = match self.serves(resource).await {
+                Some(true) => return,
+                Some(false) => KIND_AGAIN,
+                None => RETRY_AFTER_FAILURE,
+            };
+            tokio::time::sleep(again).await;
         }
     }
 

@@ -32,6 +32,18 @@ pub const FRONT_DOOR_HEADER: &str = "tidegate-front-door";
 /// forward from a service that it called: the activator's retries must not depend on that.
 pub const FAILURE_HEADER: &str = "tidegate-failure";
 
+/// Bounds of the histogram in `Stat.latency_digest`. One of other bounds is not read: whoever
+/// writes them decides how much memory the reader takes.
+pub mod latency_digest {
+    /// The shortest service time that is told apart, in microseconds.
+    pub const LOWEST_US: u64 = 1;
+    /// The longest, in microseconds: an hour.
+    pub const HIGHEST_US: u64 = 3_600_000_000;
+    /// Significant decimal digits. Two of them in 32 bits take 12 KiB, and are precise
+    /// enough for every percentile.
+    pub const SIGNIFICANT_DIGITS: u8 = 2;
+}
+
 /// Reports from queue-proxies and activators to the controller, and its responses.
 pub mod stats {
     /// Version 1 of `tidegate.stats`.

@@ -244,18 +244,21 @@ impl ProxyContext {
         self.observers.are_enabled() || self.observers.outcomes.is_read() || self.capacity.is_some()
     }
 
-    /// A request was served: its time goes into the digest and into the adaptive limit.
+    /// A request was served: its outcome goes to the controller, and its time into the adaptive
+    /// limit.
     fn served(&self, exchange: &Exchange, timestamps: RequestTimestamps) {
         if !self.warm.load(Ordering::Relaxed) {
             self.warm.store(true, Ordering::Relaxed);
         }
-        let upgraded = exchange.report().status == Some(http::StatusCode::SWITCHING_PROTOCOLS);
-        if upgraded || !(self.observers.outcomes.is_read() || self.capacity.is_some()) {
+        if !(self.observers.outcomes.is_read() || self.capacity.is_some()) {
             return;
         }
-        let Some(service) = timestamps.service() else { return };
-        self.observers.outcomes.served(service);
-        if let Some(capacity) = &self.capacity {
+        let status = exchange.report().status;
+        // What an upgraded connection lasts is no service time.
+        let upgraded = status == Some(http::StatusCode::SWITCHING_PROTOCOLS);
+        let service = timestamps.service().filter(|_| !upgraded);
+        self.observers.outcomes.responded(status, service);
+        if let Some((capacity, service)) = self.capacity.as_ref().zip(service) {
             capacity.sample(service, &self.gate);
         }
     }

@@ -5,12 +5,9 @@
 //! period of each reader, and publishes the periods that are complete.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Serializer, V2Serializer};
 use parking_lot::Mutex;
 use prost::Message;
 use tidegate_admission::Limit;
@@ -30,7 +27,10 @@ use crate::record::Recorder;
 use crate::request_log::RequestLogger;
 use crate::trace::Tracer;
 
+mod outcomes;
 mod period;
+
+pub use outcomes::{DigestReader, Outcomes};
 
 use period::Period;
 
@@ -38,87 +38,6 @@ use period::Period;
 pub const SNAPSHOT_PERIOD: Duration = Duration::from_secs(1);
 /// Knative's autoscaler reads no more than 336 bytes, of which numbers take 45.
 const LONGEST_POD_NAME: usize = 280;
-/// The longest service time that the digest resolves, in microseconds: an hour.
-const LONGEST_SERVICE_US: u64 = 3_600_000_000;
-
-/// What the data path counts; cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Outcomes {
-    shared: Arc<OutcomeCounts>,
-}
-
-#[derive(Debug)]
-struct OutcomeCounts {
-    failed: AtomicU64,
-    /// Requests that mark themselves as probes of a mesh: they pass the gate, but are no demand.
-    uncounted: AtomicU64,
-    /// Service times in microseconds, kept when the controller reads them.
-    digest: Option<Mutex<Histogram<u32>>>,
-}
-
-impl Outcomes {
-    /// All zero. Service times are kept only for a reader.
-    pub fn new(reader: DigestReader) -> Self {
-        // Two significant digits in 32 bits take 12 KiB, and are precise enough for every
-        // percentile.
-        let histogram = match reader {
-            DigestReader::Controller => Histogram::new_with_bounds(1, LONGEST_SERVICE_US, 2).ok(),
-            DigestReader::None => None,
-        };
-        Self {
-            shared: Arc::new(OutcomeCounts {
-                failed: AtomicU64::new(0),
-                uncounted: AtomicU64::new(0),
-                digest: histogram.map(Mutex::new),
-            }),
-        }
-    }
-
-    /// Whether service times are read.
-    pub fn is_read(&self) -> bool {
-        self.shared.digest.is_some()
-    }
-
-    /// The app had a request for this long.
-    pub fn served(&self, service: Duration) {
-        if let Some(digest) = &self.shared.digest {
-            let micros = u64::try_from(service.as_micros()).unwrap_or(u64::MAX);
-            digest.lock().saturating_record(micros.max(1));
-        }
-    }
-
-    /// A request failed in the app or on the way to it.
-    pub fn failed(&self) {
-        self.shared.failed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A request that arrived at the gate is not demand.
-    pub fn uncounted(&self) {
-        self.shared.uncounted.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn take_digest(&self) -> Vec<u8> {
-        let Some(digest) = &self.shared.digest else { return Vec::new() };
-        let mut digest = digest.lock();
-        if digest.is_empty() {
-            return Vec::new();
-        }
-        let mut encoded = Vec::new();
-        // Writing to memory cannot fail; an empty digest would only be less informative.
-        let _ = V2Serializer::new().serialize(&*digest, &mut encoded);
-        digest.reset();
-        encoded
-    }
-}
-
-/// The reader of the digest of service times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DigestReader {
-    /// None: no digest is kept.
-    None,
-    /// The controller.
-    Controller,
-}
 
 /// The latest statistics as Knative's autoscaler scrapes them. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -286,7 +205,7 @@ impl StatsReporter {
     /// was reported.
     fn apply(&mut self, trigger: Trigger, periods: &mut Periods, now: Instant) -> Option<u32> {
         let mut stats = self.gate.take_period();
-        let uncounted = self.outcomes.shared.uncounted.swap(0, Ordering::Relaxed);
+        let uncounted = self.outcomes.take_uncounted();
         stats.report.request_count = stats.report.request_count.saturating_sub(uncounted);
         let length = now.duration_since(periods.last_taken);
         periods.last_taken = now;
@@ -337,6 +256,7 @@ impl StatsReporter {
         let start = start.duration_since(UNIX_EPOCH).unwrap_or_default();
         let period = &periods.report;
         let not_ready_reason = self.not_ready_reason();
+        let outcomes = self.outcomes.take_period();
         Stat {
             sequence: 0,
             period_start_unix_ms: i64::try_from(start.as_millis()).unwrap_or(i64::MAX),
@@ -351,11 +271,13 @@ impl StatsReporter {
             ready: not_ready_reason.is_empty(),
             draining: self.draining.is_on(),
             refused_count: period.refused(),
-            failed_count: self.outcomes.shared.failed.swap(0, Ordering::Relaxed),
-            latency_digest: self.outcomes.take_digest(),
+            failed_count: outcomes.failed,
+            latency_digest: outcomes.latency_digest,
             revision: None,
             in_flight: stats.levels.inside(),
             not_ready_reason,
+            finished_count: outcomes.finished,
+            server_error_count: outcomes.server_errors,
         }
     }
 }

@@ -231,6 +231,11 @@ impl Rollout {
         Some(Change { at_ms: now_ms, from, to: self.split, phase: self.phase, reason })
     }
 
+    /// Time has passed in which nothing could go on: it counts for nothing.
+    pub fn stand_still(&mut self, now_ms: i64) {
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+
     /// The next step that gives the new revision more than it has: other settings may have come.
     fn next_step(&self) -> usize {
         let now = self.split.new_revision();
@@ -256,7 +261,7 @@ impl Rollout {
             _ => return None,
         };
         // A pause counts for nothing.
-        self.now_ms = self.now_ms.max(now_ms);
+        self.stand_still(now_ms);
         self.phase = phase;
         let (from, to, reason) = (self.split, self.split, Reason::Ordered(order));
         Some(Change { at_ms: now_ms, from, to, phase, reason })

@@ -143,6 +143,7 @@ impl Revision {
         }
         let report = &report.within(&self.load_ceiling(name));
         self.demand.instance(name, report);
+        self.outcomes.add(&report.outcomes);
         self.follow(cx, name, report);
         if report.waiting > 0 {
             self.urgent(cx);
@@ -160,6 +161,7 @@ impl Revision {
         let report = &report.within(claim);
         self.wake(cx.now);
         self.demand.activator(reporter, report);
+        self.outcomes.add(&report.outcomes);
         if report.waiting > 0 {
             self.urgent(cx);
         }

@@ -4,6 +4,7 @@ mod bounds;
 mod explained;
 mod fixture;
 mod many;
+mod outcomes;
 mod random;
 mod uninvited;
 

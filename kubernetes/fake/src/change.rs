@@ -23,6 +23,24 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
+/// RFC 6902, as far as Tidegate asks for it: `test`, and `add` or `replace` of a field of an
+/// object. `None` when an operation cannot be carried out.
+pub(crate) fn operate(target: &Value, operations: &Value) -> Option<Value> {
+    let mut target = target.clone();
+    for operation in operations.as_array()? {
+        let (path, value) = (operation["path"].as_str()?, operation.get("value")?);
+        let (object, field) = path.rsplit_once('/')?;
+        let object = target.pointer_mut(object)?.as_object_mut()?;
+        match operation["op"].as_str()? {
+            "test" if object.get(field) == Some(value) => {}
+            "replace" if object.contains_key(field) => object[field] = value.clone(),
+            "add" => _ = object.insert(field.to_owned(), value.clone()),
+            _ => return None,
+        }
+    }
+    Some(target)
+}
+
 /// Server-side apply by one manager that forces its will: what it says holds, what it said before
 /// and does not any more goes, and everything else stays. Lists are taken as wholes.
 pub(crate) fn apply(target: &mut Value, before: Option<&Value>, now: &Value) {

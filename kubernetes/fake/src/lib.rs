@@ -1,10 +1,10 @@
 //! An API server for tests: as much of one as Tidegate asks for, held to what a real one answered.
 //!
 //! It keeps objects, gives them versions, and answers list, watch, create, replace, merge patch,
-//! server-side apply, `/scale`, `/status` and delete; it can be told to fail, to cut watches, to
-//! hold their events back, and to forget the past. It does not validate, admit, or run anything:
-//! a Deployment's pods are what a test says they are. One function answers all requests, whether
-//! they come over loopback or from a client in this process.
+//! JSON patch, server-side apply, `/scale`, `/status` and delete; it can be told to fail, to cut
+//! watches, to hold their events back, and to forget the past. It does not validate, admit, or run
+//! anything: a Deployment's pods are what a test says they are. One function answers all requests,
+//! whether they come over loopback or from a client in this process.
 //!
 //! It must never answer in a way that no API server was seen to: `tests/exchanges.rs` sends it the
 //! requests that were recorded from a real one, and compares.

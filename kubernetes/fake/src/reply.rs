@@ -67,6 +67,12 @@ impl Reply {
         Self::refused(400, "BadRequest", message, Value::Null)
     }
 
+    /// What a JSON patch is answered with of which an operation cannot be carried out.
+    pub(crate) fn not_applicable() -> Self {
+        let message = "the server rejected our request due to an error in our request";
+        Self::refused(422, "Invalid", message, json!({}))
+    }
+
     /// What a deletion is answered with.
     pub(crate) fn deleted(kind: &Kind, key: &Key, object: &Value) -> Self {
         let mut details = details(kind, &key.name);

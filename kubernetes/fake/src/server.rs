@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::change::{apply, merge};
+use crate::change::{apply, merge, operate};
 use crate::faults::{Fault, Faults};
 use crate::kinds::{BUILT_IN, Extent, Kind, Scale, resources};
 use crate::path::{Part, Place, parameter, place};
@@ -336,7 +336,9 @@ impl State {
 
     fn patch(&mut self, kind: &Kind, key: &Key, part: Part, asked: Asked<'_>) -> Reply {
         let is_apply = asked.content_type.starts_with("application/apply-patch");
-        if !is_apply && asked.content_type != "application/merge-patch+json" {
+        let is_operations = asked.content_type == "application/json-patch+json";
+        let is_merge = asked.content_type == "application/merge-patch+json";
+        if !is_apply && !is_operations && !is_merge {
             let message = "415: Unsupported Media Type";
             return Reply::refused(415, "UnsupportedMediaType", message, json!({}));
         }
@@ -348,6 +350,13 @@ impl State {
             return self.apply(kind, key, part, (found, patch, asked.query));
         }
         let Some(object) = found else { return Reply::not_found(kind, &key.name) };
+        if is_operations {
+            return match operate(&object, &patch) {
+                Some(new) if is_outdated(&object, &new) => Reply::outdated(kind, &key.name),
+                Some(new) => self.write(kind, key, part, (object, new)),
+                None => Reply::not_applicable(),
+            };
+        }
         if is_outdated(&object, &patch) {
             return Reply::outdated(kind, &key.name);
         }

@@ -10,6 +10,8 @@ use tidegate_kubernetes_fake::{FakeCluster, Kind};
 
 const EXCHANGES: &str = include_str!("exchanges.jsonl");
 
+const ROUTE: Kind = Kind::custom("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute");
+
 const DIAL: Kind = Kind::custom("fixtures.dev", "v1", "dials", "Dial").scaled();
 
 /// `"$NAME"` becomes the version that the exchange of that name ended with.
@@ -92,7 +94,7 @@ async fn replay(cluster: &FakeCluster, exchange: &Value, versions: &mut BTreeMap
 
 #[tokio::test]
 async fn what_was_recorded_is_answered_the_same_way() {
-    let cluster = FakeCluster::new(&[DIAL]);
+    let cluster = FakeCluster::new(&[DIAL, ROUTE]);
     let mut versions = BTreeMap::new();
     let exchanges: Vec<Value> =
         EXCHANGES.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();

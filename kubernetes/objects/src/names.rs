@@ -9,11 +9,26 @@ pub const VERSION: &str = "v1alpha1";
 /// Group and version, as an object's `apiVersion` has them.
 pub const API_VERSION: &str = "tidegate.dev/v1alpha1";
 
-/// The one kind.
+/// The kind that says how a workload is scaled.
 pub const KIND: &str = "TrafficScaler";
 
-/// The kind in paths of the API.
+/// That kind in paths of the API.
 pub const PLURAL: &str = "trafficscalers";
+
+/// The kind that says how requests go from one revision to the next.
+pub const ROLLOUT_KIND: &str = "TrafficRollout";
+
+/// That kind in paths of the API.
+pub const ROLLOUT_PLURAL: &str = "trafficrollouts";
+
+/// The group and version of the Gateway API's routes.
+pub const ROUTE_API_VERSION: &str = "gateway.networking.k8s.io/v1";
+
+/// The kind of the routes whose weights are set.
+pub const ROUTE_KIND: &str = "HTTPRoute";
+
+/// That kind in paths of the API.
+pub const ROUTE_PLURAL: &str = "httproutes";
 
 /// Who owns the fields that we apply, and the name in `endpointslice.kubernetes.io/managed-by`.
 pub const FIELD_MANAGER: &str = "tidegate";

@@ -23,6 +23,13 @@ const UNSEEN: &[(&str, &str, &str)] = &[
     // An API server that knows the kind is not in these tests.
     ("keda.sh", "scaledobjects", "list"),
     ("keda.sh", "scaledobjects", "watch"),
+    // An API server with these kinds is in `tests/rollout/live.rs`, which holds the same.
+    ("tidegate.dev", "trafficrollouts", "list"),
+    ("tidegate.dev", "trafficrollouts", "watch"),
+    ("tidegate.dev", "trafficrollouts/status", "patch"),
+    ("gateway.networking.k8s.io", "httproutes", "list"),
+    ("gateway.networking.k8s.io", "httproutes", "watch"),
+    ("gateway.networking.k8s.io", "httproutes", "patch"),
     // When a workload loses some of its pods: the tests of the plan.
     ("", "pods", "patch"),
     // Applying a slice that is not there is creating it.

@@ -253,7 +253,8 @@ fn a_quiet_target_comes_to_zero_and_back_in_the_order_that_loses_nothing() {
             Step::ApplySlice(key) => format!("apply {}", key.name),
             Step::DeleteSlice(key) => format!("delete {}", key.name),
             Step::Mark { pod, .. } => format!("mark {}", pod.name),
-            Step::Status => String::new(),
+            Step::Weights { permille } => format!("{permille} thousandths"),
+            Step::Status | Step::RolloutStatus => String::new(),
         })
         .collect();
     let expected = [

@@ -380,7 +380,8 @@ impl Stage {
                 Effect::RecordEvent(_)
                 | Effect::Declare(_)
                 | Effect::Watch(_)
-                | Effect::Publish(..) => {}
+                | Effect::Publish(..)
+                | Effect::Observe(_) => {}
             }
         }
     }

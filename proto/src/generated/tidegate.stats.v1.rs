@@ -118,6 +118,14 @@ pub struct Stat {
     /// most 512 bytes on one line; empty while it is ready.
     #[prost(string, tag = "17")]
     pub not_ready_reason: ::prost::alloc::string::String,
+    /// Requests that ended in the period with a response of the app, or without one: those of
+    /// `server_error_count` and of `failed_count`, and all that went well. Refused ones are not among
+    /// them. 0 from a reporter that does not count them.
+    #[prost(uint64, tag = "18")]
+    pub finished_count: u64,
+    /// Responses of the app with a status of 500 or more.
+    #[prost(uint64, tag = "19")]
+    pub server_error_count: u64,
 }
 /// What the reporter kept while nobody listened, oldest first.
 #[derive(Clone, PartialEq, ::prost::Message)]

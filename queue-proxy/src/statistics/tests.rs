@@ -74,22 +74,6 @@ async fn each_second_replaces_the_snapshot() {
     task.abort();
 }
 
-#[test]
-fn service_times_are_kept_for_the_controller_only() {
-    let outcomes = Outcomes::new(DigestReader::Controller);
-    outcomes.served(Duration::from_millis(3));
-    outcomes.served(Duration::from_secs(100_000));
-    let digest = outcomes.take_digest();
-    let decoded: Histogram<u32> =
-        hdrhistogram::serialization::Deserializer::new().deserialize(&mut &digest[..]).unwrap();
-    assert_eq!(decoded.len(), 2);
-    assert!(outcomes.take_digest().is_empty());
-
-    let outcomes = Outcomes::new(DigestReader::None);
-    outcomes.served(Duration::from_millis(3));
-    assert!(outcomes.take_digest().is_empty());
-}
-
 #[tokio::test(start_paused = true)]
 async fn reports_carry_the_reason_an_instance_is_not_ready() {
     let bench = bench();

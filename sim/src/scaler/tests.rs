@@ -198,6 +198,7 @@ fn said(sequence: u64, at_ms: i64, second: Second) -> Said {
         ready: true,
         draining: false,
         revision: None,
+        outcomes: Default::default(),
     }
 }
 

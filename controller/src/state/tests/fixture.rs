@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tidegate_autoscaler::sample::Sample;
 use tidegate_autoscaler::settings::Config;
 use tidegate_autoscaler::{Improvements, Timestamp};
+use tidegate_rollout::Outcomes;
 
 use crate::declaration::{Declaration, Launch, Template};
 use crate::event::{Effect, Event, Termination};
@@ -217,6 +218,7 @@ pub(super) fn stat(sequence: u64, concurrency: f64) -> Stat {
         ready: false,
         draining: false,
         revision: None,
+        outcomes: Outcomes::default(),
     })
 }
 
