@@ -29,6 +29,8 @@ pub struct Drain {
 
 #[derive(Default)]
 struct DrainState {
+    /// The whole of which this is a part.
+    whole: Option<Drain>,
     phase: AtomicU8,
     connections: AtomicUsize,
     empty: Notify,
@@ -41,20 +43,30 @@ impl Drain {
         Drain::default()
     }
 
+    /// A part of the connections, with a phase of its own: of this one and the whole's the later
+    /// holds. Its connections are counted by both.
+    pub fn part(&self) -> Drain {
+        let shared = DrainState { whole: Some(self.clone()), ..DrainState::default() };
+        Drain { shared: Arc::new(shared) }
+    }
+
     /// The phase now.
     pub fn phase(&self) -> Phase {
-        match self.shared.phase.load(Ordering::Acquire) {
+        let own = match self.shared.phase.load(Ordering::Acquire) {
             0 => Phase::Serving,
             1 => Phase::Draining,
             _ => Phase::Closing,
-        }
+        };
+        self.shared.whole.as_ref().map_or(own, |whole| own.max(whole.phase()))
     }
 
     /// Moves to `phase` and wakes every connection. Going back from [`Phase::Draining`] to
     /// [`Phase::Serving`] is allowed: connections whose response already carried
     /// `Connection: close` still close.
     pub fn set_phase(&self, phase: Phase) {
-        self.shared.phase.store(phase as u8, Ordering::Release);
+        if self.shared.phase.swap(phase as u8, Ordering::AcqRel) == phase as u8 {
+            return;
+        }
         for (_, waker) in self.shared.wakers.lock().iter() {
             waker.wake_by_ref();
         }
@@ -77,22 +89,28 @@ impl Drain {
     }
 
     /// Counts one connection as open for as long as the returned value lives.
-    pub(crate) fn enter(&self) -> DrainToken {
+    pub fn enter(&self) -> DrainToken {
         self.shared.connections.fetch_add(1, Ordering::AcqRel);
-        DrainToken { drain: self.clone(), registered: None }
+        let whole = self.shared.whole.as_ref().map(|whole| Box::new(whole.enter()));
+        DrainToken { drain: self.clone(), registered: None, whole }
     }
 }
 
 /// One open connection, as its [`Drain`] counts it.
-pub(crate) struct DrainToken {
+pub struct DrainToken {
     drain: Drain,
     registered: Option<(usize, Waker)>,
+    /// The same connection among those of the whole.
+    whole: Option<Box<DrainToken>>,
 }
 
 impl DrainToken {
     /// The phase now; the task of `cx` is woken when it changes. A connection calls it on every
     /// poll, so the common case is one atomic load and one comparison of wakers.
-    pub(crate) fn poll_phase(&mut self, cx: &Context<'_>) -> Phase {
+    pub fn poll_phase(&mut self, cx: &Context<'_>) -> Phase {
+        if let Some(whole) = &mut self.whole {
+            whole.poll_phase(cx);
+        }
         match &mut self.registered {
             Some((_, waker)) if waker.will_wake(cx.waker()) => {}
             Some((key, waker)) => {
@@ -117,6 +135,12 @@ impl DrainToken {
     }
 }
 
+impl std::fmt::Debug for DrainToken {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("DrainToken").field("phase", &self.phase()).finish_non_exhaustive()
+    }
+}
+
 impl Drop for DrainToken {
     fn drop(&mut self) {
         if let Some((key, _)) = self.registered.take() {
@@ -125,5 +149,34 @@ impl Drop for DrainToken {
         if self.drain.shared.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.drain.shared.empty.notify_waiters();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_follows_the_whole_and_not_the_other_way_round() {
+        let whole = Drain::new();
+        let (part, other) = (whole.part(), whole.part());
+        let mut token = part.enter();
+        assert_eq!((part.connections(), whole.connections(), other.connections()), (1, 1, 0));
+        part.set_phase(Phase::Draining);
+        assert_eq!((part.phase(), whole.phase()), (Phase::Draining, Phase::Serving));
+        part.set_phase(Phase::Serving);
+        let closing = poll_fn(|cx| match token.poll_phase(cx) {
+            Phase::Closing => Poll::Ready(()),
+            _ => Poll::Pending,
+        });
+        let close = async { whole.set_phase(Phase::Closing) };
+        tokio::join!(closing, close);
+        assert_eq!((part.phase(), other.phase()), (Phase::Closing, Phase::Closing));
+        drop(token);
+        whole.until_empty().await;
+        assert_eq!(part.connections(), 0);
     }
 }

@@ -10,10 +10,11 @@
 //!
 //! Reading order: [`listen()`] binds, [`server`] accepts connections and makes exchanges,
 //! [`exchange`] is one request and its response, [`upstream`] keeps the connections it is forwarded
-//! over. Below them are the heads ([`head`]), the HTTP/1 codec (`h1`), the HTTP/2 stream halves
-//! (`h2io`) and the filter between the HTTP/2 library and its sockets (`h2gate`), time limits
-//! ([`timer`]), the memory budget ([`memory`]), counts of refusals ([`metrics`]), why a proxy
-//! responds itself ([`cause`]), shutdown ([`drain`]) and the forwarding fields ([`forwarded`]).
+//! over; [`mod@splice`] passes on connections that carry no HTTP. Below them are the heads
+//! ([`head`]), the HTTP/1 codec (`h1`), the HTTP/2 stream halves (`h2io`) and the filter between
+//! the HTTP/2 library and its sockets (`h2gate`), time limits ([`timer`]), the memory budget
+//! ([`memory`]), counts of refusals ([`metrics`]), why a proxy responds itself ([`cause`]),
+//! shutdown ([`drain`]) and the forwarding fields ([`forwarded`]).
 
 mod buffers;
 pub mod cause;
@@ -32,6 +33,7 @@ mod listen;
 pub mod memory;
 pub mod metrics;
 pub mod server;
+pub mod splice;
 mod target;
 pub mod timer;
 mod trailers;

@@ -84,7 +84,7 @@ impl<H> Clone for Server<H> {
 }
 
 /// After the process has run out of descriptors, accepting again at once would only spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 impl<H: Handler> Server<H> {
     /// A server that passes requests to `handler` and shuts down with `drain`.

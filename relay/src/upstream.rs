@@ -2,7 +2,7 @@
 
 mod dial;
 mod http2;
-mod liveness;
+pub(crate) mod liveness;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::exchange::origin::H1Origin;
 use crate::head::RequestHead;
+use crate::io::Io;
 use http2::Sender;
 
 /// Where an upstream listens.
@@ -96,6 +97,15 @@ pub struct Upstream {
     learned: AtomicU8,
     /// Of a [`Address::Loopback`]: whether `[::1]` took the last connection.
     on_ipv6: AtomicBool,
+}
+
+/// A connection to an upstream that nothing was sent on.
+pub struct Stream(pub(crate) Box<dyn Io>);
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Stream").finish_non_exhaustive()
+    }
 }
 
 struct Idle {

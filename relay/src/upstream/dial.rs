@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Address, ConnectPatience, Upstream, liveness};
+use super::{Address, ConnectPatience, Stream, Upstream, liveness};
 use crate::error::ForwardError;
 use crate::h1::Connection;
 use crate::io::Io;
@@ -41,6 +41,18 @@ impl Upstream {
     /// Cancel safe.
     pub async fn reach(&self, limit: Duration) -> Result<Duration, ForwardError> {
         self.dial_io(ConnectPatience::Once(limit)).await.map(|(_, took)| took)
+    }
+
+    /// Makes a connection for [`splice`](crate::splice::splice). Gives how long that took.
+    ///
+    /// # Errors
+    ///
+    /// When the upstream refuses, or stays silent for longer than `limit`.
+    ///
+    /// Cancel safe.
+    pub async fn open(&self, limit: Duration) -> Result<(Stream, Duration), ForwardError> {
+        let (io, took) = self.dial_io(ConnectPatience::Once(limit)).await?;
+        Ok((Stream(io), took))
     }
 
     pub(super) async fn dial_io(

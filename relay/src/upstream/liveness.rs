@@ -23,7 +23,7 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
 
 /// Enables the kernel's checks on a connection. On loopback no packet is lost, so there the system
 /// calls are saved.
-pub(super) fn watch(stream: &TcpStream, address: &SocketAddr) -> io::Result<()> {
+pub(crate) fn watch(stream: &TcpStream, address: &SocketAddr) -> io::Result<()> {
     if address.ip().is_loopback() {
         return Ok(());
     }
