@@ -30,7 +30,7 @@ const HTTP: HeaderValue = HeaderValue::from_static("http");
 
 /// A request is offered to this many instances at most. Each that cannot be reached is ejected for
 /// a while, so only a revision with more dead instances than this gets here.
-const ATTEMPTS_MAX: u32 = 64;
+pub(crate) const ATTEMPTS_MAX: u32 = 64;
 
 /// Handles every request of the listener.
 #[derive(Clone)]

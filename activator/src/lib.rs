@@ -12,7 +12,8 @@
 //!
 //! * [`config`]: what is configured; [`server`]: the listener's life, from binding to draining.
 //! * [`route`]: which revision a request is for; [`throttler`]: the revisions that are known;
-//!   `revision_ports`: ports whose requests are one revision's, whatever they name.
+//!   `revision_ports`: ports whose requests are one revision's, whatever they name;
+//!   [`tcp_port`]: those whose connections are passed on as they are.
 //! * [`revision_throttler`]: one revision's queue and instances, and which request is sent where.
 //! * `handler`: one request from the client to an instance; [`probe`]: Knative's probes;
 //!   [`error`]: why the activator responds itself; [`respond`]: how that becomes HTTP or gRPC.
@@ -31,6 +32,7 @@ mod revision_ports;
 pub mod revision_throttler;
 pub mod route;
 pub mod server;
+pub mod tcp_port;
 pub mod throttler;
 
 pub use config::{Config, ConfigError};

@@ -65,6 +65,15 @@ const REVISIONS_REFUSED: Metric = Metric::counter(
 const CONNECTIONS: Metric =
     Metric::gauge("tidegate_activator_connections", "Connections of clients that are open.");
 
+const TCP_CONNECTIONS: Metric = Metric::gauge(
+    "tidegate_activator_tcp_connections",
+    "Connections that are passed on as they are, held or joined to an instance now.",
+);
+const TCP_CONNECTIONS_TOTAL: Metric = Metric::counter(
+    "tidegate_activator_tcp_connections_total",
+    "Connections to ports of other protocols than HTTP that have ended, by what became of them.",
+)
+.labelled(&["outcome"]);
 const PORTS: Metric =
     Metric::gauge("tidegate_activator_ports", "Ports of one revision each that are listened on.");
 const PORTS_MISSING: Metric = Metric::gauge(
@@ -89,6 +98,8 @@ pub const METRICS: &[Metric] = &[
     REVISIONS,
     REVISIONS_REFUSED,
     CONNECTIONS,
+    TCP_CONNECTIONS,
+    TCP_CONNECTIONS_TOTAL,
     PORTS,
     PORTS_MISSING,
 ];
@@ -122,6 +133,8 @@ pub struct Metrics {
     revisions: Gauge,
     revisions_refused: Counter,
     connections: Gauge,
+    tcp_connections: Gauge,
+    tcp_connections_total: [Counter; ConnectionOutcome::ALL.len()],
     ports: Gauge,
     ports_missing: Gauge,
     relay: tidegate_relay::metrics::Metrics,
@@ -160,6 +173,9 @@ impl Metrics {
             revisions: gauge(REVISIONS),
             revisions_refused: counter(REVISIONS_REFUSED),
             connections: gauge(CONNECTIONS),
+            tcp_connections: gauge(TCP_CONNECTIONS),
+            tcp_connections_total: ConnectionOutcome::ALL
+                .map(|of| TCP_CONNECTIONS_TOTAL.register_counter(recorder, &[of.label()])),
             ports: gauge(PORTS),
             ports_missing: gauge(PORTS_MISSING),
             relay: tidegate_relay::metrics::Metrics::new(recorder),
@@ -197,6 +213,17 @@ impl Metrics {
         }
     }
 
+    /// A connection is there to be passed on as it is, for as long as the guard lives.
+    pub(crate) fn connection_opened(&self) -> OpenConnection {
+        self.tcp_connections.increment(1.0);
+        OpenConnection(self.tcp_connections.clone())
+    }
+
+    /// That became of one.
+    pub(crate) fn connection_ended(&self, outcome: ConnectionOutcome) {
+        self.tcp_connections_total[outcome as usize].increment(1);
+    }
+
     /// So many of the ports of one revision are listened on, and so many should be and are not.
     pub(crate) fn ports(&self, open: usize, missing: usize) {
         self.ports.set(open as f64);
@@ -227,6 +254,58 @@ impl Metrics {
         for (counter, cause) in self.failed.iter().zip(Cause::ALL) {
             let of_cause = outcomes.failed.iter().filter(|((_, of), _)| *of == cause);
             counter.absolute(of_cause.map(|(_, count)| count).sum());
+        }
+    }
+}
+
+/// Counts a connection for as long as it lives.
+pub(crate) struct OpenConnection(Gauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+/// What becomes of a connection to a port of another protocol than HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConnectionOutcome {
+    /// It was joined to an instance, until one of them ended it.
+    PassedOn,
+    /// Its client left before an instance was there.
+    Left,
+    /// Too many waited already.
+    QueueFull,
+    /// No instance was there in time.
+    WaitedTooLong,
+    /// No instance took it.
+    Unreachable,
+    /// The activator has as many as it may have.
+    TooMany,
+    /// The controller has not named the revision.
+    UnknownRevision,
+}
+
+impl ConnectionOutcome {
+    const ALL: [Self; 7] = [
+        Self::PassedOn,
+        Self::Left,
+        Self::QueueFull,
+        Self::WaitedTooLong,
+        Self::Unreachable,
+        Self::TooMany,
+        Self::UnknownRevision,
+    ];
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::PassedOn => "passed_on",
+            Self::Left => "left",
+            Self::QueueFull => "queue_full",
+            Self::WaitedTooLong => "waited_too_long",
+            Self::Unreachable => "unreachable",
+            Self::TooMany => "too_many",
+            Self::UnknownRevision => "unknown_revision",
         }
     }
 }

@@ -6,16 +6,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_relay::{Drain, Server, ServerSettings, listen};
-use tidegate_reporter::{ListenPorts, RevisionName};
+use tidegate_admission::DispatcherSettings;
+use tidegate_relay::{Drain, Phase, Server, ServerSettings, listen};
+use tidegate_reporter::{ListenPort, ListenPorts, PortProtocol, RevisionName, ServiceMode};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::handler::ActivatorHandler;
 use crate::metrics::Metrics;
+use crate::revision_throttler::RevisionThrottler;
+use crate::tcp_port::{self, TcpPort};
 
 /// Time between two attempts to bind a port that is in use.
 const RETRY: Duration = Duration::from_secs(2);
@@ -24,9 +28,12 @@ const RETRY: Duration = Duration::from_secs(2);
 pub(crate) struct RevisionPorts {
     handler: ActivatorHandler,
     settings: ServerSettings,
+    dispatch: DispatcherSettings,
     drain: Drain,
     address: IpAddr,
     metrics: Metrics,
+    /// Places of connections that are passed on as they are.
+    places: Arc<Semaphore>,
     open: BTreeMap<u16, OpenPort>,
     /// Ports that could not be opened and were logged: each is logged once.
     missing: BTreeSet<u16>,
@@ -36,11 +43,36 @@ pub(crate) struct RevisionPorts {
 struct OpenPort {
     revision: RevisionName,
     accepting: JoinHandle<()>,
+    /// The phase of this port's connections: once the revision's Service leads to its instances
+    /// again they are let go, each after the response that it waits for.
+    drain: Drain,
+    /// Where its connections are passed on to as they are; `None` for HTTP.
+    instances: Option<Arc<RevisionThrottler>>,
 }
 
 impl OpenPort {
+    /// Whether it does what is wanted, but for what can be changed while it is open.
+    fn is_for(&self, wanted: &ListenPort) -> bool {
+        let is_tcp = matches!(wanted.protocol, PortProtocol::Tcp { .. });
+        self.revision == wanted.revision && self.instances.is_some() == is_tcp
+    }
+
+    fn follow(&self, wanted: &ListenPort) {
+        let phase = match wanted.mode {
+            ServiceMode::Proxy => Phase::Serving,
+            ServiceMode::Serve => Phase::Draining,
+        };
+        self.drain.set_phase(phase);
+        if let (Some(instances), PortProtocol::Tcp { addresses }) =
+            (&self.instances, &wanted.protocol)
+        {
+            instances.set_endpoints(&tcp_port::instances(addresses));
+        }
+    }
+
     /// Resolves once the listener is closed.
     async fn close(mut self) {
+        self.drain.set_phase(Phase::Draining);
         self.accepting.abort();
         // Its error is the cancellation of the line above.
         let _ = (&mut self.accepting).await;
@@ -57,13 +89,13 @@ impl RevisionPorts {
     /// None yet, all at `address`.
     pub(crate) fn new(
         handler: ActivatorHandler,
-        settings: ServerSettings,
-        drain: Drain,
+        (settings, dispatch): (ServerSettings, DispatcherSettings),
         address: IpAddr,
     ) -> Self {
-        let metrics = handler.metrics.clone();
+        let (drain, metrics) = (handler.drain.clone(), handler.metrics.clone());
         let (open, missing) = (BTreeMap::new(), BTreeSet::new());
-        Self { handler, settings, drain, address, metrics, open, missing }
+        let places = tcp_port::places();
+        Self { handler, settings, dispatch, drain, address, metrics, places, open, missing }
     }
 
     /// Listens on the ports that the controller assigns, until it is cancelled; connections that
@@ -86,7 +118,8 @@ impl RevisionPorts {
 
     /// Opens and closes what has changed.
     async fn adjust(&mut self, wanted: &ListenPorts) {
-        let gone = |port: &u16, open: &OpenPort| wanted.get(port) != Some(&open.revision);
+        let gone =
+            |port: &u16, open: &OpenPort| wanted.get(port).is_none_or(|port| !open.is_for(port));
         let gone: Vec<u16> =
             self.open.iter().filter(|(port, open)| gone(port, open)).map(|(p, _)| *p).collect();
         for port in gone {
@@ -96,18 +129,20 @@ impl RevisionPorts {
             }
         }
         self.missing.retain(|port| wanted.contains_key(port));
-        for (port, revision) in wanted {
-            if self.open.contains_key(port) {
+        for (port, wanted) in wanted {
+            if let Some(open) = self.open.get(port) {
+                open.follow(wanted);
                 continue;
             }
             let address = SocketAddr::new(self.address, *port);
             match listen(address).and_then(TcpListener::from_std) {
                 Ok(listener) => {
                     self.missing.remove(port);
-                    self.open(*port, revision.clone(), listener);
+                    self.open(*port, wanted, listener);
                 }
                 Err(error) => {
                     if self.missing.insert(*port) {
+                        let revision = &wanted.revision;
                         tracing::warn!(%address, %error, ?revision, "cannot listen for a revision");
                     }
                 }
@@ -116,10 +151,31 @@ impl RevisionPorts {
         self.metrics.ports(self.open.len(), self.missing.len());
     }
 
-    fn open(&mut self, port: u16, revision: RevisionName, listener: TcpListener) {
-        let handler = ActivatorHandler { revision: Some(revision.clone()), ..self.handler.clone() };
-        let server = Server::new(handler, self.settings, self.drain.clone());
-        let accepting = tokio::spawn(async move { server.serve_listener(listener).await });
-        self.open.insert(port, OpenPort { revision, accepting });
+    fn open(&mut self, port: u16, wanted: &ListenPort, listener: TcpListener) {
+        let revision = wanted.revision.clone();
+        let drain = self.drain.part();
+        let (accepting, instances) = match &wanted.protocol {
+            PortProtocol::Http => {
+                let handler =
+                    ActivatorHandler { revision: Some(revision.clone()), ..self.handler.clone() };
+                let server = Server::new(handler, self.settings, drain.clone());
+                (tokio::spawn(async move { server.serve_listener(listener).await }), None)
+            }
+            PortProtocol::Tcp { .. } => {
+                let instances = RevisionThrottler::new(revision.clone(), self.dispatch);
+                let port = TcpPort {
+                    revision: revision.clone(),
+                    throttler: Arc::clone(&self.handler.throttler),
+                    instances: Arc::clone(&instances),
+                    places: Arc::clone(&self.places),
+                    drain: drain.clone(),
+                    metrics: self.metrics.clone(),
+                };
+                (tokio::spawn(port.serve(listener)), Some(instances))
+            }
+        };
+        let open = OpenPort { revision, accepting, drain, instances };
+        open.follow(wanted);
+        self.open.insert(port, open);
     }
 }

@@ -120,7 +120,8 @@ impl Activator {
             sidecar_secret: config.sidecar_secret,
             exit_notice_wait: config.exit_notice_wait,
         };
-        let ports = RevisionPorts::new(handler.clone(), config.server, drain.clone(), address.ip());
+        let bounds = (config.server, config.dispatch);
+        let ports = RevisionPorts::new(handler.clone(), bounds, address.ip());
         let server = Server::new(handler, config.server, drain.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { server.serve_listener(listener).await });

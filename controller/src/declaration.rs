@@ -4,6 +4,7 @@ mod custom;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,13 +35,54 @@ pub struct Declaration {
     pub lifecycle: LifecycleSpec,
     /// Requests that one instance takes at a time; 0 is unlimited.
     pub container_concurrency: u32,
-    /// Ports on which activators take its requests, besides those that name it; none where requests
-    /// name their revision.
-    pub activator_ports: Vec<u16>,
+    /// How activators take its requests besides those that name it; by default they do not.
+    pub activator_ports: ActivatorPorts,
     /// How to start instances; `None` when another system starts them.
     pub launch: Option<std::sync::Arc<Launch>>,
     /// How long an instance may take to become ready, in milliseconds.
     pub start_deadline_ms: u64,
+}
+
+/// Ports of activators that belong to one revision, and what becomes of their connections.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ActivatorPorts {
+    /// Ports whose connections carry HTTP, with or without the name of the revision.
+    pub http: Vec<u16>,
+    /// Ports whose connections are passed on as they are.
+    pub tcp: Vec<TcpPort>,
+    /// Where new connections of clients lead.
+    pub mode: ServiceMode,
+}
+
+/// A port whose connections are passed on, byte for byte, to one of the instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpPort {
+    /// The activators' port.
+    pub port: u16,
+    /// Where instances take such connections. While there is none they are held.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Where new connections of clients lead, in the words of Knative's ServerlessService.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ServiceMode {
+    /// To activators, at least some of them.
+    #[default]
+    Proxy,
+    /// To the instances: activators let go of the connections that they still have.
+    Serve,
+}
+
+impl Declaration {
+    /// Whether the other one scales the same revision in the same way, wherever its requests come
+    /// in.
+    pub(crate) fn decides_like(&self, other: &Self) -> bool {
+        self.policy == other.policy
+            && self.lifecycle == other.lifecycle
+            && self.container_concurrency == other.container_concurrency
+            && self.launch.is_none()
+            && other.launch.is_none()
+    }
 }
 
 /// What decides how many instances there should be.
@@ -169,7 +211,7 @@ impl Template {
             policy,
             lifecycle,
             container_concurrency,
-            activator_ports: Vec::new(),
+            activator_ports: ActivatorPorts::default(),
             launch: None,
             start_deadline_ms: START_DEADLINE_MS,
         })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tidegate_autoscaler::settings::Violations;
 
-use crate::declaration::{Declaration, Launch};
+use crate::declaration::{ActivatorPorts, Declaration, Launch};
 use crate::identity::{InstanceName, ReporterId, RevisionId};
 use crate::journal::DecisionRecord;
 use crate::report::{Hello, Report};
@@ -215,7 +215,7 @@ pub enum ServerMessage {
         /// The revision.
         revision: RevisionId,
         /// Its ports.
-        ports: Arc<[u16]>,
+        ports: Arc<ActivatorPorts>,
     },
 }
 

@@ -57,6 +57,8 @@ pub(crate) struct Instance {
     pub(crate) launched_at: Option<Arc<str>>,
     /// Requests that may wait in it, as its sidecar announced; 0 when it did not.
     pub(crate) max_waiting: u32,
+    /// Whether its sidecar counts connections that carry no HTTP as well.
+    pub(crate) counts_connections: bool,
     /// Requests at a time; 0 is unlimited.
     pub(crate) limit: u32,
     /// Why it is being removed without a stop order.
@@ -89,6 +91,7 @@ impl Instance {
             address: "".into(),
             launched_at: None,
             max_waiting: 0,
+            counts_connections: false,
             limit: 0,
             failure: None,
             why_not_ready: String::new(),

@@ -46,7 +46,8 @@ pub use access::{Access, Addresses};
 pub use caller::{Authenticate, Authentication, Caller, TokenRefused};
 pub use clock::Clock;
 pub use declaration::{
-    Custom, CustomPolicy, Declaration, Launch, PolicyChoice, Readiness, Template,
+    ActivatorPorts, Custom, CustomPolicy, Declaration, Launch, PolicyChoice, Readiness,
+    ServiceMode, TcpPort, Template,
 };
 pub use error::Ended;
 pub use event::{Effect, Event, Notice, StopMode, StreamRefusal};

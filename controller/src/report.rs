@@ -103,6 +103,8 @@ pub enum Hello {
         container_concurrency: u32,
         /// Requests that may wait in it; 0 when it announces none.
         max_waiting: u32,
+        /// Whether it counts connections that carry no HTTP as well.
+        counts_connections: bool,
         /// When it started, so that a namesake is not taken for it. Unix milliseconds.
         start_unix_ms: i64,
         /// What it proves itself with, should it open a second stream.
@@ -140,6 +142,7 @@ impl TryFrom<wire::Hello> for Hello {
                     revision: hello.revision.unwrap_or_default().try_into()?,
                     instance,
                     address: hello.address,
+                    counts_connections: hello.counts_connections,
                     container_concurrency: hello.container_concurrency,
                     max_waiting,
                     start_unix_ms: hello.start_unix_ms,

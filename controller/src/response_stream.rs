@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::Status;
 
+use crate::declaration::{ActivatorPorts, ServiceMode, TcpPort};
 use crate::error::CallError;
 use crate::event::{Endpoint, ServerMessage};
 use crate::identity::RevisionId;
@@ -45,7 +46,7 @@ struct Pending {
     directive: Option<ServerMessage>,
     acknowledged: Option<u64>,
     endpoints: BTreeMap<RevisionId, Arc<[Endpoint]>>,
-    ports: BTreeMap<RevisionId, Arc<[u16]>>,
+    ports: BTreeMap<RevisionId, Arc<ActivatorPorts>>,
     end: Option<Result<(), CallError>>,
     waker: Option<Waker>,
 }
@@ -172,11 +173,23 @@ fn to_wire(message: ServerMessage) -> ReportResponse {
         ServerMessage::ListenPorts { revision, ports } => {
             Outgoing::ListenPorts(wire::ListenPorts {
                 revision: Some((&revision).into()),
-                ports: ports.iter().copied().map(u32::from).collect(),
+                ports: ports.http.iter().copied().map(u32::from).collect(),
+                tcp_ports: ports.tcp.iter().map(tcp_port).collect(),
+                mode: match ports.mode {
+                    ServiceMode::Proxy => wire::ServiceMode::Proxy.into(),
+                    ServiceMode::Serve => wire::ServiceMode::Serve.into(),
+                },
             })
         }
     };
     ReportResponse { message: Some(message) }
+}
+
+fn tcp_port(port: &TcpPort) -> wire::TcpPort {
+    wire::TcpPort {
+        port: port.port.into(),
+        addresses: port.addresses.iter().map(ToString::to_string).collect(),
+    }
 }
 
 #[cfg(test)]

@@ -109,14 +109,16 @@ impl Revision {
     pub(crate) fn redeclare(&mut self, cx: &mut Context<'_>, declaration: Declaration) {
         let same_policy = self.declaration.policy == declaration.policy;
         let same_ports = self.declaration.activator_ports == declaration.activator_ports;
+        if !same_ports && self.declaration.decides_like(&declaration) {
+            // Nothing that is decided changes by it.
+            self.declaration = declaration;
+            self.send_ports(cx);
+            return;
+        }
         self.declaration = declaration;
         self.gave_up = false;
         if !same_ports {
-            let message = self.ports_message();
-            let told = cx.activators.iter();
-            cx.effects.extend(
-                told.map(|reporter| Effect::Send { reporter: *reporter, message: message.clone() }),
-            );
+            self.send_ports(cx);
         }
         if self.past.is_some() && same_policy {
             // The past may still come in, and nothing has been decided that would change.
@@ -366,9 +368,15 @@ impl Revision {
         }
     }
 
-    /// The ports of its own on which activators take its requests.
+    fn send_ports(&self, cx: &mut Context<'_>) {
+        let message = self.ports_message();
+        let send = |reporter| Effect::Send { reporter, message: message.clone() };
+        cx.effects.extend(cx.activators.iter().copied().map(send));
+    }
+
+    /// How activators take its requests besides those that name it.
     pub(crate) fn ports_message(&self) -> ServerMessage {
-        let ports = self.declaration.activator_ports.as_slice().into();
+        let ports = Arc::new(self.declaration.activator_ports.clone());
         ServerMessage::ListenPorts { revision: self.id().clone(), ports }
     }
 
@@ -403,6 +411,7 @@ impl Revision {
                     name: instance.name.clone(),
                     phase: instance.phase,
                     in_flight: self.demand.at_instance(&instance.name),
+                    counts_connections: instance.counts_connections,
                 })
                 .collect(),
         }

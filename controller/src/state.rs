@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidegate_autoscaler::Timestamp;
 use tidegate_rollout::Outcomes;
 
-use crate::declaration::{Declaration, Template};
+use crate::declaration::{ActivatorPorts, Declaration, Template};
 use crate::event::{Effect, Event, Notice, ServerMessage, StopMode, StreamRefusal, Termination};
 use crate::identity::{InstanceName, ReporterId, RevisionId, Token};
 use crate::journal::DecisionRecord;
@@ -179,11 +179,19 @@ impl State {
                 address,
                 container_concurrency: limit,
                 max_waiting,
+                counts_connections,
                 start_unix_ms,
                 token,
             } => {
-                let sidecar =
-                    Sidecar { instance, address, limit, max_waiting, start_unix_ms, token };
+                let sidecar = Sidecar {
+                    instance,
+                    address,
+                    limit,
+                    max_waiting,
+                    counts_connections,
+                    start_unix_ms,
+                    token,
+                };
                 self.sidecar_connected(now, reporter, (revision, sidecar), effects)
             }
         };
@@ -469,7 +477,7 @@ impl State {
 /// Tells an activator of a revision that it may not know.
 fn introduce(revision: &Revision, reporter: ReporterId, effects: &mut Vec<Effect>) {
     effects.push(Effect::Send { reporter, message: revision.endpoints_message() });
-    if !revision.declaration.activator_ports.is_empty() {
+    if revision.declaration.activator_ports != ActivatorPorts::default() {
         effects.push(Effect::Send { reporter, message: revision.ports_message() });
     }
 }

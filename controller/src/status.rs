@@ -41,4 +41,6 @@ pub struct InstanceStatus {
     pub phase: Phase,
     /// Requests at it, as far as is known.
     pub in_flight: u32,
+    /// Whether its sidecar counts connections that carry no HTTP among them.
+    pub counts_connections: bool,
 }

@@ -151,6 +151,8 @@ keys! {
     TIDEGATE_ABANDONED = "TIDEGATE_ABANDONED";
     /// Longest time in milliseconds that such a slot is held.
     TIDEGATE_ABANDONED_TIMEOUT_MS = "TIDEGATE_ABANDONED_TIMEOUT_MS";
+    /// Ports of the app that carry no HTTP, comma separated: their connections count as requests.
+    TIDEGATE_TCP_PORTS = "TIDEGATE_TCP_PORTS";
     /// Milliseconds without a new request that end a drain.
     TIDEGATE_QUIET_PERIOD_MS = "TIDEGATE_QUIET_PERIOD_MS";
     /// Milliseconds that work in flight may take after the drain began.

@@ -1,10 +1,11 @@
 //! Whether a target may be scaled by its scaler at all, and why not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use tidegate_autoscaler::Timestamp;
 use tidegate_kubernetes_objects::traffic_scaler::Actuator;
 
-use crate::world::{KindKey, ObjectKey, Scaler, TargetKey, World};
+use crate::world::{KindKey, ObjectKey, Rival, RivalKey, Scaler, TargetKey, World};
 
 /// Why nothing is scaled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,12 +76,13 @@ impl Obstacle {
     }
 }
 
-/// Who owns which target and which Service: computed once for all scalers.
+/// Who claims which target and which Service; of several the oldest has it.
 #[derive(Debug, Clone, Default)]
 pub struct Claims {
-    /// The oldest scaler of each name of a target, and its target.
-    targets: BTreeMap<ObjectKey, (ObjectKey, TargetKey)>,
-    services: BTreeMap<ObjectKey, ObjectKey>,
+    /// By the target's name, since reports name no kind.
+    targets: BTreeMap<ObjectKey, BTreeMap<Age, TargetKey>>,
+    services: BTreeMap<ObjectKey, BTreeSet<Age>>,
+    /// In the order of their kinds and names.
     rivals: BTreeMap<Identity, Vec<Claimant>>,
 }
 
@@ -95,9 +97,17 @@ pub struct Claimant {
     pub may_be_zero: bool,
 }
 
-/// Which workload: kinds are the same across versions of a group.
+/// When a scaler was created, its uid, and which it is: the order among those that claim the same.
+type Age = (Timestamp, String, ObjectKey);
+
+/// Which workload: the group and name of its kind, and its own name.
 type Identity = (String, String, ObjectKey);
 
+fn age(key: &ObjectKey, scaler: &Scaler) -> Age {
+    (scaler.created, scaler.uid.clone(), key.clone())
+}
+
+/// Which workload: kinds are the same across versions of a group.
 fn identity(target: &TargetKey) -> Identity {
     let KindKey { kind, .. } = &target.kind;
     (target.kind.group().to_owned(), kind.clone(), target.object.clone())
@@ -108,17 +118,11 @@ impl Claims {
     #[must_use]
     pub fn of(world: &World) -> Self {
         let mut claims = Self::default();
-        let mut oldest_first: Vec<(&ObjectKey, &Scaler)> = world.scalers.iter().collect();
-        oldest_first.sort_by_key(|(_, scaler)| (scaler.created, &scaler.uid));
-        for (key, scaler) in oldest_first {
-            let named = || (key.clone(), scaler.target.clone());
-            claims.targets.entry(scaler.target.object.clone()).or_insert_with(named);
-            claims.services.entry(scaler.service.clone()).or_insert_with(|| key.clone());
+        for (key, scaler) in world.scalers.iter() {
+            claims.add(key, scaler);
         }
         for (key, rival) in world.rivals.iter() {
-            let (kind, name) = (key.kind, key.object.name.clone());
-            let claimant = Claimant { kind, name, may_be_zero: rival.may_be_zero };
-            claims.rivals.entry(identity(&rival.target)).or_default().push(claimant);
+            claims.add_rival(key, rival);
         }
         claims
     }
@@ -127,6 +131,49 @@ impl Claims {
     #[must_use]
     pub fn claimants(&self, target: &TargetKey) -> &[Claimant] {
         self.rivals.get(&identity(target)).map_or(&[], Vec::as_slice)
+    }
+
+    /// A scaler has come.
+    pub fn add(&mut self, key: &ObjectKey, scaler: &Scaler) {
+        let of_target = self.targets.entry(scaler.target.object.clone()).or_default();
+        of_target.insert(age(key, scaler), scaler.target.clone());
+        self.services.entry(scaler.service.clone()).or_default().insert(age(key, scaler));
+    }
+
+    /// A scaler that was as `scaler` is gone.
+    pub fn remove(&mut self, key: &ObjectKey, scaler: &Scaler) {
+        let age = age(key, scaler);
+        if let Some(of_target) = self.targets.get_mut(&scaler.target.object) {
+            of_target.remove(&age);
+            if of_target.is_empty() {
+                self.targets.remove(&scaler.target.object);
+            }
+        }
+        if let Some(of_service) = self.services.get_mut(&scaler.service) {
+            of_service.remove(&age);
+            if of_service.is_empty() {
+                self.services.remove(&scaler.service);
+            }
+        }
+    }
+
+    /// Somebody else has come to scale a target.
+    pub fn add_rival(&mut self, key: &RivalKey, rival: &Rival) {
+        let (kind, name) = (key.kind, key.object.name.clone());
+        let claimants = self.rivals.entry(identity(&rival.target)).or_default();
+        let place = claimants.partition_point(|c| (c.kind, &c.name) < (kind, &name));
+        claimants.insert(place, Claimant { kind, name, may_be_zero: rival.may_be_zero });
+    }
+
+    /// One that was as `rival` is gone.
+    pub fn remove_rival(&mut self, key: &RivalKey, rival: &Rival) {
+        let target = identity(&rival.target);
+        if let Some(of_target) = self.rivals.get_mut(&target) {
+            of_target.retain(|c| (c.kind, &c.name) != (key.kind, &key.object.name));
+            if of_target.is_empty() {
+                self.rivals.remove(&target);
+            }
+        }
     }
 
     /// What is in the way of a scaler, if anything is.
@@ -139,15 +186,16 @@ impl Claims {
         {
             return Some(Obstacle::Rival { kind, name: name.clone(), target: named });
         }
-        let older = self.targets.get(&scaler.target.object).filter(|(other, _)| other != key);
-        if let Some((other, others)) = older {
+        let oldest = self.targets.get(&scaler.target.object).and_then(BTreeMap::first_key_value);
+        if let Some(((_, _, other), others)) = oldest.filter(|((_, _, other), _)| other != key) {
             let (kind, name) = ("TrafficScaler", other.name.clone());
             return Some(match identity(others) == target {
                 true => Obstacle::Rival { kind, name, target: named },
                 false => Obstacle::SameName { name, target: others.clone() },
             });
         }
-        if let Some(other) = self.services.get(&scaler.service).filter(|other| *other != key) {
+        let oldest = self.services.get(&scaler.service).and_then(BTreeSet::first);
+        if let Some((_, _, other)) = oldest.filter(|(_, _, other)| other != key) {
             let (name, service) = (other.name.clone(), scaler.service.name.clone());
             return Some(Obstacle::ServiceClaimed { name, service });
         }

@@ -81,3 +81,30 @@ fn wait_ms(headers: &http::HeaderMap) -> u64 {
     let value = headers.get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
     value.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0).saturating_mul(1_000)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn how_long_a_server_asks_to_wait_is_read_in_seconds() {
+        let wait = |value: &str| {
+            let mut headers = http::HeaderMap::new();
+            let value = http::HeaderValue::from_str(value).expect("a value");
+            headers.insert(http::header::RETRY_AFTER, value);
+            wait_ms(&headers)
+        };
+        assert_eq!(wait("2"), 2_000);
+        assert_eq!(wait(" 1 "), 1_000);
+        // A date says nothing that could be compared with our clock, and waits as if unsaid.
+        assert_eq!(wait("Wed, 21 Oct 2026 07:28:00 GMT"), 0);
+        assert_eq!(wait("18446744073709551615"), u64::MAX);
+        assert_eq!(wait_ms(&http::HeaderMap::new()), 0);
+        let busy = interpret(429, json!({"message": "too many requests"}), 2_000);
+        let why = "429 too many requests".to_owned();
+        assert_eq!(busy, Response::Failed { why, wait_ms: 2_000 });
+        assert_eq!(interpret(409, json!({}), 0), Response::Conflict);
+    }
+}

@@ -108,6 +108,7 @@ fn decided_scale(
             as_of: now,
             reason: record.to_string(),
             reporting: before.map_or(0, |before| before.reporting),
+            counting: before.map_or(0, |before| before.counting),
             pods: before.map(|before| before.pods.clone()).unwrap_or_default(),
         },
     }
@@ -121,8 +122,10 @@ fn polled_scale(
     now: Timestamp,
 ) -> Option<DesiredScale> {
     let reporting = i32::try_from(status.ready).unwrap_or(i32::MAX);
-    let ready = status.instances.iter().filter(|instance| instance.phase == Phase::Ready);
-    let pods = ready.map(|instance| (instance.name.to_string(), instance.in_flight)).collect();
+    let ready = || status.instances.iter().filter(|instance| instance.phase == Phase::Ready);
+    let counting = ready().filter(|instance| instance.counts_connections).count();
+    let counting = i32::try_from(counting).unwrap_or(i32::MAX);
+    let pods = ready().map(|instance| (instance.name.to_string(), instance.in_flight)).collect();
     let replicas = status.desired;
     if replicas < 0 {
         return None;
@@ -132,5 +135,5 @@ fn polled_scale(
         Some(before) => (before.decided, before.reason.clone()),
         None => (now, status.last_reason.clone()),
     };
-    Some(DesiredScale { replicas, decided, as_of: now, reason, reporting, pods })
+    Some(DesiredScale { replicas, decided, as_of: now, reason, reporting, counting, pods })
 }

@@ -54,6 +54,7 @@ mod tests {
             as_of: at,
             reason: String::new(),
             reporting: 3,
+            counting: 0,
             pods,
         }
     }

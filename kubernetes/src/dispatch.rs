@@ -86,18 +86,26 @@ struct Waiting {
 
 impl Dispatcher {
     /// Of what is to be done, in order of urgency, that which begins now.
-    pub fn begin(&mut self, now: Timestamp, actions: Vec<Action>) -> Vec<Action> {
+    pub fn begin<'a>(
+        &mut self,
+        now: Timestamp,
+        actions: impl IntoIterator<Item = &'a Action>,
+    ) -> Vec<Action> {
         let mut begun = Vec::new();
         for action in actions {
             let urgency = action.step.urgency();
             let most = if urgency == 0 { CONCURRENCY_MAX } else { CONCURRENCY_MAX - WAKE_ONLY };
-            let place = Place::from(&action);
+            if self.under_way.len() >= most {
+                // Nothing that is less urgent has a place either.
+                break;
+            }
+            let place = Place::from(action);
             let waits = self.waiting.get(&place).is_some_and(|waiting| waiting.until > now);
-            if waits || self.under_way.len() >= most || self.under_way.contains_key(&place) {
+            if waits || self.under_way.contains_key(&place) {
                 continue;
             }
             self.under_way.insert(place, urgency);
-            begun.push(action);
+            begun.push(action.clone());
         }
         begun
     }
@@ -171,11 +179,11 @@ mod tests {
     fn what_comes_from_zero_has_places_of_its_own() {
         let mut dispatcher = Dispatcher::default();
         let many: Vec<Action> = (0..100).map(|n| scale(&format!("warm-{n}"), 1, 2)).collect();
-        assert_eq!(dispatcher.begin(NOW, many.clone()).len(), CONCURRENCY_MAX - WAKE_ONLY);
+        assert_eq!(dispatcher.begin(NOW, &many).len(), CONCURRENCY_MAX - WAKE_ONLY);
         // None twice.
-        assert_eq!(dispatcher.begin(NOW, many), []);
+        assert_eq!(dispatcher.begin(NOW, &many), []);
         let wakes: Vec<Action> = (0..100).map(|n| scale(&format!("cold-{n}"), 0, 2)).collect();
-        assert_eq!(dispatcher.begin(NOW, wakes).len(), WAKE_ONLY);
+        assert_eq!(dispatcher.begin(NOW, &wakes).len(), WAKE_ONLY);
         assert_eq!(dispatcher.under_way(), CONCURRENCY_MAX);
     }
 
@@ -186,17 +194,17 @@ mod tests {
             let action = scale("web", from, 5);
             let mut last = 0;
             for _ in 0..20 {
-                let begun = dispatcher.begin(now, vec![action.clone()]);
+                let begun = dispatcher.begin(now, [&action]);
                 assert_eq!(begun, vec![action.clone()]);
                 dispatcher.ended(now, &action, Outcome::Failed { wait_ms: 0 }, 1.0);
                 let due = dispatcher.due(now).expect("it is to be tried again");
                 let wait = due.millis_since(now);
                 assert!((last..=most).contains(&wait), "{wait} ms after {last} ms");
-                assert_eq!(dispatcher.begin(now, vec![action.clone()]), []);
+                assert_eq!(dispatcher.begin(now, [&action]), []);
                 (last, now) = (wait, due);
             }
             assert_eq!(last, most);
-            dispatcher.begin(now, vec![action.clone()]);
+            dispatcher.begin(now, [&action]);
             dispatcher.ended(now, &action, Outcome::Done, 0.5);
             assert_eq!(dispatcher.due(now), None);
         }
@@ -206,7 +214,7 @@ mod tests {
     fn a_server_that_asks_to_wait_is_heard_within_a_bound() {
         let (mut dispatcher, action) = (Dispatcher::default(), scale("web", 1, 5));
         for (asked, waits) in [(3_000, 3_000), (u64::MAX, BACKOFF_MAX_MS)] {
-            dispatcher.begin(NOW, vec![action.clone()]);
+            dispatcher.begin(NOW, [&action]);
             dispatcher.ended(NOW, &action, Outcome::Failed { wait_ms: asked }, 0.0);
             assert_eq!(dispatcher.due(NOW), Some(NOW.plus_millis(waits)));
             dispatcher.ended(NOW, &action, Outcome::Done, 0.0);
@@ -217,8 +225,8 @@ mod tests {
     fn a_failure_before_does_not_keep_a_request_waiting() {
         let mut dispatcher = Dispatcher::default();
         let down = scale("web", 1, 0);
-        dispatcher.begin(NOW, vec![down.clone()]);
+        dispatcher.begin(NOW, [&down]);
         dispatcher.ended(NOW, &down, Outcome::Failed { wait_ms: 30_000 }, 1.0);
-        assert_eq!(dispatcher.begin(NOW, vec![scale("web", 0, 1)]).len(), 1);
+        assert_eq!(dispatcher.begin(NOW, [&scale("web", 0, 1)]).len(), 1);
     }
 }

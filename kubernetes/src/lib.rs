@@ -9,15 +9,16 @@
 //! beside another controller, make a choice outside of [`plan`], or be linked into what runs beside
 //! an app: of all packages only this one holds a client of a cluster.
 //!
-//! Modules in reading order: [`world`] is what is known, [`observe`] how objects become that;
-//! [`rival`] is who else scales, [`claim`] whose a target is, [`ports`] which port of the
-//! activators is whose, of a [`port_range`], [`slices`] what leads to them, [`mode`] where a target
-//! is on its way, [`deletion_cost`] which pods go first; [`mod@plan`] is what is to be done, with
-//! [`mod@status`] and [`request`]; [`rollout`] is the same for the weights of routes;
-//! [`dispatch`] is what may begin now,
-//! [`reconciler`] all of it as one state, with [`recorder`] and [`settings`]; [`lease`] is who
-//! decides, [`extension`] how the cluster comes to ask us for metrics. Those are pure: time is an
-//! argument.
+//! Modules in reading order: [`world`] is what is known, in a [`store`] a kind, [`observe`] how
+//! objects become that; [`rival`] is who else scales, [`claim`] whose a target is, [`ports`] which
+//! port of the activators is whose, of a [`port_range`], [`listen`] what they do with its
+//! connections, [`slices`] what leads to them ([`endpoint_slice`] keeps them by Service), [`mode`]
+//! where a target is on its way, [`deletion_cost`] which pods go first; [`mod@plan`] is what is to
+//! be done for one scaler, with [`mod@status`] and [`request`]; [`planner`] keeps the plans of all,
+//! by an [`index`] of what they depend on; [`rollout`] is the same for the weights of routes;
+//! [`dispatch`] is what may begin now, [`reconciler`] all of it as one state, with [`recorder`] and
+//! [`settings`]; [`lease`] is who decides, [`extension`] how the cluster comes to ask us for
+//! metrics. Those are pure: time is an argument.
 //! `cluster` sends requests, `watch` observes, `decisions` asks the decision library, `leader`
 //! keeps the Lease, [`adapters`] serves other autoscalers, [`run`] ties them together.
 //!
@@ -33,12 +34,16 @@ mod cluster;
 mod decisions;
 pub mod deletion_cost;
 pub mod dispatch;
+pub mod endpoint_slice;
 pub mod extension;
+pub mod index;
 mod leader;
 pub mod lease;
+pub mod listen;
 pub mod mode;
 pub mod observe;
 pub mod plan;
+pub mod planner;
 pub mod port_range;
 pub mod ports;
 pub mod reconciler;
@@ -51,6 +56,7 @@ pub mod run;
 pub mod settings;
 pub mod slices;
 pub mod status;
+pub mod store;
 pub mod token_review;
 mod watch;
 pub mod webhook;

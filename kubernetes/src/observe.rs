@@ -73,6 +73,7 @@ pub fn scaler(object: &Value) -> Result<(Scaler, TrafficScalerSpec), String> {
         settings: check_names(&target, &spec.service.name),
         target,
         service: ObjectKey::new(namespace, &spec.service.name),
+        protocols: spec.service.protocols.clone(),
         may_be_zero: spec.allows_zero(),
         actuator: spec.actuator.unwrap_or_default(),
         status: status.and_then(Result::ok).unwrap_or_default(),
@@ -143,12 +144,33 @@ pub fn service(object: &Value) -> Service {
     });
     let families = list(object, "/spec/ipFamilies").filter_map(Value::as_str);
     let families: BTreeSet<Family> = families.filter_map(family).collect();
-    let unheld = match (text(object, "/spec/type"), text(object, "/spec/clusterIP")) {
-        (Some("ExternalName"), _) => Some("is an ExternalName: no request goes through it"),
-        (_, Some("None")) => Some("is headless: clients connect to pods without it"),
-        _ => None,
-    };
+    let unheld = unheld(object);
     Service { version: version(object), ports: ports.collect(), families, unheld }
+}
+
+/// Why requests of a Service cannot be held at the activators, if that is so.
+fn unheld(service: &Value) -> Option<&'static str> {
+    let is = |path: &str, value: &str| text(service, path) == Some(value);
+    let has_selector = service.pointer("/spec/selector").and_then(Value::as_object);
+    let is_other = |port: &Value| !matches!(text(port, "/protocol"), None | Some("TCP"));
+    if is("/spec/type", "ExternalName") {
+        return Some("is an ExternalName: no request goes through it");
+    }
+    if is("/spec/clusterIP", "None") {
+        return Some("is headless: clients connect to pods without it");
+    }
+    if has_selector.is_none_or(serde_json::Map::is_empty) {
+        return Some("has no selector: its endpoints are not its pods, and would outlive them");
+    }
+    if list(service, "/spec/ports").any(is_other) {
+        return Some("has a port of UDP or SCTP, of which an activator can hold nothing");
+    }
+    if is("/spec/internalTrafficPolicy", "Local") || is("/spec/externalTrafficPolicy", "Local") {
+        return Some(
+            "has a traffic policy Local: nodes without an activator would drop its connections",
+        );
+    }
+    None
 }
 
 fn family(text: &str) -> Option<Family> {
@@ -342,6 +364,38 @@ mod tests {
         assert!(!may_be_zero(SCALED_OBJECT_KIND, json!({"minReplicaCount": 1})));
         let idle = json!({"minReplicaCount": 2, "idleReplicaCount": 0});
         assert!(may_be_zero(SCALED_OBJECT_KIND, idle));
+    }
+
+    #[test]
+    fn a_service_whose_requests_could_go_astray_says_why_it_is_not_held() {
+        let plain = json!({
+            "type": "ClusterIP",
+            "clusterIP": "10.96.0.7",
+            "selector": {"app": "till"},
+            "internalTrafficPolicy": "Cluster",
+            "ports": [{"name": "http", "port": 80, "protocol": "TCP"}, {"port": 81}],
+        });
+        let unheld = |change: Value| {
+            let mut spec = plain.clone();
+            for (field, value) in change.as_object().expect("fields") {
+                spec[field] = value.clone();
+            }
+            service(&json!({"spec": spec})).unheld
+        };
+        assert_eq!(unheld(json!({})), None);
+        assert_eq!(unheld(json!({"type": "LoadBalancer"})), None);
+        for (change, why) in [
+            (json!({"type": "ExternalName"}), "ExternalName"),
+            (json!({"clusterIP": "None"}), "headless"),
+            (json!({"selector": null}), "selector"),
+            (json!({"selector": {}}), "selector"),
+            (json!({"ports": [{"port": 80}, {"port": 53, "protocol": "UDP"}]}), "UDP"),
+            (json!({"internalTrafficPolicy": "Local"}), "Local"),
+            (json!({"externalTrafficPolicy": "Local"}), "Local"),
+        ] {
+            let told = unheld(change.clone());
+            assert!(told.is_some_and(|told| told.contains(why)), "{change}: {told:?}");
+        }
     }
 
     #[test]

@@ -1,19 +1,21 @@
 //! What is to be done about the world: a function of what is seen and of the time.
 //!
-//! It is asked again after everything that happens, and answers with all that is missing at that
-//! moment; who carries it out leaves away what is under way already. So nothing has to be
-//! remembered for a lost response, a restart or a change of leader.
+//! It is asked again after everything that happens to a scaler, and answers with all that is
+//! missing at that moment; who carries it out leaves away what is under way already. So nothing has
+//! to be remembered for a lost response, a restart or a change of leader.
 
 use std::net::IpAddr;
 
 use tidegate_autoscaler::Timestamp;
+use tidegate_controller::{ActivatorPorts, ServiceMode};
 use tidegate_kubernetes_adapters::{NotRecommended, Recommendation};
-use tidegate_kubernetes_objects::traffic_scaler::{ActivatorPort, Actuator, Mode};
+use tidegate_kubernetes_objects::traffic_scaler::{ActivatorPort, Actuator, Mode, PortProtocol};
 
 use crate::claim::{Claimant, Claims, Obstacle};
 use crate::deletion_cost;
+use crate::index::Index;
+use crate::listen;
 use crate::mode::mode;
-use crate::ports;
 use crate::request::ApiRequest;
 use crate::slices::Slices;
 use crate::status;
@@ -96,15 +98,11 @@ impl Step {
     }
 }
 
-/// All that is to be done now.
+/// What is to be done beside what scalers need: for the weights of routes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
     /// Requests, the most urgent first.
     pub actions: Vec<Action>,
-    /// Ports of activators to try a connection to.
-    pub checks: Vec<(IpAddr, u16)>,
-    /// What other autoscalers are told of each scaler.
-    pub recommendations: Vec<(ObjectKey, Result<Recommendation, NotRecommended>)>,
     /// When to ask again, if nothing happens before.
     pub due: Option<Timestamp>,
 }
@@ -114,6 +112,27 @@ impl Plan {
     pub(crate) fn wake(&mut self, due: Option<Timestamp>) {
         self.due = [self.due, due].into_iter().flatten().min();
     }
+}
+
+/// What one scaler needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScalerPlan {
+    /// Requests.
+    pub actions: Vec<Action>,
+    /// Ports of activators to try a connection to.
+    pub checks: Vec<(IpAddr, u16)>,
+    /// What other autoscalers are told of it.
+    pub recommendation: Result<Recommendation, NotRecommended>,
+    /// When to ask again, if nothing happens before.
+    pub due: Option<Timestamp>,
+    /// Whether to ask again when what is wanted was not heard of for [`DESIRED_FRESH_MS`].
+    pub needs_fresh: bool,
+    /// Whether to ask again when the requests at its pods change.
+    pub reads_pods: bool,
+    /// What is to be remembered.
+    pub memory: Memory,
+    /// How activators are to take the requests of its Service.
+    pub ports: ActivatorPorts,
 }
 
 /// One scaler with everything that is known about it.
@@ -142,39 +161,43 @@ pub struct ScalerView<'a> {
     pub now: Timestamp,
 }
 
-/// Everything that is to be done at `now`. What has to be remembered of it is noted in `world`.
+/// What a scaler needs at `now`.
 #[must_use]
-pub fn plan(world: &mut World, now: Timestamp) -> Plan {
-    let mut plan = Plan::default();
-    if !world.is_complete() {
-        return plan;
-    }
-    let claims = Claims::of(world);
-    let mut ports = ports::allocate(world);
-    let mut memories = Vec::new();
-    for (key, scaler) in world.scalers.iter() {
-        let given = ports.remove(key).unwrap_or_default();
-        let view = ScalerView::new(world, &claims, (key, scaler), given, now);
-        view.steps(world, &mut plan);
-        memories.push((key.clone(), view.memory));
-    }
-    world.memory.extend(memories);
-    rescue_orphans(world, &mut plan);
-    plan.actions.sort_by_key(|action| action.step.urgency());
+pub fn evaluate(
+    world: &World,
+    claims: &Claims,
+    scaler: (&ObjectKey, &Scaler),
+    given: Vec<ActivatorPort>,
+    now: Timestamp,
+) -> ScalerPlan {
+    let view = ScalerView::new(world, claims, scaler, given, now);
+    let mut plan = ScalerPlan {
+        actions: Vec::new(),
+        checks: Vec::new(),
+        recommendation: view.recommendation(),
+        due: None,
+        needs_fresh: view.memory.all_reporting_since.is_some(),
+        reads_pods: false,
+        ports: listen::ports(world, view.scaler, &view.ports, view.service_mode()),
+        memory: view.memory.clone(),
+    };
+    view.steps(world, &mut plan);
     plan.checks.sort_unstable();
     plan.checks.dedup();
     plan
 }
 
-fn rescue_orphans(world: &World, plan: &mut Plan) {
-    for key in &world.orphans {
-        let is_claimed = world.scalers.iter().any(|(_, scaler)| scaler.target == *key);
-        let target = world.targets.get(key).filter(|target| target.replicas == 0 && !is_claimed);
-        let (Some(target), Some(Ok(plural))) = (target, world.kinds.get(&key.kind)) else {
-            continue;
-        };
-        plan.actions.push(scale_action(&key.object, (key, target), plural, RESCUE, None));
-    }
+/// What wakes the targets that lost their scaler at zero.
+#[must_use]
+pub fn rescue_orphans(world: &World, index: &Index) -> Vec<Action> {
+    let rescue = |key: &TargetKey| {
+        let mut of_name = index.of_target(&key.object);
+        let is_claimed = of_name.any(|s| world.scalers.get(s).is_some_and(|s| s.target == *key));
+        let target = world.targets.get(key).filter(|target| target.replicas == 0 && !is_claimed)?;
+        let plural = world.kinds.get(&key.kind)?.as_ref().ok()?;
+        Some(scale_action(&key.object, (key, target), plural, RESCUE, None))
+    };
+    world.orphans.iter().filter_map(rescue).collect()
 }
 
 fn scale_action(
@@ -213,9 +236,16 @@ impl<'a> ScalerView<'a> {
             && has_ready_pod(world, scaler)
             && mode == Some(Mode::Activating);
         memory.served_since = serves.then(|| memory.served_since.unwrap_or(now));
-        let is_reporting = all_reporting(target, desired, now);
+        let has_tcp = ports.iter().any(|port| port.protocol == PortProtocol::Tcp);
+        let heard = desired.map(|desired| match has_tcp {
+            true => (desired.as_of, desired.reporting.min(desired.counting)),
+            false => (desired.as_of, desired.reporting),
+        });
+        let is_reporting = all_reporting(target, heard, now);
         memory.all_reporting_since =
             is_reporting.then(|| memory.all_reporting_since.unwrap_or(now));
+        let is_direct = mode == Some(Mode::Warm) && !slices.is_any();
+        memory.direct_since = is_direct.then(|| memory.direct_since.unwrap_or(now));
         let obstacle = claims.obstacle(world, key, scaler);
         let claimants = claims.claimants(&scaler.target);
         Self { key, scaler, obstacle, claimants, target, desired, slices, memory, mode, ports, now }
@@ -243,12 +273,11 @@ impl<'a> ScalerView<'a> {
         }
     }
 
-    fn steps(&self, world: &World, plan: &mut Plan) {
+    fn steps(&self, world: &World, plan: &mut ScalerPlan) {
         if self.may_be_zero() && self.obstacle.is_none() {
             plan.checks.extend(&self.slices.unchecked);
         }
         self.slice_steps(plan);
-        plan.recommendations.push((self.key.clone(), self.recommendation()));
         let is_set_by_us = self.scaler.actuator == Actuator::Direct;
         if let Some(Ok(plural)) = world.kinds.get(&self.scaler.target.kind)
             && is_set_by_us
@@ -260,7 +289,8 @@ impl<'a> ScalerView<'a> {
             let request = ApiRequest::apply_status(self.key, &status);
             plan.actions.push(Action { scaler: self.key.clone(), step: Step::Status, request });
         }
-        let propagated = [self.memory.held_since, self.memory.served_since]
+        let Memory { held_since, served_since, direct_since, .. } = self.memory;
+        let propagated = [held_since, served_since, direct_since]
             .map(|since| since.map(|since| since.plus_millis(PROPAGATION_MS)));
         let reporting =
             self.memory.all_reporting_since.map(|since| since.plus_millis(ALL_REPORTING_MS));
@@ -287,6 +317,15 @@ impl<'a> ScalerView<'a> {
         }
     }
 
+    /// Clients are asked to connect anew once no node leads them to an activator any more.
+    fn service_mode(&self) -> ServiceMode {
+        match self.is_over(self.memory.direct_since) {
+            true => ServiceMode::Serve,
+            false => ServiceMode::Proxy,
+        }
+    }
+
+    /// Whether what began at `since` is known to every node's proxy.
     fn is_over(&self, since: Option<Timestamp>) -> bool {
         since.is_some_and(|since| self.now.millis_since(since) >= PROPAGATION_MS)
     }
@@ -297,7 +336,7 @@ impl<'a> ScalerView<'a> {
         reporting.is_some_and(|since| self.now.millis_since(since) >= ALL_REPORTING_MS)
     }
 
-    fn slice_steps(&self, plan: &mut Plan) {
+    fn slice_steps(&self, plan: &mut ScalerPlan) {
         let wanted = match &self.slices.wanted {
             Ok(wanted) if self.holds() => wanted.as_slice(),
             _ => &[],
@@ -330,7 +369,7 @@ impl<'a> ScalerView<'a> {
         }
     }
 
-    fn scale_steps(&self, world: &World, plural: &str, plan: &mut Plan) {
+    fn scale_steps(&self, world: &World, plural: &str, plan: &mut ScalerPlan) {
         let Some(target) = self.target else { return };
         let (Some(to), Some(mode)) = (self.replicas(target), self.mode) else { return };
         if to == target.replicas {
@@ -338,6 +377,7 @@ impl<'a> ScalerView<'a> {
         }
         if let Some(desired) = self.desired {
             let change = (target.replicas, to);
+            plan.reads_pods = to < target.replicas;
             let marks = deletion_cost::marks(&self.key.namespace, desired, change, &world.costs);
             if !marks.is_empty() {
                 plan.actions.extend(marks.into_iter().map(|(pod, cost)| Action {
@@ -421,11 +461,11 @@ impl<'a> ScalerView<'a> {
 }
 
 /// Whether every pod that takes requests is reporting now, so that a silent one is not
-/// taken for idle.
-fn all_reporting(target: Option<&Target>, desired: Option<&DesiredScale>, now: Timestamp) -> bool {
-    let (Some(target), Some(desired)) = (target, desired) else { return false };
-    let is_fresh = now.millis_since(desired.as_of) <= DESIRED_FRESH_MS;
-    is_fresh && desired.reporting >= target.ready
+/// taken for idle. Of a Service with ports that carry no HTTP a pod is silent that does not count
+/// their connections. `heard` is when so many pods were heard of.
+fn all_reporting(target: Option<&Target>, heard: Option<(Timestamp, i32)>, now: Timestamp) -> bool {
+    let (Some(target), Some((as_of, pods))) = (target, heard) else { return false };
+    now.millis_since(as_of) <= DESIRED_FRESH_MS && pods >= target.ready
 }
 
 /// Forgets what a target was set to once somebody else has set it to more than zero.
@@ -442,12 +482,6 @@ fn note_replicas(memory: &mut Memory, target: &Target) {
 
 /// Whether the Service has a pod of its own that takes requests.
 fn has_ready_pod(world: &World, scaler: &Scaler) -> bool {
-    let ObjectKey { namespace, name } = &scaler.service;
-    let mut slices = world.slices.iter();
-    slices.any(|(key, slice)| {
-        key.namespace == *namespace
-            && slice.service == *name
-            && slice.ours.is_none()
-            && slice.ready > 0
-    })
+    let mut slices = world.slices.of_service(&scaler.service);
+    slices.any(|(_, slice)| slice.ours.is_none() && slice.ready > 0)
 }

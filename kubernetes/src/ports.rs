@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_kubernetes_objects::traffic_scaler::ActivatorPort;
+use tidegate_kubernetes_objects::traffic_scaler::{ActivatorPort, PortProtocol};
 
+use crate::listen;
 use crate::port_range::PortRange;
 use crate::world::{ObjectKey, Scaler, World};
 
@@ -23,17 +24,17 @@ pub fn allocate(world: &World) -> BTreeMap<ObjectKey, Vec<ActivatorPort>> {
     // What was given stays, wherever two claim the same with the older one.
     for (key, scaler) in &oldest_first {
         let wanted = wanted_ports(world, scaler);
-        let kept = scaler.status.activator_ports.iter().filter(|port| {
-            let number = u16::try_from(port.activator_port).unwrap_or(0);
-            wanted.contains(&port.service_port)
-                && world.port_range.contains(number)
-                && taken.insert(number)
+        let kept = scaler.status.activator_ports.iter().filter_map(|port| {
+            let protocol = *wanted.get(&port.service_port)?;
+            let number = u16::try_from(port.activator_port).ok()?;
+            let is_kept = world.port_range.contains(number) && taken.insert(number);
+            is_kept.then(|| ActivatorPort { protocol, ..port.clone() })
         });
-        given.insert((*key).clone(), kept.cloned().collect());
+        given.insert((*key).clone(), kept.collect());
     }
     for (key, scaler) in &oldest_first {
         let ports = given.entry((*key).clone()).or_default();
-        for service_port in wanted_ports(world, scaler) {
+        for (service_port, protocol) in wanted_ports(world, scaler) {
             if ports.iter().any(|port| port.service_port == service_port) {
                 continue;
             }
@@ -41,7 +42,8 @@ pub fn allocate(world: &World) -> BTreeMap<ObjectKey, Vec<ActivatorPort>> {
                 continue;
             };
             taken.insert(free);
-            ports.push(ActivatorPort { service_port, activator_port: i32::from(free) });
+            let activator_port = i32::from(free);
+            ports.push(ActivatorPort { service_port, activator_port, protocol });
         }
         ports.sort_by_key(|port| port.service_port);
     }
@@ -50,13 +52,16 @@ pub fn allocate(world: &World) -> BTreeMap<ObjectKey, Vec<ActivatorPort>> {
 
 /// The ports of a scaler's Service that activators can take. A Service that is not seen just now
 /// keeps what it has.
-fn wanted_ports(world: &World, scaler: &Scaler) -> BTreeSet<i32> {
+fn wanted_ports(world: &World, scaler: &Scaler) -> BTreeMap<i32, PortProtocol> {
     match world.services.get(&scaler.service) {
         Some(service) => {
             let tcp = service.ports.iter().filter(|port| port.is_tcp);
-            tcp.map(|port| i32::from(port.port)).collect()
+            tcp.map(|port| (port.port.into(), listen::protocol(scaler, port))).collect()
         }
-        None => scaler.status.activator_ports.iter().map(|port| port.service_port).collect(),
+        None => {
+            let known = scaler.status.activator_ports.iter();
+            known.map(|port| (port.service_port, port.protocol)).collect()
+        }
     }
 }
 
@@ -102,6 +107,7 @@ mod tests {
                 version: Version::default(),
                 target: TargetKey { kind, object: key.clone() },
                 service: key.clone(),
+                protocols: BTreeMap::new(),
                 may_be_zero: true,
                 actuator: Actuator::Direct,
                 settings: Ok(()),
@@ -156,7 +162,8 @@ mod tests {
     #[test]
     fn of_two_that_claim_a_port_the_older_has_it() {
         let mut world = world(2, 1, PortRange::default());
-        let claimed = ActivatorPort { service_port: 1, activator_port: 20_007 };
+        let protocol = PortProtocol::Http;
+        let claimed = ActivatorPort { service_port: 1, activator_port: 20_007, protocol };
         let both: Vec<(ObjectKey, Scaler)> = world
             .scalers
             .iter()

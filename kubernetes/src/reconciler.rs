@@ -3,19 +3,22 @@
 //! One task owns it. [`Reconciler::apply`] takes in what happened, [`Reconciler::reconcile`]
 //! says what is to be done; both return effects, which others carry out without making a choice.
 
+mod changes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::Value;
 use tidegate_autoscaler::Timestamp;
-use tidegate_controller::Declaration;
+use tidegate_controller::{ActivatorPorts, Declaration};
 use tidegate_kubernetes_adapters::published::Said;
 use tidegate_kubernetes_objects::TrafficScalerSpec;
 use tidegate_rollout::{Change as Divided, Outcomes};
 
 use crate::dispatch::{Dispatcher, Outcome};
 use crate::observe;
-use crate::plan::{Action, Step, plan};
+use crate::plan::{Action, Plan, Step};
+use crate::planner::Planner;
 use crate::recorder::{self, Identity};
 use crate::request::ApiRequest;
 use crate::rollout::object::RolloutObject;
@@ -128,9 +131,10 @@ pub struct Reconciler {
     pub world: World,
     /// What is known of rollouts.
     pub rollouts: Rollouts,
+    planner: Planner,
     dispatcher: Dispatcher,
     /// The settings and ports by which each scaler's revision is scaled.
-    declared: BTreeMap<ObjectKey, (TrafficScalerSpec, Vec<u16>)>,
+    declared: BTreeMap<ObjectKey, (TrafficScalerSpec, ActivatorPorts)>,
     watched: BTreeSet<KindKey>,
     /// What other autoscalers are told of each scaler.
     published: BTreeMap<ObjectKey, Said>,
@@ -145,7 +149,8 @@ impl Reconciler {
     /// One that knows nothing yet. Activators are the endpoints of `activators`.
     #[must_use]
     pub fn new(world: World, activators: ObjectKey, identity: Identity) -> Self {
-        Self { world, activators: Some(activators), identity, ..Self::default() }
+        let planner = Planner::new(&world);
+        Self { world, planner, activators: Some(activators), identity, ..Self::default() }
     }
 
     /// Takes in what happened at `now`.
@@ -153,26 +158,30 @@ impl Reconciler {
         let mut effects = Vec::new();
         match event {
             Event::Scalers(change) => self.scalers(*change, &mut effects),
-            Event::Targets(kind, change) => {
-                let is_listed = |key: &TargetKey| key.kind == kind;
-                take_in(&mut self.world.targets, is_listed, change);
-            }
-            Event::Services(change) => take_in(&mut self.world.services, |_| true, change),
+            Event::Targets(kind, change) => self.targets(&kind, change),
+            Event::Services(change) => self.services(change),
             Event::Slices(namespace, change) => self.slices(namespace.as_deref(), change),
-            Event::Rivals(kind, change) => {
-                let is_listed = |key: &RivalKey| key.kind == kind;
-                take_in(&mut self.world.rivals, is_listed, change);
+            Event::Rivals(kind, change) => self.rivals(kind, change),
+            Event::Kind(kind, response) => {
+                if self.world.kinds.get(&kind) != Some(&response) {
+                    self.world.kinds.insert(kind.clone(), response);
+                    self.planner.kind(&self.world, &kind);
+                }
             }
-            Event::Kind(kind, response) => _ = self.world.kinds.insert(kind, response),
             Event::Desired(desired) => {
-                self.world.desired.extend(desired);
+                for (object, after) in desired {
+                    let before = self.world.desired.get(&object);
+                    self.planner.desired(now, &object, (before, &after));
+                    self.world.desired.insert(object, after);
+                }
                 self.world.tidy_costs();
             }
             Event::Checked(port, listens) => {
                 self.checking.remove(&port);
                 self.check_again.insert(port, now.plus_millis(CHECK_AGAIN_MS));
-                if self.world.activators.as_ref().is_some_and(|all| all.contains(&port.0)) {
-                    self.world.listening.insert(port, listens);
+                let is_there = self.world.activators.as_ref().is_some_and(|a| a.contains(&port.0));
+                if is_there && self.world.listening.insert(port, listens) != Some(listens) {
+                    self.planner.port(port.1);
                 }
             }
             Event::Rollouts(change) => {
@@ -245,34 +254,70 @@ impl Reconciler {
         if !revisions.is_empty() {
             effects.push(Effect::Observe(revisions));
         }
-        let mut plan = plan(&mut self.world, now);
-        rollout::plan(&self.world, &self.rollouts, now, &mut plan);
+        let mut beside = Plan::default();
+        rollout::plan(&self.world, &self.rollouts, now, &mut beside);
+        for key in self.planner.update(&mut self.world, now) {
+            self.declare_ports(&key, &mut effects);
+            self.publish(key, &mut effects);
+        }
         self.dispatcher.tidy(now);
         self.check_again.retain(|_, at| *at > now);
-        for port in plan.checks {
-            let waits = self.checking.contains(&port) || self.check_again.contains_key(&port);
-            if !waits && self.checking.len() < CHECKS_MAX {
-                self.checking.insert(port);
+        for port in self.planner.checks() {
+            if self.checking.len() >= CHECKS_MAX {
+                break;
+            }
+            if !self.check_again.contains_key(&port) && self.checking.insert(port) {
                 effects.push(Effect::Check(port.0, port.1));
             }
         }
-        for (key, said) in plan.recommendations {
-            let said = Some(said);
-            if self.published.get(&key) != Some(&said) {
-                self.published.insert(key.clone(), said.clone());
-                effects.push(Effect::Publish(key, said));
-            }
-        }
-        let begun = self.dispatcher.begin(now, plan.actions);
+        let mut actions: Vec<&Action> = beside.actions.iter().collect();
+        actions.extend(self.planner.actions());
+        // What is as urgent stays in its order: this costs nothing where all is in order already.
+        actions.sort_by_key(|action| action.step.urgency());
+        let begun = self.dispatcher.begin(now, actions);
         for action in &begun {
             if let Step::Scale { to: 0, .. } = action.step {
                 self.world.memory.entry(action.scaler.clone()).or_default().asked_for_zero = true;
+                self.planner.one(&action.scaler);
             }
         }
         effects.extend(begun.into_iter().map(Effect::Send));
         let again = self.check_again.values().copied().min();
-        let due = [plan.due, self.dispatcher.due(now), again].into_iter().flatten().min();
+        let due = [self.planner.due(), beside.due, self.dispatcher.due(now), again];
+        let due = due.into_iter().flatten().min();
         (effects, due)
+    }
+
+    /// What is to be done, as it was found by the last [`Reconciler::reconcile`].
+    #[must_use]
+    pub fn planner(&self) -> &Planner {
+        &self.planner
+    }
+
+    /// Has other autoscalers told of a scaler, if that is something else than before.
+    fn publish(&mut self, key: ObjectKey, effects: &mut Vec<Effect>) {
+        let Some(said) = self.planner.recommendation(&key) else { return };
+        if self.published.get(&key) != Some(&said) {
+            self.published.insert(key.clone(), said.clone());
+            effects.push(Effect::Publish(key, said));
+        }
+    }
+
+    /// Has activators take a scaler's requests as they are to, if that is another way than before.
+    fn declare_ports(&mut self, key: &ObjectKey, effects: &mut Vec<Effect>) {
+        let (Some(scaler), Some(ports)) = (self.world.scalers.get(key), self.planner.ports(key))
+        else {
+            return;
+        };
+        let Some((spec, declared)) = self.declared.get_mut(key) else { return };
+        if declared == ports {
+            return;
+        }
+        declared.clone_from(ports);
+        // Settings that cannot be followed were said when they came.
+        if let Ok(declaration) = settings::declaration(&scaler.target.object, spec, ports.clone()) {
+            effects.push(Effect::Declare(Box::new(declaration)));
+        }
     }
 
     fn scalers(
@@ -289,27 +334,40 @@ impl Reconciler {
                         (key, scaler)
                     })
                     .collect();
-                self.declared.retain(|key, _| all.iter().any(|(listed, _)| listed == key));
                 self.world.scalers_listed(all);
+                self.declared.retain(|key, _| self.world.scalers.get(key).is_some());
+                self.planner.scalers_listed(&self.world);
                 let scalers = &self.world.scalers;
                 let is_gone = |key: &ObjectKey, _: &mut Said| scalers.get(key).is_none();
                 let gone = self.published.extract_if(.., is_gone);
                 effects.extend(gone.map(|(key, _)| Effect::Publish(key, None)));
             }
-            Change::Seen(key, (scaler, spec)) => {
-                let scaler = self.adopt(&key, scaler, spec, effects);
-                self.world.scalers.upsert(key, scaler);
-            }
+            Change::Seen(key, (scaler, spec)) => self.scaler_seen(key, scaler, spec, effects),
             Change::Gone(key, version) => {
+                let before = self.world.scalers.get(&key).cloned();
                 self.world.scaler_gone(&key, &version);
                 if self.world.scalers.get(&key).is_none() {
                     self.declared.remove(&key);
+                    self.planner.scaler(&key, before.as_ref(), None);
                     if self.published.remove(&key).is_some() {
                         effects.push(Effect::Publish(key, None));
                     }
                 }
             }
         }
+    }
+
+    fn scaler_seen(
+        &mut self,
+        key: ObjectKey,
+        scaler: Scaler,
+        spec: TrafficScalerSpec,
+        effects: &mut Vec<Effect>,
+    ) {
+        let scaler = self.adopt(&key, scaler, spec, effects);
+        let before = self.world.scalers.get(&key).cloned();
+        self.world.scalers.upsert(key.clone(), scaler);
+        self.planner.scaler(&key, before.as_ref(), self.world.scalers.get(&key));
     }
 
     /// Reads the settings of a scaler, and has them followed if they are others than before. Those
@@ -324,38 +382,17 @@ impl Reconciler {
         if scaler.settings.is_ok() && self.watched.insert(scaler.target.kind.clone()) {
             effects.push(Effect::Watch(scaler.target.kind.clone()));
         }
-        let ports = settings::activator_ports(&scaler.status);
+        let before = self.declared.remove(key);
+        let is_new = before.as_ref().is_none_or(|(before, _)| *before != spec);
+        let ports = before.map(|(_, ports)| ports).unwrap_or_default();
         let declaration = settings::declaration(&scaler.target.object, &spec, ports.clone());
-        let before = self.declared.insert(key.clone(), (spec.clone(), ports.clone()));
-        let is_new = before != Some((spec, ports));
+        self.declared.insert(key.clone(), (spec, ports));
         match declaration {
             Ok(declaration) if is_new => effects.push(Effect::Declare(Box::new(declaration))),
             Ok(_) => {}
             Err(wrong) => scaler.settings = scaler.settings.and(Err(wrong)),
         }
         scaler
-    }
-
-    fn slices(&mut self, namespace: Option<&str>, change: Change<ObjectKey, Slice>) {
-        let is_within = |of: &ObjectKey| namespace.is_none_or(|n| n == of.namespace);
-        let are_activators = self.activators.as_ref().is_some_and(is_within);
-        let is_list = matches!(change, Change::Listed(_));
-        take_in(&mut self.world.slices, is_within, change);
-        if are_activators && (is_list || self.world.activators.is_some()) {
-            self.note_activators();
-        }
-    }
-
-    fn note_activators(&mut self) {
-        let Some(service) = &self.activators else { return };
-        let of_activators = self.world.slices.iter().filter(|(key, slice)| {
-            key.namespace == service.namespace && slice.service == service.name
-        });
-        let addresses = of_activators.flat_map(|(_, slice)| slice.content.addresses.iter());
-        let activators: BTreeSet<IpAddr> = addresses.copied().collect();
-        // Whoever comes to have the address of one that is gone is tried anew.
-        self.world.listening.retain(|(address, _), _| activators.contains(address));
-        self.world.activators = Some(activators);
     }
 
     fn ended(&mut self, now: Timestamp, ended: Ended, effects: &mut Vec<Effect>) {
@@ -368,8 +405,10 @@ impl Reconciler {
                 .into_iter()
                 .map(Effect::RecordEvent),
         );
+        self.planner.one(&action.scaler);
         match (&action.step, &response) {
             (Step::Scale { target, .. }, Response::Done(object)) => {
+                self.planner.target(&target.object);
                 self.world.scaled(&action.scaler, target.clone(), observe::scale(object));
             }
             // It was certainly not done; after a failure it may have been.
@@ -380,13 +419,13 @@ impl Reconciler {
             (Step::Mark { pod, cost }, _) => _ = self.world.costs.insert(pod.clone(), *cost),
             (Step::ApplySlice(key), Response::Done(object)) => {
                 if let Some(slice) = observe::slice(object) {
-                    self.world.slices.upsert(key.clone(), slice);
+                    self.take_in_slices(|_| false, Change::Seen(key.clone(), slice));
                 }
             }
             (Step::DeleteSlice(key), Response::Done(_) | Response::NotFound) => {
                 let version = self.world.slices.get(key).map(|slice| slice.version.clone());
                 if let Some(version) = version {
-                    self.world.slices.remove(key, &version);
+                    self.take_in_slices(|_| false, Change::Gone(key.clone(), version));
                 }
             }
             (Step::Status, Response::Done(object)) => {
@@ -394,8 +433,7 @@ impl Reconciler {
                 if let Ok((seen, spec)) = observe::scaler(object)
                     && is_known(&seen)
                 {
-                    let scaler = self.adopt(&action.scaler, seen, spec, effects);
-                    self.world.scalers.upsert(action.scaler, scaler);
+                    self.scaler_seen(action.scaler, seen, spec, effects);
                 }
             }
             _ => {}

@@ -2,20 +2,20 @@
 
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::{Config, Strictness};
-use tidegate_controller::{Declaration, RevisionId, Template};
-use tidegate_kubernetes_objects::{TrafficScalerSpec, TrafficScalerStatus};
+use tidegate_controller::{ActivatorPorts, Declaration, RevisionId, Template};
+use tidegate_kubernetes_objects::TrafficScalerSpec;
 
 use crate::world::ObjectKey;
 
 /// How the pods of a target are to be scaled. Their queue-proxies report for a revision of the
-/// target's namespace and name. Its requests come in at `activator_ports` of every activator.
+/// target's namespace and name. Its requests come in at every activator as `activator_ports` say.
 ///
 /// # Errors
 /// Everything that is wrong with the settings, in the words of the settings.
 pub fn declaration(
     target: &ObjectKey,
     spec: &TrafficScalerSpec,
-    activator_ports: Vec<u16>,
+    activator_ports: ActivatorPorts,
 ) -> Result<Declaration, String> {
     let id = RevisionId::new(&target.namespace, &target.name).map_err(|error| error.to_string())?;
     let improvements = match spec.decides_like_knative() {
@@ -28,11 +28,4 @@ pub fn declaration(
     let declared = template.declare(id, spec.container_concurrency());
     let declared = declared.map_err(|violations| violations.to_string())?;
     Ok(Declaration { activator_ports, ..declared })
-}
-
-/// The ports of activators that a status gives.
-#[must_use]
-pub fn activator_ports(status: &TrafficScalerStatus) -> Vec<u16> {
-    let given = status.activator_ports.iter();
-    given.filter_map(|port| u16::try_from(port.activator_port).ok()).collect()
 }

@@ -17,7 +17,7 @@ pub struct Slices<'a> {
 }
 
 impl<'a> Slices<'a> {
-    /// The slices of a scaler. `by_service` are all slices there are.
+    /// The slices of a scaler.
     #[must_use]
     pub fn of(world: &'a World, key: &ObjectKey, scaler: &Scaler) -> Self {
         let names = [Family::V4, Family::V6].map(|family| slice_key(scaler, family));
@@ -66,11 +66,26 @@ impl<'a> Slices<'a> {
     }
 }
 
+/// The end of the name of the slice of one family.
+fn suffix(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "-tidegate-ipv4",
+        Family::V6 => "-tidegate-ipv6",
+    }
+}
+
 /// The slice of one family.
 fn slice_key(scaler: &Scaler, family: Family) -> ObjectKey {
     let ObjectKey { namespace, name } = &scaler.service;
-    let family = family.name().to_lowercase();
-    ObjectKey { namespace: namespace.clone(), name: format!("{name}-tidegate-{family}") }
+    ObjectKey { namespace: namespace.clone(), name: format!("{name}{}", suffix(family)) }
+}
+
+/// The Service whose slice would have this name.
+#[must_use]
+pub fn service_of_name(slice: &ObjectKey) -> Option<ObjectKey> {
+    let name = [Family::V4, Family::V6].map(|family| slice.name.strip_suffix(suffix(family)));
+    let name = name.into_iter().flatten().next()?;
+    Some(ObjectKey::new(&slice.namespace, name))
 }
 
 fn wanted(
@@ -140,5 +155,86 @@ fn ports(
     match ports.is_empty() {
         true => Err(format!("Service {} has no TCP port", scaler.service)),
         false => Ok(ports),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_autoscaler::Timestamp;
+    use tidegate_kubernetes_objects::TrafficScalerStatus;
+    use tidegate_kubernetes_objects::traffic_scaler::{ActivatorPort, Actuator};
+
+    use super::*;
+    use crate::world::{KindKey, ServicePort, TargetKey, Version};
+
+    fn key() -> ObjectKey {
+        ObjectKey::new("shop", "till")
+    }
+
+    fn scaler() -> Scaler {
+        let kind = KindKey { api_version: "apps/v1".to_owned(), kind: "Deployment".to_owned() };
+        let given = ActivatorPort {
+            service_port: 80,
+            activator_port: 20_000,
+            protocol: Default::default(),
+        };
+        let status =
+            TrafficScalerStatus { activator_ports: vec![given], ..TrafficScalerStatus::default() };
+        Scaler {
+            uid: "uid".to_owned(),
+            created: Timestamp::EPOCH,
+            generation: 1,
+            version: Version::default(),
+            target: TargetKey { kind, object: key() },
+            service: key(),
+            protocols: BTreeMap::new(),
+            may_be_zero: true,
+            actuator: Actuator::Direct,
+            settings: Ok(()),
+            status,
+        }
+    }
+
+    /// A Service of both families, and activators that listen at these addresses.
+    fn world(activators: &[&str]) -> World {
+        let port =
+            ServicePort { name: "http".to_owned(), port: 80, app_protocol: None, is_tcp: true };
+        let service = Service {
+            version: Version::default(),
+            ports: vec![port],
+            families: BTreeSet::from([Family::V4, Family::V6]),
+            unheld: None,
+        };
+        let mut world = World::default();
+        world.services.upsert(key(), service);
+        let activators: BTreeSet<IpAddr> =
+            activators.iter().map(|address| address.parse().expect("an address")).collect();
+        let listening = activators.iter().map(|address| ((*address, 20_000), true));
+        world.listening.extend(listening);
+        world.activators = Some(activators);
+        world
+    }
+
+    #[test]
+    fn there_is_a_slice_for_each_family_and_none_where_one_would_be_without_an_activator() {
+        let scaler = scaler();
+        let both = world(&["10.0.0.1", "fd00::1", "10.0.0.2"]);
+        let wanted = Slices::of(&both, &key(), &scaler).wanted.expect("requests can be held");
+        let told: Vec<(String, usize, usize)> = wanted
+            .iter()
+            .map(|(key, slice)| (key.name.clone(), slice.addresses.len(), slice.ports.len()))
+            .collect();
+        let expected =
+            [("till-tidegate-ipv4".to_owned(), 2, 1), ("till-tidegate-ipv6".to_owned(), 1, 1)];
+        assert_eq!(told, expected);
+        assert!(wanted.iter().all(|(key, slice)| {
+            service_of_name(key) == Some(self::key())
+                && slice.addresses.iter().all(|address| Family::of(address) == slice.family)
+        }));
+        for (only, missing) in [("10.0.0.1", "IPv6"), ("fd00::1", "IPv4")] {
+            let one = world(&[only]);
+            let refused = Slices::of(&one, &key(), &scaler).wanted;
+            assert!(refused.is_err_and(|why| why.contains(missing)), "{only}");
+        }
     }
 }

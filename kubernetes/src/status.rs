@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff;
 use tidegate_autoscaler::Timestamp;
 use tidegate_kubernetes_objects::TrafficScalerStatus;
-use tidegate_kubernetes_objects::traffic_scaler::{LastDecision, Mode};
+use tidegate_kubernetes_objects::traffic_scaler::{LastDecision, Mode, PortProtocol};
 
 use crate::plan::ScalerView;
 use crate::rival::expected_kind;
@@ -148,6 +148,14 @@ fn sidecar(view: &ScalerView<'_>) -> Observed {
     if ready == 0 {
         let message = "no pod is ready, so none can be heard of".to_owned();
         return observed(type_, ConditionStatus::Unknown, "NoPodReady", message);
+    }
+    let has_tcp = view.ports.iter().any(|port| port.protocol == PortProtocol::Tcp);
+    let counting = view.desired.map_or(0, |desired| desired.counting);
+    if reporting >= ready && has_tcp && counting < ready {
+        let message = "the Service has a port that carries no HTTP, and not every ready pod's \
+                       queue-proxy counts its connections: set tcp-ports for the sidecar; nothing \
+                       is scaled down until then";
+        return observed(type_, ConditionStatus::False, "ConnectionsUncounted", message.to_owned());
     }
     if reporting >= ready {
         return observed(type_, ConditionStatus::True, "AllReport", String::new());

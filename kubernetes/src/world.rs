@@ -9,33 +9,13 @@ use std::net::IpAddr;
 
 use tidegate_autoscaler::Timestamp;
 use tidegate_kubernetes_objects::TrafficScalerStatus;
-use tidegate_kubernetes_objects::traffic_scaler::{Actuator, Mode};
+use tidegate_kubernetes_objects::traffic_scaler::{Actuator, Mode, PortProtocol};
 
 use crate::port_range::PortRange;
 pub use crate::rival::{Rival, RivalKey};
 
-/// A namespaced object of a kind that is clear from the context.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectKey {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl ObjectKey {
-    /// The object `name` in `namespace`.
-    #[must_use]
-    pub fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.to_owned(), name: name.to_owned() }
-    }
-}
-
-impl std::fmt::Display for ObjectKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
+pub use crate::endpoint_slice::{Family, Slice, SliceContent, SliceStore};
+pub use crate::store::{ObjectKey, Store, Version, Versioned};
 
 /// A kind of workload.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,102 +49,6 @@ impl std::fmt::Display for TargetKey {
     }
 }
 
-/// An object's `resourceVersion`: decimal digits that grow, as far as the API promises.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Version(pub String);
-
-impl Version {
-    /// Whether this is surely older than `other`. Texts that are no numbers have no order.
-    #[must_use]
-    pub fn is_older_than(&self, other: &Version) -> bool {
-        match (self.0.parse::<u64>(), other.0.parse::<u64>()) {
-            (Ok(ours), Ok(theirs)) => ours < theirs,
-            _ => false,
-        }
-    }
-}
-
-/// An object that has a version.
-pub trait Versioned {
-    /// The version that was seen.
-    fn version(&self) -> &Version;
-}
-
-/// Objects of one kind as they were last seen.
-#[derive(Debug, Clone)]
-pub struct Store<K, V> {
-    objects: BTreeMap<K, V>,
-    /// Whether a whole list was ever seen: before that, what is missing may well be there.
-    complete: bool,
-}
-
-impl<K, V> Default for Store<K, V> {
-    fn default() -> Self {
-        Self { objects: BTreeMap::new(), complete: false }
-    }
-}
-
-impl<K: Ord, V: Versioned> Store<K, V> {
-    /// An object was seen. Returns whether it was not older than what was known.
-    pub fn upsert(&mut self, key: K, value: V) -> bool {
-        let known = self.objects.get(&key);
-        if known.is_some_and(|known| value.version().is_older_than(known.version())) {
-            return false;
-        }
-        self.objects.insert(key, value);
-        true
-    }
-
-    /// An object was deleted, which was then of this version. What has been created anew stays.
-    pub fn remove(&mut self, key: &K, version: &Version) -> Option<V> {
-        let known = self.objects.get(key)?;
-        if version.is_older_than(known.version()) {
-            return None;
-        }
-        self.objects.remove(key)
-    }
-
-    /// Everything there is was listed.
-    pub fn replace(&mut self, all: impl IntoIterator<Item = (K, V)>) {
-        self.objects = all.into_iter().collect();
-        self.complete = true;
-    }
-
-    /// Everything there is of those whose keys are `listed` was listed.
-    pub fn replace_some(
-        &mut self,
-        is_listed: impl Fn(&K) -> bool,
-        all: impl IntoIterator<Item = (K, V)>,
-    ) {
-        self.objects.retain(|key, _| !is_listed(key));
-        self.objects.extend(all);
-        self.complete = true;
-    }
-
-    /// Whether a whole list was ever seen.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.complete
-    }
-
-    /// The object, as last seen.
-    #[must_use]
-    pub fn get(&self, key: &K) -> Option<&V> {
-        self.objects.get(key)
-    }
-
-    /// The object with the key that is kept.
-    #[must_use]
-    pub fn get_key_value(&self, key: &K) -> Option<(&K, &V)> {
-        self.objects.get_key_value(key)
-    }
-
-    /// All of them, in the order of their keys.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.objects.iter()
-    }
-}
-
 /// A `TrafficScaler`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scaler {
@@ -180,6 +64,8 @@ pub struct Scaler {
     pub target: TargetKey,
     /// The Service whose requests count.
     pub service: ObjectKey,
+    /// What ports of the Service carry, by name or number, as the spec says it.
+    pub protocols: BTreeMap<String, PortProtocol>,
     /// Whether its target may have no replica.
     pub may_be_zero: bool,
     /// Who sets the replicas.
@@ -241,58 +127,6 @@ pub struct Service {
     pub unheld: Option<&'static str>,
 }
 
-/// A family of addresses, as an EndpointSlice has one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-impl Family {
-    /// The family of an address.
-    #[must_use]
-    pub fn of(address: &IpAddr) -> Self {
-        if address.is_ipv4() { Self::V4 } else { Self::V6 }
-    }
-
-    /// As an EndpointSlice names it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-        }
-    }
-}
-
-/// An EndpointSlice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slice {
-    /// The version that was seen.
-    pub version: Version,
-    /// The Service it belongs to.
-    pub service: String,
-    /// Whether it says that it is managed by us, and then the uid of the object that owns it.
-    pub ours: Option<String>,
-    /// What is in it.
-    pub content: SliceContent,
-    /// How many of its endpoints are ready.
-    pub ready: usize,
-}
-
-/// What an EndpointSlice says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SliceContent {
-    /// The family of its addresses.
-    pub family: Family,
-    /// Names, numbers and application protocols of its ports, by name.
-    pub ports: BTreeMap<String, (u16, Option<String>)>,
-    /// Its addresses that are ready.
-    pub addresses: BTreeSet<IpAddr>,
-}
-
 /// What the decision library wants, with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredScale {
@@ -306,6 +140,8 @@ pub struct DesiredScale {
     pub reason: String,
     /// Pods whose queue-proxies report that they are ready.
     pub reporting: i32,
+    /// Those of them whose queue-proxies count connections that carry no HTTP as well.
+    pub counting: i32,
     /// Those pods by name, with the requests at each.
     pub pods: Vec<(String, u32)>,
 }
@@ -320,13 +156,7 @@ macro_rules! versioned {
     };
 }
 
-versioned!(Scaler, Target, Service, Slice, Rival);
-
-impl<V: Versioned, T> Versioned for (V, T) {
-    fn version(&self) -> &Version {
-        self.0.version()
-    }
-}
+versioned!(Scaler, Target, Service, Rival);
 
 /// What is remembered of a scaler and stands in no object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -335,6 +165,8 @@ pub struct Memory {
     pub held_since: Option<Timestamp>,
     /// Since when its pods have been ready beside its slices.
     pub served_since: Option<Timestamp>,
+    /// Since when nothing of ours leads its requests to activators any more.
+    pub direct_since: Option<Timestamp>,
     /// Since when every ready pod has been heard of.
     pub all_reporting_since: Option<Timestamp>,
     /// The last number that the target was set to by us.
@@ -363,7 +195,7 @@ pub struct World {
     /// The Services.
     pub services: Store<ObjectKey, Service>,
     /// All EndpointSlices of Services.
-    pub slices: Store<ObjectKey, Slice>,
+    pub slices: SliceStore,
     /// Who else scales.
     pub rivals: Store<RivalKey, Rival>,
     /// The names in paths of the kinds that can be scaled; or why a kind cannot be.
@@ -409,13 +241,15 @@ impl World {
 
     /// Forgets the costs of pods that are not heard of any more.
     pub fn tidy_costs(&mut self) {
-        let desired = &self.desired;
-        self.costs.retain(|pod, _| {
-            desired.iter().any(|(of, desired)| {
-                of.namespace == pod.namespace
-                    && desired.pods.iter().any(|(name, _)| *name == pod.name)
-            })
-        });
+        if self.costs.is_empty() {
+            return;
+        }
+        let named = |(of, desired): (&ObjectKey, &DesiredScale)| {
+            let pods = desired.pods.iter();
+            pods.map(|(name, _)| ObjectKey::new(&of.namespace, name)).collect::<Vec<_>>()
+        };
+        let there: BTreeSet<ObjectKey> = self.desired.iter().flat_map(named).collect();
+        self.costs.retain(|pod, _| there.contains(pod));
     }
 
     /// A scaler was deleted. If it had brought its target to zero, that is undone: nobody would
@@ -427,10 +261,11 @@ impl World {
 
     /// All scalers that there are were listed.
     pub fn scalers_listed(&mut self, all: Vec<(ObjectKey, Scaler)>) {
+        let listed: BTreeSet<&ObjectKey> = all.iter().map(|(key, _)| key).collect();
         let gone: Vec<(ObjectKey, Scaler)> = self
             .scalers
             .iter()
-            .filter(|(key, _)| !all.iter().any(|(listed, _)| listed == *key))
+            .filter(|(key, _)| !listed.contains(key))
             .map(|(key, scaler)| (key.clone(), scaler.clone()))
             .collect();
         self.scalers.replace(all);

@@ -16,9 +16,9 @@
 //!   or be refused; with [`adaptive_limit`] a limit that follows latency) to the app; [`error`] is
 //!   why the sidecar responds itself, [`respond`] how that becomes HTTP.
 //! * [`probe`]: is the app ready? [`drain`]: how the sidecar shuts down.
-//! * [`statistics`]: the load, for autoscalers; [`observe`] publishes single requests to
-//!   [`metrics`], [`request_log`], [`record`], [`trace`] and [`otlp`]; [`nonblocking_writer`] keeps
-//!   slow readers off the data path.
+//! * [`statistics`]: the load, for autoscalers, with what [`tcp_connections`] counts; [`observe`]
+//!   publishes single requests to [`metrics`], [`request_log`], [`record`], [`trace`] and
+//!   [`otlp`]; [`nonblocking_writer`] keeps slow readers off the data path.
 //! * [`tls`]: the main listener's TLS.
 //!
 //! Knative's names of headers and variables and its rules for probes are in `tidegate-knative`;
@@ -46,6 +46,7 @@ pub mod respond;
 pub mod settings;
 pub mod shutdown_signals;
 pub mod statistics;
+pub mod tcp_connections;
 pub mod tls;
 pub mod trace;
 

@@ -29,6 +29,7 @@ use crate::respond::RefusalStyle;
 use crate::settings::{Concurrency, Settings};
 use crate::shutdown_signals::ShutdownSignals;
 use crate::statistics::{DigestReader, Outcomes, Reporting, Snapshot, StatsReporter};
+use crate::tcp_connections::TcpConnections;
 use crate::tls::{self, Certificate};
 
 mod admin;
@@ -211,6 +212,7 @@ fn stats_reporter(
     StatsReporter {
         pod: settings.identity.pod.clone(),
         gate: shared.gate.clone(),
+        connections: TcpConnections::new(settings.admission.tcp_ports.clone()),
         outcomes: shared.observers.outcomes.clone(),
         snapshot,
         draining: shared.draining.clone(),
@@ -303,6 +305,7 @@ fn reporting(
         // An unset depth is ten times the limit.
         max_waiting: settings.admission.queue_depth.unwrap_or(0),
         start_unix_ms: i64::try_from(now.as_millis()).unwrap_or(0),
+        counts_connections: !settings.admission.tcp_ports.is_empty(),
         ..Hello::default()
     };
     let mut config =

@@ -101,6 +101,8 @@ pub struct Admission {
     pub retry_after_seconds: Option<u32>,
     /// What becomes of the slot of a request whose client has gone.
     pub abandoned: Abandoned,
+    /// Ports of the app that carry no HTTP, whose connections count as requests.
+    pub tcp_ports: Vec<u16>,
     /// Whether the sidecar's own responses carry their cause in a header.
     pub cause_header: CauseHeader,
 }

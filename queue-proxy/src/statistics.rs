@@ -25,6 +25,7 @@ use crate::metrics::{Lost, Metrics};
 use crate::probe::Readiness;
 use crate::record::Recorder;
 use crate::request_log::RequestLogger;
+use crate::tcp_connections::TcpConnections;
 use crate::trace::Tracer;
 
 mod outcomes;
@@ -101,6 +102,8 @@ pub struct StatsReporter {
     pub pod: String,
     /// Where the statistics are taken.
     pub gate: Gate,
+    /// What does not come through the gate, and counts as well.
+    pub connections: TcpConnections,
     /// What the data path counted.
     pub outcomes: Outcomes,
     /// What Knative scrapes.
@@ -207,6 +210,9 @@ impl StatsReporter {
         let mut stats = self.gate.take_period();
         let uncounted = self.outcomes.take_uncounted();
         stats.report.request_count = stats.report.request_count.saturating_sub(uncounted);
+        let connections = self.connections.take_period();
+        stats.report.average_concurrency += connections.average;
+        stats.report.request_count += u64::from(connections.more);
         let length = now.duration_since(periods.last_taken);
         periods.last_taken = now;
         periods.snapshot.add(&stats, length);
@@ -233,7 +239,7 @@ impl StatsReporter {
         if trigger == Trigger::SnapshotDue && !shared_tick {
             return None;
         }
-        let stat = self.stat(&stats, periods, now);
+        let stat = self.stat((&stats, connections.open), periods, now);
         let waiting = stat.waiting;
         reporting.reporter.report(stat);
         periods.report = Period::default();
@@ -250,7 +256,12 @@ impl StatsReporter {
         }
     }
 
-    fn stat(&self, stats: &PeriodStats, periods: &Periods, now: Instant) -> Stat {
+    fn stat(
+        &self,
+        (stats, connections): (&PeriodStats, u32),
+        periods: &Periods,
+        now: Instant,
+    ) -> Stat {
         let length = now.duration_since(periods.reported);
         let start = SystemTime::now().checked_sub(length).unwrap_or(UNIX_EPOCH);
         let start = start.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -274,7 +285,7 @@ impl StatsReporter {
             failed_count: outcomes.failed,
             latency_digest: outcomes.latency_digest,
             revision: None,
-            in_flight: stats.levels.inside(),
+            in_flight: stats.levels.inside().saturating_add(connections),
             not_ready_reason,
             finished_count: outcomes.finished,
             server_error_count: outcomes.server_errors,

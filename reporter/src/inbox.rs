@@ -74,7 +74,40 @@ pub struct Endpoint {
 pub type EndpointMap = BTreeMap<RevisionName, Vec<Endpoint>>;
 
 /// The ports on which an activator takes requests besides its own, each of one revision.
-pub type ListenPorts = BTreeMap<u16, RevisionName>;
+pub type ListenPorts = BTreeMap<u16, ListenPort>;
+
+/// What an activator does with the connections to one port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenPort {
+    /// Whose they are.
+    pub revision: RevisionName,
+    /// What they carry.
+    pub protocol: PortProtocol,
+    /// Where new connections of the revision's clients lead.
+    pub mode: ServiceMode,
+}
+
+/// What the connections to a port carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortProtocol {
+    /// HTTP/1 or HTTP/2, without TLS.
+    Http,
+    /// Anything: they are passed on as they are.
+    Tcp {
+        /// Where instances take them, `host:port` each.
+        addresses: Vec<String>,
+    },
+}
+
+/// Where new connections of a revision's clients lead, in Knative's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ServiceMode {
+    /// To activators, at least some of them.
+    #[default]
+    Proxy,
+    /// To the instances: an activator lets go of the connections that it still has.
+    Serve,
+}
 
 /// Whether there is a controller at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -140,12 +173,23 @@ impl Channels {
 
     /// There are as many ports as a number of a port has values: no other bound is needed.
     pub(crate) fn ports(&self, received: wire::ListenPorts) {
+        let mode = match received.mode() {
+            wire::ServiceMode::Serve => ServiceMode::Serve,
+            wire::ServiceMode::Proxy | wire::ServiceMode::Unspecified => ServiceMode::Proxy,
+        };
         let revision: RevisionName = received.revision.unwrap_or_default().into();
-        let ports = received.ports.into_iter().filter_map(|port| u16::try_from(port).ok());
-        let named = ports.filter(|port| *port > 0).map(|port| (port, revision.clone()));
+        let http = received.ports.into_iter().map(|port| (port, PortProtocol::Http));
+        let tcp = received.tcp_ports.into_iter().map(|port| {
+            let addresses = port.addresses.into_iter().take(MAX_ENDPOINTS).collect();
+            (port.port, PortProtocol::Tcp { addresses })
+        });
+        let named = http.chain(tcp).filter_map(|(port, protocol)| {
+            let port = u16::try_from(port).ok().filter(|port| *port > 0)?;
+            Some((port, ListenPort { revision: revision.clone(), protocol, mode }))
+        });
         self.ports.send_if_modified(|map| {
             let before = map.clone();
-            map.retain(|_, of| *of != revision);
+            map.retain(|_, of| of.revision != revision);
             map.extend(named);
             *map != before
         });

@@ -53,7 +53,10 @@ pub use backoff::Backoff;
 pub use driver::Driver;
 pub use early::{QueueWatch, WaitingQueue};
 use history::StatHistory;
-pub use inbox::{Directives, Endpoint, EndpointMap, Inbox, Link, ListenPorts, RevisionName};
+pub use inbox::{
+    Directives, Endpoint, EndpointMap, Inbox, Link, ListenPort, ListenPorts, PortProtocol,
+    RevisionName, ServiceMode,
+};
 pub use metrics::Metrics;
 pub use tidegate_trust::Credentials;
 

@@ -109,6 +109,8 @@ pub(super) struct State {
     waiters: Vec<Option<oneshot::Sender<Permit>>>,
     empty_watchers: Vec<Waker>,
     budget: ConnectBudget,
+    /// Connections that are held for instances that others choose.
+    held_connections: u32,
     ejected: u32,
     abandoned: u64,
     abandoned_total: u64,
@@ -131,6 +133,7 @@ impl State {
             waiters: Vec::new(),
             empty_watchers: Vec::new(),
             budget: ConnectBudget::default(),
+            held_connections: 0,
             ejected: 0,
             abandoned: 0,
             abandoned_total: 0,
@@ -214,6 +217,21 @@ impl State {
     /// [`State::poll_empty`], if none is in flight now.
     pub(super) fn end_abandoned(&mut self, now: Moment) -> Vec<Waker> {
         self.abandoned = self.abandoned.saturating_sub(1);
+        self.end_counting(now)
+    }
+
+    /// A connection is held for an instance that others choose. Gives whether it is the first that
+    /// waits.
+    pub(super) fn hold_connection(&mut self, now: Moment) -> bool {
+        self.meter.arrive(now, Source::Direct);
+        self.requests += 1;
+        self.held_connections = self.held_connections.saturating_add(1);
+        self.status().waiting == 1
+    }
+
+    /// It is held no longer. Gives the wakers of [`State::poll_empty`], if nothing is in flight.
+    pub(super) fn release_connection(&mut self, now: Moment) -> Vec<Waker> {
+        self.held_connections = self.held_connections.saturating_sub(1);
         self.end_counting(now)
     }
 
@@ -371,7 +389,7 @@ impl State {
         Status {
             ready: self.dispatcher.ready(),
             in_flight: self.dispatcher.in_flight(),
-            waiting: self.dispatcher.waiting(),
+            waiting: self.dispatcher.waiting().saturating_add(self.held_connections),
             requests: self.requests,
             cold_starts: self.cold_starts,
             endpoints_ignored: self.endpoints_ignored,

@@ -7,7 +7,8 @@ use tidegate_proto::stats::v1::report_request::Message as Report;
 use tidegate_proto::stats::v1::report_response::Message as Directive;
 use tidegate_proto::stats::v1::stats_service_server::{StatsService, StatsServiceServer};
 use tidegate_proto::stats::v1::{
-    Endpoint, Endpoints, Hello, ListenPorts, ReportRequest, ReportResponse, Revision, Stat,
+    Endpoint, Endpoints, Hello, ListenPorts, ReportRequest, ReportResponse, Revision, ServiceMode,
+    Stat, TcpPort,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -67,8 +68,28 @@ impl Controller {
 
     /// Assigns ports to a revision.
     pub(crate) fn open(&self, name: &str, ports: &[u16]) {
+        self.open_in(ServiceMode::Proxy, name, ports);
+    }
+
+    /// The same, and where new connections lead.
+    pub(crate) fn open_in(&self, mode: ServiceMode, name: &str, ports: &[u16]) {
         let ports = ports.iter().copied().map(u32::from).collect();
-        self.send(Directive::ListenPorts(ListenPorts { revision: Some(revision(name)), ports }));
+        self.send(Directive::ListenPorts(ListenPorts {
+            revision: Some(revision(name)),
+            ports,
+            mode: mode.into(),
+            ..ListenPorts::default()
+        }));
+    }
+
+    /// Says on which port connections come in that are passed on as they are, and where to.
+    pub(crate) fn open_tcp(&self, name: &str, port: u16, addresses: &[SocketAddr]) {
+        let addresses = addresses.iter().map(ToString::to_string).collect();
+        self.send(Directive::ListenPorts(ListenPorts {
+            revision: Some(revision(name)),
+            tcp_ports: vec![TcpPort { port: port.into(), addresses }],
+            ..ListenPorts::default()
+        }));
     }
 
     fn send(&self, new: Directive) {

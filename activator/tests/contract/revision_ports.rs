@@ -11,7 +11,7 @@ use crate::controller::Controller;
 use crate::stage::{PATIENCE, close_whole, config, open};
 
 /// A port without a listener, for now.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
@@ -24,7 +24,7 @@ async fn accepts(port: u16) -> bool {
 }
 
 /// Waits until connections to a port are accepted.
-async fn until_open(port: u16) {
+pub(crate) async fn until_open(port: u16) {
     let waiting = async {
         while !accepts(port).await {
             tokio::time::sleep(POLL_INTERVAL).await;

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::controller::Controller;
 
 /// The time between two checks of a condition that is waited for.
-const POLL_PERIOD: Duration = Duration::from_millis(1);
+pub(crate) const POLL_PERIOD: Duration = Duration::from_millis(1);
 
 /// Longer than anything here takes, shorter than a test that hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

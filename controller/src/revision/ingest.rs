@@ -21,6 +21,7 @@ pub(crate) struct Sidecar {
     pub(crate) address: String,
     pub(crate) limit: u32,
     pub(crate) max_waiting: u32,
+    pub(crate) counts_connections: bool,
     pub(crate) start_unix_ms: i64,
     pub(crate) token: Option<Token>,
 }
@@ -86,6 +87,7 @@ impl Revision {
             instance.address = sidecar.address.into();
             instance.limit = sidecar.limit;
             instance.max_waiting = sidecar.max_waiting;
+            instance.counts_connections = sidecar.counts_connections;
             namesake
         });
         if namesake == Some(true) {

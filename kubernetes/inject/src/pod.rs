@@ -45,6 +45,7 @@ pub(crate) struct Injected {
     pub(crate) template: Value,
     pub(crate) container: String,
     pub(crate) app_port: u16,
+    /// Where its traffic is to go; the app's own port where that carries no HTTP.
     pub(crate) sidecar_port: u16,
     /// What the person should know, each a sentence.
     pub(crate) remarks: Vec<String>,
@@ -105,11 +106,15 @@ pub(crate) fn inject(
     let wanted = assemble(&before, index, changed_app, container, record, &settings);
     let is_there = annotation(template) == annotation(&wanted) && covers(template, &wanted);
     let template = if is_there { template.clone() } else { wanted };
+    let sidecar_port = match settings.tcp_ports.contains(&app_port) {
+        true => app_port,
+        false => settings.sidecar_port,
+    };
     Ok(Injection::Injected(Injected {
         template,
         container: name(app).to_owned(),
         app_port,
-        sidecar_port: settings.sidecar_port,
+        sidecar_port,
         remarks,
     }))
 }
@@ -365,7 +370,11 @@ fn change_app(
     record: &mut Record,
 ) -> Result<Moved, Refusal> {
     let ports = ports_of(app);
-    let moved = move_port(app, app_port);
+    // What carries no HTTP goes to the app as before.
+    let moved = match settings.tcp_ports.contains(&app_port) {
+        true => Moved::default(),
+        false => move_port(app, app_port),
+    };
     record.port_name.clone_from(&moved.name);
     record.host_port = moved.host_port;
     for what in STAYING {

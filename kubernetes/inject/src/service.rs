@@ -51,9 +51,8 @@ pub(crate) fn advise(
     for (index, entry) in list(spec, "ports").iter().enumerate() {
         let target = entry.get("targetPort").filter(|target| !target.is_null());
         let number = port(target.or(entry.get("port")));
-        let Some((from, to)) =
-            pods.iter().map(|pod| ports(pod)).find(|(from, _)| Some(*from) == number)
-        else {
+        let is_it = |(from, to): &(u16, u16)| Some(*from) == number && from != to;
+        let Some((from, to)) = pods.iter().map(|pod| ports(pod)).find(is_it) else {
             continue;
         };
         elsewhere.push((from, to));

@@ -64,6 +64,8 @@ pub struct Settings {
     pub certificate: Option<String>,
     /// Name under which instances report; the workload's by default.
     pub revision: Option<String>,
+    /// Ports of the app that carry no HTTP, whose connections the sidecar counts.
+    pub tcp_ports: Vec<u16>,
     /// Port that takes the traffic.
     pub sidecar_port: u16,
     /// Port of `/wait-for-drain`.
@@ -96,6 +98,7 @@ impl Default for Settings {
             authority: None,
             certificate: None,
             revision: None,
+            tcp_ports: Vec::new(),
             // Knative's, so that what is written about its sidecar holds for this one.
             sidecar_port: 8012,
             admin_port: 8022,
@@ -223,6 +226,20 @@ pub const KEYS: &[Key] = &[
         name: "revision",
         meaning: "name under which the pods report; the workload's by default",
         set: |settings, value| name(value).map(|name| settings.revision = Some(name)),
+    },
+    Key {
+        name: "tcp-ports",
+        meaning: "ports of the app that carry no HTTP, such as 5432: their connections count",
+        set: |settings, value| {
+            const EXPECTED: &str = "up to 16 ports with commas between them, such as 5432,6379";
+            let ports: Result<Vec<u16>, _> = value.split(',').map(port).collect();
+            let ports = ports.map_err(|_| EXPECTED)?;
+            if ports.len() > 16 {
+                return Err(EXPECTED);
+            }
+            settings.tcp_ports = ports;
+            Ok(())
+        },
     },
     Key {
         name: "sidecar-port",

@@ -139,6 +139,10 @@ impl Sidecar<'_> {
         if settings.concurrency == Concurrency::Auto {
             env.set(keys::TIDEGATE_CONCURRENCY, "auto");
         }
+        if !settings.tcp_ports.is_empty() {
+            let ports: Vec<String> = settings.tcp_ports.iter().map(u16::to_string).collect();
+            env.set(keys::TIDEGATE_TCP_PORTS, ports.join(","));
+        }
         if let Some(depth) = settings.queue_depth {
             env.set(keys::TIDEGATE_QUEUE_DEPTH, depth);
         }

@@ -2,6 +2,8 @@
 
 #![expect(unreachable_pub, reason = "the derive of a schema with rules repeats the type inside")]
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
@@ -56,8 +58,9 @@ pub struct TrafficScalerSpec {
     /// The Service in the same namespace through which the workload receives its requests. It is
     /// never written to.
     #[x_kube(validation = (
-        "self == oldSelf",
-        "service cannot be changed: delete this TrafficScaler and create one for the other Service"
+        "self.name == oldSelf.name",
+        "service cannot be changed to another: delete this TrafficScaler and create one for the \
+         other Service"
     ))]
     pub service: ServiceRef,
     /// What the queue-proxy beside each app lets in.
@@ -110,6 +113,25 @@ pub struct ServiceRef {
     /// Its name.
     #[schemars(length(max = 63), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
+    /// What its ports carry, by name or number, where neither `appProtocol` nor the beginning of
+    /// the port's name says it as it is: `HTTP`, the default, or `TCP` for anything else.
+    #[schemars(extend("maxProperties" = 100))]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub protocols: BTreeMap<String, PortProtocol>,
+}
+
+/// What the connections to a port carry.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize, JsonSchema, Serialize,
+)]
+pub enum PortProtocol {
+    /// HTTP/1 or HTTP/2 without TLS: its requests are held, counted and balanced one by one.
+    #[default]
+    #[serde(rename = "HTTP")]
+    Http,
+    /// Anything else, TLS too: its connections are held and passed on as they are.
+    #[serde(rename = "TCP")]
+    Tcp,
 }
 
 /// What the queue-proxy beside each app lets in.
@@ -306,4 +328,7 @@ pub struct ActivatorPort {
     pub service_port: i32,
     /// The activators' port.
     pub activator_port: i32,
+    /// What its connections are taken to carry.
+    #[serde(default)]
+    pub protocol: PortProtocol,
 }

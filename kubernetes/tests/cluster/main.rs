@@ -1,6 +1,7 @@
 //! The whole controller over real sockets: an API server on loopback, a real activator, and pods
 //! that come and go with their Deployment.
 
+mod quiet;
 mod rights;
 mod stage;
 
@@ -9,8 +10,10 @@ use std::time::Instant;
 use http::Method;
 use serde_json::json;
 use tidegate_kubernetes_fake::Fault;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
-use stage::{LEASE, Stage, ask_service};
+use stage::{LEASE, PATIENCE, Stage, ask_service};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_comes_to_zero_and_its_first_request_brings_it_back() {
@@ -47,6 +50,60 @@ async fn a_deployment_comes_to_zero_and_its_first_request_brings_it_back() {
     controller.stop().await;
     drop(activator);
     rights::assert_least(&stage.cluster.take_seen());
+}
+
+/// Greets each client, and sends back what it says.
+async fn greet_and_echo(listener: TcpListener) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let (mut read, mut write) = stream.split();
+            if write.write_all(b"greeting").await.is_ok() {
+                let _ = tokio::io::copy(&mut read, &mut write).await;
+            }
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_carries_no_http_wakes_its_target_and_is_joined_to_it() {
+    let stage = Stage::new(&json!({"scale": {"window": "6s"}})).await;
+    let database = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
+    let number = database.local_addr().expect("it has an address").port();
+    tokio::spawn(greet_and_echo(database));
+    stage.add_port("mysql-main", number).await;
+    let activator = stage.activator().await;
+    let controller = stage.controller("one", stage.reports);
+    let story = async {
+        stage.until_mode("Zero").await;
+        let slice = stage.our_slice().await.expect("connections are led to the activator");
+        let ports = slice["ports"].as_array().expect("it has ports");
+        let port = ports.iter().find(|port| port["name"] == "mysql-main").expect("this one too");
+        let port = port["port"].as_u64().and_then(|port| u16::try_from(port).ok());
+        let mut client = TcpStream::connect(("127.0.0.1", port.expect("a port"))).await.unwrap();
+        // The server is the one that speaks first, and there is none yet.
+        let mut greeting = [0; 8];
+        let read = tokio::time::timeout(PATIENCE, client.read_exact(&mut greeting)).await;
+        read.expect("it is joined to the pod").unwrap();
+        assert_eq!(&greeting, b"greeting");
+        client.write_all(b"query").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut reply = Vec::new();
+        client.read_to_end(&mut reply).await.unwrap();
+        assert_eq!(reply, b"query");
+        let carried: Vec<String> = stage.status().await["activatorPorts"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|port| format!("{} {}", port["servicePort"], port["protocol"]))
+            .collect();
+        assert_eq!(carried, ["80 \"HTTP\"", "5432 \"TCP\""]);
+    };
+    tokio::select! {
+        () = story => {}
+        () = stage.run_pods(0.0) => {}
+    }
+    controller.stop().await;
+    drop(activator);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,7 +43,7 @@ const SCALER_KIND: Kind =
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Time between two looks at what is waited for.
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 const SECRET: &str = "0123456789abcdef";
 
@@ -121,7 +121,8 @@ impl Stage {
         let selector = json!({"matchLabels": {"app": "till"}});
         let spec = json!({"replicas": 1, "selector": selector});
         stage.create(DEPLOYMENTS, json!({"metadata": {"name": "till"}, "spec": spec})).await;
-        let spec = json!({"ports": [{"name": "http", "port": 80}], "ipFamilies": ["IPv4"]});
+        let ports = json!([{"name": "http", "port": 80}]);
+        let spec = json!({"ports": ports, "ipFamilies": ["IPv4"], "selector": {"app": "till"}});
         stage.create(SERVICES, json!({"metadata": {"name": "till"}, "spec": spec})).await;
         stage.create(SLICES, slice("till-pods", "till", 0)).await;
         stage.create(SYSTEM_SLICES, slice("activators", "tidegate-activator", 0)).await;
@@ -208,6 +209,38 @@ impl Stage {
         let path = format!("{SYSTEM_SLICES}/activators");
         self.ask(Method::PATCH, &path, json!({"endpoints": endpoints})).await;
         running
+    }
+
+    /// So many more TrafficScalers, each with a Deployment of one replica and a Service.
+    pub(crate) async fn add_targets(&self, count: usize) {
+        for n in 0..count {
+            let name = format!("app-{n}");
+            let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": name});
+            let spec = json!({"targetRef": target, "service": {"name": name}});
+            self.create(SCALERS, json!({"metadata": {"name": name}, "spec": spec})).await;
+            let selector = json!({"app": name});
+            let spec = json!({"replicas": 1, "selector": {"matchLabels": selector}});
+            self.create(DEPLOYMENTS, json!({"metadata": {"name": name}, "spec": spec})).await;
+            let ports = json!([{"name": "http", "port": 80}]);
+            let spec = json!({"ports": ports, "ipFamilies": ["IPv4"], "selector": selector});
+            self.create(SERVICES, json!({"metadata": {"name": name}, "spec": spec})).await;
+        }
+    }
+
+    /// How many TrafficScalers have a status.
+    pub(crate) async fn described(&self) -> usize {
+        let all = self.get(SCALERS).await["items"].as_array().cloned().unwrap_or_default();
+        all.iter().filter(|scaler| scaler["status"]["conditions"].is_array()).count()
+    }
+
+    /// The Service has another port, of this name, which its pods take at this one.
+    pub(crate) async fn add_port(&self, name: &str, number: u16) {
+        let http = json!({"name": "http", "port": 80});
+        let ports = json!([http, {"name": name, "port": 5_432}]);
+        let change = json!({"spec": {"ports": ports}});
+        self.ask(Method::PATCH, &format!("{SERVICES}/till"), change).await;
+        let ports = json!([{"name": "http", "port": 8_080}, {"name": name, "port": number}]);
+        self.ask(Method::PATCH, &format!("{SLICES}/till-pods"), json!({"ports": ports})).await;
     }
 
     pub(crate) async fn replicas(&self) -> i64 {
@@ -330,6 +363,7 @@ impl Pod {
             instance: format!("till-{number}"),
             address,
             start_unix_ms: 1,
+            counts_connections: true,
             ..Hello::default()
         };
         let config = tidegate_reporter::Config::new(&reports.to_string(), &credentials(), hello);

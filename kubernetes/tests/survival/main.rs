@@ -2,6 +2,8 @@
 //! request to its Service could go silent, none is scaled beside another owner, no slice leads to
 //! where no activator was seen, a person's zero stays, and in the end everything is as wanted.
 
+mod anew;
+mod incremental;
 mod late_responses;
 mod stage;
 

@@ -17,6 +17,8 @@ use tidegate_kubernetes::request;
 use tidegate_kubernetes::world::{DesiredScale, KindKey, ObjectKey, RivalKey, TargetKey, World};
 use tidegate_kubernetes_fake::{FakeCluster, Fault, Kind};
 
+use crate::anew::{PlanAnew, compare};
+
 pub(crate) const NAMESPACE: &str = "shop";
 const SYSTEM: &str = "tidegate-system";
 const SCALERS: &str = "/apis/tidegate.dev/v1alpha1/namespaces/shop/trafficscalers";
@@ -130,6 +132,7 @@ impl Stage {
                 "spec": {
                     "ports": [{"name": "http", "port": 80}, {"name": "admin", "port": 81}],
                     "ipFamilies": ["IPv4"],
+                    "selector": {"app": "till"},
                 },
             }),
         );
@@ -347,7 +350,8 @@ impl Stage {
     pub(crate) fn desired(&mut self, replicas: i32, reporting: i32) {
         let (now, reason) = (self.now, "because".to_owned());
         let pods = (0..reporting).map(|n| (format!("till-{n}"), 0)).collect();
-        let desired = DesiredScale { replicas, decided: now, as_of: now, reason, reporting, pods };
+        let (decided, as_of, counting) = (now, now, 0);
+        let desired = DesiredScale { replicas, decided, as_of, reason, reporting, counting, pods };
         self.arrive(Event::Desired(vec![(scaler_key(), desired)]));
     }
 
@@ -358,7 +362,9 @@ impl Stage {
     /// Asks the reconciler what is to be done. Connections to activators are tried at once.
     pub(crate) fn reconcile(&mut self) -> Vec<Step> {
         let before = self.on_their_way.len();
+        let anew = PlanAnew::of(&self.reconciler.world, self.now);
         let (effects, _) = self.reconciler.reconcile(self.now);
+        compare(anew.as_ref(), &self.reconciler);
         self.set_out(effects);
         self.on_their_way[before..].iter().map(|sent| sent.action.step.clone()).collect()
     }

@@ -71,6 +71,10 @@ pub struct Hello {
     /// Requests that may wait at once, beyond those that are executing; 0 says nothing about it.
     #[prost(uint32, tag = "9")]
     pub max_waiting: u32,
+    /// Whether a queue-proxy counts, beside its requests, the connections to the app's ports that
+    /// carry anything else.
+    #[prost(bool, tag = "10")]
+    pub counts_connections: bool,
 }
 /// What one reporter saw in one period. Averages are weighted by time.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -164,12 +168,27 @@ pub struct Endpoints {
 /// Ports, besides its own, on which an activator takes the requests of a revision, whatever they
 /// name. Replaces what was known of the revision. A port belongs to the revision that was told of
 /// it last.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListenPorts {
     #[prost(message, optional, tag = "1")]
     pub revision: ::core::option::Option<Revision>,
+    /// Ports whose connections carry HTTP.
     #[prost(uint32, repeated, tag = "2")]
     pub ports: ::prost::alloc::vec::Vec<u32>,
+    /// Ports whose connections are passed on as they are.
+    #[prost(message, repeated, tag = "3")]
+    pub tcp_ports: ::prost::alloc::vec::Vec<TcpPort>,
+    #[prost(enumeration = "ServiceMode", tag = "4")]
+    pub mode: i32,
+}
+/// A port whose connections are passed on, byte for byte, to one of the instances.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TcpPort {
+    #[prost(uint32, tag = "1")]
+    pub port: u32,
+    /// Where instances take such connections, `host:port`. While there is none they are held.
+    #[prost(string, repeated, tag = "2")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Endpoint {
@@ -206,6 +225,38 @@ impl Role {
             "ROLE_UNSPECIFIED" => Some(Self::Unspecified),
             "ROLE_QUEUE_PROXY" => Some(Self::QueueProxy),
             "ROLE_ACTIVATOR" => Some(Self::Activator),
+            _ => None,
+        }
+    }
+}
+/// Where new connections of a revision's clients lead; Knative's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ServiceMode {
+    Unspecified = 0,
+    /// To activators, at least some of them.
+    Proxy = 1,
+    /// To the instances: an activator lets go of those connections that it still has.
+    Serve = 2,
+}
+impl ServiceMode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SERVICE_MODE_UNSPECIFIED",
+            Self::Proxy => "SERVICE_MODE_PROXY",
+            Self::Serve => "SERVICE_MODE_SERVE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SERVICE_MODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SERVICE_MODE_PROXY" => Some(Self::Proxy),
+            "SERVICE_MODE_SERVE" => Some(Self::Serve),
             _ => None,
         }
     }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tidegate_admission::Abandoned;
 use tidegate_relay::CauseHeader;
+use tidegate_words::excerpt;
 
 use super::{Admission, Concurrency, ReportSettings, milliseconds};
 use crate::environment::{Environment, Reader, Switch, keys};
+use crate::tcp_connections::parse_ports;
 
 /// Limit, queue and refusals.
 pub(super) fn read<E: Environment>(
@@ -48,10 +50,25 @@ pub(super) fn read<E: Environment>(
             .optional_within(keys::TIDEGATE_RETRY_AFTER_SECONDS, any)
             .and_then(number),
         abandoned,
+        tcp_ports: tcp_ports(reader),
         cause_header: match reader.flag(keys::TIDEGATE_CAUSE_HEADER) {
             Switch::Off => CauseHeader::Hidden,
             Switch::On => CauseHeader::Shown,
         },
+    }
+}
+
+fn tcp_ports<E: Environment>(reader: &mut Reader<'_, E>) -> Vec<u16> {
+    let ports = reader.optional(keys::TIDEGATE_TCP_PORTS).filter(|text| !text.is_empty());
+    let ports = ports.map(|text| parse_ports(&text).map_err(|expected| (text, expected)));
+    match ports {
+        None => Vec::new(),
+        Some(Ok(ports)) => ports,
+        Some(Err((text, expected))) => {
+            let found = excerpt(&text);
+            reader.reject(keys::TIDEGATE_TCP_PORTS, format!("cannot use '{found}', {expected}"));
+            Vec::new()
+        }
     }
 }
 

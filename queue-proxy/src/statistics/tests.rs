@@ -16,6 +16,7 @@ fn bench() -> Bench {
         stats_reporter: StatsReporter {
             pod: "pod-abc".to_owned(),
             gate: Gate::new(Limit::from_wire(1), QueueSettings::KNATIVE),
+            connections: TcpConnections::new(Vec::new()),
             outcomes: Outcomes::new(DigestReader::None),
             snapshot: Snapshot::new("pod-abc"),
             draining: Draining::new(),
@@ -74,13 +75,35 @@ async fn each_second_replaces_the_snapshot() {
     task.abort();
 }
 
+#[test]
+fn connections_beside_the_gate_count_as_requests_in_flight() {
+    let mut bench = bench();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let reporter = &mut bench.stats_reporter;
+    reporter.connections = TcpConnections::new(vec![address.port()]);
+    let begin = Instant::now();
+    let mut periods = Periods::new(begin);
+    let clients: Vec<_> = (0..4).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    let averages: Vec<(f64, f64)> = (1..=2)
+        .map(|second| {
+            let now = begin + Duration::from_secs(second);
+            reporter.apply(Trigger::SnapshotDue, &mut periods, now);
+            let stat = decode(&reporter.snapshot);
+            (stat.average_concurrent_requests, stat.request_count)
+        })
+        .collect();
+    assert_eq!(averages, [(2.0, 4.0), (4.0, 0.0)]);
+    drop(clients);
+}
+
 #[tokio::test(start_paused = true)]
 async fn reports_carry_the_reason_an_instance_is_not_ready() {
     let bench = bench();
     let said = || {
         let periods = Periods::new(Instant::now());
         let stat = bench.stats_reporter.stat(
-            &bench.stats_reporter.gate.take_period(),
+            (&bench.stats_reporter.gate.take_period(), 0),
             &periods,
             Instant::now(),
         );

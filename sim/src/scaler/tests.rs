@@ -12,7 +12,7 @@ use tidegate_controller::identity::ReporterId;
 use tidegate_controller::report::{Hello, Report as Said};
 use tidegate_controller::state::{State, UndeclaredRevisions};
 use tidegate_controller::{
-    Declaration, Effect, Event, InstanceName, PolicyChoice as Declared, RevisionId,
+    ActivatorPorts, Declaration, Effect, Event, InstanceName, PolicyChoiceasDeclared, RevisionId,
 };
 
 use super::*;
@@ -62,7 +62,7 @@ fn declaration(model: &RevisionModel) -> Declaration {
         lifecycle,
         container_concurrency: model.concurrency,
         launch: None,
-        activator_ports: Vec::new(),
+        activator_ports: ActivatorPorts::default(),
         start_deadline_ms: 60_000,
     }
 }
@@ -230,6 +230,7 @@ impl World {
                 address: format!("127.0.0.1:{}", 9_000 + number),
                 container_concurrency: 0,
                 max_waiting: 0,
+                counts_connections: false,
                 start_unix_ms: 1,
                 token: None,
             };

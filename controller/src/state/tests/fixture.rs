@@ -173,6 +173,7 @@ impl Fixture {
             address: address.into(),
             container_concurrency: 0,
             max_waiting: 0,
+            counts_connections: false,
             start_unix_ms: 1,
             token: Token::new(&[token; 16]),
         };
@@ -186,6 +187,7 @@ impl Fixture {
             address: "127.0.0.1:8012".into(),
             container_concurrency: 0,
             max_waiting: 0,
+            counts_connections: false,
             start_unix_ms: 1,
             token: None,
         };
