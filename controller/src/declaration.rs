@@ -52,6 +52,16 @@ pub struct ActivatorPorts {
     pub tcp: Vec<TcpPort>,
     /// Where new connections of clients lead.
     pub mode: ServiceMode,
+    /// Where the revision's queue-proxies may hand on requests that would wait for long: one of the
+    /// HTTP ports at every activator. With none, requests wait where they came.
+    pub overflow: Vec<SocketAddr>,
+}
+
+impl ActivatorPorts {
+    /// Whether activators listen in the same way.
+    pub(crate) fn is_listened_on_like(&self, other: &Self) -> bool {
+        self.http == other.http && self.tcp == other.tcp && self.mode == other.mode
+    }
 }
 
 /// A port whose connections are passed on, byte for byte, to one of the instances.

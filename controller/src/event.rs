@@ -3,6 +3,7 @@
 //! The owner task turns everything into an [`Event`]; [`State::apply`](crate::state::State::apply)
 //! returns [`Effect`]s, which are carried out without making any choice.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tidegate_autoscaler::settings::Violations;
@@ -216,6 +217,11 @@ pub enum ServerMessage {
         revision: RevisionId,
         /// Its ports.
         ports: Arc<ActivatorPorts>,
+    },
+    /// Where the queue-proxies of its revision may hand requests on. Replaces what was known.
+    Overflow {
+        /// The addresses.
+        addresses: Arc<[SocketAddr]>,
     },
 }
 

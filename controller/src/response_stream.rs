@@ -5,6 +5,7 @@
 //! receives the present state and not its history.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -47,6 +48,7 @@ struct Pending {
     acknowledged: Option<u64>,
     endpoints: BTreeMap<RevisionId, Arc<[Endpoint]>>,
     ports: BTreeMap<RevisionId, Arc<ActivatorPorts>>,
+    overflow: Option<Arc<[SocketAddr]>>,
     end: Option<Result<(), CallError>>,
     waker: Option<Waker>,
 }
@@ -72,6 +74,7 @@ impl ResponseSender {
             ServerMessage::ListenPorts { revision, ports } => {
                 pending.ports.insert(revision, ports);
             }
+            ServerMessage::Overflow { addresses } => pending.overflow = Some(addresses),
         });
     }
 
@@ -110,6 +113,9 @@ impl Pending {
         }
         if let Some((revision, ports)) = self.ports.pop_first() {
             return Some(ServerMessage::ListenPorts { revision, ports });
+        }
+        if let Some(addresses) = self.overflow.take() {
+            return Some(ServerMessage::Overflow { addresses });
         }
         self.acknowledged.take().map(|sequence| ServerMessage::Acknowledged { sequence })
     }
@@ -181,6 +187,9 @@ fn to_wire(message: ServerMessage) -> ReportResponse {
                 },
             })
         }
+        ServerMessage::Overflow { addresses } => Outgoing::Overflow(wire::Overflow {
+            addresses: addresses.iter().map(ToString::to_string).collect(),
+        }),
     };
     ReportResponse { message: Some(message) }
 }
@@ -226,7 +235,9 @@ mod tests {
             received.push(match message {
                 Incoming::Endpoints(list) => list.endpoints.len(),
                 Incoming::Ack(ack) => usize::try_from(ack.sequence).expect("small"),
-                Incoming::Directive(_) | Incoming::ListenPorts(_) => panic!("none was sent"),
+                Incoming::Directive(_) | Incoming::ListenPorts(_) | Incoming::Overflow(_) => {
+                    panic!("none was sent")
+                }
             });
         }
         assert_eq!(received, [0, 2, 9_999]);

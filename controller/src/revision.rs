@@ -14,7 +14,7 @@ use tidegate_autoscaler::{Decision, Observed, Policy, ScalingMetric, Signal, Tim
 use tidegate_rollout::Outcomes;
 
 use crate::crash_loop_backoff::CrashLoopBackoff;
-use crate::declaration::{Declaration, PolicyChoice};
+use crate::declaration::{ActivatorPorts, Declaration, PolicyChoice};
 use crate::demand::Demand;
 use crate::event::{Effect, Endpoint, ServerMessage};
 use crate::history::History;
@@ -108,18 +108,15 @@ impl Revision {
     /// Decides by other numbers from now on. Windows, instances and the journal stay.
     pub(crate) fn redeclare(&mut self, cx: &mut Context<'_>, declaration: Declaration) {
         let same_policy = self.declaration.policy == declaration.policy;
-        let same_ports = self.declaration.activator_ports == declaration.activator_ports;
-        if !same_ports && self.declaration.decides_like(&declaration) {
+        let before = self.declaration.activator_ports.clone();
+        let decides_alike = self.declaration.decides_like(&declaration);
+        self.declaration = declaration;
+        self.send_ports(cx, &before);
+        if before != self.declaration.activator_ports && decides_alike {
             // Nothing that is decided changes by it.
-            self.declaration = declaration;
-            self.send_ports(cx);
             return;
         }
-        self.declaration = declaration;
         self.gave_up = false;
-        if !same_ports {
-            self.send_ports(cx);
-        }
         if self.past.is_some() && same_policy {
             // The past may still come in, and nothing has been decided that would change.
             return;
@@ -368,16 +365,34 @@ impl Revision {
         }
     }
 
-    fn send_ports(&self, cx: &mut Context<'_>) {
+    /// Tells activators and queue-proxies what is other than `before` of where requests come in.
+    fn send_ports(&self, cx: &mut Context<'_>, before: &ActivatorPorts) {
+        let now = &self.declaration.activator_ports;
+        let send =
+            |reporter, message: &ServerMessage| Effect::Send { reporter, message: message.clone() };
+        if before.overflow != now.overflow {
+            let message = self.overflow_message();
+            let told = self.instances.all().filter_map(|instance| instance.stream);
+            cx.effects.extend(told.map(|reporter| send(reporter, &message)));
+        }
+        if before.is_listened_on_like(now) {
+            return;
+        }
         let message = self.ports_message();
-        let send = |reporter| Effect::Send { reporter, message: message.clone() };
-        cx.effects.extend(cx.activators.iter().copied().map(send));
+        cx.effects.extend(cx.activators.iter().map(|reporter| send(*reporter, &message)));
     }
 
     /// How activators take its requests besides those that name it.
     pub(crate) fn ports_message(&self) -> ServerMessage {
         let ports = Arc::new(self.declaration.activator_ports.clone());
         ServerMessage::ListenPorts { revision: self.id().clone(), ports }
+    }
+
+    /// Where its queue-proxies may hand requests on.
+    pub(crate) fn overflow_message(&self) -> ServerMessage {
+        ServerMessage::Overflow {
+            addresses: self.declaration.activator_ports.overflow.as_slice().into(),
+        }
     }
 
     /// Requests in queues, as reported.

@@ -76,7 +76,14 @@ pub fn ports(
     for given in given {
         let Ok(port) = u16::try_from(given.activator_port) else { continue };
         match given.protocol {
-            PortProtocol::Http => ports.http.push(port),
+            PortProtocol::Http => {
+                // A queue-proxy stands in front of one port of its app, and the first is its.
+                if ports.http.is_empty() {
+                    let activators = world.activators.iter().flatten();
+                    ports.overflow = activators.map(|ip| SocketAddr::new(*ip, port)).collect();
+                }
+                ports.http.push(port);
+            }
             PortProtocol::Tcp => {
                 let addresses = endpoints(world, scaler, given.service_port);
                 ports.tcp.push(TcpPort { port, addresses });

@@ -13,8 +13,9 @@
 //!   names of instance and revision.
 //! * [`process`]: from settings to a running process, and to its end.
 //! * [`proxy`]: the data path, from [`dispatch`] (probe or traffic?) through [`gate`] (enter, wait
-//!   or be refused; with [`adaptive_limit`] a limit that follows latency) to the app; [`error`] is
-//!   why the sidecar responds itself, [`respond`] how that becomes HTTP.
+//!   or be refused; with [`adaptive_limit`] a limit that follows latency) to the app, or through
+//!   [`overflow`] to an activator; [`error`] is why the sidecar responds itself, [`respond`] how
+//!   that becomes HTTP.
 //! * [`probe`]: is the app ready? [`drain`]: how the sidecar shuts down.
 //! * [`statistics`]: the load, for autoscalers, with what [`tcp_connections`] counts; [`observe`]
 //!   publishes single requests to [`metrics`], [`request_log`], [`record`], [`trace`] and
@@ -37,6 +38,7 @@ pub mod metrics;
 pub mod nonblocking_writer;
 pub mod observe;
 pub mod otlp;
+pub mod overflow;
 pub mod probe;
 pub mod process;
 pub mod proxy;

@@ -71,6 +71,7 @@ struct Own {
     abandoned_total: Counter,
     failed: [Counter; Cause::ALL.len()],
     left: Counter,
+    handed_on: Counter,
     refused_full: Counter,
     refused_late: Counter,
     connect_failures: Counter,
@@ -187,6 +188,11 @@ impl Metrics {
             Refusal::QueueFull => self.shared.own.refused_full.increment(1),
             Refusal::WaitedTooLong => self.shared.own.refused_late.increment(1),
         }
+    }
+
+    /// A request was handed on to an activator.
+    pub fn handed_on(&self) {
+        self.shared.own.handed_on.increment(1);
     }
 
     /// The sidecar responded itself, or cut a response short.
@@ -313,6 +319,7 @@ impl Own {
             failed: Cause::ALL
                 .map(|cause| name::FAILED.register_counter(registry, &[cause.label()])),
             left: counter(name::LEFT),
+            handed_on: counter(name::HANDED_ON),
             refused_full: refused(Cause::QueueFull.label()),
             refused_late: refused(Cause::WaitedTooLong.label()),
             connect_failures: counter(name::CONNECT_FAILURES),

@@ -15,6 +15,7 @@ use tidegate_logging::{Filter, Output, Shape};
 use tidegate_proto::stats::v1::{Hello, Revision, Role};
 use tidegate_relay as relay;
 use tidegate_relay::TimeLimits;
+use tidegate_reporter::{Inbox, OverflowAddresses};
 use tokio::sync::watch;
 
 use crate::adaptive_limit::AdaptiveLimit;
@@ -137,11 +138,16 @@ async fn serve(
     let ports = bound.ports();
     let (asks, asked) = tokio::sync::mpsc::channel(16);
 
+    let (reporting, driver) = reporting(&settings, ports.main, &shared)?;
     let plane = workers::Workers {
         shared: shared.clone(),
         app_port: settings.app_port,
         timeouts: settings.timeouts,
         idle_connections: telemetry::idle_connections(&settings),
+        overflow: match &reporting {
+            Some(reporting) => reporting.overflow.clone(),
+            None => watch::channel(OverflowAddresses::new()).1,
+        },
         drain: drain.clone(),
         stage: stage_seen.clone(),
     };
@@ -157,7 +163,6 @@ async fn serve(
     let side_drain = listeners.side_drain.clone();
     listeners.open(bound.admin, bound.stats, bound.metrics)?;
     start_watches(&settings, tls, &shared, ready);
-    let (reporting, driver) = reporting(&settings, ports.main, &shared)?;
     let directives = reporting.as_ref().map(|reporting| reporting.directives.clone());
     let stats_reporter =
         stats_reporter(&settings, &shared, snapshot, reporting, (ready_seen, stage_seen));
@@ -315,6 +320,7 @@ fn reporting(
     }
     let (reporter, inbox, driver) = tidegate_reporter::start(config);
     let driver = tokio::spawn(driver.run());
-    let reporting = Reporting { reporter, directives: inbox.directives };
+    let Inbox { directives, overflow, .. } = inbox;
+    let reporting = Reporting { reporter, directives, overflow };
     Ok((Some(reporting), Some(driver)))
 }

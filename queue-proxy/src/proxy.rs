@@ -1,7 +1,8 @@
 //! The data path: what happens to a request on the main listener.
 //!
 //! A probe gets its response here. Anything else restarts the drain's quiet period, has its head
-//! rewritten, passes the gate, is forwarded, and is published to the observers. The slot is held by
+//! rewritten, passes the gate, is forwarded (to the app, or to an activator when it would wait for
+//! long), and is published to the observers. The slot is held by
 //! the permit that the exchange drops when the app is done with it, and by nothing else.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +14,8 @@ use tidegate_admission::{Abandoned, Source};
 use tidegate_knative::headers;
 use tidegate_relay::host::{self, MalformedHost};
 use tidegate_relay::{
-    Cause, CauseHeader, ConnectPatience, Exchange, Forward, Guard, Handler, Reply, TimeLimits,
-    Upstream, forwarded,
+    Cause, CauseHeader, ConnectPatience, Exchange, Forward, ForwardError, Guard, Handler, Reply,
+    TimeLimits, Upstream, forwarded,
 };
 use tokio::time::Instant;
 
@@ -25,6 +26,7 @@ use crate::error::Failure;
 use crate::gate::{Admission, Gate, Permit};
 use crate::metrics::Ending;
 use crate::observe::{Observers, RequestTimestamps};
+use crate::overflow::{self, Overflow};
 use crate::probe::Prober;
 use crate::record::Cold;
 use crate::respond::{self, RefusalStyle};
@@ -61,6 +63,15 @@ pub struct Proxy {
     shared: ProxyContext,
     /// Connections belong to the event loop that opened them.
     upstream: Arc<Upstream>,
+    overflow: Arc<Overflow>,
+}
+
+/// Where a request goes that the gate was asked about.
+enum Admitted {
+    /// To the app.
+    Here(Permit),
+    /// An activator took it, and has responded.
+    HandedOn,
 }
 
 /// Holds the slot while the app is at work, and records when it was done: the time of a client that
@@ -87,15 +98,17 @@ impl Drop for Slot {
 }
 
 impl Proxy {
-    /// A handler that forwards to `upstream`.
-    pub fn new(shared: ProxyContext, upstream: Arc<Upstream>) -> Self {
-        Self { shared, upstream }
+    /// A handler that forwards to `upstream`, and hands on to `overflow` what would wait for long.
+    pub fn new(shared: ProxyContext, upstream: Arc<Upstream>, overflow: Arc<Overflow>) -> Self {
+        Self { shared, upstream, overflow }
     }
 
     async fn forward(&self, exchange: &mut Exchange) -> RequestTimestamps {
         let mut timestamps = RequestTimestamps::default();
         let hop = previous_hop(&mut exchange.head_mut().headers, &self.shared);
         match self.dispatch(exchange, hop, &mut timestamps).await {
+            // Whatever an activator did with a request says nothing of this instance.
+            Ok(()) if timestamps.entered.is_none() => {}
             Ok(()) => self.shared.served(exchange, timestamps),
             Err(failure) => self.fail(exchange, &failure, hop, &mut timestamps).await,
         }
@@ -110,7 +123,9 @@ impl Proxy {
         timestamps: &mut RequestTimestamps,
     ) -> Result<(), Failure> {
         let source = prepare(exchange, hop, &self.shared)?;
-        let permit = self.admit(exchange, source).await?;
+        let Admitted::Here(permit) = self.admit(exchange, source).await? else {
+            return Ok(());
+        };
         timestamps.entered = Some(Instant::now());
         if let Some(metrics) = &self.shared.observers.metrics {
             metrics.admitted(self.shared.gate.levels());
@@ -124,12 +139,51 @@ impl Proxy {
         Ok(outcome?)
     }
 
-    async fn admit(&self, exchange: &mut Exchange, source: Source) -> Result<Permit, Failure> {
-        match self.shared.gate.arrive(source) {
-            Admission::Entered(permit) => Ok(permit),
-            Admission::Refused(refusal) => Err(refusal.into()),
-            Admission::Waiting(place) => Ok(exchange.hold(self.shared.limits, place).await??),
+    async fn admit(&self, exchange: &mut Exchange, source: Source) -> Result<Admitted, Failure> {
+        let gate = &self.shared.gate;
+        let mut admission = gate.arrive(source);
+        let is_due = match &admission {
+            Admission::Entered(_) => false,
+            Admission::Waiting(_) => overflow::is_due(gate.levels()),
+            Admission::Refused(_) => true,
+        };
+        // What an activator has sent comes from where it would be handed on to.
+        if is_due && source == Source::Direct && self.overflow.is_named() {
+            // Its place in the queue is free while it is elsewhere.
+            drop(admission);
+            if self.hand_on(exchange).await? {
+                return Ok(Admitted::HandedOn);
+            }
+            admission = gate.arrive(source);
         }
+        match admission {
+            Admission::Entered(permit) => Ok(Admitted::Here(permit)),
+            Admission::Refused(refusal) => Err(refusal.into()),
+            Admission::Waiting(place) => {
+                Ok(Admitted::Here(exchange.hold(self.shared.limits, place).await??))
+            }
+        }
+    }
+
+    /// Hands the request on to an activator. Gives whether one took it; if none did, nothing of the
+    /// request was sent.
+    async fn hand_on(&self, exchange: &mut Exchange) -> Result<bool, Failure> {
+        let metrics = self.shared.observers.metrics.as_ref();
+        for _ in 0..overflow::ATTEMPTS_MAX {
+            let Some(activator) = self.overflow.next() else { break };
+            let (limits, connect) = (self.shared.limits, overflow::CONNECT);
+            let forward = Forward { limits, connect, guard: () };
+            let outcome = exchange.forward(&activator, forward).await;
+            let is_unsent = outcome.as_ref().is_err_and(ForwardError::is_unsent);
+            if is_unsent && !exchange.has_responded() {
+                continue;
+            }
+            if let Some(metrics) = metrics {
+                metrics.handed_on();
+            }
+            return outcome.map(|()| true).map_err(Failure::from);
+        }
+        Ok(false)
     }
 
     /// Counts the failure, logs it and responds with it, unless the response has begun. A client

@@ -14,7 +14,8 @@ use tidegate_admission::Limit;
 use tidegate_proto::knative;
 use tidegate_proto::stats::v1::Stat;
 use tidegate_reporter::{
-    DEFAULT_INTERVAL, Directives, INTERVAL_MIN, QueueWatch, Reporter, WaitingQueue,
+    DEFAULT_INTERVAL, Directives, INTERVAL_MIN, OverflowAddresses, QueueWatch, Reporter,
+    WaitingQueue,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -133,6 +134,8 @@ pub struct Reporting {
     pub reporter: Reporter,
     /// The controller's directives.
     pub directives: watch::Receiver<Directives>,
+    /// Where requests may be handed on.
+    pub overflow: watch::Receiver<OverflowAddresses>,
 }
 
 impl WaitingQueue for Gate {

@@ -232,6 +232,7 @@ impl SessionLoop {
             }
             Some(Incoming::Endpoints(endpoints)) => self.channels.endpoints(endpoints),
             Some(Incoming::ListenPorts(ports)) => self.channels.ports(ports),
+            Some(Incoming::Overflow(overflow)) => self.channels.overflow(overflow),
             // A newer controller may send what this version does not know.
             None => {}
         }

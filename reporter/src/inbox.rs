@@ -109,6 +109,13 @@ pub enum ServiceMode {
     Serve,
 }
 
+/// Where a queue-proxy may hand requests on that would have to wait, `host:port`.
+pub type OverflowAddresses = Vec<String>;
+
+/// Most addresses accepted for overflow: one is chosen for each request, and so many spread them
+/// well enough.
+pub const MAX_OVERFLOW_ADDRESSES: usize = 64;
+
 /// Whether there is a controller at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Link {
@@ -119,7 +126,7 @@ pub enum Link {
     Up,
 }
 
-/// The receiving half: four values, each the newest.
+/// The receiving half: five values, each the newest.
 #[derive(Debug, Clone)]
 pub struct Inbox {
     /// What the controller wants of this reporter.
@@ -128,6 +135,8 @@ pub struct Inbox {
     pub endpoints: watch::Receiver<EndpointMap>,
     /// Where to take requests; only activators receive it.
     pub ports: watch::Receiver<ListenPorts>,
+    /// Where to hand requests on; only queue-proxies receive it.
+    pub overflow: watch::Receiver<OverflowAddresses>,
     /// Whether the stream is up.
     pub link: watch::Receiver<Link>,
 }
@@ -138,6 +147,7 @@ pub(crate) struct Channels {
     pub(crate) directives: watch::Sender<Directives>,
     pub(crate) endpoints: watch::Sender<EndpointMap>,
     pub(crate) ports: watch::Sender<ListenPorts>,
+    pub(crate) overflow: watch::Sender<OverflowAddresses>,
     pub(crate) link: watch::Sender<Link>,
 }
 
@@ -145,14 +155,16 @@ pub(crate) fn pair() -> (Channels, Inbox) {
     let (directives, directives_seen) = watch::channel(Directives::default());
     let (endpoints, endpoints_seen) = watch::channel(EndpointMap::new());
     let (ports, ports_seen) = watch::channel(ListenPorts::new());
+    let (overflow, overflow_seen) = watch::channel(OverflowAddresses::new());
     let (link, link_seen) = watch::channel(Link::Down);
     let inbox = Inbox {
         directives: directives_seen,
         endpoints: endpoints_seen,
         ports: ports_seen,
+        overflow: overflow_seen,
         link: link_seen,
     };
-    (Channels { directives, endpoints, ports, link }, inbox)
+    (Channels { directives, endpoints, ports, overflow, link }, inbox)
 }
 
 impl Channels {
@@ -192,6 +204,16 @@ impl Channels {
             map.retain(|_, of| of.revision != revision);
             map.extend(named);
             *map != before
+        });
+    }
+
+    pub(crate) fn overflow(&self, received: wire::Overflow) {
+        let mut addresses = received.addresses;
+        addresses.truncate(MAX_OVERFLOW_ADDRESSES);
+        self.overflow.send_if_modified(|known| {
+            let is_new = *known != addresses;
+            *known = addresses;
+            is_new
         });
     }
 

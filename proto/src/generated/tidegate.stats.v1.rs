@@ -18,7 +18,7 @@ pub mod report_request {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReportResponse {
-    #[prost(oneof = "report_response::Message", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "report_response::Message", tags = "1, 2, 3, 4, 5")]
     pub message: ::core::option::Option<report_response::Message>,
 }
 /// Nested message and enum types in `ReportResponse`.
@@ -33,6 +33,8 @@ pub mod report_response {
         Endpoints(super::Endpoints),
         #[prost(message, tag = "4")]
         ListenPorts(super::ListenPorts),
+        #[prost(message, tag = "5")]
+        Overflow(super::Overflow),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -188,6 +190,13 @@ pub struct TcpPort {
     pub port: u32,
     /// Where instances take such connections, `host:port`. While there is none they are held.
     #[prost(string, repeated, tag = "2")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Where a queue-proxy may hand on what would have to wait long in its queue, `host:port`: ports of
+/// activators that belong to its revision. Replaces what was known.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Overflow {
+    #[prost(string, repeated, tag = "1")]
     pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -120,6 +120,11 @@ pub(super) const LEFT: Metric = Metric::counter(
     "tidegate_requests_left_total",
     "Requests whose clients left before the response was complete, in the queue or in the app.",
 );
+/// Requests that were handed on to an activator.
+pub(super) const HANDED_ON: Metric = Metric::counter(
+    "tidegate_requests_handed_on_total",
+    "Requests that would have waited for long and were handed on to an activator.",
+);
 /// Requests that were refused, by reason.
 pub(super) const REFUSED: Metric =
     Metric::counter("tidegate_requests_refused_total", "Requests that were refused, by reason.")
@@ -174,6 +179,7 @@ pub(super) const ALL: &[Metric] = &[
     ABANDONED_TOTAL,
     FAILED,
     LEFT,
+    HANDED_ON,
     REFUSED,
     CONNECT_FAILURES,
     PUSHES_FAILED,

@@ -9,6 +9,7 @@ use rustls::ServerConfig;
 use tidegate_relay as relay;
 use tidegate_relay::metrics::ConnectionFailure;
 use tidegate_relay::{Address, Scheme, Server, ServerSettings, Upstream, UpstreamSettings};
+use tidegate_reporter::OverflowAddresses;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::drain::Stage;
+use crate::overflow::Overflow;
 use crate::proxy::{Proxy, ProxyContext};
 use crate::settings::Timeouts;
 use crate::tls::Certificate;
@@ -39,6 +41,8 @@ pub(super) struct Workers {
     pub(super) app_port: u16,
     pub(super) timeouts: Timeouts,
     pub(super) idle_connections: usize,
+    /// Where requests may be handed on.
+    pub(super) overflow: watch::Receiver<OverflowAddresses>,
     pub(super) drain: relay::Drain,
     pub(super) stage: watch::Receiver<Stage>,
 }
@@ -83,7 +87,8 @@ impl Workers {
         let settings =
             UpstreamSettings { idle_max: self.idle_connections, ..UpstreamSettings::default() };
         let upstream = Arc::new(Upstream::new(Address::Loopback(self.app_port), settings));
-        tokio::spawn(sweep(Arc::clone(&upstream)));
+        let overflow = Arc::new(Overflow::new(self.overflow.clone()));
+        tokio::spawn(sweep(Arc::clone(&upstream), Arc::clone(&overflow)));
         let server = |scheme| {
             let bounds = ServerSettings {
                 head_timeout: self.timeouts.header,
@@ -92,7 +97,8 @@ impl Workers {
                 platform_fields: tidegate_knative::headers::PLATFORM_FIELDS,
                 ..ServerSettings::default()
             };
-            let proxy = Proxy::new(self.shared.clone(), Arc::clone(&upstream));
+            let proxy =
+                Proxy::new(self.shared.clone(), Arc::clone(&upstream), Arc::clone(&overflow));
             Server::new(proxy, bounds, self.drain.clone())
         };
         let plain = server(Scheme::Http);
@@ -111,10 +117,11 @@ impl Workers {
     }
 }
 
-async fn sweep(upstream: Arc<Upstream>) {
+async fn sweep(upstream: Arc<Upstream>, overflow: Arc<Overflow>) {
     loop {
         tokio::time::sleep(SWEEP_PERIOD).await;
         upstream.close_expired();
+        overflow.close_expired();
     }
 }
 

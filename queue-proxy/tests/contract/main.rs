@@ -22,6 +22,7 @@ mod kubelet;
 mod left;
 mod logging;
 mod otlp;
+mod overflow;
 mod probes;
 mod proxying;
 mod request_log;
