@@ -6,11 +6,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::jiff;
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
-use tidegate_kubernetes_inject::{Options, Settings, inject};
 
 /// Where Tidegate is installed.
 const SYSTEM: &str = "tidegate-system";
@@ -23,9 +24,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Time between two looks at what is waited for.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-
-/// The secret that is shown to the controller: 32 characters that protect nothing but a trial.
-const SECRET: &str = "trialtrialtrialtrialtrialtrialtr";
 
 /// An app that is scaled.
 #[derive(Debug, Clone)]
@@ -50,13 +48,17 @@ impl App {
 
     fn objects(&self, images: &str) -> Value {
         let (name, labels) = (&self.name, json!({"app": self.name}));
+        let annotations = json!({
+            "tidegate.dev/inject": "enabled",
+            "tidegate.dev/concurrency": self.concurrency.to_string(),
+        });
         let container = json!({
             "name": "app",
             "image": format!("{images}/app:test"),
             "args": ["app"],
-            "ports": [{"containerPort": 8080}],
+            "ports": [{"name": "http", "containerPort": 8080}],
             "env": [{"name": "START_DELAY_MS", "value": self.start_delay_ms.to_string()}],
-            "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
+            "readinessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 1},
         });
         let deployment = json!({
             "apiVersion": "apps/v1",
@@ -66,7 +68,7 @@ impl App {
                 "replicas": self.min.max(1),
                 "selector": {"matchLabels": labels},
                 "template": {
-                    "metadata": {"labels": labels},
+                    "metadata": {"labels": labels, "annotations": annotations},
                     "spec": {"containers": [container]},
                 },
             },
@@ -75,9 +77,10 @@ impl App {
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {"name": name},
-            "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]},
+            "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": "http"}]},
         });
-        json!({"apiVersion": "v1", "kind": "List", "items": [deployment, service]})
+        let items = [deployment, service, self.scaler()];
+        json!({"apiVersion": "v1", "kind": "List", "items": items})
     }
 
     fn scaler(&self) -> Value {
@@ -145,60 +148,42 @@ impl Cluster {
             let to = format!("{}/{name}", self.images);
             json!({"name": name, "newName": to, "newTag": "test"})
         };
+        let sidecar = format!("{}/queue-proxy:test", self.images);
+        let environment = json!([{"name": "TIDEGATE_INJECT_IMAGE", "value": sidecar}]);
+        let containers = json!([{"name": "webhook", "env": environment}]);
+        let webhook = json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "tidegate-webhook"},
+            "spec": {"template": {"spec": {"containers": containers}}},
+        });
         let kustomization = json!({
             "resources": [format!("{up}{from}")],
             "images": [image("tidegate"), image("tidegate-kubernetes")],
+            "patches": [{"patch": webhook.to_string()}],
         });
         let file = folder.path().join("kustomization.yaml");
         std::fs::write(file, kustomization.to_string()).unwrap();
         self.kubectl(&["apply", "--server-side", "-k", folder.path().to_str().unwrap()], None);
-        self.secret(SYSTEM);
-        for deployment in ["deployment/tidegate-controller", "deployment/tidegate-activator"] {
-            let rollout = ["rollout", "status", deployment, "--namespace", SYSTEM];
-            self.kubectl(&[&rollout[..], &["--timeout", "180s"]].concat(), None);
+        for deployment in ["certificates", "controller", "activator", "webhook"] {
+            self.settled(&format!("tidegate-{deployment}"));
         }
         until(PATIENCE, "a controller that leads", || async { !self.leader().await.is_empty() })
             .await;
     }
 
-    fn secret(&self, namespace: &str) {
-        let secret = json!({
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "tidegate"},
-            "stringData": {"secret": SECRET},
-        });
-        self.apply(namespace, &secret.to_string());
-    }
-
     /// Makes the namespace of a trial, and apps in it. Returns its name.
     pub(crate) fn apps(&self, trial: &str, apps: &[App]) -> String {
         let name = format!("{APPS}-{trial}");
+        let labels = json!({"app.kubernetes.io/part-of": APPS, "tidegate.dev/inject": "enabled"});
         let namespace = json!({
             "apiVersion": "v1",
             "kind": "Namespace",
-            "metadata": {"name": name, "labels": {"app.kubernetes.io/part-of": APPS}},
+            "metadata": {"name": name, "labels": labels},
         });
         self.apply("default", &namespace.to_string());
-        self.secret(&name);
-        let mut all = String::new();
-        for app in apps {
-            let mut settings = Settings::default();
-            for (key, value) in [
-                ("image", format!("{}/queue-proxy:test", self.images)),
-                ("concurrency", app.concurrency.to_string()),
-                ("controller", format!("tidegate-controller.{SYSTEM}:9400")),
-                ("secret", "tidegate".to_owned()),
-            ] {
-                settings.set(key, &value).unwrap();
-            }
-            let services = vec![app.name.clone()];
-            let options = Options { settings, services, ..Options::default() };
-            let objects = app.objects(&self.images).to_string();
-            let injected = inject(&objects, &options).unwrap();
-            all.push_str(&format!("---\n{}\n---\n{}\n", injected.text, app.scaler()));
-        }
-        self.apply(&name, &all);
+        let all = apps.iter().map(|app| app.objects(&self.images).to_string());
+        self.apply(&name, &all.collect::<Vec<_>>().join("\n---\n"));
         name
     }
 
@@ -222,12 +207,28 @@ impl Cluster {
         until(PATIENCE, "zero", || async { self.mode(namespace, name) == "Zero" }).await;
     }
 
+    /// The Lease of the controllers.
+    pub(crate) async fn lease(&self) -> Lease {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), SYSTEM);
+        leases.get_opt("tidegate-controller").await.ok().flatten().unwrap_or_default()
+    }
+
     /// The pod of the controller that holds the Lease; empty for nobody.
     pub(crate) async fn leader(&self) -> String {
-        let path = "jsonpath={.spec.holderIdentity}";
-        let lease = ["get", "lease", "--ignore-not-found", "tidegate-controller"];
-        let rest = ["--namespace", SYSTEM, "--output", path];
-        self.kubectl(&[&lease[..], &rest[..]].concat(), None)
+        let held = self.lease().await.spec.and_then(|spec| spec.holder_identity);
+        held.unwrap_or_default()
+    }
+
+    /// Waits until a controller decides that has begun after `since`: another one, or the same pod
+    /// once its process was started anew.
+    pub(crate) async fn until_led(&self, before: &str, since: jiff::Timestamp) {
+        let is_led = || async {
+            let spec = self.lease().await.spec.unwrap_or_default();
+            let holder = spec.holder_identity.unwrap_or_default();
+            let is_renewed = spec.renew_time.is_some_and(|at| at.0 > since);
+            !holder.is_empty() && (holder != before || is_renewed)
+        };
+        until(PATIENCE, "another controller that leads", is_led).await;
     }
 
     /// The names of the pods of one of Tidegate's Deployments that are not about to end.

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::jiff;
+
 use crate::Findings;
 use crate::clients::Clients;
-use crate::cluster::{App, Cluster, PATIENCE, until};
+use crate::cluster::{App, Cluster};
 use crate::process::Process;
 use crate::replicas::Replicas;
 
@@ -39,17 +41,13 @@ pub(crate) async fn run(cluster: &Cluster) -> Findings {
     let mut gaps = Vec::new();
     for _ in 0..KILLS {
         let leader = cluster.leader().await;
-        let killed = Instant::now();
+        let (killed, since) = (Instant::now(), jiff::Timestamp::now());
         match Process::of_pod(&leader, "tidegate-kubernetes") {
             // As a crash is: the Lease is not given back.
             Some(process) => process.signal("KILL"),
             None => cluster.delete_pod(&leader, &["--grace-period=0", "--force"]),
         }
-        let is_another = || async {
-            let now = cluster.leader().await;
-            !now.is_empty() && now != leader
-        };
-        until(PATIENCE, "another controller that leads", is_another).await;
+        cluster.until_led(&leader, since).await;
         gaps.push(killed.elapsed().as_secs_f64());
         tokio::time::sleep(DECIDES).await;
         cluster.settled("tidegate-controller");
