@@ -102,6 +102,7 @@ mod tests {
             address: "10.0.0.1:8012".to_owned(),
             container_concurrency: 0,
             max_waiting: 0,
+            counts_connections: false,
             start_unix_ms: 0,
             token: None,
         };

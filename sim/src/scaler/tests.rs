@@ -12,7 +12,7 @@ use tidegate_controller::identity::ReporterId;
 use tidegate_controller::report::{Hello, Report as Said};
 use tidegate_controller::state::{State, UndeclaredRevisions};
 use tidegate_controller::{
-    ActivatorPorts, Declaration, Effect, Event, InstanceName, PolicyChoiceasDeclared, RevisionId,
+    ActivatorPorts, Declaration, Effect, Event, InstanceName, PolicyChoice as Declared, RevisionId,
 };
 
 use super::*;
