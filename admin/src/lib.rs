@@ -8,7 +8,7 @@
 //! credentials: access is controlled by the address that it listens on.
 //!
 //! One module, in reading order: [`Subject`] and [`Readiness`] are what a role provides, [`Admin`]
-//! serves the pages, [`metrics_reply`] is for roles that serve the page elsewhere.
+//! serves the pages, [`metrics_reply`] and [`close`] are for roles that serve pages elsewhere.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -91,9 +91,7 @@ impl Admin {
 
     /// Stops accepting, and waits until the last responses are written, for a second at most.
     pub async fn close(self) {
-        self.drain.set_phase(Phase::Closing);
-        // A client that is slower than that is disconnected.
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.drain.until_empty()).await;
+        close(&self.drain).await;
     }
 }
 
@@ -101,6 +99,14 @@ impl Drop for Admin {
     fn drop(&mut self) {
         self.drain.set_phase(Phase::Closing);
     }
+}
+
+/// Ends servers of such pages that share `drain`: stops accepting, and waits until the last
+/// responses are written, for a second at most.
+pub async fn close(drain: &Drain) {
+    drain.set_phase(Phase::Closing);
+    // A client that is slower than that is disconnected.
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, drain.until_empty()).await;
 }
 
 /// The response to a request for metrics: the page of `families`, or an error.

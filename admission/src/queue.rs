@@ -9,8 +9,9 @@ use crate::time::Moment;
 /// Knative's bound on a queue: ten times the limit may wait beside the limit that executes.
 pub const KNATIVE_DEPTH_TIMES_LIMIT: u32 = 10;
 
-/// Below this many entries an emptied queue keeps its memory for the next burst.
-const KEPT_PLACES: usize = 256;
+/// Below this many entries an emptied queue keeps its memory for the next burst, and so should
+/// whatever a caller keeps for each waiter: 256 of them take some kilobytes.
+pub const KEPT_PLACES: usize = 256;
 
 /// The most tickets of one queue, whatever its settings: entries are numbered with 32 bits, and
 /// this many would take 64 GiB.

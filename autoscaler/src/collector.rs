@@ -4,13 +4,10 @@
 use crate::decision::{Coverage, Span};
 use crate::sample::{Origin, Sample};
 use crate::spec::{Improvements, MetricSpec, ScalingMetric};
-use crate::time::{MS_PER_SECOND, Timestamp};
-use crate::window::{FEW_BUCKETS, Resize, Window, WindowError};
+use crate::time::Timestamp;
+use crate::window::{BUCKET_MS, FEW_BUCKETS, Resize, Window, WindowError};
 
 pub use crate::decision::Missing;
-
-/// The size of a window's bucket: a second, as all reporters report once a second.
-const BUCKET_MS: u64 = MS_PER_SECOND as u64;
 
 /// A revision's load over its two windows, as totals.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

@@ -46,12 +46,9 @@ use crate::policy::{Policy, TickInput};
 use crate::sample::{Origin, Sample};
 use crate::signal::{Signal, SignalKind};
 use crate::spec::Aggregation;
-use crate::time::{MS_PER_SECOND, Timestamp};
-use crate::window::Window;
+use crate::time::Timestamp;
+use crate::window::{BUCKET_MS, Window};
 use behavior::Behavior;
-
-/// The size of a bucket of the metrics window: a second, as all reporters report once a second.
-const BUCKET_MS: u64 = MS_PER_SECOND as u64;
 
 /// Decides as Kubernetes' HPA does.
 ///

@@ -45,11 +45,9 @@ pub use step::{
 };
 
 use crate::settings::ScaleBounds;
+use crate::spec::MIN_ACTIVATORS;
 use crate::time::Timestamp;
 use scale_to_zero::{InPath, ZeroOutcome};
-
-/// How many activators serve a revision before anything is known of its load.
-pub const MIN_ACTIVATORS: i32 = 2;
 
 /// The recommendation of -1: nothing has been decided yet.
 pub const UNDECIDED: i32 = -1;

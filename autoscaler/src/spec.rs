@@ -5,6 +5,10 @@ use std::fmt;
 /// Shortest and longest stable window that Knative accepts, in milliseconds.
 pub const STABLE_WINDOW_RANGE_MS: (u64, u64) = (6_000, 3_600_000);
 
+/// How many activators serve a revision at least, and before anything is known of its load; as in
+/// Knative.
+pub const MIN_ACTIVATORS: i32 = 2;
+
 /// What the recommendation is computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -107,12 +111,12 @@ impl DecisionSpec {
     /// The same before it is made a 32-bit integer, for those who compare with Knative, which
     /// wraps where [`Self::activators`] saturates.
     pub fn activators_unbounded(&self, ready: u32) -> f64 {
-        const MIN_ACTIVATORS: f64 = 2.0;
+        let least = f64::from(MIN_ACTIVATORS);
         if self.target_burst_capacity == 0.0 {
-            return MIN_ACTIVATORS;
+            return least;
         }
         let load = f64::from(ready) * self.total_value + self.target_burst_capacity.max(0.0);
-        (load / self.activator_capacity).ceil().max(MIN_ACTIVATORS)
+        (load / self.activator_capacity).ceil().max(least)
     }
 
     /// Excess burst capacity before anything was decided.

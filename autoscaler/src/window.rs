@@ -11,10 +11,13 @@ pub mod smoothing;
 mod weighted;
 
 use crate::spec::Aggregation;
-use crate::time::Timestamp;
+use crate::time::{MS_PER_SECOND, Timestamp};
 pub use length::{MAX_BUCKETS, Resize, WindowError};
 use ring::Ring;
 use weighted::Weights;
+
+/// The size of a bucket that reports fall into: a second, as all reporters report once a second.
+pub const BUCKET_MS: u64 = MS_PER_SECOND as u64;
 
 /// So many skipped buckets are a late or a lost report; the newest bucket still speaks for them.
 pub const FEW_BUCKETS: u64 = 3;

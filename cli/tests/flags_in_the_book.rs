@@ -10,30 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
+#[path = "help/verbs.rs"]
+mod verbs;
 
-/// Verbs whose help lists flags.
-const VERBS: [&str; 19] = [
-    "",
-    "run",
-    "demo",
-    "decide",
-    "explain",
-    "sim run",
-    "sim compare",
-    "sim sweep",
-    "sim recommend",
-    "sim fit",
-    "sim traffic",
-    "sim validate",
-    "activator",
-    "controller",
-    "queue-proxy",
-    "inject",
-    "crd",
-    "webhook",
-    "man",
-];
+use verbs::VERBS;
+
+const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 
 /// Flags of `tidegate-kubernetes`; a test beside it holds the page to its help.
 const KUBERNETES: [&str; 10] = [

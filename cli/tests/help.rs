@@ -7,35 +7,15 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+#[path = "help/verbs.rs"]
+mod verbs;
+
+use verbs::VERBS;
+
 /// The time between two checks of a condition that is waited for.
 const POLL_PERIOD: Duration = Duration::from_millis(50);
 
 const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
-
-/// Every verb that people type.
-const VERBS: [&str; 21] = [
-    "",
-    "run",
-    "demo",
-    "decide",
-    "explain",
-    "sim",
-    "sim run",
-    "sim compare",
-    "sim sweep",
-    "sim recommend",
-    "sim fit",
-    "sim traffic",
-    "sim validate",
-    "inject",
-    "activator",
-    "controller",
-    "webhook",
-    "queue-proxy",
-    "crd",
-    "completions",
-    "man",
-];
 
 /// How long an example may run before it is stopped: what has not failed by then was typed
 /// right. None of them has to come to its end.

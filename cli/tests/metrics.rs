@@ -10,6 +10,8 @@
 mod exposure;
 #[path = "metrics/page.rs"]
 mod page;
+#[path = "metrics/sidecar_command.rs"]
+mod sidecar_command;
 #[path = "metrics/stage.rs"]
 mod stage;
 

@@ -16,6 +16,7 @@ mod instance;
 mod listening;
 pub mod log;
 mod output;
+mod output_stream;
 pub mod parent_death;
 pub mod ports;
 pub mod process_tag;
@@ -34,7 +35,8 @@ use crate::identity::{InstanceName, RevisionId};
 use crate::task::{Actuator, Handle};
 
 pub use log::LogFolder;
-pub use output::{OutputLine, OutputStream, Written};
+pub use output::{OutputLine, Written};
+pub use output_stream::OutputStream;
 pub use ports::Ports;
 pub use process_tag::RunId;
 pub use reaper::Reaper;

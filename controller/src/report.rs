@@ -1,6 +1,7 @@
 //! What reporters send, validated: past this module there is no NaN, no negative count and no time
 //! from the future.
 
+use tidegate_admission::queue::KNATIVE_DEPTH_TIMES_LIMIT;
 use tidegate_autoscaler::sample::{Sample, SampleError};
 use tidegate_proto::PROTOCOL_VERSION;
 use tidegate_proto::stats::v1 as wire;
@@ -29,10 +30,6 @@ pub const ACTIVATOR_LOAD_MAX: u32 = 1_000_000;
 /// Requests a second that one reporter may claim; ten times what one relay thread carries.
 pub const RATE_MAX: f64 = 1_000_000.0;
 
-/// Queued requests of a sidecar that did not announce its depth, for each that it lets execute, as
-/// in Knative.
-const QUEUE_DEPTH_FACTOR: u32 = 10;
-
 /// Most load that a reporter may claim. What exceeds it is cut to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadCeiling {
@@ -49,7 +46,7 @@ impl LoadCeiling {
             return Self { waiting: INSTANCE_LOAD_MAX, in_flight: INSTANCE_LOAD_MAX };
         }
         let depth = match announced {
-            0 => limit.saturating_mul(QUEUE_DEPTH_FACTOR),
+            0 => limit.saturating_mul(KNATIVE_DEPTH_TIMES_LIMIT),
             announced => announced,
         };
         let waiting = depth.min(INSTANCE_LOAD_MAX);

@@ -6,10 +6,9 @@ pub(crate) mod scale;
 pub(crate) mod stats;
 mod unfinished;
 
-use std::time::Duration;
-
 use tidegate_proto::scale::v1::scale_service_server::ScaleServiceServer;
 use tidegate_proto::stats::v1::stats_service_server::StatsServiceServer;
+use tidegate_proto::{PING_INTERVAL, PING_TIMEOUT};
 use tokio::net::TcpListener;
 use tonic::transport::Server;
 
@@ -17,11 +16,6 @@ use self::gate::{Gate, Purpose};
 use self::unfinished::{UNFINISHED_BYTES_MAX, UnfinishedBytes};
 use crate::access::{Access, Gatekeeper};
 use crate::task::Handle;
-
-/// A connection that acknowledges no HTTP/2 ping for this long is closed, even if its TCP
-/// connection is alive.
-const PING_EVERY: Duration = Duration::from_secs(10);
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Streams of one connection. Tidegate's reporters open one; a mesh that shares connections opens
 /// more.
@@ -51,7 +45,7 @@ pub async fn serve(
     let unfinished = UnfinishedBytes::new(UNFINISHED_BYTES_MAX);
     let (incoming, accepting) = listener::connections(listener, access.tls, &gatekeeper);
     let serving = Server::builder()
-        .http2_keepalive_interval(Some(PING_EVERY))
+        .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(WINDOW_BYTES)

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tidegate_autoscaler::subset::fnv1a;
 use tidegate_kubernetes_objects::traffic_scaler::{ActivatorPort, PortProtocol};
 
 use crate::listen;
@@ -77,12 +78,9 @@ fn free_port(range: PortRange, taken: &BTreeSet<u16>, uid: &str, service_port: i
         .find(|port| !taken.contains(port))
 }
 
-/// FNV-1a over the identity: spread, the same in every process, and no secret.
+/// A hash of the identity: spread, the same in every process, and no secret.
 fn place(uid: &str, service_port: i32) -> usize {
-    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let bytes = uid.bytes().chain(service_port.to_le_bytes());
-    let hash = bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    let hash = fnv1a(uid.bytes().chain(service_port.to_le_bytes()));
     usize::try_from(hash >> 33).unwrap_or(0)
 }
 

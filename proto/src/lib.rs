@@ -16,8 +16,17 @@
 //! Features: `client` and `server` switch the two halves of the gRPC stubs; messages are always
 //! there.
 
+use std::time::Duration;
+
 /// The version of the report protocol that this crate describes, sent in every `Hello`.
 pub const PROTOCOL_VERSION: u32 = 1;
+
+/// How often both ends of a report stream send an HTTP/2 ping. A peer that acknowledges none for
+/// [`PING_TIMEOUT`] is disconnected, even if its TCP connection is alive.
+pub const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long a ping may stay unacknowledged.
+pub const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The media type of a queue-proxy's response to a scrape of its statistics.
 pub const STAT_CONTENT_TYPE: &str = "application/protobuf";

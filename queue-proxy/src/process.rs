@@ -187,7 +187,7 @@ async fn serve(
     if let Some(driver) = driver {
         let _ = driver.await;
     }
-    admin::close(&side_drain).await;
+    tidegate_admin::close(&side_drain).await;
     outputs.finish().await;
     Ok(code)
 }

@@ -9,7 +9,6 @@ use std::fmt;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::error::{ForwardError, Interrupted};
 use crate::head::Reply;
 
 /// The response header that tells clients the cause, where that is switched on.
@@ -130,39 +129,6 @@ impl CauseHeader {
             Self::Hidden => reply,
             Self::Shown => reply.with_header(CAUSE_HEADER, HeaderValue::from_static(cause.label())),
         }
-    }
-}
-
-impl Interrupted {
-    /// The cause to respond with; `None` when the client has gone.
-    #[must_use]
-    pub fn cause(self) -> Option<Cause> {
-        match self {
-            Self::ClientGone => None,
-            Self::TimedOut(_) => Some(Cause::TimedOut),
-        }
-    }
-}
-
-impl ForwardError {
-    /// The cause to respond with; `None` when the client has gone.
-    #[must_use]
-    pub fn cause(&self) -> Option<Cause> {
-        Some(match self {
-            Self::ClientGone => return None,
-            Self::TimedOut(_) => Cause::TimedOut,
-            Self::Connect { .. } | Self::ConnectTimedOut { .. } => Cause::Unreachable,
-            Self::Closed | Self::Io(_) => Cause::AppClosed,
-            Self::Truncated => Cause::CutShort,
-            Self::OverBudget => Cause::OverBudget,
-            Self::RequestBody(_) => Cause::MalformedRequest,
-            Self::ResponseBody(_) => Cause::MalformedResponseBody,
-            Self::Declined { cause, .. } => *cause,
-            Self::Malformed(_)
-            | Self::SwitchedProtocol { .. }
-            | Self::Http2(_)
-            | Self::TooManyInformational => Cause::MalformedResponse,
-        })
     }
 }
 

@@ -161,6 +161,39 @@ fn errno_text(error: &io::Error) -> impl fmt::Display + use<> {
     text.to_lowercase()
 }
 
+impl Interrupted {
+    /// The cause to respond with; `None` when the client has gone.
+    #[must_use]
+    pub fn cause(self) -> Option<Cause> {
+        match self {
+            Self::ClientGone => None,
+            Self::TimedOut(_) => Some(Cause::TimedOut),
+        }
+    }
+}
+
+impl ForwardError {
+    /// The cause to respond with; `None` when the client has gone.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        Some(match self {
+            Self::ClientGone => return None,
+            Self::TimedOut(_) => Cause::TimedOut,
+            Self::Connect { .. } | Self::ConnectTimedOut { .. } => Cause::Unreachable,
+            Self::Closed | Self::Io(_) => Cause::AppClosed,
+            Self::Truncated => Cause::CutShort,
+            Self::OverBudget => Cause::OverBudget,
+            Self::RequestBody(_) => Cause::MalformedRequest,
+            Self::ResponseBody(_) => Cause::MalformedResponseBody,
+            Self::Declined { cause, .. } => *cause,
+            Self::Malformed(_)
+            | Self::SwitchedProtocol { .. }
+            | Self::Http2(_)
+            | Self::TooManyInformational => Cause::MalformedResponse,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@
 //! streams.
 
 mod block;
-mod frame;
+pub(crate) mod frame;
 mod measure;
 mod out;
 pub(crate) mod pace;
@@ -33,8 +33,8 @@ use crate::io::{Io, write_through};
 use crate::memory::{self, Charge};
 use block::Block;
 use frame::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, FRAME_HEAD_LEN, Frame, HEADERS, PADDED, PRIORITY,
-    PUSH_PROMISE, RESET, SETTINGS, UNKNOWN_FROM,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, FRAME_HEAD_LEN, Frame, HEADERS, PADDED,
+    PREFACE_LEN, PRIORITY, PUSH_PROMISE, RESET, SETTINGS, UNKNOWN_FROM,
 };
 use out::Out;
 use watch::GateState;
@@ -55,8 +55,6 @@ const EXPANSION: usize = 104;
 /// A connection whose compression table may keep this many bytes of earlier heads gets a GOAWAY, so
 /// that its client opens another: only its end frees them.
 const PINNED_BYTES_MAX: usize = 2 << 20;
-/// The preface of a client.
-const PREFACE_LEN: usize = 24;
 
 /// Which side the peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

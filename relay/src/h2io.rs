@@ -15,6 +15,8 @@ use crate::memory::{self, Account, Charge};
 /// The most bytes given to the HTTP/2 library at once: a slow reader holds at most about this much
 /// memory per stream.
 const PIECE_MAX: usize = 64 * 1024;
+/// Bytes that the HTTP/2 library gathers for a peer that reads slowly, per stream.
+pub(crate) const SEND_BUFFER_MAX: usize = 64 * 1024;
 /// Bytes of a body that [`STREAM_BYTES`] includes; most bodies are no longer.
 const FREE_BYTES: usize = 4 * 1024;
 /// Bytes of the one piece that may be unwritten when memory is short; included as well.

@@ -83,7 +83,8 @@ impl<H> Clone for Server<H> {
     }
 }
 
-/// After the process has run out of descriptors, accepting again at once would only spin.
+/// How long to wait after an accept that failed: after the process has run out of descriptors,
+/// accepting again at once would only spin.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 impl<H: Handler> Server<H> {

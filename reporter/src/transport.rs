@@ -5,7 +5,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::uri::Scheme;
@@ -15,6 +14,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tidegate_dial::{Host, Pending};
+use tidegate_proto::{PING_INTERVAL, PING_TIMEOUT};
 use tidegate_trust::{ClientTls, Credentials, SharedSecret, TlsMismatch};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
@@ -24,10 +24,6 @@ use tonic::codegen::Service;
 
 use crate::ConfigError;
 use crate::first_byte::{FirstByte, Peeked};
-
-/// A peer that answers no HTTP/2 ping for this long is gone, whatever its TCP connection says.
-const PING_EVERY: Duration = Duration::from_secs(10);
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Enough for the responses of a controller; the default of 2 MB would be most of a sidecar.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
@@ -181,7 +177,7 @@ where
     let (observer, first_byte) = oneshot::channel();
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING_EVERY)
+        .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)

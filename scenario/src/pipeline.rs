@@ -3,6 +3,7 @@
 mod frame;
 
 use serde::{Deserialize, Serialize};
+use tidegate_autoscaler::revision::TICK_INTERVAL_MS;
 use tidegate_autoscaler::scrape::{MeshMode, Scraped, Scraper};
 use tidegate_autoscaler::settings::ScaleBounds;
 use tidegate_autoscaler::{
@@ -17,7 +18,6 @@ use crate::number::Number;
 use crate::scale::{Spec, TickOutput};
 
 const SCRAPE_INTERVAL_MS: i64 = 1000;
-const TICK_INTERVAL_MS: i64 = 2000;
 
 /// The longest replay: a week of scrapes, so that a wrong number is an error and not gigabytes.
 const MAX_DURATION_MS: i64 = 7 * 24 * 3_600_000;
@@ -184,7 +184,7 @@ fn schedule(input: &PipelineInput) -> Result<Vec<(i64, Step)>, ScenarioError> {
         (1..=count).map(move |k| (start + interval * k, step))
     };
     steps.extend(every(collector_start, SCRAPE_INTERVAL_MS, Step::Scrape));
-    steps.extend(every(start, TICK_INTERVAL_MS, Step::Tick));
+    steps.extend(every(start, TICK_INTERVAL_MS as i64, Step::Tick));
     steps.sort_unstable();
     Ok(steps)
 }

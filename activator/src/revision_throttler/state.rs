@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use tidegate_admission::queue::KEPT_PLACES;
 use tidegate_admission::{
     Abandoned, Dispatch, Dispatcher, DispatcherSettings, Grant, InstanceId, Limit, Meter, Moment,
     PeriodAverages, Refusal, Source, Ticket,
@@ -459,7 +460,7 @@ impl State {
 
     fn take_waiter(&mut self, ticket: Ticket) -> Option<oneshot::Sender<Permit>> {
         let waiter = self.waiters.get_mut(ticket.place())?.take();
-        if self.dispatcher.waiting() == 0 && self.waiters.len() > KEPT_WAITERS {
+        if self.dispatcher.waiting() == 0 && self.waiters.len() > KEPT_PLACES {
             // A burst is over: give its memory back.
             self.waiters = Vec::new();
         }
@@ -486,6 +487,3 @@ impl State {
 
 /// Idle connections kept to an instance without a limit: as many as Knative's activator keeps.
 const IDLE_MAX: usize = 100;
-
-/// Up to this many waiters' memory is kept for the next burst.
-const KEPT_WAITERS: usize = 256;

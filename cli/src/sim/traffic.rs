@@ -7,14 +7,11 @@ use anyhow::Context;
 use serde_json::json;
 use tidegate_sim::fit::Moments;
 use tidegate_sim::{SimSpan, Traffic};
-use tidegate_sim_report::figures;
+use tidegate_sim_report::{REVISIONS_LISTED_MAX, figures};
 
 use super::output;
 use super::traffic_args::TrafficArgs;
 use crate::typed::{span_above_zero, whole};
-
-/// Revisions listed; the busiest first.
-const REVISIONS_MAX: usize = 10;
 
 /// What was typed after `tidegate sim traffic`.
 #[derive(Debug, clap::Args)]
@@ -187,7 +184,7 @@ impl Seen {
         lines.push(("revisions".to_owned(), figures::count(self.revisions.len() as u64)));
         let mut text: String =
             lines.iter().map(|(name, value)| format!("{name:<14}{value}\n")).collect();
-        for (name, count) in self.busiest().iter().take(REVISIONS_MAX) {
+        for (name, count) in self.busiest().iter().take(REVISIONS_LISTED_MAX) {
             let clean: String =
                 name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
             text.push_str(&format!("{:>14}  {clean}\n", figures::count(*count)));

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::sidecar_command::sidecar_command;
+
 /// How long anything may take that has to happen on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
@@ -104,34 +106,23 @@ impl Role {
     }
 
     pub(crate) fn sidecar_with(app: u16, controller: &str, secret: &str) -> Self {
-        let app = app.to_string();
-        let environment = [
+        let mut command = sidecar_command(app);
+        command.envs([
             ("CONTAINER_CONCURRENCY", "10"),
-            ("QUEUE_SERVING_PORT", "0"),
-            ("QUEUE_SERVING_TLS_PORT", "0"),
-            ("USER_PORT", &app),
-            ("REVISION_TIMEOUT_SECONDS", "300"),
-            ("SERVING_LOGGING_CONFIG", ""),
-            ("SERVING_LOGGING_LEVEL", ""),
-            ("SERVING_NAMESPACE", "default"),
-            ("SERVING_CONFIGURATION", "web"),
-            ("SERVING_REVISION", "web"),
-            ("SERVING_POD", "web-1"),
-            ("SERVING_POD_IP", "127.0.0.1"),
-            ("TIDEGATE_LISTEN_HOST", "127.0.0.1"),
-            ("TIDEGATE_ADMIN_PORT", "0"),
-            ("TIDEGATE_STATS_PORT", "0"),
-            ("TIDEGATE_METRICS_PORT", "0"),
             ("TIDEGATE_CONTROLLER", controller),
             ("TIDEGATE_SECRET", secret),
-            ("OBSERVABILITY_CONFIG", r#"{"requestMetrics":{"protocol":"prometheus"}}"#),
-        ];
-        Self::start(&["queue-proxy"], &environment)
+        ]);
+        Self::spawn(command)
     }
 
     fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-        command.args(arguments).envs(environment.iter().copied()).env_remove("TIDEGATE_LOG");
+        command.args(arguments).envs(environment.iter().copied());
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        command.env_remove("TIDEGATE_LOG");
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (said, heard) = mpsc::channel();

@@ -12,4 +12,6 @@ mod causes;
 mod clients;
 mod learning;
 mod processes;
+#[path = "../metrics/sidecar_command.rs"]
+mod sidecar_command;
 mod trailers;

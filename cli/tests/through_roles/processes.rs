@@ -7,6 +7,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::sidecar_command::sidecar_command;
+
 /// Nothing here takes this long unless it hangs, on however busy a machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -21,29 +23,9 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn sidecar(app: u16, more: &[(&str, &str)]) -> Self {
-        let app = app.to_string();
-        let environment = [
-            ("CONTAINER_CONCURRENCY", "1"),
-            ("QUEUE_SERVING_PORT", "0"),
-            ("QUEUE_SERVING_TLS_PORT", "0"),
-            ("USER_PORT", &app),
-            ("REVISION_TIMEOUT_SECONDS", "300"),
-            ("SERVING_LOGGING_CONFIG", ""),
-            ("SERVING_LOGGING_LEVEL", ""),
-            ("SERVING_NAMESPACE", "default"),
-            ("SERVING_CONFIGURATION", "web"),
-            ("SERVING_REVISION", "web"),
-            ("SERVING_POD", "web-1"),
-            ("SERVING_POD_IP", "127.0.0.1"),
-            ("TIDEGATE_LISTEN_HOST", "127.0.0.1"),
-            ("TIDEGATE_ADMIN_PORT", "0"),
-            ("TIDEGATE_STATS_PORT", "0"),
-            ("TIDEGATE_METRICS_PORT", "0"),
-            ("TIDEGATE_CAUSE_HEADER", "true"),
-            ("OBSERVABILITY_CONFIG", r#"{"requestMetrics":{"protocol":"prometheus"}}"#),
-        ];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-        command.arg("queue-proxy").envs(environment).envs(more.iter().copied());
+        let mut command = sidecar_command(app);
+        let environment = [("CONTAINER_CONCURRENCY", "1"), ("TIDEGATE_CAUSE_HEADER", "true")];
+        command.envs(environment).envs(more.iter().copied());
         Self::start(command)
     }
 

@@ -17,7 +17,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::listening::{left_running, why_not_ready};
-use super::output::{Output, OutputStream, Whose};
+use super::output::{Output, Whose};
+use super::output_stream::OutputStream;
 use super::process_tag::{self, INSTANCE_VARIABLE, PARENT_VARIABLE, RUN_VARIABLE, Scope};
 use super::{ActuatorState, Order};
 use crate::declaration::{Launch, Readiness};

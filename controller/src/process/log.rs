@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::output::OutputStream;
+use super::output_stream::OutputStream;
 use crate::identity::InstanceName;
 
 /// A file that has grown to this is renamed to `….log.1`, in place of what had that name, and a

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::log::Log;
+use super::output_stream::OutputStream;
 use crate::identity::InstanceName;
 
 /// Lines kept of an instance, to be shown when it fails.
@@ -43,17 +44,6 @@ pub enum Written {
     Line(String),
     /// This many lines, which the reader had no room for.
     LeftOut(u64),
-}
-
-/// Where a line was written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputStream {
-    /// The app's standard output.
-    Stdout,
-    /// The app's standard error.
-    Stderr,
-    /// What the queue-proxy logged.
-    Sidecar,
 }
 
 /// Collects the output of one instance.

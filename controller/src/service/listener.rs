@@ -42,7 +42,8 @@ const PARTING_BYTES_MAX: u64 = 64 * 1024;
 /// Accepted connections that may wait to be served.
 const ACCEPTED_DEPTH: usize = 64;
 
-/// How long accepting pauses when the system has no descriptors left.
+/// How long accepting pauses when the system has no descriptors left. Longer than where clients
+/// wait for a response: reporters connect again by themselves.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often certificates and the secret are checked: soon enough for any that is renewed

@@ -35,7 +35,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest head with its first line; an API server's has some five hundred bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
-/// Pause after an accept that failed, for example for want of file descriptors.
+/// Pause after an accept that failed, for example for want of file descriptors. Longer than where
+/// apps are served: an API server waits ten seconds, and its connections are few.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What every connection shares.

@@ -3,6 +3,7 @@
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use tidegate_admission::queue::KEPT_PLACES;
 use tidegate_admission::{
     Abandoned, Arrival, Breaker, Limit, Meter, Moment, PeriodAverages, Refusal, Source, Ticket,
 };
@@ -318,7 +319,7 @@ impl State {
     fn forget(&mut self, key: Key) {
         self.waiters[key.0 as usize] = Waiter::Vacant;
         self.vacant.push(key.0);
-        if self.vacant.len() == self.waiters.len() && self.waiters.len() > KEPT_WAITERS {
+        if self.vacant.len() == self.waiters.len() && self.waiters.len() > KEPT_PLACES {
             // A burst is over: give its memory back.
             self.waiters = Vec::new();
             self.vacant = Vec::new();
@@ -326,6 +327,3 @@ impl State {
         }
     }
 }
-
-/// Up to this many waiters' memory is kept for the next burst.
-const KEPT_WAITERS: usize = 256;

@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::dial::connect;
 use super::failure::quoted;
-use super::location::{Redirect, Target};
-use super::spec::{HttpGet, Scheme};
+use super::location::{Redirect, Scheme, Target};
+use super::spec::HttpGet;
 use super::{ProbeFailure, within};
 use crate::tls;
 

@@ -1,7 +1,15 @@
 //! Where a probe's request goes, and where a redirect leads.
 
 use super::dial;
-use super::spec::Scheme;
+
+/// Plain or over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain.
+    Http,
+    /// TLS; as the kubelet does, without verifying the certificate.
+    Https,
+}
 
 /// Where a request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]

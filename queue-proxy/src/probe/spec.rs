@@ -11,6 +11,8 @@ use super::dial::authority;
 use super::location::origin_form;
 use crate::environment::Switch;
 
+pub use super::location::Scheme;
+
 /// The most probes that are accepted; a pod has a handful of containers.
 const MOST_PROBES: usize = 64;
 
@@ -101,15 +103,6 @@ pub struct HttpGet {
     pub headers: Vec<(String, String)>,
     /// Try HTTP/2 with prior knowledge first.
     pub http2: Switch,
-}
-
-/// Plain or over TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// Plain.
-    Http,
-    /// TLS; as the kubelet does, without verifying the certificate.
-    Https,
 }
 
 impl Handler {

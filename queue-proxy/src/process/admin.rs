@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use tidegate_admin::{metrics_reply, not_found};
 use tidegate_proto::STAT_CONTENT_TYPE;
 use tidegate_relay as relay;
-use tidegate_relay::{Exchange, Handler, Phase, Reply, Server, ServerSettings, TimeLimits};
+use tidegate_relay::{Exchange, Handler, Reply, Server, ServerSettings, TimeLimits};
 use tokio::sync::{mpsc, watch};
 
 use crate::drain::Stage;
@@ -20,8 +20,6 @@ use crate::statistics::Snapshot;
 const DRAIN_PATH: &[u8] = crate::begin_drain::PATH.as_bytes();
 /// Time in which the head of a scrape must arrive, as in Knative.
 const METRICS_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time that the last responses have to leave the process.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Who wants a drain to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,12 +76,6 @@ fn spawn<H: Handler>(
     let listener = tokio::net::TcpListener::from_std(listener)?;
     tokio::spawn(async move { server.serve_listener(listener).await });
     Ok(())
-}
-
-/// Lets the last responses out, within bounds.
-pub(super) async fn close(drain: &relay::Drain) {
-    drain.set_phase(Phase::Closing);
-    let _ = tokio::time::timeout(CLOSE_TIMEOUT, drain.until_empty()).await;
 }
 
 /// `/wait-for-drain` responds when the drain is over, or was undone; `/drain`, which only this pod

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use tidegate_relay as relay;
 use tidegate_relay::metrics::ConnectionFailure;
+use tidegate_relay::server::ACCEPT_PAUSE;
 use tidegate_relay::{Address, Scheme, Server, ServerSettings, Upstream, UpstreamSettings};
 use tidegate_reporter::OverflowAddresses;
 use tokio::io::AsyncWriteExt;
@@ -31,8 +32,6 @@ const TLS_HANDSHAKE: u8 = 22;
 /// Go's response to plain HTTP on a TLS port.
 const PLAIN_ON_TLS: &[u8] =
     b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
-/// After running out of descriptors, accepting again at once would only spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Everything a data thread needs.
 #[derive(Clone)]

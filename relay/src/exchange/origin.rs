@@ -13,6 +13,7 @@ use crate::h1::connection::{BodyError, HeadError};
 use crate::h1::fields::Writer;
 use crate::h1::{self, encoder, response};
 use crate::h2gate::StreamEntry;
+use crate::h2gate::frame::SETTINGS;
 use crate::h2io::{Incoming, Outgoing, take_length};
 use crate::head::{BodyLength, RequestHead, ResponseHead};
 use crate::memory::{self, Charge, OverBudget};
@@ -213,7 +214,6 @@ impl Origin {
 
     /// The response so far looks like the first frame of an HTTP/2 server.
     pub(crate) fn looks_like_http2(&self) -> bool {
-        const SETTINGS: u8 = 4;
         match self {
             Origin::H1(origin) if !origin.responded => {
                 matches!(origin.connection.input(), [0, 0, _, SETTINGS, 0, 0, 0, 0, 0, ..])

@@ -22,14 +22,12 @@ use crate::h1::Connection;
 use crate::h1::connection::HeadError;
 use crate::h1::reason;
 use crate::h1::request::{self, HeadRefusal, ParsedRequest, RefusalShape};
+use crate::h2gate::frame::PREFACE;
 use crate::head::Reply;
 use crate::io::Io;
 use crate::memory::{self, Charge, OverBudget};
 use crate::metrics::Rejection;
 use crate::timer::LazyTimer;
-
-/// The preface of an HTTP/2 client.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long a connection that is closed early is still read, so that the client reads its response
 /// before it gets a reset for the rest of its request.

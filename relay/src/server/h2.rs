@@ -21,7 +21,7 @@ use crate::exchange::client::{Client, H2Client};
 use crate::h1::fields::{Writer, lists};
 use crate::h2gate::pace::{self, FIRST_WINDOW, HeadClock, Window};
 use crate::h2gate::{FrameGate, Limits, Peer, Watch};
-use crate::h2io::{Incoming, Piece, STREAM_BYTES, has_outer_blanks, take_length};
+use crate::h2io::{Incoming, Piece, SEND_BUFFER_MAX, STREAM_BYTES, has_outer_blanks, take_length};
 use crate::head::{BodyLength, Reply, RequestHead, Scheme};
 use crate::host;
 use crate::memory::{self, Charge, OverBudget};
@@ -41,8 +41,6 @@ const HEADER_LIST_MAX: u32 = 1_048_896;
 const BLOCK_MAX: usize = 2 << 20;
 /// Trailers up to this length, in bytes and encoded, cannot expand to much.
 const FREE_TRAILERS: usize = 64;
-/// Bytes gathered for a client that reads slowly, per stream.
-const SEND_BUFFER_MAX: usize = 64 * 1024;
 
 /// How long a client without open requests may take to hang up once the server closes, or once it
 /// got a GOAWAY.

@@ -9,10 +9,13 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use http::header::{HeaderName, HeaderValue};
 
 use crate::exchange::client::H1Client;
+use crate::h2gate::frame::{
+    self, DATA, END_HEADERS, END_STREAM, FRAME_HEAD_LEN, HEADERS, PREFACE_LEN, SETTINGS,
+};
 use crate::head::{BodyLength, RequestHead};
 use crate::memory::Charge;
 use crate::target;
@@ -24,19 +27,13 @@ const BODY_MAX: usize = 64 * 1024;
 const HEAD_MAX: usize = 16 * 1024;
 /// The largest SETTINGS frame a client may open with.
 const SETTINGS_MAX: usize = 4096;
+/// The stream of the request that asked for the upgrade (RFC 7540, section 3.2).
+const UPGRADED_STREAM: u32 = 1;
 /// How long the client may take for its body, its preface and its SETTINGS.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
 const SWITCHING: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
-
-const PREFACE_LEN: usize = 24;
-const FRAME_HEAD_LEN: usize = 9;
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 /// The outcome of a client's request to switch to HTTP/2.
 pub(crate) enum Upgrade {
@@ -130,10 +127,7 @@ async fn switch(client: &mut H1Client, fields: &[u8], length: usize) -> Option<B
 }
 
 fn put_frame(out: &mut BytesMut, kind: u8, flags: u8, payload: &[u8]) {
-    out.put_uint(payload.len() as u64, 3);
-    out.put_u8(kind);
-    out.put_u8(flags);
-    out.put_u32(1);
+    frame::put_head(out, payload.len(), kind, flags, UPGRADED_STREAM);
     out.extend_from_slice(payload);
 }
 

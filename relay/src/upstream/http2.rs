@@ -15,7 +15,7 @@ use super::{ConnectPatience, Protocol, Upstream};
 use crate::error::ForwardError;
 use crate::h2gate::pace::{FIRST_WINDOW, Window};
 use crate::h2gate::{FrameGate, Limits, Opening, Peer, Watch};
-use crate::h2io::Piece;
+use crate::h2io::{Piece, SEND_BUFFER_MAX};
 use crate::memory::Charge;
 
 /// How long an upstream may take to send its SETTINGS.
@@ -29,7 +29,6 @@ const HEADER_LIST_MAX: u32 = 10 << 20;
 const FRAME_MAX: u32 = 16_384;
 /// Trailers up to this length are not charged: gRPC's carry a message and details.
 const FREE_TRAILERS: usize = 2 * 1024;
-const SEND_BUFFER_MAX: usize = 64 * 1024;
 /// More connections than this to one upstream would not make it faster.
 const CONNECTIONS_MAX: usize = 64;
 /// How long a stream without a connection waits for the one that another stream is making, where

@@ -36,4 +36,4 @@ pub use png::{PngError, png};
 pub use scatter::{SweepPage, front_text, scatter, sweep_html};
 pub use svg::svg;
 pub use table::{MINUTE_COLUMNS, MinuteRows, REQUEST_COLUMNS, RequestRows, series_csv};
-pub use terminal::{Colour, Terminal, comparison, summary};
+pub use terminal::{Colour, REVISIONS_LISTED_MAX, Terminal, comparison, summary};

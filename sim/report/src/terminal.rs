@@ -16,8 +16,8 @@ const BLOCKS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇',
 const NARROW: usize = 72;
 /// A chart is not wider than this, so that the eye can follow a row.
 const CHART_WIDTH_MAX: usize = 100;
-/// Revisions listed; the busiest first.
-const REVISIONS_MAX: usize = 10;
+/// Revisions listed on a terminal; the busiest first.
+pub const REVISIONS_LISTED_MAX: usize = 10;
 
 /// Whether the terminal shows colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +182,7 @@ fn revisions(result: &SimResult, terminal: Terminal) -> String {
         let _ = write!(header, "{:>12}", "instances");
     }
     let _ = writeln!(text, "{}", terminal.muted(&header));
-    for one in busiest.iter().take(REVISIONS_MAX) {
+    for one in busiest.iter().take(REVISIONS_LISTED_MAX) {
         let name = clip(&one.revision, room - 2);
         let _ = write!(
             text,
@@ -196,8 +196,9 @@ fn revisions(result: &SimResult, terminal: Terminal) -> String {
         }
         text.push('\n');
     }
-    if busiest.len() > REVISIONS_MAX {
-        let more = format!("and {} more", figures::count((busiest.len() - REVISIONS_MAX) as u64));
+    if busiest.len() > REVISIONS_LISTED_MAX {
+        let more =
+            format!("and {} more", figures::count((busiest.len() - REVISIONS_LISTED_MAX) as u64));
         let _ = writeln!(text, "{}", terminal.muted(&more));
     }
     text.push('\n');
