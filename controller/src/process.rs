@@ -7,9 +7,8 @@
 //!
 //! In reading order: [`ports`] finds free ports, `instance` is the life of one instance, `output`
 //! is what it writes and [`log`] where that is kept, `listening` diagnoses why it is not ready,
-//! [`process_tag`] finds processes by their tag, `control_group` those that cleared it,
-//! [`parent_death`] and [`reaper`] end them when the
-//! controller dies.
+//! [`process_tag`] finds processes by their tag, `control_group` those that cleared it, [`sweep()`]
+//! kills both, and [`parent_death`] and [`reaper`] do so when the controller dies.
 
 mod control_group;
 mod instance;
@@ -21,6 +20,7 @@ pub mod parent_death;
 pub mod ports;
 pub mod process_tag;
 pub mod reaper;
+mod sweep;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -40,6 +40,7 @@ pub use output_stream::OutputStream;
 pub use ports::Ports;
 pub use process_tag::RunId;
 pub use reaper::Reaper;
+pub use sweep::sweep;
 
 /// How processes are started on this machine.
 #[derive(Debug)]

@@ -13,9 +13,9 @@ use tidegate_activator::{
 use tidegate_admission::Abandoned;
 use tidegate_controller::Ended;
 use tidegate_controller::journal::DecisionRecord;
-use tidegate_controller::process::process_tag::{self, Scope};
+use tidegate_controller::process::process_tag::Scope;
 use tidegate_controller::process::{
-    LogFolder, OutputLine, ProcessActuator, ProcessConfig, Reaper, RunId,
+    LogFolder, OutputLine, ProcessActuator, ProcessConfig, Reaper, RunId, sweep,
 };
 use tidegate_controller::status::RevisionStatus;
 use tidegate_controller::{
@@ -363,7 +363,7 @@ impl Service {
     pub async fn finish(self) -> usize {
         drop(self.stop_serving);
         let run = self.run.clone();
-        let sweeping = tokio::task::spawn_blocking(move || process_tag::sweep(Scope::Run(&run)));
+        let sweeping = tokio::task::spawn_blocking(move || sweep(Scope::Run(&run)));
         let swept = sweeping.await.unwrap_or(0);
         self.reaper.dismiss().await;
         swept

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::trace::{Resource, Span};
+use crate::trace::span::{Resource, Span};
 
 mod convert;
 pub mod push;

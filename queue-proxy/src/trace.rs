@@ -19,9 +19,11 @@ use crate::nonblocking_writer::NonBlockingWriter;
 use crate::otlp::SpanQueue;
 
 mod context;
+pub mod span;
 mod stdout;
 
 use context::{Context, Numbers};
+use span::{Kind, Outcome, Parentage, Resource, Span, Value};
 
 pub use context::{Sampler, trace_id};
 
@@ -34,71 +36,6 @@ const LONGEST_VALUE: usize = 256;
 /// The longest method that names a span; the longest registered one has 17 letters.
 const LONGEST_METHOD: usize = 32;
 
-/// A finished span.
-#[derive(Debug, Clone)]
-pub struct Span {
-    /// What it is called.
-    pub name: String,
-    /// What kind of span it is.
-    pub kind: Kind,
-    /// The trace.
-    pub trace: u128,
-    /// This span.
-    pub id: u64,
-    /// The span above; `None` at the root.
-    pub parent: Option<u64>,
-    /// Whether the span above is the caller's.
-    pub parentage: Parentage,
-    /// The instrumentation scope that recorded it.
-    pub scope: &'static str,
-    /// When it began.
-    pub start: SystemTime,
-    /// How long it took.
-    pub length: Duration,
-    /// What is known about it.
-    pub attributes: Vec<(&'static str, Value)>,
-    /// Whether it failed.
-    pub outcome: Outcome,
-}
-
-/// The kinds of spans that a proxy has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Within the sidecar.
-    Internal,
-    /// A request that the sidecar receives.
-    Server,
-    /// A request that the sidecar sends.
-    Client,
-}
-
-/// Where the span above was recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Parentage {
-    /// In the sidecar, or there is none.
-    Local,
-    /// In the caller.
-    Remote,
-}
-
-/// Whether something failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It did not, as far as the status shows.
-    Unset,
-    /// It did.
-    Error,
-}
-
-/// An attribute's value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    /// Text.
-    Text(String),
-    /// A number.
-    Int(i64),
-}
-
 /// Where spans go.
 #[derive(Debug, Clone)]
 pub enum Exporter {
@@ -106,13 +43,6 @@ pub enum Exporter {
     Stdout(NonBlockingWriter, Resource),
     /// A collector.
     Otlp(SpanQueue),
-}
-
-/// The attributes of this process in every span.
-#[derive(Debug, Clone)]
-pub struct Resource {
-    /// Key and value of each attribute.
-    pub attributes: Vec<(&'static str, String)>,
 }
 
 /// Begins and ends traces. Cheap to clone.
@@ -279,20 +209,6 @@ impl Tracer {
             }
             Exporter::Otlp(queue) => queue.push(span),
         }
-    }
-}
-
-impl Span {
-    /// Bytes that it takes in memory.
-    pub fn bytes(&self) -> usize {
-        let attribute = |(_, value): &(&str, Value)| {
-            size_of::<(&str, Value)>()
-                + match value {
-                    Value::Text(text) => text.len(),
-                    Value::Int(_) => 0,
-                }
-        };
-        size_of::<Self>() + self.name.len() + self.attributes.iter().map(attribute).sum::<usize>()
     }
 }
 

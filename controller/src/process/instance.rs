@@ -20,6 +20,7 @@ use super::listening::{left_running, why_not_ready};
 use super::output::{Output, Whose};
 use super::output_stream::OutputStream;
 use super::process_tag::{self, INSTANCE_VARIABLE, PARENT_VARIABLE, RUN_VARIABLE, Scope};
+use super::sweep::sweep;
 use super::{ActuatorState, Order};
 use crate::declaration::{Launch, Readiness};
 use crate::event::{Event, Termination};
@@ -312,9 +313,7 @@ impl Pair {
         let _ = self.sidecar.wait().await;
         // What left its process group, or outlived its leader, still carries the tag.
         let (run, instance) = (shared.config.run.clone(), name.clone());
-        let sweeping = tokio::task::spawn_blocking(move || {
-            process_tag::sweep(Scope::Instance(&run, &instance))
-        });
+        let sweeping = tokio::task::spawn_blocking(move || sweep(Scope::Instance(&run, &instance)));
         let _ = sweeping.await;
         for collector in &mut self.collectors {
             let _ = timeout(OUTPUT_TIMEOUT, collector).await;

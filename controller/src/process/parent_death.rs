@@ -25,7 +25,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::control_group;
 use super::process_tag::PARENT_VARIABLE;
 #[cfg(target_os = "linux")]
-use super::process_tag::{self, INSTANCE_VARIABLE, RUN_VARIABLE, RunId, Scope};
+use super::process_tag::{INSTANCE_VARIABLE, RUN_VARIABLE, RunId, Scope};
+#[cfg(target_os = "linux")]
+use super::sweep::sweep;
 #[cfg(target_os = "linux")]
 use crate::identity::InstanceName;
 
@@ -128,7 +130,7 @@ pub fn follow_parent() -> io::Result<()> {
         check_parent(parent)?;
         let watching = move || {
             if wait_for_end(&ending).is_ok() {
-                process_tag::sweep(Scope::Instance(&run, &instance));
+                sweep(Scope::Instance(&run, &instance));
             }
             std::process::exit(EXIT_ORPHANED);
         };

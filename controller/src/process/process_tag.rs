@@ -1,16 +1,13 @@
 //! Processes are identified by a tag in their environment, which their children inherit.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 use tidegate_knative::environment::TIDEGATE_INSTANCE;
 
-use super::control_group;
 use crate::identity::InstanceName;
 
 /// The variable that names the run a process belongs to.
@@ -21,13 +18,6 @@ pub const INSTANCE_VARIABLE: &str = TIDEGATE_INSTANCE;
 
 /// The variable with the id of the process whose end also ends a sidecar and its app.
 pub const PARENT_VARIABLE: &str = "TIDEGATE_PARENT";
-
-/// Rounds of searching for processes that appear while others are being killed. This does not
-/// outrun a fork bomb; anything else has ended after two.
-const SWEEPS_MAX: usize = 20;
-
-/// A killed process takes a moment to go.
-const SWEEP_PAUSE: Duration = Duration::from_millis(5);
 
 /// One run of a controller on this machine; no two are the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,27 +102,6 @@ fn value<'a>(environment: &'a [u8], name: &str) -> Option<&'a [u8]> {
     environment
         .split(|byte| *byte == 0)
         .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
-}
-
-/// Kills every process with the tag, including those that appear meanwhile. Gives their number.
-/// Blocks until they have ended, for a tenth of a second at most.
-pub fn sweep(of: Scope<'_>) -> usize {
-    let mut seen = BTreeSet::new();
-    for _ in 0..SWEEPS_MAX {
-        let mut found = find(of);
-        found.extend(control_group::kill(of));
-        if found.is_empty() {
-            break;
-        }
-        for pid in found {
-            // It may have ended by itself, or be about to.
-            let _ = kill_process(pid, Signal::KILL);
-            seen.insert(pid.as_raw_nonzero());
-        }
-        std::thread::sleep(SWEEP_PAUSE);
-    }
-    control_group::remove(of);
-    seen.len()
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::process_tag::{self, RunId, Scope};
+use super::process_tag::{RunId, Scope};
+use super::sweep::sweep;
 
 /// The name of a reaper's process: short enough for the kernel's 15 bytes, and without the
 /// program's name in it.
@@ -167,17 +168,18 @@ pub fn reap_after(run: &RunId, from: &mut impl Read) -> usize {
             Err(_) => break,
         }
     }
-    if tail == DISMISSAL { 0 } else { process_tag::sweep(Scope::Run(run)) }
+    if tail == DISMISSAL { 0 } else { sweep(Scope::Run(run)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::process_tag::RUN_VARIABLE;
 
     fn tagged(run: &RunId) -> std::process::Child {
         std::process::Command::new("sleep")
             .arg("600")
-            .env(process_tag::RUN_VARIABLE, run)
+            .env(RUN_VARIABLE, run)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

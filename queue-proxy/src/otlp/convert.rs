@@ -16,7 +16,7 @@ use tidegate_proto::otlp::v1::{
 };
 use tidegate_telemetry::{self as telemetry, Buckets, Family, Label, Series};
 
-use crate::trace::{Kind, Outcome, Resource, Span, Value};
+use crate::trace::span::{Kind, Outcome, Resource, Span, Value};
 
 /// All values count from the start of the process.
 const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;

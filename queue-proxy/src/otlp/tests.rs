@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::*;
 use crate::otlp::push::OtlpProtocol;
-use crate::trace::{Kind, Outcome, Parentage, Value};
+use crate::trace::span::{Kind, Outcome, Parentage, Value};
 
 fn resource() -> Resource {
     Resource { attributes: vec![("service.name", "web".to_owned())] }

@@ -15,7 +15,8 @@ use crate::record::Recorder;
 use crate::request_log::RequestLogger;
 use crate::settings::observability::{MetricsExport, TracingExport};
 use crate::settings::{Concurrency, Settings};
-use crate::trace::{Exporter, Queue, Resource, Tracer};
+use crate::trace::span::Resource;
+use crate::trace::{Exporter, Queue, Tracer};
 
 use super::StartError;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Kind, Outcome, Parentage, Resource, Span, Value};
+use super::span::{Kind, Outcome, Parentage, Resource, Span, Value};
 
 /// The line, with its newline.
 pub(super) fn line(span: &Span, resource: &Resource) -> String {

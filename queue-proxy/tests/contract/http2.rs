@@ -24,7 +24,7 @@ type Body = BoxBody<Bytes, Infallible>;
 fn block_on(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(PATIENCE, test).await.expect("the test ends in time")
+        tokio::time::timeout(PATIENCE, test).await.expect("the test ends in time");
     });
 }
 
