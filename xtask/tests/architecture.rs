@@ -46,7 +46,10 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("activator", &["admission", "knative", "relay", "proto", "reporter", "telemetry"]),
-    ("controller", &["admission", "autoscaler", "knative", "proto", "rollout", "telemetry", "trust"]),
+    (
+        "controller",
+        &["admission", "autoscaler", "knative", "proto", "rollout", "telemetry", "trust"],
+    ),
     ("sim", &["autoscaler", "admission", "words"]),
     ("sim/report", &["sim"]),
     ("sim/traffic", &["sim", "words"]),
