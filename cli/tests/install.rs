@@ -67,7 +67,7 @@ fn the_activator_knows_what_it_is_given() {
 }
 
 #[test]
-fn the_ports_are_those_that_are_listened_on() {
+fn named_ports_are_the_ports_listened_on() {
     let container = container();
     for (name, of) in [("http", "TIDEGATE_LISTEN"), ("metrics", "TIDEGATE_ADMIN")] {
         let named = list(&container, "ports").find(|port| port["name"] == name).unwrap();

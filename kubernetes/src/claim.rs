@@ -69,7 +69,7 @@ impl Obstacle {
         }
     }
 
-    /// Whether somebody else claims the same.
+    /// Whether another scaler or autoscaler claims the same.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Rival { .. } | Self::SameName { .. } | Self::ServiceClaimed { .. })
@@ -114,7 +114,7 @@ fn identity(target: &TargetKey) -> Identity {
 }
 
 impl Claims {
-    /// The claims of everybody that is seen.
+    /// The claims of all scalers that are seen.
     #[must_use]
     pub fn of(world: &World) -> Self {
         let mut claims = Self::default();

@@ -1,4 +1,4 @@
-//! Requests on their way to the API server and back.
+//! Sends requests to the API server and reads its responses.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::reconciler::Response;
 use crate::request::{ApiRequest, Method};
 
-/// How long a request may take. Whatever a holder of the Lease has begun is over before another can
+/// How long a request may take. Every request of a holder of the Lease is over before another can
 /// hold it: see [`RENEW_DEADLINE_MS`](crate::lease::RENEW_DEADLINE_MS).
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 

@@ -29,7 +29,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// What was typed, for messages.
+    /// The command line, for messages.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Controller(_) => "controller",
@@ -64,7 +64,7 @@ pub(crate) async fn client() -> anyhow::Result<kube::Client> {
     let mut cluster = kube::Config::infer().await.context(
         "there is no cluster to speak to: run in a pod with a service account, or set KUBECONFIG",
     )?;
-    // What is to be done is asked anew before it is tried again.
+    // The reconciler plans anew before an action is tried again.
     cluster.default_retry = false;
     kube::Client::try_from(cluster).context("the cluster's address cannot be used")
 }

@@ -1,4 +1,4 @@
-//! What the decision library wants, as events for the reconciler.
+//! The decision library's desired scales, as events for the reconciler.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use tokio::sync::mpsc;
 use crate::reconciler::Event;
 use crate::world::{DesiredScale, ObjectKey};
 
-/// How often it is asked how many pods are heard of.
+/// How often the number of reporting pods is read.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Passes on what is wanted, at once when it is decided, and every second with how many pods are
-/// heard of. Returns when nobody listens or nothing is decided any more.
+/// Sends each desired scale when it is decided, and every second with the number of reporting pods.
+/// Returns when the receiver or the decision library is gone.
 pub(crate) async fn follow(
     handle: Handle,
     now: impl Fn() -> Timestamp,
@@ -43,7 +43,7 @@ pub(crate) async fn follow(
                         return;
                     }
                 }
-                // What was missed is found by the next look.
+                // Missed decisions are found at the next tick.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             },

@@ -1,21 +1,21 @@
-//! Which pods are to go when a target loses some: the idlest.
+//! Which pods are removed first when a target is scaled down: the idlest.
 //!
-//! A ReplicaSet takes away pods of the lowest deletion cost first. It is written right before the
-//! target is set to fewer replicas, to the pods that go and to those that were to go and stay, and
-//! at no other time: each write is a change of a pod that everybody who watches pods is told of.
+//! A ReplicaSet removes pods of the lowest deletion cost first. The cost is written right before
+//! the target is set to fewer replicas, to the pods to remove and to those marked before that stay,
+//! and at no other time: each write is an event for every watch of pods.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::world::{DesiredScale, ObjectKey};
 
-/// The cost of a pod that is to go; a pod that says nothing costs 0.
+/// The cost of a pod to remove; a pod without the annotation costs 0.
 const COST: i32 = -100;
 
 /// Pods that are marked at a time. Beyond it the ReplicaSet chooses by itself.
 const MARKED_MAX: usize = 50;
 
-/// What of the costs of a target's pods is to be written before it goes `from` so many replicas
-/// `to` so many. `written` is what was.
+/// The deletion costs to write before a target is scaled `from` so many replicas `to` so many.
+/// `written` are those that were.
 #[must_use]
 pub fn marks(
     namespace: &str,
@@ -23,7 +23,7 @@ pub fn marks(
     (from, to): (i32, i32),
     written: &BTreeMap<ObjectKey, i32>,
 ) -> Vec<(ObjectKey, i32)> {
-    // Where all go, or none, there is nothing to choose.
+    // Where all pods or none are removed, there is nothing to choose.
     if to <= 0 || to >= from {
         return Vec::new();
     }
@@ -64,19 +64,19 @@ mod tests {
     }
 
     #[test]
-    fn the_idlest_go_and_each_is_written_once() {
+    fn the_idlest_pods_are_marked_once() {
         let desired = desired(&[("a", 5), ("b", 0), ("c", 2)]);
         let mut written = BTreeMap::new();
         let marks = marks("shop", &desired, (3, 1), &written);
         assert_eq!(named(marks.clone()), [("b".to_owned(), COST), ("c".to_owned(), COST)]);
         written.extend(marks);
         assert_eq!(super::marks("shop", &desired, (3, 1), &written), []);
-        // One that was to go and stays after all is taken off the list.
+        // A pod that was marked and stays gets the default cost again.
         assert_eq!(named(super::marks("shop", &desired, (3, 2), &written)), [("c".to_owned(), 0)]);
     }
 
     #[test]
-    fn where_there_is_nothing_to_choose_nothing_is_written() {
+    fn without_a_choice_no_pod_is_marked() {
         let desired = desired(&[("a", 5), ("b", 0)]);
         for (from, to) in [(2, 0), (2, 2), (2, 3), (0, 0)] {
             assert_eq!(marks("shop", &desired, (from, to), &BTreeMap::new()), []);

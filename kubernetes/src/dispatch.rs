@@ -1,4 +1,5 @@
-//! Which actions may begin: a bounded number at a time, none twice, and what failed not at once.
+//! Which actions may begin: a bounded number at a time, none twice, and failed ones after a
+//! backoff.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +8,11 @@ use tidegate_autoscaler::Timestamp;
 use crate::plan::{Action, Step};
 use crate::world::ObjectKey;
 
-/// Requests under way at a time. Requests wait for what comes from zero, so of these places
-/// [`WAKE_ONLY`] are kept for it.
+/// Requests in flight at a time. Clients wait for targets that scale from zero, so [`WAKE_ONLY`] of
+/// these places are reserved for them.
 pub const CONCURRENCY_MAX: usize = 16;
 
-/// Places that only actions from zero may take.
+/// Places that only actions of a scale from zero may take.
 pub const WAKE_ONLY: usize = 4;
 
 /// The first wait after a failure, in milliseconds; it doubles with each one more.
@@ -20,19 +21,19 @@ pub const BACKOFF_MIN_MS: u64 = 100;
 /// The longest wait after a failure.
 pub const BACKOFF_MAX_MS: u64 = 30_000;
 
-/// The longest wait of what comes from zero, since requests wait for it.
+/// The longest wait of an action of a scale from zero, since clients wait for it.
 pub const WAKE_BACKOFF_MAX_MS: u64 = 1_000;
 
-/// What makes two actions the same: for which object they do what.
+/// What makes two actions the same: their object and what they do to it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct ActionKey {
     scaler: ObjectKey,
     what: What,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
-    /// From zero, which waits for nothing that failed before it.
+    /// A scale from zero, which does not wait for an earlier failure.
     Wake,
     Scale,
     Mark(ObjectKey),
@@ -42,7 +43,7 @@ enum What {
     RolloutStatus,
 }
 
-impl From<&Action> for Place {
+impl From<&Action> for ActionKey {
     fn from(action: &Action) -> Self {
         let what = match &action.step {
             Step::Scale { from: 0, .. } => What::Wake,
@@ -62,20 +63,20 @@ impl From<&Action> for Place {
 pub enum Outcome {
     /// It was done.
     Done,
-    /// Somebody had changed the object: what is seen of it will be newer in a moment.
+    /// The object had changed; a watch will deliver its new version.
     Outdated,
-    /// It failed; the server may have said how long to wait, in milliseconds.
+    /// It failed; the server may have set how long to wait, in milliseconds.
     Failed {
         /// How long the server asked to wait; 0 when it did not.
         wait_ms: u64,
     },
 }
 
-/// What is under way, and what has to wait.
+/// The actions in flight, and those that wait after a failure.
 #[derive(Debug, Clone, Default)]
 pub struct Dispatcher {
-    under_way: BTreeMap<Place, u8>,
-    waiting: BTreeMap<Place, Waiting>,
+    under_way: BTreeMap<ActionKey, u8>,
+    waiting: BTreeMap<ActionKey, Waiting>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +86,7 @@ struct Waiting {
 }
 
 impl Dispatcher {
-    /// Of what is to be done, in order of urgency, that which begins now.
+    /// The actions that begin now, out of all that are due, in order of urgency.
     pub fn begin<'a>(
         &mut self,
         now: Timestamp,
@@ -110,21 +111,21 @@ impl Dispatcher {
         begun
     }
 
-    /// An action has ended. `chance` is a random number from 0 to 1: those that failed together are
-    /// not to try again together.
+    /// An action has ended. `chance` is a random number from 0 to 1: actions that failed
+    /// together must not be retried together.
     pub fn ended(&mut self, now: Timestamp, action: &Action, outcome: Outcome, chance: f64) {
-        let place = Place::from(action);
-        self.under_way.remove(&place);
+        let key = ActionKey::from(action);
+        self.under_way.remove(&key);
         let wait_ms = match outcome {
             Outcome::Done => {
-                self.waiting.remove(&place);
+                self.waiting.remove(&key);
                 return;
             }
             Outcome::Outdated => 0,
             Outcome::Failed { wait_ms } => wait_ms.min(BACKOFF_MAX_MS),
         };
-        let failures = self.waiting.get(&place).map_or(0, |waiting| waiting.failures);
-        let most = match place.what {
+        let failures = self.waiting.get(&key).map_or(0, |waiting| waiting.failures);
+        let most = match key.what {
             What::Wake => WAKE_BACKOFF_MAX_MS,
             _ => BACKOFF_MAX_MS,
         };
@@ -137,22 +138,22 @@ impl Dispatcher {
         )]
         let spread = (doubled as f64 * (0.5 + chance.clamp(0.0, 1.0) / 2.0)) as u64;
         let until = now.plus_millis(spread.max(wait_ms));
-        self.waiting.insert(place, Waiting { until, failures: failures.saturating_add(1) });
+        self.waiting.insert(key, Waiting { until, failures: failures.saturating_add(1) });
     }
 
-    /// When something that had to wait may be tried again.
+    /// When the next waiting action may be retried.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Option<Timestamp> {
         self.waiting.values().map(|waiting| waiting.until).filter(|until| *until > now).min()
     }
 
-    /// How many are under way.
+    /// How many are in flight.
     #[must_use]
     pub fn under_way(&self) -> usize {
         self.under_way.len()
     }
 
-    /// Forgets what had to wait and is no longer to be done.
+    /// Forgets waiting actions that are no longer due.
     pub fn tidy(&mut self, now: Timestamp) {
         const KEPT_MS: u64 = 2 * BACKOFF_MAX_MS;
         self.waiting.retain(|_, waiting| now.millis_since(waiting.until) < KEPT_MS);
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_zero_has_places_of_its_own() {
+    fn scales_from_zero_have_reserved_places() {
         let mut dispatcher = Dispatcher::default();
         let many: Vec<Action> = (0..100).map(|n| scale(&format!("warm-{n}"), 1, 2)).collect();
         assert_eq!(dispatcher.begin(NOW, &many).len(), CONCURRENCY_MAX - WAKE_ONLY);
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_waits_longer_each_time_and_what_comes_from_zero_not_long() {
+    fn failures_back_off_and_scales_from_zero_only_briefly() {
         for (from, most) in [(1, BACKOFF_MAX_MS), (0, WAKE_BACKOFF_MAX_MS)] {
             let (mut dispatcher, mut now) = (Dispatcher::default(), NOW);
             let action = scale("web", from, 5);
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_asks_to_wait_is_heard_within_a_bound() {
+    fn retry_after_is_followed_within_a_bound() {
         let (mut dispatcher, action) = (Dispatcher::default(), scale("web", 1, 5));
         for (asked, waits) in [(3_000, 3_000), (u64::MAX, BACKOFF_MAX_MS)] {
             dispatcher.begin(NOW, [&action]);
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_before_does_not_keep_a_request_waiting() {
+    fn a_scale_from_zero_does_not_wait_for_an_earlier_failure() {
         let mut dispatcher = Dispatcher::default();
         let down = scale("web", 1, 0);
         dispatcher.begin(NOW, [&down]);

@@ -1,4 +1,4 @@
-//! Keeps the Lease, and says whether we decide.
+//! Acquires and renews the Lease.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::observe;
 use crate::reconciler::Response;
 use crate::request::{ApiRequest, api};
 
-/// Renews the Lease in `namespace` for as long as it can. Tells `leading` until when it may decide;
+/// Renews the Lease in `namespace` for as long as it can. Sends `leading` until when it may decide;
 /// returns when it has lost the Lease, and the process must then end.
 pub(crate) async fn hold(
     cluster: Cluster,
@@ -39,7 +39,7 @@ pub(crate) async fn hold(
                 return;
             }
         }
-        // However long the API server takes, nobody else may decide before this ends.
+        // However long the API server takes, no other controller may decide before this ends.
         let until = elector.decides_until();
         let over = async {
             match until {
@@ -65,7 +65,7 @@ pub(crate) async fn hold(
     }
 }
 
-/// Leaves the Lease to whoever wants it, if it is ours.
+/// Releases the Lease, if it is ours.
 async fn give_up(cluster: &Cluster, path: &str, elector: &Elector, now: Timestamp) {
     let Response::Done(object) = cluster.send(&ApiRequest::get(path.to_owned())).await else {
         return;
@@ -82,7 +82,7 @@ async fn give_up(cluster: &Cluster, path: &str, elector: &Elector, now: Timestam
     }
 }
 
-/// One look at the Lease, and what follows.
+/// Reads the Lease once and acts on it.
 async fn step(
     cluster: &Cluster,
     (collection, path): (&str, &str),
@@ -124,7 +124,7 @@ fn complain(what: &str, response: &Response) {
     tracing::warn!(what, why, "the Lease cannot be used");
 }
 
-/// Whether a Lease comes to be held, or goes on to be.
+/// Whether a Lease is acquired or renewed.
 enum Kept {
     New,
     Renewed,

@@ -1,9 +1,9 @@
-//! Who decides: one of many, by a Lease.
+//! Leader election by a Lease.
 //!
-//! A holder renews its Lease; who finds that a Lease has not changed for as long as it says takes
+//! A holder renews its Lease; a candidate that has not seen it change for its whole duration takes
 //! it. Clocks of different machines are never compared: what counts is how long a change has not
-//! been seen. A holder that cannot renew ends its process, before anybody else may have begun to
-//! decide, so that there are never two.
+//! been seen. A holder that cannot renew ends its process before another may begin to decide, so
+//! that two never decide.
 
 use tidegate_autoscaler::Timestamp;
 
@@ -16,19 +16,19 @@ pub const LEASE_DURATION_MS: u64 = 15_000;
 /// by then must have ended before [`LEASE_DURATION_MS`]: see `REQUEST_TIMEOUT`.
 pub const RENEW_DEADLINE_MS: u64 = 10_000;
 
-/// Time between two looks at the Lease; as client-go has it.
+/// Time between two reads of the Lease; as client-go has it.
 pub const RETRY_MS: u64 = 2_000;
 
 /// A Lease as it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// Who holds it; empty for nobody.
+    /// Its holder; empty for none.
     pub holder: String,
     /// Its version.
     pub version: Version,
-    /// How often it changed hands.
+    /// How often its holder changed.
     pub transitions: i32,
-    /// When the holder came to hold it, as the holder wrote it.
+    /// When the holder acquired it, as the holder wrote it.
     pub acquired: Option<String>,
 }
 
@@ -37,31 +37,31 @@ pub struct Lease {
 pub enum LeaseAction {
     /// There is none: create it.
     Create,
-    /// It is nobody's any more: take it, if it is still of this version.
+    /// It is released or expired: take it, if it is still of this version.
     Acquire(Lease),
     /// It is ours: renew it, if it is still of this version.
     Renew(Lease),
-    /// It is somebody else's.
+    /// Another candidate holds it.
     Wait,
 }
 
-/// One who would like to decide.
+/// A candidate for the Lease.
 #[derive(Debug, Clone)]
 pub struct Elector {
-    /// Our name, unique among all who may hold the Lease.
+    /// Our name, unique among all candidates.
     pub me: String,
     seen: Option<(Lease, Timestamp)>,
     renewed: Option<Timestamp>,
 }
 
 impl Elector {
-    /// One called `me`, who knows nothing yet.
+    /// A candidate named `me` that has not read the Lease yet.
     #[must_use]
     pub fn new(me: String) -> Self {
         Self { me, seen: None, renewed: None }
     }
 
-    /// What the Lease is was read at `now`; `None` if there is none. Returns what to do about it.
+    /// The Lease was read at `now`; `None` if there is none. Returns what to do about it.
     pub fn evaluate(&mut self, now: Timestamp, lease: Option<Lease>) -> LeaseAction {
         let Some(lease) = lease else {
             self.seen = None;
@@ -73,7 +73,7 @@ impl Elector {
         };
         self.seen = Some((lease.clone(), since));
         if lease.holder == self.me {
-            // One that we hold by our name but not by our memory is of a process before us.
+            // A Lease in our name that we did not acquire is of an earlier process.
             return match self.renewed {
                 Some(_) => LeaseAction::Renew(lease),
                 None => LeaseAction::Acquire(lease),
@@ -86,12 +86,12 @@ impl Elector {
         }
     }
 
-    /// What we asked for at `asked` was done: we hold it from then on.
+    /// Our request of `asked` succeeded: we hold the Lease from then on.
     pub fn held(&mut self, asked: Timestamp) {
         self.renewed = Some(asked);
     }
 
-    /// It was refused: somebody else has changed it.
+    /// Our request was refused: another candidate has changed the Lease.
     pub fn refused(&mut self) {
         self.seen = None;
     }
@@ -108,7 +108,7 @@ impl Elector {
         self.decides_until().is_some_and(|until| now < until)
     }
 
-    /// Whether we held it and do no more: the process must end.
+    /// Whether we held it and no longer do: the process must end.
     #[must_use]
     pub fn has_lost(&self, now: Timestamp) -> bool {
         self.renewed.is_some() && !self.decides(now)

@@ -1,13 +1,13 @@
 //! Workloads of a cluster, scaled by their requests, to zero and back.
 //!
-//! A `TrafficScaler` beside a workload and its Service says how; the decision library, which runs
-//! in the same process, says how many; this sets the workload's replicas and leads its Service's
-//! requests to the activators while there is no replica. It never writes to the workload (but for
-//! its scale), to the Service, or to anything that it did not make.
+//! A `TrafficScaler` beside a workload and its Service has the settings; the decision library,
+//! which runs in the same process, decides how many; this crate sets the workload's replicas and
+//! routes its Service's requests to the activators while there is no replica. It never writes to
+//! the workload (but for its scale), to the Service, or to any object that it did not create.
 //!
 //! It must never set a target to zero while a request to its Service could get no response, decide
-//! beside another controller, make a choice outside of [`plan`], or be linked into what runs beside
-//! an app: of all packages only this one holds a client of a cluster.
+//! at the same time as another controller, make a choice outside of [`plan`], or be linked into
+//! what runs beside an app: of all packages only this one has a client of a cluster.
 //!
 //! Modules in reading order: [`world`] is what is known, in a [`store`] a kind, [`observe`] how
 //! objects become that; [`rival`] is who else scales, [`claim`] whose a target is, [`ports`] which

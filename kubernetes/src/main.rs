@@ -1,6 +1,6 @@
-//! The binary `tidegate-kubernetes`: what of Tidegate needs a client of a cluster.
+//! The binary `tidegate-kubernetes`: the subcommands that need a client of a cluster.
 //!
-//! It parses what was typed and runs that subcommand, each a module of [`commands`], which runs
+//! It parses the command line and runs its subcommand, each a module of [`commands`], which runs
 //! the library with it. It must never decide anything itself. Everything that needs no client, such
 //! as `tidegate crd`, is in `tidegate`.
 
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// What of Tidegate needs a client of a cluster.
+/// The part of Tidegate that needs a client of a cluster.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate-kubernetes", version, arg_required_else_help = true)]
 struct Cli {

@@ -1,4 +1,4 @@
-//! Where a target is on its way to zero and back, derived from what is seen.
+//! A target's mode, its step on the way to zero and back, derived from the observed objects.
 //!
 //! ```text
 //!          nothing is wanted                          replicas are 0
@@ -10,9 +10,9 @@
 //!       pods are ready, the slice goes
 //! ```
 //!
-//! No step depends on what only this process remembers: whoever decides next sees the same mode.
-//! What no object shows is whose a zero is. So `Draining` is written down before a target is set
-//! to zero; a zero that comes from any other mode is somebody else's, and is respected.
+//! No step depends on the memory of this process: the next leader derives the same mode. Who set a
+//! target to zero is in no object, so `Draining` is written to the status before a target is set to
+//! zero; a zero after any other mode was set by a person or another program, and is respected.
 
 use tidegate_kubernetes_objects::traffic_scaler::Mode;
 
@@ -27,7 +27,7 @@ pub fn mode(
     (has_slices, desired): (bool, Option<&DesiredScale>),
 ) -> Mode {
     if target.replicas == 0 {
-        // What is seen may be older than what we have done since.
+        // The observed object may be older than our last write.
         let outdated =
             memory.scaled.as_ref().is_some_and(|s| target.version.is_older_than(&s.version));
         return match outdated || scaler.is_zero_of_ours(memory) {

@@ -1,7 +1,6 @@
-//! From objects of the API to what is known of them.
+//! Reads objects of the API into the observed state.
 //!
-//! Whatever an object holds, this never fails as a whole: what cannot be read of one object is that
-//! object's trouble, and everybody else's goes on.
+//! An object that cannot be read is an error of that object alone; all others are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,7 +21,7 @@ use crate::world::{
     TargetKey, Version,
 };
 
-/// Where an object lies.
+/// The namespace and name of an object.
 #[must_use]
 pub fn key(object: &Value) -> Option<ObjectKey> {
     let text = |path: &str| object.pointer(path).and_then(Value::as_str);
@@ -50,7 +49,7 @@ fn list<'a>(object: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> {
 /// A `TrafficScaler`, and its spec.
 ///
 /// # Errors
-/// What of the object cannot be read.
+/// Why the object cannot be read.
 pub fn scaler(object: &Value) -> Result<(Scaler, TrafficScalerSpec), String> {
     let spec = object.get("spec").cloned().unwrap_or_default();
     let spec: TrafficScalerSpec =
@@ -115,7 +114,7 @@ fn check_names(target: &TargetKey, service: &str) -> Result<(), String> {
 pub fn target(object: &Value) -> Target {
     Target {
         version: version(object),
-        // Workloads of Kubernetes have one replica where they say nothing.
+        // Workloads of Kubernetes default to one replica.
         replicas: int(object, "/spec/replicas").unwrap_or(1),
         ready: int(object, "/status/readyReplicas").unwrap_or(0),
     }
@@ -234,7 +233,7 @@ pub fn rival(kind: &str, object: &Value) -> Option<Rival> {
 /// A `TrafficRollout`.
 ///
 /// # Errors
-/// What of the object cannot be read.
+/// Why the object cannot be read.
 pub fn rollout(object: &Value) -> Result<RolloutObject, String> {
     let spec = object.get("spec").cloned().unwrap_or_default();
     let spec: TrafficRolloutSpec =
@@ -308,7 +307,7 @@ mod tests {
     use crate::rival::HPA_KIND;
 
     #[test]
-    fn names_lead_to_no_other_place() {
+    fn names_cannot_escape_their_path() {
         let object = |name: &str, api_version: &str, service: &str| {
             json!({
                 "metadata": {"namespace": "shop", "name": "till", "uid": "1"},
@@ -338,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_one_objects_trouble() {
+    fn an_unreadable_object_affects_no_other() {
         assert!(scaler(&json!({"metadata": {"namespace": "shop"}, "spec": {}})).is_err());
         assert!(scaler(&json!(null)).is_err());
         assert_eq!(key(&json!({"metadata": {"name": "till"}})), None);
@@ -399,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_a_scale_can_be_scaled() {
+    fn only_kinds_with_a_scale_subresource_can_be_scaled() {
         let resources = json!({"resources": [
             {"name": "deployments/scale", "kind": "Scale"},
             {"name": "deployments", "kind": "Deployment"},

@@ -1,4 +1,4 @@
-//! What is to be done about the world: a function of what is seen and of the time.
+//! The actions that are due: a function of the observed state and the time.
 //!
 //! It is asked again after everything that happens to a scaler, and answers with all that is
 //! missing at that moment; who carries it out leaves away what is under way already. So nothing has
@@ -25,28 +25,28 @@ use crate::world::{DesiredScale, Memory, ObjectKey, Scaler, Target, TargetKey, V
 /// changes for a second, and ingresses are slower.
 pub const PROPAGATION_MS: u64 = 5_000;
 
-/// How old a desired scale may be for a target to lose replicas by it.
+/// How old a desired scale may be for a target to be scaled down by it.
 pub const DESIRED_FRESH_MS: u64 = 5_000;
 
-/// How long every ready pod must have been reporting before the target loses replicas: two
-/// decisions in turn were then made by what all of them report.
+/// How long every ready pod must have been reporting before the target is scaled
+/// down: two decisions in a row were then made from the reports of all of them.
 pub const ALL_REPORTING_MS: u64 = 5_000;
 
-/// Replicas that a target gets whose requests would be held for nobody.
+/// Replicas for a target whose requests would otherwise be held without an end.
 const RESCUE: i32 = 1;
 
-/// One thing to do.
+/// One action.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Action {
     /// For which scaler or rollout; of a target that lost its scaler, the target's own name.
     pub scaler: ObjectKey,
-    /// What it is.
+    /// What it does.
     pub step: Step,
-    /// How it is asked for.
+    /// The request that does it.
     pub request: ApiRequest,
 }
 
-/// What an action does.
+/// The kinds of actions.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     /// Sets a target's replicas.
@@ -58,18 +58,18 @@ pub enum Step {
         /// What they are to be.
         to: i32,
     },
-    /// Says how much a pod is missed when the target loses some.
+    /// Sets a pod's deletion cost before the target is scaled down.
     Mark {
         /// The pod.
         pod: ObjectKey,
         /// Its cost.
         cost: i32,
     },
-    /// Makes a slice what it is to be.
+    /// Applies a slice.
     ApplySlice(ObjectKey),
     /// Deletes a slice.
     DeleteSlice(ObjectKey),
-    /// Writes what is said about the scaler.
+    /// Applies the scaler's status.
     Status,
     /// Sets the weights of a route.
     Weights {
@@ -81,7 +81,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Which of two steps comes first: requests wait for what comes from zero.
+    /// The order of steps: requests wait for a scale from zero, so that comes first.
     #[must_use]
     pub fn urgency(&self) -> u8 {
         match self {
@@ -103,7 +103,7 @@ impl Step {
 pub struct Plan {
     /// Requests, the most urgent first.
     pub actions: Vec<Action>,
-    /// When to ask again, if nothing happens before.
+    /// When to plan again, if no event comes before.
     pub due: Option<Timestamp>,
 }
 
@@ -123,7 +123,7 @@ pub struct ScalerPlan {
     pub checks: Vec<(IpAddr, u16)>,
     /// What other autoscalers are told of it.
     pub recommendation: Result<Recommendation, NotRecommended>,
-    /// When to ask again, if nothing happens before.
+    /// When to plan again, if no event comes before.
     pub due: Option<Timestamp>,
     /// Whether to ask again when what is wanted was not heard of for [`DESIRED_FRESH_MS`].
     pub needs_fresh: bool,
@@ -135,29 +135,29 @@ pub struct ScalerPlan {
     pub ports: ActivatorPorts,
 }
 
-/// One scaler with everything that is known about it.
+/// One scaler with its part of the observed state.
 pub struct ScalerView<'a> {
     /// Its name.
     pub key: &'a ObjectKey,
-    /// Itself.
+    /// The scaler.
     pub scaler: &'a Scaler,
-    /// What is in its way.
+    /// Why nothing is scaled, if so.
     pub obstacle: Option<Obstacle>,
     /// Who else scales its target: who has to, where its `actuator` says so.
     pub claimants: &'a [Claimant],
     /// Its target.
     pub target: Option<&'a Target>,
-    /// What is wanted.
+    /// The desired scale.
     pub desired: Option<&'a DesiredScale>,
     /// Its slices.
     pub slices: Slices<'a>,
-    /// What is remembered.
+    /// What this process remembers of it.
     pub memory: Memory,
-    /// Where it is on its way; `None` while its target is not seen.
+    /// The target's mode; `None` while the target is not seen.
     pub mode: Option<Mode>,
     /// Its ports of the activators.
     pub ports: Vec<ActivatorPort>,
-    /// Now.
+    /// The time.
     pub now: Timestamp,
 }
 
@@ -259,7 +259,7 @@ impl<'a> ScalerView<'a> {
         self.scaler.may_be_zero && theirs
     }
 
-    /// Why the target cannot come to zero, if nothing else is in the way.
+    /// Why the target cannot be scaled to zero, unless there is another obstacle.
     #[must_use]
     pub fn unheld(&self) -> Option<&str> {
         match &self.slices.wanted {
@@ -301,7 +301,7 @@ impl<'a> ScalerView<'a> {
         }
     }
 
-    /// Whether requests are to be led to the activators.
+    /// Whether requests are to be routed to the activators.
     fn holds(&self) -> bool {
         let idle = self.desired.is_some_and(|desired| desired.replicas == 0);
         match self.mode {
@@ -330,7 +330,7 @@ impl<'a> ScalerView<'a> {
         since.is_some_and(|since| self.now.millis_since(since) >= PROPAGATION_MS)
     }
 
-    /// Whether what is wanted was decided by all that the pods have to say.
+    /// Whether the desired scale was decided from the reports of all pods.
     fn may_shrink(&self) -> bool {
         let reporting = self.memory.all_reporting_since;
         reporting.is_some_and(|since| self.now.millis_since(since) >= ALL_REPORTING_MS)
@@ -342,8 +342,8 @@ impl<'a> ScalerView<'a> {
             _ => &[],
         };
         for (name, slice) in &self.slices.present {
-            // One that an object of this name owned which is gone is not taken over: the cluster
-            // is about to delete it.
+            // A slice of a deleted scaler of the same name is not taken over: the cluster is about
+            // to delete it.
             let is_ours = slice.ours.as_deref() == Some(&self.scaler.uid);
             let is_wanted = wanted.iter().any(|(wanted, _)| wanted == *name);
             if !is_wanted || !is_ours {
@@ -388,7 +388,7 @@ impl<'a> ScalerView<'a> {
                 return;
             }
         }
-        // Only what nobody has touched since is set to zero.
+        // It is set to zero only if nothing has changed the target since.
         let only = (to == 0 && mode == Mode::Draining).then_some(&target.version);
         let named = (&self.scaler.target, target);
         plan.actions.push(scale_action(self.key, named, plural, to, only));
@@ -414,14 +414,14 @@ impl<'a> ScalerView<'a> {
         })
     }
 
-    /// Replicas that the target is to be set to now, if it is.
+    /// The replicas to set the target to now, if any.
     fn replicas(&self, target: &Target) -> Option<i32> {
         let mode = self.mode?;
         if mode == Mode::Suspended {
             return None;
         }
         if self.obstacle.is_some() {
-            // What was brought to zero by a decider that may no longer decide is brought back.
+            // A target that was scaled to zero and may no longer be scaled gets a replica again.
             let stranded = mode == Mode::Zero && !self.is_target_missing();
             return stranded.then_some(RESCUE);
         }
@@ -441,7 +441,7 @@ impl<'a> ScalerView<'a> {
         }
         match mode {
             Mode::Draining if self.may_be_zero_now() => Some(0),
-            // On the way to zero, and where there is no such way, the last one serves.
+            // On the way to zero, and where zero is not possible, the last replica serves.
             _ => Some(RESCUE.min(target.replicas)),
         }
     }
@@ -450,8 +450,8 @@ impl<'a> ScalerView<'a> {
         matches!(self.obstacle, Some(Obstacle::NoTarget(_) | Obstacle::NoService(_)))
     }
 
-    /// Whether whatever is sent to the Service reaches an activator from now on, and whoever
-    /// decides after us would know whose zero it is.
+    /// Whether every request to the Service reaches an activator from now on, and the next leader
+    /// would know that we set the zero.
     fn may_be_zero_now(&self) -> bool {
         self.may_be_zero()
             && self.slices.hold(self.scaler)
@@ -468,7 +468,7 @@ fn all_reporting(target: Option<&Target>, heard: Option<(Timestamp, i32)>, now: 
     now.millis_since(as_of) <= DESIRED_FRESH_MS && pods >= target.ready
 }
 
-/// Forgets what a target was set to once somebody else has set it to more than zero.
+/// Forgets the number that a target was set to once another writer has set it to more than zero.
 fn note_replicas(memory: &mut Memory, target: &Target) {
     let is_new = memory.scaled.as_ref().is_some_and(|scaled| {
         !target.version.is_older_than(&scaled.version)

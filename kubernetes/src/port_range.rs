@@ -1,6 +1,6 @@
-//! A range of ports, as people type one.
+//! A range of ports, as an option has it.
 
-/// The ports of activators that may be given away, both ends included.
+/// The ports of activators that may be assigned, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PortRange {
     /// The lowest.
@@ -9,7 +9,7 @@ pub struct PortRange {
     pub last: u16,
 }
 
-/// Below the range that Linux gives to outgoing connections, and above what is well known.
+/// Below Linux' range for outgoing connections, and above the well-known ports.
 impl Default for PortRange {
     fn default() -> Self {
         Self { first: 20_000, last: 29_999 }

@@ -1,9 +1,9 @@
 //! Which port of the activators belongs to which port of which Service.
 //!
-//! A port is given once and kept in the object's status, so that whoever decides next gives the
-//! same. A free one is looked for from a place that the object's identity chooses: one that has
-//! just become free, to which somebody's connections may still be open, is then hardly given to
-//! another Service at once.
+//! A port is assigned once and kept in the object's status, so that the next leader assigns the
+//! same. The search for a free one begins at a hash of the object's identity: a port that has just
+//! become free, to which connections may still be open, is then rarely assigned to another Service
+//! at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ pub fn allocate(world: &World) -> BTreeMap<ObjectKey, Vec<ActivatorPort>> {
     oldest_first.sort_by_key(|(_, scaler)| (scaler.created, &scaler.uid));
     let mut taken = BTreeSet::new();
     let mut given: BTreeMap<ObjectKey, Vec<ActivatorPort>> = BTreeMap::new();
-    // What was given stays, wherever two claim the same with the older one.
+    // Assigned ports stay; where two scalers have the same, the older one keeps it.
     for (key, scaler) in &oldest_first {
         let wanted = wanted_ports(world, scaler);
         let kept = scaler.status.activator_ports.iter().filter_map(|port| {
@@ -134,14 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn every_port_of_every_service_has_one_of_its_own_and_keeps_it() {
+    fn each_service_port_keeps_an_activator_port_of_its_own() {
         let range = PortRange { first: 20_000, last: 20_199 };
         let mut world = world(60, 3, range);
         let given = allocate(&world);
         let all: BTreeSet<i32> = numbers(&given).into_iter().collect();
         assert_eq!(all.len(), 180);
         assert!(all.iter().all(|port| (20_000..=20_199).contains(port)));
-        // Who was there first goes: all others keep what they have.
+        // The first scaler is deleted: all others keep their ports.
         let stored: Vec<(ObjectKey, Scaler)> = world
             .scalers
             .iter()
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_that_claim_a_port_the_older_has_it() {
+    fn of_two_scalers_with_one_port_the_older_keeps_it() {
         let mut world = world(2, 1, PortRange::default());
         let protocol = PortProtocol::Http;
         let claimed = ActivatorPort { service_port: 1, activator_port: 20_007, protocol };
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_range_is_used_up_some_are_missing() {
+    fn an_exhausted_range_leaves_ports_unassigned() {
         let range = PortRange { first: 20_000, last: 20_004 };
         let given = allocate(&world(4, 2, range));
         assert_eq!(numbers(&given).len(), 5);

@@ -1,7 +1,7 @@
-//! The state of the deciding controller, and what follows from each thing that happens.
+//! The state of the leading controller, and the effects of each event.
 //!
-//! One task owns it. [`Reconciler::apply`] takes in what happened, [`Reconciler::reconcile`]
-//! says what is to be done; both return effects, which others carry out without making a choice.
+//! One task owns it. [`Reconciler::apply`] applies an event, [`Reconciler::reconcile`] plans the
+//! actions that are due; both return effects, which are executed without a further choice.
 
 mod changes;
 
@@ -33,38 +33,38 @@ use crate::world::{
 /// Connections to activators that are tried at a time.
 pub const CHECKS_MAX: usize = 64;
 
-/// Time between two tries of a port that nobody listens on.
+/// Time between two attempts to connect to a port without a listener.
 pub const CHECK_AGAIN_MS: u64 = 1_000;
 
 /// A change of one kind of object, as a watch reports it.
 #[derive(Debug, Clone)]
 pub enum Change<K, V> {
-    /// Everything there is.
+    /// All objects.
     Listed(Vec<(K, V)>),
-    /// One is so now.
+    /// An object as it is now.
     Seen(K, V),
-    /// One is gone, which was of this version.
+    /// An object of this version was deleted.
     Gone(K, Version),
 }
 
-/// Something happened.
+/// An event.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// To scalers.
+    /// A change of scalers.
     Scalers(Box<Change<ObjectKey, (Scaler, TrafficScalerSpec)>>),
-    /// To targets of a kind.
+    /// A change of targets of a kind.
     Targets(KindKey, Change<TargetKey, Target>),
-    /// To Services.
+    /// A change of Services.
     Services(Change<ObjectKey, Service>),
-    /// To slices, of one namespace or of all.
+    /// A change of slices, of one namespace or of all.
     Slices(Option<String>, Change<ObjectKey, Slice>),
-    /// To others who scale, of a kind.
+    /// A change of other autoscalers, of a kind.
     Rivals(&'static str, Change<RivalKey, Rival>),
     /// A kind can be scaled under this name in paths, or cannot.
     Kind(KindKey, Result<String, String>),
-    /// The decision library wants something else of targets of these names, or still the same.
+    /// The decision library's desired scales of targets of these names, changed or confirmed.
     Desired(Vec<(ObjectKey, DesiredScale)>),
-    /// A port of an activator was tried.
+    /// A connection to a port of an activator was tried.
     Checked((IpAddr, u16), bool),
     /// To rollouts.
     Rollouts(Change<ObjectKey, RolloutObject>),
@@ -72,51 +72,51 @@ pub enum Event {
     Routes(Change<ObjectKey, Route>),
     /// This became of the requests of revisions so far.
     Outcomes(BTreeMap<ObjectKey, Outcomes>),
-    /// A request came to its end.
+    /// A request ended.
     Ended(Box<Ended>),
 }
 
 /// How a request ended.
 #[derive(Debug, Clone)]
 pub struct Ended {
-    /// What it was for.
+    /// Its action.
     pub action: Action,
-    /// What was answered.
+    /// Its response.
     pub response: Response,
     /// A random number from 0 to 1.
     pub chance: f64,
 }
 
-/// What was answered to a request.
+/// The response to a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Response {
-    /// It was done, and this is how the object is now.
+    /// It succeeded, and this is the object now.
     Done(Value),
-    /// Somebody else had changed the object.
+    /// Another writer had changed the object.
     Conflict,
     /// There is no such object.
     NotFound,
     /// It failed.
     Failed {
-        /// In the server's or our words.
+        /// The error's text.
         why: String,
-        /// How long the server asked to wait, in milliseconds; 0 when it did not.
+        /// How long the server asks to wait, in milliseconds; 0 when it does not.
         wait_ms: u64,
     },
 }
 
-/// Something to carry out.
+/// An effect, to be executed.
 #[derive(Debug, Clone)]
 pub enum Effect {
     /// Send a request, and report how it ended.
     Send(Action),
-    /// Send a request that nobody waits for.
+    /// Send a request whose outcome changes nothing.
     RecordEvent(ApiRequest),
     /// Try to connect.
     Check(IpAddr, u16),
     /// Scale a revision by these settings from now on.
     Declare(Box<Declaration>),
-    /// Watch the objects of a kind, once it is known how.
+    /// Watch the objects of a kind, once its resource name is known.
     Watch(KindKey),
     /// Tell other autoscalers what is said of a scaler from now on; nothing when it is gone.
     Publish(ObjectKey, Said),
@@ -127,7 +127,7 @@ pub enum Effect {
 /// The state.
 #[derive(Debug, Default)]
 pub struct Reconciler {
-    /// What is known.
+    /// The observed state.
     pub world: World,
     /// What is known of rollouts.
     pub rollouts: Rollouts,
@@ -146,14 +146,14 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// One that knows nothing yet. Activators are the endpoints of `activators`.
+    /// A reconciler before its first event. Activators are the endpoints of `activators`.
     #[must_use]
     pub fn new(world: World, activators: ObjectKey, identity: Identity) -> Self {
         let planner = Planner::new(&world);
         Self { world, planner, activators: Some(activators), identity, ..Self::default() }
     }
 
-    /// Takes in what happened at `now`.
+    /// Applies an event at `now`.
     pub fn apply(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
@@ -245,7 +245,7 @@ impl Reconciler {
         }
     }
 
-    /// What is to be done at `now`, and when to ask again if nothing happens before.
+    /// The actions to begin at `now`, and when to reconcile again if no event comes before.
     pub fn reconcile(&mut self, now: Timestamp) -> (Vec<Effect>, Option<Timestamp>) {
         let mut effects = Vec::new();
         let changes = rollout::advance(&self.world, &mut self.rollouts, now);
@@ -370,8 +370,8 @@ impl Reconciler {
         self.planner.scaler(&key, before.as_ref(), self.world.scalers.get(&key));
     }
 
-    /// Reads the settings of a scaler, and has them followed if they are others than before. Those
-    /// that cannot be followed change nothing: what was decided by before goes on to be.
+    /// Resolves the settings of a scaler, and applies them if they have changed. Invalid settings
+    /// change nothing: the former ones stay in force.
     fn adopt(
         &mut self,
         key: &ObjectKey,
@@ -411,11 +411,11 @@ impl Reconciler {
                 self.planner.target(&target.object);
                 self.world.scaled(&action.scaler, target.clone(), observe::scale(object));
             }
-            // It was certainly not done; after a failure it may have been.
+            // It was certainly not executed; after a failure it may have been.
             (Step::Scale { to: 0, .. }, Response::Conflict | Response::NotFound) => {
                 self.world.memory.entry(action.scaler).or_default().asked_for_zero = false;
             }
-            // A pod that cannot be marked keeps nothing up: the ReplicaSet then chooses by itself.
+            // A pod that cannot be marked delays nothing: the ReplicaSet then chooses by itself.
             (Step::Mark { pod, cost }, _) => _ = self.world.costs.insert(pod.clone(), *cost),
             (Step::ApplySlice(key), Response::Done(object)) => {
                 if let Some(slice) = observe::slice(object) {
@@ -444,7 +444,7 @@ impl Reconciler {
 fn outcome(action: &Action, response: &Response) -> Outcome {
     match response {
         Response::Done(_) => Outcome::Done,
-        // A slice that is gone is deleted.
+        // A slice that does not exist is deleted.
         Response::NotFound if matches!(action.step, Step::DeleteSlice(_)) => Outcome::Done,
         Response::Conflict => Outcome::Outdated,
         Response::NotFound => Outcome::Failed { wait_ms: 0 },

@@ -1,4 +1,4 @@
-//! What a person wants to know, as Events of the cluster.
+//! Events of the cluster, for people.
 
 use serde_json::json;
 use tidegate_autoscaler::Timestamp;
@@ -17,14 +17,14 @@ const NOTE_BYTES_MAX: usize = 1_024;
 /// The webhook, as the reporter of Events.
 pub(crate) const WEBHOOK_REPORTER: &str = "tidegate.dev/webhook";
 
-/// Who reports.
+/// The reporter of Events.
 #[derive(Debug, Clone, Default)]
 pub struct Identity {
     /// The name of this process, such as a pod's.
     pub instance: String,
 }
 
-/// An Event about what came of an action, if a person wants to know.
+/// An Event about the outcome of an action, where people need one.
 #[must_use]
 pub fn of(
     identity: &Identity,
@@ -104,11 +104,12 @@ fn event_of(
     event((REPORTING_CONTROLLER, &identity.instance), now, &about, &note)
 }
 
-/// What only a status shows: that somebody else has set the target to zero.
+/// An Event for what only a status shows: a target that was set to zero by a person or another
+/// program.
 fn suspended(action: &Action, before: &Scaler) -> Option<(&'static str, &'static str, String)> {
     let written = action.request.body.pointer("/status/mode")?.as_str()?;
     let is_new = written == "Suspended" && before.status.mode != Some(Mode::Suspended);
-    let note = "somebody else set the target to zero; it stays there until it is set to 1 or more";
+    let note = "set to zero outside of Tidegate; it stays there until it is set to 1 or more";
     is_new.then(|| ("Normal", "Suspended", note.to_owned()))
 }
 

@@ -9,19 +9,19 @@ use tidegate_kubernetes_objects::{TrafficRolloutStatus, TrafficScalerStatus};
 
 use crate::world::{ObjectKey, Scaler, SliceContent, TargetKey, Version};
 
-/// How a merge patch is sent.
+/// The content type of a merge patch.
 pub const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// How a JSON patch is sent.
 pub const JSON_PATCH: &str = "application/json-patch+json";
 
-/// How server-side apply is sent; JSON is YAML.
+/// The content type of server-side apply; JSON is YAML.
 pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
-/// How an object is sent.
+/// The content type of an object.
 pub const JSON: &str = "application/json";
 
-/// What to do with a path.
+/// The method of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// Read.
@@ -39,11 +39,11 @@ pub enum Method {
 /// One request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApiRequest {
-    /// What to do.
+    /// The method.
     pub method: Method,
-    /// With what, beginning with `/`, and the query.
+    /// The path, beginning with `/`, and the query.
     pub path: String,
-    /// What the body is; `None` where there is none.
+    /// The content type; `None` without a body.
     pub content_type: Option<&'static str>,
     /// The body.
     pub body: Value,
@@ -70,7 +70,7 @@ impl ApiRequest {
         Self::with_body(Method::Patch, path, MERGE_PATCH, body)
     }
 
-    /// Says how much a pod is missed when its ReplicaSet loses some.
+    /// Sets a pod's deletion cost, by which its ReplicaSet chooses pods to remove.
     #[must_use]
     pub fn deletion_cost(pod: &ObjectKey, cost: i32) -> Self {
         let ObjectKey { namespace, name } = pod;
@@ -83,7 +83,7 @@ impl ApiRequest {
         Self::with_body(Method::Patch, path, MERGE_PATCH, body)
     }
 
-    /// Makes an EndpointSlice what it is to be.
+    /// Applies an EndpointSlice.
     #[must_use]
     pub fn apply_slice(
         key: &ObjectKey,
@@ -144,7 +144,7 @@ impl ApiRequest {
         Self::with_body(Method::Delete, slice_path(key), JSON, body)
     }
 
-    /// Writes what is said about a scaler.
+    /// Applies a scaler's status.
     #[must_use]
     pub fn apply_status(key: &ObjectKey, status: &TrafficScalerStatus) -> Self {
         Self::apply_status_of((KIND, PLURAL), key, json!(status))
@@ -213,7 +213,7 @@ fn slice_path(key: &ObjectKey) -> String {
     format!("{}/namespaces/{namespace}/endpointslices/{name}", api("discovery.k8s.io/v1"))
 }
 
-/// Where a group and version are served; the core group has a place of its own.
+/// Where a group and version are served; the core group has a path of its own.
 #[must_use]
 pub fn api(api_version: &str) -> String {
     let root = if api_version.contains('/') { "/apis" } else { "/api" };

@@ -24,10 +24,10 @@ use crate::{decisions, leader};
 /// Events that may wait; while they are as many, watches are read more slowly.
 const EVENTS_MAX: usize = 4_096;
 
-/// Events that are taken in before it is asked what is to be done.
+/// Events that are applied before the next reconciliation.
 const BATCH_MAX: usize = 1_024;
 
-/// Announcements under way at a time; what is beyond is dropped, since nothing depends on them.
+/// Announcements in flight at a time; further ones are dropped, since nothing depends on them.
 const EVENT_RECORDS_MAX: usize = 32;
 
 /// How long a connection to an activator may take.
@@ -35,8 +35,8 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the controller is configured with.
 pub struct Config {
-    /// The client of the API server. It should not send a request again by itself: what is to be
-    /// done may have changed meanwhile.
+    /// The client of the API server. It should not retry by itself: the plan may have changed
+    /// meanwhile.
     pub client: kube::Client,
     /// The one namespace whose workloads are scaled; all of them when `None`.
     pub namespace: Option<String>,
@@ -44,32 +44,32 @@ pub struct Config {
     pub system_namespace: String,
     /// The Service of the activators.
     pub activators: ObjectKey,
-    /// The ports of activators that may be given away.
+    /// The ports of activators that may be assigned.
     pub port_range: PortRange,
     /// Our name: unique among the controllers of this cluster, and another after each start.
     pub name: String,
-    /// Where reports and questions come in, once we decide.
+    /// Where reports and queries are served, once we lead.
     pub listen: SocketAddr,
-    /// Who may report and ask.
+    /// Who may report and query.
     pub access: Access,
-    /// What is counted of reports and decisions.
+    /// Metrics of reports and decisions.
     pub metrics: Metrics,
     /// What is served to other autoscalers, once we decide.
     pub adapters: Adapters,
-    /// Is told of the decision library once we decide.
+    /// Gets the decision library once we lead.
     pub decides: watch::Sender<Option<Handle>>,
 }
 
 /// Why the controller has ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Another may decide now.
+    /// Another controller may decide now.
     #[error("the Lease was lost: another controller may decide now")]
     LeaseLost,
-    /// Reports cannot come in.
+    /// Reports cannot be received.
     #[error("cannot listen on {address} for reports")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
         /// The system's error.
         source: std::io::Error,
@@ -80,13 +80,13 @@ pub enum RunError {
     /// No certificate can be made for the external metrics.
     #[error("cannot make a certificate for external metrics")]
     Certificate(#[from] tidegate_kubernetes_certificates::Error),
-    /// A part that goes on for ever has ended.
+    /// A task that must run for ever has ended.
     #[error("{0} has ended")]
     PartEnded(&'static str),
 }
 
-/// Decides and acts until `stop`, or until that is another's to do. Cancelling it leaves the Lease
-/// to expire.
+/// Decides and acts until `stop`, or until the Lease is lost. Cancelling it leaves the Lease to
+/// expire.
 ///
 /// # Errors
 /// Why it had to end.
@@ -111,7 +111,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
         ended = deciding => ended?,
         _ = &mut holding => return Err(RunError::LeaseLost),
     }
-    // Nothing that we have begun is under way any more: whoever holds the Lease next acts alone.
+    // Nothing that we have begun is in flight any more: the next holder of the Lease acts alone.
     if release.send(()).is_ok() {
         let _ = holding.await;
     }
@@ -126,7 +126,8 @@ struct Term {
 }
 
 impl Term {
-    /// A process that was stopped and goes on may find that its time is over before it is told so.
+    /// A process that was stopped and goes on may find its lease expired before the channel says
+    /// so.
     fn is_over(&self) -> bool {
         self.until.borrow().is_none_or(|until| self.clock.now() >= until)
     }
@@ -182,8 +183,7 @@ async fn decide(
     }
 }
 
-/// Takes in what happens, and has carried out what is to be done. After `stop` it only waits for
-/// what is under way.
+/// Applies events and executes the effects. After `stop` it only waits for what is in flight.
 async fn act(
     mut reconciler: Reconciler,
     mut executor: Executor,
@@ -207,7 +207,7 @@ async fn act(
                 return Ok(());
             }
         }
-        // What has come meanwhile is taken in as well: in a storm one look is for many events.
+        // Further pending events are applied as well: one reconciliation serves a burst of them.
         while let Some(ended) = executor.under_way.try_join_next() {
             batch.extend(ended);
         }
@@ -221,7 +221,7 @@ async fn act(
             for effect in reconciler.apply(clock.now(), event) {
                 executor.carry_out(effect).await;
             }
-            // Reporters of what is not declared yet would be refused, and come again late.
+            // Reporters of undeclared revisions would be refused, and retry late.
             if are_scalers && reconciler.world.scalers.is_complete() {
                 executor.serve().await?;
             }
@@ -237,7 +237,7 @@ async fn act(
     }
 }
 
-/// What carries out effects.
+/// Executes effects.
 struct Executor {
     cluster: Cluster,
     handle: Handle,
@@ -245,12 +245,12 @@ struct Executor {
     published: Arc<Published>,
     adapters: Adapters,
     watches: Watches,
-    /// Requests and connections that an event comes of.
+    /// Requests and connections whose outcome is an event.
     under_way: JoinSet<Event>,
     event_records: JoinSet<()>,
-    /// What goes on for as long as we decide.
+    /// Tasks that run for as long as we lead.
     parts: JoinSet<Result<(), RunError>>,
-    /// Where to serve, until it is served.
+    /// The listener, until it is served.
     listen: Option<(SocketAddr, Access)>,
 }
 
@@ -315,7 +315,7 @@ impl Executor {
         }
     }
 
-    /// Serves reports and questions, if that is not done already.
+    /// Serves reports and queries, if that has not begun already.
     async fn serve(&mut self) -> Result<(), RunError> {
         let Some((address, access)) = self.listen.take() else { return Ok(()) };
         let listener = tidegate_relay::listen(address).and_then(TcpListener::from_std);

@@ -1,4 +1,4 @@
-//! What a `TrafficScaler` means to the decision library.
+//! A `TrafficScaler`'s settings for the decision library.
 
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::{Config, Strictness};

@@ -1,18 +1,18 @@
-//! The EndpointSlices that lead a Service's requests to the activators.
+//! The EndpointSlices that route a Service's requests to the activators.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::world::{Family, ObjectKey, Scaler, Service, Slice, SliceContent, World};
 
-/// Slices of ours on a scaler's Service, and what they are to be.
+/// Our slices of a scaler's Service, present and wanted.
 #[derive(Debug, Clone)]
 pub struct Slices<'a> {
-    /// Those that are there, of this scaler or of one of its name that is gone.
+    /// The present ones, of this scaler or of a deleted one of its name.
     pub present: Vec<(&'a ObjectKey, &'a Slice)>,
-    /// What is to be there while requests are held; or why none can be.
+    /// The slices to have while requests are held; or why none can be held.
     pub wanted: Result<Vec<(ObjectKey, SliceContent)>, String>,
-    /// The ports of activators that must be seen to be listened on before they can be in one.
+    /// The ports of activators that must accept a connection before they can be in a slice.
     pub unchecked: Vec<(IpAddr, u16)>,
 }
 
@@ -40,13 +40,13 @@ impl<'a> Slices<'a> {
         Self { present, wanted, unchecked }
     }
 
-    /// Whether there is one.
+    /// Whether a slice is present.
     #[must_use]
     pub fn is_any(&self) -> bool {
         !self.present.is_empty()
     }
 
-    /// Whether all is as it is wanted, so that requests are held.
+    /// Whether all slices are as wanted, so that requests are held.
     #[must_use]
     pub fn hold(&self, scaler: &Scaler) -> bool {
         let Ok(wanted) = &self.wanted else { return false };
@@ -54,7 +54,7 @@ impl<'a> Slices<'a> {
             && wanted.iter().all(|(key, content)| self.is_there(scaler, key, content))
     }
 
-    /// Whether a slice is there as it is wanted.
+    /// Whether a slice is present as wanted.
     #[must_use]
     pub fn is_there(&self, scaler: &Scaler, key: &ObjectKey, content: &SliceContent) -> bool {
         self.present.iter().any(|(name, slice)| {
@@ -116,8 +116,8 @@ fn wanted(
             let numbers = || ports.values().map(|(port, _)| port);
             let closed = numbers().filter(|port| known(port) != Some(true));
             unchecked.extend(closed.map(|port| (*address, *port)));
-            // What was in before, and is not known to be gone, stays: whoever has just begun to
-            // decide must not take away what holds requests.
+            // An activator that is in the present slice and not known to be gone stays: a new
+            // leader must not remove the endpoints that hold requests.
             let was_in = before.is_some_and(|(_, slice)| slice.content.addresses.contains(address));
             if numbers().all(|port| known(port).unwrap_or(was_in)) {
                 addresses.insert(*address);

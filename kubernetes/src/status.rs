@@ -1,4 +1,4 @@
-//! What is said about a scaler: its status and its conditions.
+//! A scaler's status and its conditions.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff;
@@ -12,7 +12,7 @@ use crate::rival::expected_kind;
 /// Longest text of a condition and of a decision's reason, in characters.
 const TEXT_CHARS_MAX: usize = 1_000;
 
-/// The status that a scaler is to have. Times of what has not changed stay.
+/// The status for a scaler. Unchanged conditions keep their times.
 #[must_use]
 pub fn status(view: &ScalerView<'_>) -> TrafficScalerStatus {
     let before = &view.scaler.status;
@@ -37,7 +37,7 @@ pub fn status(view: &ScalerView<'_>) -> TrafficScalerStatus {
     }
 }
 
-/// Whether two say the same, in whatever order.
+/// Whether two are equal but for the order of lists.
 #[must_use]
 pub fn says_the_same(one: &TrafficScalerStatus, other: &TrafficScalerStatus) -> bool {
     let in_order = |status: &TrafficScalerStatus| {
@@ -48,7 +48,7 @@ pub fn says_the_same(one: &TrafficScalerStatus, other: &TrafficScalerStatus) -> 
     in_order(one) == in_order(other)
 }
 
-/// What a condition says.
+/// A condition's status, reason and message.
 struct Observed {
     type_: &'static str,
     status: ConditionStatus,
@@ -108,7 +108,8 @@ fn ready(view: &ScalerView<'_>) -> Observed {
             observed(type_, ConditionStatus::Unknown, "TargetNotSeen", message)
         }
         (None, Some(Mode::Suspended), _) => {
-            let message = "somebody else set the target to zero; set it to 1 or more to resume";
+            let message =
+                "the target was set to zero outside of Tidegate; set it to 1 or more to resume";
             observed(type_, ConditionStatus::False, "Suspended", message.to_owned())
         }
         (None, Some(_), None) => {
@@ -176,8 +177,9 @@ fn at_zero(view: &ScalerView<'_>) -> Observed {
             observed(type_, ConditionStatus::True, "Idle", message)
         }
         Some(Mode::Suspended) => {
-            let message = "somebody else set the target to zero, which is respected".to_owned();
-            observed(type_, ConditionStatus::False, "SetBySomebodyElse", message)
+            let message =
+                "the target was set to zero outside of Tidegate, which is respected".to_owned();
+            observed(type_, ConditionStatus::False, "SetExternally", message)
         }
         _ => match view.unheld() {
             Some(why) => observed(type_, ConditionStatus::False, "NotPossible", why.to_owned()),

@@ -22,11 +22,10 @@ use crate::request::{ApiRequest, api};
 use crate::rival::{HPA_KIND, SCALED_OBJECT_KIND};
 use crate::world::{KindKey, ObjectKey, RivalKey, TargetKey, Versioned};
 
-/// How long one watch lasts. A connection that was cut without a word is noticed five seconds
-/// later.
+/// How long one watch lasts. A dead connection is noticed five seconds later.
 const WATCH_SECONDS: u32 = 60;
 
-/// Time between two looks whether a kind exists that did not.
+/// Time between two checks whether a missing kind exists now.
 const KIND_AGAIN: Duration = Duration::from_secs(30);
 
 /// Time between two looks when the first could not be answered.
@@ -39,7 +38,7 @@ pub(crate) enum Scope {
     One(String),
 }
 
-/// What all watches share.
+/// The state that all watches share.
 #[derive(Clone)]
 pub(crate) struct Watches {
     pub(crate) cluster: Cluster,
@@ -55,8 +54,8 @@ fn resource(api_version: &str, kind: &str, plural: &str) -> ApiResource {
 }
 
 impl Watches {
-    /// Everything that is watched from the start. Activators that lie outside of what is watched
-    /// are watched besides.
+    /// Starts all watches that need no further knowledge. Activators outside of the watched
+    /// namespace have a watch of their own.
     pub(crate) fn all(&self, activators: &ObjectKey) -> Vec<BoxFuture<'static, ()>> {
         let beside = match &self.scope {
             Scope::One(namespace) if *namespace != activators.namespace => {
@@ -212,8 +211,8 @@ impl Watches {
             let key = TargetKey { kind: kind.clone(), object: observe::key(object)? };
             Some((key, observe::target(object)))
         };
-        // A kind counts as known once all of its objects have been seen, and as unknown while they
-        // cannot be.
+        // A kind counts as known once all of its objects have been listed, and as unknown while
+        // they cannot be.
         let known = |listed: Result<(), String>| {
             Some(Event::Kind(kind.clone(), listed.map(|()| plural.clone())))
         };
@@ -222,8 +221,8 @@ impl Watches {
     }
 }
 
-/// Follows the objects of a kind until nobody listens. `also` makes an event besides: after each
-/// list, and when there can be none.
+/// Watches the objects of a kind until the receiver is gone. `also` makes a further event after
+/// each list, and when listing is impossible.
 async fn follow<K, V: Versioned>(
     api: Api<DynamicObject>,
     labels: Option<&str>,
@@ -274,7 +273,7 @@ async fn follow<K, V: Versioned>(
     }
 }
 
-/// An object as plain data.
+/// An object as JSON.
 fn value(object: DynamicObject) -> Option<Value> {
     serde_json::to_value(object).ok()
 }

@@ -1,7 +1,7 @@
-//! What is known of the cluster: objects as they were last seen, and what was done since.
+//! The observed state of the cluster: objects as they were last seen, and our writes since.
 //!
-//! Observations come late, twice, in the wrong order or not at all. So each object has its version,
-//! an older one never replaces a newer one, what a request of ours was answered with is an
+//! Observations arrive late, twice, in the wrong order or not at all. So each object has its
+//! version, an older one never replaces a newer one, the response to a write of ours is an
 //! observation like any other, and a whole list replaces everything.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,19 +70,19 @@ pub struct Scaler {
     pub may_be_zero: bool,
     /// Who sets the replicas.
     pub actuator: Actuator,
-    /// What is wrong with its settings, in the words of the settings.
+    /// The errors of its settings, in the decision library's text.
     pub settings: Result<(), String>,
-    /// What was last written about it.
+    /// Its status as last written.
     pub status: TrafficScalerStatus,
 }
 
 impl Scaler {
-    /// Whether its target, being at zero, was brought there by us.
+    /// Whether we have set its target to zero, where it is at zero.
     #[must_use]
     pub fn is_zero_of_ours(&self, memory: &Memory) -> bool {
         match &memory.scaled {
             Some(scaled) => scaled.replicas == 0 || memory.asked_for_zero,
-            // What was written down is a mode from which a zero is expected.
+            // The written mode is one after which we set zero.
             None => {
                 matches!(self.status.mode, Some(Mode::Draining | Mode::Zero | Mode::Activating))
             }
@@ -97,7 +97,7 @@ pub struct Target {
     pub version: Version,
     /// Replicas that it is set to.
     pub replicas: i32,
-    /// Replicas of it that are ready.
+    /// Replicas that are ready.
     pub ready: i32,
 }
 
@@ -110,7 +110,7 @@ pub struct ServicePort {
     pub port: u16,
     /// The application's protocol, if it is given.
     pub app_protocol: Option<String>,
-    /// Whether it is one of TCP, the only protocol that an activator takes.
+    /// Whether its protocol is TCP, the only one that an activator serves.
     pub is_tcp: bool,
 }
 
@@ -123,20 +123,20 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// The families of its addresses.
     pub families: BTreeSet<Family>,
-    /// Why requests cannot be held at the activators for it, if that is so.
+    /// Why activators cannot hold its requests, if so.
     pub unheld: Option<&'static str>,
 }
 
-/// What the decision library wants, with its reason.
+/// The decision library's desired replicas, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredScale {
     /// Replicas.
     pub replicas: i32,
-    /// When it came to want this number.
+    /// When this number was decided.
     pub decided: Timestamp,
-    /// When it was last heard of.
+    /// When it was last confirmed.
     pub as_of: Timestamp,
-    /// Why.
+    /// The reason.
     pub reason: String,
     /// Pods whose queue-proxies report that they are ready.
     pub reporting: i32,
@@ -158,20 +158,20 @@ macro_rules! versioned {
 
 versioned!(Scaler, Target, Service, Rival);
 
-/// What is remembered of a scaler and stands in no object.
+/// What is remembered of a scaler and is in no object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Memory {
-    /// Since when its slices have been as they are to be.
+    /// Since when its slices have been as wanted.
     pub held_since: Option<Timestamp>,
     /// Since when its pods have been ready beside its slices.
     pub served_since: Option<Timestamp>,
     /// Since when nothing of ours leads its requests to activators any more.
     pub direct_since: Option<Timestamp>,
-    /// Since when every ready pod has been heard of.
+    /// Since when every ready pod has been reporting.
     pub all_reporting_since: Option<Timestamp>,
     /// The last number that the target was set to by us.
     pub scaled: Option<Scaled>,
-    /// Whether we have asked for zero and do not know yet what came of it: a zero that is seen
+    /// Whether a request of ours to set zero has no known outcome yet: a zero that is seen
     /// meanwhile is ours.
     pub asked_for_zero: bool,
 }
@@ -185,10 +185,10 @@ pub struct Scaled {
     pub version: Version,
 }
 
-/// Everything that is known.
+/// The whole observed state.
 #[derive(Debug, Clone, Default)]
 pub struct World {
-    /// The objects that say what is to be scaled.
+    /// The scalers.
     pub scalers: Store<ObjectKey, Scaler>,
     /// The workloads.
     pub targets: Store<TargetKey, Target>,
@@ -196,28 +196,28 @@ pub struct World {
     pub services: Store<ObjectKey, Service>,
     /// All EndpointSlices of Services.
     pub slices: SliceStore,
-    /// Who else scales.
+    /// The other autoscalers.
     pub rivals: Store<RivalKey, Rival>,
-    /// The names in paths of the kinds that can be scaled; or why a kind cannot be.
+    /// The resource names of the kinds that can be scaled; or why a kind cannot be.
     pub kinds: BTreeMap<KindKey, Result<String, String>>,
-    /// Where activators take requests; `None` until that was seen.
+    /// The addresses of activators; `None` until they were seen.
     pub activators: Option<BTreeSet<IpAddr>>,
-    /// Whether a port of an activator is listened on, as far as it was tried.
+    /// Whether a port of an activator accepts connections, as far as it was tried.
     pub listening: BTreeMap<(IpAddr, u16), bool>,
-    /// What the decision library wants, by the target's namespace and name.
+    /// The desired scales, by the target's namespace and name.
     pub desired: BTreeMap<ObjectKey, DesiredScale>,
-    /// The deletion costs that were written to pods, as far as those are still heard of.
+    /// The deletion costs that were written to pods, as far as those still report.
     pub costs: BTreeMap<ObjectKey, i32>,
-    /// What is remembered, by scaler.
+    /// The memory of each scaler.
     pub memory: BTreeMap<ObjectKey, Memory>,
-    /// Targets that were at zero when their scaler was deleted, and are to be woken.
+    /// Targets that were at zero when their scaler was deleted, and need a replica.
     pub orphans: BTreeSet<TargetKey>,
-    /// The ports of activators that may be given away.
+    /// The ports of activators that may be assigned.
     pub port_range: PortRange,
 }
 
 impl World {
-    /// Whether enough was seen to act: what is missing is then not there.
+    /// Whether enough was listed to act: an object that is missing then does not exist.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.scalers.is_complete()
@@ -227,19 +227,19 @@ impl World {
             && self.activators.is_some()
     }
 
-    /// A target was set to a number by us, and is now as `target` says.
+    /// We have set a target to a number, and it is now `target`.
     pub fn scaled(&mut self, scaler: &ObjectKey, key: TargetKey, target: Target) {
         let scaled = Scaled { replicas: target.replicas, version: target.version.clone() };
         let memory = self.memory.entry(scaler.clone()).or_default();
         memory.scaled = Some(scaled);
         memory.asked_for_zero = false;
         self.orphans.remove(&key);
-        // A Scale does not say how many are ready.
+        // A Scale has no number of ready replicas.
         let ready = self.targets.get(&key).map_or(0, |known| known.ready);
         self.targets.upsert(key, Target { ready, ..target });
     }
 
-    /// Forgets the costs of pods that are not heard of any more.
+    /// Forgets the costs of pods that no longer report.
     pub fn tidy_costs(&mut self) {
         if self.costs.is_empty() {
             return;
@@ -252,14 +252,14 @@ impl World {
         self.costs.retain(|pod, _| there.contains(pod));
     }
 
-    /// A scaler was deleted. If it had brought its target to zero, that is undone: nobody would
-    /// hear its requests any more.
+    /// A scaler was deleted. If it had scaled its target to zero, that is undone: no activator
+    /// would take its requests any more.
     pub fn scaler_gone(&mut self, key: &ObjectKey, version: &Version) {
         let Some(scaler) = self.scalers.remove(key, version) else { return };
         self.orphan(key, &scaler);
     }
 
-    /// All scalers that there are were listed.
+    /// All scalers were listed.
     pub fn scalers_listed(&mut self, all: Vec<(ObjectKey, Scaler)>) {
         let listed: BTreeSet<&ObjectKey> = all.iter().map(|(key, _)| key).collect();
         let gone: Vec<(ObjectKey, Scaler)> = self

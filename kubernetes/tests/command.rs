@@ -21,7 +21,7 @@ const SCALER_KIND: Kind =
 /// Longer than anything here takes, shorter than a test that hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Time between two looks at what is waited for.
+/// Time between two checks of an awaited condition.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 fn command(arguments: &[&str]) -> Command {
@@ -68,7 +68,7 @@ async fn until(cluster: &FakeCluster, path: &str, is_so: impl Fn(&Value) -> bool
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_looks_after_what_it_finds_and_leaves_its_lease_when_told_to_end() {
+async fn it_scales_what_it_finds_and_releases_its_lease_on_sigterm() {
     let cluster = FakeCluster::new(&[SCALER_KIND]);
     let address = cluster.serve().await.unwrap();
     let spec = json!({
@@ -110,7 +110,7 @@ async fn it_looks_after_what_it_finds_and_leaves_its_lease_when_told_to_end() {
 }
 
 #[test]
-fn whoever_forgets_something_is_told_what() {
+fn missing_options_are_named() {
     let secret = Some("0123456789abcdef");
     for (arguments, secret, expected) in [
         (&["controller"][..], None, "give --secret-file, --tls-client-ca or"),

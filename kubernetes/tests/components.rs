@@ -38,7 +38,7 @@ fn added(component: &str, part: &str) -> Vec<Value> {
 
 /// What is added to the arguments is understood, and its port is open.
 #[test]
-fn the_controller_knows_what_it_is_given() {
+fn the_controller_accepts_the_manifests_arguments() {
     let help = Command::new(BINARY).args(["controller", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     for (component, flag, port) in [
@@ -63,7 +63,7 @@ fn the_controller_knows_what_it_is_given() {
 }
 
 #[test]
-fn the_names_are_those_of_the_program() {
+fn the_manifests_use_the_programs_names() {
     let all = objects("external-metrics/api-service.yaml");
     let (service, registered) = (find(&all, "Service"), find(&all, "APIService"));
     assert_eq!(service["metadata"]["name"], EXTERNAL_METRICS_SERVICE);

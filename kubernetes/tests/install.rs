@@ -1,4 +1,4 @@
-//! The manifests of `kubernetes/install` and the program that they run say the same.
+//! The manifests of `kubernetes/install` agree with the program that they run.
 //!
 //! What an API server and kustomize make of them is not tested here: there is no cluster in this
 //! test. The activator's side is in `cli/tests/install.rs`, where its program is.
@@ -152,7 +152,7 @@ fn told() -> BTreeSet<Right> {
 }
 
 #[test]
-fn every_right_is_in_the_book_and_the_other_way_round() {
+fn the_rights_of_the_manifests_and_the_book_agree() {
     let (given, told) = (given(CONTROLLER), told());
     assert!(given.len() > 20, "{given:?}");
     assert_eq!(given.difference(&told).collect::<Vec<_>>(), Vec::<&Right>::new(), "not told");
@@ -160,7 +160,7 @@ fn every_right_is_in_the_book_and_the_other_way_round() {
 }
 
 #[test]
-fn each_verb_has_its_reason_beside_it() {
+fn each_verb_has_a_comment_with_its_reason() {
     let mut verbs = 0;
     for path in files_of_rights(&directory()) {
         let text = fs::read_to_string(&path).unwrap();
@@ -197,7 +197,7 @@ fn secrets_are_the_keepers_alone_and_by_name() {
 }
 
 #[test]
-fn every_flag_is_in_the_book_and_the_other_way_round() {
+fn the_flags_of_the_program_and_the_book_agree() {
     let flag = |text: &str| text.split([' ', ',']).next().unwrap().to_owned();
     let cells = table("Flags");
     let told = cells.iter().flat_map(|cells| code(&cells[0])).map(|text| flag(&text));
@@ -243,9 +243,9 @@ fn programs_know_what_they_are_given() {
     }
 }
 
-/// The program looks for these names.
+/// The program reads these names.
 #[test]
-fn the_names_are_those_of_the_program() {
+fn the_manifests_use_the_programs_names() {
     find("Namespace", SYSTEM_NAMESPACE);
     find("Service", ACTIVATOR_SERVICE);
     let role = find("Role", "tidegate-controller");
@@ -268,9 +268,9 @@ fn the_names_are_those_of_the_program() {
     assert_eq!(audience.unwrap()["value"], TOKEN_AUDIENCE);
 }
 
-/// A port that is named is the one that the program was told to listen on.
+/// A named port is the one that the program's arguments listen on.
 #[test]
-fn the_ports_are_those_that_are_listened_on() {
+fn named_ports_are_the_ports_listened_on() {
     let deployment = find("Deployment", "tidegate-controller");
     let container = container(&deployment);
     let arguments: Vec<&str> = texts(&container["args"]).collect();
@@ -285,9 +285,9 @@ fn the_ports_are_those_that_are_listened_on() {
     assert_eq!((&reports["port"], &reports["targetPort"]), (&9400.into(), &"reports".into()));
 }
 
-/// Activators are open where the controller may give ports to Services, and nowhere else.
+/// Activators are reachable on the ports that the controller may assign, and on no others.
 #[test]
-fn the_activators_policy_opens_the_ports_that_are_given_away() {
+fn the_activators_policy_opens_the_ports_that_may_be_assigned() {
     let help = help();
     let policy = find("NetworkPolicy", ACTIVATOR_SERVICE);
     let ports = &policy["spec"]["ingress"][0]["ports"][0];
@@ -297,7 +297,7 @@ fn the_activators_policy_opens_the_ports_that_are_given_away() {
 
 /// What the restricted Pod Security Standard asks for, and a root file system that is read-only.
 #[test]
-fn pods_fit_the_restricted_standard() {
+fn pods_meet_the_restricted_standard() {
     for name in [CONTROLLER, KEEPER, WEBHOOK, ACTIVATOR_SERVICE] {
         let deployment = find("Deployment", name);
         let pod = &deployment["spec"]["template"]["spec"];

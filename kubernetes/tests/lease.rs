@@ -1,5 +1,5 @@
-//! Of many who would like to decide never two do, however late what they ask for is done, and
-//! whether or not they hear of it.
+//! Of many candidates two never decide at once, however late their requests are executed, and
+//! whether or not the responses arrive.
 
 use proptest::prelude::*;
 use tidegate_autoscaler::Timestamp;
@@ -17,7 +17,7 @@ struct Server {
 }
 
 impl Server {
-    /// Writes a holder, if what is there is still what was read.
+    /// Writes a holder, if the Lease is still the one that was read.
     fn write(&mut self, read: Option<&Lease>, holder: &str) -> bool {
         if read.map(|lease| &lease.version) != self.lease.as_ref().map(|lease| &lease.version) {
             return false;
@@ -33,12 +33,12 @@ impl Server {
     }
 }
 
-/// A write that is on its way.
+/// A write in flight.
 struct Write {
     asked: Timestamp,
     read: Option<Lease>,
     arrives: Timestamp,
-    /// When its response is heard; `None` when it is lost.
+    /// When its response arrives; `None` when it is lost.
     heard: Option<Timestamp>,
     done: Option<bool>,
 }
@@ -51,7 +51,7 @@ struct Candidate {
     paused_until: Timestamp,
 }
 
-/// What chance decides about one look.
+/// The random choices for one read of the Lease.
 #[derive(Debug, Clone, Copy)]
 struct Luck {
     to_server_ms: u64,
@@ -127,7 +127,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn never_two_decide(lucks in prop::collection::vec(luck(), 40..120)) {
+    fn two_candidates_never_decide_at_once(lucks in prop::collection::vec(luck(), 40..120)) {
         let mut now = Timestamp::from_secs(1_800_000_000);
         let mut server = Server::default();
         let mut candidates: Vec<Candidate> = (0..3).map(|n| Candidate::new(n, now)).collect();
@@ -151,7 +151,7 @@ proptest! {
 }
 
 #[test]
-fn one_that_is_alone_decides_at_once_and_goes_on() {
+fn a_single_candidate_leads_at_once_and_keeps_the_lease() {
     let mut now = Timestamp::from_secs(1_800_000_000);
     let mut server = Server::default();
     let mut elector = Elector::new(name(1));
@@ -169,7 +169,7 @@ fn one_that_is_alone_decides_at_once_and_goes_on() {
 }
 
 #[test]
-fn a_lease_that_nobody_renews_is_taken_after_its_time_as_seen_here() {
+fn an_unrenewed_lease_is_taken_after_its_duration_on_the_own_clock() {
     let begin = Timestamp::from_secs(1_800_000_000);
     let mut server = Server::default();
     assert!(server.write(None, "gone"));

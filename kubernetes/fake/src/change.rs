@@ -1,8 +1,8 @@
-//! Patches.
+//! Merge patches and server-side apply.
 
 use serde_json::Value;
 
-/// RFC 7396: fields are replaced, null takes them away.
+/// RFC 7396: fields are replaced, null removes them.
 pub(crate) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(fields) = patch else {
         *target = patch.clone();
@@ -41,8 +41,8 @@ pub(crate) fn operate(target: &Value, operations: &Value) -> Option<Value> {
     Some(target)
 }
 
-/// Server-side apply by one manager that forces its will: what it says holds, what it said before
-/// and does not any more goes, and everything else stays. Lists are taken as wholes.
+/// Server-side apply by one manager with `force`: the fields it applies are set, those that it
+/// applied before and now omits are removed, and all others stay. Lists are atomic.
 pub(crate) fn apply(target: &mut Value, before: Option<&Value>, now: &Value) {
     if let Some(before) = before {
         take_away(target, before, now);

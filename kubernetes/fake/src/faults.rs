@@ -1,4 +1,4 @@
-//! What goes wrong on demand.
+//! Faults that a test injects.
 
 use http::Method;
 
@@ -12,13 +12,13 @@ pub enum Fault {
     },
     /// 500.
     Internal,
-    /// 403, as for one who has no right.
+    /// 403, as without the right.
     Forbidden,
-    /// The request is carried out, and its response never comes: a 504 takes its place.
+    /// The request is executed, and its response is lost: the client gets a 504.
     LostResponse,
 }
 
-/// Faults that are to come.
+/// Faults for future requests.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     coming: Vec<Coming>,

@@ -107,7 +107,7 @@ impl Kind {
     }
 }
 
-/// What every cluster serves, as far as Tidegate asks for it.
+/// The kinds of every cluster that Tidegate uses.
 pub const BUILT_IN: [Kind; 14] = [
     kind("apps", "v1", "deployments", "Deployment").counted().scaled(),
     kind("apps", "v1", "statefulsets", "StatefulSet").counted().scaled(),

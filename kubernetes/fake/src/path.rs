@@ -1,10 +1,10 @@
-//! What a request is about.
+//! The path and query of a request.
 
 use crate::kinds::{Extent, Kind};
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum ApiPath {
     /// A group's list of resources.
     Group { group: String, version: String },
     /// The objects of a kind, of one namespace or of all.
@@ -21,8 +21,8 @@ pub(crate) enum Part {
     Scale,
 }
 
-/// Takes a path apart; `None` when nothing is served there.
-pub(crate) fn place(kinds: &[Kind], path: &str) -> Option<Place> {
+/// Parses a path; `None` when nothing is served there.
+pub(crate) fn parse(kinds: &[Kind], path: &str) -> Option<ApiPath> {
     let mut words = path.trim_matches('/').split('/');
     let (group, version) = match words.next()? {
         "api" => ("", words.next()?),
@@ -37,17 +37,17 @@ pub(crate) fn place(kinds: &[Kind], path: &str) -> Option<Place> {
     };
     let object = |plural: &str, namespace: &str, name: &str, part| {
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        Some(Place::Object { kind: find(plural)?, namespace, name, part })
+        Some(ApiPath::Object { kind: find(plural)?, namespace, name, part })
     };
     match rest.as_slice() {
-        [] => Some(Place::Group { group: group.to_owned(), version: version.to_owned() }),
+        [] => Some(ApiPath::Group { group: group.to_owned(), version: version.to_owned() }),
         [plural, name] if find(plural).is_some_and(|kind| kind.extent == Extent::Cluster) => {
             object(plural, "", name, Part::Whole)
         }
-        [plural] => Some(Place::Collection { kind: find(plural)?, namespace: None }),
+        [plural] => Some(ApiPath::Collection { kind: find(plural)?, namespace: None }),
         ["namespaces", namespace, plural] => {
             let namespace = Some((*namespace).to_owned());
-            Some(Place::Collection { kind: find(plural)?, namespace })
+            Some(ApiPath::Collection { kind: find(plural)?, namespace })
         }
         ["namespaces", namespace, plural, name] => object(plural, namespace, name, Part::Whole),
         ["namespaces", namespace, plural, name, "status"] => {

@@ -1,4 +1,4 @@
-//! The words of refusals.
+//! The bodies of refusals.
 
 use serde_json::{Value, json};
 
@@ -73,7 +73,7 @@ impl Reply {
         Self::refused(422, "Invalid", message, json!({}))
     }
 
-    /// What a deletion is answered with.
+    /// The response to a deletion.
     pub(crate) fn deleted(kind: &Kind, key: &Key, object: &Value) -> Self {
         let mut details = details(kind, &key.name);
         details["uid"] = object["metadata"]["uid"].clone();
@@ -95,7 +95,7 @@ fn details(kind: &Kind, name: &str) -> Value {
     details
 }
 
-/// What a watch is told whose version is too old.
+/// The event for a watch whose version is too old.
 pub(crate) fn expired(version: u64, oldest: u64) -> Value {
     json!({
         "type": "ERROR",

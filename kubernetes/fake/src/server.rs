@@ -1,4 +1,4 @@
-//! The server: one function that answers requests, and loopback in front of it.
+//! The server: one function that handles requests, and a loopback listener in front of it.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -21,12 +21,12 @@ use tokio::sync::watch;
 use crate::change::{apply, merge, operate};
 use crate::faults::{Fault, Faults};
 use crate::kinds::{BUILT_IN, Extent, Kind, Scale, resources};
-use crate::path::{Part, Place, parameter, place};
+use crate::path::{ApiPath, Part, parameter, parse};
 use crate::reply::Reply;
 use crate::store::{Key, Store};
 use crate::stream::{Selection, Watch};
 
-/// A request that has come in.
+/// A request that was received.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
     /// Its method.
@@ -121,7 +121,7 @@ impl FakeCluster {
         self.shared.state.lock().faults.add(method, part_of_path, fault, times);
     }
 
-    /// Ends every watch without a word.
+    /// Cuts every watch without a final event.
     pub fn cut_watches(&self) {
         self.shared.cut.send_replace(());
     }
@@ -132,23 +132,23 @@ impl FakeCluster {
         state.held = Some(state.store.version);
     }
 
-    /// Sends watches what was held back.
+    /// Sends watches the events that were held back.
     pub fn release_events(&self) {
         self.shared.state.lock().held = None;
         self.shared.changed.send_replace(());
     }
 
-    /// Forgets the past: watches from before now are told that their version is too old.
+    /// Compacts the history: watches from older versions get 410, "too old resource version".
     pub fn compact(&self) {
         self.shared.state.lock().store.compact();
     }
 
-    /// The requests that have come in since they were last taken.
+    /// The requests received since the last call.
     pub fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.shared.state.lock().seen)
     }
 
-    /// Answers a request. Watches need a tokio runtime.
+    /// Handles a request. Watches need a tokio runtime.
     pub fn respond(&self, request: Request<Bytes>) -> Response<Body> {
         self.respond_to(request, Origin::Process)
     }
@@ -172,8 +172,8 @@ impl FakeCluster {
         if let Some(refusal) = fault.and_then(refusal) {
             return response(refusal);
         }
-        let Some(place) = place(&state.kinds, &path) else { return no_such_path() };
-        if let Place::Collection { kind, namespace } = &place
+        let Some(place) = parse(&state.kinds, &path) else { return no_such_path() };
+        if let ApiPath::Collection { kind, namespace } = &place
             && parameter(query, "watch").is_some_and(|value| value == "1" || value == "true")
         {
             drop(state);
@@ -205,7 +205,7 @@ impl FakeCluster {
     }
 }
 
-/// A request, taken apart.
+/// A parsed request.
 struct Asked<'a> {
     method: Method,
     query: &'a str,
@@ -215,10 +215,10 @@ struct Asked<'a> {
 
 impl State {
     /// The response to anything but a watch; `None` when there is no such group.
-    fn response(&mut self, place: &Place, asked: Asked<'_>) -> Option<Reply> {
+    fn response(&mut self, place: &ApiPath, asked: Asked<'_>) -> Option<Reply> {
         Some(match place {
-            Place::Group { group, version } => Reply::ok(resources(&self.kinds, group, version)?),
-            Place::Collection { kind, namespace } => match (&asked.method, namespace) {
+            ApiPath::Group { group, version } => Reply::ok(resources(&self.kinds, group, version)?),
+            ApiPath::Collection { kind, namespace } => match (&asked.method, namespace) {
                 (&Method::GET, _) => self.list(kind, namespace.clone(), asked.query),
                 (&Method::POST, Some(namespace)) => self.create(kind, namespace, asked.body),
                 (&Method::POST, None) if kind.extent == Extent::Cluster => {
@@ -226,7 +226,7 @@ impl State {
                 }
                 _ => Reply::not_allowed(),
             },
-            Place::Object { kind, namespace, name, part } => {
+            ApiPath::Object { kind, namespace, name, part } => {
                 let key = Key::new(kind, namespace, name);
                 if *part == Part::Scale && kind.scale == Scale::Absent {
                     return None;
@@ -245,7 +245,7 @@ impl State {
     fn list(&self, kind: &Kind, namespace: Option<String>, query: &str) -> Reply {
         let selection = Selection::new(*kind, namespace, query);
         let all = self.store.of(kind).filter(|(key, object)| selection.has(key, object));
-        // Items of what every cluster serves leave out what the list says of them all.
+        // Items of built-in kinds omit kind and version, which the list has.
         let is_built_in = BUILT_IN.contains(kind);
         let items = all.map(|(_, object)| {
             let mut item = object.clone();
@@ -292,7 +292,7 @@ impl State {
         self.write(kind, key, part, (object, new))
     }
 
-    /// Puts the part of `new` that was asked for into `object`.
+    /// Puts the part of `new` that the path names into `object`.
     fn write(
         &mut self,
         kind: &Kind,
@@ -484,7 +484,7 @@ fn response(reply: Reply) -> Response<Body> {
     response
 }
 
-/// A path that no group serves is answered in plain text.
+/// The response for a path that no group serves is plain text.
 fn no_such_path() -> Response<Body> {
     let body = Full::new(Bytes::from_static(b"404 page not found\n")).boxed_unsync();
     with_body(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", body)

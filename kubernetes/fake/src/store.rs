@@ -1,4 +1,4 @@
-//! The objects, their versions and what happened to them.
+//! The objects, their versions and the history of changes.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::kinds::{Extent, Generation, Kind};
 
-/// Events that are kept: a watch from before them is told that its version is too old.
+/// Events that are kept: a watch from an older version gets 410.
 const HISTORY_MAX: usize = 100_000;
 
 /// Which object.
@@ -25,7 +25,7 @@ impl Key {
     }
 }
 
-/// Something that happened to an object.
+/// A change of an object.
 #[derive(Debug, Clone)]
 pub(crate) struct Happened {
     pub(crate) version: u64,
@@ -34,15 +34,15 @@ pub(crate) struct Happened {
     pub(crate) object: Value,
 }
 
-/// Everything that is kept.
+/// All objects and their history.
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) version: u64,
     objects: BTreeMap<Key, Value>,
     history: VecDeque<Happened>,
-    /// The version from which on everything is known.
+    /// The oldest version whose history is complete.
     pub(crate) oldest: u64,
-    /// What each manager has applied last, to know what it has left out since.
+    /// What each manager has applied last, to find the fields that it omits now.
     pub(crate) applied: BTreeMap<(Key, String, &'static str), Value>,
     next_uid: u64,
 }
@@ -71,7 +71,7 @@ impl Store {
         self.objects.iter().filter(move |(key, _)| key.group == group && key.plural == plural)
     }
 
-    /// Makes an object that was not there, with what the server fills in.
+    /// Creates an object, with the fields that the server fills in.
     pub(crate) fn create(&mut self, kind: &Kind, key: Key, mut object: Value) -> Value {
         let uid = self.next_uid;
         self.next_uid += 1;
@@ -91,7 +91,7 @@ impl Store {
         self.write("ADDED", key, object)
     }
 
-    /// Replaces an object that is there. What changes nothing makes no event, as in a real server.
+    /// Replaces an object. A change of nothing makes no event, as in a real server.
     pub(crate) fn replace(&mut self, kind: &Kind, key: Key, mut object: Value) -> Value {
         let before = self.objects.get(&key).cloned().unwrap_or_default();
         for field in ["uid", "creationTimestamp", "generation", "resourceVersion", "namespace"] {
@@ -111,7 +111,7 @@ impl Store {
         self.write("MODIFIED", key, object)
     }
 
-    /// Takes an object away.
+    /// Removes an object.
     pub(crate) fn delete(&mut self, key: &Key) -> Option<Value> {
         let object = self.objects.remove(key)?;
         self.applied.retain(|(of, _, _), _| of != key);
@@ -121,7 +121,7 @@ impl Store {
         Some(object)
     }
 
-    /// What an object owned that is gone goes as well.
+    /// Removes what a deleted object owned.
     fn collect_owned(&mut self, owner: &str) {
         let owned = |object: &Value| {
             let owners = object["metadata"]["ownerReferences"].as_array();
@@ -153,12 +153,12 @@ impl Store {
         object
     }
 
-    /// What happened after `version`.
+    /// The changes after `version`.
     pub(crate) fn since(&self, version: u64) -> impl Iterator<Item = &Happened> {
         self.history.iter().filter(move |happened| happened.version > version)
     }
 
-    /// Forgets the past.
+    /// Compacts the history.
     pub(crate) fn compact(&mut self) {
         self.history.clear();
         self.oldest = self.version;

@@ -1,4 +1,4 @@
-//! Watches: what happened since a version, as it happens.
+//! Watches: the changes since a version, as they occur.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::reply;
 use crate::server::Shared;
 use crate::store::{Happened, Key};
 
-/// How long a watch lasts that does not say how long.
+/// How long a watch lasts that sets no timeout.
 const TIMEOUT_SECONDS: u64 = 300;
 
-/// Which objects of a kind are asked for.
+/// Which objects of a kind are selected.
 #[derive(Debug, Clone)]
 pub(crate) struct Selection {
     kind: Kind,
@@ -55,7 +55,7 @@ impl Selection {
     }
 }
 
-/// What a watch asks for.
+/// The parameters of a watch.
 pub(crate) struct Watch {
     pub(crate) selection: Selection,
     from: Option<u64>,
@@ -78,7 +78,7 @@ impl Watch {
         }
     }
 
-    /// Sends what happens until the time is over, the watch is cut, or nobody reads it.
+    /// Sends changes until the time is over, the watch is cut, or its client disconnects.
     pub(crate) async fn run(self, shared: Arc<Shared>, mut to: Sender<Bytes, Infallible>) {
         let (mut changed, mut cut) = (shared.changed.subscribe(), shared.cut.subscribe());
         let end = tokio::time::sleep(self.timeout);

@@ -1,4 +1,4 @@
-//! The requests that were sent to a real API server are answered as it answered them.
+//! The requests that were recorded from a real API server get the same responses.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ fn filled_in(value: &Value, versions: &BTreeMap<String, Value>) -> Value {
     }
 }
 
-/// Where what is there differs from what must be; `None` when it does not.
+/// Where a value differs from the expected one; `None` when it does not.
 fn difference(at: &str, expected: &Value, found: &Value) -> Option<String> {
     match (expected, found) {
         (Value::Object(expected), Value::Object(found)) => expected.iter().find_map(|(name, e)| {
@@ -93,7 +93,7 @@ async fn replay(cluster: &FakeCluster, exchange: &Value, versions: &mut BTreeMap
 }
 
 #[tokio::test]
-async fn what_was_recorded_is_answered_the_same_way() {
+async fn recorded_requests_get_the_recorded_responses() {
     let cluster = FakeCluster::new(&[DIAL, ROUTE]);
     let mut versions = BTreeMap::new();
     let exchanges: Vec<Value> =

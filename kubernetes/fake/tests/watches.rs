@@ -1,4 +1,4 @@
-//! Watches report what happened, in its order, as a real API server was seen to.
+//! Watches report changes in their order, as a real API server was seen to.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tidegate_kubernetes_fake::{FakeCluster, Fault};
 
 const SERVICES: &str = "/api/v1/namespaces/shop/services";
 
-/// No response may take longer: what is waited for has happened already.
+/// No response may take longer: every awaited event has occurred already.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 async fn ask(cluster: &FakeCluster, method: Method, path: &str, body: Value) -> (u16, Value) {
@@ -65,7 +65,7 @@ fn change(what: &str, name: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn what_happened_since_a_version_is_told_in_its_order() {
+async fn changes_since_a_version_are_sent_in_order() {
     let cluster = FakeCluster::new(&[]);
     let begin = make(&cluster, "a").await;
     make(&cluster, "b").await;
@@ -91,7 +91,7 @@ async fn initial_events_end_with_a_bookmark() {
 }
 
 #[tokio::test]
-async fn without_a_version_what_is_there_is_added_first() {
+async fn without_a_version_existing_objects_are_added_first() {
     let cluster = FakeCluster::new(&[]);
     make(&cluster, "a").await;
     let mut reader = Reader::of(&cluster, "");
@@ -99,7 +99,7 @@ async fn without_a_version_what_is_there_is_added_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_version_from_the_future_nothing_comes() {
+async fn a_future_version_gets_no_events() {
     let cluster = FakeCluster::new(&[]);
     make(&cluster, "a").await;
     let mut reader = Reader::of(&cluster, "resourceVersion=999999999&timeoutSeconds=2");
@@ -107,7 +107,7 @@ async fn of_a_version_from_the_future_nothing_comes() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_forgotten_is_gone() {
+async fn a_compacted_version_is_gone() {
     let cluster = FakeCluster::new(&[]);
     let begin = make(&cluster, "a").await;
     make(&cluster, "b").await;
@@ -135,14 +135,14 @@ async fn events_can_be_held_back_and_watches_cut() {
 }
 
 #[tokio::test]
-async fn requests_fail_on_demand() {
+async fn requests_fail_as_injected() {
     let cluster = FakeCluster::new(&[]);
     let fault = Fault::TooMany { retry_after_seconds: 3 };
     cluster.fail(Method::GET, "services", fault, 1);
     cluster.fail(Method::POST, "services", Fault::LostResponse, 1);
     assert_eq!(ask(&cluster, Method::GET, SERVICES, Value::Null).await.0, 429);
     assert_eq!(ask(&cluster, Method::GET, SERVICES, Value::Null).await.0, 200);
-    // It was done all the same.
+    // The request was executed all the same.
     let body = json!({"metadata": {"name": "a"}});
     assert_eq!(ask(&cluster, Method::POST, SERVICES, body.clone()).await.0, 504);
     assert_eq!(ask(&cluster, Method::POST, SERVICES, body).await.0, 409);

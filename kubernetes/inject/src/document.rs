@@ -1,7 +1,7 @@
-//! YAML text as trees of nodes that know where they stand, so that an edit touches nothing else.
+//! YAML text as trees of nodes with their positions, so that an edit changes nothing else.
 //!
-//! JSON is read by the same parser, being YAML too, but for two of its liberties: objects one after
-//! the other, and tabs between words.
+//! The same parser reads JSON, which is YAML as well but for two cases: several objects in a row,
+//! and tabs between tokens.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -21,7 +21,7 @@ pub(crate) const NODES_MAX: usize = 1_000_000;
 #[derive(Debug)]
 pub(crate) struct Node<'t> {
     pub(crate) kind: Kind<'t>,
-    /// Where it stands, in bytes, its anchor and tag left out.
+    /// Its range in bytes, without anchor and tag.
     pub(crate) range: Range<usize>,
     /// The line on which it begins, from 1.
     pub(crate) line: usize,
@@ -83,7 +83,7 @@ fn parts(text: &str) -> Vec<Range<usize>> {
     let (mut found, mut start) = (Vec::new(), 0);
     while let Some(value) = values.next() {
         if value.is_err() {
-            // The YAML parser says what is wrong, or that nothing is.
+            // The YAML parser reports the error, if there is one.
             return vec![whole];
         }
         found.push(start..values.byte_offset());
@@ -101,7 +101,7 @@ struct Builder<'t> {
     roots: Vec<Node<'t>>,
 }
 
-/// A collection whose end has not come yet.
+/// A collection whose end was not read yet.
 struct Open<'t> {
     node: Node<'t>,
     key: Option<Node<'t>>,
@@ -183,7 +183,7 @@ impl<'t> Builder<'t> {
         Ok(())
     }
 
-    /// Puts a node where it belongs: into the collection that is open, or among the roots.
+    /// Adds a node to the open collection, or to the roots.
     fn complete(&mut self, node: Node<'t>) {
         let Some(open) = self.open.last_mut() else {
             if !node.is_nothing() {

@@ -1,8 +1,8 @@
-//! From a value that is and a value that is wanted to the fewest changes of the text.
+//! The fewest changes of a text that turn its value into a wanted one.
 //!
-//! Everything that stays is not touched, comments and odd spacing included. Whoever edits reads the
-//! result again and compares: what cannot be changed in place, such as a mapping that an alias
-//! repeats elsewhere, shows there.
+//! Everything else stays as it is, comments and odd spacing included. The caller parses the result
+//! and compares: a failed change, such as of a mapping that an alias repeats elsewhere, is detected
+//! there.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::render::{Layout, flow, leaf, ordered, scalar};
 /// The text cannot be changed in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotEditable {
-    /// Where it stands, from 1.
+    /// Its line, from 1.
     pub(crate) line: usize,
 }
 
@@ -150,7 +150,7 @@ struct Change<'e, 't> {
 }
 
 impl Change<'_, '_> {
-    /// Changes a value within itself; false when it has to be written anew as a whole. `owner` is
+    /// Changes a value within itself; false when it must be rewritten as a whole. `owner` is
     /// where the text before it ends, behind its key's colon, and `around` how what it is in is
     /// written.
     fn inside(
@@ -195,7 +195,7 @@ impl Change<'_, '_> {
         if !stays.contains(&true) {
             return Ok(false);
         }
-        // A key that a merge brings can be overridden, but not taken away.
+        // A key from a merge can be overridden, but not removed.
         let own = |key: &str| entries.iter().any(|(known, _)| known.text() == Some(key));
         if old.keys().any(|key| !new.contains_key(key) && !own(key)) {
             return Err(NotEditable { line: node.line });
@@ -351,8 +351,9 @@ impl Change<'_, '_> {
         Ok(())
     }
 
-    /// Removes what does not stay, in runs: each with what separates it from what was before, or,
-    /// at the begin, from what comes after. A list's `owner` is what stands before its first dash.
+    /// Removes the items that do not stay, in runs: each with what separates it from what was
+    /// before, or, at the begin, from what comes after. A list's `owner` is what stands before its
+    /// first dash.
     fn remove(
         &mut self,
         stays: &[bool],

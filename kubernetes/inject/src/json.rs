@@ -53,8 +53,8 @@ pub(crate) fn name(value: &Value) -> &str {
     text(value, "name").unwrap_or_default()
 }
 
-/// Whether everything that `wanted` says is so in `found`, which may say more: a server fills in
-/// defaults and mounts.
+/// Whether `found` has every value of `wanted`; it may have more, as a server fills in defaults and
+/// mounts.
 pub(crate) fn covers(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
         (Value::Object(found), Value::Object(wanted)) => wanted

@@ -1,8 +1,8 @@
 //! Puts Tidegate's sidecar into Kubernetes manifests: text in, text out.
 //!
-//! It must never talk to a cluster, read a file or change what it was not asked to: everything that
-//! is no pod passes through byte for byte, and of a pod only the lines that must change do. Twice
-//! is once: what was injected is changed again only if the settings or the version differ.
+//! It must never talk to a cluster, read a file or make any other change: everything that is no pod
+//! passes through byte for byte, and of a pod only the lines that must change do. Injection is
+//! idempotent: a pod with the sidecar changes only if the settings or the version differ.
 //!
 //! Modules in reading order: [`settings`] is what can be chosen. `document` reads YAML and JSON
 //! into nodes that know where they stand, `value` says what they mean, `workload` finds the pods
@@ -49,22 +49,22 @@ pub const INPUT_BYTES_MAX: usize = 16 << 20;
 /// cluster's whole namespace has some hundreds.
 const OBJECTS_MAX: usize = 5_000;
 
-/// What is to be done.
+/// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Action {
-    /// Put the sidecar in.
+    /// Add the sidecar.
     #[default]
     Inject,
-    /// Take it out, with everything that came with it.
+    /// Remove it, with everything that was added with it.
     Remove,
 }
 
-/// What is asked for.
+/// The options of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// What is to be done.
+    /// What to do.
     pub action: Action,
-    /// The sidecar's settings; annotations of a pod have the last word.
+    /// The sidecar's settings; annotations of a pod override them.
     pub settings: Settings,
     /// Services whose target ports may be changed.
     pub services: Vec<String>,
@@ -77,7 +77,7 @@ pub struct Options {
 pub struct Outcome {
     /// The text.
     pub text: String,
-    /// What was done and what should be known, a sentence each that begins with the object.
+    /// Changes and advice, a sentence each that begins with the object.
     pub notes: Vec<String>,
 }
 
@@ -93,7 +93,7 @@ pub struct Malformed {
     pub problem: String,
 }
 
-/// Why there is no outcome; nothing is half done.
+/// Why there is no output; it is all or nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// It is larger than [`INPUT_BYTES_MAX`].
@@ -102,16 +102,16 @@ pub enum Failure {
     /// It is no YAML and no JSON.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// It is understood, and cannot be done: every reason.
+    /// It was parsed, and cannot be injected: every reason.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Refused(Vec<Refused>),
 }
 
-/// An object that cannot have what was asked for.
+/// An object that cannot be changed as requested.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{object}: {reason}")]
 pub struct Refused {
-    /// Its kind and its name, or what was asked for in vain.
+    /// Its kind and its name, or the option that matches nothing.
     pub object: String,
     /// Where it begins, from 1; 0 is nowhere.
     pub line: usize,
@@ -119,7 +119,7 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// Puts the sidecar into every workload of a text of YAML or JSON documents.
+/// Adds the sidecar to every workload of a text of YAML or JSON documents.
 ///
 /// # Errors
 /// [`Failure`]: the text cannot be read, or an object of it cannot have the sidecar.
@@ -196,7 +196,7 @@ impl<'o> Run<'o> {
         Self { options, documents: 0, objects, notes, refusals, values_left: VALUES_MAX }
     }
 
-    /// Looks at a document, or at every object of a list.
+    /// Handles a document, or every object of a list.
     fn read(&mut self, root: &Node<'_>) {
         let document = self.documents;
         self.documents += 1;
@@ -307,7 +307,7 @@ impl<'o> Run<'o> {
         }
     }
 
-    /// Looks at the Services once all pods are known, wherever they stand in the input.
+    /// Checks the Services once all pods are known, in whatever order they are.
     fn services(&mut self) {
         let (services, others): (Vec<_>, Vec<_>) =
             self.objects.drain(..).partition(|object| object.role == Role::Service);
@@ -325,7 +325,7 @@ impl<'o> Run<'o> {
             };
             let (action, note) = (self.options.action, |text: &str| format!("{identity}: {text}"));
             match service::advise(&object.old, &pods, action, change) {
-                // What was taken out before is no mistake: twice is once.
+                // A sidecar that was removed before is no mistake: removal is idempotent.
                 Advice::Unconcerned if is_named && action == Action::Inject => {
                     let problem = "it selects no pod that is changed here";
                     self.refuse(&identity, object.line, problem);
@@ -349,7 +349,7 @@ impl<'o> Run<'o> {
         self.objects.extend(others);
     }
 
-    /// Names that nothing in the input has are most likely misspelt.
+    /// Names that match nothing in the input are most likely misspelt.
     fn unused(&mut self) {
         let has = |test: &dyn Fn(&Identity) -> bool| {
             self.objects.iter().any(|object| test(&object.identity))
@@ -379,7 +379,7 @@ impl<'o> Run<'o> {
         self.refusals.push(Refused { object, line, reason });
     }
 
-    /// The text with every change, read again to see that it says what it should.
+    /// The text with every change, parsed again to verify its value.
     fn write(&self, text: &str, roots: &[Node<'_>]) -> Result<String, Failure> {
         let mut wanted = Vec::new();
         let mut editor = Editor::new(text);
@@ -414,7 +414,7 @@ impl<'o> Run<'o> {
         }
         let text = editor.finish();
         let roots = document::parse(&text);
-        // What was put in counts too.
+        // The added values count too.
         let mut values_left = 2 * VALUES_MAX;
         for (index, new, refused) in wanted {
             let root = roots.as_ref().ok().and_then(|roots| roots.get(index));

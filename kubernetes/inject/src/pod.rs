@@ -1,4 +1,4 @@
-//! One pod, or the template of many: what it is, and what it shall be.
+//! One pod, or the template of many: adds and removes the sidecar.
 
 use serde_json::{Map, Value, json};
 use tidegate_words::excerpt;
@@ -29,29 +29,29 @@ const MESHES: &[(&str, &str)] = &[
     ("linkerd.io/", "config.linkerd.io/skip-inbound-ports"),
 ];
 
-/// What became of a pod.
+/// The outcome for a pod.
 #[derive(Debug)]
 pub(crate) enum Injection {
     /// It has the sidecar now, or had it already.
     Injected(Injected),
-    /// Its annotation says that it shall not have one.
+    /// Its annotation declines it.
     Declined,
 }
 
 /// A pod with the sidecar.
 #[derive(Debug)]
 pub(crate) struct Injected {
-    /// The pod or the template as it shall be.
+    /// The pod or the template with the change.
     pub(crate) template: Value,
     pub(crate) container: String,
     pub(crate) app_port: u16,
     /// Where its traffic is to go; the app's own port where that carries no HTTP.
     pub(crate) sidecar_port: u16,
-    /// What the person should know, each a sentence.
+    /// Advice for the user, each a sentence.
     pub(crate) remarks: Vec<String>,
 }
 
-/// Puts the sidecar into a pod, or into the template of a workload of this name.
+/// Adds the sidecar to a pod, or to the template of a workload of this name.
 pub(crate) fn inject(
     template: &Value,
     workload: &str,
@@ -97,7 +97,7 @@ pub(crate) fn inject(
     };
     let container = container.container();
     record.sidecar = fingerprint(&container);
-    // What a server has filled in since is no difference: the webhook may be asked twice.
+    // A server's defaults are no difference: the webhook may be called twice.
     let is_same = |found: &Found| {
         found.record.sidecar == record.sidecar && covers_container(&found.sidecar, &container)
     };
@@ -119,7 +119,8 @@ pub(crate) fn inject(
     }))
 }
 
-/// Takes the sidecar out of a pod, with everything that came with it; `None` where there is none.
+/// Removes the sidecar from a pod, with everything that was added with it; `None` where there is
+/// none.
 pub(crate) fn remove(template: &Value) -> Result<Option<Injected>, Refusal> {
     let (before, Some(found)) = without_sidecar(template)? else { return Ok(None) };
     let port = list(&found.sidecar, "ports").first();
@@ -163,7 +164,7 @@ fn assemble(
     Value::Object(template)
 }
 
-/// The settings with what the pod's annotations say; `None` where they decline.
+/// The settings with those of the pod's annotations; `None` where they decline.
 fn settle(
     template: &Value,
     settings: &Settings,
@@ -202,7 +203,7 @@ struct Found {
     record: Record,
 }
 
-/// What an earlier injection has noted.
+/// The record of an earlier injection.
 fn annotation(template: &Value) -> Option<&str> {
     template.get("metadata")?.get("annotations")?.get(INJECTED)?.as_str()
 }
@@ -226,7 +227,7 @@ fn without_sidecar(template: &Value) -> Result<(Value, Option<Found>), Refusal> 
     }
 }
 
-/// What makes a sidecar of ours wrong for a pod as a whole.
+/// Why a pod as a whole cannot have the sidecar.
 fn refuse(template: &Value, spec: &Value) -> Result<(), Refusal> {
     if list(spec, "containers").is_empty() {
         return Err(Refusal::NoContainers);
@@ -248,8 +249,8 @@ fn refuse(template: &Value, spec: &Value) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Which container takes the traffic: the one that is named, the only one, the one that kubectl is
-/// told to prefer, the only one with ports; never a guess.
+/// Which container takes the traffic: the one that is named, the only one, kubectl's default
+/// container, the only one with ports; never a guess.
 fn container_index(template: &Value, spec: &Value, asked: Option<&str>) -> Result<usize, Refusal> {
     let containers = list(spec, "containers");
     let names = || containers.iter().map(|container| name(container).to_owned()).collect();
@@ -336,8 +337,8 @@ fn ports_are_free(spec: &Value, settings: &Settings) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Takes the readiness probe off the app's container if the sidecar can carry it out, and returns
-/// it with its port as a number.
+/// Removes the readiness probe of the app's container if the sidecar can execute it, and returns it
+/// with its port as a number.
 fn readiness_of(
     app: &mut Map<String, Value>,
     app_port: u16,
@@ -362,7 +363,7 @@ fn ports_of(container: &Map<String, Value>) -> Vec<Value> {
     container.get("ports").and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-/// Changes the app's container: names and hooks that led to it lead to the sidecar.
+/// Changes the app's container: named ports and hooks now belong to the sidecar.
 fn change_app(
     app: &mut Map<String, Value>,
     app_port: u16,
@@ -416,7 +417,7 @@ fn names_port(probe: &Value, moved: Option<&str>) -> bool {
     moved.is_some() && ports.any(|port| Some(port) == moved)
 }
 
-/// Takes the name and the node's port off the app's port.
+/// Removes the name and the host port of the app's port.
 fn move_port(app: &mut Map<String, Value>, app_port: u16) -> Moved {
     let ports = app.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten();
     let mut ports = ports.filter_map(Value::as_object_mut);

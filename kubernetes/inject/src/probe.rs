@@ -1,21 +1,21 @@
-//! Probes: the app's readiness goes through the sidecar, which asks the app over loopback.
+//! Probes: the sidecar reports the app's readiness, and probes the app over loopback.
 
 use serde_json::{Map, Value, json};
 
 use crate::json::text;
 use crate::refusal::Refusal;
 
-/// Kubernetes' defaults, which the sidecar is told in so many words.
+/// Kubernetes' defaults, which the sidecar gets explicitly.
 const PERIOD_SECONDS: u64 = 10;
 const TIMEOUT_SECONDS: u64 = 1;
 
-/// Handlers that the sidecar can carry out for the kubelet.
+/// Handlers that the sidecar can execute for the kubelet.
 const PORTABLE: [&str; 3] = ["httpGet", "tcpSocket", "grpc"];
 
 /// Probes that stay with the app's container.
 pub(crate) const STAYING: [&str; 2] = ["startupProbe", "livenessProbe"];
 
-/// Whether the sidecar can ask in the kubelet's place: not where a command runs in the container.
+/// Whether the sidecar can probe in the kubelet's place: not where a command runs in the container.
 pub(crate) fn is_portable(probe: &Value) -> bool {
     PORTABLE.iter().any(|handler| probe.get(handler).is_some_and(Value::is_object))
 }
@@ -55,13 +55,13 @@ pub(crate) fn resolve_port(
     Ok(Some(number))
 }
 
-/// Whether a probe speaks TLS.
+/// Whether a probe uses TLS.
 pub(crate) fn is_https(probe: &Value) -> bool {
     let scheme = probe.get("httpGet").and_then(|get| text(get, "scheme"));
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
 }
 
-/// What the sidecar asks the app, and how often the kubelet asks the sidecar.
+/// How the sidecar probes the app, and the kubelet the sidecar.
 pub(crate) struct Readiness {
     /// The value of `SERVING_READINESS_PROBE`.
     pub(crate) asked_of_app: String,
@@ -99,7 +99,7 @@ pub(crate) fn readiness(
             "httpHeaders": [{"name": name, "value": value}],
         },
         "periodSeconds": period,
-        // The sidecar's response includes its question to the app.
+        // The sidecar responds after its own probe of the app.
         "timeoutSeconds": timeout + 1,
     });
     for key in ["initialDelaySeconds", "successThreshold", "failureThreshold"] {

@@ -1,5 +1,5 @@
-//! What was changed, kept in an annotation: by it a later version, or other settings, can begin
-//! again from the pod as it was.
+//! What was changed, kept in an annotation: from it a later version, or other settings, restore the
+//! pod as it was.
 
 use serde_json::{Map, Value, json};
 
@@ -23,9 +23,9 @@ pub(crate) struct Record {
     pub(crate) port: u16,
     /// The name that its port had.
     pub(crate) port_name: Option<String>,
-    /// The port of the node that led to it.
+    /// The host port that mapped to it.
     pub(crate) host_port: Option<u64>,
-    /// The readiness probe that the sidecar carries out now.
+    /// The readiness probe that the sidecar executes now.
     pub(crate) readiness: Option<Value>,
     /// Probes whose port was that name, and is a number now.
     pub(crate) renumbered: Vec<String>,
@@ -35,14 +35,14 @@ pub(crate) struct Record {
     pub(crate) has_port_variable: bool,
     /// Whether the volume with its credentials was added.
     pub(crate) has_volume: bool,
-    /// A fingerprint of the sidecar as it was asked for.
+    /// A fingerprint of the sidecar as it was rendered.
     pub(crate) sidecar: String,
-    /// The annotation that keeps the drain's port out of a mesh, with what it said before.
+    /// The annotation that keeps the drain's port out of a mesh, with its value before.
     pub(crate) mesh: Option<(String, Option<String>)>,
 }
 
 impl Record {
-    /// As the annotation says it.
+    /// The annotation's text.
     pub(crate) fn to_text(&self) -> String {
         let mut fields = Map::new();
         fields.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
@@ -90,7 +90,7 @@ impl Record {
         })
     }
 
-    /// Takes everything out of a pod that was put in.
+    /// Removes from a pod everything that was added.
     pub(crate) fn undo(&self, template: &mut Map<String, Value>) {
         let annotations = object(object(template, "metadata"), "annotations");
         annotations.remove(INJECTED);
@@ -171,7 +171,7 @@ impl Record {
     }
 }
 
-/// By this the same container is known again, whatever a server has filled in since: FNV-1a, which
+/// Identifies the same container, whatever defaults a server has filled in since: FNV-1a, which
 /// is stable between versions, where the standard library's hash is not.
 pub(crate) fn fingerprint(container: &Value) -> String {
     let hash = container.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {

@@ -1,4 +1,4 @@
-//! Why a pod does not get the sidecar, in words that say what to do.
+//! Why a pod does not get the sidecar, each with what to do.
 
 use tidegate_words::{excerpt, list};
 
@@ -14,7 +14,7 @@ pub enum Refusal {
     /// Containers are known by their names.
     #[error("each of its containers needs a name of its own")]
     Names,
-    /// Which container takes the traffic is open.
+    /// The container that takes the traffic is ambiguous.
     #[error(
         "which of its containers takes the traffic ({})? Say so with --container NAME or the \
          annotation tidegate.dev/container",
@@ -24,9 +24,9 @@ pub enum Refusal {
     /// There is no such container.
     #[error("it has no container '{}', expected {}", excerpt(.asked), quoted(.known))]
     NoSuchContainer {
-        /// What was asked for.
+        /// The requested name.
         asked: String,
-        /// What there is.
+        /// The names that exist.
         known: Vec<String>,
     },
     /// The container declares no port.
@@ -49,7 +49,7 @@ pub enum Refusal {
         /// Its ports.
         ports: String,
     },
-    /// A port of ours is taken.
+    /// A port of ours is in use.
     #[error(
         "its container '{}' has port {port}, which the sidecar needs. Move the sidecar's with \
          --set {key}=N or the annotation tidegate.dev/{key}",
@@ -71,13 +71,13 @@ pub enum Refusal {
     /// Two of our own ports are the same.
     #[error("the sidecar's ports must differ, and {0} is used twice")]
     PortTwice(u16),
-    /// The app speaks TLS where the sidecar would speak plain HTTP.
+    /// The app expects TLS where the sidecar would send plain HTTP.
     #[error(
         "its app speaks TLS on port {0} (its probe is HTTPS), and the sidecar speaks plain HTTP to \
          it. Let the app serve plain HTTP inside the pod, on a port of its own, and name that one"
     )]
     Tls(u16),
-    /// A probe names a port that there is not.
+    /// A probe names a port that does not exist.
     #[error(
         "its {probe} names the port '{}', which its container does not declare",
         excerpt(.port)
@@ -103,7 +103,7 @@ pub enum Refusal {
          docs/knative.md"
     )]
     Knative,
-    /// Somebody has written the sidecar by hand.
+    /// A sidecar was written by hand.
     #[error(
         "it has a container '{SIDECAR}' that was not put there by `inject` (its annotation \
          tidegate.dev/injected is missing or unreadable). Take that container out first"

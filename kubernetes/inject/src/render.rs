@@ -120,7 +120,7 @@ pub(crate) fn leaf(value: &Value) -> String {
     }
 }
 
-/// A text as a YAML scalar: plain where no reader can take it for anything else.
+/// A text as a YAML scalar: plain where every reader takes it for a string.
 pub(crate) fn scalar(text: &str) -> String {
     // Such as 16Mi; not 0x10, which some readers take for a number, nor a date.
     let is_quantity = text.starts_with(|c: char| ('1'..='9').contains(&c))
@@ -143,7 +143,7 @@ pub(crate) fn scalar(text: &str) -> String {
     }
 }
 
-/// What YAML 1.1, which Kubernetes' tools follow there, takes for a truth value.
+/// What YAML 1.1, which Kubernetes' tools follow there, reads as a boolean.
 fn is_truth_elsewhere(text: &str) -> bool {
     ["y", "n", "yes", "no", "on", "off"].iter().any(|word| text.eq_ignore_ascii_case(word))
 }

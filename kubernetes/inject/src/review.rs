@@ -1,8 +1,8 @@
 //! The same injection behind a cluster's admission: an `AdmissionReview` in, one with a patch out.
 //!
 //! A pod gets the sidecar where its namespace has opted in, which the webhook's selector sees to,
-//! and the pod itself asks for it. Nothing here ever keeps a pod from being made: who cannot have
-//! the sidecar is admitted without one, with a warning that says why.
+//! and the pod has the annotation. Nothing here ever prevents a pod: one that cannot have the sidecar
+//! is admitted without it, with a warning that says why.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,15 +18,15 @@ use crate::workload::asks;
 /// The only version there is.
 const VERSION: &str = "admission.k8s.io/v1";
 
-/// Longest warning that an API server passes on whole.
+/// Longest warning that an API server forwards whole.
 const WARNING_CHARS_MAX: usize = 256;
 
 /// A response for the API server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Review {
-    /// The `AdmissionReview` to answer with, as JSON.
+    /// The `AdmissionReview` of the response, as JSON.
     pub body: Vec<u8>,
-    /// The pod: namespace and name, or what its name begins with.
+    /// The pod: namespace and name, or its `generateName`.
     pub pod: String,
     /// Its namespace.
     pub namespace: String,
@@ -35,7 +35,7 @@ pub struct Review {
     pub subject: Subject,
     /// Whether nothing may come of it: the API server only asks what would be.
     pub is_dry_run: bool,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
@@ -52,20 +52,20 @@ pub struct Subject {
     pub uid: String,
 }
 
-/// What became of a pod.
+/// The outcome for a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It gets the sidecar, or the sidecar it has is changed.
     Injected,
-    /// It has what it shall have: the webhook is asked again when another one has changed a pod.
+    /// It is already as it should be: the webhook is called again after another one changed the pod.
     Unchanged,
-    /// It did not ask, declines, or is no new pod.
+    /// It has no annotation, declines, or is no new pod.
     Skipped,
-    /// It asked and cannot have it, for this reason; it is admitted without.
+    /// It cannot have the sidecar, for this reason; it is admitted without.
     Refused(String),
 }
 
-/// Why a request cannot be answered at all.
+/// Why a request gets an error response.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAReview {
     /// It is not JSON.
@@ -76,10 +76,10 @@ pub enum NotAReview {
     Kind,
 }
 
-/// Answers one request.
+/// Handles one request.
 ///
 /// # Errors
-/// The request is no `AdmissionReview` that could be answered; its sender gets 400.
+/// The request is no valid `AdmissionReview`; its sender gets 400.
 pub fn review(body: &[u8], settings: &Settings) -> Result<Review, NotAReview> {
     let review: Value = serde_json::from_slice(body)?;
     let request = review.get("request").unwrap_or(&Value::Null);
@@ -115,7 +115,7 @@ pub fn review(body: &[u8], settings: &Settings) -> Result<Review, NotAReview> {
     Ok(Review { body, pod, namespace, subject, is_dry_run, outcome })
 }
 
-/// The pod as it shall be; `None` where nothing is asked.
+/// The pod with the sidecar; `None` where it has no annotation.
 fn inject(request: &Value, pod: &Value, settings: &Settings) -> Result<Option<Value>, String> {
     let is_new = text(request, "operation") == Some("CREATE");
     let is_pod = request.get("kind").and_then(|kind| text(kind, "kind")) == Some("Pod")
@@ -146,7 +146,7 @@ fn subject(pod: &Value) -> Subject {
     Subject { api_version: of("apiVersion"), kind: of("kind"), name: of("name"), uid: of("uid") }
 }
 
-/// The name of the workload that a pod is of: that of its controller, for a Deployment without the
+/// The name of the workload of a pod: that of its controller, for a Deployment without the
 /// hash that its replica set's name ends with.
 fn workload(pod: &Value) -> String {
     let metadata = pod.get("metadata").unwrap_or(&Value::Null);
@@ -160,7 +160,7 @@ fn workload(pod: &Value) -> String {
     }
 }
 
-/// A pod's name, or what it begins with while the server has not made it up.
+/// A pod's name, or its `generateName` while it has none.
 fn pod_name(pod: &Value) -> String {
     let metadata = pod.get("metadata").unwrap_or(&Value::Null);
     let generated = || text(metadata, "generateName").map(|name| name.trim_end_matches('-'));

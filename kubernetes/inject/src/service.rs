@@ -1,4 +1,4 @@
-//! Services in the same input: whether their traffic comes through the sidecar.
+//! Services in the same input: whether their traffic passes the sidecar.
 
 use serde_json::{Value, json};
 
@@ -6,16 +6,16 @@ use crate::Action;
 use crate::json::{list, port, text};
 use crate::pod::Injected;
 
-/// What is to be said, or done, about a Service.
+/// The outcome for a Service.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Advice {
-    /// It selects no pod that has been given the sidecar.
+    /// It selects no pod with the sidecar.
     Unconcerned,
-    /// Its traffic goes where it should.
+    /// Its traffic reaches the sidecar.
     Fine,
-    /// It is to be this.
+    /// It must be changed to this.
     Changed(Value),
-    /// Its traffic goes elsewhere: from this port it should be led to that one.
+    /// Its traffic bypasses the sidecar: its target should change from this port to that one.
     Elsewhere(u16, u16),
     /// Its clients choose the port by themselves.
     Headless,
@@ -24,9 +24,9 @@ pub(crate) enum Advice {
 /// Whether a Service may be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// It was named for that.
+    /// It was named in the options.
     Allowed,
-    /// Advice is all that it gets.
+    /// It was not: it gets advice only.
     AdviceOnly,
 }
 

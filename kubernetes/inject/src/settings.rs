@@ -1,4 +1,4 @@
-//! What a person may choose, on the command line or in annotations: one table, one way to read it.
+//! The settings, on the command line or in annotations: one table, one parser.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ pub const SIDECAR: &str = "tidegate-queue-proxy";
 /// The variable that says which image the sidecar has where nothing else does.
 pub const IMAGE_VARIABLE: &str = "TIDEGATE_INJECT_IMAGE";
 
-/// What all our annotations begin with.
+/// The prefix of all our annotations.
 pub const PREFIX: &str = "tidegate.dev/";
 
-/// Says `enabled` or `disabled`; the last word on whether a pod gets the sidecar.
+/// Its value `enabled` or `disabled` decides whether a pod gets the sidecar.
 pub const INJECT: &str = "tidegate.dev/inject";
 
 /// Whether a label or an annotation switches something on; also as people write it elsewhere.
@@ -35,7 +35,7 @@ pub enum Concurrency {
     Auto,
 }
 
-/// Everything that can be chosen.
+/// All settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The sidecar's image; there is no default.
@@ -72,13 +72,13 @@ pub struct Settings {
     pub admin_port: u16,
     /// Port of the metrics for Prometheus; `None` is off.
     pub metrics_port: Option<u16>,
-    /// CPU that the sidecar asks for.
+    /// CPU request of the sidecar.
     pub cpu_request: String,
-    /// Most CPU that it gets; `None` is no limit, but in pods whose class is Guaranteed.
+    /// CPU limit; `None` is no limit, except in pods of the class Guaranteed.
     pub cpu_limit: Option<String>,
-    /// Memory that the sidecar asks for.
+    /// Memory request of the sidecar.
     pub memory_request: String,
-    /// Most memory that it gets; its budget for what clients send is a quarter of it.
+    /// Memory limit; its budget for what clients send is a quarter of it.
     pub memory_limit: String,
 }
 
@@ -298,7 +298,7 @@ pub enum SettingError {
     Unknown {
         /// What was written.
         key: String,
-        /// What was most likely meant.
+        /// The setting most likely meant.
         hint: String,
     },
     /// The key has no such value.

@@ -25,7 +25,7 @@ const GRACE_SECONDS: u64 = 30;
 /// node, an ingress some more; each late request starts the time anew.
 const QUIET_MS: u64 = 10_000;
 
-/// What is left of the grace period for the app's own end when work in flight takes all the rest.
+/// The part of the grace period that is left to the app when work in flight takes all the rest.
 const APP_END_MS: u64 = 5_000;
 
 /// Time in which the sidecar's own hook has to confirm that it is the pod that ends. The kubelet
@@ -128,7 +128,7 @@ impl Sidecar<'_> {
         env.field(keys::SERVING_POD, "metadata.name");
         env.field(keys::SERVING_POD_IP, "status.podIP");
         env.set(keys::SERVING_READINESS_PROBE, readiness);
-        // Knative's autoscaler scrapes it; nobody does here, and 9090 is a port that apps like.
+        // Only Knative's autoscaler scrapes it, and many apps use port 9090.
         env.set(keys::TIDEGATE_STATS_PORT, "off");
         env.set(keys::TIDEGATE_ADMIN_PORT, settings.admin_port);
         if let Some(port) = settings.metrics_port {
@@ -165,8 +165,8 @@ impl Sidecar<'_> {
         Value::Array(env.variables)
     }
 
-    /// In a pod whose containers have all that they ask for guaranteed, the sidecar has too: it
-    /// must not change the pod's class.
+    /// In a pod of the class Guaranteed the sidecar's limits equal its requests: it must not change
+    /// the pod's class.
     fn resources(&self) -> Value {
         let Settings { cpu_request, cpu_limit, memory_request, memory_limit, .. } = self.settings;
         if is_guaranteed(self.spec) {
@@ -184,8 +184,8 @@ impl Sidecar<'_> {
         resources
     }
 
-    /// What the restricted Pod Security Standard asks for, and a root file system that nobody
-    /// writes to.
+    /// What the restricted Pod Security Standard asks for, and a read-only root
+    /// file system.
     fn security_context(&self) -> Value {
         let mut context = json!({
             "allowPrivilegeEscalation": false,
@@ -261,7 +261,7 @@ impl Environment {
     }
 }
 
-/// The hook that holds the app's signal back until the sidecar has nothing more to send to it.
+/// The hook that delays the app's signal until the sidecar has no more requests for it.
 pub(crate) fn app_hook(admin_port: u16) -> Value {
     json!({"httpGet": {"path": "/wait-for-drain", "port": admin_port}})
 }

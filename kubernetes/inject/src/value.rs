@@ -1,4 +1,4 @@
-//! What a node means: a value of JSON, with aliases and merged mappings resolved.
+//! A node's value as JSON, with aliases and merged mappings resolved.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::document::{DEPTH_MAX, Form, Kind, Node};
 /// aliases an input has no more nodes than that; an alias bomb has billions.
 pub(crate) const VALUES_MAX: usize = 1_000_000;
 
-/// Why a node means nothing.
+/// Why a node has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoValue {
     #[error("line {0}: its aliases stand for more than {VALUES_MAX} values, expected fewer")]
@@ -126,7 +126,7 @@ fn collect<'n, 't>(node: &'n Node<'t>, anchors: &mut BTreeMap<usize, &'n Node<'t
     }
 }
 
-/// A scalar without quotes, as Kubernetes' tools read it.
+/// A plain scalar, as Kubernetes' tools read it.
 pub(crate) fn typed(text: &str) -> Value {
     let is = |word: &str| text.eq_ignore_ascii_case(word);
     if text.is_empty() || text == "~" || is("null") {

@@ -15,7 +15,7 @@ const SERVING: &[(&str, &str, &[&str])] = &[
     ("apps", "ReplicaSet", TEMPLATE),
 ];
 
-/// Kinds that run to an end: few of them serve, so they get it only where they ask for it.
+/// Kinds that run to completion: few of them serve, so they get it only with the annotation.
 const ENDING: &[(&str, &str, &[&str])] = &[
     ("batch", "Job", TEMPLATE),
     ("batch", "CronJob", &["spec", "jobTemplate", "spec", "template"]),
@@ -23,7 +23,7 @@ const ENDING: &[(&str, &str, &[&str])] = &[
 
 const TEMPLATE: &[&str] = &["spec", "template"];
 
-/// What an object says it is.
+/// An object's kind and name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) group: String,
@@ -32,14 +32,14 @@ pub(crate) struct Identity {
     pub(crate) namespace: String,
 }
 
-/// What is to be done with an object.
+/// How an object is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Its pod, at this path, is to get the sidecar.
+    /// Its pod, at this path, gets the sidecar.
     Workload(&'static [&'static str]),
-    /// It would, if it asked.
+    /// It would with the annotation.
     Waiting(&'static [&'static str]),
-    /// It may lead traffic to one that has it.
+    /// It is a Service that may select such a pod.
     Service,
     /// Nothing.
     Other,
@@ -71,7 +71,7 @@ impl Identity {
         self.kind.ends_with("List") && (self.group.is_empty() || self.group == "apps")
     }
 
-    /// Whether a person means this by `Kind` or `Kind/name`.
+    /// Whether `Kind` or `Kind/name` selects this object.
     pub(crate) fn is_named_by(&self, word: &str) -> bool {
         let (kind, name) = word.split_once('/').map_or((word, None), |(k, n)| (k, Some(n)));
         self.kind.eq_ignore_ascii_case(kind) && name.is_none_or(|name| name == self.name)
@@ -115,7 +115,7 @@ pub(crate) fn at_mut<'v>(value: &'v mut Value, path: &[&str]) -> Option<&'v mut 
     path.iter().try_fold(value, |value, key| value.get_mut(*key))
 }
 
-/// Whether a template asks for the sidecar.
+/// Whether a template has the annotation.
 pub(crate) fn asks(template: &Value) -> bool {
     let metadata = template.get("metadata").unwrap_or(&Value::Null);
     let says = |map: &str| metadata.get(map)?.get(INJECT)?.as_str();

@@ -1,6 +1,6 @@
-//! What comes out for what goes in, as files: `tests/golden/NAME` and `NAME.out` beside it.
+//! Inputs and expected outputs as files: `tests/golden/NAME` and `NAME.out` beside it.
 //!
-//! `UPDATE=1 cargo test -p tidegate-kubernetes-inject` writes the answers anew; look at them.
+//! `UPDATE=1 cargo test -p tidegate-kubernetes-inject` rewrites the outputs; review them.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
@@ -19,7 +19,7 @@ fn inputs() -> Vec<PathBuf> {
     paths
 }
 
-/// The options that the first line of a file asks for, such as `# options: service web`.
+/// The options in the first line of a file, such as `# options: service web`.
 fn options(text: &str) -> Options {
     let mut options = Options::default();
     options.settings.set("image", "registry.example/queue-proxy:0.1.0").unwrap();
@@ -39,22 +39,26 @@ fn options(text: &str) -> Options {
 }
 
 #[test]
-fn every_input_has_its_answer() {
+fn every_input_gives_its_expected_output() {
     for path in inputs() {
         let text = std::fs::read_to_string(&path).unwrap();
         let Outcome { text: found, notes } = inject(&text, &options(&text)).unwrap();
         let found = format!("{}\n{found}", notes.join("\n"));
-        let answer = path.with_added_extension("out");
+        let expected = path.with_added_extension("out");
         if std::env::var_os("UPDATE").is_some() {
-            std::fs::write(&answer, &found).unwrap();
+            std::fs::write(&expected, &found).unwrap();
         }
-        let wanted = std::fs::read_to_string(&answer).unwrap();
-        assert!(found == wanted, "{} differs; UPDATE=1 writes it anew:\n{found}", answer.display());
+        let wanted = std::fs::read_to_string(&expected).unwrap();
+        assert!(
+            found == wanted,
+            "{} differs; UPDATE=1 writes it anew:\n{found}",
+            expected.display()
+        );
     }
 }
 
 #[test]
-fn twice_is_once() {
+fn injecting_twice_changes_nothing_more() {
     for path in inputs() {
         let text = std::fs::read_to_string(&path).unwrap();
         let once = inject(&text, &options(&text)).unwrap().text;
@@ -64,9 +68,9 @@ fn twice_is_once() {
     }
 }
 
-/// What is taken out again leaves the objects as they were; what was never in, too.
+/// Removing the sidecar restores the objects; without one it changes nothing.
 #[test]
-fn out_again_everything_is_as_it_was() {
+fn removing_the_sidecar_restores_the_input() {
     for name in [
         "list.json",
         "service.yaml",
@@ -95,7 +99,7 @@ fn out_again_everything_is_as_it_was() {
 
 /// Other settings, or another version, begin again from the pod as it was.
 #[test]
-fn what_was_injected_otherwise_is_injected_anew() {
+fn a_sidecar_of_other_settings_is_replaced() {
     for path in inputs().into_iter().filter(|path| path.ends_with("list.json")) {
         let text = std::fs::read_to_string(&path).unwrap();
         let mut others = options(&text);
@@ -117,9 +121,9 @@ fn what_was_injected_otherwise_is_injected_anew() {
     }
 }
 
-/// Whatever was not asked for is still there, line by line: comments, odd spacing, line ends.
+/// All other text is still there, line by line: comments, odd spacing, line ends.
 #[test]
-fn nothing_else_is_touched() {
+fn no_other_text_is_changed() {
     for name in ["deployment.yaml", "crlf.yaml", "mesh.yaml", "jobs.yaml"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
         let text = std::fs::read_to_string(path).unwrap();

@@ -1,4 +1,4 @@
-//! What cannot be right is refused with a reason, and nothing is half done.
+//! Inputs that cannot be injected are refused with a reason, and nothing is written.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
@@ -119,7 +119,7 @@ fn annotations_are_read_as_strictly_as_flags() {
 }
 
 #[test]
-fn all_reasons_are_told_at_once_each_with_its_line() {
+fn all_refusals_are_reported_at_once_with_their_lines() {
     let text = format!("{}---\n{}", pod("{}"), pod_with("", ", hostNetwork: true"));
     let Err(Failure::Refused(refused)) = inject(&text, &options()) else { panic!("{text}") };
     let lines: Vec<_> = refused.iter().map(|refused| (refused.line, &*refused.object)).collect();
@@ -133,7 +133,7 @@ fn without_an_image_nothing_is_injected() {
 }
 
 #[test]
-fn names_that_nothing_has_are_refused() {
+fn names_that_match_nothing_are_refused() {
     let mut options = options();
     options.services.push("web".to_owned());
     options.workloads.push("Rollout/web".to_owned());
@@ -153,7 +153,7 @@ fn a_service_that_selects_nothing_here_is_refused() {
 }
 
 #[test]
-fn text_that_cannot_be_read_is_told_by_line_and_column() {
+fn text_that_cannot_be_parsed_is_reported_by_line_and_column() {
     for (text, line) in [
         ("a: [1, 2\n", 2),
         ("a: b\n c: d\n", 2),
@@ -200,7 +200,7 @@ fn hostile_inputs_are_refused() {
 
 /// An alias bomb in an object that is none of ours costs nothing: it is not resolved.
 #[test]
-fn what_passes_through_is_not_looked_into() {
+fn text_without_workloads_stays_as_it_is() {
     for text in ["", "\n\n", "# only a comment\n", "---\n---\n", "a: 1", "- 1\n- {a: }\n", "~\n"] {
         assert_eq!(inject(text, &options()).unwrap().text, text);
     }
@@ -221,7 +221,7 @@ fn the_book_lists_every_setting() {
 
 /// A list of pods in one line, as programs write it, takes no longer than one of many lines.
 #[test]
-fn one_long_line_is_as_good_as_many() {
+fn one_long_line_of_json_works_as_many_lines() {
     let one = r#"{"apiVersion":"v1","kind":"Pod","spec":{"containers":[{"name":"a","ports":[{"#
         .to_owned()
         + r#""containerPort":80}]}]}}"#;

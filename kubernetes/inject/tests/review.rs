@@ -1,5 +1,5 @@
-//! The answers to a cluster's admission: shapes as a control plane of Kubernetes 1.36 sends them,
-//! with the defaults and mounts that it fills in between two questions.
+//! The responses to a cluster's admission: shapes as a control plane of Kubernetes 1.36 sends them,
+//! with the defaults and mounts that it fills in between two calls.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
@@ -15,7 +15,7 @@ fn settings() -> Settings {
     settings
 }
 
-/// A pod of a Deployment as the server asks about it: no name yet, defaults filled in.
+/// A pod of a Deployment as the server sends it: no name yet, defaults filled in.
 fn pod() -> Value {
     json!({
         "kind": "Pod",
@@ -95,7 +95,7 @@ fn ask(question: &Value) -> (Value, Outcome, String) {
     (response["response"].clone(), review.outcome, review.pod)
 }
 
-/// Carries a patch out, as the server does.
+/// Applies a patch, as the server does.
 fn patched(pod: &Value, response: &Value) -> Value {
     let Some(patch) = response["patch"].as_str() else { return pod.clone() };
     assert_eq!(response["patchType"], "JSONPatch");
@@ -119,7 +119,7 @@ fn patched(pod: &Value, response: &Value) -> Value {
 }
 
 #[test]
-fn a_pod_that_asks_gets_the_sidecar() {
+fn a_pod_with_the_annotation_gets_the_sidecar() {
     let (response, outcome, name) = ask(&question(&pod()));
     assert_eq!((outcome, name.as_str()), (Outcome::Injected, "shop/web-5d8f9c7b6d"));
     let pod = patched(&pod(), &response);
@@ -138,7 +138,7 @@ fn a_pod_that_asks_gets_the_sidecar() {
 /// `reinvocationPolicy: IfNeeded`: another webhook has changed the pod since, and the server has
 /// filled in defaults and the mount of the token, also in our container.
 #[test]
-fn asked_again_it_changes_nothing() {
+fn reinvocation_changes_nothing() {
     let (response, ..) = ask(&question(&pod()));
     let mut pod = patched(&pod(), &response);
     let sidecar = &mut pod["spec"]["initContainers"][0];
@@ -195,9 +195,9 @@ fn events_are_about_the_controller_of_a_pod_and_not_about_what_only_would_be() {
     assert_eq!((asked.subject.kind.as_str(), asked.is_dry_run), ("Pod", true));
 }
 
-/// A mesh that comes later puts itself first; the sidecar goes behind it, with all it has.
+/// A mesh that is injected later inserts itself first; the sidecar moves behind it unchanged.
 #[test]
-fn it_moves_behind_a_mesh_that_came_later() {
+fn it_moves_behind_a_mesh_that_was_injected_later() {
     let (response, ..) = ask(&question(&pod()));
     let mut pod = patched(&pod(), &response);
     pod["spec"]["initContainers"][0]["volumeMounts"] = json!([mount()]);
@@ -213,7 +213,7 @@ fn it_moves_behind_a_mesh_that_came_later() {
 }
 
 #[test]
-fn who_does_not_ask_is_passed_by() {
+fn a_pod_without_the_annotation_is_not_changed() {
     let mut silent = pod();
     silent["metadata"]["annotations"] = json!({});
     let mut declining = pod();
@@ -234,7 +234,7 @@ fn who_does_not_ask_is_passed_by() {
 }
 
 #[test]
-fn who_cannot_have_it_is_admitted_with_the_reason() {
+fn a_pod_that_cannot_be_injected_is_admitted_with_a_warning() {
     let mut pod = pod();
     pod["spec"]["hostNetwork"] = json!(true);
     let (response, outcome, _) = ask(&question(&pod));

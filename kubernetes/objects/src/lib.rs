@@ -7,7 +7,7 @@
 //! the Rust types behind the feature `types`, and a test compares the two.
 //!
 //! It must never hold a client of a cluster, read a clock, or have a field that does nothing:
-//! whoever writes one is told by the cluster that it does not exist.
+//! the API server refuses unknown fields by name.
 //!
 //! Modules in reading order: [`names`] is the vocabulary that all parts share, `traffic_scaler`
 //! the one kind, `settings` how its keys become Knative's, `traffic_rollout` the other kind.

@@ -30,7 +30,7 @@ pub const ROUTE_KIND: &str = "HTTPRoute";
 /// That kind in paths of the API.
 pub const ROUTE_PLURAL: &str = "httproutes";
 
-/// Who owns the fields that we apply, and the name in `endpointslice.kubernetes.io/managed-by`.
+/// The manager of the fields that we apply, and the name in `endpointslice.kubernetes.io/managed-by`.
 pub const FIELD_MANAGER: &str = "tidegate";
 
 /// The namespace that the manifests install into.
@@ -70,13 +70,13 @@ pub const TOKEN_AUDIENCE: &str = "tidegate";
 /// The label by which a namespace opts in to the sidecar.
 pub const INJECT_LABEL: &str = "tidegate.dev/inject=enabled";
 
-/// Who reports an Event.
+/// The reporting controller of an Event.
 pub const REPORTING_CONTROLLER: &str = "tidegate.dev/controller";
 
 /// The label that ties an EndpointSlice to its Service; Kubernetes' own.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
-/// The label that says whose an EndpointSlice is; Kubernetes' own.
+/// The label that names the manager of an EndpointSlice; Kubernetes' own.
 pub const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
 
 /// The Service through which the API server asks for external metrics.

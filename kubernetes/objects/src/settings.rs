@@ -14,7 +14,7 @@ const PREFIX: &str = "autoscaling.knative.dev/";
 pub const ENABLE_SCALE_TO_ZERO: &str = "enable-scale-to-zero";
 
 impl TrafficScalerSpec {
-    /// What the object says, as Knative's annotations.
+    /// The object's scaling settings as Knative's annotations.
     #[must_use]
     pub fn annotations(&self) -> BTreeMap<String, String> {
         let mut annotations = BTreeMap::new();
@@ -31,7 +31,7 @@ impl TrafficScalerSpec {
         annotations
     }
 
-    /// What the object says that Knative has in `config-autoscaler`.
+    /// The object's settings that Knative has in `config-autoscaler`.
     #[must_use]
     pub fn config(&self) -> BTreeMap<String, String> {
         let allowed = self.allows_zero().to_string();

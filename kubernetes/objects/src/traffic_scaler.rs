@@ -185,8 +185,8 @@ pub struct Scale {
     /// What is measured: requests in flight, the default, or requests per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<Metric>,
-    /// How much of it one replica is to have: `sidecar.concurrency` by default, 100 without one, or
-    /// 200 requests per second.
+    /// How much of it one replica should have: `sidecar.concurrency` by default, 100 without one,
+    /// or 200 requests per second.
     #[schemars(range(min = 0.01))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
@@ -205,7 +205,7 @@ pub struct Scale {
     #[schemars(range(min = 110.0, max = 1000.0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub panic_threshold_percentage: Option<f64>,
-    /// For how long a smaller number must be wanted before it is followed, up to `1h`.
+    /// How long a smaller number must be recommended before it is applied, up to `1h`.
     #[schemars(length(min = 1, max = 32))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_down_delay: Option<String>,
@@ -266,7 +266,7 @@ pub struct Zero {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficScalerStatus {
-    /// The generation of the object that this speaks of.
+    /// The generation of the object that this status is of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Where requests go.
@@ -275,10 +275,10 @@ pub struct TrafficScalerStatus {
     /// Replicas that the target is set to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
-    /// Replicas that are wanted.
+    /// Desired replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_replicas: Option<i32>,
-    /// The last decision that changed what is wanted.
+    /// The last decision that changed the desired replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_decision: Option<LastDecision>,
     /// The ports of the activators that belong to this object's Service, one for each port of it.
@@ -304,7 +304,7 @@ pub enum Mode {
     Zero,
     /// To the activators and the pods, on the way from zero.
     Activating,
-    /// Nowhere: somebody else set the target to zero, which is respected.
+    /// Nowhere: the target was set to zero outside of Tidegate, which is respected.
     Suspended,
 }
 
@@ -314,7 +314,7 @@ pub enum Mode {
 pub struct LastDecision {
     /// When it was made.
     pub time: Time,
-    /// Replicas wanted from then on.
+    /// Desired replicas from then on.
     pub replicas: i32,
     /// Why, in a few sentences.
     pub reason: String,

@@ -1,4 +1,4 @@
-//! The committed definition is what the Rust types say.
+//! The committed definition matches the Rust types.
 
 use std::path::Path;
 

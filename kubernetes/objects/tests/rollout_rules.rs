@@ -23,7 +23,7 @@ fn said(more: &Value) -> String {
 }
 
 #[test]
-fn what_is_usual_passes() {
+fn usual_specs_pass() {
     for more in [
         json!({}),
         json!({"control": "Pause", "revision": "v2"}),
@@ -35,7 +35,7 @@ fn what_is_usual_passes() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused_with_what_to_write() {
+fn contradictions_are_refused_with_a_correction() {
     let steps = json!([{"permille": 10, "holdSeconds": 60}]);
     for (more, expected) in [
         (json!({"new": {"name": "web-v1"}}), "each revision needs one of its own"),

@@ -1,4 +1,4 @@
-//! What contradicts itself is refused, with words that say what to write.
+//! Contradictory specs are refused, with messages that say what to write.
 
 use kube_cel::Validator;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ fn spec(more: Value) -> Value {
     json!({"spec": spec})
 }
 
-/// What the rules say of an object, and of one that replaces `old`.
+/// The messages of the rules for an object, and for one that replaces `old`.
 fn said(object: &Value, old: Option<&Value>) -> String {
     match Validator::new().validate(&schema(), object, old) {
         Ok(()) => String::new(),
@@ -31,7 +31,7 @@ fn said(object: &Value, old: Option<&Value>) -> String {
 }
 
 #[test]
-fn what_is_usual_passes() {
+fn usual_specs_pass() {
     for more in [
         json!({}),
         json!({"sidecar": {"concurrency": 10}, "scale": {"minScale": 1, "maxScale": 5}}),
@@ -49,7 +49,7 @@ fn what_is_usual_passes() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused_with_what_to_write() {
+fn contradictions_are_refused_with_a_correction() {
     for (more, expected) in [
         (json!({"scale": {"minScale": 5, "maxScale": 2}}), "lower the one or raise the other"),
         (json!({"scale": {"activationScale": 5, "maxScale": 2}}), "scale.activationScale is above"),
@@ -79,7 +79,7 @@ fn neither_target_nor_service_can_be_changed() {
     assert_eq!(said(&spec(json!({"scale": {"maxScale": 9}})), Some(&old)), "");
 }
 
-/// A spec as an API server hands it out.
+/// A spec as an API server returns it.
 fn read(more: Value) -> TrafficScalerSpec {
     serde_json::from_value(spec(more)["spec"].clone()).expect("it has the shape of a spec")
 }
@@ -112,7 +112,7 @@ fn sample(key: &str) -> Value {
 }
 
 #[test]
-fn values_are_written_as_knative_reads_them() {
+fn values_parse_as_in_knative() {
     let spec = read(json!({
         "sidecar": {"concurrency": 10},
         "scale": {"minScale": 1, "target": 0.5, "metric": "rps", "policy": "knative"},

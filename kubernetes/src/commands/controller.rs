@@ -1,6 +1,6 @@
 //! `tidegate-kubernetes controller`: scales the workloads that TrafficScalers name.
 //!
-//! It turns what was typed into the settings of [`tidegate_kubernetes::run`], and serves metrics
+//! It turns the arguments into the settings of [`tidegate_kubernetes::run`], and serves metrics
 //! and readiness beside it.
 
 use std::net::SocketAddr;
@@ -107,7 +107,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     run(config, stop).await.map_err(|error: RunError| error.into())
 }
 
-/// What no other process has: two of one name would both believe to hold the Lease.
+/// A name that no other process has: two of one name would both hold the Lease.
 fn random_name() -> anyhow::Result<String> {
     let random = random_bytes::<8>().context("the system gives no random numbers")?;
     Ok(format!("{:016x}", u64::from_be_bytes(random)))
@@ -119,7 +119,7 @@ fn access(args: &Args) -> anyhow::Result<Access> {
     let access = args.access.access(Addresses::Own)?;
     if access.admits_anybody() && args.token_audience.is_none() {
         bail!(
-            "whoever reports must show something: give --secret-file, --tls-client-ca or \
+            "reporters must authenticate themselves: give --secret-file, --tls-client-ca or \
              --token-audience"
         );
     }
@@ -133,7 +133,7 @@ fn tokens(args: &Args, client: &kube::Client) -> Option<Arc<dyn Authenticate>> {
     Some(Arc::new(reviews))
 }
 
-/// Metrics and readiness. A controller that waits for its turn is ready to take it.
+/// Metrics and readiness. A controller that waits for the Lease is ready.
 struct Observed {
     registry: Registry,
     /// The decision library, once we decide.
@@ -144,7 +144,7 @@ impl Subject for Observed {
     async fn gather(&self) -> Vec<Family> {
         let handle = self.handle.borrow().clone();
         if let Some(handle) = handle {
-            // One that has ended has no newer numbers.
+            // Once it has ended its numbers no longer change.
             let _ = handle.refresh_metrics().await;
         }
         self.registry.gather()

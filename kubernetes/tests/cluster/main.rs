@@ -1,5 +1,5 @@
 //! The whole controller over real sockets: an API server on loopback, a real activator, and pods
-//! that come and go with their Deployment.
+//! that follow their Deployment.
 
 mod quiet;
 mod rights;
@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use stage::{LEASE, PATIENCE, Stage, ask_service};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deployment_comes_to_zero_and_its_first_request_brings_it_back() {
+async fn a_deployment_scales_to_zero_and_its_first_request_wakes_it() {
     let stage = Stage::new(&json!({"scale": {"window": "6s"}})).await;
     let activator = stage.activator().await;
     let controller = stage.controller("one", stage.reports);
@@ -28,7 +28,7 @@ async fn a_deployment_comes_to_zero_and_its_first_request_brings_it_back() {
         assert_eq!(slice["metadata"]["ownerReferences"][0]["kind"], "TrafficScaler");
         let port = slice["ports"][0]["port"].as_u64().expect("it has a port");
         let port = u16::try_from(port).expect("a port");
-        // Some of the requests fail on the way, and the first one waits all the same.
+        // Some requests to the API server fail, and the first client's request waits all the same.
         stage.cluster.fail(Method::PATCH, "/scale", Fault::Internal, 2);
         let begin = Instant::now();
         let response = ask_service(port).await;
@@ -36,7 +36,7 @@ async fn a_deployment_comes_to_zero_and_its_first_request_brings_it_back() {
         assert!(response.starts_with("HTTP/1.1 200"), "{response}");
         stage.until_mode("Warm").await;
         assert!(stage.our_slice().await.is_none());
-        // Who comes late is served all the same.
+        // A late client is served all the same.
         assert!(ask_service(port).await.starts_with("HTTP/1.1 200"));
         let news = stage.news().await;
         for reason in ["ScaledToZero", "Activated"] {
@@ -107,7 +107,7 @@ async fn a_connection_that_carries_no_http_wakes_its_target_and_is_joined_to_it(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn load_brings_more_replicas_whatever_becomes_of_watches() {
+async fn load_adds_replicas_while_watches_are_cut() {
     let spec = json!({"sidecar": {"concurrency": 1}, "scale": {"maxScale": 7, "window": "6s"}});
     let stage = Stage::new(&spec).await;
     let controller = stage.controller("one", stage.reports);
@@ -124,7 +124,7 @@ async fn load_brings_more_replicas_whatever_becomes_of_watches() {
             })
             .await;
         assert_eq!(stage.condition("Ready").await.0, "True");
-        // Without an activator there is no way to zero, and it says so.
+        // Without an activator the target is not scaled to zero, and a condition says why.
         assert_eq!(stage.condition("ScaledToZero").await.1, "NotPossible");
     };
     tokio::select! {
@@ -140,7 +140,7 @@ async fn load_brings_more_replicas_whatever_becomes_of_watches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_else_scales_is_left_alone_and_so_are_bad_settings() {
+async fn other_autoscalers_targets_and_invalid_settings_are_left_alone() {
     let stage = Stage::new(&json!({"scale": {"window": "2s"}})).await;
     let controller = stage.controller("one", stage.reports);
     stage
@@ -170,7 +170,8 @@ async fn of_two_controllers_one_decides_and_the_other_takes_over() {
     let story = async {
         stage.until("two replicas", || async { stage.replicas().await == 2 }).await;
         assert_eq!(holder(&stage).await, "one");
-        // One that ends in order leaves the Lease; the other need not wait until it expires.
+        // A controller that shuts down releases the Lease; the other need not wait until it
+        // expires.
         first.stop().await;
         stage.until("another holder", || async { holder(&stage).await == "two" }).await;
         stage.set_replicas(1).await;

@@ -1,4 +1,4 @@
-//! A cluster on loopback: an API server, activators, pods that come and go with their Deployment,
+//! A cluster on loopback: an API server, activators, pods that follow their Deployment,
 //! and the controller under test.
 
 use std::net::SocketAddr;
@@ -42,7 +42,7 @@ const SCALER_KIND: Kind =
 /// Longer than anything here takes, shorter than a test that hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Time between two looks at what is waited for.
+/// Time between two checks of an awaited condition.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 const SECRET: &str = "0123456789abcdef";
@@ -56,7 +56,7 @@ fn credentials() -> Credentials {
     Credentials::configured(shown).expect("they can be read")
 }
 
-/// An API server, and where reports are to go.
+/// An API server, and the address for reports.
 pub(crate) struct Stage {
     pub(crate) cluster: FakeCluster,
     pub(crate) api: SocketAddr,
@@ -67,7 +67,7 @@ pub(crate) struct Stage {
     pub(crate) external_scaler: SocketAddr,
 }
 
-/// A port that nobody listens on, for now.
+/// A port without a listener, for now.
 async fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
     listener.local_addr().expect("it has an address")
@@ -91,7 +91,7 @@ pub(crate) struct Controller {
 }
 
 impl Controller {
-    /// Tells it to stop, and waits until it has.
+    /// Stops it, and waits until it has ended.
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
         self.task.await.expect("it does not panic").expect("it ends in order");
@@ -269,7 +269,7 @@ impl Stage {
         self.get(&format!("{SCALERS}/till")).await["status"].clone()
     }
 
-    /// What a condition says: its status and its reason.
+    /// The status and reason of a condition.
     pub(crate) async fn condition(&self, about: &str) -> (String, String) {
         let status = self.status().await;
         let all = status["conditions"].as_array().cloned().unwrap_or_default();
@@ -278,20 +278,20 @@ impl Stage {
         (text("status"), text("reason"))
     }
 
-    /// The slice that leads to the activators.
+    /// The slice with the activators' endpoints.
     pub(crate) async fn our_slice(&self) -> Option<Value> {
         let path = format!("{SLICES}/till-tidegate-ipv4");
         let (status, slice) = self.ask(Method::GET, &path, Value::Null).await;
         (status == 200).then_some(slice)
     }
 
-    /// The reasons of the Events that were told.
+    /// The reasons of the Events so far.
     pub(crate) async fn news(&self) -> Vec<String> {
         let all = self.get(EVENTS).await["items"].as_array().cloned().unwrap_or_default();
         all.iter().filter_map(|e| e["reason"].as_str().map(str::to_owned)).collect()
     }
 
-    /// Waits until something is as wanted.
+    /// Waits until a condition holds.
     pub(crate) async fn until<F: Future<Output = bool>>(&self, what: &str, is_so: impl Fn() -> F) {
         let waiting = async {
             while !is_so().await {
@@ -307,7 +307,7 @@ impl Stage {
         self.until(mode, || async { self.status().await["mode"] == mode }).await;
     }
 
-    /// The kubelets' part, for ever: pods come and go with the Deployment, each busy with so many
+    /// The kubelets' part, for ever: pods follow the Deployment, each busy with so many
     /// requests, and are ready at once.
     pub(crate) async fn run_pods(&self, busy: f64) {
         let mut pods: Vec<Pod> = Vec::new();
@@ -386,7 +386,7 @@ impl Drop for Pod {
     }
 }
 
-/// Says ten times a second that it is ready, and how busy it is.
+/// Reports ten times a second that it is ready, and how busy it is.
 async fn report(reporter: Reporter, busy: f64) {
     const PERIOD: Duration = Duration::from_millis(100);
     let epoch = std::time::SystemTime::UNIX_EPOCH;
@@ -410,7 +410,7 @@ async fn response(mut stream: TcpStream) {
     let _ = stream.write_all(reply).await;
 }
 
-/// Asks whoever listens there, and waits for the response.
+/// Sends a request there, and waits for the response.
 pub(crate) async fn ask_service(port: u16) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("it is listened on");
     let request = b"GET / HTTP/1.1\r\nhost: anything.at.all\r\nconnection: close\r\n\r\n";

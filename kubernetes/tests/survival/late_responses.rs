@@ -1,14 +1,14 @@
 //! A zero of ours that is seen before its response comes, or whose response never comes.
 //!
-//! On a real cluster the watch of the workload often tells of a change before the request that made
-//! it is answered. The last number that this controller knew to have set was then more than zero,
-//! so the zero was taken for a person's: an Event said that the workload is suspended, and had the
-//! response been lost, nothing would ever have woken it again.
+//! On a real cluster the watch of the workload often reports a change before the request that made
+//! it gets its response. The last number that this controller knew to have set was then more than
+//! zero, so the zero was taken for a person's: an Event said that the workload is suspended, and
+//! had the response been lost, nothing would ever have woken it again.
 
 use super::*;
 
-/// Comes to the moment at which the target is about to be set to zero by one that has set it
-/// before.
+/// Advances to the moment at which a controller that has scaled the target before is about to set
+/// it to zero.
 fn about_to_be_zero() -> Stage {
     let mut stage = Stage::new();
     calm(&mut stage, 3);
@@ -29,7 +29,7 @@ fn about_to_be_zero() -> Stage {
     panic!("it is never set to zero: {:?}", how(&stage));
 }
 
-/// No mode that was written down says that somebody else has set the target to zero.
+/// No written mode says that the target was suspended.
 fn reconcile_and_record(stage: &mut Stage) {
     reconcile(stage);
     while !stage.on_their_way.is_empty() {
@@ -39,7 +39,7 @@ fn reconcile_and_record(stage: &mut Stage) {
 }
 
 #[test]
-fn a_zero_that_is_seen_before_its_answer_is_ours() {
+fn a_zero_that_is_seen_before_its_response_is_ours() {
     let mut stage = about_to_be_zero();
     stage.execute_late(0);
     assert_eq!(stage.replicas(), 0);
@@ -53,7 +53,7 @@ fn a_zero_that_is_seen_before_its_answer_is_ours() {
 }
 
 #[test]
-fn a_zero_whose_answer_is_lost_is_woken() {
+fn a_zero_whose_response_is_lost_is_woken() {
     let mut stage = about_to_be_zero();
     stage.cluster.fail(http::Method::PATCH, "/scale", Fault::LostResponse, 1);
     while !stage.on_their_way.is_empty() {
@@ -77,7 +77,7 @@ fn a_zero_that_a_person_set_after_ours_is_respected() {
     assert_eq!(how(&stage), (0, "Suspended".to_owned()));
 }
 
-/// Time passes at a zero that nobody changes.
+/// Time passes while the target stays at zero.
 fn calm_at_zero(stage: &mut Stage, wanted: i32) {
     for _ in 0..10 {
         stage.see_all();

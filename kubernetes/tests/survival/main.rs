@@ -1,6 +1,7 @@
-//! Whatever comes late, twice, in the wrong order or not at all: no target is set to zero while a
-//! request to its Service could go silent, none is scaled beside another owner, no slice leads to
-//! where no activator was seen, a person's zero stays, and in the end everything is as wanted.
+//! Events and responses arrive late, twice, in the wrong order or not at all: no target is set to
+//! zero while a request to its Service could get no response, none is scaled that another scaler
+//! owns, no slice has an endpoint without an activator, a person's zero stays, and in the end the
+//! cluster is as desired.
 
 mod anew;
 mod incremental;
@@ -14,7 +15,7 @@ use tidegate_kubernetes_fake::Fault;
 
 use stage::{ALL, OnItsWay, Stage, scaler_key, target_key};
 
-/// Something that happens, or does not.
+/// An event that may occur.
 #[derive(Debug, Clone)]
 enum Op {
     Wait(u64),
@@ -68,7 +69,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Whether somebody else's claim is known.
+/// Whether another scaler's claim is known.
 fn knows_a_rival(stage: &Stage) -> bool {
     stage.reconciler.world.rivals.iter().next().is_some()
 }
@@ -93,13 +94,13 @@ fn reconcile(stage: &mut Stage) {
     }
 }
 
-/// Whether the reconciler's knowledge of the target is not behind.
+/// Whether the reconciler has seen the target's newest version.
 fn is_seen_as_it_is(stage: &Stage) -> bool {
     let version = &stage.target()["metadata"]["resourceVersion"];
     stage.reconciler.world.targets.get(&target_key()).is_some_and(|t| *version == *t.version.0)
 }
 
-/// A request has been carried out.
+/// A request has been executed.
 fn judge(stage: &Stage, before: &Before, (status, sent): &(u16, OnItsWay)) {
     let Step::Scale { to: 0, .. } = sent.action.step else { return };
     assert_eq!(sent.desired, Some(0), "set to zero although that was not wanted");
@@ -123,7 +124,7 @@ fn judge(stage: &Stage, before: &Before, (status, sent): &(u16, OnItsWay)) {
     }
 }
 
-/// What was so before a request was carried out.
+/// The state before a request was executed.
 struct Before {
     mode: String,
     slices: Vec<serde_json::Value>,
@@ -172,7 +173,7 @@ fn happen(stage: &mut Stage, op: &Op) {
     }
 }
 
-/// Everything works for a while, and so much is wanted.
+/// Runs without faults for a while, with so many replicas desired.
 fn calm(stage: &mut Stage, wanted: i32) {
     calm_for(25, stage, wanted);
 }
@@ -191,7 +192,7 @@ fn calm_for(seconds: usize, stage: &mut Stage, wanted: i32) {
     }
 }
 
-/// How many replicas there are, and the mode that was written down.
+/// The replicas, and the mode in the status.
 fn how(stage: &Stage) -> (i64, String) {
     (stage.replicas(), stage.written_mode())
 }
@@ -205,7 +206,7 @@ fn settle(stage: &mut Stage) {
     if stage.replicas() == 0 {
         stage.person_scales(1);
     }
-    // What has failed again and again is tried again after half a minute at most.
+    // An action that failed repeatedly is retried after half a minute at most.
     calm_for(45, stage, 1);
     stage.meddled_with_slices = false;
 }
@@ -214,7 +215,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_requests_are_heard(ops in prop::collection::vec(op(), 1..250)) {
+    fn under_any_faults_requests_get_a_response(ops in prop::collection::vec(op(), 1..250)) {
         let mut stage = Stage::new();
         for op in &ops {
             happen(&mut stage, op);
@@ -232,7 +233,7 @@ proptest! {
 }
 
 #[test]
-fn a_quiet_target_comes_to_zero_and_back_in_the_order_that_loses_nothing() {
+fn an_idle_target_scales_to_zero_and_back_in_the_safe_order() {
     let mut stage = Stage::new();
     let mut order = Vec::new();
     for wanted in [1, 0, 2] {
@@ -298,7 +299,7 @@ fn without_activators_the_last_replica_stays() {
 }
 
 #[test]
-fn what_is_at_zero_when_another_owner_comes_is_brought_back_once() {
+fn a_target_at_zero_gets_one_replica_when_another_autoscaler_claims_it() {
     let mut stage = Stage::new();
     calm(&mut stage, 0);
     assert_eq!(stage.replicas(), 0);

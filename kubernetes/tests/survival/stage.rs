@@ -1,5 +1,4 @@
-//! A cluster, and a reconciler between which and it everything is late, lost,
-//! doubled or in the wrong order.
+//! A cluster and a reconciler, with a connection that delays, loses, duplicates and reorders.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -43,7 +42,7 @@ pub(crate) enum Listed {
 pub(crate) const ALL: [Listed; 5] =
     [Listed::Scalers, Listed::Targets, Listed::Services, Listed::Slices, Listed::Rivals];
 
-/// A request that is on its way, and what was known when it was sent.
+/// A request in flight, and the knowledge with which it was sent.
 pub(crate) struct OnItsWay {
     pub(crate) action: Action,
     pub(crate) desired: Option<i32>,
@@ -53,13 +52,13 @@ pub(crate) struct Stage {
     pub(crate) cluster: FakeCluster,
     pub(crate) reconciler: Reconciler,
     pub(crate) now: Timestamp,
-    /// News that has not arrived.
+    /// Events that have not arrived.
     pub(crate) news: Vec<Event>,
     pub(crate) on_their_way: Vec<OnItsWay>,
-    /// Answers that have not arrived.
-    answers: Vec<Ended>,
+    /// Responses that have not arrived.
+    responses: Vec<Ended>,
     activators: [bool; 2],
-    /// Whether a person has taken slices away: then nothing holds what we believe to be held.
+    /// Whether a person has deleted slices: requests that we believe to be held then are not.
     pub(crate) meddled_with_slices: bool,
 }
 
@@ -103,7 +102,7 @@ impl Stage {
             now: Timestamp::from_secs(1_800_000_000),
             news: Vec::new(),
             on_their_way: Vec::new(),
-            answers: Vec::new(),
+            responses: Vec::new(),
             activators: [true, true],
             meddled_with_slices: false,
         };
@@ -149,7 +148,7 @@ impl Stage {
     }
 
     fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
-        // Faults are meant for the reconciler: what the world does is done again until it is done.
+        // Faults are for the reconciler only: other writes are repeated until they succeed.
         loop {
             let response = ask(&self.cluster, method.clone(), path, request::MERGE_PATCH, body);
             if ![429, 500, 504].contains(&response.0) {
@@ -170,13 +169,13 @@ impl Stage {
         self.target()["spec"]["replicas"].as_i64().expect("it has replicas")
     }
 
-    /// The mode that was written down.
+    /// The mode in the status.
     pub(crate) fn written_mode(&self) -> String {
         let scaler = self.ask(Method::GET, &format!("{SCALERS}/till"), &Value::Null).1;
         scaler["status"]["mode"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The slices of ours that are there.
+    /// Our slices.
     pub(crate) fn our_slices(&self) -> Vec<Value> {
         let all = self.ask(Method::GET, SLICES, &Value::Null).1;
         let is_ours = |slice: &&Value| {
@@ -246,7 +245,7 @@ impl Stage {
 
     pub(crate) fn rival_goes(&mut self) {
         self.ask(Method::DELETE, &format!("{HPAS}/till"), &Value::Null);
-        // A deletion that goes unheard is found by the next list.
+        // A deletion whose event is lost is found by the next list.
         let listed = self.list(Listed::Rivals);
         self.news.push(listed);
     }
@@ -257,7 +256,7 @@ impl Stage {
         }
     }
 
-    /// News of each object of a kind as it is now sets out.
+    /// Sends an event of each object of a kind as it is now.
     pub(crate) fn tell(&mut self, what: Listed) {
         let all = self.list(what);
         self.news.extend(one_by_one(all));
@@ -310,7 +309,7 @@ impl Stage {
         self.arrive(listed);
     }
 
-    /// Everything is seen as it is.
+    /// All objects are listed as they are.
     pub(crate) fn see_all(&mut self) {
         self.news.clear();
         for what in ALL {
@@ -319,7 +318,7 @@ impl Stage {
         self.arrive(Event::Kind(target_key().kind, Ok("deployments".to_owned())));
     }
 
-    /// The piece of news with this number arrives.
+    /// The event with this number arrives.
     pub(crate) fn deliver(&mut self, number: usize) {
         if !self.news.is_empty() {
             let event = self.news.remove(number % self.news.len());
@@ -327,7 +326,7 @@ impl Stage {
         }
     }
 
-    /// The piece of news with this number arrives, and will once more.
+    /// The event with this number arrives, and will again.
     pub(crate) fn deliver_and_keep(&mut self, number: usize) {
         if !self.news.is_empty() {
             let event = self.news[number % self.news.len()].clone();
@@ -346,7 +345,7 @@ impl Stage {
         self.set_out(effects);
     }
 
-    /// What the decision library wants, and how many pods it hears of.
+    /// The decision library's desired replicas, and the number of reporting pods.
     pub(crate) fn desired(&mut self, replicas: i32, reporting: i32) {
         let (now, reason) = (self.now, "because".to_owned());
         let pods = (0..reporting).map(|n| (format!("till-{n}"), 0)).collect();
@@ -359,7 +358,7 @@ impl Stage {
         self.now = self.now.plus_millis(ms);
     }
 
-    /// Asks the reconciler what is to be done. Connections to activators are tried at once.
+    /// Has the reconciler plan. Connections to activators are tried at once.
     pub(crate) fn reconcile(&mut self) -> Vec<Step> {
         let before = self.on_their_way.len();
         let anew = PlanAnew::of(&self.reconciler.world, self.now);
@@ -395,7 +394,7 @@ impl Stage {
     /// A request arrives at the cluster, and its response here. Returns its status and what it was.
     pub(crate) fn execute(&mut self, number: usize) -> Option<(u16, OnItsWay)> {
         let executed = self.execute_late(number);
-        if let Some(ended) = executed.is_some().then(|| self.answers.pop()).flatten() {
+        if let Some(ended) = executed.is_some().then(|| self.responses.pop()).flatten() {
             self.arrive(Event::Ended(Box::new(ended)));
         }
         executed
@@ -403,7 +402,7 @@ impl Stage {
 
     /// Every response that has not arrived does.
     pub(crate) fn answer_all(&mut self) {
-        for ended in std::mem::take(&mut self.answers) {
+        for ended in std::mem::take(&mut self.responses) {
             self.arrive(Event::Ended(Box::new(ended)));
         }
     }
@@ -433,15 +432,15 @@ impl Stage {
         for what in [Listed::Targets, Listed::Slices, Listed::Scalers] {
             self.tell(what);
         }
-        self.answers.push(Ended { action: sent.action.clone(), response, chance: 0.5 });
+        self.responses.push(Ended { action: sent.action.clone(), response, chance: 0.5 });
         Some((status, sent))
     }
 
-    /// Another controller takes over: what this one has begun is lost, and what it knew.
+    /// Another controller takes over: the requests and the knowledge of this one are lost.
     pub(crate) fn take_over(&mut self) {
         self.reconciler = reconciler();
         self.on_their_way.clear();
-        self.answers.clear();
+        self.responses.clear();
         self.see_all();
     }
 }

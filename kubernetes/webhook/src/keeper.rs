@@ -1,5 +1,5 @@
 //! Keeps authorities and certificate in a folder, renews them, and hands them to the server and to
-//! whoever tells the cluster.
+//! the part that writes the cluster's configuration.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -19,13 +19,13 @@ use tidegate_kubernetes_certificates::{Kept, UnixSeconds, Wanted};
 /// The name of the certificate among those that are kept.
 const CERTIFICATE: &str = "webhook";
 
-/// What is kept, keys included; nobody else can read it.
+/// The stored state, keys included; readable for its owner only.
 pub const KEPT_FILE: &str = "certificates.json";
 
 /// The authorities, PEM: what a `MutatingWebhookConfiguration` needs as its `caBundle`.
 pub const BUNDLE_FILE: &str = "ca.crt";
 
-/// Time between two looks at what is due, and at what another process may have renewed.
+/// Time between two checks for a renewal that is due, or that another process has made.
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// Most bytes of the kept file that are read: four authorities and a certificate have six thousand.
@@ -89,14 +89,14 @@ impl Keeper {
         self.config.subscribe()
     }
 
-    /// The authorities, PEM, as they are now and as they become: for whoever has the right to write
-    /// them into the cluster.
+    /// The authorities, PEM, as they are now and as they become: for the process with the right to
+    /// write them into the cluster.
     pub fn bundle(&self) -> watch::Receiver<String> {
         self.bundle.subscribe()
     }
 
-    /// Looks after the certificates once a minute, for as long as it is polled. What cannot be
-    /// renewed is served until it ends, and logged.
+    /// Renews the certificates when due, checking once a minute, for as long as it is polled. A failed
+    /// renewal is logged, and the old certificate served.
     ///
     /// Cancel safe.
     pub async fn run(mut self) {
@@ -126,8 +126,8 @@ fn now() -> UnixSeconds {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// What the folder has, renewed; written only where something has changed, so that a folder that
-/// somebody else fills can be read only.
+/// The folder's state, renewed; written only where something has changed, so that a folder that
+/// another process fills can be read-only.
 fn renew(folder: &Path, wanted: &[Wanted], now: UnixSeconds) -> Result<Kept, KeeperError> {
     let path = folder.join(KEPT_FILE);
     let found = read(&path)?;
@@ -157,7 +157,7 @@ fn read(path: &Path) -> Result<Kept, KeeperError> {
         .map_err(|source| KeeperError::Kept { path: path.to_owned(), source })
 }
 
-/// Writes a file beside and puts it in place: nobody sees half of it.
+/// Writes a temporary file and renames it, so that no reader sees half of it.
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeeperError> {
     let beside = path.with_extension("new");
     let written = (|| {
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn certificates_outlive_the_process_and_stay_ours() {
+    fn certificates_outlive_the_process_and_stay_private() {
         let folder = tempfile::tempdir().unwrap();
         let names = ["localhost".to_owned()];
         let first = Keeper::open(folder.path(), &names).unwrap();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_refused_in_words() {
+    fn a_file_that_is_not_ours_is_refused_with_a_reason() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(KEPT_FILE);
         fs::write(&path, "{").unwrap();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_reaches_the_server_and_whoever_tells_the_cluster() {
+    fn a_renewal_reaches_the_server_and_the_bundles_readers() {
         let folder = tempfile::tempdir().unwrap();
         let mut keeper = Keeper::open(folder.path(), &["localhost".to_owned()]).unwrap();
         let (config, bundle) = (keeper.config(), keeper.bundle());

@@ -1,6 +1,6 @@
 //! Injection of the sidecar as a mutating admission webhook: `POST /inject` over TLS.
 //!
-//! It must never keep a pod from being made, decide what is injected (that is
+//! It must never prevent a pod from being created, decide what is injected (that is
 //! `tidegate-kubernetes-inject`'s), or hold a client of a cluster: whoever writes the authorities
 //! into the `MutatingWebhookConfiguration` reads them from [`Keeper::bundle`], or from the file
 //! beside the kept certificates.

@@ -1,4 +1,4 @@
-//! Answers an API server over TLS, within bounds.
+//! Serves API servers over TLS, within bounds.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub const BODY_BYTES_MAX: usize = 3 << 20;
 /// Time in which TLS must be agreed on, and a head must arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time of one request. An API server waits ten seconds unless it is told otherwise.
+/// Time of one request. An API server waits ten seconds by default.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest head with its first line; an API server's has some five hundred bytes.

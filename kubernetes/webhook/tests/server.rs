@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
-/// A webhook that runs, with who vouches for it.
+/// A running webhook, and the authorities that verify it.
 struct Webhook {
     address: SocketAddr,
     bundle: String,
@@ -54,7 +54,7 @@ async fn ask(webhook: &Webhook, bundle: &str, request: &[u8]) -> std::io::Result
     let stream = TcpStream::connect(webhook.address).await?;
     let name = ServerName::try_from("localhost").unwrap();
     let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
-    // What is refused before it is read to its end closes the connection on us.
+    // A request that is refused before its end is read gets its connection closed.
     let _ = stream.write_all(request).await;
     let mut response = Vec::new();
     let _ = stream.read_to_end(&mut response).await;
@@ -103,7 +103,7 @@ async fn an_api_server_gets_a_patch() {
 }
 
 #[tokio::test]
-async fn what_is_no_question_is_refused_within_bounds() {
+async fn requests_that_are_no_review_are_refused_within_bounds() {
     let webhook = start().await;
     let huge = "x".repeat(BODY_BYTES_MAX + 1);
     for (method, path, body, expected) in [
@@ -122,7 +122,7 @@ async fn what_is_no_question_is_refused_within_bounds() {
 }
 
 #[tokio::test]
-async fn nobody_else_vouches_for_it() {
+async fn other_authorities_do_not_verify_it() {
     let (webhook, other) = (start().await, start().await);
     let request = request("GET", "/healthz", "");
     assert!(ask(&webhook, &other.bundle, &request).await.is_err());

@@ -1,4 +1,4 @@
-//! Random values, changed at random: the edited text says what was wanted.
+//! Random values, changed at random: the edited text has the wanted value.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::*;
 use crate::document::parse;
 use crate::value::{Resolver, VALUES_MAX};
 
-/// Values as they come in manifests, and as they do not.
+/// Values as manifests have them, and odd ones.
 fn value() -> impl Strategy<Value = Value> {
     let texts = prop_oneof![
         "[a-z]{1,4}",
@@ -73,7 +73,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_edited_text_says_what_was_wanted((old, new) in pair(), style in 0..5) {
+    fn the_edited_text_has_the_wanted_value((old, new) in pair(), style in 0..5) {
         let layout = Layout { newline: "\n", dash_indent: usize::from(style == 1) * 2 };
         let text = match style {
             0 | 1 => layout.item(&old, 0) + "\n",
