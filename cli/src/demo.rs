@@ -26,7 +26,7 @@ use tidegate_words::time::compact;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::harness::Stage;
-use self::screen::{Moment, Screen};
+use self::screen::{DemoProgress, Screen};
 use self::stats::Tally;
 use self::summary::{Ended, Summary};
 use self::traffic::{PLAN, Schedule};
@@ -228,7 +228,7 @@ async fn play(
                 tally.note(standing);
                 let phase = schedule.phase_at(&PLAN, at);
                 let reason = tally.changes.last().map_or("", |change| change.reason.as_str());
-                screen.show(Moment { at, length: schedule.length, phase }, tally, reason);
+                screen.show(DemoProgress { at, length: schedule.length, phase }, tally, reason);
                 let gone = standing.ready + standing.starting + standing.draining == 0;
                 let over = at >= schedule.length && all_answered;
                 if over && (gone || at >= schedule.length + WAIT_FOR_ZERO) {

@@ -116,7 +116,7 @@ fn counted_processes(count: usize) -> String {
 /// Why the service ends.
 enum Ending {
     /// A signal to stop.
-    Told,
+    Signalled,
     /// No instance ever became ready, and why.
     GaveUp(String),
 }
@@ -135,7 +135,7 @@ async fn follow(
     let mut lines = Vec::with_capacity(OUTPUT_BATCH);
     loop {
         tokio::select! {
-            _ = signals.next() => return Ok(Ending::Told),
+            _ = signals.next() => return Ok(Ending::Signalled),
             notice = notices.recv() => match notice {
                 Ok(notice) => {
                     // Output first: a line about an instance's end belongs below what it wrote.

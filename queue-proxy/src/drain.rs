@@ -61,7 +61,7 @@ impl Machine {
 
     /// The platform waits for the drain (`/wait-for-drain`): it begins before the signal, and is
     /// undone if none follows.
-    pub fn ask(&mut self, now: Instant) {
+    pub fn begin_before_signal(&mut self, now: Instant) {
         self.begin(now);
     }
 
@@ -224,7 +224,7 @@ mod tests {
     fn a_drain_that_no_signal_confirms_is_undone() {
         let start = Instant::now();
         let mut machine = Machine::new(SETTINGS);
-        machine.ask(start);
+        machine.begin_before_signal(start);
         let idle = traffic(None, 0);
         assert_eq!(machine.next_change(idle), Some(seconds(start, 1)));
         assert_eq!(machine.advance(seconds(start, 1), idle), Stage::Serving);
@@ -238,7 +238,7 @@ mod tests {
     fn wait_for_drain_starts_the_quiet_period_early() {
         let start = Instant::now();
         let mut machine = Machine::new(SETTINGS);
-        machine.ask(start);
+        machine.begin_before_signal(start);
         machine.signal(start + Duration::from_millis(500));
         assert_eq!(machine.next_change(traffic(None, 0)), Some(seconds(start, 30)));
     }

@@ -128,12 +128,12 @@ pub struct Observation<'a> {
     /// In the app; `None` when it never got there.
     pub service: Option<Duration>,
     /// Whether the response was cut off.
-    pub ending: Ending,
+    pub outcome: ExchangeOutcome,
 }
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Ending {
+pub enum ExchangeOutcome {
     /// With a whole response.
     #[default]
     Whole,
@@ -219,13 +219,14 @@ impl Metrics {
     pub fn finished(&self, observation: &Observation<'_>) {
         let shared = &self.shared;
         let seconds = observation.latency.as_secs_f64();
-        let status = if observation.ending == Ending::Aborted { 500 } else { observation.status };
+        let status =
+            if observation.outcome == ExchangeOutcome::Aborted { 500 } else { observation.status };
         shared.invocation(status).record(seconds);
         shared.own.wait.record(observation.wait.as_secs_f64());
         if let Some(service) = observation.service {
             shared.own.service.record(service.as_secs_f64());
         }
-        if observation.ending == Ending::Aborted {
+        if observation.outcome == ExchangeOutcome::Aborted {
             return;
         }
         let exchanges = shared.exchanges(SeriesKey::of(observation));

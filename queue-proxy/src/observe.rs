@@ -10,7 +10,7 @@ use tidegate_knative::{headers, probe};
 use tidegate_relay::{BodyLength, Cause, Exchange, RequestHead};
 use tokio::time::Instant;
 
-use crate::metrics::{Ending, Metrics, Observation};
+use crate::metrics::{ExchangeOutcome, Metrics, Observation};
 use crate::record::{Cold, Recorder, Row};
 use crate::request_log::{self, RequestFacts, RequestLogger, ResponseFacts};
 use crate::statistics::Outcomes;
@@ -62,7 +62,7 @@ pub struct RequestTimestamps {
     /// When the app was done with it, where an observer needs that.
     pub left: Option<Instant>,
     /// Whether the response was cut short.
-    pub ending: Ending,
+    pub outcome: ExchangeOutcome,
     /// Why we responded ourselves; `None` when the app did, or the client had gone.
     pub cause: Option<Cause>,
 }
@@ -162,7 +162,7 @@ impl Observers {
                 latency,
                 wait: row.wait,
                 service,
-                ending: timestamps.ending,
+                outcome: timestamps.outcome,
             });
         }
         if let (true, Some(log)) = (facts.logged, &self.log) {

@@ -136,7 +136,7 @@ async fn serve(
     let (ready, ready_seen) = watch::channel(initial_readiness(&settings));
     let snapshot = Snapshot::new(&settings.identity.pod);
     let ports = bound.ports();
-    let (asks, asked) = tokio::sync::mpsc::channel(16);
+    let (sender, requests) = tokio::sync::mpsc::channel(16);
 
     let (reporting, driver) = reporting(&settings, ports.main, &shared)?;
     let plane = workers::Workers {
@@ -155,7 +155,7 @@ async fn serve(
     let listeners = admin::AdminListeners {
         side_drain: relay::Drain::new(),
         stage: stage_seen.clone(),
-        asks,
+        requests: sender,
         snapshot: snapshot.clone(),
         metrics: shared.observers.metrics.clone(),
         gate: shared.gate.clone(),
@@ -178,7 +178,7 @@ async fn serve(
         gate: shared.gate.clone(),
         drain,
         stage,
-        asked,
+        requests,
         directives,
     };
     let code = coordinator.run(signals).await;

@@ -24,7 +24,7 @@ use crate::dispatch::{self, Kind};
 use crate::drain::Draining;
 use crate::error::Failure;
 use crate::gate::{Admission, Gate, Permit};
-use crate::metrics::Ending;
+use crate::metrics::ExchangeOutcome;
 use crate::observe::{Observers, RequestTimestamps};
 use crate::overflow::{self, Overflow};
 use crate::probe::Prober;
@@ -198,7 +198,7 @@ impl Proxy {
         let shared = &self.shared;
         let responded = exchange.has_responded();
         if responded {
-            timestamps.ending = Ending::Aborted;
+            timestamps.outcome = ExchangeOutcome::Aborted;
         }
         shared.count(failure);
         let reply = failure.reply(shared.refusal_style);

@@ -245,7 +245,10 @@ fn rules_around_the_decision_have_one_home() {
     // machine. A package that names the parts has begun to write the rule again.
     for directory in ["activator", "cli", "controller", "local", "queue-proxy", "sim"] {
         for source in rust_sources(&format!("{directory}/src")) {
-            assert_names_nothing_of(&source, &["ActivatorProbe", "Plumbing", "BecameIdle"]);
+            assert_names_nothing_of(
+                &source,
+                &["ActivatorProbe", "ServerlessService", "BecameIdle"],
+            );
         }
     }
     for directory in ["activator", "cli", "controller", "local", "queue-proxy"] {

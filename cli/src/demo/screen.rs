@@ -12,7 +12,7 @@ use crate::terminal::{REASON_LINES, flow, scaled, width, wrap};
 
 /// Progress of the demo through its traffic.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
+pub(crate) struct DemoProgress {
     pub(crate) at: Duration,
     pub(crate) length: Duration,
     pub(crate) phase: &'static str,
@@ -54,13 +54,13 @@ impl Screen {
     }
 
     /// Shows the present state.
-    pub(crate) fn show(&mut self, moment: Moment, tally: &Tally, reason: &str) {
+    pub(crate) fn show(&mut self, progress: DemoProgress, tally: &Tally, reason: &str) {
         let Some(standing) = tally.standings.last() else { return };
         match self.terminal.surface() {
             Surface::Silent => {}
-            Surface::Lines => self.line(moment, *standing, tally, reason),
+            Surface::Lines => self.line(progress, *standing, tally, reason),
             Surface::Terminal(_) => {
-                let block = self.block(moment, standing, tally, reason);
+                let block = self.block(progress, standing, tally, reason);
                 self.terminal.show(block);
             }
         }
@@ -72,17 +72,17 @@ impl Screen {
         self.terminal.close().await;
     }
 
-    fn line(&mut self, moment: Moment, now: Standing, tally: &Tally, reason: &str) {
+    fn line(&mut self, progress: DemoProgress, now: Standing, tally: &Tally, reason: &str) {
         let scale = |standing: &Standing| (standing.desired, standing.ready, standing.starting);
         let news = self.last.as_ref().is_none_or(|(last, at)| {
-            scale(last) != scale(&now) || moment.at.saturating_sub(*at) >= QUIET_LINE_EVERY
+            scale(last) != scale(&now) || progress.at.saturating_sub(*at) >= QUIET_LINE_EVERY
         });
         if !news {
             return;
         }
-        self.last = Some((now, moment.at));
+        self.last = Some((now, progress.at));
         let desired = now.desired.map_or_else(|| "-".to_owned(), |desired| desired.to_string());
-        let at = moment.at.as_secs_f64();
+        let at = progress.at.as_secs_f64();
         if reason != self.told {
             self.terminal.say(&format!("{at:>5.1} s  {reason}"));
             reason.clone_into(&mut self.told);
@@ -90,7 +90,7 @@ impl Screen {
         self.terminal.say(&format!(
             "{at:>5.1} s  {:<8} desired {desired:>2}  ready {:>2}  starting {:>2}  draining {:>2}  \
              waiting {:>3}  in flight {:>3}  answered {:>5}  lost {}",
-            moment.phase,
+            progress.phase,
             now.ready,
             now.starting,
             now.draining,
@@ -102,7 +102,13 @@ impl Screen {
         self.terminal.flush();
     }
 
-    fn block(&self, moment: Moment, now: &Standing, tally: &Tally, reason: &str) -> Vec<String> {
+    fn block(
+        &self,
+        progress: DemoProgress,
+        now: &Standing,
+        tally: &Tally,
+        reason: &str,
+    ) -> Vec<String> {
         let (surface, width) = (self.terminal.surface(), width());
         let spark = |label: &str, value: u32, colour: &str, of: fn(&Standing) -> u32| {
             let values: Vec<f64> = tally
@@ -122,9 +128,9 @@ impl Screen {
         let mut block = vec![
             format!(
                 "tidegate demo  {:>4.1} of {:.0} s  {}",
-                moment.at.as_secs_f64(),
-                moment.length.as_secs_f64(),
-                moment.phase
+                progress.at.as_secs_f64(),
+                progress.length.as_secs_f64(),
+                progress.phase
             ),
             spark("requests", now.in_flight + now.waiting, BLUE, |standing| {
                 standing.in_flight + standing.waiting

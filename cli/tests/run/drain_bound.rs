@@ -1,4 +1,4 @@
-//! `--drain 2s` took half a minute: the front door kept to the time that was set, and then each
+//! `--drain 2s` took half a minute: the activator kept to the time that was set, and then each
 //! queue-proxy waited as long as its own grace period for a request whose client had left. Now what
 //! is unfinished after the time that a person set is cut off, and told.
 

@@ -25,7 +25,7 @@ fn observation(method: &Method) -> Observation<'_> {
         latency: Duration::from_millis(30),
         wait: Duration::from_millis(10),
         service: Some(Duration::from_millis(20)),
-        ending: Ending::Whole,
+        outcome: ExchangeOutcome::Whole,
     }
 }
 
@@ -61,7 +61,8 @@ fn series_carry_the_names_labels_and_buckets_that_dashboards_use() {
 #[test]
 fn truncated_responses_count_as_500_and_not_as_exchanges() {
     let metrics = metrics(DepthGauge::Absent);
-    metrics.finished(&Observation { ending: Ending::Aborted, ..observation(&Method::GET) });
+    metrics
+        .finished(&Observation { outcome: ExchangeOutcome::Aborted, ..observation(&Method::GET) });
     let page = metrics.render(levels(0, 0));
     assert!(page.contains("http_response_status_code=\"500\"} 1"), "{page}");
     assert!(!page.contains("http_server_request_duration_seconds_count"), "{page}");

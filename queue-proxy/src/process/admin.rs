@@ -21,20 +21,20 @@ const DRAIN_PATH: &[u8] = crate::begin_drain::PATH.as_bytes();
 /// Time in which the head of a scrape must arrive, as in Knative.
 const METRICS_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Who wants a drain to begin.
+/// The hook that begins a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(super) enum DrainRequest {
     /// A hook of the app's container, which runs also where that container alone is restarted.
-    Wait,
+    App,
     /// The sidecar's own hook: its pod ends.
-    Ending,
+    Sidecar,
 }
 
 /// What the side listeners serve.
 pub(super) struct AdminListeners {
     pub(super) side_drain: relay::Drain,
     pub(super) stage: watch::Receiver<Stage>,
-    pub(super) asks: mpsc::Sender<Ask>,
+    pub(super) requests: mpsc::Sender<DrainRequest>,
     pub(super) snapshot: Snapshot,
     pub(super) metrics: Option<Metrics>,
     pub(super) gate: Gate,
@@ -50,7 +50,7 @@ impl AdminListeners {
     ) -> std::io::Result<()> {
         let bounds = ServerSettings::default();
         if let Some(listener) = admin {
-            let handler = Admin { stage: self.stage, asks: self.asks };
+            let handler = Admin { stage: self.stage, requests: self.requests };
             spawn(handler, listener, bounds, &self.side_drain)?;
         }
         if let Some(listener) = stats {
@@ -82,7 +82,7 @@ fn spawn<H: Handler>(
 /// may call, begins one that nothing undoes.
 struct Admin {
     stage: watch::Receiver<Stage>,
-    asks: mpsc::Sender<Ask>,
+    requests: mpsc::Sender<DrainRequest>,
 }
 
 impl Handler for Admin {
@@ -91,7 +91,7 @@ impl Handler for Admin {
         match exchange.head().path() {
             b"/wait-for-drain" => self.wait(exchange).await,
             DRAIN_PATH if is_of_this_pod => {
-                let began = self.asks.send(Ask::Ending).await;
+                let began = self.requests.send(DrainRequest::Sidecar).await;
                 tracing::debug!(?began, "the pod ends");
                 let _ = exchange.respond(Reply::empty(StatusCode::OK)).await;
             }
@@ -115,7 +115,7 @@ impl Admin {
             if *stage.borrow_and_update() == Stage::Serving {
                 // A full channel means that a drain is requested already; a closed one that it is
                 // over.
-                let _ = self.asks.try_send(Ask::Wait);
+                let _ = self.requests.try_send(DrainRequest::App);
                 let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
             }
             let _ = stage.wait_for(|stage| matches!(stage, Stage::Serving | Stage::Over)).await;

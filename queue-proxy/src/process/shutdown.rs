@@ -9,7 +9,7 @@ use tidegate_reporter::Directives;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::admin::Ask;
+use super::admin::DrainRequest;
 use crate::drain::{Draining, Machine, Stage, Traffic};
 use crate::environment::Switch;
 use crate::gate::Gate;
@@ -23,14 +23,14 @@ pub(super) struct ShutdownCoordinator {
     pub(super) gate: Gate,
     pub(super) drain: relay::Drain,
     pub(super) stage: watch::Sender<Stage>,
-    pub(super) asked: mpsc::Receiver<Ask>,
+    pub(super) requests: mpsc::Receiver<DrainRequest>,
     pub(super) directives: Option<watch::Receiver<Directives>>,
 }
 
 /// What can happen to a drain.
 enum Event {
     Signal(ShutdownSignal),
-    Asked(Ask),
+    Requested(DrainRequest),
     Directed,
     Time,
     Traffic,
@@ -65,8 +65,8 @@ impl ShutdownCoordinator {
                     tracing::info!("signal to end, draining");
                     machine.signal(Instant::now());
                 }
-                Event::Asked(Ask::Wait) => machine.ask(Instant::now()),
-                Event::Asked(Ask::Ending) => {
+                Event::Requested(DrainRequest::App) => machine.begin_before_signal(Instant::now()),
+                Event::Requested(DrainRequest::Sidecar) => {
                     tracing::info!("the pod ends, draining");
                     machine.signal(Instant::now());
                 }
@@ -109,7 +109,7 @@ impl ShutdownCoordinator {
         tokio::select! {
             biased;
             signal = signals.next() => Event::Signal(signal),
-            Some(ask) = self.asked.recv() => Event::Asked(ask),
+            Some(request) = self.requests.recv() => Event::Requested(request),
             () = directed => Event::Directed,
             () = time => Event::Time,
             () = quiet => Event::Traffic,

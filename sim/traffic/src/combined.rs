@@ -9,11 +9,11 @@
 
 use tidegate_sim::arrival::{RevisionIndex, RevisionNames};
 
-use crate::error::{Place, TrafficError};
+use crate::error::{Location, TrafficError};
 use crate::field::{self, Quoting, Span, Unit};
 use crate::input::Lines;
 use crate::options::Spread;
-use crate::rows::{Moment, Row, RowReader};
+use crate::rows::{Row, RowReader, StampedAt};
 
 /// Fields of the combined format before anything a site adds: request, status, size, referrer,
 /// agent.
@@ -33,21 +33,26 @@ pub(crate) struct CombinedReader {
     lines: Lines,
     spread: Spread,
     fields: Vec<Span>,
-    moment: Moment,
+    stamped_at: StampedAt,
     exact: bool,
 }
 
 impl CombinedReader {
     /// A reader of `lines` whose first line is `first`.
     pub(crate) fn new(lines: Lines, first: &[u8], spread: Spread) -> Self {
-        let mut reader =
-            CombinedReader { lines, spread, fields: Vec::new(), moment: Moment::End, exact: false };
+        let mut reader = CombinedReader {
+            lines,
+            spread,
+            fields: Vec::new(),
+            stamped_at: StampedAt::End,
+            exact: false,
+        };
         // All lines of a log have one format, so the first one decides what its stamps mean.
         if let Some(close) = memchr::memchr(b']', first) {
             let (took, exact) = reader.added(first, close + 1);
             reader.exact = exact.is_some();
             if matches!(took, Some(Added::Micros(_))) {
-                reader.moment = Moment::Start;
+                reader.stamped_at = StampedAt::Start;
             }
         }
         reader
@@ -108,8 +113,8 @@ impl RowReader for CombinedReader {
         Ok(Some(Row { stamp_ns, service_ns, total_ns: None, revision: RevisionIndex(0) }))
     }
 
-    fn moment(&self) -> Moment {
-        self.moment
+    fn stamped_at(&self) -> StampedAt {
+        self.stamped_at
     }
 
     fn spread_ns(&self) -> Option<u64> {
@@ -117,7 +122,7 @@ impl RowReader for CombinedReader {
         coarse.then_some(1_000_000_000)
     }
 
-    fn place(&self) -> Place {
-        self.lines.place(0)
+    fn location(&self) -> Location {
+        self.lines.location(0)
     }
 }

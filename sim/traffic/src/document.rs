@@ -6,11 +6,11 @@ use serde::Deserialize;
 
 use tidegate_sim::arrival::{RevisionIndex, RevisionNames};
 
-use crate::error::{Place, TrafficError};
+use crate::error::{Location, TrafficError};
 use crate::field;
 use crate::input::{Input, Lines};
 use crate::options::Grouping;
-use crate::rows::{Moment, Row, RowReader};
+use crate::rows::{Row, RowReader, StampedAt};
 
 /// Largest HAR or Prometheus document: a browser's archive with all bodies is below 100 MB, an
 /// answer of Prometheus has at most 11,000 points a series.
@@ -165,15 +165,15 @@ impl RowReader for ListReader {
         Ok(self.rows.next())
     }
 
-    fn moment(&self) -> Moment {
-        Moment::Start
+    fn stamped_at(&self) -> StampedAt {
+        StampedAt::Start
     }
 
     fn spread_ns(&self) -> Option<u64> {
         None
     }
 
-    fn place(&self) -> Place {
-        Place { file: self.file.clone(), line: 0, column: 0 }
+    fn location(&self) -> Location {
+        Location { file: self.file.clone(), line: 0, column: 0 }
     }
 }

@@ -7,7 +7,7 @@ use tidegate_words::excerpt;
 
 /// Where in an input something is: file, line and column, both counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// Name of the file as it was given.
     pub file: String,
     /// Line, counted from 1; 0 when the whole file is meant.
@@ -20,10 +20,10 @@ pub struct Place {
 #[derive(Debug, thiserror::Error)]
 pub enum TrafficError {
     /// A row does not hold what its format promises.
-    #[error("{place}: expected {expected}, found {found}{hint}")]
+    #[error("{location}: expected {expected}, found {found}{hint}")]
     BadRow {
         /// Where the offending field begins.
-        place: Place,
+        location: Location,
         /// What belongs there.
         expected: String,
         /// What is there, quoted and cut.
@@ -32,22 +32,21 @@ pub enum TrafficError {
         hint: &'static str,
     },
     /// A line is longer than any format needs.
-    #[error("{place}: expected a line of at most {limit_bytes} bytes, found a longer one")]
+    #[error("{location}: expected a line of at most {limit_bytes} bytes, found a longer one")]
     LineTooLong {
         /// The line.
-        place: Place,
+        location: Location,
         /// The bound in bytes.
         limit_bytes: usize,
     },
     /// Rows are further out of order than the buffer that sorts them can mend.
     #[error(
-        "{place}: expected rows at most {rows} rows out of order, found one that starts \
-         {late_ms} ms \
-         before a row already replayed; sort the file by time or raise the reorder bound"
+        "{location}: expected rows at most {rows} rows out of order, found one that starts \
+         {late_ms} ms before a row already replayed; sort the file by time or raise the reorder bound"
     )]
     OutOfOrder {
         /// The late row.
-        place: Place,
+        location: Location,
         /// How late it is.
         late_ms: u64,
         /// Rows the reorder buffer holds.
@@ -104,7 +103,7 @@ pub enum TrafficError {
     },
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file)?;
         if self.line > 0 {
@@ -149,8 +148,8 @@ mod tests {
 
     #[test]
     fn places_read_like_a_compiler_writes_them() {
-        let place = Place { file: "a.csv".into(), line: 12, column: 7 };
+        let place = Location { file: "a.csv".into(), line: 12, column: 7 };
         assert_eq!(place.to_string(), "a.csv:12:7");
-        assert_eq!(Place { file: "a.csv".into(), line: 0, column: 0 }.to_string(), "a.csv");
+        assert_eq!(Location { file: "a.csv".into(), line: 0, column: 0 }.to_string(), "a.csv");
     }
 }

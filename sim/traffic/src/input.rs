@@ -10,7 +10,7 @@ use ruzstd::decoding::StreamingDecoder;
 use ruzstd::decoding::errors::FrameDecoderError;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Place, TrafficError, quote};
+use crate::error::{Location, TrafficError, quote};
 
 /// Longest line of any format: an Azure 2019 row of a day is below 10 kB, a Huawei row of 5,093
 /// functions below 100 kB; an IBM row with one app's week of times is the longest sensible one.
@@ -157,8 +157,8 @@ impl Lines {
                 return Ok(false);
             }
             if self.buffer.len() > LINE_BYTES_MAX {
-                let place = self.place(0);
-                return Err(TrafficError::LineTooLong { place, limit_bytes: LINE_BYTES_MAX });
+                let location = self.location(0);
+                return Err(TrafficError::LineTooLong { location, limit_bytes: LINE_BYTES_MAX });
             }
             while matches!(self.buffer.last(), Some(b'\n' | b'\r')) {
                 self.buffer.pop();
@@ -179,14 +179,14 @@ impl Lines {
     }
 
     /// The place at `column`, counted from 1, of the current line.
-    pub(crate) fn place(&self, column: usize) -> Place {
-        Place { file: self.name.clone(), line: self.number, column }
+    pub(crate) fn location(&self, column: usize) -> Location {
+        Location { file: self.name.clone(), line: self.number, column }
     }
 
     /// An error about the field `found` that begins at byte `offset` of the current line.
     pub(crate) fn bad(&self, offset: usize, expected: &str, found: &[u8]) -> TrafficError {
         TrafficError::BadRow {
-            place: self.place(offset + 1),
+            location: self.location(offset + 1),
             expected: expected.to_owned(),
             found: if found.is_empty() { "nothing".to_owned() } else { quote(found) },
             hint: "",

@@ -6,12 +6,12 @@ use serde_json::{Map, Value};
 
 use tidegate_sim::arrival::{RevisionIndex, RevisionNames};
 
-use crate::error::{Place, TrafficError};
+use crate::error::{Location, TrafficError};
 use crate::field::{self, Unit};
 use crate::format::{self, ARRIVAL_NAMES, Format, REVISION_NAMES, SERVICE_NAMES};
 use crate::input::Lines;
 use crate::options::{Grouping, TokenTimes};
-use crate::rows::{Moment, Row, RowReader};
+use crate::rows::{Row, RowReader, StampedAt};
 
 /// Keys, each a path of nested keys, that may hold the time of a line in a request log.
 const LOG_TIME_PATHS: [&[&str]; 8] = [
@@ -216,10 +216,10 @@ impl RowReader for JsonReader {
         Ok(None)
     }
 
-    fn moment(&self) -> Moment {
+    fn stamped_at(&self) -> StampedAt {
         match self.format {
-            Format::K6 => Moment::End,
-            _ => Moment::Start,
+            Format::K6 => StampedAt::End,
+            _ => StampedAt::Start,
         }
     }
 
@@ -227,8 +227,8 @@ impl RowReader for JsonReader {
         self.spread_ns
     }
 
-    fn place(&self) -> Place {
-        self.lines.place(0)
+    fn location(&self) -> Location {
+        self.lines.location(0)
     }
 }
 

@@ -62,7 +62,7 @@ impl Header<'_> {
 
     fn missing(&self, wanted: &str) -> TrafficError {
         TrafficError::BadRow {
-            place: super::error::Place { file: self.file.to_owned(), line: 1, column: 1 },
+            location: super::error::Location { file: self.file.to_owned(), line: 1, column: 1 },
             expected: format!("a header with a column '{wanted}'"),
             found: super::error::quote(self.names.join(",").as_bytes()),
             hint: "",
@@ -201,7 +201,7 @@ fn generic(
     }
     let Some(time) = format::column(names, &ARRIVAL_NAMES) else {
         return Err(TrafficError::BadRow {
-            place: super::error::Place { file: input.name().to_owned(), line: 1, column: 1 },
+            location: super::error::Location { file: input.name().to_owned(), line: 1, column: 1 },
             expected: format!("a header with an arrival column ({})", ARRIVAL_NAMES.join(", ")),
             found: super::error::quote(line),
             hint: "",

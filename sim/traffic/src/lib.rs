@@ -51,7 +51,7 @@ mod wide;
 mod tests;
 
 pub use counts::Placement;
-pub use error::{Place, TrafficError};
+pub use error::{Location, TrafficError};
 pub use fitted::FittedArrivals;
 pub use format::Format;
 pub use generated::Generated;

@@ -11,7 +11,7 @@ use tidegate_sim::arrival::{Arrival, ArrivalSource, RevisionIndex, RevisionNames
 use tidegate_sim::random::{Stream, Streams};
 use tidegate_sim::time::{SimSpan, SimTime};
 
-use crate::error::{Place, TrafficError};
+use crate::error::{Location, TrafficError};
 
 /// Rows that the buffer holds to mend their order when stamps are ends of requests: at 1,000
 /// requests per second it bridges a quarter of an hour, the longest request that most platforms
@@ -40,7 +40,7 @@ pub(crate) struct Row {
 
 /// Which moment of a request its stamp names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub(crate) enum StampedAt {
     Start,
     End,
 }
@@ -51,13 +51,13 @@ pub(crate) trait RowReader: Send {
     fn next_row(&mut self, names: &mut RevisionNames) -> Result<Option<Row>, TrafficError>;
 
     /// What the stamps of its rows mean.
-    fn moment(&self) -> Moment;
+    fn stamped_at(&self) -> StampedAt;
 
     /// Length of the tick its stamps were cut to, when rows must be spread inside it.
     fn spread_ns(&self) -> Option<u64>;
 
     /// Where the last row was.
-    fn place(&self) -> Place;
+    fn location(&self) -> Location;
 }
 
 /// What to do with a row that cannot be understood.
@@ -136,9 +136,9 @@ impl RowSource {
         reorder_rows: Option<usize>,
         streams: Streams,
     ) -> Self {
-        let capacity = reorder_rows.unwrap_or(match reader.moment() {
-            Moment::End => REORDER_ROWS_END,
-            Moment::Start => REORDER_ROWS_START,
+        let capacity = reorder_rows.unwrap_or(match reader.stamped_at() {
+            StampedAt::End => REORDER_ROWS_END,
+            StampedAt::Start => REORDER_ROWS_START,
         });
         RowSource {
             reader,
@@ -191,7 +191,7 @@ impl RowSource {
 
     fn out_of_order(&self, start_ns: i64) -> TrafficError {
         TrafficError::OutOfOrder {
-            place: self.reader.place(),
+            location: self.reader.location(),
             late_ms: self.last_ns.abs_diff(start_ns) / 1_000_000,
             rows: self.reorder.capacity,
         }
@@ -203,7 +203,7 @@ impl RowSource {
         if let Some(tick) = self.reader.spread_ns() {
             start_ns = start_ns.saturating_add_unsigned(self.spread.below(tick));
         }
-        if self.reader.moment() == Moment::End {
+        if self.reader.stamped_at() == StampedAt::End {
             let total = row.total_ns.or(row.service_ns).unwrap_or(0);
             start_ns = start_ns.saturating_sub_unsigned(total);
         }

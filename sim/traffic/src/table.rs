@@ -2,10 +2,10 @@
 
 use tidegate_sim::arrival::{RevisionIndex, RevisionNames};
 
-use crate::error::{Place, TrafficError};
+use crate::error::{Location, TrafficError};
 use crate::field::{self, Clock, Quoting, Span, Unit};
 use crate::input::Lines;
-use crate::rows::{Moment, Row, RowReader};
+use crate::rows::{Row, RowReader, StampedAt};
 
 /// One column that adds to the service time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(crate) struct Layout {
     pub(crate) quoting: Quoting,
     pub(crate) time: usize,
     pub(crate) clock: Clock,
-    pub(crate) moment: Moment,
+    pub(crate) stamped_at: StampedAt,
     /// Columns whose sum is the service time; empty when the format has none.
     pub(crate) service: Vec<Part>,
     /// Column of the whole time in the system, when it differs from the service time.
@@ -89,7 +89,7 @@ impl Layout {
             quoting: Quoting::Doubled,
             time,
             clock,
-            moment: Moment::Start,
+            stamped_at: StampedAt::Start,
             service: Vec::new(),
             total: None,
             revision: Vec::new(),
@@ -118,7 +118,7 @@ impl Layout {
 
     /// The same with stamps that are ends.
     pub(crate) fn ended(mut self) -> Self {
-        self.moment = Moment::End;
+        self.stamped_at = StampedAt::End;
         self
     }
 }
@@ -233,15 +233,15 @@ impl RowReader for TableReader {
         Ok(Some(Row { stamp_ns, service_ns, total_ns, revision }))
     }
 
-    fn moment(&self) -> Moment {
-        self.layout.moment
+    fn stamped_at(&self) -> StampedAt {
+        self.layout.stamped_at
     }
 
     fn spread_ns(&self) -> Option<u64> {
         self.layout.spread_ns
     }
 
-    fn place(&self) -> Place {
-        self.lines.place(0)
+    fn location(&self) -> Location {
+        self.lines.location(0)
     }
 }
