@@ -2,10 +2,10 @@
 //! responses.
 //!
 //! It stores objects with their versions and serves list, watch, create, replace, merge patch, JSON
-//! patch, server-side apply, `/scale`, `/status` and delete; tests can inject failures, cut watches,
-//! hold back their events, and compact the history. It does not validate, admit, or run anything: a
-//! Deployment's pods are those that a test creates. One function handles all requests, whether they
-//! arrive over loopback or from a client in this process.
+//! patch, server-side apply, `/scale`, `/status` and delete; tests can inject failures, cut
+//! watches, hold back their events, and compact the history. It does not validate, admit, or run
+//! anything: a Deployment's pods are those that a test creates. One function handles all requests,
+//! whether they arrive over loopback or from a client in this process.
 //!
 //! It must never respond in a way that no API server was seen to: `tests/exchanges.rs` sends it the
 //! requests that were recorded from a real one, and compares.

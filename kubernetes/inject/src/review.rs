@@ -1,8 +1,8 @@
 //! The same injection behind a cluster's admission: an `AdmissionReview` in, one with a patch out.
 //!
 //! A pod gets the sidecar where its namespace has opted in, which the webhook's selector sees to,
-//! and the pod has the annotation. Nothing here ever prevents a pod: one that cannot have the sidecar
-//! is admitted without it, with a warning that says why.
+//! and the pod has the annotation. Nothing here ever prevents a pod: one that cannot have the
+//! sidecar is admitted without it, with a warning that says why.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -57,7 +57,8 @@ pub struct Subject {
 pub enum Outcome {
     /// It gets the sidecar, or the sidecar it has is changed.
     Injected,
-    /// It is already as it should be: the webhook is called again after another one changed the pod.
+    /// It is already as it should be: the webhook is called again after another one changed the
+    /// pod.
     Unchanged,
     /// It has no annotation, declines, or is no new pod.
     Skipped,

@@ -30,7 +30,8 @@ pub const ROUTE_KIND: &str = "HTTPRoute";
 /// That kind in paths of the API.
 pub const ROUTE_PLURAL: &str = "httproutes";
 
-/// The manager of the fields that we apply, and the name in `endpointslice.kubernetes.io/managed-by`.
+/// The manager of the fields that we apply, and the name in
+/// `endpointslice.kubernetes.io/managed-by`.
 pub const FIELD_MANAGER: &str = "tidegate";
 
 /// The namespace that the manifests install into.

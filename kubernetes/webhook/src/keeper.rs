@@ -95,8 +95,8 @@ impl Keeper {
         self.bundle.subscribe()
     }
 
-    /// Renews the certificates when due, checking once a minute, for as long as it is polled. A failed
-    /// renewal is logged, and the old certificate served.
+    /// Renews the certificates when due, checking once a minute, for as long as it is polled. A
+    /// failed renewal is logged, and the old certificate served.
     ///
     /// Cancel safe.
     pub async fn run(mut self) {
