@@ -100,12 +100,12 @@ impl Dispatcher {
                 // Nothing that is less urgent has a place either.
                 break;
             }
-            let place = Place::from(action);
-            let waits = self.waiting.get(&place).is_some_and(|waiting| waiting.until > now);
-            if waits || self.under_way.contains_key(&place) {
+            let key = ActionKey::from(action);
+            let waits = self.waiting.get(&key).is_some_and(|waiting| waiting.until > now);
+            if waits || self.under_way.contains_key(&key) {
                 continue;
             }
-            self.under_way.insert(place, urgency);
+            self.under_way.insert(key, urgency);
             begun.push(action.clone());
         }
         begun
