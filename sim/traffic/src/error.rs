@@ -42,7 +42,8 @@ pub enum TrafficError {
     /// Rows are further out of order than the buffer that sorts them can mend.
     #[error(
         "{location}: expected rows at most {rows} rows out of order, found one that starts \
-         {late_ms} ms before a row already replayed; sort the file by time or raise the reorder bound"
+         {late_ms} ms before a row already replayed; sort the file by time or raise the reorder \
+         bound"
     )]
     OutOfOrder {
         /// The late row.
