@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tidegate_controller::ActivatorPorts;
 use tidegate_kubernetes::observe;
 use tidegate_kubernetes::settings::declaration;
 use tidegate_kubernetes_adapters::external_metrics::SCALER_LABEL;
@@ -36,7 +37,7 @@ fn every_traffic_scaler_can_be_followed() {
     for object in objects("TrafficScaler") {
         let (scaler, spec) = observe::scaler(&object).unwrap();
         assert_eq!(scaler.settings, Ok(()));
-        declaration(&scaler.target.object, &spec, Vec::new()).unwrap();
+        declaration(&scaler.target.object, &spec, ActivatorPorts::default()).unwrap();
         // What the types do not know would be dropped in silence here, and refused by a cluster.
         let known = serde_json::to_value(&spec).unwrap();
         assert_eq!(known, object["spec"]);

@@ -125,6 +125,7 @@ fn connected(index: u32) -> Event {
             address: "127.0.0.1:8012".to_owned(),
             container_concurrency: 0,
             max_waiting: 0,
+            counts_connections: false,
             token: None,
             start_unix_ms: START_S * 1_000,
         },
@@ -143,6 +144,7 @@ fn report(second: u64, load: u64, at: Timestamp) -> Report {
         ready: true,
         draining: false,
         revision: None,
+        outcomes: Default::default(),
     }
 }
 

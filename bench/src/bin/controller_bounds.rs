@@ -83,6 +83,7 @@ impl World {
                 address: format!("{}:12345", long("host", instance)),
                 container_concurrency: 10,
                 max_waiting: 0,
+                counts_connections: false,
                 token: tidegate_controller::identity::Token::new(&[7; 16]),
                 start_unix_ms: START_S * 1_000,
             };
@@ -160,6 +161,7 @@ fn report(sequence: i64, end_unix_ms: i64) -> Report {
         ready: true,
         draining: false,
         revision: None,
+        outcomes: Default::default(),
     }
 }
 
