@@ -89,6 +89,11 @@ impl RevisionThrottler {
         self.deliver(deliveries);
     }
 
+    /// Changes the bounds of its queue, for requests that arrive from now on.
+    pub fn set_queue_bounds(&self, max_waiting: u32, longest_wait: Option<Duration>) {
+        self.state.lock().set_queue_bounds(max_waiting, longest_wait);
+    }
+
     /// The statistics since the last call; begins the next period.
     pub fn take_period(&self) -> PeriodStats {
         let now = self.now();

@@ -309,7 +309,8 @@ impl Drop for Running {
     }
 }
 
-/// Applies the controller's endpoints to the throttlers, and starts a report for each revision.
+/// Applies the controller's endpoints and bounds to the throttlers, and starts a report for each
+/// revision.
 async fn apply_endpoints(throttler: Arc<Throttler>, reporter: Reporter, mut inbox: Inbox) {
     let mut reporting = JoinSet::new();
     let report = |reporting: &mut JoinSet<()>, revision: Arc<RevisionThrottler>| {
@@ -318,12 +319,21 @@ async fn apply_endpoints(throttler: Arc<Throttler>, reporter: Reporter, mut inbo
     for revision in throttler.all() {
         report(&mut reporting, revision);
     }
-    while inbox.endpoints.changed().await.is_ok() {
+    loop {
+        let changed = tokio::select! {
+            changed = inbox.endpoints.changed() => changed,
+            changed = inbox.holds.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
         // Cloned, because the throttlers take locks and the borrow must not last that long.
         let endpoints = inbox.endpoints.borrow_and_update().clone();
+        let holds = inbox.holds.borrow_and_update().clone();
         for revision in throttler.set_endpoints(&endpoints) {
             report(&mut reporting, revision);
         }
+        throttler.set_hold_bounds(&holds);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use tidegate_admission::DispatcherSettings;
-use tidegate_reporter::{EndpointMap, RevisionName};
+use tidegate_reporter::{EndpointMap, HoldBoundsMap, RevisionName};
 
 use crate::revision_throttler::RevisionThrottler;
 use crate::route::RouteKey;
@@ -75,6 +75,17 @@ impl Throttler {
             }
         }
         registered
+    }
+
+    /// Sets the bounds of every revision's queue: its own as far as it has some, which can only be
+    /// shorter waits than this activator is configured for; else those.
+    pub fn set_hold_bounds(&self, bounds: &HoldBoundsMap) {
+        for throttler in self.all() {
+            let own = bounds.get(throttler.revision()).copied().unwrap_or_default();
+            let longest_wait = [own.longest_wait, self.settings.longest_wait];
+            let max_waiting = own.max_waiting.unwrap_or(self.settings.max_waiting);
+            throttler.set_queue_bounds(max_waiting, longest_wait.into_iter().flatten().min());
+        }
     }
 
     /// How often a revision was refused because there are [`MAX_REVISIONS`].

@@ -281,6 +281,12 @@ impl Dispatcher {
         self.settings
     }
 
+    /// Changes the bounds of the queue. Requests that wait keep their places and their deadlines;
+    /// only later ones are refused because there are too many.
+    pub fn set_queue_bounds(&mut self, max_waiting: u32, longest_wait: Option<Duration>) {
+        self.settings = DispatcherSettings { max_waiting, longest_wait, ..self.settings };
+    }
+
     /// Whether the ticket is still queued.
     pub fn is_waiting(&self, ticket: Ticket) -> bool {
         self.queue.is_waiting(ticket)

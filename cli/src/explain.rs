@@ -3,30 +3,21 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
+use tidegate_explain::{Query, QueryError, find, text};
 use tidegate_knative::environment;
 use tidegate_kubernetes_hpa::metric::TOLERANCE;
 use tidegate_local::presence::{self, Presence};
 use tidegate_proto::scale::v1 as wire;
-use tidegate_proto::scale::v1::scale_service_client::ScaleServiceClient;
-use tidegate_reporter::transport::{self, ConnectError, Connection, Target};
 use tidegate_trust::{Credentials, Secret};
-use tidegate_words::{did_you_mean, excerpt, shorten};
+use tidegate_words::{did_you_mean, excerpt};
 
-use crate::credentials::CredentialArgs;
+use tidegate_flags::CredentialArgs;
 
 use crate::typed::{authority, whole};
 
 mod hpa;
-mod text;
-
-/// Longest wait for a controller's response; it only reads what it has stored.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Longest response that is read: a hundred thousand revisions, each with its last reason.
-const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// Most decisions that a controller keeps of one revision.
 const LAST_MAX: u32 = tidegate_controller::journal::DECISIONS_MAX as u32;
@@ -95,11 +86,9 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     runtime.block_on(ask(args)).map(|()| ExitCode::SUCCESS)
 }
 
-type Client = ScaleServiceClient<Connection>;
-
 async fn ask(args: Args) -> anyhow::Result<()> {
-    let mut client = connect(&args).await?;
-    let known = list(&mut client).await?;
+    let mut query = connect(&args).await?;
+    let known = query.revisions().await?;
     let revision = match &args.revision {
         Some(asked) => Some(find(&known, asked)?),
         None => None,
@@ -107,9 +96,9 @@ async fn ask(args: Args) -> anyhow::Result<()> {
     match (revision, args.watch) {
         (revision, true) => {
             let tell = if args.json { text::decision_json } else { text::decision };
-            watch(&mut client, revision, tell).await
+            watch(&mut query, revision, tell).await
         }
-        (Some(revision), false) => explain(&mut client, revision, &args).await,
+        (Some(revision), false) => explain(&mut query, revision, &args).await,
         (None, false) => {
             let statuses = known.iter();
             match args.json {
@@ -120,7 +109,7 @@ async fn ask(args: Args) -> anyhow::Result<()> {
     }
 }
 
-async fn connect(args: &Args) -> anyhow::Result<Client> {
+async fn connect(args: &Args) -> anyhow::Result<Query> {
     let mut credentials = args.credentials.credentials()?;
     let running = presence::running();
     let controller = match &args.controller {
@@ -137,27 +126,12 @@ async fn connect(args: &Args) -> anyhow::Result<Client> {
             &only.controller
         }
     };
-    let target = Target::new(controller, &credentials)?;
-    let connecting = tokio::time::timeout(ANSWER_TIMEOUT, transport::connect(&target)).await;
-    let connection = match connecting {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(ConnectError::Tls(mismatch))) => anyhow::bail!(
-            "cannot speak to the controller at {controller}:\n  {}\n  {}",
-            mismatch.fault(),
-            mismatch.remedy()
-        ),
-        Ok(Err(ConnectError::Io(error))) => return Err(unreachable_controller(controller, error)),
-        Ok(Err(error)) => return Err(unreachable_controller(controller, error)),
-        Err(_) => return Err(unreachable_controller(controller, "it does not answer")),
-    };
-    let client = ScaleServiceClient::with_origin(connection, target.origin());
-    Ok(client.max_decoding_message_size(ANSWER_BYTES_MAX))
-}
-
-fn unreachable_controller(controller: &str, why: impl std::fmt::Display) -> anyhow::Error {
-    anyhow::anyhow!(
-        "no controller answers at {controller} ({why}); `tidegate run` prints where its own listens"
-    )
+    Query::connect(controller, &credentials).await.map_err(|error| match error {
+        QueryError::Unreachable { .. } => {
+            anyhow::anyhow!("{error}; `tidegate run` prints where its own listens")
+        }
+        other => other.into(),
+    })
 }
 
 /// The credentials for a run on this machine, whatever is set for other controllers.
@@ -203,106 +177,28 @@ fn choose<'a>(running: &'a [Presence], asked: Option<&str>) -> anyhow::Result<&'
     }
 }
 
-async fn list(client: &mut Client) -> anyhow::Result<Vec<wire::RevisionStatus>> {
-    let answer = client.list_revisions(wire::ListRevisionsRequest {});
-    let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await;
-    let answer = answer.context("the controller does not answer")?.map_err(refused)?;
-    Ok(answer.into_inner().revisions)
-}
-
-/// The revision that was asked for; a name alone is enough where it is the only one.
-fn find<'a>(
-    known: &'a [wire::RevisionStatus],
-    asked: &str,
-) -> anyhow::Result<&'a wire::RevisionStatus> {
-    let matches = |status: &&wire::RevisionStatus| match asked.split_once('/') {
-        Some((namespace, name)) => status.namespace == namespace && status.name == name,
-        None => status.name == asked,
-    };
-    let found: Vec<_> = known.iter().filter(matches).collect();
-    let names = |statuses: &mut dyn Iterator<Item = &wire::RevisionStatus>| {
-        let names: Vec<String> =
-            statuses.map(|status| format!("{}/{}", status.namespace, status.name)).collect();
-        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-    };
-    match found.as_slice() {
-        [only] => Ok(only),
-        [] => {
-            let (all, bare): (Vec<String>, Vec<&str>) = known
-                .iter()
-                .map(|status| (format!("{}/{}", status.namespace, status.name), &*status.name))
-                .unzip();
-            let near = match asked.contains('/') {
-                true => did_you_mean(asked, all.iter().map(String::as_str)),
-                false => did_you_mean(asked, bare),
-            };
-            anyhow::bail!(
-                "no revision \"{}\" here; known are: {}{near}",
-                excerpt(asked),
-                names(&mut known.iter())
-            )
-        }
-        several => anyhow::bail!(
-            "{asked:?} is the name of several revisions, say which: {}",
-            names(&mut several.iter().copied())
-        ),
-    }
-}
-
 async fn explain(
-    client: &mut Client,
+    query: &mut Query,
     revision: &wire::RevisionStatus,
     args: &Args,
 ) -> anyhow::Result<()> {
-    let request = wire::ExplainRequest {
-        namespace: revision.namespace.clone(),
-        name: revision.name.clone(),
-        last: args.last,
-    };
-    let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.explain(request)).await;
-    let answer = answer.context("the controller does not answer")?.map_err(refused)?;
-    let mut decisions = answer.into_inner().decisions;
-    // The controller sends the newest first; people read the oldest first.
-    decisions.reverse();
-    if args.json {
-        return print(&decisions.iter().map(text::decision_json).collect::<Vec<_>>());
-    }
-    let mut lines = vec![text::summary(revision)];
-    if decisions.is_empty() {
-        lines.push("Nothing has been decided yet.".to_owned());
-    }
-    lines.extend(decisions.iter().map(text::decision));
-    print(&lines)
+    let decisions = query.decisions(revision, args.last).await?;
+    print(&match args.json {
+        true => decisions.iter().map(text::decision_json).collect(),
+        false => text::history(revision, &decisions),
+    })
 }
 
 async fn watch(
-    client: &mut Client,
+    query: &mut Query,
     revision: Option<&wire::RevisionStatus>,
     tell: fn(&wire::Decision) -> String,
 ) -> anyhow::Result<()> {
-    let request = match revision {
-        Some(revision) => wire::WatchDecisionsRequest {
-            namespace: revision.namespace.clone(),
-            name: revision.name.clone(),
-        },
-        None => wire::WatchDecisionsRequest::default(),
-    };
-    let mut stream = client.watch_decisions(request).await.map_err(refused)?.into_inner();
-    while let Some(decision) = stream.message().await.map_err(refused)? {
+    let mut decisions = query.watch(revision).await?;
+    while let Some(decision) = decisions.next().await? {
         print(&[tell(&decision)])?;
     }
     Ok(())
-}
-
-fn refused(status: tonic::Status) -> anyhow::Error {
-    let message = shorten(status.message());
-    match status.code() {
-        // The peer does not speak this protocol, or closed the connection in the middle.
-        tonic::Code::Internal | tonic::Code::Unknown | tonic::Code::Unimplemented => {
-            anyhow::anyhow!("what answers there is no controller, or of another version: {message}")
-        }
-        code => anyhow::anyhow!("the controller refuses: {message} ({code:?})"),
-    }
 }
 
 fn print(lines: &[String]) -> anyhow::Result<()> {

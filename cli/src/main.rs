@@ -9,13 +9,11 @@
 //! and that a cluster runs one by one. What all of them share: [`command_line`] reads what was
 //! typed, [`typed`] turns it into values, [`files`] reads named files, [`ending`] has the one rule
 //! of exit codes. [`examples`] end each verb's help, [`manual`] makes completions and manual pages
-//! and prints the definition that a cluster is given, [`credentials`] authenticate a command
-//! towards a controller, [`log`] sets up the log of the roles, [`admin`] their metrics and probes.
+//! and prints the definition that a cluster is given, [`log`] sets up the log of the roles.
 
 mod abandoned;
 mod chart;
 mod command_line;
-mod credentials;
 mod decide;
 mod demo;
 mod drained;

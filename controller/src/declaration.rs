@@ -37,10 +37,22 @@ pub struct Declaration {
     pub container_concurrency: u32,
     /// How activators take its requests besides those that name it; by default they do not.
     pub activator_ports: ActivatorPorts,
+    /// How requests of it are held at activators.
+    pub hold: HoldBounds,
     /// How to start instances; `None` when another system starts them.
     pub launch: Option<std::sync::Arc<Launch>>,
     /// How long an instance may take to become ready, in milliseconds.
     pub start_deadline_ms: u64,
+}
+
+/// How many requests of a revision each activator holds while they wait for an instance, and for
+/// how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HoldBounds {
+    /// Requests that may wait; 0 is as many as the activator is configured for.
+    pub max_waiting: u32,
+    /// Longest wait in milliseconds; 0 is as long as the activator is configured for.
+    pub longest_wait_ms: u32,
 }
 
 /// Ports of activators that belong to one revision, and what becomes of their connections.
@@ -222,6 +234,7 @@ impl Template {
             lifecycle,
             container_concurrency,
             activator_ports: ActivatorPorts::default(),
+            hold: HoldBounds::default(),
             launch: None,
             start_deadline_ms: START_DEADLINE_MS,
         })

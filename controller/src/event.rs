@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tidegate_autoscaler::settings::Violations;
 
-use crate::declaration::{ActivatorPorts, Declaration, Launch};
+use crate::declaration::{ActivatorPorts, Declaration, HoldBounds, Launch};
 use crate::identity::{InstanceName, ReporterId, RevisionId};
 use crate::journal::DecisionRecord;
 use crate::report::{Hello, Report};
@@ -18,6 +18,10 @@ use crate::report::{Hello, Report};
 pub enum Event {
     /// A revision is to be scaled from now on, or by other numbers.
     Declare(Box<Declaration>),
+    /// A revision is not to be scaled any more. It is forgotten with its decisions, its instances
+    /// that were started here are drained, and its reporters' streams are ended. A reporter that
+    /// comes back is treated as that of any undeclared revision.
+    Undeclare(RevisionId),
     /// A reporter opened a stream and sent its hello.
     Connected {
         /// The stream.
@@ -222,6 +226,13 @@ pub enum ServerMessage {
     Overflow {
         /// The addresses.
         addresses: Arc<[SocketAddr]>,
+    },
+    /// How activators hold a revision's requests. Replaces what was known.
+    HoldBounds {
+        /// The revision.
+        revision: RevisionId,
+        /// The bounds.
+        bounds: HoldBounds,
     },
 }
 

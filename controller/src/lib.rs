@@ -46,7 +46,7 @@ pub use access::{Access, Addresses};
 pub use caller::{Authenticate, Authentication, Caller, TokenRefused};
 pub use clock::Clock;
 pub use declaration::{
-    ActivatorPorts, Custom, CustomPolicy, Declaration, Launch, PolicyChoice, Readiness,
+    ActivatorPorts, Custom, CustomPolicy, Declaration, HoldBounds, Launch, PolicyChoice, Readiness,
     ServiceMode, TcpPort, Template,
 };
 pub use error::Ended;

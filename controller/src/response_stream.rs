@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use crate::declaration::{ActivatorPorts, ServiceMode, TcpPort};
+use crate::declaration::{ActivatorPorts, HoldBounds, ServiceMode, TcpPort};
 use crate::error::CallError;
 use crate::event::{Endpoint, ServerMessage};
 use crate::identity::RevisionId;
@@ -49,6 +49,7 @@ struct Pending {
     endpoints: BTreeMap<RevisionId, Arc<[Endpoint]>>,
     ports: BTreeMap<RevisionId, Arc<ActivatorPorts>>,
     overflow: Option<Arc<[SocketAddr]>>,
+    holds: BTreeMap<RevisionId, HoldBounds>,
     end: Option<Result<(), CallError>>,
     waker: Option<Waker>,
 }
@@ -75,6 +76,9 @@ impl ResponseSender {
                 pending.ports.insert(revision, ports);
             }
             ServerMessage::Overflow { addresses } => pending.overflow = Some(addresses),
+            ServerMessage::HoldBounds { revision, bounds } => {
+                pending.holds.insert(revision, bounds);
+            }
         });
     }
 
@@ -116,6 +120,9 @@ impl Pending {
         }
         if let Some(addresses) = self.overflow.take() {
             return Some(ServerMessage::Overflow { addresses });
+        }
+        if let Some((revision, bounds)) = self.holds.pop_first() {
+            return Some(ServerMessage::HoldBounds { revision, bounds });
         }
         self.acknowledged.take().map(|sequence| ServerMessage::Acknowledged { sequence })
     }
@@ -190,6 +197,11 @@ fn to_wire(message: ServerMessage) -> ReportResponse {
         ServerMessage::Overflow { addresses } => Outgoing::Overflow(wire::Overflow {
             addresses: addresses.iter().map(ToString::to_string).collect(),
         }),
+        ServerMessage::HoldBounds { revision, bounds } => Outgoing::HoldBounds(wire::HoldBounds {
+            revision: Some((&revision).into()),
+            max_waiting: bounds.max_waiting,
+            longest_wait_ms: bounds.longest_wait_ms,
+        }),
     };
     ReportResponse { message: Some(message) }
 }
@@ -235,9 +247,7 @@ mod tests {
             received.push(match message {
                 Incoming::Endpoints(list) => list.endpoints.len(),
                 Incoming::Ack(ack) => usize::try_from(ack.sequence).expect("small"),
-                Incoming::Directive(_) | Incoming::ListenPorts(_) | Incoming::Overflow(_) => {
-                    panic!("none was sent")
-                }
+                _ => panic!("none was sent"),
             });
         }
         assert_eq!(received, [0, 2, 9_999]);

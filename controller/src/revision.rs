@@ -109,10 +109,17 @@ impl Revision {
     pub(crate) fn redeclare(&mut self, cx: &mut Context<'_>, declaration: Declaration) {
         let same_policy = self.declaration.policy == declaration.policy;
         let before = self.declaration.activator_ports.clone();
+        let same_hold = self.declaration.hold == declaration.hold;
         let decides_alike = self.declaration.decides_like(&declaration);
         self.declaration = declaration;
         self.send_ports(cx, &before);
-        if before != self.declaration.activator_ports && decides_alike {
+        if !same_hold {
+            let (message, told) = (self.hold_message(), cx.activators.iter().copied());
+            let send = |reporter| Effect::Send { reporter, message: message.clone() };
+            cx.effects.extend(told.map(send));
+        }
+        let leads_elsewhere = before != self.declaration.activator_ports || !same_hold;
+        if leads_elsewhere && decides_alike {
             // Nothing that is decided changes by it.
             return;
         }
@@ -393,6 +400,20 @@ impl Revision {
         ServerMessage::Overflow {
             addresses: self.declaration.activator_ports.overflow.as_slice().into(),
         }
+    }
+
+    /// How activators hold its requests.
+    pub(crate) fn hold_message(&self) -> ServerMessage {
+        ServerMessage::HoldBounds { revision: self.id().clone(), bounds: self.declaration.hold }
+    }
+
+    /// What activators are told of a revision that is about to be forgotten.
+    pub(crate) fn farewell(&self) -> [ServerMessage; 2] {
+        let (revision, ports) = (self.id().clone(), Arc::default());
+        [
+            ServerMessage::Endpoints { revision: revision.clone(), endpoints: Arc::from([]) },
+            ServerMessage::ListenPorts { revision, ports },
+        ]
     }
 
     /// Requests in queues, as reported.

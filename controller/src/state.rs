@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidegate_autoscaler::Timestamp;
 use tidegate_rollout::Outcomes;
 
-use crate::declaration::{ActivatorPorts, Declaration, Template};
+use crate::declaration::{ActivatorPorts, Declaration, HoldBounds, Template};
 use crate::event::{Effect, Event, Notice, ServerMessage, StopMode, StreamRefusal, Termination};
 use crate::identity::{InstanceName, ReporterId, RevisionId, Token};
 use crate::journal::DecisionRecord;
@@ -18,6 +18,7 @@ use crate::status::RevisionStatus;
 
 mod limits;
 mod totals;
+mod undeclare;
 
 pub use self::limits::{
     ACTIVATORS_MAX, HISTORY_SECONDS_MAX, INSTANCES_MAX, INSTANCES_PER_REVISION_MAX, REPORTERS_MAX,
@@ -98,6 +99,7 @@ impl State {
         let mut effects = Vec::new();
         match event {
             Event::Declare(declaration) => self.declare(now, *declaration, &mut effects),
+            Event::Undeclare(id) => self.undeclare(now, &id, &mut effects),
             Event::Connected { reporter, hello } => {
                 self.connected(now, reporter, hello, &mut effects);
             }
@@ -484,6 +486,9 @@ fn introduce(revision: &Revision, reporter: ReporterId, effects: &mut Vec<Effect
     effects.push(Effect::Send { reporter, message: revision.endpoints_message() });
     if revision.declaration.activator_ports != ActivatorPorts::default() {
         effects.push(Effect::Send { reporter, message: revision.ports_message() });
+    }
+    if revision.declaration.hold != HoldBounds::default() {
+        effects.push(Effect::Send { reporter, message: revision.hold_message() });
     }
 }
 

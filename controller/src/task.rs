@@ -127,6 +127,15 @@ impl Handle {
         self.happened(Event::Declare(Box::new(declaration))).await
     }
 
+    /// Forgets a revision; one that was never declared is none.
+    ///
+    /// # Errors
+    ///
+    /// When the controller has ended.
+    pub async fn undeclare(&self, revision: RevisionId) -> Result<(), Ended> {
+        self.happened(Event::Undeclare(revision)).await
+    }
+
     /// Stops every instance that was started; [`Notice::AllStopped`] follows.
     ///
     /// # Errors

@@ -8,14 +8,17 @@
 //! which is configured by variables and carries no parser of arguments.
 //!
 //! Modules in reading order: [`listen`] is where a role serves, [`access`] who may report to a
-//! controller, [`admin`] where its admin pages are, [`log`] what is logged.
+//! controller, [`credentials`] what is shown to one, [`admin`] where its admin pages are, [`log`]
+//! what is logged.
 
 pub mod access;
 pub mod admin;
+pub mod credentials;
 pub mod listen;
 pub mod log;
 
 pub use access::{AccessArgs, AccessError, TLS_CERT_VARIABLE, TLS_KEY_VARIABLE};
 pub use admin::{AdminArgs, AdminError};
+pub use credentials::CredentialArgs;
 pub use listen::{LISTEN_VARIABLE, listen_address};
 pub use log::LogArgs;

@@ -6,6 +6,11 @@
 mod adapters;
 pub(crate) mod certificates;
 pub(crate) mod controller;
+mod explain;
+mod foreground;
+mod reach;
+mod status;
+mod top;
 pub(crate) mod webhook;
 
 use anyhow::Context;
@@ -26,6 +31,12 @@ pub(crate) enum Command {
     Webhook(webhook::Args),
     /// Make and renew the certificates of an installation, and publish who vouches for them.
     Certificates(certificates::Args),
+    /// List the TrafficScalers of a namespace or of all, with what they do and why.
+    Status(status::Args),
+    /// Show what is scaled live, the busiest first.
+    Top(top::Args),
+    /// Say what a TrafficScaler does, and the last decisions with their reasons.
+    Explain(explain::Args),
 }
 
 impl Command {
@@ -35,6 +46,9 @@ impl Command {
             Self::Controller(_) => "controller",
             Self::Webhook(_) => "webhook",
             Self::Certificates(_) => "certificates",
+            Self::Status(_) => "status",
+            Self::Top(_) => "top",
+            Self::Explain(_) => "explain",
         }
     }
 
@@ -43,6 +57,9 @@ impl Command {
             Self::Controller(args) => controller::execute(args),
             Self::Webhook(args) => webhook::execute(args),
             Self::Certificates(args) => certificates::execute(args),
+            Self::Status(args) => status::execute(args),
+            Self::Top(args) => top::execute(args),
+            Self::Explain(args) => explain::execute(args),
         }
     }
 }

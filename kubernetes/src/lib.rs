@@ -18,7 +18,7 @@
 //! by an [`index`] of what they depend on; [`rollout`] is the same for the weights of routes;
 //! [`dispatch`] is what may begin now, [`reconciler`] all of it as one state, with [`recorder`] and
 //! [`settings`]; [`lease`] is who decides, [`extension`] how the cluster comes to ask us for
-//! metrics. Those are pure: time is an argument.
+//! metrics, [`overview`] what a person is told of many. Those are pure: time is an argument.
 //! `cluster` sends requests, `watch` observes, `decisions` asks the decision library, `leader`
 //! keeps the Lease, [`adapters`] serves other autoscalers, [`run`] ties them together.
 //!
@@ -42,6 +42,7 @@ pub mod lease;
 pub mod listen;
 pub mod mode;
 pub mod observe;
+pub mod overview;
 pub mod plan;
 pub mod planner;
 pub mod port_range;

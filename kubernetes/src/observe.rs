@@ -70,6 +70,15 @@ pub fn scaler(object: &Value) -> Result<(Scaler, TrafficScalerSpec), String> {
         generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0),
         version: version(object),
         settings: check_names(&target, &spec.service.name),
+        service_ports: spec
+            .service
+            .ports
+            .as_ref()
+            .map(|ports| ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect()),
+        finalizers: list(object, "/metadata/finalizers")
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect(),
+        is_deleted: text(object, "/metadata/deletionTimestamp").is_some(),
         target,
         service: ObjectKey::new(namespace, &spec.service.name),
         protocols: spec.service.protocols.clone(),

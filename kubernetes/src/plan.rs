@@ -4,6 +4,9 @@
 //! missing at that moment; who carries it out leaves away what is under way already. So nothing has
 //! to be remembered for a lost response, a restart or a change of leader.
 
+mod deletion;
+mod seen;
+
 use std::net::IpAddr;
 
 use tidegate_autoscaler::Timestamp;
@@ -21,18 +24,21 @@ use crate::slices::Slices;
 use crate::status;
 use crate::world::{DesiredScale, Memory, ObjectKey, Scaler, Target, TargetKey, Version, World};
 
+pub use self::seen::DESIRED_FRESH_MS;
+
 /// How long a change of EndpointSlices may take to reach every node's proxy: kube-proxy gathers
 /// changes for a second, and ingresses are slower.
 pub const PROPAGATION_MS: u64 = 5_000;
 
-/// How old a desired scale may be for a target to be scaled down by it.
-pub const DESIRED_FRESH_MS: u64 = 5_000;
-
-/// How long every ready pod must have been reporting before the target is scaled
-/// down: two decisions in a row were then made from the reports of all of them.
+/// How long every ready pod must have been reporting before the target loses replicas: two
+/// decisions in turn were then made by what all of them report.
 pub const ALL_REPORTING_MS: u64 = 5_000;
 
-/// Replicas for a target whose requests would otherwise be held without an end.
+/// How long a ready pod may not be heard of before a person is told: what starts beside the app has
+/// reported long before.
+pub const SILENT_MS: u64 = 30_000;
+
+/// Replicas that a target gets whose requests would be held for nobody.
 const RESCUE: i32 = 1;
 
 /// One action.
@@ -69,7 +75,11 @@ pub enum Step {
     ApplySlice(ObjectKey),
     /// Deletes a slice.
     DeleteSlice(ObjectKey),
-    /// Applies the scaler's status.
+    /// Has the scaler stay, when it is deleted, until its target has been woken.
+    Protect,
+    /// Lets the scaler go when it is deleted.
+    Release,
+    /// Writes what is said about the scaler.
     Status,
     /// Sets the weights of a route.
     Weights {
@@ -89,10 +99,10 @@ impl Step {
             // Requests fail for as long as a new revision has them that is to be returned.
             Self::Weights { .. } => 1,
             Self::Scale { from, to, .. } if to > from => 1,
-            Self::ApplySlice(_) => 2,
+            Self::ApplySlice(_) | Self::Protect => 2,
             Self::Status | Self::RolloutStatus => 3,
             Self::DeleteSlice(_) => 4,
-            Self::Mark { .. } => 5,
+            Self::Mark { .. } | Self::Release => 5,
             Self::Scale { .. } => 6,
         }
     }
@@ -227,13 +237,13 @@ impl<'a> ScalerView<'a> {
         let desired = world.desired.get(&scaler.target.object);
         let mut memory = world.memory.get(key).cloned().unwrap_or_default();
         if let Some(target) = target {
-            note_replicas(&mut memory, target);
+            seen::note_replicas(&mut memory, target);
         }
         let mode = target.map(|target| mode(scaler, target, &memory, (slices.is_any(), desired)));
         let holds = slices.is_any() && slices.hold(scaler);
         memory.held_since = holds.then(|| memory.held_since.unwrap_or(now));
         let serves = target.is_some_and(|t| t.replicas > 0 && t.ready > 0)
-            && has_ready_pod(world, scaler)
+            && seen::has_ready_pod(world, scaler)
             && mode == Some(Mode::Activating);
         memory.served_since = serves.then(|| memory.served_since.unwrap_or(now));
         let has_tcp = ports.iter().any(|port| port.protocol == PortProtocol::Tcp);
@@ -241,11 +251,13 @@ impl<'a> ScalerView<'a> {
             true => (desired.as_of, desired.reporting.min(desired.counting)),
             false => (desired.as_of, desired.reporting),
         });
-        let is_reporting = all_reporting(target, heard, now);
+        let is_reporting = seen::all_reporting(target, heard, now);
         memory.all_reporting_since =
             is_reporting.then(|| memory.all_reporting_since.unwrap_or(now));
         let is_direct = mode == Some(Mode::Warm) && !slices.is_any();
         memory.direct_since = is_direct.then(|| memory.direct_since.unwrap_or(now));
+        let is_silent = seen::is_anybody_silent(target, desired);
+        memory.silent_since = is_silent.then(|| memory.silent_since.unwrap_or(now));
         let obstacle = claims.obstacle(world, key, scaler);
         let claimants = claims.claimants(&scaler.target);
         Self { key, scaler, obstacle, claimants, target, desired, slices, memory, mode, ports, now }
@@ -285,7 +297,12 @@ impl<'a> ScalerView<'a> {
             self.scale_steps(world, plural, plan);
         }
         let status = status::status(self);
-        if !status::says_the_same(&self.scaler.status, &status) {
+        let is_written = status::says_the_same(&self.scaler.status, &status);
+        // Each write makes the object another, which the other write would not find.
+        if is_written || self.scaler.is_deleted || !self.scaler.is_protected() {
+            self.finalizer_step(plan);
+        }
+        if !is_written {
             let request = ApiRequest::apply_status(self.key, &status);
             plan.actions.push(Action { scaler: self.key.clone(), step: Step::Status, request });
         }
@@ -294,7 +311,8 @@ impl<'a> ScalerView<'a> {
             .map(|since| since.map(|since| since.plus_millis(PROPAGATION_MS)));
         let reporting =
             self.memory.all_reporting_since.map(|since| since.plus_millis(ALL_REPORTING_MS));
-        for due in propagated.into_iter().chain([reporting]).flatten() {
+        let silent = self.memory.silent_since.map(|since| since.plus_millis(SILENT_MS));
+        for due in propagated.into_iter().chain([reporting, silent]).flatten() {
             if due > self.now && plan.due.is_none_or(|before| due < before) {
                 plan.due = Some(due);
             }
@@ -306,10 +324,14 @@ impl<'a> ScalerView<'a> {
         let idle = self.desired.is_some_and(|desired| desired.replicas == 0);
         match self.mode {
             Some(Mode::Zero) => true,
-            Some(Mode::Draining) => self.obstacle.is_none(),
+            Some(Mode::Draining) => {
+                let may_go_on = !self.scaler.is_deleted || self.memory.asked_for_zero;
+                self.obstacle.is_none() && may_go_on
+            }
             Some(Mode::Activating) => !self.is_over(self.memory.served_since),
             Some(Mode::Warm) => {
-                self.obstacle.is_none() && idle && self.unheld().is_none() && self.may_shrink()
+                let may_drain = self.obstacle.is_none() && !self.scaler.is_deleted;
+                may_drain && idle && self.unheld().is_none() && self.may_shrink()
             }
             Some(Mode::Suspended) => false,
             // A target that is not seen just now is left as it is.
@@ -372,7 +394,9 @@ impl<'a> ScalerView<'a> {
     fn scale_steps(&self, world: &World, plural: &str, plan: &mut ScalerPlan) {
         let Some(target) = self.target else { return };
         let (Some(to), Some(mode)) = (self.replicas(target), self.mode) else { return };
-        if to == target.replicas {
+        // What is written over a zero that we have asked for, and that may still come, stays.
+        let is_answered = !self.scaler.is_deleted || !self.memory.asked_for_zero;
+        if to == target.replicas && is_answered {
             return;
         }
         if let Some(desired) = self.desired {
@@ -420,6 +444,9 @@ impl<'a> ScalerView<'a> {
         if mode == Mode::Suspended {
             return None;
         }
+        if self.scaler.is_deleted {
+            return self.last_replicas(target);
+        }
         if self.obstacle.is_some() {
             // A target that was scaled to zero and may no longer be scaled gets a replica again.
             let stranded = mode == Mode::Zero && !self.is_target_missing();
@@ -454,34 +481,9 @@ impl<'a> ScalerView<'a> {
     /// would know that we set the zero.
     fn may_be_zero_now(&self) -> bool {
         self.may_be_zero()
+            && !self.could_be_forgotten()
             && self.slices.hold(self.scaler)
             && self.is_over(self.memory.held_since)
             && self.scaler.status.mode == Some(Mode::Draining)
     }
-}
-
-/// Whether every pod that takes requests is reporting now, so that a silent one is not
-/// taken for idle. Of a Service with ports that carry no HTTP a pod is silent that does not count
-/// their connections. `heard` is when so many pods were heard of.
-fn all_reporting(target: Option<&Target>, heard: Option<(Timestamp, i32)>, now: Timestamp) -> bool {
-    let (Some(target), Some((as_of, pods))) = (target, heard) else { return false };
-    now.millis_since(as_of) <= DESIRED_FRESH_MS && pods >= target.ready
-}
-
-/// Forgets the number that a target was set to once another writer has set it to more than zero.
-fn note_replicas(memory: &mut Memory, target: &Target) {
-    let is_new = memory.scaled.as_ref().is_some_and(|scaled| {
-        !target.version.is_older_than(&scaled.version)
-            && target.replicas != scaled.replicas
-            && target.replicas > 0
-    });
-    if is_new {
-        memory.scaled = None;
-    }
-}
-
-/// Whether the Service has a pod of its own that takes requests.
-fn has_ready_pod(world: &World, scaler: &Scaler) -> bool {
-    let mut slices = world.slices.of_service(&scaler.service);
-    slices.any(|(_, slice)| slice.ours.is_none() && slice.ready > 0)
 }

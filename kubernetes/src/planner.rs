@@ -107,7 +107,10 @@ impl Planner {
             self.given.get(key).is_none_or(|given| *given != scaler.status.activator_ports)
         };
         self.are_ports_stale |= after.is_some_and(has_others);
-        self.are_ports_stale |= after.map(|s| &s.protocols) != before.map(|s| &s.protocols);
+        let ports = |scaler: Option<&Scaler>| {
+            scaler.map(|s| (s.protocols.clone(), s.service_ports.clone()))
+        };
+        self.are_ports_stale |= ports(after) != ports(before);
         if let Some(before) = before {
             self.index.remove(key, before);
             self.claims.remove(key, before);

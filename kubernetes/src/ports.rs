@@ -51,13 +51,13 @@ pub fn allocate(world: &World) -> BTreeMap<ObjectKey, Vec<ActivatorPort>> {
     given
 }
 
-/// The ports of a scaler's Service that activators can take. A Service that is not seen just now
-/// keeps what it has.
+/// The ports of a scaler's Service whose requests activators hold. A Service that is not seen just
+/// now keeps what it has.
 fn wanted_ports(world: &World, scaler: &Scaler) -> BTreeMap<i32, PortProtocol> {
     match world.services.get(&scaler.service) {
         Some(service) => {
-            let tcp = service.ports.iter().filter(|port| port.is_tcp);
-            tcp.map(|port| (port.port.into(), listen::protocol(scaler, port))).collect()
+            let held = service.ports.iter().filter(|port| scaler.holds_port(port));
+            held.map(|port| (port.port.into(), listen::protocol(scaler, port))).collect()
         }
         None => {
             let known = scaler.status.activator_ports.iter();
@@ -108,7 +108,10 @@ mod tests {
                 protocols: BTreeMap::new(),
                 may_be_zero: true,
                 actuator: Actuator::Direct,
+                service_ports: None,
                 settings: Ok(()),
+                finalizers: Vec::new(),
+                is_deleted: false,
                 status: TrafficScalerStatus::default(),
             };
             let port = |port| ServicePort {

@@ -19,7 +19,7 @@ use crate::dispatch::{Dispatcher, Outcome};
 use crate::observe;
 use crate::plan::{Action, Plan, Step};
 use crate::planner::Planner;
-use crate::recorder::{self, Identity};
+use crate::recorder::{self, Identity, Told};
 use crate::request::ApiRequest;
 use crate::rollout::object::RolloutObject;
 use crate::rollout::route::Route;
@@ -116,7 +116,9 @@ pub enum Effect {
     Check(IpAddr, u16),
     /// Scale a revision by these settings from now on.
     Declare(Box<Declaration>),
-    /// Watch the objects of a kind, once its resource name is known.
+    /// Forget the revision of a target.
+    Undeclare(ObjectKey),
+    /// Watch the objects of a kind, once it is known how.
     Watch(KindKey),
     /// Tell other autoscalers what is said of a scaler from now on; nothing when it is gone.
     Publish(ObjectKey, Said),
@@ -138,6 +140,7 @@ pub struct Reconciler {
     watched: BTreeSet<KindKey>,
     /// What other autoscalers are told of each scaler.
     published: BTreeMap<ObjectKey, Said>,
+    told: Told,
     checking: BTreeSet<(IpAddr, u16)>,
     check_again: BTreeMap<(IpAddr, u16), Timestamp>,
     /// The Service of the activators.
@@ -334,26 +337,33 @@ impl Reconciler {
                         (key, scaler)
                     })
                     .collect();
-                self.world.scalers_listed(all);
-                self.declared.retain(|key, _| self.world.scalers.get(key).is_some());
+                let gone = self.world.scalers_listed(all);
                 self.planner.scalers_listed(&self.world);
-                let scalers = &self.world.scalers;
-                let is_gone = |key: &ObjectKey, _: &mut Said| scalers.get(key).is_none();
-                let gone = self.published.extract_if(.., is_gone);
-                effects.extend(gone.map(|(key, _)| Effect::Publish(key, None)));
+                for (key, target) in gone {
+                    self.forget(&key, target, effects);
+                }
             }
             Change::Seen(key, (scaler, spec)) => self.scaler_seen(key, scaler, spec, effects),
             Change::Gone(key, version) => {
                 let before = self.world.scalers.get(&key).cloned();
-                self.world.scaler_gone(&key, &version);
-                if self.world.scalers.get(&key).is_none() {
-                    self.declared.remove(&key);
+                if let Some(target) = self.world.scaler_gone(&key, &version) {
                     self.planner.scaler(&key, before.as_ref(), None);
-                    if self.published.remove(&key).is_some() {
-                        effects.push(Effect::Publish(key, None));
-                    }
+                    self.forget(&key, target, effects);
                 }
             }
+        }
+    }
+
+    /// A scaler is gone, and so is its target's revision unless another scaler has claimed it.
+    fn forget(&mut self, key: &ObjectKey, target: ObjectKey, effects: &mut Vec<Effect>) {
+        self.declared.remove(key);
+        self.told.forget(key);
+        if self.published.remove(key).is_some() {
+            effects.push(Effect::Publish(key.clone(), None));
+        }
+        let mut left = self.world.scalers.iter();
+        if !left.any(|(_, scaler)| scaler.target.object == target) {
+            effects.push(Effect::Undeclare(target));
         }
     }
 
@@ -400,11 +410,12 @@ impl Reconciler {
         self.dispatcher.ended(now, &action, outcome(&action, &response), chance);
         let before = self.world.scalers.get(&action.scaler);
         let desired = before.and_then(|scaler| self.world.desired.get(&scaler.target.object));
-        effects.extend(
-            recorder::of(&self.identity, now, (&action, &response), (before, desired))
-                .into_iter()
-                .map(Effect::RecordEvent),
-        );
+        let news = recorder::of(&action, &response, (before, desired));
+        for news in news.into_iter().filter(|news| self.told.is_new(now, &action.scaler, news)) {
+            let uid = before.map_or("", |scaler| scaler.uid.as_str());
+            let request = recorder::scaler_event(&self.identity, now, (&action.scaler, uid), &news);
+            effects.push(Effect::RecordEvent(request));
+        }
         self.planner.one(&action.scaler);
         match (&action.step, &response) {
             (Step::Scale { target, .. }, Response::Done(object)) => {
@@ -428,7 +439,7 @@ impl Reconciler {
                     self.take_in_slices(|_| false, Change::Gone(key.clone(), version));
                 }
             }
-            (Step::Status, Response::Done(object)) => {
+            (Step::Status | Step::Protect | Step::Release, Response::Done(object)) => {
                 let is_known = |seen: &Scaler| before.is_some_and(|b| b.uid == seen.uid);
                 if let Ok((seen, spec)) = observe::scaler(object)
                     && is_known(&seen)

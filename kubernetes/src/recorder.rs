@@ -1,9 +1,13 @@
-//! Events of the cluster, for people.
+//! What a person wants to know, as Events of the cluster.
+//!
+//! What only a status shows (a refusal, a pod that is not heard of) is told when its reason
+//! changes. The same news about the same object is told once in a while, however often it happens.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 use tidegate_autoscaler::Timestamp;
 use tidegate_kubernetes_objects::names::{API_VERSION, KIND, REPORTING_CONTROLLER, ROLLOUT_KIND};
-use tidegate_kubernetes_objects::traffic_scaler::Mode;
 use tidegate_rollout::{Change, Phase, Reason};
 
 use crate::plan::{Action, Step};
@@ -17,44 +21,173 @@ const NOTE_BYTES_MAX: usize = 1_024;
 /// The webhook, as the reporter of Events.
 pub(crate) const WEBHOOK_REPORTER: &str = "tidegate.dev/webhook";
 
-/// The reporter of Events.
+/// Time in which the same news is not told again: an Event lives for an hour, and what is tried
+/// again fails again.
+pub const REPEAT_MS: u64 = 600_000;
+
+/// News of one object that are remembered: there are not as many reasons.
+const TOLD_MAX: usize = 32;
+
+/// Who reports.
 #[derive(Debug, Clone, Default)]
 pub struct Identity {
     /// The name of this process, such as a pod's.
     pub instance: String,
 }
 
-/// An Event about the outcome of an action, where people need one.
+/// One piece of news about a scaler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// Whether somebody should look at it.
+    pub kind: EventKind,
+    /// The reason in the Event.
+    pub reason: String,
+    /// What happened and why, in a few sentences.
+    pub note: String,
+}
+
+/// An Event's type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// Everything is as it should be.
+    Normal,
+    /// Somebody should look at it.
+    Warning,
+}
+
+/// What was told, and when.
+#[derive(Debug, Clone, Default)]
+pub struct Told(BTreeMap<ObjectKey, Vec<(Timestamp, News)>>);
+
+impl Told {
+    /// Whether this is to be told now; it then counts as told.
+    pub fn is_new(&mut self, now: Timestamp, scaler: &ObjectKey, news: &News) -> bool {
+        let told = self.0.entry(scaler.clone()).or_default();
+        told.retain(|(at, _)| now.millis_since(*at) < REPEAT_MS);
+        // Each change of the replicas is news, in whatever words.
+        if news.kind == EventKind::Normal {
+            return true;
+        }
+        if told.iter().any(|(_, known)| known == news) {
+            return false;
+        }
+        if told.len() >= TOLD_MAX {
+            told.remove(0);
+        }
+        told.push((now, news.clone()));
+        true
+    }
+
+    /// The object is gone.
+    pub fn forget(&mut self, scaler: &ObjectKey) {
+        self.0.remove(scaler);
+    }
+}
+
+/// What came of an action that a person wants to know.
 #[must_use]
 pub fn of(
-    identity: &Identity,
-    now: Timestamp,
-    (action, response): (&Action, &Response),
+    action: &Action,
+    response: &Response,
     (scaler, desired): (Option<&Scaler>, Option<&DesiredScale>),
-) -> Option<ApiRequest> {
-    let scaler_key = &action.scaler;
-    let (kind, reason, note) = match (&action.step, response) {
-        (Step::Scale { from, to, .. }, Response::Done(_)) => {
+) -> Vec<News> {
+    match (&action.step, response) {
+        (Step::Scale { from, to, .. }, Response::Done(_)) if from != to => {
             let reason = match (*from, *to) {
                 (0, _) => "Activated",
                 (_, 0) => "ScaledToZero",
                 _ => "Scaled",
             };
             let why = desired.map(|desired| desired.reason.as_str()).unwrap_or_default();
-            ("Normal", reason, format!("from {from} to {to} replicas. {why}"))
+            vec![normal(reason, format!("from {from} to {to} replicas. {why}"))]
         }
         (Step::Scale { to, .. }, Response::Failed { why, .. }) => {
-            ("Warning", "ScaleFailed", format!("cannot set {to} replicas: {why}"))
+            vec![warning("ScaleFailed", format!("cannot set {to} replicas: {why}"))]
         }
         (Step::ApplySlice(_) | Step::DeleteSlice(_), Response::Failed { why, .. }) => {
             let note = format!("cannot change where the Service leads: {why}");
-            ("Warning", "EndpointSliceFailed", note)
+            vec![warning("EndpointSliceFailed", note)]
         }
-        (Step::Status, Response::Done(_)) => suspended(action, scaler?)?,
-        _ => return None,
+        (Step::Protect | Step::Release, Response::Failed { why, .. }) => {
+            vec![warning("FinalizerFailed", format!("cannot change its finalizer: {why}"))]
+        }
+        (Step::Status, Response::Done(_)) => {
+            scaler.map(|before| status_news(&action.request.body, before)).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn normal(reason: &str, note: String) -> News {
+    News { kind: EventKind::Normal, reason: reason.to_owned(), note }
+}
+
+fn warning(reason: &str, note: String) -> News {
+    News { kind: EventKind::Warning, reason: reason.to_owned(), note }
+}
+
+/// Conditions whose change is news, each with the reasons that are.
+const TELLING: &[(&str, &[&str])] = &[
+    (
+        "Ready",
+        &[
+            "InvalidSettings",
+            "KindNotScalable",
+            "TargetNotFound",
+            "ServiceNotFound",
+            "Conflict",
+            "Suspended",
+            "AutoscalerNotFound",
+        ],
+    ),
+    ("SidecarInjected", &["NotHeardOf"]),
+    ("ScaledToZero", &["NotPossible"]),
+];
+
+/// What only a status shows: reasons that were not there before, or for something else.
+fn status_news(written: &Value, before: &Scaler) -> Vec<News> {
+    let conditions = written.pointer("/status/conditions").and_then(Value::as_array);
+    let text = |condition: &Value, field: &str| {
+        condition.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    let uid = scaler.map(|scaler| scaler.uid.as_str()).unwrap_or_default();
-    Some(event_of(identity, now, (KIND, scaler_key, uid), ("Scale", kind, reason, &note)))
+    let mut news = Vec::new();
+    for condition in conditions.into_iter().flatten() {
+        let (type_, reason) = (text(condition, "type"), text(condition, "reason"));
+        let telling = TELLING.iter().find(|(telling, _)| *telling == type_);
+        if telling.is_none_or(|(_, reasons)| !reasons.contains(&reason.as_str())) {
+            continue;
+        }
+        let message = text(condition, "message");
+        let known = before.status.conditions.iter().find(|known| known.type_ == type_);
+        if known.is_some_and(|known| known.reason == reason && known.message == message) {
+            continue;
+        }
+        // Not to come to zero is a person's choice where the settings say so.
+        if reason == "NotPossible" && !before.may_be_zero {
+            continue;
+        }
+        news.push(match reason.as_str() {
+            "Suspended" => normal(&reason, message),
+            "NotPossible" => warning("ZeroNotPossible", message),
+            _ => warning(&reason, message),
+        });
+    }
+    news
+}
+
+/// The Event that tells news about a scaler.
+#[must_use]
+pub fn scaler_event(
+    identity: &Identity,
+    now: Timestamp,
+    (key, uid): (&ObjectKey, &str),
+    news: &News,
+) -> ApiRequest {
+    let kind = match news.kind {
+        EventKind::Normal => "Normal",
+        EventKind::Warning => "Warning",
+    };
+    event_of(identity, now, (KIND, key, uid), ("Scale", kind, &news.reason, &news.note))
 }
 
 /// An Event about a change of a rollout.
@@ -104,15 +237,6 @@ fn event_of(
     event((REPORTING_CONTROLLER, &identity.instance), now, &about, &note)
 }
 
-/// An Event for what only a status shows: a target that was set to zero by a person or another
-/// program.
-fn suspended(action: &Action, before: &Scaler) -> Option<(&'static str, &'static str, String)> {
-    let written = action.request.body.pointer("/status/mode")?.as_str()?;
-    let is_new = written == "Suspended" && before.status.mode != Some(Mode::Suspended);
-    let note = "set to zero outside of Tidegate; it stays there until it is set to 1 or more";
-    is_new.then(|| ("Normal", "Suspended", note.to_owned()))
-}
-
 /// What an Event is about.
 pub(crate) struct About<'a> {
     pub(crate) api_version: &'a str,
@@ -156,7 +280,11 @@ pub(crate) fn event(
     let body = json!({
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"name": format!("{stem}.{millis:x}"), "namespace": namespace},
+        // Two reasons of one moment are two Events.
+        "metadata": {
+            "name": format!("{stem}.{}.{millis:x}", note.reason.to_lowercase()),
+            "namespace": namespace,
+        },
         "eventTime": format!("{at:.6}"),
         "reportingController": reporter,
         "reportingInstance": instance,
@@ -167,4 +295,37 @@ pub(crate) fn event(
         "type": note.kind,
     });
     ApiRequest::create(format!("{}/namespaces/{namespace}/events", api("events.k8s.io/v1")), body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    #[test]
+    fn the_same_warning_is_told_once_in_a_while_and_every_change_at_once() {
+        let (mut told, scaler) = (Told::default(), ObjectKey::new("shop", "till"));
+        let failed = warning("ScaleFailed", "cannot set 3 replicas: 403 forbidden".to_owned());
+        let other = warning("ScaleFailed", "cannot set 4 replicas: 403 forbidden".to_owned());
+        assert!(told.is_new(NOW, &scaler, &failed));
+        assert!(!told.is_new(NOW.plus_millis(REPEAT_MS - 1), &scaler, &failed));
+        assert!(told.is_new(NOW, &scaler, &other));
+        assert!(told.is_new(NOW, &ObjectKey::new("shop", "door"), &failed));
+        assert!(told.is_new(NOW.plus_millis(REPEAT_MS), &scaler, &failed));
+        let scaled = normal("Scaled", "from 1 to 2 replicas.".to_owned());
+        assert!(told.is_new(NOW, &scaler, &scaled) && told.is_new(NOW, &scaler, &scaled));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let (mut told, scaler) = (Told::default(), ObjectKey::new("shop", "till"));
+        for number in 0..10 * TOLD_MAX {
+            let news = warning("ScaleFailed", format!("cannot set {number} replicas"));
+            assert!(told.is_new(NOW, &scaler, &news));
+        }
+        assert!(told.0.values().all(|all| all.len() <= TOLD_MAX));
+        told.forget(&scaler);
+        assert!(told.0.is_empty());
+    }
 }

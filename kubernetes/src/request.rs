@@ -189,6 +189,21 @@ impl ApiRequest {
         Self::with_body(Method::Patch, path, JSON_PATCH, operations)
     }
 
+    /// Says what has to be done before a scaler can be deleted, if nothing of it has changed since.
+    #[must_use]
+    pub fn finalizers(key: &ObjectKey, Version(version): &Version, finalizers: &[String]) -> Self {
+        let ObjectKey { namespace, name } = key;
+        let base = api(API_VERSION);
+        let path =
+            format!("{base}/namespaces/{namespace}/{PLURAL}/{name}?fieldManager={FIELD_MANAGER}");
+        let finalizers = match finalizers {
+            [] => Value::Null,
+            some => json!(some),
+        };
+        let body = json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
+        Self::with_body(Method::Patch, path, MERGE_PATCH, body)
+    }
+
     /// Reads an object.
     #[must_use]
     pub fn get(path: String) -> Self {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_autoscaler::Timestamp;
-use tidegate_controller::{Access, Clock, Handle, Metrics, NoActuator, UndeclaredRevisions};
+use tidegate_controller::{
+    Access, Clock, Handle, Metrics, NoActuator, RevisionId, UndeclaredRevisions,
+};
 use tidegate_kubernetes_adapters::{Published, ScalerName};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -304,6 +306,12 @@ impl Executor {
                 self.under_way.spawn(async move {
                     Event::Outcomes(decisions::outcomes(&handle, revisions).await)
                 });
+            }
+            Effect::Undeclare(target) => {
+                // What is no name of a revision was never declared.
+                if let Ok(id) = RevisionId::new(&target.namespace, &target.name) {
+                    let _ = self.handle.undeclare(id).await;
+                }
             }
             Effect::Watch(kind) => {
                 let watches = self.watches.clone();

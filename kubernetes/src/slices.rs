@@ -142,7 +142,13 @@ fn ports(
     service: &Service,
 ) -> Result<BTreeMap<String, (u16, Option<String>)>, String> {
     let mut ports = BTreeMap::new();
-    for port in service.ports.iter().filter(|port| port.is_tcp) {
+    if let Some(missing) = missing_port(scaler, service) {
+        return Err(format!(
+            "Service {} has no TCP port {missing}: correct spec.service.ports",
+            scaler.service
+        ));
+    }
+    for port in service.ports.iter().filter(|port| scaler.holds_port(port)) {
         let given = scaler.status.activator_ports.iter().find_map(|given| {
             let is_it = given.service_port == i32::from(port.port);
             u16::try_from(given.activator_port).ok().filter(|number| is_it && *number > 0)
@@ -156,6 +162,12 @@ fn ports(
         true => Err(format!("Service {} has no TCP port", scaler.service)),
         false => Ok(ports),
     }
+}
+
+/// A port that the scaler names and the Service does not have.
+fn missing_port(scaler: &Scaler, service: &Service) -> Option<u16> {
+    let is_there = |number: &u16| service.ports.iter().any(|p| p.is_tcp && p.port == *number);
+    scaler.service_ports.iter().flatten().copied().find(|number| !is_there(number))
 }
 
 #[cfg(test)]
@@ -188,6 +200,9 @@ mod tests {
             target: TargetKey { kind, object: key() },
             service: key(),
             protocols: BTreeMap::new(),
+            service_ports: None,
+            finalizers: Vec::new(),
+            is_deleted: false,
             may_be_zero: true,
             actuator: Actuator::Direct,
             settings: Ok(()),

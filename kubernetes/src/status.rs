@@ -6,7 +6,7 @@ use tidegate_autoscaler::Timestamp;
 use tidegate_kubernetes_objects::TrafficScalerStatus;
 use tidegate_kubernetes_objects::traffic_scaler::{LastDecision, Mode, PortProtocol};
 
-use crate::plan::ScalerView;
+use crate::plan::{SILENT_MS, ScalerView};
 use crate::rival::expected_kind;
 
 /// Longest text of a condition and of a decision's reason, in characters.
@@ -100,6 +100,10 @@ fn condition(view: &ScalerView<'_>, observed: Observed) -> Condition {
 fn ready(view: &ScalerView<'_>) -> Observed {
     let type_ = "Ready";
     match (&view.obstacle, view.mode, view.desired) {
+        _ if view.scaler.is_deleted => {
+            let message = "it is being deleted, and goes once its target is awake".to_owned();
+            observed(type_, ConditionStatus::False, "Deleted", message)
+        }
         (Some(obstacle), _, _) => {
             observed(type_, ConditionStatus::False, obstacle.reason(), obstacle.to_string())
         }
@@ -161,9 +165,20 @@ fn sidecar(view: &ScalerView<'_>) -> Observed {
     if reporting >= ready {
         return observed(type_, ConditionStatus::True, "AllReport", String::new());
     }
-    let message = "not every ready pod has a queue-proxy that reports: nothing is scaled down \
-                   while one is not heard of";
-    observed(type_, ConditionStatus::False, "SomeSilent", message.to_owned())
+    // A queue-proxy that has just begun is heard of within a second.
+    let is_lasting =
+        view.memory.silent_since.is_some_and(|since| view.now.millis_since(since) >= SILENT_MS);
+    if !is_lasting {
+        let message = "not every ready pod has been heard of yet: nothing is scaled down meanwhile";
+        return observed(type_, ConditionStatus::False, "SomeSilent", message.to_owned());
+    }
+    let name = &view.scaler.target.object.name;
+    let message = format!(
+        "some ready pods are not heard of, and nothing is scaled down until they are: put the \
+         sidecar into them with `tidegate inject` or the webhook, have it report to the controller \
+         as revision {name}, and look at its log for what keeps it from that"
+    );
+    observed(type_, ConditionStatus::False, "NotHeardOf", message)
 }
 
 fn at_zero(view: &ScalerView<'_>) -> Observed {

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use tidegate_autoscaler::Timestamp;
 use tidegate_kubernetes_objects::TrafficScalerStatus;
+use tidegate_kubernetes_objects::names::FINALIZER;
 use tidegate_kubernetes_objects::traffic_scaler::{Actuator, Mode, PortProtocol};
 
 use crate::port_range::PortRange;
@@ -70,14 +71,33 @@ pub struct Scaler {
     pub may_be_zero: bool,
     /// Who sets the replicas.
     pub actuator: Actuator,
-    /// The errors of its settings, in the decision library's text.
+    /// The ports of the Service whose requests are held and wake its target; all when `None`.
+    pub service_ports: Option<BTreeSet<u16>>,
+    /// What is wrong with its settings, in the words of the settings.
     pub settings: Result<(), String>,
-    /// Its status as last written.
+    /// What has to be done before it can be deleted, as names of finalizers.
+    pub finalizers: Vec<String>,
+    /// Whether somebody has deleted it, so that it goes once it has no finalizer.
+    pub is_deleted: bool,
+    /// What was last written about it.
     pub status: TrafficScalerStatus,
 }
 
 impl Scaler {
-    /// Whether we have set its target to zero, where it is at zero.
+    /// Whether requests to a port of its Service are held.
+    #[must_use]
+    pub fn holds_port(&self, port: &ServicePort) -> bool {
+        let is_named = |ports: &BTreeSet<u16>| ports.contains(&port.port);
+        port.is_tcp && self.service_ports.as_ref().is_none_or(is_named)
+    }
+
+    /// Whether it stays, when it is deleted, until its target has been woken.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        self.finalizers.iter().any(|name| name == FINALIZER)
+    }
+
+    /// Whether its target, being at zero, was brought there by us.
     #[must_use]
     pub fn is_zero_of_ours(&self, memory: &Memory) -> bool {
         match &memory.scaled {
@@ -169,6 +189,8 @@ pub struct Memory {
     pub direct_since: Option<Timestamp>,
     /// Since when every ready pod has been reporting.
     pub all_reporting_since: Option<Timestamp>,
+    /// Since when a ready pod has not been heard of.
+    pub silent_since: Option<Timestamp>,
     /// The last number that the target was set to by us.
     pub scaled: Option<Scaled>,
     /// Whether a request of ours to set zero has no known outcome yet: a zero that is seen
@@ -252,15 +274,16 @@ impl World {
         self.costs.retain(|pod, _| there.contains(pod));
     }
 
-    /// A scaler was deleted. If it had scaled its target to zero, that is undone: no activator
-    /// would take its requests any more.
-    pub fn scaler_gone(&mut self, key: &ObjectKey, version: &Version) {
-        let Some(scaler) = self.scalers.remove(key, version) else { return };
+    /// A scaler is gone. If it had brought its target to zero, that is undone: nobody would hear
+    /// its requests any more. Returns its target, unless it was gone before.
+    pub fn scaler_gone(&mut self, key: &ObjectKey, version: &Version) -> Option<ObjectKey> {
+        let scaler = self.scalers.remove(key, version)?;
         self.orphan(key, &scaler);
+        Some(scaler.target.object)
     }
 
-    /// All scalers were listed.
-    pub fn scalers_listed(&mut self, all: Vec<(ObjectKey, Scaler)>) {
+    /// All scalers that there are were listed. Returns those that are gone, with their targets.
+    pub fn scalers_listed(&mut self, all: Vec<(ObjectKey, Scaler)>) -> Vec<(ObjectKey, ObjectKey)> {
         let listed: BTreeSet<&ObjectKey> = all.iter().map(|(key, _)| key).collect();
         let gone: Vec<(ObjectKey, Scaler)> = self
             .scalers
@@ -269,9 +292,10 @@ impl World {
             .map(|(key, scaler)| (key.clone(), scaler.clone()))
             .collect();
         self.scalers.replace(all);
-        for (key, scaler) in gone {
-            self.orphan(&key, &scaler);
+        for (key, scaler) in &gone {
+            self.orphan(key, scaler);
         }
+        gone.into_iter().map(|(key, scaler)| (key, scaler.target.object)).collect()
     }
 
     fn orphan(&mut self, key: &ObjectKey, scaler: &Scaler) {

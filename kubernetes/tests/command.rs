@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be run fails the test")]
 
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tidegate_kubernetes_fake::{FakeCluster, Kind};
 
+const SECRET: &str = "0123456789abcdef";
 const BINARY: &str = env!("CARGO_BIN_EXE_tidegate-kubernetes");
 const SCALERS: &str = "/apis/tidegate.dev/v1alpha1/namespaces/shop/trafficscalers";
 const LEASE: &str =
@@ -55,6 +58,19 @@ impl Drop for Running {
     }
 }
 
+/// The kubeconfig of a cluster, whose namespace is `shop`.
+fn kubeconfig(folder: &Path, address: SocketAddr) -> PathBuf {
+    let path = folder.join("kubeconfig");
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: here\n\
+         clusters: [{{name: here, cluster: {{server: \"http://{address}\"}}}}]\n\
+         contexts: [{{name: here, context: {{cluster: here, user: me, namespace: shop}}}}]\n\
+         users: [{{name: me, user: {{}}}}]\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
 async fn until(cluster: &FakeCluster, path: &str, is_so: impl Fn(&Value) -> bool) {
     let begin = Instant::now();
     loop {
@@ -78,18 +94,11 @@ async fn it_scales_what_it_finds_and_releases_its_lease_on_sigterm() {
     let scaler = json!({"metadata": {"name": "till"}, "spec": spec});
     ask(&cluster, Method::POST, SCALERS, scaler).await;
     let folder = tempfile::tempdir().unwrap();
-    let kubeconfig = folder.path().join("kubeconfig");
-    let text = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: here\n\
-         clusters: [{{name: here, cluster: {{server: \"http://{address}\"}}}}]\n\
-         contexts: [{{name: here, context: {{cluster: here, user: me}}}}]\n\
-         users: [{{name: me, user: {{}}}}]\n"
-    );
-    std::fs::write(&kubeconfig, text).unwrap();
+    let kubeconfig = kubeconfig(folder.path(), address);
     let mut running = Running(
         command(&["controller", "--listen", "127.0.0.1:0", "--name", "one"])
             .env("KUBECONFIG", &kubeconfig)
-            .env("TIDEGATE_SECRET", "0123456789abcdef")
+            .env("TIDEGATE_SECRET", SECRET)
             .stderr(Stdio::null())
             .spawn()
             .unwrap(),
@@ -109,9 +118,136 @@ async fn it_scales_what_it_finds_and_releases_its_lease_on_sigterm() {
     until(&cluster, LEASE, |lease| lease["spec"]["holderIdentity"].is_null()).await;
 }
 
+/// What was printed by a command that succeeds, with this kubeconfig and the secret.
+fn printed(arguments: &[&str], kubeconfig: &Path) -> String {
+    let mut command = command(arguments);
+    command.env("KUBECONFIG", kubeconfig).env("TIDEGATE_SECRET", SECRET);
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).unwrap()
+}
+
+/// Why a command failed, with this kubeconfig and without a secret.
+fn refused(arguments: &[&str], kubeconfig: &Path) -> String {
+    let mut command = command(arguments);
+    // kubectl, where there is one, keeps files at home.
+    command.env("KUBECONFIG", kubeconfig).env("HOME", kubeconfig.parent().unwrap());
+    let Output { status, stderr, .. } = command.output().unwrap();
+    assert!(!status.success(), "{arguments:?}");
+    String::from_utf8(stderr).unwrap()
+}
+
+/// A port that nobody listens on, for now.
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_scaled_can_be_looked_at() {
+    let cluster = FakeCluster::new(&[SCALER_KIND]);
+    let address = cluster.serve().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = kubeconfig(folder.path(), address);
+    let look = |arguments: &[&str]| tokio::task::block_in_place(|| printed(arguments, &kubeconfig));
+    assert_eq!(look(&["status"]), "There is no TrafficScaler here.\n");
+    let spec = json!({
+        "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "till"},
+        "service": {"name": "till"},
+        "scale": {"minScale": 1},
+    });
+    let scaler = json!({"metadata": {"name": "counter"}, "spec": spec});
+    ask(&cluster, Method::POST, SCALERS, scaler).await;
+    assert!(look(&["status"]).contains("no controller has looked at it"));
+    let listen = free_address();
+    let _running = Running(
+        command(&["controller", "--listen", &listen, "--name", "one"])
+            .env("KUBECONFIG", &kubeconfig)
+            .env("TIDEGATE_SECRET", SECRET)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    until(&cluster, &format!("{SCALERS}/counter"), |scaler| {
+        let conditions = scaler["status"]["conditions"].as_array();
+        conditions.is_some_and(|all| all.iter().any(|c| c["reason"] == "ServiceNotFound"))
+    })
+    .await;
+    let told = look(&["status", "-n", "shop"]);
+    for word in ["NAMESPACE", "Deployment/till", "False", "there is no Service shop/till"] {
+        assert!(told.contains(word), "{word} is not in:\n{told}");
+    }
+    assert_eq!(look(&["status", "-n", "elsewhere"]), "There is no TrafficScaler here.\n");
+    let all: Value = serde_json::from_str(&look(&["status", "-A", "-o", "json"])).unwrap();
+    assert_eq!((&all[0]["name"], &all[0]["ready"]), (&json!("counter"), &json!("False")));
+    // The revision of a target has the target's name.
+    let told = look(&["top", "--once", "--controller", &listen]);
+    assert!(told.starts_with("NAMESPACE") && told.contains("shop       till"), "{told}");
+    let told = look(&["explain", "counter", "--controller", &listen]);
+    for word in ["shop/counter scales Deployment/till", "ServiceNotFound", "shop/till: 0 ready"] {
+        assert!(told.contains(word), "{word} is not in:\n{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_cannot_look_is_told_what_to_do() {
+    let without_the_kind = FakeCluster::new(&[]);
+    let cluster = FakeCluster::new(&[SCALER_KIND]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        path
+    };
+    let empty = kubeconfig(&path("empty"), without_the_kind.serve().await.unwrap());
+    let here = kubeconfig(&path("here"), cluster.serve().await.unwrap());
+    let lease = json!({
+        "metadata": {"name": "tidegate-controller"},
+        "spec": {"holderIdentity": "tidegate-controller-1"},
+    });
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/system/leases";
+    ask(&cluster, Method::POST, leases, lease).await;
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, SECRET).unwrap();
+    let secret = secret.to_str().unwrap();
+    let nobody = free_address();
+    for (arguments, kubeconfig, expected) in [
+        (&["status"][..], &empty, "tidegate crd | kubectl apply"),
+        (&["status", "--context", "other"], &here, "--context other"),
+        (&["explain", "till"], &here, "there is no TrafficScaler till in shop"),
+        (&["top", "--once"], &here, "give --secret-file FILE"),
+        (&["top", "--once", "--secret-file", secret], &here, "no controller decides in"),
+        (&["top", "--secret-file", secret, "--system-namespace", "system"], &here, "kubectl"),
+        (
+            &["top", "--secret-file", secret, "--controller", &nobody],
+            &here,
+            "no controller answers at",
+        ),
+    ] {
+        let told = tokio::task::block_in_place(|| refused(arguments, kubeconfig));
+        assert!(told.contains(expected), "{arguments:?}: {told}");
+        assert!(!told.contains("panicked"), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn as_a_plugin_of_kubectl_it_is_called_as_people_type_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = folder.path().join("kubectl-tidegate");
+    std::os::unix::fs::symlink(BINARY, &plugin).unwrap();
+    let told = Command::new(&plugin).arg("--help").output().unwrap().stdout;
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.contains("Usage: kubectl tidegate <COMMAND>"), "{told}");
+    let mut failing = Command::new(&plugin);
+    failing.args(["status", "--context", "none"]).env_clear();
+    failing.env("KUBECONFIG", folder.path().join("none"));
+    let told = failing.output().unwrap().stderr;
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.starts_with("kubectl tidegate status: "), "{told}");
+}
+
 #[test]
 fn missing_options_are_named() {
-    let secret = Some("0123456789abcdef");
+    let secret = Some(SECRET);
     for (arguments, secret, expected) in [
         (&["controller"][..], None, "give --secret-file, --tls-client-ca or"),
         (&["controller"], Some("short"), "TIDEGATE_SECRET"),

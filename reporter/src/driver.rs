@@ -233,6 +233,7 @@ impl SessionLoop {
             Some(Incoming::Endpoints(endpoints)) => self.channels.endpoints(endpoints),
             Some(Incoming::ListenPorts(ports)) => self.channels.ports(ports),
             Some(Incoming::Overflow(overflow)) => self.channels.overflow(overflow),
+            Some(Incoming::HoldBounds(bounds)) => self.channels.holds(bounds),
             // A newer controller may send what this version does not know.
             None => {}
         }

@@ -2,6 +2,7 @@
 //! other.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tidegate_proto::stats::v1 as wire;
 use tokio::sync::watch;
@@ -115,6 +116,17 @@ pub type OverflowAddresses = Vec<String>;
 /// Most addresses accepted for overflow: one is chosen for each request, and so many spread them
 /// well enough.
 pub const MAX_OVERFLOW_ADDRESSES: usize = 64;
+/// How many requests of a revision an activator holds while they wait, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HoldBounds {
+    /// Requests that may wait; `None` is as many as the activator is configured for.
+    pub max_waiting: Option<u32>,
+    /// Longest wait; `None` is as long as the activator is configured for.
+    pub longest_wait: Option<Duration>,
+}
+
+/// The bounds of every revision that has some of its own.
+pub type HoldBoundsMap = BTreeMap<RevisionName, HoldBounds>;
 
 /// Whether there is a controller at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,7 +138,7 @@ pub enum Link {
     Up,
 }
 
-/// The receiving half: five values, each the newest.
+/// The receiving half: six values, each the newest.
 #[derive(Debug, Clone)]
 pub struct Inbox {
     /// What the controller wants of this reporter.
@@ -137,6 +149,8 @@ pub struct Inbox {
     pub ports: watch::Receiver<ListenPorts>,
     /// Where to hand requests on; only queue-proxies receive it.
     pub overflow: watch::Receiver<OverflowAddresses>,
+    /// How to hold requests; only activators receive it.
+    pub holds: watch::Receiver<HoldBoundsMap>,
     /// Whether the stream is up.
     pub link: watch::Receiver<Link>,
 }
@@ -148,6 +162,7 @@ pub(crate) struct Channels {
     pub(crate) endpoints: watch::Sender<EndpointMap>,
     pub(crate) ports: watch::Sender<ListenPorts>,
     pub(crate) overflow: watch::Sender<OverflowAddresses>,
+    pub(crate) holds: watch::Sender<HoldBoundsMap>,
     pub(crate) link: watch::Sender<Link>,
 }
 
@@ -156,15 +171,17 @@ pub(crate) fn pair() -> (Channels, Inbox) {
     let (endpoints, endpoints_seen) = watch::channel(EndpointMap::new());
     let (ports, ports_seen) = watch::channel(ListenPorts::new());
     let (overflow, overflow_seen) = watch::channel(OverflowAddresses::new());
+    let (holds, holds_seen) = watch::channel(HoldBoundsMap::new());
     let (link, link_seen) = watch::channel(Link::Down);
     let inbox = Inbox {
         directives: directives_seen,
         endpoints: endpoints_seen,
         ports: ports_seen,
         overflow: overflow_seen,
+        holds: holds_seen,
         link: link_seen,
     };
-    (Channels { directives, endpoints, ports, overflow, link }, inbox)
+    (Channels { directives, endpoints, ports, overflow, holds, link }, inbox)
 }
 
 impl Channels {
@@ -214,6 +231,20 @@ impl Channels {
             let is_new = *known != addresses;
             *known = addresses;
             is_new
+        });
+    }
+
+    pub(crate) fn holds(&self, received: wire::HoldBounds) {
+        let revision: RevisionName = received.revision.unwrap_or_default().into();
+        let given = |value: u32| (value > 0).then_some(value);
+        let bounds = HoldBounds {
+            max_waiting: given(received.max_waiting),
+            longest_wait: given(received.longest_wait_ms)
+                .map(|ms| Duration::from_millis(ms.into())),
+        };
+        self.holds.send_if_modified(|map| match bounds == HoldBounds::default() {
+            true => map.remove(&revision).is_some(),
+            false => map.insert(revision, bounds) != Some(bounds),
         });
     }
 

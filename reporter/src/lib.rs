@@ -54,8 +54,8 @@ pub use driver::Driver;
 pub use early::{QueueWatch, WaitingQueue};
 use history::StatHistory;
 pub use inbox::{
-    Directives, Endpoint, EndpointMap, Inbox, Link, ListenPort, ListenPorts, OverflowAddresses,
-    PortProtocol, RevisionName, ServiceMode,
+    Directives, Endpoint, EndpointMap, HoldBounds, HoldBoundsMap, Inbox, Link, ListenPort,
+    ListenPorts, OverflowAddresses, PortProtocol, RevisionName, ServiceMode,
 };
 pub use metrics::Metrics;
 pub use tidegate_trust::Credentials;

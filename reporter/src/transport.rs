@@ -145,15 +145,27 @@ pub async fn connect(target: &Target) -> Result<Connection, ConnectError> {
     let tcp = target.host.connect(target.port).await?;
     // Reports are small and a wake-up must not wait for an acknowledgement of the one before.
     tcp.set_nodelay(true)?;
+    connect_over(target, tcp).await
+}
+
+/// As [`connect`], over a stream that leads to the controller.
+///
+/// # Errors
+///
+/// When the two ends do not fit.
+pub async fn connect_over<T>(target: &Target, stream: T) -> Result<Connection, ConnectError>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let sender = match &target.tls {
-        None => handshake(tcp).await?,
+        None => handshake(stream).await?,
         Some((tls, name)) => {
             let failed = |error: io::Error| match tls.mismatch(&error) {
                 Some(mismatch) => mismatch.into(),
                 None => ConnectError::from(error),
             };
             let connector = TlsConnector::from(tls.renewed().await);
-            let stream = connector.connect(name.clone(), tcp).await.map_err(failed)?;
+            let stream = connector.connect(name.clone(), stream).await.map_err(failed)?;
             // With TLS 1.3 a controller refuses a certificate after the client's handshake is done.
             match handshake(stream).await {
                 Err(ConnectError::Io(error)) => return Err(failed(error)),

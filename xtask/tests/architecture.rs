@@ -28,6 +28,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("logging", &["telemetry", "words"]),
     ("flags", &["admin", "controller", "knative", "logging", "relay", "trust"]),
     ("reporter", &["admission", "dial", "proto", "telemetry", "trust"]),
+    ("explain", &["proto", "reporter", "trust", "words"]),
     (
         "queue-proxy",
         &[
@@ -78,6 +79,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "admin",
             "autoscaler",
             "controller",
+            "explain",
             "flags",
             "knative",
             "kubernetes/certificates",
@@ -86,10 +88,12 @@ const FLOORS: &[(&str, &[&str])] = &[
             "kubernetes/hpa",
             "kubernetes/objects",
             "kubernetes/webhook",
+            "proto",
             "relay",
             "rollout",
             "telemetry",
             "trust",
+            "words",
         ],
     ),
 ];

@@ -148,6 +148,11 @@ impl State {
         }
     }
 
+    /// Changes the bounds of the queue, for requests that arrive from now on.
+    pub(super) fn set_queue_bounds(&mut self, max_waiting: u32, longest_wait: Option<Duration>) {
+        self.dispatcher.set_queue_bounds(max_waiting, longest_wait);
+    }
+
     pub(super) fn longest_wait(&self) -> Option<Duration> {
         self.dispatcher.settings().longest_wait
     }

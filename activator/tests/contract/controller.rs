@@ -7,8 +7,8 @@ use tidegate_proto::stats::v1::report_request::Message as Report;
 use tidegate_proto::stats::v1::report_response::Message as Directive;
 use tidegate_proto::stats::v1::stats_service_server::{StatsService, StatsServiceServer};
 use tidegate_proto::stats::v1::{
-    Endpoint, Endpoints, Hello, ListenPorts, ReportRequest, ReportResponse, Revision, ServiceMode,
-    Stat, TcpPort,
+    Endpoint, Endpoints, Hello, HoldBounds, ListenPorts, ReportRequest, ReportResponse, Revision,
+    ServiceMode, Stat, TcpPort,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -92,11 +92,19 @@ impl Controller {
         }));
     }
 
+    /// Says how requests of a revision are held.
+    pub(crate) fn bound(&self, name: &str, max_waiting: u32, longest_wait_ms: u32) {
+        let revision = Some(revision(name));
+        let bounds = HoldBounds { revision, max_waiting, longest_wait_ms };
+        self.send(Directive::HoldBounds(bounds));
+    }
+
     fn send(&self, new: Directive) {
         let is_of = |directive: &Directive| match directive {
             Directive::Endpoints(list) => (0, list.revision.clone()),
             Directive::ListenPorts(list) => (1, list.revision.clone()),
-            _ => (2, None),
+            Directive::HoldBounds(bounds) => (2, bounds.revision.clone()),
+            _ => (3, None),
         };
         self.directives.send_modify(|known| {
             known.retain(|known| is_of(known) != is_of(&new));

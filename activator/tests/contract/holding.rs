@@ -1,5 +1,6 @@
 //! Requests that arrive while no instance is ready.
 
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,7 +9,10 @@ use tidegate_admission::DispatcherSettings;
 use crate::app::App;
 use crate::client::get;
 use crate::controller::Controller;
-use crate::stage::{close_whole, config, fixed, open, status, until};
+use crate::stage::{PATIENCE, close_whole, config, fixed, open, status, until};
+
+/// After how long a request that waits is given up: longer than the bound that is tried.
+const GIVEN_UP: Duration = Duration::from_millis(500);
 
 #[tokio::test]
 async fn the_first_request_wakes_the_revision_and_is_served_when_an_instance_is_ready() {
@@ -118,4 +122,40 @@ async fn clients_that_disconnect_leave_the_queue() {
     assert_eq!(held.await.unwrap().unwrap().status, 200);
     assert_eq!(app.seen.served.load(Ordering::SeqCst), 1, "the app saw none of them");
     close_whole(running).await;
+}
+
+#[tokio::test]
+async fn the_controller_bounds_how_many_requests_of_a_revision_wait_and_for_how_long() {
+    let controller = Controller::start().await;
+    let (running, address) = open(config(Some(&controller)));
+    controller.bound("web", 1, 0);
+    let waiting = tokio::spawn(get(address, "/", &[]));
+    until(&running, |status| status.waiting == 1).await;
+    until_refused_with(address, "pending request queue full\n").await;
+    waiting.abort();
+    until(&running, |status| status.waiting == 0).await;
+    controller.bound("web", 0, 50);
+    until_refused_with(address, "no instance became free in time\n").await;
+    // Without bounds of its own it has the activator's again.
+    controller.bound("web", 0, 0);
+    let app = App::start(Duration::ZERO).await;
+    controller.list("web", &[("web-1", app.address, 1)]);
+    until(&running, |status| status.waiting == 0).await;
+    assert_eq!(get(address, "/", &[]).await.unwrap().status, 200);
+    close_whole(running).await;
+}
+
+/// Asks until it is refused with this body: bounds take effect a moment after they are sent. A
+/// request that waits meanwhile is given up.
+async fn until_refused_with(address: SocketAddr, body: &str) {
+    let refused = async {
+        loop {
+            if let Ok(response) = tokio::time::timeout(GIVEN_UP, get(address, "/", &[])).await
+                && response.unwrap().body == body
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, refused).await.expect("the bound is followed in time");
 }

@@ -19,9 +19,9 @@ use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
 use tidegate_telemetry::{Family, Registry};
 
 use crate::abandoned::AbandonedRule;
-use crate::credentials::CredentialArgs;
 use crate::drained;
 use crate::typed::{authority, wait, whole};
+use tidegate_flags::CredentialArgs;
 
 /// What was typed after `tidegate activator`.
 #[derive(Debug, clap::Args)]

@@ -6,6 +6,7 @@ mod fixture;
 mod many;
 mod outcomes;
 mod random;
+mod undeclared;
 mod uninvited;
 
 use std::sync::Arc;

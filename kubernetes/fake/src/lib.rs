@@ -11,7 +11,7 @@
 //! requests that were recorded from a real one, and compares.
 //!
 //! Modules in reading order: [`kinds`] is what it serves, `path` parses a request, `store` has
-//! objects and their history, `change` patches, `reply` the bodies of refusals, `stream` watches,
+//! objects and their history, `change` patches, `scale` a subresource, `reply` the bodies of refusals, `stream` watches,
 //! [`faults`] injected failures, [`server`] combines them, [`right`] is what a role must grant for
 //! a request.
 
@@ -21,6 +21,7 @@ pub mod kinds;
 mod path;
 mod reply;
 pub mod right;
+mod scale;
 pub mod server;
 mod store;
 mod stream;

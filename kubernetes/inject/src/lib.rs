@@ -8,9 +8,9 @@
 //! into nodes that know where they stand, `value` says what they mean, `workload` finds the pods
 //! among them. `pod` turns a pod into one with a sidecar, `sidecar` makes that container, with
 //! `credentials` for the controller, `probe` moves readiness to it, `record` keeps what was
-//! changed, [`refusal`] says why not; `service` looks at Services beside. `edit` and `render` carry
-//! the difference into the text; [`review`] is the same for one pod that a cluster asks about, with
-//! the difference as a `patch`.
+//! changed, [`refusal`] says why not; `scaler` reads what a `TrafficScaler` beside says, `service`
+//! looks at Services. `edit` and `render` carry the difference into the text; [`review`] is the
+//! same for one pod that a cluster asks about, with the difference as a `patch`.
 
 mod credentials;
 mod document;
@@ -23,6 +23,7 @@ mod record;
 pub mod refusal;
 mod render;
 pub mod review;
+mod scaler;
 mod service;
 pub mod settings;
 mod sidecar;
@@ -37,6 +38,7 @@ use document::Node;
 use edit::Editor;
 use pod::{Injected, Injection};
 pub use refusal::Refusal;
+use scaler::Scaler;
 use service::Advice;
 pub use settings::{SIDECAR, Settings};
 use value::{Resolver, VALUES_MAX};
@@ -132,6 +134,7 @@ pub fn inject(text: &str, options: &Options) -> Result<Outcome, Failure> {
     for root in &roots {
         run.read(root);
     }
+    run.workloads();
     run.services();
     run.unused();
     if !run.refusals.is_empty() {
@@ -185,6 +188,7 @@ struct Run<'o> {
     options: &'o Options,
     documents: usize,
     objects: Vec<Object>,
+    scalers: Vec<Scaler>,
     notes: Vec<String>,
     refusals: Vec<Refused>,
     values_left: usize,
@@ -192,8 +196,15 @@ struct Run<'o> {
 
 impl<'o> Run<'o> {
     fn new(options: &'o Options) -> Self {
-        let (objects, notes, refusals) = (Vec::new(), Vec::new(), Vec::new());
-        Self { options, documents: 0, objects, notes, refusals, values_left: VALUES_MAX }
+        Self {
+            options,
+            documents: 0,
+            objects: Vec::new(),
+            scalers: Vec::new(),
+            notes: Vec::new(),
+            refusals: Vec::new(),
+            values_left: VALUES_MAX,
+        }
     }
 
     /// Handles a document, or every object of a list.
@@ -221,7 +232,8 @@ impl<'o> Run<'o> {
             if role == Role::Other {
                 continue;
             }
-            if self.objects.len() + self.refusals.len() >= OBJECTS_MAX {
+            let known = self.objects.len() + self.scalers.len() + self.refusals.len();
+            if known >= OBJECTS_MAX {
                 let problem = format!("more than {OBJECTS_MAX} workloads and Services; split them");
                 return self.refuse(&identity, node.line, &problem);
             }
@@ -241,6 +253,10 @@ impl<'o> Run<'o> {
         (line, mut role): (usize, Role),
         value: Value,
     ) {
+        if role == Role::Scaler {
+            self.scalers.extend(Scaler::read(&identity, &value));
+            return;
+        }
         if let Role::Waiting(path) = role {
             let asks = workload::at(&value, path).is_some_and(workload::asks);
             if !asks && self.options.action == Action::Inject {
@@ -254,41 +270,63 @@ impl<'o> Run<'o> {
             role = Role::Workload(path);
         }
         let (old, new) = (value.clone(), value);
-        let mut object = Object { place, identity, line, role, old, new, injected: None };
-        if let Role::Workload(path) = role {
-            match self.workload(&object, path) {
-                Ok(injected) => {
-                    if let Some(injected) = &injected
-                        && let Some(place) = workload::at_mut(&mut object.new, path)
-                    {
-                        place.clone_from(&injected.template);
-                    }
-                    object.injected = injected;
-                }
-                Err(refusal) => {
-                    self.refuse(&object.identity, line, &refusal.to_string());
-                    return;
-                }
-            }
-        }
-        self.objects.push(object);
+        self.objects.push(Object { place, identity, line, role, old, new, injected: None });
     }
 
-    fn workload(&mut self, object: &Object, path: &[&str]) -> Result<Option<Injected>, Refusal> {
+    /// Looks at the workloads once every `TrafficScaler` is known, wherever they are in the input.
+    fn workloads(&mut self) {
+        for mut object in std::mem::take(&mut self.objects) {
+            if let Role::Workload(path) = object.role {
+                match self.workload(&object, path) {
+                    Ok(injected) => {
+                        if let Some(injected) = &injected
+                            && let Some(place) = workload::at_mut(&mut object.new, path)
+                        {
+                            place.clone_from(&injected.template);
+                        }
+                        object.injected = injected;
+                    }
+                    Err(reason) => {
+                        self.refuse(&object.identity, object.line, &reason);
+                        continue;
+                    }
+                }
+            }
+            self.objects.push(object);
+        }
+    }
+
+    /// The settings of a workload's sidecar, before its pod has its say.
+    fn settings(&mut self, identity: &Identity) -> Result<Settings, String> {
+        let mut settings = self.options.settings.clone();
+        let scaler = self.scalers.iter().find(|scaler| scaler.is_of(identity));
+        let Some(scaler) = scaler else { return Ok(settings) };
+        let set = scaler.apply(&mut settings).map_err(|error| error.to_string())?;
+        if set > 0 {
+            let name = tidegate_words::excerpt(&scaler.name);
+            let note = format!("{identity}: sidecar settings of TrafficScaler {name} are followed");
+            self.notes.push(note);
+        }
+        Ok(settings)
+    }
+
+    fn workload(&mut self, object: &Object, path: &[&str]) -> Result<Option<Injected>, String> {
         let identity = &object.identity;
         let shape = || {
             let path = path.join(".");
             Refusal::Shape(format!("it has no pod template, expected one at `{path}`"))
         };
         let template = workload::at(&object.old, path).filter(|template| template.is_object());
-        let template = template.ok_or_else(shape)?;
+        let told = |refusal: Refusal| refusal.to_string();
+        let template = template.ok_or_else(shape).map_err(told)?;
         if self.options.action == Action::Remove {
-            let removed = pod::remove(template)?;
+            let removed = pod::remove(template).map_err(told)?;
             let done = if removed.is_some() { "the sidecar is taken out" } else { "as it was" };
             self.notes.push(format!("{identity}: {done}"));
             return Ok(removed);
         }
-        match pod::inject(template, &identity.name, &self.options.settings)? {
+        let settings = self.settings(identity)?;
+        match pod::inject(template, &identity.name, &settings).map_err(told)? {
             Injection::Declined => {
                 self.notes.push(format!("{identity}: passed through; it declines the sidecar"));
                 Ok(None)

@@ -50,6 +50,13 @@ pub struct Settings {
     pub queue_depth: Option<u32>,
     /// Longest time in the queue.
     pub queue_timeout: Option<Duration>,
+    /// What clients and the app can make the sidecar hold at a time, such as `32Mi`; `None` is a
+    /// quarter of its memory limit.
+    pub queue_bytes: Option<String>,
+    /// The HTTP status of what is not let in.
+    pub overflow_status: Option<u16>,
+    /// After how many seconds clients are told to try again.
+    pub overflow_retry_after: Option<u32>,
     /// Longest time of a request; zero is no limit.
     pub request_timeout: Duration,
     /// The controller that takes reports, `host:port`.
@@ -91,6 +98,9 @@ impl Default for Settings {
             concurrency: Concurrency::Limit(0),
             queue_depth: None,
             queue_timeout: None,
+            queue_bytes: None,
+            overflow_status: None,
+            overflow_retry_after: None,
             request_timeout: Duration::ZERO,
             controller: None,
             secret: None,
@@ -175,6 +185,35 @@ pub const KEYS: &[Key] = &[
         name: "queue-timeout",
         meaning: "longest time in the queue, such as 5s; none by default",
         set: |settings, value| time(value).map(|time| settings.queue_timeout = Some(time)),
+    },
+    Key {
+        name: "queue-bytes",
+        meaning: "what clients and the app can make the sidecar hold, such as 32Mi; a quarter of \
+                  its memory limit",
+        set: |settings, value| {
+            let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+            let fits = digits > 0 && digits <= 5 && ["Mi", "Gi"].contains(&&value[digits..]);
+            settings.queue_bytes = fits.then(|| value.to_owned());
+            if fits { Ok(()) } else { Err("a whole number of Mi or Gi, such as 32Mi") }
+        },
+    },
+    Key {
+        name: "overflow-status",
+        meaning: "status of what finds the queue full or waits too long: 503, the default, or 429",
+        set: |settings, value| {
+            let known = ["503", "429"].contains(&value);
+            settings.overflow_status = value.parse().ok().filter(|_| known);
+            if known { Ok(()) } else { Err("503 or 429") }
+        },
+    },
+    Key {
+        name: "overflow-retry-after",
+        meaning: "seconds after which clients are then told to try again; not told by default",
+        set: |settings, value| {
+            let seconds = value.parse().map_err(|_| "a number of seconds")?;
+            settings.overflow_retry_after = Some(seconds);
+            Ok(())
+        },
     },
     Key {
         name: "request-timeout",

@@ -149,6 +149,15 @@ impl Sidecar<'_> {
         if let Some(timeout) = settings.queue_timeout {
             env.set(keys::TIDEGATE_QUEUE_TIMEOUT_MS, timeout.as_millis());
         }
+        if let Some(bytes) = &settings.queue_bytes {
+            env.set(keys::TIDEGATE_MEMORY_BUDGET, bytes);
+        }
+        if let Some(status) = settings.overflow_status {
+            env.set(keys::TIDEGATE_REFUSAL_STATUS, status);
+        }
+        if let Some(seconds) = settings.overflow_retry_after {
+            env.set(keys::TIDEGATE_RETRY_AFTER_SECONDS, seconds);
+        }
         if let Some(controller) = &settings.controller {
             env.set(keys::TIDEGATE_CONTROLLER, controller);
         }

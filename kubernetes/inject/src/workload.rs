@@ -41,6 +41,8 @@ pub(crate) enum Role {
     Waiting(&'static [&'static str]),
     /// It is a Service that may select such a pod.
     Service,
+    /// It may say what its target's sidecar is to be.
+    Scaler,
     /// Nothing.
     Other,
 }
@@ -92,6 +94,8 @@ impl Identity {
             Role::Workload(TEMPLATE)
         } else if self.kind == "Service" && self.group.is_empty() {
             Role::Service
+        } else if self.kind == "TrafficScaler" && self.group == "tidegate.dev" {
+            Role::Scaler
         } else {
             Role::Other
         }

@@ -230,3 +230,15 @@ fn one_long_line_of_json_works_as_many_lines() {
     let out = inject(&text, &options()).unwrap().text;
     assert_eq!(out.matches("\"tidegate-queue-proxy\"").count(), 3_000);
 }
+
+#[test]
+fn a_scaler_says_which_of_its_fields_cannot_be_followed() {
+    let scaler = "apiVersion: tidegate.dev/v1alpha1\nkind: TrafficScaler\nmetadata: {name: s}\n\
+                  spec:\n  targetRef: {apiVersion: v1, kind: Pod, name: p}\n  \
+                  sidecar: {queue: {timeout: soon}}\n";
+    let text = format!("{}---\n{scaler}", pod_with("", ""));
+    let refused = refusal(&text, &options());
+    for word in ["TrafficScaler s", "spec.sidecar.queue.timeout", "'soon'", "such as 5s"] {
+        assert!(refused.contains(word), "{word} is not in: {refused}");
+    }
+}

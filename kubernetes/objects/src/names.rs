@@ -74,6 +74,10 @@ pub const INJECT_LABEL: &str = "tidegate.dev/inject=enabled";
 /// The reporting controller of an Event.
 pub const REPORTING_CONTROLLER: &str = "tidegate.dev/controller";
 
+/// What keeps a `TrafficScaler` that is deleted there until its target has been woken: on it only
+/// while the target is at zero, or on its way there.
+pub const FINALIZER: &str = "tidegate.dev/wake-target";
+
 /// The label that ties an EndpointSlice to its Service; Kubernetes' own.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 

@@ -28,10 +28,14 @@ use serde::{Deserialize, Serialize};
         "name": "Ready", "type": "string",
         "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status"
     }"#,
+    printcolumn = r#"{
+        "name": "Reason", "type": "string",
+        "jsonPath": ".status.conditions[?(@.type==\"Ready\")].reason"
+    }"#,
     printcolumn = r#"{"name":"Replicas","type":"integer","jsonPath":".status.replicas"}"#,
     printcolumn = r#"{"name":"Wanted","type":"integer","jsonPath":".status.desiredReplicas"}"#,
     printcolumn = r#"{
-        "name": "Reason", "type": "string", "priority": 1,
+        "name": "Message", "type": "string", "priority": 1,
         "jsonPath": ".status.conditions[?(@.type==\"Ready\")].message"
     }"#,
     printcolumn = r#"{
@@ -40,6 +44,12 @@ use serde::{Deserialize, Serialize};
     }"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
+#[x_kube(validation = (
+    "!has(self.coldStart) || ((!has(self.zero) || !has(self.zero.enabled) || self.zero.enabled) \
+     && (!has(self.scale) || !has(self.scale.minScale) || self.scale.minScale == 0))",
+    "coldStart is given, but the target never comes to zero: remove coldStart, or set \
+     scale.minScale to 0 and zero.enabled to true"
+))]
 #[x_kube(validation = (
     "!has(self.zero) || !has(self.zero.enabled) || !self.zero.enabled || !has(self.scale) \
      || !has(self.scale.minScale) || self.scale.minScale == 0",
@@ -62,7 +72,7 @@ pub struct TrafficScalerSpec {
         "service cannot be changed to another: delete this TrafficScaler and create one for the \
          other Service"
     ))]
-    pub service: ServiceRef,
+    pub service: ScaledService,
     /// What the queue-proxy beside each app lets in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sidecar: Option<Sidecar>,
@@ -72,6 +82,9 @@ pub struct TrafficScalerSpec {
     /// Whether the workload may have no replica at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zero: Option<Zero>,
+    /// How requests are held that come while there is no pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold_start: Option<ColdStart>,
     /// Who sets the replicas: the controller, by default, or another autoscaler by the
     /// controller's numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,11 +126,6 @@ pub struct ServiceRef {
     /// Its name.
     #[schemars(length(max = 63), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// What its ports carry, by name or number, where neither `appProtocol` nor the beginning of
-    /// the port's name says it as it is: `HTTP`, the default, or `TCP` for anything else.
-    #[schemars(extend("maxProperties" = 100))]
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub protocols: BTreeMap<String, PortProtocol>,
 }
 
 /// What the connections to a port carry.
@@ -134,6 +142,29 @@ pub enum PortProtocol {
     Tcp,
 }
 
+/// The Service of a workload, in the same namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, KubeSchema, Serialize)]
+#[x_kube(validation = (
+    "!has(self.ports) || self.ports.all(port, self.ports.exists_one(other, other == port))",
+    "service.ports has the same port twice: name each once"
+))]
+#[serde(rename_all = "camelCase")]
+pub struct ScaledService {
+    /// Its name.
+    #[schemars(length(max = 63), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Those of its ports, by number, whose requests are held and wake the workload; all TCP ports
+    /// by default. While the workload is at zero, connections to the others are refused.
+    #[schemars(length(min = 1, max = 32), inner(range(min = 1, max = 65_535)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<Vec<i32>>,
+    /// What its ports carry, by name or number, where neither `appProtocol` nor the beginning of
+    /// the port's name says it as it is: `HTTP`, the default, or `TCP` for anything else.
+    #[schemars(extend("maxProperties" = 100))]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub protocols: BTreeMap<String, PortProtocol>,
+}
+
 /// What the queue-proxy beside each app lets in.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, KubeSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -146,6 +177,79 @@ pub struct Sidecar {
     ))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<IntOrString>,
+    /// The queue of requests that wait for their turn at one pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Queue>,
+    /// What a request is answered that finds the queue full, or has waited in it for too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overflow: Option<Overflow>,
+}
+
+/// The queue of requests that wait for their turn at one pod.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, KubeSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Queue {
+    /// Requests that may wait; ten times the concurrency by default.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<i32>,
+    /// What clients and the app can make the sidecar hold at a time, from `16Mi` on; a quarter of
+    /// its memory limit by default.
+    #[x_kube(validation = (
+        "self.matches('^[0-9]{1,5}(Mi|Gi)$')",
+        "sidecar.queue.bytes is a whole number of Mi or Gi, such as 32Mi"
+    ))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<String>,
+    /// Longest time in the queue, such as `5s`; none by default.
+    #[x_kube(validation = (
+        "self.matches('^([0-9]{1,6}(ms|s|m|h))+$')",
+        "sidecar.queue.timeout is a time such as 500ms, 5s or 1m30s"
+    ))]
+    #[schemars(length(max = 32))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+}
+
+/// What a request is answered that is not let in.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, KubeSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Overflow {
+    /// The HTTP status: 503, the default, or 429.
+    #[x_kube(validation = (
+        "self == 503 || self == 429",
+        "sidecar.overflow.status is 503 or 429"
+    ))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<i32>,
+    /// After how many seconds clients are told to try again; not told by default.
+    #[schemars(range(min = 0, max = 3_600))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_seconds: Option<i32>,
+}
+
+/// How requests are held that come while there is no pod. Each activator has a queue of its own for
+/// the workload.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, KubeSchema, Serialize)]
+#[x_kube(validation = (
+    "has(self.depth) || has(self.timeout)",
+    "coldStart says nothing: give coldStart.depth or coldStart.timeout, or remove it"
+))]
+#[serde(rename_all = "camelCase")]
+pub struct ColdStart {
+    /// Requests that one activator may hold; 10,000 by default.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<i32>,
+    /// Longest time that a request is held before it is refused, such as `30s`, up to `5m`, which
+    /// is the default.
+    #[x_kube(validation = (
+        "self.matches('^([0-9]{1,6}(ms|s|m))+$')",
+        "coldStart.timeout is a time such as 500ms, 30s or 1m30s"
+    ))]
+    #[schemars(length(max = 32))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
 }
 
 /// By what, how fast and how far to scale. Each key is the annotation of

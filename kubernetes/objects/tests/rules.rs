@@ -43,6 +43,13 @@ fn usual_specs_pass() {
         json!({"actuator": "externalMetrics"}),
         json!({"scale": {"minScale": 0}, "zero": {"enabled": true}}),
         json!({"scale": {"activationScale": 3, "maxScale": 3, "targetUtilizationPercentage": 70}}),
+        json!({"sidecar": {
+            "queue": {"depth": 0, "bytes": "32Mi", "timeout": "1m30s"},
+            "overflow": {"status": 429, "retryAfterSeconds": 2},
+        }}),
+        json!({"coldStart": {"depth": 50}}),
+        json!({"coldStart": {"timeout": "30s"}, "zero": {"enabled": true}}),
+        json!({"service": {"name": "web", "ports": [80, 443]}}),
     ] {
         assert_eq!(said(&spec(more.clone()), None), "", "{more}");
     }
@@ -59,6 +66,14 @@ fn contradictions_are_refused_with_a_correction() {
         (json!({"sidecar": {"concurrency": "many"}}), "from 0 to 1000, or auto"),
         (json!({"scale": {"targetUtilizationPercentage": 0.5}}), "from 1 to 100"),
         (json!({"scale": {"targetUtilizationPercentage": 101.0}}), "from 1 to 100"),
+        (json!({"sidecar": {"queue": {"bytes": "32MB"}}}), "whole number of Mi or Gi"),
+        (json!({"sidecar": {"queue": {"timeout": "soon"}}}), "a time such as 500ms"),
+        (json!({"sidecar": {"overflow": {"status": 500}}}), "503 or 429"),
+        (json!({"coldStart": {}}), "coldStart.depth or coldStart.timeout"),
+        (json!({"coldStart": {"timeout": "2h"}}), "a time such as 500ms"),
+        (json!({"coldStart": {"depth": 5}, "zero": {"enabled": false}}), "never comes to zero"),
+        (json!({"coldStart": {"depth": 5}, "scale": {"minScale": 1}}), "never comes to zero"),
+        (json!({"service": {"name": "web", "ports": [80, 80]}}), "name each once"),
     ] {
         let said = said(&spec(more.clone()), None);
         assert!(said.contains(expected), "{more}: {said}");

@@ -23,6 +23,7 @@ async fn a_deployment_scales_to_zero_and_its_first_request_wakes_it() {
     let story = async {
         stage.until_mode("Zero").await;
         assert_eq!(stage.replicas().await, 0);
+        stage.until_no_pod().await;
         assert_eq!(stage.condition("ScaledToZero").await, ("True".into(), "Idle".into()));
         let slice = stage.our_slice().await.expect("requests are led to the activator");
         assert_eq!(slice["metadata"]["ownerReferences"][0]["kind"], "TrafficScaler");
@@ -182,6 +183,55 @@ async fn of_two_controllers_one_decides_and_the_other_takes_over() {
         () = stage.run_pods(0.0) => {}
     }
     second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_while_nobody_decides_is_woken_by_whoever_decides_next() {
+    let stage = Stage::new(&json!({"scale": {"window": "6s"}})).await;
+    let activator = stage.activator().await;
+    let first = stage.controller("one", stage.reports);
+    let story = async {
+        stage.until_mode("Zero").await;
+        stage.until_no_pod().await;
+        first.stop().await;
+        assert!(stage.delete_scaler().await, "it waits until its target is woken");
+        let slice = stage.our_slice().await.expect("its requests are held meanwhile");
+        let port = slice["ports"][0]["port"].as_u64().expect("it has a port");
+        let port = u16::try_from(port).expect("a port");
+        let held = tokio::spawn(async move { ask_service(port).await });
+        let second = stage.controller("two", stage.reports);
+        stage.until("one replica", || async { stage.replicas().await == 1 }).await;
+        let response = held.await.expect("it does not panic");
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+        stage.until("its end", || async { !stage.has_scaler().await }).await;
+        assert!(stage.our_slice().await.is_none());
+        assert_eq!(stage.replicas().await, 1);
+        second.stop().await;
+    };
+    tokio::select! {
+        () = story => {}
+        () = stage.run_pods(0.0) => {}
+    }
+    drop(activator);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_pods_is_deleted_at_once_and_forgotten() {
+    let stage = Stage::new(&json!({"scale": {"window": "6s"}})).await;
+    let controller = stage.controller("one", stage.reports);
+    let story = async {
+        stage.until_mode("Warm").await;
+        assert!(!stage.delete_scaler().await);
+        // Its reporters are refused from then on, and nothing is scaled any more.
+        stage.set_replicas(3).await;
+        stage.create_scaler(&json!({"scale": {"minScale": 2, "maxScale": 2}})).await;
+        stage.until("the settings of the new one", || async { stage.replicas().await == 2 }).await;
+    };
+    tokio::select! {
+        () = story => {}
+        () = stage.run_pods(0.0) => {}
+    }
+    controller.stop().await;
 }
 
 async fn holder(stage: &Stage) -> String {

@@ -110,14 +110,7 @@ impl Stage {
             port_range: port_range(),
             external_scaler: free_address().await,
         };
-        let mut spec = json!({
-            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "till"},
-            "service": {"name": "till"},
-        });
-        for (name, value) in more.as_object().expect("fields") {
-            spec[name] = value.clone();
-        }
-        stage.create(SCALERS, json!({"metadata": {"name": "till"}, "spec": spec})).await;
+        stage.create_scaler(more).await;
         let selector = json!({"matchLabels": {"app": "till"}});
         let spec = json!({"replicas": 1, "selector": selector});
         stage.create(DEPLOYMENTS, json!({"metadata": {"name": "till"}, "spec": spec})).await;
@@ -127,6 +120,18 @@ impl Stage {
         stage.create(SLICES, slice("till-pods", "till", 0)).await;
         stage.create(SYSTEM_SLICES, slice("activators", "tidegate-activator", 0)).await;
         stage
+    }
+
+    /// A TrafficScaler of this spec.
+    pub(crate) async fn create_scaler(&self, more: &Value) {
+        let mut spec = json!({
+            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "till"},
+            "service": {"name": "till"},
+        });
+        for (name, value) in more.as_object().expect("fields") {
+            spec[name] = value.clone();
+        }
+        self.create(SCALERS, json!({"metadata": {"name": "till"}, "spec": spec})).await;
     }
 
     async fn create(&self, path: &str, object: Value) {
@@ -248,6 +253,16 @@ impl Stage {
         target["spec"]["replicas"].as_i64().unwrap_or(0)
     }
 
+    /// Waits until the last pod has ended, which may still answer a little longer than it counts.
+    pub(crate) async fn until_no_pod(&self) {
+        let path = format!("{DEPLOYMENTS}/till");
+        self.until("the end of the last pod", || async {
+            let target = self.get(&path).await;
+            target["status"]["readyReplicas"] == 0
+        })
+        .await;
+    }
+
     pub(crate) async fn set_replicas(&self, replicas: i64) {
         let change = json!({"spec": {"replicas": replicas}});
         self.ask(Method::PATCH, &format!("{DEPLOYMENTS}/till"), change).await;
@@ -278,7 +293,19 @@ impl Stage {
         (text("status"), text("reason"))
     }
 
-    /// The slice with the activators' endpoints.
+    /// Deletes the TrafficScaler, and returns whether it is there as long as it has a finalizer.
+    pub(crate) async fn delete_scaler(&self) -> bool {
+        let path = format!("{SCALERS}/till");
+        let (status, response) = self.ask(Method::DELETE, &path, Value::Null).await;
+        assert_eq!(status, 200, "{response}");
+        self.has_scaler().await
+    }
+
+    pub(crate) async fn has_scaler(&self) -> bool {
+        self.ask(Method::GET, &format!("{SCALERS}/till"), Value::Null).await.0 == 200
+    }
+
+    /// The slice that leads to the activators.
     pub(crate) async fn our_slice(&self) -> Option<Value> {
         let path = format!("{SLICES}/till-tidegate-ipv4");
         let (status, slice) = self.ask(Method::GET, &path, Value::Null).await;

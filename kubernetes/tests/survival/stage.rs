@@ -1,5 +1,7 @@
 //! A cluster and a reconciler, with a connection that delays, loses, duplicates and reorders.
 
+mod scaler;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
@@ -55,6 +57,8 @@ pub(crate) struct Stage {
     /// Events that have not arrived.
     pub(crate) news: Vec<Event>,
     pub(crate) on_their_way: Vec<OnItsWay>,
+    /// Targets whose revisions were forgotten.
+    pub(crate) undeclared: Vec<ObjectKey>,
     /// Responses that have not arrived.
     responses: Vec<Ended>,
     activators: [bool; 2],
@@ -102,6 +106,7 @@ impl Stage {
             now: Timestamp::from_secs(1_800_000_000),
             news: Vec::new(),
             on_their_way: Vec::new(),
+            undeclared: Vec::new(),
             responses: Vec::new(),
             activators: [true, true],
             meddled_with_slices: false,
@@ -382,6 +387,7 @@ impl Stage {
                         || (self.activators[1] && address == of(2));
                     self.arrive(Event::Checked((address, port), listens));
                 }
+                Effect::Undeclare(target) => self.undeclared.push(target),
                 Effect::RecordEvent(_)
                 | Effect::Declare(_)
                 | Effect::Watch(_)

@@ -18,7 +18,7 @@ pub mod report_request {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReportResponse {
-    #[prost(oneof = "report_response::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "report_response::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<report_response::Message>,
 }
 /// Nested message and enum types in `ReportResponse`.
@@ -35,6 +35,8 @@ pub mod report_response {
         ListenPorts(super::ListenPorts),
         #[prost(message, tag = "5")]
         Overflow(super::Overflow),
+        #[prost(message, tag = "6")]
+        HoldBounds(super::HoldBounds),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -198,6 +200,19 @@ pub struct TcpPort {
 pub struct Overflow {
     #[prost(string, repeated, tag = "1")]
     pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// How many requests of a revision an activator holds while they wait for an instance, and for how
+/// long. Replaces what was known of the revision.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HoldBounds {
+    #[prost(message, optional, tag = "1")]
+    pub revision: ::core::option::Option<Revision>,
+    /// Requests that may wait; 0 is as many as the activator is configured for.
+    #[prost(uint32, tag = "2")]
+    pub max_waiting: u32,
+    /// Longest wait; 0 is as long as the activator is configured for.
+    #[prost(uint32, tag = "3")]
+    pub longest_wait_ms: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Endpoint {

@@ -12,7 +12,8 @@ use tidegate_controller::identity::ReporterId;
 use tidegate_controller::report::{Hello, Report as Said};
 use tidegate_controller::state::{State, UndeclaredRevisions};
 use tidegate_controller::{
-    ActivatorPorts, Declaration, Effect, Event, InstanceName, PolicyChoice as Declared, RevisionId,
+    ActivatorPorts, Declaration, Effect, Event, HoldBounds, InstanceName, PolicyChoice as Declared,
+    RevisionId,
 };
 
 use super::*;
@@ -63,6 +64,7 @@ fn declaration(model: &RevisionModel) -> Declaration {
         container_concurrency: model.concurrency,
         launch: None,
         activator_ports: ActivatorPorts::default(),
+        hold: HoldBounds::default(),
         start_deadline_ms: 60_000,
     }
 }

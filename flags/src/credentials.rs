@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
-use tidegate_flags::access::secret_variable;
 use tidegate_trust::certificates::{AUTHORITY_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE};
 use tidegate_trust::credentials::{Credentials, CredentialsError};
 use tidegate_trust::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE};
 
+use crate::access::secret_variable;
+
 /// Options of every command that connects to a controller. The secret itself is no option: every
 /// user of a machine can read the arguments of its processes.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(crate) struct CredentialArgs {
+pub struct CredentialArgs {
     /// The file with the secret that the controller requires; or set TIDEGATE_SECRET to the secret.
     #[arg(long, value_name = "FILE", env = SECRET_FILE_VARIABLE)]
     secret_file: Option<PathBuf>,
@@ -32,7 +33,7 @@ impl CredentialArgs {
     /// # Errors
     ///
     /// When the secret cannot be read, or is not a valid one.
-    pub(crate) fn credentials(&self) -> Result<Credentials, CredentialsError> {
+    pub fn credentials(&self) -> Result<Credentials, CredentialsError> {
         let text =
             |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
         Credentials::configured(|key| match key {

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use tidegate_proto::scale::v1::{Decision, RevisionStatus};
 
 /// One decision in words: when, which revision, what and why.
-pub(super) fn decision(decision: &Decision) -> String {
+pub fn decision(decision: &Decision) -> String {
     let Decision { namespace, name, desired, reason, .. } = decision;
     let time = time(decision.unix_ms);
     format!("{time}  {namespace}/{name}  {desired}  {reason}")
 }
 
 /// One decision with every number that went in.
-pub(super) fn decision_json(decision: &Decision) -> String {
+pub fn decision_json(decision: &Decision) -> String {
     let explanation: Value =
         serde_json::from_str(&decision.explanation_json).unwrap_or(Value::Null);
     json!({
@@ -28,8 +28,18 @@ pub(super) fn decision_json(decision: &Decision) -> String {
     .to_string()
 }
 
+/// A revision's state, and its decisions in their order, a line each.
+pub fn history(status: &RevisionStatus, decisions: &[Decision]) -> Vec<String> {
+    let mut lines = vec![summary(status)];
+    if decisions.is_empty() {
+        lines.push("Nothing has been decided yet.".to_owned());
+    }
+    lines.extend(decisions.iter().map(decision));
+    lines
+}
+
 /// A revision's state, in one line.
-pub(super) fn summary(status: &RevisionStatus) -> String {
+pub fn summary(status: &RevisionStatus) -> String {
     let RevisionStatus { namespace, name, ready, starting, draining, .. } = status;
     let panic = if status.in_panic { ", in panic" } else { "" };
     format!(
@@ -43,7 +53,7 @@ pub(super) fn summary(status: &RevisionStatus) -> String {
 }
 
 /// A revision's state, as JSON.
-pub(super) fn status_json(status: &RevisionStatus) -> String {
+pub fn status_json(status: &RevisionStatus) -> String {
     json!({
         "namespace": status.namespace,
         "name": status.name,
@@ -62,7 +72,7 @@ pub(super) fn status_json(status: &RevisionStatus) -> String {
 }
 
 /// All revisions, a line each, in columns.
-pub(super) fn table(statuses: &[RevisionStatus]) -> Vec<String> {
+pub fn table(statuses: &[RevisionStatus]) -> Vec<String> {
     if statuses.is_empty() {
         return vec!["The controller knows no revision yet.".to_owned()];
     }

@@ -1,0 +1,16 @@
+//! What a running controller says of its decisions: asked over gRPC, told as text.
+//!
+//! Every command that explains uses it, whichever way it reaches the controller.
+//!
+//! It must never decide anything, print, or look for a controller: whoever calls it says where one
+//! is, or hands over a connection.
+//!
+//! Modules in reading order: [`query`] asks, [`find`](mod@find) knows a revision by what a person
+//! wrote, [`text`] tells.
+
+pub mod find;
+pub mod query;
+pub mod text;
+
+pub use find::{FindError, find};
+pub use query::{Query, QueryError};

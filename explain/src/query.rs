@@ -1,0 +1,192 @@
+//! Questions to a controller, and why they are not answered.
+
+use std::time::Duration;
+
+use tidegate_proto::scale::v1 as wire;
+use tidegate_proto::scale::v1::scale_service_client::ScaleServiceClient;
+use tidegate_reporter::transport::{self, ConnectError, Connection, Target};
+use tidegate_trust::Credentials;
+use tidegate_words::shorten;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tonic::Streaming;
+
+/// Longest wait for a controller's response; it only reads what it has stored.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest response that is read: a hundred thousand revisions, each with its last reason.
+const RESPONSE_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// Address or credentials cannot be used.
+    #[error(transparent)]
+    Config(#[from] tidegate_reporter::ConfigError),
+    /// The two ends do not trust each other, or only one of them speaks TLS.
+    #[error("cannot speak to the controller at {controller}:\n  {fault}\n  {remedy}")]
+    Mismatch {
+        /// Where it was looked for.
+        controller: String,
+        /// What does not fit.
+        fault: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// Nobody answers there.
+    #[error("no controller answers at {controller} ({why})")]
+    Unreachable {
+        /// Where it was looked for.
+        controller: String,
+        /// What was seen instead.
+        why: String,
+    },
+    /// The peer does not speak this protocol, or closed the connection in the middle.
+    #[error("what answers there is no controller, or of another version: {0}")]
+    NoController(String),
+    /// The controller says no.
+    #[error("the controller refuses: {message} ({code:?})")]
+    Refused {
+        /// Why, in its words.
+        message: String,
+        /// gRPC's code.
+        code: tonic::Code,
+    },
+    /// It has accepted the question and says nothing.
+    #[error("the controller does not answer within {RESPONSE_TIMEOUT:?}")]
+    Silent,
+}
+
+impl From<tonic::Status> for QueryError {
+    fn from(status: tonic::Status) -> Self {
+        let message = shorten(status.message()).into_owned();
+        match status.code() {
+            tonic::Code::Internal | tonic::Code::Unknown | tonic::Code::Unimplemented => {
+                Self::NoController(message)
+            }
+            code => Self::Refused { message, code },
+        }
+    }
+}
+
+/// A connection to a controller, for questions.
+pub struct Query {
+    client: ScaleServiceClient<Connection>,
+}
+
+impl Query {
+    /// Connects to the controller at `host:port`, `http://host:port` or `https://host:port`.
+    ///
+    /// # Errors
+    /// Why there is none. Cancel safe.
+    pub async fn connect(controller: &str, credentials: &Credentials) -> Result<Self, QueryError> {
+        let target = Target::new(controller, credentials)?;
+        Self::begin(&target, transport::connect(&target)).await
+    }
+
+    /// Speaks to a controller over a stream that leads to it. `controller` is its name, as
+    /// [`connect`](Self::connect) takes it: certificates are checked against it.
+    ///
+    /// # Errors
+    /// Why there is none. Cancel safe.
+    pub async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        controller: &str,
+        credentials: &Credentials,
+    ) -> Result<Self, QueryError> {
+        let target = Target::new(controller, credentials)?;
+        Self::begin(&target, transport::connect_over(&target, stream)).await
+    }
+
+    async fn begin(
+        target: &Target,
+        connecting: impl Future<Output = Result<Connection, ConnectError>>,
+    ) -> Result<Self, QueryError> {
+        let controller = target.authority().to_owned();
+        let connection = match tokio::time::timeout(RESPONSE_TIMEOUT, connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(ConnectError::Tls(mismatch))) => {
+                let (fault, remedy) = (mismatch.fault().to_string(), mismatch.remedy().to_string());
+                return Err(QueryError::Mismatch { controller, fault, remedy });
+            }
+            Ok(Err(ConnectError::Io(error))) => {
+                return Err(QueryError::Unreachable { controller, why: error.to_string() });
+            }
+            Ok(Err(error)) => {
+                return Err(QueryError::Unreachable { controller, why: error.to_string() });
+            }
+            Err(_) => {
+                let why = "it does not answer".to_owned();
+                return Err(QueryError::Unreachable { controller, why });
+            }
+        };
+        let client = ScaleServiceClient::with_origin(connection, target.origin());
+        Ok(Self { client: client.max_decoding_message_size(RESPONSE_BYTES_MAX) })
+    }
+
+    /// The status of every revision.
+    ///
+    /// # Errors
+    /// Why it is not told.
+    pub async fn revisions(&mut self) -> Result<Vec<wire::RevisionStatus>, QueryError> {
+        let asked = self.client.list_revisions(wire::ListRevisionsRequest {});
+        Ok(in_time(asked).await?.revisions)
+    }
+
+    /// The last decisions of a revision, oldest first, as people read them.
+    ///
+    /// # Errors
+    /// Why they are not told.
+    pub async fn decisions(
+        &mut self,
+        revision: &wire::RevisionStatus,
+        last: u32,
+    ) -> Result<Vec<wire::Decision>, QueryError> {
+        let (namespace, name) = (revision.namespace.clone(), revision.name.clone());
+        let asked = self.client.explain(wire::ExplainRequest { namespace, name, last });
+        let mut decisions = in_time(asked).await?.decisions;
+        decisions.reverse();
+        Ok(decisions)
+    }
+
+    /// Decisions as they are made, of one revision or of all; the last one first.
+    ///
+    /// # Errors
+    /// Why they are not told.
+    pub async fn watch(
+        &mut self,
+        revision: Option<&wire::RevisionStatus>,
+    ) -> Result<Decisions, QueryError> {
+        let request = match revision {
+            Some(revision) => wire::WatchDecisionsRequest {
+                namespace: revision.namespace.clone(),
+                name: revision.name.clone(),
+            },
+            None => wire::WatchDecisionsRequest::default(),
+        };
+        Ok(Decisions { stream: self.client.watch_decisions(request).await?.into_inner() })
+    }
+}
+
+/// Decisions as they are made.
+pub struct Decisions {
+    stream: Streaming<wire::Decision>,
+}
+
+impl Decisions {
+    /// The next one; `None` when the controller has ended.
+    ///
+    /// # Errors
+    /// Why there are no more.
+    pub async fn next(&mut self) -> Result<Option<wire::Decision>, QueryError> {
+        Ok(self.stream.message().await?)
+    }
+}
+
+async fn in_time<T>(
+    asked: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Result<T, QueryError> {
+    match tokio::time::timeout(RESPONSE_TIMEOUT, asked).await {
+        Ok(response) => Ok(response?.into_inner()),
+        Err(_) => Err(QueryError::Silent),
+    }
+}
