@@ -4,7 +4,7 @@
 use tidegate_kubernetes_objects::names::FINALIZER;
 use tidegate_kubernetes_objects::traffic_scaler::{Actuator, Mode};
 
-use super::{Action, Plan, RESCUE, ScalerView, Step};
+use super::{Action, RESCUE, ScalerPlan, ScalerView, Step};
 use crate::claim::Obstacle;
 use crate::request::ApiRequest;
 use crate::world::Target;
@@ -12,7 +12,7 @@ use crate::world::Target;
 impl ScalerView<'_> {
     /// A target comes to zero only while its scaler cannot vanish: who deletes a scaler while no
     /// controller runs would leave a target at zero of which nobody knows whose zero it is.
-    pub(super) fn finalizer_step(&self, plan: &mut Plan) {
+    pub(super) fn finalizer_step(&self, plan: &mut ScalerPlan) {
         // What others set to zero they also wake.
         let is_set_by_us = self.scaler.actuator == Actuator::Direct;
         let others = self.scaler.finalizers.iter().filter(|name| *name != FINALIZER);

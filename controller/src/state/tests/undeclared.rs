@@ -43,7 +43,7 @@ fn it_is_forgotten_with_all_that_was_its() {
     assert!(refused, "{effects:?}");
     world.recount();
     assert!(world.state.statuses().is_empty());
-    assert_eq!(world.state.decisions(&revision(), 10), None);
+    assert!(world.state.decisions(&revision(), 10).is_none());
     assert!(world.state.decided.is_empty());
     assert_eq!((world.state.instances, world.state.history_seconds), (0, 0));
     // What its reporters still say, and what was due, is about nothing.
