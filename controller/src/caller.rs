@@ -103,7 +103,6 @@ mod tests {
             container_concurrency: 0,
             max_waiting: 0,
             counts_connections: false,
-            counts_connections: false,
             start_unix_ms: 0,
             token: None,
         };

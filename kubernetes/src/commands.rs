@@ -24,6 +24,7 @@ pub(crate) const SYSTEM_NAMESPACE_VARIABLE: &str = "TIDEGATE_SYSTEM_NAMESPACE";
 pub(crate) const NAMESPACE_VARIABLE: &str = "TIDEGATE_NAMESPACE";
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for as long as the process begins")]
 pub(crate) enum Command {
     /// Scale the workloads that TrafficScalers name, by the requests of their Services.
     Controller(controller::Args),

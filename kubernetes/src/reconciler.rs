@@ -49,6 +49,7 @@ pub enum Change<K, V> {
 
 /// An event.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "at most 4,096 wait, which is 2 MiB")]
 pub enum Event {
     /// A change of scalers.
     Scalers(Box<Change<ObjectKey, (Scaler, TrafficScalerSpec)>>),

@@ -51,16 +51,12 @@ pub async fn splice(client: TcpStream, upstream: Stream) -> Spliced {
 ///
 /// Cancel safe.
 pub async fn left(client: &TcpStream) {
-    match client.peek(&mut [0]).await {
+    if let Ok(1..) = client.peek(&mut [0]).await {
         // Its bytes stay where they are, so only a break of the connection is news from now on.
-        Ok(1..) => {
-            let copy = Io::breakage(client);
-            match copy {
-                Some(broken) => broken.await,
-                None => drop(client.ready(Interest::ERROR).await),
-            }
+        match Io::breakage(client) {
+            Some(broken) => broken.await,
+            None => drop(client.ready(Interest::ERROR).await),
         }
-        Ok(0) | Err(_) => {}
     }
 }
 

@@ -150,9 +150,10 @@ async fn api_server(
     published: Arc<Published>,
 ) -> Result<(), Failure> {
     let is_admitted = certificate.is_some_and(|certificate| front_proxy.admits(&certificate));
+    let caller = if is_admitted { Caller::ApiServer } else { Caller::Stranger };
     let service = service_fn(move |request: Request<Incoming>| {
         let published = Arc::clone(&published);
-        async move { Ok::<_, Infallible>(response(&request, &published, is_admitted)) }
+        async move { Ok::<_, Infallible>(response(&request, &published, caller)) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -163,13 +164,22 @@ async fn api_server(
     Ok(())
 }
 
+/// Who asks, by the certificate that was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    /// The API server, as a proxy for its own callers.
+    ApiServer,
+    /// Anybody else.
+    Stranger,
+}
+
 fn response(
     request: &Request<Incoming>,
     published: &Published,
-    is_admitted: bool,
+    caller: Caller,
 ) -> Response<Full<Bytes>> {
     let reply = match request.method() {
-        _ if !is_admitted => {
+        _ if caller == Caller::Stranger => {
             let message = "only the API server may ask, with its certificate as a proxy";
             Reply::failure(403, "Forbidden", message)
         }

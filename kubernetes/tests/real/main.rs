@@ -104,7 +104,7 @@ fn main() -> ExitCode {
     let images = images.into_string().expect("a prefix of names is UTF-8");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let cluster = Cluster::new(kubeconfig.into(), images).await;
+        let cluster = Cluster::new(kubeconfig, images).await;
         cluster.install().await;
         let mut wrong = Vec::new();
         for (name, trial) in TRIALS {
