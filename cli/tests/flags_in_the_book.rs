@@ -18,15 +18,18 @@ use verbs::VERBS;
 const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 
 /// Flags of `tidegate-kubernetes`; a test beside it holds the page to its help.
-const KUBERNETES: [&str; 10] = [
+const KUBERNETES: [&str; 13] = [
     "--activator-ports",
     "--activator-service",
+    "--context",
     "--external-metrics",
     "--external-metrics-service",
     "--external-scaler",
     "--namespace",
+    "--once",
     "--pod-ip",
     "--pod-uid",
+    "--sort",
     "--system-namespace",
     "--token-audience",
 ];
@@ -36,6 +39,7 @@ const KUBERNETES: [&str; 10] = [
 const OTHERS: &[&str] = &[
     "--all",
     "--all-namespaces",
+    "--app",
     "--audience",
     "--bench",
     "--bin",
@@ -44,6 +48,8 @@ const OTHERS: &[&str] = &[
     "--debug",
     "--dry-run",
     "--example",
+    "--for",
+    "--force-conflicts",
     "--from-literal",
     "--knative",
     "--lib",
@@ -57,7 +63,10 @@ const OTHERS: &[&str] = &[
     "--profile",
     "--queue-proxy",
     "--release",
+    "--replicas",
     "--report",
+    "--restart",
+    "--rm",
     "--rounds",
     "--seconds",
     "--selector",

@@ -151,7 +151,8 @@ impl Proxy {
         if is_due && source == Source::Direct && self.overflow.is_named() {
             // Its place in the queue is free while it is elsewhere.
             drop(admission);
-            if self.hand_on(exchange).await? {
+            // Boxed, so that requests that are not handed on do not have room for it.
+            if Box::pin(self.hand_on(exchange)).await? {
                 return Ok(Admitted::HandedOn);
             }
             admission = gate.arrive(source);
