@@ -140,8 +140,21 @@ impl Proxy {
     }
 
     async fn admit(&self, exchange: &mut Exchange, source: Source) -> Result<Admitted, Failure> {
+        match self.shared.gate.arrive(source) {
+            Admission::Entered(permit) => Ok(Admitted::Here(permit)),
+            // Boxed, so that a request that enters at once has no room for a wait.
+            other => Box::pin(self.wait_or_hand_on(exchange, source, other)).await,
+        }
+    }
+
+    /// Waits for a slot, or has an activator take the request if it would wait for long.
+    async fn wait_or_hand_on(
+        &self,
+        exchange: &mut Exchange,
+        source: Source,
+        mut admission: Admission,
+    ) -> Result<Admitted, Failure> {
         let gate = &self.shared.gate;
-        let mut admission = gate.arrive(source);
         let is_due = match &admission {
             Admission::Entered(_) => false,
             Admission::Waiting(_) => overflow::is_due(gate.levels()),
@@ -151,8 +164,7 @@ impl Proxy {
         if is_due && source == Source::Direct && self.overflow.is_named() {
             // Its place in the queue is free while it is elsewhere.
             drop(admission);
-            // Boxed, so that requests that are not handed on do not have room for it.
-            if Box::pin(self.hand_on(exchange)).await? {
+            if self.hand_on(exchange).await? {
                 return Ok(Admitted::HandedOn);
             }
             admission = gate.arrive(source);
