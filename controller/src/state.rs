@@ -251,15 +251,10 @@ impl State {
         }
         let before = revision.check(reporter, &sidecar)?;
         let message = directive(revision.declaration.policy.history_seconds());
-        let overflow = revision.overflow_message();
-        let has_overflow = !revision.declaration.activator_ports.overflow.is_empty();
         if let Some(before) = before {
             self.replace(now, before, effects);
         }
         effects.push(Effect::Send { reporter, message });
-        if has_overflow {
-            effects.push(Effect::Send { reporter, message: overflow });
-        }
         let peer = Peer::Instance(id.clone(), sidecar.instance.clone());
         self.reporters.insert(reporter, peer);
         self.with(now, &id, effects, |r, cx| r.connected(cx, reporter, sidecar));

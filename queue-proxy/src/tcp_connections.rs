@@ -97,8 +97,10 @@ fn count(table: &str, ports: &[u16]) -> u32 {
     let is_counted = |line: &&str| {
         let mut fields = line.split_ascii_whitespace().skip(1);
         let (local, state) = (fields.next(), fields.nth(1));
-        let port = local.and_then(|local| local.rsplit_once(':'));
-        let port = port.and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
+        let port = local.and_then(|local| local.rsplit_once(':')).and_then(|(ip, port)| {
+            let is_address = ip.bytes().all(|byte| byte.is_ascii_hexdigit());
+            u16::from_str_radix(port, 16).ok().filter(|_| is_address)
+        });
         state.is_some_and(|state| OPEN_STATES.contains(&state))
             && port.is_some_and(|port| ports.contains(&port))
     };

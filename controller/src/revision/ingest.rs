@@ -68,6 +68,9 @@ impl Revision {
         reporter: ReporterId,
         sidecar: Sidecar,
     ) {
+        if !self.declaration.activator_ports.overflow.is_empty() {
+            cx.effects.push(Effect::Send { reporter, message: self.overflow_message() });
+        }
         let now = cx.now;
         let name = &sidecar.instance;
         if self.instances.get(name).is_none() {

@@ -11,9 +11,9 @@
 //! requests that were recorded from a real one, and compares.
 //!
 //! Modules in reading order: [`kinds`] is what it serves, `path` parses a request, `store` has
-//! objects and their history, `change` patches, `scale` a subresource, `reply` the bodies of refusals, `stream` watches,
-//! [`faults`] injected failures, [`server`] combines them, [`right`] is what a role must grant for
-//! a request.
+//! objects and their history, `change` patches, `scale` a subresource, `reply` the bodies of
+//! refusals, `stream` watches, [`faults`] injected failures, [`server`] combines them, [`right`] is
+//! what a role must grant for a request.
 
 mod change;
 pub mod faults;

@@ -15,7 +15,7 @@ use kube::{Api, Client, Config};
 use tidegate_explain::Query;
 use tidegate_flags::CredentialArgs;
 use tidegate_knative::environment::TIDEGATE_CONTROLLER;
-use tidegate_kubernetes_objects::names::{LEASE, SYSTEM_NAMESPACE};
+use tidegate_kubernetes_objects::names::{CONTROLLER_SERVICE, LEASE, SYSTEM_NAMESPACE};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
@@ -24,9 +24,6 @@ use super::SYSTEM_NAMESPACE_VARIABLE;
 
 /// Where reports come in and questions are answered, in the manifests.
 const CONTROLLER_PORT: u16 = 9_400;
-
-/// The Service of the controllers, in the manifests.
-const CONTROLLER_SERVICE: &str = "tidegate-controller";
 
 /// Longest wait until kubectl forwards: it asks the API server, and that the kubelet.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(10);
