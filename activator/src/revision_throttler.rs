@@ -14,6 +14,7 @@ mod ejection;
 mod recovery;
 mod state;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct RevisionThrottler {
     queue_formed: Notify,
     /// Wakes the recovery tasks: a request may need an instance that is ejected.
     needed: Notify,
+    /// Wakes the requests that wait: they may have to leave earlier.
+    bounds_changed: Notify,
 }
 
 impl RevisionThrottler {
@@ -52,6 +55,7 @@ impl RevisionThrottler {
             state: Mutex::new(State::new(settings)),
             queue_formed: Notify::new(),
             needed: Notify::new(),
+            bounds_changed: Notify::new(),
         })
     }
 
@@ -89,9 +93,13 @@ impl RevisionThrottler {
         self.deliver(deliveries);
     }
 
-    /// Changes the bounds of its queue, for requests that arrive from now on.
+    /// Changes the bounds of its queue: how many may wait counts for requests that arrive from now
+    /// on, how long also for those that wait.
     pub fn set_queue_bounds(&self, max_waiting: u32, longest_wait: Option<Duration>) {
-        self.state.lock().set_queue_bounds(max_waiting, longest_wait);
+        let now = self.now();
+        if self.state.lock().set_queue_bounds(now, max_waiting, longest_wait) {
+            self.bounds_changed.notify_waiters();
+        }
     }
 
     /// The statistics since the last call; begins the next period.
@@ -127,6 +135,14 @@ impl RevisionThrottler {
 
     fn now(&self) -> Moment {
         Moment::from(self.opened.elapsed())
+    }
+
+    /// Resolves at a moment; never at [`Moment::NEVER`].
+    async fn reached(&self, moment: Moment) {
+        if moment == Moment::NEVER {
+            return std::future::pending().await;
+        }
+        tokio::time::sleep_until(self.opened + moment.since(Moment::ZERO)).await;
     }
 
     /// Sends the permits that were granted. Never called with the lock held: a permit whose request
@@ -236,7 +252,7 @@ impl InFlightGuard {
                     throttler.queue_formed.notify_one();
                     throttler.needed.notify_waiters();
                 }
-                Waiting { throttler: Arc::clone(&throttler), ticket, granted, deadline }
+                Waiting { throttler: Arc::clone(&throttler), ticket, granted }
             }
             state::Asked::Refused(refusal) => return Err(refusal),
         };
@@ -396,23 +412,25 @@ struct Waiting {
     throttler: Arc<RevisionThrottler>,
     ticket: Ticket,
     granted: oneshot::Receiver<Permit>,
-    deadline: Moment,
 }
 
 impl Waiting {
     async fn granted(mut self) -> Result<Permit, Refusal> {
-        if self.deadline != Moment::NEVER {
-            let at = self.throttler.opened + self.deadline.since(Moment::ZERO);
+        let throttler = Arc::clone(&self.throttler);
+        loop {
+            // Before the deadline is read, so that no change of it is missed.
+            let mut bounds_changed = pin!(throttler.bounds_changed.notified());
+            bounds_changed.as_mut().enable();
+            let deadline = throttler.state.lock().deadline_of(self.ticket);
+            let deadline = deadline.unwrap_or(Moment::NEVER);
             tokio::select! {
                 biased;
-                permit = &mut self.granted => {
-                    return permit.map_err(|_| Refusal::WaitedTooLong);
-                }
-                () = tokio::time::sleep_until(at) => self.throttler.expire(),
+                // A closed channel means that the queue refused this request.
+                permit = &mut self.granted => return permit.map_err(|_| Refusal::WaitedTooLong),
+                () = throttler.reached(deadline) => throttler.expire(),
+                () = bounds_changed => {}
             }
         }
-        // A closed channel means that the queue refused this request.
-        (&mut self.granted).await.map_err(|_| Refusal::WaitedTooLong)
     }
 }
 

@@ -148,11 +148,12 @@ impl Dispatcher {
     /// request reached it, arrives again: ahead of all later arrivals, and even if the queue is
     /// full. The caller has departed from the dead instance before.
     ///
-    /// `order` is that of its first dispatch or ticket; `deadline` is when its wait ends.
-    pub fn arrive_again(&mut self, order: u64, deadline: Moment) -> Dispatch {
+    /// `order` is that of its first dispatch or ticket; `deadline` is when its wait ends, if the
+    /// longest wait that is allowed now does not end before.
+    pub fn arrive_again(&mut self, now: Moment, order: u64, deadline: Moment) -> Dispatch {
         match self.send() {
             Some(instance) => Dispatch::Sent { instance, order },
-            None => Dispatch::Waiting(self.queue.rejoin(order, deadline)),
+            None => Dispatch::Waiting(self.queue.rejoin(order, deadline.min(self.deadline(now)))),
         }
     }
 
@@ -281,10 +282,22 @@ impl Dispatcher {
         self.settings
     }
 
-    /// Changes the bounds of the queue. Requests that wait keep their places and their deadlines;
-    /// only later ones are refused because there are too many.
-    pub fn set_queue_bounds(&mut self, max_waiting: u32, longest_wait: Option<Duration>) {
-        self.settings = DispatcherSettings { max_waiting, longest_wait, ..self.settings };
+    /// Changes the bounds of the queue. Requests that wait keep their places: only later ones are
+    /// refused because there are too many. None of them waits longer from `now` on than one that
+    /// arrives now may; none gets more time than it had. Gives whether the bounds are others.
+    pub fn set_queue_bounds(
+        &mut self,
+        now: Moment,
+        max_waiting: u32,
+        longest_wait: Option<Duration>,
+    ) -> bool {
+        let settings = DispatcherSettings { max_waiting, longest_wait, ..self.settings };
+        if self.settings == settings {
+            return false;
+        }
+        self.settings = settings;
+        self.queue.shorten(self.deadline(now));
+        true
     }
 
     /// Whether the ticket is still queued.

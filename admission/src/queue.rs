@@ -169,8 +169,10 @@ impl Queue {
 
     /// Joins at the end, until `deadline` at the latest.
     ///
-    /// Deadlines never decrease along the queue: after the longest wait was shortened, a new ticket
-    /// gets the deadline of the one ahead, so that [`Queue::expire`] only has to check the head.
+    /// Deadlines never decrease along the queue: a ticket gets at least the deadline of the one
+    /// ahead, so that [`Queue::expire`] only has to check the head. Who shortens the longest wait
+    /// calls [`Queue::shorten`], or those who wait already would lend their deadlines to all behind
+    /// them.
     pub fn join(&mut self, deadline: Moment) -> Ticket {
         let order = self.take_order();
         let deadline = match self.entries.get(self.tail as usize) {
@@ -215,6 +217,19 @@ impl Queue {
             return None;
         }
         self.call_next()
+    }
+
+    /// Lets nobody who waits now wait beyond `latest`. Takes as many steps as there are tickets with
+    /// a later deadline: all are at the end.
+    pub fn shorten(&mut self, latest: Moment) {
+        let mut next = self.tail;
+        while let Some(place) = self.entries.get_mut(next as usize) {
+            if place.deadline <= latest {
+                return;
+            }
+            place.deadline = latest;
+            next = place.ahead;
+        }
     }
 
     /// When the head of the queue expires; `None` when the queue is empty.
@@ -356,5 +371,23 @@ mod tests {
         assert!(queue.expire(Moment::from_millis(50)).is_some());
         assert_eq!(queue.expire(Moment::from_millis(50)), Some(second));
         assert_eq!(queue.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_shortened_wait_holds_for_those_who_wait_and_for_those_behind_them() {
+        let mut queue = Queue::new();
+        let soon = queue.join(Moment::from_millis(10));
+        let never = queue.join(Moment::NEVER);
+        queue.shorten(Moment::from_millis(50));
+        let behind = queue.join(Moment::from_millis(50));
+        let deadlines = [soon, never, behind].map(|ticket| queue.deadline_of(ticket));
+        assert_eq!(deadlines, [10, 50, 50].map(|at| Some(Moment::from_millis(at))));
+        queue.shorten(Moment::NEVER);
+        assert_eq!(queue.deadline_of(never), Some(Moment::from_millis(50)), "never longer");
+        assert_eq!(queue.call_next(), Some(soon));
+        assert_eq!(queue.call_next(), Some(never));
+        assert_eq!(queue.call_next(), Some(behind));
+        queue.shorten(Moment::ZERO);
+        assert!(queue.is_empty());
     }
 }

@@ -156,7 +156,7 @@ fn requests(event: Event, dispatcher: &mut Dispatcher, model: &mut Model) {
             model.by_id(id).expect("it had a request").ready = false;
             let grant = dispatcher.depart(id);
             assert_eq!(grant, None, "it frees nothing that anyone may use");
-            match dispatcher.arrive_again(order, Moment::NEVER) {
+            match dispatcher.arrive_again(Moment::ZERO, order, Moment::NEVER) {
                 Dispatch::Sent { instance, order } => model.sent(order, instance),
                 Dispatch::Waiting(ticket) => {
                     assert!(!model.has_room());
@@ -268,4 +268,30 @@ fn a_line_of_its_own_deadline_is_sent_away_while_nothing_is_ready() {
     assert_eq!(dispatcher.expire(Moment::from_millis(99)), None);
     assert_eq!(dispatcher.expire(Moment::from_millis(100)), Some(ticket));
     assert_eq!(dispatcher.deadline_of(ticket), None);
+}
+
+#[test]
+fn a_shorter_wait_holds_for_those_who_wait_and_for_those_who_come_again() {
+    let mut dispatcher = Dispatcher::new(DispatcherSettings::default());
+    let arrive = |dispatcher: &mut Dispatcher, ms| match dispatcher.arrive(Moment::from_millis(ms))
+    {
+        Dispatch::Waiting(ticket) => ticket,
+        other => panic!("there is nowhere to go: {other:?}"),
+    };
+    let before = arrive(&mut dispatcher, 0);
+    let wait = Some(std::time::Duration::from_millis(50));
+    assert!(dispatcher.set_queue_bounds(Moment::from_millis(100), 10, wait));
+    assert!(!dispatcher.set_queue_bounds(Moment::from_millis(120), 10, wait), "nothing changed");
+    let after = arrive(&mut dispatcher, 130);
+    assert_eq!(dispatcher.deadline_of(before), Some(Moment::from_millis(150)));
+    assert_eq!(dispatcher.deadline_of(after), Some(Moment::from_millis(180)));
+    assert!(dispatcher.abandon(before));
+    let order = before.order();
+    let Dispatch::Waiting(again) =
+        dispatcher.arrive_again(Moment::from_millis(140), order, Moment::NEVER)
+    else {
+        panic!("there is nowhere to go");
+    };
+    assert_eq!(dispatcher.deadline_of(again), Some(Moment::from_millis(180)));
+    dispatcher.verify().expect("deadlines rise along the queue");
 }

@@ -148,9 +148,19 @@ impl State {
         }
     }
 
-    /// Changes the bounds of the queue, for requests that arrive from now on.
-    pub(super) fn set_queue_bounds(&mut self, max_waiting: u32, longest_wait: Option<Duration>) {
-        self.dispatcher.set_queue_bounds(max_waiting, longest_wait);
+    /// Changes the bounds of the queue. Gives whether they are others.
+    pub(super) fn set_queue_bounds(
+        &mut self,
+        now: Moment,
+        max_waiting: u32,
+        longest_wait: Option<Duration>,
+    ) -> bool {
+        self.dispatcher.set_queue_bounds(now, max_waiting, longest_wait)
+    }
+
+    /// When a request that waits is refused; `None` if it waits no longer.
+    pub(super) fn deadline_of(&self, ticket: Ticket) -> Option<Moment> {
+        self.dispatcher.deadline_of(ticket)
     }
 
     pub(super) fn longest_wait(&self) -> Option<Duration> {
@@ -166,7 +176,7 @@ impl State {
                 self.cold_starts += u64::from(self.dispatcher.ready() == 0);
                 self.dispatcher.arrive(now)
             }
-            Some((order, deadline)) => self.dispatcher.arrive_again(order, deadline),
+            Some((order, deadline)) => self.dispatcher.arrive_again(now, order, deadline),
         };
         match dispatch {
             Dispatch::Sent { instance, order } => match self.assignment(instance, order) {

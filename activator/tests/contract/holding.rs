@@ -125,7 +125,6 @@ async fn clients_that_disconnect_leave_the_queue() {
 }
 
 #[tokio::test]
-#[ignore = "fails since two changes were merged: the bounds are not followed in time"]
 async fn the_controller_bounds_how_many_requests_of_a_revision_wait_and_for_how_long() {
     let controller = Controller::start().await;
     let (running, address) = open(config(Some(&controller)));
