@@ -29,7 +29,7 @@ pub enum Failure {
     /// did.
     #[error("the instance ended: {0}")]
     Died(#[source] ForwardError),
-    /// There will be no instance.
+    /// There will be no instance: the reason in the controller's words, which come as text.
     #[error("{0}")]
     GivenUp(String),
     /// None of the instances that were tried could be reached.

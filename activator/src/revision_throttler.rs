@@ -97,7 +97,7 @@ impl RevisionThrottler {
     /// on, how long also for those that wait.
     pub fn set_queue_bounds(&self, max_waiting: u32, longest_wait: Option<Duration>) {
         let now = self.now();
-        if self.state.lock().set_queue_bounds(now, max_waiting, longest_wait) {
+        if self.state.lock().dispatcher().set_queue_bounds(now, max_waiting, longest_wait) {
             self.bounds_changed.notify_waiters();
         }
     }
@@ -241,8 +241,7 @@ impl InFlightGuard {
         let now = throttler.now();
         let asked = throttler.state.lock().ask(now, self.arrival);
         let waiting = match asked {
-            state::Asked::Sent(assignment) => {
-                let deadline = self.arrival.map_or_else(|| throttler.deadline(now), |(_, at)| at);
+            state::Asked::Sent { assignment, deadline } => {
                 self.arrival = Some((assignment.order, deadline));
                 return Ok(throttler.permit(assignment));
             }
@@ -262,13 +261,6 @@ impl InFlightGuard {
     /// The request got no response from the instance; counted when the guard is dropped.
     pub fn mark_failed(&mut self) {
         self.outcome = RequestOutcome::Failed;
-    }
-}
-
-impl RevisionThrottler {
-    fn deadline(&self, now: Moment) -> Moment {
-        let wait = self.state.lock().longest_wait();
-        wait.map_or(Moment::NEVER, |wait| now.after(wait))
     }
 }
 
@@ -421,7 +413,7 @@ impl Waiting {
             // Before the deadline is read, so that no change of it is missed.
             let mut bounds_changed = pin!(throttler.bounds_changed.notified());
             bounds_changed.as_mut().enable();
-            let deadline = throttler.state.lock().deadline_of(self.ticket);
+            let deadline = throttler.state.lock().dispatcher().deadline_of(self.ticket);
             let deadline = deadline.unwrap_or(Moment::NEVER);
             tokio::select! {
                 biased;

@@ -319,7 +319,8 @@ impl Dispatcher {
         self.available.verify(self.slots.iter().map(Slot::available_at))
     }
 
-    fn deadline(&self, now: Moment) -> Moment {
+    /// When a request that arrives `now` will have waited for too long.
+    pub fn deadline(&self, now: Moment) -> Moment {
         self.settings.longest_wait.map_or(Moment::NEVER, |wait| now.after(wait))
     }
 

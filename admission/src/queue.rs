@@ -219,8 +219,8 @@ impl Queue {
         self.call_next()
     }
 
-    /// Lets nobody who waits now wait beyond `latest`. Takes as many steps as there are tickets with
-    /// a later deadline: all are at the end.
+    /// Lets nobody who waits now wait beyond `latest`. Takes as many steps as there are tickets
+    /// with a later deadline: all are at the end.
     pub fn shorten(&mut self, latest: Moment) {
         let mut next = self.tail;
         while let Some(place) = self.entries.get_mut(next as usize) {

@@ -15,6 +15,7 @@ use tidegate_kubernetes_adapters::server::{
 };
 use tidegate_kubernetes_certificates::{Kept, UnixSeconds, Wanted};
 use tidegate_trust::ServerTls;
+use tidegate_trust::renewed::RENEW_EVERY;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -30,9 +31,6 @@ const CERTIFICATE: &str = "external-metrics";
 /// Time between two looks whether the cluster still leads to us: what somebody has undone is done
 /// again within the autoscaler's next look or two.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-
-/// How often certificate files are read anew: as for reports.
-const RENEW_EVERY: Duration = Duration::from_secs(5);
 
 /// What is served to other autoscalers.
 #[derive(Debug, Clone, Default)]

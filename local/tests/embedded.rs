@@ -43,8 +43,8 @@ async fn from_zero_and_back() {
     let mut service = Service::start(config(&settings("app"))).await.expect("started");
     assert_eq!(service.status().await.expect("it runs").revision.ready, 0);
     let address = service.address();
-    let answer = tokio::task::spawn_blocking(move || get(address)).await.expect("joined");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let response = tokio::task::spawn_blocking(move || get(address)).await.expect("joined");
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     let status = service.wait_until(|status| status.revision.instances.is_empty()).await;
     let status = status.expect("it runs");
     assert_eq!((status.activator.requests, status.activator.cold_starts), (1, 1));
@@ -80,9 +80,9 @@ fn get(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).expect("it listens");
     let request = b"GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n";
     stream.write_all(request).expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("a response");
+    response
 }
 
 fn app() -> ExitCode {
@@ -92,8 +92,8 @@ fn app() -> ExitCode {
         let mut request = [0; 4_096];
         // A probe that only checks whether the port is open sends nothing.
         if stream.read(&mut request).is_ok_and(|bytes| bytes > 0) {
-            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-            stream.write_all(answer).expect("written");
+            let response = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            stream.write_all(response).expect("written");
         }
     }
     ExitCode::SUCCESS

@@ -63,7 +63,8 @@ pub enum ForwardError {
     /// The connection to the upstream broke.
     #[error("{0}")]
     Io(#[source] io::Error),
-    /// The upstream's response is not HTTP.
+    /// The upstream's response is not HTTP: what Go says of such bytes, for no error of ours is its
+    /// source.
     #[error("net/http: HTTP/1.x transport connection broken: {0}")]
     Malformed(String),
     /// The body of the upstream's response is not what its head declares.

@@ -7,8 +7,8 @@ const BUCKETS_PER_DOUBLING: f64 = 8.0;
 /// less.
 const FIRST_BUCKET_US: f64 = 100.0;
 
-/// Buckets in all: twenty doublings of a tenth of a millisecond are 105 seconds, and what takes longer
-/// is in the last one.
+/// Buckets in all: twenty doublings of a tenth of a millisecond are 105 seconds, and what takes
+/// longer is in the last one.
 pub const BUCKETS: usize = 161;
 
 /// What became of requests, from some moment on.

@@ -10,6 +10,10 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::pem::{PemFile, TlsError};
 
+/// How often certificates and secrets are checked: soon enough for any that is renewed before it
+/// ends, rarely enough that reading a few small files costs nothing.
+pub const RENEW_EVERY: Duration = Duration::from_secs(5);
+
 /// A value built from files. The last good one holds until the files build another: files
 /// that cannot be used change nothing.
 pub struct Renewed<T> {

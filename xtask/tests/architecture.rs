@@ -15,7 +15,11 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("knative", &[]),
     ("kubernetes/inject", &["knative", "words"]),
     ("kubernetes/certificates", &[]),
-    ("kubernetes/webhook", &["kubernetes/certificates", "kubernetes/inject", "trust"]),
+    ("kubernetes/listener", &[]),
+    (
+        "kubernetes/webhook",
+        &["kubernetes/certificates", "kubernetes/inject", "kubernetes/listener", "trust"],
+    ),
     ("autoscaler", &["go-text", "words"]),
     ("admission", &[]),
     ("rollout", &[]),
@@ -71,7 +75,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("scenario", &["admission", "autoscaler", "proto", "words"]),
     ("kubernetes/objects", &[]),
     ("kubernetes/hpa", &[]),
-    ("kubernetes/adapters", &["proto"]),
+    ("kubernetes/adapters", &["kubernetes/listener", "proto"]),
     ("kubernetes/fake", &[]),
     (
         "kubernetes",

@@ -68,7 +68,10 @@ pub(super) struct Assignment {
 /// The outcome of a request for an instance.
 #[derive(Debug)]
 pub(super) enum Asked {
-    Sent(Assignment),
+    Sent {
+        assignment: Assignment,
+        deadline: Moment,
+    },
     Waiting {
         ticket: Ticket,
         deadline: Moment,
@@ -148,28 +151,16 @@ impl State {
         }
     }
 
-    /// Changes the bounds of the queue. Gives whether they are others.
-    pub(super) fn set_queue_bounds(
-        &mut self,
-        now: Moment,
-        max_waiting: u32,
-        longest_wait: Option<Duration>,
-    ) -> bool {
-        self.dispatcher.set_queue_bounds(now, max_waiting, longest_wait)
-    }
-
-    /// When a request that waits is refused; `None` if it waits no longer.
-    pub(super) fn deadline_of(&self, ticket: Ticket) -> Option<Moment> {
-        self.dispatcher.deadline_of(ticket)
-    }
-
-    pub(super) fn longest_wait(&self) -> Option<Duration> {
-        self.dispatcher.settings().longest_wait
+    /// The queue and who is chosen, to look at and to bound.
+    pub(super) fn dispatcher(&mut self) -> &mut Dispatcher {
+        &mut self.dispatcher
     }
 
     /// Assigns an instance or a place in the queue; `again` has order and deadline of a request
     /// that did this before.
     pub(super) fn ask(&mut self, now: Moment, again: Option<(u64, Moment)>) -> Asked {
+        let deadline =
+            again.map_or_else(|| self.dispatcher.deadline(now), |(_, deadline)| deadline);
         let dispatch = match again {
             None => {
                 self.requests += 1;
@@ -180,12 +171,12 @@ impl State {
         };
         match dispatch {
             Dispatch::Sent { instance, order } => match self.assignment(instance, order) {
-                Some(assignment) => Asked::Sent(assignment),
+                Some(assignment) => Asked::Sent { assignment, deadline },
                 // The dispatcher only names instances that were added here.
                 None => Asked::Refused(Refusal::QueueFull),
             },
             Dispatch::Waiting(ticket) => {
-                let deadline = self.dispatcher.deadline_of(ticket).unwrap_or(Moment::NEVER);
+                let deadline = self.dispatcher.deadline_of(ticket).unwrap_or(deadline);
                 let (sender, granted) = oneshot::channel();
                 if self.waiters.len() <= ticket.place() {
                     self.waiters.resize_with(ticket.place() + 1, || None);

@@ -195,8 +195,8 @@ async fn until_ready(
 ) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
-        let answer = client.list_revisions(ListRevisionsRequest {}).await?.into_inner();
-        let ready = answer.revisions.iter().find(|one| one.name == "many").map(|one| one.ready);
+        let response = client.list_revisions(ListRevisionsRequest {}).await?.into_inner();
+        let ready = response.revisions.iter().find(|one| one.name == "many").map(|one| one.ready);
         if ready == Some(count) {
             return Ok(());
         }

@@ -112,7 +112,7 @@ fn cycles(args: &Args, count: usize, requests: usize, concurrency: &str) -> anyh
     for cycle in 1..=count {
         let begun = Instant::now();
         let answers = burst(service.address(), requests);
-        lost += answers.iter().filter(|answer| !is_served(answer)).count();
+        lost += answers.iter().filter(|response| !is_served(response)).count();
         service.wait_for_zero()?;
         lengths.push(begun.elapsed());
         leaked += service.apps().len() + service.children().saturating_sub(1);
@@ -142,13 +142,13 @@ fn limit(args: &Args, clients: usize, length: Duration, concurrency: &str) -> an
             std::thread::spawn(move || {
                 let (mut served, mut lost, mut most) = (0_u64, 0_u64, 0_u32);
                 while Instant::now() < ends {
-                    let answer = get(&address);
-                    if !is_served(&answer) {
+                    let response = get(&address);
+                    if !is_served(&response) {
                         lost += 1;
                         continue;
                     }
                     served += 1;
-                    let seen = answer.ok().and_then(|a| a.header("x-in-flight")?.parse().ok());
+                    let seen = response.ok().and_then(|a| a.header("x-in-flight")?.parse().ok());
                     most = most.max(seen.unwrap_or(0));
                 }
                 (served, lost, most)
@@ -221,10 +221,10 @@ fn cold(args: &Args, count: usize) -> anyhow::Result<()> {
     for _ in 0..count {
         // Both in turn, so that a noisy machine is noisy for both.
         let own = own_start_up(&args.command)?;
-        let answer = get(service.address())?;
-        ensure!(answer.status == 200, "the first request was answered {}", answer.status);
-        addeds.push(answer.first_byte.saturating_sub(own));
-        colds.push(answer.first_byte);
+        let response = get(service.address())?;
+        ensure!(response.status == 200, "the first request was answered {}", response.status);
+        addeds.push(response.first_byte.saturating_sub(own));
+        colds.push(response.first_byte);
         owns.push(own);
         service.wait_for_zero()?;
     }

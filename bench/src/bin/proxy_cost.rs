@@ -193,7 +193,7 @@ impl Bench {
         let costs = self.rounds(&peers, |address| requests(address, 50, self.turn())).await?;
         let rows = cost_rows(&peers, &costs, "");
         let columns = ["peer", "user µs", "system µs", "µs a request", "× nginx"];
-        table("Processor time per request, 50 connections, 64-byte answer", &columns, &rows);
+        table("Processor time per request, 50 connections, 64-byte response", &columns, &rows);
         Ok(())
     }
 

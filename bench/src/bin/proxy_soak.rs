@@ -6,7 +6,7 @@
 //! target/release/proxy_soak --queue-proxy target/slim/queue-proxy --seconds 600
 //! ```
 //!
-//! Ends with an error if any answer looked whole and was not, if anything got stuck, if the app
+//! Ends with an error if any response looked whole and was not, if anything got stuck, if the app
 //! got something that was not sent, or if something did not come back.
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Longest wait for an answer; a cold start of a large app under load fits.
+/// Longest wait for a response; a cold start of a large app under load fits.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What came back.
@@ -32,7 +32,7 @@ impl Answer {
 /// Asks `address` for `/`.
 ///
 /// # Errors
-/// When there is no connection, or no whole answer.
+/// When there is no connection, or no whole response.
 pub fn get(address: &str) -> std::io::Result<Answer> {
     let begun = Instant::now();
     let mut stream = TcpStream::connect(address)?;
@@ -47,7 +47,7 @@ pub fn get(address: &str) -> std::io::Result<Answer> {
     let text = String::from_utf8_lossy(&bytes);
     let head = text.split("\r\n\r\n").next().unwrap_or_default().to_owned();
     let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
-    let status = status.ok_or_else(|| std::io::Error::other("no answer"))?;
+    let status = status.ok_or_else(|| std::io::Error::other("no response"))?;
     Ok(Answer { status, head, first_byte })
 }
 
@@ -64,8 +64,8 @@ pub fn burst(address: &str, count: usize) -> Vec<std::io::Result<Answer>> {
     clients.into_iter().map(|client| client.join().unwrap_or_else(lost)).collect()
 }
 
-/// Whether an answer is the one that was wanted.
+/// Whether a response is the one that was wanted.
 #[must_use]
-pub fn is_served(answer: &std::io::Result<Answer>) -> bool {
-    answer.as_ref().is_ok_and(|answer| answer.status == 200)
+pub fn is_served(response: &std::io::Result<Answer>) -> bool {
+    response.as_ref().is_ok_and(|response| response.status == 200)
 }

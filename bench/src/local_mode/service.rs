@@ -183,7 +183,7 @@ fn processes() -> impl Iterator<Item = u32> {
 }
 
 /// Starts an app by itself and measures from the start of its process to the first byte of its
-/// first answer: its own start-up.
+/// first response: its own start-up.
 ///
 /// # Errors
 /// When it does not come up.

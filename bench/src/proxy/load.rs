@@ -18,7 +18,7 @@ pub struct Tally {
     pub answers: u64,
     /// Anything else.
     pub failures: u64,
-    /// From when a request was due to when its answer was whole, in microseconds.
+    /// From when a request was due to when its response was whole, in microseconds.
     pub latency_us: Histogram<u64>,
 }
 
@@ -55,7 +55,7 @@ impl Connection {
     /// One exchange.
     ///
     /// # Errors
-    /// When the connection breaks or the answer is not a 200.
+    /// When the connection breaks or the response is not a 200.
     pub async fn exchange(&mut self) -> io::Result<()> {
         self.stream.write_all(REQUEST).await?;
         let mut filled = 0;
@@ -76,7 +76,7 @@ impl Connection {
     }
 }
 
-/// The length of the answer that begins here, when its head is all there.
+/// The length of the response that begins here, when its head is all there.
 fn answer_length(bytes: &[u8]) -> io::Result<Option<usize>> {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);

@@ -118,7 +118,7 @@ fn nginx_proxy(
     nginx("nginx", program, directory, address, &servers)
 }
 
-/// nginx as the app: a fixed answer of 64 bytes, as cheap as an app can be.
+/// nginx as the app: a fixed response of 64 bytes, as cheap as an app can be.
 ///
 /// # Errors
 /// When it does not start.

@@ -1,5 +1,5 @@
 //! The two sides of the soak: an app that misbehaves on request, and clients that misbehave on
-//! their own, all of whom know what a right answer looks like.
+//! their own, all of whom know what a right response looks like.
 //!
 //! A target is `/KIND/SEED/SIZE`: the body is [`byte_at`] of the seed, so that any lost, doubled
 //! or foreign byte shows.
@@ -194,7 +194,7 @@ pub enum Outcome {
     GivenUp,
     /// It looked whole and was not right: never.
     Wrong,
-    /// Neither an answer nor an end came: never.
+    /// Neither a response nor an end came: never.
     Stuck,
 }
 

@@ -62,14 +62,14 @@ async fn unary(requests: h2::client::SendRequest<Bytes>) -> anyhow::Result<()> {
         .header("content-type", HeaderValue::from_static("application/grpc"))
         .header("te", HeaderValue::from_static("trailers"))
         .body(())?;
-    let (answer, mut sending) = requests.send_request(request, false)?;
+    let (response, mut sending) = requests.send_request(request, false)?;
     sending.send_data(Bytes::from_static(&[0, 0, 0, 0, 16, 1, 2, 3, 4, 5, 6, 7, 8]), true)?;
-    let mut body = answer.await?.into_body();
+    let mut body = response.await?.into_body();
     while let Some(piece) = body.data().await {
         let piece = piece?;
         body.flow_control().release_capacity(piece.len())?;
     }
-    let trailers = body.trailers().await?.context("an answer without trailers")?;
+    let trailers = body.trailers().await?.context("a response without trailers")?;
     if trailers.get("grpc-status") != Some(&HeaderValue::from_static("0")) {
         bail!("a call failed: {trailers:?}");
     }
@@ -177,10 +177,10 @@ pub async fn upload(address: SocketAddr, size: u64) -> anyhow::Result<()> {
 async fn read_head(stream: &mut TcpStream, start: &[u8]) -> anyhow::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.context("no answer")?);
+        head.push(stream.read_u8().await.context("no response")?);
     }
     if !head.starts_with(start) {
-        bail!("unexpected answer: {}", String::from_utf8_lossy(&head));
+        bail!("unexpected response: {}", String::from_utf8_lossy(&head));
     }
     Ok(())
 }

@@ -126,10 +126,10 @@ pub(crate) fn ignores_windows(mut stream: TcpStream) {
         let length = u64::from(l1) << 8 | u64::from(l0);
         let _ = std::io::copy(&mut (&mut stream).take(length), &mut std::io::sink());
         if kind == 1 {
-            let mut answer = [&[0, 0, 1, 1, 4], &id[..], &OK].concat();
+            let mut response = [&[0, 0, 1, 1, 4], &id[..], &OK].concat();
             let data = [&[0, 0x40, 0, 0, 0], &id[..], &[b'x'; 0x4000]].concat();
-            answer.extend(data.repeat(3));
-            let _ = stream.write_all(&answer);
+            response.extend(data.repeat(3));
+            let _ = stream.write_all(&response);
         }
     }
 }

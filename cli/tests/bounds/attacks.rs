@@ -100,8 +100,8 @@ pub(crate) fn websockets(port: u16, connections: usize) -> Kept {
     let ask = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     let mut kept = everywhere(port, connections, ask);
     for stream in &mut kept.0 {
-        let answer = read_head(stream);
-        assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+        let response = read_head(stream);
+        assert!(response.starts_with("HTTP/1.1 101"), "{response}");
     }
     kept
 }
@@ -209,8 +209,8 @@ pub(crate) fn http2_request_then(port: u16, bytes: &[u8]) -> TcpStream {
     stream
 }
 
-/// Whether an answer's head comes before the end.
-pub(crate) fn has_answer(stream: &mut TcpStream) -> bool {
+/// Whether a response's head comes before the end.
+pub(crate) fn has_response(stream: &mut TcpStream) -> bool {
     let mut head = [0; 9];
     while stream.read_exact(&mut head).is_ok() {
         let length = u64::from(head[1]) << 8 | u64::from(head[2]);
@@ -222,7 +222,7 @@ pub(crate) fn has_answer(stream: &mut TcpStream) -> bool {
     false
 }
 
-/// Asks with a head of so many bytes. Gives back the answer's head.
+/// Asks with a head of so many bytes. Gives back the response's head.
 pub(crate) fn ask(port: u16, head_bytes: usize) -> String {
     let mut stream = connect(port);
     let field = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(head_bytes - 40));
@@ -232,15 +232,15 @@ pub(crate) fn ask(port: u16, head_bytes: usize) -> String {
 
 pub(crate) fn read_head(stream: &mut TcpStream) -> String {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     let mut piece = [0; 4096];
-    while !answer.windows(4).any(|four| four == b"\r\n\r\n") {
+    while !response.windows(4).any(|four| four == b"\r\n\r\n") {
         match stream.read(&mut piece) {
-            Ok(count @ 1..) => answer.extend_from_slice(&piece[..count]),
+            Ok(count @ 1..) => response.extend_from_slice(&piece[..count]),
             _ => break,
         }
     }
-    String::from_utf8_lossy(&answer).into_owned()
+    String::from_utf8_lossy(&response).into_owned()
 }
 
 /// Sends `bytes` on many connections, as far as the peer takes them.

@@ -176,14 +176,15 @@ fn one_long_head_is_served() {
         let app = App::start(app::answers);
         let stage = Stage::start(role, app.port(), 0, &[("TIDEGATE_MEMORY_BUDGET", "16Mi")]);
         for _ in 0..3 {
-            let answer = attacks::ask(stage.port(), (1 << 20) - 100);
-            assert!(answer.starts_with("HTTP/1.1 200"), "{role:?}: {answer}");
+            let response = attacks::ask(stage.port(), (1 << 20) - 100);
+            assert!(response.starts_with("HTTP/1.1 200"), "{role:?}: {response}");
         }
     }
 }
 
-/// Who waits for an answer, or is quiet in a tunnel, is not charged: with the smallest budget there
-/// are as many of them as there are descriptors. Each was charged 24 KiB, so that few had room.
+/// Who waits for a response, or is quiet in a tunnel, is not charged: with the smallest budget
+/// there are as many of them as there are descriptors. Each was charged 24 KiB, so that few had
+/// room.
 #[test]
 fn exchanges_that_wait_never_meet_the_budget() {
     let count = stage::exchanges_max();
@@ -193,8 +194,8 @@ fn exchanges_that_wait_never_meet_the_budget() {
     app.until_asked(count);
     app.tell();
     for mut stream in asked.into_streams() {
-        let answer = attacks::read_head(&mut stream);
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let response = attacks::read_head(&mut stream);
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     }
 }
 
@@ -224,5 +225,5 @@ fn what_has_begun_in_http2_ends_in_time() {
         assert!(attacks::is_closed(stage.port(), &bytes), "{what} is waited for");
     }
     app.tell();
-    assert!(attacks::has_answer(&mut alive), "the answer comes");
+    assert!(attacks::has_response(&mut alive), "the response comes");
 }

@@ -104,7 +104,7 @@ impl Stage {
         kibibytes.parse::<u64>().unwrap() / 1024
     }
 
-    /// Whether a probe gets an answer, were it a refusal.
+    /// Whether a probe gets a response, were it a refusal.
     pub(crate) fn answers(&self) -> bool {
         self.probe().is_some()
     }
@@ -112,7 +112,7 @@ impl Stage {
     /// Waits until a probe is answered with a success.
     pub(crate) fn until_served(&self) {
         let since = Instant::now();
-        while self.probe().is_none_or(|answer| !answer.starts_with("HTTP/1.1 200")) {
+        while self.probe().is_none_or(|response| !response.starts_with("HTTP/1.1 200")) {
             assert!(since.elapsed() < PATIENCE, "nobody is served any more");
             thread::sleep(BETWEEN_LOOKS);
         }
@@ -124,9 +124,9 @@ impl Stage {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.write_all(PROBE).ok()?;
-        let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer);
-        answer.starts_with("HTTP/").then_some(answer)
+        let mut response = String::new();
+        let _ = stream.read_to_string(&mut response);
+        response.starts_with("HTTP/").then_some(response)
     }
 }
 

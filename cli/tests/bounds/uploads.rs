@@ -98,7 +98,7 @@ pub(crate) fn requests_whose_clients_leave(port: u16, connections: usize, bytes:
     Kept::none()
 }
 
-/// Clients that begin to read an answer, and hang up.
+/// Clients that begin to read a response, and hang up.
 pub(crate) fn answers_whose_clients_leave(port: u16, connections: usize) -> Kept {
     for mut stream in attacks::http1_requests(port, connections).into_streams() {
         let _ = stream.read(&mut [0; 1024]);

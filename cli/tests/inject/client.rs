@@ -33,7 +33,7 @@ struct Connection {
     is_used: bool,
 }
 
-/// Why a request has no answer.
+/// Why a request has no response.
 enum Failed {
     /// The connection was kept, and closed before the request: every client tries again.
     WasClosed,
@@ -98,7 +98,7 @@ impl Connection {
             let was_closed = self.is_used && head.is_empty();
             return Err(match was_closed {
                 true => Failed::WasClosed,
-                false => Failed::Lost(format!("no answer: {error}, after {head:?}")),
+                false => Failed::Lost(format!("no response: {error}, after {head:?}")),
             });
         }
         let mut body = [0; 5];

@@ -117,8 +117,8 @@ fn other_pods_cannot_end_a_sidecar() {
     let pod = pod(app_port, 60, &json!({}), &[]);
     let sidecar = pod.start();
     let from_elsewhere = std::net::SocketAddr::from(([127, 0, 0, 2], 0));
-    let answer = ask_from(from_elsewhere, pod.admin, "POST /drain HTTP/1.1\r\nHost: a\r\n");
-    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    let response = ask_from(from_elsewhere, pod.admin, "POST /drain HTTP/1.1\r\nHost: a\r\n");
+    assert!(response.starts_with("HTTP/1.1 404 "), "{response}");
     let get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
     assert_eq!(status(pod.main, get), 502, "it serves, and has no app");
     drop(sidecar);
@@ -136,7 +136,7 @@ fn ask_from(from: std::net::SocketAddr, port: u16, head: &str) -> String {
     let mut stream = stream;
     stream.set_nonblocking(false).unwrap();
     write!(stream, "{head}Connection: close\r\nContent-Length: 0\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }

@@ -162,16 +162,16 @@ impl Pod {
     }
 }
 
-/// The status of an answer; 0 where there is none.
+/// The status of a response; 0 where there is none.
 pub(crate) fn status(port: u16, head: &str) -> u16 {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return 0 };
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut answer = String::new();
-    let asked = write!(stream, "{head}\r\n").and_then(|()| stream.read_to_string(&mut answer));
+    let mut response = String::new();
+    let asked = write!(stream, "{head}\r\n").and_then(|()| stream.read_to_string(&mut response));
     if asked.is_err() {
         return 0;
     }
-    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+    response.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
 }
 
 /// A sidecar that runs; killed when dropped.
@@ -248,8 +248,8 @@ fn serve(stream: TcpStream, ends: &AtomicBool, working: &AtomicUsize) {
             Ok(_) if head.ends_with("\r\n\r\n") => {
                 working.fetch_add(1, Ordering::SeqCst);
                 std::thread::sleep(APP_WORK);
-                let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-                let written = writer.write_all(answer.as_bytes());
+                let response = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+                let written = writer.write_all(response.as_bytes());
                 working.fetch_sub(1, Ordering::SeqCst);
                 // One that was told to end does not wait for a pause of its clients.
                 if written.is_err() || ends.load(Ordering::SeqCst) {

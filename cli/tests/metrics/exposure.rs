@@ -88,17 +88,17 @@ fn its_pages_name_no_secret_no_client_and_no_address() {
     assert!(get(&activator.address, target).starts_with("HTTP/1.1 200"), "the app is reached");
     for role in [&controller, &activator] {
         for path in ["/metrics", "/healthz", "/readyz"] {
-            let answer = get(&role.admin, path);
+            let response = get(&role.admin, path);
             for hidden in [SECRET, "private", "T0KEN", "127.0.0.1", &sidecar.address, "web"] {
-                assert!(!answer.contains(hidden), "{path} has {hidden:?}: {answer}");
+                assert!(!response.contains(hidden), "{path} has {hidden:?}: {response}");
             }
         }
         for path in ["/", "/debug", "/metrics/"] {
             assert!(get(&role.admin, path).starts_with("HTTP/1.1 404"), "{path}");
         }
         for path in ["/metrics", "/healthz", "/readyz"] {
-            let answer = ask(&role.admin, "POST", path);
-            assert!(answer.starts_with("HTTP/1.1 405"), "nothing can be changed: {answer}");
+            let response = ask(&role.admin, "POST", path);
+            assert!(response.starts_with("HTTP/1.1 405"), "nothing can be changed: {response}");
         }
     }
 }

@@ -152,9 +152,9 @@ impl Role {
     /// The page that Prometheus scrapes, whole.
     #[track_caller]
     pub(crate) fn page(&self) -> String {
-        let answer = get(&self.admin, "/metrics");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+        let response = get(&self.admin, "/metrics");
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+        response.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
     pub(crate) fn until_ready(&self) {
@@ -183,18 +183,18 @@ impl Drop for Role {
     }
 }
 
-/// The whole answer to a question.
+/// The whole response to a question.
 pub(crate) fn get(address: &str, target: &str) -> String {
     ask(address, "GET", target)
 }
 
-/// The whole answer; empty when there is none.
+/// The whole response; empty when there is none.
 pub(crate) fn ask(address: &str, method: &str, target: &str) -> String {
     let Ok(mut stream) = TcpStream::connect(address) else { return String::new() };
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = format!("{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response);
+    String::from_utf8_lossy(&response).into_owned()
 }

@@ -35,7 +35,7 @@ fn it_serves_and_leaves_nothing_behind() {
     let pid = run.app_pid();
     run.wait_for("is ready");
     for _ in 0..20 {
-        assert_eq!(get(&run.address()).expect("an answer").status, 200);
+        assert_eq!(get(&run.address()).expect("a response").status, 200);
     }
     assert!(run.descendants().len() >= 2, "an app and its queue-proxy");
     run.signal("INT");
@@ -50,7 +50,7 @@ fn it_serves_and_leaves_nothing_behind() {
 fn the_first_request_starts_the_first_instance_when_there_is_none() {
     let mut run = start(&["--listen", "0", "--initial", "0"]);
     assert!(!run.output().contains("starts"));
-    assert_eq!(get(&run.address()).expect("an answer").status, 200);
+    assert_eq!(get(&run.address()).expect("a response").status, 200);
     run.wait_for("is ready");
     run.signal("TERM");
     assert_eq!(run.wait_for_exit(), Some(0));
@@ -61,7 +61,7 @@ fn the_first_request_starts_the_first_instance_when_there_is_none() {
 fn an_idle_service_goes_to_zero_and_comes_back() {
     let mut run = start(&["--listen", "0", "--window", "6s", "--idle", "1s"]);
     run.wait_for("sh-1 stopped");
-    assert_eq!(get(&run.address()).expect("an answer").status, 200);
+    assert_eq!(get(&run.address()).expect("a response").status, 200);
     run.wait_for("sh-2 is ready");
     run.wait_for("sh-2 stopped");
     assert_eq!(run.descendants().len(), 0);
@@ -78,7 +78,7 @@ fn a_killed_app_is_replaced_and_loses_only_what_it_held() {
     let address = run.address();
     let client = std::thread::spawn(move || {
         // One request at a time, so that at most one can be held by the instance that is killed.
-        let answers = (0..100).map(|_| get(&address).map_or(0, |answer| answer.status));
+        let answers = (0..100).map(|_| get(&address).map_or(0, |response| response.status));
         answers.filter(|status| *status != 200).count()
     });
     running::kill(pid, "KILL");
@@ -99,9 +99,9 @@ fn two_hundred_clients_never_exceed_the_limit_of_an_instance() {
         .map(|_| {
             let address = address.clone();
             std::thread::spawn(move || {
-                let answer = get(&address).expect("an answer");
-                assert_eq!(answer.status, 200, "{}", answer.head);
-                answer.header("x-in-flight").expect("the app counts").parse::<u32>()
+                let response = get(&address).expect("a response");
+                assert_eq!(response.status, 200, "{}", response.head);
+                response.header("x-in-flight").expect("the app counts").parse::<u32>()
             })
         })
         .collect();
@@ -162,7 +162,7 @@ fn a_second_interrupt_is_immediate() {
     run.wait_for("draining");
     run.signal("INT");
     assert_eq!(run.wait_for_exit(), Some(130));
-    assert!(client.join().expect("it ends").map_or(true, |answer| answer.status != 200));
+    assert!(client.join().expect("it ends").map_or(true, |response| response.status != 200));
     assert!(run.descendants().is_empty());
 }
 
@@ -200,7 +200,7 @@ fn requests_are_recorded_for_the_simulator() {
     let mut run = start(&["--listen", "0", "--record", path.to_str().expect("text")]);
     run.wait_for("is ready");
     for _ in 0..5 {
-        get(&run.address()).expect("an answer");
+        get(&run.address()).expect("a response");
     }
     run.signal("INT");
     assert_eq!(run.wait_for_exit(), Some(0));

@@ -14,20 +14,20 @@ fn the_replay_that_is_printed_can_be_pasted() {
     let recorded = ["--listen", "0", "--record", path];
     let mut run = start(&[recorded.as_slice(), settings.as_slice()].concat());
     run.wait_for("is ready");
-    assert_eq!(get(&run.address()).expect("an answer").status, 200);
+    assert_eq!(get(&run.address()).expect("a response").status, 200);
     run.signal("INT");
     assert_eq!(run.wait_for_exit(), Some(0));
     let output = run.output();
     let (_, replay) = output.split_once("replay with: tidegate ").expect("it is said");
     let replay = replay.lines().next().expect("a line");
     let script = format!("exec \"$0\" {replay} --json -");
-    let answer = Command::new("sh")
+    let response = Command::new("sh")
         .args(["-c", &script, env!("CARGO_BIN_EXE_tidegate")])
         .output()
         .expect("a shell");
-    let error = String::from_utf8_lossy(&answer.stderr);
-    assert!(answer.status.success(), "{replay}: {error}");
-    let result: serde_json::Value = serde_json::from_slice(&answer.stdout).expect("JSON");
+    let error = String::from_utf8_lossy(&response.stderr);
+    assert!(response.status.success(), "{replay}: {error}");
+    let result: serde_json::Value = serde_json::from_slice(&response.stdout).expect("JSON");
     assert_eq!(result["requests"], 1, "{replay}");
     assert!(replay.contains("stable-window=1m30s"), "{replay}");
     // Without it the simulator starts instances as slowly as it thinks fit.

@@ -249,7 +249,7 @@ pub(crate) fn get(address: &str) -> std::io::Result<Answer> {
     let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
     status
         .map(|status| Answer { status, head })
-        .ok_or_else(|| std::io::Error::other(format!("no answer: {text:?}")))
+        .ok_or_else(|| std::io::Error::other(format!("no response: {text:?}")))
 }
 
 /// Sends that request; what is returned is its client, which leaves when it is dropped.
@@ -260,7 +260,7 @@ pub(crate) fn ask(address: &str) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The same, with the answer as it came.
+/// The same, with the response as it came.
 pub(crate) fn get_text(address: &str) -> std::io::Result<String> {
     let mut stream = ask(address)?;
     let mut text = String::new();

@@ -20,9 +20,9 @@ fn a_request_whose_app_died_gets_the_reason_and_is_counted() {
     let client = std::thread::spawn(move || get_text(&address));
     run.wait_for_request();
     running::kill(pid, "KILL");
-    let answer = client.join().expect("it ends").expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
-    assert!(answer.ends_with("\r\n\r\nthe app died before it answered\n"), "{answer}");
+    let response = client.join().expect("it ends").expect("a response");
+    assert!(response.starts_with("HTTP/1.1 502 "), "{response}");
+    assert!(response.ends_with("\r\n\r\nthe app died before it answered\n"), "{response}");
     run.signal("INT");
     assert_eq!(run.wait_for_exit(), Some(0));
     let output = run.output();
@@ -38,11 +38,11 @@ fn a_request_whose_app_died_gets_the_reason_and_is_counted() {
 fn clients_of_an_app_that_never_starts_get_the_reason() {
     let arguments = ["--listen", "0", "--initial", "0", "--", "sh", "-c", "exit 7"];
     let mut run = Running::start(arguments.map(str::to_owned).into());
-    let answer = get_text(&run.address()).expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    assert!(answer.contains("\r\nRetry-After: "), "{answer}");
+    let response = get_text(&run.address()).expect("a response");
+    assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+    assert!(response.contains("\r\nRetry-After: "), "{response}");
     let reason = "sh never became ready in 3 attempts: the app ended (exit status: 7)\n";
-    assert!(answer.ends_with(reason), "{answer}");
+    assert!(response.ends_with(reason), "{response}");
     assert_eq!(run.wait_for_exit(), Some(1));
     assert!(run.output().contains("failed 1 (503 never ready: 1)"), "{}", run.output());
 }
@@ -56,7 +56,7 @@ fn causes_are_shown_before_their_effects() {
             .chain(crate::app())
             .collect(),
     );
-    assert_eq!(get(&run.address()).expect("an answer").status, 200);
+    assert_eq!(get(&run.address()).expect("a response").status, 200);
     run.wait_for("sh-1 stopped");
     let output = run.output();
     let place = |text: &str| output.find(text).unwrap_or_else(|| panic!("no {text:?}: {output}"));

@@ -177,7 +177,7 @@ fn another_user_of_the_machine_takes_no_part() {
 
     // All that time the service had one instance, which is ours.
     for _ in 0..20 {
-        assert_eq!(get(&run.address()).expect("an answer").status, 200);
+        assert_eq!(get(&run.address()).expect("a response").status, 200);
     }
     assert!(!run.output().contains("web-2"), "{}", run.output());
     assert!(running::is_alive(run.app_pid()));

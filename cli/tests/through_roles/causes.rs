@@ -41,10 +41,10 @@ const SCENES: &[(&str, &str, &str, &str)] = &[
 
 /// The response is made up for this cause, and says so.
 #[track_caller]
-fn told(answer: &str, status: &str, cause: &str, text: &str) {
-    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
-    assert!(answer.contains(&format!("\r\nTidegate-Error: {cause}\r\n")), "{answer}");
-    assert!(answer.ends_with(text), "{answer}");
+fn told(response: &str, status: &str, cause: &str, text: &str) {
+    assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
+    assert!(response.contains(&format!("\r\nTidegate-Error: {cause}\r\n")), "{response}");
+    assert!(response.ends_with(text), "{response}");
 }
 
 fn failed(activator: &Process, cause: &str) -> f64 {
@@ -127,9 +127,9 @@ fn a_queue_that_is_full_is_told_by_either_role() {
         for mut stream in refused.by_ref() {
             let sender = sender.clone();
             std::thread::spawn(move || {
-                let mut answer = String::new();
-                let _ = stream.read_to_string(&mut answer);
-                let _ = sender.send(answer);
+                let mut response = String::new();
+                let _ = stream.read_to_string(&mut response);
+                let _ = sender.send(response);
             });
         }
         told(&receiver.recv().unwrap(), "503", "queue_full", text);
@@ -159,8 +159,8 @@ fn what_a_client_did_is_told_by_either_role() {
     let chunk = "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\
                  Transfer-Encoding: chunked\r\n\r\nzz\r\n";
     for process in [Process::sidecar(app.port, &[]), Process::activator(app.port, &[])] {
-        let answer = talk(process.port, chunk);
-        told(&answer, "400", "malformed_request", "\n");
-        assert!(answer.contains("malformed"), "{answer}");
+        let response = talk(process.port, chunk);
+        told(&response, "400", "malformed_request", "\n");
+        assert!(response.contains("malformed"), "{response}");
     }
 }

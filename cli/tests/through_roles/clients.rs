@@ -30,24 +30,24 @@ pub(crate) fn talk(port: u16, bytes: &str) -> String {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     // A role that has heard enough closes while the rest is being sent.
     let _ = stream.write_all(bytes.as_bytes());
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response);
+    String::from_utf8_lossy(&response).into_owned()
 }
 
 /// An upload in chunks with trailers over HTTP/1.1.
 pub(crate) fn http1(port: u16, trailers: &[(String, String)]) -> Got {
     let lines: String =
         trailers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let answer = talk(
+    let response = talk(
         port,
         &format!(
             "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTE: trailers\r\n\
              Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n{lines}\r\n"
         ),
     );
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let status = response.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or_default();
     let is_chunked = head.to_lowercase().contains("transfer-encoding: chunked");
     match (status, body.split_once("\r\n0\r\n")) {
         (Some(status), Some((_, trailers))) if trailers.ends_with("\r\n") => {

@@ -88,8 +88,8 @@ fn trailers_pass_in_every_pairing_and_what_may_not_trail_is_dropped() {
 /// Teaches the roles which protocol the app speaks: an upload cannot be sent again in the other.
 fn warm_up(app: &App, at_app: Protocol, port: u16) {
     if matches!(at_app, Protocol::Http2) {
-        let answer = clients::talk(port, clients::GET);
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let response = clients::talk(port, clients::GET);
+        assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
         assert_eq!(app.seen.recv_timeout(PATIENCE).expect("the app is asked"), []);
     }
 }

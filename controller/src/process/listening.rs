@@ -94,20 +94,20 @@ async fn request_status(mut stream: TcpStream, address: SocketAddr, path: &str) 
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        while !answer.contains(&b'\n') && answer.len() < STATUS_BYTES_MAX {
-            if stream.read_buf(&mut answer).await? == 0 {
+        let mut response = Vec::new();
+        while !response.contains(&b'\n') && response.len() < STATUS_BYTES_MAX {
+            if stream.read_buf(&mut response).await? == 0 {
                 break;
             }
         }
-        std::io::Result::Ok(answer)
+        std::io::Result::Ok(response)
     };
     let asked = format!("GET http://{address}{path}");
     let expected = "expected a status of 200 to 399";
     match timeout(RESPONSE_TIMEOUT, exchange).await {
         Err(_) => Some(format!("{asked} was not answered within {RESPONSE_TIMEOUT:?}, {expected}")),
         Ok(Err(error)) => Some(format!("{asked} was not answered ({error}), {expected}")),
-        Ok(Ok(answer)) => match status(&answer) {
+        Ok(Ok(response)) => match status(&response) {
             Some(200..=399) => None,
             Some(status) => Some(format!("{asked} answered {status}, {expected}")),
             None => Some(format!("{asked} was not answered with HTTP, {expected}")),
@@ -115,8 +115,8 @@ async fn request_status(mut stream: TcpStream, address: SocketAddr, path: &str) 
     }
 }
 
-fn status(answer: &[u8]) -> Option<u16> {
-    let line = std::str::from_utf8(answer.split(|byte| *byte == b'\r').next()?).ok()?;
+fn status(response: &[u8]) -> Option<u16> {
+    let line = std::str::from_utf8(response.split(|byte| *byte == b'\r').next()?).ok()?;
     let mut words = line.split_whitespace();
     words.next().filter(|version| version.starts_with("HTTP/"))?;
     words.next()?.parse().ok()
@@ -272,7 +272,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_status_of_a_path_is_reported() {
-        for (answer, expected) in [
+        for (response, expected) in [
             (&b"HTTP/1.1 404 Not Found\r\n\r\n"[..], "answered 404"),
             (b"SSH-2.0-x\r\n", "was not answered with HTTP"),
             (b"", "was not answered"),
@@ -283,7 +283,7 @@ mod tests {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
                 let mut request = [0; 64];
                 assert_ne!(stream.read(&mut request).await.expect("a request"), 0);
-                stream.write_all(answer).await.expect("written");
+                stream.write_all(response).await.expect("written");
             });
             let readiness = Readiness::Http("/healthz".into());
             let why = why_not_ready(port, &readiness, Vec::new).await.expect("not ready");

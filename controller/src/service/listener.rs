@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tidegate_trust::renewed::RENEW_EVERY;
 use tidegate_trust::{ServerTls, TlsMismatch};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -45,10 +46,6 @@ const ACCEPTED_DEPTH: usize = 64;
 /// How long accepting pauses when the system has no descriptors left. Longer than where clients
 /// wait for a response: reporters connect again by themselves.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// How often certificates and the secret are checked: soon enough for any that is renewed
-/// before it ends, rarely enough that reading four small files costs nothing.
-const RENEW_EVERY: Duration = Duration::from_secs(5);
 
 /// The accepted connections, and the task that accepts them: it ends with the stream, and when it
 /// is dropped the port is free at once.

@@ -14,11 +14,9 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
-use rustls::pki_types::CertificateDer;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tidegate_kubernetes_listener::{Accepted, Callers, Failure, HEAD_TIMEOUT, accept};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::watch;
 
 use crate::external_metrics::{Reply, reply};
 use crate::external_scaler::{MESSAGE_BYTES_MAX, Scaler};
@@ -33,9 +31,6 @@ pub const CONNECTIONS_MAX: usize = 64;
 /// cluster of five thousand of them is a large one.
 pub const STREAMS_MAX: u32 = 8_192;
 
-/// Time in which TLS must be agreed on, and the head of a request must arrive.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Longest head of a request; an API server's has some thousand bytes, its headers about who asked
 /// included.
 const HEAD_BYTES_MAX: usize = 32 << 10;
@@ -48,9 +43,6 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a connection, or a stream of it, may send that has not been read yet.
 const WINDOW_BYTES: u32 = 64 << 10;
 
-/// Pause after an accept that failed, for example for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// TLS of the external metrics, and who may ask.
 #[derive(Debug, Clone)]
 pub struct Guarded {
@@ -59,15 +51,6 @@ pub struct Guarded {
     /// Who may ask.
     pub front_proxy: Arc<FrontProxy>,
 }
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-/// A connection, and the certificate of whoever opened it.
-type Accepted = (Box<dyn Stream>, Option<CertificateDer<'static>>);
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Serves external metrics to the API server, for as long as it is polled.
 ///
@@ -78,7 +61,8 @@ pub async fn serve_external_metrics(
     published: Arc<Published>,
 ) {
     let now = move || guarded.borrow().clone();
-    accept(listener, "external metrics", move || {
+    let callers = Callers { what: "external metrics", connections_max: CONNECTIONS_MAX };
+    accept(listener, callers, move || {
         let (Guarded { config, front_proxy }, published) = (now(), Arc::clone(&published));
         (Some(config), move |accepted: Accepted| api_server(accepted, front_proxy, published))
     })
@@ -94,58 +78,16 @@ pub async fn serve_external_scaler(
     published: Arc<Published>,
 ) {
     let scaler = Scaler::new(published);
-    accept(listener, "KEDA's calls", move || {
+    let callers = Callers { what: "KEDA's calls", connections_max: CONNECTIONS_MAX };
+    accept(listener, callers, move || {
         let scaler = scaler.clone();
         (tls(), move |accepted: Accepted| keda(accepted, scaler))
     })
     .await;
 }
 
-/// Accepts connections, of which each is served by what `prepare` gives.
-async fn accept<Serve, Served>(
-    listener: TcpListener,
-    what: &'static str,
-    prepare: impl Fn() -> (Option<Arc<ServerConfig>>, Serve),
-) where
-    Serve: FnOnce(Accepted) -> Served + Send + 'static,
-    Served: Future<Output = Result<(), Failure>> + Send + 'static,
-{
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(what, %error, "a connection cannot be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let (tls, serve) = prepare();
-        tokio::spawn(async move {
-            let served = async {
-                let accepted: Accepted = match tls {
-                    None => (Box::new(stream), None),
-                    Some(tls) => {
-                        let handshake = TlsAcceptor::from(tls).accept(stream);
-                        let stream = tokio::time::timeout(HEAD_TIMEOUT, handshake).await??;
-                        let shown = stream.get_ref().1.peer_certificates();
-                        let shown = shown.and_then(|chain| chain.first().cloned());
-                        (Box::new(stream), shown.map(CertificateDer::into_owned))
-                    }
-                };
-                serve(accepted).await
-            };
-            if let Err(error) = served.await {
-                tracing::debug!(what, %error, "a connection failed");
-            }
-            drop(permit);
-        });
-    }
-}
-
 async fn api_server(
-    (stream, certificate): Accepted,
+    Accepted { stream, certificate }: Accepted,
     front_proxy: Arc<FrontProxy>,
     published: Arc<Published>,
 ) -> Result<(), Failure> {
@@ -200,7 +142,7 @@ fn response(
     response
 }
 
-async fn keda((stream, _): Accepted, scaler: Scaler) -> Result<(), Failure> {
+async fn keda(Accepted { stream, .. }: Accepted, scaler: Scaler) -> Result<(), Failure> {
     let service = tidegate_proto::keda::external_scaler_server::ExternalScalerServer::new(scaler)
         .max_decoding_message_size(MESSAGE_BYTES_MAX);
     http2::Builder::new(TokioExecutor::new())

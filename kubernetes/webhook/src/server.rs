@@ -15,9 +15,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tidegate_kubernetes_inject::Settings;
 use tidegate_kubernetes_inject::review::{Outcome, Review, review};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
+use tidegate_kubernetes_listener::{Accepted, Callers, Failure, HEAD_TIMEOUT, accept};
+use tokio::net::TcpListener;
 
 /// Most connections at a time, whatever they do: a cluster has a handful of API servers, and each
 /// keeps a few. Together with [`BODY_BYTES_MAX`] it bounds what they can make us hold.
@@ -26,18 +25,11 @@ pub const CONNECTIONS_MAX: usize = 32;
 /// Longest request: what an API server takes from its own clients.
 pub const BODY_BYTES_MAX: usize = 3 << 20;
 
-/// Time in which TLS must be agreed on, and a head must arrive.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Time of one request. An API server waits ten seconds by default.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest head with its first line; an API server's has some five hundred bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
-
-/// Pause after an accept that failed, for example for want of file descriptors. Longer than where
-/// apps are served: an API server waits ten seconds, and its connections are few.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What every connection shares.
 struct Injector<F> {
@@ -57,34 +49,18 @@ pub async fn serve(
     reviewed: impl Fn(&Review) + Send + Sync + 'static,
 ) {
     let injector = Arc::new(Injector { settings, reviewed });
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!("the webhook cannot accept: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let (config, injector) = (config(), Arc::clone(&injector));
-        tokio::spawn(async move {
-            if let Err(error) = connection(stream, config, injector).await {
-                tracing::debug!("a connection to the webhook failed: {error}");
-            }
-            drop(permit);
-        });
-    }
+    let callers = Callers { what: "the webhook", connections_max: CONNECTIONS_MAX };
+    accept(listener, callers, move || {
+        let injector = Arc::clone(&injector);
+        (Some(config()), move |accepted| connection(accepted, injector))
+    })
+    .await;
 }
 
 async fn connection(
-    stream: TcpStream,
-    config: Arc<ServerConfig>,
+    accepted: Accepted,
     injector: Arc<Injector<impl Fn(&Review) + Send + Sync + 'static>>,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let handshake = TlsAcceptor::from(config).accept(stream);
-    let stream = tokio::time::timeout(HEAD_TIMEOUT, handshake).await??;
+) -> Result<(), Failure> {
     let service = service_fn(move |request| {
         let injector = Arc::clone(&injector);
         async move { Ok::<_, Infallible>(response(request, &injector).await) }
@@ -93,7 +69,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(accepted.stream), service)
         .await?;
     Ok(())
 }
