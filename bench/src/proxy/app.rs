@@ -33,7 +33,7 @@ pub async fn serve() -> anyhow::Result<SocketAddr> {
             tokio::spawn(async move {
                 let mut builder = Builder::new(TokioExecutor::new());
                 builder.http2().max_concurrent_streams(1000);
-                let service = hyper::service::service_fn(response);
+                let service = hyper::service::service_fn(answer);
                 let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
                 // A client that breaks off is none of the app's business.
                 let _ = serving.await;
