@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tidegate_explain::{Query, QueryError, find, text};
 use tidegate_knative::environment;
-use tidegate_kubernetes_hpa::metric::TOLERANCE;
+use tidegate_kubernetes_hpa::metric::{TOLERANCE, parse_tolerance};
 use tidegate_local::presence::{self, Presence};
 use tidegate_proto::scale::v1 as wire;
 use tidegate_trust::{Credentials, Secret};
@@ -65,6 +65,7 @@ pub(crate) struct Args {
         value_name = "RATIO",
         requires = "hpa",
         default_value_t = TOLERANCE,
+        value_parser = parse_tolerance,
         allow_negative_numbers = true
     )]
     tolerance: f64,

@@ -189,6 +189,45 @@ async fn what_is_scaled_can_be_looked_at() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_hpa_is_explained_by_its_name_without_a_controller() {
+    let cluster = FakeCluster::new(&[]);
+    let address = cluster.serve().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = kubeconfig(folder.path(), address);
+    let of = |kind: &str, name: &str| json!({"apiVersion": "apps/v1", "kind": kind, "name": name});
+    let cpu = json!({"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}});
+    let read = json!({"name": "cpu", "current": {"averageUtilization": 90}});
+    let hpa = json!({
+        "metadata": {"name": "web"},
+        "spec": {
+            "scaleTargetRef": of("Deployment", "web"),
+            "minReplicas": 2,
+            "maxReplicas": 10,
+            "metrics": [{"type": "Resource", "resource": cpu}],
+        },
+        "status": {
+            "currentReplicas": 4,
+            "desiredReplicas": 6,
+            "currentMetrics": [{"type": "Resource", "resource": read}],
+        },
+    });
+    let path = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers";
+    ask(&cluster, Method::POST, path, hpa).await;
+    let look = |more: &[&str]| {
+        let arguments = [&["explain", "--hpa", "web"], more].concat();
+        tokio::task::block_in_place(|| printed(&arguments, &kubeconfig))
+    };
+    let told = look(&[]);
+    for words in ["HPA shop/web of Deployment/web", "from 4 to 6", "ratio 1.5"] {
+        assert!(told.contains(words), "{words} is not in:\n{told}");
+    }
+    let numbers: Value = serde_json::from_str(&look(&["--json"])).unwrap();
+    assert_eq!(numbers["cause"], "as_proposed");
+    let tolerant = look(&["--tolerance", "0.6"]);
+    assert!(tolerant.contains("within 0.4 to 1.6"), "{tolerant}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_cannot_look_is_told_what_to_do() {
     let without_the_kind = FakeCluster::new(&[]);
     let cluster = FakeCluster::new(&[SCALER_KIND]);
@@ -214,6 +253,9 @@ async fn whoever_cannot_look_is_told_what_to_do() {
         (&["status"][..], &empty, "tidegate crd | kubectl apply"),
         (&["status", "--context", "other"], &here, "--context other"),
         (&["explain", "till"], &here, "there is no TrafficScaler till in shop"),
+        (&["explain"], &here, "<NAME>"),
+        (&["explain", "--hpa", "till"], &here, "there is no HorizontalPodAutoscaler till in shop"),
+        (&["explain", "--hpa", "till", "--tolerance", "-1"], &here, "expected a ratio from 0 on"),
         (&["top", "--once"], &here, "give --secret-file FILE"),
         (&["top", "--once", "--secret-file", secret], &here, "no controller decides in"),
         (&["top", "--secret-file", secret, "--system-namespace", "system"], &here, "kubectl"),

@@ -22,9 +22,6 @@ pub(super) enum Format {
 /// The explanation of each object in `file`.
 pub(super) fn explain(file: &Path, tolerance: f64, format: Format) -> anyhow::Result<Vec<String>> {
     let named = || format!("--hpa {}", file.display());
-    if !(tolerance.is_finite() && tolerance >= 0.0) {
-        return Err(mistyped(anyhow!("--tolerance {tolerance}, expected a ratio from 0 on")));
-    }
     let text = read(file).with_context(named).map_err(mistyped)?;
     let objects = objects(&text).with_context(named).map_err(mistyped)?;
     if objects.is_empty() {

@@ -8,6 +8,17 @@ use crate::object::{Hpa, Metric, Target};
 /// (`--horizontal-pod-autoscaler-tolerance`).
 pub const TOLERANCE: f64 = 0.1;
 
+/// A tolerance as a person types it.
+///
+/// # Errors
+/// What was expected.
+pub fn parse_tolerance(text: &str) -> Result<f64, String> {
+    match text.trim().parse() {
+        Ok(ratio) if (0.0..f64::INFINITY).contains(&ratio) => Ok(ratio),
+        _ => Err("expected a ratio from 0 on".to_owned()),
+    }
+}
+
 /// How far a ratio may be from 1 without effect.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Tolerances {

@@ -1,13 +1,18 @@
-//! `tidegate-kubernetes explain`: what a TrafficScaler's object says, and the decisions behind it.
+//! `tidegate-kubernetes explain`: what a TrafficScaler's object says, and the decisions behind it;
+//! or why a HorizontalPodAutoscaler did or did not scale.
 
+use anyhow::Context;
 use kube::Api;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use tidegate_explain::{find, text};
 use tidegate_kubernetes::overview::scaler_summary;
+use tidegate_kubernetes_hpa::metric::{TOLERANCE, parse_tolerance};
+use tidegate_kubernetes_hpa::{Hpa, replay};
 use tidegate_kubernetes_objects::TrafficScaler;
 use tidegate_words::excerpt;
 
 use super::foreground::{print, wait_for};
-use super::reach::{ClusterArgs, ControllerArgs, explained};
+use super::reach::{Cluster, ClusterArgs, ControllerArgs, explained};
 
 /// Most decisions that a controller keeps of one revision.
 const LAST_MAX: i64 = tidegate_controller::journal::DECISIONS_MAX as i64;
@@ -16,8 +21,8 @@ const LAST_MAX: i64 = tidegate_controller::journal::DECISIONS_MAX as i64;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The TrafficScaler.
-    #[arg(value_name = "NAME")]
-    name: String,
+    #[arg(value_name = "NAME", required_unless_present = "hpa")]
+    name: Option<String>,
     #[command(flatten)]
     cluster: ClusterArgs,
     #[command(flatten)]
@@ -34,6 +39,21 @@ pub(crate) struct Args {
     /// Show decisions as they are made, until interrupted.
     #[arg(long)]
     watch: bool,
+    /// Explain a HorizontalPodAutoscaler instead: its formula, replayed on its status. No
+    /// controller is asked.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["name", "watch", "last"])]
+    hpa: Option<String>,
+    /// How far a ratio may be from 1 without effect: `--horizontal-pod-autoscaler-tolerance` of the
+    /// cluster's kube-controller-manager.
+    #[arg(
+        long,
+        value_name = "RATIO",
+        requires = "hpa",
+        default_value_t = TOLERANCE,
+        value_parser = parse_tolerance,
+        allow_negative_numbers = true
+    )]
+    tolerance: f64,
     /// Print the decisions as JSON, one object per line, with every number that went into them.
     #[arg(long)]
     json: bool,
@@ -42,13 +62,17 @@ pub(crate) struct Args {
 pub(crate) fn execute(args: Args) -> anyhow::Result<()> {
     wait_for(async {
         let cluster = args.cluster.connect().await?;
+        if let Some(name) = &args.hpa {
+            return explain_hpa(&cluster, name, &args).await;
+        }
+        let name = args.name.unwrap_or_default();
         let namespace = cluster.one_namespace().to_owned();
         let scalers: Api<TrafficScaler> = Api::namespaced(cluster.client.clone(), &namespace);
-        let found = scalers.get_opt(&args.name).await.map_err(explained)?;
+        let found = scalers.get_opt(&name).await.map_err(explained)?;
         let Some(scaler) = found else {
             anyhow::bail!(
                 "there is no TrafficScaler {} in {namespace}; `status -A` lists all there are",
-                excerpt(&args.name)
+                excerpt(&name)
             )
         };
         if !args.json {
@@ -73,4 +97,27 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<()> {
             false => text::history(revision, &decisions),
         })
     })
+}
+
+/// Prints why a HorizontalPodAutoscaler did or did not scale.
+async fn explain_hpa(cluster: &Cluster, name: &str, args: &Args) -> anyhow::Result<()> {
+    let namespace = cluster.one_namespace();
+    let kind = GroupVersionKind::gvk("autoscaling", "v2", "HorizontalPodAutoscaler");
+    let kind = ApiResource::from_gvk(&kind);
+    let objects: Api<DynamicObject> =
+        Api::namespaced_with(cluster.client.clone(), namespace, &kind);
+    let Some(object) = objects.get_opt(name).await? else {
+        anyhow::bail!(
+            "there is no HorizontalPodAutoscaler {} in {namespace}; `kubectl get hpa -A` lists \
+             all there are",
+            excerpt(name)
+        )
+    };
+    let hpa = Hpa::read(&serde_json::to_value(object)?)
+        .with_context(|| format!("--hpa {}", excerpt(name)))?;
+    let replay = replay(&hpa, args.tolerance);
+    print(&[match args.json {
+        true => serde_json::to_string(&replay)?,
+        false => replay.to_string().trim_end().to_owned(),
+    }])
 }
