@@ -2,6 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures::{FutureExt, Stream, StreamExt};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
 use serde_json::Value;
 use tidegate_controller::Clock;
 use tidegate_kubernetes_certificates::{Kept, UnixSeconds, Wanted};
@@ -17,8 +22,13 @@ use crate::reconciler::Response;
 use crate::request::{ApiRequest, api};
 
 /// Time between two checks of what is due, of what another keeper has renewed, and of which
-/// namespaces there are.
+/// namespaces there are, should the watch have missed one.
 const PERIOD: Duration = Duration::from_secs(60);
+
+/// Time between a namespace that opts in and the check, which serves all that come meanwhile. The
+/// pods of a namespace often come right after it, and a kubelet that finds no authorities for them
+/// may look again only after a minute.
+const GATHERING: Duration = Duration::from_millis(200);
 
 /// Time after which a check that failed, such as one in which another keeper came first, is tried
 /// again.
@@ -66,6 +76,7 @@ enum KeepError {
 /// `None` is that all is well. Cancelling it loses nothing.
 pub async fn keep(config: Config, health: watch::Sender<Option<String>>) {
     let cluster = Cluster { client: config.client.clone() };
+    let mut opted_in = std::pin::pin!(opted_in(&config));
     let mut keeper = Keeper {
         wanted: wanted(&config.system_namespace),
         clock: Clock::start(),
@@ -81,8 +92,34 @@ pub async fn keep(config: Config, health: watch::Sender<Option<String>>) {
         }
         let pause = if problem.is_none() { PERIOD } else { RETRY };
         health.send_replace(problem);
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            Some(()) = opted_in.next() => {
+                tokio::time::sleep(GATHERING).await;
+                while opted_in.next().now_or_never().flatten().is_some() {}
+            }
+        }
     }
+}
+
+/// Yields when namespaces that opt in may be others than before.
+fn opted_in(config: &Config) -> impl Stream<Item = ()> + use<> {
+    let is_for_all = config.namespace.is_none();
+    let namespaces: Api<Namespace> = Api::all(config.client.clone());
+    let labelled = watcher::Config::default().labels(INJECT_LABEL);
+    let changes = watcher(namespaces, labelled).default_backoff();
+    let changes = changes.filter_map(|change| async {
+        match change {
+            // Those of the first list may have come after the check.
+            Ok(Event::Apply(_) | Event::InitDone) => Some(()),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::debug!(%error, "namespaces cannot be watched");
+                None
+            }
+        }
+    });
+    futures::stream::iter(is_for_all.then_some(changes)).flatten()
 }
 
 struct Keeper {

@@ -12,12 +12,15 @@ use http::{Method, Request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tidegate_kubernetes::certificate_keeper::{Config, keep};
-use tidegate_kubernetes_fake::{FakeCluster, Right};
+use tidegate_kubernetes_fake::{FakeCluster, Right, Seen};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Longer than anything here takes, shorter than a test that hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Time between two looks at what was asked for.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 const SECRETS: &str = "/api/v1/namespaces/tidegate-system/secrets";
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
@@ -140,6 +143,27 @@ async fn certificates_are_made_published_and_told_to_the_api_server() {
     }
 }
 
+/// Pods often come right after their namespace: the next check would come too late for them, and a
+/// kubelet may look for the authorities again only after a minute.
+#[tokio::test]
+async fn a_namespace_that_opts_in_gets_the_authorities_at_once() {
+    let cluster = installed().await;
+    let mut keeper = Keeper::start(&cluster).await;
+    assert_eq!(keeper.checked().await, None);
+    let labels = json!({"tidegate.dev/inject": "enabled"});
+    let namespace = json!({"metadata": {"name": "late", "labels": labels}});
+    ask(&cluster, Method::POST, "/api/v1/namespaces", namespace).await;
+    let path = "/api/v1/namespaces/late/configmaps/tidegate-authority";
+    // Two checks at most: that of the first list of namespaces may see it or not.
+    for _ in 0..2 {
+        assert_eq!(keeper.checked().await, None);
+        if !get(&cluster, path).await["data"]["ca.crt"].is_null() {
+            return;
+        }
+    }
+    panic!("the authorities were not published in it");
+}
+
 /// Everything that it asks for is granted, and nothing is granted that it does not ask for.
 /// Applying what is not there needs the right to create it as well.
 #[tokio::test]
@@ -147,8 +171,18 @@ async fn the_manifests_grant_what_the_keeper_asks_for_and_no_more() {
     let cluster = installed().await;
     let mut keeper = Keeper::start(&cluster).await;
     assert_eq!(keeper.checked().await, None);
+    // The watch of namespaces follows the first check.
+    let mut seen = cluster.take_seen();
+    let is_watch = |seen: &Seen| Right::of(seen).is_some_and(|right| right.verb == "watch");
+    let watches = async {
+        while !seen.iter().any(is_watch) {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            seen.extend(cluster.take_seen());
+        }
+    };
+    tokio::time::timeout(PATIENCE, watches).await.expect("it watches namespaces");
     let mut asked = BTreeSet::new();
-    for seen in cluster.take_seen() {
+    for seen in seen {
         let Right { group, resource, name, verb } = Right::of(&seen).unwrap();
         let resource = [resource, name.unwrap_or_default()].join(" ").trim().to_owned();
         let right = (group, resource, verb.to_owned());
