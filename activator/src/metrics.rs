@@ -233,13 +233,13 @@ impl Metrics {
     /// Copies the numbers that are kept elsewhere.
     pub(crate) fn refresh(
         &self,
-        revisions: &[Status],
+        (revisions, forgotten): (&[Status], &Status),
         revisions_refused: u64,
         outcomes: &Outcomes,
         connections: usize,
     ) {
         self.revisions_refused.absolute(revisions_refused);
-        let sum = |of: fn(&Status) -> u64| revisions.iter().map(of).sum::<u64>();
+        let sum = |of: fn(&Status) -> u64| revisions.iter().chain([forgotten]).map(of).sum::<u64>();
         self.cold_starts.absolute(sum(|revision| revision.cold_starts));
         self.endpoints_ignored.absolute(sum(|revision| revision.endpoints_ignored));
         self.abandoned_total.absolute(sum(|revision| revision.abandoned_total));

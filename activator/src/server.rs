@@ -1,5 +1,6 @@
 //! The life of an activator: bind, serve, drain.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -191,8 +192,10 @@ impl Observer {
         let revisions: Vec<_> =
             self.throttler.all().iter().map(|revision| revision.status()).collect();
         let refused = self.throttler.refused();
+        let forgotten = self.throttler.forgotten();
         let connections = self.drain.connections();
-        self.metrics.refresh(&revisions, refused, &self.outcomes.snapshot(), connections);
+        let known = (&revisions[..], &forgotten);
+        self.metrics.refresh(known, refused, &self.outcomes.snapshot(), connections);
     }
 
     /// Whether requests may be sent to it. Losing the controller later changes nothing: its last
@@ -313,12 +316,15 @@ impl Drop for Running {
 /// revision.
 async fn apply_endpoints(throttler: Arc<Throttler>, reporter: Reporter, mut inbox: Inbox) {
     let mut reporting = JoinSet::new();
+    let mut reports = BTreeMap::new();
+    let directives = inbox.directives.clone();
     let report = |reporting: &mut JoinSet<()>, revision: Arc<RevisionThrottler>| {
-        reporting.spawn(reports::report(revision, reporter.clone(), inbox.directives.clone()));
+        let name = revision.revision().clone();
+        let report = reports::report(revision, reporter.clone(), directives.clone());
+        (name, reporting.spawn(report))
     };
-    for revision in throttler.all() {
-        report(&mut reporting, revision);
-    }
+    reports.extend(throttler.all().into_iter().map(|revision| report(&mut reporting, revision)));
+    let mut named = BTreeSet::new();
     loop {
         let changed = tokio::select! {
             changed = inbox.endpoints.changed() => changed,
@@ -330,9 +336,19 @@ async fn apply_endpoints(throttler: Arc<Throttler>, reporter: Reporter, mut inbo
         // Cloned, because the throttlers take locks and the borrow must not last that long.
         let endpoints = inbox.endpoints.borrow_and_update().clone();
         let holds = inbox.holds.borrow_and_update().clone();
-        for revision in throttler.set_endpoints(&endpoints) {
-            report(&mut reporting, revision);
+        for revision in named.iter().filter(|revision| !endpoints.contains_key(*revision)) {
+            throttler.forget(revision);
+            // The default one is known for as long as this runs.
+            if throttler.of(revision).is_none()
+                && let Some(report) = reports.remove(revision)
+            {
+                report.abort();
+            }
         }
+        while reporting.try_join_next().is_some() {}
+        let new = throttler.set_endpoints(&endpoints);
+        reports.extend(new.into_iter().map(|revision| report(&mut reporting, revision)));
+        named = endpoints.into_keys().collect();
         throttler.set_hold_bounds(&holds);
     }
 }

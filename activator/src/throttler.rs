@@ -4,18 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tidegate_admission::DispatcherSettings;
 use tidegate_reporter::{EndpointMap, HoldBoundsMap, RevisionName};
 
-use crate::revision_throttler::RevisionThrottler;
+use crate::revision_throttler::{RevisionThrottler, Status};
 use crate::route::RouteKey;
 
 /// Most revisions one activator serves; a controller that names more is broken.
 pub const MAX_REVISIONS: usize = 10_000;
 
 /// The throttlers by revision. A revision is known because it was configured or because the
-/// controller named it; a client's request never creates one.
+/// controller named it, until the controller says that it is none; a client's request never creates
+/// one.
 #[derive(Debug)]
 pub struct Throttler {
     settings: DispatcherSettings,
@@ -23,6 +24,8 @@ pub struct Throttler {
     known: RwLock<HashMap<RevisionName, Arc<RevisionThrottler>>>,
     /// How often a revision was refused beyond [`MAX_REVISIONS`].
     refused: AtomicU64,
+    /// The totals of revisions that were forgotten: what is counted never becomes less.
+    forgotten: Mutex<Status>,
 }
 
 impl Throttler {
@@ -32,7 +35,7 @@ impl Throttler {
         let known =
             default.iter().map(|throttler| (throttler.revision().clone(), Arc::clone(throttler)));
         let known = RwLock::new(known.collect());
-        Self { settings, known, default, refused: AtomicU64::new(0) }
+        Self { settings, known, default, refused: AtomicU64::new(0), forgotten: Mutex::default() }
     }
 
     /// The throttler that a request is for; `None` if its revision is unknown.
@@ -75,6 +78,29 @@ impl Throttler {
             }
         }
         registered
+    }
+
+    /// Forgets a revision that is none any more, unless it is the default one. Requests that wait
+    /// for an instance are refused: there will be none.
+    pub fn forget(&self, revision: &RevisionName) {
+        if self.default.as_ref().is_some_and(|default| default.revision() == revision) {
+            return;
+        }
+        let Some(throttler) = self.known.write().remove(revision) else { return };
+        throttler.refuse_waiting();
+        let last = throttler.status();
+        let mut totals = self.forgotten.lock();
+        totals.requests += last.requests;
+        totals.cold_starts += last.cold_starts;
+        totals.endpoints_ignored += last.endpoints_ignored;
+        totals.refused += last.refused;
+        totals.failed += last.failed;
+        totals.abandoned_total += last.abandoned_total;
+    }
+
+    /// The totals of the revisions that were forgotten.
+    pub fn forgotten(&self) -> Status {
+        *self.forgotten.lock()
     }
 
     /// Sets the bounds of every revision's queue: its own as far as it has some, which can only be

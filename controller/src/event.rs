@@ -215,6 +215,11 @@ pub enum ServerMessage {
         /// Its instances.
         endpoints: Arc<[Endpoint]>,
     },
+    /// A revision is none any more: activators forget it.
+    Undeclared {
+        /// The revision.
+        revision: RevisionId,
+    },
     /// The ports on which activators take a revision's requests. Replaces what was known.
     ListenPorts {
         /// The revision.

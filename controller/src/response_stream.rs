@@ -4,7 +4,7 @@
 //! revision, all of them shared among the streams that carry the same; and when it does read, it
 //! receives the present state and not its history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -50,6 +50,7 @@ struct Pending {
     ports: BTreeMap<RevisionId, Arc<ActivatorPorts>>,
     overflow: Option<Arc<[SocketAddr]>>,
     holds: BTreeMap<RevisionId, HoldBounds>,
+    undeclared: BTreeSet<RevisionId>,
     end: Option<Result<(), CallError>>,
     waker: Option<Waker>,
 }
@@ -70,6 +71,8 @@ impl ResponseSender {
             ServerMessage::Directive { .. } => pending.directive = Some(message),
             ServerMessage::Acknowledged { sequence } => pending.acknowledged = Some(sequence),
             ServerMessage::Endpoints { revision, endpoints } => {
+                // One that is declared again was told of once more: the news about it holds.
+                pending.undeclared.remove(&revision);
                 pending.endpoints.insert(revision, endpoints);
             }
             ServerMessage::ListenPorts { revision, ports } => {
@@ -78,6 +81,10 @@ impl ResponseSender {
             ServerMessage::Overflow { addresses } => pending.overflow = Some(addresses),
             ServerMessage::HoldBounds { revision, bounds } => {
                 pending.holds.insert(revision, bounds);
+            }
+            ServerMessage::Undeclared { revision } => {
+                pending.holds.remove(&revision);
+                pending.undeclared.insert(revision);
             }
         });
     }
@@ -123,6 +130,9 @@ impl Pending {
         }
         if let Some((revision, bounds)) = self.holds.pop_first() {
             return Some(ServerMessage::HoldBounds { revision, bounds });
+        }
+        if let Some(revision) = self.undeclared.pop_first() {
+            return Some(ServerMessage::Undeclared { revision });
         }
         self.acknowledged.take().map(|sequence| ServerMessage::Acknowledged { sequence })
     }
@@ -202,6 +212,7 @@ fn to_wire(message: ServerMessage) -> ReportResponse {
             max_waiting: bounds.max_waiting,
             longest_wait_ms: bounds.longest_wait_ms,
         }),
+        ServerMessage::Undeclared { revision } => Outgoing::Undeclared((&revision).into()),
     };
     ReportResponse { message: Some(message) }
 }
@@ -251,6 +262,28 @@ mod tests {
             });
         }
         assert_eq!(received, [0, 2, 9_999]);
+    }
+
+    #[tokio::test]
+    async fn what_is_undeclared_and_declared_again_before_it_is_read_stays() {
+        let revision = |name| RevisionId::new("default", name).expect("valid");
+        let (sender, mut responses) = pair();
+        for name in ["gone", "back"] {
+            sender.send(list(name, &[]));
+            sender.send(ServerMessage::Undeclared { revision: revision(name) });
+        }
+        sender.send(list("back", &["one"]));
+        sender.end(Ok(()));
+        let mut received = Vec::new();
+        while let Some(Ok(ReportResponse { message: Some(message) })) = responses.next().await {
+            received.push(match message {
+                Incoming::Endpoints(list) => (list.revision.expect("one").name, "is there"),
+                Incoming::Undeclared(revision) => (revision.name, "is forgotten"),
+                _ => panic!("none was sent"),
+            });
+        }
+        let expected = [("back", "is there"), ("gone", "is there"), ("gone", "is forgotten")];
+        assert_eq!(received, expected.map(|(name, what)| (name.to_owned(), what)));
     }
 
     #[tokio::test]

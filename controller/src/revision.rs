@@ -407,12 +407,14 @@ impl Revision {
         ServerMessage::HoldBounds { revision: self.id().clone(), bounds: self.declaration.hold }
     }
 
-    /// What activators are told of a revision that is about to be forgotten.
-    pub(crate) fn farewell(&self) -> [ServerMessage; 2] {
+    /// What activators are told of a revision that is about to be forgotten. Those that do not know
+    /// the last message act on the others.
+    pub(crate) fn farewell(&self) -> [ServerMessage; 3] {
         let (revision, ports) = (self.id().clone(), Arc::default());
         [
             ServerMessage::Endpoints { revision: revision.clone(), endpoints: Arc::from([]) },
-            ServerMessage::ListenPorts { revision, ports },
+            ServerMessage::ListenPorts { revision: revision.clone(), ports },
+            ServerMessage::Undeclared { revision },
         ]
     }
 

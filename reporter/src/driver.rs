@@ -234,6 +234,7 @@ impl SessionLoop {
             Some(Incoming::ListenPorts(ports)) => self.channels.ports(ports),
             Some(Incoming::Overflow(overflow)) => self.channels.overflow(overflow),
             Some(Incoming::HoldBounds(bounds)) => self.channels.holds(bounds),
+            Some(Incoming::Undeclared(revision)) => self.channels.forget(&revision.into()),
             // A newer controller may send what this version does not know.
             None => {}
         }

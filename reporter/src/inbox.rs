@@ -71,7 +71,7 @@ pub struct Endpoint {
 }
 
 /// The instances of every revision that the controller has named. A revision with no instance has
-/// an empty list; one that was never named has none.
+/// an empty list; one that was never named, or is none any more, has none.
 pub type EndpointMap = BTreeMap<RevisionName, Vec<Endpoint>>;
 
 /// The ports on which an activator takes requests besides its own, each of one revision.
@@ -246,6 +246,17 @@ impl Channels {
             true => map.remove(&revision).is_some(),
             false => map.insert(revision, bounds) != Some(bounds),
         });
+    }
+
+    /// A revision is none any more.
+    pub(crate) fn forget(&self, revision: &RevisionName) {
+        self.endpoints.send_if_modified(|map| map.remove(revision).is_some());
+        self.ports.send_if_modified(|map| {
+            let before = map.len();
+            map.retain(|_, of| of.revision != *revision);
+            map.len() != before
+        });
+        self.holds.send_if_modified(|map| map.remove(revision).is_some());
     }
 
     pub(crate) fn link(&self, now: Link) {

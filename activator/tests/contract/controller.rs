@@ -99,12 +99,18 @@ impl Controller {
         self.send(Directive::HoldBounds(bounds));
     }
 
+    /// Says that a revision is none any more.
+    pub(crate) fn undeclare(&self, name: &str) {
+        self.send(Directive::Undeclared(revision(name)));
+    }
+
     fn send(&self, new: Directive) {
         let is_of = |directive: &Directive| match directive {
             Directive::Endpoints(list) => (0, list.revision.clone()),
             Directive::ListenPorts(list) => (1, list.revision.clone()),
             Directive::HoldBounds(bounds) => (2, bounds.revision.clone()),
-            _ => (3, None),
+            Directive::Undeclared(revision) => (3, Some(revision.clone())),
+            _ => (4, None),
         };
         self.directives.send_modify(|known| {
             known.retain(|known| is_of(known) != is_of(&new));

@@ -9,7 +9,7 @@ use tidegate_admission::DispatcherSettings;
 use crate::app::App;
 use crate::client::get;
 use crate::controller::Controller;
-use crate::stage::{PATIENCE, close_whole, config, fixed, open, status, until};
+use crate::stage::{PATIENCE, POLL_PERIOD, close_whole, config, fixed, open, status, until};
 
 /// After how long a request that waits is given up: longer than the bound that is tried.
 const GIVEN_UP: Duration = Duration::from_millis(500);
@@ -36,6 +36,38 @@ async fn the_first_request_wakes_the_revision_and_is_served_when_an_instance_is_
     let total: u64 = controller.received().stats.iter().map(|stat| stat.request_count).sum();
     assert_eq!(total, 1, "counted once, however many reports there were");
     assert_eq!(status(&running).cold_starts, 1);
+    close_whole(running).await;
+}
+
+#[tokio::test]
+async fn a_revision_that_is_none_any_more_is_forgotten_with_its_queue() {
+    let controller = Controller::start().await;
+    let (running, address) = open(config(Some(&controller)));
+    let api = ["Knative-Serving-Namespace: default", "Knative-Serving-Revision: api"];
+    let known = || running.throttler().all().len();
+    let until_known = async |count| {
+        let waiting = async {
+            while known() != count {
+                tokio::time::sleep(POLL_PERIOD).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("in time");
+    };
+    // One of its own, one that the controller names.
+    controller.list("api", &[]);
+    until_known(2).await;
+    let held = tokio::spawn(async move { get(address, "/", &api).await });
+    controller.stat(|stat| stat.waiting == 1).await;
+    controller.undeclare("api");
+    until_known(1).await;
+    assert_eq!(held.await.unwrap().unwrap().status, 503);
+    assert_eq!(get(address, "/", &api).await.unwrap().status, 404);
+    let totals = running.throttler().forgotten();
+    assert_eq!((totals.requests, totals.cold_starts, totals.waiting), (1, 1, 0));
+    // It can come back, and its own is never forgotten.
+    controller.undeclare("web");
+    controller.list("back", &[]);
+    until_known(2).await;
     close_whole(running).await;
 }
 

@@ -18,7 +18,7 @@ pub mod report_request {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReportResponse {
-    #[prost(oneof = "report_response::Message", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "report_response::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub message: ::core::option::Option<report_response::Message>,
 }
 /// Nested message and enum types in `ReportResponse`.
@@ -37,6 +37,9 @@ pub mod report_response {
         Overflow(super::Overflow),
         #[prost(message, tag = "6")]
         HoldBounds(super::HoldBounds),
+        /// A revision is none any more: an activator forgets what it was told of it.
+        #[prost(message, tag = "7")]
+        Undeclared(super::Revision),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -35,6 +35,8 @@ fn it_is_forgotten_with_all_that_was_its() {
         )),
         "{told:?}"
     );
+    let last = ServerMessage::Undeclared { revision: revision() };
+    assert_eq!(told.last(), Some(&&last), "{told:?}");
     let refused = effects.iter().any(|effect| {
         let refusal = StreamRefusal::Undeclared(revision());
         matches!(effect, Effect::Refuse { reporter, refusal: why }
