@@ -12,11 +12,17 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+/// Time after which the next address of a host is tried beside one that has not answered: the
+/// recommended delay of RFC 8305. What is gone without a word answers nothing for minutes.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// A host to connect to: an address, or a name that is looked up for each connection. Clones share
 /// one lookup.
@@ -70,7 +76,9 @@ impl Host {
         Some(Pending { host: self.shared.name.clone(), seconds })
     }
 
-    /// Connects to the first of its addresses that accepts. Must be called within a tokio runtime.
+    /// Connects to the first of its addresses that accepts. They are tried in their order, and one
+    /// that does not answer delays the others by no more than a quarter of a second each. Must be
+    /// called within a tokio runtime.
     ///
     /// # Errors
     /// When the name is not known, or no address accepts: the error of the last one.
@@ -78,14 +86,9 @@ impl Host {
     /// # Cancel safety
     /// Dropping the future drops the connection. A lookup goes on, for whoever asks next.
     pub async fn connect(&self, port: u16) -> io::Result<TcpStream> {
-        let mut refusal = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in self.addresses().await?.iter() {
-            match TcpStream::connect(SocketAddr::new(*address, port)).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => refusal = error,
-            }
-        }
-        Err(refusal)
+        let addresses = self.addresses().await?;
+        let attempt = |ip: &IpAddr| TcpStream::connect(SocketAddr::new(*ip, port));
+        first_of(addresses.iter().map(attempt).collect()).await
     }
 
     async fn addresses(&self) -> io::Result<Arc<[IpAddr]>> {
@@ -133,6 +136,37 @@ impl Host {
     }
 }
 
+/// What comes of the first attempt that succeeds. Each begins when the one before has failed, or
+/// has had [`ATTEMPT_DELAY`]; those that are left are dropped.
+async fn first_of<T, F>(attempts: Vec<F>) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = io::Result<T>> + Send + 'static,
+{
+    let mut refusal = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut attempts = attempts.into_iter();
+    let mut under_way = JoinSet::new();
+    loop {
+        let ended = match attempts.next() {
+            None => under_way.join_next().await,
+            Some(attempt) => {
+                under_way.spawn(attempt);
+                match timeout(ATTEMPT_DELAY, under_way.join_next()).await {
+                    Ok(ended) => ended,
+                    Err(_) => continue,
+                }
+            }
+        };
+        match ended {
+            Some(Ok(Ok(connected))) => return Ok(connected),
+            Some(Ok(Err(error))) => refusal = error,
+            // It ends without an outcome only with the runtime.
+            Some(Err(_)) => refusal = io::Error::other("the attempt was given up"),
+            None => return Err(refusal),
+        }
+    }
+}
+
 /// The system's resolver, in a thread of the runtime.
 async fn system_lookup(name: String) -> io::Result<Vec<IpAddr>> {
     let found = tokio::net::lookup_host((name, 0)).await?;
@@ -155,11 +189,9 @@ impl PartialEq for Host {
 mod tests {
     use std::net::Ipv4Addr;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
     use tokio::net::TcpListener;
     use tokio::sync::oneshot;
-    use tokio::time::timeout;
 
     use super::*;
 
@@ -198,6 +230,36 @@ mod tests {
         assert_eq!(host.pending(), None);
         let fresh = host.looked_up(|_| async { Err(io::ErrorKind::NotFound.into()) }).await;
         assert_eq!(fresh.expect_err("looked up anew").kind(), io::ErrorKind::NotFound);
+    }
+
+    /// A node that was gone without a word took its controller's address with it: who tried that
+    /// one first waited for it until it was given up, and then tried it first again.
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_does_not_answer_delays_the_next_ones_little() {
+        async fn attempt(after: Option<Duration>, outcome: io::Result<u32>) -> io::Result<u32> {
+            match after {
+                Some(after) => tokio::time::sleep(after).await,
+                None => std::future::pending().await,
+            }
+            outcome
+        }
+        let refused = || Err(io::ErrorKind::ConnectionRefused.into());
+        let at_once = Some(Duration::ZERO);
+        let begin = Instant::now();
+        let silent = vec![attempt(None, Ok(1)), attempt(None, Ok(2)), attempt(at_once, Ok(3))];
+        assert_eq!(first_of(silent).await.expect("one answers"), 3);
+        assert_eq!(begin.elapsed(), 2 * ATTEMPT_DELAY);
+        let begin = Instant::now();
+        let late = Some(2 * ATTEMPT_DELAY);
+        let refusing =
+            vec![attempt(late, Ok(1)), attempt(at_once, refused()), attempt(None, Ok(3))];
+        assert_eq!(first_of(refusing).await.expect("the slow one answers"), 1);
+        assert_eq!(begin.elapsed(), 2 * ATTEMPT_DELAY);
+        let begin = Instant::now();
+        let none = vec![attempt(at_once, refused()), attempt(at_once, refused())];
+        let refusal = first_of(none).await.expect_err("none accepts");
+        assert_eq!(refusal.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(begin.elapsed() < ATTEMPT_DELAY, "who refuses is not waited for");
     }
 
     #[tokio::test]
