@@ -1,6 +1,7 @@
 //! What follows from what, with time as an argument.
 
 mod bounds;
+mod burst;
 mod explained;
 mod fixture;
 mod many;
