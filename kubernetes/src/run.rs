@@ -48,7 +48,8 @@ pub struct Config {
     pub activators: ObjectKey,
     /// The ports of activators that may be assigned.
     pub port_range: PortRange,
-    /// Our name: unique among the controllers of this cluster, and another after each start.
+    /// Our name: no other controller of this cluster that runs at the same time has it. One that is
+    /// started again under its name, as a container of a pod is, goes on with its Lease at once.
     pub name: String,
     /// Where reports and queries are served, once we lead.
     pub listen: SocketAddr,

@@ -13,7 +13,10 @@ use tokio::task::JoinSet;
 use crate::app::micros;
 
 /// A request that takes longer is lost.
-pub(crate) const LOST_AFTER: Duration = Duration::from_secs(60);
+pub(crate) const LOST_AFTER: Duration = Duration::from_secs(240);
+
+/// Time until a client asks again that got no response.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// A response: when it came, and what the app says of itself.
 #[derive(Debug, Clone)]
@@ -63,16 +66,21 @@ pub(crate) struct Count {
     pub(crate) answered: u64,
     pub(crate) lost: Vec<String>,
     pub(crate) slowest: Duration,
+    /// When the last of those that were lost was sent, and why it was.
+    pub(crate) last_lost: Option<(Instant, String)>,
 }
 
 impl Count {
-    fn take(&mut self, result: Result<Answered, String>) {
+    fn take(&mut self, sent: Instant, result: Result<Answered, String>) {
         match result {
             Ok(answered) => {
                 self.answered += 1;
                 self.slowest = self.slowest.max(answered.took);
             }
-            Err(why) => self.lost.push(why),
+            Err(why) => {
+                self.last_lost = Some((sent, why.clone()));
+                self.lost.push(why);
+            }
         }
     }
 
@@ -105,8 +113,13 @@ impl Clients {
             let (count, ended) = (Arc::clone(&count), ended.clone());
             tasks.spawn(async move {
                 while !*ended.borrow() {
+                    let sent = Instant::now();
                     let result = ask(address, ms).await;
-                    count.lock().take(result);
+                    let is_lost = result.is_err();
+                    count.lock().take(sent, result);
+                    if is_lost {
+                        tokio::time::sleep(RETRY).await;
+                    }
                 }
             });
         }

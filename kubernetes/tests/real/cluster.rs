@@ -1,5 +1,6 @@
 //! The cluster, and what is put into it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -7,14 +8,17 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use k8s_openapi::jiff;
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
 /// Where Tidegate is installed.
-const SYSTEM: &str = "tidegate-system";
+pub(crate) const SYSTEM: &str = "tidegate-system";
+
+/// The ConfigMap by which sidecars know the controller.
+const AUTHORITY: &str = "tidegate-authority";
 
 /// What the names of the namespaces of apps begin with.
 const APPS: &str = "tidegate-trial";
@@ -46,7 +50,7 @@ impl App {
         Self { name, concurrency: 10, min: 0, max: 0, window_s: 6, start_delay_ms: 0 }
     }
 
-    fn objects(&self, images: &str) -> Value {
+    fn objects(&self, image: &str) -> Value {
         let (name, labels) = (&self.name, json!({"app": self.name}));
         let annotations = json!({
             "tidegate.dev/inject": "enabled",
@@ -54,7 +58,7 @@ impl App {
         });
         let container = json!({
             "name": "app",
-            "image": format!("{images}/app:test"),
+            "image": image,
             "args": ["app"],
             "ports": [{"name": "http", "containerPort": 8080}],
             "env": [{"name": "START_DELAY_MS", "value": self.start_delay_ms.to_string()}],
@@ -83,7 +87,7 @@ impl App {
         json!({"apiVersion": "v1", "kind": "List", "items": items})
     }
 
-    fn scaler(&self) -> Value {
+    pub(crate) fn scaler(&self) -> Value {
         json!({
             "apiVersion": "tidegate.dev/v1alpha1",
             "kind": "TrafficScaler",
@@ -133,7 +137,12 @@ impl Cluster {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn apply(&self, namespace: &str, objects: &str) {
+    /// The image of one of the programs.
+    pub(crate) fn image(&self, name: &str) -> String {
+        format!("{}/{name}:test", self.images)
+    }
+
+    pub(crate) fn apply(&self, namespace: &str, objects: &str) {
         let arguments = ["apply", "--server-side", "--namespace", namespace, "--filename", "-"];
         self.kubectl(&arguments, Some(objects));
     }
@@ -148,7 +157,7 @@ impl Cluster {
             let to = format!("{}/{name}", self.images);
             json!({"name": name, "newName": to, "newTag": "test"})
         };
-        let sidecar = format!("{}/queue-proxy:test", self.images);
+        let sidecar = self.image("queue-proxy");
         let environment = json!([{"name": "TIDEGATE_INJECT_IMAGE", "value": sidecar}]);
         let containers = json!([{"name": "webhook", "env": environment}]);
         let webhook = json!({
@@ -173,7 +182,7 @@ impl Cluster {
     }
 
     /// Makes the namespace of a trial, and apps in it. Returns its name.
-    pub(crate) fn apps(&self, trial: &str, apps: &[App]) -> String {
+    pub(crate) async fn apps(&self, trial: &str, apps: &[App]) -> String {
         let name = format!("{APPS}-{trial}");
         let labels = json!({"app.kubernetes.io/part-of": APPS, "tidegate.dev/inject": "enabled"});
         let namespace = json!({
@@ -182,8 +191,14 @@ impl Cluster {
             "metadata": {"name": name, "labels": labels},
         });
         self.apply("default", &namespace.to_string());
-        let all = apps.iter().map(|app| app.objects(&self.images).to_string());
-        self.apply(&name, &all.collect::<Vec<_>>().join("\n---\n"));
+        // A kubelet that finds it missing looks again only after a while.
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &name);
+        let is_published = || async { maps.get_opt(AUTHORITY).await.unwrap().is_some() };
+        until(PATIENCE, "the authorities in a new namespace", is_published).await;
+        if !apps.is_empty() {
+            let all = apps.iter().map(|app| app.objects(&self.image("app")).to_string());
+            self.apply(&name, &all.collect::<Vec<_>>().join("\n---\n"));
+        }
         name
     }
 
@@ -193,6 +208,17 @@ impl Cluster {
         let service = services.get(name).await.unwrap();
         let ip = service.spec.unwrap().cluster_ip.unwrap();
         SocketAddr::new(ip.parse().unwrap(), 80)
+    }
+
+    /// Where the Services of a namespace take requests, by their names.
+    pub(crate) async fn addresses(&self, namespace: &str) -> BTreeMap<String, SocketAddr> {
+        let services: Api<Service> = Api::namespaced(self.client.clone(), namespace);
+        let services = services.list(&ListParams::default()).await.unwrap();
+        let address = |service: Service| {
+            let ip = service.spec?.cluster_ip?.parse().ok()?;
+            Some((service.metadata.name?, SocketAddr::new(ip, 80)))
+        };
+        services.items.into_iter().filter_map(address).collect()
     }
 
     /// The mode that the status of a TrafficScaler tells.
@@ -205,6 +231,40 @@ impl Cluster {
     /// Waits until an app is at zero.
     pub(crate) async fn until_zero(&self, namespace: &str, name: &str) {
         until(PATIENCE, "zero", || async { self.mode(namespace, name) == "Zero" }).await;
+    }
+
+    /// Waits until `count` apps of a namespace are at zero.
+    pub(crate) async fn until_all_zero(&self, namespace: &str, count: usize) {
+        let path = "jsonpath={.items[*].status.mode}";
+        let arguments = ["get", "trafficscalers", "--namespace", namespace, "--output", path];
+        let zeros = || self.kubectl(&arguments, None).split(' ').filter(|m| *m == "Zero").count();
+        // Each of a thousand takes a while to begin with.
+        until(PATIENCE * 5, "all at zero", || async { zeros() == count }).await;
+    }
+
+    /// The status of a condition of a TrafficScaler, and its reason.
+    pub(crate) fn condition(&self, namespace: &str, name: &str, condition: &str) -> String {
+        let of_it = format!(".status.conditions[?(@.type==\"{condition}\")]");
+        let path = format!("jsonpath={{{of_it}.status}} {{{of_it}.reason}}");
+        let arguments = ["get", "trafficscaler", name, "--namespace", namespace, "--output", &path];
+        self.kubectl(&arguments, None)
+    }
+
+    /// The reasons of the Events about a TrafficScaler.
+    pub(crate) fn events(&self, namespace: &str, name: &str) -> Vec<String> {
+        let of_it = format!("involvedObject.name={name},involvedObject.kind=TrafficScaler");
+        let path = "jsonpath={.items[*].reason}";
+        let arguments = [
+            "get",
+            "events",
+            "--namespace",
+            namespace,
+            "--field-selector",
+            &of_it,
+            "--output",
+            path,
+        ];
+        self.kubectl(&arguments, None).split(' ').map(str::to_owned).collect()
     }
 
     /// The Lease of the controllers.
@@ -240,6 +300,14 @@ impl Cluster {
         alive.filter_map(|pod| pod.metadata.name).collect()
     }
 
+    /// The names of the pods that are on a node.
+    pub(crate) async fn pods_on(&self, node: &str) -> Vec<String> {
+        let pods: Api<Pod> = Api::all(self.client.clone());
+        let there = ListParams::default().fields(&format!("spec.nodeName={node}"));
+        let pods = pods.list(&there).await.unwrap();
+        pods.items.into_iter().filter_map(|pod| pod.metadata.name).collect()
+    }
+
     /// Deletes a pod of Tidegate's: at once, without waiting for it, or with its grace.
     pub(crate) fn delete_pod(&self, pod: &str, how: &[&str]) {
         let delete = ["delete", "pod", pod, "--namespace", SYSTEM, "--wait=false"];
@@ -248,9 +316,30 @@ impl Cluster {
 
     /// Waits until all pods of one of Tidegate's Deployments are ready.
     pub(crate) fn settled(&self, deployment: &str) {
+        self.rolled_out(SYSTEM, deployment);
+    }
+
+    /// Waits until all pods of a Deployment are ready.
+    pub(crate) fn rolled_out(&self, namespace: &str, deployment: &str) {
         let name = format!("deployment/{deployment}");
-        let rollout = ["rollout", "status", &name, "--namespace", SYSTEM, "--timeout", "180s"];
+        let rollout = ["rollout", "status", &name, "--namespace", namespace, "--timeout", "180s"];
         self.kubectl(&rollout, None);
+    }
+
+    /// Has all pods of a Deployment be made anew, and waits until the new ones are ready.
+    pub(crate) fn restart(&self, namespace: &str, deployment: &str) {
+        let name = format!("deployment/{deployment}");
+        self.kubectl(&["rollout", "restart", &name, "--namespace", namespace], None);
+        self.rolled_out(namespace, deployment);
+    }
+
+    /// Sets the replicas of one of Tidegate's Deployments, and waits until there are as many.
+    pub(crate) async fn set_replicas(&self, deployment: &str, replicas: usize) {
+        let (name, count) = (format!("deployment/{deployment}"), format!("--replicas={replicas}"));
+        self.kubectl(&["scale", &name, "--namespace", SYSTEM, &count], None);
+        self.settled(deployment);
+        let are_there = || async { self.pods_of(deployment).await.len() == replicas };
+        until(PATIENCE, deployment, are_there).await;
     }
 
     /// Deletes the apps of all trials.

@@ -16,7 +16,7 @@ pub(crate) async fn run(cluster: &Cluster) -> Findings {
     let mut findings = Findings::default();
     for (name, start_delay_ms) in [("at-once", 0), ("slow", 1_000)] {
         let app = App { start_delay_ms, ..App::named(name) };
-        let namespace = cluster.apps("cold", &[app]);
+        let namespace = cluster.apps("cold", &[app]).await;
         let address = cluster.address(&namespace, name).await;
         let (mut answers, mut pods, mut after) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {

@@ -19,7 +19,7 @@ const REQUEST_MS: u64 = 50;
 pub(crate) async fn run(cluster: &Cluster) -> Findings {
     let mut findings = Findings::default();
     let app = App { concurrency: 2, max: 10, ..App::named("web") };
-    let namespace = cluster.apps("cycles", &[app]);
+    let namespace = cluster.apps("cycles", &[app]).await;
     let address = cluster.address(&namespace, "web").await;
     let replicas = Replicas::watch(cluster, &namespace);
     let (mut answered, mut lost, mut slowest) = (0, Vec::new(), Duration::ZERO);

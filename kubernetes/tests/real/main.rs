@@ -5,6 +5,10 @@
 //! $ cargo test --release -p tidegate-kubernetes --test real -- cycles burst
 //! ```
 //!
+//! Two trials need a command of their own, and say so where there is none:
+//! `TIDEGATE_TEST_RESTART_API` ends the API server and returns when it is back;
+//! `TIDEGATE_TEST_NODE begin NAME` adds a node, `TIDEGATE_TEST_NODE end NAME` cuts its power.
+//!
 //! Without a cluster it says so and ends well. It installs Tidegate as `docs/kubernetes.md` says,
 //! makes namespaces that begin with `tidegate-trial`, and removes all of it. Clients run in this
 //! process, so it must run where addresses of Services and pods can be reached, such as on a node.
@@ -14,8 +18,10 @@
 //!
 //! Modules in reading order: [`cluster`] is the cluster and what is put into it, [`app`] the app
 //! that is scaled, [`clients`] who sends requests and what they count, [`replicas`] what becomes
-//! of workloads and when, [`process`] the processes of pods, where they run on this machine. Then a
-//! module a trial: [`cycles`], [`cold`], [`burst`], [`woken`], [`rolling`], [`leader`], [`faults`].
+//! of workloads and when, [`process`] the processes of pods, where they run on this machine,
+//! [`sidecars`] one process for many of them. Then a module a trial: [`cycles`], [`cold`],
+//! [`burst`], [`woken`], [`crowd`], [`rolling`], [`leader`], [`faults`], [`node`],
+//! [`webhook`].
 
 #![expect(clippy::unwrap_used, reason = "what cannot be done fails the trial")]
 
@@ -24,12 +30,16 @@ mod burst;
 mod clients;
 mod cluster;
 mod cold;
+mod crowd;
 mod cycles;
 mod faults;
 mod leader;
+mod node;
 mod process;
 mod replicas;
 mod rolling;
+mod sidecars;
+mod webhook;
 mod woken;
 
 use std::process::ExitCode;
@@ -51,10 +61,13 @@ const TRIALS: &[Trial] = &[
     ("cold", |cluster| Box::pin(cold::run(cluster))),
     ("burst", |cluster| Box::pin(burst::run(cluster))),
     ("woken", |cluster| Box::pin(woken::run(cluster))),
+    ("crowd", |cluster| Box::pin(crowd::run(cluster))),
     ("cycles", |cluster| Box::pin(cycles::run(cluster))),
     ("rolling", |cluster| Box::pin(rolling::run(cluster))),
     ("leader", |cluster| Box::pin(leader::run(cluster))),
     ("faults", |cluster| Box::pin(faults::run(cluster))),
+    ("node", |cluster| Box::pin(node::run(cluster))),
+    ("webhook", |cluster| Box::pin(webhook::run(cluster))),
 ];
 
 /// What a trial found: lines for a reader, and what must not have been.
@@ -84,8 +97,10 @@ impl Findings {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == "app") {
-        return app::run();
+    match arguments.first().map(String::as_str) {
+        Some("app") => return app::run(),
+        Some("sidecars") => return sidecars::run(),
+        _ => {}
     }
     let (Some(kubeconfig), Some(images)) = (std::env::var_os(KUBECONFIG), std::env::var_os(IMAGES))
     else {

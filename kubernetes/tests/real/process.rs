@@ -4,6 +4,9 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
+use crate::Findings;
+use crate::cluster::Cluster;
+
 /// A process of a pod.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Process(u32);
@@ -53,5 +56,22 @@ impl Process {
         let ticks = |at: usize| fields.get(at)?.parse::<f64>().ok();
         // User and system time, in hundredths of a second on every Linux.
         Some((ticks(11)? + ticks(12)?) / 100.0)
+    }
+}
+
+/// Says what controllers and activators hold, where they run on this machine.
+pub(crate) async fn report_memory(cluster: &Cluster, findings: &mut Findings) {
+    for (pods, program) in
+        [("tidegate-controller", "tidegate-kubernetes"), ("tidegate-activator", "tidegate")]
+    {
+        for pod in cluster.pods_of(pods).await {
+            let process = Process::of_pod(&pod, program);
+            let Some((resident, private)) = process.and_then(Process::memory_mib) else { continue };
+            let cpu = process.and_then(Process::cpu_seconds).unwrap_or_default();
+            findings.say(format!(
+                "{pod}: {resident:.1} MiB resident, {private:.1} MiB private, {cpu:.2} s of CPU so \
+                 far"
+            ));
+        }
     }
 }

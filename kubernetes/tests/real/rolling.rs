@@ -16,17 +16,14 @@ const ROUNDS: usize = 5;
 pub(crate) async fn run(cluster: &Cluster) -> Findings {
     let mut findings = Findings::default();
     let app = App { min: 3, max: 6, window_s: 60, ..App::named("web") };
-    let namespace = cluster.apps("rolling", &[app]);
+    let namespace = cluster.apps("rolling", &[app]).await;
     let address = cluster.address(&namespace, "web").await;
     let replicas = Replicas::watch(cluster, &namespace);
     replicas.until("web", PATIENCE, |_, ready| ready == 3).await;
     let clients = Clients::start(address, CLIENTS, 10);
     let begin = Instant::now();
     for _ in 0..ROUNDS {
-        let restart = ["rollout", "restart", "deployment/web", "--namespace", &namespace];
-        cluster.kubectl(&restart, None);
-        let status = ["rollout", "status", "deployment/web", "--namespace", &namespace];
-        cluster.kubectl(&[&status[..], &["--timeout", "180s"]].concat(), None);
+        cluster.restart(&namespace, "web");
     }
     let count = clients.end().await;
     let seconds = begin.elapsed().as_secs_f64();
