@@ -31,6 +31,15 @@ pub enum Path {
         /// Since when it is in the path, if it is.
         activator_since: Option<Timestamp>,
     },
+    /// The same where others bring it into the path, so that it must be asked for.
+    Probed {
+        /// Since when it is in the path, if it is.
+        activator_since: Option<Timestamp>,
+        /// Whether it was found there by asking through the revision's own address.
+        probe: ActivatorProbe,
+    },
+    /// Nothing carries requests to the revision yet.
+    Missing,
 }
 
 /// What there is at the time of a decision.
@@ -228,15 +237,22 @@ impl<P: Policy> Driver<P> {
         };
         let before = lifecycle.replicas();
         let plumbing = match path {
-            Path::Switched { activator_since } => ServerlessService::Present { activator_since },
+            Path::Switched { activator_since } | Path::Probed { activator_since, .. } => {
+                ServerlessService::Present { activator_since }
+            }
             Path::ThroughActivator => ServerlessService::ThroughActivator,
+            Path::Missing => ServerlessService::Missing,
+        };
+        let probe = match path {
+            Path::Probed { probe, .. } => probe,
+            _ => ActivatorProbe::Confirmed,
         };
         let observation = Observation {
             decided: self.desired,
             excess_burst_capacity: self.excess_burst_capacity,
             ready,
             plumbing,
-            probe: ActivatorProbe::Confirmed,
+            probe,
         };
         let step = lifecycle.reconcile(now, spec, &observation);
         let after = |ms: i64| u64::try_from(ms).ok().map(|ms| now.plus_millis(ms.max(1)));

@@ -79,6 +79,14 @@ impl Lifecycle {
         }
     }
 
+    /// A revision whose controller was restarted, as that left it: `replicas` are asked for, of
+    /// which it `desired` as many by its last decision, [`UNDECIDED`] if it made none.
+    pub fn resumed(replicas: i32, desired: i32, remembered: Remembered) -> Self {
+        let Remembered { active, initialization, mode } = remembered;
+        let initialized = initialization == Initialization::Done;
+        Self { active, initialized, mode, desired, plumbed_once: true, ..Self::new(replicas) }
+    }
+
     /// Instances asked for at present.
     pub fn replicas(&self) -> i32 {
         self.replicas
@@ -233,6 +241,26 @@ impl Lifecycle {
             rule: proposal.rule,
         }
     }
+}
+
+/// What is written down of a revision's lifecycle outside of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remembered {
+    /// Whether the revision was serving; `None` if that was never written.
+    pub active: Option<ActiveCondition>,
+    /// Whether it has once had all the instances it was to start with.
+    pub initialization: Initialization,
+    /// The way requests take.
+    pub mode: TrafficMode,
+}
+
+/// Whether a revision has once had all the instances it was to start with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Initialization {
+    /// It has.
+    Done,
+    /// Not yet.
+    Pending,
 }
 
 /// What a step asks for, before it is carried out.

@@ -410,8 +410,9 @@ impl RevisionAutoscaler {
         self.collector = None;
     }
 
-    /// Notes that so many instances should be reporting.
-    pub(crate) fn expect_reports_of(&mut self, instances: u32) {
+    /// Notes that so many instances should be reporting from now on: what is silent because it is
+    /// gone is not held. A decision notes it, too.
+    pub fn expect_reports_of(&mut self, instances: u32) {
         self.reporters = instances;
     }
 

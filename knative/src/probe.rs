@@ -11,9 +11,11 @@ use crate::headers::{KUBELET_PROBE, NETWORK_HASH, NETWORK_PROBE};
 
 /// The prefix of the kubelet's user agent.
 pub const KUBELET_AGENT: &str = "kube-probe/";
+/// The user agent of an autoscaler that probes whether activators are in a revision's path.
+pub const AUTOSCALER_AGENT: &str = "Knative-Autoscaling-Probe";
 /// The prefixes of the user agents that probe a sidecar for readiness: the kubelet, activators, the
 /// autoscaler.
-const PROBERS: [&str; 3] = [KUBELET_AGENT, "Knative-Activator-Probe", "Knative-Autoscaling-Probe"];
+const PROBERS: [&str; 3] = [KUBELET_AGENT, "Knative-Activator-Probe", AUTOSCALER_AGENT];
 
 /// The user agent of a sidecar that probes its app: Knative's leaves the version empty.
 pub const SIDECAR_AGENT: &str = "kube-probe//";

@@ -8,6 +8,7 @@ pub(crate) mod certificates;
 pub(crate) mod controller;
 mod explain;
 mod foreground;
+pub(crate) mod knative;
 mod reach;
 mod status;
 mod top;
@@ -15,6 +16,7 @@ pub(crate) mod webhook;
 
 use anyhow::Context;
 use clap::Subcommand;
+use tidegate_trust::secret::random_bytes;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The variable with the namespace of Tidegate.
@@ -28,6 +30,8 @@ pub(crate) const NAMESPACE_VARIABLE: &str = "TIDEGATE_NAMESPACE";
 pub(crate) enum Command {
     /// Scale the workloads that TrafficScalers name, by the requests of their Services.
     Controller(controller::Args),
+    /// Scale Knative's revisions of class tidegate.tidegate.dev, beside Knative's own autoscaler.
+    Knative(knative::Args),
     /// Put the sidecar into pods that ask for it, as the API server creates them.
     Webhook(webhook::Args),
     /// Make and renew the certificates of an installation, and publish who vouches for them.
@@ -45,6 +49,7 @@ impl Command {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Controller(_) => "controller",
+            Self::Knative(_) => "knative",
             Self::Webhook(_) => "webhook",
             Self::Certificates(_) => "certificates",
             Self::Status(_) => "status",
@@ -56,6 +61,7 @@ impl Command {
     pub(crate) fn execute(self) -> anyhow::Result<()> {
         match self {
             Self::Controller(args) => controller::execute(args),
+            Self::Knative(args) => knative::execute(args),
             Self::Webhook(args) => webhook::execute(args),
             Self::Certificates(args) => certificates::execute(args),
             Self::Status(args) => status::execute(args),
@@ -85,4 +91,10 @@ pub(crate) async fn client() -> anyhow::Result<kube::Client> {
     // The reconciler plans anew before an action is tried again.
     cluster.default_retry = false;
     kube::Client::try_from(cluster).context("the cluster's address cannot be used")
+}
+
+/// What no other process has: two of one name would both believe to hold the Lease.
+pub(crate) fn random_name() -> anyhow::Result<String> {
+    let random = random_bytes::<8>().context("the system gives no random numbers")?;
+    Ok(format!("{:016x}", u64::from_be_bytes(random)))
 }

@@ -44,9 +44,31 @@ enum What {
     RolloutStatus,
 }
 
-impl From<&Action> for ActionKey {
-    fn from(action: &Action) -> Self {
-        let what = match &action.step {
+/// What the dispatcher knows of an action.
+pub trait Dispatched {
+    /// Identifies actions that exclude each other.
+    type Key: Ord;
+
+    /// Its key.
+    fn key(&self) -> Self::Key;
+
+    /// 0 for what requests wait for, more for what is less urgent.
+    fn urgency(&self) -> u8;
+
+    /// The longest wait after a failure, in milliseconds.
+    fn backoff_max_ms(&self) -> u64 {
+        match self.urgency() {
+            0 => WAKE_BACKOFF_MAX_MS,
+            _ => BACKOFF_MAX_MS,
+        }
+    }
+}
+
+impl Dispatched for Action {
+    type Key = ActionKey;
+
+    fn key(&self) -> ActionKey {
+        let what = match &self.step {
             Step::Scale { from: 0, .. } => What::Wake,
             Step::Scale { .. } => What::Scale,
             Step::Mark { pod, .. } => What::Mark(pod.clone()),
@@ -56,7 +78,11 @@ impl From<&Action> for ActionKey {
             Step::Weights { .. } => What::Weights,
             Step::RolloutStatus => What::RolloutStatus,
         };
-        Self { scaler: action.scaler.clone(), what }
+        ActionKey { scaler: self.scaler.clone(), what }
+    }
+
+    fn urgency(&self) -> u8 {
+        self.step.urgency()
     }
 }
 
@@ -75,10 +101,16 @@ pub enum Outcome {
 }
 
 /// The actions in flight, and those that wait after a failure.
-#[derive(Debug, Clone, Default)]
-pub struct Dispatcher {
-    under_way: BTreeMap<ActionKey, u8>,
-    waiting: BTreeMap<ActionKey, Waiting>,
+#[derive(Debug, Clone)]
+pub struct Dispatcher<K = ActionKey> {
+    under_way: BTreeMap<K, u8>,
+    waiting: BTreeMap<K, Waiting>,
+}
+
+impl<K> Default for Dispatcher<K> {
+    fn default() -> Self {
+        Self { under_way: BTreeMap::new(), waiting: BTreeMap::new() }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -87,36 +119,55 @@ struct Waiting {
     failures: u32,
 }
 
-impl Dispatcher {
+impl<K: Ord> Dispatcher<K> {
     /// The actions that begin now, out of all that are due, in order of urgency.
-    pub fn begin<'a>(
+    pub fn begin<'a, A: Dispatched<Key = K> + Clone + 'a>(
         &mut self,
         now: Timestamp,
-        actions: impl IntoIterator<Item = &'a Action>,
-    ) -> Vec<Action> {
+        actions: impl IntoIterator<Item = &'a A>,
+    ) -> Vec<A> {
         let mut begun = Vec::new();
         for action in actions {
-            let urgency = action.step.urgency();
-            let most = if urgency == 0 { CONCURRENCY_MAX } else { CONCURRENCY_MAX - WAKE_ONLY };
-            if self.under_way.len() >= most {
+            if !self.has_place(action) {
                 // Nothing that is less urgent has a place either.
                 break;
             }
-            let key = ActionKey::from(action);
-            let waits = self.waiting.get(&key).is_some_and(|waiting| waiting.until > now);
-            if waits || self.under_way.contains_key(&key) {
-                continue;
+            if self.begins(now, action) {
+                begun.push(action.clone());
             }
-            self.under_way.insert(key, urgency);
-            begun.push(action.clone());
         }
         begun
     }
 
+    fn has_place<A: Dispatched<Key = K>>(&self, action: &A) -> bool {
+        let places = match action.urgency() {
+            0 => CONCURRENCY_MAX,
+            _ => CONCURRENCY_MAX - WAKE_ONLY,
+        };
+        self.under_way.len() < places
+    }
+
+    /// Whether an action begins now; it then counts as in flight.
+    pub fn begins<A: Dispatched<Key = K>>(&mut self, now: Timestamp, action: &A) -> bool {
+        let key = action.key();
+        let waits = self.waiting.get(&key).is_some_and(|waiting| waiting.until > now);
+        if waits || !self.has_place(action) || self.under_way.contains_key(&key) {
+            return false;
+        }
+        self.under_way.insert(key, action.urgency());
+        true
+    }
+
     /// An action has ended. `chance` is a random number from 0 to 1: actions that failed
     /// together must not be retried together.
-    pub fn ended(&mut self, now: Timestamp, action: &Action, outcome: Outcome, chance: f64) {
-        let key = ActionKey::from(action);
+    pub fn ended<A: Dispatched<Key = K>>(
+        &mut self,
+        now: Timestamp,
+        action: &A,
+        outcome: Outcome,
+        chance: f64,
+    ) {
+        let key = action.key();
         self.under_way.remove(&key);
         let wait_ms = match outcome {
             Outcome::Done => {
@@ -127,10 +178,7 @@ impl Dispatcher {
             Outcome::Failed { wait_ms } => wait_ms.min(BACKOFF_MAX_MS),
         };
         let failures = self.waiting.get(&key).map_or(0, |waiting| waiting.failures);
-        let most = match key.what {
-            What::Wake => WAKE_BACKOFF_MAX_MS,
-            _ => BACKOFF_MAX_MS,
-        };
+        let most = action.backoff_max_ms();
         let doubled = BACKOFF_MIN_MS.saturating_mul(1 << failures.min(20)).min(most);
         #[expect(
             clippy::cast_possible_truncation,

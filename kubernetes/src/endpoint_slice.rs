@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::store::{ObjectKey, Store, Version, Versioned};
+use tidegate_kubernetes_objects::store::{ObjectKey, Store, Version, Versioned};
 
 /// A family of addresses, as an EndpointSlice has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,7 +5,6 @@ use std::time::Duration;
 use k8s_openapi::jiff;
 use serde_json::{Value, json};
 use tidegate_autoscaler::Timestamp;
-use tidegate_kubernetes_objects::names::LEASE;
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 
@@ -15,17 +14,18 @@ use crate::observe;
 use crate::reconciler::Response;
 use crate::request::{ApiRequest, api};
 
-/// Renews the Lease in `namespace` for as long as it can. Sends `leading` until when it may decide;
+/// Renews a Lease in `namespace` for as long as it can. Sends `leading` until when it may decide;
 /// returns when it has lost the Lease, and the process must then end.
 pub(crate) async fn hold(
     cluster: Cluster,
-    (namespace, me): (String, String),
+    (namespace, lease, me): (String, &'static str, String),
     now: impl Fn() -> Timestamp,
     leading: watch::Sender<Option<Timestamp>>,
     mut release: oneshot::Receiver<()>,
 ) {
     let collection = format!("{}/namespaces/{namespace}/leases", api("coordination.k8s.io/v1"));
-    let path = format!("{collection}/{LEASE}");
+    let path = format!("{collection}/{lease}");
+    let place = Place { collection: &collection, path: &path, name: lease };
     let mut elector = Elector::new(me);
     let mut ticks = tokio::time::interval(Duration::from_millis(RETRY_MS));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -34,7 +34,7 @@ pub(crate) async fn hold(
             _ = ticks.tick() => {}
             released = &mut release => {
                 if released.is_ok() {
-                    give_up(&cluster, &path, &elector, now()).await;
+                    give_up(&cluster, place, &elector, now()).await;
                 }
                 return;
             }
@@ -48,7 +48,7 @@ pub(crate) async fn hold(
             }
         };
         tokio::select! {
-            () = step(&cluster, (&collection, &path), &mut elector, &now) => {}
+            () = step(&cluster, place, &mut elector, &now) => {}
             () = over => {}
         }
         if elector.has_lost(now()) {
@@ -58,16 +58,25 @@ pub(crate) async fn hold(
         leading.send_if_modified(|leading| {
             let until = elector.decides_until();
             if until.is_some() && leading.is_none() {
-                tracing::info!(lease = LEASE, holder = elector.me, "deciding from now on");
+                tracing::info!(lease, holder = elector.me, "deciding from now on");
             }
             std::mem::replace(leading, until) != until
         });
     }
 }
 
+/// Where a Lease is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// The path of all Leases beside it.
+    collection: &'a str,
+    path: &'a str,
+    name: &'static str,
+}
+
 /// Releases the Lease, if it is ours.
-async fn give_up(cluster: &Cluster, path: &str, elector: &Elector, now: Timestamp) {
-    let Response::Done(object) = cluster.send(&ApiRequest::get(path.to_owned())).await else {
+async fn give_up(cluster: &Cluster, place: Place<'_>, elector: &Elector, now: Timestamp) {
+    let Response::Done(object) = cluster.send(&ApiRequest::get(place.path.to_owned())).await else {
         return;
     };
     let lease = observe::lease(&object);
@@ -75,8 +84,8 @@ async fn give_up(cluster: &Cluster, path: &str, elector: &Elector, now: Timestam
         return;
     }
     let nobody = Elector::new(String::new());
-    let body = body(&nobody, now, Some(&lease), Kept::Renewed);
-    let released = cluster.send(&ApiRequest::replace(path.to_owned(), body)).await;
+    let body = body((&nobody, place.name), now, Some(&lease), Kept::Renewed);
+    let released = cluster.send(&ApiRequest::replace(place.path.to_owned(), body)).await;
     if !matches!(released, Response::Done(_)) {
         complain("release", &released);
     }
@@ -85,7 +94,7 @@ async fn give_up(cluster: &Cluster, path: &str, elector: &Elector, now: Timestam
 /// Reads the Lease once and acts on it.
 async fn step(
     cluster: &Cluster,
-    (collection, path): (&str, &str),
+    Place { collection, path, name }: Place<'_>,
     elector: &mut Elector,
     now: &impl Fn() -> Timestamp,
 ) {
@@ -98,14 +107,14 @@ async fn step(
     let request = match elector.evaluate(asked, lease) {
         LeaseAction::Wait => return,
         LeaseAction::Create => {
-            ApiRequest::create(collection.to_owned(), body(elector, asked, None, Kept::New))
+            ApiRequest::create(collection.to_owned(), body((elector, name), asked, None, Kept::New))
         }
         LeaseAction::Acquire(lease) => {
-            let body = body(elector, asked, Some(&lease), Kept::New);
+            let body = body((elector, name), asked, Some(&lease), Kept::New);
             ApiRequest::replace(path.to_owned(), body)
         }
         LeaseAction::Renew(lease) => {
-            let body = body(elector, asked, Some(&lease), Kept::Renewed);
+            let body = body((elector, name), asked, Some(&lease), Kept::Renewed);
             ApiRequest::replace(path.to_owned(), body)
         }
     };
@@ -130,7 +139,12 @@ enum Kept {
     Renewed,
 }
 
-fn body(elector: &Elector, at: Timestamp, before: Option<&Lease>, kept: Kept) -> Value {
+fn body(
+    (elector, name): (&Elector, &str),
+    at: Timestamp,
+    before: Option<&Lease>,
+    kept: Kept,
+) -> Value {
     let time = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or_default();
     let time = format!("{time:.6}");
     let (acquired, transitions) = match (kept, before) {
@@ -139,7 +153,7 @@ fn body(elector: &Elector, at: Timestamp, before: Option<&Lease>, kept: Kept) ->
         }
         (_, before) => (time.clone(), before.map_or(0, |lease| lease.transitions + 1)),
     };
-    let mut metadata = json!({"name": LEASE});
+    let mut metadata = json!({"name": name});
     if let Some(lease) = before {
         metadata["resourceVersion"] = json!(lease.version.0);
     }

@@ -9,7 +9,7 @@
 //! at the same time as another controller, make a choice outside of [`plan`], or be linked into
 //! what runs beside an app: of all packages only this one has a client of a cluster.
 //!
-//! Modules in reading order: [`world`] is what is known, in a [`store`] a kind, [`observe`] how
+//! Modules in reading order: [`world`] is what is known, in a store a kind, [`observe`] how
 //! objects become that; [`rival`] is who else scales, [`claim`] whose a target is, [`ports`] which
 //! port of the activators is whose, of a [`port_range`], [`listen`] what they do with its
 //! connections, [`slices`] what leads to them ([`endpoint_slice`] keeps them by Service), [`mode`]
@@ -24,7 +24,8 @@
 //!
 //! Beside the controller: [`certificates`] is where certificates are kept and published,
 //! [`certificate_keeper`] does it; [`refusals`] is what is told of pods without the sidecar,
-//! [`webhook`] puts it into all others; [`token_review`] is whose a reporter's token is.
+//! [`webhook`] puts it into all others; [`token_review`] is whose a reporter's token is;
+//! [`knative`] is another controller, for Knative's PodAutoscalers.
 
 pub mod adapters;
 pub mod certificate_keeper;
@@ -37,6 +38,7 @@ pub mod dispatch;
 pub mod endpoint_slice;
 pub mod extension;
 pub mod index;
+pub mod knative;
 mod leader;
 pub mod lease;
 pub mod listen;
@@ -57,7 +59,6 @@ pub mod run;
 pub mod settings;
 pub mod slices;
 pub mod status;
-pub mod store;
 pub mod token_review;
 mod watch;
 pub mod webhook;

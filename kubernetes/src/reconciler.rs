@@ -13,6 +13,7 @@ use tidegate_autoscaler::Timestamp;
 use tidegate_controller::{ActivatorPorts, Declaration};
 use tidegate_kubernetes_adapters::published::Said;
 use tidegate_kubernetes_objects::TrafficScalerSpec;
+pub use tidegate_kubernetes_objects::store::Change;
 use tidegate_rollout::{Change as Divided, Outcomes};
 
 use crate::dispatch::{Dispatcher, Outcome};
@@ -27,7 +28,7 @@ use crate::rollout::{self, Rollouts};
 use crate::settings;
 use crate::world::{
     DesiredScale, KindKey, ObjectKey, Rival, RivalKey, Scaler, Service, Slice, Target, TargetKey,
-    Version, Versioned, World,
+    World,
 };
 
 /// Connections to activators that are tried at a time.
@@ -35,17 +36,6 @@ pub const CHECKS_MAX: usize = 64;
 
 /// Time between two attempts to connect to a port without a listener.
 pub const CHECK_AGAIN_MS: u64 = 1_000;
-
-/// A change of one kind of object, as a watch reports it.
-#[derive(Debug, Clone)]
-pub enum Change<K, V> {
-    /// All objects.
-    Listed(Vec<(K, V)>),
-    /// An object as it is now.
-    Seen(K, V),
-    /// An object of this version was deleted.
-    Gone(K, Version),
-}
 
 /// An event.
 #[derive(Debug, Clone)]
@@ -189,9 +179,9 @@ impl Reconciler {
                 }
             }
             Event::Rollouts(change) => {
-                take_in(&mut self.rollouts.objects, |_| true, change);
+                self.rollouts.objects.take_in(|_| true, change);
             }
-            Event::Routes(change) => take_in(&mut self.rollouts.routes, |_| true, change),
+            Event::Routes(change) => self.rollouts.routes.take_in(|_| true, change),
             Event::Outcomes(outcomes) => {
                 let changes = rollout::observe(&self.world, &mut self.rollouts, now, &outcomes);
                 self.announce(changes, &mut effects);
@@ -461,17 +451,5 @@ fn outcome(action: &Action, response: &Response) -> Outcome {
         Response::Conflict => Outcome::Outdated,
         Response::NotFound => Outcome::Failed { wait_ms: 0 },
         Response::Failed { wait_ms, .. } => Outcome::Failed { wait_ms: *wait_ms },
-    }
-}
-
-fn take_in<K: Ord + Clone, V: Versioned>(
-    seen: &mut crate::world::Store<K, V>,
-    is_listed: impl Fn(&K) -> bool,
-    change: Change<K, V>,
-) {
-    match change {
-        Change::Listed(all) => seen.replace_some(is_listed, all),
-        Change::Seen(key, value) => _ = seen.upsert(key, value),
-        Change::Gone(key, version) => _ = seen.remove(&key, &version),
     }
 }

@@ -9,6 +9,7 @@ use tidegate_controller::{
     Access, Clock, Handle, Metrics, NoActuator, RevisionId, UndeclaredRevisions,
 };
 use tidegate_kubernetes_adapters::{Published, ScalerName};
+use tidegate_kubernetes_objects::names::LEASE;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -98,7 +99,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
     let cluster = Cluster { client: config.client.clone() };
     let (leading, mut leads) = watch::channel(None);
     let (release, released) = tokio::sync::oneshot::channel();
-    let place = (config.system_namespace.clone(), config.name.clone());
+    let place = (config.system_namespace.clone(), LEASE, config.name.clone());
     let holding = leader::hold(cluster.clone(), place, move || clock.now(), leading, released);
     let mut holding = tokio::spawn(holding);
     let mut stop = std::pin::pin!(stop);
@@ -123,15 +124,15 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
 
 /// For how long we may decide.
 #[derive(Clone)]
-struct Term {
-    clock: Clock,
-    until: watch::Receiver<Option<Timestamp>>,
+pub(crate) struct Term {
+    pub(crate) clock: Clock,
+    pub(crate) until: watch::Receiver<Option<Timestamp>>,
 }
 
 impl Term {
     /// A process that was stopped and goes on may find its lease expired before the channel says
     /// so.
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.until.borrow().is_none_or(|until| self.clock.now() >= until)
     }
 }
@@ -350,13 +351,13 @@ async fn check(address: IpAddr, port: u16) -> Event {
 }
 
 /// A random number from 0 to 1: the standard library's hash keys are random.
-fn chance() -> f64 {
+pub(crate) fn chance() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(0);
     f64::from(u32::try_from(random >> 32).unwrap_or(0)) / f64::from(u32::MAX)
 }
 
-async fn sleep_until(due: Option<Instant>) {
+pub(crate) async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,

@@ -47,7 +47,7 @@ pub(crate) struct Watches {
 }
 
 /// A kind as its group serves it.
-fn resource(api_version: &str, kind: &str, plural: &str) -> ApiResource {
+pub(crate) fn resource(api_version: &str, kind: &str, plural: &str) -> ApiResource {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let gvk = GroupVersionKind::gvk(group, version, kind);
     ApiResource::from_gvk_with_plural(&gvk, plural)
@@ -223,13 +223,13 @@ impl Watches {
 
 /// Watches the objects of a kind until the receiver is gone. `also` makes a further event after
 /// each list, and when listing is impossible.
-async fn follow<K, V: Versioned>(
+pub(crate) async fn follow<K, V: Versioned, E>(
     api: Api<DynamicObject>,
     labels: Option<&str>,
     read: impl Fn(&Value) -> Option<(K, V)>,
-    events: &mpsc::Sender<Event>,
-    to_event: impl Fn(Change<K, V>) -> Event,
-    also: impl Fn(Result<(), String>) -> Option<Event>,
+    events: &mpsc::Sender<E>,
+    to_event: impl Fn(Change<K, V>) -> E,
+    also: impl Fn(Result<(), String>) -> Option<E>,
 ) {
     let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
     if let Some(labels) = labels {

@@ -16,7 +16,7 @@ use crate::port_range::PortRange;
 pub use crate::rival::{Rival, RivalKey};
 
 pub use crate::endpoint_slice::{Family, Slice, SliceContent, SliceStore};
-pub use crate::store::{ObjectKey, Store, Version, Versioned};
+pub use tidegate_kubernetes_objects::store::{ObjectKey, Store, Version, Versioned};
 
 /// A kind of workload.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,12 +9,14 @@
 //! It must never hold a client of a cluster, read a clock, or have a field that does nothing:
 //! the API server refuses unknown fields by name.
 //!
-//! Modules in reading order: [`names`] is the vocabulary that all parts share, `traffic_scaler`
-//! the one kind, `settings` how its keys become Knative's, `traffic_rollout` the other kind.
+//! Modules in reading order: [`names`] is the vocabulary that all parts share, [`store`] holds
+//! objects as they were last seen, `traffic_scaler` is the one kind, `settings` how its keys become
+//! Knative's, `traffic_rollout` the other kind.
 
 pub mod names;
 #[cfg(feature = "types")]
 pub mod settings;
+pub mod store;
 #[cfg(feature = "types")]
 pub mod traffic_rollout;
 #[cfg(feature = "types")]

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use tidegate_admin::{Readiness, Subject};
 use tidegate_controller::{Access, Addresses, Authenticate, Handle, Metrics};
 use tidegate_flags::log::ROLE_DEFAULT;
@@ -17,11 +17,10 @@ use tidegate_kubernetes::token_review::TokenReviews;
 use tidegate_kubernetes::world::ObjectKey;
 use tidegate_kubernetes_objects::names::{ACTIVATOR_SERVICE, SYSTEM_NAMESPACE};
 use tidegate_telemetry::{Family, Registry};
-use tidegate_trust::secret::random_bytes;
 use tokio::sync::watch;
 
 use super::adapters::AdapterArgs;
-use super::{NAMESPACE_VARIABLE, SYSTEM_NAMESPACE_VARIABLE, client, stopped};
+use super::{NAMESPACE_VARIABLE, SYSTEM_NAMESPACE_VARIABLE, client, random_name, stopped};
 
 /// What was typed after `tidegate-kubernetes controller`.
 #[derive(Debug, clap::Args)]
@@ -105,12 +104,6 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         decides,
     };
     run(config, stop).await.map_err(|error: RunError| error.into())
-}
-
-/// A name that no other process has: two of one name would both hold the Lease.
-fn random_name() -> anyhow::Result<String> {
-    let random = random_bytes::<8>().context("the system gives no random numbers")?;
-    Ok(format!("{:016x}", u64::from_be_bytes(random)))
 }
 
 /// The access rules that the flags make. Reports decide how workloads are scaled, and whoever can

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Change, Reconciler, take_in};
+use super::{Change, Reconciler};
 use crate::world::{KindKey, ObjectKey, Rival, RivalKey, Service, Slice, Target, TargetKey};
 
 impl Reconciler {
@@ -12,7 +12,7 @@ impl Reconciler {
             Change::Listed(_) => self.planner.everything(),
             Change::Seen(key, _) | Change::Gone(key, _) => self.planner.target(&key.object),
         }
-        take_in(&mut self.world.targets, |key: &TargetKey| key.kind == *kind, change);
+        self.world.targets.take_in(|key: &TargetKey| key.kind == *kind, change);
     }
 
     pub(super) fn services(&mut self, change: Change<ObjectKey, Service>) {
@@ -21,12 +21,12 @@ impl Reconciler {
             Change::Seen(key, _) | Change::Gone(key, _) => Some(key.clone()),
         };
         let Some(key) = one else {
-            take_in(&mut self.world.services, |_| true, change);
+            self.world.services.take_in(|_| true, change);
             self.planner.everything();
             return;
         };
         let before = self.world.services.get(&key).cloned();
-        take_in(&mut self.world.services, |_| true, change);
+        self.world.services.take_in(|_| true, change);
         self.planner.service(&key, before.as_ref(), self.world.services.get(&key));
     }
 
@@ -37,12 +37,12 @@ impl Reconciler {
             Change::Seen(key, _) | Change::Gone(key, _) => Some(key.clone()),
         };
         let Some(key) = one else {
-            take_in(&mut self.world.rivals, is_listed, change);
+            self.world.rivals.take_in(is_listed, change);
             self.planner.rivals_listed(&self.world);
             return;
         };
         let before = self.world.rivals.get(&key).cloned();
-        take_in(&mut self.world.rivals, is_listed, change);
+        self.world.rivals.take_in(is_listed, change);
         self.planner.rival(&key, before.as_ref(), self.world.rivals.get(&key));
     }
 

@@ -1,4 +1,7 @@
-//! Objects of one kind as they were last seen.
+//! Objects of a cluster's API as they were last seen, of whatever kind.
+//!
+//! Observations come late, twice, in the wrong order or not at all. So each object has its version,
+//! an older one never replaces a newer one, and a whole list replaces everything.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +49,24 @@ pub trait Versioned {
     fn version(&self) -> &Version;
 }
 
-/// Those objects, by their keys.
+impl<V: Versioned, T> Versioned for (V, T) {
+    fn version(&self) -> &Version {
+        self.0.version()
+    }
+}
+
+/// A change of one kind of object, as a watch reports it.
+#[derive(Debug, Clone)]
+pub enum Change<K, V> {
+    /// Everything there is.
+    Listed(Vec<(K, V)>),
+    /// One is so now.
+    Seen(K, V),
+    /// One is gone, which was of this version.
+    Gone(K, Version),
+}
+
+/// Objects of one kind as they were last seen.
 #[derive(Debug, Clone)]
 pub struct Store<K, V> {
     objects: BTreeMap<K, V>,
@@ -97,6 +117,15 @@ impl<K: Ord, V: Versioned> Store<K, V> {
         self.complete = true;
     }
 
+    /// Takes in a change. A list is of those whose keys are `listed`.
+    pub fn take_in(&mut self, is_listed: impl Fn(&K) -> bool, change: Change<K, V>) {
+        match change {
+            Change::Listed(all) => self.replace_some(is_listed, all),
+            Change::Seen(key, value) => _ = self.upsert(key, value),
+            Change::Gone(key, version) => _ = self.remove(&key, &version),
+        }
+    }
+
     /// Whether a whole list was ever seen.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -118,11 +147,5 @@ impl<K: Ord, V: Versioned> Store<K, V> {
     /// All of them, in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.objects.iter()
-    }
-}
-
-impl<V: Versioned, T> Versioned for (V, T) {
-    fn version(&self) -> &Version {
-        self.0.version()
     }
 }
