@@ -3,6 +3,7 @@
 
 use crate::decision::{Coverage, Span};
 use crate::sample::{Origin, Sample};
+use crate::service_time::{Flow, Second};
 use crate::spec::{Improvements, MetricSpec, ScalingMetric};
 use crate::time::Timestamp;
 use crate::window::{BUCKET_MS, FEW_BUCKETS, Resize, Window, WindowError};
@@ -191,6 +192,17 @@ impl Collector {
         self.stable.peak(now, lane(metric), length_ms.div_ceil(BUCKET_MS))
     }
 
+    /// How requests came and went in the stable window, unless that is silent.
+    pub(crate) fn stable_flow(&self, now: Timestamp, silence: StaleData) -> Option<Flow> {
+        flow(&self.stable, self.seen_from(now, silence))
+    }
+
+    /// The same for the panic window, and the least that were in flight in one of its seconds.
+    pub(crate) fn panic_flow(&self, now: Timestamp, silence: StaleData) -> Option<(Flow, f64)> {
+        let flow = flow(&self.panic, self.seen_from(now, silence))?;
+        Some((flow, self.panic.least(lane(ScalingMetric::Concurrency))))
+    }
+
     /// A percentile (0..=100, nearest rank) of the seconds of the stable window, in the unit of
     /// `metric`. `None` while nothing was recorded in it.
     pub fn percentile(&self, metric: ScalingMetric, percentile: f64) -> Option<f64> {
@@ -221,6 +233,21 @@ impl Collector {
         self.scraped = spec.scraped;
         Ok(())
     }
+}
+
+/// How requests came and went in a window as seen at `at`.
+fn flow(window: &Window<2>, at: Timestamp) -> Option<Flow> {
+    let (in_flight, arrived) = (lane(ScalingMetric::Concurrency), lane(ScalingMetric::RequestRate));
+    let known = window.content(at)?;
+    let second =
+        |values: [f64; 2]| Second { in_flight: values[in_flight], arrived: values[arrived] };
+    Some(Flow {
+        length_s: f64::from(known.buckets),
+        in_flight_s: known.total[in_flight],
+        arrived: known.total[arrived],
+        oldest: second(known.oldest),
+        newest: second(known.newest),
+    })
 }
 
 /// Where a metric's values lie in a window.

@@ -5,7 +5,7 @@
 
 use crate::decision::{
     BurstCapacity, Clamp, DecisionTrace, Delay, PanicChange, Recommendation, Rule, SignalTrace,
-    Steps,
+    Steps, Turnover,
 };
 use crate::observed::Observed;
 use crate::signal::SignalKind;
@@ -61,8 +61,8 @@ fn decide_with(inputs: &Inputs, observed: Observed, steps: &mut Steps) -> Outcom
     limits.note_clamps(steps);
     let panics = steps.panic_after.since.is_some();
     if panics
-        && let Some(panic) =
-            panic_recommendation(inputs, pressure, steps).filter(|&panic| panic > recommended)
+        && let Some(panic) = panic_recommendation(inputs, observed, pressure, steps)
+            .filter(|&panic| panic > recommended)
     {
         steps.rule = Rule::Panic;
         recommended = panic;
@@ -259,8 +259,16 @@ fn settle_panic(inputs: &Inputs, observed: Observed, pressure: Pressure, steps: 
 
 /// What the panic window recommends, where it counts. With `Improvements::count_starting` only a
 /// new cause for panic raises the recommendation again: what was requested before is on its way.
-fn panic_recommendation(inputs: &Inputs, pressure: Pressure, steps: &Steps) -> Option<i32> {
-    let counts = pressure == Pressure::CausesPanic || !inputs.improvements.count_starting;
+/// Once most of it has come, what still waits for long requests to end counts.
+fn panic_recommendation(
+    inputs: &Inputs,
+    observed: Observed,
+    pressure: Pressure,
+    steps: &Steps,
+) -> Option<i32> {
+    let is_stuck = inputs.turnover == Turnover::Stuck && !observed.is_mostly_starting();
+    let counts =
+        pressure == Pressure::CausesPanic || !inputs.improvements.count_starting || is_stuck;
     counts.then(|| steps.panic_winner().panic.recommended)
 }
 

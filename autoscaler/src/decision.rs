@@ -100,6 +100,19 @@ pub struct Coverage {
     pub panic: Span,
 }
 
+/// Whether instances end requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum Turnover {
+    /// As far as is known.
+    #[default]
+    Usual,
+    /// For a panic window instances were full and ended fewer requests than they have places: what
+    /// waits does not wait for instances that start, but for long requests to end.
+    Stuck,
+}
+
 /// Everything a decision is computed from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -126,6 +139,9 @@ pub struct Inputs {
     /// without a queue, where that bounds the recommendation: while instances start, and a stable
     /// window on.
     pub arriving_load: Option<f64>,
+    /// Whether full instances end requests, where starting instances are counted.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub turnover: Turnover,
     /// The state of panic before the decision.
     pub panic: PanicState,
     /// The largest recommendation that the scale-down delay still holds; none when there is no
@@ -148,6 +164,7 @@ impl Inputs {
         coverage: None,
         recent_peak: None,
         arriving_load: None,
+        turnover: Turnover::Usual,
         panic: PanicState { since: None, max_instances: 0 },
         delayed: None,
         last_burst_capacity: 0,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::collector::{Averages, Collector, Missing, StaleData};
 use crate::decide::settle;
-use crate::decision::{Coverage, DecisionTrace, Inputs, Outcome, PanicState, Signals, Steps};
+use crate::decision::{
+    Coverage, DecisionTrace, Inputs, Outcome, PanicState, Signals, Steps, Turnover,
+};
 use crate::explain::Decision;
 use crate::observed::Observed;
 use crate::sample::{Origin, Sample};
@@ -80,6 +82,8 @@ pub struct RevisionAutoscaler {
     /// The instances that were ready at the last tick: those that should be reporting.
     reporters: u32,
     service_time: ServiceTimeEstimate,
+    /// As of this decision.
+    turnover: Turnover,
 }
 
 impl RevisionAutoscaler {
@@ -104,6 +108,7 @@ impl RevisionAutoscaler {
             status: Status { desired: -1, excess_burst_capacity: 0 },
             reporters: ready,
             service_time: ServiceTimeEstimate::default(),
+            turnover: Turnover::Usual,
             settings,
         };
         autoscaler.start_deciding(now, ready);
@@ -207,6 +212,7 @@ impl RevisionAutoscaler {
         inputs.held = measured.held;
         inputs.coverage = measured.coverage;
         inputs.arriving_load = self.arriving_load(now);
+        inputs.turnover = self.turnover;
         inputs.recent_peak = self.recent_peak(now, self.silence(self.reporters));
         inputs.panic = self.panic;
         let delayed = |delay: &MaxWindow| delay.current_at(now).unwrap_or(i32::MIN);
@@ -233,24 +239,34 @@ impl RevisionAutoscaler {
         Some(self.request_rates(now)?.panic * request_s)
     }
 
-    /// Learns how long requests take, if nothing is starting and there is no panic.
+    /// Learns how long requests take, if nothing is starting and there is no panic, and forgets it
+    /// where it is evidently wrong.
     fn learn(
         &mut self,
         now: Timestamp,
         observed: Option<Observed>,
         averages: Result<Averages, Missing>,
     ) {
-        let (Some(observed), Ok(load)) = (observed, averages) else { return };
+        self.turnover = Turnover::Usual;
+        let (Some(observed), Ok(_)) = (observed, averages) else { return };
         if observed.is_mostly_starting() {
             self.service_time.note_starting(now);
         }
+        if self.settings.spec.scaling_metric != ScalingMetric::Concurrency {
+            return;
+        }
+        let silence = self.silence(self.reporters);
+        let Some(collector) = &self.collector else { return };
         let settled = observed.starting == 0 && observed.ready > 0 && self.panic.since.is_none();
-        let by_concurrency = self.settings.spec.scaling_metric == ScalingMetric::Concurrency;
-        if settled
-            && by_concurrency
-            && let Some(rates) = self.request_rates(now)
-        {
-            self.service_time.learn(load.stable, rates.stable);
+        let spec = &self.settings.spec;
+        if settled && let Some(flow) = collector.stable_flow(now, silence) {
+            self.service_time.learn(&flow);
+        }
+        let may_be_stuck =
+            self.panic.since.is_some() || self.service_time.is_bounding(now, spec.stable_window_ms);
+        if may_be_stuck && let Some((flow, least)) = collector.panic_flow(now, silence) {
+            let places = f64::from(observed.ready) * spec.total_value;
+            self.turnover = self.service_time.doubt(&flow, least, places);
         }
     }
 

@@ -20,6 +20,9 @@ pub enum SignalKind {
     RequestRate,
     /// A percentile of the seconds of the stable window.
     BurstPercentile,
+    /// Requests that were in flight or waited when it was last heard of them, whatever the averages
+    /// of the windows still say.
+    Held,
     /// Processor time.
     Cpu,
     /// Memory.

@@ -13,6 +13,7 @@ mod weighted;
 use crate::spec::Aggregation;
 use crate::time::{MS_PER_SECOND, Timestamp};
 pub use length::{MAX_BUCKETS, Resize, WindowError};
+pub use ring::Content;
 use ring::Ring;
 use weighted::Weights;
 
@@ -85,6 +86,17 @@ impl<const LANES: usize> Window<LANES> {
     /// none when it has none.
     pub fn percentile(&self, lane: usize, percentile: f64) -> Option<f64> {
         percentile::nearest_rank(&self.ring, lane, percentile)
+    }
+
+    /// What the window holds as seen at `at`, unless the newest bucket is older than the one before
+    /// that of `at`.
+    pub fn content(&self, at: Timestamp) -> Option<Content<LANES>> {
+        self.ring.content(at.as_millis())
+    }
+
+    /// The least value of one lane in the buckets that are known.
+    pub fn least(&self, lane: usize) -> f64 {
+        self.ring.newest(self.ring.known(), lane).fold(f64::INFINITY, f64::min)
     }
 
     /// The average of one lane as seen at `at`.

@@ -159,6 +159,7 @@ impl HpaTrace {
             Some(SignalKind::Concurrency) | None => "concurrency",
             Some(SignalKind::RequestRate) => "request rate",
             Some(SignalKind::BurstPercentile) => "the percentile of bursts",
+            Some(SignalKind::Held) => "requests held",
             Some(SignalKind::Cpu) => "processor load",
             Some(SignalKind::Memory) => "memory",
             Some(SignalKind::Latency) => "latency",

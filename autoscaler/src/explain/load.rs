@@ -73,7 +73,9 @@ impl<'a> Load<'a> {
 
     fn need(&self) -> &'static str {
         let several = match self.kind {
-            SignalKind::Concurrency | SignalKind::RequestRate => self.value != 1.0,
+            SignalKind::Concurrency | SignalKind::RequestRate | SignalKind::Held => {
+                self.value != 1.0
+            }
             SignalKind::BurstPercentile => true,
             _ => false,
         };
@@ -112,6 +114,7 @@ impl fmt::Display for Load<'_> {
                 let percentile = Figure(self.trace.inputs.spec.burst_percentile);
                 write!(f, "bursts to {value} (percentile {percentile} {window})")?;
             }
+            SignalKind::Held => write!(f, "{value} {} held now", self.requests())?,
             SignalKind::Cpu => write!(f, "processor load of {value} {window}")?,
             SignalKind::Memory => write!(f, "memory of {value} {window}")?,
             SignalKind::Latency => write!(f, "a latency of {value} {window}")?,

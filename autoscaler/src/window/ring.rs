@@ -24,6 +24,19 @@ pub(crate) enum Change {
     Added(u64),
 }
 
+/// What a ring holds, weights aside.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Content<const LANES: usize> {
+    /// How many buckets count.
+    pub buckets: u32,
+    /// The sum of them.
+    pub total: [f64; LANES],
+    /// The oldest of them.
+    pub oldest: [f64; LANES],
+    /// The newest.
+    pub newest: [f64; LANES],
+}
+
 /// Buckets of a fixed size that hold the sum of what was recorded into each.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Ring<const LANES: usize> {
@@ -208,6 +221,24 @@ impl<const LANES: usize> Ring<LANES> {
             return None;
         }
         Some(self.newest(count, lane).fold(0.0, f64::max))
+    }
+
+    /// What counts of the ring at `at_ms`; the newest bucket is at most one before that.
+    pub(crate) fn content(&self, at_ms: i64) -> Option<Content<LANES>> {
+        let age = self.age(at_ms);
+        let buckets = self.averaged(age.max(0));
+        if age > 1 || buckets == 0 || self.known() == 0 {
+            return None;
+        }
+        let count = buckets as usize;
+        let mut total = self.total;
+        if age > 0 && self.known() == self.buckets.len() {
+            for (total, expired) in total.iter_mut().zip(self.bucket(count)) {
+                *total -= expired;
+            }
+        }
+        let (oldest, newest) = (*self.bucket(count - 1), *self.bucket(0));
+        Some(Content { buckets, total, oldest, newest })
     }
 
     /// One lane of the `count` newest buckets, of which there are so many, in no order.
