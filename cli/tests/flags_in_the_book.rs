@@ -18,17 +18,22 @@ use verbs::VERBS;
 const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 
 /// Flags of `tidegate-kubernetes`; a test beside it holds the page to its help.
-const KUBERNETES: [&str; 13] = [
+const KUBERNETES: [&str; 18] = [
     "--activator-ports",
     "--activator-service",
+    "--autoscaler",
     "--context",
     "--external-metrics",
     "--external-metrics-service",
     "--external-scaler",
+    "--listen-peers",
     "--namespace",
     "--once",
+    "--own-address",
+    "--peers",
     "--pod-ip",
     "--pod-uid",
+    "--serving-namespace",
     "--sort",
     "--system-namespace",
     "--token-audience",

@@ -25,10 +25,10 @@ use crate::world::{ObjectKey, World};
 use crate::{decisions, leader};
 
 /// Events that may wait; while they are as many, watches are read more slowly.
-const EVENTS_MAX: usize = 4_096;
+pub(crate) const EVENTS_MAX: usize = 4_096;
 
 /// Events that are applied before the next reconciliation.
-const BATCH_MAX: usize = 1_024;
+pub(crate) const BATCH_MAX: usize = 1_024;
 
 /// Announcements in flight at a time; further ones are dropped, since nothing depends on them.
 const EVENT_RECORDS_MAX: usize = 32;

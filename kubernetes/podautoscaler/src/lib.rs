@@ -12,11 +12,12 @@
 //! Modules in reading order: [`names`] is the vocabulary, [`object`] what is read of objects, with
 //! [`condition`]; [`settings`] is how a revision is scaled; [`listener`] and [`statistics`] are
 //! what activators and sidecars say; [`revision`] is one revision, [`reconciler`] all of them, with
-//! `pods` and `agenda`; `wanted` is what follows from it, [`request`] what is sent to the API
-//! server.
+//! `pods` and `agenda`; `wanted` is what follows from it, [`effect`] what is to be carried out,
+//! [`request`] what is sent to the API server.
 
 mod agenda;
 pub mod condition;
+pub mod effect;
 pub mod listener;
 pub mod names;
 pub mod object;

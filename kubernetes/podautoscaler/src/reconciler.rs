@@ -3,7 +3,6 @@
 //! One task owns it. [`Reconciler::apply`] takes in what happened, [`Reconciler::reconcile`] says
 //! what is to be done now; others carry that out without making a choice.
 
-use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -13,12 +12,13 @@ use tidegate_autoscaler::scrape::{ScrapeResponse, Scraped};
 use tidegate_kubernetes_objects::store::{Change, ObjectKey, Store, Versioned};
 
 use crate::agenda::Agenda;
+use crate::effect::{Action, ActionStep, Effect, ScrapeOrder};
 use crate::names::CLASS;
 use crate::object::{
     self, ConfigMap, Deletion, Deployment, Metric, Pod, PodAutoscaler, ServerlessService,
 };
 use crate::pods::Pods;
-use crate::request::{self, Patch};
+use crate::request;
 use crate::revision::{Revision, View};
 use crate::settings::{ClusterSettings, Settings};
 use crate::statistics::ActivatorReport;
@@ -52,76 +52,6 @@ pub enum Event {
     Done(Box<Action>, Value),
     /// What was to be done for a revision could not begin or did not come to pass: look again.
     LookAgain(ObjectKey),
-}
-
-/// Something to carry out.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// Send a request.
-    Send(Action),
-    /// Ask pods for their statistics.
-    Scrape(ScrapeOrder),
-    /// Ask through a Service whether an activator answers.
-    Probe(ProbeOrder),
-    /// Tell a person.
-    Note(ObjectKey, String),
-}
-
-/// A request, and what it is for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Action {
-    /// The revision.
-    pub revision: ObjectKey,
-    /// What it does.
-    pub step: ActionStep,
-    /// The request.
-    pub patch: Patch,
-    /// Why, in words.
-    pub reason: String,
-}
-
-/// What a request does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ActionStep {
-    /// Sets the replicas of a Deployment.
-    Scale {
-        /// The Deployment.
-        deployment: ObjectKey,
-        /// What they were seen as.
-        from: i32,
-        /// What they are to be.
-        to: i32,
-    },
-    /// Makes the ServerlessService what it is to be.
-    Service,
-    /// Makes the Metric what it is to be.
-    Metric,
-    /// Writes what is said about the PodAutoscaler.
-    Status,
-}
-
-/// Which pods are asked for their statistics.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScrapeOrder {
-    /// The revision.
-    pub revision: ObjectKey,
-    /// Pods that are as old as the stable window, to be asked first and in no order.
-    pub settled: Vec<IpAddr>,
-    /// The others.
-    pub young: Vec<IpAddr>,
-    /// How many responses are wanted.
-    pub wanted: u32,
-}
-
-/// Which Service is asked whether an activator answers for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProbeOrder {
-    /// The revision.
-    pub revision: ObjectKey,
-    /// The Service.
-    pub service: ObjectKey,
-    /// The port of the Service.
-    pub port: u16,
 }
 
 /// What a look at some revisions came to.

@@ -10,7 +10,8 @@ use tidegate_autoscaler::lifecycle::{
 use tidegate_autoscaler::revision::TICK_INTERVAL_MS;
 use tidegate_autoscaler::scrape::{ScrapeResponse, ScrapeRound, Scraped, Scraper};
 use tidegate_autoscaler::{
-    Improvements, Observed, Origin, RevisionAutoscaler, Sample, ScalingMetric, Timestamp,
+    Improvements, Observed, Origin, RevisionAutoscaler, Sample, ScalingMetric, Signal, SignalKind,
+    Timestamp,
 };
 
 use crate::condition::{ACTIVE, ConditionStatus, INITIALIZED};
@@ -194,16 +195,20 @@ impl Revision {
         }
     }
 
+    /// Requests that activators and pods hold, as far as is known.
+    fn held(&self, now: Timestamp) -> f64 {
+        let is_recent = |at: Timestamp| now.millis_since(at) < REPORT_HOLDS_MS;
+        let held = self.at_activators.values().chain([&self.beside]);
+        held.filter(|(at, _)| is_recent(*at)).map(|(_, load)| load).sum()
+    }
+
     /// Requests beyond what `ready` pods can take, as far as is known.
     fn waiting(&self, now: Timestamp, ready: u32) -> u32 {
         let spec = &self.settings.revision.spec;
         if spec.scaling_metric != ScalingMetric::Concurrency {
             return 0;
         }
-        let is_recent = |at: Timestamp| now.millis_since(at) < REPORT_HOLDS_MS;
-        let held = self.at_activators.values().chain([&self.beside]);
-        let held: f64 = held.filter(|(at, _)| is_recent(*at)).map(|(_, load)| load).sum();
-        let beyond = held - f64::from(ready) * spec.total_value;
+        let beyond = self.held(now) - f64::from(ready) * spec.total_value;
         // Saturates; what is not beyond is nothing.
         beyond.max(0.0).ceil() as u32
     }
@@ -237,7 +242,9 @@ impl Revision {
                 in_flight: 0,
                 waiting: self.waiting(now, view.ready),
             };
-            let scene = ClusterView { observed, at_activators: None, signals: &[], path };
+            let held = self.held_signal(now, observed.waiting);
+            let signals = held.as_slice();
+            let scene = ClusterView { observed, inside: None, signals, path };
             let (decision, applied) = self.driver.tick(now, &scene, spec);
             (applied, decision.explanation.to_string())
         } else {
@@ -246,6 +253,19 @@ impl Revision {
         self.resting =
             view.replicas == 0 && view.ready == 0 && self.driver.wants_nothing() && self.plumbed;
         Looked { applied, why }
+    }
+
+    /// What is held counts at once where some of it waits: it has waited for a second on average,
+    /// and the panic window would take six to be full of it.
+    fn held_signal(&self, now: Timestamp, waiting: u32) -> Option<Signal> {
+        let revision = &self.settings.revision;
+        let counts = waiting > 0 && revision.improvements != Improvements::none();
+        counts.then(|| Signal {
+            kind: SignalKind::Held,
+            stable: 0.0,
+            panic: self.held(now),
+            target: revision.spec.target_value,
+        })
     }
 
     fn found(&self, now: Timestamp) -> ActivatorProbe {

@@ -9,15 +9,6 @@ use tidegate_autoscaler::{Improvements, LifecycleSpec, RevisionSettings};
 use crate::names::{AUTOSCALER_CONFIG, DEPLOYMENT_CONFIG};
 use crate::object::{PodAutoscaler, Texts};
 
-/// Where decisions differ from those of Knative's own class: by all of Tidegate's improvements but
-/// one.
-///
-/// To count what starts, it must be known how long requests take without a queue, and activators
-/// tell once a second how many requests there were on average. A burst of long requests would be
-/// taken for one of short ones in its first second, and would then wait.
-pub const IMPROVEMENTS: Improvements =
-    Improvements { count_starting: false, ..Improvements::all() };
-
 /// The key of the progress deadline.
 const PROGRESS_DEADLINE: &str = "progress-deadline";
 

@@ -5,8 +5,8 @@ use tidegate_autoscaler::lifecycle::{ActiveReason, ActiveStatus, Step};
 use tidegate_kubernetes_objects::store::ObjectKey;
 
 use crate::condition::{self, ACTIVE, ConditionStatus, INITIALIZED, SERVICE_READY};
+use crate::effect::{Action, ActionStep, ProbeOrder};
 use crate::object::{Metric, PodAutoscaler, PodAutoscalerStatus, ServerlessService};
-use crate::reconciler::{Action, ActionStep, ProbeOrder};
 use crate::request::{self, Patch};
 use crate::settings::Settings;
 

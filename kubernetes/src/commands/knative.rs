@@ -12,7 +12,6 @@ use tidegate_flags::{AdminArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address}
 use tidegate_kubernetes::knative::metrics::Metrics;
 use tidegate_kubernetes::knative::run::{Config, Peers, run};
 use tidegate_kubernetes_podautoscaler::names::SERVING_NAMESPACE;
-use tidegate_kubernetes_podautoscaler::settings::IMPROVEMENTS;
 use tidegate_telemetry::{Family, Registry};
 
 use super::{client, random_name, stopped};
@@ -100,7 +99,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         peers,
         improvements: match args.like_knative {
             true => Improvements::none(),
-            false => IMPROVEMENTS,
+            false => Improvements::all(),
         },
         metrics,
     };

@@ -7,9 +7,8 @@ use serde_json::Value;
 use tidegate_autoscaler::{Improvements, Timestamp};
 use tidegate_controller::Clock;
 use tidegate_kubernetes_objects::store::ObjectKey;
-use tidegate_kubernetes_podautoscaler::reconciler::{
-    Action, ActionStep, Effect, Event, Reconciler,
-};
+use tidegate_kubernetes_podautoscaler::effect::{Action, ActionStep, Effect};
+use tidegate_kubernetes_podautoscaler::reconciler::{Event, Reconciler};
 use tidegate_kubernetes_podautoscaler::request::PatchKind;
 use tidegate_kubernetes_podautoscaler::settings::ClusterSettings;
 use tidegate_kubernetes_podautoscaler::statistics;
@@ -17,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::happened::Happened;
 use super::metrics::Metrics;
 pub use super::peers::Peers;
 use super::scraper::PodClient;
@@ -27,16 +27,10 @@ use crate::dispatch::{Dispatched, Dispatcher, Outcome};
 use crate::leader;
 use crate::reconciler::Response;
 use crate::request::{APPLY_PATCH, ApiRequest, MERGE_PATCH, Method};
-use crate::run::{RunError, Term, chance, sleep_until};
+use crate::run::{BATCH_MAX, EVENTS_MAX, RunError, Term, chance, sleep_until};
 
 /// The Lease that the deciding one holds.
 pub const LEASE: &str = "tidegate-knative";
-
-/// Events that may wait; while they are as many, watches are read more slowly.
-const EVENTS_MAX: usize = 4_096;
-
-/// Events that are taken in before it is asked what is to be done.
-const BATCH_MAX: usize = 1_024;
 
 /// Messages of activators that may wait to be taken in; those beyond are lost to us.
 const MESSAGES_MAX: usize = 4_096;
@@ -59,14 +53,6 @@ pub struct Config {
     pub improvements: Improvements,
     /// What is counted.
     pub metrics: Metrics,
-}
-
-/// Something to take in.
-pub(super) enum Happened {
-    /// To the cluster, or to what was asked of it.
-    Event(Box<Event>),
-    /// A request came to its end.
-    Ended(Box<Action>, Response),
 }
 
 /// Relays until `stop`, and decides and acts while that is ours to do.

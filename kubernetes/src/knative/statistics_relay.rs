@@ -23,7 +23,7 @@ const CONNECTIONS_MAX: usize = 1_024;
 
 /// How long it may take to connect to Knative's autoscaler: as long as an activator waits for the
 /// whole of its handshake.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const AUTOSCALER_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a connection may be silent. An activator sends a ping every 3.3 seconds, and takes a
 /// connection for dead after ten.
@@ -33,7 +33,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 const READ_BYTES: usize = 16 << 10;
 
 /// How long to wait after a connection could not be accepted: the process has no more files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const FILES_PAUSE: Duration = Duration::from_millis(100);
 
 /// A message of an activator.
 pub(crate) type Message = Vec<u8>;
@@ -51,7 +51,7 @@ pub(crate) async fn serve(
         // The semaphore is never closed; who comes beyond the bound waits to be accepted.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let Ok((client, _)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
+            tokio::time::sleep(FILES_PAUSE).await;
             continue;
         };
         let (upstream, heard, metrics) = (Arc::clone(&upstream), heard.clone(), metrics.clone());
@@ -72,7 +72,7 @@ async fn pass_on(
     heard: &mpsc::Sender<Message>,
     metrics: &Metrics,
 ) -> std::io::Result<()> {
-    let server = timeout(CONNECT_TIMEOUT, TcpStream::connect(upstream)).await??;
+    let server = timeout(AUTOSCALER_CONNECT_TIMEOUT, TcpStream::connect(upstream)).await??;
     // A first request is one small message, and somebody waits for it.
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;

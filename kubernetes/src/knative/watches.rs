@@ -13,13 +13,14 @@ use tidegate_kubernetes_podautoscaler::object;
 use tidegate_kubernetes_podautoscaler::reconciler::Event;
 use tokio::sync::mpsc;
 
+use super::happened::Happened;
 use crate::watch::{follow, resource};
 
 /// Everything that is watched. Knative's ConfigMaps are in `serving_namespace`.
 pub(super) fn all(
     client: &kube::Client,
     serving_namespace: &str,
-    events: &mpsc::Sender<super::run::Happened>,
+    events: &mpsc::Sender<Happened>,
 ) -> Vec<BoxFuture<'static, ()>> {
     let watch = |api_version: &str, kind: &str, plural: &str| Watch {
         api: Api::all_with(client.clone(), &resource(api_version, kind, plural)),
@@ -54,7 +55,7 @@ pub(super) fn all(
 struct Watch {
     api: Api<DynamicObject>,
     labels: Option<&'static str>,
-    events: mpsc::Sender<super::run::Happened>,
+    events: mpsc::Sender<Happened>,
 }
 
 impl Watch {
@@ -65,7 +66,7 @@ impl Watch {
     ) -> BoxFuture<'static, ()> {
         async move {
             let read = |object: &Value| Some((object::key(object)?, read(object)?));
-            let to_happened = |change| super::run::Happened::Event(Box::new(to_event(change)));
+            let to_happened = |change| Happened::Event(Box::new(to_event(change)));
             follow(self.api, self.labels, read, &self.events, to_happened, |_| None).await;
         }
         .boxed()

@@ -61,6 +61,20 @@ fn without_requests_it_goes_to_zero_and_the_first_request_wakes_it_at_once() {
     assert_eq!(world.condition("Active"), condition("True", ""));
 }
 
+/// The panic window is full of a burst after six seconds only.
+#[test]
+fn a_burst_that_waits_counts_as_soon_as_it_is_reported() {
+    let mut world = World::new(&json!({"window": "60s"}));
+    world.pass(20);
+    world.held = 50.0;
+    world.pass(1);
+    assert_eq!(world.scaled.last().map(|(_, to)| *to), Some(8), "{:?}", world.reasons);
+    let reason = world.reasons.last().expect("it was scaled");
+    assert!(reason.contains("50 requests held now at 7 each need 8"), "{reason}");
+    world.pass(20);
+    assert_eq!(world.replicas, 8, "{:?}", world.scaled);
+}
+
 #[test]
 fn nothing_goes_to_zero_before_an_activator_answers_for_it() {
     let mut world = World::new(&json!({"window": "10s"}));

@@ -4,13 +4,12 @@
 use serde_json::{Value, json};
 use tidegate_autoscaler::lifecycle::ActivatorProbe;
 use tidegate_autoscaler::scrape::ScrapeResponse;
-use tidegate_autoscaler::{Sample, Timestamp};
+use tidegate_autoscaler::{Improvements, Sample, Timestamp};
 use tidegate_kubernetes_objects::store::{Change, ObjectKey};
+use tidegate_kubernetes_podautoscaler::effect::{Action, ActionStep, Effect};
 use tidegate_kubernetes_podautoscaler::object;
-use tidegate_kubernetes_podautoscaler::reconciler::{
-    Action, ActionStep, Effect, Event, Looked, Reconciler,
-};
-use tidegate_kubernetes_podautoscaler::settings::{ClusterSettings, IMPROVEMENTS};
+use tidegate_kubernetes_podautoscaler::reconciler::{Event, Looked, Reconciler};
+use tidegate_kubernetes_podautoscaler::settings::ClusterSettings;
 use tidegate_kubernetes_podautoscaler::statistics::ActivatorReport;
 
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -82,7 +81,7 @@ impl World {
     /// just begun.
     pub(crate) fn new(annotations: &Value) -> Self {
         let mut world = Self {
-            reconciler: Reconciler::new(ClusterSettings::shipped(IMPROVEMENTS)),
+            reconciler: Reconciler::new(ClusterSettings::shipped(Improvements::all())),
             now: START,
             autoscaler: pod_autoscaler(annotations),
             service: None,
@@ -106,7 +105,7 @@ impl World {
 
     /// A controller that has just begun sees everything there is.
     pub(crate) fn introduce(&mut self) {
-        self.reconciler = Reconciler::new(ClusterSettings::shipped(IMPROVEMENTS));
+        self.reconciler = Reconciler::new(ClusterSettings::shipped(Improvements::all()));
         let config = ObjectKey::new("knative-serving", "config-autoscaler");
         let data = json!({"data": {}});
         let listed = |object: &Option<Value>| object.clone().map(|object| (key(), object));
