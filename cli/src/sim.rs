@@ -16,6 +16,7 @@ mod output;
 mod recommend;
 mod run;
 mod skipped;
+mod spooled;
 mod sweep;
 mod traffic;
 mod traffic_args;

@@ -4,6 +4,8 @@ mod sim {
     mod answers;
     mod inputs;
     mod left_out;
+    mod one_variation;
+    mod standard_input;
 }
 
 use std::path::{Path, PathBuf};

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use tempfile::TempPath;
 use tidegate_sim::{SimSpan, Traffic};
 use tidegate_sim_traffic::{
-    BadRows, Format, Generated, Grouping, Merged, Placement, PrometheusValue, Spread, TokenTimes,
-    TraceFile, TraceOptions, Transform, Transformed,
+    BadRows, Declared, Format, Generated, Grouping, Merged, Placement, PrometheusValue, Spread,
+    StampedAt, TokenTimes, TraceFile, TraceOptions, Transform, Transformed, Unit,
 };
 use tidegate_words::choose;
 
 use super::skipped::Counted;
+use super::spooled::Spooled;
 use crate::typed::{above_zero, share, span, span_above_zero, whole};
 
 /// Most rows that are kept to put them in order: more is no disorder but another file.
@@ -35,6 +35,23 @@ pub(crate) struct TrafficArgs {
     /// The format of the trace, when it cannot be detected.
     #[arg(long, value_name = "NAME")]
     format: Option<Format>,
+    /// The format of each line of an access log, as the server's configuration has it: nginx's
+    /// log_format, Apache's LogFormat or Envoy's text_format.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Which columns or keys of the trace are the time of a request, its service time and its
+    /// revision: time=NAME,service=NAME,revision=NAME, as many of them as there are.
+    #[arg(long, value_name = "ROLE=NAME", value_delimiter = ',', value_parser = field)]
+    fields: Vec<(Role, String)>,
+    /// Unit of the time of a request, where it is a bare number: s, ms, us or ns.
+    #[arg(long, value_name = "UNIT")]
+    time_unit: Option<Unit>,
+    /// Unit of the service time, where it is a bare number: s, ms, us or ns.
+    #[arg(long, value_name = "UNIT")]
+    service_unit: Option<Unit>,
+    /// Which moment of a request its stamp names: start or end.
+    #[arg(long, value_name = "MOMENT")]
+    stamps: Option<StampedAt>,
     /// Durations of the functions of an Azure 2019 trace.
     #[arg(long, value_name = "FILE")]
     durations: Option<PathBuf>,
@@ -64,10 +81,11 @@ pub(crate) struct TrafficArgs {
     /// Time for each token of prompt and answer, to turn token counts into service times.
     #[arg(long, value_name = "TIME,TIME", value_parser = token_times)]
     token_times: Option<TokenTimes>,
-    /// What the numbers of a Prometheus response are: requests a second (rate), or in each step
-    /// (increase).
-    #[arg(long, value_name = "WHAT", default_value = "rate", value_parser = prometheus)]
-    prometheus: PrometheusValue,
+    /// What the numbers of a Prometheus response are: requests a second (rate), in each step
+    /// (increase), or so far (counter). Names such as http_requests_total say counter; a response
+    /// without names is taken for a rate.
+    #[arg(long, value_name = "WHAT", value_parser = prometheus)]
+    prometheus: Option<PrometheusValue>,
     /// So many times as many requests, at the same times.
     #[arg(long, value_name = "FACTOR", value_parser = above_zero)]
     scale: Option<f64>,
@@ -94,8 +112,6 @@ pub(crate) struct Chosen {
     skipped: Arc<AtomicU64>,
     /// The trace files among it.
     traces: Vec<Arc<TraceFile>>,
-    /// Standard input in a file, which goes with this.
-    _spooled: Option<TempPath>,
 }
 
 impl Chosen {
@@ -122,6 +138,9 @@ impl TrafficArgs {
         }
         let mut parts: Vec<Arc<dyn Traffic>> = Vec::new();
         let mut ends = true;
+        if self.trace.iter().filter(|path| super::output::is_stdout(path)).count() > 1 {
+            bail!("expected `-` once: standard input can be read only once");
+        }
         let (mut traces, mut spooled) = (Vec::new(), None);
         for path in &self.trace {
             if super::output::is_stdout(path) {
@@ -151,7 +170,10 @@ impl TrafficArgs {
         if self.skip_bad {
             traffic = Arc::new(Counted { inner: traffic, count: Arc::clone(&skipped) });
         }
-        Ok(Chosen { traffic, ends, skipped, traces, _spooled: spooled })
+        if let Some(file) = spooled {
+            traffic = Arc::new(Spooled { inner: traffic, _file: file });
+        }
+        Ok(Chosen { traffic, ends, skipped, traces })
     }
 
     /// What the traffic is, in a few words: file names without their directories, and generators.
@@ -185,7 +207,7 @@ impl TrafficArgs {
         let made = Generated::shared("timer:1s", 0, SimSpan::ZERO, seed);
         let traffic = made.map_err(anyhow::Error::from_boxed)?;
         let skipped = Arc::default();
-        Ok(Chosen { traffic, ends: true, skipped, traces: Vec::new(), _spooled: None })
+        Ok(Chosen { traffic, ends: true, skipped, traces: Vec::new() })
     }
 
     fn open(&self, path: &std::path::Path, seed: u64) -> anyhow::Result<TraceFile> {
@@ -200,10 +222,12 @@ impl TrafficArgs {
             interval: self.interval,
             reorder_rows: self.reorder,
             tokens: self.token_times,
-            prometheus: self.prometheus,
+            prometheus: self.prometheus.unwrap_or_default(),
+            declared: self.declared(),
             seed,
         };
         let file = TraceFile::open(path, options)?;
+        tell_reading(&file);
         let without = file.functions_without_durations();
         if without > 0 {
             eprintln!(
@@ -212,6 +236,23 @@ impl TrafficArgs {
             );
         }
         Ok(file)
+    }
+
+    /// What was said about fields, units and stamps.
+    fn declared(&self) -> Declared {
+        let named = |role: Role| {
+            let found = self.fields.iter().find(|(known, _)| *known == role);
+            found.map(|(_, name)| name.clone())
+        };
+        Declared {
+            log_format: self.log_format.clone(),
+            time: named(Role::Time),
+            service: named(Role::Service),
+            revision: named(Role::Revision),
+            time_unit: self.time_unit,
+            service_unit: self.service_unit,
+            stamps: self.stamps,
+        }
     }
 
     /// Changes in the order in which they make sense together.
@@ -223,6 +264,32 @@ impl TrafficArgs {
         let scale = self.scale.map(Transform::Scale);
         [slice, revisions, sample, warp, scale].into_iter().flatten().collect()
     }
+}
+
+/// What a field of a trace holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Time,
+    Service,
+    Revision,
+}
+
+/// Says on standard error which field was taken for what, and what may be wrong with it.
+fn tell_reading(file: &TraceFile) {
+    let reading = file.reading();
+    let clean = |text: &str| text.replace(char::is_control, "?");
+    eprintln!("tidegate sim: read {}: {}", file.describe(), clean(&reading.sentence));
+    for warning in &reading.warnings {
+        eprintln!("tidegate sim: warning: {}", clean(warning));
+    }
+}
+
+fn field(text: &str) -> Result<(Role, String), String> {
+    let all = [("time", Role::Time), ("service", Role::Service), ("revision", Role::Revision)];
+    let expected = "expected ROLE=NAME, such as time=started_at or service=took_ms";
+    let (role, name) = text.split_once('=').ok_or(expected)?;
+    let (_, role) = choose(role, &all, |(name, _)| name)?;
+    if name.is_empty() { Err(expected.to_owned()) } else { Ok((role, name.to_owned())) }
 }
 
 fn slice(text: &str) -> Result<(SimSpan, SimSpan), String> {
@@ -247,7 +314,11 @@ fn spread(text: &str) -> Result<Spread, String> {
 }
 
 fn prometheus(text: &str) -> Result<PrometheusValue, String> {
-    let all = [("rate", PrometheusValue::Rate), ("increase", PrometheusValue::Increase)];
+    let all = [
+        ("rate", PrometheusValue::Rate),
+        ("increase", PrometheusValue::Increase),
+        ("counter", PrometheusValue::Counter),
+    ];
     choose(text, &all, |(name, _)| name).map(|(_, value)| value)
 }
 

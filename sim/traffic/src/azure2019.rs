@@ -7,7 +7,7 @@ use tidegate_sim::arrival::{RevisionIndex, RevisionNames};
 
 use crate::counts::{COUNT_MAX, Cell, CountFeed};
 use crate::error::TrafficError;
-use crate::field::{self, Quoting, Span, Unit};
+use crate::field::{self, Span, Unit};
 use crate::format;
 use crate::input::{Input, Lines};
 use crate::options::Grouping;
@@ -36,6 +36,8 @@ pub(crate) struct CountTable {
     pub(crate) skipped: u64,
     /// Owner, application and function of each revision, to join durations and memory by.
     pub(crate) keys: Vec<Key>,
+    /// What the numbers were taken for.
+    pub(crate) taken: String,
 }
 
 /// Owner, application, function.
@@ -73,7 +75,7 @@ pub(crate) fn invocations(
     let mut fields = Vec::new();
     let mut row = Vec::new();
     while lines.advance()? {
-        field::split(lines.line(), b',', Quoting::Doubled, &mut fields);
+        field::split(lines.line(), b',', &mut fields);
         match table.row(&lines, &columns, &fields, &mut row) {
             Ok(()) => {}
             Err(error) if bad_rows == BadRows::Skip && error.is_one_row() => table.skipped += 1,
@@ -183,6 +185,7 @@ impl Loading {
             interval_ns: self.interval_ns,
             skipped: self.skipped,
             keys: self.keys,
+            taken: "each numbered column counts the requests of a function".to_owned(),
         })
     }
 }
@@ -252,7 +255,7 @@ pub(crate) fn durations(
     let mut sums: HashMap<Key, Summed> = HashMap::new();
     let mut fields = Vec::new();
     while lines.advance()? {
-        field::split(lines.line(), b',', Quoting::Doubled, &mut fields);
+        field::split(lines.line(), b',', &mut fields);
         match percentiles(&lines, &fields, &shares, weight) {
             Ok(row) => sums.entry(id.of(&lines, &fields)).or_default().add(row),
             Err(error) if bad_rows == BadRows::Skip && error.is_one_row() => {}
@@ -356,7 +359,7 @@ pub(crate) fn memory(input: &Input, keys: &[Key]) -> Result<Vec<Option<f64>>, Tr
     let mut known: HashMap<(String, String), f64> = HashMap::new();
     let mut fields: Vec<Span> = Vec::new();
     while lines.advance()? {
-        field::split(lines.line(), b',', Quoting::Doubled, &mut fields);
+        field::split(lines.line(), b',', &mut fields);
         let line = lines.line();
         let text = |column: usize| {
             let found = fields.get(column).map(|span| &line[span.start..span.end.min(line.len())]);

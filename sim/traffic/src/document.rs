@@ -3,11 +3,11 @@
 use std::io::Read;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use tidegate_sim::arrival::{RevisionIndex, RevisionNames};
 
 use crate::error::{Location, TrafficError};
-use crate::field;
 use crate::input::{Input, Lines};
 use crate::options::Grouping;
 use crate::rows::{Row, RowReader, StampedAt};
@@ -23,23 +23,6 @@ const IBM_ROWS_MAX: usize = 16 << 20;
 pub(crate) struct ListReader {
     rows: std::vec::IntoIter<Row>,
     file: String,
-}
-
-#[derive(Deserialize)]
-struct Har {
-    log: HarLog,
-}
-
-#[derive(Deserialize)]
-struct HarLog {
-    entries: Vec<HarEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct HarEntry {
-    started_date_time: String,
-    time: f64,
 }
 
 /// An app's week as `DataFrame.to_json(orient='records', lines=True)` writes it.
@@ -58,6 +41,13 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(input: &Input) -> Result<T, 
     serde_json::from_reader(reader).map_err(|error| document_error(input, &error))
 }
 
+/// Every value in `input`: one, or one after another.
+pub(crate) fn values(input: &Input) -> Result<Vec<Value>, TrafficError> {
+    let reader = input.reader()?.take(DOCUMENT_BYTES_MAX);
+    let values = serde_json::Deserializer::from_reader(reader).into_iter();
+    values.collect::<Result<_, _>>().map_err(|error| document_error(input, &error))
+}
+
 fn document_error(input: &Input, error: &serde_json::Error) -> TrafficError {
     if error.is_io() {
         return input.io(std::io::Error::other(error.to_string()));
@@ -66,37 +56,6 @@ fn document_error(input: &Input, error: &serde_json::Error) -> TrafficError {
     let problem = whole.split(" at line ").next().unwrap_or(&whole).to_owned();
     let file = input.name().to_owned();
     TrafficError::Document { file, line: error.line(), column: error.column(), problem }
-}
-
-/// Entries of a browser's archive, sorted by their beginning.
-pub(crate) fn har(input: &Input) -> Result<ListReader, TrafficError> {
-    let har: Har = parse(input)?;
-    let mut rows = Vec::with_capacity(har.log.entries.len());
-    for (number, entry) in har.log.entries.iter().enumerate() {
-        let stamp = field::iso(entry.started_date_time.as_bytes());
-        let took = span(entry.time, 1e6);
-        let (Some(stamp), Some(service_ns)) = (stamp, took) else {
-            return Err(TrafficError::Document {
-                file: input.name().to_owned(),
-                line: 1,
-                column: 1,
-                problem: format!(
-                    "entry {} of log.entries: expected startedDateTime in ISO 8601 and a time \
-                     that is not negative, found {} and {}",
-                    number + 1,
-                    super::error::quote(entry.started_date_time.as_bytes()),
-                    entry.time
-                ),
-            });
-        };
-        rows.push(Row {
-            stamp_ns: stamp.nanos,
-            service_ns: Some(service_ns),
-            total_ns: None,
-            revision: RevisionIndex(0),
-        });
-    }
-    Ok(ListReader::sorted(rows, input.name()))
 }
 
 /// Requests of every app, merged; an app's times come in order, but apps come one after another.

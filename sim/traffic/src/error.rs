@@ -64,7 +64,7 @@ pub enum TrafficError {
     /// No known format begins like this.
     #[error(
         "{file}: expected the beginning of a known trace format, found {found}; name the format \
-         with --format (known: {known})"
+         with --format (known: {known}), or say what its fields are with --log-format or --fields"
     )]
     UnknownFormat {
         /// Name of the file.
@@ -73,6 +73,14 @@ pub enum TrafficError {
         found: String,
         /// Every name `--format` takes.
         known: String,
+    },
+    /// What a field means, or in which unit it is, is not said anywhere.
+    #[error("{file}: {why}")]
+    Undeclared {
+        /// Name of the file.
+        file: String,
+        /// What is not known, and the option that says it.
+        why: String,
     },
     /// The format is known, but cannot be read here.
     #[error("{file}: {why}")]

@@ -16,10 +16,14 @@ pub(crate) struct Span {
 
 /// The unit of a bare number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
+pub enum Unit {
+    /// Seconds.
     Seconds,
+    /// Milliseconds.
     Millis,
+    /// Microseconds.
     Micros,
+    /// Nanoseconds.
     Nanos,
 }
 
@@ -91,6 +95,16 @@ impl Unit {
         }
     }
 
+    /// The name for people.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Unit::Seconds => "seconds",
+            Unit::Millis => "milliseconds",
+            Unit::Micros => "microseconds",
+            Unit::Nanos => "nanoseconds",
+        }
+    }
+
     /// The unit a column's name ends in (`_ms`, `(s)`, `[ms]`, `_unix_us`), when it says.
     pub(crate) fn of_name(name: &str) -> Option<Unit> {
         let tail = name.trim_end_matches([')', ']', ' ']);
@@ -116,17 +130,9 @@ impl Unit {
     }
 }
 
-/// How a quote inside a quoted field is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Quoting {
-    /// Doubled, as CSV does.
-    Doubled,
-    /// After a backslash, as access logs do.
-    Backslash,
-}
-
-/// Splits `line` at `separator` into `fields`, honouring double quotes around a field.
-pub(crate) fn split(line: &[u8], separator: u8, quoting: Quoting, fields: &mut Vec<Span>) {
+/// Splits `line` at `separator` into `fields`, honouring double quotes around a field, in
+/// which a quote is doubled.
+pub(crate) fn split(line: &[u8], separator: u8, fields: &mut Vec<Span>) {
     fields.clear();
     let mut start = 0;
     loop {
@@ -135,7 +141,7 @@ pub(crate) fn split(line: &[u8], separator: u8, quoting: Quoting, fields: &mut V
         }
         let rest = &line[start..];
         if rest.first() == Some(&b'"') {
-            let (end, next) = quoted_end(rest, quoting);
+            let (end, next) = quoted_end(rest);
             fields.push(Span { start: start + 1, end: start + end });
             match memchr::memchr(separator, &rest[next..]) {
                 Some(gap) => start += next + gap + 1,
@@ -158,16 +164,14 @@ pub(crate) fn split(line: &[u8], separator: u8, quoting: Quoting, fields: &mut V
 
 /// End of the text of a field that begins with a quote, and where the search for the separator goes
 /// on. Doubled quotes stay doubled: no format puts them into a field that matters here.
-fn quoted_end(rest: &[u8], quoting: Quoting) -> (usize, usize) {
+fn quoted_end(rest: &[u8]) -> (usize, usize) {
     let mut at = 1;
     while let Some(found) = memchr::memchr(b'"', &rest[at..]) {
         let quote = at + found;
-        let inner = match quoting {
-            Quoting::Doubled if rest.get(quote + 1) == Some(&b'"') => 2,
-            Quoting::Backslash if rest[..quote].ends_with(b"\\") => 1,
-            _ => return (quote, quote + 1),
-        };
-        at = quote + inner;
+        if rest.get(quote + 1) != Some(&b'"') {
+            return (quote, quote + 1);
+        }
+        at = quote + 2;
     }
     (rest.len(), rest.len())
 }
@@ -232,6 +236,36 @@ pub(crate) fn span_nanos(text: &[u8], unit: Unit) -> Option<u64> {
     u64::try_from(nanos(text, unit)?).ok()
 }
 
+/// A span with its unit behind the number, as programs print it: `205ms`, `0.205 s`, `1m2.5s`; a
+/// bare number is of `unit`.
+pub(crate) fn suffixed_nanos(text: &[u8], unit: Unit) -> Option<i64> {
+    let mut rest = trim(text);
+    let letter = |byte: &u8| byte.is_ascii_alphabetic() || !byte.is_ascii();
+    if !rest.last().is_some_and(letter) {
+        return nanos(rest, unit);
+    }
+    let mut sum: i64 = 0;
+    while !rest.is_empty() {
+        let number = rest.iter().position(|byte| letter(byte) || *byte == b' ')?;
+        let behind = rest[number..].trim_ascii_start();
+        let length = behind.iter().position(|byte| !letter(byte)).unwrap_or(behind.len());
+        let (unit, factor) = match &behind[..length] {
+            b"h" => (Unit::Seconds, 3_600),
+            b"m" => (Unit::Seconds, 60),
+            b"s" => (Unit::Seconds, 1),
+            b"ms" => (Unit::Millis, 1),
+            // Written with a micro sign or with the Greek letter.
+            b"us" | b"\xc2\xb5s" | b"\xce\xbcs" => (Unit::Micros, 1),
+            b"ns" => (Unit::Nanos, 1),
+            _ => return None,
+        };
+        let part = nanos(&rest[..number], unit)?.checked_mul(factor)?;
+        sum = sum.checked_add(part)?;
+        rest = behind[length..].trim_ascii_start();
+    }
+    Some(sum)
+}
+
 /// A count: a non-negative integer, possibly written as `12.0` as data frames do.
 pub(crate) fn count(text: &[u8]) -> Option<u64> {
     let value = span_nanos(text, Unit::Nanos)?;
@@ -280,12 +314,27 @@ fn bounded_fraction(text: &str) -> (std::borrow::Cow<'_, str>, u32) {
     (cut.into(), 9)
 }
 
-/// The stamp of the common log format: `10/Oct/2000:13:55:36 -0700`, cut to whole seconds.
+/// The stamp of the common log format: `10/Oct/2000:13:55:36 -0700`. HAProxy writes milliseconds
+/// and no zone (`10/Oct/2000:13:55:36.123`), which is read as UTC.
 pub(crate) fn common_log(text: &[u8]) -> Option<Stamp> {
     let text = std::str::from_utf8(trim(text)).ok()?;
-    let parsed = strtime::parse("%d/%b/%Y:%H:%M:%S %z", text).ok()?;
-    let nanos = i64::try_from(parsed.to_timestamp().ok()?.as_nanosecond()).ok()?;
-    Some(Stamp { nanos, tick_ns: 1_000_000_000 })
+    let (body, decimals) = bounded_fraction(text);
+    let tick_ns = 10_u64.pow(9 - decimals);
+    let zoned = |format| strtime::parse(format, &*body).ok()?.to_timestamp().ok();
+    let local = |format| {
+        let civil = strtime::parse(format, &*body).ok()?.to_datetime().ok()?;
+        Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    };
+    let stamp = zoned("%d/%b/%Y:%H:%M:%S%.f %z").or_else(|| local("%d/%b/%Y:%H:%M:%S%.f"))?;
+    Some(Stamp { nanos: i64::try_from(stamp.as_nanosecond()).ok()?, tick_ns })
+}
+
+/// A date with slashes, the year first, as JMeter and Gin write it: `2026/11/25 10:00:00.123`.
+fn slashed(text: &[u8]) -> Option<Stamp> {
+    let text = std::str::from_utf8(trim(text)).ok()?;
+    let (date, clock) = text.split_once(' ')?;
+    let clock = clock.strip_prefix("- ").unwrap_or(clock);
+    iso(format!("{}T{clock}", date.replace('/', "-")).as_bytes())
 }
 
 /// A stamp in whatever form it comes: a bare number of `unit` (by magnitude when `None`), or ISO.
@@ -295,7 +344,11 @@ pub(crate) fn stamp(text: &[u8], unit: Option<Unit>) -> Option<Stamp> {
     let dated = text.iter().skip(1).any(|byte| matches!(byte, b':' | b'T'))
         || text.iter().filter(|byte| **byte == b'-').count() > 1;
     if dated {
-        return iso(text);
+        return match memchr::memchr(b'/', text) {
+            Some(2) => common_log(text),
+            Some(4) => slashed(text),
+            _ => iso(text),
+        };
     }
     let unit = unit.unwrap_or_else(|| Unit::of_magnitude(text));
     Some(Stamp { nanos: nanos(text, unit)?, tick_ns: tick_of_number(text, unit) })
@@ -307,7 +360,7 @@ mod tests {
 
     fn check_split(line: &str, expected: &[&str]) {
         let mut fields = Vec::new();
-        split(line.as_bytes(), b',', Quoting::Doubled, &mut fields);
+        split(line.as_bytes(), b',', &mut fields);
         let found: Vec<&str> = fields.iter().map(|span| &line[span.start..span.end]).collect();
         assert_eq!(found, expected, "{line}");
     }
@@ -358,9 +411,30 @@ mod tests {
         ] {
             assert_eq!(stamp(text.as_bytes(), None), Some(Stamp { nanos, tick_ns }), "{text}");
         }
+        let haproxy = common_log(b"06/Feb/2009:12:14:14.655");
+        let expected = Stamp { nanos: 1_233_922_454_655_000_000, tick_ns: 1_000_000 };
+        assert_eq!(haproxy, Some(expected));
+        let jmeter = stamp(b"2009/02/06 12:14:14.655", None);
+        assert_eq!(jmeter, Some(expected));
+        assert_eq!(stamp(b"2009/02/06 - 12:14:14.655", None), Some(expected));
         let apache = common_log(b"10/Oct/2000:13:55:36 -0700");
         assert_eq!(apache.map(|stamp| stamp.nanos), Some(971_211_336_000_000_000));
         assert_eq!(stamp(b"yesterday", None), None);
+    }
+
+    #[test]
+    fn spans_are_read_with_the_unit_behind_them() {
+        for (text, expected) in [
+            ("205ms", Some(205_000_000)),
+            ("0.205 s", Some(205_000_000)),
+            ("1m2.5s", Some(62_500_000_000)),
+            ("12\u{b5}s", Some(12_000)),
+            ("0.205", Some(205_000_000)),
+            ("soon", None),
+            ("5 parsecs", None),
+        ] {
+            assert_eq!(suffixed_nanos(text.as_bytes(), Unit::Seconds), expected, "{text}");
+        }
     }
 
     #[test]

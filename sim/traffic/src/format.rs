@@ -1,13 +1,15 @@
-//! The formats by name, and which of them a file is, detected from its first bytes.
+//! The formats by name, and those that are told by a header or a key of their own.
+//!
+//! Formats with one request a record are described in [`crate::catalogue`]; the others are here.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde_json::Value;
 use tidegate_words::choose;
 
-use crate::error::{TrafficError, quote};
+use crate::catalogue;
 use crate::field;
+use crate::options::Declared;
 
 /// A trace format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,8 +29,6 @@ pub enum Format {
     HuaweiRequests,
     /// BurstGPT: one request a line.
     BurstGpt,
-    /// Mooncake: lines of JSON with time and tokens.
-    Mooncake,
     /// OpenDC serverless: invocations and mean execution time per time step of one function.
     OpenDc,
     /// Any CSV: arrival, then optionally service time and revision.
@@ -37,32 +37,18 @@ pub enum Format {
     JsonLines,
     /// A count per time step.
     Counts,
-    /// nginx or Apache access log in the combined (or common) format.
-    Combined,
-    /// Envoy's default access log.
-    Envoy,
-    /// Envoy's default access log as JSON.
-    EnvoyJson,
-    /// Access log of an AWS application load balancer.
-    Alb,
-    /// HTTP archive of a browser.
-    Har,
-    /// `vegeta encode --to csv`.
-    Vegeta,
-    /// `hey -o csv`.
-    Hey,
-    /// `k6 run --out json`.
-    K6,
     /// Answer of Prometheus to `query_range`, as JSON.
     Prometheus,
-    /// Request log of a Knative queue-proxy or of ours.
-    RequestLog,
+    /// `locust --csv`: how many requests there were, second by second.
+    LocustHistory,
     /// What `TIDEGATE_RECORD` and `tidegate run --record` write.
     Recording,
+    /// One of the formats that are described as data, by its name.
+    Known(&'static str),
 }
 
-/// Every format with the name `--format` takes.
-const NAMES: [(Format, &str); 23] = [
+/// Formats that are not described as data, with the name `--format` takes.
+const NAMES: [(Format, &str); 14] = [
     (Format::Azure2019, "azure2019"),
     (Format::Azure2021, "azure2021"),
     (Format::AzureLlm, "azure-llm"),
@@ -70,21 +56,12 @@ const NAMES: [(Format, &str); 23] = [
     (Format::HuaweiCounts, "huawei-counts"),
     (Format::HuaweiRequests, "huawei-requests"),
     (Format::BurstGpt, "burstgpt"),
-    (Format::Mooncake, "mooncake"),
     (Format::OpenDc, "opendc"),
     (Format::Csv, "csv"),
     (Format::JsonLines, "jsonl"),
     (Format::Counts, "counts"),
-    (Format::Combined, "combined"),
-    (Format::Envoy, "envoy"),
-    (Format::EnvoyJson, "envoy-json"),
-    (Format::Alb, "alb"),
-    (Format::Har, "har"),
-    (Format::Vegeta, "vegeta"),
-    (Format::Hey, "hey"),
-    (Format::K6, "k6"),
     (Format::Prometheus, "prometheus"),
-    (Format::RequestLog, "request-log"),
+    (Format::LocustHistory, "locust-history"),
     (Format::Recording, "recording"),
 ];
 
@@ -134,30 +111,23 @@ pub(crate) const COUNT_NAMES: [&str; 8] =
 impl Format {
     /// The name that `--format` takes.
     pub fn name(self) -> &'static str {
-        NAMES.iter().find(|(format, _)| *format == self).map_or("csv", |(_, name)| name)
+        match self {
+            Format::Known(name) => name,
+            other => NAMES.iter().find(|(format, _)| *format == other).map_or("csv", |(_, n)| n),
+        }
     }
 
     /// Every name, separated by commas.
     pub fn names() -> String {
-        NAMES.map(|(_, name)| name).join(", ")
+        let all: Vec<&str> = every().iter().map(|(_, name)| *name).collect();
+        all.join(", ")
     }
+}
 
-    /// Detects the format of `head`, the first bytes of the unpacked content.
-    pub fn detect(file: &str, head: &[u8]) -> Result<Format, TrafficError> {
-        if let Some(why) = unreadable(head) {
-            return Err(TrafficError::Unsupported { file: file.to_owned(), why: why.to_owned() });
-        }
-        let line = first_line(head);
-        let found = match line.first() {
-            Some(b'{' | b'[') => of_json(head, line).or_else(|| of_log(line)),
-            _ => of_log(line).or_else(|| of_header(line)).or_else(|| of_bare_numbers(line)),
-        };
-        found.ok_or_else(|| TrafficError::UnknownFormat {
-            file: file.to_owned(),
-            found: if line.is_empty() { "an empty file".into() } else { quote(line) },
-            known: Format::names(),
-        })
-    }
+/// Every format with its name.
+fn every() -> Vec<(Format, &'static str)> {
+    let described = catalogue::names().into_iter().map(|name| (Format::Known(name), name));
+    NAMES.into_iter().chain(described).collect()
 }
 
 impl fmt::Display for Format {
@@ -170,12 +140,12 @@ impl FromStr for Format {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        choose(text, &NAMES, |(_, name)| name).map(|(format, _)| format)
+        choose(text, &every(), |(_, name)| name).map(|(format, _)| format)
     }
 }
 
 /// Binary containers that are no trace, with what to do instead.
-fn unreadable(head: &[u8]) -> Option<&'static str> {
+pub(crate) fn unreadable(head: &[u8]) -> Option<&'static str> {
     match head {
         [0x80, 2..=5, ..] => Some(
             "is a Python pickle, which only Python can open safely; convert it first, for example: \
@@ -187,6 +157,17 @@ fn unreadable(head: &[u8]) -> Option<&'static str> {
         [b'P', b'A', b'R', b'1', ..] => {
             Some("is a Parquet file; convert it to CSV first (for example with duckdb or pandas)")
         }
+        [b'S', b'Q', b'L', b'i', b't', b'e', b' ', ..] => Some(
+            "is a database of SQLite; print its table as CSV first (sqlite3 -header -csv), with \
+             one request a row",
+        ),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            Some("is UTF-16; convert it first: iconv -f UTF-16 -t UTF-8")
+        }
+        [0, 0, 0, _, b'0'..=b'9', b'.', ..] => Some(
+            "is Gatling's binary simulation.log, as 3.12 and later write it; convert it with \
+             gatling's own tools to one row a request first",
+        ),
         [b'B', b'Z', b'h', ..] => {
             Some("is packed with bzip2; unpack it, or pack it with gzip or zstd")
         }
@@ -197,26 +178,52 @@ fn unreadable(head: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The first line that is not blank, without a byte order mark.
+/// The first line that is not blank.
 pub(crate) fn first_line(head: &[u8]) -> &[u8] {
-    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     head.split(|byte| *byte == b'\n')
         .map(<[u8]>::trim_ascii)
         .find(|line| !line.is_empty())
         .unwrap_or(b"")
 }
 
+/// What separates the columns of a line: what it has most of, outside quotes; commas when in doubt.
+pub(crate) fn separator(line: &[u8]) -> u8 {
+    let mut quoted = false;
+    let mut counts = [(b',', 0_usize), (b';', 0), (b'\t', 0)];
+    for byte in line {
+        quoted ^= *byte == b'"';
+        if !quoted && let Some((_, count)) = counts.iter_mut().find(|(known, _)| known == byte) {
+            *count += 1;
+        }
+    }
+    let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(0);
+    counts.iter().find(|(_, count)| *count == most).map_or(b',', |(byte, _)| *byte)
+}
+
 /// Names of a header line, in lower case, without quotes.
 pub(crate) fn header(line: &[u8]) -> Vec<String> {
+    let names = header_as_written(line, separator(line));
+    names.into_iter().map(|name| name.to_lowercase()).collect()
+}
+
+/// Fields of a line as they are written, without quotes.
+pub(crate) fn header_as_written(line: &[u8], separator: u8) -> Vec<String> {
     let mut fields = Vec::new();
-    field::split(line, b',', field::Quoting::Doubled, &mut fields);
+    field::split(line, separator, &mut fields);
     fields
         .iter()
         .map(|span| {
             let end = span.end.min(line.len());
-            String::from_utf8_lossy(&line[span.start.min(end)..end]).trim().to_lowercase()
+            String::from_utf8_lossy(&line[span.start.min(end)..end]).trim().to_owned()
         })
         .collect()
+}
+
+/// The names in a `#Fields:` line of W3C's extended format.
+pub(crate) fn directive_fields(line: &[u8]) -> Option<Vec<String>> {
+    let names = line.strip_prefix(b"#Fields:")?;
+    let text = String::from_utf8_lossy(names);
+    Some(text.split_whitespace().map(str::to_owned).collect())
 }
 
 /// A column's name without its unit: `Timestamp [ms]` and `timestamp_ms` are both `timestamp`.
@@ -237,13 +244,35 @@ pub(crate) fn column(names: &[String], wanted: &[&str]) -> Option<usize> {
     wanted.iter().find_map(|wanted| names.iter().position(|name| stem(name) == *wanted))
 }
 
+/// A format with a header or a key of its own, of those that are not described as data.
+pub(crate) fn special(line: &[u8]) -> Option<Format> {
+    match line.first() {
+        Some(b'{') => of_key(line),
+        _ => of_header(line),
+    }
+}
+
+/// A whole document, or the beginning of one, that is read as a document.
+pub(crate) fn of_document(head: &[u8]) -> Option<Format> {
+    let has = |key: &[u8]| memchr::memmem::find(head, key).is_some();
+    let kind = has(b"\"resultType\"") && !has(b"\"streams\"");
+    let failed = has(b"\"errorType\"") && has(b"\"status\"");
+    let begins = matches!(first_line(head).first(), Some(b'{'));
+    (begins && (kind || failed)).then_some(Format::Prometheus)
+}
+
+/// Lines of JSON whose first may be longer than what is looked at.
+fn of_key(line: &[u8]) -> Option<Format> {
+    memchr::memmem::find(line, b"\"InvocationTimes\"").map(|_| Format::Ibm)
+}
+
 fn of_header(line: &[u8]) -> Option<Format> {
     let names = header(line);
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
     if has("hashfunction") && names.iter().any(|name| name.parse::<u32>().is_ok()) {
         return Some(Format::Azure2019);
     }
-    if has("end_timestamp") && has("duration") {
+    if has("end_timestamp") && has("duration") && has("func") {
         return Some(Format::Azure2021);
     }
     if has("timestamp") && has("contexttokens") && has("generatedtokens") {
@@ -261,92 +290,28 @@ fn of_header(line: &[u8]) -> Option<Format> {
     if has("timestamp") && has("request tokens") && has("response tokens") {
         return Some(Format::BurstGpt);
     }
-    if has("response-time") && has("offset") {
-        return Some(Format::Hey);
-    }
     if has("apphash") && names.iter().any(|name| name.starts_with("invocationtime")) {
         return Some(Format::Ibm);
     }
-    if names.iter().any(|name| name.starts_with("avg exec time")) && has("invocations") {
-        return Some(Format::OpenDc);
+    if has("timestamp") && has("total request count") && has("requests/s") {
+        return Some(Format::LocustHistory);
     }
-    let arrival = column(&names, &ARRIVAL_NAMES)
-        .or_else(|| names.iter().position(|name| matches!(name.as_str(), "minute" | "second")));
-    if arrival.is_some() && column(&names, &COUNT_NAMES).is_some() {
-        return Some(Format::Counts);
-    }
-    arrival.map(|_| Format::Csv)
+    (names.iter().any(|name| name.starts_with("avg exec time")) && has("invocations"))
+        .then_some(Format::OpenDc)
 }
 
-/// Files without a header: all that can be told is what the numbers look like.
-fn of_bare_numbers(line: &[u8]) -> Option<Format> {
-    let mut fields = Vec::new();
-    field::split(line, b',', field::Quoting::Doubled, &mut fields);
-    let text = |column: usize| {
-        fields.get(column).map(|span| field::trim(&line[span.start..span.end.min(line.len())]))
-    };
-    let first = text(0)?;
-    let status = |text: &[u8]| text == b"0" || (text.len() == 3 && field::count(text).is_some());
-    if fields.len() >= 9 && first.len() >= 16 && field::count(first).is_some() {
-        return text(1).is_some_and(status).then_some(Format::Vegeta);
-    }
-    (fields.len() <= 3 && field::stamp(first, None).is_some()).then_some(Format::Csv)
+/// Whether a column of time is among `columns`.
+pub(crate) fn is_arrival(columns: &[String]) -> bool {
+    let lower: Vec<String> = columns.iter().map(|name| name.to_lowercase()).collect();
+    column(&lower, &ARRIVAL_NAMES).is_some()
 }
 
-fn of_log(line: &[u8]) -> Option<Format> {
-    let end = memchr::memchr(b' ', line)?;
-    let token = &line[..end];
-    if token.starts_with(b"[") && token.ends_with(b"]") {
-        return field::iso(&token[1..token.len() - 1]).map(|_| Format::Envoy);
-    }
-    let rest = &line[end + 1..];
-    if matches!(token, b"http" | b"https" | b"h2" | b"grpcs" | b"ws" | b"wss") {
-        let stamp = rest.split(|byte| *byte == b' ').next()?;
-        return field::iso(stamp).map(|_| Format::Alb);
-    }
-    let open = memchr::memchr(b'[', line)?;
-    let close = open + memchr::memchr(b']', &line[open..])?;
-    field::common_log(&line[open + 1..close]).map(|_| Format::Combined)
-}
-
-fn of_json(head: &[u8], line: &[u8]) -> Option<Format> {
-    let Ok(Value::Object(object)) = serde_json::from_slice::<Value>(line) else {
-        return of_document(head);
-    };
-    let has = |key: &str| object.contains_key(key);
-    if has("InvocationTimes") {
-        Some(Format::Ibm)
-    } else if has("hash_ids") || (has("timestamp") && has("input_length")) {
-        Some(Format::Mooncake)
-    } else if has("metric") && has("type") {
-        Some(Format::K6)
-    } else if has("httpRequest") {
-        Some(Format::RequestLog)
-    } else if has("start_time") && has("duration") && (has("response_code") || has("authority")) {
-        Some(Format::EnvoyJson)
-    } else if object.get("data").unwrap_or(&Value::Null).get("resultType").is_some()
-        || has("resultType")
-        || (has("status") && has("error"))
-    {
-        Some(Format::Prometheus)
-    } else if object.get("log").is_some_and(|log| log.get("entries").is_some()) {
-        Some(Format::Har)
-    } else {
-        let names: Vec<String> = object.keys().map(|key| key.to_lowercase()).collect();
-        column(&names, &ARRIVAL_NAMES).map(|_| Format::JsonLines)
-    }
-}
-
-/// A document over many lines, or on one line longer than the head: its first keys decide.
-fn of_document(head: &[u8]) -> Option<Format> {
-    let has = |key: &[u8]| memchr::memmem::find(head, key).is_some();
-    if has(b"\"resultType\"") {
-        Some(Format::Prometheus)
-    } else if has(b"\"log\"") && (has(b"\"entries\"") || has(b"\"creator\"")) {
-        Some(Format::Har)
-    } else if has(b"\"InvocationTimes\"") {
-        Some(Format::Ibm)
-    } else {
-        None
-    }
+/// A table of counts: a time and a count, and nothing that says how long a request took.
+pub(crate) fn counts(columns: &[String], declared: &Declared) -> Option<Format> {
+    let lower: Vec<String> = columns.iter().map(|name| name.to_lowercase()).collect();
+    let time = column(&lower, &ARRIVAL_NAMES)
+        .or_else(|| lower.iter().position(|name| matches!(name.as_str(), "minute" | "second")));
+    let explicit = declared.time.is_some() || declared.service.is_some();
+    (!explicit && time.is_some() && column(&lower, &COUNT_NAMES).is_some())
+        .then_some(Format::Counts)
 }

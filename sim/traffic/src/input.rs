@@ -11,6 +11,7 @@ use ruzstd::decoding::errors::FrameDecoderError;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Location, TrafficError, quote};
+use crate::wrapper::{Inner, Wrapper};
 
 /// Longest line of any format: an Azure 2019 row of a day is below 10 kB, a Huawei row of 5,093
 /// functions below 100 kB; an IBM row with one app's week of times is the longest sensible one.
@@ -22,6 +23,12 @@ pub const DETECT_BYTES_MAX: usize = 256 << 10;
 /// Read size: large enough that system calls do not show, small enough to stay in the cache.
 const BUFFER_BYTES: usize = 128 << 10;
 
+/// Lines that one record may have: a failure message quoted in a CSV has a stack trace's.
+const RECORD_LINES_MAX: usize = 1_000;
+
+/// A byte order mark, as spreadsheets and Windows write it: no part of the first name.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -31,6 +38,10 @@ pub(crate) struct Input {
     bytes: Bytes,
     name: String,
     sha256: Arc<OnceLock<String>>,
+    /// What lines are wrapped in, outermost first.
+    wrappers: Vec<Wrapper>,
+    /// One line for each entry of a document, when it has been read as one.
+    entries: Option<Arc<[u8]>>,
 }
 
 /// Where the bytes of an input are.
@@ -46,6 +57,7 @@ pub(crate) struct Lines {
     name: String,
     number: u64,
     buffer: Vec<u8>,
+    wrappers: Vec<Wrapper>,
 }
 
 /// Passes bytes through and leaves their hash behind at the end.
@@ -65,12 +77,31 @@ struct ZstdFrames<R: Read> {
 impl Input {
     pub(crate) fn new(path: &Path) -> Self {
         let name = path.display().to_string();
-        Input { bytes: Bytes::File(path.to_path_buf()), name, sha256: Arc::default() }
+        Self::of(Bytes::File(path.to_path_buf()), name)
     }
 
     /// Bytes that are in memory already, under a name for messages.
     pub(crate) fn memory(name: &str, bytes: Arc<[u8]>) -> Self {
-        Input { bytes: Bytes::Memory(bytes), name: name.to_owned(), sha256: Arc::default() }
+        Self::of(Bytes::Memory(bytes), name.to_owned())
+    }
+
+    fn of(bytes: Bytes, name: String) -> Self {
+        Input { bytes, name, sha256: Arc::default(), wrappers: Vec::new(), entries: None }
+    }
+
+    /// The same with `wrappers` taken off each line.
+    pub(crate) fn unwrapped(&self, wrappers: &[Wrapper]) -> Self {
+        Input { wrappers: wrappers.to_vec(), ..self.clone() }
+    }
+
+    /// The same with `lines`, one for each entry of the document, instead of its own.
+    pub(crate) fn flattened(&self, lines: Vec<u8>) -> Self {
+        Input { entries: Some(lines.into()), ..self.clone() }
+    }
+
+    /// What lines are wrapped in.
+    pub(crate) fn wrappers(&self) -> &[Wrapper] {
+        &self.wrappers
     }
 
     /// The bytes as they are stored, from the beginning.
@@ -92,16 +123,20 @@ impl Input {
     /// Opens the file from its beginning, unpacked when it is gzip or zstd.
     pub(crate) fn lines(&self) -> Result<Lines, TrafficError> {
         let reader = self.reader()?;
-        Ok(Lines { reader, name: self.name.clone(), number: 0, buffer: Vec::new() })
+        let wrappers = self.wrappers.clone();
+        Ok(Lines { reader, name: self.name.clone(), number: 0, buffer: Vec::new(), wrappers })
     }
 
     /// The unpacked content as a byte stream, for formats that are one document.
     pub(crate) fn reader(&self) -> Result<Box<dyn BufRead + Send>, TrafficError> {
+        if let Some(entries) = &self.entries {
+            return Ok(Box::new(io::Cursor::new(Arc::clone(entries))));
+        }
         let inner = self.stored()?;
         let hashing = Hashing { inner, hasher: Sha256::new(), sha256: Arc::clone(&self.sha256) };
         let mut packed = BufReader::with_capacity(BUFFER_BYTES, hashing);
         let head = packed.fill_buf().map_err(|source| self.io(source))?;
-        let reader: Box<dyn BufRead + Send> = if head.starts_with(&GZIP_MAGIC) {
+        let mut reader: Box<dyn BufRead + Send> = if head.starts_with(&GZIP_MAGIC) {
             Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(packed)))
         } else if head.starts_with(&ZSTD_MAGIC) {
             let frames = ZstdFrames { frame: None, source: Some(packed) };
@@ -109,6 +144,11 @@ impl Input {
         } else {
             Box::new(packed)
         };
+        // Documents and lines alike begin behind the mark.
+        let start = reader.fill_buf().map_err(|source| self.io(source))?;
+        if start.starts_with(BYTE_ORDER_MARK) {
+            reader.consume(BYTE_ORDER_MARK.len());
+        }
         Ok(reader)
     }
 
@@ -144,33 +184,70 @@ impl Input {
 }
 
 impl Lines {
-    /// Moves to the next line that is not blank; `false` at the end of the input.
+    /// Moves to the next line that is not blank, out of its wrappers; `false` at the end.
     pub(crate) fn advance(&mut self) -> Result<bool, TrafficError> {
         loop {
             self.buffer.clear();
-            self.number += 1;
-            let limit = LINE_BYTES_MAX as u64 + 1;
-            let read = Read::take(&mut self.reader, limit)
-                .read_until(b'\n', &mut self.buffer)
-                .map_err(|source| TrafficError::Io { file: self.name.clone(), source })?;
-            if read == 0 {
+            if !self.append()? {
                 return Ok(false);
             }
-            if self.buffer.len() > LINE_BYTES_MAX {
-                let location = self.location(0);
-                return Err(TrafficError::LineTooLong { location, limit_bytes: LINE_BYTES_MAX });
-            }
-            while matches!(self.buffer.last(), Some(b'\n' | b'\r')) {
-                self.buffer.pop();
-            }
-            if self.number == 1 && self.buffer.starts_with(b"\xef\xbb\xbf") {
-                // A byte order mark, as spreadsheets write it, is no part of the first name.
-                self.buffer.drain(..3);
+            if !self.wrappers.is_empty() {
+                self.unwrap()?;
             }
             if !self.buffer.iter().all(u8::is_ascii_whitespace) {
                 return Ok(true);
             }
         }
+    }
+
+    /// The same for a record of CSV, whose quoted fields may hold line ends.
+    pub(crate) fn advance_record(&mut self) -> Result<bool, TrafficError> {
+        if !self.advance()? {
+            return Ok(false);
+        }
+        let open = |buffer: &[u8]| memchr::memchr_iter(b'"', buffer).count() % 2 == 1;
+        let mut lines = 1;
+        while open(&self.buffer) && lines < RECORD_LINES_MAX {
+            self.buffer.push(b'\n');
+            if !self.append()? {
+                break;
+            }
+            lines += 1;
+        }
+        Ok(true)
+    }
+
+    /// Appends the next line of the file to the buffer, without its end.
+    fn append(&mut self) -> Result<bool, TrafficError> {
+        self.number += 1;
+        let limit = (LINE_BYTES_MAX + 1).saturating_sub(self.buffer.len()) as u64;
+        let read = Read::take(&mut self.reader, limit)
+            .read_until(b'\n', &mut self.buffer)
+            .map_err(|source| TrafficError::Io { file: self.name.clone(), source })?;
+        if self.buffer.len() > LINE_BYTES_MAX {
+            let location = self.location(0);
+            return Err(TrafficError::LineTooLong { location, limit_bytes: LINE_BYTES_MAX });
+        }
+        while matches!(self.buffer.last(), Some(b'\n' | b'\r')) {
+            self.buffer.pop();
+        }
+        Ok(read > 0)
+    }
+
+    /// Puts what is inside the line in the buffer into its place, with what follows it.
+    fn unwrap(&mut self) -> Result<(), TrafficError> {
+        let mut whole = Vec::new();
+        loop {
+            let (inner, continued) = opened(&self.wrappers, &self.buffer);
+            let room = LINE_BYTES_MAX.saturating_sub(whole.len());
+            whole.extend_from_slice(&inner[..inner.len().min(room)]);
+            self.buffer.clear();
+            if !continued || !self.append()? {
+                break;
+            }
+        }
+        self.buffer = whole;
+        Ok(())
     }
 
     /// The line `advance` moved to, without its line end.
@@ -192,6 +269,19 @@ impl Lines {
             hint: "",
         }
     }
+}
+
+/// What is inside `line`, and whether it goes on. A line without the wrapper, as another program
+/// may have written into the same file, stays as it is.
+pub(crate) fn opened(wrappers: &[Wrapper], line: &[u8]) -> (Vec<u8>, bool) {
+    let mut text = line.to_vec();
+    let mut goes_on = false;
+    for wrapper in wrappers {
+        let Some(Inner { text: inner, continued }) = wrapper.open(&text) else { break };
+        goes_on |= continued;
+        text = inner.into_owned();
+    }
+    (text, goes_on)
 }
 
 impl Read for Hashing {

@@ -2,17 +2,17 @@
 
 use crate::error::TrafficError;
 use crate::field::{self, Clock, Unit};
-use crate::format::{self, ARRIVAL_NAMES, Format, REVISION_NAMES, SERVICE_NAMES};
+use crate::format::{self, Format};
 use crate::input::Input;
 use crate::options::{Grouping, Spread, TokenTimes};
 use crate::table::{Layout, Measure, Missing, Part};
 
 /// Stamps whose ticks are at least this long are coarse: one tenth of a second is more than any
 /// logger's precision and already makes false bursts.
-const COARSE_TICK_NS: u64 = 100_000_000;
+pub(crate) const COARSE_TICK_NS: u64 = 100_000_000;
 
-/// Rows of the head that are looked at to learn the tick of a column.
-const SAMPLE_ROWS: usize = 1_000;
+/// Rows of the head from which the tick of stamps is learnt, and by which times are judged.
+pub(crate) const SAMPLE_ROWS: usize = 1_000;
 
 /// What the layout of a file depends on besides its first bytes.
 #[derive(Debug, Clone, Copy)]
@@ -39,14 +39,10 @@ pub(crate) fn of(
         Format::HuaweiRequests => huawei_requests(&names, grouping)?,
         Format::Recording => recording(&names, grouping)?,
         Format::Ibm if line.first() != Some(&b'{') => ibm(&names, grouping)?,
-        Format::Hey => hey(&names)?,
-        Format::Vegeta => vegeta(),
-        Format::Alb => alb(),
-        Format::Envoy => envoy(grouping),
-        Format::Csv => generic(input, line, &names.names, grouping)?,
         _ => return Ok(None),
     };
-    Ok(Some(spread(layout, head, options.spread)))
+    let separator = format::separator(line);
+    Ok(Some(spread(Layout { separator, ..layout }, head, options.spread)))
 }
 
 /// A header's names, with errors that say which one is missing.
@@ -152,73 +148,6 @@ fn ibm(names: &Header<'_>, grouping: Grouping) -> Result<Layout, TrafficError> {
     Ok(layout)
 }
 
-fn hey(names: &Header<'_>) -> Result<Layout, TrafficError> {
-    let time = names.column("offset")?;
-    let service = names.column("response-time")?;
-    Ok(Layout::csv(time, Clock::Number(Unit::Seconds)).service(service, Unit::Seconds))
-}
-
-/// Time stamp, status, latency, sizes, error, body, attack, sequence, method, URL, headers.
-fn vegeta() -> Layout {
-    let layout = Layout::csv(0, Clock::Number(Unit::Nanos)).service(2, Unit::Nanos);
-    Layout { header_lines: 0, ..layout }
-}
-
-/// Field 22 is when the request was received; 6, 7 and 8 are the three processing times.
-fn alb() -> Layout {
-    let layout = Layout::log(21).service(6, Unit::Seconds);
-    Layout { total: None, ..layout }
-}
-
-/// Stamp, request, code, flags, bytes, bytes, duration, upstream's time, forwarded-for, agent, id,
-/// authority, upstream. The upstream's time leaves out what was spent waiting in Envoy.
-fn envoy(grouping: Grouping) -> Layout {
-    let mut layout = Layout::log(0).service(7, Unit::Millis);
-    if grouping != Grouping::All {
-        layout.revision = vec![11];
-    }
-    layout
-}
-
-/// Any CSV: columns by their names, or by their order when there is no header.
-fn generic(
-    input: &Input,
-    line: &[u8],
-    names: &[String],
-    grouping: Grouping,
-) -> Result<Layout, TrafficError> {
-    if names.first().is_some_and(|name| field::stamp(name.as_bytes(), None).is_some()) {
-        let mut layout = Layout::csv(0, Clock::Any);
-        layout.missing = Missing::Empty;
-        layout.header_lines = 0;
-        if names.len() > 1 {
-            layout = layout.service(1, Unit::Seconds);
-        }
-        if names.len() > 2 && grouping != Grouping::All {
-            layout.revision = vec![2];
-        }
-        return Ok(layout);
-    }
-    let Some(time) = format::column(names, &ARRIVAL_NAMES) else {
-        return Err(TrafficError::BadRow {
-            location: super::error::Location { file: input.name().to_owned(), line: 1, column: 1 },
-            expected: format!("a header with an arrival column ({})", ARRIVAL_NAMES.join(", ")),
-            found: super::error::quote(line),
-            hint: "",
-        });
-    };
-    let clock = Unit::of_name(&names[time]).map_or(Clock::Any, Clock::Number);
-    let mut layout = Layout::csv(time, clock);
-    layout.missing = Missing::Empty;
-    if let Some(service) = format::column(names, &SERVICE_NAMES) {
-        layout = layout.service(service, Unit::of_name(&names[service]).unwrap_or(Unit::Seconds));
-    }
-    if grouping != Grouping::All {
-        layout.revision = format::column(names, &REVISION_NAMES).into_iter().collect();
-    }
-    Ok(layout)
-}
-
 /// Learns from the first rows whether stamps are so coarse that several share one.
 fn spread(mut layout: Layout, head: &[u8], requested: Spread) -> Layout {
     let (tick, shared) = coarseness(&layout, head);
@@ -239,7 +168,7 @@ fn coarseness(layout: &Layout, head: &[u8]) -> (u64, bool) {
     let (mut finest, mut shared, mut last) = (u64::MAX, false, None);
     let mut fields = Vec::new();
     for line in lines.take(SAMPLE_ROWS) {
-        field::split(line, layout.separator, layout.quoting, &mut fields);
+        field::split(line, layout.separator, &mut fields);
         let Some(span) = fields.get(layout.time) else { continue };
         let text = field::trim(&line[span.start..span.end.min(line.len())]);
         if let Some(stamp) = layout.clock.stamp(text) {

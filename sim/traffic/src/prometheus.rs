@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use tidegate_sim::arrival::RevisionNames;
+use tidegate_sim::time::SimSpan;
 
 use crate::azure2019::{CountTable, Entry};
 use crate::counts::COUNT_MAX;
@@ -61,17 +62,33 @@ struct Series {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PrometheusValue {
     /// Requests per second, as `rate(...)` gives.
-    #[default]
     Rate,
     /// Requests in the step, as `increase(...)` over the step gives.
     Increase,
+    /// Requests so far: only what is added from point to point counts.
+    Counter,
+    /// A counter where the name of a series says so, and a rate where nothing has a name.
+    #[default]
+    ByName,
 }
+
+/// Ends of names of counters.
+const COUNTER_ENDINGS: [&str; 6] =
+    ["_total", "_count", "_current_offset", "_end_offset", "_last_seq", "_messages_received"];
+
+/// Names of what waits, not of what arrives.
+const WAITING_NAMES: [&str; 6] =
+    ["lag", "num_pending", "ack_pending", "queue_length", "messages_ready", "backlog"];
+
+/// Points that must rise for a series without a telling name to be taken for a counter.
+const RISING_POINTS_MIN: usize = 3;
 
 /// Reads the whole answer.
 pub(crate) fn read(
     input: &Input,
     value: PrometheusValue,
     grouping: Grouping,
+    interval: Option<SimSpan>,
 ) -> Result<CountTable, TrafficError> {
     let answer: Answer = document::parse(input)?;
     let problem = |problem: String| TrafficError::Document {
@@ -95,25 +112,88 @@ pub(crate) fn read(
         (None, Some(result)) => result,
         (None, None) => return Err(problem("expected data.result of query_range".into())),
     };
-    table(&series, value, grouping).map_err(problem)
+    let ask = |why| TrafficError::Undeclared { file: input.name().to_owned(), why };
+    let value = meaning(&series, value).map_err(ask)?;
+    let step = step(&series, interval).map_err(ask)?;
+    table(&series, value, grouping, step).map_err(problem)
 }
 
-/// Turns rates into whole counts, carrying the rest of each step over to the next.
+/// What the values of `series` are, when their names say it or nothing else is left.
+fn meaning(series: &[Series], value: PrometheusValue) -> Result<PrometheusValue, String> {
+    if value != PrometheusValue::ByName {
+        return Ok(value);
+    }
+    let names: Vec<&str> =
+        series.iter().filter_map(|one| one.metric.get("__name__")).map(String::as_str).collect();
+    if let Some(name) = names.iter().find(|name| WAITING_NAMES.iter().any(|w| name.contains(w))) {
+        return Err(format!(
+            "{name} is what waits, not what arrives; ask for increase(...) of what is produced, \
+             or pass --prometheus rate, increase or counter"
+        ));
+    }
+    if let Some(name) = names.iter().find(|n| n.ends_with("_bucket") || n.ends_with("_sum")) {
+        return Err(format!(
+            "{name} counts no requests; ask for the series that ends in _count or _total instead"
+        ));
+    }
+    let counter = |name: &&str| COUNTER_ENDINGS.iter().any(|ending| name.ends_with(ending));
+    if !names.is_empty() && names.iter().all(counter) {
+        return Ok(PrometheusValue::Counter);
+    }
+    if series.iter().any(Series::only_rises) {
+        return Err(
+            "its values only rise, as those of a counter do; pass --prometheus counter, or rate \
+             or increase if they are that"
+                .into(),
+        );
+    }
+    Ok(PrometheusValue::Rate)
+}
+
+/// Seconds between points: the shortest gap, or what was declared.
+fn step(series: &[Series], interval: Option<SimSpan>) -> Result<f64, String> {
+    if let Some(interval) = interval {
+        return Ok(interval.as_secs_f64());
+    }
+    let gaps = series.iter().flat_map(|one| one.values.windows(2));
+    let step = gaps.map(|pair| pair[1].0 - pair[0].0).fold(f64::INFINITY, f64::min);
+    if !step.is_finite() {
+        return Err(
+            "its series have one point each, so that nothing says how long a step is; pass \
+                    --interval with the step of the query, such as --interval 60s"
+                .into(),
+        );
+    }
+    Ok(step)
+}
+
+impl Series {
+    /// Whether values rise from point to point and never fall.
+    fn only_rises(&self) -> bool {
+        let numbers: Vec<f64> =
+            self.values.iter().filter_map(|(_, text)| text.parse().ok()).collect();
+        let first = numbers.first().copied().unwrap_or(0.0);
+        let whole = numbers.iter().all(|number| number.fract() == 0.0);
+        let rises = numbers.windows(2).all(|pair| pair[1] >= pair[0]);
+        numbers.len() >= RISING_POINTS_MIN
+            && rises
+            && whole
+            && numbers.last().is_some_and(|last| *last > first)
+    }
+}
+
+/// Turns values into whole counts, carrying the rest of each step over to the next.
 fn table(
     series: &[Series],
     value: PrometheusValue,
     grouping: Grouping,
+    step: f64,
 ) -> Result<CountTable, String> {
     let stamps = || series.iter().flat_map(|one| one.values.iter().map(|point| point.0));
     let first = stamps().fold(f64::INFINITY, f64::min);
-    let step = series
-        .iter()
-        .flat_map(|one| one.values.windows(2).map(|pair| pair[1].0 - pair[0].0))
-        .fold(f64::INFINITY, f64::min);
     if !first.is_finite() {
         return Err("expected at least one point, found none".into());
     }
-    let step = if step.is_finite() { step } else { 60.0 };
     if step <= 0.0 || step.is_nan() {
         return Err("expected points in order of time, found one that goes back".into());
     }
@@ -122,25 +202,25 @@ fn table(
     for one in series {
         let revision = names.intern(&name(&one.metric, grouping)).0;
         let mut rest = 0.0;
+        let mut before = None;
         for (at, text) in &one.values {
-            let number: f64 = text
-                .parse()
-                .map_err(|_| format!("at {at}: expected a number, found \"{text}\""))?;
-            // NaN stands for "nothing to divide by", which is no traffic.
-            if number.is_nan() {
-                continue;
-            }
-            if !(0.0..1e12).contains(&number) {
-                return Err(format!("at {at}: expected a rate from 0 to 1e12, found {text}"));
-            }
+            let Some(number) = number(*at, text)? else { continue };
             let exact = rest
                 + match value {
-                    PrometheusValue::Rate => number * step,
                     PrometheusValue::Increase => number,
+                    // A counter that falls began again from zero.
+                    PrometheusValue::Counter => match before.replace(number) {
+                        Some(before) if number >= before => number - before,
+                        Some(_) => number,
+                        None => continue,
+                    },
+                    _ => number * step,
                 };
             let whole = (exact as u64).min(COUNT_MAX);
             rest = exact - whole as f64;
             let interval = ((at - first) / step + 0.5) as u64;
+            // What a counter gained came before its point.
+            let interval = interval.saturating_sub(u64::from(value == PrometheusValue::Counter));
             if interval > STEPS_MAX {
                 return Err(format!("expected at most {STEPS_MAX} steps, found {interval}"));
             }
@@ -155,7 +235,26 @@ fn table(
         .map(|((interval, revision), count)| Entry { interval, revision, count })
         .collect();
     let interval_ns = (step * 1e9 + 0.5) as u64;
-    Ok(CountTable { names, entries, interval_ns, skipped: 0, keys: Vec::new() })
+    let taken = match value {
+        PrometheusValue::Increase => "values are requests in each step",
+        PrometheusValue::Counter => "values are requests so far, of which the differences count",
+        _ => "values are requests a second (--prometheus says otherwise)",
+    };
+    let taken = taken.to_owned();
+    Ok(CountTable { names, entries, interval_ns, skipped: 0, keys: Vec::new(), taken })
+}
+
+/// The value of a point; `None` where there was nothing to divide by, which is no traffic.
+fn number(at: f64, text: &str) -> Result<Option<f64>, String> {
+    let number: f64 =
+        text.parse().map_err(|_| format!("at {at}: expected a number, found \"{text}\""))?;
+    if number.is_nan() {
+        return Ok(None);
+    }
+    if !(0.0..1e12).contains(&number) {
+        return Err(format!("at {at}: expected a rate from 0 to 1e12, found {text}"));
+    }
+    Ok(Some(number))
 }
 
 fn name(metric: &BTreeMap<String, String>, grouping: Grouping) -> String {

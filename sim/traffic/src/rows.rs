@@ -40,8 +40,10 @@ pub(crate) struct Row {
 
 /// Which moment of a request its stamp names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StampedAt {
+pub enum StampedAt {
+    /// When it came.
     Start,
+    /// When it was done.
     End,
 }
 

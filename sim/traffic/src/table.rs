@@ -3,7 +3,7 @@
 use tidegate_sim::arrival::{RevisionIndex, RevisionNames};
 
 use crate::error::{Location, TrafficError};
-use crate::field::{self, Clock, Quoting, Span, Unit};
+use crate::field::{self, Clock, Span, Unit};
 use crate::input::Lines;
 use crate::rows::{Row, RowReader, StampedAt};
 
@@ -27,7 +27,6 @@ pub(crate) enum Measure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) separator: u8,
-    pub(crate) quoting: Quoting,
     pub(crate) time: usize,
     pub(crate) clock: Clock,
     pub(crate) stamped_at: StampedAt,
@@ -86,7 +85,6 @@ impl Layout {
     pub(crate) fn csv(time: usize, clock: Clock) -> Self {
         Layout {
             separator: b',',
-            quoting: Quoting::Doubled,
             time,
             clock,
             stamped_at: StampedAt::Start,
@@ -96,17 +94,6 @@ impl Layout {
             spread_ns: None,
             header_lines: 1,
             missing: Missing::Refused,
-        }
-    }
-
-    /// Fields separated by blanks, as access logs write them.
-    pub(crate) fn log(time: usize) -> Self {
-        Layout {
-            separator: b' ',
-            quoting: Quoting::Backslash,
-            header_lines: 0,
-            missing: Missing::Dash,
-            ..Layout::csv(time, Clock::Any)
         }
     }
 
@@ -221,8 +208,7 @@ impl RowReader for TableReader {
             }
             break;
         }
-        let Layout { separator, quoting, .. } = self.layout;
-        field::split(self.lines.line(), separator, quoting, &mut self.fields);
+        field::split(self.lines.line(), self.layout.separator, &mut self.fields);
         let stamp_ns = self.stamp()?;
         let service_ns = self.service()?;
         let total_ns = match self.layout.total {

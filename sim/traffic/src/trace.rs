@@ -8,23 +8,30 @@ use tidegate_sim::random::Streams;
 use tidegate_sim::time::SimSpan;
 
 use crate::azure2019::{self, CountTable};
-use crate::combined::CombinedReader;
 use crate::counts::{CountSource, Placement};
+use crate::described::DescribedReader;
+use crate::detection::{self, Wish};
 use crate::document;
 use crate::error::TrafficError;
+use crate::flatten;
 use crate::format::{self, Format};
+use crate::gob;
 use crate::input::Input;
-use crate::json::JsonReader;
 use crate::layout::{self, ColumnOptions};
-use crate::options::{Grouping, Spread, TokenTimes};
+use crate::options::{Declared, Grouping, Spread, TokenTimes};
+use crate::plan::Plan;
 use crate::profile::ServiceProfile;
 use crate::prometheus::{self, PrometheusValue};
+use crate::reading::{self, Reading, Sampled};
 use crate::rows::{BadRows, RowReader, RowSource};
 use crate::table::TableReader;
 use crate::wide::{self, WideFeed};
 
 /// Seconds of one column of a 2019 trace: columns are minutes.
 const AZURE_2019_INTERVAL_NS: u64 = 60 * 1_000_000_000;
+
+/// Rows that must all have a coarse stamp for stamps to be taken for coarse.
+const COARSE_ROWS_MIN: usize = 10;
 
 /// How to read a trace. The default asks the file itself.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +59,8 @@ pub struct TraceOptions {
     pub tokens: Option<TokenTimes>,
     /// What the numbers of a Prometheus answer are.
     pub prometheus: PrometheusValue,
+    /// What the user says about fields, units and stamps.
+    pub declared: Declared,
     /// Seed of placement and spreading.
     pub seed: u64,
 }
@@ -62,6 +71,9 @@ pub struct TraceFile {
     options: TraceOptions,
     format: Format,
     head: Vec<u8>,
+    /// How to read a described format, and the names of its columns.
+    plan: Option<(Plan, Vec<String>)>,
+    reading: Reading,
     /// Counts, for formats whose file is read once and kept.
     table: Option<CountTable>,
     profiles: Vec<Option<ServiceProfile>>,
@@ -93,23 +105,126 @@ impl TraceFile {
         Self::look(Input::memory(name, bytes.into()), options)
     }
 
-    fn look(input: Input, options: TraceOptions) -> Result<Self, TrafficError> {
-        let head = input.head()?;
-        let format = match options.format {
-            Some(format) => format,
-            None => Format::detect(input.name(), &head)?,
+    fn look(mut input: Input, options: TraceOptions) -> Result<Self, TrafficError> {
+        let mut head = input.head()?;
+        if let Some(why) = format::unreadable(&head) {
+            let file = input.name().to_owned();
+            return Err(TrafficError::Unsupported { file, why: why.to_owned() });
+        }
+        if gob::is_results(&head) {
+            input = input.flattened(gob::lines(&input, document::DOCUMENT_BYTES_MAX)?);
+            head = input.head()?;
+        }
+        let document = format::of_document(&head).filter(|_| options.format.is_none());
+        if document.is_none()
+            && !matches!(options.format, Some(Format::Prometheus | Format::Ibm))
+            && flatten::is_document(&head)
+            && let Some(lines) = flatten::lines(&input)?
+        {
+            input = input.flattened(lines);
+            head = input.head()?;
+        }
+        let (format, plan) = match document {
+            Some(format) => (format, None),
+            None => {
+                let TraceOptions { format, declared, grouping, .. } = &options;
+                let wish = Wish { format: *format, declared, grouping: *grouping };
+                let found = detection::of(&input, &head, wish)?;
+                input = input.unwrapped(&found.wrappers);
+                (found.format, found.plan)
+            }
         };
         let mut file = TraceFile {
             input,
             options,
             format,
             head,
+            plan,
+            reading: Reading::default(),
             table: None,
             profiles: Vec::new(),
             memory_mb: Vec::new(),
         };
+        file.prepare()?;
         file.load()?;
+        file.reading = file.read()?;
         Ok(file)
+    }
+
+    /// Learns from the first rows how exact the stamps of a described format are.
+    fn prepare(&mut self) -> Result<(), TrafficError> {
+        let Some((plan, columns)) = self.plan.take() else { return Ok(()) };
+        let mut plan = plan.declared(&self.options.declared);
+        plan.tokens = self.options.tokens;
+        let lines = self.input.lines()?;
+        let sample = DescribedReader::new(lines, plan.clone(), columns.clone()).stamps();
+        if sample.stamps.is_empty() && sample.ended && !plan.filters.is_empty() {
+            let why = format!("has no row that is a request by its {}", plan.filtered_by());
+            return Err(TrafficError::Unsupported { file: self.input.name().to_owned(), why });
+        }
+        let (tick_ns, shared) = reading::coarseness(&sample.stamps);
+        // Elsewhere a few stamps on whole seconds may be chance: some writers leave out zeros.
+        let telling = plan.is_text() || (shared && sample.stamps.len() >= COARSE_ROWS_MIN);
+        let coarse = tick_ns >= layout::COARSE_TICK_NS && telling;
+        plan.spread_ns = match self.options.spread {
+            Spread::Never => None,
+            Spread::Always => Some(tick_ns),
+            Spread::Auto => coarse.then_some(tick_ns),
+        };
+        plan.tick_ns = tick_ns;
+        self.plan = Some((plan, columns));
+        Ok(())
+    }
+
+    /// What is taken for what.
+    fn read(&self) -> Result<Reading, TrafficError> {
+        let mut names = RevisionNames::new();
+        let (sentence, assumed, unit_assumed) = match &self.plan {
+            Some((plan, _)) => {
+                let sentence = reading::of_plan(plan, self.input.wrappers());
+                (sentence, plan.assumed.clone(), plan.unit_assumed)
+            }
+            None => (self.sentence()?, Vec::new(), false),
+        };
+        let mut warnings = assumed;
+        if self.table.is_none() && !self.is_counted() && self.format != Format::Ibm {
+            let sampled = Sampled::of(self.rows(&mut names)?.as_mut());
+            if let Some(why) = sampled.refuted().filter(|_| unit_assumed) {
+                return Err(TrafficError::Undeclared { file: self.input.name().to_owned(), why });
+            }
+            warnings.extend(sampled.doubts());
+        }
+        Ok(Reading { sentence, warnings })
+    }
+
+    /// The sentence for formats that are not described as data.
+    fn sentence(&self) -> Result<String, TrafficError> {
+        if let Some(layout) =
+            layout::of(self.format, &self.input, &self.head, self.column_options())?
+        {
+            let header = format::header(format::first_line(&self.head));
+            return Ok(reading::of_layout(&layout, &header));
+        }
+        if let Some(table) = &self.table {
+            return Ok(reading::of_counts(&table.taken, table.interval_ns));
+        }
+        if self.is_counted() {
+            let wanted = self.options.interval.map(SimSpan::as_nanos);
+            let grouping = self.options.grouping;
+            let mut names = RevisionNames::new();
+            let (columns, interval_ns, _) =
+                wide::plan(&self.input, self.format, grouping, wanted, &mut names)?;
+            return Ok(reading::of_counts(columns.taken(), interval_ns));
+        }
+        Ok("InvocationTimes are the beginnings of requests in seconds; AppExecTimes are the \
+            service times in milliseconds"
+            .into())
+    }
+
+    /// Which field was taken for what, in which unit, and whether a stamp is a beginning or an end;
+    /// with what was taken for granted, and what can hardly be.
+    pub fn reading(&self) -> &Reading {
+        &self.reading
     }
 
     /// The format, as given or as detected.
@@ -169,7 +284,12 @@ impl TraceFile {
                 self.table = Some(table);
             }
             Format::Prometheus => {
-                let table = prometheus::read(&self.input, options.prometheus, options.grouping)?;
+                let table = prometheus::read(
+                    &self.input,
+                    options.prometheus,
+                    options.grouping,
+                    options.interval,
+                )?;
                 self.table = Some(table);
             }
             _ if options.durations.is_some() => {
@@ -211,7 +331,10 @@ impl TraceFile {
 
     /// Whether lines hold counts of a time step.
     fn is_counted(&self) -> bool {
-        matches!(self.format, Format::HuaweiCounts | Format::OpenDc | Format::Counts)
+        matches!(
+            self.format,
+            Format::HuaweiCounts | Format::OpenDc | Format::Counts | Format::LocustHistory
+        )
     }
 
     fn count_source(
@@ -233,9 +356,12 @@ impl TraceFile {
 
     /// Whether rows of this file name no revision.
     fn is_one_revision(&self) -> bool {
+        if let Some((plan, _)) = &self.plan {
+            return plan.revisions.is_empty();
+        }
         match layout::of(self.format, &self.input, &self.head, self.column_options()) {
             Ok(Some(layout)) => layout.revision.is_empty(),
-            _ => !matches!(self.format, Format::JsonLines | Format::EnvoyJson),
+            _ => true,
         }
     }
 
@@ -245,26 +371,16 @@ impl TraceFile {
     }
 
     fn rows(&self, names: &mut RevisionNames) -> Result<Box<dyn RowReader>, TrafficError> {
+        if let Some((plan, columns)) = &self.plan {
+            let lines = self.input.lines()?;
+            return Ok(Box::new(DescribedReader::new(lines, plan.clone(), columns.clone())));
+        }
         let options = self.column_options();
         if let Some(layout) = layout::of(self.format, &self.input, &self.head, options)? {
             return Ok(Box::new(TableReader::new(self.input.lines()?, layout)));
         }
-        let ColumnOptions { grouping, spread, tokens } = options;
-        Ok(match self.format {
-            Format::Combined => {
-                let first = format::first_line(&self.head);
-                Box::new(CombinedReader::new(self.input.lines()?, first, spread))
-            }
-            Format::Har => Box::new(document::har(&self.input)?),
-            Format::Ibm => {
-                let lines = self.input.lines()?;
-                Box::new(document::ibm(&self.input, lines, grouping, names)?)
-            }
-            format => {
-                let tick = (spread == Spread::Always).then_some(1_000_000_000);
-                Box::new(JsonReader::new(self.input.lines()?, format, grouping, tokens, tick))
-            }
-        })
+        let lines = self.input.lines()?;
+        Ok(Box::new(document::ibm(&self.input, lines, options.grouping, names)?))
     }
 }
 

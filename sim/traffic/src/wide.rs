@@ -4,7 +4,7 @@ use tidegate_sim::arrival::{RevisionIndex, RevisionNames};
 
 use crate::counts::{COUNT_MAX, Cell, CountFeed};
 use crate::error::TrafficError;
-use crate::field::{self, Clock, Quoting, Span, Unit};
+use crate::field::{self, Clock, Span, Unit};
 use crate::format::{self, ARRIVAL_NAMES, COUNT_NAMES, Format};
 use crate::input::{Input, Lines};
 use crate::options::Grouping;
@@ -12,8 +12,14 @@ use crate::options::Grouping;
 /// Nanoseconds in a day, for files whose time begins anew each day.
 const DAY_NS: i64 = 86_400 * 1_000_000_000;
 
-/// The step when a file has a single row and says nothing: a minute, as most data sets have.
-const DEFAULT_INTERVAL_NS: u64 = 60 * 1_000_000_000;
+/// The step when the time column counts minutes, or the data set is one of minutes.
+const MINUTE_NS: u64 = 60 * 1_000_000_000;
+
+/// Rows from which the step is learnt: a clock that misses a second may double one gap.
+const STEP_ROWS: usize = 50;
+
+/// The rows of Locust's history that are sums over all requests.
+const LOCUST_SUMS: &[u8] = b"Aggregated";
 
 /// Reads one time step a line.
 pub(crate) struct WideFeed {
@@ -25,11 +31,14 @@ pub(crate) struct WideFeed {
     fields: Vec<Span>,
     /// Part of a request that a fractional rate left over, for each count column.
     remainders: Vec<f64>,
+    /// The count so far, where numbers are that.
+    counted: f64,
 }
 
 /// Where in a line what stands.
 #[derive(Debug, Clone)]
 pub(crate) struct Columns {
+    separator: u8,
     day: Option<usize>,
     time: usize,
     clock: Clock,
@@ -39,12 +48,19 @@ pub(crate) struct Columns {
     service: Option<(usize, Unit)>,
     /// Whether numbers are requests in a step, or requests a second.
     measure: Rate,
+    /// The column that says which rows count, and its value there.
+    only: Option<(usize, &'static [u8])>,
+    /// The step, when the format or the name of the time column says it.
+    step_ns: Option<u64>,
+    /// What the numbers were taken for.
+    taken: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rate {
     PerStep,
     PerSecond,
+    SoFar,
 }
 
 /// Finds the columns by the header, and the step by the first two rows.
@@ -62,15 +78,22 @@ pub(crate) fn plan(
     let columns = columns(&lines, format, grouping, names)?;
     let mut stamps = Vec::new();
     let mut fields = Vec::new();
-    while stamps.len() < 2 && lines.advance()? {
-        field::split(lines.line(), b',', Quoting::Doubled, &mut fields);
-        stamps.push(stamp(&lines, &fields, &columns)?);
+    // One gap is enough where rows follow each other by rule; Locust's clock may miss a second.
+    let rows = if columns.only.is_some() { STEP_ROWS } else { 2 };
+    while stamps.len() < rows && lines.advance()? {
+        field::split(lines.line(), columns.separator, &mut fields);
+        if columns.counts_row(&lines, &fields) {
+            stamps.push(stamp(&lines, &fields, &columns)?);
+        }
     }
-    let measured = match stamps[..] {
-        [first, second] if second > first => Some(second.abs_diff(first)),
-        _ => None,
+    let gaps = stamps.windows(2).filter(|pair| pair[1] > pair[0]);
+    let measured = gaps.map(|pair| pair[1].abs_diff(pair[0])).min();
+    let Some(interval_ns) = wished_ns.or(measured).or(columns.step_ns) else {
+        let why = "has one row of counts, so that nothing says how long its step is; pass \
+                   --interval, such as --interval 60s";
+        return Err(TrafficError::Undeclared { file: input.name().to_owned(), why: why.into() });
     };
-    let interval_ns = wished_ns.or(measured).unwrap_or(DEFAULT_INTERVAL_NS).max(1);
+    let interval_ns = interval_ns.max(1);
     let first = stamps.first().copied().unwrap_or(0);
     // Calendar times and the day of a long data set begin at the file's first step.
     Ok((columns, interval_ns, first))
@@ -106,7 +129,15 @@ fn columns(
             (time.ok_or_else(|| missing("a header with a time column"))?, false)
         }
     };
-    let counts = if wide {
+    let mut only = None;
+    let counts = if format == Format::LocustHistory {
+        measure = Rate::SoFar;
+        let sums = find("name").ok_or_else(|| missing("a header with a column 'Name'"))?;
+        only = Some((sums, LOCUST_SUMS));
+        let column = find("total request count");
+        let column = column.ok_or_else(|| missing("a column 'Total Request Count'"))?;
+        vec![(column, name(names, Grouping::All, ""))]
+    } else if wide {
         let rest = (0..header.len()).filter(|column| Some(*column) != day && *column != time);
         rest.map(|column| (column, name(names, grouping, &header[column]))).collect()
     } else {
@@ -123,7 +154,46 @@ fn columns(
         _ if format == Format::HuaweiCounts => Clock::Number(Unit::Seconds),
         title => Unit::of_name(title).map_or(Clock::Any, Clock::Number),
     };
-    Ok(Columns { day, time, clock, counts, service, measure })
+    let separator = format::separator(lines.line());
+    let step_ns = match (format, header[time].as_str()) {
+        (Format::HuaweiCounts | Format::OpenDc, _) | (_, "minute") => Some(MINUTE_NS),
+        (Format::LocustHistory, _) | (_, "second") => Some(Unit::Seconds.nanos().unsigned_abs()),
+        _ => None,
+    };
+    let counted = counts.first().map_or("", |(column, _)| header[*column].as_str());
+    let taken = match wide {
+        true => "each column counts the requests of a function".to_owned(),
+        false => taken(measure, &header[time], counted),
+    };
+    Ok(Columns { separator, day, time, clock, counts, service, measure, only, step_ns, taken })
+}
+
+/// What the numbers in the column `counted` are, in a few words.
+fn taken(measure: Rate, time: &str, counted: &str) -> String {
+    match measure {
+        Rate::PerStep => {
+            format!("{time} is the beginning of a step; {counted} counts its requests")
+        }
+        Rate::PerSecond => {
+            format!("{time} is the beginning of a step; {counted} is its requests a second")
+        }
+        Rate::SoFar => format!(
+            "{time} is the end of a step; {counted} are the requests so far, whose differences \
+             count"
+        ),
+    }
+}
+
+impl Columns {
+    /// What the numbers were taken for.
+    pub(crate) fn taken(&self) -> &str {
+        &self.taken
+    }
+
+    /// Whether the current line is one that counts.
+    fn counts_row(&self, lines: &Lines, fields: &[Span]) -> bool {
+        self.only.is_none_or(|(column, value)| cell(lines, fields, column).1 == value)
+    }
 }
 
 fn name(names: &mut RevisionNames, grouping: Grouping, column: &str) -> RevisionIndex {
@@ -167,7 +237,17 @@ impl WideFeed {
         lines.advance()?;
         let remainders = vec![0.0; columns.counts.len()];
         let fields = Vec::new();
-        Ok(WideFeed { lines, columns, interval_ns, origin_ns, last_ns: None, fields, remainders })
+        let (last_ns, counted) = (None, 0.0);
+        Ok(WideFeed {
+            lines,
+            columns,
+            interval_ns,
+            origin_ns,
+            last_ns,
+            fields,
+            remainders,
+            counted,
+        })
     }
 
     /// Requests of count column `index` on the current line.
@@ -188,6 +268,11 @@ impl WideFeed {
         let exact = match self.columns.measure {
             Rate::PerStep => number,
             Rate::PerSecond => number * seconds,
+            // A count that falls began again.
+            Rate::SoFar => {
+                let before = std::mem::replace(&mut self.counted, number);
+                if number >= before { number - before } else { number }
+            }
         } + self.remainders[index];
         let whole = (exact as u64).min(COUNT_MAX);
         self.remainders[index] = exact - whole as f64;
@@ -209,10 +294,16 @@ impl CountFeed for WideFeed {
         _names: &mut RevisionNames,
         cells: &mut Vec<Cell>,
     ) -> Result<Option<u64>, TrafficError> {
-        if !self.lines.advance()? {
-            return Ok(None);
+        loop {
+            if !self.lines.advance()? {
+                return Ok(None);
+            }
+            let separator = self.columns.separator;
+            field::split(self.lines.line(), separator, &mut self.fields);
+            if self.columns.counts_row(&self.lines, &self.fields) {
+                break;
+            }
         }
-        field::split(self.lines.line(), b',', Quoting::Doubled, &mut self.fields);
         let stamp = stamp(&self.lines, &self.fields, &self.columns)?;
         let earliest = self.last_ns.map(|last| last.saturating_add_unsigned(self.interval_ns));
         if earliest.is_some_and(|earliest| stamp < earliest) {

@@ -76,7 +76,7 @@ fn burst_gpt_has_seconds_and_elapsed_time() {
 #[test]
 fn mooncake_counts_milliseconds() {
     check(
-        Format::Mooncake,
+        Format::Known("mooncake"),
         "{\"timestamp\": 27482, \"input_length\": 6955, \"output_length\": 52, \
          \"hash_ids\": [46, 47]}\n",
         &[(27.482, -1.0, "traffic")],
@@ -143,7 +143,7 @@ fn nginx_with_a_request_time_is_spread_inside_its_second() {
 #[test]
 fn apache_microseconds_and_exact_ends() {
     check(
-        Format::Combined,
+        Format::Known("combined"),
         "h - - [10/Oct/2000:13:55:36 +0000] \"GET / HTTP/1.0\" 200 1 \"-\" \"-\" \
          971186136.750 rt=0.500\n\
          h - - [10/Oct/2000:13:55:37 +0000] \"GET / HTTP/1.0\" 200 1 \"-\" \"-\" \
@@ -155,7 +155,7 @@ fn apache_microseconds_and_exact_ends() {
 #[test]
 fn envoy_as_text_and_as_json() {
     check(
-        Format::Envoy,
+        Format::Known("envoy"),
         "[2016-04-15T20:17:00.310Z] \"POST /api/v1 HTTP/2\" 204 - 154 0 226 100 \"10.0.35.28\" \
          \"agent one\" \"cc21d9b0\" \"locations\" \"tcp://10.0.2.1:80\"\n\
          [2016-04-15T20:17:00.510Z] \"GET / HTTP/2\" 503 UF 0 0 5 - \"-\" \"a\" \"c\" \"other\" \
@@ -163,7 +163,7 @@ fn envoy_as_text_and_as_json() {
         &[(0.0, 0.1, "locations"), (0.2, -1.0, "other")],
     );
     check(
-        Format::EnvoyJson,
+        Format::Known("envoy-json"),
         "{\"start_time\":\"2016-04-15T20:17:00.310Z\",\"duration\":226,\"response_code\":204,\
          \"upstream_service_time\":\"100\",\"authority\":\"locations\"}\n",
         &[(0.0, 0.1, "locations")],
@@ -173,7 +173,7 @@ fn envoy_as_text_and_as_json() {
 #[test]
 fn load_balancer_logs_begin_at_the_request() {
     check(
-        Format::Alb,
+        Format::Known("alb"),
         "http 2018-07-02T22:23:00.186641Z app/my-lb/50dc6c 192.168.131.39:2817 10.0.0.1:80 0.001 \
          0.010 0.002 200 200 34 366 \"GET http://www.example.com:80/ HTTP/1.1\" \"curl/7.46.0\" \
          - - arn:aws:x \"Root=1-58337262\" \"-\" \"-\" 0 2018-07-02T22:22:48.364000Z \"forward\" \
@@ -188,20 +188,20 @@ fn load_balancer_logs_begin_at_the_request() {
 #[test]
 fn results_of_load_generators() {
     check(
-        Format::Vegeta,
+        Format::Known("vegeta"),
         "1700000000000000000,200,1250000,0,12,,Ym9keQ==,,0,GET,http://a/,aGVhZGVycw==\n\
          1700000000500000000,0,2000000,0,0,\"dial: refused\",,,1,GET,http://a/,\n",
         &[(0.0, 0.00125, "traffic"), (0.5, 0.002, "traffic")],
     );
     check(
-        Format::Hey,
+        Format::Known("hey"),
         "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,\
          offset\n0.0200,0.001,0.0,0.0,0.01,0.0,200,0.5000\n\
          0.0100,0.001,0.0,0.0,0.01,0.0,200,0.1000\n",
         &[(0.1, 0.01, "traffic"), (0.5, 0.02, "traffic")],
     );
     check(
-        Format::K6,
+        Format::Known("k6"),
         "{\"type\":\"Metric\",\"data\":{\"name\":\"http_reqs\"},\"metric\":\"http_reqs\"}\n\
          {\"metric\":\"http_req_duration\",\"type\":\"Point\",\
          \"data\":{\"time\":\"2024-01-01T00:00:01.5Z\",\"value\":500,\"tags\":{}}}\n\
@@ -214,7 +214,7 @@ fn results_of_load_generators() {
 #[test]
 fn a_browser_archive_over_many_lines() {
     check(
-        Format::Har,
+        Format::Known("har"),
         "{\n \"log\": {\n \"version\": \"1.2\",\n \"creator\": {},\n \"entries\": [\n\
          {\"startedDateTime\": \"2024-01-01T00:00:02.000+01:00\", \"time\": 25.5},\n\
          {\"startedDateTime\": \"2024-01-01T00:00:01.000+01:00\", \"time\": 10}]}}\n",
@@ -225,7 +225,7 @@ fn a_browser_archive_over_many_lines() {
 #[test]
 fn request_logs_need_a_time() {
     check(
-        Format::RequestLog,
+        Format::Known("request-log"),
         "{\"httpRequest\": {\"requestMethod\": \"GET\", \"latency\": \"0.5s\"}, \
          \"timestamp\": \"2024-01-01T00:00:01Z\"}\n\
          {\"httpRequest\": {\"latency\": \"0.25s\"}, \"timestamp\": \"2024-01-01T00:00:01Z\"}\n",

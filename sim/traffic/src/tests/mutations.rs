@@ -6,6 +6,8 @@ use tidegate_sim::random::{Stream, Streams};
 
 /// Damaged copies of each file.
 const COPIES: usize = 400;
+/// The same of each layout, of which there are many.
+const LAYOUT_COPIES: usize = 12;
 /// Arrivals read of each: a damaged count may stand for millions.
 const ARRIVALS_MAX: usize = 2_000;
 
@@ -97,6 +99,26 @@ fn damaged_files_are_read_or_refused_but_never_break_anything() {
             let bad_rows = if copy % 2 == 0 { BadRows::Refuse } else { BadRows::Skip };
             let placement = Placement::Start;
             read(&bytes, TraceOptions { bad_rows, placement, ..TraceOptions::default() });
+        }
+    }
+}
+
+#[test]
+fn damaged_layouts_are_read_or_refused_but_never_break_anything() {
+    let layouts = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/layouts");
+    let entries = std::fs::read_dir(layouts).expect("the layouts are there");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    for (number, path) in paths.iter().enumerate() {
+        let whole = std::fs::read(path).expect("a layout can be read");
+        let mut chance = Streams::new(22).stream("damage", number as u64);
+        for _ in 0..LAYOUT_COPIES {
+            let mut bytes = whole.clone();
+            for _ in 0..=chance.below(3) {
+                damage(&mut bytes, &mut chance);
+            }
+            let placement = Placement::Start;
+            read(&bytes, TraceOptions { placement, ..TraceOptions::default() });
         }
     }
 }
