@@ -8,6 +8,7 @@ pub(crate) mod certificates;
 pub(crate) mod controller;
 mod explain;
 mod foreground;
+mod installation;
 pub(crate) mod knative;
 mod reach;
 mod status;
@@ -19,14 +20,10 @@ use clap::Subcommand;
 use tidegate_trust::secret::random_bytes;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The variable with the namespace of Tidegate.
-pub(crate) const SYSTEM_NAMESPACE_VARIABLE: &str = "TIDEGATE_SYSTEM_NAMESPACE";
-
 /// The variable with the one namespace that an installation is for.
 pub(crate) const NAMESPACE_VARIABLE: &str = "TIDEGATE_NAMESPACE";
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, for as long as the process begins")]
 pub(crate) enum Command {
     /// Scale the workloads that TrafficScalers name, by the requests of their Services.
     Controller(controller::Args),

@@ -4,24 +4,17 @@ use tidegate_admin::{Readiness, Subject};
 use tidegate_flags::log::ROLE_DEFAULT;
 use tidegate_flags::{AdminArgs, LogArgs, admin};
 use tidegate_kubernetes::certificate_keeper::{Config, keep};
-use tidegate_kubernetes_objects::names::SYSTEM_NAMESPACE;
 use tidegate_telemetry::{Family, Registry};
 use tokio::sync::watch;
 
-use super::{NAMESPACE_VARIABLE, SYSTEM_NAMESPACE_VARIABLE, client, stopped};
+use super::installation::SystemNamespaceArgs;
+use super::{NAMESPACE_VARIABLE, client, stopped};
 
 /// What was typed after `tidegate-kubernetes certificates`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The namespace of Tidegate: its Secret tidegate-authority keeps everything, and those of its
-    /// servers are written beside.
-    #[arg(
-        long,
-        value_name = "NAMESPACE",
-        default_value = SYSTEM_NAMESPACE,
-        env = SYSTEM_NAMESPACE_VARIABLE
-    )]
-    system_namespace: String,
+    #[command(flatten)]
+    installation: SystemNamespaceArgs,
     /// Publish who vouches for the controller in this namespace only; in every namespace that opts
     /// in to the sidecar, by the label tidegate.dev/inject=enabled, when absent.
     #[arg(long, value_name = "NAMESPACE", env = NAMESPACE_VARIABLE)]
@@ -45,7 +38,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let stop = stopped()?;
     let config = Config {
         client: client().await?,
-        system_namespace: args.system_namespace,
+        system_namespace: args.installation.system_namespace,
         namespace: args.namespace,
         webhook_configuration: args.webhook_configuration,
     };

@@ -15,12 +15,13 @@ use tidegate_kubernetes::port_range::PortRange;
 use tidegate_kubernetes::run::{Config, RunError, run};
 use tidegate_kubernetes::token_review::TokenReviews;
 use tidegate_kubernetes::world::ObjectKey;
-use tidegate_kubernetes_objects::names::{ACTIVATOR_SERVICE, SYSTEM_NAMESPACE};
+use tidegate_kubernetes_objects::names::ACTIVATOR_SERVICE;
 use tidegate_telemetry::{Family, Registry};
 use tokio::sync::watch;
 
 use super::adapters::AdapterArgs;
-use super::{NAMESPACE_VARIABLE, SYSTEM_NAMESPACE_VARIABLE, client, random_name, stopped};
+use super::installation::SystemNamespaceArgs;
+use super::{NAMESPACE_VARIABLE, client, random_name, stopped};
 
 /// What was typed after `tidegate-kubernetes controller`.
 #[derive(Debug, clap::Args)]
@@ -45,14 +46,8 @@ pub(crate) struct Args {
     /// absent, with those of a ClusterRole.
     #[arg(long, value_name = "NAMESPACE", env = NAMESPACE_VARIABLE)]
     namespace: Option<String>,
-    /// The namespace of our Lease and of the activators.
-    #[arg(
-        long,
-        value_name = "NAMESPACE",
-        default_value = SYSTEM_NAMESPACE,
-        env = SYSTEM_NAMESPACE_VARIABLE
-    )]
-    system_namespace: String,
+    #[command(flatten)]
+    installation: SystemNamespaceArgs,
     /// The Service whose endpoints are the activators.
     #[arg(long, value_name = "NAME", default_value = ACTIVATOR_SERVICE)]
     activator_service: String,
@@ -86,12 +81,13 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let _admin = admin::serve("tidegate-kubernetes controller", args.admin.bind()?, observed)?;
     let client = client().await?;
     let access = Access { tokens: tokens(&args, &client), ..access };
-    let adapters = args.adapters.settings(&args.system_namespace, access.tls.clone())?;
+    let adapters =
+        args.adapters.settings(&args.installation.system_namespace, access.tls.clone())?;
     let config = Config {
         client,
         namespace: args.namespace,
-        activators: ObjectKey::new(&args.system_namespace, &args.activator_service),
-        system_namespace: args.system_namespace,
+        activators: ObjectKey::new(&args.installation.system_namespace, &args.activator_service),
+        system_namespace: args.installation.system_namespace,
         port_range: args.activator_ports,
         name: match args.name {
             Some(name) => name,
@@ -122,7 +118,8 @@ fn access(args: &Args) -> anyhow::Result<Access> {
 /// Who says whose a token is, where tokens are taken.
 fn tokens(args: &Args, client: &kube::Client) -> Option<Arc<dyn Authenticate>> {
     let audience = args.token_audience.clone()?;
-    let reviews = TokenReviews::new(client.clone(), audience, args.system_namespace.clone());
+    let reviews =
+        TokenReviews::new(client.clone(), audience, args.installation.system_namespace.clone());
     Some(Arc::new(reviews))
 }
 

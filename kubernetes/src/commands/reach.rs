@@ -15,12 +15,12 @@ use kube::{Api, Client, Config};
 use tidegate_explain::Query;
 use tidegate_flags::CredentialArgs;
 use tidegate_knative::environment::TIDEGATE_CONTROLLER;
-use tidegate_kubernetes_objects::names::{CONTROLLER_SERVICE, LEASE, SYSTEM_NAMESPACE};
+use tidegate_kubernetes_objects::names::{CONTROLLER_SERVICE, LEASE};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::SYSTEM_NAMESPACE_VARIABLE;
+use super::installation::SystemNamespaceArgs;
 
 /// Where reports come in and questions are answered, in the manifests.
 const CONTROLLER_PORT: u16 = 9_400;
@@ -95,14 +95,8 @@ pub(crate) struct ControllerArgs {
     /// forwards to the pod that holds the Lease].
     #[arg(long, value_name = "HOST:PORT", env = TIDEGATE_CONTROLLER)]
     controller: Option<String>,
-    /// The namespace of the controllers and of their Lease.
-    #[arg(
-        long,
-        value_name = "NAMESPACE",
-        default_value = SYSTEM_NAMESPACE,
-        env = SYSTEM_NAMESPACE_VARIABLE
-    )]
-    system_namespace: String,
+    #[command(flatten)]
+    installation: SystemNamespaceArgs,
     #[command(flatten)]
     credentials: CredentialArgs,
 }
@@ -114,9 +108,12 @@ impl ControllerArgs {
         let Cluster { client, context, .. } = cluster;
         let credentials = self.credentials.credentials()?;
         if credentials.secret.is_none() && credentials.certificates.is_none() {
-            bail!("{}", who_may_ask(&self.system_namespace));
+            bail!("{}", who_may_ask(&self.installation.system_namespace));
         }
-        let service = format!("{CONTROLLER_SERVICE}.{}:{CONTROLLER_PORT}", self.system_namespace);
+        let service = format!(
+            "{CONTROLLER_SERVICE}.{}:{CONTROLLER_PORT}",
+            self.installation.system_namespace
+        );
         if let Some(controller) = &self.controller {
             return Ok(Query::connect(controller, &credentials).await?.into());
         }
@@ -124,7 +121,8 @@ impl ControllerArgs {
             return Ok(Query::connect(&service, &credentials).await?.into());
         }
         let pod = self.deciding_pod(client).await?;
-        let forward = Forward { pod: &pod, namespace: &self.system_namespace, context };
+        let forward =
+            Forward { pod: &pod, namespace: &self.installation.system_namespace, context };
         let (forwarding, stream) = forward.begin().await?;
         let query = Query::over(stream, &service, &credentials).await?;
         Ok(Reached { query, _forwarding: Some(forwarding) })
@@ -132,7 +130,7 @@ impl ControllerArgs {
 
     /// The pod that holds the Lease.
     async fn deciding_pod(&self, client: &Client) -> anyhow::Result<String> {
-        let namespace = &self.system_namespace;
+        let namespace = &self.installation.system_namespace;
         let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
         let lease = leases.get_opt(LEASE).await.with_context(|| {
             format!("cannot read the Lease {LEASE} in {namespace}, which says who decides")
