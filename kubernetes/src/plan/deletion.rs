@@ -11,27 +11,32 @@ use crate::world::Target;
 
 impl ScalerView<'_> {
     /// A target comes to zero only while its scaler cannot vanish: who deletes a scaler while no
-    /// controller runs would leave a target at zero of which nobody knows whose zero it is.
+    /// controller runs would leave a target at zero of which nobody knows whose zero it is. Another
+    /// autoscaler would not wake it either, for its numbers would end with the scaler.
     pub(super) fn finalizer_step(&self, plan: &mut ScalerPlan) {
-        // What others set to zero they also wake.
-        let is_set_by_us = self.scaler.actuator == Actuator::Direct;
         let others = self.scaler.finalizers.iter().filter(|name| *name != FINALIZER);
         let mut finalizers: Vec<String> = others.cloned().collect();
+        let is_draining = self.mode == Some(Mode::Draining) && self.holds();
         let step = match self.scaler.is_protected() {
-            false if is_set_by_us && self.mode == Some(Mode::Draining) && self.holds() => {
+            false if is_draining && self.can_be_woken() => {
                 finalizers.push(FINALIZER.to_owned());
                 Step::Protect
             }
-            true if !is_set_by_us || self.may_vanish() => Step::Release,
+            true if self.may_vanish() || !self.can_be_woken() => Step::Release,
             _ => return,
         };
         let request = ApiRequest::finalizers(self.key, &self.scaler.version, &finalizers);
         plan.actions.push(Action { scaler: self.key.clone(), step, request });
     }
 
-    /// Whether the scaler could vanish and leave a zero behind that only we would have woken.
+    /// Whether somebody would set replicas again: we, or the autoscaler that has to.
+    fn can_be_woken(&self) -> bool {
+        self.scaler.actuator == Actuator::Direct || !self.claimants.is_empty()
+    }
+
+    /// Whether the scaler could vanish and leave a zero behind.
     pub(super) fn could_be_forgotten(&self) -> bool {
-        self.scaler.actuator == Actuator::Direct && !self.scaler.is_protected()
+        !self.scaler.is_protected()
     }
 
     /// Whether nothing would be left at zero if the scaler vanished now.

@@ -106,3 +106,50 @@ fn finalizers_of_others_stay() {
     calm(&mut stage, 1);
     assert_eq!(stage.finalizers(), ["example.dev/other"]);
 }
+
+/// As [`calm`], with an HPA that looks every second for as long as there is one.
+fn calm_beside_an_hpa(stage: &mut Stage, wanted: i32) {
+    for _ in 0..30 {
+        calm_for(1, stage, wanted);
+        stage.let_the_hpa_look();
+    }
+}
+
+#[test]
+fn one_that_an_hpa_has_brought_to_zero_stays_until_the_hpa_has_woken_its_target() {
+    let mut stage = Stage::new();
+    stage.scale_by_an_hpa();
+    calm_beside_an_hpa(&mut stage, 0);
+    assert_eq!(how(&stage), (0, "Zero".to_owned()));
+    assert_eq!(stage.finalizers(), ["tidegate.dev/wake-target"]);
+    stage.person_deletes_scaler();
+    calm(&mut stage, 0);
+    assert_eq!(stage.replicas(), 0, "an HPA sets the replicas, and it has not looked yet");
+    assert!(stage.has_scaler() && stage.our_slices().len() == 1, "requests are still held");
+    calm_beside_an_hpa(&mut stage, 0);
+    assert_gone(&stage);
+    assert!(stage.our_slices().is_empty());
+}
+
+#[test]
+fn one_whose_hpa_was_deleted_with_it_waits_for_nobody() {
+    let mut stage = Stage::new();
+    stage.scale_by_an_hpa();
+    calm_beside_an_hpa(&mut stage, 0);
+    stage.person_deletes_scaler();
+    stage.rival_goes();
+    calm(&mut stage, 0);
+    assert!(!stage.has_scaler());
+}
+
+#[test]
+fn one_that_an_hpa_wakes_and_brings_down_again_is_protected_each_time() {
+    let mut stage = Stage::new();
+    stage.scale_by_an_hpa();
+    for _ in 0..2 {
+        calm_beside_an_hpa(&mut stage, 2);
+        assert_eq!((how(&stage), stage.finalizers()), ((2, "Warm".to_owned()), Vec::new()));
+        calm_beside_an_hpa(&mut stage, 0);
+        assert_eq!((stage.replicas(), stage.finalizers().len()), (0, 1));
+    }
+}
