@@ -14,6 +14,14 @@ use crate::transport::ConnectError;
 /// to fill a log over a weekend, often enough to be in the part of a log that is read.
 const LOG_AGAIN_AFTER: Duration = Duration::from_secs(300);
 
+/// Longest wait for a connection and for the response that opens the stream, at first.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often that doubles, to 24 s, for a peer that takes connections and answers none. A
+/// controller to which thousands come at once, and which has little of a processor, would otherwise
+/// spend it on connections that were given up before their turn, and never get to one that was not.
+const PATIENCE_DOUBLINGS_MAX: u32 = 3;
+
 /// Longest reason that is logged. It may quote what the peer at that address sent.
 const REASON_BYTES_MAX: usize = 512;
 
@@ -84,6 +92,8 @@ fn is_refusal(code: Code) -> bool {
 pub(crate) struct Attempts {
     failures: u32,
     refusals: u32,
+    /// Those to which nobody answered in time.
+    silences: u32,
     /// The reason that was logged last, and when.
     told: Option<(String, Instant)>,
     suppressed: u64,
@@ -121,9 +131,14 @@ impl Attempts {
     /// those of a controller that ends each at once, count as attempts that failed.
     pub(crate) fn was_open(&mut self, backoff: &Backoff, open: Duration) {
         if open > backoff.longest {
-            (self.failures, self.refusals) = (0, 0);
+            (self.failures, self.refusals, self.silences) = (0, 0, 0);
             self.told = None;
         }
+    }
+
+    /// How long to wait for the next connection, and for the response that opens the stream.
+    pub(crate) fn patience(&self) -> Duration {
+        PATIENCE * (1 << self.silences.min(PATIENCE_DOUBLINGS_MAX))
     }
 
     /// An attempt failed, or a stream was lost, at `now`; `random` chooses the jitter.
@@ -134,6 +149,9 @@ impl Attempts {
         now: Instant,
         random: u64,
     ) -> Failed {
+        if matches!(loss, Loss::Silent) {
+            self.silences = self.silences.saturating_add(1);
+        }
         let (what, wait) = match loss.kind() {
             LossKind::Gone => {
                 let wait = backoff.wait(self.failures, random);
@@ -197,6 +215,23 @@ mod tests {
         assert_eq!((waits[0], waits[19]), (backoff.initial, backoff.longest_refused));
         assert_eq!(wait(gone()), backoff.initial);
         assert!((0..20).all(|_| wait(gone()) <= backoff.longest));
+    }
+
+    #[test]
+    fn a_peer_that_takes_connections_and_answers_none_gets_more_time_until_a_stream_lasts() {
+        let (backoff, now) = (Backoff::default(), Instant::now());
+        let mut attempts = Attempts::default();
+        let mut patiences = Vec::new();
+        for loss in [Loss::Silent, gone(), Loss::Silent, Loss::Silent, Loss::Silent, Loss::Silent] {
+            patiences.push(attempts.patience().as_secs());
+            attempts.failed(&backoff, &loss, now, 0);
+        }
+        assert_eq!(patiences, [3, 6, 6, 12, 24, 24]);
+        // One that is lost at once was the last of what the peer could do.
+        attempts.was_open(&backoff, Duration::from_millis(1));
+        assert_eq!(attempts.patience().as_secs(), 24);
+        attempts.was_open(&backoff, backoff.longest * 2);
+        assert_eq!(attempts.patience(), PATIENCE);
     }
 
     #[test]

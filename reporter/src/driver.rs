@@ -18,8 +18,8 @@ use crate::history::StatHistory;
 use crate::inbox::{Channels, Link};
 use crate::{Backoff, Config, lock, transport};
 
-/// Longest wait for a connection and for the response that opens the stream.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest wait for room for what was remembered.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Longest wait for the first directive, which says how much history is wanted.
 const DIRECTIVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -94,7 +94,7 @@ impl Driver {
         let metrics = carrier.config.metrics.clone();
         loop {
             let opened = tokio::select! {
-                opened = carrier.open() => opened,
+                opened = carrier.open(attempts.patience()) => opened,
                 () = farewell(&mut woken) => return,
             };
             let loss = match opened {
@@ -148,10 +148,10 @@ async fn farewell(woken: &mut mpsc::Receiver<()>) {
 
 impl SessionLoop {
     /// Connects, sends its hello, learns how much history is wanted and sends it.
-    async fn open(&self) -> Result<Session, Loss> {
+    async fn open(&self, patience: Duration) -> Result<Session, Loss> {
         let late = |_| Loss::Silent;
         let controller = &self.config.controller;
-        let connecting = timeout(CONNECT_TIMEOUT, transport::connect(controller)).await;
+        let connecting = timeout(patience, transport::connect(controller)).await;
         let connection = connecting.map_err(|_| match controller.looking_up() {
             Some(pending) => Loss::LookingUp(pending),
             None => Loss::Silent,
@@ -163,7 +163,7 @@ impl SessionLoop {
         // The outbox is empty and its reader is in our hands: there is room.
         outbox.try_send(hello).map_err(|_| Loss::Stalled)?;
         let opening = client.report(ReceiverStream::new(requests));
-        let mut inbound = timeout(CONNECT_TIMEOUT, opening).await.map_err(late)??.into_inner();
+        let mut inbound = timeout(patience, opening).await.map_err(late)??.into_inner();
         if let Ok(first) = timeout(DIRECTIVE_TIMEOUT, inbound.message()).await {
             self.receive(first?.ok_or(Loss::HungUp)?);
         }
@@ -184,7 +184,7 @@ impl SessionLoop {
                 continue;
             }
             let message = request(Outgoing::History(History { stats }));
-            match timeout(CONNECT_TIMEOUT, session.outbox.send(message)).await {
+            match timeout(ROOM_TIMEOUT, session.outbox.send(message)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) | Err(_) => return Err(why_lost(&mut session.inbound).await),
             }
