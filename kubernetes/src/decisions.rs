@@ -51,13 +51,12 @@ pub(crate) async fn follow(
                 let Ok(statuses) = handle.statuses().await else { return };
                 published.publish_concurrency(statuses.iter().map(concurrency));
                 let at = now();
-                // What was forgotten is not scaled any more.
-                known.retain(|of, _| statuses.iter().any(|status| key(&status.revision) == *of));
                 let fresh = statuses.iter().filter_map(|status| {
                     polled_scale(&known, status, at).map(|desired| (key(&status.revision), desired))
                 });
                 let fresh: Vec<(ObjectKey, DesiredScale)> = fresh.collect();
-                known.extend(fresh.iter().cloned());
+                // What was forgotten is not scaled any more.
+                known = fresh.iter().cloned().collect();
                 if events.send(Event::Desired(fresh)).await.is_err() {
                     return;
                 }

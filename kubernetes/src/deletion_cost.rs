@@ -15,13 +15,13 @@ const COST: i32 = -100;
 const MARKED_MAX: usize = 50;
 
 /// The deletion costs to write before a target is scaled `from` so many replicas `to` so many.
-/// `written` are those that were.
+/// `written` are those that were, by the names of pods.
 #[must_use]
 pub fn marks(
     namespace: &str,
     desired: &DesiredScale,
     (from, to): (i32, i32),
-    written: &BTreeMap<ObjectKey, i32>,
+    written: Option<&BTreeMap<String, i32>>,
 ) -> Vec<(ObjectKey, i32)> {
     // Where all pods or none are removed, there is nothing to choose.
     if to <= 0 || to >= from {
@@ -32,11 +32,12 @@ pub fn marks(
         desired.pods.iter().map(|(name, in_flight)| (*in_flight, name.as_str())).collect();
     idlest_first.sort_unstable();
     let go: BTreeSet<&str> = idlest_first.iter().take(fewer).map(|(_, name)| *name).collect();
-    let marks = idlest_first.iter().map(|(_, name)| {
-        let cost = if go.contains(name) { COST } else { 0 };
-        (ObjectKey::new(namespace, name), cost)
-    });
-    marks.filter(|(pod, cost)| written.get(pod).copied().unwrap_or(0) != *cost).collect()
+    let has = |name: &str| written.and_then(|written| written.get(name)).copied().unwrap_or(0);
+    let marks = idlest_first
+        .iter()
+        .map(|(_, name)| (*name, if go.contains(name) { COST } else { 0 }))
+        .filter(|(name, cost)| has(name) != *cost);
+    marks.map(|(name, cost)| (ObjectKey::new(namespace, name), cost)).collect()
 }
 
 #[cfg(test)]
@@ -66,23 +67,24 @@ mod tests {
     #[test]
     fn the_idlest_pods_are_marked_once() {
         let desired = desired(&[("a", 5), ("b", 0), ("c", 2)]);
-        let mut written = BTreeMap::new();
-        let marks = marks("shop", &desired, (3, 1), &written);
+        let marks = marks("shop", &desired, (3, 1), None);
         assert_eq!(named(marks.clone()), [("b".to_owned(), COST), ("c".to_owned(), COST)]);
-        written.extend(marks);
-        assert_eq!(super::marks("shop", &desired, (3, 1), &written), []);
+        let by_name = marks.into_iter().map(|(pod, cost)| (pod.name, cost));
+        let written = Some(by_name.collect::<BTreeMap<_, _>>());
+        let written = written.as_ref();
+        assert_eq!(super::marks("shop", &desired, (3, 1), written), []);
         // A pod that was marked and stays gets the default cost again.
-        assert_eq!(named(super::marks("shop", &desired, (3, 2), &written)), [("c".to_owned(), 0)]);
+        assert_eq!(named(super::marks("shop", &desired, (3, 2), written)), [("c".to_owned(), 0)]);
     }
 
     #[test]
     fn without_a_choice_no_pod_is_marked() {
         let desired = desired(&[("a", 5), ("b", 0)]);
         for (from, to) in [(2, 0), (2, 2), (2, 3), (0, 0)] {
-            assert_eq!(marks("shop", &desired, (from, to), &BTreeMap::new()), []);
+            assert_eq!(marks("shop", &desired, (from, to), None), []);
         }
         let many: Vec<(String, u32)> = (0..500).map(|n| (format!("p{n}"), 0)).collect();
         let desired = DesiredScale { pods: many, ..desired };
-        assert_eq!(marks("shop", &desired, (500, 1), &BTreeMap::new()).len(), MARKED_MAX);
+        assert_eq!(marks("shop", &desired, (500, 1), None).len(), MARKED_MAX);
     }
 }

@@ -20,7 +20,7 @@ use crate::index::Index;
 use crate::listen;
 use crate::mode::mode;
 use crate::request::ApiRequest;
-use crate::slices::Slices;
+use crate::slices::{Slices, Unheld};
 use crate::status;
 use crate::world::{DesiredScale, Memory, ObjectKey, Scaler, Target, TargetKey, Version, World};
 
@@ -37,6 +37,11 @@ pub const ALL_REPORTING_MS: u64 = 5_000;
 /// How long a ready pod may not be heard of before a person is told: what starts beside the app has
 /// reported long before.
 pub const SILENT_MS: u64 = 30_000;
+
+/// How long something may be otherwise than it should before the status tells it. Pods come and go,
+/// and a status that follows each of them is written as often: what is over within a few seconds
+/// needs nobody.
+pub const MOMENT_MS: u64 = 5_000;
 
 /// Replicas that a target gets whose requests would be held for nobody.
 const RESCUE: i32 = 1;
@@ -258,6 +263,8 @@ impl<'a> ScalerView<'a> {
         memory.direct_since = is_direct.then(|| memory.direct_since.unwrap_or(now));
         let is_silent = seen::is_anybody_silent(target, desired);
         memory.silent_since = is_silent.then(|| memory.silent_since.unwrap_or(now));
+        let is_portless = matches!(slices.wanted, Err(Unheld::Ports(_)));
+        memory.portless_since = is_portless.then(|| memory.portless_since.unwrap_or(now));
         let obstacle = claims.obstacle(world, key, scaler);
         let claimants = claims.claimants(&scaler.target);
         Self { key, scaler, obstacle, claimants, target, desired, slices, memory, mode, ports, now }
@@ -280,7 +287,7 @@ impl<'a> ScalerView<'a> {
                 "the autoscaler of the target does not allow zero: set minReplicas of the \
                  HorizontalPodAutoscaler, or minReplicaCount of the ScaledObject, to 0",
             ),
-            Err(why) => Some(why),
+            Err(unheld) => Some(unheld.why()),
             Ok(_) => None,
         }
     }
@@ -312,7 +319,9 @@ impl<'a> ScalerView<'a> {
         let reporting =
             self.memory.all_reporting_since.map(|since| since.plus_millis(ALL_REPORTING_MS));
         let silent = self.memory.silent_since.map(|since| since.plus_millis(SILENT_MS));
-        for due in propagated.into_iter().chain([reporting, silent]).flatten() {
+        let told = [self.memory.silent_since, self.memory.portless_since]
+            .map(|since| since.map(|since| since.plus_millis(MOMENT_MS)));
+        for due in propagated.into_iter().chain(told).chain([reporting, silent]).flatten() {
             if due > self.now && plan.due.is_none_or(|before| due < before) {
                 plan.due = Some(due);
             }
@@ -402,7 +411,8 @@ impl<'a> ScalerView<'a> {
         if let Some(desired) = self.desired {
             let change = (target.replicas, to);
             plan.reads_pods = to < target.replicas;
-            let marks = deletion_cost::marks(&self.key.namespace, desired, change, &world.costs);
+            let written = world.costs.get(&self.scaler.target.object);
+            let marks = deletion_cost::marks(&self.key.namespace, desired, change, written);
             if !marks.is_empty() {
                 plan.actions.extend(marks.into_iter().map(|(pod, cost)| Action {
                     scaler: self.key.clone(),

@@ -140,6 +140,12 @@ impl Planner {
         self.mark(|index| index.of_target(object));
     }
 
+    /// Whether there is a scaler of a target of this name.
+    #[must_use]
+    pub fn has_scaler_of(&self, object: &ObjectKey) -> bool {
+        self.index.of_target(object).next().is_some()
+    }
+
     /// A Service that was as `before` is now as `after`.
     pub fn service(&mut self, key: &ObjectKey, before: Option<&Service>, after: Option<&Service>) {
         let is_claimed = self.index.of_service(key).next().is_some();

@@ -4,6 +4,7 @@
 //! actions that are due; both return effects, which are executed without a further choice.
 
 mod changes;
+mod checks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use tidegate_kubernetes_objects::TrafficScalerSpec;
 pub use tidegate_kubernetes_objects::store::Change;
 use tidegate_rollout::{Change as Divided, Outcomes};
 
+use self::checks::Checks;
 use crate::dispatch::{Dispatcher, Outcome};
 use crate::observe;
 use crate::plan::{Action, Plan, Step};
@@ -31,11 +33,7 @@ use crate::world::{
     World,
 };
 
-/// Connections to activators that are tried at a time.
-pub const CHECKS_MAX: usize = 64;
-
-/// Time between two attempts to connect to a port without a listener.
-pub const CHECK_AGAIN_MS: u64 = 1_000;
+pub use self::checks::{CHECK_AGAIN_MS, CHECKS_MAX};
 
 /// An event.
 #[derive(Debug, Clone)]
@@ -132,8 +130,7 @@ pub struct Reconciler {
     /// What other autoscalers are told of each scaler.
     published: BTreeMap<ObjectKey, Said>,
     told: Told,
-    checking: BTreeSet<(IpAddr, u16)>,
-    check_again: BTreeMap<(IpAddr, u16), Timestamp>,
+    checks: Checks,
     /// The Service of the activators.
     activators: Option<ObjectKey>,
     identity: Identity,
@@ -166,13 +163,11 @@ impl Reconciler {
                 for (object, after) in desired {
                     let before = self.world.desired.get(&object);
                     self.planner.desired(now, &object, (before, &after));
-                    self.world.desired.insert(object, after);
+                    self.world.desire(object, after);
                 }
-                self.world.tidy_costs();
             }
             Event::Checked(port, listens) => {
-                self.checking.remove(&port);
-                self.check_again.insert(port, now.plus_millis(CHECK_AGAIN_MS));
+                self.checks.ended(now, port);
                 let is_there = self.world.activators.as_ref().is_some_and(|a| a.contains(&port.0));
                 if is_there && self.world.listening.insert(port, listens) != Some(listens) {
                     self.planner.port(port.1);
@@ -250,20 +245,18 @@ impl Reconciler {
         }
         let mut beside = Plan::default();
         rollout::plan(&self.world, &self.rollouts, now, &mut beside);
-        for key in self.planner.update(&mut self.world, now) {
+        let looked_at = self.planner.update(&mut self.world, now);
+        let is_any = !looked_at.is_empty();
+        for key in looked_at {
             self.declare_ports(&key, &mut effects);
             self.publish(key, &mut effects);
         }
-        self.dispatcher.tidy(now);
-        self.check_again.retain(|_, at| *at > now);
-        for port in self.planner.checks() {
-            if self.checking.len() >= CHECKS_MAX {
-                break;
-            }
-            if !self.check_again.contains_key(&port) && self.checking.insert(port) {
-                effects.push(Effect::Check(port.0, port.1));
-            }
+        // Activators listen where they are told to before that is tried.
+        if is_any || self.checks.due().is_some_and(|due| due <= now) {
+            let begun = self.checks.begin(now, self.planner.checks());
+            effects.extend(begun.into_iter().map(|(address, port)| Effect::Check(address, port)));
         }
+        self.dispatcher.tidy(now);
         let mut actions: Vec<&Action> = beside.actions.iter().collect();
         actions.extend(self.planner.actions());
         // What is as urgent stays in its order: this costs nothing where all is in order already.
@@ -276,8 +269,7 @@ impl Reconciler {
             }
         }
         effects.extend(begun.into_iter().map(Effect::Send));
-        let again = self.check_again.values().copied().min();
-        let due = [self.planner.due(), beside.due, self.dispatcher.due(now), again];
+        let due = [self.planner.due(), beside.due, self.dispatcher.due(now), self.checks.due()];
         let due = due.into_iter().flatten().min();
         (effects, due)
     }
@@ -352,8 +344,7 @@ impl Reconciler {
         if self.published.remove(key).is_some() {
             effects.push(Effect::Publish(key.clone(), None));
         }
-        let mut left = self.world.scalers.iter();
-        if !left.any(|(_, scaler)| scaler.target.object == target) {
+        if !self.planner.has_scaler_of(&target) {
             effects.push(Effect::Undeclare(target));
         }
     }
@@ -418,7 +409,11 @@ impl Reconciler {
                 self.world.memory.entry(action.scaler).or_default().asked_for_zero = false;
             }
             // A pod that cannot be marked delays nothing: the ReplicaSet then chooses by itself.
-            (Step::Mark { pod, cost }, _) => _ = self.world.costs.insert(pod.clone(), *cost),
+            (Step::Mark { pod, cost }, _) => {
+                if let Some(target) = before.map(|scaler| scaler.target.object.clone()) {
+                    self.world.note_cost(&target, &pod.name, *cost);
+                }
+            }
             (Step::ApplySlice(key), Response::Done(object)) => {
                 if let Some(slice) = observe::slice(object) {
                     self.take_in_slices(|_| false, Change::Seen(key.clone(), slice));

@@ -11,9 +11,29 @@ pub struct Slices<'a> {
     /// The present ones, of this scaler or of a deleted one of its name.
     pub present: Vec<(&'a ObjectKey, &'a Slice)>,
     /// The slices to have while requests are held; or why none can be held.
-    pub wanted: Result<Vec<(ObjectKey, SliceContent)>, String>,
+    pub wanted: Result<Vec<(ObjectKey, SliceContent)>, Unheld>,
     /// The ports of activators that must accept a connection before they can be in a slice.
     pub unchecked: Vec<(IpAddr, u16)>,
+}
+
+/// Why no requests can be held, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unheld {
+    /// The activators have no port for it, or do not listen there: so it is of every new scaler
+    /// at first.
+    Ports(String),
+    /// Anything else.
+    Other(String),
+}
+
+impl Unheld {
+    /// The words.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Ports(why) | Self::Other(why) => why,
+        }
+    }
 }
 
 impl<'a> Slices<'a> {
@@ -32,9 +52,9 @@ impl<'a> Slices<'a> {
         }
         let mut unchecked = Vec::new();
         let wanted = match foreign {
-            Some(name) => Err(format!(
+            Some(name) => Err(Unheld::Other(format!(
                 "EndpointSlice {name} is not ours and has the name that ours would have: delete it"
-            )),
+            ))),
             None => wanted(world, key, scaler, &present, &mut unchecked),
         };
         Self { present, wanted, unchecked }
@@ -94,17 +114,17 @@ fn wanted(
     scaler: &Scaler,
     present: &[(&ObjectKey, &Slice)],
     unchecked: &mut Vec<(IpAddr, u16)>,
-) -> Result<Vec<(ObjectKey, SliceContent)>, String> {
+) -> Result<Vec<(ObjectKey, SliceContent)>, Unheld> {
     let Some(service) = world.services.get(&scaler.service) else {
-        return Err(format!("there is no Service {}", scaler.service));
+        return Err(Unheld::Other(format!("there is no Service {}", scaler.service)));
     };
     if let Some(why) = service.unheld {
-        return Err(format!("Service {} {why}", scaler.service));
+        return Err(Unheld::Other(format!("Service {} {why}", scaler.service)));
     }
     let ports = ports(key, scaler, service)?;
     let activators = world.activators.iter().flatten();
     if activators.clone().next().is_none() {
-        return Err("no activator is ready to hold requests".to_owned());
+        return Err(Unheld::Other("no activator is ready to hold requests".to_owned()));
     }
     let mut slices = Vec::new();
     for family in &service.families {
@@ -125,12 +145,13 @@ fn wanted(
         }
         if addresses.is_empty() {
             let family = family.name();
-            return Err(format!("no activator listens for this Service on an {family} address"));
+            let why = format!("no activator listens for this Service on an {family} address");
+            return Err(Unheld::Ports(why));
         }
         slices.push((name, SliceContent { family: *family, ports: ports.clone(), addresses }));
     }
     match slices.is_empty() {
-        true => Err(format!("Service {} has no address", scaler.service)),
+        true => Err(Unheld::Other(format!("Service {} has no address", scaler.service))),
         false => Ok(slices),
     }
 }
@@ -140,13 +161,13 @@ fn ports(
     key: &ObjectKey,
     scaler: &Scaler,
     service: &Service,
-) -> Result<BTreeMap<String, (u16, Option<String>)>, String> {
+) -> Result<BTreeMap<String, (u16, Option<String>)>, Unheld> {
     let mut ports = BTreeMap::new();
     if let Some(missing) = missing_port(scaler, service) {
-        return Err(format!(
+        return Err(Unheld::Other(format!(
             "Service {} has no TCP port {missing}: correct spec.service.ports",
             scaler.service
-        ));
+        )));
     }
     for port in service.ports.iter().filter(|port| scaler.holds_port(port)) {
         let given = scaler.status.activator_ports.iter().find_map(|given| {
@@ -154,12 +175,13 @@ fn ports(
             u16::try_from(given.activator_port).ok().filter(|number| is_it && *number > 0)
         });
         let Some(number) = given else {
-            return Err(format!("{key} has no port of the activators for port {} yet", port.port));
+            let why = format!("{key} has no port of the activators for port {} yet", port.port);
+            return Err(Unheld::Ports(why));
         };
         ports.insert(port.name.clone(), (number, port.app_protocol.clone()));
     }
     match ports.is_empty() {
-        true => Err(format!("Service {} has no TCP port", scaler.service)),
+        true => Err(Unheld::Other(format!("Service {} has no TCP port", scaler.service))),
         false => Ok(ports),
     }
 }
@@ -249,7 +271,7 @@ mod tests {
         for (only, missing) in [("10.0.0.1", "IPv6"), ("fd00::1", "IPv4")] {
             let one = world(&[only]);
             let refused = Slices::of(&one, &key(), &scaler).wanted;
-            assert!(refused.is_err_and(|why| why.contains(missing)), "{only}");
+            assert!(refused.is_err_and(|why| why.why().contains(missing)), "{only}");
         }
     }
 }

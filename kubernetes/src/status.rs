@@ -6,8 +6,9 @@ use tidegate_autoscaler::Timestamp;
 use tidegate_kubernetes_objects::TrafficScalerStatus;
 use tidegate_kubernetes_objects::traffic_scaler::{LastDecision, Mode, PortProtocol};
 
-use crate::plan::{SILENT_MS, ScalerView};
+use crate::plan::{MOMENT_MS, SILENT_MS, ScalerView};
 use crate::rival::expected_kind;
+use crate::slices::Unheld;
 
 /// Longest text of a condition and of a decision's reason, in characters.
 const TEXT_CHARS_MAX: usize = 1_000;
@@ -54,6 +55,8 @@ struct Observed {
     status: ConditionStatus,
     reason: &'static str,
     message: String,
+    /// What is said again instead, since this may be over in a moment.
+    said: Option<Condition>,
 }
 
 #[derive(Clone, Copy)]
@@ -79,13 +82,20 @@ fn observed(
     reason: &'static str,
     message: String,
 ) -> Observed {
-    Observed { type_, status, reason, message }
+    Observed { type_, status, reason, message, said: None }
+}
+
+/// What was last said.
+fn said<'a>(view: &ScalerView<'a>, type_: &str) -> Option<&'a Condition> {
+    view.scaler.status.conditions.iter().find(|condition| condition.type_ == type_)
 }
 
 fn condition(view: &ScalerView<'_>, observed: Observed) -> Condition {
     let status = observed.status.text().to_owned();
-    let before = view.scaler.status.conditions.iter().find(|c| c.type_ == observed.type_);
-    let since = before.filter(|before| before.status == status);
+    if let Some(said) = observed.said {
+        return said;
+    }
+    let since = said(view, observed.type_).filter(|before| before.status == status);
     Condition {
         type_: observed.type_.to_owned(),
         last_transition_time: since
@@ -170,7 +180,9 @@ fn sidecar(view: &ScalerView<'_>) -> Observed {
         view.memory.silent_since.is_some_and(|since| view.now.millis_since(since) >= SILENT_MS);
     if !is_lasting {
         let message = "not every ready pod has been heard of yet: nothing is scaled down meanwhile";
-        return observed(type_, ConditionStatus::False, "SomeSilent", message.to_owned());
+        let said = said(view, type_).filter(|_| is_momentary(view, view.memory.silent_since));
+        let observed = observed(type_, ConditionStatus::False, "SomeSilent", message.to_owned());
+        return Observed { said: said.cloned(), ..observed };
     }
     let name = &view.scaler.target.object.name;
     let message = format!(
@@ -187,7 +199,9 @@ fn at_zero(view: &ScalerView<'_>) -> Observed {
         Some(Mode::Zero) => {
             let message = match &view.slices.wanted {
                 Ok(_) => "it was idle; activators hold its requests".to_owned(),
-                Err(why) => format!("it was idle, but its requests cannot be held: {why}"),
+                Err(unheld) => {
+                    format!("it was idle, but its requests cannot be held: {}", unheld.why())
+                }
             };
             observed(type_, ConditionStatus::True, "Idle", message)
         }
@@ -196,11 +210,27 @@ fn at_zero(view: &ScalerView<'_>) -> Observed {
                 "the target was set to zero outside of Tidegate, which is respected".to_owned();
             observed(type_, ConditionStatus::False, "SetExternally", message)
         }
+        _ if view.may_be_zero() && lacks_ports_for_a_moment(view) => {
+            let said = said(view, type_).filter(|said| said.status == "False");
+            let observed = observed(type_, ConditionStatus::False, "HasReplicas", String::new());
+            Observed { said: said.cloned(), ..observed }
+        }
         _ => match view.unheld() {
             Some(why) => observed(type_, ConditionStatus::False, "NotPossible", why.to_owned()),
             None => observed(type_, ConditionStatus::False, "HasReplicas", String::new()),
         },
     }
+}
+
+/// Whether requests cannot be held for want of ports, which may be over in a moment.
+fn lacks_ports_for_a_moment(view: &ScalerView<'_>) -> bool {
+    let lacks_ports = matches!(view.slices.wanted, Err(Unheld::Ports(_)));
+    lacks_ports && is_momentary(view, view.memory.portless_since)
+}
+
+/// Whether what has been so since `since` may be over in a moment.
+fn is_momentary(view: &ScalerView<'_>, since: Option<Timestamp>) -> bool {
+    since.is_none_or(|since| view.now.millis_since(since) < MOMENT_MS)
 }
 
 fn conflict(view: &ScalerView<'_>) -> Observed {

@@ -191,6 +191,8 @@ pub struct Memory {
     pub all_reporting_since: Option<Timestamp>,
     /// Since when a ready pod has not been heard of.
     pub silent_since: Option<Timestamp>,
+    /// Since when activators have had no port for its Service, or have not listened there.
+    pub portless_since: Option<Timestamp>,
     /// The last number that the target was set to by us.
     pub scaled: Option<Scaled>,
     /// Whether a request of ours to set zero has no known outcome yet: a zero that is seen
@@ -228,8 +230,9 @@ pub struct World {
     pub listening: BTreeMap<(IpAddr, u16), bool>,
     /// The desired scales, by the target's namespace and name.
     pub desired: BTreeMap<ObjectKey, DesiredScale>,
-    /// The deletion costs that were written to pods, as far as those still report.
-    pub costs: BTreeMap<ObjectKey, i32>,
+    /// The deletion costs that were written to pods by their names, as far as those still report,
+    /// by the target's namespace and name.
+    pub costs: BTreeMap<ObjectKey, BTreeMap<String, i32>>,
     /// The memory of each scaler.
     pub memory: BTreeMap<ObjectKey, Memory>,
     /// Targets that were at zero when their scaler was deleted, and need a replica.
@@ -261,17 +264,23 @@ impl World {
         self.targets.upsert(key, Target { ready, ..target });
     }
 
-    /// Forgets the costs of pods that no longer report.
-    pub fn tidy_costs(&mut self) {
-        if self.costs.is_empty() {
-            return;
+    /// This is now desired of a target. The costs of its pods that no longer report are forgotten.
+    pub fn desire(&mut self, target: ObjectKey, desired: DesiredScale) {
+        if let Some(costs) = self.costs.get_mut(&target) {
+            costs.retain(|pod, _| desired.pods.iter().any(|(name, _)| name == pod));
+            if costs.is_empty() {
+                self.costs.remove(&target);
+            }
         }
-        let named = |(of, desired): (&ObjectKey, &DesiredScale)| {
-            let pods = desired.pods.iter();
-            pods.map(|(name, _)| ObjectKey::new(&of.namespace, name)).collect::<Vec<_>>()
-        };
-        let there: BTreeSet<ObjectKey> = self.desired.iter().flat_map(named).collect();
-        self.costs.retain(|pod, _| there.contains(pod));
+        self.desired.insert(target, desired);
+    }
+
+    /// A pod of a target costs so much to delete, as we have written.
+    pub fn note_cost(&mut self, target: &ObjectKey, pod: &str, cost: i32) {
+        // What is not desired any more would never be forgotten.
+        if self.desired.contains_key(target) {
+            self.costs.entry(target.clone()).or_default().insert(pod.to_owned(), cost);
+        }
     }
 
     /// A scaler is gone. If it had brought its target to zero, that is undone: nobody would hear
@@ -306,5 +315,42 @@ impl World {
             self.orphans.insert(scaler.target.clone());
         }
         self.desired.remove(&scaler.target.object);
+        self.costs.remove(&scaler.target.object);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn desired(pods: &[&str]) -> DesiredScale {
+        DesiredScale {
+            replicas: 1,
+            decided: Timestamp::EPOCH,
+            as_of: Timestamp::EPOCH,
+            reason: String::new(),
+            reporting: 1,
+            counting: 0,
+            pods: pods.iter().map(|name| ((*name).to_owned(), 0)).collect(),
+        }
+    }
+
+    #[test]
+    fn costs_are_kept_for_as_long_as_their_pods_report() {
+        let mut world = World::default();
+        let [till, cart] = ["till", "cart"].map(|name| ObjectKey::new("shop", name));
+        world.note_cost(&till, "till-1", -100);
+        assert!(world.costs.is_empty(), "nothing would ever forget it");
+        for target in [&till, &cart] {
+            world.desire(target.clone(), desired(&["one", "two"]));
+            world.note_cost(target, "one", -100);
+            world.note_cost(target, "two", 0);
+        }
+        // A number of one target is no look at the pods of others.
+        world.desire(till.clone(), desired(&["two"]));
+        assert_eq!(world.costs[&till], BTreeMap::from([("two".to_owned(), 0)]));
+        assert_eq!(world.costs[&cart].len(), 2);
+        world.desire(till.clone(), desired(&[]));
+        assert!(!world.costs.contains_key(&till));
     }
 }

@@ -7,6 +7,7 @@ mod anew;
 mod deletion;
 mod incremental;
 mod late_responses;
+mod quiet;
 mod stage;
 
 use proptest::prelude::*;

@@ -62,6 +62,8 @@ pub(crate) struct Stage {
     /// Responses that have not arrived.
     responses: Vec<Ended>,
     activators: [bool; 2],
+    /// Whether activators accept connections at their ports.
+    pub(crate) do_activators_listen: bool,
     /// Whether a person has deleted slices: requests that we believe to be held then are not.
     pub(crate) meddled_with_slices: bool,
 }
@@ -109,6 +111,7 @@ impl Stage {
             undeclared: Vec::new(),
             responses: Vec::new(),
             activators: [true, true],
+            do_activators_listen: true,
             meddled_with_slices: false,
         };
         stage.create(
@@ -383,8 +386,9 @@ impl Stage {
                 }
                 Effect::Check(address, port) => {
                     let of = |n: u8| IpAddr::V4(Ipv4Addr::new(10, 0, 0, n));
-                    let listens = (self.activators[0] && address == of(1))
+                    let is_there = (self.activators[0] && address == of(1))
                         || (self.activators[1] && address == of(2));
+                    let listens = is_there && self.do_activators_listen;
                     self.arrive(Event::Checked((address, port), listens));
                 }
                 Effect::Undeclare(target) => self.undeclared.push(target),
