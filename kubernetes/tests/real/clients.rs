@@ -36,6 +36,18 @@ pub(crate) struct Answered {
 /// # Errors
 /// What became of it instead of a response with status 200.
 pub(crate) async fn ask(address: SocketAddr, ms: u64) -> Result<Answered, String> {
+    ask_within(address, ms, LOST_AFTER).await
+}
+
+/// The same, for a request that counts as lost after `patience`.
+///
+/// # Errors
+/// What became of it instead of a response with status 200.
+pub(crate) async fn ask_within(
+    address: SocketAddr,
+    ms: u64,
+    patience: Duration,
+) -> Result<Answered, String> {
     let begin = Instant::now();
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.map_err(|e| format!("connect: {e}"))?;
@@ -45,9 +57,9 @@ pub(crate) async fn ask(address: SocketAddr, ms: u64) -> Result<Answered, String
         stream.read_to_string(&mut response).await.map_err(|e| format!("read: {e}"))?;
         Ok::<_, String>(response)
     };
-    let response = tokio::time::timeout(LOST_AFTER, exchange)
+    let response = tokio::time::timeout(patience, exchange)
         .await
-        .map_err(|_| format!("no response within {LOST_AFTER:?}"))??;
+        .map_err(|_| format!("no response within {patience:?}"))??;
     let (took, at_micros) = (begin.elapsed(), micros());
     if !response.starts_with("HTTP/1.1 200") {
         let line = response.lines().next().unwrap_or("closed without a response");

@@ -13,6 +13,7 @@ use k8s_openapi::jiff;
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
+use tidegate_kubernetes::request::MERGE_PATCH;
 
 /// Where Tidegate is installed.
 pub(crate) const SYSTEM: &str = "tidegate-system";
@@ -21,7 +22,7 @@ pub(crate) const SYSTEM: &str = "tidegate-system";
 const AUTHORITY: &str = "tidegate-authority";
 
 /// What the names of the namespaces of apps begin with.
-const APPS: &str = "tidegate-trial";
+pub(crate) const APPS: &str = "tidegate-trial";
 
 /// Longer than anything takes that a trial waits for, shorter than one that hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -107,6 +108,7 @@ impl App {
 }
 
 /// A cluster that may be filled and emptied.
+#[derive(Clone)]
 pub(crate) struct Cluster {
     pub(crate) client: kube::Client,
     kubeconfig: OsString,
@@ -142,9 +144,19 @@ impl Cluster {
         format!("{}/{name}:test", self.images)
     }
 
+    /// Applies objects, which are of this namespace where they name none.
     pub(crate) fn apply(&self, namespace: &str, objects: &str) {
         let arguments = ["apply", "--server-side", "--namespace", namespace, "--filename", "-"];
         self.kubectl(&arguments, Some(objects));
+    }
+
+    /// Sends a request to the API server; without a body for `Null`.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &Value) -> kube::Result<Value> {
+        let type_ = if method == "PATCH" { MERGE_PATCH } else { "application/json" };
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let request = http::Request::builder().method(method).uri(path);
+        let request = request.header(http::header::CONTENT_TYPE, type_).body(body).unwrap();
+        self.client.request(request).await
     }
 
     /// Installs Tidegate for the whole cluster, as its page says.

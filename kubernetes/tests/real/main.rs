@@ -22,6 +22,7 @@
 //! [`sidecars`] one process for many of them. Then a module a trial: [`cycles`], [`cold`],
 //! [`burst`], [`woken`], [`crowd`], [`rolling`], [`leader`], [`faults`], [`node`],
 //! [`webhook`].
+//! [`storm`] is a trial that is asked for by name alone, since it needs another cluster.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be done fails the trial")]
 
@@ -39,6 +40,7 @@ mod process;
 mod replicas;
 mod rolling;
 mod sidecars;
+mod storm;
 mod webhook;
 mod woken;
 
@@ -100,6 +102,7 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         Some("app") => return app::run(),
         Some("sidecars") => return sidecars::run(),
+        Some("storm") => return storm(&arguments[1..]),
         _ => {}
     }
     let (Some(kubeconfig), Some(images)) = (std::env::var_os(KUBECONFIG), std::env::var_os(IMAGES))
@@ -135,5 +138,23 @@ fn main() -> ExitCode {
             eprintln!("wrong: {what}");
         }
         if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    })
+}
+
+/// The trial with thousands of targets, of so many targets and pods.
+fn storm(size: &[String]) -> ExitCode {
+    let Some(kubeconfig) = std::env::var_os(KUBECONFIG) else {
+        println!(
+            "skipped: set {KUBECONFIG} to the kubeconfig of a cluster that may be filled and \
+             emptied, and the variables of its module"
+        );
+        return ExitCode::SUCCESS;
+    };
+    let size: Vec<usize> = size.iter().map(|word| word.parse().expect("a number")).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let cluster = Cluster::new(kubeconfig, String::new()).await;
+        let findings = storm::run(&cluster, &size).await;
+        if findings.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     })
 }

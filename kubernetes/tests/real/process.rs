@@ -2,13 +2,13 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 
 use crate::Findings;
 use crate::cluster::Cluster;
 
 /// A process of a pod.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process(u32);
 
 impl Process {
@@ -28,6 +28,11 @@ impl Process {
                 is_program && environment.split(|byte| *byte == 0).any(|v| v == wanted.as_bytes())
             })
             .map(Self)
+    }
+
+    /// A process that was started here.
+    pub(crate) fn of_child(child: &Child) -> Self {
+        Self(child.id())
     }
 
     /// Sends a signal, such as `STOP`.
