@@ -28,7 +28,7 @@ pub(crate) fn run() -> ExitCode {
 fn serve(mut stream: TcpStream, (begun, listening): (u64, u64)) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     loop {
-        let mut target = None;
+        let (mut target, mut is_last) = (None, false);
         loop {
             let mut line = String::new();
             if !matches!(reader.read_line(&mut line), Ok(1..)) {
@@ -37,6 +37,8 @@ fn serve(mut stream: TcpStream, (begun, listening): (u64, u64)) {
             if line == "\r\n" {
                 break;
             }
+            // Where no sidecar is in between, a client waits for the end of the connection.
+            is_last |= line.eq_ignore_ascii_case("connection: close\r\n");
             target.get_or_insert_with(|| line.split(' ').nth(1).unwrap_or("/").to_owned());
         }
         let target = target.unwrap_or_default();
@@ -46,7 +48,7 @@ fn serve(mut stream: TcpStream, (begun, listening): (u64, u64)) {
         let pod = std::env::var("HOSTNAME").unwrap_or_default();
         let body = format!("{begun} {listening} {pod}\n");
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-        if stream.write_all((head + &body).as_bytes()).is_err() {
+        if stream.write_all((head + &body).as_bytes()).is_err() || is_last {
             return;
         }
     }

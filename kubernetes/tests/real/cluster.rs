@@ -320,6 +320,13 @@ impl Cluster {
         pods.items.into_iter().filter_map(|pod| pod.metadata.name).collect()
     }
 
+    /// The names of all pods that the endpoints of a namespace's Services are.
+    pub(crate) fn endpoints(&self, namespace: &str) -> String {
+        let path = "jsonpath={.items[*].endpoints[*].targetRef.name}";
+        let arguments = ["get", "endpointslices", "--namespace", namespace, "--output", path];
+        self.kubectl(&arguments, None)
+    }
+
     /// Deletes a pod of Tidegate's: at once, without waiting for it, or with its grace.
     pub(crate) fn delete_pod(&self, pod: &str, how: &[&str]) {
         let delete = ["delete", "pod", pod, "--namespace", SYSTEM, "--wait=false"];

@@ -22,9 +22,6 @@ const CLIENTS: usize = 12;
 /// Pods of the app, spread over both nodes.
 const PODS: i32 = 4;
 
-/// Longer than it takes until the status of a Deployment says which of its pods are gone.
-const STATUS: Duration = Duration::from_secs(3);
-
 /// How long load goes on after all pods are there again.
 const AFTERWARDS: Duration = Duration::from_secs(15);
 
@@ -57,8 +54,12 @@ pub(crate) async fn run(cluster: &Cluster) -> Findings {
     let is_empty = || async { cluster.pods_on(NODE).await.is_empty() };
     until(PATIENCE, "the pods of the node are gone", is_empty).await;
     let replaced = begin.elapsed().as_secs_f64();
-    // That they are missing is in the Deployment's status a moment later.
-    tokio::time::sleep(STATUS).await;
+    // What leads clients to them is up to a controller of the cluster that takes its time.
+    let is_led_there = || {
+        let names = cluster.endpoints(&namespace);
+        placed.iter().any(|pod| names.split(' ').any(|name| name == pod))
+    };
+    until(PATIENCE, "endpoints without the lost pods", || async { !is_led_there() }).await;
     replicas.until("web", PATIENCE, |_, ready| ready >= PODS).await;
     let whole = Instant::now();
     for deployment in ["tidegate-activator", "tidegate-controller"] {

@@ -29,10 +29,11 @@ pub(crate) async fn run(cluster: &Cluster) -> Findings {
     let bare = condition();
     let (wanted, ready) = replicas.now()["web"];
     findings.must(|| ready == 2 && wanted == 2, format!("{ready} of {wanted} ready without it"));
+    // An app without the sidecar is not drained: it loses requests when its pods are replaced.
+    let count = clients.end().await;
     cluster.set_replicas("tidegate-webhook", 2).await;
     cluster.restart(&namespace, "web");
     until(PATIENCE, "pods with the sidecar again", is_injected).await;
-    let count = clients.end().await;
     findings.say(format!(
         "pods made without the webhook: {ready} of {wanted} ready, SidecarInjected is {bare}, an \
          Event says so; True again with the webhook; {}",
