@@ -12,7 +12,7 @@ use crate::lifecycle::{
     ActivatorProbe, Lifecycle, LifecycleSpec, Observation, ServerlessService, Step, UNDECIDED,
 };
 use crate::observed::Observed;
-use crate::policy::{Policy, TickInput};
+use crate::policy::{NextWake, Policy, TickInput};
 use crate::sample::{Origin, Sample};
 use crate::signal::Signal;
 use crate::time::Timestamp;
@@ -146,10 +146,28 @@ impl<P: Policy> Driver<P> {
     }
 
     /// Whether nothing is wanted. If there is no instance and no waiting request either, the
-    /// revision is at rest: no decision is due until it is [woken](Self::wake).
+    /// revision is at rest: no decision is due until it is [woken](Self::wake), but at
+    /// [`Self::rest_ends`].
     pub fn wants_nothing(&self) -> bool {
         let asked = self.lifecycle.as_ref().map_or(0, Lifecycle::replicas);
         asked <= 0 && self.desired <= 0
+    }
+
+    /// When a decision is due although the revision is at rest, if its policy wants one.
+    pub fn rest_ends(&self) -> Option<Timestamp> {
+        match self.policy.next_wake() {
+            NextWake::Tick => Some(self.next_tick),
+            NextWake::At(_) => self.own_wake(),
+            NextWake::Event => None,
+        }
+    }
+
+    /// The time that the policy named, unless it has been asked since.
+    fn own_wake(&self) -> Option<Timestamp> {
+        match self.policy.next_wake() {
+            NextWake::At(at) => Some(at).filter(|at| *at > self.last_tick),
+            NextWake::Tick | NextWake::Event => None,
+        }
     }
 
     /// Ends the rest of a revision: what was held belongs to a second long over, and
@@ -172,7 +190,8 @@ impl<P: Policy> Driver<P> {
 
     /// When a decision is due, if nothing happens before.
     pub fn next_due(&self) -> Timestamp {
-        self.recheck.map_or(self.next_tick, |at| at.min(self.next_tick))
+        let asked = [self.recheck, self.own_wake()];
+        asked.into_iter().flatten().fold(self.next_tick, Timestamp::min)
     }
 
     /// Postpones the next decision to `at`, if it is due before.

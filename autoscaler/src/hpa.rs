@@ -42,7 +42,7 @@ pub use settings::{
 use crate::decision::Outcome;
 use crate::explain::{Decision, Detail, Explanation};
 use crate::observed::Observed;
-use crate::policy::{Policy, TickInput};
+use crate::policy::{NextWake, Policy, TickInput};
 use crate::sample::{Origin, Sample};
 use crate::signal::{Signal, SignalKind};
 use crate::spec::Aggregation;
@@ -212,5 +212,10 @@ impl Policy for HpaPolicy {
 
     fn tick_interval_ms(&self) -> u64 {
         self.settings.sync_period_ms
+    }
+
+    /// At zero it is switched off.
+    fn next_wake(&self) -> NextWake {
+        NextWake::Event
     }
 }

@@ -68,7 +68,7 @@ pub use explain::Explanation;
 pub use hpa::{HpaPolicy, HpaSettings};
 pub use lifecycle::{Lifecycle, LifecycleSpec};
 pub use observed::Observed;
-pub use policy::{FixedPolicy, KeepAlivePolicy, KnativePolicy, Policy, TickInput};
+pub use policy::{FixedPolicy, KeepAlivePolicy, KnativePolicy, NextWake, Policy, TickInput};
 pub use revision::{RevisionAutoscaler, RevisionSettings, Status};
 pub use sample::{Origin, Sample};
 pub use signal::{Signal, SignalKind};

@@ -8,4 +8,4 @@ mod seam;
 pub use fixed::FixedPolicy;
 pub use keep_alive::KeepAlivePolicy;
 pub use knative::KnativePolicy;
-pub use seam::{Policy, TickInput};
+pub use seam::{NextWake, Policy, TickInput};

@@ -199,6 +199,14 @@ impl Report {
         }
     }
 
+    /// Whether there was no request, neither in the period nor at its end.
+    #[must_use]
+    pub fn is_of_nothing(&self) -> bool {
+        let sample = &self.sample;
+        let idle = sample.concurrency() == 0.0 && sample.request_rate() == 0.0;
+        idle && self.waiting == 0 && self.in_flight == 0
+    }
+
     /// Reads a stat that was received at `now_unix_ms`.
     ///
     /// # Errors

@@ -136,15 +136,15 @@ impl Revision {
         self.tick(cx);
     }
 
-    /// When something is due, if nothing happens before. `None` when there is nothing to decide:
-    /// no instance, no recommendation of one, and no request in a queue.
+    /// When something is due, if nothing happens before. `None` when there is nothing to decide,
+    /// no instance, no recommendation of one and no request in a queue, and the policy does not ask
+    /// for it.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         if self.past.is_some() {
             return Some(self.warm_at);
         }
-        let nothing_there = self.instances.is_empty() && self.demand.in_flight() == 0;
-        if nothing_there && self.driver.wants_nothing() {
-            return self.push_due;
+        if self.is_at_rest() {
+            return self.push_due.into_iter().chain(self.driver.rest_ends()).min();
         }
         let (start, forgetting) = (self.start_deadline(), self.forgetting_due());
         [start, forgetting, self.crash.retry_at(), self.push_due]
@@ -152,6 +152,12 @@ impl Revision {
             .flatten()
             .chain([self.next_second, self.driver.next_due()])
             .min()
+    }
+
+    /// Whether there is nothing to decide about.
+    fn is_at_rest(&self) -> bool {
+        let nothing_there = self.instances.is_empty() && self.demand.in_flight() == 0;
+        self.past.is_none() && nothing_there && self.driver.wants_nothing()
     }
 
     /// Runs what is due: deadlines, the end of a second, a tick.
@@ -167,7 +173,8 @@ impl Revision {
         if self.push_due.is_some_and(|at| cx.now >= at) {
             self.push_endpoints_now(cx);
         }
-        if cx.now >= self.next_second {
+        // What activators say of a revision at rest is said of nobody.
+        if cx.now >= self.next_second && !self.is_at_rest() {
             self.close_second(cx.now);
         }
         if cx.now >= self.driver.next_due() {
@@ -233,7 +240,7 @@ impl Revision {
     /// A revision that had nothing to decide has something again: what its reporters sent in the
     /// meantime belongs to no second.
     fn wake(&mut self, now: Timestamp) {
-        if self.next_due().is_none() {
+        if self.is_at_rest() {
             let _ = self.demand.close(0);
             self.next_second = next_second(now);
             self.driver.wake(now);

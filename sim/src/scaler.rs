@@ -11,8 +11,8 @@ use tidegate_autoscaler::explain::Detail;
 use tidegate_autoscaler::hpa::HpaPolicy;
 use tidegate_autoscaler::lifecycle::{Lifecycle, LifecycleSpec, Step, TrafficMode, UNDECIDED};
 use tidegate_autoscaler::{
-    Decision, Driver, FixedPolicy, KeepAlivePolicy, Observed, Origin, Policy, RevisionAutoscaler,
-    RevisionSettings, Sample, TickInput, Timestamp,
+    Decision, Driver, FixedPolicy, KeepAlivePolicy, NextWake, Observed, Origin, Policy,
+    RevisionAutoscaler, RevisionSettings, Sample, TickInput, Timestamp,
 };
 
 use crate::scenario::{Platform, PolicyChoice, RevisionModel};
@@ -118,6 +118,15 @@ impl Policy for Decider {
     fn tick_interval_ms(&self) -> u64 {
         self.policy().tick_interval_ms().max(1)
     }
+
+    #[inline]
+    fn next_wake(&self) -> NextWake {
+        match self {
+            Decider::Knative(_) | Decider::Fixed(_) | Decider::Hpa(_) => NextWake::Event,
+            Decider::KeepAlive(policy) => policy.next_wake(),
+            Decider::Custom(policy) => policy.next_wake(),
+        }
+    }
 }
 
 /// The policy, lifecycle and driver of one revision.
@@ -206,10 +215,7 @@ impl Scaler {
         match self.driver.policy_mut() {
             Decider::Knative(autoscaler) => {
                 // Long ago: idle revisions do not report, so that no window contains it any more.
-                let at = match self.platform {
-                    Platform::Cluster => timestamp(now),
-                    Platform::Local { .. } => timestamp(now).minus_millis(LONG_AGO_MS),
-                };
+                let at = timestamp(now).minus_millis(LONG_AGO_MS);
                 autoscaler.record(at, Origin::Instances, &Sample::IDLE);
                 let decision = autoscaler.tick(at, Some(Observed::ready(0)), &[]);
                 self.driver.assume(decision.desired, decision.excess_burst_capacity);
@@ -294,6 +300,19 @@ impl Scaler {
         self.driver.policy().should_wake(waiting)
     }
 
+    /// Whether a report of requests at the activator causes a decision at once: Knative's does
+    /// while nothing is wanted.
+    #[inline]
+    pub(crate) fn is_woken_by_reports(&self) -> bool {
+        self.has_lifecycle() && self.should_wake(1)
+    }
+
+    /// Whether instances are asked for their load.
+    #[inline]
+    pub(crate) fn scrapes(&self) -> bool {
+        !self.has_lifecycle() || self.settings.metric.scraped
+    }
+
     /// When to decide because `waiting` requests wait.
     pub(crate) fn urge(&mut self, now: u64, waiting: u32) -> Urgency {
         self.driver.urge(timestamp(now), waiting)
@@ -307,6 +326,12 @@ impl Scaler {
     /// Whether no instance is asked for.
     pub(crate) fn wants_nothing(&self) -> bool {
         self.driver.wants_nothing()
+    }
+
+    /// Whether Knative's algorithm has come to nothing. While nobody reports either it stays so:
+    /// what is left in its windows is nothing, and then there is nothing left.
+    pub(crate) fn is_settled_at_zero(&self) -> bool {
+        self.has_lifecycle() && self.driver.desired() == 0 && self.driver.wants_nothing()
     }
 
     /// When a decision is due where ticks are counted from the last one, nanoseconds.
@@ -384,11 +409,8 @@ impl Scaler {
                 last.1 = Some(step);
             }
         }
-        if let Decider::KeepAlive(policy) = self.driver.policy()
-            && let Some(fall) = policy.next_fall()
-        {
-            // One nanosecond later, so that an arrival at the very end of the time still counts.
-            again_at = Some(nanos(fall).saturating_add(1));
+        if let Some(asked) = self.own_wake() {
+            again_at = Some(again_at.unwrap_or(asked).min(asked));
         }
         ScaleDecision {
             wanted: u32::try_from(followed.replicas).unwrap_or(0),
@@ -397,6 +419,20 @@ impl Scaler {
             panicking: self.panicking,
             again_at,
         }
+    }
+
+    /// When the policy asked to be asked, nanoseconds.
+    pub(crate) fn own_wake(&self) -> Option<u64> {
+        match self.driver.policy().next_wake() {
+            // One nanosecond later, so that an arrival at the very end of the time still counts.
+            NextWake::At(at) => Some(nanos(at).saturating_add(1)),
+            NextWake::Tick | NextWake::Event => None,
+        }
+    }
+
+    /// Whether the policy is to be asked at every tick, also when there is nothing.
+    pub(crate) fn never_rests(&self) -> bool {
+        self.driver.policy().next_wake() == NextWake::Tick
     }
 
     /// The averages of the last decision, stable and panic, where it has any.

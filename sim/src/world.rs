@@ -120,6 +120,7 @@ pub(crate) struct World<'a, O> {
 impl<'a, O: Observer> World<'a, O> {
     /// A world at time zero.
     pub(crate) fn new(scenario: &'a Scenario, observer: &'a mut O) -> Result<Self, RunError> {
+        failure::check(scenario)?;
         let streams = Streams::new(scenario.seed);
         let series = (scenario.recording.series == Keep::Yes).then(SeriesRecorder::new);
         let nodes = scenario.nodes.as_ref().map(|model| Nodes::new(model, &streams));
@@ -275,10 +276,7 @@ impl<'a, O: Observer> World<'a, O> {
                 self.enter(revision, Some(service_ns), client, attempt)
             }
             ScheduledEvent::Client { client } => self.enter(self.client_revision, None, client, 0),
-            ScheduledEvent::Failure(index) => {
-                self.fail(index);
-                Ok(())
-            }
+            ScheduledEvent::Failure(index) => self.fail(index),
             ScheduledEvent::ControllerBack => {
                 self.controller_back();
                 Ok(())

@@ -122,11 +122,13 @@ prop_compose! {
         failing in prop::collection::vec((5_u64..100, 0_u8..3), 0..4),
         clients in prop::bool::weighted(0.2),
     ) -> Scenario {
-        let failures = failing.into_iter().map(|(at, kind)| Failure {
+        // What cannot happen is refused: the loss of a node without nodes, anything after the end.
+        let possible = failing.into_iter().filter(|(at, _)| duration.is_none_or(|end| *at <= end));
+        let failures = possible.map(|(at, kind)| Failure {
             at: SimTime::from_secs(at),
             kind: match kind {
                 0 => FailureKind::Instances { revision: None, count: 2 },
-                1 => FailureKind::Node,
+                1 if with_nodes => FailureKind::Node,
                 _ => FailureKind::Controller { down: SimSpan::from_secs(12) },
             },
         });

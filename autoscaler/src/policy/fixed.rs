@@ -1,6 +1,6 @@
 //! A number that never changes.
 
-use super::seam::{Policy, TickInput};
+use super::seam::{NextWake, Policy, TickInput};
 use crate::decision::Outcome;
 use crate::explain::{Decision, Detail, Explanation};
 
@@ -29,5 +29,9 @@ impl Policy for FixedPolicy {
             },
             lifecycle: None,
         })
+    }
+
+    fn next_wake(&self) -> NextWake {
+        NextWake::Event
     }
 }

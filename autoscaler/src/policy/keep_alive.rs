@@ -3,12 +3,16 @@
 
 use std::collections::VecDeque;
 
-use super::seam::{Policy, TickInput};
+use super::seam::{NextWake, Policy, TickInput};
 use crate::decision::Outcome;
 use crate::explain::{Decision, Detail, Explanation};
 use crate::time::Timestamp;
 
 /// Recommends as many instances as requests were in flight at once within the last `idle_ms`.
+///
+/// That is what the clocks of the instances themselves come to, each of which goes `idle_ms` after
+/// its last request, where a request is given to the instance that was used last. What serves is
+/// never one too many: remove an instance that is idle.
 ///
 /// It goes by [`crate::Observed::in_flight`] and [`crate::Observed::waiting`], so it is as exact
 /// as it is asked often: ask at every arrival and departure for the exact number.
@@ -23,12 +27,6 @@ impl KeepAlivePolicy {
     /// A policy that releases an instance after it was idle for `idle_ms` milliseconds.
     pub const fn new(idle_ms: u64) -> KeepAlivePolicy {
         KeepAlivePolicy { idle_ms, falling: VecDeque::new() }
-    }
-
-    /// When the recommendation falls next if no request comes or goes until then.
-    pub fn next_fall(&self) -> Option<Timestamp> {
-        let (seen, _) = self.falling.front().filter(|_| self.falling.len() > 1)?;
-        Some(seen.plus_millis(self.idle_ms))
     }
 }
 
@@ -67,5 +65,13 @@ impl Policy for KeepAlivePolicy {
             },
             lifecycle: None,
         })
+    }
+
+    /// When the recommendation falls next.
+    fn next_wake(&self) -> NextWake {
+        match self.falling.front().filter(|_| self.falling.len() > 1) {
+            Some((seen, _)) => NextWake::At(seen.plus_millis(self.idle_ms)),
+            None => NextWake::Event,
+        }
     }
 }

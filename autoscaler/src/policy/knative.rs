@@ -1,6 +1,6 @@
 //! Knative's algorithm behind the trait.
 
-use super::seam::{Policy, TickInput};
+use super::seam::{NextWake, Policy, TickInput};
 use crate::explain::Decision;
 use crate::revision::RevisionAutoscaler;
 use crate::sample::{Origin, Sample};
@@ -20,5 +20,10 @@ impl Policy for RevisionAutoscaler {
 
     fn should_wake(&self, waiting: u32) -> bool {
         RevisionAutoscaler::should_wake(self, f64::from(waiting))
+    }
+
+    fn next_wake(&self) -> NextWake {
+        // Nobody reports a revision at rest, and from silence it never comes to more than nothing.
+        NextWake::Event
     }
 }

@@ -18,6 +18,18 @@ pub struct TickInput<'a> {
     pub signals: &'a [Signal],
 }
 
+/// When a policy is to be asked again although nothing happens to its revision: no request comes
+/// or goes, no instance becomes ready or ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextWake {
+    /// At every tick, also while there is no instance and no request.
+    Tick,
+    /// At this time, and not before.
+    At(Timestamp),
+    /// Not at all: without an event it would decide as it did.
+    Event,
+}
+
 /// Decides how many instances one revision should have.
 ///
 /// A policy owns its memory and is driven from outside: [`record`](Self::record) once a second,
@@ -42,6 +54,13 @@ pub trait Policy {
     fn tick_interval_ms(&self) -> u64 {
         TICK_INTERVAL_MS
     }
+
+    /// When to be asked next while the revision has neither instances nor requests, as of the
+    /// last decision. A policy that starts instances before requests come says when; one that only
+    /// answers to requests says [`NextWake::Event`], and costs nothing while its revision rests.
+    fn next_wake(&self) -> NextWake {
+        NextWake::Tick
+    }
 }
 
 impl Policy for Box<dyn Policy + Send> {
@@ -59,5 +78,9 @@ impl Policy for Box<dyn Policy + Send> {
 
     fn tick_interval_ms(&self) -> u64 {
         (**self).tick_interval_ms()
+    }
+
+    fn next_wake(&self) -> NextWake {
+        (**self).next_wake()
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::anyhow;
 use tidegate_sim::Recording;
 use tidegate_sim::recommend::{
-    Evidence, Objective, ObjectiveError, Recommendation, Search, recommend, usual_dimensions,
+    Evidence, Judged, Objective, ObjectiveError, Recommendation, Search, recommend,
+    usual_dimensions,
 };
 use tidegate_sim::sweep::Dimension;
 use tidegate_sim_report::figures;
@@ -134,6 +135,15 @@ fn name(evidence: &Evidence) -> String {
     }
 }
 
+/// A figure in the unit of the bound that it is held against.
+fn shown(judged: &Judged, figure: f64) -> String {
+    if judged.objective.figure.is_share() {
+        figures::percent(figure)
+    } else {
+        figures::number(figure)
+    }
+}
+
 /// The evidence first, the result last.
 fn text(found: &Recommendation, keep: &[&str]) -> String {
     let mut text = format!("{:>14}", "instance-hours");
@@ -145,7 +155,7 @@ fn text(found: &Recommendation, keep: &[&str]) -> String {
         let _ = write!(text, "{:>14}", figures::number(evidence.point.instance_seconds / 3_600.0));
         for judged in &evidence.objectives {
             let kept = if judged.kept { "" } else { " ✗" };
-            let _ = write!(text, "{:>16}", format!("{}{kept}", figures::number(judged.figure)));
+            let _ = write!(text, "{:>16}", format!("{}{kept}", shown(judged, judged.figure)));
         }
         let _ = writeln!(text, "  {marker}{}", name(evidence));
     };
@@ -170,7 +180,7 @@ fn text(found: &Recommendation, keep: &[&str]) -> String {
             .iter()
             .zip(&best.worst)
             .map(|(judged, worst)| {
-                format!("{} was at worst {}", judged.objective, figures::number(*worst))
+                format!("{} was at worst {}", judged.objective, shown(judged, *worst))
             })
             .collect();
         if !worst.is_empty() {

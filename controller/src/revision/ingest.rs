@@ -164,7 +164,9 @@ impl Revision {
         claim: &LoadCeiling,
     ) {
         let report = &report.within(claim);
-        self.wake(cx.now);
+        if !report.is_of_nothing() {
+            self.wake(cx.now);
+        }
         self.demand.activator(reporter, report);
         self.outcomes.add(&report.outcomes);
         if report.waiting > 0 {

@@ -1,5 +1,6 @@
 //! What follows from what, with time as an argument.
 
+mod at_rest;
 mod bounds;
 mod burst;
 mod explained;

@@ -124,6 +124,11 @@ impl Objective {
 }
 
 impl Figure {
+    /// Whether it is a share of the requests, 0 to 1, whose bound people write in per cent.
+    pub const fn is_share(self) -> bool {
+        matches!(self, Figure::Cold | Figure::Lost)
+    }
+
     /// The figure in a result.
     pub fn of(self, result: &SimResult) -> f64 {
         let requests = result.requests.max(1) as f64;

@@ -32,10 +32,10 @@ impl<O: Observer> World<'_, O> {
         match (entrance, newcomer.way) {
             (Entrance::Sent(instance), Way::Activator) => self.reach(request, instance),
             (Entrance::Sent(instance), Way::Direct) => self.reach_directly(request, instance),
-            (Entrance::Waiting, _) => self.wait_at_activator(index, request),
+            (Entrance::Waiting, _) => self.wait_at_activator(index),
             (Entrance::Refused, _) => self.end_request(request, Outcome::Rejected),
         }
-        self.after_arrival(index);
+        self.after_arrival(index, request);
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl<O: Observer> World<'_, O> {
         }
     }
 
-    /// Counts a request that has to wait for an instance to start.
+    /// Counts a request for which no instance is there, so that it waits for one to start.
     fn note_cold_start(&mut self, index: u32) {
         if self.now >= self.counted_from {
             self.revisions[index as usize].counters.cold_starts += 1;
@@ -84,14 +84,18 @@ impl<O: Observer> World<'_, O> {
         }
     }
 
-    /// Puts a request into the activator's queue.
-    fn wait_at_activator(&mut self, index: u32, request: u32) {
+    /// A request is in the activator's queue.
+    fn wait_at_activator(&mut self, index: u32) {
         self.change(index, Level::Waiting, 1);
         let revision = &mut self.revisions[index as usize];
         revision.watch_activator_queue(self.now, &mut self.events);
-        if revision.is_exact() {
-            // The exact policy starts an instance for each request that cannot be served at once.
-            self.requests[request as usize].cold = Cold::Yes;
+    }
+
+    /// An instance starts for `request`, if that waits for one.
+    pub(super) fn starts_instance(&mut self, index: u32, request: u32) {
+        let Some(request) = self.requests.get_mut(request as usize) else { return };
+        if request.waits() {
+            request.cold = Cold::Yes;
             self.note_cold_start(index);
         }
     }

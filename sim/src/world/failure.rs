@@ -1,21 +1,51 @@
 //! Injected failures, and the platform's recovery from them.
 
 use super::{ScheduledEvent, World};
+use crate::error::RunError;
 use crate::record::Observer;
 use crate::scaler::Trigger;
-use crate::scenario::FailureKind;
+use crate::scenario::{FailureKind, Scenario};
+
+/// Refuses failures that could not happen: without a word they would be taken for survived.
+pub(super) fn check(scenario: &Scenario) -> Result<(), RunError> {
+    for failure in &scenario.failures {
+        let at_s = failure.at.as_secs_f64();
+        if failure.kind == FailureKind::Node && scenario.nodes.is_none() {
+            return Err(RunError::Model(format!(
+                "a node is to fail at {at_s} s, but the scenario has no nodes; give it some \
+                 (--nodes), or let instances fail"
+            )));
+        }
+        if let Some(end) = scenario.duration
+            && failure.at.as_nanos() > end.as_nanos()
+        {
+            let end_s = end.as_secs_f64();
+            return Err(RunError::Model(format!(
+                "a failure at {at_s} s comes after the end of the run at {end_s} s; expected it \
+                 before"
+            )));
+        }
+    }
+    Ok(())
+}
 
 impl<O: Observer> World<'_, O> {
     /// Injects failure number `index` of the scenario.
-    pub(super) fn fail(&mut self, index: usize) {
-        let Some(failure) = self.scenario.failures.get(index) else { return };
+    pub(super) fn fail(&mut self, index: usize) -> Result<(), RunError> {
+        let Some(failure) = self.scenario.failures.get(index) else { return Ok(()) };
         match &failure.kind {
             FailureKind::Instances { revision, count } => {
                 let named = |name: &String| self.revisions.iter().position(|r| r.name == *name);
                 let index = revision.as_ref().map_or(Some(0), named);
-                if let Some(index) = index.filter(|index| *index < self.revisions.len()) {
-                    self.fail_instances(index as u32, *count);
-                }
+                let Some(index) = index.filter(|index| *index < self.revisions.len()) else {
+                    let (name, at_s) = (revision.as_deref(), failure.at.as_secs_f64());
+                    return Err(RunError::Model(format!(
+                        "instances of revision `{}` are to fail at {at_s} s, and until then the \
+                         traffic has not named it; expected a revision that it names",
+                        name.unwrap_or("(the first one)")
+                    )));
+                };
+                self.fail_instances(index as u32, *count);
             }
             FailureKind::Node => {
                 self.fail_node();
@@ -29,6 +59,7 @@ impl<O: Observer> World<'_, O> {
                 self.schedule(back, ScheduledEvent::ControllerBack);
             }
         }
+        Ok(())
     }
 
     fn fail_instances(&mut self, index: u32, count: u32) {

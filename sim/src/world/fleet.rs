@@ -4,6 +4,7 @@ use tidegate_admission::Grant;
 
 use super::World;
 use super::instance::{Pull, State};
+use super::revision::OwnWake;
 use crate::events::{Kind, Tag};
 use crate::record::{Observer, Outcome};
 use crate::series::recorder::Level;
@@ -14,14 +15,30 @@ impl<O: Observer> World<'_, O> {
         self.show(index, Level::Proxied);
         let initial = self.revisions[index as usize].initial();
         self.set_wanted(index, initial);
-        for _ in 0..initial {
-            let slot = self.create_instance(index);
-            self.give_node_now(slot);
-            self.becomes_ready(slot);
+        if initial > 0 {
+            // All of them are known before the first one is ready: else that one would be one too
+            // many, or one too few.
+            self.revisions[index as usize].begin_with(initial, self.now);
+        }
+        let slots: Vec<u32> = (0..initial).map(|_| self.create_instance(index)).collect();
+        for slot in slots {
+            if self.give_node_now(slot) {
+                self.change(index, Level::Starting, 1);
+                self.becomes_ready(slot);
+            } else {
+                self.place_instance(slot);
+            }
         }
         if initial > 0 {
-            self.revisions[index as usize].begin_with(initial, self.now);
             self.activate(index);
+        }
+        match self.revisions[index as usize].wakes_itself() {
+            Some(OwnWake::Ticks) => self.activate(index),
+            Some(OwnWake::At(at)) => {
+                let revision = &mut self.revisions[index as usize];
+                revision.look_again_at(at, self.now, &mut self.events);
+            }
+            None => {}
         }
     }
 
@@ -51,7 +68,6 @@ impl<O: Observer> World<'_, O> {
         let revision = &mut self.revisions[index as usize];
         let slot = self.instances.insert(revision.order_instance()) as u32;
         revision.list(slot, State::Pending);
-        self.change(index, Level::Starting, 1);
         slot
     }
 
@@ -59,9 +75,12 @@ impl<O: Observer> World<'_, O> {
     pub(super) fn start_instance(&mut self, slot: u32, pulls: Pull) {
         let place = &mut self.instances[slot as usize];
         place.state = State::Starting;
-        let delay = self.revisions[place.revision as usize].start_up_ns(pulls);
+        let index = place.revision;
+        // From here on it is paid for; while it waited for a node there was nothing to pay.
+        self.change(index, Level::Starting, 1);
+        let delay = self.revisions[index as usize].start_up_ns(pulls);
         let ready = self.now.saturating_add(delay);
-        place.change = self.events.push(ready, Kind::Instance, slot);
+        self.instances[slot as usize].change = self.events.push(ready, Kind::Instance, slot);
     }
 
     /// An instance's event is due, unless it is stale.
@@ -151,16 +170,18 @@ impl<O: Observer> World<'_, O> {
     pub(super) fn remove_instance(&mut self, slot: u32) {
         let Some(place) = self.instances.get(slot as usize) else { return };
         let (index, state) = (place.revision, place.state);
-        let level = match state {
-            State::Pending | State::Starting => Level::Starting,
+        match state {
             State::Ready => {
                 self.leave_ready(slot);
-                return self.forget_instance(slot);
             }
-            State::Draining => Level::Draining,
-        };
-        self.revisions[index as usize].unlist(slot, state);
-        self.change(index, level, -1);
+            State::Pending => self.revisions[index as usize].unlist(slot, state),
+            State::Starting | State::Draining => {
+                self.revisions[index as usize].unlist(slot, state);
+                let level =
+                    if state == State::Starting { Level::Starting } else { Level::Draining };
+                self.change(index, level, -1);
+            }
+        }
         self.forget_instance(slot);
     }
 

@@ -18,15 +18,15 @@ impl<O: Observer> World<'_, O> {
         self.start_instance(slot, pulls);
     }
 
-    /// Places an instance that is ready at time zero, if there is room.
-    pub(super) fn give_node_now(&mut self, slot: u32) {
+    /// Places an instance that is to be ready at time zero; returns whether it has all it needs for
+    /// that: a place, or no need of one.
+    pub(super) fn give_node_now(&mut self, slot: u32) -> bool {
         let revision = self.instances[slot as usize].revision;
-        if let Some(nodes) = &mut self.nodes
-            && let Some(node) = nodes.find_room()
-        {
-            nodes.take_room(node, revision);
-            self.instances[slot as usize].node = node;
-        }
+        let Some(nodes) = &mut self.nodes else { return true };
+        let Some(node) = nodes.find_room() else { return false };
+        nodes.take_room(node, revision);
+        self.instances[slot as usize].node = node;
+        true
     }
 
     fn order_nodes(&mut self) {

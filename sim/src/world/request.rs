@@ -50,7 +50,9 @@ pub(crate) enum Entrance {
     Refused,
 }
 
-/// Whether a request arrived while no instance was ready.
+/// Whether no instance was there for a request when it arrived, so that it had to wait for one to
+/// start. Where instances are shared none is there while none is ready; where each is for one
+/// request, while each that is ready or starting has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cold {
     Yes,

@@ -2,21 +2,25 @@
 //!
 //! Whatever touches one revision only is a method here, and only these methods see its fields:
 //! `queues` (arrival, waiting and departure of requests), `members` (its instances), `reporting`
-//! (load reports and decisions), `urgency` (wake-ups and local mode's early reports). The world
-//! combines them with nodes, requests and the event queue.
+//! (load reports and decisions), `reporters` (who counts that load), `urgency` (wake-ups and local
+//! mode's early reports). The world combines them with nodes, requests and the event queue.
 
 mod members;
 mod queues;
+mod reporters;
 mod reporting;
 mod urgency;
+
+pub(crate) use reporting::OwnWake;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_admission::dispatcher::DispatcherSettings;
-use tidegate_admission::{Depth, Dispatcher, Limit, Meter, Moment, Policy, QueueSettings};
+use tidegate_admission::{Depth, Dispatcher, Limit, Policy, QueueSettings};
 
+use self::reporters::Reporters;
 use super::alarm::Alarm;
 use super::counters::Counters;
 use super::drawn::Drawn;
@@ -74,9 +78,9 @@ pub(crate) struct Revision {
     front_slots: Slots,
     /// The instance in each slot of the ingress's dispatcher.
     ingress_slots: Slots,
-    /// Load of all requests in the system; where instances are scraped one by one, only of those
-    /// that came through the activator.
-    meter: Meter,
+    /// The load that is reported of it; where instances are scraped one by one, each has a meter of
+    /// its own besides.
+    reporters: Reporters,
     scaler: Scaler,
     /// Reports in flight to the autoscaler, with the time of their arrival, nanoseconds.
     reports: VecDeque<(u64, InstanceReport)>,
@@ -85,10 +89,6 @@ pub(crate) struct Revision {
     last_desired: i32,
     /// Averages of the last decision, for the series.
     windows: (f64, f64),
-    /// Whether a waiting request was reported before the second was over.
-    early_report: bool,
-    /// When the last report was made.
-    reported_at: u64,
     /// When the revision last had requests, instances or reports, nanoseconds.
     busy_at: u64,
     /// Whether requests go through the activator also while instances are ready.
@@ -154,14 +154,12 @@ impl Revision {
             front_due: Alarm::OFF,
             front_slots: Slots::default(),
             ingress_slots: Slots::default(),
-            meter: Meter::new(Moment::from_nanos(now)),
+            reporters: Reporters::new(now),
             scaler: Scaler::new(model, now, asked.explains)?,
             reports: VecDeque::new(),
             wanted: 0,
             last_desired: -1,
             windows: (0.0, 0.0),
-            early_report: false,
-            reported_at: now,
             busy_at: now,
             proxied: true,
             starting: Vec::new(),
@@ -186,6 +184,11 @@ impl Revision {
     #[inline]
     pub(crate) fn is_exact(&self) -> bool {
         self.scaler.is_exact()
+    }
+
+    /// Whether only a decision is to be looked at again when time has passed, not a new one made.
+    pub(crate) fn has_lifecycle(&self) -> bool {
+        self.scaler.has_lifecycle()
     }
 
     /// Whether the activator's limit and meter stand for those of the sidecars.

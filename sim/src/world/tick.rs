@@ -32,12 +32,14 @@ impl<O: Observer> World<'_, O> {
         let now = self.now;
         let mut active = std::mem::take(&mut self.active);
         for &index in &active {
-            self.report(index);
+            let woken = self.report(index);
             let revision = &self.revisions[index as usize];
             if revision.is_attended() {
                 self.attend_tick(index);
             } else if revision.ticks_at(now) {
                 self.decide(index, Trigger::Tick);
+            } else if woken {
+                self.decide(index, Trigger::WakeUp);
             }
         }
         active.retain(|&index| self.revisions[index as usize].stays_active(now));
@@ -47,26 +49,32 @@ impl<O: Observer> World<'_, O> {
         self.next_tick = if self.active.is_empty() { NEVER } else { now + NANOS_PER_SEC };
     }
 
-    /// Sends a revision's load of the last second to its autoscaler.
-    fn report(&mut self, index: u32) {
+    /// Sends a revision's load of the last second to its autoscaler. Returns whether that should
+    /// cause a decision out of turn.
+    fn report(&mut self, index: u32) -> bool {
         let now = Moment::from_nanos(self.now);
         let instances = &mut self.instances;
         self.revisions[index as usize].report(self.now, |slot| {
             instances[slot as usize].meter.as_mut().map(|meter| meter.cut(now))
-        });
+        })
     }
 
     /// After an arrival: wakes the policy if it asks for arrivals at once.
     #[inline]
-    pub(super) fn after_arrival(&mut self, index: u32) {
+    pub(super) fn after_arrival(&mut self, index: u32, request: u32) {
         let revision = &mut self.revisions[index as usize];
         if revision.is_exact() {
-            return self.decide(index, Trigger::Tick);
+            let before = revision.staying();
+            self.decide(index, Trigger::Tick);
+            if self.revisions[index as usize].staying() > before {
+                self.starts_instance(index, request);
+            }
+            return;
         }
         if revision.is_attended() {
             return self.attend_arrival(index);
         }
-        if self.now >= self.controller_down_until && revision.is_woken_by_queue(self.now) {
+        if revision.is_woken_by_arrival() && self.now >= self.controller_down_until {
             self.decide(index, Trigger::WakeUp);
         }
     }
@@ -78,8 +86,10 @@ impl<O: Observer> World<'_, O> {
             self.decide(index, Trigger::WakeUp);
         } else if revision.is_attended() {
             self.attend_wake(index);
-        } else {
+        } else if revision.has_lifecycle() {
             self.look_again(index);
+        } else {
+            self.decide(index, Trigger::WakeUp);
         }
     }
 

@@ -124,7 +124,13 @@ impl Revision {
     /// instance in a slot holds.
     pub(crate) fn victim(&mut self, load: impl Fn(u32) -> Option<u32>) -> Option<u32> {
         let ready = &self.ready;
-        match self.model.victim {
+        let victim = match self.is_exact() {
+            // An instance that serves is never one too many under a policy that has one for each
+            // request.
+            true => Victim::Idlest,
+            false => self.model.victim,
+        };
+        match victim {
             Victim::Newest => ready.last().copied(),
             Victim::Oldest => ready.first().copied(),
             Victim::Random => {

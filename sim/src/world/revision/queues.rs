@@ -19,7 +19,7 @@ impl Revision {
         let way = self.way();
         let cold = if self.ready.is_empty() { Cold::Yes } else { Cold::No };
         if way == Way::Activator || !self.asks_each() {
-            self.meter.arrive(Moment::from_nanos(now), Source::Direct);
+            self.reporters.arrive(now, way);
         }
         self.counters.advance(now);
         self.counters.now.inside += 1;
@@ -96,11 +96,10 @@ impl Revision {
         way: Way,
         instance: Option<&mut Instance>,
     ) {
-        let now = Moment::from_nanos(now);
         if way == Way::Activator || !self.asks_each() {
-            self.meter.depart(now, Source::Direct);
+            self.reporters.depart(now, way);
         } else if let Some(meter) = instance.and_then(|place| place.meter.as_mut()) {
-            meter.depart(now, Source::Direct);
+            meter.depart(Moment::from_nanos(now), Source::Direct);
         }
     }
 

@@ -1,13 +1,24 @@
 //! Load reports to a revision's autoscaler, and its decisions.
 
-use tidegate_admission::{Moment, meter};
+use tidegate_admission::meter;
 use tidegate_autoscaler::scrape::{MeshMode, ScrapeResponse, Scraped, Scraper, sample_size};
 use tidegate_autoscaler::{Observed, Origin, Sample};
 
+use super::reporters::Load;
 use super::{Revision, Ticking};
 use crate::record::DecisionRecord;
 use crate::scaler::{InstanceReport, ScaleDecision, Trigger};
+use crate::scenario::Path;
 use crate::time::NANOS_PER_SEC;
+
+/// When a policy is asked although nothing happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OwnWake {
+    /// At every tick.
+    Ticks,
+    /// At this time, nanoseconds.
+    At(u64),
+}
 
 impl Revision {
     /// Starts the ticks of this revision; `false` if it ticks already or its policy needs no
@@ -19,7 +30,6 @@ impl Revision {
         }
         self.ticking = Ticking::On;
         self.busy_at = now;
-        self.reported_at = now / NANOS_PER_SEC * NANOS_PER_SEC;
         true
     }
 
@@ -29,8 +39,11 @@ impl Revision {
             && self.wanted == 0
             && self.counters.now.alive() == 0
             && self.reports.is_empty();
-        let at_rest = self.urgent.is_some() && self.scaler.wants_nothing();
-        if !quiet {
+        let at_rest = match self.urgent {
+            Some(_) => self.scaler.wants_nothing(),
+            None => self.scaler.is_settled_at_zero() && !self.reporters.are_open(),
+        };
+        if !quiet || self.scaler.never_rests() {
             self.busy_at = now;
         } else if at_rest || now - self.busy_at >= self.scaler.memory_ns() {
             self.ticking = Ticking::Off;
@@ -39,32 +52,48 @@ impl Revision {
     }
 
     /// Sends the load of the last second to the autoscaler; `cut` closes the period of the meter of
-    /// the instance in a slot.
+    /// the instance in a slot. Returns whether that should cause a decision out of turn.
     pub(crate) fn report(
         &mut self,
         now: u64,
         cut: impl FnMut(u32) -> Option<meter::PeriodAverages>,
-    ) {
-        let early = std::mem::take(&mut self.early_report);
-        let period = self.meter.cut(Moment::from_nanos(now));
-        let (mut concurrency, mut count) = (period.average_concurrency, period.request_count);
-        if early {
-            // The early report has already counted one request; counting it twice would double it.
-            (concurrency, count) = ((concurrency - 1.0).max(0.0), count.saturating_sub(1));
-        }
+    ) -> bool {
         if self.urgent.is_some() {
-            concurrency = self.scaler.take_rest(concurrency);
+            let mut load = self.reporters.close_all(now);
+            load.concurrency = self.scaler.take_rest(load.concurrency);
+            self.send_load(now, Origin::Instances, load);
+            return false;
         }
-        let seconds = (now - self.reported_at) as f64 / NANOS_PER_SEC as f64;
-        self.reported_at = now;
-        let rate = if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
-        let sample = Sample::new(concurrency, 0.0, rate, 0.0).unwrap_or(Sample::IDLE);
+        let second = self.reporters.close(now);
         let asks_each = self.asks_each();
-        let origin = if asks_each { Origin::Activator } else { Origin::Instances };
-        self.send(now, InstanceReport { origin, sample });
-        if asks_each {
+        let is_scraped = self.is_scraped();
+        // Everyone's averages are additive, so that one report says them all.
+        let sidecars = (is_scraped && !asks_each).then_some(second.sidecars);
+        match (sidecars, second.activator) {
+            (Some(sidecars), Some(activator)) => {
+                self.send_load(now, Origin::Instances, sidecars.and(activator));
+            }
+            (Some(sidecars), None) => self.send_load(now, Origin::Instances, sidecars),
+            (None, Some(activator)) => self.send_load(now, Origin::Activator, activator),
+            // Nobody has anything to report, which is not the same as a report of nothing.
+            (None, None) => {}
+        }
+        if is_scraped && asks_each {
             self.scrape(now, cut);
         }
+        let is_held = second.activator.is_some_and(|load| load.concurrency > 0.0);
+        is_held && self.scaler.is_woken_by_reports()
+    }
+
+    /// Whether there are instances that the autoscaler asks for their load. Where the activator is
+    /// always in the path it has all of it.
+    fn is_scraped(&self) -> bool {
+        !self.ready.is_empty() && (self.model.path == Path::Direct || self.scaler.scrapes())
+    }
+
+    fn send_load(&mut self, now: u64, origin: Origin, load: Load) {
+        let sample = Sample::new(load.concurrency, 0.0, load.requests as f64, 0.0);
+        self.send(now, InstanceReport { origin, sample: sample.unwrap_or(Sample::IDLE) });
     }
 
     /// Scrapes a sample of the instances and extrapolates, as Knative's autoscaler does.
@@ -105,18 +134,28 @@ impl Revision {
         }
     }
 
-    /// Whether queued requests make the policy decide at once, in a cluster: the activator then
-    /// reports the first one early, at most once a second.
+    /// After an arrival in a cluster: whether the policy decides at once. The activator reports the
+    /// first request of a revision early; what waits later is in the report of its second.
     #[inline]
-    pub(crate) fn is_woken_by_queue(&mut self, now: u64) -> bool {
-        let waiting = self.front.waiting();
-        let woken = waiting > 0 && self.scaler.should_wake(waiting);
-        if woken && !self.early_report {
-            self.early_report = true;
+    pub(crate) fn is_woken_by_arrival(&mut self) -> bool {
+        if let Some(second) = self.reporters.announce() {
             let sample = Sample::new(1.0, 0.0, 1.0, 0.0).unwrap_or(Sample::IDLE);
-            self.scaler.record(now, &InstanceReport { origin: Origin::Activator, sample });
+            self.scaler.record(second, &InstanceReport { origin: Origin::Activator, sample });
+            if self.scaler.is_woken_by_reports() {
+                return true;
+            }
         }
-        woken
+        let waiting = self.front.waiting();
+        waiting > 0 && !self.scaler.has_lifecycle() && self.scaler.should_wake(waiting)
+    }
+
+    /// Whether the policy is to be asked before anything happens: at every tick, or at the returned
+    /// time.
+    pub(crate) fn wakes_itself(&self) -> Option<OwnWake> {
+        match self.scaler.own_wake() {
+            Some(at) => Some(OwnWake::At(at)),
+            None => self.scaler.never_rests().then_some(OwnWake::Ticks),
+        }
     }
 
     /// Tells the policy that `count` instances are ready at time zero.

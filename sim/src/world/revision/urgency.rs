@@ -1,7 +1,6 @@
 //! Wake-ups of a revision: those that its policy asks for, and in local mode the activator's
 //! reports between two ticks.
 
-use tidegate_admission::Moment;
 use tidegate_autoscaler::driver::Urgency;
 
 use super::{Revision, Ticking};
@@ -17,13 +16,14 @@ impl Revision {
     }
 
     /// Wakes a revision that did not tick. The empty seconds in between are closed unreported, so
-    /// that they do not dilute the average of the second that begins. In local mode the first
-    /// decision follows soon.
+    /// that they do not dilute the average of the second that begins. In local mode, where the
+    /// activator goes on reporting, the first decision follows soon.
     pub(crate) fn wake(&mut self, now: u64) {
-        let second = now / NANOS_PER_SEC * NANOS_PER_SEC;
-        let _ = self.meter.cut(Moment::from_nanos(second));
         if self.urgent.is_some() {
+            let _ = self.reporters.close_all(now / NANOS_PER_SEC * NANOS_PER_SEC);
             self.scaler.wake(now);
+        } else {
+            self.reporters.rested(now);
         }
     }
 
