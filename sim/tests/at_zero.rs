@@ -1,8 +1,8 @@
 //! The story: with no instance and no request the simulator went on reporting zeros for two
-//! windows. Knative records nothing then: no instance is asked, and the activator says once that it has no
-//! request left and is silent. So after a minute its windows are empty, the first request after it
-//! is the whole average, and a revision whose instances take one request each gets two of them. The
-//! simulator divided that request by 60 and started one: a timer of three minutes cost 65
+//! windows. Knative records nothing then: no instance is asked, and the activator says once that it
+//! has no request left and is silent. So after a minute its windows are empty, the first request
+//! after it is the whole average, and a revision whose instances take one request each gets two of
+//! them. The simulator divided that request by 60 and started one: a timer of three minutes cost 65
 //! instance-seconds a call, where by Knative's rules it costs 126.
 //!
 //! The figures here are worked out by hand from Knative's rules: buckets of a second that add up, a

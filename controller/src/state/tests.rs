@@ -1,6 +1,5 @@
 //! What follows from what, with time as an argument.
 
-mod at_rest;
 mod bounds;
 mod burst;
 mod explained;
