@@ -47,8 +47,8 @@ pub enum Path {
 pub struct ClusterView<'a> {
     /// Instances, and requests in flight and waiting.
     pub observed: Observed,
-    /// Requests in the system now, where what waits is to count at once.
-    pub inside: Option<f64>,
+    /// Requests that activators hold or carry now, where what waits is to count at once.
+    pub at_activators: Option<f64>,
     /// Loads besides concurrency and request rate, as totals.
     pub signals: &'a [Signal],
     /// How requests reach the instances.
@@ -86,7 +86,7 @@ pub struct Driver<P> {
     last_tick: Timestamp,
     next_tick: Timestamp,
     recheck: Option<Timestamp>,
-    /// Load that was recorded before its second was over.
+    /// Activators' load that was recorded before its second was over.
     held: f64,
 }
 
@@ -182,8 +182,8 @@ impl<P: Policy> Driver<P> {
         self.policy.record(at, origin, sample);
     }
 
-    /// What is left of the average concurrency over the second that ends, beside what was recorded
-    /// of it before.
+    /// What is left of activators' average concurrency over the second that ends, beside what was
+    /// recorded of it before.
     pub fn take_rest(&mut self, average_concurrency: f64) -> f64 {
         (average_concurrency - std::mem::take(&mut self.held)).max(0.0)
     }
@@ -231,13 +231,13 @@ impl<P: Policy> Driver<P> {
 
     /// What waits at this moment is load, whatever the averages of the past say.
     fn hold(&mut self, now: Timestamp, scene: &ClusterView<'_>) {
-        let Some(inside) = scene.inside else { return };
-        let more = inside - self.held;
+        let Some(at_activators) = scene.at_activators else { return };
+        let more = at_activators - self.held;
         if scene.observed.waiting > 0
             && more > 0.0
             && let Ok(sample) = Sample::of_concurrency(more)
         {
-            self.held = inside;
+            self.held = at_activators;
             self.policy.record(now, Origin::Activator, &sample);
         }
     }

@@ -60,7 +60,7 @@ fn driver() -> Driver<Counting> {
 fn scene(ready: u32, waiting: u32, held: f64) -> ClusterView<'static> {
     ClusterView {
         observed: Observed { waiting, ..Observed::ready(ready) },
-        inside: Some(held),
+        at_activators: Some(held),
         signals: &[],
         path: Path::ThroughActivator,
     }

@@ -35,15 +35,12 @@ pub struct Demand {
 struct Load {
     waiting: u64,
     in_flight: u64,
-    /// Those of instances that no activator has sent, and counts as well.
-    direct: u64,
 }
 
 impl Load {
     fn replace(&mut self, before: Self, after: Self) {
         self.waiting = self.waiting + after.waiting - before.waiting;
         self.in_flight = self.in_flight + after.in_flight - before.in_flight;
-        self.direct = self.direct + after.direct - before.direct;
     }
 }
 
@@ -55,7 +52,6 @@ struct Meter {
     length_ms: f64,
     waiting: u32,
     in_flight: u32,
-    direct: u32,
     last_sequence: u64,
 }
 
@@ -77,17 +73,12 @@ impl Meter {
     }
 
     fn load(&self) -> Load {
-        Load {
-            waiting: self.waiting.into(),
-            in_flight: self.in_flight.into(),
-            direct: self.direct.into(),
-        }
+        Load { waiting: self.waiting.into(), in_flight: self.in_flight.into() }
     }
 
     fn note(&mut self, report: &Report) {
         self.waiting = report.waiting;
         self.in_flight = report.in_flight;
-        self.direct = direct(report);
         self.last_sequence = report.sequence;
     }
 
@@ -158,11 +149,10 @@ impl Demand {
         narrow(self.at_instances.waiting + self.at_activators.waiting)
     }
 
-    /// Requests in the system now: those that activators hold or carry, and those of instances that
-    /// came to them directly.
+    /// Requests held or carried by activators now.
     #[must_use]
-    pub fn inside(&self) -> u32 {
-        narrow(self.at_activators.in_flight + self.at_instances.direct)
+    pub fn at_activators(&self) -> u32 {
+        narrow(self.at_activators.in_flight)
     }
 
     /// Requests at one instance now, as far as is known.
@@ -205,17 +195,6 @@ impl Demand {
         let activators = total(&reported);
         Totals { instances: instances.and_then(sample), activators: activators.and_then(sample) }
     }
-}
-
-/// The requests of an instance at the end of a period that came to it directly: as large a part of
-/// all as it was over the period, since who has sent each of them now is not reported.
-fn direct(report: &Report) -> u32 {
-    let (all, proxied) = (report.sample.concurrency(), report.sample.proxied_concurrency());
-    if all <= proxied {
-        return 0;
-    }
-    // A part of a number of 32 bits, and not below zero.
-    (f64::from(report.in_flight) * (1.0 - proxied / all)).round() as u32
 }
 
 fn narrow(sum: u64) -> u32 {
@@ -283,32 +262,10 @@ mod tests {
         let held = |in_flight| Report { in_flight, waiting: in_flight, ..report(1, 0.5, 100) };
         demand.activator(ReporterId(1), &held(40));
         demand.activator(ReporterId(2), &held(2));
-        assert_eq!((demand.waiting(), demand.inside()), (42, 42));
+        assert_eq!((demand.waiting(), demand.at_activators()), (42, 42));
         demand.activator(ReporterId(1), &report(2, 60.0, 900));
         let total = concurrency(demand.close(0).activators).expect("they reported");
         assert!((total - (54.05 + 0.5)).abs() < 1e-9, "{total}");
-    }
-
-    #[test]
-    fn a_request_that_an_activator_has_sent_to_an_instance_is_inside_once() {
-        let mut demand = Demand::default();
-        let sample = |proxied| Sample::new(8.0, proxied, 0.0, 0.0).expect("valid");
-        let at = |sequence, proxied| Report {
-            in_flight: 12,
-            sample: sample(proxied),
-            ..report(sequence, 0.0, 1_000)
-        };
-        demand.instance(&name("a"), &at(1, 0.0));
-        assert_eq!(demand.inside(), 12);
-        demand.activator(ReporterId(1), &Report { in_flight: 30, ..report(1, 30.0, 1_000) });
-        assert_eq!(demand.inside(), 42);
-        demand.instance(&name("a"), &at(2, 2.0));
-        assert_eq!(demand.inside(), 39, "a quarter of them was sent by it");
-        demand.instance(&name("a"), &at(3, 8.0));
-        assert_eq!(demand.inside(), 30);
-        demand.forget_instance(&name("a"));
-        demand.recount();
-        assert_eq!(demand.inside(), 30);
     }
 
     #[test]
@@ -316,7 +273,7 @@ mod tests {
         let mut demand = Demand::default();
         demand.activator(ReporterId(1), &Report { in_flight: 7, waiting: 7, ..report(1, 7.0, 1) });
         demand.forget_activator(ReporterId(1));
-        assert_eq!((demand.waiting(), demand.inside()), (0, 0));
+        assert_eq!((demand.waiting(), demand.at_activators()), (0, 0));
         assert_eq!(demand.close(0), Totals::default());
     }
 }

@@ -15,7 +15,7 @@ use tidegate_rollout::Outcomes;
 
 use crate::crash_loop_backoff::CrashLoopBackoff;
 use crate::declaration::{ActivatorPorts, Declaration, PolicyChoice};
-use crate::demand::{Demand, Totals};
+use crate::demand::Demand;
 use crate::event::{Effect, Endpoint, ServerMessage};
 use crate::history::History;
 use crate::identity::{ReporterId, RevisionId};
@@ -205,36 +205,24 @@ impl Revision {
     fn close_second(&mut self, now: Timestamp) {
         let live = usize::try_from(self.count(Phase::Ready)).unwrap_or(usize::MAX);
         let totals = self.demand.close(live);
-        let totals = self.rest(&totals);
+        let activators = self.rest(totals.activators);
         if self.past.is_none() {
             if let Some(sample) = totals.instances {
                 self.driver.record(now, Origin::Instances, &sample);
             }
-            if let Some(sample) = totals.activators {
+            if let Some(sample) = activators {
                 self.driver.record(now, Origin::Activator, &sample);
             }
         }
         self.next_second = next_second(now);
     }
 
-    /// A second without what was recorded of it before it was over.
-    fn rest(&mut self, second: &Totals) -> Totals {
-        let at_activators = second.activators.map_or(0.0, |sample| sample.concurrency());
-        let direct = second
-            .instances
-            .map_or(0.0, |sample| (sample.concurrency() - sample.proxied_concurrency()).max(0.0));
-        let average = at_activators + direct;
-        let recorded = average - self.driver.take_rest(average);
-        let of_activators = recorded.min(at_activators);
-        let less = |sample: Sample, recorded: f64| {
-            let concurrency = (sample.concurrency() - recorded).max(0.0);
-            let (proxied, rate) = (sample.proxied_concurrency(), sample.request_rate());
-            Sample::new(concurrency, proxied, rate, sample.proxied_request_rate()).ok()
-        };
-        Totals {
-            instances: second.instances.and_then(|all| less(all, recorded - of_activators)),
-            activators: second.activators.and_then(|all| less(all, of_activators)),
-        }
+    /// The activators' second without what was recorded of it before it was over.
+    fn rest(&mut self, second: Option<Sample>) -> Option<Sample> {
+        let concurrency = self.driver.take_rest(second.map_or(0.0, |sample| sample.concurrency()));
+        let sample = second?;
+        let (proxied, rate) = (sample.proxied_concurrency(), sample.request_rate());
+        Sample::new(concurrency, proxied, rate, sample.proxied_request_rate()).ok()
     }
 
     /// A revision that had nothing to decide has something again: what its reporters sent in the
@@ -261,7 +249,7 @@ impl Revision {
         let found = self.found_capacity();
         let scene = ClusterView {
             observed: self.observed(),
-            inside: Some(f64::from(self.demand.inside())),
+            at_activators: Some(f64::from(self.demand.at_activators())),
             signals: found.as_slice(),
             path: Path::ThroughActivator,
         };

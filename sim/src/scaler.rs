@@ -359,7 +359,7 @@ impl Scaler {
     pub(crate) fn tick(&mut self, now: u64, observed: Observed, inside: f64) -> ScaleDecision {
         let scene = ClusterView {
             observed,
-            inside: (self.platform != Platform::Cluster).then_some(inside),
+            at_activators: (self.platform != Platform::Cluster).then_some(inside),
             signals: &[],
             path: self.path(),
         };

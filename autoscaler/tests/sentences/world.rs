@@ -162,7 +162,7 @@ impl<P: Policy> World<P> {
     pub(crate) fn tick(&mut self) -> Told {
         let scene = ClusterView {
             observed: self.observed,
-            inside: None,
+            at_activators: None,
             signals: &self.signals,
             path: self.path,
         };

@@ -1,7 +1,6 @@
 //! What follows from what, with time as an argument.
 
 mod bounds;
-mod burst;
 mod explained;
 mod fixture;
 mod many;

@@ -244,7 +244,7 @@ impl Revision {
             };
             let held = self.held_signal(now, observed.waiting);
             let signals = held.as_slice();
-            let scene = ClusterView { observed, inside: None, signals, path };
+            let scene = ClusterView { observed, at_activators: None, signals, path };
             let (decision, applied) = self.driver.tick(now, &scene, spec);
             (applied, decision.explanation.to_string())
         } else {

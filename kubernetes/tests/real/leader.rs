@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff;
 
 use crate::Findings;
-use crate::clients::Clients;
-use crate::cluster::{App, Cluster, PATIENCE};
+use crate::clients::{Clients, ask};
+use crate::cluster::{App, Cluster, PATIENCE, until};
 use crate::process::{self, Process};
 use crate::replicas::Replicas;
 
@@ -35,7 +35,8 @@ pub(crate) async fn run(cluster: &Cluster) -> Findings {
     let namespace = cluster.apps("leader", &[app]).await;
     let address = cluster.address(&namespace, "web").await;
     let replicas = Replicas::watch(cluster, &namespace);
-    replicas.until("web", PATIENCE, |_, ready| ready == 1).await;
+    // The network knows of the first pod a moment after it is ready.
+    until(PATIENCE, "a first response", || async { ask(address, 0).await.is_ok() }).await;
     let clients = Clients::start(address, CLIENTS, REQUEST_MS);
     tokio::time::sleep(SETTLE).await;
     process::report_memory(cluster, &mut findings).await;
