@@ -68,8 +68,9 @@ pub struct Evidence {
 /// One objective and whether it was met.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judged {
-    /// The objective as text.
-    pub objective: String,
+    /// The objective; text in JSON.
+    #[serde(with = "objective::text")]
+    pub objective: Objective,
     /// What came out.
     pub figure: f64,
     /// Whether it was kept.
@@ -146,7 +147,7 @@ fn judge(point: SweepPoint, objectives: &[Objective]) -> Evidence {
         .iter()
         .map(|objective| {
             let figure = objective.figure.of(&point.result);
-            Judged { objective: objective.to_string(), figure, kept: objective.is_kept_by(figure) }
+            Judged { objective: *objective, figure, kept: objective.is_kept_by(figure) }
         })
         .collect();
     let keeps_all = judged.iter().all(|judged| judged.kept);

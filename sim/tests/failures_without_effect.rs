@@ -22,7 +22,7 @@ fn simulate(at_s: u64, kind: FailureKind, nodes: Option<NodeModel>) -> Result<Ru
 }
 
 fn refusal(at_s: u64, kind: FailureKind) -> String {
-    simulate(at_s, kind, None).err().expect("it is refused").to_string()
+    simulate(at_s, kind, None).expect_err("it is refused").to_string()
 }
 
 #[test]

@@ -152,17 +152,49 @@ impl fmt::Display for Objective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = NAMES.iter().find(|(_, figure)| *figure == self.figure);
         let name = known.map_or("?", |(name, _)| name);
-        match self.figure {
-            Figure::Cold | Figure::Lost => write!(f, "{name} <= {} %", self.at_most * 100.0),
-            Figure::Instances => write!(f, "{name} <= {}", self.at_most),
-            _ => write!(f, "{name} <= {} ms", self.at_most),
-        }
+        // Padded, because it heads a column.
+        f.pad(&match self.figure {
+            Figure::Cold | Figure::Lost => format!("{name} <= {} %", self.at_most * 100.0),
+            Figure::Instances => format!("{name} <= {}", self.at_most),
+            _ => format!("{name} <= {} ms", self.at_most),
+        })
+    }
+}
+
+/// An objective in JSON, as people write it.
+pub(super) mod text {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::Objective;
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        objective: &Objective,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(objective)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Objective, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Objective::parse(&text).map_err(D::Error::custom)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_objective_is_read_as_it_is_written() {
+        for text in ["p99<250ms", "mean<1.5s", "cold<0.5%", "lost<0.001", "instances<20"] {
+            let objective = Objective::parse(text).expect(text);
+            let again = Objective::parse(&objective.to_string()).expect(text);
+            assert_eq!(again, objective);
+        }
+    }
 
     #[test]
     fn objectives_are_read_with_their_units() {
