@@ -16,7 +16,8 @@ fn variation(said: &str) -> &str {
 fn one_trace_has_one_coefficient_of_variation() {
     let desk = Desk::new();
     // Ten requests at once each minute: gaps of 0 s nine times of ten, and of 60 s.
-    let rows: String = (0..200).map(|n| format!("{},0.1\n", n / 10 * 60)).collect();
+    // In milliseconds, for what is stamped in whole seconds is spread over each of them.
+    let rows: String = (0..200).map(|n| format!("{}.001,0.1\n", n / 10 * 60)).collect();
     desk.file("bursts.csv", &format!("arrival,service\n{rows}"));
     let traffic = desk.says("traffic --trace bursts.csv");
     let fitted = desk.says("fit --trace bursts.csv");

@@ -113,7 +113,7 @@ impl DescribedReader {
                         self.names = directives(columns);
                     }
                 }
-                Finder::Pairs if !memchr::memchr(b'=', line).is_some_and(|at| at > 0) => {}
+                Finder::Pairs if memchr::memchr(b'=', line).is_none_or(|at| at == 0) => {}
                 _ => return Ok(true),
             }
         }
@@ -287,7 +287,10 @@ impl Plan {
             Some(count.saturating_mul(i64::try_from(nanos.unwrap_or(0)).unwrap_or(i64::MAX)))
         };
         match part.measure {
-            Measure::Time(unit) => span(text, unit, self.decimal_comma),
+            Measure::Time(unit) if self.decimal_comma => {
+                field::suffixed_nanos(&pointed(text), unit)
+            }
+            Measure::Time(unit) => span(text, unit),
             Measure::PromptTokens => each(self.tokens.map(|times| times.input.as_nanos())),
             Measure::AnswerTokens => each(self.tokens.map(|times| times.output.as_nanos())),
         }
@@ -333,10 +336,7 @@ fn pointed(text: &[u8]) -> Vec<u8> {
 
 /// Nanoseconds of one part: a number of `unit`, one with its unit behind it, several tries of an
 /// upstream one after another, or a moment that another one is taken from.
-fn span(text: &[u8], unit: Unit, decimal_comma: bool) -> Option<i64> {
-    if decimal_comma {
-        return field::suffixed_nanos(&pointed(text), unit);
-    }
+fn span(text: &[u8], unit: Unit) -> Option<i64> {
     if let Some(nanos) = field::suffixed_nanos(text, unit) {
         return Some(nanos);
     }

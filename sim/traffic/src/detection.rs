@@ -369,7 +369,7 @@ fn named(head: &Head, wish: Wish<'_>) -> Result<Option<(Format, Planned)>, Strin
     let separator = format::separator(first);
     let mut columns = format::header_as_written(first, separator);
     let header =
-        !columns.first().is_some_and(|name| crate::field::stamp(name.as_bytes(), None).is_some());
+        columns.first().is_none_or(|name| crate::field::stamp(name.as_bytes(), None).is_none());
     if header && columns.len() < 2 && wish.format.is_none() && !format::is_arrival(&columns) {
         return Ok(None);
     }
@@ -383,7 +383,7 @@ fn named(head: &Head, wish: Wish<'_>) -> Result<Option<(Format, Planned)>, Strin
         return Ok(Some((format, None)));
     }
     let finder = Finder::Columns { separator, header_lines: u64::from(header) };
-    let sample = column_sample(head, &columns, separator, header);
+    let sample = column_sample(head.lines.iter().skip(usize::from(header)), &columns, separator);
     let Some(mut plan) = generic::plan(finder, &sample, wish.declared, wish.grouping)? else {
         return Ok(None);
     };
@@ -410,8 +410,12 @@ fn json_sample(head: &Head) -> Sample {
     Sample { names, rows }
 }
 
-fn column_sample(head: &Head, columns: &[String], separator: u8, header: bool) -> Sample {
-    let lines = head.lines.iter().skip(usize::from(header)).take(RECORDS_MAX);
-    let rows = lines.map(|line| format::header_as_written(line, separator)).collect();
+fn column_sample<'a>(
+    rows: impl Iterator<Item = &'a Vec<u8>>,
+    columns: &[String],
+    separator: u8,
+) -> Sample {
+    let rows =
+        rows.take(RECORDS_MAX).map(|line| format::header_as_written(line, separator)).collect();
     Sample { names: columns.to_vec(), rows }
 }

@@ -67,7 +67,7 @@ pub(crate) fn plan(
     if service.is_none() && declared.time.is_none() {
         evidence(&lower, time)?;
     }
-    moment(&mut plan, &lower, sample, time, service.is_some(), declared);
+    moment(&mut plan, &lower, sample, (time, service), declared);
     if let Some(column) = service {
         let unit = unit(&mut plan, sample, column, declared)?;
         let field = plan.field(&sample.names[column]);
@@ -149,14 +149,13 @@ fn moment(
     plan: &mut Plan,
     lower: &[String],
     sample: &Sample,
-    time: usize,
-    has_service: bool,
+    (time, service): (usize, Option<usize>),
     declared: &Declared,
 ) {
     let stem = format::stem(&lower[time]);
     let at = if END_NAMES.contains(&stem.as_str()) { StampedAt::End } else { StampedAt::Start };
     let open = OPEN_NAMES.contains(&stem.as_str()) || declared.time.is_some();
-    if open && has_service && declared.stamps.is_none() {
+    if open && service.is_some() && declared.stamps.is_none() {
         plan.assumed.push(format!(
             "{} is taken for the beginning of a request (--stamps end says otherwise)",
             sample.names[time]
@@ -205,7 +204,7 @@ impl Sample {
 
     /// The first value that is no zero.
     fn shown(&self, column: usize) -> &str {
-        self.values(column).find(|value| value.trim_matches(['0', '.']) != "").unwrap_or("0")
+        self.values(column).find(|value| !value.trim_matches(['0', '.']).is_empty()).unwrap_or("0")
     }
 
     /// Whether values are dates, or seconds since 1970.
@@ -231,6 +230,6 @@ impl Sample {
             None => value.bytes().all(|byte| byte.is_ascii_digit()),
         };
         let numbers = || self.values(column).filter(|value| value.parse::<f64>().is_ok());
-        numbers().all(whole) && numbers().any(|value| value.trim_matches(['0', '.']) != "")
+        numbers().all(whole) && numbers().any(|value| !value.trim_matches(['0', '.']).is_empty())
     }
 }

@@ -75,8 +75,8 @@ fn millis(nanos: u64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Rows as the table writes them.
-fn rows(trace: &TraceFile, with_names: bool) -> Result<(String, u64), String> {
+/// Rows as the table writes them, with names if the expected ones have some.
+fn rows(trace: &TraceFile, expected: &str) -> Result<(String, u64), String> {
     let mut source = trace.open().map_err(|error| error.to_string())?;
     let (mut text, mut count) = (String::new(), 0);
     while let Some(arrival) = source.next() {
@@ -86,7 +86,7 @@ fn rows(trace: &TraceFile, with_names: bool) -> Result<(String, u64), String> {
         let _ = write!(text, "{}{}:{service}", if count > 1 { " " } else { "" }, {
             millis(arrival.at.as_nanos())
         });
-        if with_names {
+        if expected.contains('@') {
             let _ = write!(text, "@{}", source.names().name(arrival.revision));
         }
     }
@@ -120,7 +120,7 @@ fn wrong(case: &Case<'_>) -> String {
     let found = TraceFile::open(&directory().join(case.file), options(case.options))
         .map_err(|error| error.to_string())
         .and_then(|trace| {
-            let read = rows(&trace, case.expected.contains('@'))?;
+            let read = rows(&trace, case.expected)?;
             Ok((trace, read))
         });
     match (found, case.verdict) {
