@@ -80,12 +80,8 @@ impl Sidecar<'_> {
             "env": self.environment(&asked_of_app),
             "resources": self.resources(),
             "securityContext": self.security_context(),
-            // Its own: the app's start may take as long as it does, and begins after this.
-            "startupProbe": {
-                "tcpSocket": {"port": settings.sidecar_port},
-                "periodSeconds": 1,
-                "failureThreshold": 30,
-            },
+            // No startup probe: the kubelet would ask when the process begins, a moment before it
+            // listens, and ask again and begin the app a whole second later.
             "readinessProbe": of_sidecar,
             "lifecycle": {"preStop": {"exec": {"command": [PROGRAM, "drain"]}}},
         });

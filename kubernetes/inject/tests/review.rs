@@ -146,8 +146,6 @@ fn reinvocation_changes_nothing() {
     sidecar["terminationMessagePath"] = json!("/dev/termination-log");
     sidecar["imagePullPolicy"] = json!("IfNotPresent");
     sidecar["ports"][0]["protocol"] = json!("TCP");
-    sidecar["startupProbe"]["timeoutSeconds"] = json!(1);
-    sidecar["startupProbe"]["successThreshold"] = json!(1);
     sidecar["readinessProbe"]["httpGet"]["scheme"] = json!("HTTP");
     pod["spec"]["containers"][0]["lifecycle"]["preStop"]["httpGet"]["scheme"] = json!("HTTP");
     pod["metadata"]["labels"]["of-another"] = json!("webhook");
