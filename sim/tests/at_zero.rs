@@ -9,34 +9,13 @@
 //! mean over the seconds since the first one that is known, a fresh start after a gap of a window,
 //! and a gap within the window that counts as nothing.
 
-use tidegate_sim::arrival::ArrivalList;
 use tidegate_sim::scenario::StartUp;
-use tidegate_sim::{
-    Arrival, ArrivalSource, Distribution, Recording, RevisionIndex, RevisionModel, RevisionNames,
-    RunOutput, Scenario, SimSpan, SimTime, SourceError, Traffic, run,
-};
+use tidegate_sim::{Distribution, Recording, RevisionModel, RunOutput, Scenario, SimSpan, run};
 
-/// Requests: when each comes and how long it takes, milliseconds.
-struct Rows(Vec<(u64, u64)>);
+#[path = "traffic/rows.rs"]
+mod rows;
 
-impl Traffic for Rows {
-    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        let arrivals = self.0.iter().map(|&(at_ms, service_ms)| Arrival {
-            at: SimTime::from_nanos(at_ms * 1_000_000),
-            service: Some(SimSpan::from_millis(service_ms)),
-            revision: RevisionIndex(0),
-        });
-        Ok(Box::new(ArrivalList::new(arrivals.collect(), RevisionNames::one("web"))))
-    }
-
-    fn sha256(&self) -> String {
-        String::new()
-    }
-
-    fn describe(&self) -> String {
-        "rows".to_owned()
-    }
-}
+use rows::Rows;
 
 /// One request at a time per instance, a target of 0.7, a start-up of two seconds.
 fn simulate(rows: Vec<(u64, u64)>, initial: u32, burst_capacity: &str) -> RunOutput {

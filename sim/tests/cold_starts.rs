@@ -6,13 +6,14 @@
 //! start. Where each instance is for one request, such a request makes one start, and the counts
 //! are equal. Where instances are shared, it is one that comes while none is ready.
 
-use tidegate_sim::arrival::ArrivalList;
 use tidegate_sim::scenario::StartUp;
-use tidegate_sim::{
-    Arrival, ArrivalSource, Distribution, PolicyChoice, RevisionIndex, RevisionModel,
-    RevisionNames, Scenario, SimSpan, SimTime, SourceError, Traffic, run,
-};
+use tidegate_sim::{Distribution, PolicyChoice, RevisionModel, Scenario, SimSpan, run};
 use tidegate_sim_traffic::Generated;
+
+#[path = "traffic/rows.rs"]
+mod rows;
+
+use rows::Rows;
 
 #[test]
 fn keep_alive_counts_the_requests_that_make_an_instance_start() {
@@ -38,25 +39,8 @@ fn keep_alive_counts_the_requests_that_make_an_instance_start() {
 }
 
 /// Four requests of a second: three while nothing is ready, one when an instance is.
-struct Four;
-
-impl Traffic for Four {
-    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        let arrivals = [0, 500, 1_500, 2_500].map(|ms: u64| Arrival {
-            at: SimTime::from_nanos(ms * 1_000_000),
-            service: Some(SimSpan::from_secs(1)),
-            revision: RevisionIndex(0),
-        });
-        Ok(Box::new(ArrivalList::new(arrivals.to_vec(), RevisionNames::one("web"))))
-    }
-
-    fn sha256(&self) -> String {
-        String::new()
-    }
-
-    fn describe(&self) -> String {
-        "four requests".to_owned()
-    }
+fn four() -> Rows {
+    Rows([0, 500, 1_500, 2_500].map(|at_ms| (at_ms, 1_000)).to_vec())
 }
 
 #[test]
@@ -68,6 +52,6 @@ fn shared_instances_leave_those_cold_that_come_while_none_is_ready() {
         },
         ..Scenario::default()
     };
-    let result = run(&scenario, &Four, &mut ()).expect("it runs").result;
+    let result = run(&scenario, &four(), &mut ()).expect("it runs").result;
     assert_eq!((result.requests, result.cold_starts), (4, 3));
 }

@@ -10,34 +10,13 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use proptest::prelude::*;
-use tidegate_sim::arrival::ArrivalList;
 use tidegate_sim::scenario::StartUp;
-use tidegate_sim::{
-    Arrival, ArrivalSource, Distribution, PolicyChoice, RevisionIndex, RevisionModel,
-    RevisionNames, Scenario, SimResult, SimSpan, SimTime, SourceError, Traffic, run,
-};
+use tidegate_sim::{Distribution, PolicyChoice, RevisionModel, Scenario, SimResult, SimSpan, run};
 
-/// Requests: when each comes and how long it takes, milliseconds.
-struct Rows(Vec<(u64, u64)>);
+#[path = "traffic/rows.rs"]
+mod rows;
 
-impl Traffic for Rows {
-    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        let arrivals = self.0.iter().map(|&(at_ms, service_ms)| Arrival {
-            at: SimTime::from_nanos(at_ms * 1_000_000),
-            service: Some(SimSpan::from_millis(service_ms)),
-            revision: RevisionIndex(0),
-        });
-        Ok(Box::new(ArrivalList::new(arrivals.collect(), RevisionNames::one("web"))))
-    }
-
-    fn sha256(&self) -> String {
-        String::new()
-    }
-
-    fn describe(&self) -> String {
-        "rows".to_owned()
-    }
-}
+use rows::Rows;
 
 fn simulate(rows: &Rows, keep: SimSpan, duration: SimSpan) -> SimResult {
     let scenario = Scenario {

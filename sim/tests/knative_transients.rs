@@ -12,40 +12,25 @@
 
 use std::str::FromStr;
 
-use tidegate_sim::arrival::ArrivalList;
 use tidegate_sim::scenario::{Keep, StartUp};
-use tidegate_sim::{
-    Arrival, ArrivalSource, Distribution, Recording, RevisionIndex, RevisionModel, RevisionNames,
-    RunOutput, Scenario, SimSpan, SimTime, SourceError, Traffic, run,
-};
+use tidegate_sim::{Distribution, Recording, RevisionModel, RunOutput, Scenario, SimSpan, run};
+
+#[path = "traffic/rows.rs"]
+mod rows;
+
+use rows::Rows;
 
 /// How far the ready instances may be off, on average over the seconds, of the measured mean.
 const ALLOWED_SHARE: f64 = 0.1;
 
 /// Requests as they were recorded: each is so many milliseconds after the one before.
-struct Recorded(&'static str);
-
-impl Traffic for Recorded {
-    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        let mut at_ms = 0;
-        let arrivals = self.0.split_whitespace().map(|gap| {
-            at_ms += u64::from_str(gap).expect("a gap is a whole number");
-            Arrival {
-                at: SimTime::from_nanos(at_ms * 1_000_000),
-                service: Some(SimSpan::from_millis(500)),
-                revision: RevisionIndex(0),
-            }
-        });
-        Ok(Box::new(ArrivalList::new(arrivals.collect(), RevisionNames::one("app"))))
-    }
-
-    fn sha256(&self) -> String {
-        String::new()
-    }
-
-    fn describe(&self) -> String {
-        "a recorded transient".to_owned()
-    }
+fn recorded(gaps_ms: &str) -> Rows {
+    let mut at_ms = 0;
+    let rows = gaps_ms.split_whitespace().map(|gap| {
+        at_ms += u64::from_str(gap).expect("a gap is a whole number");
+        (at_ms, 500)
+    });
+    Rows(rows.collect())
 }
 
 /// One measurement, and how the revision was set up for it.
@@ -89,7 +74,7 @@ impl Measured {
             recording: Recording { series: Keep::Yes, decisions: 1_000, ..Recording::NOTHING },
             ..Scenario::default()
         };
-        run(&scenario, &Recorded(self.gaps_ms), &mut ()).expect("it runs")
+        run(&scenario, &recorded(self.gaps_ms), &mut ()).expect("it runs")
     }
 
     /// Wanted and ready, as they were from each change on.

@@ -6,37 +6,21 @@
 //! Real sidecars report every second, also without load, so the rest is no part of the first second
 //! after it.
 
-use tidegate_sim::arrival::ArrivalList;
 use tidegate_sim::scenario::{Path, StartUp};
-use tidegate_sim::{
-    Arrival, ArrivalSource, Distribution, Recording, RevisionIndex, RevisionModel, RevisionNames,
-    RunOutput, Scenario, SimSpan, SimTime, SourceError, Traffic, run,
-};
+use tidegate_sim::{Distribution, Recording, RevisionModel, RunOutput, Scenario, SimSpan, run};
+
+#[path = "traffic/rows.rs"]
+mod rows;
+
+use rows::Rows;
 
 /// Twenty requests of ten seconds at once, so long after a whole second.
 const OFFSET_MS: u64 = 250;
 
 /// Bursts that begin in these seconds.
-struct Bursts(&'static [u64]);
-
-impl Traffic for Bursts {
-    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        let burst = |second: &u64| {
-            let at = SimTime::from_nanos((second * 1_000 + OFFSET_MS) * 1_000_000);
-            let service = Some(SimSpan::from_secs(10));
-            std::iter::repeat_n(Arrival { at, service, revision: RevisionIndex(0) }, 20)
-        };
-        let arrivals = self.0.iter().flat_map(burst).collect();
-        Ok(Box::new(ArrivalList::new(arrivals, RevisionNames::one("web"))))
-    }
-
-    fn sha256(&self) -> String {
-        String::new()
-    }
-
-    fn describe(&self) -> String {
-        "bursts".to_owned()
-    }
+fn bursts_in(seconds: &[u64]) -> Rows {
+    let burst = |second: &u64| std::iter::repeat_n((second * 1_000 + OFFSET_MS, 10_000), 20);
+    Rows(seconds.iter().flat_map(burst).collect())
 }
 
 fn simulate(bursts: &'static [u64]) -> RunOutput {
@@ -50,7 +34,7 @@ fn simulate(bursts: &'static [u64]) -> RunOutput {
         recording: Recording { decisions: 1_000, ..Recording::NOTHING },
         ..Scenario::default()
     };
-    run(&scenario, &Bursts(bursts), &mut ()).expect("it runs")
+    run(&scenario, &bursts_in(bursts), &mut ()).expect("it runs")
 }
 
 #[test]

@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidegate_autoscaler::explain::{Decision, Detail, Explanation};
 use tidegate_autoscaler::{NextWake, Outcome, Policy, TickInput, Timestamp};
-use tidegate_sim::arrival::ArrivalList;
 use tidegate_sim::scenario::{CustomPolicy, StartUp};
-use tidegate_sim::{
-    Arrival, ArrivalSource, Distribution, PolicyChoice, RevisionIndex, RevisionModel,
-    RevisionNames, Scenario, SimResult, SimSpan, SimTime, SourceError, Traffic, run,
-};
+use tidegate_sim::{Distribution, PolicyChoice, RevisionModel, Scenario, SimResult, SimSpan, run};
+
+#[path = "traffic/rows.rs"]
+mod rows;
+
+use rows::Rows;
 
 /// Calls at these seconds, each of a second.
 const CALLS_S: [u64; 3] = [250, 500, 750];
@@ -23,25 +24,9 @@ const CALLS_S: [u64; 3] = [250, 500, 750];
 const LEAD_S: i64 = 10;
 const SECONDS: u64 = 900;
 
-struct Calls;
-
-impl Traffic for Calls {
-    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        let calls = CALLS_S.map(|second| Arrival {
-            at: SimTime::ZERO + SimSpan::from_secs(second),
-            service: Some(SimSpan::from_secs(1)),
-            revision: RevisionIndex(0),
-        });
-        Ok(Box::new(ArrivalList::new(calls.to_vec(), RevisionNames::one("nightly"))))
-    }
-
-    fn sha256(&self) -> String {
-        String::new()
-    }
-
-    fn describe(&self) -> String {
-        "scheduled calls".to_owned()
-    }
+/// Calls of a second each.
+fn calls() -> Rows {
+    Rows(CALLS_S.map(|second| (second * 1_000, 1_000)).to_vec())
 }
 
 /// How a schedule is kept.
@@ -118,7 +103,7 @@ fn simulate(manner: Manner) -> (SimResult, u64) {
         },
         ..Scenario::default()
     };
-    let result = run(&scenario, &Calls, &mut ()).expect("it runs").result;
+    let result = run(&scenario, &calls(), &mut ()).expect("it runs").result;
     (result, asked.load(Ordering::Relaxed))
 }
 

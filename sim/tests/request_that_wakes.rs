@@ -6,36 +6,19 @@
 //! The revision is woken before the request is counted, so the request belongs to the second that
 //! begins.
 
-use tidegate_sim::arrival::ArrivalList;
 use tidegate_sim::scenario::{Platform, StartUp};
-use tidegate_sim::{
-    Arrival, ArrivalSource, Distribution, PolicyChoice, RevisionIndex, RevisionModel,
-    RevisionNames, Scenario, SimSpan, SimTime, SourceError, Traffic, run,
-};
+use tidegate_sim::{Distribution, PolicyChoice, RevisionModel, Scenario, SimSpan, run};
+
+#[path = "traffic/rows.rs"]
+mod rows;
+
+use rows::Rows;
 
 /// Requests so far apart that the revision is at rest before each.
 const ARRIVALS_MS: [u64; 3] = [500, 100_250, 250_750];
 
-struct Lone;
-
-impl Traffic for Lone {
-    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        let arrival = |ms: u64| Arrival {
-            at: SimTime::from_nanos(ms * 1_000_000),
-            service: Some(SimSpan::from_millis(100)),
-            revision: RevisionIndex(0),
-        };
-        let arrivals = ARRIVALS_MS.map(arrival).to_vec();
-        Ok(Box::new(ArrivalList::new(arrivals, RevisionNames::one("web"))))
-    }
-
-    fn sha256(&self) -> String {
-        String::new()
-    }
-
-    fn describe(&self) -> String {
-        "lone requests".to_owned()
-    }
+fn lone() -> Rows {
+    Rows(ARRIVALS_MS.map(|at_ms| (at_ms, 100)).to_vec())
 }
 
 #[test]
@@ -52,7 +35,7 @@ fn the_first_request_after_a_rest_counts_in_the_second_that_it_begins() {
         },
         ..Scenario::default()
     };
-    let result = run(&scenario, &Lone, &mut ()).expect("it runs").result;
+    let result = run(&scenario, &lone(), &mut ()).expect("it runs").result;
     assert_eq!((result.completed, result.cold_starts), (3, 3));
     // The rest of its second, until that is reported, and the instance's start.
     assert!(result.wait_ms.max <= 2_000.0, "one waited {} ms", result.wait_ms.max);
