@@ -1,5 +1,6 @@
-//! The subcommands of `tidegate-kubernetes`, and what they share: signals and a cluster's client.
-//! Flags that other programs have as well are those of `tidegate-flags`.
+//! The subcommands of `tidegate-kubernetes`, and what they share: signals, a cluster's client, a
+//! name, a runtime and pages. Flags that other programs have as well are those of
+//! `tidegate-flags`.
 //!
 //! A subcommand is a module of its own with its `Args` and `execute`.
 
@@ -15,8 +16,12 @@ mod status;
 mod top;
 pub(crate) mod webhook;
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use clap::Subcommand;
+use tidegate_admin::{Readiness, Subject};
+use tidegate_telemetry::{Family, Registry};
 use tidegate_trust::secret::random_bytes;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -90,8 +95,31 @@ pub(crate) async fn client() -> anyhow::Result<kube::Client> {
     kube::Client::try_from(cluster).context("the cluster's address cannot be used")
 }
 
-/// What no other process has: two of one name would both believe to hold the Lease.
-pub(crate) fn random_name() -> anyhow::Result<String> {
+/// The name that was given, or one that no other process has: two of one name would both believe to
+/// hold the Lease.
+pub(crate) fn own_name(role: &str, given: Option<String>) -> anyhow::Result<String> {
+    if let Some(name) = given {
+        return Ok(name);
+    }
     let random = random_bytes::<8>().context("the system gives no random numbers")?;
-    Ok(format!("{:016x}", u64::from_be_bytes(random)))
+    Ok(format!("{role}-{:016x}", u64::from_be_bytes(random)))
+}
+
+/// Runs a role to its end, with a thread for each core.
+pub(crate) fn on_every_core(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(role)
+}
+
+/// Metrics, and a readiness that begins with the process: for roles that serve as soon as they
+/// listen.
+pub(crate) struct AlwaysReady(pub(crate) Arc<Registry>);
+
+impl Subject for AlwaysReady {
+    async fn gather(&self) -> Vec<Family> {
+        self.0.gather()
+    }
+
+    async fn readiness(&self) -> Readiness {
+        Readiness::Ready
+    }
 }

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use super::adapters::AdapterArgs;
 use super::installation::SystemNamespaceArgs;
-use super::{NAMESPACE_VARIABLE, client, random_name, stopped};
+use super::{NAMESPACE_VARIABLE, client, on_every_core, own_name, stopped};
 
 /// What was typed after `tidegate-kubernetes controller`.
 #[derive(Debug, clap::Args)]
@@ -67,8 +67,7 @@ pub(crate) struct Args {
 
 pub(crate) fn execute(args: Args) -> anyhow::Result<()> {
     args.log.install(ROLE_DEFAULT);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(args))
+    on_every_core(serve(args))
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
@@ -89,10 +88,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         activators: ObjectKey::new(&args.installation.system_namespace, &args.activator_service),
         system_namespace: args.installation.system_namespace,
         port_range: args.activator_ports,
-        name: match args.name {
-            Some(name) => name,
-            None => format!("controller-{}", random_name()?),
-        },
+        name: own_name("controller", args.name)?,
         listen: args.listen,
         access,
         metrics,

@@ -4,17 +4,17 @@
 //! metrics and readiness beside it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use tidegate_admin::{Readiness, Subject};
 use tidegate_autoscaler::Improvements;
 use tidegate_flags::log::ROLE_DEFAULT;
 use tidegate_flags::{AdminArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address};
 use tidegate_kubernetes::knative::metrics::Metrics;
 use tidegate_kubernetes::knative::run::{Config, Peers, run};
 use tidegate_kubernetes_podautoscaler::names::SERVING_NAMESPACE;
-use tidegate_telemetry::{Family, Registry};
+use tidegate_telemetry::Registry;
 
-use super::{client, random_name, stopped};
+use super::{AlwaysReady, client, on_every_core, own_name, stopped};
 
 /// What was typed after `tidegate-kubernetes knative`.
 #[derive(Debug, clap::Args)]
@@ -73,15 +73,14 @@ pub(crate) struct Args {
 
 pub(crate) fn execute(args: Args) -> anyhow::Result<()> {
     args.log.install(ROLE_DEFAULT);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(args))
+    on_every_core(serve(args))
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
     let stop = stopped()?;
     let registry = Registry::new();
     let metrics = Metrics::new(&registry);
-    let observed = Observed { registry };
+    let observed = AlwaysReady(Arc::new(registry));
     let _admin = admin::serve("tidegate-kubernetes knative", args.admin.bind()?, observed)?;
     let peers = args.peers.zip(args.own_address).map(|(host, own)| {
         let peers = Peers { host, own };
@@ -90,10 +89,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let config = Config {
         client: client().await?,
         serving_namespace: args.serving_namespace,
-        name: match args.name {
-            Some(name) => name,
-            None => format!("knative-{}", random_name()?),
-        },
+        name: own_name("knative", args.name)?,
         statistics: args.listen,
         autoscaler: args.autoscaler,
         peers,
@@ -112,20 +108,5 @@ fn host_and_port(text: &str) -> Result<String, String> {
     match port.map(|(_, port)| port.parse::<u16>()) {
         Some(Ok(_)) => Ok(text.to_owned()),
         _ => Err("expected a host and a port, such as knative-autoscaler:8080".to_owned()),
-    }
-}
-
-/// Metrics and readiness. A replica that waits for its turn relays.
-struct Observed {
-    registry: Registry,
-}
-
-impl Subject for Observed {
-    async fn gather(&self) -> Vec<Family> {
-        self.registry.gather()
-    }
-
-    async fn readiness(&self) -> Readiness {
-        Readiness::Ready
     }
 }

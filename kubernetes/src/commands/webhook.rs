@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tidegate_admin::{Readiness, Subject};
 use tidegate_flags::log::ROLE_DEFAULT;
 use tidegate_flags::{
     AdminArgs, LISTEN_VARIABLE, LogArgs, TLS_CERT_VARIABLE, TLS_KEY_VARIABLE, admin, listen_address,
@@ -14,10 +13,10 @@ use tidegate_knative::environment::TIDEGATE_CONTROLLER;
 use tidegate_kubernetes::webhook::{Config, serve};
 use tidegate_kubernetes_inject::Settings;
 use tidegate_kubernetes_inject::settings::IMAGE_VARIABLE;
-use tidegate_telemetry::{Family, Registry};
+use tidegate_telemetry::Registry;
 use tokio::net::TcpListener;
 
-use super::{client, stopped};
+use super::{AlwaysReady, client, on_every_core, stopped};
 
 /// What was typed after `tidegate-kubernetes webhook`.
 #[derive(Debug, clap::Args)]
@@ -57,8 +56,7 @@ pub(crate) struct Args {
 
 pub(crate) fn execute(args: Args) -> anyhow::Result<()> {
     args.log.install(ROLE_DEFAULT);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(answer(args))
+    on_every_core(answer(args))
 }
 
 async fn answer(args: Args) -> anyhow::Result<()> {
@@ -73,8 +71,8 @@ async fn answer(args: Args) -> anyhow::Result<()> {
     };
     let listener = tidegate_relay::listen(args.listen).and_then(TcpListener::from_std);
     let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
-    let pages = Pages(Arc::clone(&registry));
-    let _admin = admin::serve("tidegate-kubernetes webhook", args.admin.bind()?, pages)?;
+    let observed = AlwaysReady(Arc::clone(&registry));
+    let _admin = admin::serve("tidegate-kubernetes webhook", args.admin.bind()?, observed)?;
     tokio::select! {
         served = serve(config, listener, &registry) => served?,
         () = stop => {}
@@ -93,17 +91,4 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         }
     }
     Ok(settings)
-}
-
-/// Ready from the begin, since it listens.
-struct Pages(Arc<Registry>);
-
-impl Subject for Pages {
-    async fn gather(&self) -> Vec<Family> {
-        self.0.gather()
-    }
-
-    async fn readiness(&self) -> Readiness {
-        Readiness::Ready
-    }
 }
