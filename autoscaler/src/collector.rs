@@ -166,7 +166,7 @@ impl Collector {
 
     /// The time that the windows are looked at from: `now`, but if silence holds no later than
     /// the second after the newest report.
-    fn seen_from(&self, now: Timestamp, silence: StaleData) -> Timestamp {
+    pub(crate) fn seen_from(&self, now: Timestamp, silence: StaleData) -> Timestamp {
         match self.stable.last_recorded() {
             Some(last) if silence == StaleData::Hold => now.min(last.plus_millis(BUCKET_MS)),
             _ => now,

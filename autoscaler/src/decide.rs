@@ -8,6 +8,7 @@ use crate::decision::{
     Steps, Turnover,
 };
 use crate::observed::Observed;
+use crate::pauses::Outlook;
 use crate::signal::SignalKind;
 use crate::spec::Improvements;
 use crate::time::Timestamp;
@@ -71,6 +72,10 @@ fn decide_with(inputs: &Inputs, observed: Observed, steps: &mut Steps) -> Outcom
         steps.rule = Rule::Starting;
         recommended = requested;
     }
+    if recommended <= 0 && inputs.outlook == Outlook::Soon {
+        steps.rule = Rule::PauseEnds;
+        recommended = 1;
+    }
     if panics {
         let max = &mut steps.panic_after.max_instances;
         if *max > recommended {
@@ -102,7 +107,17 @@ struct Limits<'a> {
     /// The most that the busiest recent second needs.
     peak: f64,
     activation_scale: i32,
+    outlook: Outlook,
     improvements: &'a Improvements,
+}
+
+/// The least that the busiest recent second leaves. The last instance stays for the whole window
+/// unless the pauses so far say that nothing comes in it, or somebody said when it is to go.
+fn least_peak(inputs: &Inputs) -> f64 {
+    let stays = inputs.improvements.learn_pauses
+        && inputs.outlook == Outlook::Open
+        && inputs.spec.idle_floor_ms == 0;
+    if stays { 1.0 } else { 0.0 }
 }
 
 impl Limits<'_> {
@@ -111,7 +126,7 @@ impl Limits<'_> {
         let ready = f64::from(observed.ready.max(1));
         let shrunk = if spec.reachable { (ready / spec.max_scale_down_rate).floor() } else { 0.0 };
         let peak = match inputs.recent_peak {
-            Some(load) => (load / spec.target_value).ceil().max(0.0),
+            Some(load) => (load / spec.target_value).ceil().max(least_peak(inputs)),
             None => f64::INFINITY,
         };
         Limits {
@@ -120,6 +135,7 @@ impl Limits<'_> {
             down: shrunk.min(peak),
             peak,
             activation_scale: spec.activation_scale,
+            outlook: inputs.outlook,
             improvements: &inputs.improvements,
         }
     }
@@ -156,6 +172,8 @@ impl Limits<'_> {
             Clamp::RecentFloor
         } else if capped < self.down {
             Clamp::ShrinkRate
+        } else if recommendation.needed > peak && peak == 0.0 && self.outlook == Outlook::Long {
+            Clamp::LongPause
         } else if recommendation.needed > peak {
             Clamp::RecentPeak
         } else {
@@ -177,6 +195,7 @@ impl Limits<'_> {
             Clamp::GrowthRate => Rule::GrowthRate,
             Clamp::ShrinkRate => Rule::ShrinkRate,
             Clamp::RecentPeak => Rule::RecentPeak,
+            Clamp::LongPause => Rule::LongPause,
             Clamp::RecentFloor => Rule::RecentFloor,
         };
     }

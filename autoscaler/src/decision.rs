@@ -3,6 +3,7 @@
 //! [`crate::decide`] computes them and [`crate::explain`] puts them into sentences.
 
 use crate::observed::Observed;
+use crate::pauses::Outlook;
 use crate::signal::{MAX_SIGNALS, Signal, SignalKind};
 use crate::spec::{DecisionSpec, Improvements};
 use crate::time::Timestamp;
@@ -135,6 +136,9 @@ pub struct Inputs {
     pub coverage: Option<Coverage>,
     /// The load of the busiest recent second, where that caps the recommendation.
     pub recent_peak: Option<f64>,
+    /// What the pauses so far say of the one that the revision is in, where that counts.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub outlook: Outlook,
     /// The requests in flight that the present arrivals would come to if they took as long as
     /// without a queue, where that bounds the recommendation: while instances start, and a stable
     /// window on.
@@ -163,6 +167,7 @@ impl Inputs {
         held: false,
         coverage: None,
         recent_peak: None,
+        outlook: Outlook::Open,
         arriving_load: None,
         turnover: Turnover::Usual,
         panic: PanicState { since: None, max_instances: 0 },
@@ -196,10 +201,14 @@ pub enum Rule {
     ActivationScale,
     /// The stable window recommends more than the busiest recent second needs.
     RecentPeak,
+    /// The stable window recommends some, but the revision is in a pause that will outlast it.
+    LongPause,
     /// The stable window recommends less than the busiest recent second needs.
     RecentFloor,
     /// The panic window, in panic.
     Panic,
+    /// Nothing is needed, but pauses like the one that the revision is in are about to end.
+    PauseEnds,
     /// Panic keeps the recommendation from falling.
     PanicHeld,
     /// Most of what was requested is still starting, so no more is.
@@ -223,6 +232,8 @@ pub enum Clamp {
     ShrinkRate,
     /// No recent second needed more.
     RecentPeak,
+    /// No recent second needed any, and pauses like this one outlast the stable window.
+    LongPause,
     /// The busiest recent second needed more.
     RecentFloor,
 }

@@ -12,6 +12,7 @@ use crate::lifecycle::{
     ActivatorProbe, Lifecycle, LifecycleSpec, Observation, ServerlessService, Step, UNDECIDED,
 };
 use crate::observed::Observed;
+use crate::pauses::Outlook;
 use crate::policy::{NextWake, Policy, TickInput};
 use crate::sample::{Origin, Sample};
 use crate::signal::Signal;
@@ -83,6 +84,7 @@ pub struct Driver<P> {
     /// The last valid recommendation.
     desired: i32,
     excess_burst_capacity: i32,
+    outlook: Outlook,
     last_tick: Timestamp,
     next_tick: Timestamp,
     recheck: Option<Timestamp>,
@@ -103,6 +105,7 @@ impl<P: Policy> Driver<P> {
             lifecycle: None,
             desired: UNDECIDED,
             excess_burst_capacity: 0,
+            outlook: Outlook::Open,
             last_tick: Timestamp::EPOCH,
             next_tick: first_tick,
             recheck: None,
@@ -224,6 +227,7 @@ impl<P: Policy> Driver<P> {
         self.last_tick = now;
         if decision.valid {
             self.assume(decision.desired, decision.excess_burst_capacity);
+            self.outlook = decision.outlook();
         }
         let followed = self.apply(now, scene.observed.ready, scene.path, spec);
         (decision, followed)
@@ -269,6 +273,7 @@ impl<P: Policy> Driver<P> {
         let observation = Observation {
             decided: self.desired,
             excess_burst_capacity: self.excess_burst_capacity,
+            outlook: self.outlook,
             ready,
             plumbing,
             probe,

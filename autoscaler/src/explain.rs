@@ -7,6 +7,7 @@ mod hpa;
 mod load;
 
 use crate::lifecycle::Step;
+use crate::pauses::Outlook;
 use crate::time::Timestamp;
 
 use crate::decision::Outcome;
@@ -93,6 +94,14 @@ impl Decision {
     pub(crate) fn of_knative(at: Timestamp, outcome: Outcome, trace: DecisionTrace) -> Decision {
         let detail = Detail::Knative(trace);
         Decision::new(Explanation { at, detail, outcome, lifecycle: None })
+    }
+
+    /// What is expected of the pause that the revision is in.
+    pub fn outlook(&self) -> Outlook {
+        match &self.explanation.detail {
+            Detail::Knative(trace) => trace.inputs.outlook,
+            _ => Outlook::Open,
+        }
     }
 
     /// The outcome alone.

@@ -14,7 +14,7 @@
 //!     ActivatorProbe, DEFAULT_PROGRESS_DEADLINE, Lifecycle, LifecycleSpec, Observation,
 //!     ServerlessService,
 //! };
-//! use tidegate_autoscaler::Timestamp;
+//! use tidegate_autoscaler::{Outlook, Timestamp};
 //! use tidegate_autoscaler::settings::{Config, Overrides, Reachability, Resolved, Workload};
 //!
 //! let config = Config { max_scale: 3, ..Config::default() };
@@ -24,6 +24,7 @@
 //! let seen = Observation {
 //!     decided: 8,
 //!     excess_burst_capacity: -11,
+//!     outlook: Outlook::Open,
 //!     ready: 1,
 //!     plumbing: ServerlessService::Present { activator_since: None },
 //!     probe: ActivatorProbe::NotAsked,
@@ -174,7 +175,13 @@ impl Lifecycle {
         let bounds = self.bounds_now(spec);
         let want = bounds.apply(decided).max(0);
         if want == 0 {
-            let idle = scale_to_zero::Idle { now, active, mode: self.mode, activator };
+            let idle = scale_to_zero::Idle {
+                now,
+                active,
+                mode: self.mode,
+                activator,
+                outlook: observation.outlook,
+            };
             let mut proposal =
                 Proposal::from_zero(scale_to_zero::decide(spec, &idle, observation.probe));
             if decided < 0 && matches!(proposal.rule, StepRule::Activating { .. }) {

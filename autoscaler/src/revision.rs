@@ -9,6 +9,7 @@ use crate::decision::{
 };
 use crate::explain::Decision;
 use crate::observed::Observed;
+use crate::pauses::{Outlook, Pauses, least_quiet_ms};
 use crate::sample::{Origin, Sample};
 use crate::service_time::ServiceTimeEstimate;
 use crate::signal::{MAX_EXTRA_SIGNALS, Signal, SignalKind};
@@ -84,6 +85,7 @@ pub struct RevisionAutoscaler {
     service_time: ServiceTimeEstimate,
     /// As of this decision.
     turnover: Turnover,
+    pauses: Pauses,
 }
 
 impl RevisionAutoscaler {
@@ -109,6 +111,7 @@ impl RevisionAutoscaler {
             reporters: ready,
             service_time: ServiceTimeEstimate::default(),
             turnover: Turnover::Usual,
+            pauses: Pauses::NONE,
             settings,
         };
         autoscaler.start_deciding(now, ready);
@@ -131,6 +134,9 @@ impl RevisionAutoscaler {
     /// Records a report of the second that `at` falls into.
     pub fn record(&mut self, at: Timestamp, origin: Origin, sample: &Sample) {
         let silence = self.silence(self.reporters);
+        if self.settings.improvements.learn_pauses && sample.is_busy() {
+            self.pauses.note_busy(at, self.settings.spec.stable_window_ms);
+        }
         let Some(collector) = &mut self.collector else { return };
         if self.settings.improvements.average_reports {
             collector.record_averaged(at, origin, sample, silence);
@@ -213,7 +219,8 @@ impl RevisionAutoscaler {
         inputs.coverage = measured.coverage;
         inputs.arriving_load = self.arriving_load(now);
         inputs.turnover = self.turnover;
-        inputs.recent_peak = self.recent_peak(now, self.silence(self.reporters));
+        inputs.outlook = self.outlook(now);
+        inputs.recent_peak = self.recent_peak(now, inputs.outlook);
         inputs.panic = self.panic;
         let delayed = |delay: &MaxWindow| delay.current_at(now).unwrap_or(i32::MIN);
         inputs.delayed = self.delay.as_ref().map(delayed);
@@ -276,15 +283,34 @@ impl RevisionAutoscaler {
         self.collector.as_ref()?.averages(now, ScalingMetric::RequestRate, silence).ok()
     }
 
-    /// The load of the busiest recent second, if that caps the recommendation.
-    fn recent_peak(&self, now: Timestamp, silence: StaleData) -> Option<f64> {
-        let spec = &self.settings.spec;
+    /// What the pauses so far say of the one that the revision is in. A pause lasts for as long as
+    /// it is known to: where reports are due and missing, until the last one.
+    fn outlook(&self, now: Timestamp) -> Outlook {
+        let settings = &self.settings;
         match &self.collector {
-            Some(collector) if self.settings.improvements.idle_floor => {
-                collector.recent_peak(now, spec.scaling_metric, silence, spec.idle_floor())
+            Some(collector)
+                if settings.improvements.learn_pauses && settings.spec.idle_floor_ms == 0 =>
+            {
+                let seen = collector.seen_from(now, self.silence(self.reporters));
+                self.pauses.outlook(seen, settings.spec.stable_window_ms)
             }
-            _ => None,
+            _ => Outlook::Open,
         }
+    }
+
+    /// The load of the busiest recent second, if that caps the recommendation.
+    fn recent_peak(&self, now: Timestamp, outlook: Outlook) -> Option<f64> {
+        let spec = &self.settings.spec;
+        let collector = self.collector.as_ref()?;
+        let length_ms = match outlook {
+            _ if !self.settings.improvements.idle_floor => return None,
+            // Nobody is there to say so once more.
+            Outlook::Long if self.reporters == 0 => return Some(0.0),
+            Outlook::Long => least_quiet_ms(spec.stable_window_ms),
+            Outlook::Open | Outlook::Soon => spec.idle_floor(),
+        };
+        let silence = self.silence(self.reporters);
+        collector.recent_peak(now, spec.scaling_metric, silence, length_ms)
     }
 
     /// How stale data counts while `reporters` instances are there to report.
@@ -388,6 +414,9 @@ impl RevisionAutoscaler {
     /// Replaces the numbers of the decision. Without `Improvements::keep_history` a changed
     /// scale-down delay is ignored, as in Knative.
     pub fn set_spec(&mut self, spec: DecisionSpec) {
+        if spec.stable_window_ms != self.settings.spec.stable_window_ms {
+            self.pauses.forget();
+        }
         let changed = spec.scale_down_delay_ms != self.settings.spec.scale_down_delay_ms;
         if changed && self.settings.improvements.keep_history {
             self.delay = match (self.delay.take(), spec.scale_down_delay_ms) {

@@ -96,6 +96,11 @@ impl Sample {
         self.proxied_request_rate
     }
 
+    /// Whether there was any request in the second.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.concurrency > 0.0 || self.request_rate > 0.0
+    }
+
     /// What goes into the windows, concurrency and request rate, less what activators count.
     pub(crate) fn own(&self) -> [f64; 2] {
         [self.concurrency - self.proxied_concurrency, self.request_rate - self.proxied_request_rate]

@@ -217,6 +217,9 @@ pub struct Improvements {
     /// The recommendation never exceeds what the busiest of the last few seconds needs
     /// (`DecisionSpec::idle_floor_ms`).
     pub idle_floor: bool,
+    /// How long the pauses between requests were decides how long the last instance stays, up to
+    /// the whole stable window, unless somebody said it (`DecisionSpec::idle_floor_ms`).
+    pub learn_pauses: bool,
     /// A percentile of the window's seconds is a signal of its own
     /// (`DecisionSpec::burst_percentile`).
     pub burst_percentile: bool,
@@ -241,6 +244,7 @@ impl Improvements {
             wake_after_restart: false,
             leave_panic_without_data: false,
             idle_floor: false,
+            learn_pauses: false,
             burst_percentile: false,
         }
     }
@@ -256,6 +260,7 @@ impl Improvements {
             wake_after_restart: true,
             leave_panic_without_data: true,
             idle_floor: true,
+            learn_pauses: true,
             burst_percentile: true,
         }
     }

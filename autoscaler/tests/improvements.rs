@@ -271,3 +271,75 @@ fn silence_for_longer_than_a_window_leaves_the_last_recommendation() {
         assert_eq!(stage.autoscaler.status().desired, 2);
     }
 }
+
+/// A revision that is called for a second at a time, every so many seconds: how many of its calls
+/// found no instance and for how long it had one, in seconds, over the last ten of fourteen calls.
+fn called_every(period_s: u64, improvements: Improvements) -> (u32, u64) {
+    called_every_by(DecisionSpec::default(), period_s, improvements)
+}
+
+/// The same by `spec`.
+fn called_every_by(spec: DecisionSpec, period_s: u64, improvements: Improvements) -> (u32, u64) {
+    let mut stage = Stage::new(improvements, spec, 0);
+    let (mut ready, mut cold, mut paid_s) = (0, 0, 0);
+    for second in 0..14 * period_s {
+        let is_call = second % period_s == 0;
+        let counts = second >= 4 * period_s;
+        if is_call {
+            cold += u32::from(counts && ready == 0);
+            ready = 1;
+        }
+        // Nobody reports where there is nobody.
+        if ready > 0 {
+            stage.load(f64::from(u8::from(is_call)));
+            paid_s += u64::from(counts);
+        }
+        if let Some(decision) = stage.second(Observed::ready(ready)).filter(|seen| seen.valid) {
+            ready = u32::from(decision.desired > 0);
+        }
+    }
+    (cold, paid_s)
+}
+
+/// The last instance is paid for a window after each request, also where no request ever comes in
+/// that time, and goes ten seconds before the one that always comes then.
+#[test]
+fn pauses_are_learned() {
+    let none = Improvements::none();
+    let learned = only(|switches| (switches.idle_floor, switches.learn_pauses) = (true, true));
+    assert_eq!(called_every(300, none), (10, 610));
+    assert_eq!(called_every(300, learned), (10, 50));
+    assert_eq!(called_every(70, none), (10, 610));
+    assert_eq!(called_every(70, learned), (0, 700));
+    // Within the window there is nothing to mend.
+    assert_eq!(called_every(30, none), (0, 300));
+    assert_eq!(called_every(30, learned), (0, 300));
+}
+
+/// Who says how long the last instance stays need not be outguessed.
+#[test]
+fn pauses_count_for_nothing_where_the_idle_time_is_set() {
+    let all = Improvements::all();
+    for (idle_floor_ms, paid_s) in [(0, 70), (20_000, 210)] {
+        let spec = DecisionSpec { idle_floor_ms, ..Default::default() };
+        assert_eq!(called_every_by(spec, 300, all), (10, paid_s), "{idle_floor_ms} ms");
+    }
+}
+
+/// An instance that cannot be heard may be busy: silence is no pause.
+#[test]
+fn silence_is_no_pause() {
+    let mut stage = Stage::new(Improvements::all(), DecisionSpec::default(), 1);
+    for second in 0..1_210 {
+        stage.load(f64::from(u8::from(second % 300 == 0)));
+        stage.second(Observed::ready(1));
+    }
+    assert_eq!(stage.tick(Observed::ready(1)).rule, Rule::LongPause, "it was quiet for long");
+    stage.load(1.0);
+    stage.second(Observed::ready(1));
+    for _ in 0..59 {
+        if let Some(seen) = stage.second(Observed::ready(1)).filter(|seen| seen.valid) {
+            assert_eq!(seen.desired, 1, "{}", seen.words);
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! The lifecycle under arbitrary worlds: what must hold whatever happens.
 
 use proptest::prelude::*;
-use tidegate_autoscaler::Timestamp;
 use tidegate_autoscaler::lifecycle::{
     ActivatorProbe, ActiveReason, ActiveStatus, DEFAULT_PROGRESS_DEADLINE, Lifecycle,
     LifecycleSpec, Observation, ProbeUse, ServerlessService, Step, TrafficMode, UNDECIDED,
@@ -10,6 +9,7 @@ use tidegate_autoscaler::lifecycle::{
 use tidegate_autoscaler::settings::{
     Config, GoDuration, Overrides, Reachability, Resolved, Workload,
 };
+use tidegate_autoscaler::{Outlook, Timestamp};
 
 fn spec() -> LifecycleSpec {
     let config = Config::default();
@@ -47,8 +47,9 @@ fn any_observation() -> impl Strategy<Value = (i64, Observation)> {
         1 => Just(ActivatorProbe::Denied),
         1 => Just(ActivatorProbe::NotAsked),
     ];
-    (0..40_000i64, -1..10i32, -50..50i32, 0..10u32, plumbing, probe).prop_map(
-        |(later_ms, decided, excess_burst_capacity, ready, plumbing, probe)| {
+    let outlook = prop_oneof![Just(Outlook::Open), Just(Outlook::Long)];
+    (0..40_000i64, -1..10i32, -50..50i32, outlook, 0..10u32, plumbing, probe).prop_map(
+        |(later_ms, decided, excess_burst_capacity, outlook, ready, plumbing, probe)| {
             // A time that is relative to the observation's own is put right by the caller.
             let plumbing = match plumbing {
                 None => ServerlessService::Missing,
@@ -57,7 +58,7 @@ fn any_observation() -> impl Strategy<Value = (i64, Observation)> {
                 }
             };
             let observation =
-                Observation { decided, excess_burst_capacity, ready, plumbing, probe };
+                Observation { decided, excess_burst_capacity, outlook, ready, plumbing, probe };
             (later_ms, observation)
         },
     )
@@ -157,6 +158,7 @@ proptest! {
         let seen = |decided, since| Observation {
             decided,
             excess_burst_capacity: 10,
+            outlook: Outlook::Open,
             ready: ready.max(8),
             plumbing: ServerlessService::Present { activator_since: since },
             probe: ActivatorProbe::Confirmed,

@@ -142,5 +142,6 @@ fn switches(bits: u16) -> Improvements {
         leave_panic_without_data: bit(6),
         idle_floor: bit(7),
         burst_percentile: bit(8),
+        learn_pauses: bit(9),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tidegate_autoscaler::Outlook;
 use tidegate_autoscaler::lifecycle::{
     ActivatorProbe, DEFAULT_PROGRESS_DEADLINE, Lifecycle, LifecycleSpec, Observation, ProbeUse,
     ServerlessService, Step,
@@ -158,6 +159,7 @@ impl Event {
         Observation {
             decided: self.decider_desired,
             excess_burst_capacity: self.decider_ebc,
+            outlook: Outlook::Open,
             ready: self.ready,
             plumbing,
             probe: match self.probe {

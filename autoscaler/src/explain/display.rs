@@ -12,6 +12,7 @@ use super::load::{Load, largest_panic_need};
 use super::{Detail, Explanation};
 use crate::decision::{Clamp, DecisionTrace, Missing, Outcome, PanicChange, Recommendation, Rule};
 use crate::lifecycle::{Step, StepRule};
+use crate::pauses::least_quiet_ms;
 use crate::time::MS_PER_SECOND;
 
 impl fmt::Display for Explanation {
@@ -143,6 +144,15 @@ fn reason(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             let least = trace.steps.panic_after.max_instances;
             write!(f, " keeps at least {least}, while {}", Load::stable(trace))
         }
+        Rule::PauseEnds => {
+            let latest = Seconds(trace.inputs.spec.stable_window_ms.saturating_mul(2));
+            write!(
+                f,
+                "{}, but at least half of the pauses that lasted as long as this one ended within \
+                 {latest}",
+                Load::stable(trace)
+            )
+        }
         Rule::Starting => starting(trace, f),
         Rule::Delayed => {
             let now = steps.delay.map_or(0, |delay| delay.recommended);
@@ -175,7 +185,8 @@ fn clamps(
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
     let ready = trace.observed().ready;
-    let recent = Seconds(trace.inputs.spec.idle_floor().next_multiple_of(MS_PER_SECOND as u64));
+    let second_ms = MS_PER_SECOND as u64;
+    let recent = Seconds(trace.inputs.spec.idle_floor().next_multiple_of(second_ms));
     let reported = if trace.inputs.held { " reported" } else { "" };
     match clamp {
         Clamp::Free => {}
@@ -191,6 +202,12 @@ fn clamps(
             f,
             ", but no second of the last {recent}{reported} needed more than {}",
             recommendation.limited
+        )?,
+        Clamp::LongPause => write!(
+            f,
+            ", but no request came in the last {}{reported}, and the pauses that lasted as long \
+             outlasted the window",
+            Seconds(least_quiet_ms(trace.inputs.spec.stable_window_ms).next_multiple_of(second_ms))
         )?,
         Clamp::RecentFloor => write!(
             f,

@@ -1,5 +1,6 @@
 //! What is seen of a revision and of the world around it when a step is due.
 
+use crate::pauses::Outlook;
 use crate::time::Timestamp;
 
 /// Everything a step looks at.
@@ -10,6 +11,9 @@ pub struct Observation {
     pub decided: i32,
     /// Excess burst capacity as of that decision.
     pub excess_burst_capacity: i32,
+    /// What is to be expected of the pause that the revision is in, as of that decision.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub outlook: Outlook,
     /// Instances that take requests now.
     pub ready: u32,
     /// Whether requests can reach the revision at all.

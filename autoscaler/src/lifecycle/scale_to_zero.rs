@@ -4,6 +4,7 @@ use super::{
     ActivatorProbe, ActiveCondition, ActiveStatus, LifecycleSpec, ProbeUse, StepRule, TrafficMode,
     UNDECIDED, ZeroScale,
 };
+use crate::pauses::Outlook;
 use crate::settings::GoDuration;
 use crate::time::Timestamp;
 
@@ -22,6 +23,7 @@ pub(super) struct Idle {
     pub(super) active: ActiveCondition,
     pub(super) mode: TrafficMode,
     pub(super) activator: InPath,
+    pub(super) outlook: Outlook,
 }
 
 /// Whether requests go through the activator.
@@ -68,7 +70,7 @@ pub(super) fn decide(spec: &LifecycleSpec, idle: &Idle, probe: ActivatorProbe) -
     let age = elapsed(idle.active.since, idle.now);
     match idle.active.status {
         ActiveStatus::Unknown => while_activating(spec, age),
-        ActiveStatus::True => while_active(spec, age, idle.mode),
+        ActiveStatus::True => while_active(spec, age, idle),
         ActiveStatus::False => while_inactive(spec, idle, age, probe),
     }
 }
@@ -82,13 +84,15 @@ fn while_activating(spec: &LifecycleSpec, age: GoDuration) -> ZeroOutcome {
 }
 
 /// The first step towards zero removes nothing: it puts the activator into the path.
-fn while_active(spec: &LifecycleSpec, age: GoDuration, mode: TrafficMode) -> ZeroOutcome {
-    if age < spec.stable_window {
+/// A revision that became active just now stays so for a window, for another request may come;
+/// unless it is known that none does.
+fn while_active(spec: &LifecycleSpec, age: GoDuration, idle: &Idle) -> ZeroOutcome {
+    if age < spec.stable_window && idle.outlook == Outlook::Open {
         let rest = minus(spec.stable_window, age);
         return ZeroOutcome::apply(1, StepRule::ActiveTooShortly { rest }).recheck_after(rest);
     }
     let outcome = ZeroOutcome::hold(0, StepRule::BecameIdle);
-    match mode {
+    match idle.mode {
         TrafficMode::Proxy => ZeroOutcome { recheck_ms: Some(PROXY_RECHECK_MS), ..outcome },
         TrafficMode::Serve => outcome,
     }

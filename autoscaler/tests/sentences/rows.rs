@@ -8,7 +8,7 @@ use tidegate_autoscaler::lifecycle::ZeroScale;
 use tidegate_autoscaler::settings::GoDuration;
 use tidegate_autoscaler::{
     DecisionSpec, FixedPolicy, Improvements, KeepAlivePolicy, Observed, Outcome, Policy,
-    RevisionSettings, Signal, SignalKind, TickInput, Timestamp,
+    RevisionAutoscaler, RevisionSettings, Signal, SignalKind, TickInput, Timestamp,
 };
 
 use super::world::{World, bounds, lifecycle, seen, settings};
@@ -73,6 +73,8 @@ const LOADS: &[Row] = &[
     ("a load that was over half a minute ago", || {
         World::new(3).busy(60, 20.0).busy(30, 1.0).ready(3).words()
     }),
+    ("a call every five minutes, 10 s ago", || every(300).busy(10, 0.0).words()),
+    ("a call every seventy seconds, 64 s ago", || every(70).busy(64, 0.0).words()),
     ("a crowd that has just begun to go", || {
         World::of(no_bursts(), 9).busy(60, 0.0).busy(8, 35.0).busy(6, 0.0).ready(20).words()
     }),
@@ -362,4 +364,11 @@ fn hpa_after(before: f64, replicas: u32, total: f64, change: fn(&mut HpaSettings
         told = policy.tick(&input).explanation.to_string();
     }
     told
+}
+
+/// One call, over within its second, four times with so many seconds from one to the next.
+fn every(period_s: u64) -> World<RevisionAutoscaler> {
+    let calls = (0..3)
+        .fold(World::of(no_bursts(), 1), |world, _| world.busy(1, 1.0).busy(period_s - 1, 0.0));
+    calls.busy(1, 1.0)
 }
