@@ -221,7 +221,9 @@ impl<P: Policy> Driver<P> {
         spec: &LifecycleSpec,
     ) -> (Decision, Applied) {
         self.hold(now, scene);
-        let observed = Some(scene.observed);
+        let inside = scene.observed.in_flight.saturating_add(scene.observed.waiting);
+        let at_once = scene.at_activators.map(|_| inside);
+        let observed = Some(Observed { at_once, ..scene.observed });
         let decision = self.policy.tick(&TickInput { now, observed, signals: scene.signals });
         self.next_tick = now.plus_millis(self.policy.tick_interval_ms());
         self.last_tick = now;

@@ -11,17 +11,19 @@ pub struct Observed {
     pub starting: u32,
     /// Instances last asked for: the replicas of the deployment.
     pub requested: u32,
-    /// Requests being served at this instant, where known; only [`crate::KeepAlivePolicy`] reads
-    /// it.
+    /// Requests being served at this instant, where known.
     pub in_flight: u32,
     /// Requests waiting for an instance at this instant, where known.
     pub waiting: u32,
+    /// All of both, where it is heard of at once that some begin to wait; [`crate::Driver`] says
+    /// so. Where it is not, what waits may have come over a whole tick.
+    pub at_once: Option<u32>,
 }
 
 impl Observed {
     /// `ready` instances, all that were asked for.
     pub const fn ready(ready: u32) -> Observed {
-        Observed { ready, starting: 0, requested: ready, in_flight: 0, waiting: 0 }
+        Observed { ready, starting: 0, requested: ready, in_flight: 0, waiting: 0, at_once: None }
     }
 
     /// Whether at least half of what was requested is still starting.

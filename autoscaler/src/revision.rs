@@ -227,7 +227,7 @@ impl RevisionAutoscaler {
         inputs.last_burst_capacity = self.status.excess_burst_capacity;
         match measured.averages {
             Ok(averages) if averages.stable.is_finite() && averages.panic.is_finite() => {
-                self.fill_signals(&mut inputs.signals, averages, extra);
+                self.fill_signals(&mut inputs.signals, averages, observed, extra);
             }
             Ok(_) => inputs.missing = Some(Missing::Failed),
             Err(missing) => inputs.missing = Some(missing),
@@ -337,7 +337,13 @@ impl RevisionAutoscaler {
     }
 
     /// The signals of a decision, the scaling metric first.
-    fn fill_signals(&self, signals: &mut Signals, averages: Averages, extra: &[Signal]) {
+    fn fill_signals(
+        &self,
+        signals: &mut Signals,
+        averages: Averages,
+        observed: Option<Observed>,
+        extra: &[Signal],
+    ) {
         let spec = &self.settings.spec;
         let kind = match spec.scaling_metric {
             ScalingMetric::Concurrency => SignalKind::Concurrency,
@@ -359,6 +365,9 @@ impl RevisionAutoscaler {
                 // the capacity itself; the target below it is for the average.
                 target: spec.total_value,
             });
+        }
+        if let Some(waiting) = self.crowd(observed) {
+            signals.push(waiting);
         }
         for signal in extra.iter().filter(|signal| signal.is_sound()).take(MAX_EXTRA_SIGNALS) {
             signals.push(*signal);
@@ -383,6 +392,26 @@ impl RevisionAutoscaler {
             return None;
         }
         self.collector.as_ref()?.percentile(spec.scaling_metric, spec.burst_percentile)
+    }
+
+    /// What is there at this moment, if it is a crowd: so much that instances that serve, and those
+    /// that start, would be full of it as often over as panic begins at. Fewer may wait for a moment
+    /// by chance, and are gone with the next decision. It is no load of the stable window.
+    fn crowd(&self, observed: Option<Observed>) -> Option<Signal> {
+        let (settings, spec) = (&self.settings, &self.settings.spec);
+        let observed = observed.filter(|observed| observed.waiting > 0 && observed.ready > 0)?;
+        let inside = f64::from(observed.at_once?);
+        let places = f64::from(observed.ready.saturating_add(observed.starting)) * spec.total_value;
+        let in_flight = spec.scaling_metric == ScalingMetric::Concurrency;
+        let is_crowd = settings.improvements.count_waiting
+            && in_flight
+            && inside >= places * spec.panic_threshold;
+        is_crowd.then_some(Signal {
+            kind: SignalKind::Held,
+            stable: 0.0,
+            panic: inside,
+            target: spec.target_value,
+        })
     }
 
     /// Whether a waiting request (`waiting` of them, or that much concurrency at an activator)

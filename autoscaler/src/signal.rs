@@ -1,11 +1,11 @@
-//! What a recommendation can be based on: the scaling metric, a percentile of it, and whatever else
-//! the caller measures. The largest recommendation wins.
+//! What a recommendation can be based on: the scaling metric, a percentile of it, what waits at
+//! this moment, and whatever else the caller measures. The largest recommendation wins.
 
 /// The most signals one decision can weigh.
-pub const MAX_SIGNALS: usize = 6;
+pub const MAX_SIGNALS: usize = 7;
 
-/// The most signals a caller can add to the library's own two.
-pub const MAX_EXTRA_SIGNALS: usize = MAX_SIGNALS - 2;
+/// The most signals a caller can add to the library's own three.
+pub const MAX_EXTRA_SIGNALS: usize = MAX_SIGNALS - 3;
 
 /// What a signal measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

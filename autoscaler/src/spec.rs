@@ -220,6 +220,9 @@ pub struct Improvements {
     /// How long the pauses between requests were decides how long the last instance stays, up to
     /// the whole stable window, unless somebody said it (`DecisionSpec::idle_floor_ms`).
     pub learn_pauses: bool,
+    /// Requests that wait at this moment, with those that are served, are a signal of its own for
+    /// panic, before any second has counted them.
+    pub count_waiting: bool,
     /// A percentile of the window's seconds is a signal of its own
     /// (`DecisionSpec::burst_percentile`).
     pub burst_percentile: bool,
@@ -245,6 +248,7 @@ impl Improvements {
             leave_panic_without_data: false,
             idle_floor: false,
             learn_pauses: false,
+            count_waiting: false,
             burst_percentile: false,
         }
     }
@@ -261,6 +265,7 @@ impl Improvements {
             leave_panic_without_data: true,
             idle_floor: true,
             learn_pauses: true,
+            count_waiting: true,
             burst_percentile: true,
         }
     }

@@ -26,7 +26,7 @@ fn what_waits_is_worth_an_instance_although_no_second_has_counted_it() {
         // Without a queue the service time is learned.
         let _ = autoscaler.tick(second(at), Some(one), &[]);
     }
-    let starting = Observed { ready: 0, starting: 1, requested: 1, in_flight: 0, waiting: 0 };
+    let starting = Observed { ready: 0, starting: 1, requested: 1, ..Observed::default() };
     let _ = autoscaler.tick(second(10), Some(starting), &[]);
     for at in 10..40 {
         autoscaler.record(second(at), Origin::Instances, &Sample::IDLE);

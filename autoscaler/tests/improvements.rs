@@ -294,7 +294,9 @@ fn called_every_by(spec: DecisionSpec, period_s: u64, improvements: Improvements
             stage.load(f64::from(u8::from(is_call)));
             paid_s += u64::from(counts);
         }
-        if let Some(decision) = stage.second(Observed::ready(ready)).filter(|seen| seen.valid) {
+        let decision = stage.second(Observed::ready(ready)).filter(|seen| seen.valid);
+        // At rest nobody decides.
+        if let Some(decision) = decision.filter(|_| ready > 0) {
             ready = u32::from(decision.desired > 0);
         }
     }
@@ -320,7 +322,7 @@ fn pauses_are_learned() {
 #[test]
 fn pauses_count_for_nothing_where_the_idle_time_is_set() {
     let all = Improvements::all();
-    for (idle_floor_ms, paid_s) in [(0, 70), (20_000, 210)] {
+    for (idle_floor_ms, paid_s) in [(0, 50), (20_000, 210)] {
         let spec = DecisionSpec { idle_floor_ms, ..Default::default() };
         assert_eq!(called_every_by(spec, 300, all), (10, paid_s), "{idle_floor_ms} ms");
     }
@@ -342,4 +344,26 @@ fn silence_is_no_pause() {
             assert_eq!(seen.desired, 1, "{}", seen.words);
         }
     }
+}
+
+/// Fifty long requests come to one instance that takes ten at a time: averages of seconds know of
+/// them when a second is over, and of all of them when a panic window is full.
+#[test]
+fn a_crowd_counts_at_once() {
+    let recommended = |improvements, inside: u32| {
+        let spec = DecisionSpec { target_value: 7.0, total_value: 10.0, ..Default::default() };
+        let mut stage = Stage::new(improvements, spec, 1);
+        for _ in 0..30 {
+            stage.load(3.0);
+            stage.second(Observed::ready(1));
+        }
+        let waiting = inside.saturating_sub(10);
+        let in_flight = inside - waiting;
+        let at_once = Some(inside);
+        stage.tick(Observed { in_flight, waiting, at_once, ..Observed::ready(1) }).desired
+    };
+    let counted = only(|switches| switches.count_waiting = true);
+    assert_eq!(recommended(Improvements::none(), 50), 1);
+    assert_eq!(recommended(counted, 50), 8);
+    assert_eq!(recommended(counted, 19), 1, "a few wait for a moment, and are no crowd");
 }

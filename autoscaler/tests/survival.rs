@@ -63,7 +63,7 @@ impl Life {
     fn observed(&self, lag: u32) -> Observed {
         let requested = self.autoscaler.status().desired.max(1) as u32;
         let ready = requested.saturating_sub(lag);
-        Observed { ready, starting: requested - ready, requested, in_flight: 0, waiting: 0 }
+        Observed { ready, starting: requested - ready, requested, ..Observed::default() }
     }
 
     fn second(&mut self, index: usize, second: Second) -> Option<(bool, i32, i32)> {

@@ -325,6 +325,7 @@ impl Revision {
             // Reporters count what waits as being in flight, too.
             in_flight: self.demand.in_flight().saturating_sub(self.demand.waiting()),
             waiting: self.demand.waiting(),
+            at_once: None,
         }
     }
 

@@ -143,5 +143,6 @@ fn switches(bits: u16) -> Improvements {
         idle_floor: bit(7),
         burst_percentile: bit(8),
         learn_pauses: bit(9),
+        count_waiting: bit(10),
     }
 }

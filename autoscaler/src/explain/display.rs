@@ -13,6 +13,7 @@ use super::{Detail, Explanation};
 use crate::decision::{Clamp, DecisionTrace, Missing, Outcome, PanicChange, Recommendation, Rule};
 use crate::lifecycle::{Step, StepRule};
 use crate::pauses::least_quiet_ms;
+use crate::signal::SignalKind;
 use crate::time::MS_PER_SECOND;
 
 impl fmt::Display for Explanation {
@@ -252,12 +253,13 @@ fn panic(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// What the panic window needs, and what of it there is.
+/// What the panic window or a crowd needs, and what of it there is.
 fn panic_begins(trace: &DecisionTrace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let observed = trace.observed();
     let counted = if trace.inputs.improvements.count_starting { observed.starting } else { 0 };
-    let needed = Figure(largest_panic_need(trace));
-    write!(f, " Panic begins: the panic window needs {needed} while ")?;
+    let (kind, needed) = largest_panic_need(trace);
+    let who = if kind == SignalKind::Held { "what is held" } else { "the panic window" };
+    write!(f, " Panic begins: {who} needs {} while ", Figure(needed))?;
     match (observed.ready, counted) {
         (0, 0) => f.write_str("none is ready."),
         (ready, 0) => write!(f, "{ready} {} ready.", are(ready)),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::figure::{Figure, dividing_to};
-use crate::decision::{Coverage, DecisionTrace, SignalTrace, Span};
+use crate::decision::{Coverage, DecisionTrace, Span};
 use crate::signal::{Signal, SignalKind};
 
 /// One of the two windows.
@@ -89,11 +89,12 @@ fn signal(trace: &DecisionTrace, index: usize) -> Signal {
 }
 
 /// What the panic window needs by the load that needs most of it.
-pub(super) fn largest_panic_need(trace: &DecisionTrace) -> f64 {
+pub(super) fn largest_panic_need(trace: &DecisionTrace) -> (SignalKind, f64) {
     let count = trace.inputs.signals.as_slice().len();
-    let needs =
-        trace.steps.signals.iter().take(count).map(|signal: &SignalTrace| signal.panic.needed);
-    needs.fold(0.0, f64::max)
+    let needs = trace.steps.signals.iter().take(count).map(|signal| (signal.kind, signal.panic));
+    needs.fold((SignalKind::Concurrency, 0.0), |largest, (kind, panic)| {
+        if panic.needed > largest.1 { (kind, panic.needed) } else { largest }
+    })
 }
 
 impl fmt::Display for Load<'_> {

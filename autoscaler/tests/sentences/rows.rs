@@ -75,6 +75,7 @@ const LOADS: &[Row] = &[
     }),
     ("a call every five minutes, 10 s ago", || every(300).busy(10, 0.0).words()),
     ("a call every seventy seconds, 64 s ago", || every(70).busy(64, 0.0).words()),
+    ("a crowd before one instance", || World::new(1).busy(60, 3.0).crowded(10, 40).words()),
     ("a crowd that has just begun to go", || {
         World::of(no_bursts(), 9).busy(60, 0.0).busy(8, 35.0).busy(6, 0.0).ready(20).words()
     }),

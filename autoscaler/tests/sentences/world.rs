@@ -36,6 +36,7 @@ pub(crate) struct World<P> {
     pub(crate) observed: Observed,
     pub(crate) signals: Vec<Signal>,
     pub(crate) path: Path,
+    at_activators: Option<f64>,
     /// What the reporters remember.
     kept: Vec<HistoryEntry>,
     /// What the last decision in turn said.
@@ -108,6 +109,7 @@ impl<P: Policy> World<P> {
             observed: Observed::ready(ready),
             signals: Vec::new(),
             path: Path::ThroughActivator,
+            at_activators: None,
             kept: Vec::new(),
             last: None,
         }
@@ -154,6 +156,13 @@ impl<P: Policy> World<P> {
         self
     }
 
+    /// So many requests are served and wait, and that is heard of at once.
+    pub(crate) fn crowded(mut self, in_flight: u32, waiting: u32) -> Self {
+        self.observed = Observed { in_flight, waiting, ..self.observed };
+        self.at_activators = Some(0.0);
+        self
+    }
+
     pub(crate) fn seen(mut self, observed: Observed) -> Self {
         self.observed = observed;
         self
@@ -162,7 +171,7 @@ impl<P: Policy> World<P> {
     pub(crate) fn tick(&mut self) -> Told {
         let scene = ClusterView {
             observed: self.observed,
-            at_activators: None,
+            at_activators: self.at_activators,
             signals: &self.signals,
             path: self.path,
         };

@@ -241,6 +241,7 @@ impl Revision {
                 requested,
                 in_flight: 0,
                 waiting: self.waiting(now, view.ready),
+                at_once: None,
             };
             let held = self.held_signal(now, observed.waiting);
             let signals = held.as_slice();

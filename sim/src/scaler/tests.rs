@@ -176,6 +176,7 @@ impl Ours {
             requested: self.wanted,
             in_flight: self.last.executing,
             waiting: self.last.waiting,
+            at_once: None,
         };
         let verdict = self.scaler.tick(nanos_of(at_ms), observed, f64::from(inside));
         self.wanted = verdict.wanted;

@@ -198,6 +198,7 @@ impl Revision {
             requested: self.wanted,
             in_flight: (now.inside - now.waiting) as u32,
             waiting: now.waiting as u32,
+            at_once: None,
         }
     }
 
