@@ -1,0 +1,193 @@
+//! A whole recording, summed up: what a simulation of it needs besides the requests.
+
+use std::collections::BTreeMap;
+
+use crate::line::{End, Head, InstanceEvent, InstancePhase, Line, Place, Request};
+
+/// Changes of instances that are kept: a day of one a second; later ones are counted only.
+pub const EVENTS_MAX: usize = 100_000;
+
+/// Service times that are kept, the first ones: a law drawn from them needs no more.
+pub const SERVICES_MAX: usize = 10_000;
+
+/// What a recording holds besides its requests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// The first head.
+    pub head: Head,
+    /// How it ended; `None` when it was cut off.
+    pub end: Option<End>,
+    /// Requests.
+    pub requests: u64,
+    /// Cold requests, of those of which it is known.
+    pub cold: u64,
+    /// Service times in microseconds, of the first requests that have one.
+    pub services_us: Vec<u64>,
+    /// Changes of instances, in the order in which they were written.
+    events: Vec<Event>,
+    /// Changes beyond [`EVENTS_MAX`].
+    pub events_left_out: u64,
+    names: BTreeMap<String, usize>,
+}
+
+/// A change of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Event {
+    at_us: u64,
+    instance: usize,
+    phase: InstancePhase,
+}
+
+/// One start-up that was seen from its beginning to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartUp {
+    /// When the instance was started, in microseconds after the recording began.
+    pub from_us: u64,
+    /// When it became ready.
+    pub until_us: u64,
+}
+
+/// Instances by what they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InstanceCounts {
+    /// Started and not ready.
+    pub starting: u32,
+    /// Ready.
+    pub ready: u32,
+    /// Finishing what they have.
+    pub draining: u32,
+}
+
+/// Why lines are no recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// The first line is none that says what follows.
+    #[error("expected a head (`tidegate_recording`) before everything else")]
+    Headless,
+    /// Two runs in one file: their settings differ, and time lies between them.
+    #[error(
+        "expected one recording, found the head of another one; a recording holds one run: split \
+         the file before this line"
+    )]
+    SecondHead,
+}
+
+impl Recorded {
+    /// Begins with the first line.
+    ///
+    /// # Errors
+    ///
+    /// When that is no head.
+    pub fn begin(line: Line<'_>) -> Result<Self, OrderError> {
+        let Line::Head(head) = line else { return Err(OrderError::Headless) };
+        Ok(Self {
+            head,
+            end: None,
+            requests: 0,
+            cold: 0,
+            services_us: Vec::new(),
+            events: Vec::new(),
+            events_left_out: 0,
+            names: BTreeMap::new(),
+        })
+    }
+
+    /// Takes in one more line.
+    ///
+    /// # Errors
+    ///
+    /// When it is a head where none belongs. Sidecars may share a file, each with a head.
+    pub fn add(&mut self, line: Line<'_>) -> Result<(), OrderError> {
+        match line {
+            Line::Request(request) => self.request(&request),
+            Line::Instance(event) => self.event(&event),
+            Line::End(end) => self.end = Some(end),
+            Line::Head(head) => {
+                let shared = [self.head.recorded_at, head.recorded_at] == [Place::Sidecar; 2];
+                if !shared {
+                    return Err(OrderError::SecondHead);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, request: &Request<'_>) {
+        self.requests += 1;
+        self.cold += u64::from(request.cold == Some(true));
+        if self.services_us.len() < SERVICES_MAX {
+            self.services_us.extend(request.service_us);
+        }
+    }
+
+    fn event(&mut self, event: &InstanceEvent<'_>) {
+        if self.events.len() == EVENTS_MAX {
+            self.events_left_out += 1;
+            return;
+        }
+        let next = self.names.len();
+        let name = format!("{}/{}", event.revision, event.instance);
+        let instance = *self.names.entry(name).or_insert(next);
+        let at_us = event.at_unix_us.saturating_sub(self.head.began_unix_us);
+        self.events.push(Event { at_us, instance, phase: event.phase });
+    }
+
+    /// How long it lasted, in microseconds; `None` when it was cut off.
+    pub fn length_us(&self) -> Option<u64> {
+        self.end.map(|end| end.at_unix_us.saturating_sub(self.head.began_unix_us))
+    }
+
+    /// Start-ups that were seen from their beginning to their end, in the order of their ends.
+    pub fn start_ups(&self) -> Vec<StartUp> {
+        let mut since = vec![None; self.names.len()];
+        let mut found = Vec::new();
+        for event in &self.events {
+            match event.phase {
+                InstancePhase::Starting => since[event.instance] = Some(event.at_us),
+                InstancePhase::Ready => {
+                    let from = since[event.instance].take();
+                    found.extend(from.map(|from_us| StartUp { from_us, until_us: event.at_us }));
+                }
+                InstancePhase::Draining | InstancePhase::Gone => since[event.instance] = None,
+            }
+        }
+        found
+    }
+
+    /// Instances over time: after each change, when it was and what there was from then on.
+    pub fn timeline(&self) -> Vec<(u64, InstanceCounts)> {
+        let mut phases = vec![None; self.names.len()];
+        let mut counts = InstanceCounts::default();
+        let mut timeline = Vec::with_capacity(self.events.len());
+        for event in &self.events {
+            let next = (event.phase != InstancePhase::Gone).then_some(event.phase);
+            if let Some(before) = std::mem::replace(&mut phases[event.instance], next) {
+                let count = counts.of(before);
+                *count = count.saturating_sub(1);
+            }
+            if let Some(phase) = next {
+                *counts.of(phase) += 1;
+            }
+            timeline.push((event.at_us, counts));
+        }
+        timeline
+    }
+
+    /// Instances that there were `at_us` after the recording began.
+    pub fn instances_at(&self, at_us: u64) -> InstanceCounts {
+        let timeline = self.timeline();
+        let last = timeline.iter().take_while(|(at, _)| *at <= at_us).last();
+        last.map(|(_, counts)| *counts).unwrap_or_default()
+    }
+}
+
+impl InstanceCounts {
+    fn of(&mut self, phase: InstancePhase) -> &mut u32 {
+        match phase {
+            InstancePhase::Starting => &mut self.starting,
+            InstancePhase::Ready => &mut self.ready,
+            // Nothing is counted as gone.
+            InstancePhase::Draining | InstancePhase::Gone => &mut self.draining,
+        }
+    }
+}

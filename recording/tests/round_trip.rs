@@ -1,0 +1,192 @@
+//! Whatever is written reads back as it was, and what is no recording is refused with its reason.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use tidegate_recording::recorded::OrderError;
+use tidegate_recording::{
+    End, Head, InstanceCounts, InstanceEvent, InstancePhase, Line, LineError, Place, Recorded,
+    Request, Scaling, StartUp, VERSION,
+};
+
+fn text() -> impl Strategy<Value = Cow<'static, str>> {
+    any::<String>().prop_map(Cow::Owned)
+}
+
+fn scaling() -> impl Strategy<Value = Scaling> {
+    let settings = prop::collection::btree_map(any::<String>(), any::<String>(), 0..5);
+    let numbers = (any::<u32>(), any::<u32>(), any::<[u64; 4]>());
+    (any::<String>(), settings, numbers).prop_map(|(policy, settings, numbers)| {
+        let (initial, waiting_max, [idle_ms, tick_ms, timeout_ms, drain_ms]) = numbers;
+        Scaling {
+            policy,
+            settings,
+            initial,
+            idle_ms,
+            tick_ms,
+            timeout_ms,
+            drain_ms,
+            waiting_max,
+        }
+    })
+}
+
+fn head() -> impl Strategy<Value = Line<'static>> {
+    let place = prop_oneof![Just(Place::FrontDoor), Just(Place::Sidecar)];
+    let numbers = (any::<u64>(), any::<u32>(), any::<bool>());
+    (place, any::<String>(), numbers, prop::option::of(scaling())).prop_map(
+        |(recorded_at, revision, (began_unix_us, concurrency, adaptive), scaling)| {
+            Line::Head(Head {
+                version: VERSION,
+                recorded_at,
+                began_unix_us,
+                revision,
+                concurrency,
+                adaptive,
+                scaling,
+            })
+        },
+    )
+}
+
+fn request() -> impl Strategy<Value = Line<'static>> {
+    let numbers = (any::<[u64; 4]>(), any::<u16>());
+    let optional = (any::<Option<u64>>(), any::<Option<bool>>(), prop::option::of(text()));
+    (numbers, optional, text()).prop_map(|((numbers, status), optional, revision)| {
+        let [arrived_unix_us, wait_us, request_bytes, response_bytes] = numbers;
+        let (service_us, cold, instance) = optional;
+        Line::Request(Request {
+            arrived_unix_us,
+            wait_us,
+            service_us,
+            status,
+            request_bytes,
+            response_bytes,
+            cold,
+            revision,
+            instance,
+        })
+    })
+}
+
+fn instance() -> impl Strategy<Value = Line<'static>> {
+    let phase = prop_oneof![
+        Just(InstancePhase::Starting),
+        Just(InstancePhase::Ready),
+        Just(InstancePhase::Draining),
+        Just(InstancePhase::Gone),
+    ];
+    (any::<u64>(), phase, text(), text()).prop_map(|(at_unix_us, phase, revision, instance)| {
+        Line::Instance(InstanceEvent { at_unix_us, phase, revision, instance })
+    })
+}
+
+fn end() -> impl Strategy<Value = Line<'static>> {
+    (any::<u64>(), any::<u64>()).prop_map(|(at_unix_us, lost)| Line::End(End { at_unix_us, lost }))
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_back(line in prop_oneof![head(), request(), instance(), end()]) {
+        let written = line.write();
+        prop_assert_eq!(written.iter().filter(|byte| **byte == b'\n').count(), 1);
+        prop_assert_eq!(Line::read(&written).expect("it reads"), line);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Line::read(&bytes);
+    }
+}
+
+fn read(text: &str) -> Result<Line<'_>, LineError> {
+    Line::read(text.as_bytes())
+}
+
+fn front_door() -> Head {
+    Head {
+        version: VERSION,
+        recorded_at: Place::FrontDoor,
+        began_unix_us: 1_000_000,
+        revision: "local/web".into(),
+        concurrency: 4,
+        adaptive: false,
+        scaling: Some(Scaling {
+            policy: "tidegate".into(),
+            settings: BTreeMap::new(),
+            initial: 0,
+            idle_ms: 3_000,
+            tick_ms: 2_000,
+            timeout_ms: 60_000,
+            drain_ms: 60_000,
+            waiting_max: 10_000,
+        }),
+    }
+}
+
+#[test]
+fn another_version_is_refused_by_its_number() {
+    let error = read("{\"kind\":\"head\",\"tidegate_recording\":3}").expect_err("refused");
+    assert!(error.to_string().contains("version 3"), "{error}");
+}
+
+#[test]
+fn what_is_wrong_with_a_line_is_said_with_its_column() {
+    let error = read("{\"kind\":\"request\",\"arrived_unix_us\":-1}").expect_err("refused");
+    let LineError::Malformed { column, problem } = error else { panic!("{error}") };
+    assert_eq!(column, 38, "{problem}");
+    assert!(problem.contains("-1"), "{problem}");
+}
+
+#[test]
+fn fields_of_later_releases_are_passed_over() {
+    let text = "{\"kind\":\"end\",\"at_unix_us\":5,\"lost\":0,\"new\":[1]}";
+    assert_eq!(read(text).expect("reads"), Line::End(End { at_unix_us: 5, lost: 0 }));
+}
+
+#[test]
+fn start_ups_and_counts_come_from_the_changes_of_instances() {
+    let mut recorded = Recorded::begin(Line::Head(front_door())).expect("a head");
+    let change = |ms: u64, instance: &'static str, phase| {
+        Line::Instance(InstanceEvent {
+            at_unix_us: 1_000_000 + ms * 1_000,
+            phase,
+            revision: "local/web".into(),
+            instance: instance.into(),
+        })
+    };
+    for line in [
+        change(0, "a", InstancePhase::Starting),
+        change(100, "b", InstancePhase::Starting),
+        change(250, "a", InstancePhase::Ready),
+        // It crashed before it was ready: that is no start-up.
+        change(300, "b", InstancePhase::Gone),
+        change(400, "a", InstancePhase::Draining),
+        change(500, "a", InstancePhase::Gone),
+    ] {
+        recorded.add(line).expect("in order");
+    }
+    assert_eq!(recorded.start_ups(), [StartUp { from_us: 0, until_us: 250_000 }]);
+    let counts = |starting, ready, draining| InstanceCounts { starting, ready, draining };
+    assert_eq!(recorded.instances_at(99_999), counts(1, 0, 0));
+    assert_eq!(recorded.instances_at(100_000), counts(2, 0, 0));
+    assert_eq!(recorded.instances_at(299_999), counts(1, 1, 0));
+    assert_eq!(recorded.instances_at(450_000), counts(0, 0, 1));
+    assert_eq!(recorded.instances_at(500_000), counts(0, 0, 0));
+    assert_eq!(recorded.length_us(), None);
+    recorded.add(Line::End(End { at_unix_us: 2_000_000, lost: 0 })).expect("in order");
+    assert_eq!(recorded.length_us(), Some(1_000_000));
+}
+
+#[test]
+fn a_recording_has_one_head_unless_sidecars_share_it() {
+    let end = Line::End(End { at_unix_us: 0, lost: 0 });
+    assert_eq!(Recorded::begin(end).expect_err("refused"), OrderError::Headless);
+    let mut recorded = Recorded::begin(Line::Head(front_door())).expect("a head");
+    let again = recorded.add(Line::Head(front_door()));
+    assert_eq!(again, Err(OrderError::SecondHead));
+    let sidecar = || Head { recorded_at: Place::Sidecar, scaling: None, ..front_door() };
+    let mut shared = Recorded::begin(Line::Head(sidecar())).expect("a head");
+    shared.add(Line::Head(sidecar())).expect("another sidecar's");
+}
