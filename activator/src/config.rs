@@ -1,6 +1,7 @@
 //! What an activator is configured with.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_admission::{Abandoned, DispatcherSettings};
@@ -9,6 +10,7 @@ use tidegate_relay::{ServerSettings, TimeLimits, memory};
 use tidegate_reporter::{Credentials, Endpoint, RevisionName};
 
 use crate::metrics::Metrics;
+use crate::request_observer::RequestObserver;
 
 /// Knative's total timeout of a request, which also bounds the wait for an instance.
 pub const DEFAULT_LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -53,6 +55,8 @@ pub struct Config {
     pub exit_notice_wait: Duration,
     /// Where the activator counts what happens; the default records nothing.
     pub metrics: Metrics,
+    /// Who is told of each request that has ended.
+    pub requests: Option<Arc<dyn RequestObserver>>,
 }
 
 impl Config {
@@ -82,6 +86,7 @@ impl Config {
             sidecar_secret: None,
             exit_notice_wait: Duration::ZERO,
             metrics: Metrics::default(),
+            requests: None,
         }
     }
 }

@@ -13,11 +13,13 @@ use tidegate_relay::{
     RequestHead, TimeLimits, forwarded, host,
 };
 use tidegate_reporter::RevisionName;
+use tokio::time::Instant;
 
 use crate::error::Failure;
 use crate::metrics::Metrics;
 use crate::outcomes::OutcomeCounter;
 use crate::probe;
+use crate::request_observer::{Course, End, RequestObserver};
 use crate::respond::Protocol;
 use crate::revision_throttler::{InFlightGuard, Instance, Permit, Unreachable};
 use crate::route::{self, RouteKey};
@@ -52,12 +54,25 @@ pub(crate) struct ActivatorHandler {
     pub(crate) sidecar_secret: Option<HeaderValue>,
     /// See [`Config::exit_notice_wait`](crate::Config::exit_notice_wait).
     pub(crate) exit_notice_wait: Duration,
+    /// See [`Config::requests`](crate::Config::requests).
+    pub(crate) requests: Option<Arc<dyn RequestObserver>>,
 }
 
 /// Holds the room at an instance while the instance works on the request.
 struct SentGuard {
     permit: Permit,
     abandoned: Abandoned,
+    /// Set once the instance is done, where an observer needs that.
+    done: Option<Arc<OnceLock<Instant>>>,
+}
+
+impl Drop for SentGuard {
+    fn drop(&mut self) {
+        if let Some(done) = &self.done {
+            // It is dropped once.
+            let _ = done.set(Instant::now());
+        }
+    }
 }
 
 impl Guard for SentGuard {
@@ -92,19 +107,25 @@ impl Handler for ActivatorHandler {
             }
         };
         let mut in_flight = throttler.arrive();
-        match self.dispatch(exchange, &mut in_flight).await {
+        let mut course = Course::default();
+        let end = match self.dispatch(exchange, &mut in_flight, &mut course).await {
             Ok(()) => {
                 let status = exchange.report().status.map_or(0, |status| status.as_u16());
                 let latency = exchange.started().elapsed();
                 self.outcomes.responded(status, latency);
                 self.metrics.responded(status, latency);
+                End::Responded
             }
             Err(failure) => {
                 if failure.is_instances() {
                     in_flight.mark_failed();
                 }
                 self.fail(exchange, &failure, Some(throttler.revision())).await;
+                End::Failed
             }
+        };
+        if let Some(observer) = &self.requests {
+            course.tell(observer.as_ref(), exchange, &in_flight, end);
         }
     }
 }
@@ -116,6 +137,7 @@ impl ActivatorHandler {
         &self,
         exchange: &mut Exchange,
         in_flight: &mut InFlightGuard,
+        course: &mut Course,
     ) -> Result<(), Failure> {
         let peer = exchange.peer().map(|peer| peer.ip());
         rewrite(exchange.head_mut(), peer);
@@ -137,10 +159,11 @@ impl ActivatorHandler {
                 }
             };
             let instance = permit.instance().clone();
+            let done = self.requests.as_ref().map(|_| course.sent_to(instance.shared_name()));
             let forward = Forward {
                 limits: self.limits,
                 connect: ConnectPatience::Once(permit.connect_budget()),
-                guard: SentGuard { permit, abandoned: self.abandoned },
+                guard: SentGuard { permit, abandoned: self.abandoned, done },
             };
             let outcome = exchange.forward(instance.upstream(), forward).await;
             if let Some(took) = exchange.report().connect {

@@ -17,8 +17,8 @@
 //! * [`revision_throttler`]: one revision's queue and instances, and which request is sent where.
 //! * `handler`: one request from the client to an instance; [`probe`]: Knative's probes;
 //!   [`error`]: why the activator responds itself; [`respond`]: how that becomes HTTP or gRPC.
-//! * [`outcomes`]: how requests ended; [`metrics`]: that and more in numbers; `reports`: what the
-//!   controller is sent, and when.
+//! * [`request_observer`]: what is told of single requests; [`outcomes`]: how requests ended;
+//!   [`metrics`]: that and more in numbers; `reports`: what the controller is sent, and when.
 
 pub mod config;
 pub mod error;
@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod outcomes;
 pub mod probe;
 mod reports;
+pub mod request_observer;
 pub mod respond;
 mod revision_ports;
 pub mod revision_throttler;
@@ -39,6 +40,8 @@ pub use config::{Config, ConfigError};
 pub use revision_throttler::{RevisionThrottler, Status};
 
 pub use outcomes::{OutcomeCounter, Outcomes};
+
+pub use request_observer::{EndedRequest, RequestObserver};
 
 pub use server::{Activator, Drained, Observer, Running, Unready};
 pub use tidegate_relay::http::HeaderValue;

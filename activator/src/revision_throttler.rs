@@ -71,6 +71,7 @@ impl RevisionThrottler {
         InFlightGuard {
             throttler: Arc::clone(self),
             arrival: None,
+            cold: false,
             outcome: RequestOutcome::Responded,
         }
     }
@@ -225,6 +226,8 @@ pub struct InFlightGuard {
     throttler: Arc<RevisionThrottler>,
     /// Order and deadline of the first attempt to get an instance.
     arrival: Option<(u64, Moment)>,
+    /// Whether no instance was ready when it arrived.
+    cold: bool,
     outcome: RequestOutcome,
 }
 
@@ -239,7 +242,11 @@ impl InFlightGuard {
     pub async fn permit(&mut self) -> Result<Permit, Refusal> {
         let throttler = Arc::clone(&self.throttler);
         let now = throttler.now();
-        let asked = throttler.state.lock().ask(now, self.arrival);
+        let asked = {
+            let mut state = throttler.state.lock();
+            self.cold |= self.arrival.is_none() && state.is_without_instance();
+            state.ask(now, self.arrival)
+        };
         let waiting = match asked {
             state::Asked::Sent { assignment, deadline } => {
                 self.arrival = Some((assignment.order, deadline));
@@ -256,6 +263,16 @@ impl InFlightGuard {
             state::Asked::Refused(refusal) => return Err(refusal),
         };
         waiting.granted().await
+    }
+
+    /// The revision that it is for.
+    pub fn revision(&self) -> &RevisionName {
+        self.throttler.revision()
+    }
+
+    /// Whether no instance was ready when it first asked for one.
+    pub fn is_cold(&self) -> bool {
+        self.cold
     }
 
     /// The request got no response from the instance; counted when the guard is dropped.
@@ -353,6 +370,11 @@ impl Instance {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.backend.name
+    }
+
+    /// Its name, to be kept.
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.backend.name)
     }
 
     /// Its address and the connections to it.

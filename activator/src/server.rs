@@ -120,6 +120,7 @@ impl Activator {
             cause_header: config.server.cause_header,
             sidecar_secret: config.sidecar_secret,
             exit_notice_wait: config.exit_notice_wait,
+            requests: config.requests,
         };
         let bounds = (config.server, config.dispatch);
         let ports = RevisionPorts::new(handler.clone(), bounds, address.ip());

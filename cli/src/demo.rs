@@ -69,8 +69,8 @@ pub(crate) struct Args {
     /// How long the sample app takes before it listens.
     #[arg(long, value_name = "TIME", default_value = "250ms", value_parser = wait)]
     start_up: Duration,
-    /// Write one row for each request, as `tidegate run --record` does, for the simulator to
-    /// replay.
+    /// Record every request and every instance, as `tidegate run --record` does, for the simulator
+    /// to replay.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Print the summary as JSON, and nothing else on standard output.
@@ -178,7 +178,6 @@ fn text_width(surface: Surface) -> usize {
 pub(crate) struct Measured {
     pub(crate) schedule: Arc<Schedule>,
     pub(crate) tally: Tally,
-    pub(crate) cold_starts: u64,
 }
 
 /// Plays the whole demo without output, and returns what was measured.
@@ -195,10 +194,9 @@ pub(crate) fn measure(args: &Args) -> anyhow::Result<Measured> {
         let mut screen = Screen::new(Surface::Silent, terminal::ink(), None);
         let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
         let ending = play(&mut stage, &schedule, &mut tally, &mut screen, &mut signals).await;
-        let cold_starts = stage.cold_starts();
         stage.close().await?;
         anyhow::ensure!(ending == Ending::Played, "interrupted before the traffic had ended");
-        Ok(Measured { schedule, tally, cold_starts })
+        Ok(Measured { schedule, tally })
     })
 }
 

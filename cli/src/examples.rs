@@ -33,7 +33,7 @@ const ALL: [Examples; 20] = [
             ),
             (
                 "Record the requests for `tidegate sim`",
-                "tidegate run --record requests.csv -- python3 -m http.server '{PORT}'",
+                "tidegate run --record requests.jsonl -- python3 -m http.server '{PORT}'",
             ),
         ],
     ),

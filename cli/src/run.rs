@@ -31,7 +31,6 @@ use tokio::time::Instant;
 pub(crate) use self::args::Args;
 use self::args::{DEFAULT_LISTEN, config, surface};
 use self::events::{Tails, Voice};
-use self::replay::Replay;
 use self::screen::{Decisions, Screen};
 use self::waiting::Waiting;
 use crate::terminal::{Target, Terminal};
@@ -66,6 +65,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let drain = args.drain;
     let wanted = (!args.quiet).then_some(sender);
     let config = config(&args, wanted)?;
+    let recording = config.recording.clone();
     let shown = args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>();
     let mut service = Service::start(config).await?;
     let mut screen = screen(&args, service.address(), log);
@@ -78,8 +78,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(error) = service.unannounced() {
         screen.say(&format!("`tidegate explain` cannot ask this service: {error}"));
     }
-    let mut replay = Replay::default();
-    let ending = follow(&service, &mut signals, &mut screen, &mut output, &mut replay).await?;
+    let ending = follow(&service, &mut signals, &mut screen, &mut output).await?;
     let code = end(&mut service, ending, drain, &mut signals, &mut screen, &mut output).await?;
     let status = service.status().await.ok();
     let swept = service.finish().await;
@@ -88,8 +87,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if swept > 0 {
         last_words.push(format!("{} had to be swept away", counted_processes(swept)));
     }
-    if let Some(path) = &args.record {
-        last_words.extend(replay.words(path, &args));
+    if let (Some(path), Some(recording)) = (&args.record, &recording) {
+        last_words.extend(replay::words(path, recording));
     }
     let summary = screen.farewell(status.as_ref(), &last_words).await;
     if args.json {
@@ -127,7 +126,6 @@ async fn follow(
     signals: &mut ShutdownSignals,
     screen: &mut Screen,
     output: &mut mpsc::Receiver<OutputLine>,
-    replay: &mut Replay,
 ) -> anyhow::Result<Ending> {
     let mut notices = service.watch_notices();
     let mut decisions = service.watch_decisions();
@@ -144,7 +142,6 @@ async fn follow(
                     }
                     show_output(screen, output);
                     screen.notice(&notice);
-                    replay.notice(&notice);
                     if let Notice::GaveUp { .. } = notice {
                         let why = Voice::notice(&notice, Tails::AtTheEnd).swap_remove(0);
                         return Ok(Ending::GaveUp(why));

@@ -3,10 +3,12 @@
 //! It turns arguments into a scenario and traffic, lets `tidegate-sim` run them, and writes the
 //! results. It models nothing itself.
 //!
-//! Modules in reading order: `traffic_args`, `model_args`, `output` (the options, and their
-//! meaning), `observer` (progress and rows while a run goes on), then one module for each verb;
-//! `live` is the real run behind `validate --live`.
+//! Modules in reading order: `traffic_args`, `as_recorded` (what a recording says besides its
+//! requests), `model_args`, `output` (the options, and their meaning), `observer` (progress and
+//! rows while a run goes on), then one module for each verb; `live` is the real run behind
+//! `validate --live`.
 
+mod as_recorded;
 mod compare;
 mod fit;
 mod live;

@@ -41,15 +41,18 @@
 //! * [`environment`]: variables that are added to an app's environment.
 //! * [`service`]: one service: a controller and an activator in this process, and a pair of
 //!   processes for each instance.
+//! * [`recording`]: every request as the front door saw it, for the simulator.
 //! * [`roles`]: the processes beside an app: queue-proxy, launcher, reaper.
 //! * [`presence`]: discovery of running services by other programs of the same user.
 
 pub mod environment;
 pub mod presence;
+pub mod recording;
 pub mod roles;
 pub mod service;
 pub mod settings;
 
+pub use recording::{Recording, RecordingError};
 pub use roles::RoleProgram;
 pub use service::{Config, Service, StartError, Status, View};
 pub use settings::{Settings, SettingsError};

@@ -27,6 +27,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::presence::{Announced, Presence};
+use crate::recording::{Recorder, Recording};
 use crate::roles::RoleProgram;
 
 /// A free port of loopback.
@@ -60,6 +61,8 @@ pub struct Config {
     pub output: Option<mpsc::Sender<OutputLine>>,
     /// Keeps all of these lines in files.
     pub logs: Option<LogFolder>,
+    /// Records requests and instances; see [`Settings::record`](crate::Settings::record).
+    pub recording: Option<Recording>,
     /// The program that plays the roles beside each instance.
     pub roles: RoleProgram,
 }
@@ -79,6 +82,7 @@ impl Config {
             abandoned: Abandoned::hold(Some(REQUEST_TIMEOUT)),
             output: None,
             logs: None,
+            recording: None,
             roles,
         })
     }
@@ -127,6 +131,7 @@ pub struct Service {
     /// Longest time that an instance may take to stop once its requests are done or cut off.
     stop_deadline: Duration,
     notices: broadcast::Receiver<Notice>,
+    recorder: Option<Recorder>,
     /// Makes the service discoverable for this user's commands; or why it is not.
     announced: Result<Announced, io::Error>,
 }
@@ -162,7 +167,7 @@ impl Service {
     ///
     /// When a listener cannot be bound or the reaper cannot be started.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let Config { mut declaration, listener, request_timeout, .. } = config;
+        let Config { mut declaration, listener, request_timeout, recording, .. } = config;
         let (abandoned, output, logs) = (config.abandoned, config.output, config.logs);
         let revision = declaration.id.clone();
         let launch = declaration.launch.as_mut().ok_or(StartError::NoCommand)?;
@@ -189,6 +194,7 @@ impl Service {
 
         let (handle, owner) = tidegate_controller::controller(UndeclaredRevisions::Refuse);
         let notices = handle.watch_notices();
+        let recorder = recording.clone().map(|recording| Recorder::start(recording, &handle));
         let processes = ProcessConfig {
             sidecar: commands.queue_proxy,
             launcher: commands.launch,
@@ -209,6 +215,7 @@ impl Service {
         let mut activator =
             activator_config(&revision, controller, secret, request_timeout, &pairing)?;
         activator.abandoned = abandoned;
+        activator.requests = recording.map(|recording| Arc::new(recording) as _);
         let waiting_max = activator.dispatch.max_waiting;
         let activator = Activator::with_listener(activator, listener)?.spawn();
         handle.declare(declaration).await?;
@@ -225,6 +232,7 @@ impl Service {
             stop_serving,
             stop_deadline,
             notices,
+            recorder,
             announced,
         })
     }
@@ -358,10 +366,13 @@ impl Service {
         }
     }
 
-    /// Kills processes of the run that are left, then dismisses the reaper. Returns how many had to
-    /// be killed: 0 unless something went wrong.
+    /// Ends the recording, kills processes of the run that are left, then dismisses the reaper.
+    /// Returns how many had to be killed: 0 unless something went wrong.
     pub async fn finish(self) -> usize {
         drop(self.stop_serving);
+        if let Some(recorder) = self.recorder {
+            recorder.finish().await;
+        }
         let run = self.run.clone();
         let sweeping = tokio::task::spawn_blocking(move || sweep(Scope::Run(&run)));
         let swept = sweeping.await.unwrap_or(0);

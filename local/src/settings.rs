@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tidegate_admission::DispatcherSettings;
 use tidegate_autoscaler::Improvements;
+use tidegate_autoscaler::revision::TICK_INTERVAL_MS;
 use tidegate_autoscaler::settings::{
-    Config, Strictness, Violations, sort_settings as sort_by_owner, unknown_setting,
+    ANNOTATION_PREFIX, Config, Strictness, Violations, sort_settings as sort_by_owner,
+    unknown_setting,
 };
 use tidegate_controller::identity::NameError;
 use tidegate_controller::{Declaration, Launch, PolicyChoice, Readiness, RevisionId, Template};
-use tidegate_knative::environment::TIDEGATE_RECORD;
+
+use tidegate_knative::environment::TIDEGATE_CONCURRENCY;
+use tidegate_recording::{Head, Place, Scaling, VERSION};
 
 use crate::environment::{self, Colours};
+use crate::recording::{Recording, RecordingError};
 
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +38,6 @@ pub enum SettingsError {
     /// The name of the service.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// The recording's path is relative, and there is no working directory.
-    #[error("cannot tell where the recording goes")]
-    Record(#[source] io::Error),
 }
 
 /// Why a command cannot be run.
@@ -88,8 +90,8 @@ pub struct Settings {
     pub settings: Vec<(String, String)>,
     /// Further settings of the queue-proxies, by the names of their variables.
     pub sidecar_environment: Vec<(OsString, OsString)>,
-    /// File that gets one row for each request.
-    pub record: Option<std::path::PathBuf>,
+    /// File that [`Settings::recording`] writes to.
+    pub record: Option<PathBuf>,
 }
 
 impl Settings {
@@ -141,18 +143,68 @@ impl Settings {
         launch.patience = launch.patience.min(self.start_timeout / 2);
         launch.environment.clone_from(&self.environment);
         launch.sidecar_environment.clone_from(&self.sidecar_environment);
-        if let Some(path) = &self.record {
-            let path = std::path::absolute(path).map_err(SettingsError::Record)?;
-            launch.sidecar_environment.push((TIDEGATE_RECORD.into(), path.into()));
-        }
         declaration.launch = Some(launch.into());
         Ok(declaration)
     }
 
-    /// Sorts settings into those of the cluster and those of the revision.
-    fn split(&self) -> Result<(Config, BTreeMap<String, String>), SettingsError> {
+    /// Begins the recording, if one is wanted: its head has everything that a simulation of
+    /// `declaration`, which these settings made, has to know.
+    ///
+    /// # Errors
+    ///
+    /// When its file cannot be created, or is no empty one.
+    pub fn recording(
+        &self,
+        declaration: &Declaration,
+    ) -> Result<Option<Recording>, RecordingError> {
+        let Some(path) = &self.record else { return Ok(None) };
+        let adaptive = self.is_adaptive();
+        let scaling = self.scaling(declaration);
+        let head = |began_unix_us| Head {
+            version: VERSION,
+            recorded_at: Place::FrontDoor,
+            began_unix_us,
+            revision: declaration.id.to_string(),
+            concurrency: self.concurrency,
+            adaptive,
+            scaling: Some(scaling),
+        };
+        Recording::create(path, head).map(Some)
+    }
+
+    fn is_adaptive(&self) -> bool {
+        self.sidecar_environment.iter().any(|(name, _)| name == TIDEGATE_CONCURRENCY)
+    }
+
+    fn scaling(&self, declaration: &Declaration) -> Scaling {
+        let (policy, tick_ms) = match &declaration.policy {
+            PolicyChoice::Hpa(settings) => ("hpa", settings.sync_period_ms),
+            _ => ("tidegate", TICK_INTERVAL_MS),
+        };
+        let mut settings = self.config();
+        for (name, value) in &self.settings {
+            let bare = name.strip_prefix(ANNOTATION_PREFIX).unwrap_or(name);
+            settings.insert(bare.to_owned(), value.clone());
+        }
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let drain =
+            declaration.launch.as_ref().map_or(Duration::ZERO, |launch| launch.grace_period);
+        Scaling {
+            policy: policy.to_owned(),
+            settings,
+            initial: self.initial,
+            idle_ms: millis(self.idle.unwrap_or(self.window / 2)),
+            tick_ms,
+            timeout_ms: millis(self.request_timeout),
+            drain_ms: millis(drain),
+            waiting_max: DispatcherSettings::default().max_waiting,
+        }
+    }
+
+    /// Keys of the cluster that differ from Knative's defaults.
+    fn config(&self) -> BTreeMap<String, String> {
         let window = go_duration(self.window);
-        let mut config: BTreeMap<String, String> = [
+        [
             // The activator is always in the path: clients have no other address.
             ("target-burst-capacity", "-1".to_owned()),
             ("allow-zero-initial-scale", "true".to_owned()),
@@ -162,7 +214,12 @@ impl Settings {
             ("stable-window", window),
         ]
         .map(|(key, value)| (key.to_owned(), value))
-        .into();
+        .into()
+    }
+
+    /// Sorts settings into those of the cluster and those of the revision.
+    fn split(&self) -> Result<(Config, BTreeMap<String, String>), SettingsError> {
+        let mut config = self.config();
         let annotations = sort_settings(&mut config, &self.settings)?;
         Ok((Config::from_map(&config, Strictness::Strict)?, annotations))
     }

@@ -7,17 +7,15 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use tidegate_knative::{headers, probe};
+use tidegate_recording::CLIENT_CLOSED_REQUEST;
 use tidegate_relay::{BodyLength, Cause, Exchange, RequestHead};
 use tokio::time::Instant;
 
 use crate::metrics::{ExchangeOutcome, Metrics, Observation};
-use crate::record::{Cold, Recorder, Row};
+use crate::record::{Recorder, Row};
 use crate::request_log::{self, RequestFacts, RequestLogger, ResponseFacts};
 use crate::statistics::Outcomes;
 use crate::trace::{Trace, Tracer};
-
-/// Nginx's status for a client that has gone; it is recorded and never sent.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// Everything that observes requests.
 #[derive(Debug, Clone)]
@@ -42,7 +40,6 @@ pub struct RequestObservation {
     facts: Option<Box<Facts>>,
     recorded: bool,
     trace: Option<Trace>,
-    cold: Cold,
 }
 
 #[derive(Debug)]
@@ -86,7 +83,7 @@ impl Observers {
 
     /// Begins to observe; `None` when nothing observes this request. A sampled request's trace
     /// context is injected into its head.
-    pub fn begin(&self, exchange: &mut Exchange, cold: Cold) -> Option<RequestObservation> {
+    pub fn begin(&self, exchange: &mut Exchange) -> Option<RequestObservation> {
         if !self.are_enabled() {
             return None;
         }
@@ -110,7 +107,7 @@ impl Observers {
         if facts.is_none() && trace.is_none() && !recorded {
             return None;
         }
-        Some(RequestObservation { arrived: SystemTime::now(), facts, recorded, trace, cold })
+        Some(RequestObservation { arrived: SystemTime::now(), facts, recorded, trace })
     }
 
     /// Publishes how it ended.
@@ -127,14 +124,13 @@ impl Observers {
         let service = timestamps.service();
         let status = report.status.map_or(CLIENT_CLOSED_REQUEST, |status| status.as_u16());
         let row = Row {
-            start: observation.arrived,
+            arrived: exchange.started(),
             wait,
-            service: service.unwrap_or_default(),
+            service,
             // A tunnel's status is 101; what counts requests by class expects a success.
             status: if status == 101 { 200 } else { status },
             request_bytes: report.request_bytes,
             response_bytes: report.response_bytes,
-            cold: observation.cold,
         };
         if let (true, Some(recorder)) = (observation.recorded, &self.recorder) {
             recorder.write(&row);
@@ -143,12 +139,19 @@ impl Observers {
             tracer.finish(trace, exchange, timestamps.entered);
         }
         if let Some(facts) = &observation.facts {
-            self.publish(facts, &row, latency, timestamps);
+            let start = observation.arrived;
+            self.publish(facts, &row, PublishedTimes { start, latency }, timestamps);
         }
     }
 
-    fn publish(&self, facts: &Facts, row: &Row, latency: Duration, timestamps: RequestTimestamps) {
-        let service = timestamps.service();
+    fn publish(
+        &self,
+        facts: &Facts,
+        row: &Row,
+        times: PublishedTimes,
+        timestamps: RequestTimestamps,
+    ) {
+        let PublishedTimes { start, latency } = times;
         if let (true, Some(metrics)) = (facts.measured, &self.metrics) {
             metrics.finished(&Observation {
                 method: &facts.request.method,
@@ -161,7 +164,7 @@ impl Observers {
                 response_bytes: row.response_bytes,
                 latency,
                 wait: row.wait,
-                service,
+                service: row.service,
                 outcome: timestamps.outcome,
             });
         }
@@ -172,15 +175,22 @@ impl Observers {
                     status: row.status,
                     body_bytes: row.response_bytes,
                     request_bytes: row.request_bytes,
-                    start: row.start,
+                    start,
                     latency,
                     wait: row.wait,
-                    service: row.service,
+                    service: row.service.unwrap_or_default(),
                     cause: timestamps.cause,
                 },
             );
         }
     }
+}
+
+/// When a request came by the system's clock, and how long it took.
+#[derive(Debug, Clone, Copy)]
+struct PublishedTimes {
+    start: SystemTime,
+    latency: Duration,
 }
 
 /// How much of the head is copied.

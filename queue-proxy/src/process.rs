@@ -6,7 +6,6 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tidegate_admission::queue::Depth;
@@ -280,7 +279,6 @@ fn shared(settings: &Settings, outputs: &Telemetry) -> ProxyContext {
             recorder: outputs.recorder.clone(),
             tracer: outputs.tracer.clone(),
         },
-        warm: Arc::new(AtomicBool::new(false)),
     }
 }
 

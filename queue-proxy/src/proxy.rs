@@ -5,7 +5,6 @@
 //! long), and is published to the observers. The slot is held by
 //! the permit that the exchange drops when the app is done with it, and by nothing else.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -28,7 +27,6 @@ use crate::metrics::ExchangeOutcome;
 use crate::observe::{Observers, RequestTimestamps};
 use crate::overflow::{self, Overflow};
 use crate::probe::Prober;
-use crate::record::Cold;
 use crate::respond::{self, RefusalStyle};
 
 /// What all data threads share.
@@ -54,8 +52,6 @@ pub struct ProxyContext {
     pub refusal_style: RefusalStyle,
     /// Metrics, logs, traces and the recording.
     pub observers: Observers,
-    /// Whether the app has responded to a request or a probe before.
-    pub warm: Arc<AtomicBool>,
 }
 
 /// The handler of the main listener on one data thread.
@@ -256,8 +252,7 @@ enum PreviousHop {
 impl Handler for Proxy {
     async fn handle(&self, exchange: &mut Exchange) {
         let shared = &self.shared;
-        let cold = if shared.warm.load(Ordering::Relaxed) { Cold::No } else { Cold::Yes };
-        let observation = shared.observers.begin(exchange, cold);
+        let observation = shared.observers.begin(exchange);
         let kind = dispatch::classify(&exchange.head().headers);
         let timestamps = if kind == Kind::Traffic {
             self.forward(exchange).await
@@ -314,9 +309,6 @@ impl ProxyContext {
     /// A request was served: its outcome goes to the controller, and its time into the adaptive
     /// limit.
     fn served(&self, exchange: &Exchange, timestamps: RequestTimestamps) {
-        if !self.warm.load(Ordering::Relaxed) {
-            self.warm.store(true, Ordering::Relaxed);
-        }
         if !(self.observers.outcomes.is_read() || self.capacity.is_some()) {
             return;
         }

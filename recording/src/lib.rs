@@ -14,6 +14,7 @@ pub mod line;
 pub mod recorded;
 
 pub use line::{
-    End, Head, InstanceEvent, InstancePhase, Line, LineError, Place, Request, Scaling, VERSION,
+    CLIENT_CLOSED_REQUEST, End, Head, InstanceEvent, InstancePhase, Line, LineError, Place,
+    Request, Scaling, VERSION,
 };
 pub use recorded::{InstanceCounts, Recorded, StartUp};

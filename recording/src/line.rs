@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// The version that is written, and the only one that is read.
 pub const VERSION: u32 = 2;
 
+/// Nginx's status for a client that has gone: it is recorded, and never sent.
+pub const CLIENT_CLOSED_REQUEST: u16 = 499;
+
 /// How a line of a request begins as it is written here: most lines do.
 const REQUEST_PREFIX: &[u8] = b"{\"kind\":\"request\",";
 
@@ -91,7 +94,7 @@ pub struct Request<'a> {
     /// How long it was worked on from then on; `None` when it got no response from the app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_us: Option<u64>,
-    /// The status that its client got; 499 when the client had left.
+    /// The status that its client got; [`CLIENT_CLOSED_REQUEST`] when that had left.
     pub status: u16,
     /// Bytes of its body.
     pub request_bytes: u64,

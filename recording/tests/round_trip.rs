@@ -19,16 +19,7 @@ fn scaling() -> impl Strategy<Value = Scaling> {
     let numbers = (any::<u32>(), any::<u32>(), any::<[u64; 4]>());
     (any::<String>(), settings, numbers).prop_map(|(policy, settings, numbers)| {
         let (initial, waiting_max, [idle_ms, tick_ms, timeout_ms, drain_ms]) = numbers;
-        Scaling {
-            policy,
-            settings,
-            initial,
-            idle_ms,
-            tick_ms,
-            timeout_ms,
-            drain_ms,
-            waiting_max,
-        }
+        Scaling { policy, settings, initial, idle_ms, tick_ms, timeout_ms, drain_ms, waiting_max }
     })
 }
 

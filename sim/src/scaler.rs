@@ -161,6 +161,11 @@ pub(crate) fn check(model: &RevisionModel) -> Result<(), String> {
     settings::resolve(model).map(|_| ())
 }
 
+/// Milliseconds between two decisions in turn of a model's policy.
+pub(crate) fn tick_ms(model: &RevisionModel) -> Result<u64, String> {
+    Scaler::new(model, 0, Explains::No).map(|scaler| scaler.tick_every_ms())
+}
+
 /// Nanoseconds of simulated time.
 fn nanos(at: Timestamp) -> u64 {
     u64::try_from(at.as_millis()).unwrap_or(0).saturating_mul(1_000_000)

@@ -72,8 +72,10 @@ pub struct RevisionModel {
     pub drain: SimSpan,
     /// The order in which surplus instances are removed.
     pub victim: Victim,
-    /// Instances ready at time zero; `None` is the policy's own minimum.
+    /// Instances that are there at time zero; `None` is the policy's own minimum.
     pub initial: Option<u32>,
+    /// Of these, how many have just been started: all others are ready.
+    pub initial_starting: u32,
     /// How reports travel from instances to the autoscaler.
     pub reporting: Reporting,
     /// The platform that carries decisions out, and how soon it learns that requests wait.
@@ -339,6 +341,7 @@ impl Default for RevisionModel {
             drain: SimSpan::from_secs(300),
             victim: Victim::default(),
             initial: None,
+            initial_starting: 0,
             reporting: Reporting::default(),
             platform: Platform::default(),
         }

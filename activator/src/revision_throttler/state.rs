@@ -156,15 +156,19 @@ impl State {
         &mut self.dispatcher
     }
 
-    /// Assigns an instance or a place in the queue; `again` has order and deadline of a request
-    /// that did this before.
+    /// Whether no instance is ready: a request that arrives now is cold.
+    pub(super) fn is_without_instance(&self) -> bool {
+        self.dispatcher.ready() == 0
+    }
+
+    /// Assigns an instance or a place in the queue; `again` has those of a request that did so.
     pub(super) fn ask(&mut self, now: Moment, again: Option<(u64, Moment)>) -> Asked {
         let deadline =
             again.map_or_else(|| self.dispatcher.deadline(now), |(_, deadline)| deadline);
         let dispatch = match again {
             None => {
                 self.requests += 1;
-                self.cold_starts += u64::from(self.dispatcher.ready() == 0);
+                self.cold_starts += u64::from(self.is_without_instance());
                 self.dispatcher.arrive(now)
             }
             Some((order, deadline)) => self.dispatcher.arrive_again(now, order, deadline),

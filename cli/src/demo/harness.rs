@@ -43,13 +43,17 @@ impl Stage {
     pub(crate) async fn open(args: &Args) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .context("cannot listen on 127.0.0.1 for requests")?;
+        let settings = settings(args)?;
+        let declaration = settings.declare()?;
+        let recording = settings.recording(&declaration).context("--record")?;
         let service = Service::start(Config {
-            declaration: settings(args)?.declare()?,
+            declaration,
             listener,
             request_timeout: super::load::CLIENT_TIMEOUT,
             abandoned: Abandoned::hold(Some(super::load::CLIENT_TIMEOUT)),
             output: None,
             logs: None,
+            recording,
             roles: RoleProgram::Ourselves,
         })
         .await?;

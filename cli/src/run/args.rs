@@ -13,7 +13,7 @@ use tidegate_flags::{LogArgs, listen_address};
 use tidegate_knative::environment::{TIDEGATE_ABANDONED, TIDEGATE_CONCURRENCY};
 use tidegate_local::environment::{self, Colours};
 use tidegate_local::settings::check_command;
-use tidegate_local::{Config, RoleProgram, Settings};
+use tidegate_local::{Config, RecordingError, RoleProgram, Settings};
 use tidegate_words::time::compact;
 use tokio::sync::mpsc;
 
@@ -89,7 +89,7 @@ pub(crate) struct Args {
     /// A key of config-autoscaler or an annotation of autoscaling.knative.dev; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     pub(super) settings: Vec<(String, String)>,
-    /// Write one CSV row for each request, for `tidegate sim`.
+    /// Record every request and every instance, with the settings, for `tidegate sim run --trace`.
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
     /// Keep everything the app writes, in one file for each instance.
@@ -169,13 +169,7 @@ pub(super) fn config(
     let declared = settings.declare();
     let declaration =
         declared.map_err(|wrong| mistyped(as_typed(wrong, &settings.settings, &FLAGS)))?;
-    if let Some(path) = &args.record {
-        std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .with_context(|| format!("--record: cannot write to {}", path.display()))?;
-    }
+    let recording = settings.recording(&declaration).map_err(record)?;
     let logs = args.log_dir.as_deref().map(|folder| {
         make_folder("--log-dir", folder)?;
         LogFolder::open(folder)
@@ -186,7 +180,14 @@ pub(super) fn config(
     let abandoned = args.abandoned.within(args.timeout);
     let request_timeout = args.timeout;
     let roles = RoleProgram::Ourselves;
-    Ok(Config { declaration, listener, request_timeout, abandoned, output, logs, roles })
+    Ok(Config { declaration, listener, request_timeout, abandoned, output, logs, recording, roles })
+}
+
+/// A file that is there already is a typing error; one that cannot be written is not.
+fn record(error: RecordingError) -> anyhow::Error {
+    let typed = matches!(error, RecordingError::Taken(_));
+    let told = anyhow::Error::new(error).context("--record");
+    if typed { mistyped(told) } else { told }
 }
 
 /// Settings of the queue-proxies beyond the declaration.

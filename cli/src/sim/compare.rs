@@ -65,11 +65,11 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     } else {
         Recording::NOTHING
     };
-    let base = args.model.scenario(recording)?;
-    let variants = variants(args, &base)?;
     let chosen = run::choose(&args.traffic, &args.model)?;
+    let base = args.model.scenario(recording, chosen.as_recorded()?.as_ref())?;
+    let variants = variants(args, &base)?;
     let traffic = chosen.traffic.as_ref();
-    run::note_missing_service(traffic, &args.model)?;
+    run::note_missing_service(&chosen, &args.model)?;
     let steps = if args.quiet { Steps::silent() } else { Steps::new(variants.len(), "runs") };
     let mut done = 0;
     let outputs = compare(&variants, traffic, parallel::all_cores(), |_| {

@@ -10,14 +10,15 @@ use tidegate_sim_report::figures;
 use tidegate_words::excerpt;
 
 use super::output;
-use super::traffic_args::TrafficArgs;
+use super::traffic_args::{Chosen, TrafficArgs};
 use crate::files::text_of;
 use crate::typed::{span, span_above_zero, whole};
 
 /// What was typed after `tidegate sim fit`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Start-up times, one a line (`1.5s`, `800ms`; a bare number is seconds), to fit as well.
+    /// Start-up times, one a line (`1.5s`, `800ms`; a bare number is seconds), to fit as well; a
+    /// recording has its own.
     #[arg(long, value_name = "FILE")]
     start_ups: Option<PathBuf>,
     /// When generated traffic ends.
@@ -39,10 +40,11 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let (traffic, services) =
         fit::traffic(chosen.traffic.as_ref()).map_err(anyhow::Error::from_boxed)?;
     let service = fit::durations(&services);
-    let start_up = match &args.start_ups {
-        Some(path) => fit::durations(&start_ups(path)?),
-        None => None,
+    let start_ups = match &args.start_ups {
+        Some(path) => start_ups(path)?,
+        None => recorded_start_ups(&chosen),
     };
+    let start_up = fit::durations(&start_ups);
     if let Some(path) = &args.json {
         let value = json!({
             "traffic": traffic,
@@ -65,6 +67,12 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         }
     }
     output::write_file(Path::new("-"), text.as_bytes())
+}
+
+/// Start-ups of the recordings among the traffic.
+fn recorded_start_ups(chosen: &Chosen) -> Vec<SimSpan> {
+    let all = chosen.recordings().flat_map(|recorded| recorded.start_ups());
+    all.map(|one| SimSpan::from_nanos((one.until_us - one.from_us) * 1_000)).collect()
 }
 
 /// One duration a line; an error names the line.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::anyhow;
 use clap::Args;
+use tidegate_autoscaler::settings::ANNOTATION_PREFIX;
 use tidegate_sim::scenario::{
     Balance, Clients, Contention, Failure, FailureKind, NodeModel, Path, Platform, Reporting,
     Retry, Sampling, StartUp, Victim,
@@ -13,53 +14,38 @@ use tidegate_sim::{
 };
 use tidegate_words::excerpt;
 
+use super::as_recorded::{AsRecorded, unrecorded};
 use crate::files::text_of;
 use crate::typed::{above_zero, setting, share, span, span_above_zero, whole};
-
-/// A typical start-up on a small cluster with images at hand; `--cold-start` overrides it.
-pub(crate) const DEFAULT_COLD_START: &str = "const:1s";
-/// Service time of requests that bring none.
-pub(crate) const DEFAULT_SERVICE: &str = "const:100ms";
 
 /// Options that describe the model. All have defaults that mean as little as possible.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
     /// The policy: kpa (Knative's algorithm), tidegate (the same with all improvements), hpa
-    /// (Kubernetes' autoscaler), fixed:N, keep-alive:TIME.
-    #[arg(long, value_name = "POLICY", default_value = "kpa", value_parser = PolicyChoice::parse)]
-    pub(crate) policy: PolicyChoice,
+    /// (Kubernetes' autoscaler), fixed:N, keep-alive:TIME [default: kpa, or as recorded].
+    #[arg(long, value_name = "POLICY", value_parser = PolicyChoice::parse)]
+    policy: Option<PolicyChoice>,
     /// A setting of the autoscaler: a key of config-autoscaler or an annotation; again for more.
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
     /// Target of the autoscaler for each instance; the same as --set target=X.
     #[arg(long, value_name = "N", value_parser = above_zero)]
     target: Option<f64>,
-    /// Requests an instance serves at a time; 0 means no limit.
-    #[arg(
-        short = 'c',
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        value_parser = whole(0..=1_000_000u32)
-    )]
-    concurrency: u32,
+    /// Requests an instance serves at a time; 0 means no limit [default: 0, or as recorded].
+    #[arg(short = 'c', long, value_name = "N", value_parser = whole(0..=1_000_000u32))]
+    concurrency: Option<u32>,
     /// Service times of requests that bring none of their own: const:, exp:, lognormal:MEAN,SD,
     /// normal:, uniform:, weibull:, empirical:FILE [default: const:100ms].
     #[arg(long, value_name = "DIST", value_parser = distribution)]
     service: Option<Distribution>,
     /// How requests in one instance slow each other: none, ps:CORES, linear:ALPHA or
-    /// curve:1,1.2,...
-    #[arg(long, value_name = "LAW", default_value = "none", value_parser = Contention::parse)]
-    contention: Contention,
-    /// From the start of an instance to its being ready.
-    #[arg(
-        long,
-        value_name = "DIST",
-        default_value = DEFAULT_COLD_START,
-        value_parser = distribution
-    )]
-    cold_start: Distribution,
+    /// curve:1,1.2,... [default: none].
+    #[arg(long, value_name = "LAW", value_parser = Contention::parse)]
+    contention: Option<Contention>,
+    /// From the start of an instance to its being ready [default: const:1s, or as recorded].
+    #[arg(long, value_name = "DIST", value_parser = distribution)]
+    cold_start: Option<Distribution>,
     /// From the decision for an instance to its place on a node.
     #[arg(long, value_name = "DIST", value_parser = distribution)]
     schedule: Option<Distribution>,
@@ -71,8 +57,8 @@ pub(crate) struct ModelArgs {
     probe_period: Option<SimSpan>,
     /// Where requests wait: auto (as the autoscaler decides), central (one queue at the activator),
     /// per-instance (a queue at each).
-    #[arg(long, value_name = "WHERE", default_value = "auto", value_parser = Path::parse)]
-    queue: Path,
+    #[arg(long, value_name = "WHERE", value_parser = Path::parse)]
+    queue: Option<Path>,
     /// How a request chooses its instance: least-loaded, first-available, round-robin, random-2.
     #[arg(long, value_name = "RULE", value_parser = Balance::parse)]
     balance: Option<Balance>,
@@ -134,13 +120,21 @@ pub(crate) struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// Everything but the traffic.
-    pub(crate) fn scenario(&self, recording: Recording) -> anyhow::Result<Scenario> {
+    /// Everything but the traffic: as that was recorded, if it was, but for what is said here.
+    pub(crate) fn scenario(
+        &self,
+        recording: Recording,
+        recorded: Option<&AsRecorded>,
+    ) -> anyhow::Result<Scenario> {
+        let revision = self.model(recorded.map(|recorded| &recorded.model))?;
+        if let Some(recorded) = recorded {
+            recorded.tell(&revision);
+        }
         Ok(Scenario {
             seed: self.seed,
-            duration: self.duration,
+            duration: self.duration.or(recorded.and_then(|recorded| recorded.duration)),
             warm_up: self.warm_up.unwrap_or(SimSpan::ZERO),
-            revision: self.model()?,
+            revision,
             nodes: self.nodes.clone(),
             failures: self.fail.clone(),
             clients: self.clients.clone(),
@@ -159,14 +153,16 @@ impl ModelArgs {
         self.clients.is_some()
     }
 
-    fn model(&self) -> anyhow::Result<RevisionModel> {
-        let mut model = self.plain_model();
+    fn model(&self, recorded: Option<&RevisionModel>) -> anyhow::Result<RevisionModel> {
+        let mut model = self.plain_model(recorded);
         for (key, value) in &self.set {
+            forget(&mut model.settings, key);
             model.set(key, value).map_err(|problem| {
                 anyhow!("--set {}: {problem}", excerpt(&format!("{key}={value}")))
             })?;
         }
         if let Some(target) = self.target {
+            forget(&mut model.settings, "target");
             model.settings.insert("target".to_owned(), target.to_string());
         }
         model.check().map_err(|problem| anyhow!("--set: {problem}"))?;
@@ -174,48 +170,48 @@ impl ModelArgs {
     }
 
     /// The model without `--set` and `--target`.
-    fn plain_model(&self) -> RevisionModel {
-        let defaults = RevisionModel::default();
-        let or = |law: &Option<Distribution>, default| law.clone().unwrap_or(default);
-        let start = StartUp::default();
+    fn plain_model(&self, recorded: Option<&RevisionModel>) -> RevisionModel {
+        let base = recorded.cloned().unwrap_or_else(unrecorded);
+        let or = |law: &Option<Distribution>, base: Distribution| law.clone().unwrap_or(base);
+        // Whoever says how many are there says that they are ready.
+        let initial_starting = if self.initial.is_some() { 0 } else { base.initial_starting };
         RevisionModel {
-            policy: self.policy.clone(),
-            concurrency: self.concurrency,
-            service: or(&self.service, default_service()),
-            contention: self.contention.clone(),
+            policy: self.policy.clone().unwrap_or(base.policy),
+            concurrency: self.concurrency.unwrap_or(base.concurrency),
+            service: or(&self.service, base.service),
+            contention: self.contention.clone().unwrap_or(base.contention),
             start_up: StartUp {
-                schedule: or(&self.schedule, start.schedule),
-                pull: or(&self.pull, start.pull),
-                start: self.cold_start.clone(),
-                probe_period: self.probe_period.unwrap_or(start.probe_period),
+                schedule: or(&self.schedule, base.start_up.schedule),
+                pull: or(&self.pull, base.start_up.pull),
+                start: or(&self.cold_start, base.start_up.start),
+                probe_period: self.probe_period.unwrap_or(base.start_up.probe_period),
             },
-            path: self.queue,
-            balance: self.balance.unwrap_or(defaults.balance),
-            front_door_balance: self.balance.unwrap_or(defaults.front_door_balance),
-            front_door_capacity: self.front_door_capacity.unwrap_or(defaults.front_door_capacity),
-            queue_depth: self.queue_depth,
-            timeout: self.timeout,
-            retry: Retry {
-                tries: self.retries,
-                backoff: or(&self.backoff, defaults.retry.backoff),
-            },
-            drain: self.drain.unwrap_or(defaults.drain),
-            victim: self.victim.unwrap_or(defaults.victim),
-            settings: BTreeMap::new(),
-            initial: self.initial,
-            platform: self.local.map_or(Platform::Cluster, |idle| Platform::Local { idle }),
+            path: self.queue.unwrap_or(base.path),
+            balance: self.balance.unwrap_or(base.balance),
+            front_door_balance: self.balance.unwrap_or(base.front_door_balance),
+            front_door_capacity: self.front_door_capacity.unwrap_or(base.front_door_capacity),
+            queue_depth: self.queue_depth.or(base.queue_depth),
+            timeout: self.timeout.or(base.timeout),
+            retry: Retry { tries: self.retries, backoff: or(&self.backoff, base.retry.backoff) },
+            drain: self.drain.unwrap_or(base.drain),
+            victim: self.victim.unwrap_or(base.victim),
+            settings: base.settings,
+            initial: self.initial.or(base.initial),
+            initial_starting,
+            platform: self.local.map_or(base.platform, |idle| Platform::Local { idle }),
             reporting: Reporting {
-                lag: self.report_lag.unwrap_or(defaults.reporting.lag),
+                lag: self.report_lag.unwrap_or(base.reporting.lag),
                 loss: self.report_loss,
-                sampling: self.report_sampling.unwrap_or(defaults.reporting.sampling),
+                sampling: self.report_sampling.unwrap_or(base.reporting.sampling),
             },
         }
     }
 }
 
-/// [`DEFAULT_SERVICE`] as a law.
-fn default_service() -> Distribution {
-    Distribution::constant(SimSpan::from_millis(100))
+/// Takes a setting out, with its domain or without.
+fn forget(settings: &mut BTreeMap<String, String>, key: &str) {
+    let bare = |name: &str| name.strip_prefix(ANNOTATION_PREFIX).unwrap_or(name).to_owned();
+    settings.retain(|known, _| bare(known) != bare(key));
 }
 
 /// A law of times, its file read if it names one.

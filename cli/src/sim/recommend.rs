@@ -51,7 +51,8 @@ pub(crate) struct Args {
 
 /// Runs the verb.
 pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
-    let base = args.model.scenario(Recording::NOTHING)?;
+    let chosen = run::choose(&args.traffic, &args.model)?;
+    let base = args.model.scenario(Recording::NOTHING, chosen.as_recorded()?.as_ref())?;
     let objectives = args.keep.iter().map(|(_, objective)| *objective).collect();
     let keep: Vec<&str> = args.keep.iter().map(|(text, _)| text.as_str()).collect();
     let dimensions = if args.vary.is_empty() { usual_dimensions() } else { args.vary.clone() };
@@ -61,9 +62,8 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
             named.map_err(|problem| anyhow!("--vary {setting}: {problem}"))?;
         }
     }
-    let chosen = run::choose(&args.traffic, &args.model)?;
     let traffic = chosen.traffic.as_ref();
-    run::note_missing_service(traffic, &args.model)?;
+    run::note_missing_service(&chosen, &args.model)?;
     let search =
         Search { objectives, dimensions, budget: args.budget, threads: args.answers.threads() };
     let steps =

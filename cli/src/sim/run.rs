@@ -1,10 +1,11 @@
 //! `tidegate sim run`: one what-if.
 
 use anyhow::{Context, bail};
-use tidegate_sim::{RevisionNames, RunError, RunOutput, Scenario, Traffic, measured};
+use tidegate_sim::{Recording, RevisionNames, RunError, RunOutput, Scenario, Traffic, measured};
 use tidegate_sim_report::{MinuteRows, Page, RequestRows, View};
 
-use super::model_args::{DEFAULT_SERVICE, ModelArgs};
+use super::as_recorded::DEFAULT_SERVICE;
+use super::model_args::ModelArgs;
 use super::observer::{Progress, Rows};
 use super::output::{self, OutputArgs};
 use super::traffic_args::{Chosen, TrafficArgs};
@@ -22,10 +23,9 @@ pub(crate) struct Args {
 
 /// Runs the verb.
 pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
-    let scenario = args.model.scenario(args.output.recording())?;
-    let chosen = choose(&args.traffic, &args.model)?;
+    let (scenario, chosen) = prepare(args, args.output.recording())?;
     let traffic = chosen.traffic.as_ref();
-    note_missing_service(traffic, &args.model)?;
+    note_missing_service(&chosen, &args.model)?;
     let run = simulate(&scenario, traffic, &args.output)?;
     chosen.note_skipped();
     let command = output::command_line();
@@ -34,9 +34,16 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         command,
         prices: args.output.prices().with_memory(&run.result, |name| chosen.memory_mb(name)),
         origin_unix_s: args.traffic.origin_unix_s(&chosen),
-        views: vec![View { name: args.model.policy.to_string(), run: &run }],
+        views: vec![View { name: scenario.revision.policy.to_string(), run: &run }],
     };
     args.output.write(&run, &page)
+}
+
+/// What is run, and on which traffic.
+pub(super) fn prepare(args: &Args, kept: Recording) -> anyhow::Result<(Scenario, Chosen)> {
+    let chosen = choose(&args.traffic, &args.model)?;
+    let scenario = args.model.scenario(kept, chosen.as_recorded()?.as_ref())?;
+    Ok((scenario, chosen))
 }
 
 /// Traffic that ends, or an error that says how to end it.
@@ -52,11 +59,12 @@ pub(super) fn choose(traffic: &TrafficArgs, model: &ModelArgs) -> anyhow::Result
 }
 
 /// Warns when service times are assumed, because nothing else in the output would show it.
-pub(super) fn note_missing_service(traffic: &dyn Traffic, model: &ModelArgs) -> anyhow::Result<()> {
-    if model.says_service() {
+pub(super) fn note_missing_service(chosen: &Chosen, model: &ModelArgs) -> anyhow::Result<()> {
+    // A recording has some, and what failed takes as long as others did.
+    if model.says_service() || chosen.recordings().any(|one| !one.services_us.is_empty()) {
         return Ok(());
     }
-    let mut source = traffic.open().map_err(anyhow::Error::from_boxed)?;
+    let mut source = chosen.traffic.open().map_err(anyhow::Error::from_boxed)?;
     let first = source.next().transpose().map_err(anyhow::Error::from_boxed)?;
     if first.is_some_and(|arrival| arrival.service.is_none()) {
         eprintln!(

@@ -87,15 +87,15 @@ pub(super) struct Question<'a> {
 
 /// Runs the verb.
 pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
-    let base = args.model.scenario(Recording::NOTHING)?;
+    let chosen = run::choose(&args.traffic, &args.model)?;
+    let base = args.model.scenario(Recording::NOTHING, chosen.as_recorded()?.as_ref())?;
     let dimensions = &args.vary;
     let plan = match args.random {
         Some(runs) => Plan::Random { runs, seed: args.model.seed },
         None => Plan::Grid,
     };
-    let chosen = run::choose(&args.traffic, &args.model)?;
     let traffic = chosen.traffic.as_ref();
-    run::note_missing_service(traffic, &args.model)?;
+    run::note_missing_service(&chosen, &args.model)?;
     let steps = if args.answers.quiet { Steps::silent() } else { Steps::new(0, "runs") };
     let found = sweep(&base, traffic, dimensions, plan, args.answers.threads(), |done, of| {
         steps.show(done, of);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use tidegate_recording::Recorded;
 use tidegate_sim::{SimSpan, Traffic};
 use tidegate_sim_traffic::{
     BadRows, Declared, Format, Generated, Grouping, Merged, Placement, PrometheusValue, Spread,
@@ -13,6 +14,7 @@ use tidegate_sim_traffic::{
 };
 use tidegate_words::choose;
 
+use super::as_recorded::{AsRecorded, Part};
 use super::skipped::Counted;
 use super::spooled::Spooled;
 use crate::typed::{above_zero, share, span, span_above_zero, whole};
@@ -112,6 +114,8 @@ pub(crate) struct Chosen {
     skipped: Arc<AtomicU64>,
     /// The trace files among it.
     traces: Vec<Arc<TraceFile>>,
+    /// Which part of them is played.
+    part: Part,
 }
 
 impl Chosen {
@@ -122,6 +126,30 @@ impl Chosen {
         if count > 0 {
             eprintln!("tidegate sim: note: left out {count} {rows} that could not be understood");
         }
+    }
+
+    /// The service that was recorded, if a recording of ours is among the traces.
+    ///
+    /// # Errors
+    ///
+    /// When there are several, or its policy is not known.
+    pub(crate) fn as_recorded(&self) -> anyhow::Result<Option<AsRecorded>> {
+        let mut recordings = self.recordings();
+        let Some(recorded) = recordings.next() else { return Ok(None) };
+        let others = recordings.count();
+        if others > 0 {
+            bail!(
+                "expected one recording to take the settings from, found {}; \
+                 `tidegate sim traffic --csv FILE` makes plain rows of one",
+                others + 1
+            );
+        }
+        AsRecorded::of(recorded, self.part).map(Some).map_err(anyhow::Error::msg)
+    }
+
+    /// The recordings of ours among the traces.
+    pub(crate) fn recordings(&self) -> impl Iterator<Item = &Recorded> {
+        self.traces.iter().filter_map(|trace| trace.recorded())
     }
 
     /// Mean memory of an instance of `revision` in megabytes, when a trace has it.
@@ -173,7 +201,12 @@ impl TrafficArgs {
         if let Some(file) = spooled {
             traffic = Arc::new(Spooled { inner: traffic, _file: file });
         }
-        Ok(Chosen { traffic, ends, skipped, traces })
+        Ok(Chosen { traffic, ends, skipped, traces, part: self.part() })
+    }
+
+    fn part(&self) -> Part {
+        let (from, to) = self.slice.unwrap_or((SimSpan::ZERO, SimSpan::FOREVER));
+        Part { from, to, warp: self.warp.unwrap_or(1.0) }
     }
 
     /// What the traffic is, in a few words: file names without their directories, and generators.
@@ -207,7 +240,8 @@ impl TrafficArgs {
         let made = Generated::shared("timer:1s", 0, SimSpan::ZERO, seed);
         let traffic = made.map_err(anyhow::Error::from_boxed)?;
         let skipped = Arc::default();
-        Ok(Chosen { traffic, ends: true, skipped, traces: Vec::new() })
+        let part = Part { from: SimSpan::ZERO, to: SimSpan::FOREVER, warp: 1.0 };
+        Ok(Chosen { traffic, ends: true, skipped, traces: Vec::new(), part })
     }
 
     fn open(&self, path: &std::path::Path, seed: u64) -> anyhow::Result<TraceFile> {

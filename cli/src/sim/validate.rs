@@ -111,7 +111,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A real run beside its simulation. Misses are reported, not failed: this machine may be busy.
+/// A real run beside its simulation; aims that are missed are an error.
 fn live(args: &Args) -> anyhow::Result<()> {
     if !args.quiet {
         let length = figures::seconds(args.duration.as_secs_f64());
@@ -125,6 +125,11 @@ fn live(args: &Args) -> anyhow::Result<()> {
     }
     if !args.quiet && !args.json.as_deref().is_some_and(output::is_stdout) {
         output::write_file(Path::new("-"), beside.to_string().as_bytes())?;
+    }
+    let (failed, of) = beside.missed();
+    if failed > 0 {
+        let note = "; a busy machine misses more of them".to_owned();
+        return Err(ChecksFailed { failed, of, note }.into());
     }
     Ok(())
 }

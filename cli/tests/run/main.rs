@@ -6,6 +6,7 @@ mod ending;
 mod guard_killed_too;
 mod pipes;
 mod readiness;
+mod recording;
 mod replay;
 mod running;
 mod truth;
@@ -191,21 +192,4 @@ fn what_an_app_leaves_behind_goes_with_it() {
     run.signal("INT");
     assert_eq!(run.wait_for_exit(), Some(0));
     assert!(run.descendants().is_empty());
-}
-
-#[test]
-fn requests_are_recorded_for_the_simulator() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("record.csv");
-    let mut run = start(&["--listen", "0", "--record", path.to_str().expect("text")]);
-    run.wait_for("is ready");
-    for _ in 0..5 {
-        get(&run.address()).expect("a response");
-    }
-    run.signal("INT");
-    assert_eq!(run.wait_for_exit(), Some(0));
-    let record = std::fs::read_to_string(&path).expect("it was written");
-    let mut lines = record.lines();
-    assert!(lines.next().is_some_and(|header| header.starts_with("start_unix_us,wait_us,")));
-    assert_eq!(lines.count(), 5, "{record}");
 }

@@ -8,7 +8,7 @@ use crate::{running::get, start};
 #[test]
 fn the_replay_that_is_printed_can_be_pasted() {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let path = folder.path().join("it's my trace.csv");
+    let path = folder.path().join("it's my trace.jsonl");
     let path = path.to_str().expect("text");
     let settings = ["--window", "90s", "--idle", "1m15s", "--set", "target-burst-capacity=5"];
     let recorded = ["--listen", "0", "--record", path];
@@ -29,7 +29,10 @@ fn the_replay_that_is_printed_can_be_pasted() {
     assert!(response.status.success(), "{replay}: {error}");
     let result: serde_json::Value = serde_json::from_slice(&response.stdout).expect("JSON");
     assert_eq!(result["requests"], 1, "{replay}");
-    assert!(replay.contains("stable-window=1m30s"), "{replay}");
-    // Without it the simulator starts instances as slowly as it thinks fit.
-    assert!(replay.contains("--cold-start const:"), "{replay}");
+    // The recording says under which settings it was made: they need not be typed again.
+    let settings = &result["settings"];
+    assert_eq!(settings["set"]["stable-window"], "90000ms", "{settings}");
+    assert_eq!(settings["set"]["target-burst-capacity"], "5", "{settings}");
+    assert_eq!(settings["local_idle_s"], 75.0, "{settings}");
+    assert_eq!(settings["policy"], "tidegate", "{settings}");
 }

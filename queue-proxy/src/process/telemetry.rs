@@ -1,5 +1,6 @@
 //! Everything that leaves the process beside responses: metrics, the request log, the recording.
 
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::gate::Gate;
 use crate::metrics::{DepthGauge, Metrics, Service};
 use crate::nonblocking_writer::{NonBlockingWriter, WriterGuard};
 use crate::otlp::{self, MetricsPusher};
-use crate::record::Recorder;
+use crate::record::{Recorded, Recorder};
 use crate::request_log::RequestLogger;
 use crate::settings::observability::{MetricsExport, TracingExport};
 use crate::settings::{Concurrency, Settings};
@@ -32,6 +33,24 @@ pub(super) struct Telemetry {
     pub(super) tracer: Option<Tracer>,
     flushes: Vec<WriterGuard>,
     pushes: Vec<Push>,
+}
+
+/// Begins to record into `path`.
+fn record(settings: &Settings, path: &Path) -> Result<(Recorder, WriterGuard), StartError> {
+    let identity = &settings.identity;
+    let instance = settings.report.as_ref().map_or(&identity.pod, |report| &report.instance);
+    let revision = match identity.namespace.as_str() {
+        "" => identity.revision.clone(),
+        namespace => format!("{namespace}/{}", identity.revision),
+    };
+    let (concurrency, adaptive) = match settings.admission.concurrency {
+        Concurrency::Unlimited => (0, false),
+        Concurrency::Fixed(limit) => (limit, false),
+        Concurrency::Adaptive { .. } => (0, true),
+    };
+    let of = Recorded { revision: &revision, instance, concurrency, adaptive };
+    let opened = Recorder::open(path, of);
+    opened.map_err(|source| StartError::Record { path: path.to_owned(), source })
 }
 
 /// A task that pushes to a collector.
@@ -68,11 +87,7 @@ impl Telemetry {
         let tracer = tracer(settings, stdout, &mut pushes)?;
         let recorder = match &settings.record {
             Some(path) => {
-                let instance =
-                    settings.report.as_ref().map_or(&identity.pod, |report| &report.instance);
-                let opened = Recorder::open(path, &identity.revision, instance);
-                let (recorder, flush) =
-                    opened.map_err(|source| StartError::Record { path: path.clone(), source })?;
+                let (recorder, flush) = record(settings, path)?;
                 flushes.push(flush);
                 Some(recorder)
             }

@@ -134,6 +134,6 @@ fn null_probes_are_refused_at_start_with_a_message() {
 
 #[test]
 fn a_recording_that_cannot_be_opened_prevents_the_start() {
-    let stderr = fails(&[("TIDEGATE_RECORD", "/nowhere/trace.csv")]);
+    let stderr = fails(&[("TIDEGATE_RECORD", "/nowhere/trace.jsonl")]);
     assert!(stderr.contains("TIDEGATE_RECORD"), "{stderr}");
 }

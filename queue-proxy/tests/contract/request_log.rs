@@ -104,7 +104,7 @@ fn json_lines_need_no_configuration() {
 #[test]
 fn the_recorded_trace_has_a_row_for_each_request_and_none_for_probes() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("trace.csv");
+    let path = directory.path().join("trace.jsonl");
     let app = App::hello();
     let mut sidecar = Sidecar::start(app.port, &[("TIDEGATE_RECORD", path.to_str().unwrap())]);
     get(sidecar.ports.main, &root("User-Agent: kube-probe/1\r\nK-Network-Probe: queue\r\n"));
@@ -113,13 +113,17 @@ fn the_recorded_trace_has_a_row_for_each_request_and_none_for_probes() {
     sidecar.signal("TERM");
     assert_eq!(sidecar.wait().code(), Some(0));
     let trace = std::fs::read_to_string(&path).unwrap();
-    let rows: Vec<&str> = trace.lines().collect();
-    assert_eq!(
-        rows[0],
-        "start_unix_us,wait_us,service_us,status,request_bytes,response_bytes,revision,instance,\
-         cold"
-    );
-    assert_eq!(rows.len(), 3, "{trace}");
-    assert!(rows[1].ends_with(",200,3,5,web-00001,pod-abc,1"), "{}", rows[1]);
-    assert!(rows[2].ends_with(",200,0,5,web-00001,pod-abc,0"), "{}", rows[2]);
+    let rows: Vec<serde_json::Value> =
+        trace.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let [head, first, second] = &rows[..] else { panic!("{trace}") };
+    assert_eq!((&head["kind"], &head["recorded_at"]), (&"head".into(), &"sidecar".into()));
+    for (row, sent) in [(first, 3), (second, 0)] {
+        assert_eq!((&row["kind"], &row["status"]), (&"request".into(), &200.into()));
+        assert_eq!(row["request_bytes"], sent, "{row}");
+        assert_eq!(row["response_bytes"], 5, "{row}");
+        assert_eq!((&row["revision"], &row["instance"]), (&head["revision"], &"pod-abc".into()));
+        assert!(row["service_us"].is_u64(), "{row}");
+        // Whether another instance was ready is not known to a sidecar.
+        assert!(row.get("cold").is_none(), "{row}");
+    }
 }

@@ -105,6 +105,7 @@ impl RevisionModel {
             ("drain_s", json!(self.drain.as_secs_f64())),
             ("victim", json!(self.victim.name())),
             ("initial", json!(self.initial)),
+            ("initial_starting", json!(self.initial_starting)),
             ("report_lag_s", json!(self.reporting.lag.as_secs_f64())),
             ("report_loss", json!(self.reporting.loss)),
             ("report_sampling", json!(self.reporting.sampling.name())),
@@ -169,6 +170,17 @@ impl RevisionModel {
     /// Everything that is wrong with them, one finding a line.
     pub fn check(&self) -> Result<(), String> {
         crate::scaler::check(self)
+    }
+}
+
+impl RevisionModel {
+    /// Milliseconds between two decisions in turn.
+    ///
+    /// # Errors
+    ///
+    /// As [`RevisionModel::check`].
+    pub fn tick_ms(&self) -> Result<u64, String> {
+        crate::scaler::tick_ms(self)
     }
 }
 

@@ -10,7 +10,8 @@ use crate::record::{Observer, Outcome};
 use crate::series::recorder::Level;
 
 impl<O: Observer> World<'_, O> {
-    /// Gives a new revision its initial instances, which are ready at once.
+    /// Gives a new revision its initial instances, of which all are ready at once that are not to
+    /// start first.
     pub(super) fn begin_revision(&mut self, index: u32) {
         self.show(index, Level::Proxied);
         let initial = self.revisions[index as usize].initial();
@@ -21,8 +22,10 @@ impl<O: Observer> World<'_, O> {
             self.revisions[index as usize].begin_with(initial, self.now);
         }
         let slots: Vec<u32> = (0..initial).map(|_| self.create_instance(index)).collect();
-        for slot in slots {
-            if self.give_node_now(slot) {
+        let starting = self.revisions[index as usize].initial_starting();
+        for (number, slot) in (1..).zip(slots) {
+            let starts = number > initial.saturating_sub(starting);
+            if !starts && self.give_node_now(slot) {
                 self.change(index, Level::Starting, 1);
                 self.becomes_ready(slot);
             } else {

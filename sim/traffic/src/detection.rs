@@ -6,13 +6,14 @@ use std::sync::OnceLock;
 use crate::catalogue;
 use crate::description::{Description, Record, Said};
 use crate::error::{TrafficError, quote};
-use crate::format::{self, Format};
+use crate::format::{self, Format, first_line};
 use crate::generic::{self, Sample};
 use crate::input::{Input, opened};
 use crate::options::{Declared, Grouping};
 use crate::pattern::Pattern;
 use crate::plan::{Finder, Plan};
 use crate::record::{BLANKS, Fields, Names};
+use crate::recording;
 use crate::refusals;
 use crate::tail;
 use crate::wrapper::{self, WRAPPERS_MAX, Wrapper};
@@ -91,6 +92,10 @@ pub(crate) fn of(input: &Input, head: &[u8], wish: Wish<'_>) -> Result<Detected,
     if let Some(why) = refusals::of(head) {
         let file = input.name().to_owned();
         return Err(TrafficError::Unsupported { file, why: why.to_owned() });
+    }
+    if wish.format != Some(Format::Csv) && recording::is_old(&format::header(first_line(head))) {
+        let file = input.name().to_owned();
+        return Err(TrafficError::Unsupported { file, why: recording::OLD.to_owned() });
     }
     // What is known comes first, out of all its wrappers; what only has known names, after.
     let chains = chains(head);

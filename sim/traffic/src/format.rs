@@ -10,6 +10,7 @@ use tidegate_words::choose;
 use crate::catalogue;
 use crate::field;
 use crate::options::Declared;
+use crate::recording;
 
 /// A trace format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,7 +42,7 @@ pub enum Format {
     Prometheus,
     /// `locust --csv`: how many requests there were, second by second.
     LocustHistory,
-    /// What `TIDEGATE_RECORD` and `tidegate run --record` write.
+    /// What `tidegate run --record` and `TIDEGATE_RECORD` write.
     Recording,
     /// One of the formats that are described as data, by its name.
     Known(&'static str),
@@ -263,6 +264,9 @@ pub(crate) fn of_document(head: &[u8]) -> Option<Format> {
 
 /// Lines of JSON whose first may be longer than what is looked at.
 fn of_key(line: &[u8]) -> Option<Format> {
+    if recording::begins(line) {
+        return Some(Format::Recording);
+    }
     memchr::memmem::find(line, b"\"InvocationTimes\"").map(|_| Format::Ibm)
 }
 
@@ -277,9 +281,6 @@ fn of_header(line: &[u8]) -> Option<Format> {
     }
     if has("timestamp") && has("contexttokens") && has("generatedtokens") {
         return Some(Format::AzureLlm);
-    }
-    if has("start_unix_us") && has("service_us") {
-        return Some(Format::Recording);
     }
     if has("time_worker") && has("totalcost_worker") {
         return Some(Format::HuaweiRequests);

@@ -37,7 +37,6 @@ pub(crate) fn of(
         Format::AzureLlm => azure_llm(&names, options.tokens)?,
         Format::BurstGpt => burst_gpt(&names)?,
         Format::HuaweiRequests => huawei_requests(&names, grouping)?,
-        Format::Recording => recording(&names, grouping)?,
         Format::Ibm if line.first() != Some(&b'{') => ibm(&names, grouping)?,
         _ => return Ok(None),
     };
@@ -119,18 +118,6 @@ fn huawei_requests(names: &Header<'_>, grouping: Grouping) -> Result<Layout, Tra
     }
     let function = names.column("funcname")?;
     layout.revision = by(grouping, names.column("userid").unwrap_or(function), function);
-    Ok(layout)
-}
-
-fn recording(names: &Header<'_>, grouping: Grouping) -> Result<Layout, TrafficError> {
-    let time = names.column("start_unix_us")?;
-    let mut layout = Layout::csv(time, Clock::Number(Unit::Micros))
-        .service(names.column("service_us")?, Unit::Micros);
-    if grouping != Grouping::All
-        && let Ok(column) = names.column("revision")
-    {
-        layout.revision = vec![column];
-    }
     Ok(layout)
 }
 

@@ -28,10 +28,10 @@
 //! against a file, `record` finds its fields, `described` reads rows, and `reading` says what was
 //! taken for what.
 //!
-//! The others: `layout` and `table` (public data sets in columns), `document` (whole documents),
-//! `counts`, `azure2019`, `wide`, `prometheus` and `profile` (counts per interval), `format` (all
-//! formats by name). `rows` puts rows into order, `trace` is a file as a whole; `curve`,
-//! `generator`, `specification`, `fitted`, `generated`; `transform`.
+//! The others: `recording` (our own), `layout` and `table` (public data sets in columns),
+//! `document` (whole documents), `counts`, `azure2019`, `wide`, `prometheus` and `profile` (counts
+//! per interval), `format` (all formats by name). `rows` puts rows into order, `trace` is a file as
+//! a whole; `curve`, `generator`, `specification`, `fitted`, `generated`; `transform`.
 
 mod azure2019;
 mod catalogue;
@@ -60,6 +60,7 @@ mod profile;
 mod prometheus;
 mod reading;
 mod record;
+mod recording;
 mod refusals;
 mod rows;
 mod specification;

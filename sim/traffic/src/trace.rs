@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tidegate_recording::Recorded;
 use tidegate_sim::arrival::{ArrivalSource, RevisionNames, SourceError, Traffic};
 use tidegate_sim::random::Streams;
 use tidegate_sim::time::SimSpan;
@@ -23,7 +24,8 @@ use crate::plan::Plan;
 use crate::profile::ServiceProfile;
 use crate::prometheus::{self, PrometheusValue};
 use crate::reading::{self, Reading, Sampled};
-use crate::rows::{BadRows, RowReader, RowSource};
+use crate::recording::{self, RecordingReader};
+use crate::rows::{BadRows, REORDER_ROWS_END, RowReader, RowSource};
 use crate::table::TableReader;
 use crate::wide::{self, WideFeed};
 
@@ -76,6 +78,8 @@ pub struct TraceFile {
     reading: Reading,
     /// Counts, for formats whose file is read once and kept.
     table: Option<CountTable>,
+    /// What a recording of ours holds besides its requests.
+    recorded: Option<Recorded>,
     profiles: Vec<Option<ServiceProfile>>,
     memory_mb: Vec<Option<f64>>,
 }
@@ -142,6 +146,7 @@ impl TraceFile {
             plan,
             reading: Reading::default(),
             table: None,
+            recorded: None,
             profiles: Vec::new(),
             memory_mb: Vec::new(),
         };
@@ -194,11 +199,15 @@ impl TraceFile {
             }
             warnings.extend(sampled.doubts());
         }
+        warnings.extend(self.recorded.iter().flat_map(recording::warnings));
         Ok(Reading { sentence, warnings })
     }
 
     /// The sentence for formats that are not described as data.
     fn sentence(&self) -> Result<String, TrafficError> {
+        if let Some(recorded) = &self.recorded {
+            return Ok(recording::sentence(recorded));
+        }
         if let Some(layout) =
             layout::of(self.format, &self.input, &self.head, self.column_options())?
         {
@@ -232,6 +241,11 @@ impl TraceFile {
         self.format
     }
 
+    /// What a recording of ours holds besides its requests; `None` for every other format.
+    pub fn recorded(&self) -> Option<&Recorded> {
+        self.recorded.as_ref()
+    }
+
     /// Mean memory of an instance of `revision` in megabytes, when a memory file has it.
     pub fn memory_mb(&self, revision: &str) -> Option<f64> {
         let names = &self.table.as_ref()?.names;
@@ -244,6 +258,9 @@ impl TraceFile {
     pub fn origin_unix_s(&self) -> Option<f64> {
         if self.table.is_some() || self.is_counted() {
             return None;
+        }
+        if let Some(recorded) = &self.recorded {
+            return Some(recorded.head.began_unix_us as f64 / 1e6);
         }
         let mut names = RevisionNames::new();
         let reader = self.rows(&mut names).ok()?;
@@ -300,6 +317,9 @@ impl TraceFile {
                 let file = self.input.name().to_owned();
                 return Err(TrafficError::Unsupported { file, why });
             }
+            Format::Recording => {
+                self.recorded = Some(recording::summed_up(&self.input, options.bad_rows)?);
+            }
             // Opening once finds a wrong header before any work begins.
             _ => drop(self.source()?),
         }
@@ -325,8 +345,10 @@ impl TraceFile {
         if names.is_empty() && self.is_one_revision() {
             names.intern("traffic");
         }
-        let options = &self.options;
-        Ok(Box::new(RowSource::new(reader, names, options.bad_rows, options.reorder_rows, streams)))
+        // A recording has a request's line where it ended, however its stamp names its beginning.
+        let late = (self.format == Format::Recording).then_some(REORDER_ROWS_END);
+        let TraceOptions { bad_rows, reorder_rows, .. } = self.options;
+        Ok(Box::new(RowSource::new(reader, names, bad_rows, reorder_rows.or(late), streams)))
     }
 
     /// Whether lines hold counts of a time step.
@@ -359,6 +381,9 @@ impl TraceFile {
         if let Some((plan, _)) = &self.plan {
             return plan.revisions.is_empty();
         }
+        if self.recorded.is_some() {
+            return self.options.grouping == Grouping::All;
+        }
         match layout::of(self.format, &self.input, &self.head, self.column_options()) {
             Ok(Some(layout)) => layout.revision.is_empty(),
             _ => true,
@@ -376,6 +401,10 @@ impl TraceFile {
             return Ok(Box::new(DescribedReader::new(lines, plan.clone(), columns.clone())));
         }
         let options = self.column_options();
+        if let Some(recorded) = &self.recorded {
+            let lines = self.input.lines()?;
+            return Ok(Box::new(RecordingReader::new(lines, options.grouping, recorded)));
+        }
         if let Some(layout) = layout::of(self.format, &self.input, &self.head, options)? {
             return Ok(Box::new(TableReader::new(self.input.lines()?, layout)));
         }

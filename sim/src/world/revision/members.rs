@@ -7,9 +7,14 @@ use crate::scenario::Victim;
 use crate::world::instance::{Instance, Pull, State};
 
 impl Revision {
-    /// Instances that are ready at time zero.
+    /// Instances that are there at time zero.
     pub(crate) fn initial(&self) -> u32 {
         self.model.initial.unwrap_or(self.scaler.least())
+    }
+
+    /// How many of them have just been started.
+    pub(crate) fn initial_starting(&self) -> u32 {
+        self.model.initial_starting
     }
 
     /// Instances that are starting or ready.

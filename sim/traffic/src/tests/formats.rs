@@ -115,17 +115,6 @@ fn generic_lines_of_json() {
 }
 
 #[test]
-fn recordings_of_ours_are_lossless() {
-    check(
-        Format::Recording,
-        "start_unix_us,wait_us,service_us,status,request_bytes,response_bytes,revision,instance,\
-         cold\n1700000000000001,5,1250,200,0,12,default/web,web-1,true\n\
-         1700000000500001,0,1000,200,0,12,default/web,web-1,false\n",
-        &[(0.0, 0.00125, "default/web"), (0.5, 0.001, "default/web")],
-    );
-}
-
-#[test]
 fn nginx_with_a_request_time_is_spread_inside_its_second() {
     let files = Files::new();
     let line = "127.0.0.1 - - [10/Oct/2000:13:55:36 -0700] \"GET /a HTTP/1.1\" 200 23 \"-\" \
