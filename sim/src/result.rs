@@ -5,10 +5,13 @@
 //! to the bit on any machine and any number of threads, with three exceptions that describe the
 //! machine: `wall_seconds`, `requests_per_wall_second` and `peak_rss_bytes`.
 
+mod counts;
+
 use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+
+use counts::Counts;
 
 /// Everything a run found out, over all revisions and for each.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -124,8 +127,8 @@ pub struct Extra {
 
 /// Mean, percentiles and maximum of a duration, in milliseconds; all zero when nothing was counted.
 ///
-/// Percentiles come from an HdrHistogram with three significant digits, so they are within 0.1 % of
-/// the exact value; mean and maximum are exact.
+/// Percentiles come from a histogram with the steps of HdrHistogram's three significant digits, so
+/// they are within 0.1 % of the exact value; mean and maximum are exact.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Quantiles {
     /// Arithmetic mean.
@@ -156,10 +159,10 @@ pub struct Levels {
 /// Collects durations for [`Quantiles`] in bounded memory.
 #[derive(Debug, Clone)]
 pub struct DurationStats {
-    /// Microseconds; `None` until the first duration, because most revisions of a trace are quiet.
-    histogram: Option<Box<Histogram<u32>>>,
+    /// Microseconds.
+    counts: Counts,
     count: u64,
-    /// Durations of nothing at all, the commonest by far among waits; kept out of the histogram.
+    /// Durations of nothing at all, the commonest by far among waits; kept out of `counts`.
     zeros: u64,
     sum_ns: u128,
     max_ns: u64,
@@ -177,7 +180,7 @@ impl Default for DurationStats {
 impl DurationStats {
     /// Nothing counted yet.
     pub const fn new() -> Self {
-        DurationStats { histogram: None, count: 0, zeros: 0, sum_ns: 0, max_ns: 0 }
+        DurationStats { counts: Counts::new(), count: 0, zeros: 0, sum_ns: 0, max_ns: 0 }
     }
 
     /// Counts one duration of `nanos` nanoseconds.
@@ -190,14 +193,7 @@ impl DurationStats {
         }
         self.sum_ns += u128::from(nanos);
         self.max_ns = self.max_ns.max(nanos);
-        let histogram = self.histogram.get_or_insert_with(|| {
-            // It begins small and grows with the largest value, up to 120 KB.
-            let made = Histogram::new(3);
-            Box::new(made.expect("three significant digits are what the crate accepts"))
-        });
-        let micros = ((nanos + 500) / 1_000).min(HIGHEST_US);
-        // An automatically growing histogram refuses no value below its greatest possible one.
-        let _recorded = histogram.record(micros);
+        self.counts.record(((nanos + 500) / 1_000).min(HIGHEST_US));
     }
 
     /// Number of values.
@@ -216,18 +212,15 @@ impl DurationStats {
         self.zeros += other.zeros;
         self.sum_ns += other.sum_ns;
         self.max_ns = self.max_ns.max(other.max_ns);
-        match (&mut self.histogram, &other.histogram) {
-            (_, None) => {}
-            (Some(mine), Some(theirs)) => {
-                mine.add(theirs.as_ref()).expect("a growing histogram takes every value");
-            }
-            (mine @ None, Some(theirs)) => *mine = Some(theirs.clone()),
-        }
+        self.counts.merge(&other.counts);
     }
 
     /// The summary in milliseconds.
     pub fn quantiles(&self) -> Quantiles {
-        let Some(histogram) = &self.histogram else { return Quantiles::default() };
+        let counted = self.count - self.zeros;
+        if counted == 0 {
+            return Quantiles::default();
+        }
         let max = self.max_ns as f64 / 1e6;
         let at = |share: f64| {
             // The rank among all, of which the zeros are the first.
@@ -235,8 +228,9 @@ impl DurationStats {
             if rank <= 0.0 {
                 return 0.0;
             }
-            let share = rank / (self.count - self.zeros) as f64;
-            (histogram.value_at_quantile(share) as f64 / 1e3).min(max)
+            // Through a share and back, as a histogram is asked.
+            let rank = libm::ceil(rank / counted as f64 * counted as f64) as u64;
+            (self.counts.at_rank(rank.clamp(1, counted)) as f64 / 1e3).min(max)
         };
         Quantiles {
             mean: self.sum_ns as f64 / self.count as f64 / 1e6,
