@@ -90,6 +90,7 @@ prop_compose! {
             drain: SimSpan::from_secs(drain),
             victim,
             initial: None,
+            initial_starting: 0,
             reporting: Reporting {
                 lag: SimSpan::from_secs(lag),
                 loss,

@@ -229,7 +229,7 @@ fn no_bursts() -> RevisionSettings {
     settings
 }
 
-fn by_rate() -> World<tidegate_autoscaler::RevisionAutoscaler> {
+fn by_rate() -> World<RevisionAutoscaler> {
     let spec = DecisionSpec {
         scaling_metric: tidegate_autoscaler::ScalingMetric::RequestRate,
         target_value: 150.0,
@@ -245,7 +245,7 @@ fn by_rate() -> World<tidegate_autoscaler::RevisionAutoscaler> {
 }
 
 /// So many requests in flight in each of the last three seconds.
-fn begins(mut world: World<tidegate_autoscaler::RevisionAutoscaler>, load: f64) -> String {
+fn begins(mut world: World<RevisionAutoscaler>, load: f64) -> String {
     for _ in 0..3 {
         world.report(load, 0.0);
         world.now = world.now.plus_millis(1_000);
