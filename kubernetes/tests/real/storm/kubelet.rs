@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff;
 use kube::Api;
 use kube::runtime::{WatchStreamExt, watcher};
 use parking_lot::Mutex;
@@ -234,6 +235,7 @@ async fn report(state: Arc<State>) {
             let load = f64::from(target.load_milli.load(Ordering::Relaxed)) / 1_000.0 / shares;
             let load = if is_new { 0.0 } else { load };
             reporter.report(Stat {
+                period_start_unix_ms: jiff::Timestamp::now().as_millisecond() - 1_000,
                 period_length_ms: 1_000,
                 average_concurrency: load,
                 request_count: (10.0 * load) as u64,
