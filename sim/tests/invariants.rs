@@ -63,6 +63,7 @@ prop_compose! {
         (lag, loss, sampling) in (0_u64..4, 0.0..0.5, prop::bool::ANY),
         drain in prop::sample::select(vec![0_u64, 1, 300]),
         (min_scale, local_idle) in (0_u32..3, prop::option::of(0_u64..40)),
+        (initial, initial_starting) in (prop::option::of(0_u32..4), 0_u32..4),
     ) -> RevisionModel {
         RevisionModel {
             policy,
@@ -89,8 +90,8 @@ prop_compose! {
             retry: Retry { tries, backoff: law("exp:500ms") },
             drain: SimSpan::from_secs(drain),
             victim,
-            initial: None,
-            initial_starting: 0,
+            initial,
+            initial_starting,
             reporting: Reporting {
                 lag: SimSpan::from_secs(lag),
                 loss,
