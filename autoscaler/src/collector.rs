@@ -102,6 +102,22 @@ impl Collector {
         self.add(at, change);
     }
 
+    /// Records reports of no load for every second after the newest one up to that of `at`.
+    pub fn record_nothing_until(&mut self, at: Timestamp) {
+        self.stable.record_nothing_until(at);
+        self.panic.record_nothing_until(at);
+    }
+
+    /// What the average of a metric over the stable window will be after 1, 2, 3, … further seconds
+    /// of reports of no load, until nothing of the load is left; none where newer seconds weigh
+    /// more.
+    pub fn averages_without_load(
+        &self,
+        metric: ScalingMetric,
+    ) -> Option<impl Iterator<Item = f64>> {
+        self.stable.averages_without_load(lane(metric))
+    }
+
     /// Repeats what was known in the seconds that were skipped, if there are at most `limit`.
     pub fn repeat(&mut self, at: Timestamp, limit: u64) {
         self.stable.repeat_until(at, limit);

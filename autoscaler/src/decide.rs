@@ -95,6 +95,26 @@ fn decide_with(inputs: &Inputs, observed: Observed, steps: &mut Steps) -> Outcom
     Outcome { valid: true, desired: recommended, excess_burst_capacity: steps.burst.decided }
 }
 
+/// The first of falling loads, by its place in their order, for which another number of instances
+/// is recommended than `desired`, with everything else as it is in `inputs`.
+pub(crate) fn first_other(
+    inputs: &Inputs,
+    observed: Observed,
+    desired: i32,
+    loads: impl Iterator<Item = f64>,
+) -> Option<usize> {
+    let limits = Limits::new(inputs, observed);
+    let target = inputs.spec.target_value;
+    // Most seconds that leave the window were empty.
+    let mut before = f64::NAN;
+    let mut is_other = |load: f64| {
+        let is_new = load != before;
+        before = load;
+        is_new && limits.recommendation(load, target, f64::INFINITY).recommended != desired
+    };
+    loads.into_iter().position(|load| is_other(load))
+}
+
 /// What bounds the recommendation of a single decision.
 struct Limits<'a> {
     /// The largest recommendation that the rate of growth allows.

@@ -71,7 +71,7 @@ pub use lifecycle::{Lifecycle, LifecycleSpec};
 pub use observed::Observed;
 pub use pauses::Outlook;
 pub use policy::{FixedPolicy, KeepAlivePolicy, KnativePolicy, NextWake, Policy, TickInput};
-pub use revision::{RevisionAutoscaler, RevisionSettings, Status};
+pub use revision::{RevisionAutoscaler, RevisionSettings, Status, Steady};
 pub use sample::{Origin, Sample};
 pub use signal::{Signal, SignalKind};
 pub use spec::{Aggregation, DecisionSpec, Improvements, MetricSpec, ScalingMetric};

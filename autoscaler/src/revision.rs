@@ -1,5 +1,9 @@
 //! One revision's autoscaler: its windows, the rule, and what must be remembered between ticks.
 
+mod steady;
+
+pub use steady::Steady;
+
 use std::sync::Arc;
 
 use crate::collector::{Averages, Collector, Missing, StaleData};

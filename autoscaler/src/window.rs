@@ -76,6 +76,29 @@ impl<const LANES: usize> Window<LANES> {
         }
     }
 
+    /// Records nothing in every bucket after the newest one up to that of `at`: the same as
+    /// recording zero in each of them in turn.
+    pub fn record_nothing_until(&mut self, at: Timestamp) {
+        if self.weights.is_none() {
+            return self.ring.record_nothing_until(at.as_millis());
+        }
+        while let Some(last) = self.last_recorded().filter(|last| *last < self.begin_of(at)) {
+            self.record(last.plus_millis(self.ring.granularity_ms()), [0.0; LANES]);
+        }
+    }
+
+    /// When the bucket of `at` begins.
+    fn begin_of(&self, at: Timestamp) -> Timestamp {
+        let length_ms = self.ring.granularity_ms() as i64;
+        Timestamp::from_millis(at.as_millis().div_euclid(length_ms).saturating_mul(length_ms))
+    }
+
+    /// What the average of one lane will be after 1, 2, 3, … further buckets without anything,
+    /// until all that there is has left the window; none where newer buckets weigh more.
+    pub fn averages_without_load(&self, lane: usize) -> Option<impl Iterator<Item = f64>> {
+        self.weights.is_none().then(|| self.ring.means_without_load(lane))
+    }
+
     /// The largest value of one lane in the last `count` buckets, if every one of them is known
     /// and the newest is no older than the bucket before that of `at`.
     pub fn peak(&self, at: Timestamp, lane: usize, count: u64) -> Option<f64> {

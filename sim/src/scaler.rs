@@ -4,18 +4,24 @@
 //! No rule of scaling is here. Reports go into the policy, its recommendation goes through the
 //! lifecycle (bounds, scale to zero, activator in the path), and the world carries out the result.
 
+mod decider;
 pub(crate) mod settings;
+
+use std::sync::Arc;
 
 use tidegate_autoscaler::driver::{Applied, ClusterView, Path, Urgency};
 use tidegate_autoscaler::explain::Detail;
 use tidegate_autoscaler::hpa::HpaPolicy;
-use tidegate_autoscaler::lifecycle::{Lifecycle, LifecycleSpec, Step, TrafficMode, UNDECIDED};
+use tidegate_autoscaler::lifecycle::{Lifecycle, Step, StepRule, TrafficMode, UNDECIDED};
 use tidegate_autoscaler::{
     Decision, Driver, FixedPolicy, KeepAlivePolicy, NextWake, Observed, Origin, Policy,
-    RevisionAutoscaler, RevisionSettings, Sample, TickInput, Timestamp,
+    RevisionAutoscaler, Sample, Steady, TickInput, Timestamp,
 };
 
+use crate::events::NEVER;
 use crate::scenario::{Platform, PolicyChoice, RevisionModel};
+use decider::Decider;
+pub(crate) use settings::Rules;
 
 /// A report on its way to the decider.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,76 +71,11 @@ pub(crate) enum Explains {
     No,
 }
 
-enum Decider {
-    Knative(Box<RevisionAutoscaler>),
-    Fixed(FixedPolicy),
-    KeepAlive(KeepAlivePolicy),
-    Hpa(Box<HpaPolicy>),
-    Custom(Box<dyn Policy + Send>),
-}
-
-impl Decider {
-    fn policy(&self) -> &dyn Policy {
-        match self {
-            Decider::Knative(policy) => policy.as_ref(),
-            Decider::Fixed(policy) => policy,
-            Decider::KeepAlive(policy) => policy,
-            Decider::Hpa(policy) => policy.as_ref(),
-            Decider::Custom(policy) => policy.as_ref(),
-        }
-    }
-}
-
-impl Policy for Decider {
-    #[inline]
-    fn record(&mut self, at: Timestamp, origin: Origin, sample: &Sample) {
-        match self {
-            Decider::Knative(policy) => policy.record(at, origin, sample),
-            Decider::Fixed(_) | Decider::KeepAlive(_) => {}
-            Decider::Hpa(policy) => policy.record(at, origin, sample),
-            Decider::Custom(policy) => policy.record(at, origin, sample),
-        }
-    }
-
-    fn tick(&mut self, input: &TickInput<'_>) -> Decision {
-        match self {
-            Decider::Knative(policy) => policy.tick(input.now, input.observed, input.signals),
-            Decider::Fixed(policy) => policy.tick(input),
-            Decider::KeepAlive(policy) => policy.tick(input),
-            Decider::Hpa(policy) => policy.tick(input),
-            Decider::Custom(policy) => policy.tick(input),
-        }
-    }
-
-    #[inline]
-    fn should_wake(&self, waiting: u32) -> bool {
-        match self {
-            Decider::Knative(policy) => Policy::should_wake(policy.as_ref(), waiting),
-            Decider::Fixed(_) | Decider::KeepAlive(_) | Decider::Hpa(_) => false,
-            Decider::Custom(policy) => policy.should_wake(waiting),
-        }
-    }
-
-    fn tick_interval_ms(&self) -> u64 {
-        self.policy().tick_interval_ms().max(1)
-    }
-
-    #[inline]
-    fn next_wake(&self) -> NextWake {
-        match self {
-            Decider::Knative(_) | Decider::Fixed(_) | Decider::Hpa(_) => NextWake::Event,
-            Decider::KeepAlive(policy) => policy.next_wake(),
-            Decider::Custom(policy) => policy.next_wake(),
-        }
-    }
-}
-
 /// The policy, lifecycle and driver of one revision.
 pub(crate) struct Scaler {
     /// Only Knative's algorithm has a lifecycle; other policies are followed within the bounds.
     driver: Driver<Decider>,
-    settings: RevisionSettings,
-    spec: LifecycleSpec,
+    rules: Rules,
     proxied: bool,
     activator_since: Timestamp,
     /// The last decision and step, kept only where reasons are recorded: they are large.
@@ -144,6 +85,8 @@ pub(crate) struct Scaler {
     windows: (f64, f64),
     /// Panic mode of the last decision.
     panicking: bool,
+    /// Whether the lifecycle's last step would be the same again, and it asks for no other one.
+    is_settled: bool,
     tick_every_ms: u64,
     platform: Platform,
 }
@@ -156,14 +99,10 @@ pub(crate) fn timestamp(nanos: u64) -> Timestamp {
     Timestamp::from_millis(i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX))
 }
 
-/// Checks a model's settings.
-pub(crate) fn check(model: &RevisionModel) -> Result<(), String> {
-    settings::resolve(model).map(|_| ())
-}
-
 /// Milliseconds between two decisions in turn of a model's policy.
 pub(crate) fn tick_ms(model: &RevisionModel) -> Result<u64, String> {
-    Scaler::new(model, 0, Explains::No).map(|scaler| scaler.tick_every_ms())
+    let rules = Rules::new(model)?;
+    Scaler::new(model, rules, 0, Explains::No).map(|scaler| scaler.tick_every_ms())
 }
 
 /// Nanoseconds of simulated time.
@@ -171,13 +110,25 @@ fn nanos(at: Timestamp) -> u64 {
     u64::try_from(at.as_millis()).unwrap_or(0).saturating_mul(1_000_000)
 }
 
+/// Whether the same decision leads to the same step again. The bounds of a revision are others
+/// once it has had all that it starts with.
+fn is_settled(step: &Step) -> bool {
+    let is_raised = matches!(step.rule, StepRule::RaisedToInitial { .. });
+    step.initialized && !is_raised && step.want == step.replicas
+}
+
 impl Scaler {
     /// A decider for a revision that is created at `now` without instances.
-    pub(crate) fn new(model: &RevisionModel, now: u64, explains: Explains) -> Result<Self, String> {
-        let (settings, spec) = settings::resolve(model)?;
+    pub(crate) fn new(
+        model: &RevisionModel,
+        rules: Rules,
+        now: u64,
+        explains: Explains,
+    ) -> Result<Self, String> {
+        let Rules { settings, spec } = &rules;
         let decider = match &model.policy {
             PolicyChoice::Knative | PolicyChoice::Tidegate => {
-                let made = RevisionAutoscaler::new(settings, timestamp(now), 0);
+                let made = RevisionAutoscaler::new(Arc::clone(settings), timestamp(now), 0);
                 Decider::Knative(Box::new(made.map_err(|error| error.to_string())?))
             }
             PolicyChoice::Fixed(count) => Decider::Fixed(FixedPolicy::new(*count)),
@@ -185,7 +136,7 @@ impl Scaler {
                 Decider::KeepAlive(KeepAlivePolicy::new(idle.as_nanos() / 1_000_000))
             }
             PolicyChoice::Hpa => {
-                let made = HpaPolicy::new(settings::hpa(&settings, &spec));
+                let made = HpaPolicy::new(settings::hpa(settings, spec));
                 Decider::Hpa(Box::new(made.map_err(|error| error.to_string())?))
             }
             PolicyChoice::Custom(custom) => Decider::Custom(custom.policy(model)),
@@ -199,14 +150,14 @@ impl Scaler {
         };
         let mut scaler = Scaler {
             driver,
-            settings,
-            spec,
+            rules,
             proxied: true,
             activator_since: timestamp(now),
             last: None,
             explains,
             windows: (0.0, 0.0),
             panicking: false,
+            is_settled: false,
             tick_every_ms,
             platform: model.platform,
         };
@@ -255,7 +206,8 @@ impl Scaler {
     /// The controller lost its memory while `ready` of `wanted` instances were ready.
     pub(crate) fn restart(&mut self, ready: u32, wanted: u32, now: u64) {
         if let Decider::Knative(autoscaler) = self.driver.policy_mut()
-            && let Ok(fresh) = RevisionAutoscaler::new(self.settings, timestamp(now), ready)
+            && let Ok(fresh) =
+                RevisionAutoscaler::new(Arc::clone(&self.rules.settings), timestamp(now), ready)
         {
             **autoscaler = fresh;
             self.driver.assume(UNDECIDED, self.driver.excess_burst_capacity());
@@ -291,7 +243,7 @@ impl Scaler {
             Decider::Hpa(policy) => i32::try_from(policy.settings().min_replicas).unwrap_or(1),
             _ => 0,
         };
-        u32::try_from(self.spec.bounds.apply(least)).unwrap_or(0)
+        u32::try_from(self.rules.spec.bounds.apply(least)).unwrap_or(0)
     }
 
     /// Milliseconds between decisions in turn.
@@ -315,7 +267,7 @@ impl Scaler {
     /// Whether instances are asked for their load.
     #[inline]
     pub(crate) fn scrapes(&self) -> bool {
-        !self.has_lifecycle() || self.settings.metric.scraped
+        !self.has_lifecycle() || self.rules.settings.metric.scraped
     }
 
     /// When to decide because `waiting` requests wait.
@@ -360,6 +312,27 @@ impl Scaler {
         self.driver.record(timestamp(at), report.origin, &report.sample);
     }
 
+    /// When a decision may be another one than the last, made at `now` from `observed`, if each
+    /// second is reported to be without load; [`NEVER`] if none can, `None` if that is not known.
+    pub(crate) fn steady_until(&self, now: u64, observed: Observed) -> Option<u64> {
+        let Decider::Knative(autoscaler) = self.driver.policy() else { return None };
+        if !self.is_settled {
+            return None;
+        }
+        match autoscaler.steady_until(timestamp(now), observed) {
+            Steady::Unknown => None,
+            Steady::Until(at) => Some(nanos(at)),
+            Steady::Always => Some(NEVER),
+        }
+    }
+
+    /// Reports of no load reach the decider, for each second up to that of `at`.
+    pub(crate) fn record_nothing_until(&mut self, at: u64) {
+        if let Decider::Knative(autoscaler) = self.driver.policy_mut() {
+            autoscaler.record_nothing_until(timestamp(at));
+        }
+    }
+
     /// Makes a decision at `now`; `inside` is the number of requests in the system.
     pub(crate) fn tick(&mut self, now: u64, observed: Observed, inside: f64) -> ScaleDecision {
         let scene = ClusterView {
@@ -368,7 +341,7 @@ impl Scaler {
             signals: &[],
             path: self.path(),
         };
-        let (decision, followed) = self.driver.tick(timestamp(now), &scene, &self.spec);
+        let (decision, followed) = self.driver.tick(timestamp(now), &scene, &self.rules.spec);
         if let Detail::Knative(trace) = &decision.explanation.detail {
             self.panicking = trace.steps.panic_after.since.is_some();
             if let Some(signal) = trace.inputs.signals.as_slice().first() {
@@ -384,7 +357,7 @@ impl Scaler {
     /// Applies bounds and lifecycle to the last decision once more.
     pub(crate) fn reconcile(&mut self, now: u64, observed: Observed) -> ScaleDecision {
         let path = self.path();
-        let followed = self.driver.apply(timestamp(now), observed.ready, path, &self.spec);
+        let followed = self.driver.apply(timestamp(now), observed.ready, path, &self.rules.spec);
         self.verdict(now, &followed)
     }
 
@@ -417,6 +390,7 @@ impl Scaler {
         if let Some(asked) = self.own_wake() {
             again_at = Some(again_at.unwrap_or(asked).min(asked));
         }
+        self.is_settled = followed.step.as_ref().is_some_and(is_settled) && again_at.is_none();
         ScaleDecision {
             wanted: u32::try_from(followed.replicas).unwrap_or(0),
             desired: self.driver.desired(),
@@ -462,7 +436,7 @@ impl Scaler {
     /// How long a revision must have been without load before nothing can change any more,
     /// nanoseconds.
     pub(crate) fn memory_ns(&self) -> u64 {
-        let spec = &self.settings.spec;
+        let spec = &self.rules.settings.spec;
         // Beyond the longest of them every window is empty, and every delay has run out.
         let longest = spec.stable_window_ms.max(spec.scale_down_delay_ms).max(self.tick_every_ms);
         let longest = match self.driver.policy() {

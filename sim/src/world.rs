@@ -3,14 +3,15 @@
 //! One [`World`] is one run. Time jumps from one event to the next. Of things due at the same
 //! instant, queued events run first, in the order in which they were pushed, then the arrival, then
 //! the tick. A tick is every whole second: active revisions report, and at every second tick their
-//! policies decide. An idle revision does not tick, so a thousand of them cost nothing.
+//! policies decide. A revision at zero does not tick, and one whose instances idle sleeps while its
+//! decisions stay what they are (`sleep`), so a million of them cost nothing.
 //!
 //! In reading order, first the state: `request`, `instance`, `contention` (requests that slow each
 //! other), `revision`, `urgency` (local mode's early reports), `nodes`, `counters` and `totals`,
 //! `alarm` and `slots`. Each of these changes only itself. Then the transitions, which touch
 //! several of them: `entry` (admission of a request), `service` (its service and its end), `fleet`
 //! (start and removal of instances), `placement` (on nodes), `tick` (reports and decisions),
-//! `out_of_turn` (local mode's early decisions), `failure` (injected faults), `levels` (gauges over
+//! `sleep` (who need not take part in it), `out_of_turn` (local mode's early decisions), `failure` (injected faults), `levels` (gauges over
 //! time), `finish` (the result).
 
 mod alarm;
@@ -29,6 +30,7 @@ mod placement;
 mod request;
 mod revision;
 mod service;
+mod sleep;
 mod slots;
 mod tick;
 mod totals;
@@ -44,7 +46,7 @@ use crate::events::{Event, EventQueue, Kind, NEVER};
 use crate::output::RunOutput;
 use crate::random::{Stream, Streams};
 use crate::record::{DecisionRecord, Observer};
-use crate::scaler::Explains;
+use crate::scaler::{Explains, Rules};
 use crate::scenario::{Keep, RevisionModel, Scenario};
 use crate::series::recorder::SeriesRecorder;
 use crate::time::{NANOS_PER_SEC, SimTime};
@@ -52,6 +54,7 @@ use instance::Instance;
 use nodes::Nodes;
 use request::Request;
 use revision::{Asked, Revision};
+use sleep::Sleepers;
 use totals::Totals;
 
 /// Arrivals between two calls of [`Observer::progress`].
@@ -84,6 +87,8 @@ pub(crate) struct World<'a, O> {
     scenario: &'a Scenario,
     /// The model of every revision that has none of its own.
     model: Arc<RevisionModel>,
+    /// What its settings come to, once they were needed.
+    rules: Option<Rules>,
     streams: Streams,
     observer: &'a mut O,
     now: u64,
@@ -98,7 +103,13 @@ pub(crate) struct World<'a, O> {
     nodes: Option<Nodes>,
     /// Revisions that tick, in the order in which they became active.
     active: Vec<u32>,
+    /// How often one became active.
+    activations: u64,
+    sleepers: Sleepers,
+    may_sleep: bool,
     next_tick: u64,
+    /// The last tick.
+    ticked: u64,
     /// The controller makes no decisions before this time, nanoseconds.
     controller_down_until: u64,
     arrivals: u64,
@@ -122,11 +133,13 @@ impl<'a, O: Observer> World<'a, O> {
     pub(crate) fn new(scenario: &'a Scenario, observer: &'a mut O) -> Result<Self, RunError> {
         failure::check(scenario)?;
         let streams = Streams::new(scenario.seed);
+        let may_sleep = sleep::is_possible(scenario, scenario.recording.series == Keep::Yes);
         let series = (scenario.recording.series == Keep::Yes).then(SeriesRecorder::new);
         let nodes = scenario.nodes.as_ref().map(|model| Nodes::new(model, &streams));
         let mut world = World {
             scenario,
             model: Arc::new(scenario.revision.clone()),
+            rules: None,
             streams,
             observer,
             now: 0,
@@ -139,7 +152,11 @@ impl<'a, O: Observer> World<'a, O> {
             scheduled: Slab::new(),
             nodes,
             active: Vec::new(),
+            activations: 0,
+            sleepers: Sleepers::default(),
+            may_sleep,
             next_tick: NEVER,
+            ticked: 0,
             controller_down_until: 0,
             arrivals: 0,
             entered: 0,
@@ -174,6 +191,7 @@ impl<'a, O: Observer> World<'a, O> {
             let event_at = self.events.next_at();
             let at = arrival_at.min(event_at).min(self.next_tick);
             if at > self.end || at == NEVER || self.stopped {
+                self.sleep_to_the_end();
                 break;
             }
             debug_assert!(at >= self.now, "time goes back from {} to {at}", self.now);
@@ -294,23 +312,37 @@ impl<'a, O: Observer> World<'a, O> {
 
     /// Creates the revisions that the traffic has named since the last call.
     fn register(&mut self, names: &RevisionNames) -> Result<(), RunError> {
-        for (index, name) in names.iter().enumerate().skip(self.revisions.len()) {
-            let own = self.scenario.revisions.get(name).map(|model| Arc::new(model.clone()));
-            let model = own.as_ref().unwrap_or(&self.model);
+        for index in self.revisions.len()..names.len() {
             let index = index as u32;
+            let name = names.name(RevisionIndex(index));
+            let own = self.scenario.revisions.get(name).map(|model| Arc::new(model.clone()));
+            let fail = |problem| RunError::Setting { revision: name.to_owned(), problem };
+            let rules = match &own {
+                Some(own) => Rules::new(own).map_err(fail)?,
+                None => self.rules_of_most().map_err(fail)?,
+            };
+            let model = own.as_ref().unwrap_or(&self.model);
             let recording = &self.scenario.recording;
             let explains = recording.decisions > 0 || self.observer.wants_decisions();
             let asked = Asked {
                 series: if index < recording.revision_series { Keep::Yes } else { Keep::No },
                 explains: if explains { Explains::Yes } else { Explains::No },
             };
-            let revision = Revision::new(index, name, model, &self.streams, self.now, asked)
-                .map_err(|problem| RunError::Setting { revision: name.to_owned(), problem })?;
+            let made = Revision::new(index, name, (model, rules), &self.streams, self.now, asked);
+            let revision = made.map_err(fail)?;
             self.total.add_revision(u64::from(revision.is_proxied()));
             self.revisions.push(revision);
             self.begin_revision(index);
         }
         Ok(())
+    }
+
+    /// What the settings of every revision without a model of its own come to.
+    fn rules_of_most(&mut self) -> Result<Rules, String> {
+        if let Some(rules) = &self.rules {
+            return Ok(rules.clone());
+        }
+        Ok(self.rules.insert(Rules::new(&self.model)?).clone())
     }
 
     fn start_clients(&mut self, names: &RevisionNames) -> Result<(), RunError> {

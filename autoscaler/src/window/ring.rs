@@ -126,14 +126,57 @@ impl<const LANES: usize> Ring<LANES> {
             return Change::Restarted;
         }
         for _ in 0..ahead {
-            self.head = self.slot_after(self.head);
-            let bucket = &mut self.buckets[self.head];
-            for (total, value) in self.total.iter_mut().zip(bucket) {
-                *total -= *value;
-                *value = 0.0;
-            }
+            self.drop_oldest();
         }
         Change::Advanced(ahead as u64)
+    }
+
+    /// Makes the bucket of `at_ms` the newest, with nothing in it nor in those skipped: the same as
+    /// recording zero in each of them in turn, in one step for each bucket of the window at most.
+    pub(crate) fn record_nothing_until(&mut self, at_ms: i64) {
+        let number = self.number(at_ms);
+        let ahead = number - self.last;
+        if self.last == NEVER || self.first == NEVER || ahead <= 0 {
+            return;
+        }
+        let count = self.buckets.len() as i64;
+        if count == 1 {
+            // Each record begins anew.
+            self.advance(number, ahead);
+            return;
+        }
+        self.last = number;
+        for _ in 0..ahead.min(count) {
+            self.drop_oldest();
+        }
+        // By now all are empty, and which of them is the newest is all that changes.
+        let further = (ahead - count).max(0) % count;
+        self.head = (self.head + further as usize) % self.buckets.len();
+    }
+
+    /// What the mean of one lane will be after 1, 2, 3, … further buckets without anything, until
+    /// all that there is has left the window.
+    pub(crate) fn means_without_load(&self, lane: usize) -> impl Iterator<Item = f64> {
+        let count = self.buckets.len();
+        let known = self.known();
+        let mut rest = self.total[lane];
+        let mut expiring = self.head;
+        (1..=count).map(move |more| {
+            expiring = self.slot_after(expiring);
+            rest -= self.buckets[expiring][lane];
+            round6(rest / (known + more).min(count) as f64)
+        })
+    }
+
+    /// The newest bucket becomes the one after it, empty, and the oldest is gone.
+    #[inline]
+    fn drop_oldest(&mut self) {
+        self.head = self.slot_after(self.head);
+        let bucket = &mut self.buckets[self.head];
+        for (total, value) in self.total.iter_mut().zip(bucket) {
+            *total -= *value;
+            *value = 0.0;
+        }
     }
 
     /// The mean of one lane over the buckets that the window has, rounded to six decimals, as seen

@@ -1,5 +1,7 @@
 //! From a scenario's settings by name to what the decision library takes.
 
+use std::sync::Arc;
+
 use tidegate_autoscaler::hpa::{HpaMetricSpec, HpaSettings};
 use tidegate_autoscaler::lifecycle::{DEFAULT_PROGRESS_DEADLINE, LifecycleSpec};
 use tidegate_autoscaler::settings::{
@@ -10,6 +12,21 @@ use tidegate_autoscaler::{Improvements, RevisionSettings, ScalingMetric, SignalK
 
 use crate::scenario::{PolicyChoice, RevisionModel};
 use crate::time::SimSpan;
+
+/// What a model's settings come to, once for all revisions that have it.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(super) settings: Arc<RevisionSettings>,
+    pub(super) spec: Arc<LifecycleSpec>,
+}
+
+impl Rules {
+    /// Reads, checks and resolves a model's settings.
+    pub(crate) fn new(model: &RevisionModel) -> Result<Rules, String> {
+        let (settings, spec) = resolve(model)?;
+        Ok(Rules { settings: Arc::new(settings), spec: Arc::new(spec) })
+    }
+}
 
 /// Reads, checks and resolves a model's settings.
 pub(crate) fn resolve(model: &RevisionModel) -> Result<(RevisionSettings, LifecycleSpec), String> {

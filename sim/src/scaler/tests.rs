@@ -239,8 +239,9 @@ impl World {
             };
             theirs.apply(BEGIN_MS, Event::Connected { reporter: instance_stream(number), hello });
         }
+        let rules = Rules::new(model).expect("settings are good");
         let scaler =
-            Scaler::new(model, nanos_of(BEGIN_MS), Explains::No).expect("settings are good");
+            Scaler::new(model, rules, nanos_of(BEGIN_MS), Explains::No).expect("settings are good");
         let last = Second { concurrency: 0.0, executing: 0, waiting: 0 };
         let next_second = second_after(BEGIN_MS);
         let (said, received, decided) = (Vec::new(), false, Vec::new());

@@ -169,7 +169,7 @@ impl RevisionModel {
     ///
     /// Everything that is wrong with them, one finding a line.
     pub fn check(&self) -> Result<(), String> {
-        crate::scaler::check(self)
+        crate::scaler::Rules::new(self).map(drop)
     }
 }
 

@@ -19,6 +19,7 @@ impl<O: Observer> World<'_, O> {
             Some(duration) if !self.stopped => duration.as_nanos(),
             _ => self.now,
         };
+        self.rouse_all(self.last_tick());
         let begin = self.counted_from.min(end);
         let mut in_flight = vec![(0_u64, 0_u128); self.revisions.len()];
         for (_, request) in &self.requests {

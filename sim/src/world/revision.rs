@@ -2,13 +2,14 @@
 //!
 //! Whatever touches one revision only is a method here, and only these methods see its fields:
 //! `queues` (arrival, waiting and departure of requests), `members` (its instances), `reporting`
-//! (load reports and decisions), `reporters` (who counts that load), `urgency` (wake-ups and local
+//! (load reports and decisions), `rest` (sleep while they stay what they are), `reporters` (who counts that load), `urgency` (wake-ups and local
 //! mode's early reports). The world combines them with nodes, requests and the event queue.
 
 mod members;
 mod queues;
 mod reporters;
 mod reporting;
+mod rest;
 mod urgency;
 
 pub(crate) use reporting::OwnWake;
@@ -28,7 +29,7 @@ use super::slots::Slots;
 use super::urgency::UrgentDecisions;
 use crate::events::NEVER;
 use crate::random::{Stream, Streams};
-use crate::scaler::{Explains, InstanceReport, Scaler};
+use crate::scaler::{Explains, InstanceReport, Rules, Scaler};
 use crate::scenario::{Balance, Contention, Keep, Path, Platform, RevisionModel, Sampling};
 use crate::series::recorder::{Level, SeriesRecorder};
 
@@ -37,6 +38,11 @@ use crate::series::recorder::{Level, SeriesRecorder};
 enum Ticking {
     On,
     Off,
+    /// It would in each, and sleeps since the tick of one time to that of another.
+    Asleep {
+        since: u64,
+        until: u64,
+    },
 }
 
 /// Whether each instance's sidecar is modelled: its own limit, queue and meter.
@@ -99,6 +105,10 @@ pub(crate) struct Revision {
     draining: Vec<u32>,
     next_number: u32,
     ticking: Ticking,
+    /// Its place among those that tick: how many became active before it.
+    pub(crate) activation: u64,
+    /// When it is to be looked at because it sleeps, or slept until then.
+    pub(crate) listed_at: u64,
     /// The wake-up that the policy asked for.
     wake: Alarm,
     /// Only in local mode: when the activator reports between two ticks.
@@ -122,7 +132,7 @@ impl Revision {
     pub(crate) fn new(
         index: u32,
         name: &str,
-        model: &Arc<RevisionModel>,
+        (model, rules): (&Arc<RevisionModel>, Rules),
         streams: &Streams,
         now: u64,
         asked: Asked,
@@ -155,7 +165,7 @@ impl Revision {
             front_slots: Slots::default(),
             ingress_slots: Slots::default(),
             reporters: Reporters::new(now),
-            scaler: Scaler::new(model, now, asked.explains)?,
+            scaler: Scaler::new(model, rules, now, asked.explains)?,
             reports: VecDeque::new(),
             wanted: 0,
             last_desired: -1,
@@ -167,6 +177,8 @@ impl Revision {
             draining: Vec::new(),
             next_number: 0,
             ticking: Ticking::Off,
+            activation: 0,
+            listed_at: NEVER,
             wake: Alarm::OFF,
             urgent: (model.platform != Platform::Cluster).then(|| UrgentDecisions::new(now).into()),
             service: streams.stream("service", number),

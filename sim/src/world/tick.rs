@@ -4,7 +4,6 @@
 use tidegate_admission::Moment;
 
 use super::World;
-use crate::events::NEVER;
 use crate::record::Observer;
 use crate::scaler::{ScaleDecision, Trigger};
 use crate::series::recorder::Level;
@@ -16,13 +15,19 @@ impl<O: Observer> World<'_, O> {
     pub(super) fn activate(&mut self, index: u32) {
         let now = self.now;
         let revision = &mut self.revisions[index as usize];
-        if !revision.start_ticking(now) {
+        if revision.is_asleep() {
+            return self.rouse(index);
+        }
+        if !revision.start_ticking(now, self.activations) {
             return;
         }
+        self.activations += 1;
+        self.next_tick = match self.active.is_empty() && self.sleepers.are_none() {
+            true => (now / NANOS_PER_SEC + 1) * NANOS_PER_SEC,
+            false => self.next_tick.min(self.tick_after_now()),
+        };
         self.active.push(index);
-        if self.next_tick == NEVER {
-            self.next_tick = (now / NANOS_PER_SEC + 1) * NANOS_PER_SEC;
-        }
+        let revision = &mut self.revisions[index as usize];
         revision.wake(now);
         revision.arm(now, &mut self.events);
     }
@@ -30,6 +35,7 @@ impl<O: Observer> World<'_, O> {
     /// A whole second: all active revisions report, and those whose tick it is decide.
     pub(super) fn tick(&mut self) {
         let now = self.now;
+        self.rouse_due();
         let mut active = std::mem::take(&mut self.active);
         for &index in &active {
             let woken = self.report(index);
@@ -42,11 +48,18 @@ impl<O: Observer> World<'_, O> {
                 self.decide(index, Trigger::WakeUp);
             }
         }
-        active.retain(|&index| self.revisions[index as usize].stays_active(now));
+        active.retain(|&index| {
+            let stays = self.revisions[index as usize].stays_active(now);
+            stays && !(self.may_sleep && self.lull(index))
+        });
         // No revision becomes active during a tick, because no request arrives in one.
         active.append(&mut self.active);
         self.active = active;
-        self.next_tick = if self.active.is_empty() { NEVER } else { now + NANOS_PER_SEC };
+        self.ticked = now;
+        self.next_tick = match self.active.is_empty() {
+            true => self.sleepers.next_at(),
+            false => now + NANOS_PER_SEC,
+        };
     }
 
     /// Sends a revision's load of the last second to its autoscaler. Returns whether that should
@@ -81,6 +94,9 @@ impl<O: Observer> World<'_, O> {
 
     /// The time at which the policy or its lifecycle asked to be woken.
     pub(super) fn woken(&mut self, index: u32) {
+        if self.revisions[index as usize].is_asleep() {
+            self.rouse(index);
+        }
         let revision = &self.revisions[index as usize];
         if revision.is_exact() {
             self.decide(index, Trigger::WakeUp);

@@ -116,6 +116,20 @@ impl Reporters {
         self.books != Books::Closed
     }
 
+    /// Whether nothing but reports of no load will follow without another request: the last one
+    /// said all that there was.
+    pub(crate) fn are_up_to_date(&self) -> bool {
+        matches!(self.books, Books::Closed | Books::Open)
+    }
+
+    /// Ends each of the seconds from the one that ends at `first` to the one that ends at `last`, all
+    /// of them without a request.
+    pub(crate) fn close_idle(&mut self, first: u64, last: u64) {
+        let second = self.close(first);
+        debug_assert_eq!(second.sidecars, Load::default(), "a sleeping revision had requests");
+        let _ = self.sidecars.cut(Moment::from_nanos(last));
+    }
+
     /// Ends everyone's second.
     pub(crate) fn close(&mut self, now: u64) -> Second {
         let sidecars = Load::of(&self.sidecars.cut(Moment::from_nanos(now)));

@@ -21,14 +21,15 @@ pub(crate) enum OwnWake {
 }
 
 impl Revision {
-    /// Starts the ticks of this revision; `false` if it ticks already or its policy needs no
+    /// Starts the ticks of this revision, which became active after so many others; `false` if it ticks already or its policy needs no
     /// reports.
     #[inline]
-    pub(crate) fn start_ticking(&mut self, now: u64) -> bool {
-        if self.ticking == Ticking::On || self.scaler.is_fixed() || self.scaler.is_exact() {
+    pub(crate) fn start_ticking(&mut self, now: u64, activation: u64) -> bool {
+        if self.ticking != Ticking::Off || self.scaler.is_fixed() || self.scaler.is_exact() {
             return false;
         }
         self.ticking = Ticking::On;
+        self.activation = activation;
         self.busy_at = now;
         true
     }
@@ -87,7 +88,7 @@ impl Revision {
 
     /// Whether there are instances that the autoscaler asks for their load. Where the activator is
     /// always in the path it has all of it.
-    fn is_scraped(&self) -> bool {
+    pub(super) fn is_scraped(&self) -> bool {
         !self.ready.is_empty() && (self.model.path == Path::Direct || self.scaler.scrapes())
     }
 
@@ -190,7 +191,7 @@ impl Revision {
     }
 
     /// What the policy sees of the instances.
-    fn observed(&self) -> Observed {
+    pub(super) fn observed(&self) -> Observed {
         let now = &self.counters.now;
         Observed {
             ready: self.ready.len() as u32,

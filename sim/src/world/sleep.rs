@@ -1,0 +1,124 @@
+//! Revisions that sleep because their instances idle: who has to be woken when.
+
+use std::collections::BTreeMap;
+
+use super::World;
+use crate::events::NEVER;
+use crate::record::Observer;
+use crate::scenario::Scenario;
+use crate::time::NANOS_PER_SEC;
+
+/// The sleeping revisions.
+#[derive(Debug, Default)]
+pub(super) struct Sleepers {
+    /// Those to look at in each whole second. One that was woken before stays listed, so that each
+    /// is listed once.
+    by_second: BTreeMap<u64, Vec<u32>>,
+    /// How many sleep.
+    count: u64,
+    /// Those that were woken since the last tick.
+    woken: Vec<u32>,
+}
+
+impl Sleepers {
+    /// Whether none sleeps and none was woken since the last tick.
+    pub(super) fn are_none(&self) -> bool {
+        self.count == 0 && self.woken.is_empty()
+    }
+
+    /// The next second in which one is to be looked at.
+    pub(super) fn next_at(&self) -> u64 {
+        self.by_second.first_key_value().map_or(NEVER, |(second, _)| *second)
+    }
+
+    fn list(&mut self, index: u32, at: u64) {
+        self.by_second.entry(at).or_default().push(index);
+    }
+}
+
+/// Whether revisions may sleep. A series shows the averages of every decision, and failures change
+/// what is decided from outside.
+pub(super) fn is_possible(scenario: &Scenario, is_drawn: bool) -> bool {
+    !is_drawn && scenario.failures.is_empty()
+}
+
+impl<O: Observer> World<'_, O> {
+    /// After a tick: lets a revision sleep if it can; returns whether it does.
+    pub(super) fn lull(&mut self, index: u32) -> bool {
+        let revision = &mut self.revisions[index as usize];
+        let Some(until) = revision.fall_asleep(self.now) else { return false };
+        self.sleepers.count += 1;
+        if until < revision.listed_at {
+            revision.listed_at = until;
+            self.sleepers.list(index, until);
+        }
+        true
+    }
+
+    /// Something happens to a sleeping revision.
+    pub(super) fn rouse(&mut self, index: u32) {
+        let last = self.last_tick();
+        let revision = &mut self.revisions[index as usize];
+        revision.catch_up(last, self.counted_from);
+        self.sleepers.count -= 1;
+        self.sleepers.woken.push(index);
+        self.next_tick = self.next_tick.min(self.tick_after_now());
+    }
+
+    /// Wakes those whose time it is, and has all that were woken tick, in the order in which they
+    /// became active.
+    pub(super) fn rouse_due(&mut self) {
+        let now = self.now;
+        while let Some(entry) = self.sleepers.by_second.first_entry()
+            && *entry.key() <= now
+        {
+            for index in entry.remove() {
+                let revision = &mut self.revisions[index as usize];
+                revision.listed_at = NEVER;
+                match revision.sleeps_until() {
+                    Some(until) if until <= now => self.rouse(index),
+                    Some(until) if until < NEVER => {
+                        revision.listed_at = until;
+                        self.sleepers.list(index, until);
+                    }
+                    Some(_) | None => {}
+                }
+            }
+        }
+        if self.sleepers.woken.is_empty() {
+            return;
+        }
+        self.active.append(&mut self.sleepers.woken);
+        // Two sorted runs, or nearly so, which this sort makes one of in one pass.
+        let revisions = &self.revisions;
+        self.active.sort_by_key(|index| revisions[*index as usize].activation);
+    }
+
+    /// Ends all sleep at the end of a run.
+    pub(super) fn rouse_all(&mut self, last: u64) {
+        if self.sleepers.count > 0 {
+            let counted_from = self.counted_from;
+            self.revisions.iter_mut().for_each(|one| one.catch_up(last, counted_from));
+        }
+    }
+
+    /// At the end of a run: the whole seconds until then pass, as they do while revisions tick.
+    pub(super) fn sleep_to_the_end(&mut self) {
+        let last = self.end / NANOS_PER_SEC * NANOS_PER_SEC;
+        if self.sleepers.count > 0 && !self.stopped && self.end < NEVER && last >= self.now {
+            (self.now, self.ticked) = (last, last);
+        }
+    }
+
+    /// The last whole second whose tick is over.
+    pub(super) fn last_tick(&self) -> u64 {
+        let before = self.now.saturating_sub(1) / NANOS_PER_SEC * NANOS_PER_SEC;
+        if self.ticked == self.now { self.now } else { before }
+    }
+
+    /// The first whole second from now on whose tick is not over.
+    pub(super) fn tick_after_now(&self) -> u64 {
+        let next = self.now.div_ceil(NANOS_PER_SEC) * NANOS_PER_SEC;
+        if next == self.ticked { next + NANOS_PER_SEC } else { next }
+    }
+}
