@@ -295,6 +295,20 @@ pub struct Recording {
     pub decisions: u32,
     /// Most times of cold starts kept; later ones are counted only.
     pub cold_starts: u32,
+    /// What the result says of single revisions.
+    pub detail: Detail,
+}
+
+/// What a result says of single revisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detail {
+    /// Every figure, percentiles among them: from 100 bytes to 50 KB of counts for each, by how
+    /// many different durations it had.
+    #[default]
+    Revisions,
+    /// Nothing: the figures over all revisions are those of [`Detail::Revisions`], and the list of
+    /// them is empty.
+    Totals,
 }
 
 /// Whether to keep something.
@@ -396,8 +410,13 @@ impl Default for Reporting {
 
 impl Recording {
     /// Only the result.
-    pub const NOTHING: Recording =
-        Recording { revision_series: 0, series: Keep::No, decisions: 0, cold_starts: 0 };
+    pub const NOTHING: Recording = Recording {
+        revision_series: 0,
+        series: Keep::No,
+        decisions: 0,
+        cold_starts: 0,
+        detail: Detail::Revisions,
+    };
 
     /// What an HTML report shows.
     pub const REPORT: Recording = Recording {
@@ -405,6 +424,7 @@ impl Recording {
         series: Keep::Yes,
         decisions: 20_000,
         cold_starts: 20_000,
+        detail: Detail::Revisions,
     };
 }
 

@@ -3,10 +3,11 @@
 //! because it shows the averages of each decision; so the same run with and without one is compared.
 
 use proptest::prelude::*;
-use tidegate_sim::scenario::{Clients, Keep, NodeModel, Path, Reporting, StartUp};
+use tidegate_sim::scenario::{Clients, Detail, Keep, NodeModel, Path, Reporting, StartUp};
 use tidegate_sim::{
     Arrival, ArrivalSource, Distribution, PolicyChoice, Recording, RevisionIndex, RevisionModel,
-    RevisionNames, RunOutput, Scenario, SimSpan, SimTime, SourceError, Traffic, arrival, run,
+    RevisionNames, RunOutput, Scenario, SimResult, SimSpan, SimTime, SourceError, Traffic, arrival,
+    run,
 };
 
 /// Calls of several functions: milliseconds, function, service time in milliseconds.
@@ -152,6 +153,19 @@ proptest! {
         let awake = simulate(&scenario, &calls, Keep::Yes);
         prop_assert_eq!(asleep, awake);
     }
+}
+
+#[test]
+fn sums_are_the_same_without_the_figures_of_each_revision() {
+    let calls = Calls(vec![(500, 0, 20), (70_000, 1, 300), (71_000, 0, 40), (200_000, 2, 9)], 3);
+    let keeping = |detail| {
+        let recording = Recording { detail, ..Recording::NOTHING };
+        let scenario = Scenario { recording, ..Scenario::default() };
+        run(&scenario, &calls, &mut ()).expect("it runs").result
+    };
+    let (each, sums) = (keeping(Detail::Revisions), keeping(Detail::Totals));
+    assert_eq!((each.revisions.len(), sums.revisions.len()), (3, 0));
+    assert_eq!(SimResult { revisions: Vec::new(), ..each }, sums);
 }
 
 /// Ticks of each second would take as long as a test may not: thirty years have a billion.

@@ -26,13 +26,34 @@ pub(crate) struct Counters {
     pub(crate) started: u64,
     /// Nanoseconds that requests which left were inside, for Little's law.
     sojourn: u128,
-    pub(crate) latency: DurationStats,
-    pub(crate) wait: DurationStats,
+    pub(crate) durations: Durations,
     pub(crate) now: Population,
     max: Population,
     area: Areas,
     ready_ns: BTreeMap<u64, u64>,
     ready_since: u64,
+}
+
+/// How long completed requests took.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Durations {
+    pub(crate) latency: DurationStats,
+    pub(crate) wait: DurationStats,
+}
+
+impl Durations {
+    /// Counts a request that was inside and waited for so long.
+    #[inline]
+    pub(crate) fn record(&mut self, inside_ns: u64, waited_ns: u64) {
+        self.latency.record(inside_ns);
+        self.wait.record(waited_ns);
+    }
+
+    /// Adds what others counted.
+    pub(crate) fn merge(&mut self, other: &Durations) {
+        self.latency.merge(&other.latency);
+        self.wait.merge(&other.wait);
+    }
 }
 
 /// How many of each there are at an instant.
@@ -134,17 +155,12 @@ impl Counters {
         }
     }
 
-    /// A request that is counted has left: how it ended, how long it was inside, and how long it
-    /// waited if it was served.
+    /// A request that is counted has left: how it ended, and how long it was inside.
     #[inline]
-    pub(crate) fn left(&mut self, outcome: Outcome, inside_ns: u64, waited_ns: u64) {
+    pub(crate) fn left(&mut self, outcome: Outcome, inside_ns: u64) {
         self.sojourn += u128::from(inside_ns);
         match outcome {
-            Outcome::Completed => {
-                self.completed += 1;
-                self.latency.record(inside_ns);
-                self.wait.record(waited_ns);
-            }
+            Outcome::Completed => self.completed += 1,
             Outcome::Rejected => self.rejected += 1,
             Outcome::TimedOut => self.timed_out += 1,
             Outcome::Failed | Outcome::InFlight => self.failed += 1,
@@ -223,8 +239,8 @@ impl Counters {
             failed: self.failed,
             in_flight,
             cold_starts: self.cold_starts,
-            latency_ms: self.latency.quantiles(),
-            wait_ms: self.wait.quantiles(),
+            latency_ms: self.durations.latency.quantiles(),
+            wait_ms: self.durations.wait.quantiles(),
             instances: Levels { mean: mean(area.ready), max: self.max.ready },
             instance_seconds: secs(area.alive),
             idle_share: idle_share(area.ready, area.busy),

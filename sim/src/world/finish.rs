@@ -1,14 +1,13 @@
 //! The end of a run: its result.
 
-use std::collections::BTreeMap;
-
 use super::World;
-use super::counters::idle_share;
+use super::counters::{Counters, Durations, idle_share};
 use super::drawn::Drawn;
 use crate::arrival::RevisionNames;
 use crate::output::RunOutput;
 use crate::record::Observer;
-use crate::result::{DurationStats, Extra, Levels, RevisionResult, SimResult};
+use crate::result::{RevisionResult, SimResult};
+use crate::scenario::Detail;
 use crate::series::TimeSeries;
 use crate::time::NANOS_PER_SEC;
 
@@ -33,15 +32,21 @@ impl<O: Observer> World<'_, O> {
         if let Some(recorder) = self.total.series_mut().take() {
             series.push(recorder.finish(end, None));
         }
-        let mut results = Vec::with_capacity(self.revisions.len());
-        let mut sum = Sum::default();
-        for (revision, (in_flight, inside)) in self.revisions.iter_mut().zip(in_flight) {
+        let keeps = self.scenario.recording.detail == Detail::Revisions || names.len() <= 1;
+        let mut results = Vec::new();
+        let mut sum =
+            Sum { durations: std::mem::take(&mut self.total.durations), ..Sum::default() };
+        // One after another, so that what a revision takes is free before the next result is made.
+        for (revision, (in_flight, inside)) in self.revisions.drain(..).zip(in_flight) {
+            let mut revision = revision;
             let result = revision.counters.result(&revision.name, end, in_flight, inside);
             debug_assert!(revision.counters.adds_up(in_flight, inside), "the counts do not add up");
             sum.add(&result, &revision.counters);
-            results.push(result);
             if let Some(recorder) = revision.series_mut().take() {
                 series.push(recorder.finish(end, Some(revision.name.clone())));
+            }
+            if keeps {
+                results.push(result);
             }
         }
         // A single revision's own series says the same as the sum.
@@ -50,7 +55,7 @@ impl<O: Observer> World<'_, O> {
             series.iter_mut().for_each(|series: &mut TimeSeries| series.revision = None);
         }
         let simulated_seconds = (end - begin) as f64 / NANOS_PER_SEC as f64;
-        let mut result = sum.result(&results, self.total.peak_ready, self.total.peak_alive);
+        let mut result = sum.finish(names.len(), self.total.peak_ready, self.total.peak_alive);
         result.simulated_seconds = simulated_seconds;
         result.seed = self.scenario.seed;
         result.revisions = results;
@@ -64,62 +69,59 @@ impl<O: Observer> World<'_, O> {
     }
 }
 
-/// Revisions added up.
+/// Revisions added up, in their order.
 #[derive(Default)]
 struct Sum {
-    latency: DurationStats,
-    wait: DurationStats,
+    durations: Durations,
     ready: u128,
     busy: u128,
+    sums: SimResult,
+    /// Most instances ready, and alive, of the last revision.
+    most: (u64, u64),
 }
 
 impl Sum {
-    fn add(&mut self, _result: &RevisionResult, counters: &super::counters::Counters) {
-        self.latency.merge(&counters.latency);
-        self.wait.merge(&counters.wait);
+    fn add(&mut self, part: &RevisionResult, counters: &Counters) {
+        self.durations.merge(&counters.durations);
         self.ready += counters.ready_area();
         self.busy += counters.busy_area();
+        let sums = &mut self.sums;
+        sums.requests += part.requests;
+        sums.completed += part.completed;
+        sums.rejected += part.rejected;
+        sums.timed_out += part.timed_out;
+        sums.failed += part.failed;
+        sums.in_flight += part.in_flight;
+        sums.cold_starts += part.cold_starts;
+        sums.instances.mean += part.instances.mean;
+        sums.instance_seconds += part.instance_seconds;
+        sums.scale_events += part.scale_events;
+        let (extra, of) = (&mut sums.extra, &part.extra);
+        extra.concurrency_mean += of.concurrency_mean;
+        extra.time_in_system_seconds += of.time_in_system_seconds;
+        extra.waiting_mean += of.waiting_mean;
+        extra.waiting_max = extra.waiting_max.max(of.waiting_max);
+        extra.busy_mean += of.busy_mean;
+        extra.instances_started += of.instances_started;
+        extra.panic_seconds += of.panic_seconds;
+        extra.retries += of.retries;
+        extra.decisions += of.decisions;
+        // Of a single revision; of several it is not kept.
+        extra.ready_histogram.clone_from(&of.ready_histogram);
+        self.most = (part.instances.max, of.alive_max);
     }
 
-    fn result(&self, parts: &[RevisionResult], peak_ready: u64, peak_alive: u64) -> SimResult {
-        let count = |of: fn(&RevisionResult) -> u64| parts.iter().map(of).sum::<u64>();
-        let total = |of: fn(&RevisionResult) -> f64| parts.iter().map(of).sum::<f64>();
-        let single = parts.len() == 1;
-        let ready_histogram = match parts {
-            [only] => only.extra.ready_histogram.clone(),
-            _ => BTreeMap::new(),
-        };
-        SimResult {
-            requests: count(|part| part.requests),
-            completed: count(|part| part.completed),
-            rejected: count(|part| part.rejected),
-            timed_out: count(|part| part.timed_out),
-            failed: count(|part| part.failed),
-            in_flight: count(|part| part.in_flight),
-            cold_starts: count(|part| part.cold_starts),
-            latency_ms: self.latency.quantiles(),
-            wait_ms: self.wait.quantiles(),
-            instances: Levels {
-                mean: total(|part| part.instances.mean),
-                max: if single { count(|part| part.instances.max) } else { peak_ready },
-            },
-            instance_seconds: total(|part| part.instance_seconds),
-            idle_share: idle_share(self.ready, self.busy),
-            scale_events: count(|part| part.scale_events),
-            extra: Extra {
-                concurrency_mean: total(|part| part.extra.concurrency_mean),
-                time_in_system_seconds: total(|part| part.extra.time_in_system_seconds),
-                waiting_mean: total(|part| part.extra.waiting_mean),
-                waiting_max: parts.iter().map(|part| part.extra.waiting_max).max().unwrap_or(0),
-                busy_mean: total(|part| part.extra.busy_mean),
-                alive_max: if single { count(|part| part.extra.alive_max) } else { peak_alive },
-                instances_started: count(|part| part.extra.instances_started),
-                panic_seconds: total(|part| part.extra.panic_seconds),
-                retries: count(|part| part.extra.retries),
-                decisions: count(|part| part.extra.decisions),
-                ready_histogram,
-            },
-            ..SimResult::default()
+    fn finish(self, revisions: usize, peak_ready: u64, peak_alive: u64) -> SimResult {
+        let mut result = self.sums;
+        result.latency_ms = self.durations.latency.quantiles();
+        result.wait_ms = self.durations.wait.quantiles();
+        result.idle_share = idle_share(self.ready, self.busy);
+        (result.instances.max, result.extra.alive_max) = (peak_ready, peak_alive);
+        if revisions == 1 {
+            (result.instances.max, result.extra.alive_max) = self.most;
+        } else {
+            result.extra.ready_histogram.clear();
         }
+        result
     }
 }

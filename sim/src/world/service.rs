@@ -10,6 +10,7 @@ use crate::arrival::RevisionIndex;
 use crate::events::{Kind, NEVER, Tag};
 use crate::record::{Observer, Outcome, RequestRecord};
 use crate::scaler::Trigger;
+use crate::scenario::Detail;
 use crate::series::recorder::Level;
 use crate::time::{SimSpan, SimTime};
 
@@ -124,7 +125,14 @@ impl<O: Observer> World<'_, O> {
         revision.counters.now.inside -= 1;
         let (inside, waited) = (now - request.arrived, request.waited_ns());
         if request.arrived >= self.counted_from {
-            revision.counters.left(outcome, inside, waited);
+            revision.counters.left(outcome, inside);
+            if outcome == Outcome::Completed {
+                let durations = match self.scenario.recording.detail {
+                    Detail::Revisions => &mut revision.counters.durations,
+                    Detail::Totals => &mut self.total.durations,
+                };
+                durations.record(inside, waited);
+            }
         }
         for series in [self.total.series_mut(), revision.series_mut()].into_iter().flatten() {
             series.ended(now, outcome, inside, waited);

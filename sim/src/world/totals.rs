@@ -1,6 +1,6 @@
 //! All revisions together: levels and peaks, and the series over all of them.
 
-use super::counters::Population;
+use super::counters::{Durations, Population};
 use super::drawn::Drawn;
 use crate::scaler::ScaleDecision;
 use crate::series::recorder::{Level, SeriesRecorder};
@@ -14,6 +14,8 @@ pub(crate) struct Totals {
     pub(crate) peak_alive: u64,
     wanted: u64,
     windows: (f64, f64),
+    /// How long requests took, where that is not kept for each revision.
+    pub(crate) durations: Durations,
     /// Revisions whose requests go through the activator.
     proxied: u64,
     series: Option<SeriesRecorder>,
@@ -25,9 +27,10 @@ impl Totals {
         Totals { series, ..Totals::default() }
     }
 
-    /// Restarts the peaks at the end of the warm-up.
+    /// Restarts peaks and durations at the end of the warm-up.
     pub(crate) fn restart(&mut self) {
         (self.peak_ready, self.peak_alive) = (self.now.ready, self.now.alive());
+        self.durations = Durations::default();
     }
 
     /// A level of some revision changed.
