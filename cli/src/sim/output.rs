@@ -10,6 +10,7 @@ use tempfile::TempPath;
 use tidegate_sim::{Recording, RunOutput};
 use tidegate_sim_report as report;
 use tidegate_sim_report::{Chart, Colour, Prices, Terminal};
+use tidegate_words::shell_word;
 
 use super::CannotWrite;
 use crate::files::make_folder;
@@ -185,14 +186,6 @@ pub(crate) fn spool_stdin() -> anyhow::Result<TempPath> {
 
 /// The command line that was typed, quoted so that a shell reads it back.
 pub(crate) fn command_line() -> String {
-    let words = std::env::args_os().skip(1).map(|word| {
-        let word = word.to_string_lossy().into_owned();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/@%+".contains(c);
-        if !word.is_empty() && word.chars().all(plain) {
-            word
-        } else {
-            format!("'{}'", word.replace('\'', "'\\''"))
-        }
-    });
+    let words = std::env::args_os().skip(1).map(|word| shell_word(&word.to_string_lossy()));
     std::iter::once("tidegate".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }

@@ -62,7 +62,7 @@ pub(crate) struct TrafficArgs {
     memory: Option<PathBuf>,
     /// What is a revision: each function, each app (all its functions together), or all as one:
     /// function, app or all.
-    #[arg(long, value_name = "WHAT", default_value = "function", value_parser = grouping)]
+    #[arg(long, value_name = "WHAT", default_value = "function")]
     group: Grouping,
     /// Where requests lie in an interval that was only counted: equidistant, uniform, exponential
     /// or start.
@@ -335,11 +335,6 @@ fn slice(text: &str) -> Result<(SimSpan, SimSpan), String> {
         return Err(format!("{expected}, with FROM before TO"));
     }
     Ok((from, to))
-}
-
-fn grouping(text: &str) -> Result<Grouping, String> {
-    let all = [("function", Grouping::Function), ("app", Grouping::App), ("all", Grouping::All)];
-    choose(text, &all, |(name, _)| name).map(|(_, grouping)| grouping)
 }
 
 fn spread(text: &str) -> Result<Spread, String> {

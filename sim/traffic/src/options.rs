@@ -58,6 +58,16 @@ pub enum Grouping {
     All,
 }
 
+impl FromStr for Grouping {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all =
+            [("function", Grouping::Function), ("app", Grouping::App), ("all", Grouping::All)];
+        choose(text, &all, |(name, _)| name).map(|(_, grouping)| grouping)
+    }
+}
+
 /// When stamps that many requests share are spread inside their tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Spread {
