@@ -16,7 +16,7 @@ use crate::engine::RunError;
 use crate::parallel;
 use crate::random::Streams;
 use crate::scenario::Scenario;
-use crate::sweep::{Dimension, Refused, SweepPoint, try_settings};
+use crate::sweep::{Dimension, Refused, SweepPoint, mark_front, try_settings};
 
 pub use objective::{Figure, Objective, ObjectiveError};
 
@@ -125,6 +125,7 @@ pub fn recommend(
     }
     tried.push(baseline.clone());
     tried.sort_by(|a, b| order(a).partial_cmp(&order(b)).unwrap_or(std::cmp::Ordering::Equal));
+    mark_front(&mut tried.iter_mut().map(|one| &mut one.point).collect::<Vec<_>>());
     let mut best = None;
     for candidate in tried.iter_mut().filter(|evidence| evidence.keeps_all) {
         confirm(base, traffic, search, candidate)?;

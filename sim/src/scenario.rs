@@ -291,7 +291,8 @@ pub struct Recording {
     pub revision_series: u32,
     /// Whether to keep the series over all revisions.
     pub series: Keep,
-    /// Most decisions kept; later ones are counted only.
+    /// Most decisions kept. Of more those stay that changed the most, over the whole time and of
+    /// every revision; the others are counted only.
     pub decisions: u32,
     /// Most times of cold starts kept; later ones are counted only.
     pub cold_starts: u32,
@@ -420,7 +421,8 @@ impl Recording {
 
     /// What an HTML report shows.
     pub const REPORT: Recording = Recording {
-        revision_series: 12,
+        // Each takes up to half a megabyte; those of the busiest are what a page has room for.
+        revision_series: 300,
         series: Keep::Yes,
         decisions: 20_000,
         cold_starts: 20_000,

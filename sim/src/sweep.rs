@@ -118,7 +118,7 @@ pub fn sweep(
     {
         return Err(RunError::Model(format!("no combination can be run: {}", refused.reason)));
     }
-    mark_front(&mut output.points);
+    mark_front(&mut output.points.iter_mut().collect::<Vec<_>>());
     Ok(output)
 }
 
@@ -171,6 +171,19 @@ fn combination(dimensions: &[Dimension], mut index: usize) -> BTreeMap<String, S
     settings
 }
 
+/// Runs `base` with other `settings`, and keeps nothing but the point: one of a sweep's.
+///
+/// # Errors
+///
+/// [`RunError`] when the settings cannot be used together, or the traffic cannot be read.
+pub fn point(
+    base: &Scenario,
+    traffic: &dyn Traffic,
+    settings: &BTreeMap<String, String>,
+) -> Result<SweepPoint, RunError> {
+    Ok(SweepPoint::new(settings.clone(), try_settings(base, traffic, settings)?))
+}
+
 /// Runs `base` with other `settings`, and keeps nothing but the result.
 pub(crate) fn try_settings(
     base: &Scenario,
@@ -187,7 +200,7 @@ pub(crate) fn try_settings(
 }
 
 /// Marks the points that no other dominates.
-fn mark_front(points: &mut [SweepPoint]) {
+pub fn mark_front(points: &mut [&mut SweepPoint]) {
     let on_front: Vec<bool> =
         points.iter().map(|point| !points.iter().any(|other| other.dominates(point))).collect();
     for (point, on_front) in points.iter_mut().zip(on_front) {
@@ -256,7 +269,7 @@ mod tests {
             point(4.0, 1.0),
             point(4.0, 1.0),
         ];
-        mark_front(&mut points);
+        mark_front(&mut points.iter_mut().collect::<Vec<_>>());
         let front: Vec<bool> = points.iter().map(|point| point.on_front).collect();
         assert_eq!(front, [true, true, false, true, true]);
     }

@@ -17,6 +17,7 @@
 mod alarm;
 mod contention;
 mod counters;
+mod decision_log;
 mod drawn;
 mod entry;
 mod failure;
@@ -45,11 +46,12 @@ use crate::error::RunError;
 use crate::events::{Event, EventQueue, Kind, NEVER};
 use crate::output::RunOutput;
 use crate::random::{Stream, Streams};
-use crate::record::{DecisionRecord, Observer};
+use crate::record::Observer;
 use crate::scaler::{Explains, Rules};
 use crate::scenario::{Keep, RevisionModel, Scenario};
 use crate::series::recorder::SeriesRecorder;
 use crate::time::{NANOS_PER_SEC, SimTime};
+use decision_log::DecisionLog;
 use instance::Instance;
 use nodes::Nodes;
 use request::Request;
@@ -121,8 +123,7 @@ pub(crate) struct World<'a, O> {
     total: Totals,
     think: Option<Stream>,
     client_revision: u32,
-    decisions: Vec<DecisionRecord>,
-    decisions_dropped: u64,
+    decisions: DecisionLog,
     cold_starts_s: Vec<f64>,
     /// The observer asked for an early end.
     stopped: bool,
@@ -164,8 +165,7 @@ impl<'a, O: Observer> World<'a, O> {
             total: Totals::new(series),
             think: None,
             client_revision: 0,
-            decisions: Vec::new(),
-            decisions_dropped: 0,
+            decisions: DecisionLog::new(scenario.recording.decisions),
             cold_starts_s: Vec::new(),
             stopped: false,
         };

@@ -124,6 +124,14 @@ impl Objective {
 }
 
 impl Figure {
+    /// Every one of them, with the name that people write.
+    pub const NAMED: [(&'static str, Figure); 11] = NAMES;
+
+    /// The name that people write.
+    pub fn name(self) -> &'static str {
+        NAMES.iter().find(|(_, figure)| *figure == self).map_or("?", |(name, _)| name)
+    }
+
     /// Whether it is a share of the requests, 0 to 1, whose bound people write in per cent.
     pub const fn is_share(self) -> bool {
         matches!(self, Figure::Cold | Figure::Lost)
@@ -150,8 +158,7 @@ impl Figure {
 
 impl fmt::Display for Objective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = NAMES.iter().find(|(_, figure)| *figure == self.figure);
-        let name = known.map_or("?", |(name, _)| name);
+        let name = self.figure.name();
         // Padded, because it heads a column.
         f.pad(&match self.figure {
             Figure::Cold | Figure::Lost => format!("{name} <= {} %", self.at_most * 100.0),

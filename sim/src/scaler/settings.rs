@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use tidegate_autoscaler::hpa::{HpaMetricSpec, HpaSettings};
 use tidegate_autoscaler::lifecycle::{DEFAULT_PROGRESS_DEADLINE, LifecycleSpec};
 use tidegate_autoscaler::settings::{
@@ -52,6 +53,34 @@ pub(crate) fn resolve(model: &RevisionModel) -> Result<(RevisionSettings, Lifecy
         apply_idle(idle, &mut settings, &mut lifecycle);
     }
     Ok((settings, lifecycle))
+}
+
+/// What the settings come to, defaults and all, under names with their units: what decided. `null`
+/// for policies that have none of them.
+pub(crate) fn in_force(model: &RevisionModel) -> Value {
+    let has_settings =
+        matches!(model.policy, PolicyChoice::Knative | PolicyChoice::Tidegate | PolicyChoice::Hpa);
+    let resolved = if has_settings { resolve(model).ok() } else { None };
+    let Some((settings, lifecycle)) = resolved else { return Value::Null };
+    let RevisionSettings { spec, metric, .. } = settings;
+    let seconds = |ms: u64| ms as f64 / 1e3;
+    let metric_name = match spec.scaling_metric {
+        ScalingMetric::Concurrency => "requests at once",
+        ScalingMetric::RequestRate => "requests per second",
+    };
+    json!({
+        "metric": metric_name,
+        "target": spec.target_value,
+        "stable_window_s": seconds(metric.stable_window_ms),
+        "panic_window_s": seconds(metric.panic_window_ms),
+        "panic_threshold": spec.panic_threshold,
+        "target_burst_capacity": spec.target_burst_capacity,
+        "scale_down_delay_s": seconds(spec.scale_down_delay_ms),
+        "scale_to_zero_grace_s": lifecycle.grace_period.milliseconds() as f64 / 1e3,
+        "last_instance_kept_s": lifecycle.retention.milliseconds() as f64 / 1e3,
+        "min_scale": lifecycle.bounds.min,
+        "max_scale": lifecycle.bounds.max,
+    })
 }
 
 /// Kubernetes' HPA with the target and bounds that the settings come to, and its own defaults for

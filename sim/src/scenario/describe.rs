@@ -87,6 +87,7 @@ impl RevisionModel {
         let entries = [
             ("policy", json!(self.policy.to_string())),
             ("set", json!(self.settings)),
+            ("in_force", crate::scaler::settings::in_force(self)),
             ("concurrency", json!(self.concurrency)),
             ("service", json!(self.service.to_string())),
             ("contention", json!(self.contention.to_string())),

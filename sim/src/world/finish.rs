@@ -59,11 +59,12 @@ impl<O: Observer> World<'_, O> {
         result.simulated_seconds = simulated_seconds;
         result.seed = self.scenario.seed;
         result.revisions = results;
+        let (decisions, decisions_dropped) = self.decisions.finish();
         RunOutput {
             result,
             series,
-            decisions: self.decisions,
-            decisions_dropped: self.decisions_dropped,
+            decisions,
+            decisions_dropped,
             cold_starts_s: self.cold_starts_s,
         }
     }

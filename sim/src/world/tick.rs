@@ -166,10 +166,6 @@ impl<O: Observer> World<'_, O> {
         }
         let record = self.revisions[index as usize].decision(self.now, trigger, &verdict);
         self.observer.decision(&record);
-        if self.decisions.len() < self.scenario.recording.decisions as usize {
-            self.decisions.push(record);
-        } else {
-            self.decisions_dropped += 1;
-        }
+        self.decisions.push(index, record);
     }
 }
