@@ -79,6 +79,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         subtitle: sentence(&found, &keep),
         base: &base,
         traffic,
+        objectives: search.objectives.clone(),
         best: found.best.as_ref().map(|best| best.point.label.clone()),
     };
     args.answers.write(&points, &question)?;

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use tidegate_sim::recommend::Objective;
 use tidegate_sim::sweep::{Dimension, Plan, Refused, SweepOutput, SweepPoint, sweep};
 use tidegate_sim::{Recording, Scenario, Traffic, measured, parallel};
 use tidegate_sim_report as report;
@@ -82,6 +83,7 @@ pub(super) struct Question<'a> {
     pub(super) subtitle: String,
     pub(super) base: &'a Scenario,
     pub(super) traffic: &'a dyn Traffic,
+    pub(super) objectives: Vec<Objective>,
     pub(super) best: Option<String>,
 }
 
@@ -114,6 +116,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         ),
         base: &base,
         traffic,
+        objectives: Vec::new(),
         best: None,
     };
     args.answers.write(&found.points, &question)?;
@@ -150,7 +153,7 @@ impl Answers {
             let mut file = output::create(path)?;
             write_csv(points, &mut file).with_context(|| output::cannot_write(path))?;
         }
-        let scene = report::scatter(&about.title, points);
+        let scene = report::scatter(&about.title, points, &about.objectives);
         if let Some(path) = &self.svg {
             output::write_file(path, report::svg(&scene).as_bytes())?;
         }
@@ -167,7 +170,9 @@ impl Answers {
             subtitle: about.subtitle.clone(),
             command: output::command_line(),
             points,
+            objectives: about.objectives.clone(),
             best: about.best.clone(),
+            now: None,
             runs,
         };
         output::write_file(path, report::sweep_html(&page).as_bytes())

@@ -4,8 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use tidegate_sim::result::{RevisionResult, SimResult};
+use tidegate_sim::engine::RunOutput;
+use tidegate_sim::result::SimResult;
 
+use crate::assets::{CHART_SCRIPT, DECISIONS_SCRIPT, PAGE_SCRIPT, PANELS, STYLE};
+use crate::cards;
 use crate::chart::Chart;
 use crate::cost::Prices;
 use crate::escape::{escape, script_json};
@@ -14,13 +17,6 @@ use crate::labels;
 use crate::page::Page;
 use crate::payload;
 use crate::svg::svg_body;
-
-/// The looks.
-const STYLE: &str = include_str!("assets/page.css");
-/// Draws panels.
-const CHART_SCRIPT: &str = include_str!("assets/chart.js");
-/// Wires panels, list and keys together.
-const PAGE_SCRIPT: &str = include_str!("assets/page.js");
 
 /// Steps of the pictures that stand in for charts where there are no scripts.
 const STILL_POINTS_MAX: usize = 200;
@@ -44,16 +40,17 @@ pub fn html(page: &Page<'_>) -> String {
         }
     }
     charts(&mut text, page);
-    if let [(_, only)] = results[..] {
-        revisions(&mut text, only);
+    if let [only] = &page.views[..] {
+        revisions(&mut text, only.run);
     }
-    settings(&mut text, page);
-    let data = script_json(&payload::payload(page));
+    foot(&mut text, &results, &page.command);
+    let data = script_json(&payload::data(page));
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(
         text,
         "<script type=\"application/json\" id=\"data\">{data}</script>\
-         <script>{CHART_SCRIPT}</script><script>{PAGE_SCRIPT}</script></body></html>"
+         <script>{CHART_SCRIPT}{DECISIONS_SCRIPT}</script>\
+         <script>{PAGE_SCRIPT}Report.start();</script></body></html>"
     );
     text
 }
@@ -84,39 +81,10 @@ fn header(text: &mut String, page: &Page<'_>, result: &SimResult) {
     );
 }
 
-/// One line of large figures.
+/// One line of large figures; the script writes those of another revision into it.
 fn cards(text: &mut String, result: &SimResult, prices: Prices) {
-    let share = |part: u64| part as f64 / result.requests.max(1) as f64;
-    let lost = labels::lost(result);
-    let mut cards = vec![
-        ("requests", figures::count(result.requests), String::new()),
-        ("lost", figures::count(lost), figures::percent(share(lost))),
-        (
-            "cold starts",
-            figures::count(result.cold_starts),
-            figures::percent(share(result.cold_starts)),
-        ),
-        ("p50", figures::millis(result.latency_ms.p50), "latency".to_owned()),
-        ("p99", figures::millis(result.latency_ms.p99), "latency".to_owned()),
-        (
-            "instances",
-            figures::number(result.instances.mean),
-            format!("mean, {} at most", figures::count(result.instances.max)),
-        ),
-        (
-            "instance-hours",
-            figures::number(result.instance_seconds / 3_600.0),
-            format!("{} idle", figures::percent(result.idle_share)),
-        ),
-    ];
-    if prices.gb_hours > 0.0 {
-        cards.push(("memory", figures::number(prices.gb_hours), "GB-hours".to_owned()));
-    }
-    if let Some(cost) = prices.of(result) {
-        cards.push(("cost", figures::money(cost), String::new()));
-    }
-    text.push_str("<dl class=\"cards\">");
-    for (name, value, note) in cards {
+    text.push_str("<dl class=\"cards\" id=\"cards\" aria-live=\"polite\">");
+    for (name, value, note) in cards::of_run(result, prices) {
         let _ = write!(
             text,
             "<div><dt>{name}</dt><dd>{value}</dd><dd class=\"muted\">{note}</dd></div>"
@@ -142,8 +110,11 @@ fn comparison_table(text: &mut String, results: &[(&str, &SimResult)], prices: P
     text.push_str("</tr></thead><tbody>");
     for (name, value) in labels::figure_rows(prices) {
         let _ = write!(text, "<tr><th>{name}</th>");
+        let first = results.first().map(|(_, result)| value(result));
         for (_, result) in results {
-            let _ = write!(text, "<td>{}</td>", escape(&value(result)));
+            let value = value(result);
+            let class = if Some(&value) == first.as_ref() { "" } else { " class=\"changed\"" };
+            let _ = write!(text, "<td{class}>{}</td>", escape(&value));
         }
         text.push_str("</tr>");
     }
@@ -152,14 +123,7 @@ fn comparison_table(text: &mut String, results: &[(&str, &SimResult)], prices: P
 
 /// The place of the panels; without a script, the same charts as still pictures.
 fn charts(text: &mut String, page: &Page<'_>) {
-    text.push_str(
-        "<div class=\"tools\" id=\"tools\" hidden><label>Revision <select id=\"revision\"></select>\
-         </label><button id=\"reset\" type=\"button\">Whole time</button><span class=\"muted\" \
-         id=\"hint\">Drag across a chart to zoom; arrow keys move, + and − zoom, 0 \
-         resets.</span></div>\
-         <div class=\"body\"><main id=\"panels\" aria-label=\"Charts over time\"></main>\
-         <aside id=\"decisions\" aria-label=\"Decisions\"></aside></div>",
-    );
+    text.push_str(PANELS);
     text.push_str("<noscript><p>Without scripts, charts are still pictures.</p>");
     if let Some(series) = page.views.first().and_then(|view| view.run.series.first()) {
         let series = payload::coarser(series, STILL_POINTS_MAX);
@@ -170,14 +134,11 @@ fn charts(text: &mut String, page: &Page<'_>) {
     text.push_str("</noscript>");
 }
 
-fn revisions(text: &mut String, result: &SimResult) {
+fn revisions(text: &mut String, run: &RunOutput) {
+    let result = &run.result;
     if result.revisions.len() < 2 {
         return;
     }
-    let mut busiest: Vec<&RevisionResult> = result.revisions.iter().collect();
-    busiest.sort_by(|left, right| {
-        right.requests.cmp(&left.requests).then_with(|| left.revision.cmp(&right.revision))
-    });
     let _ = write!(
         text,
         "<section><h2>Revisions</h2><p class=\"muted\">{} in all; the busiest first.</p>\
@@ -185,7 +146,7 @@ fn revisions(text: &mut String, result: &SimResult) {
          <th>lost</th><th>p50</th><th>p99</th><th>instances</th><th>idle</th></tr></thead><tbody>",
         figures::count(result.revisions.len() as u64)
     );
-    for one in busiest.into_iter().take(REVISIONS_MAX) {
+    for one in payload::busiest(run).into_iter().take(REVISIONS_MAX) {
         let _ = write!(
             text,
             "<tr><th>{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
@@ -203,51 +164,113 @@ fn revisions(text: &mut String, result: &SimResult) {
     text.push_str("</tbody></table></div></section>");
 }
 
+/// The settings that decide, in this order; all others are folded away.
+const DECISIVE: [&str; 8] =
+    ["traffic", "duration_s", "policy", "set", "concurrency", "service", "cold_start", "in_force"];
+
 /// Settings of the runs, those that differ marked, and what makes the page again.
-fn settings(text: &mut String, page: &Page<'_>) {
-    let Some(first) = page.views.first() else { return };
-    text.push_str("<section><h2>Settings</h2><div class=\"scroll\"><table><thead><tr><th></th>");
-    for view in &page.views {
-        let _ = write!(text, "<th>{}</th>", escape(&view.name));
+pub(crate) fn foot(text: &mut String, results: &[(&str, &SimResult)], command: &str) {
+    let Some((_, first)) = results.first() else { return };
+    text.push_str("<section class=\"settings\"><h2>Settings</h2>");
+    let rows = rows(results);
+    let (decisive, others): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|row| row.is_decisive || row.differs);
+    settings_table(text, results, &decisive);
+    if !others.is_empty() {
+        text.push_str("<details><summary>All others</summary>");
+        settings_table(text, results, &others);
+        text.push_str("</details>");
     }
-    text.push_str("</tr></thead><tbody>");
-    for (name, value) in &first.run.result.settings {
-        let values: Vec<&Value> = page
-            .views
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
+        "<h2>The same again</h2><pre>{}</pre><p class=\"muted\">Seed {}; traffic SHA-256 \
+         <code>{}</code></p></section>",
+        escape(command),
+        first.seed,
+        escape(&first.trace_sha256)
+    );
+}
+
+/// A setting and its value in every run.
+struct Row {
+    name: String,
+    values: Vec<Value>,
+    differs: bool,
+    is_decisive: bool,
+}
+
+/// A row for each setting that says anything; what has names of its own has a row for each.
+fn rows(results: &[(&str, &SimResult)]) -> Vec<Row> {
+    let Some((_, first)) = results.first() else { return Vec::new() };
+    let mut names: Vec<&String> = first.settings.keys().collect();
+    let place = |name: &str| DECISIVE.iter().position(|known| *known == name);
+    names.sort_by_key(|name| place(name).unwrap_or(DECISIVE.len()));
+    let mut rows = Vec::new();
+    for name in names {
+        let values: Vec<&Value> = results
             .iter()
-            .map(|view| view.run.result.settings.get(name).unwrap_or(&Value::Null))
+            .map(|(_, result)| result.settings.get(name).unwrap_or(&Value::Null))
             .collect();
-        let differs = values.iter().any(|other| *other != value);
-        if !differs && is_nothing(value) {
+        let is_decisive = place(name).is_some();
+        let mut row = |name: &str, values: Vec<Value>| {
+            let name = name.replace('_', "-");
+            let differs = values.iter().any(|value| *value != values[0]);
+            if differs || !is_nothing(&values[0]) {
+                rows.push(Row { name, values, differs, is_decisive });
+            }
+        };
+        let mut inner: Vec<&String> = values
+            .iter()
+            .filter_map(|value| value.as_object())
+            .flat_map(serde_json::Map::keys)
+            .collect();
+        if inner.is_empty() {
+            row(name, values.into_iter().cloned().collect());
             continue;
         }
-        let class = if differs { " class=\"differs\"" } else { "" };
-        let _ = write!(text, "<tr{class}><th>{}</th>", escape(name));
-        for value in values {
+        inner.sort();
+        inner.dedup();
+        for key in inner {
+            let of = |value: &&Value| value.get(key).cloned().unwrap_or(Value::Null);
+            let words = if name == "set" { format!("--set {key}") } else { key.clone() };
+            row(&words, values.iter().map(of).collect());
+        }
+    }
+    rows
+}
+
+fn settings_table(text: &mut String, results: &[(&str, &SimResult)], rows: &[Row]) {
+    text.push_str("<div class=\"scroll\"><table>");
+    if results.len() > 1 {
+        text.push_str("<thead><tr><th></th>");
+        for (name, _) in results {
+            let _ = write!(text, "<th>{}</th>", escape(name));
+        }
+        text.push_str("</tr></thead>");
+    }
+    text.push_str("<tbody>");
+    for row in rows {
+        let class = if row.differs { " class=\"differs\"" } else { "" };
+        let _ = write!(text, "<tr{class}><th>{}</th>", escape(&row.name));
+        for value in &row.values {
             let _ = write!(text, "<td>{}</td>", escape(&plain(value)));
         }
         text.push_str("</tr>");
     }
-    let result = &first.run.result;
-    let _ = write!(
-        text,
-        "</tbody></table></div><h2>The same again</h2><pre>{}</pre><p class=\"muted\">Seed {}; \
-         traffic SHA-256 <code>{}</code></p></section>",
-        escape(&page.command),
-        result.seed,
-        escape(&result.trace_sha256)
-    );
+    text.push_str("</tbody></table></div>");
 }
 
 fn is_nothing(value: &Value) -> bool {
     value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
-/// A setting's value without the quotes of JSON.
+/// A setting's value without the quotes of JSON, numbers as people write them.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "–".to_owned(),
+        Value::Number(number) => figures::number(number.as_f64().unwrap_or(f64::NAN)),
         Value::Object(map) => {
             let pairs: Vec<String> =
                 map.iter().map(|(key, value)| format!("{key}={}", plain(value))).collect();

@@ -7,8 +7,11 @@
 //! Modules in reading order: [`figures`] (numbers as people read them), `cost` and `labels`;
 //! `terminal` ([`summary`], [`comparison`]); `table` (CSV); [`scene`] (a drawing), `plot` and
 //! `chart` (what is drawn), `svg` and `png` (how it is written); `page`, `payload` and
-//! `html` (one page), `scatter` (a sweep).
+//! `html` (one page), `scatter` and `sweep_page` (a
+//! sweep); [`assets`] (what every page carries).
 
+pub mod assets;
+mod cards;
 mod chart;
 mod cost;
 mod escape;
@@ -22,6 +25,7 @@ mod png;
 mod scatter;
 pub mod scene;
 mod svg;
+mod sweep_page;
 mod table;
 mod terminal;
 
@@ -32,8 +36,10 @@ pub use chart::{CHART_SIZE, Chart};
 pub use cost::Prices;
 pub use html::html;
 pub use page::{Page, View};
+pub use payload::data;
 pub use png::{PngError, png};
-pub use scatter::{SweepPage, front_text, scatter, sweep_html};
+pub use scatter::{front_text, scatter};
 pub use svg::svg;
+pub use sweep_page::{SweepPage, sweep_data, sweep_html};
 pub use table::{MINUTE_COLUMNS, MinuteRows, REQUEST_COLUMNS, RequestRows, series_csv};
 pub use terminal::{Colour, REVISIONS_LISTED_MAX, Terminal, comparison, summary};

@@ -1,6 +1,9 @@
 //! Reports of runs made up for the purpose: what is kept when there is too much, and that nothing
 //! is wider, larger or more trusting than it may be.
 
+mod choices;
+mod sweeps;
+
 use tidegate_sim::engine::RunOutput;
 use tidegate_sim::record::DecisionRecord;
 use tidegate_sim::result::{RevisionResult, SimResult};
@@ -96,9 +99,11 @@ fn a_page_is_at_most_a_megabyte_and_keeps_what_changed_the_most() {
 fn columns_keep_four_digits_and_their_names() {
     let plain = run(10, 2, "plain");
     let series = &data(&page(&[&plain]))["views"][0]["series"][0];
-    assert_eq!(series["p50"][0], 12.35);
-    assert_eq!(series["rate"][9], 9);
-    assert_eq!(series["idle"][0], 0.5);
+    let columns = &series["columns"];
+    assert_eq!(columns["p50"][0], serde_json::json!([12.35, 10]), "ten equal ones in one");
+    assert_eq!(columns["rate"][9], 9);
+    assert_eq!(columns["idle"][0], 0.5);
+    assert_eq!((&series["step"], &series["count"]), (&1.0.into(), &10.into()));
     assert_eq!(series["end"], 10.0);
 }
 

@@ -3,7 +3,7 @@
 // from the data can become markup.
 const Chart = (() => {
   const NS = "http://www.w3.org/2000/svg";
-  const LEFT = 58, RIGHT = 10, TOP = 8, BOTTOM = 22;
+  const LEFT = 58, RIGHT = 10, TOP = 22, BOTTOM = 22;
 
   function make(name, attributes, parent) {
     const node = document.createElementNS(NS, name);
@@ -83,7 +83,7 @@ const Chart = (() => {
       for (let i = from; i < to; i++) {
         let sum = 0;
         for (const mark of panel.marks) {
-          if (hidden.has(mark.key)) continue;
+          if (hidden.has(mark.key) || (runs.length > 1 && !mark.compare)) continue;
           const value = run.series[mark.key][i] || 0;
           if (mark.stack) sum += value;
           if (value > most) most = value;
@@ -93,20 +93,30 @@ const Chart = (() => {
       }
     }
     if (panel.top) most = panel.top;
-    if (panel.log) {
-      if (!isFinite(least)) { least = 1; most = 10; }
-      const bottom = 10 ** Math.floor(Math.log10(least));
-      let top = 10 ** Math.ceil(Math.log10(most));
-      if (top <= bottom) top = bottom * 10;
-      const ticks = [], stride = Math.floor(Math.round(Math.log10(top / bottom)) / 5) + 1;
-      for (let v = bottom, n = 0; v <= top * 1.001; v *= 10, n++) if (n % stride === 0) ticks.push(v);
-      const span = Math.log10(top / bottom);
-      return { ticks, share: (v) => Math.min(1, Math.max(0, Math.log10(Math.max(v, bottom) / bottom) / span)) };
-    }
+    if (panel.log) return logScale(panel, least, most);
     const step = roundStep((most || 1) / 4), top = panel.top || Math.ceil((most || 1) / step - 1e-9) * step;
     const ticks = [];
     for (let n = 0; n * step <= top * 1.001; n++) ticks.push(n * step);
     return { ticks, share: (v) => Math.min(1, Math.max(0, v / top)) };
+  }
+
+  // Round values on a logarithmic axis: decades, and above a minute what clocks have.
+  const DECADES = Array.from({ length: 25 }, (_, n) => 10 ** (n - 9));
+  const CLOCK = [...DECADES.filter((v) => v <= 1e4), 6e4, 6e5, 3.6e6, 3.6e7, 3.6e8, 3.6e9];
+
+  function logScale(panel, least, most) {
+    if (!isFinite(least)) { least = 1; most = 10; }
+    const round = panel.unit === "millis" ? CLOCK : DECADES;
+    let low = round.findLastIndex((v) => v <= least), high = round.findIndex((v) => v >= most);
+    low = Math.max(0, low);
+    // What lies on the lower edge would not be seen.
+    if (least < round[low] * 1.3 && low > 0) low--;
+    if (high < 0) high = round.length - 1;
+    if (high <= low) high = low + 1;
+    const stride = Math.floor((high - low) / 5) + 1, bottom = round[low], top = round[high];
+    const ticks = round.slice(low, high + 1).filter((_, n) => n % stride === 0);
+    const span = Math.log10(top / bottom);
+    return { ticks, share: (v) => Math.min(1, Math.max(0, Math.log10(Math.max(v, bottom) / bottom) / span)) };
   }
 
   const fix = (value) => Math.round(value * 10) / 10;
@@ -152,14 +162,26 @@ const Chart = (() => {
       const label = make("text", { x: left - 6, y: fix(y(tick)) + 4, "text-anchor": "end" }, svg);
       label.textContent = units[panel.unit](tick);
     }
+    make("text", { class: "unit", x: 2, y: 11 }, svg).textContent = panel.axis;
     svg.append(body);
     timeAxis(svg, view, x, bottom, plotWidth, left);
     // What all runs have in common is drawn once, as if there were one run.
     const drawn = panel.shared ? runs.slice(0, 1) : runs;
     drawn.forEach((run, index) => marks(body, panel, run, index, drawn.length > 1, view, x, y, hidden));
+    if (panel.none && !anything(panel, drawn, view)) {
+      make("text", { class: "none", x: left + plotWidth / 2, y: (TOP + bottom) / 2 + 4, "text-anchor": "middle" }, svg).textContent = panel.none;
+    }
     if (panel.bounds && runs.length === 1) bounds(body, runs[0].bounds, y, left, plotWidth, scale);
     if (runs.length === 1) coldStarts(svg, runs[0], view, x, bottom);
-    return { x, y, left, plotWidth, height, bottom, time: (px) => view.from + (px - left) / plotWidth * (view.to - view.from) };
+    return { x, y, left, plotWidth, height, top: TOP, bottom, time: (px) => view.from + (px - left) / plotWidth * (view.to - view.from) };
+  }
+
+  // Whether there is anything to see in the visible time.
+  function anything(panel, runs, view) {
+    return runs.some((run) => {
+      const [from, to] = visible(run.series, view);
+      return panel.marks.some((mark) => run.series[mark.key].slice(from, to).some((value) => value > 0));
+    });
   }
 
   function shade(body, run, view, x, bottom) {
@@ -241,7 +263,7 @@ const Chart = (() => {
       make("line", { x1: left, x2: left + plotWidth, y1: fix(y(bound)), y2: fix(y(bound)), stroke: "var(--grey)",
         "stroke-dasharray": "1 4" }, body);
       // Above its line, or below it where the marks of decisions are.
-      const at = fix(y(bound)) + (y(bound) < 24 ? 12 : -4);
+      const at = fix(y(bound)) + (y(bound) < TOP + 16 ? 12 : -4);
       const label = make("text", { x: left + plotWidth - 4, y: at, "text-anchor": "end" }, body);
       label.textContent = name + " " + bound;
     }

@@ -1,50 +1,38 @@
 "use strict";
-// Wires the panels together: one time axis, one crosshair, one zoom; decisions beside them.
-(() => {
+// Wires the panels together: one time axis, one crosshair, one zoom, one choice of the revision.
+const Report = (() => {
   const element = (id) => document.getElementById(id);
-  const data = JSON.parse(element("data").textContent);
-  const usable = data.views.filter((view) => view.series.length && view.series[0].at.length);
-  if (!usable.length) return;
 
-  Chart.setOrigin(data.origin ?? null);
-  const offset = -new Date((data.origin ?? 0) * 1000).getTimezoneOffset();
-  const zone = data.origin == null ? "" : ` (UTC${offset < 0 ? "−" : "+"}${String(Math.floor(Math.abs(offset) / 60)).padStart(2, "0")}:${String(Math.abs(offset) % 60).padStart(2, "0")})`;
+  let views, several, panels, zone, end, view, hidden, nodes;
+  // The revision that is shown; null is all together.
+  let chosen = null, cursor = null;
 
-  const several = usable.length > 1;
-  const PANELS = [
-    { id: "demand", title: "Demand", unit: "plain", height: 130, shared: true, marks: [
-      { key: "rate", name: "requests/s", ink: "sky", area: 0.3, line: true, compare: true }] },
-    { id: "concurrency", title: "Concurrency", unit: "plain", height: 150, marks: [
-      { key: "conc", name: "in the system", ink: "grey", area: 0.3, line: true, compare: true },
-      { key: "stable", name: "stable window", ink: "purple", width: 1.8 },
-      { key: "panic", name: "panic window", ink: "vermilion", dash: "dotted" }] },
-    { id: "instances", title: "Instances", unit: "plain", height: 200, bounds: true, decisions: true, marks: [
-      { key: "ready", name: "ready", ink: "blue", stack: true, opacity: 0.55, compare: true, steps: several },
-      { key: "starting", name: "starting", ink: "orange", stack: true, opacity: 0.7 },
-      { key: "draining", name: "draining", ink: "grey", stack: true, opacity: 0.5 },
-      { key: "wanted", name: "wanted", ink: "text", steps: true, width: 1.3 }] },
-    { id: "waiting", title: "Waiting requests", unit: "plain", height: 120, marks: [
-      { key: "waitingMax", name: "most at once", ink: "vermilion", area: 0.2 },
-      { key: "waiting", name: "mean", ink: "vermilion", width: 1.5, compare: true }] },
-    { id: "longest", title: "Longest wait", unit: "millis", height: 120, log: true, marks: [
-      { key: "waitMax", name: "longest wait", ink: "vermilion", stems: true, compare: true }] },
-    { id: "latency", title: "Latency", unit: "millis", height: 170, log: true, marks: [
-      { key: "p99", name: "p99", ink: "vermilion", compare: true },
-      { key: "p95", name: "p95", ink: "orange", dash: "dashed" },
-      { key: "p50", name: "p50", ink: "green", width: 1.8 }] },
-    { id: "idle", title: several ? "Idle share" : "Idle share of ready instances", unit: "percent", height: 100, top: 1, marks: [
-      { key: "idle", name: "idle", ink: "grey", area: 0.35, line: true, compare: true }] },
-  ];
-
-  let chosen = 0;
-  const end = Math.max(...usable.map((view) => view.series[0].end)) || 1;
-  const view = { from: 0, to: end };
-  const hidden = new Map(PANELS.map((panel) => [panel.id, new Set()]));
-  const nodes = new Map();
-  let cursor = null;
-
-  const runs = () => usable.map((one) => ({
-    name: one.name, series: one.series[chosen] || one.series[0], cold: chosen ? [] : one.cold, bounds: one.bounds }));
+  function panelsOf(compared) {
+    return [
+      { id: "demand", title: "Demand", unit: "plain", axis: "requests/s", height: 140, shared: true, marks: [
+        { key: "rate", name: "arriving", ink: "sky", area: 0.3, line: true, compare: true }] },
+      { id: "concurrency", title: "Concurrency", unit: "plain", axis: "requests at once", height: 160, marks: [
+        { key: "conc", name: "in the system", ink: "grey", area: 0.3, line: true, compare: true },
+        { key: "stable", name: "stable window", ink: "purple", width: 1.8 },
+        { key: "panic", name: "panic window", ink: "vermilion", dash: "dotted" }] },
+      { id: "instances", title: "Instances", unit: "plain", axis: "instances", height: 210, bounds: true, decisions: true, marks: [
+        { key: "ready", name: "ready", ink: "blue", stack: true, opacity: 0.55, compare: true, steps: compared },
+        { key: "starting", name: "starting", ink: "orange", stack: true, opacity: 0.7 },
+        { key: "draining", name: "draining", ink: "grey", stack: true, opacity: 0.5 },
+        { key: "wanted", name: "wanted", ink: "text", steps: true, width: 1.3 }] },
+      { id: "waiting", title: "Waiting requests", unit: "plain", axis: "requests", height: 130, none: "Nothing waited.", marks: [
+        { key: "waitingMax", name: "most at once", ink: "vermilion", area: 0.2 },
+        { key: "waiting", name: "mean", ink: "vermilion", width: 1.5, compare: true }] },
+      { id: "longest", title: "Longest wait", unit: "millis", axis: "time, logarithmic", height: 130, log: true, none: "Nothing waited.", marks: [
+        { key: "waitMax", name: "of any request", ink: "vermilion", stems: true, compare: true }] },
+      { id: "latency", title: "Latency", unit: "millis", axis: "time, logarithmic", height: 180, log: true, none: "Nothing was answered.", marks: [
+        { key: "p99", name: "p99", ink: "vermilion", compare: true },
+        { key: "p95", name: "p95", ink: "orange", dash: "dashed" },
+        { key: "p50", name: "p50", ink: "green", width: 1.8 }] },
+      { id: "idle", title: "Idle share", unit: "percent", axis: "share of ready instances", height: 110, top: 1, none: "None was idle.", marks: [
+        { key: "idle", name: "serving nothing", ink: "grey", area: 0.35, line: true, compare: true }] },
+    ];
+  }
 
   function html(name, parent, text, className) {
     const node = document.createElement(name);
@@ -54,10 +42,40 @@
     return node;
   }
 
+  // === data ===
+
+  // Columns come with runs of one value as [value, length], and without their times.
+  function unpack(series) {
+    if (series.at) return series;
+    series.at = Array.from({ length: series.count }, (_, i) => i * series.step);
+    for (const key in series.columns) {
+      const column = [];
+      for (const item of series.columns[key]) {
+        if (Array.isArray(item)) for (let n = 0; n < item[1]; n++) column.push(item[0]);
+        else column.push(item);
+      }
+      series[key] = column;
+    }
+    return series;
+  }
+
+  const revisionOf = (one) => one.revisions.find((revision) => revision.name === chosen);
+
+  // What the panels draw: nothing, where a revision has no series of its own.
+  function seriesOf(one) {
+    const index = chosen === null ? 0 : revisionOf(one)?.series ?? -1;
+    return one.series[index] ? unpack(one.series[index]) : null;
+  }
+
+  const runs = () => views.map((one) => ({
+    name: one.name, series: seriesOf(one), cold: chosen === null ? one.cold : [], bounds: one.bounds }));
+
   // === panels ===
 
   function build() {
-    for (const panel of PANELS) {
+    nodes = new Map();
+    element("panels").replaceChildren();
+    for (const panel of panels) {
       const figure = html("figure", element("panels"));
       const caption = html("figcaption", figure);
       const shown = panel.marks.find((mark) => mark.compare);
@@ -67,7 +85,7 @@
       const details = html("details", figure);
       html("summary", details, "Table");
       details.addEventListener("toggle", () => details.open && table(details, panel));
-      nodes.set(panel.id, { svg, keys, values: legend(keys, panel), details });
+      nodes.set(panel.id, { svg, details, values: legend(keys, panel) });
       wire(svg, panel);
     }
   }
@@ -76,7 +94,7 @@
   function legend(parent, panel) {
     const values = [];
     const entries = several
-      ? runs().slice(0, panel.shared ? 1 : undefined).map((run, index) => ({ run: index, name: panel.shared ? "the same for all" : run.name, ink: panel.shared ? "sky" : Chart.RUN_INKS[index % 6], dash: index % 2 && "dashed", mark: panel.marks.find((m) => m.compare) }))
+      ? views.slice(0, panel.shared ? 1 : undefined).map((run, index) => ({ run: index, name: panel.shared ? "the same for all" : run.name, ink: panel.shared ? "sky" : Chart.RUN_INKS[index % 6], dash: index % 2 && "dashed", mark: panel.marks.find((m) => m.compare) }))
       : panel.marks.map((mark) => ({ run: 0, name: mark.name, ink: mark.ink, dash: mark.dash, box: mark.stack || (mark.area && !mark.line), mark }));
     for (const entry of entries) {
       const button = html("button", parent);
@@ -90,9 +108,9 @@
       html("span", button, entry.name);
       const value = html("b", button);
       if (!several) {
-        button.setAttribute("aria-pressed", "true");
+        const off = hidden.get(panel.id);
+        button.setAttribute("aria-pressed", String(!off.has(entry.mark.key)));
         button.addEventListener("click", () => {
-          const off = hidden.get(panel.id);
           off.has(entry.mark.key) ? off.delete(entry.mark.key) : off.add(entry.mark.key);
           button.setAttribute("aria-pressed", String(!off.has(entry.mark.key)));
           drawOne(panel);
@@ -124,15 +142,19 @@
   function drawOne(panel) {
     const node = nodes.get(panel.id);
     node.map = Chart.draw(node.svg, panel, runs(), view, hidden.get(panel.id));
-    if (panel.decisions && !several) markDecisions(node);
+    if (panel.decisions && !several) Decisions.mark(node, view);
     node.brush = null;
     node.cross = Chart.make("line", { class: "cross", y1: 4, y2: node.map.bottom, visibility: "hidden" }, node.svg);
     if (node.details.open) table(node.details, panel);
   }
 
   function drawAll() {
-    for (const panel of PANELS) drawOne(panel);
+    const missing = runs().some((run) => !run.series);
+    element("panels").hidden = missing;
+    element("missing").hidden = !missing;
     element("reset").disabled = view.from === 0 && view.to === end;
+    if (missing) return;
+    for (const panel of panels) drawOne(panel);
     showCursor();
   }
 
@@ -147,11 +169,12 @@
     return low;
   }
 
+  const HELP = "Drag across a chart to zoom; arrow keys move, + and − zoom, 0 resets. ";
+
   function showCursor() {
-    const all = runs();
-    for (const panel of PANELS) {
+    const all = runs(), outside = cursor === null || cursor < view.from || cursor > view.to;
+    for (const panel of panels) {
       const node = nodes.get(panel.id);
-      const outside = cursor === null || cursor < view.from || cursor > view.to;
       node.cross.setAttribute("visibility", outside ? "hidden" : "visible");
       if (!outside) {
         const px = node.map.x(cursor);
@@ -164,14 +187,14 @@
       }
     }
     element("hint").textContent = cursor === null
-      ? "Drag across a chart to zoom; arrow keys move, + and − zoom, 0 resets." + (zone && " Times are yours" + zone + ".")
+      ? HELP + (zone ? `Times are yours${zone}.` : "Times are h:mm:ss since the beginning.")
       : "at " + Chart.clock(cursor, 1) + zone;
-    followDecisions();
+    if (!several) Decisions.follow(cursor);
   }
 
   function setCursor(time) {
     cursor = time === null ? null : Math.min(view.to, Math.max(view.from, time));
-    showCursor();
+    if (!element("panels").hidden) showCursor();
   }
 
   function zoom(from, to) {
@@ -195,7 +218,7 @@
     svg.addEventListener("pointermove", (event) => {
       setCursor(at(event));
       if (start !== null && event.pointerType === "mouse") brush(panel, start, at(event));
-      if (panel.decisions && !several) tip(event, at(event));
+      if (panel.decisions && !several) Decisions.tip(event, at(event));
     });
     svg.addEventListener("pointerup", (event) => {
       const from = start, to = at(event);
@@ -204,7 +227,10 @@
       const map = nodes.get(panel.id).map;
       if (from !== null && Math.abs(map.x(from) - map.x(to)) > 6) zoom(Math.min(from, to), Math.max(from, to));
     });
-    svg.addEventListener("pointerleave", () => { if (start === null) setCursor(null); tip(null); });
+    svg.addEventListener("pointerleave", () => {
+      if (start === null) setCursor(null);
+      if (!several) Decisions.tip(null);
+    });
     svg.addEventListener("dblclick", () => zoom(0, end));
     svg.addEventListener("keydown", (event) => {
       const width = view.to - view.from, middle = cursor ?? (view.from + view.to) / 2, step = width / 100;
@@ -224,7 +250,7 @@
   }
 
   function brush(panel, from, to) {
-    for (const one of PANELS) {
+    for (const one of panels) {
       const node = nodes.get(one.id);
       node.brush ??= Chart.make("rect", { class: "brush", y: 0, height: node.map.bottom }, node.svg);
       const left = Math.min(node.map.x(from), node.map.x(to));
@@ -233,100 +259,122 @@
     }
   }
 
-  // === decisions ===
+  // === the revision that is shown ===
 
-  const decisions = usable[0].decisions;
-  const order = decisions.at.map((_, i) => i);
-  let listed = [], items = [], current = -1;
-
-  function listDecisions() {
-    const name = usable[0].series[chosen]?.name;
-    listed = order.filter((i) => !chosen || decisions.names[decisions.revision[i]] === name);
-    const aside = element("decisions");
-    aside.replaceChildren();
-    if (several || !listed.length) return;
-    html("h2", aside, `Decisions (${listed.length.toLocaleString("en-US")})`);
-    if (decisions.left_out) html("p", aside, `${decisions.left_out.toLocaleString("en-US")} smaller ones are left out`, "muted").style.margin = "0";
-    const list = html("ol", aside);
-    list.tabIndex = 0;
-    const fragment = document.createDocumentFragment();
-    items = listed.map((i) => {
-      const item = html("li", fragment, undefined, decisions.panicking[i] ? "panic" : "");
-      html("time", item, Chart.clock(decisions.at[i], 1));
-      const revision = decisions.names.length > 1 && !chosen ? decisions.names[decisions.revision[i]] + ": " : "";
-      html("b", item, `${revision}${decisions.wanted[i]} wanted, ${decisions.ready[i]} ready`);
-      html("div", item, decisions.reason[i], "muted");
-      item.addEventListener("click", () => setCursor(decisions.at[i]));
-      return item;
-    });
-    list.append(fragment);
-    current = -1;
-  }
-
-  function markDecisions(node) {
-    let path = "";
-    for (const i of listed) {
-      const at = decisions.at[i];
-      if (at < view.from || at > view.to) continue;
-      const px = Math.round(node.map.x(at) * 10) / 10;
-      path += `M${px - 3} 0h6l-3 6z`;
+  // The cards of the revision, or of all together.
+  function cards() {
+    const place = element("cards");
+    if (!place || several) return;
+    const one = views[0], values = chosen === null ? one.all : revisionOf(one).cards;
+    if (place.children.length !== one.cards.length) {
+      place.replaceChildren();
+      for (const name of one.cards) {
+        const card = html("div", place);
+        html("dt", card, name);
+        html("dd", card);
+        html("dd", card, undefined, "muted");
+      }
     }
-    if (path) Chart.make("path", { class: "decision", d: path }, node.svg);
+    [...place.children].forEach((card, index) => {
+      const [value, note] = values[index], [first, second] = card.querySelectorAll("dd");
+      first.textContent = value;
+      second.textContent = note;
+    });
   }
 
-  // The decision in force at a time: the last one before it.
-  function decisionAt(time) {
-    let found = -1;
-    for (let n = 0; n < listed.length && decisions.at[listed[n]] <= time; n++) found = n;
-    return found;
+  function choose(name) {
+    chosen = name;
+    cards();
+    if (!several) Decisions.list(views[0].decisions, chosen, setCursor);
+    else element("decisions").replaceChildren();
+    key();
+    drawAll();
   }
 
-  function followDecisions() {
-    if (several || !items.length) return;
-    const found = cursor === null ? -1 : decisionAt(cursor);
-    if (found === current) return;
-    items[current]?.classList.remove("at");
-    current = found;
-    const item = items[found];
-    if (!item) return;
-    item.classList.add("at");
-    const list = item.parentNode;
-    list.scrollTop = item.offsetTop - list.offsetTop - list.clientHeight / 3;
+  // The whole name that was typed, or else the busiest revision whose name holds what was typed.
+  function search(text) {
+    const known = views[0].revisions;
+    if (!text) return null;
+    return (known.find((one) => one.name === text) ?? known.find((one) => one.name.includes(text)))?.name;
   }
 
-  const tooltip = html("div", document.body);
-  tooltip.id = "tip";
-  tooltip.hidden = true;
-
-  function tip(event, time) {
-    const found = event ? decisionAt(time) : -1;
-    tooltip.hidden = found < 0;
-    if (found < 0) return;
-    const i = listed[found];
-    tooltip.replaceChildren();
-    html("b", tooltip, `${Chart.clock(decisions.at[i], 1)}: ${decisions.wanted[i]} wanted, ${decisions.ready[i]} ready`);
-    html("div", tooltip, decisions.reason[i]);
-    const box = tooltip.getBoundingClientRect();
-    tooltip.style.left = Math.max(8, Math.min(event.clientX + 14, innerWidth - box.width - 8)) + "px";
-    tooltip.style.top = Math.max(8, Math.min(event.clientY + 18, innerHeight - box.height - 8)) + "px";
+  function searchable() {
+    const input = element("revision"), label = input.parentNode, known = views[0].revisions;
+    const none = several || known.length < 2;
+    label.style.display = none ? "none" : "";
+    element("everything").style.display = none ? "none" : "";
+    const list = element("names");
+    list.replaceChildren();
+    for (const one of none ? [] : known) html("option", list).value = one.name;
+    const take = () => {
+      const name = search(input.value.trim());
+      input.setCustomValidity(name === undefined ? "no revision has such a name" : "");
+      if (name === undefined) { input.reportValidity(); return; }
+      input.value = name ?? "";
+      if (name !== chosen) choose(name);
+    };
+    input.onchange = take;
+    // A name taken from the list is chosen at once.
+    input.oninput = () => {
+      input.setCustomValidity("");
+      if (!input.value || known.some((one) => one.name === input.value)) take();
+    };
+    element("everything").onclick = () => { input.value = ""; take(); };
   }
 
-  // === tools ===
+  // What is drawn through all panels and has no line of its own.
+  function key() {
+    const place = element("key");
+    place.replaceChildren();
+    if (several) return;
+    const series = runs()[0].series;
+    const has = (column) => series && series[column].some((value) => value > 0);
+    const entries = [
+      ["panic", "panic mode", has("mode")], ["cold", "cold starts", has("cold")],
+      ["decision", "a decision", Decisions.some()]];
+    for (const [className, name, there] of entries) {
+      if (!there) continue;
+      const entry = html("span", place);
+      html("i", entry, undefined, className);
+      html("span", entry, name);
+    }
+  }
 
-  function tools() {
+  // Draws `data`. A second call keeps the zoom and the revision where they still make sense.
+  function show(data) {
+    const usable = data.views.filter((one) => one.series.length && one.series[0].count);
+    if (!usable.length) return;
+    const whole = view && view.from === 0 && view.to === end;
+    views = usable;
+    several = views.length > 1;
+    const before = hidden;
+    panels = panelsOf(several);
+    hidden = new Map(panels.map((panel) => [panel.id, before?.get(panel.id) ?? new Set()]));
+    Chart.setOrigin(data.origin ?? null);
+    const offset = -new Date((data.origin ?? 0) * 1000).getTimezoneOffset(), pad = (n) => String(n).padStart(2, "0");
+    zone = data.origin == null ? "" : ` (UTC${offset < 0 ? "−" : "+"}${pad(Math.floor(Math.abs(offset) / 60))}:${pad(Math.abs(offset) % 60)})`;
+    end = Math.max(...views.map((one) => one.series[0].end)) || 1;
+    if (!view || whole || view.from >= end) view = { from: 0, to: end };
+    view.to = Math.min(view.to, end);
+    if (chosen !== null && !revisionOf(views[0])) chosen = null;
+    cursor = null;
+    const first = !nodes;
+    build();
+    searchable();
     element("tools").hidden = false;
-    const select = element("revision"), series = usable[0].series;
-    series.forEach((one, index) => { html("option", select, one.name ?? "all together").value = index; });
-    select.parentNode.hidden = several || series.length < 2;
-    select.parentNode.style.display = several || series.length < 2 ? "none" : "";
-    select.addEventListener("change", () => { chosen = Number(select.value); listDecisions(); drawAll(); });
+    choose(chosen);
+    if (!first) return;
     element("reset").addEventListener("click", () => zoom(0, end));
+    new ResizeObserver(() => drawAll()).observe(element("panels"));
+    matchMedia("print").addEventListener("change", drawAll);
   }
 
-  tools();
-  build();
-  listDecisions();
-  drawAll();
-  new ResizeObserver(() => drawAll()).observe(element("panels"));
-  matchMedia("print").addEventListener("change", drawAll);
+  // Draws the page's own data once its figures are on the screen.
+  function start() {
+    const draw = () => show(JSON.parse(element("data").textContent));
+    if (document.hidden) draw();
+    else requestAnimationFrame(() => setTimeout(draw));
+  }
+
+  return { show, start };
 })();

@@ -1,70 +1,73 @@
 "use strict";
 // Cost against tail latency, one dot for each combination of settings. No text from the data ever
 // becomes markup: everything goes through textContent.
-(() => {
-  const NS = "http://www.w3.org/2000/svg";
+const Scatter = (() => {
   const element = (id) => document.getElementById(id);
-  const data = JSON.parse(element("data").textContent);
-  const points = data.points;
-  if (!points.length) return;
-
-  function number(value) {
-    if (value === 0) return "0";
-    if (!isFinite(value)) return "–";
-    const digits = 2 - Math.floor(Math.log10(Math.abs(value)));
-    if (digits <= 0) { const unit = 10 ** -digits; return (Math.round(value / unit) * unit).toLocaleString("en-US"); }
-    return String(Number(value.toFixed(Math.min(digits, 9))));
-  }
-  const millis = (v) => v === 0 ? "0 ms" : v < 1 ? number(v * 1e3) + " µs" : v < 1e3 ? number(v) + " ms" : v < 120e3 ? number(v / 1e3) + " s" : number(v / 60e3) + " min";
-  const percent = (v) => number(v * 100) + " %";
+  const { make, number, units, roundStep } = Chart;
+  const { millis, percent } = units;
   const AXES = {
     hours: { name: "instance-hours", show: number }, p99: { name: "p99 latency", show: millis, log: true },
-    p50: { name: "p50 latency", show: millis, log: true }, cold: { name: "cold starts", show: percent },
-    lost: { name: "lost", show: percent }, idle: { name: "idle", show: percent }, instances: { name: "mean instances", show: number } };
+    mean: { name: "mean latency", show: millis, log: true }, p50: { name: "p50 latency", show: millis, log: true },
+    p90: { name: "p90 latency", show: millis, log: true }, p95: { name: "p95 latency", show: millis, log: true },
+    "p99.9": { name: "p99.9 latency", show: millis, log: true }, max: { name: "longest latency", show: millis, log: true },
+    "wait-p99": { name: "p99 wait", show: millis, log: true }, cold: { name: "cold starts", show: percent },
+    lost: { name: "lost", show: percent }, idle: { name: "idle", show: percent },
+    ready: { name: "mean instances", show: number }, instances: { name: "most instances", show: number } };
+  const COMMON = ["hours", "p50", "p99", "cold", "lost", "idle", "ready", "instances"];
 
-  const make = (name, attributes, parent) => {
-    const node = document.createElementNS(NS, name);
-    for (const key in attributes) node.setAttribute(key, attributes[key]);
-    parent.append(node);
-    return node;
-  };
-  const html = (name, parent, text) => {
+  let points = [], limits = [], chosen = null, svg = null, onChoice = null;
+
+  const html = (name, parent, text, className) => {
     const node = document.createElement(name);
     if (text !== undefined) node.textContent = text;
+    if (className) node.className = className;
     parent.append(node);
     return node;
   };
 
-  let chosen = points.find((point) => point.best) || points.find((point) => point.front) || points[0];
-  const figure = html("figure", element("panels"));
-  const svg = make("svg", { class: "panel", role: "img", "aria-label": "Cost against latency" }, figure);
+  const name = (point) => point.label || "as it is";
+  // Why a dot looks as it does, the strongest reason first.
+  const KINDS = [
+    ["now", "now", "vermilion", (p) => p.now], ["best", "recommended", "green", (p) => p.best],
+    ["asitis", "as it is", "orange", (p) => p.base], ["front", "on the front", "blue", (p) => p.front],
+    ["other", "another is better in everything", "grey", () => true]];
+  const kind = (point) => KINDS.find((one) => one[3](point));
 
-  function roundStep(rough) {
-    const power = 10 ** Math.floor(Math.log10(rough)), digit = rough / power;
-    return (digit <= 1.0001 ? 1 : digit <= 2.0001 ? 2 : digit <= 5.0001 ? 5 : 10) * power;
+  // The point nearest to the corner where everything is best, each axis as a share of its span.
+  function knee() {
+    const front = points.filter((point) => point.front);
+    const part = (key) => {
+      const values = front.map((point) => point[key]), low = Math.min(...values), span = Math.max(...values) - low || 1;
+      return (point) => (point[key] - low) / span;
+    };
+    const across = part("hours"), up = part("p99");
+    const far = (point) => across(point) ** 2 + up(point) ** 2;
+    return front.reduce((best, point) => (best && far(best) <= far(point) ? best : point), null);
   }
 
-  function scale(axis, key) {
-    const values = points.map((point) => point[key]), most = Math.max(...values);
+  function scale(axis, key, narrow) {
+    const bounds = limits.filter((limit) => limit.axis === key).map((limit) => limit.at_most);
+    const values = points.map((point) => point[key]).concat(bounds), most = Math.max(...values);
     const positive = values.filter((value) => value > 0), least = Math.min(...positive);
     if (axis.log && positive.length && most / least > 8) {
-      const bottom = 10 ** Math.floor(Math.log10(least)), top = 10 ** Math.ceil(Math.log10(most)), ticks = [];
+      const bottom = 10 ** Math.floor(Math.log10(least)), top = 10 ** Math.ceil(Math.log10(most) + 1e-9), ticks = [];
       for (let v = bottom; v <= top * 1.001; v *= 10) ticks.push(v);
       return { ticks, share: (v) => Math.log10(Math.max(v, bottom) / bottom) / Math.log10(top / bottom) };
     }
-    const step = roundStep((most || 1) / 5), top = Math.ceil((most || 1) / step - 1e-9) * step, ticks = [];
+    const step = roundStep((most || 1) / (narrow ? 3 : 5)), top = Math.ceil((most || 1) / step - 1e-9) * step, ticks = [];
     for (let n = 0; n * step <= top * 1.001; n++) ticks.push(n * step);
     return { ticks, share: (v) => v / top };
   }
 
   function draw() {
+    if (!points.length) return;
     svg.replaceChildren();
-    const width = svg.clientWidth || 700, height = Math.max(320, Math.min(620, width * 0.6));
-    const left = width < 480 ? 52 : 66, right = 18, top = 16, bottom = 40;
+    const width = svg.clientWidth || 700, height = Math.max(300, Math.min(560, width * 0.55)), narrow = width < 480;
+    const left = narrow ? 56 : 70, right = 18, top = 30, bottom = 44;
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.setAttribute("height", height);
     const across = element("across").value, up = element("up").value;
-    const sx = scale(AXES[across], across), sy = scale(AXES[up], up);
+    const sx = scale(AXES[across], across, narrow), sy = scale(AXES[up], up, false);
     const x = (v) => left + (width - left - right) * sx.share(v), y = (v) => top + (height - top - bottom) * (1 - sy.share(v));
     for (const tick of sy.ticks) {
       make("line", { class: "grid", x1: left, x2: width - right, y1: y(tick), y2: y(tick) }, svg);
@@ -74,11 +77,35 @@
       make("line", { class: "grid", x1: x(tick), x2: x(tick), y1: top, y2: height - bottom }, svg);
       make("text", { x: x(tick), y: height - bottom + 16, "text-anchor": "middle" }, svg).textContent = AXES[across].show(tick);
     }
-    make("text", { x: width - right, y: height - 6, "text-anchor": "end" }, svg).textContent = AXES[across].name + " →";
-    make("text", { x: left + 6, y: top + 10 }, svg).textContent = "↑ " + AXES[up].name;
+    make("text", { class: "unit", x: width - right, y: height - 8, "text-anchor": "end" }, svg).textContent = AXES[across].name + " →";
+    make("text", { class: "unit", x: 4, y: 14 }, svg).textContent = "↑ " + AXES[up].name;
+    const taken = bounds(x, y, across, up, { left, right: width - right, top, bottom: height - bottom });
     front(x, y, across, up);
-    for (const point of [...points].sort((a, b) => a.front - b.front)) dot(point, x(point[across]), y(point[up]));
-    labels(x, y, across, up, width);
+    const rank = (point) => -KINDS.indexOf(kind(point));
+    for (const point of [...points].sort((a, b) => rank(a) - rank(b))) dot(point, x(point[across]), y(point[up]));
+    labels(x, y, across, up, { left, right: width - right, top: top - 8, bottom: height - bottom }, taken);
+  }
+
+  // What must be kept: a line at each bound that lies on one of the axes.
+  function bounds(x, y, across, up, plot) {
+    const taken = [];
+    for (const limit of limits) {
+      const line = { class: "bound" };
+      let at;
+      if (limit.axis === up) {
+        const level = y(limit.at_most);
+        make("line", { ...line, x1: plot.left, x2: plot.right, y1: level, y2: level }, svg);
+        at = { x: plot.right - 4, y: level - 5, "text-anchor": "end" };
+      } else if (limit.axis === across) {
+        const level = x(limit.at_most);
+        make("line", { ...line, y1: plot.top, y2: plot.bottom, x1: level, x2: level }, svg);
+        at = { x: level - 5, y: plot.top + 12, "text-anchor": "end" };
+      } else continue;
+      make("text", { class: "boundname", ...at }, svg).textContent = limit.text;
+      const long = limit.text.length * LETTER;
+      taken.push([at.x - long, at.y - 11, at.x, at.y + 3]);
+    }
+    return taken;
   }
 
   function stairs(across, up) {
@@ -93,26 +120,50 @@
     if (path) make("path", { d: path, fill: "none", stroke: "var(--blue)", "stroke-width": 1.5, "stroke-dasharray": "6 4" }, svg);
   }
 
-  function labels(x, y, across, up, width) {
-    const taken = [];
-    for (const point of stairs(across, up)) {
-      const px = x(point[across]), py = y(point[up]) - 9;
-      if (taken.some(([tx, ty]) => Math.abs(tx - px) < 150 && Math.abs(ty - py) < 15)) continue;
-      taken.push([px, py]);
-      const end = px > width * 0.62;
-      const text = make("text", { x: px + (end ? -8 : 8), y: py, "text-anchor": end ? "end" : "start" }, svg);
-      // Letters of this size are about six pixels wide.
-      const room = Math.max(8, Math.floor((end ? px - 60 : width - px - 20) / 6));
-      text.textContent = point.label.length > room ? point.label.slice(0, room - 1) + "…" : point.label;
+  // Letters of this size are about six pixels wide.
+  const LETTER = 6.2;
+
+  // What sets a point of the front apart from the others of it.
+  function apart(among) {
+    const keys = Object.keys(among[0]?.settings ?? {});
+    const telling = keys.filter((key) => among.some((point) => point.settings[key] !== among[0].settings[key]));
+    return (point) => telling.map((key) => `${key}=${point.settings[key]}`).join(" ") || name(point);
+  }
+
+  // Labels stand beside their points where there is room, and nowhere else.
+  function labels(x, y, across, up, plot, taken) {
+    const steps = stairs(across, up), words = apart(steps);
+    const marked = points.filter((point) => point.best || point.now || point.base);
+    for (const point of points) {
+      if (!point.front && !marked.includes(point)) continue;
+      const px = x(point[across]), py = y(point[up]);
+      taken.push([px - 5, py - 5, px + 5, py + 5]);
+    }
+    for (const point of [...marked, ...steps.filter((one) => !marked.includes(one))]) {
+      const px = x(point[across]), py = y(point[up]);
+      const [, what] = kind(point);
+      const own = point.best || point.now || point.base ? `${what}${point.label && !point.now ? ": " + words(point) : ""}` : words(point);
+      const full = own.length * LETTER, most = Math.min(full, plot.right - plot.left - 24);
+      const places = [[px + 9, py - 7], [px - 9 - most, py - 7], [px + 9, py + 15], [px - 9 - most, py + 15], [px - most / 2, py - 12], [px - most / 2, py + 22]];
+      const box = ([bx, by]) => [bx, by - 10, bx + most, by + 3];
+      const free = places.find((place) => {
+        const [l, t, r, b] = box(place);
+        return l >= plot.left && r <= plot.right && t >= plot.top && b <= plot.bottom
+          && !taken.some((o) => l < o[2] && r > o[0] && t < o[3] && b > o[1]);
+      });
+      if (!free) continue;
+      taken.push(box(free));
+      const room = Math.floor(most / LETTER);
+      make("text", { class: "label", x: free[0], y: free[1] }, svg).textContent = own.length > room ? own.slice(0, room - 1) + "…" : own;
     }
   }
 
   function dot(point, cx, cy) {
-    const on = point === chosen, ink = point.best ? "green" : point.front ? "blue" : "grey";
-    const node = make("circle", { class: "dot", cx, cy, r: on ? 8 : point.front ? 5 : 3.5, fill: `var(--${ink})`,
-      "fill-opacity": point.front || on ? 1 : 0.45, stroke: on ? "var(--text)" : "none", "stroke-width": 2 }, svg);
-    if (point.front) node.setAttribute("tabindex", 0);
-    make("title", {}, node).textContent = point.label;
+    const on = point === chosen, [className, , ink] = kind(point), dull = className === "other";
+    const node = make("circle", { class: "dot " + className, cx, cy, r: on ? 8 : dull ? 3.5 : 5.5, fill: `var(--${ink})`,
+      "fill-opacity": !dull || on ? 1 : 0.7, stroke: on ? "var(--text)" : "var(--panel)", "stroke-width": on ? 2 : 0.8 }, svg);
+    if (!dull) node.setAttribute("tabindex", 0);
+    make("title", {}, node).textContent = `${name(point)}: ${number(point.hours)} instance-hours, p99 ${millis(point.p99)}`;
     const choose = () => { chosen = point; draw(); details(); };
     node.addEventListener("click", choose);
     node.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { choose(); event.preventDefault(); } });
@@ -121,29 +172,67 @@
   function details() {
     const aside = element("details");
     aside.replaceChildren();
-    html("h2", aside, chosen.best ? "Recommended" : chosen.front ? "On the front" : "Dominated");
+    const title = kind(chosen)[1];
+    html("h2", aside, title[0].toUpperCase() + title.slice(1));
     const table = html("table", aside), rows = html("tbody", table);
-    const row = (name, value) => { const tr = html("tr", rows); html("th", tr, name); html("td", tr, value); };
-    for (const key in chosen.settings) row(key, chosen.settings[key]);
-    for (const key in AXES) row(AXES[key].name, AXES[key].show(chosen[key]));
-    row("most instances", number(chosen.most));
+    const row = (key, value) => { const tr = html("tr", rows); html("th", tr, key); html("td", tr, value); return tr; };
+    for (const key in chosen.settings) row(key, chosen.settings[key]).className = "differs";
+    const shown = COMMON.concat(limits.map((limit) => limit.axis).filter((axis) => !COMMON.includes(axis)));
+    for (const key of shown) {
+      const missed = limits.some((limit) => limit.axis === key && chosen[key] > limit.at_most);
+      row(AXES[key].name, AXES[key].show(chosen[key]) + (missed ? " ✗" : ""));
+    }
+    if (onChoice) onChoice(aside, chosen);
     const settings = Object.entries(chosen.settings).map(([key, value]) => `--set ${key}=${value}`).join(" ");
-    html("p", aside, "Its settings on the command line:").className = "muted";
-    html("pre", aside, settings || "(as they are)");
-    if (chosen.run) {
-      const link = html("a", aside, "Open its run");
-      link.href = chosen.run;
+    html("pre", aside, settings || "(as it is)");
+    if (chosen.run) html("a", aside, "Open its run").href = chosen.run;
+  }
+
+  function key() {
+    const place = element("marks");
+    place.replaceChildren();
+    for (const [className, words, ink] of KINDS) {
+      if (!points.some((point) => kind(point)[0] === className)) continue;
+      const entry = html("span", place);
+      const mark = html("i", entry, undefined, "disc");
+      mark.style.background = `var(--${ink})`;
+      html("span", entry, words);
+    }
+    if (limits.length) {
+      const entry = html("span", place);
+      html("i", entry, undefined, "limit");
+      html("span", entry, "what must be kept");
     }
   }
 
-  element("tools").hidden = false;
-  for (const [id, first] of [["across", "hours"], ["up", "p99"]]) {
-    const select = element(id);
-    for (const key in AXES) { const option = html("option", select, AXES[key].name); option.value = key; }
-    select.value = first;
-    select.addEventListener("change", draw);
+  function axes() {
+    element("axes").hidden = false;
+    const figure = html("figure", element("scatter"));
+    svg = make("svg", { class: "panel", role: "img", "aria-label": "Cost against latency" }, figure);
+    for (const [id, first] of [["across", "hours"], ["up", limits.find((limit) => AXES[limit.axis])?.axis ?? "p99"]]) {
+      const select = element(id);
+      for (const key in AXES) html("option", select, AXES[key].name).value = key;
+      select.value = first;
+      select.addEventListener("change", draw);
+    }
+    new ResizeObserver(draw).observe(element("scatter"));
   }
-  draw();
-  details();
-  new ResizeObserver(draw).observe(element("panels"));
+
+  // Draws `data`; `choice`, if there is one, adds to what is said of a point. A second call keeps
+  // the axes and, where it is still there, the point.
+  function show(data, choice) {
+    points = data.points;
+    limits = data.bounds.filter((limit) => AXES[limit.axis]);
+    onChoice = choice ?? null;
+    if (!points.length) return;
+    const before = chosen?.label;
+    chosen = points.find((point) => point.now) ?? points.find((point) => point.label === before)
+      ?? points.find((point) => point.best) ?? knee() ?? points[0];
+    if (!svg) axes();
+    key();
+    draw();
+    details();
+  }
+
+  return { show };
 })();
