@@ -108,6 +108,12 @@ impl Collector {
         self.panic.record_nothing_until(at);
     }
 
+    /// For how many seconds of reports of no load the average of a metric over the stable window
+    /// stays above `average` at least; `None` if that is not evident.
+    pub(crate) fn stays_above(&self, metric: ScalingMetric, average: f64) -> Option<usize> {
+        self.stable.stays_above(lane(metric), average)
+    }
+
     /// What the average of a metric over the stable window will be after 1, 2, 3, … further seconds
     /// of reports of no load, until nothing of the load is left; none where newer seconds weigh
     /// more.

@@ -258,6 +258,13 @@ pub enum PanicChange {
     LeftWithoutData,
 }
 
+impl PanicChange {
+    /// Whether there is a cause for panic at this moment.
+    pub(crate) const fn is_caused(self) -> bool {
+        matches!(self, PanicChange::Entered | PanicChange::Extended)
+    }
+}
+
 /// One window's recommendation.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

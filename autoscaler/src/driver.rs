@@ -235,6 +235,12 @@ impl<P: Policy> Driver<P> {
         (decision, followed)
     }
 
+    /// Takes note that the decision at `now` was the last one again and led to nothing.
+    pub fn repeated(&mut self, now: Timestamp) {
+        self.next_tick = now.plus_millis(self.policy.tick_interval_ms());
+        self.last_tick = now;
+    }
+
     /// What waits at this moment is load, whatever the averages of the past say.
     fn hold(&mut self, now: Timestamp, scene: &ClusterView<'_>) {
         let Some(at_activators) = scene.at_activators else { return };

@@ -90,6 +90,8 @@ pub struct RevisionAutoscaler {
     /// As of this decision.
     turnover: Turnover,
     pauses: Pauses,
+    /// The ready instances of the last decision, if it was valid and saw no cause for panic.
+    calm: Option<u32>,
 }
 
 impl RevisionAutoscaler {
@@ -116,6 +118,7 @@ impl RevisionAutoscaler {
             service_time: ServiceTimeEstimate::default(),
             turnover: Turnover::Usual,
             pauses: Pauses::NONE,
+            calm: None,
             settings,
         };
         autoscaler.start_deciding(now, ready);
@@ -203,6 +206,8 @@ impl RevisionAutoscaler {
         self.fill(&mut trace.inputs, observed, measured, extra);
         let outcome = settle(&trace.inputs, &mut trace.steps);
         self.apply(now, outcome, &trace.steps);
+        let is_calm = outcome.valid && !trace.steps.panic_change.is_caused();
+        self.calm = observed.filter(|_| is_calm).map(|observed| observed.ready);
         Decision::of_knative(now, outcome, trace)
     }
 

@@ -93,6 +93,15 @@ impl<const LANES: usize> Window<LANES> {
         Timestamp::from_millis(at.as_millis().div_euclid(length_ms).saturating_mul(length_ms))
     }
 
+    /// After how many further buckets the average of one lane may fall below `average` although
+    /// nothing is recorded: so long the newest bucket that alone makes twice as much of it stays.
+    /// `None` if no bucket does, or where newer buckets weigh more.
+    pub fn stays_above(&self, lane: usize, average: f64) -> Option<usize> {
+        // Twice, because what was subtracted from the sum in the past has left roundings in it.
+        let least = 2.0 * average * self.buckets() as f64;
+        self.weights.is_none().then(|| self.ring.stays(lane, least)).flatten()
+    }
+
     /// What the average of one lane will be after 1, 2, 3, … further buckets without anything,
     /// until all that there is has left the window; none where newer buckets weigh more.
     pub fn averages_without_load(&self, lane: usize) -> Option<impl Iterator<Item = f64>> {

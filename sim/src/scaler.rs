@@ -326,6 +326,16 @@ impl Scaler {
         }
     }
 
+    /// The decision at `now` is the last one again. Nobody can see that it was not made, unless
+    /// reasons are recorded: then it returns `false`, and the decision is to be made.
+    pub(crate) fn repeats(&mut self, now: u64) -> bool {
+        if self.explains == Explains::Yes {
+            return false;
+        }
+        self.driver.repeated(timestamp(now));
+        true
+    }
+
     /// Reports of no load reach the decider, for each second up to that of `at`.
     pub(crate) fn record_nothing_until(&mut self, at: u64) {
         if let Decider::Knative(autoscaler) = self.driver.policy_mut() {

@@ -103,8 +103,8 @@ pub(crate) struct World<'a, O> {
     revisions: Vec<Revision>,
     scheduled: Slab<ScheduledEvent>,
     nodes: Option<Nodes>,
-    /// Revisions that tick, in the order in which they became active.
-    active: Vec<u32>,
+    /// Revisions that tick, in the order in which they became active, which stands before each.
+    active: Vec<(u64, u32)>,
     /// How often one became active.
     activations: u64,
     sleepers: Sleepers,

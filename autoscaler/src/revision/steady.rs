@@ -9,12 +9,15 @@
 use super::{Measured, RevisionAutoscaler};
 use crate::collector::StaleData;
 use crate::decide::{first_other, settle};
-use crate::decision::{Inputs, PanicChange, Signals, Steps};
+use crate::decision::{Inputs, Signals, Steps};
 use crate::observed::Observed;
 use crate::signal::Signal;
 use crate::spec::Improvements;
 use crate::time::Timestamp;
 use crate::window::BUCKET_MS;
+
+/// A load that is little, and much beside what rounding leaves of the loads of a day.
+const LITTLE_LOAD: f64 = 5e-4;
 
 /// How long the last decision stays what it is if no instance comes or goes and each second is
 /// reported to be without load.
@@ -38,7 +41,8 @@ impl RevisionAutoscaler {
         let settings = &self.settings;
         let is_plain = settings.improvements == Improvements::none() && self.delay.is_none();
         let is_reported = collector.last_recorded() == Some(now.whole_second());
-        if !is_plain || !is_reported {
+        // What was decided may have been decided of other instances than there are now.
+        if !is_plain || !is_reported || self.calm != Some(observed.ready) {
             return Steady::Unknown;
         }
         let metric = settings.spec.scaling_metric;
@@ -47,34 +51,32 @@ impl RevisionAutoscaler {
         let mut inputs = Inputs::none(now);
         self.fill(&mut inputs, Some(observed), &measured, &[]);
         let mut steps = Steps::NONE;
-        let outcome = settle(&inputs, &mut steps);
-        let rises = matches!(steps.panic_change, PanicChange::Entered | PanicChange::Extended);
-        if !outcome.valid || outcome.desired != self.status.desired || rises {
-            return Steady::Unknown;
-        }
-        let mut idle_steps = Steps::NONE;
-        let idle = settle(&without_load(&inputs), &mut idle_steps);
-        // What was decided may have been decided of other instances than there are now.
+        let idle = settle(&without_load(&inputs), &mut steps);
         let stands = self.status.excess_burst_capacity < 0;
-        if [idle, outcome].iter().any(|it| (it.excess_burst_capacity < 0) != stands) {
+        if (idle.excess_burst_capacity < 0) != stands {
             return Steady::Unknown;
         }
         if let Some(since) = self.panic.since {
             return Steady::Until(since.plus_millis(settings.spec.stable_window_ms + 1));
         }
-        if idle.desired == outcome.desired {
+        let desired = self.status.desired;
+        if idle.desired == desired {
             return Steady::Always;
+        }
+        let after = |seconds: usize| {
+            Steady::Until(now.whole_second().plus_millis(seconds as u64 * BUCKET_MS))
+        };
+        // Most often one instance is wanted for any load at all, and the last load says how long.
+        if first_other(&inputs, observed, desired, std::iter::once(LITTLE_LOAD)).is_none()
+            && let Some(seconds) = collector.stays_above(metric, LITTLE_LOAD)
+        {
+            return after(seconds);
         }
         let Some(averages) = collector.averages_without_load(metric) else {
             return Steady::Unknown;
         };
-        match first_other(&inputs, observed, outcome.desired, averages) {
-            Some(place) => {
-                let seconds = place as u64 + 1;
-                Steady::Until(now.whole_second().plus_millis(seconds * BUCKET_MS))
-            }
-            None => Steady::Unknown,
-        }
+        let other = first_other(&inputs, observed, desired, averages);
+        other.map_or(Steady::Unknown, |place| after(place + 1))
     }
 
     /// Records reports of no load, one for each second after the newest one up to that of `at`:

@@ -168,6 +168,13 @@ impl<const LANES: usize> Ring<LANES> {
         })
     }
 
+    /// After how many further buckets the newest one that has at least so much of one lane leaves
+    /// the window; `None` if none has.
+    pub(crate) fn stays(&self, lane: usize, least: f64) -> Option<usize> {
+        let behind = (0..self.known()).find(|behind| self.bucket(*behind)[lane] >= least)?;
+        Some(self.buckets.len() - behind)
+    }
+
     /// The newest bucket becomes the one after it, empty, and the oldest is gone.
     #[inline]
     fn drop_oldest(&mut self) {

@@ -16,8 +16,8 @@ pub(super) struct Sleepers {
     by_second: BTreeMap<u64, Vec<u32>>,
     /// How many sleep.
     count: u64,
-    /// Those that were woken since the last tick.
-    woken: Vec<u32>,
+    /// Those that were woken since the last tick, as [`World`] lists those that tick.
+    woken: Vec<(u64, u32)>,
 }
 
 impl Sleepers {
@@ -61,7 +61,8 @@ impl<O: Observer> World<'_, O> {
         let revision = &mut self.revisions[index as usize];
         revision.catch_up(last, self.counted_from);
         self.sleepers.count -= 1;
-        self.sleepers.woken.push(index);
+        let activation = revision.activation;
+        self.sleepers.woken.push((activation, index));
         self.next_tick = self.next_tick.min(self.tick_after_now());
     }
 
@@ -88,10 +89,10 @@ impl<O: Observer> World<'_, O> {
         if self.sleepers.woken.is_empty() {
             return;
         }
+        self.sleepers.woken.sort_unstable();
         self.active.append(&mut self.sleepers.woken);
-        // Two sorted runs, or nearly so, which this sort makes one of in one pass.
-        let revisions = &self.revisions;
-        self.active.sort_by_key(|index| revisions[*index as usize].activation);
+        // Two sorted runs, which this sort makes one of in one pass.
+        self.active.sort();
     }
 
     /// Ends all sleep at the end of a run.

@@ -18,7 +18,8 @@ impl<O: Observer> World<'_, O> {
         if revision.is_asleep() {
             return self.rouse(index);
         }
-        if !revision.start_ticking(now, self.activations) {
+        let activation = self.activations;
+        if !revision.start_ticking(now, activation) {
             return;
         }
         self.activations += 1;
@@ -26,7 +27,7 @@ impl<O: Observer> World<'_, O> {
             true => (now / NANOS_PER_SEC + 1) * NANOS_PER_SEC,
             false => self.next_tick.min(self.tick_after_now()),
         };
-        self.active.push(index);
+        self.active.push((activation, index));
         let revision = &mut self.revisions[index as usize];
         revision.wake(now);
         revision.arm(now, &mut self.events);
@@ -37,7 +38,7 @@ impl<O: Observer> World<'_, O> {
         let now = self.now;
         self.rouse_due();
         let mut active = std::mem::take(&mut self.active);
-        for &index in &active {
+        for &(_, index) in &active {
             let woken = self.report(index);
             let revision = &self.revisions[index as usize];
             if revision.is_attended() {
@@ -48,7 +49,7 @@ impl<O: Observer> World<'_, O> {
                 self.decide(index, Trigger::WakeUp);
             }
         }
-        active.retain(|&index| {
+        active.retain(|&(_, index)| {
             let stays = self.revisions[index as usize].stays_active(now);
             stays && !(self.may_sleep && self.lull(index))
         });

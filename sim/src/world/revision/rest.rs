@@ -55,9 +55,11 @@ impl Revision {
         let decided = last / every * every;
         if decided > since {
             self.scaler.record_nothing_until(decided);
-            let verdict = self.decide(decided);
-            let changed = self.note_decision(&verdict);
-            debug_assert!(!changed, "{}: {verdict:?}, not as before its sleep", self.name);
+            if !self.scaler.repeats(decided) {
+                let verdict = self.decide(decided);
+                let changed = self.note_decision(&verdict);
+                debug_assert!(!changed, "{}: {verdict:?}, not as before its sleep", self.name);
+            }
         }
         self.scaler.record_nothing_until(last);
         let first = since.max(counted_from.saturating_sub(1));
