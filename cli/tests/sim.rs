@@ -2,6 +2,7 @@
 
 mod sim {
     mod answers;
+    mod browser;
     mod inputs;
     mod left_out;
     mod one_variation;

@@ -46,6 +46,9 @@ enum Recipe {
     Codegen,
     /// Draws the book's picture of the packages from their manifests.
     Picture,
+    /// The simulator as one page for a browser, at target/tidegate-simulator.html; needs rustup's
+    /// target wasm32-unknown-unknown.
+    Browser,
     /// The small sidecar, linked statically as in the image; needs rustup's musl target and a
     /// C compiler for it (musl-tools).
     Slim,
@@ -116,6 +119,17 @@ fn steps(recipe: &Recipe) -> Vec<Step> {
             line: "cargo test --package xtask --test picture",
             variables: &[("TIDEGATE_PICTURE", "write")],
         }],
+        Recipe::Browser => vec![
+            step(
+                "cargo build --profile browser --package tidegate-sim-browser --lib \
+                 --target wasm32-unknown-unknown",
+            ),
+            step(
+                "cargo run --package tidegate-sim-browser --features page --bin browser-page -- \
+                 target/wasm32-unknown-unknown/browser/tidegate_sim_browser.wasm \
+                 target/tidegate-simulator.html",
+            ),
+        ],
         Recipe::Slim => vec![step(
             "cargo build --profile slim --package tidegate-queue-proxy --bin queue-proxy \
              --target x86_64-unknown-linux-musl",

@@ -58,6 +58,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         &["admission", "autoscaler", "knative", "proto", "rollout", "telemetry", "trust"],
     ),
     ("sim", &["autoscaler", "admission", "words"]),
+    ("sim/browser", &["sim", "sim/report", "sim/traffic", "words"]),
     ("sim/report", &["sim"]),
     ("sim/traffic", &["recording", "sim", "words"]),
     ("sim/validate", &["sim", "sim/traffic"]),

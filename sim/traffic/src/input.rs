@@ -133,8 +133,15 @@ impl Input {
             return Ok(Box::new(io::Cursor::new(Arc::clone(entries))));
         }
         let inner = self.stored()?;
-        let hashing = Hashing { inner, hasher: Sha256::new(), sha256: Arc::clone(&self.sha256) };
-        let mut packed = BufReader::with_capacity(BUFFER_BYTES, hashing);
+        let inner: Box<dyn Read + Send> = match &self.bytes {
+            Bytes::File(_) => {
+                let sha256 = Arc::clone(&self.sha256);
+                Box::new(Hashing { inner, hasher: Sha256::new(), sha256 })
+            }
+            // They stay at hand: who wants the hash need not have read to the end.
+            Bytes::Memory(_) => inner,
+        };
+        let mut packed = BufReader::with_capacity(BUFFER_BYTES, inner);
         let head = packed.fill_buf().map_err(|source| self.io(source))?;
         let mut reader: Box<dyn BufRead + Send> = if head.starts_with(&GZIP_MAGIC) {
             Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(packed)))

@@ -100,7 +100,9 @@ impl Variable {
         let trimmed = self.behind.trim_ascii_end();
         let mut from = 0;
         loop {
-            let found = memchr::memmem::find(&rest[from..], &self.behind);
+            // What stands behind is a few bytes: looking for its first one costs no preparation.
+            let found = memchr::memchr_iter(self.behind[0], &rest[from..])
+                .find(|at| rest[from + at..].starts_with(&self.behind));
             let length = match found {
                 Some(found) => from + found,
                 // Blanks at the end of the line were cut.
