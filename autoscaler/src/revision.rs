@@ -1,5 +1,6 @@
 //! One revision's autoscaler: its windows, the rule, and what must be remembered between ticks.
 
+mod load;
 mod steady;
 
 pub use steady::Steady;
@@ -8,15 +9,13 @@ use std::sync::Arc;
 
 use crate::collector::{Averages, Collector, Missing, StaleData};
 use crate::decide::settle;
-use crate::decision::{
-    Coverage, DecisionTrace, Inputs, Outcome, PanicState, Signals, Steps, Turnover,
-};
+use crate::decision::{Coverage, DecisionTrace, Inputs, Outcome, PanicState, Steps, Turnover};
 use crate::explain::Decision;
 use crate::observed::Observed;
-use crate::pauses::{Outlook, Pauses, least_quiet_ms};
+use crate::pauses::Pauses;
 use crate::sample::{Origin, Sample};
 use crate::service_time::ServiceTimeEstimate;
-use crate::signal::{MAX_EXTRA_SIGNALS, Signal, SignalKind};
+use crate::signal::Signal;
 use crate::spec::{DecisionSpec, Improvements, MetricSpec, ScalingMetric};
 use crate::time::Timestamp;
 use crate::window::WindowError;
@@ -157,7 +156,7 @@ impl RevisionAutoscaler {
 
     /// Decides from what was recorded. `observed` is none when the instances could not be
     /// counted; `extra` are signals of the caller's, of which the first
-    /// [`MAX_EXTRA_SIGNALS`] sound ones count.
+    /// [`MAX_EXTRA_SIGNALS`](crate::signal::MAX_EXTRA_SIGNALS) sound ones count.
     pub fn tick(
         &mut self,
         now: Timestamp,
@@ -292,36 +291,6 @@ impl RevisionAutoscaler {
         self.collector.as_ref()?.averages(now, ScalingMetric::RequestRate, silence).ok()
     }
 
-    /// What the pauses so far say of the one that the revision is in. A pause lasts for as long as
-    /// it is known to: where reports are due and missing, until the last one.
-    fn outlook(&self, now: Timestamp) -> Outlook {
-        let settings = &self.settings;
-        match &self.collector {
-            Some(collector)
-                if settings.improvements.learn_pauses && settings.spec.idle_floor_ms == 0 =>
-            {
-                let seen = collector.seen_from(now, self.silence(self.reporters));
-                self.pauses.outlook(seen, settings.spec.stable_window_ms)
-            }
-            _ => Outlook::Open,
-        }
-    }
-
-    /// The load of the busiest recent second, if that caps the recommendation.
-    fn recent_peak(&self, now: Timestamp, outlook: Outlook) -> Option<f64> {
-        let spec = &self.settings.spec;
-        let collector = self.collector.as_ref()?;
-        let length_ms = match outlook {
-            _ if !self.settings.improvements.idle_floor => return None,
-            // Nobody is there to say so once more.
-            Outlook::Long if self.reporters == 0 => return Some(0.0),
-            Outlook::Long => least_quiet_ms(spec.stable_window_ms),
-            Outlook::Open | Outlook::Soon => spec.idle_floor(),
-        };
-        let silence = self.silence(self.reporters);
-        collector.recent_peak(now, spec.scaling_metric, silence, length_ms)
-    }
-
     /// How stale data counts while `reporters` instances are there to report.
     fn silence(&self, reporters: u32) -> StaleData {
         if self.settings.improvements.hold_in_silence && reporters > 0 {
@@ -345,44 +314,6 @@ impl RevisionAutoscaler {
         }
     }
 
-    /// The signals of a decision, the scaling metric first.
-    fn fill_signals(
-        &self,
-        signals: &mut Signals,
-        averages: Averages,
-        observed: Option<Observed>,
-        extra: &[Signal],
-    ) {
-        let spec = &self.settings.spec;
-        let kind = match spec.scaling_metric {
-            ScalingMetric::Concurrency => SignalKind::Concurrency,
-            ScalingMetric::RequestRate => SignalKind::RequestRate,
-        };
-        signals.push(Signal {
-            kind,
-            stable: averages.stable,
-            panic: averages.panic,
-            target: spec.target_value,
-        });
-        if let Some(percentile) = self.burst_percentile() {
-            signals.push(Signal {
-                kind: SignalKind::BurstPercentile,
-                stable: percentile,
-                // A burst that is over is no cause for panic.
-                panic: 0.0,
-                // The chosen share of seconds is to fit without waiting, which it does up to
-                // the capacity itself; the target below it is for the average.
-                target: spec.total_value,
-            });
-        }
-        if let Some(waiting) = self.crowd(observed) {
-            signals.push(waiting);
-        }
-        for signal in extra.iter().filter(|signal| signal.is_sound()).take(MAX_EXTRA_SIGNALS) {
-            signals.push(*signal);
-        }
-    }
-
     /// The averages of the scaling metric as seen at `now`.
     ///
     /// # Errors
@@ -392,35 +323,6 @@ impl RevisionAutoscaler {
         let collector = self.collector.as_ref().ok_or(Missing::NotCollecting)?;
         let silence = self.silence(self.reporters);
         collector.averages(now, self.settings.spec.scaling_metric, silence)
-    }
-
-    /// The chosen percentile of the window's seconds, if that is a signal.
-    fn burst_percentile(&self) -> Option<f64> {
-        let spec = &self.settings.spec;
-        if !self.settings.improvements.burst_percentile {
-            return None;
-        }
-        self.collector.as_ref()?.percentile(spec.scaling_metric, spec.burst_percentile)
-    }
-
-    /// What is there at this moment, if it is a crowd: so much that instances that serve, and those
-    /// that start, would be full of it as often over as panic begins at. Fewer may wait for a moment
-    /// by chance, and are gone with the next decision. It is no load of the stable window.
-    fn crowd(&self, observed: Option<Observed>) -> Option<Signal> {
-        let (settings, spec) = (&self.settings, &self.settings.spec);
-        let observed = observed.filter(|observed| observed.waiting > 0 && observed.ready > 0)?;
-        let inside = f64::from(observed.at_once?);
-        let places = f64::from(observed.ready.saturating_add(observed.starting)) * spec.total_value;
-        let in_flight = spec.scaling_metric == ScalingMetric::Concurrency;
-        let is_crowd = settings.improvements.count_waiting
-            && in_flight
-            && inside >= places * spec.panic_threshold;
-        is_crowd.then_some(Signal {
-            kind: SignalKind::Held,
-            stable: 0.0,
-            panic: inside,
-            target: spec.target_value,
-        })
     }
 
     /// Whether a waiting request (`waiting` of them, or that much concurrency at an activator)
