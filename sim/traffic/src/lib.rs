@@ -14,8 +14,10 @@
 //!   ([`REORDER_ROWS_END`]), coarse stamps are spread inside their tick ([`Spread`]), and counts
 //!   per interval become arrivals by a [`Placement`].
 //! * [`Generated`] makes arrivals up from a specification such as `poisson:70` ([`GENERATORS`]), or
-//!   fitted to a trace ([`FittedArrivals`]).
-//! * [`Transformed`] scales, warps, slices and samples; [`Merged`] plays several together.
+//!   fitted to a trace ([`FittedArrivals`]); also those of a whole population of functions, whose
+//!   likeness to the original is measured ([`Portrait`]).
+//! * [`Transformed`] scales, warps, slices and samples; [`Merged`] plays several together;
+//!   [`Ahead`] reads or makes them up on a thread of its own.
 //!
 //! Modules in reading order: `error` and `input` (files as hashed, bounded lines), `wrapper` (what
 //! lines come in), `flatten` and `gob` (documents as lines), `field` (numbers and stamps),
@@ -31,8 +33,10 @@
 //! The others: `recording` (our own), `layout` and `table` (public data sets in columns),
 //! `document` (whole documents), `counts`, `azure2019`, `wide`, `prometheus` and `profile` (counts
 //! per interval), `format` (all formats by name). `rows` puts rows into order, `trace` is a file as
-//! a whole; `curve`, `generator`, `specification`, `fitted`, `generated`; `transform`.
+//! a whole; `curve`, `generator`, `specification`, `fitted`, `population`, `generated`;
+//! `portrait`; `transform`, `ahead`.
 
+mod ahead;
 mod azure2019;
 mod catalogue;
 mod counts;
@@ -56,6 +60,8 @@ mod notation;
 mod options;
 mod pattern;
 mod plan;
+mod population;
+mod portrait;
 mod profile;
 mod prometheus;
 mod reading;
@@ -75,6 +81,7 @@ mod wrapper;
 #[cfg(test)]
 mod tests;
 
+pub use ahead::Ahead;
 pub use counts::Placement;
 pub use error::{Location, TrafficError};
 pub use field::Unit;
@@ -83,6 +90,7 @@ pub use format::Format;
 pub use generated::Generated;
 pub use input::{DETECT_BYTES_MAX, LINE_BYTES_MAX};
 pub use options::{Declared, Grouping, Spread, TokenTimes};
+pub use portrait::{DISPERSION_MINUTES, FunctionPortrait, Portrait, PortraitDistance};
 pub use prometheus::PrometheusValue;
 pub use reading::Reading;
 pub use rows::{BadRows, REORDER_ROWS_END, REORDER_ROWS_START, StampedAt};

@@ -92,6 +92,20 @@ impl Specification {
     }
 }
 
+/// A rate per second as it is typed, not negative; `None` if it is none.
+pub(crate) fn rate_of(text: &str) -> Option<f64> {
+    let (number, seconds) = match text.split_once('/') {
+        Some((number, "s")) => (number, 1.0),
+        Some((number, "m" | "min")) => (number, 60.0),
+        Some((number, "h")) => (number, 3_600.0),
+        Some((number, "d")) => (number, 86_400.0),
+        Some(_) => ("", 1.0),
+        None => (text, 1.0),
+    };
+    let rate = number.parse::<f64>().ok().map(|number| number / seconds);
+    rate.filter(|rate| (0.0..=1e9).contains(rate))
+}
+
 impl Arguments<'_> {
     fn error(&self, problem: impl std::fmt::Display) -> TrafficError {
         let problem = format!("expected {}: {problem}", self.usage);
@@ -276,16 +290,7 @@ impl Arguments<'_> {
     /// A rate per second, not negative.
     fn rate(&self, index: usize) -> Result<f64, TrafficError> {
         let text = self.values[index];
-        let (number, seconds) = match text.split_once('/') {
-            Some((number, "s")) => (number, 1.0),
-            Some((number, "m" | "min")) => (number, 60.0),
-            Some((number, "h")) => (number, 3_600.0),
-            Some((number, "d")) => (number, 86_400.0),
-            Some(_) => ("", 1.0),
-            None => (text, 1.0),
-        };
-        let rate = number.parse::<f64>().ok().map(|number| number / seconds);
-        rate.filter(|rate| (0.0..=1e9).contains(rate)).ok_or_else(|| {
+        rate_of(text).ok_or_else(|| {
             self.error(format!("expected a rate such as 70, 5/m or 2/h, found '{}'", excerpt(text)))
         })
     }

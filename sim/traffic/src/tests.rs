@@ -14,6 +14,7 @@ mod changes;
 mod counting;
 mod formats;
 mod mutations;
+mod populations;
 mod refusals;
 mod standstill;
 
