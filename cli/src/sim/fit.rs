@@ -1,5 +1,7 @@
 //! `tidegate sim fit`: models of traffic, service times and start-ups from recordings.
 
+mod population;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -13,6 +15,7 @@ use super::output;
 use super::traffic_args::{Chosen, TrafficArgs};
 use crate::files::text_of;
 use crate::typed::{span, span_above_zero, whole};
+use population::Population;
 
 /// What was typed after `tidegate sim fit`.
 #[derive(Debug, clap::Args)]
@@ -40,6 +43,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let (traffic, services) =
         fit::traffic(chosen.traffic.as_ref()).map_err(anyhow::Error::from_boxed)?;
     let service = fit::durations(&services);
+    let population = population::of(chosen.traffic.as_ref(), &args.traffic, args.seed)?;
     let start_ups = match &args.start_ups {
         Some(path) => start_ups(path)?,
         None => recorded_start_ups(&chosen),
@@ -48,6 +52,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     if let Some(path) = &args.json {
         let value = json!({
             "traffic": traffic,
+            "population": population.as_ref().map(Population::json),
             "service": service.as_ref().map(duration_json),
             "start_up": start_up.as_ref().map(duration_json),
         });
@@ -59,6 +64,9 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         }
     }
     let mut text = traffic_text(&traffic);
+    if let Some(population) = &population {
+        text.push_str(&population.text());
+    }
     for (name, option, fitted) in
         [("service time", "--service", &service), ("start-up", "--cold-start", &start_up)]
     {

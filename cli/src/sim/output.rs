@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use tempfile::TempPath;
+use tidegate_sim::scenario::Detail;
 use tidegate_sim::{Recording, RunOutput};
 use tidegate_sim_report as report;
 use tidegate_sim_report::{Chart, Colour, Prices, Terminal};
-use tidegate_words::shell_word;
+use tidegate_words::{choose, shell_word};
 
 use super::CannotWrite;
 use crate::files::make_folder;
@@ -68,14 +69,55 @@ pub(crate) struct OutputArgs {
         value_parser = number(0.0..=NUMBER_MAX)
     )]
     price_gb_hour: f64,
+    /// What is kept: the course of everything over time (series), the figures of each revision
+    /// (revisions), or only those over all of them (totals). For very many revisions the first
+    /// costs most of the time and the second most of the memory.
+    #[arg(
+        long,
+        value_name = "WHAT",
+        default_value = "series",
+        value_parser = kept,
+        conflicts_with_all = ["html", "csv", "svg", "png"]
+    )]
+    detail: Kept,
     /// No summary and no progress.
     #[arg(long, short)]
     pub(crate) quiet: bool,
 }
 
+/// What is kept of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// The course over time, and the figures of each revision.
+    Series,
+    /// The figures of each revision.
+    Revisions,
+    /// The figures over all of them.
+    Totals,
+}
+
+impl Kept {
+    const fn name(self) -> &'static str {
+        match self {
+            Kept::Series => "series",
+            Kept::Revisions => "revisions",
+            Kept::Totals => "totals",
+        }
+    }
+}
+
+fn kept(text: &str) -> Result<Kept, String> {
+    choose(text, &[Kept::Series, Kept::Revisions, Kept::Totals], Kept::name)
+}
+
 impl OutputArgs {
     /// What a run has to record for these outputs.
     pub(crate) fn recording(&self) -> Recording {
+        match self.detail {
+            Kept::Series => {}
+            Kept::Revisions => return Recording::NOTHING,
+            Kept::Totals => return Recording { detail: Detail::Totals, ..Recording::NOTHING },
+        }
         let picture = self.html.is_some() || self.svg.is_some() || self.png.is_some();
         if picture || self.csv.is_some() {
             Recording::REPORT

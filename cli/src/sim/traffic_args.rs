@@ -27,7 +27,8 @@ const REORDER_MAX: usize = 10_000_000;
 #[command(next_help_heading = "Traffic")]
 pub(crate) struct TrafficArgs {
     /// Generated arrivals, such as poisson:70, step:10,50,60s or web=diurnal:40,0.8,24h; again for
-    /// more at the same time. fitted:FILE learns from a trace.
+    /// more at the same time. fitted:FILE learns from a trace; population:FUNCTIONS makes up many
+    /// functions as they are in a cloud.
     #[arg(long, value_name = "SPEC")]
     pub(crate) arrivals: Vec<String>,
     /// A trace; its format is detected from its content. `-` reads standard input. Again for more
