@@ -11,6 +11,18 @@ pub struct Simulator {
     session: Session,
 }
 
+/// Memory asked of the browser at once. It grows by 64 kB at a time else, a thousand times in a run
+/// of many revisions, and every time the browser looks for garbage. What is not used is not taken.
+const RESERVED_BYTES: usize = 192 << 20;
+
+/// Lets memory grow once, before anything needs it; what is given back is kept for what comes.
+fn reserve() {
+    let mut memory = Vec::<u8>::new();
+    // Where there is not so much, less will do.
+    let _reserved = memory.try_reserve_exact(RESERVED_BYTES);
+    std::hint::black_box(&mut memory);
+}
+
 /// The settings that sliders turn, as JSON.
 #[wasm_bindgen]
 pub fn knobs() -> String {
@@ -36,6 +48,7 @@ impl Simulator {
     ///
     /// A sentence, when the trace or the options cannot be used.
     pub fn read(name: &str, bytes: Vec<u8>, options: &str) -> Result<Simulator, String> {
+        reserve();
         let options = ReadingOptions::parse(options).map_err(|problem| problem.to_string())?;
         let session =
             Session::read(name, bytes, &options).map_err(|problem| problem.to_string())?;
@@ -52,6 +65,7 @@ impl Simulator {
         duration: &str,
         options: &str,
     ) -> Result<Simulator, String> {
+        reserve();
         let options = ReadingOptions::parse(options).map_err(|problem| problem.to_string())?;
         let made = Session::make_up(specification, duration, options.seed);
         Ok(Simulator { session: made.map_err(|problem| problem.to_string())? })

@@ -22,14 +22,15 @@ pub(crate) use columns::coarser;
 /// All data of a page together: with the script and the tables it stays below a megabyte.
 const PAYLOAD_BYTES_MAX: usize = 640_000;
 /// Decisions of a page at most: more markers than pixel columns tell nothing.
-const DECISIONS_BYTES_MAX: usize = 240_000;
+const DECISIONS_BYTES_MAX: usize = 200_000;
 /// Cold starts marked at most, spread over the whole time.
 const COLD_STARTS_MAX: usize = 2_000;
 /// Revisions that can be chosen: the busiest; a row of the cards is about 150 bytes.
 const REVISIONS_MAX: usize = 1_000;
-/// Steps of a single revision's series, finest first: the finest is taken of which all have room.
-/// The sum of all keeps every step.
-const REVISION_POINTS: [usize; 5] = [512, 256, 128, 64, 32];
+/// Steps of a single revision's series, coarsest first: all are drawn as coarsely before any is
+/// drawn more finely, and the busiest are the first of whom there is more. The sum of all keeps
+/// every step.
+const REVISION_POINTS: [usize; 6] = [16, 32, 64, 128, 256, 512];
 
 /// The page's data.
 #[derive(Serialize)]
@@ -111,48 +112,37 @@ impl<'a> ViewData<'a> {
         data
     }
 
-    /// Adds the series of single revisions, as fine as all of them have room in `bytes`.
+    /// Adds the series of single revisions, as fine as there is room for in `bytes`.
     fn add_series(&mut self, run: &RunOutput, bytes: usize) {
         let own: Vec<Option<&TimeSeries>> =
             self.revisions.iter().map(|choice| series_of(run, choice.name)).collect();
-        let mut packed = Vec::new();
-        for points in REVISION_POINTS {
-            let is_last = points == REVISION_POINTS[REVISION_POINTS.len() - 1];
-            packed = pack_all(&own, points, bytes);
-            if is_last || packed.iter().flatten().count() == own.iter().flatten().count() {
-                break;
+        let mut packed_all: Vec<Option<Box<RawValue>>> = own.iter().map(|_| None).collect();
+        let mut left = bytes;
+        let mut before = 0;
+        'all: for points in REVISION_POINTS {
+            for (series, text) in own.iter().zip(&mut packed_all) {
+                // One that is drawn with every step already gains nothing.
+                let Some(series) = series.filter(|series| series.points.len() > before) else {
+                    continue;
+                };
+                let Some(finer) = packed(series, points) else { continue };
+                let room = left + text.as_ref().map_or(0, |text| text.get().len());
+                let Some(rest) = room.checked_sub(finer.get().len()) else { break 'all };
+                left = rest;
+                *text = Some(finer);
             }
+            before = points;
         }
-        for (choice, series) in self.revisions.iter_mut().zip(packed) {
-            let Some(series) = series else { continue };
+        for (choice, text) in self.revisions.iter_mut().zip(packed_all) {
+            let Some(text) = text else { continue };
             choice.series = Some(self.series.len());
-            self.series.push(series);
+            self.series.push(text);
         }
     }
 }
 
 fn packed(series: &TimeSeries, points: usize) -> Option<Box<RawValue>> {
     to_raw_value(&Columns::new(series, points)).ok()
-}
-
-/// Each series of so many points, until there is no room for the next.
-fn pack_all(
-    all: &[Option<&TimeSeries>],
-    points: usize,
-    bytes: usize,
-) -> Vec<Option<Box<RawValue>>> {
-    let (mut left, mut packed_all) = (bytes, Vec::with_capacity(all.len()));
-    for series in all {
-        let Some(series) = series else {
-            packed_all.push(None);
-            continue;
-        };
-        let Some(text) = packed(series, points) else { break };
-        let Some(rest) = left.checked_sub(text.get().len()) else { break };
-        left = rest;
-        packed_all.push(Some(text));
-    }
-    packed_all
 }
 
 fn series_of<'a>(run: &'a RunOutput, name: &str) -> Option<&'a TimeSeries> {

@@ -1,7 +1,9 @@
 "use strict";
 // Decisions beside the panels: a list that follows the crosshair, marks, and what a mark says.
 const Decisions = (() => {
-  let all, listed = [], items = [], current = -1, jump = () => {};
+  // Entries made at once: more than fit into the list, few enough to be there in an instant.
+  const BATCH = 200;
+  let all, listed = [], items = [], place = null, named = false, current = -1, jump = () => {};
 
   function html(name, parent, text, className) {
     const node = document.createElement(name);
@@ -29,17 +31,26 @@ const Decisions = (() => {
     if (left) html("p", aside, `and ${left.toLocaleString("en-US")} more, evenly left out`, "muted").style.margin = "0";
     const list = html("ol", aside);
     list.tabIndex = 0;
+    place = list;
+    named = all.names.length > 1 && name === null;
+    extend(BATCH);
+    list.addEventListener("scroll", () => {
+      if (list.scrollTop + 2 * list.clientHeight > list.scrollHeight) extend(items.length + BATCH);
+    });
+  }
+
+  // Makes entries until there are so many.
+  function extend(count) {
     const fragment = document.createDocumentFragment();
-    items = listed.map((i) => {
+    for (const i of listed.slice(items.length, count)) {
       const item = html("li", fragment, undefined, all.panicking[i] ? "panic" : "");
       html("time", item, Chart.clock(all.at[i], 1));
-      const revision = all.names.length > 1 && name === null ? all.names[all.revision[i]] + ": " : "";
-      html("b", item, revision + counts(i));
+      html("b", item, (named ? all.names[all.revision[i]] + ": " : "") + counts(i));
       html("div", item, all.reasons[all.reason[i]], "muted");
       item.addEventListener("click", () => jump(all.at[i]));
-      return item;
-    });
-    list.append(fragment);
+      items.push(item);
+    }
+    place.append(fragment);
   }
 
   function mark(node, view) {
@@ -69,6 +80,7 @@ const Decisions = (() => {
     if (found === current) return;
     items[current]?.classList.remove("at");
     current = found;
+    if (found >= items.length) extend(found + BATCH);
     const item = items[found];
     if (!item) return;
     item.classList.add("at");

@@ -62,6 +62,28 @@ enum Run {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Short(pub(super) f64);
 
+/// Whole numbers below it have no more digits than are kept.
+const WHOLE_MAX: f64 = 10_000.0;
+
+/// What `size` is multiplied with so that the digits to be kept stand before the point.
+fn unit(size: f64) -> f64 {
+    // Most sizes lie here, and pages have hundreds of thousands of them.
+    const UNITS: [(f64, f64); 8] = [
+        (1e3, 1.0),
+        (1e2, 1e1),
+        (1e1, 1e2),
+        (1e0, 1e3),
+        (1e-1, 1e4),
+        (1e-2, 1e5),
+        (1e-3, 1e6),
+        (1e-4, 1e7),
+    ];
+    match UNITS.iter().find(|(least, _)| size >= *least) {
+        Some((_, unit)) if size < WHOLE_MAX => *unit,
+        _ => libm::pow(10.0, 3.0 - libm::floor(libm::log10(size))),
+    }
+}
+
 impl Serialize for Short {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let value = self.0;
@@ -71,8 +93,10 @@ impl Serialize for Short {
         if value == 0.0 {
             return serializer.serialize_i64(0);
         }
-        let digits = 3 - libm::floor(libm::log10(value.abs())) as i32;
-        let unit = libm::pow(10.0, f64::from(digits));
+        if value.fract() == 0.0 && value.abs() < WHOLE_MAX {
+            return serializer.serialize_i64(value as i64);
+        }
+        let unit = unit(value.abs());
         let rounded = (value * unit).round() / unit;
         if rounded.fract() == 0.0 && rounded.abs() < 1e15 {
             serializer.serialize_i64(rounded as i64)
