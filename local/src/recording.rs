@@ -8,11 +8,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tidegate_activator::{EndedRequest, RequestObserver};
 use tidegate_controller::identity::InstanceName;
+use tidegate_controller::journal::DecisionRecord;
 use tidegate_controller::{Handle, Notice};
 use tidegate_queue_proxy::nonblocking_writer::WriterGuard;
 use tidegate_queue_proxy::record::{RecordingWriter, micros};
 use tidegate_recording::{
-    CLIENT_CLOSED_REQUEST, Head, InstanceEvent, InstancePhase, Line, Request,
+    CLIENT_CLOSED_REQUEST, Decision, Head, InstanceEvent, InstancePhase, Line, Request,
 };
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, oneshot};
@@ -92,6 +93,15 @@ impl Recording {
         }));
     }
 
+    /// Notes a decision.
+    fn decision(&self, wanted: u32) {
+        self.writer.write(&Line::Decision(Decision {
+            at_unix_us: self.writer.clock().unix_us(Instant::now()),
+            wanted,
+            revision: (&*self.revision).into(),
+        }));
+    }
+
     /// Counts what was not noted.
     fn lose(&self, count: u64) {
         self.writer.lose(count);
@@ -110,7 +120,7 @@ impl Recording {
     }
 }
 
-/// Notes what happens to instances, and ends the recording.
+/// Notes what is decided and what happens to instances, and ends the recording.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     stop: oneshot::Sender<()>,
@@ -121,7 +131,8 @@ impl Recorder {
     /// Notes it from now on.
     pub(crate) fn start(recording: Recording, controller: &Handle) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(record_instances(recording, controller.watch_notices(), stopped));
+        let (notices, decisions) = (controller.watch_notices(), controller.watch_decisions());
+        let task = tokio::spawn(record_changes(recording, notices, decisions, stopped));
         Self { stop, task }
     }
 
@@ -133,15 +144,27 @@ impl Recorder {
     }
 }
 
-async fn record_instances(
+async fn record_changes(
     recording: Recording,
     mut notices: broadcast::Receiver<Notice>,
+    mut decisions: broadcast::Receiver<Arc<DecisionRecord>>,
     mut stopped: oneshot::Receiver<()>,
 ) {
+    let mut wanted = None;
     loop {
         tokio::select! {
-            // What has happened before the end belongs into it.
+            // A decision before its starts; and what has happened before the end belongs into it.
             biased;
+            decision = decisions.recv() => match decision {
+                Ok(decision) => {
+                    let now = u32::try_from(decision.replicas()).unwrap_or(0);
+                    if wanted.replace(now) != Some(now) {
+                        recording.decision(now);
+                    }
+                }
+                Err(RecvError::Lagged(count)) => recording.lose(count),
+                Err(RecvError::Closed) => break,
+            },
             notice = notices.recv() => match notice {
                 Ok(notice) => recording.notice(&notice),
                 Err(RecvError::Lagged(count)) => recording.lose(count),

@@ -14,7 +14,7 @@ pub mod line;
 pub mod recorded;
 
 pub use line::{
-    CLIENT_CLOSED_REQUEST, End, Head, InstanceEvent, InstancePhase, Line, LineError, Place,
-    Request, Scaling, VERSION,
+    CLIENT_CLOSED_REQUEST, Decision, End, Head, InstanceEvent, InstancePhase, Line, LineError,
+    Place, Request, Scaling, VERSION,
 };
-pub use recorded::{InstanceCounts, Recorded, StartUp};
+pub use recorded::{InstanceCounts, Order, Recorded, Start};

@@ -26,6 +26,9 @@ pub enum Line<'a> {
     /// A change of an instance.
     #[serde(borrow)]
     Instance(InstanceEvent<'a>),
+    /// Another number of instances is wanted.
+    #[serde(borrow)]
+    Decision(Decision<'a>),
     /// The last one.
     End(End),
 }
@@ -138,6 +141,18 @@ pub enum InstancePhase {
     Draining,
     /// It has ended, by order or by itself.
     Gone,
+}
+
+/// Another number of instances is wanted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision<'a> {
+    /// When it was decided, in microseconds since 1970.
+    pub at_unix_us: u64,
+    /// How many, within all bounds.
+    pub wanted: u32,
+    /// The revision, `namespace/name`.
+    #[serde(borrow)]
+    pub revision: Cow<'a, str>,
 }
 
 /// The recording was closed.

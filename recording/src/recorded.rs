@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::line::{End, Head, InstanceEvent, InstancePhase, Line, Place, Request};
+use crate::line::{Decision, End, Head, InstanceEvent, InstancePhase, Line, Place, Request};
 
 /// Changes of instances that are kept: a day of one a second; later ones are counted only.
 pub const EVENTS_MAX: usize = 100_000;
@@ -25,6 +25,8 @@ pub struct Recorded {
     pub services_us: Vec<u64>,
     /// Changes of instances, in the order in which they were written.
     events: Vec<Event>,
+    /// When another number of instances was wanted, and how many.
+    decisions: Vec<(u64, u32)>,
     /// Changes beyond [`EVENTS_MAX`].
     pub events_left_out: u64,
     names: BTreeMap<String, usize>,
@@ -38,13 +40,24 @@ struct Event {
     phase: InstancePhase,
 }
 
-/// One start-up that was seen from its beginning to its end.
+/// The start of an instance, in microseconds after the recording began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StartUp {
-    /// When the instance was started, in microseconds after the recording began.
+pub struct Start {
+    /// When it was started.
     pub from_us: u64,
-    /// When it became ready.
+    /// When it became ready, was stopped or died; or when the recording ended.
     pub until_us: u64,
+    /// Whether it became ready.
+    pub became_ready: bool,
+}
+
+/// A decision for more instances, in microseconds after the recording began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// When it was made.
+    pub at_us: u64,
+    /// When the instances were started that it asked for.
+    pub starts_us: Vec<u64>,
 }
 
 /// Instances by what they are.
@@ -87,6 +100,7 @@ impl Recorded {
             cold: 0,
             services_us: Vec::new(),
             events: Vec::new(),
+            decisions: Vec::new(),
             events_left_out: 0,
             names: BTreeMap::new(),
         })
@@ -101,6 +115,7 @@ impl Recorded {
         match line {
             Line::Request(request) => self.request(&request),
             Line::Instance(event) => self.event(&event),
+            Line::Decision(decision) => self.decision(&decision),
             Line::End(end) => self.end = Some(end),
             Line::Head(head) => {
                 let shared = [self.head.recorded_at, head.recorded_at] == [Place::Sidecar; 2];
@@ -132,26 +147,60 @@ impl Recorded {
         self.events.push(Event { at_us, instance, phase: event.phase });
     }
 
+    fn decision(&mut self, decision: &Decision<'_>) {
+        if self.decisions.len() == EVENTS_MAX {
+            self.events_left_out += 1;
+            return;
+        }
+        let at_us = decision.at_unix_us.saturating_sub(self.head.began_unix_us);
+        self.decisions.push((at_us, decision.wanted));
+    }
+
     /// How long it lasted, in microseconds; `None` when it was cut off.
     pub fn length_us(&self) -> Option<u64> {
         self.end.map(|end| end.at_unix_us.saturating_sub(self.head.began_unix_us))
     }
 
-    /// Start-ups that were seen from their beginning to their end, in the order of their ends.
-    pub fn start_ups(&self) -> Vec<StartUp> {
-        let mut since = vec![None; self.names.len()];
-        let mut found = Vec::new();
+    /// Every start of an instance, in the order in which they began.
+    pub fn starts(&self) -> Vec<Start> {
+        let last = self.events.last().map_or(0, |event| event.at_us);
+        let end_us = self.length_us().unwrap_or(last);
+        let mut open: Vec<Option<usize>> = vec![None; self.names.len()];
+        let mut found: Vec<Start> = Vec::new();
         for event in &self.events {
-            match event.phase {
-                InstancePhase::Starting => since[event.instance] = Some(event.at_us),
-                InstancePhase::Ready => {
-                    let from = since[event.instance].take();
-                    found.extend(from.map(|from_us| StartUp { from_us, until_us: event.at_us }));
-                }
-                InstancePhase::Draining | InstancePhase::Gone => since[event.instance] = None,
+            if event.phase == InstancePhase::Starting {
+                open[event.instance] = Some(found.len());
+                let from_us = event.at_us;
+                found.push(Start { from_us, until_us: end_us.max(from_us), became_ready: false });
+            } else if let Some(start) = open[event.instance].take() {
+                found[start].until_us = event.at_us;
+                found[start].became_ready = event.phase == InstancePhase::Ready;
             }
         }
         found
+    }
+
+    /// Every decision for more instances, with the starts that followed from it.
+    pub fn orders(&self) -> Vec<Order> {
+        let mut wanted = 0;
+        let mut raised: Vec<(Order, u32)> = Vec::new();
+        for (at_us, count) in &self.decisions {
+            if *count > wanted {
+                raised.push((Order { at_us: *at_us, starts_us: Vec::new() }, count - wanted));
+            }
+            wanted = *count;
+        }
+        for start in self.starts() {
+            let before = raised.partition_point(|(order, _)| order.at_us <= start.from_us);
+            let Some((order, more)) = before.checked_sub(1).map(|last| &mut raised[last]) else {
+                continue;
+            };
+            // What is started beyond that replaces an instance that died.
+            if order.starts_us.len() < *more as usize {
+                order.starts_us.push(start.from_us);
+            }
+        }
+        raised.into_iter().map(|(order, _)| order).collect()
     }
 
     /// Instances over time: after each change, when it was and what there was from then on.

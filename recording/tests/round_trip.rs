@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use tidegate_recording::recorded::OrderError;
 use tidegate_recording::{
-    End, Head, InstanceCounts, InstanceEvent, InstancePhase, Line, LineError, Place, Recorded,
-    Request, Scaling, StartUp, VERSION,
+    Decision, End, Head, InstanceCounts, InstanceEvent, InstancePhase, Line, LineError, Order,
+    Place, Recorded, Request, Scaling, Start, VERSION,
 };
 
 fn text() -> impl Strategy<Value = Cow<'static, str>> {
@@ -73,13 +73,21 @@ fn instance() -> impl Strategy<Value = Line<'static>> {
     })
 }
 
+fn decision() -> impl Strategy<Value = Line<'static>> {
+    (any::<u64>(), any::<u32>(), text()).prop_map(|(at_unix_us, wanted, revision)| {
+        Line::Decision(Decision { at_unix_us, wanted, revision })
+    })
+}
+
 fn end() -> impl Strategy<Value = Line<'static>> {
     (any::<u64>(), any::<u64>()).prop_map(|(at_unix_us, lost)| Line::End(End { at_unix_us, lost }))
 }
 
 proptest! {
     #[test]
-    fn what_is_written_reads_back(line in prop_oneof![head(), request(), instance(), end()]) {
+    fn what_is_written_reads_back(
+        line in prop_oneof![head(), request(), instance(), decision(), end()],
+    ) {
         let written = line.write();
         prop_assert_eq!(written.iter().filter(|byte| **byte == b'\n').count(), 1);
         prop_assert_eq!(Line::read(&written).expect("it reads"), line);
@@ -158,7 +166,9 @@ fn start_ups_and_counts_come_from_the_changes_of_instances() {
     ] {
         recorded.add(line).expect("in order");
     }
-    assert_eq!(recorded.start_ups(), [StartUp { from_us: 0, until_us: 250_000 }]);
+    let start = |from_us, until_us, became_ready| Start { from_us, until_us, became_ready };
+    let first = start(0, 250_000, true);
+    assert_eq!(recorded.starts(), [first, start(100_000, 300_000, false)]);
     let counts = |starting, ready, draining| InstanceCounts { starting, ready, draining };
     assert_eq!(recorded.instances_at(99_999), counts(1, 0, 0));
     assert_eq!(recorded.instances_at(100_000), counts(2, 0, 0));
@@ -168,6 +178,37 @@ fn start_ups_and_counts_come_from_the_changes_of_instances() {
     assert_eq!(recorded.length_us(), None);
     recorded.add(Line::End(End { at_unix_us: 2_000_000, lost: 0 })).expect("in order");
     assert_eq!(recorded.length_us(), Some(1_000_000));
+}
+
+#[test]
+fn starts_follow_from_the_decision_before_them() {
+    let mut recorded = Recorded::begin(Line::Head(front_door())).expect("a head");
+    let revision = || "local/web".into();
+    let wanted = |ms: u64, wanted| {
+        let at_unix_us = 1_000_000 + ms * 1_000;
+        Line::Decision(Decision { at_unix_us, wanted, revision: revision() })
+    };
+    let starting = |ms: u64, instance: &'static str| {
+        let (at_unix_us, phase) = (1_000_000 + ms * 1_000, InstancePhase::Starting);
+        let instance = instance.into();
+        Line::Instance(InstanceEvent { at_unix_us, phase, revision: revision(), instance })
+    };
+    for line in [
+        starting(0, "initial"),
+        wanted(10, 2),
+        starting(12, "a"),
+        starting(15, "b"),
+        // One that replaces another.
+        starting(40, "c"),
+        wanted(50, 1),
+        wanted(60, 2),
+        starting(61, "d"),
+    ] {
+        recorded.add(line).expect("in order");
+    }
+    let order = |at_us, starts: &[u64]| Order { at_us, starts_us: starts.to_vec() };
+    let expected = [order(10_000, &[12_000, 15_000]), order(60_000, &[61_000])];
+    assert_eq!(recorded.orders(), expected);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Models from recordings: which law do these durations follow, and what is this traffic like?
 
+pub mod starts;
+
 use serde::{Deserialize, Serialize};
 
 use crate::arrival::{SourceError, Traffic};

@@ -30,6 +30,8 @@ pub struct Scenario {
     pub revisions: BTreeMap<String, RevisionModel>,
     /// The machines that instances run on; `None` means there is always room at once.
     pub nodes: Option<NodeModel>,
+    /// What instances meet on their way from being ordered to being ready.
+    pub starts: StartModel,
     /// What breaks, and when.
     pub failures: Vec<Failure>,
     /// Clients that wait for each response before they send again, beside the traffic's arrivals.
@@ -146,6 +148,17 @@ pub enum Contention {
     },
 }
 
+/// What instances of all revisions share while they start.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StartModel {
+    /// How start-ups slow each other that are in progress on one node; without nodes there is one
+    /// machine. A start-up that is alone takes as long as its law says.
+    pub contention: Contention,
+    /// Instances that the control plane starts in a second, one after another; `None` is any
+    /// number.
+    pub per_second: Option<f64>,
+}
+
 /// The delays before an instance is ready.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StartUp {
@@ -155,6 +168,8 @@ pub struct StartUp {
     pub pull: Distribution,
     /// From the process's start to its being able to answer.
     pub start: Distribution,
+    /// The same for the first instances, one by one, where it is known; `start` for all others.
+    pub in_order: Option<Arc<[Option<SimSpan>]>>,
     /// Readiness is noticed at multiples of this after the start; zero notices at once.
     pub probe_period: SimSpan,
 }
@@ -330,6 +345,7 @@ impl Default for Scenario {
             revision: RevisionModel::default(),
             revisions: BTreeMap::new(),
             nodes: None,
+            starts: StartModel::default(),
             failures: Vec::new(),
             clients: None,
             recording: Recording::NOTHING,
@@ -392,6 +408,7 @@ impl StartUp {
             schedule: Distribution::Constant(SimSpan::ZERO),
             pull: Distribution::Constant(SimSpan::ZERO),
             start,
+            in_order: None,
             probe_period: SimSpan::ZERO,
         }
     }

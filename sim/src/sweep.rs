@@ -192,7 +192,7 @@ pub(crate) fn try_settings(
 ) -> Result<SimResult, RunError> {
     let mut scenario = Scenario { recording: Recording::NOTHING, ..base.clone() };
     for (key, value) in settings {
-        scenario.revision.set(key, value).map_err(RunError::Model)?;
+        scenario.set(key, value).map_err(RunError::Model)?;
     }
     let mut result = run(&scenario, traffic, &mut ())?.result;
     result.revisions.clear();

@@ -10,9 +10,10 @@
 //! other), `revision`, `urgency` (local mode's early reports), `nodes`, `counters` and `totals`,
 //! `alarm` and `slots`. Each of these changes only itself. Then the transitions, which touch
 //! several of them: `entry` (admission of a request), `service` (its service and its end), `fleet`
-//! (start and removal of instances), `placement` (on nodes), `tick` (reports and decisions),
-//! `sleep` (who need not take part in it), `out_of_turn` (local mode's early decisions), `failure` (injected faults), `levels` (gauges over
-//! time), `finish` (the result).
+//! (start and removal of instances), `starts` (what these share meanwhile), `placement` (on nodes),
+//! `tick` (reports and decisions), `sleep` (who need not take part in it), `out_of_turn` (local
+//! mode's early decisions), `failure` (injected faults), `levels` (gauges over time), `finish` (the
+//! result).
 
 mod alarm;
 mod contention;
@@ -33,6 +34,7 @@ mod revision;
 mod service;
 mod sleep;
 mod slots;
+mod starts;
 mod tick;
 mod totals;
 mod urgency;
@@ -57,6 +59,7 @@ use nodes::Nodes;
 use request::Request;
 use revision::{Asked, Revision};
 use sleep::Sleepers;
+use starts::{Ordered, Starts};
 use totals::Totals;
 
 /// Arrivals between two calls of [`Observer::progress`].
@@ -82,6 +85,10 @@ enum ScheduledEvent {
     Node,
     /// A node that has been empty `since` then may be removed.
     NodeIdle { node: u32, since: u64 },
+    /// The control plane is done with the start of an instance.
+    Start(Ordered),
+    /// Start-ups on a node may be done.
+    StartUps { node: u32 },
 }
 
 /// One run.
@@ -103,6 +110,7 @@ pub(crate) struct World<'a, O> {
     revisions: Vec<Revision>,
     scheduled: Slab<ScheduledEvent>,
     nodes: Option<Nodes>,
+    starts: Starts,
     /// Revisions that tick, in the order in which they became active, which stands before each.
     active: Vec<(u64, u32)>,
     /// How often one became active.
@@ -133,6 +141,9 @@ impl<'a, O: Observer> World<'a, O> {
     /// A world at time zero.
     pub(crate) fn new(scenario: &'a Scenario, observer: &'a mut O) -> Result<Self, RunError> {
         failure::check(scenario)?;
+        if let Some(problem) = scenario.starts.problem() {
+            return Err(RunError::Model(problem));
+        }
         let streams = Streams::new(scenario.seed);
         let may_sleep = sleep::is_possible(scenario, scenario.recording.series == Keep::Yes);
         let series = (scenario.recording.series == Keep::Yes).then(SeriesRecorder::new);
@@ -152,6 +163,7 @@ impl<'a, O: Observer> World<'a, O> {
             revisions: Vec::new(),
             scheduled: Slab::new(),
             nodes,
+            starts: Starts::new(&scenario.starts),
             active: Vec::new(),
             activations: 0,
             sleepers: Sleepers::default(),
@@ -305,6 +317,14 @@ impl<'a, O: Observer> World<'a, O> {
             }
             ScheduledEvent::NodeIdle { node, since } => {
                 self.node_idles(node, since);
+                Ok(())
+            }
+            ScheduledEvent::Start(ordered) => {
+                self.started(ordered);
+                Ok(())
+            }
+            ScheduledEvent::StartUps { node } => {
+                self.start_ups_due(node);
                 Ok(())
             }
         }

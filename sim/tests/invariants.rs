@@ -8,7 +8,7 @@ use tidegate_sim::compare::{Variant, compare};
 use tidegate_sim::recommend::Objective;
 use tidegate_sim::scenario::{
     Balance, Clients, Contention, Failure, FailureKind, Keep, NodeModel, Path, Platform, Reporting,
-    Retry, Sampling, StartUp, Victim,
+    Retry, Sampling, StartModel, StartUp, Victim,
 };
 use tidegate_sim::sweep::Dimension;
 use tidegate_sim::{
@@ -64,6 +64,7 @@ prop_compose! {
         drain in prop::sample::select(vec![0_u64, 1, 300]),
         (min_scale, local_idle) in (0_u32..3, prop::option::of(0_u64..40)),
         (initial, initial_starting) in (prop::option::of(0_u32..4), 0_u32..4),
+        in_order in prop::bool::ANY,
     ) -> RevisionModel {
         RevisionModel {
             policy,
@@ -79,6 +80,7 @@ prop_compose! {
                 schedule: law("const:100ms"),
                 pull: law("const:1s"),
                 start: law(start),
+                in_order: in_order.then(|| [Some(SimSpan::from_secs(2)), None].into()),
                 probe_period: SimSpan::from_millis(500),
             },
             path,
@@ -123,6 +125,7 @@ prop_compose! {
         with_nodes in prop::bool::ANY,
         failing in prop::collection::vec((5_u64..100, 0_u8..3), 0..4),
         clients in prop::bool::weighted(0.2),
+        (start_contention, starts_per_second) in (contentions(), prop::option::of(1_u32..10)),
     ) -> Scenario {
         // What cannot happen is refused: the loss of a node without nodes, anything after the end.
         let possible = failing.into_iter().filter(|(at, _)| duration.is_none_or(|end| *at <= end));
@@ -140,6 +143,10 @@ prop_compose! {
             warm_up: SimSpan::from_secs(warm_up),
             revision,
             nodes: with_nodes.then(nodes),
+            starts: StartModel {
+                contention: start_contention,
+                per_second: starts_per_second.map(f64::from),
+            },
             failures: failures.collect(),
             clients: (clients && duration.is_some()).then(|| Clients {
                 count: 5,

@@ -1,8 +1,9 @@
 //! A service as it was when its requests were recorded, to be simulated with nothing else said.
 
-use tidegate_recording::{Place, Recorded, Scaling};
-use tidegate_sim::scenario::{Path, Platform, StartUp};
-use tidegate_sim::{Distribution, PolicyChoice, RevisionModel, SimSpan};
+use tidegate_recording::{Place, Recorded, Scaling, Start};
+use tidegate_sim::fit::starts::{ControlPlaneFit, SeenOrder, SeenStart, StartEnd};
+use tidegate_sim::scenario::{Contention, Path, Platform, StartModel, StartUp};
+use tidegate_sim::{Distribution, PolicyChoice, RevisionModel, SimSpan, SimTime, fit};
 use tidegate_sim_report::figures;
 
 use crate::terminal::counted;
@@ -14,6 +15,7 @@ pub(crate) const DEFAULT_SERVICE: &str = "const:100ms";
 #[derive(Debug, Clone)]
 pub(crate) struct AsRecorded {
     pub(crate) model: RevisionModel,
+    pub(crate) starts: StartModel,
     /// How long it lasted, from where it is played; `None` when it was cut off.
     pub(crate) duration: Option<SimSpan>,
     place: Place,
@@ -49,6 +51,7 @@ impl AsRecorded {
         let head = &recorded.head;
         let mut model = RevisionModel { concurrency: head.concurrency, ..unrecorded() };
         let mut notes = Vec::new();
+        let mut starts = StartModel::default();
         if head.adaptive {
             notes.push("its limit followed the latency, and is unlimited here".to_owned());
         }
@@ -58,25 +61,22 @@ impl AsRecorded {
         }
         if let Some(scaling) = &head.scaling {
             apply(&mut model, scaling, &mut notes)?;
-            let start_ups = recorded.start_ups();
-            let times = start_ups.iter().map(|one| span_of(one.until_us - one.from_us)).collect();
-            match Distribution::empirical("as recorded", times) {
-                Some(law) => model.start_up = StartUp::total(law),
-                None => notes.push("no start-up was seen; one takes a second here".to_owned()),
-            }
+            starts = start_ups(&mut model, recorded, &mut notes);
             if part.from > SimSpan::ZERO {
                 let there = recorded.instances_at(part.from.as_nanos() / 1_000);
                 model.initial = Some(there.ready + there.starting);
                 model.initial_starting = there.starting;
+                // They are those from the beginning.
+                model.start_up.in_order = None;
             }
         }
         let duration = recorded.length_us().map(|length_us| part.of(span_of(length_us)));
         let (place, revision) = (head.recorded_at, head.revision.clone());
-        Ok(Self { model, duration, place, revision, notes })
+        Ok(Self { model, starts, duration, place, revision, notes })
     }
 
     /// Says on standard error that the recorded settings hold, and which `model` they became.
-    pub(crate) fn tell(&self, model: &RevisionModel) {
+    pub(crate) fn tell(&self, model: &RevisionModel, starts: &StartModel) {
         let clean = |text: &str| text.replace(char::is_control, "?");
         let mut facts = Vec::new();
         if self.place == Place::FrontDoor {
@@ -88,6 +88,12 @@ impl AsRecorded {
         });
         facts.extend(model.settings.iter().map(|(key, value)| format!("{key}={value}")));
         let mut line = format!("{} as recorded: {}", self.revision, facts.join(", "));
+        if starts.contention != Contention::None {
+            line.push_str(&format!("; start-ups slow each other by {}", starts.contention));
+        }
+        if let Some(rate) = starts.per_second {
+            line.push_str(&format!("; {} starts a second", figures::number(rate)));
+        }
         if let Some(initial) = model.initial {
             let starting = model.initial_starting;
             line.push_str(&format!("; begins with {}", counted(initial.into(), "instance")));
@@ -135,6 +141,57 @@ fn apply(
         ));
     }
     Ok(())
+}
+
+/// Start-ups as they would have been alone, in their order, with what disturbed them.
+fn start_ups(
+    model: &mut RevisionModel,
+    recorded: &Recorded,
+    notes: &mut Vec<String>,
+) -> StartModel {
+    let mut starts = StartModel::default();
+    if let Some(fitted) = control_plane(recorded) {
+        model.start_up.schedule = Distribution::Constant(fitted.latency);
+        starts.per_second = fitted.per_second;
+    }
+    let fitted = fit::starts::start_ups(&seen_starts(recorded));
+    let alone = fitted.as_ref().map_or(&[][..], |fitted| &fitted.alone);
+    match (
+        fitted.as_ref(),
+        Distribution::empirical("as recorded", alone.iter().flatten().copied().collect()),
+    ) {
+        (Some(fitted), Some(law)) => {
+            model.start_up.start = law;
+            model.start_up.in_order = Some(alone.into());
+            starts.contention = fitted.contention.clone();
+        }
+        _ => notes.push("no start-up was seen; one takes a second here".to_owned()),
+    }
+    starts
+}
+
+/// Every start of a recording.
+pub(super) fn seen_starts(recorded: &Recorded) -> Vec<SeenStart> {
+    let seen = |start: &Start| SeenStart {
+        from: SimTime::ZERO + span_of(start.from_us),
+        until: SimTime::ZERO + span_of(start.until_us),
+        end: if start.became_ready { StartEnd::Ready } else { StartEnd::GivenUp },
+    };
+    recorded.starts().iter().map(seen).collect()
+}
+
+/// How soon, and how fast, instances of a recording were started once they were wanted.
+pub(super) fn control_plane(recorded: &Recorded) -> Option<ControlPlaneFit> {
+    let time = |us: &u64| SimTime::ZERO + span_of(*us);
+    let orders = recorded.orders();
+    let seen: Vec<SeenOrder> = orders
+        .iter()
+        .map(|order| SeenOrder {
+            at: time(&order.at_us),
+            starts: order.starts_us.iter().map(time).collect(),
+        })
+        .collect();
+    fit::starts::control_plane(&seen)
 }
 
 fn span_of(micros: u64) -> SimSpan {

@@ -181,7 +181,7 @@ fn variant(text: &str, base: &Scenario) -> anyhow::Result<Variant> {
     };
     let mut scenario = base.clone();
     for pair in pairs.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
-        let set = setting(pair).and_then(|(key, value)| scenario.revision.set(&key, &value));
+        let set = setting(pair).and_then(|(key, value)| scenario.set(&key, &value));
         set.map_err(|problem| anyhow!("--variant {}: {problem}", excerpt(text)))?;
     }
     let checked = scenario.revision.check();

@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use serde_json::json;
 use tidegate_sim::SimSpan;
+use tidegate_sim::fit::starts::{ControlPlaneFit, StartFit};
 use tidegate_sim::fit::{self, DurationFit, TrafficFit};
 use tidegate_sim_report::figures;
 use tidegate_words::excerpt;
+use tidegate_words::time::compact;
 
+use super::as_recorded::{control_plane, seen_starts};
 use super::output;
 use super::traffic_args::{Chosen, TrafficArgs};
 use crate::files::text_of;
@@ -44,9 +47,10 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         fit::traffic(chosen.traffic.as_ref()).map_err(anyhow::Error::from_boxed)?;
     let service = fit::durations(&services);
     let population = population::of(chosen.traffic.as_ref(), &args.traffic, args.seed)?;
+    let starts = Starts::of(&chosen);
     let start_ups = match &args.start_ups {
         Some(path) => start_ups(path)?,
-        None => recorded_start_ups(&chosen),
+        None => starts.alone.clone(),
     };
     let start_up = fit::durations(&start_ups);
     if let Some(path) = &args.json {
@@ -55,6 +59,8 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
             "population": population.as_ref().map(Population::json),
             "service": service.as_ref().map(duration_json),
             "start_up": start_up.as_ref().map(duration_json),
+            "start_contention": starts.contention.as_ref().map(contention_json),
+            "control_plane": starts.control_plane.as_ref().map(control_plane_json),
         });
         let mut text = serde_json::to_string_pretty(&value)?;
         text.push('\n');
@@ -74,13 +80,74 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
             text.push_str(&duration_text(name, option, fitted));
         }
     }
+    text.push_str(&starts.text());
     output::write_file(Path::new("-"), text.as_bytes())
 }
 
-/// Start-ups of the recordings among the traffic.
-fn recorded_start_ups(chosen: &Chosen) -> Vec<SimSpan> {
-    let all = chosen.recordings().flat_map(|recorded| recorded.start_ups());
-    all.map(|one| SimSpan::from_nanos((one.until_us - one.from_us) * 1_000)).collect()
+/// What a recording says of start-ups.
+#[derive(Default)]
+struct Starts {
+    /// Their times alone.
+    alone: Vec<SimSpan>,
+    contention: Option<StartFit>,
+    control_plane: Option<ControlPlaneFit>,
+}
+
+impl Starts {
+    /// Of the first recording among the traffic: each ran on a machine of its own.
+    fn of(chosen: &Chosen) -> Self {
+        let Some(recorded) = chosen.recordings().next() else { return Self::default() };
+        let contention = fit::starts::start_ups(&seen_starts(recorded));
+        let alone = contention.as_ref().map_or(&[][..], |fitted| &fitted.alone);
+        let alone = alone.iter().flatten().copied().collect();
+        Self { alone, contention, control_plane: control_plane(recorded) }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        if let Some(fitted) = &self.contention {
+            text.push_str(&format!(
+                "\nside by side   {} start-ups, {} of them beside others; their times, as they \
+                 would be alone, are above\n               --start-contention {}: it leaves a \
+                 spread of {} unexplained, of {}\n",
+                figures::count(fitted.count as u64),
+                figures::count(fitted.shared as u64),
+                fitted.contention,
+                figures::percent(fitted.unexplained),
+                figures::percent(fitted.spread),
+            ));
+        }
+        if let Some(fitted) = &self.control_plane {
+            let rate = match fitted.per_second {
+                Some(rate) => format!("--starts-per-second {}", figures::number(rate)),
+                None => "no limit to be seen".to_owned(),
+            };
+            text.push_str(&format!(
+                "\ncontrol plane  {} decisions for more instances: {rate} --schedule const:{}\n",
+                figures::count(fitted.orders as u64),
+                compact(fitted.latency.into()),
+            ));
+        }
+        text
+    }
+}
+
+fn contention_json(fitted: &StartFit) -> serde_json::Value {
+    json!({
+        "law": fitted.contention.to_string(),
+        "start_ups": fitted.count,
+        "beside_others": fitted.shared,
+        "spread": fitted.spread,
+        "unexplained": fitted.unexplained,
+    })
+}
+
+fn control_plane_json(fitted: &ControlPlaneFit) -> serde_json::Value {
+    json!({
+        "orders": fitted.orders,
+        "per_second": fitted.per_second,
+        "latency_s": fitted.latency.as_secs_f64(),
+    })
 }
 
 /// One duration a line; an error names the line.

@@ -20,6 +20,7 @@ use crate::demo::{self, Measured, prediction};
 use crate::files::make_folder;
 
 mod seen;
+mod unexplained;
 
 /// Requests one instance takes at a time, and instances at most: the demo's own defaults.
 const CONCURRENCY: u32 = 4;
@@ -125,6 +126,8 @@ pub(super) struct Beside {
     lost: u64,
     /// The figures.
     figures: Vec<Figure>,
+    /// What lies between the two and is not in the model, in sentences.
+    unexplained: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -168,7 +171,8 @@ fn compare(played: &Measured, seen: &Seen, simulated: &RunOutput) -> Beside {
         show: figures::number,
     };
     figures.insert(1, over_time);
-    Beside { requests: tally.requests(), lost: tally.lost(), figures }
+    let unexplained = unexplained::sentences(played, seen, simulated);
+    Beside { requests: tally.requests(), lost: tally.lost(), figures, unexplained }
 }
 
 impl Beside {
@@ -203,6 +207,9 @@ impl std::fmt::Display for Beside {
                 figures::percent(figure.error),
                 format!("± {}", figures::percent(figure.aim))
             )?;
+        }
+        for sentence in &self.unexplained {
+            writeln!(f, "\nnot explained: {sentence}")?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use tidegate_autoscaler::settings::ANNOTATION_PREFIX;
 use tidegate_sim::scenario::{
     Balance, Clients, Contention, Failure, FailureKind, NodeModel, Path, Platform, Reporting,
-    Retry, Sampling, StartUp, Victim,
+    Retry, Sampling, StartModel, StartUp, Victim,
 };
 use tidegate_sim::{
     Distribution, PolicyChoice, Recording, RevisionModel, Scenario, SimSpan, SimTime,
@@ -46,6 +46,14 @@ pub(crate) struct ModelArgs {
     /// From the start of an instance to its being ready [default: const:1s, or as recorded].
     #[arg(long, value_name = "DIST", value_parser = distribution)]
     cold_start: Option<Distribution>,
+    /// How start-ups on one node slow each other: a law as for --contention [default: none, or as
+    /// recorded].
+    #[arg(long, value_name = "LAW", value_parser = Contention::parse)]
+    start_contention: Option<Contention>,
+    /// Instances that the control plane starts in a second, one after another [default: any number,
+    /// or as recorded].
+    #[arg(long, value_name = "N", value_parser = above_zero)]
+    starts_per_second: Option<f64>,
     /// From the decision for an instance to its place on a node.
     #[arg(long, value_name = "DIST", value_parser = distribution)]
     schedule: Option<Distribution>,
@@ -126,21 +134,27 @@ impl ModelArgs {
         recording: Recording,
         recorded: Option<&AsRecorded>,
     ) -> anyhow::Result<Scenario> {
-        let revision = self.model(recorded.map(|recorded| &recorded.model))?;
-        if let Some(recorded) = recorded {
-            recorded.tell(&revision);
-        }
-        Ok(Scenario {
+        let starts = recorded.map(|recorded| recorded.starts.clone()).unwrap_or_default();
+        let mut scenario = Scenario {
             seed: self.seed,
             duration: self.duration.or(recorded.and_then(|recorded| recorded.duration)),
             warm_up: self.warm_up.unwrap_or(SimSpan::ZERO),
-            revision,
+            revision: self.plain_model(recorded.map(|recorded| &recorded.model)),
             nodes: self.nodes.clone(),
+            starts: StartModel {
+                contention: self.start_contention.clone().unwrap_or(starts.contention),
+                per_second: self.starts_per_second.or(starts.per_second),
+            },
             failures: self.fail.clone(),
             clients: self.clients.clone(),
             recording,
             ..Scenario::default()
-        })
+        };
+        self.set(&mut scenario)?;
+        if let Some(recorded) = recorded {
+            recorded.tell(&scenario.revision, &scenario.starts);
+        }
+        Ok(scenario)
     }
 
     /// Whether service times were given explicitly.
@@ -153,20 +167,20 @@ impl ModelArgs {
         self.clients.is_some()
     }
 
-    fn model(&self, recorded: Option<&RevisionModel>) -> anyhow::Result<RevisionModel> {
-        let mut model = self.plain_model(recorded);
+    /// Applies `--set` and `--target`.
+    fn set(&self, scenario: &mut Scenario) -> anyhow::Result<()> {
         for (key, value) in &self.set {
-            forget(&mut model.settings, key);
-            model.set(key, value).map_err(|problem| {
+            forget(&mut scenario.revision.settings, key);
+            scenario.set(key, value).map_err(|problem| {
                 anyhow!("--set {}: {problem}", excerpt(&format!("{key}={value}")))
             })?;
         }
+        let model = &mut scenario.revision;
         if let Some(target) = self.target {
             forget(&mut model.settings, "target");
             model.settings.insert("target".to_owned(), target.to_string());
         }
-        model.check().map_err(|problem| anyhow!("--set: {problem}"))?;
-        Ok(model)
+        model.check().map_err(|problem| anyhow!("--set: {problem}"))
     }
 
     /// The model without `--set` and `--target`.
@@ -184,6 +198,7 @@ impl ModelArgs {
                 schedule: or(&self.schedule, base.start_up.schedule),
                 pull: or(&self.pull, base.start_up.pull),
                 start: or(&self.cold_start, base.start_up.start),
+                in_order: base.start_up.in_order.filter(|_| self.cold_start.is_none()),
                 probe_period: self.probe_period.unwrap_or(base.start_up.probe_period),
             },
             path: self.queue.unwrap_or(base.path),

@@ -58,7 +58,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let dimensions = if args.vary.is_empty() { usual_dimensions() } else { args.vary.clone() };
     for Dimension { setting, values } in &dimensions {
         for value in values {
-            let named = base.clone().revision.set(setting, value);
+            let named = base.clone().set(setting, value);
             named.map_err(|problem| anyhow!("--vary {setting}: {problem}"))?;
         }
     }

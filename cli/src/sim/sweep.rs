@@ -191,7 +191,7 @@ impl Answers {
         for (number, point) in points.iter().filter(|point| point.on_front).enumerate() {
             let mut scenario = Scenario { recording: Recording::REPORT, ..about.base.clone() };
             for (key, value) in &point.settings {
-                scenario.revision.set(key, value).map_err(anyhow::Error::msg)?;
+                scenario.set(key, value).map_err(anyhow::Error::msg)?;
             }
             let run = measured::run(&scenario, about.traffic, &mut ()).map_err(run::explain)?;
             let view = View { name: point.label.clone(), run: &run };

@@ -22,6 +22,8 @@ impl Scenario {
         map.insert("traffic".into(), json!(traffic.describe()));
         map.insert("duration_s".into(), json!(self.duration.map(SimSpan::as_secs_f64)));
         map.insert("warm_up_s".into(), json!(self.warm_up.as_secs_f64()));
+        map.insert("start_contention".into(), json!(self.starts.contention.to_string()));
+        map.insert("starts_per_second".into(), json!(self.starts.per_second));
         if let Some(nodes) = &self.nodes {
             map.insert(
                 "nodes".into(),
@@ -68,6 +70,28 @@ impl Scenario {
             map.insert("revisions".into(), Value::Object(models.collect()));
         }
         map
+    }
+}
+
+impl Scenario {
+    /// Sets one thing by name: `start-contention`, `starts-per-second`, or one of
+    /// [`RevisionModel::set`].
+    ///
+    /// # Errors
+    ///
+    /// As [`RevisionModel::set`].
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "start-contention" => self.starts.contention = Contention::parse(value)?,
+            "starts-per-second" => {
+                let number =
+                    value.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+                let expected = || format!("expected a number above 0, found '{}'", excerpt(value));
+                self.starts.per_second = Some(number.ok_or_else(expected)?);
+            }
+            _ => self.revision.set(name, value)?,
+        }
+        Ok(())
     }
 }
 
@@ -149,7 +173,10 @@ impl RevisionModel {
             "victim" => self.victim = Victim::parse(value)?,
             "contention" => self.contention = Contention::parse(value)?,
             "service" => self.service = law().map_err(|error| error.to_string())?,
-            "cold-start" => self.start_up.start = law().map_err(|error| error.to_string())?,
+            "cold-start" => {
+                self.start_up.start = law().map_err(|error| error.to_string())?;
+                self.start_up.in_order = None;
+            }
             "timeout" => {
                 let seconds = parse_seconds(value).map_err(|error| error.to_string())?;
                 self.timeout = Some(SimSpan::from_secs_f64(seconds));

@@ -1,4 +1,4 @@
-//! Requests that share an instance and slow each other.
+//! Requests that share an instance, or start-ups that share a machine, and slow each other.
 //!
 //! All requests of an instance progress at the same rate, which depends only on how many there are.
 //! So one clock per instance suffices: it counts the work each of them has received, a request is
@@ -106,6 +106,12 @@ impl SharedProcessor {
         if deadline != u64::MAX {
             self.deadlines.push(Reverse((deadline, job)));
         }
+    }
+
+    /// One that is neither done nor timed out leaves; it must no longer be alive for the others.
+    pub(crate) fn leave(&mut self, now: u64, law: &Contention) {
+        self.advance(now, law);
+        self.count = self.count.saturating_sub(1);
     }
 
     /// When the next request completes or times out, nanoseconds; `u64::MAX` without any.

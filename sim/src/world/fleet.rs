@@ -3,7 +3,7 @@
 use tidegate_admission::Grant;
 
 use super::World;
-use super::instance::{Pull, State};
+use super::instance::{Pull, StartDelays, StartPhase, State};
 use super::revision::OwnWake;
 use crate::events::{Kind, Tag};
 use crate::record::{Observer, Outcome};
@@ -29,7 +29,7 @@ impl<O: Observer> World<'_, O> {
                 self.change(index, Level::Starting, 1);
                 self.becomes_ready(slot);
             } else {
-                self.place_instance(slot);
+                self.order_start(slot);
             }
         }
         if initial > 0 {
@@ -60,7 +60,7 @@ impl<O: Observer> World<'_, O> {
         }
         while self.revisions[index as usize].staying() < wanted {
             let slot = self.create_instance(index);
-            self.place_instance(slot);
+            self.order_start(slot);
         }
         while self.revisions[index as usize].staying() > wanted {
             self.dismiss_one(index);
@@ -78,12 +78,19 @@ impl<O: Observer> World<'_, O> {
     pub(super) fn start_instance(&mut self, slot: u32, pulls: Pull) {
         let place = &mut self.instances[slot as usize];
         place.state = State::Starting;
-        let index = place.revision;
+        let (index, number) = (place.revision, place.number);
         // From here on it is paid for; while it waited for a node there was nothing to pay.
         self.change(index, Level::Starting, 1);
-        let delay = self.revisions[index as usize].start_up_ns(pulls);
-        let ready = self.now.saturating_add(delay);
-        self.instances[slot as usize].change = self.events.push(ready, Kind::Instance, slot);
+        let revision = &mut self.revisions[index as usize];
+        let StartDelays { before_ns, work_ns } = revision.start_up(number, pulls);
+        let delay = if self.starts.slow_each_other() {
+            self.instances[slot as usize].start = StartPhase::Before { work_ns };
+            before_ns
+        } else {
+            before_ns.saturating_add(revision.noticed_after_ns(work_ns))
+        };
+        let next = self.now.saturating_add(delay);
+        self.instances[slot as usize].change = self.events.push(next, Kind::Instance, slot);
     }
 
     /// An instance's event is due, unless it is stale.
@@ -96,14 +103,17 @@ impl<O: Observer> World<'_, O> {
             return;
         }
         match place.state {
-            State::Starting => self.becomes_ready(slot),
+            State::Starting => match place.start {
+                StartPhase::Before { work_ns } => self.begin_start(slot, work_ns),
+                StartPhase::Alone | StartPhase::Sharing { .. } => self.becomes_ready(slot),
+            },
             // The time for draining is over, and it still holds requests.
             State::Draining => self.kill_instance(slot),
             State::Pending | State::Ready => {}
         }
     }
 
-    fn becomes_ready(&mut self, slot: u32) {
+    pub(super) fn becomes_ready(&mut self, slot: u32) {
         let place = &mut self.instances[slot as usize];
         let index = place.revision;
         place.state = State::Ready;
@@ -190,6 +200,7 @@ impl<O: Observer> World<'_, O> {
 
     fn forget_instance(&mut self, slot: u32) {
         let Some(mut place) = self.instances.try_remove(slot as usize) else { return };
+        self.end_sharing(&place);
         self.revisions[place.revision as usize].forget(&mut place);
         self.leave_node(place.node);
     }

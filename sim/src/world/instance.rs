@@ -32,6 +32,34 @@ pub(crate) enum Pull {
     Cached,
 }
 
+/// What an instance goes through between its place on a node and its readiness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StartDelays {
+    /// Scheduling, and fetching the image.
+    pub(crate) before_ns: u64,
+    /// The start itself, when it is alone.
+    pub(crate) work_ns: u64,
+}
+
+/// How far the start-up of an instance is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StartPhase {
+    /// No other start-up touches it: its next event is its readiness.
+    Alone,
+    /// It is scheduled or fetched: its next event is the beginning of so much work.
+    Before {
+        /// The work in nanoseconds, alone.
+        work_ns: u64,
+    },
+    /// It shares its machine with others.
+    Sharing {
+        /// Its number among all start-ups.
+        job: u64,
+        /// When it began to, nanoseconds.
+        since: u64,
+    },
+}
+
 /// One instance.
 #[derive(Debug, Clone)]
 pub(crate) struct Instance {
@@ -56,6 +84,8 @@ pub(crate) struct Instance {
     pub(crate) shared: Option<Box<SharedProcessor>>,
     /// The event at which its state changes by itself; any other one is stale.
     pub(crate) change: Tag,
+    /// How far its start-up is, where start-ups slow each other.
+    pub(crate) start: StartPhase,
     /// The next completion or timeout in `shared` or in the queue.
     pub(crate) due: Alarm,
 }
@@ -76,6 +106,7 @@ impl Instance {
             meter: None,
             shared: None,
             change: Tag::NONE,
+            start: StartPhase::Alone,
             due: Alarm::OFF,
         }
     }

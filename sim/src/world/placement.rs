@@ -87,6 +87,7 @@ impl<O: Observer> World<'_, O> {
     /// Fails the fullest node with all its instances. A new one is ordered if instances need it.
     pub(super) fn fail_node(&mut self) {
         let Some(dead) = self.nodes.as_mut().and_then(|nodes| nodes.fail()) else { return };
+        self.starts.lose(dead);
         let here = self.instances.iter().filter(|(_, place)| place.node == dead);
         let lost: Vec<u32> = here.map(|(key, _)| key as u32).collect();
         for slot in lost {

@@ -158,6 +158,6 @@ fn changes_of_instances_are_kept() {
         change(600, InstancePhase::Ready),
     ];
     let file = open(&written(&lines), TraceOptions::default()).expect("a recording");
-    let start_ups = file.recorded().expect("a recording").start_ups();
-    assert_eq!((start_ups[0].from_us, start_ups[0].until_us), (100, 600));
+    let starts = file.recorded().expect("a recording").starts();
+    assert_eq!((starts[0].from_us, starts[0].until_us), (100, 600));
 }

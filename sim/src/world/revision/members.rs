@@ -4,7 +4,7 @@ use tidegate_admission::{Breaker, Grant, Limit, Meter, Moment};
 
 use super::{Revision, Sidecars};
 use crate::scenario::Victim;
-use crate::world::instance::{Instance, Pull, State};
+use crate::world::instance::{Instance, Pull, StartDelays, State};
 
 impl Revision {
     /// Instances that are there at time zero.
@@ -61,18 +61,27 @@ impl Revision {
         }
     }
 
-    /// Nanoseconds from an instance's placement on a node until a probe finds it ready.
-    pub(crate) fn start_up_ns(&mut self, pulls: Pull) -> u64 {
+    /// The delays of the start-up of the instance with this number.
+    pub(crate) fn start_up(&mut self, number: u32, pulls: Pull) -> StartDelays {
         let (model, stream) = (&self.model.start_up, &mut self.start);
         let schedule = model.schedule.sample(stream).as_nanos();
         let pull = model.pull.sample(stream).as_nanos();
-        let start = model.start.sample(stream).as_nanos();
+        let drawn = model.start.sample(stream);
+        let known = model.in_order.as_ref().and_then(|all| *all.get(number as usize)?);
         let pull = if pulls == Pull::Needed { pull } else { 0 };
-        // The first probe after the start finds it ready, so the start is rounded up to a probe.
-        let period = model.probe_period.as_nanos();
-        let probes = if period == 0 { 0 } else { start.div_ceil(period).max(1) };
-        let noticed = if period == 0 { start } else { probes.saturating_mul(period) };
-        schedule.saturating_add(pull).saturating_add(noticed)
+        StartDelays {
+            before_ns: schedule.saturating_add(pull),
+            work_ns: known.unwrap_or(drawn).as_nanos(),
+        }
+    }
+
+    /// After how long a probe finds an instance ready that started for `start_ns`: at the first
+    /// one after that.
+    pub(crate) fn noticed_after_ns(&self, start_ns: u64) -> u64 {
+        match self.model.start_up.probe_period.as_nanos() {
+            0 => start_ns,
+            period => start_ns.div_ceil(period).max(1).saturating_mul(period),
+        }
     }
 
     /// Registers the instance in `slot` with the dispatchers; returns the queued requests that it
