@@ -1,5 +1,5 @@
-//! A revision whose instances are idle: how long the decision stays what it is, so that nobody needs
-//! to make it again meanwhile, and how the seconds that passed are caught up with.
+//! A revision whose instances are idle: how long the decision stays what it is, so that nobody
+//! needs to make it again meanwhile, and how the seconds that passed are caught up with.
 //!
 //! With reports of no load every average falls, every second, to the bit: what is subtracted from
 //! its sum is never negative, and what that is divided by never falls. So a recommendation that is
@@ -32,10 +32,10 @@ pub enum Steady {
 }
 
 impl RevisionAutoscaler {
-    /// How long the decision that was made at `now` stays what it is, in the number of instances, the
-    /// sign of excess burst capacity and panic, if `observed` stays what it is and each second from
-    /// the next one on is recorded to be without load. Known for Knative's algorithm without a scale-down
-    /// delay and with windows whose seconds all weigh the same.
+    /// How long the decision that was made at `now` stays what it is, in the number of instances,
+    /// the sign of excess burst capacity and panic, if `observed` stays what it is and each second
+    /// from the next one on is recorded to be without load. Known for Knative's algorithm without a
+    /// scale-down delay and with windows whose seconds all weigh the same.
     pub fn steady_until(&self, now: Timestamp, observed: Observed) -> Steady {
         let Some(collector) = &self.collector else { return Steady::Unknown };
         let settings = &self.settings;

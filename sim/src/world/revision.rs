@@ -2,8 +2,9 @@
 //!
 //! Whatever touches one revision only is a method here, and only these methods see its fields:
 //! `queues` (arrival, waiting and departure of requests), `members` (its instances), `reporting`
-//! (load reports and decisions), `rest` (sleep while they stay what they are), `reporters` (who counts that load), `urgency` (wake-ups and local
-//! mode's early reports). The world combines them with nodes, requests and the event queue.
+//! (load reports and decisions), `rest` (sleep while they stay what they are), `reporters` (who
+//! counts that load), `urgency` (wake-ups and local mode's early reports). The world combines them
+//! with nodes, requests and the event queue.
 
 mod members;
 mod queues;

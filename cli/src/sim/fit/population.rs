@@ -81,8 +81,8 @@ impl Population {
             text.push_str(&format!(" {together:>8}  --arrivals {specification}\n"));
         }
         text.push_str(
-            "               (of Kolmogorov and Smirnov, over functions: calls of each, variation of \
-             its gaps,\n               variance over mean of its counts in so many minutes)\n",
+            "               (of Kolmogorov and Smirnov, over functions: calls of each, variation \
+             of its gaps,\n               variance over mean of its counts in so many minutes)\n",
         );
         text
     }

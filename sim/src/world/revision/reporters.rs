@@ -122,8 +122,8 @@ impl Reporters {
         matches!(self.books, Books::Closed | Books::Open)
     }
 
-    /// Ends each of the seconds from the one that ends at `first` to the one that ends at `last`, all
-    /// of them without a request.
+    /// Ends each of the seconds from the one that ends at `first` to the one that ends at `last`,
+    /// all of them without a request.
     pub(crate) fn close_idle(&mut self, first: u64, last: u64) {
         let second = self.close(first);
         debug_assert_eq!(second.sidecars, Load::default(), "a sleeping revision had requests");

@@ -21,8 +21,8 @@ pub(crate) enum OwnWake {
 }
 
 impl Revision {
-    /// Starts the ticks of this revision, which became active after so many others; `false` if it ticks already or its policy needs no
-    /// reports.
+    /// Starts the ticks of this revision, which became active after so many others; `false` if it
+    /// ticks already or its policy needs no reports.
     #[inline]
     pub(crate) fn start_ticking(&mut self, now: u64, activation: u64) -> bool {
         if self.ticking != Ticking::Off || self.scaler.is_fixed() || self.scaler.is_exact() {

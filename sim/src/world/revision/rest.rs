@@ -1,8 +1,8 @@
 //! Sleep of a revision whose instances idle.
 //!
 //! While nothing happens to it, each second's reports say that there is no load, and the decisions
-//! stay what they are for as long as the library says ([`tidegate_autoscaler::Steady`]). Nobody then
-//! needs to look at it: the seconds that passed are caught up with when something happens, and
+//! stay what they are for as long as the library says ([`tidegate_autoscaler::Steady`]). Nobody
+//! then needs to look at it: the seconds that passed are caught up with when something happens, and
 //! leave behind what they would have left one by one, to the bit.
 
 use super::{Revision, Ticking};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tidegate_words::{did_you_mean, excerpt, list};
 
-use super::{Choice, FUNCTIONS_MAX};
+use super::law::{Choice, FUNCTIONS_MAX};
 use crate::error::TrafficError;
 use crate::specification::rate_of;
 

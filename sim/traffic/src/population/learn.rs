@@ -1,12 +1,12 @@
 //! A population learnt from a trace of several functions.
 //!
 //! Everything is learnt from counts per minute, which is what public traces have. Of each function:
-//! whether a clock calls it, its rate, and how far its counts vary over one minute and over an hour.
-//! Two such numbers say how long its clusters are and how many calls they have.
+//! whether a clock calls it, its rate, and how far its counts vary over one minute and over an
+//! hour. Two such numbers say how long its clusters are and how many calls they have.
 
 use tidegate_sim::arrival::{SourceError, Traffic};
 
-use super::{Class, Period, Population};
+use super::law::{Class, Period, Population, at_share};
 use crate::portrait::{FunctionPortrait, MINUTE_S, Portrait};
 
 /// Points of the law of rates: the tail of a few hundred functions has no more.
@@ -136,5 +136,5 @@ fn approached(length: f64) -> f64 {
 /// `count` points of a law at equal steps of probability, from sorted values.
 fn points(sorted: &[f64], count: usize) -> Vec<f64> {
     let steps = count.saturating_sub(1).max(1) as f64;
-    (0..count).map(|step| super::at_share(sorted, step as f64 / steps)).collect()
+    (0..count).map(|step| at_share(sorted, step as f64 / steps)).collect()
 }

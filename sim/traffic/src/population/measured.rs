@@ -1,7 +1,8 @@
-//! What 250 functions of Azure Functions 2019 were found to be (Shahrad et al., USENIX ATC 2020; data
-//! CC-BY 4.0): the numbers of `learn`, from the eight hours from 8:00 to 16:00 of one day.
+//! What 250 functions of Azure Functions 2019 were found to be (Shahrad et al., USENIX ATC 2020;
+//! the data are CC-BY 4.0): the numbers of `learn`, from the eight hours from 8:00 to 16:00 of one
+//! day.
 
-use super::{Class, Period, Population};
+use super::law::{Class, Period, Population};
 
 /// Periods in seconds, calls each time, and how many functions have them.
 const PERIODS: [(f64, u32, f64); 26] = [
@@ -40,8 +41,8 @@ const RATES: [f64; 33] = [
     -5.48, -5.03, -4.77, -4.09, -3.91, -3.40, -2.34, 2.25,
 ];
 
-/// How irregular they are: the lowest logarithm of a rate, logarithms of dispersions, and of the rates
-/// per second at which clusters end.
+/// How irregular they are: the lowest logarithm of a rate, logarithms of dispersions, and of the
+/// rates per second at which clusters end.
 type Irregular = (f64, [f64; 9], [f64; 9]);
 
 #[rustfmt::skip]
@@ -63,22 +64,25 @@ const CLASSES: [Irregular; 5] = [
      [-9.70, -6.07, -4.91, -3.59, -1.32, 0.01, 0.01, 0.01, 0.01]),
 ];
 
-/// The population of that sample. The height of the daily wave is what the rise over those eight hours
-/// comes to if the peak is in the afternoon.
-pub(super) fn azure_functions_2019() -> Population {
-    let period = |&(seconds, calls, weight): &(f64, u32, f64)| Period { seconds, calls, weight };
-    let class = |(from, dispersions, relaxations): &Irregular| Class {
-        from: *from,
-        dispersions: dispersions.to_vec(),
-        relaxations: relaxations.to_vec(),
-    };
-    Population {
-        periodic_share: 0.372,
-        periods: PERIODS.iter().map(period).collect(),
-        rates: RATES.to_vec(),
-        classes: CLASSES.iter().map(class).collect(),
-        functions_per_app: 250.0 / 246.0,
-        together: 0.4,
-        wave: 0.34,
+impl Population {
+    /// The population of that sample. The height of the daily wave is what the rise over those
+    /// eight hours comes to if the peak is in the afternoon.
+    pub(crate) fn measured() -> Population {
+        let period =
+            |&(seconds, calls, weight): &(f64, u32, f64)| Period { seconds, calls, weight };
+        let class = |(from, dispersions, relaxations): &Irregular| Class {
+            from: *from,
+            dispersions: dispersions.to_vec(),
+            relaxations: relaxations.to_vec(),
+        };
+        Population {
+            periodic_share: 0.372,
+            periods: PERIODS.iter().map(period).collect(),
+            rates: RATES.to_vec(),
+            classes: CLASSES.iter().map(class).collect(),
+            functions_per_app: 250.0 / 246.0,
+            together: 0.4,
+            wave: 0.34,
+        }
     }
 }

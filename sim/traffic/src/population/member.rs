@@ -7,7 +7,7 @@
 
 use tidegate_sim::random::{Stream, Streams};
 
-use super::{Class, HOURS, Population, at_share, weighted};
+use super::law::{Class, HOURS, Population, at_share, weighted};
 
 /// Variance over mean up to which gaps are drawn uniformly around their mean: there the shortest is
 /// zero.
@@ -155,7 +155,8 @@ impl Member {
     }
 }
 
-/// The time at which `gap_s` has passed since `now_s` on a clock that runs with the rate of the day.
+/// The time at which `gap_s` has passed since `now_s` on a clock that runs with the rate of the
+/// day.
 fn after(now_s: f64, mut gap_s: f64, day: &[f64; HOURS]) -> f64 {
     // Whole days first: each has as many seconds on either clock.
     let day_s = HOUR_S * HOURS as f64;

@@ -11,7 +11,8 @@ use tidegate_sim::arrival::{Arrival, ArrivalSource, RevisionIndex, RevisionNames
 use tidegate_sim::random::Streams;
 use tidegate_sim::time::SimTime;
 
-use super::{HOURS, Member, Population};
+use super::law::{HOURS, Population};
+use super::member::Member;
 
 /// Calls in a slot, about: their times then stay in the cache while they are sorted.
 const CALLS_PER_SLOT: f64 = 16_384.0;
