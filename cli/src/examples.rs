@@ -95,11 +95,19 @@ const ALL: [Examples; 20] = [
     ),
     (
         &["sim", "compare"],
-        &[(
-            "Two other settings beside those as they are",
-            "tidegate sim compare --arrivals poisson:20 --service exp:200ms -c 1 --duration 5m \
-             --variant 'kept: scale-down-delay=30s' --variant 'lean: target=1'",
-        )],
+        &[
+            (
+                "Two other settings beside those as they are",
+                "tidegate sim compare --arrivals poisson:20 --service exp:200ms -c 1 \
+                 --duration 5m --variant 'kept: scale-down-delay=30s' --variant 'lean: target=1'",
+            ),
+            (
+                "Spot nodes, half of which go every two minutes; is the difference chance?",
+                "tidegate sim compare --arrivals poisson:20 --service exp:200ms -c 1 \
+                 --duration 5m --nodes '4,1,20,const:30s price=0.2 spot' --seeds 5 \
+                 --variant 'fail=2m:nodes=50%:every=2m:notice=30s'",
+            ),
+        ],
     ),
     (
         &["sim", "sweep"],
@@ -111,11 +119,19 @@ const ALL: [Examples; 20] = [
     ),
     (
         &["sim", "recommend"],
-        &[(
-            "The cheapest settings that keep the 99th percentile below three seconds",
-            "tidegate sim recommend --arrivals poisson:20 --service exp:200ms -c 1 --duration 5m \
-             --keep 'p99<3s' --vary min-scale=0,5,10",
-        )],
+        &[
+            (
+                "The cheapest settings that keep the 99th percentile below three seconds",
+                "tidegate sim recommend --arrivals poisson:20 --service exp:200ms -c 1 \
+                 --duration 5m --keep 'p99<3s' --vary min-scale=0,5,10",
+            ),
+            (
+                "Which of two revisions is to be kept warm?",
+                "tidegate sim recommend --arrivals a=poisson:1 --arrivals b=timer:2m \
+                 --service exp:200ms --duration 30m --keep 'cold<0.5%' --per-revision \
+                 --vary min-scale=0,1",
+            ),
+        ],
     ),
     (
         &["sim", "fit"],

@@ -16,6 +16,7 @@ mod model_args;
 mod observer;
 mod output;
 mod recommend;
+mod revision_settings;
 mod run;
 mod skipped;
 mod spooled;

@@ -62,16 +62,8 @@ where
     }
 }
 
-/// A number within bounds.
-pub(crate) fn number(range: RangeInclusive<f64>) -> impl Fn(&str) -> Result<f64, String> + Clone {
-    move |text| match text.trim().parse() {
-        Ok(number) if range.contains(&number) => Ok(number),
-        _ => Err(format!("expected a number from {} to {}", range.start(), range.end())),
-    }
-}
-
-/// Largest number without a unit, such as a price or a factor; more is a typing error.
-pub(crate) const NUMBER_MAX: f64 = 1e9;
+/// Largest number without a unit, such as a factor; more is a typing error.
+const NUMBER_MAX: f64 = 1e9;
 
 /// A number above zero, at most [`NUMBER_MAX`].
 pub(crate) fn above_zero(text: &str) -> Result<f64, String> {
@@ -145,7 +137,6 @@ mod tests {
             assert_eq!(refused, Err("expected a whole number from 1 to 10".to_owned()), "{text}");
         }
         for text in ["", "-0.1", "NaN", "inf", "1e999", "x"] {
-            assert!(number(0.0..=NUMBER_MAX)(text).is_err(), "{text}");
             assert!(above_zero(text).is_err(), "{text}");
             assert!(share(text).is_err(), "{text}");
         }

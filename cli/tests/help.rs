@@ -50,7 +50,7 @@ fn short_help_is_short_and_long_help_has_examples() {
 fn options_stand_under_the_heading_they_belong_to() {
     for (verb, option, heading) in [
         ("sim compare", "--json", "Answers:"),
-        ("sim compare", "--price-instance-hour", "Answers:"),
+        ("sim compare", "--price", "Model:"),
         ("sim compare", "--quiet", "Answers:"),
         ("sim fit", "--json", "Answers:"),
         ("sim fit", "--seed", "Options:"),

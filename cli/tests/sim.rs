@@ -3,9 +3,11 @@
 mod sim {
     mod answers;
     mod browser;
+    mod economy;
     mod inputs;
     mod left_out;
     mod one_variation;
+    mod per_revision;
     mod standard_input;
 }
 

@@ -4,6 +4,7 @@
 
 use tidegate_sim::compare::{Variant, compare};
 use tidegate_sim::scenario::StartUp;
+use tidegate_sim::seeds::Effort;
 use tidegate_sim::{Distribution, RevisionModel, Scenario, SimSpan, parallel};
 use tidegate_sim_traffic::Generated;
 
@@ -38,7 +39,8 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         .collect();
 
     // All of them see the very same arrivals.
-    let outputs = compare(&variants, &traffic, parallel::all_cores(), |_| {})?;
+    let effort = Effort::once(parallel::all_cores());
+    let outputs = compare(&variants, &traffic, effort, || {})?;
     println!("{:16} {:>9} {:>9} {:>6} {:>9}", "", "p50", "p99", "cold", "instance h");
     for (variant, output) in variants.iter().zip(&outputs) {
         let result = &output.result;

@@ -60,12 +60,25 @@ pub trait Traffic: Send + Sync {
     /// Starts it from the beginning.
     fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError>;
 
+    /// Starts it from the beginning with another seed of whatever chance is in it. Traffic without
+    /// chance, such as a recording that says every moment, is the same with every seed.
+    fn open_seeded(&self, seed: u64) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        let _without_chance = seed;
+        self.open()
+    }
+
     /// Lower-case hexadecimal SHA-256 of what defines the arrivals: the bytes of the trace, or the
     /// generator's specification with its seed.
     fn sha256(&self) -> String;
 
     /// One line for people: the file's name or the generator's specification.
     fn describe(&self) -> String;
+
+    /// Mean memory of an instance of a revision in megabytes, where it is known.
+    fn memory_mb(&self, revision: &str) -> Option<f64> {
+        let _unknown = revision;
+        None
+    }
 
     /// Total number of arrivals where it is known, for progress bars.
     fn len_hint(&self) -> Option<u64> {

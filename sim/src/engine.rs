@@ -1,6 +1,7 @@
 //! Runs a scenario against traffic.
 
 use crate::arrival::Traffic;
+use crate::billing::settle;
 use crate::record::Observer;
 use crate::scenario::Scenario;
 use crate::world::World;
@@ -22,8 +23,9 @@ pub fn run<O: Observer>(
     observer: &mut O,
 ) -> Result<RunOutput, RunError> {
     let mut source = traffic.open().map_err(RunError::Traffic)?;
-    let mut output = World::new(scenario, observer)?.run(source.as_mut())?;
+    let mut output = World::new(scenario, traffic, observer)?.run(source.as_mut())?;
     output.result.trace_sha256 = traffic.sha256();
+    settle(&mut output.result, scenario);
     output.result.settings = scenario.settings(traffic);
     Ok(output)
 }

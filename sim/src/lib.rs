@@ -17,10 +17,11 @@
 //! * [`result`]: what came out, with stable names; [`series`]: what happened over time, bounded;
 //!   [`record`]: decisions and requests one by one.
 //! * [`scenario`]: what is simulated, as plain data; [`engine`]: runs it, and [`measured`] says
-//!   what that cost. The world itself is in `world`, its deciders in `scaler`, its event queue in
-//!   `events`.
+//!   what that took; [`price`] and [`usage`]: what was used and what it cost (`billing`). The world
+//!   itself is in `world`, its deciders in `scaler`, its event queue in `events`.
 //! * [`compare`], [`sweep`], [`recommend`]: many scenarios against the same arrivals; [`fit`]:
 //!   models from recordings.
+//! * [`seeds`]: the same with several seeds; [`figure`] and [`mod@interval`]: what came out then.
 //! * [`parallel`]: many runs at once.
 //!
 //! Three packages stand on this one and lie in its folder: `tidegate-sim-traffic` (readers of
@@ -29,24 +30,30 @@
 //! own needs none of them, nor what they bring.
 
 pub mod arrival;
+mod billing;
 pub mod compare;
 pub mod distribution;
 pub mod engine;
 mod error;
 mod events;
+pub mod figure;
 pub mod fit;
+pub mod interval;
 pub mod measured;
 mod output;
 pub mod parallel;
+pub mod price;
 pub mod random;
 pub mod recommend;
 pub mod record;
 pub mod result;
 mod scaler;
 pub mod scenario;
+pub mod seeds;
 pub mod series;
 pub mod sweep;
 pub mod time;
+pub mod usage;
 mod world;
 
 pub use arrival::{Arrival, ArrivalSource, RevisionIndex, RevisionNames, SourceError, Traffic};

@@ -2,26 +2,37 @@
 //!
 //! It searches the combinations of some dimensions: first those at random, then the neighbours of
 //! the best one so far until none is better, within a budget of runs. The winner is run again with
-//! other seeds, because settings that keep an objective only by luck are no recommendation.
+//! other seeds, because settings that keep an objective only by luck are no recommendation; and
+//! what of it changes nothing worth speaking of is left as it was (`fewest`).
+//!
+//! [`per_revision`] finds settings for each revision alone, within bounds on all of them.
 
+mod additive;
+mod assignment;
+mod fewest;
 mod objective;
+pub mod per_revision;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
 use crate::arrival::Traffic;
 use crate::engine::RunError;
+use crate::interval::Interval;
 use crate::parallel;
 use crate::random::Streams;
+use crate::result::SimResult;
 use crate::scenario::Scenario;
+use crate::seeds::{Effort, run_seeds, seeds, with_intervals};
 use crate::sweep::{Dimension, Refused, SweepPoint, mark_front, try_settings};
 
-pub use objective::{Figure, Objective, ObjectiveError};
+pub use crate::figure::{Figure, Unit};
+pub use objective::{Objective, ObjectiveError};
 
-/// Other seeds with which a winner is run again.
-const CONFIRMATIONS: u64 = 4;
+/// What costs more by no more than this share counts as equally cheap: it is less than the same
+/// settings differ by from one day's traffic to the next, and no reason to turn another knob.
+const TIE_SHARE: f64 = 0.01;
 
 /// What to search, for what.
 #[derive(Debug, Clone)]
@@ -30,10 +41,11 @@ pub struct Search {
     pub objectives: Vec<Objective>,
     /// What may be varied.
     pub dimensions: Vec<Dimension>,
-    /// Runs at most, confirmations aside.
+    /// Runs at most, those with other seeds aside.
     pub budget: usize,
-    /// Threads to use; the outcome does not depend on them.
-    pub threads: NonZeroUsize,
+    /// Seeds with which the settings as they are and what wins are run, and threads. What loses is
+    /// run with one.
+    pub effort: Effort,
 }
 
 /// What was found.
@@ -41,8 +53,12 @@ pub struct Search {
 pub struct Recommendation {
     /// The cheapest settings that keep every objective with every seed tried; `None` when none do.
     pub best: Option<Evidence>,
-    /// The settings as they are.
+    /// The settings as they are, with every seed.
     pub baseline: Evidence,
+    /// By how much the best differs from the settings as they are in what it costs, paired by seed;
+    /// `None` with one seed, or without a best.
+    #[serde(default)]
+    pub saving: Option<Interval>,
     /// Everything tried, cheapest first.
     pub tried: Vec<Evidence>,
     /// Combinations that were to be tried and cannot be run, and why.
@@ -57,11 +73,12 @@ pub struct Recommendation {
 pub struct Evidence {
     /// The settings and their figures.
     pub point: SweepPoint,
-    /// Each objective: its text, the figure, and whether it was kept.
+    /// Each objective: its text, the figure (its mean over the seeds tried), and whether that keeps
+    /// it.
     pub objectives: Vec<Judged>,
-    /// Whether all were kept.
+    /// Whether all were kept with every seed tried.
     pub keeps_all: bool,
-    /// The worst figure of each objective over the confirming seeds; empty where none were run.
+    /// The worst figure of each objective over the seeds; empty where one was tried.
     pub worst: Vec<f64>,
 }
 
@@ -105,14 +122,14 @@ pub fn recommend(
     search: &Search,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Recommendation, RunError> {
-    let baseline = try_settings(base, traffic, &BTreeMap::new())?;
-    let baseline = judge(SweepPoint::new(BTreeMap::new(), baseline), &search.objectives);
     let mut field = Field { base, traffic, search, tried: BTreeMap::new(), runs: 1 };
+    let baseline = field.confirm(&BTreeMap::new())?;
+    known(&search.objectives, &baseline.evidence.point.result)?;
     progress(field.runs, search.budget);
     field.scatter(&mut progress)?;
     field.climb(&mut progress)?;
     let (mut tried, mut refused) = (Vec::new(), Vec::new());
-    for outcome in field.tried.into_values() {
+    for outcome in std::mem::take(&mut field.tried).into_values() {
         match outcome {
             Ok(evidence) => tried.push(evidence),
             Err(problem) => refused.push(problem),
@@ -123,64 +140,92 @@ pub fn recommend(
     {
         return Err(RunError::Model(format!("no combination can be run: {reason}")));
     }
-    tried.push(baseline.clone());
-    tried.sort_by(|a, b| order(a).partial_cmp(&order(b)).unwrap_or(std::cmp::Ordering::Equal));
-    mark_front(&mut tried.iter_mut().map(|one| &mut one.point).collect::<Vec<_>>());
+    tried.push(baseline.evidence.clone());
+    sort(&mut tried);
     let mut best = None;
     for candidate in tried.iter_mut().filter(|evidence| evidence.keeps_all) {
-        confirm(base, traffic, search, candidate)?;
+        let confirmed = field.confirm(&candidate.point.settings)?;
+        *candidate = confirmed.evidence.clone();
         if candidate.keeps_all {
-            best = Some(candidate.clone());
+            best = Some(confirmed);
             break;
         }
     }
+    if let Some(found) = &mut best
+        && let Some(simpler) = fewest::simpler(&field, &baseline, found)?
+    {
+        *found = simpler;
+        tried.retain(|evidence| evidence.point.settings != found.evidence.point.settings);
+        tried.push(found.evidence.clone());
+        sort(&mut tried);
+    }
+    mark_front(&mut tried.iter_mut().map(|one| &mut one.point).collect::<Vec<_>>());
     let combinations = search.dimensions.iter().map(|dimension| dimension.values.len()).product();
-    Ok(Recommendation { best, baseline, tried, refused, combinations })
+    let saving =
+        best.as_ref().and_then(|best| Interval::of_differences(&baseline.costs, &best.costs));
+    let (best, baseline) = (best.map(|best| best.evidence), baseline.evidence);
+    Ok(Recommendation { best, baseline, saving, tried, refused, combinations })
 }
 
-/// Cheapest first; among equals the faster one.
+/// Refuses objectives about what the scenario does not say.
+fn known(objectives: &[Objective], result: &SimResult) -> Result<(), RunError> {
+    let unknown = objectives.iter().find(|objective| !objective.figure.is_known(result));
+    let Some(Objective { figure, .. }) = unknown else { return Ok(()) };
+    let needs = match figure {
+        Figure::Cost => "prices (--price)",
+        Figure::GbHours => "the memory of instances (--instance-memory, or --memory)",
+        Figure::GpuHours => "GPUs (--instance-gpus, or gpus= of --nodes)",
+        _ => "nodes (--nodes)",
+    };
+    Err(RunError::Model(format!("{} can be kept only where there are {needs}", figure.name())))
+}
+
+fn sort(tried: &mut [Evidence]) {
+    tried.sort_by(|a, b| order(a).partial_cmp(&order(b)).unwrap_or(std::cmp::Ordering::Equal));
+}
+
+/// What a run costs; without prices, its instance-hours.
+fn cost(result: &SimResult) -> f64 {
+    Figure::price(result).of(result)
+}
+
+/// Cheapest first; among equals the faster one. By the first seed, which all were run with: a mean
+/// over several cannot be held against one.
 fn order(evidence: &Evidence) -> (f64, f64) {
-    (evidence.point.instance_seconds, evidence.point.p99_ms)
+    let result = &evidence.point.result;
+    (cost(result), result.latency_ms.p99)
+}
+
+impl Evidence {
+    /// By what share of its bound each objective is missed, added up; 0 when all are kept.
+    pub fn missed_by(&self) -> f64 {
+        let missed = |judged: &Judged| judged.objective.missed_by(judged.figure);
+        self.objectives.iter().map(missed).sum()
+    }
 }
 
 fn judge(point: SweepPoint, objectives: &[Objective]) -> Evidence {
     let judged: Vec<Judged> = objectives
         .iter()
         .map(|objective| {
-            let figure = objective.figure.of(&point.result);
+            let figure = objective.figure.mean(&point.result);
             Judged { objective: *objective, figure, kept: objective.is_kept_by(figure) }
         })
         .collect();
-    let keeps_all = judged.iter().all(|judged| judged.kept);
-    Evidence { point, objectives: judged, keeps_all, worst: Vec::new() }
+    let worst: Vec<f64> =
+        objectives.iter().map(|objective| objective.figure.worst(&point.result)).collect();
+    let pairs = objectives.iter().zip(&worst);
+    let keeps_all = pairs.into_iter().all(|(objective, worst)| objective.is_kept_by(*worst));
+    let worst = if point.result.over_seeds.is_some() { worst } else { Vec::new() };
+    Evidence { point, objectives: judged, keeps_all, worst }
 }
 
-/// Runs a candidate again with other seeds, and judges it by the worst.
-fn confirm(
-    base: &Scenario,
-    traffic: &dyn Traffic,
-    search: &Search,
-    candidate: &mut Evidence,
-) -> Result<(), RunError> {
-    let seeds: Vec<u64> =
-        (0..CONFIRMATIONS).map(|n| Streams::new(base.seed).stream("confirm", n).bits()).collect();
-    let settings = candidate.point.settings.clone();
-    let results = parallel::map(
-        &seeds,
-        search.threads,
-        |seed| try_settings(&Scenario { seed: *seed, ..base.clone() }, traffic, &settings),
-        |_, _| {},
-    );
-    candidate.worst = candidate.objectives.iter().map(|judged| judged.figure).collect();
-    for result in results {
-        let result = result?;
-        for (worst, objective) in candidate.worst.iter_mut().zip(&search.objectives) {
-            *worst = worst.max(objective.figure.of(&result));
-        }
-    }
-    let pairs = search.objectives.iter().zip(&candidate.worst);
-    candidate.keeps_all = pairs.into_iter().all(|(objective, worst)| objective.is_kept_by(*worst));
-    Ok(())
+/// Settings that were run with every seed.
+#[derive(Debug, Clone)]
+struct Confirmed {
+    evidence: Evidence,
+    /// What they cost with each seed.
+    costs: Vec<f64>,
 }
 
 /// What has been tried so far, by the index of each dimension's value.
@@ -193,6 +238,30 @@ struct Field<'a> {
 }
 
 impl Field<'_> {
+    /// Runs `settings` with every seed.
+    fn confirm(&self, settings: &BTreeMap<String, String>) -> Result<Confirmed, RunError> {
+        let mut scenario = self.base.clone();
+        for (key, value) in settings {
+            scenario.set(key, value).map_err(RunError::Model)?;
+        }
+        let effort = self.search.effort;
+        let seeds = seeds(self.base.seed, effort.seeds.get());
+        let results = run_seeds(&scenario, self.traffic, &seeds, effort.threads)?;
+        let costs = results.iter().map(cost).collect();
+        let mut results = results.into_iter();
+        let mut first = results.next().unwrap_or_default();
+        first.revisions.clear();
+        let point = SweepPoint::new(settings.clone(), with_intervals(first, results.as_slice()));
+        Ok(Confirmed { evidence: judge(point, &self.search.objectives), costs })
+    }
+
+    /// Runs `settings` with the first seed alone.
+    fn try_once(&self, settings: &BTreeMap<String, String>) -> Result<Evidence, RunError> {
+        let effort = Effort::once(self.search.effort.threads);
+        let result = try_settings(self.base, self.traffic, settings, effort)?;
+        Ok(judge(SweepPoint::new(settings.clone(), result), &self.search.objectives))
+    }
+
     /// Tries half of the budget at random.
     fn scatter(&mut self, progress: &mut impl FnMut(usize, usize)) -> Result<(), RunError> {
         let dimensions = &self.search.dimensions;
@@ -231,11 +300,7 @@ impl Field<'_> {
 
     /// The cheapest place that keeps all objectives; without any, the one that misses by the least.
     fn best(&self) -> Option<Vec<usize>> {
-        let rank = |evidence: &Evidence| {
-            let pairs = self.search.objectives.iter().zip(&evidence.objectives);
-            let missed: f64 = pairs.map(|(o, judged)| o.missed_by(judged.figure)).sum();
-            (missed, evidence.point.instance_seconds)
-        };
+        let rank = |evidence: &Evidence| (evidence.missed_by(), order(evidence).0);
         let known = self.tried.iter().filter_map(|(place, e)| e.as_ref().ok().map(|e| (place, e)));
         known
             .min_by(|(_, a), (_, b)| {
@@ -258,8 +323,11 @@ impl Field<'_> {
         let mut done = 0;
         let results = parallel::map(
             &places,
-            search.threads,
-            |place| try_settings(base, traffic, &settings(place)),
+            search.effort.threads,
+            |place| {
+                let alone = Effort::once(search.effort.threads).on_one_thread();
+                try_settings(base, traffic, &settings(place), alone)
+            },
             |_, _| {
                 done += 1;
                 progress(before + done, search.budget);

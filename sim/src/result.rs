@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::interval::OverSeeds;
+use crate::usage::Usage;
 use counts::Counts;
 
 /// Everything a run found out, over all revisions and for each.
@@ -58,8 +60,40 @@ pub struct SimResult {
     pub settings: BTreeMap<String, serde_json::Value>,
     /// The same for each revision, in order of first sight in the traffic.
     pub revisions: Vec<RevisionResult>,
+    /// What was used and is paid for, beside instances.
+    #[serde(default)]
+    pub usage: Usage,
+    /// What all of it cost, where anything has a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
     /// Details that only this simulator reports; see [`Extra`].
     pub extra: Extra,
+    /// The figures over several seeds, of which this result is the first one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_seeds: Option<OverSeeds>,
+}
+
+impl SimResult {
+    /// The same without those of single revisions.
+    pub(crate) fn without_revisions(&self) -> SimResult {
+        SimResult {
+            revisions: Vec::new(),
+            settings: BTreeMap::new(),
+            trace_sha256: String::new(),
+            extra: Extra::default(),
+            latency_ms: self.latency_ms,
+            wait_ms: self.wait_ms,
+            instances: self.instances,
+            usage: self.usage.clone(),
+            over_seeds: None,
+            ..*self
+        }
+    }
+
+    /// Requests that were refused, given up or lost.
+    pub const fn lost(&self) -> u64 {
+        self.rejected + self.timed_out + self.failed
+    }
 }
 
 /// What a run found out about one revision.

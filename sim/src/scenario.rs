@@ -4,6 +4,9 @@
 //! retries, no nodes, instant start-up. A caller names what matters to its question.
 
 mod describe;
+mod failure;
+mod memory;
+mod node;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +15,12 @@ use std::sync::Arc;
 use tidegate_autoscaler::Policy;
 
 use crate::distribution::Distribution;
-use crate::time::{SimSpan, SimTime};
+use crate::price::Prices;
+use crate::time::SimSpan;
+
+pub use failure::{Failure, FailureKind};
+pub use memory::megabytes;
+pub use node::{NodeModel, Tenure};
 
 /// Everything about a run except its traffic.
 #[derive(Debug, Clone)]
@@ -28,12 +36,15 @@ pub struct Scenario {
     pub revision: RevisionModel,
     /// Models of single revisions, by name.
     pub revisions: BTreeMap<String, RevisionModel>,
-    /// The machines that instances run on; `None` means there is always room at once.
-    pub nodes: Option<NodeModel>,
+    /// The kinds of machines that instances run on, the preferred one first; without any there is
+    /// always room at once.
+    pub nodes: Vec<NodeModel>,
     /// What instances meet on their way from being ordered to being ready.
     pub starts: StartModel,
     /// What breaks, and when.
     pub failures: Vec<Failure>,
+    /// What things cost.
+    pub prices: Prices,
     /// Clients that wait for each response before they send again, beside the traffic's arrivals.
     pub clients: Option<Clients>,
     /// How much is kept beside the result.
@@ -78,6 +89,11 @@ pub struct RevisionModel {
     pub initial: Option<u32>,
     /// Of these, how many have just been started: all others are ready.
     pub initial_starting: u32,
+    /// GPUs that one instance needs.
+    pub gpus: u32,
+    /// Memory of one instance, megabytes; `None` is what the traffic says of the revision, if it
+    /// does.
+    pub memory_mb: Option<f64>,
     /// How reports travel from instances to the autoscaler.
     pub reporting: Reporting,
     /// The platform that carries decisions out, and how soon it learns that requests wait.
@@ -244,50 +260,6 @@ pub enum Sampling {
     Knative,
 }
 
-/// The machines that instances run on.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NodeModel {
-    /// Instances one node holds.
-    pub capacity: u32,
-    /// Nodes at time zero, and never fewer.
-    pub min: u32,
-    /// Nodes at most.
-    pub max: u32,
-    /// From an instance's finding no room to a new node's being there.
-    pub provisioning: Distribution,
-    /// A node without instances for this long is removed.
-    pub idle: SimSpan,
-}
-
-/// Something that breaks at a given time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Failure {
-    /// When.
-    pub at: SimTime,
-    /// What.
-    pub kind: FailureKind,
-}
-
-/// What breaks.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FailureKind {
-    /// So many ready instances of a revision (of the first one when it names none) die at once with
-    /// all requests they hold.
-    Instances {
-        /// The revision's name.
-        revision: Option<String>,
-        /// How many.
-        count: u32,
-    },
-    /// A node dies with all its instances.
-    Node,
-    /// The controller is down for this long and restarts without its history.
-    Controller {
-        /// From its death to its return.
-        down: SimSpan,
-    },
-}
-
 /// Clients in a closed loop: think, send, wait for the response, think again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clients {
@@ -344,9 +316,10 @@ impl Default for Scenario {
             warm_up: SimSpan::ZERO,
             revision: RevisionModel::default(),
             revisions: BTreeMap::new(),
-            nodes: None,
+            nodes: Vec::new(),
             starts: StartModel::default(),
             failures: Vec::new(),
+            prices: Prices::default(),
             clients: None,
             recording: Recording::NOTHING,
         }
@@ -373,6 +346,8 @@ impl Default for RevisionModel {
             victim: Victim::default(),
             initial: None,
             initial_starting: 0,
+            gpus: 0,
+            memory_mb: None,
             reporting: Reporting::default(),
             platform: Platform::default(),
         }

@@ -7,16 +7,17 @@
 mod dimension;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
 use crate::arrival::Traffic;
-use crate::engine::{RunError, run};
+use crate::engine::RunError;
+use crate::figure::Figure;
 use crate::parallel;
 use crate::random::Streams;
 use crate::result::SimResult;
-use crate::scenario::{Recording, Scenario};
+use crate::scenario::Scenario;
+use crate::seeds::{Effort, run_seeds, seeds, with_intervals};
 
 pub use dimension::{Dimension, DimensionError};
 
@@ -44,8 +45,11 @@ pub struct SweepPoint {
     pub settings: BTreeMap<String, String>,
     /// The settings that differ from point to point, as `key=value`.
     pub label: String,
-    /// What it costs: seconds of instances.
+    /// What it costs: seconds of instances. This and the figures below are means over all seeds.
     pub instance_seconds: f64,
+    /// What it costs in money, where anything has a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
     /// 99th percentile of latency, milliseconds.
     pub p99_ms: f64,
     /// Cold starts per request.
@@ -77,7 +81,7 @@ pub struct SweepOutput {
 }
 
 /// Runs `base` with every combination of `dimensions` that `plan` asks for. `progress` is
-/// called after each run with the number of runs done and of all.
+/// called after each combination with the number of those done and of all.
 ///
 /// # Errors
 ///
@@ -88,7 +92,7 @@ pub fn sweep(
     traffic: &dyn Traffic,
     dimensions: &[Dimension],
     plan: Plan,
-    threads: NonZeroUsize,
+    effort: Effort,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<SweepOutput, RunError> {
     let combinations = combinations(dimensions, plan)?;
@@ -96,8 +100,8 @@ pub fn sweep(
     let mut done = 0;
     let results = parallel::map(
         &combinations,
-        threads,
-        |settings| try_settings(base, traffic, settings),
+        effort.threads,
+        |settings| try_settings(base, traffic, settings, effort.on_one_thread()),
         |_, _| {
             done += 1;
             progress(done, count);
@@ -120,6 +124,13 @@ pub fn sweep(
     }
     mark_front(&mut output.points.iter_mut().collect::<Vec<_>>());
     Ok(output)
+}
+
+/// Every combination of `dimensions`.
+pub(crate) fn every_combination(
+    dimensions: &[Dimension],
+) -> Result<Vec<BTreeMap<String, String>>, RunError> {
+    combinations(dimensions, Plan::Grid)
 }
 
 /// The combinations of `dimensions` that `plan` asks for, the last dimension varying fastest.
@@ -181,22 +192,26 @@ pub fn point(
     traffic: &dyn Traffic,
     settings: &BTreeMap<String, String>,
 ) -> Result<SweepPoint, RunError> {
-    Ok(SweepPoint::new(settings.clone(), try_settings(base, traffic, settings)?))
+    let once = Effort::once(std::num::NonZeroUsize::MIN);
+    Ok(SweepPoint::new(settings.clone(), try_settings(base, traffic, settings, once)?))
 }
 
-/// Runs `base` with other `settings`, and keeps nothing but the result.
+/// Runs `base` with other `settings`, and keeps nothing but the result over the seeds.
 pub(crate) fn try_settings(
     base: &Scenario,
     traffic: &dyn Traffic,
     settings: &BTreeMap<String, String>,
+    effort: Effort,
 ) -> Result<SimResult, RunError> {
-    let mut scenario = Scenario { recording: Recording::NOTHING, ..base.clone() };
+    let mut scenario = base.clone();
     for (key, value) in settings {
         scenario.set(key, value).map_err(RunError::Model)?;
     }
-    let mut result = run(&scenario, traffic, &mut ())?.result;
-    result.revisions.clear();
-    Ok(result)
+    let seeds = seeds(base.seed, effort.seeds.get());
+    let mut results = run_seeds(&scenario, traffic, &seeds, effort.threads)?.into_iter();
+    let mut first = results.next().unwrap_or_default();
+    first.revisions.clear();
+    Ok(with_intervals(first, results.as_slice()))
 }
 
 /// Marks the points that no other dominates.
@@ -210,24 +225,28 @@ pub fn mark_front(points: &mut [&mut SweepPoint]) {
 
 impl SweepPoint {
     pub(crate) fn new(settings: BTreeMap<String, String>, result: SimResult) -> Self {
-        let requests = result.requests.max(1) as f64;
-        let lost = result.rejected + result.timed_out + result.failed;
         let words: Vec<String> =
             settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
         SweepPoint {
             label: words.join(" "),
             settings,
-            instance_seconds: result.instance_seconds,
-            p99_ms: result.latency_ms.p99,
-            cold_share: result.cold_starts as f64 / requests,
-            lost_share: lost as f64 / requests,
+            instance_seconds: Figure::InstanceHours.mean(&result) * 3_600.0,
+            cost: result.cost.map(|_| Figure::Cost.mean(&result)),
+            p99_ms: Figure::P99.mean(&result),
+            cold_share: Figure::Cold.mean(&result),
+            lost_share: Figure::Lost.mean(&result),
             on_front: false,
             result,
         }
     }
 
+    /// What settings are ranked by: what they cost, or without prices their instance-hours.
+    pub fn price(&self) -> f64 {
+        self.cost.unwrap_or(self.instance_seconds / 3_600.0)
+    }
+
     fn figures(&self) -> [f64; 4] {
-        [self.instance_seconds, self.p99_ms, self.cold_share, self.lost_share]
+        [self.price(), self.p99_ms, self.cold_share, self.lost_share]
     }
 
     /// Whether this point is nowhere worse than `other` and somewhere better.

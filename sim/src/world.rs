@@ -43,7 +43,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use crate::arrival::{Arrival, ArrivalSource, RevisionIndex, RevisionNames};
+use crate::arrival::{Arrival, ArrivalSource, RevisionIndex, RevisionNames, Traffic};
 use crate::error::RunError;
 use crate::events::{Event, EventQueue, Kind, NEVER};
 use crate::output::RunOutput;
@@ -81,8 +81,10 @@ enum ScheduledEvent {
     Failure(usize),
     /// The controller restarts after an outage.
     ControllerBack,
-    /// An ordered node has joined.
-    Node,
+    /// An ordered node of a kind has joined.
+    Node { kind: usize },
+    /// The notice of a node is over: it is taken away.
+    NodeGone { node: u32, number: u64 },
     /// A node that has been empty `since` then may be removed.
     NodeIdle { node: u32, since: u64 },
     /// The control plane is done with the start of an instance.
@@ -94,6 +96,8 @@ enum ScheduledEvent {
 /// One run.
 pub(crate) struct World<'a, O> {
     scenario: &'a Scenario,
+    /// Says what is known of revisions beside their arrivals.
+    traffic: &'a dyn Traffic,
     /// The model of every revision that has none of its own.
     model: Arc<RevisionModel>,
     /// What its settings come to, once they were needed.
@@ -123,6 +127,8 @@ pub(crate) struct World<'a, O> {
     /// The controller makes no decisions before this time, nanoseconds.
     controller_down_until: u64,
     arrivals: u64,
+    /// Times that something was taken away by chance.
+    takings: u64,
     /// Requests that entered so far: the number of the next one.
     entered: u64,
     /// Retries that are scheduled.
@@ -139,7 +145,11 @@ pub(crate) struct World<'a, O> {
 
 impl<'a, O: Observer> World<'a, O> {
     /// A world at time zero.
-    pub(crate) fn new(scenario: &'a Scenario, observer: &'a mut O) -> Result<Self, RunError> {
+    pub(crate) fn new(
+        scenario: &'a Scenario,
+        traffic: &'a dyn Traffic,
+        observer: &'a mut O,
+    ) -> Result<Self, RunError> {
         failure::check(scenario)?;
         if let Some(problem) = scenario.starts.problem() {
             return Err(RunError::Model(problem));
@@ -147,9 +157,10 @@ impl<'a, O: Observer> World<'a, O> {
         let streams = Streams::new(scenario.seed);
         let may_sleep = sleep::is_possible(scenario, scenario.recording.series == Keep::Yes);
         let series = (scenario.recording.series == Keep::Yes).then(SeriesRecorder::new);
-        let nodes = scenario.nodes.as_ref().map(|model| Nodes::new(model, &streams));
+        let nodes = (!scenario.nodes.is_empty()).then(|| Nodes::new(&scenario.nodes, &streams));
         let mut world = World {
             scenario,
+            traffic,
             model: Arc::new(scenario.revision.clone()),
             rules: None,
             streams,
@@ -172,6 +183,7 @@ impl<'a, O: Observer> World<'a, O> {
             ticked: 0,
             controller_down_until: 0,
             arrivals: 0,
+            takings: 0,
             entered: 0,
             retries_pending: 0,
             total: Totals::new(series),
@@ -299,6 +311,7 @@ impl<'a, O: Observer> World<'a, O> {
                 let now = self.now;
                 self.revisions.iter_mut().for_each(|revision| revision.counters.restart(now));
                 self.total.restart();
+                self.nodes.iter_mut().for_each(|nodes| nodes.restart(now));
                 Ok(())
             }
             ScheduledEvent::Retry { revision, service_ns, attempt, client } => {
@@ -311,8 +324,12 @@ impl<'a, O: Observer> World<'a, O> {
                 self.controller_back();
                 Ok(())
             }
-            ScheduledEvent::Node => {
-                self.node_arrives();
+            ScheduledEvent::Node { kind } => {
+                self.node_arrives(kind);
+                Ok(())
+            }
+            ScheduledEvent::NodeGone { node, number } => {
+                self.notice_is_over(node, number);
                 Ok(())
             }
             ScheduledEvent::NodeIdle { node, since } => {
@@ -348,6 +365,7 @@ impl<'a, O: Observer> World<'a, O> {
                 series: if index < recording.revision_series { Keep::Yes } else { Keep::No },
                 explains: if explains { Explains::Yes } else { Explains::No },
             };
+            failure::check_room(self.scenario, model).map_err(fail)?;
             let made = Revision::new(index, name, (model, rules), &self.streams, self.now, asked);
             let revision = made.map_err(fail)?;
             self.total.add_revision(u64::from(revision.is_proxied()));

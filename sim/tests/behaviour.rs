@@ -9,6 +9,7 @@ use tidegate_sim::scenario::{
     Clients, CustomPolicy, Failure, FailureKind, NodeModel, Path, Reporting, Retry, Sampling,
     StartUp,
 };
+use tidegate_sim::seeds::Effort;
 use tidegate_sim::sweep::{Dimension, Plan, sweep};
 use tidegate_sim::{
     Arrival, ArrivalSource, Distribution, PolicyChoice, Recording, RevisionIndex, RevisionModel,
@@ -84,9 +85,10 @@ fn nodes_run_full_and_new_ones_take_their_time() {
         max: 5,
         provisioning: law("const:30s"),
         idle: SimSpan::from_secs(60),
+        ..NodeModel::default()
     };
     let revision = knative(&[("target", "1"), ("target-utilization-percentage", "100")]);
-    let with = Scenario { nodes: Some(nodes), ..scenario(revision.clone()) };
+    let with = Scenario { nodes: vec![nodes], ..scenario(revision.clone()) };
     let spec = "constant:12";
     let free = simulate(&scenario(revision), spec, 100);
     let tight = simulate(&with, spec, 100);
@@ -98,7 +100,7 @@ fn nodes_run_full_and_new_ones_take_their_time() {
 
 #[test]
 fn a_dead_instance_loses_what_it_held_and_is_replaced() {
-    let failure = |kind| Failure { at: SimTime::from_millis(30_250), kind };
+    let failure = |kind| Failure::once(SimTime::from_millis(30_250), kind);
     let revision = RevisionModel {
         policy: PolicyChoice::Fixed(2),
         concurrency: 1,
@@ -118,7 +120,7 @@ fn a_dead_instance_loses_what_it_held_and_is_replaced() {
 #[test]
 fn a_controller_that_is_gone_decides_nothing() {
     let gone = FailureKind::Controller { down: SimSpan::from_secs(60) };
-    let failures = vec![Failure { at: SimTime::from_secs(20), kind: gone }];
+    let failures = vec![Failure::once(SimTime::from_secs(20), gone)];
     let broken = Scenario { failures, ..scenario(knative(&[("target", "2")])) };
     let output = simulate(&broken, "step:2,40,30s", 150);
     assert!(output.decisions.iter().all(|d| d.at_s < 20.0 || d.at_s >= 80.0));
@@ -224,9 +226,10 @@ fn a_sweep_finds_the_front_and_names_what_contradicts_itself() {
     let mut progress_calls = 0;
     let threads = NonZeroUsize::new(2).expect("is not zero");
     let traffic = traffic("onoff:20,30s,120s", 600);
-    let output =
-        sweep(&base, &traffic, &dimensions, Plan::Grid, threads, |_, _| progress_calls += 1)
-            .expect("runs");
+    let output = sweep(&base, &traffic, &dimensions, Plan::Grid, Effort::once(threads), |_, _| {
+        progress_calls += 1;
+    })
+    .expect("runs");
     assert_eq!((output.points.len(), output.refused.len(), progress_calls), (6, 3, 9));
     assert!(output.refused[0].reason.contains("min-scale"), "{}", output.refused[0].reason);
     let cheapest = output
@@ -246,7 +249,10 @@ fn a_recommendation_keeps_its_objectives_and_shows_what_it_tried() {
             Dimension::parse("target-utilization-percentage=50,70,90").expect("parses"),
         ],
         budget: 12,
-        threads: NonZeroUsize::new(2).expect("is not zero"),
+        effort: Effort {
+            seeds: NonZeroUsize::new(5).expect("is not zero"),
+            threads: NonZeroUsize::new(2).expect("is not zero"),
+        },
     };
     let traffic = traffic("timer:300s", 3_600);
     let found = recommend(&scenario(knative(&[])), &traffic, &search, |_, _| {}).expect("runs");

@@ -13,8 +13,8 @@ fn simulate(at_s: u64, kind: FailureKind, nodes: Option<NodeModel>) -> Result<Ru
     let at = SimTime::ZERO + SimSpan::from_secs(at_s);
     let scenario = Scenario {
         duration: Some(duration),
-        failures: vec![Failure { at, kind }],
-        nodes,
+        failures: vec![Failure::once(at, kind)],
+        nodes: nodes.into_iter().collect(),
         ..Scenario::default()
     };
     let traffic = Generated::new("constant:5", 0, duration, 1).expect("it is traffic");
@@ -35,6 +35,7 @@ fn a_node_cannot_fail_where_there_is_none() {
         max: 2,
         provisioning: Distribution::Constant(SimSpan::from_secs(1)),
         idle: SimSpan::from_secs(600),
+        ..NodeModel::default()
     };
     assert!(simulate(30, FailureKind::Node, Some(nodes)).is_ok());
 }

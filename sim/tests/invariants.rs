@@ -10,6 +10,7 @@ use tidegate_sim::scenario::{
     Balance, Clients, Contention, Failure, FailureKind, Keep, NodeModel, Path, Platform, Reporting,
     Retry, Sampling, StartModel, StartUp, Victim,
 };
+use tidegate_sim::seeds::Effort;
 use tidegate_sim::sweep::Dimension;
 use tidegate_sim::{
     Distribution, Observer, Outcome, PolicyChoice, Recording, RequestRecord, RevisionModel,
@@ -94,6 +95,8 @@ prop_compose! {
             victim,
             initial,
             initial_starting,
+            gpus: 0,
+            memory_mb: Some(128.0),
             reporting: Reporting {
                 lag: SimSpan::from_secs(lag),
                 loss,
@@ -113,6 +116,7 @@ fn nodes() -> NodeModel {
         max: 4,
         provisioning: law("const:15s"),
         idle: SimSpan::from_secs(20),
+        ..NodeModel::default()
     }
 }
 
@@ -123,26 +127,34 @@ prop_compose! {
         duration in prop::option::of(60_u64..200),
         warm_up in prop::sample::select(vec![0_u64, 0, 15]),
         with_nodes in prop::bool::ANY,
-        failing in prop::collection::vec((5_u64..100, 0_u8..3), 0..4),
+        failing in prop::collection::vec((5_u64..100, 0_u8..5), 0..4),
         clients in prop::bool::weighted(0.2),
         (start_contention, starts_per_second) in (contentions(), prop::option::of(1_u32..10)),
     ) -> Scenario {
         // What cannot happen is refused: the loss of a node without nodes, anything after the end.
         let possible = failing.into_iter().filter(|(at, _)| duration.is_none_or(|end| *at <= end));
-        let failures = possible.map(|(at, kind)| Failure {
-            at: SimTime::from_secs(at),
-            kind: match kind {
+        let failures = possible.map(|(at, kind)| {
+            let kind = match kind {
                 0 => FailureKind::Instances { revision: None, count: 2 },
                 1 if with_nodes => FailureKind::Node,
+                3 if with_nodes => FailureKind::NodeShare { share: 0.6 },
+                4 => FailureKind::InstanceShare { share: 0.3 },
                 _ => FailureKind::Controller { down: SimSpan::from_secs(12) },
-            },
+            };
+            // Some are told before, and some come again.
+            let told = !matches!(kind, FailureKind::Controller { .. }) && at % 2 == 0;
+            Failure {
+                every: (at % 3 == 0).then(|| SimSpan::from_secs(40)),
+                notice: if told { SimSpan::from_secs(at % 9) } else { SimSpan::ZERO },
+                ..Failure::once(SimTime::from_secs(at), kind)
+            }
         });
         Scenario {
             seed,
             duration: duration.map(SimSpan::from_secs),
             warm_up: SimSpan::from_secs(warm_up),
             revision,
-            nodes: with_nodes.then(nodes),
+            nodes: with_nodes.then(nodes).into_iter().collect(),
             starts: StartModel {
                 contention: start_contention,
                 per_second: starts_per_second.map(f64::from),
@@ -297,7 +309,8 @@ fn the_number_of_threads_changes_nothing() {
     let traffic = Generated::new("poisson:20", 0, SimSpan::from_secs(100), 1).expect("parses");
     let run_on = |threads: usize| {
         let threads = NonZeroUsize::new(threads).expect("is not zero");
-        let mut outputs = compare(&variants, &traffic, threads, |_| {}).expect("runs");
+        let effort = Effort::once(threads);
+        let mut outputs = compare(&variants, &traffic, effort, || {}).expect("runs");
         for output in &mut outputs {
             output.result.wall_seconds = 0.0;
             output.result.requests_per_wall_second = 0.0;

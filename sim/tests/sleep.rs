@@ -124,6 +124,8 @@ prop_compose! {
     ) -> Scenario {
         let (capacity, idle) = (2, SimSpan::from_secs(20));
         let provisioning = Distribution::Constant(SimSpan::from_secs(15));
+        let node =
+            NodeModel { capacity, min: 1, max: 9, provisioning, idle, ..NodeModel::default() };
         let think = Distribution::Constant(SimSpan::from_secs(40));
         let clients = duration.is_some() && clients;
         Scenario {
@@ -133,7 +135,7 @@ prop_compose! {
             warm_up: SimSpan::from_secs(if duration.is_some() { warm_up } else { 0 }),
             revision,
             revisions: (0..).map(|number: u32| format!("f{number}")).zip(others).collect(),
-            nodes: nodes.then_some(NodeModel { capacity, min: 1, max: 9, provisioning, idle }),
+            nodes: nodes.then_some(node).into_iter().collect(),
             clients: clients.then(|| Clients { count: 2, think, revision: "f0".to_owned() }),
             ..Scenario::default()
         }

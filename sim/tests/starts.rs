@@ -54,9 +54,10 @@ fn only_starts_on_one_node_slow_each_other() {
         max: 4,
         provisioning: Distribution::constant(SimSpan::from_secs(60)),
         idle: SimSpan::from_secs(600),
+        ..NodeModel::default()
     };
     for (capacity, seconds) in [(1, 1.0), (2, 2.0), (4, 4.0)] {
-        let scenario = Scenario { nodes: Some(nodes(capacity)), ..starting(4, contended("ps:1")) };
+        let scenario = Scenario { nodes: vec![nodes(capacity)], ..starting(4, contended("ps:1")) };
         let found = mean(&scenario);
         let expected = 4.0 * (20.0 - seconds) / 20.0;
         assert!((found - expected).abs() < 1e-6, "{capacity}: {found}, expected {expected}");
@@ -126,13 +127,17 @@ proptest! {
                 contention: Contention::parse(law).expect("a law"),
                 per_second: rate.map(f64::from),
             },
-            nodes: capacity.map(|capacity| NodeModel {
-                capacity,
-                min: 1,
-                max: 8,
-                provisioning: Distribution::constant(SimSpan::from_secs(3)),
-                idle: SimSpan::from_secs(10),
-            }),
+            nodes: capacity
+                .map(|capacity| NodeModel {
+                    capacity,
+                    min: 1,
+                    max: 8,
+                    provisioning: Distribution::constant(SimSpan::from_secs(3)),
+                    idle: SimSpan::from_secs(10),
+                    ..NodeModel::default()
+                })
+                .into_iter()
+                .collect(),
             ..Scenario::default()
         };
         for (key, value) in [

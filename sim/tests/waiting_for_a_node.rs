@@ -26,13 +26,14 @@ fn simulate(initial: Option<u32>) -> SimResult {
             initial,
             ..RevisionModel::default()
         },
-        nodes: Some(NodeModel {
+        nodes: vec![NodeModel {
             capacity: 1,
             min: NODES,
             max: NODES,
             provisioning: Distribution::Constant(SimSpan::from_secs(10)),
             idle: SimSpan::from_secs(600),
-        }),
+            ..NodeModel::default()
+        }],
         ..Scenario::default()
     };
     let traffic = Generated::new("constant:50", 0, duration, 1).expect("it is traffic");

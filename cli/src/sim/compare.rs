@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{anyhow, bail};
 use serde_json::json;
 use tidegate_sim::compare::{Variant, compare};
+use tidegate_sim::figure::Figure;
 use tidegate_sim::{Recording, Scenario, SimResult, parallel};
 use tidegate_sim_report as report;
 use tidegate_sim_report::{Page, View};
@@ -15,7 +16,7 @@ use super::observer::Steps;
 use super::output;
 use super::run;
 use super::traffic_args::TrafficArgs;
-use crate::typed::{NUMBER_MAX, number, setting};
+use crate::typed::setting;
 
 /// Runs on one page at most: more lines in one chart cannot be told apart.
 const VARIANTS_MAX: usize = 6;
@@ -25,7 +26,8 @@ const VARIANTS_MAX: usize = 6;
 pub(crate) struct Args {
     /// What is tried besides the settings as they are: KEY=VALUE pairs separated by `;`, with an
     /// optional name before a colon and blank, as in "lean: target=100; scale-down-delay=0s". Keys
-    /// are those of --set, and policy, concurrency, queue, service, cold-start, ... Again for more.
+    /// are those of --set, and policy, concurrency, queue, service, cold-start, ..., and nodes,
+    /// fail and price, which add to what there is. Again for more.
     #[arg(long, value_name = "[NAME: ]KEY=VALUE;...", required = true)]
     variant: Vec<String>,
     /// Leave out the settings as they are; the first variant is then what others are compared to.
@@ -44,15 +46,6 @@ pub(crate) struct Args {
     /// One page with all of them on the same axes.
     #[arg(long, value_name = "FILE", help_heading = "Answers")]
     html: Option<PathBuf>,
-    /// Price of an instance-hour, in any currency.
-    #[arg(
-        long,
-        value_name = "PRICE",
-        default_value_t = 0.0,
-        value_parser = number(0.0..=NUMBER_MAX),
-        help_heading = "Answers"
-    )]
-    price_instance_hour: f64,
     /// No progress and no table.
     #[arg(long, short, help_heading = "Answers")]
     quiet: bool,
@@ -70,11 +63,13 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let variants = variants(args, &base)?;
     let traffic = chosen.traffic.as_ref();
     run::note_missing_service(&chosen, &args.model)?;
-    let steps = if args.quiet { Steps::silent() } else { Steps::new(variants.len(), "runs") };
+    let effort = args.model.effort(parallel::all_cores());
+    let runs = variants.len() * effort.seeds.get();
+    let steps = if args.quiet { Steps::silent() } else { Steps::new(runs, "runs") };
     let mut done = 0;
-    let outputs = compare(&variants, traffic, parallel::all_cores(), |_| {
+    let outputs = compare(&variants, traffic, effort, || {
         done += 1;
-        steps.show(done, variants.len());
+        steps.show(done, runs);
     });
     steps.finish();
     let outputs = outputs.map_err(run::explain)?;
@@ -84,14 +79,12 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         .zip(&outputs)
         .map(|(variant, output)| (variant.name.as_str(), &output.result))
         .collect();
-    let prices =
-        report::Prices { instance_hour: args.price_instance_hour, ..report::Prices::default() };
     if let Some(path) = &args.html {
         let views = variants.iter().zip(&outputs);
         let page = Page {
             title: args.traffic.title(),
             command: output::command_line(),
-            prices,
+            prices: args.model.prices(),
             origin_unix_s: args.traffic.origin_unix_s(&chosen),
             views: views.map(|(v, run)| View { name: v.name.clone(), run }).collect(),
         };
@@ -118,35 +111,76 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     if args.quiet {
         return Ok(());
     }
-    let text = report::comparison(&results, output::terminal(), prices);
+    let text = report::comparison(&results, output::terminal());
     output::write_file(Path::new("-"), text.as_bytes())
 }
 
-/// One row for each variant.
+/// What was used and paid for beside instances; columns where it is known.
+const USED: [Figure; 4] = [Figure::GbHours, Figure::NodeHours, Figure::GpuHours, Figure::Cost];
+
+/// The name of a figure as a column.
+fn column(figure: Figure) -> String {
+    figure.name().replace(['-', '.'], "_")
+}
+
+/// One row for each variant. Over several seeds figures are means, and those of the model have the
+/// ends of their interval behind the rest.
 fn csv(results: &[(&str, &SimResult)]) -> String {
     let mut text = String::from(
         "name,requests,lost,cold_starts,latency_p50_ms,latency_p95_ms,latency_p99_ms,wait_p99_ms,\
-         instances_mean,instances_max,instance_seconds,idle_share,scale_events\n",
+         instances_mean,instances_max,instance_seconds,idle_share,scale_events",
     );
-    for (name, run) in results {
-        let (latency, instances) = (&run.latency_ms, &run.instances);
-        text.push_str(&format!(
-            "{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
-            super::traffic::quoted(name),
-            run.requests,
-            run.rejected + run.timed_out + run.failed,
-            run.cold_starts,
-            latency.p50,
-            latency.p95,
-            latency.p99,
-            run.wait_ms.p99,
-            instances.mean,
-            instances.max,
-            run.instance_seconds,
-            run.idle_share,
-            run.scale_events
-        ));
+    let known = |figure: Figure| results.iter().any(|(_, run)| figure.is_known(run));
+    let used: Vec<Figure> = USED.into_iter().filter(|figure| known(*figure)).collect();
+    for figure in &used {
+        text.push_str(&format!(",{}", column(*figure)));
     }
+    let several = results.iter().any(|(_, run)| run.over_seeds.is_some());
+    for figure in Figure::all().filter(|figure| several && known(*figure)) {
+        let name = column(figure);
+        text.push_str(&format!(",{name}_low,{name}_high"));
+    }
+    for (name, run) in results {
+        let mean = |figure: Figure| figure.mean(run);
+        let requests = mean(Figure::Requests);
+        let of_requests = |share: Figure, exact: u64| match share.interval(run) {
+            Some(interval) => interval.mean * requests,
+            None => exact as f64,
+        };
+        text.push_str(&format!(
+            "\n{},{requests},{},{}",
+            super::traffic::quoted(name),
+            of_requests(Figure::Lost, run.lost()),
+            of_requests(Figure::Cold, run.cold_starts)
+        ));
+        for figure in [Figure::P50, Figure::P95, Figure::P99, Figure::WaitP99] {
+            text.push_str(&format!(",{}", mean(figure)));
+        }
+        text.push_str(&format!(
+            ",{},{},{},{},{}",
+            mean(Figure::InstancesMean),
+            mean(Figure::Instances),
+            match Figure::InstanceHours.interval(run) {
+                Some(hours) => hours.mean * 3_600.0,
+                None => run.instance_seconds,
+            },
+            mean(Figure::Idle),
+            mean(Figure::ScaleEvents)
+        ));
+        for figure in &used {
+            text.push_str(&match figure.is_known(run) {
+                true => format!(",{}", mean(*figure)),
+                false => ",".to_owned(),
+            });
+        }
+        for figure in Figure::all().filter(|figure| several && known(*figure)) {
+            text.push_str(&match figure.interval(run) {
+                Some(interval) => format!(",{},{}", interval.low, interval.high),
+                None => ",,".to_owned(),
+            });
+        }
+    }
+    text.push('\n');
     text
 }
 

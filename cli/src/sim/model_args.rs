@@ -1,22 +1,28 @@
 //! What is simulated: the app, its platform and its clients.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::Args;
 use tidegate_autoscaler::settings::ANNOTATION_PREFIX;
+use tidegate_sim::price::Prices;
 use tidegate_sim::scenario::{
-    Balance, Clients, Contention, Failure, FailureKind, NodeModel, Path, Platform, Reporting,
-    Retry, Sampling, StartModel, StartUp, Victim,
+    Balance, Clients, Contention, Failure, NodeModel, Path, Platform, Reporting, Retry, Sampling,
+    StartModel, StartUp, Victim, megabytes,
 };
-use tidegate_sim::{
-    Distribution, PolicyChoice, Recording, RevisionModel, Scenario, SimSpan, SimTime,
-};
+use tidegate_sim::seeds::Effort;
+use tidegate_sim::{Distribution, PolicyChoice, Recording, RevisionModel, Scenario, SimSpan};
 use tidegate_words::excerpt;
 
 use super::as_recorded::{AsRecorded, unrecorded};
+use super::revision_settings;
 use crate::files::text_of;
 use crate::typed::{above_zero, setting, share, span, span_above_zero, whole};
+
+/// Most seeds: an interval is then a thirtieth of what the seeds differ by.
+const SEEDS_MAX: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 
 /// Options that describe the model. All have defaults that mean as little as possible.
 #[derive(Debug, Clone, Args)]
@@ -107,11 +113,28 @@ pub(crate) struct ModelArgs {
     /// Whose reports are used: all, or a random sample as Knative takes it.
     #[arg(long, value_name = "WHOSE", value_parser = Sampling::parse)]
     report_sampling: Option<Sampling>,
-    /// Nodes: CAPACITY,MIN,MAX and perhaps PROVISIONING, such as 10,1,20,const:60s.
-    #[arg(long, value_name = "SPEC", value_parser = nodes)]
-    nodes: Option<NodeModel>,
-    /// Something breaks: AT:instances=N, AT:node or AT:controller=TIME; again for more.
-    #[arg(long, value_name = "SPEC", value_parser = failure)]
+    /// Nodes: [NAME: ]CAPACITY,MIN,MAX and perhaps PROVISIONING, such as 10,1,20,const:60s; behind
+    /// blanks perhaps price=, speed=, gpus=, idle= and spot. Again for more kinds, the preferred
+    /// one first.
+    #[arg(long, value_name = "SPEC", value_parser = NodeModel::parse)]
+    nodes: Vec<NodeModel>,
+    /// GPUs that an instance needs.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole(0..=1_000u32))]
+    instance_gpus: u32,
+    /// Memory of an instance, such as 512MB or 2GB; otherwise what --memory says of its function.
+    #[arg(long, value_name = "SIZE", value_parser = megabytes)]
+    instance_memory: Option<f64>,
+    /// Settings of single revisions, as recommend --per-revision writes them:
+    /// revision,setting,value in each row.
+    #[arg(long, value_name = "FILE")]
+    revision_settings: Option<PathBuf>,
+    /// What things cost: WHAT=PRICE in any currency, where WHAT is instance-hour, gb-hour,
+    /// node-hour, gpu-hour or million-requests; again, or behind commas, for more.
+    #[arg(long, value_name = "WHAT=PRICE", value_parser = Prices::parse)]
+    price: Vec<Prices>,
+    /// Something breaks: AT:instances=N, AT:instances=30%, AT:node, AT:nodes=30% or
+    /// AT:controller=TIME, perhaps with :every=TIME and :notice=TIME behind; again for more.
+    #[arg(long, value_name = "SPEC", value_parser = Failure::parse)]
     fail: Vec<Failure>,
     /// Clients in a closed loop instead of arrivals: COUNT,THINK, such as 50,exp:1s.
     #[arg(long, value_name = "SPEC", value_parser = clients)]
@@ -125,6 +148,10 @@ pub(crate) struct ModelArgs {
     /// Seed of all chance: the same seed gives the same result, to the bit.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(0..=u64::MAX))]
     pub(crate) seed: u64,
+    /// Run with so many seeds, from --seed on, and say the mean of each figure and its 95 %
+    /// interval.
+    #[arg(long, value_name = "N", value_parser = whole(NonZeroUsize::MIN..=SEEDS_MAX))]
+    seeds: Option<NonZeroUsize>,
 }
 
 impl ModelArgs {
@@ -146,6 +173,7 @@ impl ModelArgs {
                 per_second: self.starts_per_second.or(starts.per_second),
             },
             failures: self.fail.clone(),
+            prices: self.prices(),
             clients: self.clients.clone(),
             recording,
             ..Scenario::default()
@@ -154,7 +182,25 @@ impl ModelArgs {
         if let Some(recorded) = recorded {
             recorded.tell(&scenario.revision, &scenario.starts);
         }
+        if let Some(path) = &self.revision_settings {
+            revision_settings::apply(path, &mut scenario)?;
+        }
         Ok(scenario)
+    }
+
+    /// How often everything is run: with one seed unless more were asked for, on `threads`.
+    pub(crate) fn effort(&self, threads: NonZeroUsize) -> Effort {
+        self.effort_or(NonZeroUsize::MIN, threads)
+    }
+
+    /// The same, with `seeds` unless the number was given.
+    pub(crate) fn effort_or(&self, seeds: NonZeroUsize, threads: NonZeroUsize) -> Effort {
+        Effort { seeds: self.seeds.unwrap_or(seeds), threads }
+    }
+
+    /// All prices together; of one that was given twice, the last counts.
+    pub(crate) fn prices(&self) -> Prices {
+        self.price.iter().fold(Prices::default(), |before, price| price.or(before))
     }
 
     /// Whether service times were given explicitly.
@@ -213,6 +259,8 @@ impl ModelArgs {
             settings: base.settings,
             initial: self.initial.or(base.initial),
             initial_starting,
+            gpus: self.instance_gpus,
+            memory_mb: self.instance_memory,
             platform: self.local.map_or(base.platform, |idle| Platform::Local { idle }),
             reporting: Reporting {
                 lag: self.report_lag.unwrap_or(base.reporting.lag),
@@ -233,37 +281,6 @@ fn forget(settings: &mut BTreeMap<String, String>, key: &str) {
 pub(crate) fn distribution(text: &str) -> Result<Distribution, String> {
     let read = |path: &str| text_of(std::path::Path::new(path));
     Distribution::parse(text, &read).map_err(|problem| problem.to_string())
-}
-
-fn nodes(text: &str) -> Result<NodeModel, String> {
-    let expected = "expected CAPACITY,MIN,MAX[,PROVISIONING], as in 10,1,20,const:60s";
-    let mut parts = text.splitn(4, ',');
-    let mut number = || parts.next().and_then(|part| part.trim().parse().ok()).ok_or(expected);
-    let (capacity, min, max) = (number()?, number()?, number()?);
-    if capacity == 0 || max == 0 || min > max {
-        return Err(format!("{expected}, with a capacity above 0 and MIN not above MAX"));
-    }
-    let provisioning = distribution(parts.next().unwrap_or("const:60s"))?;
-    let idle = SimSpan::from_secs(600);
-    Ok(NodeModel { capacity, min, max, provisioning, idle })
-}
-
-fn failure(text: &str) -> Result<Failure, String> {
-    let expected =
-        || "expected AT:instances=N, AT:node or AT:controller=TIME, as in 10m:node".to_owned();
-    let (at, what) = text.split_once(':').ok_or_else(expected)?;
-    let at = SimTime::ZERO + span(at).map_err(|_| expected())?;
-    let kind = match what.split_once('=') {
-        None if what == "node" => FailureKind::Node,
-        Some(("instances", count)) => {
-            FailureKind::Instances { revision: None, count: count.parse().map_err(|_| expected())? }
-        }
-        Some(("controller", down)) => {
-            FailureKind::Controller { down: span(down).map_err(|_| expected())? }
-        }
-        _ => return Err(expected()),
-    };
-    Ok(Failure { at, kind })
 }
 
 fn clients(text: &str) -> Result<Clients, String> {

@@ -10,12 +10,11 @@ use tempfile::TempPath;
 use tidegate_sim::scenario::Detail;
 use tidegate_sim::{Recording, RunOutput};
 use tidegate_sim_report as report;
-use tidegate_sim_report::{Chart, Colour, Prices, Terminal};
+use tidegate_sim_report::{Chart, Colour, Terminal};
 use tidegate_words::{choose, shell_word};
 
 use super::CannotWrite;
 use crate::files::make_folder;
-use crate::typed::{NUMBER_MAX, number};
 
 /// Columns when the width of the terminal is unknown.
 const DEFAULT_WIDTH: usize = 100;
@@ -45,30 +44,6 @@ pub(crate) struct OutputArgs {
     /// Every chart as PNG into this directory.
     #[arg(long, value_name = "DIR")]
     png: Option<PathBuf>,
-    /// Price of an instance-hour, in any currency.
-    #[arg(
-        long,
-        value_name = "PRICE",
-        default_value_t = 0.0,
-        value_parser = number(0.0..=NUMBER_MAX)
-    )]
-    price_instance_hour: f64,
-    /// Price of a million requests.
-    #[arg(
-        long,
-        value_name = "PRICE",
-        default_value_t = 0.0,
-        value_parser = number(0.0..=NUMBER_MAX)
-    )]
-    price_million_requests: f64,
-    /// Price of a gigabyte of memory for an hour; --memory has the size of instances.
-    #[arg(
-        long,
-        value_name = "PRICE",
-        default_value_t = 0.0,
-        value_parser = number(0.0..=NUMBER_MAX)
-    )]
-    price_gb_hour: f64,
     /// What is kept: the course of everything over time (series), the figures of each revision
     /// (revisions), or only those over all of them (totals). For very many revisions the first
     /// costs most of the time and the second most of the memory.
@@ -131,15 +106,6 @@ impl OutputArgs {
     /// Whether a summary goes to standard output.
     pub(crate) fn summarises(&self) -> bool {
         !self.quiet && !self.json.as_deref().is_some_and(is_stdout)
-    }
-
-    pub(crate) fn prices(&self) -> Prices {
-        Prices {
-            instance_hour: self.price_instance_hour,
-            million_requests: self.price_million_requests,
-            gb_hour: self.price_gb_hour,
-            gb_hours: 0.0,
-        }
     }
 
     /// Writes everything that was asked for; the summary last, where it stays in view.

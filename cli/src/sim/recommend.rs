@@ -1,12 +1,15 @@
 //! `tidegate sim recommend`: the cheapest settings that keep stated objectives, with the evidence.
 
+mod per_revision;
+
 use std::fmt::Write as _;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use anyhow::anyhow;
 use tidegate_sim::Recording;
 use tidegate_sim::recommend::{
-    Evidence, Judged, Objective, ObjectiveError, Recommendation, Search, recommend,
+    Evidence, Figure, Judged, Objective, ObjectiveError, Recommendation, Search, recommend,
     usual_dimensions,
 };
 use tidegate_sim::sweep::Dimension;
@@ -22,8 +25,15 @@ use super::traffic_args::TrafficArgs;
 use crate::terminal::counted;
 use crate::typed::whole;
 
+/// Rows of what came nearest, when nothing keeps the objectives.
+const NEAREST_ROWS: usize = 3;
+
 /// Rows of evidence on a terminal.
 const EVIDENCE_ROWS: usize = 12;
+
+/// Seeds with which what wins must hold, unless the number is given: enough to tell luck, and few
+/// enough to be a small part of the search.
+const SEEDS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 
 /// How the settings that were given are called, whatever was varied.
 const AS_THEY_ARE: &str = "the settings as they are";
@@ -31,7 +41,7 @@ const AS_THEY_ARE: &str = "the settings as they are";
 /// What was typed after `tidegate sim recommend`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// An objective: FIGURE<BOUND, such as p99<250ms, cold<1%, lost<0.1% or instances<20;
+    /// An objective: FIGURE<BOUND, such as p99<250ms, cold<1%, lost<0.1%, instances<20 or cost<50;
     /// again for more.
     #[arg(long, value_name = "FIGURE<BOUND", required = true, value_parser = objective)]
     keep: Vec<(String, Objective)>,
@@ -41,6 +51,10 @@ pub(crate) struct Args {
     /// Runs at most.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = whole(1..=1_000_000usize))]
     budget: usize,
+    /// Settings for each revision alone; the bounds are on all revisions together. Without --vary,
+    /// min-scale. --csv then has the settings, for --revision-settings of all verbs.
+    #[arg(long, conflicts_with_all = ["budget", "runs"])]
+    per_revision: bool,
     #[command(flatten)]
     traffic: TrafficArgs,
     #[command(flatten)]
@@ -51,6 +65,9 @@ pub(crate) struct Args {
 
 /// Runs the verb.
 pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
+    if args.per_revision {
+        return per_revision::execute(args);
+    }
     let chosen = run::choose(&args.traffic, &args.model)?;
     let base = args.model.scenario(Recording::NOTHING, chosen.as_recorded()?.as_ref())?;
     let objectives = args.keep.iter().map(|(_, objective)| *objective).collect();
@@ -64,8 +81,8 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     }
     let traffic = chosen.traffic.as_ref();
     run::note_missing_service(&chosen, &args.model)?;
-    let search =
-        Search { objectives, dimensions, budget: args.budget, threads: args.answers.threads() };
+    let effort = args.model.effort_or(SEEDS, args.answers.threads());
+    let search = Search { objectives, dimensions, budget: args.budget, effort };
     let steps =
         if args.answers.quiet { Steps::silent() } else { Steps::new(search.budget, "runs") };
     let found = recommend(&base, traffic, &search, |done, of| steps.show(done, of));
@@ -109,17 +126,32 @@ fn sentence(found: &Recommendation, keep: &[&str]) -> String {
         Some(best) => {
             let label = name(best);
             let verb = if best.point.label.is_empty() { "keep" } else { "keeps" };
-            let hours = figures::number(best.point.instance_seconds / 3_600.0);
-            let keeps = format!("{label} {verb} {objectives} for {hours} instance-hours");
-            let (before, after) =
-                (found.baseline.point.instance_seconds, best.point.instance_seconds);
+            let price = Figure::price(&best.point.result);
+            let cost = figures::figure(price, price.mean(&best.point.result));
+            let keeps = match price {
+                Figure::Cost => format!("{label} {verb} {objectives} for {cost}"),
+                _ => format!("{label} {verb} {objectives} for {cost} instance-hours"),
+            };
+            let less = if price == Figure::Cost { "less" } else { "fewer" };
             if best.point.label.is_empty() {
-                return format!("{keeps}; nothing that was tried does it for fewer");
+                return format!("{keeps}; nothing that was tried does it for {less}");
             }
-            match figures::more_or_fewer(before, after) {
-                than if than.ends_with("as many") => format!("{keeps}, {than} as {AS_THEY_ARE}"),
-                than => format!("{keeps}, {than} than {AS_THEY_ARE}"),
-            }
+            let (before, after) = (found.baseline.point.price(), best.point.price());
+            let than = match price {
+                Figure::Cost => figures::more_or_less(before, after),
+                _ => figures::more_or_fewer(before, after),
+            };
+            let than = match than.ends_with("as many") || than.ends_with("as much") {
+                true => format!("{than} as {AS_THEY_ARE}"),
+                false => format!("{than} than {AS_THEY_ARE}"),
+            };
+            let chance = match &found.saving {
+                Some(saving) if saving.covers_zero() && saving.half_width() > 0.0 => {
+                    ", which is within chance"
+                }
+                _ => "",
+            };
+            format!("{keeps}, {than}{chance}")
         }
         None => format!(
             "nothing that was tried keeps {objectives} with every seed; raise --budget, widen \
@@ -136,38 +168,36 @@ fn name(evidence: &Evidence) -> String {
     }
 }
 
-/// A figure in the unit of the bound that it is held against.
-fn shown(judged: &Judged, figure: f64) -> String {
-    if judged.objective.figure.is_share() {
-        figures::percent(figure)
-    } else {
-        figures::number(figure)
-    }
+/// What was found of an objective, in the unit of its bound.
+fn shown(evidence: &Evidence, judged: &Judged) -> String {
+    let kept = if judged.kept { "" } else { " ✗" };
+    format!("{}{kept}", figures::figure_of(judged.objective.figure, &evidence.point.result))
 }
 
 /// The evidence first, the result last.
 fn text(found: &Recommendation, keep: &[&str]) -> String {
-    let mut text = format!("{:>14}", "instance-hours");
+    let price = Figure::price(&found.baseline.point.result);
+    let mut text = format!("{:>18}", price.name());
     for objective in &found.baseline.objectives {
-        let _ = write!(text, "{:>16}", objective.objective);
+        let _ = write!(text, "{:>20}", objective.objective);
     }
     text.push_str("  settings\n");
     let mut row = |evidence: &Evidence, marker: &str| {
-        let _ = write!(text, "{:>14}", figures::number(evidence.point.instance_seconds / 3_600.0));
+        let cost = figures::figure_of(price, &evidence.point.result);
+        let _ = write!(text, "{cost:>18}");
         for judged in &evidence.objectives {
-            let kept = if judged.kept { "" } else { " ✗" };
-            let _ = write!(text, "{:>16}", format!("{}{kept}", shown(judged, judged.figure)));
+            let _ = write!(text, "{:>20}", shown(evidence, judged));
         }
         let _ = writeln!(text, "  {marker}{}", name(evidence));
     };
     row(&found.baseline, "as it is: ");
     let kept = |evidence: &&Evidence| evidence.objectives.iter().all(|judged| judged.kept);
-    for evidence in found.tried.iter().filter(kept).take(EVIDENCE_ROWS) {
-        let confirmed = evidence.worst.is_empty() || evidence.keeps_all;
-        row(evidence, if confirmed { "" } else { "not with other seeds: " });
+    let others = found.tried.iter().filter(|evidence| !evidence.point.label.is_empty());
+    for evidence in others.clone().filter(kept).take(EVIDENCE_ROWS) {
+        row(evidence, if evidence.keeps_all { "" } else { "not with every seed: " });
     }
     if !found.tried.iter().any(|evidence| kept(&evidence)) {
-        found.tried.iter().rev().take(3).for_each(|evidence| row(evidence, "nearest: "));
+        nearest(others.collect()).into_iter().for_each(|evidence| row(evidence, "nearest: "));
     }
     let _ = writeln!(
         text,
@@ -176,16 +206,21 @@ fn text(found: &Recommendation, keep: &[&str]) -> String {
         counted(found.combinations as u64, "combination"),
     );
     if let Some(best) = &found.best {
+        let seeds = best.point.result.over_seeds.as_ref().map_or(1, |over| over.seeds.len());
         let worst: Vec<String> = best
             .objectives
             .iter()
             .zip(&best.worst)
-            .map(|(judged, worst)| {
-                format!("{} was at worst {}", judged.objective, shown(judged, *worst))
+            .map(|(Judged { objective, .. }, worst)| {
+                format!("{objective} was at worst {}", figures::figure(objective.figure, *worst))
             })
             .collect();
         if !worst.is_empty() {
-            let _ = writeln!(text, "with other seeds, {}", worst.join(", "));
+            let _ = writeln!(
+                text,
+                "over {seeds} seeds, ± half of the 95 % interval; {}",
+                worst.join(", ")
+            );
         }
         let settings: Vec<String> =
             best.point.settings.iter().map(|(key, value)| format!("--set {key}={value}")).collect();
@@ -194,4 +229,11 @@ fn text(found: &Recommendation, keep: &[&str]) -> String {
         let _ = writeln!(text, "{}", sentence(found, keep));
     }
     text
+}
+
+/// Those that miss by the least.
+fn nearest(mut tried: Vec<&Evidence>) -> Vec<&Evidence> {
+    tried.sort_by(|a, b| a.missed_by().total_cmp(&b.missed_by()));
+    tried.truncate(NEAREST_ROWS);
+    tried
 }

@@ -1,7 +1,10 @@
 //! `tidegate sim run`: one what-if.
 
 use anyhow::{Context, bail};
-use tidegate_sim::{Recording, RevisionNames, RunError, RunOutput, Scenario, Traffic, measured};
+use tidegate_sim::seeds::{run_seeds, seeds, with_intervals};
+use tidegate_sim::{
+    Recording, RevisionNames, RunError, RunOutput, Scenario, Traffic, measured, parallel,
+};
 use tidegate_sim_report::{MinuteRows, Page, RequestRows, View};
 
 use super::as_recorded::DEFAULT_SERVICE;
@@ -26,13 +29,17 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let (scenario, chosen) = prepare(args, args.output.recording())?;
     let traffic = chosen.traffic.as_ref();
     note_missing_service(&chosen, &args.model)?;
-    let run = simulate(&scenario, traffic, &args.output)?;
+    let mut run = simulate(&scenario, traffic, &args.output)?;
+    let effort = args.model.effort(parallel::all_cores());
+    let others = &seeds(scenario.seed, effort.seeds.get())[1..];
+    let others = run_seeds(&scenario, traffic, others, effort.threads).map_err(explain)?;
+    run.result = with_intervals(run.result, &others);
     chosen.note_skipped();
     let command = output::command_line();
     let page = Page {
         title: args.traffic.title(),
         command,
-        prices: args.output.prices().with_memory(&run.result, |name| chosen.memory_mb(name)),
+        prices: args.model.prices(),
         origin_unix_s: args.traffic.origin_unix_s(&chosen),
         views: vec![View { name: scenario.revision.policy.to_string(), run: &run }],
     };

@@ -22,6 +22,11 @@ impl Traffic for Counted {
         Ok(Box::new(Source { inner: self.inner.open()?, count }))
     }
 
+    fn open_seeded(&self, seed: u64) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        let count = Arc::clone(&self.count);
+        Ok(Box::new(Source { inner: self.inner.open_seeded(seed)?, count }))
+    }
+
     fn sha256(&self) -> String {
         self.inner.sha256()
     }
@@ -32,6 +37,10 @@ impl Traffic for Counted {
 
     fn len_hint(&self) -> Option<u64> {
         self.inner.len_hint()
+    }
+
+    fn memory_mb(&self, revision: &str) -> Option<f64> {
+        self.inner.memory_mb(revision)
     }
 }
 

@@ -17,6 +17,10 @@ impl Traffic for Spooled {
         self.inner.open()
     }
 
+    fn open_seeded(&self, seed: u64) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        self.inner.open_seeded(seed)
+    }
+
     fn sha256(&self) -> String {
         self.inner.sha256()
     }
@@ -27,5 +31,9 @@ impl Traffic for Spooled {
 
     fn len_hint(&self) -> Option<u64> {
         self.inner.len_hint()
+    }
+
+    fn memory_mb(&self, revision: &str) -> Option<f64> {
+        self.inner.memory_mb(revision)
     }
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use tidegate_sim::figure::Figure;
 use tidegate_sim::recommend::Objective;
 use tidegate_sim::sweep::{Dimension, Plan, Refused, SweepOutput, SweepPoint, sweep};
 use tidegate_sim::{Recording, Scenario, Traffic, measured, parallel};
@@ -99,7 +100,8 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let traffic = chosen.traffic.as_ref();
     run::note_missing_service(&chosen, &args.model)?;
     let steps = if args.answers.quiet { Steps::silent() } else { Steps::new(0, "runs") };
-    let found = sweep(&base, traffic, dimensions, plan, args.answers.threads(), |done, of| {
+    let effort = args.model.effort(args.answers.threads());
+    let found = sweep(&base, traffic, dimensions, plan, effort, |done, of| {
         steps.show(done, of);
     });
     steps.finish();
@@ -127,6 +129,12 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         let mut text = report::front_text(&found.points, FRONT_ROWS);
         text.push_str(&format!("\n{}; the front of", question.subtitle));
         text.push_str(" cost, p99, cold starts and losses is above\n");
+        if effort.seeds > NonZeroUsize::MIN {
+            text.push_str(&format!(
+                "means over {} seeds, ± half of the 95 % interval\n",
+                effort.seeds
+            ));
+        }
         output::write_file(Path::new("-"), text.as_bytes())?;
     }
     Ok(())
@@ -153,6 +161,20 @@ impl Answers {
             let mut file = output::create(path)?;
             write_csv(points, &mut file).with_context(|| output::cannot_write(path))?;
         }
+        self.write_pictures(points, about)
+    }
+
+    /// Where CSV goes, when it was asked for.
+    pub(super) fn csv(&self) -> Option<&Path> {
+        self.csv.as_deref()
+    }
+
+    /// Writes the pictures and the page of `points` that were asked for.
+    pub(super) fn write_pictures(
+        &self,
+        points: &[SweepPoint],
+        about: &Question<'_>,
+    ) -> anyhow::Result<()> {
         let scene = report::scatter(&about.title, points, &about.objectives);
         if let Some(path) = &self.svg {
             output::write_file(path, report::svg(&scene).as_bytes())?;
@@ -198,7 +220,7 @@ impl Answers {
             let single = Page {
                 title: format!("{}, {}", about.title, point.label),
                 command: output::command_line(),
-                prices: report::Prices::default(),
+                prices: about.base.prices,
                 origin_unix_s: None,
                 views: vec![view],
             };
@@ -221,21 +243,43 @@ fn write_csv(points: &[SweepPoint], out: &mut dyn Write) -> anyhow::Result<()> {
     };
     let header: Vec<String> = names.iter().map(|name| quoted(name)).collect();
     let figures = "instance_seconds,p50_ms,p99_ms,cold_share,lost_share,instances_mean,on_front";
-    writeln!(out, "{},{figures}", header.join(","))?;
+    write!(out, "{},{figures}", header.join(","))?;
+    let known: Vec<Figure> = Figure::all()
+        .filter(|figure| points.iter().any(|point| figure.is_known(&point.result)))
+        .collect();
+    if known.contains(&Figure::Cost) {
+        write!(out, ",cost")?;
+    }
+    let several = points.iter().any(|point| point.result.over_seeds.is_some());
+    for figure in known.iter().filter(|_| several) {
+        let name = figure.name().replace(['-', '.'], "_");
+        write!(out, ",{name}_low,{name}_high")?;
+    }
+    writeln!(out)?;
     for point in points {
         let values: Vec<String> = point.settings.values().map(|value| quoted(value)).collect();
-        writeln!(
+        write!(
             out,
             "{},{},{},{},{},{},{},{}",
             values.join(","),
             point.instance_seconds,
-            point.result.latency_ms.p50,
+            Figure::P50.mean(&point.result),
             point.p99_ms,
             point.cold_share,
             point.lost_share,
-            point.result.instances.mean,
+            Figure::InstancesMean.mean(&point.result),
             point.on_front
         )?;
+        if let Some(cost) = point.cost {
+            write!(out, ",{cost}")?;
+        }
+        for figure in known.iter().filter(|_| several) {
+            match figure.interval(&point.result) {
+                Some(interval) => write!(out, ",{},{}", interval.low, interval.high)?,
+                None => write!(out, ",,")?,
+            }
+        }
+        writeln!(out)?;
     }
     out.flush()?;
     Ok(())

@@ -152,11 +152,6 @@ impl Chosen {
     pub(crate) fn recordings(&self) -> impl Iterator<Item = &Recorded> {
         self.traces.iter().filter_map(|trace| trace.recorded())
     }
-
-    /// Mean memory of an instance of `revision` in megabytes, when a trace has it.
-    pub(crate) fn memory_mb(&self, revision: &str) -> Option<f64> {
-        self.traces.iter().find_map(|trace| trace.memory_mb(revision))
-    }
 }
 
 impl TrafficArgs {

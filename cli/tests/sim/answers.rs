@@ -86,7 +86,7 @@ fn comparisons_speak_first() {
     let desk = Desk::new();
     let text = desk.says(&format!("compare {STEP} --variant policy=fixed:12 --html c.html"));
     assert!(text.starts_with("policy=fixed:12: "), "{text}");
-    assert!(text.contains("instance-hours") && text.contains("than as it is"), "{text}");
+    assert!(text.contains("instance-hours") && text.contains("compared with as it is"), "{text}");
     assert!(desk.read("c.html").contains("Comparison"));
     let result = desk.json(&format!("compare {STEP} --no-base --variant target=1 --json -"));
     assert_eq!(result["variants"][0]["name"], "target=1");
@@ -121,8 +121,53 @@ fn recommendations_come_with_evidence() {
     let desk = Desk::new();
     let text =
         desk.says(&format!("recommend {STEP} --keep cold<50% --vary min-scale=0,5 --budget 4"));
-    assert!(text.contains("keeps cold<50%"), "{text}");
+    // A minimum of 0 is what it is: one setting less does the same.
+    assert!(text.contains("the settings as they are keep cold<50%"), "{text}");
     assert!(text.contains("runs, with 2 combinations in all"), "{text}");
+}
+
+#[test]
+fn figures_stand_in_the_unit_of_their_bound() {
+    let desk = Desk::new();
+    let text = desk.says(&format!(
+        "recommend {STEP} --keep cold<0.2% --keep p99<2s --vary min-scale=0,12 \
+         --vary max-scale=500,600 --budget 6 --seeds 3"
+    ));
+    let shown = text.lines().find(|line| line.contains("as it is")).unwrap();
+    assert!(shown.contains(" % ") && shown.contains(" s "), "{text}");
+    // Four were tried, two of which turn two settings; one setting does it.
+    assert!(text.lines().last().unwrap().trim() == "--set min-scale=12", "{text}");
+    assert!(text.contains("over 3 seeds"), "{text}");
+}
+
+#[test]
+fn several_seeds_give_intervals_everywhere() {
+    let desk = Desk::new();
+    let text = desk.says(&format!("run {STEP} --seeds 3 --html r.html"));
+    assert!(text.contains("over 3 seeds") && text.contains("95 % interval"), "{text}");
+    assert!(desk.read("r.html").contains("Over 3 seeds"));
+    let result = desk.json(&format!("run {STEP} --seeds 3 --json -"));
+    let p99 = &result["over_seeds"]["figures"]["p99"];
+    assert!(p99["low"].as_f64() < p99["mean"].as_f64(), "{p99}");
+    assert_eq!(result["over_seeds"]["seeds"], serde_json::json!([1, 2, 3]));
+    let alone = desk.json(&format!("run {STEP} --json -"));
+    assert_eq!(alone["latency_ms"], result["latency_ms"], "the first of them is the run itself");
+    assert!(alone.get("over_seeds").is_none());
+
+    let compare = format!("compare {STEP} --variant target=1 --variant policy=fixed:30 --seeds 3");
+    let text = desk.says(&format!("{compare} --csv c.csv --html c.html"));
+    assert!(text.starts_with("target=1: as many instance-hours and p99 ±0 ms"), "{text}");
+    assert!(text.contains("Student's t"), "{text}");
+    assert!(desk.read("c.html").contains("Differences from as it is"));
+    let rows = desk.read("c.csv");
+    assert!(rows.starts_with("name,requests,lost,") && rows.contains(",p99_low,p99_high"));
+    let columns = |line: &str| line.split(',').count();
+    assert!(rows.lines().all(|line| columns(line) == columns(rows.lines().next().unwrap())));
+
+    let sweep = format!("sweep {STEP} --vary min-scale=0,5 --seeds 3 --csv s.csv");
+    let text = desk.says(&sweep);
+    assert!(text.contains('±') && text.contains("over 3 seeds"), "{text}");
+    assert!(desk.read("s.csv").contains(",cold_low,cold_high"));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! The line of large figures above a page, of all revisions together or of one.
 
+use tidegate_sim::price::Prices;
 use tidegate_sim::result::{RevisionResult, SimResult};
 
-use crate::cost::Prices;
 use crate::figures;
+use crate::labels;
 
 /// A figure: its name, its value, and what is said below it.
 pub(crate) type Card = (&'static str, String, String);
@@ -20,6 +21,7 @@ struct Figured {
     instance_seconds: f64,
     idle_share: f64,
     cost: Option<f64>,
+    prices: Prices,
 }
 
 /// The cards of everything together.
@@ -34,19 +36,21 @@ pub(crate) fn of_run(result: &SimResult, prices: Prices) -> Vec<Card> {
         most: result.instances.max,
         instance_seconds: result.instance_seconds,
         idle_share: result.idle_share,
-        cost: prices.of(result),
+        cost: result.cost,
+        prices,
     });
-    if prices.gb_hours > 0.0 {
-        let note = "GB-hours, all together".to_owned();
-        cards.push(("memory", figures::number(prices.gb_hours), note));
-    }
+    cards.extend(labels::used(result));
     cards
 }
 
-/// The same cards of one revision, in the same order; memory is known of all together only.
+/// The same cards of one revision, in the same order; memory, nodes and GPUs are those of all
+/// together.
 pub(crate) fn of_revision(one: &RevisionResult, all: &SimResult, prices: Prices) -> Vec<Card> {
-    // What memory costs is not known of one revision, so no cost of it can be told.
-    let priced = prices.gb_hour == 0.0 && prices.of(all).is_some();
+    // What memory, nodes and GPUs cost is not known of one revision, so no cost of it can be told.
+    let shared = [prices.gb_hour, prices.node_hour, prices.gpu_hour];
+    let priced = all.usage.node_hours.is_none()
+        && shared.iter().all(|price| *price == 0.0)
+        && all.cost.is_some();
     let cost = prices.instance_hour * one.instance_seconds / 3_600.0
         + prices.million_requests * one.requests as f64 / 1e6;
     let mut cards = cards(&Figured {
@@ -60,11 +64,11 @@ pub(crate) fn of_revision(one: &RevisionResult, all: &SimResult, prices: Prices)
         instance_seconds: one.instance_seconds,
         idle_share: one.idle_share,
         cost: priced.then_some(cost),
+        prices,
     });
     let names = of_run(all, prices);
     for (name, value, note) in names.into_iter().skip(cards.len()) {
-        let is_memory = name == "memory";
-        let value = if is_memory { value } else { "–".to_owned() };
+        let value = if name == "cost" { "–".to_owned() } else { value };
         cards.push((name, value, note));
     }
     cards
@@ -90,7 +94,7 @@ fn cards(of: &Figured) -> Vec<Card> {
         ),
     ];
     if let Some(cost) = of.cost {
-        cards.push(("cost", figures::money(cost), String::new()));
+        cards.push(("cost", figures::money(cost), of.prices.to_string()));
     }
     cards
 }

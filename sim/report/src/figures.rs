@@ -1,5 +1,9 @@
 //! Numbers as people read them: three significant figures, a unit, no more.
 
+use tidegate_sim::figure::{Figure, Unit};
+use tidegate_sim::interval::Interval;
+use tidegate_sim::result::SimResult;
+
 /// `value` with three significant figures and no needless zeros: `0.0123`, `1.5`, `12,300`.
 pub fn number(value: f64) -> String {
     if !value.is_finite() {
@@ -79,9 +83,57 @@ pub fn percent(share: f64) -> String {
     format!("{} %", number(share * 100.0))
 }
 
+/// A figure in its own unit.
+pub fn figure(figure: Figure, value: f64) -> String {
+    match figure.unit() {
+        Unit::Milliseconds => millis(value),
+        Unit::Share => percent(value),
+        // What is counted is told to the last one.
+        Unit::Count if value.fract() == 0.0 && value >= 0.0 => count(value as u64),
+        Unit::Count | Unit::Hours => number(value),
+        Unit::Money => money(value),
+    }
+}
+
+/// The mean of a figure in its own unit, with half of its 95 % interval: `1.75 s ±120 ms`.
+pub fn figure_with_interval(figure: Figure, interval: &Interval) -> String {
+    let mean = interval.mean;
+    let half = as_exact_as(mean, interval.half_width());
+    match figure.unit() {
+        Unit::Milliseconds => format!("{} ±{}", millis(mean), millis(half)),
+        // A unit that both share stands once.
+        Unit::Share => format!("{} ±{}", number(mean * 100.0), percent(half)),
+        Unit::Count | Unit::Hours => format!("{} ±{}", number(mean), number(half)),
+        Unit::Money => format!("{} ±{}", money(mean), money(half)),
+    }
+}
+
+/// `half` without digits that say nothing beside a `mean` of three.
+fn as_exact_as(mean: f64, half: f64) -> f64 {
+    if mean == 0.0 || !mean.is_finite() {
+        return half;
+    }
+    let unit = libm::pow(10.0, libm::floor(libm::log10(mean.abs())) - 3.0);
+    (half / unit).round() * unit
+}
+
+/// A figure of a result in its own unit, over all seeds where there are several.
+pub fn figure_of(figure: Figure, result: &SimResult) -> String {
+    match figure.interval(result) {
+        Some(interval) => figure_with_interval(figure, interval),
+        None => self::figure(figure, figure.of(result)),
+    }
+}
+
+/// So many of a thing: `1 cold start`, `2 cold starts`.
+pub fn counted(count_of: u64, what: &str) -> String {
+    format!("{} {what}{}", count(count_of), if count_of == 1 { "" } else { "s" })
+}
+
 /// Money, in whatever currency the price was given in.
 pub fn money(value: f64) -> String {
-    if value.abs() >= 100.0 { number(value) } else { format!("{value:.2}") }
+    // Cents are told where they are the third digit; what is less than one has three as well.
+    if (1.0..100.0).contains(&value.abs()) { format!("{value:.2}") } else { number(value) }
 }
 
 /// A size in bytes.
@@ -97,6 +149,11 @@ pub fn bytes(value: u64) -> String {
 /// How `other` differs from `base`, in words: `31 % fewer`, `as many`.
 pub fn more_or_fewer(base: f64, other: f64) -> String {
     relative(base, other, "more", "fewer", "as many")
+}
+
+/// How `other` differs from `base` in something that is not counted: `31 % less`, `as much`.
+pub fn more_or_less(base: f64, other: f64) -> String {
+    relative(base, other, "more", "less", "as much").replace("times as many", "times as much")
 }
 
 /// A change of a duration in milliseconds with its sign: `+12 ms`.
@@ -156,6 +213,22 @@ mod tests {
         assert_eq!(seconds(28_800.0), "8 h");
         assert_eq!(seconds(300.0), "5 min");
         assert_eq!(bytes(12_300_000), "12.3 MB");
+    }
+
+    #[test]
+    fn figures_have_their_own_unit() {
+        assert_eq!(figure(Figure::P99, 1_750.0), "1.75 s");
+        assert_eq!(figure(Figure::Cold, 0.0183), "1.83 %");
+        assert_eq!(figure(Figure::Instances, 12.0), "12");
+        let of =
+            |low, high| Interval { mean: (low + high) / 2.0, low, high, least: low, most: high };
+        assert_eq!(figure_with_interval(Figure::P99, &of(1_630.0, 1_870.0)), "1.75 s ±120 ms");
+        assert_eq!(figure_with_interval(Figure::Cold, &of(0.01, 0.02)), "1.5 ±0.5 %");
+        assert_eq!(figure_with_interval(Figure::InstanceHours, &of(15.999, 16.001)), "16 ±0");
+        let shown = [0.0, 0.004_68, 0.468, 7.2, 1_234.5].map(money);
+        assert_eq!(shown, ["0", "0.00468", "0.468", "7.20", "1,230"]);
+        assert_eq!(counted(1, "cold start"), "1 cold start");
+        assert_eq!(counted(1_200, "cold start"), "1,200 cold starts");
     }
 
     #[test]

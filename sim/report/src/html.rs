@@ -5,14 +5,15 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use tidegate_sim::engine::RunOutput;
+use tidegate_sim::price::Prices;
 use tidegate_sim::result::SimResult;
 
 use crate::assets::{CHART_SCRIPT, DECISIONS_SCRIPT, PAGE_SCRIPT, PANELS, STYLE};
 use crate::cards;
 use crate::chart::Chart;
-use crate::cost::Prices;
 use crate::escape::{escape, script_json};
 use crate::figures;
+use crate::intervals;
 use crate::labels;
 use crate::page::Page;
 use crate::payload;
@@ -36,9 +37,10 @@ pub fn html(page: &Page<'_>) -> String {
             cards(&mut text, first.1, page.prices);
         } else {
             differences(&mut text, *first, others);
-            comparison_table(&mut text, &results, page.prices);
+            comparison_table(&mut text, &results);
         }
     }
+    over_seeds(&mut text, &results);
     charts(&mut text, page);
     if let [only] = &page.views[..] {
         revisions(&mut text, only.run);
@@ -81,6 +83,15 @@ fn header(text: &mut String, page: &Page<'_>, result: &SimResult) {
     );
 }
 
+/// The figures over several seeds, and what of a difference is more than chance.
+fn over_seeds(text: &mut String, results: &[(&str, &SimResult)]) {
+    match results {
+        [(_, only)] => text.extend(only.over_seeds.as_ref().map(intervals::as_html)),
+        [(base, _), others @ ..] => text.push_str(&intervals::differences_html(base, others)),
+        [] => {}
+    }
+}
+
 /// One line of large figures; the script writes those of another revision into it.
 fn cards(text: &mut String, result: &SimResult, prices: Prices) {
     text.push_str("<dl class=\"cards\" id=\"cards\" aria-live=\"polite\">");
@@ -101,14 +112,14 @@ fn differences(text: &mut String, first: (&str, &SimResult), others: &[(&str, &S
     text.push_str("</ul>");
 }
 
-fn comparison_table(text: &mut String, results: &[(&str, &SimResult)], prices: Prices) {
+fn comparison_table(text: &mut String, results: &[(&str, &SimResult)]) {
     text.push_str("<div class=\"scroll\"><table class=\"figures\"><thead><tr><th></th>");
     for (index, (name, _)) in results.iter().enumerate() {
         let colour = index % 6;
         let _ = write!(text, "<th><span class=\"run run{colour}\"></span>{}</th>", escape(name));
     }
     text.push_str("</tr></thead><tbody>");
-    for (name, value) in labels::figure_rows(prices) {
+    for (name, value) in labels::figure_rows(results) {
         let _ = write!(text, "<tr><th>{name}</th>");
         let first = results.first().map(|(_, result)| value(result));
         for (_, result) in results {

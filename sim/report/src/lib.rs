@@ -4,7 +4,8 @@
 //! let a browser, a terminal or a spreadsheet take for markup what comes from traffic, a setting or
 //! a path; write a file or fetch anything.
 //!
-//! Modules in reading order: [`figures`] (numbers as people read them), `cost` and `labels`;
+//! Modules in reading order: [`figures`] (numbers as people read them), `labels` and
+//! `intervals` (over several seeds);
 //! `terminal` ([`summary`], [`comparison`]); `table` (CSV); [`scene`] (a drawing), `plot` and
 //! `chart` (what is drawn), `svg` and `png` (how it is written); `page`, `payload` and
 //! `html` (one page), `scatter` and `sweep_page` (a
@@ -13,10 +14,10 @@
 pub mod assets;
 mod cards;
 mod chart;
-mod cost;
 mod escape;
 pub mod figures;
 mod html;
+mod intervals;
 mod labels;
 mod page;
 mod payload;
@@ -33,7 +34,6 @@ mod terminal;
 mod tests;
 
 pub use chart::{CHART_SIZE, Chart};
-pub use cost::Prices;
 pub use html::html;
 pub use page::{Page, View};
 pub use payload::data;
@@ -42,4 +42,6 @@ pub use scatter::{front_text, scatter};
 pub use svg::svg;
 pub use sweep_page::{SweepPage, sweep_data, sweep_html};
 pub use table::{MINUTE_COLUMNS, MinuteRows, REQUEST_COLUMNS, RequestRows, series_csv};
+pub use tidegate_sim::price::Prices;
+
 pub use terminal::{Colour, REVISIONS_LISTED_MAX, Terminal, comparison, summary};

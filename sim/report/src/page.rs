@@ -1,8 +1,7 @@
 //! What the page of one run, or of several, is made from.
 
 use tidegate_sim::engine::RunOutput;
-
-use crate::cost::Prices;
+use tidegate_sim::price::Prices;
 
 /// What a page shows.
 pub struct Page<'a> {

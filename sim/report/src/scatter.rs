@@ -31,13 +31,17 @@ pub(crate) fn hours(point: &SweepPoint) -> f64 {
     point.instance_seconds / 3_600.0
 }
 
+/// What points are ranked by.
+pub(crate) fn price(points: &[SweepPoint]) -> Figure {
+    match points.iter().all(|point| point.cost.is_some()) {
+        true => Figure::Cost,
+        false => Figure::InstanceHours,
+    }
+}
+
 /// An objective as people read it: `p99 ≤ 1.5 s`.
 pub(crate) fn named(objective: &Objective) -> String {
-    let bound = match objective.figure {
-        figure if figure.is_share() => figures::percent(objective.at_most),
-        Figure::Instances => figures::number(objective.at_most),
-        _ => figures::millis(objective.at_most),
-    };
+    let bound = figures::figure(objective.figure, objective.at_most);
     format!("{} ≤ {bound}", objective.figure.name())
 }
 
@@ -49,7 +53,7 @@ struct Frame {
 
 impl Frame {
     fn new(points: &[SweepPoint], bound_ms: Option<f64>) -> Self {
-        let most = points.iter().map(hours).fold(0.0, f64::max);
+        let most = points.iter().map(SweepPoint::price).fold(0.0, f64::max);
         let latencies = points.iter().map(|point| point.p99_ms).chain(bound_ms);
         let positive = latencies.filter(|value| *value > 0.0);
         let (least, slowest) = positive.fold((f64::INFINITY, 0.0_f64), |(least, most), value| {
@@ -78,18 +82,18 @@ impl Frame {
     }
 
     fn place(&self, point: &SweepPoint) -> (f32, f32) {
-        (self.x(hours(point)), self.y(point.p99_ms))
+        (self.x(point.price()), self.y(point.p99_ms))
     }
 }
 
-/// The scatter as a picture: instance-hours against p99, the front joined and labelled, and a line
-/// at what p99 had to keep.
+/// The scatter as a picture: cost, or instance-hours without prices, against p99, the front joined
+/// and labelled, and a line at what p99 had to keep.
 pub fn scatter(title: &str, points: &[SweepPoint], objectives: &[Objective]) -> Scene {
     let bound = objectives.iter().find(|objective| objective.figure == Figure::P99);
     let frame = Frame::new(points, bound.map(|bound| bound.at_most));
     let mut shapes =
         vec![Shape::Rect { at: (0.0, 0.0, SIZE.0, SIZE.1), ink: Ink::Paper, opacity: 1.0 }];
-    axes(&mut shapes, title, &frame);
+    axes(&mut shapes, title, &frame, price(points));
     let mut taken = Vec::new();
     if let Some(bound) = bound {
         let level = frame.y(bound.at_most);
@@ -116,7 +120,7 @@ pub fn scatter(title: &str, points: &[SweepPoint], objectives: &[Objective]) -> 
     Scene { width: SIZE.0, height: SIZE.1, title: title.to_owned(), description, shapes }
 }
 
-fn axes(shapes: &mut Vec<Shape>, title: &str, frame: &Frame) {
+fn axes(shapes: &mut Vec<Shape>, title: &str, frame: &Frame, price: Figure) {
     let (left, top, _, bottom) = MARGIN;
     let mut text = |at, anchor, size, ink, words: &str| {
         shapes.push(Shape::Text { at, anchor, size, ink, text: words.to_owned() });
@@ -127,7 +131,7 @@ fn axes(shapes: &mut Vec<Shape>, title: &str, frame: &Frame) {
     text((left, 42.0), Anchor::Start, 11.0, Ink::Muted, words);
     text((8.0, top - 14.0), Anchor::Start, 11.0, Ink::Text, "p99 latency");
     let corner = (Frame::right(), SIZE.1 - 10.0);
-    text(corner, Anchor::End, 11.0, Ink::Text, "instance-hours");
+    text(corner, Anchor::End, 11.0, Ink::Text, price.name());
     for tick in frame.y.ticks() {
         let at = (left - 8.0, frame.y(tick) + 4.0);
         text(at, Anchor::End, 11.0, Ink::Muted, &figures::millis(tick));
@@ -146,7 +150,7 @@ fn axes(shapes: &mut Vec<Shape>, title: &str, frame: &Frame) {
 fn staircase(points: &[SweepPoint]) -> Vec<&SweepPoint> {
     let mut front: Vec<&SweepPoint> = points.iter().filter(|point| point.on_front).collect();
     front.sort_by(|left, right| {
-        let by_cost = left.instance_seconds.total_cmp(&right.instance_seconds);
+        let by_cost = left.price().total_cmp(&right.price());
         by_cost.then(left.p99_ms.total_cmp(&right.p99_ms))
     });
     let mut best = f64::INFINITY;
@@ -234,21 +238,25 @@ fn labels(shapes: &mut Vec<Shape>, points: &[SweepPoint], frame: &Frame, mut tak
 /// The front of a sweep as text, cheapest first, at most `most` rows.
 pub fn front_text(points: &[SweepPoint], most: usize) -> String {
     let mut front: Vec<&SweepPoint> = points.iter().filter(|point| point.on_front).collect();
-    front.sort_by(|left, right| left.instance_seconds.total_cmp(&right.instance_seconds));
-    let mut text =
-        format!("{:>14}{:>10}{:>10}{:>10}  settings\n", "instance-hours", "p99", "cold", "lost");
+    front.sort_by(|left, right| left.price().total_cmp(&right.price()));
+    let columns = [(price(points), 14), (Figure::P99, 10), (Figure::Cold, 10), (Figure::Lost, 10)];
+    // An interval needs room.
+    let several = points.iter().any(|point| point.result.over_seeds.is_some());
+    let room = |width: usize| if several { width + 8 } else { width };
+    let mut text = String::new();
+    for (figure, width) in columns {
+        let _ = write!(text, "{:>width$}", figure.name(), width = room(width));
+    }
+    text.push_str("  settings\n");
     let stride = round_step((front.len() as f64 / most.max(1) as f64).max(1.0)) as usize;
     for point in front.iter().step_by(stride.max(1)) {
+        for (figure, width) in columns {
+            let value = figures::figure_of(figure, &point.result);
+            let _ = write!(text, "{value:>width$}", width = room(width));
+        }
         let label: String =
             point.label.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        let _ = writeln!(
-            text,
-            "{:>14}{:>10}{:>10}{:>10}  {label}",
-            figures::number(hours(point)),
-            figures::millis(point.p99_ms),
-            figures::percent(point.cold_share),
-            figures::percent(point.lost_share)
-        );
+        let _ = writeln!(text, "  {label}");
     }
     text
 }

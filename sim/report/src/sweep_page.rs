@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use tidegate_sim::recommend::{Figure, Objective};
+use tidegate_sim::figure::Figure;
+use tidegate_sim::recommend::Objective;
 use tidegate_sim::result::SimResult;
 use tidegate_sim::sweep::SweepPoint;
 
@@ -13,7 +14,7 @@ use crate::assets::{CHART_SCRIPT, SCATTER, SCATTER_SCRIPT};
 use crate::escape::{escape, script_json};
 use crate::figures;
 use crate::html::{foot, head};
-use crate::scatter::{chosen, hours, named, scatter};
+use crate::scatter::{chosen, hours, named, price, scatter};
 use crate::svg::svg_body;
 
 /// Rows of the table of the front at most; a page of so many stays readable.
@@ -105,14 +106,14 @@ fn point_data(page: &SweepPage<'_>, point: &SweepPoint) -> Value {
     let is = |label: &Option<String>| label.as_ref() == Some(&point.label);
     let run = page.runs.iter().find(|(label, _)| *label == point.label);
     let mut data = Map::new();
-    for (name, figure) in Figure::NAMED {
-        data.insert(name.to_owned(), json!(figure.of(&point.result)));
+    for figure in Figure::all().filter(|figure| figure.is_known(&point.result)) {
+        data.insert(figure.name().to_owned(), json!(figure.mean(&point.result)));
     }
     for (name, value) in [
         ("label", json!(point.label)),
         ("settings", json!(point.settings)),
         ("hours", json!(hours(point))),
-        ("ready", json!(point.result.instances.mean)),
+        ("ready", json!(Figure::InstancesMean.mean(&point.result))),
         ("idle", json!(point.result.idle_share)),
         ("front", json!(point.on_front)),
         ("best", json!(is(&page.best))),
@@ -128,12 +129,17 @@ fn point_data(page: &SweepPage<'_>, point: &SweepPoint) -> Value {
 /// The front as a table, cheapest first.
 fn front_table(text: &mut String, page: &SweepPage<'_>) {
     let mut front: Vec<&SweepPoint> = page.points.iter().filter(|point| point.on_front).collect();
-    front.sort_by(|left, right| left.instance_seconds.total_cmp(&right.instance_seconds));
+    front.sort_by(|left, right| left.price().total_cmp(&right.price()));
     text.push_str(
         "<section><h2>The front</h2><p class=\"muted\">No other settings are better in all of \
          cost, p99, cold starts and losses.</p><div class=\"scroll\"><table class=\"front\"><thead>\
-         <tr><th>settings</th><th>instance-hours</th><th>p99</th><th>cold</th><th>lost</th>\
-         <th>instances</th>",
+         <tr><th>settings</th>",
+    );
+    let price = price(page.points);
+    let _ = write!(
+        text,
+        "<th>{}</th><th>p99</th><th>cold</th><th>lost</th><th>instances</th>",
+        price.name()
     );
     for objective in &page.objectives {
         let _ = write!(text, "<th>{}</th>", escape(&named(objective)));
@@ -146,14 +152,14 @@ fn front_table(text: &mut String, page: &SweepPage<'_>) {
             text,
             "<tr{best}><th>{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>",
             escape(label),
-            figures::number(hours(point)),
-            figures::millis(point.p99_ms),
-            figures::percent(point.cold_share),
-            figures::percent(point.lost_share),
-            figures::number(point.result.instances.mean)
+            figures::figure_of(price, &point.result),
+            figures::figure_of(Figure::P99, &point.result),
+            figures::figure_of(Figure::Cold, &point.result),
+            figures::figure_of(Figure::Lost, &point.result),
+            figures::figure_of(Figure::InstancesMean, &point.result)
         );
         for objective in &page.objectives {
-            let kept = objective.is_kept_by(objective.figure.of(&point.result));
+            let kept = objective.is_kept_by(objective.figure.worst(&point.result));
             let _ = write!(text, "<td>{}</td>", if kept { "kept" } else { "missed" });
         }
         text.push_str("</tr>");

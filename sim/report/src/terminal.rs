@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use tidegate_sim::engine::RunOutput;
+use tidegate_sim::price::Prices;
 use tidegate_sim::result::{Quantiles, SimResult};
 use tidegate_sim::series::{SeriesPoint, TimeSeries};
 
-use crate::cost::Prices;
 use crate::figures;
+use crate::intervals;
 
 /// Eighths of a character cell, from nothing to full.
 const BLOCKS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -67,6 +68,10 @@ pub fn summary(run: &RunOutput, terminal: Terminal, prices: Prices) -> String {
         let note = terminal.muted(&note);
         let _ = writeln!(text, "{name:<16}{value:>14}  {note}");
     }
+    if let Some(over_seeds) = &result.over_seeds {
+        let (header, rows) = intervals::as_text(over_seeds);
+        let _ = write!(text, "\n{}\n{rows}", terminal.muted(&header));
+    }
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n") + "\n"
 }
 
@@ -108,9 +113,9 @@ fn headline(result: &SimResult, prices: Prices) -> Vec<(&'static str, String, St
             "instances",
             figures::number(result.instances.mean),
             format!(
-                "mean; {} at most, {} scale events",
+                "mean; {} at most, {}",
                 figures::count(result.instances.max),
-                figures::count(result.scale_events)
+                figures::counted(result.scale_events, "scale event")
             ),
         ),
         (
@@ -119,10 +124,8 @@ fn headline(result: &SimResult, prices: Prices) -> Vec<(&'static str, String, St
             format!("{} of them idle", figures::percent(result.idle_share)),
         ),
     ];
-    if prices.gb_hours > 0.0 {
-        lines.push(("memory", figures::number(prices.gb_hours), "GB-hours".to_owned()));
-    }
-    if let Some(cost) = prices.of(result) {
+    lines.extend(super::labels::used(result));
+    if let Some(cost) = result.cost {
         lines.push(("cost", figures::money(cost), prices.to_string()));
     }
     lines.push(("latency p50", figures::millis(result.latency_ms.p50), String::new()));
@@ -275,14 +278,15 @@ fn bars(columns: &[f64], peak: f64) -> String {
 }
 
 /// Two runs side by side, with the difference in words first.
-pub fn comparison(runs: &[(&str, &SimResult)], terminal: Terminal, prices: Prices) -> String {
+pub fn comparison(runs: &[(&str, &SimResult)], terminal: Terminal) -> String {
     let mut text = String::new();
     let Some(((base_name, base), others)) = runs.split_first() else { return text };
     for (name, other) in others {
         let _ = writeln!(text, "{}", super::labels::difference((base_name, base), (name, other)));
     }
     text.push('\n');
-    let (room, column) = (18, 16);
+    let seeds = base.over_seeds.as_ref().map_or(1, |over_seeds| over_seeds.seeds.len());
+    let (room, column) = (18, if seeds > 1 { 20 } else { 16 });
     // What does not fit side by side stands one block below the other.
     let side_by_side = (terminal.width.saturating_sub(room) / column).max(1);
     for (number, block) in runs.chunks(side_by_side).enumerate() {
@@ -294,11 +298,14 @@ pub fn comparison(runs: &[(&str, &SimResult)], terminal: Terminal, prices: Price
             let _ = write!(header, "{:>column$}", clip(name, column - 1));
         }
         let _ = writeln!(text, "{}", terminal.muted(&header));
-        for (name, value) in super::labels::figure_rows(prices) {
+        for (name, value) in super::labels::figure_rows(runs) {
             let cells: Vec<String> =
                 block.iter().map(|(_, result)| format!("{:>column$}", value(result))).collect();
             let _ = writeln!(text, "{name:<room$}{}", cells.concat());
         }
+    }
+    if seeds > 1 {
+        let _ = write!(text, "\n{}", intervals::paired_note(seeds));
     }
     text
 }

@@ -113,7 +113,7 @@ fn several_runs_share_one_page_and_speak_first() {
     two.result.instance_seconds = 3_600.0;
     let page = page(&[&one, &two]);
     let text = html(&page);
-    assert!(text.contains("Comparison") && text.contains("than run 0"));
+    assert!(text.contains("Comparison") && text.contains("compared with run 0"));
     assert_eq!(data(&page)["views"].as_array().map(Vec::len), Some(2));
 }
 
@@ -163,17 +163,26 @@ fn pictures_are_the_same_every_time() {
 }
 
 #[test]
-fn memory_and_prices_add_up() {
-    let mut result = SimResult { requests: 2_000_000, ..SimResult::default() };
-    result.instance_seconds = 7_200.0;
-    result.revisions = vec![RevisionResult {
-        revision: "a".to_owned(),
-        instance_seconds: 7_200.0,
-        ..RevisionResult::default()
-    }];
-    let prices = Prices { instance_hour: 0.5, million_requests: 0.25, gb_hour: 1.0, gb_hours: 0.0 };
-    let prices = prices.with_memory(&result, |_| Some(500.0));
-    assert_eq!(prices.gb_hours, 1.0);
-    assert_eq!(prices.of(&result), Some(2.5));
-    assert_eq!(Prices::default().of(&result), None);
+fn what_was_used_and_what_it_cost_are_told() {
+    use tidegate_sim::usage::{NodeUsage, Usage};
+
+    let mut plain = run(10, 1, "a");
+    let nodes = NodeUsage { hours: 3.0, most: 2, joined: 1, lost: 1 };
+    plain.result.usage = Usage {
+        gb_hours: Some(1.5),
+        node_hours: Some(3.0),
+        gpu_hours: Some(12.0),
+        nodes: [("large".to_owned(), nodes)].into(),
+    };
+    plain.result.cost = Some(7.25);
+    let terminal = Terminal { width: 100, colour: Colour::Off };
+    let text = summary(&plain, terminal, Prices::parse("node-hour=2").expect("is a price"));
+    assert!(text.contains("large 3 h, 2 at most, 1 lost"), "{text}");
+    assert!(text.contains("7.25  at 2 a node-hour"), "{text}");
+    let text = html(&page(&[&plain]));
+    assert!(text.contains("<dt>GPU-hours</dt><dd>12</dd>") && text.contains("<dt>cost</dt>"));
+    let other = run(10, 1, "b");
+    let both = [("a", &plain.result), ("b", &other.result)];
+    let text = comparison(&both, terminal);
+    assert!(text.contains("node-hours"), "{text}");
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use tidegate_words::{did_you_mean, excerpt, list, parse_seconds};
 
-use crate::result::SimResult;
+use crate::figure::{Figure, Unit};
 
 /// A figure and the bound that it must not exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -16,49 +16,6 @@ pub struct Objective {
     /// Its bound, in the figure's unit.
     pub at_most: f64,
 }
-
-/// Figures that an objective can be about. All are better when smaller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Figure {
-    /// Mean latency, milliseconds.
-    Mean,
-    /// Median latency, milliseconds.
-    P50,
-    /// 90th percentile of latency, milliseconds.
-    P90,
-    /// 95th percentile of latency, milliseconds.
-    P95,
-    /// 99th percentile of latency, milliseconds.
-    P99,
-    /// 99.9th percentile of latency, milliseconds.
-    P999,
-    /// Largest latency, milliseconds.
-    Max,
-    /// 99th percentile of the wait before service, milliseconds.
-    WaitP99,
-    /// Cold starts per request.
-    Cold,
-    /// Requests rejected, timed out or failed, per request.
-    Lost,
-    /// Most instances ready at once.
-    Instances,
-}
-
-/// Names of the figures as people write them.
-const NAMES: [(&str, Figure); 11] = [
-    ("mean", Figure::Mean),
-    ("p50", Figure::P50),
-    ("p90", Figure::P90),
-    ("p95", Figure::P95),
-    ("p99", Figure::P99),
-    ("p99.9", Figure::P999),
-    ("max", Figure::Max),
-    ("wait-p99", Figure::WaitP99),
-    ("cold", Figure::Cold),
-    ("lost", Figure::Lost),
-    ("instances", Figure::Instances),
-];
 
 /// Why a text is not an objective.
 #[derive(Debug, thiserror::Error)]
@@ -81,26 +38,27 @@ impl Objective {
     /// When there is no such figure, or the bound does not have its unit.
     pub fn parse(text: &str) -> Result<Self, ObjectiveError> {
         let error = |problem| {
-            let names = list(NAMES.map(|(name, _)| name));
+            let names = list(Figure::bounded().map(Figure::name));
             ObjectiveError { text: excerpt(text), problem, hint: String::new(), names }
         };
         let (name, bound) = text.split_once('<').ok_or_else(|| error("it has no `<`"))?;
         let bound = bound.strip_prefix('=').unwrap_or(bound).trim();
-        let found = NAMES.iter().find(|(known, _)| *known == name.trim());
-        let (_, figure) = *found.ok_or_else(|| {
-            let hint = did_you_mean(name.trim(), NAMES.map(|(name, _)| name));
+        let figure = Figure::find(name.trim()).ok_or_else(|| {
+            let hint = did_you_mean(name.trim(), Figure::bounded().map(Figure::name));
             ObjectiveError { hint, ..error("there is no such figure") }
         })?;
         let plain =
             |text: &str| text.trim().parse::<f64>().ok().filter(|n| *n >= 0.0 && n.is_finite());
-        let at_most = match figure {
-            Figure::Cold | Figure::Lost => match bound.strip_suffix('%') {
+        let at_most = match figure.unit() {
+            Unit::Share => match bound.strip_suffix('%') {
                 Some(percent) => plain(percent).map(|percent| percent / 100.0),
                 None => plain(bound).filter(|share| *share <= 1.0),
             }
             .ok_or_else(|| error("the bound is not a share, such as 1% or 0.01"))?,
-            Figure::Instances => plain(bound).ok_or_else(|| error("the bound is not a number"))?,
-            _ => {
+            Unit::Count | Unit::Hours | Unit::Money => {
+                plain(bound).ok_or_else(|| error("the bound is not a number"))?
+            }
+            Unit::Milliseconds => {
                 // A bare number would mean seconds elsewhere; here it is too easily taken for
                 // milliseconds, so a unit must be written.
                 if bound.ends_with(|c: char| c.is_ascii_digit()) {
@@ -123,47 +81,17 @@ impl Objective {
     }
 }
 
-impl Figure {
-    /// Every one of them, with the name that people write.
-    pub const NAMED: [(&'static str, Figure); 11] = NAMES;
-
-    /// The name that people write.
-    pub fn name(self) -> &'static str {
-        NAMES.iter().find(|(_, figure)| *figure == self).map_or("?", |(name, _)| name)
-    }
-
-    /// Whether it is a share of the requests, 0 to 1, whose bound people write in per cent.
-    pub const fn is_share(self) -> bool {
-        matches!(self, Figure::Cold | Figure::Lost)
-    }
-
-    /// The figure in a result.
-    pub fn of(self, result: &SimResult) -> f64 {
-        let requests = result.requests.max(1) as f64;
-        match self {
-            Figure::Mean => result.latency_ms.mean,
-            Figure::P50 => result.latency_ms.p50,
-            Figure::P90 => result.latency_ms.p90,
-            Figure::P95 => result.latency_ms.p95,
-            Figure::P99 => result.latency_ms.p99,
-            Figure::P999 => result.latency_ms.p999,
-            Figure::Max => result.latency_ms.max,
-            Figure::WaitP99 => result.wait_ms.p99,
-            Figure::Cold => result.cold_starts as f64 / requests,
-            Figure::Lost => (result.rejected + result.timed_out + result.failed) as f64 / requests,
-            Figure::Instances => result.instances.max as f64,
-        }
-    }
-}
-
 impl fmt::Display for Objective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.figure.name();
         // Padded, because it heads a column.
-        f.pad(&match self.figure {
-            Figure::Cold | Figure::Lost => format!("{name} <= {} %", self.at_most * 100.0),
-            Figure::Instances => format!("{name} <= {}", self.at_most),
-            _ => format!("{name} <= {} ms", self.at_most),
+        f.pad(&match self.figure.unit() {
+            Unit::Share => format!("{name} <= {} %", self.at_most * 100.0),
+            Unit::Count | Unit::Hours | Unit::Money => format!("{name} <= {}", self.at_most),
+            Unit::Milliseconds if self.at_most >= 1_000.0 => {
+                format!("{name} <= {} s", self.at_most / 1_000.0)
+            }
+            Unit::Milliseconds => format!("{name} <= {} ms", self.at_most),
         })
     }
 }

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Balance, Contention, FailureKind, Path, Platform, PolicyChoice, RevisionModel, Sampling,
-    Scenario, Victim,
+    Balance, Contention, Failure, NodeModel, Path, Platform, PolicyChoice, RevisionModel, Sampling,
+    Scenario, Victim, megabytes,
 };
 use tidegate_autoscaler::settings::{CONFIG_KEYS, annotation, unknown_setting};
 use tidegate_words::{choose, did_you_mean, excerpt, parse_seconds};
 
 use crate::arrival::Traffic;
 use crate::distribution::Distribution;
+use crate::price::Prices;
 use crate::time::SimSpan;
 
 impl Scenario {
@@ -24,17 +25,12 @@ impl Scenario {
         map.insert("warm_up_s".into(), json!(self.warm_up.as_secs_f64()));
         map.insert("start_contention".into(), json!(self.starts.contention.to_string()));
         map.insert("starts_per_second".into(), json!(self.starts.per_second));
-        if let Some(nodes) = &self.nodes {
-            map.insert(
-                "nodes".into(),
-                json!({
-                    "capacity": nodes.capacity,
-                    "min": nodes.min,
-                    "max": nodes.max,
-                    "provisioning": nodes.provisioning.to_string(),
-                    "idle_s": nodes.idle.as_secs_f64(),
-                }),
-            );
+        if !self.nodes.is_empty() {
+            let kinds = self.nodes.iter().map(|kind| (kind.name.clone(), kind.described()));
+            map.insert("nodes".into(), Value::Object(kinds.collect()));
+        }
+        if self.prices.are_given() {
+            map.insert("prices".into(), json!(self.prices));
         }
         if let Some(clients) = &self.clients {
             map.insert(
@@ -47,19 +43,9 @@ impl Scenario {
             );
         }
         if !self.failures.is_empty() {
-            let failures = self.failures.iter().map(|failure| {
-                let what = match &failure.kind {
-                    FailureKind::Instances { revision, count } => {
-                        let of = revision.as_deref().unwrap_or("the first revision");
-                        format!("{count} instances of {of}")
-                    }
-                    FailureKind::Node => "a node".to_owned(),
-                    FailureKind::Controller { down } => {
-                        format!("the controller for {} s", down.as_secs_f64())
-                    }
-                };
-                json!({ "at_s": failure.at.as_secs_f64(), "what": what })
-            });
+            let failures = self.failures.iter().map(
+                |failure| json!({ "at_s": failure.at.as_secs_f64(), "what": failure.to_string() }),
+            );
             map.insert("failures".into(), Value::Array(failures.collect()));
         }
         if !self.revisions.is_empty() {
@@ -74,21 +60,38 @@ impl Scenario {
 }
 
 impl Scenario {
-    /// Sets one thing by name: `start-contention`, `starts-per-second`, or one of
-    /// [`RevisionModel::set`].
+    /// The model of the revision of that name.
+    pub fn model_of(&self, revision: &str) -> &RevisionModel {
+        self.revisions.get(revision).unwrap_or(&self.revision)
+    }
+
+    /// Whether anything in it has a price.
+    pub fn is_priced(&self) -> bool {
+        self.prices.are_given() || self.nodes.iter().any(|kind| kind.price_hour.is_some())
+    }
+
+    /// Sets one thing by name: `start-contention`, `starts-per-second`; `fail`, `nodes` and `price`,
+    /// each of which adds to what there is, where `none` takes all of it away; or else what [`RevisionModel::set`] takes, for all
+    /// revisions without a model of their own.
     ///
     /// # Errors
     ///
     /// As [`RevisionModel::set`].
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
-        match name {
-            "start-contention" => self.starts.contention = Contention::parse(value)?,
-            "starts-per-second" => {
+        match (name, value) {
+            ("start-contention", _) => self.starts.contention = Contention::parse(value)?,
+            ("starts-per-second", _) => {
                 let number =
                     value.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
                 let expected = || format!("expected a number above 0, found '{}'", excerpt(value));
                 self.starts.per_second = Some(number.ok_or_else(expected)?);
             }
+            ("fail", "none") => self.failures.clear(),
+            ("fail", _) => self.failures.push(Failure::parse(value)?),
+            ("nodes", "none") => self.nodes.clear(),
+            ("nodes", _) => self.nodes.push(NodeModel::parse(value)?),
+            ("price", "none") => self.prices = Prices::default(),
+            ("price", _) => self.prices = Prices::parse(value)?.or(self.prices),
             _ => self.revision.set(name, value)?,
         }
         Ok(())
@@ -131,6 +134,8 @@ impl RevisionModel {
             ("victim", json!(self.victim.name())),
             ("initial", json!(self.initial)),
             ("initial_starting", json!(self.initial_starting)),
+            ("instance_gpus", json!(self.gpus)),
+            ("instance_memory_mb", json!(self.memory_mb)),
             ("report_lag_s", json!(self.reporting.lag.as_secs_f64())),
             ("report_loss", json!(self.reporting.loss)),
             ("report_sampling", json!(self.reporting.sampling.name())),
@@ -147,8 +152,9 @@ fn is_setting(name: &str) -> bool {
 
 impl RevisionModel {
     /// Sets one thing by name: `policy`, `concurrency`, `queue`, `balance`, `victim`, `contention`,
-    /// `service`, `cold-start`, `timeout`, `initial`, or else a setting of the autoscaler, whose
-    /// value is checked when the scenario is run, or by [`RevisionModel::check`].
+    /// `service`, `cold-start`, `timeout`, `initial`, `instance-gpus`, `instance-memory`, or else a
+    /// setting of the autoscaler, whose value is checked when the scenario is run, or by
+    /// [`RevisionModel::check`].
     ///
     /// # Errors
     ///
@@ -165,6 +171,10 @@ impl RevisionModel {
             "initial" => {
                 self.initial = Some(value.parse().map_err(whole)?);
             }
+            "instance-gpus" => {
+                self.gpus = value.parse().map_err(whole)?;
+            }
+            "instance-memory" => self.memory_mb = Some(megabytes(value)?),
             "queue" => self.path = Path::parse(value)?,
             "balance" => {
                 self.balance = Balance::parse(value)?;

@@ -4,12 +4,14 @@ use super::World;
 use super::counters::{Counters, Durations, idle_share};
 use super::drawn::Drawn;
 use crate::arrival::RevisionNames;
+use crate::billing::add_held;
 use crate::output::RunOutput;
 use crate::record::Observer;
 use crate::result::{RevisionResult, SimResult};
 use crate::scenario::Detail;
 use crate::series::TimeSeries;
 use crate::time::NANOS_PER_SEC;
+use crate::usage::Usage;
 
 impl<O: Observer> World<'_, O> {
     /// Sums up. Wall-clock figures, settings and the trace's hash are the caller's to add.
@@ -33,7 +35,7 @@ impl<O: Observer> World<'_, O> {
             series.push(recorder.finish(end, None));
         }
         let keeps = self.scenario.recording.detail == Detail::Revisions || names.len() <= 1;
-        let mut results = Vec::new();
+        let (mut results, mut usage) = (Vec::new(), Usage::default());
         let mut sum =
             Sum { durations: std::mem::take(&mut self.total.durations), ..Sum::default() };
         // One after another, so that what a revision takes is free before the next result is made.
@@ -42,6 +44,8 @@ impl<O: Observer> World<'_, O> {
             let result = revision.counters.result(&revision.name, end, in_flight, inside);
             debug_assert!(revision.counters.adds_up(in_flight, inside), "the counts do not add up");
             sum.add(&result, &revision.counters);
+            let memory_mb = self.traffic.memory_mb(&revision.name);
+            add_held(&mut usage, &revision.model, memory_mb, result.instance_seconds);
             if let Some(recorder) = revision.series_mut().take() {
                 series.push(recorder.finish(end, Some(revision.name.clone())));
             }
@@ -59,6 +63,10 @@ impl<O: Observer> World<'_, O> {
         result.simulated_seconds = simulated_seconds;
         result.seed = self.scenario.seed;
         result.revisions = results;
+        if let Some(nodes) = &mut self.nodes {
+            usage.nodes = nodes.usage(end);
+        }
+        result.usage = usage;
         let (decisions, decisions_dropped) = self.decisions.finish();
         RunOutput {
             result,

@@ -5,9 +5,10 @@ use tidegate_admission::Grant;
 use super::World;
 use super::instance::{Pull, StartDelays, StartPhase, State};
 use super::revision::OwnWake;
-use crate::events::{Kind, Tag};
+use crate::events::{Kind, NEVER, Tag};
 use crate::record::{Observer, Outcome};
 use crate::series::recorder::Level;
+use crate::time::SimSpan;
 
 impl<O: Observer> World<'_, O> {
     /// Gives a new revision its initial instances, of which all are ready at once that are not to
@@ -141,16 +142,16 @@ impl<O: Observer> World<'_, O> {
         let instances = &self.instances;
         let load = |slot: u32| instances.get(slot as usize).map(|place| place.holds);
         if let Some(slot) = revision.victim(load) {
-            self.drain_instance(slot);
+            self.drain_instance(slot, NEVER);
         }
     }
 
-    /// Drains a ready instance, and removes it once it is empty.
-    fn drain_instance(&mut self, slot: u32) {
+    /// Drains a ready instance, and removes it once it is empty, at `latest` with what it holds.
+    fn drain_instance(&mut self, slot: u32, latest: u64) {
         let index = self.leave_ready(slot);
         let place = &mut self.instances[slot as usize];
         if place.holds > 0 {
-            let until = self.revisions[index as usize].drain(place, self.now);
+            let until = self.revisions[index as usize].drain(place, self.now).min(latest);
             place.change = self.events.push(until, Kind::Instance, slot);
         }
         self.begin_draining(slot);
@@ -201,8 +202,23 @@ impl<O: Observer> World<'_, O> {
     fn forget_instance(&mut self, slot: u32) {
         let Some(mut place) = self.instances.try_remove(slot as usize) else { return };
         self.end_sharing(&place);
-        self.revisions[place.revision as usize].forget(&mut place);
-        self.leave_node(place.node);
+        let revision = &mut self.revisions[place.revision as usize];
+        revision.forget(&mut place);
+        let gpus = revision.model.gpus;
+        self.leave_node(place.node, gpus);
+    }
+
+    /// An instance is to be gone `notice` from now: what is ready drains until then.
+    pub(super) fn dismiss_instance(&mut self, slot: u32, notice: SimSpan) {
+        let Some(place) = self.instances.get(slot as usize) else { return };
+        match place.state {
+            _ if notice == SimSpan::ZERO => self.kill_instance(slot),
+            State::Ready => {
+                self.drain_instance(slot, self.now.saturating_add(notice.as_nanos()));
+            }
+            State::Starting => self.remove_instance(slot),
+            State::Pending | State::Draining => {}
+        }
     }
 
     /// An instance dies with everything it holds.

@@ -68,6 +68,8 @@ pub(crate) struct Instance {
     pub(crate) number: u32,
     pub(crate) state: State,
     pub(crate) node: u32,
+    /// How many times as fast as usual its node serves.
+    pub(crate) speed: f64,
     /// Requests being served or waiting here.
     pub(crate) holds: u32,
     /// Its id in the activator's dispatcher while it is registered there.
@@ -98,6 +100,7 @@ impl Instance {
             number,
             state: State::Pending,
             node: NO_NODE,
+            speed: 1.0,
             holds: 0,
             at_activator: None,
             at_ingress: None,

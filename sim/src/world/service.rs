@@ -4,6 +4,7 @@ use tidegate_admission::Moment;
 
 use super::contention::{Job, SharedProcessor};
 use super::drawn::Drawn;
+use super::instance::Instance;
 use super::request::{Cold, NO_CLIENT, NO_INSTANCE, Request, Way};
 use super::{ScheduledEvent, World};
 use crate::arrival::RevisionIndex;
@@ -23,8 +24,12 @@ impl<O: Observer> World<'_, O> {
         let revision = &self.revisions[request.revision as usize];
         // A request that waited twice, at the activator and at its instance, can be late already.
         let deadline = revision.deadline(request.arrived).max(now);
+        let work_ns = match self.nodes {
+            Some(_) => at_speed(request.service_ns, &self.instances[request.instance as usize]),
+            None => request.service_ns,
+        };
         if !revision.contends() {
-            let done = now.saturating_add(request.service_ns);
+            let done = now.saturating_add(work_ns);
             let (at, ending) = if done <= deadline {
                 (done, Outcome::Completed)
             } else {
@@ -37,7 +42,7 @@ impl<O: Observer> World<'_, O> {
         let job = Job { number: request.number, request: slot };
         let place = &mut self.instances[request.instance as usize];
         let shared = place.shared.get_or_insert_with(|| Box::new(SharedProcessor::new()));
-        shared.join(now, &revision.model.contention, job, request.service_ns, deadline);
+        shared.join(now, &revision.model.contention, job, work_ns, deadline);
         let instance = request.instance;
         self.watch_instance(instance);
     }
@@ -205,4 +210,10 @@ impl<O: Observer> World<'_, O> {
             self.client_thinks(request.client);
         }
     }
+}
+
+/// The time that a request takes alone at an instance, nanoseconds.
+fn at_speed(service_ns: u64, place: &Instance) -> u64 {
+    // Dividing by one would round what is too long for a float.
+    if place.speed == 1.0 { service_ns } else { (service_ns as f64 / place.speed) as u64 }
 }

@@ -114,9 +114,13 @@ impl Generated {
 
 impl Traffic for Generated {
     fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        self.open_seeded(self.seed)
+    }
+
+    fn open_seeded(&self, seed: u64) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
         let until_s =
             if self.until == SimSpan::FOREVER { f64::INFINITY } else { self.until.as_secs_f64() };
-        let streams = Streams::new(self.seed);
+        let streams = Streams::new(seed);
         Ok(match &self.made {
             Made::One(law) => {
                 let law = law.clone();

@@ -321,13 +321,13 @@ impl TraceFile {
                 self.recorded = Some(recording::summed_up(&self.input, options.bad_rows)?);
             }
             // Opening once finds a wrong header before any work begins.
-            _ => drop(self.source()?),
+            _ => drop(self.source(self.options.seed)?),
         }
         Ok(())
     }
 
-    fn source(&self) -> Result<Box<dyn ArrivalSource + Send>, TrafficError> {
-        let streams = Streams::new(self.options.seed);
+    fn source(&self, seed: u64) -> Result<Box<dyn ArrivalSource + Send>, TrafficError> {
+        let streams = Streams::new(seed);
         if let Some(table) = &self.table {
             let feed = Box::new(table.feed());
             return Ok(Box::new(self.count_source(feed, table.names.clone(), streams)));
@@ -415,7 +415,11 @@ impl TraceFile {
 
 impl Traffic for TraceFile {
     fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        Ok(self.source()?)
+        Ok(self.source(self.options.seed)?)
+    }
+
+    fn open_seeded(&self, seed: u64) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        Ok(self.source(seed)?)
     }
 
     fn sha256(&self) -> String {
@@ -429,5 +433,9 @@ impl Traffic for TraceFile {
 
     fn len_hint(&self) -> Option<u64> {
         self.table.as_ref().map(CountTable::total)
+    }
+
+    fn memory_mb(&self, revision: &str) -> Option<f64> {
+        TraceFile::memory_mb(self, revision)
     }
 }

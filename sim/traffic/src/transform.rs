@@ -93,20 +93,11 @@ impl Transformed {
 
 impl Traffic for Transformed {
     fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        let inner = self.inner.open()?;
-        let streams = Streams::new(self.seed);
-        Ok(match self.transform {
-            Transform::Scale(factor) => Box::new(Scaled::new(inner, factor, streams)),
-            Transform::Sample(share) => Box::new(Scaled::new(inner, share, streams)),
-            Transform::Warp(factor) => Box::new(Warped { inner, factor }),
-            Transform::Slice(from, to) => {
-                let from = SimTime::ZERO + from;
-                Box::new(Sliced { inner, from, to: SimTime::ZERO + to })
-            }
-            Transform::SampleRevisions(share) => {
-                Box::new(Chosen { inner, share, streams, chosen: Vec::new() })
-            }
-        })
+        Ok(self.change(self.inner.open()?, self.seed))
+    }
+
+    fn open_seeded(&self, seed: u64) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        Ok(self.change(self.inner.open_seeded(seed)?, seed))
     }
 
     /// The hash of the trace itself: what was done to it stands in the settings.
@@ -126,6 +117,32 @@ impl Traffic for Transformed {
             }
             Transform::Warp(_) => Some(length),
             Transform::Slice(..) | Transform::SampleRevisions(_) => None,
+        }
+    }
+
+    fn memory_mb(&self, revision: &str) -> Option<f64> {
+        self.inner.memory_mb(revision)
+    }
+}
+
+impl Transformed {
+    fn change(
+        &self,
+        inner: Box<dyn ArrivalSource + Send>,
+        seed: u64,
+    ) -> Box<dyn ArrivalSource + Send> {
+        let streams = Streams::new(seed);
+        match self.transform {
+            Transform::Scale(factor) => Box::new(Scaled::new(inner, factor, streams)),
+            Transform::Sample(share) => Box::new(Scaled::new(inner, share, streams)),
+            Transform::Warp(factor) => Box::new(Warped { inner, factor }),
+            Transform::Slice(from, to) => {
+                let from = SimTime::ZERO + from;
+                Box::new(Sliced { inner, from, to: SimTime::ZERO + to })
+            }
+            Transform::SampleRevisions(share) => {
+                Box::new(Chosen { inner, share, streams, chosen: Vec::new() })
+            }
         }
     }
 }
@@ -285,13 +302,11 @@ impl Merged {
 
 impl Traffic for Merged {
     fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        let mut merging = Merging { parts: Vec::new(), names: RevisionNames::new() };
-        for part in &self.parts {
-            let mut source = part.open()?;
-            let ahead = source.next().transpose()?;
-            merging.parts.push(Part { source, ahead, ids: Vec::new() });
-        }
-        Ok(Box::new(merging))
+        merge(self.parts.iter().map(|part| part.open()))
+    }
+
+    fn open_seeded(&self, seed: u64) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        merge(self.parts.iter().map(|part| part.open_seeded(seed)))
     }
 
     fn sha256(&self) -> String {
@@ -309,6 +324,23 @@ impl Traffic for Merged {
     fn len_hint(&self) -> Option<u64> {
         self.parts.iter().map(|part| part.len_hint()).sum()
     }
+
+    fn memory_mb(&self, revision: &str) -> Option<f64> {
+        self.parts.iter().find_map(|part| part.memory_mb(revision))
+    }
+}
+
+/// `sources` as one.
+fn merge(
+    sources: impl Iterator<Item = Result<Box<dyn ArrivalSource + Send>, SourceError>>,
+) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+    let mut merging = Merging { parts: Vec::new(), names: RevisionNames::new() };
+    for source in sources {
+        let mut source = source?;
+        let ahead = source.next().transpose()?;
+        merging.parts.push(Part { source, ahead, ids: Vec::new() });
+    }
+    Ok(Box::new(merging))
 }
 
 struct Part {

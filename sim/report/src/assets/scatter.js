@@ -12,10 +12,14 @@ const Scatter = (() => {
     "p99.9": { name: "p99.9 latency", show: millis, log: true }, max: { name: "longest latency", show: millis, log: true },
     "wait-p99": { name: "p99 wait", show: millis, log: true }, cold: { name: "cold starts", show: percent },
     lost: { name: "lost", show: percent }, idle: { name: "idle", show: percent },
-    ready: { name: "mean instances", show: number }, instances: { name: "most instances", show: number } };
+    cost: { name: "cost", show: number }, ready: { name: "mean instances", show: number }, instances: { name: "most instances", show: number } };
   const COMMON = ["hours", "p50", "p99", "cold", "lost", "idle", "ready", "instances"];
 
   let points = [], limits = [], chosen = null, svg = null, onChoice = null;
+
+  // What points are ranked by: money where all have a price.
+  const priced = () => points.every((point) => point.cost !== undefined);
+  const price = () => (priced() ? "cost" : "hours");
 
   const html = (name, parent, text, className) => {
     const node = document.createElement(name);
@@ -40,7 +44,7 @@ const Scatter = (() => {
       const values = front.map((point) => point[key]), low = Math.min(...values), span = Math.max(...values) - low || 1;
       return (point) => (point[key] - low) / span;
     };
-    const across = part("hours"), up = part("p99");
+    const across = part(price()), up = part("p99");
     const far = (point) => across(point) ** 2 + up(point) ** 2;
     return front.reduce((best, point) => (best && far(best) <= far(point) ? best : point), null);
   }
@@ -177,7 +181,7 @@ const Scatter = (() => {
     const table = html("table", aside), rows = html("tbody", table);
     const row = (key, value) => { const tr = html("tr", rows); html("th", tr, key); html("td", tr, value); return tr; };
     for (const key in chosen.settings) row(key, chosen.settings[key]).className = "differs";
-    const shown = COMMON.concat(limits.map((limit) => limit.axis).filter((axis) => !COMMON.includes(axis)));
+    const shown = (priced() ? ["cost"] : []).concat(COMMON, limits.map((limit) => limit.axis).filter((axis) => axis !== "cost" && !COMMON.includes(axis)));
     for (const key of shown) {
       const missed = limits.some((limit) => limit.axis === key && chosen[key] > limit.at_most);
       row(AXES[key].name, AXES[key].show(chosen[key]) + (missed ? " ✗" : ""));
@@ -209,9 +213,9 @@ const Scatter = (() => {
     element("axes").hidden = false;
     const figure = html("figure", element("scatter"));
     svg = make("svg", { class: "panel", role: "img", "aria-label": "Cost against latency" }, figure);
-    for (const [id, first] of [["across", "hours"], ["up", limits.find((limit) => AXES[limit.axis])?.axis ?? "p99"]]) {
+    for (const [id, first] of [["across", price()], ["up", limits.find((limit) => AXES[limit.axis])?.axis ?? "p99"]]) {
       const select = element(id);
-      for (const key in AXES) html("option", select, AXES[key].name).value = key;
+      for (const key in AXES) if (key !== "cost" || priced()) html("option", select, AXES[key].name).value = key;
       select.value = first;
       select.addEventListener("change", draw);
     }

@@ -20,6 +20,7 @@ fn point(min_scale: u32, hours: f64, p99_ms: f64) -> SweepPoint {
         settings.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
     let label = format!("min-scale={min_scale} a-setting-with-a-long-name=of-some-value");
     SweepPoint {
+        cost: None,
         settings: BTreeMap::from([("min-scale".to_owned(), min_scale.to_string())]),
         label,
         instance_seconds: result.instance_seconds,
