@@ -5,8 +5,9 @@
 //! sim_speed trace INVOCATIONS [DURATIONS]  a trace of Azure Functions 2019, reading included
 //! sim_speed long [REQUESTS]            one long run, with the memory it takes
 //! sim_speed peer [PYTHON]              SimFaaS and this on the same scenarios, turn about
-//! sim_speed validate REQUESTS [GROUP] [INVOCATIONS...]  every comparison with what is known
-//! ```
+//! sim_speed population [FUNCTIONS[,OPTIONS]...]  a day of so many functions, each in its own
+//! process sim_speed validate REQUESTS [GROUP] [INVOCATIONS...]  every comparison with what is
+//! known ```
 //!
 //! CPU time rather than wall time, because other work on the machine changes the latter and hardly
 //! the former.
@@ -16,11 +17,12 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use tidegate_sim::scenario::{Balance, Path, StartUp};
+use tidegate_sim::scenario::{Balance, Detail, Path, StartUp};
 use tidegate_sim::{
-    Distribution, PolicyChoice, RevisionModel, Scenario, SimResult, SimSpan, Traffic, measured, run,
+    Distribution, PolicyChoice, Recording, RevisionModel, Scenario, SimResult, SimSpan, Traffic,
+    measured, run,
 };
-use tidegate_sim_traffic::{Generated, TraceFile, TraceOptions};
+use tidegate_sim_traffic::{Ahead, Generated, TraceFile, TraceOptions};
 use tidegate_sim_validate::{ValidateOptions, validate};
 
 /// Runs of each case; the fastest counts, because nothing but disturbance makes one slower.
@@ -34,6 +36,8 @@ fn main() -> anyhow::Result<()> {
     match args.first().map_or("speed", String::as_str) {
         "trace" => trace(rest),
         "long" => long(rest),
+        "population" => population(rest),
+        "one-population" => one_population(rest),
         "peer" => peer(rest.first().map_or("python3", String::as_str)),
         "validate" => known(rest),
         "speed" => speed(rest.first()),
@@ -129,6 +133,76 @@ fn long(args: &[String]) -> anyhow::Result<()> {
         before as f64 / 1e6,
     );
     Ok(())
+}
+
+/// How often functions of a population are called, unless it is said: the measured law, slowed down
+/// to so many calls of a function on average.
+const POPULATION: &str = "mean=20/d";
+/// Linux counts processor time of a process in hundredths of a second, on all of its platforms.
+const TICKS_PER_SECOND: f64 = 100.0;
+/// Sizes of populations, unless others are asked for.
+const SIZES: [&str; 4] = ["1000", "10000", "100000", "1000000"];
+
+/// The cost of a day by functions and by requests. Memory is a process's, so each is one.
+fn population(sizes: &[String]) -> anyhow::Result<()> {
+    let sizes: Vec<&str> = match sizes {
+        [] => SIZES.to_vec(),
+        some => some.iter().map(String::as_str).collect(),
+    };
+    println!("a day of population:FUNCTIONS, full KPA, sums over all functions");
+    println!(
+        "{:>18} {:>11} {:>9} {:>9} {:>8} {:>9} {:>11} {:>11}",
+        "functions", "requests", "CPU s", "wall s", "MB", "KB/funct.", "us/request", "decisions"
+    );
+    for size in sizes {
+        let program = std::env::current_exe()?;
+        let status = Command::new(program).arg("one-population").arg(size).status()?;
+        ensure!(status.success(), "the run of {size} functions failed");
+    }
+    Ok(())
+}
+
+fn one_population(args: &[String]) -> anyhow::Result<()> {
+    let asked = args.first().context("expected a number of functions")?;
+    let size = if asked.contains(',') { asked.clone() } else { format!("{asked},{POPULATION}") };
+    let functions: f64 = size.split(',').next().unwrap_or_default().parse()?;
+    let day = SimSpan::from_secs(86_400);
+    let made = Generated::shared(&format!("population:{size}"), 0, day, 1);
+    let traffic = Ahead::new(made.map_err(|error| anyhow::anyhow!(error))?);
+    let scenario = Scenario {
+        seed: 1,
+        duration: Some(day),
+        revision: RevisionModel {
+            service: Distribution::log_normal(0.5, 1.0),
+            start_up: StartUp::total(Distribution::exponential(1.0)),
+            ..RevisionModel::default()
+        },
+        recording: Recording { detail: Detail::Totals, ..Recording::NOTHING },
+        ..Scenario::default()
+    };
+    let (wall, before) = (Instant::now(), process_seconds()?);
+    let result = run(&scenario, &traffic, &mut ())?.result;
+    let (cpu, memory) = (process_seconds()? - before, measured::peak_rss_bytes() as f64);
+    println!(
+        "{size:>18} {:>11} {cpu:>9.2} {:>9.2} {:>8.1} {:>9.2} {:>11.2} {:>11}",
+        result.requests,
+        wall.elapsed().as_secs_f64(),
+        memory / 1e6,
+        memory / 1e3 / functions,
+        cpu * 1e6 / result.requests.max(1) as f64,
+        result.extra.decisions,
+    );
+    Ok(())
+}
+
+/// Seconds all threads of this process have spent on a processor, those that ended included.
+fn process_seconds() -> anyhow::Result<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").context("this needs Linux")?;
+    // The name in parentheses may hold blanks; user and system time are 11 fields behind it.
+    let (_, rest) = text.rsplit_once(") ").context("stat has no name")?;
+    let ticks = rest.split(' ').skip(11).take(2).map(str::parse::<f64>);
+    let ticks: f64 = ticks.sum::<Result<f64, _>>()?;
+    Ok(ticks / TICKS_PER_SECOND)
 }
 
 /// Requests per second and simulated seconds of the comparison with SimFaaS.
