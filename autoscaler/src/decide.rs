@@ -112,7 +112,7 @@ pub(crate) fn first_other(
         before = load;
         is_new && limits.recommendation(load, target, f64::INFINITY).recommended != desired
     };
-    loads.into_iter().position(|load| is_other(load))
+    loads.into_iter().position(&mut is_other)
 }
 
 /// What bounds the recommendation of a single decision.
