@@ -155,7 +155,7 @@ impl<'a, O: Observer> World<'a, O> {
             return Err(RunError::Model(problem));
         }
         let streams = Streams::new(scenario.seed);
-        let may_sleep = sleep::is_possible(scenario, scenario.recording.series == Keep::Yes);
+        let may_sleep = sleep::is_possible(scenario);
         let series = (scenario.recording.series == Keep::Yes).then(SeriesRecorder::new);
         let nodes = (!scenario.nodes.is_empty()).then(|| Nodes::new(&scenario.nodes, &streams));
         let mut world = World {

@@ -1,11 +1,14 @@
 //! `tidegate sim run`: one what-if.
 
+use std::sync::Arc;
+
 use anyhow::{Context, bail};
 use tidegate_sim::seeds::{run_seeds, seeds, with_intervals};
 use tidegate_sim::{
     Recording, RevisionNames, RunError, RunOutput, Scenario, Traffic, measured, parallel,
 };
 use tidegate_sim_report::{MinuteRows, Page, RequestRows, View};
+use tidegate_sim_traffic::Ahead;
 
 use super::as_recorded::DEFAULT_SERVICE;
 use super::model_args::ModelArgs;
@@ -29,7 +32,9 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
     let (scenario, chosen) = prepare(args, args.output.recording())?;
     let traffic = chosen.traffic.as_ref();
     note_missing_service(&chosen, &args.model)?;
-    let mut run = simulate(&scenario, traffic, &args.output)?;
+    // Reading or making up arrivals takes a thread of its own beside the simulation's.
+    let ahead = Ahead::new(Arc::clone(&chosen.traffic));
+    let mut run = simulate(&scenario, &ahead, &args.output)?;
     let effort = args.model.effort(parallel::all_cores());
     let others = &seeds(scenario.seed, effort.seeds.get())[1..];
     let others = run_seeds(&scenario, traffic, others, effort.threads).map_err(explain)?;

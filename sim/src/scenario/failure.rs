@@ -140,7 +140,7 @@ impl fmt::Display for Failure {
                 write!(f, "{count} instances of {of}")?;
             }
             FailureKind::InstanceShare { share } => {
-                write!(f, "{} % of the instances", share * 100.0)?
+                write!(f, "{} % of the instances", share * 100.0)?;
             }
             FailureKind::Node => f.write_str("a node")?,
             FailureKind::NodeShare { share } => write!(f, "{} % of the nodes", share * 100.0)?,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::World;
 use crate::events::NEVER;
 use crate::record::Observer;
-use crate::scenario::Scenario;
+use crate::scenario::{Keep, Scenario};
 use crate::time::NANOS_PER_SEC;
 
 /// The sleeping revisions.
@@ -38,8 +38,8 @@ impl Sleepers {
 
 /// Whether revisions may sleep. A series shows the averages of every decision, and failures change
 /// what is decided from outside.
-pub(super) fn is_possible(scenario: &Scenario, is_drawn: bool) -> bool {
-    !is_drawn && scenario.failures.is_empty()
+pub(super) fn is_possible(scenario: &Scenario) -> bool {
+    scenario.recording.series == Keep::No && scenario.failures.is_empty()
 }
 
 impl<O: Observer> World<'_, O> {

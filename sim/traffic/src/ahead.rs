@@ -52,23 +52,11 @@ impl Ahead {
 
 impl Traffic for Ahead {
     fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        let source = self.inner.open()?;
-        let (sender, batches) = sync_channel(BATCHES_AHEAD);
-        // It ends with the traffic, or when its batches are not wanted any more.
-        thread::Builder::new().name("arrivals".to_owned()).spawn(move || play(source, &sender))?;
-        let mut reader = Reader {
-            batches,
-            arrivals: Vec::new().into_iter(),
-            pulled: 0,
-            fresh: Vec::new().into_iter(),
-            error: None,
-            names: RevisionNames::new(),
-            skipped: 0,
-        };
-        // Names that are known from the beginning have to be, here too.
-        reader.take_batch();
-        reader.learn_names();
-        Ok(Box::new(reader))
+        ahead_of(self.inner.open()?)
+    }
+
+    fn open_seeded(&self, seed: u64) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        ahead_of(self.inner.open_seeded(seed)?)
     }
 
     fn sha256(&self) -> String {
@@ -79,9 +67,35 @@ impl Traffic for Ahead {
         self.inner.describe()
     }
 
+    fn memory_mb(&self, revision: &str) -> Option<f64> {
+        self.inner.memory_mb(revision)
+    }
+
     fn len_hint(&self) -> Option<u64> {
         self.inner.len_hint()
     }
+}
+
+/// Plays `source` on a thread of its own.
+fn ahead_of(
+    source: Box<dyn ArrivalSource + Send>,
+) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+    let (sender, batches) = sync_channel(BATCHES_AHEAD);
+    // It ends with the traffic, or when its batches are not wanted any more.
+    thread::Builder::new().name("arrivals".to_owned()).spawn(move || play(source, &sender))?;
+    let mut reader = Reader {
+        batches,
+        arrivals: Vec::new().into_iter(),
+        pulled: 0,
+        fresh: Vec::new().into_iter(),
+        error: None,
+        names: RevisionNames::new(),
+        skipped: 0,
+    };
+    // Names that are known from the beginning have to be, here too.
+    reader.take_batch();
+    reader.learn_names();
+    Ok(Box::new(reader))
 }
 
 fn play(mut source: Box<dyn ArrivalSource + Send>, sender: &SyncSender<Batch>) {
