@@ -281,7 +281,7 @@ mod tests {
             result.latency_ms.p99 = p99;
             SweepPoint::new(BTreeMap::new(), result)
         };
-        let mut points = vec![
+        let mut points = [
             point(1.0, 9.0),
             point(2.0, 5.0),
             point(3.0, 6.0),

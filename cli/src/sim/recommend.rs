@@ -96,7 +96,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         subtitle: sentence(&found, &keep),
         base: &base,
         traffic,
-        objectives: search.objectives.clone(),
+        objectives: search.objectives,
         best: found.best.as_ref().map(|best| best.point.label.clone()),
     };
     args.answers.write(&points, &question)?;

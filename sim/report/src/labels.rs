@@ -73,18 +73,18 @@ pub(crate) fn difference(base: (&str, &SimResult), other: (&str, &SimResult)) ->
         ),
         format!("p99 {}{}", figures::change_millis(p99.0, p99.1), chance(Figure::P99, after)),
     ]);
-    let counts: [(&str, Figure, fn(&SimResult) -> u64); 2] = [
-        ("cold start", Figure::Cold, |run| run.cold_starts),
-        ("lost request", Figure::Lost, SimResult::lost),
+    let counts = [
+        ("cold start", Figure::Cold, [before.cold_starts, after.cold_starts]),
+        ("lost request", Figure::Lost, [before.lost(), after.lost()]),
     ];
-    for (what, figure, count) in counts {
+    for (what, figure, [at_first, then]) in counts {
         let chance = chance(figure, after);
         let words = match figure.difference(after) {
             Some(_) => {
                 let (before, after) = mean(figure);
                 (before != after).then(|| share_change(before, after, what))
             }
-            None => count_change(count(before), count(after), what),
+            None => count_change(at_first, then, what),
         };
         parts.extend(words.map(|words| format!("{words}{chance}")));
     }

@@ -2,6 +2,8 @@
 //! the data are CC-BY 4.0): the numbers of `learn`, from the eight hours from 8:00 to 16:00 of one
 //! day.
 
+#![expect(clippy::approx_constant, reason = "what was measured may come near a constant")]
+
 use super::law::{Class, Period, Population};
 
 /// Periods in seconds, calls each time, and how many functions have them.
