@@ -81,6 +81,10 @@ impl Traffic for Replay {
         self.inner.describe()
     }
 
+    fn memory_mb(&self, revision: &str) -> Option<f64> {
+        self.inner.memory_mb(revision)
+    }
+
     fn len_hint(&self) -> Option<u64> {
         Some(self.requests)
     }
@@ -100,6 +104,10 @@ impl Traffic for Unhashed<'_> {
 
     fn describe(&self) -> String {
         self.0.describe()
+    }
+
+    fn memory_mb(&self, revision: &str) -> Option<f64> {
+        self.0.memory_mb(revision)
     }
 
     fn len_hint(&self) -> Option<u64> {

@@ -126,7 +126,8 @@ impl Session {
     }
 
     fn run_on(&self, question: &Question, traffic: &dyn Traffic) -> Result<RunOutput, Problem> {
-        let scenario = self.timed(question.whole(Recording::REPORT)?);
+        let whole = self.timed(question.whole(Recording::REPORT)?);
+        let scenario = Scenario { prices: prices(question), ..whole };
         engine::run(&scenario, traffic, &mut ()).map_err(explain)
     }
 
@@ -146,7 +147,7 @@ impl Session {
         let page = Page {
             title: self.title.clone(),
             command: self.command(question),
-            prices: Prices { instance_hour: question.price, ..Prices::default() },
+            prices: prices(question),
             origin_unix_s: self.origin_unix_s,
             views: vec![View { name: String::new(), run: &run }],
         };
@@ -212,7 +213,7 @@ impl Session {
             command.push_str(&format!(" --set {}", shell_word(&format!("{name}={value}"))));
         }
         if question.price != 0.0 {
-            command.push_str(&format!(" --price-instance-hour {}", question.price));
+            command.push_str(&format!(" --price instance-hour={}", question.price));
         }
         command.push_str(&format!(" --seed {}", self.seed));
         command
@@ -237,6 +238,11 @@ pub fn fits(name: &str, bytes: u64) -> Result<(), Problem> {
     }
     let what = format!("{name} has {} MB", bytes >> 20);
     Err(Problem::TooLarge { what, most: format!("{} MB", TRACE_BYTES_MAX >> 20) })
+}
+
+/// The prices that a question gives.
+fn prices(question: &Question) -> Prices {
+    Prices { instance_hour: question.price, ..Prices::default() }
 }
 
 fn replay(traffic: Arc<dyn Traffic>) -> Result<Replay, Problem> {

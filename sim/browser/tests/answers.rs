@@ -117,6 +117,18 @@ fn a_page_has_its_data_and_the_command_that_gives_it() {
 }
 
 #[test]
+fn a_price_shows_a_cost_and_the_flag_that_gives_it() {
+    let session = Session::read("my trace.csv", trace(), &options()).expect("it is a trace");
+    let priced = Question { price: 0.5, ..question(&[]) };
+    let run = session.run(&priced).expect("it can be run").result;
+    let cost = run.cost.expect("there is a price");
+    assert!((cost - 0.5 * run.instance_seconds / 3_600.0).abs() < 1e-9, "{cost}");
+    let text = session.simulate(&priced).expect("it can be run");
+    assert!(text.contains("--price instance-hour=0.5") && text.contains("\"cost\""), "{text}");
+    assert_eq!(session.run(&question(&[])).expect("it can be run").result.cost, None);
+}
+
+#[test]
 fn every_stop_of_every_knob_is_a_setting() {
     for knob in KNOBS {
         assert!(knob.start < knob.values.len(), "{}", knob.key);

@@ -70,9 +70,9 @@ impl Scenario {
         self.prices.are_given() || self.nodes.iter().any(|kind| kind.price_hour.is_some())
     }
 
-    /// Sets one thing by name: `start-contention`, `starts-per-second`; `fail`, `nodes` and `price`,
-    /// each of which adds to what there is, where `none` takes all of it away; or else what [`RevisionModel::set`] takes, for all
-    /// revisions without a model of their own.
+    /// Sets one thing by name: `fail`, `nodes` and `price`, each of which adds to what there is,
+    /// where `none` takes all of it away; `start-contention`, `starts-per-second`; or else what
+    /// [`RevisionModel::set`] takes, for all revisions without a model of their own.
     ///
     /// # Errors
     ///
