@@ -281,13 +281,8 @@ mod tests {
             result.latency_ms.p99 = p99;
             SweepPoint::new(BTreeMap::new(), result)
         };
-        let mut points = [
-            point(1.0, 9.0),
-            point(2.0, 5.0),
-            point(3.0, 6.0),
-            point(4.0, 1.0),
-            point(4.0, 1.0),
-        ];
+        let mut points =
+            [point(1.0, 9.0), point(2.0, 5.0), point(3.0, 6.0), point(4.0, 1.0), point(4.0, 1.0)];
         mark_front(&mut points.iter_mut().collect::<Vec<_>>());
         let front: Vec<bool> = points.iter().map(|point| point.on_front).collect();
         assert_eq!(front, [true, true, false, true, true]);
