@@ -111,8 +111,8 @@ pub fn of(
         (Step::Protect | Step::Release, Response::Failed { why, .. }) => {
             vec![warning("FinalizerFailed", format!("cannot change its finalizer: {why}"))]
         }
-        (Step::Status, Response::Done(_)) => {
-            scaler.map(|before| status_news(&action.request.body, before)).unwrap_or_default()
+        (Step::Status, Response::Done(written)) => {
+            scaler.map(|seen| status_news(&action.request.body, seen, written)).unwrap_or_default()
         }
         _ => Vec::new(),
     }
@@ -145,8 +145,13 @@ const TELLING: &[(&str, &[&str])] = &[
 ];
 
 /// What only a status shows: reasons that were not there before, or for something else.
-fn status_news(written: &Value, before: &Scaler) -> Vec<News> {
-    let conditions = written.pointer("/status/conditions").and_then(Value::as_array);
+///
+/// A watch may bring what a write made before the write's response is there. Then what the scaler
+/// said before is not known any more, and everything is news that was not told before.
+fn status_news(asked: &Value, seen: &Scaler, written: &Value) -> Vec<News> {
+    let version = written.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+    let before = (version != Some(&seen.version.0)).then_some(&seen.status.conditions);
+    let conditions = asked.pointer("/status/conditions").and_then(Value::as_array);
     let text = |condition: &Value, field: &str| {
         condition.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
@@ -158,12 +163,13 @@ fn status_news(written: &Value, before: &Scaler) -> Vec<News> {
             continue;
         }
         let message = text(condition, "message");
-        let known = before.status.conditions.iter().find(|known| known.type_ == type_);
+        let mut known = before.into_iter().flatten();
+        let known = known.find(|known| known.type_ == type_);
         if known.is_some_and(|known| known.reason == reason && known.message == message) {
             continue;
         }
         // Not to come to zero is a person's choice where the settings say so.
-        if reason == "NotPossible" && !before.may_be_zero {
+        if reason == "NotPossible" && !seen.may_be_zero {
             continue;
         }
         news.push(match reason.as_str() {

@@ -86,3 +86,29 @@ fn a_pod_that_stays_silent_is_told_first_to_readers_and_then_to_everybody() {
     }
     assert_eq!(reasons, ["SomeSilent", "NotHeardOf"]);
 }
+
+/// A status that says so is written, and the watch brings it before or after its response.
+#[test]
+fn a_pod_that_stays_silent_is_told_as_an_event_once_whichever_comes_first() {
+    for watch_is_first in [true, false] {
+        let mut stage = Stage::new();
+        calm(&mut stage, 1);
+        for _ in 0..=2 * SILENT_MS / 1_000 {
+            stage.desired(1, 0);
+            reconcile(&mut stage);
+            while !stage.on_their_way.is_empty() {
+                stage.execute_late(0);
+                if watch_is_first {
+                    while !stage.news.is_empty() {
+                        stage.deliver(0);
+                    }
+                }
+                stage.answer_all();
+            }
+            stage.see_all();
+            stage.wait(1_000);
+        }
+        let told = stage.told.iter().filter(|reason| *reason == "NotHeardOf").count();
+        assert_eq!(told, 1, "the watch is first: {watch_is_first}");
+    }
+}

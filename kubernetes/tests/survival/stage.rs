@@ -59,6 +59,8 @@ pub(crate) struct Stage {
     pub(crate) on_their_way: Vec<OnItsWay>,
     /// Targets whose revisions were forgotten.
     pub(crate) undeclared: Vec<ObjectKey>,
+    /// Reasons of the Events that were written.
+    pub(crate) told: Vec<String>,
     /// Responses that have not arrived.
     responses: Vec<Ended>,
     activators: [bool; 2],
@@ -109,6 +111,7 @@ impl Stage {
             news: Vec::new(),
             on_their_way: Vec::new(),
             undeclared: Vec::new(),
+            told: Vec::new(),
             responses: Vec::new(),
             activators: [true, true],
             do_activators_listen: true,
@@ -392,8 +395,10 @@ impl Stage {
                     self.arrive(Event::Checked((address, port), listens));
                 }
                 Effect::Undeclare(target) => self.undeclared.push(target),
-                Effect::RecordEvent(_)
-                | Effect::Declare(_)
+                Effect::RecordEvent(event) => {
+                    self.told.extend(event.body["reason"].as_str().map(str::to_owned));
+                }
+                Effect::Declare(_)
                 | Effect::Watch(_)
                 | Effect::Publish(..)
                 | Effect::Observe(_) => {}
