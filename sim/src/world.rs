@@ -7,13 +7,13 @@
 //! decisions stay what they are (`sleep`), so a million of them cost nothing.
 //!
 //! In reading order, first the state: `request`, `instance`, `contention` (requests that slow each
-//! other), `revision`, `urgency` (local mode's early reports), `nodes`, `counters` and `totals`,
-//! `alarm` and `slots`. Each of these changes only itself. Then the transitions, which touch
-//! several of them: `entry` (admission of a request), `service` (its service and its end), `fleet`
-//! (start and removal of instances), `starts` (what these share meanwhile), `placement` (on nodes),
-//! `tick` (reports and decisions), `sleep` (who need not take part in it), `out_of_turn` (local
-//! mode's early decisions), `failure` (injected faults), `levels` (gauges over time), `finish` (the
-//! result).
+//! other), `revision`, `urgency` (local mode's early reports), `nodes`, `starts`, `sleepers`,
+//! `counters` and `totals`, `alarm` and `slots`. Each of these changes only itself. Then the
+//! transitions, which touch several of them: `entry` (admission of a request), `service` (its
+//! service and its end), `fleet` (start and removal of instances), `starting` (what these share
+//! meanwhile), `placement` (on nodes), `tick` (reports and decisions), `sleep` (who need not take
+//! part in it), `out_of_turn` (local mode's early decisions), `failure` (injected faults), `levels`
+//! (gauges over time), `finish` (the result).
 
 mod alarm;
 mod contention;
@@ -33,7 +33,9 @@ mod request;
 mod revision;
 mod service;
 mod sleep;
+mod sleepers;
 mod slots;
+mod starting;
 mod starts;
 mod tick;
 mod totals;
@@ -58,7 +60,7 @@ use instance::Instance;
 use nodes::Nodes;
 use request::Request;
 use revision::{Asked, Revision};
-use sleep::Sleepers;
+use sleepers::Sleepers;
 use starts::{Ordered, Starts};
 use totals::Totals;
 
@@ -155,7 +157,7 @@ impl<'a, O: Observer> World<'a, O> {
             return Err(RunError::Model(problem));
         }
         let streams = Streams::new(scenario.seed);
-        let may_sleep = sleep::is_possible(scenario);
+        let may_sleep = sleepers::is_possible(scenario);
         let series = (scenario.recording.series == Keep::Yes).then(SeriesRecorder::new);
         let nodes = (!scenario.nodes.is_empty()).then(|| Nodes::new(&scenario.nodes, &streams));
         let mut world = World {

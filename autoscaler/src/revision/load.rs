@@ -88,8 +88,8 @@ impl RevisionAutoscaler {
     }
 
     /// What is there at this moment, if it is a crowd: so much that instances that serve, and those
-    /// that start, would be full of it as often over as panic begins at. Fewer may wait for a moment
-    /// by chance, and are gone with the next decision. It is no load of the stable window.
+    /// that start, would be full of it as often over as panic begins at. Fewer may wait for a
+    /// moment by chance, and are gone with the next decision. It is no load of the stable window.
     fn crowd(&self, observed: Option<Observed>) -> Option<Signal> {
         let (settings, spec) = (&self.settings, &self.settings.spec);
         let observed = observed.filter(|observed| observed.waiting > 0 && observed.ready > 0)?;

@@ -395,9 +395,7 @@ impl Stage {
                     self.arrive(Event::Checked((address, port), listens));
                 }
                 Effect::Undeclare(target) => self.undeclared.push(target),
-                Effect::RecordEvent(event) => {
-                    self.told.extend(event.body["reason"].as_str().map(str::to_owned));
-                }
+                Effect::RecordEvent(event) => self.told.push(event.body["reason"].to_string()),
                 Effect::Declare(_)
                 | Effect::Watch(_)
                 | Effect::Publish(..)

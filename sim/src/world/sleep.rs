@@ -1,46 +1,9 @@
-//! Revisions that sleep because their instances idle: who has to be woken when.
-
-use std::collections::BTreeMap;
+//! Revisions fall asleep because their instances idle, and are woken.
 
 use super::World;
 use crate::events::NEVER;
 use crate::record::Observer;
-use crate::scenario::{Keep, Scenario};
 use crate::time::NANOS_PER_SEC;
-
-/// The sleeping revisions.
-#[derive(Debug, Default)]
-pub(super) struct Sleepers {
-    /// Those to look at in each whole second. One that was woken before stays listed, so that each
-    /// is listed once.
-    by_second: BTreeMap<u64, Vec<u32>>,
-    /// How many sleep.
-    count: u64,
-    /// Those that were woken since the last tick, as [`World`] lists those that tick.
-    woken: Vec<(u64, u32)>,
-}
-
-impl Sleepers {
-    /// Whether none sleeps and none was woken since the last tick.
-    pub(super) fn are_none(&self) -> bool {
-        self.count == 0 && self.woken.is_empty()
-    }
-
-    /// The next second in which one is to be looked at.
-    pub(super) fn next_at(&self) -> u64 {
-        self.by_second.first_key_value().map_or(NEVER, |(second, _)| *second)
-    }
-
-    fn list(&mut self, index: u32, at: u64) {
-        self.by_second.entry(at).or_default().push(index);
-    }
-}
-
-/// Whether revisions may sleep. A series shows the averages of every decision, and failures change
-/// what is decided from outside.
-pub(super) fn is_possible(scenario: &Scenario) -> bool {
-    scenario.recording.series == Keep::No && scenario.failures.is_empty()
-}
 
 impl<O: Observer> World<'_, O> {
     /// After a tick: lets a revision sleep if it can; returns whether it does.
