@@ -86,6 +86,58 @@ pub trait Traffic: Send + Sync {
     }
 }
 
+/// Traffic that is another's but for how its arrivals are played.
+pub trait Wrapper: Send + Sync {
+    /// The traffic underneath.
+    fn inner(&self) -> &dyn Traffic;
+
+    /// The seed to play it with where nobody asks for one; `None` leaves it its own.
+    fn seed(&self) -> Option<u64> {
+        None
+    }
+
+    /// What is played instead of an opened source of it.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be played.
+    fn play(
+        &self,
+        source: Box<dyn ArrivalSource + Send>,
+    ) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        Ok(source)
+    }
+}
+
+impl<W: Wrapper> Traffic for W {
+    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        match self.seed() {
+            Some(seed) => self.open_seeded(seed),
+            None => self.play(self.inner().open()?),
+        }
+    }
+
+    fn open_seeded(&self, seed: u64) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        self.play(self.inner().open_seeded(seed)?)
+    }
+
+    fn sha256(&self) -> String {
+        self.inner().sha256()
+    }
+
+    fn describe(&self) -> String {
+        self.inner().describe()
+    }
+
+    fn memory_mb(&self, revision: &str) -> Option<f64> {
+        self.inner().memory_mb(revision)
+    }
+
+    fn len_hint(&self) -> Option<u64> {
+        self.inner().len_hint()
+    }
+}
+
 impl RevisionNames {
     /// No names yet.
     pub fn new() -> Self {

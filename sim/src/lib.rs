@@ -56,7 +56,9 @@ pub mod time;
 pub mod usage;
 mod world;
 
-pub use arrival::{Arrival, ArrivalSource, RevisionIndex, RevisionNames, SourceError, Traffic};
+pub use arrival::{
+    Arrival, ArrivalSource, RevisionIndex, RevisionNames, SourceError, Traffic, Wrapper,
+};
 pub use distribution::{Distribution, DistributionError};
 pub use engine::{RunError, RunOutput, run};
 pub use random::{Stream, Streams};

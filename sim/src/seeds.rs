@@ -3,7 +3,7 @@
 
 use std::num::NonZeroUsize;
 
-use crate::arrival::{ArrivalSource, SourceError, Traffic};
+use crate::arrival::{Traffic, Wrapper};
 use crate::engine::{RunError, run};
 use crate::figure::over_seeds;
 use crate::parallel;
@@ -42,25 +42,13 @@ pub(crate) struct Reseeded<'a> {
     pub(crate) seed: u64,
 }
 
-impl Traffic for Reseeded<'_> {
-    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        self.inner.open_seeded(self.seed)
+impl Wrapper for Reseeded<'_> {
+    fn inner(&self) -> &dyn Traffic {
+        self.inner
     }
 
-    fn sha256(&self) -> String {
-        self.inner.sha256()
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn len_hint(&self) -> Option<u64> {
-        self.inner.len_hint()
-    }
-
-    fn memory_mb(&self, revision: &str) -> Option<f64> {
-        self.inner.memory_mb(revision)
+    fn seed(&self) -> Option<u64> {
+        Some(self.seed)
     }
 }
 

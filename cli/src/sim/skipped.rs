@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tidegate_sim::{Arrival, ArrivalSource, RevisionNames, SourceError, Traffic};
+use tidegate_sim::{Arrival, ArrivalSource, RevisionNames, SourceError, Traffic, Wrapper};
 
 /// The same traffic; once it was played to its end, `count` is how many rows were left out.
 pub(crate) struct Counted {
@@ -16,31 +16,16 @@ struct Source {
     count: Arc<AtomicU64>,
 }
 
-impl Traffic for Counted {
-    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        let count = Arc::clone(&self.count);
-        Ok(Box::new(Source { inner: self.inner.open()?, count }))
+impl Wrapper for Counted {
+    fn inner(&self) -> &dyn Traffic {
+        self.inner.as_ref()
     }
 
-    fn open_seeded(&self, seed: u64) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        let count = Arc::clone(&self.count);
-        Ok(Box::new(Source { inner: self.inner.open_seeded(seed)?, count }))
-    }
-
-    fn sha256(&self) -> String {
-        self.inner.sha256()
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn len_hint(&self) -> Option<u64> {
-        self.inner.len_hint()
-    }
-
-    fn memory_mb(&self, revision: &str) -> Option<f64> {
-        self.inner.memory_mb(revision)
+    fn play(
+        &self,
+        source: Box<dyn ArrivalSource + Send>,
+    ) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        Ok(Box::new(Source { inner: source, count: Arc::clone(&self.count) }))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tempfile::TempPath;
-use tidegate_sim::{ArrivalSource, SourceError, Traffic};
+use tidegate_sim::{Traffic, Wrapper};
 
 /// The same traffic; the file is there for as long as this is, since traffic is read more than
 /// once.
@@ -12,28 +12,8 @@ pub(crate) struct Spooled {
     pub(crate) _file: TempPath,
 }
 
-impl Traffic for Spooled {
-    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        self.inner.open()
-    }
-
-    fn open_seeded(&self, seed: u64) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        self.inner.open_seeded(seed)
-    }
-
-    fn sha256(&self) -> String {
-        self.inner.sha256()
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn len_hint(&self) -> Option<u64> {
-        self.inner.len_hint()
-    }
-
-    fn memory_mb(&self, revision: &str) -> Option<f64> {
-        self.inner.memory_mb(revision)
+impl Wrapper for Spooled {
+    fn inner(&self) -> &dyn Traffic {
+        self.inner.as_ref()
     }
 }

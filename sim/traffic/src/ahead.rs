@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use tidegate_sim::arrival::{Arrival, ArrivalSource, RevisionIndex, RevisionNames};
-use tidegate_sim::arrival::{SourceError, Traffic};
+use tidegate_sim::arrival::{SourceError, Traffic, Wrapper};
 
 /// Arrivals handed over at once: enough that handing over costs nothing, few enough to stay in the
 /// cache.
@@ -50,52 +50,32 @@ impl Ahead {
     }
 }
 
-impl Traffic for Ahead {
-    fn open(&self) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        ahead_of(self.inner.open()?)
+impl Wrapper for Ahead {
+    fn inner(&self) -> &dyn Traffic {
+        self.inner.as_ref()
     }
 
-    fn open_seeded(&self, seed: u64) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-        ahead_of(self.inner.open_seeded(seed)?)
+    fn play(
+        &self,
+        source: Box<dyn ArrivalSource + Send>,
+    ) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
+        let (sender, batches) = sync_channel(BATCHES_AHEAD);
+        // It ends with the traffic, or when its batches are not wanted any more.
+        thread::Builder::new().name("arrivals".to_owned()).spawn(move || play(source, &sender))?;
+        let mut reader = Reader {
+            batches,
+            arrivals: Vec::new().into_iter(),
+            pulled: 0,
+            fresh: Vec::new().into_iter(),
+            error: None,
+            names: RevisionNames::new(),
+            skipped: 0,
+        };
+        // Names that are known from the beginning have to be, here too.
+        reader.take_batch();
+        reader.learn_names();
+        Ok(Box::new(reader))
     }
-
-    fn sha256(&self) -> String {
-        self.inner.sha256()
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn memory_mb(&self, revision: &str) -> Option<f64> {
-        self.inner.memory_mb(revision)
-    }
-
-    fn len_hint(&self) -> Option<u64> {
-        self.inner.len_hint()
-    }
-}
-
-/// Plays `source` on a thread of its own.
-fn ahead_of(
-    source: Box<dyn ArrivalSource + Send>,
-) -> Result<Box<dyn ArrivalSource + Send>, SourceError> {
-    let (sender, batches) = sync_channel(BATCHES_AHEAD);
-    // It ends with the traffic, or when its batches are not wanted any more.
-    thread::Builder::new().name("arrivals".to_owned()).spawn(move || play(source, &sender))?;
-    let mut reader = Reader {
-        batches,
-        arrivals: Vec::new().into_iter(),
-        pulled: 0,
-        fresh: Vec::new().into_iter(),
-        error: None,
-        names: RevisionNames::new(),
-        skipped: 0,
-    };
-    // Names that are known from the beginning have to be, here too.
-    reader.take_batch();
-    reader.learn_names();
-    Ok(Box::new(reader))
 }
 
 fn play(mut source: Box<dyn ArrivalSource + Send>, sender: &SyncSender<Batch>) {
