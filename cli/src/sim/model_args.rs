@@ -113,9 +113,9 @@ pub(crate) struct ModelArgs {
     /// Whose reports are used: all, or a random sample as Knative takes it.
     #[arg(long, value_name = "WHOSE", value_parser = Sampling::parse)]
     report_sampling: Option<Sampling>,
-    /// Nodes: [NAME: ]CAPACITY,MIN,MAX and perhaps PROVISIONING, such as 10,1,20,const:60s; behind
-    /// blanks perhaps price=, speed=, gpus=, idle= and spot. Again for more kinds, the preferred
-    /// one first.
+    /// Nodes: CAPACITY,MIN,MAX and perhaps PROVISIONING, such as 10,1,20,const:60s, behind a name
+    /// and a colon where they have one; behind blanks perhaps price=, speed=, gpus=, idle= and
+    /// spot. Again for more kinds, the preferred one first.
     #[arg(long, value_name = "SPEC", value_parser = NodeModel::parse)]
     nodes: Vec<NodeModel>,
     /// GPUs that an instance needs.
