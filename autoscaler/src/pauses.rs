@@ -59,7 +59,11 @@ impl Pauses {
 
     /// Notes that there were requests in the second of `at`.
     pub(crate) fn note_busy(&mut self, at: Timestamp, window_ms: u64) {
-        let Some(before) = self.last_busy.replace(at) else { return };
+        // Reports of several reporters come a little out of order; what is late ends no pause.
+        let Some(before) = self.last_busy.replace(self.last_busy.map_or(at, |last| last.max(at)))
+        else {
+            return;
+        };
         let length = length_of(at.millis_since(before), window_ms);
         if length < LEAST_QUIET {
             return;
@@ -165,6 +169,17 @@ mod tests {
         assert_eq!(after(&pauses, 10), Outlook::Open);
         pauses.extend([300; 1_700]);
         assert_eq!(after(&pauses, 10), Outlook::Long);
+    }
+
+    #[test]
+    fn a_late_report_makes_no_pause() {
+        let mut pauses = Pauses::NONE;
+        for n in 0..10 {
+            pauses.note_busy(Timestamp::from_secs(100 + n), WINDOW_MS);
+            pauses.note_busy(Timestamp::from_secs(90 + n), WINDOW_MS);
+        }
+        assert_eq!(pauses.ended, [0; BEYOND + 1]);
+        assert_eq!(pauses.last_busy, Some(Timestamp::from_secs(109)));
     }
 
     #[test]

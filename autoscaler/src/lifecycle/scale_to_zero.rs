@@ -87,7 +87,7 @@ fn while_activating(spec: &LifecycleSpec, age: GoDuration) -> ZeroOutcome {
 /// A revision that became active just now stays so for a window, for another request may come;
 /// unless it is known that none does.
 fn while_active(spec: &LifecycleSpec, age: GoDuration, idle: &Idle) -> ZeroOutcome {
-    if age < spec.stable_window && idle.outlook == Outlook::Open {
+    if age < spec.stable_window && idle.outlook != Outlook::Long {
         let rest = minus(spec.stable_window, age);
         return ZeroOutcome::apply(1, StepRule::ActiveTooShortly { rest }).recheck_after(rest);
     }
