@@ -50,7 +50,7 @@ impl Breaker {
             return Arrival::Refused(Refusal::QueueFull);
         }
         let deadline = self.settings.longest_wait.map_or(Moment::NEVER, |wait| now.after(wait));
-        let ticket = self.queue.join(deadline);
+        let ticket = self.queue.join(deadline, 0);
         debug_assert_eq!(self.verify_cheaply(), Ok(()));
         Arrival::Waiting(ticket)
     }
@@ -97,6 +97,48 @@ impl Breaker {
         let called = core::iter::from_fn(|| self.call_next()).collect();
         debug_assert_eq!(self.verify_cheaply(), Ok(()));
         called
+    }
+
+    /// Takes a slot for who asks for it, ahead of the queue. False if there is no room. For an
+    /// owner that decides itself who is next.
+    pub(crate) fn take(&mut self) -> bool {
+        let room = self.has_room();
+        self.executing += u32::from(room);
+        room
+    }
+
+    /// Gives a slot back without passing it on.
+    pub(crate) fn free(&mut self) {
+        debug_assert!(self.executing > 0, "a slot was given back that was not taken");
+        self.executing = self.executing.saturating_sub(1);
+    }
+
+    /// Passes a free slot to the head of the queue.
+    pub(crate) fn call(&mut self) -> Option<Ticket> {
+        self.call_next()
+    }
+
+    /// Changes the limit without calling anybody.
+    pub(crate) fn set_limit(&mut self, limit: Limit) {
+        self.limit = limit;
+    }
+
+    /// Whether a slot is free.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.limit.has_room_beside(self.executing)
+    }
+
+    /// Slots that are taken beyond the limit, which has shrunk.
+    pub(crate) const fn excess(&self) -> u32 {
+        match self.limit.count() {
+            Some(count) => self.executing.saturating_sub(count.get()),
+            None => 0,
+        }
+    }
+
+    /// Who waits.
+    pub(crate) const fn queue(&self) -> &Queue {
+        &self.queue
     }
 
     /// Changes the bounds of the queue for requests that arrive from now on.

@@ -1,24 +1,36 @@
 //! One revision's queue in front of many instances: the activator's rule.
 //!
 //! A request is sent to a ready instance that has capacity, as the [`Policy`] chooses; while none
-//! has, it waits in one strictly first-in-first-out queue. No instance is ever sent more than its
-//! limit, and no request is sent before one that arrived earlier and waits.
+//! has, it waits in one queue. No instance is ever sent more than its limit. Requests leave the
+//! queue first in, first out, unless `Order` and `Classes` say otherwise; none that arrives is
+//! sent before one that waits.
 //!
 //! Instances are added and removed at run time. One that drains takes no new request but keeps its
 //! count, so that an instance that is resumed is not overfilled.
 
 mod available;
 mod policy;
+mod reorder;
+mod ring;
+mod settings;
+mod slot;
+mod turns;
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 
 pub use policy::Policy;
+pub use settings::DispatcherSettings;
+pub use slot::NewInstance;
 
+use crate::attributes::Attributes;
 use crate::invariants::{self, Violation};
 use crate::limit::Limit;
 use crate::queue::{Queue, Refusal, Ticket};
 use crate::time::Moment;
-use available::Available;
+use available::{Available, Circumstances};
+use slot::{Slot, State};
+use turns::Turns;
 
 /// An instance as a dispatcher knows it. Stays unique, also after the instance was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,25 +44,6 @@ impl InstanceId {
     /// index for an owner that keeps something (an address) for each instance.
     pub const fn slot(self) -> usize {
         self.slot as usize
-    }
-}
-
-/// The bounds of a dispatcher's queue, and how it chooses among instances.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DispatcherSettings {
-    /// Which of the available instances gets the next request.
-    pub policy: Policy,
-    /// How many requests may wait; zero refuses every request that cannot be sent at once.
-    pub max_waiting: u32,
-    /// How long a request may wait; `None` leaves that to the request's own timeouts.
-    pub longest_wait: Option<Duration>,
-}
-
-impl Default for DispatcherSettings {
-    /// Least loaded, and a queue of 10,000: the figure that Knative documents for its activator but
-    /// does not enforce. No deadline.
-    fn default() -> Self {
-        Self { policy: Policy::LeastLoaded, max_waiting: 10_000, longest_wait: None }
     }
 }
 
@@ -79,29 +72,6 @@ pub struct Grant {
     pub instance: InstanceId,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Ready,
-    Draining,
-    Removed,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    generation: u32,
-    state: State,
-    limit: Limit,
-    in_flight: u32,
-}
-
-impl Slot {
-    /// The load of an instance that is available to the policy; `None` while it takes no request.
-    fn available_at(&self) -> Option<u32> {
-        (self.state == State::Ready && self.limit.has_room_beside(self.in_flight))
-            .then_some(self.in_flight)
-    }
-}
-
 /// One revision's instances, the requests in flight at each, and the queue in front of them.
 ///
 /// Choosing an instance takes constant time with [`Policy::LeastLoaded`] and
@@ -112,7 +82,10 @@ pub struct Dispatcher {
     slots: Vec<Slot>,
     free: Vec<u32>,
     available: Available,
+    /// By arrival: who waits, and until when.
     queue: Queue,
+    /// Whose turn it is, where that is not the head of the queue.
+    turns: Option<Box<Turns>>,
     in_flight: u64,
     ready: u32,
 }
@@ -126,22 +99,35 @@ impl Dispatcher {
             free: Vec::new(),
             available: Available::new(settings.policy),
             queue: Queue::new(),
+            turns: settings.needs_turns().then(|| {
+                let turns = Turns::new(settings.order, settings.classes);
+                Box::new(turns)
+            }),
             in_flight: 0,
             ready: 0,
         }
     }
 
-    /// A request arrives.
+    /// A request arrives of which nothing is known.
     pub fn arrive(&mut self, now: Moment) -> Dispatch {
+        self.arrive_with(now, Attributes::default())
+    }
+
+    /// A request arrives.
+    pub fn arrive_with(&mut self, now: Moment, attributes: Attributes) -> Dispatch {
         // The queue is empty whenever an instance is available (an invariant), so this overtakes no
         // request.
-        if let Some(instance) = self.send() {
+        if let Some(instance) = self.send(attributes.affinity) {
             return Dispatch::Sent { instance, order: self.queue.take_order() };
         }
-        if self.queue.len() >= self.settings.max_waiting {
+        if !self.has_place_for(attributes.bytes) {
             return Dispatch::Refused(Refusal::QueueFull);
         }
-        Dispatch::Waiting(self.queue.join(self.deadline(now)))
+        let ticket = self.queue.join(self.deadline(now), attributes.bytes);
+        if let Some(turns) = &mut self.turns {
+            turns.insert(ticket, attributes);
+        }
+        Dispatch::Waiting(ticket)
     }
 
     /// A request that was sent or granted, and whose instance turned out to be gone before the
@@ -150,11 +136,36 @@ impl Dispatcher {
     ///
     /// `order` is that of its first dispatch or ticket; `deadline` is when its wait ends, if the
     /// longest wait that is allowed now does not end before.
-    pub fn arrive_again(&mut self, now: Moment, order: u64, deadline: Moment) -> Dispatch {
-        match self.send() {
-            Some(instance) => Dispatch::Sent { instance, order },
-            None => Dispatch::Waiting(self.queue.rejoin(order, deadline.min(self.deadline(now)))),
+    pub fn arrive_again(
+        &mut self,
+        now: Moment,
+        (order, deadline): (u64, Moment),
+        attributes: Attributes,
+    ) -> Dispatch {
+        if let Some(instance) = self.send(attributes.affinity) {
+            return Dispatch::Sent { instance, order };
         }
+        let deadline = deadline.min(self.deadline(now));
+        let ticket = self.queue.rejoin(order, deadline, attributes.bytes);
+        if let Some(turns) = &mut self.turns {
+            turns.insert_returned(ticket, attributes);
+        }
+        Dispatch::Waiting(ticket)
+    }
+
+    /// A request that is at an instance is sent to another as well, if one has room that nobody
+    /// waits for. It must depart from both.
+    pub fn send_elsewhere(&mut self, than: InstanceId) -> Option<InstanceId> {
+        if !self.queue.is_empty() {
+            return None;
+        }
+        let state = self.slot(than).map(|slot| slot.state);
+        self.change(than, |slot| slot.state = State::Draining);
+        let chosen = self.send(None);
+        if let Some(state) = state {
+            self.change(than, |slot| slot.state = state);
+        }
+        chosen
     }
 
     /// A request is done with its instance. Gives the one that takes its slot, if any waited.
@@ -174,13 +185,16 @@ impl Dispatcher {
     /// A queued request is cancelled. False if it was granted an instance (and must depart from it)
     /// or had expired before.
     pub fn abandon(&mut self, ticket: Ticket) -> bool {
+        self.forget_turn(ticket);
         self.queue.cancel(ticket)
     }
 
-    /// Removes the head of the queue if it has waited too long at `now`. Call until it gives
-    /// `None`.
+    /// Removes the request that has waited longest if that is too long at `now`. Call until it
+    /// gives `None`.
     pub fn expire(&mut self, now: Moment) -> Option<Ticket> {
-        self.queue.expire(now)
+        let expired = self.queue.expire(now)?;
+        self.forget_turn(expired);
+        Some(expired)
     }
 
     /// When [`Dispatcher::expire`] has something to do next; `None` when the queue is empty.
@@ -197,7 +211,22 @@ impl Dispatcher {
     /// in order.
     #[must_use = "the tickets that are returned must be sent to their instance"]
     pub fn add(&mut self, limit: Limit) -> (InstanceId, Vec<Grant>) {
-        let fresh = Slot { generation: 0, state: State::Ready, limit, in_flight: 0 };
+        let identity = self.slots.len() as u64;
+        self.add_new(NewInstance { limit, identity, allowance: None })
+    }
+
+    /// The same for an instance of which more is known.
+    #[must_use = "the tickets that are returned must be sent to their instance"]
+    pub fn add_new(&mut self, new: NewInstance) -> (InstanceId, Vec<Grant>) {
+        let NewInstance { limit, identity, allowance } = new;
+        let fresh = Slot {
+            generation: 0,
+            state: State::Ready,
+            limit,
+            allowance,
+            in_flight: 0,
+            credits: None,
+        };
         let slot = match self.free.pop() {
             Some(slot) => {
                 let old = &mut self.slots[slot as usize];
@@ -211,6 +240,7 @@ impl Dispatcher {
         };
         let instance = InstanceId { slot, generation: self.slots[slot as usize].generation };
         self.ready += 1;
+        self.available.add(slot, identity);
         self.available.update(slot, None, self.slots[slot as usize].available_at());
         (instance, self.grant_all())
     }
@@ -220,6 +250,28 @@ impl Dispatcher {
     #[must_use = "the tickets that are returned must be sent to their instance"]
     pub fn set_limit(&mut self, instance: InstanceId, limit: Limit) -> Vec<Grant> {
         self.change(instance, |slot| slot.limit = limit);
+        self.grant_all()
+    }
+
+    /// Changes what an instance may have in flight for now, whatever its limit: a new one that
+    /// could take any number is given it little by little. Gives the tickets that are sent now, in
+    /// order.
+    #[must_use = "the tickets that are returned must be sent to their instance"]
+    pub fn set_allowance(
+        &mut self,
+        instance: InstanceId,
+        allowance: Option<NonZeroU32>,
+    ) -> Vec<Grant> {
+        self.change(instance, |slot| slot.allowance = allowance);
+        self.grant_all()
+    }
+
+    /// How many credits of an instance can be spent now: it is sent no more requests than that,
+    /// each of which takes one. `None` where the limit alone decides. Gives the tickets that are
+    /// sent now, in order.
+    #[must_use = "the tickets that are returned must be sent to their instance"]
+    pub fn set_credits(&mut self, instance: InstanceId, credits: Option<u32>) -> Vec<Grant> {
+        self.change(instance, |slot| slot.credits = credits);
         self.grant_all()
     }
 
@@ -242,6 +294,7 @@ impl Dispatcher {
         if known {
             self.in_flight -= u64::from(self.slots[instance.slot()].in_flight);
             self.slots[instance.slot()].in_flight = 0;
+            self.available.remove(instance.slot);
             self.free.push(instance.slot);
         }
         known
@@ -257,6 +310,11 @@ impl Dispatcher {
         self.slot(instance).map(|slot| slot.limit)
     }
 
+    /// Credits of an instance that can be spent; `None` where it grants none or was removed.
+    pub fn credits_of(&self, instance: InstanceId) -> Option<u32> {
+        self.slot(instance)?.credits
+    }
+
     /// Whether an instance may be sent requests.
     pub fn is_ready(&self, instance: InstanceId) -> bool {
         self.slot(instance).is_some_and(|slot| slot.state == State::Ready)
@@ -270,6 +328,11 @@ impl Dispatcher {
     /// Requests in the queue.
     pub const fn waiting(&self) -> u32 {
         self.queue.len()
+    }
+
+    /// What the requests in the queue weigh together.
+    pub const fn waiting_bytes(&self) -> u64 {
+        self.queue.bytes()
     }
 
     /// Instances that may be sent requests, full or not.
@@ -300,6 +363,11 @@ impl Dispatcher {
         true
     }
 
+    /// The ticket that has waited longest.
+    pub fn oldest(&self) -> Option<Ticket> {
+        self.queue.head()
+    }
+
     /// Whether the ticket is still queued.
     pub fn is_waiting(&self, ticket: Ticket) -> bool {
         self.queue.is_waiting(ticket)
@@ -316,6 +384,9 @@ impl Dispatcher {
         invariants::counts_agree("requests in flight", self.in_flight, counted)?;
         let ready = self.slots.iter().filter(|slot| slot.state == State::Ready).count();
         invariants::counts_agree("ready instances", u64::from(self.ready), ready as u64)?;
+        if let Some(turns) = &self.turns {
+            turns.verify(&self.queue)?;
+        }
         self.available.verify(self.slots.iter().map(Slot::available_at))
     }
 
@@ -344,13 +415,30 @@ impl Dispatcher {
         self.ready = self.ready - u32::from(was_ready) + u32::from(is_ready);
     }
 
+    /// Whether one more may wait that weighs so much.
+    fn has_place_for(&self, bytes: u32) -> bool {
+        let bytes = self.queue.bytes().saturating_add(bytes.into());
+        self.queue.len() < self.settings.max_waiting
+            && self.settings.max_waiting_bytes.is_none_or(|most| bytes <= most)
+    }
+
+    fn forget_turn(&mut self, ticket: Ticket) {
+        if let Some(turns) = &mut self.turns {
+            turns.forget(ticket);
+        }
+    }
+
     /// Lets the policy choose and counts the request at the instance it chose.
-    fn send(&mut self) -> Option<InstanceId> {
+    fn send(&mut self, affinity: Option<u64>) -> Option<InstanceId> {
         let slots = &self.slots;
-        let chosen = self.available.choose(|slot| slots[slot as usize].in_flight)?;
+        let circumstances =
+            Circumstances { affinity, in_flight: self.in_flight, ready: self.ready };
+        let load = |slot: u32| slots[slot as usize].in_flight;
+        let chosen = self.available.choose(circumstances, load)?;
         let slot = &mut self.slots[chosen as usize];
         let before = slot.available_at();
         slot.in_flight += 1;
+        slot.credits = slot.credits.map(|credits| credits.saturating_sub(1));
         self.in_flight += 1;
         let instance = InstanceId { slot: chosen, generation: slot.generation };
         let after = slot.available_at();
@@ -363,8 +451,18 @@ impl Dispatcher {
         if self.queue.is_empty() {
             return None;
         }
-        let instance = self.send()?;
-        let ticket = self.queue.call_next()?;
+        let Some(turns) = &mut self.turns else {
+            let instance = self.send(None)?;
+            let ticket = self.queue.call_next()?;
+            return Some(Grant { ticket, instance });
+        };
+        let ticket = turns.next()?;
+        let affinity = turns.affinity_of(ticket);
+        let instance = self.send(affinity)?;
+        if let Some(turns) = &mut self.turns {
+            turns.serve(ticket);
+        }
+        self.queue.cancel(ticket);
         Some(Grant { ticket, instance })
     }
 

@@ -113,6 +113,7 @@ struct Entry {
     ahead: u32,
     /// Doubles as the list of free entries.
     behind: u32,
+    bytes: u32,
     taken: bool,
 }
 
@@ -127,6 +128,7 @@ pub struct Queue {
     head: u32,
     tail: u32,
     len: u32,
+    bytes: u64,
     next_order: u64,
 }
 
@@ -145,6 +147,7 @@ impl Queue {
             head: NOBODY,
             tail: NOBODY,
             len: 0,
+            bytes: 0,
             next_order: 0,
         }
     }
@@ -152,6 +155,11 @@ impl Queue {
     /// The number of tickets.
     pub const fn len(&self) -> u32 {
         self.len
+    }
+
+    /// What the tickets weigh together.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Whether no ticket waits.
@@ -167,26 +175,26 @@ impl Queue {
         order
     }
 
-    /// Joins at the end, until `deadline` at the latest.
+    /// Joins at the end, until `deadline` at the latest. `bytes` is what it weighs.
     ///
     /// Deadlines never decrease along the queue: a ticket gets at least the deadline of the one
     /// ahead, so that [`Queue::expire`] only has to check the head. Who shortens the longest wait
     /// calls [`Queue::shorten`], or those who wait already would lend their deadlines to all behind
     /// them.
-    pub fn join(&mut self, deadline: Moment) -> Ticket {
+    pub fn join(&mut self, deadline: Moment, bytes: u32) -> Ticket {
         let order = self.take_order();
         let deadline = match self.entries.get(self.tail as usize) {
             Some(last) if !self.is_empty() && last.deadline > deadline => last.deadline,
             _ => deadline,
         };
-        self.insert_behind(self.tail, order, deadline)
+        self.insert_behind(self.tail, (order, deadline, bytes))
     }
 
     /// Joins again with the order of an earlier arrival, ahead of every later one.
     ///
     /// For a request whose instance died before the request was sent. Takes as many steps as there
     /// are earlier arrivals at the head, all of which rejoined the same way.
-    pub fn rejoin(&mut self, order: u64, deadline: Moment) -> Ticket {
+    pub fn rejoin(&mut self, order: u64, deadline: Moment, bytes: u32) -> Ticket {
         let mut ahead = NOBODY;
         let mut next = self.head;
         while let Some(place) = self.entries.get(next as usize) {
@@ -201,7 +209,7 @@ impl Queue {
             Some(place) if place.deadline < deadline => place.deadline,
             _ => deadline,
         };
-        self.insert_behind(ahead, order, deadline)
+        self.insert_behind(ahead, (order, deadline, bytes))
     }
 
     /// Takes the head of the queue.
@@ -259,6 +267,12 @@ impl Queue {
         (place.taken && place.order == ticket.order).then_some(place.deadline)
     }
 
+    /// What a ticket weighs; `None` if it is not waiting.
+    pub fn bytes_of(&self, ticket: Ticket) -> Option<u32> {
+        let place = self.entries.get(ticket.place())?;
+        (place.taken && place.order == ticket.order).then_some(place.bytes)
+    }
+
     /// The head of the queue.
     pub fn head(&self) -> Option<Ticket> {
         let place = self.entries.get(self.head as usize)?;
@@ -276,12 +290,16 @@ impl Queue {
         })
     }
 
-    fn insert_behind(&mut self, ahead: u32, order: u64, deadline: Moment) -> Ticket {
+    fn insert_behind(
+        &mut self,
+        ahead: u32,
+        (order, deadline, bytes): (u64, Moment, u32),
+    ) -> Ticket {
         let behind = match self.entries.get(ahead as usize) {
             Some(place) => place.behind,
             None => self.head,
         };
-        let entry = Entry { order, deadline, ahead, behind, taken: true };
+        let entry = Entry { order, deadline, ahead, behind, bytes, taken: true };
         let place = match self.entries.get_mut(self.free as usize) {
             Some(slot) => {
                 let place = self.free;
@@ -305,6 +323,7 @@ impl Queue {
             None => self.tail = place,
         }
         self.len += 1;
+        self.bytes += u64::from(bytes);
         Ticket { order, place }
     }
 
@@ -312,6 +331,7 @@ impl Queue {
         let Some(slot) = self.entries.get_mut(place as usize) else { return };
         let (ahead, behind) = (slot.ahead, slot.behind);
         slot.taken = false;
+        self.bytes -= u64::from(slot.bytes);
         slot.behind = self.free;
         self.free = place;
         match self.entries.get_mut(ahead as usize) {
@@ -339,14 +359,14 @@ mod tests {
     #[test]
     fn an_emptied_queue_frees_the_memory_of_a_burst() {
         let mut queue = Queue::new();
-        let tickets: Vec<_> = (0..10_000).map(|_| queue.join(Moment::NEVER)).collect();
+        let tickets: Vec<_> = (0..10_000).map(|_| queue.join(Moment::NEVER, 0)).collect();
         assert_eq!(queue.len(), 10_000);
         for ticket in &tickets {
             assert!(queue.cancel(*ticket));
         }
         assert_eq!(queue.entries.capacity(), 0);
         assert!(!queue.cancel(tickets[3]), "a ticket is never valid again");
-        let again = queue.join(Moment::NEVER);
+        let again = queue.join(Moment::NEVER, 0);
         assert!(!queue.is_waiting(tickets[again.place()]));
     }
 
@@ -355,9 +375,9 @@ mod tests {
         let mut queue = Queue::new();
         let first = queue.take_order();
         let second = queue.take_order();
-        let third = queue.join(Moment::NEVER);
-        let second_again = queue.rejoin(second, Moment::NEVER);
-        let first_again = queue.rejoin(first, Moment::NEVER);
+        let third = queue.join(Moment::NEVER, 0);
+        let second_again = queue.rejoin(second, Moment::NEVER, 0);
+        let first_again = queue.rejoin(first, Moment::NEVER, 0);
         let order: Vec<_> = queue.iter().map(|(ticket, _)| ticket).collect();
         assert_eq!(order, [first_again, second_again, third]);
     }
@@ -365,8 +385,8 @@ mod tests {
     #[test]
     fn deadlines_never_decrease_along_the_queue() {
         let mut queue = Queue::new();
-        queue.join(Moment::from_millis(50));
-        let second = queue.join(Moment::from_millis(10));
+        queue.join(Moment::from_millis(50), 0);
+        let second = queue.join(Moment::from_millis(10), 0);
         assert_eq!(queue.expire(Moment::from_millis(49)), None);
         assert!(queue.expire(Moment::from_millis(50)).is_some());
         assert_eq!(queue.expire(Moment::from_millis(50)), Some(second));
@@ -376,10 +396,10 @@ mod tests {
     #[test]
     fn a_shortened_wait_holds_for_those_who_wait_and_for_those_behind_them() {
         let mut queue = Queue::new();
-        let soon = queue.join(Moment::from_millis(10));
-        let never = queue.join(Moment::NEVER);
+        let soon = queue.join(Moment::from_millis(10), 0);
+        let never = queue.join(Moment::NEVER, 0);
         queue.shorten(Moment::from_millis(50));
-        let behind = queue.join(Moment::from_millis(50));
+        let behind = queue.join(Moment::from_millis(50), 0);
         let deadlines = [soon, never, behind].map(|ticket| queue.deadline_of(ticket));
         assert_eq!(deadlines, [10, 50, 50].map(|at| Some(Moment::from_millis(at))));
         queue.shorten(Moment::NEVER);

@@ -2,11 +2,12 @@
 //! at all instances.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 use tidegate_admission::{
-    Dispatch, Dispatcher, DispatcherSettings, Grant, InstanceId, Limit, Moment, Policy, Refusal,
-    Ticket,
+    Attributes, Dispatch, Dispatcher, DispatcherSettings, Grant, InstanceId, Limit, Moment, Policy,
+    Refusal, Ticket,
 };
 
 const MAX_WAITING: u32 = 12;
@@ -21,6 +22,7 @@ enum Event {
     Abandon(usize),
     Add(u32),
     SetLimit(usize, u32),
+    SetAllowance(usize, u32),
     Drain(usize),
     Resume(usize),
     Remove(usize),
@@ -34,6 +36,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => any::<usize>().prop_map(Event::Abandon),
         2 => (0..4_u32).prop_map(Event::Add),
         1 => (any::<usize>(), 0..4_u32).prop_map(|(nth, limit)| Event::SetLimit(nth, limit)),
+        1 => (any::<usize>(), 0..4_u32).prop_map(|(nth, most)| Event::SetAllowance(nth, most)),
         1 => any::<usize>().prop_map(Event::Drain),
         1 => any::<usize>().prop_map(Event::Resume),
         1 => any::<usize>().prop_map(Event::Remove),
@@ -46,19 +49,22 @@ fn policy() -> impl Strategy<Value = Policy> {
         Just(Policy::FirstAvailable),
         Just(Policy::RoundRobin),
         any::<u64>().prop_map(|seed| Policy::RandomOfTwo { seed }),
+        Just(Policy::ConsistentHash),
     ]
 }
 
 struct Instance {
     id: InstanceId,
     limit: u32,
+    allowance: u32,
     in_flight: u32,
     ready: bool,
 }
 
 impl Instance {
     fn is_open(&self) -> bool {
-        self.ready && (self.limit == 0 || self.in_flight < self.limit)
+        let below = |bound| bound == 0 || self.in_flight < bound;
+        self.ready && below(self.limit) && below(self.allowance)
     }
 }
 
@@ -77,7 +83,8 @@ impl Model {
         let instance = open.iter().find(|open| open.id == chosen).expect("only to one with room");
         let slots = || open.iter().map(|open| open.id.slot());
         match self.policy {
-            Policy::LeastLoaded => {
+            // Nothing is known of these requests that they could be placed by.
+            Policy::LeastLoaded | Policy::ConsistentHash => {
                 let least = open.iter().map(|open| open.in_flight).min();
                 assert_eq!(Some(instance.in_flight), least);
             }
@@ -156,7 +163,11 @@ fn requests(event: Event, dispatcher: &mut Dispatcher, model: &mut Model) {
             model.by_id(id).expect("it had a request").ready = false;
             let grant = dispatcher.depart(id);
             assert_eq!(grant, None, "it frees nothing that anyone may use");
-            match dispatcher.arrive_again(Moment::ZERO, order, Moment::NEVER) {
+            match dispatcher.arrive_again(
+                Moment::ZERO,
+                (order, Moment::NEVER),
+                Attributes::default(),
+            ) {
                 Dispatch::Sent { instance, order } => model.sent(order, instance),
                 Dispatch::Waiting(ticket) => {
                     assert!(!model.has_room());
@@ -182,13 +193,19 @@ fn instances(event: Event, dispatcher: &mut Dispatcher, model: &mut Model) {
         Event::Add(limit) => {
             let (id, grants) = dispatcher.add(Limit::from_wire(limit));
             assert!(model.by_id(id).is_none(), "names are unique");
-            model.instances.push(Instance { id, limit, in_flight: 0, ready: true });
+            model.instances.push(Instance { id, limit, allowance: 0, in_flight: 0, ready: true });
             model.granted(grants);
         }
         Event::SetLimit(nth, limit) => {
             let Some(id) = model.nth(nth) else { return };
             model.by_id(id).expect("known").limit = limit;
             let grants = dispatcher.set_limit(id, Limit::from_wire(limit));
+            model.granted(grants);
+        }
+        Event::SetAllowance(nth, allowance) => {
+            let Some(id) = model.nth(nth) else { return };
+            model.by_id(id).expect("known").allowance = allowance;
+            let grants = dispatcher.set_allowance(id, NonZeroU32::new(allowance));
             model.granted(grants);
         }
         Event::Drain(nth) => {
@@ -222,7 +239,11 @@ proptest! {
         policy in policy(),
         events in prop::collection::vec(event(), 1..300),
     ) {
-        let settings = DispatcherSettings { policy, max_waiting: MAX_WAITING, longest_wait: None };
+        let settings = DispatcherSettings {
+            policy,
+            max_waiting: MAX_WAITING,
+            ..DispatcherSettings::default()
+        };
         let mut dispatcher = Dispatcher::new(settings);
         let mut model = Model {
             policy,
@@ -287,9 +308,11 @@ fn a_shorter_wait_holds_for_those_who_wait_and_for_those_who_come_again() {
     assert_eq!(dispatcher.deadline_of(after), Some(Moment::from_millis(180)));
     assert!(dispatcher.abandon(before));
     let order = before.order();
-    let Dispatch::Waiting(again) =
-        dispatcher.arrive_again(Moment::from_millis(140), order, Moment::NEVER)
-    else {
+    let Dispatch::Waiting(again) = dispatcher.arrive_again(
+        Moment::from_millis(140),
+        (order, Moment::NEVER),
+        Attributes::default(),
+    ) else {
         panic!("there is nowhere to go");
     };
     assert_eq!(dispatcher.deadline_of(again), Some(Moment::from_millis(180)));

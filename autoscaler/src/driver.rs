@@ -86,6 +86,9 @@ pub struct Driver<P> {
     excess_burst_capacity: i32,
     outlook: Outlook,
     last_tick: Timestamp,
+    /// When it was last decided for requests that wait, and whether the next decision is for such.
+    last_urged: Timestamp,
+    is_urged: bool,
     next_tick: Timestamp,
     recheck: Option<Timestamp>,
     /// Activators' load that was recorded before its second was over.
@@ -107,6 +110,8 @@ impl<P: Policy> Driver<P> {
             excess_burst_capacity: 0,
             outlook: Outlook::Open,
             last_tick: Timestamp::EPOCH,
+            last_urged: Timestamp::EPOCH,
+            is_urged: false,
             next_tick: first_tick,
             recheck: None,
             held: 0.0,
@@ -121,6 +126,15 @@ impl<P: Policy> Driver<P> {
     /// The policy, to be changed or replaced; the last recommendation then still stands.
     pub fn policy_mut(&mut self) -> &mut P {
         &mut self.policy
+    }
+
+    /// Replaces the policy by one that was built of all that is known at `now`, and that decides
+    /// next at once. The last recommendation still stands.
+    pub fn rebuilt(&mut self, now: Timestamp, policy: P) {
+        self.policy = policy;
+        // What was recorded early is not in the windows of this one.
+        self.held = 0.0;
+        self.next_tick = now;
     }
 
     /// Bounds, scale to zero and the activator in the path, unless that is left to the policy.
@@ -180,7 +194,8 @@ impl<P: Policy> Driver<P> {
         self.next_tick = now.plus_millis(URGENT_GAP_MS);
     }
 
-    /// Records a report of the second that `at` falls into.
+    /// Records a report of the second that `at` falls into. Owners that record what waits at once
+    /// ([`ClusterView::at_activators`]) end their seconds at whole ones and record each at its end.
     pub fn record(&mut self, at: Timestamp, origin: Origin, sample: &Sample) {
         self.policy.record(at, origin, sample);
     }
@@ -203,9 +218,11 @@ impl<P: Policy> Driver<P> {
         self.recheck = self.recheck.map(|recheck| recheck.max(at));
     }
 
-    /// `waiting` requests wait: decides at once, or as soon as [`URGENT_GAP_MS`] allows.
+    /// `waiting` requests wait: decides at once, or [`URGENT_GAP_MS`] after it last did so for
+    /// such. A decision in turn a moment ago, which could not know of them, makes nobody wait.
     pub fn urge(&mut self, now: Timestamp, waiting: u32) -> Urgency {
-        let earliest = self.last_tick.plus_millis(URGENT_GAP_MS);
+        self.is_urged = true;
+        let earliest = self.last_urged.plus_millis(URGENT_GAP_MS);
         if now >= earliest || self.policy.should_wake(waiting) {
             return Urgency::Now;
         }
@@ -222,11 +239,10 @@ impl<P: Policy> Driver<P> {
     ) -> (Decision, Applied) {
         self.hold(now, scene);
         let inside = scene.observed.in_flight.saturating_add(scene.observed.waiting);
-        let at_once = scene.at_activators.map(|_| inside);
+        let at_once = scene.observed.at_once.or(scene.at_activators.map(|_| inside));
         let observed = Some(Observed { at_once, ..scene.observed });
         let decision = self.policy.tick(&TickInput { now, observed, signals: scene.signals });
-        self.next_tick = now.plus_millis(self.policy.tick_interval_ms());
-        self.last_tick = now;
+        self.ticked(now);
         if decision.valid {
             self.assume(decision.desired, decision.excess_burst_capacity);
             self.outlook = decision.outlook();
@@ -237,11 +253,20 @@ impl<P: Policy> Driver<P> {
 
     /// Takes note that the decision at `now` was the last one again and led to nothing.
     pub fn repeated(&mut self, now: Timestamp) {
-        self.next_tick = now.plus_millis(self.policy.tick_interval_ms());
-        self.last_tick = now;
+        self.ticked(now);
     }
 
-    /// What waits at this moment is load, whatever the averages of the past say.
+    fn ticked(&mut self, now: Timestamp) {
+        self.next_tick = now.plus_millis(self.policy.tick_interval_ms());
+        self.last_tick = now;
+        if std::mem::take(&mut self.is_urged) {
+            self.last_urged = now;
+        }
+    }
+
+    /// What waits at this moment is load, whatever the averages of the past say. It is of the
+    /// second that runs, whose average will be recorded when that ends; recorded earlier, it would
+    /// be added to the average of the second before.
     fn hold(&mut self, now: Timestamp, scene: &ClusterView<'_>) {
         let Some(at_activators) = scene.at_activators else { return };
         let more = at_activators - self.held;
@@ -250,7 +275,7 @@ impl<P: Policy> Driver<P> {
             && let Ok(sample) = Sample::of_concurrency(more)
         {
             self.held = at_activators;
-            self.policy.record(now, Origin::Activator, &sample);
+            self.policy.record(now.next_second(), Origin::Activator, &sample);
         }
     }
 

@@ -39,6 +39,7 @@
 //! * [`subset`]: consistent choice of activators and owners.
 //! * [`lifecycle`]: from decisions to replicas: bounds, scale to zero, the activator in the path.
 //! * [`driver`]: policy, lifecycle and cadence put together: when to decide, and what follows.
+//! * [`start_turns`]: how many instances may start at a time, and whose turn it is.
 //! * [`scrape`]: a sample of all instances from the responses of some.
 
 pub mod collector;
@@ -59,6 +60,7 @@ mod service_time;
 pub mod settings;
 pub mod signal;
 pub mod spec;
+pub mod start_turns;
 pub mod subset;
 pub mod time;
 pub mod window;
@@ -75,6 +77,7 @@ pub use revision::{RevisionAutoscaler, RevisionSettings, Status, Steady};
 pub use sample::{Origin, Sample};
 pub use signal::{Signal, SignalKind};
 pub use spec::{Aggregation, DecisionSpec, Improvements, MetricSpec, ScalingMetric};
+pub use start_turns::{Lacks, StartPace, StartTurns};
 pub use time::Timestamp;
 
 /// Compiles and runs the code of the book's page.

@@ -40,6 +40,11 @@ impl Timestamp {
         Timestamp::from_secs(self.unix_seconds())
     }
 
+    /// The next whole second after this point.
+    pub const fn next_second(self) -> Timestamp {
+        self.whole_second().plus_millis(MS_PER_SECOND.unsigned_abs())
+    }
+
     /// The point `ms` milliseconds later.
     pub const fn plus_millis(self, ms: u64) -> Timestamp {
         Timestamp(self.0.saturating_add_unsigned(ms))

@@ -81,12 +81,27 @@ fn decisions_in_turn_count_from_the_last_whatever_caused_it() {
 #[test]
 fn requests_that_wait_are_decided_about_at_once_but_not_all_the_time() {
     let mut driver = driver();
+    assert_eq!(driver.urge(at(0), 3), Urgency::Now);
     let _ = driver.tick(at(0), &scene(1, 0, 0.0), &spec());
     assert_eq!(driver.urge(at(40), 3), Urgency::At(at(URGENT_GAP_MS)));
     assert_eq!(driver.next_due(), at(URGENT_GAP_MS), "the decision in turn is brought forward");
-    assert_eq!(driver.urge(at(URGENT_GAP_MS), 3), Urgency::Now);
+    let _ = driver.tick(at(URGENT_GAP_MS), &scene(1, 0, 0.0), &spec());
+    let next = at(2 * URGENT_GAP_MS);
+    assert_eq!(driver.urge(at(URGENT_GAP_MS + 1), 3), Urgency::At(next), "that was for them");
+    assert_eq!(driver.urge(next, 3), Urgency::Now);
     driver.policy_mut().wakes = true;
-    assert_eq!(driver.urge(at(41), 3), Urgency::Now, "the policy wants to be woken");
+    assert_eq!(driver.urge(at(URGENT_GAP_MS + 1), 3), Urgency::Now, "the policy wants to be woken");
+}
+
+/// One line in twenty forms within a tenth of a second after a decision in turn. It waited for the
+/// rest of that, up to 100 ms, where a line is otherwise decided about within one.
+#[test]
+fn a_decision_in_turn_a_moment_ago_makes_nobody_wait() {
+    let mut driver = driver();
+    let _ = driver.tick(at(0), &scene(1, 0, 0.0), &spec());
+    assert_eq!(driver.urge(at(1), 3), Urgency::Now);
+    let _ = driver.tick(at(1), &scene(1, 3, 0.0), &spec());
+    assert_eq!(driver.urge(at(2), 4), Urgency::At(at(1 + URGENT_GAP_MS)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The available instances, indexed so that a policy's choice is quick.
 
-use super::policy::{Draws, Policy};
+use super::policy::{Draws, Policy, load_bound};
+use super::ring::Ring;
 use crate::invariants::Violation;
 
 /// Marks the absence of a neighbour in a linked list, or of a position.
@@ -13,6 +14,18 @@ pub(super) enum Available {
     First(Bits),
     Next { bits: Bits, last: Option<u32> },
     Drawn { dense: Dense, draws: Draws },
+    Hashed { ring: Ring, levels: Levels },
+}
+
+/// What a policy may choose by, beside the load of each instance.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circumstances {
+    /// What the request is about, if that is known.
+    pub(super) affinity: Option<u64>,
+    /// Requests in flight at all instances, without this one.
+    pub(super) in_flight: u64,
+    /// Instances that are ready.
+    pub(super) ready: u32,
 }
 
 impl Available {
@@ -24,13 +37,30 @@ impl Available {
             Policy::RandomOfTwo { seed } => {
                 Self::Drawn { dense: Dense::default(), draws: Draws::new(seed) }
             }
+            Policy::ConsistentHash => {
+                Self::Hashed { ring: Ring::default(), levels: Levels::default() }
+            }
+        }
+    }
+
+    /// An instance has got this slot, available or not.
+    pub(super) fn add(&mut self, slot: u32, identity: u64) {
+        if let Self::Hashed { ring, .. } = self {
+            ring.insert(slot, identity);
+        }
+    }
+
+    /// The instance of this slot is gone.
+    pub(super) fn remove(&mut self, slot: u32) {
+        if let Self::Hashed { ring, .. } = self {
+            ring.remove(slot);
         }
     }
 
     /// The load of a slot changed; `None` is unavailable.
     pub(super) fn update(&mut self, slot: u32, before: Option<u32>, after: Option<u32>) {
         match self {
-            Self::Levels(levels) => {
+            Self::Levels(levels) | Self::Hashed { levels, .. } => {
                 if before != after {
                     if let Some(load) = before {
                         levels.unlink(slot, load);
@@ -54,7 +84,11 @@ impl Available {
     }
 
     /// The slot that the policy chooses; `None` if none is available.
-    pub(super) fn choose(&mut self, load: impl Fn(u32) -> u32) -> Option<u32> {
+    pub(super) fn choose(
+        &mut self,
+        circumstances: Circumstances,
+        load: impl Fn(u32) -> u32,
+    ) -> Option<u32> {
         match self {
             Self::Levels(levels) => levels.least(),
             Self::First(bits) => bits.first_from(0),
@@ -75,6 +109,13 @@ impl Available {
                 let (first, second) = (dense.slots[first as usize], dense.slots[second as usize]);
                 Some(if load(second) < load(first) { second } else { first })
             }
+            Self::Hashed { ring, levels } => {
+                let least = levels.least()?;
+                let Some(key) = circumstances.affinity else { return Some(least) };
+                let bound = load_bound(circumstances.in_flight, circumstances.ready);
+                let has_room = |slot| levels.holds(slot) && load(slot) < bound;
+                Some(ring.first_from(key, has_room).unwrap_or(least))
+            }
         }
     }
 
@@ -83,7 +124,7 @@ impl Available {
         for (slot, available_at) in truth.enumerate() {
             let slot = u32::try_from(slot).unwrap_or(NONE);
             let known = match self {
-                Self::Levels(levels) => available_at.map_or_else(
+                Self::Levels(levels) | Self::Hashed { levels, .. } => available_at.map_or_else(
                     || !levels.holds(slot),
                     |load| levels.iter(load).any(|held| held == slot),
                 ),
@@ -92,7 +133,11 @@ impl Available {
                 }
                 Self::Drawn { dense, .. } => dense.holds(slot) == available_at.is_some(),
             };
-            if !known {
+            let is_on_ring = match (self, available_at) {
+                (Self::Hashed { ring, .. }, Some(_)) => ring.holds(slot),
+                _ => true,
+            };
+            if !known || !is_on_ring {
                 return Err(Violation::IndexOutOfDate { slot });
             }
         }

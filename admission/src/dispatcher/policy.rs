@@ -18,6 +18,24 @@ pub enum Policy {
         /// The seed of the generator; the same seed draws the same instances.
         seed: u64,
     },
+    /// Requests with one [`affinity`](crate::Attributes::affinity) go to one instance, as long as
+    /// that has no more than its share: consistent hashing with bounded loads (Mirrokni, Thorup,
+    /// Zadimoghaddam 2018). A request without one goes to the least loaded.
+    ConsistentHash,
+}
+
+/// What an instance may have in flight beyond the average before requests go past it, in percent.
+/// Little of the affinity is lost with it, and no instance is far from the average.
+const LOAD_BOUND_PERCENT: u64 = 125;
+
+/// With so few in flight an instance is never passed over: an average below one would part what
+/// belongs together although nobody is busy.
+const LOAD_FLOOR: u64 = 4;
+
+/// The load from which on an instance is passed over, with so many in flight at all of them.
+pub(super) fn load_bound(in_flight: u64, ready: u32) -> u32 {
+    let bound = ((in_flight + 1) * LOAD_BOUND_PERCENT).div_ceil(100 * u64::from(ready.max(1)));
+    u32::try_from(bound.max(LOAD_FLOOR)).unwrap_or(u32::MAX)
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): eight bytes of state, and good enough to spread load.
