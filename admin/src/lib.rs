@@ -8,7 +8,8 @@
 //! credentials: access is controlled by the address that it listens on.
 //!
 //! One module, in reading order: [`Subject`] and [`Readiness`] are what a role provides, [`Admin`]
-//! serves the pages, [`metrics_reply`] and [`close`] are for roles that serve pages elsewhere.
+//! serves the pages, alone or beside others, [`metrics_reply`] and [`close`] are for roles that
+//! serve pages elsewhere.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use tidegate_relay::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use tidegate_relay::http::{Method, StatusCode};
-use tidegate_relay::{Drain, Exchange, Handler, Phase, Reply, Server, ServerSettings};
+use tidegate_relay::{Callers, Drain, Exchange, Handler, Phase, Reply, Server, ServerSettings};
 use tidegate_telemetry::{Family, page};
 use tokio::net::TcpListener;
 
@@ -71,14 +72,28 @@ impl Admin {
     ///
     /// When the listener has no address any more.
     pub fn serve(listener: TcpListener, subject: impl Subject) -> std::io::Result<Self> {
+        Self::serve_beside(listener, subject, NoOthers)
+    }
+
+    /// As [`Admin::serve`], and has `others` respond to requests for every other path.
+    ///
+    /// # Errors
+    ///
+    /// When the listener has no address any more.
+    pub fn serve_beside(
+        listener: TcpListener,
+        subject: impl Subject,
+        others: impl Handler,
+    ) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
         let drain = Drain::new();
         let settings = ServerSettings {
             head_bytes_max: HEAD_BYTES_MAX,
             head_timeout: HEAD_TIMEOUT,
+            callers: Callers::Operators,
             ..ServerSettings::default()
         };
-        let server = Server::new(Pages { subject }, settings, drain.clone());
+        let server = Server::new(Pages { subject, others }, settings, drain.clone());
         tokio::spawn(async move { server.serve_listener(listener).await });
         Ok(Self { address, drain })
     }
@@ -136,11 +151,22 @@ fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
-struct Pages<S> {
-    subject: S,
+/// Nothing else is on the address.
+struct NoOthers;
+
+impl Handler for NoOthers {
+    async fn handle(&self, exchange: &mut Exchange) {
+        // This fails only when the client has gone.
+        let _ = exchange.respond(not_found()).await;
+    }
 }
 
-impl<S: Subject> Handler for Pages<S> {
+struct Pages<S, O> {
+    subject: S,
+    others: O,
+}
+
+impl<S: Subject, O: Handler> Handler for Pages<S, O> {
     async fn handle(&self, exchange: &mut Exchange) {
         let head = exchange.head();
         let reply = match head.path() {
@@ -152,7 +178,7 @@ impl<S: Subject> Handler for Pages<S> {
                 Readiness::Ready => text(StatusCode::OK, "ready".to_owned()),
                 Readiness::NotReady(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
             },
-            _ => not_found(),
+            _ => return self.others.handle(exchange).await,
         };
         // This fails only when the client has gone.
         let _ = exchange.respond(reply).await;

@@ -27,7 +27,8 @@ pub enum FindError {
 }
 
 /// The revision that was asked for, as `NAME` or `NAMESPACE/NAME`; a name alone is enough where it
-/// is the only one.
+/// is the only one. The name of a service, whose revisions are numbered as `NAME-00001`, is its
+/// newest one.
 ///
 /// # Errors
 /// [`FindError`], which names those that there are.
@@ -41,6 +42,9 @@ pub fn find<'a>(known: &'a [RevisionStatus], asked: &str) -> Result<&'a Revision
     match found.as_slice() {
         [only] => Ok(only),
         [] => {
+            if let Some(newest) = newest_of(known, &asked) {
+                return Ok(newest);
+            }
             let (all, bare): (Vec<String>, Vec<&str>) = known
                 .iter()
                 .map(|status| (format!("{}/{}", status.namespace, status.name), &*status.name))
@@ -58,10 +62,41 @@ pub fn find<'a>(known: &'a [RevisionStatus], asked: &str) -> Result<&'a Revision
     }
 }
 
+/// The newest revision of a service.
+fn newest_of<'a>(known: &'a [RevisionStatus], service: &str) -> Option<&'a RevisionStatus> {
+    let number = |status: &RevisionStatus| {
+        let number = status.name.strip_prefix(service)?.strip_prefix('-')?;
+        number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse::<u32>().ok())?
+    };
+    let numbered = known.iter().filter_map(|status| Some((number(status)?, status)));
+    numbered.max_by_key(|(number, _)| *number).map(|(_, status)| status)
+}
+
 fn names(statuses: &[RevisionStatus]) -> String {
     if statuses.is_empty() {
         return "none".to_owned();
     }
     let names = statuses.iter().map(|status| format!("{}/{}", status.namespace, status.name));
     names.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_its_newest_revision() {
+        let revision = |name: &str| RevisionStatus {
+            namespace: "local".into(),
+            name: name.into(),
+            ..RevisionStatus::default()
+        };
+        let known = ["web-00002", "web-00010", "web-next-00001", "api"].map(revision);
+        let found = |asked: &str| find(&known, asked).map(|status| status.name.as_str());
+        assert_eq!(found("web"), Ok("web-00010"));
+        assert_eq!(found("web-next"), Ok("web-next-00001"));
+        assert_eq!(found("web-00002"), Ok("web-00002"));
+        assert_eq!(found("api"), Ok("api"));
+        assert!(found("we").is_err());
+    }
 }

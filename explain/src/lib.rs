@@ -6,11 +6,12 @@
 //! is, or hands over a connection.
 //!
 //! Modules in reading order: [`query`] asks, [`find`](mod@find) knows a revision by what a person
-//! wrote, [`text`] tells.
+//! wrote, [`text`] tells of decisions and [`route_text`] of routes.
 
 pub mod find;
 pub mod query;
+pub mod route_text;
 pub mod text;
 
 pub use find::{FindError, find};
-pub use query::{Query, QueryError};
+pub use query::{Past, Query, QueryError};

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use tidegate_proto::routes::v1 as routes;
+use tidegate_proto::routes::v1::route_service_client::RouteServiceClient;
 use tidegate_proto::scale::v1 as wire;
 use tidegate_proto::scale::v1::scale_service_client::ScaleServiceClient;
+use tidegate_proto::stats::v1::ColdStart;
 use tidegate_reporter::transport::{self, ConnectError, Connection, Target};
 use tidegate_trust::Credentials;
 use tidegate_words::shorten;
@@ -71,16 +74,26 @@ impl From<tonic::Status> for QueryError {
 /// A connection to a controller, for questions.
 pub struct Query {
     client: ScaleServiceClient<Connection>,
+    routes: RouteServiceClient<Connection>,
 }
 
 impl Query {
-    /// Connects to the controller at `host:port`, `http://host:port` or `https://host:port`.
+    /// Connects to the controller at `host:port`, `http://host:port` or `https://host:port`; of
+    /// several with commas between, to the first one that is there.
     ///
     /// # Errors
     /// Why there is none. Cancel safe.
     pub async fn connect(controller: &str, credentials: &Credentials) -> Result<Self, QueryError> {
-        let target = Target::new(controller, credentials)?;
-        Self::begin(&target, transport::connect(&target)).await
+        let mut last = None;
+        for target in Target::all(controller, credentials)? {
+            match Self::begin(&target, transport::connect(&target)).await {
+                Err(error @ QueryError::Unreachable { .. }) => last = Some(error),
+                other => return other,
+            }
+        }
+        let controller = controller.to_owned();
+        let why = "there is no address".to_owned();
+        Err(last.unwrap_or(QueryError::Unreachable { controller, why }))
     }
 
     /// Speaks to a controller over a stream that leads to it. `controller` is its name, as
@@ -119,8 +132,9 @@ impl Query {
                 return Err(QueryError::Unreachable { controller, why });
             }
         };
-        let client = ScaleServiceClient::with_origin(connection, target.origin());
-        Ok(Self { client: client.max_decoding_message_size(RESPONSE_BYTES_MAX) })
+        let client = ScaleServiceClient::with_origin(connection.clone(), target.origin());
+        let client = client.max_decoding_message_size(RESPONSE_BYTES_MAX);
+        Ok(Self { client, routes: RouteServiceClient::with_origin(connection, target.origin()) })
     }
 
     /// The status of every revision.
@@ -132,20 +146,57 @@ impl Query {
         Ok(in_time(asked).await?.revisions)
     }
 
-    /// The last decisions of a revision, oldest first, as people read them.
+    /// The last decisions of a revision and its last cold starts.
     ///
     /// # Errors
     /// Why they are not told.
-    pub async fn decisions(
+    pub async fn past(
         &mut self,
         revision: &wire::RevisionStatus,
         last: u32,
-    ) -> Result<Vec<wire::Decision>, QueryError> {
+    ) -> Result<Past, QueryError> {
         let (namespace, name) = (revision.namespace.clone(), revision.name.clone());
         let asked = self.client.explain(wire::ExplainRequest { namespace, name, last });
-        let mut decisions = in_time(asked).await?.decisions;
+        let wire::ExplainResponse { mut decisions, mut cold_starts } = in_time(asked).await?;
         decisions.reverse();
-        Ok(decisions)
+        cold_starts.reverse();
+        Ok(Past { decisions, cold_starts })
+    }
+
+    /// Every route and how it does.
+    ///
+    /// # Errors
+    /// Why it is not told.
+    pub async fn routes(&mut self) -> Result<Vec<routes::RouteStatus>, QueryError> {
+        Ok(in_time(self.routes.list_routes(routes::ListRoutesRequest {})).await?.routes)
+    }
+
+    /// Orders something of the rollout of a route, which then does like this.
+    ///
+    /// # Errors
+    /// Why it is not followed.
+    pub async fn order_rollout(
+        &mut self,
+        route: &str,
+        order: routes::RolloutOrder,
+    ) -> Result<Option<routes::RouteStatus>, QueryError> {
+        let (route, order) = (route.to_owned(), order.into());
+        let asked = self.routes.order_rollout(routes::OrderRolloutRequest { route, order });
+        Ok(in_time(asked).await?.route)
+    }
+
+    /// Divides the requests of a route, which then does like this.
+    ///
+    /// # Errors
+    /// Why that is not done.
+    pub async fn set_shares(
+        &mut self,
+        route: &str,
+        shares: Vec<routes::RevisionShare>,
+    ) -> Result<Option<routes::RouteStatus>, QueryError> {
+        let route = route.to_owned();
+        let asked = self.routes.set_shares(routes::SetSharesRequest { route, shares });
+        Ok(in_time(asked).await?.route)
     }
 
     /// Decisions as they are made, of one revision or of all; the last one first.
@@ -165,6 +216,15 @@ impl Query {
         };
         Ok(Decisions { stream: self.client.watch_decisions(request).await?.into_inner() })
     }
+}
+
+/// What was, oldest first, as people read it.
+#[derive(Debug, Clone, Default)]
+pub struct Past {
+    /// The last decisions.
+    pub decisions: Vec<wire::Decision>,
+    /// The last cold starts that a controller keeps.
+    pub cold_starts: Vec<ColdStart>,
 }
 
 /// Decisions as they are made.

@@ -4,6 +4,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tidegate_proto::scale::v1::{Decision, RevisionStatus};
+use tidegate_proto::stats::v1::ColdStart;
+use tidegate_timeline::Timeline;
+
+use crate::query::Past;
 
 /// One decision in words: when, which revision, what and why.
 pub fn decision(decision: &Decision) -> String {
@@ -23,19 +27,61 @@ pub fn decision_json(decision: &Decision) -> String {
         "desired": decision.desired,
         "excess_burst_capacity": decision.excess_burst_capacity,
         "reason": decision.reason,
+        "provisional": decision.provisional,
         "explanation": explanation,
     })
     .to_string()
 }
 
-/// A revision's state, and its decisions in their order, a line each.
-pub fn history(status: &RevisionStatus, decisions: &[Decision]) -> Vec<String> {
+/// A revision's state, its decisions in their order, and its last cold start, a line each.
+pub fn history(status: &RevisionStatus, past: &Past) -> Vec<String> {
+    let Past { decisions, cold_starts } = past;
     let mut lines = vec![summary(status)];
     if decisions.is_empty() {
         lines.push("Nothing has been decided yet.".to_owned());
     }
     lines.extend(decisions.iter().map(decision));
+    lines.extend(cold_starts.last().map(|start| cold_start(status, start)));
     lines
+}
+
+/// A revision's last cold starts in their order, a line each.
+pub fn cold_starts(status: &RevisionStatus, past: &Past) -> Vec<String> {
+    if past.cold_starts.is_empty() {
+        return vec!["No activator has told of a cold start yet.".to_owned()];
+    }
+    past.cold_starts.iter().map(|start| cold_start(status, start)).collect()
+}
+
+/// One cold start in words: when, which revision and instance, and where the time went.
+pub fn cold_start(status: &RevisionStatus, start: &ColdStart) -> String {
+    let RevisionStatus { namespace, name, .. } = status;
+    let (time, timeline) = (time(start.seen_unix_ms), timeline(start));
+    format!("{time}  {namespace}/{name}  {}  {timeline}", start.instance)
+}
+
+/// One cold start as JSON, its phases in microseconds.
+pub fn cold_start_json(status: &RevisionStatus, start: &ColdStart) -> String {
+    let timeline = timeline(start);
+    let us = |length: Duration| u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
+    let phases: serde_json::Map<String, Value> = timeline
+        .phases()
+        .map(|phase| (phase.moment.phase().to_owned(), us(phase.length).into()))
+        .collect();
+    json!({
+        "namespace": status.namespace,
+        "name": status.name,
+        "instance": start.instance,
+        "seen_unix_ms": start.seen_unix_ms,
+        "total_us": us(timeline.total()),
+        "phases_us": phases,
+    })
+    .to_string()
+}
+
+/// What a controller told of; of moments in no order nothing is known.
+fn timeline(start: &ColdStart) -> Timeline {
+    Timeline::from_micros(start.timeline.unwrap_or_default().into()).unwrap_or_default()
 }
 
 /// A revision's state, in one line.
@@ -95,7 +141,7 @@ fn wanted(desired: i32) -> String {
 }
 
 /// A point in time as RFC 3339 with milliseconds; what lies before 1970 is shown as 1970.
-fn time(unix_ms: i64) -> String {
+pub fn time(unix_ms: i64) -> String {
     let since = Duration::from_millis(u64::try_from(unix_ms).unwrap_or(0));
     match UNIX_EPOCH.checked_add(since) {
         Some(time) if since < MAX_SHOWN => humantime::format_rfc3339_millis(time).to_string(),
@@ -120,13 +166,14 @@ mod tests {
             excess_burst_capacity: -11,
             reason: "3 instances: because.".into(),
             explanation_json: r#"{"at": 1}"#.into(),
+            provisional: true,
         };
         assert_eq!(
             decision(&made),
             "2023-11-14T22:13:20.123Z  local/web  3  3 instances: because."
         );
         let json: Value = serde_json::from_str(&decision_json(&made)).unwrap_or_default();
-        assert_eq!(json["explanation"]["at"], 1);
+        assert_eq!((&json["explanation"]["at"], &json["provisional"]), (&1.into(), &true.into()));
         assert_eq!(time(i64::MIN), "1970-01-01T00:00:00.000Z");
         assert_eq!(time(i64::MAX), format!("{} ms", i64::MAX));
     }
@@ -151,5 +198,33 @@ mod tests {
             ]
         );
         assert_eq!(table(&[]), ["The controller knows no revision yet."]);
+    }
+
+    #[test]
+    fn a_cold_start_says_where_the_time_went() {
+        let web =
+            RevisionStatus { namespace: "a".into(), name: "web".into(), ..Default::default() };
+        let start = ColdStart {
+            instance: "web-1".into(),
+            seen_unix_ms: 1_700_000_000_123,
+            timeline: Some(tidegate_proto::stats::v1::Timeline {
+                ready_us: Some(40_000),
+                forwarded_us: Some(41_000),
+                first_byte_us: Some(52_500),
+                ..Default::default()
+            }),
+        };
+        assert_eq!(
+            cold_start(&web, &start),
+            "2023-11-14T22:13:20.123Z  a/web  web-1  cold start of 52.5 ms: ready after 40.0 ms, \
+             forwarded +1.0 ms, first byte +11.5 ms"
+        );
+        let json: Value = serde_json::from_str(&cold_start_json(&web, &start)).unwrap_or_default();
+        assert_eq!(json["phases_us"]["respond"], 11_500);
+        assert_eq!(json["total_us"], 52_500);
+        let past = Past { cold_starts: vec![start], ..Past::default() };
+        assert_eq!(history(&web, &past).len(), 3);
+        let none = cold_starts(&web, &Past::default());
+        assert_eq!(none, ["No activator has told of a cold start yet."]);
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use tidegate_admin::{Admin, Subject};
+use tidegate_relay::Handler;
 use tokio::net::TcpListener;
 
 use crate::listen::listen_address;
@@ -55,7 +56,24 @@ pub fn serve(
     subject: impl Subject,
 ) -> io::Result<Option<Admin>> {
     let Some(listener) = listener else { return Ok(None) };
-    let admin = Admin::serve(listener, subject)?;
+    Ok(Some(told(program, Admin::serve(listener, subject)?)))
+}
+
+/// Serves `listener` as [`serve`] does, and has `others` respond to requests for every other path.
+///
+/// # Errors
+///
+/// When the listener has no address any more.
+pub fn serve_beside(
+    program: &str,
+    listener: TcpListener,
+    subject: impl Subject,
+    others: impl Handler,
+) -> io::Result<Admin> {
+    Ok(told(program, Admin::serve_beside(listener, subject, others)?))
+}
+
+fn told(program: &str, admin: Admin) -> Admin {
     eprintln!("{program}: metrics and health on http://{}", admin.address());
-    Ok(Some(admin))
+    admin
 }

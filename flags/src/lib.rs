@@ -9,16 +9,18 @@
 //!
 //! Modules in reading order: [`listen`] is where a role serves, [`access`] who may report to a
 //! controller, [`credentials`] what is shown to one, [`admin`] where its admin pages are, [`log`]
-//! what is logged.
+//! what is logged, [`tolerance`] is what explains a HorizontalPodAutoscaler.
 
 pub mod access;
 pub mod admin;
 pub mod credentials;
 pub mod listen;
 pub mod log;
+pub mod tolerance;
 
 pub use access::{AccessArgs, AccessError, TLS_CERT_VARIABLE, TLS_KEY_VARIABLE};
 pub use admin::{AdminArgs, AdminError};
 pub use credentials::CredentialArgs;
 pub use listen::{LISTEN_VARIABLE, listen_address};
 pub use log::LogArgs;
+pub use tolerance::ToleranceArgs;

@@ -153,6 +153,8 @@ keys! {
     TIDEGATE_ABANDONED_TIMEOUT_MS = "TIDEGATE_ABANDONED_TIMEOUT_MS";
     /// Ports of the app that carry no HTTP, comma separated: their connections count as requests.
     TIDEGATE_TCP_PORTS = "TIDEGATE_TCP_PORTS";
+    /// What the app speaks: `http`, or `tcp` for anything else, whose connections are requests.
+    TIDEGATE_APP_PROTOCOL = "TIDEGATE_APP_PROTOCOL";
     /// Milliseconds without a new request that end a drain.
     TIDEGATE_QUIET_PERIOD_MS = "TIDEGATE_QUIET_PERIOD_MS";
     /// Milliseconds that work in flight may take after the drain began.
@@ -161,6 +163,10 @@ keys! {
     TIDEGATE_DRAIN_RESET_MS = "TIDEGATE_DRAIN_RESET_MS";
     /// Milliseconds in which a request's head must arrive.
     TIDEGATE_HEADER_TIMEOUT_MS = "TIDEGATE_HEADER_TIMEOUT_MS";
+    /// Milliseconds that a response or a connection may last once it has begun.
+    TIDEGATE_STREAM_LIFETIME_MS = "TIDEGATE_STREAM_LIFETIME_MS";
+    /// Milliseconds in which nothing may move on one.
+    TIDEGATE_STREAM_IDLE_MS = "TIDEGATE_STREAM_IDLE_MS";
     /// Milliseconds between the sidecar's own readiness probes while the app is not ready.
     TIDEGATE_READY_POLL_MS = "TIDEGATE_READY_POLL_MS";
     /// File that gets one row for each request, for the simulator.
@@ -173,8 +179,8 @@ keys! {
     TIDEGATE_LOG_QUERY = "TIDEGATE_LOG_QUERY";
     /// Further parameters whose values are masked, comma separated; `*` is all of them.
     TIDEGATE_LOG_QUERY_NAMES = "TIDEGATE_LOG_QUERY_NAMES";
-    /// Secret of the activator in front: errors of the sidecar's own in response to a request that
-    /// carries it name their cause for that activator.
+    /// Secret that activators and sidecars share: errors of the sidecar's own in response to a
+    /// request that carries it name their cause for that activator, which may also hold credits.
     TIDEGATE_FRONT_DOOR = "TIDEGATE_FRONT_DOOR";
     /// `true` tells clients in the header `tidegate-error` why the sidecar responds itself.
     TIDEGATE_CAUSE_HEADER = "TIDEGATE_CAUSE_HEADER";

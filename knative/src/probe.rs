@@ -13,9 +13,11 @@ use crate::headers::{KUBELET_PROBE, NETWORK_HASH, NETWORK_PROBE};
 pub const KUBELET_AGENT: &str = "kube-probe/";
 /// The user agent of an autoscaler that probes whether activators are in a revision's path.
 pub const AUTOSCALER_AGENT: &str = "Knative-Autoscaling-Probe";
+/// The user agent of an activator that probes whether an instance is ready.
+pub const ACTIVATOR_AGENT: &str = "Knative-Activator-Probe";
 /// The prefixes of the user agents that probe a sidecar for readiness: the kubelet, activators, the
 /// autoscaler.
-const PROBERS: [&str; 3] = [KUBELET_AGENT, "Knative-Activator-Probe", AUTOSCALER_AGENT];
+const PROBERS: [&str; 3] = [KUBELET_AGENT, ACTIVATOR_AGENT, AUTOSCALER_AGENT];
 
 /// The user agent of a sidecar that probes its app: Knative's leaves the version empty.
 pub const SIDECAR_AGENT: &str = "kube-probe//";

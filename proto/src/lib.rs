@@ -1,13 +1,16 @@
 //! Wire contracts: Tidegate's gRPC services and Knative's protobuf messages.
 //!
-//! This crate is generated from the committed `.proto` files, and holds nothing else. It must never
-//! hold policy, open a connection or validate a number: a receiver converts a message at once into
-//! a domain type that cannot hold an invalid value.
+//! This crate is generated from the committed `.proto` files, and holds nothing else but names and
+//! numbers that both ends share, and the order of a timeline's moments. It must never hold policy,
+//! open a connection or validate a number: a receiver converts a message at once into a domain type
+//! that cannot hold an invalid value.
 //!
 //! Modules in reading order: [`stats::v1`] are the reports of load to a controller, [`scale::v1`]
-//! are queries for its decisions and their reasons, [`knative`] is what Knative's autoscaler
-//! scrapes from a queue-proxy and what its activators push, [`keda`] is what KEDA asks a scaler,
-//! [`otlp::v1`] is what a queue-proxy pushes to an OpenTelemetry collector.
+//! are queries for its decisions and their reasons, [`credits::v1`] are the places that an instance
+//! grants to front doors, [`routes::v1`] is where routes lead and orders for their rollouts,
+//! [`operate::v1`] is what a person sees and orders of services on one machine, [`knative`] is what
+//! Knative's autoscaler scrapes from a queue-proxy and what its activators push, [`keda`] is what
+//! KEDA asks a scaler, [`otlp::v1`] is what a queue-proxy pushes to an OpenTelemetry collector.
 //!
 //! The code under `src/generated` is generated from `proto/` and committed, so that a build needs
 //! no protobuf compiler. `tests/codegen.rs` regenerates it and compares; to accept a change of the
@@ -31,6 +34,17 @@ pub const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// The media type of a queue-proxy's response to a scrape of its statistics.
 pub const STAT_CONTENT_TYPE: &str = "application/protobuf";
 
+/// The path, on the port of a queue-proxy's statistics, at which its load is streamed: what is
+/// there now, every second and as soon as a queue forms or has doubled.
+pub const LOAD_PATH: &str = "/load";
+
+/// The media type of that stream: messages `tidegate.stats.v1.Stat`, each behind its length, of
+/// which `in_flight`, `waiting` and `limit` are set.
+pub const LOAD_CONTENT_TYPE: &str = "application/vnd.tidegate.load";
+
+/// The longest message of that stream that is read. It has three numbers.
+pub const LOAD_MESSAGE_BYTES_MAX: usize = 256;
+
 /// The request header in which an activator proves to its sidecars that it is theirs, with the
 /// secret that both were started with. They then leave the client's address to it, and mark the
 /// errors that they create themselves with [`FAILURE_HEADER`].
@@ -40,6 +54,28 @@ pub const FRONT_DOOR_HEADER: &str = "tidegate-front-door";
 /// the labels of `docs/errors.md`. It is another header than the one for clients, which an app may
 /// forward from a service that it called: the activator's retries must not depend on that.
 pub const FAILURE_HEADER: &str = "tidegate-failure";
+
+/// The request header with which an activator spends a credit: the name of the stream that the
+/// credit came by, a hyphen, and its number.
+pub const CREDIT_HEADER: &str = "tidegate-credit";
+
+/// The version of the credit protocol, in the first message of a stream.
+pub const CREDITS_VERSION: u32 = 1;
+
+/// The most bytes of one message about credits, in either direction: all the credits that an
+/// instance may grant, each with its number of uses.
+pub const CREDITS_MESSAGE_BYTES_MAX: usize = 256 * 1024;
+
+/// What the prober's header asks for in a request that opens a stream of credits. A sidecar without
+/// that service takes the request for a probe of something else and refuses it; no app ever sees
+/// it.
+pub const CREDITS_PROBE: &str = "credits";
+
+/// The path of a request that opens a stream of credits.
+pub const CREDITS_PATH: &str = "/tidegate.credits.v1.CreditService/Hold";
+
+/// Cold starts that one report of an activator tells of; a controller reads no more of one.
+pub const COLD_STARTS_PER_REPORT_MAX: usize = 8;
 
 /// Bounds of the histogram in `Stat.latency_digest`. One of other bounds is not read: whoever
 /// writes them decides how much memory the reader takes.
@@ -68,6 +104,59 @@ pub mod stats {
     }
 }
 
+/// Its moments, from the first to the last.
+impl From<[Option<u64>; 7]> for stats::v1::Timeline {
+    fn from(after_us: [Option<u64>; 7]) -> Self {
+        let [
+            decided_us,
+            actuated_us,
+            started_us,
+            listening_us,
+            ready_us,
+            forwarded_us,
+            first_byte_us,
+        ] = after_us;
+        Self {
+            decided_us,
+            actuated_us,
+            started_us,
+            listening_us,
+            ready_us,
+            forwarded_us,
+            first_byte_us,
+        }
+    }
+}
+
+impl From<stats::v1::Timeline> for [Option<u64>; 7] {
+    fn from(timeline: stats::v1::Timeline) -> Self {
+        [
+            timeline.decided_us,
+            timeline.actuated_us,
+            timeline.started_us,
+            timeline.listening_us,
+            timeline.ready_us,
+            timeline.forwarded_us,
+            timeline.first_byte_us,
+        ]
+    }
+}
+
+/// Places at an instance, granted to front doors.
+pub mod credits {
+    /// Version 1 of `tidegate.credits`.
+    #[allow(
+        missing_docs,
+        unused_qualifications,
+        unreachable_pub,
+        clippy::all,
+        clippy::too_many_lines
+    )]
+    pub mod v1 {
+        include!("generated/tidegate.credits.v1.rs");
+    }
+}
+
 /// Decisions: what the controller wants, and why.
 pub mod scale {
     /// Version 1 of `tidegate.scale`.
@@ -80,6 +169,36 @@ pub mod scale {
     )]
     pub mod v1 {
         include!("generated/tidegate.scale.v1.rs");
+    }
+}
+
+/// Routes: where their requests go, and what a person wants of their rollouts.
+pub mod routes {
+    /// Version 1 of `tidegate.routes`.
+    #[allow(
+        missing_docs,
+        unused_qualifications,
+        unreachable_pub,
+        clippy::all,
+        clippy::too_many_lines
+    )]
+    pub mod v1 {
+        include!("generated/tidegate.routes.v1.rs");
+    }
+}
+
+/// Services on one machine: what a person sees of them, and orders.
+pub mod operate {
+    /// Version 1 of `tidegate.operate`.
+    #[allow(
+        missing_docs,
+        unused_qualifications,
+        unreachable_pub,
+        clippy::all,
+        clippy::too_many_lines
+    )]
+    pub mod v1 {
+        include!("generated/tidegate.operate.v1.rs");
     }
 }
 

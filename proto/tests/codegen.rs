@@ -6,12 +6,15 @@ use std::{env, fs};
 /// Setting this to `write` writes the code instead of comparing it.
 const REGENERATE: &str = "TIDEGATE_CODEGEN";
 
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 8] = [
     "keda/externalscaler.proto",
     "knative/stat.proto",
     "otlp/v1/otlp.proto",
+    "tidegate/credits/v1/credits.proto",
+    "tidegate/operate/v1/operate.proto",
     "tidegate/stats/v1/stats.proto",
     "tidegate/scale/v1/scale.proto",
+    "tidegate/routes/v1/routes.proto",
 ];
 
 fn package_root() -> &'static Path {

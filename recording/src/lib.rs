@@ -7,14 +7,17 @@
 //!
 //! It must never: read a clock or a file; drop what it cannot understand in silence.
 //!
-//! * [`line`](mod@line): the lines, written and read.
+//! * [`line`](mod@line): the lines, written and read; [`moments`]: where a cold request's time
+//!   went.
 //! * [`recorded`]: a whole recording, summed up.
 
 pub mod line;
+pub mod moments;
 pub mod recorded;
 
 pub use line::{
     CLIENT_CLOSED_REQUEST, Decision, End, Head, InstanceEvent, InstancePhase, Line, LineError,
     Place, Request, Scaling, VERSION,
 };
-pub use recorded::{InstanceCounts, Order, Recorded, Start};
+pub use moments::RecordedTimeline;
+pub use recorded::{ColdStart, InstanceCounts, Order, Recorded, Start};

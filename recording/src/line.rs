@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::moments::RecordedTimeline;
+
 /// The version that is written, and the only one that is read.
 pub const VERSION: u32 = 2;
 
@@ -85,6 +87,12 @@ pub struct Scaling {
     pub drain_ms: u64,
     /// Requests that may wait at the front door.
     pub waiting_max: u32,
+    /// Local mode: how many instances start at a time, where they take turns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at_once: Option<u32>,
+    /// How long an instance that is not ready keeps its turn, where they take turns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_turn_ms: Option<u64>,
 }
 
 /// One request.
@@ -106,6 +114,9 @@ pub struct Request<'a> {
     /// Whether no instance was ready when it arrived; a sidecar does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cold: Option<bool>,
+    /// Where the time went until its response began, if it was cold and got one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<RecordedTimeline>,
     /// Its revision, `namespace/name`.
     #[serde(borrow)]
     pub revision: Cow<'a, str>,

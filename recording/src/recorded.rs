@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use tidegate_timeline::Timeline;
+
 use crate::line::{Decision, End, Head, InstanceEvent, InstancePhase, Line, Place, Request};
+use crate::moments::RecordedTimeline;
 
 /// Changes of instances that are kept: a day of one a second; later ones are counted only.
 pub const EVENTS_MAX: usize = 100_000;
@@ -10,11 +13,17 @@ pub const EVENTS_MAX: usize = 100_000;
 /// Service times that are kept, the first ones: a law drawn from them needs no more.
 pub const SERVICES_MAX: usize = 10_000;
 
+/// Cold starts that are kept, the first ones: enough for the percentile of one in a thousand.
+pub const COLD_STARTS_MAX: usize = 10_000;
+
 /// What a recording holds besides its requests.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
     /// The first head.
     pub head: Head,
+    /// Time zero, in microseconds since 1970: the first decision, from which the controller counts
+    /// its ticks, or the head's moment where nothing was decided.
+    pub began_unix_us: u64,
     /// How it ended; `None` when it was cut off.
     pub end: Option<End>,
     /// Requests.
@@ -23,6 +32,8 @@ pub struct Recorded {
     pub cold: u64,
     /// Service times in microseconds, of the first requests that have one.
     pub services_us: Vec<u64>,
+    /// Where the time of cold requests went, of the first that say so.
+    pub cold_starts: Vec<ColdStart>,
     /// Changes of instances, in the order in which they were written.
     events: Vec<Event>,
     /// When another number of instances was wanted, and how many.
@@ -30,6 +41,17 @@ pub struct Recorded {
     /// Changes beyond [`EVENTS_MAX`].
     pub events_left_out: u64,
     names: BTreeMap<String, usize>,
+}
+
+/// A cold request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColdStart {
+    /// When it arrived, in microseconds after the recording began.
+    pub at_us: u64,
+    /// The instance that it was sent to.
+    pub instance: String,
+    /// What followed.
+    pub timeline: Timeline,
 }
 
 /// A change of an instance.
@@ -93,12 +115,15 @@ impl Recorded {
     /// When that is no head.
     pub fn begin(line: Line<'_>) -> Result<Self, OrderError> {
         let Line::Head(head) = line else { return Err(OrderError::Headless) };
+        let began_unix_us = head.began_unix_us;
         Ok(Self {
             head,
+            began_unix_us,
             end: None,
             requests: 0,
             cold: 0,
             services_us: Vec::new(),
+            cold_starts: Vec::new(),
             events: Vec::new(),
             decisions: Vec::new(),
             events_left_out: 0,
@@ -133,6 +158,15 @@ impl Recorded {
         if self.services_us.len() < SERVICES_MAX {
             self.services_us.extend(request.service_us);
         }
+        if let Some(RecordedTimeline(timeline)) = request.timeline
+            && self.cold_starts.len() < COLD_STARTS_MAX
+        {
+            self.cold_starts.push(ColdStart {
+                at_us: request.arrived_unix_us.saturating_sub(self.head.began_unix_us),
+                instance: request.instance.as_deref().unwrap_or_default().to_owned(),
+                timeline,
+            });
+        }
     }
 
     fn event(&mut self, event: &InstanceEvent<'_>) {
@@ -143,7 +177,7 @@ impl Recorded {
         let next = self.names.len();
         let name = format!("{}/{}", event.revision, event.instance);
         let instance = *self.names.entry(name).or_insert(next);
-        let at_us = event.at_unix_us.saturating_sub(self.head.began_unix_us);
+        let at_us = event.at_unix_us.saturating_sub(self.began_unix_us);
         self.events.push(Event { at_us, instance, phase: event.phase });
     }
 
@@ -152,13 +186,16 @@ impl Recorded {
             self.events_left_out += 1;
             return;
         }
-        let at_us = decision.at_unix_us.saturating_sub(self.head.began_unix_us);
+        if self.decisions.is_empty() && self.events.is_empty() {
+            self.began_unix_us = decision.at_unix_us;
+        }
+        let at_us = decision.at_unix_us.saturating_sub(self.began_unix_us);
         self.decisions.push((at_us, decision.wanted));
     }
 
     /// How long it lasted, in microseconds; `None` when it was cut off.
     pub fn length_us(&self) -> Option<u64> {
-        self.end.map(|end| end.at_unix_us.saturating_sub(self.head.began_unix_us))
+        self.end.map(|end| end.at_unix_us.saturating_sub(self.began_unix_us))
     }
 
     /// Every start of an instance, in the order in which they began.
@@ -180,27 +217,32 @@ impl Recorded {
         found
     }
 
-    /// Every decision for more instances, with the starts that followed from it.
+    /// Every decision for more instances, with the starts that followed from it: those that take
+    /// turns start in the order in which they were wanted.
     pub fn orders(&self) -> Vec<Order> {
-        let mut wanted = 0;
-        let mut raised: Vec<(Order, u32)> = Vec::new();
-        for (at_us, count) in &self.decisions {
-            if *count > wanted {
-                raised.push((Order { at_us: *at_us, starts_us: Vec::new() }, count - wanted));
-            }
-            wanted = *count;
-        }
+        let (mut orders, mut lacking): (Vec<Order>, Vec<u32>) = Default::default();
+        let (mut wanted, mut first) = (0, 0);
+        let mut decisions = self.decisions.iter().copied().peekable();
         for start in self.starts() {
-            let before = raised.partition_point(|(order, _)| order.at_us <= start.from_us);
-            let Some((order, more)) = before.checked_sub(1).map(|last| &mut raised[last]) else {
-                continue;
-            };
-            // What is started beyond that replaces an instance that died.
-            if order.starts_us.len() < *more as usize {
-                order.starts_us.push(start.from_us);
+            while let Some((at_us, count)) = decisions.next_if(|(at, _)| *at <= start.from_us) {
+                if count > wanted {
+                    orders.push(Order { at_us, starts_us: Vec::new() });
+                    lacking.push(count - wanted);
+                } else {
+                    withdraw(&mut lacking[first..], wanted - count);
+                }
+                wanted = count;
+            }
+            while lacking.get(first) == Some(&0) {
+                first += 1;
+            }
+            // What is started beyond what was wanted replaces an instance that died.
+            if let Some(left) = lacking.get_mut(first) {
+                *left -= 1;
+                orders[first].starts_us.push(start.from_us);
             }
         }
-        raised.into_iter().map(|(order, _)| order).collect()
+        orders
     }
 
     /// Instances over time: after each change, when it was and what there was from then on.
@@ -238,5 +280,14 @@ impl InstanceCounts {
             // Nothing is counted as gone.
             InstancePhase::Draining | InstancePhase::Gone => &mut self.draining,
         }
+    }
+}
+
+/// So many instances fewer are wanted: the last that were ordered, and do not start yet, never do.
+fn withdraw(lacking: &mut [u32], mut fewer: u32) {
+    for left in lacking.iter_mut().rev() {
+        let gone = fewer.min(*left);
+        *left -= gone;
+        fewer -= gone;
     }
 }

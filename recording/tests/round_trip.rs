@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use tidegate_recording::recorded::OrderError;
 use tidegate_recording::{
     Decision, End, Head, InstanceCounts, InstanceEvent, InstancePhase, Line, LineError, Order,
-    Place, Recorded, Request, Scaling, Start, VERSION,
+    Place, Recorded, RecordedTimeline, Request, Scaling, Start, VERSION,
 };
+use tidegate_timeline::Timeline;
 
 fn text() -> impl Strategy<Value = Cow<'static, str>> {
     any::<String>().prop_map(Cow::Owned)
@@ -17,9 +18,22 @@ fn text() -> impl Strategy<Value = Cow<'static, str>> {
 fn scaling() -> impl Strategy<Value = Scaling> {
     let settings = prop::collection::btree_map(any::<String>(), any::<String>(), 0..5);
     let numbers = (any::<u32>(), any::<u32>(), any::<[u64; 4]>());
-    (any::<String>(), settings, numbers).prop_map(|(policy, settings, numbers)| {
+    let turns = (any::<Option<u32>>(), any::<Option<u64>>());
+    let parts = (any::<String>(), settings, numbers, turns);
+    parts.prop_map(|(policy, settings, numbers, (starts_at_once, start_turn_ms))| {
         let (initial, waiting_max, [idle_ms, tick_ms, timeout_ms, drain_ms]) = numbers;
-        Scaling { policy, settings, initial, idle_ms, tick_ms, timeout_ms, drain_ms, waiting_max }
+        Scaling {
+            policy,
+            settings,
+            initial,
+            idle_ms,
+            tick_ms,
+            timeout_ms,
+            drain_ms,
+            waiting_max,
+            starts_at_once,
+            start_turn_ms,
+        }
     })
 }
 
@@ -41,12 +55,24 @@ fn head() -> impl Strategy<Value = Line<'static>> {
     )
 }
 
+fn timeline() -> impl Strategy<Value = RecordedTimeline> {
+    any::<[Option<u32>; 7]>().prop_map(|steps| {
+        let mut at_us = 0;
+        let after_us = steps.map(|step| {
+            at_us += u64::from(step?);
+            Some(at_us)
+        });
+        RecordedTimeline(Timeline::from_micros(after_us).expect("sorted"))
+    })
+}
+
 fn request() -> impl Strategy<Value = Line<'static>> {
     let numbers = (any::<[u64; 4]>(), any::<u16>());
     let optional = (any::<Option<u64>>(), any::<Option<bool>>(), prop::option::of(text()));
+    let optional = (optional, prop::option::of(timeline()));
     (numbers, optional, text()).prop_map(|((numbers, status), optional, revision)| {
         let [arrived_unix_us, wait_us, request_bytes, response_bytes] = numbers;
-        let (service_us, cold, instance) = optional;
+        let ((service_us, cold, instance), timeline) = optional;
         Line::Request(Request {
             arrived_unix_us,
             wait_us,
@@ -55,6 +81,7 @@ fn request() -> impl Strategy<Value = Line<'static>> {
             request_bytes,
             response_bytes,
             cold,
+            timeline,
             revision,
             instance,
         })
@@ -120,6 +147,8 @@ fn front_door() -> Head {
             timeout_ms: 60_000,
             drain_ms: 60_000,
             waiting_max: 10_000,
+            starts_at_once: Some(2),
+            start_turn_ms: Some(2_000),
         }),
     }
 }
@@ -180,19 +209,25 @@ fn start_ups_and_counts_come_from_the_changes_of_instances() {
     assert_eq!(recorded.length_us(), Some(1_000_000));
 }
 
+/// So many are wanted, milliseconds after the beginning.
+fn wanted(ms: u64, wanted: u32) -> Line<'static> {
+    let at_unix_us = 1_000_000 + ms * 1_000;
+    Line::Decision(Decision { at_unix_us, wanted, revision: "local/web".into() })
+}
+
+/// An instance starts, milliseconds after the beginning.
+fn starting(ms: u64, instance: &'static str) -> Line<'static> {
+    Line::Instance(InstanceEvent {
+        at_unix_us: 1_000_000 + ms * 1_000,
+        phase: InstancePhase::Starting,
+        revision: "local/web".into(),
+        instance: instance.into(),
+    })
+}
+
 #[test]
 fn starts_follow_from_the_decision_before_them() {
     let mut recorded = Recorded::begin(Line::Head(front_door())).expect("a head");
-    let revision = || "local/web".into();
-    let wanted = |ms: u64, wanted| {
-        let at_unix_us = 1_000_000 + ms * 1_000;
-        Line::Decision(Decision { at_unix_us, wanted, revision: revision() })
-    };
-    let starting = |ms: u64, instance: &'static str| {
-        let (at_unix_us, phase) = (1_000_000 + ms * 1_000, InstancePhase::Starting);
-        let instance = instance.into();
-        Line::Instance(InstanceEvent { at_unix_us, phase, revision: revision(), instance })
-    };
     for line in [
         starting(0, "initial"),
         wanted(10, 2),
@@ -212,6 +247,27 @@ fn starts_follow_from_the_decision_before_them() {
 }
 
 #[test]
+fn those_that_take_turns_start_in_the_order_in_which_they_were_wanted() {
+    let mut recorded = Recorded::begin(Line::Head(front_door())).expect("a head");
+    for line in [
+        wanted(0, 3),
+        starting(1, "a"),
+        wanted(10, 6),
+        starting(11, "b"),
+        // Two of the six are not wanted any more before their turn comes.
+        wanted(12, 4),
+        starting(20, "c"),
+        starting(30, "d"),
+        starting(40, "replaces one"),
+    ] {
+        recorded.add(line).expect("in order");
+    }
+    let order = |at_us, starts: &[u64]| Order { at_us, starts_us: starts.to_vec() };
+    let expected = [order(0, &[1_000, 11_000, 20_000]), order(10_000, &[30_000])];
+    assert_eq!(recorded.orders(), expected);
+}
+
+#[test]
 fn a_recording_has_one_head_unless_sidecars_share_it() {
     let end = Line::End(End { at_unix_us: 0, lost: 0 });
     assert_eq!(Recorded::begin(end).expect_err("refused"), OrderError::Headless);
@@ -221,4 +277,22 @@ fn a_recording_has_one_head_unless_sidecars_share_it() {
     let sidecar = || Head { recorded_at: Place::Sidecar, scaling: None, ..front_door() };
     let mut shared = Recorded::begin(Line::Head(sidecar())).expect("a head");
     shared.add(Line::Head(sidecar())).expect("another sidecar's");
+}
+
+#[test]
+fn a_timeline_that_runs_backwards_is_refused() {
+    let line = |timeline: &str| {
+        format!(
+            "{{\"kind\":\"request\",\"arrived_unix_us\":7,\"wait_us\":9,\"status\":200,\
+             \"request_bytes\":0,\"response_bytes\":0,\"cold\":true,\"timeline\":{timeline},\
+             \"revision\":\"local/web\",\"instance\":\"web-1\"}}"
+        )
+    };
+    let error = read(&line("{\"ready_us\":9,\"forwarded_us\":8}")).expect_err("refused");
+    assert!(error.to_string().contains("follow each other"), "{error}");
+    let good = line("{\"ready_us\":8,\"forwarded_us\":9,\"first_byte_us\":12}");
+    let mut recorded = Recorded::begin(Line::Head(front_door())).expect("it begins");
+    recorded.add(read(&good).expect("it reads")).expect("it belongs");
+    let [start] = &recorded.cold_starts[..] else { panic!("{recorded:?}") };
+    assert_eq!((start.instance.as_str(), start.timeline.total().as_micros()), ("web-1", 12));
 }

@@ -35,6 +35,8 @@ pub enum Cause {
     WaitedTooLong,
     /// The memory budget is used up.
     OverBudget,
+    /// The process has no descriptor left for a connection to the app.
+    NoDescriptors,
     /// No instance ever became ready.
     NeverReady,
     /// The app's response ended within its body.
@@ -47,7 +49,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::AppDied,
         Self::AppClosed,
         Self::Unreachable,
@@ -57,6 +59,7 @@ impl Cause {
         Self::QueueFull,
         Self::WaitedTooLong,
         Self::OverBudget,
+        Self::NoDescriptors,
         Self::NeverReady,
         Self::CutShort,
         Self::UnknownRevision,
@@ -76,6 +79,7 @@ impl Cause {
             Self::QueueFull => "queue_full",
             Self::WaitedTooLong => "waited_too_long",
             Self::OverBudget => "over_budget",
+            Self::NoDescriptors => "no_descriptors",
             Self::NeverReady => "never_ready",
             Self::CutShort => "cut_short",
             Self::UnknownRevision => "unknown_revision",
@@ -102,6 +106,7 @@ impl fmt::Display for Cause {
             Self::QueueFull => "queue full",
             Self::WaitedTooLong => "waited too long",
             Self::OverBudget => "memory budget used up",
+            Self::NoDescriptors => "no descriptors left",
             Self::NeverReady => "never ready",
             Self::CutShort => "response cut short",
             Self::UnknownRevision => "unknown revision",

@@ -90,24 +90,62 @@ impl Drain {
 
     /// Counts one connection as open for as long as the returned value lives.
     pub fn enter(&self) -> DrainToken {
+        self.count_one();
+        DrainToken { watch: self.watch() }
+    }
+
+    /// Follows the phase, for what is no connection of its own.
+    pub(crate) fn watch(&self) -> PhaseWatch {
+        let whole = self.shared.whole.as_ref().map(|whole| Box::new(whole.watch()));
+        PhaseWatch { drain: self.clone(), registered: None, whole }
+    }
+
+    fn count_one(&self) {
         self.shared.connections.fetch_add(1, Ordering::AcqRel);
-        let whole = self.shared.whole.as_ref().map(|whole| Box::new(whole.enter()));
-        DrainToken { drain: self.clone(), registered: None, whole }
+        if let Some(whole) = &self.shared.whole {
+            whole.count_one();
+        }
+    }
+
+    fn count_one_less(&self) {
+        if self.shared.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.empty.notify_waiters();
+        }
+        if let Some(whole) = &self.shared.whole {
+            whole.count_one_less();
+        }
     }
 }
 
 /// One open connection, as its [`Drain`] counts it.
 pub struct DrainToken {
-    drain: Drain,
-    registered: Option<(usize, Waker)>,
-    /// The same connection among those of the whole.
-    whole: Option<Box<DrainToken>>,
+    watch: PhaseWatch,
 }
 
 impl DrainToken {
     /// The phase now; the task of `cx` is woken when it changes. A connection calls it on every
     /// poll, so the common case is one atomic load and one comparison of wakers.
     pub fn poll_phase(&mut self, cx: &Context<'_>) -> Phase {
+        self.watch.poll_phase(cx)
+    }
+
+    /// The phase now, without being woken later.
+    pub(crate) fn phase(&self) -> Phase {
+        self.watch.drain.phase()
+    }
+}
+
+/// Follows the phase of a [`Drain`], and counts for nothing.
+pub(crate) struct PhaseWatch {
+    drain: Drain,
+    registered: Option<(usize, Waker)>,
+    /// The same of the whole.
+    whole: Option<Box<PhaseWatch>>,
+}
+
+impl PhaseWatch {
+    /// As [`DrainToken::poll_phase`].
+    pub(crate) fn poll_phase(&mut self, cx: &Context<'_>) -> Phase {
         if let Some(whole) = &mut self.whole {
             whole.poll_phase(cx);
         }
@@ -128,10 +166,13 @@ impl DrainToken {
         // Read after the waker is registered: a change in between would otherwise be missed.
         self.drain.phase()
     }
+}
 
-    /// The phase now, without being woken later.
-    pub(crate) fn phase(&self) -> Phase {
-        self.drain.phase()
+impl Drop for PhaseWatch {
+    fn drop(&mut self) {
+        if let Some((key, _)) = self.registered.take() {
+            self.drain.shared.wakers.lock().try_remove(key);
+        }
     }
 }
 
@@ -143,12 +184,7 @@ impl std::fmt::Debug for DrainToken {
 
 impl Drop for DrainToken {
     fn drop(&mut self) {
-        if let Some((key, _)) = self.registered.take() {
-            self.drain.shared.wakers.lock().try_remove(key);
-        }
-        if self.drain.shared.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.drain.shared.empty.notify_waiters();
-        }
+        self.watch.drain.count_one_less();
     }
 }
 

@@ -18,6 +18,10 @@ pub enum Timeout {
     Idle,
     /// The exchange as a whole took too long.
     Overall,
+    /// Nothing moved for too long after the response had begun.
+    StreamIdle,
+    /// What the response began has lasted for as long as it may.
+    StreamLifetime,
 }
 
 /// Why waiting on behalf of a client ended early.
@@ -42,6 +46,17 @@ pub enum ForwardError {
         /// `tcp` or `unix`.
         network: &'static str,
         /// The address that was dialled.
+        address: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// This process has no descriptor left for a connection. Nothing was sent, and nothing is known
+    /// of the upstream.
+    #[error("dial {network} {address}: socket: {}", errno_text(source))]
+    NoDescriptors {
+        /// `tcp` or `unix`.
+        network: &'static str,
+        /// The address that was to be dialled.
         address: String,
         /// The system's error.
         source: io::Error,
@@ -82,6 +97,9 @@ pub enum ForwardError {
         /// What the client requested; empty when it requested no switch.
         wanted: String,
     },
+    /// The client wants a WebSocket over HTTP/2, and no response but a switch may open one.
+    #[error("the app's response opens no WebSocket: {0}")]
+    NoWebSocket(&'static str),
     /// The upstream is a proxy, and its response an error of its own that is not forwarded.
     #[error("the proxy upstream responded {status}: {cause}")]
     Declined {
@@ -117,7 +135,9 @@ impl ForwardError {
         match self {
             ForwardError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             ForwardError::RequestBody(_) => StatusCode::BAD_REQUEST,
-            ForwardError::OverBudget => StatusCode::SERVICE_UNAVAILABLE,
+            ForwardError::OverBudget | ForwardError::NoDescriptors { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             ForwardError::Declined { status, .. } => *status,
             _ => StatusCode::BAD_GATEWAY,
         }
@@ -184,11 +204,13 @@ impl ForwardError {
             Self::Closed | Self::Io(_) => Cause::AppClosed,
             Self::Truncated => Cause::CutShort,
             Self::OverBudget => Cause::OverBudget,
+            Self::NoDescriptors { .. } => Cause::NoDescriptors,
             Self::RequestBody(_) => Cause::MalformedRequest,
             Self::ResponseBody(_) => Cause::MalformedResponseBody,
             Self::Declined { cause, .. } => *cause,
             Self::Malformed(_)
             | Self::SwitchedProtocol { .. }
+            | Self::NoWebSocket(_)
             | Self::Http2(_)
             | Self::TooManyInformational => Cause::MalformedResponse,
         })

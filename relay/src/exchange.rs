@@ -2,18 +2,21 @@
 //!
 //! A handler reads and rewrites the head, may [`hold`](Exchange::hold) the client while it
 //! decides, and then either [`respond`](Exchange::respond)s itself or
-//! [`forward`](Exchange::forward)s to an [`Upstream`](crate::Upstream).
+//! [`forward`](Exchange::forward)s to an [`Upstream`](crate::Upstream). A service of the proxy's
+//! own may also [`converse`](Exchange::converse).
 
 mod abandoned;
 pub(crate) mod client;
+pub(crate) mod conversation;
 pub(crate) mod forward;
 pub(crate) mod guard;
+pub(crate) mod hedged;
 pub(crate) mod origin;
 mod pump;
 pub(crate) mod reply;
 mod sniff;
 mod tunnel;
-mod websocket;
+pub(crate) mod websocket;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -21,8 +24,8 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::StatusCode;
-use http::header::HeaderName;
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
 use crate::buffers;
@@ -32,6 +35,19 @@ use crate::memory::Charge;
 use crate::timer::{Deadlines, LazyTimer, TimeLimits};
 use crate::trailers::PlatformFields;
 use client::Client;
+
+/// Is given the fields of an upstream's final response at the moment when its head is there, before
+/// it is sent to the client. It must not wait for anything.
+pub type ResponseHook = Box<dyn FnOnce(&mut HeaderMap) + Send + Sync>;
+
+/// Sees the body of a request as it is passed on. It must not wait for anything.
+pub trait BodyTap: Send + Sync {
+    /// These bytes of it were passed on.
+    fn passed(&mut self, bytes: &[u8]);
+
+    /// All of it was.
+    fn ended(self: Box<Self>);
+}
 
 /// A request and everything needed to respond to it.
 pub struct Exchange {
@@ -46,6 +62,12 @@ pub struct Exchange {
     charge: Charge,
     /// A response with this header is a proxy's own error and not forwarded.
     declined: Option<HeaderName>,
+    /// What a response that is forwarded gets beside the upstream's own fields.
+    added: Option<Box<(HeaderName, HeaderValue)>>,
+    /// Is called with the upstream's final response.
+    hook: Option<ResponseHook>,
+    /// Sees the request's body.
+    tap: Option<Box<dyn BodyTap>>,
     platform_fields: PlatformFields,
 }
 
@@ -53,7 +75,8 @@ pub struct Exchange {
 /// [`Exchange::respond`] has returned.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ExchangeReport {
-    /// The status that was sent to the client, if one was.
+    /// The status that was sent to the client, if one was. Where it opened a WebSocket over
+    /// HTTP/2, whose clients get a 200, it is the app's 101.
     pub status: Option<StatusCode>,
     /// Bytes of the request's body that were forwarded.
     pub request_bytes: u64,
@@ -61,6 +84,17 @@ pub struct ExchangeReport {
     pub response_bytes: u64,
     /// How long the connection to the upstream took to make, where one was made.
     pub connect: Option<Duration>,
+}
+
+/// What waits for longer than this waits for an instance to start, or among many others: its head
+/// is worth being copied.
+const SHORT_STAY: Duration = Duration::from_millis(100);
+
+/// How long a request has waited.
+enum Stay {
+    /// Not for long, and until when; `None` before the first wait.
+    Short(Option<Instant>),
+    Long,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +130,9 @@ impl Exchange {
             response: ResponseState::NotBegun,
             charge,
             declined: None,
+            added: None,
+            hook: None,
+            tap: None,
             platform_fields,
         }
     }
@@ -117,6 +154,26 @@ impl Exchange {
     /// [`ForwardError::Declined`]: crate::ForwardError::Declined
     pub fn decline_marked(&mut self, marker: HeaderName) {
         self.declined = Some(marker);
+    }
+
+    /// Adds a field to the response that is forwarded, beside those of the upstream; in place of
+    /// one that was to be added before. It does not apply to tunnels, nor to
+    /// [`Exchange::respond`].
+    pub fn add_to_response(&mut self, name: HeaderName, value: HeaderValue) {
+        self.added = Some(Box::new((name, value)));
+    }
+
+    /// Calls `hook` when the head of an upstream's final response is there, in place of one that
+    /// was set before. It is not called for a response that is declined, nor for
+    /// [`Exchange::respond`].
+    pub fn on_response(&mut self, hook: ResponseHook) {
+        self.hook = Some(hook);
+    }
+
+    /// Has `tap` see the request's body while it is forwarded, in place of one that was to before.
+    /// It is dropped where the body is not forwarded as a whole.
+    pub fn tap_body(&mut self, tap: Box<dyn BodyTap>) {
+        self.tap = Some(tap);
     }
 
     /// The client's address, where the connection has one.
@@ -154,9 +211,17 @@ impl Exchange {
     ) -> Result<F::Output, Interrupted> {
         let deadlines = Deadlines::new(self.started, limits);
         let mut future = pin!(future);
+        let mut stay = Stay::Short(None);
         poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
+            }
+            if let Stay::Short(until) = &mut stay {
+                let until = *until.get_or_insert_with(|| Instant::now() + SHORT_STAY);
+                if self.timer.poll_until(cx, until).is_ready() {
+                    stay = Stay::Long;
+                    self.leave_buffers();
+                }
             }
             if self.client.poll_gone(cx).is_ready() {
                 self.response = ResponseState::ClientGone;
@@ -166,6 +231,13 @@ impl Exchange {
             expired.map(|timeout| Err(Interrupted::TimedOut(timeout)))
         })
         .await
+    }
+
+    /// It waits for long: what it has of its client leaves the buffers that it came in, so that a
+    /// head takes its own length and no whole buffer.
+    fn leave_buffers(&mut self) {
+        self.head.leave_buffer();
+        self.client.release_input();
     }
 
     /// The client has gone or its response was cut short: nothing more can be sent.

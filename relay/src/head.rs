@@ -1,8 +1,13 @@
 //! Message heads: the part of a request or a response before its body.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Version};
+
+use crate::memory;
+
+/// Bytes that are read ahead of the exchange in flight, to detect that the client has gone.
+pub(crate) const READ_AHEAD_MAX: usize = 16 * 1024;
 
 /// The length of a body, as its head declares it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +23,7 @@ pub enum BodyLength {
 /// The head of a request as the client sent it, hop-by-hop fields taken out.
 ///
 /// What a handler changes here is what the upstream receives.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RequestHead {
     /// The method, which may be any token.
     pub method: Method,
@@ -57,19 +62,36 @@ impl RequestHead {
         }
     }
 
+    /// Bytes that it takes while it is held: its fields as they are kept, its target, and as much
+    /// of its body as may be read ahead.
+    pub fn held_bytes(&self) -> usize {
+        let body = match self.body {
+            BodyLength::Empty => 0,
+            BodyLength::Known(length) => usize::try_from(length).unwrap_or(usize::MAX),
+            BodyLength::Unknown => READ_AHEAD_MAX,
+        };
+        memory::fields_bytes(&self.headers) + self.target.len() + body.min(READ_AHEAD_MAX)
+    }
+
     /// Copies its values out of the read buffer, which it keeps alive otherwise: for exchanges that
     /// outlive their head by far.
     pub(crate) fn leave_buffer(&mut self) {
-        let copy = |value: &mut HeaderValue| {
-            let bytes = Bytes::copy_from_slice(value.as_bytes());
-            if let Ok(copied) = HeaderValue::from_maybe_shared(bytes) {
+        let others = [&mut self.host, &mut self.upgrade, &mut self.trailer];
+        let mut values: Vec<_> = others.into_iter().flatten().collect();
+        values.extend(self.headers.values_mut());
+        let length = values.iter().map(|value| value.len()).sum::<usize>() + self.target.len();
+        // One allocation for all of them.
+        let mut kept = BytesMut::with_capacity(length);
+        let mut copy = |bytes: &[u8]| {
+            kept.extend_from_slice(bytes);
+            kept.split().freeze()
+        };
+        self.target = copy(&self.target);
+        for value in values {
+            if let Ok(copied) = HeaderValue::from_maybe_shared(copy(value.as_bytes())) {
                 *value = copied;
             }
-        };
-        self.target = Bytes::copy_from_slice(&self.target);
-        self.headers.values_mut().for_each(copy);
-        let others = [&mut self.host, &mut self.upgrade, &mut self.trailer];
-        others.into_iter().flatten().for_each(copy);
+        }
     }
 
     /// Whether a second attempt does no harm: the method is safe, or the client gave an
@@ -118,6 +140,21 @@ pub(crate) struct ResponseHead {
     pub(crate) trailer: Option<HeaderValue>,
 }
 
+impl ResponseHead {
+    /// `100 Continue`.
+    pub(crate) fn go_on() -> ResponseHead {
+        ResponseHead {
+            status: StatusCode::CONTINUE,
+            headers: HeaderMap::new(),
+            odd: Vec::new(),
+            body: BodyLength::Empty,
+            declared_length: None,
+            upgrade: None,
+            trailer: None,
+        }
+    }
+}
+
 /// A response of the proxy itself, small enough to be held in memory.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -158,5 +195,41 @@ impl Reply {
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Reply {
         self.headers.insert(name, value);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_that_leaves_its_buffer_is_the_same_and_holds_none_of_it() {
+        let buffer = Bytes::from_static(b"/a?b example.com one two websocket");
+        let value = |at: std::ops::Range<usize>| {
+            HeaderValue::from_maybe_shared(buffer.slice(at)).expect("visible text")
+        };
+        let mut headers = HeaderMap::new();
+        headers.append("x", value(17..20));
+        headers.append("x", value(21..24));
+        let mut head = RequestHead {
+            method: Method::GET,
+            target: buffer.slice(0..4),
+            version: Version::HTTP_11,
+            host: Some(value(5..16)),
+            scheme: Scheme::Http,
+            headers,
+            upgrade: Some(value(25..34)),
+            body: BodyLength::Empty,
+            te_trailers: false,
+            expect_continue: false,
+            trailer: None,
+        };
+        let before = format!("{head:?}");
+        head.leave_buffer();
+        assert_eq!(format!("{head:?}"), before);
+        let range = buffer.as_ptr_range();
+        let values = head.headers.values().chain(&head.host).chain(&head.upgrade);
+        assert!(values.map(HeaderValue::as_bytes).all(|value| !range.contains(&value.as_ptr())));
+        assert!(!range.contains(&head.target.as_ptr()));
     }
 }

@@ -305,6 +305,27 @@ impl Charge {
     }
 }
 
+/// Memory for the sake of a client that has not asked for anything yet, such as a handshake's,
+/// charged until this is dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    _charge: Charge,
+}
+
+impl Reservation {
+    /// Charges `bytes`, unless more than half of the budget is used: clients that have not asked
+    /// yet leave the rest to those that have. A refusal is counted.
+    #[must_use]
+    pub fn take(bytes: usize) -> Option<Reservation> {
+        let mut charge = Charge::default();
+        if is_ample() && charge.add(bytes).is_ok() {
+            return Some(Reservation { _charge: charge });
+        }
+        count_refusal();
+        None
+    }
+}
+
 impl Drop for Charge {
     fn drop(&mut self) {
         self.lower_to(0);

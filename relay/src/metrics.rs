@@ -28,7 +28,7 @@ const REJECTED: Metric = Metric::counter(
 
 const CONNECTIONS_FAILED: Metric = Metric::counter(
     "tidegate_connections_failed_total",
-    "Connections of clients that could not be accepted, or whose TLS handshake failed, by cause.",
+    "Connections of clients that were not accepted or failed before a request, by cause.",
 )
 .labelled(&["cause"]);
 
@@ -43,15 +43,18 @@ pub enum ConnectionFailure {
     Accept,
     /// Its TLS handshake failed, or took too long.
     Handshake,
+    /// It came from a proxy that has to say whose it is, and did not.
+    ProxyHeader,
 }
 
 impl ConnectionFailure {
-    const ALL: [Self; 2] = [Self::Accept, Self::Handshake];
+    const ALL: [Self; 3] = [Self::Accept, Self::Handshake, Self::ProxyHeader];
 
     fn name(self) -> &'static str {
         match self {
             Self::Accept => "accept",
             Self::Handshake => "handshake",
+            Self::ProxyHeader => "proxy_header",
         }
     }
 

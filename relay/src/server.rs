@@ -1,6 +1,7 @@
 //! Serving connections: HTTP/1.0, HTTP/1.1 and HTTP/2 (by prior knowledge or upgrade), detected by
 //! their first bytes.
 
+mod extended_connect;
 mod h1;
 mod h2;
 mod upgrade;
@@ -15,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use crate::cause::CauseHeader;
+use crate::descriptors::{self, Refusal};
 use crate::drain::{Drain, Phase};
 use crate::exchange::Exchange;
 use crate::h1::Connection;
@@ -48,6 +50,19 @@ pub struct ServerSettings {
     pub platform_fields: &'static [&'static str],
     /// Whether responses to requests that no handler gets to see carry their cause.
     pub cause_header: CauseHeader,
+    /// Who may have the last descriptors.
+    pub callers: Callers,
+}
+
+/// Whose connections a server takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Callers {
+    /// Anybody's: they are refused while there are hardly any descriptors left.
+    #[default]
+    Clients,
+    /// Those who watch over this process, and have to be answered above all when it is short of
+    /// something.
+    Operators,
 }
 
 impl Default for ServerSettings {
@@ -61,6 +76,7 @@ impl Default for ServerSettings {
             scheme: Scheme::Http,
             platform_fields: &[],
             cause_header: CauseHeader::Hidden,
+            callers: Callers::Clients,
         }
     }
 }
@@ -103,30 +119,31 @@ impl<H: Handler> Server<H> {
     ///
     /// Cancel safe: connections already accepted go on.
     pub async fn serve_listener(&self, listener: TcpListener) {
-        let mut drain_token = self.shared.drain.enter();
-        loop {
-            let accepted = std::future::poll_fn(|cx| {
-                if drain_token.poll_phase(cx) == Phase::Closing {
-                    return std::task::Poll::Ready(None);
-                }
-                listener.poll_accept(cx).map(Some)
-            })
-            .await;
-            match accepted {
-                None => return,
-                Some(Ok((stream, peer))) => {
-                    let server = self.clone();
-                    tokio::spawn(async move { server.serve_tcp(stream, peer).await });
-                }
-                Some(Err(error)) => {
-                    if !is_about_one_connection(&error) {
-                        ConnectionFailure::Accept.count();
-                        tracing::warn!(%error, "cannot accept a connection");
-                        sleep(ACCEPT_PAUSE).await;
-                    }
-                }
-            }
-        }
+        let serve = |server: Server<H>, stream, peer| async move {
+            server.serve_tcp(stream, peer).await;
+        };
+        self.accept(listener, serve).await;
+    }
+
+    /// As [`Server::serve_listener`], but has `serve` serve each connection: what stands between
+    /// the socket and HTTP is its own to know.
+    ///
+    /// Cancel safe: connections already accepted go on.
+    pub async fn accept<S>(
+        &self,
+        listener: TcpListener,
+        serve: impl Fn(Server<H>, TcpStream, SocketAddr) -> S,
+    ) where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let settings = &self.shared.settings;
+        let refusal = match (settings.callers, settings.scheme) {
+            (Callers::Operators, _) => Refusal::Never,
+            (Callers::Clients, Scheme::Http) => Refusal::Http,
+            (Callers::Clients, Scheme::Https) => Refusal::Close,
+        };
+        let serve = |stream, peer| serve(self.clone(), stream, peer);
+        accept(listener, (&self.shared.drain, refusal), serve).await;
     }
 
     /// Serves one TCP connection until it closes.
@@ -161,6 +178,65 @@ impl<H: Handler> Server<H> {
         }
     }
 }
+
+/// Accepts connections and has `serve` serve each in a task of its own, on the runtime it is polled
+/// on. Returns when the drain reaches [`Phase::Closing`]. While there are hardly any descriptors
+/// left, new connections are refused.
+///
+/// Cancel safe: connections already accepted go on.
+pub async fn accept<S>(
+    listener: TcpListener,
+    (drain, refusal): (&Drain, Refusal),
+    serve: impl Fn(TcpStream, SocketAddr) -> S,
+) where
+    S: Future<Output = ()> + Send + 'static,
+{
+    let mut drain_token = drain.enter();
+    loop {
+        let accepted = std::future::poll_fn(|cx| {
+            if drain_token.poll_phase(cx) == Phase::Closing {
+                return std::task::Poll::Ready(None);
+            }
+            listener.poll_accept(cx).map(Some)
+        })
+        .await;
+        match accepted {
+            None => break,
+            Some(Ok((stream, _)))
+                if refusal != Refusal::Never && descriptors::is_one_of_the_last(&stream) =>
+            {
+                ConnectionFailure::Accept.count();
+                tracing::debug!("a connection was refused for want of descriptors");
+                descriptors::refuse(stream, refusal);
+            }
+            Some(Ok((stream, peer))) => {
+                tokio::spawn(serve(stream, peer));
+            }
+            Some(Err(error)) => {
+                if !is_about_one_connection(&error) {
+                    ConnectionFailure::Accept.count();
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+    // The kernel has made connections that nobody has accepted yet: whoever made them may have sent
+    // a request, which would be reset with the listener.
+    for _ in 0..BACKLOG_MAX {
+        let waiting = std::future::poll_fn(|cx| match listener.poll_accept(cx) {
+            std::task::Poll::Ready(Ok(accepted)) => std::task::Poll::Ready(Some(accepted)),
+            _ => std::task::Poll::Ready(None),
+        });
+        let Some((stream, peer)) = waiting.await else { break };
+        tokio::spawn(serve(stream, peer));
+    }
+    // They are counted by the drain before this end of it is.
+    tokio::task::yield_now().await;
+}
+
+/// Connections that are accepted at the end: as many as the kernel keeps for a listener.
+const BACKLOG_MAX: usize = 4_096;
 
 /// Errors that concern the connection that was about to be accepted, and not the listener.
 fn is_about_one_connection(error: &io::Error) -> bool {

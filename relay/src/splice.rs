@@ -1,21 +1,30 @@
 //! Connections whose bytes are passed on as they are, whatever they carry.
 //!
 //! Nothing is read of a client before its upstream is there to take it, and no more than
-//! [`CHUNK_BYTES`] a direction are held at a time; a connection on which nothing moves holds none.
+//! [`CHUNK_BYTES`] a direction are held at a time, which is charged to the memory budget; a
+//! connection on which nothing moves holds none.
 //! The end of one direction is passed on and leaves the other open; a reset ends both, as a reset.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::io::{Breakage, Io};
+use crate::memory::{self, Charge};
+use crate::timer::{Deadlines, LazyTimer, StreamLimits};
 use crate::upstream::{Stream, liveness};
 
 /// Most bytes that one direction holds: what one read of a busy socket gives.
 pub const CHUNK_BYTES: usize = 16 << 10;
+
+/// What one direction holds where half of the memory budget is used: enough to go on, and little
+/// enough for as many connections as a process has descriptors.
+pub const SHORT_CHUNK_BYTES: usize = 2 << 10;
 
 /// What became of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,23 +35,50 @@ pub struct Spliced {
     pub response_bytes: u64,
 }
 
-/// Passes bytes between a client and an upstream until both have ended, or one is broken.
+/// How bytes are passed on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// What the upstream gets before the client's first byte: a header that says whose they are.
+    pub preface: Vec<u8>,
+    /// How long it may go on. What exceeds it is reset.
+    pub limits: StreamLimits,
+}
+
+/// Passes bytes between a client and an upstream until both have ended, one is broken, or its time
+/// is over.
 ///
 /// Cancelling it resets both connections, since neither has got all that it was sent.
-pub async fn splice(client: TcpStream, upstream: Stream) -> Spliced {
+pub async fn splice(client: TcpStream, upstream: Stream, terms: Terms) -> Spliced {
     // A failure costs latency, or notice of a client that has vanished, and no byte.
     let _ = client.set_nodelay(true);
     if let Ok(peer) = client.peer_addr() {
         let _ = liveness::watch(&client, &peer);
     }
     let (client, upstream) = (Side::new(Box::new(client)), Side::new(upstream.0));
-    let (up, down) = (Direction::default(), Direction::default());
-    let mut splice = Splice { client, upstream, up, down };
+    let preface_bytes = terms.preface.len() as u64;
+    let up = Direction { chunk: terms.preface, ..Direction::default() };
+    let deadlines = Deadlines::of_stream(terms.limits);
+    let (down, timer) = (Direction::default(), LazyTimer::default());
+    let mut splice = Splice { client, upstream, up, down, deadlines, timer };
     if std::future::poll_fn(|cx| splice.poll(cx)).await.is_ok() {
         splice.client.ended_well = true;
         splice.upstream.ended_well = true;
     }
-    Spliced { request_bytes: splice.up.moved, response_bytes: splice.down.moved }
+    let request_bytes = splice.up.moved.saturating_sub(preface_bytes);
+    Spliced { request_bytes, response_bytes: splice.down.moved }
+}
+
+/// How long a client that has sent nothing is looked at before it counts. Load balancers, and those
+/// who probe instances, connect and close at once to see whether a port is open: that must wake
+/// nothing, and reach no app. A client that speaks first does not wait.
+const PROBE_GRACE: Duration = Duration::from_millis(20);
+
+/// Whether a client has left within a moment without a byte, as one that only looks whether the
+/// port is open.
+///
+/// Cancel safe.
+pub async fn is_probe(client: &TcpStream) -> bool {
+    matches!(timeout(PROBE_GRACE, client.peek(&mut [0])).await, Ok(Ok(0) | Err(_)))
 }
 
 /// Resolves when a client whose bytes are not read yet has left: it has broken the connection, or
@@ -90,6 +126,8 @@ struct Splice {
     upstream: Side,
     up: Direction,
     down: Direction,
+    deadlines: Deadlines,
+    timer: LazyTimer,
 }
 
 #[derive(Default)]
@@ -99,6 +137,8 @@ struct Direction {
     chunk: Vec<u8>,
     /// How much of it was written.
     written: usize,
+    /// What the chunk takes of the memory budget.
+    charge: Charge,
     moved: u64,
     /// Once the sender has ended its direction, no read tells that its connection breaks.
     breakage: Option<Breakage>,
@@ -113,15 +153,20 @@ enum State {
 }
 
 impl Splice {
-    /// Ready when both directions have ended, with an error when one of the connections is broken.
+    /// Ready when both directions have ended, with an error when one of the connections is broken
+    /// or their time is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Splice { client, upstream, up, down } = self;
-        let up = up.poll(cx, &mut *client.io, &mut *upstream.io)?;
-        let down = down.poll(cx, &mut *upstream.io, &mut *client.io)?;
-        match (up, down) {
-            (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
-            _ => Poll::Pending,
+        let Splice { client, upstream, up, down, deadlines, timer } = self;
+        let before = (up.moved, down.moved);
+        let sent = up.poll(cx, &mut *client.io, &mut *upstream.io)?;
+        let received = down.poll(cx, &mut *upstream.io, &mut *client.io)?;
+        if sent.is_ready() && received.is_ready() {
+            return Poll::Ready(Ok(()));
         }
+        if before != (up.moved, down.moved) {
+            deadlines.touch();
+        }
+        timer.poll_deadlines(cx, deadlines).map(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -165,14 +210,17 @@ impl Direction {
     ) -> Poll<io::Result<usize>> {
         if self.chunk.is_empty() {
             ready!(from.poll_readable(cx))?;
-            let mut chunk = vec![0; CHUNK_BYTES];
+            let mut chunk = vec![0; self.chunk_bytes()];
             let mut buffer = ReadBuf::new(&mut chunk);
-            ready!(Pin::new(from).poll_read(cx, &mut buffer))?;
+            let read = Pin::new(from).poll_read(cx, &mut buffer);
             let count = buffer.filled().len();
+            self.charge.lower_to(count);
+            ready!(read)?;
             if count == 0 {
                 return Poll::Ready(Ok(0));
             }
             chunk.truncate(count);
+            chunk.shrink_to_fit();
             (self.chunk, self.written) = (chunk, 0);
         }
         let count = ready!(Pin::new(to).poll_write(cx, &self.chunk[self.written..]))?;
@@ -182,7 +230,16 @@ impl Direction {
         self.written += count;
         if self.written == self.chunk.len() {
             self.chunk = Vec::new();
+            self.charge.lower_to(0);
         }
         Poll::Ready(Ok(count))
+    }
+
+    /// How long the next chunk may be.
+    fn chunk_bytes(&mut self) -> usize {
+        match memory::is_ample() && self.charge.raise_to(CHUNK_BYTES).is_ok() {
+            true => CHUNK_BYTES,
+            false => SHORT_CHUNK_BYTES,
+        }
     }
 }

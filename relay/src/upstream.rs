@@ -170,9 +170,10 @@ impl Upstream {
         match self.only_protocol() {
             Some(Protocol::Http1) => Protocol::Http1,
             // An upgrade exists in HTTP/1.1 only.
-            Some(Protocol::Http2) if head.upgrade.is_none() => Protocol::Http2,
-            _ if head.version == Version::HTTP_2 => Protocol::Http2,
-            _ => Protocol::Http1,
+            _ if head.upgrade.is_some() => Protocol::Http1,
+            Some(Protocol::Http2) => Protocol::Http2,
+            None if head.version == Version::HTTP_2 => Protocol::Http2,
+            None => Protocol::Http1,
         }
     }
 

@@ -5,8 +5,8 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use tidegate_relay::splice::{Spliced, left, splice};
-use tidegate_relay::{Address, Upstream, UpstreamSettings};
+use tidegate_relay::splice::{Spliced, Terms, left, splice};
+use tidegate_relay::{Address, StreamLimits, Upstream, UpstreamSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -16,6 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A client, an app, and what is between them.
 async fn between() -> (TcpStream, TcpStream, JoinHandle<Spliced>) {
+    between_on(Terms::default()).await
+}
+
+/// The same, on these terms.
+async fn between_on(terms: Terms) -> (TcpStream, TcpStream, JoinHandle<Spliced>) {
     let front = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let back = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let client = TcpStream::connect(front.local_addr().unwrap()).await.unwrap();
@@ -24,7 +29,7 @@ async fn between() -> (TcpStream, TcpStream, JoinHandle<Spliced>) {
     let upstream = Upstream::new(address, UpstreamSettings::default());
     let (stream, _) = upstream.open(PATIENCE).await.unwrap();
     let app = back.accept().await.unwrap().0;
-    (client, app, tokio::spawn(splice(accepted, stream)))
+    (client, app, tokio::spawn(splice(accepted, stream, terms)))
 }
 
 #[tokio::test]
@@ -99,4 +104,36 @@ async fn who_has_left_is_noticed_and_who_only_waits_is_not() {
     client.set_zero_linger().unwrap();
     drop(client);
     tokio::time::timeout(PATIENCE, leaving).await.expect("it has left");
+}
+
+#[tokio::test]
+async fn what_the_upstream_is_told_first_comes_before_the_clients_first_byte() {
+    let terms = Terms { preface: b"from 10.0.0.1 ".to_vec(), ..Terms::default() };
+    let (mut client, mut app, splicing) = between_on(terms).await;
+    let mut got = [0; 14];
+    app.read_exact(&mut got).await.unwrap();
+    assert_eq!(&got, b"from 10.0.0.1 ", "whether or not the client has spoken");
+    client.write_all(b"hello").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    app.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"hello");
+    drop(app);
+    let report = tokio::time::timeout(PATIENCE, splicing).await.unwrap().unwrap();
+    assert_eq!(report.request_bytes, 5, "the client sent no more");
+}
+
+#[tokio::test]
+async fn silence_and_age_have_their_limits() {
+    const SHORT: Duration = Duration::from_millis(100);
+    for (idle, lifetime) in [(Some(SHORT), None), (None, Some(SHORT))] {
+        let limits = StreamLimits { idle, lifetime };
+        let (mut client, mut app, splicing) =
+            between_on(Terms { limits, ..Terms::default() }).await;
+        app.write_all(b"220").await.unwrap();
+        client.read_exact(&mut [0; 3]).await.unwrap();
+        tokio::time::timeout(PATIENCE, splicing).await.unwrap().unwrap();
+        assert!(client.read(&mut [0]).await.is_err(), "it is reset");
+        assert!(app.read(&mut [0]).await.is_err(), "on both sides");
+    }
 }

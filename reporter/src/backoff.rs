@@ -10,7 +10,7 @@ pub struct Backoff {
     /// The first wait. Short: a controller that restarts is back within a fraction of a second.
     pub initial: Duration,
     /// The longest wait. A request at zero may have to wait this long for a controller that has
-    /// just come back, so it is no more than a second or two.
+    /// just come back, and every reporter is to be back within a second of its start.
     pub longest: Duration,
     /// The longest wait after a refusal: the same hello will not be accepted a moment later, but a
     /// controller may be reconfigured.
@@ -21,7 +21,7 @@ impl Default for Backoff {
     fn default() -> Self {
         Self {
             initial: Duration::from_millis(50),
-            longest: Duration::from_secs(2),
+            longest: Duration::from_millis(800),
             longest_refused: Duration::from_secs(30),
         }
     }

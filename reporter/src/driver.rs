@@ -7,7 +7,9 @@ use tidegate_proto::Message as _;
 use tidegate_proto::stats::v1::report_request::Message as Outgoing;
 use tidegate_proto::stats::v1::report_response::Message as Incoming;
 use tidegate_proto::stats::v1::stats_service_client::StatsServiceClient;
-use tidegate_proto::stats::v1::{History, ReportRequest, ReportResponse, Stat};
+use tidegate_proto::stats::v1::{
+    Hello, History, KnownInstances, ReportRequest, ReportResponse, Stat,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -16,7 +18,7 @@ use tonic::Streaming;
 use crate::attempts::{Attempts, Failed, Loss, LossKind};
 use crate::history::StatHistory;
 use crate::inbox::{Channels, Link};
-use crate::{Backoff, Config, lock, transport};
+use crate::{Backoff, Config, clock, lock, transport};
 
 /// Longest wait for room for what was remembered.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(3);
@@ -32,6 +34,10 @@ const OUTBOX: usize = 4;
 
 /// Stats in one history message.
 const HISTORY_BATCH: usize = 500;
+
+/// Revisions in one message about known instances. With the longest names it has half of
+/// [`MESSAGE_BYTES_MAX`].
+const KNOWN_BATCH: usize = 100;
 
 /// Bytes of one message at most, half of what a controller reads: a history is sent in as many as
 /// it takes, and a single stat beyond it is left out.
@@ -89,12 +95,13 @@ impl Driver {
     pub async fn run(self) {
         let Self { carrier, mut woken, mut random } = self;
         let mut attempts = Attempts::default();
-        let controller = carrier.config.controller.authority().to_owned();
-        let controller = controller.as_str();
         let metrics = carrier.config.metrics.clone();
+        let mut round = Round::over(&carrier.config.controllers);
         loop {
+            let target = round.target();
+            let controller = target.authority();
             let opened = tokio::select! {
-                opened = carrier.open(attempts.patience()) => opened,
+                opened = carrier.open(target, attempts.patience()) => opened,
                 () = farewell(&mut woken) => return,
             };
             let loss = match opened {
@@ -102,6 +109,7 @@ impl Driver {
                     if let Some(news) = attempts.connected() {
                         tracing::info!(controller, "{news}");
                     }
+                    round.tried = 0;
                     carrier.channels.link(Link::Up);
                     metrics.connected.set(1);
                     metrics.streams.increment(1);
@@ -119,10 +127,15 @@ impl Driver {
                 }
                 Err(loss) => loss,
             };
+            let is_round = round.next();
             match loss.kind() {
                 LossKind::Gone => metrics.gone.increment(1),
                 LossKind::Mismatch => metrics.mismatched.increment(1),
                 LossKind::Refused => metrics.refused.increment(1),
+            }
+            if !is_round {
+                // The next one may be there, so nothing has failed yet.
+                continue;
             }
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let backoff = &carrier.config.backoff;
@@ -139,6 +152,36 @@ impl Driver {
     }
 }
 
+/// The addresses that a controller may be at, one after the other: what was there stays the first
+/// to be tried.
+struct Round<'a> {
+    targets: &'a [transport::Target],
+    at: usize,
+    /// Attempts of this round.
+    tried: usize,
+}
+
+impl<'a> Round<'a> {
+    fn over(targets: &'a [transport::Target]) -> Self {
+        Self { targets, at: 0, tried: 0 }
+    }
+
+    fn target(&self) -> &'a transport::Target {
+        &self.targets[self.at]
+    }
+
+    /// There is no stream to this one, or none any more. Gives whether all have been tried.
+    fn next(&mut self) -> bool {
+        self.at = (self.at + 1) % self.targets.len();
+        self.tried += 1;
+        let is_round = self.tried >= self.targets.len();
+        if is_round {
+            self.tried = 0;
+        }
+        is_round
+    }
+}
+
 /// Resolves half a second after the last reporter is gone. Wake-ups on the way are not lost: a new
 /// stream begins with everything that is remembered.
 async fn farewell(woken: &mut mpsc::Receiver<()>) {
@@ -148,18 +191,22 @@ async fn farewell(woken: &mut mpsc::Receiver<()>) {
 
 impl SessionLoop {
     /// Connects, sends its hello, learns how much history is wanted and sends it.
-    async fn open(&self, patience: Duration) -> Result<Session, Loss> {
+    async fn open(
+        &self,
+        controller: &transport::Target,
+        patience: Duration,
+    ) -> Result<Session, Loss> {
         let late = |_| Loss::Silent;
-        let controller = &self.config.controller;
         let connecting = timeout(patience, transport::connect(controller)).await;
         let connection = connecting.map_err(|_| match controller.looking_up() {
             Some(pending) => Loss::LookingUp(pending),
             None => Loss::Silent,
         })??;
-        let origin = self.config.controller.origin();
+        let origin = controller.origin();
         let mut client = StatsServiceClient::with_origin(connection, origin);
         let (outbox, requests) = mpsc::channel(OUTBOX);
-        let hello = request(Outgoing::Hello(self.config.hello.clone()));
+        let now_unix_ms = clock::now_unix_ms();
+        let hello = request(Outgoing::Hello(Hello { now_unix_ms, ..self.config.hello.clone() }));
         // The outbox is empty and its reader is in our hands: there is room.
         outbox.try_send(hello).map_err(|_| Loss::Stalled)?;
         let opening = client.report(ReceiverStream::new(requests));
@@ -168,8 +215,26 @@ impl SessionLoop {
             self.receive(first?.ok_or(Loss::HungUp)?);
         }
         let mut session = Session { outbox, inbound, next: 0 };
+        self.send_known(&mut session).await?;
         self.send_history(&mut session).await?;
         Ok(session)
+    }
+
+    /// Tells how many instances are known, of revisions with some. Only activators know any.
+    async fn send_known(&self, session: &mut Session) -> Result<(), Loss> {
+        let known = self.channels.known_instances();
+        for batch in known.chunks(KNOWN_BATCH) {
+            let known = KnownInstances { revisions: batch.to_vec() };
+            self.send(session, Outgoing::KnownInstances(known)).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, session: &mut Session, message: Outgoing) -> Result<(), Loss> {
+        match timeout(ROOM_TIMEOUT, session.outbox.send(request(message))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(why_lost(&mut session.inbound).await),
+        }
     }
 
     async fn send_history(&self, session: &mut Session) -> Result<(), Loss> {
@@ -183,11 +248,7 @@ impl SessionLoop {
                 self.config.metrics.too_large.increment(1);
                 continue;
             }
-            let message = request(Outgoing::History(History { stats }));
-            match timeout(ROOM_TIMEOUT, session.outbox.send(message)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return Err(why_lost(&mut session.inbound).await),
-            }
+            self.send(session, Outgoing::History(History { stats })).await?;
         }
     }
 
@@ -230,10 +291,14 @@ impl SessionLoop {
                 }
                 self.channels.directive(directive);
             }
-            Some(Incoming::Endpoints(endpoints)) => self.channels.endpoints(endpoints),
+            Some(Incoming::Endpoints(endpoints)) => {
+                self.channels.endpoints(endpoints, Instant::now());
+            }
             Some(Incoming::ListenPorts(ports)) => self.channels.ports(ports),
             Some(Incoming::Overflow(overflow)) => self.channels.overflow(overflow),
             Some(Incoming::HoldBounds(bounds)) => self.channels.holds(bounds),
+            Some(Incoming::QueueRules(rules)) => self.channels.queue_rules(rules),
+            Some(Incoming::Routes(routes)) => self.channels.routes(routes),
             Some(Incoming::Undeclared(revision)) => self.channels.forget(&revision.into()),
             // A newer controller may send what this version does not know.
             None => {}

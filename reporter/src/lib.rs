@@ -11,10 +11,10 @@
 //! controller listens, or decide anything.
 //!
 //! Modules in reading order: [`early`] is when a report cannot wait for its turn, [`history`] is
-//! what is remembered, [`driver`] carries it, [`inbox`] is what comes back, [`transport`] is one
-//! HTTP/2 connection, `first_byte` tells a controller from other peers, [`backoff`] is how long to
-//! wait before the next, `attempts` counts them and decides what is logged of them, [`metrics`] is
-//! the metrics of the stream.
+//! what is remembered, by [`clock`], [`driver`] carries it, [`inbox`] is what comes back, with
+//! [`starts`] and [`queue_rules`], [`transport`] is one HTTP/2 connection, `first_byte` tells a
+//! controller from other peers, [`backoff`] is how long to wait before the next, `attempts` counts
+//! them and decides what is logged of them, [`metrics`] is the metrics of the stream.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), tidegate_reporter::ConfigError> {
@@ -34,12 +34,15 @@
 
 mod attempts;
 pub mod backoff;
+pub mod clock;
 pub mod driver;
 pub mod early;
 mod first_byte;
 pub mod history;
 pub mod inbox;
 pub mod metrics;
+pub mod queue_rules;
+pub mod starts;
 pub mod transport;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,9 +58,12 @@ pub use early::{QueueWatch, WaitingQueue};
 use history::StatHistory;
 pub use inbox::{
     Directives, Endpoint, EndpointMap, HoldBounds, HoldBoundsMap, Inbox, Link, ListenPort,
-    ListenPorts, OverflowAddresses, PortProtocol, RevisionName, ServiceMode,
+    ListenPorts, OverflowAddresses, PortProtocol, QueueRulesMap, RevisionName, RoutesMessage,
+    ServiceMode, StartMap,
 };
 pub use metrics::Metrics;
+pub use queue_rules::{QueueClass, QueueOrder, QueueRules};
+pub use starts::{InstanceStart, Starts};
 pub use tidegate_trust::Credentials;
 
 /// How often to report until a controller asks for something else, as Knative does.
@@ -78,7 +84,8 @@ pub const DEFAULT_HISTORY_CAPACITY: usize = 3_600;
 /// Where to report, and the identity to report under.
 #[derive(Debug, Clone)]
 pub struct Config {
-    controller: transport::Target,
+    /// Where a controller may be, at least one.
+    controllers: Vec<transport::Target>,
     hello: Hello,
     /// Most stats kept while there is no controller; the oldest are evicted first.
     pub history_capacity: usize,
@@ -111,9 +118,9 @@ pub enum ConfigError {
 const TOKEN_BYTES: usize = 16;
 
 impl Config {
-    /// Reports to `controller` (`host:port`, with or without `http://` or `https://`), which
-    /// receives `credentials` and `hello`, whose protocol version and token are filled
-    /// in.
+    /// Reports to `controller` (`host:port`, with or without `http://` or `https://`, or several
+    /// with commas between, of which the first that takes the stream is followed), which receives
+    /// `credentials` and `hello`, whose protocol version and token are filled in.
     ///
     /// # Errors
     ///
@@ -126,7 +133,7 @@ impl Config {
         let token = tidegate_trust::secret::random_bytes::<TOKEN_BYTES>()?.to_vec();
         let protocol_version = tidegate_proto::PROTOCOL_VERSION;
         Ok(Self {
-            controller: transport::Target::new(controller, credentials)?,
+            controllers: transport::Target::all(controller, credentials)?,
             hello: Hello { protocol_version, token, ..hello },
             history_capacity: DEFAULT_HISTORY_CAPACITY,
             backoff: Backoff::default(),

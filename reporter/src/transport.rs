@@ -39,7 +39,24 @@ pub struct Target {
     tls: Option<(Arc<ClientTls>, ServerName<'static>)>,
 }
 
+/// Most addresses of controllers: one decides, and few wait to take its place.
+pub const TARGETS_MAX: usize = 8;
+
 impl Target {
+    /// Reads one address, or several with commas between: where a controller may be, of which one
+    /// at a time listens. Never empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`], for any of them; and when there are more than [`TARGETS_MAX`].
+    pub fn all(given: &str, credentials: &Credentials) -> Result<Vec<Self>, ConfigError> {
+        if given.split(',').count() > TARGETS_MAX {
+            let problem = "there are more than 8 addresses";
+            return Err(ConfigError::Address { given: given.to_owned(), problem });
+        }
+        given.split(',').map(|one| Self::new(one, credentials)).collect()
+    }
+
     /// Reads `host:port`, `http://host:port` or `https://host:port`. TLS is spoken in the last
     /// case, and whenever there are certificates.
     ///
@@ -180,6 +197,19 @@ where
     Ok(Connection { sender, bearer })
 }
 
+/// Speaks HTTP/2 over a stream that leads to a peer which asks for no credentials, such as a socket
+/// of this machine that only its user can reach.
+///
+/// # Errors
+///
+/// When the peer does not speak it.
+pub async fn speak_over<T>(stream: T) -> Result<Connection, ConnectError>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    Ok(Connection { sender: handshake(stream).await?, bearer: None })
+}
+
 /// Begins HTTP/2 and waits for the first byte of the peer, so that a peer that is no controller, or
 /// refuses our certificate, is reported as that.
 async fn handshake<T>(stream: T) -> Result<http2::SendRequest<Body>, ConnectError>
@@ -246,6 +276,19 @@ mod tests {
             let error = Target::new(bad, &none).expect_err(bad);
             assert!(error.to_string().contains("expected host:port"), "{error}");
         }
+    }
+
+    #[test]
+    fn several_addresses_have_commas_between() {
+        let none = Credentials::default();
+        let all = Target::all("a:1, https://b:2,[::1]:3", &none).expect("good ones");
+        let names: Vec<&str> = all.iter().map(Target::authority).collect();
+        assert_eq!(names, ["a:1", "b:2", "[::1]:3"]);
+        for bad in ["", "a:1,", ",a:1", "a:1,b", "a:1,,b:2"] {
+            assert!(Target::all(bad, &none).is_err(), "{bad}");
+        }
+        assert!(Target::all(&["a:1"; 8].join(","), &none).is_ok());
+        assert!(Target::all(&["a:1"; 9].join(","), &none).is_err());
     }
 
     #[test]

@@ -9,15 +9,16 @@
 //!
 //! Modules in reading order: [`secret`] is what is shared, [`shared_secret`] where that comes from
 //! and how it is replaced, [`certificates`] names the files of both ends, [`pem`] reads them,
-//! [`renewed`] reads files anew when they change, [`tls`] is how both ends use certificates,
-//! [`handshake`] explains why two ends do not fit, [`credentials`] is what a client presents to a
-//! controller.
+//! [`renewed`] reads files anew when they change, [`rereads`] says when they are looked at,
+//! [`tls`] is how both ends use certificates, [`handshake`] explains why two ends do not fit,
+//! [`credentials`] is what a client presents to a controller.
 
 pub mod certificates;
 pub mod credentials;
 pub mod handshake;
 pub mod pem;
 pub mod renewed;
+pub mod rereads;
 pub mod secret;
 pub mod shared_secret;
 pub mod tls;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 use crate::pem::{PemFile, TlsError};
+use crate::rereads;
 
 /// How often certificates and secrets are checked: soon enough for any that is renewed before it
 /// ends, rarely enough that reading a few small files costs nothing.
@@ -130,11 +131,11 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         self.current()
     }
 
-    /// Checks the files every `every`, for ever. Must be called within a tokio runtime. Cancel
-    /// safe.
+    /// Checks the files every `every`, and when [the process is told to](rereads), for ever. Must
+    /// be called within a tokio runtime. Cancel safe.
     pub async fn watch(self: Arc<Self>, every: Duration) {
         loop {
-            tokio::time::sleep(every).await;
+            rereads::due(every).await;
             self.renewed().await;
         }
     }

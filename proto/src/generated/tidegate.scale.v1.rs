@@ -56,6 +56,9 @@ pub struct ExplainRequest {
 pub struct ExplainResponse {
     #[prost(message, repeated, tag = "1")]
     pub decisions: ::prost::alloc::vec::Vec<Decision>,
+    /// The last cold starts that activators told of, newest first; at most 8.
+    #[prost(message, repeated, tag = "2")]
+    pub cold_starts: ::prost::alloc::vec::Vec<super::super::stats::v1::ColdStart>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Decision {
@@ -75,6 +78,11 @@ pub struct Decision {
     /// Every number that went in and every clamp that changed it, as JSON.
     #[prost(string, tag = "7")]
     pub explanation_json: ::prost::alloc::string::String,
+    /// The controller has just started, and its reporters may not have told it of all instances that
+    /// there are. `desired` is then the least that is wanted: more instances may be started because
+    /// of it, and none is to be stopped.
+    #[prost(bool, tag = "8")]
+    pub provisional: bool,
 }
 /// Generated client implementations.
 #[cfg(feature = "client")]

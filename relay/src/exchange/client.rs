@@ -6,25 +6,22 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use h2::server::SendResponse;
-use http::header::{CONTENT_LENGTH, DATE, HeaderValue, TRAILER};
+use http::header::{CONTENT_LENGTH, DATE, HeaderValue, SEC_WEBSOCKET_ACCEPT, TRAILER};
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::buffers;
 use crate::date;
-use crate::drain::{DrainToken, Phase};
+use crate::drain::{DrainToken, Phase, PhaseWatch};
 use crate::error::ForwardError;
 use crate::h1::connection::BodyError;
 use crate::h1::encoder::{self, Persistence, Recipient};
 use crate::h1::{self, decoder::Decoder};
 use crate::h2gate::{StreamEntry, Watch};
 use crate::h2io::{Ended, Incoming, Outgoing, Piece};
-use crate::head::{BodyLength, ResponseHead};
+use crate::head::{BodyLength, READ_AHEAD_MAX, ResponseHead};
 use crate::io::Breakage;
 use crate::memory::{self, Account, Charge, OverBudget};
-
-/// Bytes that are read ahead of the exchange in flight, to detect that the client has gone.
-const READ_AHEAD_MAX: usize = 16 * 1024;
 
 pub(crate) enum Client {
     H1(Box<H1Client>),
@@ -102,16 +99,32 @@ impl HalfClosed {
 
 /// One HTTP/2 stream.
 pub(crate) struct H2Client {
-    body: Incoming,
+    pub(super) body: Incoming,
     respond: SendResponse<Piece>,
-    sending: Option<Outgoing>,
+    pub(super) sending: Option<Outgoing>,
     head_only: bool,
+    incoming: IncomingUse,
+    /// Follows the server's shutdown, of which a tunnel's peers are told in their own protocol;
+    /// streams of requests are ended by their connection.
+    drain: Option<PhaseWatch>,
     /// The charge for the heads of its response until they are written.
     heads: Charge,
     /// The charge for the stream until the last of its response is written.
     stream: Arc<Charge>,
     account: Account,
     _entry: StreamEntry,
+}
+
+/// What the data of a client's stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IncomingUse {
+    /// The request's body.
+    Body,
+    /// The bytes of a tunnel that may be opened: the request has no body, and nothing is read
+    /// before the app has agreed.
+    Withheld,
+    /// The bytes of a tunnel.
+    Tunnel,
 }
 
 impl H2Client {
@@ -129,18 +142,58 @@ impl H2Client {
             respond,
             sending: None,
             head_only: *method == Method::HEAD,
+            incoming: IncomingUse::Body,
+            drain: None,
             heads: Charge::on(&account),
             stream: Arc::new(stream),
             account,
         }
     }
+
+    /// Its request asks for a tunnel, which follows the shutdown of the server.
+    pub(crate) fn may_become_tunnel(&mut self, drain: PhaseWatch) {
+        self.drain = Some(drain);
+    }
 }
 
 impl Client {
+    /// The request is about to be sent over HTTP/1, where a request for a tunnel has no body.
+    pub(crate) fn withhold_tunnel(&mut self) {
+        if let Client::H2(client) = self
+            && client.drain.is_some()
+        {
+            client.incoming = IncomingUse::Withheld;
+        }
+    }
+
+    /// The phase of the server's shutdown; the task of `cx` is woken when it changes.
+    pub(crate) fn poll_phase(&mut self, cx: &Context<'_>) -> Phase {
+        match self {
+            Client::H1(client) => client.drain_token.poll_phase(cx),
+            Client::H2(client) => {
+                client.drain.as_mut().map_or(Phase::Serving, |drain| drain.poll_phase(cx))
+            }
+        }
+    }
+
+    /// Sends the head that opens a tunnel.
+    pub(crate) fn send_tunnel_head(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
+        match self {
+            Client::H1(client) => {
+                client.send_tunnel_head(&head);
+                Ok(())
+            }
+            Client::H2(client) => client.send_tunnel_head(head),
+        }
+    }
+
     /// Ready with true when [`Client::data`] has something, with false at the end of the body.
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ForwardError>> {
         match self {
             Client::H1(client) => client.connection.poll_data(cx).map_err(body_error),
+            Client::H2(client) if client.incoming == IncomingUse::Withheld => {
+                Poll::Ready(Ok(false))
+            }
             Client::H2(client) => client.body.poll_data(cx).map_err(|_| ForwardError::ClientGone),
         }
     }
@@ -167,11 +220,20 @@ impl Client {
         }
     }
 
+    /// Gives the read buffer back, if there is nothing in it.
+    pub(crate) fn release_input(&mut self) {
+        if let Client::H1(client) = self {
+            client.connection.release_input();
+        }
+    }
+
     /// Whether the whole request has been read.
     pub(crate) fn request_is_read(&self) -> bool {
         match self {
             Client::H1(client) => client.connection.decoder.is_done(),
-            Client::H2(client) => client.body.is_ended(),
+            Client::H2(client) => {
+                client.incoming == IncomingUse::Withheld || client.body.is_ended()
+            }
         }
     }
 
@@ -342,7 +404,7 @@ impl H1Client {
     }
 
     /// Sends the head that opens a tunnel. No other follows it, so nothing is sent ahead any more.
-    pub(crate) fn send_tunnel_head(&mut self, head: &ResponseHead) {
+    fn send_tunnel_head(&mut self, head: &ResponseHead) {
         self.responded = true;
         self.send_informational(head);
     }
@@ -370,6 +432,17 @@ impl H1Client {
 }
 
 impl H2Client {
+    /// Sends the head that opens a tunnel: a switch is a 200 here (RFC 8441, section 5).
+    fn send_tunnel_head(&mut self, mut head: ResponseHead) -> Result<(), ForwardError> {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            head.status = StatusCode::OK;
+            head.headers.remove(SEC_WEBSOCKET_ACCEPT);
+        }
+        (head.body, head.declared_length) = (BodyLength::Unknown, None);
+        self.incoming = IncomingUse::Tunnel;
+        self.send_head(head)
+    }
+
     fn send_head(&mut self, mut head: ResponseHead) -> Result<(), ForwardError> {
         let bodiless = self.head_only
             || head.status == StatusCode::NO_CONTENT

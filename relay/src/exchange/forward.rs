@@ -52,8 +52,20 @@ impl Exchange {
     ) -> Result<(), ForwardError> {
         let mut guard = Some(forward.guard);
         let mut deadlines = Deadlines::new(self.started, forward.limits);
+        // What waited for an upstream was not idle.
+        deadlines.touch();
         self.report.connect = None;
-        let outcome = self.attempts(upstream, forward.connect, &mut deadlines, &mut guard).await;
+        let with = (forward.connect, None);
+        let outcome = self.attempts(upstream, with, &mut deadlines, &mut guard).await;
+        self.ended(outcome, &mut guard)
+    }
+
+    /// It is over with its upstream.
+    pub(super) fn ended(
+        &mut self,
+        outcome: Result<(), ForwardError>,
+        guard: &mut (dyn Release + Send),
+    ) -> Result<(), ForwardError> {
         guard.release();
         if let Err(error) = &outcome {
             tracing::debug!(%error, "exchange failed");
@@ -68,17 +80,19 @@ impl Exchange {
         outcome
     }
 
-    async fn attempts(
+    /// Sends the request until it has ended or failed for good. It may have begun on a connection.
+    pub(super) async fn attempts(
         &mut self,
         upstream: &Upstream,
-        patience: ConnectPatience,
+        (patience, mut begun): (ConnectPatience, Option<Origin>),
         deadlines: &mut Deadlines,
         guard: &mut (dyn Release + Send),
     ) -> Result<(), ForwardError> {
         let mut reuse = Reuse::Allowed;
         let mut attempt = 1;
         loop {
-            let mut origin = match self.connect_at_once(upstream, reuse) {
+            let at_hand = begun.take().or_else(|| self.connect_at_once(upstream, reuse));
+            let mut origin = match at_hand {
                 Some(origin) => origin,
                 // Boxed because it is seldom needed and large.
                 None => Box::pin(self.connect(upstream, patience, deadlines)).await?,

@@ -82,6 +82,29 @@ impl H1Origin {
         self.responded = false;
     }
 
+    /// Writes the request, which has no body, and is ready when the first bytes of a response are
+    /// there.
+    pub(crate) fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ForwardError>> {
+        if self.connection.has_output() {
+            // A response may come although the request was not read: what is read decides.
+            let _ = self.connection.poll_flush(cx);
+        }
+        if !self.connection.input().is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        match ready!(self.connection.poll_fill(cx)) {
+            Ok(0) => Poll::Ready(Err(ForwardError::Closed)),
+            Ok(_) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(ForwardError::Io(error))),
+        }
+    }
+
+    /// Whether a failure may be that of a connection which went stale while it was idle: it was
+    /// used before, and no byte of a response arrived.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.earlier > 0 && !self.responded
+    }
+
     /// Prepares the connection to wait for another request.
     pub(crate) fn rest(&mut self) {
         self.earlier += 1;
@@ -195,11 +218,10 @@ impl Origin {
         }
     }
 
-    /// Whether this attempt may have failed because its connection went stale while it was idle: it
-    /// was used before, and no byte of a response arrived.
+    /// Whether this attempt may have failed because its connection went stale.
     pub(crate) fn may_be_stale(&self) -> bool {
         match self {
-            Origin::H1(origin) => origin.earlier > 0 && !origin.responded,
+            Origin::H1(origin) => origin.is_stale(),
             Origin::H2(_) => false,
         }
     }

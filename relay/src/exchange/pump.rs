@@ -6,14 +6,14 @@
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::client::Client;
 use super::guard::Release;
 use super::origin::Origin;
-use super::{Exchange, ExchangeReport, ResponseState, sniff};
+use super::{BodyTap, Exchange, ExchangeReport, ResponseHook, ResponseState, sniff, websocket};
 use crate::cause::Cause;
 use crate::error::ForwardError;
 use crate::h1::decoder::Decoder;
@@ -56,6 +56,9 @@ pub(crate) struct Pump<'a> {
     report: &'a mut ExchangeReport,
     response: &'a mut ResponseState,
     declined: Option<&'a HeaderName>,
+    added: Option<&'a (HeaderName, HeaderValue)>,
+    hook: &'a mut Option<ResponseHook>,
+    tap: &'a mut Option<Box<dyn BodyTap>>,
     timer: &'a mut LazyTimer,
     deadlines: &'a mut Deadlines,
     guard: &'a mut (dyn Release + Send),
@@ -117,6 +120,9 @@ impl<'a> Pump<'a> {
         guard: &'a mut (dyn Release + Send),
     ) -> Pump<'a> {
         let continue_by = exchange.head.expect_continue.then(|| Instant::now() + CONTINUE_TIMEOUT);
+        if matches!(&*origin, Origin::H1(_)) {
+            exchange.client.withhold_tunnel();
+        }
         Pump {
             client: &mut exchange.client,
             origin,
@@ -124,6 +130,9 @@ impl<'a> Pump<'a> {
             report: &mut exchange.report,
             response: &mut exchange.response,
             declined: exchange.declined.as_ref(),
+            added: exchange.added.as_deref(),
+            hook: &mut exchange.hook,
+            tap: &mut exchange.tap,
             timer: &mut exchange.timer,
             deadlines,
             guard,
@@ -183,6 +192,7 @@ impl<'a> Pump<'a> {
                             Ok(()) => Upload::Flushing,
                             Err(_) => Upload::Refused,
                         };
+                        self.tap.take().into_iter().for_each(BodyTap::ended);
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => {
@@ -207,6 +217,9 @@ impl<'a> Pump<'a> {
         self.continue_by = None;
         match ready!(self.origin.poll_write_data(cx, self.client.data())) {
             Ok(count) => {
+                if let Some(tap) = self.tap {
+                    tap.passed(&self.client.data()[..count]);
+                }
                 self.client.consume(count);
                 self.report.request_bytes += count as u64;
                 self.deadlines.touch();
@@ -329,9 +342,10 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
-    fn take_head(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
+    fn take_head(&mut self, mut head: ResponseHead) -> Result<(), ForwardError> {
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             self.deadlines.touch();
+            self.call_hook(&mut head);
             return self.switch(head);
         }
         if head.status.is_informational() {
@@ -357,6 +371,10 @@ impl<'a> Pump<'a> {
         if let Some(cause) = self.declined(&head) {
             return Err(ForwardError::Declined { status: head.status, cause });
         }
+        if self.feigns_switch(&head) {
+            return Err(ForwardError::NoWebSocket("it is a success without a switch"));
+        }
+        self.call_hook(&mut head);
         if self.is_tunnel(&head) {
             return self.open_tunnel(head);
         }
@@ -373,8 +391,17 @@ impl<'a> Pump<'a> {
         self.begin_response(head)
     }
 
+    fn call_hook(&mut self, head: &mut ResponseHead) {
+        if let Some(hook) = self.hook.take() {
+            hook(&mut head.headers);
+        }
+    }
+
     /// Sends the client the final head. Until then it may get an error response instead.
-    fn begin_response(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
+    fn begin_response(&mut self, mut head: ResponseHead) -> Result<(), ForwardError> {
+        if let Some((name, value)) = self.added {
+            head.headers.append(name, value.clone());
+        }
         *self.response = ResponseState::Begun;
         self.report.status = Some(head.status);
         self.client.send_head(head)
@@ -401,12 +428,11 @@ impl<'a> Pump<'a> {
             && head.body == BodyLength::Unknown
             && matches!(&*self.origin, Origin::H1(origin)
                 if matches!(origin.connection.decoder, Decoder::UntilClose))
-            && matches!(self.client, Client::H1(_))
     }
 
     /// `101 Switching Protocols`: only to the protocol that the client requested.
     fn switch(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
-        let text = |value: Option<&http::HeaderValue>| {
+        let text = |value: Option<&HeaderValue>| {
             value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
         let wanted = text(self.head.upgrade.as_ref()).unwrap_or_default();
@@ -414,26 +440,29 @@ impl<'a> Pump<'a> {
         if wanted.is_empty() || !wanted.eq_ignore_ascii_case(&got) {
             return Err(ForwardError::SwitchedProtocol { got, wanted });
         }
+        // An HTTP/1 client checks the answer to its key itself; over HTTP/2 the key is the relay's.
+        if matches!(self.client, Client::H2(_))
+            && !websocket::is_accepted(&self.head.headers, &head.headers)
+        {
+            return Err(ForwardError::NoWebSocket("it does not answer the key"));
+        }
         self.deadlines.response_started();
         self.open_tunnel(head)
     }
 
     fn open_tunnel(&mut self, head: ResponseHead) -> Result<(), ForwardError> {
-        match (&mut *self.client, head.status) {
-            (Client::H1(client), _) => {
-                *self.response = ResponseState::Begun;
-                self.report.status = Some(head.status);
-                client.send_tunnel_head(&head);
-            }
-            (Client::H2(_), _) => {
-                return Err(ForwardError::SwitchedProtocol {
-                    got: "a tunnel".into(),
-                    wanted: String::new(),
-                });
-            }
-        }
+        *self.response = ResponseState::Begun;
+        self.report.status = Some(head.status);
         self.download = Download::Tunnel;
-        Ok(())
+        self.client.send_tunnel_head(head)
+    }
+
+    /// Whether a client of HTTP/2 would take a response for the begin of a WebSocket that it does
+    /// not open.
+    fn feigns_switch(&self, head: &ResponseHead) -> bool {
+        head.status.is_success()
+            && self.head.upgrade.is_some()
+            && matches!(self.client, Client::H2(_))
     }
 
     /// Checks every limit on waiting.
@@ -443,7 +472,7 @@ impl<'a> Pump<'a> {
         {
             self.continue_by = None;
             self.continue_state = ContinueState::Sent;
-            self.client.send_informational(continue_head());
+            self.client.send_informational(ResponseHead::go_on());
             let _ = self.client.poll_flush(cx)?;
         }
         if let Some(by) = self.upload_by
@@ -455,17 +484,5 @@ impl<'a> Pump<'a> {
         }
         let expired = self.timer.poll_deadlines(cx, self.deadlines);
         expired.map(|timeout| Err(ForwardError::TimedOut(timeout)))
-    }
-}
-
-fn continue_head() -> ResponseHead {
-    ResponseHead {
-        status: StatusCode::CONTINUE,
-        headers: HeaderMap::new(),
-        odd: Vec::new(),
-        body: BodyLength::Empty,
-        declared_length: None,
-        upgrade: None,
-        trailer: None,
     }
 }

@@ -1,7 +1,10 @@
 //! After an upgrade: bytes in both directions, until both have ended.
 //!
-//! When the server closes, a WebSocket gets a close frame, between two of its own frames, in both
-//! directions. For other protocols there is no such message; they run to their end.
+//! When the server closes, or the time of a stream is over, a WebSocket gets a close frame, between
+//! two of its own frames, in both directions. For other protocols there is no such message: they
+//! outlive the server's closing, and are cut when their time is over.
+
+mod end;
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -9,13 +12,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::end::End;
 use super::client::Client;
 use super::guard::Release;
 use super::origin::H1Origin;
-use super::websocket::{CLOSE_TO_APP, CLOSE_TO_CLIENT, Frames};
+use super::websocket::{self, CLOSE_TO_APP, CLOSE_TO_CLIENT, Frames};
 use super::{Exchange, ExchangeReport, ResponseState};
 use crate::drain::Phase;
-use crate::error::ForwardError;
+use crate::error::{ForwardError, Timeout};
 use crate::h1::Connection;
 use crate::timer::{Deadlines, LazyTimer};
 
@@ -46,13 +50,15 @@ struct Direction {
     state: State,
     /// Follows WebSocket frames, and holds the close frame to send at the end of one.
     frames: Option<(Frames, &'static [u8])>,
-    /// The server closes, so this direction sends its close frame at the next boundary.
+    /// It has to close, so this direction sends its close frame at the next boundary.
     closes: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
+    /// The close frame is being sent, of which so many bytes have been.
+    Announcing(usize),
     /// The close frame is sent; whatever still arrives is dropped.
     CloseSent,
     Closing,
@@ -74,9 +80,7 @@ impl<'a> Tunnel<'a> {
             client.persistent = false;
         }
         exchange.head.leave_buffer();
-        let upgrade = exchange.head.upgrade.as_ref();
-        let is_websocket =
-            upgrade.is_some_and(|token| token.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        let is_websocket = exchange.head.upgrade.as_ref().is_some_and(websocket::is_token);
         Tunnel {
             client: &mut exchange.client,
             origin,
@@ -99,18 +103,11 @@ impl<'a> Tunnel<'a> {
 
     /// Ready when both directions are closed.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ForwardError>> {
-        let Client::H1(client) = &mut *self.client else {
-            return Poll::Ready(Err(ForwardError::ClientGone));
-        };
-        let closing = client.drain_token.poll_phase(cx) == Phase::Closing;
-        if closing && self.up.frames.is_some() && !self.up.closes {
-            self.up.closes = true;
-            self.down.closes = true;
-            self.close_timeout = CLOSE_TIMEOUT;
-            self.close_by = Some(Instant::now() + self.close_timeout);
+        if self.client.poll_phase(cx) == Phase::Closing {
+            self.announce_end();
         }
-        let client = &mut client.connection;
         let before = (self.report.request_bytes, self.report.response_bytes);
+        let client = self.client.end();
         let up = self.up.poll(cx, client, &mut self.origin, &mut self.report.request_bytes);
         let down = self.down.poll(cx, &mut self.origin, client, &mut self.report.response_bytes);
         let moved = before != (self.report.request_bytes, self.report.response_bytes);
@@ -134,15 +131,41 @@ impl<'a> Tunnel<'a> {
             (Poll::Ready(_), Poll::Ready(_)) => return Poll::Ready(Ok(())),
             // A broken side sends nothing more; an orderly end may be that of one direction only.
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(Ok(())),
+            (Poll::Ready(Ok(())), _) if self.client.poll_reset(cx).is_ready() => {
+                return Poll::Ready(Ok(()));
+            }
             _ => {}
         }
+        self.poll_time(cx)
+    }
+
+    /// Checks every limit in time.
+    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ForwardError>> {
         if let Some(by) = self.close_by
             && self.timer.poll_until(cx, by).is_ready()
         {
             return Poll::Ready(Ok(()));
         }
         let timeout = ready!(self.timer.poll_deadlines(cx, self.deadlines));
+        let may_announce = self.up.frames.is_some() && self.up.state == State::Open;
+        if may_announce && matches!(timeout, Timeout::StreamIdle | Timeout::StreamLifetime) {
+            self.deadlines.lift_stream_limits();
+            self.announce_end();
+            // The next poll sends what is due.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(Err(ForwardError::TimedOut(timeout)))
+    }
+
+    /// Begins to close a WebSocket, once.
+    fn announce_end(&mut self) {
+        if self.up.frames.is_some() && !self.up.closes {
+            self.up.closes = true;
+            self.down.closes = true;
+            self.close_timeout = CLOSE_TIMEOUT;
+            self.close_by = Some(Instant::now() + self.close_timeout);
+        }
     }
 }
 
@@ -156,17 +179,25 @@ impl Direction {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Connection,
-        to: &mut Connection,
+        from: &mut dyn End,
+        to: &mut dyn End,
         moved: &mut u64,
     ) -> Poll<io::Result<()>> {
         loop {
-            self.send_close_frame(to);
             match self.state {
                 State::Closed => return Poll::Ready(Ok(())),
                 State::Closing => {
                     ready!(to.poll_shutdown(cx))?;
                     self.state = State::Closed;
+                }
+                State::Open if self.is_at_its_end() => self.state = State::Announcing(0),
+                State::Announcing(sent) => {
+                    let frame = self.frames.as_ref().map_or(&[][..], |(_, frame)| *frame);
+                    let sent = sent + ready!(to.poll_write(cx, &frame[sent..]))?;
+                    self.state = match sent < frame.len() {
+                        true => State::Announcing(sent),
+                        false => State::CloseSent,
+                    };
                 }
                 State::Open | State::CloseSent => match from.poll_data(cx) {
                     Poll::Ready(Ok(true)) => ready!(self.poll_pass(cx, from, to, moved))?,
@@ -178,8 +209,8 @@ impl Direction {
                     Poll::Pending => {
                         ready!(to.poll_flush(cx))?;
                         // It may be idle for days.
-                        from.release_input();
-                        to.release_output();
+                        from.rest_reading();
+                        to.rest_writing();
                         return Poll::Pending;
                     }
                 },
@@ -187,23 +218,16 @@ impl Direction {
         }
     }
 
-    /// Sends the close frame if it is time to, and only between two frames.
-    fn send_close_frame(&mut self, to: &mut Connection) {
-        if let Some((frames, close_frame)) = &self.frames
-            && self.closes
-            && self.state == State::Open
-            && frames.at_boundary()
-        {
-            to.output().extend_from_slice(close_frame);
-            self.state = State::CloseSent;
-        }
+    /// It has to close, and is between two frames.
+    fn is_at_its_end(&self) -> bool {
+        self.closes && self.frames.as_ref().is_some_and(|(frames, _)| frames.at_boundary())
     }
 
     fn poll_pass(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Connection,
-        to: &mut Connection,
+        from: &mut dyn End,
+        to: &mut dyn End,
         moved: &mut u64,
     ) -> Poll<io::Result<()>> {
         let data = from.data();
@@ -212,19 +236,15 @@ impl Direction {
             from.consume(count);
             return Poll::Ready(Ok(()));
         }
-        let (count, frames) = match &mut self.frames {
+        let count = match &self.frames {
             // What is sent must end with a frame, so that the close frame can follow.
-            Some((frames, _)) if self.closes => (frames.clone().pass_to_boundary(data), frames),
-            Some((frames, _)) => (data.len(), frames),
-            None => {
-                let count = ready!(to.poll_write_data(cx, data))?;
-                from.consume(count);
-                *moved += count as u64;
-                return Poll::Ready(Ok(()));
-            }
+            Some((frames, _)) if self.closes => frames.clone().pass_to_boundary(data),
+            _ => data.len(),
         };
-        let count = ready!(to.poll_write_data(cx, &data[..count]))?;
-        frames.pass(&data[..count]);
+        let count = ready!(to.poll_write(cx, &data[..count]))?;
+        if let Some((frames, _)) = &mut self.frames {
+            frames.pass(&data[..count]);
+        }
         from.consume(count);
         *moved += count as u64;
         Poll::Ready(Ok(()))

@@ -1,10 +1,47 @@
-//! Just enough of WebSocket (RFC 6455) to close one: where frames end, and the close frame.
-//! Payloads are never inspected.
+//! Just enough of WebSocket (RFC 6455) to open one for a client that has none of its handshake, and
+//! to close one: the key and its answer, where frames end, and the close frame. Payloads are never
+//! inspected.
+
+use std::hash::{BuildHasher, RandomState};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use http::header::{HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY};
+use sha1::{Digest, Sha1};
 
 /// Close, code 1001 (going away), as a server sends it.
 pub(crate) const CLOSE_TO_CLIENT: &[u8] = &[0x88, 2, 0x03, 0xE9];
 /// The same as a client sends it: masked, with a key of zeros.
 pub(crate) const CLOSE_TO_APP: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE9];
+
+/// What a server puts behind a key before it hashes both (RFC 6455, section 1.3).
+const ACCEPT_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Whether an upgrade is to WebSocket.
+pub(crate) fn is_token(upgrade: &HeaderValue) -> bool {
+    upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")
+}
+
+/// A key for a handshake: 16 bytes that differ each time, so that no cache takes one answer for
+/// another's. They protect nothing else, so the seeds of hash maps are random enough.
+pub(crate) fn key() -> HeaderValue {
+    let halves = [0u8, 1].map(|half| RandomState::new().hash_one(half).to_ne_bytes());
+    let text = STANDARD.encode(halves.as_flattened());
+    HeaderValue::try_from(text).expect("base64 is plain text")
+}
+
+/// Whether a response's fields answer the key in a request's: only a server that knows WebSocket
+/// can.
+pub(crate) fn is_accepted(request: &HeaderMap, response: &HeaderMap) -> bool {
+    let (Some(key), Some(accept)) =
+        (request.get(SEC_WEBSOCKET_KEY), response.get(SEC_WEBSOCKET_ACCEPT))
+    else {
+        return false;
+    };
+    let hash = Sha1::new().chain_update(key.as_bytes()).chain_update(ACCEPT_SUFFIX).finalize();
+    STANDARD.encode(hash).as_bytes() == accept.as_bytes()
+}
 
 /// The longest frame head: two bytes, eight of length, four of mask.
 const HEAD_MAX: usize = 14;
@@ -120,6 +157,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The example of RFC 6455, section 1.3.
+    #[test]
+    fn an_answer_fits_its_key_alone() {
+        let fields = |name, value| HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+        let key = fields(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==");
+        let accept = fields(SEC_WEBSOCKET_ACCEPT, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert!(is_accepted(&key, &accept));
+        let other = fields(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZR==");
+        assert!(!is_accepted(&other, &accept));
+        assert!(!is_accepted(&key, &HeaderMap::new()));
+        assert_eq!(STANDARD.decode(super::key().as_bytes()).map(|key| key.len()), Ok(16));
+        assert_ne!(super::key(), super::key());
     }
 
     #[test]

@@ -66,6 +66,12 @@ pub(crate) fn request(output: &mut Vec<u8>, head: &RequestHead, host: &HeaderVal
             content_length(output, length);
             Encoder::Length(length)
         }
+        // Over HTTP/2 what follows it is the tunnel's.
+        BodyLength::Unknown
+            if head.method == Method::CONNECT && head.version == Version::HTTP_2 =>
+        {
+            Encoder::Empty
+        }
         BodyLength::Unknown => {
             output.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
             trailer_announcement(output, head.trailer.as_ref());

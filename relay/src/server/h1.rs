@@ -33,6 +33,10 @@ use crate::timer::LazyTimer;
 /// before it gets a reset for the rest of its request.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// How long a connection that was made just before the server closed has for its first request,
+/// which may be on its way: without it whoever sent it would find an end instead of a response.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(200);
+
 /// `Retry-After` in seconds when memory is short, which it is only while other requests are in
 /// flight.
 const RETRY_AFTER: &str = "Retry-After: 1\r\n";
@@ -67,9 +71,10 @@ pub(crate) async fn serve<H: Handler>(
     let mut timer = LazyTimer::default();
     let first_head_by = Instant::now() + shared.settings.head_timeout;
     let mut head_by = Some(first_head_by);
+    let fresh_until = Instant::now() + FIRST_REQUEST_GRACE;
     loop {
-        let next = poll_fn(|cx| poll_next(cx, shared, &mut client, &mut timer, &mut head_by)).await;
-        let (parsed, charge) = match next {
+        let by = (&mut head_by, fresh_until);
+        let (parsed, charge) = match next(shared, &mut client, &mut timer, by).await {
             Next::Request(parsed, charge) => (parsed, charge),
             Next::Http2 => {
                 let H1Client { connection, drain_token, .. } = *client;
@@ -106,8 +111,8 @@ pub(crate) async fn serve<H: Handler>(
             }
         }
         let platform = shared.settings.platform_fields;
-        let client_side = Client::H1(client);
-        let mut exchange = Exchange::new(parsed.head, peer, client_side, timer, charge, platform);
+        let side = Client::H1(client);
+        let mut exchange = Exchange::new(parsed.head, peer, side, timer, charge, platform);
         if expectation {
             Rejection::Unsupported.count();
             let reply = Reply::empty(StatusCode::EXPECTATION_FAILED);
@@ -131,6 +136,16 @@ enum Next {
     Closed,
 }
 
+/// Resolves with [`poll_next`].
+async fn next<H>(
+    shared: &ServerState<H>,
+    client: &mut H1Client,
+    timer: &mut LazyTimer,
+    (head_by, fresh_until): (&mut Option<Instant>, Instant),
+) -> Next {
+    poll_fn(|cx| poll_next(cx, shared, client, timer, (head_by, fresh_until))).await
+}
+
 /// Waits for a request head. An idle connection may wait for ever, unless the server is closing; a
 /// head that has begun has to be finished in time.
 fn poll_next<H>(
@@ -138,7 +153,7 @@ fn poll_next<H>(
     shared: &ServerState<H>,
     client: &mut H1Client,
     timer: &mut LazyTimer,
-    head_by: &mut Option<Instant>,
+    (head_by, fresh_until): (&mut Option<Instant>, Instant),
 ) -> Poll<Next> {
     let settings = &shared.settings;
     let connection = &mut client.connection;
@@ -177,7 +192,11 @@ fn poll_next<H>(
     if idle {
         connection.release_buffers();
         if client.drain_token.poll_phase(cx) == Phase::Closing {
-            return Poll::Ready(Next::Closed);
+            // Only one that has carried no request has a time for its first.
+            match head_by {
+                Some(by) if Instant::now() < fresh_until => *by = fresh_until.min(*by),
+                _ => return Poll::Ready(Next::Closed),
+            }
         }
     } else if head_by.is_none() {
         *head_by = Some(Instant::now() + settings.head_timeout);

@@ -13,8 +13,10 @@ use http::header::{COOKIE, EXPECT, HOST, HeaderValue, TE, TRAILER};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use tokio::time::Instant;
 
+use super::extended_connect::{self, Asked};
 use super::h1::Handover;
 use super::{Handler, ServerState};
+use crate::cause::Cause;
 use crate::drain::Phase;
 use crate::exchange::Exchange;
 use crate::exchange::client::{Client, H2Client};
@@ -86,6 +88,7 @@ pub(crate) async fn serve<H: Handler>(
         .max_frame_size(FRAME_MAX)
         .max_header_list_size(HEADER_LIST_MAX)
         .max_send_buffer_size(SEND_BUFFER_MAX)
+        .enable_connect_protocol()
         .handshake::<_, Piece>(gate);
     let handshake = tokio::time::timeout_at(handover.head_by, handshake).await;
     let Ok(Ok(mut connection)) = handshake else {
@@ -187,27 +190,66 @@ impl<H: Handler> Streams<H> {
         mut respond: SendResponse<Piece>,
         running: Arc<()>,
     ) {
-        let mut charges = Charges {
-            head: Charge::on(self.watch.account()),
-            stream: Charge::on(self.watch.account()),
-        };
+        let mut head_charge = Charge::on(self.watch.account());
+        let mut stream_charge = Charge::on(self.watch.account());
         let fields_bytes = memory::fields_bytes(request.headers());
         let upload = match request.body().is_end_stream() {
             true => Ok(None),
             false => self.upload(),
         };
-        let charged = charges.head.add(fields_bytes).and(charges.stream.add(STREAM_BYTES));
+        let charged = head_charge.add(fields_bytes).and(stream_charge.add(STREAM_BYTES));
         let (Ok(()), Ok(upload)) = (charged, upload) else {
             memory::count_refusal();
             respond.send_reset(Reason::ENHANCE_YOUR_CALM);
             return;
         };
-        let exchange =
-            exchange(self.shared.clone(), request, respond, self.peer, charges, self.watch.clone());
+        let Some(mut exchange) = self.exchange(request, respond, (head_charge, stream_charge))
+        else {
+            return;
+        };
+        let held = Held { _upload: upload, _running: running };
+        let shared = self.shared.clone();
+        // The task holds the exchange once, and not in parts as well: thousands of them may wait.
         tokio::spawn(async move {
-            exchange.await;
-            drop((running, upload));
+            let _held = &held;
+            if let Some(reply) = own_reply(exchange.head(), &shared) {
+                let _ = Box::pin(exchange.respond(reply)).await;
+            } else {
+                shared.handler.handle(&mut exchange).await;
+            }
+            if !exchange.has_responded() && !exchange.is_abandoned() {
+                let reply = Reply::empty(StatusCode::INTERNAL_SERVER_ERROR);
+                let _ = Box::pin(exchange.respond(reply)).await;
+            }
         });
+    }
+
+    /// The exchange of a request; `None` if it is malformed.
+    fn exchange(
+        &self,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Piece>,
+        (head_charge, stream_charge): (Charge, Charge),
+    ) -> Option<Exchange> {
+        let (parts, body) = request.into_parts();
+        let length = match body.is_end_stream() {
+            true => BodyLength::Empty,
+            false => BodyLength::Unknown,
+        };
+        let Some(head) = head(parts, length, self.shared.settings.scheme) else {
+            Rejection::Malformed.count();
+            respond.send_reset(Reason::PROTOCOL_ERROR);
+            return None;
+        };
+        let incoming = Incoming::new(body, Writer::Client);
+        let (method, watch) = (&head.method, &self.watch);
+        let mut client = H2Client::new(incoming, respond, method, stream_charge, watch);
+        if head.upgrade.is_some() || head.method == Method::CONNECT {
+            client.may_become_tunnel(self.shared.drain.watch());
+        }
+        let client = Client::H2(Box::new(client));
+        let (timer, platform) = (LazyTimer::default(), self.shared.settings.platform_fields);
+        Some(Exchange::new(head, self.peer, client, timer, head_charge, platform))
     }
 
     /// The first window of the connection, which all of its uploads share.
@@ -273,66 +315,54 @@ impl GracefulShutdown {
     }
 }
 
-/// What a stream is charged for from its start.
-struct Charges {
-    /// The request's head.
-    head: Charge,
-    /// See [`STREAM_BYTES`].
-    stream: Charge,
+/// What a stream holds until its end.
+struct Held {
+    /// The first window, which it shares with the other uploads.
+    _upload: Option<Arc<Charge>>,
+    /// Counts it among the connection's streams.
+    _running: Arc<()>,
 }
 
 type Accepted = Option<Result<(Request<RecvStream>, SendResponse<Piece>), h2::Error>>;
 
-async fn exchange<H: Handler>(
-    shared: Arc<ServerState<H>>,
-    request: Request<RecvStream>,
-    mut respond: SendResponse<Piece>,
-    peer: Option<SocketAddr>,
-    charges: Charges,
-    watch: Watch,
-) {
-    let (parts, body) = request.into_parts();
-    let length = match body.is_end_stream() {
-        true => BodyLength::Empty,
-        false => BodyLength::Unknown,
-    };
-    let Some(head) = head(parts, length, shared.settings.scheme) else {
-        Rejection::Malformed.count();
-        respond.send_reset(Reason::PROTOCOL_ERROR);
-        return;
-    };
-    let asterisk = target::is_asterisk(&head.target);
-    let incoming = Incoming::new(body, Writer::Client);
-    let client = H2Client::new(incoming, respond, &head.method, charges.stream, &watch);
-    let client = Client::H2(Box::new(client));
-    let (timer, platform) = (LazyTimer::default(), shared.settings.platform_fields);
-    let mut exchange = Exchange::new(head, peer, client, timer, charges.head, platform);
-    if asterisk {
-        let _ = exchange.respond(Reply::empty(StatusCode::OK)).await;
-    } else {
-        shared.handler.handle(&mut exchange).await;
+/// What a request is answered with that no handler sees.
+fn own_reply<H>(head: &RequestHead, shared: &ServerState<H>) -> Option<Reply> {
+    if target::is_asterisk(&head.target) {
+        return Some(Reply::empty(StatusCode::OK));
     }
-    if !exchange.has_responded() && !exchange.is_abandoned() {
-        let _ = exchange.respond(Reply::empty(StatusCode::INTERNAL_SERVER_ERROR)).await;
-    }
+    extended_connect::is_unsupported(head).then(|| {
+        Rejection::Unsupported.count();
+        let reply = Reply::error(StatusCode::NOT_IMPLEMENTED, "unsupported :protocol");
+        shared.settings.cause_header.mark(reply, Cause::MalformedRequest)
+    })
 }
 
 /// The request as a handler sees it. `None` when it is malformed (RFC 9113, section 8.1.1): what is
 /// a 400 in HTTP/1 is a stream error here.
 fn head(parts: http::request::Parts, length: BodyLength, listener: Scheme) -> Option<RequestHead> {
     let mut headers = parts.headers;
-    // Extended CONNECT needs a setting of the server's, which this one never sends.
-    if parts.extensions.get::<h2::ext::Protocol>().is_some() || has_outer_blanks(&headers) {
+    if has_outer_blanks(&headers) {
         return None;
     }
+    let asked = match parts.extensions.get() {
+        Some(protocol) => Some(Asked::read(protocol)?),
+        None => None,
+    };
+    let method = extended_connect::method(asked.as_ref(), parts.method);
     let host = take_host(&parts.uri, &mut headers)?;
-    let target = match parts.method {
+    let target = match method {
         Method::CONNECT => Bytes::copy_from_slice(host.as_bytes()),
         _ => Bytes::copy_from_slice(parts.uri.path_and_query()?.as_str().as_bytes()),
     };
     // The host is in `:authority`: a form that names one is malformed in `:path`.
-    let target = target::read(target, &parts.method)
-        .filter(|target| target.authority.is_none() || parts.method == Method::CONNECT)?;
+    let target = target::read(target, &method)
+        .filter(|target| target.authority.is_none() || method == Method::CONNECT)?;
+    // What follows the head is no body then.
+    let length = if asked.is_some() { BodyLength::Empty } else { length };
+    let upgrade = match asked {
+        Some(asked) => Some(asked.into_upgrade(&mut headers)?),
+        None => None,
+    };
     let body = match (length, take_length(&mut headers).ok()?) {
         (BodyLength::Empty, Some(1..)) => return None,
         (BodyLength::Empty, Some(0)) => BodyLength::Known(0),
@@ -347,13 +377,13 @@ fn head(parts: http::request::Parts, length: BodyLength, listener: Scheme) -> Op
     let trailer = headers.remove(TRAILER);
     trailers::drop_hop_by_hop(&mut headers);
     Some(RequestHead {
-        method: parts.method,
+        method,
         target: target.for_app,
         version: http::Version::HTTP_2,
         host: Some(host),
         scheme: listener,
         headers,
-        upgrade: None,
+        upgrade,
         body,
         te_trailers,
         expect_continue,

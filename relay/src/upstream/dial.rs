@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -86,7 +87,13 @@ impl Upstream {
             Address::Tcp(_) | Address::Loopback(_) => "tcp",
             Address::Unix(_) => "unix",
         };
-        ForwardError::Connect { network, address: self.address.to_string(), source }
+        let address = self.address.to_string();
+        match Errno::from_io_error(&source) {
+            Some(Errno::MFILE | Errno::NFILE) => {
+                ForwardError::NoDescriptors { network, address, source }
+            }
+            _ => ForwardError::Connect { network, address, source },
+        }
     }
 
     async fn connect(&self) -> io::Result<Box<dyn Io>> {

@@ -8,13 +8,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_relay::TimeLimits;
+use tidegate_relay::{StreamLimits, TimeLimits};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 
 use crate::harness::{App, HELLO, Proxy, STEP_TIMEOUT, Wire};
 
-const NO_LIMITS: TimeLimits = TimeLimits { response_start: None, idle: None, overall: None };
+const NO_LIMITS: TimeLimits = TimeLimits {
+    response_start: None,
+    idle: None,
+    overall: None,
+    stream: StreamLimits { idle: None, lifetime: None },
+};
 /// Longer than any test.
 const HOLD: Duration = Duration::from_secs(60);
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";

@@ -358,7 +358,7 @@ async fn the_settings_are_those_of_the_contract() {
     assert_eq!(settings.get(&4), Some(&(1 << 20)), "stream window");
     assert_eq!(settings.get(&5), Some(&(1 << 20)), "frame size");
     assert_eq!(settings.get(&6), Some(&1_048_896), "header list");
-    assert_eq!(settings.get(&8), None, "no extended CONNECT");
+    assert_eq!(settings.get(&8), Some(&1), "extended CONNECT, for WebSockets");
 }
 
 /// Opens and resets streams as fast as it can.

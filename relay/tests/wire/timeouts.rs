@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::{App, HELLO, Proxy, field};
-use tidegate_relay::TimeLimits;
+use tidegate_relay::{StreamLimits, TimeLimits};
 
 const SHORT: Option<Duration> = Some(Duration::from_millis(200));
 /// The pause between two bytes of a sender that is slow, but within [`SHORT`].
@@ -14,7 +14,12 @@ const SLOW_SENDER_BYTES: usize = 10;
 const APP_WORK: Duration = Duration::from_millis(50);
 /// The silence of an idle connection, longer than [`SHORT`].
 const IDLE_SILENCE: Duration = Duration::from_millis(400);
-const NONE: TimeLimits = TimeLimits { response_start: None, idle: None, overall: None };
+const NONE: TimeLimits = TimeLimits {
+    response_start: None,
+    idle: None,
+    overall: None,
+    stream: StreamLimits { idle: None, lifetime: None },
+};
 
 #[tokio::test]
 async fn a_silent_app_is_a_504_and_its_connection_is_closed() {
@@ -81,7 +86,7 @@ async fn a_stream_that_keeps_moving_is_not_idle_and_has_started() {
         wire.send("0\r\n\r\n").await;
     })
     .await;
-    let limits = TimeLimits { idle: SHORT, response_start: SHORT, overall: None };
+    let limits = TimeLimits { idle: SHORT, response_start: SHORT, ..NONE };
     let proxy = Proxy::limited(&app, limits).await;
     let response = proxy.get("/").await;
     assert!(response.ends_with("0\r\n\r\n"), "{response}");

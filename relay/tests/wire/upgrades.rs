@@ -148,7 +148,7 @@ async fn a_busy_tunnel_outlives_the_idle_and_the_start_limit() {
     /// The pause between two messages, within the limit.
     const MESSAGE_PAUSE: Duration = Duration::from_millis(20);
     let limit = Some(Duration::from_millis(300));
-    let limits = TimeLimits { response_start: limit, idle: limit, overall: None };
+    let limits = TimeLimits { response_start: limit, idle: limit, ..TimeLimits::default() };
     let app = App::scripted(|wire, _| echo(wire)).await;
     let proxy = Proxy::limited(&app, limits).await;
     let mut client = proxy.client().await;

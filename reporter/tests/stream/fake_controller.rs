@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 use tidegate_proto::stats::v1::report_request::Message as Incoming;
 use tidegate_proto::stats::v1::report_response::Message as Outgoing;
 use tidegate_proto::stats::v1::stats_service_server::{StatsService, StatsServiceServer};
-use tidegate_proto::stats::v1::{Ack, Directive, Endpoints, Hello, ReportRequest, ReportResponse};
+use tidegate_proto::stats::v1::{
+    Ack, Directive, Endpoints, Hello, ReportRequest, ReportResponse, RevisionInstances,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -33,6 +35,8 @@ pub(crate) struct Seen {
     /// Sequence numbers as they came, repeated ones too.
     pub(crate) in_order: Vec<u64>,
     pub(crate) distinct: BTreeSet<u64>,
+    /// The instances that the last stream knew, by revision.
+    pub(crate) known: Vec<RevisionInstances>,
 }
 
 #[derive(Debug, Clone)]
@@ -112,7 +116,7 @@ impl FakeController {
         self.wait(|seen| seen.in_order.iter().any(|number| *number >= sequence)).await;
     }
 
-    async fn wait(&self, enough: impl FnMut(&Seen) -> bool) {
+    pub(crate) async fn wait(&self, enough: impl FnMut(&Seen) -> bool) {
         self.service.seen.subscribe().wait_for(enough).await.expect("the controller lives");
     }
 
@@ -179,6 +183,10 @@ impl Service {
             }
             Incoming::Stat(stat) => vec![stat],
             Incoming::History(history) => history.stats,
+            Incoming::KnownInstances(known) => {
+                self.seen.send_modify(|seen| seen.known = known.revisions);
+                return None;
+            }
         };
         self.seen.send_modify(|seen| {
             for stat in &stats {

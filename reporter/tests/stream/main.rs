@@ -5,7 +5,9 @@ mod fake_controller;
 use std::time::Duration;
 
 use fake_controller::{FakeController, Fault};
-use tidegate_proto::stats::v1::{Directive, Endpoint, Endpoints, Hello, Revision, Role, Stat};
+use tidegate_proto::stats::v1::{
+    Directive, Endpoint, Endpoints, Hello, InstanceStart, Revision, RevisionInstances, Role, Stat,
+};
 use tidegate_reporter::{Backoff, Config, Credentials, Inbox, Link, Reporter, RevisionName};
 use tokio::task::JoinHandle;
 
@@ -129,18 +131,28 @@ async fn directives_and_endpoints_reach_the_owner_newest_first() {
 
     let revision = Revision { namespace: "default".into(), name: "web".into() };
     let endpoint = Endpoint { instance: "web-1".into(), address: "127.0.0.1:1".into(), limit: 2 };
-    controller
-        .send_endpoints(Endpoints { revision: Some(revision.clone()), endpoints: vec![endpoint] });
+    controller.send_endpoints(Endpoints {
+        revision: Some(revision.clone()),
+        endpoints: vec![endpoint],
+        starts: vec![InstanceStart { instance: "web-1".into(), ..InstanceStart::default() }],
+        ..Endpoints::default()
+    });
     let name = RevisionName::from(revision.clone());
     let _ =
         inbox.endpoints.wait_for(|map| map.get(&name).is_some_and(|list| list.len() == 1)).await;
+    assert!(inbox.starts.borrow()[&name].contains_key("web-1"));
     // A cut stream revokes nothing: requests still flow to what was known.
     controller.fault(Fault::CutEveryStream);
     inbox.link.wait_for(|link| *link == Link::Down).await.expect("the driver lives");
     assert_eq!(inbox.endpoints.borrow()[&name][0].limit, 2);
     up(&mut inbox).await;
-    controller.send_endpoints(Endpoints { revision: Some(revision), endpoints: vec![] });
+    // A controller that has just started learns of it.
+    let known = RevisionInstances { revision: Some(revision.clone()), instances: 1 };
+    controller.wait(|seen| seen.known == [known.clone()]).await;
+    let none = Endpoints { revision: Some(revision), ..Endpoints::default() };
+    controller.send_endpoints(none);
     inbox.endpoints.wait_for(|map| map[&name].is_empty()).await.expect("the driver lives");
+    assert!(inbox.starts.borrow().is_empty());
 }
 
 #[tokio::test]
@@ -171,4 +183,24 @@ async fn the_last_report_is_still_delivered() {
     drop(reporter);
     driver.await.expect("it ends");
     assert!(controller.seen().distinct.contains(&50));
+}
+
+/// Of several addresses one at a time has a controller: who finds none at one looks at the next at
+/// once, and stays with what it found.
+#[tokio::test]
+async fn the_next_address_is_tried_when_a_controller_is_gone() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let free = nobody.local_addr().expect("its address");
+    drop(nobody);
+    let first = FakeController::start().await;
+    let addresses = format!("{free},{}", first.address());
+    let (reporter, mut inbox, _driver) = start(&addresses);
+    up(&mut inbox).await;
+    reporter.report(at(1));
+    first.wait_for_stats(1).await;
+    drop(first);
+    let second = FakeController::start_at(free).await;
+    reporter.report(at(2));
+    second.wait_for_sequence(2).await;
+    assert_eq!(second.seen().in_order, [1, 2], "the whole past goes to the next one");
 }
