@@ -13,6 +13,9 @@ pub enum Failure {
     /// Its headers that name a revision are repeated, or are no names.
     #[error("malformed routing headers")]
     MalformedRoute,
+    /// Which route its path takes depends on who reads it.
+    #[error("ambiguous path")]
+    AmbiguousPath,
     /// Its header that names a host does not.
     #[error(transparent)]
     MalformedHost(#[from] MalformedHost),
@@ -49,7 +52,10 @@ impl Failure {
             Self::Unreachable { .. } | Self::Died(_) => true,
             Self::Forward(error) => !matches!(
                 error,
-                ForwardError::ClientGone | ForwardError::RequestBody(_) | ForwardError::OverBudget
+                ForwardError::ClientGone
+                    | ForwardError::RequestBody(_)
+                    | ForwardError::OverBudget
+                    | ForwardError::NoDescriptors { .. }
             ),
             _ => false,
         }
@@ -60,7 +66,9 @@ impl Failure {
     pub fn cause(&self) -> Option<Cause> {
         match self {
             Self::UnknownRevision => Some(Cause::UnknownRevision),
-            Self::MalformedRoute | Self::MalformedHost(_) => Some(Cause::MalformedRequest),
+            Self::MalformedRoute | Self::MalformedHost(_) | Self::AmbiguousPath => {
+                Some(Cause::MalformedRequest)
+            }
             Self::Refused(Refusal::QueueFull) => Some(Cause::QueueFull),
             Self::Refused(Refusal::WaitedTooLong) => Some(Cause::WaitedTooLong),
             Self::Interrupted(interrupted) => interrupted.cause(),

@@ -1,17 +1,21 @@
-//! Reports the load of each revision to the controller: each second, and at once when a queue
-//! forms.
+//! Reports the load of each revision to the controller, and to Knative's autoscaler where that is
+//! wanted: each second, and at once when a queue forms.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use tidegate_proto::stats::v1 as wire;
 use tidegate_proto::stats::v1::Stat;
+use tidegate_reporter::clock::now_unix_ms;
 use tidegate_reporter::{
     DEFAULT_INTERVAL, Directives, INTERVAL_MIN, QueueWatch, Reporter, WaitingQueue,
 };
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::revision_throttler::{PeriodStats, RevisionThrottler};
+use crate::knative_autoscaler::{KnativeAutoscaler, Ledger, Turn};
+use crate::revision_throttler::{ColdStart, PeriodStats, RevisionThrottler};
 
 impl WaitingQueue for RevisionThrottler {
     async fn formed(&self) {
@@ -23,12 +27,22 @@ impl WaitingQueue for RevisionThrottler {
     }
 }
 
-/// Reports one revision until it is cancelled. Never waits for the controller.
+/// Who is told of the load.
+#[derive(Debug, Clone)]
+pub(crate) struct Listeners {
+    /// Our controller, if there is one.
+    pub(crate) controller: Option<Reporter>,
+    /// Knative's autoscaler, if it is told as well.
+    pub(crate) knative: Option<KnativeAutoscaler>,
+}
+
+/// Reports one revision until it is cancelled. Never waits for who listens.
 pub(crate) async fn report(
     throttler: Arc<RevisionThrottler>,
-    reporter: Reporter,
+    listeners: Listeners,
     mut directives: watch::Receiver<Directives>,
 ) {
+    let mut ledger = Ledger::new();
     let mut period = OpenPeriod::begin();
     let mut queue = QueueWatch::default();
     let mut interval = report_interval(&directives);
@@ -36,24 +50,47 @@ pub(crate) async fn report(
         let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while interval == report_interval(&directives) {
-            let note_reported = tokio::select! {
+            let turn = tokio::select! {
                 biased;
                 changed = directives.changed() => {
                     if changed.is_err() {
-                        // The driver is gone and with it every reader of reports.
+                        // Whoever read the reports is gone.
                         return;
                     }
                     continue;
                 }
-                _ = ticks.tick() => QueueWatch::reported_in_turn,
-                () = queue.news(&*throttler) => QueueWatch::reported_early,
+                _ = ticks.tick() => Turn::Due,
+                () = queue.news(&*throttler) => Turn::Early,
             };
             let stat = period.close(&throttler, &directives.borrow());
-            note_reported(&mut queue, stat.waiting);
-            reporter.report(stat);
+            match turn {
+                Turn::Due => queue.reported_in_turn(stat.waiting),
+                Turn::Early => queue.reported_early(stat.waiting),
+            }
+            if let Some(knative) = &listeners.knative {
+                knative.hear(&mut ledger, throttler.revision(), &stat, turn);
+            }
+            if let Some(controller) = &listeners.controller {
+                controller.report(stat);
+            }
         }
         interval = report_interval(&directives);
     }
+}
+
+/// Reports these revisions to Knative's autoscaler, where there is no controller that names others.
+pub(crate) async fn report_to_knative(
+    throttlers: Vec<Arc<RevisionThrottler>>,
+    knative: KnativeAutoscaler,
+) {
+    // Nobody gives directives: what holds without them holds for as long as this lives.
+    let (_nobody, directives) = watch::channel(Directives::default());
+    let listeners = Listeners { controller: None, knative: Some(knative) };
+    let mut reporting = JoinSet::new();
+    for throttler in throttlers {
+        reporting.spawn(report(throttler, listeners.clone(), directives.clone()));
+    }
+    while reporting.join_next().await.is_some() {}
 }
 
 fn report_interval(directives: &watch::Receiver<Directives>) -> Duration {
@@ -78,7 +115,8 @@ impl OpenPeriod {
         let period = throttler.take_period();
         let next = Self::begin();
         let length = next.began.duration_since(self.began).as_millis().max(1);
-        let stat = stat(throttler, &period, self.began_unix_ms, length, directives);
+        let mut stat = stat(throttler, &period, self.began_unix_ms, length, directives);
+        stat.cold_starts = throttler.take_cold_starts().into_iter().map(cold_start).collect();
         *self = next;
         stat
     }
@@ -113,8 +151,10 @@ fn stat(
     }
 }
 
-/// The wall clock in milliseconds since 1970.
-pub(crate) fn now_unix_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+fn cold_start(start: ColdStart) -> wire::ColdStart {
+    wire::ColdStart {
+        instance: start.instance,
+        seen_unix_ms: start.seen_unix_ms,
+        timeline: Some(start.timeline.micros().into()),
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tidegate_relay::Exchange;
 use tidegate_reporter::RevisionName;
+use tidegate_timeline::Timeline;
 use tokio::time::Instant;
 
 use crate::revision_throttler::InFlightGuard;
@@ -37,6 +38,8 @@ pub struct EndedRequest<'a> {
     pub response_bytes: u64,
     /// Whether no instance was ready when it arrived.
     pub cold: bool,
+    /// Where the time went until its response began, if it was cold and got one.
+    pub timeline: Option<Timeline>,
 }
 
 /// What is noted of a request on its way.
@@ -45,6 +48,8 @@ pub(crate) struct Course {
     sent: Option<(Instant, Arc<str>)>,
     /// When the instance was done with it.
     done: Option<Arc<OnceLock<Instant>>>,
+    /// Of a cold request.
+    timeline: Option<Arc<OnceLock<Timeline>>>,
 }
 
 /// How a request ended.
@@ -57,12 +62,36 @@ pub(crate) enum End {
 }
 
 impl Course {
+    /// It is cold. What is returned is to be set when its response is there.
+    pub(crate) fn cold_start(&mut self) -> Arc<OnceLock<Timeline>> {
+        Arc::clone(self.timeline.get_or_insert_default())
+    }
+
     /// It is sent to `instance`. What is returned is to be set when the instance is done with it.
     pub(crate) fn sent_to(&mut self, instance: Arc<str>) -> Arc<OnceLock<Instant>> {
         let done = Arc::new(OnceLock::new());
         self.sent = Some((Instant::now(), instance));
         self.done = Some(Arc::clone(&done));
         done
+    }
+
+    /// It was sent to another instance as well, which answered it.
+    pub(crate) fn went_to(
+        &mut self,
+        at: Instant,
+        instance: Arc<str>,
+        done: Arc<OnceLock<Instant>>,
+    ) {
+        self.sent = Some((at, instance));
+        self.done = Some(done);
+    }
+
+    /// How long the instance that it was sent to last has worked on it.
+    pub(crate) fn worked(&self) -> Duration {
+        let done = self.done.as_ref().and_then(|done| done.get().copied());
+        let sent = self.sent.as_ref().map(|(at, _)| *at);
+        let done = done.unwrap_or_else(Instant::now);
+        sent.map_or(Duration::ZERO, |sent| done.saturating_duration_since(sent))
     }
 
     /// Tells `observer` that it has ended now.
@@ -89,6 +118,7 @@ impl Course {
             request_bytes: report.request_bytes,
             response_bytes: report.response_bytes,
             cold: in_flight.is_cold(),
+            timeline: self.timeline.as_ref().and_then(|timeline| timeline.get().copied()),
         });
     }
 }

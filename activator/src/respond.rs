@@ -12,8 +12,28 @@ use tidegate_relay::{Cause, CauseHeader, ForwardError, Interrupted, Reply, Reque
 
 use crate::error::Failure;
 
-/// After how long a client that was refused may try again; Knative's activator sends no hint.
+/// After how long a client that was refused may try again, where the queue does not say it;
+/// Knative's activator sends no hint.
 pub const RETRY_AFTER_REFUSAL: Duration = Duration::from_secs(1);
+
+/// What is the same for all responses of one activator, and how its queue stands.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplyStyle {
+    /// Whether clients are told the cause.
+    pub cause_header: CauseHeader,
+    /// The status of refusals.
+    pub refusal_status: StatusCode,
+    /// After how long a client that is refused may try again.
+    pub retry_after: Duration,
+}
+
+impl ReplyStyle {
+    /// What Knative's clients expect, but for a hint when to try again.
+    pub fn new(cause_header: CauseHeader) -> Self {
+        let refusal_status = StatusCode::SERVICE_UNAVAILABLE;
+        Self { cause_header, refusal_status, retry_after: RETRY_AFTER_REFUSAL }
+    }
+}
 
 impl Failure {
     /// Status and text. The text names no address and repeats no byte that an app or a client sent.
@@ -23,6 +43,7 @@ impl Failure {
             Self::MalformedRoute | Self::MalformedHost(_) => {
                 (StatusCode::BAD_REQUEST, "malformed routing headers")
             }
+            Self::AmbiguousPath => (StatusCode::BAD_REQUEST, "ambiguous path"),
             // Knative's text for a full queue, so that clients that match it still do.
             Self::Refused(Refusal::QueueFull) => {
                 (StatusCode::SERVICE_UNAVAILABLE, text::QUEUE_IS_FULL)
@@ -52,6 +73,7 @@ impl Failure {
                     Some(Cause::WaitedTooLong) => "request waited too long in the queue",
                     Some(Cause::TimedOut) => text::REQUEST_TIMEOUT,
                     Some(Cause::OverBudget) => "memory budget is used up",
+                    Some(Cause::NoDescriptors) => "too many connections now",
                     Some(Cause::CutShort) => "the app closed the connection within its response",
                     Some(Cause::MalformedResponseBody) => {
                         "the body of the app's response is malformed"
@@ -64,29 +86,50 @@ impl Failure {
     }
 
     /// The status of the response, in HTTP.
-    pub fn status(&self) -> StatusCode {
-        self.status_and_text().0
+    pub fn status(&self, style: ReplyStyle) -> StatusCode {
+        match self {
+            Self::Refused(_) => style.refusal_status,
+            _ => self.status_and_text().0,
+        }
     }
 
     /// The response to a client that speaks `protocol`.
-    pub fn reply(&self, protocol: Protocol, header: CauseHeader) -> Reply {
-        let (status, text) = self.status_and_text();
-        let reply = match (protocol, status) {
-            (Protocol::Grpc, _) => grpc_reply(status, text),
-            (Protocol::Http, StatusCode::SERVICE_UNAVAILABLE) => {
-                Reply::error(status, text).with_header(RETRY_AFTER, seconds(RETRY_AFTER_REFUSAL))
+    pub fn reply(&self, protocol: Protocol, style: ReplyStyle) -> Reply {
+        let (status, text) = (self.status(style), self.status_and_text().1);
+        let refused = matches!(self, Self::Refused(_));
+        let again = match (refused, status) {
+            (true, _) => Some(style.retry_after),
+            (false, StatusCode::SERVICE_UNAVAILABLE) => Some(RETRY_AFTER_REFUSAL),
+            (false, _) => None,
+        };
+        let reply = match (protocol, again) {
+            (Protocol::Grpc, _) if refused => {
+                let pushback = HeaderValue::from(millis(style.retry_after));
+                grpc_reply(status, text).with_header(GRPC_PUSHBACK, pushback)
             }
-            (Protocol::Http, _) => Reply::error(status, text),
+            (Protocol::Grpc, _) => grpc_reply(status, text),
+            (Protocol::Http, Some(again)) => {
+                Reply::error(status, text).with_header(RETRY_AFTER, seconds(again))
+            }
+            (Protocol::Http, None) => Reply::error(status, text),
         };
         match self.cause() {
-            Some(cause) => header.mark(reply, cause),
+            Some(cause) => style.cause_header.mark(reply, cause),
             None => reply,
         }
     }
 }
 
+/// Tells a gRPC client that retries when to do so (gRPC's proposal A6).
+const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whole seconds, rounded up: a client that comes a moment early is refused again.
 fn seconds(duration: Duration) -> HeaderValue {
-    HeaderValue::from(duration.as_secs().max(1))
+    HeaderValue::from(millis(duration).div_ceil(1_000).max(1))
 }
 
 /// The protocol whose statuses a client understands.

@@ -16,10 +16,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use crate::balancers::Balancers;
 use crate::handler::ActivatorHandler;
 use crate::metrics::Metrics;
 use crate::revision_throttler::RevisionThrottler;
-use crate::tcp_port::{self, TcpPort};
+use crate::tcp_port::{self, Announcement, Instances, TcpPort, Whose};
 
 /// Time between two attempts to bind a port that is in use.
 const RETRY: Duration = Duration::from_secs(2);
@@ -86,15 +87,14 @@ impl Drop for OpenPort {
 }
 
 impl RevisionPorts {
-    /// None yet, all at `address`.
+    /// None yet, all at `address`; `places` are those of connections that are passed on.
     pub(crate) fn new(
         handler: ActivatorHandler,
         (settings, dispatch): (ServerSettings, DispatcherSettings),
-        address: IpAddr,
+        (address, places): (IpAddr, Arc<Semaphore>),
     ) -> Self {
         let (drain, metrics) = (handler.drain.clone(), handler.metrics.clone());
         let (open, missing) = (BTreeMap::new(), BTreeSet::new());
-        let places = tcp_port::places();
         Self { handler, settings, dispatch, drain, address, metrics, places, open, missing }
     }
 
@@ -164,12 +164,15 @@ impl RevisionPorts {
             PortProtocol::Tcp { .. } => {
                 let instances = RevisionThrottler::new(revision.clone(), self.dispatch);
                 let port = TcpPort {
-                    revision: revision.clone(),
+                    whose: Whose::Revision(revision.clone()),
                     throttler: Arc::clone(&self.handler.throttler),
-                    instances: Arc::clone(&instances),
+                    instances: Instances::OfPort(Arc::clone(&instances)),
                     places: Arc::clone(&self.places),
                     drain: drain.clone(),
                     metrics: self.metrics.clone(),
+                    balancers: Balancers::default(),
+                    announcement: Announcement::Nothing,
+                    limits: self.handler.queueing.limits.stream,
                 };
                 (tokio::spawn(port.serve(listener)), Some(instances))
             }

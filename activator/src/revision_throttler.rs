@@ -7,30 +7,60 @@
 //! [`tidegate_admission`]'s.
 //!
 //! An instance that cannot be reached is ejected (`ejection` decides for how long, `recovery`
-//! readmits it); how long one may take to accept a connection is learned (`budget`).
+//! readmits it, with `sidecar_probe`); how long one may take to accept a connection is learned
+//! (`budget`). `state` is what the lock protects, `roster` its instances and `backend` one of them,
+//! `statistics` its numbers; `waiting` is a place in the queue, `rules` are how many have one and
+//! whose turn it is, `slow_start` spares new instances without a limit, `cold_starts` is how
+//! instances came up, and `starts` what is said of that. Instances behind several activators grant
+//! each `credit` by streams (`credits`); `second_attempts` has the budgets of retries and hedges.
 
+mod backend;
 mod budget;
+mod cold_starts;
+mod credit;
+mod credits;
 mod ejection;
+pub(crate) mod hedger;
+mod held_connection;
 mod recovery;
+mod roster;
+mod rules;
+mod second_attempts;
+mod settings;
+mod sidecar_probe;
+mod slow_start;
+mod starts;
 mod state;
+mod statistics;
+mod waiting;
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
+use tidegate_admission::outliers::{Outcome, Sign};
 use tidegate_admission::{
-    Abandoned, DispatcherSettings, InstanceId, Moment, Refusal, Source, Ticket,
+    Abandoned, Attributes, InstanceId, Moment, OutlierSettings, Refusal, Source,
 };
-use tidegate_relay::{Address, Upstream};
+use tidegate_relay::{Upstream, http::HeaderValue};
 use tidegate_reporter::{Endpoint, RevisionName};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::backend::Backend;
+pub(crate) use self::backend::parse_address;
+pub use self::cold_starts::ColdStart;
+use self::cold_starts::ColdStarts;
+use self::credit::Credit;
+pub use self::credit::{CREDIT_STREAMS_MAX, CreditSettings};
 pub use self::ejection::{FIRST_EJECTION, LONGEST_EJECTION, Unreachable};
+pub(crate) use self::second_attempts::HedgeOutcome;
+pub use self::settings::ThrottlerSettings;
 use self::state::{Assignment, Deliveries, State};
-pub use self::state::{PeriodStats, Status};
+pub use self::statistics::{PeriodStats, Status};
+use crate::request_keys::RequestKeys;
+use crate::waiting_totals::WaitingTotals;
 
 /// Holds and balances the requests of one revision. Shared by its requests, the listener and the
 /// stats reporter.
@@ -39,23 +69,41 @@ pub struct RevisionThrottler {
     revision: RevisionName,
     opened: Instant,
     state: Mutex<State>,
+    /// What its requests are ordered and placed by.
+    keys: RwLock<Arc<RequestKeys>>,
+    totals: Arc<WaitingTotals>,
+    /// Whether how requests end is looked at.
+    watches_outliers: bool,
     queue_formed: Notify,
     /// Wakes the recovery tasks: a request may need an instance that is ejected.
     needed: Notify,
     /// Wakes the requests that wait: they may have to leave earlier.
     bounds_changed: Notify,
+    cold_starts: Mutex<ColdStarts>,
+    /// How credits are asked for; `None` where instances grant none.
+    credits: Option<CreditSettings>,
+    /// Wakes the streams by which they come: there may be something to be told.
+    stirred: Arc<Notify>,
 }
 
 impl RevisionThrottler {
     /// Without instances: every request waits.
-    pub fn new(revision: RevisionName, settings: DispatcherSettings) -> Arc<Self> {
+    pub fn new(revision: RevisionName, settings: impl Into<ThrottlerSettings>) -> Arc<Self> {
+        let settings = settings.into();
+        let watches_outliers = settings.outliers != OutlierSettings::default();
         Arc::new(Self {
             revision,
             opened: Instant::now(),
-            state: Mutex::new(State::new(settings)),
+            state: Mutex::new(State::new(&settings)),
+            keys: RwLock::new(settings.keys),
+            totals: settings.totals,
+            credits: settings.credits,
+            stirred: Arc::default(),
+            watches_outliers,
             queue_formed: Notify::new(),
             needed: Notify::new(),
             bounds_changed: Notify::new(),
+            cold_starts: Mutex::default(),
         })
     }
 
@@ -64,42 +112,38 @@ impl RevisionThrottler {
         &self.revision
     }
 
-    /// A request arrives; it counts until the guard is dropped.
+    /// A request arrives of which nothing is known; it counts until the guard is dropped.
     pub fn arrive(self: &Arc<Self>) -> InFlightGuard {
+        self.arrive_with(Attributes::default())
+    }
+
+    /// A request arrives; it counts until the guard is dropped.
+    pub fn arrive_with(self: &Arc<Self>, attributes: Attributes) -> InFlightGuard {
         let now = self.now();
         self.state.lock().meter.arrive(now, Source::Direct);
         InFlightGuard {
             throttler: Arc::clone(self),
+            attributes,
             arrival: None,
             cold: false,
             outcome: RequestOutcome::Responded,
         }
     }
 
-    /// A connection of the revision is held until an instance is there that others choose; until
-    /// the guard is dropped it counts as a request that waits. Whose connection it becomes then
-    /// counts it: the sidecar beside that instance.
-    pub fn hold_connection(self: &Arc<Self>) -> HeldConnection {
-        let now = self.now();
-        if self.state.lock().hold_connection(now) {
-            self.queue_formed.notify_one();
-        }
-        HeldConnection { throttler: Arc::clone(self) }
-    }
-
     /// Replaces the instances. One that is no longer listed gets no new request and is
     /// forgotten when its last request is done; its count stays true if it is listed again before.
     pub fn set_endpoints(self: &Arc<Self>, endpoints: &[Endpoint]) {
-        let deliveries = self.state.lock().set_endpoints(endpoints);
-        self.deliver(deliveries);
-    }
-
-    /// Changes the bounds of its queue: how many may wait counts for requests that arrive from now
-    /// on, how long also for those that wait.
-    pub fn set_queue_bounds(&self, max_waiting: u32, longest_wait: Option<Duration>) {
         let now = self.now();
-        if self.state.lock().dispatcher().set_queue_bounds(now, max_waiting, longest_wait) {
-            self.bounds_changed.notify_waiters();
+        let (deliveries, was_slow, is_slow) = {
+            let mut state = self.state.lock();
+            let was_slow = state.has_slow_starts();
+            let deliveries = state.set_endpoints(now, endpoints);
+            (deliveries, was_slow, state.has_slow_starts())
+        };
+        self.deliver(deliveries);
+        self.endpoints_changed();
+        if is_slow && !was_slow {
+            tokio::spawn(slow_start::follow(Arc::downgrade(self)));
         }
     }
 
@@ -134,6 +178,17 @@ impl RevisionThrottler {
         }
     }
 
+    /// After how long a client may try again that is refused now.
+    pub fn retry_after(&self) -> Duration {
+        let now = self.now();
+        self.state.lock().retry_after(now)
+    }
+
+    /// The moment that lies `left` from now.
+    pub fn moment_in(&self, left: Duration) -> Moment {
+        self.now().after(left)
+    }
+
     fn now(&self) -> Moment {
         Moment::from(self.opened.elapsed())
     }
@@ -149,15 +204,21 @@ impl RevisionThrottler {
     /// Sends the permits that were granted. Never called with the lock held: a permit whose request
     /// has left the queue is dropped here, and takes the lock itself to give its room back.
     fn deliver(self: &Arc<Self>, deliveries: Deliveries) {
+        if deliveries.is_empty() {
+            return;
+        }
+        let now = self.now();
+        self.state.lock().drained(now, deliveries.len());
         for (to, assignment) in deliveries {
             drop(to.send(self.permit(assignment)));
         }
+        self.tell_demand();
     }
 
     fn permit(self: &Arc<Self>, assignment: Assignment) -> Permit {
-        let Assignment { id, order, backend, budget } = assignment;
+        let Assignment { id, order, backend, budget, credit } = assignment;
         let instance = Instance { throttler: Arc::clone(self), id, backend };
-        Permit { instance, order, budget, holder: Holder::Client }
+        Permit { instance, order, budget, credit, holder: Holder::Client }
     }
 
     fn expire(&self) {
@@ -165,6 +226,7 @@ impl RevisionThrottler {
         let expired = self.state.lock().expire(now);
         // Dropping the sending ends, outside the lock, refuses the requests that waited.
         drop(expired);
+        self.tell_demand();
     }
 
     /// Refuses every request that waits.
@@ -178,8 +240,17 @@ impl RevisionThrottler {
         let ejected = self.state.lock().eject(instance, how);
         if let Some(out_for) = ejected {
             self.needed.notify_waiters();
-            tokio::spawn(recovery::recover(Arc::downgrade(self), instance, out_for));
+            self.stirred.notify_waiters();
+            tokio::spawn(recovery::recover(Arc::downgrade(self), instance, (how, out_for)));
         }
+    }
+
+    /// A request at an instance ended: it is left alone for a while if it is worse than the others.
+    fn ended(self: &Arc<Self>, instance: InstanceId, outcome: Outcome) -> Option<Sign> {
+        let (sign, rest) = self.state.lock().ended(instance, outcome)?;
+        self.needed.notify_waiters();
+        tokio::spawn(recovery::rest(Arc::downgrade(self), instance, rest));
+        Some(sign)
     }
 
     /// An ejected instance that is still to be probed.
@@ -188,8 +259,7 @@ impl RevisionThrottler {
     }
 
     /// Probing an ejected instance failed. Gives the time until the next probe.
-    fn failed_again(&self, instance: InstanceId, how: Option<Unreachable>) -> Duration {
-        let how = how.unwrap_or(Unreachable::Refused);
+    fn failed_again(&self, instance: InstanceId, how: Unreachable) -> Duration {
         self.state.lock().failed_again(instance, how)
     }
 
@@ -206,24 +276,11 @@ impl RevisionThrottler {
     }
 }
 
-/// A connection that is held, counted for as long as this lives.
-#[derive(Debug)]
-pub struct HeldConnection {
-    throttler: Arc<RevisionThrottler>,
-}
-
-impl Drop for HeldConnection {
-    fn drop(&mut self) {
-        let now = self.throttler.now();
-        let watchers = self.throttler.state.lock().release_connection(now);
-        RevisionThrottler::wake(watchers);
-    }
-}
-
 /// A request in flight, counted for as long as this lives.
 #[derive(Debug)]
 pub struct InFlightGuard {
     throttler: Arc<RevisionThrottler>,
+    attributes: Attributes,
     /// Order and deadline of the first attempt to get an instance.
     arrival: Option<(u64, Moment)>,
     /// Whether no instance was ready when it arrived.
@@ -242,11 +299,14 @@ impl InFlightGuard {
     pub async fn permit(&mut self) -> Result<Permit, Refusal> {
         let throttler = Arc::clone(&self.throttler);
         let now = throttler.now();
-        let asked = {
+        let (asked, seeks) = {
             let mut state = throttler.state.lock();
             self.cold |= self.arrival.is_none() && state.is_without_instance();
-            state.ask(now, self.arrival)
+            (state.ask(now, self.arrival, self.attributes), state.wants_streams())
         };
+        if seeks {
+            throttler.seek_credits();
+        }
         let waiting = match asked {
             state::Asked::Sent { assignment, deadline } => {
                 self.arrival = Some((assignment.order, deadline));
@@ -258,7 +318,19 @@ impl InFlightGuard {
                     throttler.queue_formed.notify_one();
                     throttler.needed.notify_waiters();
                 }
-                Waiting { throttler: Arc::clone(&throttler), ticket, granted }
+                let (totals, bytes) = (&throttler.totals, self.attributes.bytes);
+                let place = match first_in_queue {
+                    true => Some(totals.enter_anyway(bytes)),
+                    false => totals.enter(bytes),
+                };
+                let Some(place) = place else {
+                    let refused = throttler.state.lock().refuse(ticket);
+                    drop(refused);
+                    return Err(Refusal::QueueFull);
+                };
+                throttler.tell_demand();
+                let throttler = Arc::clone(&throttler);
+                waiting::Waiting { throttler, ticket, granted, _place: place }
             }
             state::Asked::Refused(refusal) => return Err(refusal),
         };
@@ -305,6 +377,7 @@ pub struct Permit {
     instance: Instance,
     order: u64,
     budget: Duration,
+    credit: Option<Credit>,
     holder: Holder,
 }
 
@@ -321,6 +394,11 @@ impl Permit {
     /// The instance that it is for.
     pub fn instance(&self) -> &Instance {
         &self.instance
+    }
+
+    /// What goes with the request, for the instance to let it in at once.
+    pub fn credit(&self) -> Option<HeaderValue> {
+        self.credit.as_ref().and_then(Credit::header)
     }
 
     /// The request's place among all arrivals.
@@ -353,7 +431,8 @@ impl Drop for Permit {
             let watchers = throttler.state.lock().end_abandoned(throttler.now());
             RevisionThrottler::wake(watchers);
         }
-        let deliveries = throttler.state.lock().give_back(*id);
+        let credit = self.credit.as_ref().map(|credit| credit.spent);
+        let deliveries = throttler.state.lock().give_back(*id, credit);
         throttler.deliver(deliveries);
     }
 }
@@ -398,59 +477,19 @@ impl Instance {
         self.throttler.eject(self.id, how);
     }
 
+    /// Whether it is to be told how requests end.
+    pub fn watches_outliers(&self) -> bool {
+        self.throttler.watches_outliers
+    }
+
+    /// A request that reached it ended. Gives the sign by which it is left alone from now on, if it
+    /// is.
+    pub fn ended(&self, outcome: Outcome) -> Option<Sign> {
+        self.throttler.ended(self.id, outcome)
+    }
+
     /// A connection to it was made in `took`.
     pub fn connected(&self, took: Duration) {
         self.throttler.state.lock().connected(self.id, took);
-    }
-}
-
-/// Name and connections of an instance.
-#[derive(Debug)]
-struct Backend {
-    name: Arc<str>,
-    upstream: Upstream,
-}
-
-/// Reads `host:port` with a numeric host, or `unix:` and a path.
-pub(crate) fn parse_address(text: &str) -> Option<Address> {
-    match text.strip_prefix("unix:") {
-        Some(path) if !path.is_empty() => Some(Address::Unix(path.into())),
-        Some(_) => None,
-        None => text.parse().ok().map(Address::Tcp),
-    }
-}
-
-/// A place in the queue. Its drop leaves the queue; a permit that was granted a moment before is
-/// dropped with the receiving end, and passes its room on.
-struct Waiting {
-    throttler: Arc<RevisionThrottler>,
-    ticket: Ticket,
-    granted: oneshot::Receiver<Permit>,
-}
-
-impl Waiting {
-    async fn granted(mut self) -> Result<Permit, Refusal> {
-        let throttler = Arc::clone(&self.throttler);
-        loop {
-            // Before the deadline is read, so that no change of it is missed.
-            let mut bounds_changed = pin!(throttler.bounds_changed.notified());
-            bounds_changed.as_mut().enable();
-            let deadline = throttler.state.lock().dispatcher().deadline_of(self.ticket);
-            let deadline = deadline.unwrap_or(Moment::NEVER);
-            tokio::select! {
-                biased;
-                // A closed channel means that the queue refused this request.
-                permit = &mut self.granted => return permit.map_err(|_| Refusal::WaitedTooLong),
-                () = throttler.reached(deadline) => throttler.expire(),
-                () = bounds_changed => {}
-            }
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let left = self.throttler.state.lock().leave_queue(self.ticket);
-        drop(left);
     }
 }

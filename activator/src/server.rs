@@ -2,26 +2,39 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tidegate_proto::stats::v1::{Hello, Role};
-use tidegate_relay::{Drain, Phase, Server, memory};
-use tidegate_reporter::{Directives, EndpointMap, Inbox, Reporter};
-use tokio::net::TcpListener;
+use tidegate_relay::{Drain, Phase, memory};
+use tidegate_reporter::clock::now_unix_ms;
+use tidegate_reporter::{Directives, Endpoint, EndpointMap, Inbox, RevisionName};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Carries, Config, ConfigError, FrontDoors};
+use crate::door::{Door, Doors};
 use crate::handler::ActivatorHandler;
+use crate::knative_autoscaler::KnativeAutoscaler;
+use crate::listeners::{Addresses, Entrance, Sockets};
 use crate::metrics::Metrics;
+use crate::mirror::Mirrors;
+use crate::naming::Naming;
 use crate::outcomes::OutcomeCounter;
-use crate::reports;
+use crate::overflow::Fallbacks;
+use crate::queueing::Queueing;
+use crate::reports::{self, Listeners};
 use crate::revision_ports::RevisionPorts;
-use crate::revision_throttler::{RevisionThrottler, parse_address};
+use crate::revision_throttler::{
+    CreditSettings, RevisionThrottler, ThrottlerSettings, parse_address,
+};
+use crate::routing::Routes;
+use crate::tcp_port;
 use crate::throttler::Throttler;
+use crate::waiting_totals::WaitingTotals;
 
 /// Stats kept while the controller is away: an hour of 64 revisions, or a minute of thousands.
 const HISTORY_CAPACITY: usize = 64 * 3_600;
@@ -33,8 +46,7 @@ const EXPIRY_CHECK_PERIOD: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Activator {
     config: Config,
-    listener: TcpListener,
-    address: SocketAddr,
+    sockets: Sockets,
     reporting: Option<tidegate_reporter::Config>,
 }
 
@@ -72,7 +84,7 @@ impl Activator {
             let hello = Hello {
                 role: Role::Activator.into(),
                 instance: config.name.clone(),
-                start_unix_ms: reports::now_unix_ms(),
+                start_unix_ms: now_unix_ms(),
                 max_waiting: config.dispatch.max_waiting,
                 ..Hello::default()
             };
@@ -83,79 +95,131 @@ impl Activator {
             reporting.history_capacity = HISTORY_CAPACITY;
             reporting.metrics = config.metrics.reporter();
         }
-        let listen = |source| ConfigError::Listen { address: config.listen, source };
-        listener.set_nonblocking(true).map_err(listen)?;
-        let listener = TcpListener::from_std(listener).map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
-        Ok(Self { config, listener, address, reporting })
+        let sockets = Sockets::bind(&config, listener)?;
+        Ok(Self { config, sockets, reporting })
     }
 
-    /// Where it listens.
+    /// Where it listens for HTTP.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.sockets.addresses().http
     }
 
     /// Begins to serve, in tasks of the current runtime.
     pub fn spawn(self) -> Running {
-        let Self { config, listener, address, reporting } = self;
+        let Self { config, sockets, reporting } = self;
+        let addresses = sockets.addresses().clone();
         memory::set_budget(config.memory_budget_bytes);
-        let throttler = Arc::new(Throttler::new(config.dispatch, config.default_revision));
-        let mut configured = EndpointMap::new();
-        for (revision, endpoint) in config.endpoints {
-            configured.entry(revision).or_default().push(endpoint);
-        }
+        let throttler = Arc::new(throttler(&config));
+        let configured = by_revision(config.endpoints);
         throttler.set_endpoints(&configured);
-        let drain = Drain::new();
+        let (drain, closed) = (Drain::new(), Arc::new(OnceLock::new()));
         let outcomes = Arc::new(OutcomeCounter::default());
-        let closed = Arc::new(OnceLock::new());
+        let routes = Arc::new(Routes::of(config.routes));
+        let naming = Arc::new(Naming::by(config.controller.as_deref(), &config.dispatch));
+        let fallbacks = Fallbacks::new(&config.overflow.fallbacks);
+        let queueing = Arc::new(Queueing {
+            limits: config.limits,
+            first_byte_timeout: config.first_byte_timeout,
+            overflow: config.overflow,
+            fallbacks: fallbacks.clone(),
+        });
         let handler = ActivatorHandler {
             throttler: Arc::clone(&throttler),
+            routes: Arc::clone(&routes),
+            naming: Arc::clone(&naming),
+            mirrors: Mirrors::new(config.server, config.metrics.clone()),
             revision: None,
-            limits: config.limits,
+            route: None,
+            queueing,
             abandoned: config.abandoned,
             drain: drain.clone(),
             outcomes: Arc::clone(&outcomes),
             metrics: config.metrics.clone(),
+            server_timing: config.server_timing,
             closed: Arc::clone(&closed),
             cause_header: config.server.cause_header,
             sidecar_secret: config.sidecar_secret,
             exit_notice_wait: config.exit_notice_wait,
             requests: config.requests,
         };
+        let places = tcp_port::places();
         let bounds = (config.server, config.dispatch);
-        let ports = RevisionPorts::new(handler.clone(), bounds, address.ip());
-        let server = Server::new(handler, config.server, drain.clone());
+        let at = (addresses.http.ip(), Arc::clone(&places));
+        let ports = RevisionPorts::new(handler.clone(), bounds, at);
+        let doors = Doors::new(&handler, (config.server, &config.balancers, &places));
+        let entrance = Entrance { settings: config.server, balancers: config.balancers, places };
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { server.serve_listener(listener).await });
-        tasks.spawn(close_expired_connections(Arc::clone(&throttler)));
+        sockets.serve(handler, entrance, &mut tasks);
+        let knative = config.knative_autoscaler.map(|address| {
+            KnativeAutoscaler::start(&address, &config.name, config.metrics.clone(), &mut tasks)
+        });
+        if let (None, Some(knative)) = (&reporting, &knative) {
+            tasks.spawn(reports::report_to_knative(throttler.all(), knative.clone()));
+        }
+        tasks.spawn(close_expired_connections(Arc::clone(&throttler), fallbacks));
         let driver = reporting.map(|reporting| {
             let (reporter, inbox, driver) = tidegate_reporter::start(reporting);
             let directives = inbox.directives.clone();
+            let listeners = Listeners { controller: Some(reporter), knative };
+            tasks.spawn(naming.hear(inbox.clone()));
             tasks.spawn(ports.follow(inbox.ports.clone()));
-            tasks.spawn(apply_endpoints(Arc::clone(&throttler), reporter, inbox));
+            tasks.spawn(Arc::clone(&routes).follow(inbox.routes.clone()));
+            tasks.spawn(apply_endpoints(Arc::clone(&throttler), listeners, inbox));
             (tokio::spawn(driver.run()), directives)
         });
         let (driver, directives) = driver.unzip();
         // With configured instances it is ready before the controller names any.
         let directives = directives.filter(|_| configured.is_empty());
         let observer = Observer { throttler, drain, outcomes, metrics: config.metrics, directives };
-        Running { address, observer, closed, tasks, driver }
+        Running { addresses, observer, routes, closed, doors, tasks, driver }
     }
+}
+
+/// The revisions that are known at first, as they are configured.
+fn throttler(config: &Config) -> Throttler {
+    let settings = ThrottlerSettings {
+        dispatch: config.dispatch,
+        keys: Arc::new(config.keys.clone()),
+        slow_start: config.slow_start,
+        retry_permille: config.retry_permille,
+        hedges: config.hedges,
+        outliers: config.outliers,
+        credits: match config.front_doors {
+            FrontDoors::Several => config.sidecar_secret.clone().map(CreditSettings::new),
+            FrontDoors::Alone => None,
+        },
+        totals: WaitingTotals::new(config.waiting_bounds),
+    };
+    let throttler = Throttler::new(settings, config.default_revision.clone());
+    for revision in &config.revisions {
+        throttler.register(revision);
+    }
+    throttler
+}
+
+fn by_revision(endpoints: Vec<(RevisionName, Endpoint)>) -> EndpointMap {
+    let mut by_revision = EndpointMap::new();
+    for (revision, endpoint) in endpoints {
+        by_revision.entry(revision).or_default().push(endpoint);
+    }
+    by_revision
 }
 
 /// An activator that serves. Dropping it stops accepting and reporting at once; connections that
 /// are open go on until they end.
 pub struct Running {
-    address: SocketAddr,
+    addresses: Addresses,
     observer: Observer,
+    routes: Arc<Routes>,
     closed: Arc<OnceLock<String>>,
+    doors: Doors,
     tasks: JoinSet<()>,
     driver: Option<JoinHandle<()>>,
 }
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Running").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
 
@@ -233,9 +297,14 @@ pub enum Drained {
 }
 
 impl Running {
-    /// Where it listens.
+    /// Where it listens for HTTP.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses.http
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// How the memory budget of this process stands, and how often it was used up.
@@ -246,6 +315,26 @@ impl Running {
     /// The revisions that it knows.
     pub fn throttler(&self) -> &Arc<Throttler> {
         &self.observer.throttler
+    }
+
+    /// Where its requests go, which can be changed while it serves.
+    pub fn routes(&self) -> &Arc<Routes> {
+        &self.routes
+    }
+
+    /// Listens at a further address, whose clients take `route`. Must be called within a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses the listener.
+    pub fn open_door(
+        &self,
+        listener: std::net::TcpListener,
+        route: &str,
+        carries: Carries,
+    ) -> io::Result<Door> {
+        self.doors.open(listener, route, carries)
     }
 
     /// The outcomes of its requests.
@@ -315,21 +404,22 @@ impl Drop for Running {
 
 /// Applies the controller's endpoints and bounds to the throttlers, and starts a report for each
 /// revision.
-async fn apply_endpoints(throttler: Arc<Throttler>, reporter: Reporter, mut inbox: Inbox) {
+async fn apply_endpoints(throttler: Arc<Throttler>, listeners: Listeners, mut inbox: Inbox) {
     let mut reporting = JoinSet::new();
     let mut reports = BTreeMap::new();
     let directives = inbox.directives.clone();
     let report = |reporting: &mut JoinSet<()>, revision: Arc<RevisionThrottler>| {
         let name = revision.revision().clone();
-        let report = reports::report(revision, reporter.clone(), directives.clone());
+        let report = reports::report(revision, listeners.clone(), directives.clone());
         (name, reporting.spawn(report))
     };
     reports.extend(throttler.all().into_iter().map(|revision| report(&mut reporting, revision)));
-    let mut named = BTreeSet::new();
+    let (mut named, mut followed) = (BTreeSet::new(), None);
     loop {
         let changed = tokio::select! {
             changed = inbox.endpoints.changed() => changed,
             changed = inbox.holds.changed() => changed,
+            changed = inbox.queues.changed() => changed,
         };
         if changed.is_err() {
             return;
@@ -337,6 +427,8 @@ async fn apply_endpoints(throttler: Arc<Throttler>, reporter: Reporter, mut inbo
         // Cloned, because the throttlers take locks and the borrow must not last that long.
         let endpoints = inbox.endpoints.borrow_and_update().clone();
         let holds = inbox.holds.borrow_and_update().clone();
+        let queues = inbox.queues.borrow_and_update().clone();
+        let starts = inbox.starts.borrow_and_update().clone();
         for revision in named.iter().filter(|revision| !endpoints.contains_key(*revision)) {
             throttler.forget(revision);
             // The default one is known for as long as this runs.
@@ -347,14 +439,23 @@ async fn apply_endpoints(throttler: Arc<Throttler>, reporter: Reporter, mut inbo
             }
         }
         while reporting.try_join_next().is_some() {}
-        let new = throttler.set_endpoints(&endpoints);
-        reports.extend(new.into_iter().map(|revision| report(&mut reporting, revision)));
-        named = endpoints.into_keys().collect();
+        throttler.set_starts(starts);
+        throttler.set_endpoints(&endpoints);
+        // New ones, and those that were known before the controller named them.
+        let silent: Vec<_> = endpoints.keys().filter(|of| !reports.contains_key(*of)).collect();
+        let silent = silent.into_iter().filter_map(|of| throttler.of(of));
+        reports.extend(silent.map(|revision| report(&mut reporting, revision)));
+        let before = std::mem::replace(&mut named, endpoints.into_keys().collect());
         throttler.set_hold_bounds(&holds);
+        // Said again only to those that are new: rules that cannot be followed are told each time.
+        if before != named || followed.as_ref() != Some(&queues) {
+            throttler.set_queue_rules(&queues);
+            followed = Some(queues);
+        }
     }
 }
 
-async fn close_expired_connections(throttler: Arc<Throttler>) {
+async fn close_expired_connections(throttler: Arc<Throttler>, fallbacks: Fallbacks) {
     let mut ticks = tokio::time::interval(EXPIRY_CHECK_PERIOD);
     let mut refusals = 0;
     loop {
@@ -368,5 +469,6 @@ async fn close_expired_connections(throttler: Arc<Throttler>) {
         for revision in throttler.all() {
             revision.close_expired();
         }
+        fallbacks.close_expired();
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use tidegate_admission::DispatcherSettings;
-use tidegate_reporter::{EndpointMap, HoldBoundsMap, RevisionName};
+use tidegate_reporter::{EndpointMap, HoldBoundsMap, QueueRulesMap, RevisionName, StartMap};
 
-use crate::revision_throttler::{RevisionThrottler, Status};
+use crate::queue_rules::Rules;
+use crate::revision_throttler::{RevisionThrottler, Status, ThrottlerSettings};
 use crate::route::RouteKey;
 
 /// Most revisions one activator serves; a controller that names more is broken.
@@ -19,7 +20,7 @@ pub const MAX_REVISIONS: usize = 10_000;
 /// one.
 #[derive(Debug)]
 pub struct Throttler {
-    settings: DispatcherSettings,
+    settings: ThrottlerSettings,
     default: Option<Arc<RevisionThrottler>>,
     known: RwLock<HashMap<RevisionName, Arc<RevisionThrottler>>>,
     /// How often a revision was refused beyond [`MAX_REVISIONS`].
@@ -30,8 +31,9 @@ pub struct Throttler {
 
 impl Throttler {
     /// Knows only the default revision, if there is one.
-    pub fn new(settings: DispatcherSettings, default: Option<RevisionName>) -> Self {
-        let default = default.map(|revision| RevisionThrottler::new(revision, settings));
+    pub fn new(settings: ThrottlerSettings, default: Option<RevisionName>) -> Self {
+        let new = |revision| RevisionThrottler::new(revision, settings.clone());
+        let default = default.map(new);
         let known =
             default.iter().map(|throttler| (throttler.revision().clone(), Arc::clone(throttler)));
         let known = RwLock::new(known.collect());
@@ -50,34 +52,35 @@ impl Throttler {
     }
 
     /// The throttler of a revision, created if it is new. `None` beyond [`MAX_REVISIONS`].
-    pub fn register(
-        &self,
-        revision: &RevisionName,
-    ) -> Option<(Arc<RevisionThrottler>, Registration)> {
+    pub fn register(&self, revision: &RevisionName) -> Option<Arc<RevisionThrottler>> {
         let mut known = self.known.write();
         if let Some(throttler) = known.get(revision) {
-            return Some((Arc::clone(throttler), Registration::Existing));
+            return Some(Arc::clone(throttler));
         }
         if known.len() >= MAX_REVISIONS {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        let throttler = RevisionThrottler::new(revision.clone(), self.settings);
+        let throttler = RevisionThrottler::new(revision.clone(), self.settings.clone());
         known.insert(revision.clone(), Arc::clone(&throttler));
-        Some((throttler, Registration::New))
+        Some(throttler)
     }
 
-    /// Sets the instances of every revision that is named. Gives the throttlers that are new.
-    pub fn set_endpoints(&self, endpoints: &EndpointMap) -> Vec<Arc<RevisionThrottler>> {
-        let mut registered = Vec::new();
+    /// Sets the instances of every revision that is named, known or new.
+    pub fn set_endpoints(&self, endpoints: &EndpointMap) {
         for (revision, instances) in endpoints {
-            let Some((throttler, registration)) = self.register(revision) else { continue };
-            throttler.set_endpoints(instances);
-            if registration == Registration::New {
-                registered.push(throttler);
+            if let Some(throttler) = self.register(revision) {
+                throttler.set_endpoints(instances);
             }
         }
-        registered
+    }
+
+    /// Sets how the instances of revisions came up, before they are set themselves. Of a revision
+    /// that is not known yet no request waits.
+    pub fn set_starts(&self, mut starts: StartMap) {
+        for throttler in self.all() {
+            throttler.set_starts(starts.remove(throttler.revision()).unwrap_or_default());
+        }
     }
 
     /// Forgets a revision that is none any more, unless it is the default one. Requests that wait
@@ -108,10 +111,36 @@ impl Throttler {
     pub fn set_hold_bounds(&self, bounds: &HoldBoundsMap) {
         for throttler in self.all() {
             let own = bounds.get(throttler.revision()).copied().unwrap_or_default();
-            let longest_wait = [own.longest_wait, self.settings.longest_wait];
-            let max_waiting = own.max_waiting.unwrap_or(self.settings.max_waiting);
+            let ours = &self.settings.dispatch;
+            let longest_wait = [own.longest_wait, ours.longest_wait];
+            let max_waiting = own.max_waiting.unwrap_or(ours.max_waiting);
             throttler.set_queue_bounds(max_waiting, longest_wait.into_iter().flatten().min());
         }
+    }
+
+    /// Sets whose turn it is in every revision's queue: by its own rules as far as it has some,
+    /// and else as this activator is configured.
+    pub fn set_queue_rules(&self, rules: &QueueRulesMap) {
+        for throttler in self.all() {
+            let own = rules.get(throttler.revision());
+            let followed = own.map_or_else(
+                || Ok(Rules::configured(&self.settings)),
+                |own| Rules::over(&self.settings, own),
+            );
+            match followed {
+                Ok(followed) => throttler.set_queue_rules(&followed),
+                Err(unusable) => {
+                    let revision = throttler.revision();
+                    let (namespace, name) = (&revision.namespace, &revision.name);
+                    tracing::warn!(namespace, name, %unusable, "its queue keeps the order it had");
+                }
+            }
+        }
+    }
+
+    /// How long a request may wait for an instance, where its revision says nothing else.
+    pub fn longest_wait(&self) -> Option<Duration> {
+        self.settings.dispatch.longest_wait
     }
 
     /// How often a revision was refused because there are [`MAX_REVISIONS`].
@@ -123,13 +152,4 @@ impl Throttler {
     pub fn all(&self) -> Vec<Arc<RevisionThrottler>> {
         self.known.read().values().cloned().collect()
     }
-}
-
-/// Whether a revision was known before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Registration {
-    /// It was known.
-    Existing,
-    /// This call registered it.
-    New,
 }

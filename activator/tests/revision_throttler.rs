@@ -42,6 +42,18 @@ async fn wait_in_queue(
     task
 }
 
+/// Runs a request in a task of its own until it is in the queue.
+async fn wait_in_queue_for(
+    throttler: &Arc<RevisionThrottler>,
+    request: impl Future<Output = ()> + Send + 'static,
+) {
+    let before = throttler.status().waiting;
+    tokio::spawn(request);
+    while throttler.status().waiting == before {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_first_request_waits_until_an_instance_is_ready() {
     let throttler = throttler(10, None);
@@ -70,6 +82,35 @@ async fn requests_beyond_the_queues_depth_or_wait_are_refused() {
     let period = throttler.take_period();
     assert_eq!((period.refused, period.report.request_count), (2, 2));
     assert_eq!(throttler.take_period().refused, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_client_is_told_how_long_the_queue_takes_to_drain() {
+    const SERVICE: Duration = Duration::from_millis(500);
+    let throttler = throttler(20, None);
+    let cold = wait_in_queue(&throttler).await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert_eq!(throttler.retry_after().as_secs(), 7, "nothing has left for so long");
+    throttler.set_endpoints(&[endpoint("a", 1)]);
+    drop(cold.await.unwrap().unwrap());
+    let held = throttler.arrive().permit().await.unwrap();
+    for _ in 0..20 {
+        let at = Arc::clone(&throttler);
+        wait_in_queue_for(&throttler, async move {
+            let mut in_flight = at.arrive();
+            let permit = in_flight.permit().await.unwrap();
+            tokio::time::sleep(SERVICE).await;
+            drop(permit);
+        })
+        .await;
+    }
+    drop(held);
+    tokio::time::sleep(SERVICE * 10).await;
+    let (waiting, told) = (throttler.status().waiting, throttler.retry_after());
+    assert!((8..=11).contains(&waiting), "{waiting}");
+    let expected = SERVICE * waiting;
+    assert!(told.abs_diff(expected) <= SERVICE, "{told:?}, expected {expected:?}");
+    assert!(throttler.retry_after() > told, "the next one comes after this one");
 }
 
 #[tokio::test(start_paused = true)]

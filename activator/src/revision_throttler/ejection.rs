@@ -4,11 +4,14 @@
 //! costs one round trip, so probes follow each other soon and always at the same pace. Silence
 //! costs a timeout, and a silent host seldom returns at once: each further one doubles the time.
 //! The activator probes ejected instances itself, so no request waits for the outcome.
+//!
+//! A sidecar whose app does not listen is reached and yet of no use: until the sidecar says that
+//! its app is ready, the instance is as good as one that refuses.
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use tidegate_relay::ForwardError;
+use tidegate_relay::{Cause, ForwardError};
 
 /// How long an instance is ejected at first.
 pub const FIRST_EJECTION: Duration = Duration::from_millis(500);
@@ -32,6 +35,8 @@ pub enum Unreachable {
     Refused,
     /// It neither accepted nor refused, or did not acknowledge what it was sent.
     Silent,
+    /// Its sidecar accepted, and said that its app refuses.
+    AppRefused,
 }
 
 impl Unreachable {
@@ -46,6 +51,7 @@ impl Unreachable {
             ForwardError::Connect { source, .. } if is_silence(source) => Some(Self::Silent),
             ForwardError::Connect { .. } => Some(Self::Refused),
             ForwardError::Io(source) if is_silence(source) => Some(Self::Silent),
+            ForwardError::Declined { cause: Cause::Unreachable, .. } => Some(Self::AppRefused),
             _ => None,
         }
     }
@@ -62,7 +68,7 @@ impl Record {
     /// It could not be reached once more. Gives for how long it is ejected.
     pub(super) fn failed(&mut self, how: Unreachable) -> Duration {
         match how {
-            Unreachable::Refused => FIRST_EJECTION,
+            Unreachable::Refused | Unreachable::AppRefused => FIRST_EJECTION,
             Unreachable::Silent => {
                 self.silences = self.silences.saturating_add(1);
                 let doublings = (self.silences - 1).min(16);

@@ -6,13 +6,36 @@ use std::time::Duration;
 use tidegate_admission::InstanceId;
 use tokio::time::{Instant, timeout_at};
 
-use super::RevisionThrottler;
+use super::backend::Backend;
 use super::ejection::{FIRST_EJECTION, Need, PROBE_TIMEOUT, Unreachable, eager_timeout};
+use super::{RevisionThrottler, sidecar_probe};
 
-/// Probes an instance until it accepts a connection, or is no longer listed.
+/// Probes an instance that could not be reached until it can be, or is no longer listed.
 pub(super) async fn recover(
     throttler: Weak<RevisionThrottler>,
     instance: InstanceId,
+    (how, out_for): (Unreachable, Duration),
+) {
+    let wanted = match how {
+        Unreachable::Refused | Unreachable::Silent => SignOfLife::Connection,
+        Unreachable::AppRefused => SignOfLife::ReadyApp,
+    };
+    until_alive(throttler, instance, wanted, out_for).await;
+}
+
+/// Leaves an instance alone that can be reached, and asks afterwards whether it still can be.
+pub(super) async fn rest(
+    throttler: Weak<RevisionThrottler>,
+    instance: InstanceId,
+    out_for: Duration,
+) {
+    until_alive(throttler, instance, SignOfLife::Connection, out_for).await;
+}
+
+async fn until_alive(
+    throttler: Weak<RevisionThrottler>,
+    instance: InstanceId,
+    wanted: SignOfLife,
     out_for: Duration,
 ) {
     let mut due = Instant::now() + out_for;
@@ -24,14 +47,13 @@ pub(super) async fn recover(
             Need::None => PROBE_TIMEOUT,
             Need::Urgent { .. } => eager_timeout(eager_probes),
         };
-        let error = match backend.upstream.reach(limit).await {
+        let how = match wanted.seen(&backend, limit).await {
             Ok(took) => {
                 throttler.readmit(instance, took);
                 return;
             }
-            Err(error) => error,
+            Err(how) => how,
         };
-        tracing::debug!(instance = &*backend.name, %error, "an instance is still unreachable");
         let out_for = match need.pause() {
             Some(pause) => {
                 eager_probes += 1;
@@ -39,10 +61,34 @@ pub(super) async fn recover(
             }
             None => {
                 eager_probes = 0;
-                throttler.failed_again(instance, Unreachable::of(&error))
+                throttler.failed_again(instance, how)
             }
         };
         due = Instant::now() + out_for;
+    }
+}
+
+/// What an ejected instance is to show before it is sent requests again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SignOfLife {
+    /// That it accepts connections.
+    Connection,
+    /// That its sidecar calls its app ready.
+    ReadyApp,
+}
+
+impl SignOfLife {
+    /// Whether it shows that within `limit`: how long a connection took, or what is missing.
+    async fn seen(self, backend: &Backend, limit: Duration) -> Result<Duration, Unreachable> {
+        let took = backend.upstream.reach(limit).await.map_err(|error| {
+            tracing::debug!(instance = &*backend.name, %error, "an instance is still unreachable");
+            Unreachable::of(&error).unwrap_or(Unreachable::Refused)
+        })?;
+        if self == Self::ReadyApp && !sidecar_probe::finds_ready(backend, limit).await {
+            tracing::debug!(instance = &*backend.name, "the app of an instance is not ready");
+            return Err(Unreachable::AppRefused);
+        }
+        Ok(took)
     }
 }
 

@@ -1,60 +1,34 @@
 //! What a throttler's lock protects. Synchronous and without a clock.
 
-use std::collections::HashMap;
+mod credits;
+mod hedges;
+mod leaving;
+
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use tidegate_admission::credits::{Purse, Sent, Spent};
+use tidegate_admission::outliers::{Outcome, Sign};
 use tidegate_admission::queue::KEPT_PLACES;
 use tidegate_admission::{
-    Abandoned, Dispatch, Dispatcher, DispatcherSettings, Grant, InstanceId, Limit, Meter, Moment,
-    PeriodAverages, Refusal, Source, Ticket,
+    Abandoned, Attributes, Coming, Dispatch, Dispatcher, DrainRate, Grant, InstanceId, Limit,
+    Meter, Moment, NewInstance, Outliers, Refusal, SlowStart, Source, Ticket,
 };
 use tidegate_relay::{Address, Upstream, UpstreamSettings};
 use tidegate_reporter::Endpoint;
 use tokio::sync::oneshot;
 
+use super::backend::{Backend, parse_address};
 use super::budget::ConnectBudget;
-use super::ejection::{Need, Record, Unreachable};
-use super::{Backend, Permit, RequestOutcome, parse_address};
-
-/// The statistics of one period.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PeriodStats {
-    /// Averages and counts; a waiting request counts as in flight.
-    pub report: PeriodAverages,
-    /// Counts and totals at the end of the period.
-    pub status: Status,
-    /// Requests of the period that were refused.
-    pub refused: u64,
-    /// Requests of the period that were sent, and got no response from the instance.
-    pub failed: u64,
-}
-
-/// The requests and instances of a revision now, and totals since it became known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Status {
-    /// Instances that may be sent requests.
-    pub ready: u32,
-    /// Requests at instances.
-    pub in_flight: u64,
-    /// Requests in the queue.
-    pub waiting: u32,
-    /// Requests since the revision became known.
-    pub requests: u64,
-    /// Requests that arrived while no instance was ready.
-    pub cold_starts: u64,
-    /// Instances that were left out because their address is not understood.
-    pub endpoints_ignored: u64,
-    /// Requests that were refused.
-    pub refused: u64,
-    /// Requests that were sent and got no response from the instance.
-    pub failed: u64,
-    /// Requests at instances whose clients have gone, and which hold their slot there.
-    pub abandoned: u64,
-    /// Requests that were abandoned at an instance since the revision became known, held or not.
-    pub abandoned_total: u64,
-}
+use super::credit::Credit;
+use super::ejection::{Need, Unreachable};
+use super::roster::{Roster, Standing};
+use super::second_attempts::SecondAttempts;
+use super::statistics::{PeriodStats, Status, Totals};
+use super::{Permit, RequestOutcome, ThrottlerSettings};
+use crate::request_keys::hash;
 
 /// An instance that was chosen for a request.
 #[derive(Debug)]
@@ -63,6 +37,17 @@ pub(super) struct Assignment {
     pub(super) order: u64,
     pub(super) backend: Arc<Backend>,
     pub(super) budget: Duration,
+    pub(super) credit: Option<Credit>,
+}
+
+/// A request in the queue.
+#[derive(Debug)]
+struct Waiter {
+    sender: oneshot::Sender<Permit>,
+    arrived: Moment,
+    /// What it came with, for another order than the one in which it waits.
+    attributes: Attributes,
+    coming: Coming,
 }
 
 /// The outcome of a request for an instance.
@@ -85,69 +70,52 @@ pub(super) enum Asked {
 pub(super) type Deliveries = Vec<(oneshot::Sender<Permit>, Assignment)>;
 
 #[derive(Debug)]
-struct Instance {
-    id: InstanceId,
-    backend: Arc<Backend>,
-    /// The controller lists it. If not, it is forgotten once it is done.
-    listed: bool,
-    /// Whether it is sent requests, as far as connections to it succeed.
-    standing: Standing,
-    record: Record,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    Trusted,
-    /// It could not be reached; a recovery task probes it until it can be.
-    Ejected,
-}
-
-#[derive(Debug)]
 pub(super) struct State {
     dispatcher: Dispatcher,
+    /// The credits of instances that grant some.
+    purse: Purse,
+    /// When the last request joined the queue.
+    newest: Moment,
+    /// Instances are listed that may grant credits, and that no stream leads to.
+    streams_wanted: bool,
+    /// What a new instance without a limit may have at first.
+    first_allowance: Option<NonZeroU32>,
+    /// How quickly the queue drains.
+    drain_rate: DrainRate,
+    pub(super) attempts: SecondAttempts,
+    outliers: Outliers,
     pub(super) meter: Meter,
-    /// By slot of the dispatcher.
-    instances: Vec<Option<Instance>>,
-    by_name: HashMap<Arc<str>, InstanceId>,
+    roster: Roster,
     /// By the ticket's place in the queue.
-    waiters: Vec<Option<oneshot::Sender<Permit>>>,
+    waiters: Vec<Option<Waiter>>,
     empty_watchers: Vec<Waker>,
     budget: ConnectBudget,
     /// Connections that are held for instances that others choose.
     held_connections: u32,
-    ejected: u32,
+    /// Requests at instances whose clients have gone, and which hold their slot there.
     abandoned: u64,
-    abandoned_total: u64,
-    requests: u64,
-    cold_starts: u64,
-    endpoints_ignored: u64,
-    refused: u64,
-    failed: u64,
-    refused_before_period: u64,
-    failed_before_period: u64,
+    totals: Totals,
 }
 
 impl State {
-    pub(super) fn new(settings: DispatcherSettings) -> Self {
+    pub(super) fn new(settings: &ThrottlerSettings) -> Self {
         Self {
-            dispatcher: Dispatcher::new(settings),
+            dispatcher: Dispatcher::new(settings.dispatch),
+            purse: Purse::new(),
+            newest: Moment::ZERO,
+            streams_wanted: false,
+            first_allowance: settings.slow_start,
+            drain_rate: DrainRate::default(),
+            attempts: SecondAttempts::new(settings),
+            outliers: Outliers::new(settings.outliers),
             meter: Meter::new(Moment::ZERO),
-            instances: Vec::new(),
-            by_name: HashMap::new(),
+            roster: Roster::default(),
             waiters: Vec::new(),
             empty_watchers: Vec::new(),
             budget: ConnectBudget::default(),
             held_connections: 0,
-            ejected: 0,
             abandoned: 0,
-            abandoned_total: 0,
-            requests: 0,
-            cold_starts: 0,
-            endpoints_ignored: 0,
-            refused: 0,
-            failed: 0,
-            refused_before_period: 0,
-            failed_before_period: 0,
+            totals: Totals::default(),
         }
     }
 
@@ -162,19 +130,25 @@ impl State {
     }
 
     /// Assigns an instance or a place in the queue; `again` has those of a request that did so.
-    pub(super) fn ask(&mut self, now: Moment, again: Option<(u64, Moment)>) -> Asked {
+    pub(super) fn ask(
+        &mut self,
+        now: Moment,
+        again: Option<(u64, Moment)>,
+        attributes: Attributes,
+    ) -> Asked {
         let deadline =
             again.map_or_else(|| self.dispatcher.deadline(now), |(_, deadline)| deadline);
         let dispatch = match again {
             None => {
-                self.requests += 1;
-                self.cold_starts += u64::from(self.is_without_instance());
-                self.dispatcher.arrive(now)
+                self.totals.requests += 1;
+                self.attempts.arrived();
+                self.totals.cold_starts += u64::from(self.is_without_instance());
+                self.dispatcher.arrive_with(now, attributes)
             }
-            Some((order, deadline)) => self.dispatcher.arrive_again(now, order, deadline),
+            Some(first) => self.dispatcher.arrive_again(now, first, attributes),
         };
         match dispatch {
-            Dispatch::Sent { instance, order } => match self.assignment(instance, order) {
+            Dispatch::Sent { instance, order } => match self.spend_on(instance, order) {
                 Some(assignment) => Asked::Sent { assignment, deadline },
                 // The dispatcher only names instances that were added here.
                 None => Asked::Refused(Refusal::QueueFull),
@@ -185,27 +159,35 @@ impl State {
                 if self.waiters.len() <= ticket.place() {
                     self.waiters.resize_with(ticket.place() + 1, || None);
                 }
-                self.waiters[ticket.place()] = Some(sender);
+                let coming = if again.is_some() { Coming::Again } else { Coming::First };
+                let waiter = Waiter { sender, arrived: now, attributes, coming };
+                self.waiters[ticket.place()] = Some(waiter);
+                self.newest = now;
                 let first_in_queue = self.dispatcher.waiting() == 1;
+                if first_in_queue {
+                    self.drain_rate.formed(now);
+                }
                 Asked::Waiting { ticket, deadline, granted, first_in_queue }
             }
             Dispatch::Refused(refusal) => {
-                self.refused += 1;
+                self.totals.refused += 1;
                 Asked::Refused(refusal)
             }
         }
     }
 
     /// A permit was dropped.
-    pub(super) fn give_back(&mut self, instance: InstanceId) -> Deliveries {
-        let grant = self.dispatcher.depart(instance);
+    pub(super) fn give_back(&mut self, instance: InstanceId, credit: Option<Spent>) -> Deliveries {
+        let slow_start = self.roster.get_mut(instance).and_then(|known| known.slow_start.as_mut());
+        slow_start.into_iter().for_each(SlowStart::finished);
+        let sent = self.purse.depart(&mut self.dispatcher, instance, credit);
         self.forget_if_done(instance);
-        self.deliveries(grant)
+        self.deliveries(sent)
     }
 
     /// A request ended. Gives the wakers of [`State::poll_empty`], if none is in flight now.
     pub(super) fn depart(&mut self, now: Moment, outcome: RequestOutcome) -> Vec<Waker> {
-        self.failed += u64::from(outcome == RequestOutcome::Failed);
+        self.totals.failed += u64::from(outcome == RequestOutcome::Failed);
         self.end_counting(now)
     }
 
@@ -217,7 +199,7 @@ impl State {
         instance: InstanceId,
         rule: Abandoned,
     ) -> Option<Duration> {
-        self.abandoned_total += 1;
+        self.totals.abandoned += 1;
         let longest = rule.longest_under(self.dispatcher.limit_of(instance)?)?;
         self.abandoned += 1;
         self.meter.stay(now, Source::Direct);
@@ -235,7 +217,7 @@ impl State {
     /// waits.
     pub(super) fn hold_connection(&mut self, now: Moment) -> bool {
         self.meter.arrive(now, Source::Direct);
-        self.requests += 1;
+        self.totals.requests += 1;
         self.held_connections = self.held_connections.saturating_add(1);
         self.status().waiting == 1
     }
@@ -254,124 +236,132 @@ impl State {
         Vec::new()
     }
 
-    /// Leaves the queue, if still in it. What is returned must be dropped without the lock.
-    pub(super) fn leave_queue(&mut self, ticket: Ticket) -> Option<oneshot::Sender<Permit>> {
-        if !self.dispatcher.abandon(ticket) {
+    /// So many left the queue for an instance.
+    pub(super) fn drained(&mut self, now: Moment, count: usize) {
+        (0..count).for_each(|_| self.drain_rate.left(now));
+    }
+
+    /// After how long a client may try again that is refused now.
+    pub(super) fn retry_after(&mut self, now: Moment) -> Duration {
+        self.drain_rate.retry_after(now, self.dispatcher.waiting())
+    }
+
+    /// A request at an instance ended. Gives by which sign the instance is to be left alone, and
+    /// for how long.
+    pub(super) fn ended(&mut self, id: InstanceId, outcome: Outcome) -> Option<(Sign, Duration)> {
+        if self.roster.get(id)?.standing == Standing::Ejected {
             return None;
         }
-        self.take_waiter(ticket)
+        let ready = self.dispatcher.ready();
+        let all = ready.saturating_add(self.roster.ejected());
+        let (sign, rest) = self.outliers.ended(id, outcome, (ready, all))?;
+        self.roster.rest(id);
+        self.suspend(id);
+        Some((sign, rest))
     }
 
     /// Refuses the requests whose time is up: dropping what is returned notifies them.
     pub(super) fn expire(&mut self, now: Moment) -> Vec<oneshot::Sender<Permit>> {
         let mut expired = Vec::new();
         while let Some(ticket) = self.dispatcher.expire(now) {
-            self.refused += 1;
+            self.totals.refused += 1;
             expired.extend(self.take_waiter(ticket));
         }
         expired
     }
 
-    pub(super) fn set_endpoints(&mut self, endpoints: &[Endpoint]) -> Deliveries {
+    pub(super) fn set_endpoints(&mut self, now: Moment, endpoints: &[Endpoint]) -> Deliveries {
         let mut grants = Vec::new();
-        let named: HashMap<&str, Option<Address>> = endpoints
-            .iter()
-            .map(|endpoint| (endpoint.instance.as_str(), parse_address(&endpoint.address)))
-            .collect();
-        for instance in self.instances.iter_mut().flatten() {
-            let Backend { name, upstream } = &*instance.backend;
-            // One that has moved to another address stays unlisted, whatever is listed by its name.
-            instance.listed = self.by_name.get(name) == Some(&instance.id)
-                && named.get(&**name).and_then(Option::as_ref) == Some(upstream.address());
-        }
-        let known: Vec<_> = self.by_name.values().copied().collect();
-        for id in known {
-            if !self.instance(id).is_some_and(|instance| instance.listed) {
-                self.dispatcher.drain(id);
-                self.forget_if_done(id);
-            }
+        for id in self.roster.mark_listed(endpoints) {
+            self.suspend(id);
+            self.forget_if_done(id);
         }
         for endpoint in endpoints {
             let limit = Limit::from_wire(endpoint.limit);
-            let known = self.by_name.get(endpoint.instance.as_str()).copied();
-            match known.filter(|id| self.instance(*id).is_some_and(|instance| instance.listed)) {
-                Some(id) => {
+            match self.roster.listed(&endpoint.instance).map(|known| (known.id, known.standing)) {
+                Some((id, standing)) => {
                     if self.dispatcher.limit_of(id) != Some(limit) {
+                        self.streams_wanted = true;
                         grants.extend(self.dispatcher.set_limit(id, limit));
                     }
-                    let trusted = self
-                        .instance(id)
-                        .is_some_and(|instance| instance.standing == Standing::Trusted);
-                    if !self.dispatcher.is_ready(id) && trusted {
+                    if !self.dispatcher.is_ready(id) && standing == Standing::Trusted {
                         grants.extend(self.dispatcher.resume(id));
                     }
                 }
                 None => match parse_address(&endpoint.address) {
-                    Some(address) => grants.extend(self.add(endpoint, address, limit)),
+                    Some(address) => grants.extend(self.add(now, endpoint, address)),
                     None => {
-                        self.endpoints_ignored += 1;
+                        self.totals.endpoints_ignored += 1;
                         tracing::warn!(?endpoint, "an instance's address is not understood");
                     }
                 },
             }
         }
-        self.deliveries(grants)
+        self.deliver_grants(grants)
+    }
+
+    /// Whether an instance is new, and could take any number.
+    pub(super) fn has_slow_starts(&mut self) -> bool {
+        self.roster.slow_starts().next().is_some()
+    }
+
+    /// Brings what new instances may have up to date; `None` if none is new any more.
+    pub(super) fn step_slow_starts(&mut self, now: Moment) -> Option<Deliveries> {
+        let mut grants = Vec::new();
+        let mut is_new = false;
+        for (id, slow_start) in self.roster.slow_starts() {
+            is_new = true;
+            let allowance = slow_start.and_then(|start| start.allowance(now));
+            if allowance.is_none() {
+                *slow_start = None;
+            }
+            grants.extend(self.dispatcher.set_allowance(id, allowance));
+        }
+        is_new.then(|| self.deliver_grants(grants))
     }
 
     pub(super) fn is_listed(&self, id: InstanceId) -> bool {
-        self.instance(id).is_some_and(|instance| instance.listed)
+        self.roster.is_listed(id)
     }
 
     /// Ejects an instance. Gives for how long, unless it is ejected already.
     pub(super) fn eject(&mut self, id: InstanceId, how: Unreachable) -> Option<Duration> {
-        let instance = self.instance_mut(id)?;
-        if std::mem::replace(&mut instance.standing, Standing::Ejected) == Standing::Ejected {
-            return None;
-        }
-        let out_for = instance.record.failed(how);
-        self.ejected += 1;
-        self.dispatcher.drain(id);
+        let out_for = self.roster.eject(id, how)?;
+        self.suspend(id);
         Some(out_for)
     }
 
     /// The instance to probe, if it is still ejected and listed.
     pub(super) fn ejected(&mut self, id: InstanceId) -> Option<Arc<Backend>> {
-        let instance = self.instance_mut(id)?;
+        let instance = self.roster.get(id)?;
         if instance.listed {
             return Some(Arc::clone(&instance.backend));
         }
         // If it is listed again it begins anew.
-        self.end_ejection(id);
+        self.roster.end_ejection(id);
         None
     }
 
     /// Probing an ejected instance failed. Gives the time until the next probe.
     pub(super) fn failed_again(&mut self, id: InstanceId, how: Unreachable) -> Duration {
-        self.instance_mut(id).map_or(Duration::ZERO, |instance| instance.record.failed(how))
+        self.roster.get_mut(id).map_or(Duration::ZERO, |instance| instance.record.failed(how))
     }
 
     /// An ejected instance accepted a connection.
     pub(super) fn readmit(&mut self, id: InstanceId, took: Duration) -> Deliveries {
         self.budget.learn(took);
-        self.end_ejection(id);
-        if !self.instance(id).is_some_and(|instance| instance.listed) {
+        self.roster.end_ejection(id);
+        if !self.roster.is_listed(id) {
             return Vec::new();
         }
         let grants = self.dispatcher.resume(id);
-        self.deliveries(grants)
-    }
-
-    fn end_ejection(&mut self, id: InstanceId) {
-        let Some(instance) = self.instance_mut(id) else { return };
-        if std::mem::replace(&mut instance.standing, Standing::Trusted) == Standing::Ejected {
-            self.ejected -= 1;
-        }
+        self.deliver_grants(grants)
     }
 
     /// A request reached an instance over a connection that was made in `took`.
     pub(super) fn connected(&mut self, id: InstanceId, took: Duration) {
         self.budget.learn(took);
-        if let Some(instance) = self.instance_mut(id) {
+        if let Some(instance) = self.roster.get_mut(id) {
             instance.record.reached();
         }
     }
@@ -381,38 +371,36 @@ impl State {
         if self.dispatcher.ready() > 0 || self.dispatcher.waiting() == 0 {
             return Need::None;
         }
-        Need::Urgent { out: self.ejected.max(1) }
+        Need::Urgent { out: self.roster.ejected().max(1) }
     }
 
     pub(super) fn take_period(&mut self, now: Moment) -> PeriodStats {
-        let period = PeriodStats {
-            report: self.meter.cut(now),
-            status: self.status(),
-            refused: self.refused - self.refused_before_period,
-            failed: self.failed - self.failed_before_period,
-        };
-        self.refused_before_period = self.refused;
-        self.failed_before_period = self.failed;
-        period
+        let report = self.meter.cut(now);
+        let status = self.status();
+        self.totals.close_period(report, status)
     }
 
     pub(super) fn status(&self) -> Status {
         Status {
             ready: self.dispatcher.ready(),
             in_flight: self.dispatcher.in_flight(),
+            order: self.dispatcher.settings().order,
             waiting: self.dispatcher.waiting().saturating_add(self.held_connections),
-            requests: self.requests,
-            cold_starts: self.cold_starts,
-            endpoints_ignored: self.endpoints_ignored,
-            refused: self.refused,
-            failed: self.failed,
+            waiting_bytes: self.dispatcher.waiting_bytes(),
+            requests: self.totals.requests,
+            cold_starts: self.totals.cold_starts,
+            endpoints_ignored: self.totals.endpoints_ignored,
+            refused: self.totals.refused,
+            failed: self.totals.failed,
             abandoned: self.abandoned,
-            abandoned_total: self.abandoned_total,
+            abandoned_total: self.totals.abandoned,
+            credit_streams: u32::try_from(self.purse.accounts()).unwrap_or(u32::MAX),
+            credits: self.purse.idle(),
         }
     }
 
     pub(super) fn backends(&self) -> Vec<Arc<Backend>> {
-        self.instances.iter().flatten().map(|instance| Arc::clone(&instance.backend)).collect()
+        self.roster.backends().cloned().collect()
     }
 
     pub(super) fn poll_empty(&mut self, waker: &Waker) -> Poll<()> {
@@ -425,51 +413,47 @@ impl State {
         Poll::Pending
     }
 
-    fn add(&mut self, endpoint: &Endpoint, address: Address, limit: Limit) -> Vec<Grant> {
-        let (id, grants) = self.dispatcher.add(limit);
-        let name: Arc<str> = endpoint.instance.as_str().into();
-        if self.instances.len() <= id.slot() {
-            self.instances.resize_with(id.slot() + 1, || None);
-        }
-        // A namesake at another address keeps its slot until its requests are done.
-        self.by_name.insert(Arc::clone(&name), id);
+    fn add(&mut self, now: Moment, endpoint: &Endpoint, address: Address) -> Vec<Grant> {
+        let limit = Limit::from_wire(endpoint.limit);
+        let first = self.first_allowance.filter(|_| limit == Limit::UNLIMITED);
+        let slow_start = first.map(|first| SlowStart::begin(now, first));
+        let identity = hash(endpoint.instance.as_bytes());
+        let new = NewInstance { limit, identity, allowance: first };
+        let (id, grants) = self.dispatcher.add_new(new);
         let settings = UpstreamSettings {
             idle_max: limit.count().map_or(IDLE_MAX, |count| IDLE_MAX.min(count.get() as usize)),
             ..UpstreamSettings::default()
         };
         let upstream = Upstream::new(address, settings);
-        let backend = Arc::new(Backend { name, upstream });
-        let record = Record::default();
-        let instance = Instance { id, backend, listed: true, standing: Standing::Trusted, record };
-        self.instances[id.slot()] = Some(instance);
+        let backend = Arc::new(Backend { name: endpoint.instance.as_str().into(), upstream });
+        self.roster.add(id, backend, slow_start);
+        self.streams_wanted = true;
         grants
     }
 
     fn forget_if_done(&mut self, id: InstanceId) {
-        let listed = self.instance(id).is_none_or(|instance| instance.listed);
+        let listed = self.roster.get(id).is_none_or(|instance| instance.listed);
         if listed || self.dispatcher.in_flight_at(id) != Some(0) {
             return;
         }
+        let sent = self.purse.close(&mut self.dispatcher, id);
+        debug_assert!(sent.is_empty(), "an instance that is not listed is sent nothing");
         self.dispatcher.remove(id);
-        self.end_ejection(id);
-        if let Some(instance) = self.instances[id.slot()].take()
-            && self.by_name.get(&instance.backend.name) == Some(&id)
-        {
-            self.by_name.remove(&instance.backend.name);
-        }
+        self.roster.remove(id);
+        self.outliers.remove(id);
     }
 
-    fn deliveries(&mut self, grants: impl IntoIterator<Item = Grant>) -> Deliveries {
+    fn deliveries(&mut self, sent: Vec<Sent>) -> Deliveries {
         let mut deliveries = Vec::new();
-        for Grant { ticket, instance } in grants {
-            let assignment = self.assignment(instance, ticket.order());
+        for Sent { grant: Grant { ticket, instance }, credit } in sent {
+            let assignment = self.assignment(instance, ticket.order(), credit);
             deliveries.extend(self.take_waiter(ticket).zip(assignment));
         }
         deliveries
     }
 
     fn take_waiter(&mut self, ticket: Ticket) -> Option<oneshot::Sender<Permit>> {
-        let waiter = self.waiters.get_mut(ticket.place())?.take();
+        let waiter = self.waiters.get_mut(ticket.place())?.take().map(|waiter| waiter.sender);
         if self.dispatcher.waiting() == 0 && self.waiters.len() > KEPT_PLACES {
             // A burst is over: give its memory back.
             self.waiters = Vec::new();
@@ -477,21 +461,26 @@ impl State {
         waiter
     }
 
-    fn instance(&self, id: InstanceId) -> Option<&Instance> {
-        self.instances.get(id.slot())?.as_ref().filter(|instance| instance.id == id)
-    }
-
-    fn instance_mut(&mut self, id: InstanceId) -> Option<&mut Instance> {
-        self.instances.get_mut(id.slot())?.as_mut().filter(|instance| instance.id == id)
-    }
-
-    fn assignment(&self, instance: InstanceId, order: u64) -> Option<Assignment> {
-        let known = self.instance(instance)?;
+    fn assignment(
+        &self,
+        instance: InstanceId,
+        order: u64,
+        spent: Option<Spent>,
+    ) -> Option<Assignment> {
+        let known = self.roster.get(instance)?;
+        let stream = known.stream.name().cloned();
+        let credit = stream.zip(spent).map(|(stream, spent)| Credit { stream, spent });
         let budget = match self.dispatcher.ready() {
             0 | 1 => self.budget.alone(known.record.silences()),
             _ => self.budget.among_others(),
         };
-        Some(Assignment { id: instance, order, backend: Arc::clone(&known.backend), budget })
+        Some(Assignment {
+            id: instance,
+            order,
+            backend: Arc::clone(&known.backend),
+            budget,
+            credit,
+        })
     }
 }
 

@@ -7,8 +7,8 @@ use tidegate_proto::stats::v1::report_request::Message as Report;
 use tidegate_proto::stats::v1::report_response::Message as Directive;
 use tidegate_proto::stats::v1::stats_service_server::{StatsService, StatsServiceServer};
 use tidegate_proto::stats::v1::{
-    Endpoint, Endpoints, Hello, HoldBounds, ListenPorts, ReportRequest, ReportResponse, Revision,
-    ServiceMode, Stat, TcpPort,
+    Endpoint, Endpoints, Hello, HoldBounds, InstanceStart, ListenPorts, QueueRules, ReportRequest,
+    ReportResponse, Revision, RevisionShare, RouteShares, Routes, ServiceMode, Stat, TcpPort,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -57,13 +57,31 @@ impl Controller {
 
     /// Lists the instances of a revision.
     pub(crate) fn list(&self, name: &str, instances: &[(&str, SocketAddr, u32)]) {
+        self.list_started(name, instances, Vec::new());
+    }
+
+    /// The same, and how they came up.
+    pub(crate) fn list_started(
+        &self,
+        name: &str,
+        instances: &[(&str, SocketAddr, u32)],
+        starts: Vec<InstanceStart>,
+    ) {
         let endpoints = instances.iter().map(|(instance, address, limit)| Endpoint {
             instance: (*instance).to_owned(),
             address: address.to_string(),
             limit: *limit,
         });
-        let list = Endpoints { revision: Some(revision(name)), endpoints: endpoints.collect() };
+        let endpoints = endpoints.collect();
+        let list =
+            Endpoints { revision: Some(revision(name)), endpoints, starts, ..Endpoints::default() };
         self.send(Directive::Endpoints(list));
+    }
+
+    /// Names no instance of a revision, as a controller that does not know of any yet.
+    pub(crate) fn list_nobody_yet(&self, name: &str) {
+        let (revision, partial) = (Some(revision(name)), true);
+        self.send(Directive::Endpoints(Endpoints { revision, partial, ..Endpoints::default() }));
     }
 
     /// Assigns ports to a revision.
@@ -99,6 +117,25 @@ impl Controller {
         self.send(Directive::HoldBounds(bounds));
     }
 
+    /// Says whose turn it is in the queue of a revision.
+    pub(crate) fn order(&self, name: &str, rules: QueueRules) {
+        let revision = Some(revision(name));
+        self.send(Directive::QueueRules(QueueRules { revision, ..rules }));
+    }
+
+    /// Says which revision requests go to, and the shares to which a route was led.
+    pub(crate) fn route(&self, table: &str, led: &[(&str, &[(&str, u32)])]) {
+        let share = |(name, millionths): &(&str, u32)| RevisionShare {
+            revision: Some(revision(name)),
+            millionths: *millionths,
+        };
+        let led = led.iter().map(|(route, shares)| RouteShares {
+            route: (*route).to_owned(),
+            shares: shares.iter().map(share).collect(),
+        });
+        self.send(Directive::Routes(Routes { table: table.to_owned(), led: led.collect() }));
+    }
+
     /// Says that a revision is none any more.
     pub(crate) fn undeclare(&self, name: &str) {
         self.send(Directive::Undeclared(revision(name)));
@@ -110,7 +147,8 @@ impl Controller {
             Directive::ListenPorts(list) => (1, list.revision.clone()),
             Directive::HoldBounds(bounds) => (2, bounds.revision.clone()),
             Directive::Undeclared(revision) => (3, Some(revision.clone())),
-            _ => (4, None),
+            Directive::QueueRules(rules) => (4, rules.revision.clone()),
+            _ => (5, None),
         };
         self.directives.send_modify(|known| {
             known.retain(|known| is_of(known) != is_of(&new));
@@ -156,6 +194,8 @@ impl StatsService for Service {
                                 Report::Hello(hello) => received.hellos.push(hello),
                                 Report::Stat(stat) => received.stats.push(stat),
                                 Report::History(history) => received.stats.extend(history.stats),
+                                // For a controller that has just started.
+                                Report::KnownInstances(_) => {}
                             });
                         }
                         _ => return,

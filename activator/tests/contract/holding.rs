@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tidegate_activator::Config;
 use tidegate_admission::DispatcherSettings;
+use tidegate_reporter::RevisionName;
 
 use crate::app::App;
 use crate::client::get;
@@ -68,6 +70,27 @@ async fn a_revision_that_is_none_any_more_is_forgotten_with_its_queue() {
     controller.undeclare("web");
     controller.list("back", &[]);
     until_known(2).await;
+    close_whole(running).await;
+}
+
+/// The story: a controller that had just started named the instances that it knew, at first none,
+/// and requests waited although all of them served.
+#[tokio::test]
+async fn instances_stay_while_a_new_controller_does_not_know_them() {
+    let controller = Controller::start().await;
+    let (running, address) = open(config(Some(&controller)));
+    let app = App::start(Duration::ZERO).await;
+    controller.list("web", &[("web-1", app.address, 1), ("web-2", app.address, 1)]);
+    until(&running, |status| status.ready == 2).await;
+    controller.list_nobody_yet("web");
+    // Told of in one stream, so heard in this order.
+    controller.list("api", &[("api-1", app.address, 1)]);
+    let heard = |name| running.throttler().all().iter().any(|known| known.revision().name == name);
+    until(&running, |_| heard("api")).await;
+    assert_eq!(status(&running).ready, 2);
+    assert_eq!(get(address, "/", &[]).await.unwrap().body, "hello");
+    controller.list("web", &[("web-2", app.address, 1)]);
+    until(&running, |status| status.ready == 1).await;
     close_whole(running).await;
 }
 
@@ -190,4 +213,62 @@ async fn until_refused_with(address: SocketAddr, body: &str) {
         }
     };
     tokio::time::timeout(PATIENCE, refused).await.expect("the bound is followed in time");
+}
+
+/// A service of two revisions told its clients, before its controller had named the second, that
+/// there was no such revision.
+#[tokio::test]
+async fn a_revision_that_is_known_from_the_start_is_waited_for() {
+    let controller = Controller::start().await;
+    let api = RevisionName { namespace: "default".into(), name: "api".into() };
+    let (running, address) = open(Config { revisions: vec![api], ..config(Some(&controller)) });
+    let fields = ["Knative-Serving-Namespace: default", "Knative-Serving-Revision: api"];
+    let held = tokio::spawn(async move { get(address, "/", &fields).await });
+    controller.stat(|stat| stat.waiting == 1).await;
+    let app = App::start(Duration::ZERO).await;
+    controller.list("api", &[("api-1", app.address, 1)]);
+    assert_eq!(held.await.unwrap().unwrap().status, 200);
+    close_whole(running).await;
+}
+
+/// An activator that started again beside its controller answered 404 for revisions that all
+/// others served, until it was told of them.
+#[tokio::test]
+async fn a_revision_may_be_named_after_its_first_request() {
+    let app = App::start(Duration::ZERO).await;
+    let controller = Controller::start().await;
+    let (running, address) = open(config(Some(&controller)));
+    let named = |name: &str| {
+        ["Knative-Serving-Namespace: default".into(), format!("Knative-Serving-Revision: {name}")]
+    };
+    let early = tokio::spawn(async move {
+        let [namespace, revision] = named("api");
+        get(address, "/", &[&namespace, &revision]).await.unwrap().status
+    });
+    controller.stat(|_| true).await;
+    controller.list("api", &[("api-1", app.address, 1)]);
+    assert_eq!(early.await.unwrap(), 200);
+    // What is not named in the first moments is none.
+    let [namespace, revision] = named("nope");
+    assert_eq!(get(address, "/", &[&namespace, &revision]).await.unwrap().status, 404);
+    close_whole(running).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_controller_is_bounded_in_number_and_time() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dispatch = DispatcherSettings {
+        max_waiting: 1,
+        longest_wait: Some(Duration::from_millis(200)),
+        ..DispatcherSettings::default()
+    };
+    let controller = Some(nobody.to_string());
+    let config = Config { controller, dispatch, default_revision: None, ..config(None) };
+    let (running, address) = open(config);
+    let (first, second) = tokio::join!(get(address, "/", &[]), get(address, "/", &[]));
+    let mut bodies = [first, second].map(|response| response.unwrap().body);
+    bodies.sort();
+    let expected = ["no instance became free in time\n", "pending request queue full\n"];
+    assert_eq!(bodies, expected);
+    close_whole(running).await;
 }

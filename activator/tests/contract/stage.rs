@@ -42,8 +42,9 @@ pub(crate) fn open(config: Config) -> (Running, SocketAddr) {
     (running, address)
 }
 
+/// The status of [`web`], whatever else is known.
 pub(crate) fn status(running: &Running) -> Status {
-    running.throttler().all().first().map(|throttler| throttler.status()).unwrap_or_default()
+    running.throttler().of(&web()).map(|throttler| throttler.status()).unwrap_or_default()
 }
 
 /// Waits until the status is as wanted.
