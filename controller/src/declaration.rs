@@ -1,6 +1,7 @@
 //! What a revision is: how it is scaled, and how its instances are started.
 
 mod custom;
+mod queue_rules;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,6 +24,7 @@ use tidegate_autoscaler::{
 use crate::identity::RevisionId;
 
 pub use custom::{Custom, CustomPolicy};
+pub use queue_rules::{QueueClass, QueueOrder, QueueRules};
 
 /// A revision to be scaled.
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub struct Declaration {
     pub activator_ports: ActivatorPorts,
     /// How requests of it are held at activators.
     pub hold: HoldBounds,
+    /// Whose turn it is there while several wait.
+    pub queue: QueueRules,
     /// How to start instances; `None` when another system starts them.
     pub launch: Option<std::sync::Arc<Launch>>,
     /// How long an instance may take to become ready, in milliseconds.
@@ -235,6 +239,7 @@ impl Template {
             container_concurrency,
             activator_ports: ActivatorPorts::default(),
             hold: HoldBounds::default(),
+            queue: QueueRules::default(),
             launch: None,
             start_deadline_ms: START_DEADLINE_MS,
         })
@@ -261,12 +266,25 @@ fn hpa_settings(object: &HpaObject, target: Option<f64>) -> Result<HpaSettings, 
 pub struct Launch {
     /// Program and arguments; `{PORT}` in an argument becomes the port to listen on.
     pub command: Vec<OsString>,
-    /// Added to the environment, on top of `PORT`.
+    /// What the app is told that its service is called; the name of the revision when `None`.
+    pub service: Option<String>,
+    /// Added to the environment, on top of `PORT`; `{PORT}` in a value becomes the port.
     pub environment: Vec<(OsString, OsString)>,
     /// The working directory; the controller's own when `None`.
     pub directory: Option<PathBuf>,
+    /// The port that the app listens on whatever it is told; a free one when `None`. With it there
+    /// is one instance at a time: the next one starts once the last process of the one before it
+    /// has ended.
+    pub port: Option<u16>,
+    /// Who runs the app, if not who runs this.
+    pub user: Option<UserIds>,
+    /// What an instance may use. Any limit needs
+    /// [`prepare_limits`](crate::process::prepare_limits) before the first instance.
+    pub limits: Limits,
     /// When an instance takes requests.
     pub readiness: Readiness,
+    /// What becomes of an instance that is not wanted any more.
+    pub idle_mode: IdleMode,
     /// Requests at a time; 0 is unlimited.
     pub container_concurrency: u32,
     /// Longest time of one request; `None` is unlimited.
@@ -283,6 +301,16 @@ pub struct Launch {
     pub sidecar_environment: Vec<(OsString, OsString)>,
 }
 
+/// What becomes of an instance that is not wanted any more and has no request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdleMode {
+    /// It ends.
+    #[default]
+    Stop,
+    /// Its processes stay in memory and get no time until they are wanted again.
+    Freeze,
+}
+
 /// When an instance takes requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
@@ -290,6 +318,46 @@ pub enum Readiness {
     Tcp,
     /// Once the app responds to this path (with a leading `/`) with 200 to 399.
     Http(String),
+    /// Once the app's gRPC health service says that this service of it serves; empty is all of it.
+    Grpc(String),
+    /// Once its port accepts a connection and this command ends well; `{PORT}` in it becomes the
+    /// port. The command is run again now and then, and takes the readiness back.
+    Exec(Vec<OsString>),
+    /// Once its port accepts a connection and the app has written a line with this in it: `*`
+    /// stands for anything, `{PORT}` for the port.
+    LogLine(String),
+}
+
+impl Readiness {
+    /// Whether a queue-proxy sees all of it: otherwise the actuator proves the rest.
+    pub(crate) fn is_seen_from_outside(&self) -> bool {
+        match self {
+            Self::Tcp | Self::Http(_) | Self::Grpc(_) => true,
+            Self::Exec(_) | Self::LogLine(_) => false,
+        }
+    }
+}
+
+/// What one instance may use; `None` is as much as there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Memory, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Time of processors, in thousandths of one.
+    pub cpu_millis: Option<u32>,
+    /// Processes and threads.
+    pub processes: Option<u32>,
+}
+
+/// A user of the system, by numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserIds {
+    /// The user.
+    pub user: u32,
+    /// The user's group.
+    pub group: u32,
+    /// Further groups.
+    pub groups: Vec<u32>,
 }
 
 impl Launch {
@@ -299,14 +367,28 @@ impl Launch {
         program.unwrap_or_default()
     }
 
+    /// A number that is another one for another launch, or for another version of this library.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        (env!("CARGO_PKG_VERSION"), format!("{self:?}")).hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// How to start `command` with everything else as it is by default.
     #[must_use]
     pub fn new(command: Vec<OsString>) -> Self {
         Self {
             command,
+            service: None,
             environment: Vec::new(),
             directory: None,
+            port: None,
+            user: None,
+            limits: Limits::default(),
             readiness: Readiness::Tcp,
+            idle_mode: IdleMode::Stop,
             container_concurrency: 0,
             request_timeout: None,
             // The activator's list changes before the instance is stopped, so only requests that

@@ -18,6 +18,24 @@ pub struct Totals {
     pub instances: Option<Sample>,
     /// All activators together.
     pub activators: Option<Sample>,
+    /// Activators that have reported before, and not in this second.
+    pub silent_activators: usize,
+}
+
+/// What instances report, where an activator may be missing that forwarded a part of it. That part
+/// is subtracted because its activator tells of it as well; what nobody tells of must stay, or a
+/// stream that is cut a moment before the others would read as no load at all.
+#[must_use]
+pub fn with_what_nobody_tells(instances: Sample, activators: Option<Sample>) -> Sample {
+    let told = activators.map_or([0.0; 2], |told| [told.concurrency(), told.request_rate()]);
+    let subtracted = Sample::new(
+        instances.concurrency(),
+        instances.proxied_concurrency().min(told[0]),
+        instances.request_rate(),
+        instances.proxied_request_rate().min(told[1]),
+    );
+    // Parts of a valid sample that are smaller are valid.
+    subtracted.unwrap_or(instances)
 }
 
 /// The meters of one revision.
@@ -42,6 +60,16 @@ impl Load {
         self.waiting = self.waiting + after.waiting - before.waiting;
         self.in_flight = self.in_flight + after.in_flight - before.in_flight;
     }
+}
+
+/// Whether a report is newer than all that its reporter sent before. One that is not was sent
+/// twice, or overtaken: nothing of it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Novelty {
+    /// It is.
+    New,
+    /// It is not.
+    Seen,
 }
 
 /// One reporter's figures since the last second was closed.
@@ -76,6 +104,22 @@ impl Meter {
         Load { waiting: self.waiting.into(), in_flight: self.in_flight.into() }
     }
 
+    /// Takes a report that is newer than all before, and keeps the sum over the meters true.
+    fn update(
+        &mut self,
+        report: &Report,
+        how: impl FnOnce(&mut Self, &Report),
+        sum: &mut Load,
+    ) -> Novelty {
+        if report.sequence <= self.last_sequence {
+            return Novelty::Seen;
+        }
+        let before = self.load();
+        how(self, report);
+        sum.replace(before, self.load());
+        Novelty::New
+    }
+
     fn note(&mut self, report: &Report) {
         self.waiting = report.waiting;
         self.in_flight = report.in_flight;
@@ -91,36 +135,29 @@ impl Meter {
 }
 
 impl Demand {
-    /// Adds what an instance reported. Reports that were seen before are left out.
-    pub fn instance(&mut self, name: &InstanceName, report: &Report) {
-        self.update_meter(name, report, Meter::add);
+    /// Adds what an instance reported. What was seen before, or is older than that, is left out.
+    pub fn instance(&mut self, name: &InstanceName, report: &Report) -> Novelty {
+        let meter = self.instances.entry(name.clone()).or_default();
+        meter.update(report, Meter::add, &mut self.at_instances)
     }
 
-    /// Adds what an activator reported.
-    pub fn activator(&mut self, reporter: ReporterId, report: &Report) {
+    /// The same of an activator. Its numbers are those of all its reports, so they rise here too.
+    pub fn activator(&mut self, reporter: ReporterId, report: &Report) -> Novelty {
         let meter = self.activators.entry(reporter).or_default();
-        let before = meter.load();
-        meter.add(report);
-        self.at_activators.replace(before, meter.load());
+        meter.update(report, Meter::add, &mut self.at_activators)
     }
 
     /// Notes the newest of old reports: what is momentary in it holds, its averages are history.
-    pub fn note_instance(&mut self, name: &InstanceName, report: &Report) {
-        self.update_meter(name, report, Meter::note);
+    pub fn note_instance(&mut self, name: &InstanceName, report: &Report) -> Novelty {
+        let meter = self.instances.entry(name.clone()).or_default();
+        meter.update(report, Meter::note, &mut self.at_instances)
     }
 
-    fn update_meter(
-        &mut self,
-        name: &InstanceName,
-        report: &Report,
-        update: impl FnOnce(&mut Meter, &Report),
-    ) {
-        let meter = self.instances.entry(name.clone()).or_default();
-        if report.sequence > meter.last_sequence {
-            let before = meter.load();
-            update(meter, report);
-            self.at_instances.replace(before, meter.load());
-        }
+    /// What a report of an activator would be.
+    #[must_use]
+    pub fn novelty(&self, reporter: ReporterId, report: &Report) -> Novelty {
+        let last = self.activators.get(&reporter).map_or(0, |meter| meter.last_sequence);
+        if report.sequence > last { Novelty::New } else { Novelty::Seen }
     }
 
     /// The last number that `name` reported under, 0 if it never did.
@@ -136,11 +173,11 @@ impl Demand {
         }
     }
 
-    /// An activator's stream has ended, and its requests with it.
-    pub fn forget_activator(&mut self, reporter: ReporterId) {
-        if let Some(meter) = self.activators.remove(&reporter) {
-            self.at_activators.replace(meter.load(), Load::default());
-        }
+    /// An activator's stream has ended, and its requests with it. Gives whether it ever reported.
+    pub fn forget_activator(&mut self, reporter: ReporterId) -> bool {
+        let Some(meter) = self.activators.remove(&reporter) else { return false };
+        self.at_activators.replace(meter.load(), Load::default());
+        true
     }
 
     /// Requests in queues now, at activators and instances.
@@ -193,7 +230,11 @@ impl Demand {
         let reported: Vec<[f64; 4]> =
             self.activators.values_mut().filter_map(Meter::take).collect();
         let activators = total(&reported);
-        Totals { instances: instances.and_then(sample), activators: activators.and_then(sample) }
+        Totals {
+            instances: instances.and_then(sample),
+            activators: activators.and_then(sample),
+            silent_activators: self.activators.len() - reported.len(),
+        }
     }
 }
 
@@ -254,6 +295,11 @@ mod tests {
         demand.instance(&name("a"), &report(5, 3.0, 1_000));
         demand.instance(&name("a"), &report(4, 9.0, 1_000));
         assert_eq!(concurrency(demand.close(1).instances), Some(3.0));
+        let activator = ReporterId(1);
+        assert_eq!(demand.activator(activator, &report(5, 3.0, 1_000)), Novelty::New);
+        assert_eq!(demand.activator(activator, &report(5, 3.0, 1_000)), Novelty::Seen);
+        assert_eq!(demand.activator(activator, &report(4, 9.0, 1_000)), Novelty::Seen);
+        assert_eq!(concurrency(demand.close(1).activators), Some(3.0));
     }
 
     #[test]
@@ -275,5 +321,26 @@ mod tests {
         demand.forget_activator(ReporterId(1));
         assert_eq!((demand.waiting(), demand.at_activators()), (0, 0));
         assert_eq!(demand.close(0), Totals::default());
+    }
+
+    /// The story: sidecars reported a moment before they were cut off, their activator a moment
+    /// later and so no more. What it had forwarded was subtracted and added nowhere, and the load
+    /// of that second, nothing, was held for as long as nobody reported.
+    #[test]
+    fn what_no_activator_tells_of_is_not_subtracted() {
+        let own = Sample::new(10.0, 9.0, 20.0, 18.0).expect("valid");
+        let told = |concurrency| Sample::new(concurrency, 0.0, 5.0, 0.0).expect("valid");
+        let left = |told| {
+            let sample = with_what_nobody_tells(own, told);
+            (sample.proxied_concurrency(), sample.proxied_request_rate())
+        };
+        assert_eq!(left(None), (0.0, 0.0));
+        assert_eq!(left(Some(told(4.0))), (4.0, 5.0), "one of several is missing");
+        assert_eq!(left(Some(told(12.0))), (9.0, 5.0), "what waits there was never forwarded");
+        let mut demand = Demand::default();
+        demand.activator(ReporterId(1), &report(1, 3.0, 1_000));
+        assert_eq!(demand.close(1).silent_activators, 0);
+        assert_eq!(demand.close(1).silent_activators, 1);
+        assert!(demand.forget_activator(ReporterId(1)) && !demand.forget_activator(ReporterId(1)));
     }
 }

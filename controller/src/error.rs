@@ -7,6 +7,7 @@ use crate::caller::{BeyondCaller, TokenRefused};
 use crate::event::StreamRefusal;
 use crate::identity::{NameError, RevisionId};
 use crate::report::ReportError;
+use crate::routes::OrderError;
 
 /// The controller has ended and receives no messages any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +78,12 @@ pub(crate) enum CallError {
         /// How many may.
         most: usize,
     },
+    /// An order for a route is not followed.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// A rollout is given an order that this version does not know.
+    #[error("the order is not known: expected pause, resume, promote, abort or restart")]
+    UnknownOrder,
     /// The controller has ended.
     #[error(transparent)]
     Ended(#[from] Ended),

@@ -6,22 +6,41 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tidegate_autoscaler::Timestamp;
 use tidegate_autoscaler::settings::Violations;
+use tidegate_timeline::Start;
 
-use crate::declaration::{ActivatorPorts, Declaration, HoldBounds, Launch};
+use crate::declaration::{ActivatorPorts, Declaration, HoldBounds, Launch, QueueRules};
 use crate::identity::{InstanceName, ReporterId, RevisionId};
+use crate::instance::Proof;
 use crate::journal::DecisionRecord;
+use crate::kept::KeptInstance;
+use crate::notice::{Notice, Termination};
+use crate::pin::Pin;
 use crate::report::{Hello, Report};
+use crate::routes::RoutesNews;
 
 /// Something happened to which the state reacts.
 #[derive(Debug)]
 pub enum Event {
     /// A revision is to be scaled from now on, or by other numbers.
     Declare(Box<Declaration>),
+    /// A revision is to be scaled from now on, of which instances of a run before are there.
+    Resume {
+        /// What is declared.
+        declaration: Box<Declaration>,
+        /// The instances.
+        instances: Vec<KeptInstance>,
+        /// The number of the next instance.
+        next_number: u64,
+    },
     /// A revision is not to be scaled any more. It is forgotten with its decisions, its instances
     /// that were started here are drained, and its reporters' streams are ended. A reporter that
     /// comes back is treated as that of any undeclared revision.
     Undeclare(RevisionId),
+    /// A revision that requests no longer go to: its instances that were started here are drained,
+    /// and no more are. It is known until it is undeclared.
+    Retire(RevisionId),
     /// A reporter opened a stream and sent its hello.
     Connected {
         /// The stream.
@@ -43,6 +62,13 @@ pub enum Event {
         /// The numbers of many periods.
         reports: Vec<Report>,
     },
+    /// An activator that has connected knows so many instances of each of these revisions.
+    Known {
+        /// The stream.
+        reporter: ReporterId,
+        /// Instances by revision, as a controller before this one told of them.
+        instances: Vec<(RevisionId, u32)>,
+    },
     /// A stream ended.
     Disconnected {
         /// The stream.
@@ -55,6 +81,24 @@ pub enum Event {
         instance: InstanceName,
         /// Its address, `host:port`.
         address: Arc<str>,
+    },
+    /// The app's process of an instance that the controller starts has begun.
+    InstanceStarted {
+        /// The instance.
+        instance: InstanceName,
+    },
+    /// The actuator of an instance says what its sidecar cannot see of its readiness.
+    InstanceProved {
+        /// The instance.
+        instance: InstanceName,
+        /// What is so.
+        proof: Proof,
+    },
+    /// Another system, which starts a revision's instances, has taken over that there are to be
+    /// more.
+    Actuated {
+        /// The revision.
+        revision: RevisionId,
     },
     /// One of the two processes of an instance has ended, the other has not yet.
     InstanceFailed {
@@ -84,17 +128,25 @@ pub enum Event {
     },
     /// The time of `next_due` was reached; see [`State::next_due`](crate::state::State::next_due).
     Due,
+    /// Requests go to revisions by this from now on: activators are to be told.
+    Routes(Arc<RoutesNews>),
+    /// Replace every instance of a revision that the controller started, a new one before an old
+    /// one each time.
+    Restart(RevisionId),
+    /// A person sets other bounds for a revision than were declared, or takes that back.
+    Pin {
+        /// The revision.
+        revision: RevisionId,
+        /// The bounds; `None` for those that were declared.
+        pin: Option<Pin>,
+    },
+    /// The machine has time for so many more starts: what starts at present mostly waits.
+    Slack {
+        /// How many.
+        starts: usize,
+    },
     /// Stop every instance that the controller started, and start no more.
     Stop(StopMode),
-}
-
-/// How an instance ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Termination {
-    /// What was seen, as text: an exit status, a signal, an error on start.
-    pub what: String,
-    /// The last lines it wrote.
-    pub output: Vec<String>,
 }
 
 /// How to stop an instance.
@@ -120,12 +172,33 @@ pub enum Effect {
         /// How it ended, or is to be done.
         launch: Arc<Launch>,
     },
+    /// Take over the processes of an instance that a run before has started.
+    Adopt {
+        /// Its revision.
+        revision: RevisionId,
+        /// Its name.
+        instance: InstanceName,
+        /// How it would be started.
+        launch: Arc<Launch>,
+        /// Its processes.
+        kept: Box<KeptInstance>,
+    },
     /// Stop an instance that was started.
     Stop {
         /// The instance.
         instance: InstanceName,
         /// How it ended, or is to be done.
         mode: StopMode,
+    },
+    /// Let the app of an instance stand still: it has no request.
+    Freeze {
+        /// The instance.
+        instance: InstanceName,
+    },
+    /// Let it go on.
+    Thaw {
+        /// The instance.
+        instance: InstanceName,
     },
     /// Send a message to a reporter.
     Send {
@@ -208,12 +281,14 @@ pub enum ServerMessage {
         /// The number.
         sequence: u64,
     },
-    /// The instances of a revision that take requests. Replaces what was known.
+    /// The instances of a revision that take requests.
     Endpoints {
         /// The revision.
         revision: RevisionId,
         /// Its instances.
         endpoints: Arc<[Endpoint]>,
+        /// Whether there may be others.
+        scope: ListScope,
     },
     /// A revision is none any more: activators forget it.
     Undeclared {
@@ -232,6 +307,11 @@ pub enum ServerMessage {
         /// The addresses.
         addresses: Arc<[SocketAddr]>,
     },
+    /// Which revision requests go to, for activators. Replaces what was known.
+    Routes {
+        /// What they are told.
+        news: Arc<RoutesNews>,
+    },
     /// How activators hold a revision's requests. Replaces what was known.
     HoldBounds {
         /// The revision.
@@ -239,6 +319,22 @@ pub enum ServerMessage {
         /// The bounds.
         bounds: HoldBounds,
     },
+    /// Whose turn it is in a revision's queue at an activator. Replaces what was known.
+    QueueRules {
+        /// The revision.
+        revision: RevisionId,
+        /// The rules.
+        rules: Arc<QueueRules>,
+    },
+}
+
+/// Whether a list of instances names all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListScope {
+    /// It does, and replaces what was known.
+    Whole,
+    /// Some may not have been heard of yet: those that are known stay.
+    Partial,
 }
 
 /// An instance that takes requests.
@@ -250,67 +346,6 @@ pub struct Endpoint {
     pub address: Arc<str>,
     /// Requests at a time; 0 is unlimited.
     pub limit: u32,
-}
-
-/// A notice for a person, with times in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// An instance is being started.
-    Starting {
-        /// The instance.
-        instance: InstanceName,
-    },
-    /// An instance takes requests.
-    Ready {
-        /// The instance.
-        instance: InstanceName,
-        /// How long after it was started.
-        after_ms: u64,
-    },
-    /// An instance is not ready although it has had time.
-    NotReady {
-        /// The instance.
-        instance: InstanceName,
-        /// How long ago it was started.
-        after_ms: u64,
-        /// What was tried, the result, and where it listens instead.
-        why: String,
-    },
-    /// An instance has not ended on SIGTERM, and will be killed.
-    Lingers {
-        /// The instance.
-        instance: InstanceName,
-        /// How long until then.
-        left_ms: u64,
-    },
-    /// An instance is being stopped because it is not needed.
-    Draining {
-        /// The instance.
-        instance: InstanceName,
-    },
-    /// An instance has ended after its stop order.
-    Stopped {
-        /// The instance.
-        instance: InstanceName,
-    },
-    /// An instance ended unexpectedly.
-    Crashed {
-        /// The instance.
-        instance: InstanceName,
-        /// How it ended, or is to be done.
-        ending: Termination,
-        /// How long until another is started in its place.
-        retry_in_ms: u64,
-    },
-    /// No instance ever became ready; nothing more is started.
-    GaveUp {
-        /// The revision.
-        revision: RevisionId,
-        /// How the last one ended.
-        ending: Termination,
-        /// How many were tried.
-        attempts: u32,
-    },
-    /// Every instance that the controller started has ended after [`Event::Stop`].
-    AllStopped,
+    /// How it came up.
+    pub start: Start<Timestamp>,
 }

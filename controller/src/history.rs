@@ -10,6 +10,8 @@ use tidegate_autoscaler::observed::Observed;
 use tidegate_autoscaler::sample::{Origin, Sample};
 use tidegate_autoscaler::time::Timestamp;
 
+use crate::demand::with_what_nobody_tells;
+use crate::identity::{InstanceName, ReporterId};
 use crate::report::Report;
 
 /// Most seconds kept: Knative's longest stable window.
@@ -17,10 +19,34 @@ pub const SECONDS_MAX: usize = 3_600;
 
 const SECOND_MS: i64 = 1_000;
 
+/// An activator that covered this part of a second has told of all of it: periods do not end to the
+/// millisecond.
+const WHOLE_SECOND: f64 = 0.9;
+
 /// Totals of past seconds.
 #[derive(Debug, Default)]
 pub struct History {
     seconds: BTreeMap<i64, [Total; 2]>,
+    /// Until when the reports of each reporter reach, in Unix milliseconds: nobody was there twice.
+    told_until: BTreeMap<Source, i64>,
+}
+
+/// Who remembers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// An instance.
+    Instance(InstanceName),
+    /// An activator, by its stream.
+    Activator(ReporterId),
+}
+
+impl Source {
+    fn lane(&self) -> usize {
+        match self {
+            Self::Instance(_) => 0,
+            Self::Activator(_) => 1,
+        }
+    }
 }
 
 /// One second's sums over reporters.
@@ -32,15 +58,22 @@ struct Total {
     reporters: f64,
 }
 
+impl Total {
+    fn sample(&self) -> Option<Sample> {
+        let [concurrency, proxied, rate, proxied_rate] = self.figures;
+        let sample = Sample::new(concurrency, proxied, rate, proxied_rate);
+        sample.ok().filter(|_| self.reporters > 0.0)
+    }
+}
+
 impl History {
-    /// Spreads a report over the seconds it spans.
-    pub fn add(&mut self, origin: Origin, report: &Report) {
-        let end = report.end_unix_ms;
-        let start = end.saturating_sub(i64::from(report.length_ms));
-        let lane = match origin {
-            Origin::Instances => 0,
-            Origin::Activator => 1,
-        };
+    /// Spreads a report over the seconds it spans, but for what its reporter has told of before:
+    /// whatever its clock did, it counts once in each second.
+    pub fn add(&mut self, source: Source, report: &Report) {
+        let (end, lane) = (report.end_unix_ms, source.lane());
+        let told_until = self.told_until.entry(source).or_insert(i64::MIN);
+        let start = end.saturating_sub(i64::from(report.length_ms)).max(*told_until);
+        *told_until = end.max(*told_until);
         let sample = &report.sample;
         let figures = [
             sample.concurrency(),
@@ -88,14 +121,18 @@ impl History {
         let oldest = now.unix_seconds().saturating_sub(SECONDS_MAX as i64);
         for (second, totals) in self.seconds.range(oldest..now.unix_seconds()) {
             let at = Timestamp::from_secs(*second);
-            for (origin, total) in [Origin::Instances, Origin::Activator].into_iter().zip(totals) {
-                let [concurrency, proxied, rate, proxied_rate] = total.figures;
-                let sample = Sample::new(concurrency, proxied, rate, proxied_rate);
-                let Some(sample) = sample.ok().filter(|_| total.reporters > 0.0) else { continue };
-                if origin == Origin::Instances {
-                    observed = Observed::ready(total.reporters.round() as u32);
+            let [instances, activators] = totals;
+            let told = activators.sample();
+            if let Some(mut sample) = instances.sample() {
+                observed = Observed::ready(instances.reporters.round() as u32);
+                if activators.reporters < WHOLE_SECOND {
+                    sample = with_what_nobody_tells(sample, told);
                 }
+                let origin = Origin::Instances;
                 entries.push(HistoryEntry { at, origin, sample, observed });
+            }
+            if let Some(sample) = told {
+                entries.push(HistoryEntry { at, origin: Origin::Activator, sample, observed });
             }
         }
         entries
@@ -110,6 +147,10 @@ mod tests {
         Report { end_unix_ms, ..Report::of_concurrency(concurrency, length_ms) }
     }
 
+    fn instance(name: &str) -> Source {
+        Source::Instance(InstanceName::new(name).expect("valid"))
+    }
+
     fn samples(history: &History, now_ms: i64) -> Vec<(i64, f64)> {
         let entries = history.entries(Timestamp::from_millis(now_ms));
         entries.iter().map(|e| (e.at.as_millis(), e.sample.concurrency())).collect()
@@ -118,9 +159,9 @@ mod tests {
     #[test]
     fn a_report_is_shared_between_the_seconds_it_spans() {
         let mut history = History::default();
-        history.add(Origin::Instances, &report(11_250, 1_000, 4.0));
-        history.add(Origin::Instances, &report(12_250, 1_000, 8.0));
-        history.add(Origin::Instances, &report(12_000, 2_000, 1.0));
+        history.add(instance("a"), &report(11_250, 1_000, 4.0));
+        history.add(instance("a"), &report(12_250, 1_000, 8.0));
+        history.add(instance("b"), &report(12_000, 2_000, 1.0));
         let expected = [(10_000, 3.0 + 1.0), (11_000, 1.0 + 6.0 + 1.0)];
         assert_eq!(samples(&history, 12_500), expected, "the open second is not over yet");
     }
@@ -128,16 +169,16 @@ mod tests {
     #[test]
     fn idle_seconds_are_zero_and_silent_ones_are_missing() {
         let mut history = History::default();
-        history.add(Origin::Instances, &report(2_000, 1_000, 0.0));
-        history.add(Origin::Activator, &report(5_000, 1_000, 3.0));
+        history.add(instance("a"), &report(2_000, 1_000, 0.0));
+        history.add(Source::Activator(ReporterId(1)), &report(5_000, 1_000, 3.0));
         assert_eq!(samples(&history, 9_000), [(1_000, 0.0), (4_000, 3.0)]);
     }
 
     #[test]
     fn what_is_older_than_any_window_is_not_lived_through_again() {
         let mut history = History::default();
-        history.add(Origin::Instances, &report(60_000, 1_000, 1.0));
-        history.add(Origin::Instances, &report(1_700_000_000_000, 1_000, 2.0));
+        history.add(instance("a"), &report(60_000, 1_000, 1.0));
+        history.add(instance("a"), &report(1_700_000_000_000, 1_000, 2.0));
         assert_eq!(samples(&history, 1_700_000_001_000), [(1_699_999_999_000, 2.0)]);
     }
 
@@ -145,12 +186,26 @@ mod tests {
     fn it_is_bounded() {
         let mut history = History::default();
         for second in 0..10_000 {
-            history.add(Origin::Instances, &report(second * 1_000, 60_000, 1.0));
+            history.add(instance("a"), &report(second * 1_000, 60_000, 1.0));
         }
         assert_eq!(history.len(), SECONDS_MAX);
         let mut early = History::default();
-        early.add(Origin::Instances, &report(i64::MIN, 1_000, 1.0));
-        early.add(Origin::Instances, &report(i64::MIN + 10, 60_000, 1.0));
+        early.add(instance("a"), &report(i64::MIN, 1_000, 1.0));
+        early.add(instance("a"), &report(i64::MIN + 10, 60_000, 1.0));
         assert!(early.len() <= 1);
+    }
+
+    /// The story: reports from the future were taken for reports of now, all of them for the same
+    /// second. A clock that was set back by an hour made sixty times the load of them.
+    #[test]
+    fn a_reporter_counts_once_in_each_second_whatever_its_clock_does() {
+        let mut history = History::default();
+        for _ in 0..60 {
+            history.add(instance("a"), &report(20_000, 1_000, 4.0));
+        }
+        history.add(instance("a"), &report(5_000, 1_000, 4.0));
+        history.add(instance("a"), &report(21_000, 60_000, 4.0));
+        history.add(instance("b"), &report(21_000, 2_000, 1.0));
+        assert_eq!(samples(&history, 22_000), [(19_000, 5.0), (20_000, 5.0)]);
     }
 }

@@ -120,6 +120,12 @@ impl InstanceName {
         Self(format!("{}-{number}", revision.name).into())
     }
 
+    /// The name of the revision that it was [numbered](Self::numbered) for.
+    #[must_use]
+    pub fn revision_name(&self) -> &str {
+        self.0.rsplit_once('-').map_or(&*self.0, |(name, _)| name)
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -184,6 +190,8 @@ mod tests {
             assert!(RevisionId::new("default", bad).is_err(), "{bad:?}");
             assert!(RevisionId::new(bad, "web").is_err(), "{bad:?}");
         }
+        let numbered = InstanceName::numbered(&RevisionId::new("a", "web-v2").expect("valid"), 7);
+        assert_eq!((numbered.as_str(), numbered.revision_name()), ("web-v2-7", "web-v2"));
         assert!(InstanceName::new("host.example:8012").is_ok());
         for bad in ["", "a b", "w\u{435}b-1", "a\u{202e}b", &long] {
             assert!(InstanceName::new(bad).is_err(), "{bad:?}");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_autoscaler::Timestamp;
+use tidegate_timeline::Start;
 
 use crate::identity::{InstanceName, ReporterId, Token};
 use crate::report::Report;
@@ -18,11 +19,15 @@ pub enum Phase {
     Unready,
     /// Draining: takes no new requests.
     Draining,
+    /// Takes no new requests, and is frozen once it has none.
+    Freezing,
+    /// Its processes stand still until it is wanted again.
+    Frozen,
 }
 
 impl Phase {
     /// How many phases there are.
-    pub(crate) const COUNT: usize = 4;
+    pub(crate) const COUNT: usize = 6;
 }
 
 /// Who starts and stops an instance.
@@ -43,6 +48,8 @@ pub(crate) struct Instance {
     pub(crate) started: Timestamp,
     /// When it became ready for the first time.
     pub(crate) ready_since: Option<Timestamp>,
+    /// How it came up.
+    pub(crate) start: Start<Timestamp>,
     /// Its stream, while there is one.
     pub(crate) stream: Option<ReporterId>,
     /// Since when there is none, for an instance of others.
@@ -61,10 +68,27 @@ pub(crate) struct Instance {
     pub(crate) counts_connections: bool,
     /// Requests at a time; 0 is unlimited.
     pub(crate) limit: u32,
+    /// Since when activators send it nothing more, while it is freezing or frozen.
+    pub(crate) resting_since: Option<Timestamp>,
+    /// Whether its sidecar said last that the app is ready.
+    pub(crate) said_ready: bool,
+    /// What is needed besides, which its sidecar cannot see.
+    pub(crate) proof: Proof,
+    /// Whether a person ordered it to be replaced.
+    pub(crate) outdated: bool,
     /// Why it is being removed without a stop order.
     pub(crate) failure: Option<Failure>,
     /// Why it is not ready, as the listening check found; empty until it ran.
     pub(crate) why_not_ready: String,
+}
+
+/// What an instance's actuator says of its readiness, where its sidecar cannot see all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// It is not ready, whatever its sidecar sees.
+    Missing,
+    /// Nothing more is needed than its sidecar sees.
+    Given,
 }
 
 /// Why an instance is removed without a stop order.
@@ -84,6 +108,7 @@ impl Instance {
             phase: Phase::Starting,
             started: now,
             ready_since: None,
+            start: Start::default(),
             stream: None,
             silent_since: None,
             sidecar_start_ms: 0,
@@ -93,6 +118,10 @@ impl Instance {
             max_waiting: 0,
             counts_connections: false,
             limit: 0,
+            resting_since: None,
+            said_ready: false,
+            proof: Proof::Given,
+            outdated: false,
             failure: None,
             why_not_ready: String::new(),
         }
@@ -103,28 +132,64 @@ impl Instance {
         self.phase == Phase::Ready && !self.address.is_empty()
     }
 
+    /// Whether its app can serve: its sidecar says so, and nothing more is needed.
+    pub(crate) fn is_able(&self) -> bool {
+        self.said_ready && self.proof == Proof::Given
+    }
+
     /// Whether it counts against the number of instances wanted.
     pub(crate) fn is_kept(&self) -> bool {
-        self.phase != Phase::Draining
+        self.phase != Phase::Draining && !self.rests()
+    }
+
+    /// Whether it is there only to be woken.
+    pub(crate) fn rests(&self) -> bool {
+        matches!(self.phase, Phase::Freezing | Phase::Frozen)
     }
 }
 
 /// Takes over the phase that an instance reports of itself. Returns whether the phase changed.
 pub(crate) fn settle(instance: &mut Instance, report: &Report, now: Timestamp) -> bool {
-    let before = instance.phase;
+    instance.said_ready = report.ready;
     if instance.failure.is_some() {
         // Its sidecar may still report, but its app can serve nothing any more.
         return false;
     }
-    instance.phase = match (before, report.ready, report.draining) {
+    if let (None, Some(age_ms)) = (instance.start.listening, report.listening_age_ms) {
+        instance.start.listening = Some(now.minus_millis(age_ms.into()));
+    }
+    let before = instance.phase;
+    if report.draining {
+        instance.phase = Phase::Draining;
+    }
+    judge(instance, now);
+    instance.phase != before
+}
+
+/// Takes over what an instance's actuator says. Returns whether the phase changed.
+pub(crate) fn settle_proof(instance: &mut Instance, proof: Proof, now: Timestamp) -> bool {
+    instance.proof = proof;
+    if instance.failure.is_some() {
+        return false;
+    }
+    let before = instance.phase;
+    judge(instance, now);
+    instance.phase != before
+}
+
+/// The phase that follows from what is said of an instance.
+fn judge(instance: &mut Instance, now: Timestamp) {
+    instance.phase = match (instance.phase, instance.is_able()) {
         // Draining is final: a sidecar takes no new requests after its stop order.
-        (Phase::Draining, _, _) | (_, _, true) => Phase::Draining,
-        (_, true, false) => Phase::Ready,
-        (Phase::Starting, false, false) => Phase::Starting,
-        (Phase::Ready | Phase::Unready, false, false) => Phase::Unready,
+        (Phase::Draining, _) => Phase::Draining,
+        // A probe of what stands still says nothing.
+        (resting @ (Phase::Freezing | Phase::Frozen), _) => resting,
+        (_, true) => Phase::Ready,
+        (Phase::Starting, false) => Phase::Starting,
+        (Phase::Ready | Phase::Unready, false) => Phase::Unready,
     };
     if instance.phase == Phase::Ready {
         instance.ready_since.get_or_insert(now);
+        instance.start.ready.get_or_insert(now);
     }
-    instance.phase != before
 }

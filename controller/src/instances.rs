@@ -34,6 +34,10 @@ pub(crate) struct Figures {
     phases: [u32; Phase::COUNT],
     /// Instances of the controller that count against the number wanted.
     started_kept: u32,
+    /// Those among them that are to be replaced.
+    outdated: u32,
+    /// Those among them that are new and have not been ready so far.
+    coming: u32,
     /// Those that take requests and have a limit, and the sum of their limits.
     limited: u32,
     limits: u64,
@@ -52,6 +56,8 @@ impl Standing {
     fn of(instance: &Instance) -> Self {
         let started_here = instance.owner == Owner::Controller;
         let waits = started_here && instance.phase == Phase::Starting && instance.failure.is_none();
+        let is_replaced = started_here && instance.is_kept() && instance.outdated;
+        let is_coming = started_here && instance.phase == Phase::Starting && !instance.outdated;
         let takes = instance.takes_requests();
         let limited = takes && instance.limit > 0;
         let mut phases = [0; Phase::COUNT];
@@ -60,6 +66,8 @@ impl Standing {
             figures: Figures {
                 phases,
                 started_kept: u32::from(started_here && instance.is_kept()),
+                outdated: u32::from(is_replaced),
+                coming: u32::from(is_coming),
                 limited: u32::from(limited),
                 limits: if limited { instance.limit.into() } else { 0 },
             },
@@ -76,6 +84,8 @@ impl Figures {
             *sum += part;
         }
         self.started_kept += other.started_kept;
+        self.outdated += other.outdated;
+        self.coming += other.coming;
         self.limited += other.limited;
         self.limits += other.limits;
     }
@@ -85,6 +95,8 @@ impl Figures {
             *sum -= part;
         }
         self.started_kept -= other.started_kept;
+        self.outdated -= other.outdated;
+        self.coming -= other.coming;
         self.limited -= other.limited;
         self.limits -= other.limits;
     }
@@ -97,6 +109,16 @@ impl Figures {
     /// How many instances of the controller count against the number wanted.
     pub(crate) fn started_kept(&self) -> u32 {
         self.started_kept
+    }
+
+    /// How many of them are to be replaced.
+    pub(crate) fn outdated(&self) -> u32 {
+        self.outdated
+    }
+
+    /// How many of them are new and have not been ready so far.
+    pub(crate) fn coming(&self) -> u32 {
+        self.coming
     }
 
     /// The mean limit of those that take requests and have one.
@@ -183,6 +205,11 @@ impl Instances {
         }
     }
 
+    /// Whether an instance of the controller starts and has not failed.
+    pub(crate) fn is_starting(&self, name: &InstanceName) -> bool {
+        self.get(name).is_some_and(|instance| Standing::of(instance).starting.is_some())
+    }
+
     /// When the controller's oldest instance was started that is not ready yet.
     pub(crate) fn longest_starting(&self) -> Option<Timestamp> {
         self.starting.first().map(|(since, _)| *since)
@@ -226,6 +253,7 @@ impl Instances {
                 instance: instance.name.clone(),
                 address: instance.address.clone(),
                 limit: instance.limit,
+                start: instance.start,
             })
             .collect()
     }

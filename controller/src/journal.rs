@@ -5,9 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use tidegate_autoscaler::Explanation;
+use tidegate_autoscaler::explain::Detail;
 use tidegate_autoscaler::lifecycle::Step;
+use tidegate_autoscaler::settings::ScaleBounds;
 
 use crate::identity::RevisionId;
+use crate::pin::Pin;
 
 /// Decisions kept of each revision: at one every two seconds, the last seventeen minutes.
 pub const DECISIONS_MAX: usize = 512;
@@ -30,8 +33,13 @@ pub struct DecisionRecord {
     pub step: Step,
     /// Instances wanted before.
     pub before: i32,
+    /// Bounds that a person set, which hold in place of the declared ones.
+    pub pinned: Option<ScaleBounds>,
     /// Why wanted instances are not started, if they are not.
     pub hindrance: Option<Hindrance>,
+    /// Instances known so far to a controller that has just started. There may be others, so none
+    /// is to be stopped because of this decision.
+    pub provisional: Option<u32>,
 }
 
 /// Why wanted instances are not started.
@@ -87,6 +95,15 @@ impl DecisionRecord {
         self.step.replicas != self.before
     }
 
+    /// Whether panic mode is on from then on.
+    #[must_use]
+    pub fn in_panic(&self) -> bool {
+        match &self.explanation.detail {
+            Detail::Knative(trace) => trace.steps.panic_after.since.is_some(),
+            _ => false,
+        }
+    }
+
     /// Excess burst capacity as of the decision.
     #[must_use]
     pub fn excess_burst_capacity(&self) -> i32 {
@@ -106,6 +123,17 @@ impl fmt::Display for DecisionRecord {
     /// A few sentences: the decision, what the lifecycle makes of it, what is in the way.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.explanation.with_lifecycle(self.step))?;
+        if let Some(bounds) = self.pinned {
+            write!(formatter, " By hand it is kept {}.", Pin { bounds, for_ms: None })?;
+        }
+        if let Some(known) = self.provisional {
+            let plural = if known == 1 { "" } else { "s" };
+            write!(
+                formatter,
+                " The controller has just started and knows {known} instance{plural} so far, so \
+                 none is stopped."
+            )?;
+        }
         match self.hindrance {
             Some(hindrance) => write!(formatter, " {hindrance}."),
             None => Ok(()),

@@ -11,15 +11,17 @@
 //! Modules in reading order: [`identity`] and [`report`] are validated input, with `outcomes`;
 //! [`demand`] and [`history`] add it up; [`declaration`] describes a revision; [`event`] lists
 //! events and effects; [`state`] and `revision` apply them, with [`instance`], `instances`,
-//! `crash_loop_backoff`, [`journal`] and [`status`]; [`task`] runs them by a [`Clock`],
-//! `response_stream` is the output of a stream; [`access`] is access control, [`caller`] who calls,
-//! `service` is the gRPC edge, `error` lists why a call is refused or a stream ended and `respond`
-//! makes it a status;
-//! [`metrics`] counts all of it; [`process`] starts and stops instances on this machine.
+//! `crash_loop_backoff`, `pin`, `kept`, [`journal`], [`cold_start`], [`notice`] and [`status`], and
+//! [`overview`] for those who look each second; [`routes`] leads requests between revisions;
+//! [`task`] runs them by a [`Clock`], `response_stream` is the output of a stream; [`access`] is
+//! access control, [`caller`] who calls, `service` is the gRPC edge, `error` lists why a call is
+//! refused or a stream ended and `respond` makes it a status; [`metrics`] counts all of it;
+//! [`process`] starts and stops instances on this machine.
 
 pub mod access;
 pub mod caller;
 mod clock;
+pub mod cold_start;
 mod crash_loop_backoff;
 pub mod declaration;
 pub mod demand;
@@ -30,13 +32,18 @@ pub mod identity;
 pub mod instance;
 mod instances;
 pub mod journal;
+mod kept;
 pub mod metrics;
+pub mod notice;
 mod outcomes;
+pub mod overview;
+mod pin;
 pub mod process;
 pub mod report;
 mod respond;
 mod response_stream;
 mod revision;
+pub mod routes;
 mod service;
 pub mod state;
 pub mod status;
@@ -45,14 +52,21 @@ pub mod task;
 pub use access::{Access, Addresses};
 pub use caller::{Authenticate, Authentication, Caller, TokenRefused};
 pub use clock::Clock;
+pub use cold_start::ColdStart;
 pub use declaration::{
-    ActivatorPorts, Custom, CustomPolicy, Declaration, HoldBounds, Launch, PolicyChoice, Readiness,
-    ServiceMode, TcpPort, Template,
+    ActivatorPorts, Custom, CustomPolicy, Declaration, HoldBounds, IdleMode, Launch, Limits,
+    PolicyChoice, QueueClass, QueueOrder, QueueRules, Readiness, ServiceMode, TcpPort, Template,
+    UserIds,
 };
 pub use error::Ended;
-pub use event::{Effect, Event, Notice, StopMode, StreamRefusal};
+pub use event::{Effect, Event, StopMode, StreamRefusal};
 pub use identity::{InstanceName, RevisionId};
+pub use instance::Proof;
+pub use kept::{KeptInstance, KeptProcess};
 pub use metrics::Metrics;
+pub use notice::{Notice, Termination};
+pub use pin::{Pin, Pinned};
 pub use service::serve;
 pub use state::{State, UndeclaredRevisions};
 pub use task::{Actuator, Controller, Handle, NoActuator, controller, counted};
+pub use tidegate_autoscaler::StartPace;

@@ -4,6 +4,7 @@
 use tidegate_telemetry::{Counter, Gauge, Metric, NoopRecorder, Recorder};
 
 use crate::event::StreamRefusal;
+use crate::report::ReportError;
 use crate::state::Totals;
 
 const REVISIONS: Metric =
@@ -27,7 +28,12 @@ const REPORTS: Metric =
     Metric::counter("tidegate_controller_reports_total", "Reports that were accepted.");
 const REPORTS_IGNORED: Metric = Metric::counter(
     "tidegate_controller_reports_ignored_total",
-    "Reports that were left out because their numbers are invalid.",
+    "Reports that were left out because they are invalid, by what is wrong with them.",
+)
+.labelled(&["reason"]);
+const REPORTS_PACED: Metric = Metric::counter(
+    "tidegate_controller_reports_paced_total",
+    "Times that a report stream was read more slowly because it sent too many reports.",
 );
 const STREAMS_REFUSED: Metric = Metric::counter(
     "tidegate_controller_streams_refused_total",
@@ -67,6 +73,7 @@ pub const METRICS: &[Metric] = &[
     DECISIONS,
     REPORTS,
     REPORTS_IGNORED,
+    REPORTS_PACED,
     STREAMS_REFUSED,
     STREAMS_BROKEN,
     CALLS_REFUSED,
@@ -92,10 +99,12 @@ pub struct Metrics {
     ready: Gauge,
     starting: Gauge,
     draining: Gauge,
+    frozen: Gauge,
     waiting: Gauge,
     pub(crate) decisions: Counter,
     pub(crate) reports: Counter,
-    pub(crate) reports_ignored: Counter,
+    reports_ignored: [Counter; ReportError::LABELS.len()],
+    pub(crate) reports_paced: Counter,
     streams_refused: [Counter; REASONS.len()],
     pub(crate) streams_broken: Counter,
     /// The call does not carry the secret.
@@ -133,10 +142,13 @@ impl Metrics {
             ready: instances("ready"),
             starting: instances("starting"),
             draining: instances("draining"),
+            frozen: instances("frozen"),
             waiting: gauge(WAITING),
             decisions: counter(DECISIONS),
             reports: counter(REPORTS),
-            reports_ignored: counter(REPORTS_IGNORED),
+            reports_ignored: ReportError::LABELS
+                .map(|reason| REPORTS_IGNORED.register_counter(recorder, &[reason])),
+            reports_paced: counter(REPORTS_PACED),
             streams_refused: REASONS
                 .map(|reason| STREAMS_REFUSED.register_counter(recorder, &[reason])),
             streams_broken: counter(STREAMS_BROKEN),
@@ -147,6 +159,14 @@ impl Metrics {
             accepts_failed: connections("accept"),
             connections_too_many: connections("too_many"),
             handshakes_failed: connections("handshake"),
+        }
+    }
+
+    /// A report was left out.
+    pub(crate) fn ignored(&self, error: &ReportError) {
+        let counters = ReportError::LABELS.iter().zip(&self.reports_ignored);
+        for (_, counter) in counters.filter(|(label, _)| **label == error.label()) {
+            counter.increment(1);
         }
     }
 
@@ -170,6 +190,7 @@ impl Metrics {
         self.ready.set(totals.ready as f64);
         self.starting.set(totals.starting as f64);
         self.draining.set(totals.draining as f64);
+        self.frozen.set(totals.frozen as f64);
         self.waiting.set(totals.waiting as f64);
     }
 }

@@ -5,35 +5,52 @@
 //! carries a tag in its environment, so that everything an app leaves behind is found and ended
 //! too, and nothing else.
 //!
-//! In reading order: [`ports`] finds free ports, `instance` is the life of one instance, `output`
-//! is what it writes and [`log`] where that is kept, `listening` diagnoses why it is not ready,
-//! [`process_tag`] finds processes by their tag, `control_group` those that cleared it, [`sweep()`]
-//! kills both, and [`parent_death`] and [`reaper`] do so when the controller dies.
+//! In reading order: [`ports`] finds free ports, `instance` is the life of one instance, `pair` its
+//! two processes, `commands` theirs, `handle` is one of these, [`keep_folder`] what is known of
+//! those that may outlive us, `proof` is what a queue-proxy cannot see of its readiness, with
+//! `line_pattern`, `output` is what it writes, [`log`] and [`line_memory`] (of [`ring`]s) where
+//! that is kept, `listening` diagnoses why it is not ready, [`process_tag`] finds processes by
+//! their tag, `control_group` those that cleared it, [`sweep()`] kills both, and [`parent_death`]
+//! and [`reaper`] do so when the controller dies.
 
+mod commands;
 mod control_group;
+mod handle;
 mod instance;
+pub mod keep_folder;
+pub mod line_memory;
+mod line_pattern;
 mod listening;
 pub mod log;
 mod output;
 mod output_stream;
+mod pair;
 pub mod parent_death;
 pub mod ports;
 pub mod process_tag;
+mod proof;
 pub mod reaper;
+pub mod ring;
 mod sweep;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tidegate_trust::Secret;
 use tokio::sync::{mpsc, watch};
 
 use crate::declaration::Launch;
 use crate::event::StopMode;
 use crate::identity::{InstanceName, RevisionId};
+use crate::instance::Proof;
+use crate::kept::KeptInstance;
 use crate::task::{Actuator, Handle};
 
+pub use control_group::prepare as prepare_limits;
+pub use keep_folder::KeepFolder;
+pub use line_memory::LineMemory;
 pub use log::LogFolder;
 pub use output::{OutputLine, Written};
 pub use output_stream::OutputStream;
@@ -47,7 +64,7 @@ pub use sweep::sweep;
 pub struct ProcessConfig {
     /// Program and arguments of the queue-proxy, which calls [`parent_death::follow_parent`].
     pub sidecar: Vec<OsString>,
-    /// Program and arguments of what calls [`parent_death::run_tied`] with the parent and the
+    /// Program and arguments of what calls [`parent_death::run_tied`] with the tie and the
     /// command that are added as its last arguments. Apps are started without when it is empty.
     pub launcher: Vec<OsString>,
     /// Where the controller listens, `host:port`, for the queue-proxies to report to.
@@ -58,14 +75,19 @@ pub struct ProcessConfig {
     pub run: RunId,
     /// Where the lines go that apps write. Lines that do not fit are dropped and counted.
     pub output: Option<mpsc::Sender<OutputLine>>,
+    /// Where the last of them are kept, for readers who come later.
+    pub memory: LineMemory,
     /// Where all of them are kept.
     pub logs: Option<LogFolder>,
+    /// Where it is written down what another run needs to take the instances over, which then
+    /// outlive this process; otherwise they end with it.
+    pub keep: Option<KeepFolder>,
 }
 
 /// Starts and stops instances as processes. Must be used within a tokio runtime.
 pub struct ProcessActuator {
     shared: Arc<ActuatorState>,
-    orders: HashMap<InstanceName, watch::Sender<Order>>,
+    wishes: HashMap<InstanceName, watch::Sender<Wish>>,
 }
 
 /// What the tasks of all instances share.
@@ -74,6 +96,36 @@ struct ActuatorState {
     ports: Ports,
     starter: parent_death::Starter,
     handle: Handle,
+    /// What is written down of instances that may outlive this process.
+    kept: Mutex<HashMap<InstanceName, KeptInstance>>,
+}
+
+impl ActuatorState {
+    /// Writes down what there is to know of an instance, where instances are kept. One that cannot
+    /// be written down cannot be taken over, and serves all the same.
+    fn note(&self, name: &InstanceName, kept: KeptInstance) {
+        let Some(keep) = &self.config.keep else { return };
+        if let Err(error) = keep.write(&kept) {
+            tracing::warn!(%error, instance = %name, "it cannot be taken over by another run");
+        }
+        self.kept.lock().insert(name.clone(), kept);
+    }
+
+    /// Writes down whether an instance is ready, as far as its queue-proxy cannot see that.
+    fn note_proof(&self, name: &InstanceName, proof: Proof) {
+        let known = self.kept.lock().get(name).cloned();
+        if let Some(kept) = known {
+            self.note(name, KeptInstance { is_proved: proof == Proof::Given, ..kept });
+        }
+    }
+
+    /// Nothing is left of an instance.
+    fn forget(&self, name: &InstanceName) {
+        if let Some(keep) = &self.config.keep {
+            keep.forget(name.as_str());
+            self.kept.lock().remove(name);
+        }
+    }
 }
 
 /// What an instance is to do. A later order is stricter than those before it.
@@ -83,6 +135,20 @@ enum Order {
     Drain,
     Terminate,
     Kill,
+}
+
+/// Whether an app is given time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Motion {
+    Runs,
+    StandsStill,
+}
+
+/// What is wanted of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wish {
+    order: Order,
+    motion: Motion,
 }
 
 impl From<StopMode> for Order {
@@ -101,25 +167,59 @@ impl ProcessActuator {
     #[must_use]
     pub fn new(config: ProcessConfig, handle: Handle) -> Self {
         let (ports, starter) = (Ports::new(), parent_death::Starter::new());
-        let shared = Arc::new(ActuatorState { config, ports, starter, handle });
-        Self { shared, orders: HashMap::new() }
+        let shared =
+            Arc::new(ActuatorState { config, ports, starter, handle, kept: Mutex::default() });
+        Self { shared, wishes: HashMap::new() }
+    }
+
+    /// Begins the life of an instance that is to run.
+    fn begin(
+        &mut self,
+        (revision, instance): (RevisionId, InstanceName),
+        launch: Arc<Launch>,
+        origin: instance::Origin,
+    ) {
+        self.wishes.retain(|_, wish| !wish.is_closed());
+        let (wish, wishes) = watch::channel(Wish { order: Order::Run, motion: Motion::Runs });
+        self.wishes.insert(instance.clone(), wish);
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(instance::live(shared, (revision, instance), launch, origin, wishes));
+    }
+
+    /// Has an instance learn of what is wanted of it now, if that is something else.
+    fn wish(&self, instance: &InstanceName, change: impl FnOnce(Wish) -> Wish) {
+        let Some(wishes) = self.wishes.get(instance) else { return };
+        wishes.send_if_modified(|wish| {
+            let wanted = change(*wish);
+            std::mem::replace(wish, wanted) != wanted
+        });
     }
 }
 
 impl Actuator for ProcessActuator {
     fn start(&mut self, revision: RevisionId, instance: InstanceName, launch: Arc<Launch>) {
-        self.orders.retain(|_, order| !order.is_closed());
-        let (order, orders) = watch::channel(Order::Run);
-        self.orders.insert(instance.clone(), order);
-        let shared = Arc::clone(&self.shared);
-        tokio::spawn(instance::live(shared, revision, instance, launch, orders));
+        self.begin((revision, instance), launch, instance::Origin::New);
+    }
+
+    fn adopt(
+        &mut self,
+        of: RevisionId,
+        instance: InstanceName,
+        by: Arc<Launch>,
+        kept: KeptInstance,
+    ) {
+        self.begin((of, instance), by, instance::Origin::Kept(kept));
     }
 
     fn stop(&mut self, instance: &InstanceName, mode: StopMode) {
-        let Some(orders) = self.orders.get(instance) else { return };
-        orders.send_if_modified(|order| {
-            let wanted = (*order).max(Order::from(mode));
-            std::mem::replace(order, wanted) != wanted
-        });
+        self.wish(instance, |wish| Wish { order: wish.order.max(Order::from(mode)), ..wish });
+    }
+
+    fn freeze(&mut self, instance: &InstanceName) {
+        self.wish(instance, |wish| Wish { motion: Motion::StandsStill, ..wish });
+    }
+
+    fn thaw(&mut self, instance: &InstanceName) {
+        self.wish(instance, |wish| Wish { motion: Motion::Runs, ..wish });
     }
 }

@@ -7,6 +7,7 @@ use tidegate_proto::PROTOCOL_VERSION;
 use tidegate_proto::stats::v1 as wire;
 use tidegate_rollout::Outcomes;
 
+use crate::cold_start::ColdStart;
 use crate::identity::{InstanceName, NameError, RevisionId, Token};
 use crate::outcomes;
 
@@ -83,6 +84,21 @@ pub enum ReportError {
     /// A period of zero length, or too long.
     #[error("a period of {0} ms cannot be used: expected 1 to {PERIOD_MAX_MS}")]
     Period(u32),
+}
+
+impl ReportError {
+    /// Every name that [`Self::label`] gives.
+    pub(crate) const LABELS: [&'static str; 4] = ["number", "period", "name", "identity"];
+
+    /// What is wrong, as a label of metrics.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Sample(_) => "number",
+            Self::Period(_) => "period",
+            Self::Name(_) => "name",
+            Self::Version(_) | Self::Role(_) | Self::Address(_) => "identity",
+        }
+    }
 }
 
 /// The first message of a reporter: what it is.
@@ -176,6 +192,10 @@ pub struct Report {
     pub revision: Option<RevisionId>,
     /// What became of the requests that ended in the period.
     pub outcomes: Outcomes,
+    /// How long ago the app accepted its first connection, in milliseconds, if it has.
+    pub listening_age_ms: Option<u32>,
+    /// Cold starts that an activator tells of.
+    pub cold_starts: Vec<ColdStart>,
 }
 
 impl Report {
@@ -246,6 +266,8 @@ impl Report {
             ready: stat.ready,
             draining: stat.draining,
             revision: stat.revision.map(RevisionId::try_from).transpose()?,
+            listening_age_ms: stat.listening_age_ms,
+            cold_starts: ColdStart::read(stat.cold_starts),
         })
     }
 }
@@ -267,6 +289,8 @@ impl Report {
             draining: false,
             revision: None,
             outcomes: Outcomes::default(),
+            listening_age_ms: None,
+            cold_starts: Vec::new(),
         }
     }
 }

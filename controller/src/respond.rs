@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use crate::caller::TokenRefused;
 use crate::error::CallError;
 use crate::event::StreamRefusal;
+use crate::routes::OrderError;
 
 impl CallError {
     /// The code that a client tells errors apart by. A reporter retries early by `Unavailable`,
@@ -21,7 +22,11 @@ impl CallError {
             | Self::SecondHello
             | Self::Hello(_)
             | Self::Unreadable(_)
+            | Self::UnknownOrder
+            | Self::Order(OrderError::Shares(_))
             | Self::Name(_) => Code::InvalidArgument,
+            Self::Order(OrderError::UnknownRoute { .. }) => Code::NotFound,
+            Self::Order(_) => Code::FailedPrecondition,
             Self::Address(_) | Self::Caller(_) => Code::PermissionDenied,
             Self::LongHistory { .. } | Self::LongMessage { .. } | Self::TooManyWatchers { .. } => {
                 Code::ResourceExhausted

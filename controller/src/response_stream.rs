@@ -11,17 +11,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
+use tidegate_autoscaler::Timestamp;
 use tidegate_proto::stats::v1 as wire;
 use tidegate_proto::stats::v1::ReportResponse;
 use tidegate_proto::stats::v1::report_response::Message as Outgoing;
+use tidegate_routes::{Revision, Share};
 use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use crate::declaration::{ActivatorPorts, HoldBounds, ServiceMode, TcpPort};
+use crate::clock::Clock;
+use crate::declaration::{ActivatorPorts, HoldBounds, QueueRules, ServiceMode, TcpPort};
 use crate::error::CallError;
-use crate::event::{Endpoint, ServerMessage};
+use crate::event::{Endpoint, ListScope, ServerMessage};
 use crate::identity::RevisionId;
+use crate::routes::RoutesNews;
 
 /// The sending half. Never waits; clones send on the same stream.
 #[derive(Debug, Clone)]
@@ -33,6 +37,7 @@ pub(crate) struct ResponseSender {
 #[derive(Debug)]
 pub(crate) struct ResponseStream {
     shared: Arc<StreamState>,
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -46,20 +51,26 @@ struct StreamState {
 struct Pending {
     directive: Option<ServerMessage>,
     acknowledged: Option<u64>,
-    endpoints: BTreeMap<RevisionId, Arc<[Endpoint]>>,
+    endpoints: BTreeMap<RevisionId, (Arc<[Endpoint]>, ListScope)>,
     ports: BTreeMap<RevisionId, Arc<ActivatorPorts>>,
     overflow: Option<Arc<[SocketAddr]>>,
     holds: BTreeMap<RevisionId, HoldBounds>,
+    queues: BTreeMap<RevisionId, Arc<QueueRules>>,
+    routes: Option<Arc<RoutesNews>>,
     undeclared: BTreeSet<RevisionId>,
     end: Option<Result<(), CallError>>,
     waker: Option<Waker>,
 }
 
-/// Both ends of a stream.
-pub(crate) fn pair() -> (ResponseSender, ResponseStream) {
+/// How long the start of an instance is told of once it is ready: a request that waited for it is
+/// on its way to it by then.
+const START_TOLD_MS: u64 = 10_000;
+
+/// Both ends of a stream; `clock` is that of the messages.
+pub(crate) fn pair(clock: Clock) -> (ResponseSender, ResponseStream) {
     let shared =
         Arc::new(StreamState { pending: Mutex::default(), is_over: watch::Sender::new(false) });
-    (ResponseSender { shared: Arc::clone(&shared) }, ResponseStream { shared })
+    (ResponseSender { shared: Arc::clone(&shared) }, ResponseStream { shared, clock })
 }
 
 impl ResponseSender {
@@ -70,20 +81,25 @@ impl ResponseSender {
             _ if pending.end.is_some() => {}
             ServerMessage::Directive { .. } => pending.directive = Some(message),
             ServerMessage::Acknowledged { sequence } => pending.acknowledged = Some(sequence),
-            ServerMessage::Endpoints { revision, endpoints } => {
+            ServerMessage::Endpoints { revision, endpoints, scope } => {
                 // One that is declared again was told of once more: the news about it holds.
                 pending.undeclared.remove(&revision);
-                pending.endpoints.insert(revision, endpoints);
+                pending.endpoints.insert(revision, (endpoints, scope));
             }
             ServerMessage::ListenPorts { revision, ports } => {
                 pending.ports.insert(revision, ports);
             }
             ServerMessage::Overflow { addresses } => pending.overflow = Some(addresses),
+            ServerMessage::Routes { news } => pending.routes = Some(news),
             ServerMessage::HoldBounds { revision, bounds } => {
                 pending.holds.insert(revision, bounds);
             }
+            ServerMessage::QueueRules { revision, rules } => {
+                pending.queues.insert(revision, rules);
+            }
             ServerMessage::Undeclared { revision } => {
                 pending.holds.remove(&revision);
+                pending.queues.remove(&revision);
                 pending.undeclared.insert(revision);
             }
         });
@@ -119,8 +135,11 @@ impl Pending {
         if let Some(directive) = self.directive.take() {
             return Some(directive);
         }
-        if let Some((revision, endpoints)) = self.endpoints.pop_first() {
-            return Some(ServerMessage::Endpoints { revision, endpoints });
+        if let Some(news) = self.routes.take() {
+            return Some(ServerMessage::Routes { news });
+        }
+        if let Some((revision, (endpoints, scope))) = self.endpoints.pop_first() {
+            return Some(ServerMessage::Endpoints { revision, endpoints, scope });
         }
         if let Some((revision, ports)) = self.ports.pop_first() {
             return Some(ServerMessage::ListenPorts { revision, ports });
@@ -130,6 +149,9 @@ impl Pending {
         }
         if let Some((revision, bounds)) = self.holds.pop_first() {
             return Some(ServerMessage::HoldBounds { revision, bounds });
+        }
+        if let Some((revision, rules)) = self.queues.pop_first() {
+            return Some(ServerMessage::QueueRules { revision, rules });
         }
         if let Some(revision) = self.undeclared.pop_first() {
             return Some(ServerMessage::Undeclared { revision });
@@ -153,7 +175,7 @@ impl Stream for ResponseStream {
         }
         if let Some(message) = pending.next() {
             drop(pending);
-            return Poll::Ready(Some(Ok(to_wire(message))));
+            return Poll::Ready(Some(Ok(to_wire(message, self.clock.now()))));
         }
         if pending.end.is_some() {
             return Poll::Ready(None);
@@ -170,8 +192,8 @@ impl Drop for ResponseStream {
     }
 }
 
-/// A message in its wire form.
-fn to_wire(message: ServerMessage) -> ReportResponse {
+/// A message in its wire form, as of the moment when it is sent.
+fn to_wire(message: ServerMessage, now: Timestamp) -> ReportResponse {
     let message = match message {
         ServerMessage::Directive { report_interval_ms, history_seconds } => {
             Outgoing::Directive(wire::Directive {
@@ -182,17 +204,14 @@ fn to_wire(message: ServerMessage) -> ReportResponse {
             })
         }
         ServerMessage::Acknowledged { sequence } => Outgoing::Ack(wire::Ack { sequence }),
-        ServerMessage::Endpoints { revision, endpoints } => Outgoing::Endpoints(wire::Endpoints {
-            revision: Some((&revision).into()),
-            endpoints: endpoints
-                .iter()
-                .map(|endpoint| wire::Endpoint {
-                    instance: endpoint.instance.to_string(),
-                    address: endpoint.address.to_string(),
-                    limit: endpoint.limit,
-                })
-                .collect(),
-        }),
+        ServerMessage::Endpoints { revision, endpoints, scope } => {
+            Outgoing::Endpoints(wire::Endpoints {
+                revision: Some((&revision).into()),
+                starts: endpoints.iter().filter_map(|endpoint| start(endpoint, now)).collect(),
+                endpoints: endpoints.iter().map(endpoint).collect(),
+                partial: scope == ListScope::Partial,
+            })
+        }
         ServerMessage::ListenPorts { revision, ports } => {
             Outgoing::ListenPorts(wire::ListenPorts {
                 revision: Some((&revision).into()),
@@ -207,14 +226,56 @@ fn to_wire(message: ServerMessage) -> ReportResponse {
         ServerMessage::Overflow { addresses } => Outgoing::Overflow(wire::Overflow {
             addresses: addresses.iter().map(ToString::to_string).collect(),
         }),
+        ServerMessage::Routes { news } => Outgoing::Routes(routes(&news)),
         ServerMessage::HoldBounds { revision, bounds } => Outgoing::HoldBounds(wire::HoldBounds {
             revision: Some((&revision).into()),
             max_waiting: bounds.max_waiting,
             longest_wait_ms: bounds.longest_wait_ms,
         }),
+        ServerMessage::QueueRules { revision, rules } => {
+            Outgoing::QueueRules(rules.to_wire(&revision))
+        }
         ServerMessage::Undeclared { revision } => Outgoing::Undeclared((&revision).into()),
     };
     ReportResponse { message: Some(message) }
+}
+
+/// How an instance came up, if that was a short while ago.
+fn start(endpoint: &Endpoint, now: Timestamp) -> Option<wire::InstanceStart> {
+    endpoint.start.ready.filter(|ready| now.millis_since(*ready) < START_TOLD_MS)?;
+    let age_ms = |at| u32::try_from(now.millis_since(at)).unwrap_or(u32::MAX);
+    let ages_ms = endpoint.start.map(age_ms);
+    Some(wire::InstanceStart {
+        instance: endpoint.instance.to_string(),
+        decided_age_ms: ages_ms.decided,
+        actuated_age_ms: ages_ms.actuated,
+        started_age_ms: ages_ms.started,
+        listening_age_ms: ages_ms.listening,
+        ready_age_ms: ages_ms.ready,
+    })
+}
+
+fn routes(news: &RoutesNews) -> wire::Routes {
+    let share = |(revision, share): &(Revision, Share)| wire::RevisionShare {
+        revision: Some(wire::Revision {
+            namespace: revision.namespace.clone(),
+            name: revision.name.clone(),
+        }),
+        millionths: share.millionths(),
+    };
+    let led = |(route, shares): &(String, Vec<(Revision, Share)>)| wire::RouteShares {
+        route: route.clone(),
+        shares: shares.iter().map(share).collect(),
+    };
+    wire::Routes { table: news.text.to_string(), led: news.led.iter().map(led).collect() }
+}
+
+fn endpoint(endpoint: &Endpoint) -> wire::Endpoint {
+    wire::Endpoint {
+        instance: endpoint.instance.to_string(),
+        address: endpoint.address.to_string(),
+        limit: endpoint.limit,
+    }
 }
 
 fn tcp_port(port: &TcpPort) -> wire::TcpPort {
@@ -236,16 +297,18 @@ mod tests {
             instance: crate::identity::InstanceName::new(name).expect("valid"),
             address: "127.0.0.1:1".into(),
             limit: 0,
+            start: tidegate_timeline::Start::default(),
         };
         ServerMessage::Endpoints {
             revision: RevisionId::new("default", revision).expect("valid"),
             endpoints: instances.iter().map(endpoint).collect(),
+            scope: ListScope::Whole,
         }
     }
 
     #[tokio::test]
     async fn a_late_reader_receives_the_present_state() {
-        let (sender, mut responses) = pair();
+        let (sender, mut responses) = pair(Clock::start());
         for sequence in 0..10_000 {
             sender.send(list("web", &["old"]));
             sender.send(ServerMessage::Acknowledged { sequence });
@@ -267,7 +330,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_undeclared_and_declared_again_before_it_is_read_stays() {
         let revision = |name| RevisionId::new("default", name).expect("valid");
-        let (sender, mut responses) = pair();
+        let (sender, mut responses) = pair(Clock::start());
         for name in ["gone", "back"] {
             sender.send(list(name, &[]));
             sender.send(ServerMessage::Undeclared { revision: revision(name) });
@@ -288,7 +351,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_end_is_sent_at_once_and_ends_both_sides() {
-        let (sender, mut responses) = pair();
+        let (sender, mut responses) = pair(Clock::start());
         sender.send(list("web", &["one"]));
         sender.end(Err(CallError::SecondHello));
         sender.end(Ok(()));
@@ -301,12 +364,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_reader_is_detected_and_holds_nothing() {
-        let (sender, responses) = pair();
+        let (sender, responses) = pair(Clock::start());
         let list: Arc<[Endpoint]> = Arc::from([]);
         let revision = RevisionId::new("default", "web").expect("valid");
         let message = || ServerMessage::Endpoints {
             revision: revision.clone(),
             endpoints: Arc::clone(&list),
+            scope: ListScope::Whole,
         };
         sender.send(message());
         drop(responses);

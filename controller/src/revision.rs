@@ -1,39 +1,45 @@
 //! One revision: its reports, its decisions, and its instances.
 
 pub(crate) mod ingest;
+mod learning;
+mod messages;
+mod numbers;
+mod orders;
+mod overview;
 pub(crate) mod reconcile;
+mod resting;
+mod taken_over;
+pub(crate) mod told;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidegate_autoscaler::driver::{Applied, ClusterView, Driver, Path, Urgency};
 use tidegate_autoscaler::explain::Detail;
-use tidegate_autoscaler::lifecycle::{Lifecycle, UNDECIDED};
+use tidegate_autoscaler::lifecycle::Lifecycle;
 use tidegate_autoscaler::sample::{Origin, Sample};
-use tidegate_autoscaler::{Decision, Observed, Policy, ScalingMetric, Signal, Timestamp};
+use tidegate_autoscaler::{Decision, Lacks, Observed, Policy, ScalingMetric, Signal, Timestamp};
 use tidegate_rollout::Outcomes;
 
 use crate::crash_loop_backoff::CrashLoopBackoff;
-use crate::declaration::{ActivatorPorts, Declaration, PolicyChoice};
-use crate::demand::Demand;
+use crate::declaration::{Declaration, PolicyChoice};
+use crate::demand::{Demand, Totals, with_what_nobody_tells};
 use crate::event::{Effect, Endpoint, ServerMessage};
-use crate::history::History;
 use crate::identity::{ReporterId, RevisionId};
 use crate::instance::Phase;
 use crate::instances::Instances;
 use crate::journal::{DecisionRecord, Hindrance, Journal};
-use crate::status::{InstanceStatus, RevisionStatus};
+use crate::pin::Pinned;
+use crate::revision::reconcile::FORGET_MS;
+use crate::revision::told::{Told, WARM_UP_MS};
 
-/// How long a controller that starts no instances itself waits for its reporters' history before it
-/// decides. Longer than their longest wait between two attempts to connect.
-pub(crate) const WARM_UP_MS: u64 = 2_500;
+/// Endpoints that are sent for each millisecond between two lists: a list is sent whole, so that
+/// sending a long one for each of many changes would cost the square. A short one hardly waits: an
+/// instance that is ready is of use only once activators know of it.
+const ENDPOINTS_PER_MS: u64 = 10;
 
-/// Least time between two endpoint lists to activators, except for one that must precede something
-/// else: the list is sent whole, so that sending it for each of many changes would cost the square.
-pub(crate) const PUSH_GAP_MS: u64 = 100;
-
-/// Seconds are closed in their middle, so that jitter does not put two into one window bucket.
-const SECOND_PHASE_MS: u64 = 500;
+/// Most time between a change of the endpoints and its list, whatever its length.
+pub(crate) const PUSH_GAP_MAX_MS: u64 = 100;
 
 /// What a revision may see and do while it handles something.
 pub(crate) struct Context<'a> {
@@ -45,6 +51,17 @@ pub(crate) struct Context<'a> {
     pub(crate) stopping: bool,
     /// Seconds of the past that may still be held.
     pub(crate) history_room: usize,
+    /// Instances that may be started now.
+    pub(crate) start_room: usize,
+    /// Whether there were more to be started; `None` where that was not looked at.
+    pub(crate) lacks: Option<Lacks>,
+}
+
+impl Context<'_> {
+    fn tell_activators(&mut self, message: &ServerMessage) {
+        let send = |reporter: &_| Effect::Send { reporter: *reporter, message: message.clone() };
+        self.effects.extend(self.activators.iter().map(send));
+    }
 }
 
 /// The state of one revision.
@@ -52,15 +69,27 @@ pub(crate) struct Revision {
     pub(crate) declaration: Declaration,
     driver: Driver<Box<dyn Policy + Send>>,
     demand: Demand,
+    /// When the stream of an activator ended last that had reported.
+    activator_left_at: Option<Timestamp>,
     /// What became of all requests that were heard of so far.
     pub(crate) outcomes: Outcomes,
-    /// What reporters remember, until the first decision needs it.
-    past: Option<History>,
+    /// What reporters have told so far of the past, until all of them had time to.
+    learning: Option<Told>,
     pub(crate) instances: Instances,
     next_number: u64,
     crash: CrashLoopBackoff,
     gave_up: bool,
+    /// Bounds that a person set in place of the declared ones.
+    pinned: Option<Pinned>,
+    /// Whether a person ordered a restart that is not over.
+    restarting: bool,
+    /// Nothing more is started, because requests go elsewhere.
+    retired: bool,
     pub(crate) journal: Journal,
+    /// When the number of instances was raised last.
+    raised_at: Option<Timestamp>,
+    /// When another system had taken that over.
+    pub(crate) actuated_at: Option<Timestamp>,
     /// The endpoints that activators got last, when, and when they get the changes since.
     pushed: Arc<[Endpoint]>,
     last_push: Timestamp,
@@ -85,18 +114,24 @@ impl Revision {
             driver: Driver::new(policy, lifecycle, warm_at),
             declaration,
             demand: Demand::default(),
+            activator_left_at: None,
             outcomes: Outcomes::default(),
-            past: Some(History::default()),
+            learning: Some(Told::default()),
             instances: Instances::default(),
             next_number: 1,
             crash: CrashLoopBackoff::default(),
             gave_up: false,
+            pinned: None,
+            restarting: false,
+            retired: false,
             journal: Journal::default(),
+            raised_at: None,
+            actuated_at: None,
             pushed: Arc::from([]),
             last_push: Timestamp::EPOCH,
             push_due: None,
             warm_at,
-            next_second: next_second(now),
+            next_second: now.next_second(),
             scheduled: None,
         }
     }
@@ -110,28 +145,31 @@ impl Revision {
         let same_policy = self.declaration.policy == declaration.policy;
         let before = self.declaration.activator_ports.clone();
         let same_hold = self.declaration.hold == declaration.hold;
+        let same_queue = self.declaration.queue == declaration.queue;
         let decides_alike = self.declaration.decides_like(&declaration);
         self.declaration = declaration;
         self.send_ports(cx, &before);
         if !same_hold {
-            let (message, told) = (self.hold_message(), cx.activators.iter().copied());
-            let send = |reporter| Effect::Send { reporter, message: message.clone() };
-            cx.effects.extend(told.map(send));
+            cx.tell_activators(&self.hold_message());
         }
-        let leads_elsewhere = before != self.declaration.activator_ports || !same_hold;
+        if !same_queue {
+            cx.tell_activators(&self.queue_message());
+        }
+        let same_ports = before == self.declaration.activator_ports;
+        let leads_elsewhere = !(same_ports && same_hold && same_queue);
         if leads_elsewhere && decides_alike {
             // Nothing that is decided changes by it.
             return;
         }
-        self.gave_up = false;
-        if self.past.is_some() && same_policy {
-            // The past may still come in, and nothing has been decided that would change.
+        (self.gave_up, self.retired) = (false, false);
+        if self.learning.is_some() {
+            // The past may still come in: whatever decides is built of it then.
             return;
         }
         if !same_policy {
             let ready = self.count(Phase::Ready);
-            *self.driver.policy_mut() = self.declaration.policy.build(cx.now, ready, &[]);
-            self.past = None;
+            let policy = self.declaration.policy.build(cx.now, ready, &[]);
+            self.driver.rebuilt(cx.now, policy);
         }
         self.tick(cx);
     }
@@ -140,14 +178,16 @@ impl Revision {
     /// no instance, no recommendation of one and no request in a queue, and the policy does not ask
     /// for it.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        if self.past.is_some() {
-            return Some(self.warm_at);
+        if self.learning.is_some() {
+            let decision = self.driver.next_due().min(self.warm_at);
+            return self.push_due.into_iter().chain([decision]).min();
         }
         if self.is_at_rest() {
-            return self.push_due.into_iter().chain(self.driver.rest_ends()).min();
+            let ends = [self.driver.rest_ends(), self.pin_ends()].into_iter().flatten();
+            return self.push_due.into_iter().chain(ends).min();
         }
         let (start, forgetting) = (self.start_deadline(), self.forgetting_due());
-        [start, forgetting, self.crash.retry_at(), self.push_due]
+        [start, forgetting, self.crash.retry_at(), self.push_due, self.pin_ends()]
             .into_iter()
             .flatten()
             .chain([self.next_second, self.driver.next_due()])
@@ -157,64 +197,57 @@ impl Revision {
     /// Whether there is nothing to decide about.
     fn is_at_rest(&self) -> bool {
         let nothing_there = self.instances.is_empty() && self.demand.in_flight() == 0;
-        self.past.is_none() && nothing_there && self.driver.wants_nothing()
+        self.learning.is_none() && nothing_there && self.driver.wants_nothing()
     }
 
     /// Runs what is due: deadlines, the end of a second, a tick.
     pub(crate) fn due(&mut self, cx: &mut Context<'_>) {
-        if self.past.is_some() {
-            if cx.now < self.warm_at {
-                return;
-            }
-            self.warm_up(cx);
-        }
-        self.forget_silent(cx);
-        self.fail_late_starters(cx);
         if self.push_due.is_some_and(|at| cx.now >= at) {
             self.push_endpoints_now(cx);
         }
+        if self.is_early(cx.now) {
+            if cx.now >= self.driver.next_due() {
+                self.tick(cx);
+            }
+            return;
+        }
+        self.learn_all(cx);
+        self.forget_silent(cx);
+        self.fail_late_starters(cx);
         // What activators say of a revision at rest is said of nobody.
         if cx.now >= self.next_second && !self.is_at_rest() {
             self.close_second(cx.now);
         }
-        if cx.now >= self.driver.next_due() {
+        if cx.now >= self.driver.next_due() || self.unpin_in_time(cx) {
             self.tick(cx);
         } else {
             self.reconcile(cx);
         }
     }
 
-    /// Seconds of the past that are held until the first decision.
-    pub(crate) fn history_seconds(&self) -> usize {
-        self.past.as_ref().map_or(0, History::len)
-    }
-
-    /// The past is as complete as it gets: start to decide, if that has not been done before.
-    fn warm_up(&mut self, cx: &mut Context<'_>) {
-        let Some(past) = self.past.take() else { return };
-        let ready = self.count(Phase::Ready);
-        let history = past.entries(cx.now);
-        *self.driver.policy_mut() = self.declaration.policy.build(cx.now, ready, &history);
-        if self.declaration.launch.is_none()
-            && let Some(lifecycle) = self.driver.lifecycle_mut()
-        {
-            lifecycle.set_replicas(i32::try_from(ready).unwrap_or(i32::MAX));
-        }
-    }
-
     fn close_second(&mut self, now: Timestamp) {
         let live = usize::try_from(self.count(Phase::Ready)).unwrap_or(usize::MAX);
         let totals = self.demand.close(live);
+        let instances = match self.misses_activators(now, &totals) {
+            true => totals.instances.map(|own| with_what_nobody_tells(own, totals.activators)),
+            false => totals.instances,
+        };
         let activators = self.rest(totals.activators);
-        if self.past.is_none() {
-            if let Some(sample) = totals.instances {
+        if self.learning.is_none() {
+            if let Some(sample) = instances {
                 self.driver.record(now, Origin::Instances, &sample);
             }
             if let Some(sample) = activators {
                 self.driver.record(now, Origin::Activator, &sample);
             }
         }
-        self.next_second = next_second(now);
+        self.next_second = now.next_second();
+    }
+
+    /// Whether an activator that carries requests may not be among those that reported.
+    fn misses_activators(&self, now: Timestamp, totals: &Totals) -> bool {
+        let left = self.activator_left_at.is_some_and(|at| now.millis_since(at) < FORGET_MS);
+        left || totals.silent_activators > 0 || totals.activators.is_none()
     }
 
     /// The activators' second without what was recorded of it before it was over.
@@ -230,14 +263,16 @@ impl Revision {
     fn wake(&mut self, now: Timestamp) {
         if self.is_at_rest() {
             let _ = self.demand.close(0);
-            self.next_second = next_second(now);
+            self.next_second = now.next_second();
             self.driver.wake(now);
         }
     }
 
     /// Requests wait: decide now, by what waits, instead of at the next tick.
     fn urgent(&mut self, cx: &mut Context<'_>) {
-        self.warm_up(cx);
+        if !self.is_early(cx.now) {
+            self.learn_all(cx);
+        }
         if self.driver.urge(cx.now, self.demand.waiting()) == Urgency::Now {
             self.tick(cx);
         }
@@ -245,7 +280,7 @@ impl Revision {
 
     /// Decides, and reconciles the instances with the decision.
     fn tick(&mut self, cx: &mut Context<'_>) {
-        self.warm_up(cx);
+        self.learn(cx);
         let found = self.found_capacity();
         let scene = ClusterView {
             observed: self.observed(),
@@ -253,7 +288,17 @@ impl Revision {
             signals: found.as_slice(),
             path: Path::ThroughActivator,
         };
-        let (decision, followed) = self.driver.tick(cx.now, &scene, &self.declaration.lifecycle);
+        let before = self.replicas();
+        let declared = &self.declaration.lifecycle;
+        let (decision, followed) = match &self.pinned {
+            Some(pinned) => self.driver.tick(cx.now, &scene, &pinned.within(declared)),
+            None => self.driver.tick(cx.now, &scene, declared),
+        };
+        let followed = self.keep_pinned(followed);
+        let followed = self.keep_known(followed);
+        if self.replicas() > before {
+            self.raised_at = Some(cx.now);
+        }
         self.note(cx, &decision, followed);
         self.reconcile(cx);
     }
@@ -267,7 +312,9 @@ impl Revision {
             explanation: decision.explanation,
             step,
             before: followed.before,
+            pinned: self.pinned.map(|pinned| pinned.bounds),
             hindrance: self.hindrance(cx, step.replicas),
+            provisional: self.is_learning().then(|| self.known_instances()),
         });
         self.journal.push(Arc::clone(&record));
         cx.effects.push(Effect::Decided(record));
@@ -282,7 +329,7 @@ impl Revision {
         }
         let failures = self.crash.failures();
         match self.crash.retry_at() {
-            _ if cx.stopping => Some(Hindrance::Stopping),
+            _ if cx.stopping || self.retired => Some(Hindrance::Stopping),
             _ if self.gave_up => Some(Hindrance::GaveUp { attempts: failures }),
             Some(at) if at > cx.now => {
                 Some(Hindrance::Backoff { failures, rest_ms: at.millis_since(cx.now) })
@@ -346,7 +393,7 @@ impl Revision {
         if !self.instances.endpoints_changed() {
             return;
         }
-        let earliest = self.last_push.plus_millis(PUSH_GAP_MS);
+        let earliest = self.last_push.plus_millis(self.push_gap_ms(cx.activators.len()));
         if cx.now < earliest {
             self.push_due = Some(earliest);
         } else {
@@ -364,106 +411,24 @@ impl Revision {
         if *endpoints == *self.pushed {
             return;
         }
-        self.last_push = cx.now;
         self.pushed = endpoints.into();
-        for reporter in cx.activators {
-            cx.effects
-                .push(Effect::Send { reporter: *reporter, message: self.endpoints_message() });
-        }
+        self.send_endpoints(cx);
     }
 
-    /// The endpoints as activators have them: at most [`PUSH_GAP_MS`] old.
-    pub(crate) fn endpoints_message(&self) -> ServerMessage {
-        ServerMessage::Endpoints {
-            revision: self.id().clone(),
-            endpoints: Arc::clone(&self.pushed),
-        }
+    /// Sends every activator the endpoints as they were looked up last.
+    fn send_endpoints(&mut self, cx: &mut Context<'_>) {
+        self.last_push = cx.now;
+        cx.tell_activators(&self.endpoints_message());
     }
 
-    /// Tells activators and queue-proxies what is other than `before` of where requests come in.
-    fn send_ports(&self, cx: &mut Context<'_>, before: &ActivatorPorts) {
-        let now = &self.declaration.activator_ports;
-        let send =
-            |reporter, message: &ServerMessage| Effect::Send { reporter, message: message.clone() };
-        if before.overflow != now.overflow {
-            let message = self.overflow_message();
-            let told = self.instances.all().filter_map(|instance| instance.stream);
-            cx.effects.extend(told.map(|reporter| send(reporter, &message)));
-        }
-        if before.is_listened_on_like(now) {
-            return;
-        }
-        let message = self.ports_message();
-        cx.effects.extend(cx.activators.iter().map(|reporter| send(*reporter, &message)));
-    }
-
-    /// How activators take its requests besides those that name it.
-    pub(crate) fn ports_message(&self) -> ServerMessage {
-        let ports = Arc::new(self.declaration.activator_ports.clone());
-        ServerMessage::ListenPorts { revision: self.id().clone(), ports }
-    }
-
-    /// Where its queue-proxies may hand requests on.
-    pub(crate) fn overflow_message(&self) -> ServerMessage {
-        ServerMessage::Overflow {
-            addresses: self.declaration.activator_ports.overflow.as_slice().into(),
-        }
-    }
-
-    /// How activators hold its requests.
-    pub(crate) fn hold_message(&self) -> ServerMessage {
-        ServerMessage::HoldBounds { revision: self.id().clone(), bounds: self.declaration.hold }
-    }
-
-    /// What activators are told of a revision that is about to be forgotten. Those that do not know
-    /// the last message act on the others.
-    pub(crate) fn farewell(&self) -> [ServerMessage; 3] {
-        let (revision, ports) = (self.id().clone(), Arc::default());
-        [
-            ServerMessage::Endpoints { revision: revision.clone(), endpoints: Arc::from([]) },
-            ServerMessage::ListenPorts { revision: revision.clone(), ports },
-            ServerMessage::Undeclared { revision },
-        ]
+    /// Least time between two lists of endpoints, except for one that must precede something else.
+    fn push_gap_ms(&self, activators: usize) -> u64 {
+        let pushed = self.pushed.len().saturating_mul(activators) as u64;
+        (pushed / ENDPOINTS_PER_MS).clamp(1, PUSH_GAP_MAX_MS)
     }
 
     /// Requests in queues, as reported.
     pub(crate) fn waiting(&self) -> u32 {
         self.demand.waiting()
     }
-
-    pub(crate) fn status(&self) -> RevisionStatus {
-        let last = self.journal.last();
-        let trace = last.and_then(|record| match &record.explanation.detail {
-            Detail::Knative(trace) => Some(trace),
-            _ => None,
-        });
-        let first = self.measured();
-        RevisionStatus {
-            revision: self.id().clone(),
-            desired: last.map_or(UNDECIDED, |record| record.replicas()),
-            ready: self.count(Phase::Ready),
-            starting: self.count(Phase::Starting) + self.count(Phase::Unready),
-            draining: self.count(Phase::Draining),
-            in_panic: trace.is_some_and(|trace| trace.steps.panic_after.since.is_some()),
-            stable_concurrency: first.map_or(0.0, |signal| signal.stable),
-            panic_concurrency: first.map_or(0.0, |signal| signal.panic),
-            waiting: self.demand.waiting(),
-            in_flight: self.demand.in_flight(),
-            last_reason: last.map(|record| record.to_string()).unwrap_or_default(),
-            instances: self
-                .instances
-                .all()
-                .map(|instance| InstanceStatus {
-                    name: instance.name.clone(),
-                    phase: instance.phase,
-                    in_flight: self.demand.at_instance(&instance.name),
-                    counts_connections: instance.counts_connections,
-                })
-                .collect(),
-        }
-    }
-}
-
-fn next_second(now: Timestamp) -> Timestamp {
-    now.whole_second().plus_millis(1_000 + SECOND_PHASE_MS)
 }

@@ -2,10 +2,13 @@
 
 mod gate;
 pub(crate) mod listener;
+mod pace;
+pub(crate) mod routes;
 pub(crate) mod scale;
 pub(crate) mod stats;
 mod unfinished;
 
+use tidegate_proto::routes::v1::route_service_server::RouteServiceServer;
 use tidegate_proto::scale::v1::scale_service_server::ScaleServiceServer;
 use tidegate_proto::stats::v1::stats_service_server::StatsServiceServer;
 use tidegate_proto::{PING_INTERVAL, PING_TIMEOUT};
@@ -25,7 +28,7 @@ const STREAMS_MAX: u32 = 128;
 /// hundreds of times, and the longest message takes four turns.
 const WINDOW_BYTES: u32 = 64 * 1024;
 
-/// Serves both services on `listener` to the callers that `access` admits, until `stop` resolves;
+/// Serves all services on `listener` to the callers that `access` admits, until `stop` resolves;
 /// open streams are then cut, as reporters are made for that.
 ///
 /// # Errors
@@ -40,7 +43,8 @@ pub async fn serve(
     let stats = stats::Stats::new(handle.clone(), access.addresses);
     let stats = StatsServiceServer::new(stats).max_decoding_message_size(stats::MESSAGE_BYTES_MAX);
     let metrics = handle.metrics().clone();
-    let scale = ScaleServiceServer::new(scale::Scale::new(handle));
+    let scale = ScaleServiceServer::new(scale::Scale::new(handle.clone()));
+    let routes = RouteServiceServer::new(routes::RouteOffice::new(handle));
     let gatekeeper = Gatekeeper::new(access.secret, access.tokens, metrics);
     let unfinished = UnfinishedBytes::new(UNFINISHED_BYTES_MAX);
     let (incoming, accepting) = listener::connections(listener, access.tls, &gatekeeper);
@@ -52,6 +56,7 @@ pub async fn serve(
         .initial_connection_window_size(WINDOW_BYTES)
         .add_service(Gate::before(stats, Purpose::Report, &gatekeeper, &unfinished))
         .add_service(Gate::before(scale, Purpose::Ask, &gatekeeper, &unfinished))
+        .add_service(Gate::before(routes, Purpose::Ask, &gatekeeper, &unfinished))
         .serve_with_incoming(incoming);
     tokio::select! {
         served = serving => served,

@@ -4,19 +4,26 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
-use tidegate_autoscaler::Timestamp;
-use tidegate_rollout::Outcomes;
+use tidegate_autoscaler::{StartPace, Timestamp};
 
-use crate::declaration::{ActivatorPorts, Declaration, HoldBounds, Template};
-use crate::event::{Effect, Event, Notice, ServerMessage, StopMode, StreamRefusal, Termination};
+use crate::cold_start::{ColdStarts, Told};
+use crate::declaration::{Declaration, Template};
+use crate::event::{Effect, Event, ServerMessage, StreamRefusal};
 use crate::identity::{InstanceName, ReporterId, RevisionId, Token};
-use crate::journal::DecisionRecord;
+use crate::kept::KeptInstance;
+use crate::notice::{Notice, Termination};
 use crate::report::{Hello, LoadCeiling, Report};
+use crate::revision::Revision;
 use crate::revision::ingest::Sidecar;
-use crate::revision::{Context, Revision};
-use crate::status::RevisionStatus;
+use crate::routes::RoutesNews;
 
+mod acting;
+mod answers;
+mod introduction;
+mod known;
 mod limits;
+mod pace;
+mod stop;
 mod totals;
 mod undeclare;
 
@@ -25,7 +32,9 @@ pub use self::limits::{
     REVISIONS_MAX,
 };
 
+use self::introduction::{introduce, tell_routes};
 use self::limits::Limits;
+use self::pace::Turns;
 pub use self::totals::Totals;
 
 /// The period of reports that reporters are directed to, in milliseconds: the windows have one
@@ -46,6 +55,8 @@ pub struct State {
     revisions: BTreeMap<RevisionId, Revision>,
     reporters: BTreeMap<ReporterId, Peer>,
     activators: BTreeSet<ReporterId>,
+    /// What activators are told of routes.
+    routes: Option<Arc<RoutesNews>>,
     /// Instances of all revisions.
     instances: usize,
     /// The revision of each instance that the controller started.
@@ -55,6 +66,8 @@ pub struct State {
     /// The decisions of all revisions in the order in which they were made, by their numbers: the
     /// first entry is the one to drop when there are too many.
     decided: VecDeque<(RevisionId, u64)>,
+    cold_starts: ColdStarts,
+    turns: Turns,
     /// Seconds of the past that revisions hold which have not decided yet.
     history_seconds: usize,
     limits: Limits,
@@ -77,10 +90,13 @@ impl State {
             revisions: BTreeMap::new(),
             reporters: BTreeMap::new(),
             activators: BTreeSet::new(),
+            routes: None,
             instances: 0,
             started: BTreeMap::new(),
             agenda: BinaryHeap::new(),
             decided: VecDeque::new(),
+            cold_starts: ColdStarts::default(),
+            turns: Turns::new(StartPace::UNPACED),
             history_seconds: 0,
             limits: Limits::default(),
             undeclared,
@@ -88,62 +104,123 @@ impl State {
         }
     }
 
+    /// Has no more instances start at a time than this allows, from the next event on.
+    pub fn pace_starts(&mut self, pace: StartPace) {
+        self.turns = Turns::new(pace);
+    }
+
     /// When [`Event::Due`] has to be applied, if no other event is before.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.agenda.peek().map(|Reverse((at, _))| *at)
+        let revision = self.agenda.peek().map(|Reverse((at, _))| *at);
+        revision.into_iter().chain(self.turns.next_due()).min()
     }
 
     /// Changes the state by `event`, which happened at `now`, and returns what is to be done.
     pub fn apply(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.take_in(now, event, &mut effects);
+        self.give_turns(now, &mut effects);
+        self.note_started(&effects);
+        effects
+    }
+
+    fn take_in(&mut self, now: Timestamp, event: Event, effects: &mut Vec<Effect>) {
         match event {
-            Event::Declare(declaration) => self.declare(now, *declaration, &mut effects),
-            Event::Undeclare(id) => self.undeclare(now, &id, &mut effects),
+            Event::Declare(declaration) => self.declare(now, *declaration, effects),
+            Event::Resume { declaration, instances, next_number } => {
+                self.resume(now, *declaration, (instances, next_number), effects);
+            }
+            Event::Undeclare(id) => self.undeclare(now, &id, effects),
+            Event::Retire(id) => self.with(now, &id, effects, Revision::retire),
             Event::Connected { reporter, hello } => {
-                self.connected(now, reporter, hello, &mut effects);
+                self.connected(now, reporter, hello, effects);
             }
             Event::Reported { reporter, report } => {
-                self.reported(now, reporter, &report, &mut effects);
+                self.reported(now, reporter, &report, effects);
             }
             Event::Remembered { reporter, reports } => {
-                self.remembered(now, reporter, &reports, &mut effects);
+                self.remembered(now, reporter, &reports, effects);
             }
-            Event::Disconnected { reporter } => self.disconnected(now, reporter, &mut effects),
+            Event::Known { reporter, instances } => {
+                self.known(now, reporter, instances, effects);
+            }
+            Event::Disconnected { reporter } => self.disconnected(now, reporter, effects),
             Event::InstanceLaunched { instance, address } => {
-                if let Some(id) = self.started.get(&instance).cloned() {
-                    self.with(now, &id, &mut effects, |r, _| {
-                        r.instance_launched(&instance, address);
-                    });
-                }
+                self.with_started(now, &instance, effects, |r, _| {
+                    r.instance_launched(&instance, address);
+                });
+            }
+            Event::InstanceStarted { instance } => {
+                self.with_started(now, &instance, effects, |r, cx| {
+                    r.instance_started(cx, &instance);
+                });
+            }
+            Event::InstanceProved { instance, proof } => {
+                self.with_started(now, &instance, effects, |r, cx| {
+                    r.instance_proved(cx, &instance, proof);
+                });
+            }
+            Event::Actuated { revision } => {
+                self.with(now, &revision, effects, |r, cx| r.actuated_at = Some(cx.now));
             }
             Event::InstanceFailed { instance } => {
-                if let Some(id) = self.started.get(&instance).cloned() {
-                    self.with(now, &id, &mut effects, |r, cx| r.instance_failed(cx, &instance));
-                }
+                self.with_started(now, &instance, effects, |r, cx| {
+                    r.instance_failed(cx, &instance);
+                });
             }
             Event::InstanceNotReady { instance, why } => {
-                if let Some(id) = self.started.get(&instance).cloned() {
-                    self.with(now, &id, &mut effects, |revision, cx| {
-                        revision.instance_not_ready(cx, &instance, why);
-                    });
-                }
+                self.with_started(now, &instance, effects, |r, cx| {
+                    r.instance_not_ready(cx, &instance, why);
+                });
             }
             Event::InstanceLingers { instance, left_ms } => {
                 effects.push(Effect::Announce(Notice::Lingers { instance, left_ms }));
             }
             Event::InstanceEnded { instance, ending } => {
-                self.ended(now, &instance, ending, &mut effects);
+                self.ended(now, &instance, ending, effects);
             }
-            Event::Due => self.due(now, &mut effects),
-            Event::Stop(mode) => self.stop(now, mode, &mut effects),
+            Event::Due => self.due(now, effects),
+            Event::Routes(news) => {
+                self.routes = Some(news);
+                let activators = self.activators.iter().copied();
+                tell_routes(self.routes.as_ref(), activators, effects);
+            }
+            Event::Restart(id) => self.with(now, &id, effects, Revision::restart),
+            Event::Pin { revision, pin } => {
+                self.with(now, &revision, effects, |r, cx| r.pin(cx, pin));
+            }
+            Event::Slack { starts } => self.turns.release(starts),
+            Event::Stop(mode) => self.stop(now, mode, effects),
         }
-        for effect in &effects {
-            if let Effect::Start { revision, instance, .. } = effect {
+    }
+
+    /// Remembers whose the instances are that are started, or taken over, now.
+    fn note_started(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::Start { revision, instance, .. }
+            | Effect::Adopt { revision, instance, .. } = effect
+            {
                 self.started.insert(instance.clone(), revision.clone());
             }
         }
-        effects
+    }
+
+    /// Declares a revision of which instances of a run before are there.
+    fn resume(
+        &mut self,
+        now: Timestamp,
+        declaration: Declaration,
+        (instances, next_number): (Vec<KeptInstance>, u64),
+        effects: &mut Vec<Effect>,
+    ) {
+        let id = declaration.id.clone();
+        if !self.revisions.contains_key(&id) {
+            self.introduce(now, declaration, effects);
+        }
+        self.with(now, &id, effects, |revision, cx| {
+            revision.take_over(cx, instances, next_number);
+        });
     }
 
     fn declare(&mut self, now: Timestamp, declaration: Declaration, effects: &mut Vec<Effect>) {
@@ -152,12 +229,17 @@ impl State {
             self.with(now, &id, effects, |revision, cx| revision.redeclare(cx, declaration));
             return;
         }
+        self.introduce(now, declaration, effects);
+        self.with(now, &id, effects, Revision::due);
+    }
+
+    /// Makes a revision known that was not, and tells activators of it.
+    fn introduce(&mut self, now: Timestamp, declaration: Declaration, effects: &mut Vec<Effect>) {
         let revision = Revision::new(declaration, now);
         for reporter in &self.activators {
             introduce(&revision, *reporter, effects);
         }
-        self.revisions.insert(id.clone(), revision);
-        self.with(now, &id, effects, Revision::due);
+        self.revisions.insert(revision.id().clone(), revision);
     }
 
     fn connected(
@@ -226,6 +308,7 @@ impl State {
         let windows = self.revisions.values().map(|r| r.declaration.policy.history_seconds());
         let message = directive(windows.max().unwrap_or(1));
         effects.push(Effect::Send { reporter, message });
+        tell_routes(self.routes.as_ref(), [reporter], effects);
         for revision in self.revisions.values() {
             introduce(revision, reporter, effects);
         }
@@ -308,9 +391,22 @@ impl State {
                     self.with(now, id, effects, |r, cx| {
                         r.activator_reported(cx, reporter, report, &claim);
                     });
+                    self.note_cold_starts(report, effects);
                 }
             }
             None => {}
+        }
+    }
+
+    /// Keeps the cold starts of an activator's report, and announces those that are new.
+    fn note_cold_starts(&mut self, report: &Report, effects: &mut Vec<Effect>) {
+        let Some(id) = report.revision.as_ref().filter(|id| self.revisions.contains_key(id)) else {
+            return;
+        };
+        for start in &report.cold_starts {
+            if self.cold_starts.note(id, start) == Told::First {
+                effects.push(Effect::Announce(Notice::ColdStarted(start.clone())));
+            }
         }
     }
 
@@ -332,6 +428,7 @@ impl State {
                     self.with(now, id, effects, |r, cx| {
                         r.recall_activator(cx, reporter, report, &claim);
                     });
+                    self.note_cold_starts(report, effects);
                 }
             }
             None => {}
@@ -346,7 +443,7 @@ impl State {
             Some(Peer::Activator { .. }) => {
                 self.activators.remove(&reporter);
                 for revision in self.revisions.values_mut() {
-                    revision.forget_activator(reporter);
+                    revision.forget_activator(now, reporter);
                 }
             }
             None => {}
@@ -386,104 +483,6 @@ impl State {
                 }
             });
         }
-    }
-
-    fn stop(&mut self, now: Timestamp, mode: StopMode, effects: &mut Vec<Effect>) {
-        self.stopping = true;
-        let ids: Vec<RevisionId> = self.revisions.keys().cloned().collect();
-        for id in ids {
-            self.with(now, &id, effects, |revision, cx| revision.stop_all(cx, mode));
-        }
-        if self.started.is_empty() {
-            effects.push(Effect::Announce(Notice::AllStopped));
-        }
-    }
-
-    /// Runs `act` on one revision, keeps the sums over all revisions true, and schedules its next
-    /// turn.
-    fn with(
-        &mut self,
-        now: Timestamp,
-        id: &RevisionId,
-        effects: &mut Vec<Effect>,
-        act: impl FnOnce(&mut Revision, &mut Context<'_>),
-    ) {
-        let Some(revision) = self.revisions.get_mut(id) else { return };
-        let history_room = self.limits.history_seconds.saturating_sub(self.history_seconds);
-        let mut context = Context {
-            now,
-            effects,
-            activators: &self.activators,
-            stopping: self.stopping,
-            history_room,
-        };
-        let held = |revision: &Revision| (revision.instances.len(), revision.history_seconds());
-        let (instances, seconds) = held(revision);
-        let written = revision.journal.written();
-        act(revision, &mut context);
-        let (instances_now, seconds_now) = held(revision);
-        self.instances = self.instances - instances + instances_now;
-        self.history_seconds = self.history_seconds - seconds + seconds_now;
-        for number in written..revision.journal.written() {
-            self.decided.push_back((id.clone(), number + 1));
-        }
-        if let Some(at) = revision.next_due()
-            && revision.scheduled.is_none_or(|scheduled| at < scheduled)
-        {
-            revision.scheduled = Some(at);
-            self.agenda.push(Reverse((at, id.clone())));
-        }
-        while self.decided.len() > self.limits.decisions {
-            let Some((id, number)) = self.decided.pop_front() else { return };
-            if let Some(revision) = self.revisions.get_mut(&id) {
-                revision.journal.forget_until(number);
-            }
-        }
-    }
-
-    /// The status of every revision.
-    #[must_use]
-    pub fn statuses(&self) -> Vec<RevisionStatus> {
-        self.revisions.values().map(Revision::status).collect()
-    }
-
-    /// The last `count` decisions of a revision, newest first; `None` if there is no such revision.
-    #[must_use]
-    pub fn decisions(&self, id: &RevisionId, count: usize) -> Option<Vec<Arc<DecisionRecord>>> {
-        Some(self.revisions.get(id)?.journal.newest(count).cloned().collect())
-    }
-
-    /// What became of a revision's requests since it was declared; `None` if there is no such one.
-    #[must_use]
-    pub fn outcomes(&self, id: &RevisionId) -> Option<Outcomes> {
-        self.revisions.get(id).map(|revision| revision.outcomes.clone())
-    }
-
-    /// Asserts that the running sums equal a fresh count.
-    #[cfg(test)]
-    fn recount(&self) {
-        self.revisions.values().for_each(Revision::recount);
-        let instances: usize = self.revisions.values().map(|r| r.instances.len()).sum();
-        assert_eq!(instances, self.instances);
-        let seconds: usize = self.revisions.values().map(Revision::history_seconds).sum();
-        assert_eq!(seconds, self.history_seconds);
-    }
-
-    /// Instances that this controller started and that have not ended, in any phase.
-    #[must_use]
-    pub fn started(&self) -> usize {
-        self.started.len()
-    }
-}
-
-/// Tells an activator of a revision that it may not know.
-fn introduce(revision: &Revision, reporter: ReporterId, effects: &mut Vec<Effect>) {
-    effects.push(Effect::Send { reporter, message: revision.endpoints_message() });
-    if revision.declaration.activator_ports != ActivatorPorts::default() {
-        effects.push(Effect::Send { reporter, message: revision.ports_message() });
-    }
-    if revision.declaration.hold != HoldBounds::default() {
-        effects.push(Effect::Send { reporter, message: revision.hold_message() });
     }
 }
 

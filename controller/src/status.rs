@@ -1,7 +1,11 @@
 //! A revision at a glance.
 
+use tidegate_autoscaler::Timestamp;
+use tidegate_autoscaler::settings::ScaleBounds;
+
 use crate::identity::{InstanceName, RevisionId};
 use crate::instance::Phase;
+use crate::pin::Pinned;
 
 /// A revision as it is now.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +20,8 @@ pub struct RevisionStatus {
     pub starting: u32,
     /// Instances that are being stopped.
     pub draining: u32,
+    /// Instances that stand still until they are wanted, or are about to.
+    pub frozen: u32,
     /// Whether panic mode is on.
     pub in_panic: bool,
     /// Average concurrency over the stable window, 0 when unknown.
@@ -28,6 +34,16 @@ pub struct RevisionStatus {
     pub in_flight: u32,
     /// Why the last decision was what it was; empty before the first.
     pub last_reason: String,
+    /// What the load of one instance should come to, where a target is what decides.
+    pub target: Option<f64>,
+    /// Requests that one instance takes at a time, the mean of those that say so; 0 is unlimited.
+    pub limit: f64,
+    /// Fewest and most instances, as declared.
+    pub bounds: ScaleBounds,
+    /// What a person has set instead.
+    pub pinned: Option<Pinned>,
+    /// Instances that are there and are still to be replaced, as a person ordered.
+    pub outdated: u32,
     /// The instances, in the order of their names.
     pub instances: Vec<InstanceStatus>,
 }
@@ -41,6 +57,10 @@ pub struct InstanceStatus {
     pub phase: Phase,
     /// Requests at it, as far as is known.
     pub in_flight: u32,
+    /// When it was started, or heard of first.
+    pub started: Timestamp,
+    /// Whether it is still to be replaced, as a person ordered.
+    pub outdated: bool,
     /// Whether its sidecar counts connections that carry no HTTP among them.
     pub counts_connections: bool,
 }

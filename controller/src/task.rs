@@ -4,20 +4,31 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tidegate_autoscaler::Timestamp;
+use tidegate_autoscaler::{StartPace, Timestamp};
 use tidegate_rollout::Outcomes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+mod looking;
+mod routing;
+
+use self::looking::Look;
+use self::routing::{Leader, RoutesRequest};
 use crate::clock::Clock;
+use crate::cold_start::ColdStart;
 use crate::declaration::{Declaration, Launch};
 use crate::error::Ended;
-use crate::event::{Effect, Event, Notice, StopMode};
+use crate::event::{Effect, Event, StopMode};
 use crate::identity::{InstanceName, ReporterId, RevisionId};
 use crate::journal::DecisionRecord;
+use crate::kept::KeptInstance;
 use crate::metrics::Metrics;
+use crate::notice::Notice;
+use crate::overview::{Detail, DetailQuery, Overview};
+use crate::pin::Pin;
 use crate::report::{Hello, Report};
 use crate::response_stream::ResponseSender;
+use crate::routes::RolloutRecord;
 use crate::state::{State, Totals, UndeclaredRevisions};
 use crate::status::RevisionStatus;
 
@@ -40,8 +51,30 @@ pub trait Actuator: Send {
     /// Starts an instance. Must not wait for it.
     fn start(&mut self, revision: RevisionId, instance: InstanceName, launch: Arc<Launch>);
 
+    /// Takes over an instance that a run before has started. One that cannot lets it end.
+    fn adopt(
+        &mut self,
+        of: RevisionId,
+        instance: InstanceName,
+        by: Arc<Launch>,
+        kept: KeptInstance,
+    ) {
+        let _ = (of, instance, by, kept);
+    }
+
     /// Stops an instance. Must not wait for it, and must accept one that has ended meanwhile.
     fn stop(&mut self, instance: &InstanceName, mode: StopMode);
+
+    /// Lets the app of an instance stand still. Only asked for where [`Launch::idle_mode`] says so;
+    /// one that cannot freeze lets it run.
+    fn freeze(&mut self, instance: &InstanceName) {
+        let _ = instance;
+    }
+
+    /// Lets it go on.
+    fn thaw(&mut self, instance: &InstanceName) {
+        let _ = instance;
+    }
 }
 
 /// For controllers whose instances another system starts.
@@ -61,7 +94,10 @@ pub(crate) enum Message {
     Statuses(oneshot::Sender<Vec<RevisionStatus>>),
     Totals(oneshot::Sender<Totals>),
     Outcomes(Vec<RevisionId>, oneshot::Sender<Vec<Option<Outcomes>>>),
+    ColdStarts(RevisionId, oneshot::Sender<Vec<ColdStart>>),
     Decisions(RevisionId, usize, oneshot::Sender<Option<Vec<Arc<DecisionRecord>>>>),
+    Routes(RoutesRequest),
+    Look(Look),
 }
 
 /// Sends messages to a running controller. Cheap to clone; the controller ends when the last one is
@@ -74,6 +110,7 @@ pub struct Handle {
     reporters: Arc<AtomicU64>,
     histories: Arc<Semaphore>,
     watchers: Arc<Semaphore>,
+    rollouts: watch::Receiver<Vec<RolloutRecord>>,
     metrics: Metrics,
     clock: Clock,
 }
@@ -81,6 +118,7 @@ pub struct Handle {
 /// A controller that does nothing until [`Controller::run`] is polled.
 pub struct Controller {
     state: State,
+    leader: Leader,
     inbox: mpsc::Receiver<Message>,
     senders: HashMap<ReporterId, ResponseSender>,
     decisions: broadcast::Sender<Arc<DecisionRecord>>,
@@ -102,6 +140,7 @@ pub fn counted(undeclared: UndeclaredRevisions, metrics: Metrics) -> (Handle, Co
     let decisions = broadcast::Sender::new(WATCH_DEPTH);
     let notices = broadcast::Sender::new(WATCH_DEPTH);
     let clock = Clock::start();
+    let (leader, rollouts) = Leader::new();
     let handle = Handle {
         inbox: sender,
         decisions: decisions.clone(),
@@ -109,12 +148,15 @@ pub fn counted(undeclared: UndeclaredRevisions, metrics: Metrics) -> (Handle, Co
         reporters: Arc::default(),
         histories: Arc::new(Semaphore::new(HISTORIES_MAX)),
         watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
+        rollouts,
         metrics: metrics.clone(),
         clock,
     };
     let state = State::new(undeclared);
     let senders = HashMap::new();
-    (handle, Controller { state, inbox, senders, decisions, notices, metrics, clock })
+    let controller =
+        Controller { state, leader, inbox, senders, decisions, notices, metrics, clock };
+    (handle, controller)
 }
 
 impl Handle {
@@ -136,6 +178,16 @@ impl Handle {
         self.happened(Event::Undeclare(revision)).await
     }
 
+    /// Drains the instances of a revision that requests no longer go to, and starts no more. Once
+    /// it has none, it can be undeclared without anything being cut off.
+    ///
+    /// # Errors
+    ///
+    /// When the controller has ended.
+    pub async fn retire(&self, revision: RevisionId) -> Result<(), Ended> {
+        self.happened(Event::Retire(revision)).await
+    }
+
     /// Stops every instance that was started; [`Notice::AllStopped`] follows.
     ///
     /// # Errors
@@ -143,6 +195,24 @@ impl Handle {
     /// When the controller has ended.
     pub async fn stop(&self, mode: StopMode) -> Result<(), Ended> {
         self.happened(Event::Stop(mode)).await
+    }
+
+    /// Has every instance of a revision replaced, a new one before an old one each time.
+    ///
+    /// # Errors
+    ///
+    /// When the controller has ended.
+    pub async fn restart(&self, revision: RevisionId) -> Result<(), Ended> {
+        self.happened(Event::Restart(revision)).await
+    }
+
+    /// Sets other bounds for a revision than were declared; `None` takes that back.
+    ///
+    /// # Errors
+    ///
+    /// When the controller has ended.
+    pub async fn pin(&self, revision: RevisionId, pin: Option<Pin>) -> Result<(), Ended> {
+        self.happened(Event::Pin { revision, pin }).await
     }
 
     /// Sends an event to the controller. Waits while its inbox is full.
@@ -192,6 +262,12 @@ impl Handle {
         Ok(())
     }
 
+    /// Whether both lead to the same controller.
+    #[must_use]
+    pub fn is_of_same(&self, other: &Self) -> bool {
+        self.inbox.same_channel(&other.inbox)
+    }
+
     /// Whether the controller has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -215,6 +291,43 @@ impl Handle {
     ) -> Result<Option<Vec<Arc<DecisionRecord>>>, Ended> {
         let (answer, answered) = oneshot::channel();
         self.send(Message::Decisions(revision, count, answer)).await?;
+        answered.await.map_err(|_| Ended)
+    }
+
+    /// The last cold starts of a revision that activators told of, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the controller has ended.
+    pub async fn cold_starts(&self, revision: RevisionId) -> Result<Vec<ColdStart>, Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::ColdStarts(revision, answer)).await?;
+        answered.await.map_err(|_| Ended)
+    }
+
+    /// The numbers of every revision, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// When the controller has ended.
+    pub async fn overviews(&self) -> Result<Vec<Overview>, Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::Look(Look::All(answer))).await?;
+        answered.await.map_err(|_| Ended)
+    }
+
+    /// What there is to read of a revision; `None` if there is no such one.
+    ///
+    /// # Errors
+    ///
+    /// When the controller has ended.
+    pub async fn detail(
+        &self,
+        revision: RevisionId,
+        query: DetailQuery,
+    ) -> Result<Option<Detail>, Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::Look(Look::One(revision, query, answer))).await?;
         answered.await.map_err(|_| Ended)
     }
 
@@ -254,17 +367,33 @@ impl Handle {
         ReporterId(self.reporters.fetch_add(1, Ordering::Relaxed))
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The time by which decisions are dated.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The clock of the state.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 }
 
 impl Controller {
+    /// Has no more instances start at a time than this allows.
+    #[must_use]
+    pub fn paced(mut self, pace: StartPace) -> Self {
+        self.state.pace_starts(pace);
+        self
+    }
+
     /// Runs until every [`Handle`] is dropped. Not cancel safe in so far as a dropped controller
     /// forgets everything; instances are the actuator's to clean up.
     pub async fn run(mut self, mut actuator: impl Actuator) {
         loop {
-            let due = self.state.next_due().map(|at| self.clock.instant(at));
+            let due = [self.state.next_due(), self.leader.next_due()].into_iter().flatten().min();
+            let due = due.map(|at| self.clock.instant(at));
             let message = tokio::select! {
                 biased;
                 message = self.inbox.recv() => match message {
@@ -290,9 +419,18 @@ impl Controller {
                     let all = revisions.iter().map(|revision| self.state.outcomes(revision));
                     drop(answer.send(all.collect()));
                 }
+                Message::ColdStarts(revision, answer) => {
+                    drop(answer.send(self.state.cold_starts(&revision)));
+                }
                 Message::Decisions(revision, count, answer) => {
                     drop(answer.send(self.state.decisions(&revision, count)));
                 }
+                Message::Look(look) => look.answer(&self.state),
+                Message::Routes(request) => self.leader.answer(self.clock.now(), request),
+            }
+            self.leader.observe(self.clock.now(), &self.state);
+            if let Some(news) = self.leader.take_news() {
+                self.apply(Event::Routes(Arc::new(news)), &mut actuator);
             }
         }
     }
@@ -318,7 +456,12 @@ impl Controller {
             Effect::Start { revision, instance, launch } => {
                 actuator.start(revision, instance, launch);
             }
+            Effect::Adopt { revision, instance, launch, kept } => {
+                actuator.adopt(revision, instance, launch, *kept);
+            }
             Effect::Stop { instance, mode } => actuator.stop(&instance, mode),
+            Effect::Freeze { instance } => actuator.freeze(&instance),
+            Effect::Thaw { instance } => actuator.thaw(&instance),
             Effect::Send { reporter, message } => {
                 if let Some(sender) = self.senders.get(&reporter) {
                     sender.send(message);

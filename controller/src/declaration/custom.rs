@@ -16,6 +16,8 @@ pub trait CustomPolicy: Send + Sync {
     /// another one.
     ///
     /// Two are created for a revision: the first before the past is known, and it decides nothing.
+    /// Where requests wait before all of the past is known, one is created for each decision about
+    /// them, of what is known by then.
     fn policy(
         &self,
         now: Timestamp,

@@ -4,7 +4,8 @@
 //! Each instance gets a group of its own within that of the run, where the kernel has control
 //! groups of version 2 and lets this user make them: as root, and in sessions that systemd has
 //! delegated. Elsewhere processes are found by their tag alone. No group is given a controller or a
-//! limit.
+//! limit, unless [`prepare`] was asked for it: a group that limits those within it may have no
+//! process of its own, so this process then moves into one beside them.
 
 use std::fs;
 use std::io;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Pid;
 
 use super::process_tag::Scope;
+use crate::declaration::Limits;
 
 /// Kills every process of a group and of the groups within it. Linux has it from 5.14 on.
 const KILL_FILE: &str = "cgroup.kill";
@@ -20,21 +22,91 @@ const KILL_FILE: &str = "cgroup.kill";
 /// The processes of a group. Writing 0 moves the writer into it.
 const PROCESSES_FILE: &str = "cgroup.procs";
 
-/// Makes the group of `of` and moves this process into it, before it becomes an app.
+/// The controllers that a group offers to those within it, and which of them do something there.
+const OFFERED_FILE: &str = "cgroup.controllers";
+const ENABLED_FILE: &str = "cgroup.subtree_control";
+
+/// The controllers of memory, processors and processes.
+const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
+
+/// The group that this process moves into, so that the one around it has no process of its own.
+const OURS: &str = "tidegate-self";
+
+/// The period in which a group may use its share of processors, in microseconds: the kernel's own.
+const CPU_PERIOD_US: u64 = 100_000;
+
+/// Makes limits of instances possible. What this process starts later counts on it.
+///
+/// # Errors
+///
+/// Why they are not: there are no such groups, no controllers, or others are in the group that this
+/// process is in.
+pub fn prepare() -> io::Result<()> {
+    let around = own().ok_or_else(|| io::Error::other("there are no control groups, version 2"))?;
+    prepare_within(&around)
+}
+
+fn prepare_within(around: &Path) -> io::Result<()> {
+    let offered = fs::read_to_string(around.join(OFFERED_FILE)).unwrap_or_default();
+    let is_offered = |name: &&str| offered.split_whitespace().any(|offered| offered == *name);
+    if let Some(missing) = CONTROLLERS.iter().find(|name| !is_offered(name)) {
+        let what = format!("the controller of {missing} is not for the group {}", around.display());
+        return Err(io::Error::other(what));
+    }
+    let ours = around.join(OURS);
+    fs::create_dir_all(&ours)?;
+    fs::write(ours.join(PROCESSES_FILE), "0")?;
+    enable(around).map_err(|error| {
+        let what = format!("the group {} has other processes: {error}", around.display());
+        io::Error::other(what)
+    })
+}
+
+/// Has the controllers limit the groups within this one.
+fn enable(group: &Path) -> io::Result<()> {
+    let all = CONTROLLERS.map(|name| format!("+{name}")).join(" ");
+    fs::write(group.join(ENABLED_FILE), all)
+}
+
+/// Makes the group of `of` with these limits and moves this process into it, before it becomes an
+/// app.
 ///
 /// # Errors
 /// When there are no such groups, or this user may not make them. Nothing is left behind.
-pub(super) fn enter(of: Scope<'_>) -> io::Result<()> {
+pub(super) fn enter(of: Scope<'_>, limits: Limits) -> io::Result<()> {
     let group = path(of).ok_or(io::ErrorKind::Unsupported)?;
     fs::create_dir_all(&group)?;
     let entered = match group.join(KILL_FILE).exists() {
-        true => fs::write(group.join(PROCESSES_FILE), "0"),
+        true => limit(&group, limits).and_then(|()| fs::write(group.join(PROCESSES_FILE), "0")),
         false => Err(io::ErrorKind::Unsupported.into()),
     };
     if entered.is_err() {
         remove(of);
     }
     entered
+}
+
+/// Gives a group its limits, where there are any.
+fn limit(group: &Path, limits: Limits) -> io::Result<()> {
+    if limits == Limits::default() {
+        return Ok(());
+    }
+    if let Some(around) = group.parent() {
+        enable(around)?;
+    }
+    let Limits { memory_bytes, cpu_millis, processes } = limits;
+    let quota =
+        |millis: u32| format!("{} {CPU_PERIOD_US}", u64::from(millis) * CPU_PERIOD_US / 1_000);
+    for (file, limit) in [
+        ("memory.max", memory_bytes.map(|bytes| bytes.to_string())),
+        ("cpu.max", cpu_millis.map(quota)),
+        ("pids.max", processes.map(|count| count.to_string())),
+    ] {
+        if let Some(limit) = limit {
+            fs::write(group.join(file), limit)?;
+        }
+    }
+    Ok(())
 }
 
 /// Kills everything in the group of `of`, and gives what was in it.
@@ -64,6 +136,11 @@ pub(super) fn remove(of: Scope<'_>) {
 /// Where the group of `of` is, below that of this process: the run, its reaper and its
 /// queue-proxies are in one, so all of them agree.
 fn path(of: Scope<'_>) -> Option<PathBuf> {
+    Some(below(&own()?, of))
+}
+
+/// The group of this process, or the one around it where it has moved aside.
+fn own() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let mount = mounts.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(1);
@@ -72,7 +149,15 @@ fn path(of: Scope<'_>) -> Option<PathBuf> {
     })?;
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    Some(below(&mount.join(own), of))
+    Some(mount.join(around(own)))
+}
+
+fn around(own: &str) -> &str {
+    match own.rsplit_once('/') {
+        Some((around, OURS)) => around,
+        _ if own == OURS => "",
+        _ => own,
+    }
 }
 
 fn below(own: &Path, of: Scope<'_>) -> PathBuf {
@@ -95,4 +180,52 @@ fn groups(group: &Path) -> Vec<PathBuf> {
 fn processes(group: &Path) -> Vec<Pid> {
     let listed = fs::read_to_string(group.join(PROCESSES_FILE)).unwrap_or_default();
     listed.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_moved_aside_still_finds_the_group_around() {
+        for (own, found) in [
+            ("user.slice/tidegate.service", "user.slice/tidegate.service"),
+            ("user.slice/tidegate.service/tidegate-self", "user.slice/tidegate.service"),
+            ("tidegate-self", ""),
+            ("", ""),
+            ("not-tidegate-self", "not-tidegate-self"),
+        ] {
+            assert_eq!(around(own), found, "{own}");
+        }
+    }
+
+    /// Files in the place of a kernel's: what is written is what it would be told.
+    #[test]
+    fn a_group_is_given_its_limits_and_the_one_around_it_its_controllers() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (run, group) = (folder.path().join("run"), folder.path().join("run/web-1"));
+        fs::create_dir_all(&group).expect("made");
+        let read = |file: &Path| fs::read_to_string(file).unwrap_or_default();
+        limit(&group, Limits::default()).expect("nothing to do");
+        assert!(!run.join(ENABLED_FILE).exists());
+        let limits = Limits { memory_bytes: Some(512), cpu_millis: Some(1_500), processes: None };
+        limit(&group, limits).expect("written");
+        assert_eq!(read(&run.join(ENABLED_FILE)), "+memory +cpu +pids");
+        assert_eq!(read(&group.join("memory.max")), "512");
+        assert_eq!(read(&group.join("cpu.max")), "150000 100000");
+        assert!(!group.join("pids.max").exists());
+    }
+
+    #[test]
+    fn without_controllers_it_is_said_which_one_is_missing_and_nothing_is_moved() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join(OFFERED_FILE), "cpu memory\n").expect("written");
+        let why = prepare_within(folder.path()).expect_err("one is missing").to_string();
+        assert!(why.starts_with("the controller of pids is not for the group"), "{why}");
+        assert!(!folder.path().join(OURS).exists());
+        fs::write(folder.path().join(OFFERED_FILE), "cpu memory pids\n").expect("written");
+        prepare_within(folder.path()).expect("all are there");
+        let moved = fs::read_to_string(folder.path().join(OURS).join(PROCESSES_FILE));
+        assert_eq!(moved.expect("written"), "0");
+    }
 }

@@ -40,10 +40,12 @@ pub(super) async fn why_not_ready(
     for host in loopback {
         let address = SocketAddr::new(host, port);
         match (connect(address).await, readiness) {
-            (Ok(_), Readiness::Tcp) => return None,
+            // What a command or a line is to prove, whoever proves it knows.
+            (Ok(_), Readiness::Tcp | Readiness::Exec(_) | Readiness::LogLine(_)) => return None,
             (Ok(stream), Readiness::Http(path)) => {
                 return request_status(stream, address, path).await;
             }
+            (Ok(_), Readiness::Grpc(service)) => return Some(not_serving(address, service)),
             // An error over IPv6 matters only where IPv6 exists.
             (Err(why), _) if refusal.is_empty() => refusal = format!("{address} {why}"),
             (Err(_), _) => {}
@@ -75,6 +77,15 @@ pub(super) async fn left_running(
         addresses => format!(" (listening on {addresses})"),
     };
     Some(format!("and left {what}{place}: run it in the foreground"))
+}
+
+/// The health service is asked by the queue-proxy, which has no better answer than no.
+fn not_serving(address: SocketAddr, service: &str) -> String {
+    let of = match service {
+        "" => String::new(),
+        service => format!(" of {service:?}"),
+    };
+    format!("the gRPC health service at {address} does not say SERVING{of}")
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream, String> {

@@ -13,8 +13,11 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::line_memory::LineMemory;
+use super::line_pattern::AwaitedLine;
 use super::log::Log;
 use super::output_stream::OutputStream;
+use crate::clock::Clock;
 use crate::identity::InstanceName;
 
 /// Lines kept of an instance, to be shown when it fails.
@@ -52,7 +55,11 @@ pub(super) struct Output {
     instance: InstanceName,
     tails: Arc<Mutex<Tails>>,
     lines: Option<mpsc::Sender<OutputLine>>,
+    memory: LineMemory,
+    clock: Clock,
     log: Option<Log>,
+    /// A line of the app that somebody waits for.
+    awaited: Option<Arc<AwaitedLine>>,
 }
 
 /// The last lines of an instance's two processes.
@@ -73,9 +80,20 @@ impl Output {
     pub(super) fn new(
         instance: InstanceName,
         lines: Option<mpsc::Sender<OutputLine>>,
+        (memory, clock): (LineMemory, Clock),
         log: Option<Log>,
     ) -> Self {
-        Self { instance, tails: Arc::default(), lines, log }
+        Self { instance, tails: Arc::default(), lines, memory, clock, log, awaited: None }
+    }
+
+    /// Looks for a line of the app as well, if one is awaited.
+    pub(super) fn awaiting(self, awaited: Option<Arc<AwaitedLine>>) -> Self {
+        Self { awaited, ..self }
+    }
+
+    /// Notes that the instance writes no more.
+    pub(super) fn end(&self) {
+        self.memory.ended(&self.instance);
     }
 
     /// Reads until the end of `from`.
@@ -119,7 +137,13 @@ impl Output {
             log.write(stream, line).await;
         }
         let text = String::from_utf8_lossy(line).trim_end().to_owned();
+        self.memory.push(&self.instance, stream, self.clock.now().as_millis(), &text);
         self.offer(stream, &text, left_out);
+        if let Some(awaited) = &self.awaited
+            && stream != OutputStream::Sidecar
+        {
+            awaited.look_at(&text);
+        }
         let mut tails = self.tails.lock();
         let tail = match stream {
             OutputStream::Stdout | OutputStream::Stderr => &mut tails.app,
@@ -181,9 +205,13 @@ mod tests {
         InstanceName::new("web-1").expect("valid")
     }
 
+    fn memory() -> (LineMemory, Clock) {
+        (LineMemory::default(), Clock::start())
+    }
+
     #[tokio::test]
     async fn the_last_lines_are_kept_and_long_ones_are_cut() {
-        let output = Output::new(name(), None, None);
+        let output = Output::new(name(), None, memory(), None);
         let mut text = String::new();
         for number in 0..100 {
             text.push_str(&format!("line {number}\r\n"));
@@ -205,7 +233,7 @@ mod tests {
     async fn what_is_shown_and_what_is_left_out_add_up_to_what_was_written() {
         const WRITTEN: u64 = 10_000;
         let (sender, mut lines) = mpsc::channel(8);
-        let output = Output::new(name(), Some(sender), None);
+        let output = Output::new(name(), Some(sender), memory(), None);
         let text: String = (0..WRITTEN).map(|number| format!("line {number}\n")).collect();
         let reading = tokio::spawn(async move {
             let (mut shown, mut left_out) = (0, 0);

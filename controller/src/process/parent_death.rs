@@ -28,8 +28,12 @@ use super::process_tag::PARENT_VARIABLE;
 use super::process_tag::{INSTANCE_VARIABLE, RUN_VARIABLE, RunId, Scope};
 #[cfg(target_os = "linux")]
 use super::sweep::sweep;
+use crate::declaration::{Limits, UserIds};
 #[cfg(target_os = "linux")]
 use crate::identity::InstanceName;
+
+/// In the place of a parent, for what may outlive it.
+const NOBODY: &str = "nobody";
 
 /// Exit code of a sidecar whose run died: as if it had been killed with it.
 #[cfg(target_os = "linux")]
@@ -117,7 +121,8 @@ fn check_parent(parent: u32) -> io::Result<()> {
 ///
 /// When that parent has ended already, or the variable is no process id.
 pub fn follow_parent() -> io::Result<()> {
-    let Some(parent) = std::env::var_os(PARENT_VARIABLE) else { return Ok(()) };
+    let parent = std::env::var_os(PARENT_VARIABLE).filter(|parent| parent != NOBODY);
+    let Some(parent) = parent else { return Ok(()) };
     let parent = parent.to_str().and_then(|parent| parent.parse().ok());
     let parent =
         parent.ok_or_else(|| io::Error::other(format!("{PARENT_VARIABLE} is no process id")))?;
@@ -165,25 +170,135 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// Enters the control group of the instance that this process is tagged with, where that can be
-/// had.
-fn enter_group() {
+/// had, and gives it these limits.
+fn enter_group(limits: Limits) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     if let (Some(run), Some(instance)) = (variable(RUN_VARIABLE), variable(INSTANCE_VARIABLE))
         && let (Some(run), Ok(instance)) = (RunId::parse(&run), InstanceName::new(&instance))
     {
-        // Without a group, what the app starts is found by its tag.
-        let _ = control_group::enter(Scope::Instance(&run, &instance));
+        let entered = control_group::enter(Scope::Instance(&run, &instance), limits);
+        // Without a group, what the app starts is found by its tag; limits it would not have.
+        return if limits == Limits::default() { Ok(()) } else { entered };
+    }
+    match limits == Limits::default() {
+        true => Ok(()),
+        false => Err(io::Error::other("limits need the tag of an instance, and Linux")),
     }
 }
 
-/// Ties this process to `parent` and becomes `command`. Returns only when that fails, with why.
-pub fn run_tied(parent: u32, command: &[OsString]) -> io::Error {
+/// The parent that a process is to end with, if any, as it is told.
+pub(super) fn named(parent: Option<u32>) -> String {
+    parent.map_or_else(|| NOBODY.to_owned(), |parent| parent.to_string())
+}
+
+/// What [`run_tied`] is told: the parent, if it is to end with one, who is to run the app, and what
+/// it may use.
+pub(super) fn tie(parent: Option<u32>, user: Option<&UserIds>, limits: Limits) -> String {
+    let mut tie = named(parent);
+    if let Some(UserIds { user, group, groups }) = user {
+        let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
+        tie.push_str(&format!(" user={user}:{group}:{}", groups.join(",")));
+    }
+    let Limits { memory_bytes, cpu_millis, processes } = limits;
+    let limits = [
+        ("memory", memory_bytes),
+        ("cpu", cpu_millis.map(u64::from)),
+        ("processes", processes.map(u64::from)),
+    ];
+    for (name, limit) in limits {
+        if let Some(limit) = limit {
+            tie.push_str(&format!(" {name}={limit}"));
+        }
+    }
+    tie
+}
+
+/// Reads what [`tie`] wrote.
+fn read_tie(text: &str) -> Option<(Option<u32>, Option<UserIds>, Limits)> {
+    let mut words = text.split(' ');
+    let parent = match words.next()? {
+        NOBODY => None,
+        parent => Some(parent.parse().ok()?),
+    };
+    let (mut user, mut limits) = (None, Limits::default());
+    for word in words {
+        match word.split_once('=')? {
+            ("user", ids) => user = Some(read_user(ids)?),
+            ("memory", bytes) => limits.memory_bytes = Some(bytes.parse().ok()?),
+            ("cpu", millis) => limits.cpu_millis = Some(millis.parse().ok()?),
+            ("processes", count) => limits.processes = Some(count.parse().ok()?),
+            _ => return None,
+        }
+    }
+    Some((parent, user, limits))
+}
+
+fn read_user(text: &str) -> Option<UserIds> {
+    let mut fields = text.split(':');
+    let (user, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let groups = fields.next()?.split(',').filter(|group| !group.is_empty());
+    let groups = groups.map(str::parse).collect::<Result<_, _>>().ok()?;
+    Some(UserIds { user, group, groups })
+}
+
+/// Becomes another user for good. Only a process with one thread may call it.
+fn become_user(user: &UserIds) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Gid, Uid};
+        use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+        let groups: Vec<Gid> = user.groups.iter().map(|group| Gid::from_raw(*group)).collect();
+        let (uid, gid) = (Uid::from_raw(user.user), Gid::from_raw(user.group));
+        set_thread_groups(&groups)?;
+        set_thread_res_gid(gid, gid, gid)?;
+        Ok(set_thread_res_uid(uid, uid, uid)?)
+    }
+    #[cfg(not(target_os = "linux"))]
+    Err(io::Error::other(format!("user {}: not on this system", user.user)))
+}
+
+/// Ties this process to the parent that `tie` names and becomes `command`, as the user that it
+/// names. Returns only when that fails, with why. Only a process with one thread may call it.
+pub fn run_tied(tie: &str, command: &[OsString]) -> io::Error {
     let Some((program, arguments)) = command.split_first() else {
         return io::ErrorKind::InvalidInput.into();
     };
-    enter_group();
-    match tie_to(parent) {
+    let Some((parent, user, limits)) = read_tie(tie) else {
+        return io::Error::other("expected the id of a process, and perhaps a user and limits");
+    };
+    if let Err(error) = enter_group(limits) {
+        return error;
+    }
+    // Whoever becomes another user loses the tie: it comes last.
+    let become_user = user.as_ref().map_or(Ok(()), become_user);
+    let tied = become_user.and_then(|()| parent.map_or(Ok(()), tie_to));
+    match tied {
         Ok(()) => std::process::Command::new(program).args(arguments).exec(),
         Err(error) => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_launcher_is_told_reads_back() {
+        let limits =
+            Limits { memory_bytes: Some(1 << 29), cpu_millis: Some(500), processes: Some(100) };
+        for (user, limits) in [
+            (None, Limits::default()),
+            (None, limits),
+            (Some(UserIds { user: 33, group: 33, groups: vec![33, 100] }), limits),
+            (Some(UserIds { user: 1, group: 2, groups: Vec::new() }), Limits::default()),
+        ] {
+            for parent in [Some(7), None] {
+                let told = tie(parent, user.as_ref(), limits);
+                assert_eq!(read_tie(&told), Some((parent, user.clone(), limits)));
+            }
+        }
+        for other in ["", "x", "1 2", "1 user=2", "1 user=2:3", "1 user=2:3:x", "1 memory=-1"] {
+            assert_eq!(read_tie(other), None, "{other}");
+        }
     }
 }

@@ -21,6 +21,9 @@ pub struct Ports {
 #[derive(Debug)]
 struct Leased {
     ports: BTreeSet<u16>,
+    /// Ports that are not handed out by chance: an app listens there whatever it is told, now or
+    /// when it is started again.
+    reserved: BTreeSet<u16>,
     next: u16,
 }
 
@@ -31,10 +34,16 @@ pub struct Lease {
     leased: Arc<Mutex<Leased>>,
 }
 
-/// Every port is taken.
+/// A port cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no free port between {FIRST} and {LAST}: stop something that listens there")]
-pub struct NoPort;
+pub enum NoPort {
+    /// Every port is taken.
+    #[error("no free port between {FIRST} and {LAST}: stop something that listens there")]
+    AllTaken,
+    /// This one is taken.
+    #[error("another program listens on port {0}, where the app is to listen: stop that one")]
+    Taken(u16),
+}
 
 impl Default for Ports {
     fn default() -> Self {
@@ -48,7 +57,8 @@ impl Ports {
     pub fn new() -> Self {
         let random = RandomState::new().build_hasher().finish();
         let offset = u16::try_from(random % u64::from(LAST - FIRST)).unwrap_or(0);
-        let leased = Leased { ports: BTreeSet::new(), next: FIRST + offset };
+        let (ports, reserved) = (BTreeSet::new(), BTreeSet::new());
+        let leased = Leased { ports, reserved, next: FIRST + offset };
         Self { leased: Arc::new(Mutex::new(leased)) }
     }
 
@@ -62,12 +72,33 @@ impl Ports {
         for _ in FIRST..=LAST {
             let port = leased.next;
             leased.next = if port == LAST { FIRST } else { port + 1 };
-            if !leased.ports.contains(&port) && is_free(port) {
+            let is_ours = leased.ports.contains(&port) || leased.reserved.contains(&port);
+            if !is_ours && is_free(port) {
                 leased.ports.insert(port);
                 return Ok(Lease { port, leased: Arc::clone(&self.leased) });
             }
         }
-        Err(NoPort)
+        Err(NoPort::AllTaken)
+    }
+
+    /// A port on which an instance of a run before listens.
+    pub fn take_over(&self, port: u16) -> Lease {
+        self.leased.lock().ports.insert(port);
+        Lease { port, leased: Arc::clone(&self.leased) }
+    }
+
+    /// This very port, which is handed out to nobody else from now on.
+    ///
+    /// # Errors
+    ///
+    /// When somebody listens there or has a lease of it.
+    pub fn lease_fixed(&self, port: u16) -> Result<Lease, NoPort> {
+        let mut leased = self.leased.lock();
+        leased.reserved.insert(port);
+        if !is_free(port) || !leased.ports.insert(port) {
+            return Err(NoPort::Taken(port));
+        }
+        Ok(Lease { port, leased: Arc::clone(&self.leased) })
     }
 }
 
@@ -103,6 +134,22 @@ mod tests {
         assert!(distinct.iter().all(|port| (FIRST..=LAST).contains(port)));
         drop(leases);
         assert!(ports.leased.lock().ports.is_empty());
+    }
+
+    #[test]
+    fn a_fixed_port_is_had_by_one_at_a_time_and_never_by_chance() {
+        let ports = Ports::new();
+        let port = ports.lease().expect("a free port").port();
+        let lease = ports.lease_fixed(port).expect("it is free");
+        assert_eq!(ports.lease_fixed(port).err(), Some(NoPort::Taken(port)));
+        drop(lease);
+        ports.leased.lock().next = port;
+        assert_ne!(ports.lease().expect("a free port").port(), port, "it is reserved");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("free");
+        let why = ports.lease_fixed(port).expect_err("it is taken").to_string();
+        assert!(why.contains(&format!("port {port}")), "{why}");
+        drop(listener);
+        assert!(ports.lease_fixed(port).is_ok());
     }
 
     #[test]

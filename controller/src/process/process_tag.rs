@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
 
 use rustix::process::Pid;
 use tidegate_knative::environment::TIDEGATE_INSTANCE;
@@ -77,17 +78,10 @@ impl Scope<'_> {
 /// nothing on systems without it.
 #[must_use]
 pub fn find(of: Scope<'_>) -> Vec<Pid> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let ourselves = rustix::process::getpid();
-    let pids = entries.filter_map(|entry| {
-        let number = entry.ok()?.file_name().to_str()?.parse().ok()?;
-        Pid::from_raw(number).filter(|pid| *pid != ourselves)
-    });
-    // A process that ended meanwhile, or is of another user, cannot be read.
     let (mut found, mut watchers) = (Vec::new(), Vec::new());
-    for pid in pids {
-        let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
-        match environment.unwrap_or_default() {
+    for pid in others() {
+        // A process that ended meanwhile, or is of another user, cannot be read.
+        match environment(pid).unwrap_or_default() {
             environment if !of.marks(&environment) => {}
             environment if value(&environment, PARENT_VARIABLE).is_some() => watchers.push(pid),
             _ => found.push(pid),
@@ -95,6 +89,33 @@ pub fn find(of: Scope<'_>) -> Vec<Pid> {
     }
     found.extend(watchers);
     found
+}
+
+/// Whether a process is just becoming another program. For a moment it then shows the environment
+/// of this one, which started it, and for another moment none, whatever it has. One that has none
+/// at all looks the same.
+#[must_use]
+pub fn is_one_between_programs() -> bool {
+    let ours = fs::read("/proc/self/environ").unwrap_or_default();
+    others().any(|pid| {
+        // What has ended, and what is the kernel's, has no program.
+        environment(pid).is_ok_and(|shown| shown.is_empty() || shown == ours)
+            && fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero())).is_ok()
+    })
+}
+
+/// All processes but this one.
+fn others() -> impl Iterator<Item = Pid> {
+    let ourselves = rustix::process::getpid();
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(move |entry| {
+        let number = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        Pid::from_raw(number).filter(|pid| *pid != ourselves)
+    })
+}
+
+fn environment(pid: Pid) -> io::Result<Vec<u8>> {
+    fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()))
 }
 
 /// The value of a variable in an environment as `/proc` has it.

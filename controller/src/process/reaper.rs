@@ -150,9 +150,26 @@ pub fn outlive_hangups() -> std::io::Result<impl Sized> {
     Ok((hangups, runtime))
 }
 
+/// How a run has ended, to its reaper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// In order: nothing is left to do.
+    InOrder,
+    /// It died.
+    Died,
+}
+
 /// Reads `from` to its end, then kills everything that carries the tag of `run`
 /// unless the input ended with the dismissal. Returns how many processes were killed.
 pub fn reap_after(run: &RunId, from: &mut impl Read) -> usize {
+    match wait_for_end(from) {
+        Ending::InOrder => 0,
+        Ending::Died => sweep(Scope::Run(run)),
+    }
+}
+
+/// Reads `from` to its end: a run has ended then.
+pub fn wait_for_end(from: &mut impl Read) -> Ending {
     let mut tail = Vec::new();
     let mut buffer = [0; 64];
     loop {
@@ -168,7 +185,7 @@ pub fn reap_after(run: &RunId, from: &mut impl Read) -> usize {
             Err(_) => break,
         }
     }
-    if tail == DISMISSAL { 0 } else { sweep(Scope::Run(run)) }
+    if tail == DISMISSAL { Ending::InOrder } else { Ending::Died }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::{Signal, kill_process};
 
 use super::control_group;
-use super::process_tag::{Scope, find};
+use super::process_tag::{Scope, find, is_one_between_programs};
 
 /// Rounds of searching for processes that appear while others are being killed. This does not
 /// outrun a fork bomb; anything else has ended after two.
@@ -20,10 +20,11 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(5);
 /// until they have ended, for a tenth of a second at most.
 pub fn sweep(of: Scope<'_>) -> usize {
     let mut seen = BTreeSet::new();
-    for _ in 0..SWEEPS_MAX {
+    for round in 0..SWEEPS_MAX {
         let mut found = find(of);
         found.extend(control_group::kill(of));
-        if found.is_empty() {
+        // One that has just been started may show its tag a moment later.
+        if found.is_empty() && (round > 0 || !is_one_between_programs()) {
             break;
         }
         for pid in found {

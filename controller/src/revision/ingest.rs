@@ -1,11 +1,16 @@
 //! How a revision takes in hellos, reports and history.
 
-use tidegate_autoscaler::sample::Origin;
+use tidegate_autoscaler::Timestamp;
+use tidegate_timeline::Start;
 
+use super::told::Told;
 use super::{Context, Revision};
-use crate::event::{Effect, Notice, StreamRefusal};
+use crate::demand::Novelty;
+use crate::event::{Effect, StreamRefusal};
+use crate::history::Source;
 use crate::identity::{InstanceName, ReporterId, Token};
-use crate::instance::{Instance, Owner, Phase, settle};
+use crate::instance::{Instance, Owner, Phase, Proof, settle, settle_proof};
+use crate::notice::Notice;
 use crate::report::{LoadCeiling, PERIOD_MAX_MS, Report};
 
 /// Remembered reports no older than this also count as current state.
@@ -76,12 +81,19 @@ impl Revision {
         if self.instances.get(name).is_none() {
             self.instances.add(Instance::new(name.clone(), Owner::External, now));
         }
+        let decided = self.raised_at;
+        // An order before the decision was for another one.
+        let actuated = self.actuated_at.filter(|at| decided.is_none_or(|decided| *at >= decided));
         let namesake = self.instances.change(name, |instance| {
             let namesake = instance.sidecar_start_ms != sidecar.start_unix_ms
                 || instance.token != sidecar.token;
             if namesake && instance.owner == Owner::External {
                 instance.phase = Phase::Starting;
                 instance.started = now;
+                // Its pod's processes begin within the same moment, by the clock of its node.
+                let started = Some(sidecar.start_unix_ms).filter(|ms| *ms > 0);
+                let started = started.map(Timestamp::from_millis);
+                instance.start = Start { decided, actuated, started, ..Start::default() };
             }
             instance.sidecar_start_ms = sidecar.start_unix_ms;
             instance.token = sidecar.token;
@@ -147,9 +159,12 @@ impl Revision {
             return;
         }
         let report = &report.within(&self.load_ceiling(name));
-        self.demand.instance(name, report);
+        if self.demand.instance(name, report) == Novelty::Seen {
+            return;
+        }
         self.outcomes.add(&report.outcomes);
         self.follow(cx, name, report);
+        self.rested_reported(cx, name, report);
         if report.waiting > 0 {
             self.urgent(cx);
         }
@@ -164,14 +179,28 @@ impl Revision {
         claim: &LoadCeiling,
     ) {
         let report = &report.within(claim);
+        if self.take_activators(cx, reporter, report) == Novelty::New {
+            self.outcomes.add(&report.outcomes);
+        }
+    }
+
+    fn take_activators(
+        &mut self,
+        cx: &mut Context<'_>,
+        reporter: ReporterId,
+        report: &Report,
+    ) -> Novelty {
+        if self.demand.novelty(reporter, report) == Novelty::Seen {
+            return Novelty::Seen;
+        }
         if !report.is_of_nothing() {
             self.wake(cx.now);
         }
         self.demand.activator(reporter, report);
-        self.outcomes.add(&report.outcomes);
         if report.waiting > 0 {
             self.urgent(cx);
         }
+        Novelty::New
     }
 
     /// What an instance remembers. Before the first decision it is the past; later only its end
@@ -188,7 +217,7 @@ impl Revision {
         let (known, claim) = (self.demand.last_sequence(name), self.load_ceiling(name));
         for report in reports.iter().filter(|report| report.sequence > known) {
             let report = &report.within(&claim);
-            self.remember(cx, Origin::Instances, report);
+            self.remember(cx, Source::Instance(name.clone()), report);
             if is_fresh(cx, report) {
                 self.demand.instance(name, report);
             } else {
@@ -210,38 +239,68 @@ impl Revision {
         report: &Report,
         claim: &LoadCeiling,
     ) {
-        self.remember(cx, Origin::Activator, &report.within(claim));
+        let report = &report.within(claim);
+        self.remember(cx, Source::Activator(reporter), report);
         if is_fresh(cx, report) {
-            self.activator_reported(cx, reporter, report, claim);
+            // How requests ended was counted when it was reported first: a stream that was cut
+            // repeats what its reporter remembers.
+            self.take_activators(cx, reporter, report);
         }
     }
 
     /// Keeps the reported history for the first decision, while that is still to be made and there
     /// is room.
-    fn remember(&mut self, cx: &mut Context<'_>, origin: Origin, report: &Report) {
-        let Some(past) = &mut self.past else { return };
+    fn remember(&mut self, cx: &mut Context<'_>, source: Source, report: &Report) {
+        let Some(Told { past, .. }) = &mut self.learning else { return };
         if cx.history_room < SECONDS_PER_REPORT_MAX {
             return;
         }
         let before = past.len();
-        past.add(origin, report);
+        past.add(source, report);
         cx.history_room = (cx.history_room + before).saturating_sub(past.len());
     }
 
     /// An activator's stream ended; the requests that it held have ended or will be reported again.
-    pub(crate) fn forget_activator(&mut self, reporter: ReporterId) {
-        self.demand.forget_activator(reporter);
+    pub(crate) fn forget_activator(&mut self, now: Timestamp, reporter: ReporterId) {
+        if self.demand.forget_activator(reporter) {
+            self.activator_left_at = Some(now);
+        }
     }
 
     /// Takes over the phase that an instance reports.
     fn follow(&mut self, cx: &mut Context<'_>, name: &InstanceName, report: &Report) {
-        let followed = self.instances.change(name, |instance| {
-            let was_starting = instance.phase == Phase::Starting;
-            let changed = settle(instance, report, cx.now);
-            let is_ready = instance.phase == Phase::Ready;
-            if is_ready {
+        let now = cx.now;
+        self.settle(cx, name, |instance| {
+            let changed = settle(instance, report, now);
+            if report.ready {
                 instance.limit = report.limit;
             }
+            changed
+        });
+    }
+
+    /// The actuator of an instance says what its sidecar cannot see.
+    pub(crate) fn instance_proved(
+        &mut self,
+        cx: &mut Context<'_>,
+        name: &InstanceName,
+        proof: Proof,
+    ) {
+        let now = cx.now;
+        self.settle(cx, name, |instance| settle_proof(instance, proof, now));
+    }
+
+    /// Does what follows from news of an instance; `take_in` returns whether its phase changed.
+    fn settle(
+        &mut self,
+        cx: &mut Context<'_>,
+        name: &InstanceName,
+        take_in: impl FnOnce(&mut Instance) -> bool,
+    ) {
+        let followed = self.instances.change(name, |instance| {
+            let was_starting = instance.phase == Phase::Starting;
+            let changed = take_in(instance);
+            let is_ready = instance.phase == Phase::Ready;
             let became_ready = changed && was_starting && is_ready;
             (changed, became_ready.then(|| cx.now.millis_since(instance.started)))
         });

@@ -3,13 +3,15 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use tidegate_autoscaler::Timestamp;
+use tidegate_autoscaler::{Lacks, Timestamp};
 
 use super::{Context, Revision};
 use crate::crash_loop_backoff::Restart;
-use crate::event::{Effect, Notice, StopMode, Termination};
+use crate::declaration::Launch;
+use crate::event::{Effect, StopMode};
 use crate::identity::InstanceName;
-use crate::instance::{Failure, Instance, Owner, Phase};
+use crate::instance::{Failure, Instance, Owner, Phase, Proof};
+use crate::notice::{Notice, Termination};
 
 /// An external instance that has been silent for this long has ended. Longer than any reconnection
 /// takes, so that a broken stream does not remove an instance.
@@ -28,31 +30,74 @@ impl Revision {
     }
 
     /// Starts or stops instances until there are as many as wanted.
-    pub(super) fn reconcile(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn reconcile(&mut self, cx: &mut Context<'_>) {
         self.push_endpoints(cx);
         let may_start = self.crash.may_start(cx.now);
         let Some(launch) = self.declaration.launch.clone() else { return };
-        if cx.stopping || self.gave_up {
+        if cx.stopping || self.gave_up || self.retired {
             return;
         }
-        let want = usize::try_from(self.replicas()).unwrap_or(0);
-        let kept = usize::try_from(self.instances.figures().started_kept()).unwrap_or(usize::MAX);
-        if kept < want && may_start {
-            for _ in kept..want {
-                let instance = InstanceName::numbered(self.id(), self.next_number);
-                self.next_number += 1;
-                self.instances.add(Instance::new(instance.clone(), Owner::Controller, cx.now));
-                let notice = Notice::Starting { instance: instance.clone() };
-                cx.effects.push(Effect::Announce(notice));
-                let (revision, launch) = (self.id().clone(), Arc::clone(&launch));
-                cx.effects.push(Effect::Start { revision, instance, launch });
-            }
-        } else if kept > want {
-            self.drain(cx, &self.victims(kept - want));
+        let excess = self.excess();
+        if excess > 0 {
+            let victims = self.victims(excess);
+            let (rested, ended) = victims.into_iter().partition(|name| self.may_rest(name));
+            self.send_to_rest(cx, rested);
+            self.drain(cx, &ended);
         }
+        self.wake_rested(cx);
+        let may_start = may_start && !(launch.port.is_some() && self.has_any_started());
+        let lacking = if may_start { self.lacking() } else { 0 };
+        let lacking = usize::try_from(lacking).unwrap_or(usize::MAX);
+        let now = lacking.min(cx.start_room);
+        for _ in 0..now {
+            self.start(cx, &launch);
+        }
+        cx.start_room -= now;
+        cx.lacks = Some(if lacking > now { Lacks::Some } else { Lacks::Nothing });
+        self.note_restarted(cx);
     }
 
-    /// The instances to stop: those that never served first, then the idlest, then the youngest.
+    /// Whether any instance is there that was started here, and so has the port of its app.
+    fn has_any_started(&self) -> bool {
+        self.instances.all().any(|instance| instance.owner == Owner::Controller)
+    }
+
+    /// Instances that are there and not wanted. While old ones are replaced, one of them stays
+    /// until a new one is ready.
+    fn excess(&self) -> usize {
+        let figures = self.instances.figures();
+        let wanted = u32::try_from(self.replicas()).unwrap_or(0);
+        let spared = u32::from(wanted > 0 && figures.outdated() > 0 && figures.coming() > 0);
+        let excess = figures.started_kept().saturating_sub(wanted.saturating_add(spared));
+        usize::try_from(excess).unwrap_or(usize::MAX)
+    }
+
+    /// Instances that are to be started: while old ones are replaced, one more than is wanted.
+    pub(super) fn lacking(&self) -> u32 {
+        let figures = self.instances.figures();
+        let wanted = u32::try_from(self.replicas()).unwrap_or(0);
+        let ahead = u32::from(wanted > 0 && figures.outdated() > 0);
+        wanted.saturating_add(ahead).saturating_sub(figures.started_kept())
+    }
+
+    fn start(&mut self, cx: &mut Context<'_>, launch: &Arc<Launch>) {
+        let instance = InstanceName::numbered(self.id(), self.next_number);
+        self.next_number += 1;
+        let mut starting = Instance::new(instance.clone(), Owner::Controller, cx.now);
+        if !launch.readiness.is_seen_from_outside() {
+            starting.proof = Proof::Missing;
+        }
+        starting.start.decided = Some(self.raised_at.unwrap_or(cx.now));
+        starting.start.actuated = Some(cx.now);
+        self.instances.add(starting);
+        let notice = Notice::Starting { instance: instance.clone() };
+        cx.effects.push(Effect::Announce(notice));
+        let (revision, launch) = (self.id().clone(), Arc::clone(launch));
+        cx.effects.push(Effect::Start { revision, instance, launch });
+    }
+
+    /// The instances to stop: those that are to be replaced, then those that never served, then the
+    /// idlest, then the youngest.
     fn victims(&self, count: usize) -> Vec<InstanceName> {
         let mut kept: Vec<&Instance> = self
             .instances
@@ -61,12 +106,16 @@ impl Revision {
             .collect();
         kept.sort_by_key(|instance| {
             let serving = instance.phase != Phase::Starting;
-            (serving, self.demand.at_instance(&instance.name), Reverse(instance.started))
+            let in_flight = self.demand.at_instance(&instance.name);
+            (!instance.outdated, serving, in_flight, Reverse(instance.started))
         });
         kept.into_iter().take(count).map(|instance| instance.name.clone()).collect()
     }
 
-    fn drain(&mut self, cx: &mut Context<'_>, victims: &[InstanceName]) {
+    pub(super) fn drain(&mut self, cx: &mut Context<'_>, victims: &[InstanceName]) {
+        if victims.is_empty() {
+            return;
+        }
         for name in victims {
             self.instances.change(name, |instance| instance.phase = Phase::Draining);
         }
@@ -76,6 +125,15 @@ impl Revision {
             cx.effects.push(Effect::Announce(Notice::Draining { instance: instance.clone() }));
             cx.effects.push(Effect::Stop { instance: instance.clone(), mode: StopMode::Drain });
         }
+    }
+
+    /// Drains every instance that the controller started, and starts no more.
+    pub(crate) fn retire(&mut self, cx: &mut Context<'_>) {
+        self.retired = true;
+        let kept = self.instances.all();
+        let kept = kept.filter(|i| i.owner == Owner::Controller && i.phase != Phase::Draining);
+        let kept: Vec<InstanceName> = kept.map(|instance| instance.name.clone()).collect();
+        self.drain(cx, &kept);
     }
 
     /// Stops every instance that the controller started.
@@ -94,6 +152,13 @@ impl Revision {
     /// An instance that the controller started has its address.
     pub(crate) fn instance_launched(&mut self, name: &InstanceName, address: Arc<str>) {
         self.instances.change(name, |instance| instance.launched_at = Some(address));
+    }
+
+    /// The app's process of an instance has begun.
+    pub(crate) fn instance_started(&mut self, cx: &Context<'_>, name: &InstanceName) {
+        self.instances.change(name, |instance| {
+            instance.start.started.get_or_insert(cx.now);
+        });
     }
 
     /// One process of an instance ended: no request is sent to it any more.

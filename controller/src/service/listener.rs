@@ -25,7 +25,7 @@ use crate::access::Gatekeeper;
 pub(crate) const CONNECTIONS_MAX: usize = 200_000;
 
 /// How long a connection may take to begin: its first byte, and its TLS handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECTION_BEGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// First byte of a TLS client (RFC 8446, 5.1). That of HTTP/2 is a letter.
 const TLS_HANDSHAKE_BYTE: u8 = 22;
@@ -126,7 +126,7 @@ struct TooMany;
 impl Acceptor {
     /// Peeks at the first byte of a client, and passes on the connections that fit this port.
     async fn handshake(self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
-        let io = match timeout(HANDSHAKE_TIMEOUT, self.negotiate(stream, peer)).await {
+        let io = match timeout(CONNECTION_BEGIN_TIMEOUT, self.negotiate(stream, peer)).await {
             Ok(Some(io)) => io,
             Ok(None) => return,
             Err(_) => {

@@ -94,9 +94,11 @@ impl ScaleService for Scale {
         let id = revision(&namespace, &name)?;
         let count = usize::try_from(last.max(1)).unwrap_or(DECISIONS_MAX).min(DECISIONS_MAX);
         let records = self.handle.decisions(id.clone(), count).await.map_err(CallError::from)?;
-        let records = records.ok_or(CallError::UnknownRevision(id))?;
+        let records = records.ok_or_else(|| CallError::UnknownRevision(id.clone()))?;
         let decisions = records.iter().map(decision).collect();
-        Ok(Response::new(wire::ExplainResponse { decisions }))
+        let starts = self.handle.cold_starts(id).await.map_err(CallError::from)?;
+        let cold_starts = starts.iter().map(Into::into).collect();
+        Ok(Response::new(wire::ExplainResponse { decisions, cold_starts }))
     }
 }
 
@@ -130,5 +132,6 @@ fn decision(record: &Arc<DecisionRecord>) -> wire::Decision {
         excess_burst_capacity: record.excess_burst_capacity(),
         reason: record.to_string(),
         explanation_json: record.json(),
+        provisional: record.provisional.is_some(),
     }
 }

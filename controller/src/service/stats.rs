@@ -13,9 +13,10 @@ use crate::access::Addresses;
 use crate::caller::Caller;
 use crate::error::CallError;
 use crate::event::{Event, ServerMessage};
-use crate::identity::ReporterId;
+use crate::identity::{ReporterId, RevisionId};
 use crate::report::{Hello, Report};
 use crate::response_stream::{self, ResponseSender, ResponseStream};
+use crate::service::pace::Pace;
 use crate::task::{Handle, Message};
 
 /// Stats in one history message; Tidegate's reporters send half as many.
@@ -51,7 +52,7 @@ impl StatsService for Stats {
         &self,
         request: Request<Streaming<wire::ReportRequest>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
-        let (sender, responses) = response_stream::pair();
+        let (sender, responses) = response_stream::pair(self.handle.clock());
         let (handle, addresses) = (self.handle.clone(), self.addresses);
         let peer = request.remote_addr();
         let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Trusted);
@@ -83,24 +84,43 @@ async fn listen(
     let Some(Incoming::Hello(hello)) = first.and_then(|request| request.message) else {
         return Err(CallError::HelloExpected);
     };
+    let clock_offset_ms = clock_offset_ms(&hello, handle.now().as_millis());
     let hello = Hello::try_from(hello)?;
     caller.may_report(&hello)?;
     if let Hello::QueueProxy { address, .. } = &hello {
         addresses.check(address, peer)?;
     }
     let reporter = handle.next_reporter();
+    let pace = Pace::of(&hello, handle.now());
     let open = Message::Open { reporter, hello, sender: sender.clone() };
     handle.send(open).await?;
-    let outcome = follow(handle, &mut inbound, reporter, sender).await;
+    let from = From { reporter, clock_offset_ms, pace };
+    let outcome = follow(handle, &mut inbound, from, sender).await;
     // When the controller has ended there is no task left to receive it.
     let _ = handle.happened(Event::Disconnected { reporter }).await;
     outcome
 }
 
+/// Whose stream it is.
+struct From {
+    reporter: ReporterId,
+    clock_offset_ms: i64,
+    pace: Pace,
+}
+
+/// What is to be added to the times of a reporter, so that they are by the controller's clock.
+fn clock_offset_ms(hello: &wire::Hello, now_unix_ms: i64) -> i64 {
+    match hello.now_unix_ms {
+        // It has told nothing of its clock.
+        0 => 0,
+        theirs => now_unix_ms.saturating_sub(theirs),
+    }
+}
+
 async fn follow(
     handle: &Handle,
     inbound: &mut Streaming<wire::ReportRequest>,
-    reporter: ReporterId,
+    From { reporter, clock_offset_ms, mut pace }: From,
     sender: &ResponseSender,
 ) -> Result<(), CallError> {
     let mut acknowledged = 0;
@@ -115,10 +135,19 @@ async fn follow(
             Ok(None) => return Ok(()),
             Err(status) => return unreadable(status),
         };
+        if let Some(pause) = pace.take(handle.now(), reports_in(&request)) {
+            handle.metrics().reports_paced.increment(1);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = sender.closed() => return Ok(()),
+            }
+        }
         let (event, last) = match request.message {
             Some(Incoming::Stat(stat)) => {
                 let last = stat.sequence;
-                let Some(report) = read(handle, reporter, stat) else { continue };
+                let Some(report) = read(handle, (reporter, clock_offset_ms), stat) else {
+                    continue;
+                };
                 (Event::Reported { reporter, report }, last)
             }
             Some(Incoming::History(history)) if history.stats.len() > HISTORY_STATS_MAX => {
@@ -128,11 +157,17 @@ async fn follow(
                 });
             }
             Some(Incoming::History(history)) => {
-                let read = history.stats.into_iter().filter_map(|s| read(handle, reporter, s));
+                let from = (reporter, clock_offset_ms);
+                let read = history.stats.into_iter().filter_map(|s| read(handle, from, s));
                 let reports: Vec<Report> = read.collect();
                 let Some(last) = reports.last().map(|report| report.sequence) else { continue };
                 handle.remembered(reporter, reports).await?;
                 acknowledged = acknowledge(sender, acknowledged, last);
+                continue;
+            }
+            Some(Incoming::KnownInstances(known)) => {
+                let instances = known_instances(known);
+                handle.happened(Event::Known { reporter, instances }).await?;
                 continue;
             }
             Some(Incoming::Hello(_)) => {
@@ -143,6 +178,23 @@ async fn follow(
         };
         handle.happened(event).await?;
         acknowledged = acknowledge(sender, acknowledged, last);
+    }
+}
+
+/// Instances by revision; a name that cannot be one is left out.
+fn known_instances(known: wire::KnownInstances) -> Vec<(RevisionId, u32)> {
+    let read = |of: wire::RevisionInstances| {
+        Some((RevisionId::try_from(of.revision?).ok()?, of.instances))
+    };
+    known.revisions.into_iter().filter_map(read).collect()
+}
+
+/// How many reports a message counts as. One without any is no cheaper to read.
+fn reports_in(request: &wire::ReportRequest) -> usize {
+    match &request.message {
+        Some(Incoming::History(history)) => history.stats.len().max(1),
+        Some(Incoming::KnownInstances(known)) => known.revisions.len().max(1),
+        _ => 1,
     }
 }
 
@@ -170,14 +222,19 @@ fn unreadable(status: Status) -> Result<(), CallError> {
 }
 
 /// An invalid stat is dropped; the stream stays open.
-fn read(handle: &Handle, reporter: ReporterId, stat: wire::Stat) -> Option<Report> {
+fn read(
+    handle: &Handle,
+    (reporter, clock_offset_ms): (ReporterId, i64),
+    mut stat: wire::Stat,
+) -> Option<Report> {
+    stat.period_start_unix_ms = stat.period_start_unix_ms.saturating_add(clock_offset_ms);
     match Report::read(stat, handle.now().as_millis()) {
         Ok(report) => {
             handle.metrics().reports.increment(1);
             Some(report)
         }
         Err(error) => {
-            handle.metrics().reports_ignored.increment(1);
+            handle.metrics().ignored(&error);
             tracing::warn!(reporter = reporter.0, %error, "a stat was left out");
             None
         }

@@ -1,11 +1,22 @@
 //! What follows from what, with time as an argument.
 
 mod bounds;
+mod cold_starts;
 mod explained;
 mod fixture;
+mod learning;
 mod many;
+mod ordered;
 mod outcomes;
+mod overview;
+mod paced;
+mod proved;
+mod queues;
 mod random;
+mod replayed;
+mod resting;
+mod retired;
+mod told_soon;
 mod undeclared;
 mod uninvited;
 
@@ -15,7 +26,8 @@ use fixture::{Fixture, START, declaration, instance, stat};
 use tidegate_autoscaler::Timestamp;
 
 use super::*;
-use crate::event::Endpoint;
+use crate::event::{Endpoint, StopMode};
+use crate::journal::DecisionRecord;
 
 /// The endpoints that an activator was sent last.
 fn endpoints_sent(effects: &[Effect], to: ReporterId) -> Option<Vec<String>> {

@@ -18,6 +18,8 @@ pub struct Totals {
     pub starting: u64,
     /// Instances that are being stopped.
     pub draining: u64,
+    /// Instances that stand still until they are wanted, or are about to.
+    pub frozen: u64,
     /// Requests in queues, at activators and sidecars.
     pub waiting: u64,
 }
@@ -37,6 +39,7 @@ impl State {
             totals.starting +=
                 u64::from(revision.count(Phase::Starting) + revision.count(Phase::Unready));
             totals.draining += u64::from(revision.count(Phase::Draining));
+            totals.frozen += u64::from(revision.resting());
             totals.waiting += u64::from(revision.waiting());
         }
         totals

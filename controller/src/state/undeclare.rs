@@ -16,6 +16,7 @@ impl State {
         self.history_seconds -= revision.history_seconds();
         // The numbers of decisions begin anew if it is declared again.
         self.decided.retain(|(of, _)| of != id);
+        self.cold_starts.forget(id);
         for reporter in self.activators.iter().copied() {
             let last = revision.farewell();
             effects.extend(last.map(|message| Effect::Send { reporter, message }));

@@ -8,8 +8,9 @@ use tidegate_autoscaler::{Improvements, Timestamp};
 use tidegate_rollout::Outcomes;
 
 use crate::declaration::{Declaration, Launch, Template};
-use crate::event::{Effect, Event, Termination};
+use crate::event::{Effect, Event};
 use crate::identity::{InstanceName, ReporterId, RevisionId, Token};
+use crate::notice::Termination;
 use crate::report::{Hello, Report};
 use crate::state::{State, UndeclaredRevisions};
 
@@ -56,9 +57,11 @@ impl Fixture {
     /// A controller that starts instances itself.
     pub(super) fn local(declaration: Declaration) -> Self {
         let launch = Some(Launch::new(vec!["app".into()]).into());
-        let mut world = Self::empty(UndeclaredRevisions::Refuse, START);
-        world.apply(Event::Declare(Box::new(Declaration { launch, ..declaration })));
-        world
+        Self::declared(Declaration { launch, ..declaration })
+    }
+
+    pub(super) fn declared(declaration: Declaration) -> Self {
+        Self::remote_at(declaration, START)
     }
 
     /// A controller with external instances.
@@ -221,6 +224,8 @@ pub(super) fn stat(sequence: u64, concurrency: f64) -> Stat {
         draining: false,
         revision: None,
         outcomes: Outcomes::default(),
+        listening_age_ms: None,
+        cold_starts: Vec::new(),
     })
 }
 

@@ -43,7 +43,8 @@ fn a_report_costs_the_same_whatever_the_number_of_instances() {
     let full_scans = known.instances.full_scans();
     // All are read to update activators, ten times a second at most, and never for a report.
     assert!(full_scans <= instances * 10, "{full_scans} for {instances} instances");
-    assert!(told <= 10, "{told} lists were told while they came");
+    // The last of them is whole, once all that there is to know is known.
+    assert!(told <= 11, "{told} lists were told while they came");
     assert_eq!(world.state.statuses()[0].ready, u32::try_from(INSTANCES).expect("small"));
     world.recount();
 }
