@@ -8,6 +8,9 @@
 //! A permit whose client has gone may be held until the app is done ([`Permit::abandon`]): it then
 //! counts as before, and in a series of its own.
 //!
+//! Front doors hold [credits](tidegate_admission::credits) of the gate's slots while their
+//! [`Door`]s live; a request that shows one [enters](Gate::arrive_with) without waiting.
+//!
 //! Every decision is [`tidegate_admission`]'s; this module only keeps the wakers.
 //!
 //! Modules in reading order: `state`, what the lock protects; `core`, the operations on it, generic
@@ -25,9 +28,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidegate_admission::{
-    Abandoned, Breaker, Limit, Meter, Moment, QueueSettings, Refusal, Source,
-};
+use tidegate_admission::credits::{DoorId, Grantor, Orders, Report};
+use tidegate_admission::{Abandoned, Limit, Meter, Moment, QueueSettings, Refusal, Source};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
@@ -55,7 +57,7 @@ pub struct Gate {
 impl Gate {
     /// A gate without requests.
     pub fn new(limit: Limit, queue: QueueSettings) -> Self {
-        let state = State::new(Breaker::new(limit, queue), Meter::new(Moment::ZERO));
+        let state = State::new(Grantor::new(limit, queue), Meter::new(Moment::ZERO));
         let env = TokioEnv {
             opened: Instant::now(),
             state: Mutex::new(state),
@@ -66,7 +68,12 @@ impl Gate {
 
     /// A request arrives. It is counted until its permit or its place in the queue is dropped.
     pub fn arrive(&self, source: Source) -> Admission {
-        match self.core.arrive(source) {
+        self.arrive_with(source, None)
+    }
+
+    /// A request arrives with a credit. One that is good lets it in at once.
+    pub fn arrive_with(&self, source: Source, credit: Option<(DoorId, u64)>) -> Admission {
+        match self.core.arrive(source, credit) {
             Ok(Ok(slot)) => Admission::Entered(Permit { slot }),
             Ok(Err(place)) => {
                 let deadline = place.deadline().map(|at| self.core.env().instant(at));
@@ -75,6 +82,12 @@ impl Gate {
             }
             Err(refusal) => Admission::Refused(refusal),
         }
+    }
+
+    /// A front door opens its stream. `None` if it cannot hold credits: there is no limit, or too
+    /// many doors are open.
+    pub fn open_door(&self) -> Option<Door> {
+        self.core.open_door().map(|door| Door { door })
     }
 
     /// Arrives, and waits if it must. Cancel safe: dropping the future leaves the queue.
@@ -97,7 +110,7 @@ impl Gate {
 
     /// Changes the bounds of the queue for requests that arrive from now on.
     pub fn set_queue(&self, queue: QueueSettings) {
-        self.core.env().with(|state| state.breaker.set_queue(queue));
+        self.core.env().with(|state| state.grantor.set_queue(queue));
     }
 
     /// The statistics since the last call; begins the next period.
@@ -139,6 +152,40 @@ impl Permit {
     /// gives how long the permit is to be held at most; `None` releases it. Call it once.
     pub fn abandon(&mut self, rule: Abandoned) -> Option<Duration> {
         self.slot.abandon(rule)
+    }
+}
+
+/// A front door that may hold credits. Dropping it voids them.
+#[derive(Debug)]
+pub struct Door {
+    door: core::Door<TokioEnv>,
+}
+
+impl Door {
+    /// What its requests name it by.
+    pub fn id(&self) -> DoorId {
+        self.door.id()
+    }
+
+    /// Takes what the front door says.
+    pub fn report(&self, report: &Report) {
+        self.door.report(report);
+    }
+
+    /// What the front door is to be told, once there is something.
+    pub fn poll_orders(&self, context: &Context<'_>) -> Poll<Orders> {
+        self.door.poll_orders(context.waker())
+    }
+
+    /// When the front door must have answered what it was told, if it has not.
+    pub fn answer_due(&self) -> Option<Instant> {
+        self.door.answer_due().map(|due| self.door.core().env().instant(due))
+    }
+
+    /// The moment that was `wait` ago.
+    pub fn ago(&self, wait: Duration) -> Moment {
+        let now = self.door.core().env().now().since(Moment::ZERO);
+        Moment::from(now.saturating_sub(wait))
     }
 }
 

@@ -15,7 +15,9 @@
 //! * [`proxy`]: the data path, from [`dispatch`] (probe or traffic?) through [`gate`] (enter, wait
 //!   or be refused; with [`adaptive_limit`] a limit that follows latency) to the app, or through
 //!   [`overflow`] to an activator; [`error`] is why the sidecar responds itself, [`respond`] how
-//!   that becomes HTTP.
+//!   that becomes HTTP. [`tcp`] is its place for an app without HTTP.
+//! * [`front_doors`]: activators that hold credits of the gate, so that its limit is exact behind
+//!   any number of them.
 //! * [`probe`]: is the app ready? [`drain`]: how the sidecar shuts down.
 //! * [`statistics`]: the load, for autoscalers, with what [`tcp_connections`] counts; [`observe`]
 //!   publishes single requests to [`metrics`], [`request_log`], [`record`], [`trace`] and
@@ -32,6 +34,7 @@ pub mod dispatch;
 pub mod drain;
 pub mod environment;
 pub mod error;
+pub mod front_doors;
 pub mod gate;
 pub mod identity;
 pub mod metrics;
@@ -48,6 +51,7 @@ pub mod respond;
 pub mod settings;
 pub mod shutdown_signals;
 pub mod statistics;
+pub mod tcp;
 pub mod tcp_connections;
 pub mod tls;
 pub mod trace;

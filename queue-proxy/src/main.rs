@@ -1,7 +1,7 @@
 //! The sidecar as a program of its own, for images where every byte counts.
 //!
-//! It must never do anything that `tidegate queue-proxy` does not: both call the library's
-//! entries, and there is nothing here to read beyond it. Read on in `lib.rs`.
+//! It must never do anything that `tidegate queue-proxy` does not, but for saying its version: both
+//! call the library's entries, and there is nothing here to read beyond it. Read on in `lib.rs`.
 
 use std::process::ExitCode;
 
@@ -18,10 +18,14 @@ fn main() -> ExitCode {
             println!("{}", tidegate_queue_proxy::environment::help::variables());
             ExitCode::SUCCESS
         }
+        Some("--version" | "-V") => {
+            println!("queue-proxy {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
         _ => {
             eprintln!(
-                "queue-proxy: {argument:?} is not understood, expected drain, --help or nothing: \
-                 the environment configures it"
+                "queue-proxy: {argument:?} is not understood, expected drain, --help, --version or \
+                 nothing: the environment configures it"
             );
             ExitCode::from(MISTYPED)
         }

@@ -69,6 +69,10 @@ struct Own {
     limit: Gauge,
     abandoned: Gauge,
     abandoned_total: Counter,
+    front_doors: Gauge,
+    credits_promised: Gauge,
+    credits_spent_total: Counter,
+    credits_void_total: Counter,
     failed: [Counter; Cause::ALL.len()],
     left: Counter,
     handed_on: Counter,
@@ -273,6 +277,10 @@ impl MetricsState {
         self.own.limit.set(levels.limit.to_wire());
         self.own.abandoned.set(levels.abandoned);
         self.own.abandoned_total.absolute(levels.abandoned_total);
+        self.own.front_doors.set(levels.doors);
+        self.own.credits_promised.set(levels.promised);
+        self.own.credits_spent_total.absolute(levels.honoured_total);
+        self.own.credits_void_total.absolute(levels.void_total);
         self.relay.refresh();
     }
 
@@ -317,6 +325,10 @@ impl Own {
             limit: gauge(name::LIMIT),
             abandoned: gauge(name::ABANDONED),
             abandoned_total: counter(name::ABANDONED_TOTAL),
+            front_doors: gauge(name::FRONT_DOORS),
+            credits_promised: gauge(name::CREDITS_PROMISED),
+            credits_spent_total: counter(name::CREDITS_SPENT_TOTAL),
+            credits_void_total: counter(name::CREDITS_VOID_TOTAL),
             failed: Cause::ALL
                 .map(|cause| name::FAILED.register_counter(registry, &[cause.label()])),
             left: counter(name::LEFT),

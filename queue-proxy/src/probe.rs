@@ -1,8 +1,8 @@
 //! Whether the app is ready: on the platform's request through [`Prober::check`], and continuously
 //! through [`watch`], which notifies of each change.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -62,6 +62,8 @@ struct ProberState {
     /// The outcome of the round in progress, if any.
     running: Mutex<Option<Receiver<Option<ProbeResult>>>>,
     failure_log: FailureLog,
+    /// When the app accepted a connection for the first time, as the watch found.
+    listening_since: OnceLock<Instant>,
 }
 
 #[derive(Debug)]
@@ -84,6 +86,7 @@ impl Prober {
                 probes: probes.collect(),
                 running: Mutex::new(None),
                 failure_log: FailureLog::default(),
+                listening_since: OnceLock::new(),
             }),
         }
     }
@@ -125,6 +128,11 @@ impl Prober {
             Ok(verdict) => verdict.unwrap_or(ProbeResult::NotReady),
             Err(_) => ProbeResult::NotReady,
         }
+    }
+
+    /// When the app was first seen to accept a connection; `None` while it was not.
+    pub fn listening_since(&self) -> Option<Instant> {
+        self.shared.listening_since.get().copied()
     }
 
     fn probes(&self) -> &[Probe] {

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use crate::adaptive_limit::AdaptiveLimit;
 use crate::drain::{Draining, Stage};
 use crate::environment::{ProcessEnvironment, help};
+use crate::front_doors::FrontDoors;
 use crate::gate::Gate;
 use crate::identity::Identity;
 use crate::observe::Observers;
@@ -28,7 +29,7 @@ use crate::proxy::ProxyContext;
 use crate::respond::RefusalStyle;
 use crate::settings::{Concurrency, Settings};
 use crate::shutdown_signals::ShutdownSignals;
-use crate::statistics::{DigestReader, Outcomes, Reporting, Snapshot, StatsReporter};
+use crate::statistics::{DigestReader, LoadStream, Outcomes, Reporting, Snapshot, StatsReporter};
 use crate::tcp_connections::TcpConnections;
 use crate::tls::{self, Certificate};
 
@@ -103,7 +104,7 @@ enum StartError {
 
 fn start(settings: Settings) -> Result<ExitCode, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let certificate = Certificate::load(&settings.tls.directory)?;
+    let certificate = Certificate::load(&settings.tls.directory).map_err(tls::TlsError::from)?;
     let tls = match certificate {
         Some(certificate) => {
             Some((tls::server_config(&settings.tls, Arc::clone(&certificate))?, certificate))
@@ -126,14 +127,14 @@ async fn serve(
     tls: Option<TlsParts>,
 ) -> Result<ExitCode, StartError> {
     // Signals are caught before anything can be lost by them.
-    let signals = ShutdownSignals::new()?;
+    let signals = ShutdownSignals::of_role()?;
     let mut outputs = Telemetry::open(&settings)?;
-    let shared = shared(&settings, &outputs);
+    let (stage, stage_seen) = watch::channel(Stage::Serving);
+    let shared = shared(&settings, &outputs, &stage_seen);
     outputs.push_metrics(&settings, &shared.gate)?;
     let drain = relay::Drain::new();
-    let (stage, stage_seen) = watch::channel(Stage::Serving);
     let (ready, ready_seen) = watch::channel(initial_readiness(&settings));
-    let snapshot = Snapshot::new(&settings.identity.pod);
+    let told = (Snapshot::new(&settings.identity.pod), LoadStream::default());
     let ports = bound.ports();
     let (sender, requests) = tokio::sync::mpsc::channel(16);
 
@@ -141,6 +142,7 @@ async fn serve(
     let plane = workers::Workers {
         shared: shared.clone(),
         app_port: settings.app_port,
+        app_protocol: settings.admission.app_protocol,
         timeouts: settings.timeouts,
         idle_connections: telemetry::idle_connections(&settings),
         overflow: match &reporting {
@@ -148,14 +150,14 @@ async fn serve(
             None => watch::channel(OverflowAddresses::new()).1,
         },
         drain: drain.clone(),
-        stage: stage_seen.clone(),
     };
     plane.start(settings.data_threads, bound.main, bound.tls.zip(tls.clone()))?;
     let listeners = admin::AdminListeners {
         side_drain: relay::Drain::new(),
         stage: stage_seen.clone(),
         requests: sender,
-        snapshot: snapshot.clone(),
+        snapshot: told.0.clone(),
+        load_stream: told.1.clone(),
         metrics: shared.observers.metrics.clone(),
         gate: shared.gate.clone(),
     };
@@ -164,11 +166,9 @@ async fn serve(
     start_watches(&settings, tls, &shared, ready);
     let directives = reporting.as_ref().map(|reporting| reporting.directives.clone());
     let stats_reporter =
-        stats_reporter(&settings, &shared, snapshot, reporting, (ready_seen, stage_seen));
+        stats_reporter(&settings, &shared, told, reporting, (ready_seen, stage_seen));
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let statistics = tokio::spawn(stats_reporter.run(async {
-        let _ = ended.await;
-    }));
+    let statistics = tokio::spawn(stats_reporter.run(async { drop(ended.await) }));
     ports.announce();
 
     let coordinator = shutdown::ShutdownCoordinator {
@@ -209,7 +209,7 @@ fn start_watches(
 fn stats_reporter(
     settings: &Settings,
     shared: &ProxyContext,
-    snapshot: Snapshot,
+    (snapshot, load_stream): (Snapshot, LoadStream),
     reporting: Option<Reporting>,
     (readiness, drain_changes): (watch::Receiver<Readiness>, watch::Receiver<Stage>),
 ) -> StatsReporter {
@@ -219,8 +219,10 @@ fn stats_reporter(
         connections: TcpConnections::new(settings.admission.tcp_ports.clone()),
         outcomes: shared.observers.outcomes.clone(),
         snapshot,
+        load_stream,
         draining: shared.draining.clone(),
         readiness,
+        prober: shared.prober.clone(),
         drain_changes,
         reporting,
         metrics: shared.observers.metrics.clone(),
@@ -238,7 +240,12 @@ fn initial_readiness(settings: &Settings) -> Readiness {
     }
 }
 
-fn shared(settings: &Settings, outputs: &Telemetry) -> ProxyContext {
+fn shared(
+    settings: &Settings,
+    outputs: &Telemetry,
+    stage: &watch::Receiver<Stage>,
+) -> ProxyContext {
+    let secret: Option<Arc<str>> = settings.front_door.as_deref().map(Into::into);
     let (limit, capacity) = match settings.admission.concurrency {
         Concurrency::Unlimited => (Limit::UNLIMITED, None),
         Concurrency::Fixed(limit) => (Limit::from_wire(limit), None),
@@ -264,9 +271,11 @@ fn shared(settings: &Settings, outputs: &Telemetry) -> ProxyContext {
             response_start: settings.timeouts.response_start,
             idle: settings.timeouts.idle,
             overall: settings.timeouts.overall,
+            stream: settings.timeouts.stream,
         },
         abandoned: settings.admission.abandoned,
-        activator_secret: settings.front_door.as_deref().map(Into::into),
+        front_doors: FrontDoors::new(secret.clone(), stage.clone()),
+        activator_secret: secret,
         cause_header: settings.admission.cause_header,
         refusal_style: RefusalStyle {
             status: settings.admission.refusal_status,

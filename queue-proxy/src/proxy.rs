@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderMap;
+use tidegate_admission::credits::DoorId;
 use tidegate_admission::{Abandoned, Source};
 use tidegate_knative::headers;
 use tidegate_relay::host::{self, MalformedHost};
@@ -22,6 +23,7 @@ use crate::adaptive_limit::AdaptiveLimit;
 use crate::dispatch::{self, Kind};
 use crate::drain::Draining;
 use crate::error::Failure;
+use crate::front_doors::FrontDoors;
 use crate::gate::{Admission, Gate, Permit};
 use crate::metrics::ExchangeOutcome;
 use crate::observe::{Observers, RequestTimestamps};
@@ -46,6 +48,8 @@ pub struct ProxyContext {
     pub abandoned: Abandoned,
     /// The secret that the activator's requests carry, if there is one.
     pub activator_secret: Option<Arc<str>>,
+    /// Who may hold credits of the gate.
+    pub front_doors: FrontDoors,
     /// Whether the sidecar's own responses carry their cause in a header.
     pub cause_header: CauseHeader,
     /// Status and headers of refusals.
@@ -102,7 +106,10 @@ impl Proxy {
     async fn forward(&self, exchange: &mut Exchange) -> RequestTimestamps {
         let mut timestamps = RequestTimestamps::default();
         let hop = previous_hop(&mut exchange.head_mut().headers, &self.shared);
-        match self.dispatch(exchange, hop, &mut timestamps).await {
+        let credit = self.shared.front_doors.take_credit(&mut exchange.head_mut().headers);
+        // Nobody else may claim a place.
+        let credit = credit.filter(|_| hop == PreviousHop::Activator);
+        match self.dispatch(exchange, (hop, credit), &mut timestamps).await {
             // Whatever an activator did with a request says nothing of this instance.
             Ok(()) if timestamps.entered.is_none() => {}
             Ok(()) => self.shared.served(exchange, timestamps),
@@ -115,11 +122,11 @@ impl Proxy {
     async fn dispatch(
         &self,
         exchange: &mut Exchange,
-        hop: PreviousHop,
+        (hop, credit): (PreviousHop, Option<(DoorId, u64)>),
         timestamps: &mut RequestTimestamps,
     ) -> Result<(), Failure> {
         let source = prepare(exchange, hop, &self.shared)?;
-        let Admitted::Here(permit) = self.admit(exchange, source).await? else {
+        let Admitted::Here(permit) = self.admit(exchange, source, credit).await? else {
             return Ok(());
         };
         timestamps.entered = Some(Instant::now());
@@ -135,8 +142,13 @@ impl Proxy {
         Ok(outcome?)
     }
 
-    async fn admit(&self, exchange: &mut Exchange, source: Source) -> Result<Admitted, Failure> {
-        match self.shared.gate.arrive(source) {
+    async fn admit(
+        &self,
+        exchange: &mut Exchange,
+        source: Source,
+        credit: Option<(DoorId, u64)>,
+    ) -> Result<Admitted, Failure> {
+        match self.shared.gate.arrive_with(source, credit) {
             Admission::Entered(permit) => Ok(Admitted::Here(permit)),
             // Boxed, so that a request that enters at once has no room for a wait.
             other => Box::pin(self.wait_or_hand_on(exchange, source, other)).await,
@@ -252,6 +264,10 @@ enum PreviousHop {
 impl Handler for Proxy {
     async fn handle(&self, exchange: &mut Exchange) {
         let shared = &self.shared;
+        if shared.front_doors.is_asked(exchange.head()) {
+            // Boxed, so that a request has no room for a stream.
+            return Box::pin(shared.front_doors.serve(exchange, &shared.gate)).await;
+        }
         let observation = shared.observers.begin(exchange);
         let kind = dispatch::classify(&exchange.head().headers);
         let timestamps = if kind == Kind::Traffic {

@@ -163,6 +163,7 @@ impl Recorder {
             response_bytes: row.response_bytes,
             // Whether another instance was ready is not known here.
             cold: None,
+            timeline: None,
             revision: self.revision.as_str().into(),
             instance: Some(self.instance.as_str().into()),
         }));

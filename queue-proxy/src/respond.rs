@@ -12,8 +12,8 @@ use crate::error::Failure;
 
 const FAILURE_HEADER: HeaderName = HeaderName::from_static(tidegate_proto::FAILURE_HEADER);
 
-/// Memory comes back as soon as others end.
-const MEMORY_RETRY_SECONDS: u32 = 1;
+/// Memory and descriptors come back as soon as others end.
+const ROOM_RETRY_SECONDS: u32 = 1;
 
 /// Status and headers of refusals.
 #[derive(Debug, Clone, Copy)]
@@ -59,8 +59,8 @@ fn refused(refusal: Refusal, style: RefusalStyle) -> Reply {
 fn failed(error: &ForwardError) -> Reply {
     let reply = Reply::error(error.status(), error.to_string());
     match error {
-        ForwardError::OverBudget => {
-            reply.with_header(RETRY_AFTER, HeaderValue::from(MEMORY_RETRY_SECONDS))
+        ForwardError::OverBudget | ForwardError::NoDescriptors { .. } => {
+            reply.with_header(RETRY_AFTER, HeaderValue::from(ROOM_RETRY_SECONDS))
         }
         _ => reply,
     }

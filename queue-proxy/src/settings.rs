@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tidegate_admission::Abandoned;
 use tidegate_logging::Filter;
-use tidegate_relay::CauseHeader;
 use tidegate_relay::memory::{self, ByteCount};
+use tidegate_relay::{CauseHeader, StreamLimits};
 use tidegate_reporter::Credentials;
 
 use crate::environment::{Environment, Problem, Reader, keys};
@@ -101,10 +101,22 @@ pub struct Admission {
     pub retry_after_seconds: Option<u32>,
     /// What becomes of the slot of a request whose client has gone.
     pub abandoned: Abandoned,
+    /// What the app speaks.
+    pub app_protocol: AppProtocol,
     /// Ports of the app that carry no HTTP, whose connections count as requests.
     pub tcp_ports: Vec<u16>,
     /// Whether the sidecar's own responses carry their cause in a header.
     pub cause_header: CauseHeader,
+}
+
+/// What an app speaks on the port that the sidecar stands in front of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AppProtocol {
+    /// HTTP, in all its versions.
+    #[default]
+    Http,
+    /// Anything else over TCP: a connection is a request.
+    Tcp,
 }
 
 /// Limits in time of one exchange; `None` is unlimited.
@@ -118,6 +130,8 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// From the first byte of a connection, or the end of a response, to a whole head.
     pub header: Duration,
+    /// From the begin of a response, or of a connection that is passed on as it is.
+    pub stream: StreamLimits,
 }
 
 /// How to end.
@@ -318,7 +332,16 @@ fn timeouts<E: Environment>(reader: &mut Reader<'_, E>) -> Timeouts {
         response_start: response_start.and_then(positive_seconds),
         idle: idle.and_then(positive_seconds),
         header: milliseconds(reader, keys::TIDEGATE_HEADER_TIMEOUT_MS).unwrap_or(HEADER_TIMEOUT),
+        stream: StreamLimits {
+            idle: milliseconds(reader, keys::TIDEGATE_STREAM_IDLE_MS).filter(is_some_time),
+            lifetime: milliseconds(reader, keys::TIDEGATE_STREAM_LIFETIME_MS).filter(is_some_time),
+        },
     }
+}
+
+/// A limit of zero is none, as with Knative's timeouts.
+fn is_some_time(limit: &Duration) -> bool {
+    !limit.is_zero()
 }
 
 /// A century: beyond it a timeout is none, and sums of instants must not overflow.

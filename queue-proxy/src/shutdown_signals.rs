@@ -6,6 +6,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use tidegate_trust::rereads;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Waits for the signals that ask for an end.
@@ -13,7 +14,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct ShutdownSignals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
+    /// Where it asks for an end.
+    hangup: Option<Signal>,
 }
 
 /// A signal that asks for an end.
@@ -34,7 +36,9 @@ impl ShutdownSignal {
         ExitCode::from(self.code())
     }
 
-    fn code(self) -> u8 {
+    /// The same as a number.
+    #[must_use]
+    pub fn code(self) -> u8 {
         128 + match self {
             Self::Hangup => 1,
             Self::Interrupt => 2,
@@ -44,26 +48,47 @@ impl ShutdownSignal {
 }
 
 impl ShutdownSignals {
-    /// From now on these signals no longer end the process by themselves. Must be called within a
-    /// tokio runtime.
+    /// Those of a program that people start at a terminal, whose end is theirs. From now on these
+    /// signals no longer end the process by themselves. Must be called within a tokio runtime.
     ///
     /// # Errors
     ///
     /// When the system does not let them be caught.
     pub fn new() -> io::Result<Self> {
+        Ok(Self { hangup: Some(signal(SignalKind::hangup())?), ..Self::without_hangup()? })
+    }
+
+    /// Those of a role. SIGHUP never ends it: it has [files looked at again](rereads).
+    ///
+    /// # Errors
+    ///
+    /// When the system does not let them be caught.
+    pub fn of_role() -> io::Result<Self> {
+        rereads::follow_hangups()?;
+        Self::without_hangup()
+    }
+
+    fn without_hangup() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
+            hangup: None,
         })
     }
 
     /// Waits for the next of them. Cancel safe.
     pub async fn next(&mut self) -> ShutdownSignal {
+        let Self { interrupt, terminate, hangup } = self;
+        let hangup = async {
+            match hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.interrupt.recv() => ShutdownSignal::Interrupt,
-            _ = self.terminate.recv() => ShutdownSignal::Terminate,
-            _ = self.hangup.recv() => ShutdownSignal::Hangup,
+            _ = interrupt.recv() => ShutdownSignal::Interrupt,
+            _ = terminate.recv() => ShutdownSignal::Terminate,
+            _ = hangup => ShutdownSignal::Hangup,
         }
     }
 }

@@ -1,11 +1,11 @@
-//! The load of this instance, for autoscalers: a snapshot for Knative's autoscaler to scrape, and a
-//! stream of reports to Tidegate's controller.
+//! The load of this instance, for autoscalers: a snapshot for Knative's autoscaler to scrape, what
+//! is there now for whoever listens, and a stream of reports to Tidegate's controller.
 //!
 //! One task owns all of it: on each `Trigger` it takes the gate's statistics, adds them to the
 //! period of each reader, and publishes the periods that are complete.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use prost::Message;
 use tidegate_admission::Limit;
 use tidegate_proto::knative;
 use tidegate_proto::stats::v1::Stat;
+use tidegate_reporter::clock;
 use tidegate_reporter::{
     DEFAULT_INTERVAL, Directives, INTERVAL_MIN, OverflowAddresses, QueueWatch, Reporter,
     WaitingQueue,
@@ -23,15 +24,17 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::drain::Draining;
 use crate::gate::{Gate, PeriodStats};
 use crate::metrics::{Lost, Metrics};
-use crate::probe::Readiness;
+use crate::probe::{Prober, Readiness};
 use crate::record::Recorder;
 use crate::request_log::RequestLogger;
 use crate::tcp_connections::TcpConnections;
 use crate::trace::Tracer;
 
+mod load_stream;
 mod outcomes;
 mod period;
 
+pub use load_stream::LoadStream;
 pub use outcomes::{DigestReader, Outcomes};
 
 use period::Period;
@@ -109,10 +112,14 @@ pub struct StatsReporter {
     pub outcomes: Outcomes,
     /// What Knative scrapes.
     pub snapshot: Snapshot,
+    /// Who listens to the load as it changes.
+    pub load_stream: LoadStream,
     /// The drain, as the controller should see it.
     pub draining: Draining,
     /// Readiness, as the controller should see it.
     pub readiness: watch::Receiver<Readiness>,
+    /// Since when the app listens.
+    pub prober: Prober,
     /// Changes when the drain begins or is undone.
     pub drain_changes: watch::Receiver<crate::drain::Stage>,
     /// The report stream, if any.
@@ -180,8 +187,13 @@ impl StatsReporter {
         periods: &Periods,
     ) -> Trigger {
         let Some(reporting) = &mut self.reporting else {
-            tick.tick().await;
-            return Trigger::SnapshotDue;
+            return tokio::select! {
+                biased;
+                _ = tick.tick() => Trigger::SnapshotDue,
+                () = queue.news(&self.gate), if self.load_stream.is_heard() => {
+                    Trigger::QueueChanged
+                }
+            };
         };
         // A closed channel never changes again.
         async fn changed<T>(receiver: &mut watch::Receiver<T>) {
@@ -234,7 +246,10 @@ impl StatsReporter {
                 );
             }
         }
-        let reporting = self.reporting.as_ref()?;
+        if matches!(trigger, Trigger::SnapshotDue | Trigger::QueueChanged) {
+            self.load_stream.tell(&stats.levels, connections.open);
+        }
+        let Some(reporting) = &self.reporting else { return Some(stats.levels.waiting) };
         let directives = *reporting.directives.borrow();
         periods.apply(directives, &self.gate);
         let shared_tick =
@@ -266,16 +281,16 @@ impl StatsReporter {
         now: Instant,
     ) -> Stat {
         let length = now.duration_since(periods.reported);
-        let start = SystemTime::now().checked_sub(length).unwrap_or(UNIX_EPOCH);
-        let start = start.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let length_ms = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
         let period = &periods.report;
         let not_ready_reason = self.not_ready_reason();
         let outcomes = self.outcomes.take_period();
+        let listening = self.prober.listening_since().map(|since| now.duration_since(since));
         Stat {
             sequence: 0,
-            period_start_unix_ms: i64::try_from(start.as_millis()).unwrap_or(i64::MAX),
+            period_start_unix_ms: clock::now_unix_ms().saturating_sub(length_ms.into()),
             // A period of no length would be read as none at all.
-            period_length_ms: u32::try_from(length.as_millis()).unwrap_or(u32::MAX).max(1),
+            period_length_ms: length_ms.max(1),
             average_concurrency: period.average(),
             average_proxied_concurrency: period.average_proxied(),
             request_count: period.requests(),
@@ -292,6 +307,9 @@ impl StatsReporter {
             not_ready_reason,
             finished_count: outcomes.finished,
             server_error_count: outcomes.server_errors,
+            listening_age_ms: listening
+                .map(|age| u32::try_from(age.as_millis()).unwrap_or(u32::MAX)),
+            cold_starts: Vec::new(),
         }
     }
 }

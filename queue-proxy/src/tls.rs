@@ -1,19 +1,15 @@
-//! TLS on the main listener, with certificates that are replaced while it runs; and the client side
-//! of HTTPS probes.
-//!
-//! The provider is ring: it is a third of the size of aws-lc-rs in a static binary and needs no C
-//! build system beyond a compiler.
+//! What the sidecar's TLS variables say of its listener, which `tidegate-tls` serves; and the
+//! client side of HTTPS probes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
 use rustls::pki_types::ServerName;
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
-use tidegate_trust::{Renewed, pem};
+use tidegate_tls::Certificates;
+use tidegate_trust::pem;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -22,10 +18,7 @@ use crate::environment::keys;
 
 mod unverified;
 
-/// Files of a Kubernetes TLS secret.
-const CERTIFICATE_FILE: &str = "tls.crt";
-/// Files of a Kubernetes TLS secret.
-const KEY_FILE: &str = "tls.key";
+pub use tidegate_tls::Certificate;
 
 /// The paths of the certificate and the TLS variables; read when a certificate is there.
 #[derive(Debug, Clone)]
@@ -65,41 +58,6 @@ pub enum TlsError {
     },
 }
 
-/// A certificate that is looked up anew for each handshake.
-#[derive(Debug)]
-pub struct Certificate {
-    identity: Arc<Renewed<CertifiedKey>>,
-}
-
-impl Certificate {
-    /// Loads the pair in `directory`; `None` when either file is missing, as in a pod without
-    /// certificates.
-    ///
-    /// # Errors
-    ///
-    /// A file is there and cannot be used.
-    pub fn load(directory: &Path) -> Result<Option<Arc<Self>>, TlsError> {
-        let paths = [CERTIFICATE_FILE, KEY_FILE].map(|file| directory.join(file));
-        if !paths.iter().all(|path| path.exists()) {
-            return Ok(None);
-        }
-        let identity = Renewed::load(paths, |[certificate, key]| pem::identity(certificate, key))?;
-        Ok(Some(Arc::new(Self { identity: Arc::new(identity) })))
-    }
-
-    /// What reads the pair anew when it changes, to be [watched](Renewed::watch).
-    #[must_use]
-    pub fn renewals(&self) -> Arc<Renewed<CertifiedKey>> {
-        Arc::clone(&self.identity)
-    }
-}
-
-impl ResolvesServerCert for Certificate {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.identity.current())
-    }
-}
-
 /// The configuration of the main listener: `h2` and `http/1.1`, TLS 1.3 unless the variables say
 /// otherwise.
 ///
@@ -118,12 +76,7 @@ pub fn server_config(
         provider.kx_groups = key_exchanges(list)?;
     }
     let versions = versions(settings)?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&versions)?
-        .with_no_client_auth()
-        .with_cert_resolver(certificate);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(Certificates::one(certificate).server_config_with(provider, &versions)?)
 }
 
 fn versions(settings: &TlsSettings) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {

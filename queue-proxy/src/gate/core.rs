@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use tidegate_admission::credits::{DoorId, Occupant, Orders, Report};
 use tidegate_admission::{Abandoned, Limit, Moment, Refusal, Source};
 
 use super::state::{Arrived, Key, State};
@@ -37,14 +38,17 @@ impl<G: Env> Core<G> {
         &self.env
     }
 
-    /// A slot, or a place in the queue, or a refusal.
+    /// A slot, or a place in the queue, or a refusal, for a request that shows this credit.
     pub(super) fn arrive(
         self: &Arc<Self>,
         source: Source,
+        credit: Option<(DoorId, u64)>,
     ) -> Result<Result<Slot<G>, QueuePlace<G>>, Refusal> {
         let now = self.env.now();
-        match self.env.with(|state| state.arrive(now, source)) {
-            Arrived::Entered => Ok(Ok(Slot::new(Arc::clone(self), source))),
+        let (arrived, to_wake) = self.env.with(|state| state.arrive(now, source, credit));
+        to_wake.wake();
+        match arrived {
+            Arrived::Entered(occupant) => Ok(Ok(Slot::new(Arc::clone(self), source, occupant))),
             Arrived::Waiting { key, deadline, first_in_queue } => {
                 let place = QueuePlace { core: Arc::clone(self), source, key: Some(key), deadline };
                 if first_in_queue {
@@ -63,12 +67,63 @@ impl<G: Env> Core<G> {
     pub(super) fn poll_empty(&self, waker: &Waker) -> Poll<()> {
         self.env.with(|state| state.poll_empty(waker))
     }
+
+    /// A front door, until it is dropped; `None` if it cannot hold credits.
+    pub(super) fn open_door(self: &Arc<Self>) -> Option<Door<G>> {
+        let now = self.env.now();
+        let id = self.env.with(|state| state.open_door(now))?;
+        Some(Door { core: Arc::clone(self), id })
+    }
+}
+
+/// A front door's stream. Its drop voids the credits that came by it.
+pub(super) struct Door<G: Env> {
+    core: Arc<Core<G>>,
+    id: DoorId,
+}
+
+impl<G: Env> Door<G> {
+    pub(super) fn id(&self) -> DoorId {
+        self.id
+    }
+
+    pub(super) fn core(&self) -> &Core<G> {
+        &self.core
+    }
+
+    pub(super) fn report(&self, report: &Report) {
+        let now = self.core.env.now();
+        self.core.env.with(|state| state.report(now, self.id, report)).wake();
+    }
+
+    pub(super) fn poll_orders(&self, waker: &Waker) -> Poll<Orders> {
+        let now = self.core.env.now();
+        self.core.env.with(|state| state.poll_orders(now, self.id, waker))
+    }
+
+    /// When the front door must have answered.
+    pub(super) fn answer_due(&self) -> Option<Moment> {
+        self.core.env.with(|state| state.grantor.answer_due(self.id))
+    }
+}
+
+impl<G: Env> Drop for Door<G> {
+    fn drop(&mut self) {
+        self.core.env.with(|state| state.close_door(self.id)).wake();
+    }
+}
+
+impl<G: Env> fmt::Debug for Door<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// A slot; its drop is the only way it is given back.
 pub(super) struct Slot<G: Env> {
     core: Arc<Core<G>>,
     source: Source,
+    occupant: Occupant,
     holder: Holder,
 }
 
@@ -82,8 +137,8 @@ enum Holder {
 }
 
 impl<G: Env> Slot<G> {
-    fn new(core: Arc<Core<G>>, source: Source) -> Self {
-        Self { core, source, holder: Holder::Client }
+    fn new(core: Arc<Core<G>>, source: Source, occupant: Occupant) -> Self {
+        Self { core, source, occupant, holder: Holder::Client }
     }
 
     /// The client has gone. Gives how long the slot may be held for the app.
@@ -99,10 +154,10 @@ impl<G: Env> Slot<G> {
 
 impl<G: Env> Drop for Slot<G> {
     fn drop(&mut self) {
-        let (now, source) = (self.core.env.now(), self.source);
+        let (now, source, occupant) = (self.core.env.now(), self.source, self.occupant);
         let to_wake = self.core.env.with(|state| match self.holder {
-            Holder::Client => state.leave(now, source),
-            Holder::App => state.leave_abandoned(now, source),
+            Holder::Client => state.leave(now, source, occupant),
+            Holder::App => state.leave_abandoned(now, source, occupant),
         });
         to_wake.wake();
     }
@@ -134,7 +189,7 @@ impl<G: Env> QueuePlace<G> {
         let Poll::Ready(outcome) = outcome else { return Poll::Pending };
         self.key = None;
         Poll::Ready(match outcome {
-            Ok(()) => Ok(Slot::new(Arc::clone(&self.core), self.source)),
+            Ok(()) => Ok(Slot::new(Arc::clone(&self.core), self.source, Occupant::Plain)),
             Err(refusal) => {
                 let now = self.core.env.now();
                 self.core.env.with(|state| state.depart_refused(now, self.source)).wake();

@@ -11,7 +11,8 @@ use std::task::{Poll, Waker};
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use tidegate_admission::{Abandoned, Breaker, Limit, Meter, Moment, QueueSettings, Source};
+use tidegate_admission::credits::{Demand, DoorId, Grantor, Holder};
+use tidegate_admission::{Abandoned, Limit, Meter, Moment, QueueSettings, Source};
 
 use super::core::{Core, Env, Slot};
 use super::state::State;
@@ -33,13 +34,17 @@ impl Env for Modelled {
 }
 
 fn gate(limit: u32) -> Arc<Core<Modelled>> {
-    let breaker = Breaker::new(Limit::from_wire(limit), QueueSettings::KNATIVE);
-    let state = Mutex::new(State::new(breaker, Meter::new(Moment::ZERO)));
+    let grantor = Grantor::new(Limit::from_wire(limit), QueueSettings::KNATIVE);
+    let state = Mutex::new(State::new(grantor, Meter::new(Moment::ZERO)));
     Arc::new(Core::new(Modelled { state }))
 }
 
 fn enter(gate: &Arc<Core<Modelled>>) -> Slot<Modelled> {
-    match gate.arrive(Source::Direct).expect("the queue is long enough") {
+    enter_with(gate, None)
+}
+
+fn enter_with(gate: &Arc<Core<Modelled>>, credit: Option<(DoorId, u64)>) -> Slot<Modelled> {
+    match gate.arrive(Source::Direct, credit).expect("the queue is long enough") {
         Ok(slot) => slot,
         Err(mut place) => loom::future::block_on(std::future::poll_fn(move |context| {
             place.poll(context.waker()).map(|outcome| outcome.expect("there is no deadline"))
@@ -51,7 +56,7 @@ fn assert_empty(gate: &Arc<Core<Modelled>>) {
     let levels = gate.env().with(|state| state.levels());
     assert_eq!((levels.executing, levels.waiting), (0, 0));
     assert_eq!(gate.poll_empty(Waker::noop()), Poll::Ready(()));
-    gate.env().with(|state| state.breaker.verify()).expect("the invariants hold");
+    gate.env().with(|state| state.grantor.verify()).expect("the invariants hold");
 }
 
 #[test]
@@ -82,7 +87,7 @@ fn a_waiter_that_is_dropped_while_it_is_woken_passes_the_slot_on() {
     loom::model(|| {
         let gate = gate(1);
         let held = enter(&gate);
-        let mut leaving = gate.arrive(Source::Direct).unwrap().unwrap_err();
+        let mut leaving = gate.arrive(Source::Direct, None).unwrap().unwrap_err();
         assert!(leaving.poll(Waker::noop()).is_pending());
         let staying = Arc::clone(&gate);
         let staying = thread::spawn(move || drop(enter(&staying)));
@@ -138,4 +143,75 @@ fn an_abandoned_slot_is_passed_on_once() {
             assert_eq!((levels.abandoned, levels.abandoned_total), (0, 1));
         });
     }
+}
+
+/// A front door spends a credit while a request without one waits: the credit is recalled,
+/// whichever comes first, and both get in, one after the other.
+#[test]
+fn a_credit_is_spent_or_comes_back() {
+    loom::model(|| {
+        let gate = gate(1);
+        let inside = Arc::new(AtomicUsize::new(0));
+        let door = gate.open_door().expect("there is a limit");
+        let mut holder = Holder::new(1);
+        let Poll::Ready(orders) = door.poll_orders(Waker::noop()) else {
+            panic!("the only door has every free place");
+        };
+        holder.obey(&orders).expect("an instance may grant one place");
+        let plain = {
+            let (gate, inside) = (Arc::clone(&gate), Arc::clone(&inside));
+            thread::spawn(move || run_alone(enter(&gate), &inside))
+        };
+        let spent = holder.spend().expect("a place was granted");
+        let slot = gate.arrive(Source::Proxied, Some((door.id(), spent.number())));
+        // Nobody else can have it: it was promised.
+        run_alone(slot.expect("it is not refused").expect("it does not wait"), &inside);
+        let _ = holder.settle(spent);
+        // What the plain request waits for, it gets once the recall is answered.
+        loom::future::block_on(std::future::poll_fn(|context| {
+            while let Poll::Ready(orders) = door.poll_orders(context.waker()) {
+                holder.obey(&orders).expect("recalls may be given");
+                door.report(&holder.report(Demand::NONE));
+            }
+            match holder.idle() {
+                0 => Poll::Ready(()),
+                _ => Poll::Pending,
+            }
+        }));
+        plain.join().expect("it enters");
+        drop(door);
+        assert_empty(&gate);
+    });
+}
+
+/// A front door dies while a request waits and another shows its credit: whatever happens first,
+/// the limit holds, everybody gets in, and the places are free in the end.
+#[test]
+fn a_door_that_dies_leaves_its_places() {
+    loom::model(|| {
+        let gate = gate(1);
+        let inside = Arc::new(AtomicUsize::new(0));
+        let door = gate.open_door().expect("there is a limit");
+        let id = door.id();
+        assert!(door.poll_orders(Waker::noop()).is_ready());
+        let others: Vec<_> = [None, Some((id, 1))]
+            .into_iter()
+            .map(|credit| {
+                let (gate, inside) = (Arc::clone(&gate), Arc::clone(&inside));
+                thread::spawn(move || run_alone(enter_with(&gate, credit), &inside))
+            })
+            .collect();
+        drop(door);
+        for other in others {
+            other.join().expect("it enters");
+        }
+        assert_empty(&gate);
+        assert_eq!(gate.env().with(|state| state.levels().promised), 0);
+    });
+}
+
+fn run_alone(slot: Slot<Modelled>, inside: &AtomicUsize) {
+    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "the limit is one");
+    inside.fetch_sub(1, Ordering::SeqCst);
+    drop(slot);
 }

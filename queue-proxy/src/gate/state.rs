@@ -1,11 +1,13 @@
-//! What the gate's lock protects: breaker, meter and wakers. Synchronous and without a clock.
+//! What the gate's lock protects: grantor, meter and wakers. Synchronous and without a clock.
 
+use std::collections::BTreeMap;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use tidegate_admission::credits::{DoorId, Grantor, Occupant, Orders, Report};
 use tidegate_admission::queue::KEPT_PLACES;
 use tidegate_admission::{
-    Abandoned, Arrival, Breaker, Limit, Meter, Moment, PeriodAverages, Refusal, Source, Ticket,
+    Abandoned, Arrival, Limit, Meter, Moment, PeriodAverages, Refusal, Source, Ticket,
 };
 
 /// The statistics of one period, ended by [`Gate::take_period`](super::Gate::take_period).
@@ -43,6 +45,14 @@ pub struct Levels {
     pub abandoned: u32,
     /// Requests that were abandoned inside the app since the start, held or not.
     pub abandoned_total: u64,
+    /// Front doors that hold credits, or could.
+    pub doors: u32,
+    /// Places that are promised to them: their credits are not spent.
+    pub promised: u32,
+    /// Requests that were let in for a credit since the start.
+    pub honoured_total: u64,
+    /// Requests that showed a credit that was not good.
+    pub void_total: u64,
 }
 
 impl Levels {
@@ -97,14 +107,16 @@ impl ToWake {
 /// The outcome of an arrival, before it is wrapped into guards.
 #[derive(Debug)]
 pub(super) enum Arrived {
-    Entered,
+    Entered(Occupant),
     Waiting { key: Key, deadline: Moment, first_in_queue: bool },
     Refused(Refusal),
 }
 
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) breaker: Breaker,
+    pub(super) grantor: Grantor,
+    /// The streams of front doors that wait for orders.
+    streams: BTreeMap<DoorId, Waker>,
     meter: Meter,
     waiters: Vec<Waiter>,
     vacant: Vec<u32>,
@@ -119,9 +131,10 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(breaker: Breaker, meter: Meter) -> Self {
+    pub(super) fn new(grantor: Grantor, meter: Meter) -> Self {
         Self {
-            breaker,
+            grantor,
+            streams: BTreeMap::new(),
             meter,
             waiters: Vec::new(),
             vacant: Vec::new(),
@@ -135,13 +148,24 @@ impl State {
         }
     }
 
-    pub(super) fn arrive(&mut self, now: Moment, source: Source) -> Arrived {
+    /// A request arrives, with the credit that it shows.
+    pub(super) fn arrive(
+        &mut self,
+        now: Moment,
+        source: Source,
+        credit: Option<(DoorId, u64)>,
+    ) -> (Arrived, ToWake) {
         self.meter.arrive(now, source);
-        match self.breaker.arrive(now) {
-            Arrival::Entered => Arrived::Entered,
+        let (arrival, occupant) = match credit {
+            None => (self.grantor.arrive(now), Occupant::Plain),
+            Some((door, number)) => self.grantor.arrive_with(now, door, number),
+        };
+        let arrived = match arrival {
+            Arrival::Entered => return (Arrived::Entered(occupant), self.pass_on()),
             Arrival::Waiting(ticket) => {
-                let deadline = self.breaker.deadline_of(ticket).unwrap_or(Moment::NEVER);
-                let first_in_queue = self.breaker.waiting() == 1;
+                let deadline = self.grantor.breaker().deadline_of(ticket);
+                let deadline = deadline.unwrap_or(Moment::NEVER);
+                let first_in_queue = self.grantor.breaker().waiting() == 1;
                 Arrived::Waiting { key: self.remember(ticket), deadline, first_in_queue }
             }
             Arrival::Refused(refusal) => {
@@ -150,7 +174,8 @@ impl State {
                 self.meter.depart(now, source);
                 Arrived::Refused(refusal)
             }
-        }
+        };
+        (arrived, self.pass_on())
     }
 
     /// Whether a waiter was granted a slot or refused; keeps its waker if neither.
@@ -174,24 +199,71 @@ impl State {
     /// it under the limit in force.
     pub(super) fn abandon(&mut self, rule: Abandoned) -> Option<Duration> {
         self.abandoned_total += 1;
-        let longest = rule.longest_under(self.breaker.limit());
+        let longest = rule.longest_under(self.grantor.breaker().limit());
         self.abandoned += u32::from(longest.is_some());
         longest
     }
 
     /// The holder of a slot that was abandoned and held is done.
-    pub(super) fn leave_abandoned(&mut self, now: Moment, source: Source) -> ToWake {
+    pub(super) fn leave_abandoned(
+        &mut self,
+        now: Moment,
+        source: Source,
+        occupant: Occupant,
+    ) -> ToWake {
         self.abandoned = self.abandoned.saturating_sub(1);
-        self.leave(now, source)
+        self.leave(now, source, occupant)
     }
 
     /// The holder of a slot is done.
-    pub(super) fn leave(&mut self, now: Moment, source: Source) -> ToWake {
+    pub(super) fn leave(&mut self, now: Moment, source: Source, occupant: Occupant) -> ToWake {
+        self.grantor.leave(occupant);
+        let to_wake = self.pass_on();
+        self.depart(now, source, to_wake)
+    }
+
+    /// A front door opens its stream; `None` if it cannot hold credits.
+    pub(super) fn open_door(&mut self, now: Moment) -> Option<DoorId> {
+        self.grantor.open(now)
+    }
+
+    /// A front door's stream has ended.
+    pub(super) fn close_door(&mut self, door: DoorId) -> ToWake {
+        self.streams.remove(&door);
+        self.grantor.close(door);
+        self.pass_on()
+    }
+
+    /// A front door reports.
+    pub(super) fn report(&mut self, now: Moment, door: DoorId, report: &Report) -> ToWake {
+        self.grantor.report(now, door, report);
+        self.pass_on()
+    }
+
+    /// What is to be told to a front door; otherwise `waker` is woken when there is something.
+    pub(super) fn poll_orders(&mut self, now: Moment, door: DoorId, waker: &Waker) -> Poll<Orders> {
+        if let Some(orders) = self.grantor.orders(now, door) {
+            return Poll::Ready(orders);
+        }
+        match self.streams.get_mut(&door) {
+            Some(known) => known.clone_from(waker),
+            None => {
+                self.streams.insert(door, waker.clone());
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Gives places away that are free, and wakes those who got them or are to learn of it.
+    fn pass_on(&mut self) -> ToWake {
         let mut to_wake = ToWake::default();
-        if let Some(ticket) = self.breaker.leave() {
+        while let Some(ticket) = self.grantor.call_next() {
             to_wake.push(self.settle(ticket, Waiter::Called));
         }
-        self.depart(now, source, to_wake)
+        while let Some(door) = self.grantor.stirred() {
+            to_wake.push(self.streams.remove(&door));
+        }
+        to_wake
     }
 
     /// A waiter was refused and has polled its outcome.
@@ -206,10 +278,10 @@ impl State {
                 // It was granted a slot, but dropped before it polled: its slot passes to the next.
                 self.forget(key);
                 self.left_queue += 1;
-                self.leave(now, source)
+                self.leave(now, source, Occupant::Plain)
             }
             Waiter::Queued { ticket, .. } => {
-                let was_waiting = self.breaker.abandon(ticket);
+                let was_waiting = self.grantor.abandon(ticket);
                 debug_assert!(was_waiting, "a queued waiter has a queued ticket");
                 self.forget(key);
                 self.left_queue += 1;
@@ -225,7 +297,7 @@ impl State {
     /// Refuses every waiter whose deadline is not after `now`.
     pub(super) fn expire(&mut self, now: Moment) -> ToWake {
         let mut to_wake = ToWake::default();
-        while let Some(ticket) = self.breaker.expire(now) {
+        while let Some(ticket) = self.grantor.expire(now) {
             self.refused_waited_too_long += 1;
             to_wake.push(self.settle(ticket, Waiter::Expired));
         }
@@ -233,11 +305,8 @@ impl State {
     }
 
     pub(super) fn resize(&mut self, limit: Limit) -> ToWake {
-        let mut to_wake = ToWake::default();
-        for ticket in self.breaker.resize(limit) {
-            to_wake.push(self.settle(ticket, Waiter::Called));
-        }
-        to_wake
+        self.grantor.resize(limit);
+        self.pass_on()
     }
 
     pub(super) fn take_period(&mut self, now: Moment) -> PeriodStats {
@@ -255,12 +324,17 @@ impl State {
     }
 
     pub(super) fn levels(&self) -> Levels {
+        let (honoured_total, void_total) = self.grantor.shown();
         Levels {
-            executing: self.breaker.executing(),
-            waiting: self.breaker.waiting(),
-            limit: self.breaker.limit(),
+            executing: self.grantor.inside(),
+            waiting: self.grantor.breaker().waiting(),
+            limit: self.grantor.breaker().limit(),
             abandoned: self.abandoned,
             abandoned_total: self.abandoned_total,
+            doors: u32::try_from(self.grantor.doors()).unwrap_or(u32::MAX),
+            promised: self.grantor.promised(),
+            honoured_total,
+            void_total,
         }
     }
 

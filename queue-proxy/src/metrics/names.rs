@@ -109,6 +109,24 @@ pub(super) const ABANDONED_TOTAL: Metric = Metric::counter(
     "tidegate_requests_abandoned_total",
     "Requests whose client went away or whose time was up inside the app.",
 );
+/// Activators that may hold credits.
+pub(super) const FRONT_DOORS: Metric =
+    Metric::gauge("tidegate_front_doors", "Activators with an open stream of credits.");
+/// Places that are promised to them.
+pub(super) const CREDITS_PROMISED: Metric = Metric::gauge(
+    "tidegate_credits_promised",
+    "Slots that are kept free for activators: their credits are not spent.",
+);
+/// Requests with a good credit.
+pub(super) const CREDITS_SPENT_TOTAL: Metric = Metric::counter(
+    "tidegate_credits_spent_total",
+    "Requests that entered with a credit of their activator.",
+);
+/// Requests with a credit that was not good.
+pub(super) const CREDITS_VOID_TOTAL: Metric = Metric::counter(
+    "tidegate_credits_void_total",
+    "Requests whose credit was not good any more, and which entered or waited like any other.",
+);
 /// Requests that the sidecar responded to itself, by cause.
 pub(super) const FAILED: Metric = Metric::counter(
     "tidegate_requests_failed_total",
@@ -177,6 +195,10 @@ pub(super) const ALL: &[Metric] = &[
     LIMIT,
     ABANDONED,
     ABANDONED_TOTAL,
+    FRONT_DOORS,
+    CREDITS_PROMISED,
+    CREDITS_SPENT_TOTAL,
+    CREDITS_VOID_TOTAL,
     FAILED,
     LEFT,
     HANDED_ON,

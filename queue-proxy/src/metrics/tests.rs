@@ -9,7 +9,17 @@ fn metrics(depth: DepthGauge) -> Metrics {
 
 fn levels(executing: u32, waiting: u32) -> Levels {
     let limit = Limit::from_wire(1);
-    Levels { executing, waiting, limit, abandoned: 0, abandoned_total: 0 }
+    Levels {
+        executing,
+        waiting,
+        limit,
+        abandoned: 0,
+        abandoned_total: 0,
+        doors: 0,
+        promised: 0,
+        honoured_total: 0,
+        void_total: 0,
+    }
 }
 
 fn observation(method: &Method) -> Observation<'_> {

@@ -95,6 +95,29 @@ pub enum ProbeFailure {
 }
 
 impl ProbeFailure {
+    /// Whether the app accepted a connection, whatever it then did.
+    pub(super) fn reached_app(&self) -> bool {
+        match self {
+            Self::Protocol(_)
+            | Self::Tls(_)
+            | Self::NotGrpc(_)
+            | Self::Closed
+            | Self::Status { .. }
+            | Self::Redirects { .. }
+            | Self::Location(_)
+            | Self::Refused { .. }
+            | Self::NotServing(_) => true,
+            // A connection that was not accepted in time and a response that was not sent in time
+            // look the same.
+            Self::TimedOut(_)
+            | Self::Connect { .. }
+            | Self::LookingUp(_)
+            | Self::Request(_)
+            | Self::Exec
+            | Self::Nothing => false,
+        }
+    }
+
     /// What a library made of bytes that it cannot read.
     pub(super) fn protocol(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Protocol(error.into())

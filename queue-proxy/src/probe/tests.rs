@@ -58,7 +58,8 @@ async fn the_watch_notifies_when_the_app_begins_to_listen() {
     let json = format!("{{\"tcpSocket\":{{\"port\":{}}}}}", address.port());
     let (changes, mut readiness) = channel(Readiness::NotReady("".into()));
     let poll = Duration::from_millis(2);
-    let watch = tokio::spawn(watch::run(prober(&json, Switch::Off), poll, changes));
+    let watched = prober(&json, Switch::Off);
+    let watch = tokio::spawn(watch::run(watched.clone(), poll, changes));
     // The channel does not notify of reasons, so the first one is polled for.
     let is_tried = |now: &Readiness| *now != Readiness::NotReady("".into());
     while !is_tried(&readiness.borrow_and_update()) {
@@ -68,11 +69,37 @@ async fn the_watch_notifies_when_the_app_begins_to_listen() {
     let Readiness::NotReady(reason) = first else { panic!("ready") };
     let both = format!("cannot connect to {address} or [::1]:{}: connection ref", address.port());
     assert!(reason.contains(&both) && reason.contains("; since 20"), "{reason}");
+    assert_eq!(watched.listening_since(), None);
     let _listener = tokio::net::TcpListener::bind(address).await.unwrap();
     readiness.changed().await.unwrap();
     assert_eq!(*readiness.borrow(), Readiness::Ready);
+    assert!(watched.listening_since().is_some());
     drop(readiness);
     watch.await.unwrap();
+}
+
+/// An app that listens and is not ready: the time until it listened is its own, what follows is
+/// told apart.
+#[tokio::test]
+async fn an_app_listens_before_it_is_ready() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let json = format!(r#"{{"httpGet":{{"port":{port},"path":"/"}},"successThreshold":1}}"#);
+    let (changes, readiness) = channel(Readiness::NotReady("".into()));
+    let watched = prober(&json, Switch::Off);
+    let poll = Duration::from_millis(2);
+    let watch = tokio::spawn(watch::run(watched.clone(), poll, changes));
+    while watched.listening_since().is_none() {
+        // It has no HTTP to say yet.
+        drop(listener.accept().await.unwrap());
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(*readiness.borrow(), Readiness::NotReady(_)));
+    let since = watched.listening_since();
+    drop(listener.accept().await.unwrap());
+    assert_eq!(watched.listening_since(), since, "the first time counts");
+    drop(readiness);
+    watch.abort();
 }
 
 /// An app that closes its connection with its response, as every app does after

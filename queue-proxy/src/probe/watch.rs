@@ -97,6 +97,9 @@ impl Watch {
     }
 
     fn note(&mut self, index: usize, result: Result<(), Failure>) {
+        if result.as_ref().map_or_else(|failure| failure.cause.reached_app(), |()| true) {
+            self.prober.shared.listening_since.get_or_init(Instant::now);
+        }
         let outcome = match result {
             Ok(()) => Outcome::Passed,
             Err(failure) => {

@@ -1,25 +1,31 @@
 //! The listeners beside the main one: the drain's, statistics, metrics. Always plain text.
 
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use tidegate_admin::{metrics_reply, not_found};
-use tidegate_proto::STAT_CONTENT_TYPE;
+use tidegate_proto::{LOAD_CONTENT_TYPE, LOAD_PATH, STAT_CONTENT_TYPE};
 use tidegate_relay as relay;
-use tidegate_relay::{Exchange, Handler, Reply, Server, ServerSettings, TimeLimits};
+use tidegate_relay::{Exchange, Handler, Interrupted, Reply, Server, ServerSettings, TimeLimits};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use crate::drain::Stage;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
-use crate::statistics::Snapshot;
+use crate::statistics::{LoadStream, Snapshot};
 
 /// Begins a drain that nothing undoes.
 const DRAIN_PATH: &[u8] = crate::begin_drain::PATH.as_bytes();
 /// Time in which the head of a scrape must arrive, as in Knative.
 const METRICS_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a listener may take to take a message: it gets one every second.
+const LISTENER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The hook that begins a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +42,7 @@ pub(super) struct AdminListeners {
     pub(super) stage: watch::Receiver<Stage>,
     pub(super) requests: mpsc::Sender<DrainRequest>,
     pub(super) snapshot: Snapshot,
+    pub(super) load_stream: LoadStream,
     pub(super) metrics: Option<Metrics>,
     pub(super) gate: Gate,
 }
@@ -48,13 +55,15 @@ impl AdminListeners {
         stats: Option<TcpListener>,
         metrics: Option<TcpListener>,
     ) -> std::io::Result<()> {
-        let bounds = ServerSettings::default();
+        let bounds =
+            ServerSettings { callers: relay::Callers::Operators, ..ServerSettings::default() };
         if let Some(listener) = admin {
-            let handler = Admin { stage: self.stage, requests: self.requests };
+            let handler = Admin { stage: self.stage.clone(), requests: self.requests };
             spawn(handler, listener, bounds, &self.side_drain)?;
         }
         if let Some(listener) = stats {
-            let handler = Stats { snapshot: self.snapshot };
+            let (snapshot, load_stream) = (self.snapshot, self.load_stream);
+            let handler = Stats { snapshot, load_stream, stage: self.stage };
             spawn(handler, listener, bounds, &self.side_drain)?;
         }
         if let (Some(listener), Some(metrics)) = (metrics, self.metrics) {
@@ -126,22 +135,61 @@ impl Admin {
     }
 }
 
-/// `/metrics` of the statistics port: the protobuf that Knative's autoscaler scrapes, always.
+/// The statistics port: `/metrics` is the protobuf that Knative's autoscaler scrapes, always;
+/// `/load` goes on for as long as the sidecar serves.
 struct Stats {
     snapshot: Snapshot,
+    load_stream: LoadStream,
+    stage: watch::Receiver<Stage>,
 }
 
 impl Handler for Stats {
     async fn handle(&self, exchange: &mut Exchange) {
-        let reply = if exchange.head().path() == b"/metrics" {
+        let path = exchange.head().path();
+        let reply = if path == b"/metrics" {
             let mut reply = Reply::empty(StatusCode::OK)
                 .with_header(CONTENT_TYPE, HeaderValue::from_static(STAT_CONTENT_TYPE));
             reply.body = self.snapshot.encoded();
             reply
+        } else if path == LOAD_PATH.as_bytes() {
+            match self.load_stream.listen() {
+                // An error means that the listener has gone.
+                Some(newest) => {
+                    let _ = self.stream(exchange, newest).await;
+                    return;
+                }
+                None => Reply::empty(StatusCode::SERVICE_UNAVAILABLE),
+            }
         } else {
             not_found()
         };
         let _ = exchange.respond(reply).await;
+    }
+}
+
+impl Stats {
+    async fn stream(
+        &self,
+        exchange: &mut Exchange,
+        mut newest: watch::Receiver<Bytes>,
+    ) -> Result<(), Interrupted> {
+        let mut stage = self.stage.clone();
+        let reply = Reply::empty(StatusCode::OK)
+            .with_header(CONTENT_TYPE, HeaderValue::from_static(LOAD_CONTENT_TYPE));
+        let mut conversation = exchange.converse(reply)?;
+        let mut output = Vec::new();
+        loop {
+            let sending = poll_fn(|cx| conversation.poll_send(cx, &mut output));
+            // One that takes nothing loses its place; its response is cut.
+            let Ok(sent) = timeout(LISTENER_PATIENCE, sending).await else { return Ok(()) };
+            sent?;
+            tokio::select! {
+                changed = newest.changed() => if changed.is_err() { break },
+                _ = stage.wait_for(|stage| *stage != Stage::Serving) => break,
+            }
+            output.extend_from_slice(&newest.borrow_and_update());
+        }
+        conversation.end(None).await
     }
 }
 

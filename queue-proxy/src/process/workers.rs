@@ -1,49 +1,40 @@
 //! The threads that carry requests, and the listeners they serve.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use tidegate_relay as relay;
-use tidegate_relay::metrics::ConnectionFailure;
-use tidegate_relay::server::ACCEPT_PAUSE;
+use tidegate_relay::descriptors::Refusal;
 use tidegate_relay::{Address, Scheme, Server, ServerSettings, Upstream, UpstreamSettings};
 use tidegate_reporter::OverflowAddresses;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tidegate_tls::Acceptor;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
-use crate::drain::Stage;
 use crate::overflow::Overflow;
 use crate::proxy::{Proxy, ProxyContext};
-use crate::settings::Timeouts;
+use crate::settings::{AppProtocol, Timeouts};
+use crate::tcp::TcpProxy;
 use crate::tls::Certificate;
 
 /// Time between two checks for upstream connections that were idle too long.
 const SWEEP_PERIOD: Duration = Duration::from_secs(15);
 /// The stack of a data thread: futures live on the heap.
 const STACK_BYTES: usize = 256 << 10;
-/// What a TLS connection begins with: a handshake record.
-const TLS_HANDSHAKE: u8 = 22;
-/// Go's response to plain HTTP on a TLS port.
-const PLAIN_ON_TLS: &[u8] =
-    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
 /// Everything a data thread needs.
 #[derive(Clone)]
 pub(super) struct Workers {
     pub(super) shared: ProxyContext,
     pub(super) app_port: u16,
+    pub(super) app_protocol: AppProtocol,
     pub(super) timeouts: Timeouts,
     pub(super) idle_connections: usize,
     /// Where requests may be handed on.
     pub(super) overflow: watch::Receiver<OverflowAddresses>,
     pub(super) drain: relay::Drain,
-    pub(super) stage: watch::Receiver<Stage>,
 }
 
 type TlsListener = (TcpListener, (Arc<ServerConfig>, Arc<Certificate>));
@@ -100,17 +91,31 @@ impl Workers {
                 Proxy::new(self.shared.clone(), Arc::clone(&upstream), Arc::clone(&overflow));
             Server::new(proxy, bounds, self.drain.clone())
         };
-        let plain = server(Scheme::Http);
         let listener = tokio::net::TcpListener::from_std(main)?;
-        tokio::spawn(async move { plain.serve_listener(listener).await });
+        match self.app_protocol {
+            AppProtocol::Http => {
+                let plain = server(Scheme::Http);
+                tokio::spawn(async move { plain.serve_listener(listener).await });
+            }
+            AppProtocol::Tcp => {
+                let (shared, drain) = (self.shared.clone(), self.drain.clone());
+                let proxy = TcpProxy { shared, upstream: Arc::clone(&upstream), drain };
+                tokio::spawn(async move {
+                    let drain = proxy.drain.clone();
+                    let serve = move |client, _| proxy.clone().serve(client);
+                    relay::server::accept(listener, (&drain, Refusal::Close), serve).await;
+                });
+            }
+        }
         if let Some((listener, (config, _))) = tls {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let secure = Secure {
-                server: server(Scheme::Https),
-                acceptor: TlsAcceptor::from(config),
-                handshake_timeout: self.timeouts.header,
+            let acceptor = Acceptor::new(config, self.timeouts.header);
+            let secure = server(Scheme::Https);
+            let serve = move |server: Server<Proxy>, stream, peer| {
+                let acceptor = acceptor.clone();
+                async move { acceptor.serve(&server, stream, peer).await }
             };
-            tokio::spawn(secure.serve(listener, self.stage));
+            tokio::spawn(async move { secure.accept(listener, serve).await });
         }
         Ok(())
     }
@@ -121,70 +126,5 @@ async fn sweep(upstream: Arc<Upstream>, overflow: Arc<Overflow>) {
         tokio::time::sleep(SWEEP_PERIOD).await;
         upstream.close_expired();
         overflow.close_expired();
-    }
-}
-
-/// How a TLS handshake ended.
-enum Handshake {
-    Done(Box<TlsStream<TcpStream>>),
-    /// The client closed without a byte, as a probe does that only tests whether the port is open.
-    Empty,
-    Failed,
-}
-
-struct Secure {
-    server: Server<Proxy>,
-    acceptor: TlsAcceptor,
-    handshake_timeout: Duration,
-}
-
-impl Secure {
-    async fn serve(self, listener: tokio::net::TcpListener, mut stage: watch::Receiver<Stage>) {
-        let secure = Arc::new(self);
-        loop {
-            let closing = stage.wait_for(|stage| matches!(stage, Stage::Finishing | Stage::Over));
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                _ = closing => return,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    let secure = Arc::clone(&secure);
-                    tokio::spawn(async move { secure.serve_connection(stream, peer).await });
-                }
-                Err(error) => {
-                    ConnectionFailure::Accept.count();
-                    tracing::warn!("cannot accept a connection: {error}");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    async fn serve_connection(&self, mut stream: TcpStream, peer: SocketAddr) {
-        // A failure costs latency, not correctness.
-        let _ = stream.set_nodelay(true);
-        let handshake = async {
-            let mut first = [0];
-            if stream.peek(&mut first).await.unwrap_or(0) == 0 {
-                return Handshake::Empty;
-            }
-            if first[0] != TLS_HANDSHAKE {
-                let _ = stream.write_all(PLAIN_ON_TLS).await;
-                let _ = stream.shutdown().await;
-                return Handshake::Failed;
-            }
-            match self.acceptor.accept(stream).await {
-                Ok(stream) => Handshake::Done(Box::new(stream)),
-                Err(_) => Handshake::Failed,
-            }
-        };
-        let handshake = tokio::time::timeout(self.handshake_timeout, handshake).await;
-        match handshake {
-            Ok(Handshake::Done(stream)) => self.server.serve_stream(*stream, Some(peer)).await,
-            Ok(Handshake::Empty) => {}
-            // Any client can cause this as often as it likes, so it is counted and not logged.
-            Ok(Handshake::Failed) | Err(_) => ConnectionFailure::Handshake.count(),
-        }
     }
 }

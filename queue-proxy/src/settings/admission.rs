@@ -6,7 +6,7 @@ use tidegate_admission::Abandoned;
 use tidegate_relay::CauseHeader;
 use tidegate_words::excerpt;
 
-use super::{Admission, Concurrency, ReportSettings, milliseconds};
+use super::{Admission, AppProtocol, Concurrency, ReportSettings, milliseconds};
 use crate::environment::{Environment, Reader, Switch, keys};
 use crate::tcp_connections::parse_ports;
 
@@ -50,11 +50,24 @@ pub(super) fn read<E: Environment>(
             .optional_within(keys::TIDEGATE_RETRY_AFTER_SECONDS, any)
             .and_then(number),
         abandoned,
+        app_protocol: app_protocol(reader),
         tcp_ports: tcp_ports(reader),
         cause_header: match reader.flag(keys::TIDEGATE_CAUSE_HEADER) {
             Switch::Off => CauseHeader::Hidden,
             Switch::On => CauseHeader::Shown,
         },
+    }
+}
+
+fn app_protocol<E: Environment>(reader: &mut Reader<'_, E>) -> AppProtocol {
+    match reader.optional(keys::TIDEGATE_APP_PROTOCOL).as_deref() {
+        None | Some("" | "http") => AppProtocol::Http,
+        Some("tcp") => AppProtocol::Tcp,
+        Some(other) => {
+            let message = format!("cannot use '{}', expected 'http' or 'tcp'", excerpt(other));
+            reader.reject(keys::TIDEGATE_APP_PROTOCOL, message);
+            AppProtocol::Http
+        }
     }
 }
 

@@ -2,6 +2,7 @@ use tidegate_admission::{QueueSettings, Source};
 
 use super::*;
 use crate::drain::Stage;
+use crate::probe::spec::ReadinessSpec;
 
 struct Bench {
     stats_reporter: StatsReporter,
@@ -19,8 +20,10 @@ fn bench() -> Bench {
             connections: TcpConnections::new(Vec::new()),
             outcomes: Outcomes::new(DigestReader::None),
             snapshot: Snapshot::new("pod-abc"),
+            load_stream: LoadStream::default(),
             draining: Draining::new(),
             readiness: readiness_seen,
+            prober: Prober::new(ReadinessSpec::Always),
             drain_changes: drain_seen,
             reporting: None,
             metrics: None,

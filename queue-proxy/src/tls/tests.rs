@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use tidegate_trust::renewed::Renewal;
 
 use super::*;

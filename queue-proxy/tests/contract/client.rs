@@ -117,6 +117,14 @@ impl Client {
         }
     }
 
+    /// The next chunk of a body; `None` at its end.
+    pub(crate) fn chunk(&mut self) -> Option<Vec<u8>> {
+        let size = usize::from_str_radix(&self.line()?, 16).ok().filter(|size| *size > 0)?;
+        let mut chunk = self.bytes(size + 2);
+        chunk.truncate(size);
+        Some(chunk)
+    }
+
     fn chunked(&mut self, response: &mut Response) {
         response.whole = false;
         while let Some(line) = self.line() {

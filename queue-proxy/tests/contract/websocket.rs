@@ -76,3 +76,16 @@ fn a_drain_closes_websockets_with_a_frame() {
     drop(client);
     assert_eq!(sidecar.wait().code(), Some(0));
 }
+
+/// One that clients never end keeps them at this instance, however many others there are.
+#[test]
+fn a_websocket_whose_time_is_over_is_closed_with_a_frame() {
+    for limit in ["TIDEGATE_STREAM_LIFETIME_MS", "TIDEGATE_STREAM_IDLE_MS"] {
+        let app = App::start(echo);
+        let sidecar = Sidecar::start(app.port, &[(limit, "300")]);
+        let mut client = upgraded(&sidecar);
+        client.send_bytes(b"\x81\x02hi");
+        assert_eq!(client.bytes(4), b"\x81\x02hi");
+        assert_eq!(client.bytes(4), b"\x88\x02\x03\xe9", "{limit}");
+    }
+}
