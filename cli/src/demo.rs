@@ -128,7 +128,7 @@ async fn perform(args: &Args, schedule: &Arc<Schedule>) -> anyhow::Result<ExitCo
         args.max,
     ));
     let mut tally = Tally::new()?;
-    let ending = play(&mut stage, schedule, &mut tally, &mut screen, &mut signals).await;
+    let ending = play(&mut stage, schedule, &mut tally, &mut screen, &mut signals).await?;
     screen.finish().await;
     let ended = match (ending, tally.standings.last()) {
         (Ending::Interrupted(_), last) => {
@@ -193,7 +193,7 @@ pub(crate) fn measure(args: &Args) -> anyhow::Result<Measured> {
         let mut tally = Tally::new()?;
         let mut screen = Screen::new(Surface::Silent, terminal::ink(), None);
         let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
-        let ending = play(&mut stage, &schedule, &mut tally, &mut screen, &mut signals).await;
+        let ending = play(&mut stage, &schedule, &mut tally, &mut screen, &mut signals).await?;
         stage.close().await?;
         anyhow::ensure!(ending == Ending::Played, "interrupted before the traffic had ended");
         Ok(Measured { schedule, tally })
@@ -208,9 +208,9 @@ async fn play(
     tally: &mut Tally,
     screen: &mut Screen,
     signals: &mut ShutdownSignals,
-) -> Ending {
+) -> anyhow::Result<Ending> {
     let start = Instant::now();
-    let mut outcomes = load::replay(stage.address(), Arc::clone(schedule), start);
+    let mut outcomes = load::replay(stage.address(), Arc::clone(schedule))?;
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut all_answered = false;
@@ -230,10 +230,10 @@ async fn play(
                 let gone = standing.ready + standing.starting + standing.draining == 0;
                 let over = at >= schedule.length && all_answered;
                 if over && (gone || at >= schedule.length + WAIT_FOR_ZERO) {
-                    return Ending::Played;
+                    return Ok(Ending::Played);
                 }
             }
-            signal = signals.next() => return Ending::Interrupted(signal),
+            signal = signals.next() => return Ok(Ending::Interrupted(signal)),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! How a drain ended, in words and as an exit code: one rule for every role that drains.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use tidegate_activator::Drained;
 use tidegate_words::time::compact;
 
+use crate::ending::EXIT_FAILED;
 use crate::terminal::counted;
 
 /// A sentence about what was cut off after `longest`, if anything was.
@@ -27,10 +27,10 @@ pub(crate) fn unfinished(drained: Drained, longest: Duration) -> Option<String> 
 }
 
 /// 1 if a client lost its response. A request whose client had left is nobody's loss.
-pub(crate) fn exit_code(drained: Drained) -> ExitCode {
+pub(crate) fn exit_code(drained: Drained) -> u8 {
     match drained {
-        Drained::Whole | Drained::CutShort { connections: 0, .. } => ExitCode::SUCCESS,
-        Drained::CutShort { .. } => ExitCode::FAILURE,
+        Drained::Whole | Drained::CutShort { connections: 0, .. } => 0,
+        Drained::CutShort { .. } => EXIT_FAILED,
     }
 }
 

@@ -5,6 +5,7 @@
 //! | 0 | what was asked for was done |
 //! | 1 | it was understood and tried, and failed; or an aim that was stated was missed |
 //! | 2 | what was typed, or a file that was named, cannot be understood or used |
+//! | 3 | there is nothing to ask: nothing of this user runs here, or no service of that name |
 //! | 130, 143 | a signal (SIGINT, SIGTERM) cut it short; ending in good order when told to is 0 |
 //!
 //! A reader that closes our output early, such as `head`, is no failure.
@@ -20,6 +21,14 @@ pub(crate) const EXIT_FAILED: u8 = 1;
 
 /// What was typed or named cannot be understood, as clap has it for its own.
 pub(crate) const EXIT_USAGE: u8 = 2;
+
+/// There is nothing to ask.
+pub(crate) const EXIT_ABSENT: u8 = 3;
+
+/// Nothing of this user runs on this machine, or nothing of the name that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Absent(pub(crate) String);
 
 /// An error in what was typed, or in a file that was named there.
 #[derive(Debug)]
@@ -45,7 +54,12 @@ pub(crate) fn tell(verb: &str, error: &anyhow::Error) -> ExitCode {
     }
     eprintln!("tidegate {verb}: {}", shorten(&format!("{error:#}")));
     let is_typing = error.chain().any(|cause| cause.is::<Mistyped>());
-    ExitCode::from(if is_typing { EXIT_USAGE } else { EXIT_FAILED })
+    let is_absent = error.chain().any(|cause| cause.is::<Absent>());
+    ExitCode::from(match (is_typing, is_absent) {
+        (true, _) => EXIT_USAGE,
+        (_, true) => EXIT_ABSENT,
+        _ => EXIT_FAILED,
+    })
 }
 
 /// Whether our output has lost its reader.

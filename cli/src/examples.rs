@@ -8,7 +8,7 @@ pub(crate) const MORE: &str = "Examples and everything else: --help";
 /// A verb's path, and its examples: what it does, and the command.
 type Examples = (&'static [&'static str], &'static [(&'static str, &'static str)]);
 
-const ALL: [Examples; 20] = [
+const ALL: [Examples; 32] = [
     (
         &[],
         &[
@@ -38,6 +38,27 @@ const ALL: [Examples; 20] = [
         ],
     ),
     (
+        &["up"],
+        &[
+            ("The services of tidegate.toml, followed when it changes", "tidegate up"),
+            (
+                "A Service of Knative, as far as this machine can serve it",
+                "tidegate up -f ksvc.yaml",
+            ),
+        ],
+    ),
+    (
+        &["check"],
+        &[
+            ("Is something wrong with tidegate.toml?", "tidegate check"),
+            (
+                "What editors are told of such files",
+                "tidegate check --schema > tidegate.schema.json",
+            ),
+        ],
+    ),
+    (&["init"], &[("A first file, from what is found here", "tidegate init first.toml")]),
+    (
         &["demo"],
         &[
             ("A minute of traffic", "tidegate demo"),
@@ -45,6 +66,51 @@ const ALL: [Examples; 20] = [
             ("The summary for a program", "tidegate demo --quick --json"),
         ],
     ),
+    (
+        &["ps"],
+        &[
+            ("Everything that runs here", "tidegate ps"),
+            ("One service with its instances", "tidegate ps web"),
+            ("For a program", "tidegate ps --json"),
+        ],
+    ),
+    (
+        &["top"],
+        &[
+            ("Live; q leaves", "tidegate top"),
+            ("Ten rows, one a second", "tidegate top web --rounds 10 > rows.txt"),
+        ],
+    ),
+    (
+        &["logs"],
+        &[
+            ("What is written from now on, after what is kept", "tidegate logs -f web"),
+            ("The last five minutes of one instance", "tidegate logs --since 5m --instance web-3"),
+        ],
+    ),
+    (
+        &["events"],
+        &[
+            ("What happened in the last hour", "tidegate events --since 1h"),
+            ("And what happens", "tidegate events -f web"),
+        ],
+    ),
+    (
+        &["restart"],
+        &[("A new instance for every one that is there, one by one", "tidegate restart web")],
+    ),
+    (
+        &["scale"],
+        &[
+            (
+                "Five instances for the next hour, whatever the load",
+                "tidegate scale web 5 --for 1h",
+            ),
+            ("Between two and eight", "tidegate scale web 2..8"),
+            ("As it was declared", "tidegate scale web auto"),
+        ],
+    ),
+    (&["stop"], &[("Let requests finish, and end with the summary", "tidegate stop web")]),
     (
         &["decide"],
         &[
@@ -64,8 +130,29 @@ const ALL: [Examples; 20] = [
                 "tidegate explain web --last 3 --controller 127.0.0.1:9400",
             ),
             (
+                "What had been decided five minutes ago",
+                "tidegate explain web --at 5m --controller 127.0.0.1:9400",
+            ),
+            (
                 "Why a HorizontalPodAutoscaler did or did not scale",
                 "tidegate explain --hpa hpa.yaml",
+            ),
+        ],
+    ),
+    (
+        &["route"],
+        &[
+            (
+                "Where the routes of a controller lead, and how their rollouts do",
+                "tidegate route --controller 127.0.0.1:9400",
+            ),
+            (
+                "Everything back to the stable revision, at once",
+                "tidegate route abort shop --controller 127.0.0.1:9400",
+            ),
+            (
+                "Divide the requests of a route that no rollout leads",
+                "tidegate route set shop v1=70 v2=30 --controller 127.0.0.1:9400",
             ),
         ],
     ),
@@ -148,6 +235,20 @@ const ALL: [Examples; 20] = [
             (
                 "Make some up and keep it",
                 "tidegate sim traffic --arrivals web=diurnal:5,0.8,1h --duration 1h --csv web.csv",
+            ),
+        ],
+    ),
+    (
+        &["replay"],
+        &[
+            (
+                "Your access log against a service, ten times as fast",
+                "tidegate replay access.log --to http://127.0.0.1:8080/ --speed 10x",
+            ),
+            (
+                "Made-up traffic, and its figures as JSON",
+                "tidegate replay --arrivals poisson:70 --duration 10s --to http://127.0.0.1:8080/ \
+                 --json figures.json",
             ),
         ],
     ),

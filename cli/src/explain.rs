@@ -3,19 +3,20 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use anyhow::Context;
-use tidegate_explain::{Query, QueryError, find, text};
+use tidegate_explain::{Past, Query, QueryError, find, text};
 use tidegate_knative::environment;
-use tidegate_kubernetes_hpa::metric::{TOLERANCE, parse_tolerance};
 use tidegate_local::presence::{self, Presence};
 use tidegate_proto::scale::v1 as wire;
 use tidegate_trust::{Credentials, Secret};
 use tidegate_words::{did_you_mean, excerpt};
 
-use tidegate_flags::CredentialArgs;
+use tidegate_flags::{CredentialArgs, ToleranceArgs};
 
-use crate::typed::{authority, whole};
+use crate::ending::mistyped;
+use crate::typed::{Moment, authorities, moment, whole};
 
 mod hpa;
 
@@ -33,42 +34,35 @@ pub(crate) struct Args {
         long,
         value_name = "HOST:PORT",
         env = environment::TIDEGATE_CONTROLLER,
-        value_parser = authority
+        value_parser = authorities
     )]
     controller: Option<String>,
     #[command(flatten)]
     credentials: CredentialArgs,
-    /// How many of the last decisions to show.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 1,
-        value_parser = whole(1..=LAST_MAX),
-        conflicts_with = "watch"
-    )]
-    last: u32,
+    /// How many of the last decisions to show, 1 when absent; of the only revision where none is
+    /// named.
+    #[arg(long, value_name = "N", value_parser = whole(1..=LAST_MAX), conflicts_with = "follow")]
+    last: Option<u32>,
+    /// Show what had been decided at this time: how long ago, such as 5m, or a time in UTC.
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "follow")]
+    at: Option<Moment>,
     /// Show decisions as they are made, until interrupted.
-    #[arg(long)]
-    watch: bool,
+    #[arg(short, long, visible_alias = "watch")]
+    follow: bool,
+    /// Show the revision's last cold starts instead: what its first requests waited for, phase by
+    /// phase.
+    #[arg(long, requires = "revision", conflicts_with_all = ["follow", "last", "at"])]
+    cold_starts: bool,
     /// Explain a HorizontalPodAutoscaler instead, from the text that `kubectl get hpa NAME -o yaml`
     /// prints; `-` reads standard input. No controller is asked.
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["revision", "controller", "watch", "last"]
+        conflicts_with_all = ["revision", "controller", "follow", "last", "at", "cold_starts"]
     )]
     hpa: Option<PathBuf>,
-    /// How far a ratio may be from 1 without effect: `--horizontal-pod-autoscaler-tolerance` of the
-    /// cluster's kube-controller-manager.
-    #[arg(
-        long,
-        value_name = "RATIO",
-        requires = "hpa",
-        default_value_t = TOLERANCE,
-        value_parser = parse_tolerance,
-        allow_negative_numbers = true
-    )]
-    tolerance: f64,
+    #[command(flatten)]
+    tolerance: ToleranceArgs,
     /// Print JSON, one object per line, with every number that went into a decision.
     #[arg(long)]
     json: bool,
@@ -78,7 +72,8 @@ pub(crate) struct Args {
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(file) = &args.hpa {
         let format = if args.json { hpa::Format::Json } else { hpa::Format::Text };
-        return print(&hpa::explain(file, args.tolerance, format)?).map(|()| ExitCode::SUCCESS);
+        return print(&hpa::explain(file, args.tolerance.tolerance, format)?)
+            .map(|()| ExitCode::SUCCESS);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -88,13 +83,15 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn ask(args: Args) -> anyhow::Result<()> {
-    let mut query = connect(&args).await?;
+    let of = (args.controller.as_deref(), args.revision.as_deref());
+    let mut query = connect(of, &args.credentials).await?;
     let known = query.revisions().await?;
     let revision = match &args.revision {
         Some(asked) => Some(find(&known, asked)?),
+        None if args.last.is_some() || args.at.is_some() => Some(only(&known)?),
         None => None,
     };
-    match (revision, args.watch) {
+    match (revision, args.follow) {
         (revision, true) => {
             let tell = if args.json { text::decision_json } else { text::decision };
             watch(&mut query, revision, tell).await
@@ -110,21 +107,39 @@ async fn ask(args: Args) -> anyhow::Result<()> {
     }
 }
 
-async fn connect(args: &Args) -> anyhow::Result<Query> {
-    let mut credentials = args.credentials.credentials()?;
+/// The only revision that there is.
+fn only(known: &[wire::RevisionStatus]) -> anyhow::Result<&wire::RevisionStatus> {
+    match known {
+        [only] => Ok(only),
+        [] => anyhow::bail!("the controller knows no revision yet"),
+        several => {
+            let names = several.iter().map(|it| format!("{}/{}", it.namespace, it.name));
+            let names = names.collect::<Vec<_>>().join(", ");
+            Err(mistyped(anyhow::anyhow!("say which revision: {names}")))
+        }
+    }
+}
+
+/// Connects to the controller that is named, or to that of the service on this machine which has
+/// the revision.
+pub(crate) async fn connect(
+    (controller, revision): (Option<&str>, Option<&str>),
+    given: &CredentialArgs,
+) -> anyhow::Result<Query> {
+    let mut credentials = given.credentials()?;
     let running = presence::running();
-    let controller = match &args.controller {
+    let controller = match controller {
         Some(controller) => {
-            let ours = running.iter().find(|presence| presence.controller == *controller);
+            let ours = running.iter().find(|presence| presence.controller == controller);
             if let Some(ours) = ours {
                 credentials = of_run(ours)?;
             }
             controller
         }
         None => {
-            let only = choose(&running, args.revision.as_deref())?;
+            let only = choose(&running, revision)?;
             credentials = of_run(only)?;
-            &only.controller
+            only.controller.as_str()
         }
     };
     Query::connect(controller, &credentials).await.map_err(|error| match error {
@@ -143,12 +158,7 @@ fn of_run(presence: &Presence) -> anyhow::Result<Credentials> {
 
 /// The service on this machine to query when no controller was named.
 fn choose<'a>(running: &'a [Presence], asked: Option<&str>) -> anyhow::Result<&'a Presence> {
-    let meant = |presence: &&Presence| {
-        asked.is_none_or(|asked| {
-            let name = presence.revision.rsplit('/').next();
-            presence.revision == asked || name == Some(asked)
-        })
-    };
+    let meant = |presence: &&Presence| asked.is_none_or(|asked| presence.serves(asked));
     let found: Vec<&Presence> = running.iter().filter(meant).collect();
     let list = |all: &mut dyn Iterator<Item = &Presence>| {
         let shown: Vec<String> =
@@ -183,11 +193,35 @@ async fn explain(
     revision: &wire::RevisionStatus,
     args: &Args,
 ) -> anyhow::Result<()> {
-    let decisions = query.decisions(revision, args.last).await?;
-    print(&match args.json {
-        true => decisions.iter().map(text::decision_json).collect(),
-        false => text::history(revision, &decisions),
+    let last = args.last.unwrap_or(1);
+    let past = match args.at {
+        Some(at) => past_at(query.past(revision, LAST_MAX).await?, at, last)?,
+        None => query.past(revision, last).await?,
+    };
+    let cold_start_json = |start| text::cold_start_json(revision, start);
+    print(&match (args.cold_starts, args.json) {
+        (true, true) => past.cold_starts.iter().map(cold_start_json).collect(),
+        (true, false) => text::cold_starts(revision, &past),
+        (false, true) => past.decisions.iter().map(text::decision_json).collect(),
+        (false, false) => text::history(revision, &past),
     })
+}
+
+/// The last decisions that had been made at a time, and the cold starts until then.
+fn past_at(mut past: Past, at: Moment, last: u32) -> anyhow::Result<Past> {
+    let at_unix_ms = at.unix_ms(SystemTime::now());
+    let kept_since = past.decisions.first().map(|decision| decision.unix_ms);
+    past.decisions.retain(|decision| decision.unix_ms <= at_unix_ms);
+    past.cold_starts.retain(|start| start.seen_unix_ms <= at_unix_ms);
+    if past.decisions.is_empty()
+        && let Some(first) = kept_since
+    {
+        let (at, first) = (text::time(at_unix_ms), text::time(first));
+        anyhow::bail!("nothing is kept of what had been decided at {at}: the oldest is of {first}");
+    }
+    let excess = past.decisions.len().saturating_sub(usize::try_from(last).unwrap_or(usize::MAX));
+    past.decisions.drain(..excess);
+    Ok(past)
 }
 
 async fn watch(
@@ -202,7 +236,8 @@ async fn watch(
     Ok(())
 }
 
-fn print(lines: &[String]) -> anyhow::Result<()> {
+/// Prints lines on standard output.
+pub(crate) fn print(lines: &[String]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     for line in lines {
         writeln!(out, "{line}")?;

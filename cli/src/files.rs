@@ -18,6 +18,19 @@ pub(crate) const TEXT_BYTES_MAX: u64 = 64 << 20;
 ///
 /// The system's error; also when the file is larger, or not UTF-8.
 pub(crate) fn text_of(path: &Path) -> io::Result<String> {
+    String::from_utf8(bytes_of(path)?).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let problem = format!("no text: byte {} is not UTF-8", at + 1);
+        io::Error::new(io::ErrorKind::InvalidData, problem)
+    })
+}
+
+/// A file of at most [`TEXT_BYTES_MAX`] bytes.
+///
+/// # Errors
+///
+/// The system's error; also when the file is larger.
+pub(crate) fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let mut bytes = Vec::new();
     file.take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
@@ -26,11 +39,7 @@ pub(crate) fn text_of(path: &Path) -> io::Result<String> {
         let problem = format!("larger than {megabytes} MiB, expected a smaller file");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let problem = format!("no text: byte {} is not UTF-8", at + 1);
-        io::Error::new(io::ErrorKind::InvalidData, problem)
-    })
+    Ok(bytes)
 }
 
 /// Makes the folder that `flag` names, and those above it, where they are not there.

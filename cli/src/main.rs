@@ -3,16 +3,21 @@
 //! It parses what was typed, hands it to the module of the verb, and turns the outcome into an exit
 //! code. It decides nothing about scaling or traffic: that lives in the crates below it.
 //!
-//! Modules in reading order: [`run`] and [`demo`] serve real processes on this machine, [`decide`]
-//! and [`explain`] answer questions about decisions, [`sim`] answers what-if questions about
-//! traffic, [`inject`] puts the sidecar into manifests, [`roles`] are the parts that `run` starts
-//! and that a cluster runs one by one. What all of them share: [`command_line`] reads what was
-//! typed, [`typed`] turns it into values, [`files`] reads named files, [`ending`] has the one rule
-//! of exit codes. [`examples`] end each verb's help, [`manual`] makes completions and manual pages
-//! and prints the definition that a cluster is given, [`log`] sets up the log of the roles.
+//! Modules in reading order: [`run`], [`up`] and [`demo`] serve real processes on this machine,
+//! [`check`] and [`init`] are about the file of `up`, [`decide`] and [`explain`] answer questions
+//! about decisions, [`route`] about routes, [`operate`] shows and orders what runs on this machine,
+//! [`sim`] answers what-if questions about traffic, [`replay`] sends it to a real server,
+//! [`inject`] puts the sidecar into manifests, [`roles`] are the parts that `run` starts and that a
+//! cluster runs one by one. What all of them share: [`command_line`] reads what was typed,
+//! [`typed`] turns it into values, [`files`] reads named files, [`mod@page`] shows a controller in
+//! a browser, [`routes_file`] and [`services_file`] follow one, by what [`followed`] sees of it,
+//! [`rollout_state`] keeps one of rollouts, [`ending`] has the one rule of exit codes. [`examples`]
+//! end each verb's help, [`manual`] makes completions and manual pages and prints the definition
+//! that a cluster is given, [`log`] sets up the log of the roles.
 
 mod abandoned;
 mod chart;
+mod check;
 mod command_line;
 mod decide;
 mod demo;
@@ -21,14 +26,26 @@ mod ending;
 mod examples;
 mod explain;
 mod files;
+mod followed;
+mod front_door;
+mod init;
 mod inject;
+mod keep;
 mod log;
 mod manual;
+mod operate;
+mod page;
+mod replay;
 mod roles;
+mod rollout_state;
+mod route;
+mod routes_file;
 mod run;
+mod services_file;
 mod sim;
 mod terminal;
 mod typed;
+mod up;
 
 use std::process::ExitCode;
 
@@ -52,14 +69,26 @@ struct Cli {
 enum Command {
     /// Serve any command that listens on $PORT, from zero to many instances and back.
     Run(run::Args),
+    /// Serve several services, as a file says that is followed when it changes.
+    Up(up::Args),
+    /// Check a file of services, or print the schema of such files.
+    Check(check::Args),
+    /// Write a first file of services, from what is found.
+    Init(init::Args),
     /// Watch a bundled app scale with a minute of generated traffic.
     Demo(demo::Args),
+    #[command(flatten)]
+    Operate(operate::Verb),
     /// Fill in what the autoscaler decides for given numbers.
     Decide(decide::Args),
     /// Ask a running controller why it decided what it decided.
     Explain(explain::Args),
+    /// Ask a running controller where its routes lead, and order their rollouts.
+    Route(route::Args),
     /// Replay traffic through the same code that runs in production.
     Sim(sim::Args),
+    /// Send a trace, or generated traffic, against anything that speaks HTTP.
+    Replay(replay::Args),
     /// Put the sidecar into Kubernetes manifests, from standard input to standard output.
     Inject(inject::Args),
     #[command(flatten)]
@@ -84,10 +113,16 @@ fn main() -> ExitCode {
     let verb = command.verb();
     let outcome = match command {
         Command::Run(args) => run::execute(args),
+        Command::Up(args) => up::execute(args),
+        Command::Check(args) => check::execute(args),
+        Command::Init(args) => init::execute(&args),
         Command::Demo(args) => demo::execute(args),
+        Command::Operate(operate) => operate::execute(operate),
         Command::Decide(args) => decide::execute(args),
         Command::Explain(args) => explain::execute(args),
+        Command::Route(args) => route::execute(args),
         Command::Sim(args) => sim::execute(args),
+        Command::Replay(args) => replay::execute(args),
         Command::Inject(args) => inject::execute(&args),
         Command::Role(role) => roles::execute(role),
         Command::Crd => manual::definition(),
@@ -102,10 +137,16 @@ impl Command {
     fn verb(&self) -> &'static str {
         match self {
             Command::Run(_) => "run",
+            Command::Up(_) => "up",
+            Command::Check(_) => "check",
+            Command::Init(_) => "init",
             Command::Demo(_) => "demo",
+            Command::Operate(operate) => operate.verb(),
             Command::Decide(_) => "decide",
             Command::Explain(_) => "explain",
+            Command::Route(_) => "route",
             Command::Sim(_) => "sim",
+            Command::Replay(_) => "replay",
             Command::Inject(_) => "inject",
             Command::Role(role) => role.verb(),
             Command::Crd => "crd",

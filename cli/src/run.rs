@@ -2,18 +2,19 @@
 //!
 //! [`tidegate_local`] runs the service; here are the flags, the screen and the shutdown.
 //!
-//! Modules in reading order: [`args`] are the flags, [`events`] turns notices into lines,
-//! [`mod@screen`] shows them and the present state, [`retries`] suppresses the repeated output of
-//! failing starts, [`summary`] sums up at the end, [`replay`] prints the command that simulates the
-//! recording, [`waiting`] reports what a shutdown still waits for.
+//! Modules in reading order: [`args`] are the flags, [`events`] turns notices into text, [`lines`]
+//! prints it, [`mod@screen`] shows both and the present state, [`retries`] suppresses the repeated
+//! output of failing starts, [`summary`] sums up at the end, [`replay`] prints the command that
+//! simulates the recording, [`waiting`] reports what a shutdown still waits for.
 
 mod args;
-mod events;
+pub(crate) mod events;
+pub(crate) mod lines;
 mod replay;
-mod retries;
+pub(crate) mod retries;
 mod screen;
-mod summary;
-mod waiting;
+pub(crate) mod summary;
+pub(crate) mod waiting;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -22,31 +23,29 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tidegate_controller::Notice;
 use tidegate_controller::process::OutputLine;
+use tidegate_local::operate::{StopOrder, StopOrders, Stopped};
 use tidegate_local::{Service, View};
+use tidegate_page::Serving;
 use tidegate_queue_proxy::shutdown_signals::{ShutdownSignal, ShutdownSignals};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 
 pub(crate) use self::args::Args;
-use self::args::{DEFAULT_LISTEN, config, surface};
+pub(crate) use self::args::{DEFAULT_LISTEN, TLS_LISTEN, listen_anywhere};
+use self::args::{called, config, surface};
 use self::events::{Tails, Voice};
-use self::screen::{Decisions, Screen};
+use self::screen::{Decisions, Screen, Summary};
 use self::waiting::Waiting;
+use crate::ending::EXIT_FAILED;
 use crate::terminal::{Target, Terminal};
-use crate::{drained, log};
-
-/// Lines of app output that may wait to be printed; more are left out and counted.
-const OUTPUT_DEPTH: usize = 4_096;
-
-/// Lines that are printed at once.
-const OUTPUT_BATCH: usize = 512;
+use crate::{drained, log, page};
 
 /// When no instance ever became ready, how long waiting clients have to fetch the reason.
 const GIVE_UP_DRAIN: Duration = Duration::from_secs(2);
 
 /// How often the terminal is drawn anew.
-const REDRAW: Duration = Duration::from_millis(200);
+pub(crate) const REDRAW: Duration = Duration::from_millis(200);
 
 /// Runs the verb.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
@@ -60,27 +59,40 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // Signals first: one that comes while we start must not leave anything behind.
     let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
-    let (sender, mut output) = mpsc::channel(OUTPUT_DEPTH);
+    let (sender, mut output) = mpsc::channel(lines::DEPTH);
     let log = log::install_beside(&args.log, surface(&args));
     let drain = args.drain;
     let wanted = (!args.quiet).then_some(sender);
-    let config = config(&args, wanted)?;
+    let called = called(&args);
+    let estate = args.keep.estate(&called, target(&args));
+    let estate = tokio::select! {
+        estate = estate => estate?,
+        // Nothing has begun.
+        _ = signals.next() => return Ok(ExitCode::SUCCESS),
+    };
+    let config = config(&args, estate, wanted)?;
     let recording = config.recording.clone();
-    let shown = args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>();
     let mut service = Service::start(config).await?;
     let mut screen = screen(&args, service.address(), log);
     if args.listen.is_none() && service.address() != DEFAULT_LISTEN {
         let (wanted, used) = (DEFAULT_LISTEN.port(), service.address().port());
         screen.say(&format!("{wanted} is taken, using {used}"));
     }
-    screen.say(&format!("{} on http://{}", shown.join(" "), service.address()));
-    screen.say(&format!("explain with: tidegate explain --controller {}", service.controller()));
+    introduce(&args, &service, &mut screen);
+    let page = show_page(&args, &service, &mut screen, &shown(&args))?;
     if let Some(error) = service.unannounced() {
         screen.say(&format!("`tidegate explain` cannot ask this service: {error}"));
     }
-    let ending = follow(&service, &mut signals, &mut screen, &mut output).await?;
+    if let Some(error) = service.unreachable() {
+        screen.say(&format!("`tidegate ps` and the like cannot ask this service: {error}"));
+    }
+    let mut orders = service.roster().stop_orders();
+    let ending = follow(&service, (&mut signals, &mut orders), &mut screen, &mut output).await?;
+    let (ending, order) = ending.apart();
     let code = end(&mut service, ending, drain, &mut signals, &mut screen, &mut output).await?;
     let status = service.status().await.ok();
+    let socket = service.take_socket();
+    drop(page);
     let swept = service.finish().await;
     show_output(&mut screen, &mut output);
     let mut last_words = Vec::new();
@@ -90,22 +102,70 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let (Some(path), Some(recording)) = (&args.record, &recording) {
         last_words.extend(replay::words(path, recording));
     }
-    let summary = screen.farewell(status.as_ref(), &last_words).await;
+    let Summary { lines, json } = screen.farewell(status.as_ref(), &last_words).await;
     if args.json {
-        println!("{summary}");
+        println!("{json}");
     }
-    Ok(code)
+    let (summary_json, exit_code) = (json.to_string(), code);
+    for order in order.into_iter().chain(std::iter::from_fn(|| orders.try_recv().ok())) {
+        let (summary, summary_json) = (lines.clone(), summary_json.clone());
+        // Whoever ordered it may have stopped waiting.
+        let _ = order.done.send(Stopped { summary, summary_json, exit_code });
+    }
+    if let Some(socket) = socket {
+        socket.close().await;
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// Says what became of a run before, and where the service is.
+fn introduce(args: &Args, service: &Service, screen: &mut Screen) {
+    for told in service.told() {
+        screen.say(told);
+    }
+    let scheme = if args.tcp { "tcp" } else { "http" };
+    screen.say(&format!("{} on {scheme}://{}", shown(args), service.address()));
+    if let Some(address) = service.tls_address() {
+        screen.say(&format!("and on https://{address}"));
+    }
+    screen.say(&format!("explain with: tidegate explain --controller {}", service.controller()));
+}
+
+/// The command as it was typed.
+fn shown(args: &Args) -> String {
+    let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
+    words.join(" ")
+}
+
+/// Serves the page of a run, if it is to have one, and says where.
+fn show_page(
+    args: &Args,
+    service: &Service,
+    screen: &mut Screen,
+    title: &str,
+) -> anyhow::Result<Option<Serving>> {
+    let view = service.view();
+    let page = page::of_run(args.page, surface(args), view.controller(), title)?;
+    Ok(page.map(|(serving, link)| {
+        screen.say(&format!("in a browser, by a link that is good once: {link}"));
+        serving
+    }))
+}
+
+/// Where a person reads what is said.
+fn target(args: &Args) -> Target {
+    if args.json { Target::Stderr } else { Target::Stdout }
 }
 
 fn screen(args: &Args, address: SocketAddr, log: Option<mpsc::Receiver<String>>) -> Screen {
-    let target = if args.json { Target::Stderr } else { Target::Stdout };
+    let target = target(args);
     let decisions = if args.verbose { Decisions::All } else { Decisions::Changes };
     let tails = if args.quiet { Tails::Always } else { Tails::AtTheEnd };
     let terminal = Terminal::new(surface(args), target).with_log(log);
     Screen::new(terminal, decisions, tails, address)
 }
 
-fn counted_processes(count: usize) -> String {
+pub(crate) fn counted_processes(count: usize) -> String {
     match count {
         1 => "1 process".to_owned(),
         _ => format!("{count} processes"),
@@ -116,24 +176,40 @@ fn counted_processes(count: usize) -> String {
 enum Ending {
     /// A signal to stop.
     Signalled,
+    /// `tidegate stop`.
+    Ordered(StopOrder),
     /// No instance ever became ready, and why.
     GaveUp(String),
+}
+
+impl Ending {
+    /// How to end, and who is to be told of it.
+    fn apart(self) -> (Self, Option<StopOrder>) {
+        match self {
+            Self::Ordered(order) => (Self::Signalled, Some(order)),
+            Self::Signalled | Self::GaveUp(_) => (self, None),
+        }
+    }
 }
 
 /// Shows events until the service is to end; returns why it ends.
 async fn follow(
     service: &Service,
-    signals: &mut ShutdownSignals,
+    (signals, orders): (&mut ShutdownSignals, &mut StopOrders),
     screen: &mut Screen,
     output: &mut mpsc::Receiver<OutputLine>,
 ) -> anyhow::Result<Ending> {
     let mut notices = service.watch_notices();
     let mut decisions = service.watch_decisions();
     let mut redraw = tokio::time::interval(REDRAW);
-    let mut lines = Vec::with_capacity(OUTPUT_BATCH);
+    let mut lines = Vec::with_capacity(lines::BATCH);
     loop {
         tokio::select! {
             _ = signals.next() => return Ok(Ending::Signalled),
+            Some(order) = orders.recv() => {
+                screen.say("`tidegate stop` ends it");
+                return Ok(Ending::Ordered(order));
+            }
             notice = notices.recv() => match notice {
                 Ok(notice) => {
                     // Output first: a line about an instance's end belongs below what it wrote.
@@ -153,35 +229,15 @@ async fn follow(
             decision = decisions.recv() => if let Ok(decision) = decision {
                 screen.decision(&decision);
             },
-            () = batch(screen, output, &mut lines) => screen.output(&mut lines),
+            () = lines::batch(screen.room(), output, &mut lines) => screen.output(&mut lines),
             _ = redraw.tick() => screen.redraw(&service.status().await?),
         }
     }
 }
 
-/// Waits for lines once those before are on their way. Cancel safe.
-async fn batch(
-    screen: &Screen,
-    output: &mut mpsc::Receiver<OutputLine>,
-    lines: &mut Vec<OutputLine>,
-) {
-    screen.room().await;
-    if output.recv_many(lines, OUTPUT_BATCH).await == 0 {
-        // The instances have closed their output, or it is not shown.
-        std::future::pending::<()>().await;
-    }
-}
-
 /// Shows the lines that are there.
 fn show_output(screen: &mut Screen, output: &mut mpsc::Receiver<OutputLine>) {
-    let mut lines = Vec::new();
-    while let Ok(line) = output.try_recv() {
-        lines.push(line);
-        if lines.len() == OUTPUT_DEPTH {
-            break;
-        }
-    }
-    screen.output(&mut lines);
+    screen.output(&mut lines::pending(output));
 }
 
 /// Ends the service: it drains, and a second signal kills it.
@@ -192,10 +248,10 @@ async fn end(
     signals: &mut ShutdownSignals,
     screen: &mut Screen,
     output: &mut mpsc::Receiver<OutputLine>,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<u8> {
     if let Ending::GaveUp(why) = ending {
         service.give_up(why, GIVE_UP_DRAIN).await?;
-        return Ok(ExitCode::FAILURE);
+        return Ok(EXIT_FAILED);
     }
     screen.say("draining; press Ctrl-C again to stop at once");
     let mut draining = Draining::new(service, drain, signals, screen, output);
@@ -214,9 +270,9 @@ async fn end(
     Ok(drained::exit_code(drained))
 }
 
-async fn stop_at_once(service: &mut Service, signal: ShutdownSignal) -> anyhow::Result<ExitCode> {
+async fn stop_at_once(service: &mut Service, signal: ShutdownSignal) -> anyhow::Result<u8> {
     service.kill().await?;
-    Ok(signal.exit_code())
+    Ok(signal.code())
 }
 
 /// What a person sees of a service, and can do to it, while it drains.
@@ -255,7 +311,7 @@ impl<'a> Draining<'a> {
     ) -> anyhow::Result<Result<T, ShutdownSignal>> {
         let Self { view, notices, began, waiting, signals, screen, output } = self;
         let mut step = std::pin::pin!(step);
-        let mut lines = Vec::with_capacity(OUTPUT_BATCH);
+        let mut lines = Vec::with_capacity(lines::BATCH);
         let mut redraw = tokio::time::interval(REDRAW);
         loop {
             tokio::select! {
@@ -271,7 +327,7 @@ impl<'a> Draining<'a> {
                     return Ok(Err(signal));
                 }
                 Ok(notice) = notices.recv() => screen.notice(&notice),
-                () = batch(screen, output, &mut lines) => screen.output(&mut lines),
+                () = lines::batch(screen.room(), output, &mut lines) => screen.output(&mut lines),
                 _ = redraw.tick() => {
                     let status = view.status().await?;
                     if let Some(sentence) = waiting.tell(&status, began.elapsed()) {

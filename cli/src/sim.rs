@@ -14,7 +14,7 @@ mod fit;
 mod live;
 mod model_args;
 mod observer;
-mod output;
+pub(crate) mod output;
 mod recommend;
 mod revision_settings;
 mod run;
@@ -22,7 +22,7 @@ mod skipped;
 mod spooled;
 mod sweep;
 mod traffic;
-mod traffic_args;
+pub(crate) mod traffic_args;
 mod validate;
 
 use std::process::ExitCode;

@@ -7,6 +7,7 @@
 mod layout;
 mod untrusted;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{IsTerminal, Write};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,6 +22,9 @@ use crate::chart::Ink;
 pub(crate) const BLUE: &str = "38;5;25";
 pub(crate) const GREEN: &str = "38;5;36";
 pub(crate) const VERMILION: &str = "38;5;166";
+
+/// Colours of instances' names: dark and light enough for either background.
+const NAME_COLOURS: [&str; 6] = ["36", "35", "34", "33", "32", "38;5;172"];
 
 /// Most output that waits to be written; lines beyond it are dropped and counted.
 const BACKLOG_BYTES_MAX: usize = 1 << 20;
@@ -85,6 +89,13 @@ impl Surface {
     }
 }
 
+/// The colour of an instance's name, the same wherever it is shown.
+pub(crate) fn name_colour(name: &str) -> &'static str {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    NAME_COLOURS[(hasher.finish() % NAME_COLOURS.len() as u64) as usize]
+}
+
 /// The characters that the locale can show.
 pub(crate) fn ink() -> Ink {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
@@ -102,7 +113,7 @@ pub(crate) fn width() -> usize {
 }
 
 /// Columns and rows. Some terminals do not know theirs and say zero.
-fn size() -> (usize, usize) {
+pub(crate) fn size() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
     let known = |cells: u16| Some(usize::from(cells)).filter(|cells| *cells > 0);
     let columns = size.and_then(|size| known(size.ws_col)).unwrap_or(80).max(WIDTH_MIN);

@@ -1,6 +1,7 @@
 //! Parsers of arguments: one for each kind of value, and one text for each mistake. clap puts the
 //! flag's name before it; [`as_typed`] reports mistakes in settings as a whole.
 
+mod moment;
 mod settings;
 
 use std::fmt::Display;
@@ -12,11 +13,10 @@ use tidegate_sim::SimSpan;
 use tidegate_words::time::compact;
 use tidegate_words::{parse_duration, parse_seconds};
 
+pub(crate) use self::moment::{Moment, moment};
 pub(crate) use self::settings::as_typed;
 
-/// Longest time that a process on this machine waits for anything: beyond a year it is a mistake,
-/// and no clock overflows below it.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(365 * 86_400);
+pub(crate) use tidegate_services::WAIT_MAX;
 
 /// A length of time, at most [`WAIT_MAX`].
 pub(crate) fn wait(text: &str) -> Result<Duration, String> {
@@ -84,8 +84,15 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "expected a share from 0 to 1, such as 0.01 or 1%".to_owned())
 }
 
-/// The controller's address: `HOST:PORT`, where the host may be a name, perhaps behind `https://`.
-pub(crate) fn authority(text: &str) -> Result<String, String> {
+/// The controller's addresses with commas between, usually one.
+pub(crate) fn authorities(text: &str) -> Result<String, String> {
+    let all: Vec<String> = text.split(',').map(authority).collect::<Result<_, _>>()?;
+    Ok(all.join(","))
+}
+
+/// One address: `HOST:PORT`, where the host may be a name, perhaps behind `https://`.
+fn authority(text: &str) -> Result<String, String> {
+    let text = text.trim();
     let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
     let bare = text.strip_prefix("https://").unwrap_or(text);
     let is_host = |host: &str| {

@@ -102,6 +102,8 @@ fn typed(command: &str, desk: &Path) -> (String, bool) {
         .env("COLUMNS", "90")
         .env("NO_COLOR", "1")
         .env_remove("TIDEGATE_CONTROLLER")
+        // Commands for what runs here are for what the page has started.
+        .env("XDG_RUNTIME_DIR", desk)
         .stdin(Stdio::null())
         .output()
         .unwrap();

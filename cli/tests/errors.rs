@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use tidegate_activator::error::Failure;
-use tidegate_activator::respond::Protocol;
+use tidegate_activator::respond::{Protocol, ReplyStyle};
 use tidegate_admission::Refusal;
 use tidegate_queue_proxy::error::Failure as SidecarFailure;
 use tidegate_queue_proxy::respond::RefusalStyle;
@@ -25,6 +25,7 @@ fn forward_errors() -> Vec<ForwardError> {
     let address = || "127.0.0.1:1".to_owned();
     vec![
         ForwardError::Connect { network: "tcp", address: address(), source: refused() },
+        ForwardError::NoDescriptors { network: "tcp", address: address(), source: refused() },
         ForwardError::ConnectTimedOut { address: address(), waited_ms: 1 },
         ForwardError::Closed,
         ForwardError::Truncated,
@@ -82,12 +83,15 @@ fn activator() -> (Statuses, Statuses) {
     let (mut http, mut grpc) = (Statuses::new(), Statuses::new());
     for failure in failures {
         let Some(cause) = failure.cause() else { continue };
-        let shown = failure.reply(Protocol::Http, CauseHeader::Shown);
-        assert_eq!(shown.headers["tidegate-error"], cause.label());
-        let hidden = failure.reply(Protocol::Http, CauseHeader::Hidden);
+        let shown = ReplyStyle::new(CauseHeader::Shown);
+        for refusal_status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS] {
+            let reply = failure.reply(Protocol::Http, ReplyStyle { refusal_status, ..shown });
+            assert_eq!(reply.headers["tidegate-error"], cause.label());
+            http.entry(cause).or_default().insert(reply.status.as_u16());
+        }
+        let hidden = failure.reply(Protocol::Http, ReplyStyle::new(CauseHeader::Hidden));
         assert!(!hidden.headers.contains_key("tidegate-error"));
-        http.entry(cause).or_default().insert(shown.status.as_u16());
-        let told = failure.reply(Protocol::Grpc, CauseHeader::Shown);
+        let told = failure.reply(Protocol::Grpc, shown);
         assert_eq!(told.headers["tidegate-error"], cause.label());
         let status = told.headers["grpc-status"].to_str().unwrap().parse().unwrap();
         grpc.entry(cause).or_default().insert(status);
@@ -127,7 +131,7 @@ fn an_activator_passes_on_the_cause_and_the_status_of_its_sidecar() {
         let status = StatusCode::TOO_MANY_REQUESTS;
         let failure = Failure::from(ForwardError::Declined { status, cause });
         assert_eq!(failure.cause(), Some(cause));
-        let reply = failure.reply(Protocol::Http, CauseHeader::Shown);
+        let reply = failure.reply(Protocol::Http, ReplyStyle::new(CauseHeader::Shown));
         assert_eq!(
             (reply.status, &reply.headers["tidegate-error"]),
             (status, &HeaderValue::from_static(cause.label()))

@@ -105,6 +105,10 @@ fn desk() -> tempfile::TempDir {
                      spec: {containers: [{name: app, image: web, ports: [{containerPort: 80}]}]}\n\
                      ---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\n\
                      spec: {selector: {app: web}, ports: [{port: 80}]}\n";
+    let services = "[service.web]\ncommand = \"python3 -m http.server {PORT}\"\n";
+    let knative = "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: web}\n\
+                   spec: {template: {spec: {containers: [\
+                   {command: [python3, -m, http.server, $(PORT)]}]}}}\n";
     let hpa = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: web}\n\
                spec: {scaleTargetRef: {kind: Deployment, name: web}, maxReplicas: 3}\n\
                status: {currentReplicas: 1, desiredReplicas: 1}\n";
@@ -115,6 +119,8 @@ fn desk() -> tempfile::TempDir {
         ("scenario.json", scenario),
         ("hpa.yaml", hpa),
         ("web.yaml", manifests),
+        ("tidegate.toml", services),
+        ("ksvc.yaml", knative),
     ] {
         std::fs::write(desk.path().join(name), text).unwrap();
     }
@@ -137,6 +143,8 @@ fn tried(command: &str, desk: &Path) -> Trial {
         .args(["-c", &shell_line(command)])
         .current_dir(desk)
         .env("PATH", format!("{binary}:{path}"))
+        // Orders such as `tidegate stop` are not for what else runs on this machine.
+        .env("XDG_RUNTIME_DIR", desk)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(errors.try_clone().unwrap())
@@ -174,6 +182,10 @@ fn every_example_of_every_help_is_typed_right() {
     assert!(examples.len() >= 20, "{examples:?}");
     let judge = |command: &String| {
         let Trial { code, was_stopped, errors } = tried(command, desk.path());
+        // Another example that runs at the same time serves one of that name as well.
+        if errors.contains("several processes run a service") {
+            return;
+        }
         assert_ne!(code, Some(2), "{command}: {errors}");
         assert!(!errors.contains("panicked"), "{command}: {errors}");
         // A port that is taken, and a controller that is not there, are not the

@@ -1,22 +1,30 @@
 //! Discovery of a service that runs on this machine by other commands of the same user.
 //!
 //! Each run writes one file with its address and its secret into a folder that only its user may
-//! enter, and removes it when it ends. The file of a run that was killed is recognised by its
-//! process, which is gone, and removed at the next discovery.
+//! enter, beside a [socket](crate::operate::Socket), and removes both when it ends. What a run left
+//! that was killed is recognised by its process, which is gone, and removed at the next discovery.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, getuid, test_kill_process};
 use serde::{Deserialize, Serialize};
+use tidegate_trust::Secret;
+
+use crate::names::service_of;
 
 /// Most files read; a user has a handful of services at a time.
 const FILES_MAX: usize = 1_000;
 
 /// Longest file that is read: a name and an address are a few hundred bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Longest path of a socket that every system takes: Linux has 108 bytes for it with the zero at
+/// its end, others four less.
+const SOCKET_PATH_BYTES_MAX: usize = 103;
 
 /// Bits of a folder's mode that would let others in.
 const OTHERS: u32 = 0o077;
@@ -26,7 +34,7 @@ const OTHERS: u32 = 0o077;
 pub struct Presence {
     /// Id of its process.
     pub pid: i32,
-    /// The revision, `namespace/name`.
+    /// The revision, `namespace/name`; or several services by their names, with commas between.
     pub revision: String,
     /// Where its controller listens, `host:port`.
     pub controller: String,
@@ -48,6 +56,28 @@ impl Drop for Announced {
 }
 
 impl Presence {
+    /// What this process is found by, as a run that serves `revision`.
+    pub(crate) fn ours(revision: &str, controller: SocketAddr, secret: &Secret) -> Self {
+        Self {
+            pid: i32::try_from(std::process::id()).unwrap_or(0),
+            revision: revision.to_owned(),
+            controller: controller.to_string(),
+            secret: secret.reveal().to_owned(),
+        }
+    }
+
+    /// Whether it serves what a person calls so: a revision with or without its namespace, a
+    /// service, or a revision of it.
+    #[must_use]
+    pub fn serves(&self, asked: &str) -> bool {
+        let bare = asked.rsplit('/').next().unwrap_or(asked);
+        let mut all = self.revision.split(',');
+        all.any(|served| {
+            let name = served.rsplit('/').next().unwrap_or(served);
+            served == asked || name == asked || service_of(bare) == Some(served)
+        })
+    }
+
     /// Makes this run discoverable.
     ///
     /// # Errors
@@ -55,6 +85,12 @@ impl Presence {
     /// When the folder is not ours alone, or cannot be written to.
     pub fn announce(&self) -> io::Result<Announced> {
         self.announce_in(&folder())
+    }
+
+    /// Where this run's socket is, if it has one.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        folder().join(socket_name(self.pid))
     }
 
     fn announce_in(&self, folder: &Path) -> io::Result<Announced> {
@@ -69,6 +105,41 @@ impl Presence {
     }
 }
 
+/// Where this process may put its socket: nobody else can enter the folder, which is made.
+///
+/// # Errors
+///
+/// When the folder is not ours alone, or its path is too long for a socket.
+pub fn socket_path() -> io::Result<PathBuf> {
+    let folder = private_folder()?;
+    let pid = i32::try_from(std::process::id()).unwrap_or(0);
+    short_enough(folder.join(socket_name(pid)))
+}
+
+/// The folder of this user's runs, which nobody else can enter; it is made.
+pub(crate) fn private_folder() -> io::Result<PathBuf> {
+    let folder = folder();
+    make_private(&folder)?;
+    Ok(folder)
+}
+
+fn socket_name(pid: i32) -> String {
+    format!("run-{pid}.sock")
+}
+
+fn short_enough(path: PathBuf) -> io::Result<PathBuf> {
+    let bytes = path.as_os_str().len();
+    if bytes <= SOCKET_PATH_BYTES_MAX {
+        return Ok(path);
+    }
+    let problem = format!(
+        "{} has {bytes} bytes, and a socket's path may have {SOCKET_PATH_BYTES_MAX}: set \
+         XDG_RUNTIME_DIR to a folder with a shorter path",
+        path.display()
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidFilename, problem))
+}
+
 /// The services of this user that run on this machine.
 pub fn running() -> Vec<Presence> {
     running_in(&folder())
@@ -79,8 +150,13 @@ fn running_in(folder: &Path) -> Vec<Presence> {
         return Vec::new();
     }
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut found: Vec<Presence> =
-        entries.take(FILES_MAX).flatten().filter_map(|entry| look(&entry.path())).collect();
+    let paths = entries.take(FILES_MAX).flatten().map(|entry| entry.path());
+    let (sockets, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        paths.partition(|path| path.extension().is_some_and(|extension| extension == "sock"));
+    for socket in sockets.iter().filter(|path| owner(path).is_some_and(|pid| !is_alive(pid))) {
+        let _ = std::fs::remove_file(socket);
+    }
+    let mut found: Vec<Presence> = files.iter().filter_map(|path| look(path)).collect();
     found.sort_by_key(|presence| presence.pid);
     found
 }
@@ -90,11 +166,20 @@ fn look(path: &Path) -> Option<Presence> {
     let mut text = String::new();
     File::open(path).ok()?.take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
     let presence: Presence = serde_json::from_str(&text).ok()?;
-    let alive = Pid::from_raw(presence.pid).is_some_and(|pid| test_kill_process(pid).is_ok());
+    let alive = is_alive(presence.pid);
     if !alive {
         let _ = std::fs::remove_file(path);
     }
     alive.then_some(presence)
+}
+
+/// The process that a socket is named for.
+fn owner(socket: &Path) -> Option<i32> {
+    socket.file_stem()?.to_str()?.strip_prefix("run-")?.parse().ok()
+}
+
+fn is_alive(pid: i32) -> bool {
+    Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid).is_ok())
 }
 
 /// `$XDG_RUNTIME_DIR/tidegate`, or one of our own below the folder of temporary files.
@@ -153,6 +238,17 @@ mod tests {
     }
 
     #[test]
+    fn a_run_is_asked_for_by_what_it_serves() {
+        let one = presence(1);
+        assert!(one.serves("web") && one.serves("local/web") && !one.serves("web-00001"));
+        let several = Presence { revision: "api,web".into(), ..presence(1) };
+        for asked in ["web", "api", "web-00001", "local/web-00012"] {
+            assert!(several.serves(asked), "{asked}");
+        }
+        assert!(!several.serves("db") && !several.serves("db-00001"));
+    }
+
+    #[test]
     fn what_a_killed_run_left_is_ignored_and_removed() {
         let outer = tempfile::tempdir().expect("a folder");
         // A folder inside: the mode of the outer one depends on the umask.
@@ -161,8 +257,21 @@ mod tests {
         gone.wait().expect("it ends");
         let left = presence(gone.id()).announce_in(&folder).expect("announced");
         std::fs::write(folder.join("run-x.json"), "{").expect("writable");
+        let sockets = [gone.id(), std::process::id()]
+            .map(|pid| folder.join(socket_name(i32::try_from(pid).expect("a process"))));
+        for socket in &sockets {
+            std::fs::write(socket, "").expect("writable");
+        }
         assert!(running_in(&folder).is_empty());
         assert!(!left.path.exists());
+        assert_eq!(sockets.map(|socket| socket.exists()), [false, true], "only what is left goes");
+    }
+
+    #[test]
+    fn a_path_that_no_socket_can_have_is_refused_with_what_to_do() {
+        assert!(short_enough("/run/user/1000/tidegate/run-4194304.sock".into()).is_ok());
+        let error = short_enough(format!("/{}", "x".repeat(200)).into()).expect_err("too long");
+        assert!(error.to_string().contains("XDG_RUNTIME_DIR"), "{error}");
     }
 
     #[test]

@@ -13,7 +13,8 @@ use tidegate_controller::{Handle, Notice};
 use tidegate_queue_proxy::nonblocking_writer::WriterGuard;
 use tidegate_queue_proxy::record::{RecordingWriter, micros};
 use tidegate_recording::{
-    CLIENT_CLOSED_REQUEST, Decision, Head, InstanceEvent, InstancePhase, Line, Request,
+    CLIENT_CLOSED_REQUEST, Decision, Head, InstanceEvent, InstancePhase, Line, RecordedTimeline,
+    Request,
 };
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, oneshot};
@@ -187,6 +188,7 @@ impl RequestObserver for Recording {
             request_bytes: request.request_bytes,
             response_bytes: request.response_bytes,
             cold: Some(request.cold),
+            timeline: request.timeline.map(RecordedTimeline),
             revision: (&*self.revision).into(),
             instance: request.instance.map(Into::into),
         }));

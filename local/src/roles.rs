@@ -5,11 +5,14 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tidegate_controller::process::process_tag::PARENT_VARIABLE;
-use tidegate_controller::process::{RunId, parent_death, reaper};
+use tidegate_controller::process::reaper::{self, Ending};
+use tidegate_controller::process::{RunId, parent_death};
+
+use crate::keep;
 
 /// The sidecar. It is a role of a service only if the environment names a parent to follow;
 /// otherwise it is the command that users type.
@@ -41,7 +44,8 @@ pub(crate) struct Commands {
 }
 
 impl RoleProgram {
-    pub(crate) fn commands(&self) -> io::Result<Commands> {
+    /// The command lines; the reaper is told where it stands what is kept, if anything is.
+    pub(crate) fn commands(&self, kept: Option<&Path>) -> io::Result<Commands> {
         let program = match self {
             Self::Ourselves => std::env::current_exe()?,
             Self::Other(path) => path.clone(),
@@ -49,7 +53,7 @@ impl RoleProgram {
         let command = |role: &str| vec![program.clone().into_os_string(), role.into()];
         Ok(Commands {
             queue_proxy: command(QUEUE_PROXY),
-            reaper: command(REAPER),
+            reaper: command(REAPER).into_iter().chain(kept.map(Into::into)).collect(),
             launch: command(LAUNCH),
         })
     }
@@ -65,7 +69,7 @@ pub fn play() -> Option<ExitCode> {
     let role = arguments.next()?;
     let code = match role.to_str()? {
         QUEUE_PROXY if std::env::var_os(PARENT_VARIABLE).is_some() => queue_proxy(),
-        REAPER => reap(arguments.next()),
+        REAPER => reap(arguments.next(), arguments.next()),
         LAUNCH => launch(arguments),
         _ => return None,
     };
@@ -79,26 +83,38 @@ fn queue_proxy() -> ExitCode {
     }
 }
 
-/// Waits for the end of a run and ends what it left.
-fn reap(run: Option<OsString>) -> ExitCode {
+/// Waits for the end of a run and ends what it left: at once, or where there is a folder for it
+/// when nobody has taken it over in time.
+fn reap(first: Option<OsString>, second: Option<OsString>) -> ExitCode {
+    let (folder, run) = match second {
+        Some(run) => (first, Some(run)),
+        None => (None, first),
+    };
     reaper::take_name();
     // A failure to ignore SIGHUP makes a weaker reaper, which is still better than none.
     let _deaf = reaper::outlive_hangups();
     let Some(run) = run.and_then(|run| RunId::parse(run.to_str()?)) else {
         return failed(format_args!("the reaper needs the id of a run"));
     };
-    reaper::reap_after(&run, &mut io::stdin().lock());
+    match folder {
+        None => drop(reaper::reap_after(&run, &mut io::stdin().lock())),
+        Some(folder) => {
+            if reaper::wait_for_end(&mut io::stdin().lock()) == Ending::Died {
+                keep::guard(&run, Path::new(&folder), keep::KEPT_FOR);
+            }
+        }
+    }
     ExitCode::SUCCESS
 }
 
 /// Becomes an app that ends with its parent.
 fn launch(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let parent = arguments.next().and_then(|parent| parent.to_str()?.parse().ok());
+    let tie = arguments.next().and_then(|tie| tie.into_string().ok());
     let command: Vec<OsString> = arguments.collect();
-    let (Some(parent), Some(program)) = (parent, command.first()) else {
+    let (Some(tie), Some(program)) = (tie, command.first()) else {
         return failed(format_args!("expected a process id and a command"));
     };
-    let error = parent_death::run_tied(parent, &command);
+    let error = parent_death::run_tied(&tie, &command);
     eprintln!("{} cannot be started: {error}", program.to_string_lossy());
     ExitCode::from(EXIT_NOT_STARTED)
 }

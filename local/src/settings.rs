@@ -6,20 +6,24 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tidegate_admission::DispatcherSettings;
-use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::revision::TICK_INTERVAL_MS;
 use tidegate_autoscaler::settings::{
     ANNOTATION_PREFIX, Config, Strictness, Violations, sort_settings as sort_by_owner,
     unknown_setting,
 };
+use tidegate_autoscaler::{Improvements, StartPace};
 use tidegate_controller::identity::NameError;
-use tidegate_controller::{Declaration, Launch, PolicyChoice, Readiness, RevisionId, Template};
+use tidegate_controller::{
+    Declaration, IdleMode, Launch, PolicyChoice, Readiness, RevisionId, Template,
+};
 
 use tidegate_knative::environment::TIDEGATE_CONCURRENCY;
 use tidegate_recording::{Head, Place, Scaling, VERSION};
 
 use crate::environment::{self, Colours};
 use crate::recording::{Recording, RecordingError};
+
+pub use tidegate_services::INSTANCES_MAX;
 
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +80,8 @@ pub struct Settings {
     pub window: Duration,
     /// How long the last instance stays after the last request; half a window when `None`.
     pub idle: Option<Duration>,
+    /// What becomes of instances that are not wanted any more.
+    pub idle_mode: IdleMode,
     /// When an instance counts as ready.
     pub readiness: Readiness,
     /// How long an instance may take to become ready.
@@ -108,6 +114,7 @@ impl Settings {
             initial: 1,
             window: Duration::from_secs(60),
             idle: None,
+            idle_mode: IdleMode::Stop,
             readiness: Readiness::Tcp,
             start_timeout: Duration::from_secs(60),
             request_timeout: Duration::from_secs(300),
@@ -134,6 +141,7 @@ impl Settings {
             u64::try_from(self.start_timeout.as_millis()).unwrap_or(u64::MAX);
         let mut launch = Launch::new(self.command.clone());
         launch.readiness = self.readiness.clone();
+        launch.idle_mode = self.idle_mode;
         launch.container_concurrency = self.concurrency;
         launch.request_timeout = Some(self.request_timeout);
         // An instance that is scaled down finishes its requests, however long that may take.
@@ -148,7 +156,7 @@ impl Settings {
     }
 
     /// Begins the recording, if one is wanted: its head has everything that a simulation of
-    /// `declaration`, which these settings made, has to know.
+    /// `declaration`, which these settings made and whose starts have this pace, has to know.
     ///
     /// # Errors
     ///
@@ -156,10 +164,11 @@ impl Settings {
     pub fn recording(
         &self,
         declaration: &Declaration,
+        pace: StartPace,
     ) -> Result<Option<Recording>, RecordingError> {
         let Some(path) = &self.record else { return Ok(None) };
         let adaptive = self.is_adaptive();
-        let scaling = self.scaling(declaration);
+        let scaling = self.scaling(declaration, pace);
         let head = |began_unix_us| Head {
             version: VERSION,
             recorded_at: Place::FrontDoor,
@@ -176,7 +185,7 @@ impl Settings {
         self.sidecar_environment.iter().any(|(name, _)| name == TIDEGATE_CONCURRENCY)
     }
 
-    fn scaling(&self, declaration: &Declaration) -> Scaling {
+    fn scaling(&self, declaration: &Declaration, pace: StartPace) -> Scaling {
         let (policy, tick_ms) = match &declaration.policy {
             PolicyChoice::Hpa(settings) => ("hpa", settings.sync_period_ms),
             _ => ("tidegate", TICK_INTERVAL_MS),
@@ -189,6 +198,8 @@ impl Settings {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let drain =
             declaration.launch.as_ref().map_or(Duration::ZERO, |launch| launch.grace_period);
+        let takes_turns = pace != StartPace::UNPACED;
+        let at_once = u32::try_from(pace.at_once).unwrap_or(u32::MAX);
         Scaling {
             policy: policy.to_owned(),
             settings,
@@ -198,6 +209,8 @@ impl Settings {
             timeout_ms: millis(self.request_timeout),
             drain_ms: millis(drain),
             waiting_max: DispatcherSettings::default().max_waiting,
+            starts_at_once: takes_turns.then_some(at_once),
+            start_turn_ms: takes_turns.then_some(pace.turn_ms),
         }
     }
 

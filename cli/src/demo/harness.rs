@@ -9,7 +9,9 @@ use anyhow::Context;
 use tidegate_admission::Abandoned;
 use tidegate_controller::Notice;
 use tidegate_controller::journal::DecisionRecord;
-use tidegate_local::{Config, RoleProgram, Service, Settings};
+use tidegate_local::{
+    Carries, Config, RoleProgram, ServerTimingHeader, Service, Settings, StreamLimits, pace,
+};
 use tokio::sync::broadcast;
 
 use super::Args;
@@ -45,16 +47,25 @@ impl Stage {
             .context("cannot listen on 127.0.0.1 for requests")?;
         let settings = settings(args)?;
         let declaration = settings.declare()?;
-        let recording = settings.recording(&declaration).context("--record")?;
+        let pace = pace::of_machine();
+        let recording = settings.recording(&declaration, pace).context("--record")?;
         let service = Service::start(Config {
+            server_timing: ServerTimingHeader::Hidden,
             declaration,
+            others: Vec::new(),
+            routes: None,
             listener,
+            carries: Carries::Http,
+            tls: None,
+            streams: StreamLimits::default(),
             request_timeout: super::load::CLIENT_TIMEOUT,
             abandoned: Abandoned::hold(Some(super::load::CLIENT_TIMEOUT)),
             output: None,
             logs: None,
             recording,
+            pace,
             roles: RoleProgram::Ourselves,
+            estate: None,
         })
         .await?;
         let decisions = service.watch_decisions();

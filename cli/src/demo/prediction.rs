@@ -74,7 +74,7 @@ pub(crate) fn predict(
         service: Distribution::Constant(span(model.service)),
         start_up: StartUp::total(Distribution::Constant(span(model.start_up))),
         path: Path::Central,
-        platform: Platform::Local { idle: span(model.idle) },
+        platform: Platform::Cluster.local(span(model.idle)),
         initial: Some(0),
         ..RevisionModel::default()
     };

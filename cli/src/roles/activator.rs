@@ -1,26 +1,39 @@
 //! `tidegate activator`: the activator as a process of its own.
 
+mod entrance;
+mod queue_args;
+mod revision;
+
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::builder::BoolishValueParser;
 use tidegate_activator::memory::{BUDGET_BYTES_MIN, BadQuantity, ByteCount};
 use tidegate_activator::metrics::Metrics;
-use tidegate_activator::{Activator, CauseHeader, Config, Observer, RevisionName};
+use tidegate_activator::{
+    Activator, Addresses, CauseHeader, Config, FrontDoors, HeaderValue, KnativeAddress, Observer,
+    RevisionName, Routes, ServerTimingHeader, Table,
+};
 use tidegate_admin::{Readiness, Subject};
-use tidegate_admission::{DispatcherSettings, Policy};
+use tidegate_admission::Policy;
 use tidegate_flags::log::ROLE_DEFAULT;
 use tidegate_flags::{AdminArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address};
 use tidegate_knative::environment;
 use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
 use tidegate_telemetry::{Family, Registry};
 
+use self::entrance::EntranceArgs;
+use self::queue_args::{OverflowArgs, QueueArgs};
+use self::revision::Revision;
 use crate::abandoned::AbandonedRule;
 use crate::drained;
-use crate::typed::{authority, wait, whole};
+use crate::ending::mistyped;
+use crate::routes_file::RoutesFile;
+use crate::typed::{authorities, wait};
 use tidegate_flags::CredentialArgs;
 
 /// What was typed after `tidegate activator`.
@@ -35,16 +48,20 @@ pub(crate) struct Args {
         value_parser = listen_address
     )]
     listen: SocketAddr,
-    /// The controller, which sends the addresses of instances and receives reports of load.
+    /// The controller, which sends the addresses of instances and receives reports of load; of
+    /// several with commas between, the one that is there.
     #[arg(
         long,
         value_name = "HOST:PORT",
         env = environment::TIDEGATE_CONTROLLER,
-        value_parser = authority
+        value_parser = authorities
     )]
     controller: Option<String>,
     #[command(flatten)]
     credentials: CredentialArgs,
+    /// A Knative autoscaler that is told of the load as well, as Knative's activators tell it.
+    #[arg(long, value_name = "HOST:PORT", hide_short_help = true)]
+    knative_autoscaler: Option<KnativeAddress>,
     /// Our name, unique among the activators of one controller.
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     name: Option<String>,
@@ -54,25 +71,39 @@ pub(crate) struct Args {
     /// An instance known from the start: its revision, address and limit (0 or none: unlimited).
     #[arg(long = "endpoint", value_name = "NAMESPACE/NAME=IP:PORT[,LIMIT]")]
     endpoints: Vec<Endpoint>,
+    /// Where requests go by host, path, shares and more: a file that is read again when it changes.
+    /// A controller that has routes sends them, and they take its place.
+    #[arg(long, value_name = "FILE")]
+    routes: Option<PathBuf>,
     /// How to choose among the instances that have room.
     #[arg(long, value_enum, default_value = "least-loaded")]
     policy: PolicyName,
-    /// Requests that may wait for one revision at a time.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = DispatcherSettings::default().max_waiting,
-        value_parser = whole(0..=1_000_000u32)
-    )]
-    max_waiting: u32,
-    /// How long a request may wait for an instance.
-    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = wait)]
-    longest_wait: Duration,
+    #[command(flatten)]
+    queue: QueueArgs,
     /// How long a request may take until its response begins, waiting included.
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = wait)]
     request_timeout: Duration,
+    #[command(flatten)]
+    overflow: OverflowArgs,
+    /// A secret that the sidecars share: they know this activator by it, believe what it says of
+    /// clients, and grant it credits, so that their limits are exact behind several activators.
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = environment::TIDEGATE_FRONT_DOOR,
+        hide_env_values = true,
+        hide_short_help = true,
+        value_parser = front_door
+    )]
+    front_door: Option<HeaderValue>,
     /// What happens to a slot when its client disconnects while the instance works.
-    #[arg(long, value_enum, default_value = "hold", env = environment::TIDEGATE_ABANDONED)]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "hold",
+        env = environment::TIDEGATE_ABANDONED,
+        hide_short_help = true
+    )]
     abandoned: AbandonedRule,
     /// Most memory that clients and instances can make it hold at a time, such as 64Mi; a quarter
     /// of the memory limit, 80Mi at most, when absent.
@@ -92,6 +123,14 @@ pub(crate) struct Args {
         value_parser = BoolishValueParser::new()
     )]
     cause_header: bool,
+    /// Tell clients in the header Server-Timing where the time of a cold start went.
+    #[arg(
+        long,
+        env = "TIDEGATE_SERVER_TIMING",
+        hide_short_help = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    server_timing: bool,
     /// After SIGTERM, how long to go on accepting requests while clients switch to others.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = wait)]
     lame_duck: Duration,
@@ -99,9 +138,23 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = wait)]
     drain: Duration,
     #[command(flatten)]
+    entrance: EntranceArgs,
+    #[command(flatten)]
     admin: AdminArgs,
     #[command(flatten)]
     log: LogArgs,
+}
+
+/// Parses the secret that is shared with the sidecars.
+fn front_door(text: &str) -> Result<HeaderValue, String> {
+    let expected = || "expected 1 to 256 visible ASCII characters".to_owned();
+    if text.len() > 256 || text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(expected());
+    }
+    let mut secret = HeaderValue::from_str(text).map_err(|_| expected())?;
+    // Printed by nothing that prints arguments.
+    secret.set_sensitive(true);
+    Ok(secret)
 }
 
 /// Parses a memory budget, and refuses one below the least that works.
@@ -124,6 +177,8 @@ enum PolicyName {
     RoundRobin,
     /// The less loaded of two drawn at random.
     RandomOfTwo,
+    /// The one where what --hash names belongs, unless it has more than its share.
+    ConsistentHash,
 }
 
 impl PolicyName {
@@ -134,22 +189,7 @@ impl PolicyName {
             Self::RoundRobin => Policy::RoundRobin,
             // Several activators must not draw the same instances in the same order.
             Self::RandomOfTwo => Policy::RandomOfTwo { seed: std::process::id().into() },
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Revision(RevisionName);
-
-impl FromStr for Revision {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once('/') {
-            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
-                Ok(Self(RevisionName { namespace: namespace.into(), name: name.into() }))
-            }
-            _ => Err("expected NAMESPACE/NAME".to_owned()),
+            Self::ConsistentHash => Policy::ConsistentHash,
         }
     }
 }
@@ -180,14 +220,14 @@ impl Args {
         let mut config = Config::new(self.listen);
         config.credentials = self.credentials.credentials()?;
         config.controller = self.controller;
+        config.knative_autoscaler = self.knative_autoscaler;
         config.name = self.name.unwrap_or(config.name);
         config.default_revision = self.default_revision.map(|Revision(revision)| revision);
-        config.dispatch = DispatcherSettings {
-            policy: self.policy.policy(),
-            max_waiting: self.max_waiting,
-            longest_wait: Some(self.longest_wait),
-        };
+        self.queue.apply(self.policy.policy(), &mut config)?;
         config.limits.response_start = Some(self.request_timeout);
+        self.overflow.apply(&mut config)?;
+        config.sidecar_secret = self.front_door;
+        config.front_doors = FrontDoors::Several;
         config.abandoned = self.abandoned.within(self.request_timeout);
         if let Some(ByteCount(bytes)) = self.memory_budget {
             config.memory_budget_bytes = bytes;
@@ -195,6 +235,10 @@ impl Args {
         config.server.cause_header = match self.cause_header {
             true => CauseHeader::Shown,
             false => CauseHeader::Hidden,
+        };
+        config.server_timing = match self.server_timing {
+            true => ServerTimingHeader::Shown,
+            false => ServerTimingHeader::Hidden,
         };
         config.endpoints = (1..)
             .zip(self.endpoints)
@@ -204,30 +248,36 @@ impl Args {
                 (revision, tidegate_activator::Endpoint { instance, address, limit })
             })
             .collect();
+        self.entrance.apply(&mut config);
         Ok(config)
     }
 }
 
 /// Serves until a signal to stop, then drains.
-pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn execute(mut args: Args) -> anyhow::Result<ExitCode> {
     args.log.install(ROLE_DEFAULT);
     let (lame_duck, drain) = (args.lame_duck, args.drain);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
+        let mut signals = ShutdownSignals::of_role().context("cannot wait for signals")?;
         let registry = Registry::new();
         let admin = args.admin.bind()?;
+        let routes = routes(args.routes.take())?;
         let mut config = args.config()?;
+        config.routes = routes.as_ref().map(|(_, table)| table.clone());
         config.metrics = Metrics::new(&registry);
         if config.controller.is_some() {
             config.metrics = config.metrics.with_report_stream(&registry);
         }
         let running = Activator::bind(config)?.spawn();
-        eprintln!("tidegate activator: listening on {}", running.address());
+        announce(running.addresses());
         // Served until the end, so that the drain can be observed.
         let observed = Observed { registry, observer: running.observer() };
         let _admin = admin::serve("tidegate activator", admin, observed)?;
-        signals.next().await;
+        tokio::select! {
+            _ = signals.next() => {}
+            () = follow(routes, running.routes()) => {}
+        }
         tracing::info!("told to end, draining; a second signal ends at once");
         running.announce_shutdown();
         let ending = async {
@@ -241,8 +291,50 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         if let Some(sentence) = drained::unfinished(drained, drain) {
             eprintln!("tidegate activator: {sentence}");
         }
-        Ok(drained::exit_code(drained))
+        Ok(ExitCode::from(drained::exit_code(drained)))
     })
+}
+
+/// Says where it listens.
+fn announce(addresses: &Addresses) {
+    eprintln!("tidegate activator: listening on {}", addresses.http);
+    if let Some(address) = addresses.tls {
+        eprintln!("tidegate activator: listening on {address} over TLS");
+    }
+    for address in &addresses.tcp {
+        eprintln!("tidegate activator: passing on what connects to {address}");
+    }
+}
+
+/// The routes of a file that a rollout does not lead: that is a controller's to do.
+fn routes(path: Option<PathBuf>) -> anyhow::Result<Option<(RoutesFile, Table)>> {
+    let Some(path) = path else { return Ok(None) };
+    let (file, table) = RoutesFile::open(path)?;
+    led_by_nobody(&table).map_err(mistyped)?;
+    Ok(Some((file, table)))
+}
+
+fn led_by_nobody(table: &Table) -> anyhow::Result<()> {
+    match table.rollouts().next() {
+        None => Ok(()),
+        Some((route, _)) => bail!(
+            "--routes: the route \"{}\" has a rollout, which a controller leads: give the file to \
+             `tidegate controller --routes`, whose activators follow it",
+            route.name
+        ),
+    }
+}
+
+/// Follows the file for ever.
+async fn follow(routes: Option<(RoutesFile, Table)>, followed: &Routes) {
+    let Some((mut file, _)) = routes else { return std::future::pending().await };
+    loop {
+        let table = file.changed().await;
+        match led_by_nobody(&table) {
+            Ok(()) => followed.set(table),
+            Err(error) => tracing::warn!(%error, "the routes stay as they were"),
+        }
+    }
 }
 
 /// An activator's metrics and readiness.
@@ -265,6 +357,15 @@ impl Subject for Observed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_secret_of_the_sidecars_is_visible_ascii_and_never_printed() {
+        let secret = front_door("s3cret-of-the-sidecars").unwrap();
+        assert!(!format!("{secret:?}").contains("s3cret"));
+        for bad in ["", "two words", "caf\u{e9}", &"x".repeat(257)] {
+            assert!(front_door(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn endpoints_are_read_with_and_without_a_limit() {

@@ -1,33 +1,43 @@
 //! `tidegate controller`: the autoscaler as a process of its own. It decides and explains; the
 //! platform that runs the instances reads its decisions.
 
+mod standby;
+
 use std::collections::BTreeMap;
+use std::mem;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
-use tidegate_admin::{Readiness, Subject};
+use tidegate_activator::Table;
+use tidegate_admin::{Admin, Readiness, Subject};
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::files::{FileFormat, read_data};
 use tidegate_autoscaler::settings::{
     CONFIG_KEYS, Config, Strictness, Violations, unknown_config_keys,
 };
 use tidegate_controller::Ended;
+use tidegate_controller::routes::RolloutRecord;
 use tidegate_controller::{
     Access, Addresses, Handle, Metrics, NoActuator, RevisionId, Template, UndeclaredRevisions,
 };
 use tidegate_flags::log::ROLE_DEFAULT;
 use tidegate_flags::{AccessArgs, AdminArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address};
 use tidegate_local::settings::sort_settings;
+use tidegate_page::Anonymous;
 use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
 use tidegate_telemetry::{Family, Registry};
 use tidegate_words::{did_you_mean, excerpt};
 use tokio::net::TcpListener;
 
+use self::standby::Leadership;
 use crate::ending::mistyped;
 use crate::files::text_of;
+use crate::page::PageArgs;
+use crate::rollout_state;
+use crate::routes_file::RoutesFile;
 use crate::typed::{as_typed, setting};
 
 /// What was typed after `tidegate controller`.
@@ -66,11 +76,26 @@ pub(crate) struct Args {
     /// What to do about reporters of undeclared revisions.
     #[arg(long, value_enum, default_value = "adopt")]
     undeclared: StrangersName,
+    /// Where activators send requests, by host, path, shares and more: a file that is read again
+    /// when it changes. Its rollouts are led here.
+    #[arg(long, value_name = "FILE")]
+    routes: Option<PathBuf>,
+    /// Where to keep how far the rollouts of --routes have come: a controller that starts goes on
+    /// there. Without it, they begin anew.
+    #[arg(long, value_name = "FILE", requires = "routes")]
+    rollout_state: Option<PathBuf>,
+    /// Decide only while the lock on this file is ours: of several controllers with the same file
+    /// one decides, and the next takes over when it ends, however it ends. Until then a controller
+    /// listens nowhere.
+    #[arg(long, value_name = "LOCKFILE")]
+    standby: Option<PathBuf>,
     /// Decide exactly as Knative does.
     #[arg(long)]
     like_knative: bool,
     #[command(flatten)]
     admin: AdminArgs,
+    #[command(flatten)]
+    page: PageArgs,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -120,7 +145,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(args: Args) -> anyhow::Result<ExitCode> {
-    let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
+    let mut signals = ShutdownSignals::of_role().context("cannot wait for signals")?;
     let access = access(&args).map_err(mistyped)?;
     let template = template(&args).map_err(mistyped)?;
     let declarations: Vec<_> = args
@@ -135,24 +160,105 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         StrangersName::Adopt => UndeclaredRevisions::Adopt(Box::new(template)),
         StrangersName::Refuse => UndeclaredRevisions::Refuse,
     };
-    let admin = args.admin.bind()?;
-    let listener = tidegate_relay::listen(args.listen)
-        .and_then(TcpListener::from_std)
-        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    let leadership = match &args.standby {
+        Some(path) => tokio::select! {
+            taken = Leadership::take(path, stands_by) => Some(taken?),
+            _ = signals.next() => return Ok(ExitCode::SUCCESS),
+        },
+        None => None,
+    };
+    let routes = args.routes.clone().map(RoutesFile::open).transpose()?;
+    let records = args.rollout_state.as_deref().map(rollout_state::read).transpose()?;
+    let (admin, listener) = match leadership {
+        Some(_) => standby::insist(|| bind(&args)).await?,
+        None => bind(&args)?,
+    };
     eprintln!("tidegate controller: listening on {}", listener.local_addr()?);
     let registry = Registry::new();
     let (handle, controller) = tidegate_controller::counted(undeclared, Metrics::new(&registry));
     tokio::spawn(controller.run(NoActuator));
     let observed = Observed { registry, handle: handle.clone() };
-    let _admin = admin::serve("tidegate controller", admin, observed)?;
+    let _admin = match admin {
+        Some(admin) => serve_admin(&args, admin, observed, &access)?,
+        None => None,
+    };
     for declaration in declarations {
         handle.declare(declaration).await?;
+    }
+    if let Some((file, table)) = routes {
+        if let Some(path) = args.rollout_state.clone() {
+            let rollouts = handle.watch_rollouts();
+            tokio::spawn(async move { rollout_state::keep(&path, rollouts).await });
+        }
+        tokio::spawn(lead(file, table, records.unwrap_or_default(), handle.clone()));
     }
     let stopped = async {
         signals.next().await;
     };
-    tidegate_controller::serve(handle, listener, access, stopped).await?;
+    let serving = tidegate_controller::serve(handle, listener, access, stopped);
+    tokio::select! {
+        served = serving => served?,
+        why = lost(leadership.as_ref()) => return Err(why),
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The address of the operator, if there is one, and that of reporters.
+fn bind(args: &Args) -> anyhow::Result<(Option<TcpListener>, TcpListener)> {
+    let admin = args.admin.bind()?;
+    let listener = tidegate_relay::listen(args.listen)
+        .and_then(TcpListener::from_std)
+        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    Ok((admin, listener))
+}
+
+fn stands_by() {
+    eprintln!("tidegate controller: another one decides, standing by");
+}
+
+/// Resolves when another controller may decide as well.
+async fn lost(leadership: Option<&Leadership>) -> anyhow::Error {
+    match leadership {
+        Some(leadership) => leadership.lost().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Serves the admin address: metrics and health, and the page where somebody may look at it.
+fn serve_admin(
+    args: &Args,
+    listener: TcpListener,
+    observed: Observed,
+    access: &Access,
+) -> anyhow::Result<Option<Admin>> {
+    const US: &str = "tidegate controller";
+    let anonymous = if args.allow_anonymous { Anonymous::Allowed } else { Anonymous::Refused };
+    let (address, handle) = (listener.local_addr()?, observed.handle.clone());
+    match args.page.of_controller(handle, (access, anonymous), address)? {
+        Ok(page) => {
+            let admin = admin::serve_beside(US, listener, observed, page)?;
+            eprintln!("{US}: a page in a browser at http://{address}/page");
+            Ok(Some(admin))
+        }
+        Err(none) => {
+            let admin = admin::serve(US, Some(listener), observed)?;
+            eprintln!("{US}: no page: {none}");
+            Ok(admin)
+        }
+    }
+}
+
+/// Has the controller follow a file with routes, for as long as it lives.
+async fn lead(
+    mut file: RoutesFile,
+    mut table: Table,
+    mut records: Vec<RolloutRecord>,
+    handle: Handle,
+) {
+    // What was kept is about the rollouts of the file as it was at the start.
+    while handle.follow_routes(file.text().into(), table, mem::take(&mut records)).await.is_ok() {
+        table = file.changed().await;
+    }
 }
 
 /// A controller's metrics and readiness.

@@ -44,7 +44,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn answer(args: Args) -> anyhow::Result<ExitCode> {
-    let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
+    let mut signals = ShutdownSignals::of_role().context("cannot wait for signals")?;
     let mut options = Options::default();
     args.settings.apply(&mut options.settings).map_err(mistyped)?;
     let keeper = Keeper::open(&args.certificates, &args.names).context("--certificates")?;

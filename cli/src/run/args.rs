@@ -12,20 +12,31 @@ use tidegate_controller::process::{LogFolder, OutputLine};
 use tidegate_flags::{LogArgs, listen_address};
 use tidegate_knative::environment::{TIDEGATE_ABANDONED, TIDEGATE_CONCURRENCY};
 use tidegate_local::environment::{self, Colours};
-use tidegate_local::settings::check_command;
-use tidegate_local::{Config, RecordingError, RoleProgram, Settings};
+use tidegate_local::keep::Estate;
+use tidegate_local::settings::{INSTANCES_MAX, check_command};
+use tidegate_local::{
+    Carries, Config, IdleMode, RecordingError, RoleProgram, ServerTimingHeader, Settings,
+    StartPace, pace,
+};
 use tidegate_words::time::compact;
 use tokio::sync::mpsc;
 
 use crate::abandoned::AbandonedRule;
 use crate::ending::mistyped;
 use crate::files::make_folder;
+use crate::front_door::{CertificateArgs, StreamArgs};
+use crate::keep::KeepArgs;
+use crate::page::{PageChoice, page_choice};
 use crate::terminal::{Colour, Surface};
 use crate::typed::{WAIT_MAX, as_typed, setting, time_within, wait, whole};
 
 /// The default address for clients, if it is free.
-pub(super) const DEFAULT_LISTEN: SocketAddr =
+pub(crate) const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// The default address for clients that connect over TLS.
+pub(crate) const TLS_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
 
 /// Settings that have a flag of their own, and that flag.
 const FLAGS: [(&str, &str); 4] = [
@@ -37,9 +48,6 @@ const FLAGS: [(&str, &str); 4] = [
 
 /// Longest name of a service: that of a label in Kubernetes and in DNS.
 const NAME_BYTES_MAX: usize = 63;
-
-/// More processes than this are a typing error, whatever the machine.
-const INSTANCES_MAX: u32 = 10_000;
 
 /// What was typed after `tidegate run`.
 #[derive(Debug, clap::Args)]
@@ -58,15 +66,40 @@ pub(crate) struct Args {
     /// starts the first. At most --max.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(0..=INSTANCES_MAX))]
     pub(super) initial: u32,
+    /// How many instances start at a time, or `all` [default: as many as there are
+    /// processors, at least 2].
+    #[arg(long, value_name = "N|all", hide_short_help = true, value_parser = parse_pace)]
+    pub(super) starts_at_once: Option<StartPace>,
     /// The stable window, over which load is averaged: 6s to 1h.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = window)]
     pub(super) window: Duration,
     /// How long the last instance stays after the last request; half a window when absent.
     #[arg(long, value_name = "TIME", value_parser = wait)]
     pub(super) idle: Option<Duration>,
+    /// What becomes of instances that are not needed: they end (`stop`), or stay in memory without
+    /// any processor time until they are needed again (`freeze`).
+    #[arg(long, value_name = "stop|freeze", default_value = "stop", value_parser = parse_idle_mode)]
+    pub(super) idle_mode: IdleMode,
     /// Where clients connect [default: 127.0.0.1:8080, or a free port if that is taken].
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub(super) listen: Option<SocketAddr>,
+    /// The app speaks a protocol of its own, such as a database: connections are passed on as they
+    /// are, and each is one request.
+    #[arg(long, conflicts_with_all = ["certificates", "record"])]
+    pub(super) tcp: bool,
+    #[command(flatten)]
+    pub(super) certificates: CertificateArgs,
+    /// Where clients connect over TLS, with a certificate; port 0 takes a free one.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value_t = TLS_LISTEN,
+        hide_short_help = true,
+        value_parser = listen_address
+    )]
+    pub(super) tls_listen: SocketAddr,
+    #[command(flatten)]
+    pub(super) streams: StreamArgs,
     /// When an instance takes requests: once its port accepts connections (`tcp`), or once it
     /// answers a path (`/healthz`) with 200 to 399.
     #[arg(long, value_name = "tcp|/PATH", default_value = "tcp", value_parser = parse_readiness)]
@@ -98,7 +131,16 @@ pub(crate) struct Args {
     /// Name of the service [default: that of the program].
     #[arg(long, value_name = "NAME", value_parser = revision_name)]
     pub(super) name: Option<String>,
-    /// Print every decision, not only those that change something.
+    /// Where to serve a page that shows the service live in a browser; the link to it, which is
+    /// good once, is printed. `off` for none [default: a free port of 127.0.0.1, where output is a
+    /// terminal].
+    #[arg(long, value_name = "ADDR|off", value_parser = page_choice)]
+    pub(super) page: Option<PageChoice>,
+    /// Tell clients in the header Server-Timing where the time of a cold start went.
+    #[arg(long)]
+    pub(super) server_timing: bool,
+    /// Print every decision, not only those that change something, and where the time of each cold
+    /// start went.
     #[arg(short, long)]
     pub(super) verbose: bool,
     /// Do not print what the app writes.
@@ -107,6 +149,8 @@ pub(crate) struct Args {
     /// Print the summary as JSON on standard output, and everything else on standard error.
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) keep: KeepArgs,
     #[command(flatten)]
     pub(super) log: LogArgs,
     /// The command; `{PORT}` in it becomes the port to listen on, as does the variable PORT.
@@ -137,6 +181,7 @@ fn colours(args: &Args) -> Colours {
 /// Checks what was typed and binds the listener.
 pub(super) fn config(
     args: &Args,
+    estate: Option<Estate>,
     output: Option<mpsc::Sender<OutputLine>>,
 ) -> anyhow::Result<Config> {
     check_command(&args.command).map_err(mistyped)?;
@@ -157,6 +202,7 @@ pub(super) fn config(
         initial: args.initial,
         window: args.window,
         idle: args.idle,
+        idle_mode: args.idle_mode,
         readiness: args.ready.clone(),
         start_timeout: args.start_timeout,
         request_timeout: args.timeout,
@@ -169,18 +215,41 @@ pub(super) fn config(
     let declared = settings.declare();
     let declaration =
         declared.map_err(|wrong| mistyped(as_typed(wrong, &settings.settings, &FLAGS)))?;
-    let recording = settings.recording(&declaration).map_err(record)?;
+    let pace = args.starts_at_once.unwrap_or_else(pace::of_machine);
+    let recording = settings.recording(&declaration, pace).map_err(record)?;
     let logs = args.log_dir.as_deref().map(|folder| {
         make_folder("--log-dir", folder)?;
         LogFolder::open(folder)
             .with_context(|| format!("--log-dir: cannot write to {}", folder.display()))
     });
     let logs = logs.transpose()?;
-    let listener = listen(args.listen)?;
+    let listener = listen(args.listen, estate.as_ref())?;
     let abandoned = args.abandoned.within(args.timeout);
     let request_timeout = args.timeout;
-    let roles = RoleProgram::Ourselves;
-    Ok(Config { declaration, listener, request_timeout, abandoned, output, logs, recording, roles })
+    let server_timing = match args.server_timing {
+        true => ServerTimingHeader::Shown,
+        false => ServerTimingHeader::Hidden,
+    };
+    let (roles, streams) = (RoleProgram::Ourselves, args.streams.limits());
+    let tls = args.certificates.clone().at(args.tls_listen);
+    Ok(Config {
+        declaration,
+        others: Vec::new(),
+        routes: None,
+        listener,
+        carries: if args.tcp { Carries::Tcp } else { Carries::Http },
+        tls,
+        request_timeout,
+        streams,
+        abandoned,
+        output,
+        logs,
+        recording,
+        pace,
+        server_timing,
+        roles,
+        estate,
+    })
 }
 
 /// A file that is there already is a typing error; one that cannot be written is not.
@@ -199,6 +268,12 @@ fn sidecar(args: &Args) -> Vec<(OsString, OsString)> {
     variables
 }
 
+/// What another run is the same by: its name, and the folder that it is started in.
+pub(super) fn called(args: &Args) -> String {
+    let folder = std::env::current_dir().unwrap_or_default();
+    format!("run {} in {}", name(args), folder.display())
+}
+
 /// The name that was given, or the program's without the characters that no name may have.
 fn name(args: &Args) -> String {
     let program = args.command.first().map(PathBuf::from).unwrap_or_default();
@@ -211,10 +286,20 @@ fn name(args: &Args) -> String {
     args.name.clone().or(derived).unwrap_or_else(|| "app".to_owned())
 }
 
-fn listen(asked: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
-    if let Some(address) = asked {
-        return tidegate_relay::listen(address)
-            .with_context(|| format!("--listen: cannot listen on {address}"));
+fn listen(asked: Option<SocketAddr>, estate: Option<&Estate>) -> anyhow::Result<TcpListener> {
+    match asked {
+        Some(address) => tidegate_relay::listen(address)
+            .with_context(|| format!("--listen: cannot listen on {address}")),
+        None => listen_anywhere(estate),
+    }
+}
+
+/// Listens where clients of the run before know it to be, else where nobody has said anything else,
+/// else on any port.
+pub(crate) fn listen_anywhere(estate: Option<&Estate>) -> anyhow::Result<TcpListener> {
+    let known = estate.and_then(Estate::front_door);
+    if let Some(Ok(listener)) = known.map(tidegate_relay::listen) {
+        return Ok(listener);
     }
     tidegate_relay::listen(DEFAULT_LISTEN)
         .or_else(|_| tidegate_relay::listen(SocketAddr::new(DEFAULT_LISTEN.ip(), 0)))
@@ -254,6 +339,24 @@ fn parse_concurrency(text: &str) -> Result<Concurrency, String> {
     match text.parse() {
         Ok(limit @ 1..=1_000_000) => Ok(Concurrency::Fixed(limit)),
         _ => Err("expected a whole number from 1 to 1000000, or `auto`".to_owned()),
+    }
+}
+
+fn parse_idle_mode(text: &str) -> Result<IdleMode, String> {
+    match text {
+        "stop" => Ok(IdleMode::Stop),
+        "freeze" => Ok(IdleMode::Freeze),
+        _ => Err("expected `stop` or `freeze`".to_owned()),
+    }
+}
+
+fn parse_pace(text: &str) -> Result<StartPace, String> {
+    match text.parse() {
+        _ if text == "all" => Ok(StartPace::UNPACED),
+        Ok(count) if (1..=INSTANCES_MAX).contains(&count) => {
+            Ok(pace::at_once(usize::try_from(count).unwrap_or(usize::MAX)))
+        }
+        _ => Err(format!("expected a whole number from 1 to {INSTANCES_MAX}, or `all`")),
     }
 }
 

@@ -14,7 +14,7 @@ const HELD_MAX: usize = 40;
 
 /// Compares the output of attempts to start.
 #[derive(Debug, Default)]
-pub(super) struct Retries {
+pub(crate) struct Retries {
     /// The output of the last attempt, while none has succeeded since.
     failed: Option<Vec<String>>,
     held: HashMap<InstanceName, Held>,
@@ -29,15 +29,15 @@ enum Held {
 
 /// What is to be shown now.
 #[derive(Debug, Default)]
-pub(super) struct Shown {
-    pub(super) lines: Vec<OutputLine>,
+pub(crate) struct Shown {
+    pub(crate) lines: Vec<OutputLine>,
     /// The line that replaces further ones.
-    pub(super) remark: Option<String>,
+    pub(crate) remark: Option<String>,
 }
 
 impl Retries {
     /// Shows a line or holds it.
-    pub(super) fn output(&mut self, line: OutputLine) -> Shown {
+    pub(crate) fn output(&mut self, line: OutputLine) -> Shown {
         let lines = match (&self.failed, self.held.get_mut(&line.instance)) {
             (None, _) | (_, Some(Held::Live)) => vec![line],
             (Some(_), Some(Held::Lines(held))) if held.len() < HELD_MAX => {
@@ -58,7 +58,7 @@ impl Retries {
     }
 
     /// Handles a notice: it may decide whether an instance's lines are shown.
-    pub(super) fn notice(&mut self, notice: &Notice) -> Shown {
+    pub(crate) fn notice(&mut self, notice: &Notice) -> Shown {
         match notice {
             Notice::Ready { .. } => {
                 self.failed = None;
@@ -78,7 +78,7 @@ impl Retries {
     }
 
     /// Everything that is held.
-    pub(super) fn release(&mut self) -> Shown {
+    pub(crate) fn release(&mut self) -> Shown {
         let held = std::mem::take(&mut self.held).into_values();
         let lines = held.flat_map(|held| match held {
             Held::Lines(lines) => lines,
@@ -122,7 +122,7 @@ fn is_among(line: &OutputLine, output: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_controller::event::Termination;
+    use tidegate_controller::Termination;
 
     use super::*;
 

@@ -1,30 +1,27 @@
 //! The display: one block that redraws in place on a terminal, timestamped lines elsewhere.
 
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use tidegate_controller::Notice;
 use tidegate_controller::journal::DecisionRecord;
-use tidegate_controller::process::{OutputLine, OutputStream, Written};
+use tidegate_controller::process::{OutputLine, OutputStream};
 use tidegate_local::Status;
 
 use super::events::{Tails, Voice};
+use super::lines;
 use super::retries::{Retries, Shown};
 use super::summary;
 use crate::chart::Ink;
 use crate::terminal::{BLUE, BlockEnd, GREEN, Surface, Terminal, VERMILION};
-use crate::terminal::{REASON_LINES, counted, flow, ink, scaled, width, wrap};
+use crate::terminal::{REASON_LINES, flow, ink, scaled, width, wrap};
 
 /// Width of the sparklines at most, one column a second: what is kept.
 const SPARK_COLUMNS: usize = 72;
 
 /// Columns before a sparkline.
 const LABEL_WIDTH: usize = 18;
-
-/// Colours of instances' names: dark and light enough for either background.
-const NAME_COLOURS: [&str; 6] = ["36", "35", "34", "33", "32", "38;5;172"];
 
 /// Which decisions are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +44,14 @@ pub(super) struct Screen {
     seconds: Seconds,
     /// The last decision that changed something.
     last_change: String,
+}
+
+/// How a run was.
+pub(super) struct Summary {
+    /// For people.
+    pub(super) lines: Vec<String>,
+    /// For programs.
+    pub(super) json: serde_json::Value,
 }
 
 /// What the sparklines show: the last minute, a value a second.
@@ -133,14 +138,7 @@ impl Screen {
     }
 
     fn line(&mut self, line: &str) {
-        let surface = self.terminal.surface();
-        let line = surface.tame(line);
-        if surface.is_terminal() {
-            self.terminal.say(&line);
-        } else {
-            let now = humantime::format_rfc3339_millis(SystemTime::now());
-            self.terminal.say(&format!("{now} {line}"));
-        }
+        lines::line(&mut self.terminal, line);
     }
 
     pub(super) fn notice(&mut self, notice: &Notice) {
@@ -151,6 +149,7 @@ impl Screen {
             Notice::Starting { .. } | Notice::Stopped { .. } => {
                 !self.terminal.surface().is_terminal()
             }
+            Notice::ColdStarted(_) => self.decisions == Decisions::All,
             _ => true,
         };
         if is_news {
@@ -201,21 +200,7 @@ impl Screen {
     }
 
     fn written(&mut self, line: &OutputLine) {
-        let OutputLine { instance, stream, written } = line;
-        let source = match stream {
-            OutputStream::Sidecar => " queue-proxy",
-            OutputStream::Stdout | OutputStream::Stderr => "",
-        };
-        let mut hasher = DefaultHasher::new();
-        instance.hash(&mut hasher);
-        let colour = NAME_COLOURS[(hasher.finish() % NAME_COLOURS.len() as u64) as usize];
-        let name = self.terminal.surface().paint(colour, &format!("{instance}{source} |"));
-        match written {
-            Written::Line(text) => self.line(&format!("{name} {text}")),
-            Written::LeftOut(count) => {
-                self.line(&format!("{name} … {} left out", counted(*count, "line")));
-            }
-        }
+        lines::written(&mut self.terminal, line);
     }
 
     /// Updates the state, and draws it on a terminal.
@@ -228,26 +213,24 @@ impl Screen {
         self.terminal.flush();
     }
 
-    /// Prints the summary; returns it as JSON as well.
+    /// Prints the summary; returns it as well.
     pub(super) async fn farewell(
         mut self,
         status: Option<&Status>,
         last_words: &[String],
-    ) -> serde_json::Value {
+    ) -> Summary {
         let held = self.retries.release();
         self.show(held);
         self.terminal.end_block(BlockEnd::Erased);
         let up = self.started.elapsed();
-        if let Some(status) = status {
-            for line in summary::text(status, up) {
-                self.line(&line);
-            }
-        }
-        for line in last_words {
+        let mut lines = status.map(|status| summary::text(status, up)).unwrap_or_default();
+        lines.extend_from_slice(last_words);
+        for line in &lines {
             self.line(line);
         }
         self.terminal.close().await;
-        status.map_or(serde_json::Value::Null, |status| summary::json(status, up))
+        let json = status.map_or(serde_json::Value::Null, |status| summary::json(status, up));
+        Summary { lines, json }
     }
 
     fn block(&self, status: &Status, width: usize) -> Vec<String> {
@@ -281,6 +264,10 @@ impl Screen {
             format!("ready {}", revision.ready),
             format!("starting {}", revision.starting),
             format!("draining {}", revision.draining),
+            match revision.frozen {
+                0 => String::new(),
+                frozen => format!("frozen {frozen}"),
+            },
             alarm(activator.waiting > 0, waiting(status)),
         ];
         block.extend(flow(&instances, width));

@@ -11,8 +11,12 @@ use crate::terminal::counted;
 
 /// The summary in lines.
 pub(super) fn text(status: &Status, up: Duration) -> Vec<String> {
-    let Status { activator, outcomes, .. } = status;
-    let cold = match activator.cold_starts {
+    vec![sentence((status.activator.requests, status.activator.cold_starts), &status.outcomes, up)]
+}
+
+/// So many requests, some of which met a cold start, and what became of them.
+pub(crate) fn sentence((requests, cold): (u64, u64), outcomes: &Outcomes, up: Duration) -> String {
+    let cold = match cold {
         0 => String::new(),
         1 => "; 1 met a cold start".to_owned(),
         count => format!("; {count} met a cold start"),
@@ -21,12 +25,12 @@ pub(super) fn text(status: &Status, up: Duration) -> Vec<String> {
         "" => String::new(),
         latency => format!("; {latency}"),
     };
-    vec![format!(
+    format!(
         "{} in {}{cold}; {}{latency}",
-        counted(activator.requests, "request"),
+        counted(requests, "request"),
         compact(in_words(up)),
         failed(outcomes),
-    )]
+    )
 }
 
 /// Whole seconds once there are some, milliseconds before.
@@ -89,12 +93,20 @@ fn causes(outcomes: &Outcomes) -> Vec<String> {
 /// The summary for machines: counts, and latencies in milliseconds.
 pub(super) fn json(status: &Status, up: Duration) -> Value {
     let Status { activator, outcomes, revision, .. } = status;
+    let mut figures = figures((activator.requests, activator.cold_starts), outcomes, up);
+    if let Value::Object(fields) = &mut figures {
+        fields.insert("service".to_owned(), json!(revision.revision.name()));
+    }
+    figures
+}
+
+/// What became of so many requests, for machines.
+pub(crate) fn figures((requests, cold): (u64, u64), outcomes: &Outcomes, up: Duration) -> Value {
     let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
     json!({
-        "service": revision.revision.name(),
         "seconds": (up.as_secs_f64() * 1e3).round() / 1e3,
-        "requests": activator.requests,
-        "cold_starts": activator.cold_starts,
+        "requests": requests,
+        "cold_starts": cold,
         "failed": outcomes.failures(),
         "failed_by_cause": outcomes.failed.iter().map(|((status, cause), count)| json!({
             "status": status,

@@ -14,7 +14,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Reports what a shutdown waits for, now and then.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     /// How long requests may take.
     drain: Duration,
     told: Option<(Kind, Duration)>,
@@ -32,13 +32,26 @@ enum Kind {
 }
 
 impl Waiting {
-    pub(super) fn new(drain: Duration) -> Self {
+    pub(crate) fn new(drain: Duration) -> Self {
         Self { drain, told: None }
     }
 
     /// A sentence about the wait, `elapsed` after the signal to stop, if one is due.
     pub(super) fn tell(&mut self, status: &Status, elapsed: Duration) -> Option<String> {
-        let (kind, what) = waited_for(status)?;
+        let Status { activator, revision, .. } = status;
+        let there = revision.ready + revision.starting + revision.draining;
+        let instances = there + revision.frozen;
+        self.tell_of(activator, instances, elapsed)
+    }
+
+    /// The same about requests and instances of whatever they are.
+    pub(crate) fn tell_of(
+        &mut self,
+        activator: &tidegate_activator::Status,
+        instances: u32,
+        elapsed: Duration,
+    ) -> Option<String> {
+        let (kind, what) = waited_for(activator, instances)?;
         let due = match self.told {
             None => elapsed >= FIRST_AFTER,
             Some((before, at)) => before != kind || elapsed >= at + AGAIN_AFTER,
@@ -58,8 +71,7 @@ impl Waiting {
     }
 }
 
-fn waited_for(status: &Status) -> Option<(Kind, String)> {
-    let Status { activator, revision, .. } = status;
+fn waited_for(activator: &tidegate_activator::Status, instances: u32) -> Option<(Kind, String)> {
     let abandoned = activator.abandoned;
     let expected = activator.in_flight.saturating_sub(abandoned) + u64::from(activator.waiting);
     let left = match abandoned {
@@ -67,7 +79,6 @@ fn waited_for(status: &Status) -> Option<(Kind, String)> {
         1 => "1 whose client left".to_owned(),
         count => format!("{count} whose clients left"),
     };
-    let instances = revision.ready + revision.starting + revision.draining;
     Some(match (expected, abandoned) {
         (0, 0) if instances == 0 => return None,
         (0, 0) => (Kind::Instances, format!("{} to end", counted(instances.into(), "instance"))),
@@ -81,6 +92,7 @@ fn waited_for(status: &Status) -> Option<(Kind, String)> {
 #[cfg(test)]
 pub(super) mod tests {
     use tidegate_activator::Outcomes;
+    use tidegate_autoscaler::settings::ScaleBounds;
     use tidegate_controller::RevisionId;
     use tidegate_controller::status::RevisionStatus;
 
@@ -95,12 +107,18 @@ pub(super) mod tests {
                 ready,
                 starting: 0,
                 draining: 0,
+                frozen: 0,
                 in_panic: false,
                 stable_concurrency: 0.0,
                 panic_concurrency: 0.0,
                 waiting: 0,
                 in_flight: 0,
                 last_reason: String::new(),
+                target: None,
+                limit: 0.0,
+                bounds: ScaleBounds::default(),
+                pinned: None,
+                outdated: 0,
                 instances: Vec::new(),
             },
             activator: tidegate_activator::Status { in_flight, abandoned, ..Default::default() },

@@ -1,8 +1,9 @@
 //! A service as it was when its requests were recorded, to be simulated with nothing else said.
 
-use tidegate_recording::{Place, Recorded, Scaling, Start};
+use tidegate_autoscaler::StartPace;
+use tidegate_recording::{Order, Place, Recorded, Scaling, Start};
 use tidegate_sim::fit::starts::{ControlPlaneFit, SeenOrder, SeenStart, StartEnd};
-use tidegate_sim::scenario::{Contention, Path, Platform, StartModel, StartUp};
+use tidegate_sim::scenario::{Contention, Path, Platform, StartModel, StartUp, StartsInTurns};
 use tidegate_sim::{Distribution, PolicyChoice, RevisionModel, SimSpan, SimTime, fit};
 use tidegate_sim_report::figures;
 
@@ -10,6 +11,8 @@ use crate::terminal::counted;
 
 /// Service time of requests that bring none.
 pub(crate) const DEFAULT_SERVICE: &str = "const:100ms";
+
+const MICROS_PER_SECOND: u64 = 1_000_000;
 
 /// The model and the length of a recording.
 #[derive(Debug, Clone)]
@@ -61,6 +64,11 @@ impl AsRecorded {
         }
         if let Some(scaling) = &head.scaling {
             apply(&mut model, scaling, &mut notes)?;
+            let began_us = recorded.began_unix_us + part.from.as_nanos() / 1_000;
+            model.platform = Platform::Local {
+                idle: SimSpan::from_millis(scaling.idle_ms),
+                into_second: SimSpan::from_nanos(began_us % MICROS_PER_SECOND * 1_000),
+            };
             starts = start_ups(&mut model, recorded, &mut notes);
             if part.from > SimSpan::ZERO {
                 let there = recorded.instances_at(part.from.as_nanos() / 1_000);
@@ -94,6 +102,9 @@ impl AsRecorded {
         if let Some(rate) = starts.per_second {
             line.push_str(&format!("; {} starts a second", figures::number(rate)));
         }
+        if let Some(turns) = &starts.in_turns {
+            line.push_str(&format!("; starts take turns ({turns})"));
+        }
         if let Some(initial) = model.initial {
             let starting = model.initial_starting;
             line.push_str(&format!("; begins with {}", counted(initial.into(), "instance")));
@@ -126,7 +137,6 @@ fn apply(
     model.policy = PolicyChoice::parse(&scaling.policy)?;
     model.settings.clone_from(&scaling.settings);
     model.path = Path::Central;
-    model.platform = Platform::Local { idle: SimSpan::from_millis(scaling.idle_ms) };
     model.initial = Some(scaling.initial);
     // A service begins with instances that it starts.
     model.initial_starting = scaling.initial;
@@ -149,7 +159,7 @@ fn start_ups(
     recorded: &Recorded,
     notes: &mut Vec<String>,
 ) -> StartModel {
-    let mut starts = StartModel::default();
+    let mut starts = StartModel { in_turns: in_turns(recorded), ..StartModel::default() };
     if let Some(fitted) = control_plane(recorded) {
         model.start_up.schedule = Distribution::Constant(fitted.latency);
         starts.per_second = fitted.per_second;
@@ -182,16 +192,36 @@ pub(super) fn seen_starts(recorded: &Recorded) -> Vec<SeenStart> {
 
 /// How soon, and how fast, instances of a recording were started once they were wanted.
 pub(super) fn control_plane(recorded: &Recorded) -> Option<ControlPlaneFit> {
+    let fitted = fit::starts::control_plane(&seen_orders(recorded))?;
+    // Where starts take turns, that is what they wait for.
+    let per_second = fitted.per_second.filter(|_| pace(recorded).is_none());
+    Some(ControlPlaneFit { per_second, ..fitted })
+}
+
+/// How starts took turns while it was recorded, if they did.
+pub(super) fn in_turns(recorded: &Recorded) -> Option<StartsInTurns> {
+    let pace = pace(recorded)?;
+    let (orders, seen) = (seen_orders(recorded), seen_starts(recorded));
+    let slack = fit::starts::slack_per_second(pace, &orders, &seen);
+    // With as many digits as can be told apart, so that it reads back as it was printed.
+    Some(StartsInTurns { pace, slack_per_second: (slack * 1e2).round() / 1e2 })
+}
+
+/// Every decision of a recording for more instances.
+fn seen_orders(recorded: &Recorded) -> Vec<SeenOrder> {
     let time = |us: &u64| SimTime::ZERO + span_of(*us);
-    let orders = recorded.orders();
-    let seen: Vec<SeenOrder> = orders
-        .iter()
-        .map(|order| SeenOrder {
-            at: time(&order.at_us),
-            starts: order.starts_us.iter().map(time).collect(),
-        })
-        .collect();
-    fit::starts::control_plane(&seen)
+    let seen = |order: &Order| SeenOrder {
+        at: time(&order.at_us),
+        starts: order.starts_us.iter().map(time).collect(),
+    };
+    recorded.orders().iter().map(seen).collect()
+}
+
+/// How many started at a time while it was recorded, if they took turns.
+fn pace(recorded: &Recorded) -> Option<StartPace> {
+    let scaling = recorded.head.scaling.as_ref()?;
+    let at_once = usize::try_from(scaling.starts_at_once?).ok()?;
+    Some(StartPace { at_once, turn_ms: scaling.start_turn_ms? })
 }
 
 fn span_of(micros: u64) -> SimSpan {

@@ -86,6 +86,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
             command: output::command_line(),
             prices: args.model.prices(),
             origin_unix_s: args.traffic.origin_unix_s(&chosen),
+            cold_starts: chosen.cold_starts(),
             views: views.map(|(v, run)| View { name: v.name.clone(), run }).collect(),
         };
         output::write_file(path, report::html(&page).as_bytes())?;

@@ -4,16 +4,17 @@ mod population;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use serde_json::json;
 use tidegate_sim::SimSpan;
 use tidegate_sim::fit::starts::{ControlPlaneFit, StartFit};
 use tidegate_sim::fit::{self, DurationFit, TrafficFit};
-use tidegate_sim_report::figures;
+use tidegate_sim::scenario::StartsInTurns;
+use tidegate_sim_report::{ColdStart, figures, phase_figures, svg, waterfall};
 use tidegate_words::excerpt;
 use tidegate_words::time::compact;
 
-use super::as_recorded::{control_plane, seen_starts};
+use super::as_recorded::{control_plane, in_turns, seen_starts};
 use super::output;
 use super::traffic_args::{Chosen, TrafficArgs};
 use crate::files::text_of;
@@ -35,6 +36,10 @@ pub(crate) struct Args {
     seed: u64,
     #[command(flatten)]
     traffic: TrafficArgs,
+    /// The cold starts of a recording as a waterfall, an SVG: one row for each instance, one bar
+    /// for each phase of its first request.
+    #[arg(long, value_name = "FILE", help_heading = "Answers")]
+    waterfall: Option<PathBuf>,
     /// The fits as JSON; `-` is standard output and nothing else is written there.
     #[arg(long, value_name = "FILE", help_heading = "Answers")]
     json: Option<PathBuf>,
@@ -53,6 +58,13 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         None => starts.alone.clone(),
     };
     let start_up = fit::durations(&start_ups);
+    let cold_starts = chosen.cold_starts();
+    if let Some(path) = &args.waterfall {
+        if cold_starts.is_empty() {
+            bail!("--waterfall: expected a recording with cold starts, and there are none");
+        }
+        output::write_file(path, svg(&waterfall(&cold_starts)).as_bytes())?;
+    }
     if let Some(path) = &args.json {
         let value = json!({
             "traffic": traffic,
@@ -61,6 +73,8 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
             "start_up": start_up.as_ref().map(duration_json),
             "start_contention": starts.contention.as_ref().map(contention_json),
             "control_plane": starts.control_plane.as_ref().map(control_plane_json),
+            "starts_at_once": starts.in_turns.map(|turns| turns.to_string()),
+            "cold_starts": cold_starts_json(&cold_starts),
         });
         let mut text = serde_json::to_string_pretty(&value)?;
         text.push('\n');
@@ -81,6 +95,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         }
     }
     text.push_str(&starts.text());
+    text.push_str(&cold_starts_text(&cold_starts));
     output::write_file(Path::new("-"), text.as_bytes())
 }
 
@@ -91,6 +106,7 @@ struct Starts {
     alone: Vec<SimSpan>,
     contention: Option<StartFit>,
     control_plane: Option<ControlPlaneFit>,
+    in_turns: Option<StartsInTurns>,
 }
 
 impl Starts {
@@ -100,7 +116,8 @@ impl Starts {
         let contention = fit::starts::start_ups(&seen_starts(recorded));
         let alone = contention.as_ref().map_or(&[][..], |fitted| &fitted.alone);
         let alone = alone.iter().flatten().copied().collect();
-        Self { alone, contention, control_plane: control_plane(recorded) }
+        let control_plane = control_plane(recorded);
+        Self { alone, contention, control_plane, in_turns: in_turns(recorded) }
     }
 
     fn text(&self) -> String {
@@ -115,6 +132,14 @@ impl Starts {
                 fitted.contention,
                 figures::percent(fitted.unexplained),
                 figures::percent(fitted.spread),
+            ));
+        }
+        if let Some(turns) = &self.in_turns {
+            text.push_str(&format!(
+                "\nturns          {} started at a time, and {} more a second while the machine \
+                 had time left: --starts-at-once {turns}\n",
+                turns.pace.at_once,
+                figures::number(turns.slack_per_second),
             ));
         }
         if let Some(fitted) = &self.control_plane {
@@ -148,6 +173,47 @@ fn control_plane_json(fitted: &ControlPlaneFit) -> serde_json::Value {
         "per_second": fitted.per_second,
         "latency_s": fitted.latency.as_secs_f64(),
     })
+}
+
+/// How long each phase of the recorded cold starts was; nothing without one.
+fn cold_starts_text(starts: &[ColdStart]) -> String {
+    if starts.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "\ncold starts    {} that met no ready instance, by what they waited for\n\
+         {:<15}{:>10}{:>10}{:>10}{:>10}\n",
+        figures::counted(starts.len() as u64, "request"),
+        "",
+        "mean",
+        "p50",
+        "p99",
+        "longest",
+    );
+    for phase in phase_figures(starts) {
+        let [mean, p50, p99, max] =
+            [phase.mean_ms, phase.p50_ms, phase.p99_ms, phase.max_ms].map(figures::millis);
+        let (name, meaning) = (phase.name(), phase.meaning());
+        text.push_str(&format!("  {name:<13}{mean:>10}{p50:>10}{p99:>10}{max:>10}  {meaning}\n"));
+    }
+    text
+}
+
+fn cold_starts_json(starts: &[ColdStart]) -> serde_json::Value {
+    let phases: Vec<_> = phase_figures(starts)
+        .iter()
+        .map(|phase| {
+            json!({
+                "phase": phase.name(),
+                "count": phase.count,
+                "mean_ms": phase.mean_ms,
+                "p50_ms": phase.p50_ms,
+                "p99_ms": phase.p99_ms,
+                "max_ms": phase.max_ms,
+            })
+        })
+        .collect();
+    json!({ "requests": starts.len(), "phases": phases })
 }
 
 /// One duration a line; an error names the line.

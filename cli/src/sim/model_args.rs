@@ -9,8 +9,8 @@ use clap::Args;
 use tidegate_autoscaler::settings::ANNOTATION_PREFIX;
 use tidegate_sim::price::Prices;
 use tidegate_sim::scenario::{
-    Balance, Clients, Contention, Failure, NodeModel, Path, Platform, Reporting, Retry, Sampling,
-    StartModel, StartUp, Victim, megabytes,
+    Balance, Clients, Contention, Failure, NodeModel, Path, Reporting, Retry, Sampling, StartModel,
+    StartUp, StartsInTurns, Victim, megabytes,
 };
 use tidegate_sim::seeds::Effort;
 use tidegate_sim::{Distribution, PolicyChoice, Recording, RevisionModel, Scenario, SimSpan};
@@ -23,6 +23,14 @@ use crate::typed::{above_zero, setting, share, span, span_above_zero, whole};
 
 /// Most seeds: an interval is then a thirtieth of what the seeds differ by.
 const SEEDS_MAX: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
+
+/// How starts take turns, or that they do not.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct InTurns(Option<StartsInTurns>);
+
+fn in_turns(text: &str) -> Result<InTurns, String> {
+    StartsInTurns::parse(text).map(InTurns)
+}
 
 /// Options that describe the model. All have defaults that mean as little as possible.
 #[derive(Debug, Clone, Args)]
@@ -60,6 +68,11 @@ pub(crate) struct ModelArgs {
     /// or as recorded].
     #[arg(long, value_name = "N", value_parser = above_zero)]
     starts_per_second: Option<f64>,
+    /// Instances that start at a time, as `tidegate run` paces them: a number, a number and a comma
+    /// and how many a second more may start because the machine has time left, or all [default:
+    /// all, or as recorded].
+    #[arg(long, value_name = "N", value_parser = in_turns)]
+    starts_at_once: Option<InTurns>,
     /// From the decision for an instance to its place on a node.
     #[arg(long, value_name = "DIST", value_parser = distribution)]
     schedule: Option<Distribution>,
@@ -171,6 +184,7 @@ impl ModelArgs {
             starts: StartModel {
                 contention: self.start_contention.clone().unwrap_or(starts.contention),
                 per_second: self.starts_per_second.or(starts.per_second),
+                in_turns: self.starts_at_once.map_or(starts.in_turns, |InTurns(turns)| turns),
             },
             failures: self.fail.clone(),
             prices: self.prices(),
@@ -261,7 +275,7 @@ impl ModelArgs {
             initial_starting,
             gpus: self.instance_gpus,
             memory_mb: self.instance_memory,
-            platform: self.local.map_or(base.platform, |idle| Platform::Local { idle }),
+            platform: self.local.map_or(base.platform, |idle| base.platform.local(idle)),
             reporting: Reporting {
                 lag: self.report_lag.unwrap_or(base.reporting.lag),
                 loss: self.report_loss,

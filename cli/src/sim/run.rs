@@ -46,6 +46,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<()> {
         command,
         prices: args.model.prices(),
         origin_unix_s: args.traffic.origin_unix_s(&chosen),
+        cold_starts: chosen.cold_starts(),
         views: vec![View { name: scenario.revision.policy.to_string(), run: &run }],
     };
     args.output.write(&run, &page)

@@ -222,6 +222,7 @@ impl Answers {
                 command: output::command_line(),
                 prices: about.base.prices,
                 origin_unix_s: None,
+                cold_starts: Vec::new(),
                 views: vec![view],
             };
             let file = directory.join(format!("front-{number:03}.html"));

@@ -1,13 +1,15 @@
 //! Which traffic: a trace, generators, and what is done to them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use tidegate_recording::Recorded;
 use tidegate_sim::{SimSpan, Traffic};
+use tidegate_sim_report::ColdStart;
 use tidegate_sim_traffic::{
     BadRows, Declared, Format, Generated, Grouping, Merged, Placement, PrometheusValue, Spread,
     StampedAt, TokenTimes, TraceFile, TraceOptions, Transform, Transformed, Unit,
@@ -26,6 +28,9 @@ const REORDER_MAX: usize = 10_000_000;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Traffic")]
 pub(crate) struct TrafficArgs {
+    /// The verb that it was typed after, for what is said about it.
+    #[arg(skip = "sim")]
+    verb: &'static str,
     /// Generated arrivals, such as poisson:70, step:10,50,60s or web=diurnal:40,0.8,24h; again for
     /// more at the same time. fitted:FILE learns from a trace; population:FUNCTIONS makes up many
     /// functions as they are in a cloud.
@@ -113,6 +118,7 @@ pub(crate) struct Chosen {
     pub(crate) ends: bool,
     /// Rows left out, once the traffic was played to its end.
     skipped: Arc<AtomicU64>,
+    verb: &'static str,
     /// The trace files among it.
     traces: Vec<Arc<TraceFile>>,
     /// Which part of them is played.
@@ -125,8 +131,22 @@ impl Chosen {
         let count = self.skipped.load(Ordering::Relaxed);
         let rows = if count == 1 { "row" } else { "rows" };
         if count > 0 {
-            eprintln!("tidegate sim: note: left out {count} {rows} that could not be understood");
+            let verb = self.verb;
+            eprintln!(
+                "tidegate {verb}: note: left out {count} {rows} that could not be understood"
+            );
         }
+    }
+
+    /// The cold starts of the recordings among the traces.
+    pub(crate) fn cold_starts(&self) -> Vec<ColdStart> {
+        let recorded = self.recordings().flat_map(|recorded| &recorded.cold_starts);
+        let read = |start: &tidegate_recording::ColdStart| ColdStart {
+            at: Duration::from_micros(start.at_us),
+            instance: start.instance.clone(),
+            timeline: start.timeline,
+        };
+        recorded.map(read).collect()
     }
 
     /// The service that was recorded, if a recording of ours is among the traces.
@@ -155,6 +175,14 @@ impl Chosen {
 }
 
 impl TrafficArgs {
+    /// The same after the verb `replay`, with one more trace and another speed if they were typed.
+    pub(crate) fn of_replay(mut self, trace: Option<&Path>, speed: Option<f64>) -> Self {
+        self.verb = "replay";
+        self.trace.extend(trace.map(Path::to_owned));
+        self.warp = speed.or(self.warp);
+        self
+    }
+
     /// Opens traces, parses generators and applies changes. Generated traffic ends after `until`.
     pub(crate) fn build(&self, seed: u64, until: Option<SimSpan>) -> anyhow::Result<Chosen> {
         if self.trace.is_empty() && self.arrivals.is_empty() {
@@ -197,7 +225,7 @@ impl TrafficArgs {
         if let Some(file) = spooled {
             traffic = Arc::new(Spooled { inner: traffic, _file: file });
         }
-        Ok(Chosen { traffic, ends, skipped, traces, part: self.part() })
+        Ok(Chosen { traffic, ends, skipped, verb: self.verb, traces, part: self.part() })
     }
 
     fn part(&self) -> Part {
@@ -237,10 +265,10 @@ impl TrafficArgs {
         let traffic = made.map_err(anyhow::Error::from_boxed)?;
         let skipped = Arc::default();
         let part = Part { from: SimSpan::ZERO, to: SimSpan::FOREVER, warp: 1.0 };
-        Ok(Chosen { traffic, ends: true, skipped, traces: Vec::new(), part })
+        Ok(Chosen { traffic, ends: true, skipped, verb: "sim", traces: Vec::new(), part })
     }
 
-    fn open(&self, path: &std::path::Path, seed: u64) -> anyhow::Result<TraceFile> {
+    fn open(&self, path: &Path, seed: u64) -> anyhow::Result<TraceFile> {
         let options = TraceOptions {
             format: self.format,
             durations: self.durations.clone(),
@@ -257,11 +285,12 @@ impl TrafficArgs {
             seed,
         };
         let file = TraceFile::open(path, options)?;
-        tell_reading(&file);
+        tell_reading(self.verb, &file);
         let without = file.functions_without_durations();
         if without > 0 {
+            let verb = self.verb;
             eprintln!(
-                "tidegate sim: note: {without} functions have no durations and take the \
+                "tidegate {verb}: note: {without} functions have no durations and take the \
                  distribution of --service"
             );
         }
@@ -305,12 +334,12 @@ enum Role {
 }
 
 /// Says on standard error which field was taken for what, and what may be wrong with it.
-fn tell_reading(file: &TraceFile) {
+fn tell_reading(verb: &str, file: &TraceFile) {
     let reading = file.reading();
     let clean = |text: &str| text.replace(char::is_control, "?");
-    eprintln!("tidegate sim: read {}: {}", file.describe(), clean(&reading.sentence));
+    eprintln!("tidegate {verb}: read {}: {}", file.describe(), clean(&reading.sentence));
     for warning in &reading.warnings {
-        eprintln!("tidegate sim: warning: {}", clean(warning));
+        eprintln!("tidegate {verb}: warning: {}", clean(warning));
     }
 }
 

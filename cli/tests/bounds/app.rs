@@ -100,6 +100,16 @@ pub(crate) fn is_silent(stream: TcpStream) {
     }
 }
 
+/// Takes connections, and reads what comes until its peer ends its direction.
+pub(crate) fn reads_and_says_nothing(mut stream: TcpStream) {
+    let _ = std::io::copy(&mut stream, &mut std::io::sink());
+}
+
+/// Sends without being asked, and without end.
+pub(crate) fn pours(mut stream: TcpStream) {
+    while stream.write_all(&[b'x'; 64 << 10]).is_ok() {}
+}
+
 pub(crate) fn answers(mut stream: TcpStream) {
     if read_head(&mut stream) {
         let _ = stream.write_all(OK);
@@ -145,6 +155,39 @@ pub(crate) fn switches_and_echoes(mut stream: TcpStream) {
     let mut piece = [0; 1024];
     while let Ok(count @ 1..) = stream.read(&mut piece) {
         let _ = stream.write_all(&piece[..count]);
+    }
+}
+
+/// Opens a WebSocket for whoever asks properly, and sends everything back.
+pub(crate) fn opens_websockets(mut stream: TcpStream) {
+    let mut head = [0; 8 << 10];
+    let mut length = 0;
+    while !head[..length].windows(4).any(|four| four == b"\r\n\r\n") {
+        match stream.read(&mut head[length..]) {
+            Ok(count @ 1..) => length += count,
+            _ => return,
+        }
+    }
+    let head = String::from_utf8_lossy(&head[..length]).into_owned();
+    let key = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("sec-websocket-key").then_some(value)
+    });
+    let Some(key) = key else {
+        let _ = stream.write_all(OK);
+        return;
+    };
+    let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
+    let switched = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    let _ = stream.write_all(switched.as_bytes());
+    let mut piece = [0; 1024];
+    while let Ok(count @ 1..) = stream.read(&mut piece) {
+        if stream.write_all(&piece[..count]).is_err() {
+            return;
+        }
     }
 }
 

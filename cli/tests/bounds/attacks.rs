@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Connections that stay open until this is dropped.
-pub(crate) struct Kept(Vec<TcpStream>);
+pub(crate) struct Kept(pub(crate) Vec<TcpStream>);
 
 impl Kept {
     pub(crate) fn none() -> Self {
@@ -230,6 +230,45 @@ pub(crate) fn ask(port: u16, head_bytes: usize) -> String {
     read_head(&mut stream)
 }
 
+/// Asks on a connection that stays open, and takes the whole response.
+pub(crate) fn ask_on(stream: &mut TcpStream) {
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let response = read_whole(stream);
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+}
+
+/// A response with a body of two bytes, as the apps here give.
+pub(crate) fn read_whole(stream: &mut TcpStream) -> String {
+    let mut response = read_head(stream);
+    while !response.ends_with("\r\n\r\nhi") {
+        let mut piece = [0; 16];
+        let count = stream.read(&mut piece).unwrap_or(0);
+        if count == 0 {
+            break;
+        }
+        response.push_str(&String::from_utf8_lossy(&piece[..count]));
+    }
+    response
+}
+
+/// Whether a response comes before the connection ends or its peer has had time for one.
+pub(crate) fn begins_with_a_response(stream: &mut TcpStream) -> bool {
+    stream.set_read_timeout(Some(STALLED)).unwrap();
+    let mut begin = [0; 5];
+    stream.read_exact(&mut begin).is_ok() && begin.starts_with(b"HTTP/")
+}
+
+/// The head of a response that has come by now.
+pub(crate) fn response_that_is_there(stream: &mut TcpStream) -> Option<String> {
+    const A_MOMENT: Duration = Duration::from_millis(20);
+    stream.set_read_timeout(Some(A_MOMENT)).unwrap();
+    let mut piece = [0; 1024];
+    match stream.read(&mut piece) {
+        Ok(count @ 1..) => Some(String::from_utf8_lossy(&piece[..count]).into_owned()),
+        _ => None,
+    }
+}
+
 pub(crate) fn read_head(stream: &mut TcpStream) -> String {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut response = Vec::new();
@@ -245,8 +284,12 @@ pub(crate) fn read_head(stream: &mut TcpStream) -> String {
 
 /// Sends `bytes` on many connections, as far as the peer takes them.
 pub(crate) fn everywhere(port: u16, connections: usize, bytes: &[u8]) -> Kept {
+    on_all((0..connections).map(|_| connect(port)).collect(), bytes)
+}
+
+/// Sends `bytes` on these connections, as far as the peer takes them.
+pub(crate) fn on_all(mut streams: Vec<TcpStream>, bytes: &[u8]) -> Kept {
     const AT_A_TIME: usize = 50;
-    let mut streams: Vec<TcpStream> = (0..connections).map(|_| connect(port)).collect();
     for some in streams.chunks_mut(AT_A_TIME) {
         thread::scope(|scope| {
             for stream in some {
@@ -261,7 +304,7 @@ pub(crate) fn everywhere(port: u16, connections: usize, bytes: &[u8]) -> Kept {
     Kept(streams)
 }
 
-fn connect(port: u16) -> TcpStream {
+pub(crate) fn connect(port: u16) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
@@ -285,6 +328,31 @@ pub(crate) fn base(method: &str) -> Vec<u8> {
         literal(b":path", b"/"),
     ]
     .concat()
+}
+
+/// Streams of HTTP/2 that ask for a WebSocket (RFC 8441), each with so many bytes behind it that
+/// nobody takes back.
+pub(crate) fn websockets_over_http2(port: u16, connections: usize, streams: u32) -> Kept {
+    const BYTES: usize = 4_000;
+    let block = [
+        literal(b":method", b"CONNECT"),
+        literal(b":protocol", b"websocket"),
+        literal(b":scheme", b"http"),
+        literal(b":authority", b"a"),
+        literal(b":path", b"/"),
+        literal(b"sec-websocket-version", b"13"),
+    ]
+    .concat();
+    // No window for what comes back.
+    let mut bytes = open(&[0, 4, 0, 0, 0, 0]);
+    for number in 0..streams {
+        bytes.extend(frame(HEADERS, 4, 2 * number + 1, &block));
+        // A frame of a WebSocket that begins and does not end.
+        let mut piece = vec![0x82, 0xFF, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4];
+        piece.resize(BYTES, b'x');
+        bytes.extend(frame(DATA, 0, 2 * number + 1, &piece));
+    }
+    everywhere(port, connections, &bytes)
 }
 
 /// A field that enters no table (RFC 7541, section 6.2.2).

@@ -10,6 +10,9 @@
 
 mod app;
 mod attacks;
+mod front_door;
+mod handshakes;
+mod many;
 mod stage;
 mod uploads;
 

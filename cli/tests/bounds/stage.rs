@@ -19,6 +19,8 @@ pub(crate) enum Role {
 pub(crate) struct Stage {
     child: Child,
     port: u16,
+    /// Where it listens besides, in the order in which it says so.
+    more_ports: Vec<u16>,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -56,14 +58,33 @@ impl Stage {
         Stage::spawn(command_for(&mut command, role, app, 0))
     }
 
+    /// An activator with these flags, which listens at `more` addresses beside the main one.
+    pub(crate) fn start_activator(flags: &[&str], more: usize) -> Stage {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        Stage::spawn_with(command.args(ACTIVATOR).args(flags), more)
+    }
+
+    /// The same, with so many descriptors.
+    pub(crate) fn start_activator_within(descriptors: u64, flags: &[&str]) -> Stage {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={descriptors}")).arg(env!("CARGO_BIN_EXE_tidegate"));
+        Stage::spawn_with(command.args(ACTIVATOR).args(flags), 0)
+    }
+
     fn spawn(command: &mut Command) -> Stage {
+        Stage::spawn_with(command, 0)
+    }
+
+    fn spawn_with(command: &mut Command, more: usize) -> Stage {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut lines = lines.map_while(Result::ok);
-        let port = lines.find_map(|line| announced_port(&line)).expect("it says where it listens");
+        let mut announced = lines.by_ref().filter_map(|line| announced_port(&line));
+        let port = announced.next().expect("it says where it listens");
+        let more_ports = announced.take(more).collect();
         thread::spawn(move || lines.for_each(drop));
-        let stage = Stage { child, port, _turn: turn };
+        let stage = Stage { child, port, more_ports, _turn: turn };
         // What is allocated with the first request is no attack's.
         stage.until_served();
         stage
@@ -71,6 +92,33 @@ impl Stage {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// One of the other ports.
+    pub(crate) fn other_port(&self, nth: usize) -> u16 {
+        self.more_ports[nth]
+    }
+
+    /// Waits until what is at a path has this body.
+    pub(crate) fn until_body(&self, path: &str, body: &str) {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let since = Instant::now();
+        loop {
+            let response = self.response_to(request.as_bytes()).unwrap_or_default();
+            assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+            if response.ends_with(body) {
+                return;
+            }
+            assert!(since.elapsed() < PATIENCE, "{path} never has {body}");
+            thread::sleep(BETWEEN_LOOKS);
+        }
+    }
+
+    /// Whether a request that names this host reaches its app and is answered.
+    pub(crate) fn serves(&self, host: &str) -> bool {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let response = self.response_to(request.as_bytes());
+        response.is_some_and(|response| response.starts_with("HTTP/1.1 200"))
     }
 
     /// What it takes now, without the pages of the program itself: they come in as its parts are
@@ -121,9 +169,13 @@ impl Stage {
     fn probe(&self) -> Option<String> {
         const PROBE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nK-Network-Probe: probe\r\n\
                                K-Network-Hash: x\r\nConnection: close\r\n\r\n";
+        self.response_to(PROBE)
+    }
+
+    fn response_to(&self, request: &[u8]) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        stream.write_all(PROBE).ok()?;
+        stream.write_all(request).ok()?;
         let mut response = String::new();
         let _ = stream.read_to_string(&mut response);
         response.starts_with("HTTP/").then_some(response)
@@ -142,15 +194,20 @@ fn announced_port(line: &str) -> Option<u16> {
     let after = line
         .split_once("\"main\":")
         .or_else(|| line.split_once("listening on 127.0.0.1:"))
+        .or_else(|| line.split_once("what connects to 127.0.0.1:"))
         .map(|(_, after)| after)?;
     let digits = after.split(|character: char| !character.is_ascii_digit()).next()?;
     digits.parse().ok()
 }
 
+/// An activator, wherever there is room for it.
+const ACTIVATOR: [&str; 3] = ["activator", "--listen", "127.0.0.1:0"];
+
 fn command_for(command: &mut Command, role: Role, app: u16, limit: u32) -> &mut Command {
     match role {
         Role::Activator => command
-            .args(["activator", "--listen", "127.0.0.1:0", "--default-revision", "d/w"])
+            .args(ACTIVATOR)
+            .args(["--default-revision", "d/w"])
             .arg(format!("--endpoint=d/w=127.0.0.1:{app},{limit}")),
         Role::Sidecar => command.arg("queue-proxy").envs([
             ("CONTAINER_CONCURRENCY", limit.to_string()),

@@ -1,12 +1,23 @@
 //! The verbs of `tidegate`, for the tests that go through all of them.
 
 /// Every verb that people type.
-pub(crate) const VERBS: [&str; 21] = [
+pub(crate) const VERBS: [&str; 33] = [
     "",
     "run",
+    "up",
+    "check",
+    "init",
     "demo",
+    "ps",
+    "top",
+    "logs",
+    "events",
+    "restart",
+    "scale",
+    "stop",
     "decide",
     "explain",
+    "route",
     "sim",
     "sim run",
     "sim compare",
@@ -15,6 +26,7 @@ pub(crate) const VERBS: [&str; 21] = [
     "sim fit",
     "sim traffic",
     "sim validate",
+    "replay",
     "inject",
     "activator",
     "controller",

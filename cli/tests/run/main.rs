@@ -1,6 +1,7 @@
 //! `tidegate run` as a new user runs it: real processes, real signals, real requests.
 
 mod bad_input;
+mod cold_start;
 mod drain_bound;
 mod ending;
 mod guard_killed_too;
@@ -9,6 +10,7 @@ mod readiness;
 mod recording;
 mod replay;
 mod running;
+mod tcp;
 mod truth;
 mod uninvited;
 mod unmarked;

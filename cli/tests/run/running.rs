@@ -1,4 +1,4 @@
-//! A `tidegate run` that runs, seen from outside.
+//! A `tidegate run`, or another verb that serves, as it runs, seen from outside.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -23,24 +23,38 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(arguments: Vec<String>) -> Self {
-        Self::spawn(arguments, Shown::Stdout, &[])
+        Self::spawn(("run", arguments), Shown::Stdout, &[])
     }
 
     /// With more in its environment.
     pub(crate) fn start_with(arguments: Vec<String>, variables: &[(&str, &str)]) -> Self {
-        Self::spawn(arguments, Shown::Stdout, variables)
+        Self::spawn(("run", arguments), Shown::Stdout, variables)
     }
 
     /// With what goes to standard error as part of the output.
     pub(crate) fn start_with_stderr(arguments: Vec<String>) -> Self {
-        Self::spawn(arguments, Shown::Both, &[])
+        Self::spawn(("run", arguments), Shown::Both, &[])
     }
 
-    fn spawn(arguments: Vec<String>, shown: Shown, variables: &[(&str, &str)]) -> Self {
+    /// Another verb.
+    #[allow(dead_code, reason = "what `run` is tested with needs no other")]
+    pub(crate) fn start_verb(
+        verb: &'static str,
+        arguments: Vec<String>,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        Self::spawn((verb, arguments), Shown::Both, variables)
+    }
+
+    fn spawn(
+        (verb, arguments): (&'static str, Vec<String>),
+        shown: Shown,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let unique = Instant::now();
         let mark = format!("{}-{unique:?}", std::process::id());
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .arg("run")
+            .arg(verb)
             .args(arguments)
             .env("TIDEGATE_TEST", &mark)
             .envs(variables.iter().copied())
@@ -94,9 +108,14 @@ impl Running {
 
     /// Where it listens, as it printed.
     pub(crate) fn address(&mut self) -> String {
-        self.wait_for("on http://");
+        self.address_behind("on http://")
+    }
+
+    /// The address that is printed behind these words.
+    pub(crate) fn address_behind(&mut self, words: &str) -> String {
+        self.wait_for(words);
         let output = self.output();
-        let rest = output.split("on http://").nth(1).expect("just seen");
+        let rest = output.split(words).nth(1).expect("just seen");
         rest.split_whitespace().next().expect("an address").to_owned()
     }
 

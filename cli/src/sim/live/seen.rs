@@ -43,7 +43,7 @@ impl Seen {
         latencies_ms.sort_by(f64::total_cmp);
         let length_s = recorded.length_us().unwrap_or(0) as f64 / 1e6;
         let ready = per_second(&recorded, length_s);
-        let first_arrival_s = first_us.saturating_sub(recorded.head.began_unix_us) as f64 / 1e6;
+        let first_arrival_s = first_us.saturating_sub(recorded.began_unix_us) as f64 / 1e6;
         Ok(Self { recorded, ready, first_arrival_s, latencies_ms, length_s })
     }
 
@@ -102,6 +102,7 @@ mod tests {
                 request_bytes: 0,
                 response_bytes: 0,
                 cold: Some(wait_us > 0),
+                timeline: None,
                 revision: "local/demo".into(),
                 instance: None,
             })
