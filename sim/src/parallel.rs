@@ -17,6 +17,15 @@ pub fn map<T: Sync, R: Send>(
     work: impl Fn(&T) -> R + Sync,
     mut done: impl FnMut(usize, &R),
 ) -> Vec<R> {
+    if threads.get().min(items.len()) <= 1 {
+        // Where there is one thread there may be no other: a page in a browser can start none.
+        let one_by_one = items.iter().enumerate().map(|(index, item)| {
+            let result = work(item);
+            done(index, &result);
+            result
+        });
+        return one_by_one.collect();
+    }
     let next = AtomicUsize::new(0);
     let (sender, receiver) = mpsc::channel();
     let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();

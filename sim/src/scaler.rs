@@ -105,9 +105,9 @@ pub(crate) fn tick_ms(model: &RevisionModel) -> Result<u64, String> {
     Scaler::new(model, rules, 0, Explains::No).map(|scaler| scaler.tick_every_ms())
 }
 
-/// Nanoseconds of simulated time.
-fn nanos(at: Timestamp) -> u64 {
-    u64::try_from(at.as_millis()).unwrap_or(0).saturating_mul(1_000_000)
+/// What the controller's clock says, which is `ahead` of simulated time, nanoseconds.
+fn clock(now: u64, ahead: u64) -> Timestamp {
+    timestamp(now.saturating_add(ahead))
 }
 
 /// Whether the same decision leads to the same step again. The bounds of a revision are others
@@ -126,9 +126,10 @@ impl Scaler {
         explains: Explains,
     ) -> Result<Self, String> {
         let Rules { settings, spec } = &rules;
+        let ahead = model.platform.into_second().as_nanos();
         let decider = match &model.policy {
             PolicyChoice::Knative | PolicyChoice::Tidegate => {
-                let made = RevisionAutoscaler::new(Arc::clone(settings), timestamp(now), 0);
+                let made = RevisionAutoscaler::new(Arc::clone(settings), clock(now, ahead), 0);
                 Decider::Knative(Box::new(made.map_err(|error| error.to_string())?))
             }
             PolicyChoice::Fixed(count) => Decider::Fixed(FixedPolicy::new(*count)),
@@ -144,15 +145,15 @@ impl Scaler {
         let tick_every_ms = decider.tick_interval_ms();
         let driver = match decider {
             Decider::Knative(_) => {
-                Driver::new(decider, Lifecycle::new(spec.bounds.min), timestamp(now))
+                Driver::new(decider, Lifecycle::new(spec.bounds.min), clock(now, ahead))
             }
-            _ => Driver::within_bounds(decider, timestamp(now)),
+            _ => Driver::within_bounds(decider, clock(now, ahead)),
         };
         let mut scaler = Scaler {
             driver,
             rules,
             proxied: true,
-            activator_since: timestamp(now),
+            activator_since: clock(now, ahead),
             last: None,
             explains,
             windows: (0.0, 0.0),
@@ -165,13 +166,25 @@ impl Scaler {
         Ok(scaler)
     }
 
+    /// What the controller's clock says at `now`, nanoseconds of simulated time.
+    fn clock(&self, now: u64) -> Timestamp {
+        clock(now, self.platform.into_second().as_nanos())
+    }
+
+    /// When the controller's clock says `at`, nanoseconds of simulated time.
+    fn simulated(&self, at: Timestamp) -> u64 {
+        let clock = u64::try_from(at.as_millis()).unwrap_or(0).saturating_mul(1_000_000);
+        clock.saturating_sub(self.platform.into_second().as_nanos())
+    }
+
     /// The revision has been idle for long when the simulation begins, so its policy knows that
     /// nothing is wanted and a waiting request wakes it.
     fn settle_at_zero(&mut self, now: u64) {
+        let now = self.clock(now);
         match self.driver.policy_mut() {
             Decider::Knative(autoscaler) => {
                 // Long ago: idle revisions do not report, so that no window contains it any more.
-                let at = timestamp(now).minus_millis(LONG_AGO_MS);
+                let at = now.minus_millis(LONG_AGO_MS);
                 autoscaler.record(at, Origin::Instances, &Sample::IDLE);
                 let decision = autoscaler.tick(at, Some(Observed::ready(0)), &[]);
                 self.driver.assume(decision.desired, decision.excess_burst_capacity);
@@ -182,7 +195,7 @@ impl Scaler {
                 self.driver.assume(i32::try_from(least).unwrap_or(i32::MAX), 0);
             }
             Decider::Fixed(policy) => {
-                let input = TickInput { now: timestamp(now), observed: None, signals: &[] };
+                let input = TickInput { now, observed: None, signals: &[] };
                 let desired = policy.tick(&input).desired;
                 self.driver.assume(desired, 0);
             }
@@ -197,7 +210,7 @@ impl Scaler {
         if let Some(lifecycle) = self.driver.lifecycle_mut() {
             *lifecycle = Lifecycle::new(count);
             self.driver.assume(count, capacity);
-            self.activator_since = timestamp(now);
+            self.activator_since = self.clock(now);
         } else if matches!(self.driver.policy(), Decider::Hpa(_)) {
             self.driver.assume(count.max(self.driver.desired()), capacity);
         }
@@ -205,9 +218,9 @@ impl Scaler {
 
     /// The controller lost its memory while `ready` of `wanted` instances were ready.
     pub(crate) fn restart(&mut self, ready: u32, wanted: u32, now: u64) {
+        let now = self.clock(now);
         if let Decider::Knative(autoscaler) = self.driver.policy_mut()
-            && let Ok(fresh) =
-                RevisionAutoscaler::new(Arc::clone(&self.rules.settings), timestamp(now), ready)
+            && let Ok(fresh) = RevisionAutoscaler::new(Arc::clone(&self.rules.settings), now, ready)
         {
             **autoscaler = fresh;
             self.driver.assume(UNDECIDED, self.driver.excess_burst_capacity());
@@ -272,12 +285,12 @@ impl Scaler {
 
     /// When to decide because `waiting` requests wait.
     pub(crate) fn urge(&mut self, now: u64, waiting: u32) -> Urgency {
-        self.driver.urge(timestamp(now), waiting)
+        self.driver.urge(self.clock(now), waiting)
     }
 
     /// Something happens to a revision at rest.
     pub(crate) fn wake(&mut self, now: u64) {
-        self.driver.wake(timestamp(now));
+        self.driver.wake(self.clock(now));
     }
 
     /// Whether no instance is asked for.
@@ -293,12 +306,12 @@ impl Scaler {
 
     /// When a decision is due where ticks are counted from the last one, nanoseconds.
     pub(crate) fn next_due(&self) -> u64 {
-        nanos(self.driver.next_due())
+        self.simulated(self.driver.next_due())
     }
 
     /// Has no decision due before `at`.
     pub(crate) fn postpone(&mut self, at: u64) {
-        self.driver.postpone(timestamp(at));
+        self.driver.postpone(self.clock(at));
     }
 
     /// What is left of a second's average load beside what was recorded of it early.
@@ -309,7 +322,7 @@ impl Scaler {
     /// A report reaches the decider.
     #[inline]
     pub(crate) fn record(&mut self, at: u64, report: &InstanceReport) {
-        self.driver.record(timestamp(at), report.origin, &report.sample);
+        self.driver.record(self.clock(at), report.origin, &report.sample);
     }
 
     /// When a decision may be another one than the last, made at `now` from `observed`, if each
@@ -319,9 +332,9 @@ impl Scaler {
         if !self.is_settled {
             return None;
         }
-        match autoscaler.steady_until(timestamp(now), observed) {
+        match autoscaler.steady_until(self.clock(now), observed) {
             Steady::Unknown => None,
-            Steady::Until(at) => Some(nanos(at)),
+            Steady::Until(at) => Some(self.simulated(at)),
             Steady::Always => Some(NEVER),
         }
     }
@@ -332,14 +345,15 @@ impl Scaler {
         if self.explains == Explains::Yes {
             return false;
         }
-        self.driver.repeated(timestamp(now));
+        self.driver.repeated(self.clock(now));
         true
     }
 
     /// Reports of no load reach the decider, for each second up to that of `at`.
     pub(crate) fn record_nothing_until(&mut self, at: u64) {
+        let at = self.clock(at);
         if let Decider::Knative(autoscaler) = self.driver.policy_mut() {
-            autoscaler.record_nothing_until(timestamp(at));
+            autoscaler.record_nothing_until(at);
         }
     }
 
@@ -351,7 +365,7 @@ impl Scaler {
             signals: &[],
             path: self.path(),
         };
-        let (decision, followed) = self.driver.tick(timestamp(now), &scene, &self.rules.spec);
+        let (decision, followed) = self.driver.tick(self.clock(now), &scene, &self.rules.spec);
         if let Detail::Knative(trace) = &decision.explanation.detail {
             self.panicking = trace.steps.panic_after.since.is_some();
             if let Some(signal) = trace.inputs.signals.as_slice().first() {
@@ -367,7 +381,7 @@ impl Scaler {
     /// Applies bounds and lifecycle to the last decision once more.
     pub(crate) fn reconcile(&mut self, now: u64, observed: Observed) -> ScaleDecision {
         let path = self.path();
-        let followed = self.driver.apply(timestamp(now), observed.ready, path, &self.rules.spec);
+        let followed = self.driver.apply(self.clock(now), observed.ready, path, &self.rules.spec);
         self.verdict(now, &followed)
     }
 
@@ -386,7 +400,7 @@ impl Scaler {
         if let Some(step) = followed.step {
             let proxied = step.mode == TrafficMode::Proxy;
             if proxied && !self.proxied {
-                self.activator_since = timestamp(now);
+                self.activator_since = self.clock(now);
             }
             self.proxied = proxied;
             if self.platform == Platform::Cluster {
@@ -414,7 +428,7 @@ impl Scaler {
     pub(crate) fn own_wake(&self) -> Option<u64> {
         match self.driver.policy().next_wake() {
             // One nanosecond later, so that an arrival at the very end of the time still counts.
-            NextWake::At(at) => Some(nanos(at).saturating_add(1)),
+            NextWake::At(at) => Some(self.simulated(at).saturating_add(1)),
             NextWake::Tick | NextWake::Event => None,
         }
     }

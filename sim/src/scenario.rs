@@ -5,6 +5,7 @@
 
 mod describe;
 mod failure;
+mod in_turns;
 mod memory;
 mod node;
 
@@ -19,6 +20,7 @@ use crate::price::Prices;
 use crate::time::SimSpan;
 
 pub use failure::{Failure, FailureKind};
+pub use in_turns::StartsInTurns;
 pub use memory::megabytes;
 pub use node::{NodeModel, Tenure};
 
@@ -111,6 +113,9 @@ pub enum Platform {
     Local {
         /// How long the last instance stays after the last request.
         idle: SimSpan,
+        /// How far the controller's clock is into a second when the activator's begins: each
+        /// reports, or sums up, once a second by its own.
+        into_second: SimSpan,
     },
 }
 
@@ -173,6 +178,8 @@ pub struct StartModel {
     /// Instances that the control plane starts in a second, one after another; `None` is any
     /// number.
     pub per_second: Option<f64>,
+    /// How many start at a time; `None` is any number.
+    pub in_turns: Option<StartsInTurns>,
 }
 
 /// The delays before an instance is ready.

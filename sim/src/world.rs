@@ -7,13 +7,13 @@
 //! decisions stay what they are (`sleep`), so a million of them cost nothing.
 //!
 //! In reading order, first the state: `request`, `instance`, `contention` (requests that slow each
-//! other), `revision`, `urgency` (local mode's early reports), `nodes`, `starts`, `sleepers`,
-//! `counters` and `totals`, `alarm` and `slots`. Each of these changes only itself. Then the
-//! transitions, which touch several of them: `entry` (admission of a request), `service` (its
-//! service and its end), `fleet` (start and removal of instances), `starting` (what these share
-//! meanwhile), `placement` (on nodes), `tick` (reports and decisions), `sleep` (who need not take
-//! part in it), `out_of_turn` (local mode's early decisions), `failure` (injected faults), `levels`
-//! (gauges over time), `finish` (the result).
+//! other), `revision`, `urgency` (local mode's early reports), `nodes`, `turns` and `starts`,
+//! `sleepers`, `counters` and `totals`, `alarm` and `slots`. Each of these changes only itself.
+//! Then the transitions, which touch several of them: `entry` (admission of a request), `service`
+//! (its service and its end), `fleet` (start and removal of instances), `in_turn` (whose turn it is
+//! to start), `starting` (what starts share meanwhile), `placement` (on nodes), `tick` (reports and
+//! decisions), `sleep` (who need not take part in it), `out_of_turn` (local mode's early
+//! decisions), `failure` (injected faults), `levels` (gauges over time), `finish` (the result).
 
 mod alarm;
 mod contention;
@@ -24,6 +24,7 @@ mod entry;
 mod failure;
 mod finish;
 mod fleet;
+mod in_turn;
 mod instance;
 mod levels;
 mod nodes;
@@ -39,6 +40,7 @@ mod starting;
 mod starts;
 mod tick;
 mod totals;
+mod turns;
 mod urgency;
 
 use std::sync::Arc;
@@ -61,8 +63,9 @@ use nodes::Nodes;
 use request::Request;
 use revision::{Asked, Revision};
 use sleepers::Sleepers;
-use starts::{Ordered, Starts};
+use starts::Starts;
 use totals::Totals;
+use turns::Ordered;
 
 /// Arrivals between two calls of [`Observer::progress`].
 const PROGRESS_EVERY: u64 = 1 << 16;
@@ -93,6 +96,10 @@ enum ScheduledEvent {
     Start(Ordered),
     /// Start-ups on a node may be done.
     StartUps { node: u32 },
+    /// The turn of a start may have ended by itself.
+    TurnEnds,
+    /// It is looked whether the machine has time left for more starts.
+    Slack,
 }
 
 /// One run.
@@ -242,6 +249,7 @@ impl<'a, O: Observer> World<'a, O> {
                 break;
             }
         }
+        self.outlasted_warm_up()?;
         Ok(self.finish(source.names()))
     }
 
@@ -344,6 +352,14 @@ impl<'a, O: Observer> World<'a, O> {
             }
             ScheduledEvent::StartUps { node } => {
                 self.start_ups_due(node);
+                Ok(())
+            }
+            ScheduledEvent::TurnEnds => {
+                self.turn_ends();
+                Ok(())
+            }
+            ScheduledEvent::Slack => {
+                self.look_for_slack();
                 Ok(())
             }
         }

@@ -8,7 +8,7 @@ use tidegate_sim::compare::{Variant, compare};
 use tidegate_sim::recommend::Objective;
 use tidegate_sim::scenario::{
     Balance, Clients, Contention, Failure, FailureKind, Keep, NodeModel, Path, Platform, Reporting,
-    Retry, Sampling, StartModel, StartUp, Victim,
+    Retry, Sampling, StartModel, StartUp, StartsInTurns, Victim,
 };
 use tidegate_sim::seeds::Effort;
 use tidegate_sim::sweep::Dimension;
@@ -104,9 +104,14 @@ prop_compose! {
             },
             platform: local_idle.map_or(Platform::Cluster, |idle| Platform::Local {
                 idle: SimSpan::from_secs(idle),
+                into_second: SimSpan::from_millis(idle * 250 % 1_000),
             }),
         }
     }
+}
+
+fn turns() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["all", "all", "1", "2,0.7", "5"])
 }
 
 fn nodes() -> NodeModel {
@@ -129,7 +134,8 @@ prop_compose! {
         with_nodes in prop::bool::ANY,
         failing in prop::collection::vec((5_u64..100, 0_u8..5), 0..4),
         clients in prop::bool::weighted(0.2),
-        (start_contention, starts_per_second) in (contentions(), prop::option::of(1_u32..10)),
+        (start_contention, starts_per_second, starts_at_once) in
+            (contentions(), prop::option::of(1_u32..10), turns()),
     ) -> Scenario {
         // What cannot happen is refused: the loss of a node without nodes, anything after the end.
         let possible = failing.into_iter().filter(|(at, _)| duration.is_none_or(|end| *at <= end));
@@ -158,6 +164,7 @@ prop_compose! {
             starts: StartModel {
                 contention: start_contention,
                 per_second: starts_per_second.map(f64::from),
+                in_turns: StartsInTurns::parse(starts_at_once).expect("turns"),
             },
             failures: failures.collect(),
             clients: (clients && duration.is_some()).then(|| Clients {

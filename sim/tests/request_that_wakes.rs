@@ -30,7 +30,7 @@ fn the_first_request_after_a_rest_counts_in_the_second_that_it_begins() {
             concurrency: 10,
             settings: settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             start_up: StartUp::total(Distribution::Constant(SimSpan::from_secs(1))),
-            platform: Platform::Local { idle: SimSpan::from_secs(10) },
+            platform: Platform::Cluster.local(SimSpan::from_secs(10)),
             ..RevisionModel::default()
         },
         ..Scenario::default()

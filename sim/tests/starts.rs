@@ -1,11 +1,12 @@
 //! The story: ten interpreters that started at once on two cores took up to seven times as long as
 //! one alone, and the simulator drew each start-up by itself: tails of cold starts were short by
-//! half. Start-ups on one machine slow each other by a law, and a control plane starts so many a
-//! second; both are found again in what was seen.
+//! half. Start-ups on one machine slow each other by a law, a control plane starts so many a
+//! second, and local mode has starts take turns; all of them are found again in what was seen.
 
 use proptest::prelude::*;
+use tidegate_autoscaler::StartPace;
 use tidegate_sim::fit::starts::{self, SeenOrder, SeenStart, StartEnd};
-use tidegate_sim::scenario::{Contention, NodeModel, StartModel, StartUp};
+use tidegate_sim::scenario::{Contention, NodeModel, StartModel, StartUp, StartsInTurns};
 use tidegate_sim::{Distribution, PolicyChoice, RevisionModel, Scenario, SimSpan, SimTime, run};
 use tidegate_sim_traffic::Generated;
 
@@ -73,6 +74,38 @@ fn a_control_plane_starts_one_after_another() {
     assert!((found - expected).abs() < 1e-6, "{found}, expected {expected}");
 }
 
+fn in_turns(text: &str) -> StartModel {
+    let in_turns = StartsInTurns::parse(text).expect("turns");
+    StartModel { in_turns, ..StartModel::default() }
+}
+
+#[test]
+fn starts_take_turns() {
+    // Two at a time: ready after 1, 1, 2 and 2 s. With 5 a second more, found at looks every 0.1 s:
+    // the third starts after 0.2 s and the fourth after 0.4 s.
+    let rows = [
+        ("all", [1.0; 4]),
+        ("2", [1.0, 1.0, 2.0, 2.0]),
+        ("1", [1.0, 2.0, 3.0, 4.0]),
+        ("2,5", [1.0, 1.0, 1.2, 1.4]),
+    ];
+    for (text, ready_s) in rows {
+        let found = mean(&starting(4, in_turns(text)));
+        let expected = ready_s.iter().map(|ready| 20.0 - ready).sum::<f64>() / 20.0;
+        assert!((found - expected).abs() < 1e-6, "{text}: {found}, expected {expected}");
+    }
+}
+
+#[test]
+fn a_turn_that_takes_too_long_holds_up_nobody() {
+    let mut scenario = starting(4, in_turns("2"));
+    scenario.revision.start_up = StartUp::total(Distribution::constant(SimSpan::from_secs(5)));
+    // The others start after two seconds.
+    let expected = (15.0 + 15.0 + 13.0 + 13.0) / 20.0;
+    let found = mean(&scenario);
+    assert!((found - expected).abs() < 1e-6, "{found}, expected {expected}");
+}
+
 #[test]
 fn readiness_is_noticed_at_the_next_probe() {
     let mut scenario = starting(4, contended("linear:0.5"));
@@ -117,6 +150,7 @@ proptest! {
         seed in 0_u64..1_000,
         law in prop_oneof![Just("ps:1"), Just("linear:0.7"), Just("curve:1,3"), Just("none")],
         rate in prop::option::of(1_u32..20),
+        turns in prop_oneof![Just("all"), Just("1"), Just("2,1.5"), Just("3")],
         policy in prop_oneof![Just("kpa"), Just("tidegate"), Just("keep-alive:2s")],
         capacity in prop::option::of(1_u32..4),
     ) {
@@ -126,6 +160,7 @@ proptest! {
             starts: StartModel {
                 contention: Contention::parse(law).expect("a law"),
                 per_second: rate.map(f64::from),
+                in_turns: StartsInTurns::parse(turns).expect("turns"),
             },
             nodes: capacity
                 .map(|capacity| NodeModel {
@@ -235,4 +270,31 @@ fn the_pace_of_a_control_plane_is_found_again() {
     let at_once = SeenOrder { at: at(0.0), starts: vec![at(0.1); 4] };
     assert_eq!(starts::control_plane(&[at_once]).expect("ordered").per_second, None);
     assert_eq!(starts::control_plane(&[]), None);
+}
+
+#[test]
+fn the_time_that_a_machine_has_left_is_found_again() {
+    let pace = StartPace { at_once: 2, turn_ms: 2_000 };
+    let start = |from: f64, took: f64| SeenStart {
+        from: at(from),
+        until: at(from + took),
+        end: StartEnd::Ready,
+    };
+    let order = |begin: f64, starts: &[f64]| SeenOrder {
+        at: at(begin),
+        starts: starts.iter().map(|start| at(*start)).collect(),
+    };
+    let found =
+        |seen: &[SeenStart], orders: &[SeenOrder]| starts::slack_per_second(pace, orders, seen);
+    // The third waits for the first, the fourth for the second: no time was left.
+    let strict = [start(0.0, 1.0), start(0.1, 1.0), start(1.0, 1.0), start(1.1, 1.0)];
+    assert_eq!(found(&strict, &[order(0.0, &[0.0, 0.1, 1.0, 1.1])]), 0.0);
+    // Nor where a turn was too long.
+    let long = [start(0.0, 9.0), start(0.0, 9.0), start(2.0, 9.0)];
+    assert_eq!(found(&long, &[order(0.0, &[0.0, 0.0, 2.0])]), 0.0);
+    // Two more start while the first two do, within half a second in which they waited.
+    let eager = [start(0.0, 1.0), start(0.0, 1.0), start(0.25, 1.0), start(0.5, 1.0)];
+    let slack = found(&eager, &[order(0.0, &[0.0, 0.0, 0.25, 0.5])]);
+    assert!((slack - 4.0).abs() < 1e-6, "{slack}");
+    assert_eq!(found(&[], &[]), 0.0);
 }

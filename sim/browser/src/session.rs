@@ -149,6 +149,7 @@ impl Session {
             command: self.command(question),
             prices: prices(question),
             origin_unix_s: self.origin_unix_s,
+            cold_starts: Vec::new(),
             views: vec![View { name: String::new(), run: &run }],
         };
         // Both are JSON already, and are put together as text.

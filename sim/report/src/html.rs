@@ -11,6 +11,7 @@ use tidegate_sim::result::SimResult;
 use crate::assets::{CHART_SCRIPT, DECISIONS_SCRIPT, PAGE_SCRIPT, PANELS, STYLE};
 use crate::cards;
 use crate::chart::Chart;
+use crate::cold_starts;
 use crate::escape::{escape, script_json};
 use crate::figures;
 use crate::intervals;
@@ -42,6 +43,7 @@ pub fn html(page: &Page<'_>) -> String {
     }
     over_seeds(&mut text, &results);
     charts(&mut text, page);
+    text.push_str(&cold_starts::section(&page.cold_starts));
     if let [only] = &page.views[..] {
         revisions(&mut text, only.run);
     }

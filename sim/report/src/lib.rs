@@ -4,16 +4,16 @@
 //! let a browser, a terminal or a spreadsheet take for markup what comes from traffic, a setting or
 //! a path; write a file or fetch anything.
 //!
-//! Modules in reading order: [`figures`] (numbers as people read them), `labels` and
-//! `intervals` (over several seeds);
-//! `terminal` ([`summary`], [`comparison`]); `table` (CSV); [`scene`] (a drawing), `plot` and
-//! `chart` (what is drawn), `svg` and `png` (how it is written); `page`, `payload` and
-//! `html` (one page), `scatter` and `sweep_page` (a
-//! sweep); [`assets`] (what every page carries).
+//! Modules in reading order: [`figures`] (numbers as people read them), `labels` and `intervals`
+//! (over several seeds); `terminal` ([`summary`], [`comparison`]); `table` (CSV); [`scene`] (a
+//! drawing), `plot` and `chart` (what is drawn), `cold_starts` (those of a recording), `svg` and
+//! `png` (how it is written); `page`, `payload` and `html` (one page), `scatter` and `sweep_page`
+//! (a sweep); [`assets`] (what every page carries).
 
 pub mod assets;
 mod cards;
 mod chart;
+mod cold_starts;
 mod escape;
 pub mod figures;
 mod html;
@@ -34,6 +34,7 @@ mod terminal;
 mod tests;
 
 pub use chart::{CHART_SIZE, Chart};
+pub use cold_starts::{ColdStart, PhaseFigures, phase_figures, waterfall};
 pub use html::html;
 pub use page::{Page, View};
 pub use payload::data;

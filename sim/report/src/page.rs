@@ -3,6 +3,8 @@
 use tidegate_sim::engine::RunOutput;
 use tidegate_sim::price::Prices;
 
+use crate::cold_starts::ColdStart;
+
 /// What a page shows.
 pub struct Page<'a> {
     /// What was simulated, in a few words.
@@ -14,6 +16,8 @@ pub struct Page<'a> {
     /// When time zero was, seconds since 1970, for traffic that knows the calendar: times are then
     /// shown in the reader's own time zone.
     pub origin_unix_s: Option<f64>,
+    /// Cold starts of the recording that was replayed, if one was.
+    pub cold_starts: Vec<ColdStart>,
     /// One run, or several to compare on the same axes; the first is what others are compared to.
     pub views: Vec<View<'a>>,
 }

@@ -8,6 +8,7 @@ use tidegate_sim::engine::RunOutput;
 use tidegate_sim::record::DecisionRecord;
 use tidegate_sim::result::{RevisionResult, SimResult};
 use tidegate_sim::series::{SeriesPoint, TimeSeries};
+use tidegate_timeline::Timeline;
 
 use super::*;
 
@@ -65,6 +66,7 @@ fn page<'a>(runs: &[&'a RunOutput]) -> Page<'a> {
         command: "tidegate sim run".to_owned(),
         prices: Prices::default(),
         origin_unix_s: None,
+        cold_starts: Vec::new(),
         views: runs.iter().enumerate().map(view).collect(),
     }
 }
@@ -76,6 +78,48 @@ fn data(page: &Page<'_>) -> serde_json::Value {
     let from = text.find(begin).expect("there is data") + begin.len();
     let to = from + text[from..].find("</script>").expect("it ends");
     serde_json::from_str(&text[from..to]).expect("it is JSON")
+}
+
+fn cold_start(nth: u64, listen_ms: u64) -> ColdStart {
+    let at_ms = |ms: u64| Some(ms * 1_000);
+    let ends = [1, 1, 3, 3 + listen_ms, 5 + listen_ms, 6 + listen_ms, 9 + listen_ms];
+    ColdStart {
+        at: std::time::Duration::from_secs(nth),
+        instance: format!("<b>web-{nth}"),
+        timeline: Timeline::from_micros(ends.map(at_ms)).expect("sorted"),
+    }
+}
+
+#[test]
+fn recorded_cold_starts_are_a_waterfall_and_a_table() {
+    let lone = run(10, 1, "web");
+    let starts: Vec<ColdStart> = (1..=100).map(|nth| cold_start(nth, nth)).collect();
+    let with = Page { cold_starts: starts.clone(), ..page(&[&lone]) };
+    let text = html(&with);
+    assert!(text.contains("Cold starts as recorded"));
+    assert!(!text.contains("<b>web"), "names are escaped");
+    assert!(text.contains("web-100") && !text.contains("web-76<"), "the slowest 24 are drawn");
+    assert!(!html(&page(&[&lone])).contains("Cold starts as recorded"));
+    let figures = phase_figures(&starts);
+    let names: Vec<&str> = figures.iter().map(PhaseFigures::name).collect();
+    let phases = ["decide", "actuate", "start", "listen", "ready", "forward", "respond"];
+    assert_eq!(names, [&phases[..], &["cold start"]].concat());
+    let listen = figures[3];
+    assert_eq!((listen.p50_ms, listen.p99_ms, listen.max_ms), (50.0, 99.0, 100.0));
+    assert_eq!((figures[7].mean_ms, figures[7].count), (59.5, 100));
+}
+
+#[test]
+fn a_waterfall_of_nothing_is_an_empty_picture() {
+    let scene = waterfall(&[]);
+    assert!(scene.width.is_finite() && scene.height.is_finite());
+    assert!(svg(&scene).starts_with("<svg"));
+    let instant = ColdStart {
+        at: std::time::Duration::ZERO,
+        instance: "web-1".into(),
+        timeline: Timeline::default(),
+    };
+    assert!(!svg(&waterfall(&[instant])).contains("NaN"));
 }
 
 #[test]

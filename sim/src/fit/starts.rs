@@ -5,6 +5,9 @@
 //! not depend on how many others there were: it varies least. That is how the law is chosen, by the
 //! spread of the logarithm of the work, which no scale changes.
 
+use tidegate_autoscaler::{Lacks, StartPace, StartTurns};
+
+use crate::scaler::timestamp;
 use crate::scenario::Contention;
 use crate::time::{SimSpan, SimTime};
 
@@ -141,6 +144,63 @@ pub fn control_plane(orders: &[SeenOrder]) -> Option<ControlPlaneFit> {
     let rate = gaps as f64 / gaps_s.max(f64::MIN_POSITIVE);
     let per_second = (gaps > 0 && rate < PER_SECOND_MAX).then_some(rate);
     Some(ControlPlaneFit { per_second, latency, orders: latencies.len() })
+}
+
+/// How many turns ended early in a second because the machine had time left, while others waited
+/// for theirs; zero when nobody waited. `orders` are those of all starts in `seen`.
+pub fn slack_per_second(pace: StartPace, orders: &[SeenOrder], seen: &[SeenStart]) -> f64 {
+    let turn = SimSpan::from_millis(pace.turn_ms);
+    let mut steps: Vec<(SimTime, Step)> = Vec::new();
+    for (number, start) in seen.iter().enumerate() {
+        let end = start.until.min(start.from + turn);
+        steps.extend([(end, Step::Ends(number)), (start.from, Step::Begins(number))]);
+    }
+    for order in orders {
+        if let Some(last) = order.starts.iter().max() {
+            steps.extend([(order.at, Step::Waits), (*last, Step::WaitsNoMore)]);
+        }
+    }
+    steps.sort_unstable();
+    let (mut turns, mut waiting, mut since) = (StartTurns::new(pace), 0_u32, SimTime::ZERO);
+    let (mut early, mut waited, mut is_full) = (0_u32, SimSpan::ZERO, false);
+    for (at, step) in steps {
+        if waiting > 0 && is_full {
+            waited += SimSpan::from_nanos(at.as_nanos() - since.as_nanos());
+        }
+        since = at;
+        let now = timestamp(at.as_nanos());
+        match step {
+            Step::Ends(number) => turns.end(&(), |turn| *turn != number),
+            Step::Begins(number) => {
+                turns.wait(&(), Lacks::Some);
+                if turns.take_next(now).is_none() {
+                    early += 1;
+                    turns.release(1);
+                    turns.wait(&(), Lacks::Nothing);
+                }
+                turns.begin(now, (), number);
+            }
+            Step::Waits => waiting += 1,
+            Step::WaitsNoMore => waiting -= 1,
+        }
+        is_full = turns.room_now(now) == 0;
+    }
+    match waited.as_secs_f64() {
+        0.0 => 0.0,
+        seconds => f64::from(early) / seconds,
+    }
+}
+
+/// What happens to turns; of things at the same time the first ones first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    /// The turn of the start with this number.
+    Ends(usize),
+    /// An order is made.
+    Waits,
+    Begins(usize),
+    /// All that an order asked for have begun.
+    WaitsNoMore,
 }
 
 /// The laws that are tried, where at most `most` start-ups were in progress at once.

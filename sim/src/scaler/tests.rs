@@ -13,7 +13,7 @@ use tidegate_controller::report::{Hello, Report as Said};
 use tidegate_controller::state::{State, UndeclaredRevisions};
 use tidegate_controller::{
     ActivatorPorts, Declaration, Effect, Event, HoldBounds, InstanceName, PolicyChoice as Declared,
-    RevisionId,
+    QueueRules, RevisionId,
 };
 
 use super::*;
@@ -21,10 +21,10 @@ use crate::time::SimSpan;
 
 /// Whole seconds since 1970 at which the world begins.
 const BEGIN_MS: i64 = 1_000_000_000;
-/// Delay of reports after each whole second, ms; the controller closes a second in its middle.
+/// Delay of reports after each whole second, ms; the controller closes its seconds at whole ones.
 const REPORT_PHASE_MS: i64 = 250;
 /// A controller that starts no instances itself collects history for this long before it decides.
-const WARM_UP_MS: i64 = 2_500;
+const WARM_UP_MS: i64 = 1_500;
 
 /// What an activator reports of one second.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +65,7 @@ fn declaration(model: &RevisionModel) -> Declaration {
         launch: None,
         activator_ports: ActivatorPorts::default(),
         hold: HoldBounds::default(),
+        queue: QueueRules::default(),
         start_deadline_ms: 60_000,
     }
 }
@@ -120,7 +121,7 @@ fn nanos_of(at_ms: i64) -> u64 {
 }
 
 fn second_after(at_ms: i64) -> i64 {
-    at_ms / 1_000 * 1_000 + 1_500
+    at_ms / 1_000 * 1_000 + 1_000
 }
 
 impl Ours {
@@ -202,6 +203,8 @@ fn said(sequence: u64, at_ms: i64, second: Second) -> Said {
         draining: false,
         revision: None,
         outcomes: Default::default(),
+        listening_age_ms: None,
+        cold_starts: Vec::new(),
     }
 }
 
@@ -259,7 +262,10 @@ impl World {
                 self.ours.wanted = ready;
             }
             self.theirs.apply(due, Event::Due);
-            self.ours.due(due);
+            // What is due before that is to tell activators of instances.
+            if due >= BEGIN_MS + WARM_UP_MS {
+                self.ours.due(due);
+            }
         }
     }
 
@@ -295,7 +301,7 @@ proptest! {
             policy,
             concurrency: 5,
             settings: settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-            platform: Platform::Local { idle: SimSpan::from_secs(idle) },
+            platform: Platform::Cluster.local(SimSpan::from_secs(idle)),
             ..RevisionModel::default()
         };
         let mut world = World::new(&model, ready);

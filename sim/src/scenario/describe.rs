@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Balance, Contention, Failure, NodeModel, Path, Platform, PolicyChoice, RevisionModel, Sampling,
-    Scenario, Victim, megabytes,
+    Scenario, StartsInTurns, Victim, megabytes,
 };
 use tidegate_autoscaler::settings::{CONFIG_KEYS, annotation, unknown_setting};
 use tidegate_words::{choose, did_you_mean, excerpt, parse_seconds};
@@ -25,6 +25,9 @@ impl Scenario {
         map.insert("warm_up_s".into(), json!(self.warm_up.as_secs_f64()));
         map.insert("start_contention".into(), json!(self.starts.contention.to_string()));
         map.insert("starts_per_second".into(), json!(self.starts.per_second));
+        if let Some(turns) = &self.starts.in_turns {
+            map.insert("starts_at_once".into(), json!(turns.to_string()));
+        }
         if !self.nodes.is_empty() {
             let kinds = self.nodes.iter().map(|kind| (kind.name.clone(), kind.described()));
             map.insert("nodes".into(), Value::Object(kinds.collect()));
@@ -71,8 +74,9 @@ impl Scenario {
     }
 
     /// Sets one thing by name: `fail`, `nodes` and `price`, each of which adds to what there is,
-    /// where `none` takes all of it away; `start-contention`, `starts-per-second`; or else what
-    /// [`RevisionModel::set`] takes, for all revisions without a model of their own.
+    /// where `none` takes all of it away; `start-contention`, `starts-per-second`,
+    /// `starts-at-once`; or else what [`RevisionModel::set`] takes, for all revisions without a
+    /// model of their own.
     ///
     /// # Errors
     ///
@@ -86,6 +90,7 @@ impl Scenario {
                 let expected = || format!("expected a number above 0, found '{}'", excerpt(value));
                 self.starts.per_second = Some(number.ok_or_else(expected)?);
             }
+            ("starts-at-once", _) => self.starts.in_turns = StartsInTurns::parse(value)?,
             ("fail", "none") => self.failures.clear(),
             ("fail", _) => self.failures.push(Failure::parse(value)?),
             ("nodes", "none") => self.nodes.clear(),
@@ -99,11 +104,26 @@ impl Scenario {
 }
 
 impl Platform {
+    /// Local mode, whose last instance stays for `idle` after the last request. The clocks of what
+    /// is local already stay as they are; else all begin their seconds together.
+    #[must_use]
+    pub const fn local(self, idle: SimSpan) -> Platform {
+        Platform::Local { idle, into_second: self.into_second() }
+    }
+
     /// In local mode, how long the last instance stays after the last request.
     pub(crate) const fn idle(self) -> Option<SimSpan> {
         match self {
             Platform::Cluster => None,
-            Platform::Local { idle } => Some(idle),
+            Platform::Local { idle, .. } => Some(idle),
+        }
+    }
+
+    /// How far the controller's clock is into a second at time zero.
+    pub(crate) const fn into_second(self) -> SimSpan {
+        match self {
+            Platform::Cluster => SimSpan::ZERO,
+            Platform::Local { into_second, .. } => into_second,
         }
     }
 }

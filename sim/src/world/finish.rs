@@ -5,21 +5,45 @@ use super::counters::{Counters, Durations, idle_share};
 use super::drawn::Drawn;
 use crate::arrival::RevisionNames;
 use crate::billing::add_held;
+use crate::error::RunError;
 use crate::output::RunOutput;
 use crate::record::Observer;
 use crate::result::{RevisionResult, SimResult};
 use crate::scenario::Detail;
 use crate::series::TimeSeries;
-use crate::time::NANOS_PER_SEC;
+use crate::time::{NANOS_PER_SEC, SimSpan};
 use crate::usage::Usage;
 
 impl<O: Observer> World<'_, O> {
-    /// Sums up. Wall-clock figures, settings and the trace's hash are the caller's to add.
-    pub(super) fn finish(mut self, names: &RevisionNames) -> RunOutput {
-        let end = match self.scenario.duration {
+    /// When it ended, in nanoseconds.
+    fn ended_at(&self) -> u64 {
+        match self.scenario.duration {
             Some(duration) if !self.stopped => duration.as_nanos(),
             _ => self.now,
-        };
+        }
+    }
+
+    /// Whether anything is left to be summed up.
+    ///
+    /// # Errors
+    ///
+    /// When it ended within its warm-up.
+    pub(super) fn outlasted_warm_up(&self) -> Result<(), RunError> {
+        let end = self.ended_at();
+        if self.counted_from == 0 || end > self.counted_from {
+            return Ok(());
+        }
+        Err(RunError::Model(format!(
+            "the warm-up of {} s leaves nothing of a run of {} s: expected a shorter warm-up or a \
+             longer run",
+            self.scenario.warm_up.as_secs_f64(),
+            SimSpan::from_nanos(end).as_secs_f64()
+        )))
+    }
+
+    /// Sums up. Wall-clock figures, settings and the trace's hash are the caller's to add.
+    pub(super) fn finish(mut self, names: &RevisionNames) -> RunOutput {
+        let end = self.ended_at();
         self.rouse_all(self.last_tick());
         let begin = self.counted_from.min(end);
         let mut in_flight = vec![(0_u64, 0_u128); self.revisions.len()];

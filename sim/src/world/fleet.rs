@@ -106,7 +106,9 @@ impl<O: Observer> World<'_, O> {
         match place.state {
             State::Starting => match place.start {
                 StartPhase::Before { work_ns } => self.begin_start(slot, work_ns),
-                StartPhase::Alone | StartPhase::Sharing { .. } => self.becomes_ready(slot),
+                StartPhase::InLine | StartPhase::Alone | StartPhase::Sharing { .. } => {
+                    self.becomes_ready(slot);
+                }
             },
             // The time for draining is over, and it still holds requests.
             State::Draining => self.kill_instance(slot),
@@ -125,6 +127,7 @@ impl<O: Observer> World<'_, O> {
         self.grant_all(index, grants);
         self.activate(index);
         self.look_again(index);
+        self.turns_over(index);
     }
 
     fn grant_all(&mut self, index: u32, grants: Vec<Grant>) {
@@ -203,9 +206,11 @@ impl<O: Observer> World<'_, O> {
         let Some(mut place) = self.instances.try_remove(slot as usize) else { return };
         self.end_sharing(&place);
         let revision = &mut self.revisions[place.revision as usize];
+        revision.in_line -= u32::from(place.start == StartPhase::InLine);
         revision.forget(&mut place);
         let gpus = revision.model.gpus;
         self.leave_node(place.node, gpus);
+        self.turns_over(place.revision);
     }
 
     /// An instance is to be gone `notice` from now: what is ready drains until then.

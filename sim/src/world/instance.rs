@@ -44,6 +44,8 @@ pub(crate) struct StartDelays {
 /// How far the start-up of an instance is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StartPhase {
+    /// It waits for its turn: a controller that paces starts does not have it yet.
+    InLine,
     /// No other start-up touches it: its next event is its readiness.
     Alone,
     /// It is scheduled or fetched: its next event is the beginning of so much work.

@@ -33,6 +33,7 @@ impl<O: Observer> World<'_, O> {
 
     /// Handles a wake-up: an early report, a regular decision, or both may be due.
     pub(super) fn attend_wake(&mut self, index: u32) {
+        self.revisions[index as usize].end_second(self.now);
         if self.revisions[index as usize].is_report_due(self.now) {
             self.report_urgently(index);
         }

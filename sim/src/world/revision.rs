@@ -3,14 +3,15 @@
 //! Whatever touches one revision only is a method here, and only these methods see its fields:
 //! `queues` (arrival, waiting and departure of requests), `members` (its instances), `reporting`
 //! (load reports and decisions), `rest` (sleep while they stay what they are), `reporters` (who
-//! counts that load), `urgency` (wake-ups and local mode's early reports). The world combines them
-//! with nodes, requests and the event queue.
+//! counts that load), `told` (what local mode's controller makes of it), `urgency` (wake-ups and
+//! local mode's early reports). The world combines them with nodes, requests and the event queue.
 
 mod members;
 mod queues;
 mod reporters;
 mod reporting;
 mod rest;
+mod told;
 mod urgency;
 
 pub(crate) use reporting::OwnWake;
@@ -23,6 +24,7 @@ use tidegate_admission::dispatcher::DispatcherSettings;
 use tidegate_admission::{Depth, Dispatcher, Limit, Policy, QueueSettings};
 
 use self::reporters::Reporters;
+use self::told::Told;
 use super::alarm::Alarm;
 use super::counters::Counters;
 use super::drawn::Drawn;
@@ -88,10 +90,13 @@ pub(crate) struct Revision {
     /// The load that is reported of it; where instances are scraped one by one, each has a meter of
     /// its own besides.
     reporters: Reporters,
+    told: Told,
     scaler: Scaler,
     /// Reports in flight to the autoscaler, with the time of their arrival, nanoseconds.
     reports: VecDeque<(u64, InstanceReport)>,
     wanted: u32,
+    /// Instances that wait for their turn to start.
+    pub(crate) in_line: u32,
     /// The policy's last recommendation; -1 before the first one.
     last_desired: i32,
     /// Averages of the last decision, for the series.
@@ -166,9 +171,11 @@ impl Revision {
             front_slots: Slots::default(),
             ingress_slots: Slots::default(),
             reporters: Reporters::new(now),
+            told: Told::new(now, model.platform.into_second().as_nanos()),
             scaler: Scaler::new(model, rules, now, asked.explains)?,
             reports: VecDeque::new(),
             wanted: 0,
+            in_line: 0,
             last_desired: -1,
             windows: (0.0, 0.0),
             busy_at: now,
@@ -261,12 +268,13 @@ fn dispatchers(model: &RevisionModel, seed: u64) -> (Dispatcher, Option<Dispatch
         policy: admission_policy(model.front_door_balance, seed),
         max_waiting: model.front_door_capacity,
         longest_wait: model.timeout.map(Duration::from),
+        ..DispatcherSettings::default()
     });
     let ingress = (model.path != Path::Central).then(|| {
         Dispatcher::new(DispatcherSettings {
             policy: admission_policy(model.balance, seed.rotate_left(32)),
             max_waiting: 0,
-            longest_wait: None,
+            ..DispatcherSettings::default()
         })
     });
     (front, ingress)

@@ -3,14 +3,15 @@
 
 use super::contention::{Job, SharedProcessor};
 use super::instance::{Instance, StartPhase, State};
-use super::starts::{Machine, Ordered, Starts};
+use super::starts::{Machine, Starts};
+use super::turns::Ordered;
 use super::{ScheduledEvent, World};
 use crate::events::{Kind, NEVER, Tag};
 use crate::record::Observer;
 
 impl<O: Observer> World<'_, O> {
-    /// An instance is to be started: at once, or when the control plane comes to it.
-    pub(super) fn order_start(&mut self, slot: u32) {
+    /// An instance may start: at once, or when the control plane comes to it.
+    pub(super) fn let_start(&mut self, slot: u32) {
         if self.starts.each_ns == 0 {
             return self.place_instance(slot);
         }

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::contention::SharedProcessor;
-use crate::scenario::{Contention, StartModel};
+use super::turns::{InTurn, Ordered};
+use crate::scenario::{Contention, StartModel, StartsInTurns};
 
 /// The starts of all revisions.
 #[derive(Debug)]
 pub(crate) struct Starts {
     pub(super) law: Contention,
+    /// Whose turn it is, where starts are paced.
+    pub(super) in_turn: Option<InTurn>,
     /// What the control plane takes for one start.
     pub(super) each_ns: u64,
     /// Instances that wait for the control plane.
@@ -19,14 +22,6 @@ pub(crate) struct Starts {
     pub(super) machines: BTreeMap<u32, Machine>,
     /// The number of the next start-up.
     pub(super) next_job: u64,
-}
-
-/// An instance that was ordered; by then its slot may be another's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ordered {
-    pub(super) slot: u32,
-    pub(super) revision: u32,
-    pub(super) number: u32,
 }
 
 /// The start-ups in progress on one machine.
@@ -41,6 +36,7 @@ impl Starts {
     pub(crate) fn new(model: &StartModel) -> Self {
         Starts {
             law: model.contention.clone(),
+            in_turn: model.in_turns.as_ref().map(InTurn::new),
             each_ns: model.per_second.map_or(0, |rate| (1e9 / rate) as u64),
             ordered: VecDeque::new(),
             busy: false,
@@ -66,5 +62,6 @@ impl StartModel {
         let rate = self.per_second.filter(|rate| !(rate.is_finite() && *rate > 0.0));
         rate.map(|rate| format!("the control plane starts {rate} a second, expected more than 0"))
             .or_else(|| self.contention.problem())
+            .or_else(|| self.in_turns.as_ref().and_then(StartsInTurns::problem))
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct RecordingReader {
 
 impl RecordingReader {
     pub(crate) fn new(lines: Lines, grouping: Grouping, recorded: &Recorded) -> Self {
-        Self { lines, grouping, began_us: recorded.head.began_unix_us }
+        Self { lines, grouping, began_us: recorded.began_unix_us }
     }
 }
 

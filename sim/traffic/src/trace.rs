@@ -260,7 +260,7 @@ impl TraceFile {
             return None;
         }
         if let Some(recorded) = &self.recorded {
-            return Some(recorded.head.began_unix_us as f64 / 1e6);
+            return Some(recorded.began_unix_us as f64 / 1e6);
         }
         let mut names = RevisionNames::new();
         let reader = self.rows(&mut names).ok()?;

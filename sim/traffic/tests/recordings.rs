@@ -32,6 +32,7 @@ fn request(after_us: u64, wait_us: u64, service_us: Option<u64>) -> Line<'static
         request_bytes: 3,
         response_bytes: 5,
         cold: Some(wait_us > 0),
+        timeline: None,
         revision: "local/web".into(),
         instance: Some("web-1".into()),
     })

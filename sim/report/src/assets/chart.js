@@ -12,6 +12,15 @@ const Chart = (() => {
     return node;
   }
 
+  // An element of the page with a text, at the end of its parent.
+  function html(name, parent, text, className) {
+    const node = document.createElement(name);
+    if (text !== undefined) node.textContent = text;
+    if (className) node.className = className;
+    if (parent) parent.append(node);
+    return node;
+  }
+
   // Three significant figures, no needless zeros, commas between thousands.
   function number(value) {
     if (value === null || !isFinite(value)) return "–";
@@ -292,5 +301,5 @@ const Chart = (() => {
     }
   }
 
-  return { make, draw, setOrigin, number, units, clock, roundStep, RUN_INKS };
+  return { make, html, draw, setOrigin, number, units, clock, roundStep, RUN_INKS };
 })();

@@ -5,13 +5,7 @@ const Decisions = (() => {
   const BATCH = 200;
   let all, listed = [], items = [], place = null, named = false, current = -1, jump = () => {};
 
-  function html(name, parent, text, className) {
-    const node = document.createElement(name);
-    if (text !== undefined) node.textContent = text;
-    if (className) node.className = className;
-    if (parent) parent.append(node);
-    return node;
-  }
+  const { html } = Chart;
 
   const counts = (i) => `${all.wanted[i]} wanted, ${all.ready[i]} ready`;
 

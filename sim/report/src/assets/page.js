@@ -34,13 +34,7 @@ const Report = (() => {
     ];
   }
 
-  function html(name, parent, text, className) {
-    const node = document.createElement(name);
-    if (text !== undefined) node.textContent = text;
-    if (className) node.className = className;
-    if (parent) parent.append(node);
-    return node;
-  }
+  const { html } = Chart;
 
   // === data ===
 

@@ -21,13 +21,7 @@ const Scatter = (() => {
   const priced = () => points.every((point) => point.cost !== undefined);
   const price = () => (priced() ? "cost" : "hours");
 
-  const html = (name, parent, text, className) => {
-    const node = document.createElement(name);
-    if (text !== undefined) node.textContent = text;
-    if (className) node.className = className;
-    parent.append(node);
-    return node;
-  };
+  const { html } = Chart;
 
   const name = (point) => point.label || "as it is";
   // Why a dot looks as it does, the strongest reason first.

@@ -30,6 +30,8 @@ pub(crate) struct Reporters {
     activator: Meter,
     sidecars: Meter,
     books: Books,
+    /// When all periods ended together, nanoseconds.
+    closed_at: u64,
 }
 
 /// What a second's reports say.
@@ -67,7 +69,7 @@ impl Reporters {
     pub(crate) const fn new(now: u64) -> Reporters {
         let meter = Meter::new(Moment::from_nanos(now));
         let sidecars = Meter::new(Moment::from_nanos(now));
-        Reporters { activator: meter, sidecars, books: Books::Closed }
+        Reporters { activator: meter, sidecars, books: Books::Closed, closed_at: now }
     }
 
     /// Counts a request in. The activator's first one of a revision begins its period: what was
@@ -136,10 +138,12 @@ impl Reporters {
         Second { activator: self.close_books(now), sidecars }
     }
 
-    /// Ends everyone's second where the activator reports whether it has requests or not.
-    pub(crate) fn close_all(&mut self, now: u64) -> Load {
+    /// Ends everyone's period where the activator reports whether it has requests or not. Returns
+    /// its load, and its length in nanoseconds.
+    pub(crate) fn close_all(&mut self, now: u64) -> (Load, u64) {
+        let length = now.saturating_sub(std::mem::replace(&mut self.closed_at, now));
         let now = Moment::from_nanos(now);
-        Load::of(&self.activator.cut(now)).and(Load::of(&self.sidecars.cut(now)))
+        (Load::of(&self.activator.cut(now)).and(Load::of(&self.sidecars.cut(now))), length)
     }
 
     fn close_books(&mut self, now: u64) -> Option<Load> {

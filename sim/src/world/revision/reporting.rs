@@ -60,9 +60,8 @@ impl Revision {
         cut: impl FnMut(u32) -> Option<meter::PeriodAverages>,
     ) -> bool {
         if self.urgent.is_some() {
-            let mut load = self.reporters.close_all(now);
-            load.concurrency = self.scaler.take_rest(load.concurrency);
-            self.send_load(now, Origin::Instances, load);
+            self.tell(now);
+            self.end_second(now);
             return false;
         }
         let second = self.reporters.close(now);
@@ -90,6 +89,21 @@ impl Revision {
     /// always in the path it has all of it.
     pub(super) fn is_scraped(&self) -> bool {
         !self.ready.is_empty() && (self.model.path == Path::Direct || self.scaler.scrapes())
+    }
+
+    /// In local mode, the activator tells the controller its load since it did so last.
+    pub(super) fn tell(&mut self, now: u64) {
+        let (load, length) = self.reporters.close_all(now);
+        self.told.add(load, length);
+    }
+
+    /// In local mode, the controller ends its second if it is over.
+    pub(crate) fn end_second(&mut self, now: u64) {
+        let Some(second) = self.told.end(now) else { return };
+        let concurrency = self.scaler.take_rest(second.concurrency);
+        let sample = Sample::new(concurrency, 0.0, second.request_rate, 0.0);
+        let sample = sample.unwrap_or(Sample::IDLE);
+        self.send(now, InstanceReport { origin: Origin::Instances, sample });
     }
 
     fn send_load(&mut self, now: u64, origin: Origin, load: Load) {
@@ -195,7 +209,7 @@ impl Revision {
         let now = &self.counters.now;
         Observed {
             ready: self.ready.len() as u32,
-            starting: self.starting.len() as u32,
+            starting: self.starting.len() as u32 - self.in_line,
             requested: self.wanted,
             in_flight: (now.inside - now.waiting) as u32,
             waiting: now.waiting as u32,

@@ -3,8 +3,9 @@
 
 use tidegate_autoscaler::driver::Urgency;
 
+use super::told::Told;
 use super::{Revision, Ticking};
-use crate::events::{EventQueue, Kind, Tag};
+use crate::events::{EventQueue, Kind, NEVER, Tag};
 use crate::time::NANOS_PER_SEC;
 use crate::world::urgency::LATE_NS;
 
@@ -21,6 +22,7 @@ impl Revision {
     pub(crate) fn wake(&mut self, now: u64) {
         if self.urgent.is_some() {
             let _ = self.reporters.close_all(now / NANOS_PER_SEC * NANOS_PER_SEC);
+            self.told = Told::new(now, self.model.platform.into_second().as_nanos());
             self.scaler.wake(now);
         } else {
             self.reporters.rested(now);
@@ -47,6 +49,7 @@ impl Revision {
 
     /// Records that the activator has reported between two ticks.
     pub(crate) fn reported_early(&mut self, now: u64) {
+        self.tell(now);
         let waiting = self.front.waiting();
         if let Some(urgent) = &mut self.urgent {
             urgent.reported_early(now, waiting);
@@ -85,7 +88,9 @@ impl Revision {
         let Some(urgent) = &self.urgent else { return };
         if self.ticking == Ticking::On {
             let next_tick = self.scaler.next_due().saturating_add(LATE_NS);
-            self.look_again_at(urgent.next_look().min(next_tick), now, events);
+            let second_ends = self.told.ends_apart().map_or(NEVER, |at| at.saturating_add(LATE_NS));
+            let next = urgent.next_look().min(next_tick).min(second_ends);
+            self.look_again_at(next, now, events);
         }
     }
 
