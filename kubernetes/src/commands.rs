@@ -11,6 +11,7 @@ mod explain;
 mod foreground;
 mod installation;
 pub(crate) mod knative;
+mod page;
 mod reach;
 mod status;
 mod top;
@@ -31,7 +32,7 @@ pub(crate) const NAMESPACE_VARIABLE: &str = "TIDEGATE_NAMESPACE";
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Scale the workloads that TrafficScalers name, by the requests of their Services.
-    Controller(controller::Args),
+    Controller(Box<controller::Args>),
     /// Scale Knative's revisions of class tidegate.tidegate.dev, beside Knative's own autoscaler.
     Knative(knative::Args),
     /// Put the sidecar into pods that ask for it, as the API server creates them.
@@ -62,7 +63,7 @@ impl Command {
 
     pub(crate) fn execute(self) -> anyhow::Result<()> {
         match self {
-            Self::Controller(args) => controller::execute(args),
+            Self::Controller(args) => controller::execute(*args),
             Self::Knative(args) => knative::execute(args),
             Self::Webhook(args) => webhook::execute(args),
             Self::Certificates(args) => certificates::execute(args),
@@ -73,8 +74,10 @@ impl Command {
     }
 }
 
-/// Returns at the first signal to stop. The signals are caught from its call on.
+/// Returns at the first signal to stop. The signals are caught from its call on, and SIGHUP, which
+/// has files looked at again.
 pub(crate) fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
+    tidegate_trust::rereads::follow_hangups().context("cannot wait for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     Ok(async move {

@@ -86,6 +86,20 @@ impl Dispatched for Action {
     }
 }
 
+/// Two sequences in order of urgency as one. What is as urgent comes from the first, and no more is
+/// looked at than is taken: thousands may be due where a few begin.
+pub fn in_order<'a, A: Dispatched + 'a>(
+    first: impl Iterator<Item = &'a A>,
+    second: impl Iterator<Item = &'a A>,
+) -> impl Iterator<Item = &'a A> {
+    let (mut first, mut second) = (first.peekable(), second.peekable());
+    std::iter::from_fn(move || match (first.peek(), second.peek()) {
+        (Some(one), Some(other)) if other.urgency() < one.urgency() => second.next(),
+        (Some(_), _) => first.next(),
+        (None, _) => second.next(),
+    })
+}
+
 /// How an action ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -279,5 +293,22 @@ mod tests {
         dispatcher.begin(NOW, [&down]);
         dispatcher.ended(NOW, &down, Outcome::Failed { wait_ms: 30_000 }, 1.0);
         assert_eq!(dispatcher.begin(NOW, [&scale("web", 0, 1)]).len(), 1);
+    }
+
+    #[test]
+    fn of_thousands_that_are_due_no_more_are_looked_at_than_begin() {
+        let mut dispatcher = Dispatcher::default();
+        let wakes: Vec<Action> = (0..2).map(|n| scale(&format!("cold-{n}"), 0, 2)).collect();
+        let ups: Vec<Action> = (0..3_000).map(|n| scale(&format!("warm-{n}"), 1, 2)).collect();
+        let downs = [scale("last", 2, 1)];
+        let mut looked_at = 0;
+        let planned = wakes.iter().chain(&ups).inspect(|_| looked_at += 1);
+        let begun = dispatcher.begin(NOW, in_order(downs.iter(), planned));
+        assert_eq!(begun.len(), CONCURRENCY_MAX - WAKE_ONLY);
+        assert_eq!(begun[..2], wakes[..]);
+        // What is taken, the one for which there is no place, and one that is looked at beyond it.
+        assert!(looked_at <= begun.len() + 2, "{looked_at} of {}", ups.len());
+        let all: Vec<&Action> = in_order(downs.iter(), wakes.iter()).collect();
+        assert_eq!(all, [&wakes[0], &wakes[1], &downs[0]]);
     }
 }

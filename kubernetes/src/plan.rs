@@ -5,6 +5,7 @@
 //! to be remembered for a lost response, a restart or a change of leader.
 
 mod deletion;
+mod saying;
 mod seen;
 
 use std::net::IpAddr;
@@ -21,7 +22,6 @@ use crate::listen;
 use crate::mode::mode;
 use crate::request::ApiRequest;
 use crate::slices::{Slices, Unheld};
-use crate::status;
 use crate::world::{DesiredScale, Memory, ObjectKey, Scaler, Target, TargetKey, Version, World};
 
 pub use self::seen::DESIRED_FRESH_MS;
@@ -42,6 +42,10 @@ pub const SILENT_MS: u64 = 30_000;
 /// and a status that follows each of them is written as often: what is over within a few seconds
 /// needs nobody.
 pub const MOMENT_MS: u64 = 5_000;
+
+/// How long the numbers of a status may be those of before: what is wanted is soon what is there,
+/// and one write says both.
+pub const NUMBERS_MS: u64 = 500;
 
 /// Replicas that a target gets whose requests would be held for nobody.
 const RESCUE: i32 = 1;
@@ -303,16 +307,7 @@ impl<'a> ScalerView<'a> {
         {
             self.scale_steps(world, plural, plan);
         }
-        let status = status::status(self);
-        let is_written = status::says_the_same(&self.scaler.status, &status);
-        // Each write makes the object another, which the other write would not find.
-        if is_written || self.scaler.is_deleted || !self.scaler.is_protected() {
-            self.finalizer_step(plan);
-        }
-        if !is_written {
-            let request = ApiRequest::apply_status(self.key, &status);
-            plan.actions.push(Action { scaler: self.key.clone(), step: Step::Status, request });
-        }
+        self.status_step(plan);
         let Memory { held_since, served_since, direct_since, .. } = self.memory;
         let propagated = [held_since, served_since, direct_since]
             .map(|since| since.map(|since| since.plus_millis(PROPAGATION_MS)));

@@ -11,13 +11,12 @@ use tidegate_autoscaler::Timestamp;
 use tidegate_controller::ActivatorPorts;
 use tidegate_kubernetes_adapters::published::Said;
 use tidegate_kubernetes_adapters::{NotRecommended, Recommendation};
-use tidegate_kubernetes_objects::traffic_scaler::ActivatorPort;
 
 use crate::claim::Claims;
 use crate::endpoint_slice::service_of;
 use crate::index::Index;
 use crate::plan::{Action, DESIRED_FRESH_MS, ScalerPlan, evaluate, rescue_orphans};
-use crate::ports;
+use crate::ports::Ports;
 use crate::world::{
     DesiredScale, KindKey, ObjectKey, Rival, RivalKey, Scaler, Service, Slice, World,
 };
@@ -27,10 +26,8 @@ use crate::world::{
 pub struct Planner {
     index: Index,
     claims: Claims,
-    /// The ports of activators by scaler, as they are to be.
-    given: BTreeMap<ObjectKey, Vec<ActivatorPort>>,
-    /// Whether who has which port may have changed.
-    are_ports_stale: bool,
+    /// The ports of activators, as they are to be.
+    ports: Ports,
     stale: Stale,
     plans: BTreeMap<ObjectKey, Kept>,
     /// All actions of all plans, the most urgent first.
@@ -87,7 +84,7 @@ impl Planner {
 
     /// Anything may have changed but which scalers there are.
     pub fn everything(&mut self) {
-        self.are_ports_stale = true;
+        self.ports.everything();
         self.stale = Stale::All;
     }
 
@@ -97,20 +94,11 @@ impl Planner {
             scaler.map(|s| (s.uid.clone(), s.created, s.target.clone(), s.service.clone()))
         };
         if claim(before) != claim(after) {
-            self.are_ports_stale = true;
             for scaler in [before, after].into_iter().flatten() {
                 self.mark(|index| index.of_target(&scaler.target.object));
                 self.mark(|index| index.of_service(&scaler.service));
             }
         }
-        let has_others = |scaler: &Scaler| {
-            self.given.get(key).is_none_or(|given| *given != scaler.status.activator_ports)
-        };
-        self.are_ports_stale |= after.is_some_and(has_others);
-        let ports = |scaler: Option<&Scaler>| {
-            scaler.map(|s| (s.protocols.clone(), s.service_ports.clone()))
-        };
-        self.are_ports_stale |= ports(after) != ports(before);
         if let Some(before) = before {
             self.index.remove(key, before);
             self.claims.remove(key, before);
@@ -119,6 +107,7 @@ impl Planner {
             self.index.insert(key, after);
             self.claims.add(key, after);
         }
+        self.ports.one(key);
         self.one(key);
     }
 
@@ -148,9 +137,10 @@ impl Planner {
 
     /// A Service that was as `before` is now as `after`.
     pub fn service(&mut self, key: &ObjectKey, before: Option<&Service>, after: Option<&Service>) {
-        let is_claimed = self.index.of_service(key).next().is_some();
         let ports = |service: Option<&Service>| service.map(|service| service.ports.clone());
-        self.are_ports_stale |= is_claimed && ports(before) != ports(after);
+        if ports(before) != ports(after) {
+            self.index.of_service(key).for_each(|scaler| self.ports.one(scaler));
+        }
         self.mark(|index| index.of_service(key));
     }
 
@@ -219,8 +209,9 @@ impl Planner {
         if !world.is_complete() {
             return Vec::new();
         }
-        if std::mem::take(&mut self.are_ports_stale) {
-            self.give_ports(ports::allocate(world));
+        let moved = self.ports.update(world);
+        if let Stale::Some(stale) = &mut self.stale {
+            stale.extend(moved);
         }
         self.mark_due(world, now);
         let stale = match std::mem::take(&mut self.stale) {
@@ -236,14 +227,6 @@ impl Planner {
         }
         self.orphans = rescue_orphans(world, &self.index);
         stale.into_iter().collect()
-    }
-
-    fn give_ports(&mut self, given: BTreeMap<ObjectKey, Vec<ActivatorPort>>) {
-        if let Stale::Some(stale) = &mut self.stale {
-            let changed = given.iter().filter(|(key, ports)| self.given.get(*key) != Some(*ports));
-            stale.extend(changed.map(|(key, _)| key.clone()));
-        }
-        self.given = given;
     }
 
     /// Marks the plans that time makes stale.
@@ -265,7 +248,7 @@ impl Planner {
         self.forget(key);
         let Some(scaler) = world.scalers.get(key) else { return };
         self.evaluations += 1;
-        let given = self.given.get(key).cloned().unwrap_or_default();
+        let given = self.ports.of(key);
         let plan = evaluate(world, &self.claims, (key, scaler), given, now);
         let ScalerPlan { actions, checks, recommendation, due, memory, ports, .. } = plan;
         let ScalerPlan { needs_fresh, reads_pods, .. } = plan;
@@ -342,6 +325,12 @@ impl Planner {
     #[must_use]
     pub fn evaluations(&self) -> u64 {
         self.evaluations
+    }
+
+    /// How often it was looked who has a port of the activators, since the beginning.
+    #[must_use]
+    pub fn port_looks(&self) -> u64 {
+        self.ports.looks()
     }
 }
 

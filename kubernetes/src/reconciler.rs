@@ -18,7 +18,7 @@ pub use tidegate_kubernetes_objects::store::Change;
 use tidegate_rollout::{Change as Divided, Outcomes};
 
 use self::checks::Checks;
-use crate::dispatch::{Dispatcher, Outcome};
+use crate::dispatch::{self, Dispatcher, Outcome};
 use crate::observe;
 use crate::plan::{Action, Plan, Step};
 use crate::planner::Planner;
@@ -257,10 +257,7 @@ impl Reconciler {
             effects.extend(begun.into_iter().map(|(address, port)| Effect::Check(address, port)));
         }
         self.dispatcher.tidy(now);
-        let mut actions: Vec<&Action> = beside.actions.iter().collect();
-        actions.extend(self.planner.actions());
-        // What is as urgent stays in its order: this costs nothing where all is in order already.
-        actions.sort_by_key(|action| action.step.urgency());
+        let actions = dispatch::in_order(beside.actions.iter(), self.planner.actions());
         let begun = self.dispatcher.begin(now, actions);
         for action in &begun {
             if let Step::Scale { to: 0, .. } = action.step {

@@ -17,8 +17,9 @@ use tokio::time::Instant;
 
 use crate::adapters::Adapters;
 use crate::cluster::Cluster;
+use crate::plan::Step;
 use crate::port_range::PortRange;
-use crate::reconciler::{Effect, Ended, Event, Reconciler};
+use crate::reconciler::{Effect, Ended, Event, Reconciler, Response};
 use crate::recorder::Identity;
 use crate::watch::{Scope, Watches};
 use crate::world::{ObjectKey, World};
@@ -241,6 +242,17 @@ async fn act(
     }
 }
 
+/// The revision whose instances become more by a step.
+fn raised(step: &Step) -> Option<RevisionId> {
+    match step {
+        Step::Scale { target, from, to } if to > from => {
+            let ObjectKey { namespace, name } = &target.object;
+            RevisionId::new(namespace, name).ok()
+        }
+        _ => None,
+    }
+}
+
 /// Executes effects.
 struct Executor {
     cluster: Cluster,
@@ -282,8 +294,15 @@ impl Executor {
         let cluster = self.cluster.clone();
         match effect {
             Effect::Send(action) => {
+                let handle = self.handle.clone();
                 self.under_way.spawn(async move {
                     let response = cluster.send(&action.request).await;
+                    if let (Some(revision), Response::Done(_)) = (raised(&action.step), &response) {
+                        // An error means that the controller has ended, and then we end.
+                        let _ = handle
+                            .happened(tidegate_controller::Event::Actuated { revision })
+                            .await;
+                    }
                     let (step, scaler) = (&action.step, &action.scaler);
                     tracing::debug!(%scaler, ?step, ?response, "a request has ended");
                     Event::Ended(Box::new(Ended { action, response, chance: chance() }))

@@ -49,6 +49,18 @@ pub fn says_the_same(one: &TrafficScalerStatus, other: &TrafficScalerStatus) -> 
     in_order(one) == in_order(other)
 }
 
+/// Whether two statuses that differ do so in numbers of replicas alone, and what is said of them.
+#[must_use]
+pub fn differs_in_numbers(said: &TrafficScalerStatus, status: &TrafficScalerStatus) -> bool {
+    let numbers_as_said = TrafficScalerStatus {
+        replicas: said.replicas,
+        desired_replicas: said.desired_replicas,
+        last_decision: said.last_decision.clone(),
+        ..status.clone()
+    };
+    says_the_same(said, &numbers_as_said)
+}
+
 /// A condition's status, reason and message.
 struct Observed {
     type_: &'static str,

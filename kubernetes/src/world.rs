@@ -193,6 +193,8 @@ pub struct Memory {
     pub silent_since: Option<Timestamp>,
     /// Since when activators have had no port for its Service, or have not listened there.
     pub portless_since: Option<Timestamp>,
+    /// Since when the status has told other numbers than there are, and nothing else that is wrong.
+    pub numbers_since: Option<Timestamp>,
     /// The last number that the target was set to by us.
     pub scaled: Option<Scaled>,
     /// Whether a request of ours to set zero has no known outcome yet: a zero that is seen

@@ -287,6 +287,7 @@ fn values_reach_the_objects() {
         "tls.certificates=existing",
         "externalMetrics.enabled=true",
         "keda.enabled=true",
+        "frontDoor.enabled=true",
     ];
     let Some(output) = render(&values) else { return };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -318,6 +319,11 @@ fn values_reach_the_objects() {
     for added in ["--external-metrics", "--external-scaler"] {
         assert!(container["args"].as_array().unwrap().contains(&json!(added)), "{container}");
     }
+    let secret = json!({"secretKeyRef": {"name": "tidegate-front-door", "key": "secret"}});
+    let front_door = json!({"name": "TIDEGATE_FRONT_DOOR", "valueFrom": secret});
+    let variables = activator["containers"][0]["env"].as_array().unwrap();
+    assert!(variables.contains(&front_door), "{variables:?}");
+    assert!(text.contains("--set=front-door=tidegate-front-door"), "{text}");
     let api_service = find("APIService", "v1beta1.external.metrics.k8s.io");
     assert_eq!(api_service["spec"]["service"]["namespace"], NAMESPACE);
     let elsewhere = find("RoleBinding", "tidegate-external-metrics");

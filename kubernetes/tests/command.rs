@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be run fails the test")]
 
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -188,6 +189,63 @@ async fn what_is_scaled_can_be_looked_at() {
     }
 }
 
+/// What is answered to a request that shows the secret, as far as `until` is in it.
+fn asked(address: &str, path: &str, fields: &str, until: &str) -> String {
+    let begin = Instant::now();
+    let mut stream = loop {
+        match TcpStream::connect(address) {
+            Ok(stream) => break stream,
+            Err(error) => assert!(begin.elapsed() < PATIENCE, "{error}"),
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    };
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n{fields}\r\n").unwrap();
+    let (mut told, mut buffer) = (Vec::new(), [0; 4_096]);
+    while !String::from_utf8_lossy(&told).contains(until) {
+        match stream.read(&mut buffer).unwrap() {
+            0 => break,
+            read => told.extend_from_slice(&buffer[..read]),
+        }
+    }
+    String::from_utf8_lossy(&told).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_decides_has_a_page_in_a_browser() {
+    let cluster = FakeCluster::new(&[SCALER_KIND]);
+    let address = cluster.serve().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = kubeconfig(folder.path(), address);
+    let spec = json!({
+        "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "till"},
+        "service": {"name": "till"},
+    });
+    let scaler = json!({"metadata": {"name": "till"}, "spec": spec});
+    ask(&cluster, Method::POST, SCALERS, scaler).await;
+    let run = |name: &str, admin: &str| {
+        let flags = ["--listen", "127.0.0.1:0", "--name", name, "--admin", admin, "--page"];
+        let mut command = command(&[&["controller"][..], &flags].concat());
+        command.env("KUBECONFIG", &kubeconfig).env("TIDEGATE_SECRET", SECRET);
+        Running(command.stderr(Stdio::null()).spawn().unwrap())
+    };
+    let (first, second) = (free_address(), free_address());
+    let _decides = run("one", &first);
+    until(&cluster, LEASE, |lease| lease["spec"]["holderIdentity"] == "one").await;
+    let _waits = run("two", &second);
+    tokio::task::block_in_place(|| {
+        let known = format!("Authorization: Bearer {SECRET}\r\n");
+        let told = asked(&first, "/page/events?view=fleet", &known, "till");
+        assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+        assert!(told.contains(r#""namespace":"shop","name":"till""#), "{told}");
+        let told = asked(&first, "/page/events?view=fleet", "Connection: close\r\n", "\0");
+        assert!(told.starts_with("HTTP/1.1 401"), "{told}");
+        let told = asked(&second, "/page", "Connection: close\r\n", "\0");
+        assert!(told.starts_with("HTTP/1.1 503") && told.contains("Another controller"), "{told}");
+        assert!(asked(&second, "/metrics", "Connection: close\r\n", "\0").contains("200 OK"));
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_hpa_is_explained_by_its_name_without_a_controller() {
     let cluster = FakeCluster::new(&[]);
@@ -296,6 +354,8 @@ fn missing_options_are_named() {
         (&["controller", "--activator-ports", "1-2"], secret, "20000-29999"),
         (&["controller", "--activator-ports", "30000-20000"], secret, "20000-29999"),
         (&["controller", "--listen", "everywhere"], secret, "--listen"),
+        (&["controller", "--page"], secret, "--page: give --admin as well"),
+        (&["controller", "--page-orders"], secret, "--page"),
         (&["controller", "--log", "wran,warn=much"], secret, "--log"),
         (&["controller"], secret, "KUBECONFIG"),
         (&["controler"], secret, "controller"),

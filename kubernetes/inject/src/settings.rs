@@ -63,6 +63,8 @@ pub struct Settings {
     pub controller: Option<String>,
     /// Secret in the pod's namespace whose key `secret` is shown to the controller.
     pub secret: Option<String>,
+    /// Secret in the pod's namespace whose key `secret` the activators share.
+    pub front_door: Option<String>,
     /// Audience of the token of the pod's ServiceAccount that is shown to the controller.
     pub token_audience: Option<String>,
     /// ConfigMap in the pod's namespace whose key `ca.crt` is who vouches for the controller.
@@ -104,6 +106,7 @@ impl Default for Settings {
             request_timeout: Duration::ZERO,
             controller: None,
             secret: None,
+            front_door: None,
             token_audience: None,
             authority: None,
             certificate: None,
@@ -241,6 +244,11 @@ pub const KEYS: &[Key] = &[
         name: "secret",
         meaning: "Secret in the pod's namespace; its key `secret` is shown to the controller",
         set: |settings, value| name(value).map(|name| settings.secret = Some(name)),
+    },
+    Key {
+        name: "front-door",
+        meaning: "Secret in the pod's namespace; its key `secret` is shared with the activators",
+        set: |settings, value| name(value).map(|name| settings.front_door = Some(name)),
     },
     Key {
         name: "token-audience",

@@ -160,6 +160,9 @@ impl Sidecar<'_> {
         if let Some(secret) = &settings.secret {
             env.secret(keys::TIDEGATE_SECRET, secret);
         }
+        if let Some(secret) = &settings.front_door {
+            env.optional_secret(keys::TIDEGATE_FRONT_DOOR, secret);
+        }
         for (name, path) in credentials::variables(settings) {
             env.set(name, path);
         }
@@ -262,6 +265,13 @@ impl Environment {
 
     fn secret(&mut self, name: &str, secret: &str) {
         let from = json!({"secretKeyRef": {"name": secret, "key": "secret"}});
+        self.variables.push(json!({"name": name, "valueFrom": from}));
+    }
+
+    /// A secret without which the pod starts all the same.
+    fn optional_secret(&mut self, name: &str, secret: &str) {
+        let reference = json!({"name": secret, "key": "secret", "optional": true});
+        let from = json!({"secretKeyRef": reference});
         self.variables.push(json!({"name": name, "valueFrom": from}));
     }
 }

@@ -13,6 +13,8 @@ pub enum Effect {
     Send(Action),
     /// Ask pods for their statistics.
     Scrape(ScrapeOrder),
+    /// Listen to these pods of a revision, and to no others of it.
+    Listen(ListenOrder),
     /// Ask through a Service whether an activator answers.
     Probe(ProbeOrder),
     /// Tell a person.
@@ -63,6 +65,15 @@ pub struct ScrapeOrder {
     pub young: Vec<IpAddr>,
     /// How many responses are wanted.
     pub wanted: u32,
+}
+
+/// Which pods are listened to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenOrder {
+    /// The revision.
+    pub revision: ObjectKey,
+    /// Where its pods are reached.
+    pub pods: Vec<IpAddr>,
 }
 
 /// Which Service is asked whether an activator answers for it.

@@ -3,6 +3,7 @@
 //! One task owns it. [`Reconciler::apply`] takes in what happened, [`Reconciler::reconcile`] says
 //! what is to be done now; others carry that out without making a choice.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -12,7 +13,7 @@ use tidegate_autoscaler::scrape::{ScrapeResponse, Scraped};
 use tidegate_kubernetes_objects::store::{Change, ObjectKey, Store, Versioned};
 
 use crate::agenda::Agenda;
-use crate::effect::{Action, ActionStep, Effect, ScrapeOrder};
+use crate::effect::{Action, ActionStep, Effect, ListenOrder, ScrapeOrder};
 use crate::names::CLASS;
 use crate::object::{
     self, ConfigMap, Deletion, Deployment, Metric, Pod, PodAutoscaler, ServerlessService,
@@ -21,7 +22,7 @@ use crate::pods::Pods;
 use crate::request;
 use crate::revision::{Revision, View};
 use crate::settings::{ClusterSettings, Settings};
-use crate::statistics::ActivatorReport;
+use crate::statistics::{ActivatorReport, PodLoad};
 use crate::wanted::{Wanted, foreign, not_owned, status_action};
 
 /// Time between two looks at a revision at least, unless something happens.
@@ -44,6 +45,8 @@ pub enum Event {
     Pods(Change<ObjectKey, Pod>),
     /// An activator has reported.
     Reports(Vec<ActivatorReport>),
+    /// A pod of a revision has said what is inside, or is not heard any more.
+    Heard(ObjectKey, IpAddr, Option<PodLoad>),
     /// Pods of a revision were asked for their statistics.
     Scraped(ObjectKey, Vec<ScrapeResponse>),
     /// It was tried whether activators are in the path of a revision.
@@ -137,6 +140,13 @@ impl Reconciler {
                         revision.hear(now, report, ready);
                         self.reschedule(&report.revision, ready);
                     }
+                }
+            }
+            Event::Heard(key, pod, load) => {
+                let ready = self.pods.ready(&key);
+                if let Some(revision) = self.revisions.get_mut(&key) {
+                    revision.hear_pod(now, (pod, load), ready);
+                    self.reschedule(&key, ready);
                 }
             }
             Event::Scraped(key, responses) => {
@@ -295,7 +305,10 @@ impl Reconciler {
     fn look(&mut self, now: Timestamp, key: &ObjectKey, effects: &mut Vec<Effect>) {
         let autoscaler = self.autoscalers.get(key).filter(|a| a.deletion == Deletion::None);
         let Some(autoscaler) = autoscaler.cloned() else {
-            self.revisions.remove(key);
+            if self.revisions.remove(key).is_some() {
+                let order = ListenOrder { revision: key.clone(), pods: Vec::new() };
+                effects.push(Effect::Listen(order));
+            }
             self.agenda.forget(key);
             self.notes.remove(key);
             return;
@@ -347,16 +360,28 @@ impl Reconciler {
         {
             effects.push(Effect::Probe(wanted.probe(&service.service_name)));
         }
-        if let Some(wanted) = revision.begin_scrape(now, view.ready) {
-            let window = revision.settings().revision.metric.stable_window_ms;
-            let (settled, young) = self.pods.addresses(key, now.minus_millis(window));
-            let revision = key.clone();
-            effects.push(Effect::Scrape(ScrapeOrder { revision, settled, young, wanted }));
-        }
+        effects.extend(questions(now, (key, revision), &self.pods));
         if let Some(at) = revision.next_look(view.ready, Some(&step)) {
             self.agenda.look_at(key, at.max(now.plus_millis(LOOK_INTERVAL_MIN_MS)));
         }
     }
+}
+
+/// Which pods of a revision are to be listened to and asked now.
+fn questions(
+    now: Timestamp,
+    (key, revision): (&ObjectKey, &mut Revision),
+    pods: &Pods,
+) -> impl Iterator<Item = Effect> {
+    let window = revision.settings().revision.metric.stable_window_ms;
+    let (settled, young) = pods.addresses(key, now.minus_millis(window));
+    let listened = revision.begin_to_listen(settled.iter().chain(&young));
+    let listen = listened.map(|pods| Effect::Listen(ListenOrder { revision: key.clone(), pods }));
+    let scrape = revision.begin_scrape(now, pods.ready(key)).map(|wanted| {
+        let revision = key.clone();
+        Effect::Scrape(ScrapeOrder { revision, settled, young, wanted })
+    });
+    listen.into_iter().chain(scrape)
 }
 
 /// A PodAutoscaler of another class is none of ours, even if it was before.

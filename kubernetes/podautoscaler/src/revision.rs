@@ -1,6 +1,7 @@
 //! One revision: its windows, its decisions, and when it is to be looked at again.
 
-use std::collections::BTreeMap;
+use core::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_autoscaler::driver::{Applied, ClusterView, Driver, Path, Urgency};
 use tidegate_autoscaler::lifecycle::{
@@ -10,14 +11,13 @@ use tidegate_autoscaler::lifecycle::{
 use tidegate_autoscaler::revision::TICK_INTERVAL_MS;
 use tidegate_autoscaler::scrape::{ScrapeResponse, ScrapeRound, Scraped, Scraper};
 use tidegate_autoscaler::{
-    Improvements, Observed, Origin, RevisionAutoscaler, Sample, ScalingMetric, Signal, SignalKind,
-    Timestamp,
+    Improvements, Observed, Origin, RevisionAutoscaler, Sample, ScalingMetric, Timestamp,
 };
 
 use crate::condition::{ACTIVE, ConditionStatus, INITIALIZED};
 use crate::object::{PodAutoscaler, ServerlessService};
 use crate::settings::Settings;
-use crate::statistics::ActivatorReport;
+use crate::statistics::{ActivatorReport, PodLoad};
 
 /// Time between two scrapes of a revision's pods: its windows have a resolution of a second.
 pub const SCRAPE_INTERVAL_MS: u64 = 1_000;
@@ -37,6 +37,9 @@ const SILENCE_MS: u64 = 2_000;
 
 /// Activators that are kept apart; what others hold is in the windows and wakes nobody out of turn.
 const ACTIVATORS_MAX: usize = 1_024;
+
+/// Pods of a revision that are listened to: as many as are asked at most.
+const LISTENED_MAX: usize = 16;
 
 /// What is seen of a revision when it is looked at.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +80,10 @@ pub struct Revision {
     at_activators: BTreeMap<String, (Timestamp, f64)>,
     /// What pods have that no activator reports, by the last scrape.
     beside: (Timestamp, f64),
+    /// Pods that are listened to.
+    listened: BTreeSet<IpAddr>,
+    /// What those of them hold that were heard.
+    in_pods: BTreeMap<IpAddr, (Timestamp, PodLoad)>,
 }
 
 impl Revision {
@@ -114,6 +121,8 @@ impl Revision {
             recorded: now,
             at_activators: BTreeMap::new(),
             beside: (Timestamp::EPOCH, 0.0),
+            listened: BTreeSet::new(),
+            in_pods: BTreeMap::new(),
         })
     }
 
@@ -150,6 +159,38 @@ impl Revision {
             self.driver.wake(now);
         }
         self.urge(now, ready, load);
+    }
+
+    /// A pod says what is inside while `ready` pods are ready; `None` when it is heard no more.
+    pub fn hear_pod(&mut self, now: Timestamp, (pod, load): (IpAddr, Option<PodLoad>), ready: u32) {
+        // What comes late is of a pod that may be another by now.
+        let Some(load) = load.filter(|_| self.listened.contains(&pod)) else {
+            self.in_pods.remove(&pod);
+            return;
+        };
+        self.in_pods.insert(pod, (now, load));
+        self.urge(now, ready, f64::from(load.in_flight));
+    }
+
+    /// Says which of the `ready` pods are to be listened to, if these are others than before. Who
+    /// is listened to already goes on to be.
+    pub fn begin_to_listen<'a>(
+        &mut self,
+        ready: impl Iterator<Item = &'a IpAddr>,
+    ) -> Option<Vec<IpAddr>> {
+        let settings = &self.settings.revision;
+        let listens = settings.metric.scraped && settings.improvements.count_waiting;
+        let (mut known, mut new): (Vec<IpAddr>, Vec<IpAddr>) =
+            ready.filter(|_| listens).partition(|pod| self.listened.contains(pod));
+        new.truncate(LISTENED_MAX.saturating_sub(known.len()));
+        known.extend(new);
+        let wanted: BTreeSet<IpAddr> = known.into_iter().collect();
+        if wanted == self.listened {
+            return None;
+        }
+        self.in_pods.retain(|pod, _| wanted.contains(pod));
+        self.listened.clone_from(&wanted);
+        Some(wanted.into_iter().collect())
     }
 
     /// Pods were asked; `responses` of those that were.
@@ -195,14 +236,26 @@ impl Revision {
         }
     }
 
-    /// Requests that activators and pods hold, as far as is known.
+    /// Requests that activators and pods hold, as far as is known. What came through activators is
+    /// in both, and what pods say of themselves is newer.
     fn held(&self, now: Timestamp) -> f64 {
         let is_recent = |at: Timestamp| now.millis_since(at) < REPORT_HOLDS_MS;
         let held = self.at_activators.values().chain([&self.beside]);
-        held.filter(|(at, _)| is_recent(*at)).map(|(_, load)| load).sum()
+        let reported: f64 = held.filter(|(at, _)| is_recent(*at)).map(|(_, load)| load).sum();
+        reported.max(f64::from(self.inside_pods(now).in_flight))
     }
 
-    /// Requests beyond what `ready` pods can take, as far as is known.
+    /// What pods hold that are listened to.
+    fn inside_pods(&self, now: Timestamp) -> PodLoad {
+        let heard = self.in_pods.values();
+        let recent = heard.filter(|(at, _)| now.millis_since(*at) < REPORT_HOLDS_MS);
+        recent.fold(PodLoad::default(), |sum, (_, load)| PodLoad {
+            in_flight: sum.in_flight.saturating_add(load.in_flight),
+            waiting: sum.waiting.saturating_add(load.waiting),
+        })
+    }
+
+    /// Requests beyond what `ready` pods can take, or that wait at one of them, as far as is known.
     fn waiting(&self, now: Timestamp, ready: u32) -> u32 {
         let spec = &self.settings.revision.spec;
         if spec.scaling_metric != ScalingMetric::Concurrency {
@@ -210,7 +263,7 @@ impl Revision {
         }
         let beyond = self.held(now) - f64::from(ready) * spec.total_value;
         // Saturates; what is not beyond is nothing.
-        beyond.max(0.0).ceil() as u32
+        (beyond.max(0.0).ceil() as u32).max(self.inside_pods(now).waiting)
     }
 
     /// Looks at the revision: decides if a decision is due, and takes what was decided last through
@@ -234,18 +287,8 @@ impl Revision {
         }
         let spec = &self.settings.lifecycle;
         let (applied, why) = if decides {
-            let requested = u32::try_from(view.replicas).unwrap_or(0);
-            let observed = Observed {
-                ready: view.ready,
-                starting: requested.saturating_sub(view.ready),
-                requested,
-                in_flight: 0,
-                waiting: self.waiting(now, view.ready),
-                at_once: None,
-            };
-            let held = self.held_signal(now, observed.waiting);
-            let signals = held.as_slice();
-            let scene = ClusterView { observed, at_activators: None, signals, path };
+            let observed = self.observed(now, view);
+            let scene = ClusterView { observed, at_activators: None, signals: &[], path };
             let (decision, applied) = self.driver.tick(now, &scene, spec);
             (applied, decision.explanation.to_string())
         } else {
@@ -256,17 +299,20 @@ impl Revision {
         Looked { applied, why }
     }
 
-    /// What is held counts at once where some of it waits: it has waited for a second on average,
-    /// and the panic window would take six to be full of it.
-    fn held_signal(&self, now: Timestamp, waiting: u32) -> Option<Signal> {
-        let revision = &self.settings.revision;
-        let counts = waiting > 0 && revision.improvements != Improvements::none();
-        counts.then(|| Signal {
-            kind: SignalKind::Held,
-            stable: 0.0,
-            panic: self.held(now),
-            target: revision.spec.target_value,
-        })
+    /// What there is at the time of a decision.
+    fn observed(&self, now: Timestamp, view: &View<'_>) -> Observed {
+        let requested = u32::try_from(view.replicas).unwrap_or(0);
+        let waiting = self.waiting(now, view.ready);
+        // Saturates.
+        let held = self.held(now).ceil() as u32;
+        Observed {
+            ready: view.ready,
+            starting: requested.saturating_sub(view.ready),
+            requested,
+            in_flight: held.saturating_sub(waiting),
+            waiting,
+            at_once: Some(held),
+        }
     }
 
     fn found(&self, now: Timestamp) -> ActivatorProbe {

@@ -6,8 +6,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::bail;
-use tidegate_admin::{Readiness, Subject};
+use anyhow::{Context, bail};
+use tidegate_admin::{Admin, Readiness, Subject};
 use tidegate_controller::{Access, Addresses, Authenticate, Handle, Metrics};
 use tidegate_flags::log::ROLE_DEFAULT;
 use tidegate_flags::{AccessArgs, AdminArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address};
@@ -21,7 +21,11 @@ use tokio::sync::watch;
 
 use super::adapters::AdapterArgs;
 use super::installation::SystemNamespaceArgs;
+use super::page::PageArgs;
 use super::{NAMESPACE_VARIABLE, client, on_every_core, own_name, stopped};
+
+/// How messages name this program.
+const US: &str = "tidegate-kubernetes controller";
 
 /// What was typed after `tidegate-kubernetes controller`.
 #[derive(Debug, clap::Args)]
@@ -60,6 +64,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     admin: AdminArgs,
     #[command(flatten)]
+    page: PageArgs,
+    #[command(flatten)]
     adapters: AdapterArgs,
     #[command(flatten)]
     log: LogArgs,
@@ -77,7 +83,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let metrics = Metrics::new(&registry);
     let (decides, handle) = watch::channel(None);
     let observed = Observed { registry, handle };
-    let _admin = admin::serve("tidegate-kubernetes controller", args.admin.bind()?, observed)?;
+    let _admin = serve_admin(&args, observed, &access)?;
     let client = client().await?;
     let access = Access { tokens: tokens(&args, &client), ..access };
     let adapters =
@@ -96,6 +102,21 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         decides,
     };
     run(config, stop).await.map_err(|error: RunError| error.into())
+}
+
+/// Serves the admin address: metrics and health, and the page if there is to be one.
+fn serve_admin(args: &Args, observed: Observed, access: &Access) -> anyhow::Result<Option<Admin>> {
+    let Some(listener) = args.admin.bind()? else {
+        return match args.page.is_wanted() {
+            true => bail!("--page: give --admin as well, the address that it is served on"),
+            false => Ok(None),
+        };
+    };
+    let page = args.page.on(listener.local_addr()?, access, observed.handle.clone());
+    match page.context("--page")? {
+        Some(page) => Ok(Some(admin::serve_beside(US, listener, observed, page)?)),
+        None => Ok(admin::serve(US, Some(listener), observed)?),
+    }
 }
 
 /// The access rules that the flags make. Reports decide how workloads are scaled, and whoever can

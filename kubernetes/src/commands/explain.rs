@@ -5,8 +5,8 @@ use anyhow::Context;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use tidegate_explain::{find, text};
+use tidegate_flags::ToleranceArgs;
 use tidegate_kubernetes::overview::scaler_summary;
-use tidegate_kubernetes_hpa::metric::{TOLERANCE, parse_tolerance};
 use tidegate_kubernetes_hpa::{Hpa, replay};
 use tidegate_kubernetes_objects::TrafficScaler;
 use tidegate_words::excerpt;
@@ -43,17 +43,8 @@ pub(crate) struct Args {
     /// controller is asked.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["name", "watch", "last"])]
     hpa: Option<String>,
-    /// How far a ratio may be from 1 without effect: `--horizontal-pod-autoscaler-tolerance` of the
-    /// cluster's kube-controller-manager.
-    #[arg(
-        long,
-        value_name = "RATIO",
-        requires = "hpa",
-        default_value_t = TOLERANCE,
-        value_parser = parse_tolerance,
-        allow_negative_numbers = true
-    )]
-    tolerance: f64,
+    #[command(flatten)]
+    tolerance: ToleranceArgs,
     /// Print the decisions as JSON, one object per line, with every number that went into them.
     #[arg(long)]
     json: bool,
@@ -91,10 +82,10 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<()> {
             }
             return Ok(());
         }
-        let decisions = query.decisions(revision, args.last).await?;
+        let past = query.past(revision, args.last).await?;
         print(&match args.json {
-            true => decisions.iter().map(text::decision_json).collect(),
-            false => text::history(revision, &decisions),
+            true => past.decisions.iter().map(text::decision_json).collect(),
+            false => text::history(revision, &past),
         })
     })
 }
@@ -115,7 +106,7 @@ async fn explain_hpa(cluster: &Cluster, name: &str, args: &Args) -> anyhow::Resu
     };
     let hpa = Hpa::read(&serde_json::to_value(object)?)
         .with_context(|| format!("--hpa {}", excerpt(name)))?;
-    let replay = replay(&hpa, args.tolerance);
+    let replay = replay(&hpa, args.tolerance.tolerance);
     print(&[match args.json {
         true => serde_json::to_string(&replay)?,
         false => replay.to_string().trim_end().to_owned(),

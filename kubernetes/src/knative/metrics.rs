@@ -23,6 +23,10 @@ const SCRAPES: Metric = Metric::counter(
     "Requests for the statistics of a pod, by outcome.",
 )
 .labelled(&["outcome"]);
+const STREAMS: Metric = Metric::gauge(
+    "tidegate_knative_pod_streams",
+    "Pods that are listened to: their sidecars say at once what is inside.",
+);
 const ACTIONS: Metric = Metric::counter(
     "tidegate_knative_requests_total",
     "Requests to the API server that changed something, by outcome.",
@@ -30,7 +34,8 @@ const ACTIONS: Metric = Metric::counter(
 .labelled(&["outcome"]);
 
 /// All metrics, for the book.
-pub const ALL: [&Metric; 6] = [&REVISIONS, &ACTIVATORS, &HEARD, &LOST, &SCRAPES, &ACTIONS];
+pub const ALL: [&Metric; 7] =
+    [&REVISIONS, &ACTIVATORS, &HEARD, &LOST, &SCRAPES, &STREAMS, &ACTIONS];
 
 /// What is counted.
 #[derive(Clone)]
@@ -44,6 +49,7 @@ pub struct Metrics {
     pub(crate) lost_unreadable: Counter,
     pub(crate) scraped: Counter,
     pub(crate) scrapes_failed: Counter,
+    pub(crate) streams: Gauge,
     pub(crate) requests_done: Counter,
     pub(crate) requests_failed: Counter,
 }
@@ -62,6 +68,7 @@ impl Metrics {
             lost_unreadable: LOST.register_counter(recorder, &["unreadable"]),
             scraped: SCRAPES.register_counter(recorder, &["done"]),
             scrapes_failed: SCRAPES.register_counter(recorder, &["failed"]),
+            streams: STREAMS.register_gauge(recorder, &[]),
             requests_done: ACTIONS.register_counter(recorder, &["done"]),
             requests_failed: ACTIONS.register_counter(recorder, &["failed"]),
         }

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use super::happened::Happened;
 use super::metrics::Metrics;
 pub use super::peers::Peers;
+use super::pod_listeners::PodListeners;
 use super::scraper::PodClient;
 use super::statistics_relay::Message;
 use super::{peers, statistics_relay, watches};
@@ -156,6 +157,7 @@ async fn decide(
         executor: Executor {
             cluster,
             pods: PodClient::new(metrics.clone()),
+            listeners: PodListeners::new(events, metrics.clone()),
             under_way: JoinSet::new(),
         },
         dispatcher: Dispatcher::default(),
@@ -336,6 +338,7 @@ impl Controller {
                     Happened::Event(Box::new(Event::Scraped(revision, responses)))
                 });
             }
+            Effect::Listen(order) => self.executor.listeners.obey(&order),
             Effect::Probe(order) => {
                 let pods = self.executor.pods.clone();
                 self.executor.under_way.spawn(async move {
@@ -365,6 +368,7 @@ fn extract(
 struct Executor {
     cluster: Cluster,
     pods: PodClient,
+    listeners: PodListeners,
     under_way: JoinSet<Happened>,
 }
 

@@ -51,7 +51,7 @@ impl App {
         Self { name, concurrency: 10, min: 0, max: 0, window_s: 6, start_delay_ms: 0 }
     }
 
-    fn objects(&self, image: &str) -> Value {
+    fn objects(&self, image: &str) -> [Value; 2] {
         let (name, labels) = (&self.name, json!({"app": self.name}));
         let annotations = json!({
             "tidegate.dev/inject": "enabled",
@@ -84,8 +84,7 @@ impl App {
             "metadata": {"name": name},
             "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": "http"}]},
         });
-        let items = [deployment, service, self.scaler()];
-        json!({"apiVersion": "v1", "kind": "List", "items": items})
+        [deployment, service]
     }
 
     pub(crate) fn scaler(&self) -> Value {
@@ -161,6 +160,11 @@ impl Cluster {
 
     /// Installs Tidegate for the whole cluster, as its page says.
     pub(crate) async fn install(&self) {
+        self.install_with(&[]).await;
+    }
+
+    /// The same with components of the manifests.
+    pub(crate) async fn install_with(&self, components: &[&str]) {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("install");
         let up = "../".repeat(folder.path().components().count());
@@ -178,8 +182,10 @@ impl Cluster {
             "metadata": {"name": "tidegate-webhook"},
             "spec": {"template": {"spec": {"containers": containers}}},
         });
+        let components = components.iter().map(|name| format!("{up}{from}/{name}"));
         let kustomization = json!({
             "resources": [format!("{up}{from}")],
+            "components": components.collect::<Vec<_>>(),
             "images": [image("tidegate"), image("tidegate-kubernetes")],
             "patches": [{"patch": webhook.to_string()}],
         });
@@ -195,6 +201,33 @@ impl Cluster {
 
     /// Makes the namespace of a trial, and apps in it. Returns its name.
     pub(crate) async fn apps(&self, trial: &str, apps: &[App]) -> String {
+        let name = self.namespace(trial).await;
+        if !apps.is_empty() {
+            let image = self.image("app");
+            let all = apps.iter().flat_map(|app| {
+                let [deployment, service] = app.objects(&image);
+                [deployment, service, app.scaler()]
+            });
+            self.apply(&name, &list(all.collect()));
+        }
+        name
+    }
+
+    /// The same for apps that nobody scales, with no replica. Their pods have sidecars.
+    pub(crate) async fn bare_apps(&self, trial: &str, apps: &[App]) -> String {
+        let name = self.namespace(trial).await;
+        let image = self.image("app");
+        let all = apps.iter().flat_map(|app| {
+            let [mut deployment, service] = app.objects(&image);
+            deployment["spec"]["replicas"] = json!(0);
+            [deployment, service]
+        });
+        self.apply(&name, &list(all.collect()));
+        name
+    }
+
+    /// Makes the namespace of a trial. Returns its name.
+    async fn namespace(&self, trial: &str) -> String {
         let name = format!("{APPS}-{trial}");
         let labels = json!({"app.kubernetes.io/part-of": APPS, "tidegate.dev/inject": "enabled"});
         let namespace = json!({
@@ -207,10 +240,6 @@ impl Cluster {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &name);
         let is_published = || async { maps.get_opt(AUTHORITY).await.unwrap().is_some() };
         until(PATIENCE, "the authorities in a new namespace", is_published).await;
-        if !apps.is_empty() {
-            let all = apps.iter().map(|app| app.objects(&self.image("app")).to_string());
-            self.apply(&name, &all.collect::<Vec<_>>().join("\n---\n"));
-        }
         name
     }
 
@@ -379,6 +408,11 @@ impl Cluster {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/install");
         self.kubectl(&["delete", "--ignore-not-found", "-k", folder], None);
     }
+}
+
+/// Objects as one.
+pub(crate) fn list(items: Vec<Value>) -> String {
+    json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
 /// Waits until something is so.

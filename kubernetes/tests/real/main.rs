@@ -20,19 +20,21 @@
 //! that is scaled, [`clients`] who sends requests and what they count, [`replicas`] what becomes
 //! of workloads and when, [`process`] the processes of pods, where they run on this machine,
 //! [`sidecars`] one process for many of them. Then a module a trial: [`cycles`], [`cold`],
-//! [`burst`], [`woken`], [`crowd`], [`rolling`], [`leader`], [`faults`], [`node`],
-//! [`webhook`].
+//! [`burst`], [`doors`], [`class`], [`woken`], [`crowd`], [`rolling`], [`leader`], [`faults`],
+//! [`node`], [`webhook`].
 //! [`storm`] is a trial that is asked for by name alone, since it needs another cluster.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be done fails the trial")]
 
 mod app;
 mod burst;
+mod class;
 mod clients;
 mod cluster;
 mod cold;
 mod crowd;
 mod cycles;
+mod doors;
 mod faults;
 mod leader;
 mod node;
@@ -62,6 +64,8 @@ type Trial = (&'static str, for<'a> fn(&'a Cluster) -> BoxFuture<'a, Findings>);
 const TRIALS: &[Trial] = &[
     ("cold", |cluster| Box::pin(cold::run(cluster))),
     ("burst", |cluster| Box::pin(burst::run(cluster))),
+    ("doors", |cluster| Box::pin(doors::run(cluster))),
+    ("class", |cluster| Box::pin(class::run(cluster))),
     ("woken", |cluster| Box::pin(woken::run(cluster))),
     ("crowd", |cluster| Box::pin(crowd::run(cluster))),
     ("cycles", |cluster| Box::pin(cycles::run(cluster))),

@@ -1,12 +1,14 @@
-//! Many apps at zero that are all asked for at once.
+//! Many apps at zero that are all asked for at once, beside as many whose replicas are set at once
+//! without us: what the cluster itself takes.
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::Findings;
 use crate::clients::{ask, median};
-use crate::cluster::{App, Cluster};
+use crate::cluster::{App, Cluster, PATIENCE, until};
 use crate::process;
 use crate::replicas::Replicas;
 
@@ -25,8 +27,45 @@ pub(crate) async fn run(cluster: &Cluster) -> Findings {
         cluster.until_all_zero(&namespace, size).await;
         wake_all(cluster, &namespace, (&apps, &replicas), &mut findings).await;
         cluster.remove_apps().await;
+        set_all(cluster, (&apps, size), &mut findings).await;
+        cluster.remove_apps().await;
     }
     findings
+}
+
+/// Sets the replicas of all of `apps` from zero to one at once, and waits until all are ready.
+async fn set_all(cluster: &Cluster, (apps, size): (&[App], usize), findings: &mut Findings) {
+    let namespace = cluster.bare_apps(&format!("bare-{size}"), apps).await;
+    let replicas = Replicas::watch(cluster, &namespace);
+    let all = |count: i32| {
+        let now = replicas.now();
+        now.len() == size && now.values().all(|replicas| *replicas == (count, count))
+    };
+    until(PATIENCE, "Deployments without replicas", || async { all(0) }).await;
+    tokio::time::sleep(REST).await;
+    let begin = Instant::now();
+    let patch = json!({"spec": {"replicas": 1}});
+    let patches = apps.iter().map(|app| {
+        let deployments = format!("/apis/apps/v1/namespaces/{namespace}/deployments");
+        let path = format!("{deployments}/{}/scale", app.name);
+        let patch = &patch;
+        async move { drop(cluster.send("PATCH", &path, patch).await.unwrap()) }
+    });
+    futures::future::join_all(patches).await;
+    let set_s = begin.elapsed().as_secs_f64();
+    until(PATIENCE, "all pods ready", || async { all(1) }).await;
+    let mut ready = Vec::new();
+    for app in apps {
+        let first = replicas.first(&app.name, begin, |_, ready| ready > 0);
+        ready.extend(first.map(|after| after.as_secs_f64()));
+    }
+    let last = ready.iter().copied().fold(0.0, f64::max);
+    findings.say(format!(
+        "{size} Deployments whose replicas are set without us: after {set_s:.3} s, ready after \
+         {:.2} s at the median, the last after {last:.2} s: {:.1} a second",
+        median(ready),
+        size as f64 / last,
+    ));
 }
 
 /// Asks for all of `apps`, which are at zero, at once.

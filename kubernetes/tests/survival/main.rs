@@ -7,6 +7,7 @@ mod anew;
 mod deletion;
 mod incremental;
 mod late_responses;
+mod many;
 mod quiet;
 mod stage;
 

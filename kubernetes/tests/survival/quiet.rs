@@ -1,6 +1,6 @@
 //! The status follows what lasts, and not what is over in a moment.
 
-use tidegate_kubernetes::plan::{MOMENT_MS, SILENT_MS};
+use tidegate_kubernetes::plan::{MOMENT_MS, NUMBERS_MS, SILENT_MS};
 use tidegate_kubernetes_objects::TrafficScalerStatus;
 
 use super::*;
@@ -52,12 +52,27 @@ fn an_activator_that_listens_nowhere_is_told_once_that_lasts() {
 }
 
 #[test]
+fn what_is_wanted_and_soon_there_is_told_once() {
+    let mut stage = Stage::new();
+    calm(&mut stage, 1);
+    stage.desired(3, 1);
+    assert_eq!(written(&mut stage), []);
+    stage.wait(NUMBERS_MS);
+    stage.desired(3, 1);
+    let all = written(&mut stage);
+    let numbers: Vec<_> = all.iter().map(|one| (one.desired_replicas, one.replicas)).collect();
+    assert_eq!(numbers, [(Some(3), Some(3))]);
+}
+
+#[test]
 fn pods_that_report_a_moment_after_they_are_ready_change_no_condition() {
     let mut stage = Stage::new();
     calm(&mut stage, 1);
     let mut statuses = 0;
     for pods in 2..=10 {
         stage.desired(pods, pods - 1);
+        written(&mut stage);
+        stage.wait(NUMBERS_MS);
         written(&mut stage);
         stage.let_pods_be_ready(pods.into());
         // It is ready, and not heard of yet.

@@ -23,6 +23,7 @@ base
 ,external-metrics
 {{- end }}
 {{- if .Values.keda.enabled }},keda{{ end }}
+{{- if .Values.frontDoor.enabled }},front-door{{ end }}
 {{- end }}
 
 {{/*

@@ -75,6 +75,51 @@ fn a_burst_that_waits_counts_as_soon_as_it_is_reported() {
     assert_eq!(world.replicas, 8, "{:?}", world.scaled);
 }
 
+/// Requests that no activator carries are known to pods alone, and scrapes see averages of seconds.
+#[test]
+fn a_burst_at_a_pod_counts_as_it_grows() {
+    let mut world = World::new(&json!({"window": "60s", "target-burst-capacity": "0"}));
+    world.pass(20);
+    let (pod, begin) = (world.listened[0], world.now);
+    assert_eq!(world.listened.len(), 1);
+    world.hear(5, (pod, 11));
+    assert_eq!(world.scaled, [], "a request that waits is no crowd");
+    world.hear(100, (pod, 50));
+    assert_eq!(world.scaled.last().map(|(_, to)| *to), Some(8), "{:?}", world.reasons);
+    assert!(world.now.millis_since(begin) < 300);
+    let reason = world.reasons.last().expect("it was scaled");
+    assert!(reason.contains("50 requests held now at 7 each need 8"), "{reason}");
+    world.held = 50.0;
+    world.pass(20);
+    assert_eq!(world.replicas, 8, "{:?}", world.scaled);
+    assert_eq!(world.listened.len(), 8);
+    // One that has gone says nothing that counts.
+    let (scaled, stranger) = (world.scaled.clone(), "10.9.9.9".parse().expect("an address"));
+    world.hear(100, (stranger, 5_000));
+    assert_eq!(world.scaled, scaled);
+}
+
+/// What an activator has sent is in a pod, and both tell of it.
+#[test]
+fn what_activators_and_pods_tell_of_counts_once() {
+    let mut world = World::new(&json!({"window": "60s"}));
+    world.pass(20);
+    let pod = world.listened[0];
+    world.hear(5, (pod, 10));
+    world.held = 50.0;
+    world.pass(1);
+    world.hear(5, (pod, 10));
+    assert_eq!(world.scaled.last().map(|(_, to)| *to), Some(8), "{:?}", world.reasons);
+}
+
+#[test]
+fn with_activators_always_in_the_path_no_pod_is_listened_to() {
+    let mut world = World::new(&json!({"window": "10s", "target-burst-capacity": "-1"}));
+    world.held = 21.0;
+    world.pass(20);
+    assert_eq!(world.listened, Vec::<std::net::IpAddr>::new());
+}
+
 #[test]
 fn nothing_goes_to_zero_before_an_activator_answers_for_it() {
     let mut world = World::new(&json!({"window": "10s"}));

@@ -1,6 +1,8 @@
 //! A cluster with Knative in miniature: what it makes of the requests that are sent to it, and
 //! what it then reports.
 
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 use tidegate_autoscaler::lifecycle::ActivatorProbe;
 use tidegate_autoscaler::scrape::ScrapeResponse;
@@ -10,7 +12,7 @@ use tidegate_kubernetes_podautoscaler::effect::{Action, ActionStep, Effect};
 use tidegate_kubernetes_podautoscaler::object;
 use tidegate_kubernetes_podautoscaler::reconciler::{Event, Looked, Reconciler};
 use tidegate_kubernetes_podautoscaler::settings::ClusterSettings;
-use tidegate_kubernetes_podautoscaler::statistics::ActivatorReport;
+use tidegate_kubernetes_podautoscaler::statistics::{ActivatorReport, PodLoad};
 
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -38,6 +40,8 @@ pub(crate) struct World {
     pub(crate) scaled: Vec<(f64, i32)>,
     pub(crate) probes: usize,
     pub(crate) scrapes: usize,
+    /// Pods that are listened to.
+    pub(crate) listened: Vec<IpAddr>,
     pub(crate) notes: Vec<String>,
     /// Why replicas were asked for.
     pub(crate) reasons: Vec<String>,
@@ -95,6 +99,7 @@ impl World {
             scaled: Vec::new(),
             probes: 0,
             scrapes: 0,
+            listened: Vec::new(),
             notes: Vec::new(),
             reasons: Vec::new(),
             version: 1,
@@ -219,6 +224,7 @@ impl World {
                 };
                 self.apply(Event::Probed(order.revision, found));
             }
+            Effect::Listen(order) => self.listened = order.pods,
             Effect::Note(_, what) => self.notes.push(what),
         }
     }
@@ -320,6 +326,14 @@ impl World {
         let sample = Sample::of_concurrency(concurrency).expect("a figure");
         let activator = "activator-1".to_owned();
         self.apply(Event::Reports(vec![ActivatorReport { revision: key(), activator, sample }]));
+    }
+
+    /// A pod says what is inside, so many milliseconds later.
+    pub(crate) fn hear(&mut self, after_ms: u64, (pod, in_flight): (IpAddr, u32)) {
+        self.now = self.now.plus_millis(after_ms);
+        let waiting = in_flight.saturating_sub(10);
+        self.apply(Event::Heard(key(), pod, Some(PodLoad { in_flight, waiting })));
+        self.settle();
     }
 
     pub(crate) fn condition(&self, name: &str) -> (String, String) {
