@@ -2,13 +2,16 @@
 //! front of them, and the figures they read.
 //!
 //! [`process`] starts peers and reads their cost from `/proc`, [`peers`] knows how each is
-//! configured, [`app`] is what they proxy to, [`load`] and [`streams`] are the clients,
-//! [`report`] prints, [`soak`] misbehaves.
+//! configured and [`front_doors`] how those are that route, [`app`] is what they proxy to, [`load`]
+//! and [`streams`] are the clients, [`turns`] lets peers take turns, [`report`] prints, [`soak`]
+//! misbehaves.
 
 pub mod app;
+pub mod front_doors;
 pub mod load;
 pub mod peers;
 pub mod process;
 pub mod report;
 pub mod soak;
 pub mod streams;
+pub mod turns;

@@ -1,16 +1,21 @@
 //! The recipe that builds the images of all roles without a container engine.
 //!
 //! Cargo builds the programs on this machine; `buildah` puts each into an image by the very
-//! `Dockerfile` that Docker reads, whose building stage is replaced by a folder. Where there is no
-//! `buildah` the recipe says so and is skipped, as `deny` is.
+//! `Dockerfile` that Docker reads, whose building stage is replaced by a folder. Each image is then
+//! checked. Where there is no `buildah` the recipe says so and is skipped, as `deny` is.
+
+mod check;
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
+
+use crate::platform::{PLATFORMS, Platform};
+use crate::tool::execute;
 
 /// An image: its name, which is the target of the Dockerfile and the program, and its package.
 struct Image {
@@ -23,27 +28,6 @@ const IMAGES: [Image; 3] = [
     Image { name: "tidegate", package: "tidegate" },
     Image { name: "tidegate-kubernetes", package: "tidegate-kubernetes" },
     Image { name: "queue-proxy", package: "tidegate-queue-proxy" },
-];
-
-/// An architecture: what images call it, what Rust does, and Debian's compiler and linker for it.
-struct Platform {
-    name: &'static str,
-    target: &'static str,
-    compiler: &'static str,
-}
-
-/// Those that are known.
-const PLATFORMS: [Platform; 2] = [
-    Platform {
-        name: "linux/amd64",
-        target: "x86_64-unknown-linux-musl",
-        compiler: "x86_64-linux-gnu-gcc",
-    },
-    Platform {
-        name: "linux/arm64",
-        target: "aarch64-unknown-linux-musl",
-        compiler: "aarch64-linux-gnu-gcc",
-    },
 ];
 
 /// Which images, for which machines, and where they go.
@@ -60,11 +44,11 @@ pub struct Images {
     output: PathBuf,
 }
 
-/// Builds programs and images.
+/// Builds programs and images, and checks them.
 ///
 /// # Errors
 ///
-/// A name is unknown, or a program or an image cannot be built.
+/// A name is unknown, a program or an image cannot be built, or one is not as it should be.
 pub fn run(asked: &Images, workspace: &Path) -> anyhow::Result<()> {
     let images = chosen(&IMAGES, |image| image.name, &asked.images, "image")?;
     let this = format!("linux/{}", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" });
@@ -112,24 +96,7 @@ fn build_program(
     platform: &Platform,
     (workspace, programs): (&Path, &Path),
 ) -> anyhow::Result<()> {
-    let Platform { target, compiler, .. } = *platform;
-    let mut command = Command::new("cargo");
-    command.args(["build", "--locked", "--profile", "slim", "--target", target]);
-    command.args(["--package", image.package, "--bin", image.name]).current_dir(workspace);
-    if !target.starts_with(std::env::consts::ARCH) {
-        let shouted = target.to_uppercase().replace('-', "_");
-        command.env(format!("CARGO_TARGET_{shouted}_LINKER"), compiler);
-        command.env(format!("CC_{}", target.replace('-', "_")), compiler);
-    }
-    execute(command).with_context(|| {
-        format!(
-            "for {} it takes `rustup target add {target}` and a C compiler ({compiler})",
-            platform.name
-        )
-    })?;
-    let target_directory =
-        std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
-    let built = workspace.join(target_directory).join(target).join("slim").join(image.name);
+    let built = platform.build(platform.target, (image.package, image.name), workspace)?;
     let folder = programs.join(platform.name).join("image");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let to = folder.join(image.name);
@@ -156,7 +123,7 @@ fn build_image(
         command.arg("--build-context").arg(stage);
         // The same programs give the same image.
         command.args(["--timestamp", "0", "--file"]).arg(workspace.join("Dockerfile")).arg(&folder);
-        execute(command)?;
+        execute(&mut command)?;
     }
     let file = output.join(format!("{}.tar", image.name));
     let mut to = OsString::from("oci-archive:");
@@ -166,7 +133,8 @@ fn build_image(
     let _ = fs::remove_file(&file);
     let mut command = storage.buildah(["manifest", "push", "--all", &list]);
     command.arg(to);
-    execute(command)?;
+    execute(&mut command)?;
+    check::check(image, platforms, (&file, &output.join("check").join(image.name)))?;
     eprintln!("xtask: {} is written", file.display());
     Ok(())
 }
@@ -184,16 +152,6 @@ impl Storage {
         command.args(["--storage-driver", "vfs"]).args(arguments);
         command
     }
-}
-
-fn execute(mut command: Command) -> anyhow::Result<()> {
-    eprintln!("xtask: {command:?}");
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().with_context(|| format!("cannot start `{name}`"))?;
-    if !status.success() {
-        bail!("`{name}` failed ({status})");
-    }
-    Ok(())
 }
 
 #[cfg(test)]

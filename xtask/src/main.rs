@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use xtask::fuzz::{self, Fuzz};
 use xtask::images::{self, Images};
+use xtask::packages::{self, Packages};
 
 /// Runs a check of this project by its name.
 #[derive(Debug, Parser)]
@@ -41,6 +42,10 @@ enum Recipe {
     Fuzz(Fuzz),
     /// The images of all roles, without a container engine; skipped where buildah is absent.
     Images(Images),
+    /// What people install: a Debian package, a static tarball, and the bill of materials.
+    Packages(Packages),
+    /// Every crate can be packed as it would be published.
+    Crates,
     /// Rewrites what is generated and committed: the protobuf code from the `.proto` files, the
     /// definition of `TrafficScaler` from its types.
     Codegen,
@@ -83,6 +88,7 @@ fn run(recipe: &Recipe) -> anyhow::Result<()> {
     match recipe {
         Recipe::Ci => return CI.iter().try_for_each(run),
         Recipe::Images(asked) => return images::run(asked, &workspace_root()),
+        Recipe::Packages(asked) => return packages::run(asked, &workspace_root()),
         Recipe::Fuzz(fuzz) => return fuzz::run(fuzz, &workspace_root()),
         _ => {}
     }
@@ -130,11 +136,12 @@ fn steps(recipe: &Recipe) -> Vec<Step> {
                  target/tidegate-simulator.html",
             ),
         ],
+        Recipe::Crates => vec![step("cargo package --workspace --no-verify --allow-dirty")],
         Recipe::Slim => vec![step(
             "cargo build --profile slim --package tidegate-queue-proxy --bin queue-proxy \
              --target x86_64-unknown-linux-musl",
         )],
-        Recipe::Ci | Recipe::Fuzz(_) | Recipe::Images(_) => Vec::new(),
+        Recipe::Ci | Recipe::Fuzz(_) | Recipe::Images(_) | Recipe::Packages(_) => Vec::new(),
     }
 }
 

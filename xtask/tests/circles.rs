@@ -8,7 +8,6 @@ use xtask::sources::{files, workspace_root};
 /// Pairs beside each other that name each other, by their crates. This list may only shrink.
 const PAIRS: &[(&str, [&str; 2])] = &[
     ("kubernetes", ["adapters", "run"]),
-    ("kubernetes", ["plan", "status"]),
     ("kubernetes", ["reconciler", "recorder"]),
     ("kubernetes", ["rival", "world"]),
     ("kubernetes/fake", ["server", "stream"]),

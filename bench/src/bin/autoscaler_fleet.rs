@@ -145,6 +145,8 @@ fn report(second: u64, load: u64, at: Timestamp) -> Report {
         draining: false,
         revision: None,
         outcomes: Default::default(),
+        listening_age_ms: None,
+        cold_starts: Vec::new(),
     }
 }
 

@@ -162,6 +162,8 @@ fn report(sequence: i64, end_unix_ms: i64) -> Report {
         draining: false,
         revision: None,
         outcomes: Default::default(),
+        listening_age_ms: None,
+        cold_starts: Vec::new(),
     }
 }
 

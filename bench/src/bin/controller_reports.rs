@@ -10,7 +10,7 @@
 //! all at once, each over a connection of its own, and then report every second. Measured are the
 //! controller's processor time and memory, and how late the decisions of another revision come.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use tidegate_bench::proxy::process::Peer;
+use tidegate_bench::controller::{NAMESPACE, ask, report_every_second, reporter};
+use tidegate_bench::proxy::process::{Peer, free_address};
 use tidegate_bench::proxy::report::table;
 use tidegate_proto::scale::v1::scale_service_client::ScaleServiceClient;
 use tidegate_proto::scale::v1::{ListRevisionsRequest, WatchDecisionsRequest};
-use tidegate_proto::stats::v1::{Hello, Revision, Role, Stat};
-use tidegate_reporter::transport::{self, Connection, Target};
-use tidegate_reporter::{Config, Credentials, Reporter};
+use tidegate_reporter::Reporter;
+use tidegate_reporter::transport::Connection;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// How often a controller decides.
@@ -125,67 +125,6 @@ async fn measure(args: &Args, count: u32) -> anyhow::Result<Measured> {
     })
 }
 
-/// An address that nobody listens on now.
-fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-/// The reporter of a sidecar whose app is ready, at work.
-fn reporter(
-    controller: SocketAddr,
-    revision: &str,
-    number: u32,
-    running: &mut JoinSet<()>,
-) -> anyhow::Result<Reporter> {
-    let hello = Hello {
-        role: Role::QueueProxy.into(),
-        revision: Some(Revision { namespace: "bench".into(), name: revision.into() }),
-        instance: format!("{revision}-{number}"),
-        address: format!("127.0.0.1:{}", 1_024 + number % 60_000),
-        container_concurrency: 10,
-        ..Hello::default()
-    };
-    let config = Config::new(&controller.to_string(), &Credentials::default(), hello)?;
-    let (reporter, inbox, driver) = tidegate_reporter::start(config);
-    running.spawn(async move {
-        driver.run().await;
-        drop(inbox);
-    });
-    reporter.report(stat());
-    Ok(reporter)
-}
-
-fn stat() -> Stat {
-    Stat {
-        period_length_ms: 1_000,
-        average_concurrency: 5.0,
-        request_count: 100,
-        in_flight: 5,
-        ready: true,
-        ..Stat::default()
-    }
-}
-
-/// Has each of them report once a second, spread evenly over it as those of real instances are.
-fn report_every_second(reporters: Vec<Reporter>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        const SLICES: usize = 50;
-        let mut slice = tokio::time::interval(Duration::from_secs(1) / SLICES as u32);
-        for turn in 0.. {
-            slice.tick().await;
-            reporters.iter().skip(turn % SLICES).step_by(SLICES).for_each(|one| {
-                one.report(stat());
-            });
-        }
-    })
-}
-
-async fn ask(controller: SocketAddr) -> anyhow::Result<ScaleServiceClient<Connection>> {
-    let target = Target::new(&controller.to_string(), &Credentials::default())?;
-    let connection = transport::connect(&target).await?;
-    Ok(ScaleServiceClient::with_origin(connection, target.origin()))
-}
-
 /// Waits until so many instances take requests. It asks over a connection that was made before
 /// they came: the system resets those that come while its queue of unaccepted ones is full, and
 /// only a reporter tries again.
@@ -216,7 +155,7 @@ struct Lateness {
 impl Lateness {
     async fn watch(controller: SocketAddr) -> anyhow::Result<Self> {
         let mut client = ask(controller).await?;
-        let request = WatchDecisionsRequest { namespace: "bench".into(), name: "other".into() };
+        let request = WatchDecisionsRequest { namespace: NAMESPACE.into(), name: "other".into() };
         let mut decisions = client.watch_decisions(request).await?.into_inner();
         // From the first on there is a time at which the next is due.
         let mut last = decisions.message().await?.context("the controller ended")?.unix_ms;

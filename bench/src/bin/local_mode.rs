@@ -6,6 +6,8 @@
 //! ```
 //!
 //! `cycles`: from zero to many and back, again and again, without a lost request or a process left.
+//! `starts`: many instances wanted at once, in turns and all together. `frozen`: idle instances
+//! that are frozen beside such that end.
 //! `limit`: many clients, and the most that any instance had to serve at once, counted inside it.
 //! `kill`: instances are killed under load. `cold`: what we add to an app's own start-up.
 //! The app is the sample app of `tidegate demo` unless a command is given after `--`. Method and
@@ -20,7 +22,10 @@ use anyhow::ensure;
 use clap::{Parser, Subcommand};
 use rustix::process::Signal;
 use tidegate_bench::local_mode::client::{burst, get, is_served};
+use tidegate_bench::local_mode::frozen;
+use tidegate_bench::local_mode::server_timing::Phases;
 use tidegate_bench::local_mode::service::{Service, own_start_up, signal};
+use tidegate_bench::local_mode::starts;
 
 #[derive(Parser)]
 #[command(about = "Count and measure what local mode promises")]
@@ -73,6 +78,25 @@ enum What {
         #[arg(short = 'c', default_value = "4")]
         concurrency: String,
     },
+    /// Many instances wanted at once.
+    Starts {
+        /// How many.
+        #[arg(long, default_value_t = 50)]
+        count: usize,
+        /// How many start at a time, as `--starts-at-once` of `tidegate run` takes it; each in
+        /// turn.
+        #[arg(long, default_values_t = ["all", "2", "4", "8"].map(str::to_owned))]
+        at_once: Vec<String>,
+        /// How often each.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
+    /// Idle instances that are frozen beside such that end.
+    Frozen {
+        /// How often each is woken.
+        #[arg(long, default_value_t = 20)]
+        count: usize,
+    },
     /// What we add to an app's own start-up.
     Cold {
         /// How often.
@@ -96,6 +120,10 @@ fn main() -> anyhow::Result<()> {
             limit(&args, *clients, Duration::from_secs(*seconds), concurrency)
         }
         What::Kill { clients, kills, concurrency } => kill(&args, *clients, *kills, concurrency),
+        What::Starts { count, at_once, rounds } => {
+            starts::compare(&args.tidegate, &args.command, *count, at_once, *rounds)
+        }
+        What::Frozen { count } => frozen::compare(&args.tidegate, &args.command, *count),
         What::Cold { count } => cold(&args, *count),
     }
 }
@@ -216,13 +244,16 @@ fn kill(args: &Args, clients: usize, kills: usize, concurrency: &str) -> anyhow:
 }
 
 fn cold(args: &Args, count: usize) -> anyhow::Result<()> {
-    let service = Service::start(&args.tidegate, &QUICK, &args.command)?;
+    let settings = [&QUICK[..], &["--server-timing"]].concat();
+    let service = Service::start(&args.tidegate, &settings, &args.command)?;
     let (mut colds, mut owns, mut addeds) = (Vec::new(), Vec::new(), Vec::new());
+    let mut phases = Phases::default();
     for _ in 0..count {
         // Both in turn, so that a noisy machine is noisy for both.
         let own = own_start_up(&args.command)?;
         let response = get(service.address())?;
         ensure!(response.status == 200, "the first request was answered {}", response.status);
+        phases.add(response.header("server-timing").unwrap_or_default());
         addeds.push(response.first_byte.saturating_sub(own));
         colds.push(response.first_byte);
         owns.push(own);
@@ -231,10 +262,11 @@ fn cold(args: &Args, count: usize) -> anyhow::Result<()> {
     let ms = |duration: Duration| duration.as_secs_f64() * 1_000.0;
     println!(
         "{count} cold starts: first byte after {:.1} ms, by the app alone after {:.1} ms, added \
-         {:.1} ms (medians), {:.1} ms (worst)",
+         {:.1} ms (medians), {:.1} ms (p99), {:.1} ms (worst)\n{phases}",
         ms(median(&mut colds)),
         ms(median(&mut owns)),
         ms(median(&mut addeds)),
+        ms(addeds.get((count * 99).div_ceil(100) - 1).copied().unwrap_or_default()),
         ms(addeds.last().copied().unwrap_or_default()),
     );
     ensure!(service.stop()? == Some(0), "the service ended with an error");

@@ -19,6 +19,7 @@ use clap::{Parser, ValueEnum};
 use tidegate_bench::proxy::peers::{self, Lineup};
 use tidegate_bench::proxy::process::{Cpu, Peer, move_aside};
 use tidegate_bench::proxy::report::{median, table};
+use tidegate_bench::proxy::turns::{self, cost_rows, requests, total};
 use tidegate_bench::proxy::{app, load, streams};
 
 #[derive(Parser)]
@@ -139,28 +140,15 @@ impl Bench {
         self.lineup.start(app, self.args.port + 10)
     }
 
-    /// Runs `work` against every peer in turn, `rounds` times, and gives back each one's
-    /// processor time per unit of work, round by round.
     async fn rounds<F>(
         &self,
         peers: &[Peer],
-        mut work: impl FnMut(SocketAddr) -> F,
+        work: impl FnMut(SocketAddr) -> F,
     ) -> anyhow::Result<Vec<Vec<Cpu>>>
     where
         F: Future<Output = anyhow::Result<f64>>,
     {
-        let mut costs = vec![Vec::new(); peers.len()];
-        for round in 0..=self.args.rounds {
-            for (peer, costs) in peers.iter().zip(&mut costs) {
-                let before = peer.cpu()?;
-                let units = work(peer.address).await.with_context(|| peer.name.clone())?;
-                // The first round only warms up.
-                if round > 0 {
-                    costs.push(peer.cpu()?.since(before, units));
-                }
-            }
-        }
-        Ok(costs)
+        turns::costs(peers, self.args.rounds, work).await
     }
 
     fn start(&self) -> anyhow::Result<()> {
@@ -191,7 +179,7 @@ impl Bench {
     async fn cpu(&self) -> anyhow::Result<()> {
         let peers = self.peers(self.app)?;
         let costs = self.rounds(&peers, |address| requests(address, 50, self.turn())).await?;
-        let rows = cost_rows(&peers, &costs, "");
+        let rows = cost_rows(&peers, &costs);
         let columns = ["peer", "user µs", "system µs", "µs a request", "× nginx"];
         table("Processor time per request, 50 connections, 64-byte response", &columns, &rows);
         Ok(())
@@ -357,7 +345,7 @@ impl Bench {
                 .await?;
             let title = format!("Processor time per WebSocket echo of {size} bytes");
             let columns = ["peer", "user µs", "system µs", "µs an echo", "× nginx"];
-            table(&title, &columns, &cost_rows(&peers, &costs, ""));
+            table(&title, &columns, &cost_rows(&peers, &costs));
         }
         Ok(())
     }
@@ -376,7 +364,7 @@ impl Bench {
                 Ok(1.0)
             })
             .await?;
-        let rows = cost_rows(&peers, &thousandth(costs), "");
+        let rows = cost_rows(&peers, &thousandth(costs));
         table("Processor time to fetch 1 GB", &columns, &rows);
         let costs = self
             .rounds(&peers, |address| async move {
@@ -384,45 +372,8 @@ impl Bench {
                 Ok(1.0)
             })
             .await?;
-        let rows = cost_rows(&peers, &thousandth(costs), "");
+        let rows = cost_rows(&peers, &thousandth(costs));
         table("Processor time to send 1 GB", &columns, &rows);
         Ok(())
     }
-}
-
-async fn requests(address: SocketAddr, connections: usize, time: Duration) -> anyhow::Result<f64> {
-    let tally = load::closed_loop(address, connections, time).await;
-    if tally.failures > 0 {
-        bail!("{} requests failed", tally.failures);
-    }
-    Ok(tally.answers as f64)
-}
-
-fn total(costs: &[Cpu]) -> f64 {
-    median(&costs.iter().map(|cost| cost.total_us).collect::<Vec<_>>())
-}
-
-fn cost_rows(peers: &[Peer], costs: &[Vec<Cpu>], unit: &str) -> Vec<Vec<String>> {
-    let nginx = peers
-        .iter()
-        .position(|peer| peer.name == "nginx")
-        .and_then(|index| costs.get(index))
-        .map(|costs| total(costs));
-    let middle =
-        |costs: &[Cpu], part: fn(&Cpu) -> f64| median(&costs.iter().map(part).collect::<Vec<_>>());
-    peers
-        .iter()
-        .zip(costs)
-        .map(|(peer, costs)| {
-            let whole = total(costs);
-            let ratio = nginx.map_or(String::new(), |nginx| format!("{:.2}", whole / nginx));
-            vec![
-                peer.name.clone(),
-                format!("{:.2}{unit}", middle(costs, |cost| cost.user_us)),
-                format!("{:.2}{unit}", middle(costs, |cost| cost.system_us)),
-                format!("{whole:.2}{unit}"),
-                ratio,
-            ]
-        })
-        .collect()
 }

@@ -68,7 +68,8 @@ impl Lineup {
 
 /// A sidecar with everything on that a Knative user has by default: the breaker, the time
 /// limit, statistics, forwarding fields.
-fn sidecar(program: &Path, app: SocketAddr, address: SocketAddr, limit: usize) -> Command {
+#[must_use]
+pub fn sidecar(program: &Path, app: SocketAddr, address: SocketAddr, limit: usize) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
@@ -134,7 +135,7 @@ pub fn nginx_app(program: &Path, directory: &Path, port: u16) -> anyhow::Result<
     nginx("app", program, directory, address, &servers)
 }
 
-fn nginx(
+pub(super) fn nginx(
     name: &str,
     program: &Path,
     directory: &Path,
@@ -159,6 +160,6 @@ fn nginx(
     Peer::start(name, address, Command::new(program).arg("-c").arg(&path))
 }
 
-fn local(port: u16) -> SocketAddr {
+pub(super) fn local(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }

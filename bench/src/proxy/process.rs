@@ -55,11 +55,38 @@ impl Peer {
     pub fn start(name: &str, address: SocketAddr, command: &mut Command) -> anyhow::Result<Peer> {
         let everything = sched_getaffinity(None)?;
         sched_setaffinity(None, &one_processor(0))?;
+        let started = Self::spawn(name, command);
+        sched_setaffinity(None, &everything)?;
+        let (child, begun) = started?;
+        Self::listening(name, address, child, begun)
+    }
+
+    /// The same on whatever processor is free, where many of them share the machine.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not listen in time.
+    pub fn start_anywhere(
+        name: &str,
+        address: SocketAddr,
+        command: &mut Command,
+    ) -> anyhow::Result<Peer> {
+        let (child, begun) = Self::spawn(name, command)?;
+        Self::listening(name, address, child, begun)
+    }
+
+    fn spawn(name: &str, command: &mut Command) -> anyhow::Result<(Child, Instant)> {
         let begun = Instant::now();
         let child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        sched_setaffinity(None, &everything)?;
-        let mut child = child.with_context(|| format!("{name} cannot be started"))?;
+        Ok((child.with_context(|| format!("{name} cannot be started"))?, begun))
+    }
+
+    fn listening(
+        name: &str,
+        address: SocketAddr,
+        mut child: Child,
+        begun: Instant,
+    ) -> anyhow::Result<Peer> {
         while std::net::TcpStream::connect(address).is_err() {
             if let Some(status) = child.try_wait()? {
                 bail!("{name} ended before it listened on {address}: {status}");
@@ -127,6 +154,14 @@ impl Drop for Peer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// An address of this machine that nobody listens on just now.
+///
+/// # Errors
+/// When no port is free.
+pub fn free_address() -> io::Result<SocketAddr> {
+    std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
 /// Keeps the calling thread, and threads it starts, off the proxies' processor.

@@ -1,0 +1,53 @@
+//! A small run of the cycles: from zero to some instances and back, while apps, sidecars,
+//! activators and the controller are killed at random. What is outside a killed process is
+//! answered, and no instance ever has more than its limit.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be run fails the test")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tidegate_bench::cycles::{Plan, run};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_outside_what_is_killed_are_answered() {
+    let plan = Plan {
+        tidegate: program(),
+        cycles: 5,
+        revisions: 3,
+        requests: 60,
+        clients: 6,
+        limit: 2,
+        service: Duration::from_millis(20),
+        seed: 7,
+        first_port: free_ports(),
+        logs: None,
+    };
+    let outcome = run(plan, |_| {}).await.unwrap();
+    assert!(outcome.lost.is_empty(), "{outcome:?}");
+    assert_eq!(outcome.cycles, 5, "{outcome:?}");
+    assert!(outcome.kills.iter().sum::<u64>() > 0, "{outcome:?}");
+    let lost = outcome.lost_with_instances + outcome.lost_with_activators;
+    assert_eq!(outcome.served + lost, 5 * 60, "{outcome:?}");
+    assert!(outcome.most_inside <= 2, "{outcome:?}");
+}
+
+/// The program, which lies where this test's folder does: `cargo test --workspace` builds both.
+fn program() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let program = own.ancestors().nth(2).unwrap().join("tidegate");
+    assert!(program.exists(), "{} is not built: cargo build -p tidegate", program.display());
+    program
+}
+
+/// The first of some ports in a row that nobody listens on: the roles are to come back where they
+/// were, so the system cannot choose.
+fn free_ports() -> u16 {
+    const SPAN: u16 = 100;
+    let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let begin = 20_000 + u16::try_from(std::process::id() % 3_000).unwrap();
+    (0..10)
+        .map(|turn| begin + turn * SPAN)
+        .find(|first| (0..10).all(|n| is_free(first + n)))
+        .unwrap()
+}
