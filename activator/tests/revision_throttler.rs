@@ -130,9 +130,7 @@ async fn a_dropped_request_leaves_the_queue() {
 #[tokio::test]
 async fn an_unreachable_instance_is_ejected_and_its_request_comes_first() {
     let throttler = throttler(10, None);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let address = tidegate_reserved_port::reserve().unwrap();
     let a = || Endpoint { instance: "a".into(), address: address.to_string(), limit: 1 };
     throttler.set_endpoints(&[a()]);
     let mut in_flight = throttler.arrive();

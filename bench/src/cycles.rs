@@ -18,7 +18,7 @@ mod instances;
 pub mod plan;
 pub mod roles;
 
-use std::net::SocketAddr;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,6 +28,7 @@ use tidegate_proto::scale::v1::WatchDecisionsRequest;
 use tidegate_proto::scale::v1::scale_service_client::ScaleServiceClient;
 use tidegate_reporter::Credentials;
 use tidegate_reporter::transport::{self, Target};
+use tidegate_reserved_port::reserve;
 use tidegate_trust::secret::SECRET_VARIABLE;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -156,12 +157,12 @@ pub async fn run(plan: Plan, mut progress: impl FnMut(&Outcome)) -> anyhow::Resu
 
 async fn begin(plan: Plan) -> anyhow::Result<Arc<Run>> {
     ensure!(plan.revisions > 0 && plan.clients > 0, "expected at least one revision and client");
-    let at = |offset: u16| SocketAddr::from(([127, 0, 0, 1], plan.first_port + offset));
-    let controller = Role::controller(&plan, at(0));
-    let activators: Vec<_> = (1..)
-        .take(DOORS)
-        .map(|nth: u16| Role::activator(&plan, nth.into(), at(nth), controller.address))
+    // The roles come back where they were.
+    let controller = Role::controller(&plan, reserve()?);
+    let activators: io::Result<Vec<_>> = (1..=DOORS)
+        .map(|nth| Ok(Role::activator(&plan, nth, reserve()?, controller.address)))
         .collect();
+    let activators = activators?;
     controller.start().await?;
     for activator in &activators {
         activator.start().await?;
@@ -169,7 +170,7 @@ async fn begin(plan: Plan) -> anyhow::Result<Arc<Run>> {
     Ok(Arc::new(Run {
         began: Instant::now(),
         doors: activators.iter().cloned().map(Door::new).collect(),
-        ports: instances::Ports::new(plan.first_port + 10),
+        ports: instances::Ports::default(),
         tally: Mutex::default(),
         cycles_left: AtomicU64::new(plan.cycles as u64),
         failed: watch::Sender::new(None),

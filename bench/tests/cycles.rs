@@ -20,7 +20,6 @@ async fn requests_outside_what_is_killed_are_answered() {
         limit: 2,
         service: Duration::from_millis(20),
         seed: 7,
-        first_port: free_ports(),
         logs: None,
     };
     let outcome = run(plan, |_| {}).await.unwrap();
@@ -38,16 +37,4 @@ fn program() -> PathBuf {
     let program = own.ancestors().nth(2).unwrap().join("tidegate");
     assert!(program.exists(), "{} is not built: cargo build -p tidegate", program.display());
     program
-}
-
-/// The first of some ports in a row that nobody listens on: the roles are to come back where they
-/// were, so the system cannot choose.
-fn free_ports() -> u16 {
-    const SPAN: u16 = 100;
-    let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let begin = 20_000 + u16::try_from(std::process::id() % 3_000).unwrap();
-    (0..10)
-        .map(|turn| begin + turn * SPAN)
-        .find(|first| (0..10).all(|n| is_free(first + n)))
-        .unwrap()
 }

@@ -26,7 +26,7 @@ struct Running {
 }
 
 impl Running {
-    async fn at(address: SocketAddr) -> (Self, SocketAddr) {
+    async fn at(address: SocketAddr) -> Self {
         let template = Template {
             config: Config::default(),
             annotations: BTreeMap::new(),
@@ -35,7 +35,6 @@ impl Running {
         let (handle, controller) =
             tidegate_controller::controller(UndeclaredRevisions::Adopt(Box::new(template)));
         let listener = TcpListener::bind(address).await.expect("the address is free");
-        let address = listener.local_addr().expect("an address");
         let serving = tidegate_controller::serve(
             handle.clone(),
             listener,
@@ -44,7 +43,7 @@ impl Running {
         );
         let tasks =
             [tokio::spawn(controller.run(NoActuator)), tokio::spawn(async { drop(serving.await) })];
-        (Self { handle, tasks }, address)
+        Self { handle, tasks }
     }
 
     /// Its state is lost, and every stream breaks.
@@ -85,7 +84,8 @@ async fn reporter(number: usize, address: SocketAddr) -> (Reporter, tidegate_rep
 
 #[tokio::test]
 async fn windows_are_full_again_at_the_first_decision() {
-    let (first, address) = Running::at(([127, 0, 0, 1], 0).into()).await;
+    let address = tidegate_reserved_port::reserve().expect("a port");
+    let first = Running::at(address).await;
     let mut reporters = Vec::new();
     for number in 0..REPORTERS {
         reporters.push(reporter(number, address).await);
@@ -103,7 +103,7 @@ async fn windows_are_full_again_at_the_first_decision() {
         }
     }
     first.die().await;
-    let (second, _) = Running::at(address).await;
+    let second = Running::at(address).await;
     let mut decisions = second.handle.watch_decisions();
     // There are no new reports: it decides on the reporters' history.
     let decision = decisions.recv().await.expect("it decides");
@@ -121,7 +121,8 @@ async fn windows_are_full_again_at_the_first_decision() {
 #[tokio::test]
 async fn clocks_that_are_an_hour_apart_change_nothing() {
     const HOUR_MS: i64 = 3_600_000;
-    let (controller, address) = Running::at(([127, 0, 0, 1], 0).into()).await;
+    let address = tidegate_reserved_port::reserve().expect("a port");
+    let controller = Running::at(address).await;
     let mut decisions = controller.handle.watch_decisions();
     let mut open = Vec::new();
     for (number, ahead_ms) in [(0, -HOUR_MS), (1, 0), (2, HOUR_MS)] {

@@ -264,8 +264,9 @@ mod tests {
 
     #[tokio::test]
     async fn addresses_are_connected_to_without_a_lookup() {
-        let listener = TcpListener::bind((HERE, 0)).await.expect("a port is free");
-        let port = listener.local_addr().expect("it is bound").port();
+        let address = tidegate_reserved_port::reserve().expect("a port is free");
+        let listener = TcpListener::bind(address).await.expect("it is ours");
+        let port = address.port();
         for name in ["127.0.0.1", "localhost"] {
             assert!(Host::new(name).connect(port).await.is_ok(), "{name}");
         }

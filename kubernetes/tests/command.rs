@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what cannot be run fails the test")]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -138,9 +138,9 @@ fn refused(arguments: &[&str], kubeconfig: &Path) -> String {
     String::from_utf8(stderr).unwrap()
 }
 
-/// A port that nobody listens on, for now.
+/// A port that nobody listens on, and nobody else is given.
 fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    tidegate_reserved_port::reserve().unwrap().to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]

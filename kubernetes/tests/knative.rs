@@ -65,9 +65,8 @@ struct Stage {
     autoscaler: SocketAddr,
 }
 
-async fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
+fn free_address() -> SocketAddr {
+    tidegate_reserved_port::reserve().unwrap()
 }
 
 impl Stage {
@@ -270,7 +269,7 @@ impl Activator {
 #[tokio::test]
 async fn an_activator_wakes_our_revision_and_knative_hears_every_byte() {
     let stage = Stage::new().await;
-    let addresses = [free_address().await, free_address().await, free_address().await];
+    let addresses = [free_address(), free_address(), free_address()];
     let controller = stage.controller("one", addresses);
     stage.plumb("ours").await;
     let mut activator = Activator::connect(addresses[0]).await;
@@ -296,7 +295,7 @@ async fn an_activator_wakes_our_revision_and_knative_hears_every_byte() {
 #[tokio::test]
 async fn an_api_server_that_fails_is_asked_again() {
     let stage = Stage::new().await;
-    let addresses = [free_address().await, free_address().await, free_address().await];
+    let addresses = [free_address(), free_address(), free_address()];
     let controller = stage.controller("one", addresses);
     stage.plumb("ours").await;
     stage.cluster.fail(Method::PATCH, "/scale", Fault::Internal, 3);
@@ -310,8 +309,8 @@ async fn an_api_server_that_fails_is_asked_again() {
 #[tokio::test]
 async fn what_one_hears_the_other_decides_by() {
     let stage = Stage::new().await;
-    let [first, first_peers] = [free_address().await, free_address().await];
-    let [second, second_peers] = [free_address().await, free_address().await];
+    let [first, first_peers] = [free_address(), free_address()];
+    let [second, second_peers] = [free_address(), free_address()];
     let deciding = stage.controller("deciding", [first, first_peers, second_peers]);
     stage.plumb("ours").await;
     let standby = stage.controller("standby", [second, second_peers, first_peers]);

@@ -117,6 +117,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("kubernetes/hpa", &[]),
     ("kubernetes/adapters", &["kubernetes/listener", "proto"]),
     ("kubernetes/fake", &[]),
+    ("reserved-port", &[]),
     ("kubernetes/podautoscaler", &["autoscaler", "kubernetes/objects", "proto"]),
     (
         "kubernetes",

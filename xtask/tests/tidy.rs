@@ -140,6 +140,21 @@ fn sleeps_in_tests_are_named() {
     }));
 }
 
+/// A port that was free a moment ago is anybody's: `reserved-port` has those that stay free.
+#[test]
+fn no_port_is_let_go_of_before_it_is_used() {
+    hold(handwritten().iter().flat_map(|source| {
+        let statements = source.text.split(';');
+        let lets_go = |statement: &str| {
+            let bound = statement.split_once("TcpListener::bind(").map(|it| it.1);
+            bound.is_some_and(|rest| rest.contains(".local_addr()"))
+        };
+        statements.filter(move |it| lets_go(it)).map(|statement| {
+            format!("{} lets go of a port: {}", source.path.display(), statement.trim())
+        })
+    }));
+}
+
 #[test]
 fn every_page_of_the_book_is_in_its_summary() {
     let docs = workspace_root().join("docs");

@@ -1,6 +1,5 @@
 //! Requests that are sent to a second instance because the first takes long.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use tidegate_activator::{Config, Endpoint};
@@ -158,7 +157,7 @@ async fn either_may_fail_while_the_other_works() {
     assert_eq!(client.await.unwrap().unwrap().status, 200);
     close_whole(running).await;
     // The second does not listen.
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = tidegate_reserved_port::reserve().unwrap();
     let first = stuck().await;
     let mut config = in_turn(fixed(&[(&first, 1)]));
     let address = nobody.to_string();

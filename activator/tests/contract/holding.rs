@@ -256,7 +256,7 @@ async fn a_revision_may_be_named_after_its_first_request() {
 
 #[tokio::test]
 async fn what_waits_for_a_controller_is_bounded_in_number_and_time() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = tidegate_reserved_port::reserve().unwrap();
     let dispatch = DispatcherSettings {
         max_waiting: 1,
         longest_wait: Some(Duration::from_millis(200)),

@@ -10,10 +10,9 @@ use crate::client::get;
 use crate::controller::Controller;
 use crate::stage::{PATIENCE, close_whole, config, open};
 
-/// A port without a listener, for now.
+/// A port without a listener, which nobody else is given.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    tidegate_reserved_port::reserve().unwrap().port()
 }
 
 /// Time between two checks of a port.
@@ -101,8 +100,8 @@ async fn a_port_in_use_is_bound_once_it_is_free() {
     let controller = Controller::start().await;
     let (running, _) = open(config(Some(&controller)));
     controller.list("api", &[("api-1", app.address, 1)]);
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
+    let address = tidegate_reserved_port::reserve().unwrap();
+    let taken = TcpListener::bind(address).unwrap();
     controller.open("api", &[address.port()]);
     // Ports that were assigned later are open, so this one has been tried.
     let other = free_port();

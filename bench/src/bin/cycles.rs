@@ -42,9 +42,6 @@ struct Args {
     /// The seed of what is killed, and when.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The first of the ports to use; some 8,000 follow.
-    #[arg(long, default_value_t = 21_000)]
-    port: u16,
     /// A folder for what the processes log.
     #[arg(long)]
     logs: Option<PathBuf>,
@@ -64,7 +61,6 @@ fn main() -> anyhow::Result<()> {
         limit: args.limit,
         service: Duration::from_micros(args.service_us),
         seed: args.seed,
-        first_port: args.port,
         logs: args.logs,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -3,15 +3,19 @@
 //! This is the platform's part, which a controller that runs apart leaves to others: what a
 //! ReplicaSet and a kubelet do on a cluster.
 
+use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use parking_lot::Mutex;
 use tidegate_knative::environment as keys;
+use tidegate_reserved_port::Reserved;
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -31,30 +35,24 @@ const QUIET_PERIOD_MS: &str = "4000";
 /// How long a process may take to end when it is told to.
 const END_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Ports of instances follow each other through this many, so that one that has just been in use
-/// is not another's while somebody may still believe that it is the first one's.
-const PORTS: u16 = 8_000;
+/// So many ports rest before the first of them is another instance's: one that has just been in use
+/// is not given away while somebody may still believe that it is the first one's.
+const RESTING: usize = 200;
 
-/// Ports for one instance.
-#[derive(Debug)]
-pub(super) struct Ports {
-    first: u16,
-    given: AtomicU16,
-}
+/// Ports for instances.
+#[derive(Debug, Default)]
+pub(super) struct Ports(Mutex<VecDeque<Reserved>>);
 
 impl Ports {
-    pub(super) fn new(first: u16) -> Self {
-        Self { first, given: AtomicU16::new(0) }
+    /// A port that nobody listens on.
+    fn next(&self) -> io::Result<Reserved> {
+        let mut resting = self.0.lock();
+        let rested = resting.len().checked_sub(RESTING).and_then(|_| resting.pop_front());
+        rested.map_or_else(Reserved::new, Ok)
     }
 
-    /// A port that nobody listens on.
-    fn next(&self) -> u16 {
-        loop {
-            let port = self.first + self.given.fetch_add(1, Ordering::Relaxed) % PORTS;
-            if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-                return port;
-            }
-        }
+    fn rest(&self, port: Reserved) {
+        self.0.lock().push_back(port);
     }
 }
 
@@ -184,16 +182,20 @@ struct Instance {
     number: usize,
     app: Child,
     sidecar: Child,
+    ports: [Reserved; 2],
 }
 
 impl Instance {
     fn start(run: &Arc<Run>, revision: usize, number: usize) -> anyhow::Result<Self> {
-        let (app_port, port) = (run.ports.next(), run.ports.next());
-        let app = app(&run.plan, app_port).spawn().context("the app cannot be started")?;
+        let no_port = "there is no port for an instance";
+        let ports = [run.ports.next().context(no_port)?, run.ports.next().context(no_port)?];
+        let [app_address, address] = ports.each_ref().map(Reserved::address);
+        let app =
+            app(&run.plan, app_address.port()).spawn().context("the app cannot be started")?;
         let own = format!("{}-{number}", name(revision));
-        let mut sidecar = sidecar(run, revision, &own, (app_port, port))?;
+        let mut sidecar = sidecar(run, revision, &own, (app_address, address))?;
         let sidecar = sidecar.spawn().context("a sidecar cannot be started")?;
-        Ok(Self { run: Arc::clone(run), revision, number, app, sidecar })
+        Ok(Self { run: Arc::clone(run), revision, number, app, sidecar, ports })
     }
 
     /// Lives until it is told to stop, or a half of it ends. Gives its number.
@@ -215,6 +217,7 @@ impl Instance {
         // The sidecar drains first: until it has, its app is needed.
         end(&mut self.sidecar, END_PATIENCE).await;
         end(&mut self.app, END_PATIENCE).await;
+        self.ports.into_iter().for_each(|port| self.run.ports.rest(port));
         self.number
     }
 
@@ -245,12 +248,10 @@ fn sidecar(
     run: &Run,
     revision: usize,
     own_name: &str,
-    (app_port, port): (u16, u16),
+    (app, own): (SocketAddr, SocketAddr),
 ) -> anyhow::Result<Command> {
-    let own = SocketAddr::from(([127, 0, 0, 1], port));
-    let app = SocketAddr::from(([127, 0, 0, 1], app_port));
     let mut command = peers::sidecar(&run.plan.tidegate, app, own, run.plan.limit as usize);
-    let probe = format!(r#"{{"tcpSocket":{{"host":"127.0.0.1","port":{app_port}}}}}"#);
+    let probe = format!(r#"{{"tcpSocket":{{"host":"127.0.0.1","port":{}}}}}"#, app.port());
     command
         .arg("queue-proxy")
         .env(keys::QUEUE_SERVING_TLS_PORT, "")

@@ -25,8 +25,6 @@ pub struct Plan {
     pub service: Duration,
     /// The seed of what is killed, and when.
     pub seed: u64,
-    /// The first of the ports to use: those of the roles, then those of instances.
-    pub first_port: u16,
     /// Where the processes write what they log; nowhere without.
     pub logs: Option<PathBuf>,
 }

@@ -156,12 +156,12 @@ impl Drop for Peer {
     }
 }
 
-/// An address of this machine that nobody listens on just now.
+/// An address of this machine that nobody listens on, and nobody else is given.
 ///
 /// # Errors
 /// When no port is free.
 pub fn free_address() -> io::Result<SocketAddr> {
-    std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
+    tidegate_reserved_port::reserve()
 }
 
 /// Keeps the calling thread, and threads it starts, off the proxies' processor.

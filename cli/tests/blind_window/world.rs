@@ -70,11 +70,13 @@ impl Process {
         command.env_remove("TIDEGATE_LOG");
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut lines_ok = lines.by_ref().map_while(Result::ok);
-        let said = lines_ok.find_map(|line| {
-            marks.iter().find_map(|mark| Some(line.split_once(mark)?.1.to_owned()))
+        let mut before = Vec::new();
+        let said = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let said = marks.iter().find_map(|mark| Some(line.split_once(mark)?.1.to_owned()));
+            before.push(line);
+            said
         });
-        let said = said.expect("it says that it has begun");
+        let said = said.unwrap_or_else(|| panic!("it ended with {before:?}, not with {marks:?}"));
         // Read to the end, or it would wait for room in the pipe.
         thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         (Self(child), said)
@@ -90,9 +92,9 @@ fn digits(text: &str) -> u16 {
     text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
 }
 
-/// A port that is free now. It is taken again at once.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A port that is the controller's, also while there is none.
+fn reserved_port() -> u16 {
+    tidegate_reserved_port::reserve().unwrap().port()
 }
 
 /// What clients do, and what came of it.
@@ -129,7 +131,7 @@ struct Ports {
 impl World {
     pub(crate) fn start(trouble: Trouble) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ports = Ports { reports: free_port(), admin: free_port() };
+        let ports = Ports { reports: reserved_port(), admin: reserved_port() };
         let network = Network::to(ports.reports);
         let reached = match trouble {
             Trouble::CutOff => network.port,

@@ -31,10 +31,9 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Ports that nobody uses now.
+/// Ports that nobody else is given.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    [(); N].map(|()| tidegate_reserved_port::reserve().unwrap().port())
 }
 
 /// The manifest of a pod, injected by the binary itself.

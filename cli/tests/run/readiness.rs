@@ -2,13 +2,11 @@
 //! and then said to have written nothing. Now it is examined after two seconds, and the output says
 //! where the app listens instead.
 
-use std::net::TcpListener;
-
 use crate::running::Running;
 
 #[test]
 fn the_address_of_an_app_that_listens_elsewhere_is_shown() {
-    let fixed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let fixed = tidegate_reserved_port::reserve().expect("a port");
     let script =
         format!(r#"PORT={} exec "$0" demo --app --service-time 1ms --start-up 0ms"#, fixed.port());
     let ours = env!("CARGO_BIN_EXE_tidegate");

@@ -1,7 +1,7 @@
 //! Each cause of a response that a role made up: its status, its text, its name and its counter.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 
 use crate::apps::{self, App};
 use crate::clients::{GET, talk};
@@ -85,7 +85,7 @@ fn what_an_app_did_is_told_by_either_role() {
 
 #[test]
 fn an_app_that_does_not_listen_is_told_by_either_role() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = tidegate_reserved_port::reserve().unwrap().port();
     let sidecar = Process::sidecar(port, &[]);
     let refused = format!("dial tcp 127.0.0.1:{port}: connect: connection refused\n");
     told(&talk(sidecar.port, GET), "502", "unreachable", &refused);

@@ -15,7 +15,7 @@ mod services;
 mod verbs;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -70,10 +70,9 @@ fn filled(text: &str) -> String {
     text.replace("APP", &format!("[{}]", words.join(", ")))
 }
 
-/// A port that was free a moment ago.
+/// A port that nobody else is given.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    tidegate_reserved_port::reserve().expect("a port").port()
 }
 
 /// The common address.

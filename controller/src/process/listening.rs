@@ -249,13 +249,13 @@ mod tests {
     #[tokio::test]
     async fn an_app_that_listens_elsewhere_is_reported() {
         let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
+        let port = tidegate_reserved_port::reserve().expect("a port").port();
         let why = why_not_ready(port, &Readiness::Tcp, ourselves).await.expect("not ready");
         let listens = elsewhere.local_addr().expect("an address").to_string();
         assert!(why.starts_with(&format!("127.0.0.1:{port} refuses connections; ")), "{why}");
-        assert!(why.contains(&listens) && why.ends_with("use {PORT} or $PORT"), "{why}");
+        // Other tests of this process listen on ports of theirs, and a few are named.
+        assert!(why.contains(&listens) || why.contains(" more, not on "), "{why}");
+        assert!(why.ends_with("use {PORT} or $PORT"), "{why}");
         let port = elsewhere.local_addr().expect("an address").port();
         assert_eq!(why_not_ready(port, &Readiness::Tcp, ourselves).await, None);
         let nobody = why_not_ready(1, &Readiness::Tcp, Vec::new).await.expect("not ready");

@@ -2,7 +2,6 @@
 //! and the controller under test.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -67,20 +66,15 @@ pub(crate) struct Stage {
     pub(crate) external_scaler: SocketAddr,
 }
 
-/// A port without a listener, for now.
-async fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
-    listener.local_addr().expect("it has an address")
+/// A port without a listener, which nobody else is given.
+fn free_address() -> SocketAddr {
+    tidegate_reserved_port::reserve().expect("there is a port")
 }
 
-/// Ports of activators that no other stage of this process has, nor most likely one of another that
-/// tests the same on this machine: two activators at one port would share its requests.
+/// Ports of activators that no other stage has.
 fn port_range() -> String {
-    static STAGES: AtomicU32 = AtomicU32::new(0);
-    const PORTS: u32 = 20;
-    const RANGES: u32 = 1_000;
-    let stage = STAGES.fetch_add(1, Ordering::Relaxed);
-    let first = 10_000 + (std::process::id() * 8 + stage) % RANGES * PORTS;
+    const PORTS: u16 = 20;
+    let first = tidegate_reserved_port::reserve_row(PORTS).expect("there are ports");
     format!("{first}-{}", first + PORTS - 1)
 }
 
@@ -106,9 +100,9 @@ impl Stage {
         let stage = Self {
             cluster,
             api,
-            reports: free_address().await,
+            reports: free_address(),
             port_range: port_range(),
-            external_scaler: free_address().await,
+            external_scaler: free_address(),
         };
         stage.create_scaler(more).await;
         let selector = json!({"matchLabels": {"app": "till"}});

@@ -18,7 +18,6 @@ use tidegate_kubernetes_fake::{FakeCluster, Right};
 use tidegate_proto::stats::v1::{Hello, Revision, Role, Stat};
 use tidegate_reporter::Credentials;
 use tidegate_trust::Secret;
-use tokio::net::TcpListener;
 
 use crate::stage::{KINDS, rollout, route, scaler};
 
@@ -178,9 +177,7 @@ async fn roll_out(live: &Live, scope: Option<String>, fails_every: u64) -> (Stri
     let health = json!({"minRequests": 50});
     let rollout = rollout(&json!({"strategy": steps, "health": health}));
     live.create(ours, "trafficrollouts", "TrafficRollout", rollout).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
-    let listen = listener.local_addr().expect("it has an address");
-    drop(listener);
+    let listen = tidegate_reserved_port::reserve().expect("there is a port");
     let config = controller(live, listen, scope);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let controller = tokio::spawn(run(config, async move { drop(stopped.await) }));

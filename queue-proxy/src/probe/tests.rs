@@ -52,9 +52,7 @@ async fn one_failed_probe_of_several_decides() {
 
 #[tokio::test]
 async fn the_watch_notifies_when_the_app_begins_to_listen() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let address = tidegate_reserved_port::reserve().unwrap();
     let json = format!("{{\"tcpSocket\":{{\"port\":{}}}}}", address.port());
     let (changes, mut readiness) = channel(Readiness::NotReady("".into()));
     let poll = Duration::from_millis(2);

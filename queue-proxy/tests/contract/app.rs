@@ -95,9 +95,9 @@ impl App {
         })
     }
 
-    /// A port without a listener.
+    /// A port without a listener, ever.
     pub(crate) fn absent_port() -> u16 {
-        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+        tidegate_reserved_port::reserve().unwrap().port()
     }
 
     /// The heads of all requests, once there are `count` of them.

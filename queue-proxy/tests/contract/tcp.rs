@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::Duration;
 
-use crate::app::eventually;
+use crate::app::{App, eventually};
 use crate::client::get;
 use crate::sidecar::{PATIENCE, Sidecar};
 
@@ -92,7 +92,7 @@ fn connections_pass_the_gate_like_requests() {
 
 #[test]
 fn an_app_that_is_not_there_is_a_reset_and_no_orderly_end() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = App::absent_port();
     let sidecar = Sidecar::start(free, &[("TIDEGATE_APP_PROTOCOL", "tcp")]);
     let mut client = connect(&sidecar);
     client.write_all(b"x").unwrap();

@@ -73,7 +73,7 @@ async fn a_malformed_request_body_is_the_clients_error() {
 
 #[tokio::test]
 async fn an_unreachable_app_is_named() {
-    let address = closed_port().await;
+    let address = closed_port();
     let proxy = Proxy::with(address, TimeLimits::default(), ServerSettings::default()).await;
     let response = proxy.get("/").await;
     assert!(response.ends_with(&format!("dial tcp {address}: connect: connection refused\n")));

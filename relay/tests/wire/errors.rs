@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 #[tokio::test]
 async fn a_refused_connection_is_reported_with_gos_text() {
-    let address = closed_port().await;
+    let address = closed_port();
     let proxy = Proxy::with(address, TimeLimits::default(), ServerSettings::default()).await;
     let response = proxy.get("/").await;
     assert!(response.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{response}");
@@ -217,7 +217,7 @@ async fn a_client_that_hangs_up_mid_body_never_completes_the_request() {
 
 #[tokio::test]
 async fn a_refusal_of_a_long_body_closes_the_connection() {
-    let address = closed_port().await;
+    let address = closed_port();
     let proxy = Proxy::with(address, TimeLimits::default(), ServerSettings::default()).await;
     for (fields, connection) in [
         ("Content-Length: 10000000", Some("close")),

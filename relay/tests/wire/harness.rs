@@ -13,7 +13,7 @@ use tidegate_relay::{
     Upstream, UpstreamSettings,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
@@ -183,10 +183,9 @@ impl App {
     }
 }
 
-/// An address where nothing listens.
-pub(crate) async fn closed_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-    listener.local_addr().expect("it is bound")
+/// An address where nothing ever listens.
+pub(crate) fn closed_port() -> SocketAddr {
+    tidegate_reserved_port::reserve().expect("a port is free")
 }
 
 /// The proxy between client and app.

@@ -63,7 +63,7 @@ async fn a_field_is_added_to_the_final_head_beside_the_apps() {
 
 #[tokio::test]
 async fn a_response_of_the_relay_itself_is_none_of_the_apps() {
-    let (response, added) = ask(closed_port().await).await;
+    let (response, added) = ask(closed_port()).await;
     assert!(response.starts_with("HTTP/1.1 502 "), "{response}");
     assert_eq!(added, 0);
 }

@@ -56,7 +56,8 @@ pub(crate) struct FakeController {
 
 impl FakeController {
     pub(crate) async fn start() -> Self {
-        Self::start_at(([127, 0, 0, 1], 0).into()).await
+        // The next one may be started where this one was.
+        Self::start_at(tidegate_reserved_port::reserve().expect("a port")).await
     }
 
     pub(crate) async fn start_at(address: SocketAddr) -> Self {

@@ -56,10 +56,7 @@ async fn it_sends_its_hello_and_each_stat_once() {
 
 #[tokio::test]
 async fn with_no_controller_it_remembers_and_never_waits() {
-    // A port without a listener: bound, and released again.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = free.local_addr().expect("its address");
-    drop(free);
+    let address = tidegate_reserved_port::reserve().expect("a port");
     let (reporter, mut inbox, _driver) = start(&address.to_string());
     for second in 0..1_000 {
         reporter.report(at(second));
@@ -158,8 +155,8 @@ async fn directives_and_endpoints_reach_the_owner_newest_first() {
 #[tokio::test]
 async fn a_peer_that_is_no_controller_is_tried_again() {
     use tokio::io::AsyncWriteExt;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("its address");
+    let address = tidegate_reserved_port::reserve().expect("a port");
+    let listener = tokio::net::TcpListener::bind(address).await.expect("it is ours");
     let (reporter, inbox, _driver) = start(&address.to_string());
     reporter.report(at(0));
     for _ in 0..5 {
@@ -189,9 +186,7 @@ async fn the_last_report_is_still_delivered() {
 /// once, and stays with what it found.
 #[tokio::test]
 async fn the_next_address_is_tried_when_a_controller_is_gone() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let free = nobody.local_addr().expect("its address");
-    drop(nobody);
+    let free = tidegate_reserved_port::reserve().expect("a port");
     let first = FakeController::start().await;
     let addresses = format!("{free},{}", first.address());
     let (reporter, mut inbox, _driver) = start(&addresses);

@@ -1,7 +1,7 @@
 //! The processes of ours: controllers and an activator, on this machine.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -180,5 +180,5 @@ fn own_address(kubeconfig: &Value) -> IpAddr {
 }
 
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    tidegate_reserved_port::reserve().unwrap()
 }
