@@ -192,7 +192,7 @@ impl Lifecycle {
         }
         let rule = if want == decided {
             StepRule::Followed
-        } else if decided < 0 {
+        } else if decided < 0 && !self.initialized {
             StepRule::StartsWith { replicas: want }
         } else if want > decided && bounds.min == spec.bounds.min {
             StepRule::RaisedToMin { min: bounds.min }

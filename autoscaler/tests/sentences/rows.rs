@@ -136,6 +136,11 @@ const LIFECYCLE: &[Row] = &[
         World::new(2).with(bounds(0, 2)).busy(30, 30.0).silent(70).words()
     }),
     ("an initial scale, nothing reported yet", || World::new(0).with(initial(3)).words()),
+    ("a minimum scale, whole once, its instances gone before any report", || {
+        let mut whole = World::new(2).with(bounds(2, 0));
+        whole.tick();
+        whole.silent(2).ready(0).silent(2).words()
+    }),
     ("an initial scale that is not reached yet", || {
         World::new(0).with(initial(3)).busy(4, 3.0).words()
     }),
