@@ -15,7 +15,7 @@ const PICTURE: &str = "docs/images/packages.svg";
 const VARIABLE: &str = "TIDEGATE_PICTURE";
 
 /// Packages that measure and check the others, which would point at everything.
-const TOOLS: [&str; 2] = ["bench", "xtask"];
+const TOOLS: [&str; 3] = ["bench", "reserved-port", "xtask"];
 
 const WIDTH: f64 = 1100.0;
 const ROW_HEIGHT: f64 = 92.0;

@@ -144,7 +144,7 @@ fn sleeps_in_tests_are_named() {
 #[test]
 fn no_port_is_let_go_of_before_it_is_used() {
     hold(handwritten().iter().flat_map(|source| {
-        let statements = source.text.split(';');
+        let statements = source.text.split([';', '}']);
         let lets_go = |statement: &str| {
             let bound = statement.split_once("TcpListener::bind(").map(|it| it.1);
             bound.is_some_and(|rest| rest.contains(".local_addr()"))

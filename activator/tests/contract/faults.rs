@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidegate_activator::CauseHeader;
-use tokio::net::TcpListener;
 
 use crate::app::App;
 use crate::client::get;
@@ -14,9 +13,9 @@ use crate::stage::{close_whole, config, fixed, open, status, until};
 /// The time between two checks of a condition that is waited for.
 const POLL_PERIOD: Duration = Duration::from_millis(1);
 
-/// An address without a listener.
-async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// An address without a listener, ever.
+fn nobody() -> SocketAddr {
+    tidegate_reserved_port::reserve().unwrap()
 }
 
 #[tokio::test]
@@ -49,7 +48,7 @@ async fn an_unsent_request_is_retried_on_the_next_instance() {
     let app = App::start(Duration::ZERO).await;
     let controller = Controller::start().await;
     let (running, address) = open(config(Some(&controller)));
-    let (dead, also_dead) = (nobody().await, nobody().await);
+    let (dead, also_dead) = (nobody(), nobody());
     controller.list("web", &[("a", dead, 1), ("b", also_dead, 1), ("c", app.address, 1)]);
     until(&running, |status| status.ready == 3).await;
     for _ in 0..20 {
@@ -63,7 +62,7 @@ async fn an_unsent_request_is_retried_on_the_next_instance() {
 async fn requests_wait_while_every_instance_is_dead() {
     let controller = Controller::start().await;
     let (running, address) = open(config(Some(&controller)));
-    let dead = nobody().await;
+    let dead = nobody();
     controller.list("web", &[("a", dead, 0)]);
     until(&running, |status| status.ready == 1).await;
     let waiting: Vec<_> = (0..5).map(|_| tokio::spawn(get(address, "/", &[]))).collect();

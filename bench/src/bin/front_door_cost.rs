@@ -40,6 +40,12 @@ struct Args {
     /// HAProxy, as a peer.
     #[arg(long, default_value = "/usr/sbin/haproxy")]
     haproxy: PathBuf,
+    /// Envoy, as a peer.
+    #[arg(long)]
+    envoy: Option<PathBuf>,
+    /// The program of `bench/pingora`, as a peer.
+    #[arg(long)]
+    pingora: Option<PathBuf>,
     /// How often every peer takes its turn.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -62,6 +68,8 @@ fn main() -> anyhow::Result<()> {
         queue_proxy: args.queue_proxy.clone(),
         nginx: args.nginx.clone(),
         haproxy: args.haproxy.exists().then(|| args.haproxy.clone()),
+        envoy: args.envoy.clone(),
+        pingora: args.pingora.clone(),
         directory: directory.path().to_owned(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -188,7 +187,7 @@ fn processes() -> impl Iterator<Item = u32> {
 /// # Errors
 /// When it does not come up.
 pub fn own_start_up(command: &[String]) -> anyhow::Result<Duration> {
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
+    let port = tidegate_reserved_port::reserve()?.port().to_string();
     let replaced = command.iter().map(|argument| argument.replace("{PORT}", &port));
     let words: Vec<String> = replaced.collect();
     let (program, arguments) = words.split_first().context("there is no command")?;

@@ -3,6 +3,8 @@
 //! All of them know twenty hosts with a path of their own beside all others, and divide what is
 //! for the last host 70 to 30 between two revisions, which are the same app.
 
+mod envoy;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
@@ -34,6 +36,10 @@ pub struct FrontDoors {
     pub nginx: PathBuf,
     /// HAProxy; left out when it is not installed.
     pub haproxy: Option<PathBuf>,
+    /// Envoy; left out when it is not given.
+    pub envoy: Option<PathBuf>,
+    /// The program of `bench/pingora`; left out when it is not given.
+    pub pingora: Option<PathBuf>,
     /// Where configuration files go.
     pub directory: PathBuf,
 }
@@ -52,6 +58,15 @@ impl FrontDoors {
         ];
         if let Some(program) = &self.haproxy {
             peers.push(self.haproxy(program, app, first_port + 3)?);
+        }
+        if let Some(program) = &self.envoy {
+            peers.push(self.envoy(program, app, first_port + 4)?);
+        }
+        if let Some(program) = &self.pingora {
+            let address = local(first_port + 5);
+            let mut command = Command::new(program);
+            command.arg(address.to_string()).arg(app.to_string());
+            peers.push(Peer::start("Pingora", address, &mut command)?);
         }
         Ok(peers)
     }
@@ -158,6 +173,14 @@ impl FrontDoors {
         );
         let path = self.written("haproxy.cfg", &configuration)?;
         Peer::start("HAProxy", address, Command::new(program).arg("-f").arg(path))
+    }
+
+    fn envoy(&self, program: &Path, app: SocketAddr, port: u16) -> anyhow::Result<Peer> {
+        let address = local(port);
+        let path = self.written("envoy.yaml", &envoy::configuration(address, app, ASKED, HOSTS))?;
+        let mut command = Command::new(program);
+        command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "off", "-c"]);
+        Peer::start("Envoy", address, command.arg(path))
     }
 
     fn written(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
