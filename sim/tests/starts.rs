@@ -142,6 +142,60 @@ fn what_cannot_be_is_refused() {
     assert_eq!(scenario.starts.per_second, Some(6.5));
 }
 
+/// Bursts that start instances by several at a time, most of which are given up before long.
+fn bursty(
+    seed: u64,
+    law: &str,
+    rate: Option<u32>,
+    turns: &str,
+    policy: &str,
+    capacity: Option<u32>,
+) -> Scenario {
+    let mut scenario = Scenario {
+        seed,
+        duration: Some(SimSpan::from_secs(120)),
+        starts: StartModel {
+            contention: Contention::parse(law).expect("a law"),
+            per_second: rate.map(f64::from),
+            in_turns: StartsInTurns::parse(turns).expect("turns"),
+        },
+        nodes: capacity
+            .map(|capacity| NodeModel {
+                capacity,
+                min: 1,
+                max: 8,
+                provisioning: Distribution::constant(SimSpan::from_secs(3)),
+                idle: SimSpan::from_secs(10),
+                ..NodeModel::default()
+            })
+            .into_iter()
+            .collect(),
+        ..Scenario::default()
+    };
+    for (key, value) in [
+        ("policy", policy),
+        ("concurrency", "2"),
+        ("cold-start", "exp:2s"),
+        ("stable-window", "6s"),
+        ("service", "exp:300ms"),
+    ] {
+        scenario.set(key, value).expect("a setting");
+    }
+    scenario
+}
+
+/// One that waited for a node and was given up left its slot to one that had not its turn yet,
+/// which then took the place of the former: it started before its turn, and stayed in line forever.
+#[test]
+fn who_has_no_turn_yet_does_not_take_the_place_of_one_that_was_given_up() {
+    let scenario = bursty(118, "none", None, "1", "keep-alive:2s", Some(3));
+    let duration = SimSpan::from_secs(120);
+    let traffic = Generated::new("onoff:30,4s,7s", 0, duration, 118).expect("traffic");
+    let result = run(&scenario, &traffic, &mut ()).expect("it runs").result;
+    let ended = result.completed + result.rejected + result.timed_out + result.failed;
+    assert_eq!(result.requests, ended + result.in_flight);
+}
+
 proptest! {
     /// Whatever is dismissed while it starts or waits, no request is lost from the books, and the
     /// same seed gives the same result.
@@ -154,36 +208,7 @@ proptest! {
         policy in prop_oneof![Just("kpa"), Just("tidegate"), Just("keep-alive:2s")],
         capacity in prop::option::of(1_u32..4),
     ) {
-        let mut scenario = Scenario {
-            seed,
-            duration: Some(SimSpan::from_secs(120)),
-            starts: StartModel {
-                contention: Contention::parse(law).expect("a law"),
-                per_second: rate.map(f64::from),
-                in_turns: StartsInTurns::parse(turns).expect("turns"),
-            },
-            nodes: capacity
-                .map(|capacity| NodeModel {
-                    capacity,
-                    min: 1,
-                    max: 8,
-                    provisioning: Distribution::constant(SimSpan::from_secs(3)),
-                    idle: SimSpan::from_secs(10),
-                    ..NodeModel::default()
-                })
-                .into_iter()
-                .collect(),
-            ..Scenario::default()
-        };
-        for (key, value) in [
-            ("policy", policy),
-            ("concurrency", "2"),
-            ("cold-start", "exp:2s"),
-            ("stable-window", "6s"),
-            ("service", "exp:300ms"),
-        ] {
-            scenario.set(key, value).expect("a setting");
-        }
+        let scenario = bursty(seed, law, rate, turns, policy, capacity);
         let duration = SimSpan::from_secs(120);
         let traffic = Generated::new("onoff:30,4s,7s", 0, duration, seed).expect("traffic");
         let first = run(&scenario, &traffic, &mut ()).expect("it runs").result;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use slab::Slab;
 
 use super::instance::Pull;
+use super::turns::Ordered;
 use crate::random::{Stream, Streams};
 use crate::scenario::{NodeModel, Tenure};
 use crate::time::NANOS_PER_SEC;
@@ -77,7 +78,7 @@ pub(crate) struct Nodes {
     kinds: Vec<Kind>,
     nodes: Slab<Node>,
     /// Instances that wait for room, in order of their creation.
-    pending: Vec<u32>,
+    pending: Vec<Ordered>,
     next_number: u64,
     /// Areas are complete up to here, nanoseconds.
     counted: u64,
@@ -206,8 +207,8 @@ impl Nodes {
 
     /// Queues an instance for a place; later ones queue behind it. Returns the node that it makes
     /// necessary, if there may be one.
-    pub(crate) fn wait(&mut self, slot: u32, gpus: u32) -> Option<Order> {
-        self.pending.push(slot);
+    pub(crate) fn wait(&mut self, ordered: Ordered, gpus: u32) -> Option<Order> {
+        self.pending.push(ordered);
         for (number, kind) in self.kinds.iter_mut().enumerate() {
             if kind.model.gpus < gpus {
                 continue;
@@ -240,7 +241,7 @@ impl Nodes {
 
     /// Takes all instances that wait for a place, in order; those that still find none come back
     /// by `wait`.
-    pub(crate) fn take_pending(&mut self) -> Vec<u32> {
+    pub(crate) fn take_pending(&mut self) -> Vec<Ordered> {
         for kind in &mut self.kinds {
             kind.unclaimed = kind.ordered;
             kind.open = Room::default();

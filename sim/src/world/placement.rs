@@ -1,7 +1,8 @@
 //! Placement of instances on nodes, when the scenario has any.
 
-use super::instance::{NO_NODE, Pull, State};
+use super::instance::{Instance, NO_NODE, Pull, State};
 use super::nodes::Order;
+use super::turns::Ordered;
 use super::{ScheduledEvent, World};
 use crate::record::Observer;
 use crate::time::SimSpan;
@@ -16,7 +17,9 @@ impl<O: Observer> World<'_, O> {
             return self.start_instance(slot, pulls);
         }
         let gpus = self.gpus_of(slot);
-        let order = self.nodes.as_mut().and_then(|nodes| nodes.wait(slot, gpus));
+        let Instance { revision, number, .. } = self.instances[slot as usize];
+        let ordered = Ordered { slot, revision, number };
+        let order = self.nodes.as_mut().and_then(|nodes| nodes.wait(ordered, gpus));
         self.expect_nodes(order);
     }
 
@@ -59,11 +62,13 @@ impl<O: Observer> World<'_, O> {
     /// Places the instances that wait, in order, as far as there is room.
     fn place_pending(&mut self) {
         let Some(nodes) = &mut self.nodes else { return };
-        for slot in nodes.take_pending() {
-            // An instance that was dismissed while it waited has left, or its slot is another's.
-            let place = self.instances.get(slot as usize);
-            if place.is_some_and(|place| place.state == State::Pending && place.node == NO_NODE) {
-                self.place_instance(slot);
+        for ordered in nodes.take_pending() {
+            // One that was dismissed while it waited has left, and its slot may be one's that has
+            // not its turn yet.
+            let is_placed = |place: &Instance| place.node != NO_NODE;
+            let place = self.instances.get(ordered.slot as usize);
+            if self.is_still(ordered, State::Pending) && !place.is_some_and(is_placed) {
+                self.place_instance(ordered.slot);
             }
         }
     }

@@ -121,7 +121,7 @@ impl<O: Observer> World<'_, O> {
     }
 
     /// Whether an instance is there and in this state: its slot may be another's.
-    fn is_still(&self, wanted: Ordered, state: State) -> bool {
+    pub(super) fn is_still(&self, wanted: Ordered, state: State) -> bool {
         self.instances.get(wanted.slot as usize).is_some_and(|place| {
             (place.revision, place.number, place.state) == (wanted.revision, wanted.number, state)
         })
