@@ -1,12 +1,16 @@
 //! A `TrafficScaler`'s settings for the decision library.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::{Config, Strictness};
-use tidegate_controller::{ActivatorPorts, Declaration, HoldBounds, RevisionId, Template};
+use tidegate_controller::{
+    ActivatorPorts, Declaration, HoldBounds, QueueClass, QueueOrder, QueueRules, RevisionId,
+    Template,
+};
 use tidegate_kubernetes_objects::TrafficScalerSpec;
-use tidegate_kubernetes_objects::traffic_scaler::ColdStart;
+use tidegate_kubernetes_objects::traffic_scaler::{self as wanted, ActivatorQueue, ColdStart};
 use tidegate_words::{excerpt, parse_duration};
 
 use crate::world::ObjectKey;
@@ -32,7 +36,27 @@ pub fn declaration(
     let declared = template.declare(id, spec.container_concurrency());
     let declared = declared.map_err(|violations| violations.to_string())?;
     let hold = hold_bounds(spec.cold_start.as_ref())?;
-    Ok(Declaration { activator_ports, hold, ..declared })
+    let queue = spec.queue.as_ref().map(queue_rules).unwrap_or_default();
+    Ok(Declaration { activator_ports, hold, queue, ..declared })
+}
+
+/// Whose turn it is at activators. The rules of the kind have seen to it that the parts fit; what
+/// they let through all the same, an activator says that it cannot follow.
+fn queue_rules(queue: &ActivatorQueue) -> QueueRules {
+    let ActivatorQueue { order, fair_by, classes, class_header } = queue.clone();
+    let class = |class: wanted::QueueClass| {
+        let weight = u16::try_from(class.weight).ok().and_then(NonZeroU16::new)?;
+        Some(QueueClass { name: class.name, weight })
+    };
+    QueueRules {
+        order: order.map(|order| match order {
+            wanted::QueueOrder::Arrival => QueueOrder::Arrival,
+            wanted::QueueOrder::Deadline => QueueOrder::Deadline,
+            wanted::QueueOrder::Fair => QueueOrder::FairBy(fair_by.unwrap_or_default()),
+        }),
+        classes: classes.into_iter().flatten().filter_map(class).collect(),
+        class_header,
+    }
 }
 
 /// Longest time that a request may be held, which is also what activators are configured with.
@@ -64,6 +88,24 @@ mod tests {
 
     fn bounds(depth: Option<i32>, timeout: Option<&str>) -> Result<HoldBounds, String> {
         hold_bounds(Some(&ColdStart { depth, timeout: timeout.map(str::to_owned) }))
+    }
+
+    #[test]
+    fn whose_turn_it_is_becomes_the_queues_rules() {
+        let queue: ActivatorQueue = serde_json::from_value(serde_json::json!({
+            "order": "fair",
+            "fairBy": "header:x-user",
+            "classes": [{"name": "gold", "weight": 10}, {"name": "other", "weight": 1}],
+            "classHeader": "x-plan",
+        }))
+        .expect("as users write it");
+        let rules = queue_rules(&queue);
+        assert_eq!(rules.order, Some(QueueOrder::FairBy("header:x-user".into())));
+        let classes: Vec<_> =
+            rules.classes.iter().map(|class| (&*class.name, class.weight.get())).collect();
+        assert_eq!(classes, [("gold", 10), ("other", 1)]);
+        assert_eq!(rules.class_header.as_deref(), Some("x-plan"));
+        assert_eq!(queue_rules(&ActivatorQueue::default()), QueueRules::default());
     }
 
     #[test]
