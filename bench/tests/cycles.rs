@@ -2,17 +2,15 @@
 //! activators and the controller are killed at random. What is outside a killed process is
 //! answered, and no instance ever has more than its limit.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be run fails the test")]
-
-use std::path::PathBuf;
 use std::time::Duration;
 
+use tidegate_bench::built::program;
 use tidegate_bench::cycles::{Plan, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_outside_what_is_killed_are_answered() {
     let plan = Plan {
-        tidegate: program(),
+        tidegate: program("tidegate"),
         cycles: 5,
         revisions: 3,
         requests: 60,
@@ -29,12 +27,4 @@ async fn requests_outside_what_is_killed_are_answered() {
     let lost = outcome.lost_with_instances + outcome.lost_with_activators;
     assert_eq!(outcome.served + lost, 5 * 60, "{outcome:?}");
     assert!(outcome.most_inside <= 2, "{outcome:?}");
-}
-
-/// The program, which lies where this test's folder does: `cargo test --workspace` builds both.
-fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let program = own.ancestors().nth(2).unwrap().join("tidegate");
-    assert!(program.exists(), "{} is not built: cargo build -p tidegate", program.display());
-    program
 }

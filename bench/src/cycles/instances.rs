@@ -250,20 +250,16 @@ fn sidecar(
     own_name: &str,
     (app, own): (SocketAddr, SocketAddr),
 ) -> anyhow::Result<Command> {
-    let mut command = peers::sidecar(&run.plan.tidegate, app, own, run.plan.limit as usize);
+    let mut command = peers::bare_sidecar(&run.plan.tidegate, app, own, run.plan.limit as usize);
     let probe = format!(r#"{{"tcpSocket":{{"host":"127.0.0.1","port":{}}}}}"#, app.port());
     command
         .arg("queue-proxy")
-        .env(keys::QUEUE_SERVING_TLS_PORT, "")
         .env(keys::SERVING_READINESS_PROBE, probe)
         .env(keys::SERVING_CONFIGURATION, name(revision))
         .env(keys::SERVING_REVISION, name(revision))
         .env(keys::SERVING_POD, own_name)
         .env(keys::TIDEGATE_LISTEN_HOST, "127.0.0.1")
         .env(keys::TIDEGATE_ADDRESS, own.to_string())
-        .env(keys::TIDEGATE_ADMIN_PORT, "off")
-        .env(keys::TIDEGATE_STATS_PORT, "off")
-        .env(keys::TIDEGATE_METRICS_PORT, "off")
         .env(keys::TIDEGATE_QUIET_PERIOD_MS, QUIET_PERIOD_MS)
         .env(keys::TIDEGATE_CONTROLLER, run.controller.address.to_string())
         .env(keys::TIDEGATE_SECRET, CONTROLLER_SECRET)

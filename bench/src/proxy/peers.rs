@@ -89,6 +89,18 @@ pub fn sidecar(program: &Path, app: SocketAddr, address: SocketAddr, limit: usiz
     command
 }
 
+/// The same with its main port alone, as where many run on one machine.
+#[must_use]
+pub fn bare_sidecar(program: &Path, app: SocketAddr, address: SocketAddr, limit: usize) -> Command {
+    let mut command = sidecar(program, app, address, limit);
+    command
+        .env(environment::QUEUE_SERVING_TLS_PORT, "")
+        .env(environment::TIDEGATE_ADMIN_PORT, "off")
+        .env(environment::TIDEGATE_STATS_PORT, "off")
+        .env(environment::TIDEGATE_METRICS_PORT, "off");
+    command
+}
+
 /// nginx as a reverse proxy, told to stream and to keep its connections.
 fn nginx_proxy(
     program: &Path,

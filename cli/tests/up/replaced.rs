@@ -84,7 +84,7 @@ fn an_app_with_a_port_of_its_own_is_restarted_without_a_second_one() {
     let said = bench.says("restart web");
     assert!(said.contains("web-00001 restarts 1 instance"), "{said}");
     assert!(said.trim_end().ends_with("web-00001 has restarted"), "{said}");
-    assert!(bench.up.output().contains("web-00001-2 is ready"), "{}", bench.up.output());
+    bench.up.wait_for("web-00001-2 is ready");
     bench.says("scale web 3");
     clients.wait_for_some();
     let (asked, lost) = clients.end();
