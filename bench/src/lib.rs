@@ -7,8 +7,8 @@
 //!
 //! Modules in reading order: [`proxy`] starts and measures a sidecar and its peers, [`local_mode`]
 //! drives `tidegate run`, [`controller`] reports to a controller, [`cycles`] kills roles and
-//! instances while it counts requests, [`far_path`] is a network whose round trips take their time, and
-//! [`far`] an activator before instances behind it. [`built`] finds the programs for tests.
+//! instances while it counts requests, [`far_path`] is a network whose round trips take their time,
+//! and [`far`] an activator before instances behind it. [`built`] finds the programs for tests.
 
 pub mod built;
 pub mod controller;

@@ -10,7 +10,8 @@ use tidegate_controller::{
     Template,
 };
 use tidegate_kubernetes_objects::TrafficScalerSpec;
-use tidegate_kubernetes_objects::traffic_scaler::{self as wanted, ActivatorQueue, ColdStart};
+use tidegate_kubernetes_objects::activator_queue::{self as wanted, ActivatorQueue};
+use tidegate_kubernetes_objects::traffic_scaler::ColdStart;
 use tidegate_words::{excerpt, parse_duration};
 
 use crate::world::ObjectKey;

@@ -10,9 +10,11 @@
 //! the API server refuses unknown fields by name.
 //!
 //! Modules in reading order: [`names`] is the vocabulary that all parts share, [`store`] holds
-//! objects as they were last seen, `traffic_scaler` is the one kind, `settings` how its keys become
-//! Knative's, `traffic_rollout` the other kind.
+//! objects as they were last seen, `traffic_scaler` is the one kind, `activator_queue` a part of
+//! it, `settings` how its keys become Knative's, `traffic_rollout` the other kind.
 
+#[cfg(feature = "types")]
+pub mod activator_queue;
 pub mod names;
 #[cfg(feature = "types")]
 pub mod settings;
