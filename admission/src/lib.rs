@@ -3,9 +3,9 @@
 //!
 //! Everything here is a pure state machine: events go in with the time at which they happened, and
 //! the decision comes out. The crate reads no clock, does no I/O, owns no thread, draws no
-//! randomness of its own and depends on nothing, so the same inputs give the same outputs in
-//! production, in a test and in the simulator. There is no other implementation of the admission
-//! rule in Tidegate.
+//! randomness of its own and depends on nothing but `serde`, where that is asked for, so the same
+//! inputs give the same outputs in production, in a test and in the simulator. There is no other
+//! implementation of the admission rule in Tidegate.
 //!
 //! It must never know about HTTP, wakers, channels or wire formats: the async gate of the sidecar,
 //! the activator and the simulator wrap these machines and carry out their decisions.
@@ -15,6 +15,7 @@
 //! * [`time`] and [`limit`]: moments and concurrency limits.
 //! * [`queue`]: a strictly first-in-first-out queue in which any ticket can be cancelled.
 //! * [`attributes`]: what orders a request in the queue, and the classes of requests.
+//! * [`queue_rules`]: the same as the owner of a revision says it.
 //! * [`breaker`]: one instance's limit with its bounded queue (the sidecar's rule).
 //! * [`dispatcher`]: one revision's queue in front of many instances (the activator's rule).
 //! * [`credits`]: one instance's limit behind many front doors (both ends of it).
@@ -41,6 +42,7 @@ pub mod limit;
 pub mod meter;
 pub mod outliers;
 pub mod queue;
+pub mod queue_rules;
 pub mod retry_after;
 pub mod retry_budget;
 pub mod slow_start;
@@ -60,6 +62,7 @@ pub use limit::Limit;
 pub use meter::{Meter, PeriodAverages, Source};
 pub use outliers::{OutlierSettings, Outliers};
 pub use queue::{Depth, QueueSettings, Refusal, Ticket};
+pub use queue_rules::{QueueClass, QueueOrder, QueueRules};
 pub use retry_after::DrainRate;
 pub use retry_budget::RetryBudget;
 pub use slow_start::SlowStart;

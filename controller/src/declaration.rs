@@ -24,7 +24,8 @@ use tidegate_autoscaler::{
 use crate::identity::RevisionId;
 
 pub use custom::{Custom, CustomPolicy};
-pub use queue_rules::{QueueClass, QueueOrder, QueueRules};
+pub(crate) use queue_rules::to_wire as queue_rules_to_wire;
+pub use tidegate_admission::{QueueClass, QueueOrder, QueueRules};
 
 /// A revision to be scaled.
 #[derive(Debug, Clone)]

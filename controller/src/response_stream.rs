@@ -21,7 +21,9 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use crate::clock::Clock;
-use crate::declaration::{ActivatorPorts, HoldBounds, QueueRules, ServiceMode, TcpPort};
+use crate::declaration::{
+    ActivatorPorts, HoldBounds, QueueRules, ServiceMode, TcpPort, queue_rules_to_wire,
+};
 use crate::error::CallError;
 use crate::event::{Endpoint, ListScope, ServerMessage};
 use crate::identity::RevisionId;
@@ -233,7 +235,7 @@ fn to_wire(message: ServerMessage, now: Timestamp) -> ReportResponse {
             longest_wait_ms: bounds.longest_wait_ms,
         }),
         ServerMessage::QueueRules { revision, rules } => {
-            Outgoing::QueueRules(rules.to_wire(&revision))
+            Outgoing::QueueRules(queue_rules_to_wire(&rules, &revision))
         }
         ServerMessage::Undeclared { revision } => Outgoing::Undeclared((&revision).into()),
     };

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tidegate_admission::QueueRules;
 use tidegate_proto::stats::v1 as wire;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::queue_rules::{self, QueueRules};
+use crate::queue_rules;
 use crate::starts::{self, Starts};
 
 /// Most instances accepted of one revision; a controller that names more is broken.

@@ -62,8 +62,8 @@ pub use inbox::{
     ServiceMode, StartMap,
 };
 pub use metrics::Metrics;
-pub use queue_rules::{QueueClass, QueueOrder, QueueRules};
 pub use starts::{InstanceStart, Starts};
+pub use tidegate_admission::{QueueClass, QueueOrder, QueueRules};
 pub use tidegate_trust::Credentials;
 
 /// How often to report until a controller asks for something else, as Knative does.

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU16;
 
+use tidegate_admission::{QueueClass, QueueOrder, QueueRules};
 use tidegate_proto::stats::v1 as wire;
 
 /// Most classes that are read: more than an activator's queue may have, so that it sees that there
@@ -10,38 +11,6 @@ const CLASSES_READ_MAX: usize = 64;
 
 /// Longest name of a class, a header or a cookie that is read: no client would send a longer one.
 const NAME_BYTES_MAX: usize = 256;
-
-/// The rules of one revision's queue; what is not said is as the activator is configured.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct QueueRules {
-    /// Who leaves first.
-    pub order: Option<QueueOrder>,
-    /// The classes of requests; empty where nothing is said of them.
-    pub classes: Vec<QueueClass>,
-    /// The header that names a request's class.
-    pub class_header: Option<String>,
-}
-
-/// Who leaves a queue first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum QueueOrder {
-    /// Who came first.
-    Arrival,
-    /// Whose response is due first.
-    Deadline,
-    /// Users take turns, who are told apart by this: `header:NAME`, `cookie:NAME`, `path` or
-    /// `client-address`.
-    FairBy(String),
-}
-
-/// A class of requests.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueClass {
-    /// What its requests call it.
-    pub name: String,
-    /// Its share beside those of the others.
-    pub weight: NonZeroU16,
-}
 
 /// Reads the rules of a revision. Of what cannot be meant nothing is taken.
 pub(crate) fn read(received: wire::QueueRules) -> QueueRules {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tidegate_admission::{QueueOrder, QueueRules};
 use tidegate_routes::section::{At, Section};
 use tidegate_routes::{FILE_BYTES_MAX, FileError, Revision, Table, rollout_settings};
 use tidegate_words::{did_you_mean, excerpt, shorten};
@@ -12,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 use crate::command;
 use crate::keys::{FILE, REFUSED, SERVICE, SERVICES_MAX, address};
 use crate::quantity;
-use crate::queue::{self, Queue, QueueOrder};
+use crate::queue;
 use crate::service::{
     Abandoned, Build, Concurrency, Entrance, IdleMode, Limits, Protocol, Ready, Rollout, Scale,
     Service, Services, Template,
@@ -243,8 +244,8 @@ fn read_scale(section: &Section<'_>) -> Result<Scale, FileError> {
     })
 }
 
-fn read_queue(section: &Section<'_>) -> Queue {
-    Queue {
+fn read_queue(section: &Section<'_>) -> QueueRules {
+    QueueRules {
         order: text(section, "order").and_then(|order| queue::order(&order)),
         classes: texts(section, "classes").iter().filter_map(|text| queue::class(text)).collect(),
         class_header: text(section, "class_header"),

@@ -27,7 +27,7 @@
 //! there are: whoever runs the services tells it.
 //!
 //! Modules in reading order: [`service`] is what a file says, `keys` its keys, `shape` what their
-//! values may be, [`file`](mod@file) how it is read, `command`, `quantity`, [`queue`]
+//! values may be, [`file`](mod@file) how it is read, `command`, `quantity`, `queue`
 //! and [`env_file`] parts of it,
 //! `together` what services say together, [`routing`] where requests go, [`difference`] what has
 //! changed, [`schema`](mod@schema) the same for editors; `yaml`, [`knative`] and [`init`] read
@@ -41,7 +41,7 @@ pub mod init;
 mod keys;
 pub mod knative;
 mod quantity;
-pub mod queue;
+mod queue;
 pub mod routing;
 pub mod schema;
 pub mod service;
@@ -52,11 +52,11 @@ mod yaml;
 pub use difference::{Common, Difference, Part};
 pub use keys::{INSTANCES_MAX, SERVICES_MAX, WAIT_MAX};
 pub use knative::Ignored;
-pub use queue::{Queue, QueueClass, QueueOrder};
 pub use routing::{Lead, NAMESPACE, routes};
 pub use schema::schema;
 pub use service::{
     Abandoned, Build, Concurrency, Entrance, IdleMode, Limits, Protocol, Ready, Rollout, Scale,
     Service, Services, Template,
 };
+pub use tidegate_admission::{QueueClass, QueueOrder, QueueRules};
 pub use tidegate_routes::FileError;

@@ -1,40 +1,6 @@
-//! Whose turn it is while several requests of a service wait.
+//! How a file says whose turn it is while several requests of a service wait.
 
-use std::num::NonZeroU16;
-
-use serde::{Deserialize, Serialize};
-
-/// Whose turn it is while several requests of a service wait for an instance.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Queue {
-    /// Who leaves first; by arrival where the file does not say it.
-    pub order: Option<QueueOrder>,
-    /// Classes of requests, the last of which has those that name none.
-    pub classes: Vec<QueueClass>,
-    /// The header that names a request's class, if it is not `X-Request-Class`.
-    pub class_header: Option<String>,
-}
-
-/// Who leaves a queue first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum QueueOrder {
-    /// Who came first.
-    Arrival,
-    /// Whose response is due first.
-    Deadline,
-    /// Users take turns, who are told apart by this: `header:NAME`, `cookie:NAME`, `path` or
-    /// `client-address`.
-    FairBy(String),
-}
-
-/// A class of requests, and its share beside those of the others.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueClass {
-    /// What its requests call it.
-    pub name: String,
-    /// How many instances it gets for each one of a class of weight 1.
-    pub weight: NonZeroU16,
-}
+use tidegate_admission::{QueueClass, QueueOrder};
 
 /// Reads who leaves first.
 pub(crate) fn order(text: &str) -> Option<QueueOrder> {

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tidegate_admission::QueueRules;
 use tidegate_routes::FileError;
-
-use crate::queue::Queue;
 
 /// The services of a file.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +33,7 @@ pub struct Service {
     /// How many of them there are: a change is followed by those that run.
     pub scale: Scale,
     /// Whose turn it is while several requests wait: a change is followed by those that wait.
-    pub queue: Queue,
+    pub queue: QueueRules,
     /// How requests come to it.
     pub entrance: Entrance,
     /// How requests go from one revision to the next.
@@ -242,7 +241,7 @@ impl Service {
         Self {
             template,
             scale: Scale::default(),
-            queue: Queue::default(),
+            queue: QueueRules::default(),
             entrance: Entrance::default(),
             rollout: Rollout::default(),
             after: Vec::new(),

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use tidegate_services::{
-    Abandoned, Common, Concurrency, Difference, IdleMode, Lead, Part, Protocol, Queue, QueueOrder,
-    Ready, Rollout, Services, routes,
+    Abandoned, Common, Concurrency, Difference, IdleMode, Lead, Part, Protocol, QueueOrder,
+    QueueRules, Ready, Rollout, Services, routes,
 };
 
 const ALL: &str = r#"
@@ -92,7 +92,7 @@ fn everything_that_can_be_said_is_read() {
     let limits = web.template.limits;
     assert_eq!((limits.memory_bytes, limits.cpu_millis), (Some(512 << 20), Some(1_500)));
     assert_eq!((limits.processes, web.scale.set.len()), (Some(100), 2));
-    let Queue { order, classes, class_header } = &web.queue;
+    let QueueRules { order, classes, class_header } = &web.queue;
     assert_eq!(*order, Some(QueueOrder::FairBy("header:x-tenant".into())));
     let classes: Vec<_> = classes.iter().map(|c| (c.name.as_str(), c.weight.get())).collect();
     assert_eq!(classes, [("paid", 4), ("free", 1)]);
@@ -100,7 +100,7 @@ fn everything_that_can_be_said_is_read() {
     assert!(matches!(web.rollout, Rollout::Shares(_)));
     let api = &services.services["api"];
     assert_eq!(api.template.command, ["node", "server.js"]);
-    assert_eq!(api.queue, Queue::default());
+    assert_eq!(api.queue, QueueRules::default());
     assert_eq!(api.template.ready, Ready::Grpc(String::new()));
     let pack = "pack build api --path . --builder paketobuildpacks/builder-jammy-base";
     assert_eq!(

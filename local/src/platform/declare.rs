@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use tidegate_activator::Carries;
 use tidegate_controller::process::RunId;
-use tidegate_controller::{
-    Declaration, HoldBounds, IdleMode, QueueClass, QueueOrder, QueueRules, Readiness,
-};
+use tidegate_controller::{Declaration, HoldBounds, IdleMode, QueueRules, Readiness};
 use tidegate_knative::environment::{TIDEGATE_ABANDONED, TIDEGATE_CONCURRENCY};
 use tidegate_services::{
-    self as services, Abandoned, Concurrency, Limits, Protocol, Queue, Ready, Scale, Template,
+    self as services, Abandoned, Concurrency, Limits, Protocol, Ready, Scale, Template,
 };
 
 use super::users::Account;
@@ -112,7 +110,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) revision: &'a str,
     pub(crate) template: &'a Template,
     pub(crate) scale: &'a Scale,
-    pub(crate) queue: &'a Queue,
+    pub(crate) queue: &'a QueueRules,
     pub(crate) initial: u32,
     pub(crate) account: Option<Account>,
     /// As far as they can be had.
@@ -135,7 +133,7 @@ pub(crate) fn declaration(
     let mut declaration = settings.declare()?;
     declaration.hold =
         HoldBounds { longest_wait_ms: whole_ms(template.timeout), ..HoldBounds::default() };
-    declaration.queue = queue_rules(queue);
+    declaration.queue = queue.clone();
     if let Some(launch) = &mut declaration.launch {
         let launch = Arc::make_mut(launch);
         launch.service = Some(service.to_owned());
@@ -151,22 +149,6 @@ pub(crate) fn declaration(
     };
     revisions::pair(std::slice::from_mut(&mut declaration), pairing, carries);
     Ok(declaration)
-}
-
-fn queue_rules(queue: &Queue) -> QueueRules {
-    let class = |class: &services::QueueClass| {
-        let services::QueueClass { name, weight } = class;
-        QueueClass { name: name.clone(), weight: *weight }
-    };
-    QueueRules {
-        order: queue.order.as_ref().map(|order| match order {
-            services::QueueOrder::Arrival => QueueOrder::Arrival,
-            services::QueueOrder::Deadline => QueueOrder::Deadline,
-            services::QueueOrder::FairBy(by) => QueueOrder::FairBy(by.clone()),
-        }),
-        classes: queue.classes.iter().map(class).collect(),
-        class_header: queue.class_header.clone(),
-    }
 }
 
 fn whole_ms(time: Duration) -> u32 {
@@ -185,6 +167,7 @@ pub(crate) fn program_in(directory: &Path, command: &[String]) -> Vec<OsString> 
 #[cfg(test)]
 mod tests {
     use tidegate_activator::request_keys::KeySource;
+    use tidegate_controller::QueueOrder;
     use tidegate_services::Services;
 
     use super::*;
@@ -196,13 +179,13 @@ mod tests {
         for by in [token, "header:x-user", "cookie:Session_id", "path", "client-address"] {
             let text = format!("[service.web]\ncommand = 'a'\norder = 'fair:{by}'\n");
             let services = Services::parse(&text).expect(by);
-            let rules = queue_rules(&services.services["web"].queue);
+            let rules = &services.services["web"].queue;
             assert_eq!(rules.order, Some(QueueOrder::FairBy(by.to_owned())));
             assert!(by.parse::<KeySource>().is_ok(), "{by}");
         }
         let text = "[service.web]\ncommand = 'a'\nclasses = ['gold=10', 'rest=1']\n";
         let services = Services::parse(text).expect("valid");
-        let QueueRules { order, classes, .. } = queue_rules(&services.services["web"].queue);
-        assert_eq!((order, classes.len(), classes[0].weight.get()), (None, 2, 10));
+        let QueueRules { order, classes, .. } = &services.services["web"].queue;
+        assert_eq!((order, classes.len(), classes[0].weight.get()), (&None, 2, 10));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidegate_proto::stats::v1 as wire;
 
 use super::fixture::{Fixture, declaration, instance, revision};
-use crate::declaration::{Declaration, QueueClass, QueueOrder, QueueRules};
+use crate::declaration::{Declaration, QueueClass, QueueOrder, QueueRules, queue_rules_to_wire};
 use crate::event::{Effect, Event, ServerMessage};
 use crate::identity::ReporterId;
 use crate::report::Hello;
@@ -47,11 +47,11 @@ fn activators_are_told_when_they_come_and_when_it_changes() {
 
 #[test]
 fn all_of_it_goes_over_the_wire() {
-    let sent = fair().to_wire(&revision());
+    let sent = queue_rules_to_wire(&fair(), &revision());
     assert_eq!((sent.order(), sent.fair_by.as_str()), (wire::QueueOrder::Fair, "header:x-user"));
     let classes: Vec<_> = sent.classes.iter().map(|c| (c.name.as_str(), c.weight)).collect();
     assert_eq!(classes, [("gold", 10), ("rest", 1)]);
     assert_eq!(sent.class_header, "");
-    let none = QueueRules::default().to_wire(&revision());
+    let none = queue_rules_to_wire(&QueueRules::default(), &revision());
     assert_eq!(none.order(), wire::QueueOrder::Unspecified);
 }
