@@ -100,11 +100,8 @@ fn a_restart_of_the_app_alone_does_not_end_the_sidecar() {
     let begin = Instant::now();
     let hook = "GET /wait-for-drain HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
     assert_eq!(status(pod.admin, hook), 200);
-    // Its quiet period takes ten seconds; a pod that ended would have 60, however busy a machine is.
-    assert!(
-        begin.elapsed() < Duration::from_secs(50),
-        "the restart waits for the whole grace period"
-    );
+    // Its quiet period takes ten seconds, on a busy machine some more; a pod that ended has 60.
+    assert!(begin.elapsed() < Duration::from_secs(50), "it waits for the whole grace period");
     app.end();
     let app = App::start(app_port);
     ready(&pod);
