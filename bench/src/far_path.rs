@@ -7,12 +7,13 @@
 //! interface.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use tun_rs::{DeviceBuilder, SyncDevice};
 
 /// The largest packet, as on most networks.
@@ -20,6 +21,9 @@ const PACKET_BYTES_MAX: usize = 1_500;
 
 /// Packets on their way at most, as in the queue of a router; what comes then is dropped.
 const ON_THEIR_WAY: usize = 10_000;
+
+/// How long the first handshake over a path may take.
+const PROOF_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where an address of IPv4 is in a packet.
 const SOURCE: usize = 12;
@@ -37,7 +41,8 @@ impl FarPath {
     /// Opens a path on which a packet and one back take `round_trip` together; one for a process.
     ///
     /// # Errors
-    /// When this process may not make a network interface, or there is none of that kind.
+    /// When this process may not make a network interface, there is none of that kind, or what is
+    /// sent over it does not come back.
     pub fn open(round_trip: Duration) -> anyhow::Result<Self> {
         // A network that is set aside for benchmarks (RFC 2544), and one of it for each process.
         let own = u8::try_from(std::process::id() % 250).unwrap_or(0);
@@ -48,7 +53,18 @@ impl FarPath {
         let taker = Arc::clone(&device);
         thread::spawn(move || take(&taker, round_trip / 2, &sent));
         thread::spawn(move || bring_back(&device, &comes_back));
-        Ok(Self { far })
+        let path = Self { far };
+        path.prove()?;
+        Ok(path)
+    }
+
+    /// Something is reached: rules of a firewall, or a sandbox, may see to it that nothing is.
+    fn prove(&self) -> anyhow::Result<()> {
+        let near = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        let far = self.to(near.local_addr()?.port());
+        TcpStream::connect_timeout(&far, PROOF_PATIENCE)
+            .with_context(|| format!("what is sent to {far} does not come back"))?;
+        Ok(())
     }
 
     /// Where `near`, which listens on every address of this machine, is reached from afar.
