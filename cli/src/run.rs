@@ -32,13 +32,13 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 
 pub(crate) use self::args::Args;
-pub(crate) use self::args::{DEFAULT_LISTEN, TLS_LISTEN, listen_anywhere};
-use self::args::{called, config, surface};
+pub(crate) use self::args::{DEFAULT_LISTEN, listen_anywhere};
+use self::args::{called, config};
 use self::events::{Tails, Voice};
 use self::screen::{Decisions, Screen, Summary};
 use self::waiting::Waiting;
 use crate::ending::EXIT_FAILED;
-use crate::terminal::{Target, Terminal};
+use crate::terminal::Terminal;
 use crate::{drained, log, page};
 
 /// When no instance ever became ready, how long waiting clients have to fetch the reason.
@@ -60,11 +60,11 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // Signals first: one that comes while we start must not leave anything behind.
     let mut signals = ShutdownSignals::new().context("cannot wait for signals")?;
     let (sender, mut output) = mpsc::channel(lines::DEPTH);
-    let log = log::install_beside(&args.log, surface(&args));
+    let log = log::install_beside(&args.log, args.shown.surface());
     let drain = args.drain;
-    let wanted = (!args.quiet).then_some(sender);
+    let wanted = (!args.shown.quiet).then_some(sender);
     let called = called(&args);
-    let estate = args.keep.estate(&called, target(&args));
+    let estate = args.keep.estate(&called, args.shown.target());
     let estate = tokio::select! {
         estate = estate => estate?,
         // Nothing has begun.
@@ -103,7 +103,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         last_words.extend(replay::words(path, recording));
     }
     let Summary { lines, json } = screen.farewell(status.as_ref(), &last_words).await;
-    if args.json {
+    if args.shown.json {
         println!("{json}");
     }
     let (summary_json, exit_code) = (json.to_string(), code);
@@ -145,23 +145,18 @@ fn show_page(
     title: &str,
 ) -> anyhow::Result<Option<Serving>> {
     let view = service.view();
-    let page = page::of_run(args.page, surface(args), view.controller(), title)?;
+    let page = page::of_run(args.shown.page, args.shown.surface(), view.controller(), title)?;
     Ok(page.map(|(serving, link)| {
         screen.say(&format!("in a browser, by a link that is good once: {link}"));
         serving
     }))
 }
 
-/// Where a person reads what is said.
-fn target(args: &Args) -> Target {
-    if args.json { Target::Stderr } else { Target::Stdout }
-}
-
 fn screen(args: &Args, address: SocketAddr, log: Option<mpsc::Receiver<String>>) -> Screen {
-    let target = target(args);
-    let decisions = if args.verbose { Decisions::All } else { Decisions::Changes };
-    let tails = if args.quiet { Tails::Always } else { Tails::AtTheEnd };
-    let terminal = Terminal::new(surface(args), target).with_log(log);
+    let target = args.shown.target();
+    let decisions = if args.shown.verbose { Decisions::All } else { Decisions::Changes };
+    let tails = if args.shown.quiet { Tails::Always } else { Tails::AtTheEnd };
+    let terminal = Terminal::new(args.shown.surface(), target).with_log(log);
     Screen::new(terminal, decisions, tails, address)
 }
 

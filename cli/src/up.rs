@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
 pub(crate) use self::args::Args;
-use self::args::{config, surface};
+use self::args::config;
 use self::inherited::{Inherited, State, monotonic_us, notify};
 use self::screen::Screen;
 use crate::ending::mistyped;
@@ -35,7 +35,6 @@ use crate::followed::LOOK_PERIOD;
 use crate::run::waiting::Waiting;
 use crate::run::{DEFAULT_LISTEN, REDRAW, lines};
 use crate::services_file::{ServicesFile, Unusable, ignored_in, in_file};
-use crate::terminal::Target;
 use crate::{drained, log, page, run};
 
 /// How long requests in flight may take at the end, where the file does not say it.
@@ -57,16 +56,16 @@ async fn up(args: Args) -> anyhow::Result<ExitCode> {
     let contents = file.read().map_err(mistyped)?;
     let mut inherited = Inherited::take().context("a listener that was handed over")?;
     let (sender, output) = mpsc::channel(lines::DEPTH);
-    let log = log::install_beside(&args.log, surface(&args));
+    let log = log::install_beside(&args.log, args.shown.surface());
     let called = format!("up {}", file.place().display());
-    let told_on = if args.json { Target::Stderr } else { Target::Stdout };
+    let told_on = args.shown.target();
     let estate = args.keep.estate(&called, told_on);
     let estate = tokio::select! {
         estate = estate => estate?,
         // Nothing has begun.
         _ = signals.next() => return Ok(ExitCode::SUCCESS),
     };
-    let output_to = (!args.quiet).then_some(sender);
+    let output_to = (!args.shown.quiet).then_some(sender);
     let config = config(&args, (&file, contents.services), estate, &mut inherited, output_to)?;
     let is_usual = args.listen.or(config.services.listen).is_none();
     let mut screen = Screen::new(&args, log);
@@ -83,7 +82,7 @@ async fn up(args: Args) -> anyhow::Result<ExitCode> {
     }
     introduce(&platform, &mut screen);
     let title = file.path().display().to_string();
-    let page = page::of_run(args.page, surface(&args), platform.handle(), &title)?;
+    let page = page::of_run(args.shown.page, args.shown.surface(), platform.handle(), &title)?;
     if let Some((_, link)) = &page {
         screen.say(&format!("in a browser, by a link that is good once: {link}"));
     }
@@ -95,7 +94,7 @@ async fn up(args: Args) -> anyhow::Result<ExitCode> {
     let order = attendant.follow().await?;
     let code = attendant.end().await?;
     let summary_json = attendant.farewell(order, code).await;
-    if args.json {
+    if args.shown.json {
         println!("{summary_json}");
     }
     Ok(ExitCode::from(code))

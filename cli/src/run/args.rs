@@ -11,12 +11,11 @@ use tidegate_controller::Readiness;
 use tidegate_controller::process::{LogFolder, OutputLine};
 use tidegate_flags::{LogArgs, listen_address};
 use tidegate_knative::environment::{TIDEGATE_ABANDONED, TIDEGATE_CONCURRENCY};
-use tidegate_local::environment::{self, Colours};
+use tidegate_local::environment;
 use tidegate_local::keep::Estate;
 use tidegate_local::settings::{INSTANCES_MAX, check_command};
 use tidegate_local::{
-    Carries, Config, IdleMode, RecordingError, RoleProgram, ServerTimingHeader, Settings,
-    StartPace, pace,
+    Carries, Config, IdleMode, RecordingError, RoleProgram, Settings, StartPace, pace,
 };
 use tidegate_words::time::compact;
 use tokio::sync::mpsc;
@@ -24,19 +23,13 @@ use tokio::sync::mpsc;
 use crate::abandoned::AbandonedRule;
 use crate::ending::mistyped;
 use crate::files::make_folder;
-use crate::front_door::{CertificateArgs, StreamArgs};
+use crate::foreground::{EntranceArgs, ShownArgs};
 use crate::keep::KeepArgs;
-use crate::page::{PageChoice, page_choice};
-use crate::terminal::{Colour, Surface};
 use crate::typed::{WAIT_MAX, as_typed, setting, time_within, wait, whole};
 
 /// The default address for clients, if it is free.
 pub(crate) const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-
-/// The default address for clients that connect over TLS.
-pub(crate) const TLS_LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
 
 /// Settings that have a flag of their own, and that flag.
 const FLAGS: [(&str, &str); 4] = [
@@ -88,18 +81,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["certificates", "record"])]
     pub(super) tcp: bool,
     #[command(flatten)]
-    pub(super) certificates: CertificateArgs,
-    /// Where clients connect over TLS, with a certificate; port 0 takes a free one.
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value_t = TLS_LISTEN,
-        hide_short_help = true,
-        value_parser = listen_address
-    )]
-    pub(super) tls_listen: SocketAddr,
-    #[command(flatten)]
-    pub(super) streams: StreamArgs,
+    pub(super) entrance: EntranceArgs,
     /// When an instance takes requests: once its port accepts connections (`tcp`), or once it
     /// answers a path (`/healthz`) with 200 to 399.
     #[arg(long, value_name = "tcp|/PATH", default_value = "tcp", value_parser = parse_readiness)]
@@ -131,24 +113,8 @@ pub(crate) struct Args {
     /// Name of the service [default: that of the program].
     #[arg(long, value_name = "NAME", value_parser = revision_name)]
     pub(super) name: Option<String>,
-    /// Where to serve a page that shows the service live in a browser; the link to it, which is
-    /// good once, is printed. `off` for none [default: a free port of 127.0.0.1, where output is a
-    /// terminal].
-    #[arg(long, value_name = "ADDR|off", value_parser = page_choice)]
-    pub(super) page: Option<PageChoice>,
-    /// Tell clients in the header Server-Timing where the time of a cold start went.
-    #[arg(long)]
-    pub(super) server_timing: bool,
-    /// Print every decision, not only those that change something, and where the time of each cold
-    /// start went.
-    #[arg(short, long)]
-    pub(super) verbose: bool,
-    /// Do not print what the app writes.
-    #[arg(short, long)]
-    pub(super) quiet: bool,
-    /// Print the summary as JSON on standard output, and everything else on standard error.
-    #[arg(long)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) shown: ShownArgs,
     #[command(flatten)]
     pub(super) keep: KeepArgs,
     #[command(flatten)]
@@ -163,19 +129,6 @@ pub(crate) struct Args {
 pub(super) enum Concurrency {
     Fixed(u32),
     Auto,
-}
-
-/// Where events are shown.
-pub(super) fn surface(args: &Args) -> Surface {
-    if args.json { Surface::Lines } else { Surface::of_stdout() }
-}
-
-/// Whether the app's output goes where colours are shown.
-fn colours(args: &Args) -> Colours {
-    match surface(args) {
-        Surface::Terminal(Colour::On) => Colours::Shown,
-        _ => Colours::Unwanted,
-    }
 }
 
 /// Checks what was typed and binds the listener.
@@ -208,7 +161,7 @@ pub(super) fn config(
         request_timeout: args.timeout,
         stop_timeout: args.stop_timeout,
         settings: args.settings.clone(),
-        environment: environment::for_app(colours(args), |name| std::env::var_os(name)),
+        environment: environment::for_app(args.shown.colours(), |name| std::env::var_os(name)),
         sidecar_environment: sidecar(args),
         record: args.record.clone(),
     };
@@ -226,12 +179,9 @@ pub(super) fn config(
     let listener = listen(args.listen, estate.as_ref())?;
     let abandoned = args.abandoned.within(args.timeout);
     let request_timeout = args.timeout;
-    let server_timing = match args.server_timing {
-        true => ServerTimingHeader::Shown,
-        false => ServerTimingHeader::Hidden,
-    };
-    let (roles, streams) = (RoleProgram::Ourselves, args.streams.limits());
-    let tls = args.certificates.clone().at(args.tls_listen);
+    let server_timing = args.shown.server_timing();
+    let (roles, streams) = (RoleProgram::Ourselves, args.entrance.stream_limits());
+    let tls = args.entrance.tls();
     Ok(Config {
         declaration,
         others: Vec::new(),

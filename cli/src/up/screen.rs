@@ -13,12 +13,12 @@ use tidegate_local::platform::{PlatformView, ServiceStatus, Stage};
 use tidegate_services::{Difference, Protocol, Service, Services};
 use tokio::sync::mpsc;
 
-use super::args::{Args, surface};
+use super::args::Args;
 use crate::run::events::{Tails, Voice};
 use crate::run::lines;
 use crate::run::retries::{Retries, Shown};
 use crate::run::summary;
-use crate::terminal::{BlockEnd, Target, Terminal, VERMILION, counted};
+use crate::terminal::{BlockEnd, Terminal, VERMILION, counted};
 
 /// Widest column of names; longer ones are cut.
 const NAME_WIDTH_MAX: usize = 24;
@@ -87,11 +87,11 @@ pub(super) fn totals(statuses: &[ServiceStatus]) -> (tidegate_activator::Status,
 
 impl Screen {
     pub(super) fn new(args: &Args, log: Option<mpsc::Receiver<String>>) -> Self {
-        let target = if args.json { Target::Stderr } else { Target::Stdout };
+        let target = args.shown.target();
         Self {
-            terminal: Terminal::new(surface(args), target).with_log(log),
-            verbosity: if args.verbose { Verbosity::All } else { Verbosity::Changes },
-            tails: if args.quiet { Tails::Always } else { Tails::AtTheEnd },
+            terminal: Terminal::new(args.shown.surface(), target).with_log(log),
+            verbosity: if args.shown.verbose { Verbosity::All } else { Verbosity::Changes },
+            tails: if args.shown.quiet { Tails::Always } else { Tails::AtTheEnd },
             retries: BTreeMap::new(),
             address: None,
             started: Instant::now(),
