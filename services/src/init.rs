@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
-use tidegate_routes::is_label;
+use tidegate_routes::{FileError, is_label};
 use toml::Value;
 
+use crate::keys::SERVICES_MAX;
+use crate::service::Services;
 use crate::yaml::{Node, documents};
 
 /// What is found in a folder: the texts of files that say how to start something.
@@ -48,6 +50,8 @@ pub fn draft(found: Found<'_>) -> (String, Vec<String>) {
             drafts.push(draft);
         }
     }
+    drafts.truncate(SERVICES_MAX);
+    drafts.iter_mut().for_each(Draft::leave_out_what_is_refused);
     let runnable = drafts.iter().filter(|draft| draft.can_run());
     let names: Vec<String> = runnable.map(|draft| draft.name.clone()).collect();
     for draft in &mut drafts {
@@ -55,6 +59,10 @@ pub fn draft(found: Found<'_>) -> (String, Vec<String>) {
         if !draft.after.is_empty() {
             draft.key("after", draft.after.clone());
         }
+    }
+    if Services::parse(&text(&drafts)).is_err() {
+        // Each of them can be said alone: what they wait for goes in a circle.
+        drafts.iter_mut().for_each(Draft::wait_for_nothing);
     }
     (text(&drafts), names)
 }
@@ -116,6 +124,42 @@ impl Draft {
         self.keys.push((key, value.into()));
     }
 
+    /// Leaves out what a file may not say, and says so.
+    fn leave_out_what_is_refused(&mut self) {
+        while let Some(error) = self.first_mistake() {
+            // Line 1 names the service, and line 2 may stand in for its command.
+            let mut line = if self.can_run() { 1 } else { 2 };
+            let refused = self.keys.iter().position(|(_, value)| {
+                line += value.to_string().lines().count();
+                error.line <= line
+            });
+            let Some(refused) = refused else { return };
+            let (key, _) = self.keys.remove(refused);
+            let named = format!("`{key}`: ");
+            let what = error.what.split_once(&named).map_or(&*error.what, |(_, what)| what);
+            self.remarks.push(format!("Its {key} is left out: {what}"));
+        }
+    }
+
+    /// The first mistake in a file of this service alone.
+    fn first_mistake(&self) -> Option<FileError> {
+        let mut text = format!("[service.{}]\n", self.name);
+        if !self.can_run() {
+            text.push_str("command = \"…\"\n");
+        }
+        for (key, value) in &self.keys {
+            let _ = writeln!(text, "{key} = {value}");
+        }
+        Services::parse(&text).err()?.into_iter().min_by_key(|error| error.line)
+    }
+
+    fn wait_for_nothing(&mut self) {
+        self.keys.retain(|(key, _)| *key != "after");
+        if let Some(remark) = (!self.after.is_empty()).then(|| self.after.join(", ")) {
+            self.remarks.push(format!("It depends on {remark}, which goes in a circle."));
+        }
+    }
+
     fn can_run(&self) -> bool {
         self.keys.iter().any(|(key, _)| *key == "command")
     }
@@ -131,7 +175,9 @@ impl Draft {
             let _ = writeln!(text, "# command = \"…\"");
         }
         for (key, value) in &self.keys {
-            let _ = writeln!(text, "{off}{key} = {value}");
+            for line in format!("{key} = {value}").lines() {
+                let _ = writeln!(text, "{off}{line}");
+            }
         }
         text
     }

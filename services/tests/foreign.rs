@@ -143,3 +143,40 @@ fn where_nothing_is_found_there_is_an_example() {
     };
     assert!(Services::parse(&draft(odd).0).is_ok());
 }
+
+/// The fuzzer found it: what others may write and a file may not was written down all the same, so
+/// the first file that `tidegate init` made was refused by `tidegate check`.
+#[test]
+fn what_a_file_may_not_say_is_left_out_of_the_first_one() {
+    let compose = r#"
+services:
+  web:
+    command: serve
+    working_dir: ""
+    env_file: []
+    environment: {"no name": a, GOOD: "two\nlines"}
+    depends_on: [api]
+  api:
+    command: [a, ""]
+    depends_on: [web]
+  one:
+    command: one
+    depends_on: [two]
+  two:
+    command: two
+    depends_on: [one]
+"#;
+    let found =
+        Found { procfile: Some("empty:\nweb2: \t"), compose: Some(compose), ..Found::default() };
+    let (text, names) = draft(found);
+    let services = Services::parse(&text).unwrap_or_else(|wrong| panic!("{wrong:#?}\n{text}"));
+    assert_eq!(names, ["web", "one", "two"], "{text}");
+    assert_eq!(services.services.len(), 3);
+    for said in [
+        "# Its command is left out: expected text in quotes",
+        "# Its directory is left out: expected text",
+        "# It depends on two, which goes in a circle.",
+    ] {
+        assert!(text.contains(said), "no {said:?} in\n{text}");
+    }
+}
