@@ -1,21 +1,19 @@
 //! One request from the client to an instance and back.
 
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tidegate_admission::{Abandoned, Refusal};
-use tidegate_knative::headers;
-use tidegate_relay::http::header::{HeaderName, HeaderValue};
+use tidegate_relay::http::header::HeaderValue;
 use tidegate_relay::{
     Cause, CauseHeader, ConnectPatience, Drain, Exchange, Forward, ForwardError, Guard, Handler,
-    RequestHead, Scheme, forwarded,
 };
 use tidegate_reporter::RevisionName;
 use tokio::time::Instant;
 
 use crate::cold_start::{ServerTimingHeader, Teller};
 use crate::error::Failure;
+use crate::instance_fields::{add_activator_fields, rewrite, show};
 use crate::metrics::Metrics;
 use crate::mirror::Mirrors;
 use crate::naming::{LOOK_EVERY, Naming};
@@ -29,10 +27,6 @@ use crate::respond::{Protocol, RETRY_AFTER_REFUSAL, ReplyStyle};
 use crate::revision_throttler::{InFlightGuard, Instance, Permit, RevisionThrottler, Unreachable};
 use crate::routing::{Destination, Routes};
 use crate::throttler::Throttler;
-
-const FRONT_DOOR: HeaderName = HeaderName::from_static(tidegate_proto::FRONT_DOOR_HEADER);
-pub(crate) const CREDIT: HeaderName = HeaderName::from_static(tidegate_proto::CREDIT_HEADER);
-const FAILURE: HeaderName = HeaderName::from_static(tidegate_proto::FAILURE_HEADER);
 
 /// A request is offered to this many instances at most. Each that cannot be reached is ejected for
 /// a while, so only a revision with more dead instances than this gets here.
@@ -95,6 +89,18 @@ impl Guard for SentGuard {
     }
 }
 
+/// A request on its way to an instance, and what is known of it.
+struct Passage<'a> {
+    exchange: &'a mut Exchange,
+    in_flight: InFlightGuard,
+    course: Course,
+    terms: Terms<'a>,
+    /// Instances that it never reached.
+    attempts: u32,
+    /// How often it was sent again although an instance may have seen it.
+    repeated: u32,
+}
+
 /// How often it is checked whether an instance has ended.
 const EXIT_POLL: Duration = Duration::from_millis(2);
 
@@ -105,62 +111,28 @@ impl Handler for ActivatorHandler {
             && let Some(reply) = probe::respond(exchange.head(), self.drain.phase())
         {
             // An error means that the client has gone: there is nothing left to do.
-            let _ = exchange.respond(reply).await;
+            let _ = Box::pin(exchange.respond(reply)).await;
             return;
         }
-        let destination = match self.destination(exchange) {
-            // Boxed, as it is seldom needed.
-            Err(Failure::UnknownRevision) if self.naming.is_under_way() => {
-                Box::pin(self.once_named(exchange)).await
-            }
-            destination => destination,
-        };
-        let throttler = match destination {
-            Ok(Destination::Revision(throttler, mirror)) => {
-                if let Some(mirror) = mirror {
-                    self.mirrors.copy(exchange, || self.of_copies(mirror));
-                }
-                throttler
-            }
-            Ok(Destination::Back(reply)) => {
-                self.metrics.answered();
-                let _ = exchange.respond(reply).await;
-                return;
-            }
-            Err(failure) => {
-                self.fail(exchange, &failure, None).await;
-                return;
-            }
-        };
-        let terms = self.queueing.terms(exchange.head());
-        let attributes = Queueing::attributes(exchange, &throttler, &terms);
-        let mut in_flight = throttler.arrive_with(attributes);
-        let mut course = Course::default();
-        let served = self.dispatch(exchange, &mut in_flight, &mut course, &terms).await;
-        let end = match served {
-            Ok(Served::Page) => {
-                Box::pin(self.queueing.show_page(exchange)).await;
-                self.metrics.substituted(Substitute::Placeholder);
-                End::Failed
-            }
+        let Some(throttler) = self.throttler_of(exchange).await else { return };
+        let mut passage = self.arrive(exchange, &throttler);
+        let end = match self.dispatch(&mut passage).await {
             Ok(Served::Instance) => {
-                let status = exchange.report().status.map_or(0, |status| status.as_u16());
-                let latency = exchange.started().elapsed();
+                let status = passage.exchange.report().status.map_or(0, |status| status.as_u16());
+                let latency = passage.exchange.started().elapsed();
                 self.outcomes.responded(status, latency);
                 self.metrics.responded(status, latency);
                 End::Responded
             }
-            Err(failure) => {
-                if failure.is_instances() {
-                    in_flight.mark_failed();
-                }
-                // Boxed, as it is seldom needed and large: thousands wait in this future.
-                Box::pin(self.substitute(exchange, failure, &throttler)).await;
+            // Boxed, as it is seldom needed and large: thousands wait in this future.
+            other => {
+                Box::pin(self.without_instance(&mut passage, other.err(), &throttler)).await;
                 End::Failed
             }
         };
         if let Some(observer) = &self.requests {
-            course.tell(observer.as_ref(), exchange, &in_flight, end);
+            let Passage { exchange, in_flight, course, .. } = &passage;
+            course.tell(observer.as_ref(), exchange, in_flight, end);
         }
     }
 }
@@ -176,6 +148,49 @@ impl ActivatorHandler {
             requests: None,
             ..self.clone()
         }
+    }
+
+    /// The request is one of a revision's from now on.
+    fn arrive<'a>(
+        &'a self,
+        exchange: &'a mut Exchange,
+        throttler: &Arc<RevisionThrottler>,
+    ) -> Passage<'a> {
+        let terms = self.queueing.terms(exchange.head());
+        let attributes = Queueing::attributes(exchange, throttler, &terms);
+        Passage {
+            exchange,
+            in_flight: throttler.arrive_with(attributes),
+            course: Course::default(),
+            terms,
+            attempts: 0,
+            repeated: 0,
+        }
+    }
+
+    /// Who holds the request; `None` where it has its response already.
+    async fn throttler_of(&self, exchange: &mut Exchange) -> Option<Arc<RevisionThrottler>> {
+        let mut destination = self.destination(exchange);
+        if matches!(destination, Err(Failure::UnknownRevision)) && self.naming.is_under_way() {
+            // Boxed, as all of the rest that waits for something: it is seldom needed.
+            destination = Box::pin(self.once_named(exchange)).await;
+        }
+        let (throttler, mirror) = match destination {
+            Ok(Destination::Revision(throttler, mirror)) => (throttler, mirror),
+            Ok(Destination::Back(reply)) => {
+                self.metrics.answered();
+                let _ = Box::pin(exchange.respond(reply)).await;
+                return None;
+            }
+            Err(failure) => {
+                Box::pin(self.fail(exchange, &failure, None)).await;
+                return None;
+            }
+        };
+        if let Some(mirror) = mirror {
+            self.mirrors.copy(exchange, || self.of_copies(mirror));
+        }
+        Some(throttler)
     }
 
     fn destination(&self, exchange: &mut Exchange) -> Result<Destination, Failure> {
@@ -205,80 +220,89 @@ impl ActivatorHandler {
 
     /// Waits for an instance and sends it the request; tries another instance as long as nothing
     /// of the request was sent.
-    async fn dispatch(
-        &self,
-        exchange: &mut Exchange,
-        in_flight: &mut InFlightGuard,
-        course: &mut Course,
-        terms: &Terms,
-    ) -> Result<Served, Failure> {
-        let peer = exchange.peer().map(|peer| peer.ip());
-        rewrite(exchange.head_mut(), peer);
+    async fn dispatch(&self, passage: &mut Passage<'_>) -> Result<Served, Failure> {
+        let peer = passage.exchange.peer().map(|peer| peer.ip());
+        rewrite(passage.exchange.head_mut(), peer);
         if let Some(secret) = &self.sidecar_secret {
-            add_activator_fields(exchange, secret);
+            add_activator_fields(passage.exchange, secret);
         }
-        let (mut attempts, mut repeated) = (0, 0);
         loop {
-            let permit = match self.hold(exchange, in_flight, terms).await? {
-                Held::Permit(permit) => permit,
-                Held::Page => return Ok(Served::Page),
-            };
-            let instance = permit.instance().clone();
-            show(exchange.head_mut(), permit.credit());
-            if in_flight.is_cold() {
-                let teller = Teller { metrics: self.metrics.clone(), header: self.server_timing };
-                let seen = exchange.started();
-                exchange.on_response(teller.hook(seen, &instance, course.cold_start()));
+            if let Some(failure) = self.given_up() {
+                return Err(failure);
             }
-            let is_watched = self.requests.is_some() || instance.watches_outliers();
-            let done = is_watched.then(|| course.sent_to(instance.shared_name()));
-            let forward = Forward {
-                limits: terms.once_sent(exchange.started()),
-                connect: ConnectPatience::Once(permit.connect_budget()),
-                guard: SentGuard { permit, abandoned: self.abandoned, done },
-            };
-            let sent = self.send(exchange, in_flight, course, (instance, forward)).await;
-            let (instance, outcome) = sent;
-            self.judge(&instance, &outcome, exchange, course);
-            let Err(error) = outcome else { return Ok(Served::Instance) };
-            if never_reached_app(&error, exchange) {
-                attempts += 1;
-                if attempts == ATTEMPTS_MAX {
-                    return Err(Failure::Unreachable { attempts, source: error });
+            let Passage { exchange, in_flight, terms, .. } = passage;
+            let permit = match self.queueing.hold(exchange, in_flight, terms).await {
+                Ok(Held::Permit(permit)) => permit,
+                Ok(Held::Page) => return Ok(Served::Page),
+                Err(failure @ Failure::Refused(_)) => {
+                    return Err(self.given_up().unwrap_or(failure));
                 }
-                self.metrics.retried();
-                continue;
+                Err(failure) => return Err(failure),
+            };
+            // Boxed, or everything that waits would have the room that is needed once it is sent.
+            if let Some(ended) = Box::pin(self.attempt(passage, permit)).await {
+                return ended.map(|()| Served::Instance);
             }
-            let may_repeat = repeated < REPEATS_MAX && repeats::is_harmless(&error, exchange);
-            if may_repeat && in_flight.take_retry() {
-                repeated += 1;
-                self.metrics.retried();
-                continue;
-            }
-            let closed = error.cause() == Some(Cause::AppClosed) && !exchange.has_responded();
-            return Err(match closed && self.has_ended(&instance).await {
-                true => Failure::Died(error),
-                false => error.into(),
-            });
         }
     }
 
-    /// Waits for an instance, unless there will be none.
-    async fn hold(
+    /// Why there will be no instance, once that is so.
+    fn given_up(&self) -> Option<Failure> {
+        self.closed.get().map(|reason| Failure::GivenUp(reason.clone()))
+    }
+
+    /// Sends the request to an instance. `None` if it is to wait for another one.
+    async fn attempt(
         &self,
-        exchange: &mut Exchange,
-        in_flight: &mut InFlightGuard,
-        terms: &Terms,
-    ) -> Result<Held, Failure> {
-        let given_up = || self.closed.get().map(|reason| Failure::GivenUp(reason.clone()));
-        if let Some(failure) = given_up() {
-            return Err(failure);
+        passage: &mut Passage<'_>,
+        permit: Permit,
+    ) -> Option<Result<(), Failure>> {
+        let Passage { exchange, in_flight, course, terms, attempts, repeated } = passage;
+        let instance = permit.instance().clone();
+        show(exchange.head_mut(), permit.credit());
+        if in_flight.is_cold() {
+            let teller = Teller { metrics: self.metrics.clone(), header: self.server_timing };
+            let seen = exchange.started();
+            exchange.on_response(teller.hook(seen, &instance, course.cold_start()));
         }
-        let held = self.queueing.hold(exchange, in_flight, terms).await;
-        held.map_err(|failure| match failure {
-            Failure::Refused(_) => given_up().unwrap_or(failure),
-            _ => failure,
-        })
+        let is_watched = self.requests.is_some() || instance.watches_outliers();
+        let done = is_watched.then(|| course.sent_to(instance.shared_name()));
+        let forward = Forward {
+            limits: terms.once_sent(exchange.started()),
+            connect: ConnectPatience::Once(permit.connect_budget()),
+            guard: SentGuard { permit, abandoned: self.abandoned, done },
+        };
+        let (instance, outcome) = match self.hedge(exchange, in_flight) {
+            None => {
+                let outcome = exchange.forward(instance.upstream(), forward).await;
+                (instance, outcome)
+            }
+            // Boxed, so that requests which are sent once take no room for it.
+            Some(hedge) => {
+                Box::pin(self.send_hedged(exchange, hedge, course, (instance, forward))).await
+            }
+        };
+        self.judge(&instance, &outcome, exchange, course);
+        let Err(error) = outcome else { return Some(Ok(())) };
+        if never_reached_app(&error, exchange) {
+            *attempts += 1;
+            if *attempts == ATTEMPTS_MAX {
+                return Some(Err(Failure::Unreachable { attempts: *attempts, source: error }));
+            }
+            self.metrics.retried();
+            return None;
+        }
+        let may_repeat = *repeated < REPEATS_MAX && repeats::is_harmless(&error, exchange);
+        if may_repeat && in_flight.take_retry() {
+            *repeated += 1;
+            self.metrics.retried();
+            return None;
+        }
+        let closed = error.cause() == Some(Cause::AppClosed) && !exchange.has_responded();
+        Some(Err(match closed && self.has_ended(&instance).await {
+            true => Failure::Died(error),
+            false => error.into(),
+        }))
     }
 
     /// Leaves an instance out that could not be reached, or is worse than the others.
@@ -324,13 +348,23 @@ impl ActivatorHandler {
         tokio::time::timeout(self.exit_notice_wait, ended).await.is_ok()
     }
 
-    /// Has somebody else answer a request that no instance took, or fails it.
-    async fn substitute(
+    /// Shows the page in place of a response, or, where it failed, has somebody else answer the
+    /// request that no instance took, or fails it.
+    async fn without_instance(
         &self,
-        exchange: &mut Exchange,
-        failure: Failure,
+        passage: &mut Passage<'_>,
+        failure: Option<Failure>,
         throttler: &RevisionThrottler,
     ) {
+        let Passage { exchange, in_flight, .. } = passage;
+        let Some(failure) = failure else {
+            self.queueing.show_page(exchange).await;
+            self.metrics.substituted(Substitute::Placeholder);
+            return;
+        };
+        if failure.is_instances() {
+            in_flight.mark_failed();
+        }
         match self.queueing.substitute(exchange, failure, throttler).await {
             Ok(substitute) => self.metrics.substituted(substitute),
             Err(failure) => self.fail(exchange, &failure, Some(throttler)).await,
@@ -406,40 +440,23 @@ fn never_reached_app(error: &ForwardError, exchange: &Exchange) -> bool {
     unsent && !exchange.has_responded()
 }
 
-/// Adds the secret by which the sidecar recognises its activator, and the scheme of the client's
-/// request, which only the first proxy knows.
-fn add_activator_fields(exchange: &mut Exchange, secret: &HeaderValue) {
-    exchange.decline_marked(FAILURE);
-    let head = exchange.head_mut();
-    head.headers.insert(FRONT_DOOR, secret.clone());
-    add_scheme(head);
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Says by which scheme the client came, unless a proxy in front of this one has said so.
-fn add_scheme(head: &mut RequestHead) {
-    if !head.headers.contains_key(forwarded::X_FORWARDED_PROTO) {
-        let scheme = HeaderValue::from_static(head.scheme.as_str());
-        head.headers.insert(forwarded::X_FORWARDED_PROTO, scheme);
-    }
-}
+    /// What all that wait have room for, fifty thousand of them perhaps: what is needed only later,
+    /// or seldom, is boxed.
+    const HELD_FUTURE_BYTES_MAX: usize = 512;
 
-/// The credit that goes with a request. What a client may have sent in its place is none.
-fn show(head: &mut RequestHead, credit: Option<HeaderValue>) {
-    match credit {
-        Some(credit) => drop(head.headers.insert(CREDIT, credit)),
-        None => drop(head.headers.remove(CREDIT)),
+    fn future_bytes<'a, F: Future>(
+        _handle: impl FnOnce(&'a ActivatorHandler, &'a mut Exchange) -> F,
+    ) -> usize {
+        size_of::<F>()
     }
-}
 
-/// Sets the headers that the instance's sidecar reads and removes those it must not receive.
-fn rewrite(head: &mut RequestHead, peer: Option<IpAddr>) {
-    headers::strip_routing(&mut head.headers);
-    head.headers.insert(headers::PROXY_REQUEST, headers::ACTIVATOR);
-    // Without the header an app takes the scheme for `http`, as Knative's apps do.
-    if head.scheme == Scheme::Https {
-        add_scheme(head);
-    }
-    if let Some(peer) = peer {
-        forwarded::append_forwarded_for(&mut head.headers, peer);
+    #[test]
+    fn a_request_that_waits_has_little_room_for_what_comes_later() {
+        let bytes = future_bytes(|handler, exchange| handler.handle(exchange));
+        assert!(bytes <= HELD_FUTURE_BYTES_MAX, "{bytes} bytes");
     }
 }

@@ -10,7 +10,8 @@ use tidegate_relay::{
 };
 use tokio::time::Instant;
 
-use crate::handler::{ActivatorHandler, CREDIT, SentGuard};
+use crate::handler::{ActivatorHandler, SentGuard};
+use crate::instance_fields::CREDIT;
 use crate::mirror::MIRRORED;
 use crate::request_observer::Course;
 use crate::revision_throttler::hedger::Hedger;
@@ -38,31 +39,21 @@ fn may_be_hedged(head: &RequestHead) -> bool {
 type Note = Arc<OnceLock<(Instant, Arc<OnceLock<Instant>>)>>;
 
 impl ActivatorHandler {
-    /// Sends the request to `instance`, and to a second one where hedges are made and it takes
-    /// long. Gives the instance that the outcome is of.
-    pub(crate) async fn send(
+    /// When the request is sent to a second instance, and who knows one; `None` if it never is.
+    pub(crate) fn hedge(
         &self,
         exchange: &mut Exchange,
         in_flight: &InFlightGuard,
-        course: &mut Course,
-        (instance, forward): (Instance, Forward<SentGuard>),
-    ) -> (Instance, Result<(), ForwardError>) {
-        let Some((after, hedger)) = in_flight.hedger() else {
-            let outcome = exchange.forward(instance.upstream(), forward).await;
-            return (instance, outcome);
-        };
+    ) -> Option<(Duration, Hedger)> {
+        let hedge = in_flight.hedger()?;
         let may = may_be_hedged(exchange.head());
         exchange.head_mut().headers.remove(HEDGE);
-        if !may {
-            let outcome = exchange.forward(instance.upstream(), forward).await;
-            return (instance, outcome);
-        }
-        let sent = (instance, forward);
-        // Boxed, so that requests which are sent once take no room for it.
-        Box::pin(self.send_hedged(exchange, (after, hedger), course, sent)).await
+        may.then_some(hedge)
     }
 
-    async fn send_hedged(
+    /// Sends the request to `instance`, and to a second one where it takes long. Gives the instance
+    /// that the outcome is of.
+    pub(crate) async fn send_hedged(
         &self,
         exchange: &mut Exchange,
         (after, hedger): (Duration, Hedger),

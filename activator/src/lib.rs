@@ -23,9 +23,9 @@
 //!   those whose connections are passed on as they are.
 //! * [`revision_throttler`]: one revision's queue and instances, and which request is sent where.
 //! * `queueing`: how a request is queued; `repeats`: what may be sent again; `handler`: one request
-//!   from the client to an instance; `hedging`: to a second one as well; [`probe`]: Knative's
-//!   probes; [`error`]: why the activator responds itself; [`respond`]: how that becomes HTTP or
-//!   gRPC.
+//!   from the client to an instance; `instance_fields`: what its head says only there; `hedging`:
+//!   to a second instance as well; [`probe`]: Knative's probes; [`error`]: why the activator
+//!   responds itself; [`respond`]: how that becomes HTTP or gRPC.
 //! * [`door`]: further addresses, each for one route.
 //! * [`overflow`]: what becomes of requests that no instance takes; [`placeholder`]: the page that
 //!   people see meanwhile.
@@ -42,6 +42,7 @@ mod due;
 pub mod error;
 mod handler;
 mod hedging;
+mod instance_fields;
 mod knative_autoscaler;
 pub mod listeners;
 pub mod metrics;

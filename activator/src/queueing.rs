@@ -15,6 +15,7 @@ use crate::error::Failure;
 use crate::mirror::MIRRORED;
 use crate::overflow::{Fallbacks, Overflow, Substitute};
 use crate::placeholder::{Placeholder, State, is_for_eyes};
+use crate::revision_throttler::waiting::Answer;
 use crate::revision_throttler::{InFlightGuard, Permit, RevisionThrottler};
 
 /// Headers that only instances may see: a fallback is none.
@@ -33,11 +34,10 @@ pub(crate) struct Queueing {
     pub(crate) fallbacks: Fallbacks,
 }
 
-/// How long one request may take.
+/// How long one request may take: the rules, and not a copy of them, as thousands may wait.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
-    limits: TimeLimits,
-    first_byte_timeout: Option<Duration>,
+pub(crate) struct Terms<'a> {
+    rules: &'a Queueing,
     /// Until its response is due, as it says itself.
     left: Option<Duration>,
 }
@@ -52,18 +52,15 @@ pub(crate) enum Held {
 
 impl Queueing {
     /// The terms of the request that has just arrived.
-    pub(crate) fn terms(&self, head: &RequestHead) -> Terms {
-        let left = due::time_left(head, SystemTime::now);
-        let overall = [self.limits.overall, left].into_iter().flatten().min();
-        let limits = TimeLimits { overall, ..self.limits };
-        Terms { limits, first_byte_timeout: self.first_byte_timeout, left }
+    pub(crate) fn terms(&self, head: &RequestHead) -> Terms<'_> {
+        Terms { rules: self, left: due::time_left(head, SystemTime::now) }
     }
 
     /// What the queue is told of it.
     pub(crate) fn attributes(
         exchange: &Exchange,
         throttler: &RevisionThrottler,
-        terms: &Terms,
+        terms: &Terms<'_>,
     ) -> Attributes {
         let due = terms.left.map_or(Moment::NEVER, |left| throttler.moment_in(left));
         throttler.keys().attributes(exchange.head(), exchange.peer().map(|peer| peer.ip()), due)
@@ -74,17 +71,21 @@ impl Queueing {
         &self,
         exchange: &mut Exchange,
         in_flight: &mut InFlightGuard,
-        terms: &Terms,
+        terms: &Terms<'_>,
     ) -> Result<Held, Failure> {
         if terms.left == Some(Duration::ZERO) {
             // Whatever came of it would come too late.
             return Err(Interrupted::TimedOut(Timeout::Overall).into());
         }
+        let mut waiting = match in_flight.ask()? {
+            Answer::Permit(permit) => return Ok(Held::Permit(permit)),
+            Answer::Waiting(waiting) => waiting,
+        };
         let limits = terms.while_held();
         let Some(page) = self.page_for(exchange.head()) else {
             // By reference, or it would be in this future twice.
-            let mut permit = pin!(in_flight.permit());
-            let permit = exchange.hold(limits, permit.as_mut()).await??;
+            let mut granted = pin!(waiting.granted());
+            let permit = exchange.hold(limits, granted.as_mut()).await??;
             return Ok(Held::Permit(permit));
         };
         let unready = in_flight.without_instance_for(page.after);
@@ -92,7 +93,7 @@ impl Queueing {
         let waiting = Box::pin(async {
             tokio::select! {
                 biased;
-                permit = in_flight.permit() => permit.map(Held::Permit),
+                permit = waiting.granted() => permit.map(Held::Permit),
                 () = unready => Ok(Held::Page),
             }
         });
@@ -152,16 +153,23 @@ impl Queueing {
     }
 }
 
-impl Terms {
+impl Terms<'_> {
+    fn limits(&self) -> TimeLimits {
+        let limits = self.rules.limits;
+        let overall = [limits.overall, self.left].into_iter().flatten().min();
+        TimeLimits { overall, ..limits }
+    }
+
     /// Nothing moves while it waits, so only the others count.
     pub(crate) fn while_held(&self) -> TimeLimits {
-        TimeLimits { idle: None, ..self.limits }
+        TimeLimits { idle: None, ..self.limits() }
     }
 
     /// From now on, when it is sent to an instance.
     pub(crate) fn once_sent(&self, started: Instant) -> TimeLimits {
-        let first_byte = self.first_byte_timeout.map(|limit| started.elapsed() + limit);
-        let start = [self.limits.response_start, first_byte].into_iter().flatten().min();
-        TimeLimits { response_start: start, ..self.limits }
+        let limits = self.limits();
+        let first_byte = self.rules.first_byte_timeout.map(|limit| started.elapsed() + limit);
+        let start = [limits.response_start, first_byte].into_iter().flatten().min();
+        TimeLimits { response_start: start, ..limits }
     }
 }

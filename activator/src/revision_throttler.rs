@@ -9,10 +9,11 @@
 //! An instance that cannot be reached is ejected (`ejection` decides for how long, `recovery`
 //! readmits it, with `sidecar_probe`); how long one may take to accept a connection is learned
 //! (`budget`). `state` is what the lock protects, `roster` its instances and `backend` one of them,
-//! `statistics` its numbers; `waiting` is a place in the queue, `rules` are how many have one and
-//! whose turn it is, `slow_start` spares new instances without a limit, `cold_starts` is how
-//! instances came up, and `starts` what is said of that. Instances behind several activators grant
-//! each `credit` by streams (`credits`); `second_attempts` has the budgets of retries and hedges.
+//! `statistics` its numbers; `waiting` is a place in the queue, `expiry` its end, `rules` are how
+//! many have one and whose turn it is, `slow_start` spares new instances without a limit,
+//! `cold_starts` is how instances came up, and `starts` what is said of that. Instances behind
+//! several activators grant each `credit` by streams (`credits`); `second_attempts` has the budgets
+//! of retries and hedges.
 
 mod backend;
 mod budget;
@@ -20,6 +21,7 @@ mod cold_starts;
 mod credit;
 mod credits;
 mod ejection;
+mod expiry;
 pub(crate) mod hedger;
 mod held_connection;
 mod recovery;
@@ -32,7 +34,7 @@ mod slow_start;
 mod starts;
 mod state;
 mod statistics;
-mod waiting;
+pub(crate) mod waiting;
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -40,9 +42,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use tidegate_admission::outliers::{Outcome, Sign};
-use tidegate_admission::{
-    Abandoned, Attributes, InstanceId, Moment, OutlierSettings, Refusal, Source,
-};
+use tidegate_admission::{Abandoned, Attributes, InstanceId, Moment, OutlierSettings, Source};
 use tidegate_relay::{Upstream, http::HeaderValue};
 use tidegate_reporter::{Endpoint, RevisionName};
 use tokio::sync::Notify;
@@ -77,8 +77,8 @@ pub struct RevisionThrottler {
     queue_formed: Notify,
     /// Wakes the recovery tasks: a request may need an instance that is ejected.
     needed: Notify,
-    /// Wakes the requests that wait: they may have to leave earlier.
-    bounds_changed: Notify,
+    /// Wakes the task that refuses who has waited for too long: one may have to leave earlier.
+    deadlines_changed: Arc<Notify>,
     cold_starts: Mutex<ColdStarts>,
     /// How credits are asked for; `None` where instances grant none.
     credits: Option<CreditSettings>,
@@ -102,7 +102,7 @@ impl RevisionThrottler {
             watches_outliers,
             queue_formed: Notify::new(),
             needed: Notify::new(),
-            bounds_changed: Notify::new(),
+            deadlines_changed: Arc::default(),
             cold_starts: Mutex::default(),
         })
     }
@@ -193,12 +193,9 @@ impl RevisionThrottler {
         Moment::from(self.opened.elapsed())
     }
 
-    /// Resolves at a moment; never at [`Moment::NEVER`].
-    async fn reached(&self, moment: Moment) {
-        if moment == Moment::NEVER {
-            return std::future::pending().await;
-        }
-        tokio::time::sleep_until(self.opened + moment.since(Moment::ZERO)).await;
+    /// When a moment is; `None` for [`Moment::NEVER`].
+    fn instant_of(&self, moment: Moment) -> Option<Instant> {
+        (moment != Moment::NEVER).then(|| self.opened + moment.since(Moment::ZERO))
     }
 
     /// Sends the permits that were granted. Never called with the lock held: a permit whose request
@@ -210,7 +207,7 @@ impl RevisionThrottler {
         let now = self.now();
         self.state.lock().drained(now, deliveries.len());
         for (to, assignment) in deliveries {
-            drop(to.send(self.permit(assignment)));
+            drop(to.send(Box::new(self.permit(assignment))));
         }
         self.tell_demand();
     }
@@ -224,6 +221,9 @@ impl RevisionThrottler {
     fn expire(&self) {
         let now = self.now();
         let expired = self.state.lock().expire(now);
+        if expired.is_empty() {
+            return;
+        }
         // Dropping the sending ends, outside the lock, refuses the requests that waited.
         drop(expired);
         self.tell_demand();
@@ -289,54 +289,6 @@ pub struct InFlightGuard {
 }
 
 impl InFlightGuard {
-    /// Waits for an instance with room. A request that waits again, because its instance could not
-    /// be reached, keeps its order among the others. Cancel safe: dropping the future leaves the
-    /// queue.
-    ///
-    /// # Errors
-    ///
-    /// When the queue is full, or the longest wait has passed since its first attempt.
-    pub async fn permit(&mut self) -> Result<Permit, Refusal> {
-        let throttler = Arc::clone(&self.throttler);
-        let now = throttler.now();
-        let (asked, seeks) = {
-            let mut state = throttler.state.lock();
-            self.cold |= self.arrival.is_none() && state.is_without_instance();
-            (state.ask(now, self.arrival, self.attributes), state.wants_streams())
-        };
-        if seeks {
-            throttler.seek_credits();
-        }
-        let waiting = match asked {
-            state::Asked::Sent { assignment, deadline } => {
-                self.arrival = Some((assignment.order, deadline));
-                return Ok(throttler.permit(assignment));
-            }
-            state::Asked::Waiting { ticket, deadline, granted, first_in_queue } => {
-                self.arrival = Some((ticket.order(), deadline));
-                if first_in_queue {
-                    throttler.queue_formed.notify_one();
-                    throttler.needed.notify_waiters();
-                }
-                let (totals, bytes) = (&throttler.totals, self.attributes.bytes);
-                let place = match first_in_queue {
-                    true => Some(totals.enter_anyway(bytes)),
-                    false => totals.enter(bytes),
-                };
-                let Some(place) = place else {
-                    let refused = throttler.state.lock().refuse(ticket);
-                    drop(refused);
-                    return Err(Refusal::QueueFull);
-                };
-                throttler.tell_demand();
-                let throttler = Arc::clone(&throttler);
-                waiting::Waiting { throttler, ticket, granted, _place: place }
-            }
-            state::Asked::Refused(refusal) => return Err(refusal),
-        };
-        waiting.granted().await
-    }
-
     /// The revision that it is for.
     pub fn revision(&self) -> &RevisionName {
         self.throttler.revision()

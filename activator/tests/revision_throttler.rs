@@ -85,6 +85,51 @@ async fn requests_beyond_the_queues_depth_or_wait_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_that_waits_is_refused_at_its_own_time_and_so_is_who_comes_after_an_empty_queue() {
+    let throttler = throttler(10, Some(Duration::from_secs(5)));
+    for _ in 0..2 {
+        let begun = tokio::time::Instant::now();
+        let first = wait_in_queue(&throttler).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let second = wait_in_queue(&throttler).await;
+        assert_eq!(first.await.unwrap().unwrap_err(), Refusal::WaitedTooLong);
+        assert_eq!(begun.elapsed().as_secs(), 5);
+        assert_eq!(second.await.unwrap().unwrap_err(), Refusal::WaitedTooLong);
+        assert_eq!(begun.elapsed().as_secs(), 7);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_longest_wait_that_becomes_shorter_holds_for_who_waits_already() {
+    for before in [None, Some(Duration::from_secs(300))] {
+        let throttler = throttler(10, before);
+        let begun = tokio::time::Instant::now();
+        let waiting = wait_in_queue(&throttler).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        throttler.set_queue_bounds(10, Some(Duration::from_secs(3)));
+        assert_eq!(waiting.await.unwrap().unwrap_err(), Refusal::WaitedTooLong);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{before:?}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_again_is_refused_when_its_first_wait_would_have_ended() {
+    let throttler = throttler(10, Some(Duration::from_secs(5)));
+    throttler.set_endpoints(&[endpoint("a", 1)]);
+    let begun = tokio::time::Instant::now();
+    let mut in_flight = throttler.arrive();
+    let permit = in_flight.permit().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let later = wait_in_queue(&throttler).await;
+    permit.instance().unreachable(Unreachable::Refused);
+    drop(permit);
+    assert_eq!(in_flight.permit().await.unwrap_err(), Refusal::WaitedTooLong);
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    assert_eq!(later.await.unwrap().unwrap_err(), Refusal::WaitedTooLong);
+    assert_eq!(begun.elapsed().as_secs(), 7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_client_is_told_how_long_the_queue_takes_to_drain() {
     const SERVICE: Duration = Duration::from_millis(500);
     let throttler = throttler(20, None);

@@ -204,33 +204,36 @@ impl Exchange {
     /// When the client hangs up or a limit runs out first; `future` is dropped then.
     ///
     /// Cancel safe if `future` is.
-    pub async fn hold<F: Future>(
+    pub fn hold<F: Future>(
         &mut self,
         limits: TimeLimits,
         future: F,
-    ) -> Result<F::Output, Interrupted> {
-        let deadlines = Deadlines::new(self.started, limits);
-        let mut future = pin!(future);
+    ) -> impl Future<Output = Result<F::Output, Interrupted>> {
+        // Nothing moves while it waits, so its deadlines do not either: one is enough to keep.
+        let due = Deadlines::new(self.started, limits).next();
         let mut stay = Stay::Short(None);
-        poll_fn(|cx| {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Ok(output));
-            }
-            if let Stay::Short(until) = &mut stay {
-                let until = *until.get_or_insert_with(|| Instant::now() + SHORT_STAY);
-                if self.timer.poll_until(cx, until).is_ready() {
-                    stay = Stay::Long;
-                    self.leave_buffers();
+        async move {
+            let mut future = pin!(future);
+            poll_fn(|cx| {
+                if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(output));
                 }
-            }
-            if self.client.poll_gone(cx).is_ready() {
-                self.response = ResponseState::ClientGone;
-                return Poll::Ready(Err(Interrupted::ClientGone));
-            }
-            let expired = self.timer.poll_deadlines(cx, &deadlines);
-            expired.map(|timeout| Err(Interrupted::TimedOut(timeout)))
-        })
-        .await
+                if let Stay::Short(until) = &mut stay {
+                    let until = *until.get_or_insert_with(|| Instant::now() + SHORT_STAY);
+                    if self.timer.poll_until(cx, until).is_ready() {
+                        stay = Stay::Long;
+                        self.leave_buffers();
+                    }
+                }
+                if self.client.poll_gone(cx).is_ready() {
+                    self.response = ResponseState::ClientGone;
+                    return Poll::Ready(Err(Interrupted::ClientGone));
+                }
+                let Some((when, timeout)) = due else { return Poll::Pending };
+                self.timer.poll_until(cx, when).map(|()| Err(Interrupted::TimedOut(timeout)))
+            })
+            .await
+        }
     }
 
     /// It waits for long: what it has of its client leaves the buffers that it came in, so that a

@@ -92,6 +92,8 @@ impl RequestHead {
                 *value = copied;
             }
         }
+        // A copy has room for the fields that there are, and not for as many again.
+        self.headers = self.headers.clone();
     }
 
     /// Whether a second attempt does no harm: the method is safe, or the client gave an

@@ -91,7 +91,7 @@ impl Deadlines {
     }
 
     /// The earliest limit, and when it expires.
-    fn next(&self) -> Option<(Instant, Timeout)> {
+    pub(crate) fn next(&self) -> Option<(Instant, Timeout)> {
         let overall = self.limits.overall.map(|limit| (self.started + limit, Timeout::Overall));
         let idle = self.limits.idle.map(|limit| (self.active + limit, Timeout::Idle));
         let before = overall.into_iter().chain(idle);

@@ -13,7 +13,7 @@ impl RevisionThrottler {
     pub fn set_queue_bounds(&self, max_waiting: u32, longest_wait: Option<Duration>) {
         let now = self.now();
         if self.state.lock().dispatcher().set_queue_bounds(now, max_waiting, longest_wait) {
-            self.bounds_changed.notify_waiters();
+            self.deadlines_changed.notify_one();
         }
     }
 

@@ -40,10 +40,14 @@ pub(super) struct Assignment {
     pub(super) credit: Option<Credit>,
 }
 
+/// Where a request that waits gets its permit: boxed, as all that wait have room for one.
+pub(super) type PermitSender = oneshot::Sender<Box<Permit>>;
+pub(super) type PermitReceiver = oneshot::Receiver<Box<Permit>>;
+
 /// A request in the queue.
 #[derive(Debug)]
 struct Waiter {
-    sender: oneshot::Sender<Permit>,
+    sender: PermitSender,
     arrived: Moment,
     /// What it came with, for another order than the one in which it waits.
     attributes: Attributes,
@@ -60,14 +64,24 @@ pub(super) enum Asked {
     Waiting {
         ticket: Ticket,
         deadline: Moment,
-        granted: oneshot::Receiver<Permit>,
+        granted: PermitReceiver,
         first_in_queue: bool,
+        following: Following,
     },
     Refused(Refusal),
 }
 
+/// Whether somebody looks after the deadlines of those that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Following {
+    /// Whoever is told so has to begin.
+    Begins,
+    /// Somebody does.
+    GoesOn,
+}
+
 /// The permits that were granted, to be sent once the lock is released.
-pub(super) type Deliveries = Vec<(oneshot::Sender<Permit>, Assignment)>;
+pub(super) type Deliveries = Vec<(PermitSender, Assignment)>;
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -88,6 +102,8 @@ pub(super) struct State {
     roster: Roster,
     /// By the ticket's place in the queue.
     waiters: Vec<Option<Waiter>>,
+    /// Whether somebody looks after their deadlines.
+    is_followed: bool,
     empty_watchers: Vec<Waker>,
     budget: ConnectBudget,
     /// Connections that are held for instances that others choose.
@@ -111,6 +127,7 @@ impl State {
             meter: Meter::new(Moment::ZERO),
             roster: Roster::default(),
             waiters: Vec::new(),
+            is_followed: false,
             empty_watchers: Vec::new(),
             budget: ConnectBudget::default(),
             held_connections: 0,
@@ -167,7 +184,11 @@ impl State {
                 if first_in_queue {
                     self.drain_rate.formed(now);
                 }
-                Asked::Waiting { ticket, deadline, granted, first_in_queue }
+                let following = match std::mem::replace(&mut self.is_followed, true) {
+                    true => Following::GoesOn,
+                    false => Following::Begins,
+                };
+                Asked::Waiting { ticket, deadline, granted, first_in_queue, following }
             }
             Dispatch::Refused(refusal) => {
                 self.totals.refused += 1;
@@ -258,16 +279,6 @@ impl State {
         self.roster.rest(id);
         self.suspend(id);
         Some((sign, rest))
-    }
-
-    /// Refuses the requests whose time is up: dropping what is returned notifies them.
-    pub(super) fn expire(&mut self, now: Moment) -> Vec<oneshot::Sender<Permit>> {
-        let mut expired = Vec::new();
-        while let Some(ticket) = self.dispatcher.expire(now) {
-            self.totals.refused += 1;
-            expired.extend(self.take_waiter(ticket));
-        }
-        expired
     }
 
     pub(super) fn set_endpoints(&mut self, now: Moment, endpoints: &[Endpoint]) -> Deliveries {
@@ -452,7 +463,7 @@ impl State {
         deliveries
     }
 
-    fn take_waiter(&mut self, ticket: Ticket) -> Option<oneshot::Sender<Permit>> {
+    fn take_waiter(&mut self, ticket: Ticket) -> Option<PermitSender> {
         let waiter = self.waiters.get_mut(ticket.place())?.take().map(|waiter| waiter.sender);
         if self.dispatcher.waiting() == 0 && self.waiters.len() > KEPT_PLACES {
             // A burst is over: give its memory back.
