@@ -6,8 +6,9 @@
 //! too, and nothing else.
 //!
 //! In reading order: [`ports`] finds free ports, `instance` is the life of one instance, `pair` its
-//! two processes, `commands` theirs, `handle` is one of these, [`keep_folder`] what is known of
-//! those that may outlive us, `proof` is what a queue-proxy cannot see of its readiness, with
+//! two processes, `commands` theirs, `launch_order` says which app a process is to become, a new
+//! one or the one that `spare` keeps ready, which is a [`launcher`]; `handle` is one of the two
+//! processes, [`keep_folder`] what is known of those that may outlive us, `proof` is what a queue-proxy cannot see of its readiness, with
 //! `line_pattern`, `output` is what it writes, [`log`] and [`line_memory`] (of [`ring`]s) where
 //! that is kept, `listening` diagnoses why it is not ready, [`process_tag`] finds processes by
 //! their tag, `control_group` those that cleared it, [`sweep()`] kills both, and [`parent_death`]
@@ -18,6 +19,8 @@ mod control_group;
 mod handle;
 mod instance;
 pub mod keep_folder;
+mod launch_order;
+pub mod launcher;
 pub mod line_memory;
 mod line_pattern;
 mod listening;
@@ -31,6 +34,7 @@ pub mod process_tag;
 mod proof;
 pub mod reaper;
 pub mod ring;
+mod spare;
 mod sweep;
 
 use std::collections::HashMap;
@@ -57,6 +61,7 @@ pub use output_stream::OutputStream;
 pub use ports::Ports;
 pub use process_tag::RunId;
 pub use reaper::Reaper;
+pub use spare::Spare;
 pub use sweep::sweep;
 
 /// How processes are started on this machine.
@@ -65,7 +70,8 @@ pub struct ProcessConfig {
     /// Program and arguments of the queue-proxy, which calls [`parent_death::follow_parent`].
     pub sidecar: Vec<OsString>,
     /// Program and arguments of what calls [`parent_death::run_tied`] with the tie and the
-    /// command that are added as its last arguments. Apps are started without when it is empty.
+    /// command that are added as its last arguments, and [`launcher::stand_ready`] when none are.
+    /// Apps are started without when it is empty.
     pub launcher: Vec<OsString>,
     /// Where the controller listens, `host:port`, for the queue-proxies to report to.
     pub controller: String,
@@ -95,6 +101,7 @@ struct ActuatorState {
     config: ProcessConfig,
     ports: Ports,
     starter: parent_death::Starter,
+    spare: Spare,
     handle: Handle,
     /// What is written down of instances that may outlive this process.
     kept: Mutex<HashMap<InstanceName, KeptInstance>>,
@@ -167,9 +174,16 @@ impl ProcessActuator {
     #[must_use]
     pub fn new(config: ProcessConfig, handle: Handle) -> Self {
         let (ports, starter) = (Ports::new(), parent_death::Starter::new());
-        let shared =
-            Arc::new(ActuatorState { config, ports, starter, handle, kept: Mutex::default() });
+        let spare = Spare::new(&config.launcher, &config.run, starter.clone());
+        let kept = Mutex::default();
+        let shared = Arc::new(ActuatorState { config, ports, starter, spare, handle, kept });
         Self { shared, wishes: HashMap::new() }
+    }
+
+    /// The launcher that stands ready, to be dismissed at the end: it is a process of the run too.
+    #[must_use]
+    pub fn spare(&self) -> Spare {
+        self.shared.spare.clone()
     }
 
     /// Begins the life of an instance that is to run.

@@ -15,7 +15,8 @@ use tidegate_activator::{
 use tidegate_admission::Abandoned;
 use tidegate_controller::process::process_tag::Scope;
 use tidegate_controller::process::{
-    LogFolder, OutputLine, ProcessActuator, ProcessConfig, Reaper, RunId, prepare_limits, sweep,
+    LogFolder, OutputLine, ProcessActuator, ProcessConfig, Reaper, RunId, Spare, prepare_limits,
+    sweep,
 };
 use tidegate_controller::{
     Access, Declaration, Ended, Event, Handle, Notice, RevisionId, StartPace, StopMode,
@@ -189,6 +190,7 @@ pub(crate) struct Engine {
     keeper: Option<Keeper>,
     run: RunId,
     reaper: Reaper,
+    spare: Spare,
     stop_serving: oneshot::Sender<()>,
     notices: broadcast::Receiver<Notice>,
     recorder: Option<Recorder>,
@@ -270,11 +272,10 @@ impl Engine {
             keep: estate.as_ref().and_then(Estate::keep_folder),
         };
         let actuator = ProcessActuator::new(processes, handle.clone());
+        let spare = actuator.spare();
         let slack = SlackWatch::start(handle.clone());
         tokio::spawn(owner.paced(config.pace).run(actuator));
-        let (stop_serving, stopped) = oneshot::channel::<()>();
-        let (access, stopped) = (Access::by_secret(secret.clone()), async { drop(stopped.await) });
-        tokio::spawn(tidegate_controller::serve(handle.clone(), reports, access, stopped));
+        let stop_serving = serve(&handle, reports, secret.clone());
         roster.follow(&handle);
         let presence = Presence::ours(&config.called, controller, &secret);
         let (socket, announced) = announce(&roster, &presence);
@@ -301,6 +302,7 @@ impl Engine {
             activator: Some(activator),
             run,
             reaper,
+            spare,
             stop_serving,
             notices,
             recorder,
@@ -437,6 +439,7 @@ impl Engine {
         if let Some(recorder) = self.recorder {
             recorder.finish().await;
         }
+        self.spare.dismiss().await;
         let run = self.run.clone();
         let sweeping = tokio::task::spawn_blocking(move || sweep(Scope::Run(&run)));
         let swept = sweeping.await.unwrap_or(0);
@@ -474,6 +477,14 @@ fn activator_config(
     activator.requests = config.recording.clone().map(|recording| Arc::new(recording) as _);
     activator.routes = config.routes.clone();
     Ok(activator)
+}
+
+/// Has the controller take reports until what is returned is dropped.
+fn serve(handle: &Handle, reports: tokio::net::TcpListener, secret: Secret) -> oneshot::Sender<()> {
+    let (stop, stopped) = oneshot::channel();
+    let (access, stopped) = (Access::by_secret(secret), async { drop(stopped.await) });
+    tokio::spawn(tidegate_controller::serve(handle.clone(), reports, access, stopped));
+    stop
 }
 
 /// Lets this user's commands find what runs, and ask and order what is in the roster.

@@ -3,11 +3,12 @@
 //! They are one program in several roles, chosen by its first argument: the program that starts the
 //! service, or another one that calls [`play`] as well, such as `tidegate`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use tidegate_controller::process::launcher::{self, Unused};
 use tidegate_controller::process::process_tag::PARENT_VARIABLE;
 use tidegate_controller::process::reaper::{self, Ending};
 use tidegate_controller::process::{RunId, parent_death};
@@ -21,7 +22,7 @@ const QUEUE_PROXY: &str = "queue-proxy";
 /// The reaper and the launcher. Without our name, because `pkill -f tidegate` matches command lines
 /// too, and these two have to outlive it.
 const REAPER: &str = "tg-watchman";
-const LAUNCH: &str = "tg-launch";
+const LAUNCH: &str = launcher::NAME;
 
 /// Exit code for a program that cannot be started, as shells have it.
 const EXIT_NOT_STARTED: u8 = 127;
@@ -107,14 +108,25 @@ fn reap(first: Option<OsString>, second: Option<OsString>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Becomes an app that ends with its parent.
+/// Becomes an app that ends with its parent: the one of the arguments, or one that is named later.
 fn launch(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let tie = arguments.next().and_then(|tie| tie.into_string().ok());
+    let Some(tie) = arguments.next() else { return stand_ready() };
     let command: Vec<OsString> = arguments.collect();
-    let (Some(tie), Some(program)) = (tie, command.first()) else {
+    let (Some(tie), Some(program)) = (tie.to_str(), command.first()) else {
         return failed(format_args!("expected a process id and a command"));
     };
-    let error = parent_death::run_tied(&tie, &command);
+    not_started(program, &parent_death::run_tied(tie, &command))
+}
+
+fn stand_ready() -> ExitCode {
+    match launcher::stand_ready() {
+        Unused::Dismissed => ExitCode::SUCCESS,
+        Unused::NotReady(error) => failed(format_args!("cannot stand ready: {error}")),
+        Unused::NotStarted(program, error) => not_started(&program, &error),
+    }
+}
+
+fn not_started(program: &OsStr, error: &io::Error) -> ExitCode {
     eprintln!("{} cannot be started: {error}", program.to_string_lossy());
     ExitCode::from(EXIT_NOT_STARTED)
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use tidegate_controller::process::launcher;
 use tidegate_controller::process::process_tag::RUN_VARIABLE;
 
 use super::client;
@@ -112,7 +113,8 @@ impl Service {
         })
     }
 
-    /// Process ids of the apps: what inherited our environment, and is not ours.
+    /// Process ids of the apps: what inherited our environment, and is neither ours nor a launcher
+    /// that stands ready.
     #[must_use]
     pub fn apps(&self) -> Vec<u32> {
         let ours = self.child.id();
@@ -123,12 +125,13 @@ impl Service {
                 let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
                 let has = |entry: &[u8]| environment.split(|byte| *byte == 0).any(|e| e == entry);
                 let runs = environment.split(|b| *b == 0).any(|e| e.starts_with(run.as_bytes()));
-                has(self.mark.as_bytes()) && runs
+                has(self.mark.as_bytes()) && runs && !stands_ready(*pid)
             })
             .collect()
     }
 
-    /// Children of the service: apps, queue-proxies and the guard.
+    /// Children of the service: apps, queue-proxies and the guard, but not the launcher that stands
+    /// ready.
     #[must_use]
     pub fn children(&self) -> usize {
         let ours = self.child.id().to_string();
@@ -137,7 +140,7 @@ impl Service {
             let rest = stat.rsplit(") ").next().unwrap_or_default();
             rest.split_whitespace().nth(1) == Some(&ours)
         };
-        processes().filter(is_child).count()
+        processes().filter(is_child).filter(|pid| !stands_ready(*pid)).count()
     }
 
     /// Interrupts it and waits for its end. Returns its exit code.
@@ -174,6 +177,12 @@ impl Drop for Service {
 pub fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("no process id")?;
     Ok(kill_process(pid, signal)?)
+}
+
+/// Whether a process is a launcher that has not become an app.
+fn stands_ready(pid: u32) -> bool {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).next() == Some(launcher::NAME.as_bytes())
 }
 
 fn processes() -> impl Iterator<Item = u32> {

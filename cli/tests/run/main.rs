@@ -10,6 +10,7 @@ mod readiness;
 mod recording;
 mod replay;
 mod running;
+mod spare;
 mod tcp;
 mod truth;
 mod uninvited;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -91,6 +92,19 @@ impl Running {
             .collect()
     }
 
+    /// The launchers that stand ready.
+    pub(crate) fn ready_launchers(&self) -> Vec<u32> {
+        let all = processes().into_iter();
+        all.filter(|pid| self.is_parent_of(*pid) && stands_ready(*pid)).collect()
+    }
+
+    /// The launcher that stands ready, once it is in its group.
+    pub(crate) fn ready_launcher(&self) -> u32 {
+        let find = || self.ready_launchers().into_iter().find(|pid| group_of(*pid).is_some());
+        wait_until("a launcher stands ready", || find().is_some());
+        find().expect("it stands")
+    }
+
     /// Everything printed so far.
     pub(crate) fn output(&self) -> String {
         self.output.lock().expect("not poisoned").clone()
@@ -162,7 +176,8 @@ impl Running {
         status.code()
     }
 
-    /// Processes that this run started and that are still there, itself and its guard left out.
+    /// Processes that this run started and that are still there: itself, its guard and the launcher
+    /// that stands ready are left out.
     pub(crate) fn descendants(&self) -> Vec<u32> {
         let ours = self.child.id();
         processes()
@@ -173,7 +188,8 @@ impl Running {
                 let entries: Vec<&[u8]> = environment.split(|byte| *byte == 0).collect();
                 let is_app = entries.contains(&mark.as_bytes());
                 let is_marked = entries.iter().any(|entry| entry.starts_with(b"TIDEGATE_RUN="));
-                *pid != ours && is_marked && (is_app || self.is_parent_of(*pid))
+                let is_part = is_marked && (is_app || self.is_parent_of(*pid));
+                *pid != ours && is_part && !stands_ready(*pid)
             })
             .collect()
     }
@@ -208,6 +224,24 @@ fn read(from: impl Read + Send + 'static, output: &Arc<Mutex<String>>) -> JoinHa
 fn parent_of(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit(") ").next()?.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The name of a launcher's process, for as long as it stands ready.
+const LAUNCHER: &str = "tg-launch";
+
+/// Whether a process is a launcher that has not become an app.
+pub(crate) fn stands_ready(pid: u32) -> bool {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).next() == Some(LAUNCHER.as_bytes())
+}
+
+/// The folder of the control group that a process is in, if it is one of a run.
+pub(crate) fn group_of(pid: u32) -> Option<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    let mount = mounts.lines().find(|line| line.contains(" cgroup2 "))?.split(' ').nth(1)?;
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    group.contains("tidegate-").then(|| Path::new(mount).join(group))
 }
 
 /// What the kernel calls a process.

@@ -1,7 +1,7 @@
 //! A process that had left its process group, and cleared its environment, carried no tag any more
 //! and outlived its run. Where control groups can be had it is in its instance's.
 
-use crate::running::{self, Running};
+use crate::running::{self, Running, group_of};
 
 /// Starts a process that nothing but its group tells from others, and writes down which.
 const APP: &str = r#"
@@ -21,16 +21,11 @@ fn run() -> (tempfile::TempDir, Running, u32) {
     (folder, run, pid.expect("a number"))
 }
 
-/// Whether this machine lets us make groups; without them such a process cannot be found.
-fn is_in_a_group(pid: u32) -> bool {
-    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    groups.lines().any(|line| line.starts_with("0::") && line.contains("/tidegate-"))
-}
-
 #[test]
 fn what_carries_no_tag_ends_with_its_instance_and_leaves_no_group() {
     let (_folder, mut run, pid) = run();
-    let grouped = is_in_a_group(pid);
+    // Where this machine lets us make no groups such a process cannot be found.
+    let grouped = group_of(pid).is_some();
     run.signal("INT");
     assert_eq!(run.wait_for_exit(), Some(0));
     if grouped {
@@ -43,7 +38,8 @@ fn what_carries_no_tag_ends_with_its_instance_and_leaves_no_group() {
 #[test]
 fn what_carries_no_tag_ends_with_a_run_that_was_killed() {
     let (_folder, mut run, pid) = run();
-    let grouped = is_in_a_group(pid);
+    // Where this machine lets us make no groups such a process cannot be found.
+    let grouped = group_of(pid).is_some();
     run.signal("KILL");
     run.wait_for_exit();
     if grouped {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::running::{Running, is_alive, kill, wait_until};
+use crate::running::{Running, group_of, is_alive, kill, wait_until};
 use crate::{Desk, free_port, get};
 
 /// An app that answers with its process id, and writes a line for each request.
@@ -262,6 +262,32 @@ fn one_that_stands_by_can_be_interrupted() {
     interrupted(&mut second);
     assert!(is_alive(scene.who("web")));
     interrupted(&mut first);
+}
+
+/// Its group is not named for it, but for what it was before.
+#[test]
+fn an_app_that_a_ready_launcher_became_is_taken_over_and_ended_with_its_group() {
+    let scene = Scene::new();
+    let (mut first, [web, _]) = scene.up_ready();
+    if group_of(web).is_none() {
+        return;
+    }
+    let launcher = first.ready_launcher();
+    kill(web, "KILL");
+    first.wait_for("web-00001-2 is ready");
+    assert_eq!(scene.who("web"), launcher);
+    let group = group_of(launcher).expect("it is in one");
+    let next = first.ready_launcher();
+    killed(&mut first);
+    wait_until("the next launcher ends", || !is_alive(next));
+    let mut second = scene.up(&["--adopt"]);
+    second.wait_for("web-00001-2 is taken over from a run before");
+    second.wait_for("web-00001-2 is ready");
+    assert!(get(&scene.address(), "web.localhost", "/asked").is_ok());
+    second.wait_for("web-00001-2 | asked for /asked");
+    assert_eq!((scene.who("web"), group_of(launcher).as_ref()), (launcher, Some(&group)));
+    interrupted(&mut second);
+    assert!(!is_alive(launcher) && !group.exists());
 }
 
 /// `tidegate run` goes by its name and by the folder that it is started in.

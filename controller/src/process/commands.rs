@@ -9,18 +9,14 @@ use tidegate_trust::secret::SECRET_VARIABLE;
 use tokio::process::Command;
 
 use super::ActuatorState;
+use super::launch_order::LaunchOrder;
 use super::parent_death;
 use super::process_tag::{INSTANCE_VARIABLE, PARENT_VARIABLE, RUN_VARIABLE};
 use crate::declaration::{Launch, Limits, Readiness};
 use crate::identity::{InstanceName, RevisionId};
 
-/// The launcher, and the process that what is launched ends with.
-pub(super) fn launcher(shared: &ActuatorState) -> (&[OsString], Option<u32>) {
-    (&shared.config.launcher, parent(shared))
-}
-
 /// The process that an instance ends with: this one, unless instances may outlive it.
-fn parent(shared: &ActuatorState) -> Option<u32> {
+pub(super) fn parent(shared: &ActuatorState) -> Option<u32> {
     shared.config.keep.is_none().then(std::process::id)
 }
 
@@ -32,59 +28,75 @@ pub(super) struct Whose<'a> {
     pub(super) name: &'a InstanceName,
 }
 
-/// What all processes of an instance have in common.
-pub(super) fn tag(mut command: Command, of: Whose<'_>) -> Command {
+/// What all processes of an instance have in their environment.
+fn tags(of: Whose<'_>) -> [(&'static str, OsString); 2] {
+    let (run, name) = (of.shared.config.run.as_ref(), of.name.as_str());
+    [(RUN_VARIABLE, run.to_owned()), (INSTANCE_VARIABLE, name.into())]
+}
+
+/// Which app a process is to become that ends with `parent`, if it is to end with one.
+pub(super) fn app_order(
+    of: Whose<'_>,
+    parent: Option<u32>,
+    launch: &Launch,
+    port: u16,
+) -> Result<LaunchOrder, String> {
+    if launch.command.is_empty() {
+        return Err("there is no command to run".to_owned());
+    }
+    let needs_launcher = launch.user.is_some() || launch.limits != Limits::default();
+    if needs_launcher && of.shared.config.launcher.is_empty() {
+        return Err("another user, and limits, need the program that starts apps".to_owned());
+    }
+    let port = port.to_string();
+    let tags = tags(of).map(|(name, value)| (name.into(), Some(value)));
+    Ok(LaunchOrder {
+        tie: parent_death::tie(parent, launch.user.as_ref(), launch.limits),
+        command: launch.command.iter().map(|argument| with_port(argument, &port)).collect(),
+        environment: app_environment(launch, of.revision, &port).chain(tags).collect(),
+        directory: launch.directory.as_ref().map(Into::into),
+        pipes: None,
+    })
+}
+
+/// What an app has in its environment besides what is in ours, or has not.
+fn app_environment(
+    launch: &Launch,
+    revision: &RevisionId,
+    port: &str,
+) -> impl Iterator<Item = (OsString, Option<OsString>)> {
+    let service = launch.service.as_deref().unwrap_or(revision.name());
+    let given = [
+        ("PORT", port),
+        // Knative's container contract.
+        ("K_REVISION", revision.name()),
+        ("K_SERVICE", service),
+        ("K_CONFIGURATION", service),
+    ];
+    let given = given.map(|(name, value)| (name.into(), Some(value.into())));
+    let own = launch.environment.iter();
+    let own = own.map(move |(name, value)| (name.clone(), Some(with_port(value, port))));
+    // Credentials for the controller are not the app's: neither the controller's own are passed on,
+    // nor those of the launch.
+    let withheld = credentials::VARIABLES.map(|name| (name.into(), None));
+    given.into_iter().chain(own).chain(withheld)
+}
+
+/// The command of a process that is to become this app.
+pub(super) fn app_command(of: Whose<'_>, order: &LaunchOrder) -> Command {
+    let mut command = Command::from(order.new_process(&of.shared.config.launcher));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    apart(command)
+}
+
+/// What the commands of all processes of an instance have in common.
+fn apart(mut command: Command) -> Command {
     command
-        .env(RUN_VARIABLE, &of.shared.config.run)
-        .env(INSTANCE_VARIABLE, of.name.as_str())
         .stderr(Stdio::piped())
         // Signals reach the children of an app, and the terminal's Ctrl-C reaches only the
         // controller.
         .process_group(0);
     command
-}
-
-/// The command of the app through the launcher, which ties itself to `parent`, if it is to end with
-/// it, and then becomes the app.
-pub(super) fn app_command(
-    (launcher, parent): (&[OsString], Option<u32>),
-    launch: &Launch,
-    revision: &RevisionId,
-    port: u16,
-) -> Result<Command, String> {
-    let port = port.to_string();
-    if launch.command.is_empty() {
-        return Err("there is no command to run".to_owned());
-    }
-    let app = launch.command.iter().map(|argument| with_port(argument, &port));
-    let service = launch.service.as_deref().unwrap_or(revision.name());
-    let parent = OsString::from(parent_death::tie(parent, launch.user.as_ref(), launch.limits));
-    let needs_launcher = launch.user.is_some() || launch.limits != Limits::default();
-    if needs_launcher && launcher.is_empty() {
-        return Err("another user, and limits, need the program that starts apps".to_owned());
-    }
-    let by_way = launcher.iter().cloned().chain((!launcher.is_empty()).then_some(parent));
-    let mut arguments = by_way.chain(app);
-    let mut command = Command::new(arguments.next().unwrap_or_default());
-    command
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .env("PORT", &port)
-        // Knative's container contract.
-        .env("K_REVISION", revision.name())
-        .env("K_SERVICE", service)
-        .env("K_CONFIGURATION", service)
-        .envs(launch.environment.iter().map(|(name, value)| (name, with_port(value, &port))))
-        .stdout(Stdio::piped());
-    // Credentials for the controller are not the app's: neither the controller's own are passed on,
-    // nor those of the launch.
-    for variable in credentials::VARIABLES {
-        command.env_remove(variable);
-    }
-    if let Some(directory) = &launch.directory {
-        command.current_dir(directory);
-    }
-    Ok(command)
 }
 
 /// Replaces `{PORT}`. An argument that is no text cannot contain it.
@@ -93,10 +105,11 @@ pub(super) fn with_port(argument: &OsStr, port: &str) -> OsString {
 }
 
 pub(super) fn sidecar_command(
-    Whose { shared, revision, name }: Whose<'_>,
+    of: Whose<'_>,
     launch: &Launch,
     [app_port, port]: [u16; 2],
 ) -> Result<Command, String> {
+    let Whose { shared, revision, name } = of;
     let (program, arguments) =
         shared.config.sidecar.split_first().ok_or("there is no queue-proxy to run")?;
     let timeout = launch.request_timeout.map_or(0, |timeout| timeout.as_secs().max(1));
@@ -148,13 +161,16 @@ pub(super) fn sidecar_command(
         // Last, so that no other setting can change where it reports to and what it presents.
         .env(environment::TIDEGATE_CONTROLLER, &shared.config.controller)
         .envs(shared.config.secret.as_ref().map(|secret| (SECRET_VARIABLE, secret.reveal())))
+        .envs(tags(of))
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    Ok(command)
+    Ok(apart(command))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]
@@ -165,11 +181,8 @@ mod tests {
         launch.environment = given.into();
         launch.environment.push(("MINE".into(), "1".into()));
         let revision = RevisionId::new("local", "web").expect("valid");
-        let command = app_command((&[], None), &launch, &revision, 1).expect("it can be run");
-        let set = |name: &str| {
-            let mut all = command.as_std().get_envs();
-            all.find(|(key, _)| *key == name).map(|(_, value)| value.is_some())
-        };
+        let environment: HashMap<_, _> = app_environment(&launch, &revision, "1").collect();
+        let set = |name: &str| environment.get(OsStr::new(name)).map(Option::is_some);
         assert_eq!(set("MINE"), Some(true));
         for name in credentials::VARIABLES {
             assert_eq!(set(name), Some(false), "{name} is neither passed on nor inherited");

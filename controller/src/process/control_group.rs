@@ -6,15 +6,21 @@
 //! delegated. Elsewhere processes are found by their tag alone. No group is given a controller or a
 //! limit, unless [`prepare`] was asked for it: a group that limits those within it may have no
 //! process of its own, so this process then moves into one beside them.
+//!
+//! To move into a group takes a process as long as the kernel needs to see every processor pause,
+//! about ten milliseconds. So a launcher may move into one ahead of need: a group that is named for
+//! the launcher, as groups cannot be renamed, and labelled with the instance once that is known.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{XattrFlags, getxattr, setxattr};
 use rustix::process::Pid;
 
-use super::process_tag::Scope;
+use super::process_tag::{RunId, Scope};
 use crate::declaration::Limits;
+use crate::identity::InstanceName;
 
 /// Kills every process of a group and of the groups within it. Linux has it from 5.14 on.
 const KILL_FILE: &str = "cgroup.kill";
@@ -31,6 +37,16 @@ const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
 
 /// The group that this process moves into, so that the one around it has no process of its own.
 const OURS: &str = "tidegate-self";
+
+/// What the names of groups begin with in which a launcher stands ready. No name of an instance has
+/// such a character, as none of a revision has.
+const READY_PREFIX: char = '+';
+
+/// The attribute of such a group that names the instance it has become that of.
+const LABEL: &str = "user.tidegate.instance";
+
+/// Longest such name that is read: that of a folder, which a group is elsewhere, is no longer.
+const LABEL_BYTES_MAX: usize = 255;
 
 /// The period in which a group may use its share of processors, in microseconds: the kernel's own.
 const CPU_PERIOD_US: u64 = 100_000;
@@ -55,7 +71,7 @@ fn prepare_within(around: &Path) -> io::Result<()> {
     }
     let ours = around.join(OURS);
     fs::create_dir_all(&ours)?;
-    fs::write(ours.join(PROCESSES_FILE), "0")?;
+    move_into(&ours)?;
     enable(around).map_err(|error| {
         let what = format!("the group {} has other processes: {error}", around.display());
         io::Error::other(what)
@@ -76,14 +92,109 @@ fn enable(group: &Path) -> io::Result<()> {
 pub(super) fn enter(of: Scope<'_>, limits: Limits) -> io::Result<()> {
     let group = path(of).ok_or(io::ErrorKind::Unsupported)?;
     fs::create_dir_all(&group)?;
-    let entered = match group.join(KILL_FILE).exists() {
-        true => limit(&group, limits).and_then(|()| fs::write(group.join(PROCESSES_FILE), "0")),
-        false => Err(io::ErrorKind::Unsupported.into()),
-    };
+    let entered = check_kill(&group).and_then(|()| limit(&group, limits));
+    let entered = entered.and_then(|()| move_into(&group));
     if entered.is_err() {
         remove(of);
     }
     entered
+}
+
+/// Whether there may be groups: only where there are is it worth while to stand ready in one.
+pub(super) fn may_be_had() -> bool {
+    own().is_some()
+}
+
+/// The group in which this process, a launcher, stands ready.
+#[derive(Debug)]
+pub(super) struct ReadyGroup {
+    group: PathBuf,
+    /// Where this process was before.
+    before: PathBuf,
+}
+
+impl ReadyGroup {
+    /// Makes it, and moves this process into it.
+    ///
+    /// # Errors
+    /// When there are no such groups, or this user may not make them. Nothing is left behind.
+    pub(super) fn enter(run: &RunId) -> io::Result<Self> {
+        let (around, before) = own().zip(current()).ok_or(io::ErrorKind::Unsupported)?;
+        let run = below(&around, Scope::Run(run));
+        let this = Self { group: run.join(ready_name(std::process::id())), before };
+        let entered = this.make(&around, &run).and_then(|()| move_into(&this.group));
+        if entered.is_err() {
+            remove_ready(&this.group);
+        }
+        entered.map(|()| this)
+    }
+
+    /// Makes the group, and has those of the run limited where that was prepared: done later, it
+    /// would take what is in them as long as a move.
+    fn make(&self, around: &Path, run: &Path) -> io::Result<()> {
+        fs::create_dir_all(run)?;
+        let enabled = fs::read_to_string(around.join(ENABLED_FILE)).unwrap_or_default();
+        if CONTROLLERS.iter().all(|name| enabled.split_whitespace().any(|known| known == *name)) {
+            enable(run)?;
+        }
+        // One that is there already is that of an instance whose launcher had this number.
+        fs::create_dir(&self.group)?;
+        check_kill(&self.group)?;
+        // Known now, that it cannot be labelled costs no app its launcher.
+        label(&self.group, "")
+    }
+
+    /// Gives it limits, before this process becomes an app.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(super) fn limit(&self, limits: Limits) -> io::Result<()> {
+        limit(&self.group, limits)
+    }
+
+    /// Moves this process back to where it was, and removes the group.
+    pub(super) fn leave(self) {
+        if move_into(&self.before).is_ok() {
+            remove_ready(&self.group);
+        }
+    }
+}
+
+/// The group in which a launcher of this number stands ready.
+pub(super) fn of_launcher(run: &RunId, pid: u32) -> Option<PathBuf> {
+    Some(below(&own()?, Scope::Run(run)).join(ready_name(pid)))
+}
+
+fn ready_name(pid: u32) -> String {
+    format!("{READY_PREFIX}{pid}")
+}
+
+/// Makes the group of a launcher that of an instance.
+///
+/// # Errors
+/// When the kernel refuses: then it cannot be found.
+pub(super) fn label(group: &Path, instance: &str) -> io::Result<()> {
+    Ok(setxattr(group, LABEL, instance.as_bytes(), XattrFlags::empty())?)
+}
+
+/// Removes the group of a launcher that has ended, and that of the run if nothing else is in it.
+pub(super) fn remove_ready(group: &Path) {
+    // What another one is in stays.
+    let _ = fs::remove_dir(group);
+    let _ = group.parent().map(fs::remove_dir);
+}
+
+/// Without this file a group is of no use to us.
+fn check_kill(group: &Path) -> io::Result<()> {
+    match group.join(KILL_FILE).exists() {
+        true => Ok(()),
+        false => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// Moves this process into a group.
+fn move_into(group: &Path) -> io::Result<()> {
+    fs::write(group.join(PROCESSES_FILE), "0")
 }
 
 /// Gives a group its limits, where there are any.
@@ -136,11 +247,38 @@ pub(super) fn remove(of: Scope<'_>) {
 /// Where the group of `of` is, below that of this process: the run, its reaper and its
 /// queue-proxies are in one, so all of them agree.
 fn path(of: Scope<'_>) -> Option<PathBuf> {
-    Some(below(&own()?, of))
+    let named = below(&own()?, of);
+    let labelled = match of {
+        Scope::Instance(_, instance) if !named.is_dir() => labelled(named.parent()?, instance),
+        Scope::Instance(..) | Scope::Run(_) => None,
+    };
+    Some(labelled.unwrap_or(named))
+}
+
+/// The group of a run that carries the label of an instance.
+fn labelled(run: &Path, instance: &InstanceName) -> Option<PathBuf> {
+    let mut groups = fs::read_dir(run).ok()?.flatten().map(|entry| entry.path());
+    groups.find(|group| {
+        let mut label = [0; LABEL_BYTES_MAX];
+        let length = getxattr(group, LABEL, &mut label);
+        length.is_ok_and(|length| label[..length] == *instance.as_str().as_bytes())
+    })
 }
 
 /// The group of this process, or the one around it where it has moved aside.
 fn own() -> Option<PathBuf> {
+    let (mount, own) = place()?;
+    Some(mount.join(around(&own)))
+}
+
+/// The group that this process is in.
+fn current() -> Option<PathBuf> {
+    let (mount, own) = place()?;
+    Some(mount.join(own))
+}
+
+/// Where groups are, and the one of this process within.
+fn place() -> Option<(PathBuf, String)> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let mount = mounts.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(1);
@@ -149,7 +287,7 @@ fn own() -> Option<PathBuf> {
     })?;
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    Some(mount.join(around(own)))
+    Some((mount, own.to_owned()))
 }
 
 fn around(own: &str) -> &str {

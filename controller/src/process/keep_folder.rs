@@ -64,6 +64,11 @@ impl KeepFolder {
         Self { folder: path.into() }
     }
 
+    /// Where a pipe of an instance is.
+    pub(super) fn pipe(&self, instance: &InstanceName, name: PipeName) -> PathBuf {
+        self.path(instance.as_str(), name.end())
+    }
+
     fn path(&self, instance: &str, end: &str) -> PathBuf {
         // A name may have a slash in it, a file's may not.
         self.folder.join(format!("{}.{end}", instance.replace('/', "_")))
@@ -71,7 +76,7 @@ impl KeepFolder {
 
     /// Makes a pipe for an instance, and gives the end that is its: both of reading and writing.
     pub(super) fn make_pipe(&self, instance: &InstanceName, name: PipeName) -> io::Result<File> {
-        let path = self.path(instance.as_str(), name.end());
+        let path = self.pipe(instance, name);
         let _ = fs::remove_file(&path);
         mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR)?;
         OpenOptions::new().read(true).write(true).open(&path)
@@ -83,7 +88,7 @@ impl KeepFolder {
         instance: &InstanceName,
         name: PipeName,
     ) -> io::Result<pipe::Receiver> {
-        pipe::OpenOptions::new().open_receiver(self.path(instance.as_str(), name.end()))
+        pipe::OpenOptions::new().open_receiver(self.pipe(instance, name))
     }
 
     /// Writes down what there is to know of an instance, in one step.

@@ -1,17 +1,18 @@
 //! The two processes of an instance: how they are started, and how those of a run before are taken
 //! over.
 
+use std::fs::File;
 use std::io;
-use std::process::Stdio;
 
 use rustix::process::Signal;
 use tokio::io::AsyncRead;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::task::JoinHandle;
 
-use super::commands::{Whose, app_command, launcher, sidecar_command, tag};
+use super::commands::{Whose, app_command, app_order, parent, sidecar_command};
 use super::handle::Process;
 use super::keep_folder::{KeepFolder, PipeName};
+use super::launch_order::LaunchOrder;
 use super::output::Output;
 use super::output_stream::OutputStream;
 use super::ports::Lease;
@@ -35,12 +36,15 @@ pub(super) struct Pair {
     _ports: [Lease; 2],
 }
 
+/// The pipes of an app: its input, output and errors.
+const APP_PIPES: [PipeName; 3] = [PipeName::Input, PipeName::Output, PipeName::Errors];
+
 /// What a process writes, and where that is read.
 type Source = (OutputStream, Box<dyn AsyncRead + Send + Unpin>);
 
 /// Starts both processes.
 pub(super) async fn start(of: Whose<'_>, launch: &Launch, output: &Output) -> Result<Pair, String> {
-    let Whose { shared, revision, name } = of;
+    let Whose { shared, name, .. } = of;
     let app_port = match launch.port {
         Some(port) => shared.ports.lease_fixed(port),
         None => shared.ports.lease(),
@@ -54,14 +58,12 @@ pub(super) async fn start(of: Whose<'_>, launch: &Launch, output: &Output) -> Re
     let address = format!("127.0.0.1:{}", ports[1]).into();
     let launched = Event::InstanceLaunched { instance: name.clone(), address };
     shared.handle.happened(launched).await.map_err(|error| error.to_string())?;
-    let command = tag(app_command(launcher(shared), launch, revision, ports[0])?, of);
-    let app = start_one(of, command, &[PipeName::Input, PipeName::Output, PipeName::Errors]).await;
+    let app = start_app(of, app_order(of, parent(shared), launch, ports[0])?).await;
     let (mut app, mut sources) =
         app.map_err(|error| format!("{} cannot be started: {error}", launch.program()))?;
     let started = Event::InstanceStarted { instance: name.clone() };
     shared.handle.happened(started).await.map_err(|error| error.to_string())?;
-    let command = tag(sidecar_command(of, launch, ports)?, of);
-    let sidecar = start_one(of, command, &[PipeName::Sidecar]).await;
+    let sidecar = start_sidecar(of, sidecar_command(of, launch, ports)?).await;
     let (sidecar, of_sidecar) =
         sidecar.map_err(|error| format!("the queue-proxy cannot be started: {error}"))?;
     sources.extend(of_sidecar);
@@ -116,39 +118,85 @@ pub(super) fn adopt(
     })
 }
 
-/// Starts a process, and gives what it writes. Where instances are kept, these pipes have names.
-async fn start_one(
+/// Starts the app: in the launcher that stands ready, if there is one, or in a new process.
+async fn start_app(of: Whose<'_>, mut order: LaunchOrder) -> io::Result<(Child, Vec<Source>)> {
+    let Whose { shared, name, .. } = of;
+    let pipes = NamedPipes::make(of, &APP_PIPES)?;
+    if let Some(keep) = &shared.config.keep {
+        order.pipes = Some(APP_PIPES.map(|pipe| keep.pipe(name, pipe).into()));
+    }
+    if order.can_be_told()
+        && let Some(ready) = shared.spare.take().await
+    {
+        match ready.become_app(name, &order).await {
+            Ok(child) => return Ok(pipes.of_started(child, &APP_PIPES)),
+            Err(error) => tracing::debug!(%error, instance = %name, "a launcher cannot be used"),
+        }
+    }
+    start_new(of, app_command(of, &order), (pipes, &APP_PIPES)).await
+}
+
+async fn start_sidecar(of: Whose<'_>, command: Command) -> io::Result<(Child, Vec<Source>)> {
+    const PIPES: [PipeName; 1] = [PipeName::Sidecar];
+    start_new(of, command, (NamedPipes::make(of, &PIPES)?, &PIPES)).await
+}
+
+/// Starts a new process, and gives what it writes.
+async fn start_new(
     of: Whose<'_>,
     mut command: Command,
-    pipes: &[PipeName],
+    (mut named, pipes): (NamedPipes, &[PipeName]),
 ) -> io::Result<(Child, Vec<Source>)> {
-    let Whose { shared, name, .. } = of;
-    let mut sources: Vec<Source> = Vec::new();
-    for pipe in pipes {
-        let Some(keep) = &shared.config.keep else { break };
-        let end = Stdio::from(keep.make_pipe(name, *pipe)?);
+    for (pipe, end) in pipes.iter().zip(named.ends.drain(..)) {
         match pipe {
             PipeName::Input => command.stdin(end),
             PipeName::Output => command.stdout(end),
             PipeName::Errors | PipeName::Sidecar => command.stderr(end),
         };
-        if let Some(stream) = stream(*pipe) {
-            sources.push((stream, Box::new(keep.read_pipe(name, *pipe)?)));
-        }
     }
-    let mut child = shared.starter.start(command).await?;
-    // Pipes without names, if these have none.
-    for pipe in pipes {
-        let end: Option<Box<dyn AsyncRead + Send + Unpin>> = match pipe {
-            PipeName::Input => None,
-            PipeName::Output => child.stdout.take().map(|out| Box::new(out) as _),
-            PipeName::Errors | PipeName::Sidecar => {
-                child.stderr.take().map(|err| Box::new(err) as _)
+    let child = of.shared.starter.start(command).await?;
+    Ok(named.of_started(child, pipes))
+}
+
+/// The pipes of a process that have names, as they have where instances are kept: its ends, and
+/// what is read from them.
+#[derive(Default)]
+struct NamedPipes {
+    ends: Vec<File>,
+    sources: Vec<Source>,
+}
+
+impl NamedPipes {
+    fn make(of: Whose<'_>, pipes: &[PipeName]) -> io::Result<Self> {
+        let mut made = Self::default();
+        let Some(keep) = &of.shared.config.keep else { return Ok(made) };
+        for pipe in pipes {
+            made.ends.push(keep.make_pipe(of.name, *pipe)?);
+            if let Some(stream) = stream(*pipe) {
+                made.sources.push((stream, Box::new(keep.read_pipe(of.name, *pipe)?)));
             }
-        };
-        sources.extend(stream(*pipe).zip(end));
+        }
+        Ok(made)
     }
-    Ok((child, sources))
+
+    /// A process that has been started with them, and all that is read of it.
+    fn of_started(self, mut child: Child, pipes: &[PipeName]) -> (Child, Vec<Source>) {
+        let unnamed = unnamed(&mut child, pipes);
+        (child, self.sources.into_iter().chain(unnamed).collect())
+    }
+}
+
+/// What is read from the pipes of a process that have no names.
+fn unnamed(child: &mut Child, pipes: &[PipeName]) -> Vec<Source> {
+    let end = |pipe: &PipeName| -> Option<Source> {
+        let from: Box<dyn AsyncRead + Send + Unpin> = match pipe {
+            PipeName::Input => return None,
+            PipeName::Output => Box::new(child.stdout.take()?),
+            PipeName::Errors | PipeName::Sidecar => Box::new(child.stderr.take()?),
+        };
+        Some((stream(*pipe)?, from))
+    };
+    pipes.iter().filter_map(end).collect()
 }
 
 /// What is read from a pipe.

@@ -43,8 +43,8 @@ const EXIT_ORPHANED: i32 = 128 + 9;
 /// the caller wait.
 const DEPTH: usize = 64;
 
-/// Starts processes from one thread, which ends when this is dropped.
-#[derive(Debug)]
+/// Starts processes from one thread, which ends when all of these are dropped.
+#[derive(Debug, Clone)]
 pub(super) struct Starter {
     orders: mpsc::Sender<Order>,
 }
@@ -263,17 +263,28 @@ pub fn run_tied(tie: &str, command: &[OsString]) -> io::Error {
     let Some((program, arguments)) = command.split_first() else {
         return io::ErrorKind::InvalidInput.into();
     };
+    let mut app = std::process::Command::new(program);
+    app.args(arguments);
+    become_tied(tie, enter_group, app)
+}
+
+/// The same, with limits that are set by `limit`.
+pub(super) fn become_tied(
+    tie: &str,
+    limit: impl FnOnce(Limits) -> io::Result<()>,
+    mut app: std::process::Command,
+) -> io::Error {
     let Some((parent, user, limits)) = read_tie(tie) else {
         return io::Error::other("expected the id of a process, and perhaps a user and limits");
     };
-    if let Err(error) = enter_group(limits) {
+    if let Err(error) = limit(limits) {
         return error;
     }
     // Whoever becomes another user loses the tie: it comes last.
     let become_user = user.as_ref().map_or(Ok(()), become_user);
     let tied = become_user.and_then(|()| parent.map_or(Ok(()), tie_to));
     match tied {
-        Ok(()) => std::process::Command::new(program).args(arguments).exec(),
+        Ok(()) => app.exec(),
         Err(error) => error,
     }
 }

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::commands::{Whose, app_command, tag};
+use super::commands::{Whose, app_command, app_order};
 use super::line_pattern::AwaitedLine;
 use super::{Motion, Wish};
 use crate::declaration::{Launch, Readiness};
@@ -145,12 +145,10 @@ impl Proving {
 
 /// Runs the command of `launch` as the app is run: in its folder, with its variables, by its user.
 async fn attempt(of: Whose<'_>, launch: &Launch, port: u16) -> Result<(), String> {
-    let Whose { shared, revision, .. } = of;
     let shown = launch.program();
-    let launcher = (shared.config.launcher.as_slice(), Some(std::process::id()));
-    let mut command = tag(app_command(launcher, launch, revision, port)?, of);
+    let mut command = app_command(of, &app_order(of, Some(std::process::id()), launch, port)?);
     command.stdin(Stdio::null());
-    let child = shared.starter.start(command).await;
+    let child = of.shared.starter.start(command).await;
     let mut child = child.map_err(|error| format!("`{shown}` cannot be started: {error}"))?;
     let words = tokio::spawn(last_words(child.stdout.take(), child.stderr.take()));
     let Ok(ended) = timeout(ATTEMPT_TIMEOUT, child.wait()).await else {

@@ -125,14 +125,22 @@ impl ReaperProcess {
     }
 }
 
-/// Gives this process the name of a reaper. Otherwise the kernel names it after its program.
+/// Gives this process the name of a reaper. The name only protects from kills by name; a reaper
+/// works under any.
 pub fn take_name() {
+    name_process(NAME);
+}
+
+/// Gives this process a name, until it becomes another program. Otherwise the kernel names it after
+/// its program.
+pub(super) fn name_process(name: &str) {
     #[cfg(target_os = "linux")]
     {
-        // The name only protects from kills by name; a reaper works under any.
-        let name = std::ffi::CString::new(NAME).unwrap_or_default();
+        let name = std::ffi::CString::new(name).unwrap_or_default();
         let _ = rustix::thread::set_name(&name);
     }
+    #[cfg(not(target_os = "linux"))]
+    let _ = name;
 }
 
 /// Keeps hang-ups from ending this process for as long as what is returned lives. A reaper that was
