@@ -34,8 +34,9 @@ fn entries(pid: u32, what: &str) -> Vec<String> {
 /// What an app has been given besides its arguments: which pipes are open, the names of its
 /// variables, and what a process inherits.
 fn surroundings(pid: u32) -> Vec<String> {
-    let read = |what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap();
-    let link = |what: &str| std::fs::read_link(format!("/proc/{pid}/{what}")).unwrap();
+    let read =
+        |what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}")).expect("it is there");
+    let link = |what: &str| std::fs::read_link(format!("/proc/{pid}/{what}")).expect("it is there");
     let inherited = ["Umask:", "Uid:", "Gid:", "Groups:", "SigBlk:", "SigIgn:"];
     let status = read("status");
     let status = status.lines().filter(|line| inherited.iter().any(|name| line.starts_with(name)));
