@@ -35,7 +35,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// So many launchers in a row that are of no use, and no more are started: this machine lets us
 /// have no groups, or somebody ends them.
-const FAILURES_MAX: u32 = 3;
+const USELESS_MAX: u32 = 3;
 
 /// Asks that may wait: each instance that starts has one, and waits for the answer.
 const ASKS_MAX: usize = 64;
@@ -97,7 +97,7 @@ struct Source {
 /// Keeps one ready until it is dismissed, or nobody is left to ask.
 async fn keep_one(source: Source, mut asks: mpsc::Receiver<Ask>) {
     let mut failures = 0;
-    while failures < FAILURES_MAX {
+    while failures < USELESS_MAX {
         match keep_next(&source, &mut asks).await {
             Ok(Ending::Taken) => failures = 0,
             Ok(Ending::Useless) => failures += 1,
