@@ -8,11 +8,11 @@
 //! In reading order: [`ports`] finds free ports, `instance` is the life of one instance, `pair` its
 //! two processes, `commands` theirs, `launch_order` says which app a process is to become, a new
 //! one or the one that `spare` keeps ready, which is a [`launcher`]; `handle` is one of the two
-//! processes, [`keep_folder`] what is known of those that may outlive us, `proof` is what a queue-proxy cannot see of its readiness, with
-//! `line_pattern`, `output` is what it writes, [`log`] and [`line_memory`] (of [`ring`]s) where
-//! that is kept, `listening` diagnoses why it is not ready, [`process_tag`] finds processes by
-//! their tag, `control_group` those that cleared it, [`sweep()`] kills both, and [`parent_death`]
-//! and [`reaper`] do so when the controller dies.
+//! processes, [`keep_folder`] what is known of those that may outlive us, `proof` is what a
+//! queue-proxy cannot see of its readiness, with `line_pattern`, `output` is what it writes,
+//! [`log`] and [`line_memory`] (of [`ring`]s) where that is kept, `listening` diagnoses why it is
+//! not ready, [`process_tag`] finds processes by their tag, `control_group` those that cleared it,
+//! [`sweep()`] kills both, and [`parent_death`] and [`reaper`] do so when the controller dies.
 
 mod commands;
 mod control_group;

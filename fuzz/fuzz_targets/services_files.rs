@@ -1,5 +1,5 @@
-//! Files of services, and the files of others that a first one is made of: they are refused in words
-//! with a place, or read; and what is made of them reads back.
+//! Files of services, and the files of others that a first one is made of: they are refused in
+//! words with a place, or read; and what is made of them reads back.
 
 #![no_main]
 

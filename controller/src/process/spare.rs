@@ -60,7 +60,8 @@ struct Dismissed {
 
 impl Spare {
     /// Must be called within a tokio runtime. `launcher` is a program and its arguments, which
-    /// calls [`launcher::stand_ready`]; without one, or without groups, there is never one to spare.
+    /// calls [`launcher::stand_ready`]; without one, or without groups, there is never one to
+    /// spare.
     pub(super) fn new(launcher: &[OsString], run: &RunId, starter: Starter) -> Self {
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         if !launcher.is_empty() && control_group::may_be_had() {
