@@ -1,5 +1,7 @@
 //! The available instances, indexed so that a policy's choice is quick.
 
+use core::hint::select_unpredictable;
+
 use super::policy::{Draws, Policy, load_bound};
 use super::ring::Ring;
 use crate::invariants::Violation;
@@ -76,9 +78,10 @@ impl Available {
                 _ => {}
             },
             Self::Drawn { dense, .. } => match (before, after) {
-                (None, Some(_)) => dense.insert(slot),
+                (None, Some(load)) => dense.insert(slot, load),
+                (Some(_), Some(load)) => dense.set_load(slot, load),
                 (Some(_), None) => dense.remove(slot),
-                _ => {}
+                (None, None) => {}
             },
         }
     }
@@ -99,15 +102,18 @@ impl Available {
                 Some(chosen)
             }
             Self::Drawn { dense, draws } => {
-                let count = u32::try_from(dense.slots.len()).unwrap_or(NONE);
+                let count = u32::try_from(dense.members.len()).unwrap_or(NONE);
                 if count < 2 {
-                    return dense.slots.first().copied();
+                    return dense.members.first().map(|member| member.slot);
                 }
                 let first = draws.below(count);
                 // The second is drawn among the others, so that two different ones are compared.
-                let second = (first + 1 + draws.below(count - 1)) % count;
-                let (first, second) = (dense.slots[first as usize], dense.slots[second as usize]);
-                Some(if load(second) < load(first) { second } else { first })
+                let second = first + 1 + draws.below(count - 1);
+                let second = if second < count { second } else { second - count };
+                let first = dense.members[first as usize];
+                let second = dense.members[second as usize];
+                // Which of two is less loaded nobody can predict.
+                Some(select_unpredictable(second.load < first.load, second.slot, first.slot))
             }
             Self::Hashed { ring, levels } => {
                 let least = levels.least()?;
@@ -131,7 +137,7 @@ impl Available {
                 Self::First(bits) | Self::Next { bits, .. } => {
                     bits.get(slot) == available_at.is_some()
                 }
-                Self::Drawn { dense, .. } => dense.holds(slot) == available_at.is_some(),
+                Self::Drawn { dense, .. } => dense.load_of(slot) == available_at,
             };
             let is_on_ring = match (self, available_at) {
                 (Self::Hashed { ring, .. }, Some(_)) => ring.holds(slot),
@@ -256,28 +262,40 @@ impl Bits {
 /// A set to draw from: members without gaps, and the position of each.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Dense {
-    slots: Vec<u32>,
+    members: Vec<Member>,
     positions: Vec<u32>,
 }
 
+/// An available slot with its load, so that two are compared without a look at the slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Member {
+    slot: u32,
+    load: u32,
+}
+
 impl Dense {
-    fn insert(&mut self, slot: u32) {
+    fn insert(&mut self, slot: u32, load: u32) {
         if self.positions.len() <= slot as usize {
             self.positions.resize(slot as usize + 1, NONE);
         }
-        self.positions[slot as usize] = u32::try_from(self.slots.len()).unwrap_or(NONE);
-        self.slots.push(slot);
+        self.positions[slot as usize] = u32::try_from(self.members.len()).unwrap_or(NONE);
+        self.members.push(Member { slot, load });
     }
 
     fn remove(&mut self, slot: u32) {
         let position = core::mem::replace(&mut self.positions[slot as usize], NONE);
-        self.slots.swap_remove(position as usize);
-        if let Some(moved) = self.slots.get(position as usize) {
-            self.positions[*moved as usize] = position;
+        self.members.swap_remove(position as usize);
+        if let Some(moved) = self.members.get(position as usize) {
+            self.positions[moved.slot as usize] = position;
         }
     }
 
-    fn holds(&self, slot: u32) -> bool {
-        self.positions.get(slot as usize).is_some_and(|position| *position != NONE)
+    fn set_load(&mut self, slot: u32, load: u32) {
+        self.members[self.positions[slot as usize] as usize].load = load;
+    }
+
+    fn load_of(&self, slot: u32) -> Option<u32> {
+        let position = *self.positions.get(slot as usize)?;
+        self.members.get(position as usize).map(|member| member.load)
     }
 }

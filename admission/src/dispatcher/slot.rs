@@ -23,7 +23,9 @@ pub(super) enum State {
     Removed,
 }
 
+/// Aligned, so that two are in a line of the cache and none in two: a choice looks at any of them.
 #[derive(Debug, Clone, Copy)]
+#[repr(align(32))]
 pub(super) struct Slot {
     pub(super) generation: u32,
     pub(super) state: State,
