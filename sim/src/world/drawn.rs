@@ -1,5 +1,6 @@
 //! How levels and counts get into a series, where there is one.
 
+use crate::record::Outcome;
 use crate::series::recorder::{Count, Level, SeriesRecorder};
 
 /// Whatever has levels and may have a series of them: a revision, and all together.
@@ -15,6 +16,14 @@ pub(crate) trait Drawn {
     fn count(&mut self, now: u64, count: Count) {
         if let Some(series) = self.series_mut() {
             series.count(now, count);
+        }
+    }
+
+    /// Shows that a request ended, in the series.
+    #[inline]
+    fn show_end(&mut self, now: u64, outcome: Outcome, inside_ns: u64, waited_ns: u64) {
+        if let Some(series) = self.series_mut() {
+            series.ended(now, outcome, inside_ns, waited_ns);
         }
     }
 

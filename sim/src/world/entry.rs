@@ -31,7 +31,9 @@ impl<O: Observer> World<'_, O> {
         };
         match (entrance, newcomer.way) {
             (Entrance::Sent(instance), Way::Activator) => self.reach(request, instance),
-            (Entrance::Sent(instance), Way::Direct) => self.reach_directly(request, instance),
+            (Entrance::Sent(instance), Way::Direct) => {
+                self.reach_directly(index, request, instance);
+            }
             (Entrance::Waiting, _) => self.wait_at_activator(index),
             (Entrance::Refused, _) => self.end_request(request, Outcome::Rejected),
         }
@@ -108,8 +110,10 @@ impl<O: Observer> World<'_, O> {
     }
 
     /// A request that bypassed the activator, and was not metered there, reaches an instance.
-    fn reach_directly(&mut self, request: u32, instance: u32) {
-        if let Some(meter) = &mut self.instances[instance as usize].meter {
+    fn reach_directly(&mut self, index: u32, request: u32, instance: u32) {
+        if self.revisions[index as usize].asks_each()
+            && let Some(meter) = &mut self.instances[instance as usize].meter
+        {
             meter.arrive(Moment::from_nanos(self.now), admission::Source::Direct);
         }
         self.reach(request, instance);
@@ -128,11 +132,11 @@ impl<O: Observer> World<'_, O> {
             return self.begin_service(request);
         }
         let place = &mut self.instances[instance as usize];
-        let Some(breaker) = &mut place.breaker else { return self.begin_service(request) };
-        match breaker.arrive(Moment::from_nanos(self.now)) {
+        let Some(sidecar) = &mut place.sidecar else { return self.begin_service(request) };
+        match sidecar.breaker.arrive(Moment::from_nanos(self.now)) {
             admission::Arrival::Entered => self.begin_service(request),
             admission::Arrival::Waiting(ticket) => {
-                place.waiters.put(ticket.place(), request);
+                sidecar.waiters.put(ticket.place(), request);
                 self.change(index, Level::Waiting, 1);
                 self.watch_instance(instance);
             }

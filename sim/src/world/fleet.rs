@@ -231,7 +231,7 @@ impl<O: Observer> World<'_, O> {
         let Some(place) = self.instances.get_mut(slot as usize) else { return };
         let index = place.revision;
         place.shared = None;
-        place.breaker = None;
+        place.sidecar = None;
         // Unregistered first: ending its requests frees slots that must not be granted again.
         self.revisions[index as usize].forget(place);
         // A scan of all requests: failures are too few to keep a list for each instance.

@@ -10,8 +10,9 @@ pub(crate) const NO_INSTANCE: u32 = u32::MAX;
 /// Service has not begun.
 pub(crate) const NOT_STARTED: u64 = u64::MAX;
 
-/// A request while it is in the system.
+/// A request while it is in the system. It is as long as a line of the cache, and lies in one.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub(crate) struct Request {
     pub(crate) number: u64,
     pub(crate) arrived: u64,

@@ -196,7 +196,8 @@ impl Revision {
     }
 
     /// Whether the autoscaler scrapes instances one by one, as Knative's does.
-    fn asks_each(&self) -> bool {
+    #[inline]
+    pub(crate) fn asks_each(&self) -> bool {
         self.model.reporting.sampling == Sampling::Knative && self.model.path != Path::Central
     }
 

@@ -51,8 +51,8 @@ impl<O: Observer> World<'_, O> {
     pub(super) fn watch_instance(&mut self, slot: u32) {
         let place = &mut self.instances[slot as usize];
         let mut due = NEVER;
-        if let Some(breaker) = &place.breaker {
-            due = breaker.next_deadline().map_or(NEVER, Moment::as_nanos);
+        if let Some(sidecar) = &place.sidecar {
+            due = sidecar.breaker.next_deadline().map_or(NEVER, Moment::as_nanos);
         }
         if let Some(shared) = &mut place.shared {
             let law = &self.revisions[place.revision as usize].model.contention;
@@ -81,10 +81,10 @@ impl<O: Observer> World<'_, O> {
             self.end_request(job.request, outcome);
         }
         while let Some(place) = self.instances.get_mut(slot as usize)
-            && let Some(breaker) = &mut place.breaker
-            && let Some(ticket) = breaker.expire(Moment::from_nanos(now))
+            && let Some(sidecar) = &mut place.sidecar
+            && let Some(ticket) = sidecar.breaker.expire(Moment::from_nanos(now))
         {
-            let (request, revision) = (place.waiters.at(ticket.place()), place.revision);
+            let (request, revision) = (sidecar.waiters.at(ticket.place()), place.revision);
             self.change(revision, Level::Waiting, -1);
             self.end_request(request, Outcome::TimedOut);
         }
@@ -139,9 +139,8 @@ impl<O: Observer> World<'_, O> {
                 durations.record(inside, waited);
             }
         }
-        for series in [self.total.series_mut(), revision.series_mut()].into_iter().flatten() {
-            series.ended(now, outcome, inside, waited);
-        }
+        self.total.show_end(now, outcome, inside, waited);
+        revision.show_end(now, outcome, inside, waited);
         self.observe(request, outcome);
     }
 
@@ -173,10 +172,10 @@ impl<O: Observer> World<'_, O> {
         }
         let place = &mut self.instances[slot as usize];
         if !request.waits()
-            && let Some(breaker) = &mut place.breaker
-            && let Some(ticket) = breaker.leave()
+            && let Some(sidecar) = &mut place.sidecar
+            && let Some(ticket) = sidecar.breaker.leave()
         {
-            let next = place.waiters.at(ticket.place());
+            let next = sidecar.waiters.at(ticket.place());
             self.change(index, Level::Waiting, -1);
             self.begin_service(next);
         }

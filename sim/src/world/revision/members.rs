@@ -4,7 +4,8 @@ use tidegate_admission::{Breaker, Grant, Limit, Meter, Moment};
 
 use super::{Revision, Sidecars};
 use crate::scenario::Victim;
-use crate::world::instance::{Instance, Pull, StartDelays, State};
+use crate::world::instance::{Instance, Pull, Sidecar, StartDelays, State};
+use crate::world::slots::Slots;
 
 impl Revision {
     /// Instances that are there at time zero.
@@ -88,7 +89,8 @@ impl Revision {
     /// takes at once.
     pub(crate) fn admit(&mut self, slot: u32, place: &mut Instance, now: u64) -> Vec<Grant> {
         if self.sidecars == Sidecars::Limiting {
-            place.breaker = Some(Breaker::new(self.limit, self.queue));
+            let breaker = Breaker::new(self.limit, self.queue);
+            place.sidecar = Some(Sidecar { breaker, waiters: Slots::default() });
         }
         if self.asks_each() {
             place.meter = Some(Box::new(Meter::new(Moment::from_nanos(now))));
