@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! sim_speed [speed] [REQUESTS]         one revision at 1,000 rps, 1 to 1,000 instances
+//! sim_speed one PATH INSTANCES [REQUESTS]  one case of these, once, as perf counts it
 //! sim_speed trace INVOCATIONS [DURATIONS]  a trace of Azure Functions 2019, reading included
 //! sim_speed long [REQUESTS]            one long run, with the memory it takes
 //! sim_speed peer [PYTHON]              SimFaaS and this on the same scenarios, turn about
-//! sim_speed population [FUNCTIONS[,OPTIONS]...]  a day of so many functions, each in its own
-//! process sim_speed validate REQUESTS [GROUP] [INVOCATIONS...]  every comparison with what is
-//! known ```
+//! sim_speed population [FUNCTIONS[,OPTIONS]...]  a day of so many functions, in a process each
+//! sim_speed validate REQUESTS [GROUP] [INVOCATIONS...]  every comparison with what is known
+//! ```
 //!
 //! CPU time rather than wall time, because other work on the machine changes the latter and hardly
 //! the former.
@@ -29,11 +30,14 @@ use tidegate_sim_validate::{ValidateOptions, validate};
 const ROUNDS: usize = 3;
 /// Requests per second of the speed cases.
 const RATE: f64 = 1_000.0;
+/// Requests of a speed case, unless it is said.
+const REQUESTS: f64 = 3e6;
 
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let rest = args.get(1..).unwrap_or_default();
     match args.first().map_or("speed", String::as_str) {
+        "one" => one(rest),
         "trace" => trace(rest),
         "long" => long(rest),
         "population" => population(rest),
@@ -76,7 +80,7 @@ fn app(instances: u32, path: Path) -> RevisionModel {
 }
 
 fn speed(requests: Option<&String>) -> anyhow::Result<()> {
-    let requests: f64 = requests.map_or(Ok(3e6), |text| text.parse())?;
+    let requests: f64 = requests.map_or(Ok(REQUESTS), |text| text.parse())?;
     println!("full KPA, Poisson {RATE} rps, exponential service, one request per instance");
     println!("{:13} {:>10} {:>9} {:>14}", "path", "instances", "ns/req", "req/s of core");
     for path in [Path::Auto, Path::Central, Path::Direct] {
@@ -92,6 +96,17 @@ fn speed(requests: Option<&String>) -> anyhow::Result<()> {
             println!("{:13} {mean:>10.1} {:>9.1} {:>14.0}", path.name(), best * 1e9, 1.0 / best);
         }
     }
+    Ok(())
+}
+
+fn one(args: &[String]) -> anyhow::Result<()> {
+    let path = args.first().context("expected a path")?;
+    let path = Path::parse(path).map_err(anyhow::Error::msg)?;
+    let instances = args.get(1).context("expected a number of instances")?.parse()?;
+    let requests: f64 = args.get(2).map_or(Ok(REQUESTS), |text| text.parse())?;
+    let (result, seconds) = timed(&app(instances, path), &poisson(RATE, requests / RATE)?)?;
+    let nanos = seconds * 1e9 / result.requests as f64;
+    println!("{nanos:.1} ns of CPU for each of {} requests", result.requests);
     Ok(())
 }
 
