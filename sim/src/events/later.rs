@@ -16,7 +16,7 @@ const SLOTS: usize = 1 << DIGIT_BITS;
 /// Digits of a key.
 const LEVELS: usize = Key::BITS.div_ceil(DIGIT_BITS) as usize;
 /// Room for so many keys is kept in an empty slot; with that in all of them it is 2 MB.
-const KEPT_MAX: usize = 256;
+const SLOT_ROOM_KEPT: usize = 256;
 
 /// Keys in the order of their slots only.
 #[derive(Debug, Default)]
@@ -99,7 +99,7 @@ impl Later {
             }
             let mut keys = std::mem::take(slot);
             keys.drain(..).for_each(|key| self.insert(key));
-            keys.shrink_to(KEPT_MAX);
+            keys.shrink_to(SLOT_ROOM_KEPT);
             self.slots[level * SLOTS + digit] = keys;
         }
         Key::MAX
