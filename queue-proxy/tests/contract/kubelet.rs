@@ -172,10 +172,17 @@ fn a_reason_is_logged_when_it_changes_and_not_for_each_probe() {
     assert_eq!(sidecar.stderr.all().matches("readiness probe failed").count(), 1);
 }
 
+/// A listener on `[::1]`, where there is IPv6, at a port that nobody else is given on 127.0.0.1.
+fn on_six_alone() -> Option<TcpListener> {
+    let port = || tidegate_reserved_port::reserve().unwrap().port();
+    // Somebody may have the port on `[::1]`, and hardly ten times in a row.
+    (0..10).find_map(|_| TcpListener::bind((Ipv6Addr::LOCALHOST, port())).ok())
+}
+
 /// Servers that bind `localhost` are on `[::1]` alone on many machines.
 #[test]
 fn an_app_on_ipv6_loopback_is_found_and_served() {
-    let Ok(six) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) else { return };
+    let Some(six) = on_six_alone() else { return };
     let port = six.local_addr().unwrap().port();
     let app = App::serve(six, |connection| {
         while connection.request().is_some() {
@@ -194,7 +201,7 @@ fn an_app_on_ipv6_loopback_is_found_and_served() {
 /// Which of the two works is learned from refusals, in both directions.
 #[test]
 fn an_app_that_moves_from_one_loopback_to_the_other_is_followed() {
-    let Ok(six) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) else { return };
+    let Some(six) = on_six_alone() else { return };
     let port = six.local_addr().unwrap().port();
     let responding = |text: &'static str| {
         move |connection: &mut Connection| {
