@@ -5,9 +5,11 @@
 //! Modules in reading order: [`args`] are the flags, [`events`] turns notices into text, [`lines`]
 //! prints it, [`mod@screen`] shows both and the present state, [`retries`] suppresses the repeated
 //! output of failing starts, [`summary`] sums up at the end, [`replay`] prints the command that
-//! simulates the recording, [`waiting`] reports what a shutdown still waits for.
+//! simulates the recording, [`draining`] is what is seen and can be done while it ends, and
+//! [`waiting`] reports what that still waits for.
 
 mod args;
+pub(crate) mod draining;
 pub(crate) mod events;
 pub(crate) mod lines;
 mod replay;
@@ -23,29 +25,26 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tidegate_controller::Notice;
 use tidegate_controller::process::OutputLine;
+use tidegate_local::Service;
 use tidegate_local::operate::{StopOrder, StopOrders, Stopped};
-use tidegate_local::{Service, View};
 use tidegate_page::Serving;
 use tidegate_queue_proxy::shutdown_signals::{ShutdownSignal, ShutdownSignals};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 pub(crate) use self::args::Args;
 pub(crate) use self::args::{DEFAULT_LISTEN, listen_anywhere};
 use self::args::{called, config};
+use self::draining::{Draining, LiveScreen, REDRAW};
 use self::events::{Tails, Voice};
 use self::screen::{Decisions, Screen, Summary};
-use self::waiting::Waiting;
 use crate::ending::EXIT_FAILED;
 use crate::terminal::Terminal;
 use crate::{drained, log, page};
 
 /// When no instance ever became ready, how long waiting clients have to fetch the reason.
 const GIVE_UP_DRAIN: Duration = Duration::from_secs(2);
-
-/// How often the terminal is drawn anew.
-pub(crate) const REDRAW: Duration = Duration::from_millis(200);
 
 /// Runs the verb.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
@@ -249,7 +248,8 @@ async fn end(
         return Ok(EXIT_FAILED);
     }
     screen.say("draining; press Ctrl-C again to stop at once");
-    let mut draining = Draining::new(service, drain, signals, screen, output);
+    let seen = (service.view(), service.watch_notices());
+    let mut draining = Draining::new(seen, drain, signals, screen, output);
     let by = Instant::now() + drain;
     let drained = match draining.attend(service.finish_requests(by)).await? {
         Ok(drained) => drained,
@@ -268,69 +268,4 @@ async fn end(
 async fn stop_at_once(service: &mut Service, signal: ShutdownSignal) -> anyhow::Result<u8> {
     service.kill().await?;
     Ok(signal.code())
-}
-
-/// What a person sees of a service, and can do to it, while it drains.
-struct Draining<'a> {
-    view: View,
-    notices: broadcast::Receiver<Notice>,
-    began: Instant,
-    waiting: Waiting,
-    signals: &'a mut ShutdownSignals,
-    screen: &'a mut Screen,
-    output: &'a mut mpsc::Receiver<OutputLine>,
-}
-
-impl<'a> Draining<'a> {
-    fn new(
-        service: &Service,
-        drain: Duration,
-        signals: &'a mut ShutdownSignals,
-        screen: &'a mut Screen,
-        output: &'a mut mpsc::Receiver<OutputLine>,
-    ) -> Self {
-        let (view, notices) = (service.view(), service.watch_notices());
-        let (began, waiting) = (Instant::now(), Waiting::new(drain));
-        Self { view, notices, began, waiting, signals, screen, output }
-    }
-
-    fn say(&mut self, sentence: &str) {
-        self.screen.say(sentence);
-    }
-
-    /// Waits for `step` and shows what happens meanwhile; or the signal that came before it was
-    /// done.
-    async fn attend<T>(
-        &mut self,
-        step: impl Future<Output = T>,
-    ) -> anyhow::Result<Result<T, ShutdownSignal>> {
-        let Self { view, notices, began, waiting, signals, screen, output } = self;
-        let mut step = std::pin::pin!(step);
-        let mut lines = Vec::with_capacity(lines::BATCH);
-        let mut redraw = tokio::time::interval(REDRAW);
-        loop {
-            tokio::select! {
-                done = &mut step => {
-                    // What it ended with has been sent, and is not to depend on who was first.
-                    while let Ok(notice) = notices.try_recv() {
-                        screen.notice(&notice);
-                    }
-                    return Ok(Ok(done));
-                }
-                signal = signals.next() => {
-                    screen.say("stopping at once");
-                    return Ok(Err(signal));
-                }
-                Ok(notice) = notices.recv() => screen.notice(&notice),
-                () = lines::batch(screen.room(), output, &mut lines) => screen.output(&mut lines),
-                _ = redraw.tick() => {
-                    let status = view.status().await?;
-                    if let Some(sentence) = waiting.tell(&status, began.elapsed()) {
-                        screen.say(&sentence);
-                    }
-                    screen.redraw(&status);
-                }
-            }
-        }
-    }
 }

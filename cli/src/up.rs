@@ -19,7 +19,7 @@ use anyhow::Context;
 use tidegate_controller::process::OutputLine;
 use tidegate_local::Platform;
 use tidegate_local::operate::{StopOrder, StopOrders, Stopped};
-use tidegate_local::platform::{Again, FollowError, PlatformEvent, PlatformView};
+use tidegate_local::platform::{Again, FollowError, PlatformEvent};
 use tidegate_page::Serving;
 use tidegate_queue_proxy::shutdown_signals::{ShutdownSignal, ShutdownSignals};
 use tidegate_services::{Difference, Services};
@@ -32,8 +32,8 @@ use self::inherited::{Inherited, State, monotonic_us, notify};
 use self::screen::Screen;
 use crate::ending::mistyped;
 use crate::followed::LOOK_PERIOD;
-use crate::run::waiting::Waiting;
-use crate::run::{DEFAULT_LISTEN, REDRAW, lines};
+use crate::run::draining::{Draining, LiveScreen, REDRAW};
+use crate::run::{DEFAULT_LISTEN, lines};
 use crate::services_file::{ServicesFile, Unusable, ignored_in, in_file};
 use crate::{drained, log, page, run};
 
@@ -272,17 +272,17 @@ impl Attendant {
         self.screen.say("draining; press Ctrl-C again to stop at once");
         let by = Instant::now() + drain;
         let view = self.platform.view();
+        let notices = view.controller().watch_notices();
         let Self { platform, signals, screen, output, .. } = self;
-        let mut draining =
-            Draining { view, waiting: Waiting::new(drain), began: Instant::now(), signals, screen };
-        let drained = match draining.attend(platform.finish_requests(by), output).await? {
+        let mut draining = Draining::new((view, notices), drain, signals, screen, output);
+        let drained = match draining.attend(platform.finish_requests(by)).await? {
             Ok(drained) => drained,
             Err(signal) => return Self::stop_at_once(platform, signal).await,
         };
         if let Some(sentence) = drained::unfinished(drained, drain) {
-            draining.screen.say(&sentence);
+            draining.say(&sentence);
         }
-        match draining.attend(platform.stop_instances(by), output).await? {
+        match draining.attend(platform.stop_instances(by)).await? {
             Ok(stopped) => stopped?,
             Err(signal) => return Self::stop_at_once(platform, signal).await,
         }
@@ -316,55 +316,6 @@ impl Attendant {
             socket.close().await;
         }
         summary_json
-    }
-}
-
-/// What a person sees of the services, and can do to them, while they drain.
-struct Draining<'a> {
-    view: PlatformView,
-    waiting: Waiting,
-    began: Instant,
-    signals: &'a mut ShutdownSignals,
-    screen: &'a mut Screen,
-}
-
-impl Draining<'_> {
-    /// Waits for `step` and shows what happens meanwhile; or the signal that came before it was
-    /// done.
-    async fn attend<T>(
-        &mut self,
-        step: impl Future<Output = T>,
-        output: &mut mpsc::Receiver<OutputLine>,
-    ) -> anyhow::Result<Result<T, ShutdownSignal>> {
-        let Self { view, waiting, began, signals, screen } = self;
-        let mut notices = view.controller().watch_notices();
-        let mut step = std::pin::pin!(step);
-        let mut lines = Vec::with_capacity(lines::BATCH);
-        let mut redraw = interval(REDRAW);
-        loop {
-            tokio::select! {
-                done = &mut step => {
-                    // What it ended with has been sent, and is not to depend on who was first.
-                    while let Ok(notice) = notices.try_recv() {
-                        screen.notice(&notice);
-                    }
-                    return Ok(Ok(done));
-                }
-                signal = signals.next() => {
-                    screen.say("stopping at once");
-                    return Ok(Err(signal));
-                }
-                Ok(notice) = notices.recv() => screen.notice(&notice),
-                () = lines::batch(screen.room(), output, &mut lines) => screen.output(&mut lines),
-                _ = redraw.tick() => {
-                    let (activator, instances) = screen::totals(&view.statuses().await?);
-                    if let Some(what) = waiting.tell_of(&activator, instances, began.elapsed()) {
-                        screen.say(&what);
-                    }
-                    screen.redraw(view).await?;
-                }
-            }
-        }
     }
 }
 

@@ -2,17 +2,19 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tidegate_controller::Notice;
 use tidegate_controller::journal::DecisionRecord;
 use tidegate_controller::process::{OutputLine, OutputStream};
-use tidegate_local::Status;
+use tidegate_local::{Status, View};
 
+use super::draining::LiveScreen;
 use super::events::{Tails, Voice};
 use super::lines;
 use super::retries::{Retries, Shown};
 use super::summary;
+use super::waiting::Waiting;
 use crate::chart::Ink;
 use crate::terminal::{BLUE, BlockEnd, GREEN, Surface, Terminal, VERMILION};
 use crate::terminal::{REASON_LINES, flow, ink, scaled, width, wrap};
@@ -106,6 +108,63 @@ fn waiting(status: &Status) -> String {
     }
 }
 
+impl LiveScreen for Screen {
+    type View = View;
+
+    async fn room(&self) {
+        self.terminal.room().await;
+    }
+
+    fn say(&mut self, line: &str) {
+        self.line(line);
+        self.terminal.flush();
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        let shown = self.retries.notice(notice);
+        self.show(shown);
+        // On a terminal the block shows starting and stopped instances already.
+        let is_news = match notice {
+            Notice::Starting { .. } | Notice::Stopped { .. } => {
+                !self.terminal.surface().is_terminal()
+            }
+            Notice::ColdStarted(_) => self.decisions == Decisions::All,
+            _ => true,
+        };
+        if is_news {
+            for line in Voice::notice(notice, self.tails) {
+                self.line(&line);
+            }
+        }
+        self.terminal.flush();
+    }
+
+    fn output(&mut self, lines: &mut Vec<OutputLine>) {
+        for line in lines.drain(..) {
+            if line.stream == OutputStream::Sidecar && self.decisions == Decisions::Changes {
+                continue;
+            }
+            let shown = self.retries.output(line);
+            self.show(shown);
+        }
+        self.terminal.flush();
+    }
+
+    async fn redraw_waiting(
+        &mut self,
+        view: &View,
+        waiting: &mut Waiting,
+        elapsed: Duration,
+    ) -> anyhow::Result<()> {
+        let status = view.status().await?;
+        if let Some(sentence) = waiting.tell(&status, elapsed) {
+            self.say(&sentence);
+        }
+        self.redraw(&status);
+        Ok(())
+    }
+}
+
 impl Screen {
     pub(super) fn new(
         terminal: Terminal,
@@ -126,38 +185,8 @@ impl Screen {
         }
     }
 
-    /// Resolves when there is room for further lines. Cancel safe.
-    pub(super) async fn room(&self) {
-        self.terminal.room().await;
-    }
-
-    /// Prints a line: above the block, or with the time where there is none.
-    pub(super) fn say(&mut self, line: &str) {
-        self.line(line);
-        self.terminal.flush();
-    }
-
     fn line(&mut self, line: &str) {
         lines::line(&mut self.terminal, line);
-    }
-
-    pub(super) fn notice(&mut self, notice: &Notice) {
-        let shown = self.retries.notice(notice);
-        self.show(shown);
-        // On a terminal the block shows starting and stopped instances already.
-        let is_news = match notice {
-            Notice::Starting { .. } | Notice::Stopped { .. } => {
-                !self.terminal.surface().is_terminal()
-            }
-            Notice::ColdStarted(_) => self.decisions == Decisions::All,
-            _ => true,
-        };
-        if is_news {
-            for line in Voice::notice(notice, self.tails) {
-                self.line(&line);
-            }
-        }
-        self.terminal.flush();
     }
 
     pub(super) fn decision(&mut self, decision: &DecisionRecord) {
@@ -174,18 +203,6 @@ impl Screen {
         };
         if told {
             self.line(&Voice::decision(decision));
-        }
-        self.terminal.flush();
-    }
-
-    /// Shows lines of the instances' output. Await [`Self::room`] first.
-    pub(super) fn output(&mut self, lines: &mut Vec<OutputLine>) {
-        for line in lines.drain(..) {
-            if line.stream == OutputStream::Sidecar && self.decisions == Decisions::Changes {
-                continue;
-            }
-            let shown = self.retries.output(line);
-            self.show(shown);
         }
         self.terminal.flush();
     }
@@ -242,7 +259,7 @@ impl Screen {
             format!("{label:<11}{value:>5.0}  {}  {scale}", surface.paint(colour, &line))
         };
         let Status { revision, activator, outcomes, .. } = status;
-        let up = std::time::Duration::from_secs(self.started.elapsed().as_secs());
+        let up = Duration::from_secs(self.started.elapsed().as_secs());
         let rate = self.seconds.rate.back().copied().unwrap_or_default();
         let alarm = |is: bool, text: String| match is {
             true => surface.paint(VERMILION, &text),

@@ -14,10 +14,12 @@ use tidegate_services::{Difference, Protocol, Service, Services};
 use tokio::sync::mpsc;
 
 use super::args::Args;
+use crate::run::draining::LiveScreen;
 use crate::run::events::{Tails, Voice};
 use crate::run::lines;
 use crate::run::retries::{Retries, Shown};
 use crate::run::summary;
+use crate::run::waiting::Waiting;
 use crate::terminal::{BlockEnd, Terminal, VERMILION, counted};
 
 /// Widest column of names; longer ones are cut.
@@ -85,6 +87,67 @@ pub(super) fn totals(statuses: &[ServiceStatus]) -> (tidegate_activator::Status,
     (total, statuses.iter().map(instances).sum())
 }
 
+impl LiveScreen for Screen {
+    type View = PlatformView;
+
+    async fn room(&self) {
+        self.terminal.room().await;
+    }
+
+    fn say(&mut self, line: &str) {
+        for line in line.lines() {
+            lines::line(&mut self.terminal, line);
+        }
+        self.terminal.flush();
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        if let Some(service) = of_notice(notice) {
+            let shown = self.retries.entry(service).or_default().notice(notice);
+            self.show(shown);
+        }
+        // On a terminal the rows show starting and stopped instances already.
+        let is_news = match notice {
+            Notice::Starting { .. } | Notice::Stopped { .. } => {
+                !self.terminal.surface().is_terminal()
+            }
+            Notice::ColdStarted(_) => self.verbosity == Verbosity::All,
+            _ => true,
+        };
+        if is_news {
+            for line in Voice::notice(notice, self.tails) {
+                lines::line(&mut self.terminal, &line);
+            }
+        }
+        self.terminal.flush();
+    }
+
+    fn output(&mut self, output: &mut Vec<OutputLine>) {
+        for line in output.drain(..) {
+            if line.stream == OutputStream::Sidecar && self.verbosity == Verbosity::Changes {
+                continue;
+            }
+            let service = service_of_instance(&line.instance).unwrap_or_default().to_owned();
+            let shown = self.retries.entry(service).or_default().output(line);
+            self.show(shown);
+        }
+        self.terminal.flush();
+    }
+
+    async fn redraw_waiting(
+        &mut self,
+        view: &PlatformView,
+        waiting: &mut Waiting,
+        elapsed: Duration,
+    ) -> anyhow::Result<()> {
+        let (activator, instances) = totals(&view.statuses().await?);
+        if let Some(what) = waiting.tell_of(&activator, instances, elapsed) {
+            self.say(&what);
+        }
+        self.redraw(view).await
+    }
+}
+
 impl Screen {
     pub(super) fn new(args: &Args, log: Option<mpsc::Receiver<String>>) -> Self {
         let target = args.shown.target();
@@ -101,19 +164,6 @@ impl Screen {
 
     pub(super) fn set_address(&mut self, address: SocketAddr) {
         self.address = Some(address);
-    }
-
-    /// Resolves when there is room for further lines. Cancel safe.
-    pub(super) async fn room(&self) {
-        self.terminal.room().await;
-    }
-
-    /// Prints a line: above the block, or with the time where there is none.
-    pub(super) fn say(&mut self, line: &str) {
-        for line in line.lines() {
-            lines::line(&mut self.terminal, line);
-        }
-        self.terminal.flush();
     }
 
     /// Says where each service is.
@@ -166,44 +216,10 @@ impl Screen {
         format!("{name} on {}", places.join(" and "))
     }
 
-    pub(super) fn notice(&mut self, notice: &Notice) {
-        if let Some(service) = of_notice(notice) {
-            let shown = self.retries.entry(service).or_default().notice(notice);
-            self.show(shown);
-        }
-        // On a terminal the rows show starting and stopped instances already.
-        let is_news = match notice {
-            Notice::Starting { .. } | Notice::Stopped { .. } => {
-                !self.terminal.surface().is_terminal()
-            }
-            Notice::ColdStarted(_) => self.verbosity == Verbosity::All,
-            _ => true,
-        };
-        if is_news {
-            for line in Voice::notice(notice, self.tails) {
-                lines::line(&mut self.terminal, &line);
-            }
-        }
-        self.terminal.flush();
-    }
-
     pub(super) fn decision(&mut self, decision: &DecisionRecord) {
         if decision.changes() || self.verbosity == Verbosity::All {
             let line = format!("{}: {}", decision.revision.name(), Voice::decision(decision));
             lines::line(&mut self.terminal, &line);
-        }
-        self.terminal.flush();
-    }
-
-    /// Shows lines of the instances' output. Await [`Self::room`] first.
-    pub(super) fn output(&mut self, output: &mut Vec<OutputLine>) {
-        for line in output.drain(..) {
-            if line.stream == OutputStream::Sidecar && self.verbosity == Verbosity::Changes {
-                continue;
-            }
-            let service = service_of_instance(&line.instance).unwrap_or_default().to_owned();
-            let shown = self.retries.entry(service).or_default().output(line);
-            self.show(shown);
         }
         self.terminal.flush();
     }
