@@ -6,17 +6,14 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::Context;
-use tidegate_explain::{Past, Query, QueryError, find, text};
-use tidegate_knative::environment;
-use tidegate_local::presence::{self, Presence};
+use tidegate_explain::{Past, Query, find, text};
 use tidegate_proto::scale::v1 as wire;
-use tidegate_trust::{Credentials, Secret};
-use tidegate_words::{did_you_mean, excerpt};
 
-use tidegate_flags::{CredentialArgs, ToleranceArgs};
+use tidegate_flags::ToleranceArgs;
 
 use crate::ending::mistyped;
-use crate::typed::{Moment, authorities, moment, whole};
+use crate::reach::ControllerArgs;
+use crate::typed::{Moment, moment, whole};
 
 mod hpa;
 
@@ -29,16 +26,8 @@ pub(crate) struct Args {
     /// The revision, as NAME or NAMESPACE/NAME; all of them are listed when none is named.
     #[arg(value_name = "REVISION")]
     revision: Option<String>,
-    /// Where the controller listens [default: that of the `tidegate run` on this machine].
-    #[arg(
-        long,
-        value_name = "HOST:PORT",
-        env = environment::TIDEGATE_CONTROLLER,
-        value_parser = authorities
-    )]
-    controller: Option<String>,
     #[command(flatten)]
-    credentials: CredentialArgs,
+    controller: ControllerArgs,
     /// How many of the last decisions to show, 1 when absent; of the only revision where none is
     /// named.
     #[arg(long, value_name = "N", value_parser = whole(1..=LAST_MAX), conflicts_with = "follow")]
@@ -83,8 +72,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn ask(args: Args) -> anyhow::Result<()> {
-    let of = (args.controller.as_deref(), args.revision.as_deref());
-    let mut query = connect(of, &args.credentials).await?;
+    let mut query = args.controller.connect(args.revision.as_deref()).await?;
     let known = query.revisions().await?;
     let revision = match &args.revision {
         Some(asked) => Some(find(&known, asked)?),
@@ -117,74 +105,6 @@ fn only(known: &[wire::RevisionStatus]) -> anyhow::Result<&wire::RevisionStatus>
             let names = names.collect::<Vec<_>>().join(", ");
             Err(mistyped(anyhow::anyhow!("say which revision: {names}")))
         }
-    }
-}
-
-/// Connects to the controller that is named, or to that of the service on this machine which has
-/// the revision.
-pub(crate) async fn connect(
-    (controller, revision): (Option<&str>, Option<&str>),
-    given: &CredentialArgs,
-) -> anyhow::Result<Query> {
-    let mut credentials = given.credentials()?;
-    let running = presence::running();
-    let controller = match controller {
-        Some(controller) => {
-            let ours = running.iter().find(|presence| presence.controller == controller);
-            if let Some(ours) = ours {
-                credentials = of_run(ours)?;
-            }
-            controller
-        }
-        None => {
-            let only = choose(&running, revision)?;
-            credentials = of_run(only)?;
-            only.controller.as_str()
-        }
-    };
-    Query::connect(controller, &credentials).await.map_err(|error| match error {
-        QueryError::Unreachable { .. } => {
-            anyhow::anyhow!("{error}; `tidegate run` prints where its own listens")
-        }
-        other => other.into(),
-    })
-}
-
-/// The credentials for a run on this machine, whatever is set for other controllers.
-fn of_run(presence: &Presence) -> anyhow::Result<Credentials> {
-    let secret = Secret::new(&presence.secret, "what the run left for us")?;
-    Ok(Credentials { secret: Some(secret.into()), certificates: None })
-}
-
-/// The service on this machine to query when no controller was named.
-fn choose<'a>(running: &'a [Presence], asked: Option<&str>) -> anyhow::Result<&'a Presence> {
-    let meant = |presence: &&Presence| asked.is_none_or(|asked| presence.serves(asked));
-    let found: Vec<&Presence> = running.iter().filter(meant).collect();
-    let list = |all: &mut dyn Iterator<Item = &Presence>| {
-        let shown: Vec<String> =
-            all.map(|p| format!("{} (--controller {})", p.revision, p.controller)).collect();
-        shown.join(", ")
-    };
-    match (found.as_slice(), running) {
-        ([only], _) => Ok(only),
-        ([], []) => anyhow::bail!(
-            "no `tidegate run` of this user runs on this machine; say where the controller \
-             listens with --controller HOST:PORT"
-        ),
-        ([], some) => {
-            let asked = asked.unwrap_or_default();
-            let names = some.iter().flat_map(|p| p.revision.rsplit('/').next());
-            anyhow::bail!(
-                "no service \"{}\" runs here; running are: {}{}",
-                excerpt(asked),
-                list(&mut some.iter()),
-                did_you_mean(asked, names)
-            )
-        }
-        (several, _) => anyhow::bail!(
-            "several services run here, say which: {}",
-            list(&mut several.iter().copied())
-        ),
     }
 }
 

@@ -10,11 +10,11 @@
 //! [`inject`] puts the sidecar into manifests, [`roles`] are the parts that `run` starts and that a
 //! cluster runs one by one. What all of them share: [`command_line`] reads what was typed,
 //! [`typed`] turns it into values, [`foreground`] and [`front_door`] have flags of several verbs,
-//! [`files`] reads named files, [`mod@page`] shows a controller in a browser, [`routes_file`] and
-//! [`services_file`] follow one, by what [`followed`] sees of it, [`rollout_state`] keeps one of
-//! rollouts, [`ending`] has the one rule of exit codes. [`examples`] end each verb's help,
-//! [`manual`] makes completions and manual pages and prints the definition that a cluster is given,
-//! [`log`] sets up the log of the roles.
+//! [`reach`] finds the controller that is asked, [`files`] reads named files, [`mod@page`] shows a
+//! controller in a browser, [`routes_file`] and [`services_file`] follow one, by what [`followed`]
+//! sees of it, [`rollout_state`] keeps one of rollouts, [`ending`] has the one rule of exit codes.
+//! [`examples`] end each verb's help, [`manual`] makes completions and manual pages and prints the
+//! definition that a cluster is given, [`log`] sets up the log of the roles.
 
 mod abandoned;
 mod chart;
@@ -37,6 +37,7 @@ mod log;
 mod manual;
 mod operate;
 mod page;
+mod reach;
 mod replay;
 mod roles;
 mod rollout_state;

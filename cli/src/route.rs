@@ -5,14 +5,12 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use tidegate_explain::route_text;
-use tidegate_flags::CredentialArgs;
-use tidegate_knative::environment;
 use tidegate_proto::routes::v1::{RevisionShare, RolloutOrder, RouteStatus};
 use tidegate_words::did_you_mean;
 
 use crate::ending::mistyped;
-use crate::explain::{connect, print};
-use crate::typed::authorities;
+use crate::explain::print;
+use crate::reach::ControllerArgs;
 
 /// What was typed after `tidegate route`.
 #[derive(Debug, clap::Args)]
@@ -27,16 +25,8 @@ pub(crate) struct Args {
     /// is not named gets none.
     #[arg(value_name = "REVISION=PERCENT")]
     shares: Vec<Share>,
-    /// Where the controller listens [default: that of the `tidegate run` on this machine].
-    #[arg(
-        long,
-        value_name = "HOST:PORT",
-        env = environment::TIDEGATE_CONTROLLER,
-        value_parser = authorities
-    )]
-    controller: Option<String>,
     #[command(flatten)]
-    credentials: CredentialArgs,
+    controller: ControllerArgs,
     /// Print JSON, one object per line for each route.
     #[arg(long)]
     json: bool,
@@ -117,7 +107,7 @@ fn check(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn ask(args: Args) -> anyhow::Result<()> {
-    let mut query = connect((args.controller.as_deref(), None), &args.credentials).await?;
+    let mut query = args.controller.connect(None).await?;
     let shown: Vec<RouteStatus> = match (&args.route, args.what.order()) {
         (Some(route), Some(order)) => {
             query.order_rollout(route, order).await?.into_iter().collect()
