@@ -18,7 +18,7 @@ use crate::plan::{Revision, Route, RouteKind};
 use crate::section::{At, Section};
 use crate::table::Table;
 
-pub use self::choice::rollout_settings;
+pub use self::choice::{ROLLOUT_KEYS, rollout_settings};
 pub use self::renamed::renamed;
 
 /// Longest file: what fits into a message to an activator with room to spare.

@@ -56,7 +56,7 @@ pub mod visitor;
 
 pub use answer::{Answer, Redirect};
 pub use error::FileError;
-pub use file::{FILE_BYTES_MAX, is_label, renamed, rollout_settings};
+pub use file::{FILE_BYTES_MAX, ROLLOUT_KEYS, is_label, renamed, rollout_settings};
 pub use plan::{Choice, Revision, RolloutPlan, Route, RouteKind};
 pub use share::{Share, ShareError, Split};
 pub use table::{Forward, Outcome, Request, Table, Tag};

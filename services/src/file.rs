@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidegate_admission::{QueueOrder, QueueRules};
 use tidegate_routes::section::{At, Section};
-use tidegate_routes::{FILE_BYTES_MAX, FileError, Revision, Table, rollout_settings};
+use tidegate_routes::{FILE_BYTES_MAX, FileError, ROLLOUT_KEYS, Revision, Table, rollout_settings};
 use tidegate_words::{did_you_mean, excerpt, shorten};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -270,14 +270,7 @@ fn read_rollout(section: &Section<'_>, raw: Option<&toml::Table>) -> Result<Roll
     let Some(part) = section.section("rollout").ok().flatten() else {
         return Ok(Rollout::WhenReady);
     };
-    part.only(&[
-        "steps",
-        "over",
-        "first_percent",
-        "tolerated_errors_percent",
-        "tolerated_latency_percent",
-        "min_requests",
-    ])?;
+    part.only(&ROLLOUT_KEYS)?;
     rollout_settings(&part)?;
     let raw = raw.and_then(|service| service.get("rollout")?.as_table());
     Ok(Rollout::Shares(raw.cloned().unwrap_or_default()))

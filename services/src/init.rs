@@ -155,8 +155,9 @@ impl Draft {
 
     fn wait_for_nothing(&mut self) {
         self.keys.retain(|(key, _)| *key != "after");
-        if let Some(remark) = (!self.after.is_empty()).then(|| self.after.join(", ")) {
-            self.remarks.push(format!("It depends on {remark}, which goes in a circle."));
+        if !self.after.is_empty() {
+            let what = self.after.join(", ");
+            self.remarks.push(format!("It depends on {what}, which goes in a circle."));
         }
     }
 

@@ -219,20 +219,21 @@ fn read_mirror(
     Ok(Some(Mirror { to, share }))
 }
 
+/// What a rollout says besides where it leads, as [`rollout_settings`] reads it.
+pub const ROLLOUT_KEYS: [&str; 6] = [
+    "steps",
+    "over",
+    "first_percent",
+    "tolerated_errors_percent",
+    "tolerated_latency_percent",
+    "min_requests",
+];
+
 fn read_rollout(
     reading: &mut Reading<'_>,
     section: &Section<'_>,
 ) -> Result<RolloutPlan, FileError> {
-    section.only(&[
-        "from",
-        "to",
-        "steps",
-        "over",
-        "first_percent",
-        "tolerated_errors_percent",
-        "tolerated_latency_percent",
-        "min_requests",
-    ])?;
+    section.only(&[&["from", "to"][..], &ROLLOUT_KEYS].concat())?;
     let stable = reading.revision(section, &section.needed_text("from")?)?;
     let to = section.needed_text("to")?;
     let new = reading.revision(section, &to)?;
