@@ -11,9 +11,9 @@ impl<O: Observer> World<'_, O> {
         let Some(in_turn) = &mut self.starts.in_turn else { return self.let_start(slot) };
         let place = &mut self.instances[slot as usize];
         place.start = StartPhase::InLine;
-        let Instance { revision, number, .. } = *place;
-        self.revisions[revision as usize].in_line += 1;
-        in_turn.wait(Ordered { slot, revision, number });
+        let ordered = place.in_slot(slot);
+        self.revisions[ordered.revision as usize].in_line += 1;
+        in_turn.wait(ordered);
         self.give_turns();
     }
 
@@ -65,7 +65,6 @@ impl<O: Observer> World<'_, O> {
 /// Whether an instance is still to be ready: its slot may be another's.
 fn is_coming(instances: &slab::Slab<Instance>, wanted: Ordered) -> bool {
     instances.get(wanted.slot as usize).is_some_and(|place| {
-        (place.revision, place.number) == (wanted.revision, wanted.number)
-            && matches!(place.state, State::Pending | State::Starting)
+        place.is(wanted) && matches!(place.state, State::Pending | State::Starting)
     })
 }

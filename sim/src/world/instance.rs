@@ -5,6 +5,7 @@ use tidegate_admission::{Breaker, InstanceId, Meter};
 use super::alarm::Alarm;
 use super::contention::SharedProcessor;
 use super::slots::Slots;
+use super::turns::Ordered;
 use crate::events::Tag;
 
 /// The instance has no node, because there are none or there is no room yet.
@@ -129,6 +130,16 @@ impl Instance {
             start: StartPhase::Alone,
             due: Alarm::OFF,
         }
+    }
+
+    /// Its name, for lines in which it waits: it is in `slot` for as long as it is there.
+    pub(super) fn in_slot(&self, slot: u32) -> Ordered {
+        Ordered { slot, revision: self.revision, number: self.number }
+    }
+
+    /// Whether it is the one that was ordered.
+    pub(super) fn is(&self, ordered: Ordered) -> bool {
+        (self.revision, self.number) == (ordered.revision, ordered.number)
     }
 
     /// Whether it takes requests.

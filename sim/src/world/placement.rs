@@ -2,7 +2,6 @@
 
 use super::instance::{Instance, NO_NODE, Pull, State};
 use super::nodes::Order;
-use super::turns::Ordered;
 use super::{ScheduledEvent, World};
 use crate::record::Observer;
 use crate::time::SimSpan;
@@ -17,8 +16,7 @@ impl<O: Observer> World<'_, O> {
             return self.start_instance(slot, pulls);
         }
         let gpus = self.gpus_of(slot);
-        let Instance { revision, number, .. } = self.instances[slot as usize];
-        let ordered = Ordered { slot, revision, number };
+        let ordered = self.instances[slot as usize].in_slot(slot);
         let order = self.nodes.as_mut().and_then(|nodes| nodes.wait(ordered, gpus));
         self.expect_nodes(order);
     }

@@ -15,8 +15,8 @@ impl<O: Observer> World<'_, O> {
         if self.starts.each_ns == 0 {
             return self.place_instance(slot);
         }
-        let Instance { revision, number, .. } = self.instances[slot as usize];
-        self.starts.ordered.push_back(Ordered { slot, revision, number });
+        let ordered = self.instances[slot as usize].in_slot(slot);
+        self.starts.ordered.push_back(ordered);
         if !self.starts.busy {
             self.start_next();
         }
@@ -96,8 +96,7 @@ impl<O: Observer> World<'_, O> {
             let StartPhase::Sharing { since, .. } = place.start else { continue };
             // It has left already, should it be dismissed before its readiness is noticed.
             place.start = StartPhase::Alone;
-            let Instance { revision, number, .. } = *place;
-            done.push((Ordered { slot: job.request, revision, number }, since));
+            done.push((place.in_slot(job.request), since));
         }
         self.watch_machine(node);
         for (instance, since) in done {
@@ -122,9 +121,8 @@ impl<O: Observer> World<'_, O> {
 
     /// Whether an instance is there and in this state: its slot may be another's.
     pub(super) fn is_still(&self, wanted: Ordered, state: State) -> bool {
-        self.instances.get(wanted.slot as usize).is_some_and(|place| {
-            (place.revision, place.number, place.state) == (wanted.revision, wanted.number, state)
-        })
+        let place = self.instances.get(wanted.slot as usize);
+        place.is_some_and(|place| place.is(wanted) && place.state == state)
     }
 }
 
