@@ -1,8 +1,7 @@
 //! An activator before instances that are far away: a round trip of 200 ms is one between
 //! continents.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::far_path::FarPath;
 use crate::proxy::load::Connection;
+use crate::proxy::metrics_page::counted;
 use crate::proxy::process::Peer;
 use crate::proxy::{app, peers};
 
@@ -25,6 +25,9 @@ const LIMIT: usize = 10;
 
 /// What the activator and its instances share, so that these grant it credits.
 const FRONT_DOOR_SECRET: &str = "far-away-front-door-secret";
+
+/// How often an instance was ejected, by the activator itself.
+const EJECTED: &str = "tidegate_activator_instances_ejected_total";
 
 /// What is done.
 #[derive(Debug, Clone)]
@@ -85,9 +88,9 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
     let begun = Instant::now();
     ask(&plan, activator.address, 1, &mut outcome).await?;
     outcome.first = begun.elapsed();
-    outcome.ejected = ejected(admin)?;
+    outcome.ejected = ejected(admin).await?;
     ask(&plan, activator.address, plan.requests - 1, &mut outcome).await?;
-    outcome.ejected_later = ejected(admin)? - outcome.ejected;
+    outcome.ejected_later = ejected(admin).await? - outcome.ejected;
     Ok(outcome)
 }
 
@@ -120,13 +123,7 @@ async fn ask(plan: &Plan, at: SocketAddr, each: u64, outcome: &mut Outcome) -> a
     Ok(())
 }
 
-/// How often an instance was ejected so far, by the activator's own page.
-fn ejected(admin: SocketAddr) -> anyhow::Result<u64> {
-    const NAME: &str = "tidegate_activator_instances_ejected_total{";
-    let mut stream = TcpStream::connect(admin)?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
-    let mut page = String::new();
-    stream.read_to_string(&mut page)?;
-    let counts = page.lines().filter(|line| line.starts_with(NAME));
-    Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
+/// There is no series before the first.
+async fn ejected(admin: SocketAddr) -> std::io::Result<u64> {
+    Ok(counted(admin, EJECTED).await?.unwrap_or(0))
 }

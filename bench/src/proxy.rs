@@ -3,12 +3,13 @@
 //!
 //! [`process`] starts peers and reads their cost from `/proc`, [`peers`] knows how each is
 //! configured and [`front_doors`] how those are that route, [`app`] is what they proxy to, [`load`]
-//! and [`streams`] are the clients, [`turns`] lets peers take turns, [`report`] prints, [`soak`]
-//! misbehaves.
+//! and [`streams`] are the clients, [`turns`] lets peers take turns, [`metrics_page`] reads
+//! what a role counts, [`report`] prints, [`soak`] misbehaves.
 
 pub mod app;
 pub mod front_doors;
 pub mod load;
+pub mod metrics_page;
 pub mod peers;
 pub mod process;
 pub mod report;

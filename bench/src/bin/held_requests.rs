@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use http::Request;
+use tidegate_bench::proxy::metrics_page::counted;
 use tidegate_bench::proxy::process::{Peer, move_aside};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
 /// Streams that the activator takes on one connection.
@@ -183,21 +184,11 @@ async fn http2(address: SocketAddr, count: usize) -> anyhow::Result<Vec<Connecti
 async fn until_waiting(admin: SocketAddr, count: usize) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
-        let waiting = waiting(admin).await?;
-        if waiting == count {
+        let waiting = counted(admin, WAITING).await?.context("no such metric")?;
+        if waiting == count as u64 {
             return Ok(());
         }
         ensure!(begun.elapsed() < PATIENCE, "{waiting} requests wait, expected {count}");
         tokio::time::sleep(POLL_PERIOD).await;
     }
-}
-
-async fn waiting(admin: SocketAddr) -> anyhow::Result<usize> {
-    let mut stream = TcpStream::connect(admin).await?;
-    let ask = b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
-    stream.write_all(ask).await?;
-    let mut page = String::new();
-    stream.read_to_string(&mut page).await?;
-    let line = page.lines().find(|line| line.starts_with(WAITING)).context("no such metric")?;
-    Ok(line.rsplit(' ').next().unwrap_or_default().parse()?)
 }
