@@ -2,6 +2,7 @@
 #
 #   docker build -t queue-proxy .
 #   docker build -t tidegate --target tidegate .
+#   docker build -t activator --target activator .
 #   docker build -t tidegate-kubernetes --target tidegate-kubernetes .
 #
 # Without a container engine: `cargo xtask images`, which replaces the stages `build-NAME` by folders
@@ -24,6 +25,10 @@ FROM source AS build-tidegate
 RUN cargo build --locked --profile slim --package tidegate --bin tidegate \
  && install -D target/*/slim/tidegate /image/tidegate
 
+FROM source AS build-activator
+RUN cargo build --locked --profile slim --package tidegate-activator-program --bin activator \
+ && install -D target/*/slim/activator /image/activator
+
 FROM source AS build-tidegate-kubernetes
 RUN cargo build --locked --profile slim --package tidegate-kubernetes --bin tidegate-kubernetes \
  && install -D target/*/slim/tidegate-kubernetes /image/tidegate-kubernetes
@@ -32,11 +37,17 @@ FROM source AS build-queue-proxy
 RUN cargo build --locked --profile slim --package tidegate-queue-proxy --bin queue-proxy \
  && install -D target/*/slim/queue-proxy /image/queue-proxy
 
-# The activator, and everything else that people type.
+# Everything that people type, and a sample app.
 FROM scratch AS tidegate
 COPY --from=build-tidegate /image/tidegate /tidegate
 USER 65532:65532
 ENTRYPOINT ["/tidegate"]
+
+# The activator.
+FROM scratch AS activator
+COPY --from=build-activator /image/activator /activator
+USER 65532:65532
+ENTRYPOINT ["/activator"]
 
 # The controller of a cluster.
 FROM scratch AS tidegate-kubernetes

@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::ending::{EXIT_USAGE, mistyped};
 use crate::explain::print;
 use crate::services_file::{ServicesFile, USUAL, Unusable, ignored_in, in_file};
 use crate::terminal::counted;
+use tidegate_flags::ending::{EXIT_USAGE, mistyped};
 
 /// What was typed after `tidegate check`.
 #[derive(Debug, clap::Args)]

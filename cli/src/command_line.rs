@@ -10,8 +10,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches};
 use tidegate_words::{excerpt, nearest, shorten};
 
-use crate::ending::EXIT_USAGE;
 use crate::examples;
+use tidegate_flags::ending::EXIT_USAGE;
 
 /// Value names behind which a leading minus means a number or a time, not a flag.
 const NUMBERS: [&str; 9] =

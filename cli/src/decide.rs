@@ -16,7 +16,7 @@ use tidegate_scenario::{Explains, Interpreter, Rules, Scenario, UnknownField};
 
 use source::{Source, SourceError};
 
-use crate::ending::EXIT_USAGE;
+use tidegate_flags::ending::EXIT_USAGE;
 
 /// Most fields of one scenario that are warned of by name: a name that is misspelt in one tick is
 /// most likely misspelt in all of them.

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tidegate_flags::LogArgs;
-use tidegate_queue_proxy::shutdown_signals::{ShutdownSignal, ShutdownSignals};
+use tidegate_shutdown_signals::{ShutdownSignal, ShutdownSignals};
 use tidegate_words::time::compact;
 use tokio::time::{Instant, MissedTickBehavior};
 

@@ -11,9 +11,9 @@ use tidegate_proto::scale::v1 as wire;
 
 use tidegate_flags::ToleranceArgs;
 
-use crate::ending::mistyped;
 use crate::reach::ControllerArgs;
 use crate::typed::{Moment, moment, whole};
+use tidegate_flags::ending::mistyped;
 
 mod hpa;
 

@@ -8,9 +8,9 @@ use tidegate_local::ServerTimingHeader;
 use tidegate_local::environment::Colours;
 use tidegate_relay::StreamLimits;
 
-use crate::front_door::{CertificateArgs, StreamArgs};
 use crate::page::{PageChoice, page_choice};
 use crate::terminal::{Colour, Surface, Target};
+use tidegate_activator_program::door_args::{CertificateArgs, StreamArgs};
 
 /// The default address for clients that connect over TLS.
 const TLS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);

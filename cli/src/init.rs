@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use tidegate_services::init::{Found, draft};
 
-use crate::ending::mistyped;
 use crate::explain::print;
-use crate::files::text_of;
 use crate::services_file::USUAL;
+use tidegate_flags::ending::mistyped;
+use tidegate_flags::files::text_of;
 
 /// Names of Compose's file, the first of them wins.
 const COMPOSE: [&str; 4] =

@@ -12,8 +12,8 @@ use tidegate_kubernetes_inject::settings::{IMAGE_VARIABLE, KEYS};
 use tidegate_kubernetes_inject::{Action, Failure, INPUT_BYTES_MAX, Options, Settings, inject};
 use tidegate_words::shorten;
 
-use crate::ending::{EXIT_FAILED, EXIT_USAGE, mistyped};
-use crate::files::text_of;
+use tidegate_flags::ending::{EXIT_FAILED, EXIT_USAGE, mistyped};
+use tidegate_flags::files::text_of;
 
 /// What was typed after `tidegate inject`.
 #[derive(Debug, clap::Args)]

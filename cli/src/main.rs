@@ -9,27 +9,20 @@
 //! [`sim`] answers what-if questions about traffic, [`replay`] sends it to a real server,
 //! [`inject`] puts the sidecar into manifests, [`roles`] are the parts that `run` starts and that a
 //! cluster runs one by one. What all of them share: [`command_line`] reads what was typed,
-//! [`typed`] turns it into values, [`foreground`] and [`front_door`] have flags of several verbs,
-//! [`reach`] finds the controller that is asked, [`files`] reads named files, [`mod@page`] shows a
-//! controller in a browser, [`routes_file`] and [`services_file`] follow one, by what [`followed`]
-//! sees of it, [`rollout_state`] keeps one of rollouts, [`ending`] has the one rule of exit codes.
-//! [`examples`] end each verb's help, [`manual`] makes completions and manual pages and prints the
-//! definition that a cluster is given, [`log`] sets up the log of the roles.
+//! [`typed`] turns it into values, [`foreground`] has flags of several verbs, [`reach`] finds the
+//! controller that is asked, [`mod@page`] shows a controller in a browser, [`services_file`]
+//! follows a file, [`rollout_state`] keeps one of rollouts. [`examples`] end each verb's help,
+//! [`manual`] makes completions and manual pages and prints the definition that a cluster is given,
+//! [`log`] sets up the log of the roles.
 
-mod abandoned;
 mod chart;
 mod check;
 mod command_line;
 mod decide;
 mod demo;
-mod drained;
-mod ending;
 mod examples;
 mod explain;
-mod files;
-mod followed;
 mod foreground;
-mod front_door;
 mod init;
 mod inject;
 mod keep;
@@ -42,7 +35,6 @@ mod replay;
 mod roles;
 mod rollout_state;
 mod route;
-mod routes_file;
 mod run;
 mod services_file;
 mod sim;
@@ -53,6 +45,7 @@ mod up;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tidegate_flags::ending;
 
 /// Request-driven autoscaling you can put anywhere.
 #[derive(Debug, Parser)]
@@ -132,7 +125,7 @@ fn main() -> ExitCode {
         Command::Completions(args) => manual::completions(&args, command_line::command::<Cli>()),
         Command::Man(args) => manual::man(&args, command_line::command::<Cli>()),
     };
-    outcome.unwrap_or_else(|error| ending::tell(verb, &error))
+    outcome.unwrap_or_else(|error| ending::tell(&format!("tidegate {verb}"), &error))
 }
 
 impl Command {

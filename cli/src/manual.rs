@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Command;
 use clap_complete::Shell;
 
-use crate::files::make_folder;
+use tidegate_flags::files::make_folder;
 
 /// What was typed after `tidegate completions`.
 #[derive(Debug, clap::Args)]

@@ -22,10 +22,10 @@ use tokio::sync::mpsc;
 use self::answers::Answers;
 use self::feed::READ_AHEAD;
 use self::target::To;
-use crate::ending::{EXIT_FAILED, mistyped};
-use crate::files::bytes_of;
 use crate::sim::traffic_args::TrafficArgs;
 use crate::typed::{above_zero, share, span_above_zero, time_within, whole};
+use tidegate_flags::ending::{EXIT_FAILED, mistyped};
+use tidegate_flags::files::bytes_of;
 
 /// Longest wait for a response that can be asked for.
 const TIMEOUT_MAX: Duration = Duration::from_secs(86_400);

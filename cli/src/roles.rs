@@ -1,6 +1,5 @@
 //! The parts that `tidegate run` starts, and that a cluster runs one by one.
 
-mod activator;
 mod controller;
 mod webhook;
 
@@ -16,7 +15,7 @@ pub(crate) enum Role {
     #[command(after_long_help = tidegate_queue_proxy::environment::help::variables())]
     QueueProxy(QueueProxyArgs),
     /// The activator: holds requests while no instance can take them, and balances the rest.
-    Activator(Box<activator::Args>),
+    Activator(Box<tidegate_activator_program::Args>),
     /// The autoscaler as a service.
     Controller(controller::Args),
     /// Put the sidecar into pods as a cluster makes them: a mutating admission webhook.
@@ -58,7 +57,7 @@ pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
             None => tidegate_queue_proxy::run(args.log.into_filter()),
             Some(QueueProxyVerb::Drain) => tidegate_queue_proxy::begin_drain(),
         }),
-        Role::Activator(args) => activator::execute(*args),
+        Role::Activator(args) => tidegate_activator_program::execute(*args, "tidegate activator"),
         Role::Controller(args) => controller::execute(args),
         Role::Webhook(args) => webhook::execute(args),
     }

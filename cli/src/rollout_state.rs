@@ -12,8 +12,8 @@ use tidegate_controller::routes::RolloutRecord;
 use tidegate_rollout::{Checkpoint, Phase, Weight};
 use tokio::sync::watch;
 
-use crate::ending::mistyped;
-use crate::files::text_of;
+use tidegate_flags::ending::mistyped;
+use tidegate_flags::files::text_of;
 
 /// One rollout, as a line of JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

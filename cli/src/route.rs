@@ -8,9 +8,9 @@ use tidegate_explain::route_text;
 use tidegate_proto::routes::v1::{RevisionShare, RolloutOrder, RouteStatus};
 use tidegate_words::did_you_mean;
 
-use crate::ending::mistyped;
 use crate::explain::print;
 use crate::reach::ControllerArgs;
+use tidegate_flags::ending::mistyped;
 
 /// What was typed after `tidegate route`.
 #[derive(Debug, clap::Args)]

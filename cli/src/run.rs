@@ -28,7 +28,7 @@ use tidegate_controller::process::OutputLine;
 use tidegate_local::Service;
 use tidegate_local::operate::{StopOrder, StopOrders, Stopped};
 use tidegate_page::Serving;
-use tidegate_queue_proxy::shutdown_signals::{ShutdownSignal, ShutdownSignals};
+use tidegate_shutdown_signals::{ShutdownSignal, ShutdownSignals};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -39,9 +39,10 @@ use self::args::{called, config};
 use self::draining::{Draining, LiveScreen, REDRAW};
 use self::events::{Tails, Voice};
 use self::screen::{Decisions, Screen, Summary};
-use crate::ending::EXIT_FAILED;
 use crate::terminal::Terminal;
-use crate::{drained, log, page};
+use crate::{log, page};
+use tidegate_activator_program::drained;
+use tidegate_flags::ending::EXIT_FAILED;
 
 /// When no instance ever became ready, how long waiting clients have to fetch the reason.
 const GIVE_UP_DRAIN: Duration = Duration::from_secs(2);

@@ -8,8 +8,8 @@ use tidegate_local::environment::Colours;
 use tidegate_local::platform::{Surroundings, check};
 use tidegate_services::{FileError, Ignored, Services};
 
-use crate::files::text_of;
-use crate::followed::Stamp;
+use tidegate_flags::files::text_of;
+use tidegate_flags::followed::Stamp;
 
 /// The file that is read when none is named.
 pub(crate) const USUAL: &str = "tidegate.toml";

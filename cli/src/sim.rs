@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::ending::mistyped;
+use tidegate_flags::ending::mistyped;
 
 /// What was typed after `tidegate sim`.
 #[derive(Debug, clap::Args)]

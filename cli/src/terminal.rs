@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use self::layout::columns;
 pub(crate) use self::layout::{REASON_LINES, cut, flow, scaled, wrap};
 use crate::chart::Ink;
+pub(crate) use tidegate_words::counted;
 
 /// Okabe-Ito as terminals have it: blue for demand, green for instances, vermilion for trouble.
 pub(crate) const BLUE: &str = "38;5;25";
@@ -283,14 +284,6 @@ pub(crate) enum BlockEnd {
 fn write(mut out: impl Write, text: &str) -> std::io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()
-}
-
-/// A number with its noun.
-pub(crate) fn counted(count: u64, noun: &str) -> String {
-    match count {
-        1 => format!("1 {noun}"),
-        _ => format!("{count} {noun}s"),
-    }
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ use tidegate_local::Platform;
 use tidegate_local::operate::{StopOrder, StopOrders, Stopped};
 use tidegate_local::platform::{Again, FollowError, PlatformEvent};
 use tidegate_page::Serving;
-use tidegate_queue_proxy::shutdown_signals::{ShutdownSignal, ShutdownSignals};
 use tidegate_services::{Difference, Services};
+use tidegate_shutdown_signals::{ShutdownSignal, ShutdownSignals};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
@@ -30,12 +30,13 @@ pub(crate) use self::args::Args;
 use self::args::config;
 use self::inherited::{Inherited, State, monotonic_us, notify};
 use self::screen::Screen;
-use crate::ending::mistyped;
-use crate::followed::LOOK_PERIOD;
 use crate::run::draining::{Draining, LiveScreen, REDRAW};
 use crate::run::{DEFAULT_LISTEN, lines};
 use crate::services_file::{ServicesFile, Unusable, ignored_in, in_file};
-use crate::{drained, log, page, run};
+use crate::{log, page, run};
+use tidegate_activator_program::drained;
+use tidegate_flags::ending::mistyped;
+use tidegate_flags::followed::LOOK_PERIOD;
 
 /// How long requests in flight may take at the end, where the file does not say it.
 const DRAIN: Duration = Duration::from_secs(30);

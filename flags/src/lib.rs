@@ -1,4 +1,5 @@
-//! Flags that the programs of Tidegate share, each with the variable that stands for it.
+//! Flags that the programs of Tidegate share, each with the variable that stands for it, and how
+//! what was typed is read and answered.
 //!
 //! Whoever runs a role in a cluster, on a machine or from `tidegate` types the same for the same:
 //! where to listen, who may report, where the admin pages are, what is logged. A program flattens
@@ -9,14 +10,20 @@
 //!
 //! Modules in reading order: [`listen`] is where a role serves, [`access`] who may report to a
 //! controller, [`credentials`] what is shown to one, [`admin`] where its admin pages are, [`log`]
-//! what is logged, [`tolerance`] is what explains a HorizontalPodAutoscaler.
+//! what is logged, [`tolerance`] is what explains a HorizontalPodAutoscaler. [`values`] reads what
+//! was typed behind a flag, [`files`] what it named, [`followed`] sees whether such a file has
+//! changed, and [`ending`] has the one rule of exit codes.
 
 pub mod access;
 pub mod admin;
 pub mod credentials;
+pub mod ending;
+pub mod files;
+pub mod followed;
 pub mod listen;
 pub mod log;
 pub mod tolerance;
+pub mod values;
 
 pub use access::{AccessArgs, AccessError, TLS_CERT_VARIABLE, TLS_KEY_VARIABLE};
 pub use admin::{AdminArgs, AdminError};

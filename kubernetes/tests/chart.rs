@@ -34,7 +34,7 @@ const REFUSED: [(&str, &str); 10] = [
     ("unknown=1", "unknown"),
     ("tls.enabled=false", "webhook.enabled needs tls.enabled"),
     ("scope=namespace,externalMetrics.enabled=true", "needs the scope cluster"),
-    ("images.tidegate.repository=", "repository"),
+    ("images.activator.repository=", "repository"),
     ("webhook.sidecar.memory_limit=1Gi", "memory_limit"),
 ];
 

@@ -49,7 +49,6 @@ pub mod record;
 pub mod request_log;
 pub mod respond;
 pub mod settings;
-pub mod shutdown_signals;
 pub mod statistics;
 pub mod tcp;
 pub mod tcp_connections;

@@ -28,10 +28,10 @@ use crate::probe::{Prober, Readiness, watch as readiness_watch};
 use crate::proxy::ProxyContext;
 use crate::respond::RefusalStyle;
 use crate::settings::{Concurrency, Settings};
-use crate::shutdown_signals::ShutdownSignals;
 use crate::statistics::{DigestReader, LoadStream, Outcomes, Reporting, Snapshot, StatsReporter};
 use crate::tcp_connections::TcpConnections;
 use crate::tls::{self, Certificate};
+use tidegate_shutdown_signals::ShutdownSignals;
 
 mod admin;
 mod bind;

@@ -7,6 +7,7 @@ use tidegate_admission::attributes::CLASSES_MAX;
 use tidegate_routes::host::HostPattern;
 use tidegate_routes::is_label;
 use tidegate_routes::path::PathRule;
+use tidegate_words::time::WAIT_MAX;
 
 use crate::env_file::is_variable;
 use crate::quantity;
@@ -25,10 +26,6 @@ pub const INSTANCES_MAX: u32 = 10_000;
 
 /// Most requests that an instance may be said to take at a time.
 pub(crate) const CONCURRENCY_MAX: u64 = 1_000_000;
-
-/// Longest time that a process on this machine waits for anything: beyond a year it is a mistake,
-/// and no clock overflows below it.
-pub const WAIT_MAX: Duration = Duration::from_secs(365 * 86_400);
 
 /// Longest time of a request: what fits into the milliseconds that activators are told.
 const TIMEOUT_MAX: Duration = Duration::from_secs(30 * 86_400);

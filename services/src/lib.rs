@@ -50,7 +50,7 @@ mod together;
 mod yaml;
 
 pub use difference::{Common, Difference, Part};
-pub use keys::{INSTANCES_MAX, SERVICES_MAX, WAIT_MAX};
+pub use keys::{INSTANCES_MAX, SERVICES_MAX};
 pub use knative::Ignored;
 pub use routing::{Lead, NAMESPACE, routes};
 pub use schema::schema;

@@ -45,6 +45,10 @@ impl fmt::Display for NotATime {
 
 impl std::error::Error for NotATime {}
 
+/// Longest time that a process on this machine waits for anything: beyond a year it is a mistake,
+/// and no clock overflows below it.
+pub const WAIT_MAX: Duration = Duration::from_secs(365 * 86_400);
+
 /// Reads a length of time.
 ///
 /// # Errors

@@ -24,8 +24,9 @@ struct Image {
 }
 
 /// All of them.
-const IMAGES: [Image; 3] = [
+const IMAGES: [Image; 4] = [
     Image { name: "tidegate", package: "tidegate" },
+    Image { name: "activator", package: "tidegate-activator-program" },
     Image { name: "tidegate-kubernetes", package: "tidegate-kubernetes" },
     Image { name: "queue-proxy", package: "tidegate-queue-proxy" },
 ];
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn names_that_are_none_are_told_with_those_that_are() {
-        let asked = ["activator".to_owned()];
+        let asked = ["sidecar".to_owned()];
         let error = chosen(&IMAGES, |image| image.name, &asked, "image").err().expect("none");
         assert!(error.to_string().contains("tidegate-kubernetes"), "{error}");
         let all = chosen(&IMAGES, |image| image.name, &[], "image").expect("all");

@@ -1,10 +1,9 @@
 //! What the front door costs, beside named peers that route the same way, all in one run.
 //!
 //! ```text
-//! cargo build --profile slim -p tidegate-queue-proxy --target x86_64-unknown-linux-musl
-//! cargo build --release -p tidegate -p tidegate-bench
-//! target/release/front_door_cost --tidegate target/release/tidegate \
-//!   --queue-proxy target/x86_64-unknown-linux-musl/slim/queue-proxy
+//! cargo build --profile slim -p tidegate-activator-program -p tidegate-queue-proxy
+//! cargo build --release -p tidegate-bench --bin front_door_cost
+//! target/release/front_door_cost
 //! ```
 //!
 //! Peers take turns in every round, so that a noisy machine is noisy for all of them, and the
@@ -28,9 +27,9 @@ const CONNECTIONS: usize = 50;
 #[derive(Parser)]
 #[command(about = "Measure what the front door costs beside named peers")]
 struct Args {
-    /// The program with our activator.
-    #[arg(long, default_value = "target/release/tidegate")]
-    tidegate: PathBuf,
+    /// Our activator.
+    #[arg(long, default_value = "target/slim/activator")]
+    activator: PathBuf,
     /// Our sidecar.
     #[arg(long, default_value = "target/slim/queue-proxy")]
     queue_proxy: PathBuf,
@@ -64,7 +63,7 @@ fn main() -> anyhow::Result<()> {
         .context("the harness needs nginx as its app")?;
     move_aside()?;
     let doors = FrontDoors {
-        tidegate: args.tidegate.clone(),
+        activator: args.activator.clone(),
         queue_proxy: args.queue_proxy.clone(),
         nginx: args.nginx.clone(),
         haproxy: args.haproxy.exists().then(|| args.haproxy.clone()),

@@ -28,8 +28,8 @@ const CONCURRENCY: usize = 1000;
 /// What to compare.
 #[derive(Debug, Clone)]
 pub struct FrontDoors {
-    /// The program with our activator.
-    pub tidegate: PathBuf,
+    /// Our activator.
+    pub activator: PathBuf,
     /// Our sidecar, behind an activator.
     pub queue_proxy: PathBuf,
     /// nginx.
@@ -91,8 +91,8 @@ impl FrontDoors {
         routes: Option<&Path>,
     ) -> anyhow::Result<Peer> {
         let address = local(port);
-        let mut command = Command::new(&self.tidegate);
-        command.env_clear().args(["activator", "--log", "off", "--listen", &address.to_string()]);
+        let mut command = Command::new(&self.activator);
+        command.env_clear().args(["--log", "off", "--listen", &address.to_string()]);
         for revision in ["default/v1", "default/v2"] {
             command.arg("--endpoint").arg(format!("{revision}={app}"));
         }

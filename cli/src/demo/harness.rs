@@ -16,7 +16,7 @@ use tokio::sync::broadcast;
 
 use super::Args;
 use super::stats::{Change, Standing, Tally};
-use crate::drained;
+use tidegate_activator_program::drained;
 
 /// The shortest window that Knative allows, so that a minute is enough to go up and down again.
 pub(crate) const WINDOW: Duration = Duration::from_secs(6);

@@ -7,8 +7,8 @@ use anyhow::{Context, anyhow};
 use tidegate_kubernetes_hpa::{Hpa, replay};
 use tidegate_kubernetes_inject::{INPUT_BYTES_MAX, objects};
 
-use crate::ending::mistyped;
-use crate::files::text_of;
+use tidegate_flags::ending::mistyped;
+use tidegate_flags::files::text_of;
 
 /// How explanations are printed.
 #[derive(Clone, Copy)]

@@ -10,9 +10,9 @@ use tidegate_words::{did_you_mean, excerpt};
 use tonic::Streaming;
 
 use super::reach::{self, Found, answered, refused};
-use crate::ending::Absent;
 use crate::terminal::{Surface, counted, name_colour};
 use crate::typed::{Moment, moment};
+use tidegate_flags::ending::Absent;
 
 /// What was typed after `tidegate logs`.
 #[derive(Debug, clap::Args)]

@@ -11,10 +11,10 @@ use tidegate_words::time::compact;
 use super::events::sentence;
 use super::ps::{self, scale as scale_in_words};
 use super::reach::{self, Found, Run, answered, refused};
-use crate::ending::mistyped;
 use crate::explain::print;
 use crate::terminal::{Surface, counted};
 use crate::typed::{WAIT_MAX, time_within, wait};
+use tidegate_flags::ending::mistyped;
 
 /// What was typed after `tidegate restart`.
 #[derive(Debug, clap::Args)]
@@ -222,7 +222,7 @@ pub(super) async fn stop(args: &StopArgs) -> anyhow::Result<ExitCode> {
             }
         }
         if exit_code != 0 {
-            code = ExitCode::from(crate::ending::EXIT_FAILED);
+            code = ExitCode::from(tidegate_flags::ending::EXIT_FAILED);
         }
     }
     Ok(code)

@@ -9,7 +9,7 @@ use tidegate_reporter::transport::{self, Connection};
 use tidegate_words::{did_you_mean, excerpt, shorten};
 use tokio::net::UnixStream;
 
-use crate::ending::Absent;
+use tidegate_flags::ending::Absent;
 
 /// Longest answer that is read: ten thousand instances, and the reasons of a thousand services.
 const RESPONSE_BYTES_MAX: usize = 16 << 20;
@@ -155,14 +155,16 @@ fn choose(mut services: Vec<Found>, asked: Option<&str>) -> anyhow::Result<Found
         (several, None) => {
             let names = several.iter().map(|index| distinct_name(&services, *index));
             let names = names.collect::<Vec<_>>().join(", ");
-            Err(crate::ending::mistyped(anyhow!("several services run here, say which: {names}")))
+            Err(tidegate_flags::ending::mistyped(anyhow!(
+                "several services run here, say which: {names}"
+            )))
         }
         (several, Some(asked)) => {
             let names = several.iter().map(|index| full_name(&services[*index]));
             let names = names.collect::<Vec<_>>().join(", ");
             let problem =
                 anyhow!("several processes run a service \"{asked}\", say which: {names}");
-            Err(crate::ending::mistyped(problem))
+            Err(tidegate_flags::ending::mistyped(problem))
         }
     }
 }

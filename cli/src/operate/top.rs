@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
+use tidegate_shutdown_signals::ShutdownSignals;
 use tokio::time::MissedTickBehavior;
 
 use self::board::{Board, Page};

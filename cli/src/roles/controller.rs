@@ -27,18 +27,18 @@ use tidegate_flags::log::ROLE_DEFAULT;
 use tidegate_flags::{AccessArgs, AdminArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address};
 use tidegate_local::settings::sort_settings;
 use tidegate_page::Anonymous;
-use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
+use tidegate_shutdown_signals::ShutdownSignals;
 use tidegate_telemetry::{Family, Registry};
 use tidegate_words::{did_you_mean, excerpt};
 use tokio::net::TcpListener;
 
 use self::standby::Leadership;
-use crate::ending::mistyped;
-use crate::files::text_of;
 use crate::page::PageArgs;
 use crate::rollout_state;
-use crate::routes_file::RoutesFile;
 use crate::typed::{as_typed, setting};
+use tidegate_activator_program::routes_file::RoutesFile;
+use tidegate_flags::ending::mistyped;
+use tidegate_flags::files::text_of;
 
 /// What was typed after `tidegate controller`.
 #[derive(Debug, clap::Args)]

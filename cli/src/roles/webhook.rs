@@ -11,11 +11,11 @@ use tidegate_flags::{LogArgs, listen_address};
 use tidegate_kubernetes_inject::Options;
 use tidegate_kubernetes_webhook::keeper::BUNDLE_FILE;
 use tidegate_kubernetes_webhook::{Keeper, serve};
-use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
+use tidegate_shutdown_signals::ShutdownSignals;
 use tokio::net::TcpListener;
 
-use crate::ending::mistyped;
 use crate::inject::SettingArgs;
+use tidegate_flags::ending::mistyped;
 
 /// What was typed after `tidegate webhook`.
 #[derive(Debug, clap::Args)]

@@ -20,12 +20,12 @@ use tidegate_local::{
 use tidegate_words::time::compact;
 use tokio::sync::mpsc;
 
-use crate::abandoned::AbandonedRule;
-use crate::ending::mistyped;
-use crate::files::make_folder;
 use crate::foreground::{EntranceArgs, ShownArgs};
 use crate::keep::KeepArgs;
 use crate::typed::{WAIT_MAX, as_typed, setting, time_within, wait, whole};
+use tidegate_activator_program::abandoned::AbandonedRule;
+use tidegate_flags::ending::mistyped;
+use tidegate_flags::files::make_folder;
 
 /// The default address for clients, if it is free.
 pub(crate) const DEFAULT_LISTEN: SocketAddr =

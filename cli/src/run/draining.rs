@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidegate_controller::Notice;
 use tidegate_controller::process::OutputLine;
-use tidegate_queue_proxy::shutdown_signals::{ShutdownSignal, ShutdownSignals};
+use tidegate_shutdown_signals::{ShutdownSignal, ShutdownSignals};
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, interval};
 

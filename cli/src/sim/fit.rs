@@ -17,9 +17,9 @@ use tidegate_words::time::compact;
 use super::as_recorded::{control_plane, in_turns, seen_starts};
 use super::output;
 use super::traffic_args::{Chosen, TrafficArgs};
-use crate::files::text_of;
 use crate::typed::{span, span_above_zero, whole};
 use population::Population;
+use tidegate_flags::files::text_of;
 
 /// What was typed after `tidegate sim fit`.
 #[derive(Debug, clap::Args)]

@@ -17,7 +17,7 @@ use tidegate_sim_report::figures;
 use self::seen::Seen;
 use super::run;
 use crate::demo::{self, Measured, prediction};
-use crate::files::make_folder;
+use tidegate_flags::files::make_folder;
 
 mod seen;
 mod unexplained;

@@ -18,8 +18,8 @@ use tidegate_words::excerpt;
 
 use super::as_recorded::{AsRecorded, unrecorded};
 use super::revision_settings;
-use crate::files::text_of;
 use crate::typed::{above_zero, setting, share, span, span_above_zero, whole};
+use tidegate_flags::files::text_of;
 
 /// Most seeds: an interval is then a thirtieth of what the seeds differ by.
 const SEEDS_MAX: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();

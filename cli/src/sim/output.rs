@@ -14,7 +14,7 @@ use tidegate_sim_report::{Chart, Colour, Terminal};
 use tidegate_words::{choose, shell_word};
 
 use super::CannotWrite;
-use crate::files::make_folder;
+use tidegate_flags::files::make_folder;
 
 /// Columns when the width of the terminal is unknown.
 const DEFAULT_WIDTH: usize = 100;

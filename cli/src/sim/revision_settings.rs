@@ -10,7 +10,7 @@ use tidegate_sim::recommend::per_revision::Change;
 use tidegate_words::excerpt;
 
 use super::traffic::quoted;
-use crate::files::text_of;
+use tidegate_flags::files::text_of;
 
 /// The columns of a file of settings.
 const HEADER: &str = "revision,setting,value";

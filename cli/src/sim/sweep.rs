@@ -17,9 +17,9 @@ use super::observer::Steps;
 use super::output;
 use super::run;
 use super::traffic_args::TrafficArgs;
-use crate::files::make_folder;
 use crate::terminal::counted;
 use crate::typed::whole;
+use tidegate_flags::files::make_folder;
 
 /// Most threads accepted; more is a typing error.
 const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();

@@ -12,11 +12,11 @@ use tidegate_services::Services;
 use tokio::sync::mpsc;
 
 use super::inherited::Inherited;
-use crate::files::make_folder;
 use crate::foreground::{EntranceArgs, ShownArgs};
 use crate::keep::KeepArgs;
 use crate::run::listen_anywhere;
 use crate::services_file::{ServicesFile, USUAL};
+use tidegate_flags::files::make_folder;
 
 /// What was typed after `tidegate up`.
 #[derive(Debug, clap::Args)]

@@ -186,7 +186,7 @@ impl Cluster {
         let kustomization = json!({
             "resources": [format!("{up}{from}")],
             "components": components.collect::<Vec<_>>(),
-            "images": [image("tidegate"), image("tidegate-kubernetes")],
+            "images": [image("activator"), image("tidegate-kubernetes")],
             "patches": [{"patch": webhook.to_string()}],
         });
         let file = folder.path().join("kustomization.yaml");

@@ -79,7 +79,7 @@ async fn activators_are_killed(cluster: &Cluster, findings: &mut Findings) {
         let clients = Clients::start(at_cold, CLIENTS, 20);
         replicas.until("cold", PATIENCE, |wanted, _| wanted > 0).await;
         let pods = cluster.pods_of("tidegate-activator").await;
-        let Some(process) = Process::of_pod(&pods[0], "tidegate") else {
+        let Some(process) = Process::of_pod(&pods[0], "activator") else {
             findings.say("no activator runs on this machine: none was killed");
             return;
         };

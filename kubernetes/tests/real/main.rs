@@ -55,7 +55,7 @@ use cluster::Cluster;
 /// The kubeconfig of a cluster that may be filled and emptied.
 const KUBECONFIG: &str = "TIDEGATE_TEST_KUBECONFIG";
 
-/// What the images' names begin with: `PREFIX/tidegate:test`, and so on.
+/// What the images' names begin with: `PREFIX/activator:test`, and so on.
 const IMAGES: &str = "TIDEGATE_TEST_IMAGES";
 
 /// A trial, by its name.

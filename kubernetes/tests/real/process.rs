@@ -67,7 +67,7 @@ impl Process {
 /// Says what controllers and activators hold, where they run on this machine.
 pub(crate) async fn report_memory(cluster: &Cluster, findings: &mut Findings) {
     for (pods, program) in
-        [("tidegate-controller", "tidegate-kubernetes"), ("tidegate-activator", "tidegate")]
+        [("tidegate-controller", "tidegate-kubernetes"), ("tidegate-activator", "activator")]
     {
         for pod in cluster.pods_of(pods).await {
             let process = Process::of_pod(&pod, program);

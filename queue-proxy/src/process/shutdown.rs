@@ -14,7 +14,7 @@ use crate::drain::{Draining, Machine, Stage, Traffic};
 use crate::environment::Switch;
 use crate::gate::Gate;
 use crate::settings;
-use crate::shutdown_signals::{ShutdownSignal, ShutdownSignals};
+use tidegate_shutdown_signals::{ShutdownSignal, ShutdownSignals};
 
 /// Owns the drain.
 pub(super) struct ShutdownCoordinator {

@@ -106,7 +106,7 @@ documents:
 {{- $_ := set $volume.secret "secretName" $root.Values.secretName -}}
 {{- end -}}
 {{- end -}}
-{{- $keys := dict "tidegate" "tidegate" "tidegate-kubernetes" "kubernetes" -}}
+{{- $keys := dict "activator" "activator" "tidegate-kubernetes" "kubernetes" -}}
 {{- $image := include "tidegate.image" (dict "root" $root "key" (index $keys $container.image)) -}}
 {{- $_ := set $container "image" $image -}}
 {{- $_ := set $container "imagePullPolicy" $root.Values.imagePullPolicy -}}

@@ -7,14 +7,15 @@ use std::time::Duration;
 use tidegate_activator::TlsListen;
 use tidegate_relay::StreamLimits;
 
-use crate::typed::{WAIT_MAX, time_within};
+use tidegate_flags::values::time_within;
+use tidegate_words::time::WAIT_MAX;
 
 /// The shortest life or silence of a stream that is no typing error.
 const STREAM_MIN: Duration = Duration::from_millis(100);
 
 /// What is shown to clients over TLS.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct CertificateArgs {
+pub struct CertificateArgs {
     /// A folder with a certificate, as Kubernetes mounts a TLS secret: tls.crt and tls.key. May be
     /// repeated, a folder for each: clients are shown the first that is valid for the name they ask
     /// for, else the first of all. With one, HTTP over TLS is served at --tls-listen.
@@ -24,7 +25,7 @@ pub(crate) struct CertificateArgs {
 
 impl CertificateArgs {
     /// TLS at this address, if there is a certificate.
-    pub(crate) fn at(self, address: SocketAddr) -> Option<TlsListen> {
+    pub fn at(self, address: SocketAddr) -> Option<TlsListen> {
         let Self { certificates } = self;
         (!certificates.is_empty()).then_some(TlsListen { address, certificates })
     }
@@ -32,7 +33,7 @@ impl CertificateArgs {
 
 /// How long what has begun may last.
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub(crate) struct StreamArgs {
+pub struct StreamArgs {
     /// How long a response or a connection may last once it has begun. A WebSocket is then closed
     /// in order (code 1001), anything else is cut. Unlimited when absent.
     #[arg(
@@ -54,7 +55,7 @@ pub(crate) struct StreamArgs {
 
 impl StreamArgs {
     /// The limits that were typed.
-    pub(crate) fn limits(self) -> StreamLimits {
+    pub fn limits(self) -> StreamLimits {
         StreamLimits { idle: self.stream_idle, lifetime: self.stream_lifetime }
     }
 }

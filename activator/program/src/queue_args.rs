@@ -20,12 +20,12 @@ use tidegate_admission::{
     Classes, DispatcherSettings, HedgeAfter, HedgeSettings, Order, OutlierSettings, Policy,
 };
 
-use super::revision::Revision;
-use crate::typed::{share, wait, whole};
+use crate::revision::Revision;
+use tidegate_flags::values::{share, wait, whole};
 
 /// The queue of each revision.
 #[derive(Debug, clap::Args)]
-pub(super) struct QueueArgs {
+pub(crate) struct QueueArgs {
     /// Requests that may wait for one revision at a time.
     #[arg(
         long,
@@ -75,7 +75,7 @@ pub(super) struct QueueArgs {
 
 /// What becomes of requests that no instance takes, and how long the others may take.
 #[derive(Debug, clap::Args)]
-pub(super) struct OverflowArgs {
+pub(crate) struct OverflowArgs {
     /// How long an instance may take until its response begins; the wait before does not count.
     #[arg(long, value_name = "TIME", value_parser = wait, hide_short_help = true)]
     first_byte_timeout: Option<Duration>,
@@ -149,7 +149,7 @@ fn default_after() -> String {
 
 impl QueueArgs {
     /// Configures the queues; `policy` is how instances are chosen.
-    pub(super) fn apply(self, policy: Policy, config: &mut Config) -> anyhow::Result<()> {
+    pub(crate) fn apply(self, policy: Policy, config: &mut Config) -> anyhow::Result<()> {
         match (policy == Policy::ConsistentHash, &self.hash) {
             (true, None) => bail!(
                 "--policy consistent-hash goes by a part of the request; expected --hash with \
@@ -194,7 +194,7 @@ impl QueueArgs {
 
 impl OverflowArgs {
     /// Configures what follows a wait.
-    pub(super) fn apply(self, config: &mut Config) -> anyhow::Result<()> {
+    pub(crate) fn apply(self, config: &mut Config) -> anyhow::Result<()> {
         config.limits.idle = self.idle_timeout;
         config.limits.overall = self.total_timeout;
         config.first_byte_timeout = self.first_byte_timeout;

@@ -6,7 +6,7 @@ use tidegate_admission::Abandoned;
 
 /// What happens to a slot when its client disconnects while the app works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum AbandonedRule {
+pub enum AbandonedRule {
     /// It stays taken until the app is done: the limit counts what is inside.
     Hold,
     /// It is free at once, and the app is told by closing the connection.
@@ -15,7 +15,7 @@ pub(crate) enum AbandonedRule {
 
 impl AbandonedRule {
     /// The rule, for requests that may take this long.
-    pub(crate) fn within(self, request_timeout: Duration) -> Abandoned {
+    pub fn within(self, request_timeout: Duration) -> Abandoned {
         match self {
             Self::Hold => Abandoned::hold(Some(request_timeout)),
             Self::Release => Abandoned::Release,
@@ -23,7 +23,7 @@ impl AbandonedRule {
     }
 
     /// The value of `TIDEGATE_ABANDONED` that configures a sidecar so.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Hold => "hold",
             Self::Release => "release",

@@ -1,4 +1,4 @@
-//! Exit codes: one rule for all verbs.
+//! Exit codes: one rule for all programs and verbs.
 //!
 //! | code | meaning |
 //! |---|---|
@@ -17,22 +17,22 @@ use std::process::ExitCode;
 use tidegate_words::shorten;
 
 /// What was asked for failed, or an aim was missed.
-pub(crate) const EXIT_FAILED: u8 = 1;
+pub const EXIT_FAILED: u8 = 1;
 
 /// What was typed or named cannot be understood, as clap has it for its own.
-pub(crate) const EXIT_USAGE: u8 = 2;
+pub const EXIT_USAGE: u8 = 2;
 
 /// There is nothing to ask.
-pub(crate) const EXIT_ABSENT: u8 = 3;
+pub const EXIT_ABSENT: u8 = 3;
 
 /// Nothing of this user runs on this machine, or nothing of the name that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Absent(pub(crate) String);
+pub struct Absent(pub String);
 
 /// An error in what was typed, or in a file that was named there.
 #[derive(Debug)]
-pub(crate) struct Mistyped(anyhow::Error);
+pub struct Mistyped(anyhow::Error);
 
 impl fmt::Display for Mistyped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,16 +43,16 @@ impl fmt::Display for Mistyped {
 impl std::error::Error for Mistyped {}
 
 /// The same error, known to be one of typing.
-pub(crate) fn mistyped(error: impl Into<anyhow::Error>) -> anyhow::Error {
+pub fn mistyped(error: impl Into<anyhow::Error>) -> anyhow::Error {
     Mistyped(error.into()).into()
 }
 
-/// Prints `error` with the name of the verb, and returns its exit code.
-pub(crate) fn tell(verb: &str, error: &anyhow::Error) -> ExitCode {
+/// Prints `error` with the name of the program, such as `tidegate run`, and returns its exit code.
+pub fn tell(program: &str, error: &anyhow::Error) -> ExitCode {
     if is_hang_up(error) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("tidegate {verb}: {}", shorten(&format!("{error:#}")));
+    eprintln!("{program}: {}", shorten(&format!("{error:#}")));
     let is_typing = error.chain().any(|cause| cause.is::<Mistyped>());
     let is_absent = error.chain().any(|cause| cause.is::<Absent>());
     ExitCode::from(match (is_typing, is_absent) {

@@ -2,6 +2,8 @@
 //!
 //! The first lets work finish, and the process ends with 0. The next one ends it at once, with the
 //! code of a process that a signal has ended.
+//!
+//! It must never end anything by itself: it waits, and says which signal came.
 
 use std::io;
 use std::process::ExitCode;

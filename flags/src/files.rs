@@ -10,14 +10,14 @@ use crate::ending::mistyped;
 
 /// Most bytes of a file that is read as a whole: far more than is ever written by hand, and little
 /// enough to be held, also when the name is that of a device that never ends.
-pub(crate) const TEXT_BYTES_MAX: u64 = 64 << 20;
+pub const TEXT_BYTES_MAX: u64 = 64 << 20;
 
 /// The text of a file of at most [`TEXT_BYTES_MAX`] bytes.
 ///
 /// # Errors
 ///
 /// The system's error; also when the file is larger, or not UTF-8.
-pub(crate) fn text_of(path: &Path) -> io::Result<String> {
+pub fn text_of(path: &Path) -> io::Result<String> {
     String::from_utf8(bytes_of(path)?).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let problem = format!("no text: byte {} is not UTF-8", at + 1);
@@ -30,7 +30,7 @@ pub(crate) fn text_of(path: &Path) -> io::Result<String> {
 /// # Errors
 ///
 /// The system's error; also when the file is larger.
-pub(crate) fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
+pub fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let mut bytes = Vec::new();
     file.take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
@@ -47,7 +47,7 @@ pub(crate) fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 ///
 /// A usage error when a file has that name; else the system's error.
-pub(crate) fn make_folder(flag: &str, folder: &Path) -> anyhow::Result<()> {
+pub fn make_folder(flag: &str, folder: &Path) -> anyhow::Result<()> {
     let known = folder.ancestors().find(|path| path.symlink_metadata().is_ok());
     if let Some(path) = known.filter(|path| !path.is_dir()) {
         let what = if path.is_symlink() { "a link to nothing or to a file" } else { "a file" };

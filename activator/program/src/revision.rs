@@ -6,7 +6,7 @@ use tidegate_activator::RevisionName;
 
 /// `NAMESPACE/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Revision(pub(super) RevisionName);
+pub(crate) struct Revision(pub(crate) RevisionName);
 
 impl FromStr for Revision {
     type Err = String;

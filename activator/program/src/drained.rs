@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use tidegate_activator::Drained;
+use tidegate_words::counted;
 use tidegate_words::time::compact;
 
-use crate::ending::EXIT_FAILED;
-use crate::terminal::counted;
+use tidegate_flags::ending::EXIT_FAILED;
 
 /// A sentence about what was cut off after `longest`, if anything was.
-pub(crate) fn unfinished(drained: Drained, longest: Duration) -> Option<String> {
+pub fn unfinished(drained: Drained, longest: Duration) -> Option<String> {
     let Drained::CutShort { connections, abandoned } = drained else { return None };
     let open = counted(connections as u64, "connection");
     let left = match abandoned {
@@ -27,7 +27,7 @@ pub(crate) fn unfinished(drained: Drained, longest: Duration) -> Option<String> 
 }
 
 /// 1 if a client lost its response. A request whose client had left is nobody's loss.
-pub(crate) fn exit_code(drained: Drained) -> u8 {
+pub fn exit_code(drained: Drained) -> u8 {
     match drained {
         Drained::Whole | Drained::CutShort { connections: 0, .. } => 0,
         Drained::CutShort { .. } => EXIT_FAILED,

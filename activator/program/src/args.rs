@@ -1,44 +1,28 @@
-//! `tidegate activator`: the activator as a process of its own.
-
-mod entrance;
-mod queue_args;
-mod revision;
+//! What is typed behind the activator's name, and the configuration that it makes.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use clap::builder::BoolishValueParser;
 use tidegate_activator::memory::{BUDGET_BYTES_MIN, BadQuantity, ByteCount};
-use tidegate_activator::metrics::Metrics;
 use tidegate_activator::{
-    Activator, Addresses, CauseHeader, Config, FrontDoors, HeaderValue, KnativeAddress, Observer,
-    RevisionName, Routes, ServerTimingHeader, Table,
+    CauseHeader, Config, FrontDoors, HeaderValue, KnativeAddress, RevisionName, ServerTimingHeader,
 };
-use tidegate_admin::{Readiness, Subject};
 use tidegate_admission::Policy;
-use tidegate_flags::log::ROLE_DEFAULT;
-use tidegate_flags::{AdminArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address};
+use tidegate_flags::values::{authorities, wait};
+use tidegate_flags::{AdminArgs, CredentialArgs, LISTEN_VARIABLE, LogArgs, listen_address};
 use tidegate_knative::environment;
-use tidegate_queue_proxy::shutdown_signals::ShutdownSignals;
-use tidegate_telemetry::{Family, Registry};
 
-use self::entrance::EntranceArgs;
-use self::queue_args::{OverflowArgs, QueueArgs};
-use self::revision::Revision;
 use crate::abandoned::AbandonedRule;
-use crate::drained;
-use crate::ending::mistyped;
-use crate::routes_file::RoutesFile;
-use crate::typed::{authorities, wait};
-use tidegate_flags::CredentialArgs;
+use crate::entrance::EntranceArgs;
+use crate::queue_args::{OverflowArgs, QueueArgs};
+use crate::revision::Revision;
 
-/// What was typed after `tidegate activator`.
+/// What was typed.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Where to listen for requests.
     #[arg(
         long,
@@ -74,7 +58,7 @@ pub(crate) struct Args {
     /// Where requests go by host, path, shares and more: a file that is read again when it changes.
     /// A controller that has routes sends them, and they take its place.
     #[arg(long, value_name = "FILE")]
-    routes: Option<PathBuf>,
+    pub(crate) routes: Option<PathBuf>,
     /// How to choose among the instances that have room.
     #[arg(long, value_enum, default_value = "least-loaded")]
     policy: PolicyName,
@@ -133,16 +117,16 @@ pub(crate) struct Args {
     server_timing: bool,
     /// After SIGTERM, how long to go on accepting requests while clients switch to others.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = wait)]
-    lame_duck: Duration,
+    pub(crate) lame_duck: Duration,
     /// After that, how long requests in flight may take.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = wait)]
-    drain: Duration,
+    pub(crate) drain: Duration,
     #[command(flatten)]
     entrance: EntranceArgs,
     #[command(flatten)]
-    admin: AdminArgs,
+    pub(crate) admin: AdminArgs,
     #[command(flatten)]
-    log: LogArgs,
+    pub(crate) log: LogArgs,
 }
 
 /// Parses the secret that is shared with the sidecars.
@@ -216,7 +200,8 @@ impl FromStr for Endpoint {
 }
 
 impl Args {
-    fn config(self) -> anyhow::Result<Config> {
+    /// What the activator is to do.
+    pub(crate) fn config(self) -> anyhow::Result<Config> {
         let mut config = Config::new(self.listen);
         config.credentials = self.credentials.credentials()?;
         config.controller = self.controller;
@@ -250,107 +235,6 @@ impl Args {
             .collect();
         self.entrance.apply(&mut config);
         Ok(config)
-    }
-}
-
-/// Serves until a signal to stop, then drains.
-pub(crate) fn execute(mut args: Args) -> anyhow::Result<ExitCode> {
-    args.log.install(ROLE_DEFAULT);
-    let (lame_duck, drain) = (args.lame_duck, args.drain);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut signals = ShutdownSignals::of_role().context("cannot wait for signals")?;
-        let registry = Registry::new();
-        let admin = args.admin.bind()?;
-        let routes = routes(args.routes.take())?;
-        let mut config = args.config()?;
-        config.routes = routes.as_ref().map(|(_, table)| table.clone());
-        config.metrics = Metrics::new(&registry);
-        if config.controller.is_some() {
-            config.metrics = config.metrics.with_report_stream(&registry);
-        }
-        let running = Activator::bind(config)?.spawn();
-        announce(running.addresses());
-        // Served until the end, so that the drain can be observed.
-        let observed = Observed { registry, observer: running.observer() };
-        let _admin = admin::serve("tidegate activator", admin, observed)?;
-        tokio::select! {
-            _ = signals.next() => {}
-            () = follow(routes, running.routes()) => {}
-        }
-        tracing::info!("told to end, draining; a second signal ends at once");
-        running.announce_shutdown();
-        let ending = async {
-            tokio::time::sleep(lame_duck).await;
-            running.drain(drain).await
-        };
-        let drained = tokio::select! {
-            drained = ending => drained,
-            signal = signals.next() => return Ok(signal.exit_code()),
-        };
-        if let Some(sentence) = drained::unfinished(drained, drain) {
-            eprintln!("tidegate activator: {sentence}");
-        }
-        Ok(ExitCode::from(drained::exit_code(drained)))
-    })
-}
-
-/// Says where it listens.
-fn announce(addresses: &Addresses) {
-    eprintln!("tidegate activator: listening on {}", addresses.http);
-    if let Some(address) = addresses.tls {
-        eprintln!("tidegate activator: listening on {address} over TLS");
-    }
-    for address in &addresses.tcp {
-        eprintln!("tidegate activator: passing on what connects to {address}");
-    }
-}
-
-/// The routes of a file that a rollout does not lead: that is a controller's to do.
-fn routes(path: Option<PathBuf>) -> anyhow::Result<Option<(RoutesFile, Table)>> {
-    let Some(path) = path else { return Ok(None) };
-    let (file, table) = RoutesFile::open(path)?;
-    led_by_nobody(&table).map_err(mistyped)?;
-    Ok(Some((file, table)))
-}
-
-fn led_by_nobody(table: &Table) -> anyhow::Result<()> {
-    match table.rollouts().next() {
-        None => Ok(()),
-        Some((route, _)) => bail!(
-            "--routes: the route \"{}\" has a rollout, which a controller leads: give the file to \
-             `tidegate controller --routes`, whose activators follow it",
-            route.name
-        ),
-    }
-}
-
-/// Follows the file for ever.
-async fn follow(routes: Option<(RoutesFile, Table)>, followed: &Routes) {
-    let Some((mut file, _)) = routes else { return std::future::pending().await };
-    loop {
-        let table = file.changed().await;
-        match led_by_nobody(&table) {
-            Ok(()) => followed.set(table),
-            Err(error) => tracing::warn!(%error, "the routes stay as they were"),
-        }
-    }
-}
-
-/// An activator's metrics and readiness.
-struct Observed {
-    registry: Registry,
-    observer: Observer,
-}
-
-impl Subject for Observed {
-    async fn gather(&self) -> Vec<Family> {
-        self.observer.refresh();
-        self.registry.gather()
-    }
-
-    async fn readiness(&self) -> Readiness {
-        self.observer.readiness().map_or_else(Readiness::not_ready, |()| Readiness::Ready)
     }
 }
 

@@ -6,15 +6,15 @@ use std::str::FromStr;
 use tidegate_activator::{Announcement, Balancers, Config, TcpListen};
 use tidegate_flags::listen_address;
 
-use super::revision::Revision;
-use crate::front_door::{CertificateArgs, StreamArgs};
+use crate::door_args::{CertificateArgs, StreamArgs};
+use crate::revision::Revision;
 
 /// Knative's port for TLS to an activator.
 const TLS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8112);
 
 /// What was typed of it.
 #[derive(Debug, clap::Args)]
-pub(super) struct EntranceArgs {
+pub(crate) struct EntranceArgs {
     #[command(flatten)]
     certificates: CertificateArgs,
     /// Where to listen for HTTP over TLS.
@@ -82,7 +82,7 @@ impl FromStr for TcpPort {
 
 impl EntranceArgs {
     /// Puts what was typed into `config`. Ports are at its own address.
-    pub(super) fn apply(self, config: &mut Config) {
+    pub(crate) fn apply(self, config: &mut Config) {
         config.tls = self.certificates.at(self.tls_listen);
         let at = config.listen.ip();
         let tcp = self.tcp_ports.into_iter().map(|TcpPort { port, revision, announcement }| {

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use tidegate_activator::Table;
 
-use crate::ending::mistyped;
-use crate::files::text_of;
-use crate::followed::{LOOK_PERIOD, Stamp};
+use tidegate_flags::ending::mistyped;
+use tidegate_flags::files::text_of;
+use tidegate_flags::followed::{LOOK_PERIOD, Stamp};
 
 /// A file that is followed.
 #[derive(Debug)]
-pub(crate) struct RoutesFile {
+pub struct RoutesFile {
     path: PathBuf,
     stamp: Option<Stamp>,
     text: String,
@@ -31,7 +31,7 @@ impl RoutesFile {
     /// # Errors
     ///
     /// A usage error that says where and what.
-    pub(crate) fn open(path: PathBuf) -> anyhow::Result<(Self, Table)> {
+    pub fn open(path: PathBuf) -> anyhow::Result<(Self, Table)> {
         // Before it is read: what changes in between is then read once more.
         let stamp = Stamp::of(&path);
         let (text, table) = read(&path).map_err(mistyped)?;
@@ -39,12 +39,12 @@ impl RoutesFile {
     }
 
     /// The text that was read last.
-    pub(crate) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         &self.text
     }
 
     /// Waits until the file says something else that can be followed. Cancel safe.
-    pub(crate) async fn changed(&mut self) -> Table {
+    pub async fn changed(&mut self) -> Table {
         loop {
             tidegate_trust::rereads::due(LOOK_PERIOD).await;
             if let Some(table) = self.look() {
