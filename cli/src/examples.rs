@@ -8,7 +8,7 @@ pub(crate) const MORE: &str = "Examples and everything else: --help";
 /// A verb's path, and its examples: what it does, and the command.
 type Examples = (&'static [&'static str], &'static [(&'static str, &'static str)]);
 
-const ALL: [Examples; 32] = [
+const ALL: [Examples; 33] = [
     (
         &[],
         &[
@@ -290,6 +290,19 @@ const ALL: [Examples; 32] = [
             "tidegate webhook --listen 127.0.0.1:8443 --certificates . --dns-name localhost \
              --image registry.example/queue-proxy:0.1.0",
         )],
+    ),
+    (
+        &["token"],
+        &[
+            (
+                "For the instances of one revision; put it where its sidecars read their secret",
+                "tidegate token revision:prod/web --secret-file controller.secret > web.token",
+            ),
+            (
+                "For somebody who may look this week, and change nothing",
+                "tidegate token questions --secret-file controller.secret --expires-in 7d",
+            ),
+        ],
     ),
     (
         &["crd"],

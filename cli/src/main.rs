@@ -8,12 +8,12 @@
 //! about decisions, [`route`] about routes, [`operate`] shows and orders what runs on this machine,
 //! [`sim`] answers what-if questions about traffic, [`replay`] sends it to a real server,
 //! [`inject`] puts the sidecar into manifests, [`roles`] are the parts that `run` starts and that a
-//! cluster runs one by one. What all of them share: [`command_line`] reads what was typed,
-//! [`typed`] turns it into values, [`foreground`] has flags of several verbs, [`reach`] finds the
-//! controller that is asked, [`mod@page`] shows a controller in a browser, [`services_file`]
-//! follows a file, [`rollout_state`] keeps one of rollouts. [`examples`] end each verb's help,
-//! [`manual`] makes completions and manual pages and prints the definition that a cluster is given,
-//! [`log`] sets up the log of the roles.
+//! cluster runs one by one, [`token`] makes what lets somebody take part. What all of them share:
+//! [`command_line`] reads what was typed, [`typed`] turns it into values, [`foreground`] has flags
+//! of several verbs, [`reach`] finds the controller that is asked, [`mod@page`] shows a controller
+//! in a browser, [`services_file`] follows a file, [`rollout_state`] keeps one of rollouts.
+//! [`examples`] end each verb's help, [`manual`] makes completions and manual pages and prints the
+//! definition that a cluster is given, [`log`] sets up the log of the roles.
 
 mod chart;
 mod check;
@@ -39,6 +39,7 @@ mod run;
 mod services_file;
 mod sim;
 mod terminal;
+mod token;
 mod typed;
 mod up;
 
@@ -89,6 +90,8 @@ enum Command {
     Inject(inject::Args),
     #[command(flatten)]
     Role(roles::Role),
+    /// Make a token of a controller's secret that lets its holder do one thing.
+    Token(token::Args),
     /// The definition of the kind TrafficScaler, for a cluster, on standard output.
     Crd,
     /// Completions for a shell, on standard output.
@@ -121,6 +124,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::execute(args),
         Command::Inject(args) => inject::execute(&args),
         Command::Role(role) => roles::execute(role),
+        Command::Token(args) => token::execute(&args),
         Command::Crd => manual::definition(),
         Command::Completions(args) => manual::completions(&args, command_line::command::<Cli>()),
         Command::Man(args) => manual::man(&args, command_line::command::<Cli>()),
@@ -145,6 +149,7 @@ impl Command {
             Command::Replay(_) => "replay",
             Command::Inject(_) => "inject",
             Command::Role(role) => role.verb(),
+            Command::Token(_) => "token",
             Command::Crd => "crd",
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",

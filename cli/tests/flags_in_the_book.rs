@@ -42,6 +42,7 @@ const KUBERNETES: [&str; 18] = [
 /// Flags of other programs that the pages name: cargo, our benchmark harnesses, apps, load
 /// generators, docker, pack and kubectl.
 const OTHERS: &[&str] = &[
+    "--activator",
     "--all",
     "--all-namespaces",
     "--app",

@@ -121,6 +121,7 @@ fn desk() -> tempfile::TempDir {
         ("web.yaml", manifests),
         ("tidegate.toml", services),
         ("ksvc.yaml", knative),
+        ("controller.secret", "0123456789abcdef"),
     ] {
         std::fs::write(desk.path().join(name), text).unwrap();
     }

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use parking_lot::Mutex;
 use tidegate_trust::secret::SECRET_BYTES_MAX;
-use tidegate_trust::{ServerTls, SharedSecret};
+use tidegate_trust::token::is_token;
+use tidegate_trust::{ServerTls, SharedSecret, TokenError};
 
 use crate::caller::{Authenticate, Caller, TokenRefused};
 use crate::metrics::Metrics;
@@ -99,12 +100,14 @@ impl Addresses {
 pub(crate) enum Shown {
     /// The secret, or nothing where nothing is required.
     Enough,
+    /// A token of the secret, which lets do what it was issued for.
+    Scoped(Caller),
     /// A token whose issuer has to be asked.
     Token(String),
 }
 
 /// Why a call is refused that should carry the secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SecretRefused {
     /// It carries none.
     #[error("no secret was shown: set TIDEGATE_SECRET or TIDEGATE_SECRET_FILE")]
@@ -115,6 +118,9 @@ pub(crate) enum SecretRefused {
          TIDEGATE_SECRET_FILE"
     )]
     Other,
+    /// It carries a token of the secret that is not taken.
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }
 
 /// Admits the calls that present the secret, or a token.
@@ -159,13 +165,19 @@ impl Gatekeeper {
             (Some(shown), Some(secret)) if secret.is_shown_by(shown, Instant::now()) => {
                 return Ok(Shown::Enough);
             }
-            (Some(shown), _) => match token(shown).filter(|_| self.tokens.is_some()) {
-                Some(token) => return Ok(Shown::Token(token.to_owned())),
-                None => SecretRefused::Other,
+            (Some(shown), secret) => match (bearer(shown), secret) {
+                (Some(token), Some(secret)) if is_token(token) => match scoped(secret, token) {
+                    Ok(caller) => return Ok(Shown::Scoped(caller)),
+                    Err(refused) => refused.into(),
+                },
+                (Some(token), _) if self.tokens.is_some() && is_web_token(token) => {
+                    return Ok(Shown::Token(token.to_owned()));
+                }
+                _ => SecretRefused::Other,
             },
         };
         self.metrics.secrets_refused.increment(1);
-        self.log_refusal(peer, refused);
+        self.log_refusal(peer, &refused);
         Err(refused)
     }
 
@@ -199,13 +211,23 @@ fn authorization(headers: &HeaderMap) -> Option<&[u8]> {
     if all.next().is_some() { Some(b"") } else { Some(first.as_bytes()) }
 }
 
-/// The token that an `authorization` header shows. What cannot be one is not worth a question.
-fn token(authorization: &[u8]) -> Option<&str> {
+/// What an `authorization` header shows that may be a token.
+fn bearer(authorization: &[u8]) -> Option<&str> {
     let (scheme, token) = authorization.split_at_checked("Bearer ".len())?;
     let token = std::str::from_utf8(token).ok().filter(|token| token.len() <= SECRET_BYTES_MAX)?;
-    // A JSON Web Token has three parts (RFC 7519).
-    let is_one = scheme.eq_ignore_ascii_case(b"Bearer ") && token.split('.').count() == 3;
-    is_one.then_some(token)
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
+}
+
+/// Whether it has the three parts of a JSON Web Token (RFC 7519). What cannot be one is not worth a
+/// question.
+fn is_web_token(token: &str) -> bool {
+    token.split('.').count() == 3
+}
+
+/// Who shows this token of the secret.
+fn scoped(secret: &SharedSecret, token: &str) -> Result<Caller, TokenError> {
+    let scope = secret.scope_of(token, Instant::now(), SystemTime::now())?;
+    Caller::try_from(scope).map_err(|_| TokenError::Foreign)
 }
 
 /// Counts refusals that are not logged.

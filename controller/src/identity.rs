@@ -61,7 +61,7 @@ impl RevisionId {
     /// When one of them is empty, too long, or has other characters than letters, digits, `-`, `_`
     /// and `.`.
     pub fn new(namespace: &str, name: &str) -> Result<Self, NameError> {
-        check("namespace", namespace, Characters::Plain)?;
+        check_namespace(namespace)?;
         check("revision name", name, Characters::Plain)?;
         Ok(Self { namespace: namespace.into(), name: name.into() })
     }
@@ -167,6 +167,11 @@ impl fmt::Debug for Token {
 /// One report stream. A number is never used twice while the controller runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReporterId(pub u64);
+
+/// Whether a namespace can be called `name`.
+pub(crate) fn check_namespace(name: &str) -> Result<(), NameError> {
+    check("namespace", name, Characters::Plain)
+}
 
 fn check(what: &'static str, given: &str, characters: Characters) -> Result<(), NameError> {
     let fits = (1..=NAME_BYTES_MAX).contains(&given.len());

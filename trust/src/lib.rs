@@ -8,10 +8,11 @@
 //! connection.
 //!
 //! Modules in reading order: [`secret`] is what is shared, [`shared_secret`] where that comes from
-//! and how it is replaced, [`certificates`] names the files of both ends, [`pem`] reads them,
-//! [`renewed`] reads files anew when they change, [`rereads`] says when they are looked at,
-//! [`tls`] is how both ends use certificates, [`handshake`] explains why two ends do not fit,
-//! [`credentials`] is what a client presents to a controller.
+//! and how it is replaced, [`token`] what is given out in its place, [`certificates`] names the
+//! files of both ends, [`pem`] reads them, [`renewed`] reads files anew when they change,
+//! [`rereads`] says when they are looked at, [`tls`] is how both ends use certificates,
+//! [`handshake`] explains why two ends do not fit, [`credentials`] is what a client presents to a
+//! controller.
 
 pub mod certificates;
 pub mod credentials;
@@ -22,6 +23,7 @@ pub mod rereads;
 pub mod secret;
 pub mod shared_secret;
 pub mod tls;
+pub mod token;
 
 pub use certificates::{ClientCertificates, ServerCertificates};
 pub use credentials::{Credentials, CredentialsError};
@@ -31,3 +33,4 @@ pub use renewed::Renewed;
 pub use secret::{Secret, SecretError};
 pub use shared_secret::SharedSecret;
 pub use tls::{ClientTls, ServerTls};
+pub use token::{Scope, TokenError};

@@ -8,10 +8,11 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::renewed::Renewed;
 use crate::secret::{SECRET_VARIABLE, Secret, SecretError};
+use crate::token::{self, Scope, TokenError};
 
 /// How long a controller accepts the previous secret, once its file holds another. A kubelet takes
 /// two minutes at most to update a mounted secret; this is five times as long.
@@ -96,15 +97,39 @@ impl SharedSecret {
     /// Whether an `authorization` header shows this secret, or at `now` still the one before.
     #[must_use]
     pub fn is_shown_by(&self, authorization: &[u8], now: Instant) -> bool {
+        self.good_at(now).iter().flatten().any(|secret| secret.is_shown_by(authorization))
+    }
+
+    /// What a [token](token) of this secret is for, or at `now` still of the one before; `clock` is
+    /// the time that tokens expire by.
+    ///
+    /// # Errors
+    ///
+    /// When it is of neither, or has expired.
+    pub fn scope_of(
+        &self,
+        token: &str,
+        now: Instant,
+        clock: SystemTime,
+    ) -> Result<Scope, TokenError> {
+        let [current, previous] = self.good_at(now);
+        let checked =
+            current.map_or(Err(TokenError::Foreign), |it| token::check(&it, token, clock));
+        match (checked, previous) {
+            (Err(TokenError::Foreign), Some(before)) => token::check(&before, token, clock),
+            (checked, _) => checked,
+        }
+    }
+
+    /// The secrets that count at `now`: the present one, and for a while the one before.
+    fn good_at(&self, now: Instant) -> [Option<Secret>; 2] {
         match &self.origin {
-            Origin::Given(secret) => secret.is_shown_by(authorization),
+            Origin::Given(secret) => [Some(secret.clone()), None],
             Origin::File(renewed) => {
                 let Generations { current, previous } = &*renewed.current();
-                let is_before = previous.as_ref().is_some_and(|(before, replaced)| {
-                    now.saturating_duration_since(*replaced) < OVERLAP
-                        && before.is_shown_by(authorization)
-                });
-                current.is_shown_by(authorization) || is_before
+                let is_good = |replaced| now.saturating_duration_since(replaced) < OVERLAP;
+                let previous = previous.as_ref().filter(|(_, replaced)| is_good(*replaced));
+                [Some(current.clone()), previous.map(|(before, _)| before.clone())]
             }
         }
     }

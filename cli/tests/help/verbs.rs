@@ -1,7 +1,7 @@
 //! The verbs of `tidegate`, for the tests that go through all of them.
 
 /// Every verb that people type.
-pub(crate) const VERBS: [&str; 33] = [
+pub(crate) const VERBS: [&str; 34] = [
     "",
     "run",
     "up",
@@ -32,6 +32,7 @@ pub(crate) const VERBS: [&str; 33] = [
     "controller",
     "webhook",
     "queue-proxy",
+    "token",
     "crd",
     "completions",
     "man",

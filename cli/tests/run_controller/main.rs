@@ -7,6 +7,7 @@ mod renewal;
 mod secret_of_bytes;
 mod secrets;
 mod tls;
+mod tokens;
 
 use std::io::Write;
 

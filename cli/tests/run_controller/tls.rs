@@ -67,6 +67,11 @@ pub(crate) enum Asks {
 pub(crate) struct Shown(Vec<(&'static str, String)>);
 
 impl Shown {
+    /// A secret, or a token of one, over a connection without TLS.
+    pub(crate) fn plain(secret: &str) -> Self {
+        Self(vec![("TIDEGATE_SECRET", secret.to_owned())])
+    }
+
     fn with(&self, mut command: Command) -> Command {
         command
             .env("TIDEGATE_SECRET", SECRET)
@@ -75,6 +80,11 @@ impl Shown {
     }
 
     pub(crate) fn sidecar(&self, controller: &str) -> Process {
+        self.sidecar_of("web", controller)
+    }
+
+    /// A sidecar of this revision of the namespace `prod`.
+    pub(crate) fn sidecar_of(&self, revision: &str, controller: &str) -> Process {
         let mut command = self.with(tidegate(&["queue-proxy"]));
         command.envs([
             ("CONTAINER_CONCURRENCY", "1"),
@@ -86,7 +96,7 @@ impl Shown {
             ("SERVING_LOGGING_LEVEL", "info"),
             ("SERVING_NAMESPACE", "prod"),
             ("SERVING_CONFIGURATION", "web"),
-            ("SERVING_REVISION", "web"),
+            ("SERVING_REVISION", revision),
             ("SERVING_POD", "web-1"),
             ("SERVING_POD_IP", "127.0.0.1"),
             ("TIDEGATE_ADMIN_PORT", "off"),
@@ -98,7 +108,7 @@ impl Shown {
         Process::start(command)
     }
 
-    fn activator(&self, controller: &str) -> Process {
+    pub(crate) fn activator(&self, controller: &str) -> Process {
         let arguments = ["activator", "--listen", "127.0.0.1:0", "--controller", controller];
         Process::start(self.with(tidegate(&arguments)))
     }

@@ -29,8 +29,19 @@ const HELD_AFTER_REFUSAL: Duration = Duration::from_secs(1);
 pub(crate) enum Purpose {
     /// Reports, about which the service checks what its caller may speak for.
     Report,
-    /// Questions, which only trusted callers may ask.
+    /// Questions, which not every caller may ask; orders among them, about which the service checks
+    /// whether its caller may give any.
     Ask,
+}
+
+impl Purpose {
+    /// Whether a caller may use a service of this purpose at all.
+    fn admits(self, caller: &Caller) -> Result<(), CallError> {
+        match self {
+            Self::Report => Ok(()),
+            Self::Ask => Ok(caller.may_ask()?),
+        }
+    }
 }
 
 /// A service behind a gatekeeper.
@@ -69,9 +80,7 @@ async fn caller(
     purpose: Purpose,
 ) -> Result<Caller, CallError> {
     let caller = gatekeeper.authenticate(token, peer).await?;
-    if purpose == Purpose::Ask {
-        caller.may_ask()?;
-    }
+    purpose.admits(&caller)?;
     Ok(caller)
 }
 
@@ -119,6 +128,16 @@ where
                 request.extensions_mut().insert(Caller::Trusted);
                 Box::pin(self.service.call(request))
             }
+            Ok(Shown::Scoped(caller)) => match self.purpose.admits(&caller) {
+                Ok(()) => {
+                    request.extensions_mut().insert(caller);
+                    Box::pin(self.service.call(request))
+                }
+                Err(refusal) => {
+                    let response = refused(request.into_body(), refusal);
+                    Box::pin(std::future::ready(Ok(response)))
+                }
+            },
             Ok(Shown::Token(token)) => {
                 // The one that is ready is used, and the one that is kept becomes so.
                 let next = self.service.clone();

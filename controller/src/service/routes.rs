@@ -6,6 +6,7 @@ use tidegate_rollout::Phase;
 use tidegate_routes::{Revision, Share};
 use tonic::{Request, Response, Status};
 
+use crate::caller::Caller;
 use crate::error::CallError;
 use crate::routes::{RolloutStatus, RouteOrder, RouteStatus};
 use crate::task::Handle;
@@ -41,6 +42,7 @@ impl RouteService for RouteOffice {
         &self,
         request: Request<wire::OrderRolloutRequest>,
     ) -> Result<Response<wire::OrderRolloutResponse>, Status> {
+        may_order(&request)?;
         let request = request.into_inner();
         let order = match request.order() {
             wire::RolloutOrder::Pause => RouteOrder::Pause,
@@ -60,6 +62,7 @@ impl RouteService for RouteOffice {
         &self,
         request: Request<wire::SetSharesRequest>,
     ) -> Result<Response<wire::SetSharesResponse>, Status> {
+        may_order(&request)?;
         let wire::SetSharesRequest { route, shares } = request.into_inner();
         let read = |given: wire::RevisionShare| {
             let wire::RevisionShare { namespace, name, millionths } = given;
@@ -73,6 +76,12 @@ impl RouteService for RouteOffice {
         done.map_err(CallError::from)?.map_err(CallError::from)?;
         Ok(Response::new(wire::SetSharesResponse { route: self.status(&route).await? }))
     }
+}
+
+/// Whether who calls may change something. Where nothing is required everybody may.
+fn may_order<T>(request: &Request<T>) -> Result<(), CallError> {
+    let caller = request.extensions().get::<Caller>().unwrap_or(&Caller::Trusted);
+    Ok(caller.may_order()?)
 }
 
 fn told(status: &RouteStatus) -> wire::RouteStatus {
