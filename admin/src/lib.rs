@@ -5,21 +5,29 @@
 //! one reason; no address, no name of a client, no secret.
 //!
 //! It must never decide whether a role is ready: the role does, as a [`Subject`]. It requires no
-//! credentials: access is controlled by the address that it listens on.
+//! credentials but those of TLS: access is controlled by the address that it listens on, and by
+//! client certificates where those are asked for.
 //!
-//! One module, in reading order: [`Subject`] and [`Readiness`] are what a role provides, [`Admin`]
-//! serves the pages, alone or beside others, [`metrics_reply`] and [`close`] are for roles that
-//! serve pages elsewhere.
+//! One module, in reading order: [`Subject`] and [`Readiness`] are what a role provides,
+//! [`Listening`] is where, [`Admin`] serves the pages, alone or beside others, [`metrics_reply`]
+//! and [`close`] are for roles that serve pages elsewhere.
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_relay::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use tidegate_relay::http::{Method, StatusCode};
-use tidegate_relay::{Callers, Drain, Exchange, Handler, Phase, Reply, Server, ServerSettings};
+use tidegate_relay::{
+    Callers, Drain, Exchange, Handler, Phase, Reply, Scheme, Server, ServerSettings,
+};
 use tidegate_telemetry::{Family, page};
+use tidegate_tls::Acceptor;
+use tidegate_trust::ServerTls;
+use tidegate_trust::renewed::RENEW_EVERY;
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 
 /// The longest head of a request; those of probes and scrapes have some hundred bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -53,10 +61,50 @@ impl Readiness {
     }
 }
 
+/// An address that is listened on, and what is spoken there.
+#[derive(Debug)]
+pub struct Listening {
+    listener: TcpListener,
+    tls: Option<Arc<ServerTls>>,
+}
+
+impl Listening {
+    /// HTTP inside TLS and nothing else, on `listener`.
+    #[must_use]
+    pub fn over_tls(listener: TcpListener, tls: Arc<ServerTls>) -> Self {
+        Self { listener, tls: Some(tls) }
+    }
+
+    /// Where it is.
+    ///
+    /// # Errors
+    ///
+    /// When it has no address any more.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// What its addresses begin with.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+}
+
+/// Plain HTTP.
+impl From<TcpListener> for Listening {
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, tls: None }
+    }
+}
+
 /// An admin address that is served. Dropping it stops accepting; [`Admin::close`] waits as well.
 pub struct Admin {
     address: SocketAddr,
+    scheme: Scheme,
     drain: Drain,
+    /// Looks at certificates.
+    renewing: Option<AbortHandle>,
 }
 
 impl fmt::Debug for Admin {
@@ -66,13 +114,14 @@ impl fmt::Debug for Admin {
 }
 
 impl Admin {
-    /// Serves `subject` on `listener`, in tasks of the current runtime.
+    /// Serves `subject` where it is listened, in tasks of the current runtime. Certificates are
+    /// read anew when their files change.
     ///
     /// # Errors
     ///
     /// When the listener has no address any more.
-    pub fn serve(listener: TcpListener, subject: impl Subject) -> std::io::Result<Self> {
-        Self::serve_beside(listener, subject, NoOthers)
+    pub fn serve(listening: impl Into<Listening>, subject: impl Subject) -> std::io::Result<Self> {
+        Self::serve_beside(listening, subject, NoOthers)
     }
 
     /// As [`Admin::serve`], and has `others` respond to requests for every other path.
@@ -81,21 +130,34 @@ impl Admin {
     ///
     /// When the listener has no address any more.
     pub fn serve_beside(
-        listener: TcpListener,
+        listening: impl Into<Listening>,
         subject: impl Subject,
         others: impl Handler,
     ) -> std::io::Result<Self> {
-        let address = listener.local_addr()?;
+        let listening: Listening = listening.into();
+        let (address, scheme) = (listening.local_addr()?, listening.scheme());
+        let Listening { listener, tls } = listening;
         let drain = Drain::new();
         let settings = ServerSettings {
             head_bytes_max: HEAD_BYTES_MAX,
             head_timeout: HEAD_TIMEOUT,
             callers: Callers::Operators,
+            scheme,
             ..ServerSettings::default()
         };
         let server = Server::new(Pages { subject, others }, settings, drain.clone());
-        tokio::spawn(async move { server.serve_listener(listener).await });
-        Ok(Self { address, drain })
+        let renewing = tls.as_ref().map(|tls| {
+            let renewals = tls.renewals();
+            tokio::spawn(async move { renewals.watch(RENEW_EVERY).await }).abort_handle()
+        });
+        tokio::spawn(accept(server, listener, tls));
+        Ok(Self { address, scheme, drain, renewing })
+    }
+
+    /// What is spoken there.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
     }
 
     /// Where it listens.
@@ -113,7 +175,20 @@ impl Admin {
 impl Drop for Admin {
     fn drop(&mut self) {
         self.drain.set_phase(Phase::Closing);
+        if let Some(renewing) = &self.renewing {
+            renewing.abort();
+        }
     }
+}
+
+async fn accept<H: Handler>(server: Server<H>, listener: TcpListener, tls: Option<Arc<ServerTls>>) {
+    let Some(tls) = tls else { return server.serve_listener(listener).await };
+    let serve = move |server: Server<H>, stream, peer| {
+        // That in force now: a connection keeps what it began with.
+        let acceptor = Acceptor::new(tls.current(), HEAD_TIMEOUT);
+        async move { acceptor.serve(&server, stream, peer).await }
+    };
+    server.accept(listener, serve).await;
 }
 
 /// Ends servers of such pages that share `drain`: stops accepting, and waits until the last

@@ -17,7 +17,7 @@ pub(crate) enum Role {
     /// The activator: holds requests while no instance can take them, and balances the rest.
     Activator(Box<tidegate_activator_program::Args>),
     /// The autoscaler as a service.
-    Controller(controller::Args),
+    Controller(Box<controller::Args>),
     /// Put the sidecar into pods as a cluster makes them: a mutating admission webhook.
     Webhook(webhook::Args),
 }
@@ -58,7 +58,7 @@ pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
             Some(QueueProxyVerb::Drain) => tidegate_queue_proxy::begin_drain(),
         }),
         Role::Activator(args) => tidegate_activator_program::execute(*args, "tidegate activator"),
-        Role::Controller(args) => controller::execute(args),
+        Role::Controller(args) => controller::execute(*args),
         Role::Webhook(args) => webhook::execute(args),
     }
 }

@@ -18,8 +18,11 @@ use crate::handshake::{self, TlsMismatch};
 use crate::pem::{PemFile, TlsError, identity, system_authorities};
 use crate::renewed::Renewed;
 
-/// The one protocol that is spoken over these connections (RFC 9113, 3.3).
-const ALPN: &[u8] = b"h2";
+/// The one protocol that a controller's port speaks inside TLS (RFC 9113, 3.3).
+const CONTROLLER_ALPN: &[&[u8]] = &[b"h2"];
+
+/// What pages for operators speak inside TLS, best first (RFC 7301, 6).
+const PAGES_ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// TLS of a controller: [`ServerCertificates`] that were read, and are read anew when they
 /// change.
@@ -38,20 +41,33 @@ pub struct ClientTls {
 }
 
 impl ServerCertificates {
-    /// Reads the files.
+    /// Reads the files, for a controller's port.
     ///
     /// # Errors
     ///
     /// When a file cannot be read, or what is in it cannot be used; the file is named.
     pub fn load(self) -> Result<ServerTls, TlsError> {
+        self.load_speaking(CONTROLLER_ALPN)
+    }
+
+    /// Reads the files, for pages that operators look at.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn load_for_pages(self) -> Result<ServerTls, TlsError> {
+        self.load_speaking(PAGES_ALPN)
+    }
+
+    fn load_speaking(self, protocols: &'static [&'static [u8]]) -> Result<ServerTls, TlsError> {
         let (certificate, key) = (self.certificate.clone(), self.key.clone());
         let config = match self.client_authority.clone() {
-            None => Renewed::load([certificate, key], |[certificate, key]| {
-                server_config(certificate, key, None)
+            None => Renewed::load([certificate, key], move |[certificate, key]| {
+                server_config((certificate, key), None, protocols)
             }),
-            Some(authority) => Renewed::load([certificate, key, authority], |files| {
+            Some(authority) => Renewed::load([certificate, key, authority], move |files| {
                 let [certificate, key, authority] = files;
-                server_config(certificate, key, Some(authority))
+                server_config((certificate, key), Some(authority), protocols)
             }),
         }?;
         Ok(ServerTls { certificates: self, config: Arc::new(config) })
@@ -124,9 +140,9 @@ fn cause(error: &io::Error) -> Option<&rustls::Error> {
 }
 
 fn server_config(
-    certificate: &PemFile,
-    key: &PemFile,
+    (certificate, key): (&PemFile, &PemFile),
     client_authority: Option<&PemFile>,
+    protocols: &[&[u8]],
 ) -> Result<ServerConfig, TlsError> {
     let shown = SingleCertAndKey::from(identity(certificate, key)?);
     let provider = Arc::new(ring::default_provider());
@@ -142,7 +158,7 @@ fn server_config(
         }
     };
     let mut config = builder.with_cert_resolver(Arc::new(shown));
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
@@ -167,7 +183,7 @@ fn client_config(
             builder.with_client_cert_resolver(Arc::new(shown))
         }
     };
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = CONTROLLER_ALPN.iter().map(|protocol| protocol.to_vec()).collect();
     config.resumption = Resumption::disabled();
     Ok(config)
 }

@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use tidegate_activator::Table;
-use tidegate_admin::{Admin, Readiness, Subject};
+use tidegate_admin::{Admin, Listening, Readiness, Subject};
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::files::{FileFormat, read_data};
 use tidegate_autoscaler::settings::{
@@ -204,7 +204,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// The address of the operator, if there is one, and that of reporters.
-fn bind(args: &Args) -> anyhow::Result<(Option<TcpListener>, TcpListener)> {
+fn bind(args: &Args) -> anyhow::Result<(Option<Listening>, TcpListener)> {
     let admin = args.admin.bind()?;
     let listener = tidegate_relay::listen(args.listen)
         .and_then(TcpListener::from_std)
@@ -227,21 +227,22 @@ async fn lost(leadership: Option<&Leadership>) -> anyhow::Error {
 /// Serves the admin address: metrics and health, and the page where somebody may look at it.
 fn serve_admin(
     args: &Args,
-    listener: TcpListener,
+    listening: Listening,
     observed: Observed,
     access: &Access,
 ) -> anyhow::Result<Option<Admin>> {
     const US: &str = "tidegate controller";
     let anonymous = if args.allow_anonymous { Anonymous::Allowed } else { Anonymous::Refused };
-    let (address, handle) = (listener.local_addr()?, observed.handle.clone());
+    let (address, scheme) = (listening.local_addr()?, listening.scheme().as_str());
+    let handle = observed.handle.clone();
     match args.page.of_controller(handle, (access, anonymous), address)? {
         Ok(page) => {
-            let admin = admin::serve_beside(US, listener, observed, page)?;
-            eprintln!("{US}: a page in a browser at http://{address}/page");
+            let admin = admin::serve_beside(US, listening, observed, page)?;
+            eprintln!("{US}: a page in a browser at {scheme}://{address}/page");
             Ok(Some(admin))
         }
         Err(none) => {
-            let admin = admin::serve(US, Some(listener), observed)?;
+            let admin = admin::serve(US, Some(listening), observed)?;
             eprintln!("{US}: no page: {none}");
             Ok(admin)
         }

@@ -21,7 +21,7 @@ pub(crate) const FLOORS: &[(&str, &[&str])] = &[
     ("shutdown-signals", &["trust"]),
     ("relay", &["telemetry"]),
     ("replay", &[]),
-    ("admin", &["relay", "telemetry"]),
+    ("admin", &["relay", "telemetry", "tls", "trust"]),
     ("proto", &[]),
     ("dial", &[]),
     ("trust", &["knative"]),
