@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use tidegate_flags::ending::mistyped;
 use tidegate_flags::files::text_of;
+use tidegate_words::with_causes;
 
 /// One rollout, as a line of JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,7 +108,7 @@ pub(crate) async fn keep(path: &Path, mut rollouts: watch::Receiver<Vec<RolloutR
     while rollouts.changed().await.is_ok() {
         let records = rollouts.borrow_and_update().clone();
         if let Err(error) = write(path, &records) {
-            let (file, error) = (path.display().to_string(), format!("{error:#}"));
+            let (file, error) = (path.display().to_string(), with_causes(error.as_ref()));
             tracing::warn!(file, error, "cannot keep where rollouts are");
         }
     }

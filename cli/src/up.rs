@@ -37,6 +37,7 @@ use crate::{log, page, run};
 use tidegate_activator_program::drained;
 use tidegate_flags::ending::mistyped;
 use tidegate_flags::followed::LOOK_PERIOD;
+use tidegate_words::with_causes;
 
 /// How long requests in flight may take at the end, where the file does not say it.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -249,7 +250,7 @@ impl Attendant {
                 self.refuse(&lines.join("\n"));
             }
             Err(FollowError::Ended(ended)) => return Err(ended.into()),
-            Err(other) => self.refuse(&format!("{:#}", anyhow::Error::from(other))),
+            Err(other) => self.refuse(&with_causes(&other)),
         }
         Ok(())
     }

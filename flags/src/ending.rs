@@ -14,7 +14,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use tidegate_words::shorten;
+use tidegate_words::{shorten, with_causes};
 
 /// What was asked for failed, or an aim was missed.
 pub const EXIT_FAILED: u8 = 1;
@@ -36,7 +36,7 @@ pub struct Mistyped(anyhow::Error);
 
 impl fmt::Display for Mistyped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.0)
+        f.write_str(&with_causes(self.0.as_ref()))
     }
 }
 
@@ -52,7 +52,7 @@ pub fn tell(program: &str, error: &anyhow::Error) -> ExitCode {
     if is_hang_up(error) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("{program}: {}", shorten(&format!("{error:#}")));
+    eprintln!("{program}: {}", shorten(&with_causes(error.as_ref())));
     let is_typing = error.chain().any(|cause| cause.is::<Mistyped>());
     let is_absent = error.chain().any(|cause| cause.is::<Absent>());
     ExitCode::from(match (is_typing, is_absent) {

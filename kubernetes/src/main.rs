@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
+use tidegate_words::with_causes;
 
 /// The name under which kubectl finds a plugin `tidegate`.
 const PLUGIN: &str = "kubectl-tidegate";
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     match command.execute() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{program} {name}: {error:#}");
+            eprintln!("{program} {name}: {}", with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -8,6 +8,7 @@ use tidegate_activator::Table;
 use tidegate_flags::ending::mistyped;
 use tidegate_flags::files::text_of;
 use tidegate_flags::followed::{LOOK_PERIOD, Stamp};
+use tidegate_words::with_causes;
 
 /// A file that is followed.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl RoutesFile {
                 Some(table)
             }
             Err(error) => {
-                let error = format!("{error:#}");
+                let error = with_causes(error.as_ref());
                 tracing::warn!(file, error, "the routes stay as they were");
                 None
             }

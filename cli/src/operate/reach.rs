@@ -6,7 +6,7 @@ use tidegate_local::presence::{self, Presence};
 use tidegate_proto::operate::v1 as wire;
 use tidegate_proto::operate::v1::operate_service_client::OperateServiceClient;
 use tidegate_reporter::transport::{self, Connection};
-use tidegate_words::{did_you_mean, excerpt, shorten};
+use tidegate_words::{did_you_mean, excerpt, shorten, with_causes};
 use tokio::net::UnixStream;
 
 use tidegate_flags::ending::Absent;
@@ -105,7 +105,7 @@ pub(super) async fn services() -> anyhow::Result<Vec<Found>> {
             }
             Err(error) => {
                 silent += 1;
-                eprintln!("tidegate: {}", shorten(&format!("{error:#}")));
+                eprintln!("tidegate: {}", shorten(&with_causes(error.as_ref())));
             }
         }
     }

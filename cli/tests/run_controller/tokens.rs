@@ -99,6 +99,7 @@ fn a_token_is_made_of_a_secret_and_of_a_scope_that_exists() {
     assert!(code == Some(2) && told.contains("letters, digits"), "{code:?} {told}");
     let (code, told) = from(&folder.path().join("nowhere"), "questions");
     assert!(code == Some(2) && told.contains("cannot read the secret file"), "{code:?} {told}");
+    assert_eq!(told.matches("No such file").count(), 1, "{told}");
     let of_token = folder.path().join("token");
     std::fs::write(&of_token, token("activator", &[], &secret)).expect("writable");
     let (code, told) = from(&of_token, "questions");
