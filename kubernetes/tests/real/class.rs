@@ -32,6 +32,12 @@ const LIMITS: [u32; 2] = [5, 10];
 /// Where a sidecar takes requests.
 const SIDECAR_PORT: u16 = 8012;
 
+/// How long a request of the revision may take, and a pod to end: Knative's default.
+const REVISION_TIMEOUT_S: u32 = 300;
+
+/// Where the sidecar says that it has drained.
+const DRAIN: (&str, u16) = ("/wait-for-drain", 8022);
+
 /// What its readiness is asked by.
 const PROBE: (&str, &str) = ("K-Network-Probe", "queue");
 
@@ -97,21 +103,16 @@ fn definition((plural, kind, group): &(&str, &str, &str)) -> Value {
     })
 }
 
-/// The Deployment and the PodAutoscaler of a revision, as Knative's controller makes them.
-fn revision(cluster: &Cluster, name: &str, concurrency: u32) -> [Value; 2] {
-    let labels = json!({
-        "app": name,
-        "serving.knative.dev/revision": name,
-        "serving.knative.dev/revisionUID": name,
-    });
+/// What Knative's controller tells a sidecar.
+fn environment(name: &str, concurrency: u32) -> Value {
     let field = |path: &str| json!({"fieldRef": {"fieldPath": path}});
     let value = |name: &str, value: &str| json!({"name": name, "value": value});
-    let environment = json!([
+    json!([
         value("CONTAINER_CONCURRENCY", &concurrency.to_string()),
         value("QUEUE_SERVING_PORT", &SIDECAR_PORT.to_string()),
         value("QUEUE_SERVING_TLS_PORT", "8112"),
         value("USER_PORT", "8080"),
-        value("REVISION_TIMEOUT_SECONDS", "300"),
+        value("REVISION_TIMEOUT_SECONDS", &REVISION_TIMEOUT_S.to_string()),
         value("SERVING_LOGGING_CONFIG", ""),
         value("SERVING_LOGGING_LEVEL", ""),
         value("SERVING_CONFIGURATION", name),
@@ -120,7 +121,16 @@ fn revision(cluster: &Cluster, name: &str, concurrency: u32) -> [Value; 2] {
         {"name": "SERVING_NAMESPACE", "valueFrom": field("metadata.namespace")},
         {"name": "SERVING_POD", "valueFrom": field("metadata.name")},
         {"name": "SERVING_POD_IP", "valueFrom": field("status.podIP")},
-    ]);
+    ])
+}
+
+/// The Deployment and the PodAutoscaler of a revision, as Knative's controller makes them.
+fn revision(cluster: &Cluster, name: &str, concurrency: u32) -> [Value; 2] {
+    let labels = json!({
+        "app": name,
+        "serving.knative.dev/revision": name,
+        "serving.knative.dev/revisionUID": name,
+    });
     let header = json!([{"name": PROBE.0, "value": PROBE.1}]);
     let readiness = json!({
         "httpGet": {"path": "/", "port": SIDECAR_PORT, "httpHeaders": header},
@@ -129,10 +139,13 @@ fn revision(cluster: &Cluster, name: &str, concurrency: u32) -> [Value; 2] {
     let sidecar = json!({
         "name": "queue-proxy",
         "image": cluster.image("queue-proxy"),
-        "env": environment,
+        "env": environment(name, concurrency),
         "readinessProbe": readiness,
     });
-    let app = json!({"name": "app", "image": cluster.image("app"), "args": ["app"]});
+    // A pod that is to go keeps its app until the sidecar has none of its requests any more.
+    let drain = json!({"preStop": {"httpGet": {"path": DRAIN.0, "port": DRAIN.1}}});
+    let image = cluster.image("app");
+    let app = json!({"name": "app", "image": image, "args": ["app"], "lifecycle": drain});
     let deployment = json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -142,7 +155,10 @@ fn revision(cluster: &Cluster, name: &str, concurrency: u32) -> [Value; 2] {
             "selector": {"matchLabels": {"app": name}},
             "template": {
                 "metadata": {"labels": labels},
-                "spec": {"containers": [app, sidecar]},
+                "spec": {
+                    "containers": [app, sidecar],
+                    "terminationGracePeriodSeconds": REVISION_TIMEOUT_S,
+                },
             },
         },
     });
