@@ -1,21 +1,28 @@
-//! A limit that follows latency instead of being configured.
+//! A limit that is found instead of being configured: as many requests as an app works on before
+//! more of them only share what it can do.
 //!
-//! The rule is the latency gradient of Netflix's concurrency-limits (Gradient2): as long as
-//! requests are about as quick as they were over a long time, the limit grows by a little headroom;
-//! as soon as they are slower, it shrinks in proportion. Three things differ. Samples are gathered
-//! into windows, so that one slow request has little effect. The headroom is the square root of the
-//! limit up to Netflix's four, so that a limit below four can be reached. And while the limit
-//! binds, the baseline is not updated from the latency that the limit itself causes (a long
-//! overload would become the baseline); instead, as Envoy's adaptive concurrency filter does, the
-//! limit drops to a few requests for one window now and then, to measure the latency of an idle
-//! app.
+//! Below that number a request takes as long as it takes, however many others are inside; above it,
+//! twice as many take twice as long, and nothing is gained. So the rule asks the app: for a moment
+//! it lets in half as many as are inside, or twice as many as it let in before, and compares how
+//! long requests take with how many there were. The answer is a number, the [elasticity] of latency
+//! over concurrency: 0 where requests do not disturb each other, 1 where they share, more where
+//! they get in each other's way.
+//!
+//! Nothing has to be known beforehand, and it does not matter where it starts. What was seen with
+//! few requests inside is remembered, so that an app is not asked again while its latency says
+//! nothing new, and asking costs a small share of the time.
+//!
+//! [elasticity]: https://en.wikipedia.org/wiki/Elasticity_(economics)
+
+mod round;
 
 use core::time::Duration;
 
+use self::round::{Elasticity, Level, Round};
 use crate::limit::Limit;
 use crate::time::Moment;
 
-/// How an adaptive limit moves. The defaults are Netflix's where it has the setting.
+/// How an adaptive limit moves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdaptiveSettings {
     /// The limit before anything was measured.
@@ -24,114 +31,162 @@ pub struct AdaptiveSettings {
     pub minimum: u32,
     /// Never more than this.
     pub maximum: u32,
-    /// The weight of a new estimate in the limit, in (0, 1].
-    pub smoothing: f64,
-    /// The factor over the baseline latency that does not yet lower the limit; at least 1.
-    pub tolerance: f64,
-    /// Windows over which the baseline latency is averaged.
-    pub long_windows: u32,
-    /// The most requests by which the limit exceeds the gradient's estimate.
-    pub headroom: f64,
-    /// A window closes when it is this old and has enough samples.
+    /// The least time of one comparison's half.
     pub window: Duration,
-    /// Samples that a window needs.
-    pub window_samples: u32,
-    /// How long the limit may bind before the baseline is measured again; `None` is never, and lets
-    /// the baseline follow an overload as Netflix's does. Instances that started together should
-    /// get different values, or they all measure at once.
-    pub measure_every: Option<Duration>,
+    /// The longest that two questions are apart while the app says nothing new. Instances that
+    /// started together should get different values, or they all ask at once.
+    pub rest_max: Duration,
 }
 
 impl Default for AdaptiveSettings {
     fn default() -> Self {
         Self {
             initial: 20,
-            // Netflix stops at 20: too many for an app that takes one request at a time.
             minimum: 1,
             maximum: 200,
-            smoothing: 0.2,
-            tolerance: 1.5,
-            long_windows: 600,
-            headroom: 4.0,
-            window: Duration::from_millis(250),
-            window_samples: 10,
-            measure_every: Some(Duration::from_secs(60)),
+            window: Duration::from_millis(100),
+            rest_max: Duration::from_secs(60),
         }
     }
 }
 
-/// With less smoothing than this a limit would not move within a minute.
-const LEAST_SMOOTHING: f64 = 0.01;
-/// The bounds of the gradient: the limit never halves faster than this, and never grows by it.
-const GRADIENT: (f64, f64) = (0.5, 1.0);
-/// A baseline that is this many times the present latency is out of date ...
-const DRIFTED: f64 = 2.0;
-/// ... and is multiplied by this factor for each window.
-const DRIFT_RECOVERY: f64 = 0.95;
-/// Until this many windows have closed, the baseline latency is their plain average.
-const WARM_UP_WINDOWS: u32 = 10;
+/// From this elasticity on half as many are enough: the app does a fifth less at most.
+const SHARED: f64 = 0.7;
+/// Up to this one twice as many are worth it: the app does a fifth more at least.
+const APART: f64 = 0.75;
+/// Levels that are nearer than this factor in concurrency say nothing of each other.
+const NEAR: f64 = 1.25;
+/// With fewer requests than this inside there is nothing to find.
+const FEW: f64 = 1.5;
+/// So often those that were inside when the limit changed have to end before what ends counts: in
+/// an app that shares what it can do, the longest of them stay longest.
+const SETTLING_TURNS: u32 = 2;
+/// What was seen with few requests inside is trusted for so many of the longest rests.
+const REMEMBERED_RESTS: u32 = 10;
+/// An app that has answered is asked again at most for this share of the time, one in so many; one
+/// whose answer was not clear, sooner.
+const ASKING_SHARES: (u32, u32) = (20, 4);
+/// A question is given up after so many windows, or so many times what a request took before it.
+const GIVEN_UP_AFTER: (u32, u32) = (100, 10);
+/// The shortest rest after an answer that changed nothing.
+const REST_MIN: Duration = Duration::from_secs(1);
+/// From this limit on a quarter is added, as much as an answer between the two thresholds can be
+/// too low by.
+const HEADROOM_FROM: u32 = 4;
 
-/// The limit while the baseline is measured, as in Envoy.
-const MEASURING_LIMIT: u32 = 3;
-/// After this many windows at the smallest limit the present latency becomes the baseline.
-const STUCK_WINDOWS: u32 = 5;
-
-/// The samples of the window that is open.
-#[derive(Debug, Clone, Copy, Default)]
-struct Window {
-    opened: Option<Moment>,
-    samples: u32,
-    latency_seconds_sum: f64,
-    most_in_flight: u32,
+/// Whether half as many are enough, beyond doubt.
+fn is_shared(elasticity: Elasticity) -> bool {
+    elasticity.value - elasticity.error >= SHARED
 }
 
-/// Whether the limit holds requests back in a window.
+/// Whether twice as many are worth it, beyond doubt.
+fn is_apart(elasticity: Elasticity) -> bool {
+    elasticity.value + elasticity.error <= APART
+}
+
+/// What is under way.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// The limit is as it was found.
+    Resting,
+    /// It is another, to compare.
+    Asking(Question),
+}
+
+/// How many are let in while the app is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pressure {
-    Binding,
-    Slack,
+enum Tried {
+    /// Half as many as were inside.
+    Fewer,
+    /// Twice as many as were let in.
+    More,
+}
+
+/// What was heard of a question that changed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    No,
+    Unclear,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Question {
+    tried: Tried,
+    /// What was seen before.
+    from: Level,
+    /// What was found before.
+    back_to: u32,
+    /// When the limit was changed for it.
+    began: Moment,
+}
+
+impl Question {
+    /// How latency depends on concurrency between before and now; `None` where both are alike.
+    fn elasticity(&self, level: &Level) -> Option<Elasticity> {
+        match self.tried {
+            Tried::Fewer => self.from.elasticity_over(level, NEAR),
+            Tried::More => level.elasticity_over(&self.from, NEAR),
+        }
+    }
 }
 
 /// The state of an adaptive limit.
 #[derive(Debug, Clone)]
 pub struct Adaptive {
     settings: AdaptiveSettings,
-    limit: f64,
-    baseline_seconds: f64,
-    windows_seen: u32,
-    windows_at_minimum: u32,
-    window: Window,
-    /// Whether this window measures the baseline with few requests.
-    measuring: bool,
-    /// Since when the limit has bound without a measurement.
-    binding_since: Option<Moment>,
+    /// What was found, or is tried, without the headroom.
+    found: u32,
+    step: Step,
+    /// How many are still to end before what ends says something of this limit; `None` until one
+    /// has.
+    unsettled: Option<u32>,
+    round: Round,
+    /// What was seen with fewer requests inside, and when.
+    low: Option<(Level, Moment)>,
+    more_rest: Rest,
+    fewer_rest: Rest,
+}
+
+/// When a question may be asked again.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    until: Moment,
+    length: Duration,
+}
+
+impl Rest {
+    const NONE: Self = Self { until: Moment::ZERO, length: REST_MIN };
+
+    /// After a question of this length that changed nothing. Each rest after a clear answer is
+    /// twice as long as the one before, up to `longest`.
+    fn begin(&mut self, now: Moment, (answer, question): (Answer, Duration), longest: Duration) {
+        let share = match answer {
+            Answer::No => ASKING_SHARES.0,
+            Answer::Unclear => ASKING_SHARES.1,
+        };
+        self.until = now.after(self.length.max(question.saturating_mul(share)));
+        if answer == Answer::No {
+            self.length = (self.length * 2).min(longest.max(REST_MIN));
+        }
+    }
 }
 
 impl Adaptive {
     /// Starts at the initial limit. Settings out of range are brought into it.
     pub fn new(settings: AdaptiveSettings) -> Self {
         let minimum = settings.minimum.max(1);
-        let settings = AdaptiveSettings {
-            minimum,
-            maximum: settings.maximum.max(minimum),
-            // `max` first: it also turns a NaN into the bound.
-            smoothing: settings.smoothing.max(LEAST_SMOOTHING).clamp(LEAST_SMOOTHING, 1.0),
-            tolerance: settings.tolerance.max(1.0),
-            headroom: settings.headroom.max(0.0),
-            long_windows: settings.long_windows.max(1),
-            window_samples: settings.window_samples.max(1),
-            ..settings
-        };
-        let limit = f64::from(settings.initial.clamp(settings.minimum, settings.maximum));
+        let settings =
+            AdaptiveSettings { minimum, maximum: settings.maximum.max(minimum), ..settings };
         Self {
             settings,
-            limit,
-            baseline_seconds: 0.0,
-            windows_seen: 0,
-            windows_at_minimum: 0,
-            window: Window::default(),
-            measuring: false,
-            binding_since: None,
+            // With its headroom it is what was asked for.
+            found: (settings.initial - settings.initial / 5).clamp(minimum, settings.maximum),
+            step: Step::Resting,
+            unsettled: None,
+            round: Round::default(),
+            low: None,
+            more_rest: Rest::NONE,
+            fewer_rest: Rest::NONE,
         }
     }
 
@@ -141,98 +196,154 @@ impl Adaptive {
     /// Only time in the app counts: a latency that includes waiting for this very limit would feed
     /// back into it. Failed requests should be left out, they are often quick.
     pub fn sample(&mut self, now: Moment, latency: Duration, in_flight: u32) -> Option<Limit> {
-        if self.measuring && in_flight > self.measuring_limit() {
-            // It was admitted before the limit dropped, and was slowed down by as many others.
-            return None;
-        }
-        let window = &mut self.window;
-        let opened = *window.opened.get_or_insert(now);
-        window.samples += 1;
-        window.latency_seconds_sum += latency.as_secs_f64();
-        window.most_in_flight = window.most_in_flight.max(in_flight);
-        let complete = window.samples >= self.settings.window_samples
-            && now.since(opened) >= self.settings.window;
-        if !complete {
-            return None;
-        }
-        let closed = core::mem::take(window);
         let before = self.limit();
-        self.close(now, closed);
-        (self.limit() != before).then(|| self.limit())
+        if self.is_given_up(now) {
+            self.end_unanswered(now);
+        } else {
+            self.hear(now, latency.as_secs_f64(), in_flight);
+        }
+        if self.limit() == before {
+            return None;
+        }
+        self.round = Round::default();
+        self.unsettled = None;
+        Some(self.limit())
     }
 
-    /// The limit in force, rounded down to whole requests.
+    /// The limit in force.
     pub fn limit(&self) -> Limit {
-        // Between the bounds, which are u32, so only the fraction is lost.
-        let limit = self.limit as u32;
-        Limit::from_wire(if self.measuring { limit.min(self.measuring_limit()) } else { limit })
-    }
-
-    /// The baseline latency; zero before anything was measured.
-    pub fn baseline_latency(&self) -> Duration {
-        Duration::try_from_secs_f64(self.baseline_seconds).unwrap_or_default()
-    }
-
-    fn measuring_limit(&self) -> u32 {
-        MEASURING_LIMIT.clamp(self.settings.minimum, self.settings.maximum)
-    }
-
-    fn close(&mut self, now: Moment, window: Window) {
-        let present = window.latency_seconds_sum / f64::from(window.samples.max(1));
-        if core::mem::take(&mut self.measuring) {
-            self.baseline_seconds = present;
-            self.binding_since = None;
-            return;
-        }
-        // With less than half of the limit in use, latency does not depend on the limit.
-        let pressure = match f64::from(window.most_in_flight) >= self.limit / 2.0 {
-            true => Pressure::Binding,
-            false => Pressure::Slack,
+        let headroom = match self.step {
+            Step::Resting if self.found >= HEADROOM_FROM => self.found / 4,
+            Step::Resting | Step::Asking(_) => 0,
         };
-        self.update_baseline(present, pressure);
-        if pressure == Pressure::Slack || present <= 0.0 {
-            self.binding_since = None;
-            return;
-        }
-        self.follow(present);
-        let since = *self.binding_since.get_or_insert(now);
-        self.measuring = self.settings.measure_every.is_some_and(|every| now.since(since) >= every);
+        Limit::from_wire(self.found.saturating_add(headroom).min(self.settings.maximum))
     }
 
-    /// Moves the limit along the gradient.
-    fn follow(&mut self, present: f64) {
-        let gradient = (self.settings.tolerance * self.baseline_seconds / present)
-            .clamp(GRADIENT.0, GRADIENT.1);
-        let headroom = self.limit.sqrt().min(self.settings.headroom);
-        let aim = self.limit * gradient + headroom;
-        let smoothing = self.settings.smoothing;
-        let minimum = f64::from(self.settings.minimum);
-        self.limit = (self.limit * (1.0 - smoothing) + aim * smoothing)
-            .clamp(minimum, f64::from(self.settings.maximum));
-        let at_minimum = self.limit <= minimum;
-        self.windows_at_minimum = if at_minimum { self.windows_at_minimum + 1 } else { 0 };
-        if self.windows_at_minimum >= STUCK_WINDOWS {
-            self.windows_at_minimum = 0;
-            self.baseline_seconds = present;
+    /// Adds what one request says, and acts once a round says enough.
+    fn hear(&mut self, now: Moment, seconds: f64, in_flight: u32) {
+        if seconds <= 0.0 {
+            return;
+        }
+        let turns = SETTLING_TURNS.saturating_mul(in_flight);
+        let unsettled = self.unsettled.get_or_insert(turns);
+        if *unsettled > 0 {
+            *unsettled -= 1;
+            return;
+        }
+        self.round.add(now, seconds, in_flight);
+        let Some(level) = self.round.level(now, self.settings.window) else { return };
+        if self.is_open(&level) && self.round.may_go_on(&level, now, self.settings.window) {
+            return;
+        }
+        let most_in_flight = self.round.most_in_flight();
+        self.round = Round::default();
+        match core::mem::replace(&mut self.step, Step::Resting) {
+            Step::Resting => self.ask(now, level, most_in_flight),
+            Step::Asking(question) => self.answered(now, question, level, most_in_flight),
         }
     }
 
-    /// Updates the baseline latency with one window's average.
-    fn update_baseline(&mut self, present: f64, pressure: Pressure) {
-        self.windows_seen = self.windows_seen.saturating_add(1);
-        if self.windows_seen <= WARM_UP_WINDOWS {
-            self.baseline_seconds +=
-                (present - self.baseline_seconds) / f64::from(self.windows_seen);
-            return;
+    /// Whether more samples are of use: what was asked has no answer yet, or nothing was.
+    fn is_open(&self, level: &Level) -> bool {
+        match &self.step {
+            Step::Resting => true,
+            Step::Asking(question) => {
+                question.elasticity(level).is_none_or(|it| !is_shared(it) && !is_apart(it))
+            }
         }
-        // Under a binding limit a higher latency may be caused by the limit itself.
-        let misleading = pressure == Pressure::Binding && present > self.baseline_seconds;
-        if !misleading || self.settings.measure_every.is_none() {
-            let weight = 2.0 / (f64::from(self.settings.long_windows) + 1.0);
-            self.baseline_seconds += (present - self.baseline_seconds) * weight;
+    }
+
+    /// Whether there has been no answer for so long that there may never be one: nobody asks the
+    /// app for anything any more, or it hangs.
+    fn is_given_up(&self, now: Moment) -> bool {
+        let Step::Asking(question) = &self.step else { return false };
+        let (windows, latencies) = GIVEN_UP_AFTER;
+        let latency = Duration::try_from_secs_f64(question.from.latency_seconds);
+        let longest = latency.unwrap_or(Duration::MAX).saturating_mul(latencies);
+        now.since(question.began) > longest.max(self.settings.window.saturating_mul(windows))
+    }
+
+    fn end_unanswered(&mut self, now: Moment) {
+        if let Step::Asking(question) = core::mem::replace(&mut self.step, Step::Resting) {
+            self.go_back(now, question, Answer::No);
         }
-        if self.baseline_seconds > present * DRIFTED {
-            self.baseline_seconds *= DRIFT_RECOVERY;
+    }
+
+    fn go_back(&mut self, now: Moment, question: Question, answer: Answer) {
+        self.found = question.back_to;
+        let rest = match question.tried {
+            Tried::Fewer => &mut self.fewer_rest,
+            Tried::More => &mut self.more_rest,
+        };
+        rest.begin(now, (answer, now.since(question.began)), self.settings.rest_max);
+    }
+
+    /// What the answer is, and whether the same is asked again from there.
+    fn answered(&mut self, now: Moment, question: Question, level: Level, most_in_flight: u32) {
+        let elasticity = question.elasticity(&level);
+        match question.tried {
+            Tried::Fewer if elasticity.is_some_and(is_shared) => {
+                // What was known of more says nothing of this.
+                (self.fewer_rest, self.more_rest, self.low) = (Rest::NONE, Rest::NONE, None);
+                self.try_fewer(now, level);
+            }
+            Tried::Fewer => {
+                self.low = elasticity.map(|_| (level, now)).or(self.low);
+                let is_no = elasticity.is_some_and(is_apart);
+                self.go_back(now, question, if is_no { Answer::No } else { Answer::Unclear });
+            }
+            // Where no more came the room does no harm.
+            Tried::More if elasticity.is_none_or(is_apart) => {
+                self.more_rest = Rest::NONE;
+                if most_in_flight >= self.found {
+                    self.try_more(now, level);
+                }
+            }
+            Tried::More => {
+                let is_no = elasticity.is_some_and(is_shared);
+                self.go_back(now, question, if is_no { Answer::No } else { Answer::Unclear });
+            }
         }
+    }
+
+    /// A round at the limit that was found: is it time to ask?
+    fn ask(&mut self, now: Moment, level: Level, most_in_flight: u32) {
+        let remembered = self.settings.rest_max.saturating_mul(REMEMBERED_RESTS);
+        self.low = self.low.filter(|(_, seen)| now.since(*seen) < remembered);
+        let known = self.low.and_then(|(low, _)| level.elasticity_over(&low, NEAR));
+        let is_shared = known.is_some_and(is_shared);
+        let may_be_fewer = now >= self.fewer_rest.until && self.half_of(&level).is_some();
+        // Fewer first: an app that is full already is not asked to do twice as much.
+        if may_be_fewer && (known.is_none() || is_shared) {
+            self.try_fewer(now, level);
+        } else if most_in_flight >= self.found && now >= self.more_rest.until && !is_shared {
+            self.try_more(now, level);
+        }
+    }
+
+    fn try_more(&mut self, now: Moment, from: Level) {
+        let doubled = self.found.saturating_mul(2).min(self.settings.maximum);
+        if doubled > self.found {
+            self.begin(now, Tried::More, from, doubled);
+        }
+    }
+
+    fn try_fewer(&mut self, now: Moment, from: Level) {
+        if let Some(half) = self.half_of(&from) {
+            self.begin(now, Tried::Fewer, from, half);
+        }
+    }
+
+    fn begin(&mut self, now: Moment, tried: Tried, from: Level, limit: u32) {
+        self.step = Step::Asking(Question { tried, from, back_to: self.found, began: now });
+        self.found = limit;
+    }
+
+    /// Half as many as there are, if that is allowed and says something.
+    fn half_of(&self, level: &Level) -> Option<u32> {
+        let AdaptiveSettings { minimum, maximum, .. } = self.settings;
+        let half = ((level.in_flight / 2.0) as u32).clamp(minimum, maximum);
+        let says_something = level.in_flight >= FEW && f64::from(half) * NEAR <= level.in_flight;
+        says_something.then_some(half)
     }
 }

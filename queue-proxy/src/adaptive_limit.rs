@@ -16,7 +16,7 @@ pub struct AdaptiveLimit {
 }
 
 /// Between three quarters and five quarters of `period`, by chance: instances that started together
-/// must not all drop their limits at the same time to measure.
+/// must not all ask their apps at the same time.
 fn spread(period: Duration) -> Duration {
     let chance = RandomState::new().hash_one(std::process::id()) % 1024;
     period.mul_f64(0.75 + chance as f64 / 2048.0)
@@ -30,7 +30,7 @@ impl AdaptiveLimit {
         let settings = AdaptiveSettings {
             maximum,
             initial: defaults.initial.min(maximum),
-            measure_every: defaults.measure_every.map(spread),
+            rest_max: spread(defaults.rest_max),
             ..defaults
         };
         Self { adaptive: Arc::new(Mutex::new(Adaptive::new(settings))) }
@@ -48,6 +48,7 @@ impl AdaptiveLimit {
         // The lock is released before the gate wakes waiting requests.
         let changed = self.adaptive.lock().sample(now, service, in_flight);
         if let Some(limit) = changed {
+            tracing::debug!(limit = limit.to_wire(), "the limit follows the app's latency");
             gate.resize(limit);
         }
     }
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn instances_measure_at_different_times() {
+    fn instances_ask_at_different_times() {
         let minute = Duration::from_secs(60);
         let periods: Vec<Duration> = (0..32).map(|_| spread(minute)).collect();
         assert!(periods.iter().all(|period| (45..=75).contains(&period.as_secs())), "{periods:?}");
