@@ -3,21 +3,16 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use parking_lot::Mutex;
 use tidegate_trust::secret::SECRET_BYTES_MAX;
 use tidegate_trust::token::is_token;
-use tidegate_trust::{ServerTls, SharedSecret, TokenError};
+use tidegate_trust::{RefusalLog, ServerTls, SharedSecret, TokenError};
 
 use crate::caller::{Authenticate, Caller, TokenRefused};
 use crate::metrics::Metrics;
-
-/// Refused calls are logged at most this often: an attacker who guesses secrets must not
-/// fill a disk.
-const REFUSAL_LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// What is required on the controller's port, for every call of every service.
 #[derive(Debug, Clone)]
@@ -128,7 +123,7 @@ pub(crate) enum SecretRefused {
 pub(crate) struct Gatekeeper {
     secret: Option<SharedSecret>,
     tokens: Option<Arc<dyn Authenticate>>,
-    refusals: Arc<Mutex<RefusalLog>>,
+    refusals: Arc<RefusalLog>,
     metrics: Metrics,
 }
 
@@ -196,9 +191,9 @@ impl Gatekeeper {
         authenticated
     }
 
-    /// Logs a refusal, or counts it when one was logged less than `REFUSAL_LOG_EVERY` ago.
+    /// Logs a refusal, or counts it when one was logged just now.
     pub(crate) fn log_refusal(&self, peer: Option<SocketAddr>, reason: impl fmt::Display) {
-        if let Some(others) = self.refusals.lock().count(Instant::now()) {
+        if let Some(others) = self.refusals.count(Instant::now()) {
             tracing::warn!(?peer, others, %reason, "a client was refused");
         }
     }
@@ -228,25 +223,6 @@ fn is_web_token(token: &str) -> bool {
 fn scoped(secret: &SharedSecret, token: &str) -> Result<Caller, TokenError> {
     let scope = secret.scope_of(token, Instant::now(), SystemTime::now())?;
     Caller::try_from(scope).map_err(|_| TokenError::Foreign)
-}
-
-/// Counts refusals that are not logged.
-#[derive(Debug, Default)]
-struct RefusalLog {
-    last: Option<Instant>,
-    suppressed: u64,
-}
-
-impl RefusalLog {
-    /// Refusals suppressed since the last log line, if it is time for another.
-    fn count(&mut self, now: Instant) -> Option<u64> {
-        if self.last.is_some_and(|last| now.duration_since(last) < REFUSAL_LOG_EVERY) {
-            self.suppressed += 1;
-            return None;
-        }
-        self.last = Some(now);
-        Some(std::mem::take(&mut self.suppressed))
-    }
 }
 
 #[cfg(test)]
@@ -331,13 +307,5 @@ mod tests {
             assert!(matches!(shown(bad), Err(SecretRefused::Other)), "{bad}");
         }
         assert!(gatekeeper.admit(&HeaderMap::new(), None).is_err());
-    }
-
-    #[test]
-    fn refusals_are_logged_rarely_and_counted() {
-        let (mut refusals, start) = (RefusalLog::default(), Instant::now());
-        assert_eq!(refusals.count(start), Some(0));
-        assert!((0..1_000).all(|_| refusals.count(start).is_none()));
-        assert_eq!(refusals.count(start + REFUSAL_LOG_EVERY), Some(1_000));
     }
 }

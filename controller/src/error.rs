@@ -72,6 +72,9 @@ pub(crate) enum CallError {
     /// Nobody declared the revision.
     #[error("revision {0} is not known here")]
     UnknownRevision(RevisionId),
+    /// The question names a site.
+    #[error("this is one controller and no view of several sites: ask without a site")]
+    NoSites,
     /// As many as may watch decisions do.
     #[error("{most} watch decisions already")]
     TooManyWatchers {

@@ -23,6 +23,7 @@ impl CallError {
             | Self::Hello(_)
             | Self::Unreadable(_)
             | Self::UnknownOrder
+            | Self::NoSites
             | Self::Order(OrderError::Shares(_))
             | Self::Name(_) => Code::InvalidArgument,
             Self::Order(OrderError::UnknownRoute { .. }) => Code::NotFound,

@@ -1,15 +1,18 @@
 //! The gRPC edge: wire types end here.
 
+pub(crate) mod answer;
 mod gate;
 pub(crate) mod listener;
 mod pace;
+pub(crate) mod parts;
 pub(crate) mod routes;
 pub(crate) mod scale;
 pub(crate) mod stats;
+mod told;
 mod unfinished;
 
 use tidegate_proto::routes::v1::route_service_server::RouteServiceServer;
-use tidegate_proto::scale::v1::scale_service_server::ScaleServiceServer;
+use tidegate_proto::scale::v1::scale_service_server::{ScaleService, ScaleServiceServer};
 use tidegate_proto::stats::v1::stats_service_server::StatsServiceServer;
 use tidegate_proto::{PING_INTERVAL, PING_TIMEOUT};
 use tokio::net::TcpListener;
@@ -18,6 +21,7 @@ use tonic::transport::Server;
 use self::gate::{Gate, Purpose};
 use self::unfinished::{UNFINISHED_BYTES_MAX, UnfinishedBytes};
 use crate::access::{Access, Gatekeeper};
+use crate::metrics::Metrics;
 use crate::task::Handle;
 
 /// Streams of one connection. Tidegate's reporters open one; a mesh that shares connections opens
@@ -48,12 +52,7 @@ pub async fn serve(
     let gatekeeper = Gatekeeper::new(access.secret, access.tokens, metrics);
     let unfinished = UnfinishedBytes::new(UNFINISHED_BYTES_MAX);
     let (incoming, accepting) = listener::connections(listener, access.tls, &gatekeeper);
-    let serving = Server::builder()
-        .http2_keepalive_interval(Some(PING_INTERVAL))
-        .http2_keepalive_timeout(Some(PING_TIMEOUT))
-        .max_concurrent_streams(STREAMS_MAX)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
+    let serving = server()
         .add_service(Gate::before(stats, Purpose::Report, &gatekeeper, &unfinished))
         .add_service(Gate::before(scale, Purpose::Ask, &gatekeeper, &unfinished))
         .add_service(Gate::before(routes, Purpose::Ask, &gatekeeper, &unfinished))
@@ -63,4 +62,40 @@ pub async fn serve(
         () = accepting => Ok(()),
         () = stop => Ok(()),
     }
+}
+
+/// Serves questions about decisions alone, which `scale` answers in place of a controller, on
+/// `listener` to the callers that `access` admits, until `stop` resolves.
+///
+/// # Errors
+///
+/// When the listener fails.
+pub async fn serve_questions(
+    scale: impl ScaleService,
+    listener: TcpListener,
+    access: Access,
+    stop: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error> {
+    let gatekeeper = Gatekeeper::new(access.secret, access.tokens, Metrics::default());
+    let unfinished = UnfinishedBytes::new(UNFINISHED_BYTES_MAX);
+    let (incoming, accepting) = listener::connections(listener, access.tls, &gatekeeper);
+    let scale = ScaleServiceServer::new(scale);
+    let serving = server()
+        .add_service(Gate::before(scale, Purpose::Ask, &gatekeeper, &unfinished))
+        .serve_with_incoming(incoming);
+    tokio::select! {
+        served = serving => served,
+        () = accepting => Ok(()),
+        () = stop => Ok(()),
+    }
+}
+
+/// A server within the bounds of all connections.
+fn server() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
 }

@@ -178,7 +178,8 @@ async fn an_invalid_stat_is_left_out_and_the_rest_counts() {
 async fn scale_service_answers() {
     let address = start().await;
     let mut client = ScaleServiceClient::new(channel(address).await);
-    let unknown = ExplainRequest { namespace: "a".into(), name: "b".into(), last: 1 };
+    let unknown =
+        ExplainRequest { namespace: "a".into(), name: "b".into(), last: 1, ..Default::default() };
     assert_eq!(client.explain(unknown).await.expect_err("unknown").code(), Code::NotFound);
     let nameless = ExplainRequest::default();
     assert_eq!(client.explain(nameless).await.expect_err("bad").code(), Code::InvalidArgument);
@@ -195,7 +196,12 @@ async fn scale_service_answers() {
     let json: serde_json::Value =
         serde_json::from_str(&decision.explanation_json).expect("it is JSON");
     assert!(json["detail"]["knative"]["inputs"]["spec"]["target_value"].is_number(), "{json}");
-    let known = ExplainRequest { namespace: "default".into(), name: "web".into(), last: 10 };
+    let known = ExplainRequest {
+        namespace: "default".into(),
+        name: "web".into(),
+        last: 10,
+        ..Default::default()
+    };
     let explained = client.explain(known).await.expect("known").into_inner();
     assert_eq!(explained.decisions[0].unix_ms, decision.unix_ms);
 }

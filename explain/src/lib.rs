@@ -6,12 +6,13 @@
 //! is, or hands over a connection.
 //!
 //! Modules in reading order: [`query`] asks, [`find`](mod@find) knows a revision by what a person
-//! wrote, [`text`] tells of decisions and [`route_text`] of routes.
+//! wrote, [`text`] tells of decisions, [`route_text`] of routes and [`site_text`] of sites.
 
 pub mod find;
 pub mod query;
 pub mod route_text;
+pub mod site_text;
 pub mod text;
 
-pub use find::{FindError, find};
+pub use find::{FindError, find, full_name};
 pub use query::{Past, Query, QueryError};

@@ -1,5 +1,6 @@
 //! Questions to a controller, and why they are not answered.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tidegate_proto::routes::v1 as routes;
@@ -71,7 +72,8 @@ impl From<tonic::Status> for QueryError {
     }
 }
 
-/// A connection to a controller, for questions.
+/// A connection to a controller, for questions. Clones share it.
+#[derive(Clone)]
 pub struct Query {
     client: ScaleServiceClient<Connection>,
     routes: RouteServiceClient<Connection>,
@@ -110,6 +112,26 @@ impl Query {
         Self::begin(&target, transport::connect_over(&target, stream)).await
     }
 
+    /// Asks over a stream that leads to a controller which has proved already that it is the one
+    /// that is meant, and asks for nothing: such as one that called. `name` is sent as its host.
+    ///
+    /// # Errors
+    /// Why there is none. Cancel safe.
+    pub async fn over_call(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        name: &str,
+    ) -> Result<Self, QueryError> {
+        let target = Target::new(&format!("{name}:80"), &Credentials::default())?;
+        Self::begin(&target, transport::speak_over(stream)).await
+    }
+
+    /// Reads no message that is longer than `bytes`, for a controller that is not trusted.
+    #[must_use]
+    pub fn bounded(mut self, bytes: usize) -> Self {
+        self.client = self.client.max_decoding_message_size(bytes);
+        self
+    }
+
     async fn begin(
         target: &Target,
         connecting: impl Future<Output = Result<Connection, ConnectError>>,
@@ -142,8 +164,51 @@ impl Query {
     /// # Errors
     /// Why it is not told.
     pub async fn revisions(&mut self) -> Result<Vec<wire::RevisionStatus>, QueryError> {
-        let asked = self.client.list_revisions(wire::ListRevisionsRequest {});
-        Ok(in_time(asked).await?.revisions)
+        Ok(self.list().await?.revisions)
+    }
+
+    /// The status of every revision, and of every site where a view of several answers.
+    ///
+    /// # Errors
+    /// Why it is not told.
+    pub async fn list(&mut self) -> Result<wire::ListRevisionsResponse, QueryError> {
+        in_time(self.client.list_revisions(wire::ListRevisionsRequest {})).await
+    }
+
+    /// The status of every revision, in parts, of which `take` says whether another is wanted. Each
+    /// part must come in time, and is as long as [`Self::bounded`] allows at most.
+    ///
+    /// # Errors
+    /// Why it is not told to its end.
+    pub async fn list_in_parts(
+        &mut self,
+        mut take: impl FnMut(wire::ListRevisionsResponse) -> ControlFlow<()>,
+    ) -> Result<(), QueryError> {
+        let asked = self.client.stream_revisions(wire::ListRevisionsRequest {});
+        let mut parts = in_time(asked).await?;
+        loop {
+            match tokio::time::timeout(RESPONSE_TIMEOUT, parts.message()).await {
+                Ok(Ok(Some(part))) => {
+                    if take(part).is_break() {
+                        return Ok(());
+                    }
+                }
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Err(status)) => return Err(status.into()),
+                Err(_) => return Err(QueryError::Silent),
+            }
+        }
+    }
+
+    /// What there is to read of a revision.
+    ///
+    /// # Errors
+    /// Why it is not told.
+    pub async fn detail(
+        &mut self,
+        request: wire::ExplainRequest,
+    ) -> Result<wire::ExplainResponse, QueryError> {
+        in_time(self.client.explain(request)).await
     }
 
     /// The last decisions of a revision and its last cold starts.
@@ -155,9 +220,16 @@ impl Query {
         revision: &wire::RevisionStatus,
         last: u32,
     ) -> Result<Past, QueryError> {
-        let (namespace, name) = (revision.namespace.clone(), revision.name.clone());
-        let asked = self.client.explain(wire::ExplainRequest { namespace, name, last });
-        let wire::ExplainResponse { mut decisions, mut cold_starts } = in_time(asked).await?;
+        let wire::RevisionStatus { namespace, name, site, .. } = revision;
+        let request = wire::ExplainRequest {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            last,
+            site: site.clone(),
+            instances_max: 0,
+        };
+        let wire::ExplainResponse { mut decisions, mut cold_starts, .. } =
+            self.detail(request).await?;
         decisions.reverse();
         cold_starts.reverse();
         Ok(Past { decisions, cold_starts })
@@ -211,6 +283,7 @@ impl Query {
             Some(revision) => wire::WatchDecisionsRequest {
                 namespace: revision.namespace.clone(),
                 name: revision.name.clone(),
+                site: revision.site.clone(),
             },
             None => wire::WatchDecisionsRequest::default(),
         };
@@ -239,6 +312,12 @@ impl Decisions {
     /// Why there are no more.
     pub async fn next(&mut self) -> Result<Option<wire::Decision>, QueryError> {
         Ok(self.stream.message().await?)
+    }
+
+    /// The same as a stream.
+    #[must_use]
+    pub fn into_stream(self) -> Streaming<wire::Decision> {
+        self.stream
     }
 }
 

@@ -7,20 +7,22 @@ use tidegate_proto::scale::v1::{Decision, RevisionStatus};
 use tidegate_proto::stats::v1::ColdStart;
 use tidegate_timeline::Timeline;
 
+use crate::find::full_name;
 use crate::query::Past;
 
 /// One decision in words: when, which revision, what and why.
 pub fn decision(decision: &Decision) -> String {
-    let Decision { namespace, name, desired, reason, .. } = decision;
+    let Decision { site, namespace, name, desired, reason, .. } = decision;
     let time = time(decision.unix_ms);
-    format!("{time}  {namespace}/{name}  {desired}  {reason}")
+    let site = if site.is_empty() { String::new() } else { format!("{site}:") };
+    format!("{time}  {site}{namespace}/{name}  {desired}  {reason}")
 }
 
 /// One decision with every number that went in.
 pub fn decision_json(decision: &Decision) -> String {
     let explanation: Value =
         serde_json::from_str(&decision.explanation_json).unwrap_or(Value::Null);
-    json!({
+    let json = json!({
         "namespace": decision.namespace,
         "name": decision.name,
         "unix_ms": decision.unix_ms,
@@ -29,8 +31,16 @@ pub fn decision_json(decision: &Decision) -> String {
         "reason": decision.reason,
         "provisional": decision.provisional,
         "explanation": explanation,
-    })
-    .to_string()
+    });
+    of_site(&decision.site, json).to_string()
+}
+
+/// The same with the name of the site, where there are several.
+fn of_site(site: &str, mut json: Value) -> Value {
+    if let (false, Some(object)) = (site.is_empty(), json.as_object_mut()) {
+        object.insert("site".to_owned(), site.into());
+    }
+    json
 }
 
 /// A revision's state, its decisions in their order, and its last cold start, a line each.
@@ -55,9 +65,8 @@ pub fn cold_starts(status: &RevisionStatus, past: &Past) -> Vec<String> {
 
 /// One cold start in words: when, which revision and instance, and where the time went.
 pub fn cold_start(status: &RevisionStatus, start: &ColdStart) -> String {
-    let RevisionStatus { namespace, name, .. } = status;
     let (time, timeline) = (time(start.seen_unix_ms), timeline(start));
-    format!("{time}  {namespace}/{name}  {}  {timeline}", start.instance)
+    format!("{time}  {}  {}  {timeline}", full_name(status), start.instance)
 }
 
 /// One cold start as JSON, its phases in microseconds.
@@ -68,15 +77,15 @@ pub fn cold_start_json(status: &RevisionStatus, start: &ColdStart) -> String {
         .phases()
         .map(|phase| (phase.moment.phase().to_owned(), us(phase.length).into()))
         .collect();
-    json!({
+    let json = json!({
         "namespace": status.namespace,
         "name": status.name,
         "instance": start.instance,
         "seen_unix_ms": start.seen_unix_ms,
         "total_us": us(timeline.total()),
         "phases_us": phases,
-    })
-    .to_string()
+    });
+    of_site(&status.site, json).to_string()
 }
 
 /// What a controller told of; of moments in no order nothing is known.
@@ -86,11 +95,12 @@ fn timeline(start: &ColdStart) -> Timeline {
 
 /// A revision's state, in one line.
 pub fn summary(status: &RevisionStatus) -> String {
-    let RevisionStatus { namespace, name, ready, starting, draining, .. } = status;
+    let RevisionStatus { ready, starting, draining, .. } = status;
     let panic = if status.in_panic { ", in panic" } else { "" };
     format!(
-        "{namespace}/{name}: {ready} ready, {starting} not ready, {draining} draining; wanted \
-         {}{}; {} in flight, {} of them waiting",
+        "{}: {ready} ready, {starting} not ready, {draining} draining; wanted {}{}; {} in flight, \
+         {} of them waiting",
+        full_name(status),
         wanted(status.desired),
         panic,
         status.in_flight,
@@ -100,7 +110,7 @@ pub fn summary(status: &RevisionStatus) -> String {
 
 /// A revision's state, as JSON.
 pub fn status_json(status: &RevisionStatus) -> String {
-    json!({
+    let json = json!({
         "namespace": status.namespace,
         "name": status.name,
         "desired": status.desired,
@@ -113,8 +123,8 @@ pub fn status_json(status: &RevisionStatus) -> String {
         "waiting": status.waiting,
         "in_flight": status.in_flight,
         "last_reason": status.last_reason,
-    })
-    .to_string()
+    });
+    of_site(&status.site, json).to_string()
 }
 
 /// All revisions, a line each, in columns.
@@ -122,8 +132,7 @@ pub fn table(statuses: &[RevisionStatus]) -> Vec<String> {
     if statuses.is_empty() {
         return vec!["The controller knows no revision yet.".to_owned()];
     }
-    let names: Vec<String> =
-        statuses.iter().map(|status| format!("{}/{}", status.namespace, status.name)).collect();
+    let names: Vec<String> = statuses.iter().map(full_name).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(8);
     let heading = format!("{:width$}  WANTED  READY  IN FLIGHT  WAITING  WHY", "REVISION");
     let rows = names.iter().zip(statuses).map(|(name, status)| {
@@ -136,7 +145,8 @@ pub fn table(statuses: &[RevisionStatus]) -> Vec<String> {
     std::iter::once(heading).chain(rows).collect()
 }
 
-fn wanted(desired: i32) -> String {
+/// Instances wanted, as they are shown.
+pub(crate) fn wanted(desired: i32) -> String {
     if desired < 0 { "?".to_owned() } else { desired.to_string() }
 }
 
@@ -167,6 +177,7 @@ mod tests {
             reason: "3 instances: because.".into(),
             explanation_json: r#"{"at": 1}"#.into(),
             provisional: true,
+            ..Default::default()
         };
         assert_eq!(
             decision(&made),

@@ -116,6 +116,19 @@ impl Target {
         &self.authority
     }
 
+    /// Whether what is said to it can be read by nobody else: over TLS, or within this machine.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        let is_ours = |ip: std::net::IpAddr| ip.to_canonical().is_loopback();
+        self.tls.is_some() || self.host.name().parse().is_ok_and(is_ours)
+    }
+
+    /// Why TLS with it failed; `None` when the connection did.
+    #[must_use]
+    pub fn mismatch(&self, error: &io::Error) -> Option<TlsMismatch> {
+        self.tls.as_ref().and_then(|(tls, _)| tls.mismatch(error))
+    }
+
     /// The origin that requests name.
     #[must_use]
     pub fn origin(&self) -> Uri {
@@ -163,6 +176,32 @@ pub async fn connect(target: &Target) -> Result<Connection, ConnectError> {
     // Reports are small and a wake-up must not wait for an acknowledgement of the one before.
     tcp.set_nodelay(true)?;
     connect_over(target, tcp).await
+}
+
+/// A stream of bytes to a peer.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// One fresh connection, on which nothing but TLS was spoken yet, for another protocol than a
+/// controller's: `protocol` is what is negotiated (RFC 7301).
+///
+/// # Errors
+///
+/// When the connection cannot be made, or the two ends do not fit. Cancel safe.
+pub async fn open(target: &Target, protocol: &[u8]) -> Result<Box<dyn Stream>, ConnectError> {
+    let tcp = target.host.connect(target.port).await?;
+    tcp.set_nodelay(true)?;
+    let Some((tls, name)) = &target.tls else { return Ok(Box::new(tcp)) };
+    let mut config = (*tls.renewed().await).clone();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    match TlsConnector::from(Arc::new(config)).connect(name.clone(), tcp).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => Err(match tls.mismatch(&error) {
+            Some(mismatch) => mismatch.into(),
+            None => error.into(),
+        }),
+    }
 }
 
 /// As [`connect`], over a stream that leads to the controller.

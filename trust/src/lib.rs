@@ -12,12 +12,13 @@
 //! files of both ends, [`pem`] reads them, [`renewed`] reads files anew when they change,
 //! [`rereads`] says when they are looked at, [`tls`] is how both ends use certificates,
 //! [`handshake`] explains why two ends do not fit, [`credentials`] is what a client presents to a
-//! controller.
+//! controller, [`refusals`] how often a refusal is logged.
 
 pub mod certificates;
 pub mod credentials;
 pub mod handshake;
 pub mod pem;
+pub mod refusals;
 pub mod renewed;
 pub mod rereads;
 pub mod secret;
@@ -29,6 +30,7 @@ pub use certificates::{ClientCertificates, ServerCertificates};
 pub use credentials::{Credentials, CredentialsError};
 pub use handshake::TlsMismatch;
 pub use pem::TlsError;
+pub use refusals::RefusalLog;
 pub use renewed::Renewed;
 pub use secret::{Secret, SecretError};
 pub use shared_secret::SharedSecret;

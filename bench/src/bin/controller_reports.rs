@@ -155,7 +155,11 @@ struct Lateness {
 impl Lateness {
     async fn watch(controller: SocketAddr) -> anyhow::Result<Self> {
         let mut client = ask(controller).await?;
-        let request = WatchDecisionsRequest { namespace: NAMESPACE.into(), name: "other".into() };
+        let request = WatchDecisionsRequest {
+            namespace: NAMESPACE.into(),
+            name: "other".into(),
+            ..Default::default()
+        };
         let mut decisions = client.watch_decisions(request).await?.into_inner();
         // From the first on there is a time at which the next is due.
         let mut last = decisions.message().await?.context("the controller ended")?.unix_ms;

@@ -1,11 +1,14 @@
 //! `ScaleService`: status, past decisions, and decisions as they are made.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
 
+use super::parts::parts;
+use super::told;
 use crate::error::CallError;
 use crate::identity::RevisionId;
-use crate::journal::{DECISIONS_MAX, DecisionRecord};
+use crate::journal::DECISIONS_MAX;
+use crate::overview::{Detail, DetailQuery, Overview};
 use crate::status::RevisionStatus;
 use crate::task::{Handle, WATCHERS_MAX};
 use tidegate_proto::scale::v1 as wire;
@@ -14,6 +17,9 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
+
+/// Instances of one revision that are told at a time; the rest are counted.
+const INSTANCES_TOLD_MAX: usize = 1_000;
 
 /// Serves `ScaleService`.
 pub(crate) struct Scale {
@@ -26,26 +32,52 @@ impl Scale {
     }
 }
 
+impl Scale {
+    /// Every revision with its numbers.
+    async fn revisions(&self) -> Result<Vec<wire::RevisionStatus>, CallError> {
+        let statuses = self.handle.statuses().await?;
+        let numbers = self.handle.overviews().await?;
+        let numbers: BTreeMap<RevisionId, Overview> =
+            numbers.into_iter().map(|of| (of.revision.clone(), of)).collect();
+        // One that went between the two questions has no numbers any more, and is left out.
+        let with_numbers = |status: RevisionStatus| {
+            numbers.get(&status.revision).map(|numbers| told::status(status, numbers))
+        };
+        Ok(statuses.into_iter().filter_map(with_numbers).collect())
+    }
+}
+
+type Parts = Pin<Box<dyn Stream<Item = Result<wire::ListRevisionsResponse, Status>> + Send>>;
+
 type Decisions = Pin<Box<dyn Stream<Item = Result<wire::Decision, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl ScaleService for Scale {
+    type StreamRevisionsStream = Parts;
     type WatchDecisionsStream = Decisions;
 
     async fn list_revisions(
         &self,
         _request: Request<wire::ListRevisionsRequest>,
     ) -> Result<Response<wire::ListRevisionsResponse>, Status> {
-        let statuses = self.handle.statuses().await.map_err(CallError::from)?;
-        let revisions = statuses.into_iter().map(status).collect();
-        Ok(Response::new(wire::ListRevisionsResponse { revisions }))
+        let revisions = self.revisions().await?;
+        Ok(Response::new(wire::ListRevisionsResponse { revisions, sites: Vec::new() }))
+    }
+
+    async fn stream_revisions(
+        &self,
+        _request: Request<wire::ListRevisionsRequest>,
+    ) -> Result<Response<Parts>, Status> {
+        let parts = parts(self.revisions().await?);
+        Ok(Response::new(Box::pin(tokio_stream::iter(parts.map(Ok)))))
     }
 
     async fn watch_decisions(
         &self,
         request: Request<wire::WatchDecisionsRequest>,
     ) -> Result<Response<Decisions>, Status> {
-        let wire::WatchDecisionsRequest { namespace, name } = request.into_inner();
+        let wire::WatchDecisionsRequest { namespace, name, site } = request.into_inner();
+        of_one_site(&site)?;
         let wanted = match (namespace.is_empty(), name.is_empty()) {
             (true, true) => None,
             _ => Some(revision(&namespace, &name)?),
@@ -65,11 +97,11 @@ impl ScaleService for Scale {
             }
         }
         // Written out one by one as they are read; until then all watchers share them.
-        let last = tokio_stream::iter(last).map(|record| Ok(decision(&record)));
+        let last = tokio_stream::iter(last).map(|record| Ok(told::decision(0, &record)));
         let missed = self.handle.metrics().decisions_missed.clone();
         let coming = coming.filter_map(move |record| match record {
             Ok(record) if wanted.as_ref().is_none_or(|wanted| *wanted == record.revision) => {
-                Some(Ok(decision(&record)))
+                Some(Ok(told::decision(0, &record)))
             }
             Ok(_) => None,
             // The newest ones matter.
@@ -90,48 +122,33 @@ impl ScaleService for Scale {
         &self,
         request: Request<wire::ExplainRequest>,
     ) -> Result<Response<wire::ExplainResponse>, Status> {
-        let wire::ExplainRequest { namespace, name, last } = request.into_inner();
+        let wire::ExplainRequest { namespace, name, last, site, instances_max } =
+            request.into_inner();
+        of_one_site(&site)?;
         let id = revision(&namespace, &name)?;
-        let count = usize::try_from(last.max(1)).unwrap_or(DECISIONS_MAX).min(DECISIONS_MAX);
-        let records = self.handle.decisions(id.clone(), count).await.map_err(CallError::from)?;
-        let records = records.ok_or_else(|| CallError::UnknownRevision(id.clone()))?;
-        let decisions = records.iter().map(decision).collect();
-        let starts = self.handle.cold_starts(id).await.map_err(CallError::from)?;
-        let cold_starts = starts.iter().map(Into::into).collect();
-        Ok(Response::new(wire::ExplainResponse { decisions, cold_starts }))
+        let most = |asked: u32, most: usize| usize::try_from(asked).unwrap_or(most).min(most);
+        let query = DetailQuery {
+            after: 0,
+            decisions_max: most(last.max(1), DECISIONS_MAX),
+            instances_max: most(instances_max, INSTANCES_TOLD_MAX),
+        };
+        let detail = self.handle.detail(id.clone(), query).await.map_err(CallError::from)?;
+        let Detail { declaration, decisions, instances, cold_starts, .. } =
+            detail.ok_or(CallError::UnknownRevision(id))?;
+        Ok(Response::new(wire::ExplainResponse {
+            decisions: decisions.iter().map(|(n, of)| told::decision(*n, of)).collect(),
+            cold_starts: cold_starts.iter().map(Into::into).collect(),
+            instances: instances.iter().map(told::instance).collect(),
+            settings: told::settings(&declaration),
+        }))
     }
+}
+
+/// A controller is one site, and has no name for it.
+fn of_one_site(site: &str) -> Result<(), CallError> {
+    if site.is_empty() { Ok(()) } else { Err(CallError::NoSites) }
 }
 
 fn revision(namespace: &str, name: &str) -> Result<RevisionId, CallError> {
     Ok(RevisionId::new(namespace, name)?)
-}
-
-fn status(status: RevisionStatus) -> wire::RevisionStatus {
-    wire::RevisionStatus {
-        namespace: status.revision.namespace().to_owned(),
-        name: status.revision.name().to_owned(),
-        desired: status.desired,
-        ready: status.ready,
-        starting: status.starting,
-        draining: status.draining,
-        in_panic: status.in_panic,
-        stable_concurrency: status.stable_concurrency,
-        panic_concurrency: status.panic_concurrency,
-        waiting: status.waiting,
-        in_flight: status.in_flight,
-        last_reason: status.last_reason,
-    }
-}
-
-fn decision(record: &Arc<DecisionRecord>) -> wire::Decision {
-    wire::Decision {
-        namespace: record.revision.namespace().to_owned(),
-        name: record.revision.name().to_owned(),
-        unix_ms: record.unix_ms,
-        desired: record.replicas(),
-        excess_burst_capacity: record.excess_burst_capacity(),
-        reason: record.to_string(),
-        explanation_json: record.json(),
-        provisional: record.provisional.is_some(),
-    }
 }

@@ -5,6 +5,31 @@ pub struct ListRevisionsRequest {}
 pub struct ListRevisionsResponse {
     #[prost(message, repeated, tag = "1")]
     pub revisions: ::prost::alloc::vec::Vec<RevisionStatus>,
+    /// Every site that a view knows, in the order of their names. A controller has none.
+    #[prost(message, repeated, tag = "2")]
+    pub sites: ::prost::alloc::vec::Vec<SiteStatus>,
+}
+/// A controller that a view of several sites knows by a name.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SiteStatus {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "SiteLink", tag = "2")]
+    pub link: i32,
+    /// Since when that is so, by the clock of the view.
+    #[prost(int64, tag = "3")]
+    pub since_unix_ms: i64,
+    /// When it last told of its revisions; 0 is never. What is shown of it was so then.
+    #[prost(int64, tag = "4")]
+    pub told_unix_ms: i64,
+    /// Why it cannot be asked; empty while it can.
+    #[prost(string, tag = "5")]
+    pub why: ::prost::alloc::string::String,
+    /// Its revisions that are shown, and those that are not because there are too many.
+    #[prost(uint32, tag = "6")]
+    pub revisions: u32,
+    #[prost(uint32, tag = "7")]
+    pub left_out: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RevisionStatus {
@@ -33,6 +58,37 @@ pub struct RevisionStatus {
     pub in_flight: u32,
     #[prost(string, tag = "12")]
     pub last_reason: ::prost::alloc::string::String,
+    /// The site that it is of; empty where a controller tells of its own.
+    #[prost(string, tag = "13")]
+    pub site: ::prost::alloc::string::String,
+    /// Instances that stand still until they are wanted.
+    #[prost(uint32, tag = "14")]
+    pub frozen: u32,
+    /// Requests that have ended since the revision was declared, and those of them that failed.
+    #[prost(uint64, tag = "15")]
+    pub finished: u64,
+    #[prost(uint64, tag = "16")]
+    pub failed: u64,
+    /// Whether wanted instances are not started.
+    #[prost(bool, tag = "17")]
+    pub is_hindered: bool,
+    /// Fewest and most instances; 0 is no bound. Whether a person has set them in place of those that
+    /// were declared.
+    #[prost(int32, tag = "18")]
+    pub min: i32,
+    #[prost(int32, tag = "19")]
+    pub max: i32,
+    #[prost(bool, tag = "20")]
+    pub is_pinned: bool,
+    /// What one instance should carry; absent where something else decides.
+    #[prost(double, optional, tag = "21")]
+    pub target: ::core::option::Option<f64>,
+    /// Requests that one instance takes at a time; 0 is unlimited.
+    #[prost(uint32, tag = "22")]
+    pub container_concurrency: u32,
+    /// How many decisions were made of it.
+    #[prost(uint64, tag = "23")]
+    pub decisions: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchDecisionsRequest {
@@ -41,6 +97,9 @@ pub struct WatchDecisionsRequest {
     pub namespace: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
+    /// Of a view: the site. Empty with no revision: every site.
+    #[prost(string, tag = "3")]
+    pub site: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExplainRequest {
@@ -51,6 +110,12 @@ pub struct ExplainRequest {
     /// How many of the last decisions; 0 is one.
     #[prost(uint32, tag = "3")]
     pub last: u32,
+    /// Of a view: the site.
+    #[prost(string, tag = "4")]
+    pub site: ::prost::alloc::string::String,
+    /// The most instances that are told of, in the order of their names.
+    #[prost(uint32, tag = "5")]
+    pub instances_max: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExplainResponse {
@@ -59,6 +124,46 @@ pub struct ExplainResponse {
     /// The last cold starts that activators told of, newest first; at most 8.
     #[prost(message, repeated, tag = "2")]
     pub cold_starts: ::prost::alloc::vec::Vec<super::super::stats::v1::ColdStart>,
+    /// As many instances as were asked for.
+    #[prost(message, repeated, tag = "3")]
+    pub instances: ::prost::alloc::vec::Vec<InstanceStatus>,
+    /// What decisions are computed from; absent where something else decides.
+    #[prost(message, optional, tag = "4")]
+    pub settings: ::core::option::Option<Settings>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InstanceStatus {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "InstancePhase", tag = "2")]
+    pub phase: i32,
+    #[prost(uint32, tag = "3")]
+    pub in_flight: u32,
+}
+/// Numbers of Knative's algorithm for one revision.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Settings {
+    /// Whether requests a second are weighed, and not those in flight.
+    #[prost(bool, tag = "1")]
+    pub by_request_rate: bool,
+    #[prost(double, tag = "2")]
+    pub target: f64,
+    #[prost(double, tag = "3")]
+    pub total: f64,
+    #[prost(uint64, tag = "4")]
+    pub stable_window_ms: u64,
+    #[prost(double, tag = "5")]
+    pub panic_threshold: f64,
+    #[prost(double, tag = "6")]
+    pub max_scale_up_rate: f64,
+    #[prost(double, tag = "7")]
+    pub max_scale_down_rate: f64,
+    #[prost(uint64, tag = "8")]
+    pub scale_down_delay_ms: u64,
+    #[prost(double, tag = "9")]
+    pub target_burst_capacity: f64,
+    #[prost(int32, tag = "10")]
+    pub activation_scale: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Decision {
@@ -83,6 +188,92 @@ pub struct Decision {
     /// of it, and none is to be stopped.
     #[prost(bool, tag = "8")]
     pub provisional: bool,
+    /// The site that it was made at; empty where a controller tells of its own.
+    #[prost(string, tag = "9")]
+    pub site: ::prost::alloc::string::String,
+    /// Instances wanted before it.
+    #[prost(int32, tag = "10")]
+    pub before: i32,
+    /// Whether panic mode was on.
+    #[prost(bool, tag = "11")]
+    pub in_panic: bool,
+    /// Its number among those of the revision; 0 where it was not counted.
+    #[prost(uint64, tag = "12")]
+    pub number: u64,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SiteLink {
+    Unspecified = 0,
+    /// It was not heard of yet.
+    Awaited = 1,
+    /// It answers.
+    Up = 2,
+    /// It does not.
+    Cut = 3,
+}
+impl SiteLink {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SITE_LINK_UNSPECIFIED",
+            Self::Awaited => "SITE_LINK_AWAITED",
+            Self::Up => "SITE_LINK_UP",
+            Self::Cut => "SITE_LINK_CUT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SITE_LINK_UNSPECIFIED" => Some(Self::Unspecified),
+            "SITE_LINK_AWAITED" => Some(Self::Awaited),
+            "SITE_LINK_UP" => Some(Self::Up),
+            "SITE_LINK_CUT" => Some(Self::Cut),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum InstancePhase {
+    Unspecified = 0,
+    Starting = 1,
+    Ready = 2,
+    /// It was ready and is not just now.
+    Unready = 3,
+    Draining = 4,
+    Frozen = 5,
+}
+impl InstancePhase {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "INSTANCE_PHASE_UNSPECIFIED",
+            Self::Starting => "INSTANCE_PHASE_STARTING",
+            Self::Ready => "INSTANCE_PHASE_READY",
+            Self::Unready => "INSTANCE_PHASE_UNREADY",
+            Self::Draining => "INSTANCE_PHASE_DRAINING",
+            Self::Frozen => "INSTANCE_PHASE_FROZEN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "INSTANCE_PHASE_UNSPECIFIED" => Some(Self::Unspecified),
+            "INSTANCE_PHASE_STARTING" => Some(Self::Starting),
+            "INSTANCE_PHASE_READY" => Some(Self::Ready),
+            "INSTANCE_PHASE_UNREADY" => Some(Self::Unready),
+            "INSTANCE_PHASE_DRAINING" => Some(Self::Draining),
+            "INSTANCE_PHASE_FROZEN" => Some(Self::Frozen),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 #[cfg(feature = "client")]
@@ -191,6 +382,34 @@ pub mod scale_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// The same in parts of bounded length, in the order of their names, until all are told: for
+        /// whoever reads the list of a peer that it does not trust.
+        pub async fn stream_revisions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRevisionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ListRevisionsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tidegate.scale.v1.ScaleService/StreamRevisions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tidegate.scale.v1.ScaleService", "StreamRevisions"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Decisions of one revision, or of all, as they are made; the last one first.
         pub async fn watch_decisions(
             &mut self,
@@ -264,6 +483,21 @@ pub mod scale_service_server {
             request: tonic::Request<super::ListRevisionsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListRevisionsResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the StreamRevisions method.
+        type StreamRevisionsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ListRevisionsResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The same in parts of bounded length, in the order of their names, until all are told: for
+        /// whoever reads the list of a peer that it does not trust.
+        async fn stream_revisions(
+            &self,
+            request: tonic::Request<super::ListRevisionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::StreamRevisionsStream>,
             tonic::Status,
         >;
         /// Server streaming response type for the WatchDecisions method.
@@ -403,6 +637,52 @@ pub mod scale_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tidegate.scale.v1.ScaleService/StreamRevisions" => {
+                    #[allow(non_camel_case_types)]
+                    struct StreamRevisionsSvc<T: ScaleService>(pub Arc<T>);
+                    impl<
+                        T: ScaleService,
+                    > tonic::server::ServerStreamingService<super::ListRevisionsRequest>
+                    for StreamRevisionsSvc<T> {
+                        type Response = super::ListRevisionsResponse;
+                        type ResponseStream = T::StreamRevisionsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListRevisionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ScaleService>::stream_revisions(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StreamRevisionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
