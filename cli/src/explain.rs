@@ -3,15 +3,16 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use tidegate_explain::{Past, Query, find, text};
+use tidegate_explain::{Past, Query, find, full_name, site_text, text};
 use tidegate_proto::scale::v1 as wire;
 
 use tidegate_flags::ToleranceArgs;
 
 use crate::reach::ControllerArgs;
+use crate::sites_file;
 use crate::typed::{Moment, moment, whole};
 use tidegate_flags::ending::mistyped;
 
@@ -20,14 +21,21 @@ mod hpa;
 /// Most decisions that a controller keeps of one revision.
 const LAST_MAX: u32 = tidegate_controller::journal::DECISIONS_MAX as u32;
 
+/// Time between two looks at sites while decisions are watched.
+const SITES_INTERVAL: Duration = Duration::from_secs(2);
+
 /// What was typed after `tidegate explain`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The revision, as NAME or NAMESPACE/NAME; all of them are listed when none is named.
+    /// The revision, as NAME or NAMESPACE/NAME, with SITE: before it where there are several sites;
+    /// all of them are listed when none is named.
     #[arg(value_name = "REVISION")]
     revision: Option<String>,
     #[command(flatten)]
     controller: ControllerArgs,
+    /// Ask the sites of this file, in place of one controller.
+    #[arg(long, value_name = "FILE")]
+    sites: Option<PathBuf>,
     /// How many of the last decisions to show, 1 when absent; of the only revision where none is
     /// named.
     #[arg(long, value_name = "N", value_parser = whole(1..=LAST_MAX), conflicts_with = "follow")]
@@ -72,11 +80,19 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn ask(args: Args) -> anyhow::Result<()> {
-    let mut query = args.controller.connect(args.revision.as_deref()).await?;
-    let known = query.revisions().await?;
+    let mut query = match &args.sites {
+        None => args.controller.connect(args.revision.as_deref()).await?,
+        Some(file) => {
+            let site = args.revision.as_deref().and_then(|asked| asked.split_once(':'));
+            let site = site.and_then(|(site, _)| site.parse().ok());
+            sites_file::ask(file, SITES_INTERVAL, site.as_ref()).await?
+        }
+    };
+    let listed = query.list().await?;
+    let known = &listed.revisions;
     let revision = match &args.revision {
-        Some(asked) => Some(find(&known, asked)?),
-        None if args.last.is_some() || args.at.is_some() => Some(only(&known)?),
+        Some(asked) => Some(found(&listed, asked)?),
+        None if args.last.is_some() || args.at.is_some() => Some(only(known)?),
         None => None,
     };
     match (revision, args.follow) {
@@ -85,14 +101,29 @@ async fn ask(args: Args) -> anyhow::Result<()> {
             watch(&mut query, revision, tell).await
         }
         (Some(revision), false) => explain(&mut query, revision, &args).await,
-        (None, false) => {
-            let statuses = known.iter();
-            match args.json {
-                true => print(&statuses.map(text::status_json).collect::<Vec<_>>()),
-                false => print(&text::table(&known)),
-            }
-        }
+        (None, false) => print(&match (listed.sites.is_empty(), args.json) {
+            (true, true) => known.iter().map(text::status_json).collect(),
+            (true, false) => text::table(known),
+            (false, true) => site_text::json(&listed),
+            (false, false) => site_text::table(&listed),
+        }),
     }
+}
+
+/// The revision that is meant. Where a site that may have it does not answer, that is said as well.
+fn found<'a>(
+    listed: &'a wire::ListRevisionsResponse,
+    asked: &str,
+) -> anyhow::Result<&'a wire::RevisionStatus> {
+    find(&listed.revisions, asked).map_err(|error| {
+        let named = asked.split_once(':').map(|(site, _)| site);
+        let meant = listed.sites.iter().filter(|site| named.is_none_or(|it| it == site.name));
+        let silent: Vec<String> = meant.filter_map(site_text::remark).collect();
+        match silent.is_empty() {
+            true => error.into(),
+            false => anyhow::anyhow!("{error}\n{}", silent.join("\n")),
+        }
+    })
 }
 
 /// The only revision that there is.
@@ -101,7 +132,7 @@ fn only(known: &[wire::RevisionStatus]) -> anyhow::Result<&wire::RevisionStatus>
         [only] => Ok(only),
         [] => anyhow::bail!("the controller knows no revision yet"),
         several => {
-            let names = several.iter().map(|it| format!("{}/{}", it.namespace, it.name));
+            let names = several.iter().map(full_name);
             let names = names.collect::<Vec<_>>().join(", ");
             Err(mistyped(anyhow::anyhow!("say which revision: {names}")))
         }

@@ -10,8 +10,9 @@
 //! [`inject`] puts the sidecar into manifests, [`roles`] are the parts that `run` starts and that a
 //! cluster runs one by one, [`token`] makes what lets somebody take part. What all of them share:
 //! [`command_line`] reads what was typed, [`typed`] turns it into values, [`foreground`] has flags
-//! of several verbs, [`reach`] finds the controller that is asked, [`mod@page`] shows a controller
-//! in a browser, [`services_file`] follows a file, [`rollout_state`] keeps one of rollouts.
+//! of several verbs, [`reach`] finds the controller that is asked, [`sites_file`] asks several,
+//! [`mod@page`] shows a controller in a browser, [`services_file`] follows a file,
+//! [`rollout_state`] keeps one of rollouts.
 //! [`examples`] end each verb's help, [`manual`] makes completions and manual pages and prints the
 //! definition that a cluster is given, [`log`] sets up the log of the roles.
 
@@ -38,6 +39,7 @@ mod route;
 mod run;
 mod services_file;
 mod sim;
+mod sites_file;
 mod terminal;
 mod token;
 mod typed;

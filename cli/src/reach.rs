@@ -44,13 +44,27 @@ impl ControllerArgs {
                 only.controller.as_str()
             }
         };
-        Query::connect(controller, &credentials).await.map_err(|error| match error {
-            QueryError::Unreachable { .. } => {
-                anyhow::anyhow!("{error}; `tidegate run` prints where its own listens")
-            }
-            other => other.into(),
-        })
+        ask(controller, &credentials).await
     }
+}
+
+/// Connects to the controller at an address, with what a run on this machine left where it is that.
+pub(crate) async fn ask_at(controller: &str, args: &CredentialArgs) -> anyhow::Result<Query> {
+    let running = presence::running();
+    let credentials = match running.iter().find(|presence| presence.controller == *controller) {
+        Some(ours) => of_run(ours)?,
+        None => args.credentials()?,
+    };
+    ask(controller, &credentials).await
+}
+
+async fn ask(controller: &str, credentials: &Credentials) -> anyhow::Result<Query> {
+    Query::connect(controller, credentials).await.map_err(|error| match error {
+        QueryError::Unreachable { .. } => {
+            anyhow::anyhow!("{error}; `tidegate run` prints where its own listens")
+        }
+        other => other.into(),
+    })
 }
 
 /// The credentials for a run on this machine, whatever is set for other controllers.

@@ -1,6 +1,7 @@
 //! The parts that `tidegate run` starts, and that a cluster runs one by one.
 
 mod controller;
+mod view;
 mod webhook;
 
 use std::process::ExitCode;
@@ -18,6 +19,8 @@ pub(crate) enum Role {
     Activator(Box<tidegate_activator_program::Args>),
     /// The autoscaler as a service.
     Controller(Box<controller::Args>),
+    /// A view of several sites: controllers that it dials, and those that call it.
+    View(Box<view::Args>),
     /// Put the sidecar into pods as a cluster makes them: a mutating admission webhook.
     Webhook(webhook::Args),
 }
@@ -45,6 +48,7 @@ impl Role {
             Role::QueueProxy(_) => "queue-proxy",
             Role::Activator(_) => "activator",
             Role::Controller(_) => "controller",
+            Role::View(_) => "view",
             Role::Webhook(_) => "webhook",
         }
     }
@@ -59,6 +63,7 @@ pub(crate) fn execute(role: Role) -> anyhow::Result<ExitCode> {
         }),
         Role::Activator(args) => tidegate_activator_program::execute(*args, "tidegate activator"),
         Role::Controller(args) => controller::execute(*args),
+        Role::View(args) => view::execute(*args),
         Role::Webhook(args) => webhook::execute(args),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tidegate_controller::{Access, Addresses};
 use tidegate_trust::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE};
-use tidegate_trust::{SecretError, ServerCertificates, SharedSecret, TlsError};
+use tidegate_trust::{SecretError, ServerCertificates, ServerTls, SharedSecret, TlsError};
 
 /// The variable that names the file of a server's certificate chain.
 pub const TLS_CERT_VARIABLE: &str = "TIDEGATE_TLS_CERT";
@@ -44,6 +44,20 @@ pub enum AccessError {
 }
 
 impl AccessArgs {
+    /// The server's certificate for another port of the same process, if there is one; clients are
+    /// then asked for certificates of `client_authority`, where that is given.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, or what is in it cannot be used; the file is named.
+    pub fn tls_of(&self, client_authority: Option<PathBuf>) -> Result<Option<ServerTls>, TlsError> {
+        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
+            return Ok(None);
+        };
+        let (certificate, key) = (certificate.clone(), key.clone());
+        ServerCertificates { certificate, key, client_authority }.load().map(Some)
+    }
+
     /// The access rules that the flags and the environment make, for instances that may claim
     /// `addresses`. Without any of them everybody is admitted: see [`Access::admits_anybody`].
     ///
@@ -53,15 +67,7 @@ impl AccessArgs {
     pub fn access(&self, addresses: Addresses) -> Result<Access, AccessError> {
         let secret =
             SharedSecret::configured(self.secret_file.as_deref(), secret_variable().as_deref())?;
-        let tls = match (&self.tls_cert, &self.tls_key) {
-            (Some(certificate), Some(key)) => {
-                let (certificate, key) = (certificate.clone(), key.clone());
-                let client_authority = self.tls_client_ca.clone();
-                let certificates = ServerCertificates { certificate, key, client_authority };
-                Some(Arc::new(certificates.load()?))
-            }
-            _ => None,
-        };
+        let tls = self.tls_of(self.tls_client_ca.clone())?.map(Arc::new);
         Ok(Access { secret, tokens: None, tls, addresses })
     }
 }

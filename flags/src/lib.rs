@@ -9,13 +9,15 @@
 //! which is configured by variables and carries no parser of arguments.
 //!
 //! Modules in reading order: [`listen`] is where a role serves, [`access`] who may report to a
-//! controller, [`credentials`] what is shown to one, [`admin`] where its admin pages are, [`log`]
-//! what is logged, [`tolerance`] is what explains a HorizontalPodAutoscaler. [`values`] reads what
-//! was typed behind a flag, [`files`] what it named, [`followed`] sees whether such a file has
-//! changed, and [`ending`] has the one rule of exit codes.
+//! controller, [`credentials`] what is shown to one, [`call`] which view of several sites it
+//! calls, [`admin`] where its admin pages are, [`log`] what is logged, [`tolerance`] is what
+//! explains a HorizontalPodAutoscaler. [`values`] reads what was typed behind a flag, [`files`]
+//! what it named, [`followed`] sees whether such a file has changed, and [`ending`] has the one
+//! rule of exit codes.
 
 pub mod access;
 pub mod admin;
+pub mod call;
 pub mod credentials;
 pub mod ending;
 pub mod files;
@@ -27,6 +29,7 @@ pub mod values;
 
 pub use access::{AccessArgs, AccessError, TLS_CERT_VARIABLE, TLS_KEY_VARIABLE};
 pub use admin::{AdminArgs, AdminError};
+pub use call::{CALL_VARIABLE, CallArgs, CallArgsError};
 pub use credentials::CredentialArgs;
 pub use listen::{LISTEN_VARIABLE, listen_address};
 pub use log::LogArgs;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_autoscaler::Timestamp;
+use tidegate_call::Caller;
 use tidegate_controller::{
     Access, Clock, Handle, Metrics, NoActuator, RevisionId, UndeclaredRevisions,
 };
@@ -57,6 +58,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Who may report and query.
     pub access: Access,
+    /// Who calls a view of several sites, once we lead.
+    pub caller: Option<Caller>,
     /// Metrics of reports and decisions.
     pub metrics: Metrics,
     /// What is served to other autoscalers, once we decide.
@@ -268,6 +271,7 @@ struct Executor {
     parts: JoinSet<Result<(), RunError>>,
     /// The listener, until it is served.
     listen: Option<(SocketAddr, Access)>,
+    caller: Option<Caller>,
 }
 
 impl Executor {
@@ -287,6 +291,7 @@ impl Executor {
             event_records: JoinSet::new(),
             parts: JoinSet::new(),
             listen: Some((config.listen, config.access.clone())),
+            caller: config.caller.clone(),
         }
     }
 
@@ -357,6 +362,18 @@ impl Executor {
             drop(served);
             Err(RunError::PartEnded("the service of reports"))
         });
+        if let Some(caller) = self.caller.take() {
+            let handle = self.handle.clone();
+            self.parts.spawn(async move {
+                let answer = |stream| {
+                    let handle = handle.clone();
+                    // A call that breaks off is followed by the next.
+                    async move { drop(tidegate_controller::answer(handle, stream).await) }
+                };
+                caller.run(answer).await;
+                Err(RunError::PartEnded("the calls to a view"))
+            });
+        }
         let adapters = std::mem::take(&mut self.adapters);
         self.parts.spawn(adapters.serve(self.cluster.clone(), Arc::clone(&self.published)));
         Ok(())

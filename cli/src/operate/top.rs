@@ -4,19 +4,24 @@
 //! anywhere else plain rows, one round after the other.
 //!
 //! Modules in reading order: [`gather`] keeps up with every run, [`keys`] reads a keyboard,
-//! [`board`] is what is shown and chosen, by an [`order`], [`view`] draws it.
+//! [`board`] is what is shown and chosen, by an [`order`], [`view`] draws it. [`fleet`] is the same
+//! of the revisions of a controller, or of several sites.
 
 mod board;
+mod fleet;
 mod gather;
 mod keys;
 mod order;
 mod view;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tidegate_flags::CredentialArgs;
 use tidegate_shutdown_signals::ShutdownSignals;
+use tidegate_sites::SiteName;
 use tokio::time::MissedTickBehavior;
 
 use self::board::{Board, Page};
@@ -26,7 +31,7 @@ use super::ps;
 use super::reach;
 use crate::explain::print;
 use crate::terminal::{Surface, ink, size};
-use crate::typed::{time_within, whole};
+use crate::typed::{authorities, time_within, whole};
 
 /// How often a service's last minutes are asked for while they are shown.
 const HISTORY_PERIOD: Duration = Duration::from_secs(1);
@@ -46,6 +51,18 @@ pub(crate) struct Args {
     /// End after so many rounds; anywhere but on a terminal they are printed below each other.
     #[arg(long, value_name = "N", value_parser = whole(1..=ROUNDS_MAX))]
     rounds: Option<u32>,
+    /// Show the revisions of this controller, or of the sites of this view, in place of the services
+    /// of this machine.
+    #[arg(long, value_name = "HOST:PORT", value_parser = authorities, conflicts_with = "sites")]
+    controller: Option<String>,
+    /// Show the revisions of the sites of this file.
+    #[arg(long, value_name = "FILE")]
+    sites: Option<PathBuf>,
+    /// Only of this site; may be repeated.
+    #[arg(long = "site", value_name = "SITE")]
+    only: Vec<SiteName>,
+    #[command(flatten)]
+    credentials: CredentialArgs,
     /// Print JSON, one object per line for each service and round.
     #[arg(long)]
     json: bool,
@@ -57,6 +74,9 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 /// Shows them until interrupted, or until `q` is pressed.
 pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.controller.is_some() || args.sites.is_some() {
+        return fleet::execute(args).await;
+    }
     // Where nothing runs there is nothing to wait for.
     let asked = match &args.service {
         Some(asked) => Some(reach::service(Some(asked)).await?.service.name),

@@ -18,13 +18,16 @@ use tidegate_autoscaler::settings::files::{FileFormat, read_data};
 use tidegate_autoscaler::settings::{
     CONFIG_KEYS, Config, Strictness, Violations, unknown_config_keys,
 };
+use tidegate_call::Caller;
 use tidegate_controller::Ended;
 use tidegate_controller::routes::RolloutRecord;
 use tidegate_controller::{
     Access, Addresses, Handle, Metrics, NoActuator, RevisionId, Template, UndeclaredRevisions,
 };
 use tidegate_flags::log::ROLE_DEFAULT;
-use tidegate_flags::{AccessArgs, AdminArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address};
+use tidegate_flags::{
+    AccessArgs, AdminArgs, CallArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address,
+};
 use tidegate_local::settings::sort_settings;
 use tidegate_page::Anonymous;
 use tidegate_shutdown_signals::ShutdownSignals;
@@ -93,6 +96,8 @@ pub(crate) struct Args {
     #[arg(long)]
     like_knative: bool,
     #[command(flatten)]
+    call: CallArgs,
+    #[command(flatten)]
     admin: AdminArgs,
     #[command(flatten)]
     page: PageArgs,
@@ -147,6 +152,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let mut signals = ShutdownSignals::of_role().context("cannot wait for signals")?;
     let access = access(&args).map_err(mistyped)?;
+    let caller = args.call.caller().map_err(mistyped)?;
     let template = template(&args).map_err(mistyped)?;
     let declarations: Vec<_> = args
         .revisions
@@ -192,6 +198,9 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         }
         tokio::spawn(lead(file, table, records.unwrap_or_default(), handle.clone()));
     }
+    if let Some(caller) = caller {
+        tokio::spawn(call(caller, handle.clone()));
+    }
     let stopped = async {
         signals.next().await;
     };
@@ -201,6 +210,20 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         why = lost(leadership.as_ref()) => return Err(why),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Calls a view for as long as the controller lives, and answers what it asks.
+async fn call(caller: Caller, handle: Handle) {
+    eprintln!("tidegate controller: calling the view at {} as {}", caller.view(), caller.site());
+    let answer = |stream| {
+        let handle = handle.clone();
+        async move {
+            if let Err(error) = tidegate_controller::answer(handle, stream).await {
+                tracing::debug!(%error, "a call broke off");
+            }
+        }
+    };
+    caller.run(answer).await;
 }
 
 /// The address of the operator, if there is one, and that of reporters.

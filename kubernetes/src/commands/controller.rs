@@ -10,7 +10,9 @@ use anyhow::{Context, bail};
 use tidegate_admin::{Admin, Readiness, Subject};
 use tidegate_controller::{Access, Addresses, Authenticate, Handle, Metrics};
 use tidegate_flags::log::ROLE_DEFAULT;
-use tidegate_flags::{AccessArgs, AdminArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address};
+use tidegate_flags::{
+    AccessArgs, AdminArgs, CallArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address,
+};
 use tidegate_kubernetes::port_range::PortRange;
 use tidegate_kubernetes::run::{Config, RunError, run};
 use tidegate_kubernetes::token_review::TokenReviews;
@@ -62,6 +64,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     name: Option<String>,
     #[command(flatten)]
+    call: CallArgs,
+    #[command(flatten)]
     admin: AdminArgs,
     #[command(flatten)]
     page: PageArgs,
@@ -79,6 +83,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<()> {
 async fn serve(args: Args) -> anyhow::Result<()> {
     let stop = stopped()?;
     let access = access(&args)?;
+    let caller = args.call.caller()?;
     let registry = Registry::new();
     let metrics = Metrics::new(&registry);
     let (decides, handle) = watch::channel(None);
@@ -97,6 +102,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         name: own_name("controller", args.name)?,
         listen: args.listen,
         access,
+        caller,
         metrics,
         adapters,
         decides,

@@ -153,6 +153,7 @@ fn controller(live: &Live, listen: SocketAddr, scope: Option<String>) -> Config 
         name: "one".to_owned(),
         listen,
         access: Access::by_secret(Secret::new(SECRET, "the test").expect("it is long enough")),
+        caller: None,
         metrics: Metrics::default(),
         adapters: Adapters { external_scaler: None, external_metrics: None },
         decides: tokio::sync::watch::Sender::new(None),

@@ -32,10 +32,35 @@ pub(crate) const FLOORS: &[(&str, &[&str])] = &[
     ("logging", &["telemetry", "words"]),
     (
         "flags",
-        &["admin", "controller", "knative", "kubernetes/hpa", "logging", "relay", "trust", "words"],
+        &[
+            "admin",
+            "call",
+            "controller",
+            "knative",
+            "kubernetes/hpa",
+            "logging",
+            "relay",
+            "trust",
+            "words",
+        ],
     ),
     ("reporter", &["admission", "dial", "proto", "telemetry", "timeline", "trust"]),
     ("explain", &["proto", "reporter", "routes", "timeline", "trust", "words"]),
+    ("call", &["reporter", "trust", "words"]),
+    (
+        "sites",
+        &[
+            "call",
+            "controller",
+            "explain",
+            "proto",
+            "reporter",
+            "routes",
+            "telemetry",
+            "trust",
+            "words",
+        ],
+    ),
     (
         "queue-proxy",
         &[

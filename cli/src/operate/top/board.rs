@@ -96,7 +96,7 @@ impl Board {
                 self.order = order;
                 self.sort();
             }
-            (Key::Up | Key::Down | Key::Back | Key::Quit, _) => {}
+            (Key::Up | Key::Down | Key::Back | Key::NextSite | Key::Quit, _) => {}
         }
     }
 

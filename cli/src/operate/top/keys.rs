@@ -27,6 +27,8 @@ pub(super) enum Key {
     Back,
     /// Order the rows by this.
     SortBy(Order),
+    /// Only the next site, or all of them.
+    NextSite,
     /// Leave.
     Quit,
 }
@@ -111,6 +113,7 @@ fn parse(bytes: &[u8]) -> Vec<Key> {
             b'w' => Key::SortBy(Order::Queued),
             b'r' => Key::SortBy(Order::Rate),
             b'i' => Key::SortBy(Order::Instances),
+            b's' => Key::NextSite,
             b'q' => Key::Quit,
             _ => continue,
         };

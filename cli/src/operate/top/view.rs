@@ -105,7 +105,7 @@ impl Marks {
     }
 }
 
-fn keys(width: usize, long: &str) -> Option<String> {
+pub(super) fn keys(width: usize, long: &str) -> Option<String> {
     if long.chars().count() <= width {
         Some(long.to_owned())
     } else {
@@ -113,7 +113,7 @@ fn keys(width: usize, long: &str) -> Option<String> {
     }
 }
 
-fn named(order: Order) -> &'static str {
+pub(super) fn named(order: Order) -> &'static str {
     match order {
         Order::Name => "name",
         Order::InFlight => "requests in flight",
