@@ -179,8 +179,16 @@ impl Caller {
             .await
             .map_err(failed)?;
         // It ends with the exchange, or hands the stream to whoever waits for the upgrade.
-        tokio::spawn(async move { drop(connection.with_upgrades().await) });
-        let response = sender.send_request(self.request().await).await.map_err(failed)?;
+        let exchange = tokio::spawn(connection.with_upgrades());
+        let response = match sender.send_request(self.request().await).await {
+            Ok(response) => response,
+            // With TLS 1.3 a view refuses a certificate after the handshake is done for us: the
+            // request only hears that the connection has ended, and the connection why.
+            Err(error) => match exchange.await {
+                Ok(Err(why)) if error.source().is_none() => return Err(failed(why)),
+                _ => return Err(failed(error)),
+            },
+        };
         match response.status() {
             StatusCode::SWITCHING_PROTOCOLS => {
                 let upgraded = hyper::upgrade::on(response).await.map_err(failed)?;

@@ -79,6 +79,7 @@ const ALL: [Examples; 33] = [
         &[
             ("Live; q leaves", "tidegate top"),
             ("Ten rows, one a second", "tidegate top web --rounds 10 > rows.txt"),
+            ("The sites of a file, each with its revisions", "tidegate top --sites sites.toml"),
         ],
     ),
     (
@@ -125,6 +126,7 @@ const ALL: [Examples; 33] = [
                 "All revisions that a controller knows",
                 "tidegate explain --controller 127.0.0.1:9400",
             ),
+            ("The same of the sites of a file", "tidegate explain --sites sites.toml"),
             (
                 "The last three decisions about one of them",
                 "tidegate explain web --last 3 --controller 127.0.0.1:9400",
@@ -277,10 +279,24 @@ const ALL: [Examples; 33] = [
     ),
     (
         &["controller"],
+        &[
+            (
+                "Decide for one revision, with a cluster's settings",
+                "tidegate controller --listen 127.0.0.1:9400 --settings config-autoscaler.yaml \
+                 --revision default/web,10",
+            ),
+            (
+                "Be seen from a view, where nobody can reach this site",
+                "tidegate controller --call 127.0.0.1:9501 --call-as edge-17 \
+                 --call-secret-file edge-17.secret",
+            ),
+        ],
+    ),
+    (
+        &["view"],
         &[(
-            "Decide for one revision, with a cluster's settings",
-            "tidegate controller --listen 127.0.0.1:9400 --settings config-autoscaler.yaml \
-             --revision default/web,10",
+            "The sites of a file, those that call included, with a page in a browser",
+            "tidegate view --sites sites.toml --calls 127.0.0.1:9501 --admin 127.0.0.1:9502",
         )],
     ),
     (

@@ -112,6 +112,8 @@ fn desk() -> tempfile::TempDir {
     let hpa = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: web}\n\
                spec: {scaleTargetRef: {kind: Deployment, name: web}, maxReplicas: 3}\n\
                status: {currentReplicas: 1, desiredReplicas: 1}\n";
+    let sites = "[paris]\ncontroller = \"127.0.0.1:9400\"\n[edge-17]\ncalls = true\n\
+                 secret_file = \"edge-17.secret\"\n";
     let scenario = r#"{"kind": "sample_size", "input": {"populations": [100]}}"#;
     for (name, text) in [
         ("access.log", log.as_str()),
@@ -122,6 +124,8 @@ fn desk() -> tempfile::TempDir {
         ("tidegate.toml", services),
         ("ksvc.yaml", knative),
         ("controller.secret", "0123456789abcdef"),
+        ("sites.toml", sites),
+        ("edge-17.secret", "0123456789abcdef-of-an-example"),
     ] {
         std::fs::write(desk.path().join(name), text).unwrap();
     }

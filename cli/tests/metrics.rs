@@ -29,11 +29,12 @@ const BEGIN: &str = "<!-- metrics -->\n";
 const END: &str = "<!-- end of metrics -->\n";
 
 /// What each role can show.
-fn declared() -> [(&'static str, Vec<&'static Metric>); 3] {
+fn declared() -> [(&'static str, Vec<&'static Metric>); 4] {
     [
         ("sidecar", tidegate_queue_proxy::metrics::metrics().collect()),
         ("activator", tidegate_activator::metrics::metrics().collect()),
         ("controller", tidegate_controller::metrics::metrics().collect()),
+        ("view", tidegate_sites::metrics::metrics().collect()),
     ]
 }
 
@@ -114,6 +115,9 @@ fn roles_serve_what_they_declare() {
     assert_serves_what_it_declares("sidecar", &sidecar.page());
     assert_serves_what_it_declares("activator", &activator.page());
     assert_serves_what_it_declares("controller", &controller.page());
+    let view = Role::view(&controller.address);
+    view.until_ready();
+    assert_serves_what_it_declares("view", &view.page());
     let rejected = Page::read(&sidecar.page());
     assert_eq!(rejected.value("tidegate_requests_rejected_total", "cause=\"malformed\""), 1.0);
     let activator = Page::read(&activator.page());

@@ -2,9 +2,11 @@
 //! browser ever holds ten thousand rows.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use tidegate_controller::overview::Overview;
 
+use crate::source::{Id, SiteSeen};
 use crate::trail::Load;
 
 /// Rows of one page of the table: more than a screen shows.
@@ -16,6 +18,10 @@ pub(crate) const SEARCH_BYTES_MAX: usize = 512;
 /// A revision at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
+    /// The name of its site; empty where there is one alone.
+    pub(crate) site: Arc<str>,
+    /// Whether this was so and is not known to be so now.
+    pub(crate) is_old: bool,
     pub(crate) overview: Overview,
     /// Requests that ended, a second.
     pub(crate) rate: f32,
@@ -24,6 +30,15 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    pub(crate) fn id(&self) -> Id {
+        Id { site: Arc::clone(&self.site), revision: self.overview.revision.clone() }
+    }
+
+    /// Where it stands beside a revision, in the order of sites and names.
+    pub(crate) fn order(&self, id: &Id) -> Ordering {
+        (&self.site, &self.overview.revision).cmp(&(&id.site, &id.revision))
+    }
+
     /// Instances wanted; none before the first decision.
     pub(crate) fn wanted(&self) -> u32 {
         u32::try_from(self.overview.desired).unwrap_or(0)
@@ -89,6 +104,7 @@ fn ends(text: &str, part: &str) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SortKey {
     Name,
+    Site,
     InFlight,
     Waiting,
     Rate,
@@ -101,8 +117,9 @@ pub(crate) enum SortKey {
 
 impl SortKey {
     /// Its name in an address.
-    pub(crate) const ALL: [(&'static str, SortKey); 9] = [
+    pub(crate) const ALL: [(&'static str, SortKey); 10] = [
         ("name", SortKey::Name),
+        ("site", SortKey::Site),
         ("in_flight", SortKey::InFlight),
         ("waiting", SortKey::Waiting),
         ("rate", SortKey::Rate),
@@ -116,7 +133,8 @@ impl SortKey {
     fn compare(self, one: &Row, other: &Row) -> Ordering {
         let (a, b) = (&one.overview, &other.overview);
         match self {
-            SortKey::Name => Ordering::Equal,
+            SortKey::Name => a.revision.cmp(&b.revision),
+            SortKey::Site => one.site.cmp(&other.site),
             SortKey::InFlight => a.in_flight.cmp(&b.in_flight),
             SortKey::Waiting => a.waiting.cmp(&b.waiting),
             SortKey::Rate => one.rate.total_cmp(&other.rate),
@@ -163,6 +181,8 @@ impl Only {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RowQuery {
     pub(crate) search: String,
+    /// The one site that is shown; all of them if empty.
+    pub(crate) site: String,
     pub(crate) only: Only,
     pub(crate) sort: SortKey,
     pub(crate) direction: Direction,
@@ -177,8 +197,10 @@ pub(crate) struct Snapshot {
     pub(crate) at_ms: i64,
     /// Time to the next one, in milliseconds.
     pub(crate) period_ms: u64,
-    /// In the order of their names.
+    /// In the order of their sites and names.
     pub(crate) rows: Vec<Row>,
+    /// The sites, where there are several.
+    pub(crate) sites: Vec<SiteSeen>,
     /// Of all together.
     pub(crate) sum: Load,
 }
@@ -217,7 +239,10 @@ impl Snapshot {
 
     /// One page: O(revisions), and only what is shown is sorted.
     pub(crate) fn select(&self, query: &RowQuery) -> Selected<'_> {
-        let is_shown = |row: &&Row| row.shows(query.only) && row.is_named(&query.search);
+        let is_shown = |row: &&Row| {
+            let is_there = query.site.is_empty() || *query.site == *row.site;
+            is_there && row.shows(query.only) && row.is_named(&query.search)
+        };
         let mut rows: Vec<(usize, &Row)> =
             self.rows.iter().enumerate().filter(|(_, row)| is_shown(row)).collect();
         let found = rows.len();
@@ -229,7 +254,7 @@ impl Snapshot {
             let by_key = query.sort.compare(a, b);
             let (by_key, by_name) = match (query.direction, query.sort) {
                 (Direction::Up, _) => (by_key, i.cmp(j)),
-                (Direction::Down, SortKey::Name) => (by_key, j.cmp(i)),
+                (Direction::Down, SortKey::Name) => (by_key.reverse(), j.cmp(i)),
                 (Direction::Down, _) => (by_key.reverse(), i.cmp(j)),
             };
             by_key.then(by_name)
@@ -271,7 +296,7 @@ mod tests {
             failed: 0,
             decisions: 0,
         };
-        Row { overview, rate: 0.0, failed: 0.0 }
+        Row { site: "".into(), is_old: false, overview, rate: 0.0, failed: 0.0 }
     }
 
     fn snapshot() -> Snapshot {
@@ -286,6 +311,7 @@ mod tests {
     fn query() -> RowQuery {
         RowQuery {
             search: String::new(),
+            site: String::new(),
             only: Only::All,
             sort: SortKey::Name,
             direction: Direction::Up,

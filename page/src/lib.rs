@@ -9,8 +9,9 @@
 //! one event; answer under a name that is not its own; change anything unless that is switched on;
 //! make markup of what comes from outside, here or in the browser.
 //!
-//! Modules in reading order: `trail` keeps what was seen, `fleet` searches and sorts it, `sampler`
-//! looks; `query` is what is asked for, `told` what is told as JSON, `viewer` one browser, `stream`
+//! Modules in reading order: [`source`] is whose revisions are shown, a controller's or those of
+//! several sites; `trail` keeps what was seen, `fleet` searches and sorts it, `sampler`
+//! looks; `query` is what is asked for, [`told`] what is told as JSON, `viewer` one browser, `stream`
 //! its events; [`what_if`] is asked what would have been; [`access`] is who may look, `origin` from
 //! where; `assets` are the files, [`service`] answers requests.
 
@@ -21,12 +22,14 @@ mod origin;
 mod query;
 mod sampler;
 pub mod service;
+pub mod source;
 mod stream;
-mod told;
+pub mod told;
 mod trail;
 mod viewer;
 pub mod what_if;
 
 pub use access::{Access, Anonymous, NoPage};
 pub use service::{Orders, Page, Serving, Settings, VIEWERS_MAX};
+pub use source::{Id, Source};
 pub use what_if::WhatIf;

@@ -4,10 +4,14 @@ use tidegate_controller::RevisionId;
 use tidegate_controller::routes::RouteOrder;
 
 use crate::fleet::{Direction, Only, ROWS_MAX, RowQuery, SEARCH_BYTES_MAX, SortKey};
+use crate::source::Id;
 use crate::what_if::SETTINGS_MAX;
 
 /// Rows of a page where none are asked for.
 const ROWS_DEFAULT: usize = 50;
+
+/// Longest name of a site: that of a label of a host's name.
+const SITE_BYTES_MAX: usize = 63;
 
 /// Longest name of a route that is ordered about.
 const ROUTE_BYTES_MAX: usize = 512;
@@ -37,7 +41,7 @@ pub(crate) enum View {
     /// A page of the table of revisions.
     Fleet(RowQuery),
     /// One revision.
-    Revision(RevisionId),
+    Revision(Id),
     /// Routes and rollouts.
     Routes,
 }
@@ -124,10 +128,15 @@ impl View {
     }
 }
 
-fn revision(parameters: &Parameters<'_>) -> Result<RevisionId, QueryError> {
+fn revision(parameters: &Parameters<'_>) -> Result<Id, QueryError> {
     let given = parameters.get("of").ok_or(QueryError::Missing("of"))?;
-    let id = given.split_once('/').and_then(|(ns, name)| RevisionId::new(ns, name).ok());
-    let expected = || "NAMESPACE/NAME of a revision".to_owned();
+    // A site stands before a colon, which no name has.
+    let (site, of) = given.split_once(':').unwrap_or(("", &given));
+    let id = of.split_once('/').and_then(|(ns, name)| RevisionId::new(ns, name).ok());
+    let id = id.filter(|_| site.len() <= SITE_BYTES_MAX);
+    let id = id.map(|revision| Id { site: site.into(), revision });
+    let expected =
+        || "NAMESPACE/NAME of a revision, after SITE: where there are several".to_owned();
     id.ok_or_else(|| QueryError::Value { name: "of", expected: expected() })
 }
 
@@ -137,9 +146,15 @@ fn rows(parameters: &Parameters<'_>) -> Result<RowQuery, QueryError> {
         let expected = format!("at most {SEARCH_BYTES_MAX} bytes");
         return Err(QueryError::Value { name: "search", expected });
     }
+    let site = parameters.get("site").unwrap_or_default();
+    if site.len() > SITE_BYTES_MAX {
+        let expected = format!("at most {SITE_BYTES_MAX} bytes");
+        return Err(QueryError::Value { name: "site", expected });
+    }
     let directions = [("up", Direction::Up), ("down", Direction::Down)];
     Ok(RowQuery {
         search,
+        site,
         only: parameters.one_of("only", &Only::ALL)?.unwrap_or(Only::All),
         sort: parameters.one_of("sort", &SortKey::ALL)?.unwrap_or(SortKey::Name),
         direction: parameters.one_of("direction", &directions)?.unwrap_or(Direction::Up),
@@ -149,7 +164,7 @@ fn rows(parameters: &Parameters<'_>) -> Result<RowQuery, QueryError> {
 }
 
 /// Reads the target of a question what would have been: a revision, and its other settings.
-pub(crate) fn what_if(target: &[u8]) -> Result<(RevisionId, Vec<(String, String)>), QueryError> {
+pub(crate) fn what_if(target: &[u8]) -> Result<(Id, Vec<(String, String)>), QueryError> {
     let parameters = Parameters::of(target);
     let id = revision(&parameters)?;
     let expected = || format!("KEY=VALUE, at most {SETTINGS_MAX} of them");
@@ -197,7 +212,10 @@ mod tests {
         let View::Fleet(rows) = View::of_target(target).expect("valid") else { panic!("a table") };
         assert_eq!((rows.search.as_str(), rows.sort, rows.from), ("we b/", SortKey::Waiting, 9));
         let one = View::of_target(b"/page/events?view=revision&of=prod%2Fweb").expect("valid");
-        assert_eq!(one, View::Revision(RevisionId::new("prod", "web").expect("valid")));
+        let revision = RevisionId::new("prod", "web").expect("valid");
+        assert_eq!(one, View::Revision(Id::of_controller(revision.clone())));
+        let of_site = View::of_target(b"/page/events?view=revision&of=paris%3Aprod%2Fweb");
+        assert_eq!(of_site, Ok(View::Revision(Id { site: "paris".into(), revision })));
         assert_eq!(View::of_target(b"/page/events?view=routes"), Ok(View::Routes));
     }
 

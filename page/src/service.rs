@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tidegate_controller::Handle;
 use tidegate_controller::overview::DetailQuery;
 use tidegate_relay::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use tidegate_relay::http::{Method, StatusCode};
@@ -25,6 +24,7 @@ use crate::fleet::Snapshot;
 use crate::origin::{Hosts, check_origin, check_site};
 use crate::query::{View, order, what_if};
 use crate::sampler::{Trails, sample};
+use crate::source::Source;
 use crate::stream::{self, End};
 use crate::viewer::Viewer;
 use crate::what_if::{Past, WhatIf};
@@ -80,7 +80,7 @@ pub struct Page {
 
 /// What all requests share.
 struct Shared {
-    handle: Handle,
+    source: Arc<dyn Source>,
     gate: Gate,
     hosts: Hosts,
     orders: Orders,
@@ -109,20 +109,22 @@ impl Drop for Shared {
 }
 
 impl Page {
-    /// Looks at the controller of `handle` from now on, in a task of the current runtime.
+    /// Looks at what `source` shows from now on, such as the handle of a controller, in a task of the
+    /// current runtime.
     ///
     /// # Errors
     ///
     /// When the system has no randomness.
-    pub fn start(handle: Handle, settings: Settings) -> Result<Self, SecretError> {
+    pub fn start(source: impl Source, settings: Settings) -> Result<Self, SecretError> {
         let Settings { access, orders, hosts, listen, title, what_if } = settings;
         let orders_token = Secret::random()?;
         let trails = Arc::default();
         let (told, looks) = watch::channel(Arc::default());
-        let sampler = tokio::spawn(sample(handle.clone(), Arc::clone(&trails), told));
+        let source: Arc<dyn Source> = Arc::new(source);
+        let sampler = tokio::spawn(sample(Arc::clone(&source), Arc::clone(&trails), told));
         Ok(Self {
             shared: Arc::new(Shared {
-                handle,
+                source,
                 gate: Gate::new(access),
                 hosts: Hosts::new(hosts, listen),
                 orders,
@@ -281,7 +283,7 @@ impl Shared {
         };
         match Arc::clone(&self.viewers).try_acquire_owned() {
             Ok(place) => {
-                let viewer = Viewer::new(self.handle.clone(), Arc::clone(&self.trails), view);
+                let viewer = Viewer::new(Arc::clone(&self.source), Arc::clone(&self.trails), view);
                 Response::Stream(Box::new(viewer), place)
             }
             Err(_) => {
@@ -303,7 +305,7 @@ impl Shared {
         let (title, asks) = (&self.title, !self.gate.is_open());
         let about = json!({
             "signed_in": true, "asks": asks, "title": title, "orders": orders,
-            "what_if": self.what_if.is_some(),
+            "what_if": self.what_if.is_some(), "routes": self.source.controller().is_some(),
         });
         whole(StatusCode::OK, &about)
     }
@@ -332,7 +334,7 @@ impl Shared {
     }
 
     async fn what_if(&self, head: &RequestHead) -> Response {
-        let Some(who) = self.what_if.clone() else {
+        let (Some(who), Some(controller)) = (self.what_if.clone(), self.source.controller()) else {
             return refused(StatusCode::NOT_FOUND, &"nobody here can say what would have been");
         };
         let (id, settings) = match what_if(&head.target) {
@@ -344,7 +346,7 @@ impl Shared {
             return refused(StatusCode::SERVICE_UNAVAILABLE, &busy);
         };
         let query = DetailQuery { after: u64::MAX, decisions_max: 0, instances_max: 0 };
-        let detail = match self.handle.detail(id.clone(), query).await {
+        let detail = match controller.detail(id.revision.clone(), query).await {
             Ok(detail) => detail,
             Err(ended) => return refused(StatusCode::SERVICE_UNAVAILABLE, &ended),
         };
@@ -379,7 +381,10 @@ impl Shared {
             Ok(order) => order,
             Err(error) => return refused(StatusCode::BAD_REQUEST, &error),
         };
-        match self.handle.order_rollout(route.clone(), order).await {
+        let Some(controller) = self.source.controller() else {
+            return refused(StatusCode::FORBIDDEN, &"a view of several sites takes no orders");
+        };
+        match controller.order_rollout(route.clone(), order).await {
             Ok(Ok(())) => {
                 tracing::info!(route, ?order, "ordered from the page");
                 whole(StatusCode::OK, &json!({}))

@@ -13,6 +13,7 @@ use tidegate_rollout::Phase as RolloutPhase;
 
 use crate::fleet::{Row, Selected, Snapshot};
 use crate::sampler::Trails;
+use crate::source::SiteSeen;
 use crate::trail::{Columns, Load, Point, Trail, rounded};
 
 /// Values of the small line in a row: what sixty pixels show.
@@ -39,6 +40,8 @@ pub(crate) struct Fleet {
     found: usize,
     from: usize,
     rows: Vec<FleetRow>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sites: Vec<SiteSeen>,
     #[serde(flatten)]
     trail: News,
 }
@@ -53,6 +56,10 @@ pub(crate) enum News {
 
 #[derive(Debug, Serialize)]
 struct FleetRow {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    site: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_old: bool,
     namespace: String,
     name: String,
     desired: i32,
@@ -88,9 +95,11 @@ impl Fleet {
         let row = |row: &&Row| {
             let id = &row.overview.revision;
             let spark = trails
-                .of(id)
+                .of(&row.id())
                 .map(|trail| trail.in_flight(snapshot.at_ms, SPARK_STEP_MS, SPARK_COUNT));
             FleetRow {
+                site: row.site.to_string(),
+                is_old: row.is_old,
                 namespace: id.namespace().to_owned(),
                 name: id.name().to_owned(),
                 desired: row.overview.desired,
@@ -113,6 +122,7 @@ impl Fleet {
             found: selected.found,
             from: selected.from,
             rows: selected.rows.iter().map(row).collect(),
+            sites: snapshot.sites.clone(),
             trail,
         }
     }
@@ -122,6 +132,10 @@ impl Fleet {
 #[derive(Debug, Serialize)]
 pub(crate) struct Revision {
     pub(crate) now: i64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) site: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<SiteSeen>,
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) figures: Figures,
@@ -192,18 +206,34 @@ impl Figures {
 
 /// Numbers that decisions are computed from, in the order in which they are shown.
 #[derive(Debug, Serialize)]
-pub(crate) struct Settings {
-    metric: &'static str,
-    target: f64,
-    total: f64,
-    stable_window_ms: u64,
-    panic_threshold: f64,
-    max_scale_up_rate: f64,
-    max_scale_down_rate: f64,
-    scale_down_delay_ms: u64,
-    target_burst_capacity: f64,
-    activation_scale: i32,
+pub struct Settings {
+    /// What is weighed, in words.
+    pub metric: &'static str,
+    /// What one instance should carry of it.
+    pub target: f64,
+    /// What one instance may carry of it.
+    pub total: f64,
+    /// The stable window, in milliseconds.
+    pub stable_window_ms: u64,
+    /// How many times what is ready the panic window must want.
+    pub panic_threshold: f64,
+    /// How many times what is ready may be wanted.
+    pub max_scale_up_rate: f64,
+    /// By how many times fewer may be wanted.
+    pub max_scale_down_rate: f64,
+    /// For how long more stay wanted, in milliseconds.
+    pub scale_down_delay_ms: u64,
+    /// The burst that is to fit.
+    pub target_burst_capacity: f64,
+    /// The fewest instances out of zero.
+    pub activation_scale: i32,
 }
+
+/// What is weighed where requests in flight are.
+pub const IN_FLIGHT_METRIC: &str = "requests in flight";
+
+/// What is weighed where requests a second are.
+pub const RATE_METRIC: &str = "requests a second";
 
 impl Settings {
     /// Those of a revision that Knative's algorithm decides for; others have none of these.
@@ -212,8 +242,8 @@ impl Settings {
         let spec = &settings.spec;
         Some(Self {
             metric: match spec.scaling_metric {
-                ScalingMetric::Concurrency => "requests in flight",
-                ScalingMetric::RequestRate => "requests a second",
+                ScalingMetric::Concurrency => IN_FLIGHT_METRIC,
+                ScalingMetric::RequestRate => RATE_METRIC,
             },
             target: spec.target_value,
             total: spec.total_value,
@@ -228,18 +258,25 @@ impl Settings {
     }
 }
 
+/// A decision.
 #[derive(Debug, Serialize)]
-pub(crate) struct Decision {
-    number: u64,
-    at: i64,
-    before: i32,
-    after: i32,
-    in_panic: bool,
-    reason: String,
+pub struct Decision {
+    /// Its number among those of the revision.
+    pub number: u64,
+    /// When, in Unix milliseconds.
+    pub at: i64,
+    /// Instances wanted before.
+    pub before: i32,
+    /// Instances wanted since.
+    pub after: i32,
+    /// Whether panic mode was on.
+    pub in_panic: bool,
+    /// Why, in a sentence or two.
+    pub reason: String,
 }
 
 impl Decision {
-    pub(crate) fn new(number: u64, record: &DecisionRecord) -> Self {
+    pub(crate) fn of(number: u64, record: &DecisionRecord) -> Self {
         let reason = record.to_string();
         Self {
             number,
@@ -254,23 +291,34 @@ impl Decision {
 
 /// The instances of a revision: those that are told, and how many more there are.
 #[derive(Debug, Serialize)]
-pub(crate) struct Instances {
+pub struct Instances {
     told: Vec<Instance>,
     more: usize,
 }
 
+/// An instance.
 #[derive(Debug, Serialize)]
-struct Instance {
-    name: String,
-    phase: &'static str,
-    in_flight: u32,
+pub struct Instance {
+    /// Its name.
+    pub name: String,
+    /// What it is doing, in a word or two.
+    pub phase: &'static str,
+    /// Requests at it.
+    pub in_flight: u32,
 }
 
 impl Instances {
-    pub(crate) fn new(told: &[InstanceStatus], of: &Overview) -> Self {
+    /// Those that are told, of a revision that has as many as its numbers say.
+    #[must_use]
+    pub fn new(told: Vec<Instance>, of: &Overview) -> Self {
         let phases = [of.ready, of.starting, of.draining, of.frozen];
         let all: u64 = phases.into_iter().map(u64::from).sum();
         let all = usize::try_from(all).unwrap_or(usize::MAX);
+        let more = all.saturating_sub(told.len());
+        Self { told, more }
+    }
+
+    pub(crate) fn of(told: &[InstanceStatus], of: &Overview) -> Self {
         let instance = |instance: &InstanceStatus| Instance {
             name: instance.name.to_string(),
             phase: match instance.phase {
@@ -282,8 +330,7 @@ impl Instances {
             },
             in_flight: instance.in_flight,
         };
-        let more = all.saturating_sub(told.len());
-        Self { told: told.iter().map(instance).collect(), more }
+        Self::new(told.iter().map(instance).collect(), of)
     }
 }
 

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tidegate_controller::Ended;
 use tidegate_controller::cold_start::COLD_STARTS_MAX;
-use tidegate_controller::overview::{Detail, DetailQuery};
-use tidegate_controller::{Ended, Handle, RevisionId};
+use tidegate_controller::overview::DetailQuery;
 
 use crate::fleet::{RowQuery, Snapshot};
 use crate::query::View;
 use crate::sampler::Trails;
+use crate::source::{Id, Shown, Source};
 use crate::told::Waterfall;
-use crate::told::{Decision, Figures, Fleet, Gone, Instances, News, Revision, Routes, Settings};
+use crate::told::{Figures, Fleet, Gone, Instances, News, Revision, Routes};
 
 /// Decisions that are told at first: some minutes of them.
 const DECISIONS_AT_FIRST: usize = 200;
@@ -27,7 +28,7 @@ const INSTANCES_MAX_TOLD: usize = 200;
 
 /// A browser that watches.
 pub(crate) struct Viewer {
-    handle: Handle,
+    source: Arc<dyn Source>,
     trails: Arc<Mutex<Trails>>,
     view: View,
     is_first: bool,
@@ -44,8 +45,8 @@ pub(crate) struct Told {
 }
 
 impl Viewer {
-    pub(crate) fn new(handle: Handle, trails: Arc<Mutex<Trails>>, view: View) -> Self {
-        Self { handle, trails, view, is_first: true, decided: 0, known: Default::default() }
+    pub(crate) fn new(source: Arc<dyn Source>, trails: Arc<Mutex<Trails>>, view: View) -> Self {
+        Self { source, trails, view, is_first: true, decided: 0, known: Default::default() }
     }
 
     /// What it is to be told now; `None` if nothing has changed.
@@ -73,20 +74,32 @@ impl Viewer {
         json(&Fleet::new(snapshot, &selected, &trails, news))
     }
 
-    async fn revision(&mut self, snapshot: &Snapshot, id: &RevisionId) -> Result<String, Ended> {
+    async fn revision(&mut self, snapshot: &Snapshot, id: &Id) -> Result<String, Ended> {
         let query = DetailQuery {
             after: self.decided,
             decisions_max: if self.is_first { DECISIONS_AT_FIRST } else { DECISIONS_LATER },
             instances_max: INSTANCES_MAX_TOLD,
         };
-        let detail = self.handle.detail(id.clone(), query).await?;
-        let row = snapshot.rows.binary_search_by(|row| row.overview.revision.cmp(id));
-        let row = row.ok().and_then(|place| snapshot.rows.get(place));
-        let (Some(detail), Some(row)) = (detail, row) else {
+        let shown = self.source.show(id, query).await?;
+        let row = snapshot.rows.binary_search_by(|row| row.order(id));
+        let Some(row) = row.ok().and_then(|place| snapshot.rows.get(place)) else {
             return Ok(json(&Gone { now: snapshot.at_ms, gone: true }));
         };
-        let Detail { overview, declaration, decisions, instances, cold_starts } = detail;
-        self.decided = overview.decisions;
+        let state = snapshot.sites.iter().find(|site| *site.name == *id.site).cloned();
+        // Of a site that does not answer there are the numbers that it last told.
+        let shown = match shown {
+            Some(shown) => shown,
+            None if !snapshot.sites.is_empty() => Shown {
+                overview: row.overview.clone(),
+                settings: None,
+                decisions: Vec::new(),
+                instances: Instances::new(Vec::new(), &row.overview),
+                cold_starts: Vec::new(),
+            },
+            None => return Ok(json(&Gone { now: snapshot.at_ms, gone: true })),
+        };
+        let Shown { overview, settings, decisions, instances, cold_starts } = shown;
+        self.decided = decisions.iter().map(|made| made.number).fold(self.decided, u64::max);
         let trail = match std::mem::take(&mut self.is_first) {
             true => self.trails.lock().of(id).map(News::past),
             false => None,
@@ -95,20 +108,25 @@ impl Viewer {
             cold_starts.iter().take(COLD_STARTS_MAX).map(Into::into).collect();
         let told = Revision {
             now: snapshot.at_ms,
-            namespace: id.namespace().to_owned(),
-            name: id.name().to_owned(),
+            site: id.site.to_string(),
+            state,
+            namespace: id.revision.namespace().to_owned(),
+            name: id.revision.name().to_owned(),
             figures: Figures::new(&overview, row.rate, row.failed),
             trail: trail.unwrap_or_else(|| News::point(snapshot.at_ms, row.load())),
-            decisions: decisions.iter().map(|(n, of)| Decision::new(*n, of)).collect(),
-            settings: self.changed(0, &Settings::of(&declaration)),
-            instances: self.changed(1, &Instances::new(&instances, &overview)),
+            decisions,
+            settings: self.changed(0, &settings),
+            instances: self.changed(1, &instances),
             cold_starts: self.changed(2, &cold_starts),
         };
         Ok(json(&told))
     }
 
     async fn routes(&mut self, snapshot: &Snapshot) -> Result<Option<String>, Ended> {
-        let statuses = self.handle.routes().await?;
+        let statuses = match self.source.controller() {
+            Some(controller) => controller.routes().await?,
+            None => Vec::new(),
+        };
         // The time of the first is told alone: routes change far less often than it passes.
         let news = self.changed(0, &Routes::new(0, &statuses));
         Ok(news.map(|_| json(&Routes::new(snapshot.at_ms, &statuses))))

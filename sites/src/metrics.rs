@@ -18,6 +18,11 @@ const CALLS_REFUSED: Metric =
 /// Every metric of this crate.
 pub const METRICS: &[Metric] = &[SITES, REVISIONS, LEFT_OUT, CALLS_REFUSED];
 
+/// Every metric that a view shows: those of this crate, and those of every process.
+pub fn metrics() -> impl Iterator<Item = &'static Metric> {
+    METRICS.iter().chain(tidegate_telemetry::metrics())
+}
+
 /// Metrics of one view.
 #[derive(Debug, Clone)]
 pub struct Metrics {

@@ -1,6 +1,8 @@
 //! `tidegate view`: several sites in one view. It dials those that can be reached, takes the calls
 //! of those that cannot, and answers about all of them what a controller answers about itself.
 
+mod shelf;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,15 +12,17 @@ use std::time::Duration;
 use anyhow::Context;
 use tidegate_admin::{Admin, Readiness, Subject};
 use tidegate_call::{Calls, Expected};
-use tidegate_controller::Addresses;
+use tidegate_controller::{Access, Addresses};
 use tidegate_flags::log::ROLE_DEFAULT;
 use tidegate_flags::{AccessArgs, AdminArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address};
+use tidegate_page::{Access as PageAccess, Anonymous, NoPage, Orders, Page, Settings};
 use tidegate_shutdown_signals::ShutdownSignals;
 use tidegate_sites::file::read;
 use tidegate_sites::{Metrics, Office, Reach, Site, Sites};
 use tidegate_telemetry::{Family, Registry};
 use tokio::net::TcpListener;
 
+use self::shelf::Shelf;
 use tidegate_flags::ending::mistyped;
 use crate::typed::time_within;
 
@@ -55,6 +59,10 @@ pub(crate) struct Args {
     access: AccessArgs,
     #[command(flatten)]
     admin: AdminArgs,
+    /// A name of this host under which browsers may open the page, beside localhost; may be
+    /// repeated.
+    #[arg(long = "page-host", value_name = "NAME", requires = "address")]
+    page_hosts: Vec<String>,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -103,7 +111,11 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let metrics = Metrics::new(&registry);
     let observed = Observed { registry, metrics, sites: sites.clone(), calls };
     let _admin = match admin {
-        Some(listener) => serve_admin(listener, observed)?,
+        Some(listener) => {
+            let shelf = Shelf { sites: sites.clone(), office: Office::new(sites.clone()) };
+            let page = page(shelf, &access, args.page_hosts, listener.local_addr()?)?;
+            serve_admin(listener, observed, page)?
+        }
         None => None,
     };
     let stopped = async {
@@ -129,9 +141,47 @@ fn expected(sites: &[Site]) -> Vec<Expected> {
     sites.iter().filter_map(expected).collect()
 }
 
-/// Serves the admin address: metrics and health.
-fn serve_admin(listener: TcpListener, observed: Observed) -> anyhow::Result<Option<Admin>> {
-    Ok(admin::serve(US, Some(listener), observed)?)
+/// The page of all sites, which changes nothing; or why there is none.
+fn page(
+    shelf: Shelf,
+    access: &Access,
+    hosts: Vec<String>,
+    address: SocketAddr,
+) -> anyhow::Result<Result<Page, NoPage>> {
+    let access = match PageAccess::of_controller(access, address, Anonymous::Refused) {
+        Ok(access) => access,
+        Err(none) => return Ok(Err(none)),
+    };
+    let settings = Settings {
+        access,
+        orders: Orders::Refused,
+        hosts,
+        listen: Some(address.ip()),
+        title: "view".to_owned(),
+        what_if: None,
+    };
+    Ok(Ok(Page::start(shelf, settings)?))
+}
+
+/// Serves the admin address: metrics and health, and the page where somebody may look at it.
+fn serve_admin(
+    listener: TcpListener,
+    observed: Observed,
+    page: Result<Page, NoPage>,
+) -> anyhow::Result<Option<Admin>> {
+    let address = listener.local_addr()?;
+    match page {
+        Ok(page) => {
+            let admin = admin::serve_beside(US, listener, observed, page)?;
+            eprintln!("{US}: a page in a browser at http://{address}/page");
+            Ok(Some(admin))
+        }
+        Err(none) => {
+            let admin = admin::serve(US, Some(listener), observed)?;
+            eprintln!("{US}: no page: {none}");
+            Ok(admin)
+        }
+    }
 }
 
 /// A view's metrics and readiness.

@@ -30,6 +30,7 @@ pub(crate) const VERBS: [&str; 34] = [
     "inject",
     "activator",
     "controller",
+    "view",
     "webhook",
     "queue-proxy",
     "token",

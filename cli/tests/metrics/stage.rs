@@ -63,6 +63,16 @@ impl Role {
         Self::start(CONTROLLER, &[("TIDEGATE_SECRET", secret)])
     }
 
+    /// A view of one site, a controller.
+    pub(crate) fn view(controller: &str) -> Self {
+        // It is read before the view says where it listens.
+        let mut sites = tempfile::NamedTempFile::new().unwrap();
+        writeln!(sites, "[here]\ncontroller = \"{controller}\"").unwrap();
+        let sites = sites.path().to_str().unwrap();
+        let own = ["view", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--sites", sites];
+        Self::start(&own, &[])
+    }
+
     pub(crate) fn activator(controller: &str) -> Self {
         Self::activator_in(controller, &[])
     }

@@ -115,9 +115,11 @@
   function go() {
     const parts = location.hash.slice(1).split("/").filter(Boolean).map(decodeURIComponent);
     if (location.hash === "#main") { byId("main").focus(); return; }
-    view = parts[0] === "routes" ? "routes" : parts[0] === "revision" && parts.length === 3 ? "revision" : "fleet";
-    if (view === "revision") RevisionView.open(parts[1], parts[2]); else VIEWS[view].clear();
-    document.title = view === "revision" ? parts[1] + "/" + parts[2] + " · Tidegate" : view === "routes" ? "Routes · Tidegate" : "Tidegate";
+    const isOne = parts[0] === "revision" && (parts.length === 3 || parts.length === 4);
+    view = parts[0] === "routes" ? "routes" : isOne ? "revision" : "fleet";
+    const site = parts.length === 4 ? parts[1] : "", [namespace, name] = parts.slice(-2);
+    if (isOne) RevisionView.open(site, namespace, name); else VIEWS[view].clear();
+    document.title = isOne ? (site ? site + ":" : "") + namespace + "/" + name + " · Tidegate" : view === "routes" ? "Routes · Tidegate" : "Tidegate";
     show(view);
     follow();
   }
@@ -147,6 +149,7 @@
       orders = about.orders;
       say(byId("title"), about.title);
       byId("share").hidden = !about.asks;
+      byId("to-routes").hidden = about.routes === false;
       RoutesView.start(orders ? order : null);
       WhatIfView.start(about.what_if ? (parameters) => ask("/page/what-if?" + parameters) : null);
       go();

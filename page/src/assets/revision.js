@@ -79,8 +79,9 @@ const RevisionView = (() => {
     });
   }
 
-  function open(namespace, name) {
-    of = namespace + "/" + name;
+  function open(site, namespace, name) {
+    of = (site ? site + ":" : "") + namespace + "/" + name;
+    byId("revision-site").hidden = true;
     charts.clear();
     listed = "";
     byId("decisions").replaceChildren();
@@ -97,6 +98,9 @@ const RevisionView = (() => {
     byId("revision-gone").hidden = !told.gone;
     byId("revision-body").hidden = !!told.gone;
     if (told.gone) return;
+    const site = told.state;
+    byId("revision-site").hidden = !site || site.link === "up";
+    if (site) say(byId("revision-site"), FleetView.siteWords(site));
     const figures = told.figures;
     charts.series.add(told.now, told.past, told.point);
     charts.bounds = [["min", figures.min], ["max", figures.max]];
