@@ -186,7 +186,7 @@ impl Caller {
             // request only hears that the connection has ended, and the connection why.
             Err(error) => match exchange.await {
                 Ok(Err(why)) if error.source().is_none() => return Err(failed(why)),
-                _ => return Err(failed(error)),
+                Ok(_) | Err(_) => return Err(failed(error)),
             },
         };
         match response.status() {
@@ -218,7 +218,12 @@ impl Caller {
     }
 
     fn failed(&self, error: &hyper::Error) -> CallError {
-        let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        // A request that was waiting is cancelled with the error of its connection as the cause.
+        let mut cause = error.source();
+        while let Some(other) = cause.filter(|cause| !cause.is::<io::Error>()) {
+            cause = other.source();
+        }
+        let io = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
         match io.and_then(|error| self.view.mismatch(error)) {
             Some(mismatch) => in_terms_of_a_view(&mismatch),
             None if error.is_parse() => CallError::NoView("it speaks no HTTP/1.1".to_owned()),

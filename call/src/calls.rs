@@ -43,7 +43,7 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADERS_MAX: usize = 48;
 
 /// How long accepting pauses when the system has no descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// A site that may call.
 #[derive(Debug, Clone)]
@@ -171,7 +171,7 @@ impl Calls {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
                     continue;
                 }
             };

@@ -10,8 +10,8 @@
 //! tidegate-process: 0123456789abcdef...
 //! ```
 //!
-//! It passes whatever lets WebSockets pass: a load balancer, an ingress that ends TLS. A response of
-//! another status refuses the call, and its body says why.
+//! It passes whatever lets WebSockets pass: a load balancer, an ingress that ends TLS. A response
+//! of another status refuses the call, and its body says why.
 
 use http::HeaderName;
 

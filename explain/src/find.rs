@@ -26,9 +26,9 @@ pub enum FindError {
     },
 }
 
-/// The revision that was asked for, as `NAME` or `NAMESPACE/NAME`, with `SITE:` before it where there
-/// are several sites; a name alone is enough where it is the only one. The name of a service, whose revisions are numbered as `NAME-00001`, is its
-/// newest one.
+/// The revision that was asked for, as `NAME` or `NAMESPACE/NAME`, with `SITE:` before it where
+/// there are several sites; a name alone is enough where it is the only one. The name of a service,
+/// whose revisions are numbered as `NAME-00001`, is its newest one.
 ///
 /// # Errors
 /// [`FindError`], which names those that there are.

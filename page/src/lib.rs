@@ -10,12 +10,13 @@
 //! make markup of what comes from outside, here or in the browser.
 //!
 //! Modules in reading order: [`source`] is whose revisions are shown, a controller's or those of
-//! several sites; `trail` keeps what was seen, `fleet` searches and sorts it, `sampler`
-//! looks; `query` is what is asked for, [`told`] what is told as JSON, `viewer` one browser, `stream`
-//! its events; [`what_if`] is asked what would have been; [`access`] is who may look, `origin` from
-//! where; `assets` are the files, [`service`] answers requests.
+//! several sites, with an [`answer`] about one; `trail` keeps what was seen, `fleet` searches and
+//! sorts it, `sampler` looks; `query` is what is asked for, `told` what is told as JSON, `viewer`
+//! one browser, `stream` its events; [`what_if`] is asked what would have been; [`access`] is who
+//! may look, `origin` from where; `assets` are the files, [`service`] answers requests.
 
 pub mod access;
+pub mod answer;
 mod assets;
 mod fleet;
 mod origin;
@@ -24,7 +25,7 @@ mod sampler;
 pub mod service;
 pub mod source;
 mod stream;
-pub mod told;
+mod told;
 mod trail;
 mod viewer;
 pub mod what_if;

@@ -11,7 +11,7 @@ use crate::what_if::SETTINGS_MAX;
 const ROWS_DEFAULT: usize = 50;
 
 /// Longest name of a site: that of a label of a host's name.
-const SITE_BYTES_MAX: usize = 63;
+const SITE_QUERY_BYTES_MAX: usize = 63;
 
 /// Longest name of a route that is ordered about.
 const ROUTE_BYTES_MAX: usize = 512;
@@ -133,7 +133,7 @@ fn revision(parameters: &Parameters<'_>) -> Result<Id, QueryError> {
     // A site stands before a colon, which no name has.
     let (site, of) = given.split_once(':').unwrap_or(("", &given));
     let id = of.split_once('/').and_then(|(ns, name)| RevisionId::new(ns, name).ok());
-    let id = id.filter(|_| site.len() <= SITE_BYTES_MAX);
+    let id = id.filter(|_| site.len() <= SITE_QUERY_BYTES_MAX);
     let id = id.map(|revision| Id { site: site.into(), revision });
     let expected =
         || "NAMESPACE/NAME of a revision, after SITE: where there are several".to_owned();
@@ -147,8 +147,8 @@ fn rows(parameters: &Parameters<'_>) -> Result<RowQuery, QueryError> {
         return Err(QueryError::Value { name: "search", expected });
     }
     let site = parameters.get("site").unwrap_or_default();
-    if site.len() > SITE_BYTES_MAX {
-        let expected = format!("at most {SITE_BYTES_MAX} bytes");
+    if site.len() > SITE_QUERY_BYTES_MAX {
+        let expected = format!("at most {SITE_QUERY_BYTES_MAX} bytes");
         return Err(QueryError::Value { name: "site", expected });
     }
     let directions = [("up", Direction::Up), ("down", Direction::Down)];

@@ -109,8 +109,8 @@ impl Drop for Shared {
 }
 
 impl Page {
-    /// Looks at what `source` shows from now on, such as the handle of a controller, in a task of the
-    /// current runtime.
+    /// Looks at what `source` shows from now on, such as the handle of a controller, in a task of
+    /// the current runtime.
     ///
     /// # Errors
     ///

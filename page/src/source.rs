@@ -9,7 +9,7 @@ use serde::Serialize;
 use tidegate_controller::overview::{Detail, DetailQuery, Overview};
 use tidegate_controller::{ColdStart, Ended, Handle, RevisionId};
 
-use crate::told::{Decision, Instances, Settings};
+use crate::answer::{Decision, Instances, Settings};
 
 /// Name of the site of a controller, which is alone and has none.
 const NO_SITE: &str = "";

@@ -10,12 +10,13 @@ use tidegate_controller::Ended;
 use tidegate_controller::cold_start::COLD_STARTS_MAX;
 use tidegate_controller::overview::DetailQuery;
 
+use crate::answer::Instances;
 use crate::fleet::{RowQuery, Snapshot};
 use crate::query::View;
 use crate::sampler::Trails;
 use crate::source::{Id, Shown, Source};
 use crate::told::Waterfall;
-use crate::told::{Figures, Fleet, Gone, Instances, News, Revision, Routes};
+use crate::told::{Figures, Fleet, Gone, News, Revision, Routes};
 
 /// Decisions that are told at first: some minutes of them.
 const DECISIONS_AT_FIRST: usize = 200;

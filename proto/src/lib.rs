@@ -74,9 +74,9 @@ pub const CREDITS_PROBE: &str = "credits";
 /// The path of a request that opens a stream of credits.
 pub const CREDITS_PATH: &str = "/tidegate.credits.v1.CreditService/Hold";
 
-/// What one part of a streamed list of revisions comes to, in bytes, unless one revision alone comes
-/// to more. Many parts of a short list cost little, and a reader who bounds a part bounds what it
-/// holds of a peer that it does not trust.
+/// What one part of a streamed list of revisions comes to, in bytes, unless one revision alone
+/// comes to more. Many short parts cost little, and a reader who bounds a part bounds what it holds
+/// of a peer that it does not trust.
 pub const LIST_PART_BYTES: usize = 32 * 1024;
 
 /// The longest part of such a list that is read: the reason of one decision on top.

@@ -2,6 +2,7 @@
 //! is believed beyond a name, a finite number and a line of text.
 
 use tidegate_controller::RevisionId;
+use tidegate_controller::cold_start::COLD_STARTS_MAX;
 use tidegate_controller::overview::{Overview, Windows};
 use tidegate_proto::scale::v1 as wire;
 use tidegate_proto::stats::v1::ColdStart;
@@ -14,9 +15,6 @@ pub const LINE_CHARS_MAX: usize = 200;
 
 /// Longest explanation of one decision as JSON; they have some two thousand bytes.
 const EXPLANATION_BYTES_MAX: usize = 16 * 1024;
-
-/// Cold starts of an answer, as many as a controller keeps.
-const COLD_STARTS_MAX: usize = 8;
 
 /// Punctuation beyond ASCII that sentences have.
 const PUNCTUATION: &str = "…–—‘’“”·×≤≥≈→µ°";

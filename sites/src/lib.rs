@@ -7,9 +7,9 @@
 //! It must never: wait for one site because of another; believe a site beyond its own revisions;
 //! hold more of all of them than [`board::REVISIONS_MAX`], whatever they tell; order anything.
 //!
-//! Modules in reading order: [`file`](mod@file) is which sites there are, [`known`] what is known of
-//! a revision and how what a site says becomes that, [`board`] what is known of all sites, with
-//! [`shares`] of its room, [`follow`] keeps it up to date, [`office`] answers questions about it,
+//! Modules in reading order: [`file`](mod@file) is which sites there are, [`known`] what is known
+//! of a revision and how what a site says becomes that, [`board`] what is known of all sites, with
+//! `shares` of its room, [`follow`] keeps it up to date, [`office`] answers questions about it,
 //! [`metrics`] counts.
 
 pub mod board;

@@ -1,8 +1,8 @@
 //! Room that several share: nobody gets more than it needs, and nobody's need takes from one that
 //! needs less.
 
-/// What each gets of `most`, where `needs` says what each could use: max-min fairness. What one does
-/// not need goes to those that need more, in equal parts.
+/// What each gets of `most`, where `needs` says what each could use: max-min fairness. What one
+/// does not need goes to those that need more, in equal parts.
 pub(crate) fn shares(needs: &[usize], most: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..needs.len()).collect();
     order.sort_by_key(|index| needs[*index]);

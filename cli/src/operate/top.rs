@@ -51,8 +51,8 @@ pub(crate) struct Args {
     /// End after so many rounds; anywhere but on a terminal they are printed below each other.
     #[arg(long, value_name = "N", value_parser = whole(1..=ROUNDS_MAX))]
     rounds: Option<u32>,
-    /// Show the revisions of this controller, or of the sites of this view, in place of the services
-    /// of this machine.
+    /// Show the revisions of this controller, or of the sites of this view, in place of the
+    /// services of this machine.
     #[arg(long, value_name = "HOST:PORT", value_parser = authorities, conflicts_with = "sites")]
     controller: Option<String>,
     /// Show the revisions of the sites of this file.

@@ -17,6 +17,9 @@ pub(crate) const PARIS_SECRET: &str = "a-secret-of-paris-0123456789";
 /// Nothing here takes this long unless it hangs, on however busy a machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// The time between two checks of a condition that is waited for.
+const POLL_PERIOD: Duration = Duration::from_millis(50);
+
 /// A folder with secrets, and with addresses that nobody else is given.
 pub(crate) struct Stage {
     folder: tempfile::TempDir,
@@ -104,7 +107,7 @@ impl Stage {
                 return listed;
             }
             assert!(start.elapsed() < PATIENCE, "it never came to be so: {listed:#?}");
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(POLL_PERIOD);
         }
     }
 }

@@ -6,7 +6,8 @@ use tidegate_proto::scale::v1 as wire;
 /// What a revision takes beside its texts, in bytes: its numbers, with room to spare.
 const NUMBERS_BYTES: usize = 192;
 
-/// The list in parts, in its order. An empty list is one part, as a stream without any says nothing.
+/// The list in parts, in its order. An empty list is one part, as a stream without any says
+/// nothing.
 #[must_use = "nothing is sent yet"]
 pub fn parts(
     revisions: Vec<wire::RevisionStatus>,

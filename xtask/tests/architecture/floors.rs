@@ -162,6 +162,7 @@ pub(crate) const FLOORS: &[(&str, &[&str])] = &[
         &[
             "admin",
             "autoscaler",
+            "call",
             "controller",
             "explain",
             "flags",

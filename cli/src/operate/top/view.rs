@@ -14,7 +14,7 @@ use crate::terminal::{BLUE, Colour, GREEN, Surface, VERMILION, counted, cut, wra
 const NAME_COLUMNS: usize = 16;
 
 /// From this width on there is room for latencies, and for why.
-const WIDE: usize = 90;
+pub(super) const WIDE: usize = 90;
 
 /// Columns of a chart's labels.
 const LABEL_COLUMNS: usize = 8;

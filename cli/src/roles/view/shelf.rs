@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use tidegate_controller::overview::DetailQuery;
 use tidegate_controller::{ColdStart, Handle, InstanceName};
+use tidegate_page::answer::{
+    Decision, IN_FLIGHT_METRIC, Instance, Instances, RATE_METRIC, Settings,
+};
 use tidegate_page::source::{Answer, Id, Look, Seen, Shown, SiteSeen, Source};
-use tidegate_page::told::{Decision, IN_FLIGHT_METRIC, Instance, Instances, RATE_METRIC, Settings};
 use tidegate_proto::scale::v1 as wire;
 use tidegate_sites::follow::unix_ms;
 use tidegate_sites::{Known, Link, Office, SiteName, SiteState, Sites};

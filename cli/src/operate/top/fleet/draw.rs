@@ -9,12 +9,9 @@ use tidegate_words::time::compact;
 
 use super::super::super::ps;
 use super::super::super::table::{self, Side};
-use super::super::view::{keys, named};
+use super::super::view::{WIDE, keys, named};
 use super::list::{List, Row};
 use crate::terminal::{Surface, VERMILION, counted, cut};
-
-/// From this width on there is room for why.
-const WIDE: usize = 90;
 
 /// Widest name that is shown whole in a narrow terminal.
 const NAME_COLUMNS: usize = 24;

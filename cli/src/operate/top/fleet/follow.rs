@@ -11,10 +11,10 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 /// How long the first answer is waited for.
-const FIRST_TIMEOUT: Duration = Duration::from_millis(500);
+const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What was told last, and whether that is old.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct State {
     pub(super) told: wire::ListRevisionsResponse,
     /// When that was told, in Unix milliseconds; 0 before the first answer.
@@ -83,7 +83,7 @@ impl Follower {
     pub(super) async fn state(&mut self) -> State {
         if *self.states.borrow() == State::default() {
             // Without one there is nothing to show yet.
-            let _ = tokio::time::timeout(FIRST_TIMEOUT, self.states.changed()).await;
+            let _ = tokio::time::timeout(FIRST_ANSWER_TIMEOUT, self.states.changed()).await;
         }
         self.states.borrow_and_update().clone()
     }
