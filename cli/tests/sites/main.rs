@@ -6,6 +6,7 @@
 mod certificates;
 mod cut;
 mod file;
+mod page;
 #[path = "../run_controller/process.rs"]
 #[expect(dead_code, reason = "not everything of it is of use here")]
 mod process;
