@@ -8,7 +8,7 @@ pub(crate) const MORE: &str = "Examples and everything else: --help";
 /// A verb's path, and its examples: what it does, and the command.
 type Examples = (&'static [&'static str], &'static [(&'static str, &'static str)]);
 
-const ALL: [Examples; 33] = [
+const ALL: [Examples; 34] = [
     (
         &[],
         &[

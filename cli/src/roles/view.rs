@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tidegate_admin::{Admin, Readiness, Subject};
+use tidegate_admin::{Admin, Listening, Readiness, Subject};
 use tidegate_call::{Calls, Expected};
 use tidegate_controller::{Access, Addresses};
 use tidegate_flags::log::ROLE_DEFAULT;
@@ -23,8 +23,8 @@ use tidegate_telemetry::{Family, Registry};
 use tokio::net::TcpListener;
 
 use self::shelf::Shelf;
-use tidegate_flags::ending::mistyped;
 use crate::typed::time_within;
+use tidegate_flags::ending::mistyped;
 
 /// How messages name this program.
 const US: &str = "tidegate view";
@@ -165,19 +165,19 @@ fn page(
 
 /// Serves the admin address: metrics and health, and the page where somebody may look at it.
 fn serve_admin(
-    listener: TcpListener,
+    listening: Listening,
     observed: Observed,
     page: Result<Page, NoPage>,
 ) -> anyhow::Result<Option<Admin>> {
-    let address = listener.local_addr()?;
+    let (address, scheme) = (listening.local_addr()?, listening.scheme().as_str());
     match page {
         Ok(page) => {
-            let admin = admin::serve_beside(US, listener, observed, page)?;
-            eprintln!("{US}: a page in a browser at http://{address}/page");
+            let admin = admin::serve_beside(US, listening, observed, page)?;
+            eprintln!("{US}: a page in a browser at {scheme}://{address}/page");
             Ok(Some(admin))
         }
         Err(none) => {
-            let admin = admin::serve(US, Some(listener), observed)?;
+            let admin = admin::serve(US, Some(listening), observed)?;
             eprintln!("{US}: no page: {none}");
             Ok(admin)
         }
