@@ -10,7 +10,8 @@
 //! grants to front doors, [`routes::v1`] is where routes lead and orders for their rollouts,
 //! [`operate::v1`] is what a person sees and orders of services on one machine, [`knative`] is what
 //! Knative's autoscaler scrapes from a queue-proxy and what its activators push, [`keda`] is what
-//! KEDA asks a scaler, [`otlp::v1`] is what a queue-proxy pushes to an OpenTelemetry collector.
+//! KEDA asks a scaler, [`otlp::v1`] is what a process pushes to an OpenTelemetry collector,
+//! [`prometheus::v1`] what it writes to a Prometheus.
 //!
 //! The code under `src/generated` is generated from `proto/` and committed, so that a build needs
 //! no protobuf compiler. `tests/codegen.rs` regenerates it and compares; to accept a change of the
@@ -222,7 +223,22 @@ pub mod keda {
     include!("generated/externalscaler.rs");
 }
 
-/// The part of OTLP that a queue-proxy sends.
+/// The part of Prometheus' remote write that is sent.
+pub mod prometheus {
+    /// Version 1 of remote write.
+    #[allow(
+        missing_docs,
+        unused_qualifications,
+        unreachable_pub,
+        clippy::all,
+        clippy::too_many_lines
+    )]
+    pub mod v1 {
+        include!("generated/prometheus.v1.rs");
+    }
+}
+
+/// The part of OTLP that is sent, and the answer to it.
 pub mod otlp {
     /// Version 1 of OTLP.
     #[allow(

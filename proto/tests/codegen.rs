@@ -6,10 +6,11 @@ use std::{env, fs};
 /// Setting this to `write` writes the code instead of comparing it.
 const REGENERATE: &str = "TIDEGATE_CODEGEN";
 
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "keda/externalscaler.proto",
     "knative/stat.proto",
     "otlp/v1/otlp.proto",
+    "prometheus/v1/remote.proto",
     "tidegate/credits/v1/credits.proto",
     "tidegate/operate/v1/operate.proto",
     "tidegate/stats/v1/stats.proto",

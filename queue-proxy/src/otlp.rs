@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use prost::Message;
+use prost::Message as _;
+use tidegate_otlp::{Message, Signal, Transport};
 use tidegate_telemetry::Family;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -17,12 +18,11 @@ use crate::trace::span::{Resource, Span};
 
 mod convert;
 pub mod push;
-mod transport;
 
+use crate::tls;
 use push::Otlp;
-use transport::Transport;
 
-pub use transport::TransportError;
+pub use tidegate_otlp::TransportError;
 
 /// Spans that may wait for the collector, as OpenTelemetry's batch processor has it.
 const QUEUE_SPANS: usize = 2048;
@@ -90,7 +90,7 @@ pub fn spans(
     settings: &Otlp,
     resource: Resource,
 ) -> Result<(SpanQueue, SpanPusher), TransportError> {
-    let transport = Transport::new(settings, transport::Signal::Traces)?;
+    let transport = transport(settings, Signal::Traces)?;
     let (sender, queue) = mpsc::channel(QUEUE_SPANS);
     let held = Arc::new(AtomicUsize::new(0));
     let lost = Arc::new(AtomicU64::new(0));
@@ -125,7 +125,7 @@ impl SpanPusher {
             }
             for spans in batch.chunks(BATCH_SPANS) {
                 let message = convert::traces(spans, &self.resource).encode_to_vec();
-                let sent = self.transport.push(message).await;
+                let sent = push(&self.transport, message).await;
                 if sent.is_err() {
                     self.lost.fetch_add(spans.len() as u64, Ordering::Relaxed);
                 }
@@ -156,6 +156,19 @@ async fn gather(queue: &mut mpsc::Receiver<Span>, batch: &mut Vec<Span>) {
     }
 }
 
+fn transport(settings: &Otlp, signal: Signal) -> Result<Transport, TransportError> {
+    Transport::otlp(settings.protocol, &settings.endpoint, signal)
+}
+
+/// One push, as it is: what the collector says beside yes and no is not looked at.
+async fn push(transport: &Transport, message: Vec<u8>) -> Result<(), TransportError> {
+    let tls = match transport.alpn() {
+        Some(alpn) => Some(tls::of_system(alpn).map_err(TransportError::Connect)?),
+        None => None,
+    };
+    transport.push(Message::plain(message), tls).await.map(drop)
+}
+
 /// Sends the metrics again and again.
 #[derive(Debug)]
 pub struct MetricsPusher {
@@ -174,7 +187,7 @@ impl MetricsPusher {
     /// The endpoint is no URL that can be pushed to.
     pub fn new(settings: &Otlp, resource: Resource) -> Result<Self, TransportError> {
         Ok(Self {
-            transport: Transport::new(settings, transport::Signal::Metrics)?,
+            transport: transport(settings, Signal::Metrics)?,
             resource,
             interval: settings.interval,
             started: std::time::SystemTime::now(),
@@ -201,8 +214,10 @@ impl MetricsPusher {
                 _ = tick.tick() => false,
             };
             let now = std::time::SystemTime::now();
-            let request = convert::metrics(&gather(), &self.resource, self.started, now);
-            let sent = self.transport.push(request.encode_to_vec()).await;
+            let families = gather();
+            let gathered = [(&families[..], now)];
+            let request = tidegate_otlp::metrics::metrics(gathered, &self.resource, self.started);
+            let sent = push(&self.transport, request.encode_to_vec()).await;
             if sent.is_err() {
                 failed();
             }

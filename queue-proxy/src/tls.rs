@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
-use rustls::pki_types::ServerName;
-use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
+use rustls::{
+    CipherSuite, ClientConfig, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
+    version,
+};
 use tidegate_tls::Certificates;
 use tidegate_trust::pem;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::environment::keys;
@@ -155,27 +156,21 @@ pub async fn connect_unverified(
     unverified::connect(stream, host).await
 }
 
-/// A TLS connection to a peer whose certificate the system trusts.
+/// TLS towards peers whose certificates the system trusts, with whom `alpn` is spoken.
 ///
 /// # Errors
 ///
-/// There are no roots, or the handshake fails.
-pub async fn connect(
-    stream: TcpStream,
-    host: &str,
-    alpn: &[u8],
-) -> std::io::Result<TlsStream<TcpStream>> {
+/// There are no roots.
+pub fn of_system(alpn: &[u8]) -> std::io::Result<Arc<ClientConfig>> {
     let roots = pem::PemFile::read(&pem::system_authorities()).and_then(|file| file.authorities());
     let roots = roots.map_err(std::io::Error::other)?;
-    let mut config =
-        rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(std::io::Error::other)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(std::io::Error::other)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     config.alpn_protocols = vec![alpn.to_vec()];
-    let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    Ok(Arc::new(config))
 }
 
 #[cfg(test)]

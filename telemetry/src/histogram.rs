@@ -17,7 +17,8 @@ const DEFAULT: &[f64] = &[
 ];
 
 /// The bounds that OpenTelemetry gives to a histogram of this name, by the unit at its end.
-pub(crate) fn bounds_of(name: &str) -> &'static [f64] {
+#[must_use]
+pub fn bounds_of(name: &str) -> &'static [f64] {
     if name.ends_with("_seconds") { SECONDS } else { DEFAULT }
 }
 

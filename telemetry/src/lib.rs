@@ -21,6 +21,7 @@ pub mod process;
 pub mod registry;
 
 pub use family::{Buckets, Family, Series, Value};
+pub use histogram::bounds_of;
 pub use metric::{Kind, Metric, Scope};
 pub use metrics::{Counter, Gauge, Histogram, Label, NoopRecorder, Recorder};
 pub use registry::Registry;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use tidegate_otlp::Protocol as OtlpProtocol;
+
 /// A push in the OpenTelemetry protocol.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Otlp {
@@ -11,13 +13,4 @@ pub struct Otlp {
     pub endpoint: String,
     /// Time between two pushes of metrics.
     pub interval: Duration,
-}
-
-/// The two transports of OTLP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OtlpProtocol {
-    /// gRPC.
-    Grpc,
-    /// Protobuf over HTTP/1.1.
-    Http,
 }

@@ -176,7 +176,7 @@ fn resource(settings: &Settings) -> Resource {
     let identity = &settings.identity;
     let service = service(settings, &ProcessEnvironment);
     Resource {
-        attributes: vec![
+        attributes: [
             ("container.name", "queue-proxy".to_owned()),
             ("k8s.namespace.name", identity.namespace.clone()),
             ("k8s.pod.name", service.instance.clone()),
@@ -186,7 +186,9 @@ fn resource(settings: &Settings) -> Resource {
             ("service.instance.id", service.instance),
             ("service.name", service.name),
             ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
-        ],
+        ]
+        .map(|(key, value)| (key.into(), value))
+        .into(),
     }
 }
 

@@ -249,14 +249,6 @@ fn otlp<E: Environment>(
     let override_endpoint =
         reader.optional(key).or_else(|| reader.optional(keys::OTEL_EXPORTER_OTLP_ENDPOINT));
     let endpoint = override_endpoint.unwrap_or_else(|| endpoint.to_owned());
-    let endpoint = if endpoint.is_empty() {
-        // The port that OpenTelemetry assigns to each transport.
-        let port = if protocol == OtlpProtocol::Grpc { 4317 } else { 4318 };
-        format!("http://localhost:{port}")
-    } else if endpoint.contains("://") {
-        endpoint
-    } else {
-        format!("https://{endpoint}")
-    };
+    let endpoint = tidegate_otlp::transport::endpoint(protocol, &endpoint);
     Otlp { protocol, endpoint, interval }
 }

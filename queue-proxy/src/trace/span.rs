@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+pub use tidegate_otlp::{Resource, Value};
+
 /// A finished span.
 #[derive(Debug, Clone)]
 pub struct Span {
@@ -56,22 +58,6 @@ pub enum Outcome {
     Unset,
     /// It did.
     Error,
-}
-
-/// An attribute's value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    /// Text.
-    Text(String),
-    /// A number.
-    Int(i64),
-}
-
-/// The attributes of this process in every span.
-#[derive(Debug, Clone)]
-pub struct Resource {
-    /// Key and value of each attribute.
-    pub attributes: Vec<(&'static str, String)>,
 }
 
 impl Span {
