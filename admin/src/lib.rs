@@ -45,6 +45,16 @@ pub trait Subject: Send + Sync + 'static {
     fn readiness(&self) -> impl Future<Output = Readiness> + Send;
 }
 
+impl<S: Subject> Subject for Arc<S> {
+    async fn gather(&self) -> Vec<Family> {
+        S::gather(self).await
+    }
+
+    async fn readiness(&self) -> Readiness {
+        S::readiness(self).await
+    }
+}
+
 /// Whether a role can do its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {

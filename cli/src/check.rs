@@ -1,9 +1,10 @@
 //! `tidegate check`: whether a file of services can be followed here, and what editors are told of
-//! such files.
+//! such files; and what rules for metrics do.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::check_rules::{self, RulesArgs};
 use crate::explain::print;
 use crate::services_file::{ServicesFile, USUAL, Unusable, ignored_in, in_file};
 use crate::terminal::counted;
@@ -18,6 +19,8 @@ pub(crate) struct Args {
     /// Print the JSON schema of such files instead, for editors.
     #[arg(long)]
     schema: bool,
+    #[command(flatten)]
+    rules: RulesArgs,
 }
 
 /// Runs the verb.
@@ -25,6 +28,9 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     if args.schema {
         let schema = serde_json::to_string_pretty(&tidegate_services::schema())?;
         return print(&[schema]).map(|()| ExitCode::SUCCESS);
+    }
+    if let Some(path) = &args.rules.rules {
+        return check_rules::execute(path, &args.rules);
     }
     let mut file = ServicesFile::new(args.file);
     let contents = match file.read_and_check() {

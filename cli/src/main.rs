@@ -18,6 +18,7 @@
 
 mod chart;
 mod check;
+mod check_rules;
 mod command_line;
 mod decide;
 mod demo;

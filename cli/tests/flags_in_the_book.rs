@@ -52,6 +52,7 @@ const OTHERS: &[&str] = &[
     "--bind",
     "--bins",
     "--builder",
+    "--config",
     "--create-namespace",
     "--cycles",
     "--debug",
@@ -107,6 +108,7 @@ const OTHERS: &[&str] = &[
     "--type",
     "--user",
     "--version",
+    "--web",
     "--workspace",
 ];
 

@@ -10,6 +10,8 @@
 mod exposure;
 #[path = "metrics/page.rs"]
 mod page;
+#[path = "metrics/pushed.rs"]
+mod pushed;
 #[path = "metrics/sidecar_command.rs"]
 mod sidecar_command;
 #[path = "metrics/stage.rs"]
@@ -30,10 +32,12 @@ const END: &str = "<!-- end of metrics -->\n";
 
 /// What each role can show.
 fn declared() -> [(&'static str, Vec<&'static Metric>); 4] {
+    // The sidecar pushes in Knative's way, which counts less.
+    let pushed = tidegate_exporter::metrics::METRICS;
     [
         ("sidecar", tidegate_queue_proxy::metrics::metrics().collect()),
-        ("activator", tidegate_activator::metrics::metrics().collect()),
-        ("controller", tidegate_controller::metrics::metrics().collect()),
+        ("activator", tidegate_activator::metrics::metrics().chain(pushed).collect()),
+        ("controller", tidegate_controller::metrics::metrics().chain(pushed).collect()),
         ("view", tidegate_sites::metrics::metrics().collect()),
     ]
 }

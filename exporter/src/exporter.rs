@@ -232,10 +232,10 @@ impl Exporter {
     }
 
     fn attempt(&mut self, parcel: &Parcel) -> Attempting {
-        let mut headers = self.headers.now().unwrap_or_else(|(error, last)| {
+        let (mut headers, problem) = self.headers.now();
+        if let Some(error) = problem {
             self.complain(&format!("the headers stay as they were: {error}"));
-            last
-        });
+        }
         if self.format == Format::RemoteWrite {
             headers.insert(REMOTE_WRITE_VERSION.0, REMOTE_WRITE_VERSION.1);
         }

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// Longest file with headers.
 const HEADERS_BYTES_MAX: u64 = 64 << 10;
 /// Most headers.
-const HEADERS_MAX: usize = 32;
+const PUSH_HEADERS_MAX: usize = 32;
 
 /// Headers that are the transport's own.
 const RESERVED: [&str; 9] = [
@@ -54,7 +54,7 @@ pub enum HeadersError {
         name: HeaderName,
     },
     /// There are too many.
-    #[error("{0}: expected {HEADERS_MAX} headers at most")]
+    #[error("{0}: expected {PUSH_HEADERS_MAX} headers at most")]
     Many(String),
 }
 
@@ -104,20 +104,17 @@ impl Headers {
         collect(origin, pairs, "name=value").map(Self::Fixed)
     }
 
-    /// The headers for a push now. A file that cannot be used changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// Why the file cannot be used; what held before is with it.
-    pub fn now(&mut self) -> Result<HeaderMap, (HeadersError, HeaderMap)> {
+    /// The headers for a push now; and why they are those from before, when the file cannot be used
+    /// any more.
+    pub fn now(&mut self) -> (HeaderMap, Option<HeadersError>) {
         match self {
-            Self::Fixed(headers) => Ok(headers.clone()),
+            Self::Fixed(headers) => (headers.clone(), None),
             Self::File { path, last } => match read(path) {
                 Ok(headers) => {
                     last.clone_from(&headers);
-                    Ok(headers)
+                    (headers, None)
                 }
-                Err(error) => Err((error, last.clone())),
+                Err(error) => (last.clone(), Some(error)),
             },
         }
     }
@@ -156,7 +153,7 @@ fn collect(
         if RESERVED.contains(&name.as_str()) {
             return Err(HeadersError::Reserved { origin: origin.to_owned(), name });
         }
-        if number > HEADERS_MAX {
+        if number > PUSH_HEADERS_MAX {
             return Err(HeadersError::Many(origin.to_owned()));
         }
         headers.insert(name, value);
@@ -189,7 +186,7 @@ mod tests {
     fn variables_are_read_as_open_telemetry_has_them() {
         let text = "authorization=Bearer%20s3cret,x-tenant = a%2Cb ,";
         let mut headers = Headers::of_variable("V", text).expect("headers");
-        let headers = headers.now().expect("fixed");
+        let (headers, _) = headers.now();
         assert_eq!(headers["authorization"], "Bearer s3cret");
         assert_eq!(headers["x-tenant"], "a,b");
         for bad in ["s3cret", "a b=s3cret", "a=%2", "a=%zz", "a=s3\ncret"] {
@@ -209,9 +206,10 @@ mod tests {
         let shown = format!("{headers:?}");
         assert!(!shown.contains("one"), "{shown}");
         std::fs::write(&path, "Authorization: Bearer two\n").expect("writable");
-        assert_eq!(headers.now().expect("read")["authorization"], "Bearer two");
+        assert_eq!(headers.now().0["authorization"], "Bearer two");
         std::fs::write(&path, "s3cret").expect("writable");
-        let (error, last) = headers.now().expect_err("no header");
+        let (last, error) = headers.now();
+        let error = error.expect("no header");
         assert!(!error.to_string().contains("s3cret"), "{error}");
         assert_eq!(last["authorization"], "Bearer two");
         assert!(Headers::of_file(Path::new("/dev/zero")).is_err());

@@ -82,8 +82,8 @@ fn is_page(answer: &Answer) -> bool {
 
 fn is_retried(refusal: &Refusal) -> bool {
     match refusal {
-        // A redirect is not followed: it may lead what is ours to anybody. It does not mean that the
-        // message is wrong either.
+        // A redirect is not followed, since it may lead what is ours to anybody; but it does not
+        // say that the message is wrong either.
         Refusal::Http { status, .. } => {
             !status.is_client_error()
                 || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)

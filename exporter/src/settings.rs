@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_otlp::{Protocol as OtlpProtocol, Signal, Transport, TransportError};
+use tidegate_otlp::{Protocol as OtlpProtocol, Signal, Transport, TransportError, transport};
 use tidegate_trust::ClientTls;
 
 use crate::headers::Headers;
@@ -45,6 +45,19 @@ impl Protocol {
             Self::OtlpHttp | Self::OtlpGrpc => Format::Otlp,
             Self::RemoteWrite => Format::RemoteWrite,
         }
+    }
+
+    /// The URL that somebody means by `text`: without a scheme an encrypted one, and without
+    /// anything the collector on this machine.
+    #[must_use]
+    pub fn endpoint(self, text: &str) -> String {
+        transport::endpoint(
+            match self {
+                Self::OtlpGrpc => OtlpProtocol::Grpc,
+                Self::OtlpHttp | Self::RemoteWrite => OtlpProtocol::Http,
+            },
+            text,
+        )
     }
 
     /// The transport to an endpoint.

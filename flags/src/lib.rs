@@ -10,10 +10,10 @@
 //!
 //! Modules in reading order: [`listen`] is where a role serves, [`access`] who may report to a
 //! controller, [`credentials`] what is shown to one, [`call`] which view of several sites it
-//! calls, [`admin`] where its admin pages are, [`log`] what is logged, [`tolerance`] is what
-//! explains a HorizontalPodAutoscaler. [`values`] reads what was typed behind a flag, [`files`]
-//! what it named, [`followed`] sees whether such a file has changed, and [`ending`] has the one
-//! rule of exit codes.
+//! calls, [`admin`] where its admin pages are, [`push`] which metrics leave and where to, [`log`]
+//! what is logged, [`tolerance`] is what explains a HorizontalPodAutoscaler. [`values`] reads what
+//! was typed behind a flag, [`files`] what it named, [`followed`] sees whether such a file has
+//! changed, and [`ending`] has the one rule of exit codes.
 
 pub mod access;
 pub mod admin;
@@ -24,6 +24,7 @@ pub mod files;
 pub mod followed;
 pub mod listen;
 pub mod log;
+pub mod push;
 pub mod tolerance;
 pub mod values;
 
@@ -33,4 +34,5 @@ pub use call::{CALL_VARIABLE, CallArgs, CallArgsError};
 pub use credentials::CredentialArgs;
 pub use listen::{LISTEN_VARIABLE, listen_address};
 pub use log::LogArgs;
+pub use push::{Push, PushArgs, PushError};
 pub use tolerance::ToleranceArgs;

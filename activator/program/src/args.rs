@@ -12,7 +12,9 @@ use tidegate_activator::{
 };
 use tidegate_admission::Policy;
 use tidegate_flags::values::{authorities, wait};
-use tidegate_flags::{AdminArgs, CredentialArgs, LISTEN_VARIABLE, LogArgs, listen_address};
+use tidegate_flags::{
+    AdminArgs, CredentialArgs, LISTEN_VARIABLE, LogArgs, PushArgs, listen_address,
+};
 use tidegate_knative::environment;
 
 use crate::abandoned::AbandonedRule;
@@ -48,7 +50,7 @@ pub struct Args {
     knative_autoscaler: Option<KnativeAddress>,
     /// Our name, unique among the activators of one controller.
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The revision that takes requests which name none.
     #[arg(long, value_name = "NAMESPACE/NAME", env = "TIDEGATE_DEFAULT_REVISION")]
     default_revision: Option<Revision>,
@@ -125,6 +127,8 @@ pub struct Args {
     entrance: EntranceArgs,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
+    #[command(flatten)]
+    pub(crate) push: PushArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
 }

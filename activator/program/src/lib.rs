@@ -22,14 +22,15 @@ pub mod routes_file;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tidegate_activator::metrics::Metrics;
 use tidegate_activator::{Activator, Addresses, Observer, Routes, Table};
 use tidegate_admin::{Readiness, Subject};
-use tidegate_flags::admin;
 use tidegate_flags::ending::mistyped;
 use tidegate_flags::log::ROLE_DEFAULT;
+use tidegate_flags::{admin, push};
 use tidegate_shutdown_signals::ShutdownSignals;
 use tidegate_telemetry::{Family, Registry};
 
@@ -49,6 +50,8 @@ pub fn execute(mut args: Args, program: &str) -> anyhow::Result<ExitCode> {
         let mut signals = ShutdownSignals::of_role().context("cannot wait for signals")?;
         let registry = Registry::new();
         let admin = args.admin.bind()?;
+        let push = args.push.settings("tidegate-activator", args.name.as_deref());
+        let push = push.map_err(mistyped)?;
         let routes = routes(args.routes.take())?;
         let mut config = args.config()?;
         config.routes = routes.as_ref().map(|(_, table)| table.clone());
@@ -59,7 +62,9 @@ pub fn execute(mut args: Args, program: &str) -> anyhow::Result<ExitCode> {
         let running = Activator::bind(config)?.spawn();
         announce(running.addresses(), program);
         // Served until the end, so that the drain can be observed.
-        let observed = Observed { registry, observer: running.observer() };
+        let registered = registry.clone();
+        let observed = Arc::new(Observed { registry, observer: running.observer() });
+        let push = push::start(program, push, &registered, &observed)?;
         let _admin = admin::serve(program, admin, observed)?;
         tokio::select! {
             _ = signals.next() => {}
@@ -75,6 +80,7 @@ pub fn execute(mut args: Args, program: &str) -> anyhow::Result<ExitCode> {
             drained = ending => drained,
             signal = signals.next() => return Ok(signal.exit_code()),
         };
+        push.finish().await;
         if let Some(sentence) = drained::unfinished(drained, drain) {
             eprintln!("{program}: {sentence}");
         }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tidegate_activator::Table;
@@ -26,7 +27,8 @@ use tidegate_controller::{
 };
 use tidegate_flags::log::ROLE_DEFAULT;
 use tidegate_flags::{
-    AccessArgs, AdminArgs, CallArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address,
+    AccessArgs, AdminArgs, CallArgs, LISTEN_VARIABLE, LogArgs, PushArgs, admin, listen_address,
+    push,
 };
 use tidegate_local::settings::sort_settings;
 use tidegate_page::Anonymous;
@@ -42,6 +44,9 @@ use crate::typed::{as_typed, setting};
 use tidegate_activator_program::routes_file::RoutesFile;
 use tidegate_flags::ending::mistyped;
 use tidegate_flags::files::text_of;
+
+/// How messages name this program.
+const US: &str = "tidegate controller";
 
 /// What was typed after `tidegate controller`.
 #[derive(Debug, clap::Args)]
@@ -100,6 +105,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     admin: AdminArgs,
     #[command(flatten)]
+    push: PushArgs,
+    #[command(flatten)]
     page: PageArgs,
     #[command(flatten)]
     log: LogArgs,
@@ -153,6 +160,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let mut signals = ShutdownSignals::of_role().context("cannot wait for signals")?;
     let access = access(&args).map_err(mistyped)?;
     let caller = args.call.caller().map_err(mistyped)?;
+    let push = args.push.settings("tidegate-controller", None).map_err(mistyped)?;
     let template = template(&args).map_err(mistyped)?;
     let declarations: Vec<_> = args
         .revisions
@@ -183,7 +191,8 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let registry = Registry::new();
     let (handle, controller) = tidegate_controller::counted(undeclared, Metrics::new(&registry));
     tokio::spawn(controller.run(NoActuator));
-    let observed = Observed { registry, handle: handle.clone() };
+    let observed = Arc::new(Observed { registry: registry.clone(), handle: handle.clone() });
+    let push = push::start(US, push, &registry, &observed)?;
     let _admin = match admin {
         Some(admin) => serve_admin(&args, admin, observed, &access)?,
         None => None,
@@ -209,6 +218,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         served = serving => served?,
         why = lost(leadership.as_ref()) => return Err(why),
     }
+    push.finish().await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -251,10 +261,9 @@ async fn lost(leadership: Option<&Leadership>) -> anyhow::Error {
 fn serve_admin(
     args: &Args,
     listening: Listening,
-    observed: Observed,
+    observed: Arc<Observed>,
     access: &Access,
 ) -> anyhow::Result<Option<Admin>> {
-    const US: &str = "tidegate controller";
     let anonymous = if args.allow_anonymous { Anonymous::Allowed } else { Anonymous::Refused };
     let (address, scheme) = (listening.local_addr()?, listening.scheme().as_str());
     let handle = observed.handle.clone();

@@ -59,6 +59,17 @@ impl Role {
         Self::start(CONTROLLER, &[])
     }
 
+    /// A controller that pushes its metrics to `receiver` every second.
+    pub(crate) fn controller_pushing(receiver: &str) -> Self {
+        let every_second = ["--metrics-push-interval", "1s", "--metrics-push-batch", "1s"];
+        let arguments = [CONTROLLER, &every_second[..]].concat();
+        let environment = [
+            ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", receiver),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20s3cret"),
+        ];
+        Self::start(&arguments, &environment)
+    }
+
     pub(crate) fn controller_with(secret: &str) -> Self {
         Self::start(CONTROLLER, &[("TIDEGATE_SECRET", secret)])
     }

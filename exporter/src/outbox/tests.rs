@@ -113,13 +113,13 @@ fn points_are_conserved() {
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let chance = state >> 33;
-        if chance % 10 == 0 {
+        if chance.is_multiple_of(10) {
             made += chance % 7;
             outbox.put(vec![0; (chance % 3000) as usize], chance % 7, second * 1000);
             left += outbox.make_room(second * 1000).iter().map(|one| one.points).sum::<u64>();
         }
         outbox.take(at(second));
-        if chance % 3 == 0 {
+        if chance.is_multiple_of(3) {
             let outcome = match chance % 5 {
                 0 => Outcome::Taken,
                 1 => Outcome::Refused,

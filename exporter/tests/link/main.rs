@@ -23,6 +23,7 @@ const HITS: Metric = Metric::counter("hits_total", "Hits.");
 const HITS_IN_OTLP: &str = "hits";
 /// Time between two readings: a minute in [`hours`].
 const INTERVAL: Duration = Duration::from_millis(25);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 /// How long anything may take that has to happen on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -102,7 +103,7 @@ impl Site {
 async fn until(mut is_so: impl FnMut() -> bool) {
     let waiting = async {
         while !is_so() {
-            sleep(Duration::from_millis(5)).await;
+            sleep(BETWEEN_LOOKS).await;
         }
     };
     timeout(PATIENCE, waiting).await.expect("it comes to pass");

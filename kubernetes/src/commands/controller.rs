@@ -11,7 +11,8 @@ use tidegate_admin::{Admin, Readiness, Subject};
 use tidegate_controller::{Access, Addresses, Authenticate, Handle, Metrics};
 use tidegate_flags::log::ROLE_DEFAULT;
 use tidegate_flags::{
-    AccessArgs, AdminArgs, CallArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address,
+    AccessArgs, AdminArgs, CallArgs, LISTEN_VARIABLE, LogArgs, PushArgs, admin, listen_address,
+    push,
 };
 use tidegate_kubernetes::port_range::PortRange;
 use tidegate_kubernetes::run::{Config, RunError, run};
@@ -68,6 +69,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     admin: AdminArgs,
     #[command(flatten)]
+    push: PushArgs,
+    #[command(flatten)]
     page: PageArgs,
     #[command(flatten)]
     adapters: AdapterArgs,
@@ -87,7 +90,9 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let registry = Registry::new();
     let metrics = Metrics::new(&registry);
     let (decides, handle) = watch::channel(None);
-    let observed = Observed { registry, handle };
+    let push = args.push.settings("tidegate-kubernetes-controller", args.name.as_deref())?;
+    let observed = Arc::new(Observed { registry: registry.clone(), handle });
+    let push = push::start(US, push, &registry, &observed)?;
     let _admin = serve_admin(&args, observed, &access)?;
     let client = client().await?;
     let access = Access { tokens: tokens(&args, &client), ..access };
@@ -107,11 +112,17 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         adapters,
         decides,
     };
-    run(config, stop).await.map_err(|error: RunError| error.into())
+    let ended = run(config, stop).await.map_err(|error: RunError| error.into());
+    push.finish().await;
+    ended
 }
 
 /// Serves the admin address: metrics and health, and the page if there is to be one.
-fn serve_admin(args: &Args, observed: Observed, access: &Access) -> anyhow::Result<Option<Admin>> {
+fn serve_admin(
+    args: &Args,
+    observed: Arc<Observed>,
+    access: &Access,
+) -> anyhow::Result<Option<Admin>> {
     let Some(listener) = args.admin.bind()? else {
         return match args.page.is_wanted() {
             true => bail!("--page: give --admin as well, the address that it is served on"),

@@ -11,18 +11,6 @@ use xtask::sources::{Source, rust_sources, workspace_root};
 
 use self::floors::FLOORS;
 
-const SITES: &[&str; 9] = &[
-    "call",
-    "controller",
-    "explain",
-    "proto",
-    "reporter",
-    "routes",
-    "telemetry",
-    "trust",
-    "words",
-];
-
 /// Crates that decide: time is an argument, the same inputs give the same outputs.
 const PURE: &[&str] =
     &["autoscaler", "admission", "go-text", "knative", "rollout", "timeline", "words"];
