@@ -11,7 +11,9 @@ use tidegate_reporter::transport::{Connection, speak_over};
 use tonic::Code;
 use tonic::codegen::http::Uri;
 
-const ORIGIN: Uri = Uri::from_static("http://site");
+fn origin() -> Uri {
+    Uri::from_static("http://site")
+}
 
 async fn called() -> (Connection, tokio::task::JoinHandle<()>) {
     let (handle, controller) = tidegate_controller::controller(UndeclaredRevisions::Refuse);
@@ -26,17 +28,17 @@ async fn called() -> (Connection, tokio::task::JoinHandle<()>) {
 #[tokio::test]
 async fn questions_are_answered_and_orders_and_reports_are_not() {
     let (connection, answering) = called().await;
-    let mut scale = ScaleServiceClient::with_origin(connection.clone(), ORIGIN);
+    let mut scale = ScaleServiceClient::with_origin(connection.clone(), origin());
     let listed = scale.list_revisions(ListRevisionsRequest {}).await.expect("it is answered");
     assert!(listed.into_inner().revisions.is_empty());
     let mut parts = scale.stream_revisions(ListRevisionsRequest {}).await.expect("as well");
     assert!(parts.get_mut().message().await.expect("a part").is_some());
     assert!(parts.get_mut().message().await.expect("the end").is_none());
-    let mut office = RouteServiceClient::with_origin(connection.clone(), ORIGIN);
+    let mut office = RouteServiceClient::with_origin(connection.clone(), origin());
     let order = routes::OrderRolloutRequest::default();
     let refused = office.order_rollout(order).await.expect_err("no order");
     assert_eq!(refused.code(), Code::Unimplemented);
-    let mut stats = StatsServiceClient::with_origin(connection.clone(), ORIGIN);
+    let mut stats = StatsServiceClient::with_origin(connection.clone(), origin());
     let refused = stats.report(tokio_stream::pending()).await.expect_err("no report");
     assert_eq!(refused.code(), Code::Unimplemented);
     drop((connection, scale, parts, office, stats));

@@ -1,7 +1,7 @@
 //! The verbs of `tidegate`, for the tests that go through all of them.
 
 /// Every verb that people type.
-pub(crate) const VERBS: [&str; 34] = [
+pub(crate) const VERBS: [&str; 35] = [
     "",
     "run",
     "up",

@@ -169,6 +169,7 @@ impl Stage {
                 external_metrics: None,
             },
             decides: tokio::sync::watch::Sender::new(None),
+            caller: None,
         };
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(run(config, async move { drop(stopped.await) }));
