@@ -111,11 +111,51 @@ impl Settings {
     }
 
     /// Time after which an unchanged value is repeated: it has to arrive before the one before it
-    /// counts as gone.
+    /// counts as gone. Messages that wait for long arrive too late for that whatever is in them;
+    /// then it is enough that the past has no gaps.
     #[must_use]
     pub fn repeat_after(&self) -> Duration {
         let others = u32::try_from(self.readings_per_message() - 1).unwrap_or(u32::MAX);
-        let delay = self.interval.saturating_mul(others);
-        LOOKBACK.saturating_sub(delay).saturating_sub(self.interval)
+        let in_time = LOOKBACK.saturating_sub(self.interval);
+        let delayed = in_time.saturating_sub(self.interval.saturating_mul(others));
+        if delayed < LOOKBACK / 2 { in_time } else { delayed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unchanged_values_are_repeated_in_time_and_never_at_each_reading_for_that() {
+        for (interval, batch, readings, repeat_after) in [
+            (60, 60, 1, 240),
+            (15, 60, 4, 240),
+            (15, 1, 1, 285),
+            (60, 120, 2, 180),
+            (60, 300, 5, 240),
+            (15, 300, 20, 285),
+            (3600, 60, 1, 0),
+        ] {
+            let settings = Settings {
+                protocol: Protocol::OtlpHttp,
+                endpoint: String::new(),
+                identity: Identity {
+                    service: String::new(),
+                    instance: String::new(),
+                    labels: Vec::new(),
+                },
+                rules: Rules::default(),
+                interval: Duration::from_secs(interval),
+                batch: Duration::from_secs(batch),
+                headers: Headers::default(),
+                tls: None,
+                backlog_bytes: BACKLOG_BYTES,
+                backlog_age: BACKLOG_AGE,
+                folder: None,
+            };
+            let found = (settings.readings_per_message(), settings.repeat_after().as_secs());
+            assert_eq!(found, (readings, repeat_after), "{interval} s, {batch} s");
+        }
     }
 }
