@@ -22,20 +22,32 @@ pub struct CallArgs {
     )]
     call: Option<String>,
     /// The name of this site, as the view's file of sites has it.
-    #[arg(long, value_name = "SITE", env = "TIDEGATE_CALL_AS")]
+    #[arg(long, value_name = "SITE", env = "TIDEGATE_CALL_AS", hide_short_help = true)]
     call_as: Option<SiteName>,
     /// The file with the secret that proves to the view that this is the site.
-    #[arg(long, value_name = "FILE", env = "TIDEGATE_CALL_SECRET_FILE")]
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_CALL_SECRET_FILE", hide_short_help = true)]
     call_secret_file: Option<PathBuf>,
     /// Authorities that sign the view's certificate, PEM; switches TLS on [default, with https://:
     /// those of the system].
-    #[arg(long, value_name = "FILE", env = "TIDEGATE_CALL_CA")]
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_CALL_CA", hide_short_help = true)]
     call_ca: Option<PathBuf>,
     /// Client certificate for a view that requires one, PEM.
-    #[arg(long, value_name = "FILE", env = "TIDEGATE_CALL_CERT", requires = "call_key")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TIDEGATE_CALL_CERT",
+        hide_short_help = true,
+        requires = "call_key"
+    )]
     call_cert: Option<PathBuf>,
     /// Its key, PEM.
-    #[arg(long, value_name = "FILE", env = "TIDEGATE_CALL_KEY", requires = "call_cert")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TIDEGATE_CALL_KEY",
+        hide_short_help = true,
+        requires = "call_cert"
+    )]
     call_key: Option<PathBuf>,
 }
 

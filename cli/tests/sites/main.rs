@@ -8,7 +8,6 @@ mod cut;
 mod file;
 mod page;
 #[path = "../run_controller/process.rs"]
-#[expect(dead_code, reason = "not everything of it is of use here")]
 mod process;
 mod seen;
 mod stage;

@@ -9,6 +9,9 @@ use serde_json::Value;
 use crate::process::Process;
 use crate::stage::{Stage, is_now, reserved, silent};
 
+/// The page looks once a second: asking more often tells nothing.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+
 /// The data of the first event of a stream, or of a response.
 fn first(address: &str, target: &str) -> Value {
     let mut stream = TcpStream::connect(address).expect("it listens");
@@ -46,7 +49,13 @@ fn the_page_of_a_view_shows_every_site() {
     assert_eq!((&about["routes"], &about["orders"]), (&false.into(), &Value::Null), "{about}");
     assert_eq!(about["what_if"], false);
 
-    let fleet = first(&page, "/page/events?view=fleet&sort=site");
+    // It looks once a second: what it told just now may be of before.
+    let has_all = |told: &Value| {
+        // Where as many browsers watch as may, none more is told anything.
+        let sites = told["sites"].as_array().map(Vec::as_slice).unwrap_or_default();
+        sites.iter().filter(|site| site["link"] == "up").count() == 2 && told["all"] == 3
+    };
+    let fleet = later(&page, "/page/events?view=fleet&sort=site", has_all);
     let sites: Vec<&str> = fleet["rows"]
         .as_array()
         .expect("rows")
@@ -92,5 +101,6 @@ fn stage_later(page: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         if is_so(&told) {
             return told;
         }
+        std::thread::sleep(BETWEEN_LOOKS);
     }
 }
