@@ -47,7 +47,8 @@ pub struct Config {
     pub balancers: Balancers,
     /// Ports whose connections are passed on as they are.
     pub tcp_ports: Vec<TcpListen>,
-    /// The controller's `host:port`. Without one, instances must be given as [`Config::endpoints`].
+    /// The controller's `host:port`, or those of all its shards with semicolons between. Without
+    /// one, instances must be given as [`Config::endpoints`].
     pub controller: Option<String>,
     /// What it authenticates to the controller with.
     pub credentials: Credentials,

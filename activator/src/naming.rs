@@ -10,6 +10,7 @@ use std::time::Duration;
 use tidegate_admission::DispatcherSettings;
 use tidegate_reporter::{Directives, Inbox};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// What the controller may take to name all revisions once it speaks: ten thousand lists, and a
@@ -23,41 +24,40 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Whether revisions may still be unknown that there are.
 #[derive(Debug)]
 pub(crate) struct Naming {
-    controller: Controller,
-    heard: OnceLock<Instant>,
+    /// When each shard of the controller was heard; none where nobody names revisions but who
+    /// configured the activator.
+    heard: Vec<OnceLock<Instant>>,
     /// Requests that may wait for it at a time.
     places: Semaphore,
 }
 
-/// Who names revisions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Controller {
-    /// Nobody but who configured the activator.
-    None,
-    /// A controller, which is to be heard first.
-    Awaited,
-}
-
 impl Naming {
-    /// As many requests may wait as in the queue of one revision.
-    pub(crate) fn by(controller: Option<&str>, queue: &DispatcherSettings) -> Self {
-        let controller = controller.map_or(Controller::None, |_| Controller::Awaited);
+    /// By so many shards. As many requests may wait as in the queue of one revision.
+    pub(crate) fn by(shards: usize, queue: &DispatcherSettings) -> Self {
+        let heard = (0..shards).map(|_| OnceLock::new()).collect();
         let places = Semaphore::new((queue.max_waiting as usize).min(Semaphore::MAX_PERMITS));
-        Self { controller, heard: OnceLock::new(), places }
+        Self { heard, places }
     }
 
-    /// Waits for the controller's first words. That a stream to it is open says nothing yet: a
+    /// Waits for the first words of every shard, in tasks of their own.
+    pub(crate) fn hear_all(self: Arc<Self>, shards: Vec<Inbox>, tasks: &mut JoinSet<()>) {
+        for (shard, inbox) in shards.into_iter().enumerate() {
+            tasks.spawn(Arc::clone(&self).hear(shard, inbox));
+        }
+    }
+
+    /// Waits for a shard's first words. That a stream to it is open says nothing yet: a
     /// controller that starts, or is busy, speaks later.
-    pub(crate) async fn hear(self: Arc<Self>, mut inbox: Inbox) {
+    async fn hear(self: Arc<Self>, shard: usize, mut inbox: Inbox) {
         let directive = inbox.directives.wait_for(|words| *words != Directives::default());
         let list = inbox.endpoints.wait_for(|lists| !lists.is_empty());
-        let heard = tokio::select! {
+        let is_heard = tokio::select! {
             heard = directive => heard.is_ok(),
             heard = list => heard.is_ok(),
         };
-        if heard {
+        if let Some(heard) = self.heard.get(shard).filter(|_| is_heard) {
             // It is heard once.
-            let _ = self.heard.set(Instant::now());
+            let _ = heard.set(Instant::now());
         }
     }
 
@@ -69,6 +69,6 @@ impl Naming {
     /// Whether a revision that is not known may be named yet.
     pub(crate) fn is_under_way(&self) -> bool {
         let is_recent = |heard: &Instant| heard.elapsed() < NAMING_TIME;
-        self.controller == Controller::Awaited && self.heard.get().is_none_or(is_recent)
+        self.heard.iter().any(|shard| shard.get().is_none_or(is_recent))
     }
 }

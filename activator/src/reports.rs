@@ -8,7 +8,7 @@ use tidegate_proto::stats::v1 as wire;
 use tidegate_proto::stats::v1::Stat;
 use tidegate_reporter::clock::now_unix_ms;
 use tidegate_reporter::{
-    DEFAULT_INTERVAL, Directives, INTERVAL_MIN, QueueWatch, Reporter, WaitingQueue,
+    DEFAULT_INTERVAL, Directives, INTERVAL_MIN, QueueWatch, ShardReporter, WaitingQueue,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -30,8 +30,8 @@ impl WaitingQueue for RevisionThrottler {
 /// Who is told of the load.
 #[derive(Debug, Clone)]
 pub(crate) struct Listeners {
-    /// Our controller, if there is one.
-    pub(crate) controller: Option<Reporter>,
+    /// Our controller, if there is one, or all shards of it.
+    pub(crate) controller: Option<ShardReporter>,
     /// Knative's autoscaler, if it is told as well.
     pub(crate) knative: Option<KnativeAutoscaler>,
 }

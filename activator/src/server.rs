@@ -47,7 +47,7 @@ const EXPIRY_CHECK_PERIOD: Duration = Duration::from_secs(10);
 pub struct Activator {
     config: Config,
     sockets: Sockets,
-    reporting: Option<tidegate_reporter::Config>,
+    reporting: Vec<tidegate_reporter::Config>,
 }
 
 impl Activator {
@@ -88,11 +88,14 @@ impl Activator {
                 max_waiting: config.dispatch.max_waiting,
                 ..Hello::default()
             };
-            tidegate_reporter::Config::new(controller, &config.credentials, hello)
+            let credentials = &config.credentials;
+            tidegate_reporter::Config::for_each_shard(controller, credentials, &hello)
         });
-        let mut reporting = reporting.transpose()?;
-        if let Some(reporting) = &mut reporting {
-            reporting.history_capacity = HISTORY_CAPACITY;
+        let mut reporting = reporting.transpose()?.unwrap_or_default();
+        // Each shard has a part of the revisions.
+        let history_capacity = HISTORY_CAPACITY / reporting.len().max(1);
+        for reporting in &mut reporting {
+            reporting.history_capacity = history_capacity;
             reporting.metrics = config.metrics.reporter();
         }
         let sockets = Sockets::bind(&config, listener)?;
@@ -115,7 +118,7 @@ impl Activator {
         let (drain, closed) = (Drain::new(), Arc::new(OnceLock::new()));
         let outcomes = Arc::new(OutcomeCounter::default());
         let routes = Arc::new(Routes::of(config.routes));
-        let naming = Arc::new(Naming::by(config.controller.as_deref(), &config.dispatch));
+        let naming = Arc::new(Naming::by(reporting.len(), &config.dispatch));
         let fallbacks = Fallbacks::new(&config.overflow.fallbacks);
         let queueing = Arc::new(Queueing {
             limits: config.limits,
@@ -153,15 +156,16 @@ impl Activator {
         let knative = config.knative_autoscaler.map(|address| {
             KnativeAutoscaler::start(&address, &config.name, config.metrics.clone(), &mut tasks)
         });
-        if let (None, Some(knative)) = (&reporting, &knative) {
+        if let (true, Some(knative)) = (reporting.is_empty(), &knative) {
             tasks.spawn(reports::report_to_knative(throttler.all(), knative.clone()));
         }
         tasks.spawn(close_expired_connections(Arc::clone(&throttler), fallbacks));
-        let driver = reporting.map(|reporting| {
-            let (reporter, inbox, driver) = tidegate_reporter::start(reporting);
-            let directives = inbox.directives.clone();
+        let driver = (!reporting.is_empty()).then(|| {
+            let (reporter, inbox, driver) = tidegate_reporter::shards::start_all(reporting);
             let listeners = Listeners { controller: Some(reporter), knative };
-            tasks.spawn(naming.hear(inbox.clone()));
+            naming.hear_all(inbox.each, &mut tasks);
+            let inbox = inbox.all;
+            let directives = inbox.directives.clone();
             tasks.spawn(ports.follow(inbox.ports.clone()));
             tasks.spawn(Arc::clone(&routes).follow(inbox.routes.clone()));
             tasks.spawn(apply_endpoints(Arc::clone(&throttler), listeners, inbox));

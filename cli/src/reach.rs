@@ -59,12 +59,14 @@ pub(crate) async fn ask_at(controller: &str, args: &CredentialArgs) -> anyhow::R
 }
 
 async fn ask(controller: &str, credentials: &Credentials) -> anyhow::Result<Query> {
-    Query::connect(controller, credentials).await.map_err(|error| match error {
+    let query = Query::connect(controller, credentials).await.map_err(|error| match error {
         QueryError::Unreachable { .. } => {
             anyhow::anyhow!("{error}; `tidegate run` prints where its own listens")
         }
         other => other.into(),
-    })
+    })?;
+    query.missing().iter().for_each(|shard| eprintln!("tidegate: {shard}"));
+    Ok(query)
 }
 
 /// The credentials for a run on this machine, whatever is set for other controllers.

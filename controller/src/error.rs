@@ -8,6 +8,7 @@ use crate::event::StreamRefusal;
 use crate::identity::{NameError, RevisionId};
 use crate::report::ReportError;
 use crate::routes::OrderError;
+use crate::sharding::WrongShard;
 
 /// The controller has ended and receives no messages any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +42,9 @@ pub(crate) enum CallError {
     /// The hello claims an address that is not its sender's.
     #[error(transparent)]
     Address(#[from] ForeignAddress),
+    /// The reporter is another shard's.
+    #[error(transparent)]
+    Shard(#[from] WrongShard),
     /// A message holds more of the past than is read.
     #[error("a history of {stats} stats in one message: expected at most {most}")]
     LongHistory {

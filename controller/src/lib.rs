@@ -14,9 +14,9 @@
 //! `crash_loop_backoff`, `pin`, `kept`, [`journal`], [`cold_start`], [`notice`] and [`status`], and
 //! [`overview`] for those who look each second; [`routes`] leads requests between revisions;
 //! [`task`] runs them by a [`Clock`], `response_stream` is the output of a stream; [`access`] is
-//! access control, [`caller`] who calls, `service` is the gRPC edge, `error` lists why a call is
-//! refused or a stream ended and `respond` makes it a status; [`metrics`] counts all of it;
-//! [`process`] starts and stops instances on this machine.
+//! access control, [`caller`] who calls, `sharding` who is another controller's, `service` is the
+//! gRPC edge, `error` lists why a call is refused or a stream ended and `respond` makes it a
+//! status; [`metrics`] counts all of it; [`process`] starts and stops instances on this machine.
 
 pub mod access;
 pub mod caller;
@@ -45,6 +45,7 @@ mod response_stream;
 mod revision;
 pub mod routes;
 mod service;
+mod sharding;
 pub mod state;
 pub mod status;
 pub mod task;
@@ -70,5 +71,6 @@ pub use service::answer::{answer, answer_by};
 pub use service::parts::parts;
 pub use service::{serve, serve_questions};
 pub use state::{State, UndeclaredRevisions};
-pub use task::{Actuator, Controller, Handle, NoActuator, controller, counted};
+pub use task::{Actuator, Controller, Handle, NoActuator, controller, counted, of_shard};
 pub use tidegate_autoscaler::StartPace;
+pub use tidegate_shards::{Shard, ShardError};

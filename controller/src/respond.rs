@@ -27,7 +27,7 @@ impl CallError {
             | Self::Order(OrderError::Shares(_))
             | Self::Name(_) => Code::InvalidArgument,
             Self::Order(OrderError::UnknownRoute { .. }) => Code::NotFound,
-            Self::Order(_) => Code::FailedPrecondition,
+            Self::Order(_) | Self::Shard(_) => Code::FailedPrecondition,
             Self::Address(_) | Self::Caller(_) => Code::PermissionDenied,
             Self::LongHistory { .. } | Self::LongMessage { .. } | Self::TooManyWatchers { .. } => {
                 Code::ResourceExhausted

@@ -16,6 +16,7 @@ use tidegate_proto::stats::v1 as wire;
 use tidegate_proto::stats::v1::ReportResponse;
 use tidegate_proto::stats::v1::report_response::Message as Outgoing;
 use tidegate_routes::{Revision, Share};
+use tidegate_shards::Shard;
 use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::Status;
@@ -40,6 +41,7 @@ pub(crate) struct ResponseSender {
 pub(crate) struct ResponseStream {
     shared: Arc<StreamState>,
     clock: Clock,
+    shard: Shard,
 }
 
 #[derive(Debug)]
@@ -68,11 +70,11 @@ struct Pending {
 /// on its way to it by then.
 const START_TOLD_MS: u64 = 10_000;
 
-/// Both ends of a stream; `clock` is that of the messages.
-pub(crate) fn pair(clock: Clock) -> (ResponseSender, ResponseStream) {
+/// Both ends of a stream; `clock` is that of the messages, and `shard` what the controller is.
+pub(crate) fn pair(clock: Clock, shard: Shard) -> (ResponseSender, ResponseStream) {
     let shared =
         Arc::new(StreamState { pending: Mutex::default(), is_over: watch::Sender::new(false) });
-    (ResponseSender { shared: Arc::clone(&shared) }, ResponseStream { shared, clock })
+    (ResponseSender { shared: Arc::clone(&shared) }, ResponseStream { shared, clock, shard })
 }
 
 impl ResponseSender {
@@ -177,7 +179,7 @@ impl Stream for ResponseStream {
         }
         if let Some(message) = pending.next() {
             drop(pending);
-            return Poll::Ready(Some(Ok(to_wire(message, self.clock.now()))));
+            return Poll::Ready(Some(Ok(to_wire(message, self.clock.now(), self.shard))));
         }
         if pending.end.is_some() {
             return Poll::Ready(None);
@@ -195,7 +197,7 @@ impl Drop for ResponseStream {
 }
 
 /// A message in its wire form, as of the moment when it is sent.
-fn to_wire(message: ServerMessage, now: Timestamp) -> ReportResponse {
+fn to_wire(message: ServerMessage, now: Timestamp, shard: Shard) -> ReportResponse {
     let message = match message {
         ServerMessage::Directive { report_interval_ms, history_seconds } => {
             Outgoing::Directive(wire::Directive {
@@ -203,6 +205,8 @@ fn to_wire(message: ServerMessage, now: Timestamp) -> ReportResponse {
                 history_seconds,
                 limit: None,
                 drain: false,
+                shard: shard.number().get().into(),
+                shards: shard.of().get().into(),
             })
         }
         ServerMessage::Acknowledged { sequence } => Outgoing::Ack(wire::Ack { sequence }),
@@ -310,7 +314,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_late_reader_receives_the_present_state() {
-        let (sender, mut responses) = pair(Clock::start());
+        let (sender, mut responses) = pair(Clock::start(), Shard::ONLY);
         for sequence in 0..10_000 {
             sender.send(list("web", &["old"]));
             sender.send(ServerMessage::Acknowledged { sequence });
@@ -332,7 +336,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_undeclared_and_declared_again_before_it_is_read_stays() {
         let revision = |name| RevisionId::new("default", name).expect("valid");
-        let (sender, mut responses) = pair(Clock::start());
+        let (sender, mut responses) = pair(Clock::start(), Shard::ONLY);
         for name in ["gone", "back"] {
             sender.send(list(name, &[]));
             sender.send(ServerMessage::Undeclared { revision: revision(name) });
@@ -353,7 +357,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_end_is_sent_at_once_and_ends_both_sides() {
-        let (sender, mut responses) = pair(Clock::start());
+        let (sender, mut responses) = pair(Clock::start(), Shard::ONLY);
         sender.send(list("web", &["one"]));
         sender.end(Err(CallError::SecondHello));
         sender.end(Ok(()));
@@ -366,7 +370,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_reader_is_detected_and_holds_nothing() {
-        let (sender, responses) = pair(Clock::start());
+        let (sender, responses) = pair(Clock::start(), Shard::ONLY);
         let list: Arc<[Endpoint]> = Arc::from([]);
         let revision = RevisionId::new("default", "web").expect("valid");
         let message = || ServerMessage::Endpoints {

@@ -11,8 +11,13 @@ use tidegate_rollout::{Change, Checkpoint, Order, Outcomes, Phase, Progress, Rol
 use tidegate_routes::host::HostPattern;
 use tidegate_routes::path::PathRule;
 use tidegate_routes::{Revision, RolloutPlan, Route, RouteKind, Share, ShareError, Table};
+use tidegate_shards::Shard;
 
 use crate::identity::RevisionId;
+
+mod leading;
+
+pub use self::leading::{DividedRollout, divided_rollouts};
 
 /// Time between two looks at what became of requests, in milliseconds: reporters tell it each
 /// second.
@@ -79,6 +84,14 @@ pub enum OrderError {
     /// A rollout leads the shares.
     #[error("the rollout of \"{0}\" leads its shares: abort or promote it first")]
     Led(String),
+    /// Another shard of the controller leads the route.
+    #[error("the route \"{route}\" is led by shard {leader}: order it there")]
+    OtherShard {
+        /// The route.
+        route: String,
+        /// Who leads it.
+        leader: Shard,
+    },
     /// The shares cannot be followed.
     #[error(transparent)]
     Shares(#[from] ShareError),
@@ -93,6 +106,8 @@ pub struct RouteStatus {
     pub shares: Vec<(Revision, Share)>,
     /// Its rollout.
     pub rollout: Option<RolloutStatus>,
+    /// Who leads it, where that is another shard of the controller.
+    pub led_by: Option<Shard>,
 }
 
 impl RouteStatus {
@@ -157,6 +172,8 @@ pub struct RolloutRecord {
 /// The routes, and where their rollouts are.
 #[derive(Debug, Default)]
 pub struct RouteBook {
+    /// Whose routes it leads.
+    shard: Shard,
     source: Option<Source>,
     rollouts: BTreeMap<String, Led>,
     /// Shares that a person has set.
@@ -182,8 +199,15 @@ struct Led {
 }
 
 impl RouteBook {
+    /// Leads the routes of this shard alone, whatever others there are.
+    #[must_use]
+    pub fn of(shard: Shard) -> Self {
+        Self { shard, ..Self::default() }
+    }
+
     /// Follows another table. A rollout between the same two revisions goes on where it is; of
-    /// others only those go on that `records` knows.
+    /// others only those go on that `records` knows. Rollouts are led whose two revisions are both
+    /// of its shard.
     pub fn follow(
         &mut self,
         now: Timestamp,
@@ -195,6 +219,10 @@ impl RouteBook {
             let (Some(stable), Some(new)) = (id(&table, plan.stable), id(&table, plan.new)) else {
                 continue;
             };
+            let is_own = |of: &RevisionId| self.shard.owns(of.namespace(), of.name());
+            if !is_own(&stable) || !is_own(&new) {
+                continue;
+            }
             let is_same = |led: &Led| led.stable == stable && led.new == new;
             let led = match before.remove(&route.name).filter(is_same) {
                 Some(led) => led.with(plan),
@@ -266,7 +294,7 @@ impl RouteBook {
         route: &str,
         order: RouteOrder,
     ) -> Result<Option<RouteChange>, OrderError> {
-        self.known(route)?;
+        self.own(route)?;
         let no_rollout = || OrderError::NoRollout(route.to_owned());
         let led = self.rollouts.get_mut(route).ok_or_else(no_rollout)?;
         let not_begun =
@@ -309,7 +337,7 @@ impl RouteBook {
         route: &str,
         shares: Vec<(Revision, Share)>,
     ) -> Result<RouteChange, OrderError> {
-        let table = self.known(route)?;
+        let table = self.own(route)?;
         let is_led = |led: &Led| led.rollout.as_ref().is_none_or(|it| it.phase().is_open());
         if self.rollouts.get(route).is_some_and(is_led) {
             return Err(OrderError::Led(route.to_owned()));
@@ -319,6 +347,20 @@ impl RouteBook {
         self.set.insert(route.to_owned(), shares);
         let what = format!("The shares were set: {}.", told.join(", "));
         Ok(RouteChange { route: route.to_owned(), what })
+    }
+
+    /// The table, if it has this route, and no other shard leads it.
+    fn own(&self, route: &str) -> Result<&Table, OrderError> {
+        let table = self.known(route)?;
+        match table.route(route).and_then(|route| self.led_by(table, route)) {
+            Some(leader) => Err(OrderError::OtherShard { route: route.to_owned(), leader }),
+            None => Ok(table),
+        }
+    }
+
+    /// Who leads a route, if that is another shard.
+    fn led_by(&self, table: &Table, route: &Route) -> Option<Shard> {
+        Some(leading::leader(table, route, self.shard)).filter(|leader| *leader != self.shard)
     }
 
     /// The table, if it has this route.
@@ -368,6 +410,7 @@ impl RouteBook {
                 route: route.clone(),
                 shares: self.led(table, route).unwrap_or_else(of_file),
                 rollout: self.rollouts.get(&route.name).map(Led::status),
+                led_by: self.led_by(table, route),
             }
         };
         routes.map(status).collect()

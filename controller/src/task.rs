@@ -6,22 +6,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidegate_autoscaler::{StartPace, Timestamp};
 use tidegate_rollout::Outcomes;
+use tidegate_shards::Shard;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+mod actuator;
 mod looking;
 mod routing;
+
+pub use self::actuator::{Actuator, NoActuator};
 
 use self::looking::Look;
 use self::routing::{Leader, RoutesRequest};
 use crate::clock::Clock;
 use crate::cold_start::ColdStart;
-use crate::declaration::{Declaration, Launch};
+use crate::declaration::Declaration;
 use crate::error::Ended;
 use crate::event::{Effect, Event, StopMode};
-use crate::identity::{InstanceName, ReporterId, RevisionId};
+use crate::identity::{ReporterId, RevisionId};
 use crate::journal::DecisionRecord;
-use crate::kept::KeptInstance;
 use crate::metrics::Metrics;
 use crate::notice::Notice;
 use crate::overview::{Detail, DetailQuery, Overview};
@@ -44,48 +47,6 @@ const HISTORIES_MAX: usize = 64;
 
 /// Watchers of decisions at a time.
 pub(crate) const WATCHERS_MAX: usize = 1_000;
-
-/// Starts and stops instances, and reports how they end through [`Handle::happened`]. It makes no
-/// choice of its own.
-pub trait Actuator: Send {
-    /// Starts an instance. Must not wait for it.
-    fn start(&mut self, revision: RevisionId, instance: InstanceName, launch: Arc<Launch>);
-
-    /// Takes over an instance that a run before has started. One that cannot lets it end.
-    fn adopt(
-        &mut self,
-        of: RevisionId,
-        instance: InstanceName,
-        by: Arc<Launch>,
-        kept: KeptInstance,
-    ) {
-        let _ = (of, instance, by, kept);
-    }
-
-    /// Stops an instance. Must not wait for it, and must accept one that has ended meanwhile.
-    fn stop(&mut self, instance: &InstanceName, mode: StopMode);
-
-    /// Lets the app of an instance stand still. Only asked for where [`Launch::idle_mode`] says so;
-    /// one that cannot freeze lets it run.
-    fn freeze(&mut self, instance: &InstanceName) {
-        let _ = instance;
-    }
-
-    /// Lets it go on.
-    fn thaw(&mut self, instance: &InstanceName) {
-        let _ = instance;
-    }
-}
-
-/// For controllers whose instances another system starts.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoActuator;
-
-impl Actuator for NoActuator {
-    fn start(&mut self, _: RevisionId, _: InstanceName, _: Arc<Launch>) {}
-
-    fn stop(&mut self, _: &InstanceName, _: StopMode) {}
-}
 
 pub(crate) enum Message {
     Event(Event),
@@ -113,6 +74,7 @@ pub struct Handle {
     rollouts: watch::Receiver<Vec<RolloutRecord>>,
     metrics: Metrics,
     clock: Clock,
+    shard: Shard,
 }
 
 /// A controller that does nothing until [`Controller::run`] is polled.
@@ -136,11 +98,22 @@ pub fn controller(undeclared: UndeclaredRevisions) -> (Handle, Controller) {
 /// Makes a controller that counts what happens in `metrics`, and the handle to it.
 #[must_use]
 pub fn counted(undeclared: UndeclaredRevisions, metrics: Metrics) -> (Handle, Controller) {
+    of_shard(Shard::ONLY, undeclared, metrics)
+}
+
+/// As [`counted`], for a controller that has the revisions of this shard: reporters of others are
+/// refused, and told which shard is theirs. What is declared here is the caller's to choose.
+#[must_use]
+pub fn of_shard(
+    shard: Shard,
+    undeclared: UndeclaredRevisions,
+    metrics: Metrics,
+) -> (Handle, Controller) {
     let (sender, inbox) = mpsc::channel(INBOX_DEPTH);
     let decisions = broadcast::Sender::new(WATCH_DEPTH);
     let notices = broadcast::Sender::new(WATCH_DEPTH);
     let clock = Clock::start();
-    let (leader, rollouts) = Leader::new();
+    let (leader, rollouts) = Leader::new(shard);
     let handle = Handle {
         inbox: sender,
         decisions: decisions.clone(),
@@ -151,6 +124,7 @@ pub fn counted(undeclared: UndeclaredRevisions, metrics: Metrics) -> (Handle, Co
         rollouts,
         metrics: metrics.clone(),
         clock,
+        shard,
     };
     let state = State::new(undeclared);
     let senders = HashMap::new();
@@ -371,6 +345,12 @@ impl Handle {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Which of the controllers this is that divide the revisions among them.
+    #[must_use]
+    pub fn shard(&self) -> Shard {
+        self.shard
     }
 
     /// The clock of the state.

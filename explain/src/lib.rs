@@ -15,4 +15,4 @@ pub mod site_text;
 pub mod text;
 
 pub use find::{FindError, find, full_name};
-pub use query::{Past, Query, QueryError};
+pub use query::{MissingShard, Past, Query, QueryError};

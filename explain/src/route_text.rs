@@ -16,7 +16,7 @@ pub fn table(routes: &[RouteStatus]) -> Vec<String> {
 
 /// One route, a line for each thing that can be said of it.
 pub fn route(status: &RouteStatus) -> Vec<String> {
-    let RouteStatus { name, hosts, path, answer, shares, rollout } = status;
+    let RouteStatus { name, hosts, path, answer, shares, rollout, led_by_shard } = status;
     let hosts = if hosts.is_empty() { "*".to_owned() } else { hosts.join(", ") };
     let mut lines = vec![format!("{name}  {hosts}  {path}")];
     if !answer.is_empty() {
@@ -27,6 +27,10 @@ pub fn route(status: &RouteStatus) -> Vec<String> {
         let percent = percent(share);
         format!("  {:width$}  {percent:>8}", revision(share))
     }));
+    if *led_by_shard > 0 {
+        let told = "does not answer: this is what the others' files say";
+        lines.push(format!("  shard {led_by_shard}, which leads it, {told}"));
+    }
     if let Some(rollout) = rollout {
         lines.push(format!("  {}: {}", phase(rollout), rollout.progress));
         if !rollout.last_change.is_empty() {
@@ -59,6 +63,7 @@ pub fn route_json(status: &RouteStatus) -> String {
         "answer": status.answer,
         "shares": status.shares.iter().map(share).collect::<Vec<_>>(),
         "rollout": rollout,
+        "led_by_shard": status.led_by_shard,
     })
     .to_string()
 }

@@ -65,10 +65,16 @@ pub fn share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "expected a share from 0 to 1, such as 0.01 or 1%".to_owned())
 }
 
-/// The controller's addresses with commas between, usually one.
+/// The controller's addresses with commas between, usually one; those of several shards with
+/// semicolons between.
 pub fn authorities(text: &str) -> Result<String, String> {
-    let all: Vec<String> = text.split(',').map(authority).collect::<Result<_, _>>()?;
-    Ok(all.join(","))
+    let of_shard = |text: &str| -> Result<String, String> {
+        let all: Vec<String> = text.split(',').map(authority).collect::<Result<_, _>>()?;
+        Ok(all.join(","))
+    };
+    let shards = tidegate_shards::addresses(text).map_err(|error| error.to_string())?;
+    let all: Vec<String> = shards.into_iter().map(of_shard).collect::<Result<_, _>>()?;
+    Ok(all.join(";"))
 }
 
 /// One address: `HOST:PORT`, where the host may be a name, perhaps behind `https://`.
@@ -130,6 +136,15 @@ mod tests {
         }
         assert_eq!(share("1 %"), Ok(0.01));
         assert!(share("2").is_err());
+    }
+
+    #[test]
+    fn shards_have_semicolons_between_and_alternatives_commas() {
+        let read = authorities("http://a:1/, b:1; c:1;https://d:1");
+        assert_eq!(read, Ok("a:1,b:1;c:1;https://d:1".to_owned()));
+        for bad in ["a:1;", ";a:1", "a:1;;b:1", "a:1;b", "a:1,;b:1"] {
+            assert!(authorities(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -109,7 +109,8 @@ keys! {
     OTEL_TRACES_SAMPLER_ARG = "OTEL_TRACES_SAMPLER_ARG";
     /// Milliseconds between exports of metrics.
     OTEL_METRIC_EXPORT_INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL";
-    /// Controller that receives reports, `host:port`; absent means no report stream.
+    /// Controller that receives reports, `host:port`, or all its shards with semicolons between;
+    /// absent means no report stream.
     TIDEGATE_CONTROLLER = "TIDEGATE_CONTROLLER";
     /// Secret that is presented to the controller.
     TIDEGATE_SECRET = "TIDEGATE_SECRET";

@@ -10,7 +10,7 @@ use tidegate_proto::stats::v1::stats_service_client::StatsServiceClient;
 use tidegate_proto::stats::v1::{
     Hello, History, KnownInstances, ReportRequest, ReportResponse, Stat,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -89,6 +89,11 @@ impl Driver {
         }
     }
 
+    /// What it rings whenever something has come from the controller.
+    pub(crate) fn rings(&mut self, news: &Arc<Notify>) {
+        self.carrier.channels.news = Arc::clone(news);
+    }
+
     /// Runs until the last reporter is dropped and what it left is sent, or no controller takes it
     /// within half a second. Cancel safe: dropping it closes the stream and forgets nothing of the
     /// history.
@@ -111,12 +116,12 @@ impl Driver {
                     }
                     round.tried = 0;
                     carrier.channels.link(Link::Up);
-                    metrics.connected.set(1);
+                    metrics.connected.increment(1);
                     metrics.streams.increment(1);
                     let opened = Instant::now();
                     let end = carrier.run_session(&mut session, &mut woken).await;
                     carrier.channels.link(Link::Down);
-                    metrics.connected.set(0);
+                    metrics.connected.decrement(1);
                     match end {
                         End::Finished => return session.close().await,
                         End::Lost(loss) => {
@@ -284,7 +289,10 @@ impl SessionLoop {
 
     fn receive(&self, message: ReportResponse) {
         match message.message {
-            Some(Incoming::Ack(ack)) => lock(&self.history).acknowledge(ack.sequence),
+            Some(Incoming::Ack(ack)) => {
+                lock(&self.history).acknowledge(ack.sequence);
+                return;
+            }
             Some(Incoming::Directive(directive)) => {
                 if directive.history_seconds > 0 {
                     lock(&self.history).keep_seconds(directive.history_seconds);
@@ -303,6 +311,7 @@ impl SessionLoop {
             // A newer controller may send what this version does not know.
             None => {}
         }
+        self.channels.news.notify_one();
     }
 }
 

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidegate_admission::QueueRules;
 use tidegate_proto::stats::v1 as wire;
-use tokio::sync::watch;
+use tidegate_shards::Shard;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::queue_rules;
@@ -190,6 +191,10 @@ pub struct Inbox {
 pub(crate) struct Channels {
     /// Instances in all lists.
     listed: AtomicUsize,
+    /// What the controller has said it is.
+    shard: AtomicU32,
+    /// Rung whenever something has come that may have changed one of the others.
+    pub(crate) news: Arc<Notify>,
     pub(crate) directives: watch::Sender<Directives>,
     pub(crate) endpoints: watch::Sender<EndpointMap>,
     pub(crate) starts: watch::Sender<StartMap>,
@@ -222,9 +227,10 @@ pub(crate) fn pair() -> (Channels, Inbox) {
         routes: routes_seen,
         link: link_seen,
     };
-    let listed = AtomicUsize::new(0);
     let channels = Channels {
-        listed,
+        listed: AtomicUsize::new(0),
+        shard: AtomicU32::new(0),
+        news: Arc::default(),
         directives,
         endpoints,
         starts,
@@ -240,6 +246,7 @@ pub(crate) fn pair() -> (Channels, Inbox) {
 
 impl Channels {
     pub(crate) fn directive(&self, received: wire::Directive) {
+        self.keep_own(received.shard, received.shards);
         self.directives.send_if_modified(|directives| directives.apply(received));
     }
 
@@ -380,8 +387,25 @@ impl Channels {
         self.queues.send_if_modified(|map| map.remove(revision).is_some());
     }
 
+    /// Forgets the revisions that a controller has left to another shard since it spoke last: it
+    /// will never name them again, and whoever has them does. Nothing is forgotten where it is what
+    /// it was.
+    fn keep_own(&self, number: u32, of: u32) {
+        let Ok(shard) = Shard::new(number.max(1), of.max(1)) else { return };
+        let now = u32::from(shard.number().get()) << 16 | u32::from(shard.of().get());
+        let before = self.shard.swap(now, Ordering::Relaxed);
+        if before == 0 || before == now {
+            return;
+        }
+        let named: Vec<RevisionName> = self.endpoints.borrow().keys().cloned().collect();
+        for revision in named.iter().filter(|it| !shard.owns(&it.namespace, &it.name)) {
+            self.forget(revision);
+        }
+    }
+
     pub(crate) fn link(&self, now: Link) {
         self.link.send_if_modified(|link| std::mem::replace(link, now) != now);
+        self.news.notify_one();
     }
 }
 

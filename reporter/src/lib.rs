@@ -14,7 +14,9 @@
 //! what is remembered, by [`clock`], [`driver`] carries it, [`inbox`] is what comes back, with
 //! [`starts`] and [`queue_rules`], [`transport`] is one HTTP/2 connection, `first_byte` tells a
 //! controller from other peers, [`backoff`] is how long to wait before the next, `attempts` counts
-//! them and decides what is logged of them, [`metrics`] is the metrics of the stream.
+//! them and decides what is logged of them, [`metrics`] is the metrics of the stream. Where the
+//! revisions are divided over several controllers, [`shards`] are the streams to all of them, and
+//! `merged` is what they send as if one had sent it.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), tidegate_reporter::ConfigError> {
@@ -40,8 +42,10 @@ pub mod early;
 mod first_byte;
 pub mod history;
 pub mod inbox;
+mod merged;
 pub mod metrics;
 pub mod queue_rules;
+pub mod shards;
 pub mod starts;
 pub mod transport;
 
@@ -49,6 +53,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidegate_proto::stats::v1::{Hello, Stat};
+use tidegate_shards::AddressesError;
 use tidegate_telemetry::Counter;
 use tokio::sync::mpsc;
 
@@ -62,6 +67,7 @@ pub use inbox::{
     ServiceMode, StartMap,
 };
 pub use metrics::Metrics;
+pub use shards::{ShardDrivers, ShardInbox, ShardReporter};
 pub use starts::{InstanceStart, Starts};
 pub use tidegate_admission::{QueueClass, QueueOrder, QueueRules};
 pub use tidegate_trust::Credentials;
@@ -106,6 +112,17 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The addresses of several shards cannot be told apart.
+    #[error("controller addresses {given:?} are not understood: {source}")]
+    Shards {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        source: AddressesError,
+    },
+    /// A reporter of many revisions speaks to all shards, and not to one.
+    #[error("the addresses are those of several shards, and no revision says which is meant")]
+    NoRevision,
     /// Certificates cannot be used.
     #[error(transparent)]
     Certificates(#[from] tidegate_trust::TlsError),
@@ -120,21 +137,57 @@ const TOKEN_BYTES: usize = 16;
 impl Config {
     /// Reports to `controller` (`host:port`, with or without `http://` or `https://`, or several
     /// with commas between, of which the first that takes the stream is followed), which receives
-    /// `credentials` and `hello`, whose protocol version and token are filled in.
+    /// `credentials` and `hello`, whose protocol version and token are filled in. Of several
+    /// shards, which have semicolons between, it is the one that the revision of `hello` belongs
+    /// to.
     ///
     /// # Errors
     ///
-    /// When the address has no port, or is no address, or certificates cannot be used.
+    /// When an address has no port, or is no address, or certificates cannot be used; or when there
+    /// are several shards and `hello` names no revision.
     pub fn new(
         controller: &str,
         credentials: &Credentials,
         hello: Hello,
     ) -> Result<Self, ConfigError> {
+        let all = shards::addresses_in(controller)?;
+        let at = match (&hello.revision, all.len()) {
+            (_, 1) => 0,
+            (Some(revision), count) => {
+                tidegate_shards::place(&revision.namespace, &revision.name, count)
+            }
+            (None, _) => return Err(ConfigError::NoRevision),
+        };
+        Self::at(&all, at, credentials, hello)
+    }
+
+    /// Reports to every shard: a configuration for each, in their order. Each has a token of its
+    /// own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`], but that `hello` need name no revision.
+    pub fn for_each_shard(
+        controllers: &str,
+        credentials: &Credentials,
+        hello: &Hello,
+    ) -> Result<Vec<Self>, ConfigError> {
+        let all = shards::addresses_in(controllers)?;
+        (0..all.len()).map(|at| Self::at(&all, at, credentials, hello.clone())).collect()
+    }
+
+    fn at(
+        all: &[&str],
+        at: usize,
+        credentials: &Credentials,
+        hello: Hello,
+    ) -> Result<Self, ConfigError> {
         let token = tidegate_trust::secret::random_bytes::<TOKEN_BYTES>()?.to_vec();
         let protocol_version = tidegate_proto::PROTOCOL_VERSION;
+        let (shard, shards) = shards::named(at, all.len());
         Ok(Self {
-            controllers: transport::Target::all(controller, credentials)?,
-            hello: Hello { protocol_version, token, ..hello },
+            controllers: transport::Target::all(all[at], credentials)?,
+            hello: Hello { protocol_version, token, shard, shards, ..hello },
             history_capacity: DEFAULT_HISTORY_CAPACITY,
             backoff: Backoff::default(),
             metrics: Metrics::default(),
@@ -167,8 +220,10 @@ impl Reporter {
     /// is assigned here, whatever `stat` holds. Returns that number.
     pub fn report(&self, stat: Stat) -> u64 {
         let mut history = lock(&self.history);
+        let before = history.forgotten();
         let sequence = history.push(stat);
-        self.forgotten.absolute(history.forgotten());
+        // Streams to several shards count together.
+        self.forgotten.increment(history.forgotten() - before);
         drop(history);
         // A full channel means that the driver has been woken already and will see this stat too;
         // a closed one that it is gone, and then there is no task to wake.

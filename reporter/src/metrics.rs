@@ -4,7 +4,7 @@ use tidegate_telemetry::{Counter, Gauge, Metric, NoopRecorder, Recorder};
 
 const CONNECTED: Metric = Metric::gauge(
     "tidegate_report_stream_connected",
-    "Whether the report stream to the controller is open: 1 or 0.",
+    "Report streams to the controller that are open: 1 or 0, and with shards one for each.",
 );
 const STREAMS: Metric = Metric::counter(
     "tidegate_report_streams_total",

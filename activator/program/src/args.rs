@@ -35,7 +35,8 @@ pub struct Args {
     )]
     listen: SocketAddr,
     /// The controller, which sends the addresses of instances and receives reports of load; of
-    /// several with commas between, the one that is there.
+    /// several with commas between, the one that is there. Those of several shards have semicolons
+    /// between.
     #[arg(
         long,
         value_name = "HOST:PORT",

@@ -21,9 +21,10 @@ use tidegate_autoscaler::settings::{
 };
 use tidegate_call::Caller;
 use tidegate_controller::Ended;
-use tidegate_controller::routes::RolloutRecord;
+use tidegate_controller::routes::{RolloutRecord, divided_rollouts};
 use tidegate_controller::{
-    Access, Addresses, Handle, Metrics, NoActuator, RevisionId, Template, UndeclaredRevisions,
+    Access, Addresses, Handle, Metrics, NoActuator, RevisionId, Shard, Template,
+    UndeclaredRevisions,
 };
 use tidegate_flags::log::ROLE_DEFAULT;
 use tidegate_flags::{
@@ -97,6 +98,16 @@ pub(crate) struct Args {
     /// listens nowhere.
     #[arg(long, value_name = "LOCKFILE")]
     standby: Option<PathBuf>,
+    /// Which of several controllers this is that divide the revisions among them, such as 2/3 for
+    /// the second of three. Reporters and activators name all of them, with semicolons between.
+    #[arg(
+        long,
+        value_name = "NUMBER/SHARDS",
+        default_value_t = Shard::ONLY,
+        env = "TIDEGATE_SHARD",
+        hide_default_value = true
+    )]
+    shard: Shard,
     /// Decide exactly as Knative does.
     #[arg(long)]
     like_knative: bool,
@@ -162,6 +173,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let caller = args.call.caller().map_err(mistyped)?;
     let push = args.push.settings("tidegate-controller", None).map_err(mistyped)?;
     let template = template(&args).map_err(mistyped)?;
+    check_owners(args.shard, &args.revisions).map_err(mistyped)?;
     let declarations: Vec<_> = args
         .revisions
         .iter()
@@ -182,14 +194,22 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let routes = args.routes.clone().map(RoutesFile::open).transpose()?;
+    if let Some((_, table)) = &routes {
+        check_rollouts(args.shard, table)?;
+    }
     let records = args.rollout_state.as_deref().map(rollout_state::read).transpose()?;
     let (admin, listener) = match leadership {
         Some(_) => standby::insist(|| bind(&args)).await?,
         None => bind(&args)?,
     };
-    eprintln!("tidegate controller: listening on {}", listener.local_addr()?);
+    let part = match args.shard {
+        Shard::ONLY => String::new(),
+        shard => format!(", shard {shard} of the revisions"),
+    };
+    eprintln!("tidegate controller: listening on {}{part}", listener.local_addr()?);
     let registry = Registry::new();
-    let (handle, controller) = tidegate_controller::counted(undeclared, Metrics::new(&registry));
+    let metrics = Metrics::new(&registry);
+    let (handle, controller) = tidegate_controller::of_shard(args.shard, undeclared, metrics);
     tokio::spawn(controller.run(NoActuator));
     let observed = Arc::new(Observed { registry: registry.clone(), handle: handle.clone() });
     let push = push::start(US, push, &registry, &observed)?;
@@ -234,6 +254,30 @@ async fn call(caller: Caller, handle: Handle) {
         }
     };
     caller.run(answer).await;
+}
+
+/// Whether every declared revision is this shard's; all that are not are named.
+fn check_owners(shard: Shard, revisions: &[Declared]) -> anyhow::Result<()> {
+    let foreign = revisions.iter().filter_map(|Declared { revision, .. }| {
+        let owner = shard.owner(revision.namespace(), revision.name());
+        (owner != shard).then(|| format!("{revision} belongs to shard {owner}"))
+    });
+    let foreign: Vec<String> = foreign.collect();
+    if !foreign.is_empty() {
+        bail!(
+            "this is shard {shard}: {}; give each --revision to the controller of its shard",
+            foreign.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// Whether some shard can lead each rollout.
+fn check_rollouts(shard: Shard, table: &Table) -> anyhow::Result<()> {
+    match divided_rollouts(table, shard).into_iter().next() {
+        Some(divided) => Err(divided.into()),
+        None => Ok(()),
+    }
 }
 
 /// The address of the operator, if there is one, and that of reporters.
@@ -288,9 +332,13 @@ async fn lead(
     mut records: Vec<RolloutRecord>,
     handle: Handle,
 ) {
+    let shard = handle.shard();
     // What was kept is about the rollouts of the file as it was at the start.
     while handle.follow_routes(file.text().into(), table, mem::take(&mut records)).await.is_ok() {
         table = file.changed().await;
+        for divided in divided_rollouts(&table, shard) {
+            tracing::warn!(%divided, "a rollout is led by nobody");
+        }
     }
 }
 

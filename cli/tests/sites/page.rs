@@ -85,19 +85,17 @@ fn the_page_of_a_view_shows_every_site() {
 
     drop(edge);
     stage.listed_when(|all| silent(all, "edge").is_some());
-    let old = first(&page, "/page/events?view=fleet&site=edge");
-    // The page looks once a second: what it told just now may be of before.
     let is_old = |told: &Value| told["rows"][0]["is_old"] == true;
-    let old = if is_old(&old) { old } else { stage_later(&page, is_old) };
+    let old = later(&page, "/page/events?view=fleet&site=edge", is_old);
     assert_eq!(old["rows"][0]["name"], "cart", "{old}");
     let one = first(&page, cart);
     assert_eq!((&one["state"]["link"], &one["name"]), (&"cut".into(), &"cart".into()), "{one}");
 }
 
-/// What the page tells of the edge once it is as is expected.
-fn stage_later(page: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+/// What the page tells once it is as is expected.
+fn later(page: &str, target: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     loop {
-        let told = first(page, "/page/events?view=fleet&site=edge");
+        let told = first(page, target);
         if is_so(&told) {
             return told;
         }

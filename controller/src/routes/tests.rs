@@ -183,3 +183,67 @@ fn a_restarted_controller_goes_on_where_it_was() {
     let other = FILE.replace("to = \"v2\"", "to = \"v3\"");
     assert_eq!(World::of(&other, &world.book.records()).phase(), None);
 }
+
+/// Both of two shards have the file, and each leads the routes of its own revisions.
+#[test]
+fn a_shard_leads_the_routes_of_its_own_revisions() {
+    const TWO: &str = r#"
+        [route.a]
+        path = "/a"
+        split = { web-00001 = 100, web-00002 = 0 }
+        [route.a.rollout]
+        from = "web-00001"
+        to = "web-00002"
+        steps = [{ percent = 10, hold = "30s" }]
+        [route.b]
+        path = "/b"
+        split = { web-00001 = 50, web-00002 = 50 }
+        [route.health]
+        exact = "/health"
+        answer = { body = "ok" }
+    "#;
+    let shards = [1, 2].map(|number| Shard::new(number, 2).expect("there is one"));
+    let owner = shards[0].owner("default", "web-00001");
+    let table = read(TWO).1;
+    assert_eq!(divided_rollouts(&table, owner), [], "revisions of one service are of one shard");
+    for shard in shards {
+        let mut book = RouteBook::of(shard);
+        book.follow(START, read(TWO), &[]);
+        let known = |_: &RevisionId| Some(Outcomes::default());
+        let began = book.observe(START, known);
+        assert_eq!(began.len(), usize::from(shard == owner), "{shard}");
+        let leads = Some(owner).filter(|owner| *owner != shard);
+        let all = book.statuses();
+        let led_by: Vec<_> = all.iter().map(|it| (it.route.name.as_str(), it.led_by)).collect();
+        assert_eq!(led_by, [("a", leads), ("b", leads), ("health", None)]);
+        assert_eq!(all[0].rollout.is_some(), shard == owner);
+        let all_to_one = || {
+            let revision = Revision { namespace: "default".into(), name: "web-00001".into() };
+            vec![(revision, Share::from_millionths(1_000_000).expect("all"))]
+        };
+        let elsewhere =
+            |route: &str| OrderError::OtherShard { route: route.to_owned(), leader: owner };
+        let set = book.set_shares("b", all_to_one());
+        let paused = book.order(START, "a", RouteOrder::Pause);
+        match shard == owner {
+            true => assert!(set.is_ok() && paused.is_ok(), "{set:?} {paused:?}"),
+            false => {
+                assert_eq!(set, Err(elsewhere("b")));
+                assert_eq!(paused, Err(elsewhere("a")));
+            }
+        }
+        let led: Vec<String> =
+            book.news().expect("a table").led.into_iter().map(|(route, _)| route).collect();
+        assert_eq!(led.contains(&"b".to_owned()), shard == owner, "{led:?}");
+    }
+}
+
+#[test]
+fn a_rollout_that_no_shard_can_lead_is_told() {
+    let of = Shard::new(1, 64).expect("there is one");
+    let divided = divided_rollouts(&read(FILE).1, of);
+    let told: Vec<String> = divided.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("the rollout of \"web\" goes from default/v1 of shard"), "{told:?}");
+    assert_eq!(divided_rollouts(&read(FILE).1, Shard::ONLY), []);
+}

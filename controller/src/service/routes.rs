@@ -85,7 +85,7 @@ fn may_order<T>(request: &Request<T>) -> Result<(), CallError> {
 }
 
 fn told(status: &RouteStatus) -> wire::RouteStatus {
-    let RouteStatus { route, shares, rollout } = status;
+    let RouteStatus { route, shares, rollout, led_by } = status;
     let share = |(revision, share): &(Revision, Share)| wire::RevisionShare {
         namespace: revision.namespace.clone(),
         name: revision.name.clone(),
@@ -98,6 +98,7 @@ fn told(status: &RouteStatus) -> wire::RouteStatus {
         answer: status.answer(),
         shares: shares.iter().map(share).collect(),
         rollout: rollout.as_ref().map(rollout_told),
+        led_by_shard: led_by.map_or(0, |shard| shard.number().get().into()),
     }
 }
 

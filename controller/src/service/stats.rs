@@ -17,6 +17,7 @@ use crate::identity::{ReporterId, RevisionId};
 use crate::report::{Hello, Report};
 use crate::response_stream::{self, ResponseSender, ResponseStream};
 use crate::service::pace::Pace;
+use crate::sharding;
 use crate::task::{Handle, Message};
 
 /// Stats in one history message; Tidegate's reporters send half as many.
@@ -52,7 +53,7 @@ impl StatsService for Stats {
         &self,
         request: Request<Streaming<wire::ReportRequest>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
-        let (sender, responses) = response_stream::pair(self.handle.clock());
+        let (sender, responses) = response_stream::pair(self.handle.clock(), self.handle.shard());
         let (handle, addresses) = (self.handle.clone(), self.addresses);
         let peer = request.remote_addr();
         let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Trusted);
@@ -85,8 +86,10 @@ async fn listen(
         return Err(CallError::HelloExpected);
     };
     let clock_offset_ms = clock_offset_ms(&hello, handle.now().as_millis());
+    let taken_for = (hello.shard, hello.shards);
     let hello = Hello::try_from(hello)?;
     caller.may_report(&hello)?;
+    sharding::check(handle.shard(), &hello, taken_for)?;
     if let Hello::QueueProxy { address, .. } = &hello {
         addresses.check(address, peer)?;
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tidegate_autoscaler::Timestamp;
 use tidegate_routes::{Revision, Share, Table};
+use tidegate_shards::Shard;
 use tokio::sync::{oneshot, watch};
 
 use super::{Handle, Message};
@@ -32,9 +33,10 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
-    pub(crate) fn new() -> (Self, watch::Receiver<Vec<RolloutRecord>>) {
+    /// Leads the routes of this shard.
+    pub(crate) fn new(shard: Shard) -> (Self, watch::Receiver<Vec<RolloutRecord>>) {
         let (records, seen) = watch::channel(Vec::new());
-        (Self { book: RouteBook::default(), records, is_news: false }, seen)
+        (Self { book: RouteBook::of(shard), records, is_news: false }, seen)
     }
 
     /// When [`Leader::observe`] has something to do.

@@ -25,6 +25,10 @@ pub struct RouteStatus {
     /// Absent where the route has none.
     #[prost(message, optional, tag = "6")]
     pub rollout: ::core::option::Option<RolloutStatus>,
+    /// The number of the shard that leads the route, which is asked and ordered; 0 where it is this
+    /// one.
+    #[prost(uint32, tag = "7")]
+    pub led_by_shard: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RevisionShare {

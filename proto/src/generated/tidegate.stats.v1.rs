@@ -92,6 +92,12 @@ pub struct Hello {
     /// clock, which must not jump. 0 where they are by the controller's.
     #[prost(int64, tag = "11")]
     pub now_unix_ms: i64,
+    /// Which of how many shards the reporter takes the controller for, from 1 on: its place among the
+    /// addresses that the reporter was given. 0 is the only one.
+    #[prost(uint32, tag = "12")]
+    pub shard: u32,
+    #[prost(uint32, tag = "13")]
+    pub shards: u32,
 }
 /// What one reporter saw in one period. Averages are weighted by time.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -226,6 +232,12 @@ pub struct Directive {
     /// Begin to drain.
     #[prost(bool, tag = "4")]
     pub drain: bool,
+    /// Which of how many shards the controller is, from 1 on; 0 is the only one. It tells of no
+    /// revision that belongs to another.
+    #[prost(uint32, tag = "5")]
+    pub shard: u32,
+    #[prost(uint32, tag = "6")]
+    pub shards: u32,
 }
 /// The instances of a revision that may be sent requests, for activators. Replaces what was known,
 /// unless it is partial.

@@ -13,7 +13,7 @@ use self::floors::FLOORS;
 
 /// Crates that decide: time is an argument, the same inputs give the same outputs.
 const PURE: &[&str] =
-    &["autoscaler", "admission", "go-text", "knative", "rollout", "timeline", "words"];
+    &["autoscaler", "admission", "go-text", "knative", "rollout", "shards", "timeline", "words"];
 
 /// Crates that read no clock and do no I/O: those that decide, and the one that asks them.
 const DETERMINISTIC: &[&str] = &[
@@ -28,6 +28,7 @@ const DETERMINISTIC: &[&str] = &[
     "routes",
     "scenario",
     "services",
+    "shards",
     "timeline",
 ];
 
