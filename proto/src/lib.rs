@@ -17,8 +17,13 @@
 //! no protobuf compiler. `tests/codegen.rs` regenerates it and compares; to accept a change of the
 //! `.proto` files run `TIDEGATE_CODEGEN=write cargo test -p tidegate-proto --test codegen`.
 //!
+//! `codec` is how messages of all these services are read and written.
+//!
 //! Features: `client` and `server` switch the two halves of the gRPC stubs; messages are always
 //! there.
+
+#[cfg(any(feature = "client", feature = "server"))]
+pub mod codec;
 
 use std::time::Duration;
 

@@ -27,6 +27,7 @@ fn generate(out: &Path) {
     let descriptors = protox::compile(SOURCES, [&include]).expect("the .proto files compile");
     tonic_prost_build::configure()
         .build_transport(false)
+        .codec_path("crate::codec::FrugalCodec")
         .client_mod_attribute(".", "#[cfg(feature = \"client\")]")
         .server_mod_attribute(".", "#[cfg(feature = \"server\")]")
         .out_dir(out)

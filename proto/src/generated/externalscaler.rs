@@ -147,7 +147,7 @@ pub mod external_scaler_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::FrugalCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/externalscaler.ExternalScaler/IsActive",
             );
@@ -171,7 +171,7 @@ pub mod external_scaler_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::FrugalCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/externalscaler.ExternalScaler/StreamIsActive",
             );
@@ -197,7 +197,7 @@ pub mod external_scaler_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::FrugalCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/externalscaler.ExternalScaler/GetMetricSpec",
             );
@@ -223,7 +223,7 @@ pub mod external_scaler_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::FrugalCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/externalscaler.ExternalScaler/GetMetrics",
             );
@@ -389,7 +389,7 @@ pub mod external_scaler_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = IsActiveSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -436,7 +436,7 @@ pub mod external_scaler_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StreamIsActiveSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -482,7 +482,7 @@ pub mod external_scaler_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetMetricSpecSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -527,7 +527,7 @@ pub mod external_scaler_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetMetricsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

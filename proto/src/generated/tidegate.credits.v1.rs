@@ -196,7 +196,7 @@ pub mod credit_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::FrugalCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tidegate.credits.v1.CreditService/Hold",
             );
@@ -341,7 +341,7 @@ pub mod credit_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = HoldSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

@@ -261,7 +261,7 @@ pub mod route_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::FrugalCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tidegate.routes.v1.RouteService/ListRoutes",
             );
@@ -288,7 +288,7 @@ pub mod route_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::FrugalCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tidegate.routes.v1.RouteService/OrderRollout",
             );
@@ -315,7 +315,7 @@ pub mod route_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::FrugalCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tidegate.routes.v1.RouteService/SetShares",
             );
@@ -470,7 +470,7 @@ pub mod route_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListRoutesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -515,7 +515,7 @@ pub mod route_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = OrderRolloutSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -560,7 +560,7 @@ pub mod route_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetSharesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

@@ -371,7 +371,7 @@ pub mod scale_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::FrugalCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tidegate.scale.v1.ScaleService/ListRevisions",
             );
@@ -426,7 +426,7 @@ pub mod scale_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::FrugalCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tidegate.scale.v1.ScaleService/WatchDecisions",
             );
@@ -453,7 +453,7 @@ pub mod scale_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::FrugalCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tidegate.scale.v1.ScaleService/Explain",
             );
@@ -626,7 +626,7 @@ pub mod scale_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListRevisionsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -718,7 +718,7 @@ pub mod scale_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WatchDecisionsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -763,7 +763,7 @@ pub mod scale_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExplainSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
