@@ -18,7 +18,8 @@ pub struct CallArgs {
         long,
         value_name = "HOST:PORT",
         env = CALL_VARIABLE,
-        requires_all = ["call_as", "call_secret_file"]
+        requires_all = ["call_as", "call_secret_file"],
+        hide_short_help = true
     )]
     call: Option<String>,
     /// The name of this site, as the view's file of sites has it.
