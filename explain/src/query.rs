@@ -476,7 +476,6 @@ impl Decisions {
     }
 
     /// The same as a stream.
-    #[must_use]
     pub fn into_stream(self) -> SelectAll<Streaming<wire::Decision>> {
         self.streams
     }

@@ -239,7 +239,8 @@ async fn latest_ms(
     let step = (revisions / FOLLOWED).max(1) as usize;
     for revision in (0..revisions).step_by(step) {
         let (namespace, name) = (NAMESPACE.to_owned(), format!("many{revision}"));
-        let asked = ExplainRequest { namespace, name, last: DECISIONS_MAX };
+        let asked =
+            ExplainRequest { namespace, name, last: DECISIONS_MAX, ..ExplainRequest::default() };
         let decisions = client.explain(asked).await?.into_inner().decisions;
         ensure!(decisions.len() > 2, "revision {revision} was never decided on");
         // Newest first.

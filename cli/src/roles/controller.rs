@@ -193,20 +193,13 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         },
         None => None,
     };
-    let routes = args.routes.clone().map(RoutesFile::open).transpose()?;
-    if let Some((_, table)) = &routes {
-        check_rollouts(args.shard, table)?;
-    }
+    let routes = routes(&args)?;
     let records = args.rollout_state.as_deref().map(rollout_state::read).transpose()?;
     let (admin, listener) = match leadership {
         Some(_) => standby::insist(|| bind(&args)).await?,
         None => bind(&args)?,
     };
-    let part = match args.shard {
-        Shard::ONLY => String::new(),
-        shard => format!(", shard {shard} of the revisions"),
-    };
-    eprintln!("tidegate controller: listening on {}{part}", listener.local_addr()?);
+    announce(listener.local_addr()?, args.shard);
     let registry = Registry::new();
     let metrics = Metrics::new(&registry);
     let (handle, controller) = tidegate_controller::of_shard(args.shard, undeclared, metrics);
@@ -272,12 +265,23 @@ fn check_owners(shard: Shard, revisions: &[Declared]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether some shard can lead each rollout.
-fn check_rollouts(shard: Shard, table: &Table) -> anyhow::Result<()> {
-    match divided_rollouts(table, shard).into_iter().next() {
+/// The file of routes, each rollout of which some shard can lead.
+fn routes(args: &Args) -> anyhow::Result<Option<(RoutesFile, Table)>> {
+    let Some(path) = args.routes.clone() else { return Ok(None) };
+    let (file, table) = RoutesFile::open(path)?;
+    match divided_rollouts(&table, args.shard).into_iter().next() {
         Some(divided) => Err(divided.into()),
-        None => Ok(()),
+        None => Ok(Some((file, table))),
     }
+}
+
+/// Says where it listens, and which part of the revisions is its own.
+fn announce(address: SocketAddr, shard: Shard) {
+    let part = match shard {
+        Shard::ONLY => String::new(),
+        shard => format!(", shard {shard} of the revisions"),
+    };
+    eprintln!("{US}: listening on {address}{part}");
 }
 
 /// The address of the operator, if there is one, and that of reporters.
