@@ -71,6 +71,7 @@ const OTHERS: &[&str] = &[
     "--knative",
     "--lib",
     "--load",
+    "--minutes",
     "--nocapture",
     "--out",
     "--output",

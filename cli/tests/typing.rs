@@ -86,6 +86,7 @@ fn wrong(kind: &str) -> &'static [&'static str] {
         "TIME" | "TIME,TIME" | "FROM..TO" => TIMES,
         "DIST" => &["", "abc", "5x:1", "exp:", "exp:-1s", "exp:1s,2s,3s", "empirical:/nowhere"],
         "KEY=VALUE" => &["", "abc", "=5", "=", "stabel-window=60s", "target=-1"],
+        "LABEL=VALUE" => &["", "abc", "=5", "="],
         "ADDR" | "HOST:PORT" => &["", "abc", "host:99999", "1.2.3.4:x", ":", "::"],
         "FIGURE<BOUND" => &["", "abc", "p99", "p98<1s", "p99<250", "cold<2", "p99<-1s"],
         "NAME=VALUES" => &["", "abc", "=1", "target=", "target=1..2", "target=5..1/1"],

@@ -12,6 +12,7 @@ use tidegate_trust::token::is_token;
 use tidegate_trust::{RefusalLog, ServerTls, SharedSecret, TokenError};
 
 use crate::caller::{Authenticate, Caller, TokenRefused};
+use crate::clock::Clock;
 use crate::metrics::Metrics;
 
 /// What is required on the controller's port, for every call of every service.
@@ -125,6 +126,8 @@ pub(crate) struct Gatekeeper {
     tokens: Option<Arc<dyn Authenticate>>,
     refusals: Arc<RefusalLog>,
     metrics: Metrics,
+    /// By which tokens expire.
+    clock: Clock,
 }
 
 impl Gatekeeper {
@@ -134,7 +137,8 @@ impl Gatekeeper {
         tokens: Option<Arc<dyn Authenticate>>,
         metrics: Metrics,
     ) -> Self {
-        Self { secret, tokens, refusals: Arc::default(), metrics }
+        let clock = Clock::start();
+        Self { secret, tokens, refusals: Arc::default(), metrics, clock }
     }
 
     /// The secret to be [watched](SharedSecret::watch), if there is one.
@@ -161,10 +165,12 @@ impl Gatekeeper {
                 return Ok(Shown::Enough);
             }
             (Some(shown), secret) => match (bearer(shown), secret) {
-                (Some(token), Some(secret)) if is_token(token) => match scoped(secret, token) {
-                    Ok(caller) => return Ok(Shown::Scoped(caller)),
-                    Err(refused) => refused.into(),
-                },
+                (Some(token), Some(secret)) if is_token(token) => {
+                    match scoped(secret, token, self.clock.system_time()) {
+                        Ok(caller) => return Ok(Shown::Scoped(caller)),
+                        Err(refused) => refused.into(),
+                    }
+                }
                 (Some(token), _) if self.tokens.is_some() && is_web_token(token) => {
                     return Ok(Shown::Token(token.to_owned()));
                 }
@@ -220,8 +226,8 @@ fn is_web_token(token: &str) -> bool {
 }
 
 /// Who shows this token of the secret.
-fn scoped(secret: &SharedSecret, token: &str) -> Result<Caller, TokenError> {
-    let scope = secret.scope_of(token, Instant::now(), SystemTime::now())?;
+fn scoped(secret: &SharedSecret, token: &str, clock: SystemTime) -> Result<Caller, TokenError> {
+    let scope = secret.scope_of(token, Instant::now(), clock)?;
     Caller::try_from(scope).map_err(|_| TokenError::Foreign)
 }
 

@@ -28,6 +28,14 @@ impl Clock {
         Timestamp::from_millis(self.unix_ms).plus_millis(elapsed)
     }
 
+    /// The same as the system's time has it, for what others count by that, such as when a token
+    /// expires.
+    #[must_use]
+    pub fn system_time(&self) -> SystemTime {
+        let unix_ms = u64::try_from(self.now().as_millis()).unwrap_or(0);
+        UNIX_EPOCH + Duration::from_millis(unix_ms)
+    }
+
     /// When the runtime's clock gets to `at`; the start if that is before.
     #[must_use]
     pub fn instant(&self, at: Timestamp) -> Instant {

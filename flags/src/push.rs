@@ -80,7 +80,7 @@ pub struct PushArgs {
     /// What is said of this process with every metric, such as site=berlin.
     #[arg(
         long = "metrics-push-label",
-        value_name = "KEY=VALUE",
+        value_name = "LABEL=VALUE",
         env = "TIDEGATE_METRICS_PUSH_LABELS",
         value_delimiter = ',',
         value_parser = label,

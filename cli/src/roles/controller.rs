@@ -105,7 +105,8 @@ pub(crate) struct Args {
         value_name = "NUMBER/SHARDS",
         default_value_t = Shard::ONLY,
         env = "TIDEGATE_SHARD",
-        hide_default_value = true
+        hide_default_value = true,
+        hide_short_help = true
     )]
     shard: Shard,
     /// Decide exactly as Knative does.

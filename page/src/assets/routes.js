@@ -11,10 +11,13 @@ const RoutesView = (() => {
     restart: ["Restart", "It begins anew, whatever it has ended with."] };
   const OFFERED = { progressing: ["pause", "promote", "abort"], paused: ["resume", "promote", "abort"], waiting: [],
     promoted: ["abort", "restart"], returned: ["restart", "promote"], aborted: ["restart", "promote"] };
-  let order = null, shown = "";
+  let order = null, asked = null, shown = "";
 
   // `onOrder` is null where the page takes no orders.
-  function start(onOrder) { order = onOrder; }
+  function start(onOrder) {
+    order = onOrder;
+    byId("confirm").addEventListener("close", answered);
+  }
 
   const parameters = () => new URLSearchParams({ view: "routes" });
 
@@ -85,9 +88,17 @@ const RoutesView = (() => {
     say(byId("confirm-title"), `${title} the rollout of ${route}?`);
     say(byId("confirm-text"), text);
     say(byId("confirm-yes"), title);
+    asked = [route, name];
     dialog.returnValue = "no";
-    dialog.addEventListener("close", () => { if (dialog.returnValue === "yes") order(route, name); }, { once: true });
     dialog.showModal();
+  }
+
+  // A browser tells of a dialog's end later: it may be open again by then, about something else.
+  function answered() {
+    const dialog = byId("confirm"), about = asked;
+    if (dialog.open || !about) return;
+    asked = null;
+    if (dialog.returnValue === "yes") order(...about);
   }
 
   return { start, show, parameters, clear: () => { shown = ""; } };

@@ -399,7 +399,7 @@ pub mod scale_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::FrugalCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tidegate.scale.v1.ScaleService/StreamRevisions",
             );
@@ -672,7 +672,7 @@ pub mod scale_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StreamRevisionsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
