@@ -12,7 +12,8 @@ use crate::typed::authorities;
 /// The flags of verbs that ask a controller.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ControllerArgs {
-    /// Where the controller listens [default: that of the `tidegate run` on this machine].
+    /// Where the controller listens; shards of one have semicolons between [default: that of the
+    /// `tidegate run` on this machine].
     #[arg(
         long,
         value_name = "HOST:PORT",

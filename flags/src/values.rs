@@ -46,7 +46,7 @@ where
 /// Largest number without a unit, such as a factor; more is a typing error.
 const NUMBER_MAX: f64 = 1e9;
 
-/// A number above zero, at most [`NUMBER_MAX`].
+/// A number above zero, at most a thousand million.
 pub fn above_zero(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
         Ok(number) if number > 0.0 && number <= NUMBER_MAX => Ok(number),
