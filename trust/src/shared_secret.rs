@@ -100,7 +100,7 @@ impl SharedSecret {
         self.good_at(now).iter().flatten().any(|secret| secret.is_shown_by(authorization))
     }
 
-    /// What a [token](token) of this secret is for, or at `now` still of the one before; `clock` is
+    /// What a [`token`] of this secret is for, or at `now` still of the one before; `clock` is
     /// the time that tokens expire by.
     ///
     /// # Errors
